@@ -1,0 +1,272 @@
+//! One axis of a grid: its name and its values, which a range gives without listing them.
+
+use std::collections::HashSet;
+
+use super::{
+    error::{Problem, quote},
+    reader::{Item, Located},
+};
+use crate::{
+    dataset::Dataset,
+    numbers::{Lambda, LearningRate, NumberError, WeightDecay},
+    trial::Architecture,
+};
+
+/// The axes, outermost first: seeds come first, so that every cell has one result before any has two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AxisName {
+    /// Seed of every random stream.
+    Seed,
+    /// Training images.
+    SubsetSize,
+    /// Classifier and switches.
+    Architecture,
+    /// Weight decay of SGD.
+    WeightDecay,
+    /// Step size of SGD.
+    LearningRate,
+    /// Samples of the function norm per step.
+    PenaltySamples,
+    /// Weight of the function norm.
+    Lambda,
+}
+
+impl AxisName {
+    /// All axes, outermost first.
+    pub const ALL: [Self; 7] = [
+        Self::Seed,
+        Self::SubsetSize,
+        Self::Architecture,
+        Self::WeightDecay,
+        Self::LearningRate,
+        Self::PenaltySamples,
+        Self::Lambda,
+    ];
+
+    /// The key in grid files and the column in result files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seed => "seed",
+            Self::SubsetSize => "subset_size",
+            Self::Architecture => "architecture",
+            Self::WeightDecay => "weight_decay",
+            Self::LearningRate => "learning_rate",
+            Self::PenaltySamples => "penalty_samples",
+            Self::Lambda => "lambda",
+        }
+    }
+
+    pub(super) fn example(self) -> &'static str {
+        match self {
+            Self::Seed => "{ count = 10 }",
+            Self::SubsetSize => "[100, 300]",
+            Self::Architecture => "[\"net\", \"lenet\"]",
+            Self::WeightDecay => "[0, 5e-4]",
+            Self::LearningRate => "[0.01]",
+            Self::PenaltySamples => "[20]",
+            Self::Lambda => "[0, 0.1]",
+        }
+    }
+}
+
+/// One value of one axis, within the axis's bounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum AxisValue {
+    Whole(u64),
+    Real(f64),
+    Architecture(Architecture),
+}
+
+impl AxisValue {
+    fn bits(self) -> (u8, u64) {
+        match self {
+            Self::Whole(value) => (0, value),
+            Self::Real(value) => (1, value.to_bits()),
+            Self::Architecture(value) => (2, value as u64),
+        }
+    }
+
+    fn shown(self) -> String {
+        match self {
+            Self::Whole(value) => quote(&value.to_string()),
+            Self::Real(value) => quote(&value.to_string()),
+            Self::Architecture(value) => quote(value.name()),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Values {
+    List(Vec<AxisValue>),
+    /// `start, start + 1, ...`
+    Count {
+        start: u64,
+        count: u64,
+    },
+    /// `10^from ... 10^to`, equally spaced exponents.
+    Log10 {
+        from: f64,
+        to: f64,
+        count: u64,
+    },
+}
+
+/// An axis with its values.
+#[derive(Debug, Clone)]
+pub(super) struct Axis {
+    pub(super) name: AxisName,
+    pub(super) offset: usize,
+    values: Values,
+}
+
+/// Bounds that a whole grid shares.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) dataset: Dataset,
+    /// Largest batch that a subset must fill.
+    pub(super) batch: u32,
+}
+
+/// Samples per step beyond which a value is surely a mistake.
+const MAX_PENALTY_SAMPLES: u64 = 100_000;
+
+impl Axis {
+    pub(super) fn single(name: AxisName, value: AxisValue) -> Self {
+        Self { name, offset: 0, values: Values::List(vec![value]) }
+    }
+
+    /// Reads `[a, b]`, a single value, `{ count = n }` or `{ log10 = [a, b], count = n }`.
+    pub(super) fn read(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<Self, Problem> {
+        let values = if item.is_table() { read_range(name, item)? } else { read_list(name, item, bounds)? };
+        let axis = Self { name, offset: item.offset, values };
+        // Ranges are monotone: when both ends are in bounds, all of it is.
+        if let Values::Count { .. } | Values::Log10 { .. } = axis.values {
+            for end in [0, axis.len() - 1] {
+                check(name, axis.get(end), bounds).map_err(|(problem, hint)| item.problem(problem, hint))?;
+            }
+        }
+        Ok(axis)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        match &self.values {
+            Values::List(list) => list.len() as u64,
+            Values::Count { count, .. } | Values::Log10 { count, .. } => *count,
+        }
+    }
+
+    /// The value at `index`, which is below [`Self::len`].
+    pub(super) fn get(&self, index: u64) -> AxisValue {
+        match &self.values {
+            Values::List(list) => list[index as usize],
+            Values::Count { start, .. } => AxisValue::Whole(start + index),
+            Values::Log10 { from, to, count } => {
+                let share = if *count == 1 { 0.0 } else { index as f64 / (*count - 1) as f64 };
+                let exact = 10f64.powf(from + (to - from) * share);
+                // Twelve digits, so that 10^-3 is 0.001 on every platform.
+                AxisValue::Real(format!("{exact:.11e}").parse().unwrap_or(exact))
+            }
+        }
+    }
+}
+
+fn read_list(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<Values, Problem> {
+    let values =
+        item.elements().iter().map(|element| read_value(name, element, bounds)).collect::<Result<Vec<_>, _>>()?;
+    if values.is_empty() {
+        let hint = format!("give it at least one value, as in `{} = {}`", name.name(), name.example());
+        return Err(item.problem(format!("axis `{}` is empty", name.name()), hint));
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = values.iter().find(|value| !seen.insert(value.value.bits())) {
+        let problem = format!("{} {} stands twice", name.name(), twice.value.shown());
+        return Err(Problem::at(twice.offset, problem, "remove one of them"));
+    }
+    Ok(Values::List(values.into_iter().map(|value| value.value).collect()))
+}
+
+/// One value, checked against the bounds of its axis.
+pub(super) fn read_value(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<Located<AxisValue>, Problem> {
+    let example = name.example();
+    let value = match name {
+        AxisName::Seed | AxisName::SubsetSize | AxisName::PenaltySamples => AxisValue::Whole(item.integer(example)?),
+        AxisName::WeightDecay | AxisName::LearningRate | AxisName::Lambda => AxisValue::Real(item.number(example)?),
+        AxisName::Architecture => {
+            let architecture = item.string("net")?.parse::<Architecture>();
+            AxisValue::Architecture(architecture.map_err(|_| {
+                let names = Architecture::ALL.map(Architecture::name).join(", ");
+                item.problem(format!("architecture {} is unknown", item.shown()), format!("one of {names}"))
+            })?)
+        }
+    };
+    let value = check(name, value, bounds).map_err(|(problem, hint)| item.problem(problem, hint))?;
+    Ok(Located { value, offset: item.offset })
+}
+
+fn read_range(name: AxisName, item: &Item<'_>) -> Result<Values, Problem> {
+    let mut table = item.table()?;
+    let count = match table.need("count", "10")?.integer::<u64>("10")? {
+        0 => return Err(item.problem(format!("axis `{}` is empty: count `0`", name.name()), "count from 1")),
+        count => count,
+    };
+    let values = match (name, table.take("log10")) {
+        (AxisName::Lambda | AxisName::WeightDecay | AxisName::LearningRate, Some(ends)) => {
+            let numbers = ends.elements().iter().map(|end| end.number("-3")).collect::<Result<Vec<_>, _>>()?;
+            match numbers[..] {
+                [from, to] if from.is_finite() && to.is_finite() && from != to => Values::Log10 { from, to, count },
+                _ => {
+                    let problem = format!("log10 of axis `{}` is not two different finite exponents", name.name());
+                    return Err(ends.problem(problem, "write `log10 = [-3, 0]` for 0.001 to 1"));
+                }
+            }
+        }
+        (AxisName::Seed, None) => {
+            let start: u64 = table.get("start", 0, |start| start.integer("0"))?;
+            if start.checked_add(count).is_none_or(|end| end > MAX_SEED) {
+                return Err(item.problem(format!("seeds go beyond `{MAX_SEED}`"), "lower `start` or `count`"));
+            }
+            Values::Count { start, count }
+        }
+        _ => {
+            let hint = format!("write for example `{} = {}`", name.name(), name.example());
+            return Err(item.problem(format!("axis `{}` cannot be such a range", name.name()), hint));
+        }
+    };
+    table.finish()?;
+    Ok(values)
+}
+
+/// Seeds fit the signed integers of TOML and SQLite.
+const MAX_SEED: u64 = i64::MAX as u64;
+
+/// The value in its normal form, or what is wrong with it and what to do.
+fn check(name: AxisName, value: AxisValue, bounds: &Bounds) -> Result<AxisValue, (String, String)> {
+    let real = |checked: Result<f64, NumberError>| {
+        checked
+            .map(AxisValue::Real)
+            .map_err(|error| (error.to_string(), format!("write for example `{} = {}`", name.name(), name.example())))
+    };
+    let whole = |value: u64, from: u64, to: u64, why: String| {
+        if (from..=to).contains(&value) {
+            Ok(AxisValue::Whole(value))
+        } else {
+            Err((format!("{} `{value}` is not in {from} to {to}", name.name()), why))
+        }
+    };
+    match (name, value) {
+        (AxisName::Lambda, AxisValue::Real(v)) => real(Lambda::new(v).map(Lambda::get)),
+        (AxisName::WeightDecay, AxisValue::Real(v)) => real(WeightDecay::new(v).map(WeightDecay::get)),
+        (AxisName::LearningRate, AxisValue::Real(v)) => real(LearningRate::new(v).map(LearningRate::get)),
+        (AxisName::Seed, AxisValue::Whole(v)) => whole(v, 0, MAX_SEED, "choose a smaller seed".to_owned()),
+        (AxisName::PenaltySamples, AxisValue::Whole(v)) => {
+            whole(v, 1, MAX_PENALTY_SAMPLES, "20 as published; lambda = 0 switches the function norm off".to_owned())
+        }
+        (AxisName::SubsetSize, AxisValue::Whole(v)) => {
+            let (batch, len) = (u64::from(bounds.batch), u64::from(bounds.dataset.train_len()));
+            let why = format!("data set {} has {len} training images, and a batch takes {batch}", bounds.dataset);
+            whole(v, batch, len, why)
+        }
+        (AxisName::Architecture, AxisValue::Architecture(_)) => Ok(value),
+        (_, other) => Err((format!("{} {} has the wrong type", name.name(), other.shown()), name.example().to_owned())),
+    }
+}

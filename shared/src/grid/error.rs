@@ -1,0 +1,66 @@
+//! The one error of grid files: what is wrong, where, and what to do.
+
+use std::fmt;
+
+/// A grid file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GridError {
+    /// The file, as the user named it.
+    pub file: String,
+    /// Line and column, from 1, where the problem has a place.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong; names the offending value.
+    pub problem: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl fmt::Display for GridError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if let Some((line, column)) = self.place {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}\nhint: {}", self.problem, self.hint)
+    }
+}
+
+impl std::error::Error for GridError {}
+
+/// A problem before the file's name and the line are known.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    /// Byte offset in the text.
+    pub(super) offset: Option<usize>,
+    pub(super) problem: String,
+    pub(super) hint: String,
+}
+
+impl Problem {
+    pub(super) fn at(offset: usize, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { offset: Some(offset), problem: problem.into(), hint: hint.into() }
+    }
+
+    pub(super) fn somewhere(problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { offset: None, problem: problem.into(), hint: hint.into() }
+    }
+
+    pub(super) fn locate(self, file: &str, text: &str) -> GridError {
+        let place = self.offset.map(|offset| {
+            let before = &text.as_bytes()[..offset.min(text.len())];
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+            (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
+        });
+        GridError { file: file.to_owned(), place, problem: self.problem, hint: self.hint }
+    }
+}
+
+/// User text in a message: printable and short.
+pub(super) fn quote(text: &str) -> String {
+    let mut shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+    if text.chars().nth(60).is_some() {
+        shown.push('…');
+    }
+    format!("`{shown}`")
+}

@@ -1,0 +1,94 @@
+//! Points of a grid, counted with checked arithmetic and enumerated one at a time: nothing is listed before it is known to be small.
+
+use super::axis::{Axis, AxisName, AxisValue};
+
+/// Axes that advance together; most dimensions have one.
+#[derive(Debug, Clone)]
+pub(super) struct Dimension {
+    axes: Vec<Axis>,
+}
+
+impl Dimension {
+    /// `axes` is not empty and all are of one length.
+    pub(super) fn new(axes: Vec<Axis>) -> Self {
+        Self { axes }
+    }
+
+    pub(super) fn axes(&self) -> &[Axis] {
+        &self.axes
+    }
+
+    pub(super) fn has(&self, name: AxisName) -> bool {
+        self.axes.iter().any(|axis| axis.name == name)
+    }
+
+    fn len(&self) -> u64 {
+        self.axes[0].len()
+    }
+
+    /// Where the dimension stands among the others: at the place of its outermost axis.
+    fn place(&self) -> Option<AxisName> {
+        self.axes.iter().map(|axis| axis.name).min()
+    }
+}
+
+/// One value of each axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point([AxisValue; AxisName::ALL.len()]);
+
+impl Point {
+    pub(super) fn get(&self, name: AxisName) -> AxisValue {
+        self.0[name as usize]
+    }
+}
+
+/// The product of some dimensions, which together hold every axis once.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    dimensions: Vec<Dimension>,
+}
+
+impl Block {
+    pub(super) fn new(mut dimensions: Vec<Dimension>) -> Self {
+        dimensions.sort_by_key(Dimension::place);
+        Self { dimensions }
+    }
+
+    pub(super) fn dimensions(&self) -> &[Dimension] {
+        &self.dimensions
+    }
+
+    /// Number of points; `None` beyond 2^64.
+    pub(super) fn len(&self) -> Option<u64> {
+        self.dimensions.iter().try_fold(1, |product: u64, dimension| product.checked_mul(dimension.len()))
+    }
+
+    /// All points, the last dimension fastest. The block's length must be known to fit.
+    pub(super) fn points(&self) -> impl Iterator<Item = Point> + '_ {
+        (0..self.len().unwrap_or(0)).map(|index| self.point(index))
+    }
+
+    fn point(&self, mut index: u64) -> Point {
+        let mut values = [AxisValue::Whole(0); AxisName::ALL.len()];
+        for dimension in self.dimensions.iter().rev() {
+            let within = index % dimension.len();
+            index /= dimension.len();
+            for axis in &dimension.axes {
+                values[axis.name as usize] = axis.get(within);
+            }
+        }
+        Point(values)
+    }
+}
+
+/// Points that a grid leaves out: those that have one of the listed values on every named axis.
+#[derive(Debug, Clone)]
+pub(super) struct Exclude {
+    pub(super) conditions: Vec<(AxisName, Vec<AxisValue>)>,
+}
+
+impl Exclude {
+    pub(super) fn matches(&self, point: &Point) -> bool {
+        self.conditions.iter().all(|(name, values)| values.contains(&point.get(*name)))
+    }
+}

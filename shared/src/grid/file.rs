@@ -1,0 +1,366 @@
+//! The sections of a grid file and their meaning. Defaults are the published values.
+
+use std::collections::HashSet;
+
+use toml::de::DeTable;
+
+use super::{
+    axis::{Axis, AxisName, AxisValue, Bounds, read_value},
+    error::{GridError, Problem, quote},
+    expand::{Block, Dimension, Exclude, Point},
+    reader::{Item, Table},
+};
+use crate::{
+    dataset::{self, Dataset},
+    numbers::{Dropout, Lambda, LearningRate, Momentum, NumberError, Spread, WeightDecay},
+    trial::{BatchNormScale, Classifier, Penalty, TrialSpec, Vae},
+};
+
+/// Trials beyond which a grid is refused unless the user says otherwise.
+pub const DEFAULT_MAX_TRIALS: u64 = 1_000_000;
+
+/// A grid file is written by a person; what is larger is some other file.
+pub const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// How the coordinator treats the trials: `[run]`. Nothing here changes a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Failures of its own after which a trial is quarantined.
+    pub max_failures: u32,
+    /// Lost leases (worker killed, connection gone) after which a trial is quarantined.
+    pub max_losses: u32,
+    /// Seconds after which a lease that nothing renews expires.
+    pub lease_seconds: u32,
+    /// Seconds after which a lease whose step stands still expires, renewed or not.
+    pub stall_seconds: u32,
+}
+
+/// A grid file, validated.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    /// The sweep's name: 1 to 64 letters, digits, `-`, `_` or `.`, not starting with a dot.
+    pub name: String,
+    /// Where the images come from.
+    pub dataset: Dataset,
+    /// `[run]`.
+    pub run: RunSettings,
+    classifier: Classifier,
+    vae: Vae,
+    spread: Spread,
+    /// The grid itself, then one block for each include.
+    blocks: Vec<Block>,
+    excludes: Vec<Exclude>,
+}
+
+impl Grid {
+    /// Reads the text of a grid file. `file` is how messages call it.
+    pub fn parse(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
+        let table = DeTable::parse(text).map_err(|error| {
+            let problem = format!("this is not TOML: {}", error.message());
+            let problem = Problem { offset: error.span().map(|span| span.start), problem, hint: TOML_HINT.to_owned() };
+            problem.locate(file, text)
+        })?;
+        let top = Table::new("the file", 0, table.get_ref());
+        let grid = read(top).map_err(|problem| problem.locate(file, text))?;
+        grid.check_size(max_trials).map_err(|problem| problem.locate(file, text))?;
+        Ok(grid)
+    }
+
+    /// The trials, each once, in the order in which they are handed out. Two points that name the same computation are one trial.
+    pub fn trials(&self) -> impl Iterator<Item = TrialSpec> + '_ {
+        let mut seen = HashSet::new();
+        self.points().map(|point| self.trial(&point)).filter(move |trial| seen.insert(trial.id()))
+    }
+
+    fn points(&self) -> impl Iterator<Item = Point> + '_ {
+        let (grid, includes) = self.blocks.split_at(1);
+        let kept = |point: &Point| !self.excludes.iter().any(|exclude| exclude.matches(point));
+        grid.iter().flat_map(Block::points).filter(kept).chain(includes.iter().flat_map(Block::points))
+    }
+
+    fn trial(&self, point: &Point) -> TrialSpec {
+        let whole = |name| match point.get(name) {
+            AxisValue::Whole(value) => value,
+            other => unreachable!("axis {name:?} holds whole numbers, not {other:?}"),
+        };
+        let real = |name| match point.get(name) {
+            AxisValue::Real(value) => value,
+            other => unreachable!("axis {name:?} holds numbers, not {other:?}"),
+        };
+        let AxisValue::Architecture(architecture) = point.get(AxisName::Architecture) else {
+            unreachable!("axis architecture holds architectures");
+        };
+        let checked = "axis values are checked when they are read";
+        let lambda = Lambda::new(real(AxisName::Lambda)).expect(checked);
+        let samples = u32::try_from(whole(AxisName::PenaltySamples)).expect(checked);
+        TrialSpec {
+            dataset: self.dataset,
+            subset_size: u32::try_from(whole(AxisName::SubsetSize)).expect(checked),
+            seed: whole(AxisName::Seed),
+            architecture,
+            weight_decay: WeightDecay::new(real(AxisName::WeightDecay)).expect(checked),
+            learning_rate: LearningRate::new(real(AxisName::LearningRate)).expect(checked),
+            classifier: self.classifier,
+            penalty: (lambda.get() > 0.0).then_some(Penalty { lambda, samples, spread: self.spread, vae: self.vae }),
+        }
+    }
+
+    fn check_size(&self, max_trials: u64) -> Result<(), Problem> {
+        let total = self.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.len()?));
+        if total.is_none_or(|total| total > max_trials) {
+            let count = total.map_or("more than 2^64".to_owned(), |total| total.to_string());
+            let problem = format!("the grid has `{count}` points, and the limit is {max_trials}");
+            return Err(Problem::somewhere(problem, "take values off its axes, or raise the limit with --max-trials"));
+        }
+        if self.points().next().is_none() {
+            return Err(Problem::somewhere("the grid has no points: [[exclude]] takes them all", "exclude less"));
+        }
+        Ok(())
+    }
+}
+
+const TOML_HINT: &str = "see https://toml.io; strings need quotes, and each key stands once";
+
+fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
+    let version = top.need("version", "1")?;
+    if version.integer::<u32>("1")? != 1 {
+        let problem = format!("version {} of the grid file is unknown", version.shown());
+        return Err(version.problem(problem, "this program reads version 1"));
+    }
+    let name = read_name(&top.need("name", "\"quick\"")?)?;
+    let mut data = top.need("data", "{ dataset = \"synthetic\" }")?.table()?;
+    let mut grid = top.need("grid", "{ seed = { count = 10 }, ... }")?.table()?;
+    let sections = [top.take("classifier"), top.take("vae"), top.take("run")];
+    let [zips, excludes, includes] = [top.take("zip"), top.take("exclude"), top.take("include")];
+    top.finish()?;
+
+    let dataset = read_dataset(&mut data)?;
+    data.finish()?;
+    let [classifier, vae, run] = sections.map(|section| section.map(|item| item.table()).transpose());
+    let classifier = read_classifier(classifier?)?;
+    let (vae, spread) = read_vae(vae?)?;
+    let run = read_run(run?)?;
+    let bounds = Bounds { dataset, batch: classifier.batch_size.max(vae.batch_size) };
+
+    let mut dimensions = Vec::new();
+    for zip in tables_of(zips)? {
+        dimensions.push(read_zip(zip, &bounds)?);
+    }
+    let (grid_offset, axes) = (grid.offset, read_axes(&mut grid, &bounds)?);
+    grid.finish()?;
+    for axis in axes {
+        if dimensions.iter().any(|dimension: &Dimension| dimension.has(axis.name)) {
+            let problem = format!("axis `{}` stands both in [grid] and in [[zip]]", axis.name.name());
+            return Err(Problem::at(axis.offset, problem, "remove one of them"));
+        }
+        dimensions.push(Dimension::new(vec![axis]));
+    }
+    for name in AxisName::ALL {
+        if !dimensions.iter().any(|dimension| dimension.has(name)) {
+            let Some(value) = default_value(name) else {
+                let problem = format!("axis `{}` is missing in [grid]", name.name());
+                let hint = format!("add for example `{} = {}`", name.name(), name.example());
+                return Err(Problem::at(grid_offset, problem, hint));
+            };
+            dimensions.push(Dimension::new(vec![Axis::single(name, value)]));
+        }
+    }
+
+    let main = Block::new(dimensions);
+    let mut blocks = vec![main.clone()];
+    for include in tables_of(includes)? {
+        blocks.push(read_include(include, &main, &bounds)?);
+    }
+    let excludes =
+        tables_of(excludes)?.into_iter().map(|table| read_exclude(table, &bounds)).collect::<Result<_, _>>()?;
+    Ok(Grid { name, dataset, run, classifier, vae, spread, blocks, excludes })
+}
+
+fn tables_of<'t>(item: Option<Item<'t>>) -> Result<Vec<Table<'t>>, Problem> {
+    item.map_or(Ok(Vec::new()), |item| item.tables())
+}
+
+/// Axes that need not be named; the others have no value that would suit most.
+fn default_value(name: AxisName) -> Option<AxisValue> {
+    match name {
+        AxisName::WeightDecay => Some(AxisValue::Real(0.0)),
+        AxisName::LearningRate => Some(AxisValue::Real(0.01)),
+        AxisName::PenaltySamples => Some(AxisValue::Whole(20)),
+        AxisName::Seed | AxisName::SubsetSize | AxisName::Architecture | AxisName::Lambda => None,
+    }
+}
+
+fn read_name(item: &Item<'_>) -> Result<String, Problem> {
+    let name = item.string("quick")?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !(1..=64).contains(&name.len()) || name.starts_with('.') || !name.chars().all(allowed) {
+        let hint = "1 to 64 letters, digits, `-`, `_` or `.`, not starting with a dot: it names the run directory";
+        return Err(item.problem(format!("name {} cannot name a sweep", item.shown()), hint));
+    }
+    Ok(name.to_owned())
+}
+
+fn read_dataset(data: &mut Table<'_>) -> Result<Dataset, Problem> {
+    let item = data.need("dataset", "\"mnist\"")?;
+    let dataset = item.string("mnist")?.parse::<Dataset>().map_err(|_| {
+        item.problem(format!("dataset {} is unknown", item.shown()), format!("one of {}", dataset::NAMES.join(", ")))
+    })?;
+    match (dataset, data.take("seed")) {
+        (Dataset::Synthetic { .. }, Some(seed)) => Ok(Dataset::synthetic(seed.integer("0")?)),
+        (Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist, Some(seed)) => Err(seed.problem(
+            format!("data set {dataset} has no seed"),
+            "only the synthetic digits are generated; seeds of trials stand in [grid]",
+        )),
+        (_, None) => Ok(dataset),
+    }
+}
+
+fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Problem> {
+    let mut classifier = Classifier {
+        iterations: 10_000,
+        batch_size: 10,
+        momentum: bounded(Momentum::new(0.5)),
+        dropout: bounded(Dropout::new(0.5)),
+        batch_norm_scale: BatchNormScale::Uniform,
+        evaluate_every: 1_000,
+    };
+    let Some(mut table) = table else { return Ok(classifier) };
+    classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"))?;
+    classifier.batch_size = table.get("batch_size", classifier.batch_size, |item| item.count("10"))?;
+    classifier.momentum = table.get("momentum", classifier.momentum, |item| real(item, "0.5", Momentum::new))?;
+    classifier.dropout = table.get("dropout", classifier.dropout, |item| real(item, "0.5", Dropout::new))?;
+    classifier.evaluate_every = table.get("evaluate_every", classifier.evaluate_every, |item| item.count("1000"))?;
+    classifier.batch_norm_scale = table.get("batch_norm_scale", classifier.batch_norm_scale, |item| {
+        BatchNormScale::by_name(item.string("uniform")?).ok_or_else(|| {
+            item.problem(format!("batch_norm_scale {} is unknown", item.shown()), "one of uniform, ones")
+        })
+    })?;
+    table.finish()?;
+    Ok(classifier)
+}
+
+fn read_vae(table: Option<Table<'_>>) -> Result<(Vae, Spread), Problem> {
+    let learning_rate = bounded(LearningRate::new(1e-3));
+    let mut vae = Vae { iterations: 10_000, batch_size: 20, learning_rate, hidden: 128, latent: 100 };
+    let mut spread = bounded(Spread::new(3.0));
+    let Some(mut table) = table else { return Ok((vae, spread)) };
+    vae.iterations = table.get("iterations", vae.iterations, |item| item.count("10000"))?;
+    vae.batch_size = table.get("batch_size", vae.batch_size, |item| item.count("20"))?;
+    vae.learning_rate = table.get("learning_rate", vae.learning_rate, |item| real(item, "1e-3", LearningRate::new))?;
+    vae.hidden = table.get("hidden", vae.hidden, |item| width(item, "128"))?;
+    vae.latent = table.get("latent", vae.latent, |item| width(item, "100"))?;
+    spread = table.get("spread", spread, |item| real(item, "3.0", Spread::new))?;
+    table.finish()?;
+    Ok((vae, spread))
+}
+
+fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem> {
+    let mut run = RunSettings { max_failures: 3, max_losses: 10, lease_seconds: 60, stall_seconds: 900 };
+    let Some(mut table) = table else { return Ok(run) };
+    run.max_failures = table.get("max_failures", run.max_failures, |item| item.count("3"))?;
+    run.max_losses = table.get("max_losses", run.max_losses, |item| item.count("10"))?;
+    run.lease_seconds = table.get("lease_seconds", run.lease_seconds, |item| item.count("60"))?;
+    run.stall_seconds = table.get("stall_seconds", run.stall_seconds, |item| item.count("900"))?;
+    table.finish()?;
+    Ok(run)
+}
+
+/// A layer's width; far beyond the largest useful one, so that a mistake ends here and not in an exhausted memory.
+fn width(item: &Item<'_>, example: &str) -> Result<u32, Problem> {
+    const MAX_WIDTH: u32 = 16_384;
+    match item.count(example)? {
+        width if width <= MAX_WIDTH => Ok(width),
+        width => {
+            Err(item.problem(format!("{} `{width}` is above {MAX_WIDTH}", item.key), format!("{example} as published")))
+        }
+    }
+}
+
+fn real<T>(item: &Item<'_>, example: &str, new: impl Fn(f64) -> Result<T, NumberError>) -> Result<T, Problem> {
+    new(item.number(example)?)
+        .map_err(|error| item.problem(error.to_string(), format!("write for example `{} = {example}`", item.key)))
+}
+
+fn bounded<T>(number: Result<T, NumberError>) -> T {
+    number.expect("defaults are in bounds")
+}
+
+fn read_axes(table: &mut Table<'_>, bounds: &Bounds) -> Result<Vec<Axis>, Problem> {
+    let mut axes = Vec::new();
+    for name in AxisName::ALL {
+        if let Some(item) = table.take(name.name()) {
+            axes.push(Axis::read(name, &item, bounds)?);
+        }
+    }
+    Ok(axes)
+}
+
+fn read_zip(mut table: Table<'_>, bounds: &Bounds) -> Result<Dimension, Problem> {
+    let offset = table.offset;
+    let axes = read_axes(&mut table, bounds)?;
+    table.finish()?;
+    let [first, second, ..] = &axes[..] else {
+        let hint = "name two axes or more, with lists of one length";
+        return Err(Problem::at(offset, "[[zip]] has fewer than two axes", hint));
+    };
+    if let Some(other) = axes.iter().find(|axis| axis.len() != first.len()) {
+        let (a, b) = (first, if other.name == first.name { second } else { other });
+        let problem =
+            format!("[[zip]]: axis `{}` has {} values and `{}` has {}", a.name.name(), a.len(), b.name.name(), b.len());
+        return Err(Problem::at(b.offset, problem, "axes that advance together have as many values each"));
+    }
+    Ok(Dimension::new(axes))
+}
+
+/// An include is a grid of its own: axes that it does not name have the values of `[grid]`.
+fn read_include(mut table: Table<'_>, main: &Block, bounds: &Bounds) -> Result<Block, Problem> {
+    let offset = table.offset;
+    let axes = read_axes(&mut table, bounds)?;
+    table.finish()?;
+    if axes.is_empty() {
+        return Err(Problem::at(
+            offset,
+            "[[include]] names no axis",
+            "give it at least one value, as in `lambda = 1.0`",
+        ));
+    }
+    let named = |name| axes.iter().any(|axis| axis.name == name);
+    let mut dimensions = Vec::new();
+    for dimension in main.dimensions() {
+        match dimension.axes().iter().filter(|axis| named(axis.name)).count() {
+            0 => dimensions.push(dimension.clone()),
+            all if all == dimension.axes().len() => {}
+            _ => {
+                let names: Vec<_> = dimension.axes().iter().map(|axis| quote(axis.name.name())).collect();
+                let problem = format!("[[include]] names some of the zipped axes {}", names.join(", "));
+                return Err(Problem::at(offset, problem, "name all of them or none"));
+            }
+        }
+    }
+    dimensions.extend(axes.into_iter().map(|axis| Dimension::new(vec![axis])));
+    Ok(Block::new(dimensions))
+}
+
+fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Result<Exclude, Problem> {
+    let offset = table.offset;
+    let mut conditions = Vec::new();
+    for name in AxisName::ALL {
+        if let Some(item) = table.take(name.name()) {
+            let values = item
+                .elements()
+                .iter()
+                .map(|element| read_value(name, element, bounds))
+                .collect::<Result<Vec<_>, _>>()?;
+            conditions.push((name, values.into_iter().map(|located| located.value).collect()));
+        }
+    }
+    table.finish()?;
+    if conditions.is_empty() {
+        return Err(Problem::at(
+            offset,
+            "[[exclude]] names no axis",
+            "give it a value, as in `architecture = \"lenet\"`",
+        ));
+    }
+    Ok(Exclude { conditions })
+}

@@ -1,0 +1,235 @@
+//! The expansion against a naive oracle, and every message that a wrong file gets.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::{DEFAULT_MAX_TRIALS, Grid, GridError};
+use crate::trial::TrialSpec;
+
+const BASE: &str = r#"version = 1
+name = "test"
+[data]
+dataset = "mnist"
+[grid]
+seed = { count = 2 }
+subset_size = [100, 300]
+architecture = ["net", "lenet"]
+lambda = [0, 0.1]
+"#;
+
+fn parse(text: &str) -> Result<Grid, GridError> {
+    Grid::parse("grid.toml", text, DEFAULT_MAX_TRIALS)
+}
+
+fn lines(grid: &Grid) -> String {
+    grid.trials().map(|trial| line(&trial) + "\n").collect()
+}
+
+fn line(t: &TrialSpec) -> String {
+    format!(
+        "seed {} n {} {} wd {} lr {} M {} lambda {}",
+        t.seed,
+        t.subset_size,
+        t.architecture,
+        t.weight_decay,
+        t.learning_rate,
+        t.penalty_samples(),
+        t.lambda()
+    )
+}
+
+#[test]
+fn seeds_are_outermost_and_lambda_innermost() {
+    insta::assert_snapshot!(lines(&parse(BASE).unwrap()));
+}
+
+#[test]
+fn zip_exclude_and_include() {
+    let text = r#"version = 1
+name = "test"
+[data]
+dataset = "synthetic"
+seed = 7
+[grid]
+seed = [5]
+architecture = ["net", "lenet+bn"]
+subset_size = 100
+learning_rate = { log10 = [-3, -1], count = 3 }
+[[zip]]
+lambda = [0, 0.1]
+weight_decay = [5e-4, 0]
+[[exclude]]
+architecture = "net"
+learning_rate = [0.001, 0.1]
+[[include]]
+architecture = "lenet"
+lambda = 1
+weight_decay = 0.5
+learning_rate = 0.01
+"#;
+    insta::assert_snapshot!(lines(&parse(text).unwrap()));
+}
+
+#[test]
+fn what_cannot_matter_makes_no_second_trial() {
+    let grid = parse(&(BASE.to_owned() + "penalty_samples = [20, 100]\n")).unwrap();
+    // Without the function norm the number of its samples is nothing: 2 x 2 x 2 x (1 + 2).
+    assert_eq!(grid.trials().count(), 24);
+    let ids: HashSet<_> = grid.trials().map(|trial| trial.id()).collect();
+    assert_eq!(ids.len(), 24);
+    let vaes: HashSet<_> = grid.trials().filter_map(|trial| trial.vae()).collect();
+    assert_eq!(vaes.len(), 4, "one VAE per subset size and seed, whatever else varies");
+    let cells: HashSet<_> = grid.trials().map(|trial| trial.cell()).collect();
+    assert_eq!(cells.len(), 12);
+    let shapes: HashSet<_> = grid.trials().map(|trial| trial.shape()).collect();
+    assert_eq!(shapes.len(), 6, "architecture x (none, 20, 100 samples)");
+}
+
+#[test]
+fn ids_are_pinned() {
+    let trial = parse(BASE).unwrap().trials().nth(1).unwrap();
+    insta::assert_snapshot!(format!("{}\n{}", trial.to_json(), trial.id()));
+}
+
+#[test]
+fn a_huge_grid_is_refused_before_it_is_listed() {
+    let start = std::time::Instant::now();
+    let huge = BASE.replace("count = 2", "count = 1_000_000_000_000");
+    let error = parse(&huge).unwrap_err().to_string();
+    assert!(error.contains("`8000000000000` points"), "{error}");
+    let beyond = huge.clone() + "weight_decay = { log10 = [-5, 0], count = 1000000000000 }\n";
+    assert!(parse(&beyond).unwrap_err().to_string().contains("more than 2^64"));
+    assert!(start.elapsed().as_millis() < 500);
+}
+
+#[test]
+fn wrong_files_get_a_place_and_a_hint() {
+    let swap = |from: &str, to: &str| {
+        assert!(BASE.contains(from), "{from}");
+        BASE.replace(from, to)
+    };
+    let wrong = [
+        swap("lambda = [0, 0.1]", "lambda = [0, nan]"),
+        swap("lambda = [0, 0.1]", "lambda = [0, inf]"),
+        swap("lambda = [0, 0.1]", "lambda = [0, -0.1]"),
+        swap("lambda = [0, 0.1]", "lambda = [0.1, 0.10]"),
+        swap("lambda = [0, 0.1]", "lambda = [0, -0.0]"),
+        swap("lambda = [0, 0.1]", "lambda = []"),
+        swap("lambda = [0, 0.1]", "lambda = \"much\""),
+        swap("lambda = [0, 0.1]", ""),
+        swap("lambda = [0, 0.1]", "lambda = { log10 = [-3, 400], count = 4 }"),
+        swap("lambda = [0, 0.1]", "lambda = { log10 = [-3], count = 4 }"),
+        swap("lambda = [0, 0.1]", "lambda = { count = 4 }"),
+        swap("lambda = [0, 0.1]", "lamda = [0, 0.1]"),
+        swap("[100, 300]", "[100, 60001]"),
+        swap("[100, 300]", "[5]"),
+        swap("[100, 300]", "[100.5]"),
+        swap("[\"net\", \"lenet\"]", "[\"net\", \"resnet\"]"),
+        swap("count = 2", "count = 0"),
+        swap("count = 2", "count = 2, step = 3"),
+        swap("count = 2", "start = 9223372036854775807, count = 2"),
+        swap("version = 1", "version = 2"),
+        swap("version = 1\n", ""),
+        swap("\"test\"", "\"../up\""),
+        swap("\"mnist\"", "\"imagenet\""),
+        swap("\"mnist\"", "\"mnist\"\nseed = 1"),
+        swap("[data]", "[data"),
+        BASE.to_owned() + "[classifier]\niterations = 0\n",
+        BASE.to_owned() + "[classifier]\nmomentum = 1\n",
+        BASE.to_owned() + "[vae]\nlatent = 99999999\n",
+        BASE.to_owned() + "[vae]\nwidth = 3\n",
+        BASE.to_owned() + "[run]\nmax_failures = -1\n",
+        BASE.to_owned() + "[[zip]]\nlambda = [0]\nweight_decay = [0]\n",
+        BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\nweight_decay = [0]\n",
+        BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\n",
+        BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\nweight_decay = [0, 1]\n[[include]]\nweight_decay = 3\n",
+        BASE.to_owned() + "[[exclude]]\n",
+        BASE.to_owned() + "[[exclude]]\nseed = [0, 1]\n",
+        BASE.to_owned() + "[[include]]\n",
+        BASE.to_owned() + "zip = 3\n",
+        "grid = 3\u{0}".to_owned(),
+        String::new(),
+    ];
+    let messages: Vec<_> = wrong.iter().map(|text| parse(text).unwrap_err().to_string()).collect();
+    insta::assert_snapshot!(messages.join("\n\n"));
+}
+
+/// What the expansion means, written as plainly as possible: nested loops over lists.
+fn oracle(seeds: u64, sizes: &[u32], lambdas: &[f64], samples: &[u64], excluded: Option<(u64, f64)>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for seed in 0..seeds {
+        for size in sizes {
+            for architecture in ["lenet", "net"] {
+                for sample in samples {
+                    for lambda in lambdas {
+                        if excluded == Some((seed, *lambda)) {
+                            continue;
+                        }
+                        let sample = if *lambda == 0.0 { 0 } else { *sample };
+                        let line =
+                            format!("seed {seed} n {size} {architecture} wd 0 lr 0.01 M {sample} lambda {lambda}");
+                        if !lines.contains(&line) {
+                            lines.push(line);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    lines
+}
+
+fn distinct<T: std::fmt::Debug + Clone + PartialEq>(
+    value: impl Strategy<Value = T> + Clone,
+) -> impl Strategy<Value = Vec<T>> + Clone {
+    prop::collection::vec(value, 1..4).prop_map(|mut values| {
+        let mut kept: Vec<T> = Vec::new();
+        values.retain(|value| {
+            let new = !kept.contains(value);
+            kept.push(value.clone());
+            new
+        });
+        values
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_expansion_equals_nested_loops(
+        seeds in 1u64..4,
+        sizes in distinct(20u32..=60_000),
+        lambdas in distinct(prop_oneof![Just(0.0), 1e-6..1e3f64]),
+        samples in distinct(1u64..=1000),
+        exclude in prop::option::of((0u64..4, 0usize..3)),
+    ) {
+        let excluded = exclude.and_then(|(seed, at)| lambdas.get(at).map(|lambda| (seed, *lambda)));
+        let exclude = excluded.map_or(String::new(), |(seed, lambda)| format!("[[exclude]]\nseed = {seed}\nlambda = {lambda:?}\n"));
+        let text = format!(
+            "version = 1\nname = \"p\"\n[data]\ndataset = \"kmnist\"\n[grid]\nseed = {{ count = {seeds} }}\n\
+             subset_size = {sizes:?}\nlambda = {lambdas:?}\narchitecture = [\"lenet\", \"net\"]\n\
+             penalty_samples = {samples:?}\n{exclude}"
+        );
+        let expected = oracle(seeds, &sizes, &lambdas, &samples, excluded);
+        match parse(&text) {
+            Ok(grid) => prop_assert_eq!(grid.trials().map(|trial| line(&trial)).collect::<Vec<_>>(), expected),
+            Err(error) => prop_assert!(expected.is_empty() && error.problem.contains("no points"), "{}", error),
+        }
+    }
+
+    #[test]
+    fn any_text_is_answered(text in "(version = 1\n)?(\\[|\\]|[a-z]|=|\\{|\\}|[0-9.-]|\n|\"| ){0,60}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_trial_survives_the_wire(index in 0usize..8, seed in 0u64..u64::MAX, decay in 0.0..1e9f64) {
+        let mut trial = parse(BASE).unwrap().trials().nth(index).unwrap();
+        trial.seed = seed;
+        trial.weight_decay = crate::numbers::WeightDecay::new(decay).unwrap();
+        let wire = swfn_proto::v1::TrialSpec::from(&trial);
+        let back = TrialSpec::try_from(wire).unwrap();
+        prop_assert_eq!(back, trial);
+        prop_assert_eq!(back.id(), trial.id());
+    }
+}

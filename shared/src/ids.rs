@@ -1,0 +1,158 @@
+//! Identities. A trial's is a hash of everything that determines its result, so that the same point is the same trial.
+
+use std::{fmt, str::FromStr};
+
+use sha2::{Digest as _, Sha256};
+
+/// Raised whenever the trainer computes something else for the same specification: old results then count as other trials.
+pub const TRAINER_REVISION: u32 = 1;
+
+/// A text that is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("id `{0}` is not 32 hexadecimal digits")]
+pub struct IdError(String);
+
+macro_rules! hashed_id {
+    ($(#[$doc:meta])* $type:ident, $domain:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type([u8; 16]);
+
+        impl $type {
+            /// The first 128 bits of the SHA-256 of the canonical text. The kind of id and the trainer's revision are part of it.
+            pub(crate) fn of(canonical: &str) -> Self {
+                let digest = Sha256::new()
+                    .chain_update($domain)
+                    .chain_update(TRAINER_REVISION.to_le_bytes())
+                    .chain_update(canonical)
+                    .finalize();
+                let mut id = [0; 16];
+                id.copy_from_slice(&digest[..16]);
+                Self(id)
+            }
+
+            /// The first eight digits, for people.
+            pub fn short(&self) -> String {
+                self.to_string()[..8].to_owned()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($type))
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let error = || IdError(text.chars().take(64).collect());
+                let digits = text.as_bytes();
+                if digits.len() != 32 || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d)) {
+                    return Err(error());
+                }
+                let mut id = [0; 16];
+                for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+                    let pair = std::str::from_utf8(pair).map_err(|_| error())?;
+                    *byte = u8::from_str_radix(pair, 16).map_err(|_| error())?;
+                }
+                Ok(Self(id))
+            }
+        }
+    };
+}
+
+hashed_id! {
+    /// One point of a grid, seed included: the unit of scheduling and of results.
+    TrialId, "swfn trial"
+}
+hashed_id! {
+    /// All trials that differ only in the seed: the unit of aggregation.
+    CellId, "swfn cell"
+}
+hashed_id! {
+    /// Trials of equal shape can run as lanes of one batched computation.
+    ShapeId, "swfn shape"
+}
+hashed_id! {
+    /// A random subset of a data set: what a VAE is trained on, and what pairs trials for comparison.
+    SubsetId, "swfn subset"
+}
+hashed_id! {
+    /// A VAE: its subset and its settings.
+    VaeId, "swfn vae"
+}
+
+/// Number of times that a trial has been leased, from 1: the fencing token.
+pub type Attempt = u32;
+
+/// The right of one worker to run one attempt of one trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId {
+    /// The trial.
+    pub trial: TrialId,
+    /// Its attempt.
+    pub attempt: Attempt,
+}
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.trial.short(), self.attempt)
+    }
+}
+
+/// One worker process, named by itself: 1 to 64 letters, digits, `-`, `_`, `.` or `:`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(String);
+
+/// A text that cannot name a worker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("worker id `{0}` is not 1 to 64 letters, digits, `-`, `_`, `.` or `:`")]
+pub struct WorkerIdError(String);
+
+impl FromStr for WorkerId {
+    type Err = WorkerIdError;
+
+    fn from_str(text: &str) -> Result<Self, WorkerIdError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        if (1..=64).contains(&text.len()) && text.chars().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(WorkerIdError(text.chars().take(64).collect()))
+        }
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_their_text_and_refuse_others() {
+        let id = TrialId::of("x");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_ne!(id.to_string(), CellId::of("x").to_string());
+        let (short, long) = (id.to_string()[1..].to_owned(), format!("{id}0"));
+        let upper = id.to_string().to_uppercase();
+        for wrong in ["", &short, &long, &upper, "+1234567890123456789012345678901", "äää"] {
+            assert!(wrong.parse::<TrialId>().is_err(), "{wrong}");
+        }
+        assert!("host-1:0".parse::<WorkerId>().is_ok());
+        for wrong in ["", "a b", "a\n", &"x".repeat(65)] {
+            assert!(wrong.parse::<WorkerId>().is_err(), "{wrong}");
+        }
+    }
+}

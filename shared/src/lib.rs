@@ -1,0 +1,14 @@
+//! What coordinator and worker both know: trials, grids, metric points, their identities and their wire forms.
+//!
+//! `grid.toml -> Grid -> TrialSpec`. Everything here is pure: no torch, no runtime, no sockets, no clock, so that each part can be
+//! tested by calling it.
+
+pub mod dataset;
+pub mod grid;
+pub mod ids;
+pub mod metrics;
+pub mod numbers;
+pub mod telemetry;
+pub mod trial;
+pub mod wire;
+pub mod work;

@@ -1,0 +1,31 @@
+//! The names of all metrics, and one point of a curve.
+
+/// Mean negative log-likelihood of the training batches since the last report, in nats.
+pub const TRAIN_LOSS: &str = "train/loss";
+/// Mean of R, the Monte-Carlo estimate of the squared weighted function norm, since the last report (Rannen Triki et al. 2019).
+pub const TRAIN_FUNCTION_NORM: &str = "train/function_norm";
+/// Share of test images that are classified correctly, 0 to 1.
+pub const TEST_ACCURACY: &str = "test/accuracy";
+/// Mean negative log-likelihood on the test images, in nats.
+pub const TEST_LOSS: &str = "test/loss";
+/// Mean loss of the VAE (reconstruction + KL divergence) since the last report, in nats per image.
+pub const VAE_LOSS: &str = "vae/loss";
+
+/// All of the above: what a coordinator accepts.
+pub const ALL: [&str; 5] = [TRAIN_LOSS, TRAIN_FUNCTION_NORM, TEST_ACCURACY, TEST_LOSS, VAE_LOSS];
+
+/// One point of one curve of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MetricPoint {
+    /// One of [`ALL`].
+    pub metric: &'static str,
+    /// Iterations done: of the VAE for [`VAE_LOSS`], else of the classifier.
+    pub step: u64,
+    /// The value, in the metric's unit; always finite.
+    pub value: f64,
+}
+
+/// The constant of that name, if there is one.
+pub fn by_name(name: &str) -> Option<&'static str> {
+    ALL.into_iter().find(|metric| *metric == name)
+}

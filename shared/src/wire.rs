@@ -1,0 +1,178 @@
+//! Wire types become domain types here, and nowhere else; what does not fit is refused with the name of the field.
+
+use swfn_proto::v1;
+
+use crate::{
+    dataset::Dataset,
+    ids::LeaseId,
+    metrics::{self, MetricPoint},
+    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
+    trial::{BatchNormScale, Classifier, Penalty, TrialSpec, Vae},
+};
+
+/// The version that both sides must speak.
+pub const PROTOCOL: u32 = 1;
+
+/// A message that means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A field that must be there is not.
+    #[error("field `{0}` is missing")]
+    Missing(&'static str),
+    /// A field is there and makes no sense.
+    #[error("field `{field}`: {problem}")]
+    Wrong {
+        /// Its name.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+fn wrong(field: &'static str, problem: impl ToString) -> WireError {
+    WireError::Wrong { field, problem: problem.to_string() }
+}
+
+fn need<T>(value: Option<T>, field: &'static str) -> Result<T, WireError> {
+    value.ok_or(WireError::Missing(field))
+}
+
+fn above_zero(value: u32, field: &'static str) -> Result<u32, WireError> {
+    if value == 0 { Err(wrong(field, "`0` is not above zero")) } else { Ok(value) }
+}
+
+impl From<LeaseId> for v1::LeaseId {
+    fn from(id: LeaseId) -> Self {
+        Self { trial: id.trial.to_string(), attempt: id.attempt }
+    }
+}
+
+impl TryFrom<v1::LeaseId> for LeaseId {
+    type Error = WireError;
+
+    fn try_from(wire: v1::LeaseId) -> Result<Self, WireError> {
+        let trial = wire.trial.parse().map_err(|error| wrong("lease.trial", error))?;
+        Ok(Self { trial, attempt: above_zero(wire.attempt, "lease.attempt")? })
+    }
+}
+
+/// The lease that a message names.
+pub fn lease(wire: Option<v1::LeaseId>) -> Result<LeaseId, WireError> {
+    need(wire, "lease")?.try_into()
+}
+
+impl From<MetricPoint> for v1::MetricPoint {
+    fn from(point: MetricPoint) -> Self {
+        Self { metric: point.metric.to_owned(), step: point.step, value: point.value }
+    }
+}
+
+impl TryFrom<v1::MetricPoint> for MetricPoint {
+    type Error = WireError;
+
+    fn try_from(wire: v1::MetricPoint) -> Result<Self, WireError> {
+        let metric = metrics::by_name(&wire.metric)
+            .ok_or_else(|| wrong("point.metric", format!("`{}` is unknown", wire.metric.escape_debug())))?;
+        if !wire.value.is_finite() {
+            return Err(wrong("point.value", format!("`{}` is not finite", wire.value)));
+        }
+        // SQLite's integers are signed.
+        if i64::try_from(wire.step).is_err() {
+            return Err(wrong("point.step", format!("`{}` is too large", wire.step)));
+        }
+        Ok(Self { metric, step: wire.step, value: wire.value })
+    }
+}
+
+impl From<&TrialSpec> for v1::TrialSpec {
+    fn from(spec: &TrialSpec) -> Self {
+        let generator_seed = match spec.dataset {
+            Dataset::Synthetic { generator_seed, .. } => Some(generator_seed),
+            Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist => None,
+        };
+        let classifier = &spec.classifier;
+        Self {
+            dataset: Some(v1::Dataset { name: spec.dataset.name().to_owned(), generator_seed }),
+            subset_size: spec.subset_size,
+            seed: spec.seed,
+            architecture: spec.architecture.name().to_owned(),
+            weight_decay: spec.weight_decay.get(),
+            learning_rate: spec.learning_rate.get(),
+            classifier: Some(v1::Classifier {
+                iterations: classifier.iterations,
+                batch_size: classifier.batch_size,
+                momentum: classifier.momentum.get(),
+                dropout: classifier.dropout.get(),
+                evaluate_every: classifier.evaluate_every,
+                batch_norm_scale: classifier.batch_norm_scale.name().to_owned(),
+            }),
+            penalty: spec.penalty.map(|penalty| v1::Penalty {
+                lambda: penalty.lambda.get(),
+                samples: penalty.samples,
+                spread: penalty.spread.get(),
+                vae: Some(v1::Vae {
+                    iterations: penalty.vae.iterations,
+                    batch_size: penalty.vae.batch_size,
+                    learning_rate: penalty.vae.learning_rate.get(),
+                    hidden: penalty.vae.hidden,
+                    latent: penalty.vae.latent,
+                }),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::TrialSpec> for TrialSpec {
+    type Error = WireError;
+
+    fn try_from(wire: v1::TrialSpec) -> Result<Self, WireError> {
+        let classifier = need(wire.classifier, "spec.classifier")?;
+        Ok(Self {
+            dataset: dataset(need(wire.dataset, "spec.dataset")?)?,
+            subset_size: above_zero(wire.subset_size, "spec.subset_size")?,
+            seed: wire.seed,
+            architecture: wire.architecture.parse().map_err(|error| wrong("spec.architecture", error))?,
+            weight_decay: WeightDecay::new(wire.weight_decay).map_err(|error| wrong("spec.weight_decay", error))?,
+            learning_rate: LearningRate::new(wire.learning_rate).map_err(|error| wrong("spec.learning_rate", error))?,
+            classifier: Classifier {
+                iterations: above_zero(classifier.iterations, "classifier.iterations")?,
+                batch_size: above_zero(classifier.batch_size, "classifier.batch_size")?,
+                momentum: Momentum::new(classifier.momentum).map_err(|error| wrong("classifier.momentum", error))?,
+                dropout: Dropout::new(classifier.dropout).map_err(|error| wrong("classifier.dropout", error))?,
+                batch_norm_scale: BatchNormScale::by_name(&classifier.batch_norm_scale)
+                    .ok_or_else(|| wrong("classifier.batch_norm_scale", "is unknown"))?,
+                evaluate_every: above_zero(classifier.evaluate_every, "classifier.evaluate_every")?,
+            },
+            penalty: wire.penalty.map(penalty).transpose()?,
+        })
+    }
+}
+
+fn dataset(wire: v1::Dataset) -> Result<Dataset, WireError> {
+    let named: Dataset = wire.name.parse().map_err(|error| wrong("dataset.name", error))?;
+    match (named, wire.generator_seed) {
+        (Dataset::Synthetic { .. }, Some(seed)) => Ok(Dataset::synthetic(seed)),
+        (Dataset::Synthetic { .. }, None) => Err(WireError::Missing("dataset.generator_seed")),
+        (Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist, _) => Ok(named),
+    }
+}
+
+fn penalty(wire: v1::Penalty) -> Result<Penalty, WireError> {
+    let vae = need(wire.vae, "penalty.vae")?;
+    let lambda = Lambda::new(wire.lambda).map_err(|error| wrong("penalty.lambda", error))?;
+    if lambda.get() == 0.0 {
+        return Err(wrong("penalty.lambda", "`0` goes without a penalty"));
+    }
+    Ok(Penalty {
+        lambda,
+        samples: above_zero(wire.samples, "penalty.samples")?,
+        spread: Spread::new(wire.spread).map_err(|error| wrong("penalty.spread", error))?,
+        vae: Vae {
+            iterations: above_zero(vae.iterations, "vae.iterations")?,
+            batch_size: above_zero(vae.batch_size, "vae.batch_size")?,
+            learning_rate: LearningRate::new(vae.learning_rate).map_err(|error| wrong("vae.learning_rate", error))?,
+            hidden: above_zero(vae.hidden, "vae.hidden")?,
+            latent: above_zero(vae.latent, "vae.latent")?,
+        },
+    })
+}
