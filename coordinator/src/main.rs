@@ -1,1 +1,4 @@
-fn main(){}
+//! x
+mod scheduler;
+mod store;
+fn main() {}

@@ -1,4 +1,4 @@
-//! The names of all metrics, and one point of a curve.
+//! The names of all metrics, one point of a curve, and what a finished trial comes to.
 
 /// Mean negative log-likelihood of the training batches since the last report, in nats.
 pub const TRAIN_LOSS: &str = "train/loss";
@@ -28,4 +28,19 @@ pub struct MetricPoint {
 /// The constant of that name, if there is one.
 pub fn by_name(name: &str) -> Option<&'static str> {
     ALL.into_iter().find(|metric| *metric == name)
+}
+
+/// What a trial comes to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Share of test images that are classified correctly after the last iteration, 0 to 1.
+    pub final_test_accuracy: f64,
+    /// The highest share of any evaluation. It is chosen by looking at the test images, so it flatters.
+    pub best_test_accuracy: f64,
+    /// Mean negative log-likelihood on the test images after the last iteration, in nats.
+    pub final_test_loss: f64,
+    /// Seconds that training the VAE took; zero when the trial needs none or found it at hand.
+    pub vae_seconds: f64,
+    /// Seconds that training and testing the classifier took.
+    pub classifier_seconds: f64,
 }

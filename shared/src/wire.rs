@@ -5,7 +5,7 @@ use swfn_proto::v1;
 use crate::{
     dataset::Dataset,
     ids::LeaseId,
-    metrics::{self, MetricPoint},
+    metrics::{self, MetricPoint, Outcome},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     trial::{BatchNormScale, Classifier, Penalty, TrialSpec, Vae},
 };
@@ -175,4 +175,38 @@ fn penalty(wire: v1::Penalty) -> Result<Penalty, WireError> {
             latent: above_zero(vae.latent, "vae.latent")?,
         },
     })
+}
+
+impl From<Outcome> for v1::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            final_test_accuracy: outcome.final_test_accuracy,
+            best_test_accuracy: outcome.best_test_accuracy,
+            final_test_loss: outcome.final_test_loss,
+            vae_seconds: outcome.vae_seconds,
+            classifier_seconds: outcome.classifier_seconds,
+        }
+    }
+}
+
+impl TryFrom<v1::Outcome> for Outcome {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Outcome) -> Result<Self, WireError> {
+        let share = |value: f64, field| match value {
+            0.0..=1.0 => Ok(value),
+            _ => Err(wrong(field, format!("`{value}` is not in 0 to 1"))),
+        };
+        let at_least_zero = |value: f64, field| match value {
+            0.0..f64::INFINITY => Ok(value),
+            _ => Err(wrong(field, format!("`{value}` is not a finite number from 0"))),
+        };
+        Ok(Self {
+            final_test_accuracy: share(wire.final_test_accuracy, "outcome.final_test_accuracy")?,
+            best_test_accuracy: share(wire.best_test_accuracy, "outcome.best_test_accuracy")?,
+            final_test_loss: at_least_zero(wire.final_test_loss, "outcome.final_test_loss")?,
+            vae_seconds: at_least_zero(wire.vae_seconds, "outcome.vae_seconds")?,
+            classifier_seconds: at_least_zero(wire.classifier_seconds, "outcome.classifier_seconds")?,
+        })
+    }
 }

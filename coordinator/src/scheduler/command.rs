@@ -1,0 +1,94 @@
+//! What comes in and what goes out of the scheduler.
+
+use swfn_shared::ids::{Attempt, LeaseId, VaeId, WorkerId};
+
+/// Something that happened to a worker or to time.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Command {
+    /// A worker opened a stream. `held`: the leases that it still works on or has unacknowledged reports of.
+    Joined { worker: WorkerId, predecessor: Option<WorkerId>, held: Vec<LeaseId> },
+    /// It has room for `lanes` more trials of one shape and these VAEs at hand.
+    Asked { worker: WorkerId, lanes: u32, vaes: Vec<VaeId> },
+    /// Any sign of life.
+    Heard { worker: WorkerId },
+    /// A lease's iterations so far.
+    Progressed { worker: WorkerId, lease: LeaseId, step: u64 },
+    /// A trial ended with a result.
+    Succeeded { worker: WorkerId, lease: LeaseId },
+    /// A trial ended without one.
+    Failed { worker: WorkerId, lease: LeaseId, kind: FailureKind, error: String },
+    /// The worker gives a lease back unfinished.
+    Released { worker: WorkerId, lease: LeaseId },
+    /// The worker is gone for good: it said so, or its process is known to have ended.
+    Left { worker: WorkerId, reason: String },
+    /// Time passed.
+    Tick,
+}
+
+/// Whose fault a failed trial is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// The loss left the finite numbers; training is deterministic, so another attempt would end the same.
+    Diverged,
+    /// Anything else that went wrong inside the trial.
+    Error,
+}
+
+/// What follows. Durable events are the journal of a run; the others only concern the present.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    WorkerJoined { worker: WorkerId },
+    WorkerHeard { worker: WorkerId },
+    WorkerLeft { worker: WorkerId },
+    Progressed { lease: LeaseId, step: u64 },
+    Leased { lease: LeaseId, worker: WorkerId },
+    Succeeded { lease: LeaseId },
+    Failed { lease: LeaseId, error: String, quarantine: bool },
+    Lost { lease: LeaseId, error: String, quarantine: bool },
+    Released { lease: LeaseId },
+}
+
+impl Event {
+    /// The lease that a durable event is about; `None` for what concerns the present only.
+    pub(crate) fn durable(&self) -> Option<LeaseId> {
+        match self {
+            Self::WorkerJoined { .. }
+            | Self::WorkerHeard { .. }
+            | Self::WorkerLeft { .. }
+            | Self::Progressed { .. } => None,
+            Self::Leased { lease, .. }
+            | Self::Succeeded { lease }
+            | Self::Failed { lease, .. }
+            | Self::Lost { lease, .. }
+            | Self::Released { lease } => Some(*lease),
+        }
+    }
+}
+
+/// Why a command has no effect. Peers cause these; none of them is a fault of the coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Rejection {
+    #[error("worker `{0}` has not joined")]
+    UnknownWorker(WorkerId),
+    #[error("lease `{0}` is of a trial that is not in this sweep")]
+    UnknownTrial(LeaseId),
+    #[error("lease `{lease}` is over: {reason}")]
+    Fenced { lease: LeaseId, reason: Fence },
+}
+
+/// Why a lease is not live.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fence {
+    #[error("attempt {current} of the trial is under way")]
+    Superseded { current: Attempt },
+    #[error("it belongs to worker `{0}`")]
+    OtherWorker(WorkerId),
+    #[error("it expired or was given back")]
+    Expired,
+    #[error("the trial has its result")]
+    Done,
+    #[error("the trial is quarantined")]
+    Quarantined,
+    #[error("it was never granted")]
+    NeverGranted,
+}

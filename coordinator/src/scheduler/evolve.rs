@@ -1,0 +1,154 @@
+//! The only place where the state changes.
+
+use std::time::Duration;
+
+use swfn_shared::ids::WorkerId;
+
+use super::{
+    command::Event,
+    state::{Counts, Lease, Scheduler, TrialIndex, TrialState},
+};
+
+impl Scheduler {
+    /// Applies an event that [`Self::decide`] returned or that a journal holds. An event that does not fit the state, which only a damaged
+    /// journal can hold, is answered with its description and changes nothing.
+    pub(crate) fn evolve(&mut self, now: Duration, event: &Event) -> Result<(), String> {
+        match event {
+            Event::WorkerJoined { worker } | Event::WorkerHeard { worker } => self.heard(now, worker),
+            Event::WorkerLeft { worker } => {
+                self.workers.remove(worker);
+            }
+            Event::Progressed { lease, step } => {
+                let index = self.find(event, lease.trial)?;
+                if let TrialState::Leased(current) = &mut self.trials[index].state
+                    && *step > current.step
+                {
+                    current.step = *step;
+                    current.moved = now;
+                    current.deadline = now + self.limits.lease;
+                }
+            }
+            durable => {
+                let lease = durable.durable().ok_or("not durable")?;
+                let index = self.find(event, lease.trial)?;
+                let next = self
+                    .transition(now, index, durable)
+                    .ok_or_else(|| format!("{event:?} does not follow from {:?}", self.trials[index].state))?;
+                self.enter(index, next, lease.attempt);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a restart nobody knows when the workers were last heard: each lease gets a whole term from now.
+    pub(crate) fn grant_full_terms(&mut self, now: Duration) {
+        for worker in self.workers.values_mut() {
+            worker.heard = now;
+            for index in &worker.leases {
+                if let TrialState::Leased(lease) = &mut self.trials[*index].state {
+                    lease.moved = now;
+                    lease.deadline = now + self.limits.lease;
+                }
+            }
+        }
+    }
+
+    fn find(&self, event: &Event, trial: swfn_shared::ids::TrialId) -> Result<TrialIndex, String> {
+        self.by_id.get(&trial).copied().ok_or_else(|| format!("{event:?} is of an unknown trial"))
+    }
+
+    fn heard(&mut self, now: Duration, id: &WorkerId) {
+        let worker = self.workers.entry(id.clone()).or_default();
+        worker.heard = now;
+        for index in &worker.leases {
+            if let TrialState::Leased(lease) = &mut self.trials[*index].state {
+                lease.deadline = (now + self.limits.lease).min(lease.moved + self.limits.stall);
+            }
+        }
+    }
+
+    /// The legal transitions of a trial, all of them.
+    fn transition(&mut self, now: Duration, index: TrialIndex, event: &Event) -> Option<TrialState> {
+        let trial = &mut self.trials[index];
+        match (&trial.state, event) {
+            (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.attempts + 1 => {
+                let deadline = now + self.limits.lease;
+                let (worker, attempt) = (worker.clone(), lease.attempt);
+                Some(TrialState::Leased(Lease { worker, attempt, deadline, step: 0, moved: now }))
+            }
+            (TrialState::Leased(current), Event::Succeeded { lease }) if current.attempt == lease.attempt => {
+                Some(TrialState::Succeeded { attempt: lease.attempt })
+            }
+            (TrialState::Leased(current), Event::Released { lease }) if current.attempt == lease.attempt => {
+                Some(TrialState::Pending)
+            }
+            (TrialState::Leased(current), Event::Failed { lease, error, quarantine })
+                if current.attempt == lease.attempt =>
+            {
+                trial.failures += 1;
+                Some(after(*quarantine, error))
+            }
+            (TrialState::Leased(current), Event::Lost { lease, error, quarantine })
+                if current.attempt == lease.attempt =>
+            {
+                trial.losses += 1;
+                Some(after(*quarantine, error))
+            }
+            (
+                TrialState::Pending
+                | TrialState::Leased(_)
+                | TrialState::Succeeded { .. }
+                | TrialState::Quarantined { .. },
+                Event::WorkerJoined { .. }
+                | Event::WorkerHeard { .. }
+                | Event::WorkerLeft { .. }
+                | Event::Progressed { .. }
+                | Event::Leased { .. }
+                | Event::Succeeded { .. }
+                | Event::Failed { .. }
+                | Event::Lost { .. }
+                | Event::Released { .. },
+            ) => None,
+        }
+    }
+
+    /// Moves a trial to its next state and keeps the indices in step with it.
+    fn enter(&mut self, index: TrialIndex, next: TrialState, attempt: u32) {
+        let trial = &mut self.trials[index];
+        trial.attempts = attempt;
+        match &trial.state {
+            TrialState::Pending => self.pending.remove(trial, index),
+            TrialState::Leased(lease) => {
+                self.pending.lease_ended(trial.group);
+                if let Some(worker) = self.workers.get_mut(&lease.worker) {
+                    worker.leases.remove(&index);
+                }
+            }
+            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}
+        }
+        *counter(&mut self.counts, &trial.state) -= 1;
+        trial.state = next;
+        *counter(&mut self.counts, &trial.state) += 1;
+        match &trial.state {
+            TrialState::Pending => self.pending.insert(trial, index),
+            TrialState::Leased(lease) => {
+                self.pending.lease_began(trial.group);
+                self.workers.entry(lease.worker.clone()).or_default().leases.insert(index);
+            }
+            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}
+        }
+    }
+}
+
+fn after(quarantine: bool, error: &str) -> TrialState {
+    if quarantine { TrialState::Quarantined { error: error.to_owned() } } else { TrialState::Pending }
+}
+
+fn counter<'c>(counts: &'c mut Counts, state: &TrialState) -> &'c mut usize {
+    match state {
+        TrialState::Pending => &mut counts.pending,
+        TrialState::Leased(_) => &mut counts.leased,
+        TrialState::Succeeded { .. } => &mut counts.succeeded,
+        TrialState::Quarantined { .. } => &mut counts.quarantined,
+    }
+}

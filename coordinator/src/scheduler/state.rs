@@ -1,0 +1,171 @@
+//! The state of a sweep: its trials, its workers, and what is still to be handed out.
+//!
+//! ```text
+//!              Leased                    Succeeded
+//!   Pending ----------> Leased(lease) --------------> Succeeded
+//!      ^                  |      |
+//!      |  Released, Lost, |      | Failed or Lost, past its limit
+//!      +---- Failed ------+      +------------------> Quarantined
+//! ```
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use swfn_shared::{
+    grid::RunSettings,
+    ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    trial::TrialSpec,
+};
+
+use super::{
+    command::Rejection,
+    fencing::{self, Admission},
+    pending::Pending,
+};
+
+/// Position of a trial in the sweep.
+pub(super) type TrialIndex = usize;
+
+/// One trial's place in its life.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum TrialState {
+    Pending,
+    Leased(Lease),
+    Succeeded { attempt: Attempt },
+    Quarantined { error: String },
+}
+
+/// A live lease.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Lease {
+    pub(crate) worker: WorkerId,
+    pub(crate) attempt: Attempt,
+    /// Renewed by every message of the worker, but never past `moved` + the stall limit.
+    pub(crate) deadline: Duration,
+    /// Iterations done.
+    pub(crate) step: u64,
+    /// When `step` last grew.
+    pub(crate) moved: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) spec: TrialSpec,
+    pub(super) id: TrialId,
+    pub(super) shape: ShapeId,
+    pub(super) vae: Option<VaeId>,
+    /// Position of its subset among the subsets of the sweep.
+    pub(super) group: usize,
+    pub(super) state: TrialState,
+    /// Leases so far; the number of the newest.
+    pub(super) attempts: Attempt,
+    pub(super) failures: u32,
+    pub(super) losses: u32,
+}
+
+impl Trial {
+    pub(super) fn new(spec: TrialSpec, group: usize) -> Self {
+        let (id, shape, vae) = (spec.id(), spec.shape(), spec.vae());
+        Self { spec, id, shape, vae, group, state: TrialState::Pending, attempts: 0, failures: 0, losses: 0 }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Worker {
+    pub(super) leases: BTreeSet<TrialIndex>,
+    pub(super) heard: Duration,
+}
+
+/// The numbers of `[run]` that the scheduler goes by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) max_failures: u32,
+    pub(crate) max_losses: u32,
+    pub(crate) lease: Duration,
+    pub(crate) stall: Duration,
+}
+
+impl From<RunSettings> for Limits {
+    fn from(run: RunSettings) -> Self {
+        Self {
+            max_failures: run.max_failures,
+            max_losses: run.max_losses,
+            lease: Duration::from_secs(run.lease_seconds.into()),
+            stall: Duration::from_secs(run.stall_seconds.into()),
+        }
+    }
+}
+
+/// Trials by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) pending: usize,
+    pub(crate) leased: usize,
+    pub(crate) succeeded: usize,
+    pub(crate) quarantined: usize,
+}
+
+impl Counts {
+    /// Whether nothing is left to do.
+    pub(crate) fn finished(&self) -> bool {
+        self.pending + self.leased == 0
+    }
+}
+
+/// The scheduler of one sweep.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    pub(super) limits: Limits,
+    pub(super) trials: Vec<Trial>,
+    pub(super) by_id: HashMap<TrialId, TrialIndex>,
+    pub(super) pending: Pending,
+    pub(super) workers: HashMap<WorkerId, Worker>,
+    pub(super) counts: Counts,
+}
+
+impl Scheduler {
+    /// A sweep of which nothing has been done. The order of the trials is the order in which they are handed out.
+    pub(crate) fn new(limits: Limits, specs: impl IntoIterator<Item = TrialSpec>) -> Self {
+        let mut groups = HashMap::new();
+        let trials: Vec<_> = specs
+            .into_iter()
+            .map(|spec| {
+                let next = groups.len();
+                Trial::new(spec, *groups.entry(spec.subset()).or_insert(next))
+            })
+            .collect();
+        let mut pending = Pending::default();
+        for (index, trial) in trials.iter().enumerate() {
+            pending.insert(trial, index);
+        }
+        let by_id = trials.iter().enumerate().map(|(index, trial)| (trial.id, index)).collect();
+        let counts = Counts { pending: trials.len(), ..Counts::default() };
+        Self { limits, trials, by_id, pending, workers: HashMap::new(), counts }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The trials in their order, with their states.
+    pub(crate) fn trials(&self) -> impl Iterator<Item = (TrialId, &TrialSpec, &TrialState)> {
+        self.trials.iter().map(|trial| (trial.id, &trial.spec, &trial.state))
+    }
+
+    pub(crate) fn spec(&self, id: TrialId) -> Option<&TrialSpec> {
+        self.by_id.get(&id).map(|index| &self.trials[*index].spec)
+    }
+
+    /// Workers that hold a lease, joined or not.
+    pub(crate) fn lease_holders(&self) -> HashSet<WorkerId> {
+        self.workers.iter().filter(|(_, worker)| !worker.leases.is_empty()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// What a message of `worker` about `lease` may do.
+    pub(crate) fn admit(&self, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
+        let index = self.by_id.get(&lease.trial).ok_or(Rejection::UnknownTrial(lease))?;
+        fencing::admit(&self.trials[*index], worker, lease).map_err(|reason| Rejection::Fenced { lease, reason })
+    }
+}

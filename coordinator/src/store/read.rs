@@ -1,0 +1,118 @@
+//! Reading: the journal at a start, the results at the end.
+
+use rusqlite::{Row, types::Type};
+use swfn_shared::{
+    ids::{LeaseId, TrialId},
+    metrics::Outcome,
+};
+
+use super::schema::{Store, StoreError};
+use crate::scheduler::Event;
+
+/// A trial of the grid with its result, if it has one.
+#[derive(Debug, Clone)]
+pub(crate) struct TrialRow {
+    pub(crate) id: TrialId,
+    pub(crate) state: String,
+    pub(crate) attempts: u32,
+    pub(crate) error: Option<String>,
+    pub(crate) worker: Option<String>,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// One point of a winning attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct CurveRow {
+    pub(crate) id: TrialId,
+    pub(crate) metric: String,
+    pub(crate) step: i64,
+    pub(crate) value: f64,
+}
+
+impl Store {
+    /// The durable events of the trials of the grid, in order.
+    pub(crate) fn journal(&self) -> Result<Vec<Event>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare(
+                "SELECT trial.id, event.attempt, event.kind, event.worker, event.error, event.quarantine
+                 FROM event JOIN trial ON trial.number = event.trial WHERE trial.in_grid ORDER BY event.sequence",
+            )?;
+            query.query_map([], event)?.collect()
+        })
+    }
+
+    /// The trials of the grid with their winning results, in the order of the file.
+    pub(crate) fn trials(&self) -> Result<Vec<TrialRow>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare(
+                "SELECT trial.id, state, trial.attempt, error, worker, final_test_accuracy, best_test_accuracy, final_test_loss,
+                        vae_seconds, classifier_seconds
+                 FROM trial LEFT JOIN result
+                   ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
+                 WHERE in_grid ORDER BY trial.number",
+            )?;
+            query.query_map([], trial_row)?.collect()
+        })
+    }
+
+    /// Hands the points of all winning attempts to `each`, trial by trial.
+    pub(crate) fn curves(&self, mut each: impl FnMut(CurveRow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut query = self.run(|connection| {
+            connection.prepare(
+                "SELECT trial.id, metric.name, point.step, point.value
+                 FROM trial JOIN point ON point.trial = trial.number AND point.attempt = trial.attempt
+                 JOIN metric ON metric.number = point.metric
+                 WHERE in_grid AND state = 'succeeded' ORDER BY trial.number, metric.name, point.step",
+            )
+        })?;
+        let mut rows = query.query([]).map_err(|error| self.error(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.error(error))? {
+            let curve_row = |row: &Row<'_>| {
+                Ok(CurveRow { id: parse(row, 0)?, metric: row.get(1)?, step: row.get(2)?, value: row.get(3)? })
+            };
+            each(curve_row(row).map_err(|error| self.error(error))?)?;
+        }
+        Ok(())
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let lease = LeaseId { trial: parse(row, 0)?, attempt: row.get(1)? };
+    let kind: String = row.get(2)?;
+    let error = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(4)?.unwrap_or_default());
+    match kind.as_str() {
+        "leased" => Ok(Event::Leased { lease, worker: parse(row, 3)? }),
+        "succeeded" => Ok(Event::Succeeded { lease }),
+        "failed" => Ok(Event::Failed { lease, error: error()?, quarantine: row.get(5)? }),
+        "lost" => Ok(Event::Lost { lease, error: error()?, quarantine: row.get(5)? }),
+        "released" => Ok(Event::Released { lease }),
+        _ => Err(rusqlite::Error::FromSqlConversionFailure(
+            2,
+            Type::Text,
+            format!("event kind `{kind}` is unknown").into(),
+        )),
+    }
+}
+
+fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
+    let worker: Option<String> = row.get(4)?;
+    let outcome = match worker {
+        None => None,
+        Some(_) => Some(Outcome {
+            final_test_accuracy: row.get(5)?,
+            best_test_accuracy: row.get(6)?,
+            final_test_loss: row.get(7)?,
+            vae_seconds: row.get(8)?,
+            classifier_seconds: row.get(9)?,
+        }),
+    };
+    Ok(TrialRow { id: parse(row, 0)?, state: row.get(1)?, attempts: row.get(2)?, error: row.get(3)?, worker, outcome })
+}

@@ -1,0 +1,159 @@
+//! The file `sweep.sqlite`: its tables, its version, how it is opened.
+//!
+//! pandas, DuckDB and `sqlite3` open it as it is. `trial`, `result` and the view `curve` are what a reader wants; `event` is the journal
+//! from which the coordinator starts again.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+/// Version of the tables below.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE trial (
+    number          INTEGER PRIMARY KEY,
+    id              TEXT NOT NULL UNIQUE,
+    in_grid         INTEGER NOT NULL,       -- 0: of an earlier grid of this run directory
+    state           TEXT NOT NULL,          -- pending, leased, succeeded, quarantined
+    attempt         INTEGER NOT NULL,       -- leases so far; of a succeeded trial the one that won
+    error           TEXT,                   -- of the newest failure
+    dataset         TEXT NOT NULL,
+    subset_size     INTEGER NOT NULL,
+    seed            INTEGER NOT NULL,
+    architecture    TEXT NOT NULL,
+    weight_decay    REAL NOT NULL,
+    learning_rate   REAL NOT NULL,
+    penalty_samples INTEGER NOT NULL,       -- 0 without the function norm
+    lambda          REAL NOT NULL,
+    cell            TEXT NOT NULL,          -- equal for trials that differ only in the seed
+    spec            TEXT NOT NULL           -- everything that determines the result, as JSON
+);
+CREATE TABLE event (
+    sequence INTEGER PRIMARY KEY,
+    at       REAL NOT NULL,                 -- seconds since 1970, UTC
+    trial    INTEGER NOT NULL REFERENCES trial,
+    attempt  INTEGER NOT NULL,
+    kind     TEXT NOT NULL,                 -- leased, succeeded, failed, lost, released
+    worker   TEXT,
+    error    TEXT,
+    quarantine INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE result (
+    trial               INTEGER NOT NULL REFERENCES trial,
+    attempt             INTEGER NOT NULL,
+    worker              TEXT NOT NULL,
+    final_test_accuracy REAL NOT NULL,      -- 0 to 1
+    best_test_accuracy  REAL NOT NULL,
+    final_test_loss     REAL NOT NULL,      -- nats
+    vae_seconds         REAL NOT NULL,
+    classifier_seconds  REAL NOT NULL,
+    PRIMARY KEY (trial, attempt)
+);
+CREATE TABLE metric (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE point (
+    trial   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    metric  INTEGER NOT NULL,
+    step    INTEGER NOT NULL,
+    value   REAL NOT NULL,
+    PRIMARY KEY (trial, attempt, metric, step)
+) WITHOUT ROWID;
+CREATE TABLE worker (
+    id       TEXT PRIMARY KEY,
+    host     TEXT NOT NULL,
+    device   TEXT NOT NULL,
+    model    TEXT NOT NULL,
+    software TEXT NOT NULL,
+    libtorch TEXT NOT NULL,
+    joined   REAL NOT NULL                  -- seconds since 1970, UTC
+);
+CREATE VIEW curve AS                        -- the points of the attempts that count
+    SELECT trial.id AS trial, trial.architecture, trial.subset_size, trial.lambda, trial.seed,
+           metric.name AS metric, point.step, point.value
+    FROM point
+    JOIN trial ON trial.number = point.trial AND trial.attempt = point.attempt
+    JOIN metric ON metric.number = point.metric;
+";
+
+/// A store that cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("`{path}`: {error}\nhint: check disk space and permissions; what was acknowledged is kept", path = path.display())]
+    Sqlite { path: PathBuf, error: rusqlite::Error },
+    #[error("`{path}` has schema version `{found}`\nhint: this program writes version {SCHEMA_VERSION}; use the one that wrote the file, or another --run-dir", path = path.display())]
+    Version { path: PathBuf, found: i64 },
+    #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
+    Damaged { path: PathBuf, problem: String },
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(super) connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the file of a run directory, or makes it. The caller holds the run directory's lock.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let connect = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(path, OpenFlags::default())?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            // FULL: a commit is on the disk before it is acknowledged, power cuts included.
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            Ok(connection)
+        };
+        let store = Self {
+            connection: connect().map_err(|error| StoreError::Sqlite { path: path.to_owned(), error })?,
+            path: path.to_owned(),
+        };
+        match store.version()? {
+            SCHEMA_VERSION => store.check()?,
+            0 if store.is_empty()? => store.create()?,
+            found => return Err(StoreError::Version { path: path.to_owned(), found }),
+        }
+        Ok(store)
+    }
+
+    fn version(&self) -> Result<i64, StoreError> {
+        self.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        let tables: i64 = self.run(|c| c.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)))?;
+        Ok(tables == 0)
+    }
+
+    fn create(&self) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))
+        })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let verdict: String = self.run(|c| c.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+        if verdict == "ok" { Ok(()) } else { Err(self.damaged(verdict)) }
+    }
+
+    /// Runs something on the connection and gives its error the file's name.
+    pub(super) fn run<'s, T>(
+        &'s self,
+        work: impl FnOnce(&'s Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        work(&self.connection).map_err(|error| self.error(error))
+    }
+
+    pub(super) fn error(&self, error: rusqlite::Error) -> StoreError {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                self.damaged(error.to_string())
+            }
+            _ => StoreError::Sqlite { path: self.path.clone(), error },
+        }
+    }
+
+    pub(super) fn damaged(&self, problem: String) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), problem }
+    }
+}

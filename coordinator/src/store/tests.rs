@@ -1,0 +1,121 @@
+//! What was written is read back; writing again changes nothing; what is not ours is refused.
+
+use swfn_shared::{
+    grid::{DEFAULT_MAX_TRIALS, Grid},
+    ids::LeaseId,
+    metrics::{self, MetricPoint, Outcome},
+    trial::TrialSpec,
+};
+
+use super::{Batch, Store, StoreError, WorkerRow};
+use crate::scheduler::Event;
+
+fn specs(seeds: u32) -> Vec<TrialSpec> {
+    let grid = format!(
+        "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {seeds} }}\nsubset_size = 100\n\
+         architecture = \"net\"\nlambda = [0, 0.1]\n"
+    );
+    Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
+}
+
+fn batch(lease: LeaseId, accuracy: f64) -> Batch {
+    let worker = "ann".parse().unwrap();
+    let point = |step, value| MetricPoint { metric: metrics::TEST_ACCURACY, step, value };
+    Batch {
+        workers: vec![WorkerRow {
+            id: "ann".parse().unwrap(),
+            host: "h".into(),
+            device: "cpu".into(),
+            model: "m".into(),
+            software: "0.1.0".into(),
+            libtorch: "2.11.0".into(),
+        }],
+        events: vec![Event::Succeeded { lease }],
+        points: vec![(lease, vec![point(100, 0.5), point(200, accuracy)])],
+        results: vec![(
+            lease,
+            worker,
+            Outcome {
+                final_test_accuracy: accuracy,
+                best_test_accuracy: accuracy,
+                final_test_loss: 1.0,
+                vae_seconds: 0.0,
+                classifier_seconds: 2.0,
+            },
+        )],
+    }
+}
+
+fn leased(lease: LeaseId) -> Batch {
+    Batch { events: vec![Event::Leased { lease, worker: "ann".parse().unwrap() }], ..Batch::default() }
+}
+
+fn curves(store: &Store) -> Vec<(i64, f64)> {
+    let mut rows = Vec::new();
+    store.curves(|row| Ok(rows.push((row.step, row.value)))).unwrap();
+    rows
+}
+
+#[test]
+fn what_was_written_is_read_back_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sweep.sqlite");
+    let specs = specs(2);
+    let lease = LeaseId { trial: specs[1].id(), attempt: 2 };
+    {
+        let mut store = Store::open(&path).unwrap();
+        store.set_trials(&specs).unwrap();
+        let first = LeaseId { attempt: 1, ..lease };
+        store.write(0.0, &leased(first)).unwrap();
+        // Points of an attempt that does not win.
+        let stray = Batch { points: batch(first, 0.1).points, ..Batch::default() };
+        store.write(1.0, &stray).unwrap();
+        let lost = Event::Lost { lease: first, error: "killed".into(), quarantine: false };
+        store.write(2.0, &Batch { events: vec![lost], ..Batch::default() }).unwrap();
+        store.write(3.0, &leased(lease)).unwrap();
+        store.write(4.0, &batch(lease, 0.9)).unwrap();
+        // Sent again, with another number: the first stands.
+        store.write(5.0, &Batch { events: Vec::new(), ..batch(lease, 0.7) }).unwrap();
+    }
+    let store = Store::open(&path).unwrap();
+    let journal = store.journal().unwrap();
+    assert_eq!(journal.len(), 4);
+    assert_eq!(journal[3], Event::Succeeded { lease });
+    let rows = store.trials().unwrap();
+    assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), specs.iter().map(TrialSpec::id).collect::<Vec<_>>());
+    assert_eq!(rows[1].outcome.unwrap().final_test_accuracy, 0.9);
+    assert_eq!((rows[1].state.as_str(), rows[1].attempts, rows[1].error.as_deref()), ("succeeded", 2, Some("killed")));
+    assert!(rows[0].outcome.is_none());
+    assert_eq!(curves(&store), [(100, 0.5), (200, 0.9)]);
+}
+
+#[test]
+fn a_grid_may_grow_and_shrink() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sweep.sqlite");
+    let mut store = Store::open(&path).unwrap();
+    store.set_trials(&specs(1)).unwrap();
+    let lease = LeaseId { trial: specs(1)[0].id(), attempt: 1 };
+    store.write(0.0, &leased(lease)).unwrap();
+    store.write(0.0, &batch(lease, 0.9)).unwrap();
+    store.set_trials(&specs(3)).unwrap();
+    let done = |store: &Store| store.trials().unwrap().iter().filter(|row| row.outcome.is_some()).count();
+    assert_eq!((store.trials().unwrap().len(), done(&store)), (6, 1));
+    store.set_trials(&specs(3)[1..]).unwrap();
+    assert_eq!((store.trials().unwrap().len(), done(&store)), (5, 0), "left out, not deleted");
+    store.set_trials(&specs(3)).unwrap();
+    assert_eq!(done(&store), 1);
+}
+
+#[test]
+fn other_files_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sweep.sqlite");
+    std::fs::write(&path, "no database, but a text that is long enough to be looked at by SQLite's header check")
+        .unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
+    std::fs::remove_file(&path).unwrap();
+    Store::open(&path).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
+    let error = Store::open(&path).unwrap_err().to_string();
+    assert!(error.contains("schema version `99`") && error.contains("hint:"), "{error}");
+}
