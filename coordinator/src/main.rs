@@ -1,4 +1,5 @@
-//! x
-mod scheduler;
-mod store;
-fn main() {}
+//! `swfn-coordinator`; see the library.
+
+fn main() -> std::process::ExitCode {
+    swfn_coordinator::main()
+}

@@ -87,6 +87,18 @@ pub(crate) enum StoreError {
     Damaged { path: PathBuf, problem: String },
 }
 
+impl StoreError {
+    fn new(path: &Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged { path, problem: error.to_string() }
+            }
+            _ => Self::Sqlite { path, error },
+        }
+    }
+}
+
 /// The open file.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -104,10 +116,8 @@ impl Store {
             connection.pragma_update(None, "synchronous", "FULL")?;
             Ok(connection)
         };
-        let store = Self {
-            connection: connect().map_err(|error| StoreError::Sqlite { path: path.to_owned(), error })?,
-            path: path.to_owned(),
-        };
+        let store =
+            Self { connection: connect().map_err(|error| StoreError::new(path, error))?, path: path.to_owned() };
         match store.version()? {
             SCHEMA_VERSION => store.check()?,
             0 if store.is_empty()? => store.create()?,
@@ -133,7 +143,7 @@ impl Store {
 
     fn check(&self) -> Result<(), StoreError> {
         let verdict: String = self.run(|c| c.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
-        if verdict == "ok" { Ok(()) } else { Err(self.damaged(verdict)) }
+        if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: self.path.clone(), problem: verdict }) }
     }
 
     /// Runs something on the connection and gives its error the file's name.
@@ -145,15 +155,6 @@ impl Store {
     }
 
     pub(super) fn error(&self, error: rusqlite::Error) -> StoreError {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                self.damaged(error.to_string())
-            }
-            _ => StoreError::Sqlite { path: self.path.clone(), error },
-        }
-    }
-
-    pub(super) fn damaged(&self, problem: String) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), problem }
+        StoreError::new(&self.path, error)
     }
 }

@@ -1,0 +1,90 @@
+//! The command line and the exit code.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr};
+
+use clap::Parser;
+use swfn_shared::{
+    grid::DEFAULT_MAX_TRIALS,
+    telemetry::{self, LogFormat},
+};
+
+use crate::{
+    progress::Terminal,
+    sweep::{self, Ending},
+};
+
+/// Runs a grid of trials on workers and tells which regulariser wins.
+///
+/// Exit codes: 0 all trials succeeded; 1 the sweep could not run; 2 wrong usage; 3 it finished and some trials failed;
+/// 130 interrupted (run the same command again to go on).
+#[derive(Debug, Parser)]
+#[command(name = "swfn-coordinator", version)]
+pub(crate) struct Arguments {
+    /// The grid file; without it, the one that the run directory was last run with
+    #[arg(long, value_name = "FILE", required_unless_present = "run_dir")]
+    pub(crate) grid: Option<PathBuf>,
+    /// Where the sweep keeps what it does, and where it goes on when started again [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+    /// Address for workers [default: 127.0.0.1:7077, or any free port with --local-workers]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Listen beyond this machine without encryption and authentication
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Start this many workers here, at most one per GPU or, without GPUs, per core; `auto`: as many as there are
+    #[arg(long, value_name = "N|auto")]
+    pub(crate) local_workers: Option<LocalWorkers>,
+    /// Folder with the data set's files, for local workers [default: the user's cache folder, downloaded when missing]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Whether to end with the last trial, or to go on serving until interrupted
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) exit_when_done: bool,
+    /// Refuse larger grids
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS)]
+    pub(crate) max_trials: u64,
+    /// Print what would run, and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Form of the log: text or json; the environment variable RUST_LOG filters it
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    log_format: LogFormat,
+}
+
+/// How many workers to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LocalWorkers {
+    Auto,
+    Count(u32),
+}
+
+impl FromStr for LocalWorkers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) => Err("`0` workers would do nothing; leave the option out to start none".to_owned()),
+            Ok(count) => Ok(Self::Count(count)),
+            Err(_) if text == "auto" => Ok(Self::Auto),
+            Err(_) => Err(format!("`{text}` is neither a number nor `auto`")),
+        }
+    }
+}
+
+/// Parses the command line, runs the sweep, returns the exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let terminal = Terminal::new();
+    telemetry::init(arguments.log_format, "info", terminal.clone());
+    match sweep::run(&arguments, &terminal) {
+        Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,
+        Ok(Ending::SomeFailed) => ExitCode::from(3),
+        Ok(Ending::Terminated) => ExitCode::SUCCESS,
+        Ok(Ending::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

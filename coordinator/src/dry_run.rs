@@ -1,0 +1,49 @@
+//! `--dry-run`: what a grid comes to, before anything is trained.
+
+use std::{collections::HashSet, fmt::Write as _, time::Duration};
+
+use indicatif::HumanDuration;
+use swfn_shared::{grid::Grid, trial::TrialSpec, work};
+
+use crate::report::cell_label;
+
+/// Cells that are listed by name.
+const LISTED: usize = 50;
+
+/// Operations per second of one core of a current server processor in this trainer: an order of magnitude, for the estimate only.
+const CORE_FLOPS: f64 = 3e10;
+
+/// The text that `--dry-run` prints.
+pub(crate) fn describe(grid: &Grid) -> String {
+    let trials: Vec<TrialSpec> = grid.trials().collect();
+    let mut seen = HashSet::new();
+    let cells: Vec<_> = trials.iter().filter(|trial| seen.insert(trial.cell())).collect();
+    let shapes: HashSet<_> = trials.iter().map(TrialSpec::shape).collect();
+    let mut vaes = HashSet::new();
+    let vae_flop: f64 =
+        trials.iter().filter(|trial| trial.vae().is_some_and(|vae| vaes.insert(vae))).map(work::vae_flop).sum();
+    let classifier_flop: f64 = trials.iter().map(work::classifier_flop).sum();
+    let seconds = (classifier_flop + vae_flop) / CORE_FLOPS;
+    let duration = HumanDuration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| writeln!(text, "{name:<9}{value}").expect("writing to a string");
+    line("sweep", grid.name.clone());
+    line("data set", grid.dataset.to_string());
+    line("trials", trials.len().to_string());
+    line("cells", cells.len().to_string());
+    line("VAEs", vaes.len().to_string());
+    line("shapes", shapes.len().to_string());
+    line("work", format!("{:.3} TFLOP classifiers + {:.3} TFLOP VAEs", classifier_flop / 1e12, vae_flop / 1e12));
+    line("", format!("about {duration} on one core that does {:.0} GFLOP/s", CORE_FLOPS / 1e9));
+    text.push_str("\ncells (trials of a cell differ in the seed only):\n");
+    for cell in cells.iter().take(LISTED) {
+        let id = cell.cell();
+        let seeds = trials.iter().filter(|trial| trial.cell() == id).count();
+        writeln!(text, "  {:<50} {seeds} seeds", cell_label(cell)).expect("writing to a string");
+    }
+    if cells.len() > LISTED {
+        writeln!(text, "  and {} more", cells.len() - LISTED).expect("writing to a string");
+    }
+    text
+}

@@ -1,0 +1,318 @@
+//! The loop: take what has arrived, decide, commit once, answer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use swfn_shared::{
+    ids::{LeaseId, VaeId, WorkerId},
+    trial::TrialSpec,
+};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+
+use super::{
+    message::{FromWorker, Hello, Reply, Request, SessionId},
+    snapshot::{Ledger, Snapshot},
+};
+use crate::{
+    scheduler::{Admission, Command, Event, Limits, Rejection, Scheduler},
+    store::{Batch, Store, StoreError},
+};
+
+/// Requests that are committed together at most; a bound on the length of a transaction.
+const BATCH: usize = 512;
+
+/// How often the state is shown, at most.
+const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
+
+/// Why the actor stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(
+        "the journal contradicts itself: {0}\nhint: restore the run directory from a backup, or start anew in another"
+    )]
+    Journal(String),
+}
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    replies: mpsc::Sender<Reply>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    lanes: u32,
+    vaes: Vec<VaeId>,
+}
+
+/// The state of the actor.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    scheduler: Scheduler,
+    store: Store,
+    ledger: Ledger,
+    started: Instant,
+    sessions: HashMap<WorkerId, Session>,
+    /// Workers that asked and got nothing yet, in a fixed order.
+    waiting: BTreeMap<WorkerId, Asked>,
+    batch: Batch,
+    /// Answers that wait for the commit.
+    replies: Vec<(WorkerId, Reply)>,
+    acknowledge: HashMap<WorkerId, u64>,
+    snapshots: watch::Sender<Snapshot>,
+    drained: bool,
+}
+
+impl Engine {
+    /// Replays the journal of the store. Leases of the workers that `dead` names are given back at once, the others get a whole term.
+    pub(crate) fn new(
+        mut store: Store,
+        limits: Limits,
+        specs: Vec<TrialSpec>,
+        dead: impl Fn(&WorkerId) -> bool,
+    ) -> Result<Self, EngineError> {
+        store.set_trials(&specs)?;
+        let mut scheduler = Scheduler::new(limits, specs);
+        for event in store.journal()? {
+            scheduler.evolve(Duration::ZERO, &event).map_err(EngineError::Journal)?;
+        }
+        scheduler.grant_full_terms(Duration::ZERO);
+        let mut ledger = Ledger::new(&scheduler);
+        for row in store.trials()? {
+            if let (Some(outcome), Some(spec)) = (row.outcome, scheduler.spec(row.id)) {
+                ledger.add(spec, outcome.final_test_accuracy);
+            }
+        }
+        let (snapshots, _) = watch::channel(ledger.snapshot(&scheduler, 0, Duration::ZERO));
+        let mut engine = Self {
+            scheduler,
+            store,
+            ledger,
+            started: Instant::now(),
+            sessions: HashMap::new(),
+            waiting: BTreeMap::new(),
+            batch: Batch::default(),
+            replies: Vec::new(),
+            acknowledge: HashMap::new(),
+            snapshots,
+            drained: false,
+        };
+        for worker in engine.scheduler.lease_holders().into_iter().filter(|worker| dead(worker)) {
+            let reason = "the coordinator that had started its worker ended".to_owned();
+            engine.apply(&Command::Left { worker, reason }).ok();
+        }
+        engine.commit()?;
+        Ok(engine)
+    }
+
+    /// Where the state can be watched.
+    pub(crate) fn watch(&self) -> watch::Receiver<Snapshot> {
+        self.snapshots.subscribe()
+    }
+
+    /// Works until it is told to stop, everyone else is gone, or the store fails. Blocks its thread.
+    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<(), EngineError> {
+        let mut arrived = Vec::with_capacity(BATCH);
+        loop {
+            if requests.blocking_recv_many(&mut arrived, BATCH) == 0 {
+                return Ok(());
+            }
+            let mut stop = false;
+            for request in arrived.drain(..) {
+                stop |= matches!(request, Request::Stop);
+                self.handle(request);
+            }
+            self.serve_waiting();
+            self.commit()?;
+            if stop {
+                return Ok(());
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Decides and evolves; the durable part waits in the batch for the commit.
+    fn apply(&mut self, command: &Command) -> Result<Vec<Event>, Rejection> {
+        let now = self.now();
+        let events = self.scheduler.decide(now, command)?;
+        for event in &events {
+            if let Err(problem) = self.scheduler.evolve(now, event) {
+                // Cannot happen: what is decided follows from the state that it was decided on.
+                error!(%problem, "an event did not apply");
+                continue;
+            }
+            match event {
+                Event::Failed { lease, error, quarantine } => warn!(%lease, quarantine, "trial failed: {error}"),
+                Event::Lost { lease, error, quarantine } => warn!(%lease, quarantine, "lease lost: {error}"),
+                _ => {}
+            }
+            if event.durable().is_some() {
+                self.batch.events.push(event.clone());
+            }
+        }
+        Ok(events)
+    }
+
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::Join { session, hello, replies } => self.join(session, hello, replies),
+            Request::Message { session, worker, sequence, message } => {
+                // Of a stream that was replaced: the worker sends it again on the new one.
+                if self.sessions.get(&worker).is_some_and(|current| current.id == session) {
+                    self.hear(&worker, sequence, message);
+                }
+            }
+            Request::StreamEnded { session, worker } => {
+                if self.sessions.get(&worker).is_some_and(|current| current.id == session) {
+                    self.end_session(&worker);
+                }
+            }
+            Request::Tick => {
+                self.apply(&Command::Tick).ok();
+            }
+            Request::Stop => self.sessions.clear(),
+        }
+    }
+
+    fn end_session(&mut self, worker: &WorkerId) {
+        self.sessions.remove(worker);
+        self.waiting.remove(worker);
+    }
+
+    fn join(&mut self, session: SessionId, hello: Hello, replies: mpsc::Sender<Reply>) {
+        let worker = hello.worker.id.clone();
+        info!(%worker, host = hello.worker.host, device = hello.worker.device, model = hello.worker.model, "worker joined");
+        for lease in &hello.held {
+            if let Err(rejection) = self.scheduler.admit(&worker, *lease) {
+                self.revoke(&worker, *lease, &rejection);
+            }
+        }
+        self.end_session(&worker);
+        self.sessions.insert(worker.clone(), Session { id: session, replies });
+        self.batch.workers.push(hello.worker);
+        self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
+        if self.drained {
+            self.replies.push((worker, drain()));
+        }
+    }
+
+    fn hear(&mut self, worker: &WorkerId, sequence: u64, message: FromWorker) {
+        self.apply(&Command::Heard { worker: worker.clone() }).ok();
+        if sequence > 0 {
+            self.acknowledge.insert(worker.clone(), sequence);
+        }
+        let worker = worker.clone();
+        match message {
+            FromWorker::Ask { lanes, vaes } => {
+                self.waiting.insert(worker, Asked { lanes, vaes });
+            }
+            FromWorker::Heartbeat { progress } => {
+                for (lease, step) in progress {
+                    self.of_lease(&worker, lease, Command::Progressed { worker: worker.clone(), lease, step });
+                }
+            }
+            FromWorker::Points { lease, points } => match self.scheduler.admit(&worker, lease) {
+                Ok(Admission::Live | Admission::Repeated) => self.batch.points.push((lease, points)),
+                Err(rejection) => self.revoke(&worker, lease, &rejection),
+            },
+            FromWorker::Succeeded { lease, outcome } => {
+                if self.of_lease(&worker, lease, Command::Succeeded { worker: worker.clone(), lease }) {
+                    self.batch.results.push((lease, worker, outcome));
+                    if let Some(spec) = self.scheduler.spec(lease.trial) {
+                        self.ledger.add(spec, outcome.final_test_accuracy);
+                    }
+                }
+            }
+            FromWorker::Failed { lease, kind, error } => {
+                self.of_lease(&worker, lease, Command::Failed { worker: worker.clone(), lease, kind, error });
+            }
+            FromWorker::Released { lease } => {
+                self.of_lease(&worker, lease, Command::Released { worker: worker.clone(), lease });
+            }
+            FromWorker::Goodbye => {
+                info!(%worker, "worker left");
+                self.apply(&Command::Left { worker: worker.clone(), reason: "its worker left".into() }).ok();
+                self.end_session(&worker);
+            }
+        }
+    }
+
+    /// Applies what a worker says of a lease; tells it when the lease is over. True when something came of it.
+    fn of_lease(&mut self, worker: &WorkerId, lease: LeaseId, command: Command) -> bool {
+        match self.apply(&command) {
+            Ok(events) => !events.is_empty(),
+            Err(rejection) => {
+                self.revoke(worker, lease, &rejection);
+                false
+            }
+        }
+    }
+
+    fn revoke(&mut self, worker: &WorkerId, lease: LeaseId, rejection: &Rejection) {
+        info!(%worker, %lease, "revoked: {rejection}");
+        self.replies.push((worker.clone(), Reply::Revoke { lease, reason: rejection.to_string() }));
+    }
+
+    fn serve_waiting(&mut self) {
+        for (worker, asked) in std::mem::take(&mut self.waiting) {
+            let Asked { lanes, vaes } = &asked;
+            let command = Command::Asked { worker: worker.clone(), lanes: *lanes, vaes: vaes.clone() };
+            let leases: Vec<_> = self.apply(&command).unwrap_or_default().iter().filter_map(Event::durable).collect();
+            if leases.is_empty() {
+                self.waiting.insert(worker, asked);
+                continue;
+            }
+            let grant = leases.into_iter().filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
+            self.replies.push((worker, Reply::Grant(grant.collect())));
+        }
+        if self.scheduler.counts().finished() && !self.drained {
+            self.drained = true;
+            let workers: Vec<_> = self.sessions.keys().cloned().collect();
+            self.replies.extend(workers.into_iter().map(|worker| (worker, drain())));
+        }
+    }
+
+    /// Writes the batch; only when it is on the disk do the answers leave.
+    fn commit(&mut self) -> Result<(), EngineError> {
+        let batch = std::mem::take(&mut self.batch);
+        if !batch.is_empty() {
+            let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.store.write(at.as_secs_f64(), &batch)?;
+        }
+        let acknowledged = self.acknowledge.drain().map(|(worker, through)| (worker, Reply::Acknowledge { through }));
+        for (worker, reply) in acknowledged.chain(self.replies.drain(..)).collect::<Vec<_>>() {
+            // A worker that does not read its answers must not hold up the others: its stream ends, and it may come back.
+            let sent = self.sessions.get(&worker).map(|session| session.replies.try_send(reply));
+            if let Some(Err(error)) = sent {
+                warn!(%worker, "stream dropped: {error}");
+                self.end_session(&worker);
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Shows the state to whoever watches: a snapshot visits every trial, so not after each batch.
+    fn publish(&mut self) {
+        let (counts, now) = (self.scheduler.counts(), self.now());
+        let (shown, since) = {
+            let last = self.snapshots.borrow();
+            (last.counts, now.saturating_sub(last.elapsed))
+        };
+        if since >= SNAPSHOT_PERIOD || (counts.finished() && !shown.finished()) {
+            self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, self.sessions.len(), now));
+        }
+    }
+}
+
+fn drain() -> Reply {
+    Reply::Drain { reason: "the sweep is finished".to_owned() }
+}

@@ -1,0 +1,78 @@
+//! What goes in and out of the actor.
+
+use swfn_shared::{
+    ids::{LeaseId, VaeId, WorkerId},
+    metrics::{MetricPoint, Outcome},
+    trial::TrialSpec,
+};
+use tokio::sync::mpsc;
+
+use crate::{scheduler::FailureKind, store::WorkerRow};
+
+/// One stream of one worker; a worker that reconnects has a new one.
+pub(crate) type SessionId = u64;
+
+/// A worker's introduction.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    pub(crate) worker: WorkerRow,
+    pub(crate) predecessor: Option<WorkerId>,
+    pub(crate) held: Vec<LeaseId>,
+}
+
+/// Everything else that a worker says.
+#[derive(Debug)]
+pub(crate) enum FromWorker {
+    Ask { lanes: u32, vaes: Vec<VaeId> },
+    Heartbeat { progress: Vec<(LeaseId, u64)> },
+    Points { lease: LeaseId, points: Vec<MetricPoint> },
+    Succeeded { lease: LeaseId, outcome: Outcome },
+    Failed { lease: LeaseId, kind: FailureKind, error: String },
+    Released { lease: LeaseId },
+    Goodbye,
+}
+
+/// What the actor is told.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Join {
+        session: SessionId,
+        hello: Hello,
+        replies: mpsc::Sender<Reply>,
+    },
+    /// `sequence` is 0 for what needs no acknowledgement.
+    Message {
+        session: SessionId,
+        worker: WorkerId,
+        sequence: u64,
+        message: FromWorker,
+    },
+    /// The stream ended; the worker may come back.
+    StreamEnded {
+        session: SessionId,
+        worker: WorkerId,
+    },
+    Tick,
+    /// Ends the actor once everything before it is on the disk.
+    Stop,
+}
+
+/// What a session passes on to its worker. Dropping the sender ends the stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Reply {
+    Grant(Vec<(LeaseId, TrialSpec)>),
+    Acknowledge {
+        through: u64,
+    },
+    Revoke {
+        lease: LeaseId,
+        reason: String,
+    },
+    Drain {
+        reason: String,
+    },
+    /// Ends the stream: the worker said something that means nothing.
+    Refuse {
+        reason: String,
+    },
+}

@@ -1,0 +1,10 @@
+//! The one actor: the single writer of the store and the only reader of the clock. Sessions send it what workers said; it decides,
+//! commits, and only then answers.
+
+mod actor;
+mod message;
+mod snapshot;
+
+pub(crate) use actor::{Engine, EngineError};
+pub(crate) use message::{FromWorker, Hello, Reply, Request};
+pub(crate) use snapshot::Snapshot;

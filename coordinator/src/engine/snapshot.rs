@@ -1,0 +1,109 @@
+//! The state of the sweep as people see it while it runs.
+
+use std::{collections::HashMap, time::Duration};
+
+use swfn_shared::{
+    ids::{CellId, TrialId, VaeId},
+    trial::TrialSpec,
+    work,
+};
+
+use crate::scheduler::{Counts, Scheduler, TrialState};
+
+/// A moment of the sweep.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) counts: Counts,
+    /// Connected workers.
+    pub(crate) workers: usize,
+    /// Share of the arithmetic of the whole sweep that is done, running trials included.
+    pub(crate) share_done: f64,
+    /// Share that was done when this coordinator started.
+    pub(crate) share_at_start: f64,
+    /// Trials that succeeded since this coordinator started.
+    pub(crate) succeeded_here: usize,
+    /// Since this coordinator started.
+    pub(crate) elapsed: Duration,
+    pub(crate) best: Option<BestCell>,
+}
+
+impl Snapshot {
+    /// Time left at the pace so far; `None` before there is a pace.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        let done_here = self.share_done - self.share_at_start;
+        let pace = done_here / self.elapsed.as_secs_f64();
+        (done_here > 0.001).then(|| Duration::try_from_secs_f64((1.0 - self.share_done) / pace).ok()).flatten()
+    }
+}
+
+/// The cell with the highest mean of the final test accuracies so far.
+#[derive(Debug, Clone)]
+pub(crate) struct BestCell {
+    pub(crate) spec: TrialSpec,
+    pub(crate) seeds: usize,
+    /// 0 to 1.
+    pub(crate) mean: f64,
+}
+
+/// What a snapshot needs beside the scheduler.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// Floating-point operations of each trial; a VAE counts in equal parts for the trials that share it.
+    work: HashMap<TrialId, f64>,
+    total: f64,
+    share_at_start: f64,
+    succeeded_before: usize,
+    cells: HashMap<CellId, (TrialSpec, usize, f64)>,
+}
+
+impl Ledger {
+    pub(crate) fn new(scheduler: &Scheduler) -> Self {
+        let mut sharing: HashMap<VaeId, f64> = HashMap::new();
+        for vae in scheduler.trials().filter_map(|(_, spec, _)| spec.vae()) {
+            *sharing.entry(vae).or_default() += 1.0;
+        }
+        let flop = |spec: &TrialSpec| {
+            let vae = spec.vae().map_or(0.0, |vae| work::vae_flop(spec) / sharing[&vae]);
+            work::classifier_flop(spec) + vae
+        };
+        let work: HashMap<_, _> = scheduler.trials().map(|(id, spec, _)| (id, flop(spec))).collect();
+        let total = work.values().sum();
+        let succeeded_before = scheduler.counts().succeeded;
+        let mut ledger = Self { work, total, share_at_start: 0.0, succeeded_before, cells: HashMap::new() };
+        ledger.share_at_start = ledger.share_done(scheduler);
+        ledger
+    }
+
+    /// Counts a result towards its cell. `accuracy`: 0 to 1.
+    pub(crate) fn add(&mut self, spec: &TrialSpec, accuracy: f64) {
+        let (_, seeds, sum) = self.cells.entry(spec.cell()).or_insert((*spec, 0, 0.0));
+        *seeds += 1;
+        *sum += accuracy;
+    }
+
+    fn share_done(&self, scheduler: &Scheduler) -> f64 {
+        let done = scheduler.trials().map(|(id, spec, state)| match state {
+            TrialState::Pending => 0.0,
+            TrialState::Leased(lease) => self.work[&id] * (lease.step as f64 / spec.steps() as f64).min(1.0),
+            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => self.work[&id],
+        });
+        done.sum::<f64>() / self.total
+    }
+
+    pub(crate) fn snapshot(&self, scheduler: &Scheduler, workers: usize, elapsed: Duration) -> Snapshot {
+        let means = self.cells.values().map(|(spec, seeds, sum)| BestCell {
+            spec: *spec,
+            seeds: *seeds,
+            mean: sum / *seeds as f64,
+        });
+        Snapshot {
+            counts: scheduler.counts(),
+            workers,
+            share_done: self.share_done(scheduler),
+            share_at_start: self.share_at_start,
+            succeeded_here: scheduler.counts().succeeded - self.succeeded_before,
+            elapsed,
+            best: means.max_by(|a, b| a.mean.total_cmp(&b.mean)),
+        }
+    }
+}

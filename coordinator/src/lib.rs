@@ -1,0 +1,27 @@
+//! The coordinator of a sweep: expands a grid, hands its trials to workers, keeps what they report, and tells the answer.
+//!
+//! ```text
+//!   grid.toml --> shared::grid --> scheduler (pure) <--+
+//!                                                      |          +-- grpc: one stream per worker
+//!                                       engine (actor) +-- requests, replies
+//!                                         |            |          +-- local: workers that it starts itself
+//!                                       store          +-- snapshots --> progress
+//!                                         |
+//!                                       report --> tables, files
+//! ```
+//!
+//! Torch is never linked here.
+
+mod cli;
+mod dry_run;
+mod engine;
+mod grpc;
+mod local;
+mod progress;
+mod report;
+mod run_dir;
+mod scheduler;
+mod store;
+mod sweep;
+
+pub use cli::main;

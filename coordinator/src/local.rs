@@ -1,0 +1,120 @@
+//! Workers on this machine, started with the sweep and stopped with it.
+//!
+//! `swfn-worker` is its own supervisor, one process per device; this module only starts it and waits for it. Its standard input is a
+//! pipe from here: when the coordinator is gone, however it went, the pipe closes and the workers end.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use swfn_shared::ids::WorkerId;
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::cli::LocalWorkers;
+
+/// How worker ids of local workers begin; no other worker may use it.
+const PREFIX: &str = "local:";
+
+/// Time that workers have to give their leases back before they are killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The supervisor of the local workers.
+#[derive(Debug)]
+pub(crate) struct LocalSupervisor {
+    child: Child,
+    log: PathBuf,
+}
+
+/// Whether a worker was started by a coordinator of this run directory. When another coordinator holds the directory's lock, all those
+/// have ended with the one that started them.
+pub(crate) fn is_local(worker: &WorkerId) -> bool {
+    worker.to_string().starts_with(PREFIX)
+}
+
+impl LocalSupervisor {
+    /// Starts `swfn-worker` from the folder of this program.
+    pub(crate) fn start(
+        workers: LocalWorkers,
+        coordinator: &str,
+        data_dir: Option<&Path>,
+        logs: &Path,
+    ) -> anyhow::Result<Self> {
+        let program =
+            std::env::current_exe().context("this program's own path is unknown")?.with_file_name("swfn-worker");
+        ensure!(
+            program.exists(),
+            "`{}` is missing\nhint: build it beside this program (`make build`), or start workers by hand",
+            program.display()
+        );
+        let log = logs.join("local-workers.log");
+        let output = File::options().create(true).append(true).open(&log);
+        let output = output.with_context(|| format!("cannot write `{}`", log.display()))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut command = Command::new(&program);
+        command
+            .arg("--coordinator")
+            .arg(coordinator)
+            .arg("--devices")
+            .arg(match workers {
+                LocalWorkers::Auto => "auto".to_owned(),
+                LocalWorkers::Count(count) => format!("auto:{count}"),
+            })
+            .arg("--local-to")
+            .arg(format!("{PREFIX}{:x}-{:x}", std::process::id(), now.as_nanos() as u64))
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            // A terminal's Ctrl-C goes to the whole group; the workers shall be stopped in order, by this program.
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(data_dir) = data_dir {
+            command.arg("--data-dir").arg(data_dir);
+        }
+        let child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
+        Ok(Self { child, log })
+    }
+
+    /// Waits until the supervisor ends by itself; says why when that is no success.
+    pub(crate) async fn wait(&mut self) -> anyhow::Result<()> {
+        let status = self.child.wait().await.context("cannot wait for the local workers")?;
+        ensure!(status.success(), "the local workers ended ({}){}", describe(status), self.last_words());
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let errors: Vec<_> = text.lines().rev().take(12).collect();
+        let tail: Vec<_> = errors.into_iter().rev().collect();
+        format!("; the end of `{}`:\n{}", self.log.display(), tail.join("\n"))
+    }
+
+    /// Asks the workers to give their leases back and leave, and kills them when they do not.
+    pub(crate) async fn stop(self) {
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            kill(Pid::from_raw(id), Signal::SIGTERM).ok();
+        }
+        self.leave().await;
+    }
+
+    /// Waits for workers that have been told to leave, and kills them when they do not.
+    pub(crate) async fn leave(mut self) {
+        if timeout(GRACE, self.child.wait()).await.is_err() {
+            self.child.kill().await.ok();
+        }
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    status.code().map_or("killed by a signal".to_owned(), |code| format!("exit code {code}"))
+}

@@ -1,0 +1,143 @@
+//! The result files of a run directory: `trials.csv`, `curves.csv`, `summary.{csv,json,md}`.
+
+use std::collections::HashMap;
+
+use swfn_shared::trial::TrialSpec;
+
+use super::{
+    statistics::Estimate,
+    summary::{Cell, Summary},
+    table,
+};
+use crate::{
+    run_dir::RunDir,
+    store::{Store, TrialRow},
+};
+
+/// Writes all of them, each as a whole.
+pub(crate) fn write_all(
+    run_dir: &RunDir,
+    store: &Store,
+    trials: &[(TrialSpec, TrialRow)],
+    summary: &Summary,
+) -> anyhow::Result<()> {
+    run_dir.write("trials.csv", &trials_csv(trials)?)?;
+    run_dir.write("curves.csv", &curves_csv(store, trials)?)?;
+    run_dir.write("summary.csv", &summary_csv(summary)?)?;
+    run_dir.write("summary.json", serde_json::to_string_pretty(summary)?.as_bytes())?;
+    run_dir.write("summary.md", table::markdown(summary).as_bytes())
+}
+
+const AXES: [&str; 7] =
+    ["architecture", "subset_size", "seed", "lambda", "weight_decay", "learning_rate", "penalty_samples"];
+
+fn axes(spec: &TrialSpec) -> [String; 7] {
+    [
+        spec.architecture.to_string(),
+        spec.subset_size.to_string(),
+        spec.seed.to_string(),
+        spec.lambda().to_string(),
+        spec.weight_decay.to_string(),
+        spec.learning_rate.to_string(),
+        spec.penalty_samples().to_string(),
+    ]
+}
+
+fn trials_csv(trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<Vec<u8>> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let before = ["trial", "state"];
+    let after = [
+        "final_test_accuracy",
+        "best_test_accuracy",
+        "final_test_loss",
+        "vae_seconds",
+        "classifier_seconds",
+        "attempts",
+        "worker",
+        "error",
+    ];
+    csv.write_record(before.iter().chain(&AXES).chain(&after))?;
+    for (spec, row) in trials {
+        let number = |value: fn(&swfn_shared::metrics::Outcome) -> f64| {
+            row.outcome.as_ref().map(|outcome| value(outcome).to_string()).unwrap_or_default()
+        };
+        let outcome = [
+            number(|o| o.final_test_accuracy),
+            number(|o| o.best_test_accuracy),
+            number(|o| o.final_test_loss),
+            number(|o| o.vae_seconds),
+            number(|o| o.classifier_seconds),
+            row.attempts.to_string(),
+            row.worker.clone().unwrap_or_default(),
+            row.error.clone().unwrap_or_default(),
+        ];
+        csv.write_record([row.id.to_string(), row.state.clone()].into_iter().chain(axes(spec)).chain(outcome))?;
+    }
+    Ok(csv.into_inner()?)
+}
+
+fn curves_csv(store: &Store, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<Vec<u8>> {
+    let specs: HashMap<_, _> = trials.iter().map(|(spec, row)| (row.id, axes(spec))).collect();
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(["trial"].iter().chain(&AXES).chain(&["metric", "step", "value"]))?;
+    store.curves(|row| {
+        let point = [row.metric, row.step.to_string(), row.value.to_string()];
+        if let Some(axes) = specs.get(&row.id) {
+            csv.write_record([row.id.to_string()].iter().chain(axes).chain(&point))?;
+        }
+        Ok(())
+    })?;
+    Ok(csv.into_inner()?)
+}
+
+fn summary_csv(summary: &Summary) -> anyhow::Result<Vec<u8>> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut header: Vec<String> = AXES.iter().filter(|axis| **axis != "seed").map(ToString::to_string).collect();
+    header.extend(["planned", "succeeded", "quarantined", "complete"].map(str::to_owned));
+    for of in ["final_test_accuracy", "best_test_accuracy", "gain_over_none"] {
+        header.extend(["n", "mean", "standard_deviation", "confidence_95"].map(|part| format!("{of}_{part}")));
+    }
+    header.extend(["classifier_seconds", "vae_seconds"].map(str::to_owned));
+    csv.write_record(&header)?;
+    for cell in &summary.cells {
+        csv.write_record(summary_record(cell))?;
+    }
+    Ok(csv.into_inner()?)
+}
+
+fn summary_record(cell: &Cell) -> Vec<String> {
+    let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let mut record = vec![
+        cell.architecture.to_string(),
+        cell.subset_size.to_string(),
+        cell.lambda.to_string(),
+        cell.weight_decay.to_string(),
+        cell.learning_rate.to_string(),
+        cell.penalty_samples.to_string(),
+        cell.planned.to_string(),
+        cell.succeeded.to_string(),
+        cell.quarantined.to_string(),
+        cell.complete().to_string(),
+    ];
+    for estimate in [cell.final_test_accuracy, cell.best_test_accuracy, cell.gain_over_none] {
+        let Estimate { n, mean, standard_deviation, confidence_95 } =
+            estimate.unwrap_or(Estimate { n: 0, mean: f64::NAN, standard_deviation: None, confidence_95: None });
+        let mean = (n > 0).then_some(mean);
+        record.extend([n.to_string(), maybe(mean), maybe(standard_deviation), maybe(confidence_95)]);
+    }
+    record.extend([maybe(cell.classifier_seconds), maybe(cell.vae_seconds)]);
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::summary::tests::example, *};
+
+    #[test]
+    fn csv_files() {
+        let (trials, summary) = example();
+        let text = |bytes: anyhow::Result<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
+        insta::assert_snapshot!("trials", text(trials_csv(&trials)));
+        insta::assert_snapshot!("summary", text(summary_csv(&summary)));
+    }
+}

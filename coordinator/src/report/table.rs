@@ -1,0 +1,189 @@
+//! The summary as a table: on a terminal and in Markdown.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table, presets};
+use swfn_shared::trial::TrialSpec;
+
+use super::{
+    statistics::Estimate,
+    summary::{Cell, Summary},
+};
+
+/// A cell in a few words, for progress lines and lists of failures.
+pub(crate) fn cell_label(spec: &TrialSpec) -> String {
+    let mut label = format!("{} n={} lambda={}", spec.architecture, spec.subset_size, spec.lambda());
+    if spec.weight_decay.get() > 0.0 {
+        write!(label, " wd={}", spec.weight_decay).expect("writing to a string");
+    }
+    label
+}
+
+/// Percent with as many digits as 10,000 test images can tell apart.
+fn percent(share: f64) -> String {
+    format!("{:.2}", 100.0 * share)
+}
+
+fn estimate(estimate: Option<Estimate>) -> String {
+    match estimate {
+        None => "–".to_owned(),
+        Some(Estimate { mean, confidence_95: Some(half), .. }) => format!("{} ± {}", percent(mean), percent(half)),
+        Some(Estimate { mean, .. }) => percent(mean),
+    }
+}
+
+fn gain(cell: &Cell) -> String {
+    match cell.gain_over_none {
+        Some(Estimate { mean, .. }) if mean >= 0.0 => format!("+{}", estimate(cell.gain_over_none)),
+        other => estimate(other),
+    }
+}
+
+fn seeds(cell: &Cell) -> String {
+    match (cell.complete(), cell.quarantined) {
+        (true, _) => cell.succeeded.to_string(),
+        (false, 0) => format!("{} of {}", cell.succeeded, cell.planned),
+        (false, failed) => format!("{} of {} ({failed} failed)", cell.succeeded, cell.planned),
+    }
+}
+
+fn seconds(seconds: Option<f64>) -> String {
+    seconds.map_or("–".to_owned(), |seconds| format!("{seconds:.1}"))
+}
+
+/// A column: its title, whether it holds numbers, what stands in it.
+type Column = (&'static str, bool, Box<dyn Fn(&Cell) -> String>);
+
+/// The columns that tell something: an axis along which nothing varies is left out.
+fn columns(summary: &Summary) -> Vec<Column> {
+    let mut columns: Vec<Column> = vec![("architecture", false, Box::new(|cell| cell.architecture.to_string()))];
+    columns.push(("subset", true, Box::new(|cell| cell.subset_size.to_string())));
+    columns.push(("lambda", true, Box::new(|cell| cell.lambda.to_string())));
+    let mut if_it_varies = |title, value: fn(&Cell) -> f64| {
+        let first = summary.cells.first().map(value);
+        if summary.cells.iter().any(|cell| Some(value(cell)) != first) {
+            columns.push((title, true, Box::new(move |cell: &Cell| value(cell).to_string())));
+        }
+    };
+    if_it_varies("weight decay", |cell| cell.weight_decay);
+    if_it_varies("learning rate", |cell| cell.learning_rate);
+    // Cells without the function norm have no samples; that alone is no reason for a column.
+    let samples: BTreeSet<_> =
+        summary.cells.iter().map(|cell| cell.penalty_samples).filter(|count| *count > 0).collect();
+    if samples.len() > 1 {
+        columns.push(("samples", true, Box::new(|cell| cell.penalty_samples.to_string())));
+    }
+    columns.push(("seeds", true, Box::new(seeds)));
+    columns.push(("test accuracy %", true, Box::new(|cell| estimate(cell.final_test_accuracy))));
+    let deviation = |cell: &Cell| cell.final_test_accuracy?.standard_deviation;
+    columns.push(("sd", true, Box::new(move |cell| deviation(cell).map_or("–".to_owned(), percent))));
+    if summary.cells.iter().any(|cell| cell.gain_over_none.is_some()) {
+        columns.push(("over lambda 0", true, Box::new(gain)));
+    }
+    columns.push((
+        "best %",
+        true,
+        Box::new(|cell| estimate(cell.best_test_accuracy.map(|best| Estimate { confidence_95: None, ..best }))),
+    ));
+    columns.push(("s/trial", true, Box::new(|cell| seconds(cell.classifier_seconds))));
+    columns
+}
+
+const LEGEND: &str = "Test accuracy after the last iteration: mean ± half of the 95 % confidence interval (Student's t) over the seeds; sd: \
+                      standard deviation. over lambda 0: difference to the same seeds without the function norm, with its interval. best: \
+                      mean of each trial's best evaluation, chosen on the test images.";
+
+/// The table with a legend and the list of failures, `width` columns wide; `None`: as wide as the terminal, if there is one.
+pub(crate) fn terminal(summary: &Summary, width: Option<u16>) -> String {
+    const WITHOUT_TERMINAL: u16 = 140;
+    let mut table = Table::new();
+    let width = width.or(table.width()).unwrap_or(WITHOUT_TERMINAL);
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width);
+    let columns = columns(summary);
+    let aligned = |text: String, number: bool| {
+        TableCell::new(text).set_alignment(if number { CellAlignment::Right } else { CellAlignment::Left })
+    };
+    table.set_header(columns.iter().map(|(title, number, _)| aligned((*title).to_owned(), *number)));
+    for cell in &summary.cells {
+        table.add_row(columns.iter().map(|(_, number, value)| aligned(value(cell), *number)));
+    }
+    let mut text = format!(
+        "{} on {}: {} of {} trials\n{table}\n",
+        summary.sweep, summary.dataset, summary.succeeded, summary.planned
+    );
+    text.push_str(&wrap(LEGEND, usize::from(width)));
+    for failure in &summary.failures {
+        writeln!(
+            text,
+            "failed: {} seed={} (trial {}, attempt {}): {}",
+            failure.label,
+            failure.seed,
+            &failure.trial[..8],
+            failure.attempts,
+            failure.error.escape_debug()
+        )
+        .expect("writing to a string");
+    }
+    text
+}
+
+fn wrap(text: &str, width: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("never empty");
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() <= width {
+            write!(last, " {word}").expect("writing to a string");
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The table as GitHub-flavoured Markdown.
+pub(super) fn markdown(summary: &Summary) -> String {
+    let columns = columns(summary);
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut text = format!(
+        "# {} on {}\n\n{} of {} trials succeeded.\n\n",
+        summary.sweep, summary.dataset, summary.succeeded, summary.planned
+    );
+    text += &row(columns.iter().map(|(title, _, _)| (*title).to_owned()).collect());
+    text += &row(columns.iter().map(|(_, number, _)| if *number { "---:" } else { "---" }.to_owned()).collect());
+    for cell in &summary.cells {
+        text += &row(columns.iter().map(|(_, _, value)| value(cell)).collect());
+    }
+    text += &format!("\n{LEGEND}\n");
+    if !summary.failures.is_empty() {
+        text += "\n## Failed trials\n\n| trial | cell | seed | attempts | error |\n| --- | --- | ---: | ---: | --- |\n";
+        for failure in &summary.failures {
+            let error = escape(&failure.error);
+            let id = format!("`{}`", &failure.trial[..8]);
+            text +=
+                &row(vec![id, failure.label.clone(), failure.seed.to_string(), failure.attempts.to_string(), error]);
+        }
+    }
+    text
+}
+
+/// A worker's words in a table of a page: no bar ends the cell, no line the row, no tag begins.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::summary::tests::example, *};
+
+    #[test]
+    fn tables() {
+        let (_, summary) = example();
+        insta::assert_snapshot!("terminal", terminal(&summary, Some(120)));
+        insta::assert_snapshot!("markdown", markdown(&summary));
+    }
+}

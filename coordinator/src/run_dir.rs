@@ -1,0 +1,92 @@
+//! The run directory: everything that a sweep leaves behind, and the lock that keeps it to one coordinator.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Read as _, Seek as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+/// An open run directory. The lock goes with the process, however it ends.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Makes the directory if it is missing, and locks it.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        fs::create_dir_all(path.join("logs"))
+            .with_context(|| format!("cannot make the run directory `{shown}`\nhint: choose another with --run-dir"))?;
+        let lock_path = path.join("lock");
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .with_context(|| format!("cannot open `{}`", lock_path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                lock.read_to_string(&mut holder).ok();
+                let holder = if holder.is_empty() { "another coordinator".to_owned() } else { holder };
+                bail!(
+                    "the run directory `{shown}` is in use by {holder}\nhint: wait for it, or choose another --run-dir"
+                );
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock `{}`", lock_path.display()));
+            }
+        }
+        lock.set_len(0)?;
+        lock.rewind()?;
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        write!(lock, "process {} on {}", std::process::id(), host.to_string_lossy())?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join("sweep.sqlite")
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    /// Replaces a file as a whole: a reader sees the old one or the new one.
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        let temporary = self.path.join(format!(".{name}.tmp"));
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&temporary)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)
+        };
+        write().with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_learns_who_the_first_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = RunDir::open(dir.path()).unwrap();
+        let error = RunDir::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
+        drop(first);
+        RunDir::open(dir.path()).unwrap();
+    }
+}

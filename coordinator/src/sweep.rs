@@ -1,0 +1,267 @@
+//! One sweep from its grid file to its exit code: opens, starts, waits, stops, reports.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, ensure};
+use swfn_proto::v1;
+use swfn_shared::{
+    grid::{Grid, MAX_FILE_BYTES},
+    trial::TrialSpec,
+};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
+};
+use tracing::{info, warn};
+
+use crate::{
+    cli::Arguments,
+    dry_run,
+    engine::{Engine, EngineError, Request, Snapshot},
+    grpc::{self, Listener},
+    local::{self, LocalSupervisor},
+    progress::{self, Terminal},
+    report::{self, Summary},
+    run_dir::RunDir,
+    scheduler::Limits,
+    store::Store,
+};
+
+/// Where workers find the coordinator unless the user says otherwise.
+const DEFAULT_PORT: u16 = 7077;
+
+/// Requests that wait for the actor; beyond it, streams are held up by flow control.
+const REQUESTS: usize = 1024;
+
+/// How often the actor looks at the clock when nobody speaks.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How a sweep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    AllSucceeded,
+    SomeFailed,
+    /// SIGTERM: stopped in order, to go on later.
+    Terminated,
+    /// SIGINT.
+    Interrupted,
+}
+
+/// Runs the sweep that the command line names.
+pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> anyhow::Result<Ending> {
+    let (text, grid) = read_grid(arguments)?;
+    if arguments.dry_run {
+        print(&dry_run::describe(&grid));
+        return Ok(Ending::AllSucceeded);
+    }
+    let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
+    let run_dir = RunDir::open(&path)?;
+    let specs: Vec<TrialSpec> = grid.trials().collect();
+    let store = Store::open(&run_dir.database())?;
+    let engine = Engine::new(store, Limits::from(grid.run), specs.clone(), local::is_local)?;
+    run_dir.write("grid.toml", text.as_bytes())?;
+
+    let runtime = Runtime::new().context("cannot start the runtime")?;
+    let ending = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, engine))?;
+    let summary = report(&grid, &run_dir, &specs)?;
+    if matches!(ending, Ending::Interrupted | Ending::Terminated) {
+        eprintln!("stopped; run the same command again to go on");
+    }
+    print(&report::terminal(&summary, None));
+    eprintln!("results in `{}`", path.display());
+    Ok(ending)
+}
+
+/// Results go to standard output; a reader that has closed it is not an error.
+fn print(text: &str) {
+    std::io::stdout().write_all(text.as_bytes()).ok();
+}
+
+fn read_grid(arguments: &Arguments) -> anyhow::Result<(String, Grid)> {
+    let path = match (&arguments.grid, &arguments.run_dir) {
+        (Some(grid), _) => grid.clone(),
+        (None, Some(run_dir)) => run_dir.join("grid.toml"),
+        (None, None) => return Err(anyhow!("no grid file\nhint: name one with --grid")),
+    };
+    let text = read_bounded(&path)?;
+    let grid = Grid::parse(&path.display().to_string(), &text, arguments.max_trials)?;
+    Ok((text, grid))
+}
+
+fn read_bounded(path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let file = fs::File::open(path)
+        .with_context(|| format!("cannot read the grid file `{shown}`\nhint: examples stand in coordinator/grids"))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read `{shown}`"))?;
+    ensure!(
+        bytes.len() as u64 <= MAX_FILE_BYTES,
+        "`{shown}` is larger than {} MiB\nhint: a grid file is a small TOML file; is this another one?",
+        MAX_FILE_BYTES >> 20
+    );
+    String::from_utf8(bytes).map_err(|error| {
+        anyhow!(
+            "`{shown}` is not UTF-8 text: byte {} begins no character\nhint: a grid file is TOML, which is UTF-8",
+            error.utf8_error().valid_up_to()
+        )
+    })
+}
+
+fn report(grid: &Grid, run_dir: &RunDir, specs: &[TrialSpec]) -> anyhow::Result<Summary> {
+    let store = Store::open(&run_dir.database())?;
+    let specs: HashMap<_, _> = specs.iter().map(|spec| (spec.id(), spec)).collect();
+    let rows = store.trials()?.into_iter();
+    let mut trials: Vec<_> = rows.filter_map(|row| Some((**specs.get(&row.id)?, row))).collect();
+    let order: HashMap<_, _> = grid.trials().enumerate().map(|(index, spec)| (spec.id(), index)).collect();
+    trials.sort_by_key(|(_, row)| order.get(&row.id).copied());
+    let summary = Summary::new(&grid.name, &trials);
+    report::write_all(run_dir, &store, &trials, &summary)?;
+    Ok(summary)
+}
+
+/// What the waiting ended with.
+enum Event {
+    Finished,
+    Signal(Ending),
+    EngineStopped(Result<(), EngineError>),
+    LocalWorkersEnded(anyhow::Result<()>),
+}
+
+async fn serve(
+    arguments: &Arguments,
+    terminal: &Terminal,
+    grid: &Grid,
+    run_dir: &RunDir,
+    engine: Engine,
+) -> anyhow::Result<Ending> {
+    let default_port = if arguments.local_workers.is_some() { 0 } else { DEFAULT_PORT };
+    let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
+    let listener = Listener::bind(address, arguments.insecure).await?;
+    let address = listener.address;
+    info!(sweep = grid.name, run_dir = %run_dir.path().display(), "listening; workers join with `swfn-worker --coordinator http://{address}`");
+
+    let snapshots = engine.watch();
+    let mut watcher = snapshots.clone();
+    let (requests, inbox) = mpsc::channel(REQUESTS);
+    let (stopped, mut engine_stopped) = oneshot::channel();
+    thread::Builder::new().name("engine".to_owned()).spawn(move || stopped.send(engine.run(inbox)))?;
+    let (stop_server, server_stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(grpc::serve(listener, requests.clone(), welcome(grid), async {
+        server_stopped.await.ok();
+    }));
+    let ticks = requests.clone();
+    let ticker = tokio::spawn(async move {
+        let mut interval = tokio::time::interval(TICK);
+        while ticks.send(Request::Tick).await.is_ok() {
+            interval.tick().await;
+        }
+    });
+    let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), snapshots.clone()));
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+
+    let mut local = match arguments.local_workers {
+        // Nothing left to do: starting workers would only take time.
+        Some(_) if snapshots.borrow().counts.finished() => None,
+        Some(workers) => {
+            let url = format!("http://{address}");
+            Some(LocalSupervisor::start(workers, &url, arguments.data_dir.as_deref(), &run_dir.logs())?)
+        }
+        None => None,
+    };
+    let event = loop {
+        let event = tokio::select! {
+            result = &mut engine_stopped => Event::EngineStopped(result.unwrap_or(Ok(()))),
+            ending = stop_signal(&mut interrupt, &mut terminate) => Event::Signal(ending),
+            () = finished(&mut watcher), if arguments.exit_when_done => Event::Finished,
+            result = wait_for(&mut local), if local.is_some() => Event::LocalWorkersEnded(result),
+        };
+        match event {
+            Event::LocalWorkersEnded(result) => {
+                local = None;
+                let snapshot = snapshots.borrow().clone();
+                match result {
+                    // The others go on without them.
+                    Err(error) if snapshot.workers > 0 => warn!("{error:#}"),
+                    Err(error) if !snapshot.counts.finished() => break Event::LocalWorkersEnded(Err(error)),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            event => break event,
+        }
+    };
+
+    // A second signal does not wait for anything.
+    let hasty = tokio::spawn(async move {
+        stop_signal(&mut interrupt, &mut terminate).await;
+        std::process::exit(130);
+    });
+    if let Some(local) = local {
+        match event {
+            Event::Finished => local.leave().await,
+            Event::Signal(_) | Event::EngineStopped(_) | Event::LocalWorkersEnded(_) => local.stop().await,
+        }
+    }
+    requests.send(Request::Stop).await.ok();
+    let engine_over = matches!(event, Event::EngineStopped(_));
+    let ending = match event {
+        Event::EngineStopped(result) => result.map(|()| Ending::Terminated).map_err(Into::into),
+        Event::LocalWorkersEnded(result) => result.map(|()| Ending::Terminated),
+        Event::Signal(ending) => Ok(ending),
+        Event::Finished => Ok(Ending::AllSucceeded),
+    };
+    let last_words = if engine_over { Ok(()) } else { engine_stopped.await.unwrap_or(Ok(())) };
+    stop_server.send(()).ok();
+    // Streams have ended with the actor; a connection that lingers must not keep the results waiting.
+    tokio::time::timeout(Duration::from_secs(2), server).await.ok();
+    ticker.abort();
+    progress.await.ok();
+    hasty.abort();
+    let ending = ending?;
+    last_words?;
+    let counts = snapshots.borrow().counts;
+    Ok(match counts.finished() {
+        false => ending,
+        true if counts.quarantined > 0 => Ending::SomeFailed,
+        true => Ending::AllSucceeded,
+    })
+}
+
+fn welcome(grid: &Grid) -> v1::Welcome {
+    v1::Welcome {
+        software_version: env!("CARGO_PKG_VERSION").to_owned(),
+        sweep: grid.name.clone(),
+        lease_seconds: grid.run.lease_seconds,
+        // Three beats may get lost before a lease does.
+        heartbeat_seconds: (grid.run.lease_seconds / 4).clamp(1, 15),
+    }
+}
+
+async fn finished(snapshots: &mut watch::Receiver<Snapshot>) {
+    // An error means that the actor stopped, which is noticed elsewhere.
+    if snapshots.wait_for(|snapshot| snapshot.counts.finished()).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn stop_signal(interrupt: &mut Signal, terminate: &mut Signal) -> Ending {
+    tokio::select! {
+        _ = interrupt.recv() => Ending::Interrupted,
+        _ = terminate.recv() => Ending::Terminated,
+    }
+}
+
+async fn wait_for(local: &mut Option<LocalSupervisor>) -> anyhow::Result<()> {
+    match local {
+        Some(local) => local.wait().await,
+        None => std::future::pending().await,
+    }
+}
