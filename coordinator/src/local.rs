@@ -17,7 +17,7 @@ use nix::{
 };
 use swfn_shared::ids::WorkerId;
 use tokio::{
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     time::timeout,
 };
 
@@ -33,6 +33,8 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct LocalSupervisor {
     child: Child,
+    /// Held open as long as this program lives. Taken out of the child, since waiting for the child would close it.
+    _stdin: Option<ChildStdin>,
     log: PathBuf,
 }
 
@@ -81,8 +83,8 @@ impl LocalSupervisor {
         if let Some(data_dir) = data_dir {
             command.arg("--data-dir").arg(data_dir);
         }
-        let child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
-        Ok(Self { child, log })
+        let mut child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
+        Ok(Self { _stdin: child.stdin.take(), child, log })
     }
 
     /// Waits until the supervisor ends by itself; says why when that is no success.

@@ -257,8 +257,12 @@ impl Engine {
     }
 
     fn revoke(&mut self, worker: &WorkerId, lease: LeaseId, rejection: &Rejection) {
-        info!(%worker, %lease, "revoked: {rejection}");
-        self.replies.push((worker.clone(), Reply::Revoke { lease, reason: rejection.to_string() }));
+        let revoke = (worker.clone(), Reply::Revoke { lease, reason: rejection.to_string() });
+        // Whatever a worker sends of a dead lease in one go, it is told once.
+        if !self.replies.contains(&revoke) {
+            info!(%worker, %lease, "revoked: {rejection}");
+            self.replies.push(revoke);
+        }
     }
 
     fn serve_waiting(&mut self) {

@@ -1,0 +1,182 @@
+//! The command line: the supervisor by default, a device process or a sheet of samples as subcommands.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, Parser, Subcommand};
+use swfn_shared::{
+    dataset::Dataset,
+    ids::WorkerId,
+    telemetry::{self, LogFormat},
+};
+
+use crate::{
+    data::{self, LoadOptions},
+    devices, process,
+    session::endpoint,
+    supervisor::Supervisor,
+};
+
+/// Trains the trials that a coordinator hands out, one process per device.
+///
+/// Exit codes: 0 nothing is left to do, or stopped in order; 1 a device was given up; 2 wrong usage.
+#[derive(Debug, Parser)]
+#[command(name = "swfn-worker", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<CommandLine>,
+    #[command(flatten)]
+    supervisor: SupervisorArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum CommandLine {
+    /// Draw a contact sheet of a data set's training images
+    Samples(SamplesArguments),
+    /// One device process; started by the supervisor
+    #[command(hide = true)]
+    Device(DeviceArguments),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Address of the coordinator, such as http://host:7077
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7077")]
+    coordinator: String,
+    #[command(flatten)]
+    data: DataArguments,
+    /// Form of the log: text or json; the environment variable RUST_LOG filters it
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+struct DataArguments {
+    /// Folder with the data set's files, in DIR/NAME or DIR [default: the user's cache folder, downloaded when missing]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where downloads are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Never download
+    #[arg(long)]
+    offline: bool,
+}
+
+impl DataArguments {
+    fn options(self) -> LoadOptions {
+        let Self { data_dir, cache_dir, offline } = self;
+        LoadOptions { data_dir, cache_dir, offline, mirrors: Vec::new(), progress: true }
+    }
+
+    /// The same as arguments of a device process.
+    fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
+        let mut arguments = Vec::new();
+        for (name, folder) in [("--data-dir", &self.data_dir), ("--cache-dir", &self.cache_dir)] {
+            if let Some(folder) = folder {
+                let text = folder.to_str().with_context(|| format!("`{}` is not UTF-8", folder.display()))?;
+                arguments.extend([name.to_owned(), text.to_owned()]);
+            }
+        }
+        arguments.extend(self.offline.then(|| "--offline".to_owned()));
+        Ok(arguments)
+    }
+}
+
+#[derive(Debug, Args)]
+struct SupervisorArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Devices, separated by commas: cpu, cpu:4 (four processes of one thread), cuda (all GPUs), cuda:0,cuda:1; auto: all GPUs or,
+    /// without any, one process per core; auto:2: at most two of them. CUDA_VISIBLE_DEVICES is honoured
+    #[arg(long, value_name = "LIST", default_value = "auto")]
+    devices: String,
+    /// Set by the coordinator that starts this worker
+    #[arg(long, hide = true)]
+    local_to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct DeviceArguments {
+    #[command(flatten)]
+    common: Common,
+    #[arg(long)]
+    device: String,
+    #[arg(long)]
+    worker_id: WorkerId,
+    #[arg(long)]
+    predecessor: Option<WorkerId>,
+}
+
+#[derive(Debug, Args)]
+struct SamplesArguments {
+    /// synthetic, mnist, fashion-mnist or kmnist
+    #[arg(long, value_name = "NAME")]
+    dataset: Dataset,
+    /// The PNG file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Number of images, from the first
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    count: usize,
+    /// Images in a row
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    columns: usize,
+    /// Seed of the generator of the synthetic digits
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+/// Parses the command line, does what it says, returns the exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Some(CommandLine::Samples(samples)) => samples_sheet(samples),
+        Some(CommandLine::Device(device)) => device_process(device),
+        None => supervise(arguments.supervisor),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start_log(format: LogFormat) {
+    telemetry::init(format, "info", std::io::stderr);
+}
+
+fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
+    let SupervisorArguments { common, devices, local_to } = arguments;
+    start_log(common.log_format);
+    endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
+    let devices = devices::resolve(&devices)?;
+    let mut shared = vec!["--coordinator".to_owned(), common.coordinator];
+    shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
+    shared.extend(common.data.to_arguments()?);
+    Supervisor { devices, arguments: shared, local_to }.run()
+}
+
+fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
+    let DeviceArguments { common, device, worker_id, predecessor } = arguments;
+    start_log(common.log_format);
+    let endpoint = endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
+    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data: common.data.options() })
+}
+
+fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
+    let SamplesArguments { dataset, out, count, columns, seed, data } = arguments;
+    let dataset = match dataset {
+        Dataset::Synthetic { .. } => Dataset::synthetic(seed),
+        named => named,
+    };
+    let images = data::load(&data::Source::from(dataset), &data.options())?;
+    let len = images.train.len();
+    ensure!((1..=len).contains(&count), "--count `{count}` is not in 1 to {len}");
+    let drawn = images.train.gather(&(0..count).collect::<Vec<_>>());
+    let png = data::sheet(&drawn.images, drawn.height, drawn.width, columns, data::Ink::Dark)?;
+    std::fs::write(&out, png).with_context(|| format!("cannot write `{}`", out.display()))?;
+    println!("{count} images of {dataset} in `{}`", out.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,240 @@
+//! What a data set is once it is in memory, and the one function that brings it there.
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::error::DataError;
+use super::idx::hex;
+use super::named::{Named, load_named};
+use super::synthetic::{self, IMAGE_SIDE, Part, SYNTHETIC_VERSION, TEST_LEN, TRAIN_LEN};
+
+/// Where images come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The built-in handwritten digits: 60,000 + 10,000 images of 28 x 28 pixels, 10 classes,
+    /// nothing to download.
+    Synthetic {
+        /// Which of 2^64 data sets; each has its own images.
+        seed: u64,
+    },
+    /// A published data set.
+    Named(Named),
+}
+
+impl From<swfn_shared::dataset::Dataset> for Source {
+    fn from(dataset: swfn_shared::dataset::Dataset) -> Source {
+        use swfn_shared::dataset::Dataset as Name;
+        match dataset {
+            Name::Mnist => Source::Named(Named::Mnist),
+            Name::FashionMnist => Source::Named(Named::FashionMnist),
+            Name::Kmnist => Source::Named(Named::Kmnist),
+            Name::Synthetic { generator_seed, .. } => Source::Synthetic { seed: generator_seed },
+        }
+    }
+}
+
+impl Source {
+    /// Identifies the data: sources with equal digests have equal images and labels. SHA-256 in
+    /// hexadecimal, over the published checksums, or over the generator's version and seed; so it
+    /// is known without the data.
+    pub fn digest(&self) -> String {
+        let text = match self {
+            Source::Synthetic { seed } => format!("synthetic digits {SYNTHETIC_VERSION} {seed}"),
+            Source::Named(named) => named.checksums(),
+        };
+        hex(&Sha256::digest(text))
+    }
+}
+
+/// Images with their labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Grey values, 0 background to 255 ink, row-major, shape [len, height, width].
+    pub images: Vec<u8>,
+    /// The class of each image, below the data set's number of classes.
+    pub labels: Vec<u8>,
+    /// Height of an image in pixels.
+    pub height: usize,
+    /// Width of an image in pixels.
+    pub width: usize,
+}
+
+impl Split {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The pixels of image `index`, `height * width` bytes.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn image(&self, index: usize) -> &[u8] {
+        let area = self.height * self.width;
+        &self.images[index * area..(index + 1) * area]
+    }
+
+    /// The images at `indices`, in that order.
+    ///
+    /// # Panics
+    /// If an index is not below [`len`](Self::len).
+    pub fn gather(&self, indices: &[usize]) -> Split {
+        let mut images = Vec::with_capacity(indices.len() * self.height * self.width);
+        for &index in indices {
+            images.extend_from_slice(self.image(index));
+        }
+        let labels = indices.iter().map(|&index| self.labels[index]).collect();
+        Split { images, labels, height: self.height, width: self.width }
+    }
+}
+
+/// The training images. Synthetic ones are drawn when they are gathered, so that small subsets cost
+/// little.
+#[derive(Debug, Clone)]
+pub struct Train(Storage);
+
+#[derive(Debug, Clone)]
+enum Storage {
+    Memory(Split),
+    Synthetic { seed: u64 },
+}
+
+impl From<Split> for Train {
+    /// Images that are in memory anyway.
+    fn from(split: Split) -> Train {
+        Train(Storage::Memory(split))
+    }
+}
+
+impl Train {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Storage::Memory(split) => split.len(),
+            Storage::Synthetic { .. } => TRAIN_LEN,
+        }
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The images at `indices`, in that order.
+    ///
+    /// # Panics
+    /// If an index is not below [`len`](Self::len).
+    pub fn gather(&self, indices: &[usize]) -> Split {
+        match &self.0 {
+            Storage::Memory(split) => split.gather(indices),
+            Storage::Synthetic { seed } => {
+                assert!(indices.iter().all(|&index| index < TRAIN_LEN), "an index is out of range");
+                draw(*seed, Part::Train, indices.iter().copied())
+            }
+        }
+    }
+}
+
+/// A data set in memory.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The images to train on.
+    pub train: Train,
+    /// The images to test on.
+    pub test: Split,
+    /// Number of classes; labels are below it.
+    pub classes: usize,
+}
+
+impl Dataset {
+    /// A data set of given splits, both with labels below `classes` and images of one size.
+    pub(super) fn new(train: Split, test: Split, classes: usize) -> Dataset {
+        Dataset { train: Train(Storage::Memory(train)), test, classes }
+    }
+}
+
+/// Where to find published data sets, and how to behave meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The user's own folder with the files, in `DIR/NAME/` or `DIR/`, plain or `.gz`; of
+    /// Fashion-MNIST and KMNIST only the published `.gz` files, because only their checksums are known. With a
+    /// folder nothing is downloaded.
+    pub data_dir: Option<PathBuf>,
+    /// Where downloads are kept, in `DIR/data/NAME/`. Without it the environment variable
+    /// `SWFN_CACHE`, else `swfn` in the user's cache folder (XDG).
+    pub cache_dir: Option<PathBuf>,
+    /// Addresses of folders to download from, tried in turn in place of the built-in ones, if there
+    /// is any.
+    pub mirrors: Vec<String>,
+    /// Whether missing files are an error instead of a download.
+    pub offline: bool,
+    /// Whether to tell on stderr what is being downloaded.
+    pub progress: bool,
+}
+
+/// Brings a data set into memory, after downloading it where necessary. The options matter to
+/// published ones only.
+///
+/// # Errors
+/// All of [`DataError`] except for `Subset` and `Sheet`.
+pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
+    match source {
+        Source::Named(named) => load_named(*named, options),
+        Source::Synthetic { seed } => Ok(Dataset {
+            train: Train(Storage::Synthetic { seed: *seed }),
+            test: draw(*seed, Part::Test, 0..TEST_LEN),
+            classes: 10,
+        }),
+    }
+}
+
+fn draw(seed: u64, part: Part, indices: impl ExactSizeIterator<Item = usize>) -> Split {
+    let mut images = Vec::with_capacity(indices.len() * IMAGE_SIDE * IMAGE_SIDE);
+    let mut labels = Vec::with_capacity(indices.len());
+    for index in indices {
+        let (label, pixels) = synthetic::draw(seed, part, index as u64);
+        images.extend_from_slice(&pixels);
+        labels.push(label);
+    }
+    Split { images, labels, height: IMAGE_SIDE, width: IMAGE_SIDE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gathered_subset_is_the_same_images_in_the_order_asked_for() {
+        let data = load(&Source::Synthetic { seed: 3 }, &LoadOptions::default()).unwrap();
+        assert_eq!((data.train.len(), data.test.len(), data.classes), (60_000, 10_000, 10));
+        let some = data.train.gather(&[59_999, 4, 4]);
+        assert_eq!(some.image(0), synthetic::draw(3, Part::Train, 59_999).1);
+        assert_eq!((some.image(1), some.labels[1]), (some.image(2), some.labels[2]));
+        let stored = Dataset::new(data.test.clone(), data.test.clone(), 10);
+        let some = stored.train.gather(&[7, 0]);
+        assert_eq!((some.len(), some.image(0), some.labels[1]), (2, data.test.image(7), data.test.labels[0]));
+    }
+
+    #[test]
+    fn digests_tell_sources_apart() {
+        let sources = [
+            Source::Synthetic { seed: 0 },
+            Source::Synthetic { seed: 1 },
+            Source::Named(Named::Mnist),
+            Source::Named(Named::FashionMnist),
+            Source::Named(Named::Kmnist),
+        ];
+        let digests: std::collections::HashSet<String> = sources.iter().map(Source::digest).collect();
+        assert_eq!(digests.len(), sources.len());
+        assert_eq!(
+            Source::Named(Named::Mnist).digest(),
+            "ca679089cd9dd461d7b26e36e51216fc71f9271f8082e09656a7c1d29a50483b"
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! Images in memory: published data sets from files or the network, built-in synthetic digits,
+//! random subsets, contact sheets. Bytes and indices only: no tensors here, no normalisation.
+
+mod dataset;
+mod download;
+mod error;
+mod idx;
+mod named;
+mod sheet;
+mod subset;
+mod synthetic;
+
+#[cfg(test)]
+mod download_tests;
+#[cfg(test)]
+mod idx_tests;
+#[cfg(test)]
+mod named_tests;
+
+pub use dataset::{Dataset, LoadOptions, Source, Split, Train, load};
+pub use error::DataError;
+pub use idx::{Idx, parse_idx, read_idx};
+pub use named::Named;
+pub use sheet::{Ink, sheet};
+pub use subset::subset;
+pub use synthetic::SYNTHETIC_VERSION;

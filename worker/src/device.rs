@@ -1,0 +1,140 @@
+//! The device that a process drives: its name, its description, and torch's threads.
+
+use std::{collections::BTreeSet, fs, path::Path, sync::Once};
+
+use tch::{Cuda, Device};
+
+/// A device that cannot be had. There is never a silent fall-back to another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The name is none of a device.
+    #[error("device `{0}` is unknown; hint: `cpu`, or `cuda:0` for the first GPU")]
+    Unknown(String),
+    /// A GPU was asked for, and CUDA does not work here.
+    #[error("device `{0}` is not there: {reason}; hint: check `nvidia-smi` and the flavour of libtorch, or use `cpu`", reason = no_cuda_reason())]
+    NoCuda(String),
+    /// A GPU was asked for that is beyond the last one.
+    #[error("device `{name}` is not there: this process sees {count} GPUs; hint: check CUDA_VISIBLE_DEVICES")]
+    TooFew {
+        /// The name that was asked for.
+        name: String,
+        /// Number of GPUs that this process sees.
+        count: i64,
+    },
+}
+
+/// A device as people and the coordinator see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// "cpu" or "cuda:0".
+    pub name: String,
+    /// Its model, as the operating system or the driver names it.
+    pub model: String,
+}
+
+/// Reads `cpu`, `cuda` (the first GPU) or `cuda:<index>`. Whether it is there is [`open`]'s question.
+pub fn parse(name: &str) -> Result<Device, DeviceError> {
+    let unknown = || DeviceError::Unknown(name.chars().take(64).collect());
+    match name {
+        "cpu" => Ok(Device::Cpu),
+        "cuda" => Ok(Device::Cuda(0)),
+        _ => {
+            let index =
+                name.strip_prefix("cuda:").filter(|i| i.bytes().all(|b| b.is_ascii_digit())).ok_or_else(unknown)?;
+            // Torch holds an index in eight signed bits.
+            index.parse().ok().filter(|&i: &usize| i < 128).map(Device::Cuda).ok_or_else(unknown)
+        }
+    }
+}
+
+/// The device of that name, if it is there.
+pub fn open(name: &str) -> Result<Device, DeviceError> {
+    let device = parse(name)?;
+    if let Device::Cuda(index) = device {
+        if !Cuda::is_available() {
+            return Err(DeviceError::NoCuda(name.to_owned()));
+        }
+        let count = Cuda::device_count();
+        if index as i64 >= count {
+            return Err(DeviceError::TooFew { name: name.to_owned(), count });
+        }
+    }
+    Ok(device)
+}
+
+/// The canonical name of a device.
+pub fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// Name and model.
+pub fn describe(device: Device) -> DeviceInfo {
+    let model = match device {
+        Device::Cuda(_) => gpu_model(Path::new("/proc/driver/nvidia/gpus")),
+        _ => fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| field(&text, "model name")),
+    };
+    DeviceInfo { name: name(device), model: model.unwrap_or_else(|| "unknown".to_owned()) }
+}
+
+/// One thread per process: with shared cores a barrier between threads waits for the slowest, and sums whose order
+/// depends on the number of threads would make results depend on the machine. One process per core is faster. To be
+/// called in each thread that computes: OpenMP keeps its number of threads per thread.
+pub fn use_one_thread() {
+    static INTEROP: Once = Once::new();
+    // A second call would be an error, and so would one after torch has started such threads: only this function does
+    // either.
+    INTEROP.call_once(|| tch::set_num_interop_threads(1));
+    tch::set_num_threads(1);
+}
+
+fn no_cuda_reason() -> &'static str {
+    if tch::utils::has_cuda() { "CUDA finds no GPU" } else { "this libtorch is built for CPUs only" }
+}
+
+/// The model of the host's GPUs. A process may see only some of them in an order of its own, and the driver's files do
+/// not say which: so only if all are of one model.
+fn gpu_model(folder: &Path) -> Option<String> {
+    let mut models = BTreeSet::new();
+    for gpu in fs::read_dir(folder).ok()? {
+        models.insert(field(&fs::read_to_string(gpu.ok()?.path().join("information")).ok()?, "Model")?);
+    }
+    if models.len() == 1 { models.pop_first() } else { None }
+}
+
+/// The value of the first line `key : value`.
+fn field(text: &str, key: &str) -> Option<String> {
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.into_iter().find(|(k, _)| k.trim() == key).map(|(_, value)| value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read() {
+        assert_eq!(parse("cpu"), Ok(Device::Cpu));
+        assert_eq!(parse("cuda"), Ok(Device::Cuda(0)));
+        assert_eq!(parse("cuda:3"), Ok(Device::Cuda(3)));
+        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:128", "CPU", "mps"] {
+            assert_eq!(parse(wrong), Err(DeviceError::Unknown(wrong.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_missing_gpu_is_an_error() {
+        assert!(open("cuda:127").is_err());
+    }
+
+    #[test]
+    fn the_cpu_has_a_model() {
+        let info = describe(Device::Cpu);
+        assert_eq!(info.name, "cpu");
+        assert!(!info.model.is_empty());
+        assert_eq!(field("a\t: b: c\nmodel name\t: x\n", "model name"), Some("x".to_owned()));
+        assert_eq!(field("a : b\n", "model name"), None);
+    }
+}

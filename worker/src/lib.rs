@@ -1,0 +1,16 @@
+//! The worker: one process that trains trials on one device. The only crate that knows torch.
+//!
+//! `device` is what it runs on, `data` what it trains on, `model` and `vae` what it trains, `train` how; `rng` is where all
+//! randomness comes from.
+
+pub mod cli;
+pub mod data;
+pub mod device;
+mod devices;
+pub mod model;
+mod process;
+pub mod rng;
+mod session;
+mod supervisor;
+pub mod train;
+pub mod vae;

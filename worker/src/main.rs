@@ -1,0 +1,5 @@
+//! `swfn-worker`; see the library.
+
+fn main() -> std::process::ExitCode {
+    swfn_worker::cli::main()
+}

@@ -1,0 +1,152 @@
+//! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors with their
+//! initialisation.
+
+use swfn_shared::trial::BatchNormScale;
+use tch::{Device, Tensor};
+
+use crate::rng::Stream;
+
+/// A name and a tensor: what optimisers, checkpoints and tests see of a model. The tensor shares its storage with the
+/// model's.
+pub type Named = (&'static str, Tensor);
+
+/// What a model must know of its images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputShape {
+    /// Rows of pixels.
+    pub height: i64,
+    /// Columns of pixels.
+    pub width: i64,
+    /// Number of classes.
+    pub classes: i64,
+}
+
+impl InputShape {
+    /// Pixels of an image; all have one channel.
+    pub fn pixels(&self) -> i64 {
+        self.height * self.width
+    }
+
+    /// Height and width after `conv 5x5, max-pool 2`, twice: 4 x 4 for 28 x 28.
+    pub fn after_two_convolutions(&self) -> (i64, i64) {
+        let once = |side: i64| (side - 4) / 2;
+        (once(once(self.height)), once(once(self.width)))
+    }
+}
+
+/// Weight and bias of a convolution or of a fully connected layer.
+#[derive(Debug)]
+pub struct Layer {
+    /// [outputs, inputs] or [outputs, inputs, height, width].
+    pub weight: Tensor,
+    /// [outputs].
+    pub bias: Tensor,
+}
+
+impl Layer {
+    /// Weight and bias uniform in +-1/sqrt(fan_in), the default of PyTorch.
+    pub fn uniform(stream: &mut Stream, shape: &[i64], device: Device) -> Self {
+        let bound = 1.0 / (fan_in(shape) as f32).sqrt();
+        let weight = stream.uniform(-bound, bound, count(shape));
+        let bias = stream.uniform(-bound, bound, count(&shape[..1]));
+        Self { weight: parameter(&weight, shape, device), bias: parameter(&bias, &shape[..1], device) }
+    }
+
+    /// Weight ~ N(0, 2 / fan_in) (He et al. 2015), bias 0.
+    pub fn he(stream: &mut Stream, shape: &[i64], device: Device) -> Self {
+        let deviation = (2.0 / fan_in(shape) as f32).sqrt();
+        let weight: Vec<f32> = stream.normal(count(shape)).into_iter().map(|x| x * deviation).collect();
+        Self {
+            weight: parameter(&weight, shape, device),
+            bias: parameter(&vec![0.0; count(&shape[..1])], &shape[..1], device),
+        }
+    }
+
+    /// x: [N, inputs] -> [N, outputs].
+    pub fn linear(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+
+    /// The linear map of this layer after `first`, as one layer: [outputs, inputs of `first`].
+    pub fn after(&self, first: &Self) -> Self {
+        Self { weight: self.weight.matmul(&first.weight), bias: self.weight.mv(&first.bias) + &self.bias }
+    }
+
+    /// Convolution with stride 1, without padding. x: [N, inputs, H, W] -> [N, outputs, H - h + 1, W - w + 1].
+    pub fn conv(&self, x: &Tensor) -> Tensor {
+        x.conv2d(&self.weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1)
+    }
+}
+
+/// Images as input of a convolution: [N, H, W] -> [N, 1, H, W], the channels last in memory.
+pub fn with_channel(images: &Tensor) -> Tensor {
+    images.unsqueeze(-1).permute([0, 3, 1, 2])
+}
+
+/// Max-pooling of 2 x 2 pixels: [N, C, H, W] -> [N, C, H / 2, W / 2], rounded down.
+pub fn max_pool(x: &Tensor) -> Tensor {
+    x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
+}
+
+/// Batch norm (Ioffe, Szegedy 2015) with PyTorch's defaults.
+#[derive(Debug)]
+pub struct BatchNorm {
+    /// Gamma, [channels].
+    pub scale: Tensor,
+    /// Beta, [channels].
+    pub shift: Tensor,
+    /// Mean of each channel that tests use, [channels].
+    pub running_mean: Tensor,
+    /// Unbiased variance of each channel that tests use, [channels].
+    pub running_var: Tensor,
+}
+
+impl BatchNorm {
+    /// Share of a new batch in the running statistics.
+    const MOMENTUM: f64 = 0.1;
+    /// Added to variances.
+    const EPSILON: f64 = 1e-5;
+
+    /// Shift 0, running mean 0, running variance 1.
+    pub fn new(scale: BatchNormScale, stream: &mut Stream, channels: i64, device: Device) -> Self {
+        let scale = match scale {
+            BatchNormScale::Uniform => stream.uniform(0.0, 1.0, count(&[channels])),
+            BatchNormScale::Ones => vec![1.0; count(&[channels])],
+        };
+        let kind = (tch::Kind::Float, device);
+        Self {
+            scale: parameter(&scale, &[channels], device),
+            shift: parameter(&vec![0.0; scale.len()], &[channels], device),
+            running_mean: Tensor::zeros([channels], kind),
+            running_var: Tensor::ones([channels], kind),
+        }
+    }
+
+    /// x: [N, channels, ...]. In training, normalises with the statistics of `x` and moves the running statistics
+    /// towards them; in tests, normalises with the running statistics.
+    pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
+        let (scale, shift) = (Some(&self.scale), Some(&self.shift));
+        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
+        x.batch_norm(scale, shift, mean, var, training, Self::MOMENTUM, Self::EPSILON, true)
+    }
+}
+
+/// A leaf of the autograd graph with these values. The filters of convolutions lie in memory with the channels last,
+/// which makes torch compute them, and all that follows from them, in that order: a third faster on CPUs.
+fn parameter(values: &[f32], shape: &[i64], device: Device) -> Tensor {
+    let tensor = Tensor::from_slice(values).view(shape);
+    let tensor = match shape {
+        [_, _, _, _] => tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
+        _ => tensor,
+    };
+    tensor.to_device(device).set_requires_grad(true)
+}
+
+/// Number of inputs of one output.
+fn fan_in(shape: &[i64]) -> i64 {
+    shape[1..].iter().product()
+}
+
+fn count(shape: &[i64]) -> usize {
+    usize::try_from(shape.iter().product::<i64>()).expect("sizes are not negative")
+}

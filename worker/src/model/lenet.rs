@@ -1,0 +1,92 @@
+//! `lenet`: the network for batch norm (Rannen Triki et al. 2019, section 4).
+
+use swfn_shared::trial::BatchNormScale;
+use tch::{Device, Tensor};
+
+use super::layers::{BatchNorm, InputShape, Layer, Named, max_pool, with_channel};
+use crate::rng::{Purpose, Stream};
+
+/// conv 1->20 5x5, max-pool 2, [BN]; conv 20->50 5x5, max-pool 2, [BN]; conv 50->500 4x4, [BN]; fully connected
+/// 500->10. It has no activation function besides max-pooling.
+#[derive(Debug)]
+pub struct Lenet {
+    conv1: Layer,
+    conv2: Layer,
+    /// The third convolution covers its whole input, so it is held as the fully connected layer that it is: [500, 50 *
+    /// 4 * 4].
+    conv3: Layer,
+    fc: Layer,
+    norms: Option<[BatchNorm; 3]>,
+}
+
+impl Lenet {
+    /// Draws the initial weights of that seed. `batch_norm`: its initial scale, `None` without batch norm.
+    pub fn new(input: InputShape, batch_norm: Option<BatchNormScale>, seed: u64, device: Device) -> Self {
+        let stream = &mut Stream::new(seed, Purpose::ClassifierInit);
+        let scales = &mut Stream::new(seed, Purpose::BatchNormInit);
+        let (height, width) = input.after_two_convolutions();
+        Self {
+            conv1: Layer::uniform(stream, &[20, 1, 5, 5], device),
+            conv2: Layer::uniform(stream, &[50, 20, 5, 5], device),
+            conv3: Layer::uniform(stream, &[500, 50 * height * width], device),
+            fc: Layer::uniform(stream, &[input.classes, 500], device),
+            norms: batch_norm
+                .map(|scale| [20, 50, 500].map(|channels| BatchNorm::new(scale, scales, channels, device))),
+        }
+    }
+
+    /// Whether a forward pass in training mode depends on all of its rows together.
+    pub fn has_batch_norm(&self) -> bool {
+        self.norms.is_some()
+    }
+
+    /// images: [N, 28, 28] -> logits: [N, classes]. Sizes in comments are those of 28 x 28 pixels. `training` matters
+    /// to batch norm alone, see [`BatchNorm::forward`].
+    pub fn forward(&self, images: &Tensor, training: bool) -> Tensor {
+        let norm = |index: usize, x: Tensor| match &self.norms {
+            Some(norms) => norms[index].forward(&x, training),
+            None => x,
+        };
+        let x = norm(0, max_pool(&self.conv1.conv(&with_channel(images)))); // [N, 20, 12, 12]
+        let x = norm(1, max_pool(&self.conv2.conv(&x))); // [N, 50, 4, 4]
+        let x = x.flatten(1, -1); // [N, 800]
+        match &self.norms {
+            Some(_) => self.fc.linear(&norm(2, self.conv3.linear(&x))), // [N, 500] -> [N, classes]
+            // Without batch norm between them the last two layers are one linear map, a small one: [classes, 800].
+            None => self.fc.after(&self.conv3).linear(&x),
+        }
+    }
+
+    /// All parameters, named as in PyTorch.
+    pub fn parameters(&self) -> Vec<Named> {
+        let layers = [&self.conv1, &self.conv2, &self.conv3, &self.fc];
+        let names = [
+            ("conv1.weight", "conv1.bias"),
+            ("conv2.weight", "conv2.bias"),
+            ("conv3.weight", "conv3.bias"),
+            ("fc.weight", "fc.bias"),
+        ];
+        let pairs = layers.into_iter().zip(names);
+        let mut all: Vec<Named> = pairs
+            .flat_map(|(l, (weight, bias))| [(weight, l.weight.shallow_clone()), (bias, l.bias.shallow_clone())])
+            .collect();
+        let names = [("bn1.weight", "bn1.bias"), ("bn2.weight", "bn2.bias"), ("bn3.weight", "bn3.bias")];
+        for (norm, (scale, shift)) in self.norms.iter().flatten().zip(names) {
+            all.extend([(scale, norm.scale.shallow_clone()), (shift, norm.shift.shallow_clone())]);
+        }
+        all
+    }
+
+    /// What training changes besides the parameters: the running statistics of batch norm, named as in PyTorch.
+    pub fn buffers(&self) -> Vec<Named> {
+        let names = [
+            ("bn1.running_mean", "bn1.running_var"),
+            ("bn2.running_mean", "bn2.running_var"),
+            ("bn3.running_mean", "bn3.running_var"),
+        ];
+        let norms = self.norms.iter().flatten().zip(names);
+        norms
+            .flat_map(|(n, (m, v))| [(m, n.running_mean.shallow_clone()), (v, n.running_var.shallow_clone())])
+            .collect()
+    }
+}

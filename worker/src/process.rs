@@ -1,0 +1,203 @@
+//! One device process: a session on its own thread, the trainer on the main one.
+
+use std::{
+    io::Read as _,
+    ops::ControlFlow,
+    process::ExitCode,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc as std_mpsc,
+    },
+    thread,
+};
+
+use anyhow::Context as _;
+use nix::sys::signal::Signal;
+use swfn_proto::v1::FailureKind;
+use swfn_shared::{
+    dataset::Dataset,
+    ids::{LeaseId, WorkerId},
+    metrics::MetricPoint,
+};
+use tch::Device;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+use tonic::transport::Endpoint;
+use tracing::{error, info, info_span};
+
+use crate::{
+    data::{self, LoadOptions},
+    device,
+    session::{End, Exit, Identity, Order, Report, Session},
+    train::{
+        report::{Observer, TrainError},
+        trainer::Trainer,
+    },
+};
+
+/// Exit code that tells the supervisor not to start another process: it would end the same. (`EX_CONFIG` of sysexits.h)
+pub(crate) const HOPELESS: u8 = 78;
+
+/// Reports on their way from the trainer to the session; when it is full, the trainer waits.
+const REPORTS: usize = 64;
+
+/// What a device process is told by its supervisor.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) device: String,
+    pub(crate) worker: WorkerId,
+    pub(crate) predecessor: Option<WorkerId>,
+    pub(crate) data: LoadOptions,
+}
+
+/// Runs the process to its end.
+pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
+    die_with_supervisor()?;
+    let device = match device::open(&setup.device) {
+        Ok(device) => device,
+        Err(problem) => {
+            error!("{problem}");
+            return Ok(ExitCode::from(HOPELESS));
+        }
+    };
+    device::use_one_thread();
+    let identity = Identity {
+        worker: setup.worker,
+        predecessor: setup.predecessor,
+        host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
+        device: device::describe(device),
+        libtorch: TORCH_VERSION.to_owned(),
+    };
+    info!(worker = %identity.worker, device = identity.device.name, model = identity.device.model, "worker starts");
+    let (orders, order_queue) = std_mpsc::channel();
+    let (reports, report_queue) = mpsc::channel(REPORTS);
+    let (stop, stopping) = watch::channel(false);
+    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping);
+    let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
+    let data = setup.data;
+    thread::Builder::new().name("trainer".to_owned()).spawn(move || train(device, &data, &order_queue, &reports))?;
+    // The trainer may be deep in a step when the session is over; the process does not wait for it.
+    let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
+    match exit {
+        Exit::Done => Ok(ExitCode::SUCCESS),
+        Exit::Hopeless(reason) => {
+            error!("{reason}");
+            Ok(ExitCode::from(HOPELESS))
+        }
+        Exit::Broken(reason) => {
+            error!("{reason}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The libtorch that tch 0.24 binds; `deploy/libtorch.sh` checks that it is the one that is linked.
+const TORCH_VERSION: &str = "2.11.0";
+
+/// The supervisor holds the other end of standard input. When that closes, nobody waits for this process any more, and nobody would
+/// stop it: it ends at once. Its leases go to others.
+fn die_with_supervisor() -> anyhow::Result<()> {
+    let watch = || {
+        let mut buffer = [0; 64];
+        let mut input = std::io::stdin().lock();
+        while input.read(&mut buffer).is_ok_and(|read| read > 0) {}
+        // Not `exit`: it would run the destructors of a libtorch that is at work in another thread.
+        nix::sys::signal::raise(Signal::SIGKILL).ok();
+    };
+    thread::Builder::new().name("stdin".to_owned()).spawn(watch).context("cannot start a thread")?;
+    Ok(())
+}
+
+fn session_thread(session: Session, stop: &watch::Sender<bool>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let asked = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            exit = session.run() => Ok(exit),
+            () = asked => Ok(Exit::Done),
+        }
+    })
+}
+
+/// The trainer's loop: says that it is idle, takes an order, carries it out.
+fn train(device: Device, options: &LoadOptions, orders: &std_mpsc::Receiver<Order>, reports: &mpsc::Sender<Report>) {
+    let mut trainer = Trainer::new(device);
+    loop {
+        if reports.blocking_send(Report::Idle { vaes: trainer.vaes() }).is_err() {
+            return;
+        }
+        let Ok(order) = orders.recv() else { return };
+        let span = info_span!("trial", lease = %order.lease, architecture = %order.spec.architecture, n = order.spec.subset_size,
+                              seed = order.spec.seed, lambda = order.spec.lambda());
+        let report = span.in_scope(|| carry_out(&mut trainer, options, &order, reports));
+        let broken = matches!(report, Report::Broken { .. });
+        if reports.blocking_send(report).is_err() || broken {
+            return;
+        }
+    }
+}
+
+fn carry_out(trainer: &mut Trainer, options: &LoadOptions, order: &Order, reports: &mpsc::Sender<Report>) -> Report {
+    let lease = order.lease;
+    if order.cancel.load(Ordering::Relaxed) {
+        return Report::Ended { lease, end: End::Released };
+    }
+    if !trainer.has(order.spec.dataset)
+        && let Err(error) = load(trainer, order.spec.dataset, options)
+    {
+        // No fault of the trial, and the next one would fare no better.
+        return Report::Broken { error, retry: false };
+    }
+    let mut observer = Watch { lease, cancel: &order.cancel, reports };
+    let failed = |kind, error: TrainError| {
+        error!("{error}");
+        Report::Ended { lease, end: End::Failed { kind, message: error.to_string() } }
+    };
+    match trainer.run(&order.spec, &mut observer) {
+        Ok(outcome) => {
+            info!(
+                accuracy = outcome.final_test_accuracy,
+                seconds = outcome.vae_seconds + outcome.classifier_seconds,
+                "trial done"
+            );
+            Report::Ended { lease, end: End::Succeeded(outcome) }
+        }
+        Err(TrainError::Cancelled) => Report::Ended { lease, end: End::Released },
+        Err(error @ TrainError::Diverged { .. }) => failed(FailureKind::Diverged, error),
+        Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => failed(FailureKind::Error, error),
+    }
+}
+
+fn load(trainer: &mut Trainer, dataset: Dataset, options: &LoadOptions) -> Result<(), String> {
+    let data = data::load(&data::Source::from(dataset), options).map_err(|error| error.to_string())?;
+    trainer.load(dataset, data).map_err(|error| error.to_string())
+}
+
+/// Passes a trial's points on and asks it to stop when it is cancelled.
+struct Watch<'o> {
+    lease: LeaseId,
+    cancel: &'o AtomicBool,
+    reports: &'o mpsc::Sender<Report>,
+}
+
+impl Observer for Watch<'_> {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<()> {
+        let report = Report::Progress { lease: self.lease, step, points: points.to_vec() };
+        if self.cancel.load(Ordering::Relaxed) || self.reports.blocking_send(report).is_err() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}

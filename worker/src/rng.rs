@@ -1,0 +1,129 @@
+//! Where all randomness of a trial comes from.
+//!
+//! Each use of randomness has a stream of its own, which is a function of (seed, purpose) and of nothing else. So
+//! trials of one seed are paired: they share subset, initial weights and batches whatever their lambda or weight decay.
+//! And a trial draws the same numbers on a CPU, on a GPU, alone, and beside others. Torch's global generator is never
+//! used: numbers are drawn on the host and copied to the device.
+
+use rand::{Rng, RngExt as _, SeedableRng as _, seq::SliceRandom as _};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution as _, StandardNormal};
+use sha2::{Digest as _, Sha256};
+
+/// What a stream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Which training images make up the subset.
+    Subset,
+    /// Initial weights of the VAE.
+    VaeInit,
+    /// Order of the VAE's training images.
+    VaeBatches,
+    /// Noise of the latent codes while the VAE trains.
+    VaeNoise,
+    /// Initial weights and biases of the classifier.
+    ClassifierInit,
+    /// Initial scales of batch norm: apart from the weights, so that those are the same with and without batch norm.
+    BatchNormInit,
+    /// Order of the classifier's training images.
+    ClassifierBatches,
+    /// Dropout masks.
+    Dropout,
+    /// Latent codes of the samples on which the function norm is estimated.
+    PenaltyNoise,
+}
+
+impl Purpose {
+    /// Part of the key of the stream: another name is another stream.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Subset => "subset",
+            Self::VaeInit => "vae init",
+            Self::VaeBatches => "vae batches",
+            Self::VaeNoise => "vae noise",
+            Self::ClassifierInit => "classifier init",
+            Self::BatchNormInit => "batch norm init",
+            Self::ClassifierBatches => "classifier batches",
+            Self::Dropout => "dropout",
+            Self::PenaltyNoise => "penalty noise",
+        }
+    }
+}
+
+/// A stream of random numbers: ChaCha8 under the key SHA-256("swfn stream", length of the purpose's name, name, seed).
+#[derive(Debug, Clone)]
+pub struct Stream(ChaCha8Rng);
+
+impl Stream {
+    /// The stream of that seed and purpose, from its start.
+    pub fn new(seed: u64, purpose: Purpose) -> Self {
+        let name = purpose.name();
+        let key = Sha256::new()
+            .chain_update("swfn stream")
+            .chain_update((name.len() as u64).to_le_bytes())
+            .chain_update(name)
+            .chain_update(seed.to_le_bytes())
+            .finalize();
+        Self(ChaCha8Rng::from_seed(key.into()))
+    }
+
+    /// `count` numbers, uniform in [low, high).
+    pub fn uniform(&mut self, low: f32, high: f32, count: usize) -> Vec<f32> {
+        (0..count).map(|_| low + (high - low) * self.0.random::<f32>()).collect()
+    }
+
+    /// `count` numbers from the normal distribution of mean 0 and variance 1.
+    pub fn normal(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| StandardNormal.sample(&mut self.0)).collect()
+    }
+
+    /// Appends `count` factors of dropout: 0 with that probability, else 1 / (1 - probability), so that the mean is 1.
+    pub fn dropout(&mut self, probability: f64, count: usize, factors: &mut Vec<f32>) {
+        let (threshold, keep) = (probability as f32, (1.0 / (1.0 - probability)) as f32);
+        factors.extend((0..count).map(|_| if self.0.random::<f32>() < threshold { 0.0 } else { keep }));
+    }
+
+    /// Puts the items into a uniformly random order.
+    pub fn shuffle(&mut self, items: &mut [i64]) {
+        items.shuffle(&mut self.0);
+    }
+
+    /// The generator itself, for code that draws by its own rules.
+    pub fn generator(&mut self) -> &mut impl Rng {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_depend_on_seed_and_purpose_alone() {
+        let draw = |seed, purpose| Stream::new(seed, purpose).uniform(0.0, 1.0, 8);
+        assert_eq!(draw(1, Purpose::Subset), draw(1, Purpose::Subset));
+        assert_ne!(draw(1, Purpose::Subset), draw(2, Purpose::Subset));
+        assert_ne!(draw(1, Purpose::Subset), draw(1, Purpose::Dropout));
+    }
+
+    /// Results stay comparable over years only if these numbers never change. If a library's update changes them, raise
+    /// `TRAINER_REVISION`.
+    #[test]
+    fn streams_are_pinned() {
+        let mut stream = Stream::new(7, Purpose::ClassifierInit);
+        let mut items: Vec<i64> = (0..8).collect();
+        stream.shuffle(&mut items);
+        let text = format!("{:?} {:?} {items:?}", stream.uniform(-1.0, 1.0, 2), stream.normal(2));
+        assert_eq!(text, "[0.9440708, -0.93317056] [-1.5800734, 0.08577294] [0, 2, 1, 5, 7, 6, 4, 3]");
+    }
+
+    #[test]
+    fn dropout_keeps_the_mean() {
+        let mut factors = Vec::new();
+        Stream::new(0, Purpose::Dropout).dropout(0.25, 40_000, &mut factors);
+        let mean = factors.iter().sum::<f32>() / factors.len() as f32;
+        // The standard error is 0.003.
+        assert!((mean - 1.0).abs() < 0.012, "{mean}");
+        assert!(factors.iter().all(|&f| f == 0.0 || (f - 4.0 / 3.0).abs() < 1e-6));
+    }
+}

@@ -1,0 +1,115 @@
+//! One connection: from the address to an open stream with the coordinator's welcome.
+
+use std::time::Duration;
+
+use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming, transport::Endpoint};
+
+/// Messages on their way out; beyond it, the session waits for the network.
+const OUTGOING: usize = 64;
+
+/// A coordinator answers at once or is as good as gone.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there is no stream.
+#[derive(Debug)]
+pub(super) enum LinkError {
+    /// May pass: try again.
+    Lost(String),
+    /// Will not pass: the coordinator does not want this worker.
+    Refused(String),
+}
+
+impl From<Status> for LinkError {
+    fn from(status: Status) -> Self {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::FailedPrecondition
+            | Code::InvalidArgument
+            | Code::Unimplemented
+            | Code::PermissionDenied
+            | Code::Unauthenticated => Self::Refused(message),
+            code => Self::Lost(format!("{message} ({code:?})")),
+        }
+    }
+}
+
+/// An open stream.
+#[derive(Debug)]
+pub(super) struct Link {
+    outgoing: mpsc::Sender<v1::WorkerMessage>,
+    incoming: Streaming<v1::CoordinatorMessage>,
+    pub(super) welcome: v1::Welcome,
+}
+
+/// The address as an endpoint with time limits; an error says what is wrong with it.
+pub(crate) fn endpoint(url: &str) -> Result<Endpoint, String> {
+    let hint = "hint: it looks like http://host:7077";
+    let problem = |problem: &str| format!("coordinator `{url}` {problem}\n{hint}");
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| problem("is not a URL"))?;
+    match endpoint.uri().scheme_str() {
+        Some("http") => {}
+        Some(_) => return Err(problem("is not an http:// address")),
+        None => return Err(problem("has no scheme")),
+    }
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .keep_alive_while_idle(true))
+}
+
+impl Link {
+    /// Connects, says hello and waits for the welcome.
+    pub(super) async fn open(endpoint: &Endpoint, hello: v1::Hello) -> Result<Self, LinkError> {
+        let channel = endpoint.connect().await.map_err(|error| LinkError::Lost(root_cause(&error)))?;
+        let (outgoing, stream) = mpsc::channel(OUTGOING);
+        let hello = v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };
+        outgoing.try_send(hello).expect("a new channel has room");
+        let late = |_| LinkError::Lost(format!("no answer within {ANSWER_TIMEOUT:?}"));
+        let open = async {
+            let mut client = CoordinatorClient::new(channel);
+            let mut incoming = client.session(ReceiverStream::new(stream)).await?.into_inner();
+            match incoming.message().await?.and_then(|message| message.kind) {
+                Some(coordinator_message::Kind::Welcome(welcome)) => Ok(Self { outgoing, incoming, welcome }),
+                other => Err(LinkError::Lost(format!("no welcome, but {other:?}"))),
+            }
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, open).await.map_err(late)?
+    }
+
+    pub(super) async fn send(&self, message: v1::WorkerMessage) -> Result<(), LinkError> {
+        self.outgoing.send(message).await.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))
+    }
+
+    /// The next message. Cancel-safe.
+    pub(super) async fn receive(&mut self) -> Result<coordinator_message::Kind, LinkError> {
+        loop {
+            match self.incoming.message().await? {
+                Some(v1::CoordinatorMessage { kind: Some(kind) }) => return Ok(kind),
+                // A kind that a newer coordinator knows.
+                Some(v1::CoordinatorMessage { kind: None }) => {}
+                None => return Err(LinkError::Lost("the coordinator ended the stream".to_owned())),
+            }
+        }
+    }
+
+    /// Ends the sending side, then waits a moment for the other side to have read everything.
+    pub(super) async fn close(self) {
+        let Self { outgoing, mut incoming, .. } = self;
+        drop(outgoing);
+        let drained = async { while let Ok(Some(_)) = incoming.message().await {} };
+        tokio::time::timeout(Duration::from_secs(2), drained).await.ok();
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,12 @@
+//! The worker's side of its one stream to the coordinator.
+//!
+//! The trainer's thread hands over reports and takes orders; a broken stream does not disturb it. Reports are kept until the coordinator
+//! acknowledges them, and sent again on the next stream.
+
+mod ledger;
+mod link;
+mod run;
+
+pub(crate) use ledger::End;
+pub(crate) use link::endpoint;
+pub(crate) use run::{Exit, Identity, Order, Report, Session};

@@ -1,0 +1,348 @@
+//! The session: connects, passes orders to the trainer and reports to the coordinator, reconnects, and leaves in order.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool, mpsc::Sender},
+    time::Duration,
+};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
+use swfn_shared::{
+    ids::{LeaseId, TRAINER_REVISION, VaeId, WorkerId},
+    metrics::MetricPoint,
+    trial::TrialSpec,
+    wire::{self, PROTOCOL},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, interval, sleep},
+};
+use tonic::transport::Endpoint;
+use tracing::{info, warn};
+
+use super::{
+    ledger::{End, Ledger},
+    link::{Link, LinkError},
+};
+use crate::device::DeviceInfo;
+
+/// Points wait so long to become one message.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// The longest pause between two attempts to connect.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
+
+/// A stream that lived so long was good: the next pause is short again.
+const GOOD_STREAM: Duration = Duration::from_secs(30);
+
+/// A trial for the trainer.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) lease: LeaseId,
+    pub(crate) spec: TrialSpec,
+    /// Set when the trial is to be given up.
+    pub(crate) cancel: Arc<AtomicBool>,
+}
+
+/// What the trainer says.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// It has nothing to do.
+    Idle {
+        vaes: Vec<VaeId>,
+    },
+    Progress {
+        lease: LeaseId,
+        step: u64,
+        points: Vec<MetricPoint>,
+    },
+    Ended {
+        lease: LeaseId,
+        end: End,
+    },
+    /// It cannot go on in this process; what it holds goes back.
+    Broken {
+        error: String,
+        retry: bool,
+    },
+}
+
+/// How the session ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Nothing is left to do, or the process was asked to stop.
+    Done,
+    /// Another process would end the same.
+    Hopeless(String),
+    /// Another process may do better.
+    Broken(String),
+}
+
+/// Who this worker is.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) worker: WorkerId,
+    pub(crate) predecessor: Option<WorkerId>,
+    pub(crate) host: String,
+    pub(crate) device: DeviceInfo,
+    pub(crate) libtorch: String,
+}
+
+/// The session of one worker process.
+#[derive(Debug)]
+pub(crate) struct Session {
+    identity: Identity,
+    endpoint: Endpoint,
+    ledger: Ledger,
+    orders: Sender<Order>,
+    reports: mpsc::Receiver<Report>,
+    stop: watch::Receiver<bool>,
+    /// The VAEs that an idle trainer has at hand.
+    idle: Option<Vec<VaeId>>,
+    /// Why no more trials are wanted, once that is so.
+    leaving: Option<Exit>,
+    /// The trainer has said its last word.
+    broken: bool,
+}
+
+impl Session {
+    /// `orders` and `reports` lead to the trainer; a change of `stop` ends the session in order.
+    pub(crate) fn new(
+        identity: Identity,
+        endpoint: Endpoint,
+        orders: Sender<Order>,
+        reports: mpsc::Receiver<Report>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            identity,
+            endpoint,
+            ledger: Ledger::new(),
+            orders,
+            reports,
+            stop,
+            idle: None,
+            leaving: None,
+            broken: false,
+        }
+    }
+
+    /// Runs until there is nothing left to do or no sense in going on.
+    pub(crate) async fn run(mut self) -> Exit {
+        let pauses = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(MAX_PAUSE)
+            .without_max_times();
+        let mut pause = pauses.build();
+        loop {
+            let hello = self.hello();
+            let endpoint = self.endpoint.clone();
+            let opened = tokio::select! {
+                link = Link::open(&endpoint, hello) => link,
+                () = self.absorb_until_stopped() => return Exit::Done,
+            };
+            let began = Instant::now();
+            let result = match opened {
+                Ok(link) => {
+                    info!(sweep = link.welcome.sweep, coordinator = %endpoint.uri(), "connected");
+                    self.converse(link).await
+                }
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(exit) => return exit,
+                Err(LinkError::Refused(reason)) => {
+                    return Exit::Hopeless(format!("the coordinator refuses this worker: {reason}"));
+                }
+                Err(LinkError::Lost(reason)) => {
+                    if began.elapsed() >= GOOD_STREAM {
+                        pause = pauses.build();
+                    }
+                    let length = pause.next().unwrap_or(MAX_PAUSE);
+                    warn!(coordinator = %endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
+                    tokio::select! {
+                        () = sleep(length) => {}
+                        () = self.absorb_until_stopped() => return Exit::Done,
+                    }
+                }
+            }
+        }
+    }
+
+    fn hello(&self) -> v1::Hello {
+        let Identity { worker, predecessor, host, device, libtorch } = &self.identity;
+        v1::Hello {
+            protocol: PROTOCOL,
+            worker: worker.to_string(),
+            predecessor: predecessor.as_ref().map(ToString::to_string),
+            host: host.clone(),
+            device: Some(v1::Device { name: device.name.clone(), model: device.model.clone() }),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch_version: libtorch.clone(),
+            held: self.ledger.held().into_iter().map(Into::into).collect(),
+            trainer_revision: TRAINER_REVISION,
+        }
+    }
+
+    /// Without a stream: the trainer goes on, and its reports are kept. Returns only when the process is asked to stop, which
+    /// without a coordinator is all there is to do: leases expire by themselves.
+    async fn absorb_until_stopped(&mut self) {
+        loop {
+            tokio::select! {
+                report = next(&mut self.reports), if self.listens() => { self.absorb(report); }
+                () = stopped(&mut self.stop) => return,
+            }
+        }
+    }
+
+    async fn converse(&mut self, mut link: Link) -> Result<Exit, LinkError> {
+        for report in self.ledger.unacknowledged() {
+            link.send(report).await?;
+        }
+        self.ask(&link).await?;
+        let mut heartbeat = interval(Duration::from_secs(link.welcome.heartbeat_seconds.max(1).into()));
+        let mut flush = interval(FLUSH);
+        loop {
+            let messages = tokio::select! {
+                message = link.receive() => {
+                    self.obey(message?);
+                    Vec::new()
+                }
+                report = next(&mut self.reports), if self.listens() => {
+                    let was_idle = self.idle.is_some();
+                    let messages = self.absorb(report);
+                    if !was_idle {
+                        self.ask(&link).await?;
+                    }
+                    messages
+                }
+                () = stopped(&mut self.stop), if self.leaving.is_none() => {
+                    info!("asked to stop: giving leases back");
+                    self.leave(Exit::Done);
+                    Vec::new()
+                }
+                _ = flush.tick() => self.ledger.flush(),
+                _ = heartbeat.tick() => {
+                    let heartbeat = self.ledger.heartbeat();
+                    vec![v1::WorkerMessage { sequence: 0, kind: Some(Kind::Heartbeat(heartbeat)) }]
+                }
+            };
+            for message in messages {
+                link.send(message).await?;
+            }
+            if self.ledger.is_empty()
+                && let Some(exit) = self.leaving.take()
+            {
+                link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Goodbye(v1::Goodbye {})) }).await?;
+                link.close().await;
+                return Ok(exit);
+            }
+        }
+    }
+
+    async fn ask(&self, link: &Link) -> Result<(), LinkError> {
+        match (&self.idle, &self.leaving) {
+            (Some(vaes), None) => {
+                let vaes = vaes.iter().map(ToString::to_string).collect();
+                // One lane: the trainer runs one trial at a time.
+                link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Ask(v1::Ask { lanes: 1, vaes })) }).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn listens(&self) -> bool {
+        !self.broken && !self.ledger.is_full()
+    }
+
+    /// Takes what the trainer says; returns what is to be sent.
+    fn absorb(&mut self, report: Report) -> Vec<v1::WorkerMessage> {
+        match report {
+            Report::Idle { vaes } => {
+                self.idle = Some(vaes);
+                Vec::new()
+            }
+            Report::Progress { lease, step, points } => {
+                if self.ledger.progress(lease, step, points) {
+                    self.ledger.flush()
+                } else {
+                    Vec::new()
+                }
+            }
+            Report::Ended { lease, end } => self.ledger.end(lease, end),
+            Report::Broken { error, retry } => {
+                self.broken = true;
+                self.leave(if retry { Exit::Broken(error) } else { Exit::Hopeless(error) });
+                self.ledger.release_all()
+            }
+        }
+    }
+
+    /// No more trials; what is held is given up as soon as the trainer notices.
+    fn leave(&mut self, exit: Exit) {
+        self.leaving.get_or_insert(exit);
+        self.ledger.cancel_all();
+    }
+
+    fn obey(&mut self, message: coordinator_message::Kind) {
+        match message {
+            coordinator_message::Kind::Welcome(_) => {}
+            coordinator_message::Kind::Grant(grant) => {
+                for lease in grant.leases {
+                    self.take(lease);
+                }
+            }
+            coordinator_message::Kind::Acknowledge(acknowledge) => self.ledger.acknowledge(acknowledge.through),
+            coordinator_message::Kind::Revoke(revoke) => {
+                if let Ok(lease) = wire::lease(revoke.lease) {
+                    warn!(%lease, "lease revoked: {}", revoke.reason);
+                    self.ledger.revoke(lease);
+                }
+            }
+            coordinator_message::Kind::Drain(drain) => {
+                info!("no more trials: {}", drain.reason);
+                // What is held ends in its own time.
+                self.leaving.get_or_insert(Exit::Done);
+            }
+        }
+    }
+
+    fn take(&mut self, lease: v1::Lease) {
+        let Ok(id) = wire::lease(lease.id) else {
+            warn!("a lease without an id was granted");
+            return;
+        };
+        let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
+        let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
+        let cancel = self.ledger.grant(id);
+        match spec {
+            Ok(spec) if spec.id() == id.trial => {
+                self.idle = None;
+                self.orders.send(Order { lease: id, spec, cancel }).ok();
+            }
+            Ok(_) => self.misunderstood(id, "its specification has another id"),
+            Err(error) => self.misunderstood(id, &error),
+        }
+    }
+
+    /// A lease that makes no sense means that both sides differ in version: nothing good can come of going on.
+    fn misunderstood(&mut self, lease: LeaseId, problem: &str) {
+        self.ledger.revoke(lease);
+        self.leave(Exit::Hopeless(format!(
+            "lease `{lease}` cannot be understood: {problem}\nhint: run the same version of swfn on both sides"
+        )));
+    }
+}
+
+/// The trainer's next report; when its thread is gone, which only a panic can cause, that it is broken.
+async fn next(reports: &mut mpsc::Receiver<Report>) -> Report {
+    let gone = || Report::Broken { error: "the trainer's thread ended".to_owned(), retry: true };
+    reports.recv().await.unwrap_or_else(gone)
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,236 @@
+//! One process per device: started, watched, started again.
+//!
+//! Torch's random state is global, and a poisoned CUDA context or an exhausted memory ends one process only. A new process names the dead
+//! one, so that the coordinator need not wait for its leases to expire.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    io::Read as _,
+    path::PathBuf,
+    process::{ExitCode, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use swfn_shared::ids::WorkerId;
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tracing::{error, info, warn};
+
+use crate::process::HOPELESS;
+
+/// Time that a process has to give its leases back before it is killed.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// A process that ends sooner than this crashed at its start.
+const SHORT_LIFE: Duration = Duration::from_secs(20);
+
+/// Crashes at the start, one after the other, after which a device is given up.
+const MAX_CRASHES: u32 = 5;
+
+/// What the supervisor needs to start its processes.
+#[derive(Debug, Clone)]
+pub(crate) struct Supervisor {
+    /// Devices, one process each.
+    pub(crate) devices: Vec<String>,
+    /// Arguments that all processes share.
+    pub(crate) arguments: Vec<String>,
+    /// The run of a coordinator that started this supervisor: it is the beginning of the workers' ids, and the supervisor ends when its
+    /// standard input closes.
+    pub(crate) local_to: Option<String>,
+}
+
+impl Supervisor {
+    /// Runs until all processes have ended for good.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.supervise())
+    }
+
+    async fn supervise(self) -> anyhow::Result<ExitCode> {
+        let program = std::env::current_exe().context("this program's own path is unknown")?;
+        let prefix = match &self.local_to {
+            Some(run) => run.clone(),
+            None => nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
+        };
+        let (stop, stopping) = watch::channel(Stop::No);
+        let mut slots = JoinSet::new();
+        for (index, device) in self.devices.iter().enumerate() {
+            let slot = Slot {
+                program: program.clone(),
+                device: device.clone(),
+                index,
+                prefix: prefix.clone(),
+                arguments: self.arguments.clone(),
+                stop: stopping.clone(),
+            };
+            slots.spawn(slot.keep_running());
+        }
+        let coordinator_gone = watch_stdin(self.local_to.is_some());
+        tokio::pin!(coordinator_gone);
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut worst = ExitCode::SUCCESS;
+        loop {
+            tokio::select! {
+                ended = slots.join_next() => match ended {
+                    None => return Ok(worst),
+                    Some(Ok(Ok(()))) => {}
+                    Some(Ok(Err(problem))) => {
+                        error!("{problem:#}");
+                        worst = ExitCode::FAILURE;
+                    }
+                    Some(Err(panic)) => bail!("a supervising task ended: {panic}"),
+                },
+                _ = terminate.recv() => { stop.send_modify(Stop::raise); }
+                _ = interrupt.recv() => { stop.send_modify(Stop::raise); }
+                () = &mut coordinator_gone => {
+                    // Dropping the children kills them.
+                    error!("the coordinator that started this worker is gone");
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+        }
+    }
+}
+
+/// Resolves when standard input closes, if it is to be watched.
+async fn watch_stdin(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (closed, wait) = tokio::sync::oneshot::channel();
+    // A thread of its own: tokio's would keep the runtime from ending.
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while std::io::stdin().lock().read(&mut buffer).is_ok_and(|read| read > 0) {}
+        closed.send(()).ok();
+    });
+    wait.await.ok();
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    No,
+    InOrder,
+    AtOnce,
+}
+
+impl Stop {
+    fn raise(&mut self) {
+        *self = match self {
+            Self::No => Self::InOrder,
+            Self::InOrder | Self::AtOnce => Self::AtOnce,
+        };
+    }
+}
+
+/// One device and the processes that follow each other on it.
+struct Slot {
+    program: PathBuf,
+    device: String,
+    index: usize,
+    prefix: String,
+    arguments: Vec<String>,
+    stop: watch::Receiver<Stop>,
+}
+
+impl Slot {
+    async fn keep_running(mut self) -> anyhow::Result<()> {
+        let mut predecessor = None;
+        let mut crashes = 0;
+        loop {
+            let worker = self.worker_id();
+            let began = Instant::now();
+            let status = self.run_once(&worker, predecessor.as_ref()).await?;
+            if status.success() || *self.stop.borrow() != Stop::No {
+                return Ok(());
+            }
+            let ended = describe(status);
+            ensure!(
+                status.code() != Some(HOPELESS.into()),
+                "worker on {} gave up; see its messages above",
+                self.device
+            );
+            crashes = if began.elapsed() < SHORT_LIFE { crashes + 1 } else { 1 };
+            ensure!(
+                crashes < MAX_CRASHES,
+                "worker on {} crashed {crashes} times in a row at its start ({ended})",
+                self.device
+            );
+            let pause = Duration::from_millis(250) * 2_u32.pow(crashes);
+            warn!(%worker, "worker ended ({ended}); starting another in {pause:.1?}");
+            predecessor = Some(worker);
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = self.stop.wait_for(|stop| *stop != Stop::No) => return Ok(()),
+            }
+        }
+    }
+
+    /// A new id for each process: its random part keeps processes of one host apart for ever.
+    fn worker_id(&self) -> WorkerId {
+        let random = RandomState::new().hash_one(Instant::now()) as u32;
+        let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '-' };
+        let prefix: String = self.prefix.chars().map(allowed).take(40).collect();
+        let id = format!("{prefix}:{}-{}:{random:08x}", self.device.replace(':', ""), self.index);
+        id.parse().expect("at most 64 letters, digits and signs that are allowed")
+    }
+
+    async fn run_once(&mut self, worker: &WorkerId, predecessor: Option<&WorkerId>) -> anyhow::Result<ExitStatus> {
+        let mut command = Command::new(&self.program);
+        command.arg("device").arg("--device").arg(&self.device).arg("--worker-id").arg(worker.to_string());
+        if let Some(predecessor) = predecessor {
+            command.arg("--predecessor").arg(predecessor.to_string());
+        }
+        // Standard input is a pipe from here: when this process is gone, the child notices.
+        command.args(&self.arguments).stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
+        if self.device == "cpu" {
+            // Before torch is loaded, so that no library starts threads of its own.
+            command.env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
+        }
+        let mut child = command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))?;
+        // Taken out, since waiting for the child would close it.
+        let _stdin = child.stdin.take();
+        info!(%worker, process = child.id(), "worker started");
+        tokio::select! {
+            status = child.wait() => return Ok(status?),
+            _ = self.stop.wait_for(|stop| *stop != Stop::No) => {}
+        }
+        self.stop_child(&mut child).await
+    }
+
+    async fn stop_child(&mut self, child: &mut Child) -> anyhow::Result<ExitStatus> {
+        if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+            kill(Pid::from_raw(id), Signal::SIGTERM).ok();
+        }
+        let in_order = async {
+            tokio::select! {
+                status = timeout(GRACE, child.wait()) => status.ok(),
+                _ = self.stop.wait_for(|stop| *stop == Stop::AtOnce) => None,
+            }
+        };
+        if let Some(status) = in_order.await {
+            return Ok(status?);
+        }
+        child.kill().await.ok();
+        Ok(child.wait().await?)
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}

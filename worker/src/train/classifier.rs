@@ -1,0 +1,131 @@
+//! The training of a classifier (Rannen Triki et al. 2019): NLL(f, batch) + lambda * R(f), R(f) = mean over M samples
+//! of ||f(x)||^2.
+
+use std::time::Instant;
+
+use swfn_shared::{
+    metrics::{MetricPoint, TEST_ACCURACY, TEST_LOSS, TRAIN_FUNCTION_NORM, TRAIN_LOSS},
+    trial::{Architecture, TrialSpec},
+};
+use tch::Tensor;
+
+use super::{
+    batches::Batches,
+    device_data::{DeviceData, Images},
+    evaluation::evaluate,
+    report::{LossMeter, Outcome, REPORT_EVERY, Reporter, TrainError, point},
+    sgd::Sgd,
+    step_inputs::{Dropout, Inputs, Samples},
+};
+use crate::{
+    model::network::{Network, StepInput},
+    rng::{Purpose, Stream},
+    vae::trained::TrainedVae,
+};
+
+/// The two terms of the objective, each a scalar.
+#[derive(Debug)]
+pub struct Objective {
+    /// Negative log-likelihood, mean over the batch, in nats.
+    pub nll: Tensor,
+    /// R, the Monte-Carlo estimate of the squared weighted norm of f; `None` without samples.
+    pub function_norm: Option<Tensor>,
+}
+
+impl Objective {
+    /// Passes batch and samples through the network in training mode.
+    pub fn of(network: &Network, input: &StepInput) -> Self {
+        let (batch, samples) = network.training_logits(input); // [B, classes], [M, classes]
+        let count = samples.size()[0];
+        Self {
+            nll: batch.cross_entropy_for_logits(&input.labels),
+            function_norm: (count > 0).then(|| samples.square().sum(tch::Kind::Float) / count as f64),
+        }
+    }
+
+    /// nll + lambda * function norm.
+    pub fn total(&self, lambda: f64) -> Tensor {
+        match &self.function_norm {
+            Some(norm) => &self.nll + norm * lambda,
+            None => self.nll.shallow_clone(),
+        }
+    }
+}
+
+/// Trains the classifier of a trial and evaluates it. `done`: iterations of the VAE, which steps count too.
+pub(crate) fn train(
+    spec: &TrialSpec,
+    data: &DeviceData,
+    subset: &Images,
+    vae: Option<&TrainedVae>,
+    done: u64,
+    reporter: &mut Reporter<'_>,
+) -> Result<Outcome, TrainError> {
+    let start = Instant::now();
+    let (settings, device) = (spec.classifier, subset.labels.device());
+    let network = Network::new(spec.architecture, settings.batch_norm_scale, data.shape(), spec.seed, device);
+    let mut optimiser =
+        Sgd::new(network.parameters(), spec.learning_rate.get(), settings.momentum.get(), spec.weight_decay.get());
+    let mut inputs = inputs(spec, subset, vae);
+    let mut loss = LossMeter::new(TRAIN_LOSS, device);
+    let mut function_norm = LossMeter::new(TRAIN_FUNCTION_NORM, device);
+    let mut best = 0.0_f64;
+    let mut step = 0_u32;
+    loop {
+        // One block: a fresh epoch, training, an evaluation.
+        let block_end = settings.iterations.min(step.saturating_add(settings.evaluate_every));
+        inputs.batches.end_epoch();
+        while step < block_end {
+            let report = block_end.min(step + REPORT_EVERY);
+            while step < report {
+                let chunk = inputs.chunk().min((report - step) as usize);
+                for input in inputs.assemble(chunk) {
+                    let objective = Objective::of(&network, &input);
+                    loss.add(&objective.nll);
+                    if let Some(norm) = &objective.function_norm {
+                        function_norm.add(norm);
+                    }
+                    optimiser.minimise(&objective.total(spec.lambda()));
+                    step += 1;
+                    reporter.tick(done + u64::from(step))?;
+                }
+            }
+            let mut points = vec![loss.read(step.into())?];
+            if vae.is_some() {
+                points.push(function_norm.read(step.into())?);
+            }
+            reporter.report(done + u64::from(step), &points)?;
+        }
+        let evaluation = evaluate(&network, data.test(), done + u64::from(step), reporter)?;
+        let at = |metric, value| point(metric, step.into(), value);
+        let points: [MetricPoint; 2] = [at(TEST_ACCURACY, evaluation.accuracy)?, at(TEST_LOSS, evaluation.loss)?];
+        reporter.report(done + u64::from(step), &points)?;
+        best = best.max(evaluation.accuracy);
+        if step == settings.iterations {
+            return Ok(Outcome {
+                final_test_accuracy: evaluation.accuracy,
+                best_test_accuracy: best,
+                final_test_loss: evaluation.loss,
+                vae_seconds: 0.0,
+                classifier_seconds: start.elapsed().as_secs_f64(),
+            });
+        }
+    }
+}
+
+/// The streams of a trial's classifier, and what they are drawn for.
+fn inputs<'a>(spec: &TrialSpec, subset: &'a Images, vae: Option<&'a TrainedVae>) -> Inputs<'a> {
+    let batch = spec.classifier.batch_size as usize;
+    let samples = spec.penalty.zip(vae).map(|(penalty, vae)| Samples {
+        vae,
+        count: penalty.samples as usize,
+        spread: penalty.spread.get(),
+        noise: Stream::new(spec.seed, Purpose::PenaltyNoise),
+    });
+    let dropout = (spec.architecture == Architecture::NetDropout).then(|| Dropout {
+        probability: spec.classifier.dropout.get(),
+        stream: Stream::new(spec.seed, Purpose::Dropout),
+    });
+    let batches = Batches::new(spec.subset_size as usize, batch, spec.seed, Purpose::ClassifierBatches);
+    Inputs { images: subset, batch, batches, samples, dropout }
+}

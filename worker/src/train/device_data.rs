@@ -1,0 +1,97 @@
+//! A data set as a trainer holds it: normalised test images on the device, training images on the host, from which each
+//! trial takes its subset.
+
+use tch::{Device, Tensor};
+
+use super::report::TrainError;
+use crate::{
+    data::{self, Dataset, Split, Train},
+    model::layers::InputShape,
+    rng::{Purpose, Stream},
+};
+
+/// Mean of the pixels of MNIST's training images, in 0..1. As published, and for every data set: a network sees the
+/// same units.
+const MEAN: f32 = 0.1307;
+/// Their standard deviation.
+const DEVIATION: f32 = 0.3081;
+
+/// Images and labels on a device.
+#[derive(Debug)]
+pub struct Images {
+    /// Pixels in normalised units, [N, H, W].
+    pub pixels: Tensor,
+    /// Classes, [N].
+    pub labels: Tensor,
+}
+
+/// A data set, ready for trials.
+#[derive(Debug)]
+pub struct DeviceData {
+    train: Train,
+    test: Images,
+    shape: InputShape,
+    device: Device,
+}
+
+impl DeviceData {
+    /// Copies the test images to the device.
+    pub fn new(dataset: Dataset, device: Device) -> Self {
+        let Dataset { train, test, classes } = dataset;
+        let shape = InputShape { height: test.height as i64, width: test.width as i64, classes: classes as i64 };
+        Self { train, test: images(&test, device), shape, device }
+    }
+
+    /// Sizes of the images and number of classes.
+    pub fn shape(&self) -> InputShape {
+        self.shape
+    }
+
+    /// The test images.
+    pub fn test(&self) -> &Images {
+        &self.test
+    }
+
+    /// `size` training images, drawn uniformly without replacement, by the seed. The smaller of two subsets of one seed
+    /// is a part of the larger.
+    pub fn subset(&self, size: usize, seed: u64) -> Result<Images, TrainError> {
+        let mut stream = Stream::new(seed, Purpose::Subset);
+        let numbers = data::subset(self.train.len(), size, stream.generator());
+        let numbers = numbers.map_err(|error| TrainError::Data(error.to_string()))?;
+        Ok(images(&self.train.gather(&numbers), self.device))
+    }
+}
+
+/// The images of a split, normalised. That happens on the host, so that all devices get the same numbers.
+fn images(split: &Split, device: Device) -> Images {
+    let mut units = [0.0; 256];
+    for (byte, unit) in (0_u8..=255).zip(&mut units) {
+        *unit = normalised(byte);
+    }
+    let pixels: Vec<f32> = split.images.iter().map(|&byte| units[usize::from(byte)]).collect();
+    let labels: Vec<i64> = split.labels.iter().map(|&label| label.into()).collect();
+    Images {
+        pixels: Tensor::from_slice(&pixels).view([-1, split.height as i64, split.width as i64]).to_device(device),
+        labels: Tensor::from_slice(&labels).to_device(device),
+    }
+}
+
+fn normalised(byte: u8) -> f32 {
+    (f32::from(byte) / 255.0 - MEAN) / DEVIATION
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_normalised_and_keep_their_places() {
+        let split = Split { images: (0..12).map(|i| i * 20).collect(), labels: vec![3, 1], height: 2, width: 3 };
+        let images = images(&split, Device::Cpu);
+        assert_eq!(images.pixels.size(), [2, 2, 3]);
+        assert_eq!(images.labels.int64_value(&[1]), 1);
+        assert_eq!(images.pixels.double_value(&[1, 0, 2]), f64::from(normalised(160)));
+        // Black and white as torchvision's ToTensor and Normalize((0.1307,), (0.3081,)) give them.
+        assert!((normalised(0) + 0.424_212_9).abs() < 1e-6 && (normalised(255) - 2.821_486_7).abs() < 1e-6);
+    }
+}

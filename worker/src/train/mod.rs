@@ -1,0 +1,10 @@
+//! The training of a trial: VAE first where the function norm needs one, then the classifier.
+
+pub mod batches;
+pub mod classifier;
+pub mod device_data;
+pub mod evaluation;
+pub mod report;
+pub mod sgd;
+pub mod step_inputs;
+pub mod trainer;

@@ -1,0 +1,139 @@
+//! The trainer: all that one process keeps between trials, and the border between trials and torch.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
+
+use swfn_shared::{
+    dataset::Dataset,
+    ids::VaeId,
+    trial::{Architecture, TrialSpec},
+};
+use tch::Device;
+
+use super::{
+    classifier,
+    device_data::DeviceData,
+    report::{Observer, Outcome, Reporter, TrainError},
+};
+use crate::{
+    data, device,
+    vae::{cache::VaeCache, training},
+};
+
+/// VAEs that are kept: half a megabyte each in the published size.
+const VAES: usize = 64;
+
+/// Trains trials on one device, one after the other. What it keeps between them changes how long a trial takes, never
+/// its result.
+#[derive(Debug)]
+pub struct Trainer {
+    device: Device,
+    data: HashMap<Dataset, DeviceData>,
+    vaes: VaeCache,
+}
+
+impl Trainer {
+    /// A trainer without data.
+    pub fn new(device: Device) -> Self {
+        Self { device, data: HashMap::new(), vaes: VaeCache::new(VAES) }
+    }
+
+    /// Whether trials on that data set can run.
+    pub fn has(&self, dataset: Dataset) -> bool {
+        self.data.contains_key(&dataset)
+    }
+
+    /// Keeps a data set for the trials that name it, its test images on the device.
+    pub fn load(&mut self, dataset: Dataset, data: data::Dataset) -> Result<(), TrainError> {
+        let data = guarded(|| Ok(DeviceData::new(data, self.device)))?;
+        self.data.insert(dataset, data);
+        Ok(())
+    }
+
+    /// The VAEs at hand, the one used last first.
+    pub fn vaes(&self) -> Vec<VaeId> {
+        self.vaes.ids()
+    }
+
+    /// Runs one trial to its end.
+    ///
+    /// # Errors
+    /// [`TrainError::Cancelled`] when the observer breaks, [`TrainError::Diverged`] when a loss is not finite,
+    /// [`TrainError::Data`] when the data set is not loaded or the trial does not fit it, [`TrainError::Torch`] for all
+    /// else. After any of them the trainer is ready for the next trial, unless the device itself is lost.
+    pub fn run(&mut self, spec: &TrialSpec, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        guarded(|| self.run_unguarded(spec, &mut Reporter::new(observer)))
+    }
+
+    fn run_unguarded(&mut self, spec: &TrialSpec, reporter: &mut Reporter<'_>) -> Result<Outcome, TrainError> {
+        check(spec)?;
+        let data = self.data.get(&spec.dataset);
+        let data = data.ok_or_else(|| TrainError::Data(format!("data set `{}` is not loaded", spec.dataset)))?;
+        let subset = data.subset(spec.subset_size as usize, spec.seed)?;
+        let (mut vae_seconds, mut done) = (0.0, 0);
+        if let (Some(id), Some(penalty)) = (spec.vae(), spec.penalty) {
+            done = u64::from(penalty.vae.iterations);
+            if let Some(vae) = self.vaes.get(id) {
+                reporter.report(done, vae.losses())?;
+            } else {
+                let start = Instant::now();
+                let vae = training::train(&penalty.vae, &subset.pixels, spec.seed, reporter)?;
+                vae_seconds = start.elapsed().as_secs_f64();
+                self.vaes.insert(id, vae);
+            }
+        }
+        let vae = spec.vae().and_then(|id| self.vaes.get(id));
+        let outcome = classifier::train(spec, data, &subset, vae, done, reporter)?;
+        Ok(Outcome { vae_seconds, ..outcome })
+    }
+}
+
+/// Refuses what torch would refuse less clearly.
+fn check(spec: &TrialSpec) -> Result<(), TrainError> {
+    let positive = |name, value: u32| match value {
+        0 => Err(TrainError::Data(format!("{name} `0` is not above zero"))),
+        _ => Ok(()),
+    };
+    let fits = |name, batch: u32| match batch {
+        _ if batch > spec.subset_size => {
+            Err(TrainError::Data(format!("{name} `{batch}` is more than the subset of {} images", spec.subset_size)))
+        }
+        _ => positive(name, batch),
+    };
+    positive("evaluate_every", spec.classifier.evaluate_every)?;
+    fits("batch_size", spec.classifier.batch_size)?;
+    let normed = spec.architecture == Architecture::LenetBn;
+    let alone = |count: u32| normed && count == 1;
+    if let Some(penalty) = spec.penalty {
+        positive("samples", penalty.samples)?;
+        positive("vae.iterations", penalty.vae.iterations)?;
+        positive("vae.hidden", penalty.vae.hidden)?;
+        positive("vae.latent", penalty.vae.latent)?;
+        fits("vae.batch_size", penalty.vae.batch_size)?;
+    }
+    if alone(spec.classifier.batch_size) || alone(spec.penalty_samples()) {
+        return Err(TrainError::Data(
+            "batch norm has no variance of `1` image; hint: batch_size and samples above 1".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The border between trials and torch. The wrappers of torch's functions panic when torch reports an error. Here is
+/// the one place that turns such a panic into an error, instead of a result at each of a hundred calls, so that models
+/// read like their papers. That is sound: a trial owns all that it changes, and what the trainer keeps changes only by
+/// whole, finished values. Autograd is switched off by guards alone, which a panic releases.
+fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
+    let work = || {
+        device::use_one_thread();
+        work()
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic");
+        Err(TrainError::Torch(text.to_owned()))
+    })
+}

@@ -1,0 +1,48 @@
+//! The VAEs that a process keeps: trials of one (subset, VAE settings) share one, whatever their lambda or
+//! architecture.
+
+use std::collections::VecDeque;
+
+use swfn_shared::ids::VaeId;
+
+use super::trained::TrainedVae;
+
+/// The VAEs used last, on the device.
+#[derive(Debug)]
+pub struct VaeCache {
+    capacity: usize,
+    /// The one used last is the first.
+    entries: VecDeque<(VaeId, TrainedVae)>,
+}
+
+impl VaeCache {
+    /// An empty cache of up to `capacity` VAEs, at least one.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), entries: VecDeque::new() }
+    }
+
+    /// Whether that VAE is at hand.
+    pub fn contains(&self, id: VaeId) -> bool {
+        self.entries.iter().any(|(known, _)| *known == id)
+    }
+
+    /// That VAE, which becomes the one used last.
+    pub fn get(&mut self, id: VaeId) -> Option<&TrainedVae> {
+        let index = self.entries.iter().position(|(known, _)| *known == id)?;
+        let entry = self.entries.remove(index)?;
+        self.entries.push_front(entry);
+        self.entries.front().map(|(_, vae)| vae)
+    }
+
+    /// Keeps a VAE, and forgets the one that was not used for the longest time if there are too many.
+    pub fn insert(&mut self, id: VaeId, vae: TrainedVae) {
+        self.entries.retain(|(known, _)| *known != id);
+        self.entries.push_front((id, vae));
+        self.entries.truncate(self.capacity);
+    }
+
+    /// All that are at hand, the one used last first.
+    pub fn ids(&self) -> Vec<VaeId> {
+        self.entries.iter().map(|(id, _)| *id).collect()
+    }
+}

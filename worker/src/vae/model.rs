@@ -1,0 +1,111 @@
+//! The vanilla variational autoencoder (Kingma, Welling 2014), with fully connected layers.
+
+use tch::{Device, Reduction, Tensor};
+
+use crate::{
+    model::layers::{Layer, Named},
+    rng::{Purpose, Stream},
+};
+
+/// pixels -> hidden (ReLU) -> mean and log-variance of the latent code.
+#[derive(Debug)]
+pub struct Encoder {
+    hidden: Layer,
+    /// Both heads: rows 0..latent give mu, the others logvar.
+    heads: Layer,
+}
+
+/// latent -> hidden (ReLU) -> pixels.
+#[derive(Debug)]
+pub struct Decoder {
+    hidden: Layer,
+    output: Layer,
+}
+
+/// Encoder and decoder.
+#[derive(Debug)]
+pub struct Vae {
+    /// x -> (mu, logvar).
+    pub encoder: Encoder,
+    /// z -> x.
+    pub decoder: Decoder,
+}
+
+/// What one pass over a batch gives.
+#[derive(Debug)]
+pub struct Elbo {
+    /// Negative evidence lower bound, in nats per image: reconstruction + KL divergence.
+    pub loss: Tensor,
+    /// Means of the latent codes, [B, latent].
+    pub mu: Tensor,
+    /// Log-variances of the latent codes, [B, latent].
+    pub logvar: Tensor,
+}
+
+impl Encoder {
+    /// x: [B, pixels] -> mu, logvar: [B, latent] each.
+    pub fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let heads = self.heads.linear(&self.hidden.linear(x).relu()); // [B, 2 * latent]
+        let latent = heads.size()[1] / 2;
+        (heads.narrow(1, 0, latent), heads.narrow(1, latent, latent))
+    }
+}
+
+impl Decoder {
+    /// z: [B, latent] -> logits of the pixels, [B, pixels]; their sigmoid is the image.
+    pub fn forward(&self, z: &Tensor) -> Tensor {
+        self.output.linear(&self.hidden.linear(z).relu())
+    }
+
+    /// All parameters, named as in PyTorch.
+    pub fn parameters(&self) -> Vec<Named> {
+        vec![
+            ("decoder.hidden.weight", self.hidden.weight.shallow_clone()),
+            ("decoder.hidden.bias", self.hidden.bias.shallow_clone()),
+            ("decoder.output.weight", self.output.weight.shallow_clone()),
+            ("decoder.output.bias", self.output.bias.shallow_clone()),
+        ]
+    }
+}
+
+impl Vae {
+    /// Draws the initial weights of that seed.
+    pub fn new(pixels: i64, hidden: i64, latent: i64, seed: u64, device: Device) -> Self {
+        let stream = &mut Stream::new(seed, Purpose::VaeInit);
+        Self {
+            encoder: Encoder {
+                hidden: Layer::he(stream, &[hidden, pixels], device),
+                heads: Layer::he(stream, &[2 * latent, hidden], device),
+            },
+            decoder: Decoder {
+                hidden: Layer::he(stream, &[hidden, latent], device),
+                output: Layer::he(stream, &[pixels, hidden], device),
+            },
+        }
+    }
+
+    /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0, I)), mean over the
+    /// batch. x: [B, pixels] in 0..1; noise: [B, latent] ~ N(0, 1).
+    pub fn forward(&self, x: &Tensor, noise: &Tensor) -> Elbo {
+        let batch = x.size()[0] as f64;
+        let (mu, logvar) = self.encoder.forward(x);
+        let z = &mu + (&logvar * 0.5).exp() * noise; // [B, latent]
+        let pixels = self.decoder.forward(&z); // [B, pixels]
+        // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
+        let reconstruction = pixels.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::Sum);
+        let divergence = (logvar.exp() + mu.square() - 1.0 - &logvar).sum(tch::Kind::Float) * 0.5;
+        Elbo { loss: (reconstruction + divergence) / batch, mu, logvar }
+    }
+
+    /// All parameters, named as in PyTorch.
+    pub fn parameters(&self) -> Vec<Named> {
+        let mut all = vec![
+            ("encoder.hidden.weight", self.encoder.hidden.weight.shallow_clone()),
+            ("encoder.hidden.bias", self.encoder.hidden.bias.shallow_clone()),
+            ("encoder.heads.weight", self.encoder.heads.weight.shallow_clone()),
+            ("encoder.heads.bias", self.encoder.heads.bias.shallow_clone()),
+        ];
+        all.extend(self.decoder.parameters());
+        all
+    }
+}

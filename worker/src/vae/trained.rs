@@ -1,0 +1,48 @@
+//! A VAE whose training is over: what the function norm needs of it.
+
+use swfn_shared::metrics::MetricPoint;
+use tch::{Tensor, no_grad_guard};
+
+use super::model::Decoder;
+use crate::rng::Stream;
+
+/// A density Q over images: z = mu_bar + spread * exp(logvar_bar / 2) * eps, eps ~ N(0, I); x = sigmoid(decoder(z)).
+#[derive(Debug)]
+pub struct TrainedVae {
+    decoder: Decoder,
+    /// Mean of mu, [latent].
+    mu: Tensor,
+    /// Standard deviation, from the mean of logvar, [latent].
+    deviation: Tensor,
+    /// The curve of its training, so that a trial which finds this VAE ready reports the same points as one that trains
+    /// it.
+    losses: Vec<MetricPoint>,
+}
+
+impl TrainedVae {
+    /// `mu`, `logvar`: [B, latent], of the images that stand for all.
+    pub fn new(decoder: Decoder, mu: &Tensor, logvar: &Tensor, losses: Vec<MetricPoint>) -> Self {
+        let _guard = no_grad_guard();
+        let mean = |x: &Tensor| x.mean_dim(0, false, tch::Kind::Float).detach();
+        Self { decoder, mu: mean(mu), deviation: (mean(logvar) * 0.5).exp(), losses }
+    }
+
+    /// The curve of its training, in `vae/loss`.
+    pub fn losses(&self) -> &[MetricPoint] {
+        &self.losses
+    }
+
+    /// `count` images, [count, pixels] in 0..1, the VAE's own units. No gradient flows into the VAE.
+    pub fn sample(&self, count: usize, spread: f64, noise: &mut Stream) -> Tensor {
+        let latent = self.mu.size()[0];
+        let noise = Tensor::from_slice(&noise.normal(count * latent as usize));
+        self.decode(&noise.view([-1, latent]).to_device(self.mu.device()), spread)
+    }
+
+    /// The images of this noise, the eps above: [N, latent] -> [N, pixels].
+    pub fn decode(&self, noise: &Tensor, spread: f64) -> Tensor {
+        let _guard = no_grad_guard();
+        let z = &self.mu + &self.deviation * spread * noise; // [N, latent]
+        self.decoder.forward(&z).sigmoid_()
+    }
+}
