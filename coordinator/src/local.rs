@@ -23,8 +23,8 @@ use tokio::{
 
 use crate::cli::LocalWorkers;
 
-/// How worker ids of local workers begin; no other worker may use it.
-const PREFIX: &str = "local:";
+/// How worker ids of local workers begin; those of others begin with a host name, which never starts with a dot.
+const PREFIX: &str = ".local:";
 
 /// Time that workers have to give their leases back before they are killed.
 const GRACE: Duration = Duration::from_secs(10);

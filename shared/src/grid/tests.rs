@@ -87,6 +87,23 @@ fn what_cannot_matter_makes_no_second_trial() {
 }
 
 #[test]
+fn the_readme_and_the_example_grids_are_right() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let example = readme.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    // 10 seeds x 2 zipped pairs x (7 pairs of subset size and architecture x 4 lambdas + 2 subset sizes of the include).
+    assert_eq!(parse(example).unwrap().trials().count(), 10 * 2 * (7 * 4 + 2));
+    let shown = "grid.toml:9:14: lambda `-0.1` is negative\n    hint: write for example `lambda = [0, 0.1]`";
+    assert!(readme.contains(shown));
+    let grids = std::fs::read_dir(root.join("coordinator/grids")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = grids.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    assert!(files.len() >= 2);
+    for file in files {
+        Grid::parse(&file.display().to_string(), &std::fs::read_to_string(&file).unwrap(), DEFAULT_MAX_TRIALS).unwrap();
+    }
+}
+
+#[test]
 fn ids_are_pinned() {
     let trial = parse(BASE).unwrap().trials().nth(1).unwrap();
     insta::assert_snapshot!(format!("{}\n{}", trial.to_json(), trial.id()));

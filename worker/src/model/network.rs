@@ -56,7 +56,7 @@ impl Network {
             Self::Net(net) => split(&net.forward(&input.images, input.masks.as_ref())),
             Self::Lenet(lenet) if lenet.has_batch_norm() && samples > 0 => {
                 let (batch, samples) = split(&input.images);
-                (lenet.forward(&batch, true), lenet.forward(&samples, false))
+                (lenet.forward(&batch, true), lenet.forward(&samples, true))
             }
             Self::Lenet(lenet) => split(&lenet.forward(&input.images, true)),
         }

@@ -43,3 +43,48 @@ pub(crate) fn evaluate(
     let total = total as f64;
     Ok(Evaluation { loss: loss.double_value(&[]) / total, accuracy: correct.int64_value(&[]) as f64 / total })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use swfn_shared::{
+        metrics::MetricPoint,
+        trial::{Architecture, BatchNormScale},
+    };
+    use tch::no_grad;
+
+    use super::*;
+    use crate::{
+        model::layers::InputShape,
+        rng::{Purpose, Stream},
+        train::report::Observer,
+    };
+
+    struct Silent;
+
+    impl Observer for Silent {
+        fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+    }
+
+    #[test]
+    fn chunks_count_every_image_once() {
+        let total = 2 * CHUNK + 23;
+        let pixels = Stream::new(0, Purpose::Subset).normal(784 * total as usize);
+        let pixels = Tensor::from_slice(&pixels).view([total, 28, 28]);
+        let shape = InputShape { height: 28, width: 28, classes: 10 };
+        let network = Network::new(Architecture::LenetBn, BatchNormScale::Ones, shape, 1, tch::Device::Cpu);
+        let logits = no_grad(|| network.test_logits(&pixels));
+        // Right for the first and the last two images, wrong for all others.
+        let best: Vec<i64> = logits.argmax(1, false).try_into().unwrap();
+        let right = |i: usize| i == 0 || i + 2 >= total as usize;
+        let labels: Vec<i64> = best.iter().enumerate().map(|(i, &b)| if right(i) { b } else { (b + 1) % 10 }).collect();
+        let test = Images { pixels, labels: Tensor::from_slice(&labels) };
+        let evaluation = evaluate(&network, &test, 0, &mut Reporter::new(&mut Silent)).unwrap();
+        assert_eq!(evaluation.accuracy, 3.0 / total as f64);
+        let loss = logits.cross_entropy_for_logits(&test.labels).double_value(&[]);
+        assert!((evaluation.loss - loss).abs() < 1e-5 * loss, "{evaluation:?} {loss}");
+    }
+}

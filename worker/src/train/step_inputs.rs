@@ -91,3 +91,75 @@ impl Inputs<'_> {
         self.samples.as_ref().map_or(0, |samples| samples.count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::*;
+    use crate::{rng::Purpose, vae::model::Vae};
+
+    const B: usize = 3;
+    const M: usize = 2;
+
+    /// Seven images of 2 x 2 pixels, all equal to the image's number plus ten, which is its label too.
+    fn images() -> Images {
+        let labels = Tensor::from_slice(&Vec::from_iter(10_i64..17));
+        Images { pixels: labels.to_kind(Kind::Float).view([-1, 1, 1]).repeat([1, 2, 2]), labels }
+    }
+
+    fn inputs<'a>(images: &'a Images, vae: &'a TrainedVae) -> Inputs<'a> {
+        let stream = |purpose| Stream::new(4, purpose);
+        Inputs {
+            images,
+            batch: B,
+            batches: Batches::new(7, B, 4, Purpose::ClassifierBatches),
+            samples: Some(Samples { vae, count: M, spread: 3.0, noise: stream(Purpose::PenaltyNoise) }),
+            dropout: Some(Dropout { probability: 0.5, stream: stream(Purpose::Dropout) }),
+        }
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten(0, -1).to_kind(Kind::Float).try_into().unwrap()
+    }
+
+    /// All numbers of one step.
+    fn all(input: &StepInput) -> Vec<f32> {
+        let masks = input.masks.as_ref().unwrap();
+        [&input.images, &input.labels, &masks.channels, &masks.hidden].into_iter().flat_map(values).collect()
+    }
+
+    #[test]
+    fn steps_hold_batch_samples_and_masks() {
+        let (images, codes) = (images(), Tensor::zeros([1, 3], (Kind::Float, Device::Cpu)));
+        let vae = TrainedVae::new(Vae::new(4, 5, 3, 0, Device::Cpu).decoder, &codes, &codes, Vec::new());
+        let steps = inputs(&images, &vae).assemble(5);
+        assert_eq!(steps.len(), 5);
+        for input in &steps {
+            assert_eq!(input.images.size(), [(B + M) as i64, 2, 2]);
+            let pixels = values(&input.images);
+            let (batch, samples) = pixels.split_at(4 * B);
+            let labels = values(&input.labels);
+            assert!(batch.chunks(4).zip(&labels).all(|(image, &label)| image == [label; 4]), "{batch:?} {labels:?}");
+            assert!(samples.iter().all(|&x| 0.0 < x && x < 1.0), "{samples:?}");
+            let masks = input.masks.as_ref().unwrap();
+            for (mask, width) in [(&masks.channels, 20), (&masks.hidden, 50)] {
+                assert_eq!(mask.size(), [(B + M) as i64, width]);
+                let factors = values(mask);
+                let (batch, samples) = factors.split_at(B * width as usize);
+                assert!(batch.contains(&0.0) && batch.contains(&2.0) && batch.iter().all(|&f| f == 0.0 || f == 2.0));
+                assert!(samples.iter().all(|&f| f == 1.0));
+            }
+        }
+        assert_ne!(values(&steps[0].images)[4 * B..], values(&steps[1].images)[4 * B..]);
+
+        // In how large pieces steps are assembled does not matter.
+        let mut pieces = inputs(&images, &vae);
+        let again: Vec<StepInput> = [2, 1, 2].into_iter().flat_map(|steps| pieces.assemble(steps)).collect();
+        for (one, other) in steps.iter().zip(&again) {
+            let (one, other) = (all(one), all(other));
+            // Samples come from products of other sizes, which may round differently.
+            assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {other:?}");
+        }
+    }
+}

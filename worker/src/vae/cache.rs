@@ -46,3 +46,26 @@ impl VaeCache {
         self.entries.iter().map(|(id, _)| *id).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+    use crate::vae::model::Vae;
+
+    #[test]
+    fn the_vae_not_used_for_the_longest_time_is_forgotten() {
+        let codes = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu));
+        let vae = || TrainedVae::new(Vae::new(1, 1, 1, 0, Device::Cpu).decoder, &codes, &codes, Vec::new());
+        let id = |digit: &str| digit.repeat(32).parse::<VaeId>().unwrap();
+        let (a, b, c) = (id("a"), id("b"), id("c"));
+        let mut cache = VaeCache::new(2);
+        cache.insert(a, vae());
+        cache.insert(b, vae());
+        assert!(cache.get(a).is_some());
+        cache.insert(c, vae());
+        assert_eq!(cache.ids(), [c, a]);
+        assert!(cache.get(b).is_none() && !cache.contains(b) && cache.contains(a));
+    }
+}

@@ -1,0 +1,145 @@
+//! A process under test: its output in files, a time limit on everything that waits for it, and no survivors.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// Nothing in these tests takes so long on two cores unless it hangs.
+pub const LIMIT: Duration = Duration::from_secs(180);
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Waits until `ready` gives something.
+///
+/// # Panics
+/// After [`LIMIT`], with the description of what was awaited.
+pub fn wait_until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} in vain for {what}");
+        sleep(POLL);
+    }
+}
+
+/// A started program. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Process {
+    /// Starts the command with its output in `folder/name.{out,err}`; standard input stays empty.
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    pub fn start(command: &mut Command, folder: &Path, name: &str) -> Self {
+        let (stdout, stderr) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
+        let file = |path| File::create(path).expect("the test's folder can be written");
+        let child = command.stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr)).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, stdout, stderr }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed on standard output so far.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap_or_default()
+    }
+
+    /// What it has printed on standard error so far.
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        send(self.id(), signal);
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// If the process cannot be waited for.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// Waits for its end and returns its exit code; `None` when a signal ended it.
+    ///
+    /// # Panics
+    /// When it does not end within [`LIMIT`].
+    pub fn wait(&mut self) -> Option<i32> {
+        let what = format!("the end of a process that last said:\n{}", tail(&self.stderr()));
+        wait_until(&what, || self.child.try_wait().expect("a child can be waited for")).code()
+    }
+
+    /// Waits for its end, which must be a success.
+    ///
+    /// # Panics
+    /// When it ends otherwise.
+    pub fn succeed(&mut self) {
+        let code = self.wait();
+        assert_eq!(code, Some(0), "it said:\n{}", tail(&self.stderr()));
+    }
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Sends a signal to any process.
+///
+/// # Panics
+/// If it is gone.
+pub fn send(process: u32, signal: Signal) {
+    let id = i32::try_from(process).expect("process ids are small");
+    kill(Pid::from_raw(id), signal).unwrap_or_else(|error| panic!("process {process} cannot get {signal}: {error}"));
+}
+
+/// Living children of a process.
+///
+/// # Panics
+/// If `/proc` cannot be read.
+pub fn children(parent: u32) -> Vec<u32> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc").expect("/proc is there").flatten() {
+        let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
+        let Ok(status) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // After the name, which stands in parentheses: the state, then the parent.
+        let mut fields = status.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let (state, of) = (fields.next(), fields.next());
+        if state != Some("Z") && of == Some(&parent.to_string()) {
+            children.push(id);
+        }
+    }
+    children
+}

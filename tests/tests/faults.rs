@@ -1,0 +1,93 @@
+//! Processes are killed, and nothing in the results changes. The judge is always the same: the results of the disturbed sweep equal,
+//! trial by trial and point by point, those of an undisturbed one.
+
+use std::{collections::HashSet, path::Path};
+
+use nix::sys::signal::Signal;
+use swfn_tests::{
+    process::{children, send, wait_until},
+    sweep::Sweep,
+};
+
+const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
+const ITERATIONS: u32 = 300;
+
+fn undisturbed() -> Vec<String> {
+    let sweep = Sweep::new(AXES, ITERATIONS);
+    sweep.coordinator("undisturbed", &["--local-workers", "2"]).succeed();
+    sweep.results()
+}
+
+#[test]
+fn a_worker_killed_in_the_middle_changes_nothing() {
+    let sweep = Sweep::new(AXES, ITERATIONS);
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let address = sweep.address(&coordinator);
+    let supervisors = [sweep.worker("first", &address, &[]), sweep.worker("second", &address, &[])];
+    wait_until("a result", || (sweep.succeeded() >= 1).then_some(()));
+    // A device process in the middle of a trial; its supervisor starts another.
+    let victim = wait_until("a device process", || children(supervisors[0].id()).first().copied());
+    send(victim, Signal::SIGKILL);
+    // A whole worker, supervisor and all: nobody tells the coordinator, and its lease has to expire.
+    wait_until("two more results", || (sweep.succeeded() >= 3).then_some(()));
+    let [mut first, second] = supervisors;
+    let orphans = children(second.id());
+    assert_eq!(orphans.len(), 1);
+    drop(second);
+    coordinator.succeed();
+    first.succeed();
+
+    let journal = sweep.journal();
+    let lost: Vec<_> = journal.iter().filter(|line| line.kind == "lost").collect();
+    assert_eq!(lost.len(), 2, "both faults hit a trial: {journal:?}");
+    assert!(coordinator.stderr().contains("its worker process ended"), "{}", coordinator.stderr());
+    assert!(coordinator.stderr().contains("was silent for 4s"), "{}", coordinator.stderr());
+    let succeeded: HashSet<_> = journal.iter().filter(|line| line.kind == "succeeded").map(|line| &line.trial).collect();
+    assert_eq!(succeeded.len(), 8);
+    assert!(!Path::new(&format!("/proc/{}", orphans[0])).exists(), "a device process does not outlive its supervisor");
+    assert_eq!(sweep.results(), undisturbed());
+}
+
+#[test]
+fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
+    let sweep = Sweep::new(AXES, ITERATIONS);
+    let mut coordinator = sweep.coordinator("killed", &["--local-workers", "2"]);
+    wait_until("two results", || (sweep.succeeded() >= 2).then_some(()));
+    let supervisors = children(coordinator.id());
+    coordinator.signal(Signal::SIGKILL);
+    assert_eq!(coordinator.wait(), None, "killed");
+    for supervisor in &supervisors {
+        wait_until("the end of the local workers", || (!Path::new(&format!("/proc/{supervisor}")).exists()).then_some(()));
+    }
+    let before = sweep.journal();
+    let done: HashSet<_> = before.iter().filter(|line| line.kind == "succeeded").map(|line| line.trial.clone()).collect();
+    assert!((2..8).contains(&done.len()), "{before:?}");
+
+    sweep.coordinator("again", &["--local-workers", "2"]).succeed();
+    let journal = sweep.journal();
+    assert_eq!(journal[..before.len()], before);
+    let again = &journal[before.len()..];
+    assert!(again.iter().all(|line| !done.contains(&line.trial)), "nothing done is done again: {again:?}");
+    assert!(again.iter().any(|line| line.kind == "lost"), "leases of the dead workers were given back at once: {again:?}");
+    assert_eq!(sweep.results(), undisturbed());
+}
+
+#[test]
+fn a_worker_trains_on_while_the_coordinator_is_away() {
+    let sweep = Sweep::new("seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 3_000);
+    let mut coordinator = sweep.coordinator("killed", &["--listen", "127.0.0.1:0"]);
+    let address = sweep.address(&coordinator);
+    let mut worker = sweep.worker("worker", &address, &[]);
+    wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
+    coordinator.signal(Signal::SIGKILL);
+    coordinator.wait();
+    assert_eq!(sweep.succeeded(), 0, "the trial was still running");
+    let port = address.trim_start_matches("http://").to_owned();
+    let mut again = sweep.coordinator("again", &["--listen", &port]);
+    again.succeed();
+    worker.succeed();
+    let journal = sweep.journal();
+    let kinds: Vec<_> = journal.iter().map(|line| (line.kind.as_str(), line.attempt)).collect();
+    assert_eq!(kinds, [("leased", 1), ("succeeded", 1)], "the same attempt went on");
+    assert!(worker.stderr().contains("trying again in"), "{}", worker.stderr());
+}
