@@ -187,12 +187,13 @@ async fn serve(
         match event {
             Event::LocalWorkersEnded(result) => {
                 local = None;
-                let snapshot = snapshots.borrow().clone();
-                match result {
-                    // The others go on without them.
-                    Err(error) if snapshot.workers > 0 => warn!("{error:#}"),
-                    Err(error) if !snapshot.counts.finished() => break Event::LocalWorkersEnded(Err(error)),
-                    Ok(()) | Err(_) => {}
+                if let Err(error) = result
+                    && !snapshots.borrow().counts.finished()
+                {
+                    if nobody_is_left(&mut watcher).await {
+                        break Event::LocalWorkersEnded(Err(error));
+                    }
+                    warn!("{error:#}; the others go on");
                 }
             }
             event => break event,
@@ -250,6 +251,13 @@ async fn finished(snapshots: &mut watch::Receiver<Snapshot>) {
     if snapshots.wait_for(|snapshot| snapshot.counts.finished()).await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Whether no worker is connected. Snapshots come now and then: one that still shows the workers that have just ended is given time to
+/// be replaced.
+async fn nobody_is_left(snapshots: &mut watch::Receiver<Snapshot>) -> bool {
+    let alone = snapshots.wait_for(|snapshot| snapshot.workers == 0);
+    tokio::time::timeout(Duration::from_secs(2), alone).await.is_ok()
 }
 
 async fn stop_signal(interrupt: &mut Signal, terminate: &mut Signal) -> Ending {

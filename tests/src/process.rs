@@ -22,15 +22,19 @@ const POLL: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// After [`LIMIT`], with the description of what was awaited.
-pub fn wait_until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+pub fn wait_until<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
+    poll(ready).unwrap_or_else(|| panic!("waited {LIMIT:?} in vain for {what}"))
+}
+
+fn poll<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
-    loop {
+    while start.elapsed() < LIMIT {
         if let Some(value) = ready() {
-            return value;
+            return Some(value);
         }
-        assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} in vain for {what}");
         sleep(POLL);
     }
+    None
 }
 
 /// A started program. Dropping it kills it.
@@ -90,8 +94,8 @@ impl Process {
     /// # Panics
     /// When it does not end within [`LIMIT`].
     pub fn wait(&mut self) -> Option<i32> {
-        let what = format!("the end of a process that last said:\n{}", tail(&self.stderr()));
-        wait_until(&what, || self.child.try_wait().expect("a child can be waited for")).code()
+        let ended = poll(|| self.child.try_wait().expect("a child can be waited for"));
+        ended.unwrap_or_else(|| panic!("still running after {LIMIT:?}; it last said:\n{}", tail(&self.stderr()))).code()
     }
 
     /// Waits for its end, which must be a success.

@@ -1,11 +1,6 @@
 //! A sweep in a folder of its own: its grid, its processes, its results.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::PathBuf,
-    process::Command,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;

@@ -59,7 +59,8 @@ fn a_grown_grid_runs_only_what_is_new() {
     let axes = "subset_size = 40\narchitecture = \"net\"\nlambda = 0\nseed = { count = 2 }";
     let sweep = Sweep::new(axes, 20);
     sweep.coordinator("first", &["--local-workers", "1"]).succeed();
-    let (journal, grown) = (sweep.journal(), fs::read_to_string(sweep.grid()).unwrap().replace("count = 2", "count = 3"));
+    let (journal, grown) =
+        (sweep.journal(), fs::read_to_string(sweep.grid()).unwrap().replace("count = 2", "count = 3"));
     fs::write(sweep.grid(), grown).unwrap();
     sweep.coordinator("second", &["--local-workers", "1"]).succeed();
     let after = sweep.journal();
@@ -91,7 +92,8 @@ fn workers_may_be_started_by_hand_join_late_and_leave() {
 
 #[test]
 fn a_diverging_trial_is_given_up_and_told() {
-    let sweep = Sweep::new("seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0\nlearning_rate = [0.01, 1e9]", 40);
+    let sweep =
+        Sweep::new("seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0\nlearning_rate = [0.01, 1e9]", 40);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
     let table = coordinator.stdout();

@@ -9,7 +9,8 @@ use swfn_tests::{
     sweep::Sweep,
 };
 
-const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
+const AXES: &str =
+    "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
 const ITERATIONS: u32 = 300;
 
 fn undisturbed() -> Vec<String> {
@@ -42,7 +43,8 @@ fn a_worker_killed_in_the_middle_changes_nothing() {
     assert_eq!(lost.len(), 2, "both faults hit a trial: {journal:?}");
     assert!(coordinator.stderr().contains("its worker process ended"), "{}", coordinator.stderr());
     assert!(coordinator.stderr().contains("was silent for 4s"), "{}", coordinator.stderr());
-    let succeeded: HashSet<_> = journal.iter().filter(|line| line.kind == "succeeded").map(|line| &line.trial).collect();
+    let succeeded: HashSet<_> =
+        journal.iter().filter(|line| line.kind == "succeeded").map(|line| &line.trial).collect();
     assert_eq!(succeeded.len(), 8);
     assert!(!Path::new(&format!("/proc/{}", orphans[0])).exists(), "a device process does not outlive its supervisor");
     assert_eq!(sweep.results(), undisturbed());
@@ -57,10 +59,13 @@ fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
     coordinator.signal(Signal::SIGKILL);
     assert_eq!(coordinator.wait(), None, "killed");
     for supervisor in &supervisors {
-        wait_until("the end of the local workers", || (!Path::new(&format!("/proc/{supervisor}")).exists()).then_some(()));
+        wait_until("the end of the local workers", || {
+            (!Path::new(&format!("/proc/{supervisor}")).exists()).then_some(())
+        });
     }
     let before = sweep.journal();
-    let done: HashSet<_> = before.iter().filter(|line| line.kind == "succeeded").map(|line| line.trial.clone()).collect();
+    let done: HashSet<_> =
+        before.iter().filter(|line| line.kind == "succeeded").map(|line| line.trial.clone()).collect();
     assert!((2..8).contains(&done.len()), "{before:?}");
 
     sweep.coordinator("again", &["--local-workers", "2"]).succeed();
@@ -68,7 +73,10 @@ fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
     assert_eq!(journal[..before.len()], before);
     let again = &journal[before.len()..];
     assert!(again.iter().all(|line| !done.contains(&line.trial)), "nothing done is done again: {again:?}");
-    assert!(again.iter().any(|line| line.kind == "lost"), "leases of the dead workers were given back at once: {again:?}");
+    assert!(
+        again.iter().any(|line| line.kind == "lost"),
+        "leases of the dead workers were given back at once: {again:?}"
+    );
     assert_eq!(sweep.results(), undisturbed());
 }
 

@@ -4,18 +4,14 @@ use std::{fs, process::Command, time::Instant};
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
-use swfn_tests::{
-    process::Process,
-    programs,
-    sweep::Sweep,
-};
-use tonic::{Code, Status};
+use swfn_tests::{process::Process, programs, sweep::Sweep};
+use tonic::{Code, Status, transport::Endpoint};
 
 const AXES: &str = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 
 /// Runs a program to its end: exit code and standard error.
 fn run(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let mut command = Command::new(programs::folder().join(program));
     let mut process = Process::start(command.args(arguments).current_dir(folder.path()), folder.path(), "program");
     (process.wait(), process.stderr())
@@ -44,7 +40,12 @@ fn wrong_commands_are_explained() {
         ("swfn-worker", &["--devices", "cuda:127"], 1, "`cuda:127` is not there"),
         ("swfn-worker", &["--coordinator", "nonsense"], 1, "coordinator `nonsense`"),
         ("swfn-worker", &["samples", "--dataset", "imagenet", "--out", "x.png"], 2, "dataset `imagenet` is unknown"),
-        ("swfn-worker", &["samples", "--dataset", "mnist", "--data-dir", ".", "--out", "x.png"], 1, "train-images-idx3-ubyte"),
+        (
+            "swfn-worker",
+            &["samples", "--dataset", "mnist", "--data-dir", ".", "--out", "x.png"],
+            1,
+            "train-images-idx3-ubyte",
+        ),
     ];
     for (program, arguments, code, message) in cases {
         let start = Instant::now();
@@ -89,7 +90,7 @@ fn local_workers_without_data_end_the_sweep_with_the_reason() {
 /// Opens a session with these messages and returns how the coordinator ends it.
 async fn talk(address: &str, messages: Vec<Kind>) -> Status {
     let messages = messages.into_iter().map(|kind| v1::WorkerMessage { sequence: 0, kind: Some(kind) });
-    let mut client = CoordinatorClient::connect(address.to_owned()).await.unwrap();
+    let mut client = CoordinatorClient::connect(address.to_owned()).await.expect("the coordinator listens");
     // Left open: the coordinator has to end it.
     let stream = tokio_stream::StreamExt::chain(tokio_stream::iter(messages), tokio_stream::pending());
     match client.session(stream).await {
@@ -128,12 +129,24 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
     let cases = vec![
         (vec![Kind::Goodbye(v1::Goodbye {})], Code::FailedPrecondition, "a stream begins with `hello`"),
         (vec![Kind::Hello(v1::Hello { protocol: 99, ..hello() })], Code::FailedPrecondition, "protocol `99`"),
-        (vec![Kind::Hello(v1::Hello { trainer_revision: 99, ..hello() })], Code::FailedPrecondition, "trainer revision `99`"),
+        (
+            vec![Kind::Hello(v1::Hello { trainer_revision: 99, ..hello() })],
+            Code::FailedPrecondition,
+            "trainer revision `99`",
+        ),
         (vec![Kind::Hello(v1::Hello { worker: "a b".into(), ..hello() })], Code::InvalidArgument, "worker id `a b`"),
         (vec![Kind::Hello(hello()), Kind::Hello(hello())], Code::InvalidArgument, "`hello` comes once"),
         (vec![Kind::Hello(hello()), Kind::Released(v1::Released { lease })], Code::InvalidArgument, "id `x`"),
-        (vec![Kind::Hello(hello()), Kind::Succeeded(v1::Succeeded { lease: good.clone(), outcome: None })], Code::InvalidArgument, "`outcome` is missing"),
-        (vec![Kind::Hello(hello()), Kind::Points(v1::Points { lease: good, points: vec![nan] })], Code::InvalidArgument, "`NaN` is not finite"),
+        (
+            vec![Kind::Hello(hello()), Kind::Succeeded(v1::Succeeded { lease: good.clone(), outcome: None })],
+            Code::InvalidArgument,
+            "`outcome` is missing",
+        ),
+        (
+            vec![Kind::Hello(hello()), Kind::Points(v1::Points { lease: good, points: vec![nan] })],
+            Code::InvalidArgument,
+            "`NaN` is not finite",
+        ),
     ];
     for (messages, code, reason) in cases {
         let status = talk(&address, messages).await;
@@ -155,13 +168,18 @@ async fn health_and_reflection_answer() {
     let sweep = Sweep::new(AXES, 10);
     let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
-    let mut health = HealthClient::connect(address.clone()).await.unwrap();
+    let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
     let check = HealthCheckRequest { service: "swfn.v1.Coordinator".into() };
     assert_eq!(health.check(check).await.unwrap().into_inner().status(), ServingStatus::Serving);
-    let mut reflection = ServerReflectionClient::connect(address).await.unwrap();
-    let list = ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
+    let mut reflection = ServerReflectionClient::new(channel);
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
     let mut answers = reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap().into_inner();
-    let Some(MessageResponse::ListServicesResponse(list)) = answers.message().await.unwrap().unwrap().message_response else {
+    let Some(MessageResponse::ListServicesResponse(list)) = answers.message().await.unwrap().unwrap().message_response
+    else {
         panic!("no list of services");
     };
     let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();

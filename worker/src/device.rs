@@ -11,7 +11,10 @@ pub enum DeviceError {
     #[error("device `{0}` is unknown; hint: `cpu`, or `cuda:0` for the first GPU")]
     Unknown(String),
     /// A GPU was asked for, and CUDA does not work here.
-    #[error("device `{0}` is not there: {reason}; hint: check `nvidia-smi` and the flavour of libtorch, or use `cpu`", reason = no_cuda_reason())]
+    #[error(
+        "device `{0}` is not there: {reason}; hint: check `nvidia-smi` and the flavour of libtorch, or use `cpu`",
+        reason = no_cuda_reason()
+    )]
     NoCuda(String),
     /// A GPU was asked for that is beyond the last one.
     #[error("device `{name}` is not there: this process sees {count} GPUs; hint: check CUDA_VISIBLE_DEVICES")]

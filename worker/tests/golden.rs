@@ -1,6 +1,8 @@
 //! The trainer against PyTorch: losses, gradients, weights, running statistics and samples, for the same weights and
 //! inputs. tests/reference/ at the top of the repository holds the expected numbers and the program that computed them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use serde_json::Value;
 use swfn_shared::trial::{Architecture, BatchNormScale};
 use swfn_worker::{

@@ -1,6 +1,8 @@
 //! Whole trials on few images: what they report, that they repeat, that they are independent of each other, and how
 //! they fail.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{ops::ControlFlow, sync::LazyLock};
 
 use swfn_shared::{

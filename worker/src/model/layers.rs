@@ -37,9 +37,9 @@ impl InputShape {
 /// Weight and bias of a convolution or of a fully connected layer.
 #[derive(Debug)]
 pub struct Layer {
-    /// [outputs, inputs] or [outputs, inputs, height, width].
+    /// `[outputs, inputs]` or `[outputs, inputs, height, width]`.
     pub weight: Tensor,
-    /// [outputs].
+    /// `[outputs]`.
     pub bias: Tensor,
 }
 
@@ -62,28 +62,28 @@ impl Layer {
         }
     }
 
-    /// x: [N, inputs] -> [N, outputs].
+    /// x: `[N, inputs]` -> `[N, outputs]`.
     pub fn linear(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, Some(&self.bias))
     }
 
-    /// The linear map of this layer after `first`, as one layer: [outputs, inputs of `first`].
+    /// The linear map of this layer after `first`, as one layer, from the inputs of `first` to the outputs of this one.
     pub fn after(&self, first: &Self) -> Self {
         Self { weight: self.weight.matmul(&first.weight), bias: self.weight.mv(&first.bias) + &self.bias }
     }
 
-    /// Convolution with stride 1, without padding. x: [N, inputs, H, W] -> [N, outputs, H - h + 1, W - w + 1].
+    /// Convolution with stride 1, without padding. x: `[N, inputs, H, W]` -> `[N, outputs, H - h + 1, W - w + 1]`.
     pub fn conv(&self, x: &Tensor) -> Tensor {
         x.conv2d(&self.weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1)
     }
 }
 
-/// Images as input of a convolution: [N, H, W] -> [N, 1, H, W], the channels last in memory.
+/// Images as input of a convolution: `[N, H, W]` -> `[N, 1, H, W]`, the channels last in memory.
 pub fn with_channel(images: &Tensor) -> Tensor {
     images.unsqueeze(-1).permute([0, 3, 1, 2])
 }
 
-/// Max-pooling of 2 x 2 pixels: [N, C, H, W] -> [N, C, H / 2, W / 2], rounded down.
+/// Max-pooling of 2 x 2 pixels: `[N, C, H, W]` -> `[N, C, H / 2, W / 2]`, rounded down.
 pub fn max_pool(x: &Tensor) -> Tensor {
     x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
 }
@@ -91,13 +91,13 @@ pub fn max_pool(x: &Tensor) -> Tensor {
 /// Batch norm (Ioffe, Szegedy 2015) with PyTorch's defaults.
 #[derive(Debug)]
 pub struct BatchNorm {
-    /// Gamma, [channels].
+    /// Gamma, `[channels]`.
     pub scale: Tensor,
-    /// Beta, [channels].
+    /// Beta, `[channels]`.
     pub shift: Tensor,
-    /// Mean of each channel that tests use, [channels].
+    /// Mean of each channel that tests use, `[channels]`.
     pub running_mean: Tensor,
-    /// Unbiased variance of each channel that tests use, [channels].
+    /// Unbiased variance of each channel that tests use, `[channels]`.
     pub running_var: Tensor,
 }
 
@@ -122,7 +122,7 @@ impl BatchNorm {
         }
     }
 
-    /// x: [N, channels, ...]. In training, normalises with the statistics of `x` and moves the running statistics
+    /// x: `[N, channels, ...]`. In training, normalises with the statistics of `x` and moves the running statistics
     /// towards them; in tests, normalises with the running statistics.
     pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
         let (scale, shift) = (Some(&self.scale), Some(&self.shift));

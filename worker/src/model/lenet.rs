@@ -6,7 +6,7 @@ use tch::{Device, Tensor};
 use super::layers::{BatchNorm, InputShape, Layer, Named, max_pool, with_channel};
 use crate::rng::{Purpose, Stream};
 
-/// conv 1->20 5x5, max-pool 2, [BN]; conv 20->50 5x5, max-pool 2, [BN]; conv 50->500 4x4, [BN]; fully connected
+/// conv 1->20 5x5, max-pool 2, `[BN]`; conv 20->50 5x5, max-pool 2, `[BN]`; conv 50->500 4x4, `[BN]`; fully connected
 /// 500->10. It has no activation function besides max-pooling.
 #[derive(Debug)]
 pub struct Lenet {
@@ -40,8 +40,8 @@ impl Lenet {
         self.norms.is_some()
     }
 
-    /// images: [N, 28, 28] -> logits: [N, classes]. Sizes in comments are those of 28 x 28 pixels. `training` matters
-    /// to batch norm alone, see [`BatchNorm::forward`].
+    /// images: `[N, 28, 28]` -> logits: `[N, classes]`. Sizes in comments are those of 28 x 28 pixels. `training`
+    /// matters to batch norm alone, see [`BatchNorm::forward`].
     pub fn forward(&self, images: &Tensor, training: bool) -> Tensor {
         let norm = |index: usize, x: Tensor| match &self.norms {
             Some(norms) => norms[index].forward(&x, training),

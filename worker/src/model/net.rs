@@ -5,8 +5,8 @@ use tch::{Device, Tensor};
 use super::layers::{InputShape, Layer, Named, max_pool, with_channel};
 use crate::rng::{Purpose, Stream};
 
-/// conv 1->10 5x5, max-pool 2, ReLU; conv 10->20 5x5, [channel dropout], max-pool 2, ReLU; fully connected 320->50,
-/// ReLU, [dropout]; 50->10.
+/// conv 1->10 5x5, max-pool 2, ReLU; conv 10->20 5x5, `[channel dropout]`, max-pool 2, ReLU; fully connected 320->50,
+/// ReLU, `[dropout]`; 50->10.
 #[derive(Debug)]
 pub struct Net {
     conv1: Layer,
@@ -18,9 +18,9 @@ pub struct Net {
 /// The factors of one forward pass with dropout: 0, or 1 / (1 - probability); 1 in rows without dropout.
 #[derive(Debug)]
 pub struct DropoutMasks {
-    /// Of the channels of the second convolution, [N, 20].
+    /// Of the channels of the second convolution, `[N, 20]`.
     pub channels: Tensor,
-    /// Of the first fully connected layer, [N, 50].
+    /// Of the first fully connected layer, `[N, 50]`.
     pub hidden: Tensor,
 }
 
@@ -42,7 +42,7 @@ impl Net {
         }
     }
 
-    /// images: [N, 28, 28] -> logits: [N, classes]. Sizes in comments are those of 28 x 28 pixels.
+    /// images: `[N, 28, 28]` -> logits: `[N, classes]`. Sizes in comments are those of 28 x 28 pixels.
     pub fn forward(&self, images: &Tensor, dropout: Option<&DropoutMasks>) -> Tensor {
         let x = max_pool(&self.conv1.conv(&with_channel(images))).relu(); // [N, 10, 12, 12]
         let x = max_pool(&self.conv2.conv(&x)).relu(); // [N, 20, 4, 4]

@@ -21,9 +21,9 @@ pub enum Network {
 /// What one step of training computes f on.
 #[derive(Debug)]
 pub struct StepInput {
-    /// The batch, then the samples of the function norm: [B + M, H, W].
+    /// The batch, then the samples of the function norm: `[B + M, H, W]`.
     pub images: Tensor,
-    /// Classes of the batch, [B].
+    /// Classes of the batch, `[B]`.
     pub labels: Tensor,
     /// Dropout's masks for B + M rows, those of the samples all ones: the function norm is that of f without dropout.
     pub masks: Option<DropoutMasks>,
@@ -45,8 +45,8 @@ impl Network {
         }
     }
 
-    /// Logits of the batch, [B, classes], and of the samples, [M, classes], in training mode. The samples go through
-    /// the network together with the batch, except with batch norm: there they go after it, are normalised with
+    /// Logits of the batch, `[B, classes]`, and of the samples, `[M, classes]`, in training mode. The samples go
+    /// through the network together with the batch, except with batch norm: there they go after it, are normalised with
     /// statistics of their own and move the running statistics too, as in the published study.
     pub fn training_logits(&self, input: &StepInput) -> (Tensor, Tensor) {
         let batch = input.labels.size()[0];
@@ -62,7 +62,8 @@ impl Network {
         }
     }
 
-    /// Logits in test mode: without dropout, and with the running statistics of batch norm. [N, H, W] -> [N, classes].
+    /// Logits in test mode: without dropout, and with the running statistics of batch norm. `[N, H, W]` -> `[N,
+    /// classes]`.
     pub fn test_logits(&self, images: &Tensor) -> Tensor {
         match self {
             Self::Net(net) => net.forward(images, None),

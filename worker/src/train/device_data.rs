@@ -19,9 +19,9 @@ const DEVIATION: f32 = 0.3081;
 /// Images and labels on a device.
 #[derive(Debug)]
 pub struct Images {
-    /// Pixels in normalised units, [N, H, W].
+    /// Pixels in normalised units, `[N, H, W]`.
     pub pixels: Tensor,
-    /// Classes, [N].
+    /// Classes, `[N]`.
     pub labels: Tensor,
 }
 

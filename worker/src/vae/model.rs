@@ -36,14 +36,14 @@ pub struct Vae {
 pub struct Elbo {
     /// Negative evidence lower bound, in nats per image: reconstruction + KL divergence.
     pub loss: Tensor,
-    /// Means of the latent codes, [B, latent].
+    /// Means of the latent codes, `[B, latent]`.
     pub mu: Tensor,
-    /// Log-variances of the latent codes, [B, latent].
+    /// Log-variances of the latent codes, `[B, latent]`.
     pub logvar: Tensor,
 }
 
 impl Encoder {
-    /// x: [B, pixels] -> mu, logvar: [B, latent] each.
+    /// x: `[B, pixels]` -> mu, logvar: `[B, latent]` each.
     pub fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
         let heads = self.heads.linear(&self.hidden.linear(x).relu()); // [B, 2 * latent]
         let latent = heads.size()[1] / 2;
@@ -52,7 +52,7 @@ impl Encoder {
 }
 
 impl Decoder {
-    /// z: [B, latent] -> logits of the pixels, [B, pixels]; their sigmoid is the image.
+    /// z: `[B, latent]` -> logits of the pixels, `[B, pixels]`; their sigmoid is the image.
     pub fn forward(&self, z: &Tensor) -> Tensor {
         self.output.linear(&self.hidden.linear(z).relu())
     }
@@ -85,7 +85,7 @@ impl Vae {
     }
 
     /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0, I)), mean over the
-    /// batch. x: [B, pixels] in 0..1; noise: [B, latent] ~ N(0, 1).
+    /// batch. x: `[B, pixels]` in 0..1; noise: `[B, latent]` ~ N(0, 1).
     pub fn forward(&self, x: &Tensor, noise: &Tensor) -> Elbo {
         let batch = x.size()[0] as f64;
         let (mu, logvar) = self.encoder.forward(x);

@@ -10,9 +10,9 @@ use crate::rng::Stream;
 #[derive(Debug)]
 pub struct TrainedVae {
     decoder: Decoder,
-    /// Mean of mu, [latent].
+    /// Mean of mu, `[latent]`.
     mu: Tensor,
-    /// Standard deviation, from the mean of logvar, [latent].
+    /// Standard deviation, from the mean of logvar, `[latent]`.
     deviation: Tensor,
     /// The curve of its training, so that a trial which finds this VAE ready reports the same points as one that trains
     /// it.
@@ -20,7 +20,7 @@ pub struct TrainedVae {
 }
 
 impl TrainedVae {
-    /// `mu`, `logvar`: [B, latent], of the images that stand for all.
+    /// `mu`, `logvar`: `[B, latent]`, of the images that stand for all.
     pub fn new(decoder: Decoder, mu: &Tensor, logvar: &Tensor, losses: Vec<MetricPoint>) -> Self {
         let _guard = no_grad_guard();
         let mean = |x: &Tensor| x.mean_dim(0, false, tch::Kind::Float).detach();
@@ -32,14 +32,14 @@ impl TrainedVae {
         &self.losses
     }
 
-    /// `count` images, [count, pixels] in 0..1, the VAE's own units. No gradient flows into the VAE.
+    /// `count` images, `[count, pixels]` in 0..1, the VAE's own units. No gradient flows into the VAE.
     pub fn sample(&self, count: usize, spread: f64, noise: &mut Stream) -> Tensor {
         let latent = self.mu.size()[0];
         let noise = Tensor::from_slice(&noise.normal(count * latent as usize));
         self.decode(&noise.view([-1, latent]).to_device(self.mu.device()), spread)
     }
 
-    /// The images of this noise, the eps above: [N, latent] -> [N, pixels].
+    /// The images of this noise, the eps above: `[N, latent]` -> `[N, pixels]`.
     pub fn decode(&self, noise: &Tensor, spread: f64) -> Tensor {
         let _guard = no_grad_guard();
         let z = &self.mu + &self.deviation * spread * noise; // [N, latent]

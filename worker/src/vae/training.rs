@@ -15,7 +15,7 @@ use crate::{
 /// Steps whose inputs are gathered at once.
 const CHUNK: u32 = 50;
 
-/// Trains a VAE on the subset. `pixels`: [n, H, W] in normalised units; the VAE's own units are their sigmoid.
+/// Trains a VAE on the subset. `pixels`: `[n, H, W]` in normalised units; the VAE's own units are their sigmoid.
 ///
 /// The latent statistics are those of the last training batch as its step saw them, before its update, as published.
 pub(crate) fn train(
