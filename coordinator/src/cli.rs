@@ -76,7 +76,9 @@ impl FromStr for LocalWorkers {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let terminal = Terminal::new();
-    telemetry::init(arguments.log_format, "info", terminal.clone());
+    // Under live progress the coming and going of workers would only be noise.
+    let filter = if terminal.is_live() { "warn" } else { "info" };
+    telemetry::init(arguments.log_format, filter, terminal.clone());
     match sweep::run(&arguments, &terminal) {
         Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,
         Ok(Ending::SomeFailed) => ExitCode::from(3),

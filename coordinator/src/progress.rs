@@ -26,8 +26,18 @@ impl Terminal {
         Self { bars: MultiProgress::new() }
     }
 
-    fn is_live(&self) -> bool {
+    /// Whether progress is drawn in place.
+    pub(crate) fn is_live(&self) -> bool {
         !self.bars.is_hidden()
+    }
+
+    /// What a user has to know: above the bars, or as a line of the log.
+    pub(crate) fn say(&self, text: &str) {
+        if self.is_live() {
+            self.bars.suspend(|| eprintln!("{text}"));
+        } else {
+            info!("{text}");
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
     cli::Arguments,
@@ -147,7 +147,11 @@ async fn serve(
     let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
     let listener = Listener::bind(address, arguments.insecure).await?;
     let address = listener.address;
-    info!(sweep = grid.name, run_dir = %run_dir.path().display(), "listening; workers join with `swfn-worker --coordinator http://{address}`");
+    terminal.say(&format!(
+        "sweep {} in `{}`: workers join with `swfn-worker --coordinator http://{address}`",
+        grid.name,
+        run_dir.path().display()
+    ));
 
     let snapshots = engine.watch();
     let mut watcher = snapshots.clone();

@@ -141,42 +141,51 @@ fn train(device: Device, options: &LoadOptions, orders: &std_mpsc::Receiver<Orde
         let Ok(order) = orders.recv() else { return };
         let span = info_span!("trial", lease = %order.lease, architecture = %order.spec.architecture, n = order.spec.subset_size,
                               seed = order.spec.seed, lambda = order.spec.lambda());
-        let report = span.in_scope(|| carry_out(&mut trainer, options, &order, reports));
-        let broken = matches!(report, Report::Broken { .. });
-        if reports.blocking_send(report).is_err() || broken {
-            return;
+        for report in span.in_scope(|| carry_out(&mut trainer, options, &order, reports, device)) {
+            let broken = matches!(report, Report::Broken { .. });
+            if reports.blocking_send(report).is_err() || broken {
+                return;
+            }
         }
     }
 }
 
-fn carry_out(trainer: &mut Trainer, options: &LoadOptions, order: &Order, reports: &mpsc::Sender<Report>) -> Report {
+fn carry_out(
+    trainer: &mut Trainer,
+    options: &LoadOptions,
+    order: &Order,
+    reports: &mpsc::Sender<Report>,
+    device: Device,
+) -> Vec<Report> {
     let lease = order.lease;
     if order.cancel.load(Ordering::Relaxed) {
-        return Report::Ended { lease, end: End::Released };
+        return vec![Report::Ended { lease, end: End::Released }];
     }
     if !trainer.has(order.spec.dataset)
         && let Err(error) = load(trainer, order.spec.dataset, options)
     {
         // No fault of the trial, and the next one would fare no better.
-        return Report::Broken { error, retry: false };
+        return vec![Report::Broken { error, retry: false }];
     }
     let mut observer = Watch { lease, cancel: &order.cancel, reports };
-    let failed = |kind, error: TrainError| {
+    let failed = |kind, error: &TrainError| {
         error!("{error}");
         Report::Ended { lease, end: End::Failed { kind, message: error.to_string() } }
     };
     match trainer.run(&order.spec, &mut observer) {
         Ok(outcome) => {
-            info!(
-                accuracy = outcome.final_test_accuracy,
-                seconds = outcome.vae_seconds + outcome.classifier_seconds,
-                "trial done"
-            );
-            Report::Ended { lease, end: End::Succeeded(outcome) }
+            let seconds = outcome.vae_seconds + outcome.classifier_seconds;
+            info!(accuracy = outcome.final_test_accuracy, seconds, "trial done");
+            vec![Report::Ended { lease, end: End::Succeeded(outcome) }]
         }
-        Err(TrainError::Cancelled) => Report::Ended { lease, end: End::Released },
-        Err(error @ TrainError::Diverged { .. }) => failed(FailureKind::Diverged, error),
-        Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => failed(FailureKind::Error, error),
+        Err(TrainError::Cancelled) => vec![Report::Ended { lease, end: End::Released }],
+        Err(error @ TrainError::Diverged { .. }) => vec![failed(FailureKind::Diverged, &error)],
+        Err(error @ TrainError::Torch(_)) if device.is_cuda() => {
+            // After most CUDA errors the context is lost, and every later call in this process fails with the same error.
+            let reason = format!("starting anew after an error on the GPU: {error}");
+            vec![failed(FailureKind::Error, &error), Report::Broken { error: reason, retry: true }]
+        }
+        Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => vec![failed(FailureKind::Error, &error)],
     }
 }
 

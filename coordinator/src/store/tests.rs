@@ -7,7 +7,7 @@ use swfn_shared::{
     trial::TrialSpec,
 };
 
-use super::{Batch, Store, StoreError, WorkerRow};
+use super::{Batch, Store, StoreError, WorkerRow, read::CurveRow};
 use crate::scheduler::Event;
 
 fn specs(seeds: u32) -> Vec<TrialSpec> {
@@ -52,7 +52,11 @@ fn leased(lease: LeaseId) -> Batch {
 
 fn curves(store: &Store) -> Vec<(i64, f64)> {
     let mut rows = Vec::new();
-    store.curves(|row| Ok(rows.push((row.step, row.value)))).unwrap();
+    let each = |row: CurveRow| {
+        rows.push((row.step, row.value));
+        Ok(())
+    };
+    store.curves(each).unwrap();
     rows
 }
 

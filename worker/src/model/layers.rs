@@ -10,7 +10,7 @@ use crate::rng::Stream;
 /// model's.
 pub type Named = (&'static str, Tensor);
 
-/// What a model must know of its images.
+/// What a model must know of its images. All have one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputShape {
     /// Rows of pixels.
@@ -22,11 +22,6 @@ pub struct InputShape {
 }
 
 impl InputShape {
-    /// Pixels of an image; all have one channel.
-    pub fn pixels(&self) -> i64 {
-        self.height * self.width
-    }
-
     /// Height and width after `conv 5x5, max-pool 2`, twice: 4 x 4 for 28 x 28.
     pub fn after_two_convolutions(&self) -> (i64, i64) {
         let once = |side: i64| (side - 4) / 2;

@@ -62,8 +62,8 @@ impl Network {
         }
     }
 
-    /// Logits in test mode: without dropout, and with the running statistics of batch norm. `[N, H, W]` -> `[N,
-    /// classes]`.
+    /// Logits in test mode, without dropout and with the running statistics of batch norm:
+    /// `[N, H, W]` -> `[N, classes]`.
     pub fn test_logits(&self, images: &Tensor) -> Tensor {
         match self {
             Self::Net(net) => net.forward(images, None),
