@@ -1,7 +1,11 @@
 //! The session: connects, passes orders to the trainer and reports to the coordinator, reconnects, and leaves in order.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool, mpsc::Sender},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
+    },
     time::Duration,
 };
 
@@ -316,6 +320,8 @@ impl Session {
         let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
         let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
         let cancel = self.ledger.grant(id);
+        // The grant and the wish to leave crossed: the trainer gives it back at once.
+        cancel.store(self.leaving.is_some(), Ordering::Relaxed);
         match spec {
             Ok(spec) if spec.id() == id.trial => {
                 self.idle = None;
