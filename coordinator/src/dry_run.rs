@@ -1,6 +1,10 @@
 //! `--dry-run`: what a grid comes to, before anything is trained.
 
-use std::{collections::HashSet, fmt::Write as _, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    time::Duration,
+};
 
 use indicatif::HumanDuration;
 use swfn_shared::{grid::Grid, trial::TrialSpec, work};
@@ -16,8 +20,15 @@ const CORE_FLOPS: f64 = 3e10;
 /// The text that `--dry-run` prints.
 pub(crate) fn describe(grid: &Grid) -> String {
     let trials: Vec<TrialSpec> = grid.trials().collect();
-    let mut seen = HashSet::new();
-    let cells: Vec<_> = trials.iter().filter(|trial| seen.insert(trial.cell())).collect();
+    let mut numbers = HashMap::new();
+    let mut cells: Vec<(&TrialSpec, usize)> = Vec::new();
+    for trial in &trials {
+        let number = *numbers.entry(trial.cell()).or_insert(cells.len());
+        if number == cells.len() {
+            cells.push((trial, 0));
+        }
+        cells[number].1 += 1;
+    }
     let shapes: HashSet<_> = trials.iter().map(TrialSpec::shape).collect();
     let mut vaes = HashSet::new();
     let vae_flop: f64 =
@@ -37,9 +48,7 @@ pub(crate) fn describe(grid: &Grid) -> String {
     line("work", format!("{:.3} TFLOP classifiers + {:.3} TFLOP VAEs", classifier_flop / 1e12, vae_flop / 1e12));
     line("", format!("about {duration} on one core that does {:.0} GFLOP/s", CORE_FLOPS / 1e9));
     text.push_str("\ncells (trials of a cell differ in the seed only):\n");
-    for cell in cells.iter().take(LISTED) {
-        let id = cell.cell();
-        let seeds = trials.iter().filter(|trial| trial.cell() == id).count();
+    for (cell, seeds) in cells.iter().take(LISTED) {
         writeln!(text, "  {:<50} {seeds} seeds", cell_label(cell)).expect("writing to a string");
     }
     if cells.len() > LISTED {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{Read as _, Seek as _, Write as _},
+    io::{BufWriter, Read as _, Seek as _, Write},
     path::{Path, PathBuf},
 };
 
@@ -62,15 +62,19 @@ impl RunDir {
         self.path.join("logs")
     }
 
-    /// Replaces a file as a whole: a reader sees the old one or the new one.
-    pub(crate) fn write(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+    /// Replaces a file as a whole, with what `content` writes: a reader sees the old one or the new one.
+    pub(crate) fn write(
+        &self,
+        name: &str,
+        content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let path = self.path.join(name);
         let temporary = self.path.join(format!(".{name}.tmp"));
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&temporary)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
+        let write = || -> anyhow::Result<()> {
+            let mut file = BufWriter::new(File::create(&temporary)?);
+            content(&mut file)?;
+            file.into_inner()?.sync_all()?;
+            Ok(fs::rename(&temporary, &path)?)
         };
         write().with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))
     }

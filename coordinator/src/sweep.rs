@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, anyhow, ensure};
 use swfn_proto::v1;
 use swfn_shared::{
-    grid::{Grid, MAX_FILE_BYTES},
+    grid::{Grid, MAX_FILE_BYTES, MIN_LEASE_SECONDS},
     trial::TrialSpec,
 };
 use tokio::{
@@ -26,7 +26,7 @@ use tracing::warn;
 use crate::{
     cli::Arguments,
     dry_run,
-    engine::{Engine, EngineError, Request, Snapshot},
+    engine::{Engine, EngineError, REQUESTS, Request, Snapshot},
     grpc::{self, Listener},
     local::{self, LocalSupervisor},
     progress::{self, Terminal},
@@ -38,9 +38,6 @@ use crate::{
 
 /// Where workers find the coordinator unless the user says otherwise.
 const DEFAULT_PORT: u16 = 7077;
-
-/// Requests that wait for the actor; beyond it, streams are held up by flow control.
-const REQUESTS: usize = 1024;
 
 /// How often the actor looks at the clock when nobody speaks.
 const TICK: Duration = Duration::from_millis(250);
@@ -68,11 +65,11 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> anyhow::Result<
     let specs: Vec<TrialSpec> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
     let engine = Engine::new(store, Limits::from(grid.run), specs.clone(), local::is_local)?;
-    run_dir.write("grid.toml", text.as_bytes())?;
+    run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let runtime = Runtime::new().context("cannot start the runtime")?;
-    let ending = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, engine))?;
-    let summary = report(&grid, &run_dir, &specs)?;
+    let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, engine))?;
+    let summary = report(&grid, &run_dir, &store, &specs)?;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
         eprintln!("stopped; run the same command again to go on");
     }
@@ -116,15 +113,12 @@ fn read_bounded(path: &Path) -> anyhow::Result<String> {
     })
 }
 
-fn report(grid: &Grid, run_dir: &RunDir, specs: &[TrialSpec]) -> anyhow::Result<Summary> {
-    let store = Store::open(&run_dir.database())?;
-    let specs: HashMap<_, _> = specs.iter().map(|spec| (spec.id(), spec)).collect();
-    let rows = store.trials()?.into_iter();
-    let mut trials: Vec<_> = rows.filter_map(|row| Some((**specs.get(&row.id)?, row))).collect();
-    let order: HashMap<_, _> = grid.trials().enumerate().map(|(index, spec)| (spec.id(), index)).collect();
-    trials.sort_by_key(|(_, row)| order.get(&row.id).copied());
+fn report(grid: &Grid, run_dir: &RunDir, store: &Store, specs: &[TrialSpec]) -> anyhow::Result<Summary> {
+    let mut rows: HashMap<_, _> = store.trials()?.into_iter().map(|row| (row.id, row)).collect();
+    // In the order of the grid, whatever the order in which they came into the file.
+    let trials: Vec<_> = specs.iter().filter_map(|spec| Some((*spec, rows.remove(&spec.id())?))).collect();
     let summary = Summary::new(&grid.name, &trials);
-    report::write_all(run_dir, &store, &trials, &summary)?;
+    report::write_all(run_dir, store, &trials, &summary)?;
     Ok(summary)
 }
 
@@ -132,8 +126,7 @@ fn report(grid: &Grid, run_dir: &RunDir, specs: &[TrialSpec]) -> anyhow::Result<
 enum Event {
     Finished,
     Signal(Ending),
-    EngineStopped(Result<(), EngineError>),
-    LocalWorkersEnded(anyhow::Result<()>),
+    Broken(anyhow::Error),
 }
 
 async fn serve(
@@ -142,7 +135,7 @@ async fn serve(
     grid: &Grid,
     run_dir: &RunDir,
     engine: Engine,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<(Ending, Store)> {
     let default_port = if arguments.local_workers.is_some() { 0 } else { DEFAULT_PORT };
     let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
     let listener = Listener::bind(address, arguments.insecure).await?;
@@ -157,9 +150,11 @@ async fn serve(
     let mut watcher = snapshots.clone();
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (stopped, mut engine_stopped) = oneshot::channel();
-    thread::Builder::new().name("engine".to_owned()).spawn(move || stopped.send(engine.run(inbox)))?;
+    thread::Builder::new().name("engine".to_owned()).spawn(move || {
+        stopped.send(engine.run(inbox)).ok();
+    })?;
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(grpc::serve(listener, requests.clone(), welcome(grid), async {
+    let mut server = tokio::spawn(grpc::serve(listener, requests.clone(), welcome(grid), async {
         server_stopped.await.ok();
     }));
     let ticks = requests.clone();
@@ -182,62 +177,60 @@ async fn serve(
         None => None,
     };
     let event = loop {
-        let event = tokio::select! {
-            result = &mut engine_stopped => Event::EngineStopped(result.unwrap_or(Ok(()))),
-            ending = stop_signal(&mut interrupt, &mut terminate) => Event::Signal(ending),
-            () = finished(&mut watcher), if arguments.exit_when_done => Event::Finished,
-            result = wait_for(&mut local), if local.is_some() => Event::LocalWorkersEnded(result),
-        };
-        match event {
-            Event::LocalWorkersEnded(result) => {
+        tokio::select! {
+            result = &mut engine_stopped => break Event::Broken(last_words(result).err().unwrap_or(EngineError::Panicked).into()),
+            result = &mut server => break Event::Broken(anyhow!("the gRPC server ended: {result:?}")),
+            ending = stop_signal(&mut interrupt, &mut terminate) => break Event::Signal(ending),
+            () = finished(&mut watcher), if arguments.exit_when_done => break Event::Finished,
+            result = wait_for(&mut local), if local.is_some() => {
                 local = None;
                 if let Err(error) = result
                     && !snapshots.borrow().counts.finished()
                 {
                     if nobody_is_left(&mut watcher).await {
-                        break Event::LocalWorkersEnded(Err(error));
+                        break Event::Broken(error);
                     }
                     warn!("{error:#}; the others go on");
                 }
             }
-            event => break event,
         }
     };
 
-    // A second signal does not wait for anything.
-    let hasty = tokio::spawn(async move {
+    // From here on a signal, or a second one, waits for nothing.
+    tokio::spawn(async move {
         stop_signal(&mut interrupt, &mut terminate).await;
         std::process::exit(130);
     });
     if let Some(local) = local {
         match event {
             Event::Finished => local.leave().await,
-            Event::Signal(_) | Event::EngineStopped(_) | Event::LocalWorkersEnded(_) => local.stop().await,
+            Event::Signal(_) | Event::Broken(_) => local.stop().await,
         }
     }
-    requests.send(Request::Stop).await.ok();
-    let engine_over = matches!(event, Event::EngineStopped(_));
     let ending = match event {
-        Event::EngineStopped(result) => result.map(|()| Ending::Terminated).map_err(Into::into),
-        Event::LocalWorkersEnded(result) => result.map(|()| Ending::Terminated),
-        Event::Signal(ending) => Ok(ending),
-        Event::Finished => Ok(Ending::AllSucceeded),
+        Event::Finished => Ending::AllSucceeded,
+        Event::Signal(ending) => ending,
+        Event::Broken(error) => return Err(error),
     };
-    let last_words = if engine_over { Ok(()) } else { engine_stopped.await.unwrap_or(Ok(())) };
+    requests.send(Request::Stop).await.ok();
+    let store = last_words(engine_stopped.await)?;
     stop_server.send(()).ok();
     // Streams have ended with the actor; a connection that lingers must not keep the results waiting.
     tokio::time::timeout(Duration::from_secs(2), server).await.ok();
     ticker.abort();
     progress.await.ok();
-    hasty.abort();
-    let ending = ending?;
-    last_words?;
     let counts = snapshots.borrow().counts;
-    Ok(match counts.finished() {
+    let ending = match counts.finished() {
         false => ending,
         true if counts.quarantined > 0 => Ending::SomeFailed,
         true => Ending::AllSucceeded,
-    })
+    };
+    Ok((ending, store))
+}
+
+/// What the actor's thread left; nothing at all if it panicked.
+fn last_words(left: Result<Result<Store, EngineError>, oneshot::error::RecvError>) -> Result<Store, EngineError> {
+    left.unwrap_or(Err(EngineError::Panicked))
 }
 
 fn welcome(grid: &Grid) -> v1::Welcome {
@@ -246,7 +239,7 @@ fn welcome(grid: &Grid) -> v1::Welcome {
         sweep: grid.name.clone(),
         lease_seconds: grid.run.lease_seconds,
         // Three beats may get lost before a lease does.
-        heartbeat_seconds: (grid.run.lease_seconds / 4).clamp(1, 15),
+        heartbeat_seconds: (grid.run.lease_seconds / MIN_LEASE_SECONDS).clamp(1, 15),
     }
 }
 

@@ -65,6 +65,19 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
     Ok(device)
 }
 
+/// Computes something small on the device; an error is torch's own.
+pub fn try_out(device: Device) -> Result<(), String> {
+    let compute = || -> Result<f64, tch::TchError> {
+        let ones = tch::Tensor::f_ones([8, 8], (tch::Kind::Float, device))?;
+        ones.f_matmul(&ones)?.f_sum(tch::Kind::Float)?.f_double_value(&[])
+    };
+    match compute() {
+        Ok(512.0) => Ok(()),
+        Ok(sum) => Err(format!("device `{}` computes `{sum}` for 512; hint: check its health", name(device))),
+        Err(error) => Err(format!("device `{}` does not compute: {error}; hint: check `nvidia-smi`", name(device))),
+    }
+}
+
 /// The canonical name of a device.
 pub fn name(device: Device) -> String {
     match device {
@@ -125,6 +138,11 @@ mod tests {
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:128", "CPU", "mps"] {
             assert_eq!(parse(wrong), Err(DeviceError::Unknown(wrong.to_owned())));
         }
+    }
+
+    #[test]
+    fn the_cpu_computes() {
+        assert_eq!(try_out(Device::Cpu), Ok(()));
     }
 
     #[test]

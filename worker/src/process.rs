@@ -1,4 +1,4 @@
-//! One device process: a session on its own thread, the trainer on the main one.
+//! One device process: the session and the trainer, each on a thread of its own; the main thread waits for both.
 
 use std::{
     io::Read as _,
@@ -9,6 +9,7 @@ use std::{
         mpsc as std_mpsc,
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -43,6 +44,12 @@ pub(crate) const HOPELESS: u8 = 78;
 /// Reports on their way from the trainer to the session; when it is full, the trainer waits.
 const REPORTS: usize = 64;
 
+/// Time for the trainer to notice that the session is over.
+const TRAINER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a device process prints on standard output once the coordinator has welcomed it.
+pub(crate) const WELCOMED: &str = "welcomed";
+
 /// What a device process is told by its supervisor.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -56,7 +63,9 @@ pub(crate) struct Setup {
 /// Runs the process to its end.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     die_with_supervisor()?;
-    let device = match device::open(&setup.device) {
+    let opened = device::open(&setup.device).map_err(|problem| problem.to_string());
+    // A GPU that is there and does not compute would fail one trial after the other.
+    let device = match opened.and_then(|device| device::try_out(device).map(|()| device)) {
         Ok(device) => device,
         Err(problem) => {
             error!("{problem}");
@@ -75,12 +84,18 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let (orders, order_queue) = std_mpsc::channel();
     let (reports, report_queue) = mpsc::channel(REPORTS);
     let (stop, stopping) = watch::channel(false);
-    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping);
+    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, tell_supervisor);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let data = setup.data;
-    thread::Builder::new().name("trainer".to_owned()).spawn(move || train(device, &data, &order_queue, &reports))?;
-    // The trainer may be deep in a step when the session is over; the process does not wait for it.
+    let trainer = thread::Builder::new().name("trainer".to_owned());
+    let trainer = trainer.spawn(move || train(device, &data, &order_queue, &reports))?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
+    // The end of a process runs destructors of libtorch, which had better not be at work. Its channels are closed, so the trainer
+    // stops at its next report; one that hangs is not waited for.
+    let patience = Instant::now();
+    while !trainer.is_finished() && patience.elapsed() < TRAINER_PATIENCE {
+        thread::sleep(Duration::from_millis(10));
+    }
     match exit {
         Exit::Done => Ok(ExitCode::SUCCESS),
         Exit::Hopeless(reason) => {
@@ -96,6 +111,11 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
 
 /// The libtorch that tch 0.24 binds; `deploy/libtorch.sh` checks that it is the one that is linked.
 const TORCH_VERSION: &str = "2.11.0";
+
+/// A process that comes so far did not fail at its start.
+fn tell_supervisor() {
+    println!("{WELCOMED}");
+}
 
 /// The supervisor holds the other end of standard input. When that closes, nobody waits for this process any more, and nobody would
 /// stop it: it ends at once. Its leases go to others.

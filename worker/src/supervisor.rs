@@ -8,6 +8,10 @@ use std::{
     io::Read as _,
     path::PathBuf,
     process::{ExitCode, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,7 +22,8 @@ use nix::{
 };
 use swfn_shared::ids::WorkerId;
 use tokio::{
-    process::{Child, Command},
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, ChildStdout, Command},
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinSet,
@@ -26,15 +31,12 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use crate::process::HOPELESS;
+use crate::process::{HOPELESS, WELCOMED};
 
 /// Time that a process has to give its leases back before it is killed.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// A process that ends sooner than this crashed at its start.
-const SHORT_LIFE: Duration = Duration::from_secs(20);
-
-/// Crashes at the start, one after the other, after which a device is given up.
+/// Processes that end before the coordinator has welcomed them, one after the other, after which a device is given up.
 const MAX_CRASHES: u32 = 5;
 
 /// The driver's switch for TensorFloat-32; one that the user has set wins.
@@ -152,8 +154,8 @@ impl Slot {
         let mut crashes = 0;
         loop {
             let worker = self.worker_id();
-            let began = Instant::now();
-            let status = self.run_once(&worker, predecessor.as_ref()).await?;
+            let welcomed = Arc::new(AtomicBool::new(false));
+            let status = self.run_once(&worker, predecessor.as_ref(), &welcomed).await?;
             if status.success() || *self.stop.borrow() != Stop::No {
                 return Ok(());
             }
@@ -163,15 +165,19 @@ impl Slot {
                 "worker on {} gave up; see its messages above",
                 self.device
             );
-            crashes = if began.elapsed() < SHORT_LIFE { crashes + 1 } else { 1 };
+            if welcomed.load(Ordering::Relaxed) {
+                // It worked, and may have held leases. How often a trial may kill its worker is the coordinator's to count.
+                (crashes, predecessor) = (0, Some(worker.clone()));
+            } else {
+                crashes += 1;
+            }
             ensure!(
                 crashes < MAX_CRASHES,
-                "worker on {} crashed {crashes} times in a row at its start ({ended})",
+                "worker on {} failed {crashes} times in a row at its start ({ended})",
                 self.device
             );
             let pause = Duration::from_millis(250) * 2_u32.pow(crashes);
             warn!(%worker, "worker ended ({ended}); starting another in {pause:.1?}");
-            predecessor = Some(worker);
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = self.stop.wait_for(|stop| *stop != Stop::No) => return Ok(()),
@@ -188,14 +194,19 @@ impl Slot {
         id.parse().expect("at most 64 letters, digits and signs that are allowed")
     }
 
-    async fn run_once(&mut self, worker: &WorkerId, predecessor: Option<&WorkerId>) -> anyhow::Result<ExitStatus> {
+    async fn run_once(
+        &mut self,
+        worker: &WorkerId,
+        predecessor: Option<&WorkerId>,
+        welcomed: &Arc<AtomicBool>,
+    ) -> anyhow::Result<ExitStatus> {
         let mut command = Command::new(&self.program);
         command.arg("device").arg("--device").arg(&self.device).arg("--worker-id").arg(worker.to_string());
         if let Some(predecessor) = predecessor {
             command.arg("--predecessor").arg(predecessor.to_string());
         }
         // Standard input is a pipe from here: when this process is gone, the child notices.
-        command.args(&self.arguments).stdin(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
         if self.device == "cpu" {
             // Before torch is loaded, so that no library starts threads of its own.
             command.env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
@@ -206,6 +217,9 @@ impl Slot {
         let mut child = command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))?;
         // Taken out, since waiting for the child would close it.
         let _stdin = child.stdin.take();
+        if let Some(stdout) = child.stdout.take() {
+            tokio::spawn(listen(stdout, Arc::clone(welcomed)));
+        }
         info!(%worker, process = child.id(), "worker started");
         tokio::select! {
             status = child.wait() => return Ok(status?),
@@ -229,6 +243,16 @@ impl Slot {
         }
         child.kill().await.ok();
         Ok(child.wait().await?)
+    }
+}
+
+/// Reads what a device process prints, to its end: the only line is that it was welcomed.
+async fn listen(stdout: ChildStdout, welcomed: Arc<AtomicBool>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line == WELCOMED {
+            welcomed.store(true, Ordering::Relaxed);
+        }
     }
 }
 

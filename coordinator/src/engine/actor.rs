@@ -21,8 +21,8 @@ use crate::{
     store::{Batch, Store, StoreError},
 };
 
-/// Requests that are committed together at most; a bound on the length of a transaction.
-const BATCH: usize = 512;
+/// Requests that wait for the actor; beyond it, streams are held up by flow control. All that wait are committed together.
+pub(crate) const REQUESTS: usize = 1024;
 
 /// How often the state is shown, at most.
 const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
@@ -32,6 +32,11 @@ const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
 pub(crate) enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(
+        "the coordinator's core stopped without a word\n\
+         hint: this is a defect; what was acknowledged is kept, so run the same command again"
+    )]
+    Panicked,
     #[error(
         "the journal contradicts itself: {0}\nhint: restore the run directory from a backup, or start anew in another"
     )]
@@ -103,8 +108,7 @@ impl Engine {
             drained: false,
         };
         for worker in engine.scheduler.lease_holders().into_iter().filter(|worker| dead(worker)) {
-            let reason = "the coordinator that had started its worker ended".to_owned();
-            engine.apply(&Command::Left { worker, reason }).ok();
+            engine.apply(&Command::Left { worker }).ok();
         }
         engine.commit()?;
         Ok(engine)
@@ -115,24 +119,50 @@ impl Engine {
         self.snapshots.subscribe()
     }
 
-    /// Works until it is told to stop, everyone else is gone, or the store fails. Blocks its thread.
-    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<(), EngineError> {
-        let mut arrived = Vec::with_capacity(BATCH);
+    /// Works until it is told to stop, everyone else is gone, or the store fails; hands the store back. Blocks its thread.
+    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<Store, EngineError> {
+        let mut arrived = Vec::with_capacity(REQUESTS);
         loop {
-            if requests.blocking_recv_many(&mut arrived, BATCH) == 0 {
-                return Ok(());
+            if requests.blocking_recv_many(&mut arrived, REQUESTS) == 0 {
+                return Ok(self.store);
             }
-            let mut stop = false;
+            let (mut tick, mut stop) = (false, false);
             for request in arrived.drain(..) {
-                stop |= matches!(request, Request::Stop);
-                self.handle(request);
+                match request {
+                    Request::Tick => tick = true,
+                    Request::Stop => stop = true,
+                    Request::Join { session, hello, replies } => self.join(session, hello, replies),
+                    Request::Message { session, worker, sequence, message } => {
+                        // Of a stream that was replaced: the worker sends it again on the new one.
+                        if self.is_current(&worker, session) {
+                            self.hear(&worker, sequence, message);
+                        }
+                    }
+                    Request::StreamEnded { session, worker } => {
+                        if self.is_current(&worker, session) {
+                            self.end_session(&worker);
+                        }
+                    }
+                }
+            }
+            // Last: after a slow commit, signs of life that waited must count before silence does.
+            if tick {
+                self.apply(&Command::Tick).ok();
+            }
+            if stop {
+                self.sessions.clear();
+                self.waiting.clear();
             }
             self.serve_waiting();
             self.commit()?;
             if stop {
-                return Ok(());
+                return Ok(self.store);
             }
         }
+    }
+
+    fn is_current(&self, worker: &WorkerId, session: SessionId) -> bool {
+        self.sessions.get(worker).is_some_and(|current| current.id == session)
     }
 
     fn now(&self) -> Duration {
@@ -159,27 +189,6 @@ impl Engine {
             }
         }
         Ok(events)
-    }
-
-    fn handle(&mut self, request: Request) {
-        match request {
-            Request::Join { session, hello, replies } => self.join(session, hello, replies),
-            Request::Message { session, worker, sequence, message } => {
-                // Of a stream that was replaced: the worker sends it again on the new one.
-                if self.sessions.get(&worker).is_some_and(|current| current.id == session) {
-                    self.hear(&worker, sequence, message);
-                }
-            }
-            Request::StreamEnded { session, worker } => {
-                if self.sessions.get(&worker).is_some_and(|current| current.id == session) {
-                    self.end_session(&worker);
-                }
-            }
-            Request::Tick => {
-                self.apply(&Command::Tick).ok();
-            }
-            Request::Stop => self.sessions.clear(),
-        }
     }
 
     fn end_session(&mut self, worker: &WorkerId) {
@@ -239,7 +248,7 @@ impl Engine {
             }
             FromWorker::Goodbye => {
                 info!(%worker, "worker left");
-                self.apply(&Command::Left { worker: worker.clone(), reason: "its worker left".into() }).ok();
+                self.apply(&Command::Left { worker: worker.clone() }).ok();
                 self.end_session(&worker);
             }
         }

@@ -5,6 +5,6 @@ mod actor;
 mod message;
 mod snapshot;
 
-pub(crate) use actor::{Engine, EngineError};
+pub(crate) use actor::{Engine, EngineError, REQUESTS};
 pub(crate) use message::{FromWorker, Hello, Reply, Request};
 pub(crate) use snapshot::Snapshot;

@@ -5,8 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Context as _;
 use swfn_proto::v1::{self, coordinator_server::CoordinatorServer};
 use tokio::{net::TcpListener, sync::mpsc};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::ServingStatus;
 
 use super::session::SessionService;
@@ -63,11 +62,10 @@ pub(crate) async fn serve(
         // A worker that vanished without a word is noticed within half a minute.
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .tcp_nodelay(true)
         .add_service(health)
         .add_service(reflection)
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener.listener), stop)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener.listener).with_nodelay(Some(true)), stop)
         .await
         .context("the gRPC server failed")
 }

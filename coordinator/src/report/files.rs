@@ -1,6 +1,6 @@
 //! The result files of a run directory: `trials.csv`, `curves.csv`, `summary.{csv,json,md}`.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io::Write};
 
 use swfn_shared::trial::TrialSpec;
 
@@ -21,11 +21,11 @@ pub(crate) fn write_all(
     trials: &[(TrialSpec, TrialRow)],
     summary: &Summary,
 ) -> anyhow::Result<()> {
-    run_dir.write("trials.csv", &trials_csv(trials)?)?;
-    run_dir.write("curves.csv", &curves_csv(store, trials)?)?;
-    run_dir.write("summary.csv", &summary_csv(summary)?)?;
-    run_dir.write("summary.json", serde_json::to_string_pretty(summary)?.as_bytes())?;
-    run_dir.write("summary.md", table::markdown(summary).as_bytes())
+    run_dir.write("trials.csv", |file| trials_csv(file, trials))?;
+    run_dir.write("curves.csv", |file| curves_csv(file, store, trials))?;
+    run_dir.write("summary.csv", |file| summary_csv(file, summary))?;
+    run_dir.write("summary.json", |file| Ok(serde_json::to_writer_pretty(file, summary)?))?;
+    run_dir.write("summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
 }
 
 const AXES: [&str; 7] =
@@ -43,8 +43,8 @@ fn axes(spec: &TrialSpec) -> [String; 7] {
     ]
 }
 
-fn trials_csv(trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<Vec<u8>> {
-    let mut csv = csv::Writer::from_writer(Vec::new());
+fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
+    let mut csv = csv::Writer::from_writer(file);
     let before = ["trial", "state"];
     let after = [
         "final_test_accuracy",
@@ -69,16 +69,17 @@ fn trials_csv(trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<Vec<u8>> {
             number(|o| o.classifier_seconds),
             row.attempts.to_string(),
             row.worker.clone().unwrap_or_default(),
-            row.error.clone().unwrap_or_default(),
+            // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
+            row.error.clone().filter(|_| row.outcome.is_none()).unwrap_or_default(),
         ];
         csv.write_record([row.id.to_string(), row.state.clone()].into_iter().chain(axes(spec)).chain(outcome))?;
     }
-    Ok(csv.into_inner()?)
+    Ok(csv.flush()?)
 }
 
-fn curves_csv(store: &Store, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<Vec<u8>> {
+fn curves_csv(file: impl Write, store: &Store, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
     let specs: HashMap<_, _> = trials.iter().map(|(spec, row)| (row.id, axes(spec))).collect();
-    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut csv = csv::Writer::from_writer(file);
     csv.write_record(["trial"].iter().chain(&AXES).chain(&["metric", "step", "value"]))?;
     store.curves(|row| {
         let point = [row.metric, row.step.to_string(), row.value.to_string()];
@@ -87,11 +88,11 @@ fn curves_csv(store: &Store, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result
         }
         Ok(())
     })?;
-    Ok(csv.into_inner()?)
+    Ok(csv.flush()?)
 }
 
-fn summary_csv(summary: &Summary) -> anyhow::Result<Vec<u8>> {
-    let mut csv = csv::Writer::from_writer(Vec::new());
+fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
+    let mut csv = csv::Writer::from_writer(file);
     let mut header: Vec<String> = AXES.iter().filter(|axis| **axis != "seed").map(ToString::to_string).collect();
     header.extend(["planned", "succeeded", "quarantined", "complete"].map(str::to_owned));
     for of in ["final_test_accuracy", "best_test_accuracy", "gain_over_none"] {
@@ -102,7 +103,7 @@ fn summary_csv(summary: &Summary) -> anyhow::Result<Vec<u8>> {
     for cell in &summary.cells {
         csv.write_record(summary_record(cell))?;
     }
-    Ok(csv.into_inner()?)
+    Ok(csv.flush()?)
 }
 
 fn summary_record(cell: &Cell) -> Vec<String> {
@@ -136,8 +137,10 @@ mod tests {
     #[test]
     fn csv_files() {
         let (trials, summary) = example();
-        let text = |bytes: anyhow::Result<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
-        insta::assert_snapshot!("trials", text(trials_csv(&trials)));
-        insta::assert_snapshot!("summary", text(summary_csv(&summary)));
+        let (mut file, mut other) = (Vec::new(), Vec::new());
+        trials_csv(&mut file, &trials).unwrap();
+        insta::assert_snapshot!("trials", String::from_utf8(file).unwrap());
+        summary_csv(&mut other, &summary).unwrap();
+        insta::assert_snapshot!("summary", String::from_utf8(other).unwrap());
     }
 }

@@ -13,8 +13,15 @@ use super::{
 /// A cell in a few words, for progress lines and lists of failures.
 pub(crate) fn cell_label(spec: &TrialSpec) -> String {
     let mut label = format!("{} n={} lambda={}", spec.architecture, spec.subset_size, spec.lambda());
-    if spec.weight_decay.get() > 0.0 {
-        write!(label, " wd={}", spec.weight_decay).expect("writing to a string");
+    let mut add = |name: &str, value: f64, usual: f64| {
+        if value != usual {
+            write!(label, " {name}={value}").expect("writing to a string");
+        }
+    };
+    add("wd", spec.weight_decay.get(), 0.0);
+    add("lr", spec.learning_rate.get(), 0.01);
+    if let Some(penalty) = spec.penalty {
+        add("samples", penalty.samples.into(), 20.0);
     }
     label
 }

@@ -19,8 +19,8 @@ pub(crate) enum Command {
     Failed { worker: WorkerId, lease: LeaseId, kind: FailureKind, error: String },
     /// The worker gives a lease back unfinished.
     Released { worker: WorkerId, lease: LeaseId },
-    /// The worker is gone for good: it said so, or its process is known to have ended.
-    Left { worker: WorkerId, reason: String },
+    /// The worker is gone for good, through no fault of a trial: it said goodbye, or it ended with the coordinator that had started it.
+    Left { worker: WorkerId },
     /// Time passed.
     Tick,
 }

@@ -16,10 +16,8 @@ impl Scheduler {
         match command {
             Command::Joined { worker, predecessor, held } => Ok(self.joined(worker, predecessor.as_ref(), held)),
             Command::Asked { worker, lanes, vaes } => self.asked(now, worker, *lanes, vaes),
-            Command::Heard { worker } => {
-                self.worker(worker)?;
-                Ok(vec![Event::WorkerHeard { worker: worker.clone() }])
-            }
+            // Whoever is heard is there, also after a silence for which it was taken off the list.
+            Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
             Command::Progressed { worker, lease, step } => {
                 self.of_live(worker, *lease, |_| Event::Progressed { lease: *lease, step: *step })
             }
@@ -31,10 +29,10 @@ impl Scheduler {
                 Event::Failed { lease: *lease, error: error.clone(), quarantine }
             }),
             Command::Released { worker, lease } => self.of_live(worker, *lease, |_| Event::Released { lease: *lease }),
-            Command::Left { worker, reason } => {
-                let leases = self.worker(worker)?.leases.iter();
-                let lost = leases.filter_map(|index| self.lost(&self.trials[*index], reason));
-                Ok(lost.chain([Event::WorkerLeft { worker: worker.clone() }]).collect())
+            Command::Left { worker } => {
+                let leases = self.worker(worker)?.leases.iter().map(|index| &self.trials[*index]);
+                let released = leases.map(|trial| Event::Released { lease: trial.newest_lease() });
+                Ok(released.chain([Event::WorkerLeft { worker: worker.clone() }]).collect())
             }
             Command::Tick => Ok(self.expired(now)),
         }
@@ -69,7 +67,7 @@ impl Scheduler {
         if let Some(state) = self.workers.get(worker) {
             // A grant that the worker does not know of was lost on its way: nobody works on it.
             for trial in state.leases.iter().map(|index| &self.trials[*index]) {
-                let lease = LeaseId { trial: trial.id, attempt: trial.attempts };
+                let lease = trial.newest_lease();
                 if !held.contains(&lease) {
                     events.push(Event::Released { lease });
                 }

@@ -70,6 +70,11 @@ impl Trial {
         let (id, shape, vae) = (spec.id(), spec.shape(), spec.vae());
         Self { spec, id, shape, vae, group, state: TrialState::Pending, attempts: 0, failures: 0, losses: 0 }
     }
+
+    /// The lease of its newest attempt.
+    pub(super) fn newest_lease(&self) -> LeaseId {
+        LeaseId { trial: self.id, attempt: self.attempts }
+    }
 }
 
 #[derive(Debug, Default)]

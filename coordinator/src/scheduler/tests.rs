@@ -145,6 +145,17 @@ fn a_silent_worker_loses_its_lease_and_is_fenced() {
 }
 
 #[test]
+fn a_worker_that_wakes_up_gets_work_again() {
+    let mut sweep = Sweep::new();
+    sweep.join("ann");
+    let lost = sweep.ask("ann", 1)[0];
+    sweep.wait(1_000);
+    assert!(sweep.tell(Command::Asked { worker: worker("ann"), lanes: 1, vaes: Vec::new() }).is_err(), "off the list");
+    sweep.heard("ann");
+    assert_eq!(sweep.ask("ann", 1), [LeaseId { trial: lost.trial, attempt: 2 }]);
+}
+
+#[test]
 fn a_lease_that_stands_still_expires_however_loud_its_worker() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
@@ -186,10 +197,12 @@ fn lost_leases_have_a_limit_of_their_own() {
     for name in ["a", "b", "c"] {
         sweep.join(name);
         leases.push(sweep.ask(name, 1)[0]);
-        sweep.tell(Command::Left { worker: worker(name), reason: "killed".into() }).unwrap();
+        let joined = Command::Joined { worker: worker("next"), predecessor: Some(worker(name)), held: Vec::new() };
+        sweep.tell(joined).unwrap();
     }
     assert!(leases.iter().all(|lease| lease.trial == leases[0].trial));
-    assert_eq!(sweep.state(leases[0].trial), &TrialState::Quarantined { error: "killed".into() });
+    let error = "its worker process ended".to_owned();
+    assert_eq!(sweep.state(leases[0].trial), &TrialState::Quarantined { error });
 }
 
 #[test]
@@ -199,7 +212,12 @@ fn releasing_costs_nothing() {
     for attempt in 1..10 {
         let lease = sweep.ask("ann", 1)[0];
         assert_eq!(lease.attempt, attempt);
-        sweep.tell(Command::Released { worker: worker("ann"), lease }).unwrap();
+        let way_out = match attempt % 2 {
+            0 => Command::Released { worker: worker("ann"), lease },
+            _ => Command::Left { worker: worker("ann") },
+        };
+        sweep.tell(way_out).unwrap();
+        sweep.join("ann");
     }
     assert_eq!(sweep.scheduler.counts().pending, 8);
 }
@@ -291,7 +309,7 @@ proptest! {
                     error: "e".into(),
                 }),
                 Step::Release(w, i) => lease(i).map(|lease| Command::Released { worker: name(w), lease }),
-                Step::Leave(w) => Some(Command::Left { worker: name(w), reason: "gone".into() }),
+                Step::Leave(w) => Some(Command::Left { worker: name(w) }),
                 Step::Wait(seconds) => {
                     sweep.now += Duration::from_secs(seconds);
                     Some(Command::Tick)

@@ -155,6 +155,16 @@ impl Axis {
         }
     }
 
+    /// Whether some value fits. Of a range, which is monotone and may be long, the ends are asked.
+    pub(super) fn any(&self, fits: impl Fn(&AxisValue) -> bool) -> bool {
+        match &self.values {
+            Values::List(list) => list.iter().any(fits),
+            Values::Count { .. } | Values::Log10 { .. } => {
+                [0, self.len() - 1].map(|end| self.get(end)).iter().any(fits)
+            }
+        }
+    }
+
     /// The value at `index`, which is below [`Self::len`].
     pub(super) fn get(&self, index: u64) -> AxisValue {
         match &self.values {

@@ -58,6 +58,12 @@ impl Block {
         &self.dimensions
     }
 
+    /// The axis of that name if some value of it fits.
+    pub(super) fn axis_with(&self, name: AxisName, fits: impl Fn(&AxisValue) -> bool) -> Option<&Axis> {
+        let axis = self.dimensions.iter().flat_map(|dimension| &dimension.axes).find(|axis| axis.name == name);
+        axis.filter(|axis| axis.any(fits))
+    }
+
     /// Number of points; `None` beyond 2^64.
     pub(super) fn len(&self) -> Option<u64> {
         self.dimensions.iter().try_fold(1, |product: u64, dimension| product.checked_mul(dimension.len()))

@@ -9,11 +9,12 @@ use super::{
     error::{GridError, Problem, quote},
     expand::{Block, Dimension, Exclude, Point},
     reader::{Item, Table},
+    settings::{RunSettings, read_classifier, read_run, read_vae},
 };
 use crate::{
     dataset::{self, Dataset},
-    numbers::{Dropout, Lambda, LearningRate, Momentum, NumberError, Spread, WeightDecay},
-    trial::{BatchNormScale, Classifier, Penalty, TrialSpec, Vae},
+    numbers::{Lambda, LearningRate, Spread, WeightDecay},
+    trial::{Architecture, Classifier, Penalty, TrialSpec, Vae},
 };
 
 /// Trials beyond which a grid is refused unless the user says otherwise.
@@ -21,19 +22,6 @@ pub const DEFAULT_MAX_TRIALS: u64 = 1_000_000;
 
 /// A grid file is written by a person; what is larger is some other file.
 pub const MAX_FILE_BYTES: u64 = 4 << 20;
-
-/// How the coordinator treats the trials: `[run]`. Nothing here changes a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunSettings {
-    /// Failures of its own after which a trial is quarantined.
-    pub max_failures: u32,
-    /// Lost leases (worker killed, connection gone) after which a trial is quarantined.
-    pub max_losses: u32,
-    /// Seconds after which a lease that nothing renews expires.
-    pub lease_seconds: u32,
-    /// Seconds after which a lease whose step stands still expires, renewed or not.
-    pub stall_seconds: u32,
-}
 
 /// A grid file, validated.
 #[derive(Debug, Clone)]
@@ -140,20 +128,20 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     let classifier = read_classifier(classifier?)?;
     let (vae, spread) = read_vae(vae?)?;
     let run = read_run(run?)?;
-    let bounds = Bounds { dataset, batch: classifier.batch_size.max(vae.batch_size) };
+    let bounds = Bounds { dataset, batch: classifier.batch_size };
 
-    let mut dimensions = Vec::new();
-    for zip in tables_of(zips)? {
-        dimensions.push(read_zip(zip, &bounds)?);
-    }
     let (grid_offset, axes) = (grid.offset, read_axes(&mut grid, &bounds)?);
     grid.finish()?;
-    for axis in axes {
-        if dimensions.iter().any(|dimension: &Dimension| dimension.has(axis.name)) {
-            let problem = format!("axis `{}` stands both in [grid] and in [[zip]]", axis.name.name());
+    let mut dimensions: Vec<Dimension> = axes.into_iter().map(|axis| Dimension::new(vec![axis])).collect();
+    for zip in tables_of(zips)? {
+        let zip = read_zip(zip, &bounds)?;
+        let has_it = |axis: &&Axis| dimensions.iter().any(|dimension| dimension.has(axis.name));
+        if let Some(axis) = zip.axes().iter().find(has_it) {
+            let problem =
+                format!("axis `{}` of this [[zip]] stands in [grid] or in another [[zip]] too", axis.name.name());
             return Err(Problem::at(axis.offset, problem, "remove one of them"));
         }
-        dimensions.push(Dimension::new(vec![axis]));
+        dimensions.push(zip);
     }
     for name in AxisName::ALL {
         if !dimensions.iter().any(|dimension| dimension.has(name)) {
@@ -173,7 +161,32 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     }
     let excludes =
         tables_of(excludes)?.into_iter().map(|table| read_exclude(table, &bounds)).collect::<Result<_, _>>()?;
+    for block in &blocks {
+        check_batches(block, &classifier, &vae)?;
+    }
     Ok(Grid { name, dataset, run, classifier, vae, spread, blocks, excludes })
+}
+
+/// What no axis can know by itself: batches that do not go together with other axes.
+fn check_batches(block: &Block, classifier: &Classifier, vae: &Vae) -> Result<(), Problem> {
+    let penalised = |value: &AxisValue| matches!(value, AxisValue::Real(lambda) if *lambda > 0.0);
+    let below = |value: &AxisValue, least: u32| matches!(value, AxisValue::Whole(count) if *count < u64::from(least));
+    if let Some(axis) = block.axis_with(AxisName::SubsetSize, |value| below(value, vae.batch_size))
+        && block.axis_with(AxisName::Lambda, penalised).is_some()
+    {
+        let problem = format!("subset_size has values below `{}`, a batch of the VAE", vae.batch_size);
+        return Err(Problem::at(axis.offset, problem, "raise them, lower batch_size in [vae], or set lambda = 0"));
+    }
+    let normed = |value: &AxisValue| matches!(value, AxisValue::Architecture(Architecture::LenetBn));
+    if let Some(axis) = block.axis_with(AxisName::Architecture, normed) {
+        let one_sample = block.axis_with(AxisName::PenaltySamples, |value| below(value, 2)).is_some();
+        if classifier.batch_size == 1 || one_sample {
+            let problem = "batch norm has no variance of `1` image";
+            let hint = "with lenet+bn, batch_size and penalty_samples must be above 1";
+            return Err(Problem::at(axis.offset, problem, hint));
+        }
+    }
+    Ok(())
 }
 
 fn tables_of<'t>(item: Option<Item<'t>>) -> Result<Vec<Table<'t>>, Problem> {
@@ -215,76 +228,6 @@ fn read_dataset(data: &mut Table<'_>) -> Result<Dataset, Problem> {
     }
 }
 
-fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Problem> {
-    let mut classifier = Classifier {
-        iterations: 10_000,
-        batch_size: 10,
-        momentum: bounded(Momentum::new(0.5)),
-        dropout: bounded(Dropout::new(0.5)),
-        batch_norm_scale: BatchNormScale::Uniform,
-        evaluate_every: 1_000,
-    };
-    let Some(mut table) = table else { return Ok(classifier) };
-    classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"))?;
-    classifier.batch_size = table.get("batch_size", classifier.batch_size, |item| item.count("10"))?;
-    classifier.momentum = table.get("momentum", classifier.momentum, |item| real(item, "0.5", Momentum::new))?;
-    classifier.dropout = table.get("dropout", classifier.dropout, |item| real(item, "0.5", Dropout::new))?;
-    classifier.evaluate_every = table.get("evaluate_every", classifier.evaluate_every, |item| item.count("1000"))?;
-    classifier.batch_norm_scale = table.get("batch_norm_scale", classifier.batch_norm_scale, |item| {
-        BatchNormScale::by_name(item.string("uniform")?).ok_or_else(|| {
-            item.problem(format!("batch_norm_scale {} is unknown", item.shown()), "one of uniform, ones")
-        })
-    })?;
-    table.finish()?;
-    Ok(classifier)
-}
-
-fn read_vae(table: Option<Table<'_>>) -> Result<(Vae, Spread), Problem> {
-    let learning_rate = bounded(LearningRate::new(1e-3));
-    let mut vae = Vae { iterations: 10_000, batch_size: 20, learning_rate, hidden: 128, latent: 100 };
-    let mut spread = bounded(Spread::new(3.0));
-    let Some(mut table) = table else { return Ok((vae, spread)) };
-    vae.iterations = table.get("iterations", vae.iterations, |item| item.count("10000"))?;
-    vae.batch_size = table.get("batch_size", vae.batch_size, |item| item.count("20"))?;
-    vae.learning_rate = table.get("learning_rate", vae.learning_rate, |item| real(item, "1e-3", LearningRate::new))?;
-    vae.hidden = table.get("hidden", vae.hidden, |item| width(item, "128"))?;
-    vae.latent = table.get("latent", vae.latent, |item| width(item, "100"))?;
-    spread = table.get("spread", spread, |item| real(item, "3.0", Spread::new))?;
-    table.finish()?;
-    Ok((vae, spread))
-}
-
-fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem> {
-    let mut run = RunSettings { max_failures: 3, max_losses: 10, lease_seconds: 60, stall_seconds: 900 };
-    let Some(mut table) = table else { return Ok(run) };
-    run.max_failures = table.get("max_failures", run.max_failures, |item| item.count("3"))?;
-    run.max_losses = table.get("max_losses", run.max_losses, |item| item.count("10"))?;
-    run.lease_seconds = table.get("lease_seconds", run.lease_seconds, |item| item.count("60"))?;
-    run.stall_seconds = table.get("stall_seconds", run.stall_seconds, |item| item.count("900"))?;
-    table.finish()?;
-    Ok(run)
-}
-
-/// A layer's width; far beyond the largest useful one, so that a mistake ends here and not in an exhausted memory.
-fn width(item: &Item<'_>, example: &str) -> Result<u32, Problem> {
-    const MAX_WIDTH: u32 = 16_384;
-    match item.count(example)? {
-        width if width <= MAX_WIDTH => Ok(width),
-        width => {
-            Err(item.problem(format!("{} `{width}` is above {MAX_WIDTH}", item.key), format!("{example} as published")))
-        }
-    }
-}
-
-fn real<T>(item: &Item<'_>, example: &str, new: impl Fn(f64) -> Result<T, NumberError>) -> Result<T, Problem> {
-    new(item.number(example)?)
-        .map_err(|error| item.problem(error.to_string(), format!("write for example `{} = {example}`", item.key)))
-}
-
-fn bounded<T>(number: Result<T, NumberError>) -> T {
-    number.expect("defaults are in bounds")
-}
-
 fn read_axes(table: &mut Table<'_>, bounds: &Bounds) -> Result<Vec<Axis>, Problem> {
     let mut axes = Vec::new();
     for name in AxisName::ALL {
@@ -299,12 +242,12 @@ fn read_zip(mut table: Table<'_>, bounds: &Bounds) -> Result<Dimension, Problem>
     let offset = table.offset;
     let axes = read_axes(&mut table, bounds)?;
     table.finish()?;
-    let [first, second, ..] = &axes[..] else {
+    let [first, _, ..] = &axes[..] else {
         let hint = "name two axes or more, with lists of one length";
         return Err(Problem::at(offset, "[[zip]] has fewer than two axes", hint));
     };
     if let Some(other) = axes.iter().find(|axis| axis.len() != first.len()) {
-        let (a, b) = (first, if other.name == first.name { second } else { other });
+        let (a, b) = (first, other);
         let problem =
             format!("[[zip]]: axis `{}` has {} values and `{}` has {}", a.name.name(), a.len(), b.name.name(), b.len());
         return Err(Problem::at(b.offset, problem, "axes that advance together have as many values each"));
@@ -351,6 +294,10 @@ fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Result<Exclude, Proble
                 .iter()
                 .map(|element| read_value(name, element, bounds))
                 .collect::<Result<Vec<_>, _>>()?;
+            if values.is_empty() {
+                let hint = format!("name a value, as in `{} = ...`, or remove the line", name.name());
+                return Err(item.problem(format!("[[exclude]]: axis `{}` is empty", name.name()), hint));
+            }
             conditions.push((name, values.into_iter().map(|located| located.value).collect()));
         }
     }

@@ -1,6 +1,6 @@
 //! The grid file: from TOML to a validated [`Grid`] to its trials.
 //!
-//! `reader` walks the TOML and knows the line of everything; `file` gives the sections their meaning; `axis` holds the values of one
+//! `reader` walks the TOML and knows the line of everything; `file` and `settings` give the sections their meaning; `axis` holds the values of one
 //! axis without listing them; `expand` counts and enumerates points.
 
 mod axis;
@@ -8,9 +8,11 @@ mod error;
 mod expand;
 mod file;
 mod reader;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use axis::AxisName;
 pub use error::GridError;
-pub use file::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES, RunSettings};
+pub use file::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES};
+pub use settings::{MIN_LEASE_SECONDS, RunSettings};

@@ -161,6 +161,13 @@ fn wrong_files_get_a_place_and_a_hint() {
         BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\nweight_decay = [0]\n",
         BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\n",
         BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\nweight_decay = [0, 1]\n[[include]]\nweight_decay = 3\n",
+        BASE.to_owned()
+            + "[[zip]]\nlearning_rate = [1, 2]\nweight_decay = [0, 1]\n[[zip]]\nlearning_rate = [1, 2]\npenalty_samples = [3, 4]\n",
+        BASE.to_owned() + "[run]\nlease_seconds = 3\n",
+        BASE.to_owned() + "[run]\nlease_seconds = 100\nstall_seconds = 99\n",
+        swap("[100, 300]", "[100, 10]"),
+        swap("\"lenet\"]", "\"lenet+bn\"]\npenalty_samples = [1, 2]"),
+        BASE.to_owned() + "[[exclude]]\nlambda = []\n",
         BASE.to_owned() + "[[exclude]]\n",
         BASE.to_owned() + "[[exclude]]\nseed = [0, 1]\n",
         BASE.to_owned() + "[[include]]\n",

@@ -107,6 +107,8 @@ pub(crate) struct Session {
     leaving: Option<Exit>,
     /// The trainer has said its last word.
     broken: bool,
+    /// Called at each welcome of the coordinator.
+    on_welcome: fn(),
 }
 
 impl Session {
@@ -117,6 +119,7 @@ impl Session {
         orders: Sender<Order>,
         reports: mpsc::Receiver<Report>,
         stop: watch::Receiver<bool>,
+        on_welcome: fn(),
     ) -> Self {
         Self {
             identity,
@@ -128,6 +131,7 @@ impl Session {
             idle: None,
             leaving: None,
             broken: false,
+            on_welcome,
         }
     }
 
@@ -150,6 +154,7 @@ impl Session {
             let result = match opened {
                 Ok(link) => {
                     info!(sweep = link.welcome.sweep, coordinator = %endpoint.uri(), "connected");
+                    (self.on_welcome)();
                     self.converse(link).await
                 }
                 Err(error) => Err(error),
@@ -238,7 +243,8 @@ impl Session {
             if self.ledger.is_empty()
                 && let Some(exit) = self.leaving.take()
             {
-                link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Goodbye(v1::Goodbye {})) }).await?;
+                // A courtesy: nothing is held, so if it gets lost, nothing is lost with it.
+                link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Goodbye(v1::Goodbye {})) }).await.ok();
                 link.close().await;
                 return Ok(exit);
             }

@@ -1,0 +1,105 @@
+//! The sections `[classifier]`, `[vae]` and `[run]`. Defaults are the published values.
+
+use super::{
+    error::Problem,
+    reader::{Item, Table},
+};
+use crate::{
+    numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
+    trial::{BatchNormScale, Classifier, Vae},
+};
+
+/// The shortest lease: four heartbeats.
+pub const MIN_LEASE_SECONDS: u32 = 4;
+
+/// How the coordinator treats the trials: `[run]`. Nothing here changes a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Failures of its own after which a trial is quarantined.
+    pub max_failures: u32,
+    /// Lost leases (worker killed, connection gone) after which a trial is quarantined.
+    pub max_losses: u32,
+    /// Seconds after which a lease that nothing renews expires.
+    pub lease_seconds: u32,
+    /// Seconds after which a lease whose step stands still expires, renewed or not.
+    pub stall_seconds: u32,
+}
+
+pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Problem> {
+    let mut classifier = Classifier {
+        iterations: 10_000,
+        batch_size: 10,
+        momentum: bounded(Momentum::new(0.5)),
+        dropout: bounded(Dropout::new(0.5)),
+        batch_norm_scale: BatchNormScale::Uniform,
+        evaluate_every: 1_000,
+    };
+    let Some(mut table) = table else { return Ok(classifier) };
+    classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"))?;
+    classifier.batch_size = table.get("batch_size", classifier.batch_size, |item| item.count("10"))?;
+    classifier.momentum = table.get("momentum", classifier.momentum, |item| real(item, "0.5", Momentum::new))?;
+    classifier.dropout = table.get("dropout", classifier.dropout, |item| real(item, "0.5", Dropout::new))?;
+    classifier.evaluate_every = table.get("evaluate_every", classifier.evaluate_every, |item| item.count("1000"))?;
+    classifier.batch_norm_scale = table.get("batch_norm_scale", classifier.batch_norm_scale, |item| {
+        BatchNormScale::by_name(item.string("uniform")?).ok_or_else(|| {
+            item.problem(format!("batch_norm_scale {} is unknown", item.shown()), "one of uniform, ones")
+        })
+    })?;
+    table.finish()?;
+    Ok(classifier)
+}
+
+pub(super) fn read_vae(table: Option<Table<'_>>) -> Result<(Vae, Spread), Problem> {
+    let learning_rate = bounded(LearningRate::new(1e-3));
+    let mut vae = Vae { iterations: 10_000, batch_size: 20, learning_rate, hidden: 128, latent: 100 };
+    let mut spread = bounded(Spread::new(3.0));
+    let Some(mut table) = table else { return Ok((vae, spread)) };
+    vae.iterations = table.get("iterations", vae.iterations, |item| item.count("10000"))?;
+    vae.batch_size = table.get("batch_size", vae.batch_size, |item| item.count("20"))?;
+    vae.learning_rate = table.get("learning_rate", vae.learning_rate, |item| real(item, "1e-3", LearningRate::new))?;
+    vae.hidden = table.get("hidden", vae.hidden, |item| width(item, "128"))?;
+    vae.latent = table.get("latent", vae.latent, |item| width(item, "100"))?;
+    spread = table.get("spread", spread, |item| real(item, "3.0", Spread::new))?;
+    table.finish()?;
+    Ok((vae, spread))
+}
+
+pub(super) fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem> {
+    let mut run = RunSettings { max_failures: 3, max_losses: 10, lease_seconds: 60, stall_seconds: 900 };
+    let Some(mut table) = table else { return Ok(run) };
+    run.max_failures = table.get("max_failures", run.max_failures, |item| item.count("3"))?;
+    run.max_losses = table.get("max_losses", run.max_losses, |item| item.count("10"))?;
+    let at_least = |item: &Item<'_>, least: u32, why: &str| match item.count("900")? {
+        seconds if seconds >= least => Ok(seconds),
+        seconds => Err(item.problem(format!("{} `{seconds}` is below {least}", item.key), why)),
+    };
+    let beats = "workers report once a second at most, and some beats may get lost";
+    run.lease_seconds =
+        table.get("lease_seconds", run.lease_seconds, |item| at_least(item, MIN_LEASE_SECONDS, beats))?;
+    let lease = run.lease_seconds;
+    run.stall_seconds = table.get("stall_seconds", run.stall_seconds.max(lease), |item| {
+        at_least(item, lease, "a lease cannot stand still before it could expire: at least lease_seconds")
+    })?;
+    table.finish()?;
+    Ok(run)
+}
+
+/// A layer's width; far beyond the largest useful one, so that a mistake ends here and not in an exhausted memory.
+fn width(item: &Item<'_>, example: &str) -> Result<u32, Problem> {
+    const MAX_WIDTH: u32 = 16_384;
+    match item.count(example)? {
+        width if width <= MAX_WIDTH => Ok(width),
+        width => {
+            Err(item.problem(format!("{} `{width}` is above {MAX_WIDTH}", item.key), format!("{example} as published")))
+        }
+    }
+}
+
+fn real<T>(item: &Item<'_>, example: &str, new: impl Fn(f64) -> Result<T, NumberError>) -> Result<T, Problem> {
+    new(item.number(example)?)
+        .map_err(|error| item.problem(error.to_string(), format!("write for example `{} = {example}`", item.key)))
+}
+
+fn bounded<T>(number: Result<T, NumberError>) -> T {
+    number.expect("defaults are in bounds")
+}
