@@ -61,28 +61,98 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// Initial scale of batch norm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BatchNormScale {
-    /// Uniform in (0, 1), as in the PyTorch of the published study.
-    Uniform,
-    /// One, as in PyTorch since 1.2.
-    Ones,
+/// Settings with a few named values: the enum, its names in grid files and on the wire, and the way back.
+macro_rules! choice {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub enum $type {
+            $($(#[$variant_doc])* #[serde(rename = $name)] $variant,)+
+        }
+
+        impl $type {
+            /// All of them, the published one first.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name in grid files.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// The one of that name.
+            pub fn by_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|choice| choice.name() == name)
+            }
+        }
+    };
 }
 
-impl BatchNormScale {
-    /// The name in grid files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Ones => "ones",
-        }
+choice! {
+    /// Initial scale of batch norm.
+    BatchNormScale {
+        /// Uniform in (0, 1), as in the PyTorch of the published study.
+        Uniform = "uniform",
+        /// One, as in PyTorch since 1.2.
+        Ones = "ones",
     }
+}
 
-    /// The scale of that name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        [Self::Uniform, Self::Ones].into_iter().find(|scale| scale.name() == name)
+choice! {
+    /// How a subset is drawn from the training images.
+    Sampling {
+        /// Uniformly without replacement, as published.
+        Uniform = "uniform",
+        /// The same, with as many images of each class as of any other; what does not divide goes to random classes.
+        Balanced = "balanced",
+    }
+}
+
+choice! {
+    /// The density Q of the function norm.
+    Density {
+        /// The decoder of a VAE that was trained on the subset, as published.
+        Vae = "vae",
+        /// The images of the subset themselves, with replacement.
+        Data = "data",
+        /// Pixels uniform between black and white.
+        UniformNoise = "uniform-noise",
+        /// Pixels normal with mean 0 and variance 1 in normalised units.
+        GaussianNoise = "gaussian-noise",
+    }
+}
+
+choice! {
+    /// The units in which the classifier sees the samples of the function norm. It sees real images in normalised units: (pixel -
+    /// 0.1307) / 0.3081 for pixels in 0..1. The inputs of the VAE are the sigmoid of those.
+    SampleUnits {
+        /// The VAE's own, in 0..1, as published: not those of the real images.
+        Vae = "vae",
+        /// Normalised ones: a VAE's decoder before its sigmoid.
+        Normalised = "normalised",
+    }
+}
+
+choice! {
+    /// How batch norm treats the samples of the function norm.
+    SampleBatchNorm {
+        /// As a training batch, as published: normalised with statistics of their own, they move the running statistics that tests use.
+        Train = "train",
+        /// Normalised with statistics of their own, but the running statistics stay those of real images.
+        TrainNoUpdate = "train-no-update",
+        /// Normalised with the running statistics, as real images are in tests.
+        Eval = "eval",
+    }
+}
+
+choice! {
+    /// Which latent codes the samples of a VAE spread around.
+    LatentStatistics {
+        /// Those of the last training batch, as published.
+        LastBatch = "last-batch",
+        /// Those of the whole subset.
+        Subset = "subset",
     }
 }
 
@@ -117,19 +187,34 @@ pub struct Vae {
     pub hidden: u32,
     /// Dimensions of the latent code.
     pub latent: u32,
+    /// Which latent codes samples spread around.
+    pub latent_statistics: LatentStatistics,
 }
 
-/// The function norm: `lambda * mean ||f(x)||^2` over `samples` decoded samples x per step.
+/// Where the samples of a VAE come from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct VaeSamples {
+    /// The VAE.
+    pub vae: Vae,
+    /// Factor on the standard deviation of the latent code.
+    pub spread: Spread,
+}
+
+/// The function norm: `lambda * mean ||f(x)||^2` over `samples` samples x of the density per step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Penalty {
     /// Its weight in the objective; above zero.
     pub lambda: Lambda,
     /// Samples per step, drawn afresh in each.
     pub samples: u32,
-    /// Factor on the standard deviation of the latent code.
-    pub spread: Spread,
-    /// The density that is sampled.
-    pub vae: Vae,
+    /// What is sampled.
+    pub density: Density,
+    /// The VAE, if the density is one.
+    pub vae: Option<VaeSamples>,
+    /// Units of the samples.
+    pub units: SampleUnits,
+    /// Batch norm's treatment of the samples; ignored by architectures without it.
+    pub batch_norm: SampleBatchNorm,
 }
 
 /// Everything that determines a trial's result.
@@ -137,8 +222,10 @@ pub struct Penalty {
 pub struct TrialSpec {
     /// Where the images come from.
     pub dataset: Dataset,
-    /// Training images, drawn uniformly without replacement.
+    /// Training images, drawn without replacement.
     pub subset_size: u32,
+    /// How they are drawn.
+    pub sampling: Sampling,
     /// Seed of every random stream: subset, VAE, initial weights, order of batches, dropout, samples.
     pub seed: u64,
     /// The classifier.
@@ -168,18 +255,29 @@ impl TrialSpec {
     /// The shape: all but what may differ from lane to lane.
     pub fn shape(&self) -> ShapeId {
         let Self { dataset, architecture, classifier, penalty, .. } = self;
-        let penalty = penalty.map(|Penalty { lambda: _, samples, spread, vae }| (samples, spread, vae));
+        let any = penalty.and_then(|_| Lambda::new(1.0).ok());
+        let penalty = penalty.zip(any).map(|(penalty, lambda)| Penalty { lambda, ..penalty });
         ShapeId::of(&canonical(&(dataset, architecture, classifier, penalty)))
     }
 
     /// The training images: all architectures, lambdas and so on of one (subset size, seed) share them.
     pub fn subset(&self) -> SubsetId {
-        SubsetId::of(&canonical(&(self.dataset, self.subset_size, self.seed)))
+        SubsetId::of(&canonical(&(self.dataset, self.subset_size, self.sampling, self.seed)))
     }
 
     /// The VAE that the trial samples from, if it needs one.
     pub fn vae(&self) -> Option<VaeId> {
-        self.penalty.map(|penalty| VaeId::of(&canonical(&(self.subset(), penalty.vae))))
+        self.vae_samples().map(|samples| VaeId::of(&canonical(&(self.subset(), samples.vae))))
+    }
+
+    /// The VAE's settings and the spread of its samples, if the trial needs one.
+    pub fn vae_samples(&self) -> Option<VaeSamples> {
+        self.penalty.and_then(|penalty| penalty.vae)
+    }
+
+    /// Name of the density of the function norm; `none` without it.
+    pub fn density(&self) -> &'static str {
+        self.penalty.map_or("none", |penalty| penalty.density.name())
     }
 
     /// Weight of the function norm, zero included.
@@ -194,7 +292,8 @@ impl TrialSpec {
 
     /// Steps of training, those of the VAE included.
     pub fn steps(&self) -> u64 {
-        u64::from(self.classifier.iterations) + self.penalty.map_or(0, |penalty| u64::from(penalty.vae.iterations))
+        u64::from(self.classifier.iterations)
+            + self.vae_samples().map_or(0, |samples| u64::from(samples.vae.iterations))
     }
 
     /// The specification as JSON, for people and for files that stay.

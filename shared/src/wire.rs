@@ -7,7 +7,10 @@ use crate::{
     ids::LeaseId,
     metrics::{self, MetricPoint, Outcome},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
-    trial::{BatchNormScale, Classifier, Penalty, TrialSpec, Vae},
+    trial::{
+        BatchNormScale, Classifier, Density, LatentStatistics, Penalty, SampleBatchNorm, SampleUnits, Sampling,
+        TrialSpec, Vae, VaeSamples,
+    },
 };
 
 /// The version that both sides must speak.
@@ -109,15 +112,20 @@ impl From<&TrialSpec> for v1::TrialSpec {
             penalty: spec.penalty.map(|penalty| v1::Penalty {
                 lambda: penalty.lambda.get(),
                 samples: penalty.samples,
-                spread: penalty.spread.get(),
-                vae: Some(v1::Vae {
-                    iterations: penalty.vae.iterations,
-                    batch_size: penalty.vae.batch_size,
-                    learning_rate: penalty.vae.learning_rate.get(),
-                    hidden: penalty.vae.hidden,
-                    latent: penalty.vae.latent,
+                spread: penalty.vae.map_or(0.0, |samples| samples.spread.get()),
+                vae: penalty.vae.map(|VaeSamples { vae, .. }| v1::Vae {
+                    iterations: vae.iterations,
+                    batch_size: vae.batch_size,
+                    learning_rate: vae.learning_rate.get(),
+                    hidden: vae.hidden,
+                    latent: vae.latent,
+                    latent_statistics: vae.latent_statistics.name().to_owned(),
                 }),
+                density: penalty.density.name().to_owned(),
+                units: penalty.units.name().to_owned(),
+                batch_norm: penalty.batch_norm.name().to_owned(),
             }),
+            sampling: spec.sampling.name().to_owned(),
         }
     }
 }
@@ -130,6 +138,7 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
         Ok(Self {
             dataset: dataset(need(wire.dataset, "spec.dataset")?)?,
             subset_size: above_zero(wire.subset_size, "spec.subset_size")?,
+            sampling: named(Sampling::by_name, &wire.sampling, "spec.sampling")?,
             seed: wire.seed,
             architecture: wire.architecture.parse().map_err(|error| wrong("spec.architecture", error))?,
             weight_decay: WeightDecay::new(wire.weight_decay).map_err(|error| wrong("spec.weight_decay", error))?,
@@ -139,8 +148,11 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
                 batch_size: above_zero(classifier.batch_size, "classifier.batch_size")?,
                 momentum: Momentum::new(classifier.momentum).map_err(|error| wrong("classifier.momentum", error))?,
                 dropout: Dropout::new(classifier.dropout).map_err(|error| wrong("classifier.dropout", error))?,
-                batch_norm_scale: BatchNormScale::by_name(&classifier.batch_norm_scale)
-                    .ok_or_else(|| wrong("classifier.batch_norm_scale", "is unknown"))?,
+                batch_norm_scale: named(
+                    BatchNormScale::by_name,
+                    &classifier.batch_norm_scale,
+                    "classifier.batch_norm_scale",
+                )?,
                 evaluate_every: above_zero(classifier.evaluate_every, "classifier.evaluate_every")?,
             },
             penalty: wire.penalty.map(penalty).transpose()?,
@@ -157,23 +169,39 @@ fn dataset(wire: v1::Dataset) -> Result<Dataset, WireError> {
     }
 }
 
+fn named<T>(by_name: fn(&str) -> Option<T>, name: &str, field: &'static str) -> Result<T, WireError> {
+    by_name(name).ok_or_else(|| wrong(field, format!("`{}` is unknown", name.escape_debug())))
+}
+
 fn penalty(wire: v1::Penalty) -> Result<Penalty, WireError> {
-    let vae = need(wire.vae, "penalty.vae")?;
     let lambda = Lambda::new(wire.lambda).map_err(|error| wrong("penalty.lambda", error))?;
     if lambda.get() == 0.0 {
         return Err(wrong("penalty.lambda", "`0` goes without a penalty"));
     }
+    let density = named(Density::by_name, &wire.density, "penalty.density")?;
+    let spread = Spread::new(wire.spread).map_err(|error| wrong("penalty.spread", error))?;
+    let vae = match density {
+        Density::Vae => Some(VaeSamples { vae: vae(need(wire.vae, "penalty.vae")?)?, spread }),
+        Density::Data | Density::UniformNoise | Density::GaussianNoise => None,
+    };
     Ok(Penalty {
         lambda,
         samples: above_zero(wire.samples, "penalty.samples")?,
-        spread: Spread::new(wire.spread).map_err(|error| wrong("penalty.spread", error))?,
-        vae: Vae {
-            iterations: above_zero(vae.iterations, "vae.iterations")?,
-            batch_size: above_zero(vae.batch_size, "vae.batch_size")?,
-            learning_rate: LearningRate::new(vae.learning_rate).map_err(|error| wrong("vae.learning_rate", error))?,
-            hidden: above_zero(vae.hidden, "vae.hidden")?,
-            latent: above_zero(vae.latent, "vae.latent")?,
-        },
+        density,
+        vae,
+        units: named(SampleUnits::by_name, &wire.units, "penalty.units")?,
+        batch_norm: named(SampleBatchNorm::by_name, &wire.batch_norm, "penalty.batch_norm")?,
+    })
+}
+
+fn vae(wire: v1::Vae) -> Result<Vae, WireError> {
+    Ok(Vae {
+        iterations: above_zero(wire.iterations, "vae.iterations")?,
+        batch_size: above_zero(wire.batch_size, "vae.batch_size")?,
+        learning_rate: LearningRate::new(wire.learning_rate).map_err(|error| wrong("vae.learning_rate", error))?,
+        hidden: above_zero(wire.hidden, "vae.hidden")?,
+        latent: above_zero(wire.latent, "vae.latent")?,
+        latent_statistics: named(LatentStatistics::by_name, &wire.latent_statistics, "vae.latent_statistics")?,
     })
 }
 

@@ -40,7 +40,7 @@ def formula(name, shape, low, high):
 def set_weights(module):
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            if name.startswith("bn"):
+            if "bn" in name:
                 low, high = (0.2, 1) if name.endswith("weight") else (-0.1, 0.1)
             else:
                 high = 1 / math.sqrt(math.prod(parameter.shape[1:])) if parameter.dim() > 1 else 0.1
@@ -173,6 +173,62 @@ class Vae(nn.Module):
         return self.decode(mu + torch.exp(logvar / 2) * noise), mu, logvar
 
 
+class ConvVae(nn.Module):
+    """conv 4x4 stride 2 padding 1, bn, elu, three times -> mu, logvar; z -> fc, then bn, elu, transposed conv, three times."""
+
+    def __init__(self, height, width, hidden, latent):
+        super().__init__()
+        sides = [(height // 2**level, width // 2**level) for level in range(4)]
+        a, b, c = hidden // 8, hidden // 4, hidden // 2
+        features = c * sides[3][0] * sides[3][1]
+        self.smallest = (c, *sides[3])
+
+        def down(inputs, outputs):
+            return nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+
+        def up(inputs, outputs, size, bias=False):
+            odd = (size[0] % 2, size[1] % 2)
+            return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, output_padding=odd, bias=bias)
+
+        self.encoder = nn.ModuleDict(
+            {
+                "conv1": down(1, a),
+                "bn1": nn.BatchNorm2d(a),
+                "conv2": down(a, b),
+                "bn2": nn.BatchNorm2d(b),
+                "conv3": down(b, c),
+                "bn3": nn.BatchNorm2d(c),
+                "heads": nn.Linear(features, 2 * latent),
+            }
+        )
+        self.decoder = nn.ModuleDict(
+            {
+                "input": nn.Linear(latent, features),
+                "bn1": nn.BatchNorm2d(c),
+                "conv1": up(c, b, sides[2]),
+                "bn2": nn.BatchNorm2d(b),
+                "conv2": up(b, a, sides[1]),
+                "bn3": nn.BatchNorm2d(a),
+                "conv3": up(a, 1, sides[0], bias=True),
+            }
+        )
+
+    def encode(self, x):
+        for level in "123":
+            x = F.elu(self.encoder["bn" + level](self.encoder["conv" + level](x)))
+        return self.encoder["heads"](x.flatten(1)).chunk(2, dim=1)
+
+    def decode(self, z):
+        x = self.decoder["input"](z).unflatten(1, self.smallest)
+        for level in "123":
+            x = self.decoder["conv" + level](F.elu(self.decoder["bn" + level](x)))
+        return torch.sigmoid(x)
+
+    def forward(self, x, noise):
+        mu, logvar = self.encode(x)
+        return self.decode(mu + torch.exp(logvar / 2) * noise), mu, logvar
+
+
 class OldAdam:
     """Adam with epsilon added before the bias correction, as PyTorch had it before version 1.3."""
 
@@ -216,6 +272,37 @@ def vae(batch=6, latent=100, learning_rate=1e-3, spread=3.0):
     return result
 
 
+def conv_vae(height=28, width=30, hidden=64, latent=10, batch=6, learning_rate=1e-3, spread=3.0):
+    model = ConvVae(height, width, hidden, latent)
+    set_weights(model)
+    optimiser = OldAdam(model.parameters(), learning_rate)
+    result = {"height": height, "width": width, "hidden": hidden, "latent": latent, "batch": batch}
+    result |= {"learning_rate": learning_rate, "spread": spread, "losses": []}
+    for step in range(STEPS):
+        x = formula(f"conv vae images {step}", (batch, 1, height, width), 0, 1)
+        noise = formula(f"conv vae noise {step}", (batch, latent), -1.7, 1.7)
+        reconstruction, mu, logvar = model(x, noise)
+        bce = F.binary_cross_entropy(reconstruction, x, reduction="sum") / batch
+        kl = (0.5 * (torch.exp(logvar) + mu**2 - 1 - logvar)).sum(1).mean()
+        (bce + kl).backward()
+        if step == 0:
+            result["mu"] = mu.tolist()
+            result["logvar"] = logvar.tolist()
+            result["gradients"] = summaries((name, p.grad) for name, p in model.named_parameters())
+        optimiser.step()
+        result["losses"].append((bce + kl).item())
+    result["parameters"] = summaries(model.named_parameters())
+    result["buffers"] = summaries((n, b) for n, b in model.named_buffers() if "running" in n)
+    model.eval()
+    with torch.no_grad():
+        test_mu, test_logvar = model.encode(formula("conv vae test images", (3, 1, height, width), 0, 1))
+        result["test_codes"] = [test_mu.tolist(), test_logvar.tolist()]
+        mu, logvar = mu.mean(0), logvar.mean(0)
+        noise = formula("conv sample noise", (3, latent), -1.7, 1.7)
+        result["samples"] = summary(model.decode(mu + spread * torch.exp(logvar / 2) * noise))
+    return result
+
+
 def adam():
     """Constant gradients from 1e-10 to 1: only the small ones tell where epsilon is added."""
     gradients = [10.0**-exponent for exponent in range(11)]
@@ -234,6 +321,7 @@ def main():
         "formula": {"name": "conv1.weight", "values": formula("conv1.weight", (4,), -1, 1).tolist()},
         "classifiers": [classifier(a, *switches) for a in architectures for switches in [(0, 0), (0.1, 5e-4)]],
         "vae": vae(),
+        "conv_vae": conv_vae(),
         "adam": adam(),
     }
     # Ten digits: far more than single precision can tell apart. One line for each list or summary.

@@ -63,18 +63,30 @@ impl Sweep {
         self.folder.path().join("run")
     }
 
+    /// The cache folder of all its processes.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
     /// Starts the coordinator with more arguments.
     pub fn coordinator(&self, name: &str, arguments: &[&str]) -> Process {
         let mut command = Command::new(programs::folder().join("swfn-coordinator"));
         command.arg("--grid").arg(self.grid()).arg("--run-dir").arg(self.run_dir()).args(arguments);
-        Process::start(command.env_remove("RUST_LOG"), self.folder.path(), name)
+        self.start(&mut command, name)
     }
 
     /// Starts a worker, with its supervisor, for that coordinator.
     pub fn worker(&self, name: &str, address: &str, arguments: &[&str]) -> Process {
         let mut command = Command::new(programs::folder().join("swfn-worker"));
         command.args(["--coordinator", address, "--devices", "cpu"]).args(arguments);
-        Process::start(command.env_remove("RUST_LOG"), self.folder.path(), name)
+        self.start(&mut command, name)
+    }
+
+    /// What programs keep for later runs lies in this sweep's folder: no test sees what another has trained, and none touches the
+    /// user's own cache.
+    fn start(&self, command: &mut Command, name: &str) -> Process {
+        command.env_remove("RUST_LOG").env("SWFN_CACHE", self.cache());
+        Process::start(command, self.folder.path(), name)
     }
 
     /// The address that a coordinator tells its workers.

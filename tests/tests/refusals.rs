@@ -13,7 +13,11 @@ const AXES: &str = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda =
 fn run(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let mut command = Command::new(programs::folder().join(program));
-    let mut process = Process::start(command.args(arguments).current_dir(folder.path()), folder.path(), "program");
+    let mut process = Process::start(
+        command.args(arguments).current_dir(folder.path()).env("SWFN_CACHE", folder.path()),
+        folder.path(),
+        "program",
+    );
     (process.wait(), process.stderr())
 }
 

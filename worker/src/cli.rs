@@ -1,6 +1,9 @@
 //! The command line: the supervisor by default, a device process or a sheet of samples as subcommands.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
@@ -9,6 +12,7 @@ use swfn_shared::{
     ids::WorkerId,
     telemetry::{self, LogFormat},
 };
+use tracing::warn;
 
 use crate::{
     data::{self, LoadOptions},
@@ -45,6 +49,8 @@ struct Common {
     coordinator: String,
     #[command(flatten)]
     data: DataArguments,
+    #[command(flatten)]
+    vae_cache: VaeCacheArguments,
     /// Form of the log: text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t)]
     log_format: LogFormat,
@@ -55,12 +61,54 @@ struct DataArguments {
     /// Folder with the data set's files, in DIR/NAME or DIR [default: the user's cache folder, downloaded when missing]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where downloads are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
+    /// Where downloads and trained VAEs are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
     /// Never download
     #[arg(long)]
     offline: bool,
+}
+
+#[derive(Debug, Args)]
+struct VaeCacheArguments {
+    /// Folder of trained VAEs, which workers that share it train once; on this machine or on a shared file system, at most
+    /// 2 GiB [default: vaes in the cache folder]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_vae_cache")]
+    vae_cache: Option<PathBuf>,
+    /// Neither read trained VAEs from a folder nor keep them in one
+    #[arg(long)]
+    no_vae_cache: bool,
+}
+
+impl VaeCacheArguments {
+    /// Where a device process keeps VAEs, if anywhere.
+    fn folder(self, data: &LoadOptions) -> Option<PathBuf> {
+        let Self { vae_cache, no_vae_cache } = self;
+        if no_vae_cache {
+            return None;
+        }
+        vae_cache.or_else(|| match data::cache_dir(data) {
+            Ok(folder) => Some(folder.join("vaes")),
+            Err(error) => {
+                warn!("trained VAEs are not kept on disk: {error}");
+                None
+            }
+        })
+    }
+
+    /// The same as arguments of a device process.
+    fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
+        let mut arguments = folder_argument("--vae-cache", self.vae_cache.as_deref())?;
+        arguments.extend(self.no_vae_cache.then(|| "--no-vae-cache".to_owned()));
+        Ok(arguments)
+    }
+}
+
+/// A folder as an argument of a device process.
+fn folder_argument(name: &str, folder: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    let text = folder.to_str().with_context(|| format!("`{}` is not UTF-8", folder.display()))?;
+    Ok(vec![name.to_owned(), text.to_owned()])
 }
 
 impl DataArguments {
@@ -71,13 +119,8 @@ impl DataArguments {
 
     /// The same as arguments of a device process.
     fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
-        let mut arguments = Vec::new();
-        for (name, folder) in [("--data-dir", &self.data_dir), ("--cache-dir", &self.cache_dir)] {
-            if let Some(folder) = folder {
-                let text = folder.to_str().with_context(|| format!("`{}` is not UTF-8", folder.display()))?;
-                arguments.extend([name.to_owned(), text.to_owned()]);
-            }
-        }
+        let mut arguments = folder_argument("--data-dir", self.data_dir.as_deref())?;
+        arguments.extend(folder_argument("--cache-dir", self.cache_dir.as_deref())?);
         arguments.extend(self.offline.then(|| "--offline".to_owned()));
         Ok(arguments)
     }
@@ -155,6 +198,7 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     let mut shared = vec!["--coordinator".to_owned(), common.coordinator];
     shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
     shared.extend(common.data.to_arguments()?);
+    shared.extend(common.vae_cache.to_arguments()?);
     Supervisor { devices, arguments: shared, local_to }.run()
 }
 
@@ -162,7 +206,9 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let DeviceArguments { common, device, worker_id, predecessor } = arguments;
     start_log(common.log_format);
     let endpoint = endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
-    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data: common.data.options() })
+    let data = common.data.options();
+    let vae_cache = common.vae_cache.folder(&data);
+    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache })
 }
 
 fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {

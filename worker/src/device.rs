@@ -4,6 +4,9 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Once};
 
 use tch::{Cuda, Device};
 
+/// The libtorch that tch 0.24 binds; `deploy/libtorch.sh` checks that it is the one that is linked.
+pub(crate) const TORCH_VERSION: &str = "2.11.0";
+
 /// A device that cannot be had. There is never a silent fall-back to another one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
@@ -83,6 +86,14 @@ pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
+    }
+}
+
+/// "cpu" or "cuda". Within a kind, devices are taken to compute the same; between kinds, sums round differently.
+pub fn kind(device: Device) -> &'static str {
+    match device {
+        Device::Cuda(_) => "cuda",
+        _ => "cpu",
     }
 }
 

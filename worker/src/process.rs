@@ -3,6 +3,7 @@
 use std::{
     io::Read as _,
     ops::ControlFlow,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -26,7 +27,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tonic::transport::Endpoint;
-use tracing::{error, info, info_span};
+use tracing::{error, info, info_span, warn};
 
 use crate::{
     data::{self, LoadOptions},
@@ -36,6 +37,7 @@ use crate::{
         report::{Observer, TrainError},
         trainer::Trainer,
     },
+    vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
 
 /// Exit code that tells the supervisor not to start another process: it would end the same. (`EX_CONFIG` of sysexits.h)
@@ -58,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) worker: WorkerId,
     pub(crate) predecessor: Option<WorkerId>,
     pub(crate) data: LoadOptions,
+    /// Where trained VAEs are kept, if anywhere.
+    pub(crate) vae_cache: Option<PathBuf>,
 }
 
 /// Runs the process to its end.
@@ -78,7 +82,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
         predecessor: setup.predecessor,
         host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
         device: device::describe(device),
-        libtorch: TORCH_VERSION.to_owned(),
+        libtorch: device::TORCH_VERSION.to_owned(),
     };
     info!(worker = %identity.worker, device = identity.device.name, model = identity.device.model, "worker starts");
     let (orders, order_queue) = std_mpsc::channel();
@@ -86,9 +90,12 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let (stop, stopping) = watch::channel(false);
     let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, tell_supervisor);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
-    let data = setup.data;
+    let (data, vaes) = (setup.data, setup.vae_cache);
     let trainer = thread::Builder::new().name("trainer".to_owned());
-    let trainer = trainer.spawn(move || train(device, &data, &order_queue, &reports))?;
+    let trainer = trainer.spawn(move || {
+        let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
+        train(Trainer::with_vae_cache(device, vaes), device, &data, &order_queue, &reports);
+    })?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
     // The end of a process runs destructors of libtorch, which had better not be at work. Its channels are closed, so the trainer
     // stops at its next report; one that hangs is not waited for.
@@ -108,9 +115,6 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
         }
     }
 }
-
-/// The libtorch that tch 0.24 binds; `deploy/libtorch.sh` checks that it is the one that is linked.
-const TORCH_VERSION: &str = "2.11.0";
 
 /// A process that comes so far did not fail at its start.
 fn tell_supervisor() {
@@ -151,9 +155,20 @@ fn session_thread(session: Session, stop: &watch::Sender<bool>) -> anyhow::Resul
     })
 }
 
+/// Without that folder every VAE is trained: slower, and with the same results.
+fn open_vae_cache(folder: &Path, device: Device) -> Option<DiskCache> {
+    let warn = |error| warn!(folder = %folder.display(), "trained VAEs are not kept on disk: {error}");
+    DiskCache::open(folder, device, DEFAULT_LIMIT).map_err(warn).ok()
+}
+
 /// The trainer's loop: says that it is idle, takes an order, carries it out.
-fn train(device: Device, options: &LoadOptions, orders: &std_mpsc::Receiver<Order>, reports: &mpsc::Sender<Report>) {
-    let mut trainer = Trainer::new(device);
+fn train(
+    mut trainer: Trainer,
+    device: Device,
+    options: &LoadOptions,
+    orders: &std_mpsc::Receiver<Order>,
+    reports: &mpsc::Sender<Report>,
+) {
     loop {
         if reports.blocking_send(Report::Idle { vaes: trainer.vaes() }).is_err() {
             return;

@@ -83,6 +83,11 @@ impl Stream {
         factors.extend((0..count).map(|_| if self.0.random::<f32>() < threshold { 0.0 } else { keep }));
     }
 
+    /// `count` whole numbers, uniform in 0..bound.
+    pub fn below(&mut self, bound: i64, count: usize) -> Vec<i64> {
+        (0..count).map(|_| self.0.random_range(0..bound)).collect()
+    }
+
     /// Puts the items into a uniformly random order.
     pub fn shuffle(&mut self, items: &mut [i64]) {
         items.shuffle(&mut self.0);

@@ -4,16 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use serde_json::Value;
-use swfn_shared::trial::{Architecture, BatchNormScale};
+use swfn_shared::trial::{Architecture, BatchNormScale, SampleBatchNorm};
 use swfn_worker::{
     device,
     model::{
-        layers::{InputShape, Named},
+        layers::{InputShape, Named, NormMode},
         net::DropoutMasks,
         network::{Network, StepInput},
     },
     train::{classifier::Objective, sgd::Sgd},
-    vae::{adam::Adam, model::Vae, trained::TrainedVae},
+    vae::{adam::Adam, conv::ConvVae, model::Vae, trained::TrainedVae},
 };
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
@@ -53,7 +53,7 @@ fn set_weights(parameters: &[Named]) {
     let _guard = no_grad_guard();
     for (name, tensor) in parameters {
         let size = tensor.size();
-        let (low, high) = match (name.starts_with("bn"), name.ends_with("weight")) {
+        let (low, high) = match (name.contains("bn"), name.ends_with("weight")) {
             (true, true) => (0.2, 1.0),
             (true, false) | (false, false) => (-0.1, 0.1),
             (false, true) => {
@@ -147,13 +147,13 @@ fn classifiers_train_as_in_pytorch() {
                 // On a second network: with batch norm, a pass in training mode leaves traces.
                 let twin = Network::new(architecture, BatchNormScale::Ones, SHAPE, 1, Device::Cpu);
                 set_weights(&twin.parameters());
-                let total = Objective::of(&twin, &input).total(lambda);
+                let total = Objective::of(&twin, &input, SampleBatchNorm::Train).total(lambda);
                 let actual = gradients(&total, twin.parameters());
                 assert_summaries(&format!("{name}: gradient of"), &actual, &case["gradients"]);
-                let logits = flat(&twin.training_logits(&input).0);
+                let logits = flat(&twin.training_logits(&input, SampleBatchNorm::Train).0);
                 assert_close(&format!("{name}: logits"), &logits, &case["logits"]);
             }
-            let objective = Objective::of(&network, &input);
+            let objective = Objective::of(&network, &input, SampleBatchNorm::Train);
             optimiser.minimise(&objective.total(lambda));
             nll.push(objective.nll.double_value(&[]));
             function_norm.extend(objective.function_norm.map(|norm| norm.double_value(&[])));
@@ -193,6 +193,44 @@ fn the_vae_trains_and_samples_as_in_pytorch() {
     let trained = TrainedVae::new(vae.decoder, &mu, &logvar, Vec::new());
     let samples = trained.decode(&formula("sample noise", &[3, latent], -1.7, 1.7), number("spread"));
     assert!(!samples.requires_grad());
+    assert_close("samples", &summary(&samples), &expected["samples"]);
+}
+
+#[test]
+fn the_convolutional_vae_trains_and_samples_as_in_pytorch() {
+    device::use_one_thread();
+    let expected = &expected()["conv_vae"];
+    let whole = |key: &str| expected[key].as_i64().unwrap();
+    let number = |key: &str| expected[key].as_f64().unwrap();
+    let (height, width, hidden, latent) = (whole("height"), whole("width"), whole("hidden"), whole("latent"));
+    let (batch, pixels) = (whole("batch"), height * width);
+    let vae = ConvVae::new(height, width, hidden, latent, 0, Device::Cpu);
+    set_weights(&vae.parameters());
+    let mut optimiser = Adam::new(vae.parameters(), number("learning_rate"));
+    let (mut losses, mut codes) = (Vec::new(), None);
+    for step in 0..5 {
+        let x = formula(&format!("conv vae images {step}"), &[batch, pixels], 0.0, 1.0);
+        let elbo = vae.forward(&x, &formula(&format!("conv vae noise {step}"), &[batch, latent], -1.7, 1.7));
+        if step == 0 {
+            assert_close("mu", &flat(&elbo.mu), &expected["mu"]);
+            assert_close("logvar", &flat(&elbo.logvar), &expected["logvar"]);
+            assert_summaries("gradient of", &gradients(&elbo.loss, vae.parameters()), &expected["gradients"]);
+        }
+        optimiser.minimise(&elbo.loss);
+        losses.push(elbo.loss.double_value(&[]));
+        codes = Some((elbo.mu, elbo.logvar));
+    }
+    assert_close("losses", &losses, &expected["losses"]);
+    assert_summaries("trained", &vae.parameters(), &expected["parameters"]);
+    assert_summaries("trained", &vae.buffers(), &expected["buffers"]);
+    let (test_mu, test_logvar) =
+        vae.encoder.forward(&formula("conv vae test images", &[3, pixels], 0.0, 1.0), NormMode::Eval);
+    assert_close("test codes", &[flat(&test_mu), flat(&test_logvar)].concat(), &expected["test_codes"]);
+    let (mu, logvar) = codes.unwrap();
+    let trained = TrainedVae::new(vae.decoder, &mu, &logvar, Vec::new());
+    let samples = trained.decode(&formula("conv sample noise", &[3, latent], -1.7, 1.7), number("spread"));
+    assert!(!samples.requires_grad());
+    assert_eq!(samples.size(), [3, pixels]);
     assert_close("samples", &summary(&samples), &expected["samples"]);
 }
 

@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::{ops::ControlFlow, sync::LazyLock};
+use std::{fs, ops::ControlFlow, path::Path, sync::LazyLock};
 
 use swfn_shared::{
     dataset::{Dataset as DatasetName, SYNTHETIC_VERSION},
     metrics::{self, MetricPoint},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
-    trial::{Architecture, BatchNormScale, Classifier, Penalty, TrialSpec, Vae},
+    trial::{
+        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, SampleBatchNorm, SampleUnits,
+        Sampling, TrialSpec, Vae, VaeSamples,
+    },
 };
 use swfn_worker::{
     data::{Dataset, LoadOptions, Source, load},
@@ -17,6 +20,7 @@ use swfn_worker::{
         report::{Observer, Outcome, TrainError},
         trainer::Trainer,
     },
+    vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
 use tch::Device;
 
@@ -42,6 +46,7 @@ fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
     TrialSpec {
         dataset: DATASET,
         subset_size: 60,
+        sampling: Sampling::Uniform,
         seed: 1,
         architecture,
         weight_decay: WeightDecay::new(0.0).unwrap(),
@@ -57,14 +62,20 @@ fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
         penalty: (lambda > 0.0).then(|| Penalty {
             lambda: Lambda::new(lambda).unwrap(),
             samples: 6,
-            spread: Spread::new(3.0).unwrap(),
-            vae: Vae {
-                iterations: 30,
-                batch_size: 20,
-                learning_rate: LearningRate::new(1e-3).unwrap(),
-                hidden: 16,
-                latent: 4,
-            },
+            density: Density::Vae,
+            units: SampleUnits::Vae,
+            batch_norm: SampleBatchNorm::Train,
+            vae: Some(VaeSamples {
+                spread: Spread::new(3.0).unwrap(),
+                vae: Vae {
+                    iterations: 30,
+                    batch_size: 20,
+                    learning_rate: LearningRate::new(1e-3).unwrap(),
+                    hidden: 16,
+                    latent: 4,
+                    latent_statistics: LatentStatistics::LastBatch,
+                },
+            }),
         }),
     }
 }
@@ -177,6 +188,43 @@ fn a_trial_repeats_bit_for_bit_whatever_ran_before_it() {
 }
 
 #[test]
+fn a_vae_from_disk_changes_nothing_but_the_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = |folder: &Path| {
+        let disk = DiskCache::open(folder, Device::Cpu, DEFAULT_LIMIT).unwrap();
+        let mut trainer = Trainer::with_vae_cache(Device::Cpu, Some(disk));
+        trainer.load(DATASET, digits()).unwrap();
+        trainer
+    };
+    for architecture in [Architecture::Net, Architecture::LenetBn] {
+        let mut trial = spec(architecture, 0.1);
+        // More than one report of the VAE, the last one in the middle of a hundred.
+        trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
+        let alone = said(&mut self::trainer(), &trial);
+        // The first trains the VAE, the others find it.
+        for process in 0..2 {
+            assert_eq!(said(&mut trainer(folder.path()), &trial), alone, "{architecture} {process}");
+        }
+        let mut trainer = trainer(folder.path());
+        let (outcome, recorder) = run(&mut trainer, &trial);
+        assert_eq!((outcome.vae_seconds, recorder.steps(metrics::VAE_LOSS)), (0.0, vec![100, 200, 230]));
+        assert_eq!(recorder.calls.first(), Some(&230));
+        assert_eq!(trainer.vaes(), [trial.vae().unwrap()]);
+    }
+    // One VAE, whatever the architecture. Damaged, it is trained again, and put back.
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    let content = fs::read(file).unwrap();
+    fs::write(file, &content[..content.len() - 1]).unwrap();
+    let mut trial = spec(Architecture::Net, 0.1);
+    trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
+    assert_eq!(said(&mut trainer(folder.path()), &trial), said(&mut self::trainer(), &trial));
+    assert_eq!(fs::read(file).unwrap(), content);
+    // Where nothing can be written, VAEs are trained.
+    assert_eq!(said(&mut trainer(Path::new("/proc/self")), &trial), said(&mut self::trainer(), &trial));
+}
+
+#[test]
 fn trials_of_one_seed_are_paired() {
     let first_loss = |trial: TrialSpec| {
         let classifier = Classifier { iterations: 1, evaluate_every: 1, ..trial.classifier };
@@ -202,6 +250,38 @@ fn without_function_norm_there_is_no_vae() {
     assert!(recorder.steps(metrics::VAE_LOSS).is_empty() && recorder.steps(metrics::TRAIN_FUNCTION_NORM).is_empty());
     assert_eq!(outcome.vae_seconds, 0.0);
     assert_eq!(recorder.calls.last(), Some(&25));
+}
+
+#[test]
+fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
+    let mut trainer = trainer();
+    let published = spec(Architecture::LenetBn, 0.1);
+    let with = |change: fn(&mut Penalty)| {
+        let mut penalty = published.penalty.unwrap();
+        change(&mut penalty);
+        TrialSpec { penalty: Some(penalty), ..published }
+    };
+    let variants = [
+        published,
+        with(|p| p.units = SampleUnits::Normalised),
+        with(|p| p.batch_norm = SampleBatchNorm::TrainNoUpdate),
+        with(|p| p.batch_norm = SampleBatchNorm::Eval),
+        with(|p| p.vae.as_mut().unwrap().vae.latent_statistics = LatentStatistics::Subset),
+        with(|p| (p.density, p.vae) = (Density::Data, None)),
+        with(|p| (p.density, p.vae) = (Density::UniformNoise, None)),
+        with(|p| (p.density, p.vae) = (Density::GaussianNoise, None)),
+        TrialSpec { sampling: Sampling::Balanced, ..published },
+    ];
+    let mut losses: Vec<u64> = Vec::new();
+    for (index, variant) in variants.iter().enumerate() {
+        let (outcome, recorder) = run(&mut trainer, variant);
+        assert_eq!(recorder.steps(metrics::VAE_LOSS).is_empty(), variant.vae().is_none(), "{index}");
+        assert_eq!(recorder.steps(metrics::TRAIN_FUNCTION_NORM), [10, 20, 25], "{index}");
+        losses.push(outcome.final_test_loss.to_bits());
+    }
+    let distinct: std::collections::HashSet<_> = losses.iter().collect();
+    assert_eq!(distinct.len(), variants.len(), "{losses:?}");
+    assert_eq!(trainer.vaes().len(), 3, "published, subset's statistics, balanced subset");
 }
 
 #[test]

@@ -28,15 +28,16 @@ pub(crate) fn write_all(
     run_dir.write("summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
 }
 
-const AXES: [&str; 7] =
-    ["architecture", "subset_size", "seed", "lambda", "weight_decay", "learning_rate", "penalty_samples"];
+const AXES: [&str; 8] =
+    ["architecture", "subset_size", "seed", "lambda", "density", "weight_decay", "learning_rate", "penalty_samples"];
 
-fn axes(spec: &TrialSpec) -> [String; 7] {
+fn axes(spec: &TrialSpec) -> [String; 8] {
     [
         spec.architecture.to_string(),
         spec.subset_size.to_string(),
         spec.seed.to_string(),
         spec.lambda().to_string(),
+        spec.density().to_owned(),
         spec.weight_decay.to_string(),
         spec.learning_rate.to_string(),
         spec.penalty_samples().to_string(),
@@ -112,6 +113,7 @@ fn summary_record(cell: &Cell) -> Vec<String> {
         cell.architecture.to_string(),
         cell.subset_size.to_string(),
         cell.lambda.to_string(),
+        cell.density.to_owned(),
         cell.weight_decay.to_string(),
         cell.learning_rate.to_string(),
         cell.penalty_samples.to_string(),

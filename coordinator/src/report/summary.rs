@@ -18,6 +18,8 @@ pub(crate) struct Cell {
     pub(crate) subset_size: u32,
     /// Weight of the function norm; 0 without it.
     pub(crate) lambda: f64,
+    /// What the function norm samples; `none` without it.
+    pub(crate) density: &'static str,
     pub(crate) weight_decay: f64,
     pub(crate) learning_rate: f64,
     /// Per step; 0 without the function norm.
@@ -123,6 +125,7 @@ fn cell(spec: &TrialSpec, group: &[&(TrialSpec, TrialRow)], gain_over_none: Opti
         architecture: spec.architecture,
         subset_size: spec.subset_size,
         lambda: spec.lambda(),
+        density: spec.density(),
         weight_decay: spec.weight_decay.get(),
         learning_rate: spec.learning_rate.get(),
         penalty_samples: spec.penalty_samples(),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table, presets};
-use swfn_shared::trial::TrialSpec;
+use swfn_shared::trial::{Density, TrialSpec};
 
 use super::{
     statistics::Estimate,
@@ -22,6 +22,9 @@ pub(crate) fn cell_label(spec: &TrialSpec) -> String {
     add("lr", spec.learning_rate.get(), 0.01);
     if let Some(penalty) = spec.penalty {
         add("samples", penalty.samples.into(), 20.0);
+        if penalty.density != Density::Vae {
+            write!(label, " on {}", penalty.density.name()).expect("writing to a string");
+        }
     }
     label
 }
@@ -77,6 +80,10 @@ fn columns(summary: &Summary) -> Vec<Column> {
     // Cells without the function norm have no samples; that alone is no reason for a column.
     let samples: BTreeSet<_> =
         summary.cells.iter().map(|cell| cell.penalty_samples).filter(|count| *count > 0).collect();
+    let densities: BTreeSet<_> = summary.cells.iter().map(|cell| cell.density).filter(|name| *name != "none").collect();
+    if densities.len() > 1 {
+        columns.push(("density", false, Box::new(|cell| cell.density.to_owned())));
+    }
     if samples.len() > 1 {
         columns.push(("samples", true, Box::new(|cell| cell.penalty_samples.to_string())));
     }

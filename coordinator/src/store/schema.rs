@@ -26,6 +26,7 @@ CREATE TABLE trial (
     learning_rate   REAL NOT NULL,
     penalty_samples INTEGER NOT NULL,       -- 0 without the function norm
     lambda          REAL NOT NULL,
+    density         TEXT NOT NULL,          -- none without the function norm
     cell            TEXT NOT NULL,          -- equal for trials that differ only in the seed
     spec            TEXT NOT NULL           -- everything that determines the result, as JSON
 );

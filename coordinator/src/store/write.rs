@@ -47,8 +47,8 @@ impl Store {
             {
                 let mut insert = transaction.prepare(
                     "INSERT INTO trial (id, in_grid, state, attempt, dataset, subset_size, seed, architecture, weight_decay,
-                                        learning_rate, penalty_samples, lambda, cell, spec)
-                     VALUES (?1, 1, 'pending', 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                                        learning_rate, penalty_samples, lambda, density, cell, spec)
+                     VALUES (?1, 1, 'pending', 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
                      ON CONFLICT (id) DO UPDATE SET in_grid = 1",
                 )?;
                 for spec in specs {
@@ -62,6 +62,7 @@ impl Store {
                         spec.learning_rate.get(),
                         spec.penalty_samples(),
                         spec.lambda(),
+                        spec.density(),
                         spec.cell().to_string(),
                         spec.to_json(),
                     ])?;

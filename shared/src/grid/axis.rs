@@ -9,7 +9,7 @@ use super::{
 use crate::{
     dataset::Dataset,
     numbers::{Lambda, LearningRate, NumberError, WeightDecay},
-    trial::Architecture,
+    trial::{Architecture, Density},
 };
 
 /// The axes, outermost first: seeds come first, so that every cell has one result before any has two.
@@ -25,6 +25,8 @@ pub enum AxisName {
     WeightDecay,
     /// Step size of SGD.
     LearningRate,
+    /// Density of the function norm.
+    Density,
     /// Samples of the function norm per step.
     PenaltySamples,
     /// Weight of the function norm.
@@ -33,12 +35,13 @@ pub enum AxisName {
 
 impl AxisName {
     /// All axes, outermost first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Seed,
         Self::SubsetSize,
         Self::Architecture,
         Self::WeightDecay,
         Self::LearningRate,
+        Self::Density,
         Self::PenaltySamples,
         Self::Lambda,
     ];
@@ -51,6 +54,7 @@ impl AxisName {
             Self::Architecture => "architecture",
             Self::WeightDecay => "weight_decay",
             Self::LearningRate => "learning_rate",
+            Self::Density => "density",
             Self::PenaltySamples => "penalty_samples",
             Self::Lambda => "lambda",
         }
@@ -63,6 +67,7 @@ impl AxisName {
             Self::Architecture => "[\"net\", \"lenet\"]",
             Self::WeightDecay => "[0, 5e-4]",
             Self::LearningRate => "[0.01]",
+            Self::Density => "[\"vae\"]",
             Self::PenaltySamples => "[20]",
             Self::Lambda => "[0, 0.1]",
         }
@@ -75,6 +80,7 @@ pub(super) enum AxisValue {
     Whole(u64),
     Real(f64),
     Architecture(Architecture),
+    Density(Density),
 }
 
 impl AxisValue {
@@ -83,6 +89,7 @@ impl AxisValue {
             Self::Whole(value) => (0, value),
             Self::Real(value) => (1, value.to_bits()),
             Self::Architecture(value) => (2, value as u64),
+            Self::Density(value) => (3, value as u64),
         }
     }
 
@@ -91,6 +98,7 @@ impl AxisValue {
             Self::Whole(value) => quote(&value.to_string()),
             Self::Real(value) => quote(&value.to_string()),
             Self::Architecture(value) => quote(value.name()),
+            Self::Density(value) => quote(value.name()),
         }
     }
 }
@@ -201,13 +209,8 @@ pub(super) fn read_value(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Re
     let value = match name {
         AxisName::Seed | AxisName::SubsetSize | AxisName::PenaltySamples => AxisValue::Whole(item.integer(example)?),
         AxisName::WeightDecay | AxisName::LearningRate | AxisName::Lambda => AxisValue::Real(item.number(example)?),
-        AxisName::Architecture => {
-            let architecture = item.string("net")?.parse::<Architecture>();
-            AxisValue::Architecture(architecture.map_err(|_| {
-                let names = Architecture::ALL.map(Architecture::name).join(", ");
-                item.problem(format!("architecture {} is unknown", item.shown()), format!("one of {names}"))
-            })?)
-        }
+        AxisName::Density => AxisValue::Density(item.choice(Density::ALL, Density::name)?),
+        AxisName::Architecture => AxisValue::Architecture(item.choice(&Architecture::ALL, Architecture::name)?),
     };
     let value = check(name, value, bounds).map_err(|(problem, hint)| item.problem(problem, hint))?;
     Ok(Located { value, offset: item.offset })
@@ -276,7 +279,7 @@ fn check(name: AxisName, value: AxisValue, bounds: &Bounds) -> Result<AxisValue,
             let why = format!("data set {} has {len} training images, and a batch takes {batch}", bounds.dataset);
             whole(v, batch, len, why)
         }
-        (AxisName::Architecture, AxisValue::Architecture(_)) => Ok(value),
+        (AxisName::Architecture, AxisValue::Architecture(_)) | (AxisName::Density, AxisValue::Density(_)) => Ok(value),
         (_, other) => Err((format!("{} {} has the wrong type", name.name(), other.shown()), name.example().to_owned())),
     }
 }

@@ -9,12 +9,14 @@ use super::{
     error::{GridError, Problem, quote},
     expand::{Block, Dimension, Exclude, Point},
     reader::{Item, Table},
-    settings::{RunSettings, read_classifier, read_run, read_vae},
+    settings::{RunSettings, read_classifier, read_penalty, read_run, read_vae},
 };
 use crate::{
     dataset::{self, Dataset},
-    numbers::{Lambda, LearningRate, Spread, WeightDecay},
-    trial::{Architecture, Classifier, Penalty, TrialSpec, Vae},
+    numbers::{Lambda, LearningRate, WeightDecay},
+    trial::{
+        Architecture, Classifier, Density, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeSamples,
+    },
 };
 
 /// Trials beyond which a grid is refused unless the user says otherwise.
@@ -32,9 +34,11 @@ pub struct Grid {
     pub dataset: Dataset,
     /// `[run]`.
     pub run: RunSettings,
+    sampling: Sampling,
     classifier: Classifier,
-    vae: Vae,
-    spread: Spread,
+    vae: VaeSamples,
+    units: SampleUnits,
+    batch_norm: SampleBatchNorm,
     /// The grid itself, then one block for each include.
     blocks: Vec<Block>,
     excludes: Vec<Exclude>,
@@ -79,17 +83,28 @@ impl Grid {
             unreachable!("axis architecture holds architectures");
         };
         let checked = "axis values are checked when they are read";
+        let AxisValue::Density(density) = point.get(AxisName::Density) else {
+            unreachable!("axis density holds densities");
+        };
         let lambda = Lambda::new(real(AxisName::Lambda)).expect(checked);
         let samples = u32::try_from(whole(AxisName::PenaltySamples)).expect(checked);
         TrialSpec {
             dataset: self.dataset,
             subset_size: u32::try_from(whole(AxisName::SubsetSize)).expect(checked),
+            sampling: self.sampling,
             seed: whole(AxisName::Seed),
             architecture,
             weight_decay: WeightDecay::new(real(AxisName::WeightDecay)).expect(checked),
             learning_rate: LearningRate::new(real(AxisName::LearningRate)).expect(checked),
             classifier: self.classifier,
-            penalty: (lambda.get() > 0.0).then_some(Penalty { lambda, samples, spread: self.spread, vae: self.vae }),
+            penalty: (lambda.get() > 0.0).then_some(Penalty {
+                lambda,
+                samples,
+                density,
+                vae: (density == Density::Vae).then_some(self.vae),
+                units: self.units,
+                batch_norm: self.batch_norm,
+            }),
         }
     }
 
@@ -118,15 +133,17 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     let name = read_name(&top.need("name", "\"quick\"")?)?;
     let mut data = top.need("data", "{ dataset = \"synthetic\" }")?.table()?;
     let mut grid = top.need("grid", "{ seed = { count = 10 }, ... }")?.table()?;
-    let sections = [top.take("classifier"), top.take("vae"), top.take("run")];
+    let sections = [top.take("classifier"), top.take("vae"), top.take("penalty"), top.take("run")];
     let [zips, excludes, includes] = [top.take("zip"), top.take("exclude"), top.take("include")];
     top.finish()?;
 
     let dataset = read_dataset(&mut data)?;
+    let sampling = data.get("sampling", Sampling::Uniform, |item| item.choice(Sampling::ALL, Sampling::name))?;
     data.finish()?;
-    let [classifier, vae, run] = sections.map(|section| section.map(|item| item.table()).transpose());
+    let [classifier, vae, penalty, run] = sections.map(|section| section.map(|item| item.table()).transpose());
     let classifier = read_classifier(classifier?)?;
-    let (vae, spread) = read_vae(vae?)?;
+    let vae = read_vae(vae?)?;
+    let (units, batch_norm) = read_penalty(penalty?)?;
     let run = read_run(run?)?;
     let bounds = Bounds { dataset, batch: classifier.batch_size };
 
@@ -162,9 +179,9 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     let excludes =
         tables_of(excludes)?.into_iter().map(|table| read_exclude(table, &bounds)).collect::<Result<_, _>>()?;
     for block in &blocks {
-        check_batches(block, &classifier, &vae)?;
+        check_batches(block, &classifier, &vae.vae)?;
     }
-    Ok(Grid { name, dataset, run, classifier, vae, spread, blocks, excludes })
+    Ok(Grid { name, dataset, run, sampling, classifier, vae, units, batch_norm, blocks, excludes })
 }
 
 /// What no axis can know by itself: batches that do not go together with other axes.
@@ -173,6 +190,7 @@ fn check_batches(block: &Block, classifier: &Classifier, vae: &Vae) -> Result<()
     let below = |value: &AxisValue, least: u32| matches!(value, AxisValue::Whole(count) if *count < u64::from(least));
     if let Some(axis) = block.axis_with(AxisName::SubsetSize, |value| below(value, vae.batch_size))
         && block.axis_with(AxisName::Lambda, penalised).is_some()
+        && block.axis_with(AxisName::Density, |value| *value == AxisValue::Density(Density::Vae)).is_some()
     {
         let problem = format!("subset_size has values below `{}`, a batch of the VAE", vae.batch_size);
         return Err(Problem::at(axis.offset, problem, "raise them, lower batch_size in [vae], or set lambda = 0"));
@@ -198,6 +216,7 @@ fn default_value(name: AxisName) -> Option<AxisValue> {
     match name {
         AxisName::WeightDecay => Some(AxisValue::Real(0.0)),
         AxisName::LearningRate => Some(AxisValue::Real(0.01)),
+        AxisName::Density => Some(AxisValue::Density(Density::Vae)),
         AxisName::PenaltySamples => Some(AxisValue::Whole(20)),
         AxisName::Seed | AxisName::SubsetSize | AxisName::Architecture | AxisName::Lambda => None,
     }

@@ -144,6 +144,16 @@ impl<'t> Item<'t> {
         parsed.ok_or_else(|| self.mismatch("a number", example))
     }
 
+    /// One of a few names.
+    pub(super) fn choice<T: Copy>(&self, all: &[T], name: fn(T) -> &'static str) -> Result<T, Problem> {
+        let example = all.first().copied().map_or("", name);
+        let given = self.string(example)?;
+        let names = || all.iter().copied().map(name).collect::<Vec<_>>().join(", ");
+        let unknown =
+            || self.problem(format!("{} {} is unknown", self.key, self.shown()), format!("one of {}", names()));
+        all.iter().copied().find(|choice| name(*choice) == given).ok_or_else(unknown)
+    }
+
     /// The elements of a list; a single value counts as a list of one.
     pub(super) fn elements(&self) -> Vec<Item<'t>> {
         match self.value {

@@ -1,4 +1,4 @@
-//! The sections `[classifier]`, `[vae]` and `[run]`. Defaults are the published values.
+//! The sections `[classifier]`, `[vae]`, `[penalty]` and `[run]`. Defaults are the published values.
 
 use super::{
     error::Problem,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
-    trial::{BatchNormScale, Classifier, Vae},
+    trial::{BatchNormScale, Classifier, LatentStatistics, SampleBatchNorm, SampleUnits, Vae, VaeSamples},
 };
 
 /// The shortest lease: four heartbeats.
@@ -41,27 +41,45 @@ pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Pr
     classifier.dropout = table.get("dropout", classifier.dropout, |item| real(item, "0.5", Dropout::new))?;
     classifier.evaluate_every = table.get("evaluate_every", classifier.evaluate_every, |item| item.count("1000"))?;
     classifier.batch_norm_scale = table.get("batch_norm_scale", classifier.batch_norm_scale, |item| {
-        BatchNormScale::by_name(item.string("uniform")?).ok_or_else(|| {
-            item.problem(format!("batch_norm_scale {} is unknown", item.shown()), "one of uniform, ones")
-        })
+        item.choice(BatchNormScale::ALL, BatchNormScale::name)
     })?;
     table.finish()?;
     Ok(classifier)
 }
 
-pub(super) fn read_vae(table: Option<Table<'_>>) -> Result<(Vae, Spread), Problem> {
-    let learning_rate = bounded(LearningRate::new(1e-3));
-    let mut vae = Vae { iterations: 10_000, batch_size: 20, learning_rate, hidden: 128, latent: 100 };
+pub(super) fn read_vae(table: Option<Table<'_>>) -> Result<VaeSamples, Problem> {
+    let mut vae = Vae {
+        iterations: 10_000,
+        batch_size: 20,
+        learning_rate: bounded(LearningRate::new(1e-3)),
+        hidden: 128,
+        latent: 100,
+        latent_statistics: LatentStatistics::LastBatch,
+    };
     let mut spread = bounded(Spread::new(3.0));
-    let Some(mut table) = table else { return Ok((vae, spread)) };
+    let Some(mut table) = table else { return Ok(VaeSamples { vae, spread }) };
     vae.iterations = table.get("iterations", vae.iterations, |item| item.count("10000"))?;
     vae.batch_size = table.get("batch_size", vae.batch_size, |item| item.count("20"))?;
     vae.learning_rate = table.get("learning_rate", vae.learning_rate, |item| real(item, "1e-3", LearningRate::new))?;
     vae.hidden = table.get("hidden", vae.hidden, |item| width(item, "128"))?;
     vae.latent = table.get("latent", vae.latent, |item| width(item, "100"))?;
+    vae.latent_statistics = table.get("latent_statistics", vae.latent_statistics, |item| {
+        item.choice(LatentStatistics::ALL, LatentStatistics::name)
+    })?;
     spread = table.get("spread", spread, |item| real(item, "3.0", Spread::new))?;
     table.finish()?;
-    Ok((vae, spread))
+    Ok(VaeSamples { vae, spread })
+}
+
+/// How the classifier sees the samples of the function norm: `[penalty]`.
+pub(super) fn read_penalty(table: Option<Table<'_>>) -> Result<(SampleUnits, SampleBatchNorm), Problem> {
+    let (mut units, mut batch_norm) = (SampleUnits::Vae, SampleBatchNorm::Train);
+    let Some(mut table) = table else { return Ok((units, batch_norm)) };
+    units = table.get("units", units, |item| item.choice(SampleUnits::ALL, SampleUnits::name))?;
+    batch_norm =
+        table.get("batch_norm", batch_norm, |item| item.choice(SampleBatchNorm::ALL, SampleBatchNorm::name))?;
+    table.finish()?;
+    Ok((units, batch_norm))
 }
 
 pub(super) fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem> {

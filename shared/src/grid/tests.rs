@@ -27,8 +27,9 @@ fn lines(grid: &Grid) -> String {
 }
 
 fn line(t: &TrialSpec) -> String {
+    let density = if let "none" | "vae" = t.density() { String::new() } else { format!(" on {}", t.density()) };
     format!(
-        "seed {} n {} {} wd {} lr {} M {} lambda {}",
+        "seed {} n {} {} wd {} lr {} M {} lambda {}{density}",
         t.seed,
         t.subset_size,
         t.architecture,
@@ -110,6 +111,22 @@ fn ids_are_pinned() {
 }
 
 #[test]
+fn densities_need_a_vae_only_if_they_are_one() {
+    let text = BASE.to_owned() + "density = [\"vae\", \"data\", \"uniform-noise\", \"gaussian-noise\"]\n";
+    let grid = parse(&text).unwrap();
+    // 2 seeds x 2 sizes x 2 architectures x (none + 4 densities).
+    assert_eq!(grid.trials().count(), 40);
+    assert_eq!(grid.trials().filter(|trial| trial.vae().is_some()).count(), 8);
+    assert_eq!(grid.trials().filter(|trial| trial.steps() == 20_000).count(), 8);
+    let quirks = "[penalty]\nunits = \"normalised\"\nbatch_norm = \"eval\"\n[vae]\nlatent_statistics = \"subset\"\n";
+    let other = parse(&(text.replace("\"mnist\"", "\"mnist\"\nsampling = \"balanced\"") + quirks)).unwrap();
+    let ids: HashSet<_> = grid.trials().chain(other.trials()).map(|trial| trial.id()).collect();
+    assert_eq!(ids.len(), 80, "every setting is part of the identity");
+    let subsets: HashSet<_> = grid.trials().chain(other.trials()).map(|trial| trial.subset()).collect();
+    assert_eq!(subsets.len(), 8);
+}
+
+#[test]
 fn a_huge_grid_is_refused_before_it_is_listed() {
     let start = std::time::Instant::now();
     let huge = BASE.replace("count = 2", "count = 1_000_000_000_000");
@@ -167,6 +184,11 @@ fn wrong_files_get_a_place_and_a_hint() {
         BASE.to_owned() + "[run]\nlease_seconds = 100\nstall_seconds = 99\n",
         swap("[100, 300]", "[100, 10]"),
         swap("\"lenet\"]", "\"lenet+bn\"]\npenalty_samples = [1, 2]"),
+        BASE.to_owned() + "density = \"gan\"\n",
+        BASE.to_owned() + "[penalty]\nunits = \"pixels\"\n",
+        BASE.to_owned() + "[penalty]\nlambda = 1\n",
+        BASE.to_owned() + "[vae]\nlatent_statistics = 3\n",
+        BASE.replace("\"mnist\"", "\"mnist\"\nsampling = \"stratified\""),
         BASE.to_owned() + "[[exclude]]\nlambda = []\n",
         BASE.to_owned() + "[[exclude]]\n",
         BASE.to_owned() + "[[exclude]]\nseed = [0, 1]\n",

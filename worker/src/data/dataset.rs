@@ -126,6 +126,14 @@ impl Train {
         self.len() == 0
     }
 
+    /// The class of each image.
+    pub fn labels(&self) -> Vec<u8> {
+        match &self.0 {
+            Storage::Memory(split) => split.labels.clone(),
+            Storage::Synthetic { seed } => draw(*seed, Part::Train, 0..TRAIN_LEN).labels,
+        }
+    }
+
     /// The images at `indices`, in that order.
     ///
     /// # Panics

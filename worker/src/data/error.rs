@@ -107,6 +107,19 @@ pub enum DataError {
         len: usize,
     },
 
+    /// A balanced subset wants more images of a class than there are.
+    #[error(
+        "a balanced subset wants `{wanted}` images of class `{class}`, but there are {there}\nhint: choose a smaller subset, or sampling = \"uniform\""
+    )]
+    Class {
+        /// The class.
+        class: usize,
+        /// Its share of the subset.
+        wanted: usize,
+        /// The number of its images.
+        there: usize,
+    },
+
     /// A contact sheet cannot be drawn from what was given.
     #[error("cannot draw a contact sheet: {why}\nhint: give at least one tile, all of one size")]
     Sheet {

@@ -21,6 +21,7 @@ pub use dataset::{Dataset, LoadOptions, Source, Split, Train, load};
 pub use error::DataError;
 pub use idx::{Idx, parse_idx, read_idx};
 pub use named::Named;
+pub(crate) use named::cache_dir;
 pub use sheet::{Ink, sheet};
-pub use subset::subset;
+pub use subset::{balanced_subset, subset};
 pub use synthetic::SYNTHETIC_VERSION;

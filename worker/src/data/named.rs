@@ -180,7 +180,11 @@ fn in_cache(catalogue: &Catalogue, file: usize, options: &LoadOptions) -> Result
     Ok(target)
 }
 
-fn cache_dir(options: &LoadOptions) -> Result<PathBuf, DataError> {
+/// The folder for all that may be made again: downloads and trained VAEs.
+///
+/// # Errors
+/// [`DataError::NoCache`]
+pub(crate) fn cache_dir(options: &LoadOptions) -> Result<PathBuf, DataError> {
     if let Some(dir) = &options.cache_dir {
         return Ok(dir.clone());
     }

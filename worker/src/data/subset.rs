@@ -24,6 +24,31 @@ pub fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Da
     Ok(indices)
 }
 
+/// Draws `n` different indices with as many of each class as of any other: `n / classes` each, and one more of `n % classes` random
+/// classes. `labels`: the class of each image. In the order in which they are drawn.
+///
+/// # Errors
+/// [`DataError::Subset`] if `n` is more than there are, [`DataError::Class`] if a class has too few images.
+pub fn balanced_subset(labels: &[u8], classes: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, DataError> {
+    let extra = subset(classes, n % classes, rng)?;
+    let mut wanted = vec![n / classes; classes];
+    extra.iter().for_each(|class| wanted[*class] += 1);
+    for (class, wanted) in wanted.iter().enumerate() {
+        let there = labels.iter().filter(|label| usize::from(**label) == class).count();
+        if there < *wanted {
+            return Err(DataError::Class { class, wanted: *wanted, there });
+        }
+    }
+    let mut indices = subset(labels.len(), labels.len(), rng)?;
+    indices.retain(|index| {
+        let left = &mut wanted[usize::from(labels[*index])];
+        let taken = *left > 0;
+        *left -= usize::from(taken);
+        taken
+    });
+    Ok(indices)
+}
+
 /// Uniform in 0..`bound` without bias: words beyond the largest multiple of `bound` are drawn
 /// again.
 fn below(bound: u64, rng: &mut impl Rng) -> u64 {
@@ -60,6 +85,20 @@ mod tests {
         assert!(subset(10, 0, &mut rng).unwrap().is_empty());
         let error = subset(10, 11, &mut rng).unwrap_err().to_string();
         assert_eq!(error, "a subset of `11` images was asked for, but there are `10`\nhint: choose at most 10");
+    }
+
+    #[test]
+    fn balanced_subsets_have_as_many_of_each_class() {
+        let labels: Vec<u8> = (0..900).map(|index| if index < 600 { 0 } else { (index % 3) as u8 }).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let drawn = balanced_subset(&labels, 3, 29, &mut rng).unwrap();
+        let count = |class: u8| drawn.iter().filter(|index| labels[**index] == class).count();
+        let mut counts = [count(0), count(1), count(2)];
+        counts.sort_unstable();
+        assert_eq!(counts, [9, 10, 10]);
+        assert_eq!(drawn.iter().collect::<std::collections::HashSet<_>>().len(), 29);
+        let error = balanced_subset(&labels, 3, 330, &mut rng).unwrap_err().to_string();
+        assert!(error.contains("`110` images of class `1`") && error.contains("hint:"), "{error}");
     }
 
     /// Each index is in a subset of 3 of 10 with probability 0.3. Over 20,000 subsets the count has

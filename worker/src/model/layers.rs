@@ -83,6 +83,43 @@ pub fn max_pool(x: &Tensor) -> Tensor {
     x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
 }
 
+/// Which statistics batch norm normalises with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormMode {
+    /// Those of the input; they move the running statistics.
+    Train,
+    /// Those of the input; the running statistics stay as they are.
+    TrainNoUpdate,
+    /// The running statistics.
+    Eval,
+}
+
+/// Filters of 4 x 4 pixels without a bias, for [`halve`] or [`double`]: weight ~ N(0, 2 / fan_in) (He et al. 2015).
+/// `fan_in`: the number of inputs of one output, which `shape` does not tell of transposed convolutions.
+pub fn he_filters(stream: &mut Stream, shape: [i64; 4], fan_in: i64, device: Device) -> Tensor {
+    let deviation = (2.0 / fan_in as f32).sqrt();
+    let weight: Vec<f32> = stream.normal(count(&shape)).into_iter().map(|x| x * deviation).collect();
+    parameter(&weight, &shape, device)
+}
+
+/// A bias, `[outputs]`, of zeros.
+pub fn zero_bias(outputs: i64, device: Device) -> Tensor {
+    parameter(&vec![0.0; count(&[outputs])], &[outputs], device)
+}
+
+/// Convolution with filters of 4 x 4 pixels, stride 2, padding 1. x: `[N, inputs, H, W]`, weight: `[outputs, inputs, 4,
+/// 4]` -> `[N, outputs, H / 2, W / 2]`, rounded down.
+pub fn halve(x: &Tensor, weight: &Tensor) -> Tensor {
+    x.conv2d::<&Tensor>(weight, None, [2, 2], [1, 1], [1, 1], 1)
+}
+
+/// The mirror of [`halve`]: the transposed convolution of the same filters, stride and padding. x: `[N, inputs, H / 2,
+/// W / 2]`, rounded down, weight: `[inputs, outputs, 4, 4]` -> `[N, outputs, H, W]`, where `size` is (H, W). Without
+/// output padding it gives twice the sides of its input; where H or W is odd, one more row or column.
+pub fn double(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, size: (i64, i64)) -> Tensor {
+    x.conv_transpose2d(weight, bias, [2, 2], [1, 1], [size.0 % 2, size.1 % 2], 1, [1, 1])
+}
+
 /// Batch norm (Ioffe, Szegedy 2015) with PyTorch's defaults.
 #[derive(Debug)]
 pub struct BatchNorm {
@@ -117,12 +154,14 @@ impl BatchNorm {
         }
     }
 
-    /// x: `[N, channels, ...]`. In training, normalises with the statistics of `x` and moves the running statistics
-    /// towards them; in tests, normalises with the running statistics.
-    pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
+    /// x: `[N, channels, ...]`.
+    pub fn forward(&self, x: &Tensor, mode: NormMode) -> Tensor {
         let (scale, shift) = (Some(&self.scale), Some(&self.shift));
-        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
-        x.batch_norm(scale, shift, mean, var, training, Self::MOMENTUM, Self::EPSILON, true)
+        let (mean, var) = match mode {
+            NormMode::Train | NormMode::Eval => (Some(&self.running_mean), Some(&self.running_var)),
+            NormMode::TrainNoUpdate => (None, None),
+        };
+        x.batch_norm(scale, shift, mean, var, mode != NormMode::Eval, Self::MOMENTUM, Self::EPSILON, true)
     }
 }
 

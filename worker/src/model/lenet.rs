@@ -3,7 +3,7 @@
 use swfn_shared::trial::BatchNormScale;
 use tch::{Device, Tensor};
 
-use super::layers::{BatchNorm, InputShape, Layer, Named, max_pool, with_channel};
+use super::layers::{BatchNorm, InputShape, Layer, Named, NormMode, max_pool, with_channel};
 use crate::rng::{Purpose, Stream};
 
 /// conv 1->20 5x5, max-pool 2, `[BN]`; conv 20->50 5x5, max-pool 2, `[BN]`; conv 50->500 4x4, `[BN]`; fully connected
@@ -40,11 +40,11 @@ impl Lenet {
         self.norms.is_some()
     }
 
-    /// images: `[N, 28, 28]` -> logits: `[N, classes]`. Sizes in comments are those of 28 x 28 pixels. `training`
-    /// matters to batch norm alone, see [`BatchNorm::forward`].
-    pub fn forward(&self, images: &Tensor, training: bool) -> Tensor {
+    /// images: `[N, 28, 28]` -> logits: `[N, classes]`. Sizes in comments are those of 28 x 28 pixels. `mode`
+    /// matters to batch norm alone.
+    pub fn forward(&self, images: &Tensor, mode: NormMode) -> Tensor {
         let norm = |index: usize, x: Tensor| match &self.norms {
-            Some(norms) => norms[index].forward(&x, training),
+            Some(norms) => norms[index].forward(&x, mode),
             None => x,
         };
         let x = norm(0, max_pool(&self.conv1.conv(&with_channel(images)))); // [N, 20, 12, 12]

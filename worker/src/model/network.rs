@@ -1,10 +1,10 @@
 //! The classifier of a trial, whichever architecture it has, and its passes over training and test images.
 
-use swfn_shared::trial::{Architecture, BatchNormScale};
+use swfn_shared::trial::{Architecture, BatchNormScale, SampleBatchNorm};
 use tch::{Device, Tensor};
 
 use super::{
-    layers::{InputShape, Named},
+    layers::{InputShape, Named, NormMode},
     lenet::Lenet,
     net::{DropoutMasks, Net},
 };
@@ -46,9 +46,9 @@ impl Network {
     }
 
     /// Logits of the batch, `[B, classes]`, and of the samples, `[M, classes]`, in training mode. The samples go
-    /// through the network together with the batch, except with batch norm: there they go after it, are normalised with
-    /// statistics of their own and move the running statistics too, as in the published study.
-    pub fn training_logits(&self, input: &StepInput) -> (Tensor, Tensor) {
+    /// through the network together with the batch, except with batch norm: there they go after it, and `batch_norm`
+    /// says how they are normalised.
+    pub fn training_logits(&self, input: &StepInput, batch_norm: SampleBatchNorm) -> (Tensor, Tensor) {
         let batch = input.labels.size()[0];
         let samples = input.images.size()[0] - batch;
         let split = |x: &Tensor| (x.narrow(0, 0, batch), x.narrow(0, batch, samples));
@@ -56,9 +56,14 @@ impl Network {
             Self::Net(net) => split(&net.forward(&input.images, input.masks.as_ref())),
             Self::Lenet(lenet) if lenet.has_batch_norm() && samples > 0 => {
                 let (batch, samples) = split(&input.images);
-                (lenet.forward(&batch, true), lenet.forward(&samples, true))
+                let mode = match batch_norm {
+                    SampleBatchNorm::Train => NormMode::Train,
+                    SampleBatchNorm::TrainNoUpdate => NormMode::TrainNoUpdate,
+                    SampleBatchNorm::Eval => NormMode::Eval,
+                };
+                (lenet.forward(&batch, NormMode::Train), lenet.forward(&samples, mode))
             }
-            Self::Lenet(lenet) => split(&lenet.forward(&input.images, true)),
+            Self::Lenet(lenet) => split(&lenet.forward(&input.images, NormMode::Train)),
         }
     }
 
@@ -67,7 +72,7 @@ impl Network {
     pub fn test_logits(&self, images: &Tensor) -> Tensor {
         match self {
             Self::Net(net) => net.forward(images, None),
-            Self::Lenet(lenet) => lenet.forward(images, false),
+            Self::Lenet(lenet) => lenet.forward(images, NormMode::Eval),
         }
     }
 
@@ -85,5 +90,46 @@ impl Network {
             Self::Net(_) => Vec::new(),
             Self::Lenet(lenet) => lenet.buffers(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::no_grad;
+
+    use super::*;
+    use crate::rng::{Purpose, Stream};
+
+    const SHAPE: InputShape = InputShape { height: 28, width: 28, classes: 10 };
+
+    fn flat(tensors: &[Tensor]) -> Vec<f32> {
+        let values = |x: &Tensor| Vec::<f32>::try_from(x.detach().flatten(0, -1)).expect("floats");
+        tensors.iter().flat_map(values).collect()
+    }
+
+    /// Logits of the samples and the running statistics after a step of three images and two samples.
+    fn step(mode: SampleBatchNorm) -> (Network, Tensor, Vec<f32>) {
+        let network = Network::new(Architecture::LenetBn, BatchNormScale::Uniform, SHAPE, 1, Device::Cpu);
+        let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
+        let images = Tensor::from_slice(&pixels).view([5, 28, 28]);
+        let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]), masks: None };
+        let (_, samples) = no_grad(|| network.training_logits(&input, mode));
+        let buffers: Vec<_> = network.buffers().into_iter().map(|(_, buffer)| buffer).collect();
+        (network, samples, flat(&buffers))
+    }
+
+    #[test]
+    fn samples_pass_batch_norm_in_three_ways() {
+        let (_, train, moved) = step(SampleBatchNorm::Train);
+        let (_, own, kept) = step(SampleBatchNorm::TrainNoUpdate);
+        let (network, eval, also_kept) = step(SampleBatchNorm::Eval);
+        assert_eq!(flat(&[train.shallow_clone()]), flat(&[own]), "both use the samples' own statistics");
+        assert_ne!(flat(&[train]), flat(&[eval.shallow_clone()]));
+        assert_ne!(moved, kept, "the published way moves the running statistics");
+        assert_eq!(kept, also_kept);
+        // The samples as tests would see them at that moment.
+        let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
+        let tested = no_grad(|| network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([2, 28, 28])));
+        assert_eq!(flat(&[eval]), flat(&[tested]));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use swfn_shared::{
     metrics::{MetricPoint, TEST_ACCURACY, TEST_LOSS, TRAIN_FUNCTION_NORM, TRAIN_LOSS},
-    trial::{Architecture, TrialSpec},
+    trial::{Architecture, Density, SampleBatchNorm, TrialSpec},
 };
 use tch::Tensor;
 
@@ -14,8 +14,9 @@ use super::{
     device_data::{DeviceData, Images},
     evaluation::evaluate,
     report::{LossMeter, Outcome, REPORT_EVERY, Reporter, TrainError, point},
+    samples::{Samples, Source},
     sgd::Sgd,
-    step_inputs::{Dropout, Inputs, Samples},
+    step_inputs::{Dropout, Inputs},
 };
 use crate::{
     model::network::{Network, StepInput},
@@ -33,9 +34,9 @@ pub struct Objective {
 }
 
 impl Objective {
-    /// Passes batch and samples through the network in training mode.
-    pub fn of(network: &Network, input: &StepInput) -> Self {
-        let (batch, samples) = network.training_logits(input); // [B, classes], [M, classes]
+    /// Passes batch and samples through the network in training mode. `batch_norm`: how it treats the samples.
+    pub fn of(network: &Network, input: &StepInput, batch_norm: SampleBatchNorm) -> Self {
+        let (batch, samples) = network.training_logits(input, batch_norm); // [B, classes], [M, classes]
         let count = samples.size()[0];
         Self {
             nll: batch.cross_entropy_for_logits(&input.labels),
@@ -66,7 +67,8 @@ pub(crate) fn train(
     let network = Network::new(spec.architecture, settings.batch_norm_scale, data.shape(), spec.seed, device);
     let mut optimiser =
         Sgd::new(network.parameters(), spec.learning_rate.get(), settings.momentum.get(), spec.weight_decay.get());
-    let mut inputs = inputs(spec, subset, vae);
+    let mut inputs = inputs(spec, subset, vae)?;
+    let batch_norm = spec.penalty.map_or(SampleBatchNorm::Train, |penalty| penalty.batch_norm);
     let mut loss = LossMeter::new(TRAIN_LOSS, device);
     let mut function_norm = LossMeter::new(TRAIN_FUNCTION_NORM, device);
     let mut best = 0.0_f64;
@@ -80,7 +82,7 @@ pub(crate) fn train(
             while step < report {
                 let chunk = inputs.chunk().min((report - step) as usize);
                 for input in inputs.assemble(chunk) {
-                    let objective = Objective::of(&network, &input);
+                    let objective = Objective::of(&network, &input, batch_norm);
                     loss.add(&objective.nll);
                     if let Some(norm) = &objective.function_norm {
                         function_norm.add(norm);
@@ -91,7 +93,7 @@ pub(crate) fn train(
                 }
             }
             let mut points = vec![loss.read(step.into())?];
-            if vae.is_some() {
+            if spec.penalty.is_some() {
                 points.push(function_norm.read(step.into())?);
             }
             reporter.report(done + u64::from(step), &points)?;
@@ -114,18 +116,26 @@ pub(crate) fn train(
 }
 
 /// The streams of a trial's classifier, and what they are drawn for.
-fn inputs<'a>(spec: &TrialSpec, subset: &'a Images, vae: Option<&'a TrainedVae>) -> Inputs<'a> {
+fn inputs<'a>(spec: &TrialSpec, subset: &'a Images, vae: Option<&'a TrainedVae>) -> Result<Inputs<'a>, TrainError> {
     let batch = spec.classifier.batch_size as usize;
-    let samples = spec.penalty.zip(vae).map(|(penalty, vae)| Samples {
-        vae,
-        count: penalty.samples as usize,
-        spread: penalty.spread.get(),
-        noise: Stream::new(spec.seed, Purpose::PenaltyNoise),
-    });
+    let samples = match spec.penalty {
+        None => None,
+        Some(penalty) => {
+            let source = match (penalty.density, penalty.vae, vae) {
+                (Density::Vae, Some(samples), Some(vae)) => Source::Vae { vae, spread: samples.spread.get() },
+                (Density::Vae, _, _) => return Err(TrainError::Data("density `vae` comes without a VAE".to_owned())),
+                (Density::Data, _, _) => Source::Data(&subset.pixels),
+                (Density::UniformNoise, _, _) => Source::UniformNoise,
+                (Density::GaussianNoise, _, _) => Source::GaussianNoise,
+            };
+            let stream = Stream::new(spec.seed, Purpose::PenaltyNoise);
+            Some(Samples { source, count: penalty.samples as usize, units: penalty.units, stream })
+        }
+    };
     let dropout = (spec.architecture == Architecture::NetDropout).then(|| Dropout {
         probability: spec.classifier.dropout.get(),
         stream: Stream::new(spec.seed, Purpose::Dropout),
     });
     let batches = Batches::new(spec.subset_size as usize, batch, spec.seed, Purpose::ClassifierBatches);
-    Inputs { images: subset, batch, batches, samples, dropout }
+    Ok(Inputs { images: subset, batch, batches, samples, dropout })
 }

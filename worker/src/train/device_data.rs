@@ -1,6 +1,9 @@
 //! A data set as a trainer holds it: normalised test images on the device, training images on the host, from which each
 //! trial takes its subset.
 
+use std::cell::OnceCell;
+
+use swfn_shared::trial::Sampling;
 use tch::{Device, Tensor};
 
 use super::report::TrainError;
@@ -32,6 +35,8 @@ pub struct DeviceData {
     test: Images,
     shape: InputShape,
     device: Device,
+    /// Of all training images; asked for by balanced subsets only.
+    labels: OnceCell<Vec<u8>>,
 }
 
 impl DeviceData {
@@ -39,7 +44,7 @@ impl DeviceData {
     pub fn new(dataset: Dataset, device: Device) -> Self {
         let Dataset { train, test, classes } = dataset;
         let shape = InputShape { height: test.height as i64, width: test.width as i64, classes: classes as i64 };
-        Self { train, test: images(&test, device), shape, device }
+        Self { train, test: images(&test, device), shape, device, labels: OnceCell::new() }
     }
 
     /// Sizes of the images and number of classes.
@@ -52,11 +57,17 @@ impl DeviceData {
         &self.test
     }
 
-    /// `size` training images, drawn uniformly without replacement, by the seed. The smaller of two subsets of one seed
-    /// is a part of the larger.
-    pub fn subset(&self, size: usize, seed: u64) -> Result<Images, TrainError> {
+    /// `size` training images, drawn without replacement, by the seed. Of uniform subsets of one seed the smaller is a part of the
+    /// larger.
+    pub fn subset(&self, size: usize, sampling: Sampling, seed: u64) -> Result<Images, TrainError> {
         let mut stream = Stream::new(seed, Purpose::Subset);
-        let numbers = data::subset(self.train.len(), size, stream.generator());
+        let numbers = match sampling {
+            Sampling::Uniform => data::subset(self.train.len(), size, stream.generator()),
+            Sampling::Balanced => {
+                let labels = self.labels.get_or_init(|| self.train.labels());
+                data::balanced_subset(labels, self.shape.classes as usize, size, stream.generator())
+            }
+        };
         let numbers = numbers.map_err(|error| TrainError::Data(error.to_string()))?;
         Ok(images(&self.train.gather(&numbers), self.device))
     }
@@ -76,7 +87,8 @@ fn images(split: &Split, device: Device) -> Images {
     }
 }
 
-fn normalised(byte: u8) -> f32 {
+/// A pixel in normalised units.
+pub(super) fn normalised(byte: u8) -> f32 {
     (f32::from(byte) / 255.0 - MEAN) / DEVIATION
 }
 

@@ -5,6 +5,7 @@ pub mod classifier;
 pub mod device_data;
 pub mod evaluation;
 pub mod report;
+mod samples;
 pub mod sgd;
 pub mod step_inputs;
 pub mod trainer;

@@ -3,27 +3,17 @@
 
 use tch::{Device, Tensor};
 
-use super::{batches::Batches, device_data::Images};
+use super::{batches::Batches, device_data::Images, samples::Samples};
 use crate::{
     model::{
         net::{DropoutMasks, Net},
         network::StepInput,
     },
     rng::Stream,
-    vae::trained::TrainedVae,
 };
 
 /// Images that are assembled at once, at most: they should stay in a CPU's cache until they are used.
 const IMAGES: usize = 1024;
-
-/// The samples of the function norm.
-pub(crate) struct Samples<'a> {
-    pub(crate) vae: &'a TrainedVae,
-    /// M, per step.
-    pub(crate) count: usize,
-    pub(crate) spread: f64,
-    pub(crate) noise: Stream,
-}
 
 /// Dropout of `net`.
 pub(crate) struct Dropout {
@@ -59,11 +49,11 @@ impl Inputs<'_> {
         };
         let labels = split(&self.images.labels.index_select(0, &numbers)); // [steps, B]
         let mut images = split(&pixels.index_select(0, &numbers)); // [steps, B, H, W]
-        if let Some(Samples { vae, count, spread, noise }) = &mut self.samples {
-            let samples = vae.sample(steps * *count, *spread, noise); // [steps * M, H * W]
+        if let Some(samples) = &mut self.samples {
             let mut size = images.size();
-            size[1] = *count as i64;
-            images = Tensor::cat(&[images, samples.view(&size[..])], 1); // [steps, B + M, H, W]
+            let drawn = samples.draw(steps, (size[2], size[3]), pixels.device()); // [steps * M, H, W]
+            size[1] = samples.count as i64;
+            images = Tensor::cat(&[images, drawn.view(&size[..])], 1); // [steps, B + M, H, W]
         }
         let mut masks = self.masks(steps, pixels.device()).into_iter();
         (0..steps as i64)
@@ -96,8 +86,14 @@ impl Inputs<'_> {
 mod tests {
     use tch::Kind;
 
+    use swfn_shared::trial::SampleUnits;
+
     use super::*;
-    use crate::{rng::Purpose, vae::model::Vae};
+    use crate::{
+        rng::Purpose,
+        train::samples::Source,
+        vae::{model::Vae, trained::TrainedVae},
+    };
 
     const B: usize = 3;
     const M: usize = 2;
@@ -114,7 +110,12 @@ mod tests {
             images,
             batch: B,
             batches: Batches::new(7, B, 4, Purpose::ClassifierBatches),
-            samples: Some(Samples { vae, count: M, spread: 3.0, noise: stream(Purpose::PenaltyNoise) }),
+            samples: Some(Samples {
+                source: Source::Vae { vae, spread: 3.0 },
+                count: M,
+                units: SampleUnits::Vae,
+                stream: stream(Purpose::PenaltyNoise),
+            }),
             dropout: Some(Dropout { probability: 0.5, stream: stream(Purpose::Dropout) }),
         }
     }

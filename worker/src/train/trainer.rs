@@ -9,7 +9,7 @@ use std::{
 use swfn_shared::{
     dataset::Dataset,
     ids::VaeId,
-    trial::{Architecture, TrialSpec},
+    trial::{Architecture, TrialSpec, VaeSamples},
 };
 use tch::Device;
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     data, device,
-    vae::{cache::VaeCache, training},
+    vae::{cache::VaeCache, disk::DiskCache, training},
 };
 
 /// VAEs that are kept: half a megabyte each in the published size.
@@ -33,12 +33,19 @@ pub struct Trainer {
     device: Device,
     data: HashMap<Dataset, DeviceData>,
     vaes: VaeCache,
+    disk: Option<DiskCache>,
 }
 
 impl Trainer {
     /// A trainer without data.
     pub fn new(device: Device) -> Self {
-        Self { device, data: HashMap::new(), vaes: VaeCache::new(VAES) }
+        Self::with_vae_cache(device, None)
+    }
+
+    /// A trainer without data, which looks for VAEs in that cache, one for the same device, before it trains them, and
+    /// keeps them there.
+    pub fn with_vae_cache(device: Device, disk: Option<DiskCache>) -> Self {
+        Self { device, data: HashMap::new(), vaes: VaeCache::new(VAES), disk }
     }
 
     /// Whether trials on that data set can run.
@@ -72,16 +79,25 @@ impl Trainer {
         check(spec)?;
         let data = self.data.get(&spec.dataset);
         let data = data.ok_or_else(|| TrainError::Data(format!("data set `{}` is not loaded", spec.dataset)))?;
-        let subset = data.subset(spec.subset_size as usize, spec.seed)?;
+        let subset = data.subset(spec.subset_size as usize, spec.sampling, spec.seed)?;
         let (mut vae_seconds, mut done) = (0.0, 0);
-        if let (Some(id), Some(penalty)) = (spec.vae(), spec.penalty) {
-            done = u64::from(penalty.vae.iterations);
+        if let (Some(id), Some(VaeSamples { vae: settings, .. })) = (spec.vae(), spec.vae_samples()) {
+            done = u64::from(settings.iterations);
+            if self.vaes.get(id).is_none()
+                && let Some(disk) = &self.disk
+                && let Some(vae) = disk.get(id, || training::untrained(&settings, &subset.pixels))
+            {
+                self.vaes.insert(id, vae);
+            }
             if let Some(vae) = self.vaes.get(id) {
                 reporter.report(done, vae.losses())?;
             } else {
                 let start = Instant::now();
-                let vae = training::train(&penalty.vae, &subset.pixels, spec.seed, reporter)?;
+                let vae = training::train(&settings, &subset.pixels, spec.seed, reporter)?;
                 vae_seconds = start.elapsed().as_secs_f64();
+                if let Some(disk) = &mut self.disk {
+                    disk.put(id, &vae);
+                }
                 self.vaes.insert(id, vae);
             }
         }
@@ -109,10 +125,12 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
     let alone = |count: u32| normed && count == 1;
     if let Some(penalty) = spec.penalty {
         positive("samples", penalty.samples)?;
-        positive("vae.iterations", penalty.vae.iterations)?;
-        positive("vae.hidden", penalty.vae.hidden)?;
-        positive("vae.latent", penalty.vae.latent)?;
-        fits("vae.batch_size", penalty.vae.batch_size)?;
+    }
+    if let Some(VaeSamples { vae, .. }) = spec.vae_samples() {
+        positive("vae.iterations", vae.iterations)?;
+        positive("vae.hidden", vae.hidden)?;
+        positive("vae.latent", vae.latent)?;
+        fits("vae.batch_size", vae.batch_size)?;
     }
     if alone(spec.classifier.batch_size) || alone(spec.penalty_samples()) {
         return Err(TrainError::Data(

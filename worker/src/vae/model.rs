@@ -42,6 +42,24 @@ pub struct Elbo {
     pub logvar: Tensor,
 }
 
+/// A code of each image, from N(mu, exp(logvar)), by the reparameterisation of Kingma and Welling. All: `[B, latent]`;
+/// noise ~ N(0, 1).
+pub(super) fn latent_code(mu: &Tensor, logvar: &Tensor, noise: &Tensor) -> Tensor {
+    mu + (logvar * 0.5).exp() * noise
+}
+
+impl Elbo {
+    /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0, I)), mean over the
+    /// batch. x: `[B, pixels]` in 0..1; logits: `[B, pixels]`, decoded from a [`latent_code`] of mu and logvar.
+    pub(super) fn new(x: &Tensor, logits: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
+        let batch = x.size()[0] as f64;
+        // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
+        let reconstruction = logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::Sum);
+        let divergence = (logvar.exp() + mu.square() - 1.0 - &logvar).sum(tch::Kind::Float) * 0.5;
+        Self { loss: (reconstruction + divergence) / batch, mu, logvar }
+    }
+}
+
 impl Encoder {
     /// x: `[B, pixels]` -> mu, logvar: `[B, latent]` each.
     pub fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
@@ -84,17 +102,11 @@ impl Vae {
         }
     }
 
-    /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0, I)), mean over the
-    /// batch. x: `[B, pixels]` in 0..1; noise: `[B, latent]` ~ N(0, 1).
+    /// The loss of a batch, see [`Elbo::new`]. x: `[B, pixels]` in 0..1; noise: `[B, latent]` ~ N(0, 1).
     pub fn forward(&self, x: &Tensor, noise: &Tensor) -> Elbo {
-        let batch = x.size()[0] as f64;
         let (mu, logvar) = self.encoder.forward(x);
-        let z = &mu + (&logvar * 0.5).exp() * noise; // [B, latent]
-        let pixels = self.decoder.forward(&z); // [B, pixels]
-        // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
-        let reconstruction = pixels.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::Sum);
-        let divergence = (logvar.exp() + mu.square() - 1.0 - &logvar).sum(tch::Kind::Float) * 0.5;
-        Elbo { loss: (reconstruction + divergence) / batch, mu, logvar }
+        let logits = self.decoder.forward(&latent_code(&mu, &logvar, noise)); // [B, pixels]
+        Elbo::new(x, &logits, mu, logvar)
     }
 
     /// All parameters, named as in PyTorch.

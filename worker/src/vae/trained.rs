@@ -3,13 +3,13 @@
 use swfn_shared::metrics::MetricPoint;
 use tch::{Tensor, no_grad_guard};
 
-use super::model::Decoder;
-use crate::rng::Stream;
+use super::family::AnyDecoder;
+use crate::{model::layers::Named, rng::Stream};
 
 /// A density Q over images: z = mu_bar + spread * exp(logvar_bar / 2) * eps, eps ~ N(0, I); x = sigmoid(decoder(z)).
 #[derive(Debug)]
 pub struct TrainedVae {
-    decoder: Decoder,
+    decoder: AnyDecoder,
     /// Mean of mu, `[latent]`.
     mu: Tensor,
     /// Standard deviation, from the mean of logvar, `[latent]`.
@@ -21,10 +21,10 @@ pub struct TrainedVae {
 
 impl TrainedVae {
     /// `mu`, `logvar`: `[B, latent]`, of the images that stand for all.
-    pub fn new(decoder: Decoder, mu: &Tensor, logvar: &Tensor, losses: Vec<MetricPoint>) -> Self {
+    pub fn new(decoder: impl Into<AnyDecoder>, mu: &Tensor, logvar: &Tensor, losses: Vec<MetricPoint>) -> Self {
         let _guard = no_grad_guard();
         let mean = |x: &Tensor| x.mean_dim(0, false, tch::Kind::Float).detach();
-        Self { decoder, mu: mean(mu), deviation: (mean(logvar) * 0.5).exp(), losses }
+        Self { decoder: decoder.into(), mu: mean(mu), deviation: (mean(logvar) * 0.5).exp(), losses }
     }
 
     /// The curve of its training, in `vae/loss`.
@@ -32,17 +32,37 @@ impl TrainedVae {
         &self.losses
     }
 
-    /// `count` images, `[count, pixels]` in 0..1, the VAE's own units. No gradient flows into the VAE.
+    /// The same VAE with another curve.
+    pub(crate) fn with_losses(self, losses: Vec<MetricPoint>) -> Self {
+        Self { losses, ..self }
+    }
+
+    /// Everything that its samples depend on, named. The tensors share their storage with the VAE's.
+    pub(crate) fn tensors(&self) -> Vec<Named> {
+        let mut all = self.decoder.parameters();
+        all.extend(self.decoder.buffers());
+        all.push(("latent.mu", self.mu.shallow_clone()));
+        all.push(("latent.deviation", self.deviation.shallow_clone()));
+        all
+    }
+
+    /// `count` images, `[count, pixels]` in normalised units. No gradient flows into the VAE.
     pub fn sample(&self, count: usize, spread: f64, noise: &mut Stream) -> Tensor {
         let latent = self.mu.size()[0];
         let noise = Tensor::from_slice(&noise.normal(count * latent as usize));
-        self.decode(&noise.view([-1, latent]).to_device(self.mu.device()), spread)
+        self.normalised(&noise.view([-1, latent]).to_device(self.mu.device()), spread)
     }
 
-    /// The images of this noise, the eps above: `[N, latent]` -> `[N, pixels]`.
+    /// The images of this noise, the eps above: `[N, latent]` -> `[N, pixels]` in 0..1, the VAE's own units.
     pub fn decode(&self, noise: &Tensor, spread: f64) -> Tensor {
         let _guard = no_grad_guard();
+        self.normalised(noise, spread).sigmoid_()
+    }
+
+    /// The same before the sigmoid: since the inputs of the VAE are the sigmoid of normalised pixels, these are normalised pixels.
+    fn normalised(&self, noise: &Tensor, spread: f64) -> Tensor {
+        let _guard = no_grad_guard();
         let z = &self.mu + &self.deviation * spread * noise; // [N, latent]
-        self.decoder.forward(&z).sigmoid_()
+        self.decoder.forward(&z)
     }
 }

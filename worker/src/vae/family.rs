@@ -1,0 +1,139 @@
+//! The two VAEs as one: what their training and their samples need, whichever it is.
+
+use swfn_shared::trial::Vae as Settings;
+use tch::{Device, Tensor};
+
+use super::{
+    conv::{ConvDecoder, ConvVae},
+    model::{Decoder, Elbo, Vae},
+};
+use crate::model::layers::{Named, NormMode};
+
+/// Which VAE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Fully connected layers, [`Vae`].
+    Vanilla,
+    /// Strided convolutions, [`ConvVae`].
+    Convolutional,
+}
+
+/// A VAE of either family.
+#[derive(Debug)]
+pub enum AnyVae {
+    /// Fully connected layers.
+    Vanilla(Vae),
+    /// Strided convolutions.
+    Convolutional(Box<ConvVae>),
+}
+
+/// A decoder of either family.
+#[derive(Debug)]
+pub enum AnyDecoder {
+    /// Fully connected layers.
+    Vanilla(Decoder),
+    /// Strided convolutions.
+    Convolutional(Box<ConvDecoder>),
+}
+
+impl AnyVae {
+    /// Draws the initial weights of that seed, for images of (height, width) pixels. Of the settings, `hidden` and
+    /// `latent` count.
+    pub fn new(family: Family, settings: &Settings, (height, width): (i64, i64), seed: u64, device: Device) -> Self {
+        let (hidden, latent) = (settings.hidden.into(), settings.latent.into());
+        match family {
+            Family::Vanilla => Self::Vanilla(Vae::new(height * width, hidden, latent, seed, device)),
+            Family::Convolutional => {
+                Self::Convolutional(Box::new(ConvVae::new(height, width, hidden, latent, seed, device)))
+            }
+        }
+    }
+
+    /// The loss of a batch, see [`Elbo::new`]. Batch norm is in training mode. x: `[B, H * W]` in 0..1; noise: `[B,
+    /// latent]` ~ N(0, 1).
+    pub fn forward(&self, x: &Tensor, noise: &Tensor) -> Elbo {
+        match self {
+            Self::Vanilla(vae) => vae.forward(x, noise),
+            Self::Convolutional(vae) => vae.forward(x, noise),
+        }
+    }
+
+    /// x: `[B, H * W]` in 0..1 -> mu, logvar: `[B, latent]` each. Batch norm is in test mode.
+    pub fn encode(&self, x: &Tensor) -> (Tensor, Tensor) {
+        match self {
+            Self::Vanilla(vae) => vae.encoder.forward(x),
+            Self::Convolutional(vae) => vae.encoder.forward(x, NormMode::Eval),
+        }
+    }
+
+    /// z: `[B, latent]` -> logits of the pixels, `[B, H * W]`, see [`AnyDecoder::forward`].
+    pub fn decode(&self, z: &Tensor) -> Tensor {
+        match self {
+            Self::Vanilla(vae) => vae.decoder.forward(z),
+            Self::Convolutional(vae) => vae.decoder.forward(z, NormMode::Eval),
+        }
+    }
+
+    /// All parameters, named as in PyTorch.
+    pub fn parameters(&self) -> Vec<Named> {
+        match self {
+            Self::Vanilla(vae) => vae.parameters(),
+            Self::Convolutional(vae) => vae.parameters(),
+        }
+    }
+
+    /// What training changes besides the parameters, named as in PyTorch.
+    pub fn buffers(&self) -> Vec<Named> {
+        match self {
+            Self::Vanilla(_) => Vec::new(),
+            Self::Convolutional(vae) => vae.buffers(),
+        }
+    }
+
+    /// What samples need of it.
+    pub fn into_decoder(self) -> AnyDecoder {
+        match self {
+            Self::Vanilla(vae) => vae.decoder.into(),
+            Self::Convolutional(vae) => vae.decoder.into(),
+        }
+    }
+}
+
+impl AnyDecoder {
+    /// z: `[B, latent]` -> logits of the pixels, `[B, H * W]`, which are the image in normalised units; their sigmoid
+    /// is the image in the VAE's own units. Batch norm is in test mode.
+    pub fn forward(&self, z: &Tensor) -> Tensor {
+        match self {
+            Self::Vanilla(decoder) => decoder.forward(z),
+            Self::Convolutional(decoder) => decoder.forward(z, NormMode::Eval),
+        }
+    }
+
+    /// All parameters, named as in PyTorch.
+    pub fn parameters(&self) -> Vec<Named> {
+        match self {
+            Self::Vanilla(decoder) => decoder.parameters(),
+            Self::Convolutional(decoder) => decoder.parameters(),
+        }
+    }
+
+    /// What training changes besides the parameters, named as in PyTorch.
+    pub fn buffers(&self) -> Vec<Named> {
+        match self {
+            Self::Vanilla(_) => Vec::new(),
+            Self::Convolutional(decoder) => decoder.buffers(),
+        }
+    }
+}
+
+impl From<Decoder> for AnyDecoder {
+    fn from(decoder: Decoder) -> Self {
+        Self::Vanilla(decoder)
+    }
+}
+
+impl From<ConvDecoder> for AnyDecoder {
+    fn from(decoder: ConvDecoder) -> Self {
+        Self::Convolutional(Box::new(decoder))
+    }
+}
