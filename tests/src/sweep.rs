@@ -82,6 +82,11 @@ impl Sweep {
         self.start(&mut command, name)
     }
 
+    /// Starts `swfn-worker` with a subcommand.
+    pub fn program(&self, name: &str, arguments: &[&str]) -> Process {
+        self.start(Command::new(programs::folder().join("swfn-worker")).args(arguments), name)
+    }
+
     /// What programs keep for later runs lies in this sweep's folder: no test sees what another has trained, and none touches the
     /// user's own cache.
     fn start(&self, command: &mut Command, name: &str) -> Process {

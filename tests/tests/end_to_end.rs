@@ -70,6 +70,39 @@ fn a_grown_grid_runs_only_what_is_new() {
 }
 
 #[test]
+fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
+    let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
+    let vae = |sweep: &Sweep| {
+        let curve: Vec<_> = sweep.csv("curves.csv").into_iter().filter(|point| point["metric"] == "vae/loss").collect();
+        let curve: Vec<_> = curve.iter().map(|point| (point["step"].clone(), point["value"].clone())).collect();
+        assert_eq!(curve.len(), 1, "{curve:?}");
+        (sweep.csv("trials.csv")[0]["vae_seconds"].parse::<f64>().unwrap(), curve)
+    };
+    let first = Sweep::new(axes, 20);
+    first.coordinator("coordinator", &["--local-workers", "1"]).succeed();
+    let vaes = first.cache().join("vaes");
+    assert_eq!(fs::read_dir(&vaes).unwrap().count(), 1);
+    // Another classifier, so another trial, on the same VAE.
+    let second = Sweep::new(axes, 30);
+    let mut coordinator = second.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let address = second.address(&coordinator);
+    second.worker("worker", &address, &["--vae-cache", &vaes.display().to_string()]).succeed();
+    coordinator.succeed();
+    let ((seconds, curve), (no_seconds, same_curve)) = (vae(&first), vae(&second));
+    assert!(seconds > 0.0 && no_seconds == 0.0, "{seconds} {no_seconds}");
+    assert_eq!(curve, same_curve);
+    assert!(!second.cache().exists());
+    // Without a folder it is trained.
+    let third = Sweep::new(axes, 30);
+    let mut coordinator = third.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    third.worker("worker", &third.address(&coordinator), &["--no-vae-cache"]).succeed();
+    coordinator.succeed();
+    assert_eq!((vae(&third).0 > 0.0, vae(&third).1), (true, curve));
+    assert_eq!(third.results(), second.results());
+    assert!(!third.cache().exists());
+}
+
+#[test]
 fn workers_may_be_started_by_hand_join_late_and_leave() {
     let sweep = Sweep::new("seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1", 400);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -120,4 +153,30 @@ fn an_interrupt_stops_in_order_and_leaves_no_process_behind() {
     let journal = sweep.journal();
     assert_eq!(journal.iter().filter(|line| line.kind == "released").count(), 2, "{journal:?}");
     assert!(coordinator.stdout().contains("0 of 2"), "what there is, is told: {}", coordinator.stdout());
+}
+
+#[test]
+fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
+    let sweep =
+        Sweep::new("seed = 3\nsubset_size = 40\narchitecture = [\"lenet\", \"net+dropout\"]\nlambda = [0, 0.1]", 40);
+    sweep.coordinator("sweep", &["--local-workers", "2"]).succeed();
+    let trials = sweep.csv("trials.csv");
+    let trial = trials.iter().find(|trial| trial["architecture"] == "net+dropout" && trial["lambda"] == "0.1").unwrap();
+    let (id, spec) = (&trial["trial"], sweep.grid().display().to_string());
+    let mut alone = sweep.program("alone", &["train", "--spec", &spec, "--trial", &id[..10]]);
+    alone.succeed();
+    let lines = alone.stdout();
+    let points = sweep.csv("curves.csv").into_iter().filter(|point| point["trial"] == *id);
+    let mut expected: Vec<_> = points
+        .map(|p| format!("\"metric\":\"{}\",\"step\":{},\"value\":{}", p["metric"], p["step"], p["value"]))
+        .collect();
+    assert!(expected.len() >= 5);
+    expected.push(format!("\"final_test_accuracy\":{}", trial["final_test_accuracy"]));
+    expected.push(format!("\"final_test_loss\":{}", trial["final_test_loss"]));
+    for text in expected {
+        assert!(lines.contains(&text), "{text} is not in\n{lines}");
+    }
+    let mut unclear = sweep.program("unclear", &["train", "--spec", &spec]);
+    assert_eq!(unclear.wait(), Some(1));
+    assert!(unclear.stderr().contains("more than one trial\nhint: choose one with --trial ID"), "{}", unclear.stderr());
 }

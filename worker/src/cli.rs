@@ -18,6 +18,7 @@ use crate::{
     data::{self, LoadOptions},
     devices, process,
     session::endpoint,
+    single,
     supervisor::Supervisor,
 };
 
@@ -37,6 +38,8 @@ struct Arguments {
 enum CommandLine {
     /// Draw a contact sheet of a data set's training images
     Samples(SamplesArguments),
+    /// Train one trial without a coordinator and print its points and its outcome as JSON lines
+    Train(TrainArguments),
     /// One device process; started by the supervisor
     #[command(hide = true)]
     Device(DeviceArguments),
@@ -152,6 +155,21 @@ struct DeviceArguments {
 }
 
 #[derive(Debug, Args)]
+struct TrainArguments {
+    /// A grid file; of one trial, unless --trial chooses one
+    #[arg(long, value_name = "FILE")]
+    spec: PathBuf,
+    /// Id of the trial, or how it begins; the trials.csv of a run directory has them
+    #[arg(long, value_name = "ID")]
+    trial: Option<String>,
+    /// cpu, cuda:0, ...
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+#[derive(Debug, Args)]
 struct SamplesArguments {
     /// synthetic, mnist, fashion-mnist or kmnist
     #[arg(long, value_name = "NAME")]
@@ -177,6 +195,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
+        Some(CommandLine::Train(arguments)) => train_one(arguments),
         Some(CommandLine::Device(device)) => device_process(device),
         None => supervise(arguments.supervisor),
     };
@@ -209,6 +228,14 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let data = common.data.options();
     let vae_cache = common.vae_cache.folder(&data);
     process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache })
+}
+
+fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
+    let TrainArguments { spec, trial, device, data } = arguments;
+    start_log(LogFormat::Text);
+    let spec = single::choose(&spec, trial.as_deref())?;
+    single::train(&spec, &device, &data.options())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {

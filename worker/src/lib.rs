@@ -11,6 +11,7 @@ pub mod model;
 mod process;
 pub mod rng;
 mod session;
+mod single;
 mod supervisor;
 pub mod train;
 pub mod vae;
