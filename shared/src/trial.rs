@@ -112,8 +112,10 @@ choice! {
 choice! {
     /// The density Q of the function norm.
     Density {
-        /// The decoder of a VAE that was trained on the subset, as published.
+        /// The decoder of a VAE of fully connected layers that was trained on the subset, as published.
         Vae = "vae",
+        /// The same with a VAE of convolutions.
+        ConvVae = "conv-vae",
         /// The images of the subset themselves, with replacement.
         Data = "data",
         /// Pixels uniform between black and white.
@@ -143,6 +145,16 @@ choice! {
         TrainNoUpdate = "train-no-update",
         /// Normalised with the running statistics, as real images are in tests.
         Eval = "eval",
+    }
+}
+
+choice! {
+    /// The layers of a VAE.
+    VaeFamily {
+        /// Fully connected.
+        Vanilla = "vanilla",
+        /// Strided convolutions with batch norm and ELU, mirrored by transposed convolutions.
+        Convolutional = "convolutional",
     }
 }
 
@@ -177,13 +189,15 @@ pub struct Classifier {
 /// A variational autoencoder and its training (Kingma, Welling 2014); the published values are the defaults of grid files.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Vae {
+    /// Its layers.
+    pub family: VaeFamily,
     /// Steps of Adam.
     pub iterations: u32,
     /// Images per step; the last partial batch of an epoch is dropped.
     pub batch_size: u32,
     /// Step size of Adam.
     pub learning_rate: LearningRate,
-    /// Width of the hidden layers of encoder and decoder.
+    /// Width of the hidden layers of encoder and decoder; of a convolutional one the channels of its innermost layer are half of it.
     pub hidden: u32,
     /// Dimensions of the latent code.
     pub latent: u32,

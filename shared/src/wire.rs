@@ -9,7 +9,7 @@ use crate::{
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     trial::{
         BatchNormScale, Classifier, Density, LatentStatistics, Penalty, SampleBatchNorm, SampleUnits, Sampling,
-        TrialSpec, Vae, VaeSamples,
+        TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 
@@ -120,6 +120,7 @@ impl From<&TrialSpec> for v1::TrialSpec {
                     hidden: vae.hidden,
                     latent: vae.latent,
                     latent_statistics: vae.latent_statistics.name().to_owned(),
+                    family: vae.family.name().to_owned(),
                 }),
                 density: penalty.density.name().to_owned(),
                 units: penalty.units.name().to_owned(),
@@ -181,7 +182,7 @@ fn penalty(wire: v1::Penalty) -> Result<Penalty, WireError> {
     let density = named(Density::by_name, &wire.density, "penalty.density")?;
     let spread = Spread::new(wire.spread).map_err(|error| wrong("penalty.spread", error))?;
     let vae = match density {
-        Density::Vae => Some(VaeSamples { vae: vae(need(wire.vae, "penalty.vae")?)?, spread }),
+        Density::Vae | Density::ConvVae => Some(VaeSamples { vae: vae(need(wire.vae, "penalty.vae")?)?, spread }),
         Density::Data | Density::UniformNoise | Density::GaussianNoise => None,
     };
     Ok(Penalty {
@@ -196,6 +197,7 @@ fn penalty(wire: v1::Penalty) -> Result<Penalty, WireError> {
 
 fn vae(wire: v1::Vae) -> Result<Vae, WireError> {
     Ok(Vae {
+        family: named(VaeFamily::by_name, &wire.family, "vae.family")?,
         iterations: above_zero(wire.iterations, "vae.iterations")?,
         batch_size: above_zero(wire.batch_size, "vae.batch_size")?,
         learning_rate: LearningRate::new(wire.learning_rate).map_err(|error| wrong("vae.learning_rate", error))?,

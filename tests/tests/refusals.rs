@@ -41,6 +41,7 @@ fn wrong_commands_are_explained() {
         ("swfn-coordinator", &["--grid", &grid, "--listen", "127.0.0.1:99999"], 2, "127.0.0.1:99999"),
         ("swfn-coordinator", &["--grid", &grid, "--max-trials", "0"], 1, "the limit is 0"),
         ("swfn-worker", &["--devices", "gpu"], 1, "device `gpu` is unknown"),
+        ("swfn-worker", &["--vae-cache", "vaes", "--no-vae-cache"], 2, "cannot be used with '--no-vae-cache'"),
         ("swfn-worker", &["--devices", "cuda:127"], 1, "`cuda:127` is not there"),
         ("swfn-worker", &["--coordinator", "nonsense"], 1, "coordinator `nonsense`"),
         ("swfn-worker", &["samples", "--dataset", "imagenet", "--out", "x.png"], 2, "dataset `imagenet` is unknown"),

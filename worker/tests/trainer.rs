@@ -11,7 +11,7 @@ use swfn_shared::{
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     trial::{
         Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, SampleBatchNorm, SampleUnits,
-        Sampling, TrialSpec, Vae, VaeSamples,
+        Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 use swfn_worker::{
@@ -68,6 +68,7 @@ fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
             vae: Some(VaeSamples {
                 spread: Spread::new(3.0).unwrap(),
                 vae: Vae {
+                    family: VaeFamily::Vanilla,
                     iterations: 30,
                     batch_size: 20,
                     learning_rate: LearningRate::new(1e-3).unwrap(),
@@ -267,6 +268,10 @@ fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
         with(|p| p.batch_norm = SampleBatchNorm::TrainNoUpdate),
         with(|p| p.batch_norm = SampleBatchNorm::Eval),
         with(|p| p.vae.as_mut().unwrap().vae.latent_statistics = LatentStatistics::Subset),
+        with(|p| {
+            p.density = Density::ConvVae;
+            p.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
+        }),
         with(|p| (p.density, p.vae) = (Density::Data, None)),
         with(|p| (p.density, p.vae) = (Density::UniformNoise, None)),
         with(|p| (p.density, p.vae) = (Density::GaussianNoise, None)),
@@ -281,7 +286,7 @@ fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
     }
     let distinct: std::collections::HashSet<_> = losses.iter().collect();
     assert_eq!(distinct.len(), variants.len(), "{losses:?}");
-    assert_eq!(trainer.vaes().len(), 3, "published, subset's statistics, balanced subset");
+    assert_eq!(trainer.vaes().len(), 4, "published, subset's statistics, convolutional, balanced subset");
 }
 
 #[test]

@@ -15,7 +15,8 @@ use crate::{
     dataset::{self, Dataset},
     numbers::{Lambda, LearningRate, WeightDecay},
     trial::{
-        Architecture, Classifier, Density, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeSamples,
+        Architecture, Classifier, Density, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily,
+        VaeSamples,
     },
 };
 
@@ -101,7 +102,7 @@ impl Grid {
                 lambda,
                 samples,
                 density,
-                vae: (density == Density::Vae).then_some(self.vae),
+                vae: family(density).map(|family| VaeSamples { vae: Vae { family, ..self.vae.vae }, ..self.vae }),
                 units: self.units,
                 batch_norm: self.batch_norm,
             }),
@@ -184,13 +185,23 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     Ok(Grid { name, dataset, run, sampling, classifier, vae, units, batch_norm, blocks, excludes })
 }
 
+/// The layers of the VAE that a density samples, if it does.
+fn family(density: Density) -> Option<VaeFamily> {
+    match density {
+        Density::Vae => Some(VaeFamily::Vanilla),
+        Density::ConvVae => Some(VaeFamily::Convolutional),
+        Density::Data | Density::UniformNoise | Density::GaussianNoise => None,
+    }
+}
+
 /// What no axis can know by itself: batches that do not go together with other axes.
 fn check_batches(block: &Block, classifier: &Classifier, vae: &Vae) -> Result<(), Problem> {
     let penalised = |value: &AxisValue| matches!(value, AxisValue::Real(lambda) if *lambda > 0.0);
+    let sampled = |value: &AxisValue| matches!(value, AxisValue::Density(density) if family(*density).is_some());
     let below = |value: &AxisValue, least: u32| matches!(value, AxisValue::Whole(count) if *count < u64::from(least));
     if let Some(axis) = block.axis_with(AxisName::SubsetSize, |value| below(value, vae.batch_size))
         && block.axis_with(AxisName::Lambda, penalised).is_some()
-        && block.axis_with(AxisName::Density, |value| *value == AxisValue::Density(Density::Vae)).is_some()
+        && block.axis_with(AxisName::Density, sampled).is_some()
     {
         let problem = format!("subset_size has values below `{}`, a batch of the VAE", vae.batch_size);
         return Err(Problem::at(axis.offset, problem, "raise them, lower batch_size in [vae], or set lambda = 0"));

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
-    trial::{BatchNormScale, Classifier, LatentStatistics, SampleBatchNorm, SampleUnits, Vae, VaeSamples},
+    trial::{BatchNormScale, Classifier, LatentStatistics, SampleBatchNorm, SampleUnits, Vae, VaeFamily, VaeSamples},
 };
 
 /// The shortest lease: four heartbeats.
@@ -49,6 +49,7 @@ pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Pr
 
 pub(super) fn read_vae(table: Option<Table<'_>>) -> Result<VaeSamples, Problem> {
     let mut vae = Vae {
+        family: VaeFamily::Vanilla,
         iterations: 10_000,
         batch_size: 20,
         learning_rate: bounded(LearningRate::new(1e-3)),

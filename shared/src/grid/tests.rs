@@ -112,16 +112,18 @@ fn ids_are_pinned() {
 
 #[test]
 fn densities_need_a_vae_only_if_they_are_one() {
-    let text = BASE.to_owned() + "density = [\"vae\", \"data\", \"uniform-noise\", \"gaussian-noise\"]\n";
+    let text = BASE.to_owned() + "density = [\"vae\", \"conv-vae\", \"data\", \"uniform-noise\", \"gaussian-noise\"]\n";
     let grid = parse(&text).unwrap();
-    // 2 seeds x 2 sizes x 2 architectures x (none + 4 densities).
-    assert_eq!(grid.trials().count(), 40);
-    assert_eq!(grid.trials().filter(|trial| trial.vae().is_some()).count(), 8);
-    assert_eq!(grid.trials().filter(|trial| trial.steps() == 20_000).count(), 8);
+    // 2 seeds x 2 sizes x 2 architectures x (none + 5 densities).
+    assert_eq!(grid.trials().count(), 48);
+    assert_eq!(grid.trials().filter(|trial| trial.vae().is_some()).count(), 16);
+    assert_eq!(grid.trials().filter(|trial| trial.steps() == 20_000).count(), 16);
+    let vaes: HashSet<_> = grid.trials().filter_map(|trial| trial.vae()).collect();
+    assert_eq!(vaes.len(), 8, "one of each family per subset");
     let quirks = "[penalty]\nunits = \"normalised\"\nbatch_norm = \"eval\"\n[vae]\nlatent_statistics = \"subset\"\n";
     let other = parse(&(text.replace("\"mnist\"", "\"mnist\"\nsampling = \"balanced\"") + quirks)).unwrap();
     let ids: HashSet<_> = grid.trials().chain(other.trials()).map(|trial| trial.id()).collect();
-    assert_eq!(ids.len(), 80, "every setting is part of the identity");
+    assert_eq!(ids.len(), 96, "every setting is part of the identity");
     let subsets: HashSet<_> = grid.trials().chain(other.trials()).map(|trial| trial.subset()).collect();
     assert_eq!(subsets.len(), 8);
 }

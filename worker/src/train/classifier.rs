@@ -122,8 +122,12 @@ fn inputs<'a>(spec: &TrialSpec, subset: &'a Images, vae: Option<&'a TrainedVae>)
         None => None,
         Some(penalty) => {
             let source = match (penalty.density, penalty.vae, vae) {
-                (Density::Vae, Some(samples), Some(vae)) => Source::Vae { vae, spread: samples.spread.get() },
-                (Density::Vae, _, _) => return Err(TrainError::Data("density `vae` comes without a VAE".to_owned())),
+                (Density::Vae | Density::ConvVae, Some(samples), Some(vae)) => {
+                    Source::Vae { vae, spread: samples.spread.get() }
+                }
+                (Density::Vae | Density::ConvVae, _, _) => {
+                    return Err(TrainError::Data(format!("density `{}` comes without a VAE", penalty.density.name())));
+                }
                 (Density::Data, _, _) => Source::Data(&subset.pixels),
                 (Density::UniformNoise, _, _) => Source::UniformNoise,
                 (Density::GaussianNoise, _, _) => Source::GaussianNoise,

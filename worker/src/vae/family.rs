@@ -1,6 +1,6 @@
 //! The two VAEs as one: what their training and their samples need, whichever it is.
 
-use swfn_shared::trial::Vae as Settings;
+use swfn_shared::trial::{Vae as Settings, VaeFamily};
 use tch::{Device, Tensor};
 
 use super::{
@@ -8,15 +8,6 @@ use super::{
     model::{Decoder, Elbo, Vae},
 };
 use crate::model::layers::{Named, NormMode};
-
-/// Which VAE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// Fully connected layers, [`Vae`].
-    Vanilla,
-    /// Strided convolutions, [`ConvVae`].
-    Convolutional,
-}
 
 /// A VAE of either family.
 #[derive(Debug)]
@@ -37,13 +28,13 @@ pub enum AnyDecoder {
 }
 
 impl AnyVae {
-    /// Draws the initial weights of that seed, for images of (height, width) pixels. Of the settings, `hidden` and
-    /// `latent` count.
-    pub fn new(family: Family, settings: &Settings, (height, width): (i64, i64), seed: u64, device: Device) -> Self {
+    /// Draws the initial weights of that seed, for images of (height, width) pixels. Of the settings, `family`,
+    /// `hidden` and `latent` count.
+    pub fn new(settings: &Settings, (height, width): (i64, i64), seed: u64, device: Device) -> Self {
         let (hidden, latent) = (settings.hidden.into(), settings.latent.into());
-        match family {
-            Family::Vanilla => Self::Vanilla(Vae::new(height * width, hidden, latent, seed, device)),
-            Family::Convolutional => {
+        match settings.family {
+            VaeFamily::Vanilla => Self::Vanilla(Vae::new(height * width, hidden, latent, seed, device)),
+            VaeFamily::Convolutional => {
                 Self::Convolutional(Box::new(ConvVae::new(height, width, hidden, latent, seed, device)))
             }
         }

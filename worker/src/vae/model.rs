@@ -44,14 +44,14 @@ pub struct Elbo {
 
 /// A code of each image, from N(mu, exp(logvar)), by the reparameterisation of Kingma and Welling. All: `[B, latent]`;
 /// noise ~ N(0, 1).
-pub(super) fn latent_code(mu: &Tensor, logvar: &Tensor, noise: &Tensor) -> Tensor {
+pub fn latent_code(mu: &Tensor, logvar: &Tensor, noise: &Tensor) -> Tensor {
     mu + (logvar * 0.5).exp() * noise
 }
 
 impl Elbo {
     /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0, I)), mean over the
     /// batch. x: `[B, pixels]` in 0..1; logits: `[B, pixels]`, decoded from a [`latent_code`] of mu and logvar.
-    pub(super) fn new(x: &Tensor, logits: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
+    pub fn new(x: &Tensor, logits: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
         let batch = x.size()[0] as f64;
         // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
         let reconstruction = logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::Sum);

@@ -39,10 +39,11 @@ impl TrainedVae {
 
     /// Everything that its samples depend on, named. The tensors share their storage with the VAE's.
     pub(crate) fn tensors(&self) -> Vec<Named> {
-        let mut all = self.decoder.parameters();
-        all.extend(self.decoder.buffers());
-        all.push(("latent.mu", self.mu.shallow_clone()));
-        all.push(("latent.deviation", self.deviation.shallow_clone()));
+        let Self { decoder, mu, deviation, losses: _ } = self;
+        let mut all = decoder.parameters();
+        all.extend(decoder.buffers());
+        all.push(("latent.mu", mu.shallow_clone()));
+        all.push(("latent.deviation", deviation.shallow_clone()));
         all
     }
 

@@ -2,16 +2,11 @@
 
 use swfn_shared::{
     metrics::{MetricPoint, VAE_LOSS},
-    trial::{LatentStatistics, Vae as Settings},
+    trial::{LatentStatistics, Vae as Settings, VaeFamily},
 };
 use tch::{Tensor, no_grad_guard};
 
-use super::{
-    adam::Adam,
-    conv,
-    family::{AnyVae, Family},
-    trained::TrainedVae,
-};
+use super::{adam::Adam, conv, family::AnyVae, trained::TrainedVae};
 use crate::{
     rng::{Purpose, Stream},
     train::{
@@ -26,28 +21,23 @@ const CHUNK: u32 = 50;
 /// A VAE as [`train`] returns it, same tensors, same places in memory, but for its numbers: what one that comes from a
 /// file is read into.
 pub(crate) fn untrained(settings: &Settings, pixels: &Tensor) -> TrainedVae {
-    untrained_of(Family::Vanilla, settings, pixels)
-}
-
-/// [`untrained`], of that family.
-fn untrained_of(family: Family, settings: &Settings, pixels: &Tensor) -> TrainedVae {
-    let vae = AnyVae::new(family, settings, sides(pixels), 0, pixels.device());
+    let vae = AnyVae::new(settings, sides(pixels), 0, pixels.device());
     let codes = Tensor::zeros([1, settings.latent.into()], (tch::Kind::Float, pixels.device()));
     TrainedVae::new(vae.into_decoder(), &codes, &codes, Vec::new())
 }
 
 /// Trains a VAE on the subset. `pixels`: `[n, H, W]` in normalised units; the VAE's own units are their sigmoid.
 ///
-/// The latent statistics are those of the last training batch as its step saw them, before its update, as published; or those of all
-/// images under the final weights. Batch norm, which the convolutional VAE has, is in training mode for the former, in test mode for the
-/// latter.
+/// The latent statistics are those of the last training batch as its step saw them, before its update, as published; or
+/// those of all images under the final weights. Batch norm, which the convolutional VAE has, is in training mode for
+/// the former, in test mode for the latter.
 pub(crate) fn train(
     settings: &Settings,
     pixels: &Tensor,
     seed: u64,
     reporter: &mut Reporter<'_>,
 ) -> Result<TrainedVae, TrainError> {
-    let Fitted { vae, mu, logvar, losses } = fit(Family::Vanilla, settings, pixels, seed, reporter)?;
+    let Fitted { vae, mu, logvar, losses } = fit(settings, pixels, seed, reporter)?;
     Ok(TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses))
 }
 
@@ -61,19 +51,13 @@ struct Fitted {
     losses: Vec<MetricPoint>,
 }
 
-/// [`train`], of that family, with the whole VAE as its result.
-fn fit(
-    family: Family,
-    settings: &Settings,
-    pixels: &Tensor,
-    seed: u64,
-    reporter: &mut Reporter<'_>,
-) -> Result<Fitted, TrainError> {
-    check(family, pixels)?;
+/// [`train`] with the whole VAE as its result.
+fn fit(settings: &Settings, pixels: &Tensor, seed: u64, reporter: &mut Reporter<'_>) -> Result<Fitted, TrainError> {
+    check(settings.family, pixels)?;
     let device = pixels.device();
     let images = pixels.flatten(1, -1).sigmoid(); // [n, H * W]
     let (batch, latent) = (i64::from(settings.batch_size), i64::from(settings.latent));
-    let vae = AnyVae::new(family, settings, sides(pixels), seed, device);
+    let vae = AnyVae::new(settings, sides(pixels), seed, device);
     let mut optimiser = Adam::new(vae.parameters(), settings.learning_rate.get());
     let mut batches = Batches::new(pixels.size()[0] as usize, batch as usize, seed, Purpose::VaeBatches);
     let mut noise = Stream::new(seed, Purpose::VaeNoise);
@@ -117,14 +101,15 @@ fn sides(pixels: &Tensor) -> (i64, i64) {
 }
 
 /// Refuses images that are too small for the convolutions.
-fn check(family: Family, pixels: &Tensor) -> Result<(), TrainError> {
+fn check(family: VaeFamily, pixels: &Tensor) -> Result<(), TrainError> {
     let (height, width) = sides(pixels);
     match family {
-        Family::Convolutional if height.min(width) < conv::MIN_SIDE => Err(TrainError::Data(format!(
-            "images of `{height} x {width}` pixels are too small for the convolutional VAE; hint: at least {side} x {side}, or the vanilla one",
+        VaeFamily::Convolutional if height.min(width) < conv::MIN_SIDE => Err(TrainError::Data(format!(
+            "images of `{height} x {width}` pixels are too small for the convolutional VAE; \
+             hint: at least {side} x {side}, or the vanilla one",
             side = conv::MIN_SIDE,
         ))),
-        Family::Vanilla | Family::Convolutional => Ok(()),
+        VaeFamily::Vanilla | VaeFamily::Convolutional => Ok(()),
     }
 }
 
@@ -150,14 +135,14 @@ mod tests {
         }
     }
 
-    fn settings(iterations: u32) -> Settings {
+    fn settings(family: VaeFamily, iterations: u32) -> Settings {
         let learning_rate = LearningRate::new(1e-3).unwrap();
         let latent_statistics = LatentStatistics::LastBatch;
-        Settings { iterations, batch_size: 20, learning_rate, hidden: 128, latent: 100, latent_statistics }
+        Settings { family, iterations, batch_size: 20, learning_rate, hidden: 128, latent: 100, latent_statistics }
     }
 
-    fn fitted(family: Family, pixels: &Tensor, iterations: u32) -> Fitted {
-        fit(family, &settings(iterations), pixels, 1, &mut Reporter::new(&mut Silent)).unwrap()
+    fn fitted(family: VaeFamily, pixels: &Tensor, iterations: u32) -> Fitted {
+        fit(&settings(family, iterations), pixels, 1, &mut Reporter::new(&mut Silent)).unwrap()
     }
 
     /// `count` images in normalised units, `[count, 28, 28]`.
@@ -185,11 +170,10 @@ mod tests {
     fn the_convolutional_vae_reconstructs_no_worse_than_the_vanilla_one() {
         device::use_one_thread();
         let digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).unwrap();
-        let (train, test) =
-            (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..100)));
+        let (train, test) = (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..100)));
         let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 100));
-        let [vanilla, convolutional] =
-            [Family::Vanilla, Family::Convolutional].map(|family| excess(&fitted(family, &train, 200).vae, &test).0);
+        let [vanilla, convolutional] = [VaeFamily::Vanilla, VaeFamily::Convolutional]
+            .map(|family| excess(&fitted(family, &train, 200).vae, &test).0);
         assert!(0.0 < convolutional && convolutional < vanilla, "{convolutional} {vanilla}");
     }
 
@@ -198,7 +182,7 @@ mod tests {
         device::use_one_thread();
         let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
         let trained = || {
-            let Fitted { vae, mu, logvar, losses } = fitted(Family::Convolutional, &pixels, 3);
+            let Fitted { vae, mu, logvar, losses } = fitted(VaeFamily::Convolutional, &pixels, 3);
             TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses)
         };
         let sample = |vae: &TrainedVae| vae.sample(4, 3.0, &mut Stream::new(0, Purpose::PenaltyNoise));
@@ -206,7 +190,7 @@ mod tests {
         assert_eq!(sample(&one).size(), [4, 9 * 13]);
         assert_eq!(sample(&one), sample(&other));
         // Copied tensor by tensor, running statistics included, an untrained one gives the same samples.
-        let blank = untrained_of(Family::Convolutional, &settings(3), &pixels);
+        let blank = untrained(&settings(VaeFamily::Convolutional, 3), &pixels);
         assert_ne!(sample(&blank), sample(&one));
         let _guard = no_grad_guard();
         for ((name, mut to), (same, from)) in blank.tensors().into_iter().zip(one.tensors()) {
@@ -219,9 +203,9 @@ mod tests {
     #[test]
     fn images_too_small_for_the_convolutions_are_refused() {
         let pixels = Tensor::zeros([20, 28, 7], (Kind::Float, Device::Cpu));
-        let refused = |family| fit(family, &settings(1), &pixels, 1, &mut Reporter::new(&mut Silent)).err();
-        let error = refused(Family::Convolutional).unwrap().to_string();
+        let refused = |family| fit(&settings(family, 1), &pixels, 1, &mut Reporter::new(&mut Silent)).err();
+        let error = refused(VaeFamily::Convolutional).unwrap().to_string();
         assert!(error.starts_with("images of `28 x 7` pixels are too small for the convolutional VAE"), "{error}");
-        assert_eq!(refused(Family::Vanilla), None);
+        assert_eq!(refused(VaeFamily::Vanilla), None);
     }
 }
