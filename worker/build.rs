@@ -1,4 +1,4 @@
-//! Tells the linker where libtorch lies, so that what this crate builds runs as it is.
+//! Tells the linker where libtorch lies, so that what this crate builds runs as it is; and the program which code it is.
 //!
 //! libtorch sits in a folder of its own, which the loader does not search. torch-sys knows the folder
 //! and hands it to the build scripts of the crates that depend on it *directly*: that is why this
@@ -6,9 +6,16 @@
 //! With an rpath in each executable nobody needs LD_LIBRARY_PATH for `cargo run`, `cargo test` or
 //! `target/release/swfn-worker`.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 fn main() {
+    println!("cargo::rustc-env=SWFN_VERSION={}", version());
+    // HEAD changes when a branch is changed, its log with each commit; the sources make a copy dirty.
+    for path in ["../.git/HEAD", "../.git/logs/HEAD", "src", "../shared/src", "../proto/swfn"] {
+        if Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
     // Else cargo would run this again after any change in the crate. Another libtorch folder is
     // noticed all the same: torch-sys is built anew for it, and then so is what depends on it.
     println!("cargo::rerun-if-changed=build.rs");
@@ -31,6 +38,20 @@ fn main() {
         link_arg("-Wl,--push-state,--no-as-needed");
         link_arg("-ltorch_cuda");
         link_arg("-Wl,--pop-state");
+    }
+}
+
+/// The package's version and, where it can be known, the revision of the code: results name it.
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=no"])) {
+        (Some(revision), Some(changes)) if changes.is_empty() => format!("{version}+{revision}"),
+        (Some(revision), _) => format!("{version}+{revision}.dirty"),
+        (None, _) => version.to_owned(),
     }
 }
 

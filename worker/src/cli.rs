@@ -26,7 +26,7 @@ use crate::{
 ///
 /// Exit codes: 0 nothing is left to do, or stopped in order; 1 a device was given up; 2 wrong usage.
 #[derive(Debug, Parser)]
-#[command(name = "swfn-worker", version, args_conflicts_with_subcommands = true)]
+#[command(name = "swfn-worker", version = env!("SWFN_VERSION"), args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<CommandLine>,

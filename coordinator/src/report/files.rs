@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     run_dir::RunDir,
-    store::{Store, TrialRow},
+    store::{Provenance, Store, TrialRow},
 };
 
 /// Writes all of them, each as a whole.
@@ -55,6 +55,11 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         "classifier_seconds",
         "attempts",
         "worker",
+        "host",
+        "device",
+        "model",
+        "software",
+        "libtorch",
         "error",
     ];
     csv.write_record(before.iter().chain(&AXES).chain(&after))?;
@@ -62,6 +67,7 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         let number = |value: fn(&swfn_shared::metrics::Outcome) -> f64| {
             row.outcome.as_ref().map(|outcome| value(outcome).to_string()).unwrap_or_default()
         };
+        let from = |text: fn(&Provenance) -> &String| row.worker.as_ref().map(text).cloned().unwrap_or_default();
         let outcome = [
             number(|o| o.final_test_accuracy),
             number(|o| o.best_test_accuracy),
@@ -69,7 +75,12 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
             number(|o| o.vae_seconds),
             number(|o| o.classifier_seconds),
             row.attempts.to_string(),
-            row.worker.clone().unwrap_or_default(),
+            from(|p| &p.worker),
+            from(|p| &p.host),
+            from(|p| &p.device),
+            from(|p| &p.model),
+            from(|p| &p.software),
+            from(|p| &p.libtorch),
             // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
             row.error.clone().filter(|_| row.outcome.is_none()).unwrap_or_default(),
         ];

@@ -148,8 +148,9 @@ pub(super) mod tests {
     };
 
     use super::*;
+    use crate::store::Provenance;
 
-    /// Two seeds x (net, lenet) x (0, 0.1) with made-up outcomes; one trial is missing, one given up.
+    /// Three seeds x (net, lenet) x (0, 0.1) with made-up outcomes; one trial is missing, one given up.
     pub(in crate::report) fn example() -> (Vec<(TrialSpec, TrialRow)>, Summary) {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 3 }\nsubset_size = 100\n\
                     architecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\n";
@@ -168,7 +169,14 @@ pub(super) mod tests {
                 11 => ("quarantined", None, Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned())),
                 _ => ("succeeded", Some(outcome), None),
             };
-            let worker = outcome.map(|_| "w".to_owned());
+            let worker = outcome.map(|_| Provenance {
+                worker: "w".into(),
+                host: "h".into(),
+                device: "cpu".into(),
+                model: "m, 2 cores".into(),
+                software: "0.1.0+abc".into(),
+                libtorch: "2.11.0".into(),
+            });
             (spec, TrialRow { id: spec.id(), state: state.into(), attempts: 1, error, worker, outcome })
         });
         let trials: Vec<_> = trials.collect();

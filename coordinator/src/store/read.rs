@@ -16,8 +16,20 @@ pub(crate) struct TrialRow {
     pub(crate) state: String,
     pub(crate) attempts: u32,
     pub(crate) error: Option<String>,
-    pub(crate) worker: Option<String>,
+    /// Who trained it, if it succeeded.
+    pub(crate) worker: Option<Provenance>,
     pub(crate) outcome: Option<Outcome>,
+}
+
+/// Where a result comes from, as the worker introduced itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Provenance {
+    pub(crate) worker: String,
+    pub(crate) host: String,
+    pub(crate) device: String,
+    pub(crate) model: String,
+    pub(crate) software: String,
+    pub(crate) libtorch: String,
 }
 
 /// One point of a winning attempt.
@@ -46,9 +58,10 @@ impl Store {
         self.run(|connection| {
             let mut query = connection.prepare(
                 "SELECT trial.id, state, trial.attempt, error, worker, final_test_accuracy, best_test_accuracy, final_test_loss,
-                        vae_seconds, classifier_seconds
+                        vae_seconds, classifier_seconds, host, device, model, software, libtorch
                  FROM trial LEFT JOIN result
                    ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
+                 LEFT JOIN worker ON worker.id = result.worker
                  WHERE in_grid ORDER BY trial.number",
             )?;
             query.query_map([], trial_row)?.collect()
@@ -103,16 +116,21 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
 }
 
 fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
-    let worker: Option<String> = row.get(4)?;
-    let outcome = match worker {
-        None => None,
-        Some(_) => Some(Outcome {
-            final_test_accuracy: row.get(5)?,
-            best_test_accuracy: row.get(6)?,
-            final_test_loss: row.get(7)?,
-            vae_seconds: row.get(8)?,
-            classifier_seconds: row.get(9)?,
-        }),
+    let (outcome, worker) = match row.get::<_, Option<String>>(4)? {
+        None => (None, None),
+        Some(worker) => {
+            let outcome = Outcome {
+                final_test_accuracy: row.get(5)?,
+                best_test_accuracy: row.get(6)?,
+                final_test_loss: row.get(7)?,
+                vae_seconds: row.get(8)?,
+                classifier_seconds: row.get(9)?,
+            };
+            let text = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.unwrap_or_default());
+            let (host, device, model) = (text(10)?, text(11)?, text(12)?);
+            let (software, libtorch) = (text(13)?, text(14)?);
+            (Some(outcome), Some(Provenance { worker, host, device, model, software, libtorch }))
+        }
     };
     Ok(TrialRow { id: parse(row, 0)?, state: row.get(1)?, attempts: row.get(2)?, error: row.get(3)?, worker, outcome })
 }

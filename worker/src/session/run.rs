@@ -187,7 +187,7 @@ impl Session {
             predecessor: predecessor.as_ref().map(ToString::to_string),
             host: host.clone(),
             device: Some(v1::Device { name: device.name.clone(), model: device.model.clone() }),
-            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            software_version: env!("SWFN_VERSION").to_owned(),
             libtorch_version: libtorch.clone(),
             held: self.ledger.held().into_iter().map(Into::into).collect(),
             trainer_revision: TRAINER_REVISION,
