@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     /// Listen beyond this machine without encryption and authentication
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// Start this many workers here, at most one per GPU or, without GPUs, per core; `auto`: as many as there are
+    /// Start this many workers here, on GPUs if there are any (then at most one each), else on the CPU; `auto`: one per GPU or,
+    /// without any, one per core
     #[arg(long, value_name = "N|auto")]
     pub(crate) local_workers: Option<LocalWorkers>,
     /// Folder with the data set's files, for local workers [default: the user's cache folder, downloaded when missing]
@@ -49,7 +50,7 @@ pub(crate) struct Arguments {
     pub(crate) dry_run: bool,
     /// Form of the log: text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t)]
-    log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
 }
 
 /// How many workers to start.

@@ -15,7 +15,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use swfn_shared::ids::WorkerId;
+use swfn_shared::{ids::WorkerId, telemetry::LogFormat};
 use tokio::{
     process::{Child, ChildStdin, Command},
     time::timeout,
@@ -51,6 +51,7 @@ impl LocalSupervisor {
         coordinator: &str,
         data_dir: Option<&Path>,
         logs: &Path,
+        log_format: LogFormat,
     ) -> anyhow::Result<Self> {
         let program =
             std::env::current_exe().context("this program's own path is unknown")?.with_file_name("swfn-worker");
@@ -67,6 +68,8 @@ impl LocalSupervisor {
         command
             .arg("--coordinator")
             .arg(coordinator)
+            .arg("--log-format")
+            .arg(log_format.to_string())
             .arg("--devices")
             .arg(match workers {
                 LocalWorkers::Auto => "auto".to_owned(),

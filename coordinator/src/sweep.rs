@@ -172,7 +172,8 @@ async fn serve(
         Some(_) if snapshots.borrow().counts.finished() => None,
         Some(workers) => {
             let url = format!("http://{address}");
-            Some(LocalSupervisor::start(workers, &url, arguments.data_dir.as_deref(), &run_dir.logs())?)
+            let data_dir = arguments.data_dir.as_deref();
+            Some(LocalSupervisor::start(workers, &url, data_dir, &run_dir.logs(), arguments.log_format)?)
         }
         None => None,
     };
