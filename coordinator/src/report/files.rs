@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     run_dir::RunDir,
-    store::{Provenance, Store, TrialRow},
+    store::{Store, TrialRow, WorkerRow},
 };
 
 /// Writes all of them, each as a whole.
@@ -67,7 +67,7 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         let number = |value: fn(&swfn_shared::metrics::Outcome) -> f64| {
             row.outcome.as_ref().map(|outcome| value(outcome).to_string()).unwrap_or_default()
         };
-        let from = |text: fn(&Provenance) -> &String| row.worker.as_ref().map(text).cloned().unwrap_or_default();
+        let from = |text: fn(&WorkerRow) -> &String| row.worker.as_ref().map(text).cloned().unwrap_or_default();
         let outcome = [
             number(|o| o.final_test_accuracy),
             number(|o| o.best_test_accuracy),
@@ -75,7 +75,7 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
             number(|o| o.vae_seconds),
             number(|o| o.classifier_seconds),
             row.attempts.to_string(),
-            from(|p| &p.worker),
+            row.worker.as_ref().map(|worker| worker.id.to_string()).unwrap_or_default(),
             from(|p| &p.host),
             from(|p| &p.device),
             from(|p| &p.model),

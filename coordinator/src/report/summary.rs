@@ -148,7 +148,7 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::store::Provenance;
+    use crate::store::WorkerRow;
 
     /// Three seeds x (net, lenet) x (0, 0.1) with made-up outcomes; one trial is missing, one given up.
     pub(in crate::report) fn example() -> (Vec<(TrialSpec, TrialRow)>, Summary) {
@@ -169,8 +169,8 @@ pub(super) mod tests {
                 11 => ("quarantined", None, Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned())),
                 _ => ("succeeded", Some(outcome), None),
             };
-            let worker = outcome.map(|_| Provenance {
-                worker: "w".into(),
+            let worker = outcome.map(|_| WorkerRow {
+                id: "w".parse().unwrap(),
                 host: "h".into(),
                 device: "cpu".into(),
                 model: "m, 2 cores".into(),

@@ -6,6 +6,6 @@ mod schema;
 mod tests;
 mod write;
 
-pub(crate) use read::{Provenance, TrialRow};
+pub(crate) use read::TrialRow;
 pub(crate) use schema::{Store, StoreError};
 pub(crate) use write::{Batch, WorkerRow};

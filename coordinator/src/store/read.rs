@@ -6,7 +6,10 @@ use swfn_shared::{
     metrics::Outcome,
 };
 
-use super::schema::{Store, StoreError};
+use super::{
+    schema::{Store, StoreError},
+    write::WorkerRow,
+};
 use crate::scheduler::Event;
 
 /// A trial of the grid with its result, if it has one.
@@ -17,19 +20,8 @@ pub(crate) struct TrialRow {
     pub(crate) attempts: u32,
     pub(crate) error: Option<String>,
     /// Who trained it, if it succeeded.
-    pub(crate) worker: Option<Provenance>,
+    pub(crate) worker: Option<WorkerRow>,
     pub(crate) outcome: Option<Outcome>,
-}
-
-/// Where a result comes from, as the worker introduced itself.
-#[derive(Debug, Clone)]
-pub(crate) struct Provenance {
-    pub(crate) worker: String,
-    pub(crate) host: String,
-    pub(crate) device: String,
-    pub(crate) model: String,
-    pub(crate) software: String,
-    pub(crate) libtorch: String,
 }
 
 /// One point of a winning attempt.
@@ -118,7 +110,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
 fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
     let (outcome, worker) = match row.get::<_, Option<String>>(4)? {
         None => (None, None),
-        Some(worker) => {
+        Some(_) => {
             let outcome = Outcome {
                 final_test_accuracy: row.get(5)?,
                 best_test_accuracy: row.get(6)?,
@@ -126,10 +118,15 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
                 vae_seconds: row.get(8)?,
                 classifier_seconds: row.get(9)?,
             };
-            let text = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.unwrap_or_default());
-            let (host, device, model) = (text(10)?, text(11)?, text(12)?);
-            let (software, libtorch) = (text(13)?, text(14)?);
-            (Some(outcome), Some(Provenance { worker, host, device, model, software, libtorch }))
+            let worker = WorkerRow {
+                id: parse(row, 4)?,
+                host: row.get(10)?,
+                device: row.get(11)?,
+                model: row.get(12)?,
+                software: row.get(13)?,
+                libtorch: row.get(14)?,
+            };
+            (Some(outcome), Some(worker))
         }
     };
     Ok(TrialRow { id: parse(row, 0)?, state: row.get(1)?, attempts: row.get(2)?, error: row.get(3)?, worker, outcome })
