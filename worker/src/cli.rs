@@ -15,6 +15,7 @@ use swfn_shared::{
 use tracing::warn;
 
 use crate::{
+    cli_checkpoints::CheckpointArguments,
     data::{self, LoadOptions},
     devices, process,
     session::endpoint,
@@ -54,6 +55,8 @@ struct Common {
     data: DataArguments,
     #[command(flatten)]
     vae_cache: VaeCacheArguments,
+    #[command(flatten)]
+    checkpoints: CheckpointArguments,
     /// Form of the log: text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t)]
     log_format: LogFormat,
@@ -64,7 +67,7 @@ struct DataArguments {
     /// Folder with the data set's files, in DIR/NAME or DIR [default: the user's cache folder, downloaded when missing]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where downloads and trained VAEs are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
+    /// Where downloads, trained VAEs and checkpoints are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
     /// Never download
@@ -108,7 +111,7 @@ impl VaeCacheArguments {
 }
 
 /// A folder as an argument of a device process.
-fn folder_argument(name: &str, folder: Option<&Path>) -> anyhow::Result<Vec<String>> {
+pub(crate) fn folder_argument(name: &str, folder: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let text = folder.to_str().with_context(|| format!("`{}` is not UTF-8", folder.display()))?;
     Ok(vec![name.to_owned(), text.to_owned()])
@@ -218,6 +221,7 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
     shared.extend(common.data.to_arguments()?);
     shared.extend(common.vae_cache.to_arguments()?);
+    shared.extend(common.checkpoints.to_arguments()?);
     Supervisor { devices, arguments: shared, local_to }.run()
 }
 
@@ -227,7 +231,8 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let endpoint = endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
     let data = common.data.options();
     let vae_cache = common.vae_cache.folder(&data);
-    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache })
+    let checkpoints = common.checkpoints.setting(&data);
+    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache, checkpoints })
 }
 
 fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {

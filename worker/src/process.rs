@@ -34,6 +34,7 @@ use crate::{
     device,
     session::{End, Exit, Identity, Order, Report, Session},
     train::{
+        checkpoint::Checkpoints,
         report::{Observer, TrainError},
         trainer::Trainer,
     },
@@ -62,6 +63,8 @@ pub(crate) struct Setup {
     pub(crate) data: LoadOptions,
     /// Where trained VAEs are kept, if anywhere.
     pub(crate) vae_cache: Option<PathBuf>,
+    /// Where checkpoints are kept, if anywhere, and the time between two of one trial.
+    pub(crate) checkpoints: Option<(PathBuf, Duration)>,
 }
 
 /// Runs the process to its end.
@@ -90,11 +93,13 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let (stop, stopping) = watch::channel(false);
     let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, tell_supervisor);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
-    let (data, vaes) = (setup.data, setup.vae_cache);
+    let (data, vaes, checkpoints) = (setup.data, setup.vae_cache, setup.checkpoints);
     let trainer = thread::Builder::new().name("trainer".to_owned());
     let trainer = trainer.spawn(move || {
         let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
-        train(Trainer::with_vae_cache(device, vaes), device, &data, &order_queue, &reports);
+        let checkpoints = checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
+        let trainer = Trainer::with_vae_cache(device, vaes).with_checkpoints(checkpoints);
+        train(trainer, device, &data, &order_queue, &reports);
     })?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
     // The end of a process runs destructors of libtorch, which had better not be at work. Its channels are closed, so the trainer
@@ -161,6 +166,12 @@ fn open_vae_cache(folder: &Path, device: Device) -> Option<DiskCache> {
     DiskCache::open(folder, device, DEFAULT_LIMIT).map_err(warn).ok()
 }
 
+/// Without that folder interrupted trials are trained from their start, to the same results.
+fn open_checkpoints(folder: &Path, device: Device, every: Duration) -> Option<Checkpoints> {
+    let warn = |error| warn!(folder = %folder.display(), "there are no checkpoints: {error}");
+    Checkpoints::open(folder, device, every).map_err(warn).ok()
+}
+
 /// The trainer's loop: says that it is idle, takes an order, carries it out.
 fn train(
     mut trainer: Trainer,
@@ -220,7 +231,9 @@ fn carry_out(
             let reason = format!("starting anew after an error on the GPU: {error}");
             vec![failed(FailureKind::Error, &error), Report::Broken { error: reason, retry: true }]
         }
-        Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => vec![failed(FailureKind::Error, &error)],
+        Err(error @ (TrainError::Data(_) | TrainError::Checkpoint(_) | TrainError::Torch(_))) => {
+            vec![failed(FailureKind::Error, &error)]
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! VAEs on disk: they come back as they were, or not at all.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    time::Duration,
+};
 
 use swfn_shared::metrics::{MetricPoint, VAE_LOSS};
 use tch::{Device, Kind, Tensor};

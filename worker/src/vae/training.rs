@@ -1,5 +1,7 @@
 //! The training of a VAE, and the statistics of its latent codes.
 
+use std::time::Instant;
+
 use swfn_shared::{
     metrics::{MetricPoint, VAE_LOSS},
     trial::{LatentStatistics, Vae as Settings, VaeFamily},
@@ -12,6 +14,7 @@ use crate::{
     train::{
         batches::Batches,
         report::{LossMeter, REPORT_EVERY, Reporter, TrainError},
+        state::{Phase, State},
     },
 };
 
@@ -35,9 +38,10 @@ pub(crate) fn train(
     settings: &Settings,
     pixels: &Tensor,
     seed: u64,
+    resumed: Option<&State>,
     reporter: &mut Reporter<'_>,
 ) -> Result<TrainedVae, TrainError> {
-    let Fitted { vae, mu, logvar, losses } = fit(settings, pixels, seed, reporter)?;
+    let Fitted { vae, mu, logvar, losses } = fit(settings, pixels, seed, resumed, reporter)?;
     Ok(TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses))
 }
 
@@ -52,7 +56,13 @@ struct Fitted {
 }
 
 /// [`train`] with the whole VAE as its result.
-fn fit(settings: &Settings, pixels: &Tensor, seed: u64, reporter: &mut Reporter<'_>) -> Result<Fitted, TrainError> {
+fn fit(
+    settings: &Settings,
+    pixels: &Tensor,
+    seed: u64,
+    resumed: Option<&State>,
+    reporter: &mut Reporter<'_>,
+) -> Result<Fitted, TrainError> {
     check(settings.family, pixels)?;
     let device = pixels.device();
     let images = pixels.flatten(1, -1).sigmoid(); // [n, H * W]
@@ -63,7 +73,19 @@ fn fit(settings: &Settings, pixels: &Tensor, seed: u64, reporter: &mut Reporter<
     let mut noise = Stream::new(seed, Purpose::VaeNoise);
     let mut loss = LossMeter::new(VAE_LOSS, device);
     let (mut losses, mut codes) = (Vec::new(), None);
+    let (start, mut earlier) = (Instant::now(), 0.0);
     let mut step = 0;
+    if let Some(state) = resumed {
+        state.restore_named("model", vae.parameters())?;
+        state.restore_named("model", vae.buffers())?;
+        optimiser.restore(state)?;
+        batches.restore("batches", state)?;
+        state.restore_stream("noise", &mut noise)?;
+        earlier = state.float("vae.seconds")?;
+        step = state.step(settings.iterations)?;
+        losses = state.points()?;
+        reporter.go_on(step.into(), &losses)?;
+    }
     while step < settings.iterations {
         let report = settings.iterations.min(step + REPORT_EVERY);
         while step < report {
@@ -84,7 +106,20 @@ fn fit(settings: &Settings, pixels: &Tensor, seed: u64, reporter: &mut Reporter<
         }
         let point = loss.read(step.into())?;
         losses.push(point);
-        reporter.report(step.into(), &[point])?;
+        if step < settings.iterations {
+            reporter.report_and_save(step.into(), &[point], || {
+                let mut state = State::new(Phase::Vae, step);
+                state.set_named("model", vae.parameters());
+                state.set_named("model", vae.buffers());
+                optimiser.keep(&mut state);
+                batches.keep("batches", &mut state);
+                state.set_stream("noise", &noise);
+                state.set_float("vae.seconds", earlier + start.elapsed().as_secs_f64());
+                state
+            })?;
+        } else {
+            reporter.report(step.into(), &[point])?;
+        }
     }
     if settings.latent_statistics == LatentStatistics::Subset {
         let _guard = no_grad_guard();
@@ -142,7 +177,7 @@ mod tests {
     }
 
     fn fitted(family: VaeFamily, pixels: &Tensor, iterations: u32) -> Fitted {
-        fit(&settings(family, iterations), pixels, 1, &mut Reporter::new(&mut Silent)).unwrap()
+        fit(&settings(family, iterations), pixels, 1, None, &mut Reporter::new(&mut Silent)).unwrap()
     }
 
     /// `count` images in normalised units, `[count, 28, 28]`.
@@ -203,7 +238,7 @@ mod tests {
     #[test]
     fn images_too_small_for_the_convolutions_are_refused() {
         let pixels = Tensor::zeros([20, 28, 7], (Kind::Float, Device::Cpu));
-        let refused = |family| fit(&settings(family, 1), &pixels, 1, &mut Reporter::new(&mut Silent)).err();
+        let refused = |family| fit(&settings(family, 1), &pixels, 1, None, &mut Reporter::new(&mut Silent)).err();
         let error = refused(VaeFamily::Convolutional).unwrap().to_string();
         assert!(error.starts_with("images of `28 x 7` pixels are too small for the convolutional VAE"), "{error}");
         assert_eq!(refused(VaeFamily::Vanilla), None);
