@@ -58,8 +58,8 @@ fn a_worker_killed_in_the_middle_changes_nothing() {
 
 #[test]
 fn a_killed_worker_goes_on_from_its_checkpoints() {
-    let axes = "seed = 0\nsubset_size = 40\narchitecture = [\"net+dropout\", \"lenet+bn\"]\nlambda = [0, 0.1]";
-    let sweep = Sweep::new(axes, 1_000);
+    let axes = "seed = 0\nsubset_size = 40\narchitecture = [\"net+dropout\", \"lenet+bn\"]\nlambda = 0.1";
+    let sweep = Sweep::new(axes, 700);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut worker = sweep.worker("worker", &address, &["--checkpoint-seconds", "0"]);
@@ -88,8 +88,11 @@ fn a_killed_worker_goes_on_from_its_checkpoints() {
     let resumed = log.lines().filter(|line| line.contains("goes on from a checkpoint step=")).count();
     assert!(kills >= 3 && (2..=kills).contains(&resumed), "{kills} {resumed}\n{log}");
     assert!(sweep.journal().iter().any(|line| line.kind == "lost"), "a fault hit a trial");
-    assert!(fs::read_dir(&folder).unwrap().next().is_none(), "none is left");
-    let alone = Sweep::new(axes, 1_000);
+    // What a kill left half-written is no checkpoint; it is removed when it is an hour old.
+    let whole = |file: &fs::DirEntry| file.file_name().to_string_lossy().ends_with(".checkpoint");
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().flatten().filter(whole).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let alone = Sweep::new(axes, 700);
     alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
     assert_eq!(sweep.results(), alone.results());
 }

@@ -72,5 +72,5 @@ fn only_own_files_grow_too_old() {
     Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
     let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, [format!("{trial}.cuda.checkpoint"), "notes.checkpoint".to_owned()]);
+    assert_eq!(left, [format!("{trial}.cuda.checkpoint"), "notes.checkpoint".to_owned()].map(std::ffi::OsString::from));
 }

@@ -124,7 +124,10 @@ pub(crate) fn train(
                     }
                     optimiser.minimise(&objective.total(spec.lambda()));
                     step += 1;
-                    reporter.tick(done + u64::from(step))?;
+                    // At the last one the report follows at once, and cancels where the trial can be saved.
+                    if step < report {
+                        reporter.tick(done + u64::from(step))?;
+                    }
                 }
             }
             let mut points = vec![loss.read(step.into())?];

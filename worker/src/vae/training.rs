@@ -101,7 +101,9 @@ fn fit(
                 optimiser.minimise(&elbo.loss);
                 codes = Some((elbo.mu.detach(), elbo.logvar.detach()));
                 step += 1;
-                reporter.tick(step.into())?;
+                if step < report {
+                    reporter.tick(step.into())?;
+                }
             }
         }
         let point = loss.read(step.into())?;
