@@ -32,7 +32,7 @@ use tracing::{error, info, info_span, warn};
 use crate::{
     data::{self, LoadOptions},
     device,
-    session::{End, Exit, Identity, Order, Report, Session},
+    session::{End, Exit, Hooks, Identity, Order, Report, Session},
     train::{
         checkpoint::Checkpoints,
         report::{Observer, TrainError},
@@ -48,7 +48,7 @@ pub(crate) const HOPELESS: u8 = 78;
 const REPORTS: usize = 64;
 
 /// Time for the trainer to notice that the session is over.
-const TRAINER_PATIENCE: Duration = Duration::from_secs(3);
+const TRAINER_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a device process prints on standard output once the coordinator has welcomed it.
 pub(crate) const WELCOMED: &str = "welcomed";
@@ -91,13 +91,22 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let (orders, order_queue) = std_mpsc::channel();
     let (reports, report_queue) = mpsc::channel(REPORTS);
     let (stop, stopping) = watch::channel(false);
-    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, tell_supervisor);
+    let checkpoints = setup.checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
+    let saved = checkpoints.clone();
+    let hooks = Hooks {
+        welcomed: tell_supervisor,
+        settled: Box::new(move |trial| {
+            if let Some(saved) = &saved {
+                saved.remove(trial);
+            }
+        }),
+    };
+    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, hooks);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
-    let (data, vaes, checkpoints) = (setup.data, setup.vae_cache, setup.checkpoints);
+    let (data, vaes) = (setup.data, setup.vae_cache);
     let trainer = thread::Builder::new().name("trainer".to_owned());
     let trainer = trainer.spawn(move || {
         let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
-        let checkpoints = checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
         let trainer = Trainer::with_vae_cache(device, vaes).with_checkpoints(checkpoints);
         train(trainer, device, &data, &order_queue, &reports);
     })?;

@@ -10,7 +10,7 @@ use std::{
 
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
-    ids::LeaseId,
+    ids::{LeaseId, TrialId},
     metrics::{MetricPoint, Outcome},
 };
 
@@ -38,8 +38,16 @@ struct Held {
     cancel: Arc<AtomicBool>,
     /// Points that have not become a report yet.
     points: Vec<MetricPoint>,
-    /// The number of the report of its end, once there is one.
-    end: Option<u64>,
+    end: Option<Ended>,
+}
+
+/// How a lease ended, in short.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    /// The number of the report that says so.
+    report: u64,
+    /// Whether the trial has a result, good or bad.
+    settled: bool,
 }
 
 /// Leases and reports.
@@ -106,15 +114,15 @@ impl Ledger {
         }
         let mut reports: Vec<_> = self.flush_one(lease).into_iter().collect();
         let id = Some(lease.into());
+        let ended = Ended { report: self.next, settled: !matches!(end, End::Released) };
         let kind = match end {
             End::Succeeded(outcome) => Kind::Succeeded(v1::Succeeded { lease: id, outcome: Some(outcome.into()) }),
             End::Failed { kind, message } => Kind::Failed(v1::Failed { lease: id, kind: kind.into(), message }),
             End::Released => Kind::Released(v1::Released { lease: id }),
         };
-        let number = self.next;
         reports.push(self.report(kind));
         if let Some(held) = self.leases.get_mut(&lease) {
-            held.end = Some(number);
+            held.end = Some(ended);
         }
         reports
     }
@@ -132,12 +140,14 @@ impl Ledger {
         v1::WorkerMessage { sequence, kind: Some(kind) }
     }
 
-    /// Everything up to this number is on the coordinator's disk.
-    pub(super) fn acknowledge(&mut self, through: u64) {
+    /// Everything up to this number is on the coordinator's disk. Returns the trials whose results are among it.
+    pub(super) fn acknowledge(&mut self, through: u64) -> Vec<TrialId> {
         while self.outbox.front().is_some_and(|(sequence, _)| *sequence <= through) {
             self.outbox.pop_front();
         }
-        self.leases.retain(|_, held| held.end.is_none_or(|end| end > through));
+        let over = |_: &LeaseId, held: &mut Held| held.end.is_some_and(|end| end.report <= through);
+        let over = self.leases.extract_if(.., over);
+        over.filter(|(_, held)| held.end.is_some_and(|end| end.settled)).map(|(lease, _)| lease.trial).collect()
     }
 
     /// All reports that wait for their acknowledgement, in order.
@@ -203,11 +213,14 @@ mod tests {
         let last = ledger.end(lease(1), End::Succeeded(OUTCOME));
         assert_eq!(last.iter().map(|message| message.sequence).collect::<Vec<_>>(), [2, 3], "points before the end");
         assert_eq!(ledger.unacknowledged().len(), 3);
-        ledger.acknowledge(2);
+        assert!(ledger.acknowledge(2).is_empty());
         assert_eq!((ledger.unacknowledged().len(), ledger.held()), (1, vec![lease(1)]));
         assert!(ledger.heartbeat().progress.is_empty(), "an ended trial makes no progress");
-        ledger.acknowledge(3);
+        assert_eq!(ledger.acknowledge(3), [lease(1).trial]);
         assert!(ledger.is_empty());
+        ledger.grant(lease(2));
+        assert_eq!(ledger.end(lease(2), End::Released).len(), 1);
+        assert!(ledger.acknowledge(4).is_empty() && ledger.is_empty(), "what is given back has no result");
     }
 
     #[test]

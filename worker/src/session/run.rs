@@ -12,7 +12,7 @@ use std::{
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_shared::{
-    ids::{LeaseId, TRAINER_REVISION, VaeId, WorkerId},
+    ids::{LeaseId, TRAINER_REVISION, TrialId, VaeId, WorkerId},
     metrics::MetricPoint,
     trial::TrialSpec,
     wire::{self, PROTOCOL},
@@ -92,8 +92,15 @@ pub(crate) struct Identity {
     pub(crate) libtorch: String,
 }
 
+/// What the process does when the session learns something.
+pub(crate) struct Hooks {
+    /// At each welcome of the coordinator.
+    pub(crate) welcomed: fn(),
+    /// The coordinator has the trial's result on its disk.
+    pub(crate) settled: Box<dyn Fn(TrialId) + Send>,
+}
+
 /// The session of one worker process.
-#[derive(Debug)]
 pub(crate) struct Session {
     identity: Identity,
     endpoint: Endpoint,
@@ -107,8 +114,7 @@ pub(crate) struct Session {
     leaving: Option<Exit>,
     /// The trainer has said its last word.
     broken: bool,
-    /// Called at each welcome of the coordinator.
-    on_welcome: fn(),
+    hooks: Hooks,
 }
 
 impl Session {
@@ -119,7 +125,7 @@ impl Session {
         orders: Sender<Order>,
         reports: mpsc::Receiver<Report>,
         stop: watch::Receiver<bool>,
-        on_welcome: fn(),
+        hooks: Hooks,
     ) -> Self {
         Self {
             identity,
@@ -131,7 +137,7 @@ impl Session {
             idle: None,
             leaving: None,
             broken: false,
-            on_welcome,
+            hooks,
         }
     }
 
@@ -154,7 +160,7 @@ impl Session {
             let result = match opened {
                 Ok(link) => {
                     info!(sweep = link.welcome.sweep, coordinator = %endpoint.uri(), "connected");
-                    (self.on_welcome)();
+                    (self.hooks.welcomed)();
                     self.converse(link).await
                 }
                 Err(error) => Err(error),
@@ -303,7 +309,9 @@ impl Session {
                     self.take(lease);
                 }
             }
-            coordinator_message::Kind::Acknowledge(acknowledge) => self.ledger.acknowledge(acknowledge.through),
+            coordinator_message::Kind::Acknowledge(acknowledge) => {
+                self.ledger.acknowledge(acknowledge.through).into_iter().for_each(&self.hooks.settled);
+            }
             coordinator_message::Kind::Revoke(revoke) => {
                 if let Ok(lease) = wire::lease(revoke.lease) {
                     warn!(%lease, "lease revoked: {}", revoke.reason);

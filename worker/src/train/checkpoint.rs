@@ -64,7 +64,7 @@ impl Description {
 }
 
 /// A folder of checkpoints of one kind of device. Other files in it are left alone.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checkpoints {
     folder: PathBuf,
     device: Device,
@@ -122,7 +122,7 @@ impl Checkpoints {
     }
 
     /// Removes the trial's checkpoint, if it has one.
-    pub(crate) fn remove(&self, trial: TrialId) {
+    pub fn remove(&self, trial: TrialId) {
         fs::remove_file(self.path(trial)).ok();
     }
 

@@ -22,6 +22,9 @@ pub const REPORT_EVERY: u32 = 100;
 /// about this.
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// A cancelled trial trains on so long, at most, to the next report: there it can be saved.
+const WIND_DOWN: Duration = Duration::from_secs(5);
+
 /// Who watches a trial.
 pub trait Observer {
     /// Called at each report, and between reports, without points, when some time has passed. `step` counts the
@@ -67,6 +70,8 @@ pub(crate) struct Reporter<'a> {
     observer: &'a mut dyn Observer,
     last: Instant,
     saver: Option<Saver<'a>>,
+    /// When the observer cancelled the trial.
+    cancelled: Option<Instant>,
 }
 
 /// When and where a trial is saved.
@@ -91,7 +96,7 @@ impl Saver<'_> {
 impl<'a> Reporter<'a> {
     #[cfg(test)]
     pub(crate) fn new(observer: &'a mut dyn Observer) -> Self {
-        Self { observer, last: Instant::now(), saver: None }
+        Self { observer, last: Instant::now(), saver: None, cancelled: None }
     }
 
     /// One that saves the trial, too.
@@ -102,7 +107,7 @@ impl<'a> Reporter<'a> {
     ) -> Self {
         let now = Instant::now();
         let saver = |checkpoints| Saver { trial, checkpoints, points: Vec::new(), last: now, cost: Duration::ZERO };
-        Self { observer, last: now, saver: checkpoints.map(saver) }
+        Self { observer, last: now, saver: checkpoints.map(saver), cancelled: None }
     }
 
     /// Reports again what was reported before a checkpoint, in portions that fit into messages, and says so.
@@ -111,17 +116,17 @@ impl<'a> Reporter<'a> {
         points.chunks(1000).try_for_each(|points| self.report(step, points))
     }
 
-    /// Hands points over, see [`Self::report`], after which training goes on from `state`. That is saved if it is time
-    /// to, or if the trial is cancelled.
+    /// Hands points over, after which training goes on from `state`. That is saved if it is time to, or if the trial is
+    /// cancelled.
     pub(crate) fn report_and_save(
         &mut self,
         step: u64,
         points: &[MetricPoint],
         state: impl FnOnce() -> State,
     ) -> Result<(), TrainError> {
-        let reported = self.report(step, points);
+        self.tell(step, points);
         if let Some(saver) = &mut self.saver
-            && (reported.is_err() || saver.due())
+            && (self.cancelled.is_some() || saver.due())
         {
             let start = Instant::now();
             let mut state = state();
@@ -129,18 +134,25 @@ impl<'a> Reporter<'a> {
             saver.checkpoints.put(saver.trial, &state);
             (saver.last, saver.cost) = (Instant::now(), start.elapsed());
         }
-        reported
+        if self.cancelled.is_some() { Err(TrainError::Cancelled) } else { Ok(()) }
     }
 
-    /// Hands points over.
+    /// Hands points over where the trial cannot be saved.
     pub(crate) fn report(&mut self, step: u64, points: &[MetricPoint]) -> Result<(), TrainError> {
+        self.tell(step, points);
+        match self.cancelled {
+            Some(since) if self.saver.is_none() || since.elapsed() > WIND_DOWN => Err(TrainError::Cancelled),
+            _ => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, step: u64, points: &[MetricPoint]) {
         self.last = Instant::now();
         if let Some(saver) = &mut self.saver {
             saver.points.extend(points);
         }
-        match self.observer.points(step, points) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(TrainError::Cancelled),
+        if self.observer.points(step, points).is_break() {
+            self.cancelled.get_or_insert(self.last);
         }
     }
 

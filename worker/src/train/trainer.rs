@@ -52,7 +52,8 @@ impl Trainer {
         Self { device, data: HashMap::new(), vaes: VaeCache::new(VAES), disk, checkpoints: None }
     }
 
-    /// The same trainer, whose trials are saved there while they train, and go on from there.
+    /// The same trainer, whose trials are saved there while they train, and go on from there. It removes no checkpoint of
+    /// a trial that ends: only who has the result in a safe place may.
     pub fn with_checkpoints(self, checkpoints: Option<Checkpoints>) -> Self {
         Self { checkpoints, ..self }
     }
@@ -84,14 +85,6 @@ impl Trainer {
         // Apart from the rest of the trainer, which the run borrows.
         let mut checkpoints = self.checkpoints.take();
         let result = self.run_from_checkpoint(spec, observer, checkpoints.as_mut());
-        if let (
-            Some(checkpoints),
-            Ok(_) | Err(TrainError::Diverged { .. } | TrainError::Data(_) | TrainError::Torch(_)),
-        ) = (&checkpoints, &result)
-        {
-            // The result is yet to be acknowledged. If it gets lost, the trial is trained again, to the same result.
-            checkpoints.remove(spec.id());
-        }
         self.checkpoints = checkpoints;
         result
     }
