@@ -145,9 +145,15 @@ impl Ledger {
         while self.outbox.front().is_some_and(|(sequence, _)| *sequence <= through) {
             self.outbox.pop_front();
         }
-        let over = |_: &LeaseId, held: &mut Held| held.end.is_some_and(|end| end.report <= through);
-        let over = self.leases.extract_if(.., over);
-        over.filter(|(_, held)| held.end.is_some_and(|end| end.settled)).map(|(lease, _)| lease.trial).collect()
+        let mut settled = Vec::new();
+        self.leases.retain(|lease, held| match held.end {
+            Some(end) if end.report <= through => {
+                settled.extend(end.settled.then_some(lease.trial));
+                false
+            }
+            _ => true,
+        });
+        settled
     }
 
     /// All reports that wait for their acknowledgement, in order.
