@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -21,6 +22,7 @@ use crate::{
     session::endpoint,
     single,
     supervisor::Supervisor,
+    train::checkpoint::DEFAULT_SECONDS,
 };
 
 /// Trains the trials that a coordinator hands out, one process per device.
@@ -168,6 +170,15 @@ struct TrainArguments {
     /// cpu, cuda:0, ...
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     device: String,
+    /// Folder for what the trial leaves behind: weights, a sheet of its VAE, the confusion matrix [default: nowhere]
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Folder of checkpoints, from which the trial goes on when it is started again [default: none]
+    #[arg(long, value_name = "DIR")]
+    checkpoint_dir: Option<PathBuf>,
+    /// Seconds between two checkpoints, at least; 0: one at each report
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SECONDS)]
+    checkpoint_seconds: u64,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -236,10 +247,11 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
-    let TrainArguments { spec, trial, device, data } = arguments;
+    let TrainArguments { spec, trial, device, artifacts, checkpoint_dir, checkpoint_seconds, data } = arguments;
     start_log(LogFormat::Text);
     let spec = single::choose(&spec, trial.as_deref())?;
-    single::train(&spec, &device, &data.options())?;
+    let checkpoints = checkpoint_dir.map(|folder| (folder, Duration::from_secs(checkpoint_seconds)));
+    single::train(&spec, &single::Options { device, data: data.options(), artifacts, checkpoints })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -227,11 +227,12 @@ fn carry_out(
         error!("{error}");
         Report::Ended { lease, end: End::Failed { kind, message: error.to_string() } }
     };
-    match trainer.run(&order.spec, &mut observer) {
-        Ok(outcome) => {
+    match trainer.run_for(&order.spec, order.artifacts, &mut observer) {
+        Ok((outcome, artifacts)) => {
             let seconds = outcome.vae_seconds + outcome.classifier_seconds;
             info!(accuracy = outcome.final_test_accuracy, seconds, "trial done");
-            vec![Report::Ended { lease, end: End::Succeeded(outcome) }]
+            let dataset_digest = data::Source::from(order.spec.dataset).digest();
+            vec![Report::Ended { lease, end: End::Succeeded { outcome, dataset_digest, artifacts } }]
         }
         Err(TrainError::Cancelled) => vec![Report::Ended { lease, end: End::Released }],
         Err(error @ TrainError::Diverged { .. }) => vec![failed(FailureKind::Diverged, &error)],

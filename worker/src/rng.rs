@@ -31,6 +31,8 @@ pub enum Purpose {
     Dropout,
     /// Latent codes of the samples on which the function norm is estimated.
     PenaltyNoise,
+    /// Latent codes of the samples that people look at.
+    SampleSheet,
 }
 
 impl Purpose {
@@ -46,6 +48,7 @@ impl Purpose {
             Self::ClassifierBatches => "classifier batches",
             Self::Dropout => "dropout",
             Self::PenaltyNoise => "penalty noise",
+            Self::SampleSheet => "sample sheet",
         }
     }
 }

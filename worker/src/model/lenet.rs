@@ -17,6 +17,8 @@ pub struct Lenet {
     conv3: Layer,
     fc: Layer,
     norms: Option<[BatchNorm; 3]>,
+    /// Height and width of the third convolution's input.
+    last: (i64, i64),
 }
 
 impl Lenet {
@@ -32,6 +34,7 @@ impl Lenet {
             fc: Layer::uniform(stream, &[input.classes, 500], device),
             norms: batch_norm
                 .map(|scale| [20, 50, 500].map(|channels| BatchNorm::new(scale, scales, channels, device))),
+            last: (height, width),
         }
     }
 
@@ -55,6 +58,11 @@ impl Lenet {
             // Without batch norm between them the last two layers are one linear map, a small one: [classes, 800].
             None => self.fc.after(&self.conv3).linear(&x),
         }
+    }
+
+    /// The weight of the third convolution as what it is: `[500, 50 * 4 * 4]` -> `[500, 50, 4, 4]`.
+    pub fn as_convolution(&self, weight: &Tensor) -> Tensor {
+        weight.view([500, 50, self.last.0, self.last.1])
     }
 
     /// All parameters, named as in PyTorch.

@@ -12,6 +12,7 @@ use std::{
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_shared::{
+    artifacts::Artifacts,
     ids::{LeaseId, TRAINER_REVISION, TrialId, VaeId, WorkerId},
     metrics::MetricPoint,
     trial::TrialSpec,
@@ -44,6 +45,8 @@ const GOOD_STREAM: Duration = Duration::from_secs(30);
 pub(crate) struct Order {
     pub(crate) lease: LeaseId,
     pub(crate) spec: TrialSpec,
+    /// What it is to leave behind.
+    pub(crate) artifacts: Artifacts,
     /// Set when the trial is to be given up.
     pub(crate) cancel: Arc<AtomicBool>,
 }
@@ -192,7 +195,12 @@ impl Session {
             worker: worker.to_string(),
             predecessor: predecessor.as_ref().map(ToString::to_string),
             host: host.clone(),
-            device: Some(v1::Device { name: device.name.clone(), model: device.model.clone() }),
+            device: Some(v1::Device {
+                name: device.name.clone(),
+                model: device.model.clone(),
+                threads: device.threads,
+                cuda_version: device.cuda.clone(),
+            }),
             software_version: env!("SWFN_VERSION").to_owned(),
             libtorch_version: libtorch.clone(),
             held: self.ledger.held().into_iter().map(Into::into).collect(),
@@ -333,13 +341,14 @@ impl Session {
         };
         let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
         let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
+        let artifacts = lease.artifacts.unwrap_or_default().into();
         let cancel = self.ledger.grant(id);
         // The grant and the wish to leave crossed: the trainer gives it back at once.
         cancel.store(self.leaving.is_some(), Ordering::Relaxed);
         match spec {
             Ok(spec) if spec.id() == id.trial => {
                 self.idle = None;
-                self.orders.send(Order { lease: id, spec, cancel }).ok();
+                self.orders.send(Order { lease: id, spec, artifacts, cancel }).ok();
             }
             Ok(_) => self.misunderstood(id, "its specification has another id"),
             Err(error) => self.misunderstood(id, &error),

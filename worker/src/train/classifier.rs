@@ -54,6 +54,15 @@ impl Objective {
     }
 }
 
+/// A classifier after its last iteration.
+#[derive(Debug)]
+pub(crate) struct Trained {
+    pub(crate) outcome: Outcome,
+    pub(crate) network: Network,
+    /// The class that each test image was taken for at the end, `[N]`.
+    pub(crate) predicted: Tensor,
+}
+
 /// Trains the classifier of a trial and evaluates it, from its start or from a state. `vae_seconds`: what training the VAE
 /// took.
 ///
@@ -67,7 +76,7 @@ pub(crate) fn train(
     vae_seconds: f64,
     resumed: Option<&State>,
     reporter: &mut Reporter<'_>,
-) -> Result<Outcome, TrainError> {
+) -> Result<Trained, TrainError> {
     let start = Instant::now();
     let (settings, device) = (spec.classifier, subset.labels.device());
     let network = Network::new(spec.architecture, settings.batch_norm_scale, data.shape(), spec.seed, device);
@@ -150,13 +159,14 @@ pub(crate) fn train(
             continue;
         }
         reporter.report(done + u64::from(step), &points)?;
-        return Ok(Outcome {
+        let outcome = Outcome {
             final_test_accuracy: evaluation.accuracy,
             best_test_accuracy: best,
             final_test_loss: evaluation.loss,
             vae_seconds,
             classifier_seconds: earlier + start.elapsed().as_secs_f64(),
-        });
+        };
+        return Ok(Trained { outcome, network, predicted: evaluation.predicted });
     }
 }
 

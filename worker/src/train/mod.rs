@@ -1,5 +1,6 @@
 //! The training of a trial: VAE first where the function norm needs one, then the classifier.
 
+mod artifacts;
 pub mod batches;
 pub mod checkpoint;
 pub mod classifier;

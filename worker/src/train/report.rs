@@ -59,6 +59,12 @@ pub enum TrainError {
     Torch(String),
 }
 
+impl From<tch::TchError> for TrainError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.to_string())
+    }
+}
+
 impl From<Misfit> for TrainError {
     fn from(misfit: Misfit) -> Self {
         Self::Checkpoint(misfit.to_string())

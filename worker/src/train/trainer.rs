@@ -7,6 +7,7 @@ use std::{
 };
 
 use swfn_shared::{
+    artifacts::{Artifact, Artifacts},
     dataset::Dataset,
     ids::VaeId,
     metrics::VAE_LOSS,
@@ -15,6 +16,7 @@ use swfn_shared::{
 use tch::Device;
 
 use super::{
+    artifacts,
     checkpoint::Checkpoints,
     classifier,
     device_data::DeviceData,
@@ -82,9 +84,22 @@ impl Trainer {
     /// [`TrainError::Data`] when the data set is not loaded or the trial does not fit it, [`TrainError::Torch`] for all
     /// else. After any of them the trainer is ready for the next trial, unless the device itself is lost.
     pub fn run(&mut self, spec: &TrialSpec, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        self.run_for(spec, Artifacts::default(), observer).map(|(outcome, _)| outcome)
+    }
+
+    /// [`Self::run`], and the files that are wanted of the trial.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn run_for(
+        &mut self,
+        spec: &TrialSpec,
+        wanted: Artifacts,
+        observer: &mut dyn Observer,
+    ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
         // Apart from the rest of the trainer, which the run borrows.
         let mut checkpoints = self.checkpoints.take();
-        let result = self.run_from_checkpoint(spec, observer, checkpoints.as_mut());
+        let result = self.run_from_checkpoint(spec, wanted, observer, checkpoints.as_mut());
         self.checkpoints = checkpoints;
         result
     }
@@ -92,28 +107,30 @@ impl Trainer {
     fn run_from_checkpoint(
         &mut self,
         spec: &TrialSpec,
+        wanted: Artifacts,
         observer: &mut dyn Observer,
         mut checkpoints: Option<&mut Checkpoints>,
-    ) -> Result<Outcome, TrainError> {
+    ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
         let trial = spec.id();
         let state = checkpoints.as_ref().and_then(|checkpoints| checkpoints.get(trial));
         let result = guarded(|| {
             let reporter = &mut Reporter::saving(observer, trial, checkpoints.as_deref_mut());
-            self.run_unguarded(spec, state.as_ref(), reporter)
+            self.run_unguarded(spec, wanted, state.as_ref(), reporter)
         });
         let Err(TrainError::Checkpoint(why)) = result else { return result };
         if let Some(checkpoints) = &checkpoints {
             checkpoints.reject(trial, &why);
         }
-        guarded(|| self.run_unguarded(spec, None, &mut Reporter::saving(observer, trial, checkpoints)))
+        guarded(|| self.run_unguarded(spec, wanted, None, &mut Reporter::saving(observer, trial, checkpoints)))
     }
 
     fn run_unguarded(
         &mut self,
         spec: &TrialSpec,
+        wanted: Artifacts,
         state: Option<&State>,
         reporter: &mut Reporter<'_>,
-    ) -> Result<Outcome, TrainError> {
+    ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
         check(spec)?;
         let data = self.data.get(&spec.dataset);
         let data = data.ok_or_else(|| TrainError::Data(format!("data set `{}` is not loaded", spec.dataset)))?;
@@ -155,7 +172,8 @@ impl Trainer {
             }
         }
         let vae = spec.vae().and_then(|id| self.vaes.get(id));
-        classifier::train(spec, data, &subset, vae, vae_seconds, of_classifier, reporter)
+        let trained = classifier::train(spec, data, &subset, vae, vae_seconds, of_classifier, reporter)?;
+        Ok((trained.outcome, artifacts::make(wanted, spec, data, &subset, vae, &trained)?))
     }
 }
 

@@ -21,12 +21,15 @@ use crate::{
 /// Steps whose inputs are gathered at once.
 const CHUNK: u32 = 50;
 
+/// Images whose reconstructions are kept, at most.
+const RECONSTRUCTIONS: i64 = 20;
+
 /// A VAE as [`train`] returns it, same tensors, same places in memory, but for its numbers: what one that comes from a
 /// file is read into.
 pub(crate) fn untrained(settings: &Settings, pixels: &Tensor) -> TrainedVae {
     let vae = AnyVae::new(settings, sides(pixels), 0, pixels.device());
     let codes = Tensor::zeros([1, settings.latent.into()], (tch::Kind::Float, pixels.device()));
-    TrainedVae::new(vae.into_decoder(), &codes, &codes, Vec::new())
+    TrainedVae::new(vae.into_decoder(), &codes, &codes, Vec::new()).with_reconstructions(first(pixels).zeros_like())
 }
 
 /// Trains a VAE on the subset. `pixels`: `[n, H, W]` in normalised units; the VAE's own units are their sigmoid.
@@ -42,7 +45,9 @@ pub(crate) fn train(
     reporter: &mut Reporter<'_>,
 ) -> Result<TrainedVae, TrainError> {
     let Fitted { vae, mu, logvar, losses } = fit(settings, pixels, seed, resumed, reporter)?;
-    Ok(TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses))
+    let _guard = no_grad_guard();
+    let reconstructions = vae.decode(&vae.encode(&first(pixels).sigmoid()).0);
+    Ok(TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses).with_reconstructions(reconstructions))
 }
 
 /// A VAE after its last iteration.
@@ -130,6 +135,11 @@ fn fit(
     let (mu, logvar) =
         codes.ok_or_else(|| TrainError::Data("a VAE of `0` iterations has no latent statistics".to_owned()))?;
     Ok(Fitted { vae, mu, logvar, losses })
+}
+
+/// The images whose reconstructions are kept: of `[n, H, W]` the first, `[k, H * W]`.
+fn first(pixels: &Tensor) -> Tensor {
+    pixels.narrow(0, 0, RECONSTRUCTIONS.min(pixels.size()[0])).flatten(1, -1)
 }
 
 /// Height and width of `[n, H, W]`.
