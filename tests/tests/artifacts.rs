@@ -79,7 +79,10 @@ fn every_result_says_where_it_comes_from() {
     }
     assert_eq!((&worker["threads"], &worker["cuda"]), (&Value::from(1), &Value::from("")));
     assert_eq!(trial["dataset_digest"].as_str().map(str::len), Some(64));
-    assert_eq!((&trial["settings"]["seed"], &trial["settings"]["penalty"]["vae"]["vae"]["latent"]), (&3.into(), &100.into()));
+    assert_eq!(
+        (&trial["settings"]["seed"], &trial["settings"]["penalty"]["vae"]["vae"]["latent"]),
+        (&3.into(), &100.into())
+    );
     assert!(trial["outcome"]["vae_seconds"].as_f64().unwrap() > 0.0);
     assert!(trial["outcome"]["classifier_seconds"].as_f64().unwrap() > 0.0);
 }
@@ -103,7 +106,8 @@ fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
         let more = ["--checkpoint-dir", checkpoints.to_str().unwrap(), "--checkpoint-seconds", "0"];
         let mut program = train(&name, &disturbed, &more);
         let nanoseconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-        sleep(Duration::from_millis(300 + u64::from(nanoseconds) % 600));
+        // Ever longer, so that the end is reached: after the last checkpoint there is an evaluation to get through.
+        sleep(Duration::from_millis(300 + 150 * kills + u64::from(nanoseconds) % 500));
         let ended = kills == 60 || program.ended().is_some();
         if !ended {
             send(program.id(), Signal::SIGKILL);
