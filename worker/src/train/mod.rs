@@ -7,7 +7,7 @@ pub mod classifier;
 pub mod device_data;
 pub mod evaluation;
 pub mod report;
-mod samples;
+pub mod samples;
 pub mod sgd;
 pub(crate) mod state;
 pub mod step_inputs;

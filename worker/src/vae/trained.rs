@@ -67,17 +67,12 @@ impl TrainedVae {
     pub fn sample(&self, count: usize, spread: f64, noise: &mut Stream) -> Tensor {
         let latent = self.mu.size()[0];
         let noise = Tensor::from_slice(&noise.normal(count * latent as usize));
-        self.normalised(&noise.view([-1, latent]).to_device(self.mu.device()), spread)
+        self.decode(&noise.view([-1, latent]).to_device(self.mu.device()), spread)
     }
 
-    /// The images of this noise, the eps above: `[N, latent]` -> `[N, pixels]` in 0..1, the VAE's own units.
+    /// The images of this noise, the eps above: `[N, latent]` -> `[N, pixels]`, before the sigmoid: since the inputs of
+    /// the VAE are the sigmoid of normalised pixels, these are normalised pixels.
     pub fn decode(&self, noise: &Tensor, spread: f64) -> Tensor {
-        let _guard = no_grad_guard();
-        self.normalised(noise, spread).sigmoid_()
-    }
-
-    /// The same before the sigmoid: since the inputs of the VAE are the sigmoid of normalised pixels, these are normalised pixels.
-    fn normalised(&self, noise: &Tensor, spread: f64) -> Tensor {
         let _guard = no_grad_guard();
         let z = &self.mu + &self.deviation * spread * noise; // [N, latent]
         self.decoder.forward(&z)
