@@ -1,5 +1,7 @@
 //! The files that trials leave behind, and that nothing which happens to a trial changes them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{fs, path::Path, thread::sleep, time::Duration};
 
 use nix::sys::signal::Signal;

@@ -228,16 +228,14 @@ mod tests {
     fn a_convolutional_vae_is_trained_sampled_and_made_again() {
         device::use_one_thread();
         let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
-        let trained = || {
-            let Fitted { vae, mu, logvar, losses } = fitted(VaeFamily::Convolutional, &pixels, 3);
-            TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses)
-        };
+        let settings = settings(VaeFamily::Convolutional, 3);
+        let trained = || train(&settings, &pixels, 1, None, &mut Reporter::new(&mut Silent)).unwrap();
         let sample = |vae: &TrainedVae| vae.sample(4, 3.0, &mut Stream::new(0, Purpose::PenaltyNoise));
         let (one, other) = (trained(), trained());
         assert_eq!(sample(&one).size(), [4, 9 * 13]);
         assert_eq!(sample(&one), sample(&other));
         // Copied tensor by tensor, running statistics included, an untrained one gives the same samples.
-        let blank = untrained(&settings(VaeFamily::Convolutional, 3), &pixels);
+        let blank = untrained(&settings, &pixels);
         assert_ne!(sample(&blank), sample(&one));
         let _guard = no_grad_guard();
         for ((name, mut to), (same, from)) in blank.tensors().into_iter().zip(one.tensors()) {
@@ -245,6 +243,8 @@ mod tests {
             to.copy_(&from);
         }
         assert_eq!(sample(&blank), sample(&one));
+        assert_eq!(blank.reconstructions(), one.reconstructions());
+        assert_eq!(one.reconstructions().size(), [20, 9 * 13]);
     }
 
     #[test]
