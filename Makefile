@@ -27,6 +27,17 @@ test: cargo-there ## all set-up, all tests
 	$(WITH_LIBTORCH) $(CARGO) test --workspace --locked
 	deploy/libtorch.test.sh
 
+PYTHON = $(CURDIR)/target/reference/bin/python
+
+.PHONY: reference
+reference: cargo-there ## PyTorch makes the expected numbers again and loads the weights of a trial (2.5 GB)
+	test -x $(PYTHON) || python3 -m venv target/reference
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement tests/reference/requirements.txt
+	rm -rf target/reference/golden
+	cd tests/reference && $(PYTHON) -B reference.py $(CURDIR)/target/reference/golden
+	cd tests/reference && $(PYTHON) -B compare.py golden $(CURDIR)/target/reference/golden
+	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --package swfn-tests --test pytorch
+
 .PHONY: build
 build: cargo-there ## release build of coordinator and worker
 	$(WITH_LIBTORCH) $(CARGO) build --release --locked --package swfn-coordinator --package swfn-worker
