@@ -56,6 +56,17 @@ fn read_idx(data: &mut Table<'_>) -> Result<IdxDataset, Problem> {
     })
 }
 
+impl IdxDataset {
+    /// The section `[data]` of a grid file that names this data set.
+    pub fn to_toml(&self) -> String {
+        let Self { digest, height, width, classes, train_images, test_images } = self;
+        format!(
+            "[data]\ndataset = \"{IDX}\"\ndigest = \"{digest}\"\nheight = {height}\nwidth = {width}\nclasses = {classes}\n\
+             train_images = {train_images}\ntest_images = {test_images}\n"
+        )
+    }
+}
+
 fn within(item: &Item<'_>, range: &RangeInclusive<u32>, hint: &str) -> Result<u32, Problem> {
     let (from, to) = (range.start(), range.end());
     match item.integer::<u32>(&from.to_string())? {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use swfn_proto::v1;
 
 use super::{DEFAULT_MAX_TRIALS, Grid, GridError};
-use crate::trial::TrialSpec;
+use crate::{dataset::Dataset, trial::TrialSpec};
 
 const BASE: &str = r#"version = 1
 name = "test"
@@ -127,6 +127,8 @@ fn images_of_ones_own_are_part_of_the_identity() {
     insta::assert_snapshot!(format!("{}\n{}", trial.to_json(), trial.id()));
     let facts = (grid.dataset.sides(), grid.dataset.classes(), grid.dataset.train_len(), grid.dataset.test_len());
     assert_eq!(facts, ((32, 64), 26, 300, 60));
+    let Dataset::Idx(own) = grid.dataset else { panic!("{:?}", grid.dataset) };
+    assert_eq!(own.to_toml(), format!("[data]\ndataset = {OWN}"));
     let ids =
         |text: &str| parse(&BASE.replace("\"mnist\"", text)).unwrap().trials().map(|t| t.id()).collect::<Vec<_>>();
     let others = [OWN.replace("0011", "0012"), OWN.replace("= 32", "= 33"), OWN.replace("= 26", "= 27")];
