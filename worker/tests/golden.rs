@@ -123,7 +123,7 @@ fn classifiers_train_as_in_pytorch() {
     assert_eq!(cases.as_array().unwrap().len(), 2 * Architecture::ALL.len());
     for case in cases.as_array().unwrap() {
         let name = case["architecture"].as_str().unwrap();
-        let architecture: Architecture = name.parse().unwrap();
+        let architecture = Architecture::by_name(name).unwrap();
         let number = |key: &str| case[key].as_f64().unwrap();
         let (batch, samples, lambda) = (number("batch") as i64, number("samples") as i64, number("lambda"));
         let name = format!("{name}, lambda {lambda}");
