@@ -1,5 +1,7 @@
 //! Images of one's own, from the files to the results.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     fs::{self, File},
     io::Write as _,
@@ -46,7 +48,7 @@ fn images_of_ones_own_are_inspected_and_swept() {
     let desk = Sweep::of_grid("");
     let mut inspect = desk.program("inspect", &["inspect", &data]);
     inspect.succeed();
-    assert_eq!(inspect.stderr(), "note: 3 classes have 100 to 100 training images each\n");
+    assert_eq!(inspect.stderr(), "note: 3 classes have 100 training images each\n");
     let grid = |name: &str| {
         format!(
             "version = 1\nname = \"{name}\"\n{}[grid]\nseed = 0\nsubset_size = 90\narchitecture = [\"net\", \"lenet+bn\"]\n\

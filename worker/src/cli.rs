@@ -212,9 +212,9 @@ struct SamplesArguments {
     /// The PNG file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Number of images, from the first
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    count: usize,
+    /// Number of images, from the first [default: 200, or all of fewer]
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
     /// Images in a row
     #[arg(long, value_name = "N", default_value_t = 20)]
     columns: usize,
@@ -280,7 +280,8 @@ fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
     print!("{}", description.to_toml());
     let there = || train_counts.iter().filter(|count| **count > 0);
     let (least, most) = (there().min().unwrap_or(&0), there().max().unwrap_or(&0));
-    eprintln!("note: {} classes have {least} to {most} training images each", there().count());
+    let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    eprintln!("note: {} classes have {range} training images each", there().count());
     for (counts, part) in [(&train_counts, "training"), (&test_counts, "test")] {
         let missing: Vec<_> = (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
         if !missing.is_empty() {
@@ -299,6 +300,7 @@ fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
         Sampled::Named(named) => data::load(&named.into(), &options)?,
     };
     let len = images.train.len();
+    let count = count.unwrap_or(len.min(200));
     ensure!((1..=len).contains(&count), "--count `{count}` is not in 1 to {len}");
     let drawn = images.train.gather(&(0..count).collect::<Vec<_>>());
     let png = data::sheet(&drawn.images, drawn.height, drawn.width, columns, data::Ink::Dark)?;

@@ -23,8 +23,8 @@ pub enum DataError {
 
     /// A file is not a well-formed IDX file of images or labels.
     #[error(
-        "`{}`, byte {offset}: {why}\nhint: the file is damaged or no IDX file \
-         of bytes that belongs to the others; download or make it again",
+        "`{}`, byte {offset}: {why}\nhint: the file is damaged, no IDX file, \
+         or of another data set; download or make it again",
         file.display()
     )]
     Idx {
