@@ -62,6 +62,10 @@ impl RunDir {
         self.path.join("logs")
     }
 
+    pub(crate) fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+
     /// Replaces a file as a whole, with what `content` writes: a reader sees the old one or the new one.
     pub(crate) fn write(
         &self,

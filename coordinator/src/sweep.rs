@@ -33,7 +33,7 @@ use crate::{
     report::{self, Summary},
     run_dir::RunDir,
     scheduler::Limits,
-    store::Store,
+    store::{ArtifactFolder, Store},
 };
 
 /// Where workers find the coordinator unless the user says otherwise.
@@ -64,7 +64,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> anyhow::Result<
     let run_dir = RunDir::open(&path)?;
     let specs: Vec<TrialSpec> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
-    let engine = Engine::new(store, Limits::from(grid.run), specs.clone(), local::is_local)?;
+    let folder = ArtifactFolder::new(run_dir.artifacts());
+    let limits = Limits::from(grid.run);
+    let engine = Engine::new(store, limits, specs.clone(), grid.artifacts, folder, local::is_local)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let runtime = Runtime::new().context("cannot start the runtime")?;

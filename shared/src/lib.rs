@@ -3,6 +3,7 @@
 //! `grid.toml -> Grid -> TrialSpec`. Everything here is pure: no torch, no runtime, no sockets, no clock, so that each part can be
 //! tested by calling it.
 
+pub mod artifacts;
 pub mod dataset;
 pub mod grid;
 pub mod ids;

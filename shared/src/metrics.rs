@@ -1,5 +1,7 @@
 //! The names of all metrics, one point of a curve, and what a finished trial comes to.
 
+use serde::Serialize;
+
 /// Mean negative log-likelihood of the training batches since the last report, in nats.
 pub const TRAIN_LOSS: &str = "train/loss";
 /// Mean of R, the Monte-Carlo estimate of the squared weighted function norm, since the last report (Rannen Triki et al. 2019).
@@ -31,7 +33,7 @@ pub fn by_name(name: &str) -> Option<&'static str> {
 }
 
 /// What a trial comes to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Outcome {
     /// Share of test images that are classified correctly after the last iteration, 0 to 1.
     pub final_test_accuracy: f64,

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use swfn_proto::v1;
 
 use crate::{
+    artifacts::{self, ArtifactPart, Artifacts},
     dataset::{CLASSES, Dataset, IDX, IdxDataset, SIDES},
     ids::LeaseId,
     metrics::{self, MetricPoint, Outcome},
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// The version that both sides must speak.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -242,6 +243,46 @@ fn vae(wire: v1::Vae) -> Result<Vae, WireError> {
         latent: above_zero(wire.latent, "vae.latent")?,
         latent_statistics: named(LatentStatistics::by_name, &wire.latent_statistics, "vae.latent_statistics")?,
     })
+}
+
+impl From<Artifacts> for v1::Artifacts {
+    fn from(Artifacts { weights, vae_sheet, confusion }: Artifacts) -> Self {
+        Self { weights, vae_sheet, confusion }
+    }
+}
+
+impl From<v1::Artifacts> for Artifacts {
+    fn from(v1::Artifacts { weights, vae_sheet, confusion }: v1::Artifacts) -> Self {
+        Self { weights, vae_sheet, confusion }
+    }
+}
+
+/// A part of a file, of that lease.
+pub fn artifact_part(lease: LeaseId, part: ArtifactPart) -> v1::ArtifactPart {
+    let ArtifactPart { name, offset, content, size } = part;
+    v1::ArtifactPart { lease: Some(lease.into()), name: name.to_owned(), offset, content, size }
+}
+
+impl TryFrom<v1::ArtifactPart> for ArtifactPart {
+    type Error = WireError;
+
+    fn try_from(wire: v1::ArtifactPart) -> Result<Self, WireError> {
+        let unknown = || wrong("artifact.name", format!("`{}` is unknown", wire.name.escape_debug()));
+        let name = artifacts::NAMES.into_iter().find(|name| *name == wire.name).ok_or_else(unknown)?;
+        let bytes = wire.content.len();
+        if !(1..=artifacts::MAX_PART_BYTES).contains(&bytes) {
+            let most = artifacts::MAX_PART_BYTES;
+            return Err(wrong("artifact.content", format!("`{bytes}` bytes are not 1 to {most}")));
+        }
+        if wire.size > artifacts::MAX_BYTES {
+            return Err(wrong("artifact.size", format!("`{}` is above {}", wire.size, artifacts::MAX_BYTES)));
+        }
+        if wire.offset.checked_add(bytes as u64).is_none_or(|end| end > wire.size) {
+            let problem = format!("`{}` leaves no room for {bytes} of {} bytes", wire.offset, wire.size);
+            return Err(wrong("artifact.offset", problem));
+        }
+        Ok(Self { name, offset: wire.offset, content: wire.content, size: wire.size })
+    }
 }
 
 impl From<Outcome> for v1::Outcome {

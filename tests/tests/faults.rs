@@ -1,7 +1,13 @@
 //! Processes are killed, and nothing in the results changes. The judge is always the same: the results of the disturbed sweep equal,
 //! trial by trial and point by point, those of an undisturbed one.
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::HashSet,
+    fs,
+    path::Path,
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
 
 use nix::sys::signal::Signal;
 use swfn_tests::{
@@ -48,6 +54,47 @@ fn a_worker_killed_in_the_middle_changes_nothing() {
     assert_eq!(succeeded.len(), 8);
     assert!(!Path::new(&format!("/proc/{}", orphans[0])).exists(), "a device process does not outlive its supervisor");
     assert_eq!(sweep.results(), undisturbed());
+}
+
+#[test]
+fn a_killed_worker_goes_on_from_its_checkpoints() {
+    let axes = "seed = 0\nsubset_size = 40\narchitecture = [\"net+dropout\", \"lenet+bn\"]\nlambda = 0.1";
+    let sweep = Sweep::new(axes, 700);
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let address = sweep.address(&coordinator);
+    let mut worker = sweep.worker("worker", &address, &["--checkpoint-seconds", "0"]);
+    let folder = sweep.cache().join("checkpoints");
+    let newest = || {
+        let files = fs::read_dir(&folder).ok()?.flatten();
+        files.filter_map(|file| file.metadata().ok()?.modified().ok()).max()
+    };
+    let mut killed = SystemTime::UNIX_EPOCH;
+    let mut kills = 0;
+    for pause in [170, 40, 390] {
+        // Each process comes further than the one before it.
+        let ended = wait_until("a newer checkpoint", || match coordinator.ended() {
+            Some(_) => Some(true),
+            None => newest().is_some_and(|saved| saved > killed).then_some(false),
+        });
+        sleep(Duration::from_millis(pause));
+        let Some(victim) = children(worker.id()).first().copied().filter(|_| !ended) else { break };
+        killed = SystemTime::now();
+        send(victim, Signal::SIGKILL);
+        kills += 1;
+    }
+    coordinator.succeed();
+    worker.succeed();
+    let log = worker.stderr();
+    let resumed = log.lines().filter(|line| line.contains("goes on from a checkpoint step=")).count();
+    assert!(kills >= 2 && (1..=kills).contains(&resumed), "{kills} {resumed}\n{log}");
+    assert!(sweep.journal().iter().any(|line| line.kind == "lost"), "a fault hit a trial");
+    // What a kill left half-written is no checkpoint; it is removed when it is an hour old.
+    let whole = |file: &fs::DirEntry| file.file_name().to_string_lossy().ends_with(".checkpoint");
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().flatten().filter(whole).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let alone = Sweep::new(axes, 700);
+    alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
+    assert_eq!(sweep.results(), alone.results());
 }
 
 #[test]

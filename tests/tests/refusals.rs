@@ -133,6 +133,10 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
     let lease = Some(v1::LeaseId { trial: "x".into(), attempt: 1 });
     let nan = v1::MetricPoint { metric: "train/loss".into(), step: 1, value: f64::NAN };
     let good = Some(v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".into(), attempt: 1 });
+    let file = |name: &str, offset| {
+        let (name, content) = (name.to_owned(), vec![0]);
+        Kind::Artifact(v1::ArtifactPart { lease: good.clone(), name, offset, content, size: 2 })
+    };
     let cases = vec![
         (vec![Kind::Goodbye(v1::Goodbye {})], Code::FailedPrecondition, "a stream begins with `hello`"),
         (vec![Kind::Hello(v1::Hello { protocol: 99, ..hello() })], Code::FailedPrecondition, "protocol `99`"),
@@ -145,12 +149,17 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
         (vec![Kind::Hello(hello()), Kind::Hello(hello())], Code::InvalidArgument, "`hello` comes once"),
         (vec![Kind::Hello(hello()), Kind::Released(v1::Released { lease })], Code::InvalidArgument, "id `x`"),
         (
-            vec![Kind::Hello(hello()), Kind::Succeeded(v1::Succeeded { lease: good.clone(), outcome: None })],
+            vec![
+                Kind::Hello(hello()),
+                Kind::Succeeded(v1::Succeeded { lease: good.clone(), ..v1::Succeeded::default() }),
+            ],
             Code::InvalidArgument,
             "`outcome` is missing",
         ),
+        (vec![Kind::Hello(hello()), file("../../grid.toml", 0)], Code::InvalidArgument, "`../../grid.toml` is unknown"),
+        (vec![Kind::Hello(hello()), file("vae.png", 2)], Code::InvalidArgument, "`2` leaves no room for 1 of 2 bytes"),
         (
-            vec![Kind::Hello(hello()), Kind::Points(v1::Points { lease: good, points: vec![nan] })],
+            vec![Kind::Hello(hello()), Kind::Points(v1::Points { lease: good.clone(), points: vec![nan] })],
             Code::InvalidArgument,
             "`NaN` is not finite",
         ),

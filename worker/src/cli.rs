@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -16,11 +17,13 @@ use swfn_shared::{
 use tracing::warn;
 
 use crate::{
+    cli_checkpoints::CheckpointArguments,
     data::{self, DataError, LoadOptions},
     devices, process,
     session::endpoint,
     single,
     supervisor::Supervisor,
+    train::checkpoint::DEFAULT_SECONDS,
 };
 
 /// Trains the trials that a coordinator hands out, one process per device.
@@ -57,6 +60,8 @@ struct Common {
     data: DataArguments,
     #[command(flatten)]
     vae_cache: VaeCacheArguments,
+    #[command(flatten)]
+    checkpoints: CheckpointArguments,
     /// Form of the log: text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t)]
     log_format: LogFormat,
@@ -67,7 +72,7 @@ struct DataArguments {
     /// Folder with the data set's files, in DIR/NAME or DIR [default: the user's cache folder, downloaded when missing; idx has none]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where downloads and trained VAEs are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
+    /// Where downloads, trained VAEs and checkpoints are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
     /// Never download
@@ -111,7 +116,7 @@ impl VaeCacheArguments {
 }
 
 /// A folder as an argument of a device process.
-fn folder_argument(name: &str, folder: Option<&Path>) -> anyhow::Result<Vec<String>> {
+pub(crate) fn folder_argument(name: &str, folder: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let text = folder.to_str().with_context(|| format!("`{}` is not UTF-8", folder.display()))?;
     Ok(vec![name.to_owned(), text.to_owned()])
@@ -168,6 +173,15 @@ struct TrainArguments {
     /// cpu, cuda:0, ...
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     device: String,
+    /// Folder for what the trial leaves behind: weights, a sheet of its VAE, the confusion matrix [default: nowhere]
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Folder of checkpoints, from which the trial goes on when it is started again [default: none]
+    #[arg(long, value_name = "DIR")]
+    checkpoint_dir: Option<PathBuf>,
+    /// Seconds between two checkpoints, at least; 0: one at each report
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SECONDS)]
+    checkpoint_seconds: u64,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -254,6 +268,7 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
     shared.extend(common.data.to_arguments()?);
     shared.extend(common.vae_cache.to_arguments()?);
+    shared.extend(common.checkpoints.to_arguments()?);
     Supervisor { devices, arguments: shared, local_to }.run()
 }
 
@@ -263,14 +278,16 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let endpoint = endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
     let data = common.data.options();
     let vae_cache = common.vae_cache.folder(&data);
-    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache })
+    let checkpoints = common.checkpoints.setting(&data);
+    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache, checkpoints })
 }
 
 fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
-    let TrainArguments { spec, trial, device, data } = arguments;
+    let TrainArguments { spec, trial, device, artifacts, checkpoint_dir, checkpoint_seconds, data } = arguments;
     start_log(LogFormat::Text);
     let spec = single::choose(&spec, trial.as_deref())?;
-    single::train(&spec, &device, &data.options())?;
+    let checkpoints = checkpoint_dir.map(|folder| (folder, Duration::from_secs(checkpoint_seconds)));
+    single::train(&spec, &single::Options { device, data: data.options(), artifacts, checkpoints })?;
     Ok(ExitCode::SUCCESS)
 }
 

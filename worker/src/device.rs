@@ -36,6 +36,10 @@ pub struct DeviceInfo {
     pub name: String,
     /// Its model, as the operating system or the driver names it.
     pub model: String,
+    /// Threads that one operation may use on the host.
+    pub threads: u32,
+    /// Version of the CUDA runtime, such as "13.0"; empty on a CPU.
+    pub cuda: String,
 }
 
 /// Reads `cpu`, `cuda` (the first GPU) or `cuda:<index>`. Whether it is there is [`open`]'s question.
@@ -103,7 +107,17 @@ pub fn describe(device: Device) -> DeviceInfo {
         Device::Cuda(_) => gpu_model(Path::new("/proc/driver/nvidia/gpus")),
         _ => fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| field(&text, "model name")),
     };
-    DeviceInfo { name: name(device), model: model.unwrap_or_else(|| "unknown".to_owned()) }
+    let cuda = match device {
+        // 13000 is 13.0.
+        Device::Cuda(_) => Some(tch::utils::version_cudart()).map(|v| format!("{}.{}", v / 1000, v % 1000 / 10)),
+        _ => None,
+    };
+    DeviceInfo {
+        name: name(device),
+        model: model.unwrap_or_else(|| "unknown".to_owned()),
+        threads: tch::get_num_threads().max(1).unsigned_abs(),
+        cuda: cuda.unwrap_or_default(),
+    }
 }
 
 /// One thread per process: with shared cores a barrier between threads waits for the slowest, and sums whose order

@@ -4,6 +4,7 @@
 //! randomness comes from.
 
 pub mod cli;
+mod cli_checkpoints;
 pub mod data;
 pub mod device;
 mod devices;
@@ -12,6 +13,7 @@ mod process;
 pub mod rng;
 mod session;
 mod single;
+mod store_file;
 mod supervisor;
 pub mod train;
 pub mod vae;

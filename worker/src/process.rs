@@ -32,8 +32,9 @@ use tracing::{error, info, info_span, warn};
 use crate::{
     data::{self, LoadOptions},
     device,
-    session::{End, Exit, Identity, Order, Report, Session},
+    session::{End, Exit, Hooks, Identity, Order, Report, Session},
     train::{
+        checkpoint::Checkpoints,
         report::{Observer, TrainError},
         trainer::Trainer,
     },
@@ -47,7 +48,7 @@ pub(crate) const HOPELESS: u8 = 78;
 const REPORTS: usize = 64;
 
 /// Time for the trainer to notice that the session is over.
-const TRAINER_PATIENCE: Duration = Duration::from_secs(3);
+const TRAINER_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a device process prints on standard output once the coordinator has welcomed it.
 pub(crate) const WELCOMED: &str = "welcomed";
@@ -62,6 +63,8 @@ pub(crate) struct Setup {
     pub(crate) data: LoadOptions,
     /// Where trained VAEs are kept, if anywhere.
     pub(crate) vae_cache: Option<PathBuf>,
+    /// Where checkpoints are kept, if anywhere, and the time between two of one trial.
+    pub(crate) checkpoints: Option<(PathBuf, Duration)>,
 }
 
 /// Runs the process to its end.
@@ -88,13 +91,24 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let (orders, order_queue) = std_mpsc::channel();
     let (reports, report_queue) = mpsc::channel(REPORTS);
     let (stop, stopping) = watch::channel(false);
-    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, tell_supervisor);
+    let checkpoints = setup.checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
+    let saved = checkpoints.clone();
+    let hooks = Hooks {
+        welcomed: tell_supervisor,
+        settled: Box::new(move |trial| {
+            if let Some(saved) = &saved {
+                saved.remove(trial);
+            }
+        }),
+    };
+    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, hooks);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let (data, vaes) = (setup.data, setup.vae_cache);
     let trainer = thread::Builder::new().name("trainer".to_owned());
     let trainer = trainer.spawn(move || {
         let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
-        train(Trainer::with_vae_cache(device, vaes), device, &data, &order_queue, &reports);
+        let trainer = Trainer::with_vae_cache(device, vaes).with_checkpoints(checkpoints);
+        train(trainer, device, &data, &order_queue, &reports);
     })?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
     // The end of a process runs destructors of libtorch, which had better not be at work. Its channels are closed, so the trainer
@@ -161,6 +175,12 @@ fn open_vae_cache(folder: &Path, device: Device) -> Option<DiskCache> {
     DiskCache::open(folder, device, DEFAULT_LIMIT).map_err(warn).ok()
 }
 
+/// Without that folder interrupted trials are trained from their start, to the same results.
+fn open_checkpoints(folder: &Path, device: Device, every: Duration) -> Option<Checkpoints> {
+    let warn = |error| warn!(folder = %folder.display(), "there are no checkpoints: {error}");
+    Checkpoints::open(folder, device, every).map_err(warn).ok()
+}
+
 /// The trainer's loop: says that it is idle, takes an order, carries it out.
 fn train(
     mut trainer: Trainer,
@@ -207,11 +227,12 @@ fn carry_out(
         error!("{error}");
         Report::Ended { lease, end: End::Failed { kind, message: error.to_string() } }
     };
-    match trainer.run(&order.spec, &mut observer) {
-        Ok(outcome) => {
+    match trainer.run_for(&order.spec, order.artifacts, &mut observer) {
+        Ok((outcome, artifacts)) => {
             let seconds = outcome.vae_seconds + outcome.classifier_seconds;
             info!(accuracy = outcome.final_test_accuracy, seconds, "trial done");
-            vec![Report::Ended { lease, end: End::Succeeded(outcome) }]
+            let dataset_digest = data::Source::from(order.spec.dataset).digest();
+            vec![Report::Ended { lease, end: End::Succeeded { outcome, dataset_digest, artifacts } }]
         }
         Err(TrainError::Cancelled) => vec![Report::Ended { lease, end: End::Released }],
         Err(error @ TrainError::Diverged { .. }) => vec![failed(FailureKind::Diverged, &error)],
@@ -220,7 +241,9 @@ fn carry_out(
             let reason = format!("starting anew after an error on the GPU: {error}");
             vec![failed(FailureKind::Error, &error), Report::Broken { error: reason, retry: true }]
         }
-        Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => vec![failed(FailureKind::Error, &error)],
+        Err(error @ (TrainError::Data(_) | TrainError::Checkpoint(_) | TrainError::Torch(_))) => {
+            vec![failed(FailureKind::Error, &error)]
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Purpose {
     Dropout,
     /// Latent codes of the samples on which the function norm is estimated.
     PenaltyNoise,
+    /// Latent codes of the samples that people look at.
+    SampleSheet,
 }
 
 impl Purpose {
@@ -46,6 +48,7 @@ impl Purpose {
             Self::ClassifierBatches => "classifier batches",
             Self::Dropout => "dropout",
             Self::PenaltyNoise => "penalty noise",
+            Self::SampleSheet => "sample sheet",
         }
     }
 }
@@ -93,6 +96,19 @@ impl Stream {
         items.shuffle(&mut self.0);
     }
 
+    /// How many words of 32 bits were drawn.
+    ///
+    /// # Panics
+    /// Past 2^64 of them, which take centuries.
+    pub fn position(&self) -> u64 {
+        u64::try_from(self.0.get_word_pos()).expect("no trial draws 2^64 words")
+    }
+
+    /// Goes on as if so many words of 32 bits were drawn.
+    pub fn go_to(&mut self, position: u64) {
+        self.0.set_word_pos(position.into());
+    }
+
     /// The generator itself, for code that draws by its own rules.
     pub fn generator(&mut self) -> &mut impl Rng {
         &mut self.0
@@ -120,6 +136,18 @@ mod tests {
         stream.shuffle(&mut items);
         let text = format!("{:?} {:?} {items:?}", stream.uniform(-1.0, 1.0, 2), stream.normal(2));
         assert_eq!(text, "[0.9440708, -0.93317056] [-1.5800734, 0.08577294] [0, 2, 1, 5, 7, 6, 4, 3]");
+    }
+
+    #[test]
+    fn a_stream_goes_on_from_a_position() {
+        let mut stream = Stream::new(7, Purpose::Dropout);
+        for draws in [0, 1, 62, 1, 3, 64] {
+            stream.uniform(0.0, 1.0, draws);
+            stream.normal(draws / 2);
+            let mut other = Stream::new(7, Purpose::Dropout);
+            other.go_to(stream.position());
+            assert_eq!(other.normal(70), stream.clone().normal(70), "{draws}");
+        }
     }
 
     #[test]

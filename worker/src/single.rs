@@ -1,10 +1,17 @@
 //! One trial without a coordinator: the same computation, its points and outcome as JSON lines on standard output.
 
-use std::{io::Write as _, ops::ControlFlow, path::Path};
+use std::{
+    fs,
+    io::{self, Write as _},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
 use swfn_shared::{
+    artifacts::{Artifact, Artifacts},
     grid::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES},
     metrics::MetricPoint,
     trial::TrialSpec,
@@ -12,8 +19,8 @@ use swfn_shared::{
 
 use crate::{
     data::{self, LoadOptions},
-    device,
-    train::{report::Observer, trainer::Trainer},
+    device::{self, DeviceInfo},
+    train::{checkpoint::Checkpoints, report::Observer, trainer::Trainer},
 };
 
 /// The only trial of a grid file, or the one whose id begins with `id`.
@@ -42,22 +49,58 @@ pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec>
     }
 }
 
-/// Trains the trial on the device and prints what it says.
-pub(crate) fn train(spec: &TrialSpec, device: &str, data: &LoadOptions) -> anyhow::Result<()> {
-    let device = device::open(device)?;
+/// How to train it.
+pub(crate) struct Options {
+    pub(crate) device: String,
+    pub(crate) data: LoadOptions,
+    /// Folder for all that the trial leaves behind.
+    pub(crate) artifacts: Option<PathBuf>,
+    /// Folder of checkpoints, and the time between two.
+    pub(crate) checkpoints: Option<(PathBuf, Duration)>,
+}
+
+/// Trains the trial on the device and prints what it says, at the end where its result comes from.
+pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<()> {
+    let device = device::open(&options.device)?;
     device::use_one_thread();
-    let mut trainer = Trainer::new(device);
-    trainer.load(spec.dataset, data::load(&data::Source::from(spec.dataset), data)?)?;
+    let open = |(folder, every): &(PathBuf, Duration)| {
+        Checkpoints::open(folder, device, *every).with_context(|| {
+            format!("cannot make the folder `{}`\nhint: choose another with --checkpoint-dir", folder.display())
+        })
+    };
+    let checkpoints = options.checkpoints.as_ref().map(open).transpose()?;
+    let mut trainer = Trainer::new(device).with_checkpoints(checkpoints.clone());
+    let source = data::Source::from(spec.dataset);
+    trainer.load(spec.dataset, data::load(&source, &options.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }));
-    let outcome = trainer.run(spec, &mut Printer)?;
+    let wanted = if options.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
+    let (outcome, artifacts) = trainer.run_for(spec, wanted, &mut Printer)?;
+    if let Some(folder) = &options.artifacts {
+        write(folder, &artifacts).with_context(|| {
+            format!("cannot write into `{}`\nhint: check disk space and permissions", folder.display())
+        })?;
+    }
+    print(&serde_json::to_value(outcome)?);
+    let DeviceInfo { name, model, threads, cuda } = device::describe(device);
     print(&json!({
-        "final_test_accuracy": outcome.final_test_accuracy,
-        "best_test_accuracy": outcome.best_test_accuracy,
-        "final_test_loss": outcome.final_test_loss,
-        "vae_seconds": outcome.vae_seconds,
-        "classifier_seconds": outcome.classifier_seconds,
+        "device": name,
+        "model": model,
+        "threads": threads,
+        "software": env!("SWFN_VERSION"),
+        "libtorch": device::TORCH_VERSION,
+        "cuda": cuda,
+        "dataset_digest": source.digest(),
+        "settings": spec,
     }));
+    if let Some(checkpoints) = checkpoints {
+        checkpoints.remove(spec.id());
+    }
     Ok(())
+}
+
+fn write(folder: &Path, artifacts: &[Artifact]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    artifacts.iter().try_for_each(|artifact| fs::write(folder.join(artifact.name), &artifact.content))
 }
 
 /// A reader that has closed its end is not an error.

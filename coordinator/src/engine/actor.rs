@@ -6,6 +6,7 @@ use std::{
 };
 
 use swfn_shared::{
+    artifacts::{ArtifactPart, Artifacts},
     ids::{LeaseId, VaeId, WorkerId},
     trial::TrialSpec,
 };
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     scheduler::{Admission, Command, Event, Limits, Rejection, Scheduler},
-    store::{Batch, Store, StoreError},
+    store::{ArtifactError, ArtifactFolder, Batch, ResultRow, Store, StoreError},
 };
 
 /// Requests that wait for the actor; beyond it, streams are held up by flow control. All that wait are committed together.
@@ -32,6 +33,8 @@ const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
 pub(crate) enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     #[error(
         "the coordinator's core stopped without a word\n\
          hint: this is a defect; what was acknowledged is kept, so run the same command again"
@@ -61,11 +64,16 @@ pub(crate) struct Engine {
     scheduler: Scheduler,
     store: Store,
     ledger: Ledger,
+    /// What trials leave behind, and where.
+    artifacts: Artifacts,
+    folder: ArtifactFolder,
     started: Instant,
     sessions: HashMap<WorkerId, Session>,
     /// Workers that asked and got nothing yet, in a fixed order.
     waiting: BTreeMap<WorkerId, Asked>,
     batch: Batch,
+    /// Parts of files that wait for the commit.
+    parts: Vec<(LeaseId, ArtifactPart)>,
     /// Answers that wait for the commit.
     replies: Vec<(WorkerId, Reply)>,
     acknowledge: HashMap<WorkerId, u64>,
@@ -79,6 +87,8 @@ impl Engine {
         mut store: Store,
         limits: Limits,
         specs: Vec<TrialSpec>,
+        artifacts: Artifacts,
+        folder: ArtifactFolder,
         dead: impl Fn(&WorkerId) -> bool,
     ) -> Result<Self, EngineError> {
         store.set_trials(&specs)?;
@@ -98,10 +108,13 @@ impl Engine {
             scheduler,
             store,
             ledger,
+            artifacts,
+            folder,
             started: Instant::now(),
             sessions: HashMap::new(),
             waiting: BTreeMap::new(),
             batch: Batch::default(),
+            parts: Vec::new(),
             replies: Vec::new(),
             acknowledge: HashMap::new(),
             snapshots,
@@ -232,9 +245,13 @@ impl Engine {
                 Ok(Admission::Live | Admission::Repeated) => self.batch.points.push((lease, points)),
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
             },
-            FromWorker::Succeeded { lease, outcome } => {
+            FromWorker::Artifact { lease, part } => match self.scheduler.admit(&worker, lease) {
+                Ok(Admission::Live | Admission::Repeated) => self.parts.push((lease, part)),
+                Err(rejection) => self.revoke(&worker, lease, &rejection),
+            },
+            FromWorker::Succeeded { lease, outcome, dataset_digest } => {
                 if self.of_lease(&worker, lease, Command::Succeeded { worker: worker.clone(), lease }) {
-                    self.batch.results.push((lease, worker, outcome));
+                    self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
                     if let Some(spec) = self.scheduler.spec(lease.trial) {
                         self.ledger.add(spec, outcome.final_test_accuracy);
                     }
@@ -284,7 +301,8 @@ impl Engine {
                 continue;
             }
             let grant = leases.into_iter().filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
-            self.replies.push((worker, Reply::Grant(grant.collect())));
+            let grant = Reply::Grant { leases: grant.collect(), artifacts: self.artifacts };
+            self.replies.push((worker, grant));
         }
         if self.scheduler.counts().finished() && !self.drained {
             self.drained = true;
@@ -295,6 +313,8 @@ impl Engine {
 
     /// Writes the batch; only when it is on the disk do the answers leave.
     fn commit(&mut self) -> Result<(), EngineError> {
+        // Before the results: a trial that has succeeded has its files.
+        self.folder.write(std::mem::take(&mut self.parts))?;
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
             let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

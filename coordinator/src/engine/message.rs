@@ -1,6 +1,7 @@
 //! What goes in and out of the actor.
 
 use swfn_shared::{
+    artifacts::{ArtifactPart, Artifacts},
     ids::{LeaseId, VaeId, WorkerId},
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
@@ -26,7 +27,8 @@ pub(crate) enum FromWorker {
     Ask { lanes: u32, vaes: Vec<VaeId> },
     Heartbeat { progress: Vec<(LeaseId, u64)> },
     Points { lease: LeaseId, points: Vec<MetricPoint> },
-    Succeeded { lease: LeaseId, outcome: Outcome },
+    Artifact { lease: LeaseId, part: ArtifactPart },
+    Succeeded { lease: LeaseId, outcome: Outcome, dataset_digest: String },
     Failed { lease: LeaseId, kind: FailureKind, error: String },
     Released { lease: LeaseId },
     Goodbye,
@@ -60,7 +62,11 @@ pub(crate) enum Request {
 /// What a session passes on to its worker. Dropping the sender ends the stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Reply {
-    Grant(Vec<(LeaseId, TrialSpec)>),
+    Grant {
+        leases: Vec<(LeaseId, TrialSpec)>,
+        /// What each of the trials leaves behind.
+        artifacts: Artifacts,
+    },
     Acknowledge {
         through: u64,
     },

@@ -61,6 +61,8 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
             host: text(hello.host),
             device: text(device.name),
             model: text(device.model),
+            threads: device.threads,
+            cuda: text(device.cuda_version),
             software: text(hello.software_version),
             libtorch: text(hello.libtorch_version),
         },
@@ -89,9 +91,14 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             lease: wire::lease(points.lease).map_err(refuse)?,
             points: points.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
         },
+        worker_message::Kind::Artifact(mut part) => FromWorker::Artifact {
+            lease: wire::lease(part.lease.take()).map_err(refuse)?,
+            part: part.try_into().map_err(refuse)?,
+        },
         worker_message::Kind::Succeeded(succeeded) => FromWorker::Succeeded {
             lease: wire::lease(succeeded.lease).map_err(refuse)?,
             outcome: succeeded.outcome.ok_or_else(|| missing("outcome"))?.try_into().map_err(refuse)?,
+            dataset_digest: text(succeeded.dataset_digest),
         },
         worker_message::Kind::Failed(failed) => FromWorker::Failed {
             kind: match failed.kind() {
@@ -113,9 +120,12 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
 pub(super) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
     use coordinator_message::Kind;
     let kind = match reply {
-        Reply::Grant(leases) => {
-            let lease =
-                |(id, spec): (LeaseId, TrialSpec)| v1::Lease { id: Some(id.into()), spec: Some((&spec).into()) };
+        Reply::Grant { leases, artifacts } => {
+            let lease = |(id, spec): (LeaseId, TrialSpec)| v1::Lease {
+                id: Some(id.into()),
+                spec: Some((&spec).into()),
+                artifacts: Some(artifacts.into()),
+            };
             Kind::Grant(v1::Grant { leases: leases.into_iter().map(lease).collect() })
         }
         Reply::Acknowledge { through } => Kind::Acknowledge(v1::Acknowledge { through }),

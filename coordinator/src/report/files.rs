@@ -1,7 +1,8 @@
-//! The result files of a run directory: `trials.csv`, `curves.csv`, `summary.{csv,json,md}`.
+//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `summary.{csv,json,md}`.
 
 use std::{collections::HashMap, io::Write};
 
+use serde_json::json;
 use swfn_shared::trial::TrialSpec;
 
 use super::{
@@ -22,6 +23,7 @@ pub(crate) fn write_all(
     summary: &Summary,
 ) -> anyhow::Result<()> {
     run_dir.write("trials.csv", |file| trials_csv(file, trials))?;
+    run_dir.write("trials.jsonl", |file| trials_jsonl(file, trials))?;
     run_dir.write("curves.csv", |file| curves_csv(file, store, trials))?;
     run_dir.write("summary.csv", |file| summary_csv(file, summary))?;
     run_dir.write("summary.json", |file| Ok(serde_json::to_writer_pretty(file, summary)?))?;
@@ -58,8 +60,11 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         "host",
         "device",
         "model",
+        "threads",
         "software",
         "libtorch",
+        "cuda",
+        "dataset_digest",
         "error",
     ];
     csv.write_record(before.iter().chain(&AXES).chain(&after))?;
@@ -79,14 +84,47 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
             from(|p| &p.host),
             from(|p| &p.device),
             from(|p| &p.model),
+            row.worker.as_ref().map(|worker| worker.threads.to_string()).unwrap_or_default(),
             from(|p| &p.software),
             from(|p| &p.libtorch),
+            from(|p| &p.cuda),
+            row.dataset_digest.clone(),
             // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
             row.error.clone().filter(|_| row.outcome.is_none()).unwrap_or_default(),
         ];
         csv.write_record([row.id.to_string(), row.state.clone()].into_iter().chain(axes(spec)).chain(outcome))?;
     }
     Ok(csv.flush()?)
+}
+
+/// One line per trial: all its settings, resolved, what it came to, and where that comes from.
+fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
+    for (spec, row) in trials {
+        let worker = row.worker.as_ref().map(|worker| {
+            json!({
+                "id": worker.id.to_string(),
+                "host": worker.host,
+                "device": worker.device,
+                "model": worker.model,
+                "threads": worker.threads,
+                "software": worker.software,
+                "libtorch": worker.libtorch,
+                "cuda": worker.cuda,
+            })
+        });
+        let line = json!({
+            "trial": row.id.to_string(),
+            "state": row.state,
+            "attempts": row.attempts,
+            "error": row.error.as_ref().filter(|_| row.outcome.is_none()),
+            "settings": spec,
+            "outcome": row.outcome,
+            "worker": worker,
+            "dataset_digest": row.dataset_digest,
+        });
+        writeln!(file, "{line}")?;
+    }
+    Ok(())
 }
 
 fn curves_csv(file: impl Write, store: &Store, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
@@ -153,6 +191,10 @@ mod tests {
         let (mut file, mut other) = (Vec::new(), Vec::new());
         trials_csv(&mut file, &trials).unwrap();
         insta::assert_snapshot!("trials", String::from_utf8(file).unwrap());
+        let mut lines = Vec::new();
+        trials_jsonl(&mut lines, &trials[..1]).unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
+        insta::assert_snapshot!("trial", serde_json::to_string_pretty(&line).unwrap());
         summary_csv(&mut other, &summary).unwrap();
         insta::assert_snapshot!("summary", String::from_utf8(other).unwrap());
     }

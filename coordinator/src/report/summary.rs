@@ -174,10 +174,14 @@ pub(super) mod tests {
                 host: "h".into(),
                 device: "cpu".into(),
                 model: "m, 2 cores".into(),
+                threads: 1,
+                cuda: String::new(),
                 software: "0.1.0+abc".into(),
                 libtorch: "2.11.0".into(),
             });
-            (spec, TrialRow { id: spec.id(), state: state.into(), attempts: 1, error, worker, outcome })
+            let dataset_digest = if outcome.is_some() { "d".repeat(64) } else { String::new() };
+            let (id, state) = (spec.id(), state.into());
+            (spec, TrialRow { id, state, attempts: 1, error, worker, outcome, dataset_digest })
         });
         let trials: Vec<_> = trials.collect();
         let summary = Summary::new("t", &trials);

@@ -1,11 +1,14 @@
-//! What must survive: the journal of the scheduler, the points of all curves, the results. One SQLite file, one writer.
+//! What must survive: the journal of the scheduler, the points of all curves, the results, in one SQLite file with one
+//! writer; and the files that trials leave behind.
 
+mod artifacts;
 mod read;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub(crate) use artifacts::{ArtifactError, ArtifactFolder};
 pub(crate) use read::TrialRow;
 pub(crate) use schema::{Store, StoreError};
-pub(crate) use write::{Batch, WorkerRow};
+pub(crate) use write::{Batch, ResultRow, WorkerRow};

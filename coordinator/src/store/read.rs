@@ -22,6 +22,7 @@ pub(crate) struct TrialRow {
     /// Who trained it, if it succeeded.
     pub(crate) worker: Option<WorkerRow>,
     pub(crate) outcome: Option<Outcome>,
+    pub(crate) dataset_digest: String,
 }
 
 /// One point of a winning attempt.
@@ -50,7 +51,7 @@ impl Store {
         self.run(|connection| {
             let mut query = connection.prepare(
                 "SELECT trial.id, state, trial.attempt, error, worker, final_test_accuracy, best_test_accuracy, final_test_loss,
-                        vae_seconds, classifier_seconds, host, device, model, software, libtorch
+                        vae_seconds, classifier_seconds, host, device, model, software, libtorch, threads, cuda, dataset_digest
                  FROM trial LEFT JOIN result
                    ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
                  LEFT JOIN worker ON worker.id = result.worker
@@ -125,9 +126,19 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
                 model: row.get(12)?,
                 software: row.get(13)?,
                 libtorch: row.get(14)?,
+                threads: row.get::<_, Option<u32>>(15)?.unwrap_or_default(),
+                cuda: row.get::<_, Option<String>>(16)?.unwrap_or_default(),
             };
             (Some(outcome), Some(worker))
         }
     };
-    Ok(TrialRow { id: parse(row, 0)?, state: row.get(1)?, attempts: row.get(2)?, error: row.get(3)?, worker, outcome })
+    Ok(TrialRow {
+        id: parse(row, 0)?,
+        state: row.get(1)?,
+        attempts: row.get(2)?,
+        error: row.get(3)?,
+        worker,
+        outcome,
+        dataset_digest: row.get::<_, Option<String>>(17)?.unwrap_or_default(),
+    })
 }

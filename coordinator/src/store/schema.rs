@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 /// Version of the tables below.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE trial (
@@ -49,6 +49,7 @@ CREATE TABLE result (
     final_test_loss     REAL NOT NULL,      -- nats
     vae_seconds         REAL NOT NULL,
     classifier_seconds  REAL NOT NULL,
+    dataset_digest      TEXT,               -- SHA-256 of what makes the data set what it is
     PRIMARY KEY (trial, attempt)
 );
 CREATE TABLE metric (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -67,7 +68,9 @@ CREATE TABLE worker (
     model    TEXT NOT NULL,
     software TEXT NOT NULL,
     libtorch TEXT NOT NULL,
-    joined   REAL NOT NULL                  -- seconds since 1970, UTC
+    joined   REAL NOT NULL,                 -- seconds since 1970, UTC
+    threads  INTEGER,                       -- that one operation may use
+    cuda     TEXT                           -- version of its runtime, empty on a CPU
 );
 CREATE VIEW curve AS                        -- the points of the attempts that count
     SELECT trial.id AS trial, trial.architecture, trial.subset_size, trial.lambda, trial.seed,
@@ -76,6 +79,13 @@ CREATE VIEW curve AS                        -- the points of the attempts that c
     JOIN trial ON trial.number = point.trial AND trial.attempt = point.attempt
     JOIN metric ON metric.number = point.metric;
 ";
+
+/// What makes a file of version 1 one of version 2, and so on. What an older version did not know is null.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize - 1] = ["
+ALTER TABLE result ADD COLUMN dataset_digest TEXT;
+ALTER TABLE worker ADD COLUMN threads INTEGER;
+ALTER TABLE worker ADD COLUMN cuda TEXT;
+"];
 
 /// A store that cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -120,8 +130,11 @@ impl Store {
         let store =
             Self { connection: connect().map_err(|error| StoreError::new(path, error))?, path: path.to_owned() };
         match store.version()? {
-            SCHEMA_VERSION => store.check()?,
             0 if store.is_empty()? => store.create()?,
+            found @ 1..=SCHEMA_VERSION => {
+                store.check()?;
+                store.migrate(found)?;
+            }
             found => return Err(StoreError::Version { path: path.to_owned(), found }),
         }
         Ok(store)
@@ -140,6 +153,17 @@ impl Store {
         self.run(|connection| {
             connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))
         })
+    }
+
+    fn migrate(&self, from: i64) -> Result<(), StoreError> {
+        let steps = MIGRATIONS.iter().enumerate().map(|(index, sql)| (index as i64 + 1, sql));
+        for (version, sql) in steps.filter(|(version, _)| *version >= from) {
+            let next = version + 1;
+            self.run(|connection| {
+                connection.execute_batch(&format!("BEGIN; {sql} PRAGMA user_version = {next}; COMMIT;"))
+            })?;
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), StoreError> {

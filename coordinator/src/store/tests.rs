@@ -7,7 +7,7 @@ use swfn_shared::{
     trial::TrialSpec,
 };
 
-use super::{Batch, Store, StoreError, WorkerRow, read::CurveRow};
+use super::{Batch, ResultRow, Store, StoreError, WorkerRow, read::CurveRow};
 use crate::scheduler::Event;
 
 fn specs(seeds: u32) -> Vec<TrialSpec> {
@@ -27,22 +27,25 @@ fn batch(lease: LeaseId, accuracy: f64) -> Batch {
             host: "h".into(),
             device: "cpu".into(),
             model: "m".into(),
+            threads: 1,
+            cuda: String::new(),
             software: "0.1.0".into(),
             libtorch: "2.11.0".into(),
         }],
         events: vec![Event::Succeeded { lease }],
         points: vec![(lease, vec![point(100, 0.5), point(200, accuracy)])],
-        results: vec![(
+        results: vec![ResultRow {
             lease,
             worker,
-            Outcome {
+            dataset_digest: "d".into(),
+            outcome: Outcome {
                 final_test_accuracy: accuracy,
                 best_test_accuracy: accuracy,
                 final_test_loss: 1.0,
                 vae_seconds: 0.0,
                 classifier_seconds: 2.0,
             },
-        )],
+        }],
     }
 }
 
@@ -109,6 +112,27 @@ fn a_grid_may_grow_and_shrink() {
     assert_eq!((store.trials().unwrap().len(), done(&store)), (5, 0), "left out, not deleted");
     store.set_trials(&specs(3)).unwrap();
     assert_eq!(done(&store), 1);
+}
+
+/// The fixture is the dump of a file that the last program of version 1 wrote.
+#[test]
+fn a_file_of_version_1_is_migrated_with_all_that_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sweep.sqlite");
+    rusqlite::Connection::open(&path).unwrap().execute_batch(include_str!("fixtures/version-1.sql")).unwrap();
+    Store::open(&path).unwrap();
+    let mut store = Store::open(&path).unwrap();
+    let rows = store.trials().unwrap();
+    let accuracies = rows.iter().map(|row| row.outcome.map(|outcome| outcome.final_test_accuracy));
+    assert_eq!(accuracies.collect::<Vec<_>>(), [Some(0.1041), Some(0.1048)]);
+    assert_eq!((rows[0].worker.as_ref().unwrap().cuda.as_str(), rows[0].dataset_digest.as_str()), ("", ""));
+    assert_eq!((store.journal().unwrap().len(), curves(&store).len()), (4, 8));
+    // It can be written to like a new one.
+    store.set_trials(&specs(1)).unwrap();
+    let lease = LeaseId { trial: specs(1)[0].id(), attempt: 1 };
+    store.write(0.0, &leased(lease)).unwrap();
+    store.write(0.0, &batch(lease, 0.9)).unwrap();
+    assert_eq!(store.trials().unwrap()[0].dataset_digest, "d");
 }
 
 #[test]

@@ -19,8 +19,20 @@ pub(crate) struct WorkerRow {
     pub(crate) host: String,
     pub(crate) device: String,
     pub(crate) model: String,
+    pub(crate) threads: u32,
+    /// Empty on a CPU.
+    pub(crate) cuda: String,
     pub(crate) software: String,
     pub(crate) libtorch: String,
+}
+
+/// What a lease came to, and on which data.
+#[derive(Debug, Clone)]
+pub(crate) struct ResultRow {
+    pub(crate) lease: LeaseId,
+    pub(crate) worker: WorkerId,
+    pub(crate) outcome: Outcome,
+    pub(crate) dataset_digest: String,
 }
 
 /// What is written together. Writing a batch, or a part of it, twice changes nothing but the journal's length.
@@ -29,7 +41,7 @@ pub(crate) struct Batch {
     pub(crate) workers: Vec<WorkerRow>,
     pub(crate) events: Vec<Event>,
     pub(crate) points: Vec<(LeaseId, Vec<MetricPoint>)>,
-    pub(crate) results: Vec<(LeaseId, WorkerId, Outcome)>,
+    pub(crate) results: Vec<ResultRow>,
 }
 
 impl Batch {
@@ -87,8 +99,8 @@ impl Store {
             for (lease, points) in &batch.points {
                 insert_points(&transaction, numbers.of(&transaction, lease.trial)?, lease.attempt, points)?;
             }
-            for (lease, worker, outcome) in &batch.results {
-                insert_result(&transaction, numbers.of(&transaction, lease.trial)?, lease.attempt, worker, outcome)?;
+            for result in &batch.results {
+                insert_result(&transaction, numbers.of(&transaction, result.lease.trial)?, result)?;
             }
             for event in &batch.events {
                 if let Some(lease) = event.durable() {
@@ -118,10 +130,13 @@ impl Numbers {
 }
 
 fn insert_worker(transaction: &Transaction<'_>, at: f64, worker: &WorkerRow) -> rusqlite::Result<()> {
-    let WorkerRow { id, host, device, model, software, libtorch } = worker;
+    let WorkerRow { id, host, device, model, threads, cuda, software, libtorch } = worker;
     transaction
-        .prepare_cached("INSERT OR IGNORE INTO worker VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![id.to_string(), host, device, model, software, libtorch, at])
+        .prepare_cached(
+            "INSERT OR IGNORE INTO worker (id, host, device, model, threads, cuda, software, libtorch, joined)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![id.to_string(), host, device, model, threads, cuda, software, libtorch, at])
         .map(drop)
 }
 
@@ -138,24 +153,24 @@ fn insert_points(
     })
 }
 
-fn insert_result(
-    transaction: &Transaction<'_>,
-    trial: i64,
-    attempt: Attempt,
-    worker: &WorkerId,
-    outcome: &Outcome,
-) -> rusqlite::Result<()> {
+fn insert_result(transaction: &Transaction<'_>, trial: i64, result: &ResultRow) -> rusqlite::Result<()> {
+    let ResultRow { lease, worker, outcome, dataset_digest } = result;
     transaction
-        .prepare_cached("INSERT OR IGNORE INTO result VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+        .prepare_cached(
+            "INSERT OR IGNORE INTO result (trial, attempt, worker, final_test_accuracy, best_test_accuracy,
+                                           final_test_loss, vae_seconds, classifier_seconds, dataset_digest)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
         .execute(params![
             trial,
-            attempt,
+            lease.attempt,
             worker.to_string(),
             outcome.final_test_accuracy,
             outcome.best_test_accuracy,
             outcome.final_test_loss,
             outcome.vae_seconds,
             outcome.classifier_seconds,
+            dataset_digest,
         ])
         .map(drop)
 }

@@ -10,9 +10,10 @@ use super::{
     error::{GridError, Problem, quote},
     expand::{Block, Dimension, Exclude, Point},
     reader::{Item, Table},
-    settings::{RunSettings, read_classifier, read_penalty, read_run, read_vae},
+    settings::{RunSettings, read_artifacts, read_classifier, read_penalty, read_run, read_vae},
 };
 use crate::{
+    artifacts::Artifacts,
     dataset::Dataset,
     numbers::{Lambda, LearningRate, WeightDecay},
     trial::{
@@ -36,6 +37,8 @@ pub struct Grid {
     pub dataset: Dataset,
     /// `[run]`.
     pub run: RunSettings,
+    /// `[artifacts]`.
+    pub artifacts: Artifacts,
     sampling: Sampling,
     classifier: Classifier,
     vae: VaeSamples,
@@ -135,17 +138,19 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     let name = read_name(&top.need("name", "\"quick\"")?)?;
     let mut data = top.need("data", "{ dataset = \"synthetic\" }")?.table()?;
     let mut grid = top.need("grid", "{ seed = { count = 10 }, ... }")?.table()?;
-    let sections = [top.take("classifier"), top.take("vae"), top.take("penalty"), top.take("run")];
+    let sections = ["classifier", "vae", "penalty", "artifacts", "run"].map(|name| top.take(name));
     let [zips, excludes, includes] = [top.take("zip"), top.take("exclude"), top.take("include")];
     top.finish()?;
 
     let dataset = read_dataset(&mut data)?;
     let sampling = data.get("sampling", Sampling::Uniform, |item| item.choice(Sampling::ALL, Sampling::name))?;
     data.finish()?;
-    let [classifier, vae, penalty, run] = sections.map(|section| section.map(|item| item.table()).transpose());
+    let [classifier, vae, penalty, artifacts, run] =
+        sections.map(|section| section.map(|item| item.table()).transpose());
     let classifier = read_classifier(classifier?)?;
     let vae = read_vae(vae?)?;
     let (units, batch_norm) = read_penalty(penalty?)?;
+    let artifacts = read_artifacts(artifacts?)?;
     let run = read_run(run?)?;
     let bounds = Bounds { dataset, batch: classifier.batch_size };
 
@@ -183,7 +188,7 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     for block in &blocks {
         check_batches(block, &classifier, &vae.vae)?;
     }
-    Ok(Grid { name, dataset, run, sampling, classifier, vae, units, batch_norm, blocks, excludes })
+    Ok(Grid { name, dataset, run, artifacts, sampling, classifier, vae, units, batch_norm, blocks, excludes })
 }
 
 /// The layers of the VAE that a density samples, if it does.

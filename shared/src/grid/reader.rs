@@ -144,6 +144,13 @@ impl<'t> Item<'t> {
         parsed.ok_or_else(|| self.mismatch("a number", example))
     }
 
+    pub(super) fn boolean(&self) -> Result<bool, Problem> {
+        match self.value {
+            DeValue::Boolean(value) => Ok(*value),
+            _ => Err(self.mismatch("true or false", "true")),
+        }
+    }
+
     /// One of a few names.
     pub(super) fn choice<T: Copy>(&self, all: &[T], name: fn(T) -> &'static str) -> Result<T, Problem> {
         let example = all.first().copied().map_or("", name);

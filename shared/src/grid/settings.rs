@@ -1,10 +1,11 @@
-//! The sections `[classifier]`, `[vae]`, `[penalty]` and `[run]`. Defaults are the published values.
+//! The sections `[classifier]`, `[vae]`, `[penalty]`, `[artifacts]` and `[run]`. Defaults are the published values.
 
 use super::{
     error::Problem,
     reader::{Item, Table},
 };
 use crate::{
+    artifacts::Artifacts,
     numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
     trial::{BatchNormScale, Classifier, LatentStatistics, SampleBatchNorm, SampleUnits, Vae, VaeFamily, VaeSamples},
 };
@@ -81,6 +82,17 @@ pub(super) fn read_penalty(table: Option<Table<'_>>) -> Result<(SampleUnits, Sam
         table.get("batch_norm", batch_norm, |item| item.choice(SampleBatchNorm::ALL, SampleBatchNorm::name))?;
     table.finish()?;
     Ok((units, batch_norm))
+}
+
+pub(super) fn read_artifacts(table: Option<Table<'_>>) -> Result<Artifacts, Problem> {
+    let Some(mut table) = table else { return Ok(Artifacts::default()) };
+    let artifacts = Artifacts {
+        weights: table.get("weights", false, Item::boolean)?,
+        vae_sheet: table.get("vae_sheet", false, Item::boolean)?,
+        confusion: table.get("confusion", false, Item::boolean)?,
+    };
+    table.finish()?;
+    Ok(artifacts)
 }
 
 pub(super) fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem> {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use swfn_proto::v1;
 
 use super::{DEFAULT_MAX_TRIALS, Grid, GridError};
-use crate::{dataset::Dataset, trial::TrialSpec};
+use crate::{artifacts::Artifacts, dataset::Dataset, trial::TrialSpec};
 
 const BASE: &str = r#"version = 1
 name = "test"
@@ -152,6 +152,17 @@ fn densities_need_a_vae_only_if_they_are_one() {
     assert_eq!(ids.len(), 96, "every setting is part of the identity");
     let subsets: HashSet<_> = grid.trials().chain(other.trials()).map(|trial| trial.subset()).collect();
     assert_eq!(subsets.len(), 8);
+}
+
+#[test]
+fn artifacts_are_no_part_of_a_trial() {
+    let plain = parse(BASE).unwrap();
+    assert_eq!(plain.artifacts, Artifacts::default());
+    let grid = parse(&format!("{BASE}[artifacts]\nweights = true\nconfusion = true\n")).unwrap();
+    assert_eq!(grid.artifacts, Artifacts { weights: true, vae_sheet: false, confusion: true });
+    assert_eq!(lines(&grid), lines(&plain));
+    let error = parse(&format!("{BASE}[artifacts]\nweights = 1\n")).unwrap_err();
+    assert_eq!(error.problem, "weights `1` is not true or false");
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Lenet {
     conv3: Layer,
     fc: Layer,
     norms: Option<[BatchNorm; 3]>,
+    /// Height and width of the third convolution's input.
+    last: (i64, i64),
 }
 
 impl Lenet {
@@ -35,6 +37,7 @@ impl Lenet {
             fc: Layer::uniform(stream, &[input.classes, 500], device),
             norms: batch_norm
                 .map(|scale| [20, 50, 500].map(|channels| BatchNorm::new(scale, scales, channels, device))),
+            last: (height, width),
         }
     }
 
@@ -59,6 +62,11 @@ impl Lenet {
             None if self.fc.weight.size()[0] <= FEW_CLASSES => self.fc.after(&self.conv3).linear(&x),
             _ => self.fc.linear(&norm(2, self.conv3.linear(&x))), // [N, 500] -> [N, classes]
         }
+    }
+
+    /// The weight of the third convolution as what it is: `[500, 50 * 4 * 4]` -> `[500, 50, 4, 4]`.
+    pub fn as_convolution(&self, weight: &Tensor) -> Tensor {
+        weight.view([500, 50, self.last.0, self.last.1])
     }
 
     /// All parameters, named as in PyTorch.

@@ -91,6 +91,18 @@ impl Network {
             Self::Lenet(lenet) => lenet.buffers(),
         }
     }
+
+    /// Parameters and buffers as PyTorch's modules of the same layers name and shape them. The values share their storage
+    /// with the network's.
+    pub fn state_dict(&self) -> Vec<Named> {
+        let mut all = self.parameters();
+        all.extend(self.buffers());
+        if let Self::Lenet(lenet) = self {
+            let conv3 = all.iter_mut().filter(|(name, _)| *name == "conv3.weight");
+            conv3.for_each(|(_, weight)| *weight = lenet.as_convolution(weight));
+        }
+        all
+    }
 }
 
 #[cfg(test)]

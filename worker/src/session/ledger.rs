@@ -10,8 +10,10 @@ use std::{
 
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
-    ids::LeaseId,
+    artifacts::Artifact,
+    ids::{LeaseId, TrialId},
     metrics::{MetricPoint, Outcome},
+    wire,
 };
 
 /// Reports beyond which nothing more is taken from the trainer: it then waits, and memory stays bounded.
@@ -23,7 +25,13 @@ const MANY_POINTS: usize = 256;
 /// How a lease ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    Succeeded(Outcome),
+    Succeeded {
+        outcome: Outcome,
+        /// SHA-256 of what makes the data set what it is.
+        dataset_digest: String,
+        /// The files that the trial leaves behind.
+        artifacts: Vec<Artifact>,
+    },
     Failed {
         kind: v1::FailureKind,
         message: String,
@@ -38,8 +46,16 @@ struct Held {
     cancel: Arc<AtomicBool>,
     /// Points that have not become a report yet.
     points: Vec<MetricPoint>,
-    /// The number of the report of its end, once there is one.
-    end: Option<u64>,
+    end: Option<Ended>,
+}
+
+/// How a lease ended, in short.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    /// The number of the report that says so.
+    report: u64,
+    /// Whether the trial has a result, good or bad.
+    settled: bool,
 }
 
 /// Leases and reports.
@@ -99,22 +115,28 @@ impl Ledger {
         (!points.is_empty()).then(|| self.report(Kind::Points(v1::Points { lease: Some(lease.into()), points })))
     }
 
-    /// A lease ended. Returns the new reports: its last points, then its end.
+    /// A lease ended. Returns the new reports: its last points, then its files, then its end.
     pub(super) fn end(&mut self, lease: LeaseId, end: End) -> Vec<v1::WorkerMessage> {
         if !self.leases.contains_key(&lease) {
             return Vec::new();
         }
         let mut reports: Vec<_> = self.flush_one(lease).into_iter().collect();
+        if let End::Succeeded { artifacts, .. } = &end {
+            let parts = artifacts.iter().flat_map(Artifact::parts);
+            reports.extend(parts.map(|part| self.report(Kind::Artifact(wire::artifact_part(lease, part)))));
+        }
         let id = Some(lease.into());
+        let ended = Ended { report: self.next, settled: !matches!(end, End::Released) };
         let kind = match end {
-            End::Succeeded(outcome) => Kind::Succeeded(v1::Succeeded { lease: id, outcome: Some(outcome.into()) }),
+            End::Succeeded { outcome, dataset_digest, artifacts: _ } => {
+                Kind::Succeeded(v1::Succeeded { lease: id, outcome: Some(outcome.into()), dataset_digest })
+            }
             End::Failed { kind, message } => Kind::Failed(v1::Failed { lease: id, kind: kind.into(), message }),
             End::Released => Kind::Released(v1::Released { lease: id }),
         };
-        let number = self.next;
         reports.push(self.report(kind));
         if let Some(held) = self.leases.get_mut(&lease) {
-            held.end = Some(number);
+            held.end = Some(ended);
         }
         reports
     }
@@ -132,12 +154,20 @@ impl Ledger {
         v1::WorkerMessage { sequence, kind: Some(kind) }
     }
 
-    /// Everything up to this number is on the coordinator's disk.
-    pub(super) fn acknowledge(&mut self, through: u64) {
+    /// Everything up to this number is on the coordinator's disk. Returns the trials whose results are among it.
+    pub(super) fn acknowledge(&mut self, through: u64) -> Vec<TrialId> {
         while self.outbox.front().is_some_and(|(sequence, _)| *sequence <= through) {
             self.outbox.pop_front();
         }
-        self.leases.retain(|_, held| held.end.is_none_or(|end| end > through));
+        let mut settled = Vec::new();
+        self.leases.retain(|lease, held| match held.end {
+            Some(end) if end.report <= through => {
+                settled.extend(end.settled.then_some(lease.trial));
+                false
+            }
+            _ => true,
+        });
+        settled
     }
 
     /// All reports that wait for their acknowledgement, in order.
@@ -172,7 +202,10 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::metrics;
+    use swfn_shared::{
+        artifacts::{MAX_PART_BYTES, WEIGHTS},
+        metrics,
+    };
 
     use super::*;
 
@@ -200,14 +233,21 @@ mod tests {
         assert_eq!(ledger.flush().len(), 1);
         assert!(ledger.flush().is_empty());
         ledger.progress(lease(1), 200, vec![point(200)]);
-        let last = ledger.end(lease(1), End::Succeeded(OUTCOME));
-        assert_eq!(last.iter().map(|message| message.sequence).collect::<Vec<_>>(), [2, 3], "points before the end");
-        assert_eq!(ledger.unacknowledged().len(), 3);
-        ledger.acknowledge(2);
+        let artifacts = vec![Artifact { name: WEIGHTS, content: vec![7; MAX_PART_BYTES + 1] }];
+        let end = End::Succeeded { outcome: OUTCOME, dataset_digest: "d".to_owned(), artifacts };
+        let last = ledger.end(lease(1), end);
+        let numbers: Vec<_> = last.iter().map(|message| message.sequence).collect();
+        assert_eq!(numbers, [2, 3, 4, 5], "points, two parts of a file, the end");
+        assert!(matches!(last[2].kind, Some(Kind::Artifact(ref part)) if part.offset == MAX_PART_BYTES as u64));
+        assert_eq!(ledger.unacknowledged().len(), 5);
+        assert!(ledger.acknowledge(4).is_empty());
         assert_eq!((ledger.unacknowledged().len(), ledger.held()), (1, vec![lease(1)]));
         assert!(ledger.heartbeat().progress.is_empty(), "an ended trial makes no progress");
-        ledger.acknowledge(3);
+        assert_eq!(ledger.acknowledge(5), [lease(1).trial]);
         assert!(ledger.is_empty());
+        ledger.grant(lease(2));
+        assert_eq!(ledger.end(lease(2), End::Released).len(), 1);
+        assert!(ledger.acknowledge(6).is_empty() && ledger.is_empty(), "what is given back has no result");
     }
 
     #[test]

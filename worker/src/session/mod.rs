@@ -9,4 +9,4 @@ mod run;
 
 pub(crate) use ledger::End;
 pub(crate) use link::endpoint;
-pub(crate) use run::{Exit, Identity, Order, Report, Session};
+pub(crate) use run::{Exit, Hooks, Identity, Order, Report, Session};

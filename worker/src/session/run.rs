@@ -12,7 +12,8 @@ use std::{
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_shared::{
-    ids::{LeaseId, TRAINER_REVISION, VaeId, WorkerId},
+    artifacts::Artifacts,
+    ids::{LeaseId, TRAINER_REVISION, TrialId, VaeId, WorkerId},
     metrics::MetricPoint,
     trial::TrialSpec,
     wire::{self, PROTOCOL},
@@ -44,6 +45,8 @@ const GOOD_STREAM: Duration = Duration::from_secs(30);
 pub(crate) struct Order {
     pub(crate) lease: LeaseId,
     pub(crate) spec: TrialSpec,
+    /// What it is to leave behind.
+    pub(crate) artifacts: Artifacts,
     /// Set when the trial is to be given up.
     pub(crate) cancel: Arc<AtomicBool>,
 }
@@ -92,8 +95,15 @@ pub(crate) struct Identity {
     pub(crate) libtorch: String,
 }
 
+/// What the process does when the session learns something.
+pub(crate) struct Hooks {
+    /// At each welcome of the coordinator.
+    pub(crate) welcomed: fn(),
+    /// The coordinator has the trial's result on its disk.
+    pub(crate) settled: Box<dyn Fn(TrialId) + Send>,
+}
+
 /// The session of one worker process.
-#[derive(Debug)]
 pub(crate) struct Session {
     identity: Identity,
     endpoint: Endpoint,
@@ -107,8 +117,7 @@ pub(crate) struct Session {
     leaving: Option<Exit>,
     /// The trainer has said its last word.
     broken: bool,
-    /// Called at each welcome of the coordinator.
-    on_welcome: fn(),
+    hooks: Hooks,
 }
 
 impl Session {
@@ -119,7 +128,7 @@ impl Session {
         orders: Sender<Order>,
         reports: mpsc::Receiver<Report>,
         stop: watch::Receiver<bool>,
-        on_welcome: fn(),
+        hooks: Hooks,
     ) -> Self {
         Self {
             identity,
@@ -131,7 +140,7 @@ impl Session {
             idle: None,
             leaving: None,
             broken: false,
-            on_welcome,
+            hooks,
         }
     }
 
@@ -154,7 +163,7 @@ impl Session {
             let result = match opened {
                 Ok(link) => {
                     info!(sweep = link.welcome.sweep, coordinator = %endpoint.uri(), "connected");
-                    (self.on_welcome)();
+                    (self.hooks.welcomed)();
                     self.converse(link).await
                 }
                 Err(error) => Err(error),
@@ -186,7 +195,12 @@ impl Session {
             worker: worker.to_string(),
             predecessor: predecessor.as_ref().map(ToString::to_string),
             host: host.clone(),
-            device: Some(v1::Device { name: device.name.clone(), model: device.model.clone() }),
+            device: Some(v1::Device {
+                name: device.name.clone(),
+                model: device.model.clone(),
+                threads: device.threads,
+                cuda_version: device.cuda.clone(),
+            }),
             software_version: env!("SWFN_VERSION").to_owned(),
             libtorch_version: libtorch.clone(),
             held: self.ledger.held().into_iter().map(Into::into).collect(),
@@ -303,7 +317,9 @@ impl Session {
                     self.take(lease);
                 }
             }
-            coordinator_message::Kind::Acknowledge(acknowledge) => self.ledger.acknowledge(acknowledge.through),
+            coordinator_message::Kind::Acknowledge(acknowledge) => {
+                self.ledger.acknowledge(acknowledge.through).into_iter().for_each(&self.hooks.settled);
+            }
             coordinator_message::Kind::Revoke(revoke) => {
                 if let Ok(lease) = wire::lease(revoke.lease) {
                     warn!(%lease, "lease revoked: {}", revoke.reason);
@@ -325,13 +341,14 @@ impl Session {
         };
         let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
         let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
+        let artifacts = lease.artifacts.unwrap_or_default().into();
         let cancel = self.ledger.grant(id);
         // The grant and the wish to leave crossed: the trainer gives it back at once.
         cancel.store(self.leaving.is_some(), Ordering::Relaxed);
         match spec {
             Ok(spec) if spec.id() == id.trial => {
                 self.idle = None;
-                self.orders.send(Order { lease: id, spec, cancel }).ok();
+                self.orders.send(Order { lease: id, spec, artifacts, cancel }).ok();
             }
             Ok(_) => self.misunderstood(id, "its specification has another id"),
             Err(error) => self.misunderstood(id, &error),

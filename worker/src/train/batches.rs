@@ -1,5 +1,6 @@
 //! The order in which images are trained on.
 
+use super::state::{Misfit, State};
 use crate::rng::{Purpose, Stream};
 
 /// Batches of image numbers: reshuffled in each epoch, the last partial batch of an epoch dropped.
@@ -25,6 +26,29 @@ impl Batches {
     /// Ends the epoch early: the next batch starts a fresh one.
     pub fn end_epoch(&mut self) {
         self.used = self.order.len();
+    }
+
+    /// Keeps where it stands in a state, under that name.
+    pub(crate) fn keep(&self, name: &str, state: &mut State) {
+        state.set_integers(&format!("{name}.order"), &self.order);
+        state.set(&format!("{name}.used"), self.used as u64);
+        state.set_stream(&format!("{name}.stream"), &self.stream);
+    }
+
+    /// Goes on where [`Self::keep`] left off.
+    pub(crate) fn restore(&mut self, name: &str, state: &State) -> Result<(), Misfit> {
+        let misfit = || Misfit::of(name);
+        let order = state.integers(&format!("{name}.order"))?;
+        let images = order.len() as i64;
+        if order.len() != self.order.len() || order.iter().any(|image| !(0..images).contains(image)) {
+            return Err(misfit());
+        }
+        let used = usize::try_from(state.number(&format!("{name}.used"))?).map_err(|_| misfit())?;
+        if used > order.len() {
+            return Err(misfit());
+        }
+        (self.order, self.used) = (order, used);
+        state.restore_stream(&format!("{name}.stream"), &mut self.stream)
     }
 
     /// Appends the next batch.

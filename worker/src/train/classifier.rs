@@ -16,6 +16,7 @@ use super::{
     report::{LossMeter, Outcome, REPORT_EVERY, Reporter, TrainError, point},
     samples::{Samples, Source},
     sgd::Sgd,
+    state::{Phase, State},
     step_inputs::{Dropout, Inputs},
 };
 use crate::{
@@ -53,15 +54,29 @@ impl Objective {
     }
 }
 
-/// Trains the classifier of a trial and evaluates it. `done`: iterations of the VAE, which steps count too.
+/// A classifier after its last iteration.
+#[derive(Debug)]
+pub(crate) struct Trained {
+    pub(crate) outcome: Outcome,
+    pub(crate) network: Network,
+    /// The class that each test image was taken for at the end, `[N]`.
+    pub(crate) predicted: Tensor,
+}
+
+/// Trains the classifier of a trial and evaluates it, from its start or from a state. `vae_seconds`: what training the VAE
+/// took.
+///
+/// A state is taken where a step that is reported is over, its evaluation included. Blocks and chunks of inputs are
+/// functions of the step alone, so from there the computation is the same.
 pub(crate) fn train(
     spec: &TrialSpec,
     data: &DeviceData,
     subset: &Images,
     vae: Option<&TrainedVae>,
-    done: u64,
+    vae_seconds: f64,
+    resumed: Option<&State>,
     reporter: &mut Reporter<'_>,
-) -> Result<Outcome, TrainError> {
+) -> Result<Trained, TrainError> {
     let start = Instant::now();
     let (settings, device) = (spec.classifier, subset.labels.device());
     let network = Network::new(spec.architecture, settings.batch_norm_scale, data.shape(), spec.seed, device);
@@ -73,10 +88,39 @@ pub(crate) fn train(
     let mut function_norm = LossMeter::new(TRAIN_FUNCTION_NORM, device);
     let mut best = 0.0_f64;
     let mut step = 0_u32;
+    let mut earlier = 0.0;
+    // Steps count the iterations of the VAE, too.
+    let done = spec.vae_samples().map_or(0, |samples| u64::from(samples.vae.iterations));
+    if let Some(state) = resumed {
+        state.restore_named("model", network.parameters())?;
+        state.restore_named("model", network.buffers())?;
+        state.restore_listed("momentum", optimiser.state())?;
+        inputs.restore(state)?;
+        (best, earlier) = (state.float("best")?, state.float("classifier.seconds")?);
+        step = state.step(settings.iterations)?;
+        reporter.go_on(done + u64::from(step), &state.points()?)?;
+    }
+    let keep = |step: u32, best: f64, optimiser: &Sgd, inputs: &Inputs<'_>| {
+        let mut state = State::new(Phase::Classifier, step);
+        state.set_named("model", network.parameters());
+        state.set_named("model", network.buffers());
+        state.set_listed("momentum", optimiser.state());
+        inputs.keep(&mut state);
+        if let Some(vae) = vae {
+            state.set_named("vae", vae.tensors());
+        }
+        state.set_float("best", best);
+        state.set_float("vae.seconds", vae_seconds);
+        state.set_float("classifier.seconds", earlier + start.elapsed().as_secs_f64());
+        state
+    };
     loop {
         // One block: a fresh epoch, training, an evaluation.
-        let block_end = settings.iterations.min(step.saturating_add(settings.evaluate_every));
-        inputs.batches.end_epoch();
+        let block_start = step - step % settings.evaluate_every;
+        let block_end = settings.iterations.min(block_start.saturating_add(settings.evaluate_every));
+        if step == block_start {
+            inputs.batches.end_epoch();
+        }
         while step < block_end {
             let report = block_end.min(step + REPORT_EVERY);
             while step < report {
@@ -89,29 +133,40 @@ pub(crate) fn train(
                     }
                     optimiser.minimise(&objective.total(spec.lambda()));
                     step += 1;
-                    reporter.tick(done + u64::from(step))?;
+                    // At the last one the report follows at once, and cancels where the trial can be saved.
+                    if step < report {
+                        reporter.tick(done + u64::from(step))?;
+                    }
                 }
             }
             let mut points = vec![loss.read(step.into())?];
             if spec.penalty.is_some() {
                 points.push(function_norm.read(step.into())?);
             }
-            reporter.report(done + u64::from(step), &points)?;
+            let at = done + u64::from(step);
+            if step < block_end {
+                reporter.report_and_save(at, &points, || keep(step, best, &optimiser, &inputs))?;
+            } else {
+                reporter.report(at, &points)?;
+            }
         }
         let evaluation = evaluate(&network, data.test(), done + u64::from(step), reporter)?;
         let at = |metric, value| point(metric, step.into(), value);
         let points: [MetricPoint; 2] = [at(TEST_ACCURACY, evaluation.accuracy)?, at(TEST_LOSS, evaluation.loss)?];
-        reporter.report(done + u64::from(step), &points)?;
         best = best.max(evaluation.accuracy);
-        if step == settings.iterations {
-            return Ok(Outcome {
-                final_test_accuracy: evaluation.accuracy,
-                best_test_accuracy: best,
-                final_test_loss: evaluation.loss,
-                vae_seconds: 0.0,
-                classifier_seconds: start.elapsed().as_secs_f64(),
-            });
+        if step < settings.iterations {
+            reporter.report_and_save(done + u64::from(step), &points, || keep(step, best, &optimiser, &inputs))?;
+            continue;
         }
+        reporter.report(done + u64::from(step), &points)?;
+        let outcome = Outcome {
+            final_test_accuracy: evaluation.accuracy,
+            best_test_accuracy: best,
+            final_test_loss: evaluation.loss,
+            vae_seconds,
+            classifier_seconds: earlier + start.elapsed().as_secs_f64(),
+        };
+        return Ok(Trained { outcome, network, predicted: evaluation.predicted });
     }
 }
 

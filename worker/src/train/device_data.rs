@@ -92,6 +92,12 @@ pub(super) fn normalised(byte: u8) -> f32 {
     (f32::from(byte) / 255.0 - MEAN) / DEVIATION
 }
 
+/// Pixels in normalised units as the bytes of images, [`normalised`] backwards.
+pub(super) fn brightness(pixels: &Tensor) -> Tensor {
+    let share = pixels * f64::from(DEVIATION) + f64::from(MEAN); // 0..1
+    (share.clamp(0.0, 1.0) * 255.0).round().to_kind(tch::Kind::Uint8).to_device(Device::Cpu)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +109,8 @@ mod tests {
         assert_eq!(images.pixels.size(), [2, 2, 3]);
         assert_eq!(images.labels.int64_value(&[1]), 1);
         assert_eq!(images.pixels.double_value(&[1, 0, 2]), f64::from(normalised(160)));
+        let bytes: Vec<u8> = brightness(&images.pixels).flatten(0, -1).try_into().unwrap();
+        assert_eq!(bytes, split.images);
         // Black and white as torchvision's ToTensor and Normalize((0.1307,), (0.3081,)) give them.
         assert!((normalised(0) + 0.424_212_9).abs() < 1e-6 && (normalised(255) - 2.821_486_7).abs() < 1e-6);
     }

@@ -12,12 +12,14 @@ use crate::model::network::Network;
 const CHUNK: i64 = 50;
 
 /// What an evaluation gives.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug)]
 pub struct Evaluation {
     /// Mean negative log-likelihood, in nats.
     pub loss: f64,
     /// Share of images classified correctly.
     pub accuracy: f64,
+    /// The class that each image was taken for, `[N]`.
+    pub predicted: Tensor,
 }
 
 /// Passes all test images through the network in test mode. `step` is where the trial stands.
@@ -31,17 +33,19 @@ pub(crate) fn evaluate(
     let total = test.labels.size()[0];
     let device = test.labels.device();
     let mut loss = Tensor::zeros([], (tch::Kind::Double, device));
-    let mut correct = Tensor::zeros([], (tch::Kind::Int64, device));
+    let mut predicted = Vec::new();
     for start in (0..total).step_by(CHUNK as usize) {
         let count = CHUNK.min(total - start);
         let labels = test.labels.narrow(0, start, count);
         let logits = network.test_logits(&test.pixels.narrow(0, start, count)); // [count, classes]
         loss += logits.cross_entropy_loss::<&Tensor>(&labels, None, Reduction::Sum, -100, 0.0);
-        correct += logits.argmax(1, false).eq_tensor(&labels).sum(tch::Kind::Int64);
+        predicted.push(logits.argmax(1, false));
         reporter.tick(step)?;
     }
+    let predicted = Tensor::cat(&predicted, 0);
+    let correct = predicted.eq_tensor(&test.labels).sum(tch::Kind::Int64).int64_value(&[]);
     let total = total as f64;
-    Ok(Evaluation { loss: loss.double_value(&[]) / total, accuracy: correct.int64_value(&[]) as f64 / total })
+    Ok(Evaluation { loss: loss.double_value(&[]) / total, accuracy: correct as f64 / total, predicted })
 }
 
 #[cfg(test)]

@@ -5,9 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use swfn_shared::metrics::MetricPoint;
 pub use swfn_shared::metrics::Outcome;
+use swfn_shared::{ids::TrialId, metrics::MetricPoint};
 use tch::{Tensor, no_grad_guard};
+use tracing::info;
+
+use super::{
+    checkpoint::Checkpoints,
+    state::{Misfit, State},
+};
 
 /// Iterations between two reports of training losses.
 pub const REPORT_EVERY: u32 = 100;
@@ -15,6 +21,9 @@ pub const REPORT_EVERY: u32 = 100;
 /// How long an observer is left without a call while a trial runs: progress and cancellation then wait no longer than
 /// about this.
 const SILENCE: Duration = Duration::from_millis(500);
+
+/// A cancelled trial trains on so long, at most, to the next report: there it can be saved.
+const WIND_DOWN: Duration = Duration::from_secs(5);
 
 /// Who watches a trial.
 pub trait Observer {
@@ -42,28 +51,114 @@ pub enum TrainError {
     /// The trial cannot be trained on the data that are loaded.
     #[error("{0}")]
     Data(String),
+    /// A checkpoint is not of this trial. The trainer then starts the trial anew; nobody else sees this.
+    #[error("{0}")]
+    Checkpoint(String),
     /// Torch refused: out of memory, a broken device, or a mistake of the trainer.
     #[error("torch failed: {0}")]
     Torch(String),
 }
 
-/// The observer, and when it was called last.
+impl From<tch::TchError> for TrainError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.to_string())
+    }
+}
+
+impl From<Misfit> for TrainError {
+    fn from(misfit: Misfit) -> Self {
+        Self::Checkpoint(misfit.to_string())
+    }
+}
+
+/// The observer, when it was called last, and where the trial's checkpoints go.
 pub(crate) struct Reporter<'a> {
     observer: &'a mut dyn Observer,
     last: Instant,
+    saver: Option<Saver<'a>>,
+    /// When the observer cancelled the trial.
+    cancelled: Option<Instant>,
+}
+
+/// When and where a trial is saved.
+struct Saver<'a> {
+    trial: TrialId,
+    checkpoints: &'a mut Checkpoints,
+    /// All that was reported: the attempt that goes on reports it again, since the points of one attempt alone count.
+    points: Vec<MetricPoint>,
+    last: Instant,
+    /// What the last checkpoint took.
+    cost: Duration,
+}
+
+impl Saver<'_> {
+    /// Saving takes less than a hundredth of the time, however slow the disk is.
+    fn due(&self) -> bool {
+        let every = self.checkpoints.every;
+        every.is_zero() || self.last.elapsed() >= every.max(self.cost * 100)
+    }
 }
 
 impl<'a> Reporter<'a> {
+    #[cfg(test)]
     pub(crate) fn new(observer: &'a mut dyn Observer) -> Self {
-        Self { observer, last: Instant::now() }
+        Self { observer, last: Instant::now(), saver: None, cancelled: None }
     }
 
-    /// Hands points over.
+    /// One that saves the trial, too.
+    pub(crate) fn saving(
+        observer: &'a mut dyn Observer,
+        trial: TrialId,
+        checkpoints: Option<&'a mut Checkpoints>,
+    ) -> Self {
+        let now = Instant::now();
+        let saver = |checkpoints| Saver { trial, checkpoints, points: Vec::new(), last: now, cost: Duration::ZERO };
+        Self { observer, last: now, saver: checkpoints.map(saver), cancelled: None }
+    }
+
+    /// Reports again what was reported before a checkpoint, in portions that fit into messages, and says so.
+    pub(crate) fn go_on(&mut self, step: u64, points: &[MetricPoint]) -> Result<(), TrainError> {
+        info!(step, "goes on from a checkpoint");
+        points.chunks(1000).try_for_each(|points| self.report(step, points))
+    }
+
+    /// Hands points over, after which training goes on from `state`. That is saved if it is time to, or if the trial is
+    /// cancelled.
+    pub(crate) fn report_and_save(
+        &mut self,
+        step: u64,
+        points: &[MetricPoint],
+        state: impl FnOnce() -> State,
+    ) -> Result<(), TrainError> {
+        self.tell(step, points);
+        if let Some(saver) = &mut self.saver
+            && (self.cancelled.is_some() || saver.due())
+        {
+            let start = Instant::now();
+            let mut state = state();
+            state.set_points(&saver.points);
+            saver.checkpoints.put(saver.trial, &state);
+            (saver.last, saver.cost) = (Instant::now(), start.elapsed());
+        }
+        if self.cancelled.is_some() { Err(TrainError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Hands points over where the trial cannot be saved.
     pub(crate) fn report(&mut self, step: u64, points: &[MetricPoint]) -> Result<(), TrainError> {
+        self.tell(step, points);
+        match self.cancelled {
+            Some(since) if self.saver.is_none() || since.elapsed() > WIND_DOWN => Err(TrainError::Cancelled),
+            _ => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, step: u64, points: &[MetricPoint]) {
         self.last = Instant::now();
-        match self.observer.points(step, points) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(TrainError::Cancelled),
+        if let Some(saver) = &mut self.saver {
+            saver.points.extend(points);
+        }
+        if self.observer.points(step, points).is_break() {
+            self.cancelled.get_or_insert(self.last);
         }
     }
 

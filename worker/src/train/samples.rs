@@ -43,11 +43,15 @@ impl Samples<'_> {
             Source::UniformNoise => host(stream.uniform(normalised(0), normalised(255), count * pixels)),
             Source::GaussianNoise => host(stream.normal(count * pixels)),
         };
-        let mut samples = samples.view([-1, height, width]).to_kind(Kind::Float);
-        match self.units {
-            SampleUnits::Vae => samples.sigmoid_(),
-            SampleUnits::Normalised => samples,
-        }
+        in_units(samples.view([-1, height, width]).to_kind(Kind::Float), self.units)
+    }
+}
+
+/// Samples in the units that the classifier shall see, from normalised ones, such as a decoder gives before its sigmoid.
+pub fn in_units(mut samples: Tensor, units: SampleUnits) -> Tensor {
+    match units {
+        SampleUnits::Vae => samples.sigmoid_(),
+        SampleUnits::Normalised => samples,
     }
 }
 

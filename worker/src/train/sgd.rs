@@ -31,6 +31,11 @@ impl Sgd {
         }
     }
 
+    /// What training changes in it.
+    pub(crate) fn state(&self) -> &[Tensor] {
+        &self.velocities
+    }
+
     /// One step down the gradient of `objective`.
     pub fn minimise(&mut self, objective: &Tensor) {
         let gradients = Tensor::run_backward(&[objective], &self.parameters, false, false);

@@ -3,7 +3,12 @@
 
 use tch::{Device, Tensor};
 
-use super::{batches::Batches, device_data::Images, samples::Samples};
+use super::{
+    batches::Batches,
+    device_data::Images,
+    samples::Samples,
+    state::{Misfit, State},
+};
 use crate::{
     model::{
         net::{DropoutMasks, Net},
@@ -34,6 +39,29 @@ impl Inputs<'_> {
     /// Steps to assemble at once.
     pub(crate) fn chunk(&self) -> usize {
         (IMAGES / (self.batch + self.sample_count())).max(1)
+    }
+
+    /// Keeps where its streams stand.
+    pub(crate) fn keep(&self, state: &mut State) {
+        self.batches.keep("batches", state);
+        if let Some(samples) = &self.samples {
+            state.set_stream("samples", &samples.stream);
+        }
+        if let Some(dropout) = &self.dropout {
+            state.set_stream("dropout", &dropout.stream);
+        }
+    }
+
+    /// Goes on where [`Self::keep`] left off.
+    pub(crate) fn restore(&mut self, state: &State) -> Result<(), Misfit> {
+        self.batches.restore("batches", state)?;
+        if let Some(samples) = &mut self.samples {
+            state.restore_stream("samples", &mut samples.stream)?;
+        }
+        if let Some(dropout) = &mut self.dropout {
+            state.restore_stream("dropout", &mut dropout.stream)?;
+        }
+        Ok(())
     }
 
     /// The inputs of the next `steps` steps.

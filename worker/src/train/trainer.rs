@@ -7,16 +7,21 @@ use std::{
 };
 
 use swfn_shared::{
+    artifacts::{Artifact, Artifacts},
     dataset::Dataset,
     ids::VaeId,
+    metrics::VAE_LOSS,
     trial::{Architecture, TrialSpec, VaeSamples},
 };
 use tch::Device;
 
 use super::{
+    artifacts,
+    checkpoint::Checkpoints,
     classifier,
     device_data::DeviceData,
     report::{Observer, Outcome, Reporter, TrainError},
+    state::{Phase, State},
 };
 use crate::{
     data, device,
@@ -34,6 +39,7 @@ pub struct Trainer {
     data: HashMap<Dataset, DeviceData>,
     vaes: VaeCache,
     disk: Option<DiskCache>,
+    checkpoints: Option<Checkpoints>,
 }
 
 impl Trainer {
@@ -45,7 +51,13 @@ impl Trainer {
     /// A trainer without data, which looks for VAEs in that cache, one for the same device, before it trains them, and
     /// keeps them there.
     pub fn with_vae_cache(device: Device, disk: Option<DiskCache>) -> Self {
-        Self { device, data: HashMap::new(), vaes: VaeCache::new(VAES), disk }
+        Self { device, data: HashMap::new(), vaes: VaeCache::new(VAES), disk, checkpoints: None }
+    }
+
+    /// The same trainer, whose trials are saved there while they train, and go on from there. It removes no checkpoint of
+    /// a trial that ends: only who has the result in a safe place may.
+    pub fn with_checkpoints(self, checkpoints: Option<Checkpoints>) -> Self {
+        Self { checkpoints, ..self }
     }
 
     /// Whether trials on that data set can run.
@@ -72,17 +84,71 @@ impl Trainer {
     /// [`TrainError::Data`] when the data set is not loaded or the trial does not fit it, [`TrainError::Torch`] for all
     /// else. After any of them the trainer is ready for the next trial, unless the device itself is lost.
     pub fn run(&mut self, spec: &TrialSpec, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-        guarded(|| self.run_unguarded(spec, &mut Reporter::new(observer)))
+        self.run_for(spec, Artifacts::default(), observer).map(|(outcome, _)| outcome)
     }
 
-    fn run_unguarded(&mut self, spec: &TrialSpec, reporter: &mut Reporter<'_>) -> Result<Outcome, TrainError> {
+    /// [`Self::run`], and the files that are wanted of the trial.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn run_for(
+        &mut self,
+        spec: &TrialSpec,
+        wanted: Artifacts,
+        observer: &mut dyn Observer,
+    ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
+        // Apart from the rest of the trainer, which the run borrows.
+        let mut checkpoints = self.checkpoints.take();
+        let result = self.run_from_checkpoint(spec, wanted, observer, checkpoints.as_mut());
+        self.checkpoints = checkpoints;
+        result
+    }
+
+    fn run_from_checkpoint(
+        &mut self,
+        spec: &TrialSpec,
+        wanted: Artifacts,
+        observer: &mut dyn Observer,
+        mut checkpoints: Option<&mut Checkpoints>,
+    ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
+        let trial = spec.id();
+        let state = checkpoints.as_ref().and_then(|checkpoints| checkpoints.get(trial));
+        let result = guarded(|| {
+            let reporter = &mut Reporter::saving(observer, trial, checkpoints.as_deref_mut());
+            self.run_unguarded(spec, wanted, state.as_ref(), reporter)
+        });
+        let Err(TrainError::Checkpoint(why)) = result else { return result };
+        if let Some(checkpoints) = &checkpoints {
+            checkpoints.reject(trial, &why);
+        }
+        guarded(|| self.run_unguarded(spec, wanted, None, &mut Reporter::saving(observer, trial, checkpoints)))
+    }
+
+    fn run_unguarded(
+        &mut self,
+        spec: &TrialSpec,
+        wanted: Artifacts,
+        state: Option<&State>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
         check(spec)?;
         let data = self.data.get(&spec.dataset);
         let data = data.ok_or_else(|| TrainError::Data(format!("data set `{}` is not loaded", spec.dataset)))?;
         let subset = data.subset(spec.subset_size as usize, spec.sampling, spec.seed)?;
-        let (mut vae_seconds, mut done) = (0.0, 0);
+        let phase = state.map(State::phase).transpose()?;
+        let of = |wanted| state.filter(|_| phase == Some(wanted));
+        let (of_vae, of_classifier) = (of(Phase::Vae), of(Phase::Classifier));
+        let mut vae_seconds = of_classifier.map_or(Ok(0.0), |state| state.float("vae.seconds"))?;
         if let (Some(id), Some(VaeSamples { vae: settings, .. })) = (spec.vae(), spec.vae_samples()) {
-            done = u64::from(settings.iterations);
+            if self.vaes.get(id).is_none()
+                && let Some(state) = of_classifier
+            {
+                // So the trial goes on where its VAE is not known, too.
+                let vae = training::untrained(&settings, &subset.pixels);
+                state.restore_named("vae", vae.tensors())?;
+                let losses = state.points()?.into_iter().filter(|point| point.metric == VAE_LOSS).collect();
+                self.vaes.insert(id, vae.with_losses(losses));
+            }
             if self.vaes.get(id).is_none()
                 && let Some(disk) = &self.disk
                 && let Some(vae) = disk.get(id, || training::untrained(&settings, &subset.pixels))
@@ -90,11 +156,15 @@ impl Trainer {
                 self.vaes.insert(id, vae);
             }
             if let Some(vae) = self.vaes.get(id) {
-                reporter.report(done, vae.losses())?;
+                // Of a classifier's checkpoint, the VAE's points are part.
+                if of_classifier.is_none() {
+                    reporter.report(settings.iterations.into(), vae.losses())?;
+                }
             } else {
                 let start = Instant::now();
-                let vae = training::train(&settings, &subset.pixels, spec.seed, reporter)?;
-                vae_seconds = start.elapsed().as_secs_f64();
+                let earlier = of_vae.map_or(Ok(0.0), |state| state.float("vae.seconds"))?;
+                let vae = training::train(&settings, &subset.pixels, spec.seed, of_vae, reporter)?;
+                vae_seconds = earlier + start.elapsed().as_secs_f64();
                 if let Some(disk) = &mut self.disk {
                     disk.put(id, &vae);
                 }
@@ -102,8 +172,8 @@ impl Trainer {
             }
         }
         let vae = spec.vae().and_then(|id| self.vaes.get(id));
-        let outcome = classifier::train(spec, data, &subset, vae, done, reporter)?;
-        Ok(Outcome { vae_seconds, ..outcome })
+        let trained = classifier::train(spec, data, &subset, vae, vae_seconds, of_classifier, reporter)?;
+        Ok((trained.outcome, artifacts::make(wanted, spec, data, &subset, vae, &trained)?))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use tch::{Tensor, no_grad_guard};
 
-use crate::model::layers::Named;
+use crate::{
+    model::layers::Named,
+    train::state::{Misfit, State},
+};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -27,6 +30,20 @@ impl Adam {
         let parameters: Vec<Tensor> = parameters.into_iter().map(|(_, tensor)| tensor).collect();
         let zeros = || parameters.iter().map(|p| p.detach().zeros_like()).collect();
         Self { learning_rate, steps: 0, momenta: zeros(), squares: zeros(), parameters }
+    }
+
+    /// Keeps what training changes in it.
+    pub(crate) fn keep(&self, state: &mut State) {
+        state.set("adam.steps", self.steps.unsigned_abs().into());
+        state.set_listed("adam.momentum", &self.momenta);
+        state.set_listed("adam.square", &self.squares);
+    }
+
+    /// Goes on where [`Self::keep`] left off.
+    pub(crate) fn restore(&mut self, state: &State) -> Result<(), Misfit> {
+        self.steps = i32::try_from(state.number("adam.steps")?).map_err(|_| Misfit::of("adam.steps"))?;
+        state.restore_listed("adam.momentum", &self.momenta)?;
+        state.restore_listed("adam.square", &self.squares)
     }
 
     /// One step down the gradient of `loss`.

@@ -6,34 +6,26 @@
 //! be read is trained, one that cannot be written is trained again next time.
 
 use std::{
-    fs::{self, File, Permissions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use swfn_shared::ids::VaeId;
 use tch::Device;
 use tracing::{debug, warn};
 
-use super::{
-    file::{self, FileError},
-    trained::TrainedVae,
+use super::{file, trained::TrainedVae};
+use crate::{
+    device,
+    store_file::{self, ABANDONED, FileError, PART},
 };
-use crate::device;
 
 /// What the files may take together, in bytes, unless said otherwise: some thousand VAEs of the published size.
 pub const DEFAULT_LIMIT: u64 = 2 << 30;
 
 /// How the names of files end that are whole; before it stands "cpu." or "cuda.".
 const WHOLE: &str = ".safetensors";
-
-/// How the names of files end that are being written.
-const PART: &str = ".part";
-
-/// A file is written in milliseconds: one that is so old has lost its writer.
-const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// A folder of VAEs that were trained on one kind of device. Other files in it are left alone.
 #[derive(Debug)]
@@ -104,18 +96,13 @@ impl DiskCache {
         path: &Path,
         blank: impl FnOnce() -> TrainedVae,
     ) -> io::Result<Result<TrainedVae, FileError>> {
-        // Asked before it is opened: the opening of a pipe would wait for ever.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is no file"));
-        }
-        let file = File::open(path)?;
-        let (bytes, blank) = (file.metadata()?.len(), blank());
+        let (file, bytes) = store_file::open(path)?;
+        let blank = blank();
         let most = file::most_bytes(&blank);
         if bytes > most {
             return Ok(Err(FileError::TooLarge { bytes, most }));
         }
-        let mut content = Vec::new();
-        (&file).take(most).read_to_end(&mut content)?;
+        let content = store_file::read(&file, most)?;
         // The time of the last use. Fails for another user's files and where nothing can be written.
         file.set_modified(SystemTime::now()).ok();
         Ok(file::decode(&content, id, self.device, blank))
@@ -127,20 +114,7 @@ impl DiskCache {
         if bytes > self.limit.min(file::most_bytes(vae)) {
             return Err(io::Error::other(format!("a file of `{bytes}` bytes is too large")));
         }
-        // The permissions that any new file has; those of temporary files would shut out other users of a shared folder.
-        let mut part = tempfile::Builder::new()
-            .prefix(&format!("{id}."))
-            .suffix(PART)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(&self.folder)?;
-        part.write_all(&content)?;
-        part.as_file().sync_all()?;
-        part.persist(self.path(id))?;
-        // The new name survives a power cut only after this; a file system that cannot is no reason to fail.
-        if let Ok(folder) = File::open(&self.folder) {
-            folder.sync_all().ok();
-        }
-        Ok(())
+        store_file::write(&self.folder, &id.to_string(), &self.path(id), &content)
     }
 
     /// Removes what dead writers left behind and, while there is too much, the file not used for the longest time.

@@ -1,6 +1,10 @@
 //! VAEs on disk: they come back as they were, or not at all.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    time::Duration,
+};
 
 use swfn_shared::metrics::{MetricPoint, VAE_LOSS};
 use tch::{Device, Kind, Tensor};
@@ -22,7 +26,8 @@ fn trained(seed: u64) -> TrainedVae {
 fn blank(seed: u64) -> TrainedVae {
     let code = |factor: f64| Tensor::from_slice(&[0.1, -0.2, 0.3]).view([1, 3]).to_kind(Kind::Float) * factor;
     let vae = Vae::new(SIDE * SIDE, 5, 3, seed, Device::Cpu);
-    TrainedVae::new(vae.decoder, &code(seed as f64), &code(-1.0), Vec::new())
+    let reconstructions = Tensor::full([2, SIDE * SIDE], seed as f64, (Kind::Float, Device::Cpu));
+    TrainedVae::new(vae.decoder, &code(seed as f64), &code(-1.0), Vec::new()).with_reconstructions(reconstructions)
 }
 
 fn convolutional(seed: u64) -> TrainedVae {
@@ -116,7 +121,7 @@ fn a_file_that_is_not_what_it_should_be_is_removed() {
     refused("an empty file", Vec::clear);
     refused("garbage", |content| content.fill(b'x'));
     refused("a header of 2^63 bytes", |content| content[..8].copy_from_slice(&(1_u64 << 63).to_le_bytes()));
-    refused("another format", replaced(r#"format\":1"#, r#"format\":2"#));
+    refused("another format", replaced(r#"format\":2"#, r#"format\":1"#));
     refused("another revision", replaced(r#"trainer_revision\":1"#, r#"trainer_revision\":0"#));
     refused("another libtorch", replaced(device::TORCH_VERSION, "2.99.0"));
     refused("another key", replaced(r#"libtorch"#, r#"libtouch"#));

@@ -1,5 +1,7 @@
 //! The training of a VAE, and the statistics of its latent codes.
 
+use std::time::Instant;
+
 use swfn_shared::{
     metrics::{MetricPoint, VAE_LOSS},
     trial::{LatentStatistics, Vae as Settings, VaeFamily},
@@ -12,18 +14,22 @@ use crate::{
     train::{
         batches::Batches,
         report::{LossMeter, REPORT_EVERY, Reporter, TrainError},
+        state::{Phase, State},
     },
 };
 
 /// Steps whose inputs are gathered at once.
 const CHUNK: u32 = 50;
 
+/// Images whose reconstructions are kept, at most.
+const RECONSTRUCTIONS: i64 = 20;
+
 /// A VAE as [`train`] returns it, same tensors, same places in memory, but for its numbers: what one that comes from a
 /// file is read into.
 pub(crate) fn untrained(settings: &Settings, pixels: &Tensor) -> TrainedVae {
     let vae = AnyVae::new(settings, sides(pixels), 0, pixels.device());
     let codes = Tensor::zeros([1, settings.latent.into()], (tch::Kind::Float, pixels.device()));
-    TrainedVae::new(vae.into_decoder(), &codes, &codes, Vec::new())
+    TrainedVae::new(vae.into_decoder(), &codes, &codes, Vec::new()).with_reconstructions(first(pixels).zeros_like())
 }
 
 /// Trains a VAE on the subset. `pixels`: `[n, H, W]` in normalised units; the VAE's own units are their sigmoid.
@@ -35,10 +41,13 @@ pub(crate) fn train(
     settings: &Settings,
     pixels: &Tensor,
     seed: u64,
+    resumed: Option<&State>,
     reporter: &mut Reporter<'_>,
 ) -> Result<TrainedVae, TrainError> {
-    let Fitted { vae, mu, logvar, losses } = fit(settings, pixels, seed, reporter)?;
-    Ok(TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses))
+    let Fitted { vae, mu, logvar, losses } = fit(settings, pixels, seed, resumed, reporter)?;
+    let _guard = no_grad_guard();
+    let reconstructions = vae.decode(&vae.encode(&first(pixels).sigmoid()).0);
+    Ok(TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses).with_reconstructions(reconstructions))
 }
 
 /// A VAE after its last iteration.
@@ -52,7 +61,13 @@ struct Fitted {
 }
 
 /// [`train`] with the whole VAE as its result.
-fn fit(settings: &Settings, pixels: &Tensor, seed: u64, reporter: &mut Reporter<'_>) -> Result<Fitted, TrainError> {
+fn fit(
+    settings: &Settings,
+    pixels: &Tensor,
+    seed: u64,
+    resumed: Option<&State>,
+    reporter: &mut Reporter<'_>,
+) -> Result<Fitted, TrainError> {
     check(settings.family, pixels)?;
     let device = pixels.device();
     let images = pixels.flatten(1, -1).sigmoid(); // [n, H * W]
@@ -63,7 +78,19 @@ fn fit(settings: &Settings, pixels: &Tensor, seed: u64, reporter: &mut Reporter<
     let mut noise = Stream::new(seed, Purpose::VaeNoise);
     let mut loss = LossMeter::new(VAE_LOSS, device);
     let (mut losses, mut codes) = (Vec::new(), None);
+    let (start, mut earlier) = (Instant::now(), 0.0);
     let mut step = 0;
+    if let Some(state) = resumed {
+        state.restore_named("model", vae.parameters())?;
+        state.restore_named("model", vae.buffers())?;
+        optimiser.restore(state)?;
+        batches.restore("batches", state)?;
+        state.restore_stream("noise", &mut noise)?;
+        earlier = state.float("vae.seconds")?;
+        step = state.step(settings.iterations)?;
+        losses = state.points()?;
+        reporter.go_on(step.into(), &losses)?;
+    }
     while step < settings.iterations {
         let report = settings.iterations.min(step + REPORT_EVERY);
         while step < report {
@@ -79,12 +106,27 @@ fn fit(settings: &Settings, pixels: &Tensor, seed: u64, reporter: &mut Reporter<
                 optimiser.minimise(&elbo.loss);
                 codes = Some((elbo.mu.detach(), elbo.logvar.detach()));
                 step += 1;
-                reporter.tick(step.into())?;
+                if step < report {
+                    reporter.tick(step.into())?;
+                }
             }
         }
         let point = loss.read(step.into())?;
         losses.push(point);
-        reporter.report(step.into(), &[point])?;
+        if step < settings.iterations {
+            reporter.report_and_save(step.into(), &[point], || {
+                let mut state = State::new(Phase::Vae, step);
+                state.set_named("model", vae.parameters());
+                state.set_named("model", vae.buffers());
+                optimiser.keep(&mut state);
+                batches.keep("batches", &mut state);
+                state.set_stream("noise", &noise);
+                state.set_float("vae.seconds", earlier + start.elapsed().as_secs_f64());
+                state
+            })?;
+        } else {
+            reporter.report(step.into(), &[point])?;
+        }
     }
     if settings.latent_statistics == LatentStatistics::Subset {
         let _guard = no_grad_guard();
@@ -93,6 +135,11 @@ fn fit(settings: &Settings, pixels: &Tensor, seed: u64, reporter: &mut Reporter<
     let (mu, logvar) =
         codes.ok_or_else(|| TrainError::Data("a VAE of `0` iterations has no latent statistics".to_owned()))?;
     Ok(Fitted { vae, mu, logvar, losses })
+}
+
+/// The images whose reconstructions are kept: of `[n, H, W]` the first, `[k, H * W]`.
+fn first(pixels: &Tensor) -> Tensor {
+    pixels.narrow(0, 0, RECONSTRUCTIONS.min(pixels.size()[0])).flatten(1, -1)
 }
 
 /// Height and width of `[n, H, W]`.
@@ -142,7 +189,7 @@ mod tests {
     }
 
     fn fitted(family: VaeFamily, pixels: &Tensor, iterations: u32) -> Fitted {
-        fit(&settings(family, iterations), pixels, 1, &mut Reporter::new(&mut Silent)).unwrap()
+        fit(&settings(family, iterations), pixels, 1, None, &mut Reporter::new(&mut Silent)).unwrap()
     }
 
     /// `count` images in normalised units, `[count, 28, 28]`.
@@ -181,16 +228,14 @@ mod tests {
     fn a_convolutional_vae_is_trained_sampled_and_made_again() {
         device::use_one_thread();
         let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
-        let trained = || {
-            let Fitted { vae, mu, logvar, losses } = fitted(VaeFamily::Convolutional, &pixels, 3);
-            TrainedVae::new(vae.into_decoder(), &mu, &logvar, losses)
-        };
+        let settings = settings(VaeFamily::Convolutional, 3);
+        let trained = || train(&settings, &pixels, 1, None, &mut Reporter::new(&mut Silent)).unwrap();
         let sample = |vae: &TrainedVae| vae.sample(4, 3.0, &mut Stream::new(0, Purpose::PenaltyNoise));
         let (one, other) = (trained(), trained());
         assert_eq!(sample(&one).size(), [4, 9 * 13]);
         assert_eq!(sample(&one), sample(&other));
         // Copied tensor by tensor, running statistics included, an untrained one gives the same samples.
-        let blank = untrained(&settings(VaeFamily::Convolutional, 3), &pixels);
+        let blank = untrained(&settings, &pixels);
         assert_ne!(sample(&blank), sample(&one));
         let _guard = no_grad_guard();
         for ((name, mut to), (same, from)) in blank.tensors().into_iter().zip(one.tensors()) {
@@ -198,12 +243,14 @@ mod tests {
             to.copy_(&from);
         }
         assert_eq!(sample(&blank), sample(&one));
+        assert_eq!(blank.reconstructions(), one.reconstructions());
+        assert_eq!(one.reconstructions().size(), [20, 9 * 13]);
     }
 
     #[test]
     fn images_too_small_for_the_convolutions_are_refused() {
         let pixels = Tensor::zeros([20, 28, 7], (Kind::Float, Device::Cpu));
-        let refused = |family| fit(&settings(family, 1), &pixels, 1, &mut Reporter::new(&mut Silent)).err();
+        let refused = |family| fit(&settings(family, 1), &pixels, 1, None, &mut Reporter::new(&mut Silent)).err();
         let error = refused(VaeFamily::Convolutional).unwrap().to_string();
         assert!(error.starts_with("images of `28 x 7` pixels are too small for the convolutional VAE"), "{error}");
         assert_eq!(refused(VaeFamily::Vanilla), None);

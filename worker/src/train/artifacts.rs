@@ -1,0 +1,120 @@
+//! The files that a trial leaves behind, made of what is left when it ends.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use swfn_shared::{
+    artifacts::{Artifact, Artifacts, CONFUSION, VAE_SHEET, WEIGHTS},
+    ids::TRAINER_REVISION,
+    trial::TrialSpec,
+};
+use tch::{Device, Tensor, no_grad_guard};
+
+use super::{
+    classifier::Trained,
+    device_data::{DeviceData, Images, brightness},
+    report::TrainError,
+};
+use crate::{
+    data::{Ink, sheet},
+    device::TORCH_VERSION,
+    model::network::Network,
+    rng::{Purpose, Stream},
+    store_file::{self, Contents, bytes, dtype, shape},
+    vae::trained::TrainedVae,
+};
+
+/// Rows of samples on the sheet of a VAE.
+const SAMPLE_ROWS: usize = 4;
+
+/// Makes the files that are wanted.
+pub(crate) fn make(
+    wanted: Artifacts,
+    spec: &TrialSpec,
+    data: &DeviceData,
+    subset: &Images,
+    vae: Option<&TrainedVae>,
+    trained: &Trained,
+) -> Result<Vec<Artifact>, TrainError> {
+    let mut files = Vec::new();
+    if wanted.weights {
+        files.push(Artifact { name: WEIGHTS, content: weights(spec, &trained.network)? });
+    }
+    if wanted.vae_sheet
+        && let Some(vae) = vae
+    {
+        files.push(Artifact { name: VAE_SHEET, content: vae_sheet(spec, subset, vae)? });
+    }
+    if wanted.confusion {
+        let counts = confusion(&data.test().labels, &trained.predicted, data.shape().classes)?;
+        files.push(Artifact { name: CONFUSION, content: confusion_csv(&counts).into_bytes() });
+    }
+    Ok(files)
+}
+
+/// The network's state dictionary, in safetensors. Its input is `[N, 1, H, W]` in normalised units.
+fn weights(spec: &TrialSpec, network: &Network) -> Result<Vec<u8>, TrainError> {
+    let tensors = network.state_dict();
+    let contents: Contents =
+        tensors.into_iter().map(|(name, t)| (name.to_owned(), (dtype(&t), shape(&t), bytes(&t)))).collect();
+    let description = json!({
+        "trial": spec.id().to_string(),
+        "settings": spec,
+        "trainer_revision": TRAINER_REVISION,
+        "software": env!("SWFN_VERSION"),
+        "libtorch": TORCH_VERSION,
+    });
+    store_file::encode(&contents, description.to_string()).map_err(|error| TrainError::Data(error.to_string()))
+}
+
+/// A PNG: a row of images of the subset, a row of what the VAE makes of them, then rows of samples as the function norm
+/// sees them.
+fn vae_sheet(spec: &TrialSpec, subset: &Images, vae: &TrainedVae) -> Result<Vec<u8>, TrainError> {
+    let _guard = no_grad_guard();
+    let (height, width) = (subset.pixels.size()[1], subset.pixels.size()[2]);
+    let reconstructions = vae.reconstructions();
+    let columns = reconstructions.size()[0];
+    let spread = spec.vae_samples().map_or(1.0, |samples| samples.spread.get());
+    let stream = &mut Stream::new(spec.seed, Purpose::SampleSheet);
+    let samples = vae.sample(SAMPLE_ROWS * columns as usize, spread, stream);
+    let originals = subset.pixels.narrow(0, 0, columns).flatten(1, -1);
+    let rows = Tensor::cat(&[&originals, reconstructions, &samples], 0); // [6 * columns, H * W]
+    sheet(&bytes(&brightness(&rows)), height as usize, width as usize, columns as usize, Ink::Dark)
+        .map_err(|error| TrainError::Data(error.to_string()))
+}
+
+/// How often each class, the first index, was taken for each class, the second.
+fn confusion(labels: &Tensor, predicted: &Tensor, classes: i64) -> Result<Vec<Vec<i64>>, TrainError> {
+    let pairs = labels * classes + predicted;
+    let counts: Vec<i64> = pairs.bincount::<&Tensor>(None, classes * classes).to_device(Device::Cpu).try_into()?;
+    Ok(counts.chunks(classes as usize).map(<[i64]>::to_vec).collect())
+}
+
+/// A row for each class: how often its images were taken for each class, how many there are, and the share that was
+/// right; that is empty for a class without images.
+fn confusion_csv(counts: &[Vec<i64>]) -> String {
+    let mut csv = "class".to_owned();
+    (0..counts.len()).for_each(|class| write!(csv, ",{class}").expect("strings take text"));
+    csv.push_str(",images,accuracy\n");
+    for (class, row) in counts.iter().enumerate() {
+        let images: i64 = row.iter().sum();
+        let accuracy = if images > 0 { (row[class] as f64 / images as f64).to_string() } else { String::new() };
+        let cells: Vec<_> = row.iter().map(ToString::to_string).collect();
+        writeln!(csv, "{class},{},{images},{accuracy}", cells.join(",")).expect("strings take text");
+    }
+    csv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_classes_and_columns_what_they_were_taken_for() {
+        let [labels, predicted] = [[0_i64, 0, 1, 1, 1], [0, 1, 1, 1, 0]].map(|x| Tensor::from_slice(&x));
+        assert_eq!(
+            confusion_csv(&confusion(&labels, &predicted, 3).unwrap()),
+            "class,0,1,2,images,accuracy\n0,1,1,0,2,0.5\n1,1,2,0,3,0.6666666666666666\n2,0,0,0,0,\n"
+        );
+    }
+}
