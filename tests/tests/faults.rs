@@ -194,3 +194,29 @@ fn a_trial_that_kills_its_worker_is_given_up_and_the_sweep_goes_on() {
     let states: Vec<_> = sweep.csv("trials.csv").iter().map(|trial| trial["state"].clone()).collect();
     assert_eq!(states, ["quarantined", "succeeded", "succeeded"]);
 }
+
+#[test]
+fn a_worker_that_is_asked_to_stop_saves_its_trial_for_the_next_one() {
+    let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
+    let sweep = Sweep::new(axes, 1500);
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let address = sweep.address(&coordinator);
+    // Too seldom to matter: only the request to stop makes a checkpoint.
+    let mut first = sweep.worker("first", &address, &["--checkpoint-seconds", "3600"]);
+    let points = "SELECT count(*) FROM point WHERE step >= 300";
+    wait_until("points", || sweep.query(points).filter(|count| *count > 0));
+    first.signal(Signal::SIGTERM);
+    first.succeed();
+    let folder = sweep.cache().join("checkpoints");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    let mut second = sweep.worker("second", &address, &[]);
+    coordinator.succeed();
+    second.succeed();
+    assert!(second.stderr().contains("goes on from a checkpoint step="), "{}", second.stderr());
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "removed with the acknowledgement of the result");
+    let kinds: Vec<_> = sweep.journal().into_iter().map(|line| line.kind).collect();
+    assert_eq!(kinds, ["leased", "released", "leased", "succeeded"]);
+    let alone = Sweep::new(axes, 1500);
+    alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
+    assert_eq!(sweep.results(), alone.results());
+}

@@ -106,9 +106,11 @@ fn the_readme_and_the_example_grids_are_right() {
     assert_eq!(parse(example).unwrap().trials().count(), 10 * 2 * (7 * 4 + 2));
     let shown = "grid.toml:9:14: lambda `-0.1` is negative\n    hint: write for example `lambda = [0, 0.1]`";
     assert!(readme.contains(shown));
-    let grids = std::fs::read_dir(root.join("coordinator/grids")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = ["coordinator/grids", "coordinator/grids/ablations"];
+    let grids = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
+    let grids = grids.map(|entry| entry.unwrap().path());
     let files: Vec<_> = grids.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
-    assert!(files.len() >= 2);
+    assert!(files.len() >= 9);
     for file in files {
         Grid::parse(&file.display().to_string(), &std::fs::read_to_string(&file).unwrap(), DEFAULT_MAX_TRIALS).unwrap();
     }
