@@ -40,7 +40,8 @@ pub(crate) fn describe(grid: &Grid) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| writeln!(text, "{name:<9}{value}").expect("writing to a string");
     line("sweep", grid.name.clone());
-    line("data set", grid.dataset.to_string());
+    let (dataset, (height, width)) = (grid.dataset, grid.dataset.sides());
+    line("data set", format!("{dataset}: {height} x {width} pixels, {} classes", dataset.classes()));
     line("trials", trials.len().to_string());
     line("cells", cells.len().to_string());
     line("VAEs", vaes.len().to_string());

@@ -2,10 +2,24 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// Raised whenever the trainer computes something else for the same specification: old results then count as other trials.
 pub const TRAINER_REVISION: u32 = 1;
+
+/// The bytes of exactly `N` pairs of hexadecimal digits in lower case.
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d)) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
 
 /// A text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,17 +67,7 @@ macro_rules! hashed_id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let error = || IdError(text.chars().take(64).collect());
-                let digits = text.as_bytes();
-                if digits.len() != 32 || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d)) {
-                    return Err(error());
-                }
-                let mut id = [0; 16];
-                for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-                    let pair = std::str::from_utf8(pair).map_err(|_| error())?;
-                    *byte = u8::from_str_radix(pair, 16).map_err(|_| error())?;
-                }
-                Ok(Self(id))
+                from_hex(text).map(Self).ok_or_else(|| IdError(text.chars().take(64).collect()))
             }
         }
     };
@@ -88,6 +92,51 @@ hashed_id! {
 hashed_id! {
     /// A VAE: its subset and its settings.
     VaeId, "swfn vae"
+}
+
+/// SHA-256 over the files of a data set of the user's own. Of each file, in the order training images, training labels, test images,
+/// test labels, the SHA-256 of its uncompressed content, in hexadecimal; of these four, with a line feed between them, the SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DataDigest([u8; 32]);
+
+/// A text that is not a digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("digest `{0}` is not 64 hexadecimal digits in lower case")]
+pub struct DataDigestError(String);
+
+impl DataDigest {
+    /// That of files with these digests, each in hexadecimal.
+    pub fn of(files: [&str; 4]) -> Self {
+        Self(Sha256::digest(files.join("\n")).into())
+    }
+}
+
+impl FromStr for DataDigest {
+    type Err = DataDigestError;
+
+    fn from_str(text: &str) -> Result<Self, DataDigestError> {
+        from_hex(text)
+            .map(Self)
+            .ok_or_else(|| DataDigestError(text.chars().take(80).flat_map(char::escape_debug).collect()))
+    }
+}
+
+impl fmt::Display for DataDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for DataDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataDigest({self})")
+    }
+}
+
+impl Serialize for DataDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// Number of times that a trial has been leased, from 1: the fencing token.
@@ -150,6 +199,9 @@ mod tests {
         for wrong in ["", &short, &long, &upper, "+1234567890123456789012345678901", "äää"] {
             assert!(wrong.parse::<TrialId>().is_err(), "{wrong}");
         }
+        let digest = DataDigest::of(["a", "b", "c", "d"]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert!(id.to_string().parse::<DataDigest>().is_err());
         assert!("host-1:0".parse::<WorkerId>().is_ok());
         for wrong in ["", "a b", "a\n", &"x".repeat(65)] {
             assert!(wrong.parse::<WorkerId>().is_err(), "{wrong}");

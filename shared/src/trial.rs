@@ -1,6 +1,6 @@
 //! The trial: one point of the grid with everything that determines its result, and the groups that it belongs to.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -9,57 +9,6 @@ use crate::{
     ids::{CellId, ShapeId, SubsetId, TrialId, VaeId},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
 };
-
-/// A classifier with its switches (Rannen Triki et al. 2019, section 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Architecture {
-    /// Two convolutions and two fully connected layers with ReLU.
-    #[serde(rename = "net")]
-    Net,
-    /// [`Self::Net`] with dropout after its second convolution and its first fully connected layer.
-    #[serde(rename = "net+dropout")]
-    NetDropout,
-    /// Three convolutions and one fully connected layer, linear but for max-pooling.
-    #[serde(rename = "lenet")]
-    Lenet,
-    /// [`Self::Lenet`] with batch norm after each convolution.
-    #[serde(rename = "lenet+bn")]
-    LenetBn,
-}
-
-impl Architecture {
-    /// All of them, in the order in which messages and tables list them.
-    pub const ALL: [Self; 4] = [Self::Net, Self::NetDropout, Self::Lenet, Self::LenetBn];
-
-    /// The name in grid files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Net => "net",
-            Self::NetDropout => "net+dropout",
-            Self::Lenet => "lenet",
-            Self::LenetBn => "lenet+bn",
-        }
-    }
-}
-
-/// A name that is no architecture's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("architecture `{0}` is unknown; hint: one of {names}", names = Architecture::ALL.map(Architecture::name).join(", "))]
-pub struct UnknownArchitecture(String);
-
-impl FromStr for Architecture {
-    type Err = UnknownArchitecture;
-
-    fn from_str(name: &str) -> Result<Self, UnknownArchitecture> {
-        Self::ALL.into_iter().find(|a| a.name() == name).ok_or_else(|| UnknownArchitecture(name.to_owned()))
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// Settings with a few named values: the enum, its names in grid files and on the wire, and the way back.
 macro_rules! choice {
@@ -71,7 +20,7 @@ macro_rules! choice {
         }
 
         impl $type {
-            /// All of them, the published one first.
+            /// All of them, the published one first, in the order in which messages list them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The name in grid files.
@@ -87,6 +36,26 @@ macro_rules! choice {
             }
         }
     };
+}
+
+choice! {
+    /// A classifier with its switches (Rannen Triki et al. 2019, section 4).
+    Architecture {
+        /// Two convolutions and two fully connected layers with ReLU.
+        Net = "net",
+        /// [`Self::Net`] with dropout after its second convolution and its first fully connected layer.
+        NetDropout = "net+dropout",
+        /// Three convolutions and one fully connected layer, linear but for max-pooling.
+        Lenet = "lenet",
+        /// [`Self::Lenet`] with batch norm after each convolution.
+        LenetBn = "lenet+bn",
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 choice! {

@@ -1,16 +1,18 @@
 //! Wire types become domain types here, and nowhere else; what does not fit is refused with the name of the field.
 
+use std::ops::RangeInclusive;
+
 use swfn_proto::v1;
 
 use crate::{
     artifacts::{self, ArtifactPart, Artifacts},
-    dataset::Dataset,
+    dataset::{CLASSES, Dataset, IDX, IdxDataset, SIDES},
     ids::LeaseId,
     metrics::{self, MetricPoint, Outcome},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     trial::{
-        BatchNormScale, Classifier, Density, LatentStatistics, Penalty, SampleBatchNorm, SampleUnits, Sampling,
-        TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, SampleBatchNorm, SampleUnits,
+        Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 
@@ -39,6 +41,11 @@ fn wrong(field: &'static str, problem: impl ToString) -> WireError {
 
 fn need<T>(value: Option<T>, field: &'static str) -> Result<T, WireError> {
     value.ok_or(WireError::Missing(field))
+}
+
+fn within(value: u32, range: &RangeInclusive<u32>, field: &'static str) -> Result<u32, WireError> {
+    let (from, to) = (range.start(), range.end());
+    if range.contains(&value) { Ok(value) } else { Err(wrong(field, format!("`{value}` is not in {from} to {to}"))) }
 }
 
 fn above_zero(value: u32, field: &'static str) -> Result<u32, WireError> {
@@ -90,13 +97,9 @@ impl TryFrom<v1::MetricPoint> for MetricPoint {
 
 impl From<&TrialSpec> for v1::TrialSpec {
     fn from(spec: &TrialSpec) -> Self {
-        let generator_seed = match spec.dataset {
-            Dataset::Synthetic { generator_seed, .. } => Some(generator_seed),
-            Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist => None,
-        };
         let classifier = &spec.classifier;
         Self {
-            dataset: Some(v1::Dataset { name: spec.dataset.name().to_owned(), generator_seed }),
+            dataset: Some(spec.dataset.into()),
             subset_size: spec.subset_size,
             seed: spec.seed,
             architecture: spec.architecture.name().to_owned(),
@@ -142,7 +145,7 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
             subset_size: above_zero(wire.subset_size, "spec.subset_size")?,
             sampling: named(Sampling::by_name, &wire.sampling, "spec.sampling")?,
             seed: wire.seed,
-            architecture: wire.architecture.parse().map_err(|error| wrong("spec.architecture", error))?,
+            architecture: named(Architecture::by_name, &wire.architecture, "spec.architecture")?,
             weight_decay: WeightDecay::new(wire.weight_decay).map_err(|error| wrong("spec.weight_decay", error))?,
             learning_rate: LearningRate::new(wire.learning_rate).map_err(|error| wrong("spec.learning_rate", error))?,
             classifier: Classifier {
@@ -162,13 +165,47 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
     }
 }
 
-fn dataset(wire: v1::Dataset) -> Result<Dataset, WireError> {
-    let named: Dataset = wire.name.parse().map_err(|error| wrong("dataset.name", error))?;
-    match (named, wire.generator_seed) {
-        (Dataset::Synthetic { .. }, Some(seed)) => Ok(Dataset::synthetic(seed)),
-        (Dataset::Synthetic { .. }, None) => Err(WireError::Missing("dataset.generator_seed")),
-        (Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist, _) => Ok(named),
+impl From<Dataset> for v1::Dataset {
+    fn from(dataset: Dataset) -> Self {
+        let name = dataset.name().to_owned();
+        match dataset {
+            Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist => Self { name, generator_seed: None, idx: None },
+            Dataset::Synthetic { generator_seed, .. } => Self { name, generator_seed: Some(generator_seed), idx: None },
+            Dataset::Idx(own) => {
+                let idx = v1::IdxDataset {
+                    digest: own.digest.to_string(),
+                    height: own.height,
+                    width: own.width,
+                    classes: own.classes,
+                    train_images: own.train_images,
+                    test_images: own.test_images,
+                };
+                Self { name, generator_seed: None, idx: Some(idx) }
+            }
+        }
     }
+}
+
+fn dataset(wire: v1::Dataset) -> Result<Dataset, WireError> {
+    if wire.name == IDX {
+        return idx(need(wire.idx, "dataset.idx")?).map(Dataset::Idx);
+    }
+    let named: Dataset = wire.name.parse().map_err(|error| wrong("dataset.name", error))?;
+    match named {
+        Dataset::Synthetic { .. } => need(wire.generator_seed, "dataset.generator_seed").map(Dataset::synthetic),
+        Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist | Dataset::Idx(_) => Ok(named),
+    }
+}
+
+fn idx(wire: v1::IdxDataset) -> Result<IdxDataset, WireError> {
+    Ok(IdxDataset {
+        digest: wire.digest.parse().map_err(|error| wrong("idx.digest", error))?,
+        height: within(wire.height, &SIDES, "idx.height")?,
+        width: within(wire.width, &SIDES, "idx.width")?,
+        classes: within(wire.classes, &CLASSES, "idx.classes")?,
+        train_images: above_zero(wire.train_images, "idx.train_images")?,
+        test_images: above_zero(wire.test_images, "idx.test_images")?,
+    })
 }
 
 fn named<T>(by_name: fn(&str) -> Option<T>, name: &str, field: &'static str) -> Result<T, WireError> {

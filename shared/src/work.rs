@@ -1,30 +1,45 @@
 //! The arithmetic of a trial, counted before it runs: what `--dry-run` prints and what an estimate of the remaining time weighs by.
 
-use crate::trial::{Architecture, TrialSpec, Vae, VaeFamily, VaeSamples};
+use crate::{
+    dataset::Dataset,
+    trial::{Architecture, TrialSpec, Vae, VaeFamily, VaeSamples},
+};
 
-/// Multiply-adds of one image's forward pass through a classifier of 28x28 images and 10 classes.
-fn classifier_macs(architecture: Architecture) -> f64 {
-    // Convolutions: output pixels x output channels x 25 or 16 taps x input channels.
+/// Multiply-adds of one image's forward pass through a classifier.
+fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
+    let (height, width) = dataset.sides();
+    // Pixels that a 5x5 convolution gives, and those that max-pooling leaves of them: 24 x 24, 12 x 12, 8 x 8, 4 x 4 of 28 x 28.
+    let after = |(height, width): (u32, u32)| (height.saturating_sub(4), width.saturating_sub(4));
+    let halved = |(height, width): (u32, u32)| (height / 2, width / 2);
+    let area = |(height, width): (u32, u32)| f64::from(height) * f64::from(width);
+    let first = after((height, width));
+    let second = after(halved(first));
+    let (first, second, last) = (area(first), area(second), area(halved(second)));
+    let classes = f64::from(dataset.classes());
+    // Convolutions: output pixels x output channels x 25 taps x input channels.
     match architecture {
         Architecture::Net | Architecture::NetDropout => {
-            24.0 * 24.0 * 10.0 * 25.0 + 8.0 * 8.0 * 20.0 * 250.0 + 320.0 * 50.0 + 50.0 * 10.0
+            first * 10.0 * 25.0 + second * 20.0 * 250.0 + last * 20.0 * 50.0 + 50.0 * classes
         }
         Architecture::Lenet | Architecture::LenetBn => {
-            24.0 * 24.0 * 20.0 * 25.0 + 8.0 * 8.0 * 50.0 * 500.0 + 800.0 * 500.0 + 500.0 * 10.0
+            first * 20.0 * 25.0 + second * 50.0 * 500.0 + last * 50.0 * 500.0 + 500.0 * classes
         }
     }
 }
 
 /// Multiply-adds of one image's way through the encoder and of one code's way through the decoder.
-fn vae_macs(vae: &Vae) -> (f64, f64) {
+fn vae_macs(vae: &Vae, dataset: &Dataset) -> (f64, f64) {
     let (hidden, latent) = (f64::from(vae.hidden), f64::from(vae.latent));
+    let (height, width) = dataset.sides();
+    let pixels = |halvings: u32| f64::from(height >> halvings) * f64::from(width >> halvings);
     match vae.family {
-        VaeFamily::Vanilla => (hidden * (784.0 + 2.0 * latent), hidden * (latent + 784.0)),
+        VaeFamily::Vanilla => (hidden * (pixels(0) + 2.0 * latent), hidden * (latent + pixels(0))),
         VaeFamily::Convolutional => {
-            // 28 -> 14 -> 7 -> 3 pixels a side and 1 -> h/8 -> h/4 -> h/2 channels, 16 taps each; then 9 * h/2 values.
+            // Three halvings of both sides, 1 -> h/8 -> h/4 -> h/2 channels, 16 taps each; then h/2 values of each pixel.
             let (first, second, third) = (hidden / 8.0, hidden / 4.0, hidden / 2.0);
-            let convolutions = 16.0 * (196.0 * first + 49.0 * first * second + 9.0 * second * third);
-            (convolutions + 9.0 * third * 2.0 * latent, convolutions + 9.0 * third * latent)
+            let convolutions = pixels(1) * first + pixels(2) * first * second + pixels(3) * second * third;
+            let values = pixels(3) * third;
+            (16.0 * convolutions + values * 2.0 * latent, 16.0 * convolutions + values * latent)
         }
     }
 }
@@ -36,20 +51,53 @@ const FORWARD_FLOP_PER_MAC: f64 = 2.0;
 /// Floating-point operations of training the trial's VAE; zero without one. Trials of one subset share it.
 pub fn vae_flop(spec: &TrialSpec) -> f64 {
     spec.vae_samples().map_or(0.0, |VaeSamples { vae, .. }| {
-        let (encoder, decoder) = vae_macs(&vae);
+        let (encoder, decoder) = vae_macs(&vae, &spec.dataset);
         f64::from(vae.iterations) * f64::from(vae.batch_size) * TRAIN_FLOP_PER_MAC * (encoder + decoder)
     })
 }
 
 /// Floating-point operations of training and testing the trial's classifier, its penalty samples included.
 pub fn classifier_flop(spec: &TrialSpec) -> f64 {
-    let macs = classifier_macs(spec.architecture);
+    let macs = classifier_macs(spec.architecture, &spec.dataset);
     let classifier = &spec.classifier;
     let per_step = TRAIN_FLOP_PER_MAC * macs * f64::from(classifier.batch_size + spec.penalty_samples())
-        + spec
-            .vae_samples()
-            .map_or(0.0, |samples| FORWARD_FLOP_PER_MAC * f64::from(spec.penalty_samples()) * vae_macs(&samples.vae).1);
+        + spec.vae_samples().map_or(0.0, |samples| {
+            FORWARD_FLOP_PER_MAC * f64::from(spec.penalty_samples()) * vae_macs(&samples.vae, &spec.dataset).1
+        });
     let evaluations = f64::from(classifier.iterations.div_ceil(classifier.evaluate_every));
     f64::from(classifier.iterations) * per_step
         + evaluations * FORWARD_FLOP_PER_MAC * macs * f64::from(spec.dataset.test_len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dataset::IdxDataset, ids::DataDigest, numbers::LearningRate, trial::LatentStatistics};
+
+    #[test]
+    fn the_arithmetic_follows_the_size_of_the_images() {
+        let own = |height, width, classes| {
+            let digest = DataDigest::of(["", "", "", ""]);
+            Dataset::Idx(IdxDataset { digest, height, width, classes, train_images: 1, test_images: 1 })
+        };
+        // Counted by hand for 28 x 28 pixels, as published.
+        assert_eq!(classifier_macs(Architecture::Net, &Dataset::Mnist), 144_000.0 + 320_000.0 + 16_000.0 + 500.0);
+        assert_eq!(classifier_macs(Architecture::Lenet, &Dataset::Mnist), 288_000.0 + 1_600_000.0 + 400_000.0 + 5000.0);
+        assert_eq!(classifier_macs(Architecture::Lenet, &own(28, 28, 10)), 2_293_000.0);
+        // 64 -> 60 -> 30 -> 26 -> 13; 16 -> 12 -> 6 -> 2 -> 1.
+        assert_eq!(classifier_macs(Architecture::Net, &own(64, 16, 3)), 180_000.0 + 260_000.0 + 13_000.0 + 150.0);
+        let vae = |family| Vae {
+            family,
+            iterations: 1,
+            batch_size: 1,
+            learning_rate: LearningRate::new(1.0).unwrap(),
+            hidden: 8,
+            latent: 2,
+            latent_statistics: LatentStatistics::LastBatch,
+        };
+        assert_eq!(vae_macs(&vae(VaeFamily::Vanilla), &own(64, 16, 3)), (8.0 * 1028.0, 8.0 * 1026.0));
+        let convolutions = 16.0 * (256.0 + 64.0 * 2.0 + 16.0 * 8.0);
+        let expected = (convolutions + 64.0 * 4.0, convolutions + 64.0 * 2.0);
+        assert_eq!(vae_macs(&vae(VaeFamily::Convolutional), &own(64, 16, 3)), expected);
+    }
 }

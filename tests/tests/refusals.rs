@@ -44,6 +44,8 @@ fn wrong_commands_are_explained() {
         ("swfn-worker", &["--vae-cache", "vaes", "--no-vae-cache"], 2, "cannot be used with '--no-vae-cache'"),
         ("swfn-worker", &["--devices", "cuda:127"], 1, "`cuda:127` is not there"),
         ("swfn-worker", &["--coordinator", "nonsense"], 1, "coordinator `nonsense`"),
+        ("swfn-worker", &["inspect", "."], 1, "`train-images-idx3-ubyte` of idx not found"),
+        ("swfn-worker", &["samples", "--dataset", "idx", "--out", "x.png"], 1, "no folder with them is named"),
         ("swfn-worker", &["samples", "--dataset", "imagenet", "--out", "x.png"], 2, "dataset `imagenet` is unknown"),
         (
             "swfn-worker",

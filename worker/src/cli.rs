@@ -3,13 +3,14 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    str::FromStr,
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
 use swfn_shared::{
-    dataset::Dataset,
+    dataset::{Dataset, IDX, UnknownDataset},
     ids::WorkerId,
     telemetry::{self, LogFormat},
 };
@@ -17,7 +18,7 @@ use tracing::warn;
 
 use crate::{
     cli_checkpoints::CheckpointArguments,
-    data::{self, LoadOptions},
+    data::{self, DataError, LoadOptions},
     devices, process,
     session::endpoint,
     single,
@@ -39,6 +40,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum CommandLine {
+    /// Check the IDX files of a data set of your own and print its [data] table for grid files
+    Inspect(InspectArguments),
     /// Draw a contact sheet of a data set's training images
     Samples(SamplesArguments),
     /// Train one trial without a coordinator and print its points and its outcome as JSON lines
@@ -66,7 +69,7 @@ struct Common {
 
 #[derive(Debug, Args)]
 struct DataArguments {
-    /// Folder with the data set's files, in DIR/NAME or DIR [default: the user's cache folder, downloaded when missing]
+    /// Folder with the data set's files, in DIR/NAME or DIR [default: the user's cache folder, downloaded when missing; idx has none]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where downloads, trained VAEs and checkpoints are kept [default: $SWFN_CACHE, or swfn in the user's cache folder]
@@ -184,16 +187,48 @@ struct TrainArguments {
 }
 
 #[derive(Debug, Args)]
+struct InspectArguments {
+    /// Folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain
+    /// or with .gz
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// A data set that needs no grid: one that its name tells, or whatever lies in the user's folder.
+#[derive(Debug, Clone)]
+enum Sampled {
+    Named(Dataset),
+    Own,
+}
+
+impl Sampled {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Named(dataset) => dataset.name(),
+            Self::Own => IDX,
+        }
+    }
+}
+
+impl FromStr for Sampled {
+    type Err = UnknownDataset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownDataset> {
+        if name == IDX { Ok(Self::Own) } else { name.parse().map(Self::Named) }
+    }
+}
+
+#[derive(Debug, Args)]
 struct SamplesArguments {
-    /// synthetic, mnist, fashion-mnist or kmnist
+    /// synthetic, mnist, fashion-mnist, kmnist, or idx: your own, in the folder --data-dir
     #[arg(long, value_name = "NAME")]
-    dataset: Dataset,
+    dataset: Sampled,
     /// The PNG file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Number of images, from the first
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    count: usize,
+    /// Number of images, from the first [default: 200, or all of fewer]
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
     /// Images in a row
     #[arg(long, value_name = "N", default_value_t = 20)]
     columns: usize,
@@ -208,6 +243,7 @@ struct SamplesArguments {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
+        Some(CommandLine::Inspect(arguments)) => inspect(&arguments.folder),
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
         Some(CommandLine::Train(arguments)) => train_one(arguments),
         Some(CommandLine::Device(device)) => device_process(device),
@@ -255,18 +291,37 @@ fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The table on standard output, what a person should know besides on standard error.
+fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
+    let data::Inspection { description, train_counts, test_counts, .. } = data::inspect(folder)?;
+    print!("{}", description.to_toml());
+    let there = || train_counts.iter().filter(|count| **count > 0);
+    let (least, most) = (there().min().unwrap_or(&0), there().max().unwrap_or(&0));
+    let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    eprintln!("note: {} classes have {range} training images each", there().count());
+    for (counts, part) in [(&train_counts, "training"), (&test_counts, "test")] {
+        let missing: Vec<_> = (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
+        if !missing.is_empty() {
+            eprintln!("note: there are no {part} images of these classes: {}", missing.join(", "));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     let SamplesArguments { dataset, out, count, columns, seed, data } = arguments;
-    let dataset = match dataset {
-        Dataset::Synthetic { .. } => Dataset::synthetic(seed),
-        named => named,
+    let (name, options) = (dataset.name(), data.options());
+    let images = match dataset {
+        Sampled::Own => data::inspect(&options.data_dir.ok_or(DataError::NoFolder)?)?.data,
+        Sampled::Named(Dataset::Synthetic { .. }) => data::load(&Dataset::synthetic(seed).into(), &options)?,
+        Sampled::Named(named) => data::load(&named.into(), &options)?,
     };
-    let images = data::load(&data::Source::from(dataset), &data.options())?;
     let len = images.train.len();
+    let count = count.unwrap_or(len.min(200));
     ensure!((1..=len).contains(&count), "--count `{count}` is not in 1 to {len}");
     let drawn = images.train.gather(&(0..count).collect::<Vec<_>>());
     let png = data::sheet(&drawn.images, drawn.height, drawn.width, columns, data::Ink::Dark)?;
     std::fs::write(&out, png).with_context(|| format!("cannot write `{}`", out.display()))?;
-    println!("{count} images of {dataset} in `{}`", out.display());
+    println!("{count} images of {name} in `{}`", out.display());
     Ok(ExitCode::SUCCESS)
 }

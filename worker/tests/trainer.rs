@@ -167,7 +167,7 @@ fn each_block_starts_a_fresh_epoch() {
 
 #[test]
 fn digits_are_learnt() {
-    for architecture in Architecture::ALL {
+    for &architecture in Architecture::ALL {
         let mut trial = TrialSpec { subset_size: 200, ..spec(architecture, 0.01) };
         trial.classifier.iterations = 300;
         trial.classifier.evaluate_every = 300;
@@ -180,7 +180,7 @@ fn digits_are_learnt() {
 
 #[test]
 fn a_trial_repeats_bit_for_bit_whatever_ran_before_it() {
-    for architecture in Architecture::ALL {
+    for &architecture in Architecture::ALL {
         let trial = spec(architecture, 0.1);
         let alone = said(&mut trainer(), &trial);
         let mut busy = trainer();
@@ -327,7 +327,7 @@ fn trials_of_one_seed_are_paired() {
         let classifier = Classifier { iterations: 1, evaluate_every: 1, ..trial.classifier };
         run(&mut trainer(), &TrialSpec { classifier, ..trial }).1.first(metrics::TRAIN_LOSS)
     };
-    for architecture in Architecture::ALL {
+    for &architecture in Architecture::ALL {
         let plain = spec(architecture, 0.0);
         let loss = first_loss(plain);
         let others = [spec(architecture, 0.1), TrialSpec { weight_decay: WeightDecay::new(0.1).unwrap(), ..plain }];

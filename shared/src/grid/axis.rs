@@ -210,7 +210,7 @@ pub(super) fn read_value(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Re
         AxisName::Seed | AxisName::SubsetSize | AxisName::PenaltySamples => AxisValue::Whole(item.integer(example)?),
         AxisName::WeightDecay | AxisName::LearningRate | AxisName::Lambda => AxisValue::Real(item.number(example)?),
         AxisName::Density => AxisValue::Density(item.choice(Density::ALL, Density::name)?),
-        AxisName::Architecture => AxisValue::Architecture(item.choice(&Architecture::ALL, Architecture::name)?),
+        AxisName::Architecture => AxisValue::Architecture(item.choice(Architecture::ALL, Architecture::name)?),
     };
     let value = check(name, value, bounds).map_err(|(problem, hint)| item.problem(problem, hint))?;
     Ok(Located { value, offset: item.offset })

@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::{
     axis::{Axis, AxisName, AxisValue, Bounds, read_value},
+    data::read_dataset,
     error::{GridError, Problem, quote},
     expand::{Block, Dimension, Exclude, Point},
     reader::{Item, Table},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     artifacts::Artifacts,
-    dataset::{self, Dataset},
+    dataset::Dataset,
     numbers::{Lambda, LearningRate, WeightDecay},
     trial::{
         Architecture, Classifier, Density, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily,
@@ -246,21 +247,6 @@ fn read_name(item: &Item<'_>) -> Result<String, Problem> {
         return Err(item.problem(format!("name {} cannot name a sweep", item.shown()), hint));
     }
     Ok(name.to_owned())
-}
-
-fn read_dataset(data: &mut Table<'_>) -> Result<Dataset, Problem> {
-    let item = data.need("dataset", "\"mnist\"")?;
-    let dataset = item.string("mnist")?.parse::<Dataset>().map_err(|_| {
-        item.problem(format!("dataset {} is unknown", item.shown()), format!("one of {}", dataset::NAMES.join(", ")))
-    })?;
-    match (dataset, data.take("seed")) {
-        (Dataset::Synthetic { .. }, Some(seed)) => Ok(Dataset::synthetic(seed.integer("0")?)),
-        (Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist, Some(seed)) => Err(seed.problem(
-            format!("data set {dataset} has no seed"),
-            "only the synthetic digits are generated; seeds of trials stand in [grid]",
-        )),
-        (_, None) => Ok(dataset),
-    }
 }
 
 fn read_axes(table: &mut Table<'_>, bounds: &Bounds) -> Result<Vec<Axis>, Problem> {

@@ -4,6 +4,7 @@
 //! axis without listing them; `expand` counts and enumerates points.
 
 mod axis;
+mod data;
 mod error;
 mod expand;
 mod file;

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
+use swfn_proto::v1;
 
 use super::{DEFAULT_MAX_TRIALS, Grid, GridError};
-use crate::{artifacts::Artifacts, trial::TrialSpec};
+use crate::{artifacts::Artifacts, dataset::Dataset, trial::TrialSpec};
 
 const BASE: &str = r#"version = 1
 name = "test"
@@ -16,6 +17,15 @@ seed = { count = 2 }
 subset_size = [100, 300]
 architecture = ["net", "lenet"]
 lambda = [0, 0.1]
+"#;
+
+const OWN: &str = r#""idx"
+digest = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+height = 32
+width = 64
+classes = 26
+train_images = 300
+test_images = 60
 "#;
 
 fn parse(text: &str) -> Result<Grid, GridError> {
@@ -113,6 +123,22 @@ fn ids_are_pinned() {
 }
 
 #[test]
+fn images_of_ones_own_are_part_of_the_identity() {
+    let grid = parse(&BASE.replace("\"mnist\"", OWN)).unwrap();
+    let trial = grid.trials().nth(1).unwrap();
+    insta::assert_snapshot!(format!("{}\n{}", trial.to_json(), trial.id()));
+    let facts = (grid.dataset.sides(), grid.dataset.classes(), grid.dataset.train_len(), grid.dataset.test_len());
+    assert_eq!(facts, ((32, 64), 26, 300, 60));
+    let Dataset::Idx(own) = grid.dataset else { panic!("{:?}", grid.dataset) };
+    assert_eq!(own.to_toml(), format!("[data]\ndataset = {OWN}"));
+    let ids =
+        |text: &str| parse(&BASE.replace("\"mnist\"", text)).unwrap().trials().map(|t| t.id()).collect::<Vec<_>>();
+    let others = [OWN.replace("0011", "0012"), OWN.replace("= 32", "= 33"), OWN.replace("= 26", "= 27")];
+    let distinct: HashSet<_> = [OWN.to_owned()].iter().chain(&others).flat_map(|text| ids(text)).collect();
+    assert_eq!(distinct.len(), 4 * 16);
+}
+
+#[test]
 fn densities_need_a_vae_only_if_they_are_one() {
     let text = BASE.to_owned() + "density = [\"vae\", \"conv-vae\", \"data\", \"uniform-noise\", \"gaussian-noise\"]\n";
     let grid = parse(&text).unwrap();
@@ -183,6 +209,16 @@ fn wrong_files_get_a_place_and_a_hint() {
         swap("\"test\"", "\"../up\""),
         swap("\"mnist\"", "\"imagenet\""),
         swap("\"mnist\"", "\"mnist\"\nseed = 1"),
+        swap("\"mnist\"", "\"mnist\"\nclasses = 10"),
+        swap("\"mnist\"", "\"idx\""),
+        swap("\"mnist\"", &OWN.replace("width = 64\n", "")),
+        swap("\"mnist\"", &OWN.replace("0011", "001")),
+        swap("\"mnist\"", &OWN.replace("height = 32", "height = 15")),
+        swap("\"mnist\"", &OWN.replace("width = 64", "width = 65")),
+        swap("\"mnist\"", &OWN.replace("classes = 26", "classes = 257")),
+        swap("\"mnist\"", &OWN.replace("test_images = 60", "test_images = 0")),
+        swap("\"mnist\"", &OWN.replace("train_images = 300", "train_images = 299")),
+        swap("\"mnist\"", &(OWN.to_owned() + "seed = 1\n")),
         swap("[data]", "[data"),
         BASE.to_owned() + "[classifier]\niterations = 0\n",
         BASE.to_owned() + "[classifier]\nmomentum = 1\n",
@@ -284,13 +320,39 @@ proptest! {
     }
 
     #[test]
-    fn a_trial_survives_the_wire(index in 0usize..8, seed in 0u64..u64::MAX, decay in 0.0..1e9f64) {
-        let mut trial = parse(BASE).unwrap().trials().nth(index).unwrap();
+    fn a_trial_survives_the_wire(
+        index in 0usize..8,
+        seed in 0u64..u64::MAX,
+        decay in 0.0..1e9f64,
+        data in prop::sample::select(vec!["\"mnist\"", "\"synthetic\"\nseed = 9", OWN]),
+    ) {
+        let mut trial = parse(&BASE.replace("\"mnist\"", data)).unwrap().trials().nth(index).unwrap();
         trial.seed = seed;
         trial.weight_decay = crate::numbers::WeightDecay::new(decay).unwrap();
-        let wire = swfn_proto::v1::TrialSpec::from(&trial);
+        let wire = v1::TrialSpec::from(&trial);
         let back = TrialSpec::try_from(wire).unwrap();
         prop_assert_eq!(back, trial);
         prop_assert_eq!(back.id(), trial.id());
+    }
+}
+
+#[test]
+fn images_of_ones_own_are_checked_on_the_wire() {
+    let spec = parse(&BASE.replace("\"mnist\"", OWN)).unwrap().trials().next().unwrap();
+    let refused = |change: fn(&mut v1::Dataset)| {
+        let mut wire = v1::TrialSpec::from(&spec);
+        change(wire.dataset.as_mut().unwrap());
+        TrialSpec::try_from(wire).unwrap_err().to_string()
+    };
+    let cases = [
+        (refused(|data| data.idx = None), "field `dataset.idx` is missing"),
+        (refused(|data| data.idx.as_mut().unwrap().height = 15), "field `idx.height`: `15` is not in 16 to 64"),
+        (refused(|data| data.idx.as_mut().unwrap().classes = 1), "field `idx.classes`: `1` is not in 2 to 256"),
+        (refused(|data| data.idx.as_mut().unwrap().test_images = 0), "field `idx.test_images`: `0` is not above zero"),
+        (refused(|data| data.idx.as_mut().unwrap().digest.push('0')), "field `idx.digest`: digest `0011"),
+        (refused(|data| data.name.push('x')), "field `dataset.name`: dataset `idxx` is unknown"),
+    ];
+    for (message, expected) in cases {
+        assert!(message.starts_with(expected), "{message}");
     }
 }

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
+use swfn_shared::dataset::IdxDataset;
 
 use super::error::DataError;
 use super::idx::hex;
 use super::named::{Named, load_named};
+use super::own::load_idx;
 use super::synthetic::{self, IMAGE_SIDE, Part, SYNTHETIC_VERSION, TEST_LEN, TRAIN_LEN};
 
 /// Where images come from.
@@ -20,6 +22,8 @@ pub enum Source {
     },
     /// A published data set.
     Named(Named),
+    /// A data set of the user's own, which must be what is described here.
+    Idx(IdxDataset),
 }
 
 impl From<swfn_shared::dataset::Dataset> for Source {
@@ -29,6 +33,7 @@ impl From<swfn_shared::dataset::Dataset> for Source {
             Name::Mnist => Source::Named(Named::Mnist),
             Name::FashionMnist => Source::Named(Named::FashionMnist),
             Name::Kmnist => Source::Named(Named::Kmnist),
+            Name::Idx(own) => Source::Idx(own),
             Name::Synthetic { generator_seed, .. } => Source::Synthetic { seed: generator_seed },
         }
     }
@@ -36,12 +41,13 @@ impl From<swfn_shared::dataset::Dataset> for Source {
 
 impl Source {
     /// Identifies the data: sources with equal digests have equal images and labels. SHA-256 in
-    /// hexadecimal, over the published checksums, or over the generator's version and seed; so it
-    /// is known without the data.
+    /// hexadecimal, over the published checksums, over the user's files, or over the generator's
+    /// version and seed; so it is known without the data.
     pub fn digest(&self) -> String {
         let text = match self {
             Source::Synthetic { seed } => format!("synthetic digits {SYNTHETIC_VERSION} {seed}"),
             Source::Named(named) => named.checksums(),
+            Source::Idx(own) => return own.digest.to_string(),
         };
         hex(&Sha256::digest(text))
     }
@@ -167,12 +173,12 @@ impl Dataset {
     }
 }
 
-/// Where to find published data sets, and how to behave meanwhile.
+/// Where to find data sets, and how to behave meanwhile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadOptions {
     /// The user's own folder with the files, in `DIR/NAME/` or `DIR/`, plain or `.gz`; of
     /// Fashion-MNIST and KMNIST only the published `.gz` files, because only their checksums are known. With a
-    /// folder nothing is downloaded.
+    /// folder nothing is downloaded. Images of the user's own are nowhere else.
     pub data_dir: Option<PathBuf>,
     /// Where downloads are kept, in `DIR/data/NAME/`. Without it the environment variable
     /// `SWFN_CACHE`, else `swfn` in the user's cache folder (XDG).
@@ -186,14 +192,15 @@ pub struct LoadOptions {
     pub progress: bool,
 }
 
-/// Brings a data set into memory, after downloading it where necessary. The options matter to
-/// published ones only.
+/// Brings a data set into memory, after downloading it where necessary. The options do not matter to
+/// the synthetic digits.
 ///
 /// # Errors
 /// All of [`DataError`] except for `Subset` and `Sheet`.
 pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
     match source {
         Source::Named(named) => load_named(*named, options),
+        Source::Idx(own) => load_idx(own, options),
         Source::Synthetic { seed } => Ok(Dataset {
             train: Train(Storage::Synthetic { seed: *seed }),
             test: draw(*seed, Part::Test, 0..TEST_LEN),

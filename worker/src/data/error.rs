@@ -23,8 +23,8 @@ pub enum DataError {
 
     /// A file is not a well-formed IDX file of images or labels.
     #[error(
-        "`{}`, byte {offset}: {why}\nhint: the file is damaged or no IDX file; \
-         delete it and download it again",
+        "`{}`, byte {offset}: {why}\nhint: the file is damaged, no IDX file, \
+         or of another data set; download or make it again",
         file.display()
     )]
     Idx {
@@ -50,6 +50,39 @@ pub enum DataError {
         /// The digest of what is there.
         found: String,
     },
+
+    /// Files of the user's own are not those that a grid describes.
+    #[error(
+        "{} have together the digest `{found}`, but the grid says `{expected}`\nhint: these are other files than those \
+         that the grid was written for; `swfn-worker inspect DIR` prints the [data] table for them",
+        list(files)
+    )]
+    OwnDigest {
+        /// All of them.
+        files: Vec<PathBuf>,
+        /// The digest in the grid, in hexadecimal.
+        expected: String,
+        /// The digest of what is there.
+        found: String,
+    },
+
+    /// A file of the user's own cannot be used, though it is well-formed.
+    #[error("`{}`: {why}\nhint: {hint}", file.display())]
+    Unfit {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with the offending value in backticks.
+        why: String,
+        /// What the user can do.
+        hint: String,
+    },
+
+    /// A grid wants a data set of the user's own, and no folder is named.
+    #[error(
+        "the images of data set `idx` are the user's own, and no folder with them is named\nhint: start the worker, or \
+         the coordinator with its local workers, with --data-dir DIR"
+    )]
+    NoFolder,
 
     /// An image file and its label file do not belong together.
     #[error(

@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::DataError;
 
-/// Largest number of elements of a file: more than twice those of MNIST's training images.
-const MAX_ELEMENTS: u64 = 128 << 20;
+/// Largest number of elements of a file: almost twice those of the training images of EMNIST's largest set.
+const MAX_ELEMENTS: u64 = 1 << 30;
 /// Largest height and width of an image in pixels.
 const MAX_SIDE: u64 = 4096;
 /// Deflate cannot shrink data further than by this factor.

@@ -1,4 +1,4 @@
-//! Images in memory: published data sets from files or the network, built-in synthetic digits,
+//! Images in memory: published data sets from files or the network, the user's own, built-in synthetic digits,
 //! random subsets, contact sheets. Bytes and indices only: no tensors here, no normalisation.
 
 mod dataset;
@@ -6,6 +6,7 @@ mod download;
 mod error;
 mod idx;
 mod named;
+mod own;
 mod sheet;
 mod subset;
 mod synthetic;
@@ -16,12 +17,15 @@ mod download_tests;
 mod idx_tests;
 #[cfg(test)]
 mod named_tests;
+#[cfg(test)]
+mod own_tests;
 
 pub use dataset::{Dataset, LoadOptions, Source, Split, Train, load};
 pub use error::DataError;
 pub use idx::{Idx, parse_idx, read_idx};
 pub use named::Named;
 pub(crate) use named::cache_dir;
+pub use own::{Inspection, inspect};
 pub use sheet::{Ink, sheet};
 pub use subset::{balanced_subset, subset};
 pub use synthetic::SYNTHETIC_VERSION;

@@ -128,27 +128,15 @@ pub(super) fn load_catalogue(catalogue: &Catalogue, options: &LoadOptions) -> Re
     }
     let train = read_split(catalogue, &paths, 0)?;
     let test = read_split(catalogue, &paths, 2)?;
-    if (train.height, train.width) != (test.height, test.width) {
-        let why = format!(
-            "the images have `{} x {}` pixels, those to train on {} x {}",
-            test.height, test.width, train.height, train.width
-        );
-        return Err(DataError::Idx { file: paths[2].clone(), offset: 8, why });
-    }
+    same_size(&train, &paths[2], &test)?;
     Ok(Dataset::new(train, test, CLASSES))
 }
 
 fn in_data_dir(catalogue: &Catalogue, file: usize, dir: &Path) -> Result<PathBuf, DataError> {
-    let mut looked_for = Vec::new();
-    for folder in [dir.join(catalogue.name), dir.to_path_buf()] {
-        if catalogue.digest_of == DigestOf::Content {
-            looked_for.push(folder.join(FILES[file]));
-        }
-        looked_for.push(folder.join(format!("{}.gz", FILES[file])));
-    }
-    if let Some(found) = looked_for.iter().find(|path| path.is_file()) {
-        return Ok(found.clone());
-    }
+    let looked_for = match find(dir, catalogue.name, FILES[file], catalogue.digest_of == DigestOf::Content) {
+        Ok(found) => return Ok(found),
+        Err(looked_for) => looked_for,
+    };
     let hint = match catalogue.digest_of {
         DigestOf::Content => "check the data directory, or leave it out to download the files",
         DigestOf::Gzip => {
@@ -157,6 +145,35 @@ fn in_data_dir(catalogue: &Catalogue, file: usize, dir: &Path) -> Result<PathBuf
         }
     };
     Err(DataError::Missing { dataset: catalogue.name, file: FILES[file].into(), looked_for, hint })
+}
+
+/// Looks for a file of the data set `name` in the user's folder: in `dir/name/`, then in `dir/`; there first uncompressed, if
+/// `plain`, then with `.gz`.
+///
+/// # Errors
+/// The paths that were tried, in order.
+pub(super) fn find(dir: &Path, name: &str, file: &str, plain: bool) -> Result<PathBuf, Vec<PathBuf>> {
+    let mut looked_for = Vec::new();
+    for folder in [dir.join(name), dir.to_path_buf()] {
+        if plain {
+            looked_for.push(folder.join(file));
+        }
+        looked_for.push(folder.join(format!("{file}.gz")));
+    }
+    looked_for.iter().find(|path| path.is_file()).cloned().ok_or(looked_for)
+}
+
+/// Whether the test images have as many pixels as those to train on.
+pub(super) fn same_size(train: &Split, test_file: &Path, test: &Split) -> Result<(), DataError> {
+    if (train.height, train.width) == (test.height, test.width) {
+        return Ok(());
+    }
+    let why = format!(
+        "the images have `{} x {}` pixels, those to train on {} x {}",
+        test.height, test.width, train.height, train.width
+    );
+    // The sizes stand after the magic number and the count.
+    Err(DataError::Idx { file: test_file.to_path_buf(), offset: 8, why })
 }
 
 fn in_cache(catalogue: &Catalogue, file: usize, options: &LoadOptions) -> Result<PathBuf, DataError> {

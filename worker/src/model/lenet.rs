@@ -6,6 +6,9 @@ use tch::{Device, Tensor};
 use super::layers::{BatchNorm, InputShape, Layer, Named, NormMode, max_pool, with_channel};
 use crate::rng::{Purpose, Stream};
 
+/// Classes up to which the last two layers are computed as one.
+const FEW_CLASSES: i64 = 16;
+
 /// conv 1->20 5x5, max-pool 2, `[BN]`; conv 20->50 5x5, max-pool 2, `[BN]`; conv 50->500 4x4, `[BN]`; fully connected
 /// 500->10. It has no activation function besides max-pooling.
 #[derive(Debug)]
@@ -54,9 +57,10 @@ impl Lenet {
         let x = norm(1, max_pool(&self.conv2.conv(&x))); // [N, 50, 4, 4]
         let x = x.flatten(1, -1); // [N, 800]
         match &self.norms {
-            Some(_) => self.fc.linear(&norm(2, self.conv3.linear(&x))), // [N, 500] -> [N, classes]
-            // Without batch norm between them the last two layers are one linear map, a small one: [classes, 800].
-            None => self.fc.after(&self.conv3).linear(&x),
+            // Without batch norm between them the last two layers are one linear map, a small one: [classes, 800]. With
+            // more classes than a step has images, the product of the layers would take longer than the layers.
+            None if self.fc.weight.size()[0] <= FEW_CLASSES => self.fc.after(&self.conv3).linear(&x),
+            _ => self.fc.linear(&norm(2, self.conv3.linear(&x))), // [N, 500] -> [N, classes]
         }
     }
 
@@ -96,5 +100,24 @@ impl Lenet {
         norms
             .flat_map(|(n, (m, v))| [(m, n.running_mean.shallow_clone()), (v, n.running_var.shallow_clone())])
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_layers_are_the_same_together_and_apart() {
+        let images = Stream::new(0, Purpose::Subset).normal(3 * 20 * 33);
+        let images = Tensor::from_slice(&images).view([3, 20, 33]);
+        // Up to the bias of the last layer, the logits of the first classes do not depend on how many there are.
+        let [together, apart] = [FEW_CLASSES, FEW_CLASSES + 1].map(|classes| {
+            let lenet = Lenet::new(InputShape { height: 20, width: 33, classes }, None, 1, Device::Cpu);
+            (lenet.forward(&images, NormMode::Eval) - &lenet.fc.bias).narrow(1, 0, FEW_CLASSES)
+        });
+        let size = together.abs().max().double_value(&[]);
+        let apart = (together - apart).abs().max().double_value(&[]);
+        assert!(apart < 1e-5 * size, "{apart} of {size}");
     }
 }

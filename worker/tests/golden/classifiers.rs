@@ -35,7 +35,7 @@ impl Case {
         let text = |key: &str| settings[key].as_str().unwrap();
         Self {
             number,
-            architecture: text("architecture").parse().unwrap(),
+            architecture: Architecture::by_name(text("architecture")).unwrap(),
             lambda: settings["lambda"].as_f64().unwrap(),
             weight_decay: settings["weight_decay"].as_f64().unwrap(),
             units: SampleUnits::by_name(text("units")).unwrap(),

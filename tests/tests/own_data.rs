@@ -1,0 +1,101 @@
+//! Images of one's own, from the files to the results.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
+};
+
+use flate2::{Compression, write::GzEncoder};
+use swfn_tests::sweep::Sweep;
+
+const SIDE: usize = 32;
+
+fn write(folder: &Path, name: &str, sizes: &[usize], content: &[u8]) {
+    let file = File::create(folder.join(format!("{name}.gz"))).unwrap();
+    let mut file = GzEncoder::new(file, Compression::fast());
+    file.write_all(&[0, 0, 8, sizes.len() as u8]).unwrap();
+    sizes.iter().for_each(|size| file.write_all(&(*size as u32).to_be_bytes()).unwrap());
+    file.write_all(content).unwrap();
+    file.finish().unwrap();
+}
+
+/// Noise with horizontal, vertical or diagonal stripes, one class each.
+fn write_images(folder: &Path, part: &str, count: usize) {
+    let mut state = count as u32;
+    let labels: Vec<u8> = (0..count).map(|index| (index % 3) as u8).collect();
+    let mut pixels = Vec::new();
+    for label in &labels {
+        for (y, x) in (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (y, x))) {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let stripe = [y, x, x + y][usize::from(*label)] / 4 % 2;
+            pixels.push((state >> 25) as u8 + stripe as u8 * 100);
+        }
+    }
+    write(folder, &format!("{part}-images-idx3-ubyte"), &[count, SIDE, SIDE], &pixels);
+    write(folder, &format!("{part}-labels-idx1-ubyte"), &[count], &labels);
+}
+
+#[test]
+fn images_of_ones_own_are_inspected_and_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    write_images(folder.path(), "train", 300);
+    write_images(folder.path(), "t10k", 60);
+    let data = folder.path().display().to_string();
+
+    let desk = Sweep::of_grid("");
+    let mut inspect = desk.program("inspect", &["inspect", &data]);
+    inspect.succeed();
+    assert_eq!(inspect.stderr(), "note: 3 classes have 100 training images each\n");
+    let grid = |name: &str| {
+        format!(
+            "version = 1\nname = \"{name}\"\n{}[grid]\nseed = 0\nsubset_size = 90\narchitecture = [\"net\", \"lenet+bn\"]\n\
+             lambda = [0, 0.01]\n[classifier]\niterations = 80\n[vae]\niterations = 40\n",
+            inspect.stdout()
+        )
+    };
+    let sweep = Sweep::of_grid(&grid("own"));
+    let arguments = ["--local-workers", "1", "--data-dir", &data];
+    let mut coordinator = sweep.coordinator("coordinator", &arguments);
+    coordinator.succeed();
+    assert!(coordinator.stdout().contains("own on idx: 4 of 4 trials"), "{}", coordinator.stdout());
+    let trials = sweep.csv("trials.csv");
+    assert_eq!(trials.len(), 4);
+    for trial in &trials {
+        let accuracy: f64 = trial["final_test_accuracy"].parse().unwrap();
+        assert!(trial["state"] == "succeeded" && accuracy > 0.7, "0.33 by chance: {trial:?}");
+    }
+
+    // Other images under the same names: the worker will not pass them off as these, and the sweep says why it ends.
+    write_images(folder.path(), "t10k", 61);
+    let other = Sweep::of_grid(&grid("other"));
+    let mut coordinator = other.coordinator("coordinator", &arguments);
+    assert_eq!(coordinator.wait(), Some(1));
+    let told = coordinator.stderr();
+    let grid = fs::read_to_string(other.grid()).unwrap();
+    let digest = grid.split("digest = \"").nth(1).unwrap().split('"').next().unwrap();
+    for part in ["together the digest", &format!("but the grid says `{digest}`"), "hint: ", &data] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    assert_eq!(other.succeeded(), 0);
+    assert!(
+        other.journal().iter().all(|line| line.kind != "failed"),
+        "a worker's lack of data is no fault of the trial"
+    );
+}
+
+#[test]
+fn a_worker_without_a_folder_for_ones_own_images_says_so() {
+    let digest = "0".repeat(64);
+    let grid = format!(
+        "version = 1\nname = \"own\"\n[data]\ndataset = \"idx\"\ndigest = \"{digest}\"\nheight = 32\nwidth = 32\nclasses = 3\n\
+         train_images = 300\ntest_images = 60\n[grid]\nseed = 0\nsubset_size = 90\narchitecture = \"net\"\nlambda = 0\n"
+    );
+    let sweep = Sweep::of_grid(&grid);
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+    assert_eq!(coordinator.wait(), Some(1));
+    let told = coordinator.stderr();
+    assert!(told.contains("no folder with them is named") && told.contains("--data-dir DIR"), "{told}");
+}
