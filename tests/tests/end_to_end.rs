@@ -91,7 +91,7 @@ fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
     let ((seconds, curve), (no_seconds, same_curve)) = (vae(&first), vae(&second));
     assert!(seconds > 0.0 && no_seconds == 0.0, "{seconds} {no_seconds}");
     assert_eq!(curve, same_curve);
-    assert!(!second.cache().exists());
+    assert!(!second.cache().join("vaes").exists());
     // Without a folder it is trained.
     let third = Sweep::new(axes, 30);
     let mut coordinator = third.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);

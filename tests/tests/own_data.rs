@@ -1,42 +1,8 @@
 //! Images of one's own, from the files to the results.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+use std::fs;
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    path::Path,
-};
-
-use flate2::{Compression, write::GzEncoder};
-use swfn_tests::sweep::Sweep;
-
-const SIDE: usize = 32;
-
-fn write(folder: &Path, name: &str, sizes: &[usize], content: &[u8]) {
-    let file = File::create(folder.join(format!("{name}.gz"))).unwrap();
-    let mut file = GzEncoder::new(file, Compression::fast());
-    file.write_all(&[0, 0, 8, sizes.len() as u8]).unwrap();
-    sizes.iter().for_each(|size| file.write_all(&(*size as u32).to_be_bytes()).unwrap());
-    file.write_all(content).unwrap();
-    file.finish().unwrap();
-}
-
-/// Noise with horizontal, vertical or diagonal stripes, one class each.
-fn write_images(folder: &Path, part: &str, count: usize) {
-    let mut state = count as u32;
-    let labels: Vec<u8> = (0..count).map(|index| (index % 3) as u8).collect();
-    let mut pixels = Vec::new();
-    for label in &labels {
-        for (y, x) in (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (y, x))) {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let stripe = [y, x, x + y][usize::from(*label)] / 4 % 2;
-            pixels.push((state >> 25) as u8 + stripe as u8 * 100);
-        }
-    }
-    write(folder, &format!("{part}-images-idx3-ubyte"), &[count, SIDE, SIDE], &pixels);
-    write(folder, &format!("{part}-labels-idx1-ubyte"), &[count], &labels);
-}
+use swfn_tests::{images::write_images, sweep::Sweep};
 
 #[test]
 fn images_of_ones_own_are_inspected_and_swept() {
