@@ -8,6 +8,7 @@ mod cli_checkpoints;
 pub mod data;
 pub mod device;
 mod devices;
+mod kernel;
 pub mod model;
 mod process;
 pub mod rng;

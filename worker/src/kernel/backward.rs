@@ -1,0 +1,272 @@
+//! The pass backward: of the four pixels that a maximum was taken of, one has a gradient, so there is a quarter of the
+//! multiplications. Lanes run along the rows of filters and images, which lie side by side in memory.
+
+#![allow(unsafe_code, reason = "see lanes")]
+
+use super::{
+    conv_pool::{ConvPool, Gradients, Passed, SIDE},
+    lanes::Lanes,
+    level::Work,
+};
+
+/// Vectors in a row that are summed at once, at most.
+const MOST_VECTORS: usize = 8;
+
+/// See [`ConvPool::backward`].
+pub(super) struct Backward<'a> {
+    sizes: ConvPool,
+    from: Passed<'a>,
+    gradient: &'a [f32],
+    to: Gradients<'a>,
+}
+
+/// A factor, and where the row starts that it multiplies.
+#[derive(Debug, Clone, Copy, Default)]
+struct Term {
+    factor: f32,
+    start: u32,
+}
+
+/// The gradient of one image's output, in the two orders in which it is summed. Zeros are left out.
+struct Terms {
+    /// For each channel, as many as there are pixels: where in the image the filter met it.
+    of_channels: Vec<Term>,
+    /// How many of them there are.
+    channels: Vec<usize>,
+    /// For each pixel, as many as there are channels, by the choice: where its filter starts.
+    of_places: Vec<Term>,
+    /// For each pixel, where those of each choice end.
+    places: Vec<[usize; 4]>,
+}
+
+impl<'a> Backward<'a> {
+    /// # Panics
+    /// If a slice does not have its size, or an image 2^32 values.
+    pub(super) fn new(sizes: ConvPool, from: Passed<'a>, gradient: &'a [f32], to: Gradients<'a>) -> Self {
+        let lens = (from.input.len(), from.output.len(), from.choice.len(), gradient.len());
+        assert_eq!(lens, (sizes.input_len(), sizes.output_len(), sizes.output_len(), sizes.output_len()));
+        let filters = sizes.filters_len();
+        assert_eq!((from.filters.len(), to.filters.len(), to.bias.len()), (filters, filters, sizes.outputs));
+        assert!(to.input.as_ref().is_none_or(|input| input.len() == sizes.input_len()));
+        assert!(u32::try_from(filters.max(sizes.height * sizes.row())).is_ok());
+        Self { sizes, from, gradient, to }
+    }
+
+    /// Sorts the gradient of an image's output, and adds it to that of the bias.
+    #[inline(always)]
+    fn sort(&mut self, image: usize, terms: &mut Terms) {
+        let ConvPool { outputs, inputs, relu, .. } = self.sizes;
+        let (places, (_, columns), row) = (self.sizes.places(), self.sizes.pooled(), self.sizes.row());
+        let filter = SIDE * self.sizes.filter_row();
+        let all = image * places * outputs..(image + 1) * places * outputs;
+        let (gradient, output) = (&self.gradient[all.clone()], &self.from.output[all.clone()]);
+        let choice = &self.from.choice[all];
+        terms.channels.fill(0);
+        for place in 0..places {
+            let here = place * outputs..(place + 1) * outputs;
+            let (gradient, output, choice) = (&gradient[here.clone()], &output[here.clone()], &choice[here.clone()]);
+            let corner = 2 * (place / columns) * row + 2 * (place % columns) * inputs;
+            let starts = [0, inputs, row, row + inputs].map(|offset| (corner + offset) as u32);
+            let mut counts = [0; 4];
+            for channel in 0..outputs {
+                let factor = if relu && output[channel] <= 0.0 { 0.0 } else { gradient[channel] };
+                let choice = usize::from(choice[channel] & 3);
+                self.to.bias[channel] += factor;
+                let count = &mut terms.channels[channel];
+                terms.of_channels[channel * places + *count] = Term { factor, start: starts[choice] };
+                let is = usize::from(factor != 0.0);
+                *count += is;
+                counts[choice] += is;
+            }
+            if self.to.input.is_none() {
+                continue;
+            }
+            let mut ends = [0; 4];
+            (1..4).for_each(|choice| ends[choice] = ends[choice - 1] + counts[choice - 1]);
+            let of_place = &mut terms.of_places[here];
+            for channel in 0..outputs {
+                let factor = if relu && output[channel] <= 0.0 { 0.0 } else { gradient[channel] };
+                if factor != 0.0 {
+                    let end = &mut ends[usize::from(choice[channel] & 3)];
+                    of_place[*end] = Term { factor, start: (channel * filter) as u32 };
+                    *end += 1;
+                }
+            }
+            terms.places[place] = ends;
+        }
+    }
+}
+
+impl Work for Backward<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        let sizes = self.sizes;
+        let (outputs, inputs, places) = (sizes.outputs, sizes.inputs, sizes.places());
+        let ((_, columns), row, filter_row) = (sizes.pooled(), sizes.row(), sizes.filter_row());
+        let image_len = sizes.height * row;
+        let mut terms = Terms {
+            of_channels: vec![Term::default(); outputs * places + 1],
+            channels: vec![0; outputs],
+            of_places: vec![Term::default(); outputs * places],
+            places: vec![[0; 4]; places],
+        };
+        self.to.filters.fill(0.0);
+        self.to.bias.fill(0.0);
+        if let Some(input) = &mut self.to.input {
+            input.fill(0.0);
+        }
+        // Rows of a filter that are summed at once: more where they are short, so that enough sums are under way.
+        let vectors = filter_row.div_ceil(V::COUNT);
+        let rows = if vectors == 1 || (V::MANY_REGISTERS && vectors <= 4) { SIDE } else { 1 };
+        for image in 0..sizes.images {
+            self.sort(image, &mut terms);
+            let input = &self.from.input[image * image_len..(image + 1) * image_len];
+            for channel in 0..outputs {
+                let of_channel = &terms.of_channels[channel * places..][..terms.channels[channel]];
+                for y in (0..SIDE).step_by(rows) {
+                    let to = &mut self.to.filters[(channel * SIDE + y) * filter_row..][..rows * filter_row];
+                    // SAFETY: V is what the caller says; where a filter met the image all of its rows are in it.
+                    unsafe {
+                        add_rows::<V>(
+                            of_channel,
+                            input.as_ptr().add(y * row),
+                            row,
+                            to.as_mut_ptr(),
+                            filter_row,
+                            rows,
+                            filter_row,
+                        );
+                    }
+                }
+            }
+            let Some(to) = &mut self.to.input else { continue };
+            let to = &mut to[image * image_len..(image + 1) * image_len];
+            for y in (0..SIDE).step_by(rows) {
+                let filters = &self.from.filters[y * filter_row..];
+                for place in 0..places {
+                    let mut start = 0;
+                    for (choice, &end) in terms.places[place].iter().enumerate() {
+                        let of_place = &terms.of_places[place * outputs..][start..end];
+                        start = end;
+                        let corner = (2 * (place / columns) + choice / 2 + y) * row;
+                        let to = &mut to[corner + (2 * (place % columns) + choice % 2) * inputs..];
+                        // SAFETY: V is what the caller says; filters start at multiples of their size, and where they
+                        // met the image all of their rows are in it.
+                        unsafe {
+                            add_rows::<V>(
+                                of_place,
+                                filters.as_ptr(),
+                                filter_row,
+                                to.as_mut_ptr(),
+                                row,
+                                rows,
+                                filter_row,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// to[r * to_step + i] += sum of factor * from[start + r * from_step + i] over all terms, for r < rows, i < width. `rows`
+/// is 1, or 5 where `width` has no more than four vectors.
+///
+/// # Safety
+/// The processor has the instructions of V; all of these indices are within what the pointers point to.
+#[inline(always)]
+unsafe fn add_rows<V: Lanes>(
+    terms: &[Term],
+    from: *const f32,
+    from_step: usize,
+    to: *mut f32,
+    to_step: usize,
+    rows: usize,
+    width: usize,
+) {
+    if terms.is_empty() {
+        return;
+    }
+    let vectors = width.div_ceil(V::COUNT);
+    let steps = (from_step, to_step);
+    // SAFETY: as that of this function.
+    unsafe {
+        match (rows, vectors) {
+            (SIDE, 1) => add::<V, SIDE, 1>(terms, from, to, steps, width),
+            (SIDE, 2) => add::<V, SIDE, 2>(terms, from, to, steps, width),
+            (SIDE, 3) => add::<V, SIDE, 3>(terms, from, to, steps, width),
+            (SIDE, 4) => add::<V, SIDE, 4>(terms, from, to, steps, width),
+            _ => {
+                let parts = vectors.div_ceil(MOST_VECTORS);
+                let (mut start, mut left) = (0, vectors);
+                for part in 0..parts {
+                    let vectors = left.div_ceil(parts - part);
+                    left -= vectors;
+                    let end = width.min(start + vectors * V::COUNT);
+                    let (from, to, width) = (from.add(start), to.add(start), end - start);
+                    start = end;
+                    match vectors {
+                        1 => add::<V, 1, 1>(terms, from, to, steps, width),
+                        2 => add::<V, 1, 2>(terms, from, to, steps, width),
+                        3 => add::<V, 1, 3>(terms, from, to, steps, width),
+                        4 => add::<V, 1, 4>(terms, from, to, steps, width),
+                        5 => add::<V, 1, 5>(terms, from, to, steps, width),
+                        6 => add::<V, 1, 6>(terms, from, to, steps, width),
+                        7 => add::<V, 1, 7>(terms, from, to, steps, width),
+                        _ => add::<V, 1, MOST_VECTORS>(terms, from, to, steps, width),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// [`add_rows`] for ROWS rows of VECTORS vectors, of which the last may be partial.
+///
+/// # Safety
+/// As that of [`add_rows`].
+#[inline(always)]
+unsafe fn add<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    terms: &[Term],
+    from: *const f32,
+    to: *mut f32,
+    (from_step, to_step): (usize, usize),
+    width: usize,
+) {
+    let last = VECTORS - 1;
+    // SAFETY: as that of this function; the mask keeps the last vector within the width.
+    unsafe {
+        let mask = V::first(width - last * V::COUNT);
+        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for (vector, sum) in sums.iter_mut().enumerate() {
+                *sum = load(to.add(row * to_step + vector * V::COUNT), vector == last, mask);
+            }
+        }
+        for term in terms {
+            let factor = V::splat(term.factor);
+            let from = from.add(term.start as usize);
+            for (row, sums) in sums.iter_mut().enumerate() {
+                for (vector, sum) in sums.iter_mut().enumerate() {
+                    *sum =
+                        factor.mul_add(load(from.add(row * from_step + vector * V::COUNT), vector == last, mask), *sum);
+                }
+            }
+        }
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (vector, sum) in sums.into_iter().enumerate() {
+                let to = to.add(row * to_step + vector * V::COUNT);
+                if vector == last { sum.store_masked(to, mask) } else { sum.store(to) }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As that of [`add`].
+#[inline(always)]
+unsafe fn load<V: Lanes>(from: *const f32, partial: bool, mask: V::Mask) -> V {
+    // SAFETY: as that of this function. A closure would not be inlined for sure.
+    unsafe { if partial { V::load_masked(from, mask) } else { V::load(from) } }
+}

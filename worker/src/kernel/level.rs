@@ -1,0 +1,81 @@
+//! Which instructions the processor has, and how work gets compiled for them.
+
+#![allow(unsafe_code, reason = "calls of functions for instructions that not every processor has")]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+use std::sync::LazyLock;
+
+use super::lanes::Lanes;
+
+/// A loop that is compiled for each width of vectors. `run` and all that it calls must be inlined, `#[inline(always)]`:
+/// only then does it become part of a function that has the instructions switched on.
+pub(super) trait Work {
+    /// # Safety
+    /// The processor has the instructions of V.
+    unsafe fn run<V: Lanes>(self);
+}
+
+/// Instructions for vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Those that every processor has.
+    Portable,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// All that this processor has, the best one last. Sums come out the same with AVX2 and AVX-512, bit for bit; without
+    /// FMA, they are rounded more often.
+    pub(crate) fn all() -> Vec<Self> {
+        #[allow(unused_mut, reason = "other processors have only one")]
+        let mut all = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            all.push(Self::Avx2);
+            if is_x86_feature_detected!("avx512f") {
+                all.push(Self::Avx512);
+            }
+        }
+        all
+    }
+
+    /// The best one that this processor has.
+    pub(crate) fn best() -> Self {
+        static BEST: LazyLock<Level> = LazyLock::new(|| *Level::all().last().expect("one is portable"));
+        *BEST
+    }
+
+    /// Runs the work with these instructions, which must come from [`Self::all`] or [`Self::best`].
+    pub(super) fn run(self, work: impl Work) {
+        // SAFETY: only what the processor has is ever made.
+        unsafe {
+            match self {
+                Self::Portable => work.run::<[f32; 8]>(),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => avx2(work),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => avx512(work),
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2(work: impl Work) {
+    // SAFETY: this function has the instructions.
+    unsafe { work.run::<__m256>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn avx512(work: impl Work) {
+    // SAFETY: this function has the instructions.
+    unsafe { work.run::<__m512>() }
+}

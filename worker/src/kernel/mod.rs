@@ -1,0 +1,16 @@
+//! What takes most of the time on a CPU, written for it: slices of floats in, slices of floats out, on one thread. Torch is
+//! not known here.
+//!
+//! `conv_pool` is the joined 5x5 convolution, bias, 2x2 max-pooling and ReLU, `forward` and `backward` its two
+//! directions; `optimisers` are the loops that change weights. All are written once, for [`lanes`] of any width; `level`
+//! picks the width that the processor has.
+
+mod backward;
+pub(crate) mod conv_pool;
+mod forward;
+mod lanes;
+mod level;
+pub(crate) mod optimisers;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! The kernels against torch, at every level that the processor has.
+
+use tch::{Device, Kind, Tensor};
+
+use super::{
+    conv_pool::{ConvPool, Gradients, Passed},
+    level::Level,
+    optimisers,
+};
+use crate::rng::{Purpose, Stream};
+
+/// Largest error, relative to the largest value of the tensor, beside torch in double precision.
+const TOLERANCE: f64 = 1e-6;
+
+/// Numbers of one pass forward and backward.
+struct Case {
+    sizes: ConvPool,
+    input: Vec<f32>,
+    filters: Vec<f32>,
+    bias: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+/// Output, and gradients of filters, bias and input.
+type Passes = [Vec<f32>; 4];
+
+impl Case {
+    fn new(sizes: ConvPool, mut draw: impl FnMut(usize) -> Vec<f32>) -> Self {
+        Self {
+            sizes,
+            input: draw(sizes.input_len()),
+            filters: draw(sizes.filters_len()),
+            bias: draw(sizes.outputs),
+            gradient: draw(sizes.output_len()),
+        }
+    }
+
+    fn ours(&self, level: Level) -> Passes {
+        let Self { sizes, input, filters, bias, gradient } = self;
+        // What is there before must not matter.
+        let old = |len: usize| vec![f32::NAN; len];
+        let (mut output, mut choice) = (old(sizes.output_len()), vec![9; sizes.output_len()]);
+        sizes.forward_at(level, input, filters, bias, &mut output, &mut choice);
+        let from = Passed { input, filters, output: &output, choice: &choice };
+        let [mut of_filters, mut of_bias, mut of_input] = [filters, bias, input].map(|x| old(x.len()));
+        let to = Gradients { filters: &mut of_filters, bias: &mut of_bias, input: Some(&mut of_input) };
+        sizes.backward_at(level, from, gradient, to);
+        let (mut same_filters, mut same_bias) = (old(filters.len()), old(bias.len()));
+        let to = Gradients { filters: &mut same_filters, bias: &mut same_bias, input: None };
+        sizes.backward_at(level, from, gradient, to);
+        assert!(bits(&same_filters) == bits(&of_filters) && bits(&same_bias) == bits(&of_bias), "input's gradient or not");
+        [output, of_filters, of_bias, of_input]
+    }
+
+    /// Torch's, in double precision.
+    fn torch(&self) -> [Tensor; 4] {
+        let ConvPool { images, height, width, inputs, outputs, relu } = self.sizes;
+        let (rows, columns) = self.sizes.pooled();
+        let tensor = |values: &[f32], size: [usize; 4]| {
+            let tensor = Tensor::from_slice(values).to_kind(Kind::Double).view(size.map(|side| side as i64));
+            tensor.permute([0, 3, 1, 2]).contiguous()
+        };
+        let input = tensor(&self.input, [images, height, width, inputs]).set_requires_grad(true);
+        let filters = tensor(&self.filters, [outputs, 5, 5, inputs]).set_requires_grad(true);
+        let bias = Tensor::from_slice(&self.bias).to_kind(Kind::Double).set_requires_grad(true);
+        let gradient = tensor(&self.gradient, [images, rows, columns, outputs]);
+        let x = input.conv2d(&filters, Some(&bias), [1, 1], [0, 0], [1, 1], 1);
+        let x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false);
+        let output = if relu { x.relu() } else { x };
+        let gradients = Tensor::run_backward(&[&output * gradient], &[filters, bias, input], false, false);
+        let last = |x: &Tensor| x.detach().permute([0, 2, 3, 1]).flatten(0, -1);
+        [last(&output), last(&gradients[0]), gradients[1].shallow_clone(), last(&gradients[2])]
+    }
+}
+
+fn sizes(images: usize, (height, width): (usize, usize), (inputs, outputs): (usize, usize), relu: bool) -> ConvPool {
+    ConvPool { images, height, width, inputs, outputs, relu }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// The largest difference, relative to the largest value.
+fn error(ours: &[f32], expected: &Tensor) -> f64 {
+    let ours = Tensor::from_slice(ours).to_kind(Kind::Double);
+    let largest = |x: Tensor| x.abs().max().double_value(&[]);
+    largest(ours - expected) / largest(expected.shallow_clone())
+}
+
+#[test]
+fn both_passes_equal_torch_for_any_size() {
+    let mut stream = Stream::new(0, Purpose::Subset);
+    let published = [(28, (1, 10)), (12, (10, 20)), (28, (1, 20)), (12, (20, 50))];
+    let published = published.map(|(side, channels)| sizes(3, (side, side), channels, channels.1 < 50));
+    let mut pick = Stream::new(1, Purpose::Subset);
+    let mut up_to = |low: i64, high: i64| (low + pick.below(high - low + 1, 1)[0]) as usize;
+    let random = (0..24).map(|number| {
+        let sides = (up_to(6, 64), up_to(6, 64));
+        let channels = (up_to(1, 20), up_to(1, 70));
+        sizes(up_to(1, 3), sides, channels, number % 2 == 0)
+    });
+    for sizes in published.into_iter().chain(random) {
+        let case = Case::new(sizes, |count| stream.normal(count));
+        let expected = case.torch();
+        for level in Level::all() {
+            for ((ours, expected), what) in
+                case.ours(level).iter().zip(&expected).zip(["output", "filters", "bias", "input"])
+            {
+                let error = error(ours, expected);
+                assert!(error < TOLERANCE, "{what} of {sizes:?} at {level:?}: off by {error:e}");
+            }
+        }
+    }
+}
+
+/// With small whole numbers nothing is rounded, many maxima are ties and many outputs zero.
+#[test]
+fn ties_and_zeros_are_those_of_torch() {
+    let mut stream = Stream::new(2, Purpose::Subset);
+    for (channels, relu) in [((1, 10), true), ((3, 17), true), ((1, 20), false), ((4, 50), false)] {
+        let case = Case::new(sizes(2, (16, 19), channels, relu), |count| {
+            stream.below(3, count).iter().map(|&number| (number - 1) as f32).collect()
+        });
+        for level in Level::all() {
+            for (ours, expected) in case.ours(level).iter().zip(&case.torch()) {
+                assert_eq!(error(ours, expected), 0.0, "{channels:?} at {level:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_is_passed_on() {
+    let mut stream = Stream::new(3, Purpose::Subset);
+    let mut case = Case::new(sizes(1, (16, 16), (2, 12), true), |count| stream.normal(count));
+    // In the window of a convolution's pixel that is not the first of its maximum.
+    case.input[(15 * 16 + 15) * 2] = f32::NAN;
+    for level in Level::all() {
+        let [output, ..] = case.ours(level);
+        let wrong = output.iter().map(|value| value.is_nan()).collect::<Vec<_>>();
+        assert!(wrong[35 * 12..].iter().all(|&wrong| wrong) && !wrong[..35 * 12].contains(&true), "{level:?}");
+    }
+}
+
+/// So a trial gives the same result on processors with and without AVX-512.
+#[test]
+fn levels_with_fma_agree_bit_for_bit() {
+    let mut stream = Stream::new(4, Purpose::Subset);
+    let case = Case::new(sizes(2, (20, 24), (20, 50), false), |count| stream.normal(count));
+    let passes: Vec<_> = Level::all().into_iter().skip(1).map(|level| case.ours(level)).collect();
+    assert!(passes.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn optimisers_equal_torch() {
+    let mut stream = Stream::new(5, Purpose::Subset);
+    let mut draw = || Tensor::from_slice(&stream.normal(1003));
+    let (weights, first, gradient) = (draw(), draw(), draw());
+    let second = draw().square();
+    let floats = |x: &Tensor| Vec::<f32>::try_from(x).unwrap();
+    let double = |x: &Tensor| x.to_kind(Kind::Double);
+    let (w, m, v, g) = (double(&weights), double(&first), double(&second), double(&gradient));
+
+    let (mut ours, mut velocity) = (floats(&weights), floats(&first));
+    let sgd = optimisers::Sgd { learning_rate: 0.25, momentum: 0.5, decay: 0.125 };
+    sgd.step(&mut ours, &mut velocity, &floats(&gradient));
+    let expected = &m * 0.5 + &g * 0.25 + &w * 0.125;
+    assert!(error(&velocity, &expected) < TOLERANCE && error(&ours, &(&w - expected)) < TOLERANCE);
+
+    let (mut ours, mut momentum, mut square) = (floats(&weights), floats(&first), floats(&second));
+    let adam = optimisers::Adam { rate: 0.25, beta1: 0.5, beta2: 0.75, epsilon: 0.125 };
+    adam.step(&mut ours, &mut momentum, &mut square, &floats(&gradient));
+    let (m, v) = (m * 0.5 + &g, v * 0.75 + g.square());
+    assert!(error(&momentum, &m) < TOLERANCE && error(&square, &v) < TOLERANCE);
+    assert!(error(&ours, &(w - m / (v.sqrt() + 0.125) * 0.25)) < TOLERANCE);
+}
+
+/// Seconds of each kernel, for people: `cargo test --release kernel -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints timings"]
+fn timings() {
+    let mut stream = Stream::new(0, Purpose::Subset);
+    for (side, channels, relu) in
+        [(28, (1, 10), true), (12, (10, 20), true), (28, (1, 20), false), (12, (20, 50), false)]
+    {
+        let case = Case::new(sizes(30, (side, side), channels, relu), |count| stream.normal(count));
+        let sizes = case.sizes;
+        for level in Level::all() {
+            let (mut output, mut choice) = (vec![0.0; sizes.output_len()], vec![0; sizes.output_len()]);
+            let micros = |work: &mut dyn FnMut()| {
+                let mut times: Vec<_> = (0..51)
+                    .map(|_| {
+                        let start = std::time::Instant::now();
+                        work();
+                        start.elapsed().as_secs_f64() * 1e6
+                    })
+                    .collect();
+                times.sort_by(f64::total_cmp);
+                times[25]
+            };
+            let forward = micros(&mut || {
+                sizes.forward_at(level, &case.input, &case.filters, &case.bias, &mut output, &mut choice)
+            });
+            let from = Passed { input: &case.input, filters: &case.filters, output: &output, choice: &choice };
+            let [mut f, mut b, mut i] = [&case.filters, &case.bias, &case.input].map(|x| x.clone());
+            let backward = micros(&mut || {
+                let input = (channels.0 > 1).then_some(&mut i[..]);
+                sizes.backward_at(level, from, &case.gradient, Gradients { filters: &mut f, bias: &mut b, input })
+            });
+            let (rows, columns) = sizes.pooled();
+            let flop = 2.0 * (sizes.images * rows * columns * 4 * channels.1 * 25 * channels.0) as f64;
+            println!(
+                "{side} {channels:?} {level:?}: forward {forward:.0} us ({:.0} GFLOP/s), backward {backward:.0} us",
+                flop / forward / 1e3
+            );
+        }
+    }
+    let size = 1024;
+    let x = Tensor::randn([size, size], (Kind::Float, Device::Cpu));
+    crate::device::use_one_thread();
+    let start = std::time::Instant::now();
+    (0..10).for_each(|_| drop(x.matmul(&x)));
+    println!("sgemm: {:.0} GFLOP/s", 20.0 * (size as f64).powi(3) / start.elapsed().as_secs_f64() / 1e9);
+}
