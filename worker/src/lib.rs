@@ -9,6 +9,7 @@ pub mod data;
 pub mod device;
 mod devices;
 mod kernel;
+mod memory;
 pub mod model;
 mod process;
 pub mod rng;

@@ -33,7 +33,10 @@ struct Terms {
     of_channels: Vec<Term>,
     /// How many of them there are.
     channels: Vec<usize>,
-    /// For each pixel, as many as there are channels, by the choice: where its filter starts.
+    /// For each channel, the sum.
+    bias: Vec<f32>,
+    /// For each pixel, one more than there are channels, by the choice: where its filter starts. The last one is where
+    /// zeros go: a branch that depends on them would be mispredicted.
     of_places: Vec<Term>,
     /// For each pixel, where those of each choice end.
     places: Vec<[usize; 4]>,
@@ -52,7 +55,7 @@ impl<'a> Backward<'a> {
         Self { sizes, from, gradient, to }
     }
 
-    /// Sorts the gradient of an image's output, and adds it to that of the bias.
+    /// Sorts the gradient of an image's output.
     #[inline(always)]
     fn sort(&mut self, image: usize, terms: &mut Terms) {
         let ConvPool { outputs, inputs, relu, .. } = self.sizes;
@@ -62,6 +65,7 @@ impl<'a> Backward<'a> {
         let (gradient, output) = (&self.gradient[all.clone()], &self.from.output[all.clone()]);
         let choice = &self.from.choice[all];
         terms.channels.fill(0);
+        terms.bias.fill(0.0);
         for place in 0..places {
             let here = place * outputs..(place + 1) * outputs;
             let (gradient, output, choice) = (&gradient[here.clone()], &output[here.clone()], &choice[here.clone()]);
@@ -71,7 +75,7 @@ impl<'a> Backward<'a> {
             for channel in 0..outputs {
                 let factor = if relu && output[channel] <= 0.0 { 0.0 } else { gradient[channel] };
                 let choice = usize::from(choice[channel] & 3);
-                self.to.bias[channel] += factor;
+                terms.bias[channel] += factor;
                 let count = &mut terms.channels[channel];
                 terms.of_channels[channel * places + *count] = Term { factor, start: starts[choice] };
                 let is = usize::from(factor != 0.0);
@@ -83,14 +87,13 @@ impl<'a> Backward<'a> {
             }
             let mut ends = [0; 4];
             (1..4).for_each(|choice| ends[choice] = ends[choice - 1] + counts[choice - 1]);
-            let of_place = &mut terms.of_places[here];
+            let of_place = &mut terms.of_places[place * (outputs + 1)..][..=outputs];
             for channel in 0..outputs {
                 let factor = if relu && output[channel] <= 0.0 { 0.0 } else { gradient[channel] };
-                if factor != 0.0 {
-                    let end = &mut ends[usize::from(choice[channel] & 3)];
-                    of_place[*end] = Term { factor, start: (channel * filter) as u32 };
-                    *end += 1;
-                }
+                let end = &mut ends[usize::from(choice[channel] & 3)];
+                let at = if factor == 0.0 { outputs } else { *end };
+                of_place[at] = Term { factor, start: (channel * filter) as u32 };
+                *end += usize::from(factor != 0.0);
             }
             terms.places[place] = ends;
         }
@@ -107,7 +110,8 @@ impl Work for Backward<'_> {
         let mut terms = Terms {
             of_channels: vec![Term::default(); outputs * places + 1],
             channels: vec![0; outputs],
-            of_places: vec![Term::default(); outputs * places],
+            bias: vec![0.0; outputs],
+            of_places: vec![Term::default(); (outputs + 1) * places],
             places: vec![[0; 4]; places],
         };
         self.to.filters.fill(0.0);
@@ -120,6 +124,7 @@ impl Work for Backward<'_> {
         let rows = if vectors == 1 || (V::MANY_REGISTERS && vectors <= 4) { SIDE } else { 1 };
         for image in 0..sizes.images {
             self.sort(image, &mut terms);
+            self.to.bias.iter_mut().zip(&terms.bias).for_each(|(sum, term)| *sum += term);
             let input = &self.from.input[image * image_len..(image + 1) * image_len];
             for channel in 0..outputs {
                 let of_channel = &terms.of_channels[channel * places..][..terms.channels[channel]];
@@ -146,7 +151,7 @@ impl Work for Backward<'_> {
                 for place in 0..places {
                     let mut start = 0;
                     for (choice, &end) in terms.places[place].iter().enumerate() {
-                        let of_place = &terms.of_places[place * outputs..][start..end];
+                        let of_place = &terms.of_places[place * (outputs + 1)..][start..end];
                         start = end;
                         let corner = (2 * (place / columns) + choice / 2 + y) * row;
                         let to = &mut to[corner + (2 * (place % columns) + choice % 2) * inputs..];
@@ -238,12 +243,8 @@ unsafe fn add<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     // SAFETY: as that of this function; the mask keeps the last vector within the width.
     unsafe {
         let mask = V::first(width - last * V::COUNT);
+        // From zero, not from what is there: sums over many images stay exact for longer.
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-        for (row, sums) in sums.iter_mut().enumerate() {
-            for (vector, sum) in sums.iter_mut().enumerate() {
-                *sum = load(to.add(row * to_step + vector * V::COUNT), vector == last, mask);
-            }
-        }
         for term in terms {
             let factor = V::splat(term.factor);
             let from = from.add(term.start as usize);
@@ -257,6 +258,7 @@ unsafe fn add<V: Lanes, const ROWS: usize, const VECTORS: usize>(
         for (row, sums) in sums.into_iter().enumerate() {
             for (vector, sum) in sums.into_iter().enumerate() {
                 let to = to.add(row * to_step + vector * V::COUNT);
+                let sum = V::splat(1.0).mul_add(load(to, vector == last, mask), sum);
                 if vector == last { sum.store_masked(to, mask) } else { sum.store(to) }
             }
         }

@@ -36,6 +36,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn store_masked(self, to: *mut f32, mask: Self::Mask);
     /// self * factor + addend.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// Of all lanes.
+    unsafe fn sum(self) -> f32;
     /// The larger of this and zero; what is not a number stays.
     unsafe fn relu(self) -> Self;
     /// Zero in all lanes.
@@ -93,6 +95,12 @@ impl Lanes for [f32; 8] {
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         std::array::from_fn(|lane| self[lane] * factor[lane] + addend[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        let [a, b, c, d, e, f, g, h] = self;
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
 
     #[inline(always)]
@@ -165,6 +173,15 @@ impl Lanes for __m256 {
     }
 
     #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn relu(self) -> Self {
         // The second operand is the result where either is not a number.
         unsafe { _mm256_max_ps(_mm256_setzero_ps(), self) }
@@ -234,6 +251,11 @@ impl Lanes for __m512 {
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         unsafe { _mm512_fmadd_ps(self, factor, addend) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        unsafe { _mm512_reduce_add_ps(self) }
     }
 
     #[inline(always)]

@@ -3,7 +3,10 @@
 use swfn_shared::trial::BatchNormScale;
 use tch::{Device, Tensor};
 
-use super::layers::{BatchNorm, InputShape, Layer, Named, NormMode, max_pool, with_channel};
+use super::{
+    layers::{BatchNorm, InputShape, Layer, Named, NormMode, with_channel},
+    tape::Tape,
+};
 use crate::rng::{Purpose, Stream};
 
 /// Classes up to which the last two layers are computed as one.
@@ -47,20 +50,22 @@ impl Lenet {
     }
 
     /// images: `[N, 28, 28]` -> logits: `[N, classes]`. Sizes in comments are those of 28 x 28 pixels. `mode`
-    /// matters to batch norm alone.
-    pub fn forward(&self, images: &Tensor, mode: NormMode) -> Tensor {
+    /// matters to batch norm alone; `tape` is for gradients.
+    pub fn forward(&self, images: &Tensor, mode: NormMode, mut tape: Option<&mut Tape>) -> Tensor {
         let norm = |index: usize, x: Tensor| match &self.norms {
             Some(norms) => norms[index].forward(&x, mode),
             None => x,
         };
-        let x = norm(0, max_pool(&self.conv1.conv(&with_channel(images)))); // [N, 20, 12, 12]
-        let x = norm(1, max_pool(&self.conv2.conv(&x))); // [N, 50, 4, 4]
-        let x = x.flatten(1, -1); // [N, 800]
+        let x = norm(0, self.conv1.conv_pool(&with_channel(images), false, tape.as_deref_mut())); // [N, 20, 12, 12]
+        let x = norm(1, self.conv2.conv_pool(&x, false, tape.as_deref_mut())); // [N, 50, 4, 4]
         match &self.norms {
             // Without batch norm between them the last two layers are one linear map, a small one: [classes, 800]. With
             // more classes than a step has images, the product of the layers would take longer than the layers.
-            None if self.fc.weight.size()[0] <= FEW_CLASSES => self.fc.after(&self.conv3).linear(&x),
-            _ => self.fc.linear(&norm(2, self.conv3.linear(&x))), // [N, 500] -> [N, classes]
+            None if self.fc.weight.size()[0] <= FEW_CLASSES => self.fc.after(&self.conv3).linear(&x.flatten(1, -1)), // [N, 800] -> [N, classes]
+            _ => {
+                let x = norm(2, self.conv3.connect(&x, false, tape.as_deref_mut())); // [N, 500]
+                self.fc.connect(&x, false, tape) // [N, classes]
+            }
         }
     }
 
@@ -114,7 +119,7 @@ mod tests {
         // Up to the bias of the last layer, the logits of the first classes do not depend on how many there are.
         let [together, apart] = [FEW_CLASSES, FEW_CLASSES + 1].map(|classes| {
             let lenet = Lenet::new(InputShape { height: 20, width: 33, classes }, None, 1, Device::Cpu);
-            (lenet.forward(&images, NormMode::Eval) - &lenet.fc.bias).narrow(1, 0, FEW_CLASSES)
+            (lenet.forward(&images, NormMode::Eval, None) - &lenet.fc.bias).narrow(1, 0, FEW_CLASSES)
         });
         let size = together.abs().max().double_value(&[]);
         let apart = (together - apart).abs().max().double_value(&[]);

@@ -4,3 +4,5 @@ pub mod layers;
 pub mod lenet;
 pub mod net;
 pub mod network;
+mod products;
+pub mod tape;

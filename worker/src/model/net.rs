@@ -2,7 +2,10 @@
 
 use tch::{Device, Tensor};
 
-use super::layers::{InputShape, Layer, Named, max_pool, with_channel};
+use super::{
+    layers::{InputShape, Layer, Named, with_channel},
+    tape::Tape,
+};
 use crate::rng::{Purpose, Stream};
 
 /// conv 1->10 5x5, max-pool 2, ReLU; conv 10->20 5x5, `[channel dropout]`, max-pool 2, ReLU; fully connected 320->50,
@@ -42,22 +45,23 @@ impl Net {
         }
     }
 
-    /// images: `[N, 28, 28]` -> logits: `[N, classes]`. Sizes in comments are those of 28 x 28 pixels.
-    pub fn forward(&self, images: &Tensor, dropout: Option<&DropoutMasks>) -> Tensor {
-        let x = max_pool(&self.conv1.conv(&with_channel(images))).relu(); // [N, 10, 12, 12]
-        let x = max_pool(&self.conv2.conv(&x)).relu(); // [N, 20, 4, 4]
+    /// images: `[N, 28, 28]` -> logits: `[N, classes]`. Sizes in comments are those of 28 x 28 pixels. `tape`: for
+    /// gradients.
+    pub fn forward(&self, images: &Tensor, dropout: Option<&DropoutMasks>, mut tape: Option<&mut Tape>) -> Tensor {
+        let x = self.conv1.conv_pool(&with_channel(images), true, tape.as_deref_mut()); // [N, 10, 12, 12]
+        let x = self.conv2.conv_pool(&x, true, tape.as_deref_mut()); // [N, 20, 4, 4]
         // Pooling and ReLU commute with factors that are not negative, so the masks may come after them, on a quarter
         // of the values.
         let x = match dropout {
             Some(masks) => x * masks.channels.unsqueeze(-1).unsqueeze(-1),
             None => x,
         };
-        let x = self.fc1.linear(&x.flatten(1, -1)).relu(); // [N, 50]
+        let x = self.fc1.connect(&x, true, tape.as_deref_mut()); // [N, 50]
         let x = match dropout {
             Some(masks) => x * &masks.hidden,
             None => x,
         };
-        self.fc2.linear(&x) // [N, classes]
+        self.fc2.connect(&x, false, tape) // [N, classes]
     }
 
     /// All parameters, named as in PyTorch.

@@ -7,6 +7,7 @@ use super::{
     layers::{InputShape, Named, NormMode},
     lenet::Lenet,
     net::{DropoutMasks, Net},
+    tape::Tape,
 };
 
 /// A classifier f: images -> logits.
@@ -47,13 +48,18 @@ impl Network {
 
     /// Logits of the batch, `[B, classes]`, and of the samples, `[M, classes]`, in training mode. The samples go
     /// through the network together with the batch, except with batch norm: there they go after it, and `batch_norm`
-    /// says how they are normalised.
-    pub fn training_logits(&self, input: &StepInput, batch_norm: SampleBatchNorm) -> (Tensor, Tensor) {
+    /// says how they are normalised. `tape`: for gradients.
+    pub fn training_logits(
+        &self,
+        input: &StepInput,
+        batch_norm: SampleBatchNorm,
+        mut tape: Option<&mut Tape>,
+    ) -> (Tensor, Tensor) {
         let batch = input.labels.size()[0];
         let samples = input.images.size()[0] - batch;
         let split = |x: &Tensor| (x.narrow(0, 0, batch), x.narrow(0, batch, samples));
         match self {
-            Self::Net(net) => split(&net.forward(&input.images, input.masks.as_ref())),
+            Self::Net(net) => split(&net.forward(&input.images, input.masks.as_ref(), tape)),
             Self::Lenet(lenet) if lenet.has_batch_norm() && samples > 0 => {
                 let (batch, samples) = split(&input.images);
                 let mode = match batch_norm {
@@ -61,9 +67,10 @@ impl Network {
                     SampleBatchNorm::TrainNoUpdate => NormMode::TrainNoUpdate,
                     SampleBatchNorm::Eval => NormMode::Eval,
                 };
-                (lenet.forward(&batch, NormMode::Train), lenet.forward(&samples, mode))
+                let batch = lenet.forward(&batch, NormMode::Train, tape.as_deref_mut());
+                (batch, lenet.forward(&samples, mode, tape))
             }
-            Self::Lenet(lenet) => split(&lenet.forward(&input.images, NormMode::Train)),
+            Self::Lenet(lenet) => split(&lenet.forward(&input.images, NormMode::Train, tape)),
         }
     }
 
@@ -71,8 +78,8 @@ impl Network {
     /// `[N, H, W]` -> `[N, classes]`.
     pub fn test_logits(&self, images: &Tensor) -> Tensor {
         match self {
-            Self::Net(net) => net.forward(images, None),
-            Self::Lenet(lenet) => lenet.forward(images, NormMode::Eval),
+            Self::Net(net) => net.forward(images, None, None),
+            Self::Lenet(lenet) => lenet.forward(images, NormMode::Eval, None),
         }
     }
 
@@ -125,7 +132,7 @@ mod tests {
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
         let images = Tensor::from_slice(&pixels).view([5, 28, 28]);
         let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]), masks: None };
-        let (_, samples) = no_grad(|| network.training_logits(&input, mode));
+        let (_, samples) = no_grad(|| network.training_logits(&input, mode, None));
         let buffers: Vec<_> = network.buffers().into_iter().map(|(_, buffer)| buffer).collect();
         (network, samples, flat(&buffers))
     }

@@ -20,7 +20,10 @@ use super::{
     step_inputs::{Dropout, Inputs},
 };
 use crate::{
-    model::network::{Network, StepInput},
+    model::{
+        network::{Network, StepInput},
+        tape::Tape,
+    },
     rng::{Purpose, Stream},
     vae::trained::TrainedVae,
 };
@@ -32,25 +35,30 @@ pub struct Objective {
     pub nll: Tensor,
     /// R, the Monte-Carlo estimate of the squared weighted norm of f; `None` without samples.
     pub function_norm: Option<Tensor>,
+    /// For the gradients.
+    tape: Tape,
 }
 
 impl Objective {
     /// Passes batch and samples through the network in training mode. `batch_norm`: how it treats the samples.
     pub fn of(network: &Network, input: &StepInput, batch_norm: SampleBatchNorm) -> Self {
-        let (batch, samples) = network.training_logits(input, batch_norm); // [B, classes], [M, classes]
+        let mut tape = Tape::default();
+        let (batch, samples) = network.training_logits(input, batch_norm, Some(&mut tape)); // [B, classes], [M, classes]
         let count = samples.size()[0];
         Self {
             nll: batch.cross_entropy_for_logits(&input.labels),
             function_norm: (count > 0).then(|| samples.square().sum(tch::Kind::Float) / count as f64),
+            tape,
         }
     }
 
-    /// nll + lambda * function norm.
-    pub fn total(&self, lambda: f64) -> Tensor {
-        match &self.function_norm {
+    /// Gradients of nll + lambda * function norm, once.
+    pub fn gradients(&self, lambda: f64, parameters: &[Tensor]) -> Vec<Tensor> {
+        let total = match &self.function_norm {
             Some(norm) => &self.nll + norm * lambda,
             None => self.nll.shallow_clone(),
-        }
+        };
+        self.tape.gradients(&total, parameters)
     }
 }
 
@@ -131,7 +139,8 @@ pub(crate) fn train(
                     if let Some(norm) = &objective.function_norm {
                         function_norm.add(norm);
                     }
-                    optimiser.minimise(&objective.total(spec.lambda()));
+                    let gradients = objective.gradients(spec.lambda(), optimiser.parameters());
+                    optimiser.step(&gradients);
                     step += 1;
                     // At the last one the report follows at once, and cancels where the trial can be saved.
                     if step < report {

@@ -1,8 +1,10 @@
 //! Adam (Kingma, Ba 2015), with epsilon where PyTorch had it before version 1.3.
 
-use tch::{Tensor, no_grad_guard};
+use tch::{Device, Tensor, no_grad_guard};
 
 use crate::{
+    kernel::optimisers,
+    memory::{in_order_of, with_slices},
     model::layers::Named,
     train::state::{Misfit, State},
 };
@@ -46,9 +48,13 @@ impl Adam {
         state.restore_listed("adam.square", &self.squares)
     }
 
-    /// One step down the gradient of `loss`.
-    pub fn minimise(&mut self, loss: &Tensor) {
-        let gradients = Tensor::run_backward(&[loss], &self.parameters, false, false);
+    /// What it changes.
+    pub fn parameters(&self) -> &[Tensor] {
+        &self.parameters
+    }
+
+    /// One step down these gradients, one for each parameter.
+    pub fn step(&mut self, gradients: &[Tensor]) {
         let _guard = no_grad_guard();
         self.steps += 1;
         let correction1 = 1.0 - BETA1.powi(self.steps);
@@ -56,8 +62,21 @@ impl Adam {
         // With M = m / (1 - b1) and V = v / (1 - b2), the step is -M / ((sqrt(V) + eps / sqrt(1 - b2)) * factor).
         let root = (1.0 - BETA2).sqrt();
         let factor = root * correction1 / (self.learning_rate * correction2.sqrt() * (1.0 - BETA1));
+        let kernel = optimisers::Adam {
+            rate: (1.0 / factor) as f32,
+            beta1: BETA1 as f32,
+            beta2: BETA2 as f32,
+            epsilon: (EPSILON / root) as f32,
+        };
         let states = self.momenta.iter_mut().zip(&mut self.squares);
-        for ((parameter, gradient), (momentum, square)) in self.parameters.iter_mut().zip(&gradients).zip(states) {
+        for ((parameter, gradient), (momentum, square)) in self.parameters.iter_mut().zip(gradients).zip(states) {
+            if parameter.device() == Device::Cpu {
+                let (gradient, state) = (in_order_of(gradient, parameter), [parameter, momentum, square]);
+                with_slices([&gradient], state, |[gradient], [parameter, momentum, square]| {
+                    kernel.step(parameter, momentum, square, gradient);
+                });
+                continue;
+            }
             let _ = momentum.g_mul_scalar_(BETA1).g_add_(gradient);
             let _ = square.g_mul_scalar_(BETA2).addcmul_(gradient, gradient);
             let denominator = square.sqrt().g_add_scalar_(EPSILON / root).g_mul_scalar_(-factor);

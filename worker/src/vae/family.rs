@@ -49,6 +49,19 @@ impl AnyVae {
         }
     }
 
+    /// [`Self::forward`], and the gradients of the loss in the order of [`Self::parameters`].
+    pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
+        match self {
+            Self::Vanilla(vae) => vae.gradients(x, noise),
+            Self::Convolutional(vae) => {
+                let elbo = vae.forward(x, noise);
+                let parameters: Vec<_> = vae.parameters().into_iter().map(|(_, tensor)| tensor).collect();
+                let gradients = elbo.gradients(&parameters);
+                (elbo, gradients)
+            }
+        }
+    }
+
     /// x: `[B, H * W]` in 0..1 -> mu, logvar: `[B, latent]` each. Batch norm is in test mode.
     pub fn encode(&self, x: &Tensor) -> (Tensor, Tensor) {
         match self {

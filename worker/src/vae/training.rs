@@ -101,9 +101,9 @@ fn fit(
             let noise = Tensor::from_slice(&noise.normal(numbers.len() * latent as usize));
             let noise = noise.view([-1, latent]).to_device(device); // [steps * B, latent]
             for (x, noise) in x.split(batch, 0).iter().zip(noise.split(batch, 0)) {
-                let elbo = vae.forward(x, &noise);
+                let (elbo, gradients) = vae.gradients(x, &noise);
                 loss.add(&elbo.loss);
-                optimiser.minimise(&elbo.loss);
+                optimiser.step(&gradients);
                 codes = Some((elbo.mu.detach(), elbo.logvar.detach()));
                 step += 1;
                 if step < report {

@@ -12,7 +12,7 @@ use swfn_worker::{
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::dump::{Dump, Inputs, gradients};
+use crate::dump::{Dump, Inputs, named};
 
 /// Parameters of `lenet+bn` whose gradient is zero, or what is left when large terms cancel. Batch norm subtracts the mean
 /// of the batch, and with it the bias of the convolution before it; also the shift of the batch norm before that, since
@@ -82,17 +82,16 @@ fn check(case: &Case, dump: &Dump, inputs: &Inputs) {
         if step == 0 {
             // Of another network: with batch norm, a pass in training mode leaves traces.
             let twin = self::network(case.architecture, dump, inputs);
-            let (logits, _) = no_grad(|| twin.training_logits(&input, case.batch_norm));
+            let (logits, _) = no_grad(|| twin.training_logits(&input, case.batch_norm, None));
             dump.assert_tensor(&format!("{number}/logits"), &logits);
         }
         let objective = Objective::of(&network, &input, case.batch_norm);
-        let total = objective.total(case.lambda);
+        let gradients = objective.gradients(case.lambda, optimiser.parameters());
         if step == 0 {
             let cancelled = if case.architecture == Architecture::LenetBn { &BEFORE_BATCH_NORM[..] } else { &[] };
-            let gradients = gradients(&total, network.parameters());
-            dump.assert_gradients(&format!("{number}/gradient"), &gradients, cancelled);
+            dump.assert_gradients(&format!("{number}/gradient"), &named(&gradients, network.parameters()), cancelled);
         }
-        optimiser.minimise(&total);
+        optimiser.step(&gradients);
         nll.push(objective.nll.double_value(&[]));
         function_norm.extend(objective.function_norm.map(|norm| norm.double_value(&[])));
     }

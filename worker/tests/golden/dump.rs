@@ -145,10 +145,9 @@ fn values(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.detach().to_kind(Kind::Double).flatten(0, -1)).unwrap()
 }
 
-/// Gradients by name.
-pub(crate) fn gradients(of: &Tensor, parameters: Vec<Named>) -> Vec<Named> {
-    let (names, tensors): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
-    names.into_iter().zip(Tensor::run_backward(&[of], &tensors, true, false)).collect()
+/// Gradients with the names of their parameters.
+pub(crate) fn named(gradients: &[Tensor], parameters: Vec<Named>) -> Vec<Named> {
+    parameters.iter().zip(gradients).map(|((name, _), gradient)| (*name, gradient.shallow_clone())).collect()
 }
 
 /// Images of one size, which all models for that size train on.

@@ -1,0 +1,198 @@
+//! Products of matrices in the forms that fully connected layers need, for few rows: that of torch's library does not use
+//! AVX-512 on every processor that has it.
+
+#![allow(unsafe_code, reason = "see lanes")]
+
+use super::{
+    lanes::Lanes,
+    level::{Level, Work},
+};
+
+/// y = x w^T + bias. x: `[rows, inputs]`, w: `[outputs, inputs]`, y: `[rows, outputs]`, all row by row.
+pub(crate) fn forward(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+    forward_at(Level::best(), x, w, bias, y);
+}
+
+/// a b. a: `[rows, depth]`, b: `[depth, columns]` -> `[rows, columns]`.
+pub(crate) fn product(a: &[f32], b: &[f32], rows: usize, to: &mut [f32]) {
+    product_at(Level::best(), a, false, b, rows, to);
+}
+
+/// a^T b. a: `[depth, rows]`, b: `[depth, columns]` -> `[rows, columns]`.
+pub(crate) fn transposed_product(a: &[f32], b: &[f32], rows: usize, to: &mut [f32]) {
+    product_at(Level::best(), a, true, b, rows, to);
+}
+
+pub(super) fn forward_at(level: Level, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+    let outputs = bias.len();
+    let (inputs, rows) = (w.len() / outputs, y.len() / outputs);
+    assert_eq!((w.len(), x.len(), y.len()), (inputs * outputs, inputs * rows, rows * outputs));
+    level.run(Forward { x, w, bias, y, inputs, rows });
+}
+
+pub(super) fn product_at(level: Level, a: &[f32], transposed: bool, b: &[f32], rows: usize, to: &mut [f32]) {
+    let (depth, columns) = (a.len() / rows, to.len() / rows);
+    assert_eq!((a.len(), b.len(), to.len()), (rows * depth, depth * columns, rows * columns));
+    let steps = if transposed { (1, rows) } else { (depth, 1) };
+    level.run(Product { a, steps, b, to, rows, depth, columns });
+}
+
+struct Forward<'a> {
+    x: &'a [f32],
+    w: &'a [f32],
+    bias: &'a [f32],
+    y: &'a mut [f32],
+    inputs: usize,
+    rows: usize,
+}
+
+impl Work for Forward<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        let outputs = self.bias.len();
+        let mut output = 0;
+        while output < outputs {
+            let mut row = 0;
+            let many = output + 4 <= outputs;
+            while row < self.rows {
+                // SAFETY: V is what the caller says; rows and outputs are there.
+                unsafe {
+                    match (row + 4 <= self.rows, many) {
+                        (true, true) => self.dots::<V, 4, 4>(row, output),
+                        (true, false) => self.dots::<V, 4, 1>(row, output),
+                        (false, true) => self.dots::<V, 1, 4>(row, output),
+                        (false, false) => self.dots::<V, 1, 1>(row, output),
+                    }
+                }
+                row += if row + 4 <= self.rows { 4 } else { 1 };
+            }
+            output += if many { 4 } else { 1 };
+        }
+    }
+}
+
+impl Forward<'_> {
+    /// ROWS times OUTPUTS values of y. Lanes run along the inputs.
+    ///
+    /// # Safety
+    /// The processor has the instructions of V; rows and outputs are there.
+    #[inline(always)]
+    unsafe fn dots<V: Lanes, const ROWS: usize, const OUTPUTS: usize>(&mut self, row: usize, output: usize) {
+        let inputs = self.inputs;
+        // SAFETY: as that of this function; the mask keeps the last vector within the inputs.
+        unsafe {
+            let (x, w) = (self.x.as_ptr().add(row * inputs), self.w.as_ptr().add(output * inputs));
+            let mut sums = [[V::splat(0.0); OUTPUTS]; ROWS];
+            let whole = inputs / V::COUNT * V::COUNT;
+            let mut at = 0;
+            while at < whole {
+                let mut weights = [V::splat(0.0); OUTPUTS];
+                for (o, weight) in weights.iter_mut().enumerate() {
+                    *weight = V::load(w.add(o * inputs + at));
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let value = V::load(x.add(r * inputs + at));
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum = value.mul_add(weight, *sum);
+                    }
+                }
+                at += V::COUNT;
+            }
+            if whole < inputs {
+                let mask = V::first(inputs - whole);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let value = V::load_masked(x.add(r * inputs + at), mask);
+                    for (o, sum) in sums.iter_mut().enumerate() {
+                        *sum = value.mul_add(V::load_masked(w.add(o * inputs + at), mask), *sum);
+                    }
+                }
+            }
+            for (r, sums) in sums.into_iter().enumerate() {
+                for (o, sum) in sums.into_iter().enumerate() {
+                    self.y[(row + r) * self.bias.len() + output + o] = self.bias[output + o] + sum.sum();
+                }
+            }
+        }
+    }
+}
+
+struct Product<'a> {
+    a: &'a [f32],
+    /// From one row of a to the next, and from one of its columns to the next.
+    steps: (usize, usize),
+    b: &'a [f32],
+    to: &'a mut [f32],
+    rows: usize,
+    depth: usize,
+    columns: usize,
+}
+
+impl Work for Product<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        let mut column = 0;
+        while column < self.columns {
+            let width = (2 * V::COUNT).min(self.columns - column);
+            let mut row = 0;
+            while row < self.rows {
+                let left = self.rows - row;
+                // SAFETY: V is what the caller says; rows and columns are there.
+                row += unsafe {
+                    match (left, width > V::COUNT) {
+                        (8.., true) if V::MANY_REGISTERS => self.block::<V, 8, 2>(row, column, width),
+                        (4.., true) => self.block::<V, 4, 2>(row, column, width),
+                        (_, true) => self.block::<V, 1, 2>(row, column, width),
+                        (8.., false) => self.block::<V, 8, 1>(row, column, width),
+                        (_, false) => self.block::<V, 1, 1>(row, column, width),
+                    }
+                };
+            }
+            column += width;
+        }
+    }
+}
+
+impl Product<'_> {
+    /// ROWS rows of VECTORS vectors of the result, the last of them perhaps partial; gives ROWS back. Lanes run along the
+    /// columns.
+    ///
+    /// # Safety
+    /// The processor has the instructions of V; rows and columns are there; `width` ends in the last vector.
+    #[inline(always)]
+    unsafe fn block<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+        &mut self,
+        row: usize,
+        column: usize,
+        width: usize,
+    ) -> usize {
+        let last = VECTORS - 1;
+        // SAFETY: as that of this function; the mask keeps the last vector within the width.
+        unsafe {
+            let mask = V::first(width - last * V::COUNT);
+            let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+            for p in 0..self.depth {
+                let b = self.b.as_ptr().add(p * self.columns + column);
+                let a = self.a.as_ptr().add(row * self.steps.0 + p * self.steps.1);
+                let mut values = [V::splat(0.0); VECTORS];
+                for (v, value) in values.iter_mut().enumerate() {
+                    let b = b.add(v * V::COUNT);
+                    *value = if v == last { V::load_masked(b, mask) } else { V::load(b) };
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let factor = V::splat(*a.add(r * self.steps.0));
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum = factor.mul_add(value, *sum);
+                    }
+                }
+            }
+            for (r, sums) in sums.into_iter().enumerate() {
+                let to = self.to.as_mut_ptr().add((row + r) * self.columns + column);
+                for (v, sum) in sums.into_iter().enumerate() {
+                    let to = to.add(v * V::COUNT);
+                    if v == last { sum.store_masked(to, mask) } else { sum.store(to) }
+                }
+            }
+        }
+        ROWS
+    }
+}
