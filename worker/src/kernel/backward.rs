@@ -29,29 +29,32 @@ struct Term {
 
 /// The gradient of one image's output, in the two orders in which it is summed. Zeros are left out.
 struct Terms {
+    /// The gradient of what ReLU took, `[P, Q, O]`.
+    gradient: Vec<f32>,
     /// For each channel, as many as there are pixels: where in the image the filter met it.
     of_channels: Vec<Term>,
     /// How many of them there are.
     channels: Vec<usize>,
     /// For each channel, the sum.
-    bias: Vec<f32>,
-    /// For each pixel, one more than there are channels, by the choice: where its filter starts. The last one is where
-    /// zeros go: a branch that depends on them would be mispredicted.
+    bias: Vec<f64>,
+    /// For each pixel and choice, as many as there are channels: where the filter starts.
     of_places: Vec<Term>,
-    /// For each pixel, where those of each choice end.
-    places: Vec<[usize; 4]>,
+    /// For each pixel, how many there are of each choice, 16 bits each: in one number, they stay in a register.
+    places: Vec<u64>,
 }
 
 impl<'a> Backward<'a> {
     /// # Panics
-    /// If a slice does not have its size, or an image 2^32 values.
+    /// If a slice does not have its size, an image 2^32 values, or the output 2^16 channels.
     pub(super) fn new(sizes: ConvPool, from: Passed<'a>, gradient: &'a [f32], to: Gradients<'a>) -> Self {
         let lens = (from.input.len(), from.output.len(), from.choice.len(), gradient.len());
         assert_eq!(lens, (sizes.input_len(), sizes.output_len(), sizes.output_len(), sizes.output_len()));
         let filters = sizes.filters_len();
         assert_eq!((from.filters.len(), to.filters.len(), to.bias.len()), (filters, filters, sizes.outputs));
         assert!(to.input.as_ref().is_none_or(|input| input.len() == sizes.input_len()));
-        assert!(u32::try_from(filters.max(sizes.height * sizes.row())).is_ok());
+        assert!(
+            u32::try_from(filters.max(sizes.height * sizes.row())).is_ok() && sizes.outputs <= usize::from(u16::MAX)
+        );
         Self { sizes, from, gradient, to }
     }
 
@@ -64,40 +67,51 @@ impl<'a> Backward<'a> {
         let all = image * places * outputs..(image + 1) * places * outputs;
         let (gradient, output) = (&self.gradient[all.clone()], &self.from.output[all.clone()]);
         let choice = &self.from.choice[all];
-        terms.channels.fill(0);
+        // Each loop does one thing, so that the compiler makes vectors of the first two. The others have no branch that
+        // depends on the numbers: it would be mispredicted.
+        for ((masked, gradient), output) in terms.gradient.iter_mut().zip(gradient).zip(output) {
+            *masked = if relu && *output <= 0.0 { 0.0 } else { *gradient };
+        }
         terms.bias.fill(0.0);
-        for place in 0..places {
-            let here = place * outputs..(place + 1) * outputs;
-            let (gradient, output, choice) = (&gradient[here.clone()], &output[here.clone()], &choice[here.clone()]);
+        for gradient in terms.gradient.chunks_exact(outputs) {
+            terms.bias.iter_mut().zip(gradient).for_each(|(sum, gradient)| *sum += f64::from(*gradient));
+        }
+        terms.channels.fill(0);
+        for (place, (gradient, choice)) in pixels(&terms.gradient, choice, outputs).enumerate() {
             let corner = 2 * (place / columns) * row + 2 * (place % columns) * inputs;
             let starts = [0, inputs, row, row + inputs].map(|offset| (corner + offset) as u32);
-            let mut counts = [0; 4];
-            for channel in 0..outputs {
-                let factor = if relu && output[channel] <= 0.0 { 0.0 } else { gradient[channel] };
-                let choice = usize::from(choice[channel] & 3);
-                terms.bias[channel] += factor;
-                let count = &mut terms.channels[channel];
-                terms.of_channels[channel * places + *count] = Term { factor, start: starts[choice] };
-                let is = usize::from(factor != 0.0);
-                *count += is;
-                counts[choice] += is;
+            let of_channels = terms.of_channels.chunks_exact_mut(places).zip(&mut terms.channels);
+            for ((&factor, choice), (of_channel, count)) in gradient.iter().zip(choice).zip(of_channels) {
+                of_channel[*count] = Term { factor, start: starts[usize::from(choice & 3)] };
+                *count += usize::from(factor != 0.0);
             }
-            if self.to.input.is_none() {
-                continue;
+        }
+        if self.to.input.is_none() {
+            return;
+        }
+        let of_places = terms.of_places.chunks_exact_mut(4 * outputs).zip(&mut terms.places);
+        for ((gradient, choice), (of_place, counts)) in pixels(&terms.gradient, choice, outputs).zip(of_places) {
+            *counts = 0;
+            for (channel, (&factor, choice)) in gradient.iter().zip(choice).enumerate() {
+                let choice = usize::from(choice & 3);
+                of_place[choice * outputs + count_of(*counts, choice)] =
+                    Term { factor, start: (channel * filter) as u32 };
+                *counts += u64::from(factor != 0.0) << (16 * choice);
             }
-            let mut ends = [0; 4];
-            (1..4).for_each(|choice| ends[choice] = ends[choice - 1] + counts[choice - 1]);
-            let of_place = &mut terms.of_places[place * (outputs + 1)..][..=outputs];
-            for channel in 0..outputs {
-                let factor = if relu && output[channel] <= 0.0 { 0.0 } else { gradient[channel] };
-                let end = &mut ends[usize::from(choice[channel] & 3)];
-                let at = if factor == 0.0 { outputs } else { *end };
-                of_place[at] = Term { factor, start: (channel * filter) as u32 };
-                *end += usize::from(factor != 0.0);
-            }
-            terms.places[place] = ends;
         }
     }
+}
+
+/// Gradient and choice of each pixel.
+#[inline(always)]
+fn pixels<'a>(gradient: &'a [f32], choice: &'a [u8], outputs: usize) -> impl Iterator<Item = (&'a [f32], &'a [u8])> {
+    gradient.chunks_exact(outputs).zip(choice.chunks_exact(outputs))
+}
+
+/// One of four counts.
+#[inline(always)]
+fn count_of(counts: u64, choice: usize) -> usize {
+    usize::from((counts >> (16 * choice)) as u16)
 }
 
 impl Work for Backward<'_> {
@@ -108,11 +122,12 @@ impl Work for Backward<'_> {
         let ((_, columns), row, filter_row) = (sizes.pooled(), sizes.row(), sizes.filter_row());
         let image_len = sizes.height * row;
         let mut terms = Terms {
-            of_channels: vec![Term::default(); outputs * places + 1],
+            gradient: vec![0.0; outputs * places],
+            of_channels: vec![Term::default(); outputs * places],
             channels: vec![0; outputs],
             bias: vec![0.0; outputs],
-            of_places: vec![Term::default(); (outputs + 1) * places],
-            places: vec![[0; 4]; places],
+            of_places: vec![Term::default(); if self.to.input.is_some() { 4 * outputs * places } else { 0 }],
+            places: vec![0; places],
         };
         self.to.filters.fill(0.0);
         self.to.bias.fill(0.0);
@@ -124,7 +139,7 @@ impl Work for Backward<'_> {
         let rows = if vectors == 1 || (V::MANY_REGISTERS && vectors <= 4) { SIDE } else { 1 };
         for image in 0..sizes.images {
             self.sort(image, &mut terms);
-            self.to.bias.iter_mut().zip(&terms.bias).for_each(|(sum, term)| *sum += term);
+            self.to.bias.iter_mut().zip(&terms.bias).for_each(|(sum, term)| *sum += *term as f32);
             let input = &self.from.input[image * image_len..(image + 1) * image_len];
             for channel in 0..outputs {
                 let of_channel = &terms.of_channels[channel * places..][..terms.channels[channel]];
@@ -149,10 +164,9 @@ impl Work for Backward<'_> {
             for y in (0..SIDE).step_by(rows) {
                 let filters = &self.from.filters[y * filter_row..];
                 for place in 0..places {
-                    let mut start = 0;
-                    for (choice, &end) in terms.places[place].iter().enumerate() {
-                        let of_place = &terms.of_places[place * (outputs + 1)..][start..end];
-                        start = end;
+                    for choice in 0..4 {
+                        let count = count_of(terms.places[place], choice);
+                        let of_place = &terms.of_places[(4 * place + choice) * outputs..][..count];
                         let corner = (2 * (place / columns) + choice / 2 + y) * row;
                         let to = &mut to[corner + (2 * (place % columns) + choice % 2) * inputs..];
                         // SAFETY: V is what the caller says; filters start at multiples of their size, and where they
