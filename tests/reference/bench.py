@@ -3,7 +3,6 @@
 `python bench.py [SECONDS] [CASE...]`: a case is an architecture, with `fn` for the function norm ("lenet+bn fn"), or `vae`.
 """
 
-import math
 import sys
 import time
 

@@ -1,8 +1,7 @@
 //! The worker: one process that trains trials on one device. The only crate that knows torch.
 //!
 //! `device` is what it runs on, `data` what it trains on, `model` and `vae` what it trains, `train` how; `kernel` is the
-//! arithmetic of the CPU, `memory` the door to it; `rng` is where all
-//! randomness comes from.
+//! arithmetic of the CPU, `memory` the door to it; `rng` is where all randomness comes from.
 
 pub mod cli;
 mod cli_checkpoints;
