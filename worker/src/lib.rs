@@ -4,7 +4,7 @@
 //! randomness comes from.
 
 pub mod cli;
-mod cli_checkpoints;
+mod cli_folders;
 pub mod data;
 pub mod device;
 mod devices;

@@ -5,10 +5,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc as std_mpsc,
-    },
+    sync::mpsc as std_mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -32,10 +29,10 @@ use tracing::{error, info, info_span, warn};
 use crate::{
     data::{self, LoadOptions},
     device,
-    session::{End, Exit, Hooks, Identity, Order, Report, Session},
+    session::{Cancel, End, Exit, Hooks, Identity, Order, Report, Session},
     train::{
         checkpoint::Checkpoints,
-        report::{Observer, TrainError},
+        report::{Observer, Stop, TrainError},
         trainer::Trainer,
     },
     vae::disk::{DEFAULT_LIMIT, DiskCache},
@@ -213,7 +210,7 @@ fn carry_out(
     device: Device,
 ) -> Vec<Report> {
     let lease = order.lease;
-    if order.cancel.load(Ordering::Relaxed) {
+    if order.cancel.asked().is_some() {
         return vec![Report::Ended { lease, end: End::Released }];
     }
     if !trainer.has(order.spec.dataset)
@@ -255,16 +252,16 @@ fn load(trainer: &mut Trainer, dataset: Dataset, options: &LoadOptions) -> Resul
 /// Passes a trial's points on and asks it to stop when it is cancelled.
 struct Watch<'o> {
     lease: LeaseId,
-    cancel: &'o AtomicBool,
+    cancel: &'o Cancel,
     reports: &'o mpsc::Sender<Report>,
 }
 
 impl Observer for Watch<'_> {
-    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<()> {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
         let report = Report::Progress { lease: self.lease, step, points: points.to_vec() };
-        if self.cancel.load(Ordering::Relaxed) || self.reports.blocking_send(report).is_err() {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+        // First of all: a trial that is given back may yet end, and then has all its points.
+        let sent = self.reports.blocking_send(report);
+        let nobody_listens = sent.is_err().then_some(Stop::GiveBack);
+        self.cancel.asked().or(nobody_listens).map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 }

@@ -171,13 +171,13 @@ mod tests {
     use crate::{
         data::{LoadOptions, Source, load},
         device,
-        train::report::Observer,
+        train::report::{Observer, Stop},
     };
 
     struct Silent;
 
     impl Observer for Silent {
-        fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<()> {
+        fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
             ControlFlow::Continue(())
         }
     }

@@ -19,7 +19,7 @@ use swfn_shared::{
 use swfn_worker::{
     data::{Dataset, LoadOptions, Source, load},
     train::{
-        report::{Observer, Outcome, TrainError},
+        report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
     vae::disk::{DEFAULT_LIMIT, DiskCache},
@@ -92,10 +92,14 @@ struct Recorder {
 }
 
 impl Observer for Recorder {
-    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<()> {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
         self.calls.push(step);
         self.points.extend(points);
-        if self.cancel_at.is_some_and(|at| step >= at) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.cancel_at.is_some_and(|at| step >= at) {
+            ControlFlow::Break(Stop::GiveBack)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
