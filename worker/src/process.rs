@@ -265,3 +265,30 @@ impl Observer for Watch<'_> {
         self.cancel.asked().or(nobody_listens).map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::metrics::TRAIN_LOSS;
+
+    use super::*;
+
+    /// A trial that is given back may end before it can be saved: its points are then a part of its result.
+    #[test]
+    fn points_are_passed_on_before_a_trial_is_stopped() {
+        let (reports, mut queue) = mpsc::channel(2);
+        let lease = LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
+        let cancel = Cancel::default();
+        let point = MetricPoint { metric: TRAIN_LOSS, step: 1, value: 0.5 };
+        let mut watch = Watch { lease, cancel: &cancel, reports: &reports };
+        assert_eq!(watch.points(1, &[point]), ControlFlow::Continue(()));
+        for stop in [Stop::GiveBack, Stop::Abandon] {
+            cancel.ask(stop);
+            queue.try_recv().unwrap();
+            assert_eq!(watch.points(2, &[point]), ControlFlow::Break(stop));
+        }
+        assert!(matches!(queue.try_recv(), Ok(Report::Progress { step: 2, points, .. }) if points == [point]));
+        drop(queue);
+        let mut watch = Watch { cancel: &Cancel::default(), ..watch };
+        assert_eq!(watch.points(3, &[]), ControlFlow::Break(Stop::GiveBack));
+    }
+}

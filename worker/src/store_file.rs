@@ -66,7 +66,7 @@ pub(crate) enum FileError {
         /// Of the bytes that were written.
         expected: String,
     },
-    /// Another VAE's tensors, or names of tensors that no VAE has.
+    /// Of a VAE's file: another VAE's tensors, or names of tensors that no VAE has.
     #[error("it has the tensors `{found}`, not `{expected}`")]
     Tensors {
         /// Names, kinds and shapes in the file.
@@ -74,7 +74,7 @@ pub(crate) enum FileError {
         /// Those of the VAE that was looked for.
         expected: String,
     },
-    /// A curve that no training reports.
+    /// Of a VAE's file: a curve that no training reports.
     #[error("its curve has a point that is not finite or out of order")]
     Curve,
 }
