@@ -31,8 +31,9 @@ pub(crate) fn describe(grid: &Grid) -> String {
     }
     let shapes: HashSet<_> = trials.iter().map(TrialSpec::shape).collect();
     let mut vaes = HashSet::new();
-    let vae_flop: f64 =
-        trials.iter().filter(|trial| trial.vae().is_some_and(|vae| vaes.insert(vae))).map(work::vae_flop).sum();
+    let of_vaes = trials.iter().filter(|trial| trial.vae().is_some_and(|vae| vaes.insert(vae))).map(work::vae_flop);
+    // The sum of nothing would be -0.
+    let vae_flop = of_vaes.fold(0.0, |sum, flop| sum + flop);
     let classifier_flop: f64 = trials.iter().map(work::classifier_flop).sum();
     let seconds = (classifier_flop + vae_flop) / CORE_FLOPS;
     let duration = HumanDuration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));

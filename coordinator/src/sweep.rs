@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> anyhow::Result<
     let run_dir = RunDir::open(&path)?;
     let specs: Vec<TrialSpec> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
-    let folder = ArtifactFolder::new(run_dir.artifacts());
+    let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
     let engine = Engine::new(store, limits, specs.clone(), grid.artifacts, folder, local::is_local)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;

@@ -32,6 +32,16 @@ pub struct Artifacts {
 impl Artifacts {
     /// Everything.
     pub const ALL: Self = Self { weights: true, vae_sheet: true, confusion: true };
+
+    /// Whether the file of that name is among them.
+    pub fn want(&self, name: &str) -> bool {
+        match name {
+            WEIGHTS => self.weights,
+            VAE_SHEET => self.vae_sheet,
+            CONFUSION => self.confusion,
+            _ => false,
+        }
+    }
 }
 
 /// One file.

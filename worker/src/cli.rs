@@ -14,10 +14,9 @@ use swfn_shared::{
     ids::WorkerId,
     telemetry::{self, LogFormat},
 };
-use tracing::warn;
 
 use crate::{
-    cli_checkpoints::CheckpointArguments,
+    cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
     devices, process,
     session::endpoint,
@@ -80,48 +79,6 @@ struct DataArguments {
     offline: bool,
 }
 
-#[derive(Debug, Args)]
-struct VaeCacheArguments {
-    /// Folder of trained VAEs, which workers that share it train once; on this machine or on a shared file system, at most
-    /// 2 GiB [default: vaes in the cache folder]
-    #[arg(long, value_name = "DIR", conflicts_with = "no_vae_cache")]
-    vae_cache: Option<PathBuf>,
-    /// Neither read trained VAEs from a folder nor keep them in one
-    #[arg(long)]
-    no_vae_cache: bool,
-}
-
-impl VaeCacheArguments {
-    /// Where a device process keeps VAEs, if anywhere.
-    fn folder(self, data: &LoadOptions) -> Option<PathBuf> {
-        let Self { vae_cache, no_vae_cache } = self;
-        if no_vae_cache {
-            return None;
-        }
-        vae_cache.or_else(|| match data::cache_dir(data) {
-            Ok(folder) => Some(folder.join("vaes")),
-            Err(error) => {
-                warn!("trained VAEs are not kept on disk: {error}");
-                None
-            }
-        })
-    }
-
-    /// The same as arguments of a device process.
-    fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
-        let mut arguments = folder_argument("--vae-cache", self.vae_cache.as_deref())?;
-        arguments.extend(self.no_vae_cache.then(|| "--no-vae-cache".to_owned()));
-        Ok(arguments)
-    }
-}
-
-/// A folder as an argument of a device process.
-pub(crate) fn folder_argument(name: &str, folder: Option<&Path>) -> anyhow::Result<Vec<String>> {
-    let Some(folder) = folder else { return Ok(Vec::new()) };
-    let text = folder.to_str().with_context(|| format!("`{}` is not UTF-8", folder.display()))?;
-    Ok(vec![name.to_owned(), text.to_owned()])
-}
-
 impl DataArguments {
     fn options(self) -> LoadOptions {
         let Self { data_dir, cache_dir, offline } = self;
@@ -179,9 +136,9 @@ struct TrainArguments {
     /// Folder of checkpoints, from which the trial goes on when it is started again [default: none]
     #[arg(long, value_name = "DIR")]
     checkpoint_dir: Option<PathBuf>,
-    /// Seconds between two checkpoints, at least; 0: one at each report
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SECONDS)]
-    checkpoint_seconds: u64,
+    /// Seconds between two checkpoints, at least; 0: one at each report [default: 30]
+    #[arg(long, value_name = "N", requires = "checkpoint_dir")]
+    checkpoint_seconds: Option<u64>,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -239,6 +196,9 @@ struct SamplesArguments {
     data: DataArguments,
 }
 
+/// Exit code of a process that a signal interrupted.
+const INTERRUPTED: u8 = 130;
+
 /// Parses the command line, does what it says, returns the exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -286,9 +246,18 @@ fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
     let TrainArguments { spec, trial, device, artifacts, checkpoint_dir, checkpoint_seconds, data } = arguments;
     start_log(LogFormat::Text);
     let spec = single::choose(&spec, trial.as_deref())?;
-    let checkpoints = checkpoint_dir.map(|folder| (folder, Duration::from_secs(checkpoint_seconds)));
-    single::train(&spec, &single::Options { device, data: data.options(), artifacts, checkpoints })?;
-    Ok(ExitCode::SUCCESS)
+    let every = Duration::from_secs(checkpoint_seconds.unwrap_or(DEFAULT_SECONDS));
+    let checkpoints = checkpoint_dir.map(|folder| (folder, every));
+    let saved = checkpoints.is_some();
+    match single::train(&spec, &single::Options { device, data: data.options(), artifacts, checkpoints })? {
+        single::Ending::Done => Ok(ExitCode::SUCCESS),
+        single::Ending::Interrupted => {
+            let hint =
+                if saved { "the same command goes on" } else { "--checkpoint-dir would have kept what was done" };
+            eprintln!("interrupted\nhint: {hint}");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
 }
 
 /// The table on standard output, what a person should know besides on standard error.

@@ -4,7 +4,7 @@
 //! arithmetic of the CPU, `memory` the door to it; `rng` is where all randomness comes from.
 
 pub mod cli;
-mod cli_checkpoints;
+mod cli_folders;
 pub mod data;
 pub mod device;
 mod devices;

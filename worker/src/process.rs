@@ -5,10 +5,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc as std_mpsc,
-    },
+    sync::mpsc as std_mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -32,10 +29,10 @@ use tracing::{error, info, info_span, warn};
 use crate::{
     data::{self, LoadOptions},
     device,
-    session::{End, Exit, Hooks, Identity, Order, Report, Session},
+    session::{Cancel, End, Exit, Hooks, Identity, Order, Report, Session},
     train::{
         checkpoint::Checkpoints,
-        report::{Observer, TrainError},
+        report::{Observer, Stop, TrainError},
         trainer::Trainer,
     },
     vae::disk::{DEFAULT_LIMIT, DiskCache},
@@ -213,7 +210,7 @@ fn carry_out(
     device: Device,
 ) -> Vec<Report> {
     let lease = order.lease;
-    if order.cancel.load(Ordering::Relaxed) {
+    if order.cancel.asked().is_some() {
         return vec![Report::Ended { lease, end: End::Released }];
     }
     if !trainer.has(order.spec.dataset)
@@ -255,16 +252,43 @@ fn load(trainer: &mut Trainer, dataset: Dataset, options: &LoadOptions) -> Resul
 /// Passes a trial's points on and asks it to stop when it is cancelled.
 struct Watch<'o> {
     lease: LeaseId,
-    cancel: &'o AtomicBool,
+    cancel: &'o Cancel,
     reports: &'o mpsc::Sender<Report>,
 }
 
 impl Observer for Watch<'_> {
-    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<()> {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
         let report = Report::Progress { lease: self.lease, step, points: points.to_vec() };
-        if self.cancel.load(Ordering::Relaxed) || self.reports.blocking_send(report).is_err() {
-            return ControlFlow::Break(());
+        // First of all: a trial that is given back may yet end, and then has all its points.
+        let sent = self.reports.blocking_send(report);
+        let nobody_listens = sent.is_err().then_some(Stop::GiveBack);
+        self.cancel.asked().or(nobody_listens).map_or(ControlFlow::Continue(()), ControlFlow::Break)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::metrics::TRAIN_LOSS;
+
+    use super::*;
+
+    /// A trial that is given back may end before it can be saved: its points are then a part of its result.
+    #[test]
+    fn points_are_passed_on_before_a_trial_is_stopped() {
+        let (reports, mut queue) = mpsc::channel(2);
+        let lease = LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
+        let cancel = Cancel::default();
+        let point = MetricPoint { metric: TRAIN_LOSS, step: 1, value: 0.5 };
+        let mut watch = Watch { lease, cancel: &cancel, reports: &reports };
+        assert_eq!(watch.points(1, &[point]), ControlFlow::Continue(()));
+        for stop in [Stop::GiveBack, Stop::Abandon] {
+            cancel.ask(stop);
+            queue.try_recv().unwrap();
+            assert_eq!(watch.points(2, &[point]), ControlFlow::Break(stop));
         }
-        ControlFlow::Continue(())
+        assert!(matches!(queue.try_recv(), Ok(Report::Progress { step: 2, points, .. }) if points == [point]));
+        drop(queue);
+        let mut watch = Watch { cancel: &Cancel::default(), ..watch };
+        assert_eq!(watch.points(3, &[]), ControlFlow::Break(Stop::GiveBack));
     }
 }

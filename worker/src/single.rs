@@ -5,10 +5,15 @@ use std::{
     io::{self, Write as _},
     ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use serde_json::json;
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
@@ -16,20 +21,26 @@ use swfn_shared::{
     metrics::MetricPoint,
     trial::TrialSpec,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     data::{self, LoadOptions},
     device::{self, DeviceInfo},
-    train::{checkpoint::Checkpoints, report::Observer, trainer::Trainer},
+    store_file,
+    train::{
+        checkpoint::Checkpoints,
+        report::{Observer, Stop, TrainError},
+        trainer::Trainer,
+    },
 };
 
 /// The only trial of a grid file, or the one whose id begins with `id`.
 pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec> {
     let shown = file.display();
-    let size = std::fs::metadata(file).with_context(|| format!("cannot read `{shown}`\nhint: name a grid file"))?.len();
+    let unreadable = |error| anyhow!("cannot read `{shown}`: {error}\nhint: name a grid file");
+    let size = fs::metadata(file).map_err(unreadable)?.len();
     ensure!(size <= MAX_FILE_BYTES, "`{shown}` is larger than {} MiB\nhint: name a grid file", MAX_FILE_BYTES >> 20);
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read `{shown}`\nhint: name a grid file"))?;
+    let text = fs::read_to_string(file).map_err(unreadable)?;
     let grid = Grid::parse(&shown.to_string(), &text, DEFAULT_MAX_TRIALS)?;
     let wanted = |spec: &TrialSpec| id.is_none_or(|id| spec.id().to_string().starts_with(id));
     let mut found = grid.trials().filter(wanted);
@@ -59,27 +70,38 @@ pub(crate) struct Options {
     pub(crate) checkpoints: Option<(PathBuf, Duration)>,
 }
 
+/// How it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Done,
+    /// By a signal; it goes on from its checkpoint, if it has one.
+    Interrupted,
+}
+
 /// Trains the trial on the device and prints what it says, at the end where its result comes from.
-pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<()> {
+pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Ending> {
     let device = device::open(&options.device)?;
     device::use_one_thread();
     let open = |(folder, every): &(PathBuf, Duration)| {
-        Checkpoints::open(folder, device, *every).with_context(|| {
-            format!("cannot make the folder `{}`\nhint: choose another with --checkpoint-dir", folder.display())
-        })
+        let cannot = |error| unwritable("make", folder, &error, "choose another with --checkpoint-dir");
+        Checkpoints::open(folder, device, *every).map_err(cannot)
     };
     let checkpoints = options.checkpoints.as_ref().map(open).transpose()?;
+    if let Some(folder) = &options.artifacts {
+        // Before the training, not after it.
+        let cannot = |error| unwritable("write into", folder, &error, "choose another with --artifacts");
+        fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).map_err(cannot)?;
+    }
     let mut trainer = Trainer::new(device).with_checkpoints(checkpoints.clone());
     let source = data::Source::from(spec.dataset);
     trainer.load(spec.dataset, data::load(&source, &options.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }));
     let wanted = if options.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
-    let (outcome, artifacts) = trainer.run_for(spec, wanted, &mut Printer)?;
-    if let Some(folder) = &options.artifacts {
-        write(folder, &artifacts).with_context(|| {
-            format!("cannot write into `{}`\nhint: check disk space and permissions", folder.display())
-        })?;
+    let result = trainer.run_for(spec, wanted, &mut Printer(stop_on_signal()?));
+    if result == Err(TrainError::Cancelled) {
+        return Ok(Ending::Interrupted);
     }
+    let (outcome, artifacts) = result?;
     print(&serde_json::to_value(outcome)?);
     let DeviceInfo { name, model, threads, cuda } = device::describe(device);
     print(&json!({
@@ -92,15 +114,44 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<()> {
         "dataset_digest": source.digest(),
         "settings": spec,
     }));
+    if let Some(folder) = &options.artifacts {
+        for Artifact { name, content } in artifacts {
+            let cannot = |error| unwritable("write into", folder, &error, "check disk space and permissions");
+            store_file::write(folder, name, &folder.join(name), &content).map_err(cannot)?;
+        }
+    }
     if let Some(checkpoints) = checkpoints {
         checkpoints.remove(spec.id());
     }
-    Ok(())
+    Ok(Ending::Done)
 }
 
-fn write(folder: &Path, artifacts: &[Artifact]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    artifacts.iter().try_for_each(|artifact| fs::write(folder.join(artifact.name), &artifact.content))
+fn unwritable(what: &str, folder: &Path, error: &io::Error, hint: &str) -> anyhow::Error {
+    anyhow!("cannot {what} the folder `{}`: {error}\nhint: {hint}", folder.display())
+}
+
+/// What is set by Ctrl-C and SIGTERM. A second one ends the process at once.
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let wait = move || {
+        runtime.block_on(async {
+            let both = || Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
+            let Ok((mut interrupt, mut terminate)) = both() else { return };
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if stopped.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+            }
+        });
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+    Ok(stop)
 }
 
 /// A reader that has closed its end is not an error.
@@ -108,13 +159,14 @@ fn print(line: &serde_json::Value) {
     writeln!(std::io::stdout(), "{line}").ok();
 }
 
-struct Printer;
+/// Prints, and gives the trial back once the flag is set.
+struct Printer(Arc<AtomicBool>);
 
 impl Observer for Printer {
-    fn points(&mut self, _: u64, points: &[MetricPoint]) -> ControlFlow<()> {
+    fn points(&mut self, _: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
         for point in points {
             print(&json!({ "metric": point.metric, "step": point.step, "value": point.value }));
         }
-        ControlFlow::Continue(())
+        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(Stop::GiveBack) } else { ControlFlow::Continue(()) }
     }
 }

@@ -27,6 +27,9 @@ const DESCRIPTION: &str = "swfn";
 /// How the names of files end that are being written.
 pub(crate) const PART: &str = ".part";
 
+/// The longest header that is looked at alone, in bytes.
+const MOST_HEADER: u64 = 1 << 20;
+
 /// A file is written in milliseconds: one in writing that is so old has lost its writer.
 pub(crate) const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
@@ -36,7 +39,7 @@ pub(crate) enum FileError {
     /// Cut, or something else altogether.
     #[error("it is no whole safetensors file: {0}")]
     Damaged(#[from] SafeTensorError),
-    /// Longer than the file of any VAE that is looked for.
+    /// Longer than any file that is looked for.
     #[error("it has `{bytes}` bytes, more than `{most}`")]
     TooLarge {
         /// Bytes of the file.
@@ -47,7 +50,7 @@ pub(crate) enum FileError {
     /// Other software wrote it.
     #[error("its description `{0}` is not understood")]
     Description(String),
-    /// Another version of this software wrote it, or it belongs to another VAE.
+    /// Another version of this software wrote it, or it belongs to another VAE or trial.
     #[error("it is of `{found}`, not of `{expected}`")]
     Other {
         /// What it says of itself.
@@ -63,7 +66,7 @@ pub(crate) enum FileError {
         /// Of the bytes that were written.
         expected: String,
     },
-    /// Another VAE's tensors, or names of tensors that no VAE has.
+    /// Of a VAE's file: another VAE's tensors, or names of tensors that no VAE has.
     #[error("it has the tensors `{found}`, not `{expected}`")]
     Tensors {
         /// Names, kinds and shapes in the file.
@@ -71,7 +74,7 @@ pub(crate) enum FileError {
         /// Those of the VAE that was looked for.
         expected: String,
     },
-    /// A curve that no training reports.
+    /// Of a VAE's file: a curve that no training reports.
     #[error("its curve has a point that is not finite or out of order")]
     Curve,
 }
@@ -167,6 +170,16 @@ pub(crate) fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.take(most).read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// What an open file says of itself, of which only the header is read; none if that is not to be understood.
+pub(crate) fn description_alone<T: DeserializeOwned>(mut file: &File) -> Option<T> {
+    let mut bytes = [0; 8];
+    file.read_exact(&mut bytes).ok()?;
+    let mut header = Vec::new();
+    file.take(u64::from_le_bytes(bytes).min(MOST_HEADER)).read_to_end(&mut header).ok()?;
+    let header: serde_json::Value = serde_json::from_slice(&header).ok()?;
+    serde_json::from_str(header["__metadata__"][DESCRIPTION].as_str()?).ok()
 }
 
 /// Writes a file that gets its name when it is whole and on the disk. `owner` begins the name that it has before.

@@ -17,14 +17,17 @@ use swfn_shared::{
 use swfn_worker::{
     data::{Dataset, Split},
     model::layers::InputShape,
-    train::{report::Observer, trainer::Trainer},
+    train::{
+        report::{Observer, Stop},
+        trainer::Trainer,
+    },
 };
 use tch::Device;
 
 struct Silent;
 
 impl Observer for Silent {
-    fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<()> {
+    fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
     }
 }

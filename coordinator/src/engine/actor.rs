@@ -246,7 +246,9 @@ impl Engine {
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
             },
             FromWorker::Artifact { lease, part } => match self.scheduler.admit(&worker, lease) {
-                Ok(Admission::Live | Admission::Repeated) => self.parts.push((lease, part)),
+                // What an earlier grid asked for is not wanted any more, and a trial that has succeeded has its files.
+                Ok(Admission::Live) if self.artifacts.want(part.name) => self.parts.push((lease, part)),
+                Ok(Admission::Live | Admission::Repeated) => {}
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
             },
             FromWorker::Succeeded { lease, outcome, dataset_digest } => {
@@ -321,7 +323,8 @@ impl Engine {
             self.store.write(at.as_secs_f64(), &batch)?;
         }
         let acknowledged = self.acknowledge.drain().map(|(worker, through)| (worker, Reply::Acknowledge { through }));
-        for (worker, reply) in acknowledged.chain(self.replies.drain(..)).collect::<Vec<_>>() {
+        // Revocations first: who reads that a result is kept must know already if it was not theirs to report.
+        for (worker, reply) in self.replies.drain(..).chain(acknowledged).collect::<Vec<_>>() {
             // A worker that does not read its answers must not hold up the others: its stream ends, and it may come back.
             let sent = self.sessions.get(&worker).map(|session| session.replies.try_send(reply));
             if let Some(Err(error)) = sent {

@@ -2,7 +2,7 @@
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
-    ids::{LeaseId, VaeId, WorkerId},
+    ids::{DataDigest, LeaseId, VaeId, WorkerId},
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
 };
@@ -28,7 +28,7 @@ pub(crate) enum FromWorker {
     Heartbeat { progress: Vec<(LeaseId, u64)> },
     Points { lease: LeaseId, points: Vec<MetricPoint> },
     Artifact { lease: LeaseId, part: ArtifactPart },
-    Succeeded { lease: LeaseId, outcome: Outcome, dataset_digest: String },
+    Succeeded { lease: LeaseId, outcome: Outcome, dataset_digest: DataDigest },
     Failed { lease: LeaseId, kind: FailureKind, error: String },
     Released { lease: LeaseId },
     Goodbye,

@@ -2,7 +2,7 @@
 
 use swfn_proto::v1::{self, coordinator_message, worker_message};
 use swfn_shared::{
-    ids::{LeaseId, TRAINER_REVISION},
+    ids::{DataDigestError, LeaseId, TRAINER_REVISION},
     trial::TrialSpec,
     wire::{self, PROTOCOL, WireError},
 };
@@ -61,8 +61,8 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
             host: text(hello.host),
             device: text(device.name),
             model: text(device.model),
-            threads: device.threads,
-            cuda: text(device.cuda_version),
+            threads: Some(device.threads),
+            cuda: Some(text(device.cuda_version)),
             software: text(hello.software_version),
             libtorch: text(hello.libtorch_version),
         },
@@ -98,7 +98,9 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
         worker_message::Kind::Succeeded(succeeded) => FromWorker::Succeeded {
             lease: wire::lease(succeeded.lease).map_err(refuse)?,
             outcome: succeeded.outcome.ok_or_else(|| missing("outcome"))?.try_into().map_err(refuse)?,
-            dataset_digest: text(succeeded.dataset_digest),
+            dataset_digest: succeeded.dataset_digest.parse().map_err(|error: DataDigestError| {
+                Status::invalid_argument(format!("field `dataset_digest`: {error}"))
+            })?,
         },
         worker_message::Kind::Failed(failed) => FromWorker::Failed {
             kind: match failed.kind() {

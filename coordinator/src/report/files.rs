@@ -84,11 +84,11 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
             from(|p| &p.host),
             from(|p| &p.device),
             from(|p| &p.model),
-            row.worker.as_ref().map(|worker| worker.threads.to_string()).unwrap_or_default(),
+            row.worker.as_ref().and_then(|worker| worker.threads).map(|n| n.to_string()).unwrap_or_default(),
             from(|p| &p.software),
             from(|p| &p.libtorch),
-            from(|p| &p.cuda),
-            row.dataset_digest.clone(),
+            row.worker.as_ref().and_then(|worker| worker.cuda.clone()).unwrap_or_default(),
+            row.dataset_digest.clone().unwrap_or_default(),
             // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
             row.error.clone().filter(|_| row.outcome.is_none()).unwrap_or_default(),
         ];

@@ -174,12 +174,12 @@ pub(super) mod tests {
                 host: "h".into(),
                 device: "cpu".into(),
                 model: "m, 2 cores".into(),
-                threads: 1,
-                cuda: String::new(),
+                threads: Some(1),
+                cuda: Some(String::new()),
                 software: "0.1.0+abc".into(),
                 libtorch: "2.11.0".into(),
             });
-            let dataset_digest = if outcome.is_some() { "d".repeat(64) } else { String::new() };
+            let dataset_digest = outcome.map(|_| "d".repeat(64));
             let (id, state) = (spec.id(), state.into());
             (spec, TrialRow { id, state, attempts: 1, error, worker, outcome, dataset_digest })
         });

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use swfn_shared::{artifacts::ArtifactPart, ids::LeaseId};
+use swfn_shared::{
+    artifacts::{ArtifactPart, Artifacts},
+    ids::LeaseId,
+};
 use tracing::warn;
 
 /// A file that cannot be written.
@@ -23,13 +26,30 @@ pub(crate) struct ArtifactError {
     error: io::Error,
 }
 
-/// The folder; it is made with its first file.
+/// The folder.
 #[derive(Debug)]
 pub(crate) struct ArtifactFolder(PathBuf);
 
+/// A file that is not whole yet.
+struct Partial {
+    file: File,
+    /// Bytes that it has.
+    bytes: u64,
+}
+
 impl ArtifactFolder {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self(path)
+    /// Makes the folder and tries it out, if any files are wanted: not when the first trial ends.
+    pub(crate) fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, ArtifactError> {
+        if wanted != Artifacts::default() {
+            let probe = path.join(".probe");
+            let try_out = || {
+                make(&path)?;
+                File::create(&probe)?;
+                fs::remove_file(&probe)
+            };
+            try_out().map_err(|error| ArtifactError { path: path.clone(), error })?;
+        }
+        Ok(Self(path))
     }
 
     /// Writes parts of files of live leases and returns when they are on the disk. A worker sends again what was not
@@ -40,55 +60,81 @@ impl ArtifactFolder {
             let whole = self.0.join(lease.trial.to_string()).join(part.name);
             let partial = whole.with_file_name(format!(".{}.{}", part.name, lease.attempt));
             let failed = |error| ArtifactError { path: whole.clone(), error };
-            let file = match open.remove(&partial) {
-                Some(file) => Some(file),
-                None => start(&partial, &whole, &part).map_err(failed)?,
+            let started = match open.remove(&partial) {
+                Some(started) if part.offset > 0 => Some(started),
+                _ => start(&partial, part.offset).map_err(failed)?,
             };
-            let Some(mut file) = file else { continue };
-            let mut put = || {
-                file.seek(SeekFrom::Start(part.offset))?;
-                file.write_all(&part.content)
+            let Some(mut started) = started.filter(|started| started.bytes >= part.offset) else {
+                // After a lost acknowledgement the end comes again of a file that is whole. Otherwise somebody removed what
+                // was before, or never sent it.
+                if !whole.is_file() {
+                    warn!(file = %whole.display(), "a part before byte {} is missing: it is left out", part.offset);
+                }
+                continue;
             };
-            put().map_err(failed)?;
+            started.put(&part).map_err(failed)?;
             if part.is_last() {
-                finish(&file, &partial, &whole).map_err(failed)?;
+                finish(&started.file, &partial, &whole, part.name).map_err(failed)?;
             } else {
-                open.insert(partial, file);
+                open.insert(partial, started);
             }
         }
-        for (path, file) in open {
-            file.sync_data().map_err(|error| ArtifactError { path, error })?;
+        for (path, partial) in open {
+            partial.file.sync_all().map_err(|error| ArtifactError { path, error })?;
         }
         Ok(())
     }
 }
 
-/// The file that a part goes into; none if it need not be written.
-fn start(partial: &Path, whole: &Path, part: &ArtifactPart) -> io::Result<Option<File>> {
-    if part.offset == 0 {
-        if let Some(folder) = partial.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        return File::create(partial).map(Some);
-    }
-    match File::options().write(true).open(partial) {
-        Ok(file) if file.metadata()?.len() >= part.offset => Ok(Some(file)),
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        Ok(_) | Err(_) => {
-            // After a lost acknowledgement the end comes again of a file that is whole. Otherwise somebody removed its
-            // beginning, and will not get it back.
-            if !whole.is_file() {
-                warn!(file = %whole.display(), "its first {} bytes are gone: it is left out", part.offset);
-            }
-            Ok(None)
-        }
+impl Partial {
+    fn put(&mut self, part: &ArtifactPart) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(part.offset))?;
+        self.file.write_all(&part.content)?;
+        self.bytes = self.bytes.max(part.offset + part.content.len() as u64);
+        Ok(())
     }
 }
 
-fn finish(file: &File, partial: &Path, whole: &Path) -> io::Result<()> {
+/// The file that a part at that place goes into; none if there is none and the part is not its beginning.
+fn start(partial: &Path, offset: u64) -> io::Result<Option<Partial>> {
+    if offset == 0 {
+        let folder = partial.parent().unwrap_or(partial);
+        make(folder)?;
+        let file = File::create(partial)?;
+        sync(folder)?;
+        return Ok(Some(Partial { file, bytes: 0 }));
+    }
+    match File::options().write(true).open(partial) {
+        Ok(file) => Ok(Some(Partial { bytes: file.metadata()?.len(), file })),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a file its name, and removes what other attempts left of theirs.
+fn finish(file: &File, partial: &Path, whole: &Path, name: &str) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(partial, whole)?;
-    whole.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    let folder = whole.parent().unwrap_or(whole);
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&format!(".{name}.")) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    sync(folder)
+}
+
+/// Makes a folder; its name is on the disk after that.
+fn make(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        fs::create_dir_all(folder)?;
+        folder.ancestors().skip(1).take(2).try_for_each(sync)?;
+    }
+    Ok(())
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -113,7 +159,7 @@ mod tests {
     #[test]
     fn a_file_is_there_when_it_is_whole_and_stays_as_it_is_when_parts_come_again() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = ArtifactFolder::new(dir.path().join("artifacts"));
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
         let file = |name| fs::read(dir.path().join("artifacts").join(lease(1).trial.to_string()).join(name)).ok();
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
         assert_eq!(sent.len(), 3);
@@ -139,18 +185,28 @@ mod tests {
     #[test]
     fn a_file_without_its_beginning_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = ArtifactFolder::new(dir.path().join("artifacts"));
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES, 0);
         folder.write(vec![(lease(1), sent[1].clone())]).unwrap();
-        assert!(!dir.path().join("artifacts").exists());
+        assert_eq!(fs::read_dir(dir.path().join("artifacts")).unwrap().count(), 0);
+        // Nor one with a hole.
+        let sent = parts(WEIGHTS, 3 * MAX_PART_BYTES, 0);
+        folder.write(vec![(lease(1), sent[0].clone()), (lease(1), sent[2].clone())]).unwrap();
+        let of_trial = dir.path().join("artifacts").join(lease(1).trial.to_string());
+        assert!(!of_trial.join(WEIGHTS).exists());
+        // Until all of it comes, when nothing else of it stays.
+        folder.write(sent.iter().map(|part| (lease(2), part.clone())).collect()).unwrap();
+        assert_eq!(fs::read_dir(of_trial).unwrap().count(), 1);
     }
 
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("artifacts"), "in the way").unwrap();
-        let folder = ArtifactFolder::new(dir.path().join("artifacts"));
-        let error = folder.write(vec![(lease(1), parts(CONFUSION, 7, 0).remove(0))]).unwrap_err().to_string();
-        assert!(error.contains("artifacts/0123456789abcdef0123456789abcdef/confusion.csv`"), "{error}");
+        let path = dir.path().join("artifacts");
+        let error = ArtifactFolder::open(path.clone(), Artifacts::ALL).unwrap_err().to_string();
+        assert!(error.contains(&format!("cannot write `{}`", path.display())) && error.contains("hint: "), "{error}");
+        // Nothing is wanted, nothing is in the way.
+        ArtifactFolder::open(path, Artifacts::default()).unwrap();
     }
 }

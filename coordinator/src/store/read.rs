@@ -22,7 +22,8 @@ pub(crate) struct TrialRow {
     /// Who trained it, if it succeeded.
     pub(crate) worker: Option<WorkerRow>,
     pub(crate) outcome: Option<Outcome>,
-    pub(crate) dataset_digest: String,
+    /// Unknown of results of earlier versions.
+    pub(crate) dataset_digest: Option<String>,
 }
 
 /// One point of a winning attempt.
@@ -126,8 +127,8 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
                 model: row.get(12)?,
                 software: row.get(13)?,
                 libtorch: row.get(14)?,
-                threads: row.get::<_, Option<u32>>(15)?.unwrap_or_default(),
-                cuda: row.get::<_, Option<String>>(16)?.unwrap_or_default(),
+                threads: row.get(15)?,
+                cuda: row.get(16)?,
             };
             (Some(outcome), Some(worker))
         }
@@ -139,6 +140,6 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
         error: row.get(3)?,
         worker,
         outcome,
-        dataset_digest: row.get::<_, Option<String>>(17)?.unwrap_or_default(),
+        dataset_digest: row.get(17)?,
     })
 }

@@ -10,6 +10,8 @@ use swfn_shared::{
 use super::{Batch, ResultRow, Store, StoreError, WorkerRow, read::CurveRow};
 use crate::scheduler::Event;
 
+const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 fn specs(seeds: u32) -> Vec<TrialSpec> {
     let grid = format!(
         "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {seeds} }}\nsubset_size = 100\n\
@@ -27,8 +29,8 @@ fn batch(lease: LeaseId, accuracy: f64) -> Batch {
             host: "h".into(),
             device: "cpu".into(),
             model: "m".into(),
-            threads: 1,
-            cuda: String::new(),
+            threads: Some(1),
+            cuda: Some(String::new()),
             software: "0.1.0".into(),
             libtorch: "2.11.0".into(),
         }],
@@ -37,7 +39,7 @@ fn batch(lease: LeaseId, accuracy: f64) -> Batch {
         results: vec![ResultRow {
             lease,
             worker,
-            dataset_digest: "d".into(),
+            dataset_digest: DIGEST.parse().unwrap(),
             outcome: Outcome {
                 final_test_accuracy: accuracy,
                 best_test_accuracy: accuracy,
@@ -125,14 +127,15 @@ fn a_file_of_version_1_is_migrated_with_all_that_it_has() {
     let rows = store.trials().unwrap();
     let accuracies = rows.iter().map(|row| row.outcome.map(|outcome| outcome.final_test_accuracy));
     assert_eq!(accuracies.collect::<Vec<_>>(), [Some(0.1041), Some(0.1048)]);
-    assert_eq!((rows[0].worker.as_ref().unwrap().cuda.as_str(), rows[0].dataset_digest.as_str()), ("", ""));
+    let worker = rows[0].worker.as_ref().unwrap();
+    assert_eq!((worker.threads, &worker.cuda, &rows[0].dataset_digest), (None, &None, &None), "nobody knows");
     assert_eq!((store.journal().unwrap().len(), curves(&store).len()), (4, 8));
     // It can be written to like a new one.
     store.set_trials(&specs(1)).unwrap();
     let lease = LeaseId { trial: specs(1)[0].id(), attempt: 1 };
     store.write(0.0, &leased(lease)).unwrap();
     store.write(0.0, &batch(lease, 0.9)).unwrap();
-    assert_eq!(store.trials().unwrap()[0].dataset_digest, "d");
+    assert_eq!(store.trials().unwrap()[0].dataset_digest.as_deref(), Some(DIGEST));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Transaction, params};
 use swfn_shared::{
-    ids::{Attempt, LeaseId, TrialId, WorkerId},
+    ids::{Attempt, DataDigest, LeaseId, TrialId, WorkerId},
     metrics::{self, MetricPoint, Outcome},
     trial::TrialSpec,
 };
@@ -19,9 +19,10 @@ pub(crate) struct WorkerRow {
     pub(crate) host: String,
     pub(crate) device: String,
     pub(crate) model: String,
-    pub(crate) threads: u32,
-    /// Empty on a CPU.
-    pub(crate) cuda: String,
+    /// Unknown of workers of earlier versions, as is CUDA's.
+    pub(crate) threads: Option<u32>,
+    /// Version of the runtime; empty on a CPU.
+    pub(crate) cuda: Option<String>,
     pub(crate) software: String,
     pub(crate) libtorch: String,
 }
@@ -32,7 +33,7 @@ pub(crate) struct ResultRow {
     pub(crate) lease: LeaseId,
     pub(crate) worker: WorkerId,
     pub(crate) outcome: Outcome,
-    pub(crate) dataset_digest: String,
+    pub(crate) dataset_digest: DataDigest,
 }
 
 /// What is written together. Writing a batch, or a part of it, twice changes nothing but the journal's length.
@@ -170,7 +171,7 @@ fn insert_result(transaction: &Transaction<'_>, trial: i64, result: &ResultRow) 
             outcome.final_test_loss,
             outcome.vae_seconds,
             outcome.classifier_seconds,
-            dataset_digest,
+            dataset_digest.to_string(),
         ])
         .map(drop)
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     error::{Problem, quote},
-    reader::{Item, Located},
+    reader::Item,
 };
 use crate::{
     dataset::Dataset,
@@ -84,7 +84,7 @@ pub(super) enum AxisValue {
 }
 
 impl AxisValue {
-    fn bits(self) -> (u8, u64) {
+    pub(super) fn bits(self) -> (u8, u64) {
         match self {
             Self::Whole(value) => (0, value),
             Self::Real(value) => (1, value.to_bits()),
@@ -93,7 +93,7 @@ impl AxisValue {
         }
     }
 
-    fn shown(self) -> String {
+    pub(super) fn shown(self) -> String {
         match self {
             Self::Whole(value) => quote(&value.to_string()),
             Self::Real(value) => quote(&value.to_string()),
@@ -156,6 +156,24 @@ impl Axis {
         Ok(axis)
     }
 
+    /// Whether its values are listed one by one.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.values, Values::List(_))
+    }
+
+    /// Refuses a list, read from `item`, in which a value stands twice.
+    pub(super) fn refuse_repeats(&self, item: &Item<'_>) -> Result<(), Problem> {
+        let Values::List(values) = &self.values else { return Ok(()) };
+        let mut seen = HashSet::new();
+        match values.iter().zip(item.elements()).find(|(value, _)| !seen.insert(value.bits())) {
+            None => Ok(()),
+            Some((value, element)) => {
+                let problem = format!("{} {} stands twice", self.name.name(), value.shown());
+                Err(element.problem(problem, "remove one of them"))
+            }
+        }
+    }
+
     pub(super) fn len(&self) -> u64 {
         match &self.values {
             Values::List(list) => list.len() as u64,
@@ -195,16 +213,11 @@ fn read_list(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<Values,
         let hint = format!("give it at least one value, as in `{} = {}`", name.name(), name.example());
         return Err(item.problem(format!("axis `{}` is empty", name.name()), hint));
     }
-    let mut seen = HashSet::new();
-    if let Some(twice) = values.iter().find(|value| !seen.insert(value.value.bits())) {
-        let problem = format!("{} {} stands twice", name.name(), twice.value.shown());
-        return Err(Problem::at(twice.offset, problem, "remove one of them"));
-    }
-    Ok(Values::List(values.into_iter().map(|value| value.value).collect()))
+    Ok(Values::List(values))
 }
 
 /// One value, checked against the bounds of its axis.
-pub(super) fn read_value(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<Located<AxisValue>, Problem> {
+pub(super) fn read_value(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<AxisValue, Problem> {
     let example = name.example();
     let value = match name {
         AxisName::Seed | AxisName::SubsetSize | AxisName::PenaltySamples => AxisValue::Whole(item.integer(example)?),
@@ -212,8 +225,7 @@ pub(super) fn read_value(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Re
         AxisName::Density => AxisValue::Density(item.choice(Density::ALL, Density::name)?),
         AxisName::Architecture => AxisValue::Architecture(item.choice(Architecture::ALL, Architecture::name)?),
     };
-    let value = check(name, value, bounds).map_err(|(problem, hint)| item.problem(problem, hint))?;
-    Ok(Located { value, offset: item.offset })
+    check(name, value, bounds).map_err(|(problem, hint)| item.problem(problem, hint))
 }
 
 fn read_range(name: AxisName, item: &Item<'_>) -> Result<Values, Problem> {

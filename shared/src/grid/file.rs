@@ -154,7 +154,7 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     let run = read_run(run?)?;
     let bounds = Bounds { dataset, batch: classifier.batch_size };
 
-    let (grid_offset, axes) = (grid.offset, read_axes(&mut grid, &bounds)?);
+    let (grid_offset, axes) = (grid.offset, read_axes(&mut grid, &bounds, Repeats::Refused)?);
     grid.finish()?;
     let mut dimensions: Vec<Dimension> = axes.into_iter().map(|axis| Dimension::new(vec![axis])).collect();
     for zip in tables_of(zips)? {
@@ -249,11 +249,23 @@ fn read_name(item: &Item<'_>) -> Result<String, Problem> {
     Ok(name.to_owned())
 }
 
-fn read_axes(table: &mut Table<'_>, bounds: &Bounds) -> Result<Vec<Axis>, Problem> {
+/// Whether a value may stand twice on an axis.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    Refused,
+    /// Beside values of other axes, with which it advances.
+    Allowed,
+}
+
+fn read_axes(table: &mut Table<'_>, bounds: &Bounds, repeats: Repeats) -> Result<Vec<Axis>, Problem> {
     let mut axes = Vec::new();
     for name in AxisName::ALL {
         if let Some(item) = table.take(name.name()) {
-            axes.push(Axis::read(name, &item, bounds)?);
+            let axis = Axis::read(name, &item, bounds)?;
+            if repeats == Repeats::Refused {
+                axis.refuse_repeats(&item)?;
+            }
+            axes.push(axis);
         }
     }
     Ok(axes)
@@ -261,7 +273,7 @@ fn read_axes(table: &mut Table<'_>, bounds: &Bounds) -> Result<Vec<Axis>, Proble
 
 fn read_zip(mut table: Table<'_>, bounds: &Bounds) -> Result<Dimension, Problem> {
     let offset = table.offset;
-    let axes = read_axes(&mut table, bounds)?;
+    let axes = read_axes(&mut table, bounds, Repeats::Allowed)?;
     table.finish()?;
     let [first, _, ..] = &axes[..] else {
         let hint = "name two axes or more, with lists of one length";
@@ -273,13 +285,23 @@ fn read_zip(mut table: Table<'_>, bounds: &Bounds) -> Result<Dimension, Problem>
             format!("[[zip]]: axis `{}` has {} values and `{}` has {}", a.name.name(), a.len(), b.name.name(), b.len());
         return Err(Problem::at(b.offset, problem, "axes that advance together have as many values each"));
     }
+    let mut seen = HashSet::new();
+    let row = |index: &u64| axes.iter().map(|axis| axis.get(*index).bits()).collect::<Vec<_>>();
+    // Ranges have no repeats, and may be long.
+    let lists = axes.iter().all(Axis::is_list);
+    if let Some(twice) = (0..first.len()).filter(|_| lists).find(|index| !seen.insert(row(index))) {
+        let values: Vec<_> =
+            axes.iter().map(|axis| format!("{} {}", axis.name.name(), axis.get(twice).shown())).collect();
+        let problem = format!("[[zip]]: {} stand together twice", values.join(" and "));
+        return Err(Problem::at(first.offset, problem, "remove one of the two from each axis"));
+    }
     Ok(Dimension::new(axes))
 }
 
 /// An include is a grid of its own: axes that it does not name have the values of `[grid]`.
 fn read_include(mut table: Table<'_>, main: &Block, bounds: &Bounds) -> Result<Block, Problem> {
     let offset = table.offset;
-    let axes = read_axes(&mut table, bounds)?;
+    let axes = read_axes(&mut table, bounds, Repeats::Refused)?;
     table.finish()?;
     if axes.is_empty() {
         return Err(Problem::at(
@@ -319,7 +341,7 @@ fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Result<Exclude, Proble
                 let hint = format!("name a value, as in `{} = ...`, or remove the line", name.name());
                 return Err(item.problem(format!("[[exclude]]: axis `{}` is empty", name.name()), hint));
             }
-            conditions.push((name, values.into_iter().map(|located| located.value).collect()));
+            conditions.push((name, values));
         }
     }
     table.finish()?;

@@ -7,13 +7,6 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Problem, quote};
 
-/// A value with its byte offset in the file.
-#[derive(Debug, Clone)]
-pub(super) struct Located<T> {
-    pub(super) value: T,
-    pub(super) offset: usize,
-}
-
 /// One TOML value that knows the name of its key.
 #[derive(Debug)]
 pub(super) struct Item<'t> {

@@ -168,6 +168,17 @@ fn artifacts_are_no_part_of_a_trial() {
 }
 
 #[test]
+fn zipped_values_may_repeat_but_not_their_pairs() {
+    let zip = |rates: &str| {
+        let text = BASE.replace("architecture = [\"net\", \"lenet\"]\n", "");
+        parse(&format!("{text}[[zip]]\narchitecture = [\"net\", \"lenet\", \"net\"]\nlearning_rate = {rates}\n"))
+    };
+    assert_eq!(zip("[0.01, 0.01, 0.02]").unwrap().trials().count(), 2 * 2 * 2 * 3);
+    let error = zip("[0.01, 0.02, 0.01]").unwrap_err();
+    assert_eq!(error.problem, "[[zip]]: architecture `net` and learning_rate `0.01` stand together twice");
+}
+
+#[test]
 fn a_huge_grid_is_refused_before_it_is_listed() {
     let start = std::time::Instant::now();
     let huge = BASE.replace("count = 2", "count = 1_000_000_000_000");

@@ -142,7 +142,8 @@ pub enum DataError {
 
     /// A balanced subset wants more images of a class than there are.
     #[error(
-        "a balanced subset wants `{wanted}` images of class `{class}`, but there are {there}\nhint: choose a smaller subset, or sampling = \"uniform\""
+        "a balanced subset wants `{wanted}` images of class `{class}`, but there are {there}\nhint: {hint}, or sampling = \"uniform\"",
+        hint = if *there == 0 { "leave that class out of the files" } else { "choose a smaller subset" }
     )]
     Class {
         /// The class.

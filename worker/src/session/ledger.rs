@@ -2,10 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use swfn_proto::v1::{self, worker_message::Kind};
@@ -15,6 +12,9 @@ use swfn_shared::{
     metrics::{MetricPoint, Outcome},
     wire,
 };
+
+use super::cancel::Cancel;
+use crate::train::report::Stop;
 
 /// Reports beyond which nothing more is taken from the trainer: it then waits, and memory stays bounded.
 const FULL: usize = 4_096;
@@ -43,7 +43,7 @@ pub(crate) enum End {
 #[derive(Debug)]
 struct Held {
     step: u64,
-    cancel: Arc<AtomicBool>,
+    cancel: Arc<Cancel>,
     /// Points that have not become a report yet.
     points: Vec<MetricPoint>,
     end: Option<Ended>,
@@ -54,7 +54,7 @@ struct Held {
 struct Ended {
     /// The number of the report that says so.
     report: u64,
-    /// Whether the trial has a result, good or bad.
+    /// Whether the trial will not be tried again. Divergence is deterministic; other failures may have other causes.
     settled: bool,
 }
 
@@ -72,9 +72,9 @@ impl Ledger {
         Self { leases: BTreeMap::new(), outbox: VecDeque::new(), next: 1 }
     }
 
-    /// A lease was granted. Returns the flag that cancels it.
-    pub(super) fn grant(&mut self, lease: LeaseId) -> Arc<AtomicBool> {
-        let cancel = Arc::new(AtomicBool::new(false));
+    /// A lease was granted. Returns what cancels it.
+    pub(super) fn grant(&mut self, lease: LeaseId) -> Arc<Cancel> {
+        let cancel = Arc::new(Cancel::default());
         let held = Held { step: 0, cancel: Arc::clone(&cancel), points: Vec::new(), end: None };
         self.leases.insert(lease, held);
         cancel
@@ -83,14 +83,14 @@ impl Ledger {
     /// The coordinator ended a lease: nothing more is said of it.
     pub(super) fn revoke(&mut self, lease: LeaseId) {
         if let Some(held) = self.leases.remove(&lease) {
-            held.cancel.store(true, Ordering::Relaxed);
+            held.cancel.ask(Stop::Abandon);
         }
     }
 
-    /// Asks the trainer to give up all that it works on.
+    /// Asks the trainer to give back all that it works on.
     pub(super) fn cancel_all(&self) {
         for held in self.leases.values() {
-            held.cancel.store(true, Ordering::Relaxed);
+            held.cancel.ask(Stop::GiveBack);
         }
     }
 
@@ -126,7 +126,12 @@ impl Ledger {
             reports.extend(parts.map(|part| self.report(Kind::Artifact(wire::artifact_part(lease, part)))));
         }
         let id = Some(lease.into());
-        let ended = Ended { report: self.next, settled: !matches!(end, End::Released) };
+        let settled = match end {
+            End::Succeeded { .. } => true,
+            End::Failed { kind, .. } => kind == v1::FailureKind::Diverged,
+            End::Released => false,
+        };
+        let ended = Ended { report: self.next, settled };
         let kind = match end {
             End::Succeeded { outcome, dataset_digest, artifacts: _ } => {
                 Kind::Succeeded(v1::Succeeded { lease: id, outcome: Some(outcome.into()), dataset_digest })
@@ -154,7 +159,7 @@ impl Ledger {
         v1::WorkerMessage { sequence, kind: Some(kind) }
     }
 
-    /// Everything up to this number is on the coordinator's disk. Returns the trials whose results are among it.
+    /// Everything up to this number is on the coordinator's disk. Returns the trials that are settled by it.
     pub(super) fn acknowledge(&mut self, through: u64) -> Vec<TrialId> {
         while self.outbox.front().is_some_and(|(sequence, _)| *sequence <= through) {
             self.outbox.pop_front();
@@ -248,6 +253,11 @@ mod tests {
         ledger.grant(lease(2));
         assert_eq!(ledger.end(lease(2), End::Released).len(), 1);
         assert!(ledger.acknowledge(6).is_empty() && ledger.is_empty(), "what is given back has no result");
+        for (kind, settled) in [(v1::FailureKind::Error, vec![]), (v1::FailureKind::Diverged, vec![lease(3).trial])] {
+            ledger.grant(lease(3));
+            let end = ledger.end(lease(3), End::Failed { kind, message: String::new() });
+            assert_eq!(ledger.acknowledge(end[0].sequence), settled, "{kind:?}");
+        }
     }
 
     #[test]
@@ -256,7 +266,9 @@ mod tests {
         let cancel = ledger.grant(lease(1));
         ledger.progress(lease(1), 1, vec![point(1)]);
         ledger.revoke(lease(1));
-        assert!(cancel.load(Ordering::Relaxed));
+        assert_eq!(cancel.asked(), Some(Stop::Abandon));
+        ledger.cancel_all();
+        assert_eq!(cancel.asked(), Some(Stop::Abandon));
         assert!(ledger.flush().is_empty() && ledger.end(lease(1), End::Released).is_empty() && ledger.is_empty());
     }
 

@@ -1,11 +1,7 @@
 //! The session: connects, passes orders to the trainer and reports to the coordinator, reconnects, and leaves in order.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::Sender,
-    },
+    sync::{Arc, mpsc::Sender},
     time::Duration,
 };
 
@@ -26,10 +22,11 @@ use tonic::transport::Endpoint;
 use tracing::{info, warn};
 
 use super::{
+    cancel::Cancel,
     ledger::{End, Ledger},
     link::{Link, LinkError},
 };
-use crate::device::DeviceInfo;
+use crate::{device::DeviceInfo, train::report::Stop};
 
 /// Points wait so long to become one message.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -47,8 +44,8 @@ pub(crate) struct Order {
     pub(crate) spec: TrialSpec,
     /// What it is to leave behind.
     pub(crate) artifacts: Artifacts,
-    /// Set when the trial is to be given up.
-    pub(crate) cancel: Arc<AtomicBool>,
+    /// Whether the trial is to be stopped.
+    pub(crate) cancel: Arc<Cancel>,
 }
 
 /// What the trainer says.
@@ -99,7 +96,7 @@ pub(crate) struct Identity {
 pub(crate) struct Hooks {
     /// At each welcome of the coordinator.
     pub(crate) welcomed: fn(),
-    /// The coordinator has the trial's result on its disk.
+    /// The coordinator has the trial's end on its disk, and nobody will try it again.
     pub(crate) settled: Box<dyn Fn(TrialId) + Send>,
 }
 
@@ -344,7 +341,9 @@ impl Session {
         let artifacts = lease.artifacts.unwrap_or_default().into();
         let cancel = self.ledger.grant(id);
         // The grant and the wish to leave crossed: the trainer gives it back at once.
-        cancel.store(self.leaving.is_some(), Ordering::Relaxed);
+        if self.leaving.is_some() {
+            cancel.ask(Stop::GiveBack);
+        }
         match spec {
             Ok(spec) if spec.id() == id.trial => {
                 self.idle = None;

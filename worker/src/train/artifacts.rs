@@ -67,8 +67,8 @@ fn weights(spec: &TrialSpec, network: &Network) -> Result<Vec<u8>, TrainError> {
     store_file::encode(&contents, description.to_string()).map_err(|error| TrainError::Data(error.to_string()))
 }
 
-/// A PNG: a row of images of the subset, a row of what the VAE makes of them, then rows of samples as the function norm
-/// sees them.
+/// A PNG: a row of images of the subset, a row of what the VAE makes of them, then rows of samples of the function
+/// norm, all as images: in normalised units, whatever units the classifier sees samples in.
 fn vae_sheet(spec: &TrialSpec, subset: &Images, vae: &TrainedVae) -> Result<Vec<u8>, TrainError> {
     let _guard = no_grad_guard();
     let (height, width) = (subset.pixels.size()[1], subset.pixels.size()[2]);

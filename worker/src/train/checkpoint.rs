@@ -109,8 +109,13 @@ impl Checkpoints {
         self.remove(trial);
     }
 
-    /// Takes the place of the trial's last checkpoint. Tells in the log if it cannot be written.
+    /// Takes the place of the trial's last checkpoint, unless another worker, to which the trial went in the meantime, has
+    /// got further. Tells in the log if it cannot be written.
     pub(crate) fn put(&mut self, trial: TrialId, state: &State) {
+        if self.progress(trial) >= Some(progress(&state.numbers)) {
+            debug!(trial = %trial.short(), "another worker's checkpoint is further");
+            return;
+        }
         match self.write(trial, state) {
             Ok(()) => debug!(trial = %trial.short(), "checkpoint"),
             Err(error) if self.told => debug!(trial = %trial.short(), "no checkpoint: {error}"),
@@ -124,6 +129,12 @@ impl Checkpoints {
     /// Removes the trial's checkpoint, if it has one.
     pub fn remove(&self, trial: TrialId) {
         fs::remove_file(self.path(trial)).ok();
+    }
+
+    /// How far the trial's checkpoint is, as far as its beginning tells.
+    fn progress(&self, trial: TrialId) -> Option<(u64, u64)> {
+        let (file, _) = store_file::open(&self.path(trial)).ok()?;
+        store_file::description_alone::<Description>(&file).map(|found| progress(&found.numbers))
     }
 
     fn path(&self, trial: TrialId) -> PathBuf {
@@ -186,6 +197,12 @@ impl Checkpoints {
             }
         }
     }
+}
+
+/// Phase and step of these numbers.
+fn progress(numbers: &BTreeMap<String, u64>) -> (u64, u64) {
+    let number = |name| numbers.get(name).copied().unwrap_or_default();
+    (number("phase"), number("step"))
 }
 
 /// How old a file of that name may grow; none for one that is not ours to remove.

@@ -57,6 +57,25 @@ fn a_damaged_file_is_removed_wherever_the_damage_is() {
 }
 
 #[test]
+fn a_checkpoint_that_is_further_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
+    let at = |phase, step| State::new(phase, step);
+    for (phase, step) in [(Phase::Vae, 300), (Phase::Classifier, 100), (Phase::Classifier, 200)] {
+        checkpoints.put(id("a"), &at(phase, step));
+        assert_eq!(checkpoints.get(id("a")), Some(at(phase, step)));
+    }
+    for (phase, step) in [(Phase::Vae, 400), (Phase::Classifier, 100)] {
+        checkpoints.put(id("a"), &at(phase, step));
+        assert_eq!(checkpoints.get(id("a")), Some(at(Phase::Classifier, 200)));
+    }
+    // One that nobody understands is in nobody's way.
+    fs::write(checkpoints.path(id("a")), "garbage").unwrap();
+    checkpoints.put(id("a"), &at(Phase::Vae, 1));
+    assert_eq!(checkpoints.get(id("a")), Some(at(Phase::Vae, 1)));
+}
+
+#[test]
 fn only_own_files_grow_too_old() {
     let folder = tempfile::tempdir().unwrap();
     let (day, trial) = (Duration::from_secs(24 * 60 * 60), "a".repeat(32));

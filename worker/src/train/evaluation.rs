@@ -62,13 +62,13 @@ mod tests {
     use crate::{
         model::layers::InputShape,
         rng::{Purpose, Stream},
-        train::report::Observer,
+        train::report::{Observer, Stop},
     };
 
     struct Silent;
 
     impl Observer for Silent {
-        fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<()> {
+        fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
             ControlFlow::Continue(())
         }
     }

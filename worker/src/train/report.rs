@@ -25,11 +25,21 @@ const SILENCE: Duration = Duration::from_millis(500);
 /// A cancelled trial trains on so long, at most, to the next report: there it can be saved.
 const WIND_DOWN: Duration = Duration::from_secs(5);
 
+/// Why a trial is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody will go on with it: it is saved where it can be, which takes a moment.
+    GiveBack,
+    /// It is somebody else's already: nothing more is done.
+    Abandon,
+}
+
 /// Who watches a trial.
 pub trait Observer {
     /// Called at each report, and between reports, without points, when some time has passed. `step` counts the
-    /// iterations done, those of the VAE included. `Break` cancels the trial.
-    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<()>;
+    /// iterations done, those of the VAE included. `Break` cancels the trial; a trial that is given back may still report,
+    /// and even end.
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop>;
 }
 
 /// Why a trial has no outcome.
@@ -76,8 +86,8 @@ pub(crate) struct Reporter<'a> {
     observer: &'a mut dyn Observer,
     last: Instant,
     saver: Option<Saver<'a>>,
-    /// When the observer cancelled the trial.
-    cancelled: Option<Instant>,
+    /// When and why the observer cancelled the trial.
+    cancelled: Option<(Instant, Stop)>,
 }
 
 /// When and where a trial is saved.
@@ -131,8 +141,10 @@ impl<'a> Reporter<'a> {
         state: impl FnOnce() -> State,
     ) -> Result<(), TrainError> {
         self.tell(step, points);
+        let stop = self.cancelled.map(|(_, stop)| stop);
         if let Some(saver) = &mut self.saver
-            && (self.cancelled.is_some() || saver.due())
+            && stop != Some(Stop::Abandon)
+            && (stop.is_some() || saver.due())
         {
             let start = Instant::now();
             let mut state = state();
@@ -140,14 +152,17 @@ impl<'a> Reporter<'a> {
             saver.checkpoints.put(saver.trial, &state);
             (saver.last, saver.cost) = (Instant::now(), start.elapsed());
         }
-        if self.cancelled.is_some() { Err(TrainError::Cancelled) } else { Ok(()) }
+        if stop.is_some() { Err(TrainError::Cancelled) } else { Ok(()) }
     }
 
     /// Hands points over where the trial cannot be saved.
     pub(crate) fn report(&mut self, step: u64, points: &[MetricPoint]) -> Result<(), TrainError> {
         self.tell(step, points);
         match self.cancelled {
-            Some(since) if self.saver.is_none() || since.elapsed() > WIND_DOWN => Err(TrainError::Cancelled),
+            Some((_, Stop::Abandon)) => Err(TrainError::Cancelled),
+            Some((since, Stop::GiveBack)) if self.saver.is_none() || since.elapsed() > WIND_DOWN => {
+                Err(TrainError::Cancelled)
+            }
             _ => Ok(()),
         }
     }
@@ -157,8 +172,11 @@ impl<'a> Reporter<'a> {
         if let Some(saver) = &mut self.saver {
             saver.points.extend(points);
         }
-        if self.observer.points(step, points).is_break() {
-            self.cancelled.get_or_insert(self.last);
+        if let ControlFlow::Break(stop) = self.observer.points(step, points) {
+            let (_, first) = self.cancelled.get_or_insert((self.last, stop));
+            if stop == Stop::Abandon {
+                *first = stop;
+            }
         }
     }
 

@@ -117,10 +117,13 @@ impl Trainer {
             let reporter = &mut Reporter::saving(observer, trial, checkpoints.as_deref_mut());
             self.run_unguarded(spec, wanted, state.as_ref(), reporter)
         });
-        let Err(TrainError::Checkpoint(why)) = result else { return result };
-        if let Some(checkpoints) = &checkpoints {
-            checkpoints.reject(trial, &why);
+        // Whatever went wrong after a checkpoint, the next attempt does without it.
+        if let (Some(checkpoints), Some(_), Err(TrainError::Checkpoint(why) | TrainError::Torch(why))) =
+            (&checkpoints, &state, &result)
+        {
+            checkpoints.reject(trial, why);
         }
+        let Err(TrainError::Checkpoint(_)) = result else { return result };
         guarded(|| self.run_unguarded(spec, wanted, None, &mut Reporter::saving(observer, trial, checkpoints)))
     }
 

@@ -171,13 +171,13 @@ mod tests {
     use crate::{
         data::{LoadOptions, Source, load},
         device,
-        train::report::Observer,
+        train::report::{Observer, Stop},
     };
 
     struct Silent;
 
     impl Observer for Silent {
-        fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<()> {
+        fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
             ControlFlow::Continue(())
         }
     }
@@ -245,6 +245,28 @@ mod tests {
         assert_eq!(sample(&blank), sample(&one));
         assert_eq!(blank.reconstructions(), one.reconstructions());
         assert_eq!(one.reconstructions().size(), [20, 9 * 13]);
+    }
+
+    /// With batches of the whole subset, the last batch is the subset under the weights before the last step.
+    #[test]
+    fn latent_statistics_are_of_the_last_batch_before_its_step_or_of_the_subset_after_it() {
+        device::use_one_thread();
+        let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
+        let images = pixels.flatten(1, -1).sigmoid();
+        let fitted = |iterations, latent_statistics| {
+            let settings = Settings { batch_size: 20, latent_statistics, ..settings(VaeFamily::Vanilla, iterations) };
+            fit(&settings, &pixels, 1, None, &mut Reporter::new(&mut Silent)).unwrap()
+        };
+        let means = |(mu, logvar): (Tensor, Tensor)| Tensor::cat(&[mu, logvar], 1).mean_dim(0, false, Kind::Float);
+        let of = |fitted: Fitted| means((fitted.mu, fitted.logvar));
+        let [before, after] = [2, 3].map(|iterations| {
+            let vae = fitted(iterations, LatentStatistics::LastBatch).vae;
+            tch::no_grad(|| means(vae.encode(&images)))
+        });
+        let distance = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+        let (batch, subset) = (of(fitted(3, LatentStatistics::LastBatch)), of(fitted(3, LatentStatistics::Subset)));
+        assert!(distance(&batch, &before) < 1e-6 && distance(&subset, &after) < 1e-6);
+        assert!(distance(&before, &after) > 1e-4, "{}", distance(&before, &after));
     }
 
     #[test]

@@ -80,6 +80,23 @@ fn an_interrupted_trial_goes_on_and_ends_with_the_same_bits() {
 }
 
 #[test]
+fn an_abandoned_trial_is_saved_no_more_and_one_that_is_given_back_may_end() {
+    let trial = long(Architecture::NetDropout);
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = resuming(folder.path(), Duration::from_secs(3600));
+    let mut recorder = Recorder { cancel_at: Some(100), abandon: true, ..Recorder::default() };
+    assert_eq!(trainer.run(&trial, &mut recorder), Err(TrainError::Cancelled));
+    assert_eq!(recorder.calls, [100]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    // Nothing can be saved after the last block: it ends, with all its points.
+    let mut recorder = Recorder { cancel_at: Some(480), ..Recorder::default() };
+    assert!(trainer.run(&trial, &mut recorder).is_ok());
+    let points = recorder.points.iter().map(|point| (point.metric, point.step)).collect::<Vec<_>>();
+    let (_, whole) = run(&mut self::trainer(), &trial);
+    assert_eq!(points, whole.points.iter().map(|point| (point.metric, point.step)).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used() {
     let trial = long(Architecture::NetDropout);
     let other = TrialSpec { seed: 2, ..trial };

@@ -19,7 +19,7 @@ use swfn_shared::{
 use swfn_worker::{
     data::{Dataset, LoadOptions, Source, load},
     train::{
-        report::{Observer, Outcome, TrainError},
+        report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
     vae::disk::{DEFAULT_LIMIT, DiskCache},
@@ -83,19 +83,21 @@ fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
     }
 }
 
-/// Remembers all calls; cancels at a step.
+/// Remembers all calls; cancels at a step, to give the trial back or to abandon it.
 #[derive(Default)]
 struct Recorder {
     calls: Vec<u64>,
     points: Vec<MetricPoint>,
     cancel_at: Option<u64>,
+    abandon: bool,
 }
 
 impl Observer for Recorder {
-    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<()> {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
         self.calls.push(step);
         self.points.extend(points);
-        if self.cancel_at.is_some_and(|at| step >= at) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let stop = if self.abandon { Stop::Abandon } else { Stop::GiveBack };
+        if self.cancel_at.is_some_and(|at| step >= at) { ControlFlow::Break(stop) } else { ControlFlow::Continue(()) }
     }
 }
 
