@@ -30,8 +30,9 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// All that this processor has, the best one last. Sums come out the same with AVX2 and AVX-512, bit for bit; without
-    /// FMA, they are rounded more often.
+    /// All that this processor has, the best one last. Those of convolutions are the same with AVX2 and AVX-512, bit for
+    /// bit; fully connected layers sum in another order with each, and without FMA all is rounded more often. So trials
+    /// repeat bit for bit on processors of one kind.
     pub(crate) fn all() -> Vec<Self> {
         #[allow(unused_mut, reason = "other processors have only one")]
         let mut all = vec![Self::Portable];

@@ -151,9 +151,8 @@ fn what_is_not_a_number_is_passed_on() {
     }
 }
 
-/// So a trial gives the same result on processors with and without AVX-512.
 #[test]
-fn levels_with_fma_agree_bit_for_bit() {
+fn convolutions_are_the_same_with_and_without_avx512() {
     let mut stream = Stream::new(4, Purpose::Subset);
     let case = Case::new(sizes(2, (20, 24), (20, 50), false), |count| stream.normal(count));
     let passes: Vec<_> = Level::all().into_iter().skip(1).map(|level| case.ours(level)).collect();
