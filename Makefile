@@ -38,6 +38,10 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 	cd tests/reference && $(PYTHON) -B compare.py golden $(CURDIR)/target/reference/golden
 	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --package swfn-tests --test pytorch -- --ignored
 
+.PHONY: kernels
+kernels: cargo-there ## microseconds of the CPU's kernels, for each kind of vectors that the processor has
+	$(WITH_LIBTORCH) $(CARGO) test --release --locked --package swfn-worker --lib kernel::tests::timings -- --ignored --nocapture
+
 .PHONY: build
 build: cargo-there ## release build of coordinator and worker
 	$(WITH_LIBTORCH) $(CARGO) build --release --locked --package swfn-coordinator --package swfn-worker

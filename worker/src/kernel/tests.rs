@@ -214,9 +214,9 @@ fn optimisers_equal_torch() {
     assert!(error(&ours, &(w - m / (v.sqrt() + 0.125) * 0.25)) < TOLERANCE);
 }
 
-/// Seconds of each kernel, for people: `cargo test --release kernel -- --ignored --nocapture`.
+/// Microseconds of each kernel, for people: `make kernels`.
 #[test]
-#[ignore = "prints timings"]
+#[ignore = "prints timings: make kernels"]
 fn timings() {
     let mut stream = Stream::new(0, Purpose::Subset);
     for (side, channels, relu) in
