@@ -5,10 +5,12 @@
 
 pub mod cli;
 mod cli_folders;
+pub mod compute;
 pub mod data;
 pub mod device;
 mod devices;
 mod kernel;
+pub mod lanes;
 mod memory;
 pub mod model;
 mod process;

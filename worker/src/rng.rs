@@ -70,6 +70,11 @@ impl Stream {
         Self(ChaCha8Rng::from_seed(key.into()))
     }
 
+    /// The streams of these seeds and that purpose.
+    pub fn each(seeds: &[u64], purpose: Purpose) -> Vec<Self> {
+        seeds.iter().map(|seed| Self::new(*seed, purpose)).collect()
+    }
+
     /// `count` numbers, uniform in [low, high).
     pub fn uniform(&mut self, low: f32, high: f32, count: usize) -> Vec<f32> {
         (0..count).map(|_| low + (high - low) * self.0.random::<f32>()).collect()

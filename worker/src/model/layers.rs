@@ -1,5 +1,5 @@
 //! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors with their
-//! initialisation.
+//! initialisation. Each is K layers of the same shape, one for each lane.
 
 use swfn_shared::trial::BatchNormScale;
 use tch::{Device, Tensor};
@@ -29,58 +29,51 @@ impl InputShape {
     }
 }
 
-/// Weight and bias of a convolution or of a fully connected layer.
+/// Weight and bias of a convolution or of a fully connected layer, K of them.
 #[derive(Debug)]
 pub struct Layer {
-    /// `[outputs, inputs]` or `[outputs, inputs, height, width]`.
+    /// `[K, outputs, inputs]` or, channels last, `[K, outputs, height, width, inputs]`.
     pub weight: Tensor,
-    /// `[outputs]`.
+    /// `[K, outputs]`.
     pub bias: Tensor,
 }
 
 impl Layer {
-    /// Weight and bias uniform in +-1/sqrt(fan_in), the default of PyTorch.
-    pub fn uniform(stream: &mut Stream, shape: &[i64], device: Device) -> Self {
+    /// Weight and bias uniform in +-1/sqrt(fan_in), the default of PyTorch. `shape`: that of one lane's weight; a lane for
+    /// each stream.
+    pub fn uniform(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
         let bound = 1.0 / (fan_in(shape) as f32).sqrt();
-        let weight = stream.uniform(-bound, bound, count(shape));
-        let bias = stream.uniform(-bound, bound, count(&shape[..1]));
-        Self { weight: parameter(&weight, shape, device), bias: parameter(&bias, &shape[..1], device) }
+        Self::draw(streams, shape, device, |stream| {
+            let weight = stream.uniform(-bound, bound, count(shape));
+            (weight, stream.uniform(-bound, bound, count(&shape[..1])))
+        })
     }
 
     /// Weight ~ N(0, 2 / fan_in) (He et al. 2015), bias 0.
-    pub fn he(stream: &mut Stream, shape: &[i64], device: Device) -> Self {
-        let deviation = (2.0 / fan_in(shape) as f32).sqrt();
-        let weight: Vec<f32> = stream.normal(count(shape)).into_iter().map(|x| x * deviation).collect();
-        Self {
-            weight: parameter(&weight, shape, device),
-            bias: parameter(&vec![0.0; count(&shape[..1])], &shape[..1], device),
-        }
+    pub fn he(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
+        Self::draw(streams, shape, device, |stream| (he(stream, count(shape), fan_in(shape)), vec![0.0; count(&shape[..1])]))
     }
 
-    /// x: `[N, inputs]` -> `[N, outputs]`.
-    pub fn linear(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+    /// The same one, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
     }
 
-    /// The linear map of this layer after `first`, as one layer, from the inputs of `first` to the outputs of this one.
-    pub fn after(&self, first: &Self) -> Self {
-        Self { weight: self.weight.matmul(&first.weight), bias: self.weight.mv(&first.bias) + &self.bias }
-    }
-
-    /// Convolution with stride 1, without padding. x: `[N, inputs, H, W]` -> `[N, outputs, H - h + 1, W - w + 1]`.
-    pub fn conv(&self, x: &Tensor) -> Tensor {
-        x.conv2d(&self.weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1)
+    fn draw(
+        streams: &mut [Stream],
+        shape: &[i64],
+        device: Device,
+        draw: impl FnMut(&mut Stream) -> (Vec<f32>, Vec<f32>),
+    ) -> Self {
+        let (weights, biases): (Vec<_>, Vec<_>) = streams.iter_mut().map(draw).unzip();
+        Self { weight: stacked(&weights, shape, device), bias: stacked(&biases, &shape[..1], device) }
     }
 }
 
-/// Images as input of a convolution: `[N, H, W]` -> `[N, 1, H, W]`, the channels last in memory.
-pub fn with_channel(images: &Tensor) -> Tensor {
-    images.unsqueeze(-1).permute([0, 3, 1, 2])
-}
-
-/// Max-pooling of 2 x 2 pixels: `[N, C, H, W]` -> `[N, C, H / 2, W / 2]`, rounded down.
-pub fn max_pool(x: &Tensor) -> Tensor {
-    x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
+/// `count` weights ~ N(0, 2 / fan_in) (He et al. 2015).
+pub fn he(stream: &mut Stream, count: usize, fan_in: i64) -> Vec<f32> {
+    let deviation = (2.0 / fan_in as f32).sqrt();
+    stream.normal(count).into_iter().map(|x| x * deviation).collect()
 }
 
 /// Which statistics batch norm normalises with.
@@ -94,86 +87,59 @@ pub enum NormMode {
     Eval,
 }
 
-/// Filters of 4 x 4 pixels without a bias, for [`halve`] or [`double`]: weight ~ N(0, 2 / fan_in) (He et al. 2015).
-/// `fan_in`: the number of inputs of one output, which `shape` does not tell of transposed convolutions.
-pub fn he_filters(stream: &mut Stream, shape: [i64; 4], fan_in: i64, device: Device) -> Tensor {
-    let deviation = (2.0 / fan_in as f32).sqrt();
-    let weight: Vec<f32> = stream.normal(count(&shape)).into_iter().map(|x| x * deviation).collect();
-    parameter(&weight, &shape, device)
-}
-
-/// A bias, `[outputs]`, of zeros.
-pub fn zero_bias(outputs: i64, device: Device) -> Tensor {
-    parameter(&vec![0.0; count(&[outputs])], &[outputs], device)
-}
-
-/// Convolution with filters of 4 x 4 pixels, stride 2, padding 1. x: `[N, inputs, H, W]`, weight: `[outputs, inputs, 4,
-/// 4]` -> `[N, outputs, H / 2, W / 2]`, rounded down.
-pub fn halve(x: &Tensor, weight: &Tensor) -> Tensor {
-    x.conv2d::<&Tensor>(weight, None, [2, 2], [1, 1], [1, 1], 1)
-}
-
-/// The mirror of [`halve`]: the transposed convolution of the same filters, stride and padding. x: `[N, inputs, H / 2,
-/// W / 2]`, rounded down, weight: `[inputs, outputs, 4, 4]` -> `[N, outputs, H, W]`, where `size` is (H, W). Without
-/// output padding it gives twice the sides of its input; where H or W is odd, one more row or column.
-pub fn double(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, size: (i64, i64)) -> Tensor {
-    x.conv_transpose2d(weight, bias, [2, 2], [1, 1], [size.0 % 2, size.1 % 2], 1, [1, 1])
-}
-
-/// Batch norm (Ioffe, Szegedy 2015) with PyTorch's defaults.
+/// Batch norm (Ioffe, Szegedy 2015) with PyTorch's defaults, K of them.
 #[derive(Debug)]
 pub struct BatchNorm {
-    /// Gamma, `[channels]`.
+    /// Gamma, `[K, channels]`.
     pub scale: Tensor,
-    /// Beta, `[channels]`.
+    /// Beta, `[K, channels]`.
     pub shift: Tensor,
-    /// Mean of each channel that tests use, `[channels]`.
+    /// Mean of each channel that tests use, `[K, channels]`.
     pub running_mean: Tensor,
-    /// Unbiased variance of each channel that tests use, `[channels]`.
+    /// Unbiased variance of each channel that tests use, `[K, channels]`.
     pub running_var: Tensor,
 }
 
 impl BatchNorm {
     /// Share of a new batch in the running statistics.
-    const MOMENTUM: f64 = 0.1;
+    pub const MOMENTUM: f64 = 0.1;
     /// Added to variances.
-    const EPSILON: f64 = 1e-5;
+    pub const EPSILON: f64 = 1e-5;
 
-    /// Shift 0, running mean 0, running variance 1.
-    pub fn new(scale: BatchNormScale, stream: &mut Stream, channels: i64, device: Device) -> Self {
-        let scale = match scale {
+    /// Shift 0, running mean 0, running variance 1; a lane for each stream.
+    pub fn new(scale: BatchNormScale, streams: &mut [Stream], channels: i64, device: Device) -> Self {
+        let draw = |stream: &mut Stream| match scale {
             BatchNormScale::Uniform => stream.uniform(0.0, 1.0, count(&[channels])),
             BatchNormScale::Ones => vec![1.0; count(&[channels])],
         };
-        let kind = (tch::Kind::Float, device);
-        Self {
-            scale: parameter(&scale, &[channels], device),
-            shift: parameter(&vec![0.0; scale.len()], &[channels], device),
-            running_mean: Tensor::zeros([channels], kind),
-            running_var: Tensor::ones([channels], kind),
-        }
+        let scales: Vec<_> = streams.iter_mut().map(draw).collect();
+        let scale = stacked(&scales, &[channels], device);
+        let (shift, running_mean, running_var) = (scale.zeros_like(), scale.zeros_like(), scale.ones_like());
+        Self { scale, shift, running_mean, running_var }
     }
 
-    /// x: `[N, channels, ...]`.
-    pub fn forward(&self, x: &Tensor, mode: NormMode) -> Tensor {
-        let (scale, shift) = (Some(&self.scale), Some(&self.shift));
-        let (mean, var) = match mode {
-            NormMode::Train | NormMode::Eval => (Some(&self.running_mean), Some(&self.running_var)),
-            NormMode::TrainNoUpdate => (None, None),
-        };
-        x.batch_norm(scale, shift, mean, var, mode != NormMode::Eval, Self::MOMENTUM, Self::EPSILON, true)
+    /// The same one, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        let [scale, shift, running_mean, running_var] =
+            [&self.scale, &self.shift, &self.running_mean, &self.running_var].map(Tensor::shallow_clone);
+        Self { scale, shift, running_mean, running_var }
+    }
+
+    /// Moves the running statistics towards those of `rows` values of each channel. `mean`, `variance`: `[K, channels]`,
+    /// the variance divided by the number of rows.
+    pub fn move_running(&self, mean: &Tensor, variance: &Tensor, rows: i64) {
+        let unbiased = variance * (rows as f64 / (rows - 1) as f64);
+        for (running, new) in [(&self.running_mean, mean), (&self.running_var, &unbiased)] {
+            let _ = running.shallow_clone().lerp_(new, Self::MOMENTUM);
+        }
     }
 }
 
-/// A leaf of the autograd graph with these values. The filters of convolutions lie in memory with the channels last,
-/// which makes torch compute them, and all that follows from them, in that order: a third faster on CPUs.
-fn parameter(values: &[f32], shape: &[i64], device: Device) -> Tensor {
-    let tensor = Tensor::from_slice(values).view(shape);
-    let tensor = match shape {
-        [_, _, _, _] => tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
-        _ => tensor,
-    };
-    tensor.to_device(device).set_requires_grad(true)
+/// Values of each lane as one tensor, `[K, shape]`.
+pub fn stacked(values: &[Vec<f32>], shape: &[i64], device: Device) -> Tensor {
+    let mut size = vec![-1];
+    size.extend(shape);
+    Tensor::from_slice(&values.concat()).view(&size[..]).to_device(device)
 }
 
 /// Number of inputs of one output.
@@ -203,9 +169,9 @@ mod tests {
 
     #[test]
     fn initial_weights_have_the_published_distributions() {
-        let stream = &mut Stream::new(0, Purpose::ClassifierInit);
+        let stream = &mut [Stream::new(0, Purpose::ClassifierInit)];
         // 10,000 weights each: the standard errors are below 1 % of the deviation and 1.5 % of the variance.
-        let layer = Layer::uniform(stream, &[100, 4, 5, 5], Device::Cpu);
+        let layer = Layer::uniform(stream, &[100, 5, 5, 4], Device::Cpu);
         let ((mean, square), bound) = (moments(&layer.weight), 0.1);
         assert!(mean.abs() < 0.04 * bound && (square / (bound * bound / 3.0) - 1.0).abs() < 0.06, "{mean} {square}");
         assert!(values(&layer.weight).iter().chain(&values(&layer.bias)).all(|x| x.abs() <= bound + 1e-7));
@@ -216,7 +182,7 @@ mod tests {
         assert!(mean.abs() < 0.006 && (square / variance - 1.0).abs() < 0.06, "{mean} {square}");
         assert!(values(&layer.bias).iter().all(|&x| x == 0.0));
 
-        let norm = |scale| BatchNorm::new(scale, &mut Stream::new(0, Purpose::BatchNormInit), 500, Device::Cpu);
+        let norm = |scale| BatchNorm::new(scale, &mut [Stream::new(0, Purpose::BatchNormInit)], 500, Device::Cpu);
         let (mean, _) = moments(&norm(BatchNormScale::Uniform).scale);
         assert!((mean - 0.5).abs() < 0.06, "{mean}");
         assert_eq!(moments(&norm(BatchNormScale::Ones).scale), (1.0, 1.0));

@@ -1,8 +1,7 @@
 //! Classifiers, each as its paper describes it.
 
 pub mod layers;
-pub mod lenet;
+mod lenet;
 pub mod net;
 pub mod network;
-mod products;
-pub mod tape;
+pub mod op;

@@ -1,138 +1,196 @@
-//! The classifier of a trial, whichever architecture it has, and its passes over training and test images.
+//! The classifiers of K trials, of one architecture: their passes over training and test images, and the gradients.
 
 use swfn_shared::trial::{Architecture, BatchNormScale, SampleBatchNorm};
-use tch::{Device, Tensor};
+use tch::{Tensor, no_grad_guard};
 
+pub use super::op::DropoutMasks;
 use super::{
     layers::{InputShape, Named, NormMode},
-    lenet::Lenet,
-    net::{DropoutMasks, Net},
-    tape::Tape,
+    lenet, net,
+    op::{Op, Pass, Trace},
 };
+use crate::{compute::Place, lanes::Lanes};
 
-/// A classifier f: images -> logits.
+/// K classifiers f: images -> logits.
 #[derive(Debug)]
-pub enum Network {
-    /// `net`, with or without dropout: that is a matter of the masks.
-    Net(Net),
-    /// `lenet`, with or without batch norm.
-    Lenet(Lenet),
+pub struct Network {
+    ops: Vec<Op>,
+    place: Place,
 }
 
 /// What one step of training computes f on.
 #[derive(Debug)]
 pub struct StepInput {
-    /// The batch, then the samples of the function norm: `[B + M, H, W]`.
+    /// The batch, then the samples of the function norm: `[K, B + M, H, W]`.
     pub images: Tensor,
-    /// Classes of the batch, `[B]`.
+    /// Classes of the batch, `[K, B]`.
     pub labels: Tensor,
     /// Dropout's masks for B + M rows, those of the samples all ones: the function norm is that of f without dropout.
     pub masks: Option<DropoutMasks>,
 }
 
+/// What a pass forward in training mode leaves behind for the gradients.
+#[derive(Debug)]
+pub struct Traces {
+    /// One of batch and samples together, or one of each.
+    passes: Vec<Vec<Trace>>,
+}
+
 impl Network {
-    /// Draws the initial weights of that seed.
+    /// Draws the initial weights of these seeds, one for each lane. `scale`: that of batch norm.
     pub fn new(
         architecture: Architecture,
         scale: BatchNormScale,
         input: InputShape,
-        seed: u64,
-        device: Device,
+        seeds: &[u64],
+        place: Place,
     ) -> Self {
-        match architecture {
-            Architecture::Net | Architecture::NetDropout => Self::Net(Net::new(input, seed, device)),
-            Architecture::Lenet => Self::Lenet(Lenet::new(input, None, seed, device)),
-            Architecture::LenetBn => Self::Lenet(Lenet::new(input, Some(scale), seed, device)),
-        }
+        let ops = match architecture {
+            Architecture::Net | Architecture::NetDropout => net::new(input, seeds, place.device),
+            Architecture::Lenet => lenet::new(input, None, seeds, place.device),
+            Architecture::LenetBn => lenet::new(input, Some(scale), seeds, place.device),
+        };
+        Self::of(ops, place)
     }
 
-    /// Logits of the batch, `[B, classes]`, and of the samples, `[M, classes]`, in training mode. The samples go
+    pub(super) fn of(ops: Vec<Op>, place: Place) -> Self {
+        Self { ops, place }
+    }
+
+    /// Logits of the batch, `[K, B, classes]`, and of the samples, `[K, M, classes]`, in training mode. The samples go
     /// through the network together with the batch, except with batch norm: there they go after it, and `batch_norm`
-    /// says how they are normalised. `tape`: for gradients.
-    pub fn training_logits(
-        &self,
-        input: &StepInput,
-        batch_norm: SampleBatchNorm,
-        mut tape: Option<&mut Tape>,
-    ) -> (Tensor, Tensor) {
-        let batch = input.labels.size()[0];
-        let samples = input.images.size()[0] - batch;
-        let split = |x: &Tensor| (x.narrow(0, 0, batch), x.narrow(0, batch, samples));
-        match self {
-            Self::Net(net) => split(&net.forward(&input.images, input.masks.as_ref(), tape)),
-            Self::Lenet(lenet) if lenet.has_batch_norm() && samples > 0 => {
-                let (batch, samples) = split(&input.images);
-                let mode = match batch_norm {
-                    SampleBatchNorm::Train => NormMode::Train,
-                    SampleBatchNorm::TrainNoUpdate => NormMode::TrainNoUpdate,
-                    SampleBatchNorm::Eval => NormMode::Eval,
-                };
-                let batch = lenet.forward(&batch, NormMode::Train, tape.as_deref_mut());
-                (batch, lenet.forward(&samples, mode, tape))
-            }
-            Self::Lenet(lenet) => split(&lenet.forward(&input.images, NormMode::Train, tape)),
+    /// says how they are normalised.
+    pub fn training_logits(&self, input: &StepInput, batch_norm: SampleBatchNorm) -> (Tensor, Tensor, Traces) {
+        let _guard = no_grad_guard();
+        let batch = input.labels.size()[1];
+        let samples = input.images.size()[1] - batch;
+        let split = |x: &Tensor| (x.narrow(1, 0, batch), x.narrow(1, batch, samples));
+        let has_batch_norm = self.ops.iter().any(|op| matches!(op, Op::BatchNorm { .. }));
+        if !has_batch_norm || samples == 0 {
+            let (logits, passes) = self.forward(&input.images, NormMode::Train, input.masks.as_ref());
+            let (of_batch, of_samples) = split(&logits);
+            return (of_batch, of_samples, Traces { passes: vec![passes] });
         }
+        let (batch, samples) = split(&input.images);
+        let mode = match batch_norm {
+            SampleBatchNorm::Train => NormMode::Train,
+            SampleBatchNorm::TrainNoUpdate => NormMode::TrainNoUpdate,
+            SampleBatchNorm::Eval => NormMode::Eval,
+        };
+        let (of_batch, first) = self.forward(&batch, NormMode::Train, None);
+        let (of_samples, second) = self.forward(&samples, mode, None);
+        (of_batch, of_samples, Traces { passes: vec![first, second] })
+    }
+
+    /// Gradients of all parameters, in the order of [`Self::parameters`], from those of the logits of batch and samples.
+    pub fn gradients(&self, traces: &Traces, of_batch: Tensor, of_samples: Tensor) -> Vec<Tensor> {
+        let _guard = no_grad_guard();
+        let counts: Vec<usize> = self.ops.iter().map(|op| op.parameters().len()).collect();
+        let mut gradients: Vec<Option<Tensor>> = (0..counts.iter().sum()).map(|_| None).collect();
+        let of_logits = match traces.passes.len() {
+            1 if of_samples.size()[1] == 0 => vec![of_batch],
+            1 => vec![Tensor::cat(&[of_batch, of_samples], 1)],
+            _ => vec![of_batch, of_samples],
+        };
+        for (traces, mut gradient) in traces.passes.iter().zip(of_logits) {
+            let mut end = gradients.len();
+            for ((op, trace), count) in self.ops.iter().zip(traces).zip(&counts).rev() {
+                let own = end - count..end;
+                end = own.start;
+                match op.backward(self.place.compute, trace, &gradient, &mut gradients[own]) {
+                    Some(of_input) => gradient = of_input,
+                    None => break, // the first one
+                }
+            }
+        }
+        gradients.into_iter().map(|gradient| gradient.expect("logits depend on all parameters")).collect()
     }
 
     /// Logits in test mode, without dropout and with the running statistics of batch norm:
-    /// `[N, H, W]` -> `[N, classes]`.
+    /// `[K, N, H, W]` -> `[K, N, classes]`.
     pub fn test_logits(&self, images: &Tensor) -> Tensor {
-        match self {
-            Self::Net(net) => net.forward(images, None, None),
-            Self::Lenet(lenet) => lenet.forward(images, NormMode::Eval, None),
-        }
+        let _guard = no_grad_guard();
+        let pass = Pass { mode: NormMode::Eval, masks: None };
+        let x = images.unsqueeze(-1);
+        self.ops.iter().fold(x, |x, op| op.forward(self.place.compute, x, pass, true).0)
     }
 
-    /// All parameters, named as in PyTorch.
+    fn forward(&self, images: &Tensor, mode: NormMode, masks: Option<&DropoutMasks>) -> (Tensor, Vec<Trace>) {
+        let mut x = images.unsqueeze(-1); // [K, N, H, W, 1]
+        let mut traces = Vec::with_capacity(self.ops.len());
+        for (index, op) in self.ops.iter().enumerate() {
+            let (y, trace) = op.forward(self.place.compute, x, Pass { mode, masks }, index == 0);
+            traces.push(trace);
+            x = y;
+        }
+        (x, traces)
+    }
+
+    /// All parameters, named as in PyTorch, each with a leading dimension of lanes and the channels last.
     pub fn parameters(&self) -> Vec<Named> {
-        match self {
-            Self::Net(net) => net.parameters(),
-            Self::Lenet(lenet) => lenet.parameters(),
-        }
+        self.ops.iter().flat_map(Op::parameters).collect()
     }
 
-    /// What training changes besides the parameters, named as in PyTorch.
+    /// What training changes besides the parameters, named as in PyTorch, `[K, channels]` each.
     pub fn buffers(&self) -> Vec<Named> {
-        match self {
-            Self::Net(_) => Vec::new(),
-            Self::Lenet(lenet) => lenet.buffers(),
-        }
+        self.ops.iter().flat_map(Op::buffers).collect()
     }
 
-    /// Parameters and buffers as PyTorch's modules of the same layers name and shape them. The values share their storage
-    /// with the network's.
-    pub fn state_dict(&self) -> Vec<Named> {
-        let mut all = self.parameters();
-        all.extend(self.buffers());
-        if let Self::Lenet(lenet) = self {
-            let conv3 = all.iter_mut().filter(|(name, _)| *name == "conv3.weight");
-            conv3.for_each(|(_, weight)| *weight = lenet.as_convolution(weight));
-        }
-        all
+    /// One lane of tensors in the order of [`Self::parameters`], such as gradients, in PyTorch's order of dimensions. They
+    /// share their storage. Only the inputs of a fully connected layer that are an image are still three dimensions.
+    pub fn as_pytorch(&self, tensors: &[Tensor], lane: i64) -> Vec<Named> {
+        let mut tensors = tensors.iter();
+        let of_op = |op: &Op| {
+            let named = op.parameters().into_iter().enumerate().zip(tensors.by_ref());
+            named.map(|((index, (name, _)), tensor)| (name, op.as_pytorch(index, tensor, lane))).collect::<Vec<_>>()
+        };
+        self.ops.iter().flat_map(of_op).collect()
+    }
+
+    /// Parameters and buffers of a lane as PyTorch's modules of the same layers name and shape them.
+    pub fn state_dict(&self, lane: i64) -> Vec<Named> {
+        let _guard = no_grad_guard();
+        let flattened = self.ops.iter().flat_map(|op| (0..op.parameters().len()).map(|index| op.is_flattened(index)));
+        let tensors: Vec<_> = self.parameters().into_iter().map(|(_, tensor)| tensor).collect();
+        let shaped = |((name, tensor), flattened): (Named, bool)| {
+            (name, if flattened { tensor.flatten(1, -1) } else { tensor })
+        };
+        let buffers = self.buffers().into_iter().map(|(name, buffer)| (name, buffer.select(0, lane)));
+        self.as_pytorch(&tensors, lane).into_iter().zip(flattened).map(shaped).chain(buffers).collect()
+    }
+}
+
+impl Lanes for Network {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        self.ops.iter_mut().flat_map(Op::tensors_mut).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::no_grad;
+    use tch::Device;
 
     use super::*;
-    use crate::rng::{Purpose, Stream};
+    use crate::{
+        lanes::named_lane,
+        rng::{Purpose, Stream},
+    };
 
     const SHAPE: InputShape = InputShape { height: 28, width: 28, classes: 10 };
 
     fn flat(tensors: &[Tensor]) -> Vec<f32> {
-        let values = |x: &Tensor| Vec::<f32>::try_from(x.detach().flatten(0, -1)).expect("floats");
+        let values = |x: &Tensor| Vec::<f32>::try_from(x.flatten(0, -1)).expect("floats");
         tensors.iter().flat_map(values).collect()
     }
 
     /// Logits of the samples and the running statistics after a step of three images and two samples.
     fn step(mode: SampleBatchNorm) -> (Network, Tensor, Vec<f32>) {
-        let network = Network::new(Architecture::LenetBn, BatchNormScale::Uniform, SHAPE, 1, Device::Cpu);
+        let network =
+            Network::new(Architecture::LenetBn, BatchNormScale::Uniform, SHAPE, &[1], Device::Cpu.into());
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
-        let images = Tensor::from_slice(&pixels).view([5, 28, 28]);
-        let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]), masks: None };
-        let (_, samples) = no_grad(|| network.training_logits(&input, mode, None));
+        let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28]);
+        let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]).view([1, 3]), masks: None };
+        let (_, samples, _) = network.training_logits(&input, mode);
         let buffers: Vec<_> = network.buffers().into_iter().map(|(_, buffer)| buffer).collect();
         (network, samples, flat(&buffers))
     }
@@ -148,7 +206,23 @@ mod tests {
         assert_eq!(kept, also_kept);
         // The samples as tests would see them at that moment.
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
-        let tested = no_grad(|| network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([2, 28, 28])));
+        let tested = network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([1, 2, 28, 28]));
         assert_eq!(flat(&[eval]), flat(&[tested]));
+    }
+
+    #[test]
+    fn lanes_are_kept_and_joined_in_their_order() {
+        let new = |seeds: &[u64]| {
+            Network::new(Architecture::LenetBn, BatchNormScale::Uniform, SHAPE, seeds, Device::Cpu.into())
+        };
+        let mut all = new(&[5, 6, 7]);
+        all.keep(&[2, 0]);
+        all.join(new(&[8]));
+        for (lane, seed) in [7, 5, 8].into_iter().enumerate() {
+            let one = new(&[seed]);
+            for ((name, mine), (_, expected)) in named_lane(all.parameters(), lane).into_iter().zip(one.parameters()) {
+                assert_eq!(mine, expected, "{name} {seed}");
+            }
+        }
     }
 }

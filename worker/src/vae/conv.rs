@@ -81,17 +81,50 @@ pub struct ConvVae {
     pub decoder: ConvDecoder,
 }
 
+/// Convolution with filters of 4 x 4 pixels, stride 2, padding 1. x: `[B, K * inputs, H, W]`, weight: `[K, outputs,
+/// inputs, 4, 4]` -> `[B, K * outputs, H / 2, W / 2]`, rounded down.
+fn halve(x: &Tensor, weight: &Tensor) -> Tensor {
+    x.conv2d::<&Tensor>(weight.flatten(0, 1), None, [2, 2], [1, 1], [1, 1], weight.size()[0])
+}
+
+/// The mirror of [`halve`]: the transposed convolution of the same filters, stride and padding. x: `[B, K * inputs, H / 2,
+/// W / 2]`, rounded down, weight: `[K, inputs, outputs, 4, 4]` -> `[B, K * outputs, H, W]`, where `size` is (H, W).
+/// Without output padding it gives twice the sides of its input; where H or W is odd, one more row or column.
+fn double(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, size: (i64, i64)) -> Tensor {
+    let bias = bias.map(|bias| bias.flatten(0, 1));
+    let padding = [size.0 % 2, size.1 % 2];
+    x.conv_transpose2d(&weight.flatten(0, 1), bias.as_ref(), [2, 2], [1, 1], padding, weight.size()[0], [1, 1])
+}
+
+/// Batch norm, and ELU. x: `[B, K * channels, H, W]`.
+fn norm_elu(norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Tensor {
+    let [scale, shift, mean, var] =
+        [&norm.scale, &norm.shift, &norm.running_mean, &norm.running_var].map(|x| x.flatten(0, 1));
+    let (mean, var) = match mode {
+        NormMode::Train | NormMode::Eval => (Some(&mean), Some(&var)),
+        NormMode::TrainNoUpdate => (None, None),
+    };
+    let (training, momentum) = (mode != NormMode::Eval, BatchNorm::MOMENTUM);
+    x.batch_norm(Some(&scale), Some(&shift), mean, var, training, momentum, BatchNorm::EPSILON, true).elu()
+}
+
+/// x: `[K, B, inputs]` -> `[K, B, outputs]`, for autograd.
+fn linear(layer: &Layer, x: &Tensor) -> Tensor {
+    layer.bias.unsqueeze(1).baddbmm(x, &layer.weight.transpose(1, 2), 1, 1)
+}
+
 impl ConvEncoder {
-    /// x: `[B, H * W]` -> mu, logvar: `[B, latent]` each. `mode` is batch norm's.
+    /// x: `[K, B, H * W]` -> mu, logvar: `[K, B, latent]` each. `mode` is batch norm's.
     pub fn forward(&self, x: &Tensor, mode: NormMode) -> (Tensor, Tensor) {
-        let (height, width) = self.shapes.sides[0];
-        let mut x = x.view([-1, 1, height, width]);
+        let (lanes, (height, width)) = (x.size()[0], self.shapes.sides[0]);
+        let mut x = x.transpose(0, 1).reshape([-1, lanes, height, width]); // [B, K, H, W]
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
-            x = norm.forward(&halve(&x, conv), mode).elu(); // [B, 16, 14, 14]; [B, 32, 7, 7]; [B, 64, 3, 3]
+            x = norm_elu(norm, &halve(&x, conv), mode); // [B, K * 16, 14, 14]; [B, K * 32, 7, 7]; [B, K * 64, 3, 3]
         }
-        let heads = self.heads.linear(&x.flatten(1, -1)); // [B, 2 * latent]
-        let latent = heads.size()[1] / 2;
-        (heads.narrow(1, 0, latent), heads.narrow(1, latent, latent))
+        let features = x.view([-1, lanes, self.shapes.features()]).transpose(0, 1); // [K, B, features]
+        let heads = linear(&self.heads, &features); // [K, B, 2 * latent]
+        let latent = heads.size()[2] / 2;
+        (heads.narrow(2, 0, latent), heads.narrow(2, latent, latent))
     }
 
     /// All parameters, named as in PyTorch.
@@ -111,18 +144,28 @@ impl ConvEncoder {
     }
 }
 
+impl Lanes for ConvEncoder {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        let Self { shapes: _, convs, norms, heads } = self;
+        let norms = norms.iter_mut().flat_map(of_norm);
+        convs.iter_mut().chain(norms).chain([&mut heads.weight, &mut heads.bias]).collect()
+    }
+}
+
 impl ConvDecoder {
-    /// z: `[B, latent]` -> logits of the pixels, `[B, H * W]`; their sigmoid is the image. `mode` is batch norm's.
+    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W]`; their sigmoid is the image. `mode` is batch norm's.
     pub fn forward(&self, z: &Tensor, mode: NormMode) -> Tensor {
         let Shapes { sides, channels } = &self.shapes;
-        let mut x = self.input.linear(z).view([-1, channels[DEPTH], sides[DEPTH].0, sides[DEPTH].1]); // [B, 64, 3, 3]
+        let lanes = z.size()[0];
+        let features = linear(&self.input, z).transpose(0, 1); // [B, K, features]
+        let mut x = features.reshape([-1, lanes * channels[DEPTH], sides[DEPTH].0, sides[DEPTH].1]); // [B, K * 64, 3, 3]
         for (level, (conv, norm)) in self.convs.iter().zip(&self.norms).enumerate() {
             let bias = (level == DEPTH - 1).then_some(&self.bias);
-            let normed = norm.forward(&x, mode).elu();
-            // [B, 32, 7, 7]; [B, 16, 14, 14]; [B, 1, 28, 28]
+            let normed = norm_elu(norm, &x, mode);
+            // [B, K * 32, 7, 7]; [B, K * 16, 14, 14]; [B, K, 28, 28]
             x = double(&normed, conv, bias, sides[DEPTH - 1 - level]);
         }
-        x.flatten(1, -1)
+        x.flatten(2, -1).transpose(0, 1)
     }
 
     /// All parameters, named as in PyTorch.
@@ -144,44 +187,82 @@ impl ConvDecoder {
     pub fn buffers(&self) -> Vec<Named> {
         running(&self.norms, DECODER_NORMS)
     }
+
+    /// The same one, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            shapes: self.shapes,
+            input: self.input.shallow_clone(),
+            norms: self.norms.each_ref().map(BatchNorm::shallow_clone),
+            convs: self.convs.each_ref().map(Tensor::shallow_clone),
+            bias: self.bias.shallow_clone(),
+        }
+    }
+}
+
+impl Lanes for ConvDecoder {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        let Self { shapes: _, input, norms, convs, bias } = self;
+        let norms = norms.iter_mut().flat_map(of_norm);
+        [&mut input.weight, &mut input.bias].into_iter().chain(norms).chain(convs).chain([bias]).collect()
+    }
+}
+
+fn of_norm(norm: &mut BatchNorm) -> [&mut Tensor; 4] {
+    [&mut norm.scale, &mut norm.shift, &mut norm.running_mean, &mut norm.running_var]
 }
 
 impl ConvVae {
-    /// Draws the initial weights of that seed; scales of batch norm are 1.
+    /// Draws the initial weights of these seeds, one for each lane; scales of batch norm are 1.
     ///
     /// # Panics
     /// If a side is below [`MIN_SIDE`].
-    pub fn new(height: i64, width: i64, hidden: i64, latent: i64, seed: u64, device: Device) -> Self {
+    pub fn new(height: i64, width: i64, hidden: i64, latent: i64, seeds: &[u64], device: Device) -> Self {
         assert!(height.min(width) >= MIN_SIDE, "images of {height} x {width} pixels leave nothing to the convolutions");
-        let stream = &mut Stream::new(seed, Purpose::VaeInit);
+        let streams = &mut Stream::each(seeds, Purpose::VaeInit);
         let shapes = Shapes::new(height, width, hidden);
         let [c0, c1, c2, c3] = shapes.channels;
         // Ones: nothing is drawn for batch norm.
-        let norms = |stream: &mut Stream, channels: [i64; DEPTH]| {
-            channels.map(|channels| BatchNorm::new(BatchNormScale::Ones, stream, channels, device))
+        let norms = |streams: &mut [Stream], channels: [i64; DEPTH]| {
+            channels.map(|channels| BatchNorm::new(BatchNormScale::Ones, streams, channels, device))
         };
-        let mut conv = |(inputs, outputs)| he_filters(stream, [outputs, inputs, 4, 4], 16 * inputs, device);
-        let convs = [(c0, c1), (c1, c2), (c2, c3)].map(&mut conv);
+        let filters = |streams: &mut [Stream], shape: [i64; 4], fan_in| {
+            let count = shape.iter().product::<i64>() as usize;
+            let values: Vec<_> = streams.iter_mut().map(|stream| he(stream, count, fan_in)).collect();
+            stacked(&values, &shape, device)
+        };
+        let convs = [(c0, c1), (c1, c2), (c2, c3)]
+            .map(|(inputs, outputs)| filters(streams, [outputs, inputs, 4, 4], 16 * inputs));
         let encoder = ConvEncoder {
             shapes,
             convs,
-            norms: norms(stream, [c1, c2, c3]),
-            heads: Layer::he(stream, &[2 * latent, shapes.features()], device),
+            norms: norms(streams, [c1, c2, c3]),
+            heads: Layer::he(streams, &[2 * latent, shapes.features()], device),
         };
-        let input = Layer::he(stream, &[shapes.features(), latent], device);
+        let input = Layer::he(streams, &[shapes.features(), latent], device);
         // Of a filter's 16 pixels, every second one in each direction meets an output.
-        let mut conv = |(inputs, outputs)| he_filters(stream, [inputs, outputs, 4, 4], 4 * inputs, device);
-        let convs = [(c3, c2), (c2, c1), (c1, c0)].map(&mut conv);
-        let norms = norms(stream, [c3, c2, c1]);
-        Self { encoder, decoder: ConvDecoder { shapes, input, norms, convs, bias: zero_bias(c0, device) } }
+        let convs = [(c3, c2), (c2, c1), (c1, c0)]
+            .map(|(inputs, outputs)| filters(streams, [inputs, outputs, 4, 4], 4 * inputs));
+        let norms = norms(streams, [c3, c2, c1]);
+        let bias = stacked(&vec![vec![0.0; c0 as usize]; seeds.len()], &[c0], device);
+        let vae = Self { encoder, decoder: ConvDecoder { shapes, input, norms, convs, bias } };
+        for (_, parameter) in vae.parameters() {
+            let _ = parameter.set_requires_grad(true);
+        }
+        vae
     }
 
-    /// The loss of a batch in training mode, see [`Elbo::new`]; moves the running statistics. x: `[B, H * W]` in 0..1;
-    /// noise: `[B, latent]` ~ N(0, 1).
-    pub fn forward(&self, x: &Tensor, noise: &Tensor) -> Elbo {
+    /// The loss of a batch in training mode, see [`Elbo::new`], and its gradients in the order of [`Self::parameters`];
+    /// moves the running statistics. x: `[K, B, H * W]` in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
+    pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
         let (mu, logvar) = self.encoder.forward(x, NormMode::Train);
-        let logits = self.decoder.forward(&latent_code(&mu, &logvar, noise), NormMode::Train); // [B, H * W]
-        Elbo::new(x, &logits, mu, logvar)
+        let logits = self.decoder.forward(&latent_code(&mu, &logvar, noise), NormMode::Train); // [K, B, H * W]
+        let elbo = Elbo::new(x, &logits, mu, logvar);
+        let parameters: Vec<_> = self.parameters().into_iter().map(|(_, tensor)| tensor).collect();
+        // No lane's loss depends on another lane's parameters.
+        let loss = elbo.loss.sum(tch::Kind::Float);
+        let gradients = Tensor::run_backward(&[loss], &parameters, false, false);
+        (elbo, gradients)
     }
 
     /// All parameters, named as in PyTorch.
@@ -192,6 +273,12 @@ impl ConvVae {
     /// What training changes besides the parameters: the running statistics of batch norm, named as in PyTorch.
     pub fn buffers(&self) -> Vec<Named> {
         [self.encoder.buffers(), self.decoder.buffers()].into_iter().flatten().collect()
+    }
+}
+
+impl Lanes for ConvVae {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        self.encoder.tensors_mut().into_iter().chain(self.decoder.tensors_mut()).collect()
     }
 }
 
@@ -230,20 +317,21 @@ mod tests {
 
     use super::*;
 
+    /// Of one lane.
     fn normal(rows: i64, columns: i64) -> Tensor {
-        Tensor::from_slice(&Stream::new(3, Purpose::VaeNoise).normal((rows * columns) as usize)).view([rows, columns])
+        Tensor::from_slice(&Stream::new(3, Purpose::VaeNoise).normal((rows * columns) as usize)).view([1, rows, columns])
     }
 
     #[test]
     fn images_of_any_size_come_back_in_their_size() {
         for (height, width) in [(28, 28), (32, 32), (61, 64), (8, 15), (64, 9)] {
-            let vae = ConvVae::new(height, width, 16, 5, 0, Device::Cpu);
-            let elbo = vae.forward(&normal(4, height * width).sigmoid(), &normal(4, 5));
-            assert_eq!((elbo.mu.size(), elbo.logvar.size()), (vec![4, 5], vec![4, 5]));
-            assert!(elbo.loss.double_value(&[]).is_finite());
+            let vae = ConvVae::new(height, width, 16, 5, &[0], Device::Cpu);
+            let (elbo, _) = vae.gradients(&normal(4, height * width).sigmoid(), &normal(4, 5));
+            assert_eq!((elbo.mu.size(), elbo.logvar.size()), (vec![1, 4, 5], vec![1, 4, 5]));
+            assert!(elbo.loss.double_value(&[0]).is_finite());
             assert_eq!(
                 vae.decoder.forward(&normal(4, 5), NormMode::Eval).size(),
-                [4, height * width],
+                [1, 4, height * width],
                 "{height} x {width}"
             );
         }
@@ -258,11 +346,11 @@ mod tests {
 
     #[test]
     fn samples_after_training_do_not_depend_on_each_other() {
-        let vae = ConvVae::new(28, 28, 16, 5, 0, Device::Cpu);
+        let vae = ConvVae::new(28, 28, 16, 5, &[0], Device::Cpu);
         let z = normal(6, 5);
         let decode = |z: &Tensor, mode| no_grad(|| vae.decoder.forward(z, mode));
         let apart =
-            |mode| (decode(&z, mode).narrow(0, 0, 2) - decode(&z.narrow(0, 0, 2), mode)).abs().max().double_value(&[]);
+            |mode| (decode(&z, mode).narrow(1, 0, 2) - decode(&z.narrow(1, 0, 2), mode)).abs().max().double_value(&[]);
         assert!(apart(NormMode::Eval) < 1e-5);
         assert!(apart(NormMode::TrainNoUpdate) > 1e-2);
     }

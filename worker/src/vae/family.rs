@@ -1,15 +1,19 @@
 //! The two VAEs as one: what their training and their samples need, whichever it is.
 
 use swfn_shared::trial::{Vae as Settings, VaeFamily};
-use tch::{Device, Tensor};
+use tch::{Tensor, no_grad_guard};
 
 use super::{
     conv::{ConvDecoder, ConvVae},
     model::{Decoder, Elbo, Vae},
 };
-use crate::model::layers::{Named, NormMode};
+use crate::{
+    compute::Place,
+    lanes::Lanes,
+    model::layers::{Named, NormMode},
+};
 
-/// A VAE of either family.
+/// K VAEs of either family.
 #[derive(Debug)]
 pub enum AnyVae {
     /// Fully connected layers.
@@ -18,7 +22,7 @@ pub enum AnyVae {
     Convolutional(Box<ConvVae>),
 }
 
-/// A decoder of either family.
+/// K decoders of either family.
 #[derive(Debug)]
 pub enum AnyDecoder {
     /// Fully connected layers.
@@ -28,50 +32,39 @@ pub enum AnyDecoder {
 }
 
 impl AnyVae {
-    /// Draws the initial weights of that seed, for images of (height, width) pixels. Of the settings, `family`,
-    /// `hidden` and `latent` count.
-    pub fn new(settings: &Settings, (height, width): (i64, i64), seed: u64, device: Device) -> Self {
+    /// Draws the initial weights of these seeds, one for each lane, for images of (height, width) pixels. Of the settings,
+    /// `family`, `hidden` and `latent` count.
+    pub fn new(settings: &Settings, (height, width): (i64, i64), seeds: &[u64], place: Place) -> Self {
         let (hidden, latent) = (settings.hidden.into(), settings.latent.into());
         match settings.family {
-            VaeFamily::Vanilla => Self::Vanilla(Vae::new(height * width, hidden, latent, seed, device)),
+            VaeFamily::Vanilla => Self::Vanilla(Vae::new(height * width, hidden, latent, seeds, place)),
             VaeFamily::Convolutional => {
-                Self::Convolutional(Box::new(ConvVae::new(height, width, hidden, latent, seed, device)))
+                Self::Convolutional(Box::new(ConvVae::new(height, width, hidden, latent, seeds, place.device)))
             }
         }
     }
 
-    /// The loss of a batch, see [`Elbo::new`]. Batch norm is in training mode. x: `[B, H * W]` in 0..1; noise: `[B,
-    /// latent]` ~ N(0, 1).
-    pub fn forward(&self, x: &Tensor, noise: &Tensor) -> Elbo {
-        match self {
-            Self::Vanilla(vae) => vae.forward(x, noise),
-            Self::Convolutional(vae) => vae.forward(x, noise),
-        }
-    }
-
-    /// [`Self::forward`], and the gradients of the loss in the order of [`Self::parameters`].
+    /// The loss of a batch, see [`Elbo::new`], and its gradients in the order of [`Self::parameters`]. Batch norm is in
+    /// training mode. x: `[K, B, H * W]` in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
     pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
         match self {
             Self::Vanilla(vae) => vae.gradients(x, noise),
-            Self::Convolutional(vae) => {
-                let elbo = vae.forward(x, noise);
-                let parameters: Vec<_> = vae.parameters().into_iter().map(|(_, tensor)| tensor).collect();
-                let gradients = elbo.gradients(&parameters);
-                (elbo, gradients)
-            }
+            Self::Convolutional(vae) => vae.gradients(x, noise),
         }
     }
 
-    /// x: `[B, H * W]` in 0..1 -> mu, logvar: `[B, latent]` each. Batch norm is in test mode.
+    /// x: `[K, B, H * W]` in 0..1 -> mu, logvar: `[K, B, latent]` each. Batch norm is in test mode.
     pub fn encode(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let _guard = no_grad_guard();
         match self {
             Self::Vanilla(vae) => vae.encoder.forward(x),
             Self::Convolutional(vae) => vae.encoder.forward(x, NormMode::Eval),
         }
     }
 
-    /// z: `[B, latent]` -> logits of the pixels, `[B, H * W]`, see [`AnyDecoder::forward`].
+    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W]`, see [`AnyDecoder::forward`].
     pub fn decode(&self, z: &Tensor) -> Tensor {
+        let _guard = no_grad_guard();
         match self {
             Self::Vanilla(vae) => vae.decoder.forward(z),
             Self::Convolutional(vae) => vae.decoder.forward(z, NormMode::Eval),
@@ -104,9 +97,10 @@ impl AnyVae {
 }
 
 impl AnyDecoder {
-    /// z: `[B, latent]` -> logits of the pixels, `[B, H * W]`, which are the image in normalised units; their sigmoid
+    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W]`, which are the image in normalised units; their sigmoid
     /// is the image in the VAE's own units. Batch norm is in test mode.
     pub fn forward(&self, z: &Tensor) -> Tensor {
+        let _guard = no_grad_guard();
         match self {
             Self::Vanilla(decoder) => decoder.forward(z),
             Self::Convolutional(decoder) => decoder.forward(z, NormMode::Eval),
@@ -126,6 +120,34 @@ impl AnyDecoder {
         match self {
             Self::Vanilla(_) => Vec::new(),
             Self::Convolutional(decoder) => decoder.buffers(),
+        }
+    }
+}
+
+impl AnyDecoder {
+    /// The same one, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        match self {
+            Self::Vanilla(decoder) => decoder.shallow_clone().into(),
+            Self::Convolutional(decoder) => decoder.shallow_clone().into(),
+        }
+    }
+}
+
+impl Lanes for AnyVae {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        match self {
+            Self::Vanilla(vae) => vae.tensors_mut(),
+            Self::Convolutional(vae) => vae.tensors_mut(),
+        }
+    }
+}
+
+impl Lanes for AnyDecoder {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        match self {
+            Self::Vanilla(decoder) => decoder.tensors_mut(),
+            Self::Convolutional(decoder) => decoder.tensors_mut(),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The vanilla variational autoencoder (Kingma, Welling 2014), with fully connected layers.
+//! The vanilla variational autoencoder (Kingma, Welling 2014), with fully connected layers; K of them.
 
-use tch::{Device, Reduction, Tensor, no_grad_guard};
+use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
 use crate::{
+    compute::Place,
+    lanes::Lanes,
     model::layers::{Layer, Named},
     rng::{Purpose, Stream},
 };
@@ -13,6 +15,7 @@ pub struct Encoder {
     hidden: Layer,
     /// Both heads: rows 0..latent give mu, the others logvar.
     heads: Layer,
+    place: Place,
 }
 
 /// latent -> hidden (ReLU) -> pixels.
@@ -20,6 +23,7 @@ pub struct Encoder {
 pub struct Decoder {
     hidden: Layer,
     output: Layer,
+    place: Place,
 }
 
 /// Encoder and decoder.
@@ -34,50 +38,53 @@ pub struct Vae {
 /// What one pass over a batch gives.
 #[derive(Debug)]
 pub struct Elbo {
-    /// Negative evidence lower bound, in nats per image: reconstruction + KL divergence.
+    /// Negative evidence lower bound, in nats per image: reconstruction + KL divergence, `[K]`.
     pub loss: Tensor,
-    /// Means of the latent codes, `[B, latent]`.
+    /// Means of the latent codes, `[K, B, latent]`.
     pub mu: Tensor,
-    /// Log-variances of the latent codes, `[B, latent]`.
+    /// Log-variances of the latent codes, `[K, B, latent]`.
     pub logvar: Tensor,
 }
 
-/// A code of each image, from N(mu, exp(logvar)), by the reparameterisation of Kingma and Welling. All: `[B, latent]`;
-/// noise ~ N(0, 1).
+/// A code of each image, from N(mu, exp(logvar)), by the reparameterisation of Kingma and Welling. All:
+/// `[K, B, latent]`; noise ~ N(0, 1).
 pub fn latent_code(mu: &Tensor, logvar: &Tensor, noise: &Tensor) -> Tensor {
     mu + (logvar * 0.5).exp() * noise
 }
 
 impl Elbo {
     /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0, I)), mean over the
-    /// batch. x: `[B, pixels]` in 0..1; logits: `[B, pixels]`, decoded from a [`latent_code`] of mu and logvar.
+    /// batch. x: `[K, B, pixels]` in 0..1; logits: `[K, B, pixels]`, decoded from a [`latent_code`] of mu and logvar.
     pub fn new(x: &Tensor, logits: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
-        let batch = x.size()[0] as f64;
+        let batch = x.size()[1] as f64;
+        let sum = |x: &Tensor| x.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float); // [K]
         // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
-        let reconstruction = logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::Sum);
-        let divergence = (logvar.exp() + mu.square() - 1.0 - &logvar).sum(tch::Kind::Float) * 0.5;
+        let reconstruction = sum(&logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None));
+        let divergence = sum(&(logvar.exp() + mu.square() - 1.0 - &logvar)) * 0.5;
         Self { loss: (reconstruction + divergence) / batch, mu, logvar }
-    }
-
-    /// Gradients of the loss, once, of a VAE whose [`forward`](Vae::forward) is autograd's.
-    pub fn gradients(&self, parameters: &[Tensor]) -> Vec<Tensor> {
-        Tensor::run_backward(&[&self.loss], parameters, false, false)
     }
 }
 
 impl Encoder {
-    /// x: `[B, pixels]` -> mu, logvar: `[B, latent]` each.
+    /// x: `[K, B, pixels]` -> mu, logvar: `[K, B, latent]` each.
     pub fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
-        let heads = self.heads.linear(&self.hidden.linear(x).relu()); // [B, 2 * latent]
-        let latent = heads.size()[1] / 2;
-        (heads.narrow(1, 0, latent), heads.narrow(1, latent, latent))
+        let _guard = no_grad_guard();
+        let hidden = linear(self.place, &self.hidden, x).relu_(); // [K, B, hidden]
+        let heads = linear(self.place, &self.heads, &hidden); // [K, B, 2 * latent]
+        let latent = heads.size()[2] / 2;
+        (heads.narrow(2, 0, latent), heads.narrow(2, latent, latent))
     }
 }
 
+fn linear(place: Place, layer: &Layer, x: &Tensor) -> Tensor {
+    place.compute.linear(x, &layer.weight, &layer.bias)
+}
+
 impl Decoder {
-    /// z: `[B, latent]` -> logits of the pixels, `[B, pixels]`; their sigmoid is the image.
+    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, pixels]`; their sigmoid is the image.
     pub fn forward(&self, z: &Tensor) -> Tensor {
-        self.output.linear(&self.hidden.linear(z).relu())
+        let _guard = no_grad_guard();
+        linear(self.place, &self.output, &linear(self.place, &self.hidden, z).relu_())
     }
 
     /// All parameters, named as in PyTorch.
@@ -89,61 +96,69 @@ impl Decoder {
             ("decoder.output.bias", self.output.bias.shallow_clone()),
         ]
     }
+
+    /// The same one, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        Self { hidden: self.hidden.shallow_clone(), output: self.output.shallow_clone(), place: self.place }
+    }
+}
+
+impl Lanes for Decoder {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        let Self { hidden, output, place: _ } = self;
+        vec![&mut hidden.weight, &mut hidden.bias, &mut output.weight, &mut output.bias]
+    }
 }
 
 impl Vae {
-    /// Draws the initial weights of that seed.
-    pub fn new(pixels: i64, hidden: i64, latent: i64, seed: u64, device: Device) -> Self {
-        let stream = &mut Stream::new(seed, Purpose::VaeInit);
+    /// Draws the initial weights of these seeds, one for each lane.
+    pub fn new(pixels: i64, hidden: i64, latent: i64, seeds: &[u64], place: Place) -> Self {
+        let streams = &mut Stream::each(seeds, Purpose::VaeInit);
+        let mut layer = |shape: &[i64]| Layer::he(streams, shape, place.device);
         Self {
-            encoder: Encoder {
-                hidden: Layer::he(stream, &[hidden, pixels], device),
-                heads: Layer::he(stream, &[2 * latent, hidden], device),
-            },
-            decoder: Decoder {
-                hidden: Layer::he(stream, &[hidden, latent], device),
-                output: Layer::he(stream, &[pixels, hidden], device),
-            },
+            encoder: Encoder { hidden: layer(&[hidden, pixels]), heads: layer(&[2 * latent, hidden]), place },
+            decoder: Decoder { hidden: layer(&[hidden, latent]), output: layer(&[pixels, hidden]), place },
         }
     }
 
-    /// The loss of a batch, see [`Elbo::new`]. x: `[B, pixels]` in 0..1; noise: `[B, latent]` ~ N(0, 1).
-    pub fn forward(&self, x: &Tensor, noise: &Tensor) -> Elbo {
-        let (mu, logvar) = self.encoder.forward(x);
-        let logits = self.decoder.forward(&latent_code(&mu, &logvar, noise)); // [B, pixels]
-        Elbo::new(x, &logits, mu, logvar)
-    }
-
-    /// [`Self::forward`], and the gradients of the loss in the order of [`Self::parameters`], written out: it is a third
-    /// faster than autograd.
+    /// The loss of a batch, see [`Elbo::new`], and its gradients in the order of [`Self::parameters`]. x: `[K, B, pixels]`
+    /// in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
     pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
         let _guard = no_grad_guard();
-        let (Encoder { hidden: encode, heads }, Decoder { hidden: decode, output }) = (&self.encoder, &self.decoder);
-        let batch = x.size()[0] as f64;
+        let (Encoder { hidden: encode, heads, place }, Decoder { hidden: decode, output, .. }) =
+            (&self.encoder, &self.decoder);
+        let linear = |layer: &Layer, x: &Tensor| linear(*place, layer, x);
+        let batch = x.size()[1] as f64;
         // Forward.
-        let encoded = encode.product(x).relu_(); // [B, hidden]
-        let codes = heads.product(&encoded); // [B, 2 * latent]
-        let latent = codes.size()[1] / 2;
-        let (mu, logvar) = (codes.narrow(1, 0, latent), codes.narrow(1, latent, latent));
-        let deviation = (&logvar * 0.5).exp_(); // [B, latent]
+        let encoded = linear(encode, x).relu_(); // [K, B, hidden]
+        let codes = linear(heads, &encoded); // [K, B, 2 * latent]
+        let latent = codes.size()[2] / 2;
+        let (mu, logvar) = (codes.narrow(2, 0, latent), codes.narrow(2, latent, latent));
+        let deviation = (&logvar * 0.5).exp_(); // [K, B, latent]
         let spread = &deviation * noise;
         let z = &mu + &spread;
-        let decoded = decode.product(&z).relu_(); // [B, hidden]
-        let logits = output.product(&decoded); // [B, pixels]
-        // Backward. Of the cross-entropy by the logits: (sigmoid(logits) - x) / B.
+        let decoded = linear(decode, &z).relu_(); // [K, B, hidden]
+        let logits = linear(output, &decoded); // [K, B, pixels]
+        // Backward. Of weight, bias and input of a layer, from that of its output.
+        let of_layer = |layer: &Layer, of_output: &Tensor, x: &Tensor| {
+            let of_weight = place.compute.transposed_product(of_output, x);
+            let of_bias = of_output.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
+            (of_weight, of_bias, place.compute.product(of_output, &layer.weight))
+        };
+        // Of the cross-entropy by the logits: (sigmoid(logits) - x) / B.
         let of_logits = logits.sigmoid().g_sub_(x).g_mul_scalar_(1.0 / batch);
-        let (of_output, of_output_bias) = output.gradients_of_parameters(&of_logits, &decoded);
-        let of_decoded = decoded.threshold_backward(&output.gradient_of_input(&of_logits), 0.0);
-        let (of_decode, of_decode_bias) = decode.gradients_of_parameters(&of_decoded, &z);
-        let of_z = decode.gradient_of_input(&of_decoded); // [B, latent]
+        let (of_output, of_output_bias, of_decoded) = of_layer(output, &of_logits, &decoded);
+        let of_decoded = decoded.threshold_backward(&of_decoded, 0.0);
+        let (of_decode, of_decode_bias, of_z) = of_layer(decode, &of_decoded, &z); // of_z: [K, B, latent]
         // Of the divergence by mu: mu / B; by logvar: (exp(logvar) - 1) / 2B.
         let of_mu = &of_z + &mu * (1.0 / batch);
         let mut of_divergence = (deviation.square() - 1.0) * (0.5 / batch);
         let of_logvar = of_divergence.addcmul_(&of_z, &(spread * 0.5));
-        let of_codes = Tensor::cat(&[of_mu, of_logvar], 1); // [B, 2 * latent]
-        let (of_heads, of_heads_bias) = heads.gradients_of_parameters(&of_codes, &encoded);
-        let of_encoded = encoded.threshold_backward(&heads.gradient_of_input(&of_codes), 0.0);
-        let (of_encode, of_encode_bias) = encode.gradients_of_parameters(&of_encoded, x);
+        let of_codes = Tensor::cat(&[of_mu, of_logvar], 2); // [K, B, 2 * latent]
+        let (of_heads, of_heads_bias, of_encoded) = of_layer(heads, &of_codes, &encoded);
+        let of_encoded = encoded.threshold_backward(&of_encoded, 0.0);
+        let of_encode = place.compute.transposed_product(&of_encoded, x);
+        let of_encode_bias = of_encoded.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
         let gradients = vec![
             of_encode,
             of_encode_bias,
@@ -166,6 +181,15 @@ impl Vae {
             ("encoder.heads.bias", self.encoder.heads.bias.shallow_clone()),
         ];
         all.extend(self.decoder.parameters());
+        all
+    }
+}
+
+impl Lanes for Vae {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        let Encoder { hidden, heads, place: _ } = &mut self.encoder;
+        let mut all = vec![&mut hidden.weight, &mut hidden.bias, &mut heads.weight, &mut heads.bias];
+        all.extend(self.decoder.tensors_mut());
         all
     }
 }

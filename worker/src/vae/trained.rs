@@ -1,19 +1,26 @@
 //! A VAE whose training is over: what the function norm needs of it.
 
 use swfn_shared::metrics::MetricPoint;
-use tch::{Tensor, no_grad_guard};
+use tch::{Kind, Tensor, no_grad_guard};
 
 use super::family::AnyDecoder;
-use crate::{model::layers::Named, rng::Stream};
+use crate::{lanes::Lanes, model::layers::Named};
 
-/// A density Q over images: z = mu_bar + spread * exp(logvar_bar / 2) * eps, eps ~ N(0, I); x = sigmoid(decoder(z)).
+/// K densities Q over images: z = mu_bar + spread * exp(logvar_bar / 2) * eps, eps ~ N(0, I); x = sigmoid(decoder(z)).
+#[derive(Debug)]
+pub struct Densities {
+    decoder: AnyDecoder,
+    /// Mean of mu, `[K, latent]`.
+    mu: Tensor,
+    /// Standard deviation, from the mean of logvar, `[K, latent]`.
+    deviation: Tensor,
+}
+
+/// One density, with what trials and people want to know of it.
 #[derive(Debug)]
 pub struct TrainedVae {
-    decoder: AnyDecoder,
-    /// Mean of mu, `[latent]`.
-    mu: Tensor,
-    /// Standard deviation, from the mean of logvar, `[latent]`.
-    deviation: Tensor,
+    /// Of one lane.
+    density: Densities,
     /// What it makes of the first images that it was trained on, for people to look at: `[k, pixels]` in normalised
     /// units.
     reconstructions: Tensor,
@@ -22,19 +29,55 @@ pub struct TrainedVae {
     losses: Vec<MetricPoint>,
 }
 
-impl TrainedVae {
-    /// `mu`, `logvar`: `[B, latent]`, of the images that stand for all.
-    pub fn new(decoder: impl Into<AnyDecoder>, mu: &Tensor, logvar: &Tensor, losses: Vec<MetricPoint>) -> Self {
+impl Densities {
+    /// `mu`, `logvar`: `[K, B, latent]`, of the images that stand for all.
+    pub fn new(decoder: impl Into<AnyDecoder>, mu: &Tensor, logvar: &Tensor) -> Self {
         let _guard = no_grad_guard();
-        let mean = |x: &Tensor| x.mean_dim(0, false, tch::Kind::Float).detach();
-        let (mu, deviation) = (mean(mu), (mean(logvar) * 0.5).exp());
-        let reconstructions = Tensor::zeros([0, 0], (tch::Kind::Float, mu.device()));
-        Self { decoder: decoder.into(), mu, deviation, reconstructions, losses }
+        let mean = |x: &Tensor| x.mean_dim([1_i64].as_slice(), false, Kind::Float).detach();
+        Self { decoder: decoder.into(), mu: mean(mu), deviation: (mean(logvar) * 0.5).exp() }
     }
 
-    /// The same VAE with reconstructions, `[k, pixels]` in normalised units.
-    pub(crate) fn with_reconstructions(self, reconstructions: Tensor) -> Self {
-        Self { reconstructions, ..self }
+    /// Dimensions of the latent code.
+    pub fn latent(&self) -> usize {
+        self.mu.size()[1] as usize
+    }
+
+    /// The images of this noise, the eps above: `[K, N, latent]` -> `[K, N, pixels]`, before the sigmoid: since the inputs
+    /// of the VAE are the sigmoid of normalised pixels, these are normalised pixels. No gradient flows into the VAE.
+    pub fn decode(&self, noise: &Tensor, spread: f64) -> Tensor {
+        let _guard = no_grad_guard();
+        let z = self.mu.unsqueeze(1) + self.deviation.unsqueeze(1) * spread * noise; // [K, N, latent]
+        self.decoder.forward(&z)
+    }
+
+    /// The same ones, not copies.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        let Self { decoder, mu, deviation } = self;
+        Self { decoder: decoder.shallow_clone(), mu: mu.shallow_clone(), deviation: deviation.shallow_clone() }
+    }
+}
+
+impl Lanes for Densities {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        let mut all = self.decoder.tensors_mut();
+        all.extend([&mut self.mu, &mut self.deviation]);
+        all
+    }
+}
+
+impl TrainedVae {
+    /// `reconstructions`: `[k, pixels]` in normalised units; `losses` in `vae/loss`.
+    ///
+    /// # Panics
+    /// If there is more than one density.
+    pub fn new(density: Densities, reconstructions: Tensor, losses: Vec<MetricPoint>) -> Self {
+        assert_eq!(density.mu.size()[0], 1, "a VAE is one");
+        Self { density, reconstructions, losses }
+    }
+
+    /// The density, of one lane.
+    pub fn density(&self) -> &Densities {
+        &self.density
     }
 
     /// What it makes of the first images that it was trained on: `[k, pixels]` in normalised units.
@@ -54,27 +97,12 @@ impl TrainedVae {
 
     /// Everything that it gives away depends on, named. The tensors share their storage with the VAE's.
     pub(crate) fn tensors(&self) -> Vec<Named> {
-        let Self { decoder, mu, deviation, reconstructions, losses: _ } = self;
+        let Self { density: Densities { decoder, mu, deviation }, reconstructions, losses: _ } = self;
         let mut all = decoder.parameters();
         all.extend(decoder.buffers());
         all.push(("latent.mu", mu.shallow_clone()));
         all.push(("latent.deviation", deviation.shallow_clone()));
         all.push(("reconstructions", reconstructions.shallow_clone()));
         all
-    }
-
-    /// `count` images, `[count, pixels]` in normalised units. No gradient flows into the VAE.
-    pub fn sample(&self, count: usize, spread: f64, noise: &mut Stream) -> Tensor {
-        let latent = self.mu.size()[0];
-        let noise = Tensor::from_slice(&noise.normal(count * latent as usize));
-        self.decode(&noise.view([-1, latent]).to_device(self.mu.device()), spread)
-    }
-
-    /// The images of this noise, the eps above: `[N, latent]` -> `[N, pixels]`, before the sigmoid: since the inputs of
-    /// the VAE are the sigmoid of normalised pixels, these are normalised pixels.
-    pub fn decode(&self, noise: &Tensor, spread: f64) -> Tensor {
-        let _guard = no_grad_guard();
-        let z = &self.mu + &self.deviation * spread * noise; // [N, latent]
-        self.decoder.forward(&z)
     }
 }

@@ -1,0 +1,145 @@
+//! The operations by torch's, for GPUs, and anywhere for comparison.
+//!
+//! A convolution is a product of matrices, one for each lane: its inputs are laid out, a row for each pixel of the
+//! output. All lanes are one batched product, forward and backward, where grouped convolutions have no fast gradients.
+
+use tch::{Kind, Tensor, no_grad_guard};
+
+use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates};
+use crate::model::layers::{BatchNorm, Layer, NormMode};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Torch;
+
+/// Side of the filters.
+const SIDE: i64 = 5;
+
+/// Images of all lanes that are tested at once: the columns of the second convolution then take a gigabyte.
+const TEST_IMAGES: usize = 8192;
+
+impl Compute for Torch {
+    fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled {
+        let (k, n, height, width, inputs) = x.size5().expect("convolutions get images");
+        let outputs = layer.bias.size()[1];
+        let (h, w) = (height - SIDE + 1, width - SIDE + 1);
+        let windows = x.unfold(2, SIDE, 1).unfold(3, SIDE, 1); // [K, N, h, w, inputs, 5, 5]
+        let columns = windows.permute([0, 1, 2, 3, 5, 6, 4]).reshape([k, n * h * w, SIDE * SIDE * inputs]);
+        let weight = layer.weight.view([k, outputs, -1]);
+        let convolved = self.linear(&columns, &weight, &layer.bias); // [K, N * h * w, outputs]
+        let convolved = convolved.view([k * n, h, w, outputs]).permute([0, 3, 1, 2]); // [K * N, outputs, h, w]
+        let (pooled, indices) = convolved.max_pool2d_with_indices([2, 2], [2, 2], [0, 0], [1, 1], false);
+        let pooled = if relu { pooled.relu() } else { pooled };
+        let output = pooled.permute([0, 2, 3, 1]).contiguous().view([k, n, h / 2, w / 2, outputs]);
+        Pooled { output, trace: PoolTrace::Columns { columns, convolved, indices } }
+    }
+
+    fn conv_pool_gradients(&self, layer: &Layer, pass: &ConvPass, of_output: &Tensor) -> LayerGradients {
+        let PoolTrace::Columns { columns, convolved, indices } = &pass.pooled.trace else {
+            panic!("passes forward and backward are computed in the same way");
+        };
+        let (k, n, height, width, inputs) = pass.input.size5().expect("convolutions get images");
+        let (_, outputs, h, w) = convolved.size4().expect("an image of each output");
+        let of_output = match pass.relu {
+            true => pass.pooled.output.threshold_backward(of_output, 0.0),
+            false => of_output.shallow_clone(),
+        };
+        let of_pooled = of_output.view([k * n, h / 2, w / 2, outputs]).permute([0, 3, 1, 2]);
+        let of_convolved = convolved.max_pool2d_with_indices_backward(
+            &of_pooled,
+            [2, 2],
+            [2, 2],
+            [0, 0],
+            [1, 1],
+            false,
+            indices,
+        );
+        let of_convolved = of_convolved.permute([0, 2, 3, 1]).reshape([k, n * h * w, outputs]);
+        let weight = of_convolved.transpose(1, 2).bmm(columns).view_as(&layer.weight);
+        let bias = of_convolved.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
+        let input = pass.of_input.then(|| {
+            // Of each pixel of the output, 5 x 5 pixels of the input get their share.
+            let of_columns = of_convolved.bmm(&layer.weight.view([k, outputs, -1]));
+            let of_columns = of_columns.view([k, n, h, w, SIDE, SIDE, inputs]);
+            let of_input = Tensor::zeros([k, n, height, width, inputs], (Kind::Float, of_columns.device()));
+            for row in 0..SIDE {
+                for column in 0..SIDE {
+                    let share = of_columns.select(4, row).select(4, column);
+                    let _ = of_input.narrow(2, row, h).narrow(3, column, w).g_add_(&share);
+                }
+            }
+            of_input
+        });
+        LayerGradients { weight, bias, input }
+    }
+
+    fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+        bias.unsqueeze(1).baddbmm(x, &weight.transpose(1, 2), 1, 1)
+    }
+
+    fn product(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        a.bmm(b)
+    }
+
+    fn transposed_product(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        a.transpose(1, 2).bmm(b)
+    }
+
+    fn batch_norm(&self, norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Normed {
+        let mean_of = |x: &Tensor| x.mean_dim([1_i64].as_slice(), false, Kind::Float); // [K, channels]
+        let (centred, variance) = match mode {
+            NormMode::Eval => (x - norm.running_mean.unsqueeze(1), norm.running_var.shallow_clone()),
+            NormMode::Train | NormMode::TrainNoUpdate => {
+                let mean = mean_of(x);
+                let centred = x - mean.unsqueeze(1);
+                let variance = mean_of(&centred.square());
+                if mode == NormMode::Train {
+                    norm.move_running(&mean, &variance, x.size()[1]);
+                }
+                (centred, variance)
+            }
+        };
+        let inverse_deviation = (variance + BatchNorm::EPSILON).rsqrt(); // [K, channels]
+        let normalised = centred * inverse_deviation.unsqueeze(1);
+        let output = norm.shift.unsqueeze(1).addcmul(&normalised, &norm.scale.unsqueeze(1));
+        Normed { output, normalised, inverse_deviation, mode }
+    }
+
+    fn batch_norm_gradients(&self, norm: &BatchNorm, normed: &Normed, of_output: &Tensor) -> [Tensor; 3] {
+        let sum = |x: &Tensor| x.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float); // [K, channels]
+        let (of_scale, of_shift) = (sum(&(of_output * &normed.normalised)), sum(of_output));
+        let factor = (&norm.scale * &normed.inverse_deviation).unsqueeze(1); // [K, 1, channels]
+        let of_input = match normed.mode {
+            NormMode::Eval => of_output * factor,
+            NormMode::Train | NormMode::TrainNoUpdate => {
+                let share = 1.0 / of_output.size()[1] as f64;
+                let (scale, shift) = (of_scale.unsqueeze(1) * share, of_shift.unsqueeze(1) * share);
+                (of_output - shift - &normed.normalised * scale) * factor
+            }
+        };
+        [of_scale, of_shift, of_input]
+    }
+
+    fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor) {
+        let _guard = no_grad_guard();
+        let along = parameter.dim();
+        let _ = velocity.g_mul_(&rates.momentum.along(along)).addcmul_(gradient, &rates.learning_rate.along(along));
+        if rates.decay.host.iter().any(|decay| *decay > 0.0) {
+            let _ = velocity.addcmul_(parameter, &rates.decay.along(along));
+        }
+        let _ = parameter.g_sub_(velocity);
+    }
+
+    fn adam(&self, rates: &AdamRates, parameter: &mut Tensor, momentum: &mut Tensor, square: &mut Tensor, gradient: &Tensor) {
+        let _guard = no_grad_guard();
+        let _ = momentum.g_mul_scalar_(rates.beta1).g_add_(gradient);
+        let _ = square.g_mul_scalar_(rates.beta2).addcmul_(gradient, gradient);
+        let denominator = square.sqrt().g_add_scalar_(rates.epsilon);
+        let step = denominator.reciprocal_().g_mul_(&rates.rate.along(parameter.dim()));
+        let _ = parameter.g_sub_(&(step * &*momentum));
+    }
+
+    fn images_at_once(&self, lanes: usize) -> usize {
+        (TEST_IMAGES / lanes).max(1)
+    }
+}
