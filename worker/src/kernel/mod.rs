@@ -2,7 +2,7 @@
 //! not known here.
 //!
 //! `conv_pool` is the joined 5x5 convolution, bias, 2x2 max-pooling and ReLU, `forward` and `backward` its two
-//! directions; `products` are those of fully connected layers; `optimisers` are the loops that change weights. All are written once, for [`lanes`] of any width; `level`
+//! directions; `products` are those of fully connected layers; `optimisers` are the loops that change weights; `philox` draws random numbers. All are written once, for [`lanes`] of any width; `level`
 //! picks the width that the processor has.
 
 mod backward;
@@ -11,6 +11,7 @@ mod forward;
 mod lanes;
 mod level;
 pub(crate) mod optimisers;
+pub(crate) mod philox;
 pub(crate) mod products;
 
 #[cfg(test)]
