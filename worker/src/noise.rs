@@ -134,8 +134,8 @@ fn by_loop(streams: &mut [&mut Noise], steps: usize, per_step: usize, law: impl 
     numbers
 }
 
-/// `numbers` makes, of first and third, and of second and fourth words, [2, streams, blocks] each, the numbers: [2,
-/// streams, blocks, 2], a view into memory where those of a block lie side by side.
+/// `numbers` gets the words as [`torch_words`] makes them, and fills [2, streams, blocks, 2]: halves of blocks, a view into
+/// memory where the numbers of a block lie side by side.
 fn by_torch(
     streams: &mut [&mut Noise],
     steps: usize,
