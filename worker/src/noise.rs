@@ -262,12 +262,15 @@ mod tests {
     fn streams_and_steps_do_not_depend_on_company() {
         type Make = fn(&mut [&mut Noise], usize, usize, At) -> Tensor;
         for (make, at) in [(uniform as Make, At::Loop), (normal, At::Loop), (uniform, TORCH), (normal, TORCH)] {
-            let (all, position) = draw(|streams| make(streams, 3, 50, at));
-            assert_eq!(position, [39, u64::from(u32::MAX) - 1, 46]);
-            let (each, same) = draw(|streams| Tensor::cat(&[(); 3].map(|()| make(streams, 1, 50, at)), 1));
-            assert_eq!((&all, position), (&each, same));
-            for (row, mut stream) in streams().into_iter().enumerate() {
-                assert_eq!(make(&mut [&mut stream], 3, 50, at), all.narrow(0, row as i64, 1));
+            for (per_step, blocks) in [(50, 13), (48, 12)] {
+                let (all, position) = draw(|streams| make(streams, 3, per_step, at));
+                assert_eq!(position, streams().map(|stream| stream.position() + 3 * blocks));
+                let stepwise = |streams: &mut [&mut Noise]| [(); 3].map(|()| make(streams, 1, per_step, at));
+                let (each, same) = draw(|streams| Tensor::cat(&stepwise(streams), 1));
+                assert_eq!((&all, position), (&each, same));
+                for (row, mut stream) in streams().into_iter().enumerate() {
+                    assert_eq!(make(&mut [&mut stream], 3, per_step, at), all.narrow(0, row as i64, 1));
+                }
             }
         }
         // Other seeds, other purposes.
