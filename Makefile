@@ -39,8 +39,8 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --package swfn-tests --test pytorch -- --ignored
 
 .PHONY: kernels
-kernels: cargo-there ## microseconds of the CPU's kernels, for each kind of vectors that the processor has
-	$(WITH_LIBTORCH) $(CARGO) test --release --locked --package swfn-worker --lib kernel::tests::timings -- --ignored --nocapture
+kernels: cargo-there ## timings of the CPU's kernels, for each kind of vectors that the processor has, and of random numbers
+	$(WITH_LIBTORCH) $(CARGO) test --release --locked --package swfn-worker --lib timings -- --ignored --nocapture --test-threads 1
 
 .PHONY: build
 build: cargo-there ## release build of coordinator and worker

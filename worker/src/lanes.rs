@@ -20,15 +20,22 @@ pub trait Lanes {
         }
     }
 
-    /// Puts the lanes of another one of the same shape at the end.
-    fn join(&mut self, mut other: Self)
+    /// Puts the lanes of others of the same shape at the end.
+    fn join(&mut self, others: Vec<Self>)
     where
         Self: Sized,
     {
+        if others.is_empty() {
+            return;
+        }
         let _guard = no_grad_guard();
-        for (tensor, more) in self.tensors_mut().into_iter().zip(other.tensors_mut()) {
+        let mut others = others;
+        let mut more: Vec<_> = others.iter_mut().map(|other| other.tensors_mut().into_iter()).collect();
+        for tensor in self.tensors_mut() {
             let grad = tensor.requires_grad();
-            *tensor = Tensor::cat(&[&*tensor, &*more], 0).set_requires_grad(grad);
+            let parts = std::iter::once(tensor.shallow_clone());
+            let parts: Vec<_> = parts.chain(more.iter_mut().filter_map(Iterator::next).map(|t| t.shallow_clone())).collect();
+            *tensor = Tensor::cat(&parts, 0).set_requires_grad(grad);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The worker: one process that trains trials on one device. The only crate that knows torch.
 //!
-//! `device` is what it runs on, `data` what it trains on, `model` and `vae` what it trains, `train` how; `kernel` is the
-//! arithmetic of the CPU, `memory` the door to it; `rng` is where all randomness comes from.
+//! `device` is what it runs on, `data` what it trains on, `model` and `vae` what it trains, many trials side by side in
+//! `lanes`, `train` how; `compute` is what differs between devices, `kernel` the arithmetic of the CPU, `memory` the door
+//! to it; `rng` is where all randomness comes from, and `noise` makes it in bulk.
 
 pub mod cli;
 mod cli_folders;
@@ -13,6 +14,7 @@ mod kernel;
 pub mod lanes;
 mod memory;
 pub mod model;
+pub mod noise;
 mod process;
 pub mod rng;
 mod session;

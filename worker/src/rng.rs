@@ -53,6 +53,18 @@ impl Purpose {
     }
 }
 
+/// SHA-256(prefix, length of the purpose's name, name, seed).
+pub(crate) fn key(prefix: &str, seed: u64, purpose: Purpose) -> [u8; 32] {
+    let name = purpose.name();
+    let digest = Sha256::new()
+        .chain_update(prefix)
+        .chain_update((name.len() as u64).to_le_bytes())
+        .chain_update(name)
+        .chain_update(seed.to_le_bytes())
+        .finalize();
+    digest.into()
+}
+
 /// A stream of random numbers: ChaCha8 under the key SHA-256("swfn stream", length of the purpose's name, name, seed).
 #[derive(Debug, Clone)]
 pub struct Stream(ChaCha8Rng);
@@ -60,14 +72,7 @@ pub struct Stream(ChaCha8Rng);
 impl Stream {
     /// The stream of that seed and purpose, from its start.
     pub fn new(seed: u64, purpose: Purpose) -> Self {
-        let name = purpose.name();
-        let key = Sha256::new()
-            .chain_update("swfn stream")
-            .chain_update((name.len() as u64).to_le_bytes())
-            .chain_update(name)
-            .chain_update(seed.to_le_bytes())
-            .finalize();
-        Self(ChaCha8Rng::from_seed(key.into()))
+        Self(ChaCha8Rng::from_seed(key("swfn stream", seed, purpose)))
     }
 
     /// The streams of these seeds and that purpose.

@@ -11,6 +11,7 @@ use crate::{
     },
     memory::with_slices,
     model::layers::{BatchNorm, Layer, NormMode},
+    noise::At,
 };
 
 /// See the module.
@@ -19,6 +20,9 @@ pub struct Kernels;
 
 /// Test images at once: the activations of so many fit a CPU's cache.
 const TEST_IMAGES: usize = 50;
+
+/// Training images at once: they should stay in a CPU's cache until they are used.
+const TRAINING_IMAGES: usize = 1024;
 
 fn empty(size: &[i64]) -> Tensor {
     Tensor::empty(size, (Kind::Float, Device::Cpu))
@@ -218,5 +222,13 @@ impl Compute for Kernels {
 
     fn images_at_once(&self, _: usize) -> usize {
         TEST_IMAGES
+    }
+
+    fn inputs_at_once(&self, _: usize) -> usize {
+        TRAINING_IMAGES
+    }
+
+    fn noise(&self, _: Device) -> At {
+        At::Loop
     }
 }

@@ -11,7 +11,10 @@ use std::fmt;
 
 use tch::{Device, Tensor};
 
-use crate::model::layers::{BatchNorm, Layer, NormMode};
+use crate::{
+    model::layers::{BatchNorm, Layer, NormMode},
+    noise::At,
+};
 pub use {kernels::Kernels, torch::Torch};
 
 /// The operations.
@@ -44,8 +47,14 @@ pub trait Compute: fmt::Debug + Sync {
     /// m = beta1 * m + gradient; v = beta2 * v + gradient^2; w -= rate * m / (sqrt(v) + epsilon).
     fn adam(&self, rates: &AdamRates, parameter: &mut Tensor, momentum: &mut Tensor, square: &mut Tensor, gradient: &Tensor);
 
-    /// Test images that one lane of `lanes` passes through a classifier at once.
+    /// Test images that each of `lanes` lanes passes through a classifier at once.
     fn images_at_once(&self, lanes: usize) -> usize;
+
+    /// Training images and samples that are put together at once for each of `lanes` lanes.
+    fn inputs_at_once(&self, lanes: usize) -> usize;
+
+    /// Where random numbers are made, for tensors on that device.
+    fn noise(&self, device: Device) -> At;
 }
 
 /// A device, and who computes there.
@@ -61,6 +70,13 @@ impl From<Device> for Place {
     fn from(device: Device) -> Self {
         let compute: &dyn Compute = if device == Device::Cpu { &Kernels } else { &Torch };
         Self { device, compute }
+    }
+}
+
+impl Place {
+    /// Where random numbers are made.
+    pub fn noise(&self) -> At {
+        self.compute.noise(self.device)
     }
 }
 

@@ -3,10 +3,13 @@
 //! A convolution is a product of matrices, one for each lane: its inputs are laid out, a row for each pixel of the
 //! output. All lanes are one batched product, forward and backward, where grouped convolutions have no fast gradients.
 
-use tch::{Kind, Tensor, no_grad_guard};
+use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates};
-use crate::model::layers::{BatchNorm, Layer, NormMode};
+use crate::{
+    model::layers::{BatchNorm, Layer, NormMode},
+    noise::At,
+};
 
 /// See the module.
 #[derive(Debug)]
@@ -17,6 +20,9 @@ const SIDE: i64 = 5;
 
 /// Images of all lanes that are tested at once: the columns of the second convolution then take a gigabyte.
 const TEST_IMAGES: usize = 8192;
+
+/// Images and samples of all lanes that are put together at once: 200 MB of 28 x 28 pixels.
+const TRAINING_IMAGES: usize = 65_536;
 
 impl Compute for Torch {
     fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled {
@@ -141,5 +147,13 @@ impl Compute for Torch {
 
     fn images_at_once(&self, lanes: usize) -> usize {
         (TEST_IMAGES / lanes).max(1)
+    }
+
+    fn inputs_at_once(&self, lanes: usize) -> usize {
+        (TRAINING_IMAGES / lanes).max(1)
+    }
+
+    fn noise(&self, device: Device) -> At {
+        At::Torch(device)
     }
 }

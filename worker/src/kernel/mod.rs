@@ -3,7 +3,7 @@
 //!
 //! `conv_pool` is the joined 5x5 convolution, bias, 2x2 max-pooling and ReLU, `forward` and `backward` its two
 //! directions; `products` are those of fully connected layers; `batch_norm` is what its name says; `optimisers` are the
-//! loops that change weights. All are written once, for [`lanes`] of any width; `level`
+//! loops that change weights; `philox` draws random numbers. All are written once, for [`lanes`] of any width; `level`
 //! picks the width that the processor has.
 
 mod backward;
@@ -13,6 +13,7 @@ mod forward;
 mod lanes;
 mod level;
 pub(crate) mod optimisers;
+pub(crate) mod philox;
 pub(crate) mod products;
 
 #[cfg(test)]

@@ -115,6 +115,13 @@ impl Network {
         self.ops.iter().fold(x, |x, op| op.forward(self.place.compute, x, pass, true).0)
     }
 
+    /// Some of its lanes, copied.
+    pub fn some(&self, lanes: &[i64]) -> Self {
+        let mut some = Self::of(self.ops.iter().map(Op::shallow_clone).collect(), self.place);
+        some.keep(lanes);
+        some
+    }
+
     fn forward(&self, images: &Tensor, mode: NormMode, masks: Option<&DropoutMasks>) -> (Tensor, Vec<Trace>) {
         let mut x = images.unsqueeze(-1); // [K, N, H, W, 1]
         let mut traces = Vec::with_capacity(self.ops.len());
@@ -217,7 +224,7 @@ mod tests {
         };
         let mut all = new(&[5, 6, 7]);
         all.keep(&[2, 0]);
-        all.join(new(&[8]));
+        all.join(vec![new(&[8])]);
         for (lane, seed) in [7, 5, 8].into_iter().enumerate() {
             let one = new(&[seed]);
             for ((name, mine), (_, expected)) in named_lane(all.parameters(), lane).into_iter().zip(one.parameters()) {

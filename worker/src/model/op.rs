@@ -178,7 +178,25 @@ impl Op {
         }
     }
 
-    /// Layers with their names and what their inputs are.
+    /// The same one, not a copy.
+    pub(super) fn shallow_clone(&self) -> Self {
+        match self {
+            Self::ConvPool { names, layer, relu } => {
+                Self::ConvPool { names: *names, layer: layer.shallow_clone(), relu: *relu }
+            }
+            Self::Linear { names, layer, relu, inputs } => {
+                Self::Linear { names: *names, layer: layer.shallow_clone(), relu: *relu, inputs: *inputs }
+            }
+            Self::TwoLinear { names, first, second, inputs } => {
+                let (first, second) = (first.shallow_clone(), second.shallow_clone());
+                Self::TwoLinear { names: *names, first, second, inputs: *inputs }
+            }
+            Self::BatchNorm { names, norm } => Self::BatchNorm { names: *names, norm: norm.shallow_clone() },
+            Self::Dropout(site) => Self::Dropout(*site),
+        }
+    }
+
+    /// Layers with their names.
     fn layers(&self) -> Vec<(LayerNames, &Layer)> {
         match self {
             Self::ConvPool { names, layer, .. } | Self::Linear { names, layer, .. } => vec![(*names, layer)],

@@ -11,14 +11,13 @@ use swfn_shared::{
 use tch::{Device, Tensor, no_grad_guard};
 
 use super::{
-    classifier::Trained,
     device_data::{DeviceData, Images, brightness},
     report::TrainError,
 };
 use crate::{
     data::{Ink, sheet},
     device::TORCH_VERSION,
-    model::network::Network,
+    model::layers::Named,
     rng::{Purpose, Stream},
     store_file::{self, Contents, bytes, dtype, shape},
     vae::trained::TrainedVae,
@@ -27,18 +26,20 @@ use crate::{
 /// Rows of samples on the sheet of a VAE.
 const SAMPLE_ROWS: usize = 4;
 
-/// Makes the files that are wanted.
+/// Makes the files that are wanted. `state_dict`: the network's, as PyTorch has it; `predicted`: the class that each test
+/// image was taken for at the end, `[N]`.
 pub(crate) fn make(
     wanted: Artifacts,
     spec: &TrialSpec,
     data: &DeviceData,
     subset: &Images,
     vae: Option<&TrainedVae>,
-    trained: &Trained,
+    state_dict: Vec<Named>,
+    predicted: &Tensor,
 ) -> Result<Vec<Artifact>, TrainError> {
     let mut files = Vec::new();
     if wanted.weights {
-        files.push(Artifact { name: WEIGHTS, content: weights(spec, &trained.network)? });
+        files.push(Artifact { name: WEIGHTS, content: weights(spec, state_dict)? });
     }
     if wanted.vae_sheet
         && let Some(vae) = vae
@@ -46,17 +47,16 @@ pub(crate) fn make(
         files.push(Artifact { name: VAE_SHEET, content: vae_sheet(spec, subset, vae)? });
     }
     if wanted.confusion {
-        let counts = confusion(&data.test().labels, &trained.predicted, data.shape().classes)?;
+        let counts = confusion(&data.test().labels, predicted, data.shape().classes)?;
         files.push(Artifact { name: CONFUSION, content: confusion_csv(&counts).into_bytes() });
     }
     Ok(files)
 }
 
 /// The network's state dictionary, in safetensors. Its input is `[N, 1, H, W]` in normalised units.
-fn weights(spec: &TrialSpec, network: &Network) -> Result<Vec<u8>, TrainError> {
-    let tensors = network.state_dict();
+fn weights(spec: &TrialSpec, state_dict: Vec<Named>) -> Result<Vec<u8>, TrainError> {
     let contents: Contents =
-        tensors.into_iter().map(|(name, t)| (name.to_owned(), (dtype(&t), shape(&t), bytes(&t)))).collect();
+        state_dict.into_iter().map(|(name, t)| (name.to_owned(), (dtype(&t), shape(&t), bytes(&t)))).collect();
     let description = json!({
         "trial": spec.id().to_string(),
         "settings": spec,
@@ -76,7 +76,10 @@ fn vae_sheet(spec: &TrialSpec, subset: &Images, vae: &TrainedVae) -> Result<Vec<
     let columns = reconstructions.size()[0];
     let spread = spec.vae_samples().map_or(1.0, |samples| samples.spread.get());
     let stream = &mut Stream::new(spec.seed, Purpose::SampleSheet);
-    let samples = vae.sample(SAMPLE_ROWS * columns as usize, spread, stream);
+    let count = SAMPLE_ROWS * columns as usize;
+    let noise = Tensor::from_slice(&stream.normal(count * vae.density().latent()));
+    let noise = noise.view([1, count as i64, -1]).to_device(reconstructions.device());
+    let samples = vae.density().decode(&noise, spread).squeeze_dim(0); // [count, H * W]
     let originals = subset.pixels.narrow(0, 0, columns).flatten(1, -1);
     let rows = Tensor::cat(&[&originals, reconstructions, &samples], 0); // [6 * columns, H * W]
     sheet(&bytes(&brightness(&rows)), height as usize, width as usize, columns as usize, Ink::Dark)

@@ -51,14 +51,14 @@ impl Batches {
         state.restore_stream(&format!("{name}.stream"), &mut self.stream)
     }
 
-    /// Appends the next batch.
-    pub fn next_into(&mut self, numbers: &mut Vec<i64>) {
+    /// The next batch.
+    pub fn take_next(&mut self) -> &[i64] {
         if self.used + self.batch > self.order.len() {
             self.stream.shuffle(&mut self.order);
             self.used = 0;
         }
-        numbers.extend_from_slice(&self.order[self.used..self.used + self.batch]);
         self.used += self.batch;
+        &self.order[self.used - self.batch..self.used]
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
 
     fn draw(batches: &mut Batches, count: usize) -> Vec<i64> {
         let mut numbers = Vec::new();
-        (0..count).for_each(|_| batches.next_into(&mut numbers));
+        (0..count).for_each(|_| numbers.extend_from_slice(batches.take_next()));
         numbers
     }
 

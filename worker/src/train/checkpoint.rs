@@ -7,6 +7,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -26,7 +30,7 @@ use crate::{
 pub const DEFAULT_SECONDS: u64 = 30;
 
 /// Raised whenever files are written otherwise: older ones are then not read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How the names of whole files end; before it stands "cpu." or "cuda.".
 const WHOLE: &str = ".checkpoint";
@@ -71,7 +75,7 @@ pub struct Checkpoints {
     /// Time between two checkpoints, at least; zero: at each report.
     pub(crate) every: Duration,
     /// Whether somebody was told that files cannot be written.
-    told: bool,
+    told: Arc<AtomicBool>,
 }
 
 impl Checkpoints {
@@ -81,7 +85,7 @@ impl Checkpoints {
     /// The folder is not there and cannot be made.
     pub fn open(folder: &Path, device: Device, every: Duration) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let checkpoints = Self { folder: folder.to_owned(), device, every, told: false };
+        let checkpoints = Self { folder: folder.to_owned(), device, every, told: Arc::default() };
         checkpoints.tidy();
         Ok(checkpoints)
     }
@@ -109,18 +113,26 @@ impl Checkpoints {
         self.remove(trial);
     }
 
+    /// [`Self::reject`], if there is one.
+    pub(crate) fn reject_if_there(&self, trial: TrialId, why: &str) {
+        if self.path(trial).exists() {
+            self.reject(trial, why);
+        }
+    }
+
     /// Takes the place of the trial's last checkpoint, unless another worker, to which the trial went in the meantime, has
     /// got further. Tells in the log if it cannot be written.
-    pub(crate) fn put(&mut self, trial: TrialId, state: &State) {
+    pub(crate) fn put(&self, trial: TrialId, state: &State) {
         if self.progress(trial) >= Some(progress(&state.numbers)) {
             debug!(trial = %trial.short(), "another worker's checkpoint is further");
             return;
         }
         match self.write(trial, state) {
             Ok(()) => debug!(trial = %trial.short(), "checkpoint"),
-            Err(error) if self.told => debug!(trial = %trial.short(), "no checkpoint: {error}"),
+            Err(error) if self.told.swap(true, Ordering::Relaxed) => {
+                debug!(trial = %trial.short(), "no checkpoint: {error}");
+            }
             Err(error) => {
-                self.told = true;
                 warn!(folder = %self.folder.display(), "checkpoints cannot be written: {error}");
             }
         }

@@ -1,209 +1,476 @@
-//! The training of a classifier (Rannen Triki et al. 2019): NLL(f, batch) + lambda * R(f), R(f) = mean over M samples
-//! of ||f(x)||^2.
+//! The training of classifiers: trials of one shape, each in a lane, which come and go while the others go on.
 
-use std::time::Instant;
+use std::{rc::Rc, time::Instant};
 
 use swfn_shared::{
+    artifacts::{Artifact, Artifacts},
     metrics::{MetricPoint, TEST_ACCURACY, TEST_LOSS, TRAIN_FUNCTION_NORM, TRAIN_LOSS},
-    trial::{Architecture, Density, SampleBatchNorm, TrialSpec},
+    trial::{SampleBatchNorm, TrialSpec},
 };
-use tch::Tensor;
+use tch::{Kind, Tensor};
+use tracing::Span;
 
 use super::{
-    batches::Batches,
-    device_data::{DeviceData, Images},
-    evaluation::evaluate,
-    report::{LossMeter, Outcome, REPORT_EVERY, Reporter, TrainError, point},
-    samples::{Samples, Source},
-    sgd::Sgd,
-    state::{Phase, State},
-    step_inputs::{Dropout, Inputs},
+    artifacts,
+    device_data::{DeviceData, Images, Pool},
+    evaluation::{Evaluation, evaluate},
+    objective::Objective,
+    report::{Outcome, REPORT_EVERY, Reporter, TrainError, point},
+    samples::Samples,
+    sgd::{self, Sgd},
+    state::{Misfit, Phase, State},
+    step_inputs::{Draws, Inputs},
 };
 use crate::{
-    model::{
-        network::{Network, StepInput},
-        tape::Tape,
-    },
-    rng::{Purpose, Stream},
-    vae::trained::TrainedVae,
+    compute::Place,
+    lanes::{Lanes, named_lane},
+    model::network::{Network, StepInput},
+    vae::trained::{Densities, TrainedVae},
 };
 
-/// The two terms of the objective, each a scalar.
-#[derive(Debug)]
-pub struct Objective {
-    /// Negative log-likelihood, mean over the batch, in nats.
-    pub nll: Tensor,
-    /// R, the Monte-Carlo estimate of the squared weighted norm of f; `None` without samples.
-    pub function_norm: Option<Tensor>,
-    /// For the gradients.
-    tape: Tape,
+/// A trial that is ready for its classifier, or in the middle of it.
+pub(crate) struct Candidate<'o> {
+    /// Whose it is, for who asked for it.
+    pub(crate) ticket: u64,
+    pub(crate) spec: TrialSpec,
+    pub(crate) wanted: Artifacts,
+    pub(crate) span: Span,
+    pub(crate) reporter: Reporter<'o>,
+    pub(crate) subset: Rc<Images>,
+    pub(crate) vae: Option<Rc<TrainedVae>>,
+    /// What training the VAE took.
+    pub(crate) vae_seconds: f64,
+    /// Where the classifier's training goes on.
+    pub(crate) resumed: Option<State>,
 }
 
-impl Objective {
-    /// Passes batch and samples through the network in training mode. `batch_norm`: how it treats the samples.
-    pub fn of(network: &Network, input: &StepInput, batch_norm: SampleBatchNorm) -> Self {
-        let mut tape = Tape::default();
-        let (batch, samples) = network.training_logits(input, batch_norm, Some(&mut tape)); // [B, classes], [M, classes]
-        let count = samples.size()[0];
-        Self {
-            nll: batch.cross_entropy_for_logits(&input.labels),
-            function_norm: (count > 0).then(|| samples.square().sum(tch::Kind::Float) / count as f64),
-            tape,
+/// A trial that is over.
+pub(crate) struct Ended<'o> {
+    pub(crate) candidate: Candidate<'o>,
+    pub(crate) result: Result<(Outcome, Vec<Artifact>), TrainError>,
+}
+
+/// One trial in training.
+struct Lane<'o> {
+    candidate: Candidate<'o>,
+    progress: Progress,
+    /// How it ended, if it came to its end.
+    result: Option<(Outcome, Vec<Artifact>)>,
+}
+
+/// How far a trial is.
+struct Progress {
+    draws: Draws,
+    /// Iterations done.
+    step: u32,
+    /// Those since the last report.
+    since: u32,
+    best: f64,
+    start: Instant,
+    /// Seconds before its checkpoint.
+    earlier: f64,
+}
+
+/// All that training changes, of K lanes.
+struct Core {
+    network: Network,
+    optimiser: Sgd,
+    /// Of losses and function norms since the last report, `[K, 2]`.
+    sums: Tensor,
+}
+
+impl Lanes for Core {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        let mut all = self.network.tensors_mut();
+        all.extend(self.optimiser.tensors_mut());
+        all.push(&mut self.sums);
+        all
+    }
+}
+
+/// Trials of one shape in training. A state is taken where a step that is reported is over, its evaluation included.
+/// Blocks of inputs are functions of the step alone, so from there the computation is the same.
+pub(crate) struct Classifiers<'o> {
+    data: Rc<DeviceData>,
+    place: Place,
+    lanes: Vec<Lane<'o>>,
+    /// On their way to their lanes.
+    arriving: Vec<Candidate<'o>>,
+    /// While there are lanes.
+    group: Option<Group>,
+}
+
+/// The lanes together.
+struct Group {
+    core: Core,
+    inputs: Inputs,
+    /// `[K]`.
+    lambda: Tensor,
+    batch_norm: SampleBatchNorm,
+}
+
+impl Candidate<'_> {
+    /// How far it is, and its core: at the start, or where it goes on. A state that does not fit is done without.
+    fn start(&mut self, data: &DeviceData, place: Place) -> (Progress, Core) {
+        let fresh = |spec: &TrialSpec| (Progress::new(spec), Core::new(spec, data, place));
+        let (mut progress, mut core) = fresh(&self.spec);
+        if let Some(state) = self.resumed.take() {
+            let _entered = self.span.enter();
+            match progress.restore(&mut core, &state, &self.spec).and_then(|()| state.points()) {
+                Ok(points) => self.reporter.go_on(total_step(&self.spec, progress.step), &points),
+                Err(misfit) => {
+                    self.reporter.reject_checkpoint(&misfit.to_string());
+                    return fresh(&self.spec);
+                }
+            }
         }
-    }
-
-    /// Gradients of nll + lambda * function norm, once.
-    pub fn gradients(&self, lambda: f64, parameters: &[Tensor]) -> Vec<Tensor> {
-        let total = match &self.function_norm {
-            Some(norm) => &self.nll + norm * lambda,
-            None => self.nll.shallow_clone(),
-        };
-        self.tape.gradients(&total, parameters)
+        (progress, core)
     }
 }
 
-/// A classifier after its last iteration.
-#[derive(Debug)]
-pub(crate) struct Trained {
-    pub(crate) outcome: Outcome,
-    pub(crate) network: Network,
-    /// The class that each test image was taken for at the end, `[N]`.
-    pub(crate) predicted: Tensor,
+impl Core {
+    /// Of one lane, before its first step.
+    fn new(spec: &TrialSpec, data: &DeviceData, place: Place) -> Self {
+        let scale = spec.classifier.batch_norm_scale;
+        let network = Network::new(spec.architecture, scale, data.shape(), &[spec.seed], place);
+        let optimiser = Sgd::new(&network.parameters(), &[sgd_settings(spec)], place);
+        Self { network, optimiser, sums: Tensor::zeros([1, 2], (Kind::Float, place.device)) }
+    }
 }
 
-/// Trains the classifier of a trial and evaluates it, from its start or from a state. `vae_seconds`: what training the VAE
-/// took.
-///
-/// A state is taken where a step that is reported is over, its evaluation included. Blocks and chunks of inputs are
-/// functions of the step alone, so from there the computation is the same.
-pub(crate) fn train(
-    spec: &TrialSpec,
-    data: &DeviceData,
-    subset: &Images,
-    vae: Option<&TrainedVae>,
-    vae_seconds: f64,
-    resumed: Option<&State>,
-    reporter: &mut Reporter<'_>,
-) -> Result<Trained, TrainError> {
-    let start = Instant::now();
-    let (settings, device) = (spec.classifier, subset.labels.device());
-    let network = Network::new(spec.architecture, settings.batch_norm_scale, data.shape(), spec.seed, device);
-    let mut optimiser =
-        Sgd::new(network.parameters(), spec.learning_rate.get(), settings.momentum.get(), spec.weight_decay.get());
-    let mut inputs = inputs(spec, subset, vae)?;
-    let batch_norm = spec.penalty.map_or(SampleBatchNorm::Train, |penalty| penalty.batch_norm);
-    let mut loss = LossMeter::new(TRAIN_LOSS, device);
-    let mut function_norm = LossMeter::new(TRAIN_FUNCTION_NORM, device);
-    let mut best = 0.0_f64;
-    let mut step = 0_u32;
-    let mut earlier = 0.0;
-    // Steps count the iterations of the VAE, too.
-    let done = spec.vae_samples().map_or(0, |samples| u64::from(samples.vae.iterations));
-    if let Some(state) = resumed {
-        state.restore_named("model", network.parameters())?;
-        state.restore_named("model", network.buffers())?;
-        state.restore_listed("momentum", optimiser.state())?;
-        inputs.restore(state)?;
-        (best, earlier) = (state.float("best")?, state.float("classifier.seconds")?);
-        step = state.step(settings.iterations)?;
-        reporter.go_on(done + u64::from(step), &state.points()?)?;
+impl Progress {
+    fn new(spec: &TrialSpec) -> Self {
+        Self { draws: Draws::new(spec), step: 0, since: 0, best: 0.0, start: Instant::now(), earlier: 0.0 }
     }
-    let keep = |step: u32, best: f64, optimiser: &Sgd, inputs: &Inputs<'_>| {
-        let mut state = State::new(Phase::Classifier, step);
-        state.set_named("model", network.parameters());
-        state.set_named("model", network.buffers());
-        state.set_listed("momentum", optimiser.state());
-        inputs.keep(&mut state);
+
+    fn seconds(&self) -> f64 {
+        self.earlier + self.start.elapsed().as_secs_f64()
+    }
+
+    /// Takes up where the state was taken, with the core of this lane alone.
+    fn restore(&mut self, core: &mut Core, state: &State, spec: &TrialSpec) -> Result<(), Misfit> {
+        state.restore_named("model", core.network.parameters())?;
+        state.restore_named("model", core.network.buffers())?;
+        state.restore_listed("momentum", core.optimiser.state())?;
+        self.draws.restore(state)?;
+        (self.best, self.earlier) = (state.float("best")?, state.float("classifier.seconds")?);
+        self.step = state.step(spec.classifier.iterations)?;
+        Ok(())
+    }
+
+    fn keep(&self, core: &Core, index: usize, vae: Option<&TrainedVae>, vae_seconds: f64) -> State {
+        let mut state = State::new(Phase::Classifier, self.step);
+        state.set_named("model", named_lane(core.network.parameters(), index));
+        state.set_named("model", named_lane(core.network.buffers(), index));
+        let momenta: Vec<_> = core.optimiser.state().iter().map(|u| u.narrow(0, index as i64, 1)).collect();
+        state.set_listed("momentum", &momenta);
+        self.draws.keep(&mut state);
         if let Some(vae) = vae {
             state.set_named("vae", vae.tensors());
         }
-        state.set_float("best", best);
+        state.set_float("best", self.best);
         state.set_float("vae.seconds", vae_seconds);
-        state.set_float("classifier.seconds", earlier + start.elapsed().as_secs_f64());
+        state.set_float("classifier.seconds", self.seconds());
         state
-    };
-    loop {
-        // One block: a fresh epoch, training, an evaluation.
-        let block_start = step - step % settings.evaluate_every;
-        let block_end = settings.iterations.min(block_start.saturating_add(settings.evaluate_every));
-        if step == block_start {
-            inputs.batches.end_epoch();
-        }
-        while step < block_end {
-            let report = block_end.min(step + REPORT_EVERY);
-            while step < report {
-                let chunk = inputs.chunk().min((report - step) as usize);
-                for input in inputs.assemble(chunk) {
-                    let objective = Objective::of(&network, &input, batch_norm);
-                    loss.add(&objective.nll);
-                    if let Some(norm) = &objective.function_norm {
-                        function_norm.add(norm);
-                    }
-                    let gradients = objective.gradients(spec.lambda(), optimiser.parameters());
-                    optimiser.step(&gradients);
-                    step += 1;
-                    // At the last one the report follows at once, and cancels where the trial can be saved.
-                    if step < report {
-                        reporter.tick(done + u64::from(step))?;
-                    }
-                }
-            }
-            let mut points = vec![loss.read(step.into())?];
-            if spec.penalty.is_some() {
-                points.push(function_norm.read(step.into())?);
-            }
-            let at = done + u64::from(step);
-            if step < block_end {
-                reporter.report_and_save(at, &points, || keep(step, best, &optimiser, &inputs))?;
-            } else {
-                reporter.report(at, &points)?;
-            }
-        }
-        let evaluation = evaluate(&network, data.test(), done + u64::from(step), reporter)?;
-        let at = |metric, value| point(metric, step.into(), value);
-        let points: [MetricPoint; 2] = [at(TEST_ACCURACY, evaluation.accuracy)?, at(TEST_LOSS, evaluation.loss)?];
-        best = best.max(evaluation.accuracy);
-        if step < settings.iterations {
-            reporter.report_and_save(done + u64::from(step), &points, || keep(step, best, &optimiser, &inputs))?;
-            continue;
-        }
-        reporter.report(done + u64::from(step), &points)?;
-        let outcome = Outcome {
-            final_test_accuracy: evaluation.accuracy,
-            best_test_accuracy: best,
-            final_test_loss: evaluation.loss,
-            vae_seconds,
-            classifier_seconds: earlier + start.elapsed().as_secs_f64(),
-        };
-        return Ok(Trained { outcome, network, predicted: evaluation.predicted });
     }
 }
 
-/// The streams of a trial's classifier, and what they are drawn for.
-fn inputs<'a>(spec: &TrialSpec, subset: &'a Images, vae: Option<&'a TrainedVae>) -> Result<Inputs<'a>, TrainError> {
-    let batch = spec.classifier.batch_size as usize;
-    let samples = match spec.penalty {
-        None => None,
-        Some(penalty) => {
-            let source = match (penalty.density, penalty.vae, vae) {
-                (Density::Vae | Density::ConvVae, Some(samples), Some(vae)) => {
-                    Source::Vae { vae, spread: samples.spread.get() }
-                }
-                (Density::Vae | Density::ConvVae, _, _) => {
-                    return Err(TrainError::Data(format!("density `{}` comes without a VAE", penalty.density.name())));
-                }
-                (Density::Data, _, _) => Source::Data(&subset.pixels),
-                (Density::UniformNoise, _, _) => Source::UniformNoise,
-                (Density::GaussianNoise, _, _) => Source::GaussianNoise,
-            };
-            let stream = Stream::new(spec.seed, Purpose::PenaltyNoise);
-            Some(Samples { source, count: penalty.samples as usize, units: penalty.units, stream })
+impl Lane<'_> {
+    fn total_step(&self) -> u64 {
+        total_step(&self.candidate.spec, self.progress.step)
+    }
+
+    /// Iterations to the end of the block, where the trial is evaluated; none at the end of the last one.
+    fn to_block_end(&self) -> u32 {
+        let classifier = &self.candidate.spec.classifier;
+        let every = classifier.evaluate_every;
+        (every - self.progress.step % every).min(classifier.iterations - self.progress.step)
+    }
+
+    /// Iterations to the next report. They are counted from the start of the block.
+    fn to_report(&self) -> u32 {
+        let in_block = self.progress.step % self.candidate.spec.classifier.evaluate_every;
+        (REPORT_EVERY - in_block % REPORT_EVERY).min(self.to_block_end())
+    }
+
+    /// Whether a report is due, and whether an evaluation is. Something has been trained since the last one.
+    fn is_due(&self) -> (bool, bool) {
+        let classifier = &self.candidate.spec.classifier;
+        let in_block = self.progress.step % classifier.evaluate_every;
+        let evaluation = in_block == 0 || self.progress.step == classifier.iterations;
+        (evaluation || in_block % REPORT_EVERY == 0, evaluation)
+    }
+
+    fn is_over(&self) -> bool {
+        self.result.is_some() || self.candidate.reporter.stopped().is_some()
+    }
+
+    /// Hands points over; with a core the trial goes on from here, and may be saved.
+    fn report(&mut self, points: &[MetricPoint], core: Option<&Core>, index: usize) {
+        let at = self.total_step();
+        let Self { candidate, progress, .. } = self;
+        let _entered = candidate.span.enter();
+        let (vae, seconds) = (candidate.vae.as_deref(), candidate.vae_seconds);
+        match core {
+            Some(core) => {
+                candidate.reporter.report_and_save(at, points, || progress.keep(core, index, vae, seconds));
+            }
+            None => candidate.reporter.report(at, points),
         }
-    };
-    let dropout = (spec.architecture == Architecture::NetDropout).then(|| Dropout {
-        probability: spec.classifier.dropout.get(),
-        stream: Stream::new(spec.seed, Purpose::Dropout),
-    });
-    let batches = Batches::new(spec.subset_size as usize, batch, spec.seed, Purpose::ClassifierBatches);
-    Ok(Inputs { images: subset, batch, batches, samples, dropout })
+    }
+}
+
+impl<'o> Classifiers<'o> {
+    /// No lanes yet, for trials on that data set.
+    pub(crate) fn new(data: Rc<DeviceData>, place: Place) -> Self {
+        Self { data, place, lanes: Vec::new(), arriving: Vec::new(), group: None }
+    }
+
+    /// Lanes in training.
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Lanes that end within so many iterations.
+    pub(crate) fn end_within(&self, iterations: u32) -> usize {
+        let left = |lane: &Lane<'_>| lane.candidate.spec.classifier.iterations - lane.progress.step;
+        self.lanes.iter().filter(|lane| left(lane) <= iterations).count()
+    }
+
+    /// Takes up trials of the same shape as the others, which go on as if nothing had happened.
+    pub(crate) fn add(&mut self, candidates: Vec<Candidate<'o>>) -> Result<(), TrainError> {
+        // Here they are not lost whatever goes wrong.
+        self.arriving = candidates;
+        let (data, place) = (&self.data, self.place);
+        let started = self.arriving.iter_mut().map(|candidate| candidate.start(data, place));
+        let (progress, cores): (Vec<_>, Vec<_>) = started.unzip();
+        let lanes = self.arriving.drain(..).zip(progress);
+        self.lanes.extend(lanes.map(|(candidate, progress)| Lane { candidate, progress, result: None }));
+        let mut cores: Vec<_> = self.group.take().map(|group| group.core).into_iter().chain(cores).collect();
+        if cores.is_empty() {
+            return Ok(());
+        }
+        let mut core = cores.remove(0);
+        core.join(cores);
+        self.group = Some(self.regroup(core)?);
+        Ok(())
+    }
+
+    /// Trains all lanes for so many iterations, reports nothing, and waits for the device. For measurements.
+    pub(crate) fn try_out(&mut self, steps: usize) {
+        let Some(group) = &mut self.group else { return };
+        let draws = self.lanes.iter_mut().map(|lane| &mut lane.progress.draws).collect();
+        for input in group.inputs.assemble(draws, steps) {
+            group.step(&input);
+        }
+        let _ = group.core.sums.double_value(&[0, 0]);
+    }
+
+    /// What belongs to a core of these lanes.
+    fn regroup(&self, mut core: Core) -> Result<Group, TrainError> {
+        let specs: Vec<_> = self.lanes.iter().map(|lane| &lane.candidate.spec).collect();
+        core.optimiser.set(&specs.iter().map(|spec| sgd_settings(spec)).collect::<Vec<_>>());
+        let lambda: Vec<_> = specs.iter().map(|spec| spec.lambda() as f32).collect();
+        let subsets: Vec<_> = self.lanes.iter().map(|lane| &*lane.candidate.subset).collect();
+        let shape = specs[0];
+        let densities = self.lanes.iter().filter_map(|lane| lane.candidate.vae.as_deref());
+        let mut densities: Vec<_> = densities.map(|vae| vae.density().shallow_clone()).collect();
+        let densities = (densities.len() == self.lanes.len()).then(|| {
+            let mut first = densities.remove(0);
+            first.join(densities);
+            first
+        });
+        let samples = shape.penalty.map(|penalty| Samples::new(&penalty, densities)).transpose()?;
+        let inputs = Inputs {
+            pool: Pool::new(&subsets),
+            batch: shape.classifier.batch_size as usize,
+            samples,
+            dropout: shape.classifier.dropout.get(),
+            place: self.place,
+        };
+        let batch_norm = shape.penalty.map_or(SampleBatchNorm::Train, |penalty| penalty.batch_norm);
+        Ok(Group { core, inputs, lambda: Tensor::from_slice(&lambda).to_device(self.place.device), batch_norm })
+    }
+
+    /// Trains all lanes to the next report of any of them, and makes it. Gives back the trials that are over; the others go
+    /// on as if nothing had happened.
+    pub(crate) fn advance(&mut self) -> Result<Vec<Ended<'o>>, TrainError> {
+        let mut left = self.lanes.iter().map(Lane::to_report).min().unwrap_or(0);
+        for Lane { candidate, progress, .. } in &mut self.lanes {
+            if progress.step % candidate.spec.classifier.evaluate_every == 0 {
+                progress.draws.batches.end_epoch();
+            }
+        }
+        while left > 0 && !self.lanes.iter().any(Lane::is_over) {
+            let Some(group) = &mut self.group else { break };
+            let steps = group.inputs.chunk(self.lanes.len()).min(left as usize);
+            let draws = self.lanes.iter_mut().map(|lane| &mut lane.progress.draws).collect();
+            for input in group.inputs.assemble(draws, steps) {
+                group.step(&input);
+                for lane in &mut self.lanes {
+                    lane.progress.step += 1;
+                    lane.progress.since += 1;
+                    // At the last one the report follows at once, and cancels where the trial can be saved.
+                    if !lane.is_due().0 {
+                        let at = lane.total_step();
+                        lane.candidate.reporter.tick(at);
+                    }
+                }
+            }
+            left -= steps as u32;
+        }
+        self.report()?;
+        self.take_over()
+    }
+
+    /// Reports what is due, evaluations included.
+    fn report(&mut self) -> Result<(), TrainError> {
+        let due = |lane: &Lane<'_>| lane.progress.since > 0 && !lane.is_over() && lane.is_due().0;
+        let Some(group) = &mut self.group else { return Ok(()) };
+        if !self.lanes.iter().any(due) {
+            return Ok(());
+        }
+        let sums = Vec::<f32>::try_from(group.core.sums.flatten(0, 1)).expect("two numbers of each lane");
+        let mut to_evaluate = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| due(lane)) {
+            let _ = group.core.sums.narrow(0, index as i64, 1).zero_();
+            let since = f64::from(std::mem::take(&mut lane.progress.since));
+            let step = lane.progress.step.into();
+            let mean = |metric, sum: f32| point(metric, step, f64::from(sum) / since);
+            let penalised = lane.candidate.spec.penalty.is_some();
+            let points = mean(TRAIN_LOSS, sums[2 * index]).and_then(|loss| {
+                let norm = penalised.then(|| mean(TRAIN_FUNCTION_NORM, sums[2 * index + 1])).transpose()?;
+                Ok(Vec::from_iter([loss].into_iter().chain(norm)))
+            });
+            let (_, evaluation) = lane.is_due();
+            match points {
+                Ok(points) if evaluation => {
+                    lane.report(&points, None, index);
+                    to_evaluate.push(index);
+                }
+                Ok(points) => lane.report(&points, Some(&group.core), index),
+                Err(diverged) => lane.candidate.reporter.stop(diverged),
+            }
+        }
+        to_evaluate.retain(|index| !self.lanes[*index].is_over());
+        if !to_evaluate.is_empty() {
+            self.evaluate(&to_evaluate)?;
+        }
+        Ok(())
+    }
+
+    /// Tests these lanes and reports it; ends those that have had their last iteration.
+    fn evaluate(&mut self, indices: &[usize]) -> Result<(), TrainError> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let some;
+        let network = if indices.len() == self.lanes.len() {
+            &group.core.network
+        } else {
+            some = group.core.network.some(&indices.iter().map(|index| *index as i64).collect::<Vec<_>>());
+            &some
+        };
+        let evaluations = evaluate(network, indices.len(), self.data.test(), self.place, || {
+            for lane in &mut self.lanes {
+                let at = lane.total_step();
+                lane.candidate.reporter.tick(at);
+            }
+        });
+        for (&index, evaluation) in indices.iter().zip(evaluations) {
+            let lane = &mut self.lanes[index];
+            if lane.is_over() {
+                continue;
+            }
+            let Evaluation { loss, accuracy, predicted } = evaluation;
+            let step = lane.progress.step;
+            let at = |metric, value| point(metric, step.into(), value);
+            let points = match at(TEST_ACCURACY, accuracy).and_then(|one| Ok([one, at(TEST_LOSS, loss)?])) {
+                Ok(points) => points,
+                Err(diverged) => {
+                    lane.candidate.reporter.stop(diverged);
+                    continue;
+                }
+            };
+            lane.progress.best = lane.progress.best.max(accuracy);
+            if step < lane.candidate.spec.classifier.iterations {
+                lane.report(&points, Some(&group.core), index);
+                continue;
+            }
+            lane.report(&points, None, index);
+            let Candidate { spec, wanted, subset, vae, vae_seconds, .. } = &lane.candidate;
+            let outcome = Outcome {
+                final_test_accuracy: accuracy,
+                best_test_accuracy: lane.progress.best,
+                final_test_loss: loss,
+                vae_seconds: *vae_seconds,
+                classifier_seconds: lane.progress.seconds(),
+            };
+            let state_dict = group.core.network.state_dict(index as i64);
+            let files = artifacts::make(*wanted, spec, &self.data, subset, vae.as_deref(), state_dict, &predicted)?;
+            lane.result = Some((outcome, files));
+        }
+        Ok(())
+    }
+
+    /// Leaves out the trials that are over.
+    fn take_over(&mut self) -> Result<Vec<Ended<'o>>, TrainError> {
+        if !self.lanes.iter().any(Lane::is_over) {
+            return Ok(Vec::new());
+        }
+        let mut kept = Vec::new();
+        let mut over = Vec::new();
+        for (index, lane) in std::mem::take(&mut self.lanes).into_iter().enumerate() {
+            if lane.is_over() {
+                over.push(lane);
+            } else {
+                kept.push(index as i64);
+                self.lanes.push(lane);
+            }
+        }
+        let group = self.group.take();
+        if let Some(Group { mut core, .. }) = group
+            && !kept.is_empty()
+        {
+            core.keep(&kept);
+            self.group = Some(self.regroup(core)?);
+        }
+        let end = |Lane { candidate, result, .. }: Lane<'o>| {
+            // A trial that was cancelled and came to its end all the same has a result.
+            let result = result.ok_or_else(|| candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled));
+            Ended { candidate, result }
+        };
+        Ok(over.into_iter().map(end).collect())
+    }
+
+    /// All trials, which have not come to an end here.
+    pub(crate) fn into_candidates(self) -> Vec<Candidate<'o>> {
+        self.lanes.into_iter().map(|lane| lane.candidate).chain(self.arriving).collect()
+    }
+}
+
+impl Group {
+    /// One iteration of all lanes.
+    fn step(&mut self, input: &StepInput) {
+        let Core { network, optimiser, sums } = &mut self.core;
+        let objective = Objective::of(network, input, self.batch_norm);
+        for (column, loss) in [Some(&objective.nll), objective.function_norm.as_ref()].into_iter().enumerate() {
+            if let Some(loss) = loss {
+                let _ = sums.select(1, column as i64).g_add_(loss);
+            }
+        }
+        let gradients = objective.gradients(network, &self.lambda);
+        optimiser.step(&mut network.parameters(), &gradients);
+    }
+}
+
+fn sgd_settings(spec: &TrialSpec) -> sgd::Settings {
+    sgd::Settings {
+        learning_rate: spec.learning_rate.get(),
+        momentum: spec.classifier.momentum.get(),
+        weight_decay: spec.weight_decay.get(),
+    }
+}
+
+/// Steps of a trial count the iterations of its VAE, too.
+fn total_step(spec: &TrialSpec, step: u32) -> u64 {
+    spec.vae_samples().map_or(0, |samples| u64::from(samples.vae.iterations)) + u64::from(step)
 }

@@ -1,14 +1,17 @@
-//! The training of a trial: VAE first where the function norm needs one, then the classifier.
+//! The training of trials, many of one shape at a time: VAEs first where the function norm needs one, then classifiers.
 
 mod artifacts;
 pub mod batches;
 pub mod checkpoint;
-pub mod classifier;
+mod classifier;
 pub mod device_data;
 pub mod evaluation;
+pub mod jobs;
+pub mod objective;
 pub mod report;
 pub mod samples;
 pub mod sgd;
 pub(crate) mod state;
 pub mod step_inputs;
 pub mod trainer;
+mod width;

@@ -7,13 +7,9 @@ use std::{
 
 pub use swfn_shared::metrics::Outcome;
 use swfn_shared::{ids::TrialId, metrics::MetricPoint};
-use tch::{Tensor, no_grad_guard};
 use tracing::info;
 
-use super::{
-    checkpoint::Checkpoints,
-    state::{Misfit, State},
-};
+use super::{checkpoint::Checkpoints, state::State};
 
 /// Iterations between two reports of training losses.
 pub const REPORT_EVERY: u32 = 100;
@@ -61,12 +57,18 @@ pub enum TrainError {
     /// The trial cannot be trained on the data that are loaded.
     #[error("{0}")]
     Data(String),
-    /// A checkpoint is not of this trial. The trainer then starts the trial anew; nobody else sees this.
+    /// The data set cannot be had.
     #[error("{0}")]
-    Checkpoint(String),
+    Unloadable(String),
     /// Torch refused: out of memory, a broken device, or a mistake of the trainer.
     #[error("torch failed: {0}")]
     Torch(String),
+}
+
+impl<O: Observer + ?Sized> Observer for &mut O {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+        (**self).points(step, points)
+    }
 }
 
 impl From<tch::TchError> for TrainError {
@@ -75,25 +77,28 @@ impl From<tch::TchError> for TrainError {
     }
 }
 
-impl From<Misfit> for TrainError {
-    fn from(misfit: Misfit) -> Self {
-        Self::Checkpoint(misfit.to_string())
+impl TrainError {
+    /// Whether less memory may be all that it takes, by the words of torch and of CUDA's libraries.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        let words = ["out of memory", "not enough memory", "ALLOC_FAILED"];
+        matches!(self, Self::Torch(text) if words.iter().any(|words| text.contains(words)))
     }
 }
 
-/// The observer, when it was called last, and where the trial's checkpoints go.
-pub(crate) struct Reporter<'a> {
-    observer: &'a mut dyn Observer,
+/// Who watches a trial, where its checkpoints go, and why it was stopped, once it was.
+pub(crate) struct Reporter<'o> {
+    observer: Box<dyn Observer + 'o>,
     last: Instant,
-    saver: Option<Saver<'a>>,
+    saver: Option<Saver>,
     /// When and why the observer cancelled the trial.
     cancelled: Option<(Instant, Stop)>,
+    stopped: Option<TrainError>,
 }
 
 /// When and where a trial is saved.
-struct Saver<'a> {
+struct Saver {
     trial: TrialId,
-    checkpoints: &'a mut Checkpoints,
+    checkpoints: Checkpoints,
     /// All that was reported: the attempt that goes on reports it again, since the points of one attempt alone count.
     points: Vec<MetricPoint>,
     last: Instant,
@@ -101,7 +106,7 @@ struct Saver<'a> {
     cost: Duration,
 }
 
-impl Saver<'_> {
+impl Saver {
     /// Saving takes less than a hundredth of the time, however slow the disk is.
     fn due(&self) -> bool {
         let every = self.checkpoints.every;
@@ -109,37 +114,51 @@ impl Saver<'_> {
     }
 }
 
-impl<'a> Reporter<'a> {
-    #[cfg(test)]
-    pub(crate) fn new(observer: &'a mut dyn Observer) -> Self {
-        Self { observer, last: Instant::now(), saver: None, cancelled: None }
+impl<'o> Reporter<'o> {
+    /// One that saves the trial, too, if there is a place for that.
+    pub(crate) fn new(observer: Box<dyn Observer + 'o>, trial: TrialId, checkpoints: Option<&Checkpoints>) -> Self {
+        let now = Instant::now();
+        let saver = |checkpoints: &Checkpoints| Saver {
+            trial,
+            checkpoints: checkpoints.clone(),
+            points: Vec::new(),
+            last: now,
+            cost: Duration::ZERO,
+        };
+        Self { observer, last: now, saver: checkpoints.map(saver), cancelled: None, stopped: None }
     }
 
-    /// One that saves the trial, too.
-    pub(crate) fn saving(
-        observer: &'a mut dyn Observer,
-        trial: TrialId,
-        checkpoints: Option<&'a mut Checkpoints>,
-    ) -> Self {
-        let now = Instant::now();
-        let saver = |checkpoints| Saver { trial, checkpoints, points: Vec::new(), last: now, cost: Duration::ZERO };
-        Self { observer, last: now, saver: checkpoints.map(saver), cancelled: None }
+    /// The observer, for another try.
+    pub(crate) fn into_observer(self) -> Box<dyn Observer + 'o> {
+        self.observer
+    }
+
+    /// Why the trial is not to go on, once that is so.
+    pub(crate) fn stopped(&self) -> Option<&TrainError> {
+        self.stopped.as_ref()
+    }
+
+    /// Stops the trial, if nothing else has.
+    pub(crate) fn stop(&mut self, error: TrainError) {
+        self.stopped.get_or_insert(error);
+    }
+
+    /// Does without the trial's checkpoint.
+    pub(crate) fn reject_checkpoint(&mut self, why: &str) {
+        if let Some(saver) = &self.saver {
+            saver.checkpoints.reject(saver.trial, why);
+        }
     }
 
     /// Reports again what was reported before a checkpoint, in portions that fit into messages, and says so.
-    pub(crate) fn go_on(&mut self, step: u64, points: &[MetricPoint]) -> Result<(), TrainError> {
+    pub(crate) fn go_on(&mut self, step: u64, points: &[MetricPoint]) {
         info!(step, "goes on from a checkpoint");
-        points.chunks(1000).try_for_each(|points| self.report(step, points))
+        points.chunks(1000).for_each(|points| self.report(step, points));
     }
 
     /// Hands points over, after which training goes on from `state`. That is saved if it is time to, or if the trial is
     /// cancelled.
-    pub(crate) fn report_and_save(
-        &mut self,
-        step: u64,
-        points: &[MetricPoint],
-        state: impl FnOnce() -> State,
-    ) -> Result<(), TrainError> {
+    pub(crate) fn report_and_save(&mut self, step: u64, points: &[MetricPoint], state: impl FnOnce() -> State) {
         self.tell(step, points);
         let stop = self.cancelled.map(|(_, stop)| stop);
         if let Some(saver) = &mut self.saver
@@ -152,18 +171,21 @@ impl<'a> Reporter<'a> {
             saver.checkpoints.put(saver.trial, &state);
             (saver.last, saver.cost) = (Instant::now(), start.elapsed());
         }
-        if stop.is_some() { Err(TrainError::Cancelled) } else { Ok(()) }
+        if stop.is_some() {
+            self.stop(TrainError::Cancelled);
+        }
     }
 
     /// Hands points over where the trial cannot be saved.
-    pub(crate) fn report(&mut self, step: u64, points: &[MetricPoint]) -> Result<(), TrainError> {
+    pub(crate) fn report(&mut self, step: u64, points: &[MetricPoint]) {
         self.tell(step, points);
-        match self.cancelled {
-            Some((_, Stop::Abandon)) => Err(TrainError::Cancelled),
-            Some((since, Stop::GiveBack)) if self.saver.is_none() || since.elapsed() > WIND_DOWN => {
-                Err(TrainError::Cancelled)
-            }
-            _ => Ok(()),
+        let over = match self.cancelled {
+            Some((_, Stop::Abandon)) => true,
+            Some((since, Stop::GiveBack)) => self.saver.is_none() || since.elapsed() > WIND_DOWN,
+            None => false,
+        };
+        if over {
+            self.stop(TrainError::Cancelled);
         }
     }
 
@@ -181,36 +203,10 @@ impl<'a> Reporter<'a> {
     }
 
     /// Calls the observer if it has not been called for a while.
-    pub(crate) fn tick(&mut self, step: u64) -> Result<(), TrainError> {
-        if self.last.elapsed() < SILENCE { Ok(()) } else { self.report(step, &[]) }
-    }
-}
-
-/// The mean of a loss since the last report. The sum stays on the device: the host waits for it once per report.
-pub(crate) struct LossMeter {
-    metric: &'static str,
-    sum: Tensor,
-    count: u32,
-}
-
-impl LossMeter {
-    pub(crate) fn new(metric: &'static str, device: tch::Device) -> Self {
-        Self { metric, sum: Tensor::zeros([], (tch::Kind::Float, device)), count: 0 }
-    }
-
-    /// Adds the loss of one iteration, a scalar.
-    pub(crate) fn add(&mut self, loss: &Tensor) {
-        let _guard = no_grad_guard();
-        self.sum += loss;
-        self.count += 1;
-    }
-
-    /// The mean at that iteration; starts anew.
-    pub(crate) fn read(&mut self, step: u64) -> Result<MetricPoint, TrainError> {
-        let mean = self.sum.double_value(&[]) / f64::from(self.count);
-        let _ = self.sum.zero_();
-        self.count = 0;
-        point(self.metric, step, mean)
+    pub(crate) fn tick(&mut self, step: u64) {
+        if self.last.elapsed() >= SILENCE {
+            self.report(step, &[]);
+        }
     }
 }
 

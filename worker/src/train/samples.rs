@@ -1,50 +1,135 @@
 //! The samples x ~ Q on which the function norm is estimated.
 
-use swfn_shared::trial::SampleUnits;
-use tch::{Device, Kind, Tensor, no_grad_guard};
+use swfn_shared::trial::{Density, Penalty, SampleUnits};
+use tch::{Kind, Tensor, no_grad_guard};
 
-use super::device_data::normalised;
-use crate::{rng::Stream, vae::trained::TrainedVae};
+use super::{
+    device_data::{Pool, normalised},
+    report::TrainError,
+    state::{Misfit, State},
+};
+use crate::{
+    compute::Place,
+    noise::{self, Noise},
+    rng::{Purpose, Stream},
+    vae::trained::Densities,
+};
 
-/// The density Q.
-pub(crate) enum Source<'a> {
-    /// A VAE's decoder, at codes of that spread.
-    Vae { vae: &'a TrainedVae, spread: f64 },
-    /// These images, with replacement: `[n, H, W]` in normalised units.
-    Data(&'a Tensor),
+/// The density Q of each lane.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// VAEs' decoders, at codes of that spread.
+    Vaes { densities: Densities, spread: f64 },
+    /// The images of each lane's subset, with replacement.
+    Data,
     /// Pixels uniform between black and white.
     UniformNoise,
     /// Pixels normal with mean 0 and variance 1 in normalised units.
     GaussianNoise,
 }
 
-/// Samples of a trial: a density, units, and the stream that they are drawn from.
-pub(crate) struct Samples<'a> {
-    pub(crate) source: Source<'a>,
-    /// M, per step.
+/// The samples of K lanes.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    pub(crate) source: Source,
+    /// M, per step and lane.
     pub(crate) count: usize,
     pub(crate) units: SampleUnits,
-    pub(crate) stream: Stream,
 }
 
-impl Samples<'_> {
-    /// The samples of the next `steps` steps: `[steps * M, height, width]`.
-    pub(crate) fn draw(&mut self, steps: usize, (height, width): (i64, i64), device: Device) -> Tensor {
-        let _guard = no_grad_guard();
-        let (count, pixels) = (steps * self.count, (height * width) as usize);
-        let stream = &mut self.stream;
-        let host = |values: Vec<f32>| Tensor::from_slice(&values).to_device(device);
-        let samples = match self.source {
-            Source::Vae { vae, spread } => vae.sample(count, spread, stream),
-            Source::Data(images) => {
-                let numbers = stream.below(images.size()[0], count);
-                images.index_select(0, &Tensor::from_slice(&numbers).to_device(device))
+/// What the samples of one trial are drawn from.
+#[derive(Debug, Clone)]
+pub(crate) enum Draw {
+    /// Numbers of images.
+    Images(Stream),
+    /// Codes or pixels.
+    Noise(Noise),
+}
+
+impl Draw {
+    /// The stream of a trial.
+    pub(crate) fn new(density: Density, seed: u64) -> Self {
+        match density {
+            Density::Data => Self::Images(Stream::new(seed, Purpose::PenaltyNoise)),
+            Density::Vae | Density::ConvVae | Density::UniformNoise | Density::GaussianNoise => {
+                Self::Noise(Noise::new(seed, Purpose::PenaltyNoise))
             }
-            Source::UniformNoise => host(stream.uniform(normalised(0), normalised(255), count * pixels)),
-            Source::GaussianNoise => host(stream.normal(count * pixels)),
-        };
-        in_units(samples.view([-1, height, width]).to_kind(Kind::Float), self.units)
+        }
     }
+
+    /// Keeps where it stands.
+    pub(crate) fn keep(&self, state: &mut State) {
+        let position = match self {
+            Self::Images(stream) => stream.position(),
+            Self::Noise(noise) => noise.position(),
+        };
+        state.set("samples", position);
+    }
+
+    /// Goes on where [`Self::keep`] left off.
+    pub(crate) fn restore(&mut self, state: &State) -> Result<(), Misfit> {
+        let position = state.number("samples")?;
+        match self {
+            Self::Images(stream) => stream.go_to(position),
+            Self::Noise(noise) => noise.go_to(position),
+        }
+        Ok(())
+    }
+}
+
+impl Samples {
+    /// The samples of lanes with that penalty; with a VAE as density, `densities` are those of the lanes.
+    pub(crate) fn new(penalty: &Penalty, densities: Option<Densities>) -> Result<Self, TrainError> {
+        let source = match (penalty.density, penalty.vae, densities) {
+            (Density::Vae | Density::ConvVae, Some(samples), Some(densities)) => {
+                Source::Vaes { densities, spread: samples.spread.get() }
+            }
+            (Density::Vae | Density::ConvVae, _, _) => {
+                return Err(TrainError::Data(format!("density `{}` comes without a VAE", penalty.density.name())));
+            }
+            (Density::Data, _, _) => Source::Data,
+            (Density::UniformNoise, _, _) => Source::UniformNoise,
+            (Density::GaussianNoise, _, _) => Source::GaussianNoise,
+        };
+        Ok(Self { source, count: penalty.samples as usize, units: penalty.units })
+    }
+
+    /// The samples of the next `steps` steps, a stream for each lane: `[K, steps * M, height, width]`. `pool`: the images
+    /// of all lanes.
+    pub(crate) fn draw(&self, draws: Vec<&mut Draw>, steps: usize, pool: &Pool, place: Place) -> Tensor {
+        let _guard = no_grad_guard();
+        let (height, width) = pool.sides();
+        let lanes = draws.len() as i64;
+        let (pixels, at) = (self.count * (height * width) as usize, place.noise());
+        let samples = match &self.source {
+            Source::Data => {
+                let numbers = draws.into_iter().enumerate().flat_map(|(lane, draw)| match draw {
+                    Draw::Images(stream) => pool.numbers(lane, &stream.below(pool.images(lane), steps * self.count)),
+                    Draw::Noise(_) => panic!("draws are of their density"),
+                });
+                pool.gather(&numbers.collect::<Vec<_>>())
+            }
+            Source::Vaes { densities, spread } => {
+                let latent = densities.latent();
+                let codes = noise::normal(&mut noises(draws), steps, self.count * latent, at);
+                densities.decode(&codes.view([lanes, -1, latent as i64]), *spread)
+            }
+            Source::UniformNoise => {
+                let (black, white) = (f64::from(normalised(0)), f64::from(normalised(255)));
+                noise::uniform(&mut noises(draws), steps, pixels, at) * (white - black) + black
+            }
+            Source::GaussianNoise => noise::normal(&mut noises(draws), steps, pixels, at),
+        };
+        in_units(samples.view([lanes, -1, height, width]).to_kind(Kind::Float), self.units)
+    }
+}
+
+fn noises(draws: Vec<&mut Draw>) -> Vec<&mut Noise> {
+    let noise = |draw| match draw {
+        &mut Draw::Noise(ref mut noise) => noise,
+        Draw::Images(_) => panic!("draws are of their density"),
+    };
+    draws.into_iter().map(noise).collect()
 }
 
 /// Samples in the units that the classifier shall see, from normalised ones, such as a decoder gives before its sigmoid.
@@ -57,15 +142,24 @@ pub fn in_units(mut samples: Tensor, units: SampleUnits) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::rng::Purpose;
+    use tch::Device;
 
-    fn draw(source: Source<'_>, units: SampleUnits) -> Vec<f32> {
-        let stream = Stream::new(3, Purpose::PenaltyNoise);
-        let mut samples = Samples { source, count: 50, units, stream };
-        let drawn = samples.draw(4, (6, 5), Device::Cpu);
-        assert_eq!(drawn.size(), [200, 6, 5]);
+    use super::*;
+    use crate::train::device_data::Images;
+
+    /// Of one lane, whose images are these.
+    fn draw_from(source: Source, density: Density, units: SampleUnits, pixels: &Tensor) -> Vec<f32> {
+        let labels = Tensor::zeros([pixels.size()[0]], (Kind::Int64, Device::Cpu));
+        let pool = Pool::new(&[&Images { pixels: pixels.shallow_clone(), labels }]);
+        let samples = Samples { source, count: 50, units };
+        let drawn = samples.draw(vec![&mut Draw::new(density, 3)], 4, &pool, Device::Cpu.into());
+        assert_eq!(drawn.size(), [1, 200, 6, 5]);
         drawn.flatten(0, -1).try_into().unwrap()
+    }
+
+    fn draw(source: Source, density: Density) -> Vec<f32> {
+        let pixels = Tensor::zeros([1, 6, 5], (Kind::Float, Device::Cpu));
+        draw_from(source, density, SampleUnits::Normalised, &pixels)
     }
 
     fn moments(values: &[f32]) -> (f64, f64) {
@@ -76,18 +170,18 @@ mod tests {
     /// 6,000 pixels each: the standard errors of the means are below 0.013.
     #[test]
     fn noise_has_its_distribution() {
-        let uniform = draw(Source::UniformNoise, SampleUnits::Normalised);
+        let uniform = draw(Source::UniformNoise, Density::UniformNoise);
         let (black, white) = (normalised(0), normalised(255));
         assert!(uniform.iter().all(|x| (black..=white).contains(x)));
         assert!((moments(&uniform).0 - f64::from(black + white) / 2.0).abs() < 0.06);
-        let (mean, square) = moments(&draw(Source::GaussianNoise, SampleUnits::Normalised));
+        let (mean, square) = moments(&draw(Source::GaussianNoise, Density::GaussianNoise));
         assert!(mean.abs() < 0.06 && (square - 1.0).abs() < 0.08, "{mean} {square}");
     }
 
     #[test]
     fn data_are_images_of_the_subset_and_the_units_are_a_sigmoid_apart() {
         let images = Tensor::from_slice(&[-0.4_f32, 0.5, 2.0]).view([3, 1, 1]).repeat([1, 6, 5]);
-        let plain = draw(Source::Data(&images), SampleUnits::Normalised);
+        let plain = draw_from(Source::Data, Density::Data, SampleUnits::Normalised, &images);
         let mut counts = [0; 3];
         for sample in plain.chunks(30) {
             let kind = [-0.4_f32, 0.5, 2.0].iter().position(|&x| sample == [x; 30]);
@@ -95,7 +189,7 @@ mod tests {
         }
         // 200 draws of three images: 67 each, with a standard deviation of 6.7.
         assert!(counts.iter().all(|count| (40..=94).contains(count)), "{counts:?}");
-        let squashed = draw(Source::Data(&images), SampleUnits::Vae);
+        let squashed = draw_from(Source::Data, Density::Data, SampleUnits::Vae, &images);
         let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
         assert!(plain.iter().zip(&squashed).all(|(x, y)| (sigmoid(*x) - y).abs() < 1e-6));
     }

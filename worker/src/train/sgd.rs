@@ -1,46 +1,43 @@
 //! Stochastic gradient descent as `torch.optim.SGD` defines it, with momentum and weight decay, without dampening.
 
-use tch::{Device, Tensor, no_grad_guard};
+use tch::Tensor;
 
 use crate::{
-    kernel::optimisers,
-    memory::{in_order_of, with_slices},
+    compute::{Place, Rate, SgdRates},
+    lanes::Lanes,
     model::layers::Named,
 };
 
-/// g = gradient + weight_decay * w; u = momentum * u + g; w -= learning_rate * u.
+/// The numbers of one trial.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Share of the last step that is made again.
+    pub momentum: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+/// g = gradient + weight_decay * w; u = momentum * u + g; w -= learning_rate * u. For K lanes.
 #[derive(Debug)]
 pub struct Sgd {
-    /// On the CPU.
-    kernel: optimisers::Sgd,
-    momentum: f64,
-    /// Learning rate and learning rate times weight decay, as tensors: one value per trial when trials share a
-    /// computation.
-    learning_rate: Tensor,
-    decay: Option<Tensor>,
-    parameters: Vec<Tensor>,
+    rates: SgdRates,
     /// learning_rate * u of each parameter: so scaled, gradients and weights are added without temporary tensors.
     velocities: Vec<Tensor>,
+    place: Place,
 }
 
 impl Sgd {
-    /// An optimiser over these parameters, whose tensors it changes in place.
-    pub fn new(parameters: Vec<Named>, learning_rate: f64, momentum: f64, weight_decay: f64) -> Self {
-        let parameters: Vec<Tensor> = parameters.into_iter().map(|(_, tensor)| tensor).collect();
-        let scalar = |x: f64| Tensor::from_slice(&[x as f32]).squeeze().to_device(parameters[0].device());
-        let kernel = optimisers::Sgd {
-            learning_rate: learning_rate as f32,
-            momentum: momentum as f32,
-            decay: (learning_rate * weight_decay) as f32,
-        };
-        Self {
-            kernel,
-            momentum,
-            learning_rate: scalar(learning_rate),
-            decay: (weight_decay > 0.0).then(|| scalar(learning_rate * weight_decay)),
-            velocities: parameters.iter().map(|p| p.detach().zeros_like()).collect(),
-            parameters,
-        }
+    /// An optimiser of these parameters, each with a leading dimension of lanes.
+    pub fn new(parameters: &[Named], settings: &[Settings], place: Place) -> Self {
+        let velocities = parameters.iter().map(|(_, parameter)| parameter.zeros_like()).collect();
+        Self { rates: rates(settings, place), velocities, place }
+    }
+
+    /// Goes on with these numbers, for lanes that have changed.
+    pub fn set(&mut self, settings: &[Settings]) {
+        self.rates = rates(settings, self.place);
     }
 
     /// What training changes in it.
@@ -48,27 +45,28 @@ impl Sgd {
         &self.velocities
     }
 
-    /// What it changes.
-    pub fn parameters(&self) -> &[Tensor] {
-        &self.parameters
-    }
-
-    /// One step down these gradients, one for each parameter.
-    pub fn step(&mut self, gradients: &[Tensor]) {
-        let _guard = no_grad_guard();
-        for ((parameter, gradient), velocity) in self.parameters.iter_mut().zip(gradients).zip(&mut self.velocities) {
-            if parameter.device() == Device::Cpu {
-                let gradient = in_order_of(gradient, parameter);
-                with_slices([&gradient], [parameter, velocity], |[gradient], [parameter, velocity]| {
-                    self.kernel.step(parameter, velocity, gradient);
-                });
-                continue;
-            }
-            let _ = velocity.g_mul_scalar_(self.momentum).addcmul_(gradient, &self.learning_rate);
-            if let Some(decay) = &self.decay {
-                let _ = velocity.addcmul_(parameter, decay);
-            }
-            let _ = parameter.g_sub_(velocity);
+    /// One step of these parameters, in place, down these gradients, one for each of them.
+    pub fn step(&mut self, parameters: &mut [Named], gradients: &[Tensor]) {
+        let with = gradients.iter().zip(&mut self.velocities);
+        for ((_, parameter), (gradient, velocity)) in parameters.iter_mut().zip(with) {
+            self.place.compute.sgd(&self.rates, parameter, velocity, gradient);
         }
+    }
+}
+
+impl Lanes for Sgd {
+    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        self.velocities.iter_mut().collect()
+    }
+}
+
+fn rates(settings: &[Settings], place: Place) -> SgdRates {
+    let rate = |of: fn(&Settings) -> f64| {
+        Rate::new(settings.iter().map(|settings| of(settings) as f32).collect(), place.device)
+    };
+    SgdRates {
+        learning_rate: rate(|s| s.learning_rate),
+        momentum: rate(|s| s.momentum),
+        decay: rate(|s| s.learning_rate * s.weight_decay),
     }
 }

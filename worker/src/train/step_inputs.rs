@@ -1,54 +1,52 @@
-//! The inputs of many steps at once: batches, samples of the function norm, dropout masks. One gather, one decoding and
-//! one copy to the device instead of one per step.
+//! The inputs of many steps at once, for all lanes: batches, samples of the function norm, dropout masks. One gather, one
+//! decoding and one copy to the device instead of one per step and lane.
 
-use tch::{Device, Tensor};
+use swfn_shared::trial::{Architecture, TrialSpec};
+use tch::{Kind, Tensor};
 
 use super::{
     batches::Batches,
-    device_data::Images,
-    samples::Samples,
+    device_data::Pool,
+    samples::{Draw, Samples},
     state::{Misfit, State},
 };
 use crate::{
+    compute::Place,
     model::{
-        net::{DropoutMasks, Net},
-        network::StepInput,
+        net::{CHANNELS, HIDDEN},
+        network::{DropoutMasks, StepInput},
     },
-    rng::Stream,
+    noise::{self, Noise},
+    rng::Purpose,
 };
 
-/// Images that are assembled at once, at most: they should stay in a CPU's cache until they are used.
-const IMAGES: usize = 1024;
-
-/// Dropout of `net`.
-pub(crate) struct Dropout {
-    pub(crate) probability: f64,
-    pub(crate) stream: Stream,
-}
-
-/// Where the inputs of steps come from.
-pub(crate) struct Inputs<'a> {
-    pub(crate) images: &'a Images,
-    pub(crate) batch: usize,
+/// What one trial's inputs are drawn from.
+#[derive(Debug)]
+pub(crate) struct Draws {
     pub(crate) batches: Batches,
-    pub(crate) samples: Option<Samples<'a>>,
-    pub(crate) dropout: Option<Dropout>,
+    samples: Option<Draw>,
+    dropout: Option<Noise>,
 }
 
-impl Inputs<'_> {
-    /// Steps to assemble at once.
-    pub(crate) fn chunk(&self) -> usize {
-        (IMAGES / (self.batch + self.sample_count())).max(1)
+impl Draws {
+    /// The streams of that trial, from their start.
+    pub(crate) fn new(spec: &TrialSpec) -> Self {
+        let (images, batch) = (spec.subset_size as usize, spec.classifier.batch_size as usize);
+        Self {
+            batches: Batches::new(images, batch, spec.seed, Purpose::ClassifierBatches),
+            samples: spec.penalty.map(|penalty| Draw::new(penalty.density, spec.seed)),
+            dropout: (spec.architecture == Architecture::NetDropout).then(|| Noise::new(spec.seed, Purpose::Dropout)),
+        }
     }
 
-    /// Keeps where its streams stand.
+    /// Keeps where the streams stand.
     pub(crate) fn keep(&self, state: &mut State) {
         self.batches.keep("batches", state);
         if let Some(samples) = &self.samples {
-            state.set_stream("samples", &samples.stream);
+            samples.keep(state);
         }
         if let Some(dropout) = &self.dropout {
-            state.set_stream("dropout", &dropout.stream);
+            state.set("dropout", dropout.position());
         }
     }
 
@@ -56,53 +54,76 @@ impl Inputs<'_> {
     pub(crate) fn restore(&mut self, state: &State) -> Result<(), Misfit> {
         self.batches.restore("batches", state)?;
         if let Some(samples) = &mut self.samples {
-            state.restore_stream("samples", &mut samples.stream)?;
+            samples.restore(state)?;
         }
         if let Some(dropout) = &mut self.dropout {
-            state.restore_stream("dropout", &mut dropout.stream)?;
+            dropout.go_to(state.number("dropout")?);
         }
         Ok(())
     }
+}
 
-    /// The inputs of the next `steps` steps.
-    pub(crate) fn assemble(&mut self, steps: usize) -> Vec<StepInput> {
-        let mut numbers = Vec::with_capacity(steps * self.batch);
-        (0..steps).for_each(|_| self.batches.next_into(&mut numbers));
-        let pixels = &self.images.pixels;
-        let numbers = Tensor::from_slice(&numbers).to_device(pixels.device());
-        let split = |x: &Tensor| {
-            let mut size = x.size();
-            size.splice(..1, [steps as i64, -1]);
-            x.view(&size[..])
-        };
-        let labels = split(&self.images.labels.index_select(0, &numbers)); // [steps, B]
-        let mut images = split(&pixels.index_select(0, &numbers)); // [steps, B, H, W]
-        if let Some(samples) = &mut self.samples {
-            let mut size = images.size();
-            let drawn = samples.draw(steps, (size[2], size[3]), pixels.device()); // [steps * M, H, W]
-            size[1] = samples.count as i64;
-            images = Tensor::cat(&[images, drawn.view(&size[..])], 1); // [steps, B + M, H, W]
+/// What the inputs of all lanes are made of.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) pool: Pool,
+    /// B, images of a batch.
+    pub(crate) batch: usize,
+    pub(crate) samples: Option<Samples>,
+    /// Probability of dropout.
+    pub(crate) dropout: f64,
+    pub(crate) place: Place,
+}
+
+impl Inputs {
+    /// Steps to assemble at once for so many lanes.
+    pub(crate) fn chunk(&self, lanes: usize) -> usize {
+        (self.place.compute.inputs_at_once(lanes) / (self.batch + self.sample_count())).max(1)
+    }
+
+    /// The inputs of the next `steps` steps, from the draws of each lane.
+    pub(crate) fn assemble(&self, mut draws: Vec<&mut Draws>, steps: usize) -> Vec<StepInput> {
+        let (s, k, b) = (steps as i64, draws.len() as i64, self.batch as i64);
+        let mut numbers = vec![Vec::new(); steps];
+        for (lane, draws) in draws.iter_mut().enumerate() {
+            for numbers in &mut numbers {
+                numbers.extend(self.pool.numbers(lane, draws.batches.take_next()));
+            }
         }
-        let mut masks = self.masks(steps, pixels.device()).into_iter();
-        (0..steps as i64)
+        let (height, width) = self.pool.sides();
+        let (images, labels) = self.pool.gather_with_labels(&numbers.concat());
+        let labels = labels.view([s, k, b]);
+        let mut images = images.view([s, k, b, height, width]);
+        let mut masks = self.masks(&mut draws, steps).into_iter();
+        if let Some(samples) = &self.samples {
+            let draws = draws.into_iter().filter_map(|draws| draws.samples.as_mut()).collect();
+            let drawn = samples.draw(draws, steps, &self.pool, self.place); // [K, steps * M, H, W]
+            let drawn = drawn.view([k, s, -1, height, width]).transpose(0, 1); // [steps, K, M, H, W]
+            images = Tensor::cat(&[images, drawn], 2); // [steps, K, B + M, H, W]
+        }
+        (0..s)
             .map(|step| StepInput { images: images.get(step), labels: labels.get(step), masks: masks.next() })
             .collect()
     }
 
     /// The masks of each step; none without dropout. Masks of samples are ones.
-    fn masks(&mut self, steps: usize, device: Device) -> Vec<DropoutMasks> {
-        let samples = self.sample_count();
-        let Some(Dropout { probability, stream }) = &mut self.dropout else { return Vec::new() };
-        let (mut channels, mut hidden) = (Vec::new(), Vec::new());
-        for _ in 0..steps {
-            for (masks, width) in [(&mut channels, Net::CHANNELS as usize), (&mut hidden, Net::HIDDEN as usize)] {
-                stream.dropout(*probability, self.batch * width, masks);
-                masks.resize(masks.len() + samples * width, 1.0);
-            }
+    fn masks(&self, draws: &mut [&mut Draws], steps: usize) -> Vec<DropoutMasks> {
+        let mut noises: Vec<_> = draws.iter_mut().filter_map(|draws| draws.dropout.as_mut()).collect();
+        if noises.is_empty() {
+            return Vec::new();
         }
-        let split = |masks: &[f32], width| Tensor::from_slice(masks).view([steps as i64, -1, width]).to_device(device);
-        let (channels, hidden) = (split(&channels, Net::CHANNELS), split(&hidden, Net::HIDDEN));
-        (0..steps as i64).map(|step| DropoutMasks { channels: channels.get(step), hidden: hidden.get(step) }).collect()
+        let (width, place) = (CHANNELS + HIDDEN, self.place);
+        let size = |rows: usize| [noises.len() as i64, steps as i64, rows as i64, width];
+        let (of_batch, of_samples) = (size(self.batch), size(self.sample_count()));
+        let probabilities = vec![self.dropout; noises.len()];
+        let factors = noise::dropout(&mut noises, &probabilities, steps, self.batch * width as usize, place.noise());
+        let ones = Tensor::ones(of_samples, (Kind::Float, place.device));
+        let factors = Tensor::cat(&[factors.view(of_batch), ones], 2).transpose(0, 1); // [steps, K, B + M, width]
+        let step = |step| {
+            let factors = factors.get(step);
+            DropoutMasks { channels: factors.narrow(2, 0, CHANNELS), hidden: factors.narrow(2, CHANNELS, HIDDEN) }
+        };
+        (0..steps as i64).map(step).collect()
     }
 
     fn sample_count(&self) -> usize {
@@ -112,83 +133,100 @@ impl Inputs<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
-
     use swfn_shared::trial::SampleUnits;
+    use tch::Device;
 
     use super::*;
     use crate::{
-        rng::Purpose,
-        train::samples::Source,
-        vae::{model::Vae, trained::TrainedVae},
+        train::{device_data::Images, samples::Source},
+        vae::{model::Vae, trained::Densities},
     };
 
     const B: usize = 3;
     const M: usize = 2;
 
-    /// Seven images of 2 x 2 pixels, all equal to the image's number plus ten, which is its label too.
-    fn images() -> Images {
-        let labels = Tensor::from_slice(&Vec::from_iter(10_i64..17));
+    /// Seven images of 2 x 2 pixels, all equal to the image's number plus `first`, which is its label too.
+    fn images(first: i64) -> Images {
+        let labels = Tensor::from_slice(&Vec::from_iter(first..first + 7));
         Images { pixels: labels.to_kind(Kind::Float).view([-1, 1, 1]).repeat([1, 2, 2]), labels }
     }
 
-    fn inputs<'a>(images: &'a Images, vae: &'a TrainedVae) -> Inputs<'a> {
-        let stream = |purpose| Stream::new(4, purpose);
-        Inputs {
-            images,
+    /// Lanes of these seeds, whose images begin with ten times the seed.
+    fn inputs(seeds: &[u64]) -> (Inputs, Vec<Draws>) {
+        let place = Place::from(Device::Cpu);
+        let subsets: Vec<_> = seeds.iter().map(|seed| images(10 * seed.cast_signed())).collect();
+        let codes = Tensor::zeros([seeds.len() as i64, 1, 3], (Kind::Float, Device::Cpu));
+        let densities = Densities::new(Vae::new(4, 5, 3, seeds, place).decoder, &codes, &codes);
+        let samples = Samples { source: Source::Vaes { densities, spread: 3.0 }, count: M, units: SampleUnits::Vae };
+        let inputs = Inputs {
+            pool: Pool::new(&subsets.iter().collect::<Vec<_>>()),
             batch: B,
-            batches: Batches::new(7, B, 4, Purpose::ClassifierBatches),
-            samples: Some(Samples {
-                source: Source::Vae { vae, spread: 3.0 },
-                count: M,
-                units: SampleUnits::Vae,
-                stream: stream(Purpose::PenaltyNoise),
-            }),
-            dropout: Some(Dropout { probability: 0.5, stream: stream(Purpose::Dropout) }),
-        }
+            samples: Some(samples),
+            dropout: 0.5,
+            place,
+        };
+        let draws = |&seed: &u64| Draws {
+            batches: Batches::new(7, B, seed, Purpose::ClassifierBatches),
+            samples: Some(Draw::Noise(Noise::new(seed, Purpose::PenaltyNoise))),
+            dropout: Some(Noise::new(seed, Purpose::Dropout)),
+        };
+        (inputs, seeds.iter().map(draws).collect())
+    }
+
+    fn assemble(inputs: &Inputs, draws: &mut [Draws], steps: usize) -> Vec<StepInput> {
+        inputs.assemble(draws.iter_mut().collect(), steps)
     }
 
     fn values(tensor: &Tensor) -> Vec<f32> {
         tensor.flatten(0, -1).to_kind(Kind::Float).try_into().unwrap()
     }
 
-    /// All numbers of one step.
-    fn all(input: &StepInput) -> Vec<f32> {
+    /// All numbers of a lane of one step.
+    fn all(input: &StepInput, lane: i64) -> Vec<f32> {
         let masks = input.masks.as_ref().unwrap();
-        [&input.images, &input.labels, &masks.channels, &masks.hidden].into_iter().flat_map(values).collect()
+        let parts = [&input.images, &input.labels, &masks.channels, &masks.hidden];
+        parts.into_iter().flat_map(|part| values(&part.get(lane))).collect()
     }
 
     #[test]
     fn steps_hold_batch_samples_and_masks() {
-        let (images, codes) = (images(), Tensor::zeros([1, 3], (Kind::Float, Device::Cpu)));
-        let vae = TrainedVae::new(Vae::new(4, 5, 3, 0, Device::Cpu).decoder, &codes, &codes, Vec::new());
-        let steps = inputs(&images, &vae).assemble(5);
+        let (two, mut draws) = inputs(&[1, 4]);
+        let steps = assemble(&two, &mut draws, 5);
         assert_eq!(steps.len(), 5);
         for input in &steps {
-            assert_eq!(input.images.size(), [(B + M) as i64, 2, 2]);
-            let pixels = values(&input.images);
-            let (batch, samples) = pixels.split_at(4 * B);
-            let labels = values(&input.labels);
-            assert!(batch.chunks(4).zip(&labels).all(|(image, &label)| image == [label; 4]), "{batch:?} {labels:?}");
-            assert!(samples.iter().all(|&x| 0.0 < x && x < 1.0), "{samples:?}");
-            let masks = input.masks.as_ref().unwrap();
-            for (mask, width) in [(&masks.channels, 20), (&masks.hidden, 50)] {
-                assert_eq!(mask.size(), [(B + M) as i64, width]);
-                let factors = values(mask);
-                let (batch, samples) = factors.split_at(B * width as usize);
-                assert!(batch.contains(&0.0) && batch.contains(&2.0) && batch.iter().all(|&f| f == 0.0 || f == 2.0));
-                assert!(samples.iter().all(|&f| f == 1.0));
+            assert_eq!(input.images.size(), [2, (B + M) as i64, 2, 2]);
+            for (lane, first) in [(0, 10.0), (1, 40.0)] {
+                let pixels = values(&input.images.get(lane));
+                let (batch, samples) = pixels.split_at(4 * B);
+                let labels = values(&input.labels.get(lane));
+                assert!(batch.chunks(4).zip(&labels).all(|(image, &label)| image == [label; 4]), "{batch:?} {labels:?}");
+                assert!(labels.iter().all(|label| (first..first + 7.0).contains(label)), "of its own subset: {labels:?}");
+                assert!(samples.iter().all(|&x| 0.0 < x && x < 1.0), "{samples:?}");
+                let masks = input.masks.as_ref().unwrap();
+                for (mask, width) in [(&masks.channels, 20), (&masks.hidden, 50)] {
+                    assert_eq!(mask.size(), [2, (B + M) as i64, width]);
+                    let factors = values(&mask.get(lane));
+                    let (batch, samples) = factors.split_at(B * width as usize);
+                    assert!(batch.contains(&0.0) && batch.contains(&2.0) && batch.iter().all(|f| [0.0, 2.0].contains(f)));
+                    assert!(samples.iter().all(|&f| f == 1.0));
+                }
             }
         }
-        assert_ne!(values(&steps[0].images)[4 * B..], values(&steps[1].images)[4 * B..]);
+        let samples = |step: usize| values(&steps[step].images.narrow(1, B as i64, M as i64));
+        assert_ne!(samples(0), samples(1));
+    }
 
-        // In how large pieces steps are assembled does not matter.
-        let mut pieces = inputs(&images, &vae);
-        let again: Vec<StepInput> = [2, 1, 2].into_iter().flat_map(|steps| pieces.assemble(steps)).collect();
-        for (one, other) in steps.iter().zip(&again) {
-            let (one, other) = (all(one), all(other));
+    #[test]
+    fn a_lane_draws_the_same_alone_and_beside_others_and_in_pieces() {
+        let (three, mut draws) = inputs(&[1, 4, 2]);
+        let together = assemble(&three, &mut draws, 5);
+        let (alone, mut draws) = inputs(&[4]);
+        let pieces: Vec<_> = [2, 1, 2].into_iter().flat_map(|steps| assemble(&alone, &mut draws, steps)).collect();
+        for (one, other) in together.iter().zip(&pieces) {
+            let (one, other) = (all(one, 1), all(other, 0));
             // Samples come from products of other sizes, which may round differently.
             assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?} {other:?}");
         }
+        assert_ne!(all(&together[0], 0), all(&together[0], 1));
     }
 }

@@ -1,57 +1,84 @@
-//! The trainer: all that one process keeps between trials, and the border between trials and torch.
+//! The trainer: all that one process keeps between trials, which trials share a computation, and the border between
+//! trials and torch.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Instant,
+    rc::Rc,
 };
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     dataset::Dataset,
-    ids::VaeId,
+    ids::{ShapeId, VaeId},
     metrics::VAE_LOSS,
-    trial::{Architecture, TrialSpec, VaeSamples},
+    trial::{Architecture, TrialSpec, Vae as VaeSettings, VaeSamples},
 };
-use tch::Device;
+use tracing::{Span, warn};
 
 use super::{
-    artifacts,
     checkpoint::Checkpoints,
-    classifier,
+    classifier::{Candidate, Classifiers, Ended},
     device_data::DeviceData,
-    report::{Observer, Outcome, Reporter, TrainError},
+    jobs::{Job, Jobs, OneJob, Room},
+    report::{Observer, Outcome, REPORT_EVERY, Reporter, TrainError},
     state::{Phase, State},
+    width::Widths,
 };
 use crate::{
+    compute::Place,
     data, device,
-    vae::{cache::VaeCache, disk::DiskCache, training},
+    vae::{cache::VaeCache, disk::DiskCache, trained::TrainedVae, training},
 };
 
 /// VAEs that are kept: half a megabyte each in the published size.
-const VAES: usize = 64;
+const VAES: usize = 256;
 
-/// Trains trials on one device, one after the other. What it keeps between them changes how long a trial takes, never
-/// its result.
-#[derive(Debug)]
+/// More trials are asked for when some have so many iterations left: they are there when the lanes get free.
+const SOON: u32 = 2 * REPORT_EVERY;
+
+/// Reads a data set that a trial needs; the error says why it cannot be had.
+pub type Loader = Box<dyn FnMut(Dataset) -> Result<data::Dataset, String>>;
+
+/// Trains trials on one device, trials of one shape side by side. What it keeps between them changes how long a trial
+/// takes, never its result.
 pub struct Trainer {
-    device: Device,
-    data: HashMap<Dataset, DeviceData>,
+    place: Place,
+    data: HashMap<Dataset, Rc<DeviceData>>,
+    loader: Option<Loader>,
     vaes: VaeCache,
     disk: Option<DiskCache>,
     checkpoints: Option<Checkpoints>,
+    widths: Widths,
+}
+
+/// A trial on its way to its lane.
+struct Arrival<'o> {
+    candidate: Candidate<'o>,
+    vae: Option<VaeId>,
+    /// Where its VAE's training goes on.
+    vae_resumed: Option<State>,
 }
 
 impl Trainer {
-    /// A trainer without data.
-    pub fn new(device: Device) -> Self {
-        Self::with_vae_cache(device, None)
+    /// A trainer without data, with one lane on a CPU and as many as are found best on a GPU.
+    pub fn new(place: impl Into<Place>) -> Self {
+        let place = place.into();
+        Self {
+            place,
+            data: HashMap::new(),
+            loader: None,
+            vaes: VaeCache::new(VAES),
+            disk: None,
+            checkpoints: None,
+            widths: Widths::new(place.device),
+        }
     }
 
-    /// A trainer without data, which looks for VAEs in that cache, one for the same device, before it trains them, and
-    /// keeps them there.
-    pub fn with_vae_cache(device: Device, disk: Option<DiskCache>) -> Self {
-        Self { device, data: HashMap::new(), vaes: VaeCache::new(VAES), disk, checkpoints: None }
+    /// The same trainer, which looks for VAEs in that cache, one for the same device, before it trains them, and keeps them
+    /// there.
+    pub fn with_vae_cache(self, disk: Option<DiskCache>) -> Self {
+        Self { disk, ..self }
     }
 
     /// The same trainer, whose trials are saved there while they train, and go on from there. It removes no checkpoint of
@@ -60,15 +87,27 @@ impl Trainer {
         Self { checkpoints, ..self }
     }
 
-    /// Whether trials on that data set can run.
-    pub fn has(&self, dataset: Dataset) -> bool {
-        self.data.contains_key(&dataset)
+    /// The same trainer with that many lanes.
+    pub fn with_lanes(mut self, lanes: Option<usize>) -> Self {
+        self.widths.set(lanes);
+        self
+    }
+
+    /// The same trainer, which keeps the numbers of lanes that it found best in that folder.
+    pub fn with_width_folder(mut self, folder: Option<std::path::PathBuf>) -> Self {
+        self.widths.keep_in(folder);
+        self
+    }
+
+    /// The same trainer, which loads the data sets that trials need.
+    pub fn with_loader(self, loader: Loader) -> Self {
+        Self { loader: Some(loader), ..self }
     }
 
     /// Keeps a data set for the trials that name it, its test images on the device.
     pub fn load(&mut self, dataset: Dataset, data: data::Dataset) -> Result<(), TrainError> {
-        let data = guarded(|| Ok(DeviceData::new(data, self.device)))?;
-        self.data.insert(dataset, data);
+        let data = guarded(|| Ok(DeviceData::new(data, self.place.device)))?;
+        self.data.insert(dataset, Rc::new(data));
         Ok(())
     }
 
@@ -97,87 +136,261 @@ impl Trainer {
         wanted: Artifacts,
         observer: &mut dyn Observer,
     ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
-        // Apart from the rest of the trainer, which the run borrows.
-        let mut checkpoints = self.checkpoints.take();
-        let result = self.run_from_checkpoint(spec, wanted, observer, checkpoints.as_mut());
-        self.checkpoints = checkpoints;
-        result
+        let job = Job { ticket: 0, spec: *spec, wanted, observer: Box::new(observer), span: Span::current() };
+        let mut one = OneJob { job: Some(job), result: None };
+        self.run_all(&mut one);
+        one.result.expect("a trial that was taken has ended")
     }
 
-    fn run_from_checkpoint(
+    /// Runs trials until there are no more. Each ends on its own: what happens to one changes no other.
+    pub fn run_all<'o>(&mut self, jobs: &mut dyn Jobs<'o>) {
+        // Trials that gave up their lanes, and go on with fewer beside them.
+        let mut again: VecDeque<Job<'o>> = VecDeque::new();
+        loop {
+            let first = match again.pop_front() {
+                Some(job) => job,
+                None => {
+                    jobs.room(Room { lanes: self.widths.unknown_shape(), shape: None, vaes: self.vaes() });
+                    let Some(job) = jobs.next(None) else { return };
+                    job
+                }
+            };
+            self.run_shape(first, jobs, &mut again);
+        }
+    }
+
+    /// Runs a trial, and beside it as many others of its shape as there are lanes, until they run dry.
+    fn run_shape<'o>(&mut self, first: Job<'o>, jobs: &mut dyn Jobs<'o>, again: &mut VecDeque<Job<'o>>) {
+        let shape = first.spec.shape();
+        let data = match check(&first.spec).and_then(|()| self.data_of(first.spec.dataset)) {
+            Ok(data) => data,
+            Err(error) => return jobs.ended(first.ticket, Err(error)),
+        };
+        let width = guarded(|| self.widths.of(shape, &first.spec, &data, self.place)).unwrap_or(1);
+        let mut classifiers = Classifiers::new(Rc::clone(&data), self.place);
+        let mut arrivals = Vec::from([first]);
+        loop {
+            while classifiers.len() + arrivals.len() < width {
+                let same = again.iter().position(|job| job.spec.shape() == shape).and_then(|index| again.remove(index));
+                let Some(job) = same.or_else(|| jobs.next(Some(shape))) else { break };
+                arrivals.push(job);
+            }
+            let waiting: Vec<_> = arrivals.drain(..).filter_map(|job| self.arrive(job, &data, jobs)).collect();
+            if let Err((error, candidates)) = self.admit(waiting, &mut classifiers, jobs) {
+                let all = candidates.into_iter().chain(classifiers.into_candidates()).collect();
+                return self.split(shape, error, all, jobs, again);
+            }
+            if classifiers.len() == 0 {
+                return;
+            }
+            let free = width - classifiers.len() + classifiers.end_within(SOON);
+            jobs.room(Room { lanes: free, shape: Some(shape), vaes: self.vaes() });
+            match guarded(|| classifiers.advance()) {
+                Ok(ended) => ended.into_iter().for_each(|ended| tell(ended, jobs)),
+                Err(error) => return self.split(shape, error, classifiers.into_candidates(), jobs, again),
+            }
+        }
+    }
+
+    fn data_of(&mut self, dataset: Dataset) -> Result<Rc<DeviceData>, TrainError> {
+        if let Some(data) = self.data.get(&dataset) {
+            return Ok(Rc::clone(data));
+        }
+        let missing = || TrainError::Data(format!("data set `{dataset}` is not loaded"));
+        let data = self.loader.as_mut().ok_or_else(missing)?(dataset).map_err(TrainError::Unloadable)?;
+        self.load(dataset, data)?;
+        self.data.get(&dataset).map(Rc::clone).ok_or_else(missing)
+    }
+
+    /// Prepares a trial: its subset, and what is left of it from before. A trial that cannot be trained ends here.
+    fn arrive<'o>(&self, job: Job<'o>, data: &DeviceData, jobs: &mut dyn Jobs<'o>) -> Option<Arrival<'o>> {
+        let Job { ticket, spec, wanted, observer, span } = job;
+        let subset = check(&spec)
+            .and_then(|()| guarded(|| data.subset(spec.subset_size as usize, spec.sampling, spec.seed)));
+        let subset = match subset {
+            Ok(subset) => Rc::new(subset),
+            Err(error) => {
+                jobs.ended(ticket, Err(error));
+                return None;
+            }
+        };
+        let mut reporter = Reporter::new(observer, spec.id(), self.checkpoints.as_ref());
+        let state = self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.get(spec.id()));
+        let phase = state.as_ref().map(State::phase).transpose();
+        if let Err(misfit) = &phase {
+            reporter.reject_checkpoint(&misfit.to_string());
+        }
+        let (vae_resumed, resumed) = match phase {
+            Ok(Some(Phase::Vae)) => (state, None),
+            Ok(Some(Phase::Classifier)) => (None, state),
+            Ok(None) | Err(_) => (None, None),
+        };
+        let vae = spec.vae();
+        let candidate =
+            Candidate { ticket, spec, wanted, span, reporter, subset, vae: None, vae_seconds: 0.0, resumed };
+        Some(Arrival { candidate, vae, vae_resumed })
+    }
+
+    /// Gives trials their VAEs and their lanes. An error, with which all of them come back, is nobody's in particular.
+    fn admit<'o>(
         &mut self,
-        spec: &TrialSpec,
-        wanted: Artifacts,
-        observer: &mut dyn Observer,
-        mut checkpoints: Option<&mut Checkpoints>,
-    ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
-        let trial = spec.id();
-        let state = checkpoints.as_ref().and_then(|checkpoints| checkpoints.get(trial));
+        mut arrivals: Vec<Arrival<'o>>,
+        classifiers: &mut Classifiers<'o>,
+        jobs: &mut dyn Jobs<'o>,
+    ) -> Result<(), (TrainError, Vec<Candidate<'o>>)> {
         let result = guarded(|| {
-            let reporter = &mut Reporter::saving(observer, trial, checkpoints.as_deref_mut());
-            self.run_unguarded(spec, wanted, state.as_ref(), reporter)
+            self.provide_vaes(&mut arrivals)?;
+            let ready = |arrival: &Arrival<'o>| arrival.candidate.reporter.stopped().is_none();
+            let (going, stopped) = std::mem::take(&mut arrivals).into_iter().partition::<Vec<_>, _>(ready);
+            arrivals = stopped;
+            classifiers.add(going.into_iter().map(|arrival| arrival.candidate).collect())
         });
-        // Whatever went wrong after a checkpoint, the next attempt does without it.
-        if let (Some(checkpoints), Some(_), Err(TrainError::Checkpoint(why) | TrainError::Torch(why))) =
-            (&checkpoints, &state, &result)
-        {
-            checkpoints.reject(trial, why);
+        let candidates: Vec<_> = arrivals.into_iter().map(|arrival| arrival.candidate).collect();
+        if let Err(error) = result {
+            return Err((error, candidates));
         }
-        let Err(TrainError::Checkpoint(_)) = result else { return result };
-        guarded(|| self.run_unguarded(spec, wanted, None, &mut Reporter::saving(observer, trial, checkpoints)))
+        for candidate in candidates {
+            let error = candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled);
+            tell(Ended { candidate, result: Err(error) }, jobs);
+        }
+        Ok(())
     }
 
-    fn run_unguarded(
-        &mut self,
-        spec: &TrialSpec,
-        wanted: Artifacts,
-        state: Option<&State>,
-        reporter: &mut Reporter<'_>,
-    ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
-        check(spec)?;
-        let data = self.data.get(&spec.dataset);
-        let data = data.ok_or_else(|| TrainError::Data(format!("data set `{}` is not loaded", spec.dataset)))?;
-        let subset = data.subset(spec.subset_size as usize, spec.sampling, spec.seed)?;
-        let phase = state.map(State::phase).transpose()?;
-        let of = |wanted| state.filter(|_| phase == Some(wanted));
-        let (of_vae, of_classifier) = (of(Phase::Vae), of(Phase::Classifier));
-        let mut vae_seconds = of_classifier.map_or(Ok(0.0), |state| state.float("vae.seconds"))?;
-        if let (Some(id), Some(VaeSamples { vae: settings, .. })) = (spec.vae(), spec.vae_samples()) {
-            if self.vaes.get(id).is_none()
-                && let Some(state) = of_classifier
-            {
-                // So the trial goes on where its VAE is not known, too.
-                let vae = training::untrained(&settings, &subset.pixels);
-                state.restore_named("vae", vae.tensors())?;
-                let losses = state.points()?.into_iter().filter(|point| point.metric == VAE_LOSS).collect();
-                self.vaes.insert(id, vae.with_losses(losses));
-            }
-            if self.vaes.get(id).is_none()
-                && let Some(disk) = &self.disk
-                && let Some(vae) = disk.get(id, || training::untrained(&settings, &subset.pixels))
-            {
-                self.vaes.insert(id, vae);
-            }
-            if let Some(vae) = self.vaes.get(id) {
-                // Of a classifier's checkpoint, the VAE's points are part.
-                if of_classifier.is_none() {
-                    reporter.report(settings.iterations.into(), vae.losses())?;
-                }
-            } else {
-                let start = Instant::now();
-                let earlier = of_vae.map_or(Ok(0.0), |state| state.float("vae.seconds"))?;
-                let vae = training::train(&settings, &subset.pixels, spec.seed, of_vae, reporter)?;
-                vae_seconds = earlier + start.elapsed().as_secs_f64();
-                if let Some(disk) = &mut self.disk {
-                    disk.put(id, &vae);
-                }
-                self.vaes.insert(id, vae);
+    /// Finds the VAEs that trials need, and trains those that are nowhere, side by side.
+    fn provide_vaes(&mut self, arrivals: &mut [Arrival<'_>]) -> Result<(), TrainError> {
+        for arrival in arrivals.iter_mut() {
+            let (Some(id), Some(VaeSamples { vae, .. })) = (arrival.vae, arrival.candidate.spec.vae_samples()) else {
+                continue;
+            };
+            self.find_vae(id, &vae, arrival)?;
+        }
+        let missing = |arrival: &&mut Arrival<'_>| arrival.vae.is_some() && arrival.candidate.vae.is_none();
+        let mut groups: Vec<(VaeId, VaeSettings, Vec<&mut Arrival<'_>>)> = Vec::new();
+        for arrival in arrivals.iter_mut().filter(missing) {
+            let (Some(id), Some(samples)) = (arrival.vae, arrival.candidate.spec.vae_samples()) else { continue };
+            match groups.iter_mut().find(|(known, _, _)| *known == id) {
+                Some((_, _, group)) => group.push(arrival),
+                None => groups.push((id, samples.vae, vec![arrival])),
             }
         }
-        let vae = spec.vae().and_then(|id| self.vaes.get(id));
-        let trained = classifier::train(spec, data, &subset, vae, vae_seconds, of_classifier, reporter)?;
-        Ok((trained.outcome, artifacts::make(wanted, spec, data, &subset, vae, &trained)?))
+        let Some(settings) = groups.first().map(|(_, settings, _)| *settings) else { return Ok(()) };
+        let mut subsets = Vec::new();
+        let mut seeds = Vec::new();
+        let mut states = Vec::new();
+        for (_, _, group) in &mut groups {
+            subsets.push(Rc::clone(&group[0].candidate.subset));
+            seeds.push(group[0].candidate.spec.seed);
+            // Any of those who wait may have been the one whose checkpoint has the VAE.
+            states.push(group.iter_mut().find_map(|arrival| arrival.vae_resumed.take()));
+        }
+        let requests = groups.iter_mut().zip(&subsets).zip(seeds).zip(states);
+        let requests = requests.map(|((((_, _, group), subset), seed), resumed)| training::Request {
+            subset,
+            seed,
+            resumed,
+            waiting: group.iter_mut().map(|arrival| &mut arrival.candidate.reporter).collect(),
+        });
+        let requests = requests.collect();
+        let trained = training::train(&settings, requests, self.place)?;
+        for ((id, _, group), trained) in groups.into_iter().zip(trained) {
+            let Some((vae, seconds)) = trained else { continue };
+            let vae = Rc::new(vae);
+            if let Some(disk) = &mut self.disk {
+                disk.put(id, &vae);
+            }
+            self.vaes.insert(id, Rc::clone(&vae));
+            for arrival in group {
+                (arrival.candidate.vae, arrival.candidate.vae_seconds) = (Some(Rc::clone(&vae)), seconds);
+            }
+        }
+        Ok(())
     }
+
+    /// Looks for a trial's VAE in its checkpoint, in memory and on disk.
+    fn find_vae(&mut self, id: VaeId, settings: &VaeSettings, arrival: &mut Arrival<'_>) -> Result<(), TrainError> {
+        let Arrival { candidate, vae_resumed, .. } = arrival;
+        let blank = || training::untrained(settings, &candidate.subset.pixels, self.place);
+        if let Some(state) = &candidate.resumed {
+            let seconds = state.float("vae.seconds");
+            let known = self.vaes.get(id).is_some();
+            // So the trial goes on where its VAE is not known, too.
+            let restored = seconds.and_then(|seconds| {
+                let vae = (!known).then(|| {
+                    let vae: TrainedVae = blank();
+                    state.restore_named("vae", vae.tensors())?;
+                    let losses = state.points()?.into_iter().filter(|point| point.metric == VAE_LOSS).collect();
+                    Ok(vae.with_losses(losses))
+                });
+                Ok((seconds, vae.transpose()?))
+            });
+            match restored {
+                Ok((seconds, vae)) => {
+                    candidate.vae_seconds = seconds;
+                    if let Some(vae) = vae {
+                        self.vaes.insert(id, Rc::new(vae));
+                    }
+                }
+                Err(misfit) => {
+                    candidate.reporter.reject_checkpoint(&misfit.to_string());
+                    candidate.resumed = None;
+                }
+            }
+        }
+        if self.vaes.get(id).is_none()
+            && vae_resumed.is_none()
+            && let Some(disk) = &self.disk
+            && let Some(vae) = disk.get(id, blank)
+        {
+            self.vaes.insert(id, Rc::new(vae));
+        }
+        if let Some(vae) = self.vaes.get(id) {
+            // Of a classifier's checkpoint, the VAE's points are part.
+            if candidate.resumed.is_none() {
+                candidate.reporter.report(settings.iterations.into(), vae.losses());
+            }
+            candidate.vae = Some(vae);
+        }
+        Ok(())
+    }
+
+    /// After an error in a computation that trials shared: they go on with fewer beside them, from where they were saved
+    /// last. If only one is left, the error is its own.
+    fn split<'o>(
+        &mut self,
+        shape: ShapeId,
+        error: TrainError,
+        candidates: Vec<Candidate<'o>>,
+        jobs: &mut dyn Jobs<'o>,
+        again: &mut VecDeque<Job<'o>>,
+    ) {
+        let lost = self.place.device.is_cuda() && !error.is_out_of_memory();
+        if let [_] = candidates.as_slice()
+            && let Some(checkpoints) = &self.checkpoints
+        {
+            // Whatever went wrong after a checkpoint, the next attempt does without it.
+            checkpoints.reject_if_there(candidates[0].spec.id(), &error.to_string());
+        }
+        if candidates.len() <= 1 || lost {
+            // A lost device takes all of them with it.
+            for candidate in candidates {
+                tell(Ended { candidate, result: Err(error.clone()) }, jobs);
+            }
+            return;
+        }
+        let lanes = candidates.len().div_ceil(2);
+        warn!(lanes, "trials go on with fewer lanes: {error}");
+        self.widths.shrink(shape, lanes, error.is_out_of_memory());
+        again.extend(candidates.into_iter().map(|candidate| {
+            let Candidate { ticket, spec, wanted, span, reporter, .. } = candidate;
+            Job { ticket, spec, wanted, span, observer: reporter.into_observer() }
+        }));
+    }
+}
+
+fn tell<'o>(ended: Ended<'o>, jobs: &mut dyn Jobs<'o>) {
+    let Ended { candidate, result } = ended;
+    let _entered = candidate.span.enter();
+    jobs.ended(candidate.ticket, result);
 }
 
 /// Refuses what torch would refuse less clearly.
@@ -217,7 +430,7 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
 /// the one place that turns such a panic into an error, instead of a result at each of a hundred calls, so that models
 /// read like their papers. That is sound: a trial owns all that it changes, and what the trainer keeps changes only by
 /// whole, finished values. Autograd is switched off by guards alone, which a panic releases.
-fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
     let work = || {
         device::use_one_thread();
         work()

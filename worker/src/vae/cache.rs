@@ -1,7 +1,7 @@
 //! The VAEs that a process keeps: trials of one (subset, VAE settings) share one, whatever their lambda or
 //! architecture.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, rc::Rc};
 
 use swfn_shared::ids::VaeId;
 
@@ -12,7 +12,7 @@ use super::trained::TrainedVae;
 pub struct VaeCache {
     capacity: usize,
     /// The one used last is the first.
-    entries: VecDeque<(VaeId, TrainedVae)>,
+    entries: VecDeque<(VaeId, Rc<TrainedVae>)>,
 }
 
 impl VaeCache {
@@ -22,15 +22,15 @@ impl VaeCache {
     }
 
     /// That VAE, which becomes the one used last.
-    pub fn get(&mut self, id: VaeId) -> Option<&TrainedVae> {
+    pub fn get(&mut self, id: VaeId) -> Option<Rc<TrainedVae>> {
         let index = self.entries.iter().position(|(known, _)| *known == id)?;
         let entry = self.entries.remove(index)?;
         self.entries.push_front(entry);
-        self.entries.front().map(|(_, vae)| vae)
+        self.entries.front().map(|(_, vae)| Rc::clone(vae))
     }
 
     /// Keeps a VAE, and forgets the one that was not used for the longest time if there are too many.
-    pub fn insert(&mut self, id: VaeId, vae: TrainedVae) {
+    pub fn insert(&mut self, id: VaeId, vae: Rc<TrainedVae>) {
         self.entries.retain(|(known, _)| *known != id);
         self.entries.push_front((id, vae));
         self.entries.truncate(self.capacity);
@@ -47,12 +47,13 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::*;
-    use crate::vae::model::Vae;
+    use crate::vae::{model::Vae, trained::Densities};
 
     #[test]
     fn the_vae_not_used_for_the_longest_time_is_forgotten() {
-        let codes = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu));
-        let vae = || TrainedVae::new(Vae::new(1, 1, 1, 0, Device::Cpu).decoder, &codes, &codes, Vec::new());
+        let codes = Tensor::zeros([1, 1, 1], (Kind::Float, Device::Cpu));
+        let density = || Densities::new(Vae::new(1, 1, 1, &[0], Device::Cpu.into()).decoder, &codes, &codes);
+        let vae = || Rc::new(TrainedVae::new(density(), codes.squeeze_dim(0), Vec::new()));
         let id = |digit: &str| digit.repeat(32).parse::<VaeId>().unwrap();
         let (a, b, c) = (id("a"), id("b"), id("c"));
         let mut cache = VaeCache::new(2);

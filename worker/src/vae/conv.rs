@@ -142,6 +142,16 @@ impl ConvEncoder {
     pub fn buffers(&self) -> Vec<Named> {
         running(&self.norms, ENCODER_NORMS)
     }
+
+    /// The same one, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            shapes: self.shapes,
+            convs: self.convs.each_ref().map(Tensor::shallow_clone),
+            norms: self.norms.each_ref().map(BatchNorm::shallow_clone),
+            heads: self.heads.shallow_clone(),
+        }
+    }
 }
 
 impl Lanes for ConvEncoder {
@@ -273,6 +283,11 @@ impl ConvVae {
     /// What training changes besides the parameters: the running statistics of batch norm, named as in PyTorch.
     pub fn buffers(&self) -> Vec<Named> {
         [self.encoder.buffers(), self.decoder.buffers()].into_iter().flatten().collect()
+    }
+
+    /// The same ones, not copies.
+    pub fn shallow_clone(&self) -> Self {
+        Self { encoder: self.encoder.shallow_clone(), decoder: self.decoder.shallow_clone() }
     }
 }
 

@@ -87,6 +87,16 @@ impl AnyVae {
         }
     }
 
+    /// Some of its lanes, copied.
+    pub fn some(&self, lanes: &[i64]) -> Self {
+        let mut some = match self {
+            Self::Vanilla(vae) => Self::Vanilla(vae.shallow_clone()),
+            Self::Convolutional(vae) => Self::Convolutional(Box::new(vae.shallow_clone())),
+        };
+        some.keep(lanes);
+        some
+    }
+
     /// What samples need of it.
     pub fn into_decoder(self) -> AnyDecoder {
         match self {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Raised whenever files are written otherwise: older ones are then not read.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Iterations of each point of the curve, 64-bit integers, `[points]`.
 const STEPS: &str = "loss.step";

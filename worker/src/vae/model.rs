@@ -74,6 +74,11 @@ impl Encoder {
         let latent = heads.size()[2] / 2;
         (heads.narrow(2, 0, latent), heads.narrow(2, latent, latent))
     }
+
+    /// The same one, not a copy.
+    pub fn shallow_clone(&self) -> Self {
+        Self { hidden: self.hidden.shallow_clone(), heads: self.heads.shallow_clone(), place: self.place }
+    }
 }
 
 fn linear(place: Place, layer: &Layer, x: &Tensor) -> Tensor {
@@ -182,6 +187,11 @@ impl Vae {
         ];
         all.extend(self.decoder.parameters());
         all
+    }
+
+    /// The same ones, not copies.
+    pub fn shallow_clone(&self) -> Self {
+        Self { encoder: self.encoder.shallow_clone(), decoder: self.decoder.shallow_clone() }
     }
 }
 

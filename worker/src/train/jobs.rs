@@ -1,0 +1,66 @@
+//! Where trials come from and where their results go.
+
+use swfn_shared::{
+    artifacts::{Artifact, Artifacts},
+    ids::{ShapeId, VaeId},
+    trial::TrialSpec,
+};
+use tracing::Span;
+
+use super::report::{Observer, Outcome, TrainError};
+
+/// A trial to train.
+pub struct Job<'o> {
+    /// By which its result is told from others'.
+    pub ticket: u64,
+    /// What to train.
+    pub spec: TrialSpec,
+    /// The files that are wanted of it.
+    pub wanted: Artifacts,
+    /// Whom its progress is told.
+    pub observer: Box<dyn Observer + 'o>,
+    /// What is logged about it belongs to this span.
+    pub span: Span,
+}
+
+/// Room for more trials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// How many, now or soon.
+    pub lanes: usize,
+    /// Of this shape; of any one shape if nothing is being trained.
+    pub shape: Option<ShapeId>,
+    /// VAEs at hand, the one used last first.
+    pub vaes: Vec<VaeId>,
+}
+
+/// Gives trials and takes results.
+pub trait Jobs<'o> {
+    /// Says how much room there is.
+    fn room(&mut self, room: Room);
+
+    /// A trial of that shape that is there, or none. Without a shape: any trial, waited for if need be, or none if no more
+    /// will come.
+    fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'o>>;
+
+    /// A trial is over.
+    fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>);
+}
+
+/// One trial, and then no more.
+pub(crate) struct OneJob<'o> {
+    pub(crate) job: Option<Job<'o>>,
+    pub(crate) result: Option<Result<(Outcome, Vec<Artifact>), TrainError>>,
+}
+
+impl<'o> Jobs<'o> for OneJob<'o> {
+    fn room(&mut self, _: Room) {}
+
+    fn next(&mut self, _: Option<ShapeId>) -> Option<Job<'o>> {
+        self.job.take()
+    }
+
+    fn ended(&mut self, _: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
+        self.result = Some(result);
+    }
+}

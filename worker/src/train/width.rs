@@ -1,0 +1,205 @@
+//! How many lanes are best: on a CPU one, on a GPU as many as still make it faster and fit. That is measured once for each
+//! shape and model of GPU, and kept.
+
+use std::{
+    collections::HashMap,
+    fs,
+    ops::ControlFlow,
+    path::PathBuf,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use swfn_shared::{
+    artifacts::Artifacts,
+    ids::ShapeId,
+    metrics::MetricPoint,
+    trial::{TrialSpec, VaeSamples},
+};
+use tch::Device;
+use tracing::{Span, debug, info, warn};
+
+use super::{
+    classifier::{Candidate, Classifiers},
+    device_data::DeviceData,
+    report::{Observer, Reporter, Stop, TrainError},
+    trainer::guarded,
+};
+use crate::{compute::Place, device, store_file, vae::training};
+
+/// Lanes beyond which nobody looks.
+const MOST: usize = 1024;
+
+/// Twice the lanes are worth it if they make so many times the iterations of all lanes per second.
+const WORTH: f64 = 1.1;
+
+/// Iterations that are timed, as many times as said, the fastest counts.
+const STEPS: usize = 10;
+const ROUNDS: usize = 3;
+
+/// The largest file that is read, in bytes.
+const MOST_BYTES: u64 = 1 << 12;
+
+/// What a file says.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    device_model: String,
+    shape: String,
+    lanes: usize,
+}
+
+/// The numbers of lanes.
+#[derive(Debug)]
+pub(super) struct Widths {
+    device: Device,
+    /// That was asked for.
+    fixed: Option<usize>,
+    /// That were found, or that memory ended at.
+    known: HashMap<ShapeId, usize>,
+    folder: Option<PathBuf>,
+}
+
+impl Widths {
+    pub(super) fn new(device: Device) -> Self {
+        Self { device, fixed: None, known: HashMap::new(), folder: None }
+    }
+
+    pub(super) fn set(&mut self, lanes: Option<usize>) {
+        self.fixed = lanes;
+    }
+
+    pub(super) fn keep_in(&mut self, folder: Option<PathBuf>) {
+        self.folder = folder;
+    }
+
+    /// Trials to ask for while nobody knows their shape.
+    pub(super) fn unknown_shape(&self) -> usize {
+        self.fixed.unwrap_or(1)
+    }
+
+    /// The lanes for trials of that shape, of which `spec` is one.
+    pub(super) fn of(
+        &mut self,
+        shape: ShapeId,
+        spec: &TrialSpec,
+        data: &Rc<DeviceData>,
+        place: Place,
+    ) -> Result<usize, TrainError> {
+        let most = self.fixed.unwrap_or(usize::MAX);
+        if let Some(known) = self.known.get(&shape) {
+            return Ok(most.min(*known));
+        }
+        let lanes = match (self.fixed, self.device) {
+            (Some(fixed), _) => fixed,
+            (None, Device::Cpu) => 1,
+            (None, _) => match self.read(shape) {
+                Some(kept) => kept,
+                None => {
+                    let found = measure(spec, data, place)?;
+                    self.write(shape, found);
+                    found
+                }
+            },
+        };
+        self.known.insert(shape, lanes);
+        Ok(lanes)
+    }
+
+    /// No more than so many lanes from now on; later processes are told, if memory is the reason.
+    pub(super) fn shrink(&mut self, shape: ShapeId, lanes: usize, for_memory: bool) {
+        self.known.insert(shape, lanes);
+        if for_memory {
+            self.write(shape, lanes);
+        }
+    }
+
+    fn path(&self, shape: ShapeId) -> Option<(PathBuf, Kept)> {
+        let device_model = device::describe(self.device).model;
+        let name: String = device_model.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let path = self.folder.as_ref()?.join(format!("{shape}.{name}.lanes.json"));
+        Some((path, Kept { device_model, shape: shape.to_string(), lanes: 0 }))
+    }
+
+    fn read(&self, shape: ShapeId) -> Option<usize> {
+        let (path, expected) = self.path(shape)?;
+        let (file, _) = store_file::open(&path).ok()?;
+        let kept: Kept = serde_json::from_slice(&store_file::read(&file, MOST_BYTES).ok()?).ok()?;
+        let lanes = kept.lanes;
+        (kept == Kept { lanes, ..expected } && (1..=MOST).contains(&lanes)).then_some(lanes)
+    }
+
+    /// An error costs the time of another measurement, later.
+    fn write(&self, shape: ShapeId, lanes: usize) {
+        let (Some(folder), Some((path, kept))) = (&self.folder, self.path(shape)) else { return };
+        let text = serde_json::to_vec_pretty(&Kept { lanes, ..kept }).expect("texts and numbers always serialise");
+        let written = fs::create_dir_all(folder)
+            .and_then(|()| store_file::write(folder, &format!("{shape}.lanes"), &path, &text));
+        if let Err(error) = written {
+            debug!(folder = %folder.display(), "the number of lanes is not kept: {error}");
+        }
+    }
+}
+
+/// Doubles the lanes as long as that is worth it and memory lasts.
+pub(super) fn measure(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place) -> Result<usize, TrainError> {
+    let start = Instant::now();
+    let mut best = (1, 0.0);
+    let mut lanes = 1;
+    while lanes <= MOST {
+        let per_second = match guarded(|| speed(spec, data, place, lanes)) {
+            Ok(per_second) => per_second,
+            Err(error) if error.is_out_of_memory() && lanes > 1 => {
+                warn!(lanes, "memory ends: {error}");
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        debug!(lanes, per_second, "tried out");
+        if per_second < WORTH * best.1 {
+            break;
+        }
+        best = (lanes, per_second);
+        lanes *= 2;
+    }
+    let (lanes, per_second) = best;
+    info!(lanes, per_second, seconds = start.elapsed().as_secs_f64(), architecture = %spec.architecture, "lanes calibrated");
+    Ok(lanes)
+}
+
+/// Iterations of all lanes per second.
+fn speed(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place, lanes: usize) -> Result<f64, TrainError> {
+    let subset = Rc::new(data.subset(spec.subset_size as usize, spec.sampling, spec.seed)?);
+    let vae = spec.vae_samples().map(|VaeSamples { vae, .. }| Rc::new(training::untrained(&vae, &subset.pixels, place)));
+    let candidate = |lane: usize| Candidate {
+        ticket: 0,
+        spec: TrialSpec { seed: lane as u64, ..*spec },
+        wanted: Artifacts::default(),
+        span: Span::none(),
+        reporter: Reporter::new(Box::new(Nobody), spec.id(), None),
+        subset: Rc::clone(&subset),
+        vae: vae.clone(),
+        vae_seconds: 0.0,
+        resumed: None,
+    };
+    let mut classifiers = Classifiers::new(Rc::clone(data), place);
+    classifiers.add((0..lanes).map(candidate).collect())?;
+    // The first iterations find algorithms and memory.
+    classifiers.try_out(STEPS);
+    let mut fastest = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        classifiers.try_out(STEPS);
+        fastest = fastest.min(start.elapsed());
+    }
+    Ok((lanes * STEPS) as f64 / fastest.as_secs_f64())
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
+        ControlFlow::Continue(())
+    }
+}
