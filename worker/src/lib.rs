@@ -15,6 +15,7 @@ pub mod lanes;
 mod memory;
 pub mod model;
 pub mod noise;
+mod orders;
 mod process;
 pub mod rng;
 mod session;

@@ -62,6 +62,8 @@ pub(crate) struct Setup {
     pub(crate) vae_cache: Option<PathBuf>,
     /// Where checkpoints are kept, if anywhere, and the time between two of one trial.
     pub(crate) checkpoints: Option<(PathBuf, Duration)>,
+    /// Trials to train side by side, if not as many as is found best.
+    pub(crate) lanes: Option<usize>,
 }
 
 /// Runs the process to its end.
@@ -100,12 +102,19 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     };
     let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, hooks);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
-    let (data, vaes) = (setup.data, setup.vae_cache);
+    let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());
     let trainer = trainer.spawn(move || {
         let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
-        let trainer = Trainer::with_vae_cache(device, vaes).with_checkpoints(checkpoints);
-        train(trainer, device, &data, &order_queue, &reports);
+        let width_folder = vaes.as_ref().map(|cache| cache.folder().to_owned());
+        let loader = move |dataset| data::load(&data::Source::from(dataset), &data).map_err(|error| error.to_string());
+        let mut trainer = Trainer::new(device)
+            .with_vae_cache(vaes)
+            .with_checkpoints(checkpoints)
+            .with_width_folder(width_folder)
+            .with_lanes(lanes)
+            .with_loader(Box::new(loader));
+        trainer.run_all(&mut Orders::new(device, order_queue, reports));
     })?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
     // The end of a process runs destructors of libtorch, which had better not be at work. Its channels are closed, so the trainer
@@ -176,119 +185,4 @@ fn open_vae_cache(folder: &Path, device: Device) -> Option<DiskCache> {
 fn open_checkpoints(folder: &Path, device: Device, every: Duration) -> Option<Checkpoints> {
     let warn = |error| warn!(folder = %folder.display(), "there are no checkpoints: {error}");
     Checkpoints::open(folder, device, every).map_err(warn).ok()
-}
-
-/// The trainer's loop: says that it is idle, takes an order, carries it out.
-fn train(
-    mut trainer: Trainer,
-    device: Device,
-    options: &LoadOptions,
-    orders: &std_mpsc::Receiver<Order>,
-    reports: &mpsc::Sender<Report>,
-) {
-    loop {
-        if reports.blocking_send(Report::Idle { vaes: trainer.vaes() }).is_err() {
-            return;
-        }
-        let Ok(order) = orders.recv() else { return };
-        let span = info_span!("trial", lease = %order.lease, architecture = %order.spec.architecture, n = order.spec.subset_size,
-                              seed = order.spec.seed, lambda = order.spec.lambda());
-        for report in span.in_scope(|| carry_out(&mut trainer, options, &order, reports, device)) {
-            let broken = matches!(report, Report::Broken { .. });
-            if reports.blocking_send(report).is_err() || broken {
-                return;
-            }
-        }
-    }
-}
-
-fn carry_out(
-    trainer: &mut Trainer,
-    options: &LoadOptions,
-    order: &Order,
-    reports: &mpsc::Sender<Report>,
-    device: Device,
-) -> Vec<Report> {
-    let lease = order.lease;
-    if order.cancel.asked().is_some() {
-        return vec![Report::Ended { lease, end: End::Released }];
-    }
-    if !trainer.has(order.spec.dataset)
-        && let Err(error) = load(trainer, order.spec.dataset, options)
-    {
-        // No fault of the trial, and the next one would fare no better.
-        return vec![Report::Broken { error, retry: false }];
-    }
-    let mut observer = Watch { lease, cancel: &order.cancel, reports };
-    let failed = |kind, error: &TrainError| {
-        error!("{error}");
-        Report::Ended { lease, end: End::Failed { kind, message: error.to_string() } }
-    };
-    match trainer.run_for(&order.spec, order.artifacts, &mut observer) {
-        Ok((outcome, artifacts)) => {
-            let seconds = outcome.vae_seconds + outcome.classifier_seconds;
-            info!(accuracy = outcome.final_test_accuracy, seconds, "trial done");
-            let dataset_digest = data::Source::from(order.spec.dataset).digest();
-            vec![Report::Ended { lease, end: End::Succeeded { outcome, dataset_digest, artifacts } }]
-        }
-        Err(TrainError::Cancelled) => vec![Report::Ended { lease, end: End::Released }],
-        Err(error @ TrainError::Diverged { .. }) => vec![failed(FailureKind::Diverged, &error)],
-        Err(error @ TrainError::Torch(_)) if device.is_cuda() => {
-            // After most CUDA errors the context is lost, and every later call in this process fails with the same error.
-            let reason = format!("starting anew after an error on the GPU: {error}");
-            vec![failed(FailureKind::Error, &error), Report::Broken { error: reason, retry: true }]
-        }
-        Err(error @ (TrainError::Data(_) | TrainError::Checkpoint(_) | TrainError::Torch(_))) => {
-            vec![failed(FailureKind::Error, &error)]
-        }
-    }
-}
-
-fn load(trainer: &mut Trainer, dataset: Dataset, options: &LoadOptions) -> Result<(), String> {
-    let data = data::load(&data::Source::from(dataset), options).map_err(|error| error.to_string())?;
-    trainer.load(dataset, data).map_err(|error| error.to_string())
-}
-
-/// Passes a trial's points on and asks it to stop when it is cancelled.
-struct Watch<'o> {
-    lease: LeaseId,
-    cancel: &'o Cancel,
-    reports: &'o mpsc::Sender<Report>,
-}
-
-impl Observer for Watch<'_> {
-    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
-        let report = Report::Progress { lease: self.lease, step, points: points.to_vec() };
-        // First of all: a trial that is given back may yet end, and then has all its points.
-        let sent = self.reports.blocking_send(report);
-        let nobody_listens = sent.is_err().then_some(Stop::GiveBack);
-        self.cancel.asked().or(nobody_listens).map_or(ControlFlow::Continue(()), ControlFlow::Break)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use swfn_shared::metrics::TRAIN_LOSS;
-
-    use super::*;
-
-    /// A trial that is given back may end before it can be saved: its points are then a part of its result.
-    #[test]
-    fn points_are_passed_on_before_a_trial_is_stopped() {
-        let (reports, mut queue) = mpsc::channel(2);
-        let lease = LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
-        let cancel = Cancel::default();
-        let point = MetricPoint { metric: TRAIN_LOSS, step: 1, value: 0.5 };
-        let mut watch = Watch { lease, cancel: &cancel, reports: &reports };
-        assert_eq!(watch.points(1, &[point]), ControlFlow::Continue(()));
-        for stop in [Stop::GiveBack, Stop::Abandon] {
-            cancel.ask(stop);
-            queue.try_recv().unwrap();
-            assert_eq!(watch.points(2, &[point]), ControlFlow::Break(stop));
-        }
-        assert!(matches!(queue.try_recv(), Ok(Report::Progress { step: 2, points, .. }) if points == [point]));
-        drop(queue);
-        let mut watch = Watch { cancel: &Cancel::default(), ..watch };
-        assert_eq!(watch.points(3, &[]), ControlFlow::Break(Stop::GiveBack));
-    }
 }

@@ -66,7 +66,7 @@ impl Compute for Torch {
         let input = pass.of_input.then(|| {
             // Of each pixel of the output, 5 x 5 pixels of the input get their share.
             let of_columns = of_convolved.bmm(&layer.weight.view([k, outputs, -1]));
-            let of_columns = of_columns.view([k, n, h, w, SIDE, SIDE, inputs]);
+            let of_columns = of_columns.view(&[k, n, h, w, SIDE, SIDE, inputs][..]);
             let of_input = Tensor::zeros([k, n, height, width, inputs], (Kind::Float, of_columns.device()));
             for row in 0..SIDE {
                 for column in 0..SIDE {
@@ -141,8 +141,8 @@ impl Compute for Torch {
         let _ = momentum.g_mul_scalar_(rates.beta1).g_add_(gradient);
         let _ = square.g_mul_scalar_(rates.beta2).addcmul_(gradient, gradient);
         let denominator = square.sqrt().g_add_scalar_(rates.epsilon);
-        let step = denominator.reciprocal_().g_mul_(&rates.rate.along(parameter.dim()));
-        let _ = parameter.g_sub_(&(step * &*momentum));
+        let step = (&*momentum / denominator).g_mul_(&rates.rate.along(parameter.dim()));
+        let _ = parameter.g_sub_(&step);
     }
 
     fn images_at_once(&self, lanes: usize) -> usize {

@@ -25,7 +25,7 @@ use crate::{
     compute::Place,
     lanes::{Lanes, named_lane},
     model::network::{Network, StepInput},
-    vae::trained::{Densities, TrainedVae},
+    vae::trained::TrainedVae,
 };
 
 /// A trial that is ready for its classifier, or in the middle of it.

@@ -11,13 +11,17 @@
 //! Batch norm. While the VAE trains, encoder and decoder normalise with the statistics of the batch, and the latent
 //! statistics are of codes that were computed so. Afterwards both use the running statistics: a sample of the function
 //! norm then depends on its own noise alone, not on the samples that are decoded beside it.
+//!
+//! Lanes. All K of them are channels of one image, and the convolutions grouped: few trials use this VAE, and it has
+//! gradients by autograd.
 
 use swfn_shared::trial::BatchNormScale;
 use tch::{Device, Tensor};
 
 use super::model::{Elbo, latent_code};
 use crate::{
-    model::layers::{BatchNorm, Layer, Named, NormMode, double, halve, he_filters, zero_bias},
+    lanes::Lanes,
+    model::layers::{BatchNorm, Layer, Named, NormMode, he, stacked},
     rng::{Purpose, Stream},
 };
 
@@ -84,7 +88,7 @@ pub struct ConvVae {
 /// Convolution with filters of 4 x 4 pixels, stride 2, padding 1. x: `[B, K * inputs, H, W]`, weight: `[K, outputs,
 /// inputs, 4, 4]` -> `[B, K * outputs, H / 2, W / 2]`, rounded down.
 fn halve(x: &Tensor, weight: &Tensor) -> Tensor {
-    x.conv2d::<&Tensor>(weight.flatten(0, 1), None, [2, 2], [1, 1], [1, 1], weight.size()[0])
+    x.conv2d::<&Tensor>(&weight.flatten(0, 1), None, [2, 2], [1, 1], [1, 1], weight.size()[0])
 }
 
 /// The mirror of [`halve`]: the transposed convolution of the same filters, stride and padding. x: `[B, K * inputs, H / 2,

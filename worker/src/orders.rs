@@ -1,0 +1,188 @@
+//! Between the session's orders and the trainer's jobs.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::ControlFlow,
+    sync::{Arc, mpsc as std_mpsc},
+};
+
+use swfn_proto::v1::FailureKind;
+use swfn_shared::{
+    artifacts::Artifact,
+    dataset::Dataset,
+    ids::{LeaseId, ShapeId},
+    metrics::{MetricPoint, Outcome},
+};
+use tch::Device;
+use tokio::sync::mpsc;
+use tracing::{error, info, info_span};
+
+use crate::{
+    data,
+    session::{Cancel, End, Order, Report},
+    train::{
+        jobs::{Job, Jobs, Room},
+        report::{Observer, Stop, TrainError},
+    },
+};
+
+/// The orders of a session as jobs of a trainer, and its results as reports.
+pub(crate) struct Orders {
+    device: Device,
+    orders: std_mpsc::Receiver<Order>,
+    reports: mpsc::Sender<Report>,
+    /// Orders that wait for lanes, or for a computation of another shape to end.
+    waiting: VecDeque<Order>,
+    /// What the trainer works on, by ticket.
+    taken: HashMap<u64, (LeaseId, Dataset)>,
+    tickets: u64,
+    /// What the session was told last.
+    told: Option<Room>,
+    /// Nothing more can be trained, or nobody listens.
+    over: bool,
+}
+
+impl Orders {
+    pub(crate) fn new(device: Device, orders: std_mpsc::Receiver<Order>, reports: mpsc::Sender<Report>) -> Self {
+        let (waiting, taken) = (VecDeque::new(), HashMap::new());
+        Self { device, orders, reports, waiting, taken, tickets: 0, told: None, over: false }
+    }
+
+    fn send(&mut self, report: Report) {
+        self.over |= self.reports.blocking_send(report).is_err();
+    }
+
+    /// Takes what has come; gives back what is not wanted any more.
+    fn collect(&mut self) {
+        self.waiting.extend(self.orders.try_iter());
+        let (cancelled, waiting): (Vec<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|order| order.cancel.asked().is_some());
+        self.waiting = waiting;
+        for order in cancelled {
+            self.send(Report::Ended { lease: order.lease, end: End::Released });
+        }
+    }
+
+    fn job(&mut self, order: Order) -> Job<'static> {
+        let Order { lease, spec, artifacts, cancel } = order;
+        self.tickets += 1;
+        self.taken.insert(self.tickets, (lease, spec.dataset));
+        let span = info_span!("trial", %lease, architecture = %spec.architecture, n = spec.subset_size, seed = spec.seed,
+                              lambda = spec.lambda());
+        let observer = Box::new(Watch { lease, cancel, reports: self.reports.clone() });
+        Job { ticket: self.tickets, spec, wanted: artifacts, observer, span }
+    }
+}
+
+impl Jobs<'static> for Orders {
+    fn room(&mut self, mut room: Room) {
+        self.collect();
+        room.lanes = room.lanes.saturating_sub(self.waiting.len());
+        // Whoever wants nothing need not say what it would want.
+        let same = |told: &Room| told == &room || (told.lanes == 0 && room.lanes == 0);
+        if self.told.as_ref().is_some_and(same) {
+            return;
+        }
+        let Room { lanes, shape, vaes } = room.clone();
+        self.told = Some(room);
+        self.send(Report::Wants { lanes: u32::try_from(lanes).unwrap_or(u32::MAX), shape, vaes });
+    }
+
+    fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'static>> {
+        loop {
+            self.collect();
+            if self.over {
+                return None;
+            }
+            let fits = |order: &Order| shape.is_none_or(|shape| order.spec.shape() == shape);
+            let found = self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index));
+            match (found, shape) {
+                (Some(order), _) => {
+                    // With it the room has changed, whatever it was.
+                    self.told = None;
+                    return Some(self.job(order));
+                }
+                (None, Some(_)) => return None,
+                (None, None) => self.waiting.push_back(self.orders.recv().ok()?),
+            }
+        }
+    }
+
+    fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
+        let Some((lease, dataset)) = self.taken.remove(&ticket) else { return };
+        self.told = None;
+        let failed = |kind, error: &TrainError| {
+            error!("{error}");
+            End::Failed { kind, message: error.to_string() }
+        };
+        let (end, broken) = match result {
+            Ok((outcome, artifacts)) => {
+                let seconds = outcome.vae_seconds + outcome.classifier_seconds;
+                info!(accuracy = outcome.final_test_accuracy, seconds, "trial done");
+                let dataset_digest = data::Source::from(dataset).digest();
+                (End::Succeeded { outcome, dataset_digest, artifacts }, None)
+            }
+            Err(TrainError::Cancelled) => (End::Released, None),
+            Err(error @ TrainError::Diverged { .. }) => (failed(FailureKind::Diverged, &error), None),
+            // No fault of the trial, and the next one would fare no better.
+            Err(TrainError::Unloadable(error)) => (End::Released, Some((error, false))),
+            Err(error @ TrainError::Torch(_)) if self.device.is_cuda() && !error.is_out_of_memory() => {
+                // After most CUDA errors the context is lost, and every later call in this process fails with the same error.
+                let reason = format!("starting anew after an error on the GPU: {error}");
+                (failed(FailureKind::Error, &error), Some((reason, true)))
+            }
+            Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => (failed(FailureKind::Error, &error), None),
+        };
+        self.send(Report::Ended { lease, end });
+        if let Some((error, retry)) = broken
+            && self.taken.is_empty()
+        {
+            self.over = true;
+            self.reports.blocking_send(Report::Broken { error, retry }).ok();
+        }
+    }
+}
+
+/// Passes a trial's points on and asks it to stop when it is cancelled.
+struct Watch {
+    lease: LeaseId,
+    cancel: Arc<Cancel>,
+    reports: mpsc::Sender<Report>,
+}
+
+impl Observer for Watch {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+        let report = Report::Progress { lease: self.lease, step, points: points.to_vec() };
+        // First of all: a trial that is given back may yet end, and then has all its points.
+        let sent = self.reports.blocking_send(report);
+        let nobody_listens = sent.is_err().then_some(Stop::GiveBack);
+        self.cancel.asked().or(nobody_listens).map_or(ControlFlow::Continue(()), ControlFlow::Break)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::metrics::TRAIN_LOSS;
+
+    use super::*;
+
+    /// A trial that is given back may end before it can be saved: its points are then a part of its result.
+    #[test]
+    fn points_are_passed_on_before_a_trial_is_stopped() {
+        let (reports, mut queue) = mpsc::channel(2);
+        let lease = LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
+        let cancel = Arc::new(Cancel::default());
+        let point = MetricPoint { metric: TRAIN_LOSS, step: 1, value: 0.5 };
+        let mut watch = Watch { lease, cancel: Arc::clone(&cancel), reports };
+        assert_eq!(watch.points(1, &[point]), ControlFlow::Continue(()));
+        for stop in [Stop::GiveBack, Stop::Abandon] {
+            cancel.ask(stop);
+            queue.try_recv().unwrap();
+            assert_eq!(watch.points(2, &[point]), ControlFlow::Break(stop));
+        }
+        assert!(matches!(queue.try_recv(), Ok(Report::Progress { step: 2, points, .. }) if points == [point]));
+        drop(queue);
+        let mut watch = Watch { cancel: Arc::new(Cancel::default()), ..watch };
+        assert_eq!(watch.points(3, &[]), ControlFlow::Break(Stop::GiveBack));
+    }
+}
