@@ -17,7 +17,10 @@ use crate::{
 };
 
 /// The version that both sides must speak.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
+
+/// Lanes of one worker that are counted; trials for so many fit into one message.
+pub const MAX_LANES: u32 = 4096;
 
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

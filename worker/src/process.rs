@@ -178,7 +178,7 @@ fn open_checkpoints(folder: &Path, device: Device, every: Duration) -> Option<Ch
     Checkpoints::open(folder, device, every).map_err(warn).ok()
 }
 
-/// The trainer's loop: says that it is idle, takes an order, carries it out.
+/// The trainer's loop: says that it wants a trial, takes an order, carries it out.
 fn train(
     mut trainer: Trainer,
     device: Device,
@@ -187,7 +187,7 @@ fn train(
     reports: &mpsc::Sender<Report>,
 ) {
     loop {
-        if reports.blocking_send(Report::Idle { vaes: trainer.vaes() }).is_err() {
+        if reports.blocking_send(Report::Wants { lanes: 1, shape: None, vaes: trainer.vaes() }).is_err() {
             return;
         }
         let Ok(order) = orders.recv() else { return };
