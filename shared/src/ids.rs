@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// Raised whenever the trainer computes something else for the same specification: old results then count as other trials.
-pub const TRAINER_REVISION: u32 = 2;
+pub const TRAINER_REVISION: u32 = 3;
 
 /// The bytes of exactly `N` pairs of hexadecimal digits in lower case.
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -82,7 +82,7 @@ hashed_id! {
     CellId, "swfn cell"
 }
 hashed_id! {
-    /// Trials of equal shape can run as lanes of one batched computation.
+    /// Trials of equal shape can run as lanes of one batched computation, which may begin and end at different times.
     ShapeId, "swfn shape"
 }
 hashed_id! {
@@ -90,7 +90,7 @@ hashed_id! {
     SubsetId, "swfn subset"
 }
 hashed_id! {
-    /// A VAE: its subset and its settings.
+    /// A VAE: its subset, its settings and the precision of its training.
     VaeId, "swfn vae"
 }
 

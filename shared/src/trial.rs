@@ -69,6 +69,16 @@ choice! {
 }
 
 choice! {
+    /// How exactly GPUs multiply when they train the classifier and its VAE; CPUs ignore it.
+    Precision {
+        /// As float32, the numbers that all tensors hold.
+        Float32 = "float32",
+        /// With factors rounded to 10 bits of mantissa (NVIDIA's TF32) and float32 sums: faster, and less exact.
+        Tf32 = "tf32",
+    }
+}
+
+choice! {
     /// How a subset is drawn from the training images.
     Sampling {
         /// Uniformly without replacement, as published.
@@ -153,6 +163,8 @@ pub struct Classifier {
     /// Steps between two passes over the test images. As published, each such block of steps starts a fresh epoch, so this
     /// changes the order of the batches too.
     pub evaluate_every: u32,
+    /// Of multiplications on GPUs, those of the trial's VAE included.
+    pub precision: Precision,
 }
 
 /// A variational autoencoder and its training (Kingma, Welling 2014); the published values are the defaults of grid files.
@@ -235,9 +247,11 @@ impl TrialSpec {
         CellId::of(&canonical(&Self { seed: 0, ..*self }))
     }
 
-    /// The shape: all but what may differ from lane to lane.
+    /// The shape: all but what may differ from lane to lane, which is subset, seed, lambda, learning rate, weight decay and the
+    /// classifier's iterations. A lane that has done its own ends, and another trial takes its place.
     pub fn shape(&self) -> ShapeId {
-        let Self { dataset, architecture, classifier, penalty, .. } = self;
+        let Self { dataset, architecture, penalty, .. } = self;
+        let classifier = Classifier { iterations: 0, ..self.classifier };
         let any = penalty.and_then(|_| Lambda::new(1.0).ok());
         let penalty = penalty.zip(any).map(|(penalty, lambda)| Penalty { lambda, ..penalty });
         ShapeId::of(&canonical(&(dataset, architecture, classifier, penalty)))
@@ -250,7 +264,8 @@ impl TrialSpec {
 
     /// The VAE that the trial samples from, if it needs one.
     pub fn vae(&self) -> Option<VaeId> {
-        self.vae_samples().map(|samples| VaeId::of(&canonical(&(self.subset(), samples.vae))))
+        self.vae_samples()
+            .map(|samples| VaeId::of(&canonical(&(self.subset(), samples.vae, self.classifier.precision))))
     }
 
     /// The VAE's settings and the spread of its samples, if the trial needs one.

@@ -11,13 +11,16 @@ use crate::{
     metrics::{self, MetricPoint, Outcome},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, SampleBatchNorm, SampleUnits,
-        Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm,
+        SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 
 /// The version that both sides must speak.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
+
+/// Lanes of one worker that are counted; trials for so many fit into one message.
+pub const MAX_LANES: u32 = 4096;
 
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +115,7 @@ impl From<&TrialSpec> for v1::TrialSpec {
                 dropout: classifier.dropout.get(),
                 evaluate_every: classifier.evaluate_every,
                 batch_norm_scale: classifier.batch_norm_scale.name().to_owned(),
+                precision: classifier.precision.name().to_owned(),
             }),
             penalty: spec.penalty.map(|penalty| v1::Penalty {
                 lambda: penalty.lambda.get(),
@@ -159,6 +163,7 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
                     "classifier.batch_norm_scale",
                 )?,
                 evaluate_every: above_zero(classifier.evaluate_every, "classifier.evaluate_every")?,
+                precision: named(Precision::by_name, &classifier.precision, "classifier.precision")?,
             },
             penalty: wire.penalty.map(penalty).transpose()?,
         })

@@ -61,6 +61,10 @@ struct Common {
     vae_cache: VaeCacheArguments,
     #[command(flatten)]
     checkpoints: CheckpointArguments,
+    /// Trials of one shape that each device trains side by side, 1 to 1024 [default: one on a CPU; on a GPU, as many as a short
+    /// measurement finds best]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    lanes: Option<u16>,
     /// Form of the log: text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t)]
     log_format: LogFormat,
@@ -229,6 +233,7 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     shared.extend(common.data.to_arguments()?);
     shared.extend(common.vae_cache.to_arguments()?);
     shared.extend(common.checkpoints.to_arguments()?);
+    shared.extend(common.lanes.iter().flat_map(|lanes| ["--lanes".to_owned(), lanes.to_string()]));
     Supervisor { devices, arguments: shared, local_to }.run()
 }
 
@@ -239,7 +244,8 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let data = common.data.options();
     let vae_cache = common.vae_cache.folder(&data);
     let checkpoints = common.checkpoints.setting(&data);
-    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache, checkpoints })
+    let lanes = common.lanes.map(usize::from);
+    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache, checkpoints, lanes })
 }
 
 fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {

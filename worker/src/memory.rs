@@ -30,23 +30,8 @@ pub(crate) fn with_slices<const R: usize, const W: usize, T>(
 /// Where the floats of a tensor lie.
 fn whole(tensor: &Tensor) -> *mut [f32] {
     assert!(tensor.device() == Device::Cpu && tensor.kind() == Kind::Float, "floats on the CPU");
-    assert!(is_dense(tensor), "values without gaps between them");
+    assert!(tensor.is_contiguous(), "values in the order of their indices, without gaps between them");
     std::ptr::slice_from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel())
-}
-
-/// Whether the values lie side by side in memory: in the order of their indices, or with the channels last.
-fn is_dense(tensor: &Tensor) -> bool {
-    tensor.is_contiguous() || (tensor.dim() == 4 && tensor.permute([0, 2, 3, 1]).is_contiguous())
-}
-
-/// `tensor` with its values in the same order in memory as those of `like`.
-pub(crate) fn in_order_of(tensor: &Tensor, like: &Tensor) -> Tensor {
-    if tensor.stride() == like.stride() {
-        return tensor.shallow_clone();
-    }
-    let mut copy = like.detach().empty_like();
-    copy.copy_(tensor);
-    copy
 }
 
 /// First address, and the one after the last.

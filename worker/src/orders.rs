@@ -55,7 +55,7 @@ impl Orders {
     /// Takes what has come; gives back what is not wanted any more.
     fn collect(&mut self) {
         self.waiting.extend(self.orders.try_iter());
-        let (cancelled, waiting): (Vec<_>, _) =
+        let (cancelled, waiting): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|order| order.cancel.asked().is_some());
         self.waiting = waiting;
         for order in cancelled {

@@ -2,7 +2,6 @@
 
 use std::{
     io::Read as _,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::mpsc as std_mpsc,
@@ -12,29 +11,21 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use swfn_proto::v1::FailureKind;
-use swfn_shared::{
-    dataset::Dataset,
-    ids::{LeaseId, WorkerId},
-    metrics::MetricPoint,
-};
+use swfn_shared::ids::WorkerId;
 use tch::Device;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
 use tonic::transport::Endpoint;
-use tracing::{error, info, info_span, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     data::{self, LoadOptions},
     device,
-    session::{Cancel, End, Exit, Hooks, Identity, Order, Report, Session},
-    train::{
-        checkpoint::Checkpoints,
-        report::{Observer, Stop, TrainError},
-        trainer::Trainer,
-    },
+    orders::Orders,
+    session::{Exit, Hooks, Identity, Session},
+    train::{checkpoint::Checkpoints, trainer::Trainer},
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
 
@@ -104,10 +95,10 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());
+    let width_folder = data::cache_dir(&data).ok().map(|folder| folder.join("lanes"));
     let trainer = trainer.spawn(move || {
         let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
-        let width_folder = vaes.as_ref().map(|cache| cache.folder().to_owned());
-        let loader = move |dataset| data::load(&data::Source::from(dataset), &data).map_err(|error| error.to_string());
+                let loader = move |dataset| data::load(&data::Source::from(dataset), &data).map_err(|error| error.to_string());
         let mut trainer = Trainer::new(device)
             .with_vae_cache(vaes)
             .with_checkpoints(checkpoints)

@@ -7,7 +7,7 @@ use std::{
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
-    ids::{LeaseId, VaeId, WorkerId},
+    ids::{LeaseId, ShapeId, VaeId, WorkerId},
     trial::TrialSpec,
 };
 use tokio::sync::{mpsc, watch};
@@ -55,6 +55,7 @@ struct Session {
 #[derive(Debug)]
 struct Asked {
     lanes: u32,
+    shape: Option<ShapeId>,
     vaes: Vec<VaeId>,
 }
 
@@ -69,7 +70,7 @@ pub(crate) struct Engine {
     folder: ArtifactFolder,
     started: Instant,
     sessions: HashMap<WorkerId, Session>,
-    /// Workers that asked and got nothing yet, in a fixed order.
+    /// Workers that asked for more than they hold, in a fixed order.
     waiting: BTreeMap<WorkerId, Asked>,
     batch: Batch,
     /// Parts of files that wait for the commit.
@@ -233,8 +234,9 @@ impl Engine {
         }
         let worker = worker.clone();
         match message {
-            FromWorker::Ask { lanes, vaes } => {
-                self.waiting.insert(worker, Asked { lanes, vaes });
+            FromWorker::Ask { lanes, shape, vaes } => {
+                // In place of what it asked for before.
+                self.waiting.insert(worker, Asked { lanes, shape, vaes });
             }
             FromWorker::Heartbeat { progress } => {
                 for (lease, step) in progress {
@@ -294,17 +296,20 @@ impl Engine {
     }
 
     fn serve_waiting(&mut self) {
-        for (worker, asked) in std::mem::take(&mut self.waiting) {
-            let Asked { lanes, vaes } = &asked;
-            let command = Command::Asked { worker: worker.clone(), lanes: *lanes, vaes: vaes.clone() };
+        for (worker, mut asked) in std::mem::take(&mut self.waiting) {
+            let Asked { lanes, shape, vaes } = &asked;
+            let command = Command::Asked { worker: worker.clone(), lanes: *lanes, shape: *shape, vaes: vaes.clone() };
             let leases: Vec<_> = self.apply(&command).unwrap_or_default().iter().filter_map(Event::durable).collect();
-            if leases.is_empty() {
-                self.waiting.insert(worker, asked);
-                continue;
-            }
             let grant = leases.into_iter().filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
-            let grant = Reply::Grant { leases: grant.collect(), artifacts: self.artifacts };
-            self.replies.push((worker, grant));
+            let leases: Vec<_> = grant.collect();
+            // What it did not get now, it may get later: of the same shape, or its lanes would be of two.
+            if let Some((_, spec)) = leases.first() {
+                asked.shape = Some(spec.shape());
+                self.replies.push((worker.clone(), Reply::Grant { leases, artifacts: self.artifacts }));
+            }
+            if self.scheduler.held_by(&worker) < usize::try_from(asked.lanes).unwrap_or(usize::MAX) {
+                self.waiting.insert(worker, asked);
+            }
         }
         if self.scheduler.counts().finished() && !self.drained {
             self.drained = true;

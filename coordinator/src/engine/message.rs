@@ -2,7 +2,7 @@
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
-    ids::{DataDigest, LeaseId, VaeId, WorkerId},
+    ids::{DataDigest, LeaseId, ShapeId, VaeId, WorkerId},
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
 };
@@ -24,7 +24,7 @@ pub(crate) struct Hello {
 /// Everything else that a worker says.
 #[derive(Debug)]
 pub(crate) enum FromWorker {
-    Ask { lanes: u32, vaes: Vec<VaeId> },
+    Ask { lanes: u32, shape: Option<ShapeId>, vaes: Vec<VaeId> },
     Heartbeat { progress: Vec<(LeaseId, u64)> },
     Points { lease: LeaseId, points: Vec<MetricPoint> },
     Artifact { lease: LeaseId, part: ArtifactPart },

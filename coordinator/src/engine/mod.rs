@@ -4,6 +4,8 @@
 mod actor;
 mod message;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use actor::{Engine, EngineError, REQUESTS};
 pub(crate) use message::{FromWorker, Hello, Reply, Request};

@@ -2,9 +2,9 @@
 
 use swfn_proto::v1::{self, coordinator_message, worker_message};
 use swfn_shared::{
-    ids::{DataDigestError, LeaseId, TRAINER_REVISION},
+    ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
     trial::TrialSpec,
-    wire::{self, PROTOCOL, WireError},
+    wire::{self, MAX_LANES, PROTOCOL, WireError},
 };
 use tonic::Status;
 
@@ -78,9 +78,12 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             return Err(Status::failed_precondition("`hello` comes once, at the beginning"));
         }
         worker_message::Kind::Ask(ask) => {
-            let vaes = ask.vaes.iter().map(|vae| vae.parse()).collect::<Result<_, _>>();
-            let vaes = vaes.map_err(|error: swfn_shared::ids::IdError| Status::invalid_argument(error.to_string()))?;
-            FromWorker::Ask { lanes: ask.lanes.max(1), vaes }
+            let wrong = |error: IdError| Status::invalid_argument(error.to_string());
+            FromWorker::Ask {
+                lanes: ask.lanes.min(MAX_LANES),
+                shape: ask.shape.map(|shape| shape.parse()).transpose().map_err(wrong)?,
+                vaes: ask.vaes.iter().map(|vae| vae.parse()).collect::<Result<_, _>>().map_err(wrong)?,
+            }
         }
         worker_message::Kind::Heartbeat(heartbeat) => {
             let progress = |p: v1::Progress| Ok((wire::lease(p.lease)?, p.step));

@@ -1,14 +1,15 @@
 //! What comes in and what goes out of the scheduler.
 
-use swfn_shared::ids::{Attempt, LeaseId, VaeId, WorkerId};
+use swfn_shared::ids::{Attempt, LeaseId, ShapeId, VaeId, WorkerId};
 
 /// Something that happened to a worker or to time.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
     /// A worker opened a stream. `held`: the leases that it still works on or has unacknowledged reports of.
     Joined { worker: WorkerId, predecessor: Option<WorkerId>, held: Vec<LeaseId> },
-    /// It has room for `lanes` more trials of one shape and these VAEs at hand.
-    Asked { worker: WorkerId, lanes: u32, vaes: Vec<VaeId> },
+    /// It has lanes for so many trials, those that it holds included, and these VAEs at hand. It takes trials of that shape, or else of
+    /// any one shape.
+    Asked { worker: WorkerId, lanes: u32, shape: Option<ShapeId>, vaes: Vec<VaeId> },
     /// Any sign of life.
     Heard { worker: WorkerId },
     /// A lease's iterations so far.
@@ -39,6 +40,7 @@ pub(crate) enum FailureKind {
 pub(crate) enum Event {
     WorkerJoined { worker: WorkerId },
     WorkerHeard { worker: WorkerId },
+    WorkerAsked { worker: WorkerId, lanes: usize },
     WorkerLeft { worker: WorkerId },
     Progressed { lease: LeaseId, step: u64 },
     Leased { lease: LeaseId, worker: WorkerId },
@@ -54,6 +56,7 @@ impl Event {
         match self {
             Self::WorkerJoined { .. }
             | Self::WorkerHeard { .. }
+            | Self::WorkerAsked { .. }
             | Self::WorkerLeft { .. }
             | Self::Progressed { .. } => None,
             Self::Leased { lease, .. }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swfn_shared::ids::{LeaseId, VaeId, WorkerId};
+use swfn_shared::ids::{LeaseId, ShapeId, VaeId, WorkerId};
 
 use super::{
     command::{Command, Event, FailureKind, Rejection},
@@ -15,7 +15,7 @@ impl Scheduler {
     pub(crate) fn decide(&self, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
         match command {
             Command::Joined { worker, predecessor, held } => Ok(self.joined(worker, predecessor.as_ref(), held)),
-            Command::Asked { worker, lanes, vaes } => self.asked(now, worker, *lanes, vaes),
+            Command::Asked { worker, lanes, shape, vaes } => self.asked(now, worker, *lanes, *shape, vaes),
             // Whoever is heard is there, also after a silence for which it was taken off the list.
             Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
             Command::Progressed { worker, lease, step } => {
@@ -77,18 +77,23 @@ impl Scheduler {
         events
     }
 
-    fn asked(&self, now: Duration, worker: &WorkerId, lanes: u32, vaes: &[VaeId]) -> Result<Vec<Event>, Rejection> {
-        self.worker(worker)?;
-        // A fair share of what is left, so that the last trials spread over all workers.
-        let alive = |state: &&Worker| now.saturating_sub(state.heard) < self.limits.lease;
-        let workers = self.workers.values().filter(alive).count().max(1);
-        let share = self.counts.pending.div_ceil(workers);
-        let wanted = share.min(usize::try_from(lanes).unwrap_or(usize::MAX));
+    fn asked(
+        &self,
+        now: Duration,
+        worker: &WorkerId,
+        lanes: u32,
+        shape: Option<ShapeId>,
+        vaes: &[VaeId],
+    ) -> Result<Vec<Event>, Rejection> {
+        let state = self.worker(worker)?;
+        let lanes = usize::try_from(lanes).unwrap_or(usize::MAX);
+        let news = (state.lanes != Some(lanes)).then(|| Event::WorkerAsked { worker: worker.clone(), lanes });
+        let wanted = self.share(now, worker, lanes).saturating_sub(state.leases.len());
         let leased = |index| {
             let trial: &Trial = &self.trials[index];
             Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.attempts + 1 }, worker: worker.clone() }
         };
-        Ok(self.pending.pick(wanted, vaes).into_iter().map(leased).collect())
+        Ok(news.into_iter().chain(self.pending.pick(wanted, shape, vaes).into_iter().map(leased)).collect())
     }
 
     fn expired(&self, now: Duration) -> Vec<Event> {

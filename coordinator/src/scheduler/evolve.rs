@@ -15,6 +15,9 @@ impl Scheduler {
     pub(crate) fn evolve(&mut self, now: Duration, event: &Event) -> Result<(), String> {
         match event {
             Event::WorkerJoined { worker } | Event::WorkerHeard { worker } => self.heard(now, worker),
+            Event::WorkerAsked { worker, lanes } => {
+                self.workers.entry(worker.clone()).or_default().lanes = Some(*lanes);
+            }
             Event::WorkerLeft { worker } => {
                 self.workers.remove(worker);
             }
@@ -101,6 +104,7 @@ impl Scheduler {
                 | TrialState::Quarantined { .. },
                 Event::WorkerJoined { .. }
                 | Event::WorkerHeard { .. }
+                | Event::WorkerAsked { .. }
                 | Event::WorkerLeft { .. }
                 | Event::Progressed { .. }
                 | Event::Leased { .. }

@@ -8,6 +8,7 @@ mod decide;
 mod evolve;
 mod fencing;
 mod pending;
+mod share;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,9 @@
 //! Trials that wait, arranged so that those of one subset, which share a VAE, go to one worker, and so that a grant is of one shape.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
+    hash::Hash,
+};
 
 use swfn_shared::ids::{ShapeId, VaeId};
 
@@ -10,15 +13,19 @@ use super::state::{Trial, TrialIndex};
 pub(super) struct Pending {
     /// By group: what waits, by shape.
     groups: BTreeMap<usize, BTreeMap<ShapeId, BTreeSet<TrialIndex>>>,
+    /// How many of each shape wait.
+    waiting: HashMap<ShapeId, usize>,
     /// Live leases of each group.
-    leased: HashMap<usize, u32>,
+    leased: HashMap<usize, usize>,
     /// The group of each VAE.
     vaes: HashMap<VaeId, usize>,
 }
 
 impl Pending {
     pub(super) fn insert(&mut self, trial: &Trial, index: TrialIndex) {
-        self.groups.entry(trial.group).or_default().entry(trial.shape).or_default().insert(index);
+        if self.groups.entry(trial.group).or_default().entry(trial.shape).or_default().insert(index) {
+            *self.waiting.entry(trial.shape).or_default() += 1;
+        }
         if let Some(vae) = trial.vae {
             self.vaes.insert(vae, trial.group);
         }
@@ -27,7 +34,9 @@ impl Pending {
     pub(super) fn remove(&mut self, trial: &Trial, index: TrialIndex) {
         let Some(shapes) = self.groups.get_mut(&trial.group) else { return };
         if let Some(trials) = shapes.get_mut(&trial.shape) {
-            trials.remove(&index);
+            if trials.remove(&index) {
+                lower(&mut self.waiting, trial.shape);
+            }
             if trials.is_empty() {
                 shapes.remove(&trial.shape);
             }
@@ -42,22 +51,19 @@ impl Pending {
     }
 
     pub(super) fn lease_ended(&mut self, group: usize) {
-        if let Some(count) = self.leased.get_mut(&group) {
-            *count -= 1;
-            if *count == 0 {
-                self.leased.remove(&group);
-            }
-        }
+        lower(&mut self.leased, group);
     }
 
     /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those whose VAE it has, then those of subsets that
-    /// nobody works on, then any. The shape is that of the first.
-    pub(super) fn pick(&self, wanted: usize, at_hand: &[VaeId]) -> Vec<TrialIndex> {
+    /// nobody works on, then any. If no shape is asked for, it is that of the first.
+    pub(super) fn pick(&self, wanted: usize, mut shape: Option<ShapeId>, at_hand: &[VaeId]) -> Vec<TrialIndex> {
+        if shape.is_some_and(|shape| !self.waiting.contains_key(&shape)) {
+            return Vec::new();
+        }
         let own: BTreeSet<usize> = at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
         let own = own.into_iter().filter(|group| self.groups.contains_key(group));
         let untouched = self.groups.keys().copied().filter(|group| !self.leased.contains_key(group));
         let mut picked = Vec::new();
-        let mut shape = None;
         let mut visited = HashSet::new();
         for group in own.chain(untouched).chain(self.groups.keys().copied()) {
             if picked.len() == wanted {
@@ -73,6 +79,16 @@ impl Pending {
             }
         }
         picked
+    }
+}
+
+/// Counts one less; what has been counted down to zero is not listed.
+fn lower<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
     }
 }
 

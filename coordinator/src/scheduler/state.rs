@@ -81,6 +81,8 @@ impl Trial {
 pub(super) struct Worker {
     pub(super) leases: BTreeSet<TrialIndex>,
     pub(super) heard: Duration,
+    /// Trials that it can work on at a time, as it said when it last asked.
+    pub(super) lanes: Option<usize>,
 }
 
 /// The numbers of `[run]` that the scheduler goes by.
@@ -161,6 +163,11 @@ impl Scheduler {
 
     pub(crate) fn spec(&self, id: TrialId) -> Option<&TrialSpec> {
         self.by_id.get(&id).map(|index| &self.trials[*index].spec)
+    }
+
+    /// Number of leases that the worker holds.
+    pub(crate) fn held_by(&self, worker: &WorkerId) -> usize {
+        self.workers.get(worker).map_or(0, |worker| worker.leases.len())
     }
 
     /// Workers that hold a lease, joined or not.

@@ -1,11 +1,12 @@
-//! Scripts in the domain's words, and random histories against what must always hold.
+//! Scripts in the domain's words.
 
-use std::{collections::HashMap, time::Duration};
+mod histories;
 
-use proptest::prelude::*;
+use std::time::Duration;
+
 use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid},
-    ids::{LeaseId, TrialId, WorkerId},
+    ids::{LeaseId, ShapeId, TrialId, WorkerId},
     trial::TrialSpec,
 };
 
@@ -34,7 +35,17 @@ struct Sweep {
 
 impl Sweep {
     fn new() -> Self {
-        Self { scheduler: Scheduler::new(LIMITS, specs()), now: Duration::ZERO, journal: Vec::new() }
+        Self::of(specs())
+    }
+
+    fn of(specs: Vec<TrialSpec>) -> Self {
+        Self { scheduler: Scheduler::new(LIMITS, specs), now: Duration::ZERO, journal: Vec::new() }
+    }
+
+    /// So many trials of one shape.
+    fn of_one_shape(trials: u32) -> Self {
+        let first = specs()[0];
+        Self::of((0..trials).map(|seed| TrialSpec { seed: seed.into(), ..first }).collect())
     }
 
     fn tell(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
@@ -51,8 +62,17 @@ impl Sweep {
     }
 
     fn ask(&mut self, name: &str, lanes: u32) -> Vec<LeaseId> {
-        let events = self.tell(Command::Asked { worker: worker(name), lanes, vaes: Vec::new() }).unwrap();
+        self.ask_for(name, lanes, None)
+    }
+
+    /// `lanes`: those taken included.
+    fn ask_for(&mut self, name: &str, lanes: u32, shape: Option<ShapeId>) -> Vec<LeaseId> {
+        let events = self.tell(Command::Asked { worker: worker(name), lanes, shape, vaes: Vec::new() }).unwrap();
         events.iter().filter_map(Event::durable).collect()
+    }
+
+    fn shape(&self, lease: LeaseId) -> ShapeId {
+        self.scheduler.spec(lease.trial).unwrap().shape()
     }
 
     fn heard(&mut self, name: &str) {
@@ -105,6 +125,66 @@ fn a_grant_is_of_one_shape_and_a_fair_share() {
 }
 
 #[test]
+fn lanes_of_one_shape_are_filled_with_that_shape_or_stay_empty() {
+    let mut sweep = Sweep::new();
+    sweep.join("ann");
+    let [first, second] = sweep.ask("ann", 64)[..] else { panic!("two of each shape") };
+    let shape = sweep.shape(first);
+    assert_eq!(sweep.ask_for("ann", 64, Some(shape)), [], "all of them are taken");
+    sweep.tell(Command::Released { worker: worker("ann"), lease: second }).unwrap();
+    sweep.succeed("ann", first).unwrap();
+    let again = LeaseId { attempt: 2, ..second };
+    assert_eq!(sweep.ask_for("ann", 64, Some(shape)), [again]);
+    sweep.succeed("ann", again).unwrap();
+    let others = sweep.ask("ann", 64);
+    assert!(others.len() == 2 && others.iter().all(|lease| sweep.shape(*lease) != shape));
+}
+
+#[test]
+fn workers_of_one_size_get_equal_parts_whoever_asks_first() {
+    let mut sweep = Sweep::of_one_shape(100);
+    sweep.join("ann");
+    sweep.join("bob");
+    assert_eq!((sweep.ask("ann", 64).len(), sweep.ask("bob", 64).len()), (50, 50));
+}
+
+#[test]
+fn the_last_trials_go_to_whoever_has_less_than_its_part() {
+    let mut sweep = Sweep::of_one_shape(100);
+    sweep.join("ann");
+    let leases = sweep.ask("ann", 64);
+    assert_eq!(leases.len(), 64);
+    sweep.join("bob");
+    for lease in &leases[..40] {
+        sweep.succeed("ann", *lease).unwrap();
+    }
+    // Of 60 that are left, ann holds 24.
+    assert_eq!(sweep.ask("ann", 64).len(), 6);
+    assert_eq!(sweep.ask("bob", 64).len(), 30);
+}
+
+#[test]
+fn a_worker_with_few_lanes_does_not_hold_back_one_with_many_and_neither_is_idle() {
+    let mut sweep = Sweep::of_one_shape(200);
+    sweep.join("cpu");
+    sweep.join("gpu");
+    let (mut few, mut many) = (sweep.ask("cpu", 1), sweep.ask("gpu", 64));
+    let mut steps = 0;
+    while !sweep.scheduler.counts().finished() {
+        steps += 1;
+        for (name, held, lanes, pace) in [("gpu", &mut many, 64, 1), ("cpu", &mut few, 1, 8)] {
+            if steps % pace == 0
+                && let Some(lease) = held.pop()
+            {
+                sweep.succeed(name, lease).unwrap();
+            }
+            held.extend(sweep.ask(name, lanes));
+            assert!(sweep.scheduler.counts().pending == 0 || held.len() == lanes as usize, "{name}: {held:?}");
+        }
+    }
+}
+
+#[test]
 fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_to_others() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
@@ -117,8 +197,8 @@ fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_to_others() {
     sweep.succeed("ann", ann[0]).unwrap();
     let at_hand = specs().iter().filter(|spec| spec.seed == 1).find_map(TrialSpec::vae);
     assert!(at_hand.is_some());
-    let asked = Command::Asked { worker: worker("ann"), lanes: 1, vaes: at_hand.into_iter().collect() };
-    let lease = sweep.tell(asked).unwrap()[0].durable().unwrap();
+    let asked = Command::Asked { worker: worker("ann"), lanes: 1, shape: None, vaes: at_hand.into_iter().collect() };
+    let lease = sweep.tell(asked).unwrap().iter().find_map(Event::durable).unwrap();
     assert_eq!(seed(&sweep, &lease), 1);
 }
 
@@ -150,7 +230,10 @@ fn a_worker_that_wakes_up_gets_work_again() {
     sweep.join("ann");
     let lost = sweep.ask("ann", 1)[0];
     sweep.wait(1_000);
-    assert!(sweep.tell(Command::Asked { worker: worker("ann"), lanes: 1, vaes: Vec::new() }).is_err(), "off the list");
+    assert!(
+        sweep.tell(Command::Asked { worker: worker("ann"), lanes: 1, shape: None, vaes: Vec::new() }).is_err(),
+        "off the list"
+    );
     sweep.heard("ann");
     assert_eq!(sweep.ask("ann", 1), [LeaseId { trial: lost.trial, attempt: 2 }]);
 }
@@ -237,7 +320,7 @@ fn a_successor_frees_the_leases_of_the_dead() {
 fn a_worker_that_comes_back_keeps_what_it_holds_and_frees_what_it_never_got() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
-    let (kept, unknown) = (sweep.ask("ann", 1)[0], sweep.ask("ann", 1)[0]);
+    let [kept, unknown] = sweep.ask("ann", 2)[..] else { panic!("two of a shape") };
     sweep.tell(Command::Joined { worker: worker("ann"), predecessor: None, held: vec![kept] }).unwrap();
     assert!(matches!(sweep.state(kept.trial), TrialState::Leased(_)));
     assert_eq!(sweep.state(unknown.trial), &TrialState::Pending);
@@ -247,118 +330,10 @@ fn a_worker_that_comes_back_keeps_what_it_holds_and_frees_what_it_never_got() {
 fn strangers_and_inventions_are_turned_away() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
-    let asked = Command::Asked { worker: worker("eve"), lanes: 1, vaes: Vec::new() };
+    let asked = Command::Asked { worker: worker("eve"), lanes: 1, shape: None, vaes: Vec::new() };
     assert_eq!(sweep.tell(asked).unwrap_err().to_string(), "worker `eve` has not joined");
     let lease = sweep.ask("ann", 1)[0];
     assert!(sweep.succeed("eve", lease).unwrap_err().to_string().contains("belongs to worker `ann`"));
     let invented = LeaseId { attempt: 7, ..lease };
     assert!(sweep.succeed("ann", invented).unwrap_err().to_string().contains("never granted"));
-}
-
-/// A step of a random history; numbers choose among what there is.
-#[derive(Debug, Clone)]
-enum Step {
-    Join(u8, Option<u8>),
-    Ask(u8, u32),
-    Heard(u8),
-    Progress(u8, usize, u64),
-    Succeed(u8, usize),
-    Fail(u8, usize, bool),
-    Release(u8, usize),
-    Leave(u8),
-    Wait(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let (w, l) = (0u8..4, 0usize..12);
-    let step = prop_oneof![
-        3 => (w.clone(), prop::option::of(w.clone())).prop_map(|(a, b)| Step::Join(a, b)),
-        6 => (w.clone(), 0u32..4).prop_map(|(a, n)| Step::Ask(a, n)),
-        2 => w.clone().prop_map(Step::Heard),
-        2 => (w.clone(), l.clone(), 0u64..100).prop_map(|(a, i, s)| Step::Progress(a, i, s)),
-        4 => (w.clone(), l.clone()).prop_map(|(a, i)| Step::Succeed(a, i)),
-        2 => (w.clone(), l.clone(), any::<bool>()).prop_map(|(a, i, d)| Step::Fail(a, i, d)),
-        1 => (w.clone(), l).prop_map(|(a, i)| Step::Release(a, i)),
-        1 => w.prop_map(Step::Leave),
-        2 => (1u64..100).prop_map(Step::Wait),
-    ];
-    prop::collection::vec(step, 0..120)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_history_keeps_the_invariants(steps in steps()) {
-        let mut sweep = Sweep::new();
-        let mut granted: Vec<LeaseId> = Vec::new();
-        let mut ended: HashMap<TrialId, TrialState> = HashMap::new();
-        for step in steps {
-            let name = |w: u8| worker(&format!("w{w}"));
-            let lease = |i: usize| granted.get(granted.len().wrapping_sub(i + 1)).copied();
-            let command = match step {
-                Step::Join(w, p) => Some(Command::Joined { worker: name(w), predecessor: p.map(name), held: lease(0).into_iter().collect() }),
-                Step::Ask(w, lanes) => Some(Command::Asked { worker: name(w), lanes, vaes: Vec::new() }),
-                Step::Heard(w) => Some(Command::Heard { worker: name(w) }),
-                Step::Progress(w, i, step) => lease(i).map(|lease| Command::Progressed { worker: name(w), lease, step }),
-                Step::Succeed(w, i) => lease(i).map(|lease| Command::Succeeded { worker: name(w), lease }),
-                Step::Fail(w, i, diverged) => lease(i).map(|lease| Command::Failed {
-                    worker: name(w),
-                    lease,
-                    kind: if diverged { FailureKind::Diverged } else { FailureKind::Error },
-                    error: "e".into(),
-                }),
-                Step::Release(w, i) => lease(i).map(|lease| Command::Released { worker: name(w), lease }),
-                Step::Leave(w) => Some(Command::Left { worker: name(w) }),
-                Step::Wait(seconds) => {
-                    sweep.now += Duration::from_secs(seconds);
-                    Some(Command::Tick)
-                }
-            };
-            let Some(command) = command else { continue };
-            let events = sweep.tell(command).unwrap_or_default();
-            granted.extend(events.iter().filter(|e| matches!(e, Event::Leased { .. })).filter_map(Event::durable));
-
-            // What ended stays as it is; the counts are the states; nobody's lease outlives its deadline by a tick.
-            let counts = sweep.scheduler.counts();
-            let mut seen = [0; 4];
-            for (id, _, state) in sweep.scheduler.trials() {
-                seen[match state {
-                    TrialState::Pending => 0,
-                    TrialState::Leased(_) => 1,
-                    TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {
-                        let before = ended.entry(id).or_insert_with(|| state.clone());
-                        prop_assert_eq!(&*before, state);
-                        if matches!(state, TrialState::Succeeded { .. }) { 2 } else { 3 }
-                    }
-                }] += 1;
-            }
-            prop_assert_eq!(seen, [counts.pending, counts.leased, counts.succeeded, counts.quarantined]);
-        }
-        // Each attempt was granted once, and in order.
-        let mut attempts: HashMap<TrialId, u32> = HashMap::new();
-        for lease in &granted {
-            let last = attempts.entry(lease.trial).or_default();
-            prop_assert_eq!(lease.attempt, *last + 1);
-            *last = lease.attempt;
-        }
-        // The journal alone gives the same trials again.
-        let mut replayed = Scheduler::new(LIMITS, specs());
-        for event in &sweep.journal {
-            replayed.evolve(Duration::ZERO, event).unwrap();
-        }
-        let plain = |scheduler: &Scheduler| scheduler.trials().map(|(id, _, state)| match state {
-            TrialState::Leased(lease) => (id, format!("{}/{}", lease.worker, lease.attempt)),
-            other => (id, format!("{other:?}")),
-        }).collect::<Vec<_>>();
-        prop_assert_eq!(plain(&replayed), plain(&sweep.scheduler));
-        // In the end every lease of a silent worker comes free: another can finish the sweep.
-        sweep.wait(601);
-        prop_assert_eq!(sweep.scheduler.counts().leased, 0);
-        sweep.join("last");
-        while let [lease] = sweep.ask("last", 1)[..] {
-            sweep.succeed("last", lease).unwrap();
-        }
-        prop_assert!(sweep.scheduler.counts().finished());
-    }
 }

@@ -191,6 +191,7 @@ fn insert_event(
         Event::Released { .. } => ("released", None, None, false),
         Event::WorkerJoined { .. }
         | Event::WorkerHeard { .. }
+        | Event::WorkerAsked { .. }
         | Event::WorkerLeft { .. }
         | Event::Progressed { .. } => return Ok(()),
     };

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     artifacts::Artifacts,
     numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
-    trial::{BatchNormScale, Classifier, LatentStatistics, SampleBatchNorm, SampleUnits, Vae, VaeFamily, VaeSamples},
+    trial::{
+        BatchNormScale, Classifier, LatentStatistics, Precision, SampleBatchNorm, SampleUnits, Vae, VaeFamily,
+        VaeSamples,
+    },
 };
 
 /// The shortest lease: four heartbeats.
@@ -34,6 +37,7 @@ pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Pr
         dropout: bounded(Dropout::new(0.5)),
         batch_norm_scale: BatchNormScale::Uniform,
         evaluate_every: 1_000,
+        precision: Precision::Float32,
     };
     let Some(mut table) = table else { return Ok(classifier) };
     classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"))?;
@@ -44,6 +48,8 @@ pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Pr
     classifier.batch_norm_scale = table.get("batch_norm_scale", classifier.batch_norm_scale, |item| {
         item.choice(BatchNormScale::ALL, BatchNormScale::name)
     })?;
+    classifier.precision =
+        table.get("precision", classifier.precision, |item| item.choice(Precision::ALL, Precision::name))?;
     table.finish()?;
     Ok(classifier)
 }

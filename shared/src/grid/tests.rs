@@ -6,7 +6,11 @@ use proptest::prelude::*;
 use swfn_proto::v1;
 
 use super::{DEFAULT_MAX_TRIALS, Grid, GridError};
-use crate::{artifacts::Artifacts, dataset::Dataset, trial::TrialSpec};
+use crate::{
+    artifacts::Artifacts,
+    dataset::Dataset,
+    trial::{Precision, TrialSpec},
+};
 
 const BASE: &str = r#"version = 1
 name = "test"
@@ -98,6 +102,27 @@ fn what_cannot_matter_makes_no_second_trial() {
 }
 
 #[test]
+fn lanes_of_one_shape_may_differ_in_what_ends_them_and_not_in_what_they_compute() {
+    let ids = |section: &str| {
+        let trial = parse(&(BASE.to_owned() + section)).unwrap().trials().nth(1).unwrap();
+        (trial.shape(), trial.vae(), trial.id())
+    };
+    let (shape, vae, id) = ids("");
+    let (longer, same_vae, other) = ids("[classifier]\niterations = 20_000\n");
+    assert!(longer == shape && same_vae == vae && other != id);
+    for (section, has_its_vae) in [
+        ("[classifier]\nevaluate_every = 500\n", true),
+        ("[classifier]\nbatch_size = 20\n", true),
+        ("[vae]\niterations = 20_000\n", false),
+        ("[classifier]\nprecision = \"tf32\"\n", false),
+    ] {
+        let (other_shape, other_vae, other) = ids(section);
+        assert!(other_shape != shape && other != id, "{section}");
+        assert_eq!(other_vae == vae, has_its_vae, "{section}");
+    }
+}
+
+#[test]
 fn the_readme_and_the_example_grids_are_right() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
@@ -110,7 +135,7 @@ fn the_readme_and_the_example_grids_are_right() {
     let grids = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
     let grids = grids.map(|entry| entry.unwrap().path());
     let files: Vec<_> = grids.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
-    assert!(files.len() >= 9);
+    assert!(files.len() >= 11);
     for file in files {
         Grid::parse(&file.display().to_string(), &std::fs::read_to_string(&file).unwrap(), DEFAULT_MAX_TRIALS).unwrap();
     }
@@ -233,6 +258,7 @@ fn wrong_files_get_a_place_and_a_hint() {
         swap("[data]", "[data"),
         BASE.to_owned() + "[classifier]\niterations = 0\n",
         BASE.to_owned() + "[classifier]\nmomentum = 1\n",
+        BASE.to_owned() + "[classifier]\nprecision = \"float16\"\n",
         BASE.to_owned() + "[vae]\nlatent = 99999999\n",
         BASE.to_owned() + "[vae]\nwidth = 3\n",
         BASE.to_owned() + "[run]\nmax_failures = -1\n",
@@ -336,10 +362,12 @@ proptest! {
         seed in 0u64..u64::MAX,
         decay in 0.0..1e9f64,
         data in prop::sample::select(vec!["\"mnist\"", "\"synthetic\"\nseed = 9", OWN]),
+        precision in prop::sample::select(Precision::ALL),
     ) {
         let mut trial = parse(&BASE.replace("\"mnist\"", data)).unwrap().trials().nth(index).unwrap();
         trial.seed = seed;
         trial.weight_decay = crate::numbers::WeightDecay::new(decay).unwrap();
+        trial.classifier.precision = precision;
         let wire = v1::TrialSpec::from(&trial);
         let back = TrialSpec::try_from(wire).unwrap();
         prop_assert_eq!(back, trial);

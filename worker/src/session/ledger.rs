@@ -194,6 +194,11 @@ impl Ledger {
         v1::Heartbeat { progress: running.map(progress).collect() }
     }
 
+    /// How many leases are worked on.
+    pub(super) fn running(&self) -> usize {
+        self.leases.values().filter(|held| held.end.is_none()).count()
+    }
+
     /// Whether the trainer has to wait.
     pub(super) fn is_full(&self) -> bool {
         self.outbox.len() >= FULL

@@ -7,6 +7,7 @@ mod cancel;
 mod ledger;
 mod link;
 mod run;
+mod wish;
 
 pub(crate) use cancel::Cancel;
 pub(crate) use ledger::End;

@@ -9,7 +9,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_shared::{
     artifacts::Artifacts,
-    ids::{LeaseId, TRAINER_REVISION, TrialId, VaeId, WorkerId},
+    ids::{LeaseId, ShapeId, TRAINER_REVISION, TrialId, VaeId, WorkerId},
     metrics::MetricPoint,
     trial::TrialSpec,
     wire::{self, PROTOCOL},
@@ -25,8 +25,9 @@ use super::{
     cancel::Cancel,
     ledger::{End, Ledger},
     link::{Link, LinkError},
+    wish::{Wish, Wishes},
 };
-use crate::{device::DeviceInfo, train::report::Stop};
+use crate::device::DeviceInfo;
 
 /// Points wait so long to become one message.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -51,8 +52,13 @@ pub(crate) struct Order {
 /// What the trainer says.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// It has nothing to do.
-    Idle {
+    /// How many more trials it has room for, now that it took all orders that had reached it; 0: none. Orders that were on their way when
+    /// it said so may come on top of them: they wait until there is room.
+    Wants {
+        lanes: u32,
+        /// Of which shape; `None`: of any one.
+        shape: Option<ShapeId>,
+        /// The VAEs that it has at hand.
         vaes: Vec<VaeId>,
     },
     Progress {
@@ -108,8 +114,7 @@ pub(crate) struct Session {
     orders: Sender<Order>,
     reports: mpsc::Receiver<Report>,
     stop: watch::Receiver<bool>,
-    /// The VAEs that an idle trainer has at hand.
-    idle: Option<Vec<VaeId>>,
+    wishes: Wishes,
     /// Why no more trials are wanted, once that is so.
     leaving: Option<Exit>,
     /// The trainer has said its last word.
@@ -134,7 +139,7 @@ impl Session {
             orders,
             reports,
             stop,
-            idle: None,
+            wishes: Wishes::default(),
             leaving: None,
             broken: false,
             hooks,
@@ -220,23 +225,14 @@ impl Session {
         for report in self.ledger.unacknowledged() {
             link.send(report).await?;
         }
+        self.wishes.forgotten();
         self.ask(&link).await?;
         let mut heartbeat = interval(Duration::from_secs(link.welcome.heartbeat_seconds.max(1).into()));
         let mut flush = interval(FLUSH);
         loop {
             let messages = tokio::select! {
-                message = link.receive() => {
-                    self.obey(message?);
-                    Vec::new()
-                }
-                report = next(&mut self.reports), if self.listens() => {
-                    let was_idle = self.idle.is_some();
-                    let messages = self.absorb(report);
-                    if !was_idle {
-                        self.ask(&link).await?;
-                    }
-                    messages
-                }
+                message = link.receive() => self.obey(message?),
+                report = next(&mut self.reports), if self.listens() => self.absorb(report),
                 () = stopped(&mut self.stop), if self.leaving.is_none() => {
                     info!("asked to stop: giving leases back");
                     self.leave(Exit::Done);
@@ -248,6 +244,8 @@ impl Session {
                     vec![v1::WorkerMessage { sequence: 0, kind: Some(Kind::Heartbeat(heartbeat)) }]
                 }
             };
+            // First: a wish is withdrawn before leases are given back, or they would come again.
+            self.ask(&link).await?;
             for message in messages {
                 link.send(message).await?;
             }
@@ -262,14 +260,10 @@ impl Session {
         }
     }
 
-    async fn ask(&self, link: &Link) -> Result<(), LinkError> {
-        match (&self.idle, &self.leaving) {
-            (Some(vaes), None) => {
-                let vaes = vaes.iter().map(ToString::to_string).collect();
-                // One lane: the trainer runs one trial at a time.
-                link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Ask(v1::Ask { lanes: 1, vaes })) }).await
-            }
-            _ => Ok(()),
+    async fn ask(&mut self, link: &Link) -> Result<(), LinkError> {
+        match self.wishes.ask(self.ledger.running()) {
+            Some(ask) => link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Ask(ask)) }).await,
+            None => Ok(()),
         }
     }
 
@@ -280,8 +274,10 @@ impl Session {
     /// Takes what the trainer says; returns what is to be sent.
     fn absorb(&mut self, report: Report) -> Vec<v1::WorkerMessage> {
         match report {
-            Report::Idle { vaes } => {
-                self.idle = Some(vaes);
+            Report::Wants { lanes, shape, vaes } => {
+                if self.leaving.is_none() {
+                    self.wishes.say(Wish { lanes, shape, vaes });
+                }
                 Vec::new()
             }
             Report::Progress { lease, step, points } => {
@@ -303,16 +299,16 @@ impl Session {
     /// No more trials; what is held is given up as soon as the trainer notices.
     fn leave(&mut self, exit: Exit) {
         self.leaving.get_or_insert(exit);
+        self.wishes.withdraw();
         self.ledger.cancel_all();
     }
 
-    fn obey(&mut self, message: coordinator_message::Kind) {
+    /// Does as the coordinator says; returns what is to be sent.
+    fn obey(&mut self, message: coordinator_message::Kind) -> Vec<v1::WorkerMessage> {
         match message {
             coordinator_message::Kind::Welcome(_) => {}
             coordinator_message::Kind::Grant(grant) => {
-                for lease in grant.leases {
-                    self.take(lease);
-                }
+                return grant.leases.into_iter().flat_map(|lease| self.take(lease)).collect();
             }
             coordinator_message::Kind::Acknowledge(acknowledge) => {
                 self.ledger.acknowledge(acknowledge.through).into_iter().for_each(&self.hooks.settled);
@@ -327,31 +323,35 @@ impl Session {
                 info!("no more trials: {}", drain.reason);
                 // What is held ends in its own time.
                 self.leaving.get_or_insert(Exit::Done);
+                self.wishes.withdraw();
             }
         }
+        Vec::new()
     }
 
-    fn take(&mut self, lease: v1::Lease) {
+    fn take(&mut self, lease: v1::Lease) -> Vec<v1::WorkerMessage> {
         let Ok(id) = wire::lease(lease.id) else {
             warn!("a lease without an id was granted");
-            return;
+            return Vec::new();
         };
         let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
         let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
         let artifacts = lease.artifacts.unwrap_or_default().into();
         let cancel = self.ledger.grant(id);
-        // The grant and the wish to leave crossed: the trainer gives it back at once.
+        // The grant and the wish to leave crossed.
         if self.leaving.is_some() {
-            cancel.ask(Stop::GiveBack);
+            return self.ledger.end(id, End::Released);
         }
         match spec {
             Ok(spec) if spec.id() == id.trial => {
-                self.idle = None;
+                self.wishes.granted(spec.shape());
+                // If nobody is there to take it, that is the trainer's next report.
                 self.orders.send(Order { lease: id, spec, artifacts, cancel }).ok();
             }
             Ok(_) => self.misunderstood(id, "its specification has another id"),
             Err(error) => self.misunderstood(id, &error),
         }
+        Vec::new()
     }
 
     /// A lease that makes no sense means that both sides differ in version: nothing good can come of going on.
@@ -374,3 +374,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,11 +51,6 @@ impl DiskCache {
         Ok(cache)
     }
 
-    /// Where the files are.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// That VAE, bit for bit as it was trained, if it is there. `blank` makes a VAE of the same settings, on the device of
     /// this cache, which takes up what is in the file. A file that is not what it should be is removed.
     pub fn get(&self, id: VaeId, blank: impl FnOnce() -> TrainedVae) -> Option<TrainedVae> {

@@ -366,12 +366,13 @@ mod tests {
     use std::ops::ControlFlow;
 
     use swfn_shared::numbers::LearningRate;
-    use tch::{Device, Kind, Reduction};
+    use tch::{Device, Reduction};
 
     use super::*;
     use crate::{
         data::{LoadOptions, Source, load},
         device,
+        rng::Stream,
         train::report::{Observer, Stop},
     };
 
@@ -389,8 +390,27 @@ mod tests {
         Settings { family, iterations, batch_size: 20, learning_rate, hidden: 128, latent: 100, latent_statistics }
     }
 
-    fn fitted(family: VaeFamily, pixels: &Tensor, iterations: u32) -> Fitted {
-        fit(&settings(family, iterations), pixels, 1, None, &mut Reporter::new(&mut Silent)).unwrap()
+    fn reporter() -> Reporter<'static> {
+        Reporter::new(Box::new(Silent), "0123456789abcdef0123456789abcdef".parse().unwrap(), None)
+    }
+
+    fn images(pixels: &Tensor) -> Images {
+        Images { pixels: pixels.shallow_clone(), labels: Tensor::zeros([pixels.size()[0]], (Kind::Int64, pixels.device())) }
+    }
+
+    /// Trained with seed 1 to its last step; then whatever is wanted of the training.
+    fn fitted<T>(settings: &Settings, pixels: &Tensor, then: impl FnOnce(&Training<'_, '_>) -> T) -> T {
+        let (images, mut reporter) = (images(pixels), reporter());
+        let request = Request { subset: &images, seed: 1, resumed: None, waiting: vec![&mut reporter] };
+        let mut training = Training::start(settings, vec![request], Device::Cpu.into()).unwrap().unwrap();
+        while training.lanes[0].step < settings.iterations {
+            training.advance();
+        }
+        then(&training)
+    }
+
+    fn trained(settings: &Settings, pixels: &Tensor) -> TrainedVae {
+        fitted(settings, pixels, |training| training.trained(0).unwrap())
     }
 
     /// `count` images in normalised units, `[count, 28, 28]`.
@@ -404,9 +424,9 @@ mod tests {
     fn excess(vae: &AnyVae, pixels: &Tensor) -> (f64, f64) {
         let _guard = no_grad_guard();
         let (x, count) = (pixels.flatten(1, -1).sigmoid(), pixels.size()[0] as f64);
-        let (mu, logvar) = vae.encode(&x);
+        let (mu, logvar) = vae.encode(&x.unsqueeze(0));
         let divergence = (logvar.exp() + mu.square() - 1.0 - &logvar).sum(Kind::Double) * 0.5;
-        let logits = vae.decode(&mu);
+        let logits = vae.decode(&mu).squeeze_dim(0);
         let bce = |logits: &Tensor| {
             let (logits, x) = (logits.to_kind(Kind::Double), x.to_kind(Kind::Double));
             logits.binary_cross_entropy_with_logits::<&Tensor>(&x, None, None, Reduction::Sum).double_value(&[])
@@ -421,7 +441,7 @@ mod tests {
         let (train, test) = (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..100)));
         let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 100));
         let [vanilla, convolutional] = [VaeFamily::Vanilla, VaeFamily::Convolutional]
-            .map(|family| excess(&fitted(family, &train, 200).vae, &test).0);
+            .map(|family| fitted(&settings(family, 200), &train, |training| excess(&training.core.vae, &test).0));
         assert!(0.0 < convolutional && convolutional < vanilla, "{convolutional} {vanilla}");
     }
 
@@ -430,13 +450,13 @@ mod tests {
         device::use_one_thread();
         let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
         let settings = settings(VaeFamily::Convolutional, 3);
-        let trained = || train(&settings, &pixels, 1, None, &mut Reporter::new(&mut Silent)).unwrap();
-        let sample = |vae: &TrainedVae| vae.sample(4, 3.0, &mut Stream::new(0, Purpose::PenaltyNoise));
-        let (one, other) = (trained(), trained());
-        assert_eq!(sample(&one).size(), [4, 9 * 13]);
+        let noise = Tensor::from_slice(&Stream::new(0, Purpose::PenaltyNoise).normal(400)).view([1, 4, 100]);
+        let sample = |vae: &TrainedVae| vae.density().decode(&noise, 3.0);
+        let (one, other) = (trained(&settings, &pixels), trained(&settings, &pixels));
+        assert_eq!(sample(&one).size(), [1, 4, 9 * 13]);
         assert_eq!(sample(&one), sample(&other));
         // Copied tensor by tensor, running statistics included, an untrained one gives the same samples.
-        let blank = untrained(&settings, &pixels);
+        let blank = untrained(&settings, &pixels, Device::Cpu.into());
         assert_ne!(sample(&blank), sample(&one));
         let _guard = no_grad_guard();
         for ((name, mut to), (same, from)) in blank.tensors().into_iter().zip(one.tensors()) {
@@ -453,19 +473,23 @@ mod tests {
     fn latent_statistics_are_of_the_last_batch_before_its_step_or_of_the_subset_after_it() {
         device::use_one_thread();
         let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
-        let images = pixels.flatten(1, -1).sigmoid();
-        let fitted = |iterations, latent_statistics| {
-            let settings = Settings { batch_size: 20, latent_statistics, ..settings(VaeFamily::Vanilla, iterations) };
-            fit(&settings, &pixels, 1, None, &mut Reporter::new(&mut Silent)).unwrap()
+        let images = pixels.flatten(1, -1).sigmoid().unsqueeze(0);
+        let settings = |iterations, latent_statistics| Settings {
+            batch_size: 20,
+            latent_statistics,
+            ..settings(VaeFamily::Vanilla, iterations)
         };
-        let means = |(mu, logvar): (Tensor, Tensor)| Tensor::cat(&[mu, logvar], 1).mean_dim(0, false, Kind::Float);
-        let of = |fitted: Fitted| means((fitted.mu, fitted.logvar));
+        let of = |statistics| {
+            let vae = trained(&settings(3, statistics), &pixels);
+            vae.tensors().into_iter().find(|(name, _)| *name == "latent.mu").unwrap().1
+        };
         let [before, after] = [2, 3].map(|iterations| {
-            let vae = fitted(iterations, LatentStatistics::LastBatch).vae;
-            tch::no_grad(|| means(vae.encode(&images)))
+            let encode = |training: &Training<'_, '_>| training.core.vae.encode(&images).0;
+            let mu = fitted(&settings(iterations, LatentStatistics::LastBatch), &pixels, encode);
+            mu.mean_dim([1_i64].as_slice(), false, Kind::Float)
         });
         let distance = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
-        let (batch, subset) = (of(fitted(3, LatentStatistics::LastBatch)), of(fitted(3, LatentStatistics::Subset)));
+        let (batch, subset) = (of(LatentStatistics::LastBatch), of(LatentStatistics::Subset));
         assert!(distance(&batch, &before) < 1e-6 && distance(&subset, &after) < 1e-6);
         assert!(distance(&before, &after) > 1e-4, "{}", distance(&before, &after));
     }
@@ -473,7 +497,11 @@ mod tests {
     #[test]
     fn images_too_small_for_the_convolutions_are_refused() {
         let pixels = Tensor::zeros([20, 28, 7], (Kind::Float, Device::Cpu));
-        let refused = |family| fit(&settings(family, 1), &pixels, 1, None, &mut Reporter::new(&mut Silent)).err();
+        let refused = |family| {
+            let (images, mut reporter) = (images(&pixels), reporter());
+            let request = Request { subset: &images, seed: 1, resumed: None, waiting: vec![&mut reporter] };
+            super::train(&settings(family, 1), vec![request], Device::Cpu.into()).err()
+        };
         let error = refused(VaeFamily::Convolutional).unwrap().to_string();
         assert!(error.starts_with("images of `28 x 7` pixels are too small for the convolutional VAE"), "{error}");
         assert_eq!(refused(VaeFamily::Vanilla), None);

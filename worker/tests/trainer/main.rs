@@ -12,8 +12,8 @@ use swfn_shared::{
     metrics::{self, MetricPoint},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, SampleBatchNorm, SampleUnits,
-        Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm,
+        SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 use swfn_worker::{
@@ -60,6 +60,7 @@ fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
             dropout: Dropout::new(0.5).unwrap(),
             batch_norm_scale: BatchNormScale::Uniform,
             evaluate_every: 10,
+            precision: Precision::Float32,
         },
         penalty: (lambda > 0.0).then(|| Penalty {
             lambda: Lambda::new(lambda).unwrap(),

@@ -1,0 +1,114 @@
+//! The actor on its thread, spoken to as sessions do.
+
+use std::{thread, time::Duration};
+
+use swfn_shared::{
+    artifacts::Artifacts,
+    grid::{DEFAULT_MAX_TRIALS, Grid},
+    ids::{LeaseId, ShapeId},
+    trial::{Architecture, TrialSpec},
+};
+use tokio::{
+    sync::mpsc::{Receiver, Sender, channel},
+    time::timeout,
+};
+
+use super::{Engine, FromWorker, Hello, REQUESTS, Reply, Request};
+use crate::{
+    scheduler::{FailureKind, Limits},
+    store::{ArtifactFolder, Store, WorkerRow},
+};
+
+/// Three trials each of `net` and of `lenet`, all without function norm.
+fn specs() -> Vec<TrialSpec> {
+    let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 3 }\nsubset_size = 100\n\
+                architecture = [\"net\", \"lenet\"]\nlambda = 0\n";
+    Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
+}
+
+/// A worker's stream as the actor sees it.
+struct Stream {
+    requests: Sender<Request>,
+    replies: Receiver<Reply>,
+}
+
+impl Stream {
+    async fn open(requests: &Sender<Request>) -> Self {
+        let worker = WorkerRow {
+            id: "ann".parse().unwrap(),
+            host: "h".into(),
+            device: "cuda:0".into(),
+            model: "m".into(),
+            threads: Some(1),
+            cuda: None,
+            software: "0.1.0".into(),
+            libtorch: "2.11.0".into(),
+        };
+        let (sender, replies) = channel(16);
+        let hello = Hello { worker, predecessor: None, held: Vec::new() };
+        requests.send(Request::Join { session: 1, hello, replies: sender }).await.unwrap();
+        Self { requests: requests.clone(), replies }
+    }
+
+    async fn say(&self, sequence: u64, message: FromWorker) {
+        let worker = "ann".parse().unwrap();
+        self.requests.send(Request::Message { session: 1, worker, sequence, message }).await.unwrap();
+    }
+
+    async fn ask(&self, lanes: u32, shape: Option<ShapeId>) {
+        self.say(0, FromWorker::Ask { lanes, shape, vaes: Vec::new() }).await;
+    }
+
+    async fn reply(&mut self) -> Reply {
+        timeout(Duration::from_secs(20), self.replies.recv()).await.expect("an answer").expect("a stream")
+    }
+
+    async fn grant(&mut self) -> Vec<(LeaseId, TrialSpec)> {
+        match self.reply().await {
+            Reply::Grant { leases, .. } => leases,
+            other => panic!("{other:?} is no grant"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
+    let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::default()).unwrap();
+    let minute = Duration::from_secs(60);
+    let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute };
+    let engine = Engine::new(store, limits, specs(), Artifacts::default(), folder, |_| false).unwrap();
+    let (requests, queue) = channel(REQUESTS);
+    let actor = thread::spawn(move || engine.run(queue).map(drop));
+    let mut ann = Stream::open(&requests).await;
+
+    ann.ask(4, None).await;
+    let leases = ann.grant().await;
+    assert_eq!(leases.len(), 3, "all of one shape");
+    let (net, lenet) = (leases[0].1.shape(), specs()[1].shape());
+    assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::Net));
+
+    // It stands: one lane is free until there is something of the same shape.
+    let fail = |lease| FromWorker::Failed { lease, kind: FailureKind::Error, error: "boom".into() };
+    let (first, second) = (leases[0].0, leases[1].0);
+    ann.say(1, fail(first)).await;
+    assert_eq!(ann.grant().await[0].0, LeaseId { attempt: 2, ..first });
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 1 });
+
+    ann.ask(4, Some(lenet)).await;
+    let replaced = ann.grant().await;
+    assert_eq!((replaced.len(), replaced[0].1.shape()), (1, lenet), "three lanes are at work");
+
+    ann.say(2, fail(second)).await;
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 2 }, "satisfied, so nothing is granted");
+
+    ann.ask(9, Some(net)).await;
+    assert_eq!(ann.grant().await[0].0, LeaseId { attempt: 2, ..second });
+    ann.ask(0, None).await;
+    ann.say(3, FromWorker::Released { lease: leases[2].0 }).await;
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 3 }, "withdrawn, so nothing is granted");
+
+    requests.send(Request::Stop).await.unwrap();
+    actor.join().unwrap().unwrap();
+}

@@ -1,0 +1,76 @@
+//! How many trials a worker may hold, so that the last ones spread over all workers.
+//!
+//! All that is not done, leased or not, is dealt out evenly, but to no worker more than it has lanes: what one with few cannot take goes
+//! to those with many. While there is more than all lanes take, nobody is held back.
+
+use std::time::Duration;
+
+use swfn_shared::ids::WorkerId;
+
+use super::state::{Scheduler, Worker};
+
+impl Scheduler {
+    /// How many trials `asking`, with so many lanes, may hold; at least one if any waits.
+    pub(super) fn share(&self, now: Duration, asking: &WorkerId, lanes: usize) -> usize {
+        let mut trials = self.counts.pending;
+        let mut capacities = Vec::with_capacity(self.workers.len());
+        for (id, worker) in &self.workers {
+            if id == asking {
+                capacities.push(lanes.max(worker.leases.len()));
+            } else if now.saturating_sub(worker.heard) < self.limits.lease {
+                capacities.push(worker.capacity());
+            } else {
+                continue;
+            }
+            trials += worker.leases.len();
+        }
+        even_share(trials, capacities).min(lanes)
+    }
+}
+
+impl Worker {
+    /// Trials that it might hold. Who has not asked yet counts as one that takes any number, until it holds some: then it is one that joined
+    /// before the coordinator's restart, and has no room now.
+    fn capacity(&self) -> usize {
+        match (self.lanes, self.leases.len()) {
+            (Some(lanes), held) => lanes.max(held),
+            (None, 0) => usize::MAX,
+            (None, held) => held,
+        }
+    }
+}
+
+/// The smallest number that takes all trials if everyone takes it, or as much of it as they can.
+fn even_share(mut trials: usize, mut capacities: Vec<usize>) -> usize {
+    capacities.sort_unstable();
+    for (position, capacity) in capacities.iter().enumerate() {
+        let share = trials.div_ceil(capacities.len() - position);
+        if share <= *capacity {
+            return share;
+        }
+        trials -= capacity;
+    }
+    usize::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::even_share;
+
+    #[test]
+    fn what_small_workers_cannot_take_goes_to_large_ones() {
+        let any = usize::MAX;
+        for (trials, capacities, share) in [
+            (100, vec![64, any], 50),
+            (100, vec![64, 64], 50),
+            (1_000, vec![64, 64], any),
+            (100, vec![64, 1], any),
+            (30, vec![1, 64, 1], 28),
+            (7, vec![1, 3, 64], 3),
+            (1, vec![64, 1, 0], 1),
+            (0, vec![64, 1], 0),
+        ] {
+            assert_eq!(even_share(trials, capacities.clone()), share, "{trials} {capacities:?}");
+        }
+    }
+}

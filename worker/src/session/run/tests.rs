@@ -1,0 +1,64 @@
+//! A session without a network: what it makes of grants and wishes.
+
+use std::sync::mpsc as std_mpsc;
+
+use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+
+use super::*;
+use crate::train::report::Stop;
+
+/// Leases of so many trials of one shape.
+fn leases(count: u32) -> Vec<v1::Lease> {
+    let grid = format!(
+        "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {count} }}\nsubset_size = 100\n\
+         architecture = \"net\"\nlambda = 0\n"
+    );
+    let lease = |spec: TrialSpec| v1::Lease {
+        id: Some(LeaseId { trial: spec.id(), attempt: 1 }.into()),
+        spec: Some((&spec).into()),
+        artifacts: None,
+    };
+    Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().map(lease).collect()
+}
+
+fn grant(leases: &[v1::Lease]) -> coordinator_message::Kind {
+    coordinator_message::Kind::Grant(v1::Grant { leases: leases.to_vec() })
+}
+
+#[test]
+fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
+    let device = DeviceInfo { name: "cuda:0".into(), model: "m".into(), threads: 1, cuda: "13.0".into() };
+    let (host, libtorch) = ("h".to_owned(), "2.11.0".to_owned());
+    let identity = Identity { worker: "ann".parse().unwrap(), predecessor: None, host, device, libtorch };
+    let endpoint = super::super::endpoint("http://127.0.0.1:1").unwrap();
+    let (orders, queue) = std_mpsc::channel();
+    let (_reports, report_queue) = mpsc::channel(1);
+    let (_stop, stopping) = watch::channel(false);
+    let hooks = Hooks { welcomed: || {}, settled: Box::new(|_| {}) };
+    let mut session = Session::new(identity, endpoint, orders, report_queue, stopping, hooks);
+    let leases = leases(4);
+
+    assert!(session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() }).is_empty());
+    assert_eq!(session.wishes.ask(session.ledger.running()).unwrap().lanes, 5);
+    assert!(session.obey(grant(&leases[..3])).is_empty());
+    let taken: Vec<_> = queue.try_iter().collect();
+    assert_eq!((taken.len(), session.ledger.held().len()), (3, 3));
+    assert_eq!(session.wishes.ask(session.ledger.running()), None, "the coordinator knows what it granted");
+
+    // One ends: its lane and the two that are free, of the shape of those that run.
+    session.absorb(Report::Ended { lease: taken[0].lease, end: End::Released });
+    let shape = Some(taken[0].spec.shape());
+    session.absorb(Report::Wants { lanes: 3, shape, vaes: Vec::new() });
+    let ask = session.wishes.ask(session.ledger.running()).unwrap();
+    assert_eq!((ask.lanes, ask.shape), (5, shape.map(|shape| shape.to_string())));
+
+    session.leave(Exit::Done);
+    assert!(taken[1..].iter().all(|order| order.cancel.asked() == Some(Stop::GiveBack)));
+    assert_eq!(session.wishes.ask(session.ledger.running()), Some(v1::Ask::default()), "withdrawn");
+    let answer = session.obey(grant(&leases[3..]));
+    assert!(
+        matches!(&answer[..], [v1::WorkerMessage { kind: Some(Kind::Released(released)), .. }] if released.lease == leases[3].id)
+    );
+    session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() });
+    assert_eq!((session.wishes.ask(0), queue.try_iter().count()), (None, 0));
+}
