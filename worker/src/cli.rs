@@ -245,7 +245,16 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let vae_cache = common.vae_cache.folder(&data);
     let checkpoints = common.checkpoints.setting(&data);
     let lanes = common.lanes.map(usize::from);
-    process::run(process::Setup { endpoint, device, worker: worker_id, predecessor, data, vae_cache, checkpoints, lanes })
+    process::run(process::Setup {
+        endpoint,
+        device,
+        worker: worker_id,
+        predecessor,
+        data,
+        vae_cache,
+        checkpoints,
+        lanes,
+    })
 }
 
 fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {

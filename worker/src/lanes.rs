@@ -34,7 +34,8 @@ pub trait Lanes {
         for tensor in self.tensors_mut() {
             let grad = tensor.requires_grad();
             let parts = std::iter::once(tensor.shallow_clone());
-            let parts: Vec<_> = parts.chain(more.iter_mut().filter_map(Iterator::next).map(|t| t.shallow_clone())).collect();
+            let parts: Vec<_> =
+                parts.chain(more.iter_mut().filter_map(Iterator::next).map(|t| t.shallow_clone())).collect();
             *tensor = Tensor::cat(&parts, 0).set_requires_grad(grad);
         }
     }

@@ -202,7 +202,14 @@ impl Compute for Kernels {
         });
     }
 
-    fn adam(&self, rates: &AdamRates, parameter: &mut Tensor, momentum: &mut Tensor, square: &mut Tensor, gradient: &Tensor) {
+    fn adam(
+        &self,
+        rates: &AdamRates,
+        parameter: &mut Tensor,
+        momentum: &mut Tensor,
+        square: &mut Tensor,
+        gradient: &Tensor,
+    ) {
         let _guard = no_grad_guard();
         let lanes = rates.rate.host.len();
         let to = [parameter, momentum, square];

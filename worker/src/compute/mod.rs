@@ -45,7 +45,14 @@ pub trait Compute: fmt::Debug + Sync {
     fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor);
 
     /// m = beta1 * m + gradient; v = beta2 * v + gradient^2; w -= rate * m / (sqrt(v) + epsilon).
-    fn adam(&self, rates: &AdamRates, parameter: &mut Tensor, momentum: &mut Tensor, square: &mut Tensor, gradient: &Tensor);
+    fn adam(
+        &self,
+        rates: &AdamRates,
+        parameter: &mut Tensor,
+        momentum: &mut Tensor,
+        square: &mut Tensor,
+        gradient: &Tensor,
+    );
 
     /// Test images that each of `lanes` lanes passes through a classifier at once.
     fn images_at_once(&self, lanes: usize) -> usize;

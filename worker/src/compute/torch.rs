@@ -51,15 +51,8 @@ impl Compute for Torch {
             false => of_output.shallow_clone(),
         };
         let of_pooled = of_output.view([k * n, h / 2, w / 2, outputs]).permute([0, 3, 1, 2]);
-        let of_convolved = convolved.max_pool2d_with_indices_backward(
-            &of_pooled,
-            [2, 2],
-            [2, 2],
-            [0, 0],
-            [1, 1],
-            false,
-            indices,
-        );
+        let of_convolved =
+            convolved.max_pool2d_with_indices_backward(&of_pooled, [2, 2], [2, 2], [0, 0], [1, 1], false, indices);
         let of_convolved = of_convolved.permute([0, 2, 3, 1]).reshape([k, n * h * w, outputs]);
         let weight = of_convolved.transpose(1, 2).bmm(columns).view_as(&layer.weight);
         let bias = of_convolved.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
@@ -136,7 +129,14 @@ impl Compute for Torch {
         let _ = parameter.g_sub_(velocity);
     }
 
-    fn adam(&self, rates: &AdamRates, parameter: &mut Tensor, momentum: &mut Tensor, square: &mut Tensor, gradient: &Tensor) {
+    fn adam(
+        &self,
+        rates: &AdamRates,
+        parameter: &mut Tensor,
+        momentum: &mut Tensor,
+        square: &mut Tensor,
+        gradient: &Tensor,
+    ) {
         let _guard = no_grad_guard();
         let _ = momentum.g_mul_scalar_(rates.beta1).g_add_(gradient);
         let _ = square.g_mul_scalar_(rates.beta2).addcmul_(gradient, gradient);

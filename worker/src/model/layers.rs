@@ -51,7 +51,9 @@ impl Layer {
 
     /// Weight ~ N(0, 2 / fan_in) (He et al. 2015), bias 0.
     pub fn he(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
-        Self::draw(streams, shape, device, |stream| (he(stream, count(shape), fan_in(shape)), vec![0.0; count(&shape[..1])]))
+        Self::draw(streams, shape, device, |stream| {
+            (he(stream, count(shape), fan_in(shape)), vec![0.0; count(&shape[..1])])
+        })
     }
 
     /// The same one, not a copy.

@@ -159,9 +159,8 @@ impl Network {
         let _guard = no_grad_guard();
         let flattened = self.ops.iter().flat_map(|op| (0..op.parameters().len()).map(|index| op.is_flattened(index)));
         let tensors: Vec<_> = self.parameters().into_iter().map(|(_, tensor)| tensor).collect();
-        let shaped = |((name, tensor), flattened): (Named, bool)| {
-            (name, if flattened { tensor.flatten(1, -1) } else { tensor })
-        };
+        let shaped =
+            |((name, tensor), flattened): (Named, bool)| (name, if flattened { tensor.flatten(1, -1) } else { tensor });
         let buffers = self.buffers().into_iter().map(|(name, buffer)| (name, buffer.select(0, lane)));
         self.as_pytorch(&tensors, lane).into_iter().zip(flattened).map(shaped).chain(buffers).collect()
     }
@@ -192,8 +191,7 @@ mod tests {
 
     /// Logits of the samples and the running statistics after a step of three images and two samples.
     fn step(mode: SampleBatchNorm) -> (Network, Tensor, Vec<f32>) {
-        let network =
-            Network::new(Architecture::LenetBn, BatchNormScale::Uniform, SHAPE, &[1], Device::Cpu.into());
+        let network = Network::new(Architecture::LenetBn, BatchNormScale::Uniform, SHAPE, &[1], Device::Cpu.into());
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
         let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28]);
         let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]).view([1, 3]), masks: None };

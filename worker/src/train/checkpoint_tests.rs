@@ -22,7 +22,7 @@ fn state() -> State {
 #[test]
 fn a_state_comes_back_bit_for_bit_and_to_its_trial_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let mut checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
     assert_eq!(checkpoints.get(id("a")), None);
     checkpoints.put(id("a"), &state());
     let found = checkpoints.get(id("a")).unwrap();
@@ -39,7 +39,7 @@ fn a_state_comes_back_bit_for_bit_and_to_its_trial_alone() {
 #[test]
 fn a_damaged_file_is_removed_wherever_the_damage_is() {
     let folder = tempfile::tempdir().unwrap();
-    let mut checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
     checkpoints.put(id("a"), &state());
     let path = checkpoints.path(id("a"));
     let whole = fs::read(&path).unwrap();
@@ -59,7 +59,7 @@ fn a_damaged_file_is_removed_wherever_the_damage_is() {
 #[test]
 fn a_checkpoint_that_is_further_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let mut checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
     let at = |phase, step| State::new(phase, step);
     for (phase, step) in [(Phase::Vae, 300), (Phase::Classifier, 100), (Phase::Classifier, 200)] {
         checkpoints.put(id("a"), &at(phase, step));

@@ -38,7 +38,11 @@ pub(crate) fn evaluate(
         };
         let logits = network.test_logits(&of_lanes(test.pixels.narrow(0, start, count))); // [K, count, classes]
         let labels = of_lanes(test.labels.narrow(0, start, count)).unsqueeze(-1); // [K, count, 1]
-        loss -= logits.log_softmax(2, Kind::Float).gather(2, &labels, false).sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Double);
+        loss -= logits.log_softmax(2, Kind::Float).gather(2, &labels, false).sum_dim_intlist(
+            [1_i64, 2].as_slice(),
+            false,
+            Kind::Double,
+        );
         predicted.push(logits.argmax(2, false));
         tick();
     }
@@ -47,7 +51,9 @@ pub(crate) fn evaluate(
     let numbers = Vec::<f64>::try_from(Tensor::cat(&[loss, correct], 0) / total as f64).expect("numbers of a vector");
     let (losses, accuracies) = numbers.split_at(lanes);
     let lanes = losses.iter().zip(accuracies).zip(0_i64..);
-    lanes.map(|((&loss, &accuracy), lane)| Evaluation { loss, accuracy, predicted: predicted.select(0, lane) }).collect()
+    lanes
+        .map(|((&loss, &accuracy), lane)| Evaluation { loss, accuracy, predicted: predicted.select(0, lane) })
+        .collect()
 }
 
 #[cfg(test)]

@@ -34,8 +34,8 @@ impl Objective {
         let mut of_batch = log_likelihoods.exp().g_mul_scalar_(-share);
         let _ = of_batch.scatter_add_(2, &labels, &of_labels.full_like(share));
         let count = samples.size()[1];
-        let function_norm =
-            (count > 0).then(|| samples.square().sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float) / count as f64);
+        let function_norm = (count > 0)
+            .then(|| samples.square().sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float) / count as f64);
         Self { nll, function_norm, traces, of_batch, samples }
     }
 

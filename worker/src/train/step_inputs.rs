@@ -199,15 +199,23 @@ mod tests {
                 let pixels = values(&input.images.get(lane));
                 let (batch, samples) = pixels.split_at(4 * B);
                 let labels = values(&input.labels.get(lane));
-                assert!(batch.chunks(4).zip(&labels).all(|(image, &label)| image == [label; 4]), "{batch:?} {labels:?}");
-                assert!(labels.iter().all(|label| (first..first + 7.0).contains(label)), "of its own subset: {labels:?}");
-                assert!(samples.iter().all(|&x| 0.0 < x && x < 1.0), "{samples:?}");
+                assert!(
+                    batch.chunks(4).zip(&labels).all(|(image, &label)| image == [label; 4]),
+                    "{batch:?} {labels:?}"
+                );
+                assert!(
+                    labels.iter().all(|label| (first..first + 7.0).contains(label)),
+                    "of its own subset: {labels:?}"
+                );
+                assert!(samples.iter().all(|x| (0.0..=1.0).contains(x)), "{samples:?}");
                 let masks = input.masks.as_ref().unwrap();
                 for (mask, width) in [(&masks.channels, 20), (&masks.hidden, 50)] {
                     assert_eq!(mask.size(), [2, (B + M) as i64, width]);
                     let factors = values(&mask.get(lane));
                     let (batch, samples) = factors.split_at(B * width as usize);
-                    assert!(batch.contains(&0.0) && batch.contains(&2.0) && batch.iter().all(|f| [0.0, 2.0].contains(f)));
+                    assert!(
+                        batch.contains(&0.0) && batch.contains(&2.0) && batch.iter().all(|f| [0.0, 2.0].contains(f))
+                    );
                     assert!(samples.iter().all(|&f| f == 1.0));
                 }
             }

@@ -205,8 +205,8 @@ impl Trainer {
     /// Prepares a trial: its subset, and what is left of it from before. A trial that cannot be trained ends here.
     fn arrive<'o>(&self, job: Job<'o>, data: &DeviceData, jobs: &mut dyn Jobs<'o>) -> Option<Arrival<'o>> {
         let Job { ticket, spec, wanted, observer, span } = job;
-        let subset = check(&spec)
-            .and_then(|()| guarded(|| data.subset(spec.subset_size as usize, spec.sampling, spec.seed)));
+        let subset =
+            check(&spec).and_then(|()| guarded(|| data.subset(spec.subset_size as usize, spec.sampling, spec.seed)));
         let subset = match subset {
             Ok(subset) => Rc::new(subset),
             Err(error) => {

@@ -171,7 +171,8 @@ pub(super) fn measure(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place) -> 
 /// Iterations of all lanes per second.
 fn speed(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place, lanes: usize) -> Result<f64, TrainError> {
     let subset = Rc::new(data.subset(spec.subset_size as usize, spec.sampling, spec.seed)?);
-    let vae = spec.vae_samples().map(|VaeSamples { vae, .. }| Rc::new(training::untrained(&vae, &subset.pixels, place)));
+    let vae =
+        spec.vae_samples().map(|VaeSamples { vae, .. }| Rc::new(training::untrained(&vae, &subset.pixels, place)));
     let candidate = |lane: usize| Candidate {
         ticket: 0,
         spec: TrialSpec { seed: lane as u64, ..*spec },

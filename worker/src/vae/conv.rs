@@ -338,7 +338,8 @@ mod tests {
 
     /// Of one lane.
     fn normal(rows: i64, columns: i64) -> Tensor {
-        Tensor::from_slice(&Stream::new(3, Purpose::VaeNoise).normal((rows * columns) as usize)).view([1, rows, columns])
+        Tensor::from_slice(&Stream::new(3, Purpose::VaeNoise).normal((rows * columns) as usize))
+            .view([1, rows, columns])
     }
 
     #[test]

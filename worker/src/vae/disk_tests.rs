@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
 use super::*;
-use crate::vae::{conv::ConvVae, model::Vae};
+use crate::vae::{conv::ConvVae, model::Vae, trained::Densities};
 
 const SIDE: i64 = 8;
 
@@ -24,15 +24,17 @@ fn trained(seed: u64) -> TrainedVae {
 
 /// The same without a curve.
 fn blank(seed: u64) -> TrainedVae {
-    let code = |factor: f64| Tensor::from_slice(&[0.1, -0.2, 0.3]).view([1, 3]).to_kind(Kind::Float) * factor;
-    let vae = Vae::new(SIDE * SIDE, 5, 3, seed, Device::Cpu);
+    let code = |factor: f64| Tensor::from_slice(&[0.1, -0.2, 0.3]).view([1, 1, 3]).to_kind(Kind::Float) * factor;
+    let vae = Vae::new(SIDE * SIDE, 5, 3, &[seed], Device::Cpu.into());
     let reconstructions = Tensor::full([2, SIDE * SIDE], seed as f64, (Kind::Float, Device::Cpu));
-    TrainedVae::new(vae.decoder, &code(seed as f64), &code(-1.0), Vec::new()).with_reconstructions(reconstructions)
+    let density = Densities::new(vae.decoder, &code(seed as f64), &code(-1.0));
+    TrainedVae::new(density, reconstructions, Vec::new())
 }
 
 fn convolutional(seed: u64) -> TrainedVae {
-    let code = Tensor::full([1, 3], seed as f64, (Kind::Float, Device::Cpu));
-    TrainedVae::new(ConvVae::new(SIDE, SIDE, 16, 3, seed, Device::Cpu).decoder, &code, &code, Vec::new())
+    let code = Tensor::full([1, 1, 3], seed as f64, (Kind::Float, Device::Cpu));
+    let vae = ConvVae::new(SIDE, SIDE, 16, 3, &[seed], Device::Cpu);
+    TrainedVae::new(Densities::new(vae.decoder, &code, &code), Tensor::zeros_like(&code.squeeze_dim(0)), Vec::new())
 }
 
 /// Names, places in memory and bits of all tensors, and bits of all points.
@@ -121,17 +123,17 @@ fn a_file_that_is_not_what_it_should_be_is_removed() {
     refused("an empty file", Vec::clear);
     refused("garbage", |content| content.fill(b'x'));
     refused("a header of 2^63 bytes", |content| content[..8].copy_from_slice(&(1_u64 << 63).to_le_bytes()));
-    refused("another format", replaced(r#"format\":2"#, r#"format\":1"#));
-    refused("another revision", replaced(r#"trainer_revision\":2"#, r#"trainer_revision\":0"#));
+    refused("another format", replaced(r#"format\":3"#, r#"format\":1"#));
+    refused("another revision", replaced(r#"trainer_revision\":3"#, r#"trainer_revision\":0"#));
     refused("another libtorch", replaced(device::TORCH_VERSION, "2.99.0"));
     refused("another key", replaced(r#"libtorch"#, r#"libtouch"#));
     refused("another kind of device", replaced(r#"\"cpu\""#, r#"\"gpu\""#));
     refused("another name of a tensor", replaced("latent.mu", "latent.mv"));
     refused("one that is too large", |content| content.resize(content.len() + (17 << 20), 0));
     refused("another shape", |content| {
-        let vae = Vae::new(SIDE * SIDE, 6, 3, 1, Device::Cpu);
-        let code = Tensor::zeros([1, 3], (Kind::Float, Device::Cpu));
-        let other = TrainedVae::new(vae.decoder, &code, &code, Vec::new());
+        let vae = Vae::new(SIDE * SIDE, 6, 3, &[1], Device::Cpu.into());
+        let code = Tensor::zeros([1, 1, 3], (Kind::Float, Device::Cpu));
+        let other = TrainedVae::new(Densities::new(vae.decoder, &code, &code), code.squeeze_dim(0), Vec::new());
         *content = file::encode(id("a"), Device::Cpu, &other).unwrap();
     });
     refused("another family", |content| {

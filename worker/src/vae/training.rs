@@ -395,7 +395,10 @@ mod tests {
     }
 
     fn images(pixels: &Tensor) -> Images {
-        Images { pixels: pixels.shallow_clone(), labels: Tensor::zeros([pixels.size()[0]], (Kind::Int64, pixels.device())) }
+        Images {
+            pixels: pixels.shallow_clone(),
+            labels: Tensor::zeros([pixels.size()[0]], (Kind::Int64, pixels.device())),
+        }
     }
 
     /// Trained with seed 1 to its last step; then whatever is wanted of the training.

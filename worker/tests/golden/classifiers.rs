@@ -3,16 +3,18 @@
 use serde_json::Value;
 use swfn_shared::trial::{Architecture, BatchNormScale, SampleBatchNorm, SampleUnits};
 use swfn_worker::{
+    compute::{Place, Torch},
     device,
-    model::{
-        net::DropoutMasks,
-        network::{Network, StepInput},
+    model::network::{DropoutMasks, Network, StepInput},
+    train::{
+        objective::Objective,
+        samples::in_units,
+        sgd::{Settings, Sgd},
     },
-    train::{classifier::Objective, samples::in_units, sgd::Sgd},
 };
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
-use crate::dump::{Dump, Inputs, named};
+use crate::dump::{Dump, Inputs};
 
 /// Parameters of `lenet+bn` whose gradient is zero, or what is left when large terms cancel. Batch norm subtracts the mean
 /// of the batch, and with it the bias of the convolution before it; also the shift of the batch norm before that, since
@@ -59,41 +61,56 @@ impl Case {
         };
         let masks = (self.architecture == Architecture::NetDropout)
             .then(|| DropoutMasks { channels: mask("kept_channels"), hidden: mask("kept_hidden") });
-        StepInput { images, labels, masks }
+        let masks = masks.map(|masks| DropoutMasks { channels: lane(&masks.channels), hidden: lane(&masks.hidden) });
+        StepInput { images: lane(&images), labels: lane(&labels), masks }
     }
 }
 
-/// A network with the weights that the file starts from.
-pub(crate) fn network(architecture: Architecture, initial: &Dump, inputs: &Inputs) -> Network {
-    let network = Network::new(architecture, BatchNormScale::Uniform, inputs.shape, 0, Device::Cpu);
-    initial.start(&network.parameters());
+/// With a leading dimension of one lane.
+fn lane(tensor: &Tensor) -> Tensor {
+    tensor.unsqueeze(0)
+}
+
+fn tensors(network: &Network) -> Vec<Tensor> {
+    network.parameters().into_iter().map(|(_, tensor)| tensor).collect()
+}
+
+/// A network of one lane with the weights that the file starts from.
+pub(crate) fn network(architecture: Architecture, initial: &Dump, inputs: &Inputs, place: Place) -> Network {
+    let network = Network::new(architecture, BatchNormScale::Uniform, inputs.shape, &[0], place);
+    initial.start(&network.as_pytorch(&tensors(&network), 0));
     network
 }
 
 /// Trains as a case of the file says and compares.
-fn check(case: &Case, dump: &Dump, inputs: &Inputs) {
+fn check(case: &Case, dump: &Dump, inputs: &Inputs, place: Place) {
     let number = case.number;
-    let network = network(case.architecture, dump, inputs);
-    let (learning_rate, momentum) = (dump.number("learning_rate"), dump.number("momentum"));
-    let mut optimiser = Sgd::new(network.parameters(), learning_rate, momentum, case.weight_decay);
+    let network = network(case.architecture, dump, inputs, place);
+    let settings = Settings {
+        learning_rate: dump.number("learning_rate"),
+        momentum: dump.number("momentum"),
+        weight_decay: case.weight_decay,
+    };
+    let mut optimiser = Sgd::new(&network.parameters(), &[settings], place);
+    let lambda = Tensor::from_slice(&[case.lambda as f32]);
     let (mut nll, mut function_norm) = (Vec::new(), Vec::new());
     for step in 0..dump.steps() {
         let input = case.input(dump, inputs, step);
         if step == 0 {
             // Of another network: with batch norm, a pass in training mode leaves traces.
-            let twin = self::network(case.architecture, dump, inputs);
-            let (logits, _) = no_grad(|| twin.training_logits(&input, case.batch_norm, None));
+            let twin = self::network(case.architecture, dump, inputs, place);
+            let (logits, _, _) = twin.training_logits(&input, case.batch_norm);
             dump.assert_tensor(&format!("{number}/logits"), &logits);
         }
         let objective = Objective::of(&network, &input, case.batch_norm);
-        let gradients = objective.gradients(case.lambda, optimiser.parameters());
+        nll.push(objective.nll.double_value(&[0]));
+        function_norm.extend(objective.function_norm.as_ref().map(|norm| norm.double_value(&[0])));
+        let gradients = objective.gradients(&network, &lambda);
         if step == 0 {
             let cancelled = if case.architecture == Architecture::LenetBn { &BEFORE_BATCH_NORM[..] } else { &[] };
-            dump.assert_gradients(&format!("{number}/gradient"), &named(&gradients, network.parameters()), cancelled);
+            dump.assert_gradients(&format!("{number}/gradient"), &network.as_pytorch(&gradients, 0), cancelled);
         }
-        optimiser.step(&gradients);
-        nll.push(objective.nll.double_value(&[]));
-        function_norm.extend(objective.function_norm.map(|norm| norm.double_value(&[])));
+        optimiser.step(&mut network.parameters(), &gradients);
     }
     dump.assert_numbers(&format!("{number}/nll"), &nll);
     if case.lambda > 0.0 {
@@ -101,9 +118,8 @@ fn check(case: &Case, dump: &Dump, inputs: &Inputs) {
     } else {
         assert!(function_norm.is_empty());
     }
-    let trained = [network.parameters(), network.buffers()].into_iter().flatten().collect::<Vec<_>>();
-    dump.assert_tensors(&format!("{number}/trained"), &trained);
-    dump.assert_tensor(&format!("{number}/test_logits"), &no_grad(|| network.test_logits(&inputs.test_images)));
+    dump.assert_tensors(&format!("{number}/trained"), &network.state_dict(0));
+    dump.assert_tensor(&format!("{number}/test_logits"), &network.test_logits(&lane(&inputs.test_images)));
 }
 
 fn check_all(file: &str, cases: usize) {
@@ -113,8 +129,11 @@ fn check_all(file: &str, cases: usize) {
     let all = dump.settings()["cases"].as_array().unwrap();
     assert_eq!(all.len(), cases);
     for (number, settings) in all.iter().enumerate() {
-        println!("case {number}: {settings}"); // shown if it fails
-        check(&Case::new(number, settings), &dump, &inputs);
+        // By the kernels, and by the operations that GPUs use.
+        for place in [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }] {
+            println!("case {number}, {place:?}: {settings}"); // shown if it fails
+            check(&Case::new(number, settings), &dump, &inputs, place);
+        }
     }
 }
 

@@ -1,0 +1,360 @@
+//! Trials beside others: each as if it were alone.
+
+use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, time::Duration};
+
+use swfn_shared::{
+    artifacts::{Artifact, Artifacts},
+    ids::ShapeId,
+    metrics::{MetricPoint, TEST_ACCURACY},
+    numbers::{Lambda, LearningRate, WeightDecay},
+    trial::{
+        Architecture, BatchNormScale, Density, LatentStatistics, SampleBatchNorm, SampleUnits, TrialSpec, VaeFamily,
+    },
+};
+use swfn_worker::{
+    compute::{AdamRates, Compute, ConvPass, Kernels, LayerGradients, Normed, Place, Pooled, SgdRates, Torch},
+    model::layers::{BatchNorm, Layer, NormMode},
+    noise::At,
+    train::{
+        checkpoint::Checkpoints,
+        jobs::{Job, Jobs, Room},
+        report::{Observer, Outcome, Stop, TrainError},
+        trainer::Trainer,
+    },
+};
+use tch::{Device, Tensor};
+use tracing::Span;
+
+use crate::{DATASET, Recorder, digits, spec};
+
+/// What a trial said, and how it ended.
+#[derive(Debug, Default, Clone)]
+struct Said {
+    points: Vec<MetricPoint>,
+    result: Option<Result<Outcome, TrainError>>,
+    /// Trials under way at each call of an observer.
+    beside: Vec<usize>,
+}
+
+/// Trials that are there from the start.
+struct Batch {
+    waiting: VecDeque<(u64, TrialSpec)>,
+    said: Rc<RefCell<Vec<Said>>>,
+    running: Rc<RefCell<usize>>,
+    /// Trials to give back, and at which step.
+    cancel: Vec<(u64, u64)>,
+    rooms: Vec<Room>,
+}
+
+struct Watch {
+    ticket: usize,
+    cancel_at: Option<u64>,
+    said: Rc<RefCell<Vec<Said>>>,
+    running: Rc<RefCell<usize>>,
+}
+
+impl Observer for Watch {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+        let mut said = self.said.borrow_mut();
+        said[self.ticket].points.extend(points);
+        said[self.ticket].beside.push(*self.running.borrow());
+        if self.cancel_at.is_some_and(|at| step >= at) {
+            ControlFlow::Break(Stop::GiveBack)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+impl<'o> Jobs<'o> for Batch {
+    fn room(&mut self, room: Room) {
+        self.rooms.push(room);
+    }
+
+    fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'o>> {
+        let fits = |(_, spec): &(u64, TrialSpec)| shape.is_none_or(|shape| spec.shape() == shape);
+        let index = self.waiting.iter().position(fits)?;
+        let (ticket, spec) = self.waiting.remove(index)?;
+        *self.running.borrow_mut() += 1;
+        let cancel_at = self.cancel.iter().find(|(known, _)| *known == ticket).map(|(_, step)| *step);
+        let (said, running) = (Rc::clone(&self.said), Rc::clone(&self.running));
+        let observer = Box::new(Watch { ticket: ticket as usize, cancel_at, said, running });
+        Some(Job { ticket, spec, wanted: Artifacts::default(), observer, span: Span::none() })
+    }
+
+    fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
+        *self.running.borrow_mut() -= 1;
+        let said = &mut self.said.borrow_mut()[ticket as usize];
+        assert!(said.result.is_none(), "a trial ends once");
+        said.result = Some(result.map(|(outcome, _)| outcome));
+    }
+}
+
+fn trainer(place: Place, lanes: usize) -> Trainer {
+    let mut trainer = Trainer::new(place).with_lanes(Some(lanes));
+    trainer.load(DATASET, digits()).unwrap();
+    trainer
+}
+
+fn run(trainer: &mut Trainer, specs: &[TrialSpec], cancel: Vec<(u64, u64)>) -> (Vec<Said>, Vec<Room>) {
+    let said = Rc::new(RefCell::new(vec![Said::default(); specs.len()]));
+    let waiting = (0..).zip(specs.iter().copied()).collect();
+    let mut batch = Batch { waiting, said: Rc::clone(&said), running: Rc::default(), cancel, rooms: Vec::new() };
+    trainer.run_all(&mut batch);
+    assert!(batch.waiting.is_empty());
+    let said = said.borrow().clone();
+    (said, batch.rooms)
+}
+
+/// By our kernels, and by the operations of GPUs.
+fn places() -> [Place; 2] {
+    [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }]
+}
+
+/// The same points with about the same values, and about the same end. Sums round differently beside others, and ReLU and
+/// maxima may then choose differently: hence the short horizon.
+fn assert_same(one: &Said, other: &Said, what: &str) {
+    assert_eq!(one.points.len(), other.points.len(), "{what}");
+    for (one, other) in one.points.iter().zip(&other.points) {
+        assert_eq!((one.metric, one.step), (other.metric, other.step), "{what}");
+        // Of 200 test images, one may lie on a border.
+        let tolerance = if one.metric == TEST_ACCURACY { 0.0051 } else { 2e-4 * other.value.abs() };
+        assert!((one.value - other.value).abs() <= tolerance, "{what}: {one:?} {other:?}");
+    }
+    let result = |said: &Said| said.result.clone().unwrap().unwrap();
+    let (one, other) = (result(one), result(other));
+    assert!((one.final_test_loss - other.final_test_loss).abs() <= 2e-4 * other.final_test_loss, "{what}");
+}
+
+/// The k-th of trials that differ in all that lanes may differ in.
+fn varied(base: &TrialSpec, k: u32) -> TrialSpec {
+    let mut spec = TrialSpec {
+        seed: u64::from(k) + 1,
+        subset_size: 40 + 7 * k,
+        weight_decay: WeightDecay::new(f64::from(k) * 0.01).unwrap(),
+        learning_rate: LearningRate::new(0.01 + 0.002 * f64::from(k)).unwrap(),
+        ..*base
+    };
+    spec.classifier.iterations = 20 + 3 * k;
+    if let Some(penalty) = &mut spec.penalty {
+        penalty.lambda = Lambda::new(0.05 * f64::from(k + 1)).unwrap();
+    }
+    spec
+}
+
+/// All architectures, switches and VAEs, each at least once.
+fn bases() -> Vec<TrialSpec> {
+    let penalised = |architecture: Architecture, change: &dyn Fn(&mut TrialSpec)| {
+        let mut base = spec(architecture, 0.1);
+        change(&mut base);
+        base
+    };
+    let density = |density| {
+        move |spec: &mut TrialSpec| {
+            let penalty = spec.penalty.as_mut().unwrap();
+            (penalty.density, penalty.vae) = (density, None);
+        }
+    };
+    let conv = |spec: &mut TrialSpec| {
+        let penalty = spec.penalty.as_mut().unwrap();
+        (penalty.density, penalty.units) = (Density::ConvVae, SampleUnits::Normalised);
+        let vae = &mut penalty.vae.as_mut().unwrap().vae;
+        (vae.family, vae.latent_statistics) = (VaeFamily::Convolutional, LatentStatistics::Subset);
+    };
+    let mut all: Vec<_> = Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.0)).collect();
+    all.extend(Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.1)));
+    all.extend([
+        penalised(Architecture::Lenet, &conv),
+        penalised(Architecture::NetDropout, &density(Density::Data)),
+        penalised(Architecture::Net, &density(Density::UniformNoise)),
+        penalised(Architecture::LenetBn, &density(Density::GaussianNoise)),
+        penalised(Architecture::LenetBn, &|spec| {
+            spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::TrainNoUpdate;
+            spec.classifier.batch_norm_scale = BatchNormScale::Ones;
+        }),
+        penalised(Architecture::LenetBn, &|spec| spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval),
+    ]);
+    all
+}
+
+#[test]
+fn lanes_equal_single_trials() {
+    for place in places() {
+        for base in bases() {
+            let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
+            let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
+            for lanes in [2, 5] {
+                let (beside, _) = run(&mut trainer(place, lanes), &specs, Vec::new());
+                for ((alone, beside), spec) in alone.iter().zip(&beside).zip(&specs) {
+                    assert_same(beside, alone, &format!("{lanes} lanes, {:?}, {spec:?}", place.compute));
+                }
+                assert!(beside.iter().any(|said| said.beside.iter().any(|running| *running == lanes)), "side by side");
+            }
+        }
+    }
+}
+
+#[test]
+fn kernels_and_operations_of_gpus_agree() {
+    for base in bases() {
+        let specs: Vec<_> = (0..2).map(|k| varied(&base, k)).collect();
+        let [ours, torch] = places().map(|place| run(&mut trainer(place, 2), &specs, Vec::new()).0);
+        for (ours, torch) in ours.iter().zip(&torch) {
+            assert_same(ours, torch, &format!("{base:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_lane_that_diverges_is_cancelled_or_fails_leaves_the_others_alone() {
+    for place in places() {
+        let base = spec(Architecture::LenetBn, 0.1);
+        let mut specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
+        specs[1].learning_rate = LearningRate::new(1e6).unwrap();
+        specs[3].subset_size = 60_001;
+        let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
+        // The third is given back at its first report after the VAE's.
+        let (beside, _) = run(&mut trainer(place, 5), &specs, vec![(2, 40)]);
+        let result = |k: usize| beside[k].result.clone().unwrap();
+        assert!(matches!(result(1), Err(TrainError::Diverged { .. })), "{:?}", result(1));
+        assert_eq!(result(1).unwrap_err().to_string(), alone[1].result.clone().unwrap().unwrap_err().to_string());
+        assert_eq!(result(2), Err(TrainError::Cancelled));
+        assert!(matches!(result(3), Err(TrainError::Data(_))), "{:?}", result(3));
+        for k in [0, 4] {
+            assert_same(&beside[k], &alone[k], &format!("{k}, {:?}", place.compute));
+        }
+    }
+}
+
+#[test]
+fn lanes_that_become_free_are_taken_at_once() {
+    let base = spec(Architecture::Net, 0.0);
+    let lengths = [400, 100, 200, 600, 300, 100, 500, 200, 400, 300, 600, 100];
+    let trial = |(&iterations, seed): (&u32, u64)| {
+        let mut spec = TrialSpec { seed, ..base };
+        spec.classifier.iterations = iterations;
+        spec.classifier.evaluate_every = 1000;
+        spec
+    };
+    let specs: Vec<_> = lengths.iter().zip(1..).map(trial).collect();
+    let (said, rooms) = run(&mut trainer(Device::Cpu.into(), 3), &specs, Vec::new());
+    assert!(said.iter().all(|said| matches!(said.result, Some(Ok(_)))));
+    // While the last one had not begun, all three lanes were in use at each report.
+    for said in &said[..specs.len() - 3] {
+        assert!(said.beside.iter().all(|beside| *beside == 3), "{:?}", said.beside);
+    }
+    // More are asked for before the lanes are free, and never of another shape while some are busy.
+    assert_eq!((rooms[0].lanes, rooms[0].shape), (3, None));
+    assert_eq!((rooms[1].lanes, rooms[1].shape), (2, Some(base.shape())), "two end within 200 iterations");
+    assert!(rooms.iter().all(|room| room.lanes <= 3));
+}
+
+#[test]
+fn a_trial_goes_on_among_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Some(Checkpoints::open(folder.path(), Device::Cpu, Duration::from_secs(3600)).unwrap());
+    let mut base = spec(Architecture::LenetBn, 0.1);
+    base.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 130;
+    let specs: Vec<_> = (0..3).map(|k| varied(&base, k)).collect();
+    let (alone, _) = run(&mut trainer(Device::Cpu.into(), 1), &specs, Vec::new());
+    // One in the middle of its VAE, another one in the middle of its classifier.
+    for (spec, cancel_at) in [(&specs[0], 100), (&specs[2], 140)] {
+        let mut recorder = Recorder { cancel_at: Some(cancel_at), ..Recorder::default() };
+        let mut trainer = trainer(Device::Cpu.into(), 1).with_checkpoints(open());
+        assert_eq!(trainer.run(spec, &mut recorder), Err(TrainError::Cancelled));
+    }
+    let mut resuming = trainer(Device::Cpu.into(), 3).with_checkpoints(open());
+    let (beside, _) = run(&mut resuming, &specs, Vec::new());
+    for (k, (beside, alone)) in beside.iter().zip(&alone).enumerate() {
+        assert_same(beside, alone, &format!("{k}"));
+    }
+}
+
+/// Kernels on a device with memory for two lanes.
+#[derive(Debug)]
+struct Small;
+
+impl Small {
+    fn check(x: &Tensor) {
+        assert!(x.size()[0] <= 2, "CUDA out of memory. Tried to allocate 2.00 GiB");
+    }
+}
+
+impl Compute for Small {
+    fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled {
+        Self::check(x);
+        Kernels.conv_pool(layer, x, relu)
+    }
+
+    fn conv_pool_gradients(&self, layer: &Layer, pass: &ConvPass, of_output: &Tensor) -> LayerGradients {
+        Kernels.conv_pool_gradients(layer, pass, of_output)
+    }
+
+    fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+        Kernels.linear(x, weight, bias)
+    }
+
+    fn product(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        Kernels.product(a, b)
+    }
+
+    fn transposed_product(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        Kernels.transposed_product(a, b)
+    }
+
+    fn batch_norm(&self, norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Normed {
+        Kernels.batch_norm(norm, x, mode)
+    }
+
+    fn batch_norm_gradients(&self, norm: &BatchNorm, normed: &Normed, of_output: &Tensor) -> [Tensor; 3] {
+        Kernels.batch_norm_gradients(norm, normed, of_output)
+    }
+
+    fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor) {
+        Kernels.sgd(rates, parameter, velocity, gradient);
+    }
+
+    fn adam(
+        &self,
+        rates: &AdamRates,
+        parameter: &mut Tensor,
+        momentum: &mut Tensor,
+        square: &mut Tensor,
+        gradient: &Tensor,
+    ) {
+        Kernels.adam(rates, parameter, momentum, square, gradient);
+    }
+
+    fn images_at_once(&self, lanes: usize) -> usize {
+        Kernels.images_at_once(lanes)
+    }
+
+    fn inputs_at_once(&self, lanes: usize) -> usize {
+        Kernels.inputs_at_once(lanes)
+    }
+
+    fn noise(&self, device: Device) -> At {
+        Kernels.noise(device)
+    }
+}
+
+#[test]
+fn where_memory_ends_trials_go_on_with_fewer_lanes() {
+    let base = spec(Architecture::Net, 0.1);
+    let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
+    let (alone, _) = run(&mut trainer(Device::Cpu.into(), 1), &specs, Vec::new());
+    let small = Place { device: Device::Cpu, compute: &Small };
+    let mut trainer = trainer(small, 5);
+    let (beside, _) = run(&mut trainer, &specs, Vec::new());
+    for (beside, alone) in beside.iter().zip(&alone) {
+        // What was reported before is reported again.
+        let from = beside.points.len() - alone.points.len();
+        let last = Said { points: beside.points[from..].to_vec(), ..beside.clone() };
+        assert_same(&last, alone, "with fewer lanes");
+    }
+    // It is known from now on: the first try fits.
+    let (again, rooms) = run(&mut trainer, &specs, Vec::new());
+    assert!(again.iter().all(|said| said.beside.iter().all(|beside| *beside <= 2)));
+    assert_eq!(rooms[0].lanes, 5, "nobody knows the shape yet");
+    assert!(rooms[1..].iter().all(|room| room.lanes <= 5));
+}
