@@ -104,7 +104,8 @@ fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
 
 #[test]
 fn workers_may_be_started_by_hand_join_late_and_leave() {
-    let sweep = Sweep::new("seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1", 400);
+    // Long enough that the first is in the middle of a trial when it is told to leave.
+    let sweep = Sweep::new("seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1", 3000);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut first = sweep.worker("first", &address, &[]);
