@@ -121,9 +121,13 @@ fn assert_same(one: &Said, other: &Said, what: &str) {
         let tolerance = if one.metric == TEST_ACCURACY { 0.0051 } else { 2e-4 * other.value.abs() };
         assert!((one.value - other.value).abs() <= tolerance, "{what}: {one:?} {other:?}");
     }
-    let result = |said: &Said| said.result.clone().unwrap().unwrap();
-    let (one, other) = (result(one), result(other));
-    assert!((one.final_test_loss - other.final_test_loss).abs() <= 2e-4 * other.final_test_loss, "{what}");
+    match (one.result.clone().unwrap(), other.result.clone().unwrap()) {
+        (Ok(one), Ok(other)) => {
+            let difference = (one.final_test_loss - other.final_test_loss).abs();
+            assert!(difference <= 2e-4 * other.final_test_loss, "{what}: {one:?} {other:?}");
+        }
+        (one, other) => panic!("{what}: {one:?} {other:?}"),
+    }
 }
 
 /// The k-th of trials that differ in all that lanes may differ in.
@@ -137,7 +141,7 @@ fn varied(base: &TrialSpec, k: u32) -> TrialSpec {
     };
     spec.classifier.iterations = 20 + 3 * k;
     if let Some(penalty) = &mut spec.penalty {
-        penalty.lambda = Lambda::new(0.05 * f64::from(k + 1)).unwrap();
+        penalty.lambda = Lambda::new(0.01 * f64::from(k + 1)).unwrap();
     }
     spec
 }
@@ -177,21 +181,28 @@ fn bases() -> Vec<TrialSpec> {
     all
 }
 
-#[test]
-fn lanes_equal_single_trials() {
-    for place in places() {
-        for base in bases() {
-            let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
-            let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
-            for lanes in [2, 5] {
-                let (beside, _) = run(&mut trainer(place, lanes), &specs, Vec::new());
-                for ((alone, beside), spec) in alone.iter().zip(&beside).zip(&specs) {
-                    assert_same(beside, alone, &format!("{lanes} lanes, {:?}, {spec:?}", place.compute));
-                }
-                assert!(beside.iter().any(|said| said.beside.iter().any(|running| *running == lanes)), "side by side");
+fn check_lanes(place: Place, widths: &[usize]) {
+    for base in bases() {
+        let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
+        let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
+        for &lanes in widths {
+            let (beside, _) = run(&mut trainer(place, lanes), &specs, Vec::new());
+            for ((alone, beside), spec) in alone.iter().zip(&beside).zip(&specs) {
+                assert_same(beside, alone, &format!("{lanes} lanes, {:?}, {spec:?}", place.compute));
             }
+            assert!(beside.iter().any(|said| said.beside.contains(&lanes)), "side by side");
         }
     }
+}
+
+#[test]
+fn lanes_equal_single_trials() {
+    check_lanes(places()[0], &[2, 5]);
+}
+
+#[test]
+fn lanes_equal_single_trials_by_the_operations_of_gpus() {
+    check_lanes(places()[1], &[2, 5]);
 }
 
 #[test]
@@ -245,7 +256,7 @@ fn lanes_that_become_free_are_taken_at_once() {
     }
     // More are asked for before the lanes are free, and never of another shape while some are busy.
     assert_eq!((rooms[0].lanes, rooms[0].shape), (3, None));
-    assert_eq!((rooms[1].lanes, rooms[1].shape), (2, Some(base.shape())), "two end within 200 iterations");
+    assert_eq!((rooms[1].lanes, rooms[1].shape), (2, Some(specs[0].shape())), "two end within 200 iterations");
     assert!(rooms.iter().all(|room| room.lanes <= 3));
 }
 
