@@ -9,6 +9,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 GRID ?= coordinator/grids/quick.toml
 WORKERS ?= auto
+ROUNDS ?= 3
+PARTS ?=
 FLAVOUR := $(if $(CUDA),--cuda,)
 
 # The set-up prints the folder that it made; a LIBTORCH of the user's own wins.
@@ -40,7 +42,11 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 
 .PHONY: kernels
 kernels: cargo-there ## microseconds of the CPU's kernels, for each kind of vectors that the processor has
-	$(WITH_LIBTORCH) $(CARGO) test --release --locked --package swfn-worker --lib kernel::tests::timings -- --ignored --nocapture
+	$(WITH_LIBTORCH) $(CARGO) test --release --locked --package swfn-worker --lib kernel::timings -- --ignored --nocapture
+
+.PHONY: bench
+bench: build ## speed beside PyTorch's, ten minutes (PARTS="kernels steps start sweep", ROUNDS=n, PYTHON=file)
+	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) bench --locked --package swfn-tests --bench speed -- --rounds $(ROUNDS) $(PARTS)
 
 .PHONY: build
 build: cargo-there ## release build of coordinator and worker

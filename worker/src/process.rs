@@ -24,7 +24,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tonic::transport::Endpoint;
-use tracing::{error, info, info_span, warn};
+use tracing::{debug, error, info, info_span, warn};
 
 use crate::{
     data::{self, LoadOptions},
@@ -258,6 +258,10 @@ struct Watch<'o> {
 
 impl Observer for Watch<'_> {
     fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+        if let Some(first) = points.first() {
+            // `make bench` reads from these lines what the time went into.
+            debug!(step, metric = first.metric, "reported");
+        }
         let report = Report::Progress { lease: self.lease, step, points: points.to_vec() };
         // First of all: a trial that is given back may yet end, and then has all its points.
         let sent = self.reports.blocking_send(report);

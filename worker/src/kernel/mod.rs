@@ -15,3 +15,5 @@ pub(crate) mod products;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timings;
