@@ -73,7 +73,7 @@ def main(seconds, cases):
     for case in cases:
         architecture, _, norm = case.partition(" ")
         steps = vae_steps(images) if case == "vae" else classifier_steps(images, labels, architecture, norm == "fn")
-        print(f"{case}: {rate(steps, seconds):.0f} iterations/s", flush=True)
+        print(f"{case}: {rate(steps, seconds):.1f} iterations/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 //! Steps of training, ours and PyTorch's by turns, and beside what their arithmetic would take as products of large matrices.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -9,6 +13,7 @@ use swfn_shared::{
     trial::TrialSpec,
     work::{classifier_flop, vae_flop},
 };
+use swfn_tests::timeline;
 
 use crate::{command, emptied, median, pytorch::PyTorch, rounded, table};
 
@@ -37,7 +42,7 @@ impl Times {
 pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyhow::Result<Value> {
     let criterion = folder.join("criterion");
     emptied(&criterion)?;
-    command::output(bench().arg("--no-run"))?;
+    let program = build()?;
     let pytorch = PyTorch::find(python);
     if let Err(reason) = &pytorch {
         eprintln!("note: no comparison with PyTorch: {reason}");
@@ -48,15 +53,15 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     for round in 1..=rounds {
         eprintln!("steps: round {round} of {rounds}");
         for (case, times) in &mut steps {
-            times.ours.push(micros(&criterion, "step", case)?);
+            times.ours.push(micros(&program, &criterion, "step", case)?);
             if let Ok(pytorch) = &pytorch {
                 times.theirs.push(pytorch.step(case)?);
             }
         }
         for (architecture, times) in &mut evaluations {
-            times.push(micros(&criterion, "evaluation", architecture)?);
+            times.push(micros(&program, &criterion, "evaluation", architecture)?);
         }
-        sgemm.push(micros(&criterion, "sgemm", "1024")?);
+        sgemm.push(micros(&program, &criterion, "sgemm", "1024")?);
     }
     let rate = SGEMM_FLOP / median(&sgemm) * 1e6;
     let mut rows = Vec::new();
@@ -64,6 +69,7 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     for (case, times) in &steps {
         let (micros, flop, ratios) = (median(&times.ours), step_flop(case)?, times.ratios());
         let share = flop / rate * 1e6 / micros;
+        // Nothing, if PyTorch was not there.
         let (theirs, ratio) = (median(&times.theirs), median(&ratios));
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         let most = ratios.iter().copied().fold(0.0, f64::max);
@@ -99,8 +105,9 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
             "Of sgemm: the time that as many operations take in torch's product of 1024 x 1024 matrices ({:.0} GFLOP/s),",
             rate / 1e9
         ),
-        "over the time of the step. Beyond 100 %: behind max-pooling the kernels leave out gradients that are zero."
+        "over the time of the step. It may be beyond 100 %: behind max-pooling the kernels leave out gradients that are zero,"
             .to_owned(),
+        "and their vectors may be wider than those of torch's product.".to_owned(),
     ];
     table::print("Steps of training", &["step"], &columns, rows, &notes.each_ref().map(String::as_str));
     let rows = evaluations
@@ -119,16 +126,21 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     }))
 }
 
-fn bench() -> std::process::Command {
+/// The worker's benchmark of steps. It is run without cargo, which would build it anew should a source change meanwhile.
+fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = command::cargo();
-    cargo.args(["bench", "--quiet", "--locked", "--package", "swfn-worker", "--bench", "steps"]);
-    cargo
+    cargo.args(["bench", "--quiet", "--locked", "--package", "swfn-worker", "--bench", "steps", "--no-run"]);
+    let messages = command::output(cargo.args(["--message-format", "json-render-diagnostics"]))?;
+    let programs =
+        timeline::lines(&messages).into_iter().filter(|line| line.pointer("/target/name") == Some(&json!("steps")));
+    let program = programs.filter_map(|line| Some(PathBuf::from(line.get("executable")?.as_str()?))).next_back();
+    program.context("cargo has built no benchmark of steps")
 }
 
 /// Measures one benchmark. Its median is where criterion keeps it.
-fn micros(criterion: &Path, group: &str, name: &str) -> anyhow::Result<f64> {
+fn micros(program: &Path, criterion: &Path, group: &str, name: &str) -> anyhow::Result<f64> {
     let filter = format!("^{group}/{}$", name.replace('+', "\\+"));
-    command::output(bench().env("CRITERION_HOME", criterion).args(["--", "--noplot", &filter]))?;
+    command::output(Command::new(program).env("CRITERION_HOME", criterion).args(["--bench", "--noplot", &filter]))?;
     let file = criterion.join(group).join(name).join("new").join("estimates.json");
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
     let nanos =

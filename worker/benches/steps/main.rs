@@ -22,14 +22,14 @@ fn main() {
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(1200))
         .configure_from_args();
-    steps(&mut criterion);
-    evaluations(&mut criterion);
+    let desk = Desk::new();
+    steps(&mut criterion, &desk);
+    evaluations(&mut criterion, &desk);
     sgemm(&mut criterion);
     criterion.final_summary();
 }
 
-fn steps(criterion: &mut Criterion) {
-    let desk = Desk::new();
+fn steps(criterion: &mut Criterion, desk: &Desk) {
     let mut group = criterion.benchmark_group("step");
     group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(1));
     for architecture in ["net", "lenet", "lenet+bn"] {
@@ -45,8 +45,7 @@ fn steps(criterion: &mut Criterion) {
     });
 }
 
-fn evaluations(criterion: &mut Criterion) {
-    let desk = Desk::new();
+fn evaluations(criterion: &mut Criterion, desk: &Desk) {
     let mut group = criterion.benchmark_group("evaluation");
     group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(TEST_IMAGES as u64));
     for architecture in ["net", "lenet", "lenet+bn"] {
