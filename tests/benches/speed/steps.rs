@@ -98,7 +98,7 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     let columns = ["us", "steps/s", "PyTorch us", "times as fast", "range", "MFLOP", "of sgemm"];
     let notes = [
         format!(
-            "One thread, medians of {rounds} rounds; PyTorch ({}) and ours by turns, the ratio within each round.",
+            "Processor time of one thread, medians of {rounds} rounds; PyTorch ({}) and ours by turns, the ratio within each round.",
             pytorch.as_ref().map_or("none", |pytorch| &pytorch.version)
         ),
         format!(
@@ -113,7 +113,7 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
     let rows = evaluations
         .iter()
         .map(|(architecture, times)| vec![(*architecture).to_owned(), format!("{:.1}", median(times) / 1e3)]);
-    table::print("Evaluations of 1,000 images, one thread", &["architecture"], &["ms"], rows, &[]);
+    table::print("Evaluations of 1,000 images, processor time of one thread", &["architecture"], &["ms"], rows, &[]);
     let json_evaluations = evaluations.iter().map(|(architecture, times)| {
         json!({ "architecture": architecture, "images": 1000, "microseconds": rounded(median(times), 1) })
     });

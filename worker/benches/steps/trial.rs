@@ -1,11 +1,7 @@
 //! The one place that knows how a trial is run: through the trainer, as in a sweep, watched from outside. A step's time is that
 //! between two reports of losses, so nothing inside of the trainer needs to be known, nor anything added to it.
 
-use std::{
-    cell::RefCell,
-    ops::ControlFlow,
-    time::{Duration, Instant},
-};
+use std::{cell::RefCell, ops::ControlFlow, time::Duration};
 
 use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid},
@@ -21,19 +17,21 @@ use swfn_worker::{
 };
 use tch::Device;
 
+use crate::clock;
+
 /// Images of an evaluation.
 pub(crate) const TEST_IMAGES: usize = 1000;
 
 /// A trainer with synthetic digits.
 pub(crate) struct Desk(RefCell<Trainer>);
 
-/// When each loss was reported, in order.
+/// When each loss was reported, in order, by the process's own clock.
 #[derive(Default)]
-struct Clock(Vec<(&'static str, Instant)>);
+struct Clock(Vec<(&'static str, Duration)>);
 
 impl Observer for Clock {
     fn points(&mut self, _: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
-        let now = Instant::now();
+        let now = clock::now();
         self.0.extend(points.iter().map(|point| (point.metric, now)));
         ControlFlow::Continue(())
     }
