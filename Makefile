@@ -9,6 +9,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 GRID ?= coordinator/grids/quick.toml
 WORKERS ?= auto
+ROUNDS ?= 3
+PARTS ?=
 FLAVOUR := $(if $(CUDA),--cuda,)
 
 # The set-up prints the folder that it made; a LIBTORCH of the user's own wins.
@@ -41,6 +43,10 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 .PHONY: kernels
 kernels: cargo-there ## timings of the CPU's kernels, for each kind of vectors that the processor has, and of random numbers
 	$(WITH_LIBTORCH) $(CARGO) test --release --locked --package swfn-worker --lib timings -- --ignored --nocapture --test-threads 1
+
+.PHONY: bench
+bench: build ## speed beside PyTorch's, ten minutes (PARTS="kernels steps start sweep", ROUNDS=n, PYTHON=file)
+	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) bench --locked --package swfn-tests --bench speed -- --rounds $(ROUNDS) $(PARTS)
 
 .PHONY: build
 build: cargo-there ## release build of coordinator and worker

@@ -93,7 +93,7 @@ fn every_result_says_where_it_comes_from() {
 #[test]
 fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
     let axes = "seed = 1\nsubset_size = 60\narchitecture = \"lenet+bn\"\nlambda = 0.1\nweight_decay = 5e-4\npenalty_samples = 4";
-    let sweep = Sweep::of_grid(&grid(axes, 400));
+    let sweep = Sweep::of_grid(&grid(axes, 1200));
     let (grid, folder) = (sweep.grid(), sweep.cache());
     let train = |name: &str, artifacts: &Path, more: &[&str]| {
         let arguments = ["train", "--spec", grid.to_str().unwrap(), "--artifacts", artifacts.to_str().unwrap()];
@@ -109,7 +109,7 @@ fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
         let mut program = train(&name, &disturbed, &more);
         let nanoseconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
         // Ever longer, so that the end is reached: after the last checkpoint there is an evaluation to get through.
-        sleep(Duration::from_millis(800 + 300 * kills + u64::from(nanoseconds) % 1000));
+        sleep(Duration::from_millis(400 + 200 * kills + u64::from(nanoseconds) % 600));
         let ended = kills == 60 || program.ended().is_some();
         if !ended {
             send(program.id(), Signal::SIGKILL);

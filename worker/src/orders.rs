@@ -15,7 +15,7 @@ use swfn_shared::{
 };
 use tch::Device;
 use tokio::sync::mpsc;
-use tracing::{error, info, info_span};
+use tracing::{debug, error, info, info_span};
 
 use crate::{
     data,
@@ -152,6 +152,10 @@ struct Watch {
 
 impl Observer for Watch {
     fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+        if let Some(first) = points.first() {
+            // `make bench` reads from these lines what the time went into.
+            debug!(step, metric = first.metric, "reported");
+        }
         let report = Report::Progress { lease: self.lease, step, points: points.to_vec() };
         // First of all: a trial that is given back may yet end, and then has all its points.
         let sent = self.reports.blocking_send(report);

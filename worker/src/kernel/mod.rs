@@ -18,3 +18,5 @@ pub(crate) mod products;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timings;

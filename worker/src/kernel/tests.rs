@@ -1,6 +1,6 @@
 //! The kernels against torch, at every level that the processor has.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::{
     conv_pool::{ConvPool, Gradients, Passed},
@@ -212,52 +212,4 @@ fn optimisers_equal_torch() {
     let (m, v) = (m * 0.5 + &g, v * 0.75 + g.square());
     assert!(error(&momentum, &m) < TOLERANCE && error(&square, &v) < TOLERANCE);
     assert!(error(&ours, &(w - m / (v.sqrt() + 0.125) * 0.25)) < TOLERANCE);
-}
-
-/// Microseconds of each kernel, for people: `make kernels`.
-#[test]
-#[ignore = "prints timings: make kernels"]
-fn timings() {
-    let mut stream = Stream::new(0, Purpose::Subset);
-    for (side, channels, relu) in
-        [(28, (1, 10), true), (12, (10, 20), true), (28, (1, 20), false), (12, (20, 50), false)]
-    {
-        let case = Case::new(sizes(30, (side, side), channels, relu), |count| stream.normal(count));
-        let sizes = case.sizes;
-        for level in Level::all() {
-            let (mut output, mut choice) = (vec![0.0; sizes.output_len()], vec![0; sizes.output_len()]);
-            let micros = |work: &mut dyn FnMut()| {
-                let mut times: Vec<_> = (0..51)
-                    .map(|_| {
-                        let start = std::time::Instant::now();
-                        work();
-                        start.elapsed().as_secs_f64() * 1e6
-                    })
-                    .collect();
-                times.sort_by(f64::total_cmp);
-                times[25]
-            };
-            let forward = micros(&mut || {
-                sizes.forward_at(level, &case.input, &case.filters, &case.bias, &mut output, &mut choice)
-            });
-            let from = Passed { input: &case.input, filters: &case.filters, output: &output, choice: &choice };
-            let [mut f, mut b, mut i] = [&case.filters, &case.bias, &case.input].map(|x| x.clone());
-            let backward = micros(&mut || {
-                let input = (channels.0 > 1).then_some(&mut i[..]);
-                sizes.backward_at(level, from, &case.gradient, Gradients { filters: &mut f, bias: &mut b, input })
-            });
-            let (rows, columns) = sizes.pooled();
-            let flop = 2.0 * (sizes.images * rows * columns * 4 * channels.1 * 25 * channels.0) as f64;
-            println!(
-                "{side} {channels:?} {level:?}: forward {forward:.0} us ({:.0} GFLOP/s), backward {backward:.0} us",
-                flop / forward / 1e3
-            );
-        }
-    }
-    let size = 1024;
-    let x = Tensor::randn([size, size], (Kind::Float, Device::Cpu));
-    crate::device::use_one_thread();
-    let start = std::time::Instant::now();
-    (0..10).for_each(|_| drop(x.matmul(&x)));
-    println!("sgemm: {:.0} GFLOP/s", 20.0 * (size as f64).powi(3) / start.elapsed().as_secs_f64() / 1e9);
 }

@@ -8,7 +8,6 @@ use swfn_shared::{
     trial::{SampleBatchNorm, TrialSpec},
 };
 use tch::{Kind, Tensor};
-use tracing::Span;
 
 use super::{
     artifacts,
@@ -34,7 +33,6 @@ pub(crate) struct Candidate<'o> {
     pub(crate) ticket: u64,
     pub(crate) spec: TrialSpec,
     pub(crate) wanted: Artifacts,
-    pub(crate) span: Span,
     pub(crate) reporter: Reporter<'o>,
     pub(crate) subset: Rc<Images>,
     pub(crate) vae: Option<Rc<TrainedVae>>,
@@ -115,7 +113,6 @@ impl Candidate<'_> {
         let fresh = |spec: &TrialSpec| (Progress::new(spec), Core::new(spec, data, place));
         let (mut progress, mut core) = fresh(&self.spec);
         if let Some(state) = self.resumed.take() {
-            let _entered = self.span.enter();
             match progress.restore(&mut core, &state, &self.spec).and_then(|()| state.points()) {
                 Ok(points) => self.reporter.go_on(total_step(&self.spec, progress.step), &points),
                 Err(misfit) => {
@@ -209,7 +206,6 @@ impl Lane<'_> {
     fn report(&mut self, points: &[MetricPoint], core: Option<&Core>, index: usize) {
         let at = self.total_step();
         let Self { candidate, progress, .. } = self;
-        let _entered = candidate.span.enter();
         let (vae, seconds) = (candidate.vae.as_deref(), candidate.vae_seconds);
         match core {
             Some(core) => {

@@ -7,7 +7,7 @@ use std::{
 
 pub use swfn_shared::metrics::Outcome;
 use swfn_shared::{ids::TrialId, metrics::MetricPoint};
-use tracing::info;
+use tracing::{Span, info};
 
 use super::{checkpoint::Checkpoints, state::State};
 
@@ -88,6 +88,8 @@ impl TrainError {
 /// Who watches a trial, where its checkpoints go, and why it was stopped, once it was.
 pub(crate) struct Reporter<'o> {
     observer: Box<dyn Observer + 'o>,
+    /// What is logged about the trial belongs to it.
+    span: Span,
     last: Instant,
     saver: Option<Saver>,
     /// When and why the observer cancelled the trial.
@@ -116,7 +118,12 @@ impl Saver {
 
 impl<'o> Reporter<'o> {
     /// One that saves the trial, too, if there is a place for that.
-    pub(crate) fn new(observer: Box<dyn Observer + 'o>, trial: TrialId, checkpoints: Option<&Checkpoints>) -> Self {
+    pub(crate) fn new(
+        observer: Box<dyn Observer + 'o>,
+        span: Span,
+        trial: TrialId,
+        checkpoints: Option<&Checkpoints>,
+    ) -> Self {
         let now = Instant::now();
         let saver = |checkpoints: &Checkpoints| Saver {
             trial,
@@ -125,12 +132,17 @@ impl<'o> Reporter<'o> {
             last: now,
             cost: Duration::ZERO,
         };
-        Self { observer, last: now, saver: checkpoints.map(saver), cancelled: None, stopped: None }
+        Self { observer, span, last: now, saver: checkpoints.map(saver), cancelled: None, stopped: None }
     }
 
-    /// The observer, for another try.
-    pub(crate) fn into_observer(self) -> Box<dyn Observer + 'o> {
-        self.observer
+    /// The span, for what is said about the trial elsewhere.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The observer and the span, for another try.
+    pub(crate) fn into_parts(self) -> (Box<dyn Observer + 'o>, Span) {
+        (self.observer, self.span)
     }
 
     /// Why the trial is not to go on, once that is so.
@@ -152,7 +164,7 @@ impl<'o> Reporter<'o> {
 
     /// Reports again what was reported before a checkpoint, in portions that fit into messages, and says so.
     pub(crate) fn go_on(&mut self, step: u64, points: &[MetricPoint]) {
-        info!(step, "goes on from a checkpoint");
+        self.span.in_scope(|| info!(step, "goes on from a checkpoint"));
         points.chunks(1000).for_each(|points| self.report(step, points));
     }
 
@@ -194,7 +206,7 @@ impl<'o> Reporter<'o> {
         if let Some(saver) = &mut self.saver {
             saver.points.extend(points);
         }
-        if let ControlFlow::Break(stop) = self.observer.points(step, points) {
+        if let ControlFlow::Break(stop) = self.span.in_scope(|| self.observer.points(step, points)) {
             let (_, first) = self.cancelled.get_or_insert((self.last, stop));
             if stop == Stop::Abandon {
                 *first = stop;

@@ -214,7 +214,7 @@ impl Trainer {
                 return None;
             }
         };
-        let mut reporter = Reporter::new(observer, spec.id(), self.checkpoints.as_ref());
+        let mut reporter = Reporter::new(observer, span, spec.id(), self.checkpoints.as_ref());
         let state = self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.get(spec.id()));
         let phase = state.as_ref().map(State::phase).transpose();
         if let Err(misfit) = &phase {
@@ -226,8 +226,7 @@ impl Trainer {
             Ok(None) | Err(_) => (None, None),
         };
         let vae = spec.vae();
-        let candidate =
-            Candidate { ticket, spec, wanted, span, reporter, subset, vae: None, vae_seconds: 0.0, resumed };
+        let candidate = Candidate { ticket, spec, wanted, reporter, subset, vae: None, vae_seconds: 0.0, resumed };
         Some(Arrival { candidate, vae, vae_resumed })
     }
 
@@ -381,16 +380,16 @@ impl Trainer {
         warn!(lanes, "trials go on with fewer lanes: {error}");
         self.widths.shrink(shape, lanes, error.is_out_of_memory());
         again.extend(candidates.into_iter().map(|candidate| {
-            let Candidate { ticket, spec, wanted, span, reporter, .. } = candidate;
-            Job { ticket, spec, wanted, span, observer: reporter.into_observer() }
+            let Candidate { ticket, spec, wanted, reporter, .. } = candidate;
+            let (observer, span) = reporter.into_parts();
+            Job { ticket, spec, wanted, observer, span }
         }));
     }
 }
 
 fn tell<'o>(ended: Ended<'o>, jobs: &mut dyn Jobs<'o>) {
     let Ended { candidate, result } = ended;
-    let _entered = candidate.span.enter();
-    jobs.ended(candidate.ticket, result);
+    candidate.reporter.span().in_scope(|| jobs.ended(candidate.ticket, result));
 }
 
 /// Refuses what torch would refuse less clearly.

@@ -391,7 +391,8 @@ mod tests {
     }
 
     fn reporter() -> Reporter<'static> {
-        Reporter::new(Box::new(Silent), "0123456789abcdef0123456789abcdef".parse().unwrap(), None)
+        let trial = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        Reporter::new(Box::new(Silent), tracing::Span::none(), trial, None)
     }
 
     fn images(pixels: &Tensor) -> Images {

@@ -1,0 +1,121 @@
+//! `make bench`: how fast is this, on this machine, beside PyTorch, and what does the time go into? Tables on standard output, all
+//! numbers in `target/bench/bench.json`.
+//!
+//! Only what a user could run is run, as processes: `kernels` the worker's own timings, `steps` its benchmark of steps and PyTorch's
+//! by turns, `start` and `sweep` real sweeps. Nothing here knows the insides of the trainer.
+
+mod command;
+mod kernels;
+mod machine;
+mod pytorch;
+mod run;
+mod start;
+mod steps;
+mod sweep;
+mod table;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use serde_json::{Map, Value, json};
+
+/// Measures speed and prints tables.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to measure; all, if nothing is named
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// How often steps are measured, by turns with PyTorch; the medians count
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// A Python with PyTorch
+    #[arg(long, value_name = "FILE", env = "SWFN_PYTHON")]
+    python: Option<PathBuf>,
+    /// Set by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Kernels,
+    Steps,
+    Start,
+    Sweep,
+}
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    // `cargo test --benches` runs it without.
+    if !arguments.bench {
+        println!("measures only when cargo says --bench: `make bench`");
+        return Ok(());
+    }
+    let folder = folder()?;
+    let wanted = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    let mut results = Map::new();
+    let machine = machine::describe()?;
+    println!("{}\n", machine.line());
+    results.insert("machine".to_owned(), machine.to_json());
+    if wanted(Part::Kernels) {
+        results.insert("kernels".to_owned(), kernels::measure()?);
+    }
+    if wanted(Part::Steps) {
+        results.insert("steps".to_owned(), steps::measure(&folder, arguments.rounds, arguments.python.as_deref())?);
+    }
+    if wanted(Part::Start) {
+        results.insert("start".to_owned(), start::measure(&folder)?);
+    }
+    if wanted(Part::Sweep) {
+        results.insert("sweep".to_owned(), sweep::measure(&folder, machine.cores)?);
+    }
+    let file = folder.join("bench.json");
+    let content = format!("{:#}\n", Value::Object(results));
+    fs::write(&file, content).with_context(|| format!("cannot write `{}`", file.display()))?;
+    println!("all numbers in `{}`", file.display());
+    Ok(())
+}
+
+/// `target/bench`, made if it is not there.
+fn folder() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe().context("this program's own path is unknown")?;
+    let target = program.ancestors().nth(3).context("this program does not lie in target/release/deps")?;
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+    Ok(folder)
+}
+
+/// A new, empty folder in place of an old one.
+fn emptied(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty the folder `{}`", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))
+}
+
+/// The middle value; of an even number the lower one of the middle two.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// To as many decimals: what lies below is noise, and JSON for people.
+fn rounded(value: f64, decimals: i32) -> Value {
+    let unit = 10_f64.powi(decimals);
+    json!((value * unit).round() / unit)
+}

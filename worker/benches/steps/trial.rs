@@ -1,0 +1,101 @@
+//! The one place that knows how a trial is run: through the trainer, as in a sweep, watched from outside. A step's time is that
+//! between two reports of losses, so nothing inside of the trainer needs to be known, nor anything added to it.
+
+use std::{cell::RefCell, ops::ControlFlow, time::Duration};
+
+use swfn_shared::{
+    grid::{DEFAULT_MAX_TRIALS, Grid},
+    metrics::{MetricPoint, TEST_LOSS, TRAIN_LOSS, VAE_LOSS},
+    trial::TrialSpec,
+};
+use swfn_worker::{
+    data::{LoadOptions, Source, load},
+    train::{
+        report::{Observer, REPORT_EVERY, Stop},
+        trainer::Trainer,
+    },
+};
+use tch::Device;
+
+use crate::clock;
+
+/// Images of an evaluation.
+pub(crate) const TEST_IMAGES: usize = 1000;
+
+/// A trainer with synthetic digits.
+pub(crate) struct Desk(RefCell<Trainer>);
+
+/// When each loss was reported, in order, by the process's own clock.
+#[derive(Default)]
+struct Clock(Vec<(&'static str, Duration)>);
+
+impl Observer for Clock {
+    fn points(&mut self, _: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+        let now = clock::now();
+        self.0.extend(points.iter().map(|point| (point.metric, now)));
+        ControlFlow::Continue(())
+    }
+}
+
+impl Clock {
+    /// The time from each point of `from` to the next one of `to`, if no other loss comes between.
+    fn between(&self, from: &str, to: &str) -> Duration {
+        let losses = || self.0.iter().filter(|(metric, _)| [VAE_LOSS, TRAIN_LOSS, TEST_LOSS].contains(metric));
+        let pairs = losses().zip(losses().skip(1)).filter(|(one, next)| one.0 == from && next.0 == to);
+        pairs.map(|(one, next)| next.1 - one.1).sum()
+    }
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        let mut digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).expect("digits are drawn");
+        digits.test = digits.test.gather(&Vec::from_iter(0..TEST_IMAGES));
+        let mut trainer = Trainer::new(Device::Cpu);
+        trainer.load(trial("net", 0.0, 0, "").dataset, digits).expect("the digits fit into memory");
+        Self(RefCell::new(trainer))
+    }
+
+    fn run(&self, spec: &TrialSpec) -> Clock {
+        let mut clock = Clock::default();
+        self.0.borrow_mut().run(spec, &mut clock).expect("the trial is one of the published ones");
+        clock
+    }
+
+    /// The time of that many steps of a classifier. Those before a trial's first report do not count: memory is new to them.
+    pub(crate) fn classifier(&self, architecture: &str, lambda: f64, count: u64) -> Duration {
+        let (steps, part) = rounded(count);
+        let vae = if lambda > 0.0 { format!("[vae]\niterations = {REPORT_EVERY}\n") } else { String::new() };
+        let sections = format!("[classifier]\niterations = {steps}\nevaluate_every = {steps}\n{vae}");
+        self.run(&trial(architecture, lambda, 0, &sections)).between(TRAIN_LOSS, TRAIN_LOSS).mul_f64(part)
+    }
+
+    /// The same of the VAE. `seed`: one that was not asked for before, as VAEs are kept.
+    pub(crate) fn vae(&self, seed: u64, count: u64) -> Duration {
+        let (steps, part) = rounded(count);
+        let sections = format!("[classifier]\niterations = 1\n[vae]\niterations = {steps}\n");
+        self.run(&trial("net", 1.0, seed, &sections)).between(VAE_LOSS, VAE_LOSS).mul_f64(part)
+    }
+
+    /// The time of that many evaluations of [`TEST_IMAGES`] images.
+    pub(crate) fn evaluation(&self, architecture: &str, count: u64) -> Duration {
+        let sections = format!("[classifier]\niterations = {count}\nevaluate_every = 1\n");
+        self.run(&trial(architecture, 0.0, 0, &sections)).between(TRAIN_LOSS, TEST_LOSS)
+    }
+}
+
+/// Steps of a trial in which at least `count` lie between two reports, and the part that `count` is of those.
+fn rounded(count: u64) -> (u64, f64) {
+    let unit = u64::from(REPORT_EVERY);
+    let measured = count.div_ceil(unit) * unit;
+    (unit + measured, count as f64 / measured as f64)
+}
+
+/// A trial with the published settings but for these. `sections`: of the grid file, below its axes.
+fn trial(architecture: &str, lambda: f64, seed: u64, sections: &str) -> TrialSpec {
+    let grid = format!(
+        "version = 1\nname = 'steps'\n[data]\ndataset = 'synthetic'\n\
+         [grid]\nsubset_size = 300\narchitecture = '{architecture}'\nlambda = {lambda}\nseed = {seed}\n{sections}"
+    );
+    let grid = Grid::parse("steps", &grid, DEFAULT_MAX_TRIALS).unwrap_or_else(|error| panic!("{error}\n{grid}"));
+    grid.trials().next().expect("a grid of one point has one trial")
+}
