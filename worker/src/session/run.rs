@@ -176,6 +176,12 @@ impl Session {
                     return Exit::Hopeless(format!("the coordinator refuses this worker: {reason}"));
                 }
                 Err(LinkError::Lost(reason)) => {
+                    // The coordinator may be gone before it has heard the goodbye.
+                    if self.ledger.is_empty()
+                        && let Some(exit) = self.leaving.take()
+                    {
+                        return exit;
+                    }
                     if began.elapsed() >= GOOD_STREAM {
                         pause = pauses.build();
                     }
