@@ -101,7 +101,7 @@ impl Op {
                 (output.shallow_clone(), Trace::Linear { x, output })
             }
             Self::TwoLinear { first, second, .. } => {
-                let weight = second.weight.bmm(&first.weight); // [K, outputs, inputs]
+                let weight = compute.product(&second.weight, &first.weight); // [K, outputs, inputs]
                 let bias = second.weight.bmm(&first.bias.unsqueeze(-1)).squeeze_dim(-1) + &second.bias;
                 (compute.linear(&rows(&x), &weight, &bias), Trace::TwoLinear { x, weight })
             }
@@ -159,9 +159,10 @@ impl Op {
                 let of_weight = compute.transposed_product(of_output, &rows(x)); // [K, outputs, inputs]
                 let of_bias = sum(of_output); // [K, outputs]
                 let column = of_bias.unsqueeze(-1);
-                add(0, second.weight.transpose(1, 2).bmm(&of_weight));
+                add(0, compute.transposed_product(&second.weight, &of_weight));
                 add(1, second.weight.transpose(1, 2).bmm(&column).squeeze_dim(-1));
-                add(2, of_weight.bmm(&first.weight.transpose(1, 2)) + column.bmm(&first.bias.unsqueeze(1)));
+                let none = first.bias.zeros_like();
+                add(2, compute.linear(&of_weight, &first.weight, &none) + column.bmm(&first.bias.unsqueeze(1)));
                 add(3, of_bias);
                 Some(compute.product(of_output, weight).view_as(x))
             }
