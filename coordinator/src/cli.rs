@@ -39,6 +39,10 @@ pub(crate) struct Arguments {
     /// Folder with the data set's files, for local workers [default: the user's cache folder, downloaded when missing]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Trials of one shape that each local worker trains side by side, 1 to 1024 [default: one on a CPU; on a GPU, as many as a
+    /// short measurement finds best]
+    #[arg(long, value_name = "N", requires = "local_workers", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) lanes: Option<u16>,
     /// Whether to end with the last trial, or to go on serving until interrupted
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) exit_when_done: bool,

@@ -50,6 +50,7 @@ impl LocalSupervisor {
         workers: LocalWorkers,
         coordinator: &str,
         data_dir: Option<&Path>,
+        lanes: Option<u16>,
         logs: &Path,
         log_format: LogFormat,
     ) -> anyhow::Result<Self> {
@@ -85,6 +86,9 @@ impl LocalSupervisor {
             .kill_on_drop(true);
         if let Some(data_dir) = data_dir {
             command.arg("--data-dir").arg(data_dir);
+        }
+        if let Some(lanes) = lanes {
+            command.arg("--lanes").arg(lanes.to_string());
         }
         let mut child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
         Ok(Self { _stdin: child.stdin.take(), child, log })

@@ -175,7 +175,8 @@ async fn serve(
         Some(workers) => {
             let url = format!("http://{address}");
             let data_dir = arguments.data_dir.as_deref();
-            Some(LocalSupervisor::start(workers, &url, data_dir, &run_dir.logs(), arguments.log_format)?)
+            let (lanes, logs) = (arguments.lanes, run_dir.logs());
+            Some(LocalSupervisor::start(workers, &url, data_dir, lanes, &logs, arguments.log_format)?)
         }
         None => None,
     };

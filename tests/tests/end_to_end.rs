@@ -54,6 +54,39 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
     assert_eq!(again.stdout(), table);
 }
 
+/// Lanes are for GPUs, but a CPU has them, too.
+#[test]
+fn one_worker_trains_trials_side_by_side_to_the_same_results() {
+    let axes =
+        "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"lenet+bn\"\nlambda = 0.1\nweight_decay = [0, 5e-4]";
+    let [one, four] = ["1", "4"].map(|lanes| {
+        let sweep = Sweep::new(axes, 30);
+        sweep.coordinator("run", &["--local-workers", "1", "--lanes", lanes]).succeed();
+        sweep
+    });
+    let most_at_a_time = |sweep: &Sweep| {
+        let at_a_time = sweep.journal().into_iter().scan(0, |running, line| {
+            *running += if line.kind == "leased" { 1 } else { -1 };
+            Some(*running)
+        });
+        at_a_time.max().unwrap_or(0)
+    };
+    // A worker asks for the next trials shortly before it has room for them.
+    assert!(most_at_a_time(&one) <= 2, "{}", most_at_a_time(&one));
+    assert!((4..=8).contains(&most_at_a_time(&four)), "{}", most_at_a_time(&four));
+    let by_trial = |sweep: &Sweep| {
+        let mut trials = sweep.csv("trials.csv");
+        trials.sort_by_key(|trial| trial["trial"].clone());
+        trials
+    };
+    for (one, four) in by_trial(&one).iter().zip(by_trial(&four)) {
+        assert_eq!((&one["trial"], &*four["state"], &*four["attempts"]), (&four["trial"], "succeeded", "1"));
+        let loss =
+            |trial: &std::collections::BTreeMap<String, String>| -> f64 { trial["final_test_loss"].parse().unwrap() };
+        assert!((loss(one) - loss(&four)).abs() < 1e-3 * loss(one), "{one:?} {four:?}");
+    }
+}
+
 #[test]
 fn a_grown_grid_runs_only_what_is_new() {
     let axes = "subset_size = 40\narchitecture = \"net\"\nlambda = 0\nseed = { count = 2 }";
