@@ -166,6 +166,7 @@ impl Trainer {
             Ok(data) => data,
             Err(error) => return jobs.ended(first.ticket, Err(error)),
         };
+        device::set_precision(first.spec.classifier.precision);
         let width = guarded(|| self.widths.of(shape, &first.spec, &data, self.place)).unwrap_or(1);
         let mut classifiers = Classifiers::new(Rc::clone(&data), self.place);
         let mut arrivals = Vec::from([first]);
