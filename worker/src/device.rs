@@ -159,7 +159,8 @@ pub fn use_one_thread() {
 }
 
 fn no_cuda_reason() -> &'static str {
-    if tch::utils::has_cuda() { "CUDA finds no GPU" } else { "this libtorch is built for CPUs only" }
+    // `has_cuda` asks for GPUs, too.
+    if tch::utils::has_cudart() { "CUDA finds no GPU" } else { "this libtorch is built for CPUs only" }
 }
 
 /// The model of the host's GPUs. A process may see only some of them in an order of its own, and the driver's files do
