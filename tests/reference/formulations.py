@@ -1,5 +1,6 @@
 """Which way of convolving many lanes at once is fastest: forward and backward of lenet's two convolutions, each lane with filters of its own.
 
+    fold      the same, with the gradient of the input by torch's own fold instead of a sum for each pixel of the filter
     grouped   one convolution with a group for each lane, gradients by autograd
     unfold    inputs laid out, a row for each pixel of the output, and one batched product; gradients written out, as the trainer does it
     vmap      torch.func.vmap of the convolution, gradients by autograd
@@ -33,7 +34,7 @@ def grouped(x, weight, of_output, of_input):
     return gradients[0].view(weight.shape), gradients[1].view(n, k, c, height, width).transpose(0, 1) if of_input else None
 
 
-def unfold(x, weight, of_output, of_input):
+def unfold(x, weight, of_output, of_input, fold=False):
     """The same, channels last: x: [K, N, H, W, C], weight: [K, O, 5, 5, C], of_output: [K, N, h, w, O]."""
     k, n, height, width, c = x.shape
     h, w = height - SIDE + 1, width - SIDE + 1
@@ -46,11 +47,18 @@ def unfold(x, weight, of_output, of_input):
     if not of_input:
         return of_weight, None
     of_columns = of_rows.bmm(filters).view(k, n, h, w, SIDE, SIDE, c)
+    if fold:
+        of_pixels = of_columns.permute(0, 1, 6, 4, 5, 2, 3).reshape(k * n, c * SIDE * SIDE, h * w)
+        return of_weight, F.fold(of_pixels, (height, width), SIDE).view(k, n, c, height, width).permute(0, 1, 3, 4, 2)
     of_x = torch.zeros_like(x)
     for row in range(SIDE):
         for column in range(SIDE):
             of_x[:, :, row : row + h, column : column + w] += of_columns[:, :, :, :, row, column]
     return of_weight, of_x
+
+
+def fold(x, weight, of_output, of_input):
+    return unfold(x, weight, of_output, of_input, fold=True)
 
 
 def vmap(x, weight, of_output, of_input):
@@ -104,15 +112,16 @@ def main(arguments):
             weight = torch.randn(k, outputs, inputs, SIDE, SIDE, device=device)
             of_output = torch.randn(k, arguments.images, outputs, side - 4, side - 4, device=device)
             tensors = (x, weight, of_output)
-            ways = {"unfold": (unfold, channels_last(tensors))}
+            last = channels_last(tensors)
+            ways = {"unfold": (unfold, last), "fold": (fold, last)}
             ways |= {"grouped": (grouped, tensors), "vmap": (vmap, tensors), "loop": (loop, tensors)}
             times, expected = {}, None
             for name, (way, given) in ways.items():
                 try:
                     of_weight, of_x = way(*given, of_input)
-                    if name == "unfold":
+                    if given is last:
                         of_weight, of_x = of_weight.movedim(-1, 2), None if of_x is None else of_x.movedim(-1, 2)
-                        expected = (of_weight, of_x)
+                    expected = expected or (of_weight, of_x)
                     assert close(of_weight, expected[0]), name
                     assert of_x is None or close(of_x, expected[1]), name
                     times[name] = milliseconds(lambda: way(*given, of_input), device)

@@ -198,7 +198,7 @@ impl Lane<'_> {
         let classifier = &self.candidate.spec.classifier;
         let in_block = self.progress.step % classifier.evaluate_every;
         let evaluation = in_block == 0 || self.progress.step == classifier.iterations;
-        (evaluation || in_block % REPORT_EVERY == 0, evaluation)
+        (evaluation || in_block.is_multiple_of(REPORT_EVERY), evaluation)
     }
 
     fn is_over(&self) -> bool {

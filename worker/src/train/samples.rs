@@ -41,7 +41,7 @@ pub(crate) struct Samples {
 #[derive(Debug, Clone)]
 pub(crate) enum Draw {
     /// Numbers of images.
-    Images(Stream),
+    Images(Box<Stream>),
     /// Codes or pixels.
     Noise(Noise),
 }
@@ -50,7 +50,7 @@ impl Draw {
     /// The stream of a trial.
     pub(crate) fn new(density: Density, seed: u64) -> Self {
         match density {
-            Density::Data => Self::Images(Stream::new(seed, Purpose::PenaltyNoise)),
+            Density::Data => Self::Images(Box::new(Stream::new(seed, Purpose::PenaltyNoise))),
             Density::Vae | Density::ConvVae | Density::UniformNoise | Density::GaussianNoise => {
                 Self::Noise(Noise::new(seed, Purpose::PenaltyNoise))
             }

@@ -44,6 +44,9 @@ pub(crate) struct Request<'r, 'o> {
     pub(crate) waiting: Vec<&'r mut Reporter<'o>>,
 }
 
+/// A VAE with the seconds that its training took.
+type Ended = (TrainedVae, f64);
+
 /// A VAE as [`train`] returns it, same tensors, same places in memory, but for its numbers: what one that comes from a
 /// file is read into.
 pub(crate) fn untrained(settings: &Settings, pixels: &Tensor, place: Place) -> TrainedVae {
@@ -63,7 +66,7 @@ pub(crate) fn train(
     settings: &Settings,
     requests: Vec<Request<'_, '_>>,
     place: Place,
-) -> Result<Vec<Option<(TrainedVae, f64)>>, TrainError> {
+) -> Result<Vec<Option<Ended>>, TrainError> {
     let mut trained: Vec<_> = requests.iter().map(|_| None).collect();
     let Some(mut training) = Training::start(settings, requests, place)? else { return Ok(trained) };
     while !training.lanes.is_empty() {
@@ -245,7 +248,7 @@ impl<'r, 'o> Training<'r, 'o> {
     /// Tells the losses of lanes that are due.
     fn report(&mut self) {
         let iterations = self.settings.iterations;
-        let is_due = |lane: &Lane<'_, '_>| lane.step % REPORT_EVERY == 0 || lane.step == iterations;
+        let is_due = |lane: &Lane<'_, '_>| lane.step.is_multiple_of(REPORT_EVERY) || lane.step == iterations;
         if !self.lanes.iter().any(is_due) {
             return;
         }
@@ -287,7 +290,7 @@ impl<'r, 'o> Training<'r, 'o> {
     }
 
     /// Leaves out the lanes that are not to go on, and gives those that are trained.
-    fn take_ended(&mut self) -> Result<Vec<(usize, (TrainedVae, f64))>, TrainError> {
+    fn take_ended(&mut self) -> Result<Vec<(usize, Ended)>, TrainError> {
         let _guard = no_grad_guard();
         let mut ended = Vec::new();
         let mut kept = Vec::new();
