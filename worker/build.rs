@@ -1,4 +1,5 @@
-//! Tells the linker where libtorch lies, so that what this crate builds runs as it is; and the program which code it is.
+//! Compiles the few lines of C++ for what tch does not bind; tells the linker where libtorch lies, so that what this crate
+//! builds runs as it is; and the program which code it is.
 //!
 //! libtorch sits in a folder of its own, which the loader does not search. torch-sys knows the folder
 //! and hands it to the build scripts of the crates that depend on it *directly*: that is why this
@@ -25,6 +26,7 @@ fn main() {
         return;
     };
     let lib = Path::new(&lib);
+    compile(lib);
 
     // In this order: an unpacked release has bin/ and lib/ side by side, and its own libtorch goes
     // before one that happens to lie where it was built.
@@ -39,6 +41,24 @@ fn main() {
         link_arg("-ltorch_cuda");
         link_arg("-Wl,--pop-state");
     }
+}
+
+/// Compiles `src/libtorch` as torch-sys compiles its own C++: against the same headers, with the same ABI.
+fn compile(lib: &Path) {
+    let variable = |name: &str| {
+        println!("cargo::rerun-if-env-changed={name}");
+        std::env::var_os(name)
+    };
+    let include = variable("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), Into::into).join("include");
+    let abi = variable("LIBTORCH_CXX11_ABI").map_or_else(|| "1".into(), |abi| abi.to_string_lossy().into_owned());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false) // those of torch's headers
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .include(include)
+        .file("src/libtorch/extras.cpp")
+        .compile("swfn_extras");
 }
 
 /// The package's version and, where it can be known, the revision of the code: results name it.

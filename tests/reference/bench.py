@@ -1,10 +1,12 @@
 """Iterations per second of the method as a user of PyTorch would write it: nn.Module, torch.optim, single precision, one thread.
 Seconds are those of the processor, so that what else runs on the machine does not count.
 
-`python bench.py [SECONDS] [CASE...]`: a case is an architecture, with `fn` for the function norm ("lenet+bn fn"), or `vae`.
+`python bench.py [--device cuda] [--json FILE] [SECONDS] [CASE...]`: a case is an architecture, with `fn` for the function norm
+("lenet+bn fn"), or `vae`. On a GPU it is one trial alone, too.
 """
 
-import sys
+import argparse
+import json
 import time
 
 import torch
@@ -14,14 +16,16 @@ from models import Vae, classifier
 
 BATCH, SAMPLES, VAE_BATCH, IMAGES = 10, 20, 20, 300
 LAMBDA, SPREAD, DROPOUT = 0.1, 3.0, 0.5
+CASES = ["net", "net fn", "net+dropout", "net+dropout fn", "lenet", "lenet fn", "lenet+bn", "lenet+bn fn", "vae"]
 
 
 def vae_steps(images):
-    vae = Vae(28, 28, 128, 100)
+    device = images.device
+    vae = Vae(28, 28, 128, 100).to(device)
     optimiser = torch.optim.Adam(vae.parameters(), lr=1e-3)
     x = torch.sigmoid(images)
     while True:
-        for numbers in torch.randperm(IMAGES).split(VAE_BATCH):
+        for numbers in torch.randperm(IMAGES, device=device).split(VAE_BATCH):
             batch = x[numbers]
             mu, logvar = vae.encode(batch)
             logits = vae.decode(mu + torch.exp(logvar / 2) * torch.randn_like(mu))
@@ -35,19 +39,21 @@ def vae_steps(images):
 
 def samples(vae, mu, deviation):
     with torch.no_grad():
-        return torch.sigmoid(vae.decode(mu + SPREAD * deviation * torch.randn(SAMPLES, len(mu))))
+        return torch.sigmoid(vae.decode(mu + SPREAD * deviation * torch.randn(SAMPLES, len(mu), device=mu.device)))
 
 
 def classifier_steps(images, labels, architecture, function_norm):
-    model, vae = classifier(architecture, (28, 28, 10)), Vae(28, 28, 128, 100)
-    mu, deviation = torch.zeros(100), torch.ones(100)
+    device = images.device
+    model, vae = classifier(architecture, (28, 28, 10)).to(device), Vae(28, 28, 128, 100).to(device)
+    mu, deviation = torch.zeros(100, device=device), torch.ones(100, device=device)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
     model.train()
     while True:
-        for numbers in torch.randperm(IMAGES).split(BATCH):
+        for numbers in torch.randperm(IMAGES, device=device).split(BATCH):
             masks = None
             if architecture == "net+dropout":
-                masks = [torch.bernoulli(torch.full((BATCH, n), 1 - DROPOUT)) / (1 - DROPOUT) for n in (20, 50)]
+                keep = [torch.full((BATCH, n), 1 - DROPOUT, device=device) for n in (20, 50)]
+                masks = [torch.bernoulli(keep) / (1 - DROPOUT) for keep in keep]
             loss = F.cross_entropy(model(images[numbers], masks), labels[numbers])
             if function_norm:
                 loss = loss + LAMBDA * (model(samples(vae, mu, deviation)) ** 2).sum(1).mean()
@@ -57,27 +63,46 @@ def classifier_steps(images, labels, architecture, function_norm):
             yield
 
 
-def rate(steps, seconds):
+def rate(steps, seconds, device):
+    def wait():
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     for _ in range(20):
         next(steps)
-    done, start = 0, time.process_time()
-    while time.process_time() - start < seconds:
-        next(steps)
-        done += 1
-    return done / (time.process_time() - start)
+    wait()
+    # Of the processor where it computes; with a GPU, the processor only waits.
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    done, start = 0, clock()
+    while clock() - start < seconds:
+        for _ in range(10):
+            next(steps)
+        wait()
+        done += 10
+    return done / (clock() - start)
 
 
-def main(seconds, cases):
+def main(arguments):
+    device = torch.device(arguments.device)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    images, labels = torch.randn(IMAGES, 1, 28, 28), torch.randint(10, (IMAGES,))
-    for case in cases:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # as the trainer, by default
+    images, labels = torch.randn(IMAGES, 1, 28, 28, device=device), torch.randint(10, (IMAGES,), device=device)
+    rates = {}
+    for case in arguments.cases or CASES:
         architecture, _, norm = case.partition(" ")
         steps = vae_steps(images) if case == "vae" else classifier_steps(images, labels, architecture, norm == "fn")
-        print(f"{case}: {rate(steps, seconds):.1f} iterations/s", flush=True)
+        rates[case] = rate(steps, arguments.seconds, device)
+        print(f"{case}: {rates[case]:.1f} iterations/s, {1000 / rates[case]:.3f} ms each", flush=True)
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump({"device": arguments.device, "torch": torch.__version__, "iterations_per_second": rates}, file)
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    all_cases = ["net", "net fn", "lenet", "lenet fn", "lenet+bn", "lenet+bn fn", "vae"]
-    main(float(arguments[0]) if arguments else 3.0, arguments[1:] or all_cases)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json")
+    parser.add_argument("seconds", nargs="?", type=float, default=3.0)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    main(parser.parse_args())

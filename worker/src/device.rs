@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Once};
 
+use swfn_shared::trial::Precision;
 use tch::{Cuda, Device};
+
+use crate::libtorch;
 
 /// The libtorch that tch 0.24 binds; `deploy/libtorch.sh` checks that it is the one that is linked.
 pub(crate) const TORCH_VERSION: &str = "2.11.0";
@@ -57,7 +60,7 @@ pub fn parse(name: &str) -> Result<Device, DeviceError> {
     }
 }
 
-/// The device of that name, if it is there.
+/// The device of that name, if it is there. From then on multiplications are exact: torch would let cuDNN round.
 pub fn open(name: &str) -> Result<Device, DeviceError> {
     let device = parse(name)?;
     if let Device::Cuda(index) = device {
@@ -69,7 +72,31 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
             return Err(DeviceError::TooFew { name: name.to_owned(), count });
         }
     }
+    set_precision(Precision::Float32);
     Ok(device)
+}
+
+/// The precision of multiplications on GPUs, of products of matrices and of convolutions, in the whole process. CPUs do not
+/// mind. The environment variable NVIDIA_TF32_OVERRIDE, which CUDA's libraries read, wins over it.
+pub fn set_precision(precision: Precision) {
+    libtorch::allow_tf32(precision == Precision::Tf32);
+}
+
+/// What [`set_precision`] last said; none if products of matrices and convolutions differ.
+pub fn precision() -> Option<Precision> {
+    match libtorch::tf32_allowed() {
+        (false, false) => Some(Precision::Float32),
+        (true, true) => Some(Precision::Tf32),
+        _ => None,
+    }
+}
+
+/// Bytes of tensors on a GPU now, and the most there were since the process began; none of a CPU.
+pub fn tensor_bytes(device: Device) -> Option<(u64, u64)> {
+    match device {
+        Device::Cuda(index) => libtorch::gpu_bytes(index),
+        _ => None,
+    }
 }
 
 /// Computes something small on the device; an error is torch's own.
@@ -132,7 +159,8 @@ pub fn use_one_thread() {
 }
 
 fn no_cuda_reason() -> &'static str {
-    if tch::utils::has_cuda() { "CUDA finds no GPU" } else { "this libtorch is built for CPUs only" }
+    // `has_cuda` asks for GPUs, too.
+    if tch::utils::has_cudart() { "CUDA finds no GPU" } else { "this libtorch is built for CPUs only" }
 }
 
 /// The model of the host's GPUs. A process may see only some of them in an order of its own, and the driver's files do
@@ -163,6 +191,19 @@ mod tests {
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:128", "CPU", "mps"] {
             assert_eq!(parse(wrong), Err(DeviceError::Unknown(wrong.to_owned())));
         }
+    }
+
+    #[test]
+    fn precision_is_set_for_products_and_convolutions() {
+        open("cpu").unwrap();
+        for precision in [Precision::Tf32, Precision::Float32, Precision::Tf32] {
+            set_precision(precision);
+            assert_eq!(super::precision(), Some(precision));
+            assert_eq!(try_out(Device::Cpu), Ok(()));
+        }
+        open("cpu").unwrap();
+        assert_eq!(super::precision(), Some(Precision::Float32), "unless told otherwise");
+        assert_eq!(tensor_bytes(Device::Cpu), None);
     }
 
     #[test]

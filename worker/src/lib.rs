@@ -2,7 +2,7 @@
 //!
 //! `device` is what it runs on, `data` what it trains on, `model` and `vae` what it trains, many trials side by side in
 //! `lanes`, `train` how; `compute` is what differs between devices, `kernel` the arithmetic of the CPU, `memory` the door
-//! to it; `rng` is where all randomness comes from, and `noise` makes it in bulk.
+//! to it; `libtorch` what tch does not bind; `rng` is where all randomness comes from, and `noise` makes it in bulk.
 
 pub mod cli;
 mod cli_folders;
@@ -12,6 +12,7 @@ pub mod device;
 mod devices;
 mod kernel;
 pub mod lanes;
+mod libtorch;
 mod memory;
 pub mod model;
 pub mod noise;

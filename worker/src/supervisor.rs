@@ -39,9 +39,6 @@ const GRACE: Duration = Duration::from_secs(8);
 /// Processes that end before the coordinator has welcomed them, one after the other, after which a device is given up.
 const MAX_CRASHES: u32 = 5;
 
-/// The driver's switch for TensorFloat-32; one that the user has set wins.
-const TF32: &str = "NVIDIA_TF32_OVERRIDE";
-
 /// What the supervisor needs to start its processes.
 #[derive(Debug, Clone)]
 pub(crate) struct Supervisor {
@@ -210,9 +207,6 @@ impl Slot {
         if self.device == "cpu" {
             // Before torch is loaded, so that no library starts threads of its own.
             command.env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
-        } else if std::env::var_os(TF32).is_none() {
-            // cuDNN would round the inputs of convolutions to ten bits of mantissa unless told otherwise.
-            command.env(TF32, "0");
         }
         let mut child = command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))?;
         // Taken out, since waiting for the child would close it.

@@ -189,6 +189,12 @@ impl Rate {
         Self { tensor: Tensor::from_slice(&host).to_device(device), host }
     }
 
+    /// Numbers of some steps, with one copy to the device.
+    pub fn each(steps: Vec<Vec<f32>>, device: Device) -> Vec<Self> {
+        let all = Tensor::from_slice(&steps.concat()).view([steps.len() as i64, -1]).to_device(device);
+        (0..).zip(steps).map(|(step, host)| Self { tensor: all.get(step), host }).collect()
+    }
+
     /// As a factor of a tensor of so many dimensions.
     fn along(&self, dimensions: usize) -> Tensor {
         let mut size = vec![1; dimensions];

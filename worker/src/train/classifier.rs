@@ -255,9 +255,14 @@ impl<'o> Classifiers<'o> {
     /// Trains all lanes for so many iterations, reports nothing, and waits for the device. For measurements.
     pub(crate) fn try_out(&mut self, steps: usize) {
         let Some(group) = &mut self.group else { return };
-        let draws = self.lanes.iter_mut().map(|lane| &mut lane.progress.draws).collect();
-        for input in group.inputs.assemble(draws, steps) {
-            group.step(&input);
+        let mut left = steps;
+        while left > 0 {
+            let steps = group.inputs.chunk(self.lanes.len()).min(left);
+            let draws = self.lanes.iter_mut().map(|lane| &mut lane.progress.draws).collect();
+            for input in group.inputs.assemble(draws, steps) {
+                group.step(&input);
+            }
+            left -= steps;
         }
         let _ = group.core.sums.double_value(&[0, 0]);
     }

@@ -79,8 +79,8 @@ impl From<tch::TchError> for TrainError {
 
 impl TrainError {
     /// Whether less memory may be all that it takes, by the words of torch and of CUDA's libraries.
-    pub(crate) fn is_out_of_memory(&self) -> bool {
-        let words = ["out of memory", "not enough memory", "ALLOC_FAILED"];
+    pub fn is_out_of_memory(&self) -> bool {
+        let words = ["out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED"];
         matches!(self, Self::Torch(text) if words.iter().any(|words| text.contains(words)))
     }
 }

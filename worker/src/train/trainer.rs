@@ -166,7 +166,12 @@ impl Trainer {
             Ok(data) => data,
             Err(error) => return jobs.ended(first.ticket, Err(error)),
         };
-        let width = guarded(|| self.widths.of(shape, &first.spec, &data, self.place)).unwrap_or(1);
+        device::set_precision(first.spec.classifier.precision);
+        let width = guarded(|| self.widths.of(shape, &first.spec, &data, self.place));
+        let width = width.unwrap_or_else(|error| {
+            warn!("one lane, for the best number could not be measured: {error}");
+            1
+        });
         let mut classifiers = Classifiers::new(Rc::clone(&data), self.place);
         let mut arrivals = Vec::from([first]);
         loop {

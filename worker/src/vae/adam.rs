@@ -44,19 +44,25 @@ impl Adam {
         state.restore_listed("adam.square", &of_lane(&self.squares, lane))
     }
 
-    /// One step of these parameters, in place, down these gradients, one for each of them. `steps`: t of each lane.
-    pub fn step(&mut self, parameters: &mut [Named], gradients: &[Tensor], steps: &[u32]) {
+    /// The numbers of some steps, one after the other; `counts`: t of each lane, for each of them. On their way to a GPU
+    /// they wait for all that it has yet to do, so they go there together.
+    pub fn rates(&self, counts: &[Vec<u32>]) -> Vec<AdamRates> {
         // With M = m / (1 - b1) and V = v / (1 - b2), the step is -rate * M / (sqrt(V) + eps / sqrt(1 - b2)).
         let root = (1.0 - BETA2).sqrt();
-        let rate = |&steps: &u32| {
-            let [correction1, correction2] = [BETA1, BETA2].map(|beta| 1.0 - beta.powf(steps.into()));
+        let rate = |&count: &u32| {
+            let [correction1, correction2] = [BETA1, BETA2].map(|beta| 1.0 - beta.powf(count.into()));
             (self.learning_rate * correction2.sqrt() * (1.0 - BETA1) / (root * correction1)) as f32
         };
-        let rate = Rate::new(steps.iter().map(rate).collect(), self.place.device);
-        let rates = AdamRates { rate, beta1: BETA1, beta2: BETA2, epsilon: EPSILON / root };
+        let host: Vec<Vec<f32>> = counts.iter().map(|lanes| lanes.iter().map(rate).collect()).collect();
+        let rates = Rate::each(host, self.place.device).into_iter();
+        rates.map(|rate| AdamRates { rate, beta1: BETA1, beta2: BETA2, epsilon: EPSILON / root }).collect()
+    }
+
+    /// One step of these parameters, in place, down these gradients, one for each of them, with its [`Self::rates`].
+    pub fn step(&mut self, parameters: &mut [Named], gradients: &[Tensor], rates: &AdamRates) {
         let states = self.momenta.iter_mut().zip(&mut self.squares);
         for (((_, parameter), gradient), (momentum, square)) in parameters.iter_mut().zip(gradients).zip(states) {
-            self.place.compute.adam(&rates, parameter, momentum, square, gradient);
+            self.place.compute.adam(rates, parameter, momentum, square, gradient);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! convolutions (Rannen Triki et al. 2019). Loss and interface are those of the vanilla one.
 //!
 //! Sizes. Each of three convolutions halves both sides, rounded down; each transposed convolution gives back the side
-//! that its mirror image took in, see [`double`]. So decoded images have exactly the size of the encoded ones, whatever
+//! that its mirror image took in, see `double`. So decoded images have exactly the size of the encoded ones, whatever
 //! it is: 28 -> 14 -> 7 -> 3 -> 7 -> 14 -> 28. Sides of 8 pixels or more fit.
 //!
 //! Channels. Of `hidden`, the width of the vanilla one's hidden layers, the convolutions have an eighth, a quarter and

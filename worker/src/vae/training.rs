@@ -226,10 +226,11 @@ impl<'r, 'o> Training<'r, 'o> {
         let noise = noise::normal(&mut noises, steps, batch * latent as usize, self.place.noise());
         let noise = noise.view([k, s, b, latent]).transpose(0, 1).contiguous(); // [steps, K, B, latent]
         let mut parameters = self.core.vae.parameters();
-        for step in 0..s {
+        let counts = |step| self.lanes.iter().map(|lane| lane.step + 1 + step).collect();
+        let rates = self.core.optimiser.rates(&(0..steps as u32).map(counts).collect::<Vec<_>>());
+        for (step, rates) in (0..s).zip(&rates) {
             let (elbo, gradients) = self.core.vae.gradients(&x.get(step), &noise.get(step));
-            let counts: Vec<_> = self.lanes.iter().map(|lane| lane.step + 1).collect();
-            self.core.optimiser.step(&mut parameters, &gradients, &counts);
+            self.core.optimiser.step(&mut parameters, &gradients, rates);
             let _guard = no_grad_guard();
             self.core.sums += elbo.loss;
             self.codes = Some((elbo.mu.detach(), elbo.logvar.detach()));

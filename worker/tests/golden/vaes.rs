@@ -32,7 +32,8 @@ fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, place: Place) -> (Tensor, T
             dump.assert_tensor("logvar", &logvar);
             dump.assert_gradients("gradient", &named(&gradients, vae.parameters()), &[]);
         }
-        optimiser.step(&mut vae.parameters(), &gradients, &[step as u32 + 1]);
+        let rates = optimiser.rates(&[vec![step as u32 + 1]]);
+        optimiser.step(&mut vae.parameters(), &gradients, &rates[0]);
         losses.push(loss.double_value(&[0]));
         codes = Some((mu, logvar));
     }
@@ -122,7 +123,8 @@ fn adam_adds_epsilon_before_the_bias_correction() {
         let parameters = &mut [("weights", weights.shallow_clone())];
         let mut optimiser = Adam::new(parameters, dump.number("learning_rate"), place);
         for step in 0..dump.steps() {
-            optimiser.step(parameters, &[gradients.shallow_clone()], &[step as u32 + 1]);
+            let rates = optimiser.rates(&[vec![step as u32 + 1]]);
+            optimiser.step(parameters, &[gradients.shallow_clone()], &rates[0]);
         }
         dump.assert_numbers("weights", &Vec::try_from(weights.squeeze_dim(0).to_kind(Kind::Double)).unwrap());
     }

@@ -1,184 +1,34 @@
 //! Trials beside others: each as if it were alone.
 
-use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, time::Duration};
+use std::time::Duration;
 
 use swfn_shared::{
-    artifacts::{Artifact, Artifacts},
-    ids::ShapeId,
-    metrics::{MetricPoint, TEST_ACCURACY},
-    numbers::{Lambda, LearningRate, WeightDecay},
-    trial::{
-        Architecture, BatchNormScale, Density, LatentStatistics, SampleBatchNorm, SampleUnits, TrialSpec, VaeFamily,
-    },
+    numbers::LearningRate,
+    trial::{Architecture, TrialSpec},
 };
 use swfn_worker::{
     compute::{AdamRates, Compute, ConvPass, Kernels, LayerGradients, Normed, Place, Pooled, SgdRates, Torch},
     model::layers::{BatchNorm, Layer, NormMode},
     noise::At,
-    train::{
-        checkpoint::Checkpoints,
-        jobs::{Job, Jobs, Room},
-        report::{Observer, Outcome, Stop, TrainError},
-        trainer::Trainer,
-    },
+    train::{checkpoint::Checkpoints, report::TrainError},
 };
 use tch::{Device, Tensor};
-use tracing::Span;
 
-use crate::{DATASET, Recorder, digits, spec};
-
-/// What a trial said, and how it ended.
-#[derive(Debug, Default, Clone)]
-struct Said {
-    points: Vec<MetricPoint>,
-    result: Option<Result<Outcome, TrainError>>,
-    /// Trials under way at each call of an observer.
-    beside: Vec<usize>,
-}
-
-/// Trials that are there from the start.
-struct Batch {
-    waiting: VecDeque<(u64, TrialSpec)>,
-    said: Rc<RefCell<Vec<Said>>>,
-    running: Rc<RefCell<usize>>,
-    /// Trials to give back, and at which step.
-    cancel: Vec<(u64, u64)>,
-    rooms: Vec<Room>,
-}
-
-struct Watch {
-    ticket: usize,
-    cancel_at: Option<u64>,
-    said: Rc<RefCell<Vec<Said>>>,
-    running: Rc<RefCell<usize>>,
-}
-
-impl Observer for Watch {
-    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
-        let mut said = self.said.borrow_mut();
-        said[self.ticket].points.extend(points);
-        said[self.ticket].beside.push(*self.running.borrow());
-        if self.cancel_at.is_some_and(|at| step >= at) {
-            ControlFlow::Break(Stop::GiveBack)
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-}
-
-impl<'o> Jobs<'o> for Batch {
-    fn room(&mut self, room: Room) {
-        self.rooms.push(room);
-    }
-
-    fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'o>> {
-        let fits = |(_, spec): &(u64, TrialSpec)| shape.is_none_or(|shape| spec.shape() == shape);
-        let index = self.waiting.iter().position(fits)?;
-        let (ticket, spec) = self.waiting.remove(index)?;
-        *self.running.borrow_mut() += 1;
-        let cancel_at = self.cancel.iter().find(|(known, _)| *known == ticket).map(|(_, step)| *step);
-        let (said, running) = (Rc::clone(&self.said), Rc::clone(&self.running));
-        let observer = Box::new(Watch { ticket: ticket as usize, cancel_at, said, running });
-        Some(Job { ticket, spec, wanted: Artifacts::default(), observer, span: Span::none() })
-    }
-
-    fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
-        *self.running.borrow_mut() -= 1;
-        let said = &mut self.said.borrow_mut()[ticket as usize];
-        assert!(said.result.is_none(), "a trial ends once");
-        said.result = Some(result.map(|(outcome, _)| outcome));
-    }
-}
-
-fn trainer(place: Place, lanes: usize) -> Trainer {
-    let mut trainer = Trainer::new(place).with_lanes(Some(lanes));
-    trainer.load(DATASET, digits()).unwrap();
-    trainer
-}
-
-fn run(trainer: &mut Trainer, specs: &[TrialSpec], cancel: Vec<(u64, u64)>) -> (Vec<Said>, Vec<Room>) {
-    let said = Rc::new(RefCell::new(vec![Said::default(); specs.len()]));
-    let waiting = (0..).zip(specs.iter().copied()).collect();
-    let mut batch = Batch { waiting, said: Rc::clone(&said), running: Rc::default(), cancel, rooms: Vec::new() };
-    trainer.run_all(&mut batch);
-    assert!(batch.waiting.is_empty());
-    let said = said.borrow().clone();
-    (said, batch.rooms)
-}
+use crate::{
+    Recorder,
+    common::{Said, assert_close, bases, run, spec, trainer, varied},
+};
 
 /// By our kernels, and by the operations of GPUs.
 fn places() -> [Place; 2] {
     [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }]
 }
 
-/// The same points with about the same values, and about the same end. Sums round differently beside others, and ReLU and
-/// maxima may then choose differently: hence the short horizon.
+/// Of sums in another order, a few steps later.
+const TOLERANCE: f64 = 2e-4;
+
 fn assert_same(one: &Said, other: &Said, what: &str) {
-    assert_eq!(one.points.len(), other.points.len(), "{what}");
-    for (one, other) in one.points.iter().zip(&other.points) {
-        assert_eq!((one.metric, one.step), (other.metric, other.step), "{what}");
-        // Of 200 test images, one may lie on a border.
-        let tolerance = if one.metric == TEST_ACCURACY { 0.0051 } else { 2e-4 * other.value.abs() };
-        assert!((one.value - other.value).abs() <= tolerance, "{what}: {one:?} {other:?}");
-    }
-    match (one.result.clone().unwrap(), other.result.clone().unwrap()) {
-        (Ok(one), Ok(other)) => {
-            let difference = (one.final_test_loss - other.final_test_loss).abs();
-            assert!(difference <= 2e-4 * other.final_test_loss, "{what}: {one:?} {other:?}");
-        }
-        (one, other) => panic!("{what}: {one:?} {other:?}"),
-    }
-}
-
-/// The k-th of trials that differ in all that lanes may differ in.
-fn varied(base: &TrialSpec, k: u32) -> TrialSpec {
-    let mut spec = TrialSpec {
-        seed: u64::from(k) + 1,
-        subset_size: 40 + 7 * k,
-        weight_decay: WeightDecay::new(f64::from(k) * 0.01).unwrap(),
-        learning_rate: LearningRate::new(0.01 + 0.002 * f64::from(k)).unwrap(),
-        ..*base
-    };
-    spec.classifier.iterations = 20 + 3 * k;
-    if let Some(penalty) = &mut spec.penalty {
-        penalty.lambda = Lambda::new(0.01 * f64::from(k + 1)).unwrap();
-    }
-    spec
-}
-
-/// All architectures, switches and VAEs, each at least once.
-fn bases() -> Vec<TrialSpec> {
-    let penalised = |architecture: Architecture, change: &dyn Fn(&mut TrialSpec)| {
-        let mut base = spec(architecture, 0.1);
-        change(&mut base);
-        base
-    };
-    let density = |density| {
-        move |spec: &mut TrialSpec| {
-            let penalty = spec.penalty.as_mut().unwrap();
-            (penalty.density, penalty.vae) = (density, None);
-        }
-    };
-    let conv = |spec: &mut TrialSpec| {
-        let penalty = spec.penalty.as_mut().unwrap();
-        (penalty.density, penalty.units) = (Density::ConvVae, SampleUnits::Normalised);
-        let vae = &mut penalty.vae.as_mut().unwrap().vae;
-        (vae.family, vae.latent_statistics) = (VaeFamily::Convolutional, LatentStatistics::Subset);
-    };
-    let mut all: Vec<_> = Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.0)).collect();
-    all.extend(Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.1)));
-    all.extend([
-        penalised(Architecture::Lenet, &conv),
-        penalised(Architecture::NetDropout, &density(Density::Data)),
-        penalised(Architecture::Net, &density(Density::UniformNoise)),
-        penalised(Architecture::LenetBn, &density(Density::GaussianNoise)),
-        penalised(Architecture::LenetBn, &|spec| {
-            spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::TrainNoUpdate;
-            spec.classifier.batch_norm_scale = BatchNormScale::Ones;
-        }),
-        penalised(Architecture::LenetBn, &|spec| spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval),
-    ]);
-    all
+    assert_close(one, other, TOLERANCE, what);
 }
 
 fn check_lanes(place: Place, widths: &[usize]) {

@@ -4,21 +4,23 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod checkpoints;
+#[path = "../common/mod.rs"]
+mod common;
 mod lanes;
 
-use std::{fs, ops::ControlFlow, path::Path, sync::LazyLock};
+use std::{fs, ops::ControlFlow, path::Path};
 
+use common::{DATASET, digits, spec};
 use swfn_shared::{
-    dataset::{Dataset as DatasetName, SYNTHETIC_VERSION},
+    dataset::Dataset as DatasetName,
     metrics::{self, MetricPoint},
-    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
+    numbers::{LearningRate, WeightDecay},
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm,
-        SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm, SampleUnits,
+        Sampling, TrialSpec, VaeFamily,
     },
 };
 use swfn_worker::{
-    data::{Dataset, LoadOptions, Source, load},
     train::{
         report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
@@ -27,62 +29,10 @@ use swfn_worker::{
 };
 use tch::Device;
 
-const DATASET: DatasetName = DatasetName::Synthetic { generator_seed: 0, generator_version: SYNTHETIC_VERSION };
-
-/// Synthetic digits, of which the first 200 are the test images.
-fn digits() -> Dataset {
-    static DIGITS: LazyLock<Dataset> = LazyLock::new(|| {
-        let mut digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).unwrap();
-        digits.test = digits.test.gather(&Vec::from_iter(0..200));
-        digits
-    });
-    DIGITS.clone()
-}
-
 fn trainer() -> Trainer {
     let mut trainer = Trainer::new(Device::Cpu);
     trainer.load(DATASET, digits()).unwrap();
     trainer
-}
-
-fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
-    TrialSpec {
-        dataset: DATASET,
-        subset_size: 60,
-        sampling: Sampling::Uniform,
-        seed: 1,
-        architecture,
-        weight_decay: WeightDecay::new(0.0).unwrap(),
-        learning_rate: LearningRate::new(0.01).unwrap(),
-        classifier: Classifier {
-            iterations: 25,
-            batch_size: 10,
-            momentum: Momentum::new(0.5).unwrap(),
-            dropout: Dropout::new(0.5).unwrap(),
-            batch_norm_scale: BatchNormScale::Uniform,
-            evaluate_every: 10,
-            precision: Precision::Float32,
-        },
-        penalty: (lambda > 0.0).then(|| Penalty {
-            lambda: Lambda::new(lambda).unwrap(),
-            samples: 6,
-            density: Density::Vae,
-            units: SampleUnits::Vae,
-            batch_norm: SampleBatchNorm::Train,
-            vae: Some(VaeSamples {
-                spread: Spread::new(3.0).unwrap(),
-                vae: Vae {
-                    family: VaeFamily::Vanilla,
-                    iterations: 30,
-                    batch_size: 20,
-                    learning_rate: LearningRate::new(1e-3).unwrap(),
-                    hidden: 16,
-                    latent: 4,
-                    latent_statistics: LatentStatistics::LastBatch,
-                },
-            }),
-        }),
-    }
 }
 
 /// Remembers all calls; cancels at a step, to give the trial back or to abandon it.
@@ -229,6 +179,15 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
     assert_eq!(fs::read(file).unwrap(), content);
     // Where nothing can be written, VAEs are trained.
     assert_eq!(said(&mut trainer(Path::new("/proc/self")), &trial), said(&mut self::trainer(), &trial));
+}
+
+#[test]
+fn cpus_do_not_mind_the_precision() {
+    let exact = spec(Architecture::LenetBn, 0.1);
+    let classifier = Classifier { precision: Precision::Tf32, ..exact.classifier };
+    let rounded = TrialSpec { classifier, ..exact };
+    assert_ne!(exact.shape(), rounded.shape());
+    assert_eq!(said(&mut trainer(), &exact), said(&mut trainer(), &rounded));
 }
 
 #[test]
