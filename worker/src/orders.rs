@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     ops::ControlFlow,
     sync::{Arc, mpsc as std_mpsc},
+    time::Duration,
 };
 
 use swfn_proto::v1::FailureKind;
@@ -106,6 +107,13 @@ impl Jobs<'static> for Orders {
                 (None, None) => self.waiting.push_back(self.orders.recv().ok()?),
             }
         }
+    }
+
+    fn wait(&mut self, limit: Duration) -> bool {
+        let come = self.orders.recv_timeout(limit);
+        let one = come.is_ok();
+        self.waiting.extend(come);
+        one
     }
 
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {

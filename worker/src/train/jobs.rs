@@ -1,5 +1,7 @@
 //! Where trials come from and where their results go.
 
+use std::time::Duration;
+
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     ids::{ShapeId, VaeId},
@@ -43,6 +45,9 @@ pub trait Jobs<'o> {
     /// will come.
     fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'o>>;
 
+    /// Waits until a trial is there, but not longer than that. Whether one is.
+    fn wait(&mut self, limit: Duration) -> bool;
+
     /// A trial is over.
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>);
 }
@@ -58,6 +63,10 @@ impl<'o> Jobs<'o> for OneJob<'o> {
 
     fn next(&mut self, _: Option<ShapeId>) -> Option<Job<'o>> {
         self.job.take()
+    }
+
+    fn wait(&mut self, _: Duration) -> bool {
+        false
     }
 
     fn ended(&mut self, _: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {

@@ -5,6 +5,7 @@ use std::{
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
+    time::{Duration, Instant},
 };
 
 use swfn_shared::{
@@ -22,13 +23,13 @@ use super::{
     device_data::DeviceData,
     jobs::{Job, Jobs, OneJob, Room},
     report::{Observer, Outcome, REPORT_EVERY, Reporter, TrainError},
-    state::{Phase, State},
+    state::{Misfit, Phase, State},
     width::Widths,
 };
 use crate::{
     compute::Place,
     data, device,
-    vae::{cache::VaeCache, disk::DiskCache, trained::TrainedVae, training},
+    vae::{cache::VaeCache, disk::DiskCache, training},
 };
 
 /// VAEs that are kept: half a megabyte each in the published size.
@@ -36,6 +37,12 @@ const VAES: usize = 256;
 
 /// More trials are asked for when some have so many iterations left: they are there when the lanes get free.
 const SOON: u32 = 2 * REPORT_EVERY;
+
+/// How long answers to a question for trials are waited for, where lanes would be idle without.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// How long trials wait for others whose VAEs could be trained with theirs.
+const LONG: Duration = Duration::from_secs(5);
 
 /// Reads a data set that a trial needs; the error says why it cannot be had.
 pub type Loader = Box<dyn FnMut(Dataset) -> Result<data::Dataset, String>>;
@@ -58,6 +65,44 @@ struct Arrival<'o> {
     vae: Option<VaeId>,
     /// Where its VAE's training goes on.
     vae_resumed: Option<State>,
+    /// Whether its VAE was looked for in its checkpoint and on disk.
+    looked: bool,
+}
+
+/// Trials that wait for their VAEs.
+#[derive(Default)]
+struct Held<'o> {
+    arrivals: Vec<Arrival<'o>>,
+    /// Since when there are any.
+    since: Option<Instant>,
+}
+
+impl<'o> Held<'o> {
+    fn push(&mut self, arrival: Option<Arrival<'o>>) {
+        if self.arrivals.is_empty() {
+            self.since = Some(Instant::now());
+        }
+        self.arrivals.extend(arrival);
+    }
+
+    /// Whether those in lanes shall wait while VAEs are trained: for a tenth of the lanes together, or when it has been
+    /// long. A VAE alone takes almost as long as many.
+    fn are_due(&self, width: usize) -> bool {
+        10 * self.arrivals.len() >= width || self.since.is_some_and(|since| since.elapsed() > LONG)
+    }
+
+    /// Those that are not to go on.
+    fn take_stopped(&mut self) -> Vec<Ended<'o>> {
+        for arrival in &mut self.arrivals {
+            arrival.candidate.reporter.tick(0);
+        }
+        let stopped = self.arrivals.extract_if(.., |arrival| arrival.candidate.reporter.stopped().is_some());
+        let end = |Arrival { candidate, .. }: Arrival<'o>| {
+            let error = candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled);
+            Ended { candidate, result: Err(error) }
+        };
+        stopped.map(end).collect()
+    }
 }
 
 impl Trainer {
@@ -173,26 +218,56 @@ impl Trainer {
             1
         });
         let mut classifiers = Classifiers::new(Rc::clone(&data), self.place);
-        let mut arrivals = Vec::from([first]);
+        let mut held = Held::default();
+        self.gather(first, width, jobs, again, |trainer, job, jobs| held.push(trainer.arrive(job, &data, jobs)));
         loop {
-            while classifiers.len() + arrivals.len() < width {
-                let same = again.iter().position(|job| job.spec.shape() == shape).and_then(|index| again.remove(index));
-                let Some(job) = same.or_else(|| jobs.next(Some(shape))) else { break };
-                arrivals.push(job);
+            while classifiers.len() + held.arrivals.len() < width {
+                let Some(job) = take_again(shape, again).or_else(|| jobs.next(Some(shape))) else { break };
+                held.push(self.arrive(job, &data, jobs));
             }
-            let waiting: Vec<_> = arrivals.drain(..).filter_map(|job| self.arrive(job, &data, jobs)).collect();
-            if let Err((error, candidates)) = self.admit(waiting, &mut classifiers, jobs) {
-                let all = candidates.into_iter().chain(classifiers.into_candidates()).collect();
-                return self.split(shape, error, all, jobs, again);
+            let train_vaes = classifiers.len() == 0 || held.are_due(width);
+            let result = guarded(|| self.admit(&mut held.arrivals, train_vaes, &mut classifiers)).and_then(|()| {
+                held.take_stopped().into_iter().for_each(|stopped| tell(stopped, jobs));
+                let free = width - classifiers.len() - held.arrivals.len() + classifiers.end_within(SOON);
+                jobs.room(Room { lanes: free, shape: Some(shape), vaes: self.vaes() });
+                guarded(|| classifiers.advance())
+            });
+            match result {
+                Ok(ended) => ended.into_iter().for_each(|ended| tell(ended, jobs)),
+                Err(error) => {
+                    let held = held.arrivals.into_iter().map(|arrival| arrival.candidate);
+                    return self.split(shape, error, held.chain(classifiers.into_candidates()).collect(), jobs, again);
+                }
             }
-            if classifiers.len() == 0 {
+            if classifiers.len() + held.arrivals.len() == 0 {
                 return;
             }
-            let free = width - classifiers.len() + classifiers.end_within(SOON);
-            jobs.room(Room { lanes: free, shape: Some(shape), vaes: self.vaes() });
-            match guarded(|| classifiers.advance()) {
-                Ok(ended) => ended.into_iter().for_each(|ended| tell(ended, jobs)),
-                Err(error) => return self.split(shape, error, classifiers.into_candidates(), jobs, again),
+        }
+    }
+
+    /// Takes the trials that a computation begins with. Where there are lanes for more than one, those that are asked for
+    /// now are waited for a moment: it saves training their VAEs later, while others wait.
+    fn gather<'o>(
+        &self,
+        first: Job<'o>,
+        width: usize,
+        jobs: &mut dyn Jobs<'o>,
+        again: &mut VecDeque<Job<'o>>,
+        mut take: impl FnMut(&Self, Job<'o>, &mut dyn Jobs<'o>),
+    ) {
+        let shape = first.spec.shape();
+        take(self, first, jobs);
+        let (mut count, mut patience) = (1, ANSWER);
+        while count < width {
+            jobs.room(Room { lanes: width - count, shape: Some(shape), vaes: self.vaes() });
+            match take_again(shape, again).or_else(|| jobs.next(Some(shape))) {
+                Some(job) => {
+                    take(self, job, jobs);
+                    // What was granted together comes together.
+                    (count, patience) = (count + 1, ANSWER / 10);
+                }
+                None if jobs.wait(patience) => {}
+                None => return,
             }
         }
     }
@@ -230,45 +305,38 @@ impl Trainer {
             Ok(Some(Phase::Classifier)) => (None, state),
             Ok(None) | Err(_) => (None, None),
         };
-        let vae = spec.vae();
         let candidate = Candidate { ticket, spec, wanted, reporter, subset, vae: None, vae_seconds: 0.0, resumed };
-        Some(Arrival { candidate, vae, vae_resumed })
+        Some(Arrival { candidate, vae: spec.vae(), vae_resumed, looked: false })
     }
 
-    /// Gives trials their VAEs and their lanes. An error, with which all of them come back, is nobody's in particular.
+    /// Gives trials their lanes that need no VAE or have it. VAEs that are nowhere are trained now, if it is time to, side
+    /// by side; else the others wait.
     fn admit<'o>(
         &mut self,
-        mut arrivals: Vec<Arrival<'o>>,
+        arrivals: &mut Vec<Arrival<'o>>,
+        train_vaes: bool,
         classifiers: &mut Classifiers<'o>,
-        jobs: &mut dyn Jobs<'o>,
-    ) -> Result<(), (TrainError, Vec<Candidate<'o>>)> {
-        let result = guarded(|| {
-            self.provide_vaes(&mut arrivals)?;
-            let ready = |arrival: &Arrival<'o>| arrival.candidate.reporter.stopped().is_none();
-            let (going, stopped) = std::mem::take(&mut arrivals).into_iter().partition::<Vec<_>, _>(ready);
-            arrivals = stopped;
-            classifiers.add(going.into_iter().map(|arrival| arrival.candidate).collect())
-        });
-        let candidates: Vec<_> = arrivals.into_iter().map(|arrival| arrival.candidate).collect();
-        if let Err(error) = result {
-            return Err((error, candidates));
+    ) -> Result<(), TrainError> {
+        for arrival in arrivals.iter_mut() {
+            if let (Some(id), Some(VaeSamples { vae, .. })) = (arrival.vae, arrival.candidate.spec.vae_samples())
+                && arrival.candidate.vae.is_none()
+            {
+                self.find_vae(id, &vae, arrival);
+            }
         }
-        for candidate in candidates {
-            let error = candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled);
-            tell(Ended { candidate, result: Err(error) }, jobs);
+        if train_vaes {
+            self.train_vaes(arrivals)?;
         }
-        Ok(())
+        let ready = |arrival: &mut Arrival<'o>| {
+            arrival.candidate.reporter.stopped().is_none() && arrival.vae.is_some() == arrival.candidate.vae.is_some()
+        };
+        let ready: Vec<_> = arrivals.extract_if(.., ready).map(|arrival| arrival.candidate).collect();
+        if ready.is_empty() { Ok(()) } else { classifiers.add(ready) }
     }
 
-    /// Finds the VAEs that trials need, and trains those that are nowhere, side by side.
-    fn provide_vaes(&mut self, arrivals: &mut [Arrival<'_>]) -> Result<(), TrainError> {
-        for arrival in arrivals.iter_mut() {
-            let (Some(id), Some(VaeSamples { vae, .. })) = (arrival.vae, arrival.candidate.spec.vae_samples()) else {
-                continue;
-            };
-            self.find_vae(id, &vae, arrival)?;
-        }
-        let missing = |arrival: &&mut Arrival<'_>| arrival.vae.is_some() && arrival.candidate.vae.is_none();
+    /// Trains the VAEs that trials miss, side by side.
+    fn train_vaes(&mut self, arrivals: &mut [Arrival<'_>]) -> Result<(), TrainError> {
+        let missing = |arrival: &&mut Arrival<'_>| arrival.candidate.vae.is_none();
         let mut groups: Vec<(VaeId, VaeSettings, Vec<&mut Arrival<'_>>)> = Vec::new();
         for arrival in arrivals.iter_mut().filter(missing) {
             let (Some(id), Some(samples)) = (arrival.vae, arrival.candidate.spec.vae_samples()) else { continue };
@@ -310,42 +378,39 @@ impl Trainer {
         Ok(())
     }
 
-    /// Looks for a trial's VAE in its checkpoint, in memory and on disk.
-    fn find_vae(&mut self, id: VaeId, settings: &VaeSettings, arrival: &mut Arrival<'_>) -> Result<(), TrainError> {
-        let Arrival { candidate, vae_resumed, .. } = arrival;
+    /// Looks for a trial's VAE in its checkpoint, in memory and, once, on disk.
+    fn find_vae(&mut self, id: VaeId, settings: &VaeSettings, arrival: &mut Arrival<'_>) {
+        let Arrival { candidate, vae_resumed, looked, .. } = arrival;
         let blank = || training::untrained(settings, &candidate.subset.pixels, self.place);
-        if let Some(state) = &candidate.resumed {
-            let seconds = state.float("vae.seconds");
-            let known = self.vaes.get(id).is_some();
-            // So the trial goes on where its VAE is not known, too.
-            let restored = seconds.and_then(|seconds| {
-                let vae = (!known).then(|| {
-                    let vae: TrainedVae = blank();
+        if !std::mem::replace(looked, true) {
+            if let Some(state) = &candidate.resumed {
+                let known = self.vaes.get(id).is_some();
+                let from_state = || {
+                    let vae = blank();
                     state.restore_named("vae", vae.tensors())?;
                     let losses = state.points()?.into_iter().filter(|point| point.metric == VAE_LOSS).collect();
-                    Ok(vae.with_losses(losses))
-                });
-                Ok((seconds, vae.transpose()?))
-            });
-            match restored {
-                Ok((seconds, vae)) => {
-                    candidate.vae_seconds = seconds;
-                    if let Some(vae) = vae {
-                        self.vaes.insert(id, Rc::new(vae));
+                    Ok::<_, Misfit>(vae.with_losses(losses))
+                };
+                // So the trial goes on where its VAE is not known, too.
+                let restored = (!known).then(from_state).transpose();
+                match restored.and_then(|vae| Ok((vae, state.float("vae.seconds")?))) {
+                    Ok((vae, seconds)) => {
+                        candidate.vae_seconds = seconds;
+                        vae.into_iter().for_each(|vae| self.vaes.insert(id, Rc::new(vae)));
+                    }
+                    Err(misfit) => {
+                        candidate.reporter.reject_checkpoint(&misfit.to_string());
+                        candidate.resumed = None;
                     }
                 }
-                Err(misfit) => {
-                    candidate.reporter.reject_checkpoint(&misfit.to_string());
-                    candidate.resumed = None;
-                }
             }
-        }
-        if self.vaes.get(id).is_none()
-            && vae_resumed.is_none()
-            && let Some(disk) = &self.disk
-            && let Some(vae) = disk.get(id, blank)
-        {
-            self.vaes.insert(id, Rc::new(vae));
+            if self.vaes.get(id).is_none()
+                && vae_resumed.is_none()
+                && let Some(disk) = &self.disk
+                && let Some(vae) = disk.get(id, blank)
+            {
+                self.vaes.insert(id, Rc::new(vae));
+            }
         }
         if let Some(vae) = self.vaes.get(id) {
             // Of a classifier's checkpoint, the VAE's points are part.
@@ -354,7 +419,6 @@ impl Trainer {
             }
             candidate.vae = Some(vae);
         }
-        Ok(())
     }
 
     /// After an error in a computation that trials shared: they go on with fewer beside them, from where they were saved
@@ -390,6 +454,12 @@ impl Trainer {
             Job { ticket, spec, wanted, observer, span }
         }));
     }
+}
+
+/// A trial of that shape that has lost its lane.
+fn take_again<'o>(shape: ShapeId, again: &mut VecDeque<Job<'o>>) -> Option<Job<'o>> {
+    let index = again.iter().position(|job| job.spec.shape() == shape)?;
+    again.remove(index)
 }
 
 fn tell<'o>(ended: Ended<'o>, jobs: &mut dyn Jobs<'o>) {
