@@ -128,12 +128,17 @@ pub fn kind(device: Device) -> &'static str {
     }
 }
 
-/// Name and model.
-pub fn describe(device: Device) -> DeviceInfo {
+/// The model, as the operating system or the driver names it.
+pub(crate) fn model(device: Device) -> String {
     let model = match device {
         Device::Cuda(_) => gpu_model(Path::new("/proc/driver/nvidia/gpus")),
         _ => fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| field(&text, "model name")),
     };
+    model.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Name and model.
+pub fn describe(device: Device) -> DeviceInfo {
     let cuda = match device {
         // 13000 is 13.0.
         Device::Cuda(_) => Some(tch::utils::version_cudart()).map(|v| format!("{}.{}", v / 1000, v % 1000 / 10)),
@@ -141,7 +146,7 @@ pub fn describe(device: Device) -> DeviceInfo {
     };
     DeviceInfo {
         name: name(device),
-        model: model.unwrap_or_else(|| "unknown".to_owned()),
+        model: model(device),
         threads: tch::get_num_threads().max(1).unsigned_abs(),
         cuda: cuda.unwrap_or_default(),
     }

@@ -133,6 +133,10 @@ impl Core {
         let optimiser = Sgd::new(&network.parameters(), &[sgd_settings(spec)], place);
         Self { network, optimiser, sums: Tensor::zeros([1, 2], (Kind::Float, place.device)) }
     }
+
+    fn lanes(&self) -> usize {
+        self.sums.size()[0] as usize
+    }
 }
 
 impl Progress {
@@ -209,7 +213,8 @@ impl Lane<'_> {
         let (vae, seconds) = (candidate.vae.as_deref(), candidate.vae_seconds);
         match core {
             Some(core) => {
-                candidate.reporter.report_and_save(at, points, || progress.keep(core, index, vae, seconds));
+                let keep = || progress.keep(core, index, vae, seconds);
+                candidate.reporter.report_and_save(at, points, core.lanes(), keep);
             }
             None => candidate.reporter.report(at, points),
         }

@@ -45,8 +45,10 @@ pub trait Jobs<'o> {
     /// will come.
     fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'o>>;
 
-    /// Waits until a trial is there, but not longer than that. Whether one is.
-    fn wait(&mut self, limit: Duration) -> bool;
+    /// Waits until another trial comes, but not longer than that. Whether one has come.
+    fn wait(&mut self, _limit: Duration) -> bool {
+        false
+    }
 
     /// A trial is over.
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>);
@@ -63,10 +65,6 @@ impl<'o> Jobs<'o> for OneJob<'o> {
 
     fn next(&mut self, _: Option<ShapeId>) -> Option<Job<'o>> {
         self.job.take()
-    }
-
-    fn wait(&mut self, _: Duration) -> bool {
-        false
     }
 
     fn ended(&mut self, _: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {

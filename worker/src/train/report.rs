@@ -109,10 +109,12 @@ struct Saver {
 }
 
 impl Saver {
-    /// Saving takes less than a hundredth of the time, however slow the disk is.
-    fn due(&self) -> bool {
+    /// Saving takes less than a hundredth of the time, however slow the disk is and however many trials are saved beside
+    /// this one.
+    fn due(&self, trials: usize) -> bool {
         let every = self.checkpoints.every;
-        every.is_zero() || self.last.elapsed() >= every.max(self.cost * 100)
+        let cost = self.cost * 100 * u32::try_from(trials).unwrap_or(u32::MAX);
+        every.is_zero() || self.last.elapsed() >= every.max(cost)
     }
 }
 
@@ -169,13 +171,19 @@ impl<'o> Reporter<'o> {
     }
 
     /// Hands points over, after which training goes on from `state`. That is saved if it is time to, or if the trial is
-    /// cancelled.
-    pub(crate) fn report_and_save(&mut self, step: u64, points: &[MetricPoint], state: impl FnOnce() -> State) {
+    /// cancelled. `trials`: how many share the time.
+    pub(crate) fn report_and_save(
+        &mut self,
+        step: u64,
+        points: &[MetricPoint],
+        trials: usize,
+        state: impl FnOnce() -> State,
+    ) {
         self.tell(step, points);
         let stop = self.cancelled.map(|(_, stop)| stop);
         if let Some(saver) = &mut self.saver
             && stop != Some(Stop::Abandon)
-            && (stop.is_some() || saver.due())
+            && (stop.is_some() || saver.due(trials))
         {
             let start = Instant::now();
             let mut state = state();

@@ -116,7 +116,7 @@ impl Widths {
     }
 
     fn path(&self, shape: ShapeId) -> Option<(PathBuf, Kept)> {
-        let device_model = device::describe(self.device).model;
+        let device_model = device::model(self.device);
         let name: String = device_model.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let path = self.folder.as_ref()?.join(format!("{shape}.{name}.lanes.json"));
         Some((path, Kept { device_model, shape: shape.to_string(), lanes: 0 }))
@@ -201,5 +201,67 @@ struct Nobody;
 impl Observer for Nobody {
     fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+
+    use super::*;
+    use crate::data::{LoadOptions, Source, load};
+
+    const GPU: Device = Device::Cuda(0);
+
+    fn spec() -> TrialSpec {
+        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 40\nseed = 1\n\
+                    architecture = \"net\"\nlambda = 0.1\n";
+        Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap()
+    }
+
+    fn data() -> Rc<DeviceData> {
+        let digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).unwrap();
+        Rc::new(DeviceData::new(digits, Device::Cpu))
+    }
+
+    #[test]
+    fn a_number_is_kept_for_later_processes_unless_it_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spec, data, place) = (spec(), data(), Place::from(Device::Cpu));
+        let widths = || {
+            let mut widths = Widths::new(GPU);
+            widths.keep_in(Some(folder.path().join("lanes")));
+            widths
+        };
+        let (mut first, shape) = (widths(), spec.shape());
+        assert_eq!(first.unknown_shape(), 1);
+        first.shrink(shape, 48, true);
+        assert_eq!(first.of(shape, &spec, &data, place), Ok(48));
+        assert_eq!(widths().of(shape, &spec, &data, place), Ok(48), "from the file");
+        first.shrink(shape, 3, false);
+        assert_eq!(first.of(shape, &spec, &data, place), Ok(3));
+        assert_eq!(widths().of(shape, &spec, &data, place), Ok(48), "memory was not the reason");
+        let mut asked = widths();
+        asked.set(Some(7));
+        assert_eq!((asked.unknown_shape(), asked.of(shape, &spec, &data, place)), (7, Ok(7)));
+        asked.shrink(shape, 4, true);
+        assert_eq!(asked.of(shape, &spec, &data, place), Ok(4), "what memory allows");
+        // A file that is not what it should be is as good as none.
+        let (path, _) = first.path(shape).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        for wrong in
+            [text.replace("\"lanes\": 4", "\"lanes\": 0"), text.replace(&shape.to_string(), "x"), "{".to_owned()]
+        {
+            assert_ne!(wrong, text);
+            fs::write(&path, wrong).unwrap();
+            assert_eq!(widths().read(shape), None);
+        }
+        assert_eq!(Widths::new(Device::Cpu).of(shape, &spec, &data, place), Ok(1), "nothing is gained on a CPU");
+    }
+
+    #[test]
+    fn the_measurement_ends_with_a_power_of_two() {
+        let lanes = measure(&spec(), &data(), Place::from(Device::Cpu)).unwrap();
+        assert!(lanes.is_power_of_two() && lanes <= MOST, "{lanes}");
     }
 }

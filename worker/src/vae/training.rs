@@ -252,6 +252,7 @@ impl<'r, 'o> Training<'r, 'o> {
         if !self.lanes.iter().any(is_due) {
             return;
         }
+        let lanes = self.lanes.len();
         let sums = Vec::<f32>::try_from(&self.core.sums).expect("a number of each lane");
         for (index, (lane, sum)) in self.lanes.iter_mut().zip(sums).enumerate() {
             if !is_due(lane) {
@@ -283,7 +284,7 @@ impl<'r, 'o> Training<'r, 'o> {
             let ended = lane.step == iterations;
             let mut waiting = lane.waiting.iter_mut().filter(|waiting| waiting.stopped().is_none());
             if let Some(first) = waiting.next() {
-                if ended { first.report(step, &[point]) } else { first.report_and_save(step, &[point], keep) }
+                if ended { first.report(step, &[point]) } else { first.report_and_save(step, &[point], lanes, keep) }
             }
             waiting.for_each(|waiting| waiting.report(step, &[point]));
         }

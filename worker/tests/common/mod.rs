@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, sync::LazyLock, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, sync::LazyLock};
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
@@ -132,10 +132,6 @@ impl<'o> Jobs<'o> for Batch {
         let (said, running) = (Rc::clone(&self.said), Rc::clone(&self.running));
         let observer = Box::new(Watch { ticket: ticket as usize, cancel_at, said, running });
         Some(Job { ticket, spec, wanted: Artifacts::default(), observer, span: Span::none() })
-    }
-
-    fn wait(&mut self, _: Duration) -> bool {
-        false
     }
 
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
