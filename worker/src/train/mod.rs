@@ -1,5 +1,6 @@
 //! The training of trials, many of one shape at a time: VAEs first where the function norm needs one, then classifiers.
 
+mod arrivals;
 mod artifacts;
 pub mod batches;
 pub mod checkpoint;
@@ -7,6 +8,7 @@ mod classifier;
 pub mod device_data;
 pub mod evaluation;
 pub mod jobs;
+mod lane;
 pub mod objective;
 pub mod report;
 pub mod samples;

@@ -5,44 +5,35 @@ use std::{
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     dataset::Dataset,
     ids::{ShapeId, VaeId},
-    metrics::VAE_LOSS,
-    trial::{Architecture, TrialSpec, Vae as VaeSettings, VaeSamples},
+    trial::{Architecture, TrialSpec, VaeSamples},
 };
 use tracing::{Span, warn};
 
 use super::{
+    arrivals::{Arrival, Held, Vaes},
     checkpoint::Checkpoints,
-    classifier::{Candidate, Classifiers, Ended},
+    classifier::Classifiers,
     device_data::DeviceData,
     jobs::{Job, Jobs, OneJob, Room},
+    lane::{Candidate, Ended},
     report::{Observer, Outcome, REPORT_EVERY, Reporter, TrainError},
-    state::{Misfit, Phase, State},
+    state::{Phase, State},
     width::Widths,
 };
-use crate::{
-    compute::Place,
-    data, device,
-    vae::{cache::VaeCache, disk::DiskCache, training},
-};
-
-/// VAEs that are kept: half a megabyte each in the published size.
-const VAES: usize = 256;
+use crate::{compute::Place, data, device, vae::disk::DiskCache};
 
 /// More trials are asked for when some have so many iterations left: they are there when the lanes get free.
 const SOON: u32 = 2 * REPORT_EVERY;
 
 /// How long answers to a question for trials are waited for, where lanes would be idle without.
 const ANSWER: Duration = Duration::from_millis(500);
-
-/// How long trials wait for others whose VAEs could be trained with theirs.
-const LONG: Duration = Duration::from_secs(5);
 
 /// Reads a data set that a trial needs; the error says why it cannot be had.
 pub type Loader = Box<dyn FnMut(Dataset) -> Result<data::Dataset, String>>;
@@ -53,56 +44,9 @@ pub struct Trainer {
     place: Place,
     data: HashMap<Dataset, Rc<DeviceData>>,
     loader: Option<Loader>,
-    vaes: VaeCache,
-    disk: Option<DiskCache>,
+    vaes: Vaes,
     checkpoints: Option<Checkpoints>,
     widths: Widths,
-}
-
-/// A trial on its way to its lane.
-struct Arrival<'o> {
-    candidate: Candidate<'o>,
-    vae: Option<VaeId>,
-    /// Where its VAE's training goes on.
-    vae_resumed: Option<State>,
-    /// Whether its VAE was looked for in its checkpoint and on disk.
-    looked: bool,
-}
-
-/// Trials that wait for their VAEs.
-#[derive(Default)]
-struct Held<'o> {
-    arrivals: Vec<Arrival<'o>>,
-    /// Since when there are any.
-    since: Option<Instant>,
-}
-
-impl<'o> Held<'o> {
-    fn push(&mut self, arrival: Option<Arrival<'o>>) {
-        if self.arrivals.is_empty() {
-            self.since = Some(Instant::now());
-        }
-        self.arrivals.extend(arrival);
-    }
-
-    /// Whether those in lanes shall wait while VAEs are trained: for a tenth of the lanes together, or when it has been
-    /// long. A VAE alone takes almost as long as many.
-    fn are_due(&self, width: usize) -> bool {
-        10 * self.arrivals.len() >= width || self.since.is_some_and(|since| since.elapsed() > LONG)
-    }
-
-    /// Those that are not to go on.
-    fn take_stopped(&mut self) -> Vec<Ended<'o>> {
-        for arrival in &mut self.arrivals {
-            arrival.candidate.reporter.tick(0);
-        }
-        let stopped = self.arrivals.extract_if(.., |arrival| arrival.candidate.reporter.stopped().is_some());
-        let end = |Arrival { candidate, .. }: Arrival<'o>| {
-            let error = candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled);
-            Ended { candidate, result: Err(error) }
-        };
-        stopped.map(end).collect()
-    }
 }
 
 impl Trainer {
@@ -113,8 +57,7 @@ impl Trainer {
             place,
             data: HashMap::new(),
             loader: None,
-            vaes: VaeCache::new(VAES),
-            disk: None,
+            vaes: Vaes::new(),
             checkpoints: None,
             widths: Widths::new(place.device),
         }
@@ -122,8 +65,9 @@ impl Trainer {
 
     /// The same trainer, which looks for VAEs in that cache, one for the same device, before it trains them, and keeps them
     /// there.
-    pub fn with_vae_cache(self, disk: Option<DiskCache>) -> Self {
-        Self { disk, ..self }
+    pub fn with_vae_cache(mut self, disk: Option<DiskCache>) -> Self {
+        self.vaes.disk = disk;
+        self
     }
 
     /// The same trainer, whose trials are saved there while they train, and go on from there. It removes no checkpoint of
@@ -158,7 +102,7 @@ impl Trainer {
 
     /// The VAEs at hand, the one used last first.
     pub fn vaes(&self) -> Vec<VaeId> {
-        self.vaes.ids()
+        self.vaes.memory.ids()
     }
 
     /// Runs one trial to its end.
@@ -317,108 +261,15 @@ impl Trainer {
         train_vaes: bool,
         classifiers: &mut Classifiers<'o>,
     ) -> Result<(), TrainError> {
-        for arrival in arrivals.iter_mut() {
-            if let (Some(id), Some(VaeSamples { vae, .. })) = (arrival.vae, arrival.candidate.spec.vae_samples())
-                && arrival.candidate.vae.is_none()
-            {
-                self.find_vae(id, &vae, arrival);
-            }
-        }
+        self.vaes.find(arrivals, self.place);
         if train_vaes {
-            self.train_vaes(arrivals)?;
+            self.vaes.train(arrivals, self.place)?;
         }
         let ready = |arrival: &mut Arrival<'o>| {
             arrival.candidate.reporter.stopped().is_none() && arrival.vae.is_some() == arrival.candidate.vae.is_some()
         };
         let ready: Vec<_> = arrivals.extract_if(.., ready).map(|arrival| arrival.candidate).collect();
         if ready.is_empty() { Ok(()) } else { classifiers.add(ready) }
-    }
-
-    /// Trains the VAEs that trials miss, side by side.
-    fn train_vaes(&mut self, arrivals: &mut [Arrival<'_>]) -> Result<(), TrainError> {
-        let missing = |arrival: &&mut Arrival<'_>| arrival.candidate.vae.is_none();
-        let mut groups: Vec<(VaeId, VaeSettings, Vec<&mut Arrival<'_>>)> = Vec::new();
-        for arrival in arrivals.iter_mut().filter(missing) {
-            let (Some(id), Some(samples)) = (arrival.vae, arrival.candidate.spec.vae_samples()) else { continue };
-            match groups.iter_mut().find(|(known, _, _)| *known == id) {
-                Some((_, _, group)) => group.push(arrival),
-                None => groups.push((id, samples.vae, vec![arrival])),
-            }
-        }
-        let Some(settings) = groups.first().map(|(_, settings, _)| *settings) else { return Ok(()) };
-        let mut subsets = Vec::new();
-        let mut seeds = Vec::new();
-        let mut states = Vec::new();
-        for (_, _, group) in &mut groups {
-            subsets.push(Rc::clone(&group[0].candidate.subset));
-            seeds.push(group[0].candidate.spec.seed);
-            // Any of those who wait may have been the one whose checkpoint has the VAE.
-            states.push(group.iter_mut().find_map(|arrival| arrival.vae_resumed.take()));
-        }
-        let requests = groups.iter_mut().zip(&subsets).zip(seeds).zip(states);
-        let requests = requests.map(|((((_, _, group), subset), seed), resumed)| training::Request {
-            subset,
-            seed,
-            resumed,
-            waiting: group.iter_mut().map(|arrival| &mut arrival.candidate.reporter).collect(),
-        });
-        let requests = requests.collect();
-        let trained = training::train(&settings, requests, self.place)?;
-        for ((id, _, group), trained) in groups.into_iter().zip(trained) {
-            let Some((vae, seconds)) = trained else { continue };
-            let vae = Rc::new(vae);
-            if let Some(disk) = &mut self.disk {
-                disk.put(id, &vae);
-            }
-            self.vaes.insert(id, Rc::clone(&vae));
-            for arrival in group {
-                (arrival.candidate.vae, arrival.candidate.vae_seconds) = (Some(Rc::clone(&vae)), seconds);
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks for a trial's VAE in its checkpoint, in memory and, once, on disk.
-    fn find_vae(&mut self, id: VaeId, settings: &VaeSettings, arrival: &mut Arrival<'_>) {
-        let Arrival { candidate, vae_resumed, looked, .. } = arrival;
-        let blank = || training::untrained(settings, &candidate.subset.pixels, self.place);
-        if !std::mem::replace(looked, true) {
-            if let Some(state) = &candidate.resumed {
-                let known = self.vaes.get(id).is_some();
-                let from_state = || {
-                    let vae = blank();
-                    state.restore_named("vae", vae.tensors())?;
-                    let losses = state.points()?.into_iter().filter(|point| point.metric == VAE_LOSS).collect();
-                    Ok::<_, Misfit>(vae.with_losses(losses))
-                };
-                // So the trial goes on where its VAE is not known, too.
-                let restored = (!known).then(from_state).transpose();
-                match restored.and_then(|vae| Ok((vae, state.float("vae.seconds")?))) {
-                    Ok((vae, seconds)) => {
-                        candidate.vae_seconds = seconds;
-                        vae.into_iter().for_each(|vae| self.vaes.insert(id, Rc::new(vae)));
-                    }
-                    Err(misfit) => {
-                        candidate.reporter.reject_checkpoint(&misfit.to_string());
-                        candidate.resumed = None;
-                    }
-                }
-            }
-            if self.vaes.get(id).is_none()
-                && vae_resumed.is_none()
-                && let Some(disk) = &self.disk
-                && let Some(vae) = disk.get(id, blank)
-            {
-                self.vaes.insert(id, Rc::new(vae));
-            }
-        }
-        if let Some(vae) = self.vaes.get(id) {
-            // Of a classifier's checkpoint, the VAE's points are part.
-            if candidate.resumed.is_none() {
-                candidate.reporter.report(settings.iterations.into(), vae.losses());
-            }
-            candidate.vae = Some(vae);
-        }
     }
 
     /// After an error in a computation that trials shared: they go on with fewer beside them, from where they were saved

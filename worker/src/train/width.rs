@@ -21,8 +21,9 @@ use tch::Device;
 use tracing::{Span, debug, info, warn};
 
 use super::{
-    classifier::{Candidate, Classifiers},
+    classifier::Classifiers,
     device_data::DeviceData,
+    lane::Candidate,
     report::{Observer, Reporter, Stop, TrainError},
     trainer::guarded,
 };

@@ -1,0 +1,146 @@
+//! What trained VAEs are like.
+
+use std::ops::ControlFlow;
+
+use swfn_shared::numbers::LearningRate;
+use tch::{Device, Reduction};
+
+use super::*;
+use crate::{
+    data::{LoadOptions, Source, load},
+    device,
+    rng::Stream,
+    train::report::{Observer, Stop},
+};
+
+struct Silent;
+
+impl Observer for Silent {
+    fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
+        ControlFlow::Continue(())
+    }
+}
+
+fn settings(family: VaeFamily, iterations: u32) -> Settings {
+    let learning_rate = LearningRate::new(1e-3).unwrap();
+    let latent_statistics = LatentStatistics::LastBatch;
+    Settings { family, iterations, batch_size: 20, learning_rate, hidden: 128, latent: 100, latent_statistics }
+}
+
+fn reporter() -> Reporter<'static> {
+    let trial = "0123456789abcdef0123456789abcdef".parse().unwrap();
+    Reporter::new(Box::new(Silent), tracing::Span::none(), trial, None)
+}
+
+fn images(pixels: &Tensor) -> Images {
+    Images { pixels: pixels.shallow_clone(), labels: Tensor::zeros([pixels.size()[0]], (Kind::Int64, pixels.device())) }
+}
+
+/// Trained with seed 1 to its last step; then whatever is wanted of the training.
+fn fitted<T>(settings: &Settings, pixels: &Tensor, then: impl FnOnce(&Training<'_, '_>) -> T) -> T {
+    let (images, mut reporter) = (images(pixels), reporter());
+    let request = Request { subset: &images, seed: 1, resumed: None, waiting: vec![&mut reporter] };
+    let mut training = Training::start(settings, vec![request], Device::Cpu.into()).unwrap().unwrap();
+    while training.lanes[0].step < settings.iterations {
+        training.advance();
+    }
+    then(&training)
+}
+
+fn trained(settings: &Settings, pixels: &Tensor) -> TrainedVae {
+    fitted(settings, pixels, |training| training.trained(0).unwrap())
+}
+
+/// `count` images in normalised units, `[count, 28, 28]`.
+fn normalised(bytes: &[u8], count: i64) -> Tensor {
+    let pixels = Tensor::from_slice(&bytes[..count as usize * 784]).to_kind(Kind::Float) / 255.0;
+    ((pixels - 0.1307) / 0.3081).view([count, 28, 28])
+}
+
+/// How far images are from their reconstructions, in nats per image: cross-entropy from the codes' means, less the
+/// entropy, which no reconstruction can beat. Also the KL divergence of the codes.
+fn excess(vae: &AnyVae, pixels: &Tensor) -> (f64, f64) {
+    let _guard = no_grad_guard();
+    let (x, count) = (pixels.flatten(1, -1).sigmoid(), pixels.size()[0] as f64);
+    let (mu, logvar) = vae.encode(&x.unsqueeze(0));
+    let divergence = (logvar.exp() + mu.square() - 1.0 - &logvar).sum(Kind::Double) * 0.5;
+    let logits = vae.decode(&mu).squeeze_dim(0);
+    let bce = |logits: &Tensor| {
+        let (logits, x) = (logits.to_kind(Kind::Double), x.to_kind(Kind::Double));
+        logits.binary_cross_entropy_with_logits::<&Tensor>(&x, None, None, Reduction::Sum).double_value(&[])
+    };
+    ((bce(&logits) - bce(&pixels.flatten(1, -1))) / count, divergence.double_value(&[]) / count)
+}
+
+#[test]
+fn the_convolutional_vae_reconstructs_no_worse_than_the_vanilla_one() {
+    device::use_one_thread();
+    let digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).unwrap();
+    let (train, test) = (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..100)));
+    let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 100));
+    let [vanilla, convolutional] = [VaeFamily::Vanilla, VaeFamily::Convolutional]
+        .map(|family| fitted(&settings(family, 200), &train, |training| excess(&training.core.vae, &test).0));
+    assert!(0.0 < convolutional && convolutional < vanilla, "{convolutional} {vanilla}");
+}
+
+#[test]
+fn a_convolutional_vae_is_trained_sampled_and_made_again() {
+    device::use_one_thread();
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
+    let settings = settings(VaeFamily::Convolutional, 3);
+    let noise = Tensor::from_slice(&Stream::new(0, Purpose::PenaltyNoise).normal(400)).view([1, 4, 100]);
+    let sample = |vae: &TrainedVae| vae.density().decode(&noise, 3.0);
+    let (one, other) = (trained(&settings, &pixels), trained(&settings, &pixels));
+    assert_eq!(sample(&one).size(), [1, 4, 9 * 13]);
+    assert_eq!(sample(&one), sample(&other));
+    // Copied tensor by tensor, running statistics included, an untrained one gives the same samples.
+    let blank = untrained(&settings, &pixels, Device::Cpu.into());
+    assert_ne!(sample(&blank), sample(&one));
+    let _guard = no_grad_guard();
+    for ((name, mut to), (same, from)) in blank.tensors().into_iter().zip(one.tensors()) {
+        assert_eq!(name, same);
+        to.copy_(&from);
+    }
+    assert_eq!(sample(&blank), sample(&one));
+    assert_eq!(blank.reconstructions(), one.reconstructions());
+    assert_eq!(one.reconstructions().size(), [20, 9 * 13]);
+}
+
+/// With batches of the whole subset, the last batch is the subset under the weights before the last step.
+#[test]
+fn latent_statistics_are_of_the_last_batch_before_its_step_or_of_the_subset_after_it() {
+    device::use_one_thread();
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
+    let images = pixels.flatten(1, -1).sigmoid().unsqueeze(0);
+    let settings = |iterations, latent_statistics| Settings {
+        batch_size: 20,
+        latent_statistics,
+        ..settings(VaeFamily::Vanilla, iterations)
+    };
+    let of = |statistics| {
+        let vae = trained(&settings(3, statistics), &pixels);
+        vae.tensors().into_iter().find(|(name, _)| *name == "latent.mu").unwrap().1
+    };
+    let [before, after] = [2, 3].map(|iterations| {
+        let encode = |training: &Training<'_, '_>| training.core.vae.encode(&images).0;
+        let mu = fitted(&settings(iterations, LatentStatistics::LastBatch), &pixels, encode);
+        mu.mean_dim([1_i64].as_slice(), false, Kind::Float)
+    });
+    let distance = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+    let (batch, subset) = (of(LatentStatistics::LastBatch), of(LatentStatistics::Subset));
+    assert!(distance(&batch, &before) < 1e-6 && distance(&subset, &after) < 1e-6);
+    assert!(distance(&before, &after) > 1e-4, "{}", distance(&before, &after));
+}
+
+#[test]
+fn images_too_small_for_the_convolutions_are_refused() {
+    let pixels = Tensor::zeros([20, 28, 7], (Kind::Float, Device::Cpu));
+    let refused = |family| {
+        let (images, mut reporter) = (images(&pixels), reporter());
+        let request = Request { subset: &images, seed: 1, resumed: None, waiting: vec![&mut reporter] };
+        super::train(&settings(family, 1), vec![request], Device::Cpu.into()).err()
+    };
+    let error = refused(VaeFamily::Convolutional).unwrap().to_string();
+    assert!(error.starts_with("images of `28 x 7` pixels are too small for the convolutional VAE"), "{error}");
+    assert_eq!(refused(VaeFamily::Vanilla), None);
+}
