@@ -155,7 +155,8 @@ sweep() {
     local start
     rm -rf "${report:?}/$2"
     start=$(date +%s.%N)
-    step "$1" 1800 "$coordinator" --grid "$report/$2.toml" --run-dir "$report/$2" --local-workers 1 \
+    # Of the device that is checked: local workers take the first that they see.
+    CUDA_VISIBLE_DEVICES=$visible step "$1" 1800 "$coordinator" --grid "$report/$2.toml" --run-dir "$report/$2" --local-workers 1 \
         ${data_dir:+--data-dir "$data_dir"}
     awk -v start="$start" -v end="$(date +%s.%N)" -v run="$2" \
         'BEGIN { printf "{\"run\": \"%s\", \"seconds\": %.2f}\n", run, end - start }' >"$report/$1.json"
@@ -215,7 +216,8 @@ run() {
     if [[ $size == full ]]; then
         # Once more with the numbers of lanes known, and nothing else.
         rm -rf "$SWFN_CACHE/vaes" "$SWFN_CACHE/checkpoints"
-        mv "$report/paper" "$report/paper-first"
+        rm -rf "${report:?}/paper-first"
+        if [[ -d $report/paper ]]; then mv "$report/paper" "$report/paper-first"; fi
         sed -i 's/"run": "paper"/"run": "paper-first"/' "$report/sweep-first.json"
         sweep sweep-calibrated paper
     fi
@@ -243,6 +245,12 @@ main() {
     local command=check target=
     size=full data_dir='' report=gpu-report python=python3
     device=${SWFN_GPU_TEST_DEVICE:-cuda:0}
+    visible=
+    if [[ $device == cuda:* ]]; then
+        local index=${device#cuda:} gpus
+        IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES-}"
+        visible=${gpus[index]:-$index}
+    fi
     while (($# > 0)); do
         case $1 in
             pack)

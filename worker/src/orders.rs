@@ -14,7 +14,6 @@ use swfn_shared::{
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome},
 };
-use tch::Device;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, info_span};
 
@@ -29,7 +28,6 @@ use crate::{
 
 /// The orders of a session as jobs of a trainer, and its results as reports.
 pub(crate) struct Orders {
-    device: Device,
     orders: std_mpsc::Receiver<Order>,
     reports: mpsc::Sender<Report>,
     /// Orders that wait for lanes, or for a computation of another shape to end.
@@ -44,24 +42,26 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    pub(crate) fn new(device: Device, orders: std_mpsc::Receiver<Order>, reports: mpsc::Sender<Report>) -> Self {
+    pub(crate) fn new(orders: std_mpsc::Receiver<Order>, reports: mpsc::Sender<Report>) -> Self {
         let (waiting, taken) = (VecDeque::new(), HashMap::new());
-        Self { device, orders, reports, waiting, taken, tickets: 0, told: None, over: false }
+        Self { orders, reports, waiting, taken, tickets: 0, told: None, over: false }
     }
 
     fn send(&mut self, report: Report) {
         self.over |= self.reports.blocking_send(report).is_err();
     }
 
-    /// Takes what has come; gives back what is not wanted any more.
-    fn collect(&mut self) {
+    /// Takes what has come; gives back what is not wanted any more, and says whether there was any.
+    fn collect(&mut self) -> bool {
         self.waiting.extend(self.orders.try_iter());
         let (cancelled, waiting): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|order| order.cancel.asked().is_some());
         self.waiting = waiting;
+        let any = !cancelled.is_empty();
         for order in cancelled {
             self.send(Report::Ended { lease: order.lease, end: End::Released });
         }
+        any
     }
 
     fn job(&mut self, order: Order) -> Job<'static> {
@@ -91,7 +91,7 @@ impl Jobs<'static> for Orders {
 
     fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'static>> {
         loop {
-            self.collect();
+            let cancelled = self.collect();
             if self.over {
                 return None;
             }
@@ -104,7 +104,13 @@ impl Jobs<'static> for Orders {
                     return Some(self.job(order));
                 }
                 (None, Some(_)) => return None,
-                (None, None) => self.waiting.push_back(self.orders.recv().ok()?),
+                (None, None) => {
+                    // What was granted is gone again, and the wish with it.
+                    if cancelled && let Some(room) = self.told.take() {
+                        self.room(room);
+                    }
+                    self.waiting.push_back(self.orders.recv().ok()?);
+                }
             }
         }
     }
@@ -133,21 +139,20 @@ impl Jobs<'static> for Orders {
             Err(TrainError::Cancelled) => (End::Released, None),
             Err(error @ TrainError::Diverged { .. }) => (failed(FailureKind::Diverged, &error), None),
             // No fault of the trial, and the next one would fare no better.
-            Err(TrainError::Unloadable(error)) => (End::Released, Some((error, false))),
-            Err(error @ TrainError::Torch(_)) if self.device.is_cuda() && !error.is_out_of_memory() => {
-                // After most CUDA errors the context is lost, and every later call in this process fails with the same error.
-                let reason = format!("starting anew after an error on the GPU: {error}");
-                (failed(FailureKind::Error, &error), Some((reason, true)))
-            }
+            Err(TrainError::Unloadable(error)) => (End::Released, Some(error)),
             Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => (failed(FailureKind::Error, &error), None),
         };
         self.send(Report::Ended { lease, end });
-        if let Some((error, retry)) = broken
-            && self.taken.is_empty()
-        {
+        if let Some(error) = broken {
+            self.send(Report::Broken { error, retry: false });
             self.over = true;
-            self.reports.blocking_send(Report::Broken { error, retry }).ok();
         }
+    }
+
+    fn lost(&mut self, error: &TrainError) {
+        // After most CUDA errors the context is lost, and every later call in this process fails with the same error.
+        self.send(Report::Broken { error: format!("starting anew after an error on the GPU: {error}"), retry: true });
+        self.over = true;
     }
 }
 

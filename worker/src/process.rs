@@ -105,7 +105,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
             .with_width_folder(width_folder)
             .with_lanes(lanes)
             .with_loader(Box::new(loader));
-        trainer.run_all(&mut Orders::new(device, order_queue, reports));
+        trainer.run_all(&mut Orders::new(order_queue, reports));
     })?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
     // The end of a process runs destructors of libtorch, which had better not be at work. Its channels are closed, so the trainer

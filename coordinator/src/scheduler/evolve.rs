@@ -126,6 +126,8 @@ impl Scheduler {
                 self.pending.lease_ended(trial.group);
                 if let Some(worker) = self.workers.get_mut(&lease.worker) {
                     worker.leases.remove(&index);
+                    // An ask for what comes next counted this one, too; if the lane is free, there will be another ask.
+                    worker.lanes = worker.lanes.map(|lanes| lanes.saturating_sub(1).max(worker.leases.len()));
                 }
             }
             TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}

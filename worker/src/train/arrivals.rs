@@ -21,7 +21,7 @@ use crate::{
 const VAES: usize = 256;
 
 /// How long trials wait for others whose VAEs could be trained with theirs.
-const LONG: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A trial on its way to its lane.
 pub(super) struct Arrival<'o> {
@@ -52,7 +52,8 @@ impl<'o> Held<'o> {
     /// Whether those in lanes shall wait while VAEs are trained: for a tenth of the lanes together, or when it has been
     /// long. A VAE alone takes almost as long as many.
     pub(super) fn are_due(&self, width: usize) -> bool {
-        10 * self.arrivals.len() >= width || self.since.is_some_and(|since| since.elapsed() > LONG)
+        let missing = self.arrivals.iter().filter(|arrival| arrival.vae.is_some() && arrival.candidate.vae.is_none());
+        10 * missing.count() >= width || self.since.is_some_and(|since| since.elapsed() > LONGEST_WAIT)
     }
 
     /// Those that are not to go on.
@@ -91,6 +92,8 @@ impl Vaes {
 
     /// Trains the VAEs that trials miss, side by side.
     pub(super) fn train(&mut self, arrivals: &mut [Arrival<'_>], place: Place) -> Result<(), TrainError> {
+        // Another trial's checkpoint may have brought one.
+        self.find(arrivals, place);
         let missing = |arrival: &&mut Arrival<'_>| arrival.candidate.vae.is_none();
         let mut groups: Vec<(VaeId, VaeSettings, Vec<&mut Arrival<'_>>)> = Vec::new();
         for arrival in arrivals.iter_mut().filter(missing) {

@@ -28,6 +28,8 @@ pub(crate) struct Classifiers<'o> {
     lanes: Vec<Lane<'o>>,
     /// On their way to their lanes.
     arriving: Vec<Candidate<'o>>,
+    /// Over, and not taken yet.
+    ended: Vec<Ended<'o>>,
     /// While there are lanes.
     group: Option<Group>,
 }
@@ -44,7 +46,7 @@ struct Group {
 impl<'o> Classifiers<'o> {
     /// No lanes yet, for trials on that data set.
     pub(crate) fn new(data: Rc<DeviceData>, place: Place) -> Self {
-        Self { data, place, lanes: Vec::new(), arriving: Vec::new(), group: None }
+        Self { data, place, lanes: Vec::new(), arriving: Vec::new(), ended: Vec::new(), group: None }
     }
 
     /// Lanes in training.
@@ -118,9 +120,9 @@ impl<'o> Classifiers<'o> {
         Ok(Group { core, inputs, lambda: Tensor::from_slice(&lambda).to_device(self.place.device), batch_norm })
     }
 
-    /// Trains all lanes to the next report of any of them, and makes it. Gives back the trials that are over; the others go
-    /// on as if nothing had happened.
-    pub(crate) fn advance(&mut self) -> Result<Vec<Ended<'o>>, TrainError> {
+    /// Trains all lanes to the next report of any of them, and makes it. Trials that are over leave; the others go on as if
+    /// nothing had happened.
+    pub(crate) fn advance(&mut self) -> Result<(), TrainError> {
         let mut left = self.lanes.iter().map(Lane::to_report).min().unwrap_or(0);
         for Lane { candidate, progress, .. } in &mut self.lanes {
             if progress.step % candidate.spec.classifier.evaluate_every == 0 {
@@ -146,7 +148,7 @@ impl<'o> Classifiers<'o> {
             left -= steps as u32;
         }
         self.report()?;
-        self.take_over()
+        self.leave_out()
     }
 
     /// Reports what is due, evaluations included.
@@ -238,38 +240,32 @@ impl<'o> Classifiers<'o> {
     }
 
     /// Leaves out the trials that are over.
-    fn take_over(&mut self) -> Result<Vec<Ended<'o>>, TrainError> {
-        if !self.lanes.iter().any(Lane::is_over) {
-            return Ok(Vec::new());
+    fn leave_out(&mut self) -> Result<(), TrainError> {
+        let kept: Vec<_> = (0_i64..).zip(&self.lanes).filter(|(_, lane)| !lane.is_over()).map(|(k, _)| k).collect();
+        if kept.len() == self.lanes.len() {
+            return Ok(());
         }
-        let mut kept = Vec::new();
-        let mut over = Vec::new();
-        for (index, lane) in std::mem::take(&mut self.lanes).into_iter().enumerate() {
-            if lane.is_over() {
-                over.push(lane);
-            } else {
-                kept.push(index as i64);
-                self.lanes.push(lane);
-            }
-        }
-        let group = self.group.take();
-        if let Some(Group { mut core, .. }) = group
-            && !kept.is_empty()
-        {
+        // First of all: whatever goes wrong now, they have ended.
+        self.ended.extend(self.lanes.extract_if(.., |lane| lane.is_over()).map(Lane::end));
+        let Some(Group { mut core, inputs, .. }) = self.group.take() else { return Ok(()) };
+        drop(inputs);
+        if !kept.is_empty() {
             core.keep(&kept);
             self.group = Some(self.regroup(core)?);
         }
-        let end = |Lane { candidate, result, .. }: Lane<'o>| {
-            // A trial that was cancelled and came to its end all the same has a result.
-            let result = result.ok_or_else(|| candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled));
-            Ended { candidate, result }
-        };
-        Ok(over.into_iter().map(end).collect())
+        Ok(())
     }
 
-    /// All trials, which have not come to an end here.
-    pub(crate) fn into_candidates(self) -> Vec<Candidate<'o>> {
-        self.lanes.into_iter().map(|lane| lane.candidate).chain(self.arriving).collect()
+    /// The trials that are over.
+    pub(crate) fn take_ended(&mut self) -> Vec<Ended<'o>> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// After an error: the trials that are over all the same, and the others.
+    pub(crate) fn into_parts(self) -> (Vec<Ended<'o>>, Vec<Candidate<'o>>) {
+        let (over, lanes): (Vec<_>, Vec<_>) = self.lanes.into_iter().partition(Lane::is_over);
+        let ended = self.ended.into_iter().chain(over.into_iter().map(Lane::end)).collect();
+        (ended, lanes.into_iter().map(|lane| lane.candidate).chain(self.arriving).collect())
     }
 }
 

@@ -50,6 +50,9 @@ pub trait Jobs<'o> {
         false
     }
 
+    /// The device does not compute any more: no other trial is taken.
+    fn lost(&mut self, _error: &TrainError) {}
+
     /// A trial is over.
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>);
 }

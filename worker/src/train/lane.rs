@@ -92,6 +92,9 @@ impl Candidate<'_> {
                 Ok(points) => self.reporter.go_on(total_step(&self.spec, progress.step), &points),
                 Err(misfit) => {
                     self.reporter.reject_checkpoint(&misfit.to_string());
+                    if let Some(vae) = &self.vae {
+                        self.reporter.report(total_step(&self.spec, 0), vae.losses());
+                    }
                     return fresh(&self.spec);
                 }
             }
@@ -151,7 +154,15 @@ impl Progress {
     }
 }
 
-impl Lane<'_> {
+impl<'o> Lane<'o> {
+    /// Its end, which has come.
+    pub(super) fn end(self) -> Ended<'o> {
+        let Self { candidate, result, .. } = self;
+        // A trial that was cancelled and came to its end all the same has a result.
+        let result = result.ok_or_else(|| candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled));
+        Ended { candidate, result }
+    }
+
     pub(super) fn total_step(&self) -> u64 {
         total_step(&self.candidate.spec, self.progress.step)
     }

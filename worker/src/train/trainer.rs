@@ -25,7 +25,7 @@ use super::{
     lane::{Candidate, Ended},
     report::{Observer, Outcome, REPORT_EVERY, Reporter, TrainError},
     state::{Phase, State},
-    width::Widths,
+    width::{Reason, Widths},
 };
 use crate::{compute::Place, data, device, vae::disk::DiskCache};
 
@@ -33,7 +33,7 @@ use crate::{compute::Place, data, device, vae::disk::DiskCache};
 const SOON: u32 = 2 * REPORT_EVERY;
 
 /// How long answers to a question for trials are waited for, where lanes would be idle without.
-const ANSWER: Duration = Duration::from_millis(500);
+const ANSWER_TIME: Duration = Duration::from_millis(500);
 
 /// Reads a data set that a trial needs; the error says why it cannot be had.
 pub type Loader = Box<dyn FnMut(Dataset) -> Result<data::Dataset, String>>;
@@ -153,7 +153,7 @@ impl Trainer {
         let shape = first.spec.shape();
         let data = match check(&first.spec).and_then(|()| self.data_of(first.spec.dataset)) {
             Ok(data) => data,
-            Err(error) => return jobs.ended(first.ticket, Err(error)),
+            Err(error) => return first.span.in_scope(|| jobs.ended(first.ticket, Err(error))),
         };
         device::set_precision(first.spec.classifier.precision);
         let width = guarded(|| self.widths.of(shape, &first.spec, &data, self.place));
@@ -163,25 +163,24 @@ impl Trainer {
         });
         let mut classifiers = Classifiers::new(Rc::clone(&data), self.place);
         let mut held = Held::default();
-        self.gather(first, width, jobs, again, |trainer, job, jobs| held.push(trainer.arrive(job, &data, jobs)));
+        self.gather(first, width, jobs, again, |trainer, job, jobs| held.push(trainer.arrive(job, &data, false, jobs)));
         loop {
             while classifiers.len() + held.arrivals.len() < width {
                 let Some(job) = take_again(shape, again).or_else(|| jobs.next(Some(shape))) else { break };
-                held.push(self.arrive(job, &data, jobs));
+                held.push(self.arrive(job, &data, true, jobs));
             }
-            let train_vaes = classifiers.len() == 0 || held.are_due(width);
-            let result = guarded(|| self.admit(&mut held.arrivals, train_vaes, &mut classifiers)).and_then(|()| {
-                held.take_stopped().into_iter().for_each(|stopped| tell(stopped, jobs));
-                let free = width - classifiers.len() - held.arrivals.len() + classifiers.end_within(SOON);
-                jobs.room(Room { lanes: free, shape: Some(shape), vaes: self.vaes() });
-                guarded(|| classifiers.advance())
-            });
-            match result {
-                Ok(ended) => ended.into_iter().for_each(|ended| tell(ended, jobs)),
-                Err(error) => {
-                    let held = held.arrivals.into_iter().map(|arrival| arrival.candidate);
-                    return self.split(shape, error, held.chain(classifiers.into_candidates()).collect(), jobs, again);
-                }
+            let taken = classifiers.len() + held.arrivals.len() + again.len();
+            let lanes = (width + classifiers.end_within(SOON)).saturating_sub(taken);
+            jobs.room(Room { lanes, shape: Some(shape), vaes: self.vaes() });
+            let admitted = guarded(|| self.admit(&mut held, width, &mut classifiers));
+            held.take_stopped().into_iter().for_each(|stopped| tell(stopped, jobs));
+            let advanced = admitted.and_then(|()| guarded(|| classifiers.advance()));
+            classifiers.take_ended().into_iter().for_each(|ended| tell(ended, jobs));
+            if let Err(error) = advanced {
+                let (ended, candidates) = classifiers.into_parts();
+                ended.into_iter().for_each(|ended| tell(ended, jobs));
+                let held = held.arrivals.into_iter().map(|arrival| arrival.candidate);
+                return self.split(shape, &error, held.chain(candidates).collect(), jobs, again);
             }
             if classifiers.len() + held.arrivals.len() == 0 {
                 return;
@@ -201,14 +200,17 @@ impl Trainer {
     ) {
         let shape = first.spec.shape();
         take(self, first, jobs);
-        let (mut count, mut patience) = (1, ANSWER);
+        let (mut count, mut patience) = (1, ANSWER_TIME);
         while count < width {
-            jobs.room(Room { lanes: width - count, shape: Some(shape), vaes: self.vaes() });
-            match take_again(shape, again).or_else(|| jobs.next(Some(shape))) {
+            let next = take_again(shape, again).or_else(|| {
+                jobs.room(Room { lanes: width - count, shape: Some(shape), vaes: self.vaes() });
+                jobs.next(Some(shape))
+            });
+            match next {
                 Some(job) => {
                     take(self, job, jobs);
                     // What was granted together comes together.
-                    (count, patience) = (count + 1, ANSWER / 10);
+                    (count, patience) = (count + 1, ANSWER_TIME / 10);
                 }
                 None if jobs.wait(patience) => {}
                 None => return,
@@ -226,15 +228,23 @@ impl Trainer {
         self.data.get(&dataset).map(Rc::clone).ok_or_else(missing)
     }
 
-    /// Prepares a trial: its subset, and what is left of it from before. A trial that cannot be trained ends here.
-    fn arrive<'o>(&self, job: Job<'o>, data: &DeviceData, jobs: &mut dyn Jobs<'o>) -> Option<Arrival<'o>> {
+    /// Prepares a trial: its subset, and what is left of it from before. A trial that cannot be trained ends here; one that
+    /// has no room `beside` others is given back.
+    fn arrive<'o>(
+        &self,
+        job: Job<'o>,
+        data: &DeviceData,
+        beside: bool,
+        jobs: &mut dyn Jobs<'o>,
+    ) -> Option<Arrival<'o>> {
         let Job { ticket, spec, wanted, observer, span } = job;
         let subset =
             check(&spec).and_then(|()| guarded(|| data.subset(spec.subset_size as usize, spec.sampling, spec.seed)));
         let subset = match subset {
             Ok(subset) => Rc::new(subset),
             Err(error) => {
-                jobs.ended(ticket, Err(error));
+                let error = if beside && error.is_out_of_memory() { TrainError::Cancelled } else { error };
+                span.in_scope(|| jobs.ended(ticket, Err(error)));
                 return None;
             }
         };
@@ -257,53 +267,61 @@ impl Trainer {
     /// by side; else the others wait.
     fn admit<'o>(
         &mut self,
-        arrivals: &mut Vec<Arrival<'o>>,
-        train_vaes: bool,
+        held: &mut Held<'o>,
+        width: usize,
         classifiers: &mut Classifiers<'o>,
     ) -> Result<(), TrainError> {
-        self.vaes.find(arrivals, self.place);
-        if train_vaes {
-            self.vaes.train(arrivals, self.place)?;
+        self.vaes.find(&mut held.arrivals, self.place);
+        if classifiers.len() == 0 || held.are_due(width) {
+            self.vaes.train(&mut held.arrivals, self.place)?;
         }
         let ready = |arrival: &mut Arrival<'o>| {
             arrival.candidate.reporter.stopped().is_none() && arrival.vae.is_some() == arrival.candidate.vae.is_some()
         };
-        let ready: Vec<_> = arrivals.extract_if(.., ready).map(|arrival| arrival.candidate).collect();
+        let ready: Vec<_> = held.arrivals.extract_if(.., ready).map(|arrival| arrival.candidate).collect();
         if ready.is_empty() { Ok(()) } else { classifiers.add(ready) }
     }
 
     /// After an error in a computation that trials shared: they go on with fewer beside them, from where they were saved
-    /// last. If only one is left, the error is its own.
+    /// last. If only one is left, the error is its own. A device that is lost takes the whole process with it: then they go
+    /// on elsewhere, or here in the next one.
     fn split<'o>(
         &mut self,
         shape: ShapeId,
-        error: TrainError,
+        error: &TrainError,
         candidates: Vec<Candidate<'o>>,
         jobs: &mut dyn Jobs<'o>,
         again: &mut VecDeque<Job<'o>>,
     ) {
-        let lost = self.place.device.is_cuda() && !error.is_out_of_memory();
-        if let [_] = candidates.as_slice()
-            && let Some(checkpoints) = &self.checkpoints
-        {
-            // Whatever went wrong after a checkpoint, the next attempt does without it.
-            checkpoints.reject_if_there(candidates[0].spec.id(), &error.to_string());
+        let (together, lost) = (candidates.len() > 1, self.place.device.is_cuda() && !error.is_out_of_memory());
+        if together {
+            let lanes = candidates.len().div_ceil(2);
+            warn!(lanes, "trials go on with fewer lanes: {error}");
+            let reason = if error.is_out_of_memory() { Reason::Memory } else { Reason::Fault };
+            self.widths.shrink(shape, lanes, reason);
         }
-        if candidates.len() <= 1 || lost {
-            // A lost device takes all of them with it.
-            for candidate in candidates {
-                tell(Ended { candidate, result: Err(error.clone()) }, jobs);
-            }
+        if together && !lost {
+            again.extend(candidates.into_iter().map(|candidate| {
+                let Candidate { ticket, spec, wanted, reporter, .. } = candidate;
+                let (observer, span) = reporter.into_parts();
+                Job { ticket, spec, wanted, observer, span }
+            }));
             return;
         }
-        let lanes = candidates.len().div_ceil(2);
-        warn!(lanes, "trials go on with fewer lanes: {error}");
-        self.widths.shrink(shape, lanes, error.is_out_of_memory());
-        again.extend(candidates.into_iter().map(|candidate| {
-            let Candidate { ticket, spec, wanted, reporter, .. } = candidate;
-            let (observer, span) = reporter.into_parts();
-            Job { ticket, spec, wanted, observer, span }
-        }));
+        for candidate in candidates {
+            if let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| !together) {
+                // Whatever went wrong after a checkpoint, the next attempt does without it.
+                checkpoints.reject_if_there(candidate.spec.id(), &error.to_string());
+            }
+            let result = Err(if together { TrainError::Cancelled } else { error.clone() });
+            tell(Ended { candidate, result }, jobs);
+        }
+        if lost {
+            for Job { ticket, span, .. } in again.drain(..) {
+                span.in_scope(|| jobs.ended(ticket, Err(TrainError::Cancelled)));
+            }
+            jobs.lost(error);
+        }
     }
 }
 

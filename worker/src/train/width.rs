@@ -7,7 +7,7 @@ use std::{
     ops::ControlFlow,
     path::PathBuf,
     rc::Rc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,22 @@ struct Kept {
     device_model: String,
     shape: String,
     lanes: usize,
+    /// After that, in seconds since 1970, it does not count any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
 }
+
+/// Why there are fewer lanes than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Memory ended.
+    Memory,
+    /// Something else went wrong, perhaps because of one of the trials.
+    Fault,
+}
+
+/// How long later processes know of a fault.
+const FAULT: Duration = Duration::from_secs(3600);
 
 /// The numbers of lanes.
 #[derive(Debug)]
@@ -99,7 +114,7 @@ impl Widths {
                 Some(kept) => kept,
                 None => {
                     let found = measure(spec, data, place)?;
-                    self.write(shape, found);
+                    self.write(shape, found, None);
                     found
                 }
             },
@@ -108,39 +123,45 @@ impl Widths {
         Ok(lanes)
     }
 
-    /// No more than so many lanes from now on; later processes are told, if memory is the reason.
-    pub(super) fn shrink(&mut self, shape: ShapeId, lanes: usize, for_memory: bool) {
+    /// No more than so many lanes from now on, in later processes too: for ever if memory is the reason, else for an hour,
+    /// so that the trial whose fault it is ends up alone.
+    pub(super) fn shrink(&mut self, shape: ShapeId, lanes: usize, reason: Reason) {
         self.known.insert(shape, lanes);
-        if for_memory {
-            self.write(shape, lanes);
-        }
+        self.write(shape, lanes, (reason == Reason::Fault).then(|| now() + FAULT.as_secs()));
     }
 
     fn path(&self, shape: ShapeId) -> Option<(PathBuf, Kept)> {
         let device_model = device::model(self.device);
         let name: String = device_model.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let path = self.folder.as_ref()?.join(format!("{shape}.{name}.lanes.json"));
-        Some((path, Kept { device_model, shape: shape.to_string(), lanes: 0 }))
+        Some((path, Kept { device_model, shape: shape.to_string(), lanes: 0, until: None }))
     }
 
     fn read(&self, shape: ShapeId) -> Option<usize> {
         let (path, expected) = self.path(shape)?;
         let (file, _) = store_file::open(&path).ok()?;
         let kept: Kept = serde_json::from_slice(&store_file::read(&file, MOST_BYTES).ok()?).ok()?;
-        let lanes = kept.lanes;
-        (kept == Kept { lanes, ..expected } && (1..=MOST).contains(&lanes)).then_some(lanes)
+        let (lanes, until) = (kept.lanes, kept.until);
+        let counts = (1..=MOST).contains(&lanes) && until.is_none_or(|until| now() < until);
+        (counts && kept == Kept { lanes, until, ..expected }).then_some(lanes)
     }
 
     /// An error costs the time of another measurement, later.
-    fn write(&self, shape: ShapeId, lanes: usize) {
+    fn write(&self, shape: ShapeId, lanes: usize, until: Option<u64>) {
         let (Some(folder), Some((path, kept))) = (&self.folder, self.path(shape)) else { return };
-        let text = serde_json::to_vec_pretty(&Kept { lanes, ..kept }).expect("texts and numbers always serialise");
+        let text =
+            serde_json::to_vec_pretty(&Kept { lanes, until, ..kept }).expect("texts and numbers always serialise");
         let written = fs::create_dir_all(folder)
             .and_then(|()| store_file::write(folder, &format!("{shape}.lanes"), &path, &text));
         if let Err(error) = written {
             debug!(folder = %folder.display(), "the number of lanes is not kept: {error}");
         }
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Doubles the lanes as long as that is worth it and memory lasts.
@@ -236,16 +257,17 @@ mod tests {
         };
         let (mut first, shape) = (widths(), spec.shape());
         assert_eq!(first.unknown_shape(), 1);
-        first.shrink(shape, 48, true);
+        first.shrink(shape, 48, Reason::Memory);
         assert_eq!(first.of(shape, &spec, &data, place), Ok(48));
         assert_eq!(widths().of(shape, &spec, &data, place), Ok(48), "from the file");
-        first.shrink(shape, 3, false);
-        assert_eq!(first.of(shape, &spec, &data, place), Ok(3));
-        assert_eq!(widths().of(shape, &spec, &data, place), Ok(48), "memory was not the reason");
+        first.shrink(shape, 3, Reason::Fault);
+        assert_eq!((first.of(shape, &spec, &data, place), widths().read(shape)), (Ok(3), Some(3)));
+        first.write(shape, 3, Some(now() - 1));
+        assert_eq!(widths().read(shape), None, "the hour is over");
         let mut asked = widths();
         asked.set(Some(7));
         assert_eq!((asked.unknown_shape(), asked.of(shape, &spec, &data, place)), (7, Ok(7)));
-        asked.shrink(shape, 4, true);
+        asked.shrink(shape, 4, Reason::Memory);
         assert_eq!(asked.of(shape, &spec, &data, place), Ok(4), "what memory allows");
         // A file that is not what it should be is as good as none.
         let (path, _) = first.path(shape).unwrap();

@@ -132,9 +132,7 @@ impl AnyDecoder {
             Self::Convolutional(decoder) => decoder.buffers(),
         }
     }
-}
 
-impl AnyDecoder {
     /// The same one, not a copy.
     pub fn shallow_clone(&self) -> Self {
         match self {
