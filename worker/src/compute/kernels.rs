@@ -7,7 +7,7 @@ use crate::{
     kernel::{
         batch_norm,
         conv_pool::{ConvPool, Gradients, Passed},
-        optimisers, products,
+        cross_entropy, optimisers, products,
     },
     memory::with_slices,
     model::layers::{BatchNorm, Layer, NormMode},
@@ -185,6 +185,20 @@ impl Compute for Kernels {
             }
         });
         [of_scale, of_shift, of_input]
+    }
+
+    fn cross_entropy(&self, logits: &Tensor, x: &Tensor, share: f64) -> (Tensor, Tensor) {
+        let lanes = logits.size()[0] as usize;
+        let mut of_logits = empty(&logits.size());
+        let from = [&logits.contiguous(), &x.contiguous()];
+        let sums: Vec<_> = with_slices(from, [&mut of_logits], |[logits, x], [of_logits]| {
+            let of_lane = |k| {
+                let to = lane_mut(of_logits, lanes, k);
+                cross_entropy::cross_entropy(lane(logits, lanes, k), lane(x, lanes, k), share as f32, to) as f32
+            };
+            (0..lanes).map(of_lane).collect()
+        });
+        (Tensor::from_slice(&sums), of_logits)
     }
 
     fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor) {

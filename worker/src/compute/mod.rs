@@ -41,6 +41,10 @@ pub trait Compute: fmt::Debug + Sync {
     /// Gradients of scale, shift and x from that of the output.
     fn batch_norm_gradients(&self, norm: &BatchNorm, normed: &Normed, of_output: &Tensor) -> [Tensor; 3];
 
+    /// Cross-entropy of pixels x in 0..1 and their logits, summed over each lane, `[K]`; and its gradient by the logits, times
+    /// `share`. Both: `[K, N, pixels]`.
+    fn cross_entropy(&self, logits: &Tensor, x: &Tensor, share: f64) -> (Tensor, Tensor);
+
     /// u = momentum * u + learning_rate * gradient + decay * w; w -= u.
     fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor);
 

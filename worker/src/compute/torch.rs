@@ -3,7 +3,7 @@
 //! A convolution is a product of matrices, one for each lane: its inputs are laid out, a row for each pixel of the
 //! output. All lanes are one batched product, forward and backward, where grouped convolutions have no fast gradients.
 
-use tch::{Device, Kind, Tensor, no_grad_guard};
+use tch::{Device, Kind, Reduction, Tensor, no_grad_guard};
 
 use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates};
 use crate::{
@@ -117,6 +117,13 @@ impl Compute for Torch {
             }
         };
         [of_scale, of_shift, of_input]
+    }
+
+    fn cross_entropy(&self, logits: &Tensor, x: &Tensor, share: f64) -> (Tensor, Tensor) {
+        // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
+        let losses = logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None);
+        let sum = losses.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float);
+        (sum, logits.sigmoid().g_sub_(x).g_mul_scalar_(share))
     }
 
     fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor) {

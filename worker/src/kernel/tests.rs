@@ -213,3 +213,32 @@ fn optimisers_equal_torch() {
     assert!(error(&momentum, &m) < TOLERANCE && error(&square, &v) < TOLERANCE);
     assert!(error(&ours, &(w - m / (v.sqrt() + 0.125) * 0.25)) < TOLERANCE);
 }
+
+#[test]
+fn cross_entropy_equals_torch_for_any_logit() {
+    let mut logits = Stream::new(3, Purpose::Subset).uniform(-20.0, 20.0, 1001);
+    logits.extend([0.0, -0.0, 1e-30, -1e-30, 88.5, -88.5, 1000.0, -1000.0]);
+    let x = Stream::new(4, Purpose::Subset).uniform(0.0, 1.0, logits.len());
+    let expected = |i: usize| {
+        let (l, x) = (f64::from(logits[i]), f64::from(x[i]));
+        (l.max(0.0) + (-l.abs()).exp().ln_1p() - x * l, 1.0 / (1.0 + (-l).exp()) - x)
+    };
+    for level in Level::all() {
+        let mut gradients = vec![f32::NAN; logits.len()];
+        let sum = super::cross_entropy::cross_entropy_at(level, &logits, &x, 0.5, &mut gradients);
+        let total: f64 = (0..logits.len()).map(|i| expected(i).0).sum();
+        assert!((sum - total).abs() < 1e-6 * total, "{level:?}: {sum} {total}");
+        for i in 0..logits.len() {
+            let (loss, gradient) = expected(i);
+            let one = super::cross_entropy::cross_entropy_at(level, &logits[i..=i], &x[i..=i], 1.0, &mut [0.0]);
+            // Where logit and pixel agree, the loss is a small difference of large terms.
+            assert!(
+                (one - loss).abs() < 3e-7 * (1.0 + f64::from(logits[i].abs())),
+                "{level:?} {}: {one} {loss}",
+                logits[i]
+            );
+            assert!((2.0 * f64::from(gradients[i]) - gradient).abs() < 3e-7, "{level:?} {}", logits[i]);
+        }
+        assert!(super::cross_entropy::cross_entropy_at(level, &[f32::NAN], &[0.5], 1.0, &mut [0.0]).is_nan());
+    }
+}

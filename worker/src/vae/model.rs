@@ -56,13 +56,22 @@ impl Elbo {
     /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0, I)), mean over the
     /// batch. x: `[K, B, pixels]` in 0..1; logits: `[K, B, pixels]`, decoded from a [`latent_code`] of mu and logvar.
     pub fn new(x: &Tensor, logits: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
-        let batch = x.size()[1] as f64;
-        let sum = |x: &Tensor| x.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float); // [K]
         // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
-        let reconstruction = sum(&logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None));
+        let losses = logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None);
+        Self::of(&sum(&losses), mu, logvar)
+    }
+
+    /// The same from the binary cross-entropy, summed over each lane, `[K]`.
+    fn of(reconstruction: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
+        let batch = mu.size()[1] as f64;
         let divergence = sum(&(logvar.exp() + mu.square() - 1.0 - &logvar)) * 0.5;
         Self { loss: (reconstruction + divergence) / batch, mu, logvar }
     }
+}
+
+/// Over each lane: `[K, B, ...]` -> `[K]`.
+fn sum(x: &Tensor) -> Tensor {
+    x.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float)
 }
 
 impl Encoder {
@@ -151,7 +160,7 @@ impl Vae {
             (of_weight, of_bias, place.compute.product(of_output, &layer.weight))
         };
         // Of the cross-entropy by the logits: (sigmoid(logits) - x) / B.
-        let of_logits = logits.sigmoid().g_sub_(x).g_mul_scalar_(1.0 / batch);
+        let (reconstruction, of_logits) = place.compute.cross_entropy(&logits, x, 1.0 / batch);
         let (of_output, of_output_bias, of_decoded) = of_layer(output, &of_logits, &decoded);
         let of_decoded = decoded.threshold_backward(&of_decoded, 0.0);
         let (of_decode, of_decode_bias, of_z) = of_layer(decode, &of_decoded, &z); // of_z: [K, B, latent]
@@ -174,7 +183,7 @@ impl Vae {
             of_output,
             of_output_bias,
         ];
-        (Elbo::new(x, &logits, mu, logvar), gradients)
+        (Elbo::of(&reconstruction, mu, logvar), gradients)
     }
 
     /// All parameters, named as in PyTorch.
