@@ -179,9 +179,96 @@ impl Observer for Watch {
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::metrics::TRAIN_LOSS;
+    use swfn_shared::{
+        artifacts::Artifacts,
+        grid::{DEFAULT_MAX_TRIALS, Grid},
+        metrics::TRAIN_LOSS,
+        trial::TrialSpec,
+    };
 
     use super::*;
+
+    /// Orders for the points of a grid with these architectures, and how to cancel them.
+    fn orders(architectures: &str) -> Vec<Order> {
+        let text = format!(
+            "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 40\nseed = {{ count = 2 }}\n\
+             architecture = {architectures}\nlambda = 0\n"
+        );
+        let order = |spec: TrialSpec| Order {
+            lease: LeaseId { trial: spec.id(), attempt: 1 },
+            spec,
+            artifacts: Artifacts::default(),
+            cancel: Arc::default(),
+        };
+        Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap().trials().map(order).collect()
+    }
+
+    /// What was reported: the lanes that are wanted, and leases that ended, by how.
+    fn said(queue: &mut mpsc::Receiver<Report>) -> Vec<String> {
+        let text = |report| match report {
+            Report::Wants { lanes, shape, .. } => format!("wants {lanes} {}", shape.is_some()),
+            Report::Ended { end, .. } => format!("{end:?}"),
+            Report::Broken { retry, .. } => format!("broken {retry}"),
+            Report::Progress { .. } => "progress".to_owned(),
+        };
+        std::iter::from_fn(|| queue.try_recv().ok()).map(text).collect()
+    }
+
+    #[test]
+    fn orders_of_another_shape_wait_and_cancelled_ones_go_back() {
+        let (sender, receiver) = std_mpsc::channel();
+        let (reports, mut queue) = mpsc::channel(16);
+        let mut jobs = Orders::new(receiver, reports);
+        let (net, lenet) = (orders("\"net\""), orders("\"lenet\""));
+        let (shape, other, cancel) = (net[0].spec.shape(), lenet[0].spec.shape(), Arc::clone(&net[1].cancel));
+        jobs.room(Room { lanes: 3, shape: None, vaes: Vec::new() });
+        lenet.into_iter().chain(net).for_each(|order| sender.send(order).unwrap());
+        let first = jobs.next(Some(shape)).unwrap();
+        assert_eq!(first.spec.shape(), shape);
+        cancel.ask(Stop::GiveBack);
+        assert!(jobs.next(Some(shape)).is_none());
+        assert_eq!(said(&mut queue), ["wants 3 false", "Released"]);
+        // Two of the other shape wait for room that is wanted for this one.
+        jobs.room(Room { lanes: 5, shape: Some(shape), vaes: Vec::new() });
+        assert_eq!(said(&mut queue), ["wants 3 true"]);
+        jobs.ended(first.ticket, Err(TrainError::Cancelled));
+        jobs.ended(first.ticket, Err(TrainError::Cancelled));
+        assert_eq!(said(&mut queue), ["Released"], "a trial ends once");
+        assert_eq!(jobs.next(None).unwrap().spec.shape(), other);
+    }
+
+    #[test]
+    fn an_idle_trainer_whose_order_is_cancelled_wants_another_one() {
+        let (sender, receiver) = std_mpsc::channel();
+        let (reports, mut queue) = mpsc::channel(16);
+        let mut jobs = Orders::new(receiver, reports);
+        jobs.room(Room { lanes: 1, shape: None, vaes: Vec::new() });
+        let order = orders("\"net\"").remove(0);
+        order.cancel.ask(Stop::Abandon);
+        sender.send(order).unwrap();
+        drop(sender);
+        assert!(jobs.next(None).is_none(), "the session is over");
+        assert_eq!(said(&mut queue), ["wants 1 false", "Released", "wants 1 false"]);
+    }
+
+    #[test]
+    fn data_that_cannot_be_had_and_a_lost_device_end_it() {
+        for lost in [true, false] {
+            let (sender, receiver) = std_mpsc::channel();
+            let (reports, mut queue) = mpsc::channel(16);
+            let mut jobs = Orders::new(receiver, reports);
+            orders("\"net\"").into_iter().for_each(|order| sender.send(order).unwrap());
+            let job = jobs.next(None).unwrap();
+            if lost {
+                jobs.lost(&TrainError::Torch("CUDA error".to_owned()));
+                assert_eq!(said(&mut queue), ["broken true"]);
+            } else {
+                jobs.ended(job.ticket, Err(TrainError::Unloadable("no file".to_owned())));
+                assert_eq!(said(&mut queue), ["Released", "broken false"]);
+            }
+            assert!(jobs.next(None).is_none(), "though another order waits");
+        }
+    }
 
     /// A trial that is given back may end before it can be saved: its points are then a part of its result.
     #[test]

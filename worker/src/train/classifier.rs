@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{compute::Place, lanes::Lanes as _, model::network::StepInput};
 
-/// Trials of one shape in training. A state is taken where a step that is reported is over, its evaluation included.
-/// Blocks of inputs are functions of the step alone, so from there the computation is the same.
+/// Trials of one shape in training. A state is taken where a step that is reported is over, its evaluation included. Blocks
+/// of inputs are functions of the step alone, so from there the computation is the same; bit for bit with one lane.
 pub(crate) struct Classifiers<'o> {
     data: Rc<DeviceData>,
     place: Place,

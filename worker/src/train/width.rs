@@ -108,10 +108,11 @@ impl Widths {
             return Ok(most.min(*known));
         }
         let lanes = match (self.fixed, self.device) {
-            (Some(fixed), _) => fixed,
+            // A fault counts whatever was asked for.
+            (Some(fixed), _) => self.read(shape).filter(|kept| kept.until.is_some()).map_or(fixed, |kept| kept.lanes),
             (None, Device::Cpu) => 1,
             (None, _) => match self.read(shape) {
-                Some(kept) => kept,
+                Some(kept) => kept.lanes,
                 None => {
                     let found = measure(spec, data, place)?;
                     self.write(shape, found, None);
@@ -119,6 +120,7 @@ impl Widths {
                 }
             },
         };
+        let lanes = lanes.min(most);
         self.known.insert(shape, lanes);
         Ok(lanes)
     }
@@ -137,13 +139,13 @@ impl Widths {
         Some((path, Kept { device_model, shape: shape.to_string(), lanes: 0, until: None }))
     }
 
-    fn read(&self, shape: ShapeId) -> Option<usize> {
+    fn read(&self, shape: ShapeId) -> Option<Kept> {
         let (path, expected) = self.path(shape)?;
         let (file, _) = store_file::open(&path).ok()?;
         let kept: Kept = serde_json::from_slice(&store_file::read(&file, MOST_BYTES).ok()?).ok()?;
         let (lanes, until) = (kept.lanes, kept.until);
         let counts = (1..=MOST).contains(&lanes) && until.is_none_or(|until| now() < until);
-        (counts && kept == Kept { lanes, until, ..expected }).then_some(lanes)
+        (counts && kept == Kept { lanes, until, ..expected }).then_some(kept)
     }
 
     /// An error costs the time of another measurement, later.
@@ -261,7 +263,10 @@ mod tests {
         assert_eq!(first.of(shape, &spec, &data, place), Ok(48));
         assert_eq!(widths().of(shape, &spec, &data, place), Ok(48), "from the file");
         first.shrink(shape, 3, Reason::Fault);
-        assert_eq!((first.of(shape, &spec, &data, place), widths().read(shape)), (Ok(3), Some(3)));
+        assert_eq!((first.of(shape, &spec, &data, place), widths().of(shape, &spec, &data, place)), (Ok(3), Ok(3)));
+        let mut asked = widths();
+        asked.set(Some(7));
+        assert_eq!(asked.of(shape, &spec, &data, place), Ok(3), "a fault counts whatever was asked for");
         first.write(shape, 3, Some(now() - 1));
         assert_eq!(widths().read(shape), None, "the hour is over");
         let mut asked = widths();

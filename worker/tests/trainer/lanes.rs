@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swfn_shared::{
-    numbers::LearningRate,
+    numbers::{Lambda, LearningRate},
     trial::{Architecture, TrialSpec},
 };
 use swfn_worker::{
@@ -109,6 +109,21 @@ fn lanes_that_become_free_are_taken_at_once() {
     assert_eq!((rooms[1].lanes, rooms[1].shape), (2, Some(specs[0].shape())), "one has come");
     assert_eq!((rooms[3].lanes, rooms[4].lanes), (0, 1), "all are taken; after 100 iterations, one is to end soon");
     assert!(rooms.iter().all(|room| room.lanes <= 3));
+}
+
+#[test]
+fn a_vae_that_two_wait_for_is_trained_for_the_one_that_stays() {
+    let base = spec(Architecture::Net, 0.1);
+    let mut other = base;
+    other.penalty.as_mut().unwrap().lambda = Lambda::new(0.2).unwrap();
+    let specs = [base, other];
+    let (alone, _) = run(&mut trainer(Device::Cpu.into(), 1), &specs, Vec::new());
+    // The first is given back at the VAE's first report.
+    let mut trainer = trainer(Device::Cpu.into(), 2);
+    let (beside, _) = run(&mut trainer, &specs, vec![(0, 1)]);
+    assert_eq!(beside[0].result, Some(Err(TrainError::Cancelled)));
+    assert_same(&beside[1], &alone[1], "the one that stays");
+    assert_eq!(trainer.vaes(), [base.vae().unwrap()]);
 }
 
 #[test]
