@@ -92,7 +92,7 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
         let cannot = |error| unwritable("write into", folder, &error, "choose another with --artifacts");
         fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).map_err(cannot)?;
     }
-    let mut trainer = Trainer::new(device).with_checkpoints(checkpoints.clone());
+    let mut trainer = Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
     let source = data::Source::from(spec.dataset);
     trainer.load(spec.dataset, data::load(&source, &options.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }));
