@@ -1,6 +1,6 @@
 //! The operations by our own kernels, on the CPU: lane by lane, since nothing is gained there by computing lanes together.
 
-use tch::{Device, Kind, Tensor, no_grad_guard};
+use tch::{Device, Kind, Tensor};
 
 use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates};
 use crate::{
@@ -37,6 +37,19 @@ fn lane<T>(all: &[T], lanes: usize, lane: usize) -> &[T] {
 fn lane_mut<T>(all: &mut [T], lanes: usize, lane: usize) -> &mut [T] {
     let len = all.len() / lanes;
     &mut all[lane * len..(lane + 1) * len]
+}
+
+/// A product of matrices in each lane, with so many rows: `[K, rows, columns]`.
+fn by_lane(product: fn(&[f32], &[f32], usize, &mut [f32]), a: &Tensor, b: &Tensor, rows: i64) -> Tensor {
+    let (lanes, columns) = (a.size()[0], b.size()[2]);
+    let mut to = empty(&[lanes, rows, columns]);
+    let lanes = lanes as usize;
+    with_slices([&a.contiguous(), &b.contiguous()], [&mut to], |[a, b], [to]| {
+        for k in 0..lanes {
+            product(lane(a, lanes, k), lane(b, lanes, k), rows as usize, lane_mut(to, lanes, k));
+        }
+    });
+    to
 }
 
 /// Number of lanes, and sizes of the operation in each.
@@ -103,28 +116,11 @@ impl Compute for Kernels {
     }
 
     fn product(&self, a: &Tensor, b: &Tensor) -> Tensor {
-        let (lanes, rows, columns) = (a.size()[0], a.size()[1], b.size()[2]);
-        let mut to = empty(&[lanes, rows, columns]);
-        let lanes = lanes as usize;
-        with_slices([&a.contiguous(), &b.contiguous()], [&mut to], |[a, b], [to]| {
-            for k in 0..lanes {
-                products::product(lane(a, lanes, k), lane(b, lanes, k), rows as usize, lane_mut(to, lanes, k));
-            }
-        });
-        to
+        by_lane(products::product, a, b, a.size()[1])
     }
 
     fn transposed_product(&self, a: &Tensor, b: &Tensor) -> Tensor {
-        let (lanes, rows, columns) = (a.size()[0], a.size()[2], b.size()[2]);
-        let mut to = empty(&[lanes, rows, columns]);
-        let lanes = lanes as usize;
-        with_slices([&a.contiguous(), &b.contiguous()], [&mut to], |[a, b], [to]| {
-            for k in 0..lanes {
-                let (a, b) = (lane(a, lanes, k), lane(b, lanes, k));
-                products::transposed_product(a, b, rows as usize, lane_mut(to, lanes, k));
-            }
-        });
-        to
+        by_lane(products::transposed_product, a, b, a.size()[2])
     }
 
     fn batch_norm(&self, norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Normed {
@@ -224,7 +220,6 @@ impl Compute for Kernels {
         square: &mut Tensor,
         gradient: &Tensor,
     ) {
-        let _guard = no_grad_guard();
         let lanes = rates.rate.host.len();
         let to = [parameter, momentum, square];
         with_slices([&gradient.contiguous()], to, |[gradient], [parameter, momentum, square]| {

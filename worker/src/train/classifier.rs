@@ -81,17 +81,26 @@ impl<'o> Classifiers<'o> {
 
     /// Trains all lanes for so many iterations, reports nothing, and waits for the device. For measurements.
     pub(crate) fn try_out(&mut self, steps: usize) {
-        let Some(group) = &mut self.group else { return };
         let mut left = steps;
         while left > 0 {
-            let steps = group.inputs.chunk(self.lanes.len()).min(left);
-            let draws = self.lanes.iter_mut().map(|lane| &mut lane.progress.draws).collect();
-            for input in group.inputs.assemble(draws, steps) {
-                group.step(&input);
-            }
-            left -= steps;
+            left -= self.train_chunk(left, |_| ());
         }
-        let _ = group.core.sums.double_value(&[0, 0]);
+        if let Some(group) = &self.group {
+            let _ = group.core.sums.double_value(&[0, 0]);
+        }
+    }
+
+    /// Trains all lanes for as many iterations as are assembled at once, `most` at most, and gives their number. `done` is
+    /// called for each lane after each of them.
+    fn train_chunk(&mut self, most: usize, done: impl Fn(&mut Lane<'o>)) -> usize {
+        let Some(group) = &mut self.group else { return most };
+        let steps = group.inputs.chunk(self.lanes.len()).min(most);
+        let draws = self.lanes.iter_mut().map(|lane| &mut lane.progress.draws).collect();
+        for input in group.inputs.assemble(draws, steps) {
+            group.step(&input);
+            self.lanes.iter_mut().for_each(&done);
+        }
+        steps
     }
 
     /// What belongs to a core of these lanes.
@@ -123,29 +132,22 @@ impl<'o> Classifiers<'o> {
     /// Trains all lanes to the next report of any of them, and makes it. Trials that are over leave; the others go on as if
     /// nothing had happened.
     pub(crate) fn advance(&mut self) -> Result<(), TrainError> {
-        let mut left = self.lanes.iter().map(Lane::to_report).min().unwrap_or(0);
+        let mut left = self.lanes.iter().map(Lane::to_report).min().unwrap_or(0) as usize;
         for Lane { candidate, progress, .. } in &mut self.lanes {
             if progress.step % candidate.spec.classifier.evaluate_every == 0 {
                 progress.draws.batches.end_epoch();
             }
         }
         while left > 0 && !self.lanes.iter().any(Lane::is_over) {
-            let Some(group) = &mut self.group else { break };
-            let steps = group.inputs.chunk(self.lanes.len()).min(left as usize);
-            let draws = self.lanes.iter_mut().map(|lane| &mut lane.progress.draws).collect();
-            for input in group.inputs.assemble(draws, steps) {
-                group.step(&input);
-                for lane in &mut self.lanes {
-                    lane.progress.step += 1;
-                    lane.progress.since += 1;
-                    // At the last one the report follows at once, and cancels where the trial can be saved.
-                    if !lane.is_due().0 {
-                        let at = lane.total_step();
-                        lane.candidate.reporter.tick(at);
-                    }
+            left -= self.train_chunk(left, |lane| {
+                lane.progress.step += 1;
+                lane.progress.since += 1;
+                // At the last one the report follows at once, and cancels where the trial can be saved.
+                if !lane.is_due().0 {
+                    let at = lane.total_step();
+                    lane.candidate.reporter.tick(at);
                 }
-            }
-            left -= steps as u32;
+            });
         }
         self.report()?;
         self.leave_out()

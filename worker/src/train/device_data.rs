@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use swfn_shared::trial::Sampling;
 use tch::{Device, Tensor};
 
-use super::report::TrainError;
+use super::{batches::Batches, report::TrainError};
 use crate::{
     data::{self, Dataset, Split, Train},
     model::layers::InputShape,
@@ -69,6 +69,17 @@ impl Pool {
     pub(crate) fn numbers(&self, lane: usize, within: &[i64]) -> Vec<i64> {
         let (start, _) = self.lanes[lane];
         within.iter().map(|number| start + number).collect()
+    }
+
+    /// The numbers of the next `steps` batches of all lanes: step by step, and in each lane by lane.
+    pub(crate) fn next_batches<'b>(&self, batches: impl Iterator<Item = &'b mut Batches>, steps: usize) -> Vec<i64> {
+        let mut numbers = vec![Vec::new(); steps];
+        for (lane, batches) in batches.enumerate() {
+            for numbers in &mut numbers {
+                numbers.extend(self.numbers(lane, batches.take_next()));
+            }
+        }
+        numbers.concat()
     }
 
     /// Images of these numbers, `[count, H, W]`.

@@ -84,14 +84,9 @@ impl Inputs {
     /// The inputs of the next `steps` steps, from the draws of each lane.
     pub(crate) fn assemble(&self, mut draws: Vec<&mut Draws>, steps: usize) -> Vec<StepInput> {
         let (s, k, b) = (steps as i64, draws.len() as i64, self.batch as i64);
-        let mut numbers = vec![Vec::new(); steps];
-        for (lane, draws) in draws.iter_mut().enumerate() {
-            for numbers in &mut numbers {
-                numbers.extend(self.pool.numbers(lane, draws.batches.take_next()));
-            }
-        }
+        let numbers = self.pool.next_batches(draws.iter_mut().map(|draws| &mut draws.batches), steps);
         let (height, width) = self.pool.sides();
-        let (images, labels) = self.pool.gather_with_labels(&numbers.concat());
+        let (images, labels) = self.pool.gather_with_labels(&numbers);
         let labels = labels.view([s, k, b]);
         let mut images = images.view([s, k, b, height, width]);
         let mut masks = self.masks(&mut draws, steps).into_iter();

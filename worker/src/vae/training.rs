@@ -215,13 +215,8 @@ impl<'r, 'o> Training<'r, 'o> {
     fn train_steps(&mut self, steps: usize) {
         let (batch, latent) = (self.settings.batch_size as usize, i64::from(self.settings.latent));
         let (s, k, b) = (steps as i64, self.lanes.len() as i64, batch as i64);
-        let mut numbers = vec![Vec::new(); steps];
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            for numbers in &mut numbers {
-                numbers.extend(self.pool.numbers(index, lane.batches.take_next()));
-            }
-        }
-        let x = self.pool.gather(&numbers.concat()).view([s, k, b, -1]); // [steps, K, B, H * W]
+        let numbers = self.pool.next_batches(self.lanes.iter_mut().map(|lane| &mut lane.batches), steps);
+        let x = self.pool.gather(&numbers).view([s, k, b, -1]); // [steps, K, B, H * W]
         let mut noises: Vec<_> = self.lanes.iter_mut().map(|lane| &mut lane.noise).collect();
         let noise = noise::normal(&mut noises, steps, batch * latent as usize, self.place.noise());
         let noise = noise.view([k, s, b, latent]).transpose(0, 1).contiguous(); // [steps, K, B, latent]
@@ -270,9 +265,9 @@ impl<'r, 'o> Training<'r, 'o> {
                 }
             };
             lane.losses.push(point);
-            let mut state = State::new(Phase::Vae, lane.step);
             let (core, seconds) = (&self.core, lane.seconds());
             let keep = || {
+                let mut state = State::new(Phase::Vae, lane.step);
                 state.set_named("model", named_lane(core.vae.parameters(), index));
                 state.set_named("model", named_lane(core.vae.buffers(), index));
                 core.optimiser.keep_lane(index as i64, &mut state);
