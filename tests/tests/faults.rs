@@ -46,7 +46,8 @@ fn a_worker_killed_in_the_middle_changes_nothing() {
 
     let journal = sweep.journal();
     let lost: Vec<_> = journal.iter().filter(|line| line.kind == "lost").collect();
-    assert_eq!(lost.len(), 2, "both faults hit a trial: {journal:?}");
+    // Of either worker one trial, and the next one if it had asked for that already.
+    assert!((2..=4).contains(&lost.len()), "both faults hit a trial: {journal:?}");
     assert!(coordinator.stderr().contains("its worker process ended"), "{}", coordinator.stderr());
     assert!(coordinator.stderr().contains("was silent for 4s"), "{}", coordinator.stderr());
     let succeeded: HashSet<_> =
@@ -121,7 +122,7 @@ fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
     let again = &journal[before.len()..];
     assert!(again.iter().all(|line| !done.contains(&line.trial)), "nothing done is done again: {again:?}");
     let released = again.iter().take_while(|line| line.kind == "released").count();
-    assert!((1..=2).contains(&released), "leases of the dead workers are given back first: {again:?}");
+    assert!((1..=4).contains(&released), "leases of the dead workers are given back first: {again:?}");
     assert!(journal.iter().all(|line| line.kind != "lost"), "the coordinator's death is no trial's fault: {journal:?}");
     assert_eq!(sweep.results(), undisturbed());
 }
@@ -148,28 +149,31 @@ fn a_worker_trains_on_while_the_coordinator_is_away() {
 
 #[test]
 fn a_worker_that_was_stopped_past_its_lease_wakes_up_and_goes_on() {
-    let sweep = Sweep::new("seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 1_000);
+    let sweep = Sweep::new("seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 3_000);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut worker = sweep.worker("worker", &address, &[]);
     wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
     let sleeper = children(worker.id())[0];
     send(sleeper, Signal::SIGSTOP);
-    wait_until("the end of its lease", || {
-        (sweep.query("SELECT count(*) FROM event WHERE kind = 'lost'") == Some(1)).then_some(())
+    // Of both trials, if it had asked for the second one already.
+    wait_until("the end of its leases", || {
+        (sweep.query("SELECT count(*) FROM event WHERE kind = 'lost'") > Some(0)).then_some(())
     });
     send(sleeper, Signal::SIGCONT);
     coordinator.succeed();
     worker.succeed();
     let journal = sweep.journal();
-    let lost = journal.iter().find(|line| line.kind == "lost").map(|line| &line.trial);
-    let of_lost: Vec<_> = journal.iter().filter(|line| Some(&line.trial) == lost).collect();
-    let kinds: Vec<_> = of_lost.iter().map(|line| (line.kind.as_str(), line.attempt)).collect();
-    assert_eq!(
-        kinds,
-        [("leased", 1), ("lost", 1), ("leased", 2), ("succeeded", 2)],
-        "what the sleeper still held is fenced"
-    );
+    let lost: HashSet<_> = journal.iter().filter(|line| line.kind == "lost").map(|line| &line.trial).collect();
+    for trial in lost {
+        let of_lost = journal.iter().filter(|line| line.trial == *trial);
+        let kinds: Vec<_> = of_lost.map(|line| (line.kind.as_str(), line.attempt)).collect();
+        assert_eq!(
+            kinds,
+            [("leased", 1), ("lost", 1), ("leased", 2), ("succeeded", 2)],
+            "what the sleeper still held is fenced"
+        );
+    }
     assert!(worker.stderr().contains("lease revoked"), "{}", worker.stderr());
     assert_eq!(sweep.query("SELECT count(*) FROM worker"), Some(1), "the same process went on");
 }
