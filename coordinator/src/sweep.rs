@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
     thread,
     time::Duration,
 };
@@ -150,6 +151,7 @@ async fn serve(
 
     let snapshots = engine.watch();
     let mut watcher = snapshots.clone();
+    let give_up = engine.give_up();
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (stopped, mut engine_stopped) = oneshot::channel();
     thread::Builder::new().name("engine".to_owned()).spawn(move || {
@@ -200,6 +202,7 @@ async fn serve(
         }
     };
 
+    give_up.store(true, Ordering::Relaxed);
     // From here on a signal, or a second one, waits for nothing.
     tokio::spawn(async move {
         stop_signal(&mut interrupt, &mut terminate).await;
@@ -243,6 +246,7 @@ fn welcome(grid: &Grid) -> v1::Welcome {
         sweep: grid.name.clone(),
         lease_seconds: grid.run.lease_seconds,
         // Three beats may get lost before a lease does.
+        stall_seconds: grid.run.stall_seconds,
         heartbeat_seconds: (grid.run.lease_seconds / MIN_LEASE_SECONDS).clamp(1, 15),
     }
 }

@@ -17,10 +17,13 @@ use crate::{
 };
 
 /// The version that both sides must speak.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Lanes of one worker that are counted; trials for so many fit into one message.
 pub const MAX_LANES: u32 = 4096;
+
+/// Bytes of a log's end that are sent and kept.
+pub const MAX_LOG_BYTES: usize = 8 << 10;
 
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

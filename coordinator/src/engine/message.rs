@@ -8,7 +8,10 @@ use swfn_shared::{
 };
 use tokio::sync::mpsc;
 
-use crate::{scheduler::FailureKind, store::WorkerRow};
+use crate::{
+    scheduler::{FailureKind, Predecessor},
+    store::WorkerRow,
+};
 
 /// One stream of one worker; a worker that reconnects has a new one.
 pub(crate) type SessionId = u64;
@@ -17,7 +20,7 @@ pub(crate) type SessionId = u64;
 #[derive(Debug)]
 pub(crate) struct Hello {
     pub(crate) worker: WorkerRow,
-    pub(crate) predecessor: Option<WorkerId>,
+    pub(crate) predecessor: Option<Predecessor>,
     pub(crate) held: Vec<LeaseId>,
 }
 
@@ -29,7 +32,7 @@ pub(crate) enum FromWorker {
     Points { lease: LeaseId, points: Vec<MetricPoint> },
     Artifact { lease: LeaseId, part: ArtifactPart },
     Succeeded { lease: LeaseId, outcome: Outcome, dataset_digest: DataDigest },
-    Failed { lease: LeaseId, kind: FailureKind, error: String },
+    Failed { lease: LeaseId, kind: FailureKind, error: String, log: String },
     Released { lease: LeaseId },
     Goodbye,
 }
@@ -69,6 +72,10 @@ pub(crate) enum Reply {
     },
     Acknowledge {
         through: u64,
+    },
+    /// The leases of a worker that has come back which are still its own.
+    Confirm {
+        leases: Vec<LeaseId>,
     },
     Revoke {
         lease: LeaseId,

@@ -4,13 +4,13 @@ use swfn_proto::v1::{self, coordinator_message, worker_message};
 use swfn_shared::{
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
     trial::TrialSpec,
-    wire::{self, MAX_LANES, PROTOCOL, WireError},
+    wire::{self, MAX_LANES, MAX_LOG_BYTES, PROTOCOL, WireError},
 };
 use tonic::Status;
 
 use crate::{
     engine::{FromWorker, Hello, Reply},
-    scheduler::FailureKind,
+    scheduler::{FailureKind, Predecessor},
     store::WorkerRow,
 };
 
@@ -18,11 +18,15 @@ use crate::{
 const MAX_TEXT: usize = 4_096;
 
 fn text(mut text: String) -> String {
-    if text.len() > MAX_TEXT {
-        let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-    }
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
+}
+
+/// The end of a log matters, not its beginning.
+fn log(mut log: String) -> String {
+    let excess = log.len().saturating_sub(MAX_LOG_BYTES);
+    log.drain(..log.ceil_char_boundary(excess));
+    log
 }
 
 fn refuse(error: WireError) -> Status {
@@ -65,8 +69,16 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
             cuda: Some(text(device.cuda_version)),
             software: text(hello.software_version),
             libtorch: text(hello.libtorch_version),
+            certificate: None,
         },
-        predecessor: hello.predecessor.as_deref().map(id).transpose()?,
+        predecessor: match hello.predecessor {
+            None => None,
+            Some(worker) => Some(Predecessor {
+                worker: id(&worker)?,
+                end: text(hello.predecessor_end),
+                log: log(hello.predecessor_log),
+            }),
+        },
         held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
     })
 }
@@ -112,6 +124,7 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             },
             lease: wire::lease(failed.lease).map_err(refuse)?,
             error: text(failed.message),
+            log: log(failed.log),
         },
         worker_message::Kind::Released(released) => {
             FromWorker::Released { lease: wire::lease(released.lease).map_err(refuse)? }
@@ -134,6 +147,9 @@ pub(super) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
             Kind::Grant(v1::Grant { leases: leases.into_iter().map(lease).collect() })
         }
         Reply::Acknowledge { through } => Kind::Acknowledge(v1::Acknowledge { through }),
+        Reply::Confirm { leases } => {
+            Kind::Confirm(v1::Confirm { leases: leases.into_iter().map(Into::into).collect() })
+        }
         Reply::Revoke { lease, reason } => Kind::Revoke(v1::Revoke { lease: Some(lease.into()), reason }),
         Reply::Drain { reason } => Kind::Drain(v1::Drain { reason }),
         Reply::Refuse { reason } => return Err(Status::invalid_argument(reason)),

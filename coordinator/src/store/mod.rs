@@ -2,6 +2,7 @@
 //! writer; and the files that trials leave behind.
 
 mod artifacts;
+mod integrity;
 mod read;
 mod schema;
 #[cfg(test)]
