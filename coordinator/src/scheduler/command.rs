@@ -76,18 +76,50 @@ pub(crate) enum FailureKind {
 /// What follows. Durable events are the journal of a run; the others only concern the present.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
-    WorkerJoined { worker: WorkerId },
-    WorkerHeard { worker: WorkerId },
-    WorkerAsked { worker: WorkerId, lanes: usize },
-    WorkerLeft { worker: WorkerId },
-    Progressed { lease: LeaseId, step: u64 },
-    Leased { lease: LeaseId, worker: WorkerId },
-    Succeeded { lease: LeaseId },
-    Failed { lease: LeaseId, error: String, log: String, quarantine: bool },
-    Lost { lease: LeaseId, error: String, log: String, blame: Blame, quarantine: bool },
-    Released { lease: LeaseId },
+    WorkerJoined {
+        worker: WorkerId,
+    },
+    WorkerHeard {
+        worker: WorkerId,
+    },
+    WorkerAsked {
+        worker: WorkerId,
+        lanes: usize,
+    },
+    WorkerLeft {
+        worker: WorkerId,
+    },
+    Progressed {
+        lease: LeaseId,
+        step: u64,
+    },
+    Leased {
+        lease: LeaseId,
+        worker: WorkerId,
+    },
+    Succeeded {
+        lease: LeaseId,
+    },
+    Failed {
+        lease: LeaseId,
+        error: String,
+        log: String,
+        quarantine: bool,
+    },
+    Lost {
+        lease: LeaseId,
+        error: String,
+        log: String,
+        blame: Blame,
+        quarantine: bool,
+    },
+    Released {
+        lease: LeaseId,
+    },
     /// A person put a quarantined trial back; its attempts go on being counted, its failures and losses begin anew.
-    Retried { lease: LeaseId },
+    Retried {
+        lease: LeaseId,
+    },
 }
 
 impl Event {

@@ -66,13 +66,7 @@ impl Pending {
     /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those whose VAE it has, then those of subsets that
     /// nobody works on, then any. If no shape is asked for, it is that of the first. When there are no others, one that is to be tried
     /// alone, if the worker is `idle`.
-    pub(super) fn pick(
-        &self,
-        wanted: usize,
-        shape: Option<ShapeId>,
-        at_hand: &[VaeId],
-        idle: bool,
-    ) -> Vec<TrialIndex> {
+    pub(super) fn pick(&self, wanted: usize, shape: Option<ShapeId>, at_hand: &[VaeId], idle: bool) -> Vec<TrialIndex> {
         let picked = self.pick_together(wanted, shape, at_hand);
         if !picked.is_empty() || wanted == 0 || !idle {
             return picked;

@@ -70,7 +70,18 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) fn new(spec: TrialSpec, group: usize) -> Self {
         let (id, shape, vae) = (spec.id(), spec.shape(), spec.vae());
-        Self { spec, id, shape, vae, group, state: TrialState::Pending, attempts: 0, failures: 0, losses: 0, suspicion: 0 }
+        Self {
+            spec,
+            id,
+            shape,
+            vae,
+            group,
+            state: TrialState::Pending,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            suspicion: 0,
+        }
     }
 
     /// Whether it may have ended a worker that trained others, too, and is to be tried alone.

@@ -90,7 +90,8 @@ impl Sweep {
     }
 
     fn fail(&mut self, name: &str, lease: LeaseId, kind: FailureKind) {
-        self.tell(Command::Failed { worker: worker(name), lease, kind, error: "boom".into(), log: String::new() }).unwrap();
+        self.tell(Command::Failed { worker: worker(name), lease, kind, error: "boom".into(), log: String::new() })
+            .unwrap();
     }
 
     fn wait(&mut self, seconds: u64) {

@@ -70,18 +70,9 @@ impl Table {
                 "dataset_digest",
             ],
             Self::Point => &["trial", "attempt", "metric", "step", "value"],
-            Self::Worker => &[
-                "id",
-                "host",
-                "device",
-                "model",
-                "software",
-                "libtorch",
-                "joined",
-                "threads",
-                "cuda",
-                "certificate",
-            ],
+            Self::Worker => {
+                &["id", "host", "device", "model", "software", "libtorch", "joined", "threads", "cuda", "certificate"]
+            }
         }
     }
 }
@@ -175,7 +166,8 @@ impl Sums {
         for (table, sum) in TABLES.iter().zip(&self.0) {
             let mut query = connection.prepare("SELECT rows, digest FROM integrity WHERE name = ?1")?;
             let mut rows = query.query([table.name()])?;
-            let written = rows.next()?.map(|row| Ok::<_, rusqlite::Error>(Sum { rows: row.get(0)?, digest: row.get(1)? }));
+            let written =
+                rows.next()?.map(|row| Ok::<_, rusqlite::Error>(Sum { rows: row.get(0)?, digest: row.get(1)? }));
             if written.transpose()? != Some(*sum) {
                 return Ok(Some(format!("the rows of table `{}` are not those that were written", table.name())));
             }

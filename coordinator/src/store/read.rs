@@ -111,9 +111,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         "leased" => Ok(Event::Leased { lease, worker: parse(row, 3)? }),
         "succeeded" => Ok(Event::Succeeded { lease }),
         "failed" => Ok(Event::Failed { lease, error: error()?, log: log()?, quarantine: row.get(5)? }),
-        "lost" => {
-            Ok(Event::Lost { lease, error: error()?, log: log()?, blame: blame()?, quarantine: row.get(5)? })
-        }
+        "lost" => Ok(Event::Lost { lease, error: error()?, log: log()?, blame: blame()?, quarantine: row.get(5)? }),
         "released" => Ok(Event::Released { lease }),
         "retried" => Ok(Event::Retried { lease }),
         _ => Err(rusqlite::Error::FromSqlConversionFailure(

@@ -253,8 +253,7 @@ fn after(quarantine: bool) -> &'static str {
     if quarantine { "quarantined" } else { "pending" }
 }
 
-const BLAMES: [(Blame, &str); 3] =
-    [(Blame::Alone, "alone"), (Blame::Among, "among"), (Blame::Suspected, "suspected")];
+const BLAMES: [(Blame, &str); 3] = [(Blame::Alone, "alone"), (Blame::Among, "among"), (Blame::Suspected, "suspected")];
 
 fn blame_name(blame: Blame) -> &'static str {
     BLAMES.iter().find(|(of, _)| *of == blame).map_or("", |(_, name)| name)
