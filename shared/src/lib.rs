@@ -10,6 +10,7 @@ pub mod ids;
 pub mod metrics;
 pub mod numbers;
 pub mod telemetry;
+pub mod text;
 pub mod trial;
 pub mod wire;
 pub mod work;

@@ -19,9 +19,9 @@ use crate::{
     cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
     devices, process,
-    session::endpoint,
+    session::{Predecessor, endpoint},
     single,
-    supervisor::Supervisor,
+    supervisor::{PREDECESSOR_LOG, Supervisor},
     train::checkpoint::DEFAULT_SECONDS,
 };
 
@@ -121,6 +121,11 @@ struct DeviceArguments {
     worker_id: WorkerId,
     #[arg(long)]
     predecessor: Option<WorkerId>,
+    #[arg(long, default_value = "", requires = "predecessor")]
+    predecessor_end: String,
+    /// Too much for a list of processes
+    #[arg(env = PREDECESSOR_LOG, long, default_value = "", hide_env_values = true)]
+    predecessor_log: String,
 }
 
 #[derive(Debug, Args)]
@@ -238,7 +243,9 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
-    let DeviceArguments { common, device, worker_id, predecessor } = arguments;
+    let DeviceArguments { common, device, worker_id, predecessor, predecessor_end, predecessor_log } = arguments;
+    let predecessor =
+        predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log });
     start_log(common.log_format);
     let endpoint = endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
     let data = common.data.options();

@@ -3,6 +3,7 @@
 use swfn_proto::v1::{self, coordinator_message, worker_message};
 use swfn_shared::{
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
+    text,
     trial::TrialSpec,
     wire::{self, MAX_LANES, MAX_LOG_BYTES, PROTOCOL, WireError},
 };
@@ -17,16 +18,13 @@ use crate::{
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
 const MAX_TEXT: usize = 4_096;
 
-fn text(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(MAX_TEXT));
-    text
+fn text(text: String) -> String {
+    text::beginning(&text, MAX_TEXT).to_owned()
 }
 
 /// The end of a log matters, not its beginning.
-fn log(mut log: String) -> String {
-    let excess = log.len().saturating_sub(MAX_LOG_BYTES);
-    log.drain(..log.ceil_char_boundary(excess));
-    log
+fn log(log: String) -> String {
+    text::end(&log, MAX_LOG_BYTES).to_owned()
 }
 
 fn refuse(error: WireError) -> Status {
