@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn characters_stay_whole() {
-        for (bytes, first, last) in [(0, "", ""), (1, "a", "b"), (2, "a", "b"), (3, "aé", "éb"), (9, "aéb", "aéb")] {
+        for (bytes, first, last) in [(0, "", ""), (1, "a", "b"), (2, "a", "b"), (3, "aé", "éb"), (9, "aéb", "aéb")]
+        {
             assert_eq!((beginning("aéb", bytes), end("aéb", bytes)), (first, last), "{bytes}");
         }
     }

@@ -75,6 +75,11 @@ impl Sweep {
         self.start(&mut command, name)
     }
 
+    /// Starts the coordinator with these arguments and no others.
+    pub fn bare_coordinator(&self, name: &str, arguments: &[&str]) -> Process {
+        self.start(Command::new(programs::folder().join("swfn-coordinator")).args(arguments), name)
+    }
+
     /// Starts a worker, with its supervisor, for that coordinator.
     pub fn worker(&self, name: &str, address: &str, arguments: &[&str]) -> Process {
         let mut command = Command::new(programs::folder().join("swfn-worker"));

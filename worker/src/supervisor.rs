@@ -66,10 +66,7 @@ impl Supervisor {
 
     async fn supervise(self) -> anyhow::Result<ExitCode> {
         let program = std::env::current_exe().context("this program's own path is unknown")?;
-        let prefix = match &self.local_to {
-            Some(run) => run.clone(),
-            None => nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
-        };
+        let prefix = id_prefix(self.local_to.as_deref());
         let (stop, stopping) = watch::channel(Stop::No);
         let mut slots = JoinSet::new();
         for (index, device) in self.devices.iter().enumerate() {
@@ -108,6 +105,13 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// How the ids of workers begin: with the run of the coordinator that starts them, or with this machine's name.
+pub(crate) fn id_prefix(local_to: Option<&str>) -> String {
+    let host = || nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '-' };
+    local_to.map_or_else(host, str::to_owned).chars().map(allowed).take(40).collect()
 }
 
 /// Resolves when standard input closes, if it is to be watched.
@@ -192,9 +196,7 @@ impl Slot {
     /// A new id for each process: its random part keeps processes of one host apart for ever.
     fn worker_id(&self) -> WorkerId {
         let random = RandomState::new().hash_one(Instant::now()) as u32;
-        let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '-' };
-        let prefix: String = self.prefix.chars().map(allowed).take(40).collect();
-        let id = format!("{prefix}:{}-{}:{random:08x}", self.device.replace(':', ""), self.index);
+        let id = format!("{}:{}-{}:{random:08x}", self.prefix, self.device.replace(':', ""), self.index);
         id.parse().expect("at most 64 letters, digits and signs that are allowed")
     }
 

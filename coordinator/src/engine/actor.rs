@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    message::{FromWorker, Hello, Reply, Request, SessionId},
+    message::{Drained, FromWorker, Hello, Reply, Request, SessionId},
     snapshot::{Ledger, Snapshot},
 };
 use crate::{
@@ -184,6 +184,10 @@ impl Engine {
                 match request {
                     Request::Tick => tick = true,
                     Request::Stop => stop = true,
+                    Request::DrainWorkers { ids, answer } => {
+                        // Who asked may be gone.
+                        answer.send(self.drain_workers(&ids)).ok();
+                    }
                     Request::Join { session, hello, replies } => self.join(session, hello, replies),
                     Request::Message { session, worker, sequence, message } => {
                         // Of a stream that was replaced: the worker sends it again on the new one.
@@ -272,8 +276,22 @@ impl Engine {
         self.batch.workers.push(hello.worker);
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
-            self.replies.push((worker, drain()));
+            self.replies.push((worker, drain("the sweep is finished")));
         }
+    }
+
+    fn drain_workers(&mut self, ids: &[String]) -> Drained {
+        let mut answer = Drained::default();
+        for worker in self.sessions.keys().cloned() {
+            if ids.iter().any(|id| worker.to_string().starts_with(id)) {
+                self.waiting.remove(&worker);
+                self.replies.push((worker.clone(), drain("somebody told this worker to leave when it is done")));
+                answer.drained.push(worker);
+            } else {
+                answer.others.push(worker);
+            }
+        }
+        answer
     }
 
     fn hear(&mut self, worker: &WorkerId, sequence: u64, message: FromWorker) {
@@ -363,7 +381,7 @@ impl Engine {
         if self.scheduler.counts().finished() && !self.drained {
             self.drained = true;
             let workers: Vec<_> = self.sessions.keys().cloned().collect();
-            self.replies.extend(workers.into_iter().map(|worker| (worker, drain())));
+            self.replies.extend(workers.into_iter().map(|worker| (worker, drain("the sweep is finished"))));
         }
     }
 
@@ -446,6 +464,6 @@ fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<String> {
     })
 }
 
-fn drain() -> Reply {
-    Reply::Drain { reason: "the sweep is finished".to_owned() }
+fn drain(reason: &str) -> Reply {
+    Reply::Drain { reason: reason.to_owned() }
 }

@@ -6,7 +6,7 @@ use swfn_shared::{
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     scheduler::{FailureKind, Predecessor},
@@ -57,9 +57,21 @@ pub(crate) enum Request {
         session: SessionId,
         worker: WorkerId,
     },
+    /// A person wants workers to leave when they are done: those whose ids begin so.
+    DrainWorkers {
+        ids: Vec<String>,
+        answer: oneshot::Sender<Drained>,
+    },
     Tick,
     /// Ends the actor once everything before it is on the disk.
     Stop,
+}
+
+/// Who was told to leave, and who else is connected.
+#[derive(Debug, Default)]
+pub(crate) struct Drained {
+    pub(crate) drained: Vec<WorkerId>,
+    pub(crate) others: Vec<WorkerId>,
 }
 
 /// What a session passes on to its worker. Dropping the sender ends the stream.

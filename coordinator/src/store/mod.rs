@@ -2,6 +2,8 @@
 //! writer; and the files that trials leave behind.
 
 mod artifacts;
+#[cfg(test)]
+mod damage_tests;
 mod integrity;
 mod read;
 mod schema;

@@ -12,7 +12,7 @@ use crate::scheduler::{Blame, Event};
 
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-fn specs(seeds: u32) -> Vec<TrialSpec> {
+pub(super) fn specs(seeds: u32) -> Vec<TrialSpec> {
     let grid = format!(
         "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {seeds} }}\nsubset_size = 100\n\
          architecture = \"net\"\nlambda = [0, 0.1]\n"
@@ -20,7 +20,7 @@ fn specs(seeds: u32) -> Vec<TrialSpec> {
     Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
 }
 
-fn batch(lease: LeaseId, accuracy: f64) -> Batch {
+pub(super) fn batch(lease: LeaseId, accuracy: f64) -> Batch {
     let worker = "ann".parse().unwrap();
     let point = |step, value| MetricPoint { metric: metrics::TEST_ACCURACY, step, value };
     Batch {
@@ -52,11 +52,11 @@ fn batch(lease: LeaseId, accuracy: f64) -> Batch {
     }
 }
 
-fn leased(lease: LeaseId) -> Batch {
+pub(super) fn leased(lease: LeaseId) -> Batch {
     Batch { events: vec![Event::Leased { lease, worker: "ann".parse().unwrap() }], ..Batch::default() }
 }
 
-fn curves(store: &Store) -> Vec<(i64, f64)> {
+pub(super) fn curves(store: &Store) -> Vec<(i64, f64)> {
     let mut rows = Vec::new();
     let each = |row: CurveRow| {
         rows.push((row.step, row.value));
@@ -146,6 +146,25 @@ fn a_file_of_version_1_is_migrated_with_all_that_it_has() {
     store.write(0.0, &leased(lease)).unwrap();
     store.write(0.0, &batch(lease, 0.9)).unwrap();
     assert_eq!(store.trials().unwrap()[0].dataset_digest.as_deref(), Some(DIGEST));
+}
+
+/// The dump of a file that the last program of version 2 wrote, of a sweep whose worker was killed once.
+#[test]
+fn a_file_of_version_2_is_migrated_and_sums_its_rows_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sweep.sqlite");
+    let dump = include_str!("fixtures/version-2.sql");
+    rusqlite::Connection::open(&path).unwrap().execute_batch(dump).unwrap();
+    drop(Store::open(&path).unwrap());
+    let store = Store::open(&path).unwrap();
+    let rows = store.trials().unwrap();
+    assert!(rows.iter().all(|row| row.outcome.is_some()));
+    let lost = store.journal().unwrap().into_iter().find(|event| matches!(event, Event::Lost { .. }));
+    assert!(matches!(lost, Some(Event::Lost { blame: Blame::Alone, log, .. }) if log.is_empty()), "as it counted then");
+    drop(store);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute("UPDATE result SET final_test_loss = 0.0 WHERE trial = 1", []).unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
 }
 
 #[test]

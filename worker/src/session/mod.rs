@@ -4,6 +4,7 @@
 //! acknowledges them, and sent again on the next stream.
 
 mod cancel;
+mod drain;
 mod hung;
 mod ledger;
 mod link;
@@ -13,6 +14,7 @@ mod wish;
 mod words;
 
 pub(crate) use cancel::Cancel;
+pub(crate) use drain::drain_workers;
 pub(crate) use ledger::End;
 pub(crate) use link::endpoint;
 pub(crate) use outbox::OutboxLimits;

@@ -105,7 +105,9 @@ impl Outbox {
             }
             Err(error) => {
                 let folder = self.limits.folder.display();
-                warn!("reports that wait for the coordinator cannot be kept in `{folder}`: {error}; training waits when memory for them is full");
+                warn!(
+                    "reports that wait for the coordinator cannot be kept in `{folder}`: {error}; training waits when memory for them is full"
+                );
                 self.broken = true;
                 None
             }

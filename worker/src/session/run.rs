@@ -233,7 +233,8 @@ impl Session {
     fn message(&mut self, outgoing: Outgoing) -> Result<Option<v1::WorkerMessage>, LinkError> {
         let kind = match outgoing {
             Outgoing::Report(sequence) => {
-                let unreadable = |error| LinkError::Unreadable(format!("report {sequence} cannot be read back: {error}"));
+                let unreadable =
+                    |error| LinkError::Unreadable(format!("report {sequence} cannot be read back: {error}"));
                 return self.ledger.report(sequence).map_err(unreadable);
             }
             Outgoing::Ask(ask) => Kind::Ask(ask),
@@ -298,7 +299,8 @@ impl Session {
                 }
             }
             coordinator_message::Kind::Confirm(confirm) => {
-                let confirmed: Vec<_> = confirm.leases.into_iter().filter_map(|id| LeaseId::try_from(id).ok()).collect();
+                let confirmed: Vec<_> =
+                    confirm.leases.into_iter().filter_map(|id| LeaseId::try_from(id).ok()).collect();
                 // Nothing is granted on a stream before this answer, so what is held now was named in its hello.
                 for lease in self.ledger.held().into_iter().filter(|lease| !confirmed.contains(lease)) {
                     self.revoke(lease, "the coordinator does not know it");

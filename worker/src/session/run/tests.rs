@@ -57,7 +57,8 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     assert!(taken[1..].iter().all(|order| order.cancel.asked() == Some(Stop::GiveBack)));
     assert_eq!(session.wishes.ask(session.ledger.running()), Some(v1::Ask::default()), "withdrawn");
     let answer = session.obey(grant(&leases[3..]));
-    let reports: Vec<_> = answer.into_iter().map(|number| session.ledger.report(number).unwrap().unwrap().kind).collect();
+    let reports: Vec<_> =
+        answer.into_iter().map(|number| session.ledger.report(number).unwrap().unwrap().kind).collect();
     assert!(matches!(&reports[..], [Some(Kind::Released(released))] if released.lease == leases[3].id), "{reports:?}");
     session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() });
     assert_eq!((session.wishes.ask(0), queue.try_iter().count()), (None, 0));
