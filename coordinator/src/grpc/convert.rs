@@ -15,14 +15,27 @@ use crate::{
 };
 
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
-const MAX_TEXT: usize = 4_096;
+pub(crate) const MAX_TEXT: usize = 4_096;
 
-fn text(mut text: String) -> String {
-    if text.len() > MAX_TEXT {
-        let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+/// Leases or VAEs that one message can name: more than a worker can have, which holds those of its lanes and those whose reports wait.
+pub(crate) const MAX_NAMED: usize = 2 * MAX_LANES as usize;
+
+/// Nor can it take over a terminal: what is no text, escape sequences included, is replaced.
+fn text(text: String) -> String {
+    let printable = |c: char| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+    let mut kept: String = text.chars().take(MAX_TEXT).map(printable).collect();
+    let end = (0..=kept.len().min(MAX_TEXT)).rev().find(|end| kept.is_char_boundary(*end)).unwrap_or(0);
+    kept.truncate(end);
+    kept
+}
+
+/// Refuses lists that would keep the actor busy for long.
+fn at_most(count: usize, field: &'static str) -> Result<(), Status> {
+    if count <= MAX_NAMED {
+        return Ok(());
     }
-    text
+    let problem = format!("`{count}` are more than {MAX_NAMED}");
+    Err(refuse(WireError::Wrong { field, problem }))
 }
 
 fn refuse(error: WireError) -> Status {
@@ -34,7 +47,7 @@ fn missing(field: &'static str) -> Status {
 }
 
 /// The first message of a stream.
-pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
+pub(crate) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
     let Some(worker_message::Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
@@ -54,6 +67,7 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
     let id = |text: &str| {
         text.parse().map_err(|error: swfn_shared::ids::WorkerIdError| Status::invalid_argument(error.to_string()))
     };
+    at_most(hello.held.len(), "hello.held")?;
     let device = hello.device.ok_or_else(|| missing("hello.device"))?;
     Ok(Hello {
         worker: WorkerRow {
@@ -72,12 +86,13 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
 }
 
 /// Every later message: its sequence number and what it says.
-pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
+pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
     let said = match message.kind.ok_or_else(|| missing("kind"))? {
         worker_message::Kind::Hello(_) => {
             return Err(Status::failed_precondition("`hello` comes once, at the beginning"));
         }
         worker_message::Kind::Ask(ask) => {
+            at_most(ask.vaes.len(), "ask.vaes")?;
             let wrong = |error: IdError| Status::invalid_argument(error.to_string());
             FromWorker::Ask {
                 lanes: ask.lanes.min(MAX_LANES),
@@ -86,6 +101,7 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             }
         }
         worker_message::Kind::Heartbeat(heartbeat) => {
+            at_most(heartbeat.progress.len(), "heartbeat.progress")?;
             let progress = |p: v1::Progress| Ok((wire::lease(p.lease)?, p.step));
             let progress = heartbeat.progress.into_iter().map(progress).collect::<Result<_, _>>().map_err(refuse)?;
             FromWorker::Heartbeat { progress }
@@ -122,7 +138,7 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
 }
 
 /// An answer of the actor on the wire.
-pub(super) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
+pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
     use coordinator_message::Kind;
     let kind = match reply {
         Reply::Grant { leases, artifacts } => {

@@ -6,7 +6,7 @@
 mod cancel;
 mod ledger;
 mod link;
-mod run;
+pub(crate) mod run;
 mod wish;
 
 pub(crate) use cancel::Cancel;

@@ -75,8 +75,15 @@ impl State {
         self.set(name, value.to_bits());
     }
 
+    /// Seconds or a share: finite, and not below zero.
     pub(crate) fn float(&self, name: &str) -> Result<f64, Misfit> {
-        self.number(name).map(f64::from_bits)
+        let value = f64::from_bits(self.number(name)?);
+        if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(Misfit(name.to_owned())) }
+    }
+
+    /// Where a random stream stands. None comes so far that what is drawn after it would have no number any more.
+    pub(crate) fn position(&self, name: &str) -> Result<u64, Misfit> {
+        self.number(name).ok().filter(|position| *position < 1 << 62).ok_or_else(|| Misfit(name.to_owned()))
     }
 
     pub(crate) fn set_stream(&mut self, name: &str, stream: &Stream) {
@@ -84,7 +91,7 @@ impl State {
     }
 
     pub(crate) fn restore_stream(&self, name: &str, stream: &mut Stream) -> Result<(), Misfit> {
-        stream.go_to(self.number(name)?);
+        stream.go_to(self.position(name)?);
         Ok(())
     }
 
@@ -150,10 +157,13 @@ impl State {
         let [names, steps, values] =
             ["points.metric", "points.step", "points.value"].map(|column| self.integers(column));
         let (names, steps, values) = (names?, steps?, values?);
+        if names.len() != steps.len() || names.len() != values.len() {
+            return Err(Misfit("points".to_owned()));
+        }
         let point = |((name, step), value): ((i64, i64), i64)| {
             let metric = usize::try_from(name).ok().and_then(|index| metrics::ALL.get(index).copied());
             let value = Some(f64::from_bits(value.cast_unsigned())).filter(|value| value.is_finite());
-            Some(MetricPoint { metric: metric?, step: step.cast_unsigned(), value: value? })
+            Some(MetricPoint { metric: metric?, step: u64::try_from(step).ok()?, value: value? })
         };
         let points: Option<Vec<_>> = names.into_iter().zip(steps).zip(values).map(point).collect();
         points.ok_or_else(|| Misfit("points".to_owned()))
