@@ -31,19 +31,20 @@ test: cargo-there ## all set-up, all tests
 
 FUZZ_CORE = grid specification hello worker-message conversation
 FUZZ_WORKER = idx gzip checkpoint vae lanes session devices
-TARGET ?= $(FUZZ_CORE) $(FUZZ_WORKER)
-# How long each target is fuzzed, in seconds or in executions.
-FUZZ_LIMIT = $(if $(RUNS),-runs=$(RUNS),-max_total_time=$(or $(SECONDS),60))
+TARGET ?= core worker
+FUZZED = $(patsubst core,$(FUZZ_CORE),$(patsubst worker,$(FUZZ_WORKER),$(TARGET)))
+# When each target ends, a minute after its start if nothing is said; with SEED, the same inputs come each time.
+FUZZ_OPTIONS = $(addprefix -runs=,$(RUNS)) $(addprefix -max_total_time=,$(or $(SECONDS),$(if $(RUNS),,60))) $(addprefix -seed=,$(SEED))
 
 .PHONY: fuzz
-fuzz: cargo-there ## fuzz all that reads other people's bytes (TARGET=name, SECONDS=n or RUNS=n for each)
-	$(if $(filter $(FUZZ_CORE),$(TARGET)),tests/fuzz/run.sh build core)
-	$(if $(filter $(FUZZ_WORKER),$(TARGET)),$(WITH_LIBTORCH) tests/fuzz/run.sh build worker)
-	for target in $(TARGET); do tests/fuzz/run.sh fuzz $$target $(FUZZ_LIMIT); done
+fuzz: cargo-there ## fuzz all that reads other people's bytes (TARGET=name, core or worker; SECONDS=n or RUNS=n for each; SEED=n)
+	$(if $(filter $(FUZZ_CORE),$(FUZZED)),tests/fuzz/run.sh build core)
+	$(if $(filter $(FUZZ_WORKER),$(FUZZED)),$(WITH_LIBTORCH) tests/fuzz/run.sh build worker)
+	for target in $(FUZZED); do tests/fuzz/run.sh fuzz $$target $(FUZZ_OPTIONS); done
 
 .PHONY: fuzz-keep
 fuzz-keep: ## add what `make fuzz` found interesting to the corpus (TARGET=name)
-	for target in $(TARGET); do tests/fuzz/run.sh keep $$target; done
+	for target in $(FUZZED); do tests/fuzz/run.sh keep $$target; done
 
 DENY_VERSION = 0.20.2
 DENY = target/tools/bin/cargo-deny

@@ -6,7 +6,7 @@
 #        tests/fuzz/run.sh fuzz TARGET [OPTION...]   options are libFuzzer's: -runs=N, -max_total_time=SECONDS
 #        tests/fuzz/run.sh keep TARGET
 #
-# `fuzz` ends with the first input that breaks a promise, needs more than 256 MiB at once or 1 GiB in all, or takes longer than 10 s;
+# `fuzz` ends with the first input that breaks a promise, needs more than 256 MiB at once or 1 GiB in all, or takes longer than a minute;
 # the input lies in target/fuzz/found then. What reaches new code is collected in target/fuzz/corpus; `keep` adds the smallest set of
 # it that reaches as much to the corpus in the repository.
 set -euo pipefail
@@ -49,7 +49,7 @@ fuzz | keep)
     if [[ -e $dictionary ]]; then run+=("-dict=$dictionary"); fi
     log=target/fuzz/$target.log
     echo "fuzzing \`$target\`" >&2
-    if ! "${run[@]}" "$grown/$target" "$corpus/$target" -max_len=4096 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 \
+    if ! "${run[@]}" "$grown/$target" "$corpus/$target" -max_len=4096 -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256 \
         "-artifact_prefix=$found/$target-" -print_final_stats=1 "${@:3}" >"$log" 2>&1; then
         tail -n 60 "$log" >&2
         echo "error: target \`$target\` breaks a promise" >&2

@@ -20,7 +20,7 @@ const BASE: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[gri
 const MEMORY: u32 = 512 << 10;
 
 /// Many times what any of them takes.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Runs a program to its end, which must come soon and be a refusal with that message.
 fn refused(program: &str, arguments: &[&str], message: &str) {

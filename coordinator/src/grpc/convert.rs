@@ -156,3 +156,16 @@ pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
     };
     Ok(v1::CoordinatorMessage { kind: Some(kind) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
+        assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a\u{fffd}[2J\nb\tc\u{fffd}");
+        let long = text("ä".repeat(MAX_TEXT));
+        assert_eq!((long.len(), long.chars().all(|c| c == 'ä')), (MAX_TEXT, true));
+        assert_eq!(text(format!("a{}", "ä".repeat(MAX_TEXT))).len(), MAX_TEXT - 1);
+    }
+}

@@ -68,6 +68,6 @@ fn files_that_are_made_to_do_harm_are_answered_soon() {
                 assert!(error.contains("\nhint: ") && error.len() < 2_000, "{what}: {error}");
             }
         }
-        assert!(seconds < Duration::from_secs(20), "{what} took {seconds:?}");
+        assert!(seconds < Duration::from_secs(60), "{what} took {seconds:?}");
     }
 }

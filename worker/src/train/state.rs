@@ -169,3 +169,32 @@ impl State {
         points.ok_or_else(|| Misfit("points".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Purpose;
+
+    #[test]
+    fn numbers_that_no_training_leaves_behind_are_misfits() {
+        let mut state = State::default();
+        for wrong in [f64::NAN, f64::INFINITY, -1.0] {
+            state.set_float("best", wrong);
+            assert!(state.float("best").is_err(), "{wrong}");
+        }
+        state.set_float("best", 0.5);
+        assert_eq!(state.float("best").ok(), Some(0.5));
+        // So far that the stream would end before the trial does.
+        state.set("stream", u64::MAX);
+        assert!(state.restore_stream("stream", &mut Stream::new(0, Purpose::Dropout)).is_err());
+
+        let columns = |steps: &[i64]| {
+            let mut state = State::default();
+            state.set_integers("points.metric", &[0, 0]);
+            state.set_integers("points.step", steps);
+            state.set_integers("points.value", &[0, 0]);
+            state.points().map(|points| points.len()).ok()
+        };
+        assert_eq!([columns(&[1, 2]), columns(&[1]), columns(&[-1, 2])], [Some(2), None, None]);
+    }
+}
