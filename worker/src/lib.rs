@@ -10,6 +10,9 @@ pub mod compute;
 pub mod data;
 pub mod device;
 mod devices;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kernel;
 pub mod lanes;
 mod libtorch;

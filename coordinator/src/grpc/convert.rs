@@ -16,15 +16,33 @@ use crate::{
 };
 
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
-const MAX_TEXT: usize = 4_096;
+pub(crate) const MAX_TEXT: usize = 4_096;
+
+/// Leases or VAEs that one message can name: more than a worker can have, which holds those of its lanes and those whose reports wait.
+pub(crate) const MAX_NAMED: usize = 2 * MAX_LANES as usize;
 
 fn text(text: String) -> String {
-    text::beginning(&text, MAX_TEXT).to_owned()
+    text::beginning(&printable(text::beginning(&text, MAX_TEXT)), MAX_TEXT).to_owned()
 }
 
 /// The end of a log matters, not its beginning.
 fn log(log: String) -> String {
-    text::end(&log, MAX_LOG_BYTES).to_owned()
+    text::end(&printable(text::end(&log, MAX_LOG_BYTES)), MAX_LOG_BYTES).to_owned()
+}
+
+/// Nobody can take over a terminal: what is no text, escape sequences included, is replaced.
+fn printable(text: &str) -> String {
+    let replace = |c: char| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(replace).collect()
+}
+
+/// Refuses lists that would keep the actor busy for long.
+fn at_most(count: usize, field: &'static str) -> Result<(), Status> {
+    if count <= MAX_NAMED {
+        return Ok(());
+    }
+    let problem = format!("`{count}` are more than {MAX_NAMED}");
+    Err(refuse(WireError::Wrong { field, problem }))
 }
 
 fn refuse(error: WireError) -> Status {
@@ -36,7 +54,7 @@ fn missing(field: &'static str) -> Status {
 }
 
 /// The first message of a stream.
-pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
+pub(crate) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
     let Some(worker_message::Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
@@ -56,6 +74,7 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
     let id = |text: &str| {
         text.parse().map_err(|error: swfn_shared::ids::WorkerIdError| Status::invalid_argument(error.to_string()))
     };
+    at_most(hello.held.len(), "hello.held")?;
     let device = hello.device.ok_or_else(|| missing("hello.device"))?;
     Ok(Hello {
         worker: WorkerRow {
@@ -82,12 +101,13 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
 }
 
 /// Every later message: its sequence number and what it says.
-pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
+pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
     let said = match message.kind.ok_or_else(|| missing("kind"))? {
         worker_message::Kind::Hello(_) => {
             return Err(Status::failed_precondition("`hello` comes once, at the beginning"));
         }
         worker_message::Kind::Ask(ask) => {
+            at_most(ask.vaes.len(), "ask.vaes")?;
             let wrong = |error: IdError| Status::invalid_argument(error.to_string());
             FromWorker::Ask {
                 lanes: ask.lanes.min(MAX_LANES),
@@ -96,6 +116,7 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             }
         }
         worker_message::Kind::Heartbeat(heartbeat) => {
+            at_most(heartbeat.progress.len(), "heartbeat.progress")?;
             let progress = |p: v1::Progress| Ok((wire::lease(p.lease)?, p.step));
             let progress = heartbeat.progress.into_iter().map(progress).collect::<Result<_, _>>().map_err(refuse)?;
             FromWorker::Heartbeat { progress }
@@ -133,7 +154,7 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
 }
 
 /// An answer of the actor on the wire.
-pub(super) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
+pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
     use coordinator_message::Kind;
     let kind = match reply {
         Reply::Grant { leases, artifacts } => {
@@ -153,4 +174,17 @@ pub(super) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
         Reply::Refuse { reason } => return Err(Status::invalid_argument(reason)),
     };
     Ok(v1::CoordinatorMessage { kind: Some(kind) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
+        assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a\u{fffd}[2J\nb\tc\u{fffd}");
+        let long = text("ä".repeat(MAX_TEXT));
+        assert_eq!((long.len(), long.chars().all(|c| c == 'ä')), (MAX_TEXT, true));
+        assert_eq!(text(format!("a{}", "ä".repeat(MAX_TEXT))).len(), MAX_TEXT - 1);
+    }
 }

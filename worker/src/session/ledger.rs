@@ -1,6 +1,10 @@
 //! What the worker holds and what the coordinator has not acknowledged yet. Pure: no clock, no socket.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    io,
+    sync::Arc,
+};
 
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
@@ -69,12 +73,11 @@ impl Ledger {
         Self { leases: BTreeMap::new(), outbox: Outbox::new(limits) }
     }
 
-    /// A lease was granted. Returns what cancels it.
-    pub(super) fn grant(&mut self, lease: LeaseId) -> Arc<Cancel> {
-        let cancel = Arc::new(Cancel::default());
-        let held = Held { step: 0, cancel: Arc::clone(&cancel), points: Vec::new(), end: None };
-        self.leases.insert(lease, held);
-        cancel
+    /// A lease was granted. Returns what cancels it; none if it is held already, and so worked on.
+    pub(super) fn grant(&mut self, lease: LeaseId) -> Option<Arc<Cancel>> {
+        let Entry::Vacant(place) = self.leases.entry(lease) else { return None };
+        let held = place.insert(Held { step: 0, cancel: Arc::default(), points: Vec::new(), end: None });
+        Some(Arc::clone(&held.cancel))
     }
 
     /// The coordinator ended a lease: nothing more is said of it. True if the trainer works on it.
@@ -263,7 +266,8 @@ mod tests {
     #[test]
     fn a_revoked_lease_is_cancelled_and_forgotten() {
         let mut ledger = ledger();
-        let cancel = ledger.grant(lease(1));
+        let cancel = ledger.grant(lease(1)).unwrap();
+        assert!(ledger.grant(lease(1)).is_none(), "it is worked on already");
         ledger.progress(lease(1), 1, vec![point(1)]);
         assert!(ledger.revoke(lease(1)) && !ledger.revoke(lease(1)));
         assert_eq!(cancel.asked(), Some(Stop::Abandon));

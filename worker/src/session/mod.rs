@@ -9,7 +9,7 @@ mod hung;
 mod ledger;
 mod link;
 mod outbox;
-mod run;
+pub(crate) mod run;
 mod wish;
 mod words;
 

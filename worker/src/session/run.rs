@@ -331,7 +331,10 @@ impl Session {
         let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
         let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
         let artifacts = lease.artifacts.unwrap_or_default().into();
-        let cancel = self.ledger.grant(id);
+        let Some(cancel) = self.ledger.grant(id) else {
+            warn!(lease = %id, "a lease was granted that is held already");
+            return Vec::new();
+        };
         // The grant and the wish to leave crossed.
         if self.leaving.is_some() {
             return self.ledger.end(id, End::Released);
@@ -369,5 +372,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
