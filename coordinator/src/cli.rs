@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::Parser;
 use swfn_shared::{
+    faults,
     grid::DEFAULT_MAX_TRIALS,
     telemetry::{self, LogFormat},
 };
@@ -80,6 +81,7 @@ impl FromStr for LocalWorkers {
 /// Parses the command line, runs the sweep, returns the exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    faults::start();
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
     let filter = if terminal.is_live() { "warn" } else { "info" };

@@ -5,6 +5,7 @@
 
 pub mod artifacts;
 pub mod dataset;
+pub mod faults;
 pub mod grid;
 pub mod ids;
 pub mod metrics;

@@ -10,6 +10,7 @@ pub mod compute;
 pub mod data;
 pub mod device;
 mod devices;
+mod faults;
 mod kernel;
 pub mod lanes;
 mod libtorch;

@@ -7,6 +7,7 @@ use std::{
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
+    faults,
     ids::{LeaseId, ShapeId, VaeId, WorkerId},
     trial::TrialSpec,
 };
@@ -180,6 +181,9 @@ impl Engine {
     }
 
     fn now(&self) -> Duration {
+        if faults::bug("leases-by-the-wall-clock") {
+            return SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        }
         self.started.elapsed()
     }
 
@@ -320,6 +324,10 @@ impl Engine {
 
     /// Writes the batch; only when it is on the disk do the answers leave.
     fn commit(&mut self) -> Result<(), EngineError> {
+        if faults::bug("acknowledged-before-the-commit") {
+            self.answer();
+        }
+        faults::point("engine/commit");
         // Before the results: a trial that has succeeded has its files.
         self.folder.write(std::mem::take(&mut self.parts))?;
         let batch = std::mem::take(&mut self.batch);
@@ -327,6 +335,15 @@ impl Engine {
             let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.store.write(at.as_secs_f64(), &batch)?;
         }
+        faults::point("engine/answer");
+        self.answer();
+        faults::point("engine/answered");
+        self.publish();
+        Ok(())
+    }
+
+    /// Sends what waited for the commit.
+    fn answer(&mut self) {
         let acknowledged = self.acknowledge.drain().map(|(worker, through)| (worker, Reply::Acknowledge { through }));
         // Revocations first: who reads that a result is kept must know already if it was not theirs to report.
         for (worker, reply) in self.replies.drain(..).chain(acknowledged).collect::<Vec<_>>() {
@@ -337,8 +354,6 @@ impl Engine {
                 self.end_session(&worker);
             }
         }
-        self.publish();
-        Ok(())
     }
 
     /// Shows the state to whoever watches: a snapshot visits every trial, so not after each batch.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use swfn_shared::ids::{LeaseId, ShapeId, VaeId, WorkerId};
+use swfn_shared::{
+    faults,
+    ids::{LeaseId, ShapeId, VaeId, WorkerId},
+};
 
 use super::{
     command::{Command, Event, FailureKind, Rejection},
@@ -28,6 +31,9 @@ impl Scheduler {
                 let quarantine = *kind == FailureKind::Diverged || trial.failures + 1 >= self.limits.max_failures;
                 Event::Failed { lease: *lease, error: error.clone(), quarantine }
             }),
+            Command::Released { worker, lease } if faults::bug("what-is-given-back-is-a-loss") => {
+                self.of_live(worker, *lease, |_| Event::Lost { lease: *lease, error: String::new(), quarantine: false })
+            }
             Command::Released { worker, lease } => self.of_live(worker, *lease, |_| Event::Released { lease: *lease }),
             Command::Left { worker } => {
                 let leases = self.worker(worker)?.leases.iter().map(|index| &self.trials[*index]);
@@ -91,7 +97,7 @@ impl Scheduler {
         let wanted = self.share(now, worker, lanes).saturating_sub(state.leases.len());
         let leased = |index| {
             let trial: &Trial = &self.trials[index];
-            Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.attempts + 1 }, worker: worker.clone() }
+            Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.next_attempt() }, worker: worker.clone() }
         };
         Ok(news.into_iter().chain(self.pending.pick(wanted, shape, vaes).into_iter().map(leased)).collect())
     }
@@ -102,6 +108,7 @@ impl Scheduler {
             let mut live = false;
             for trial in worker.leases.iter().map(|index| &self.trials[*index]) {
                 match &trial.state {
+                    TrialState::Leased(_) if faults::bug("leases-never-end") => live = true,
                     TrialState::Leased(lease) if lease.deadline <= now => {
                         events.extend(self.lost(trial, &self.expiry(now, lease)));
                     }

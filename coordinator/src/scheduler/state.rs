@@ -14,6 +14,7 @@ use std::{
 };
 
 use swfn_shared::{
+    faults,
     grid::RunSettings,
     ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerId},
     trial::TrialSpec,
@@ -69,6 +70,11 @@ impl Trial {
     pub(super) fn new(spec: TrialSpec, group: usize) -> Self {
         let (id, shape, vae) = (spec.id(), spec.shape(), spec.vae());
         Self { spec, id, shape, vae, group, state: TrialState::Pending, attempts: 0, failures: 0, losses: 0 }
+    }
+
+    /// The number of the next lease: higher than all before it, or it could not fence them off.
+    pub(super) fn next_attempt(&self) -> Attempt {
+        if faults::bug("attempts-are-not-raised") { 1 } else { self.attempts + 1 }
     }
 
     /// The lease of its newest attempt.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Transaction, params};
 use swfn_shared::{
+    faults,
     ids::{Attempt, DataDigest, LeaseId, TrialId, WorkerId},
     metrics::{self, MetricPoint, Outcome},
     trial::TrialSpec,
@@ -93,6 +94,7 @@ impl Store {
     pub(crate) fn write(&mut self, at: f64, batch: &Batch) -> Result<(), StoreError> {
         let result = (|| {
             let transaction = self.connection.transaction()?;
+            faults::point("store/begin");
             let mut numbers = Numbers::default();
             for worker in &batch.workers {
                 insert_worker(&transaction, at, worker)?;
@@ -108,7 +110,10 @@ impl Store {
                     insert_event(&transaction, at, numbers.of(&transaction, lease.trial)?, lease.attempt, event)?;
                 }
             }
-            transaction.commit()
+            faults::point("store/rows");
+            transaction.commit()?;
+            faults::point("store/committed");
+            Ok(())
         })();
         result.map_err(|error| self.error(error))
     }
@@ -147,8 +152,11 @@ fn insert_points(
     attempt: Attempt,
     points: &[MetricPoint],
 ) -> rusqlite::Result<()> {
-    let mut insert = transaction
-        .prepare_cached("INSERT OR IGNORE INTO point SELECT ?1, ?2, number, ?4, ?5 FROM metric WHERE name = ?3")?;
+    let mut insert = transaction.prepare_cached(if faults::bug("repeated-points-are-errors") {
+        "INSERT INTO point SELECT ?1, ?2, number, ?4, ?5 FROM metric WHERE name = ?3"
+    } else {
+        "INSERT OR IGNORE INTO point SELECT ?1, ?2, number, ?4, ?5 FROM metric WHERE name = ?3"
+    })?;
     points.iter().try_for_each(|point| {
         insert.execute(params![trial, attempt, point.metric, point.step as i64, point.value]).map(drop)
     })

@@ -9,6 +9,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_shared::{
     artifacts::Artifacts,
+    faults,
     ids::{LeaseId, ShapeId, TRAINER_REVISION, TrialId, VaeId, WorkerId},
     metrics::MetricPoint,
     trial::TrialSpec,
@@ -182,6 +183,9 @@ impl Session {
                     {
                         return exit;
                     }
+                    if faults::bug("reports-end-with-the-stream") {
+                        self.ledger.acknowledge(u64::MAX);
+                    }
                     if began.elapsed() >= GOOD_STREAM {
                         pause = pauses.build();
                     }
@@ -228,8 +232,10 @@ impl Session {
     }
 
     async fn converse(&mut self, mut link: Link) -> Result<Exit, LinkError> {
-        for report in self.ledger.unacknowledged() {
-            link.send(report).await?;
+        if !faults::bug("reports-are-not-sent-again") {
+            for report in self.ledger.unacknowledged() {
+                link.send(report).await?;
+            }
         }
         self.wishes.forgotten();
         self.ask(&link).await?;
@@ -239,7 +245,7 @@ impl Session {
             let messages = tokio::select! {
                 message = link.receive() => self.obey(message?),
                 report = next(&mut self.reports), if self.listens() => self.absorb(report),
-                () = stopped(&mut self.stop), if self.leaving.is_none() => {
+                () = stopped(&mut self.stop), if self.leaving.is_none() && !faults::bug("stop-is-ignored") => {
                     info!("asked to stop: giving leases back");
                     self.leave(Exit::Done);
                     Vec::new()
@@ -253,7 +259,7 @@ impl Session {
             // First: a wish is withdrawn before leases are given back, or they would come again.
             self.ask(&link).await?;
             for message in messages {
-                link.send(message).await?;
+                send(&link, message).await?;
             }
             if self.ledger.is_empty()
                 && let Some(exit) = self.leaving.take()
@@ -317,8 +323,11 @@ impl Session {
                 return grant.leases.into_iter().flat_map(|lease| self.take(lease)).collect();
             }
             coordinator_message::Kind::Acknowledge(acknowledge) => {
+                faults::point("session/acknowledged");
                 self.ledger.acknowledge(acknowledge.through).into_iter().for_each(&self.hooks.settled);
+                faults::point("session/settled");
             }
+            coordinator_message::Kind::Revoke(_) if faults::bug("revocations-are-ignored") => {}
             coordinator_message::Kind::Revoke(revoke) => {
                 if let Ok(lease) = wire::lease(revoke.lease) {
                     warn!(%lease, "lease revoked: {}", revoke.reason);
@@ -367,6 +376,15 @@ impl Session {
             "lease `{lease}` cannot be understood: {problem}\nhint: run the same version of swfn on both sides"
         )));
     }
+}
+
+/// Sends a report of the trainer, or what is no report.
+async fn send(link: &Link, message: v1::WorkerMessage) -> Result<(), LinkError> {
+    let result = matches!(message.kind, Some(Kind::Succeeded(_)));
+    faults::point(if result { "session/result" } else { "session/report" });
+    link.send(message).await?;
+    faults::point(if result { "session/result-sent" } else { "session/report-sent" });
+    Ok(())
 }
 
 /// The trainer's next report; when its thread is gone, which only a panic can cause, that it is broken.
