@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 use swfn_shared::{
+    faults,
     grid::DEFAULT_MAX_TRIALS,
     telemetry::{self, LogFormat},
 };
@@ -116,6 +117,7 @@ impl FromStr for LocalWorkers {
 /// Parses the command line, runs the sweep, returns the exit code.
 pub fn main() -> ExitCode {
     let Arguments { command, sweep: arguments } = Arguments::parse();
+    faults::start();
     let (arguments, retry) = match command {
         None => (arguments, Retry::default()),
         Some(CommandLine::Retry(RetryArguments { failed, trials, sweep })) => (sweep, Retry { failed, trials }),

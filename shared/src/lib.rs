@@ -5,6 +5,7 @@
 
 pub mod artifacts;
 pub mod dataset;
+pub mod faults;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
 use swfn_shared::{
     dataset::{Dataset, IDX, UnknownDataset},
+    faults,
     ids::WorkerId,
     telemetry::{self, LogFormat},
 };
@@ -223,6 +224,7 @@ const INTERRUPTED: u8 = 130;
 /// Parses the command line, does what it says, returns the exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    faults::start();
     let result = match arguments.command {
         Some(CommandLine::Inspect(arguments)) => inspect(&arguments.folder),
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, info_span};
 
 use crate::{
-    data,
+    data, faults,
     session::{Cancel, End, Order, Report},
     train::{
         jobs::{Job, Jobs, Room},
@@ -71,7 +71,8 @@ impl Orders {
         self.taken.insert(self.tickets, (lease, spec.dataset));
         let span = info_span!("trial", %lease, architecture = %spec.architecture, n = spec.subset_size, seed = spec.seed,
                               lambda = spec.lambda());
-        let observer = Box::new(Watch { lease, cancel, reports: self.reports.clone() });
+        let watch = Watch { lease, cancel, reports: self.reports.clone() };
+        let observer = faults::poisoned(spec.seed, Box::new(watch));
         Job { ticket: self.tickets, spec, wanted: artifacts, observer, span }
     }
 }

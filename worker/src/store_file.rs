@@ -18,7 +18,7 @@ use safetensors::{
 };
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use swfn_shared::quote::printable;
+use swfn_shared::{faults, quote::printable};
 use tch::{Device, Kind, Tensor};
 
 /// The one key of the metadata. There is only one since their order in the file is random, and equal contents shall
@@ -199,6 +199,13 @@ pub(crate) fn description_alone<T: DeserializeOwned>(mut file: &File) -> Option<
 /// # Errors
 /// The folder is missing, full or not to be written; nothing of the name has changed then.
 pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> io::Result<()> {
+    if faults::bug("files-are-not-written-as-a-whole") {
+        let mut file = File::create(name)?;
+        file.write_all(&content[..content.len() / 2])?;
+        faults::point("file/write");
+        return file.write_all(&content[content.len() / 2..]);
+    }
+    faults::point("file/write");
     // The permissions that any new file has; those of temporary files would shut out other users of a shared folder.
     let mut part = tempfile::Builder::new()
         .prefix(&format!("{owner}."))
@@ -206,8 +213,11 @@ pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> 
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
     part.write_all(content)?;
+    faults::point("file/written");
     part.as_file().sync_all()?;
+    faults::point("file/synced");
     part.persist(name)?;
+    faults::point("file/named");
     // The new name survives a power cut only after this; a file system that cannot is no reason to fail.
     if let Ok(folder) = File::open(folder) {
         folder.sync_all().ok();

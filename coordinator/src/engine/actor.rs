@@ -12,6 +12,7 @@ use std::{
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
+    faults,
     ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
     trial::TrialSpec,
 };
@@ -223,6 +224,9 @@ impl Engine {
     }
 
     fn now(&self) -> Duration {
+        if faults::bug("leases-by-the-wall-clock") {
+            return SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        }
         self.started.elapsed()
     }
 
@@ -387,8 +391,21 @@ impl Engine {
 
     /// Writes the batch; only when it is on the disk do the answers leave.
     fn commit(&mut self) -> Result<(), EngineError> {
+        if faults::bug("acknowledged-before-the-commit") {
+            self.answer();
+        }
+        faults::point("engine/commit");
         let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
         self.write_when_possible(&parts, &batch)?;
+        faults::point("engine/answer");
+        self.answer();
+        faults::point("engine/answered");
+        self.publish();
+        Ok(())
+    }
+
+    /// Sends what waited for the commit.
+    fn answer(&mut self) {
         let acknowledged = self.acknowledge.drain().map(|(worker, through)| (worker, Reply::Acknowledge { through }));
         // Revocations first: who reads that a result is kept must know already if it was not theirs to report.
         for (worker, reply) in self.replies.drain(..).chain(acknowledged).collect::<Vec<_>>() {
@@ -399,8 +416,6 @@ impl Engine {
                 self.end_session(&worker);
             }
         }
-        self.publish();
-        Ok(())
     }
 
     /// Writes. A full disk is waited for: meanwhile nothing is acknowledged, workers keep what they have and are held up by flow control.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use swfn_shared::ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId};
+use swfn_shared::{
+    faults,
+    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+};
 
 use super::{
     command::{Blame, Command, Event, FailureKind, Predecessor, Rejection},
@@ -28,6 +31,10 @@ impl Scheduler {
                 let quarantine = *kind == FailureKind::Diverged || trial.failures + 1 >= self.limits.max_failures;
                 Event::Failed { lease: *lease, error: error.clone(), log: log.clone(), quarantine }
             }),
+            Command::Released { worker, lease } if faults::bug("what-is-given-back-is-a-loss") => {
+                let (error, log, blame, quarantine) = (String::new(), String::new(), Blame::Alone, false);
+                self.of_live(worker, *lease, |_| Event::Lost { lease: *lease, error, log, blame, quarantine })
+            }
             Command::Released { worker, lease } => self.of_live(worker, *lease, |_| Event::Released { lease: *lease }),
             Command::Left { worker } => {
                 let leases = self.worker(worker)?.leases.iter().map(|index| &self.trials[*index]);
@@ -109,7 +116,7 @@ impl Scheduler {
         };
         let leased = |index| {
             let trial: &Trial = &self.trials[index];
-            Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.attempts + 1 }, worker: worker.clone() }
+            Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.next_attempt() }, worker: worker.clone() }
         };
         Ok(news.into_iter().chain(picked.into_iter().map(leased)).collect())
     }
@@ -118,6 +125,9 @@ impl Scheduler {
         let mut events = Vec::new();
         for (id, worker) in &self.workers {
             let leases: Vec<_> = worker.leases.iter().copied().collect();
+            if faults::bug("leases-never-end") {
+                continue;
+            }
             if now.saturating_sub(worker.heard) >= self.limits.lease {
                 let silent = |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
                 events.extend(self.lost(&leases, Blame::Among, silent, ""));

@@ -66,7 +66,7 @@ impl Scheduler {
     fn transition(&mut self, now: Duration, index: TrialIndex, event: &Event) -> Option<TrialState> {
         let trial = &mut self.trials[index];
         match (&trial.state, event) {
-            (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.attempts + 1 => {
+            (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.next_attempt() => {
                 let (worker, attempt) = (worker.clone(), lease.attempt);
                 Some(TrialState::Leased(Lease { worker, attempt, step: 0, moved: now }))
             }

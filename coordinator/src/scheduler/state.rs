@@ -15,6 +15,7 @@ use std::{
 };
 
 use swfn_shared::{
+    faults,
     grid::RunSettings,
     ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerId},
     trial::TrialSpec,
@@ -87,6 +88,11 @@ impl Trial {
     /// Whether it may have ended a worker that trained others, too, and is to be tried alone.
     pub(super) fn is_suspect(&self) -> bool {
         self.suspicion >= SUSPECT
+    }
+
+    /// The number of the next lease: higher than all before it, or it could not fence them off.
+    pub(super) fn next_attempt(&self) -> Attempt {
+        if faults::bug("attempts-are-not-raised") { 1 } else { self.attempts + 1 }
     }
 
     /// The lease of its newest attempt.

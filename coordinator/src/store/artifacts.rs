@@ -10,6 +10,7 @@ use std::{
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
+    faults,
     ids::LeaseId,
 };
 use tracing::warn;
@@ -80,6 +81,7 @@ impl ArtifactFolder {
                 continue;
             };
             started.put(part).map_err(failed)?;
+            faults::point("artifact/part");
             if part.is_last() {
                 finish(&started.file, &partial, &whole, part.name).map_err(failed)?;
             } else {
@@ -120,8 +122,11 @@ fn start(partial: &Path, offset: u64) -> io::Result<Option<Partial>> {
 
 /// Gives a file its name, and removes what other attempts left of theirs.
 fn finish(file: &File, partial: &Path, whole: &Path, name: &str) -> io::Result<()> {
+    faults::point("artifact/whole");
     file.sync_all()?;
+    faults::point("artifact/synced");
     fs::rename(partial, whole)?;
+    faults::point("artifact/named");
     let folder = whole.parent().unwrap_or(whole);
     for entry in fs::read_dir(folder)?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(&format!(".{name}.")) {

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
+use swfn_shared::faults;
 
 use super::integrity::Sums;
 
@@ -156,7 +157,8 @@ impl Store {
             let connection = Connection::open_with_flags(path, OpenFlags::default())?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // FULL: a commit is on the disk before it is acknowledged, power cuts included.
-            connection.pragma_update(None, "synchronous", "FULL")?;
+            let synchronous = if faults::bug("no-fsync") { "OFF" } else { "FULL" };
+            connection.pragma_update(None, "synchronous", synchronous)?;
             Ok(connection)
         };
         let connection = connect().map_err(|error| StoreError::new(path, error))?;

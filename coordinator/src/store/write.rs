@@ -7,6 +7,7 @@ use rusqlite::{
     types::{Null, Value},
 };
 use swfn_shared::{
+    faults,
     ids::{Attempt, DataDigest, LeaseId, TrialId, WorkerId},
     metrics::{self, MetricPoint, Outcome},
     trial::TrialSpec,
@@ -115,11 +116,15 @@ impl Store {
         let mut sums = self.sums.clone();
         let result = (|| {
             let transaction = self.connection.transaction()?;
+            faults::point("store/begin");
             work(&transaction, &mut sums)?;
             if sums != self.sums {
                 sums.write(&transaction)?;
             }
-            transaction.commit()
+            faults::point("store/rows");
+            transaction.commit()?;
+            faults::point("store/committed");
+            Ok(())
         })();
         result.map_err(|error| self.error(error))?;
         self.sums = sums;

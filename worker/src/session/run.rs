@@ -9,6 +9,7 @@ use std::{
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_shared::{
+    faults,
     ids::{LeaseId, TRAINER_REVISION},
     trial::TrialSpec,
     wire::{self, PROTOCOL},
@@ -51,6 +52,8 @@ pub(crate) struct Session {
     leaving: Option<Exit>,
     /// The trainer has said its last word.
     broken: bool,
+    /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
+    unconfirmed: Vec<LeaseId>,
     watchdog: Watchdog,
     hooks: Hooks,
 }
@@ -84,6 +87,7 @@ impl Session {
             wishes: Wishes::default(),
             leaving: None,
             broken: false,
+            unconfirmed: Vec::new(),
             watchdog: Watchdog::new(Instant::now()),
             hooks,
         }
@@ -99,6 +103,7 @@ impl Session {
         let mut pause = pauses.build();
         loop {
             let hello = self.hello();
+            self.unconfirmed = self.ledger.held();
             let endpoint = self.endpoint.clone();
             let opened = tokio::select! {
                 link = Link::open(&endpoint, hello) => link,
@@ -125,6 +130,9 @@ impl Session {
                         && let Some(exit) = self.leaving.take()
                     {
                         return exit;
+                    }
+                    if faults::bug("reports-end-with-the-stream") {
+                        self.ledger.acknowledge(u64::MAX);
                     }
                     if began.elapsed() >= GOOD_STREAM {
                         pause = pauses.build();
@@ -175,7 +183,10 @@ impl Session {
     }
 
     async fn converse(&mut self, mut link: Link) -> Result<Exit, LinkError> {
-        let mut outgoing: VecDeque<_> = self.ledger.unacknowledged().map(Outgoing::Report).collect();
+        let mut outgoing = VecDeque::new();
+        if !faults::bug("reports-are-not-sent-again") {
+            outgoing.extend(self.ledger.unacknowledged().map(Outgoing::Report));
+        }
         self.wishes.forgotten();
         outgoing.extend(self.ask());
         let stall = Duration::from_secs(link.welcome.stall_seconds.into());
@@ -186,7 +197,7 @@ impl Session {
             let reports = tokio::select! {
                 message = link.receive() => self.obey(message?),
                 report = next(&mut self.reports), if self.listens() => self.absorb(report),
-                () = stopped(&mut self.stop), if self.leaving.is_none() => {
+                () = stopped(&mut self.stop), if self.leaving.is_none() && !faults::bug("stop-is-ignored") => {
                     info!("asked to stop: giving leases back");
                     self.leave(Exit::Done);
                     Vec::new()
@@ -194,7 +205,10 @@ impl Session {
                 room = sender.reserve(), if !outgoing.is_empty() => {
                     let room = room.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))?;
                     if let Some(message) = outgoing.pop_front().map(|next| self.message(next)).transpose()?.flatten() {
+                        let [before, after] = points_of(&message);
+                        faults::point(before);
                         room.send(message);
+                        faults::point(after);
                     }
                     Vec::new()
                 }
@@ -291,8 +305,12 @@ impl Session {
                 return grant.leases.into_iter().flat_map(|lease| self.take(lease)).collect();
             }
             coordinator_message::Kind::Acknowledge(acknowledge) => {
+                faults::point("session/acknowledged");
                 self.ledger.acknowledge(acknowledge.through).into_iter().for_each(&self.hooks.settled);
+                faults::point("session/settled");
             }
+            coordinator_message::Kind::Revoke(_) | coordinator_message::Kind::Confirm(_)
+                if faults::bug("revocations-are-ignored") => {}
             coordinator_message::Kind::Revoke(revoke) => {
                 if let Ok(lease) = wire::lease(revoke.lease) {
                     self.revoke(lease, &revoke.reason);
@@ -301,9 +319,10 @@ impl Session {
             coordinator_message::Kind::Confirm(confirm) => {
                 let confirmed: Vec<_> =
                     confirm.leases.into_iter().filter_map(|id| LeaseId::try_from(id).ok()).collect();
-                // Nothing is granted on a stream before this answer, so what is held now was named in its hello.
-                for lease in self.ledger.held().into_iter().filter(|lease| !confirmed.contains(lease)) {
-                    self.revoke(lease, "the coordinator does not know it");
+                for lease in std::mem::take(&mut self.unconfirmed) {
+                    if !confirmed.contains(&lease) {
+                        self.revoke(lease, "the coordinator does not know it");
+                    }
                 }
             }
             coordinator_message::Kind::Drain(drain) => {
@@ -317,6 +336,7 @@ impl Session {
     }
 
     fn revoke(&mut self, lease: LeaseId, reason: &str) {
+        self.unconfirmed.retain(|named| *named != lease);
         warn!(%lease, "lease revoked: {reason}");
         if self.ledger.revoke(lease) {
             self.watchdog.revoked(Instant::now(), lease);
@@ -357,6 +377,16 @@ impl Session {
         self.leave(Exit::Hopeless(format!(
             "lease `{lease}` cannot be understood: {problem}\nhint: run the same version of swfn on both sides"
         )));
+    }
+}
+
+/// Sends a report of the trainer, or what is no report.
+/// Where tests kill the process, before and after it sends a message.
+fn points_of(message: &v1::WorkerMessage) -> [&'static str; 2] {
+    match message.kind {
+        Some(Kind::Succeeded(_)) => ["session/result", "session/result-sent"],
+        _ if message.sequence > 0 => ["session/report", "session/report-sent"],
+        _ => ["session/other", "session/other-sent"],
     }
 }
 
