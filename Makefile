@@ -11,6 +11,8 @@ GRID ?= coordinator/grids/quick.toml
 WORKERS ?= auto
 ROUNDS ?= 3
 PARTS ?=
+SEED ?=
+SEEDS ?= $(if $(SEED),1,100000)
 FLAVOUR := $(if $(CUDA),--cuda,)
 
 # The set-up prints the folder that it made; a LIBTORCH of the user's own wins.
@@ -28,6 +30,10 @@ sweep: build ## run a small sweep on this machine (GRID=file, WORKERS=n, CUDA=1)
 test: cargo-there ## all set-up, all tests
 	$(WITH_LIBTORCH) $(CARGO) test --workspace --locked
 	deploy/libtorch.test.sh
+
+.PHONY: simulate
+simulate: cargo-there ## the scheduler in a simulated cluster (SEEDS=n), or what happens in one history (SEED=n)
+	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-coordinator --lib -- simulation::two_thousand_seeds --nocapture
 
 PYTHON = $(CURDIR)/target/reference/bin/python
 

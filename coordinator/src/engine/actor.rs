@@ -219,6 +219,10 @@ impl Engine {
             }
         }
         self.end_session(&worker);
+        if let Some(dead) = &hello.predecessor {
+            // What it said last may still be on its way, and its ask would stand.
+            self.end_session(dead);
+        }
         self.sessions.insert(worker.clone(), Session { id: session, replies });
         self.batch.workers.push(hello.worker);
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
