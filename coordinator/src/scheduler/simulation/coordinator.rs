@@ -152,7 +152,7 @@ impl Coordinator {
             }
         }
         if tick {
-            self.apply(around, &Command::Tick)?.ok();
+            self.tick(around)?;
         }
         self.serve_waiting(around)
     }
@@ -163,6 +163,14 @@ impl Coordinator {
         let acknowledged = acknowledged.map(|(worker, through)| (worker, Downward::Acknowledge(through)));
         let replies = std::mem::take(&mut self.replies).into_iter().chain(acknowledged);
         replies.filter_map(|(worker, reply)| Some((*self.sessions.get(&worker)?, reply))).collect()
+    }
+
+    fn tick(&mut self, around: &mut Surroundings<'_>) -> Result<(), Broken> {
+        let held: Vec<_> = self.waiting.keys().map(|worker| self.scheduler.held_by(worker)).collect();
+        self.apply(around, &Command::Tick)?.ok();
+        let mut held = held.into_iter();
+        self.waiting.retain(|worker, _| held.next().is_some_and(|held| held <= self.scheduler.held_by(worker)));
+        Ok(())
     }
 
     fn is_current(&self, worker: &WorkerId, session: StreamId) -> bool {
@@ -239,6 +247,7 @@ impl Coordinator {
         let worker = worker.clone();
         match said {
             Said::Ask { lanes, shape, vaes } => {
+                around.oracle.asked(&worker);
                 self.waiting.insert(worker, Asked { lanes, shape, vaes });
             }
             Said::Heartbeat { progress } => {
@@ -247,7 +256,8 @@ impl Coordinator {
                 }
             }
             Said::Points { lease, steps } => match self.admit(around, &worker, lease)? {
-                Ok(Admission::Live | Admission::Repeated) => self.batch.points.push((lease, steps)),
+                Ok(Admission::Live) => self.batch.points.push((lease, steps)),
+                Ok(Admission::Repeated) => {}
                 Err(_) => self.revoke(&worker, lease),
             },
             Said::Succeeded { lease } => {

@@ -3,7 +3,8 @@
 use rand::RngExt as _;
 
 use super::{
-    message::Millis,
+    super::FailureKind,
+    message::{Message, Millis, Said},
     network::Way,
     oracle::Broken,
     plan::{CrashPoint, Fault},
@@ -45,6 +46,7 @@ impl World {
                 self.speak(slot, messages.unwrap_or_default());
                 there.then_some("trainer broken")
             }
+            Fault::Meddle { slot } => self.meddle(slot).then_some("worker spoke of a lease of another"),
             Fault::CutStream { slot } => self.cut_stream(slot).then_some("stream cut"),
             Fault::Partition { slot, lasts } => {
                 self.slots[slot].cut_off = self.now + lasts;
@@ -99,6 +101,26 @@ impl World {
             // Without a coordinator it just ends: leases expire by themselves.
             self.leave_done(slot);
         }
+        true
+    }
+
+    /// No process would say that, unless it has been mixed up with another.
+    fn meddle(&mut self, slot: usize) -> bool {
+        let Some(process) = self.slots[slot].process.as_ref().filter(|process| process.connected) else { return false };
+        let others = self.oracle.live.leases().filter(|(_, holding)| holding.worker != process.id);
+        let leases: Vec<_> = others.map(|(lease, _)| lease).collect();
+        if leases.is_empty() {
+            return false;
+        }
+        let lease = leases[self.rng.random_range(0..leases.len())];
+        let said = match self.rng.random_range(0..5) {
+            0 => Said::Heartbeat { progress: vec![(lease, 1)] },
+            1 => Said::Points { lease, steps: vec![1_000] },
+            2 => Said::Failed { lease, kind: FailureKind::Diverged },
+            3 => Said::Released { lease },
+            _ => Said::Succeeded { lease },
+        };
+        self.speak(slot, vec![Message { sequence: 0, said }]);
         true
     }
 

@@ -34,6 +34,8 @@ impl World {
         let mut around = Surroundings { now: self.now, oracle: &mut self.oracle, trace: &mut self.trace };
         let coordinator = Coordinator::start(&self.plan, &self.disk, is_local, &mut around)?;
         same_durable_state(&self.replica, &self.oracle.durable, None)?;
+        let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
+        hold!(lost.is_none(), "{lost:?} is left to a worker that has died with the coordinator before");
         self.coordinator = Some(coordinator);
         self.busy = true;
         self.queue.plan(self.now, Happening::Commit { coordinator: self.incarnation });

@@ -45,6 +45,8 @@ pub(super) struct Oracle {
     heard: BTreeMap<WorkerId, Duration>,
     /// Workers of which another has said that they are dead.
     dead: BTreeSet<WorkerId>,
+    /// Workers that lost a lease to time and have not asked since.
+    asleep: BTreeSet<WorkerId>,
     pub(super) tally: Tally,
 }
 
@@ -60,6 +62,7 @@ impl Oracle {
             durable: book,
             heard: BTreeMap::new(),
             dead: BTreeSet::new(),
+            asleep: BTreeSet::new(),
             tally: Tally { seeds: 1, ..Tally::default() },
         }
     }
@@ -74,7 +77,13 @@ impl Oracle {
     /// A coordinator begins with what is on the disk; each lease has a whole term from its time zero.
     pub(super) fn restarted(&mut self) {
         self.live = self.durable.clone();
+        self.asleep.clear();
         self.heard = self.live.leases().map(|(_, holding)| (holding.worker.clone(), Duration::ZERO)).collect();
+    }
+
+    /// A worker's wish has come.
+    pub(super) fn asked(&mut self, worker: &WorkerId) {
+        self.asleep.remove(worker);
     }
 
     /// Whether a message about a lease is heard.
@@ -107,7 +116,8 @@ impl Oracle {
         if self.live.holder(lease) == Some(worker) {
             return Ok(Some(Admission::Live));
         }
-        let repeated = entry.end == Some(Ending::Succeeded(lease.attempt, worker.clone()));
+        // Whose it was is not kept with a result; what is repeated changes nothing, whoever says it.
+        let repeated = matches!(&entry.end, Some(Ending::Succeeded(attempt, _)) if *attempt == lease.attempt);
         Ok(repeated.then_some(Admission::Repeated))
     }
 
@@ -119,6 +129,9 @@ impl Oracle {
             ))
         })?;
         for event in answer.iter().flatten() {
+            if let (Command::Tick, Event::Lost { lease, .. }) = (command, event) {
+                self.asleep.extend(self.live.holder(*lease).cloned());
+            }
             self.live.write(now, event)?;
             match event {
                 Event::WorkerJoined { worker } | Event::WorkerHeard { worker } => {
@@ -221,6 +234,7 @@ impl Oracle {
         }
         let held = self.live.held_by(worker).count();
         hold!(granted.is_empty() || !self.dead.contains(worker), "a grant to a worker that is dead");
+        hold!(granted.is_empty() || !self.asleep.contains(worker), "a grant to a worker that has not woken up");
         hold!(granted.is_empty() || held + granted.len() <= lanes, "{held} held and more granted than lanes");
         let shapes: BTreeSet<_> = granted.iter().map(|lease| self.shapes[&lease.trial]).chain(shape).collect();
         hold!(granted.is_empty() || shapes.len() == 1, "a grant of several shapes");

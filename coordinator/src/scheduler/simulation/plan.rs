@@ -117,6 +117,10 @@ pub(super) enum Fault {
         point: CrashPoint,
         down: Millis,
     },
+    /// A worker that is at odds with itself speaks of a lease of another.
+    Meddle {
+        slot: usize,
+    },
     /// The whole coordinator stands still; whether its tick is what it hears first.
     PauseCoordinator {
         lasts: Millis,
@@ -288,7 +292,8 @@ fn fault(limits: Limits, slots: usize, rng: &mut impl Rng) -> Fault {
         18..30 => Fault::StallWorker { slot, lasts: if rng.random_bool(0.5) { long } else { short } },
         30..36 => Fault::FreezeTrainer { slot, lasts: longest },
         36..44 => Fault::LeaveWorker { slot, back: rng.random_bool(0.7).then_some(long) },
-        44..48 => Fault::BreakTrainer { slot },
+        44..46 => Fault::BreakTrainer { slot },
+        46..48 => Fault::Meddle { slot },
         48..60 => Fault::CutStream { slot },
         60..68 => Fault::Partition { slot, lasts: long },
         68..86 => {

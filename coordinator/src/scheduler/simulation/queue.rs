@@ -53,10 +53,15 @@ impl<T> Queue<T> {
 
     pub(super) fn plan(&mut self, at: Millis, what: T) {
         self.planned += 1;
-        self.heap.push(Reverse(Entry { at, number: self.planned, what }));
+        self.put_off(at, self.planned, what);
     }
 
-    pub(super) fn next(&mut self) -> Option<(Millis, T)> {
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.what))
+    /// Plans what was taken out under that number for a later time. What is put off keeps its order.
+    pub(super) fn put_off(&mut self, at: Millis, number: u64, what: T) {
+        self.heap.push(Reverse(Entry { at, number, what }));
+    }
+
+    pub(super) fn next(&mut self) -> Option<(Millis, u64, T)> {
+        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.number, entry.what))
     }
 }

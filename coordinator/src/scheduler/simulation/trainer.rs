@@ -59,8 +59,11 @@ impl Trainer {
         Self { lanes, ahead, running: Vec::new(), waiting: VecDeque::new(), vaes: Vec::new(), told: None }
     }
 
+    /// A lease to work on. What it has is not doubled, which streams do not do in earnest.
     pub(super) fn order(&mut self, lease: LeaseId) {
-        self.waiting.push_back(lease);
+        if !self.waiting.contains(&lease) && self.running.iter().all(|lane| lane.lease != lease) {
+            self.waiting.push_back(lease);
+        }
     }
 
     /// A turn: takes what waits, works, and says what it wants next. `cancelled` loses what was noticed.

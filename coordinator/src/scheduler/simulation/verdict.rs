@@ -114,10 +114,11 @@ impl World {
         };
         let [(lease, of)] = results[..] else { return Err(Broken(format!("results {results:?} of one trial"))) };
         hold!(lease.attempt == *attempt && of == worker, "the result of {lease:?} by {of} is not of attempt {attempt}");
-        let points = self.disk.points.get(lease).map_or(0, |steps| steps.len() as u64);
+        let points = self.disk.points.get(lease).cloned().unwrap_or_default();
         // Wild streams lose messages for good; the others none.
-        let complete = points == subject.steps || self.plan.weather.wild();
-        hold!(complete, "{points} of {} points of {lease:?} are on the disk", subject.steps);
+        let complete = points.len() as u64 == subject.steps || self.plan.weather.wild();
+        let own = points.iter().all(|step| (1..=subject.steps).contains(step));
+        hold!(complete && own, "points {points:?} of {lease:?} are on the disk, not those of {} steps", subject.steps);
         Ok(())
     }
 }

@@ -196,11 +196,15 @@ impl World {
     /// Until the sweep is finished and everyone has left.
     fn live(&mut self) -> Result<(), Broken> {
         loop {
-            let Some((at, happening)) = self.queue.next() else {
+            let Some((at, number, happening)) = self.queue.next() else {
                 return Err(Broken("nothing happens any more".to_owned()));
             };
             self.now = at;
             self.oracle.tally.happenings += 1;
+            if let Some(later) = self.held_up(&happening) {
+                self.queue.put_off(later, number, happening);
+                continue;
+            }
             self.happen(happening)?;
             if self.is_over() {
                 return self.verdict();
@@ -210,10 +214,6 @@ impl World {
     }
 
     fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
-        if let Some(later) = self.held_up(&happening) {
-            self.queue.plan(later, happening);
-            return Ok(());
-        }
         match happening {
             Happening::Fault(index) => {
                 if !self.quiet {
