@@ -33,6 +33,7 @@ mod seeds;
 mod tally;
 mod trainer;
 mod verdict;
+mod words;
 mod world;
 
 /// More or others with `SWFN_SEEDS` and `SWFN_SEED`, the first.

@@ -14,6 +14,7 @@ use super::{
     oracle::{Broken, Oracle},
     plan::Plan,
     tally::Trace,
+    words,
 };
 
 /// What the actor is told.
@@ -193,14 +194,14 @@ impl Coordinator {
         let events = match answer {
             Ok(events) => events,
             Err(rejection) => {
-                around.trace.say(around.now, || format!("  {command:?} refused: {rejection}"));
+                around.trace.say(around.now, || format!("  {} refused: {rejection}", words::command(command)));
                 return Ok(Err(rejection));
             }
         };
         for event in &events {
             self.scheduler.evolve(now, event).map_err(Broken)?;
             if event.durable().is_some() {
-                around.trace.say(around.now, || format!("  {event:?}"));
+                around.trace.say(around.now, || format!("  {}", words::event(event)));
                 self.batch.events.push(event.clone());
             }
         }

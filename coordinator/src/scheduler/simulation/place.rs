@@ -10,6 +10,7 @@ use super::{
     oracle::Broken,
     process::{Process, goodbye},
     trainer::Fate,
+    words,
     world::{Happening, World},
 };
 
@@ -36,7 +37,10 @@ impl World {
         (place.stalled, place.frozen) = (0, 0);
         place.process = Some(Process::new(id.clone(), place.predecessor.clone(), place.plan));
         let predecessor = place.predecessor.clone();
-        self.say(|| format!("{id} starts, after {predecessor:?}"));
+        self.say(|| match predecessor {
+            Some(dead) => format!("{id} starts in place of {dead}"),
+            None => format!("{id} starts"),
+        });
         self.queue.plan(self.now, Happening::Connect { slot, number });
         let at = self.soon(1_000);
         self.queue.plan(at, Happening::Turn { slot, number });
@@ -55,7 +59,7 @@ impl World {
         }
         let Some(process) = &self.slots[slot].process else { return };
         let hello = process.hello();
-        self.say(|| format!("{} connects, holds {:?}", hello.worker, hello.held));
+        self.say(|| format!("{} connects, holds {}", hello.worker, words::held(&hello.held)));
         let stream = self.network.open(slot, hello.worker.clone());
         self.slots[slot].stream = Some(stream);
         self.send_up(stream, Upward::Hello(hello));
@@ -101,7 +105,7 @@ impl World {
         let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
         let (id, text) = (process.id.clone(), message.clone());
         let messages = process.obey(message, &self.subjects);
-        self.trace.say(self.now, || format!("{id} hears {text:?}"));
+        self.trace.say(self.now, || format!("{id} hears: {}", words::answer(&text)));
         if welcomed {
             self.queue.plan(self.now, Happening::Beat { slot, stream });
         }
@@ -118,7 +122,7 @@ impl World {
         }
         let (done, id) = (process.is_done(), process.id.clone());
         for message in messages {
-            self.trace.say(self.now, || format!("{id} says {message:?}"));
+            self.trace.say(self.now, || format!("{id} says: {}", words::message(&message)));
             self.send_up(stream, Upward::Message(message));
         }
         if done {
@@ -195,7 +199,7 @@ impl World {
         }
         place.idle_since = None;
         let (stream, in_order) = (place.stream.take(), process.is_done());
-        self.trace.say(self.now, || format!("{} ends, in order: {in_order}", process.id));
+        self.trace.say(self.now, || format!("{} ends{}", process.id, if in_order { "" } else { " at once" }));
         if let Some(stream) = stream {
             self.close(stream, Way::Down, notice);
             if !in_order && !self.plan.weather.flushes {

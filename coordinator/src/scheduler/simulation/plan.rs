@@ -190,13 +190,16 @@ impl Plan {
         let subjects = specs.iter().map(subject).collect();
         let calm = promise == Promise::TheInnocentSucceed;
         let quiet = if calm { 0 } else { rng.random_range(20_000..200_000) };
-        let slots: Vec<_> = (0..rng.random_range(1..=6)).map(|_| slot(calm, quiet, &mut rng)).collect();
+        let slots: Vec<_> = (0..rng.random_range(1..=6)).map(|_| slot(calm, quiet, limits, &mut rng)).collect();
         let count = if calm { 0 } else { rng.random_range(0..30) };
         let mut faults: Vec<_> =
             (0..count).map(|_| (rng.random_range(0..quiet), fault(limits, slots.len(), &mut rng))).collect();
         faults.sort_by_key(|(at, _)| *at);
         let weather = weather(calm, &mut rng);
-        let (tick, commit) = (rng.random_range(250..1_000), rng.random_range(1..200));
+        let tick = rng.random_range(250..1_000);
+        // A slow disk alone must cost nobody a lease.
+        let slow = calm && rng.random_bool(0.3);
+        let commit = if slow { millis(limits.lease) * 3 / 2 } else { rng.random_range(1..200) };
         (Self { promise, limits, specs, subjects, slots, faults, weather, tick, commit, quiet }, rng)
     }
 
@@ -221,7 +224,9 @@ pub(super) fn millis(duration: Duration) -> Millis {
 fn limits(promise: Promise, rng: &mut impl Rng) -> Limits {
     let most = if promise == Promise::NothingIsQuarantinedInVain { 1_000..=1_000 } else { 1..=4 };
     let lease = rng.random_range(4..=30);
-    let stall = lease * rng.random_range(1..=5) + rng.random_range(0..=5);
+    // Beside slow commits the innocent need a stall limit that is worth its name.
+    let fewest = if promise == Promise::TheInnocentSucceed { 4 } else { 1 };
+    let stall = lease * rng.random_range(fewest..=5) + rng.random_range(0..=5);
     Limits {
         max_failures: rng.random_range(most.clone()),
         max_losses: rng.random_range(most),
@@ -259,7 +264,7 @@ fn nature(promise: Promise, limits: Limits, rng: &mut impl Rng) -> Nature {
     }
 }
 
-fn slot(calm: bool, quiet: Millis, rng: &mut impl Rng) -> SlotPlan {
+fn slot(calm: bool, quiet: Millis, limits: Limits, rng: &mut impl Rng) -> SlotPlan {
     let alone = calm && LOSSES_IN_COMPANY_COUNT;
     let lanes = match rng.random_range(0..4) {
         _ if alone => 1,
@@ -268,8 +273,10 @@ fn slot(calm: bool, quiet: Millis, rng: &mut impl Rng) -> SlotPlan {
         _ => 64,
     };
     let starts = if calm || rng.random_bool(0.7) { rng.random_range(0..1_000) } else { rng.random_range(0..quiet) };
+    // A trial that gets on is not taken for one that stands still.
+    let pace = rng.random_range(500..(millis(limits.lease) / 3).min(3_000));
     let local = !calm && rng.random_bool(0.2);
-    SlotPlan { lanes, local, starts, pace: rng.random_range(500..3_000), ahead: !alone && rng.random_bool(0.5) }
+    SlotPlan { lanes, local, starts, pace, ahead: !alone && rng.random_bool(0.5) }
 }
 
 fn weather(calm: bool, rng: &mut impl Rng) -> Weather {

@@ -12,7 +12,7 @@ use super::{
     world::World,
 };
 
-/// A healthy worker that could do with any trial has one after that time, if one waits.
+/// A healthy worker that could do with any trial has one after that time and a few commits, if one waits.
 const IDLE: Millis = 30_000;
 
 impl World {
@@ -36,7 +36,7 @@ impl World {
             let since = *slot.idle_since.get_or_insert(self.now);
             if !idle {
                 slot.idle_since = None;
-            } else if self.now - since > IDLE {
+            } else if self.now - since > IDLE + 3 * self.plan.commit {
                 return Err(Broken(format!("idle since {since} ms while trials wait: {:#?}", slot.process)));
             }
         }

@@ -19,6 +19,7 @@ use super::{
     process::Process,
     queue::Queue,
     tally::{Tally, Trace},
+    words,
 };
 
 /// What can happen. `number`: the process that it was planned for; it may be gone by then.
@@ -144,7 +145,7 @@ pub(super) fn run(seed: u64, trace: Trace) -> Run {
 impl World {
     fn new(seed: u64, mut trace: Trace) -> Self {
         let (plan, rng) = Plan::of(seed);
-        trace.say(0, || format!("{plan:#?}"));
+        trace.say(0, || words::plan(&plan));
         let mut queue = Queue::new();
         queue.plan(0, Happening::CoordinatorStarts);
         for (index, (at, _)) in plan.faults.iter().enumerate() {
