@@ -11,6 +11,8 @@ GRID ?= coordinator/grids/quick.toml
 WORKERS ?= auto
 ROUNDS ?= 3
 PARTS ?=
+SEED ?=
+SEEDS ?= $(if $(SEED),1,100000)
 FLAVOUR := $(if $(CUDA),--cuda,)
 
 # The set-up prints the folder that it made; a LIBTORCH of the user's own wins.
@@ -58,6 +60,10 @@ deny: $(DENY) ## licences, origins and bans of all dependencies, and known vulne
 	$(DENY) --locked check licenses bans sources
 	if $(DENY) fetch db; then $(DENY) --locked check advisories; \
 	else echo "note: the list of advisories cannot be fetched from here; nothing is said about them" >&2; fi
+
+.PHONY: simulate
+simulate: cargo-there ## the scheduler in a simulated cluster (SEEDS=n), or what happens in one history (SEED=n)
+	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-coordinator --lib -- simulation::two_thousand_seeds --nocapture
 
 PYTHON = $(CURDIR)/target/reference/bin/python
 

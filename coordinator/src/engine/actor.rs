@@ -205,7 +205,7 @@ impl Engine {
             }
             // Last: after a slow commit, signs of life that waited must count before silence does.
             if tick {
-                self.apply(&Command::Tick).ok();
+                self.tick();
             }
             if stop {
                 self.sessions.clear();
@@ -257,6 +257,15 @@ impl Engine {
         Ok(events)
     }
 
+    /// Leases expire. Who loses one that way stands still or is gone, and what it asked for would only expire with it, again and again: it
+    /// asks anew when it is awake.
+    fn tick(&mut self) {
+        let held: Vec<_> = self.waiting.keys().map(|worker| self.scheduler.held_by(worker)).collect();
+        self.apply(&Command::Tick).ok();
+        let mut held = held.into_iter();
+        self.waiting.retain(|worker, _| held.next().is_some_and(|held| held <= self.scheduler.held_by(worker)));
+    }
+
     fn end_session(&mut self, worker: &WorkerId) {
         self.sessions.remove(worker);
         self.waiting.remove(worker);
@@ -276,6 +285,10 @@ impl Engine {
             self.replies.push((worker.clone(), Reply::Confirm { leases: confirmed }));
         }
         self.end_session(&worker);
+        if let Some(dead) = &hello.predecessor {
+            // What it said last may still be on its way, and its ask would stand.
+            self.end_session(&dead.worker);
+        }
         self.sessions.insert(worker.clone(), Session { id: session, replies });
         self.batch.workers.push(hello.worker);
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
@@ -315,7 +328,9 @@ impl Engine {
                 }
             }
             FromWorker::Points { lease, points } => match self.scheduler.admit(&worker, lease) {
-                Ok(Admission::Live | Admission::Repeated) => self.batch.points.push((lease, points)),
+                Ok(Admission::Live) => self.batch.points.push((lease, points)),
+                // A trial that has succeeded has its points.
+                Ok(Admission::Repeated) => {}
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
             },
             FromWorker::Artifact { lease, part } => match self.scheduler.admit(&worker, lease) {

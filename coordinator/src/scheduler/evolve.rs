@@ -42,8 +42,10 @@ impl Scheduler {
         Ok(())
     }
 
-    /// After a restart nobody knows when the workers were last heard: each lease gets a whole term from now.
+    /// After a restart nobody knows when the workers were last heard: each lease gets a whole term from now. Workers of the journal that
+    /// hold none may be long gone, and would only take their shares.
     pub(crate) fn grant_full_terms(&mut self, now: Duration) {
+        self.workers.retain(|_, worker| !worker.leases.is_empty());
         for worker in self.workers.values_mut() {
             worker.heard = now;
             for index in &worker.leases {

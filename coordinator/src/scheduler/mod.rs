@@ -9,6 +9,8 @@ mod evolve;
 mod fencing;
 mod pending;
 mod share;
+#[cfg(test)]
+mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -152,7 +152,8 @@ pub(crate) struct Scheduler {
     pub(super) trials: Vec<Trial>,
     pub(super) by_id: HashMap<TrialId, TrialIndex>,
     pub(super) pending: Pending,
-    pub(super) workers: HashMap<WorkerId, Worker>,
+    /// In order, so that one history of commands is one history of events.
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) counts: Counts,
 }
 
@@ -173,7 +174,7 @@ impl Scheduler {
         }
         let by_id = trials.iter().enumerate().map(|(index, trial)| (trial.id, index)).collect();
         let counts = Counts { pending: trials.len(), ..Counts::default() };
-        Self { limits, trials, by_id, pending, workers: HashMap::new(), counts }
+        Self { limits, trials, by_id, pending, workers: BTreeMap::new(), counts }
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -195,7 +196,7 @@ impl Scheduler {
     }
 
     /// Workers that hold a lease, joined or not.
-    pub(crate) fn lease_holders(&self) -> HashSet<WorkerId> {
+    pub(crate) fn lease_holders(&self) -> BTreeSet<WorkerId> {
         self.workers.iter().filter(|(_, worker)| !worker.leases.is_empty()).map(|(id, _)| id.clone()).collect()
     }
 
