@@ -2,13 +2,15 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use swfn_shared::{
     grid::DEFAULT_MAX_TRIALS,
     telemetry::{self, LogFormat},
 };
 
 use crate::{
+    access::AccessArguments,
+    certs::{self, CertsArguments},
     progress::Terminal,
     sweep::{self, Ending},
 };
@@ -18,8 +20,10 @@ use crate::{
 /// Exit codes: 0 all trials succeeded; 1 the sweep could not run; 2 wrong usage; 3 it finished and some trials failed;
 /// 130 interrupted (run the same command again to go on).
 #[derive(Debug, Parser)]
-#[command(name = "swfn-coordinator", version)]
+#[command(name = "swfn-coordinator", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<CommandLine>,
     /// The grid file; without it, the one that the run directory was last run with
     #[arg(long, value_name = "FILE", required_unless_present = "run_dir")]
     pub(crate) grid: Option<PathBuf>,
@@ -29,9 +33,8 @@ pub(crate) struct Arguments {
     /// Address for workers [default: 127.0.0.1:7077, or any free port with --local-workers]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Listen beyond this machine without encryption and authentication
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// Start this many workers here, on GPUs if there are any (then at most one each), else on the CPU; `auto`: one per GPU or,
     /// without any, one per core
     #[arg(long, value_name = "N|auto")]
@@ -57,6 +60,13 @@ pub(crate) struct Arguments {
     pub(crate) log_format: LogFormat,
 }
 
+/// What else this program does.
+#[derive(Debug, Subcommand)]
+enum CommandLine {
+    /// Make an authority, certificates and a token for a small cluster
+    Certs(CertsArguments),
+}
+
 /// How many workers to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LocalWorkers {
@@ -79,7 +89,13 @@ impl FromStr for LocalWorkers {
 
 /// Parses the command line, runs the sweep, returns the exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Some(command) = arguments.command.take() {
+        let result = match command {
+            CommandLine::Certs(arguments) => certs::run(&arguments),
+        };
+        return result.map_or_else(complain, |()| ExitCode::SUCCESS);
+    }
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
     let filter = if terminal.is_live() { "warn" } else { "info" };
@@ -89,9 +105,11 @@ pub fn main() -> ExitCode {
         Ok(Ending::SomeFailed) => ExitCode::from(3),
         Ok(Ending::Terminated) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => complain(error),
     }
+}
+
+fn complain(error: anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }

@@ -22,6 +22,9 @@ pub const PROTOCOL: u32 = 3;
 /// Lanes of one worker that are counted; trials for so many fit into one message.
 pub const MAX_LANES: u32 = 4096;
 
+/// Bytes of one message, either way: room for a grant of [`MAX_LANES`] trials and for all points of a long one.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

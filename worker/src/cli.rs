@@ -16,10 +16,11 @@ use swfn_shared::{
 };
 
 use crate::{
+    cli_access::AccessArguments,
     cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
     devices, process,
-    session::endpoint,
+    session::Address,
     single,
     supervisor::Supervisor,
     train::checkpoint::DEFAULT_SECONDS,
@@ -52,9 +53,11 @@ enum CommandLine {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Address of the coordinator, such as http://host:7077
+    /// Address of the coordinator, such as http://host:7077 or https://host:7077
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7077")]
     coordinator: String,
+    #[command(flatten)]
+    access: AccessArguments,
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
@@ -226,10 +229,12 @@ fn start_log(format: LogFormat) {
 fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     let SupervisorArguments { common, devices, local_to } = arguments;
     start_log(common.log_format);
-    endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
+    // Here too, so that a mistake is told once, and at once.
+    Address::new(&common.coordinator, common.access.read()?)?;
     let devices = devices::resolve(&devices)?;
     let mut shared = vec!["--coordinator".to_owned(), common.coordinator];
     shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
+    shared.extend(common.access.to_arguments()?);
     shared.extend(common.data.to_arguments()?);
     shared.extend(common.vae_cache.to_arguments()?);
     shared.extend(common.checkpoints.to_arguments()?);
@@ -240,13 +245,13 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
 fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let DeviceArguments { common, device, worker_id, predecessor } = arguments;
     start_log(common.log_format);
-    let endpoint = endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
+    let address = Address::new(&common.coordinator, common.access.read()?)?;
     let data = common.data.options();
     let vae_cache = common.vae_cache.folder(&data);
     let checkpoints = common.checkpoints.setting(&data);
     let lanes = common.lanes.map(usize::from);
     process::run(process::Setup {
-        endpoint,
+        address,
         device,
         worker: worker_id,
         predecessor,

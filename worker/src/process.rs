@@ -17,14 +17,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
-use tonic::transport::Endpoint;
 use tracing::{error, info, warn};
 
 use crate::{
     data::{self, LoadOptions},
     device,
     orders::Orders,
-    session::{Exit, Hooks, Identity, Session},
+    session::{Address, Exit, Hooks, Identity, Session},
     train::{checkpoint::Checkpoints, trainer::Trainer},
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
@@ -44,7 +43,7 @@ pub(crate) const WELCOMED: &str = "welcomed";
 /// What a device process is told by its supervisor.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) address: Address,
     pub(crate) device: String,
     pub(crate) worker: WorkerId,
     pub(crate) predecessor: Option<WorkerId>,
@@ -91,7 +90,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
             }
         }),
     };
-    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, hooks);
+    let session = Session::new(identity, setup.address, orders, report_queue, stopping, hooks);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());

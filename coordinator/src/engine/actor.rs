@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::{
+    holders::Holders,
     message::{FromWorker, Hello, Reply, Request, SessionId},
     snapshot::{Ledger, Snapshot},
 };
@@ -70,6 +71,7 @@ pub(crate) struct Engine {
     folder: ArtifactFolder,
     started: Instant,
     sessions: HashMap<WorkerId, Session>,
+    holders: Holders,
     /// Workers that asked for more than they hold, in a fixed order.
     waiting: BTreeMap<WorkerId, Asked>,
     batch: Batch,
@@ -113,6 +115,7 @@ impl Engine {
             folder,
             started: Instant::now(),
             sessions: HashMap::new(),
+            holders: Holders::default(),
             waiting: BTreeMap::new(),
             batch: Batch::default(),
             parts: Vec::new(),
@@ -210,8 +213,22 @@ impl Engine {
         self.waiting.remove(worker);
     }
 
-    fn join(&mut self, session: SessionId, hello: Hello, replies: mpsc::Sender<Reply>) {
+    fn join(&mut self, session: SessionId, mut hello: Hello, replies: mpsc::Sender<Reply>) {
         let worker = hello.worker.id.clone();
+        if !self.holders.claim(&worker, hello.holder) {
+            warn!(%worker, host = hello.worker.host, holder = %hello.holder, "refused: the id is another certificate's");
+            let reason = format!(
+                "worker id `{worker}` belongs to the holder of another certificate\n\
+                 hint: each worker process draws an id of its own; start the worker anew"
+            );
+            replies.try_send(Reply::Deny { reason }).ok();
+            return;
+        }
+        // No reason to turn the worker itself away: its certificate may have been renewed in between. Leases of the other expire as usual.
+        let foreign = |dead: &WorkerId| !self.holders.may_speak_for(dead, hello.holder);
+        if let Some(dead) = hello.predecessor.take_if(|dead| foreign(dead)) {
+            warn!(%worker, predecessor = %dead, "the predecessor is another certificate's, and left alone");
+        }
         info!(%worker, host = hello.worker.host, device = hello.worker.device, model = hello.worker.model, "worker joined");
         for lease in &hello.held {
             if let Err(rejection) = self.scheduler.admit(&worker, *lease) {

@@ -9,7 +9,7 @@ use swfn_shared::{
 use tonic::Status;
 
 use crate::{
-    engine::{FromWorker, Hello, Reply},
+    engine::{FromWorker, Hello, Holder, Reply},
     scheduler::FailureKind,
     store::WorkerRow,
 };
@@ -34,7 +34,7 @@ fn missing(field: &'static str) -> Status {
 }
 
 /// The first message of a stream.
-pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
+pub(super) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello, Status> {
     let Some(worker_message::Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
@@ -66,6 +66,7 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
             software: text(hello.software_version),
             libtorch: text(hello.libtorch_version),
         },
+        holder,
         predecessor: hello.predecessor.as_deref().map(id).transpose()?,
         held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
     })
@@ -136,6 +137,7 @@ pub(super) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
         Reply::Acknowledge { through } => Kind::Acknowledge(v1::Acknowledge { through }),
         Reply::Revoke { lease, reason } => Kind::Revoke(v1::Revoke { lease: Some(lease.into()), reason }),
         Reply::Drain { reason } => Kind::Drain(v1::Drain { reason }),
+        Reply::Deny { reason } => return Err(Status::permission_denied(reason)),
         Reply::Refuse { reason } => return Err(Status::invalid_argument(reason)),
     };
     Ok(v1::CoordinatorMessage { kind: Some(kind) })

@@ -40,7 +40,9 @@ pub enum TokenError {
         length: usize,
     },
     /// It cannot be sent as a header.
-    #[error("the token in {place} has a character that is neither a letter, a digit nor a visible sign, at `{position}`\n{HINT}")]
+    #[error(
+        "the token in {place} has a character that is neither a letter, a digit nor a visible sign, at `{position}`\n{HINT}"
+    )]
     Character {
         /// Where it stands.
         place: String,
@@ -67,7 +69,8 @@ impl Token {
     pub fn find(file: Option<&Path>) -> Result<Option<Self>, TokenError> {
         if let Some(path) = file {
             let shown = path.display().to_string();
-            let text = fs::read_to_string(path).map_err(|error| TokenError::Unreadable { path: shown.clone(), error })?;
+            let text =
+                fs::read_to_string(path).map_err(|error| TokenError::Unreadable { path: shown.clone(), error })?;
             if let Some(mode) = world_readable(path) {
                 warn!("all users of this machine can read the token file `{shown}` (mode {mode:o})\nhint: chmod 600");
             }
@@ -122,7 +125,9 @@ mod tests {
     fn only_the_whole_token_is_the_token() {
         let token = Token::parse(&format!("{SECRET}\n"), "here").unwrap();
         assert!(token.is(SECRET.as_bytes()));
-        for wrong in ["", &SECRET[..31], "0123456789abcdef0123456789abcdeg", &format!("{SECRET}0"), &format!("{SECRET}\n")] {
+        for wrong in
+            ["", &SECRET[..31], "0123456789abcdef0123456789abcdeg", &format!("{SECRET}0"), &format!("{SECRET}\n")]
+        {
             assert!(!token.is(wrong.as_bytes()), "{wrong:?}");
         }
         let (one, other) = (Token::random(), Token::random());

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message};
+use swfn_shared::wire::MAX_MESSAGE_BYTES;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming, transport::Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+
+use super::{address::Address, trust::distrust};
 
 /// Messages on their way out; beyond it, the session waits for the network.
 const OUTGOING: usize = 64;
@@ -20,10 +23,16 @@ pub(super) enum LinkError {
     Lost(String),
     /// Will not pass: the coordinator does not want this worker.
     Refused(String),
+    /// One side does not trust the other's certificate. Will not pass either, unless it was trusted before.
+    Distrusted(String),
 }
 
 impl From<Status> for LinkError {
     fn from(status: Status) -> Self {
+        // With TLS 1.3 a client learns only afterwards that its certificate was refused.
+        if let Some(reason) = distrust(&status) {
+            return Self::Distrusted(reason);
+        }
         let message = status.message().to_owned();
         match status.code() {
             Code::FailedPrecondition
@@ -44,35 +53,27 @@ pub(super) struct Link {
     pub(super) welcome: v1::Welcome,
 }
 
-/// The address as an endpoint with time limits; an error says what is wrong with it.
-pub(crate) fn endpoint(url: &str) -> Result<Endpoint, String> {
-    let hint = "hint: it looks like http://host:7077";
-    let problem = |problem: &str| format!("coordinator `{url}` {problem}\n{hint}");
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| problem("is not a URL"))?;
-    match endpoint.uri().scheme_str() {
-        Some("http") => {}
-        Some(_) => return Err(problem("is not an http:// address")),
-        None => return Err(problem("has no scheme")),
-    }
-    Ok(endpoint
-        .connect_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .keep_alive_while_idle(true))
-}
-
 impl Link {
     /// Connects, says hello and waits for the welcome.
-    pub(super) async fn open(endpoint: &Endpoint, hello: v1::Hello) -> Result<Self, LinkError> {
-        let channel = endpoint.connect().await.map_err(|error| LinkError::Lost(root_cause(&error)))?;
+    pub(super) async fn open(address: &Address, hello: v1::Hello) -> Result<Self, LinkError> {
+        let failed = |error: tonic::transport::Error| match distrust(&error) {
+            Some(reason) => LinkError::Distrusted(reason),
+            None => LinkError::Lost(root_cause(&error)),
+        };
+        let channel = address.endpoint.connect().await.map_err(failed)?;
         let (outgoing, stream) = mpsc::channel(OUTGOING);
         let hello = v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };
         outgoing.try_send(hello).expect("a new channel has room");
         let late = |_| LinkError::Lost(format!("no answer within {ANSWER_TIMEOUT:?}"));
+        let mut request = Request::new(ReceiverStream::new(stream));
+        if let Some(header) = &address.authorization {
+            request.metadata_mut().insert("authorization", header.clone());
+        }
         let open = async {
-            let mut client = CoordinatorClient::new(channel);
-            let mut incoming = client.session(ReceiverStream::new(stream)).await?.into_inner();
+            let mut client = CoordinatorClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            let mut incoming = client.session(request).await?.into_inner();
             match incoming.message().await?.and_then(|message| message.kind) {
                 Some(coordinator_message::Kind::Welcome(welcome)) => Ok(Self { outgoing, incoming, welcome }),
                 other => Err(LinkError::Lost(format!("no welcome, but {other:?}"))),

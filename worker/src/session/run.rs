@@ -18,10 +18,10 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, interval, sleep},
 };
-use tonic::transport::Endpoint;
 use tracing::{info, warn};
 
 use super::{
+    address::Address,
     cancel::Cancel,
     ledger::{End, Ledger},
     link::{Link, LinkError},
@@ -109,7 +109,7 @@ pub(crate) struct Hooks {
 /// The session of one worker process.
 pub(crate) struct Session {
     identity: Identity,
-    endpoint: Endpoint,
+    address: Address,
     ledger: Ledger,
     orders: Sender<Order>,
     reports: mpsc::Receiver<Report>,
@@ -126,7 +126,7 @@ impl Session {
     /// `orders` and `reports` lead to the trainer; a change of `stop` ends the session in order.
     pub(crate) fn new(
         identity: Identity,
-        endpoint: Endpoint,
+        address: Address,
         orders: Sender<Order>,
         reports: mpsc::Receiver<Report>,
         stop: watch::Receiver<bool>,
@@ -134,7 +134,7 @@ impl Session {
     ) -> Self {
         Self {
             identity,
-            endpoint,
+            address,
             ledger: Ledger::new(),
             orders,
             reports,
@@ -154,17 +154,19 @@ impl Session {
             .with_max_delay(MAX_PAUSE)
             .without_max_times();
         let mut pause = pauses.build();
+        let mut was_welcome = false;
         loop {
             let hello = self.hello();
-            let endpoint = self.endpoint.clone();
+            let address = self.address.clone();
             let opened = tokio::select! {
-                link = Link::open(&endpoint, hello) => link,
+                link = Link::open(&address, hello) => link,
                 () = self.absorb_until_stopped() => return Exit::Done,
             };
             let began = Instant::now();
             let result = match opened {
                 Ok(link) => {
-                    info!(sweep = link.welcome.sweep, coordinator = %endpoint.uri(), "connected");
+                    info!(sweep = link.welcome.sweep, coordinator = %address.endpoint.uri(), "connected");
+                    was_welcome = true;
                     (self.hooks.welcomed)();
                     self.converse(link).await
                 }
@@ -175,7 +177,9 @@ impl Session {
                 Err(LinkError::Refused(reason)) => {
                     return Exit::Hopeless(format!("the coordinator refuses this worker: {reason}"));
                 }
-                Err(LinkError::Lost(reason)) => {
+                Err(LinkError::Distrusted(reason)) if !was_welcome => return Exit::Hopeless(reason),
+                // After a welcome it is somebody's mistake elsewhere, and what was trained waits until that is mended.
+                Err(LinkError::Lost(reason) | LinkError::Distrusted(reason)) => {
                     // The coordinator may be gone before it has heard the goodbye.
                     if self.ledger.is_empty()
                         && let Some(exit) = self.leaving.take()
@@ -186,7 +190,7 @@ impl Session {
                         pause = pauses.build();
                     }
                     let length = pause.next().unwrap_or(MAX_PAUSE);
-                    warn!(coordinator = %endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
+                    warn!(coordinator = %address.endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
                     tokio::select! {
                         () = sleep(length) => {}
                         () = self.absorb_until_stopped() => return Exit::Done,
