@@ -97,8 +97,8 @@ struct NewFile {
     secrecy: Secrecy,
 }
 
-/// Makes all files, or, if one of them is there already, none; prints the commands that use them.
-pub(crate) fn run(arguments: &CertsArguments) -> anyhow::Result<()> {
+/// Makes all files, or, if one of them is there already, none; returns the commands that use them.
+pub(crate) fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     let CertsArguments { out, hosts, workers: Workers(workers), days } = arguments;
     let files = make(hosts, workers, *days).context("cannot make the certificates")?;
     if let Some(file) = files.iter().find(|file| out.join(&file.name).symlink_metadata().is_ok()) {
@@ -114,8 +114,7 @@ pub(crate) fn run(arguments: &CertsArguments) -> anyhow::Result<()> {
         let path = out.join(&file.name);
         write(&path, &file.text, file.secrecy).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
-    print(&usage(out, &hosts[0].0, &workers[0]));
-    Ok(())
+    Ok(usage(out, &hosts[0].0, &workers[0]))
 }
 
 /// Never over a file that is there.
@@ -196,11 +195,6 @@ fn usage(out: &Path, host: &str, worker: &str) -> String {
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
     if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-/// A reader that has closed its end is not an error.
-fn print(text: &str) {
-    io::stdout().write_all(text.as_bytes()).ok();
 }
 
 #[cfg(test)]

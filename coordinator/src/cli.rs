@@ -94,7 +94,10 @@ pub fn main() -> ExitCode {
         let result = match command {
             CommandLine::Certs(arguments) => certs::run(&arguments),
         };
-        return result.map_or_else(complain, |()| ExitCode::SUCCESS);
+        return result.map_or_else(complain, |text| {
+            sweep::print(&text);
+            ExitCode::SUCCESS
+        });
     }
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.

@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> anyhow::Result<
 }
 
 /// Results go to standard output; a reader that has closed it is not an error.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).ok();
 }
 

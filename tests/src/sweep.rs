@@ -98,7 +98,7 @@ impl Sweep {
     pub fn address(&self, coordinator: &Process) -> String {
         wait_until("the coordinator's address", || {
             let log = coordinator.stderr();
-            let start = log.find("--coordinator http://")? + "--coordinator ".len();
+            let start = log.find("--coordinator http")? + "--coordinator ".len();
             log[start..].split('`').next().map(str::to_owned)
         })
     }

@@ -1,15 +1,16 @@
 //! The gate before the server: how many connections there are, and how long a stranger may keep one.
 //!
 //! A connection begins as a stranger's. It becomes a guest's with its first request that passes the access check. Strangers have little
-//! time for that and few places; when those are taken, the one that has waited longest makes room, so whoever connects only to hold
-//! connections pushes out its own, while a worker says who it is within a round trip or two. Guests stay.
+//! time for that and few places; when those are taken, the network that holds most of them gives up its oldest. So whoever connects only to
+//! hold connections pushes out its own, while a worker says who it is within a round trip or two. Guests stay.
 //! This covers what the server itself leaves open: it waits without end for a TLS handshake, an HTTP/2 preface and a first request, and
 //! accepts without limit.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -33,7 +34,7 @@ use tracing::{debug, warn};
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Strangers at a time.
-pub(super) const STRANGERS: usize = 128;
+pub(super) const STRANGERS: usize = 256;
 
 /// Pause after an error of the listening socket, such as too many open files: it would repeat itself at once.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -48,9 +49,37 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    /// By age. Sending something ends the connection.
-    strangers: BTreeMap<u64, oneshot::Sender<()>>,
+    /// By age.
+    strangers: BTreeMap<u64, Waiting>,
     guests: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    network: IpAddr,
+    /// Sending something ends the connection.
+    evict: oneshot::Sender<()>,
+}
+
+/// What one peer has at its disposal: an address, or 64 bits of an IPv6 address.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => address
+            .to_ipv4_mapped()
+            .map_or_else(|| Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(), IpAddr::V4),
+    }
+}
+
+impl State {
+    /// The oldest stranger of the network that has most of them.
+    fn one_too_many(&self) -> Option<u64> {
+        let mut networks: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
+        for (number, waiting) in &self.strangers {
+            networks.entry(waiting.network).or_insert((0, Reverse(*number))).0 += 1;
+        }
+        networks.into_values().max().map(|(_, Reverse(oldest))| oldest)
+    }
 }
 
 impl Gate {
@@ -63,16 +92,17 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>) -> (Place, oneshot::Receiver<()>) {
+    fn enter(self: &Arc<Self>, address: IpAddr) -> (Place, oneshot::Receiver<()>) {
         let (evict, evicted) = oneshot::channel();
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        state.strangers.insert(number, evict);
+        state.strangers.insert(number, Waiting { network: network(address), evict });
         if state.strangers.len() > STRANGERS
-            && let Some((_, longest)) = state.strangers.pop_first()
+            && let Some(victim) = state.one_too_many()
+            && let Some(waiting) = state.strangers.remove(&victim)
         {
-            longest.send(()).ok();
+            waiting.evict.send(()).ok();
         }
         (Place { gate: Arc::clone(self), number, guest: AtomicBool::new(false) }, evicted)
     }
@@ -228,7 +258,7 @@ pub(super) fn accept(listener: TcpListener, gate: Arc<Gate>) -> ReceiverStream<i
             match result {
                 Ok((stream, address)) => {
                     stream.set_nodelay(true).ok();
-                    let (place, evicted) = gate.enter();
+                    let (place, evicted) = gate.enter(address.ip());
                     let visitor = Visitor { place: Arc::new(place), address };
                     let standing = Standing::Stranger { deadline: Box::pin(sleep(FIRST_REQUEST)), evicted };
                     if accepted.send(Ok(Connection { stream, visitor, standing })).await.is_err() {
@@ -295,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_stranger_that_has_waited_longest_makes_room() {
+    async fn the_oldest_stranger_makes_room() {
         let (gate, mut stream, address) = gate(8).await;
         let mut all = Vec::new();
         for _ in 0..STRANGERS {
@@ -316,6 +346,23 @@ mod tests {
         }
         drop(all);
         assert_eq!(counts(&gate), (0, 0));
+    }
+
+    #[test]
+    fn the_network_with_most_strangers_gives_one_up() {
+        let mut state = State::default();
+        let addresses =
+            ["10.0.0.1", "10.0.0.2", "10.0.0.2", "2001:db8::1", "2001:db8::2", "2001:db8::3", "::ffff:10.0.0.2"];
+        for (number, address) in addresses.iter().enumerate() {
+            let (evict, _) = oneshot::channel();
+            let network = network(address.parse().unwrap());
+            state.strangers.insert(number as u64, Waiting { network, evict });
+        }
+        // Two networks have three: the older one.
+        for victim in [1, 3, 2, 4, 0] {
+            assert_eq!(state.one_too_many(), Some(victim));
+            state.strangers.remove(&victim);
+        }
     }
 
     #[tokio::test]

@@ -42,8 +42,11 @@ const WINDOWS: (u32, u32) = (256 << 10, 1 << 20);
 /// What a handler may take until it begins to answer; a session begins once its worker has introduced itself.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Between the announcement that a connection has become too old and its end.
+/// Between the announcement that a connection has become too old and its end, at most.
 const AGE_GRACE: Duration = Duration::from_secs(10);
+
+/// For the TLS handshake. The gate has a time limit that includes it, and the shorter counts.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A bound socket: the address is known, and nobody else can take it, before anything else starts.
 #[derive(Debug)]
@@ -145,7 +148,7 @@ fn limited(tls: Option<Tls>, max_age: Duration) -> anyhow::Result<Server> {
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .max_connection_age(max_age)
-        .max_connection_age_grace(AGE_GRACE)
+        .max_connection_age_grace(AGE_GRACE.min(max_age))
         // Requests that begin; beyond it they are refused at once, not queued.
         .concurrency_limit_per_connection(STREAMS as usize / 2)
         .load_shed(true)
@@ -156,8 +159,7 @@ fn limited(tls: Option<Tls>, max_age: Duration) -> anyhow::Result<Server> {
     if let Some(clients) = clients {
         config = config.client_ca_root(Certificate::from_pem(clients.pem()));
     }
-    // The gate has a time limit for this, and the shorter of both counts.
-    server.tls_config(config.timeout(AGE_GRACE)).context("cannot set up TLS")
+    server.tls_config(config.timeout(HANDSHAKE)).context("cannot set up TLS")
 }
 
 /// Raises this process's limit of open files, if that is needed for so many connections.

@@ -12,7 +12,7 @@ use std::{
 use swfn_proto::v1::{self, coordinator_message::Kind, coordinator_server::Coordinator};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
-use tonic::{Request as Call, Response, Status, Streaming};
+use tonic::{Code, Request as Call, Response, Status, Streaming};
 use tracing::debug;
 
 use super::convert;
@@ -71,11 +71,13 @@ impl Coordinator for SessionService {
         tokio::spawn(async move {
             let end = loop {
                 let message = match messages.message().await {
-                    Ok(Some(message)) => message,
+                    Ok(Some(message)) => Ok(message),
                     Ok(None) => break "it ended".to_owned(),
+                    // It would be sent again, and again.
+                    Err(status) if status.code() == Code::OutOfRange => Err(status),
                     Err(status) => break status.to_string(),
                 };
-                match convert::message(message) {
+                match message.and_then(convert::message) {
                     Ok((sequence, message)) => {
                         let request = Request::Message { session, worker: worker.clone(), sequence, message };
                         if requests.send(request).await.is_err() {

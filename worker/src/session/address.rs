@@ -10,6 +10,8 @@ use tonic::{
 };
 use tracing::warn;
 
+use super::trust::Probe;
+
 /// For the TCP connection, and for the TLS handshake on it.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -29,6 +31,8 @@ pub(crate) struct Address {
     pub(super) endpoint: Endpoint,
     /// What goes into the header `authorization`.
     pub(super) authorization: Option<MetadataValue<Ascii>>,
+    /// Finds out why there is no connection.
+    pub(super) probe: Probe,
 }
 
 impl Address {
@@ -44,8 +48,10 @@ impl Address {
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true);
+        let cannot = || format!("cannot set up TLS for `{url}`");
+        let tls = Probe::tls(&access).with_context(cannot)?;
         let Access { authorities, identity, token } = access;
-        let endpoint = match endpoint.uri().scheme_str() {
+        let (endpoint, probe) = match endpoint.uri().scheme_str() {
             Some("http") => {
                 ensure!(
                     authorities.is_none() && identity.is_none(),
@@ -55,19 +61,19 @@ impl Address {
                 if token.is_some() && !is_this_machine(endpoint.uri()) {
                     warn!("the token goes to `{url}` unencrypted: whoever can read along knows it");
                 }
-                endpoint
+                (endpoint, Probe::Plain)
             }
             Some("https") => {
                 let Some(authorities) = authorities else {
                     bail!("coordinator `{url}` has a certificate, and nothing says whom to trust\nhint: say --tls-ca");
                 };
-                let mut tls = ClientTlsConfig::new()
-                    .ca_certificate(Certificate::from_pem(authorities.pem()))
-                    .timeout(CONNECT);
+                let mut config =
+                    ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities.pem())).timeout(CONNECT);
                 if let Some(identity) = identity {
-                    tls = tls.identity(transport::Identity::from_pem(identity.certificate_pem(), identity.key_pem()));
+                    let identity = transport::Identity::from_pem(identity.certificate_pem(), identity.key_pem());
+                    config = config.identity(identity);
                 }
-                endpoint.tls_config(tls).with_context(|| format!("cannot set up TLS for `{url}`"))?
+                (endpoint.tls_config(config).with_context(cannot)?, tls)
             }
             Some(_) => return Err(problem("is neither an http:// nor an https:// address")),
             None => return Err(problem("has no scheme")),
@@ -79,7 +85,7 @@ impl Address {
             header.set_sensitive(true);
             header
         });
-        Ok(Self { endpoint, authorization })
+        Ok(Self { endpoint, authorization, probe })
     }
 }
 
@@ -105,8 +111,7 @@ mod tests {
     fn the_token_is_sent_and_never_shown() {
         let token = Token::random();
         let secret = token.reveal().to_owned();
-        let address =
-            Address::new("http://localhost:1", Access { token: Some(token), ..Access::default() }).unwrap();
+        let address = Address::new("http://localhost:1", Access { token: Some(token), ..Access::default() }).unwrap();
         let header = address.authorization.clone().unwrap();
         assert_eq!(header.to_str().unwrap(), format!("Bearer {secret}"));
         assert!(!format!("{address:?}").contains(&secret));

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::{address::Address, trust::distrust};
+use super::address::Address;
 
 /// Messages on their way out; beyond it, the session waits for the network.
 const OUTGOING: usize = 64;
@@ -23,16 +23,12 @@ pub(super) enum LinkError {
     Lost(String),
     /// Will not pass: the coordinator does not want this worker.
     Refused(String),
-    /// One side does not trust the other's certificate. Will not pass either, unless it was trusted before.
+    /// Will not pass: one side does not trust the other's certificate.
     Distrusted(String),
 }
 
 impl From<Status> for LinkError {
     fn from(status: Status) -> Self {
-        // With TLS 1.3 a client learns only afterwards that its certificate was refused.
-        if let Some(reason) = distrust(&status) {
-            return Self::Distrusted(reason);
-        }
         let message = status.message().to_owned();
         match status.code() {
             Code::FailedPrecondition
@@ -54,12 +50,22 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects, says hello and waits for the welcome.
-    pub(super) async fn open(address: &Address, hello: v1::Hello) -> Result<Self, LinkError> {
-        let failed = |error: tonic::transport::Error| match distrust(&error) {
-            Some(reason) => LinkError::Distrusted(reason),
-            None => LinkError::Lost(root_cause(&error)),
-        };
+    /// Connects, says hello and waits for the welcome. `was_welcome`: on an earlier stream. Then what looks like a lack of trust is
+    /// somebody's mistake elsewhere, and what was trained waits until that is mended.
+    pub(super) async fn open(address: &Address, hello: v1::Hello, was_welcome: bool) -> Result<Self, LinkError> {
+        match Self::try_open(address, hello).await {
+            Err(LinkError::Lost(reason)) if !was_welcome => {
+                match address.probe.clone().ask(address.endpoint.uri()).await {
+                    Some(reason) => Err(LinkError::Distrusted(reason)),
+                    None => Err(LinkError::Lost(reason)),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    async fn try_open(address: &Address, hello: v1::Hello) -> Result<Self, LinkError> {
+        let failed = |error: tonic::transport::Error| LinkError::Lost(root_cause(&error));
         let channel = address.endpoint.connect().await.map_err(failed)?;
         let (outgoing, stream) = mpsc::channel(OUTGOING);
         let hello = v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };

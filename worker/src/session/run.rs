@@ -159,7 +159,7 @@ impl Session {
             let hello = self.hello();
             let address = self.address.clone();
             let opened = tokio::select! {
-                link = Link::open(&address, hello) => link,
+                link = Link::open(&address, hello, was_welcome) => link,
                 () = self.absorb_until_stopped() => return Exit::Done,
             };
             let began = Instant::now();
@@ -177,9 +177,8 @@ impl Session {
                 Err(LinkError::Refused(reason)) => {
                     return Exit::Hopeless(format!("the coordinator refuses this worker: {reason}"));
                 }
-                Err(LinkError::Distrusted(reason)) if !was_welcome => return Exit::Hopeless(reason),
-                // After a welcome it is somebody's mistake elsewhere, and what was trained waits until that is mended.
-                Err(LinkError::Lost(reason) | LinkError::Distrusted(reason)) => {
+                Err(LinkError::Distrusted(reason)) => return Exit::Hopeless(reason),
+                Err(LinkError::Lost(reason)) => {
                     // The coordinator may be gone before it has heard the goodbye.
                     if self.ledger.is_empty()
                         && let Some(exit) = self.leaving.take()
