@@ -2,11 +2,12 @@
 //! commits, and only then answers.
 
 mod actor;
+mod holders;
 mod message;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use actor::{Engine, EngineError, REQUESTS};
-pub(crate) use message::{Drained, FromWorker, Hello, Reply, Request};
+pub(crate) use message::{Drained, FromWorker, Hello, Holder, Reply, Request};
 pub(crate) use snapshot::Snapshot;
