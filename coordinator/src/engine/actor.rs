@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{
     message::{FromWorker, Hello, Reply, Request, SessionId},
+    pauses::Pauses,
     snapshot::{Ledger, Snapshot},
 };
 use crate::{
@@ -69,6 +70,7 @@ pub(crate) struct Engine {
     artifacts: Artifacts,
     folder: ArtifactFolder,
     started: Instant,
+    pauses: Pauses,
     sessions: HashMap<WorkerId, Session>,
     /// Workers that asked for more than they hold, in a fixed order.
     waiting: BTreeMap<WorkerId, Asked>,
@@ -97,6 +99,7 @@ impl Engine {
         for event in store.journal()? {
             scheduler.evolve(Duration::ZERO, &event).map_err(EngineError::Journal)?;
         }
+        scheduler.forget_idle_workers();
         scheduler.grant_full_terms(Duration::ZERO);
         let mut ledger = Ledger::new(&scheduler);
         for row in store.trials()? {
@@ -112,6 +115,7 @@ impl Engine {
             artifacts,
             folder,
             started: Instant::now(),
+            pauses: Pauses::new(limits),
             sessions: HashMap::new(),
             waiting: BTreeMap::new(),
             batch: Batch::default(),
@@ -208,6 +212,11 @@ impl Engine {
     /// Leases expire. Who loses one that way stands still or is gone, and what it asked for would only expire with it, again and again: it
     /// asks anew when it is awake.
     fn tick(&mut self) {
+        let now = self.now();
+        if self.pauses.tick(now) {
+            warn!("the coordinator stood still; leases get a whole term");
+            self.scheduler.grant_full_terms(now);
+        }
         let held: Vec<_> = self.waiting.keys().map(|worker| self.scheduler.held_by(worker)).collect();
         self.apply(&Command::Tick).ok();
         let mut held = held.into_iter();

@@ -3,10 +3,13 @@
 
 mod actor;
 mod message;
+mod pauses;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use actor::{Engine, EngineError, REQUESTS};
 pub(crate) use message::{FromWorker, Hello, Reply, Request};
+#[cfg(test)]
+pub(crate) use pauses::Pauses;
 pub(crate) use snapshot::Snapshot;
