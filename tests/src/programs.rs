@@ -2,10 +2,13 @@
 
 use std::{
     env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
+
+const PROGRAMS: [&str; 2] = ["swfn-coordinator", "swfn-worker"];
 
 /// The folder with `swfn-coordinator` and `swfn-worker`, built in the profile of the running test. `cargo test` builds programs only for
 /// packages with tests of their own kind, so the harness has cargo build them, once per test program; it is quick when nothing changed.
@@ -15,16 +18,64 @@ use std::{
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let test = env::current_exe().expect("a running program has a path");
-        let folder = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--locked"]);
-        cargo.args(["--package", "swfn-coordinator", "--package", "swfn-worker"]);
-        if folder.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let built = cargo.status().expect("cargo starts");
-        assert!(built.success(), "the programs under test do not build");
+        let folder = profile();
+        let _alone = lock(&folder);
+        build(&folder, false);
         folder
     })
+}
+
+/// The folder with the same programs, built with failpoints, planted bugs and poison.
+///
+/// Cargo keeps what it compiles with and without the feature side by side, and only the programs at the end have one place for both. So
+/// they are copied from there, and cargo puts the usual ones back.
+///
+/// # Panics
+/// If they cannot be built.
+pub fn faulty() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = profile();
+        let _alone = lock(&folder);
+        let copies = folder.join("faulty");
+        fs::create_dir_all(&copies).expect("the target folder can be written");
+        build(&folder, true);
+        for program in PROGRAMS {
+            // Under a new name first: what still runs from the old file goes on.
+            let copy = copies.join(format!(".{program}"));
+            fs::copy(folder.join(program), &copy).expect("a program can be copied");
+            fs::rename(copy, copies.join(program)).expect("a copy can be renamed");
+        }
+        build(&folder, false);
+        copies
+    })
+}
+
+/// `target/PROFILE`.
+fn profile() -> PathBuf {
+    let test = env::current_exe().expect("a running program has a path");
+    test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").to_owned()
+}
+
+/// Of the programs that test processes share, one is built at a time.
+fn lock(folder: &Path) -> File {
+    let file = File::create(folder.join(".swfn-tests-lock")).expect("the target folder can be written");
+    file.lock().expect("a file can be locked");
+    file
+}
+
+fn build(folder: &Path, faults: bool) {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--locked"]);
+    for program in PROGRAMS {
+        cargo.args(["--package", program]);
+        if faults {
+            cargo.args(["--features", &format!("{program}/faults")]);
+        }
+    }
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.status().expect("cargo starts");
+    assert!(built.success(), "the programs under test do not build");
 }

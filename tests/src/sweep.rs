@@ -1,6 +1,11 @@
 //! A sweep in a folder of its own: its grid, its processes, its results.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -14,6 +19,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Sweep {
     folder: TempDir,
+    /// Whether its programs have failpoints and the like.
+    faulty: bool,
+    /// Of all its processes.
+    environment: Vec<(String, String)>,
+}
+
+/// The database of a run directory, to be read.
+pub fn database(run_dir: &Path) -> Option<Connection> {
+    Connection::open_with_flags(run_dir.join("sweep.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()
 }
 
 /// One line of the journal.
@@ -48,9 +62,40 @@ impl Sweep {
     /// # Panics
     /// If the folder cannot be written.
     pub fn of_grid(text: &str) -> Self {
-        let sweep = Self { folder: TempDir::new().expect("a temporary folder can be made") };
+        Self::in_folder(&std::env::temp_dir(), text)
+    }
+
+    /// Any grid file, in a new folder of that one.
+    ///
+    /// # Panics
+    /// If the folder cannot be written.
+    pub fn in_folder(parent: &Path, text: &str) -> Self {
+        let folder = TempDir::new_in(parent).expect("a temporary folder can be made");
+        let sweep = Self { folder, faulty: false, environment: Vec::new() };
         fs::write(sweep.grid(), text).expect("the folder can be written");
         sweep
+    }
+
+    /// The same sweep with programs that have failpoints, planted bugs and poison.
+    pub fn faulty(self) -> Self {
+        Self { faulty: true, ..self }
+    }
+
+    /// The same sweep with an environment variable for its processes.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// One of the programs, to be started with [`Self::start`].
+    pub fn command(&self, program: &str) -> Command {
+        let folder = if self.faulty { programs::faulty() } else { programs::folder() };
+        Command::new(folder.join(program))
     }
 
     /// The grid file.
@@ -70,41 +115,62 @@ impl Sweep {
 
     /// Starts the coordinator with more arguments.
     pub fn coordinator(&self, name: &str, arguments: &[&str]) -> Process {
-        let mut command = Command::new(programs::folder().join("swfn-coordinator"));
+        self.start(&mut self.coordinator_command(arguments), name)
+    }
+
+    /// The coordinator with more arguments, to be started with [`Self::start`].
+    pub fn coordinator_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command("swfn-coordinator");
         command.arg("--grid").arg(self.grid()).arg("--run-dir").arg(self.run_dir()).args(arguments);
-        self.start(&mut command, name)
+        command
+    }
+
+    /// Starts the coordinator with these arguments and no others.
+    pub fn bare_coordinator(&self, name: &str, arguments: &[&str]) -> Process {
+        self.start(Command::new(programs::folder().join("swfn-coordinator")).args(arguments), name)
     }
 
     /// Starts a worker, with its supervisor, for that coordinator.
     pub fn worker(&self, name: &str, address: &str, arguments: &[&str]) -> Process {
-        let mut command = Command::new(programs::folder().join("swfn-worker"));
+        self.start(&mut self.worker_command(address, arguments), name)
+    }
+
+    /// A worker for that coordinator, to be started with [`Self::start`].
+    pub fn worker_command(&self, address: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command("swfn-worker");
         command.args(["--coordinator", address, "--devices", "cpu"]).args(arguments);
-        self.start(&mut command, name)
+        command
     }
 
     /// Starts `swfn-worker` with a subcommand.
     pub fn program(&self, name: &str, arguments: &[&str]) -> Process {
-        self.start(Command::new(programs::folder().join("swfn-worker")).args(arguments), name)
+        self.start(self.command("swfn-worker").args(arguments), name)
     }
 
-    /// What programs keep for later runs lies in this sweep's folder: no test sees what another has trained, and none touches the
-    /// user's own cache.
-    fn start(&self, command: &mut Command, name: &str) -> Process {
+    /// Starts a program of this sweep. What programs keep for later runs lies in this sweep's folder: no test sees what another has
+    /// trained, and none touches the user's own cache.
+    pub fn start(&self, command: &mut Command, name: &str) -> Process {
         command.env_remove("RUST_LOG").env("SWFN_CACHE", self.cache());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start(command, self.folder.path(), name)
     }
 
     /// The address that a coordinator tells its workers.
     pub fn address(&self, coordinator: &Process) -> String {
-        wait_until("the coordinator's address", || {
-            let log = coordinator.stderr();
-            let start = log.find("--coordinator http://")? + "--coordinator ".len();
-            log[start..].split('`').next().map(str::to_owned)
+        wait_until("the coordinator's address", || told_address(coordinator))
+    }
+
+    /// The same, of a coordinator that may end before it has told it.
+    pub fn address_or_end(&self, coordinator: &mut Process) -> Option<String> {
+        wait_until("the coordinator's address or end", || match told_address(coordinator) {
+            Some(address) => Some(Some(address)),
+            None => coordinator.ended().map(|_| None),
         })
     }
 
-    fn database(&self) -> Option<Connection> {
-        Connection::open_with_flags(self.run_dir().join("sweep.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()
+    /// Its database, while the sweep runs or after it.
+    pub fn database(&self) -> Option<Connection> {
+        database(&self.run_dir())
     }
 
     /// A number from the database, while the sweep runs or after it.
@@ -154,4 +220,11 @@ impl Sweep {
         }
         lines
     }
+}
+
+fn told_address(coordinator: &Process) -> Option<String> {
+    let log = coordinator.stderr();
+    let start = log.find("--coordinator http://")? + "--coordinator ".len();
+    let end = log[start..].find('`')?;
+    Some(log[start..start + end].to_owned())
 }

@@ -10,6 +10,10 @@ pub mod compute;
 pub mod data;
 pub mod device;
 mod devices;
+mod faults;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kernel;
 pub mod lanes;
 mod libtorch;

@@ -13,12 +13,13 @@ use swfn_shared::{
     dataset::Dataset,
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome},
+    telemetry,
 };
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, info_span};
 
 use crate::{
-    data,
+    data, faults,
     session::{Cancel, End, Order, Report},
     train::{
         jobs::{Job, Jobs, Room},
@@ -70,7 +71,8 @@ impl Orders {
         self.taken.insert(self.tickets, (lease, spec.dataset));
         let span = info_span!("trial", %lease, architecture = %spec.architecture, n = spec.subset_size, seed = spec.seed,
                               lambda = spec.lambda());
-        let observer = Box::new(Watch { lease, cancel, reports: self.reports.clone() });
+        let watch = Watch { lease, cancel, reports: self.reports.clone() };
+        let observer = faults::poisoned(spec.seed, Box::new(watch));
         Job { ticket: self.tickets, spec, wanted: artifacts, observer, span }
     }
 }
@@ -127,7 +129,7 @@ impl Jobs<'static> for Orders {
         self.told = None;
         let failed = |kind, error: &TrainError| {
             error!("{error}");
-            End::Failed { kind, message: error.to_string() }
+            End::Failed { kind, message: error.to_string(), log: telemetry::last_words() }
         };
         let (end, broken) = match result {
             Ok((outcome, artifacts)) => {

@@ -9,7 +9,7 @@ mod snapshot;
 mod tests;
 
 pub(crate) use actor::{Engine, EngineError, REQUESTS};
-pub(crate) use message::{FromWorker, Hello, Reply, Request};
+pub(crate) use message::{Drained, FromWorker, Hello, Reply, Request};
 #[cfg(test)]
 pub(crate) use pauses::Pauses;
 pub(crate) use snapshot::Snapshot;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use swfn_shared::ids::WorkerId;
 
 use super::{
-    command::Event,
+    command::{Blame, Event},
     state::{Counts, Lease, Scheduler, TrialIndex, TrialState},
 };
 
@@ -28,7 +28,6 @@ impl Scheduler {
                 {
                     current.step = *step;
                     current.moved = now;
-                    current.deadline = now + self.limits.lease;
                 }
             }
             durable => {
@@ -56,7 +55,6 @@ impl Scheduler {
             for index in &worker.leases {
                 if let TrialState::Leased(lease) = &mut self.trials[*index].state {
                     lease.moved = now;
-                    lease.deadline = now + self.limits.lease;
                 }
             }
         }
@@ -67,23 +65,16 @@ impl Scheduler {
     }
 
     fn heard(&mut self, now: Duration, id: &WorkerId) {
-        let worker = self.workers.entry(id.clone()).or_default();
-        worker.heard = now;
-        for index in &worker.leases {
-            if let TrialState::Leased(lease) = &mut self.trials[*index].state {
-                lease.deadline = (now + self.limits.lease).min(lease.moved + self.limits.stall);
-            }
-        }
+        self.workers.entry(id.clone()).or_default().heard = now;
     }
 
     /// The legal transitions of a trial, all of them.
     fn transition(&mut self, now: Duration, index: TrialIndex, event: &Event) -> Option<TrialState> {
         let trial = &mut self.trials[index];
         match (&trial.state, event) {
-            (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.attempts + 1 => {
-                let deadline = now + self.limits.lease;
+            (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.next_attempt() => {
                 let (worker, attempt) = (worker.clone(), lease.attempt);
-                Some(TrialState::Leased(Lease { worker, attempt, deadline, step: 0, moved: now }))
+                Some(TrialState::Leased(Lease { worker, attempt, step: 0, moved: now }))
             }
             (TrialState::Leased(current), Event::Succeeded { lease }) if current.attempt == lease.attempt => {
                 Some(TrialState::Succeeded { attempt: lease.attempt })
@@ -91,17 +82,22 @@ impl Scheduler {
             (TrialState::Leased(current), Event::Released { lease }) if current.attempt == lease.attempt => {
                 Some(TrialState::Pending)
             }
-            (TrialState::Leased(current), Event::Failed { lease, error, quarantine })
+            (TrialState::Leased(current), Event::Failed { lease, error, quarantine, log: _ })
                 if current.attempt == lease.attempt =>
             {
                 trial.failures += 1;
                 Some(after(*quarantine, error))
             }
-            (TrialState::Leased(current), Event::Lost { lease, error, quarantine })
+            (TrialState::Leased(current), Event::Lost { lease, error, blame, quarantine, log: _ })
                 if current.attempt == lease.attempt =>
             {
-                trial.losses += 1;
+                trial.losses += u32::from(*blame == Blame::Alone);
+                trial.suspicion += blame.suspicion();
                 Some(after(*quarantine, error))
+            }
+            (TrialState::Quarantined { .. }, Event::Retried { lease }) if lease.attempt == trial.attempts => {
+                (trial.failures, trial.losses) = (0, 0);
+                Some(TrialState::Pending)
             }
             (
                 TrialState::Pending
@@ -117,7 +113,8 @@ impl Scheduler {
                 | Event::Succeeded { .. }
                 | Event::Failed { .. }
                 | Event::Lost { .. }
-                | Event::Released { .. },
+                | Event::Released { .. }
+                | Event::Retried { .. },
             ) => None,
         }
     }

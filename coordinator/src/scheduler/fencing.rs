@@ -1,7 +1,10 @@
 //! Every message about a lease passes here first. The attempt number is the fencing token: a worker that was stopped past its deadline
 //! and wakes up again holds an old number, and whatever it says is turned away.
 
-use swfn_shared::ids::{LeaseId, WorkerId};
+use swfn_shared::{
+    faults,
+    ids::{LeaseId, WorkerId},
+};
 
 use super::{
     command::Fence,
@@ -19,6 +22,9 @@ pub(crate) enum Admission {
 
 /// Admits or fences a message of `worker` about `lease` of `trial`.
 pub(super) fn admit(trial: &Trial, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Fence> {
+    if faults::bug("no-fencing") {
+        return Ok(Admission::Live);
+    }
     if lease.attempt > trial.attempts {
         return Err(Fence::NeverGranted);
     }
@@ -51,7 +57,7 @@ mod tests {
         let spec = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap();
         let (ann, bob): (WorkerId, WorkerId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
         let lease = |attempt| LeaseId { trial: spec.id(), attempt };
-        let held = Lease { worker: ann.clone(), attempt: 2, deadline: Duration::ZERO, step: 0, moved: Duration::ZERO };
+        let held = Lease { worker: ann.clone(), attempt: 2, step: 0, moved: Duration::ZERO };
         let mut trial = Trial::new(spec, 0);
         trial.attempts = 2;
         let mut admitted = |state: TrialState, worker: &WorkerId, attempt| {

@@ -15,6 +15,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use command::{Command, Event, FailureKind, Rejection};
+pub(crate) use command::{Blame, Command, Event, FailureKind, Predecessor, Rejection};
 pub(crate) use fencing::Admission;
 pub(crate) use state::{Counts, Limits, Scheduler, TrialState};

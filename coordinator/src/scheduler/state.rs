@@ -6,6 +6,7 @@
 //!      ^                  |      |
 //!      |  Released, Lost, |      | Failed or Lost, past its limit
 //!      +---- Failed ------+      +------------------> Quarantined
+//!      +----------------------- Retried -----------------+
 //! ```
 
 use std::{
@@ -14,13 +15,14 @@ use std::{
 };
 
 use swfn_shared::{
+    faults,
     grid::RunSettings,
     ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerId},
     trial::TrialSpec,
 };
 
 use super::{
-    command::Rejection,
+    command::{Rejection, SUSPECT},
     fencing::{self, Admission},
     pending::Pending,
 };
@@ -42,8 +44,6 @@ pub(crate) enum TrialState {
 pub(crate) struct Lease {
     pub(crate) worker: WorkerId,
     pub(crate) attempt: Attempt,
-    /// Renewed by every message of the worker, but never past `moved` + the stall limit.
-    pub(crate) deadline: Duration,
     /// Iterations done.
     pub(crate) step: u64,
     /// When `step` last grew.
@@ -62,13 +62,37 @@ pub(super) struct Trial {
     /// Leases so far; the number of the newest.
     pub(super) attempts: Attempt,
     pub(super) failures: u32,
+    /// Leases that were lost while it was alone.
     pub(super) losses: u32,
+    /// From the leases that were lost together with others.
+    pub(super) suspicion: u32,
 }
 
 impl Trial {
     pub(super) fn new(spec: TrialSpec, group: usize) -> Self {
         let (id, shape, vae) = (spec.id(), spec.shape(), spec.vae());
-        Self { spec, id, shape, vae, group, state: TrialState::Pending, attempts: 0, failures: 0, losses: 0 }
+        Self {
+            spec,
+            id,
+            shape,
+            vae,
+            group,
+            state: TrialState::Pending,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            suspicion: 0,
+        }
+    }
+
+    /// Whether it may have ended a worker that trained others, too, and is to be tried alone.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspicion >= SUSPECT
+    }
+
+    /// The number of the next lease: higher than all before it, or it could not fence them off.
+    pub(super) fn next_attempt(&self) -> Attempt {
+        if faults::bug("attempts-are-not-raised") { 1 } else { self.attempts + 1 }
     }
 
     /// The lease of its newest attempt.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use swfn_shared::ids::{Attempt, LeaseId, TrialId, WorkerId};
 
 use super::{
-    super::{Event, Limits},
+    super::{Blame, Event, Limits},
     oracle::Broken,
 };
 
@@ -30,7 +30,11 @@ pub(super) enum Ending {
 pub(super) struct Entry {
     pub(super) attempts: Attempt,
     pub(super) failures: u32,
+    /// Lost while it was its worker's only lease, and lost together with others.
     pub(super) losses: u32,
+    pub(super) in_company: u32,
+    /// What was lost in company weighs two when its worker's machine was there, else one. From two on it is to be tried alone.
+    pub(super) suspicion: u32,
     pub(super) released: u32,
     pub(super) lease: Option<Holding>,
     pub(super) end: Option<Ending>,
@@ -42,9 +46,9 @@ pub(super) struct Book {
     pub(super) entries: BTreeMap<TrialId, Entry>,
 }
 
-/// Whether one more loss is the last; the rules about which losses count stand here and nowhere else in the simulation.
-pub(super) fn loss_is_final(losses_before: u32, limits: Limits) -> bool {
-    losses_before + 1 >= limits.max_losses
+/// Whether one more loss is the last: only what a trial does alone counts.
+fn loss_is_final(blame: Blame, losses_before: u32, limits: Limits) -> bool {
+    blame == Blame::Alone && losses_before + 1 >= limits.max_losses
 }
 
 impl Book {
@@ -106,11 +110,17 @@ impl Book {
                 }
                 entry.end = quarantine.then(|| Ending::Quarantined(error.clone()));
             }
-            Event::Lost { error, quarantine, .. } => {
-                if loss_is_final(entry.losses, limits) != *quarantine {
+            Event::Lost { error, quarantine, blame, .. } => {
+                if loss_is_final(*blame, entry.losses, limits) != *quarantine {
                     return wrong("the limit of losses is another", entry);
                 }
-                entry.losses += 1;
+                match blame {
+                    Blame::Alone => entry.losses += 1,
+                    Blame::Among => (entry.in_company, entry.suspicion) = (entry.in_company + 1, entry.suspicion + 1),
+                    Blame::Suspected => {
+                        (entry.in_company, entry.suspicion) = (entry.in_company + 1, entry.suspicion + 2)
+                    }
+                }
                 entry.end = quarantine.then(|| Ending::Quarantined(error.clone()));
             }
             Event::Released { .. } => entry.released += 1,

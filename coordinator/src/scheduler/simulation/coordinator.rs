@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use swfn_shared::ids::{LeaseId, ShapeId, VaeId, WorkerId};
 
 use super::{
-    super::{Admission, Command, Event, Rejection, Scheduler},
+    super::{Admission, Command, Event, Predecessor, Rejection, Scheduler},
     disk::{Batch, Disk},
     message::{Downward, Hello, Message, Millis, Said, StreamId},
     oracle::{Broken, Oracle},
@@ -197,7 +197,7 @@ impl Coordinator {
             self.end_session(dead);
         }
         self.sessions.insert(worker.clone(), session);
-        self.apply(around, &Command::Joined { worker: worker.clone(), predecessor, held })?.ok();
+        self.apply(around, &Command::Joined { worker: worker.clone(), predecessor: predecessor.map(dead), held })?.ok();
         if self.drained {
             self.replies.push((worker, Downward::Drain));
         }
@@ -234,7 +234,7 @@ impl Coordinator {
             }
             Said::Failed { lease, kind } => {
                 let error = format!("{kind:?} in attempt {}", lease.attempt);
-                self.of_lease(around, lease, Command::Failed { worker, lease, kind, error })?;
+                self.of_lease(around, lease, Command::Failed { worker, lease, kind, error, log: String::new() })?;
             }
             Said::Released { lease } => {
                 self.of_lease(around, lease, Command::Released { worker, lease })?;
@@ -290,6 +290,11 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+/// A process of which its successor says that it is dead.
+fn dead(worker: WorkerId) -> Predecessor {
+    Predecessor { worker, end: "killed".to_owned(), log: String::new() }
 }
 
 /// A scheduler that has been through a journal.

@@ -12,7 +12,7 @@ use swfn_shared::{
 use super::{
     super::Limits,
     message::Millis,
-    plan::{CrashPoint, Fault, LOSSES_IN_COMPANY_COUNT, Nature, Plan, Promise, SlotPlan, Subject, Weather, millis},
+    plan::{CrashPoint, Fault, Nature, Plan, Promise, SlotPlan, Subject, Weather, millis},
 };
 
 impl Plan {
@@ -96,9 +96,7 @@ fn nature(promise: Promise, limits: Limits, rng: &mut impl Rng) -> Nature {
 }
 
 fn slot(calm: bool, quiet: Millis, limits: Limits, rng: &mut impl Rng) -> SlotPlan {
-    let alone = calm && LOSSES_IN_COMPANY_COUNT;
     let lanes = match rng.random_range(0..4) {
-        _ if alone => 1,
         0 | 1 => 1,
         2 => rng.random_range(2..=8),
         _ => 64,
@@ -107,7 +105,7 @@ fn slot(calm: bool, quiet: Millis, limits: Limits, rng: &mut impl Rng) -> SlotPl
     // A trial that gets on is not taken for one that stands still.
     let pace = rng.random_range(500..(millis(limits.lease) / 3).min(3_000));
     let local = !calm && rng.random_bool(0.2);
-    SlotPlan { lanes, local, starts, pace, ahead: !alone && rng.random_bool(0.5) }
+    SlotPlan { lanes, local, starts, pace, ahead: rng.random_bool(0.5) }
 }
 
 fn weather(calm: bool, rng: &mut impl Rng) -> Weather {

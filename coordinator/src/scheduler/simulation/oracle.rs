@@ -9,7 +9,7 @@ use std::{
 use swfn_shared::ids::{LeaseId, ShapeId, TrialId, WorkerId};
 
 use super::{
-    super::{Admission, Command, Event, FailureKind, Rejection},
+    super::{Admission, Blame, Command, Event, FailureKind, Rejection},
     book::{Book, Ending},
     plan::Plan,
     tally::Tally,
@@ -111,7 +111,7 @@ impl Oracle {
             Ok(Admission::Repeated) => self.tally.refuse("repeated"),
             Err(Rejection::Fenced { .. }) => self.tally.refuse("fenced"),
             // A lease that a worker names was granted to it, and a grant leaves after its commit.
-            Err(Rejection::UnknownTrial(_) | Rejection::UnknownWorker(_)) => {
+            Err(Rejection::UnknownTrial(_) | Rejection::UnknownWorker(_) | Rejection::NotQuarantined(_)) => {
                 return Err(Broken(format!("{worker} speaks of {lease:?}: {admission:?}")));
             }
         }
@@ -165,8 +165,9 @@ impl Oracle {
     fn judge(&mut self, now: Duration, command: &Command, answer: &Answer) -> Result<(), Broken> {
         match command {
             Command::Joined { worker, predecessor, held } => {
-                let dead = predecessor.as_ref().filter(|dead| *dead != worker);
-                let lost = dead.map(|dead| self.live.held_by(dead).collect()).unwrap_or_default();
+                let dead = predecessor.as_ref().map(|dead| &dead.worker).filter(|dead| *dead != worker);
+                let lost: BTreeSet<_> = dead.map(|dead| self.live.held_by(dead).collect()).unwrap_or_default();
+                let lost = blamed(lost, Blame::Suspected);
                 let unknown = self.live.held_by(worker).filter(|lease| !held.contains(lease)).collect();
                 let left = dead.filter(|dead| self.heard.contains_key(*dead)).cloned();
                 let joined = [Event::WorkerJoined { worker: worker.clone() }];
@@ -176,7 +177,7 @@ impl Oracle {
             Command::Asked { worker, lanes, shape, .. } => self.judge_grant(worker, *lanes as usize, *shape, answer),
             Command::Heard { worker } => {
                 let event = Event::WorkerHeard { worker: worker.clone() };
-                exactly(answer, &[].into(), &[].into(), &[].into(), &[event])
+                exactly(answer, &BTreeMap::new(), &[].into(), &[].into(), &[event])
             }
             Command::Progressed { worker, lease, step } => {
                 self.of_lease(worker, *lease, Event::Progressed { lease: *lease, step: *step }, answer)
@@ -184,34 +185,46 @@ impl Oracle {
             Command::Succeeded { worker, lease } => {
                 self.of_lease(worker, *lease, Event::Succeeded { lease: *lease }, answer)
             }
-            Command::Failed { worker, lease, kind, error } => {
+            Command::Failed { worker, lease, kind, error, log } => {
                 let failures = self.live.entry(lease.trial)?.failures + 1;
                 let quarantine = *kind == FailureKind::Diverged || failures >= self.max_failures;
-                self.of_lease(worker, *lease, Event::Failed { lease: *lease, error: error.clone(), quarantine }, answer)
+                let (error, log) = (error.clone(), log.clone());
+                self.of_lease(worker, *lease, Event::Failed { lease: *lease, error, log, quarantine }, answer)
             }
             Command::Released { worker, lease } => {
                 self.of_lease(worker, *lease, Event::Released { lease: *lease }, answer)
             }
             Command::Left { worker } if self.heard.contains_key(worker) => {
                 let held = self.live.held_by(worker).collect();
-                exactly(answer, &[].into(), &held, &[worker.clone()].into(), &[])
+                exactly(answer, &BTreeMap::new(), &held, &[worker.clone()].into(), &[])
             }
             Command::Left { .. } => {
                 hold!(answer.is_err(), "nobody left");
                 Ok(())
             }
+            Command::Retry { .. } => Err(Broken("nobody asked for that".to_owned())),
             Command::Tick => {
                 let silent = |worker: &WorkerId| {
                     let last = self.heard.get(worker).copied().unwrap_or_default();
                     now.saturating_sub(last) >= self.lease
                 };
-                let (over, live): (Vec<_>, Vec<_>) = self.live.leases().partition(|(_, holding)| {
-                    let fresh = now.saturating_sub(holding.granted) < self.lease;
-                    (silent(&holding.worker) && !fresh) || now.saturating_sub(holding.moved) >= self.stall
-                });
-                let over = over.into_iter().map(|(lease, _)| lease).collect();
-                let busy: BTreeSet<_> = live.into_iter().map(|(_, holding)| &holding.worker).collect();
-                let left = self.heard.keys().filter(|worker| silent(worker) && !busy.contains(worker));
+                let mut over = BTreeMap::new();
+                for worker in self.heard.keys() {
+                    if silent(worker) {
+                        over.extend(blamed(self.live.held_by(worker).collect(), Blame::Among));
+                        continue;
+                    }
+                    // Those that hang together did not report in the same moment.
+                    let still = |least: Duration| {
+                        let of_worker = self.live.leases().filter(|(_, holding)| holding.worker == *worker);
+                        let still = of_worker.filter(|(_, holding)| now.saturating_sub(holding.moved) >= least);
+                        still.map(|(lease, _)| lease).collect::<BTreeSet<_>>()
+                    };
+                    if !still(self.stall).is_empty() {
+                        over.extend(blamed(still(self.stall / 2), Blame::Suspected));
+                    }
+                }
+                let left = self.heard.keys().filter(|worker| silent(worker));
                 exactly(answer, &over, &[].into(), &left.cloned().collect(), &[])
             }
         }
@@ -244,6 +257,10 @@ impl Oracle {
         hold!(granted.is_empty() || !self.dead.contains(worker), "a grant to a worker that is dead");
         hold!(granted.is_empty() || !self.asleep.contains(worker), "a grant to a worker that has not woken up");
         hold!(granted.is_empty() || held + granted.len() <= lanes, "{held} held and more granted than lanes");
+        let suspect = |lease: &LeaseId| self.live.entries[&lease.trial].suspicion >= 2;
+        let alone = held + granted.len() == 1 || !granted.iter().any(suspect);
+        hold!(alone, "a suspect is not alone");
+        hold!(granted.is_empty() || !self.live.held_by(worker).any(|lease| suspect(&lease)), "company for a suspect");
         let shapes: BTreeSet<_> = granted.iter().map(|lease| self.shapes[&lease.trial]).chain(shape).collect();
         hold!(granted.is_empty() || shapes.len() == 1, "a grant of several shapes");
         let waits = self.live.entries.values().any(|entry| entry.end.is_none() && entry.lease.is_none());
@@ -272,7 +289,7 @@ impl Oracle {
 /// The answer consists of these losses, these leases given back, these workers gone, and the other events, and of nothing else.
 fn exactly(
     answer: &Answer,
-    lost: &BTreeSet<LeaseId>,
+    lost: &BTreeMap<LeaseId, Blame>,
     released: &BTreeSet<LeaseId>,
     left: &BTreeSet<WorkerId>,
     others: &[Event],
@@ -281,17 +298,24 @@ fn exactly(
     let (mut seen_lost, mut seen_released, mut seen_left, mut rest) = (vec![], vec![], vec![], vec![]);
     for event in events {
         match event {
-            Event::Lost { lease, .. } => seen_lost.push(*lease),
+            Event::Lost { lease, blame, .. } => seen_lost.push((*lease, *blame)),
             Event::Released { lease } => seen_released.push(*lease),
             Event::WorkerLeft { worker } => seen_left.push(worker.clone()),
             other => rest.push(other.clone()),
         }
     }
-    hold!(same(&seen_lost, lost), "lost: {seen_lost:?} instead of {lost:?}");
+    let in_order: BTreeMap<_, _> = seen_lost.iter().copied().collect();
+    hold!(in_order == *lost && seen_lost.len() == lost.len(), "lost: {seen_lost:?} instead of {lost:?}");
     hold!(same(&seen_released, released), "released: {seen_released:?} instead of {released:?}");
     hold!(same(&seen_left, left), "left: {seen_left:?} instead of {left:?}");
     hold!(rest == others, "besides: {rest:?} instead of {others:?}");
     Ok(())
+}
+
+/// These are lost together; one alone is to blame for itself.
+fn blamed(leases: BTreeSet<LeaseId>, together: Blame) -> BTreeMap<LeaseId, Blame> {
+    let blame = if leases.len() == 1 { Blame::Alone } else { together };
+    leases.into_iter().map(|lease| (lease, blame)).collect()
 }
 
 /// Each once, in whatever order.

@@ -9,10 +9,6 @@ use swfn_shared::{
 
 use super::{super::Limits, message::Millis};
 
-/// Whether lost leases count towards the limit that were lost together with others. As long as they do, a trial that kills its worker can
-/// have its lane mates quarantined, and innocence is only promised where nobody has a neighbour.
-pub(super) const LOSSES_IN_COMPANY_COUNT: bool = true;
-
 /// What the end of a simulation must look like, beyond what always holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Promise {

@@ -73,8 +73,10 @@ impl World {
         let limits = self.plan.limits;
         hold!(entry.lease.is_none(), "a lease is left");
         hold!(entry.failures <= limits.max_failures && entry.losses <= limits.max_losses, "retried without bound");
+        // Two losses in company, of whatever kind, and it is tried alone.
+        hold!(entry.in_company <= 2, "lost in company again and again");
         let succeeded = u32::from(matches!(entry.end, Some(Ending::Succeeded(..))));
-        let ways_out = entry.failures + entry.losses + entry.released + succeeded;
+        let ways_out = entry.failures + entry.losses + entry.in_company + entry.released + succeeded;
         hold!(entry.attempts == ways_out, "{ways_out} attempts have ended");
         let can = match subject.nature {
             Nature::Sound => true,

@@ -1,0 +1,57 @@
+//! Faults on purpose, for the tests of what must survive them. They are compiled in with the feature `faults` alone, which no
+//! release has; without it everything here is nothing.
+//!
+//! `FAILPOINTS` says what happens at which point, in the words of the crate `fail`: `store/rows=3*off->return` kills the
+//! process when it comes there for the fourth time, `store/rows=sleep(20)` holds it up each time. `SWFN_BUG` switches one
+//! planted bug on.
+
+/// A named place where a test may kill the process or hold it up.
+#[inline]
+pub fn point(name: &str) {
+    #[cfg(feature = "faults")]
+    fail::fail_point!(name, |_| on_purpose::die());
+    let _ = name;
+}
+
+/// Whether the process is to have this bug: the tests must notice each.
+#[inline]
+pub fn bug(name: &str) -> bool {
+    #[cfg(feature = "faults")]
+    return on_purpose::bug().is_some_and(|bug| bug == name);
+    #[cfg(not(feature = "faults"))]
+    {
+        let _ = name;
+        false
+    }
+}
+
+/// Reads `FAILPOINTS`. Called once, by a program that begins.
+pub fn start() {
+    #[cfg(feature = "faults")]
+    // Its end would switch all points off.
+    std::mem::forget(fail::FailScenario::setup());
+}
+
+#[cfg(feature = "faults")]
+mod on_purpose {
+    use std::{env, fs, sync::OnceLock};
+
+    use nix::sys::signal::{Signal, raise};
+
+    pub(super) fn bug() -> Option<&'static str> {
+        static BUG: OnceLock<Option<String>> = OnceLock::new();
+        BUG.get_or_init(|| env::var("SWFN_BUG").ok()).as_deref()
+    }
+
+    /// Kills the process like `kill -9`. If `SWFN_FAULT_TOKENS` names a folder, a death costs one of the files there, and
+    /// without any the process lives: so a test limits and counts the deaths of processes that are started again and again.
+    pub(super) fn die() {
+        if let Some(folder) = env::var_os("SWFN_FAULT_TOKENS") {
+            let mut tokens = fs::read_dir(folder).into_iter().flatten().flatten();
+            if !tokens.any(|token| fs::remove_file(token.path()).is_ok()) {
+                return;
+            }
+        }
+        raise(Signal::SIGKILL).ok();
+    }
+}

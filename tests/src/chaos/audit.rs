@@ -1,0 +1,45 @@
+//! What must hold of any journal, whatever has happened.
+
+use std::collections::BTreeMap;
+
+use crate::sweep::Sweep;
+
+/// Reads the journal and the results of a sweep that is over.
+///
+/// # Panics
+/// If attempts are not numbered without a gap, an attempt ends that was not under way, a trial succeeds twice or goes on after its
+/// end, or a result is not of the attempt that succeeded and of the worker that held its lease.
+pub fn audit(sweep: &Sweep) {
+    let mut results = rows(sweep);
+    // Of each trial: the newest attempt, its worker, whether it is under way, whether the trial is over.
+    let mut trials: BTreeMap<String, (u32, Option<String>, bool, bool)> = BTreeMap::new();
+    for line in sweep.journal() {
+        let (attempt, worker, live, over) = trials.entry(line.trial.clone()).or_default();
+        assert!(!*over, "a trial goes on after its end: {line:?}");
+        if line.kind == "leased" {
+            assert!(!*live, "a trial is leased twice at a time: {line:?}");
+            assert_eq!(line.attempt, *attempt + 1, "attempts are numbered: {line:?}");
+            (*attempt, *worker, *live) = (line.attempt, line.worker.clone(), true);
+            continue;
+        }
+        assert!(*live && line.attempt == *attempt, "only the attempt under way can end: {line:?}");
+        *live = false;
+        if line.kind == "succeeded" {
+            *over = true;
+            let result = results.remove(&(line.trial.clone(), line.attempt));
+            assert_eq!(result.as_ref(), worker.as_ref(), "the result is of who held the lease: {line:?}");
+        }
+    }
+    assert!(results.is_empty(), "results of attempts that did not succeed: {results:?}");
+    let torn = sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'");
+    assert_eq!(torn, Some(0), "nothing is under way when a sweep is over");
+}
+
+/// Trial and attempt of each result, and who reported it.
+fn rows(sweep: &Sweep) -> BTreeMap<(String, u32), String> {
+    let database = sweep.database().expect("the run directory has a database");
+    let sql = "SELECT trial.id, result.attempt, worker FROM result JOIN trial ON trial.number = result.trial";
+    let mut query = database.prepare(sql).expect("the results can be read");
+    let rows = query.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)));
+    rows.and_then(Iterator::collect).expect("the results can be read")
+}

@@ -1,0 +1,160 @@
+//! P1: what was acknowledged survives `kill -9` of the coordinator, at each named failpoint and at random times.
+
+use std::{thread::sleep, time::Duration};
+
+use nix::sys::signal::Signal;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    judge::{EIGHT, grid, judge},
+    scenario::{Skipped, Tally},
+};
+use crate::{
+    process::Process,
+    proxy::{
+        messages::MessageProxy,
+        mischief::{Mischief, random, up_to},
+    },
+    sweep::Sweep,
+};
+
+/// Where the coordinator writes, commits and acknowledges, and how often it passes there, at least, in a sweep.
+const POINTS: [(&str, u32); 12] = [
+    ("engine/commit", 12),
+    ("store/begin", 8),
+    ("store/rows", 8),
+    ("store/committed", 8),
+    ("engine/answer", 12),
+    ("engine/answered", 12),
+    ("artifact/part", 3),
+    ("artifact/whole", 2),
+    ("artifact/synced", 2),
+    ("artifact/named", 2),
+    ("results/rename", 4),
+    // Held up in the middle of a transaction, it is killed from outside.
+    ("store/rows held up", 4),
+];
+
+/// Kills in one sweep: the worker waits longer each time before it comes back.
+const KILLS: u32 = 4;
+
+/// A sweep whose coordinator is killed and started again under the eyes of a proxy; its worker stays.
+struct Killed {
+    // Before the sweep, in whose folder they are.
+    worker: Process,
+    proxy: MessageProxy,
+    starts: u32,
+    sweep: Sweep,
+}
+
+impl Killed {
+    fn new(seed: u64) -> Self {
+        let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true";
+        let sweep = Sweep::of_grid(&grid(EIGHT, 100, more)).faulty();
+        let proxy = MessageProxy::start("http://127.0.0.1:1", seed, Mischief::default());
+        let worker = sweep.worker("worker", &proxy.url(), &[]);
+        Self { worker, proxy, starts: 0, sweep }
+    }
+
+    fn start(&mut self, failpoints: &str) -> Process {
+        self.starts += 1;
+        let mut command = self.sweep.coordinator_command(&["--listen", "127.0.0.1:0"]);
+        let mut coordinator =
+            self.sweep.start(command.env("FAILPOINTS", failpoints), &format!("coordinator-{}", self.starts));
+        if let Some(address) = self.sweep.address_or_end(&mut coordinator) {
+            self.proxy.lead_to(&address);
+        }
+        coordinator
+    }
+
+    /// Looks up what was acknowledged before the kill.
+    fn check(&self) -> u64 {
+        self.proxy.record(|record| record.check(&self.sweep.run_dir()))
+    }
+
+    /// Undisturbed to the end.
+    fn finish(mut self, faults: u64) -> Tally {
+        self.start("").succeed();
+        self.worker.succeed();
+        Tally { faults, acknowledged: self.check(), results: judge(&self.sweep) }
+    }
+}
+
+/// `each`: kills at each failpoint.
+///
+/// # Errors
+/// Never.
+pub fn at_failpoints(each: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    for (number, (point, passes)) in POINTS.into_iter().enumerate() {
+        let mut random = random(number as u64);
+        let (mut kills, mut sweeps) = (0, 0);
+        while kills < each {
+            sweeps += 1;
+            assert!(sweeps <= each + 5, "the coordinator seldom comes to `{point}`: {kills} kills in {sweeps} sweeps");
+            let mut killed = Killed::new(number as u64);
+            let mut here = 0;
+            while here < KILLS.min(each - kills) && kill_at(&mut killed, point, passes, &mut random) {
+                here += 1;
+                killed.check();
+            }
+            kills += here;
+            tally.add(killed.finish(here.into()));
+        }
+    }
+    Ok(tally)
+}
+
+/// False if the sweep came to its end first.
+fn kill_at(killed: &mut Killed, point: &str, passes: u32, random: &mut ChaCha8Rng) -> bool {
+    let pass = random.random_range(0..passes);
+    // Each transaction takes a while: what is acknowledged too early gets away.
+    let slow = "store/begin=sleep(5)";
+    match point.strip_suffix(" held up") {
+        Some(point) => {
+            let mut coordinator = killed.start(&format!("{point}={pass}*off->1*sleep(60000)"));
+            sleep(up_to(random, Duration::from_secs(1)) + Duration::from_millis(300));
+            if coordinator.ended().is_some() {
+                return false;
+            }
+            coordinator.signal(Signal::SIGKILL);
+            coordinator.wait().is_none()
+        }
+        None => {
+            let slow = if point == "store/begin" { "" } else { slow };
+            let mut coordinator = killed.start(&format!("{point}={pass}*off->return;{slow}"));
+            let code = coordinator.wait();
+            assert!(matches!(code, None | Some(0)), "it ended with {code:?}:\n{}", coordinator.stderr());
+            code.is_none()
+        }
+    }
+}
+
+/// `kills` in all, at random times.
+///
+/// # Errors
+/// Never.
+pub fn at_random(kills: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    let mut random = random(u64::from(kills));
+    while tally.faults < kills.into() {
+        let mut killed = Killed::new(tally.faults);
+        let mut here = 0;
+        while here < u64::from(KILLS).min(u64::from(kills) - tally.faults) {
+            let mut coordinator = killed.start("");
+            sleep(up_to(&mut random, Duration::from_millis(1500)));
+            if coordinator.ended().is_some() {
+                break;
+            }
+            coordinator.signal(Signal::SIGKILL);
+            if coordinator.wait().is_some() {
+                break;
+            }
+            here += 1;
+            killed.check();
+        }
+        tally.add(killed.finish(here));
+    }
+    Ok(tally)
+}

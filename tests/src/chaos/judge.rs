@@ -1,0 +1,85 @@
+//! The judge of all scenarios: an undisturbed sweep of the same grid, once for each grid.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::audit;
+use crate::sweep::Sweep;
+
+/// A grid of small trials on the synthetic digits; a trial takes less than half a second. `more`: further lines, of `[run]` first.
+pub fn grid(axes: &str, iterations: u32, more: &str) -> String {
+    format!(
+        "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\n{axes}\n\
+         [classifier]\niterations = {iterations}\nevaluate_every = {iterations}\n[vae]\niterations = 60\n[run]\n{more}\n"
+    )
+}
+
+/// Eight trials, with and without function norm.
+pub const EIGHT: &str =
+    "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
+
+/// What an undisturbed sweep leaves behind.
+#[derive(Debug)]
+struct Undisturbed {
+    results: Vec<String>,
+    /// By trial and name.
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Holds what a sweep has left behind against an undisturbed one, and its journal against the rules. Returns the number of results.
+///
+/// # Panics
+/// With the differences.
+pub fn judge(sweep: &Sweep) -> u64 {
+    let text = fs::read_to_string(sweep.grid()).expect("the grid is there");
+    let expected = undisturbed(&text);
+    let results = sweep.results();
+    if results != expected.results {
+        let differs = |(found, expected): &(&String, &String)| found != expected;
+        let pairs = results.iter().zip(&expected.results);
+        let different: Vec<_> = pairs.filter(differs).take(3).collect();
+        panic!("{} results, {} expected; they differ first in {different:#?}", results.len(), expected.results.len());
+    }
+    let files = files(&sweep.run_dir());
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&files), names(&expected.files), "the files of the trials");
+    for (name, content) in &files {
+        assert!(*content == expected.files[name], "`{name}` is not that of an undisturbed sweep");
+    }
+    audit::audit(sweep);
+    results.iter().filter(|line| line.starts_with("trials.csv")).count() as u64
+}
+
+fn undisturbed(grid: &str) -> Arc<Undisturbed> {
+    static KNOWN: Mutex<Option<HashMap<String, Arc<Undisturbed>>>> = Mutex::new(None);
+    // Others that need it, too, wait for it.
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    if let Some(undisturbed) = known.get(grid) {
+        return Arc::clone(undisturbed);
+    }
+    let sweep = Sweep::of_grid(grid);
+    sweep.coordinator("undisturbed", &["--local-workers", "2"]).succeed();
+    let undisturbed = Arc::new(Undisturbed { results: sweep.results(), files: files(&sweep.run_dir()) });
+    known.insert(grid.to_owned(), Arc::clone(&undisturbed));
+    undisturbed
+}
+
+/// The files of all trials, hidden ones left out: those are not whole.
+fn files(run_dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().collect::<Vec<_>>();
+    let mut files = BTreeMap::new();
+    for trial in list(&run_dir.join("artifacts")) {
+        for file in list(&trial.path()) {
+            let name = format!("{}/{}", trial.file_name().display(), file.file_name().display());
+            if !file.file_name().to_string_lossy().starts_with('.') {
+                files.insert(name, fs::read(file.path()).expect("a file can be read"));
+            }
+        }
+    }
+    files
+}

@@ -1,0 +1,284 @@
+//! A proxy for messages: to workers it is the coordinator, and to the coordinator it is the workers.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rand_chacha::ChaCha8Rng;
+use swfn_proto::v1::{
+    self,
+    coordinator_client::CoordinatorClient,
+    coordinator_message,
+    coordinator_server::{Coordinator, CoordinatorServer},
+    worker_message::Kind,
+};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Channel, Endpoint, Server, server::TcpIncoming},
+};
+
+use super::{
+    mischief::{Faults, Mischief, again, random, up_to},
+    record::Record,
+};
+
+/// So long a coordinator that is being started again is waited for: a worker waits longer each time that it finds nobody.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A stream that loses messages is cut when none has come for so long.
+const LOSING: Duration = Duration::from_millis(300);
+
+/// Tasks of a proxy, on threads of their own.
+///
+/// # Panics
+/// If there are no threads.
+pub(super) fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads can be started")
+}
+
+/// All that the streams share.
+struct State {
+    upstream: String,
+    mischief: Mischief,
+    random: ChaCha8Rng,
+    faults: Faults,
+    record: Record,
+    /// All that a worker has said and was answered, over all its streams.
+    said: HashMap<String, Vec<v1::WorkerMessage>>,
+    answered: HashMap<String, Vec<v1::CoordinatorMessage>>,
+}
+
+/// A running proxy.
+pub struct MessageProxy {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    _runtime: Runtime,
+}
+
+impl MessageProxy {
+    /// Listens on a free port; `upstream` is the coordinator's URL.
+    ///
+    /// # Panics
+    /// If there is no port.
+    pub fn start(upstream: &str, seed: u64, mischief: Mischief) -> Self {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let state = State {
+            upstream: upstream.to_owned(),
+            mischief,
+            random: random(seed),
+            faults: Faults::default(),
+            record: Record::default(),
+            said: HashMap::new(),
+            answered: HashMap::new(),
+        };
+        let state = Arc::new(Mutex::new(state));
+        let service = CoordinatorServer::new(Service(Arc::clone(&state)));
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        runtime.spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        Self { address, state, _runtime: runtime }
+    }
+
+    /// Where it listens, as a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where the coordinator is from now on.
+    pub fn lead_to(&self, upstream: &str) {
+        upstream.clone_into(&mut lock(&self.state).upstream);
+    }
+
+    /// What has happened so far.
+    pub fn faults(&self) -> Faults {
+        lock(&self.state).faults
+    }
+
+    /// Looks at what has passed so far.
+    pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+        look(&lock(&self.state).record)
+    }
+}
+
+/// A test that has panicked elsewhere has said so there.
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Service(Arc<Mutex<State>>);
+
+#[tonic::async_trait]
+impl Coordinator for Service {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<v1::CoordinatorMessage, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        call: Request<Streaming<v1::WorkerMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let mut from_worker = call.into_inner();
+        let hello = from_worker.message().await?.ok_or_else(|| Status::cancelled("no hello"))?;
+        let Some(Kind::Hello(v1::Hello { worker, .. })) = &hello.kind else {
+            return Err(Status::failed_precondition("a stream begins with `hello`"));
+        };
+        let (worker, state) = (worker.clone(), Arc::clone(&self.0));
+        let mut client = CoordinatorClient::new(connect(&state).await?);
+        let (to_coordinator, outgoing) = mpsc::channel(64);
+        to_coordinator.send(hello).await.ok();
+        let from_coordinator = client.session(ReceiverStream::new(outgoing)).await?.into_inner();
+        let (to_worker, answers) = mpsc::channel(64);
+        // Whichever direction ends first takes the other one with it.
+        tokio::spawn(async move {
+            tokio::select! {
+                () = up(&state, &worker, from_worker, to_coordinator) => {}
+                () = down(&state, &worker, from_coordinator, to_worker.clone()) => {}
+            }
+            to_worker.try_send(Err(Status::unavailable("the proxy has cut the stream"))).ok();
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+
+    async fn drain_workers(
+        &self,
+        call: Request<v1::DrainWorkersRequest>,
+    ) -> Result<Response<v1::DrainWorkersReply>, Status> {
+        CoordinatorClient::new(connect(&self.0).await?).drain_workers(call.into_inner()).await
+    }
+}
+
+async fn connect(state: &Mutex<State>) -> Result<Channel, Status> {
+    let start = Instant::now();
+    loop {
+        // Named anew when it was started again.
+        let upstream = lock(state).upstream.clone();
+        let endpoint = Endpoint::from_shared(upstream).map_err(|error| Status::internal(error.to_string()))?;
+        match endpoint.connect().await {
+            Ok(channel) => return Ok(channel),
+            Err(error) if start.elapsed() > PATIENCE => return Err(Status::unavailable(error.to_string())),
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// Whether a message may come again. A new `hello` begins a stream, and after a goodbye nobody listens.
+fn repeatable(message: &v1::WorkerMessage) -> bool {
+    !matches!(message.kind, None | Some(Kind::Hello(_) | Kind::Goodbye(_)))
+}
+
+/// What comes again after the newest message of that history.
+fn repeats<T: Clone>(random: &mut ChaCha8Rng, mischief: &Mischief, faults: &mut Faults, history: &[T]) -> Vec<T> {
+    let places = again(random, mischief, history.len());
+    let newest = places.iter().filter(|place| **place + 1 == history.len()).count() as u64;
+    faults.duplicates += newest;
+    faults.replays += places.len() as u64 - newest;
+    places.into_iter().map(|place| history[place].clone()).collect()
+}
+
+/// What a message of a worker comes to.
+enum Fate {
+    /// After that time it passes, and these after it.
+    Pass(Duration, Vec<v1::WorkerMessage>),
+    Lost,
+}
+
+impl State {
+    fn fate(&mut self, worker: &str, message: &v1::WorkerMessage, reports: u32) -> Fate {
+        let Self { mischief, random, faults, record, said, .. } = self;
+        if mischief.lose.is_some_and(|(keep, _)| message.sequence > 0 && reports > keep) {
+            faults.lost += 1;
+            return Fate::Lost;
+        }
+        record.said(worker, message);
+        let said = said.entry(worker.to_owned()).or_default();
+        let delay = up_to(random, mischief.delay);
+        faults.delays += u64::from(!delay.is_zero());
+        if !repeatable(message) {
+            return Fate::Pass(delay, Vec::new());
+        }
+        said.push(message.clone());
+        Fate::Pass(delay, repeats(random, mischief, faults, said))
+    }
+}
+
+async fn up(
+    state: &Mutex<State>,
+    worker: &str,
+    mut messages: Streaming<v1::WorkerMessage>,
+    to: mpsc::Sender<v1::WorkerMessage>,
+) {
+    let lose = lock(state).mischief.lose;
+    let (mut reports, mut losing) = (0, false);
+    // Of a stream that has lost something nobody may expect that it goes on.
+    let limit = |losing| if losing { LOSING } else { Duration::MAX };
+    while let Ok(Ok(Some(message))) = timeout(limit(losing), messages.message()).await {
+        reports += u32::from(message.sequence > 0);
+        let fate = lock(state).fate(worker, &message, reports);
+        match fate {
+            Fate::Lost => {
+                losing = true;
+                if lose.is_some_and(|(keep, lose)| reports >= keep + lose) {
+                    break;
+                }
+            }
+            Fate::Pass(delay, repeats) => {
+                sleep(delay).await;
+                for message in std::iter::once(message).chain(repeats) {
+                    if to.send(message).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+    lock(state).faults.cuts += u64::from(losing);
+}
+
+async fn down(
+    state: &Mutex<State>,
+    worker: &str,
+    mut answers: Streaming<v1::CoordinatorMessage>,
+    to: mpsc::Sender<Result<v1::CoordinatorMessage, Status>>,
+) {
+    loop {
+        let answer = match answers.message().await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return,
+            Err(status) => {
+                to.send(Err(status)).await.ok();
+                return;
+            }
+        };
+        let (delay, repeats) = {
+            let mut guard = lock(state);
+            let State { mischief, random, faults, record, answered, .. } = &mut *guard;
+            record.answered(worker, &answer);
+            let answered = answered.entry(worker.to_owned()).or_default();
+            let delay = up_to(random, mischief.delay);
+            faults.delays += u64::from(!delay.is_zero());
+            use coordinator_message::Kind;
+            if matches!(answer.kind, None | Some(Kind::Welcome(_) | Kind::Drain(_))) {
+                (delay, Vec::new())
+            } else {
+                answered.push(answer.clone());
+                (delay, repeats(random, mischief, faults, answered))
+            }
+        };
+        sleep(delay).await;
+        for answer in std::iter::once(answer).chain(repeats) {
+            if to.send(Ok(answer)).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a worker was told is kept, held against what is kept.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs,
+    path::Path,
+};
+
+use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
+
+use crate::sweep::database;
+
+type Lease = (String, u32);
+
+/// Reports and their acknowledgements, as they passed.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// By worker and number.
+    reports: BTreeMap<(String, u64), Kind>,
+    through: HashMap<String, u64>,
+    revoked: HashSet<Lease>,
+    /// Reports that were acknowledged while their lease was not revoked: they must be on the disk.
+    kept: Vec<Kind>,
+    /// Revocations.
+    pub revocations: u64,
+}
+
+impl Record {
+    /// A worker said that.
+    pub fn said(&mut self, worker: &str, message: &v1::WorkerMessage) {
+        if let (1.., Some(kind)) = (message.sequence, &message.kind) {
+            self.reports.insert((worker.to_owned(), message.sequence), kind.clone());
+        }
+    }
+
+    /// It was answered that.
+    pub fn answered(&mut self, worker: &str, answer: &v1::CoordinatorMessage) {
+        match &answer.kind {
+            Some(coordinator_message::Kind::Revoke(revoke)) => {
+                self.revocations += 1;
+                self.revoked.extend(revoke.lease.as_ref().map(name));
+            }
+            Some(coordinator_message::Kind::Acknowledge(acknowledge)) => {
+                let through = self.through.entry(worker.to_owned()).or_default();
+                let new =
+                    (worker.to_owned(), *through + 1)..=(worker.to_owned(), acknowledge.through.max(*through + 1));
+                if acknowledge.through > *through {
+                    let live = |kind: &&Kind| lease(kind).is_some_and(|lease| !self.revoked.contains(&lease));
+                    self.kept.extend(self.reports.range(new).map(|(_, kind)| kind).filter(live).cloned());
+                    *through = acknowledge.through;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks each acknowledged report up in the run directory. Returns how many there were.
+    ///
+    /// # Panics
+    /// If one is missing, with all that are.
+    pub fn check(&self, run_dir: &Path) -> u64 {
+        if self.kept.is_empty() {
+            return 0;
+        }
+        let database = database(run_dir).expect("something was acknowledged, so there is a database");
+        let rows = |sql: &str, columns: usize| -> HashSet<String> {
+            let mut query = database.prepare(sql).expect("the database can be read");
+            let row = |row: &rusqlite::Row<'_>| {
+                let cells: Result<Vec<String>, _> = (0..columns).map(|column| cell(row, column)).collect();
+                cells.map(|cells| cells.join(" "))
+            };
+            let rows = query.query_map([], row).and_then(Iterator::collect);
+            rows.expect("the database can be read")
+        };
+        let points = rows(
+            "SELECT trial.id, point.attempt, metric.name, step, value FROM point
+             JOIN trial ON trial.number = point.trial JOIN metric ON metric.number = point.metric",
+            5,
+        );
+        let ends = rows("SELECT trial.id, event.attempt, kind FROM event JOIN trial ON trial.number = event.trial", 3);
+        let results = rows(
+            "SELECT trial.id, result.attempt, final_test_accuracy FROM result JOIN trial ON trial.number = result.trial",
+            3,
+        );
+        let mut missing = Vec::new();
+        for kind in &self.kept {
+            let (trial, attempt) = lease(kind).expect("reports have leases");
+            let mut need = |there: bool, what: String| missing.extend((!there).then_some(what));
+            match kind {
+                Kind::Points(report) => {
+                    for point in &report.points {
+                        let v1::MetricPoint { metric, step, value } = point;
+                        let row = format!("{trial} {attempt} {metric} {step} {value}");
+                        need(points.contains(&row), format!("point {row}"));
+                    }
+                }
+                Kind::Succeeded(report) => {
+                    let accuracy = report.outcome.map_or(0.0, |outcome| outcome.final_test_accuracy);
+                    let row = format!("{trial} {attempt} {accuracy}");
+                    need(results.contains(&row), format!("result {row}"));
+                }
+                Kind::Failed(_) => {
+                    need(ends.contains(&format!("{trial} {attempt} failed")), format!("failure {trial} {attempt}"));
+                }
+                Kind::Released(_) => {
+                    need(ends.contains(&format!("{trial} {attempt} released")), format!("release {trial} {attempt}"));
+                }
+                // A file is there when all of it is.
+                Kind::Artifact(part) if part.offset + part.content.len() as u64 == part.size => {
+                    let file = run_dir.join("artifacts").join(&trial).join(&part.name);
+                    let there = fs::metadata(&file).is_ok_and(|file| file.len() == part.size);
+                    need(there, format!("file {}", file.display()));
+                }
+                _ => {}
+            }
+        }
+        assert!(missing.is_empty(), "acknowledged and lost: {missing:#?}");
+        self.kept.len() as u64
+    }
+}
+
+/// A number or a text.
+fn cell(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
+    use rusqlite::types::ValueRef;
+    Ok(match row.get_ref(column)? {
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        other => String::from_utf8_lossy(other.as_bytes()?).into_owned(),
+    })
+}
+
+fn name(lease: &v1::LeaseId) -> Lease {
+    (lease.trial.clone(), lease.attempt)
+}
+
+/// The lease that a report is about.
+fn lease(kind: &Kind) -> Option<Lease> {
+    let lease = match kind {
+        Kind::Points(report) => &report.lease,
+        Kind::Artifact(report) => &report.lease,
+        Kind::Succeeded(report) => &report.lease,
+        Kind::Failed(report) => &report.lease,
+        Kind::Released(report) => &report.lease,
+        Kind::Hello(_) | Kind::Ask(_) | Kind::Heartbeat(_) | Kind::Goodbye(_) => &None,
+    };
+    lease.as_ref().map(name)
+}

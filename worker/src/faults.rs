@@ -1,0 +1,71 @@
+//! Poisoned trials, for the tests of what must survive them: compiled in with the feature `faults` alone.
+//!
+//! `SWFN_POISON="seed=3,step=200,kind=abort"` poisons all trials of that seed, from that iteration on. Kinds: `abort`, `hang`,
+//! `memory` (asks for it until the process has none left) and `panic`, which the trainer takes for an error of torch.
+
+use crate::train::report::Observer;
+
+/// The observer of a trial of that seed, with the poison if it is meant for it.
+#[cfg(not(feature = "faults"))]
+pub(crate) fn poisoned<'o>(_seed: u64, observer: Box<dyn Observer + 'o>) -> Box<dyn Observer + 'o> {
+    observer
+}
+
+#[cfg(feature = "faults")]
+pub(crate) use on_purpose::poisoned;
+
+#[cfg(feature = "faults")]
+mod on_purpose {
+    use std::{env, ops::ControlFlow, thread::sleep, time::Duration};
+
+    use swfn_shared::metrics::MetricPoint;
+
+    use super::Observer;
+    use crate::train::report::Stop;
+
+    pub(crate) fn poisoned<'o>(seed: u64, observer: Box<dyn Observer + 'o>) -> Box<dyn Observer + 'o> {
+        let Ok(text) = env::var("SWFN_POISON") else { return observer };
+        let value = |key: &str| text.split(',').filter_map(|part| part.split_once('=')).find(|(k, _)| *k == key);
+        let number = |key| value(key).and_then(|(_, text)| text.parse::<u64>().ok());
+        match (number("seed"), number("step"), value("kind")) {
+            (Some(guilty), Some(step), Some((_, kind))) if guilty == seed => {
+                Box::new(Poisoned { observer, step, kind: kind.to_owned() })
+            }
+            (Some(_), Some(_), Some(_)) => observer,
+            // Not a test that could fail, but one that tests nothing.
+            _ => panic!("SWFN_POISON `{text}` is not of the form `seed=3,step=200,kind=abort`"),
+        }
+    }
+
+    struct Poisoned<'o> {
+        observer: Box<dyn Observer + 'o>,
+        step: u64,
+        kind: String,
+    }
+
+    impl Observer for Poisoned<'_> {
+        fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+            let flow = self.observer.points(step, points);
+            if step >= self.step {
+                take_effect(&self.kind);
+            }
+            flow
+        }
+    }
+
+    fn take_effect(kind: &str) {
+        match kind {
+            "abort" => std::process::abort(),
+            "hang" => loop {
+                sleep(Duration::from_secs(1));
+            },
+            "memory" => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(vec![1_u8; 64 << 20]);
+                }
+            }
+            kind => panic!("a poisoned trial (`{kind}`)"),
+        }
+    }
+}
