@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use super::{
     holders::Holders,
     message::{Drained, FromWorker, Hello, Reply, Request, SessionId},
+    pauses::Pauses,
     snapshot::{Ledger, Snapshot},
 };
 use crate::{
@@ -90,6 +91,7 @@ pub(crate) struct Engine {
     artifacts: Artifacts,
     folder: ArtifactFolder,
     started: Instant,
+    pauses: Pauses,
     sessions: HashMap<WorkerId, Session>,
     holders: Holders,
     /// Workers that asked for more than they hold, in a fixed order.
@@ -121,6 +123,7 @@ impl Engine {
         for event in store.journal()? {
             scheduler.evolve(Duration::ZERO, &event).map_err(EngineError::Journal)?;
         }
+        scheduler.forget_idle_workers();
         scheduler.grant_full_terms(Duration::ZERO);
         let mut ledger = Ledger::new(&scheduler);
         let rows = store.trials()?;
@@ -141,6 +144,7 @@ impl Engine {
             artifacts,
             folder,
             started: Instant::now(),
+            pauses: Pauses::new(limits),
             sessions: HashMap::new(),
             holders,
             waiting: BTreeMap::new(),
@@ -264,6 +268,11 @@ impl Engine {
     /// Leases expire. Who loses one that way stands still or is gone, and what it asked for would only expire with it, again and again: it
     /// asks anew when it is awake.
     fn tick(&mut self) {
+        let now = self.now();
+        if self.pauses.tick(now) {
+            warn!("the coordinator stood still; leases get a whole term");
+            self.scheduler.grant_full_terms(now);
+        }
         let held: Vec<_> = self.waiting.keys().map(|worker| self.scheduler.held_by(worker)).collect();
         self.apply(&Command::Tick).ok();
         let mut held = held.into_iter();

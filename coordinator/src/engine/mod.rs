@@ -4,10 +4,13 @@
 mod actor;
 mod holders;
 mod message;
+mod pauses;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use actor::{Engine, EngineError, REQUESTS};
 pub(crate) use message::{Drained, FromWorker, Hello, Holder, Reply, Request};
+#[cfg(test)]
+pub(crate) use pauses::Pauses;
 pub(crate) use snapshot::Snapshot;

@@ -42,10 +42,14 @@ impl Scheduler {
         Ok(())
     }
 
-    /// After a restart nobody knows when the workers were last heard: each lease gets a whole term from now. Workers of the journal that
-    /// hold none may be long gone, and would only take their shares.
-    pub(crate) fn grant_full_terms(&mut self, now: Duration) {
+    /// Workers of the journal that hold no lease may be long gone, and would only take their shares.
+    pub(crate) fn forget_idle_workers(&mut self) {
         self.workers.retain(|_, worker| !worker.leases.is_empty());
+    }
+
+    /// After a restart, or when the coordinator itself stood still, nobody knows when the workers were last heard: each lease gets a whole
+    /// term from now.
+    pub(crate) fn grant_full_terms(&mut self, now: Duration) {
         for worker in self.workers.values_mut() {
             worker.heard = now;
             for index in &worker.leases {

@@ -18,6 +18,8 @@
 
 mod book;
 mod coordinator;
+mod disk;
+mod draw;
 mod faults;
 mod host;
 mod ledger;

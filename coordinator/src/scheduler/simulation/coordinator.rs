@@ -1,21 +1,20 @@
 //! The actor of `engine/`, step by step the same, around the real scheduler: sessions, asks that stand, batches that are committed before
 //! anybody is answered. Whatever is changed there has to be changed here.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use swfn_shared::ids::{LeaseId, ShapeId, VaeId, WorkerId};
 
 use super::{
     super::{Admission, Command, Event, Predecessor, Rejection, Scheduler},
+    disk::{Batch, Disk},
     message::{Downward, Hello, Message, Millis, Said, StreamId},
     oracle::{Broken, Oracle},
     plan::Plan,
     tally::Trace,
     words,
 };
+use crate::engine::Pauses;
 
 /// What the actor is told.
 #[derive(Debug)]
@@ -33,48 +32,6 @@ struct Asked {
     vaes: Vec<VaeId>,
 }
 
-/// What is written together.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    events: Vec<Event>,
-    points: Vec<(LeaseId, Vec<u64>)>,
-    results: Vec<(LeaseId, WorkerId)>,
-    /// Reports that were heard, whatever came of them: they may be acknowledged once this is written.
-    heard: Vec<(WorkerId, u64)>,
-}
-
-impl Batch {
-    pub(super) fn is_empty(&self) -> bool {
-        let Self { events, points, results, heard } = self;
-        events.is_empty() && points.is_empty() && results.is_empty() && heard.is_empty()
-    }
-}
-
-/// What survives the coordinator.
-#[derive(Debug, Default)]
-pub(super) struct Disk {
-    pub(super) journal: Vec<Event>,
-    pub(super) points: HashMap<LeaseId, HashSet<u64>>,
-    pub(super) results: Vec<(LeaseId, WorkerId)>,
-    pub(super) heard: HashMap<WorkerId, HashSet<u64>>,
-}
-
-impl Disk {
-    /// Returns the events that are new.
-    pub(super) fn write(&mut self, batch: Batch) -> &[Event] {
-        let before = self.journal.len();
-        self.journal.extend(batch.events);
-        for (lease, steps) in batch.points {
-            self.points.entry(lease).or_default().extend(steps);
-        }
-        self.results.extend(batch.results);
-        for (worker, sequence) in batch.heard {
-            self.heard.entry(worker).or_default().insert(sequence);
-        }
-        &self.journal[before..]
-    }
-}
-
 /// What an incarnation of the coordinator needs to decide.
 #[derive(Debug)]
 pub(super) struct Surroundings<'s> {
@@ -90,6 +47,7 @@ pub(super) struct Coordinator {
     started: Millis,
     /// How far its clock is ahead of virtual time.
     pub(super) leapt: Millis,
+    pauses: Pauses,
     sessions: BTreeMap<WorkerId, StreamId>,
     waiting: BTreeMap<WorkerId, Asked>,
     pub(super) batch: Batch,
@@ -112,6 +70,7 @@ impl Coordinator {
             scheduler: replayed(plan, &disk.journal)?,
             started: around.now,
             leapt: 0,
+            pauses: Pauses::new(plan.limits),
             sessions: BTreeMap::new(),
             waiting: BTreeMap::new(),
             batch: Batch::default(),
@@ -120,6 +79,7 @@ impl Coordinator {
             closed: Vec::new(),
             drained: false,
         };
+        coordinator.scheduler.forget_idle_workers();
         coordinator.scheduler.grant_full_terms(Duration::ZERO);
         around.oracle.restarted();
         let holders: Vec<_> = coordinator.scheduler.lease_holders().into_iter().filter(dead).collect();
@@ -167,6 +127,12 @@ impl Coordinator {
     }
 
     fn tick(&mut self, around: &mut Surroundings<'_>) -> Result<(), Broken> {
+        let now = self.clock(around.now);
+        if self.pauses.tick(now) {
+            around.trace.say(around.now, || "  the coordinator stood still; leases get a whole term".to_owned());
+            self.scheduler.grant_full_terms(now);
+            around.oracle.granted_full_terms(now);
+        }
         let held: Vec<_> = self.waiting.keys().map(|worker| self.scheduler.held_by(worker)).collect();
         self.apply(around, &Command::Tick)?.ok();
         let mut held = held.into_iter();

@@ -54,17 +54,13 @@ impl World {
                 Some("worker cut off")
             }
             Fault::CrashCoordinator { point: CrashPoint::Now, down } => {
-                self.crash_coordinator(down);
+                self.crash_coordinator(down, CrashPoint::Now);
                 None
             }
             Fault::CrashCoordinator { point, down } => {
+                // It is counted when it dies.
                 self.doom = Some((point, down));
-                Some(match point {
-                    CrashPoint::Now | CrashPoint::BeforeCommit => "coordinator to die before a commit",
-                    CrashPoint::AfterCommit => "coordinator to die after a commit, before its answers",
-                    CrashPoint::AmidAnswers => "coordinator to die amid its answers",
-                    CrashPoint::AfterAnswers => "coordinator to stop",
-                })
+                None
             }
             Fault::PauseCoordinator { lasts, tick_first } => {
                 self.paused = self.paused.max(self.now + lasts);

@@ -162,17 +162,23 @@ impl World {
     fn is_doomed(&mut self, here: CrashPoint) -> bool {
         let doom = self.doom.take_if(|(point, _)| *point == here);
         if let Some((_, down)) = doom {
-            self.crash_coordinator(down);
+            self.crash_coordinator(down, here);
         }
         doom.is_some()
     }
 
-    pub(super) fn crash_coordinator(&mut self, down: Millis) {
+    pub(super) fn crash_coordinator(&mut self, down: Millis, point: CrashPoint) {
         if self.coordinator.take().is_none() {
             return;
         }
         self.say(|| format!("coordinator is dead for {down} ms"));
-        self.oracle.tally.fault("coordinator killed");
+        self.oracle.tally.fault(match point {
+            CrashPoint::Now => "coordinator killed",
+            CrashPoint::BeforeCommit => "coordinator killed before a commit",
+            CrashPoint::AfterCommit => "coordinator killed after a commit, before its answers",
+            CrashPoint::AmidAnswers => "coordinator killed amid its answers",
+            CrashPoint::AfterAnswers => "coordinator ended after its answers",
+        });
         self.incarnation += 1;
         self.inbox.clear();
         (self.busy, self.doom, self.paused, self.deaf) = (false, None, 0, 0);

@@ -81,6 +81,14 @@ impl Oracle {
         self.heard = self.live.leases().map(|(_, holding)| (holding.worker.clone(), Duration::ZERO)).collect();
     }
 
+    /// The coordinator has been away: all are taken to be awake.
+    pub(super) fn granted_full_terms(&mut self, now: Duration) {
+        self.heard.values_mut().for_each(|heard| *heard = now);
+        for holding in self.live.entries.values_mut().filter_map(|entry| entry.lease.as_mut()) {
+            (holding.granted, holding.moved) = (now, now);
+        }
+    }
+
     /// A worker's wish has come.
     pub(super) fn asked(&mut self, worker: &WorkerId) {
         self.asleep.remove(worker);
@@ -116,8 +124,8 @@ impl Oracle {
         if self.live.holder(lease) == Some(worker) {
             return Ok(Some(Admission::Live));
         }
-        // Whose it was is not kept with a result; what is repeated changes nothing, whoever says it.
-        let repeated = matches!(&entry.end, Some(Ending::Succeeded(attempt, _)) if *attempt == lease.attempt);
+        let repeated =
+            matches!(&entry.end, Some(Ending::Succeeded(attempt, of)) if *attempt == lease.attempt && of == worker);
         Ok(repeated.then_some(Admission::Repeated))
     }
 

@@ -73,45 +73,37 @@ impl Trainer {
         cancelled: &mut BTreeMap<LeaseId, Stop>,
     ) -> (Vec<Report>, Fate) {
         let mut reports = Vec::new();
-        self.waiting.retain(|lease| {
+        let mut go_on = |lease: &LeaseId| {
             let stopped = cancelled.remove(lease).is_some();
             if stopped {
                 reports.push(Report::Ended { lease: *lease, end: End::Released });
                 self.told = None;
             }
             !stopped
-        });
+        };
+        self.waiting.retain(&mut go_on);
+        self.running.retain(|lane| go_on(&lane.lease));
         self.fill(subjects);
-        let mut fate = Fate::Goes;
-        let mut index = 0;
-        while index < self.running.len() && fate == Fate::Goes {
-            let lane = &mut self.running[index];
-            let lease = lane.lease;
-            let subject = subjects.get_mut(&lease.trial).expect("leases are of trials of the plan");
-            let end = match cancelled.remove(&lease) {
-                Some(_) => Some(End::Released),
-                None => {
-                    fate = lane.advance(subject);
-                    if fate != Fate::Goes {
-                        break;
-                    }
-                    reports.push(Report::Progress { lease, step: lane.step });
-                    lane.end(subject)
-                }
-            };
-            match end {
-                Some(end) => {
-                    reports.push(Report::Ended { lease, end });
-                    self.running.remove(index);
-                    self.told = None;
-                }
-                None => index += 1,
+        // Lanes are one computation: none gets on while one does not.
+        for lane in &self.running {
+            let fate = lane.fate(subject(subjects, lane.lease));
+            if fate != Fate::Goes {
+                return (reports, fate);
             }
         }
-        if fate == Fate::Goes {
-            reports.extend(self.wants(subjects));
-        }
-        (reports, fate)
+        self.running.retain_mut(|lane| {
+            lane.step += 1;
+            let (lease, step) = (lane.lease, lane.step);
+            reports.push(Report::Progress { lease, step });
+            let end = lane.end(subject(subjects, lease));
+            if let Some(end) = end {
+                reports.push(Report::Ended { lease, end });
+                self.told = None;
+            }
+            end.is_none()
+        });
+        reports.extend(self.wants(subjects));
+        (reports, Fate::Goes)
     }
 
     fn shape(&self, subjects: &BTreeMap<TrialId, Subject>) -> Option<ShapeId> {
@@ -149,20 +141,23 @@ impl Trainer {
     }
 }
 
+fn subject(subjects: &mut BTreeMap<TrialId, Subject>, lease: LeaseId) -> &mut Subject {
+    subjects.get_mut(&lease.trial).expect("leases are of trials of the plan")
+}
+
 impl Lane {
-    /// A step, unless the trial's nature is against it.
-    fn advance(&mut self, subject: &mut Subject) -> Fate {
+    /// What becomes of all lanes when this one takes its next step.
+    fn fate(&self, subject: &mut Subject) -> Fate {
         let fate = match subject.nature {
             Nature::Kills(times) if subject.struck < times => Fate::Dies,
             Nature::Hangs(times) if subject.struck < times => Fate::Hangs,
             _ => Fate::Goes,
         };
-        if fate != Fate::Goes && self.step + 1 == subject.bad_step() {
-            subject.struck = subject.struck.saturating_add(1);
-            return fate;
+        if fate == Fate::Goes || self.step + 1 != subject.bad_step() {
+            return Fate::Goes;
         }
-        self.step += 1;
-        Fate::Goes
+        subject.struck = subject.struck.saturating_add(1);
+        fate
     }
 
     fn end(&self, subject: &mut Subject) -> Option<End> {

@@ -11,7 +11,8 @@ use swfn_shared::ids::{TrialId, WorkerId};
 
 use super::{
     super::{Event, Scheduler},
-    coordinator::{Coordinator, Disk, Request, replayed},
+    coordinator::{Coordinator, Request, replayed},
+    disk::Disk,
     message::{Downward, Millis, StreamId, Upward},
     network::{Network, Way},
     oracle::{Broken, Oracle},
