@@ -145,11 +145,11 @@ pub(crate) fn hello(worker: &str) -> v1::Hello {
     }
 }
 
-/// Memory of a process that is in use, in KiB.
-pub(crate) fn resident(process: &Process) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+/// Memory of a process that is in use, in KiB; `None` once it has ended.
+pub(crate) fn resident(process: &Process) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// Where a coordinator listens, without the scheme.
