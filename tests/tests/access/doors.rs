@@ -18,7 +18,7 @@ fn descendants(process: u32) -> Vec<u32> {
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries: Vec<_> = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
     entries.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 

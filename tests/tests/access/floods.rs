@@ -107,7 +107,7 @@ fn finish(coordinator: &mut Process) -> u64 {
 async fn finishes_under_siege(cluster: Cluster, server: &str, worker: &str, ways: &'static [Hold]) {
     let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {server}"));
     let address = cluster.sweep.address(&coordinator);
-    let to: SocketAddr = socket(&address).parse().unwrap();
+    let to = socket(&address);
     let before = resident(&coordinator).expect("it runs");
     let began = Instant::now();
     let ended = Arc::new(AtomicUsize::new(0));
@@ -118,7 +118,8 @@ async fn finishes_under_siege(cluster: Cluster, server: &str, worker: &str, ways
     assert!(began.elapsed() >= Duration::from_secs(10), "the last of them was ended too early");
     let during = resident(&coordinator).expect("it runs");
     let mut worker = cluster.worker("worker", &address, worker);
-    let most = tokio::task::spawn_blocking(move || finish(&mut coordinator)).await.unwrap().max(during);
+    let finished = tokio::task::spawn_blocking(move || finish(&mut coordinator)).await;
+    let most = finished.expect("the sweep ends").max(during);
     let ended = ended.load(Ordering::Relaxed);
     drop(siege);
     worker.succeed();
@@ -157,14 +158,14 @@ async fn reset(to: SocketAddr, token: Option<&str>, streams: usize) -> std::io::
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let Ok((_, mut body)) = ready.send_request(request.body(()).unwrap(), false) else { break };
+        let Ok((_, mut body)) = ready.send_request(request.body(()).expect("a request"), false) else { break };
         // The headers leave before the reset, or there would be nothing to reset.
         tokio::task::yield_now().await;
         body.send_reset(Reason::CANCEL);
         resets += 1;
     }
     drop(sender);
-    let ended = timeout(LIMIT, connection).await.expect("the connection ends").unwrap();
+    let ended = timeout(LIMIT, connection).await.expect("the connection ends").expect("its task does not panic");
     let calm = |error: h2::Error| error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
     Ok((resets, ended.is_err_and(calm)))
 }
@@ -174,7 +175,7 @@ async fn a_sweep_finishes_while_clients_open_and_reset_streams() {
     let cluster = Cluster::new(Sweep::new(&axes(3), 60));
     let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
-    let to: SocketAddr = socket(&address).parse().unwrap();
+    let to = socket(&address);
     let before = resident(&coordinator).expect("it runs");
     let count = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let mut attack = JoinSet::new();
@@ -202,7 +203,8 @@ async fn a_sweep_finishes_while_clients_open_and_reset_streams() {
     assert!(resets() >= 20_000, "only {} streams were reset", resets());
     let during = resident(&coordinator).expect("it runs");
     let mut worker = cluster.worker("worker", &address, "--token-file @pki/token");
-    let most = tokio::task::spawn_blocking(move || finish(&mut coordinator)).await.unwrap().max(during);
+    let finished = tokio::task::spawn_blocking(move || finish(&mut coordinator)).await;
+    let most = finished.expect("the sweep ends").max(during);
     let (resets, calmed) = (resets(), count.1.load(Ordering::Relaxed));
     drop(attack);
     worker.succeed();

@@ -11,7 +11,7 @@ use tonic::{
 use crate::cluster::{Cluster, Talk, axes, hello};
 
 async fn connect(address: &str) -> Channel {
-    Endpoint::from_shared(address.to_owned()).unwrap().connect().await.expect("the coordinator listens")
+    Endpoint::from_shared(address.to_owned()).expect("a URL").connect().await.expect("the coordinator listens")
 }
 
 #[tokio::test(flavor = "multi_thread")]
