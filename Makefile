@@ -40,11 +40,11 @@ FUZZ_OPTIONS = $(addprefix -runs=,$(RUNS)) $(addprefix -max_total_time=,$(or $(S
 fuzz: cargo-there ## fuzz all that reads other people's bytes (TARGET=name, core or worker; SECONDS=n or RUNS=n for each; SEED=n)
 	$(if $(filter $(FUZZ_CORE),$(FUZZED)),tests/fuzz/run.sh build core)
 	$(if $(filter $(FUZZ_WORKER),$(FUZZED)),$(WITH_LIBTORCH) tests/fuzz/run.sh build worker)
-	for target in $(FUZZED); do tests/fuzz/run.sh fuzz $$target $(FUZZ_OPTIONS); done
+	$(if $(filter $(FUZZ_WORKER),$(FUZZED)),$(WITH_LIBTORCH)) for target in $(FUZZED); do tests/fuzz/run.sh fuzz $$target $(FUZZ_OPTIONS); done
 
 .PHONY: fuzz-keep
 fuzz-keep: ## add what `make fuzz` found interesting to the corpus (TARGET=name)
-	for target in $(FUZZED); do tests/fuzz/run.sh keep $$target; done
+	$(if $(filter $(FUZZ_WORKER),$(FUZZED)),$(WITH_LIBTORCH)) for target in $(FUZZED); do tests/fuzz/run.sh keep $$target; done
 
 DENY_VERSION = 0.20.2
 DENY = target/tools/bin/cargo-deny
