@@ -54,10 +54,10 @@ $(DENY): | cargo-there
 	$(CARGO) install --locked --debug --root target/tools --version $(DENY_VERSION) cargo-deny
 
 .PHONY: deny
-deny: $(DENY) ## licences, origins and bans of all dependencies, and known vulnerabilities where their list can be fetched
+deny: $(DENY) ## licences, origins and bans of all dependencies; known vulnerabilities where their list can be fetched (OFFLINE=1: not)
 	$(DENY) --locked check licenses bans sources
-	if $(DENY) fetch db; then $(DENY) --locked check advisories; \
-	else echo "note: the list of advisories cannot be fetched from here; nothing is said about them" >&2; fi
+	$(if $(OFFLINE),,if $(DENY) fetch db; then $(DENY) --locked check advisories; \
+	else echo "note: the list of advisories cannot be fetched from here; nothing is said about them" >&2; fi)
 
 PYTHON = $(CURDIR)/target/reference/bin/python
 

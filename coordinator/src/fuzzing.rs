@@ -20,9 +20,11 @@ use crate::{
     store::{ArtifactFolder, Store},
 };
 
-/// All targets, by the names of their corpora.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
+/// The name of a target, which is that of its corpus, and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
 
 /// The longest reason for a refusal, in bytes: it travels in a header of limited size.
 const LONGEST: usize = 2_000;
