@@ -120,7 +120,9 @@ fn read_bounded(path: &Path) -> anyhow::Result<String> {
     let file = fs::File::open(path)
         .with_context(|| format!("cannot read the grid file `{shown}`\nhint: examples stand in coordinator/grids"))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read `{shown}`"))?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| anyhow!("cannot read `{shown}`: {error}\nhint: name the grid file itself with --grid"))?;
     ensure!(
         bytes.len() as u64 <= MAX_FILE_BYTES,
         "`{shown}` is larger than {} MiB\nhint: a grid file is a small TOML file; is this another one?",
