@@ -10,7 +10,8 @@ use std::{
 
 use rand_chacha::ChaCha8Rng;
 use swfn_proto::v1::{
-    self, coordinator_client::CoordinatorClient,
+    self,
+    coordinator_client::CoordinatorClient,
     coordinator_message,
     coordinator_server::{Coordinator, CoordinatorServer},
     worker_message::Kind,
@@ -21,10 +22,7 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use tokio_stream::{
-    Stream,
-    wrappers::ReceiverStream,
-};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{
     Request, Response, Status, Streaming,
     transport::{Channel, Endpoint, Server, server::TcpIncoming},

@@ -42,7 +42,8 @@ impl Record {
             }
             Some(coordinator_message::Kind::Acknowledge(acknowledge)) => {
                 let through = self.through.entry(worker.to_owned()).or_default();
-                let new = (worker.to_owned(), *through + 1)..=(worker.to_owned(), acknowledge.through.max(*through + 1));
+                let new =
+                    (worker.to_owned(), *through + 1)..=(worker.to_owned(), acknowledge.through.max(*through + 1));
                 if acknowledge.through > *through {
                     let live = |kind: &&Kind| lease(kind).is_some_and(|lease| !self.revoked.contains(&lease));
                     self.kept.extend(self.reports.range(new).map(|(_, kind)| kind).filter(live).cloned());

@@ -144,11 +144,7 @@ async fn connection(mut near: TcpStream, mut far: TcpStream, control: &Control) 
     }
 }
 
-async fn copy(
-    mut from: tokio::net::tcp::ReadHalf<'_>,
-    mut to: tokio::net::tcp::WriteHalf<'_>,
-    control: &Control,
-) {
+async fn copy(mut from: tokio::net::tcp::ReadHalf<'_>, mut to: tokio::net::tcp::WriteHalf<'_>, control: &Control) {
     let mut buffer = vec![0; 4096];
     let mut mode = control.mode.subscribe();
     while let Ok(read @ 1..) = from.read(&mut buffer).await {

@@ -1,14 +1,14 @@
 //! What the worker holds and what the coordinator has not acknowledged yet. Pure: no clock, no socket.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
     artifacts::Artifact,
-    ids::{LeaseId, TrialId},
+    ids::{Attempt, LeaseId, TrialId},
     metrics::{MetricPoint, Outcome},
     wire,
 };
@@ -65,19 +65,26 @@ pub(super) struct Ledger {
     /// Reports by number, in order.
     outbox: VecDeque<(u64, Kind)>,
     next: u64,
+    /// The newest attempt of each trial that was granted.
+    granted: HashMap<TrialId, Attempt>,
 }
 
 impl Ledger {
     pub(super) fn new() -> Self {
-        Self { leases: BTreeMap::new(), outbox: VecDeque::new(), next: 1 }
+        Self { leases: BTreeMap::new(), outbox: VecDeque::new(), next: 1, granted: HashMap::new() }
     }
 
-    /// A lease was granted. Returns what cancels it.
-    pub(super) fn grant(&mut self, lease: LeaseId) -> Arc<Cancel> {
+    /// A lease was granted. Returns what cancels it; nothing if it was granted before, for attempts only rise.
+    pub(super) fn grant(&mut self, lease: LeaseId) -> Option<Arc<Cancel>> {
+        let newest = self.granted.entry(lease.trial).or_default();
+        if lease.attempt <= *newest {
+            return None;
+        }
+        *newest = lease.attempt;
         let cancel = Arc::new(Cancel::default());
         let held = Held { step: 0, cancel: Arc::clone(&cancel), points: Vec::new(), end: None };
         self.leases.insert(lease, held);
-        cancel
+        Some(cancel)
     }
 
     /// The coordinator ended a lease: nothing more is said of it.
@@ -258,9 +265,10 @@ mod tests {
         ledger.grant(lease(2));
         assert_eq!(ledger.end(lease(2), End::Released).len(), 1);
         assert!(ledger.acknowledge(6).is_empty() && ledger.is_empty(), "what is given back has no result");
-        for (kind, settled) in [(v1::FailureKind::Error, vec![]), (v1::FailureKind::Diverged, vec![lease(3).trial])] {
-            ledger.grant(lease(3));
-            let end = ledger.end(lease(3), End::Failed { kind, message: String::new() });
+        let kinds = [(3, v1::FailureKind::Error, vec![]), (4, v1::FailureKind::Diverged, vec![lease(4).trial])];
+        for (attempt, kind, settled) in kinds {
+            ledger.grant(lease(attempt));
+            let end = ledger.end(lease(attempt), End::Failed { kind, message: String::new() });
             assert_eq!(ledger.acknowledge(end[0].sequence), settled, "{kind:?}");
         }
     }
@@ -268,7 +276,8 @@ mod tests {
     #[test]
     fn a_revoked_lease_is_cancelled_and_forgotten() {
         let mut ledger = Ledger::new();
-        let cancel = ledger.grant(lease(1));
+        let cancel = ledger.grant(lease(1)).unwrap();
+        assert!(ledger.grant(lease(1)).is_none(), "a repetition");
         ledger.progress(lease(1), 1, vec![point(1)]);
         ledger.revoke(lease(1));
         assert_eq!(cancel.asked(), Some(Stop::Abandon));

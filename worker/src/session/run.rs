@@ -155,6 +155,7 @@ impl Session {
             .with_max_delay(MAX_PAUSE)
             .without_max_times();
         let mut pause = pauses.build();
+        let mut longest = MAX_PAUSE;
         loop {
             let hello = self.hello();
             let endpoint = self.endpoint.clone();
@@ -165,6 +166,8 @@ impl Session {
             let began = Instant::now();
             let result = match opened {
                 Ok(link) => {
+                    // Leases outlive several tries to come back.
+                    longest = MAX_PAUSE.min(Duration::from_secs(link.welcome.lease_seconds.into()) / 4);
                     info!(sweep = link.welcome.sweep, coordinator = %endpoint.uri(), "connected");
                     (self.hooks.welcomed)();
                     self.converse(link).await
@@ -189,7 +192,7 @@ impl Session {
                     if began.elapsed() >= GOOD_STREAM {
                         pause = pauses.build();
                     }
-                    let length = pause.next().unwrap_or(MAX_PAUSE);
+                    let length = pause.next().unwrap_or(MAX_PAUSE).min(longest);
                     warn!(coordinator = %endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
                     tokio::select! {
                         () = sleep(length) => {}
@@ -352,7 +355,10 @@ impl Session {
         let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
         let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
         let artifacts = lease.artifacts.unwrap_or_default().into();
-        let cancel = self.ledger.grant(id);
+        let Some(cancel) = self.ledger.grant(id) else {
+            info!(lease = %id, "granted before");
+            return Vec::new();
+        };
         // The grant and the wish to leave crossed.
         if self.leaving.is_some() {
             return self.ledger.end(id, End::Released);
