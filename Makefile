@@ -11,6 +11,8 @@ GRID ?= coordinator/grids/quick.toml
 WORKERS ?= auto
 ROUNDS ?= 3
 PARTS ?=
+SEED ?=
+SEEDS ?= $(if $(SEED),1,100000)
 FLAVOUR := $(if $(CUDA),--cuda,)
 
 # The set-up prints the folder that it made; a LIBTORCH of the user's own wins.
@@ -28,6 +30,40 @@ sweep: build ## run a small sweep on this machine (GRID=file, WORKERS=n, CUDA=1)
 test: cargo-there ## all set-up, all tests
 	$(WITH_LIBTORCH) $(CARGO) test --workspace --locked
 	deploy/libtorch.test.sh
+
+FUZZ_CORE = grid specification hello worker-message conversation
+FUZZ_WORKER = idx gzip checkpoint vae lanes session devices
+TARGET ?= core worker
+FUZZED = $(patsubst core,$(FUZZ_CORE),$(patsubst worker,$(FUZZ_WORKER),$(TARGET)))
+# When each target ends, a minute after its start if nothing is said; with SEED, the same inputs come each time.
+FUZZ_OPTIONS = $(addprefix -runs=,$(RUNS)) $(addprefix -max_total_time=,$(or $(SECONDS),$(if $(RUNS),,60))) $(addprefix -seed=,$(SEED))
+
+.PHONY: fuzz
+fuzz: cargo-there ## fuzz all that reads other people's bytes (TARGET=name, core or worker; SECONDS=n or RUNS=n for each; SEED=n)
+	$(if $(filter $(FUZZ_CORE),$(FUZZED)),tests/fuzz/run.sh build core)
+	$(if $(filter $(FUZZ_WORKER),$(FUZZED)),$(WITH_LIBTORCH) tests/fuzz/run.sh build worker)
+	for target in $(FUZZED); do tests/fuzz/run.sh fuzz $$target $(FUZZ_OPTIONS); done
+
+.PHONY: fuzz-keep
+fuzz-keep: ## add what `make fuzz` found interesting to the corpus (TARGET=name)
+	for target in $(FUZZED); do tests/fuzz/run.sh keep $$target; done
+
+DENY_VERSION = 0.20.2
+DENY = target/tools/bin/cargo-deny
+
+# A debug build: it is used for seconds, and takes minutes less to make.
+$(DENY): | cargo-there
+	$(CARGO) install --locked --debug --root target/tools --version $(DENY_VERSION) cargo-deny
+
+.PHONY: deny
+deny: $(DENY) ## licences, origins and bans of all dependencies, and known vulnerabilities where their list can be fetched
+	$(DENY) --locked check licenses bans sources
+	if $(DENY) fetch db; then $(DENY) --locked check advisories; \
+	else echo "note: the list of advisories cannot be fetched from here; nothing is said about them" >&2; fi
+
+.PHONY: simulate
+simulate: cargo-there ## the scheduler in a simulated cluster (SEEDS=n), or what happens in one history (SEED=n)
+	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-coordinator --lib -- simulation::two_thousand_seeds --nocapture
 
 PYTHON = $(CURDIR)/target/reference/bin/python
 

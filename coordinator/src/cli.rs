@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use swfn_shared::{
     faults,
     grid::DEFAULT_MAX_TRIALS,
@@ -19,8 +19,35 @@ use crate::{
 /// Exit codes: 0 all trials succeeded; 1 the sweep could not run; 2 wrong usage; 3 it finished and some trials failed;
 /// 130 interrupted (run the same command again to go on).
 #[derive(Debug, Parser)]
-#[command(name = "swfn-coordinator", version)]
-pub(crate) struct Arguments {
+#[command(name = "swfn-coordinator", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<CommandLine>,
+    #[command(flatten)]
+    sweep: SweepArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum CommandLine {
+    /// Give trials that were given up another chance, and go on with the sweep
+    Retry(RetryArguments),
+}
+
+#[derive(Debug, Args)]
+struct RetryArguments {
+    /// All trials that were given up
+    #[arg(long, required_unless_present = "trials", conflicts_with = "trials")]
+    failed: bool,
+    /// The trial of this id, or whose id begins so; may be given several times
+    #[arg(long = "trial", value_name = "ID")]
+    trials: Vec<String>,
+    #[command(flatten)]
+    sweep: SweepArguments,
+}
+
+/// How a sweep is run.
+#[derive(Debug, Args)]
+pub(crate) struct SweepArguments {
     /// The grid file; without it, the one that the run directory was last run with
     #[arg(long, value_name = "FILE", required_unless_present = "run_dir")]
     pub(crate) grid: Option<PathBuf>,
@@ -58,6 +85,15 @@ pub(crate) struct Arguments {
     pub(crate) log_format: LogFormat,
 }
 
+/// Which of the trials that were given up are to be tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Retry {
+    /// All of them.
+    pub(crate) failed: bool,
+    /// How the ids of some begin.
+    pub(crate) trials: Vec<String>,
+}
+
 /// How many workers to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LocalWorkers {
@@ -80,13 +116,17 @@ impl FromStr for LocalWorkers {
 
 /// Parses the command line, runs the sweep, returns the exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let Arguments { command, sweep: arguments } = Arguments::parse();
     faults::start();
+    let (arguments, retry) = match command {
+        None => (arguments, Retry::default()),
+        Some(CommandLine::Retry(RetryArguments { failed, trials, sweep })) => (sweep, Retry { failed, trials }),
+    };
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
     let filter = if terminal.is_live() { "warn" } else { "info" };
     telemetry::init(arguments.log_format, filter, terminal.clone());
-    match sweep::run(&arguments, &terminal) {
+    match sweep::run(&arguments, &retry, &terminal) {
         Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,
         Ok(Ending::SomeFailed) => ExitCode::from(3),
         Ok(Ending::Terminated) => ExitCode::SUCCESS,

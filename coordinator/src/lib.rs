@@ -15,6 +15,9 @@
 mod cli;
 mod dry_run;
 mod engine;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grpc;
 mod local;
 mod progress;

@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
     thread,
     time::Duration,
 };
@@ -24,7 +25,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    cli::Arguments,
+    cli::{Retry, SweepArguments},
     dry_run,
     engine::{Engine, EngineError, REQUESTS, Request, Snapshot},
     grpc::{self, Listener},
@@ -54,7 +55,7 @@ pub(crate) enum Ending {
 }
 
 /// Runs the sweep that the command line names.
-pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> anyhow::Result<Ending> {
+pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal) -> anyhow::Result<Ending> {
     let (text, grid) = read_grid(arguments)?;
     if arguments.dry_run {
         print(&dry_run::describe(&grid));
@@ -66,7 +67,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> anyhow::Result<
     let store = Store::open(&run_dir.database())?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
-    let engine = Engine::new(store, limits, specs.clone(), grid.artifacts, folder, local::is_local)?;
+    let mut engine = Engine::new(store, limits, specs.clone(), grid.artifacts, folder, local::is_local)?;
+    try_again(&mut engine, retry)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let runtime = Runtime::new().context("cannot start the runtime")?;
@@ -80,12 +82,29 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> anyhow::Result<
     Ok(ending)
 }
 
+/// Puts back the trials that a person names. A name of none is a mistake; that there are none at all is not.
+fn try_again(engine: &mut Engine, retry: &Retry) -> anyhow::Result<()> {
+    for wanted in &retry.trials {
+        let count = engine.retry(|id| id.to_string().starts_with(wanted))?;
+        ensure!(
+            count > 0,
+            "no trial that was given up has an id that begins with `{wanted}`\n\
+             hint: trials.csv has their ids; `retry --failed` takes all"
+        );
+    }
+    if retry.failed {
+        let count = engine.retry(|_| true)?;
+        eprintln!("trying again what was given up: {count} trials");
+    }
+    Ok(())
+}
+
 /// Results go to standard output; a reader that has closed it is not an error.
 fn print(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).ok();
 }
 
-fn read_grid(arguments: &Arguments) -> anyhow::Result<(String, Grid)> {
+fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
     let path = match (&arguments.grid, &arguments.run_dir) {
         (Some(grid), _) => grid.clone(),
         (None, Some(run_dir)) => run_dir.join("grid.toml"),
@@ -132,7 +151,7 @@ enum Event {
 }
 
 async fn serve(
-    arguments: &Arguments,
+    arguments: &SweepArguments,
     terminal: &Terminal,
     grid: &Grid,
     run_dir: &RunDir,
@@ -152,6 +171,7 @@ async fn serve(
 
     let snapshots = engine.watch();
     let mut watcher = snapshots.clone();
+    let give_up = engine.give_up();
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (stopped, mut engine_stopped) = oneshot::channel();
     thread::Builder::new().name("engine".to_owned()).spawn(move || {
@@ -201,6 +221,7 @@ async fn serve(
         }
     };
 
+    give_up.store(true, Ordering::Relaxed);
     // From here on a signal, or a second one, waits for nothing.
     tokio::spawn(async move {
         stop_signal(&mut interrupt, &mut terminate).await;
@@ -244,6 +265,7 @@ fn welcome(grid: &Grid) -> v1::Welcome {
         sweep: grid.name.clone(),
         lease_seconds: grid.run.lease_seconds,
         // Three beats may get lost before a lease does.
+        stall_seconds: grid.run.stall_seconds,
         heartbeat_seconds: (grid.run.lease_seconds / MIN_LEASE_SECONDS).clamp(1, 15),
     }
 }

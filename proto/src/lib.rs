@@ -3,6 +3,9 @@
 //! No logic lives here. Domain types and the conversions between both stand in `swfn-shared`; generated types travel no further
 //! than that.
 
+/// Messages as bytes, for whoever has no stream: fuzzing.
+pub use prost::Message;
+
 /// Version 1 of the protocol.
 #[allow(missing_docs, unreachable_pub, clippy::all, rust_2018_idioms)]
 pub mod v1 {

@@ -4,7 +4,7 @@ use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::Serialize;
 
-use crate::ids::DataDigest;
+use crate::{ids::DataDigest, quote::quote};
 
 /// A data set, known by content: a worker checks the files of a published one against pinned SHA-256 digests before it uses them,
 /// those of the user's own against the digest in the grid, and the synthetic digits are a pure function of their generator's version
@@ -64,7 +64,7 @@ pub const IDX: &str = "idx";
 
 /// A name that is none of [`NAMES`], or [`IDX`], which alone says nothing of the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("dataset `{0}` is unknown; hint: one of {names}", names = NAMES.join(", "))]
+#[error("dataset {} is unknown; hint: one of {names}", quote(.0), names = NAMES.join(", "))]
 pub struct UnknownDataset(pub String);
 
 impl Dataset {
@@ -126,7 +126,7 @@ impl FromStr for Dataset {
             "fashion-mnist" => Ok(Self::FashionMnist),
             "kmnist" => Ok(Self::Kmnist),
             "synthetic" => Ok(Self::synthetic(0)),
-            _ => Err(UnknownDataset(name.to_owned())),
+            _ => Err(UnknownDataset(name.chars().take(80).collect())),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::quote::quote;
+
 /// Raised whenever the trainer computes something else for the same specification: old results then count as other trials.
 pub const TRAINER_REVISION: u32 = 3;
 
@@ -23,7 +25,7 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 /// A text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("id `{0}` is not 32 hexadecimal digits")]
+#[error("id {} is not 32 hexadecimal digits", quote(.0))]
 pub struct IdError(String);
 
 macro_rules! hashed_id {
@@ -101,7 +103,7 @@ pub struct DataDigest([u8; 32]);
 
 /// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("digest `{0}` is not 64 hexadecimal digits in lower case")]
+#[error("digest {} is not 64 hexadecimal digits in lower case", quote(.0))]
 pub struct DataDigestError(String);
 
 impl DataDigest {
@@ -115,9 +117,7 @@ impl FromStr for DataDigest {
     type Err = DataDigestError;
 
     fn from_str(text: &str) -> Result<Self, DataDigestError> {
-        from_hex(text)
-            .map(Self)
-            .ok_or_else(|| DataDigestError(text.chars().take(80).flat_map(char::escape_debug).collect()))
+        from_hex(text).map(Self).ok_or_else(|| DataDigestError(text.chars().take(80).collect()))
     }
 }
 
@@ -163,7 +163,7 @@ pub struct WorkerId(String);
 
 /// A text that cannot name a worker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("worker id `{0}` is not 1 to 64 letters, digits, `-`, `_`, `.` or `:`")]
+#[error("worker id {} is not 1 to 64 letters, digits, `-`, `_`, `.` or `:`", quote(.0))]
 pub struct WorkerIdError(String);
 
 impl FromStr for WorkerId {

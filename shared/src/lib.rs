@@ -6,11 +6,16 @@
 pub mod artifacts;
 pub mod dataset;
 pub mod faults;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grid;
 pub mod ids;
 pub mod metrics;
 pub mod numbers;
+pub mod quote;
 pub mod telemetry;
+pub mod text;
 pub mod trial;
 pub mod wire;
 pub mod work;

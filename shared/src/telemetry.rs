@@ -1,8 +1,15 @@
 //! Logs: one line an event on stderr, as text for people or JSON for machines. `RUST_LOG` filters.
 
-use std::{fmt, io::IsTerminal as _, str::FromStr};
+use std::{
+    fmt,
+    io::{self, IsTerminal as _, Write},
+    str::FromStr,
+    sync::{Mutex, PoisonError},
+};
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use crate::{text::Tail, wire::MAX_LOG_BYTES};
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,16 +42,55 @@ impl fmt::Display for LogFormat {
     }
 }
 
+/// Whether a log is to be coloured: on a terminal, or for a program that passes it on to one.
+pub fn colours() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    !set("NO_COLOR") && (io::stderr().is_terminal() || set("CLICOLOR_FORCE"))
+}
+
+/// The end of what this process has logged.
+static LOGGED: Mutex<Tail> = Mutex::new(Tail::new(MAX_LOG_BYTES));
+
+/// The last lines that this process has logged, at most [`MAX_LOG_BYTES`], without colours.
+pub fn last_words() -> String {
+    let logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
+    anstream::adapter::strip_str(logged.text()).to_string()
+}
+
+/// Writes through, and keeps the end.
+struct WithTail<W>(W);
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for WithTail<W> {
+    type Writer = WithTail<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        WithTail(self.0.make_writer())
+    }
+}
+
+impl<W: Write> Write for WithTail<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.push(&String::from_utf8_lossy(&bytes[..written]));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Installs the process's log subscriber, writing through `writer`. `RUST_LOG` wins over `default_filter`. Call once.
 pub fn init<W>(format: LogFormat, default_filter: &str, writer: W)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let writer = WithTail(writer);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     match format {
-        LogFormat::Text => builder.with_ansi(colour).init(),
+        LogFormat::Text => builder.with_ansi(colours()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
 }

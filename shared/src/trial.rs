@@ -167,6 +167,12 @@ pub struct Classifier {
     pub precision: Precision,
 }
 
+/// Widths of layers: far beyond the largest useful one, so that a mistake ends at once and not in an exhausted memory.
+pub const MAX_WIDTH: u32 = 16_384;
+
+/// Samples of the function norm per step beyond which a number is surely a mistake.
+pub const MAX_PENALTY_SAMPLES: u32 = 100_000;
+
 /// A variational autoencoder and its training (Kingma, Welling 2014); the published values are the defaults of grid files.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Vae {

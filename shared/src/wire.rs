@@ -10,17 +10,21 @@ use crate::{
     ids::LeaseId,
     metrics::{self, MetricPoint, Outcome},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
+    quote::quote,
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm,
-        SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, MAX_PENALTY_SAMPLES, MAX_WIDTH, Penalty,
+        Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 
 /// The version that both sides must speak.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Lanes of one worker that are counted; trials for so many fit into one message.
 pub const MAX_LANES: u32 = 4096;
+
+/// Bytes of a log's end that are sent and kept.
+pub const MAX_LOG_BYTES: usize = 8 << 10;
 
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +90,7 @@ impl TryFrom<v1::MetricPoint> for MetricPoint {
 
     fn try_from(wire: v1::MetricPoint) -> Result<Self, WireError> {
         let metric = metrics::by_name(&wire.metric)
-            .ok_or_else(|| wrong("point.metric", format!("`{}` is unknown", wire.metric.escape_debug())))?;
+            .ok_or_else(|| wrong("point.metric", format!("{} is unknown", quote(&wire.metric))))?;
         if !wire.value.is_finite() {
             return Err(wrong("point.value", format!("`{}` is not finite", wire.value)));
         }
@@ -144,7 +148,7 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
 
     fn try_from(wire: v1::TrialSpec) -> Result<Self, WireError> {
         let classifier = need(wire.classifier, "spec.classifier")?;
-        Ok(Self {
+        let spec = Self {
             dataset: dataset(need(wire.dataset, "spec.dataset")?)?,
             subset_size: above_zero(wire.subset_size, "spec.subset_size")?,
             sampling: named(Sampling::by_name, &wire.sampling, "spec.sampling")?,
@@ -166,8 +170,24 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
                 precision: named(Precision::by_name, &classifier.precision, "classifier.precision")?,
             },
             penalty: wire.penalty.map(penalty).transpose()?,
-        })
+        };
+        fits_together(&spec)?;
+        Ok(spec)
     }
+}
+
+/// What no field can know by itself, and what grid files are held to as well.
+fn fits_together(spec: &TrialSpec) -> Result<(), WireError> {
+    let (images, vae) = (spec.subset_size, spec.vae_samples().map(|samples| samples.vae));
+    within(images, &(1..=spec.dataset.train_len()), "spec.subset_size")?;
+    within(spec.classifier.batch_size, &(1..=images), "classifier.batch_size")?;
+    within(vae.map_or(1, |vae| vae.batch_size), &(1..=images), "vae.batch_size")?;
+    if spec.architecture == Architecture::LenetBn
+        && (spec.classifier.batch_size == 1 || spec.penalty.is_some_and(|penalty| penalty.samples == 1))
+    {
+        return Err(wrong("spec.architecture", "batch norm has no variance of `1` image"));
+    }
+    Ok(())
 }
 
 impl From<Dataset> for v1::Dataset {
@@ -214,7 +234,7 @@ fn idx(wire: v1::IdxDataset) -> Result<IdxDataset, WireError> {
 }
 
 fn named<T>(by_name: fn(&str) -> Option<T>, name: &str, field: &'static str) -> Result<T, WireError> {
-    by_name(name).ok_or_else(|| wrong(field, format!("`{}` is unknown", name.escape_debug())))
+    by_name(name).ok_or_else(|| wrong(field, format!("{} is unknown", quote(name))))
 }
 
 fn penalty(wire: v1::Penalty) -> Result<Penalty, WireError> {
@@ -230,7 +250,7 @@ fn penalty(wire: v1::Penalty) -> Result<Penalty, WireError> {
     };
     Ok(Penalty {
         lambda,
-        samples: above_zero(wire.samples, "penalty.samples")?,
+        samples: within(wire.samples, &(1..=MAX_PENALTY_SAMPLES), "penalty.samples")?,
         density,
         vae,
         units: named(SampleUnits::by_name, &wire.units, "penalty.units")?,
@@ -244,8 +264,8 @@ fn vae(wire: v1::Vae) -> Result<Vae, WireError> {
         iterations: above_zero(wire.iterations, "vae.iterations")?,
         batch_size: above_zero(wire.batch_size, "vae.batch_size")?,
         learning_rate: LearningRate::new(wire.learning_rate).map_err(|error| wrong("vae.learning_rate", error))?,
-        hidden: above_zero(wire.hidden, "vae.hidden")?,
-        latent: above_zero(wire.latent, "vae.latent")?,
+        hidden: within(wire.hidden, &(1..=MAX_WIDTH), "vae.hidden")?,
+        latent: within(wire.latent, &(1..=MAX_WIDTH), "vae.latent")?,
         latent_statistics: named(LatentStatistics::by_name, &wire.latent_statistics, "vae.latent_statistics")?,
     })
 }
@@ -272,7 +292,7 @@ impl TryFrom<v1::ArtifactPart> for ArtifactPart {
     type Error = WireError;
 
     fn try_from(wire: v1::ArtifactPart) -> Result<Self, WireError> {
-        let unknown = || wrong("artifact.name", format!("`{}` is unknown", wire.name.escape_debug()));
+        let unknown = || wrong("artifact.name", format!("{} is unknown", quote(&wire.name)));
         let name = artifacts::NAMES.into_iter().find(|name| *name == wire.name).ok_or_else(unknown)?;
         let bytes = wire.content.len();
         if !(1..=artifacts::MAX_PART_BYTES).contains(&bytes) {

@@ -60,7 +60,7 @@ pub fn vae_flop(spec: &TrialSpec) -> f64 {
 pub fn classifier_flop(spec: &TrialSpec) -> f64 {
     let macs = classifier_macs(spec.architecture, &spec.dataset);
     let classifier = &spec.classifier;
-    let per_step = TRAIN_FLOP_PER_MAC * macs * f64::from(classifier.batch_size + spec.penalty_samples())
+    let per_step = TRAIN_FLOP_PER_MAC * macs * (f64::from(classifier.batch_size) + f64::from(spec.penalty_samples()))
         + spec.vae_samples().map_or(0.0, |samples| {
             FORWARD_FLOP_PER_MAC * f64::from(spec.penalty_samples()) * vae_macs(&samples.vae, &spec.dataset).1
         });

@@ -2,6 +2,7 @@
 //! behind. The tests themselves stand in `tests/tests`, the benchmark of all of it in `tests/benches`.
 
 pub mod chaos;
+pub mod disk;
 pub mod images;
 pub mod process;
 pub mod programs;

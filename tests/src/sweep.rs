@@ -132,6 +132,11 @@ impl Sweep {
         command
     }
 
+    /// Starts the coordinator with these arguments and no others.
+    pub fn bare_coordinator(&self, name: &str, arguments: &[&str]) -> Process {
+        self.start(Command::new(programs::folder().join("swfn-coordinator")).args(arguments), name)
+    }
+
     /// Starts a worker, with its supervisor, for that coordinator.
     pub fn worker(&self, name: &str, address: &str, arguments: &[&str]) -> Process {
         self.start(&mut self.worker_command(address, arguments), name)

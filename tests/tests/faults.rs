@@ -179,24 +179,72 @@ fn a_worker_that_was_stopped_past_its_lease_wakes_up_and_goes_on() {
 }
 
 #[test]
-fn a_trial_that_kills_its_worker_is_given_up_and_the_sweep_goes_on() {
-    let sweep = Sweep::new("seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 3_000);
-    let grid = std::fs::read_to_string(sweep.grid()).unwrap().replace("[run]", "[run]\nmax_losses = 6");
-    std::fs::write(sweep.grid(), grid).unwrap();
+fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_so() {
+    let axes = "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+    let sweep = Sweep::new(axes, 3_000);
+    let grid = fs::read_to_string(sweep.grid()).unwrap().replace("[run]", "[run]\nmax_losses = 3");
+    fs::write(sweep.grid(), grid).unwrap();
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut worker = sweep.worker("worker", &address, &[]);
-    for attempt in 1..=6 {
-        let leased =
-            format!("SELECT count(*) FROM trial WHERE number = 1 AND state = 'leased' AND attempt = {attempt}");
-        wait_until("the next attempt", || (sweep.query(&leased) == Some(1)).then_some(()));
-        let victim = wait_until("its process", || children(worker.id()).first().copied());
-        send(victim, Signal::SIGKILL);
+    let state = |what: &str| sweep.query(&format!("SELECT {what} FROM trial WHERE number = 1"));
+    let mut attempt = 0;
+    while state("state = 'quarantined'") != Some(1) {
+        let next = wait_until("the next attempt or the end of them", || {
+            let attempts = state("CASE state WHEN 'leased' THEN attempt WHEN 'quarantined' THEN 0 END")?;
+            (attempts == 0 || attempts > attempt).then_some(attempts)
+        });
+        if next > 0 {
+            attempt = next;
+            let victim = wait_until("its process", || children(worker.id()).first().copied());
+            send(victim, Signal::SIGKILL);
+        }
     }
     assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
     worker.succeed();
+    assert!(attempt >= 3, "only what it did alone counts: {attempt}");
     let states: Vec<_> = sweep.csv("trials.csv").iter().map(|trial| trial["state"].clone()).collect();
     assert_eq!(states, ["quarantined", "succeeded", "succeeded"]);
+    let table = coordinator.stdout();
+    assert!(table.contains("its worker process ended (signal 9, SIGKILL)"), "{table}");
+    let mut told = table.lines().skip_while(|line| !line.starts_with("failed: "));
+    assert!(told.any(|line| line.starts_with("    ") && line.contains("connected")), "its last words: {table}");
+
+    let run_dir = sweep.run_dir().display().to_string();
+    let retry = |name: &str, which: &[&str]| {
+        sweep.bare_coordinator(name, &[&["retry", "--run-dir", &run_dir, "--local-workers", "1"], which].concat())
+    };
+    let mut nobody = retry("nobody", &["--trial", "0123abcd"]);
+    assert_eq!(nobody.wait(), Some(1));
+    assert!(nobody.stderr().contains("begins with `0123abcd`\nhint: "), "{}", nobody.stderr());
+    retry("again", &["--failed"]).succeed();
+    let alone = Sweep::new(axes, 3_000);
+    alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
+    assert_eq!(sweep.results(), alone.results());
+}
+
+#[test]
+fn a_worker_that_a_person_drains_finishes_what_it_holds() {
+    let sweep = Sweep::new("seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 2_000);
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let address = sweep.address(&coordinator);
+    let mut first = sweep.worker("first", &address, &[]);
+    wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
+    let mut nobody = sweep.program("nobody", &["drain", "--coordinator", &address, "no-such-host"]);
+    assert_eq!(nobody.wait(), Some(1));
+    assert!(nobody.stderr().contains("begins with `no-such-host`\nhint: "), "{}", nobody.stderr());
+    let mut drain = sweep.program("drain", &["drain", "--coordinator", &address]);
+    drain.succeed();
+    first.succeed();
+    let told = drain.stdout();
+    let journal = sweep.journal();
+    let holder = journal.iter().find_map(|line| line.worker.clone()).unwrap();
+    assert_eq!(told.trim(), holder);
+    let done = journal.iter().filter(|line| line.kind == "succeeded").count();
+    assert!((1..6).contains(&done) && journal.len() == 2 * done, "what it held, and no more: {journal:?}");
+    sweep.worker("second", &address, &[]).succeed();
+    coordinator.succeed();
+    assert!(sweep.journal().iter().all(|line| ["leased", "succeeded"].contains(&&*line.kind)));
 }
 
 #[test]

@@ -145,6 +145,11 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
             Code::FailedPrecondition,
             "trainer revision `99`",
         ),
+        (
+            vec![Kind::Hello(v1::Hello { held: vec![v1::LeaseId::default(); 8_193], ..hello() })],
+            Code::InvalidArgument,
+            "`8193` are more than 8192",
+        ),
         (vec![Kind::Hello(v1::Hello { worker: "a b".into(), ..hello() })], Code::InvalidArgument, "worker id `a b`"),
         (vec![Kind::Hello(hello()), Kind::Hello(hello())], Code::InvalidArgument, "`hello` comes once"),
         (vec![Kind::Hello(hello()), Kind::Released(v1::Released { lease })], Code::InvalidArgument, "id `x`"),

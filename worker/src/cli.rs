@@ -20,9 +20,9 @@ use crate::{
     cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
     devices, process,
-    session::endpoint,
+    session::{Predecessor, drain_workers, endpoint},
     single,
-    supervisor::Supervisor,
+    supervisor::{self, PREDECESSOR_LOG, Supervisor},
     train::checkpoint::DEFAULT_SECONDS,
 };
 
@@ -44,6 +44,8 @@ enum CommandLine {
     Inspect(InspectArguments),
     /// Draw a contact sheet of a data set's training images
     Samples(SamplesArguments),
+    /// Tell workers, this machine's if no others are named, to finish the trials that they hold and to leave
+    Drain(DrainArguments),
     /// Train one trial without a coordinator and print its points and its outcome as JSON lines
     Train(TrainArguments),
     /// One device process; started by the supervisor
@@ -122,6 +124,21 @@ struct DeviceArguments {
     worker_id: WorkerId,
     #[arg(long)]
     predecessor: Option<WorkerId>,
+    #[arg(long, default_value = "", requires = "predecessor")]
+    predecessor_end: String,
+    /// Too much for a list of processes
+    #[arg(env = PREDECESSOR_LOG, long, default_value = "", hide_env_values = true)]
+    predecessor_log: String,
+}
+
+#[derive(Debug, Args)]
+struct DrainArguments {
+    /// Ids of workers, or how they begin; they begin with the name of their machine
+    #[arg(value_name = "WORKER")]
+    workers: Vec<String>,
+    /// Address of the coordinator, such as http://host:7077
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7077")]
+    coordinator: String,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +228,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Some(CommandLine::Inspect(arguments)) => inspect(&arguments.folder),
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
+        Some(CommandLine::Drain(arguments)) => drain(arguments),
         Some(CommandLine::Train(arguments)) => train_one(arguments),
         Some(CommandLine::Device(device)) => device_process(device),
         None => supervise(arguments.supervisor),
@@ -240,7 +258,8 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
-    let DeviceArguments { common, device, worker_id, predecessor } = arguments;
+    let DeviceArguments { common, device, worker_id, predecessor, predecessor_end, predecessor_log } = arguments;
+    let predecessor = predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log });
     start_log(common.log_format);
     let endpoint = endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
     let data = common.data.options();
@@ -257,6 +276,18 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
         checkpoints,
         lanes,
     })
+}
+
+fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
+    let DrainArguments { mut workers, coordinator } = arguments;
+    let endpoint = endpoint(&coordinator).map_err(anyhow::Error::msg)?;
+    if workers.is_empty() {
+        workers.push(format!("{}:", supervisor::id_prefix(None)));
+    }
+    for worker in drain_workers(endpoint, workers)? {
+        println!("{worker}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! The `--devices` list: from what the user wrote to one name per process.
 
 use anyhow::{bail, ensure};
+use swfn_shared::quote::quote;
 
 use crate::device;
 
@@ -18,7 +19,7 @@ pub(crate) fn resolve(list: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-fn expand(list: &str, gpus: usize, cores: usize) -> anyhow::Result<Vec<String>> {
+pub(crate) fn expand(list: &str, gpus: usize, cores: usize) -> anyhow::Result<Vec<String>> {
     let all_gpus = || (0..gpus).map(|index| format!("cuda:{index}")).collect::<Vec<_>>();
     let mut names = Vec::new();
     for entry in list.split(',').map(str::trim) {
@@ -26,7 +27,7 @@ fn expand(list: &str, gpus: usize, cores: usize) -> anyhow::Result<Vec<String>> 
         let number = match number.map(str::parse::<usize>) {
             None => None,
             Some(Ok(number)) => Some(number),
-            Some(Err(_)) => bail!("device `{entry}`: what follows the colon is not a number\nhint: {HINT}"),
+            Some(Err(_)) => bail!("device {}: what follows the colon is not a number\nhint: {HINT}", quote(entry)),
         };
         match (kind, number) {
             ("auto" | "cpu", Some(0)) => bail!("device `{entry}` is no process at all\nhint: {HINT}"),
@@ -40,12 +41,13 @@ fn expand(list: &str, gpus: usize, cores: usize) -> anyhow::Result<Vec<String>> 
             ("cuda", None) if gpus == 0 => names.push("cuda:0".to_owned()),
             ("cuda", None) => names.extend(all_gpus()),
             ("cuda", Some(index)) => names.push(format!("cuda:{index}")),
-            _ => bail!("device `{entry}` is unknown\nhint: {HINT}"),
+            _ => bail!("device {} is unknown\nhint: {HINT}", quote(entry)),
         }
+        ensure!(names.len() <= MAX_PROCESSES, "`--devices` asks for more than {MAX_PROCESSES} processes\nhint: {HINT}");
     }
     for (index, name) in names.iter().enumerate() {
         let twice = name != "cpu" && names[..index].contains(name);
-        ensure!(!twice, "device `{name}` stands twice in `{list}`\nhint: one process drives a GPU alone");
+        ensure!(!twice, "device `{name}` stands twice in {}\nhint: one process drives a GPU alone", quote(list));
     }
     Ok(names)
 }
@@ -72,7 +74,10 @@ mod tests {
 
     #[test]
     fn wrong_lists_are_refused_with_a_hint() {
-        for wrong in ["", "gpu", "cpu:0", "auto:0", "cpu:x", "cpu:-1", "cuda:0,cuda:0", "cpu,,cpu", "cpu:99999999"] {
+        let cases = ["", "gpu", "cpu:0", "auto:0", "cpu:x", "cpu:-1", "cuda:0,cuda:0", "cpu,,cpu", "cpu:99999999"];
+        // One by one they are few enough.
+        let many = ["cpu:1000"; 10_000].join(",");
+        for wrong in cases.into_iter().chain([many.as_str()]) {
             let error = expand(wrong, 2, 3).unwrap_err().to_string();
             assert!(error.contains("hint: "), "{error}");
         }

@@ -11,6 +11,9 @@ pub mod data;
 pub mod device;
 mod devices;
 mod faults;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kernel;
 pub mod lanes;
 mod libtorch;

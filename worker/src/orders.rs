@@ -13,6 +13,7 @@ use swfn_shared::{
     dataset::Dataset,
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome},
+    telemetry,
 };
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, info_span};
@@ -128,7 +129,7 @@ impl Jobs<'static> for Orders {
         self.told = None;
         let failed = |kind, error: &TrainError| {
             error!("{error}");
-            End::Failed { kind, message: error.to_string() }
+            End::Failed { kind, message: error.to_string(), log: telemetry::last_words() }
         };
         let (end, broken) = match result {
             Ok((outcome, artifacts)) => {

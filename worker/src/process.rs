@@ -24,7 +24,7 @@ use crate::{
     data::{self, LoadOptions},
     device,
     orders::Orders,
-    session::{Exit, Hooks, Identity, Session},
+    session::{Exit, Hooks, Identity, OutboxLimits, Predecessor, Session},
     train::{checkpoint::Checkpoints, trainer::Trainer},
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
@@ -47,7 +47,7 @@ pub(crate) struct Setup {
     pub(crate) endpoint: Endpoint,
     pub(crate) device: String,
     pub(crate) worker: WorkerId,
-    pub(crate) predecessor: Option<WorkerId>,
+    pub(crate) predecessor: Option<Predecessor>,
     pub(crate) data: LoadOptions,
     /// Where trained VAEs are kept, if anywhere.
     pub(crate) vae_cache: Option<PathBuf>,
@@ -91,7 +91,9 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
             }
         }),
     };
-    let session = Session::new(identity, setup.endpoint, orders, report_queue, stopping, hooks);
+    let outbox = data::cache_dir(&setup.data).unwrap_or_else(|_| std::env::temp_dir()).join("outbox");
+    let outbox = OutboxLimits::in_folder(outbox);
+    let session = Session::new(identity, setup.endpoint, outbox, orders, report_queue, stopping, hooks);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());
@@ -113,6 +115,16 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let patience = Instant::now();
     while !trainer.is_finished() && patience.elapsed() < TRAINER_PATIENCE {
         thread::sleep(Duration::from_millis(10));
+    }
+    if !trainer.is_finished() {
+        match exit {
+            Exit::Done => {}
+            Exit::Hopeless(reason) | Exit::Broken(reason) => error!("{reason}"),
+        }
+        error!("the trainer did not stop within {TRAINER_PATIENCE:?}: ending without it");
+        // Whatever it hangs in may hold locks that an orderly end waits for.
+        nix::sys::signal::raise(Signal::SIGKILL).ok();
+        return Ok(ExitCode::FAILURE);
     }
     match exit {
         Exit::Done => Ok(ExitCode::SUCCESS),

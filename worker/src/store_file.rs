@@ -18,7 +18,7 @@ use safetensors::{
 };
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use swfn_shared::faults;
+use swfn_shared::{faults, quote::printable};
 use tch::{Device, Kind, Tensor};
 
 /// The one key of the metadata. There is only one since their order in the file is random, and equal contents shall
@@ -28,8 +28,11 @@ const DESCRIPTION: &str = "swfn";
 /// How the names of files end that are being written.
 pub(crate) const PART: &str = ".part";
 
-/// The longest header that is looked at alone, in bytes.
+/// The longest header that is looked at, in bytes. Those that are written have some kilobytes; safetensors would take 100 MB.
 const MOST_HEADER: u64 = 1 << 20;
+
+/// Characters of a file that a message tells.
+const LONGEST: usize = 400;
 
 /// A file is written in milliseconds: one in writing that is so old has lost its writer.
 pub(crate) const ABANDONED: Duration = Duration::from_secs(60 * 60);
@@ -49,10 +52,10 @@ pub(crate) enum FileError {
         most: u64,
     },
     /// Other software wrote it.
-    #[error("its description `{0}` is not understood")]
+    #[error("its description `{}` is not understood", printable(.0, LONGEST))]
     Description(String),
     /// Another version of this software wrote it, or it belongs to another VAE or trial.
-    #[error("it is of `{found}`, not of `{expected}`")]
+    #[error("it is of `{found}`, not of `{expected}`", found = printable(found, LONGEST))]
     Other {
         /// What it says of itself.
         found: String,
@@ -60,7 +63,7 @@ pub(crate) enum FileError {
         expected: String,
     },
     /// Its numbers changed after they were written.
-    #[error("its tensors have the checksum `{found}`, not `{expected}`")]
+    #[error("its tensors have the checksum `{found}`, not `{expected}`", expected = printable(expected, LONGEST))]
     Checksum {
         /// Of the bytes in the file.
         found: String,
@@ -68,7 +71,7 @@ pub(crate) enum FileError {
         expected: String,
     },
     /// Of a VAE's file: another VAE's tensors, or names of tensors that no VAE has.
-    #[error("it has the tensors `{found}`, not `{expected}`")]
+    #[error("it has the tensors `{found}`, not `{expected}`", found = printable(found, LONGEST))]
     Tensors {
         /// Names, kinds and shapes in the file.
         found: String,
@@ -100,10 +103,11 @@ pub(crate) fn encode(contents: &Contents, description: String) -> Result<Vec<u8>
 /// # Errors
 /// [`FileError::Damaged`] and [`FileError::Description`].
 pub(crate) fn description<T: DeserializeOwned>(file: &[u8]) -> Result<T, FileError> {
+    check_header(file)?;
     let (_, metadata) = SafeTensors::read_metadata(file)?;
     let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(DESCRIPTION));
     let text = text.map(String::as_str).unwrap_or_default();
-    serde_json::from_str(text).map_err(|_| FileError::Description(text.chars().take(200).collect()))
+    serde_json::from_str(text).map_err(|_| FileError::Description(text.to_owned()))
 }
 
 /// The tensors of the file.
@@ -111,8 +115,15 @@ pub(crate) fn description<T: DeserializeOwned>(file: &[u8]) -> Result<T, FileErr
 /// # Errors
 /// [`FileError::Damaged`].
 pub(crate) fn decode(file: &[u8]) -> Result<Contents, FileError> {
+    check_header(file)?;
     let tensors = SafeTensors::deserialize(file)?.tensors().into_iter();
     Ok(tensors.map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()))).collect())
+}
+
+/// Whether the header, whose length stands before it, is short enough to be read.
+fn check_header(file: &[u8]) -> Result<(), SafeTensorError> {
+    let length = file.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    if length > MOST_HEADER { Err(SafeTensorError::HeaderTooLarge) } else { Ok(()) }
 }
 
 /// SHA-256 of names and bytes, in the order of the names.

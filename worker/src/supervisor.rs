@@ -20,10 +20,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use swfn_shared::ids::WorkerId;
+use swfn_shared::{ids::WorkerId, telemetry, text::Tail, wire::MAX_LOG_BYTES};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinSet,
@@ -31,7 +31,13 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use crate::process::{HOPELESS, WELCOMED};
+use crate::{
+    process::{HOPELESS, WELCOMED},
+    session::Predecessor,
+};
+
+/// Environment variable with the end of the log of a dead process, for the one that follows it.
+pub(crate) const PREDECESSOR_LOG: &str = "SWFN_PREDECESSOR_LOG";
 
 /// Time that a process has to give its leases back before it is killed.
 const GRACE: Duration = Duration::from_secs(8);
@@ -60,10 +66,7 @@ impl Supervisor {
 
     async fn supervise(self) -> anyhow::Result<ExitCode> {
         let program = std::env::current_exe().context("this program's own path is unknown")?;
-        let prefix = match &self.local_to {
-            Some(run) => run.clone(),
-            None => nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
-        };
+        let prefix = id_prefix(self.local_to.as_deref());
         let (stop, stopping) = watch::channel(Stop::No);
         let mut slots = JoinSet::new();
         for (index, device) in self.devices.iter().enumerate() {
@@ -102,6 +105,13 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// How the ids of workers begin: with the run of the coordinator that starts them, or with this machine's name.
+pub(crate) fn id_prefix(local_to: Option<&str>) -> String {
+    let host = || nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '-' };
+    local_to.map_or_else(host, str::to_owned).chars().map(allowed).take(40).collect()
 }
 
 /// Resolves when standard input closes, if it is to be watched.
@@ -152,7 +162,7 @@ impl Slot {
         loop {
             let worker = self.worker_id();
             let welcomed = Arc::new(AtomicBool::new(false));
-            let status = self.run_once(&worker, predecessor.as_ref(), &welcomed).await?;
+            let (status, log) = self.run_once(&worker, predecessor.as_ref(), &welcomed).await?;
             if status.success() || *self.stop.borrow() != Stop::No {
                 return Ok(());
             }
@@ -164,7 +174,8 @@ impl Slot {
             );
             if welcomed.load(Ordering::Relaxed) {
                 // It worked, and may have held leases. How often a trial may kill its worker is the coordinator's to count.
-                (crashes, predecessor) = (0, Some(worker.clone()));
+                let (worker, end) = (worker.clone(), ended.clone());
+                (crashes, predecessor) = (0, Some(Predecessor { worker, end, log }));
             } else {
                 crashes += 1;
             }
@@ -185,25 +196,28 @@ impl Slot {
     /// A new id for each process: its random part keeps processes of one host apart for ever.
     fn worker_id(&self) -> WorkerId {
         let random = RandomState::new().hash_one(Instant::now()) as u32;
-        let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '-' };
-        let prefix: String = self.prefix.chars().map(allowed).take(40).collect();
-        let id = format!("{prefix}:{}-{}:{random:08x}", self.device.replace(':', ""), self.index);
+        let id = format!("{}:{}-{}:{random:08x}", self.prefix, self.device.replace(':', ""), self.index);
         id.parse().expect("at most 64 letters, digits and signs that are allowed")
     }
 
     async fn run_once(
         &mut self,
         worker: &WorkerId,
-        predecessor: Option<&WorkerId>,
+        predecessor: Option<&Predecessor>,
         welcomed: &Arc<AtomicBool>,
-    ) -> anyhow::Result<ExitStatus> {
+    ) -> anyhow::Result<(ExitStatus, String)> {
         let mut command = Command::new(&self.program);
         command.arg("device").arg("--device").arg(&self.device).arg("--worker-id").arg(worker.to_string());
-        if let Some(predecessor) = predecessor {
-            command.arg("--predecessor").arg(predecessor.to_string());
+        if let Some(Predecessor { worker, end, log }) = predecessor {
+            command.arg("--predecessor").arg(worker.to_string()).arg("--predecessor-end").arg(end);
+            command.env(PREDECESSOR_LOG, log.replace('\0', ""));
+        }
+        if telemetry::colours() {
+            command.env("CLICOLOR_FORCE", "1");
         }
         // Standard input is a pipe from here: when this process is gone, the child notices.
-        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
         if self.device == "cpu" {
             // Before torch is loaded, so that no library starts threads of its own.
             command.env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
@@ -214,12 +228,22 @@ impl Slot {
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(listen(stdout, Arc::clone(welcomed)));
         }
+        let log = child.stderr.take().map(|stderr| tokio::spawn(pass_on(stderr)));
         info!(%worker, process = child.id(), "worker started");
-        tokio::select! {
-            status = child.wait() => return Ok(status?),
-            _ = self.stop.wait_for(|stop| *stop != Stop::No) => {}
-        }
-        self.stop_child(&mut child).await
+        let ended = tokio::select! {
+            status = child.wait() => Some(status?),
+            _ = self.stop.wait_for(|stop| *stop != Stop::No) => None,
+        };
+        let status = match ended {
+            Some(status) => status,
+            None => self.stop_child(&mut child).await?,
+        };
+        // What it has written is there; whoever it may have started and left behind is not waited for.
+        let log = match log {
+            Some(log) => timeout(Duration::from_secs(1), log).await.ok().and_then(Result::ok).unwrap_or_default(),
+            None => String::new(),
+        };
+        Ok((status, log))
     }
 
     async fn stop_child(&mut self, child: &mut Child) -> anyhow::Result<ExitStatus> {
@@ -250,11 +274,28 @@ async fn listen(stdout: ChildStdout, welcomed: Arc<AtomicBool>) {
     }
 }
 
+/// Passes on what a device process writes to its log, to its end; returns the last of it, without colours.
+async fn pass_on(stderr: ChildStderr) -> String {
+    let mut tail = Tail::new(MAX_LOG_BYTES);
+    let mut lines = BufReader::new(stderr).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = String::from_utf8_lossy(&line);
+        // One write a line: those of other devices come in between, not within.
+        eprint!("{line}\n");
+        tail.push(&line);
+        tail.push("\n");
+    }
+    anstream::adapter::strip_str(tail.text()).to_string()
+}
+
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
+        (None, Some(signal)) => match Signal::try_from(signal) {
+            Ok(name) => format!("signal {signal}, {name}"),
+            Err(_) => format!("signal {signal}"),
+        },
         (None, None) => status.to_string(),
     }
 }

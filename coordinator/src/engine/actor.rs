@@ -2,29 +2,37 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     faults,
-    ids::{LeaseId, ShapeId, VaeId, WorkerId},
+    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
     trial::TrialSpec,
 };
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    message::{FromWorker, Hello, Reply, Request, SessionId},
+    message::{Drained, FromWorker, Hello, Reply, Request, SessionId},
     snapshot::{Ledger, Snapshot},
 };
 use crate::{
-    scheduler::{Admission, Command, Event, Limits, Rejection, Scheduler},
-    store::{ArtifactError, ArtifactFolder, Batch, ResultRow, Store, StoreError},
+    scheduler::{Admission, Blame, Command, Event, Limits, Rejection, Scheduler, TrialState},
+    store::{ArtifactError, ArtifactFolder, Batch, ResultRow, Store, StoreError, TrialRow},
 };
 
 /// Requests that wait for the actor; beyond it, streams are held up by flow control. All that wait are committed together.
 pub(crate) const REQUESTS: usize = 1024;
+
+/// Time between two attempts to write on a full disk.
+const RETRY_PERIOD: Duration = Duration::from_millis(500);
 
 /// How often the state is shown, at most.
 const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
@@ -45,6 +53,17 @@ pub(crate) enum EngineError {
         "the journal contradicts itself: {0}\nhint: restore the run directory from a backup, or start anew in another"
     )]
     Journal(String),
+}
+
+impl EngineError {
+    /// Whether it may go away by itself, or by what somebody does about it.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) => error.may_pass(),
+            Self::Artifact(error) => error.may_pass(),
+            Self::Panicked | Self::Journal(_) => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -81,6 +100,8 @@ pub(crate) struct Engine {
     acknowledge: HashMap<WorkerId, u64>,
     snapshots: watch::Sender<Snapshot>,
     drained: bool,
+    /// Set when what cannot be written now is not to be waited for any longer.
+    give_up: Arc<AtomicBool>,
 }
 
 impl Engine {
@@ -100,7 +121,11 @@ impl Engine {
         }
         scheduler.grant_full_terms(Duration::ZERO);
         let mut ledger = Ledger::new(&scheduler);
-        for row in store.trials()? {
+        let rows = store.trials()?;
+        if let Some(problem) = contradiction(&scheduler, &rows) {
+            return Err(store.damaged(problem).into());
+        }
+        for row in rows {
             if let (Some(outcome), Some(spec)) = (row.outcome, scheduler.spec(row.id)) {
                 ledger.add(spec, outcome.final_test_accuracy);
             }
@@ -121,12 +146,26 @@ impl Engine {
             acknowledge: HashMap::new(),
             snapshots,
             drained: false,
+            give_up: Arc::default(),
         };
         for worker in engine.scheduler.lease_holders().into_iter().filter(|worker| dead(worker)) {
             engine.apply(&Command::Left { worker }).ok();
         }
         engine.commit()?;
         Ok(engine)
+    }
+
+    /// Puts quarantined trials back, those that `wanted` names; returns how many.
+    pub(crate) fn retry(&mut self, wanted: impl Fn(TrialId) -> bool) -> Result<usize, EngineError> {
+        let trials: Vec<_> = self.scheduler.trials().map(|(id, ..)| id).filter(|id| wanted(*id)).collect();
+        let count = trials.into_iter().filter(|trial| self.apply(&Command::Retry { trial: *trial }).is_ok()).count();
+        self.commit()?;
+        Ok(count)
+    }
+
+    /// What makes it stop, with the error, where it would wait until it can write again.
+    pub(crate) fn give_up(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.give_up)
     }
 
     /// Where the state can be watched.
@@ -146,6 +185,10 @@ impl Engine {
                 match request {
                     Request::Tick => tick = true,
                     Request::Stop => stop = true,
+                    Request::DrainWorkers { ids, answer } => {
+                        // Who asked may be gone.
+                        answer.send(self.drain_workers(&ids)).ok();
+                    }
                     Request::Join { session, hello, replies } => self.join(session, hello, replies),
                     Request::Message { session, worker, sequence, message } => {
                         // Of a stream that was replaced: the worker sends it again on the new one.
@@ -162,7 +205,7 @@ impl Engine {
             }
             // Last: after a slow commit, signs of life that waited must count before silence does.
             if tick {
-                self.apply(&Command::Tick).ok();
+                self.tick();
             }
             if stop {
                 self.sessions.clear();
@@ -198,8 +241,13 @@ impl Engine {
                 continue;
             }
             match event {
-                Event::Failed { lease, error, quarantine } => warn!(%lease, quarantine, "trial failed: {error}"),
-                Event::Lost { lease, error, quarantine } => warn!(%lease, quarantine, "lease lost: {error}"),
+                Event::Failed { lease, error, quarantine, log: _ } => {
+                    warn!(%lease, quarantine, "trial failed: {error}");
+                }
+                Event::Lost { lease, error, quarantine, blame, log: _ } => {
+                    let with = if *blame == Blame::Alone { "" } else { ", with others" };
+                    warn!(%lease, quarantine, "lease lost{with}: {error}");
+                }
                 _ => {}
             }
             if event.durable().is_some() {
@@ -207,6 +255,15 @@ impl Engine {
             }
         }
         Ok(events)
+    }
+
+    /// Leases expire. Who loses one that way stands still or is gone, and what it asked for would only expire with it, again and again: it
+    /// asks anew when it is awake.
+    fn tick(&mut self) {
+        let held: Vec<_> = self.waiting.keys().map(|worker| self.scheduler.held_by(worker)).collect();
+        self.apply(&Command::Tick).ok();
+        let mut held = held.into_iter();
+        self.waiting.retain(|worker, _| held.next().is_some_and(|held| held <= self.scheduler.held_by(worker)));
     }
 
     fn end_session(&mut self, worker: &WorkerId) {
@@ -217,18 +274,41 @@ impl Engine {
     fn join(&mut self, session: SessionId, hello: Hello, replies: mpsc::Sender<Reply>) {
         let worker = hello.worker.id.clone();
         info!(%worker, host = hello.worker.host, device = hello.worker.device, model = hello.worker.model, "worker joined");
+        let mut confirmed = Vec::new();
         for lease in &hello.held {
-            if let Err(rejection) = self.scheduler.admit(&worker, *lease) {
-                self.revoke(&worker, *lease, &rejection);
+            match self.scheduler.admit(&worker, *lease) {
+                Ok(Admission::Live | Admission::Repeated) => confirmed.push(*lease),
+                Err(rejection) => self.revoke(&worker, *lease, &rejection),
             }
         }
+        if !hello.held.is_empty() {
+            self.replies.push((worker.clone(), Reply::Confirm { leases: confirmed }));
+        }
         self.end_session(&worker);
+        if let Some(dead) = &hello.predecessor {
+            // What it said last may still be on its way, and its ask would stand.
+            self.end_session(&dead.worker);
+        }
         self.sessions.insert(worker.clone(), Session { id: session, replies });
         self.batch.workers.push(hello.worker);
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
-            self.replies.push((worker, drain()));
+            self.replies.push((worker, drain("the sweep is finished")));
         }
+    }
+
+    fn drain_workers(&mut self, ids: &[String]) -> Drained {
+        let mut answer = Drained::default();
+        for worker in self.sessions.keys().cloned() {
+            if ids.iter().any(|id| worker.to_string().starts_with(id)) {
+                self.waiting.remove(&worker);
+                self.replies.push((worker.clone(), drain("somebody told this worker to leave when it is done")));
+                answer.drained.push(worker);
+            } else {
+                answer.others.push(worker);
+            }
+        }
+        answer
     }
 
     fn hear(&mut self, worker: &WorkerId, sequence: u64, message: FromWorker) {
@@ -250,7 +330,9 @@ impl Engine {
                 }
             }
             FromWorker::Points { lease, points } => match self.scheduler.admit(&worker, lease) {
-                Ok(Admission::Live | Admission::Repeated) => self.batch.points.push((lease, points)),
+                Ok(Admission::Live) => self.batch.points.push((lease, points)),
+                // A trial that has succeeded has its points.
+                Ok(Admission::Repeated) => {}
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
             },
             FromWorker::Artifact { lease, part } => match self.scheduler.admit(&worker, lease) {
@@ -267,8 +349,8 @@ impl Engine {
                     }
                 }
             }
-            FromWorker::Failed { lease, kind, error } => {
-                self.of_lease(&worker, lease, Command::Failed { worker: worker.clone(), lease, kind, error });
+            FromWorker::Failed { lease, kind, error, log } => {
+                self.of_lease(&worker, lease, Command::Failed { worker: worker.clone(), lease, kind, error, log });
             }
             FromWorker::Released { lease } => {
                 self.of_lease(&worker, lease, Command::Released { worker: worker.clone(), lease });
@@ -320,7 +402,7 @@ impl Engine {
         if self.scheduler.counts().finished() && !self.drained {
             self.drained = true;
             let workers: Vec<_> = self.sessions.keys().cloned().collect();
-            self.replies.extend(workers.into_iter().map(|worker| (worker, drain())));
+            self.replies.extend(workers.into_iter().map(|worker| (worker, drain("the sweep is finished"))));
         }
     }
 
@@ -330,13 +412,8 @@ impl Engine {
             self.answer();
         }
         faults::point("engine/commit");
-        // Before the results: a trial that has succeeded has its files.
-        self.folder.write(std::mem::take(&mut self.parts))?;
-        let batch = std::mem::take(&mut self.batch);
-        if !batch.is_empty() {
-            let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.store.write(at.as_secs_f64(), &batch)?;
-        }
+        let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
+        self.write_when_possible(&parts, &batch)?;
         faults::point("engine/answer");
         self.answer();
         faults::point("engine/answered");
@@ -358,6 +435,37 @@ impl Engine {
         }
     }
 
+    /// Writes. A full disk is waited for: meanwhile nothing is acknowledged, workers keep what they have and are held up by flow control.
+    fn write_when_possible(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
+        let mut waited = false;
+        loop {
+            match self.write(parts, batch) {
+                Ok(()) => break,
+                Err(error) if !error.may_pass() || self.give_up.load(Ordering::Relaxed) => return Err(error),
+                Err(error) if !waited => {
+                    error!("{error}; nothing is lost: waiting until it can be written");
+                    waited = true;
+                }
+                Err(_) => {}
+            }
+            thread::sleep(RETRY_PERIOD);
+        }
+        if waited {
+            warn!("it can be written again: going on");
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
+        // Before the results: a trial that has succeeded has its files.
+        self.folder.write(parts)?;
+        if !batch.is_empty() {
+            let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.store.write(at.as_secs_f64(), batch)?;
+        }
+        Ok(())
+    }
+
     /// Shows the state to whoever watches: a snapshot visits every trial, so not after each batch.
     fn publish(&mut self) {
         let (counts, now) = (self.scheduler.counts(), self.now());
@@ -371,6 +479,23 @@ impl Engine {
     }
 }
 
-fn drain() -> Reply {
-    Reply::Drain { reason: "the sweep is finished".to_owned() }
+/// Where the states of the trials, as the file has them, are not what its journal leads to.
+fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<String> {
+    let states: HashMap<_, _> = scheduler.trials().map(|(id, _, state)| (id, state)).collect();
+    rows.iter().find_map(|row| {
+        let (state, attempt) = match states.get(&row.id)? {
+            TrialState::Pending => ("pending", None),
+            TrialState::Leased(lease) => ("leased", Some(lease.attempt)),
+            TrialState::Succeeded { attempt } => ("succeeded", Some(*attempt)),
+            TrialState::Quarantined { .. } => ("quarantined", None),
+        };
+        let differs = row.state != state
+            || attempt.is_some_and(|attempt| attempt != row.attempts)
+            || row.outcome.is_some() != (state == "succeeded");
+        differs.then(|| format!("trial `{}` is `{}`, and its journal says {state}", row.id, row.state.escape_debug()))
+    })
+}
+
+fn drain(reason: &str) -> Reply {
+    Reply::Drain { reason: reason.to_owned() }
 }

@@ -6,9 +6,12 @@ use swfn_shared::{
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{scheduler::FailureKind, store::WorkerRow};
+use crate::{
+    scheduler::{FailureKind, Predecessor},
+    store::WorkerRow,
+};
 
 /// One stream of one worker; a worker that reconnects has a new one.
 pub(crate) type SessionId = u64;
@@ -17,7 +20,7 @@ pub(crate) type SessionId = u64;
 #[derive(Debug)]
 pub(crate) struct Hello {
     pub(crate) worker: WorkerRow,
-    pub(crate) predecessor: Option<WorkerId>,
+    pub(crate) predecessor: Option<Predecessor>,
     pub(crate) held: Vec<LeaseId>,
 }
 
@@ -29,7 +32,7 @@ pub(crate) enum FromWorker {
     Points { lease: LeaseId, points: Vec<MetricPoint> },
     Artifact { lease: LeaseId, part: ArtifactPart },
     Succeeded { lease: LeaseId, outcome: Outcome, dataset_digest: DataDigest },
-    Failed { lease: LeaseId, kind: FailureKind, error: String },
+    Failed { lease: LeaseId, kind: FailureKind, error: String, log: String },
     Released { lease: LeaseId },
     Goodbye,
 }
@@ -54,9 +57,21 @@ pub(crate) enum Request {
         session: SessionId,
         worker: WorkerId,
     },
+    /// A person wants workers to leave when they are done: those whose ids begin so.
+    DrainWorkers {
+        ids: Vec<String>,
+        answer: oneshot::Sender<Drained>,
+    },
     Tick,
     /// Ends the actor once everything before it is on the disk.
     Stop,
+}
+
+/// Who was told to leave, and who else is connected.
+#[derive(Debug, Default)]
+pub(crate) struct Drained {
+    pub(crate) drained: Vec<WorkerId>,
+    pub(crate) others: Vec<WorkerId>,
 }
 
 /// What a session passes on to its worker. Dropping the sender ends the stream.
@@ -69,6 +84,10 @@ pub(crate) enum Reply {
     },
     Acknowledge {
         through: u64,
+    },
+    /// The leases of a worker that has come back which are still its own.
+    Confirm {
+        leases: Vec<LeaseId>,
     },
     Revoke {
         lease: LeaseId,

@@ -8,5 +8,5 @@ mod snapshot;
 mod tests;
 
 pub(crate) use actor::{Engine, EngineError, REQUESTS};
-pub(crate) use message::{FromWorker, Hello, Reply, Request};
+pub(crate) use message::{Drained, FromWorker, Hello, Reply, Request};
 pub(crate) use snapshot::Snapshot;

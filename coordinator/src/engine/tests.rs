@@ -43,6 +43,7 @@ impl Stream {
             cuda: None,
             software: "0.1.0".into(),
             libtorch: "2.11.0".into(),
+            certificate: None,
         };
         let (sender, replies) = channel(16);
         let hello = Hello { worker, predecessor: None, held: Vec::new() };
@@ -90,7 +91,7 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
     assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::Net));
 
     // It stands: one lane is free until there is something of the same shape.
-    let fail = |lease| FromWorker::Failed { lease, kind: FailureKind::Error, error: "boom".into() };
+    let fail = |lease| FromWorker::Failed { lease, kind: FailureKind::Error, error: "boom".into(), log: String::new() };
     let (first, second) = (leases[0].0, leases[1].0);
     ann.say(1, fail(first)).await;
     assert_eq!(ann.grant().await[0].0, LeaseId { attempt: 2, ..first });

@@ -3,26 +3,46 @@
 use swfn_proto::v1::{self, coordinator_message, worker_message};
 use swfn_shared::{
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
+    text,
     trial::TrialSpec,
-    wire::{self, MAX_LANES, PROTOCOL, WireError},
+    wire::{self, MAX_LANES, MAX_LOG_BYTES, PROTOCOL, WireError},
 };
 use tonic::Status;
 
 use crate::{
     engine::{FromWorker, Hello, Reply},
-    scheduler::FailureKind,
+    scheduler::{FailureKind, Predecessor},
     store::WorkerRow,
 };
 
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
-const MAX_TEXT: usize = 4_096;
+pub(crate) const MAX_TEXT: usize = 4_096;
 
-fn text(mut text: String) -> String {
-    if text.len() > MAX_TEXT {
-        let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+/// Leases or VAEs that one message can name: more than a worker can have, which holds those of its lanes and those whose reports wait.
+pub(crate) const MAX_NAMED: usize = 2 * MAX_LANES as usize;
+
+fn text(text: String) -> String {
+    text::beginning(&printable(text::beginning(&text, MAX_TEXT)), MAX_TEXT).to_owned()
+}
+
+/// The end of a log matters, not its beginning.
+fn log(log: String) -> String {
+    text::end(&printable(text::end(&log, MAX_LOG_BYTES)), MAX_LOG_BYTES).to_owned()
+}
+
+/// Nobody can take over a terminal: what is no text, escape sequences included, is replaced.
+fn printable(text: &str) -> String {
+    let replace = |c: char| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(replace).collect()
+}
+
+/// Refuses lists that would keep the actor busy for long.
+fn at_most(count: usize, field: &'static str) -> Result<(), Status> {
+    if count <= MAX_NAMED {
+        return Ok(());
     }
-    text
+    let problem = format!("`{count}` are more than {MAX_NAMED}");
+    Err(refuse(WireError::Wrong { field, problem }))
 }
 
 fn refuse(error: WireError) -> Status {
@@ -34,7 +54,7 @@ fn missing(field: &'static str) -> Status {
 }
 
 /// The first message of a stream.
-pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
+pub(crate) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
     let Some(worker_message::Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
@@ -54,6 +74,7 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
     let id = |text: &str| {
         text.parse().map_err(|error: swfn_shared::ids::WorkerIdError| Status::invalid_argument(error.to_string()))
     };
+    at_most(hello.held.len(), "hello.held")?;
     let device = hello.device.ok_or_else(|| missing("hello.device"))?;
     Ok(Hello {
         worker: WorkerRow {
@@ -65,19 +86,28 @@ pub(super) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
             cuda: Some(text(device.cuda_version)),
             software: text(hello.software_version),
             libtorch: text(hello.libtorch_version),
+            certificate: None,
         },
-        predecessor: hello.predecessor.as_deref().map(id).transpose()?,
+        predecessor: match hello.predecessor {
+            None => None,
+            Some(worker) => Some(Predecessor {
+                worker: id(&worker)?,
+                end: text(hello.predecessor_end),
+                log: log(hello.predecessor_log),
+            }),
+        },
         held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
     })
 }
 
 /// Every later message: its sequence number and what it says.
-pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
+pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
     let said = match message.kind.ok_or_else(|| missing("kind"))? {
         worker_message::Kind::Hello(_) => {
             return Err(Status::failed_precondition("`hello` comes once, at the beginning"));
         }
         worker_message::Kind::Ask(ask) => {
+            at_most(ask.vaes.len(), "ask.vaes")?;
             let wrong = |error: IdError| Status::invalid_argument(error.to_string());
             FromWorker::Ask {
                 lanes: ask.lanes.min(MAX_LANES),
@@ -86,6 +116,7 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             }
         }
         worker_message::Kind::Heartbeat(heartbeat) => {
+            at_most(heartbeat.progress.len(), "heartbeat.progress")?;
             let progress = |p: v1::Progress| Ok((wire::lease(p.lease)?, p.step));
             let progress = heartbeat.progress.into_iter().map(progress).collect::<Result<_, _>>().map_err(refuse)?;
             FromWorker::Heartbeat { progress }
@@ -112,6 +143,7 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             },
             lease: wire::lease(failed.lease).map_err(refuse)?,
             error: text(failed.message),
+            log: log(failed.log),
         },
         worker_message::Kind::Released(released) => {
             FromWorker::Released { lease: wire::lease(released.lease).map_err(refuse)? }
@@ -122,7 +154,7 @@ pub(super) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
 }
 
 /// An answer of the actor on the wire.
-pub(super) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
+pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
     use coordinator_message::Kind;
     let kind = match reply {
         Reply::Grant { leases, artifacts } => {
@@ -134,9 +166,25 @@ pub(super) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
             Kind::Grant(v1::Grant { leases: leases.into_iter().map(lease).collect() })
         }
         Reply::Acknowledge { through } => Kind::Acknowledge(v1::Acknowledge { through }),
+        Reply::Confirm { leases } => {
+            Kind::Confirm(v1::Confirm { leases: leases.into_iter().map(Into::into).collect() })
+        }
         Reply::Revoke { lease, reason } => Kind::Revoke(v1::Revoke { lease: Some(lease.into()), reason }),
         Reply::Drain { reason } => Kind::Drain(v1::Drain { reason }),
         Reply::Refuse { reason } => return Err(Status::invalid_argument(reason)),
     };
     Ok(v1::CoordinatorMessage { kind: Some(kind) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
+        assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a\u{fffd}[2J\nb\tc\u{fffd}");
+        let long = text("ä".repeat(MAX_TEXT));
+        assert_eq!((long.len(), long.chars().all(|c| c == 'ä')), (MAX_TEXT, true));
+        assert_eq!(text(format!("a{}", "ä".repeat(MAX_TEXT))).len(), MAX_TEXT - 1);
+    }
 }

@@ -1,6 +1,6 @@
 //! The wire side: the `Session` service, health and reflection.
 
-mod convert;
+pub(crate) mod convert;
 mod server;
 mod session;
 

@@ -7,13 +7,14 @@ use std::{
 };
 
 use swfn_proto::v1::{self, coordinator_message::Kind, coordinator_server::Coordinator};
-use tokio::sync::mpsc;
+use swfn_shared::ids::WorkerId;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request as Call, Response, Status, Streaming};
 use tracing::debug;
 
 use super::convert;
-use crate::engine::{Reply, Request};
+use crate::engine::{Drained, Reply, Request};
 
 /// A worker introduces itself at once.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,5 +90,20 @@ impl Coordinator for SessionService {
         let welcome = v1::CoordinatorMessage { kind: Some(Kind::Welcome(self.welcome.clone())) };
         let stream = tokio_stream::once(Ok(welcome)).chain(ReceiverStream::new(from_actor).map(convert::reply));
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn drain_workers(
+        &self,
+        call: Call<v1::DrainWorkersRequest>,
+    ) -> Result<Response<v1::DrainWorkersReply>, Status> {
+        let ids = call.into_inner().workers;
+        if ids.is_empty() || ids.iter().any(String::is_empty) {
+            return Err(Status::invalid_argument("an empty id would be the beginning of all"));
+        }
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::DrainWorkers { ids, answer }).await.map_err(stopped)?;
+        let Drained { drained, others } = answered.await.map_err(stopped)?;
+        let names = |workers: Vec<WorkerId>| workers.iter().map(ToString::to_string).collect();
+        Ok(Response::new(v1::DrainWorkersReply { drained: names(drained), others: names(others) }))
     }
 }

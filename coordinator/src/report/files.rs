@@ -117,6 +117,7 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
             "state": row.state,
             "attempts": row.attempts,
             "error": row.error.as_ref().filter(|_| row.outcome.is_none()),
+            "log": row.log.as_ref().filter(|_| row.outcome.is_none()),
             "settings": spec,
             "outcome": row.outcome,
             "worker": worker,

@@ -57,6 +57,8 @@ pub(crate) struct Failure {
     pub(crate) seed: u64,
     pub(crate) attempts: u32,
     pub(crate) error: String,
+    /// What the process said last that ended with this error, if anybody knows.
+    pub(crate) log: Option<String>,
 }
 
 /// The results of a sweep.
@@ -104,6 +106,7 @@ impl Summary {
             seed: spec.seed,
             attempts: row.attempts,
             error: row.error.clone().unwrap_or_default(),
+            log: row.log.clone(),
         });
         Self {
             sweep: sweep.to_owned(),
@@ -178,10 +181,12 @@ pub(super) mod tests {
                 cuda: Some(String::new()),
                 software: "0.1.0+abc".into(),
                 libtorch: "2.11.0".into(),
+                certificate: None,
             });
             let dataset_digest = outcome.map(|_| "d".repeat(64));
             let (id, state) = (spec.id(), state.into());
-            (spec, TrialRow { id, state, attempts: 1, error, worker, outcome, dataset_digest })
+            let log = error.is_some().then(|| "WARN one | two\nERROR <three> ``` \u{1b}[31m\n".to_owned());
+            (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
         });
         let trials: Vec<_> = trials.collect();
         let summary = Summary::new("t", &trials);

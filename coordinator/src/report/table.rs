@@ -7,7 +7,7 @@ use swfn_shared::trial::{Density, TrialSpec};
 
 use super::{
     statistics::Estimate,
-    summary::{Cell, Summary},
+    summary::{Cell, Failure, Summary},
 };
 
 /// A cell in a few words, for progress lines and lists of failures.
@@ -140,8 +140,21 @@ pub(crate) fn terminal(summary: &Summary, width: Option<u16>) -> String {
             failure.error.escape_debug()
         )
         .expect("writing to a string");
+        for line in last_lines(failure, TERMINAL_LOG_LINES) {
+            writeln!(text, "    {line}").expect("writing to a string");
+        }
     }
     text
+}
+
+/// Lines of a log's end that the terminal shows of each failed trial; the files have more.
+const TERMINAL_LOG_LINES: usize = 6;
+
+/// The last lines of the log of a failed trial, without what would steer a terminal.
+fn last_lines(failure: &Failure, count: usize) -> impl Iterator<Item = String> {
+    let lines: Vec<_> = failure.log.as_deref().unwrap_or_default().lines().collect();
+    let lines = lines[lines.len().saturating_sub(count)..].iter();
+    lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect::<Vec<String>>().into_iter()
 }
 
 fn wrap(text: &str, width: usize) -> String {
@@ -180,6 +193,11 @@ pub(super) fn markdown(summary: &Summary) -> String {
             let id = format!("`{}`", &failure.trial[..8]);
             text +=
                 &row(vec![id, failure.label.clone(), failure.seed.to_string(), failure.attempts.to_string(), error]);
+        }
+        for failure in summary.failures.iter().filter(|failure| failure.log.is_some()) {
+            // Indented, so that no fence in a log ends it.
+            text += &format!("\nThe end of the log of `{}`:\n\n", &failure.trial[..8]);
+            last_lines(failure, usize::MAX).for_each(|line| text += &format!("    {line}\n"));
         }
     }
     text

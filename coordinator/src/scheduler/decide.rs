@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use swfn_shared::{
     faults,
-    ids::{LeaseId, ShapeId, VaeId, WorkerId},
+    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
 };
 
 use super::{
-    command::{Command, Event, FailureKind, Rejection},
+    command::{Blame, Command, Event, FailureKind, Predecessor, Rejection},
     fencing::Admission,
-    state::{Lease, Scheduler, Trial, TrialState, Worker},
+    state::{Lease, Scheduler, Trial, TrialIndex, TrialState, Worker},
 };
 
 impl Scheduler {
@@ -27,12 +27,13 @@ impl Scheduler {
             Command::Succeeded { worker, lease } => {
                 self.of_live(worker, *lease, |_| Event::Succeeded { lease: *lease })
             }
-            Command::Failed { worker, lease, kind, error } => self.of_live(worker, *lease, |trial| {
+            Command::Failed { worker, lease, kind, error, log } => self.of_live(worker, *lease, |trial| {
                 let quarantine = *kind == FailureKind::Diverged || trial.failures + 1 >= self.limits.max_failures;
-                Event::Failed { lease: *lease, error: error.clone(), quarantine }
+                Event::Failed { lease: *lease, error: error.clone(), log: log.clone(), quarantine }
             }),
             Command::Released { worker, lease } if faults::bug("what-is-given-back-is-a-loss") => {
-                self.of_live(worker, *lease, |_| Event::Lost { lease: *lease, error: String::new(), quarantine: false })
+                let (error, log, blame, quarantine) = (String::new(), String::new(), Blame::Alone, false);
+                self.of_live(worker, *lease, |_| Event::Lost { lease: *lease, error, log, blame, quarantine })
             }
             Command::Released { worker, lease } => self.of_live(worker, *lease, |_| Event::Released { lease: *lease }),
             Command::Left { worker } => {
@@ -40,7 +41,16 @@ impl Scheduler {
                 let released = leases.map(|trial| Event::Released { lease: trial.newest_lease() });
                 Ok(released.chain([Event::WorkerLeft { worker: worker.clone() }]).collect())
             }
+            Command::Retry { trial } => self.retried(*trial).map(|event| vec![event]),
             Command::Tick => Ok(self.expired(now)),
+        }
+    }
+
+    fn retried(&self, trial: TrialId) -> Result<Event, Rejection> {
+        let quarantined = self.by_id.get(&trial).map(|index| &self.trials[*index]);
+        match quarantined.filter(|trial| matches!(trial.state, TrialState::Quarantined { .. })) {
+            Some(trial) => Ok(Event::Retried { lease: trial.newest_lease() }),
+            None => Err(Rejection::NotQuarantined(trial)),
         }
     }
 
@@ -61,14 +71,18 @@ impl Scheduler {
         }
     }
 
-    fn joined(&self, worker: &WorkerId, predecessor: Option<&WorkerId>, held: &[LeaseId]) -> Vec<Event> {
+    fn joined(&self, worker: &WorkerId, predecessor: Option<&Predecessor>, held: &[LeaseId]) -> Vec<Event> {
         let mut events = Vec::new();
-        if let Some(dead) = predecessor.filter(|dead| *dead != worker)
-            && let Some(state) = self.workers.get(dead)
+        if let Some(dead) = predecessor.filter(|dead| dead.worker != *worker)
+            && let Some(state) = self.workers.get(&dead.worker)
         {
-            let reason = "its worker process ended";
-            events.extend(state.leases.iter().filter_map(|index| self.lost(&self.trials[*index], reason)));
-            events.push(Event::WorkerLeft { worker: dead.clone() });
+            let reason = match dead.end.as_str() {
+                "" => "its worker process ended".to_owned(),
+                end => format!("its worker process ended ({end})"),
+            };
+            let leases: Vec<_> = state.leases.iter().copied().collect();
+            events.extend(self.lost(&leases, Blame::Suspected, |_| reason.clone(), &dead.log));
+            events.push(Event::WorkerLeft { worker: dead.worker.clone() });
         }
         if let Some(state) = self.workers.get(worker) {
             // A grant that the worker does not know of was lost on its way: nobody works on it.
@@ -94,46 +108,63 @@ impl Scheduler {
         let state = self.worker(worker)?;
         let lanes = usize::try_from(lanes).unwrap_or(usize::MAX);
         let news = (state.lanes != Some(lanes)).then(|| Event::WorkerAsked { worker: worker.clone(), lanes });
-        let wanted = self.share(now, worker, lanes).saturating_sub(state.leases.len());
+        let picked = if state.leases.iter().any(|index| self.trials[*index].is_suspect()) {
+            Vec::new()
+        } else {
+            let wanted = self.share(now, worker, lanes).saturating_sub(state.leases.len());
+            self.pending.pick(wanted, shape, vaes, state.leases.is_empty())
+        };
         let leased = |index| {
             let trial: &Trial = &self.trials[index];
             Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.next_attempt() }, worker: worker.clone() }
         };
-        Ok(news.into_iter().chain(self.pending.pick(wanted, shape, vaes).into_iter().map(leased)).collect())
+        Ok(news.into_iter().chain(picked.into_iter().map(leased)).collect())
     }
 
     fn expired(&self, now: Duration) -> Vec<Event> {
         let mut events = Vec::new();
         for (id, worker) in &self.workers {
-            let mut live = false;
-            for trial in worker.leases.iter().map(|index| &self.trials[*index]) {
-                match &trial.state {
-                    TrialState::Leased(_) if faults::bug("leases-never-end") => live = true,
-                    TrialState::Leased(lease) if lease.deadline <= now => {
-                        events.extend(self.lost(trial, &self.expiry(now, lease)));
-                    }
-                    _ => live = true,
-                }
+            let leases: Vec<_> = worker.leases.iter().copied().collect();
+            if faults::bug("leases-never-end") {
+                continue;
             }
-            if !live && now.saturating_sub(worker.heard) >= self.limits.lease {
+            if now.saturating_sub(worker.heard) >= self.limits.lease {
+                let silent = |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
+                events.extend(self.lost(&leases, Blame::Among, silent, ""));
                 events.push(Event::WorkerLeft { worker: id.clone() });
+            } else {
+                let stalled = |lease: &Lease| {
+                    format!("worker `{id}` stood still at step {} for {:?}", lease.step, self.limits.stall)
+                };
+                events.extend(self.lost(&self.stalled(now, &leases), Blame::Suspected, stalled, ""));
             }
         }
         events
     }
 
-    fn expiry(&self, now: Duration, lease: &Lease) -> String {
-        if now.saturating_sub(lease.moved) >= self.limits.stall {
-            format!("worker `{}` stood still at step {} for {:?}", lease.worker, lease.step, self.limits.stall)
-        } else {
-            format!("worker `{}` was silent for {:?}", lease.worker, self.limits.lease)
+    /// Of the leases of one worker those whose step stands still. What hangs one computation hangs all of its trials, but they did not
+    /// all report in the same moment: with the first go those that have not moved for half of the limit.
+    fn stalled(&self, now: Duration, leases: &[TrialIndex]) -> Vec<TrialIndex> {
+        let still_for = |index: &TrialIndex| match &self.trials[*index].state {
+            TrialState::Leased(lease) => now.saturating_sub(lease.moved),
+            TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => Duration::ZERO,
+        };
+        if !leases.iter().any(|index| still_for(index) >= self.limits.stall) {
+            return Vec::new();
         }
+        leases.iter().copied().filter(|index| still_for(index) >= self.limits.stall / 2).collect()
     }
 
-    fn lost(&self, trial: &Trial, reason: &str) -> Option<Event> {
-        let TrialState::Leased(lease) = &trial.state else { return None };
-        let lease = LeaseId { trial: trial.id, attempt: lease.attempt };
-        let quarantine = trial.losses + 1 >= self.limits.max_losses;
-        Some(Event::Lost { lease, error: reason.to_owned(), quarantine })
+    /// The losses of leases that one worker lost together. `blame`: if they are several; one alone is to blame for itself.
+    fn lost(&self, leases: &[TrialIndex], blame: Blame, reason: impl Fn(&Lease) -> String, log: &str) -> Vec<Event> {
+        let blame = if leases.len() == 1 { Blame::Alone } else { blame };
+        let lost = |index: &TrialIndex| {
+            let trial = &self.trials[*index];
+            let TrialState::Leased(lease) = &trial.state else { return None };
+            let quarantine = blame == Blame::Alone && trial.losses + 1 >= self.limits.max_losses;
+            let id = LeaseId { trial: trial.id, attempt: lease.attempt };
+            Some(Event::Lost { lease: id, error: reason(lease), log: log.to_owned(), blame, quarantine })
+        };
+        leases.iter().filter_map(lost).collect()
     }
 }

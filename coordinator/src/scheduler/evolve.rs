@@ -5,7 +5,7 @@ use std::time::Duration;
 use swfn_shared::ids::WorkerId;
 
 use super::{
-    command::Event,
+    command::{Blame, Event},
     state::{Counts, Lease, Scheduler, TrialIndex, TrialState},
 };
 
@@ -28,7 +28,6 @@ impl Scheduler {
                 {
                     current.step = *step;
                     current.moved = now;
-                    current.deadline = now + self.limits.lease;
                 }
             }
             durable => {
@@ -43,14 +42,15 @@ impl Scheduler {
         Ok(())
     }
 
-    /// After a restart nobody knows when the workers were last heard: each lease gets a whole term from now.
+    /// After a restart nobody knows when the workers were last heard: each lease gets a whole term from now. Workers of the journal that
+    /// hold none may be long gone, and would only take their shares.
     pub(crate) fn grant_full_terms(&mut self, now: Duration) {
+        self.workers.retain(|_, worker| !worker.leases.is_empty());
         for worker in self.workers.values_mut() {
             worker.heard = now;
             for index in &worker.leases {
                 if let TrialState::Leased(lease) = &mut self.trials[*index].state {
                     lease.moved = now;
-                    lease.deadline = now + self.limits.lease;
                 }
             }
         }
@@ -61,13 +61,7 @@ impl Scheduler {
     }
 
     fn heard(&mut self, now: Duration, id: &WorkerId) {
-        let worker = self.workers.entry(id.clone()).or_default();
-        worker.heard = now;
-        for index in &worker.leases {
-            if let TrialState::Leased(lease) = &mut self.trials[*index].state {
-                lease.deadline = (now + self.limits.lease).min(lease.moved + self.limits.stall);
-            }
-        }
+        self.workers.entry(id.clone()).or_default().heard = now;
     }
 
     /// The legal transitions of a trial, all of them.
@@ -75,9 +69,8 @@ impl Scheduler {
         let trial = &mut self.trials[index];
         match (&trial.state, event) {
             (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.next_attempt() => {
-                let deadline = now + self.limits.lease;
                 let (worker, attempt) = (worker.clone(), lease.attempt);
-                Some(TrialState::Leased(Lease { worker, attempt, deadline, step: 0, moved: now }))
+                Some(TrialState::Leased(Lease { worker, attempt, step: 0, moved: now }))
             }
             (TrialState::Leased(current), Event::Succeeded { lease }) if current.attempt == lease.attempt => {
                 Some(TrialState::Succeeded { attempt: lease.attempt })
@@ -85,17 +78,22 @@ impl Scheduler {
             (TrialState::Leased(current), Event::Released { lease }) if current.attempt == lease.attempt => {
                 Some(TrialState::Pending)
             }
-            (TrialState::Leased(current), Event::Failed { lease, error, quarantine })
+            (TrialState::Leased(current), Event::Failed { lease, error, quarantine, log: _ })
                 if current.attempt == lease.attempt =>
             {
                 trial.failures += 1;
                 Some(after(*quarantine, error))
             }
-            (TrialState::Leased(current), Event::Lost { lease, error, quarantine })
+            (TrialState::Leased(current), Event::Lost { lease, error, blame, quarantine, log: _ })
                 if current.attempt == lease.attempt =>
             {
-                trial.losses += 1;
+                trial.losses += u32::from(*blame == Blame::Alone);
+                trial.suspicion += blame.suspicion();
                 Some(after(*quarantine, error))
+            }
+            (TrialState::Quarantined { .. }, Event::Retried { lease }) if lease.attempt == trial.attempts => {
+                (trial.failures, trial.losses) = (0, 0);
+                Some(TrialState::Pending)
             }
             (
                 TrialState::Pending
@@ -111,7 +109,8 @@ impl Scheduler {
                 | Event::Succeeded { .. }
                 | Event::Failed { .. }
                 | Event::Lost { .. }
-                | Event::Released { .. },
+                | Event::Released { .. }
+                | Event::Retried { .. },
             ) => None,
         }
     }

@@ -9,10 +9,12 @@ mod evolve;
 mod fencing;
 mod pending;
 mod share;
+#[cfg(test)]
+mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use command::{Command, Event, FailureKind, Rejection};
+pub(crate) use command::{Blame, Command, Event, FailureKind, Predecessor, Rejection};
 pub(crate) use fencing::Admission;
 pub(crate) use state::{Counts, Limits, Scheduler, TrialState};

@@ -19,10 +19,16 @@ pub(super) struct Pending {
     leased: HashMap<usize, usize>,
     /// The group of each VAE.
     vaes: HashMap<VaeId, usize>,
+    /// Those that are to be tried alone, and their shapes; they are in no group.
+    suspects: BTreeMap<TrialIndex, ShapeId>,
 }
 
 impl Pending {
     pub(super) fn insert(&mut self, trial: &Trial, index: TrialIndex) {
+        if trial.is_suspect() {
+            self.suspects.insert(index, trial.shape);
+            return;
+        }
         if self.groups.entry(trial.group).or_default().entry(trial.shape).or_default().insert(index) {
             *self.waiting.entry(trial.shape).or_default() += 1;
         }
@@ -32,6 +38,9 @@ impl Pending {
     }
 
     pub(super) fn remove(&mut self, trial: &Trial, index: TrialIndex) {
+        if self.suspects.remove(&index).is_some() {
+            return;
+        }
         let Some(shapes) = self.groups.get_mut(&trial.group) else { return };
         if let Some(trials) = shapes.get_mut(&trial.shape) {
             if trials.remove(&index) {
@@ -55,8 +64,18 @@ impl Pending {
     }
 
     /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those whose VAE it has, then those of subsets that
-    /// nobody works on, then any. If no shape is asked for, it is that of the first.
-    pub(super) fn pick(&self, wanted: usize, mut shape: Option<ShapeId>, at_hand: &[VaeId]) -> Vec<TrialIndex> {
+    /// nobody works on, then any. If no shape is asked for, it is that of the first. When there are no others, one that is to be tried
+    /// alone, if the worker is `idle`.
+    pub(super) fn pick(&self, wanted: usize, shape: Option<ShapeId>, at_hand: &[VaeId], idle: bool) -> Vec<TrialIndex> {
+        let picked = self.pick_together(wanted, shape, at_hand);
+        if !picked.is_empty() || wanted == 0 || !idle {
+            return picked;
+        }
+        let fits = |of: &ShapeId| shape.is_none_or(|shape| shape == *of);
+        self.suspects.iter().find(|(_, of)| fits(of)).map(|(index, _)| *index).into_iter().collect()
+    }
+
+    fn pick_together(&self, wanted: usize, mut shape: Option<ShapeId>, at_hand: &[VaeId]) -> Vec<TrialIndex> {
         if shape.is_some_and(|shape| !self.waiting.contains_key(&shape)) {
             return Vec::new();
         }

@@ -6,10 +6,11 @@
 //!      ^                  |      |
 //!      |  Released, Lost, |      | Failed or Lost, past its limit
 //!      +---- Failed ------+      +------------------> Quarantined
+//!      +----------------------- Retried -----------------+
 //! ```
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use swfn_shared::{
 };
 
 use super::{
-    command::Rejection,
+    command::{Rejection, SUSPECT},
     fencing::{self, Admission},
     pending::Pending,
 };
@@ -43,8 +44,6 @@ pub(crate) enum TrialState {
 pub(crate) struct Lease {
     pub(crate) worker: WorkerId,
     pub(crate) attempt: Attempt,
-    /// Renewed by every message of the worker, but never past `moved` + the stall limit.
-    pub(crate) deadline: Duration,
     /// Iterations done.
     pub(crate) step: u64,
     /// When `step` last grew.
@@ -63,13 +62,32 @@ pub(super) struct Trial {
     /// Leases so far; the number of the newest.
     pub(super) attempts: Attempt,
     pub(super) failures: u32,
+    /// Leases that were lost while it was alone.
     pub(super) losses: u32,
+    /// From the leases that were lost together with others.
+    pub(super) suspicion: u32,
 }
 
 impl Trial {
     pub(super) fn new(spec: TrialSpec, group: usize) -> Self {
         let (id, shape, vae) = (spec.id(), spec.shape(), spec.vae());
-        Self { spec, id, shape, vae, group, state: TrialState::Pending, attempts: 0, failures: 0, losses: 0 }
+        Self {
+            spec,
+            id,
+            shape,
+            vae,
+            group,
+            state: TrialState::Pending,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            suspicion: 0,
+        }
+    }
+
+    /// Whether it may have ended a worker that trained others, too, and is to be tried alone.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspicion >= SUSPECT
     }
 
     /// The number of the next lease: higher than all before it, or it could not fence them off.
@@ -134,7 +152,8 @@ pub(crate) struct Scheduler {
     pub(super) trials: Vec<Trial>,
     pub(super) by_id: HashMap<TrialId, TrialIndex>,
     pub(super) pending: Pending,
-    pub(super) workers: HashMap<WorkerId, Worker>,
+    /// In order, so that one history of commands is one history of events.
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) counts: Counts,
 }
 
@@ -155,7 +174,7 @@ impl Scheduler {
         }
         let by_id = trials.iter().enumerate().map(|(index, trial)| (trial.id, index)).collect();
         let counts = Counts { pending: trials.len(), ..Counts::default() };
-        Self { limits, trials, by_id, pending, workers: HashMap::new(), counts }
+        Self { limits, trials, by_id, pending, workers: BTreeMap::new(), counts }
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -177,7 +196,7 @@ impl Scheduler {
     }
 
     /// Workers that hold a lease, joined or not.
-    pub(crate) fn lease_holders(&self) -> HashSet<WorkerId> {
+    pub(crate) fn lease_holders(&self) -> BTreeSet<WorkerId> {
         self.workers.iter().filter(|(_, worker)| !worker.leases.is_empty()).map(|(id, _)| id.clone()).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Scripts in the domain's words.
 
 mod histories;
+mod poison;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use swfn_shared::{
     trial::TrialSpec,
 };
 
-use super::{Command, Event, FailureKind, Limits, Rejection, Scheduler, TrialState};
+use super::{Command, Event, FailureKind, Limits, Predecessor, Rejection, Scheduler, TrialState};
 
 const LIMITS: Limits =
     Limits { max_failures: 2, max_losses: 3, lease: Duration::from_secs(60), stall: Duration::from_secs(600) };
@@ -24,6 +25,11 @@ fn specs() -> Vec<TrialSpec> {
 
 fn worker(name: &str) -> WorkerId {
     name.parse().unwrap()
+}
+
+/// Of a process that is known to have ended.
+fn dead(name: &str) -> Predecessor {
+    Predecessor { worker: worker(name), end: "signal 9".into(), log: "last words".into() }
 }
 
 /// A scheduler with a clock and the journal of its durable events.
@@ -84,7 +90,8 @@ impl Sweep {
     }
 
     fn fail(&mut self, name: &str, lease: LeaseId, kind: FailureKind) {
-        self.tell(Command::Failed { worker: worker(name), lease, kind, error: "boom".into() }).unwrap();
+        self.tell(Command::Failed { worker: worker(name), lease, kind, error: "boom".into(), log: String::new() })
+            .unwrap();
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -280,11 +287,11 @@ fn lost_leases_have_a_limit_of_their_own() {
     for name in ["a", "b", "c"] {
         sweep.join(name);
         leases.push(sweep.ask(name, 1)[0]);
-        let joined = Command::Joined { worker: worker("next"), predecessor: Some(worker(name)), held: Vec::new() };
+        let joined = Command::Joined { worker: worker("next"), predecessor: Some(dead(name)), held: Vec::new() };
         sweep.tell(joined).unwrap();
     }
     assert!(leases.iter().all(|lease| lease.trial == leases[0].trial));
-    let error = "its worker process ended".to_owned();
+    let error = "its worker process ended (signal 9)".to_owned();
     assert_eq!(sweep.state(leases[0].trial), &TrialState::Quarantined { error });
 }
 
@@ -310,7 +317,7 @@ fn a_successor_frees_the_leases_of_the_dead() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let lease = sweep.ask("ann", 1)[0];
-    let joined = Command::Joined { worker: worker("ann2"), predecessor: Some(worker("ann")), held: Vec::new() };
+    let joined = Command::Joined { worker: worker("ann2"), predecessor: Some(dead("ann")), held: Vec::new() };
     let events = sweep.tell(joined).unwrap();
     assert!(matches!(&events[0], Event::Lost { lease: lost, quarantine: false, .. } if *lost == lease));
     assert_eq!(sweep.ask("ann2", 1)[0], LeaseId { trial: lease.trial, attempt: 2 });

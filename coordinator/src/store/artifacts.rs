@@ -27,6 +27,13 @@ pub(crate) struct ArtifactError {
     error: io::Error,
 }
 
+impl ArtifactError {
+    /// Whether writing again may succeed.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self.error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    }
+}
+
 /// The folder.
 #[derive(Debug)]
 pub(crate) struct ArtifactFolder(PathBuf);
@@ -55,7 +62,7 @@ impl ArtifactFolder {
 
     /// Writes parts of files of live leases and returns when they are on the disk. A worker sends again what was not
     /// acknowledged: writing a part, or all parts, twice changes nothing.
-    pub(crate) fn write(&self, parts: Vec<(LeaseId, ArtifactPart)>) -> Result<(), ArtifactError> {
+    pub(crate) fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), ArtifactError> {
         let mut open = BTreeMap::new();
         for (lease, part) in parts {
             let whole = self.0.join(lease.trial.to_string()).join(part.name);
@@ -73,7 +80,7 @@ impl ArtifactFolder {
                 }
                 continue;
             };
-            started.put(&part).map_err(failed)?;
+            started.put(part).map_err(failed)?;
             faults::point("artifact/part");
             if part.is_last() {
                 finish(&started.file, &partial, &whole, part.name).map_err(failed)?;
@@ -169,7 +176,7 @@ mod tests {
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
         assert_eq!(sent.len(), 3);
         let write = |attempt, parts: &[ArtifactPart]| {
-            folder.write(parts.iter().map(|part| (lease(attempt), part.clone())).collect()).unwrap();
+            folder.write(&parts.iter().map(|part| (lease(attempt), part.clone())).collect::<Vec<_>>()).unwrap();
         };
         write(1, &sent[..2]);
         assert_eq!(file(WEIGHTS), None);
@@ -192,15 +199,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES, 0);
-        folder.write(vec![(lease(1), sent[1].clone())]).unwrap();
+        folder.write(&[(lease(1), sent[1].clone())]).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("artifacts")).unwrap().count(), 0);
         // Nor one with a hole.
         let sent = parts(WEIGHTS, 3 * MAX_PART_BYTES, 0);
-        folder.write(vec![(lease(1), sent[0].clone()), (lease(1), sent[2].clone())]).unwrap();
+        folder.write(&[(lease(1), sent[0].clone()), (lease(1), sent[2].clone())]).unwrap();
         let of_trial = dir.path().join("artifacts").join(lease(1).trial.to_string());
         assert!(!of_trial.join(WEIGHTS).exists());
         // Until all of it comes, when nothing else of it stays.
-        folder.write(sent.iter().map(|part| (lease(2), part.clone())).collect()).unwrap();
+        folder.write(&sent.iter().map(|part| (lease(2), part.clone())).collect::<Vec<_>>()).unwrap();
         assert_eq!(fs::read_dir(of_trial).unwrap().count(), 1);
     }
 

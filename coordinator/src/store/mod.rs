@@ -2,6 +2,9 @@
 //! writer; and the files that trials leave behind.
 
 mod artifacts;
+#[cfg(test)]
+mod damage_tests;
+mod integrity;
 mod read;
 mod schema;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use swfn_shared::{
 
 use super::{
     schema::{Store, StoreError},
-    write::WorkerRow,
+    write::{WorkerRow, blame_of},
 };
 use crate::scheduler::Event;
 
@@ -19,6 +19,8 @@ pub(crate) struct TrialRow {
     pub(crate) state: String,
     pub(crate) attempts: u32,
     pub(crate) error: Option<String>,
+    /// What the process said last that ended with the newest failure, if anybody knows.
+    pub(crate) log: Option<String>,
     /// Who trained it, if it succeeded.
     pub(crate) worker: Option<WorkerRow>,
     pub(crate) outcome: Option<Outcome>,
@@ -40,7 +42,7 @@ impl Store {
     pub(crate) fn journal(&self) -> Result<Vec<Event>, StoreError> {
         self.run(|connection| {
             let mut query = connection.prepare(
-                "SELECT trial.id, event.attempt, event.kind, event.worker, event.error, event.quarantine
+                "SELECT trial.id, event.attempt, event.kind, event.worker, event.error, event.quarantine, event.blame, event.log
                  FROM event JOIN trial ON trial.number = event.trial WHERE trial.in_grid ORDER BY event.sequence",
             )?;
             query.query_map([], event)?.collect()
@@ -51,9 +53,13 @@ impl Store {
     pub(crate) fn trials(&self) -> Result<Vec<TrialRow>, StoreError> {
         self.run(|connection| {
             let mut query = connection.prepare(
-                "SELECT trial.id, state, trial.attempt, error, worker, final_test_accuracy, best_test_accuracy, final_test_loss,
-                        vae_seconds, classifier_seconds, host, device, model, software, libtorch, threads, cuda, dataset_digest
-                 FROM trial LEFT JOIN result
+                "SELECT trial.id, state, trial.attempt, failure.error, result.worker, final_test_accuracy, best_test_accuracy, final_test_loss,
+                        vae_seconds, classifier_seconds, host, device, model, software, libtorch, threads, cuda, dataset_digest,
+                        failure.log, certificate
+                 FROM trial
+                 LEFT JOIN event AS failure ON failure.sequence =
+                   (SELECT max(sequence) FROM event WHERE event.trial = trial.number AND event.error IS NOT NULL)
+                 LEFT JOIN result
                    ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
                  LEFT JOIN worker ON worker.id = result.worker
                  WHERE in_grid ORDER BY trial.number",
@@ -95,12 +101,19 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let lease = LeaseId { trial: parse(row, 0)?, attempt: row.get(1)? };
     let kind: String = row.get(2)?;
     let error = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(4)?.unwrap_or_default());
+    let log = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(7)?.unwrap_or_default());
+    let blame = || {
+        let name: Option<String> = row.get(6)?;
+        let unknown = || format!("blame `{}` is unknown", name.clone().unwrap_or_default()).into();
+        blame_of(name.as_deref()).ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, unknown()))
+    };
     match kind.as_str() {
         "leased" => Ok(Event::Leased { lease, worker: parse(row, 3)? }),
         "succeeded" => Ok(Event::Succeeded { lease }),
-        "failed" => Ok(Event::Failed { lease, error: error()?, quarantine: row.get(5)? }),
-        "lost" => Ok(Event::Lost { lease, error: error()?, quarantine: row.get(5)? }),
+        "failed" => Ok(Event::Failed { lease, error: error()?, log: log()?, quarantine: row.get(5)? }),
+        "lost" => Ok(Event::Lost { lease, error: error()?, log: log()?, blame: blame()?, quarantine: row.get(5)? }),
         "released" => Ok(Event::Released { lease }),
+        "retried" => Ok(Event::Retried { lease }),
         _ => Err(rusqlite::Error::FromSqlConversionFailure(
             2,
             Type::Text,
@@ -129,6 +142,7 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
                 libtorch: row.get(14)?,
                 threads: row.get(15)?,
                 cuda: row.get(16)?,
+                certificate: row.get(19)?,
             };
             (Some(outcome), Some(worker))
         }
@@ -141,5 +155,6 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
         worker,
         outcome,
         dataset_digest: row.get(17)?,
+        log: row.get(18)?,
     })
 }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 use swfn_shared::faults;
 
+use super::integrity::Sums;
+
 /// Version of the tables below.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE trial (
@@ -36,10 +38,12 @@ CREATE TABLE event (
     at       REAL NOT NULL,                 -- seconds since 1970, UTC
     trial    INTEGER NOT NULL REFERENCES trial,
     attempt  INTEGER NOT NULL,
-    kind     TEXT NOT NULL,                 -- leased, succeeded, failed, lost, released
+    kind     TEXT NOT NULL,                 -- leased, succeeded, failed, lost, released, retried
     worker   TEXT,
     error    TEXT,
-    quarantine INTEGER NOT NULL DEFAULT 0
+    quarantine INTEGER NOT NULL DEFAULT 0,
+    blame    TEXT,                          -- of a lost lease: alone, or with others: among, suspected
+    log      TEXT                           -- what the process said last
 );
 CREATE TABLE result (
     trial               INTEGER NOT NULL REFERENCES trial,
@@ -71,7 +75,14 @@ CREATE TABLE worker (
     libtorch TEXT NOT NULL,
     joined   REAL NOT NULL,                 -- seconds since 1970, UTC
     threads  INTEGER,                       -- that one operation may use
-    cuda     TEXT                           -- version of its runtime, empty on a CPU
+    cuda     TEXT,                          -- version of its runtime, empty on a CPU
+    certificate TEXT                        -- SHA-256 of the certificate that it showed, if any
+);
+CREATE INDEX failure ON event (trial, sequence) WHERE error IS NOT NULL;
+CREATE TABLE integrity (                    -- of the rows of each table that is only added to
+    name   TEXT PRIMARY KEY,
+    rows   INTEGER NOT NULL,
+    digest INTEGER NOT NULL                 -- sum of the hashes of all rows
 );
 CREATE VIEW curve AS                        -- the points of the attempts that count
     SELECT trial.id AS trial, trial.architecture, trial.subset_size, trial.lambda, trial.seed,
@@ -82,11 +93,23 @@ CREATE VIEW curve AS                        -- the points of the attempts that c
 ";
 
 /// What makes a file of version 1 one of version 2, and so on. What an older version did not know is null.
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize - 1] = ["
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize - 1] = [
+    "
 ALTER TABLE result ADD COLUMN dataset_digest TEXT;
 ALTER TABLE worker ADD COLUMN threads INTEGER;
 ALTER TABLE worker ADD COLUMN cuda TEXT;
-"];
+",
+    "
+ALTER TABLE event ADD COLUMN blame TEXT;
+ALTER TABLE event ADD COLUMN log TEXT;
+ALTER TABLE worker ADD COLUMN certificate TEXT;
+CREATE INDEX failure ON event (trial, sequence) WHERE error IS NOT NULL;
+CREATE TABLE integrity (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, digest INTEGER NOT NULL);
+",
+];
+
+/// From this version on the file says what its rows come to.
+const WITH_INTEGRITY: i64 = 3;
 
 /// A store that cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +123,13 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// Whether writing again may succeed: the disk is full, or does not answer.
+    pub(crate) fn may_pass(&self) -> bool {
+        let Self::Sqlite { error, .. } = self else { return false };
+        use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
+        matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
+    }
+
     fn new(path: &Path, error: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match error.sqlite_error_code() {
@@ -115,6 +145,8 @@ impl StoreError {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(super) connection: Connection,
+    /// What the rows that are on the disk come to.
+    pub(super) sums: Sums,
     path: PathBuf,
 }
 
@@ -129,12 +161,15 @@ impl Store {
             connection.pragma_update(None, "synchronous", synchronous)?;
             Ok(connection)
         };
-        let store =
-            Self { connection: connect().map_err(|error| StoreError::new(path, error))?, path: path.to_owned() };
+        let connection = connect().map_err(|error| StoreError::new(path, error))?;
+        let mut store = Self { connection, sums: Sums::default(), path: path.to_owned() };
         match store.version()? {
             0 if store.is_empty()? => store.create()?,
             found @ 1..=SCHEMA_VERSION => {
-                store.check()?;
+                store.check_pages()?;
+                if found >= WITH_INTEGRITY {
+                    store.check_rows()?;
+                }
                 store.migrate(found)?;
             }
             found => return Err(StoreError::Version { path: path.to_owned(), found }),
@@ -153,24 +188,50 @@ impl Store {
 
     fn create(&self) -> Result<(), StoreError> {
         self.run(|connection| {
-            connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))
+            connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"))?;
+            self.sums.write(connection)?;
+            connection.execute_batch("COMMIT;")
         })
     }
 
-    fn migrate(&self, from: i64) -> Result<(), StoreError> {
-        let steps = MIGRATIONS.iter().enumerate().map(|(index, sql)| (index as i64 + 1, sql));
-        for (version, sql) in steps.filter(|(version, _)| *version >= from) {
-            let next = version + 1;
-            self.run(|connection| {
-                connection.execute_batch(&format!("BEGIN; {sql} PRAGMA user_version = {next}; COMMIT;"))
-            })?;
+    /// In one transaction: a program that is killed in the middle leaves the file as it was.
+    fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
+        if from == SCHEMA_VERSION {
+            return Ok(());
+        }
+        let migrate = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            for sql in MIGRATIONS.iter().skip(from as usize - 1) {
+                transaction.execute_batch(sql)?;
+            }
+            let sums = Sums::of_rows(&transaction)?;
+            sums.write(&transaction)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            transaction.commit()?;
+            Ok(sums)
+        };
+        self.sums = migrate(&mut self.connection).map_err(|error| StoreError::new(&self.path, error))?;
+        Ok(())
+    }
+
+    /// Whether the file holds together as SQLite sees it.
+    fn check_pages(&self) -> Result<(), StoreError> {
+        let verdict: String = self.run(|c| c.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)))?;
+        if verdict == "ok" { Ok(()) } else { Err(self.damaged(verdict)) }
+    }
+
+    /// Whether it holds what was written.
+    fn check_rows(&mut self) -> Result<(), StoreError> {
+        let sums = self.run(Sums::of_rows)?;
+        match self.run(|connection| sums.problem(connection))? {
+            None => self.sums = sums,
+            Some(problem) => return Err(self.damaged(problem)),
         }
         Ok(())
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        let verdict: String = self.run(|c| c.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
-        if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: self.path.clone(), problem: verdict }) }
+    pub(crate) fn damaged(&self, problem: String) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), problem }
     }
 
     /// Runs something on the connection and gives its error the file's name.

@@ -8,11 +8,11 @@ use swfn_shared::{
 };
 
 use super::{Batch, ResultRow, Store, StoreError, WorkerRow, read::CurveRow};
-use crate::scheduler::Event;
+use crate::scheduler::{Blame, Event};
 
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-fn specs(seeds: u32) -> Vec<TrialSpec> {
+pub(super) fn specs(seeds: u32) -> Vec<TrialSpec> {
     let grid = format!(
         "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {seeds} }}\nsubset_size = 100\n\
          architecture = \"net\"\nlambda = [0, 0.1]\n"
@@ -20,7 +20,7 @@ fn specs(seeds: u32) -> Vec<TrialSpec> {
     Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
 }
 
-fn batch(lease: LeaseId, accuracy: f64) -> Batch {
+pub(super) fn batch(lease: LeaseId, accuracy: f64) -> Batch {
     let worker = "ann".parse().unwrap();
     let point = |step, value| MetricPoint { metric: metrics::TEST_ACCURACY, step, value };
     Batch {
@@ -33,6 +33,7 @@ fn batch(lease: LeaseId, accuracy: f64) -> Batch {
             cuda: Some(String::new()),
             software: "0.1.0".into(),
             libtorch: "2.11.0".into(),
+            certificate: None,
         }],
         events: vec![Event::Succeeded { lease }],
         points: vec![(lease, vec![point(100, 0.5), point(200, accuracy)])],
@@ -51,11 +52,11 @@ fn batch(lease: LeaseId, accuracy: f64) -> Batch {
     }
 }
 
-fn leased(lease: LeaseId) -> Batch {
+pub(super) fn leased(lease: LeaseId) -> Batch {
     Batch { events: vec![Event::Leased { lease, worker: "ann".parse().unwrap() }], ..Batch::default() }
 }
 
-fn curves(store: &Store) -> Vec<(i64, f64)> {
+pub(super) fn curves(store: &Store) -> Vec<(i64, f64)> {
     let mut rows = Vec::new();
     let each = |row: CurveRow| {
         rows.push((row.step, row.value));
@@ -71,6 +72,7 @@ fn what_was_written_is_read_back_after_reopening() {
     let path = dir.path().join("sweep.sqlite");
     let specs = specs(2);
     let lease = LeaseId { trial: specs[1].id(), attempt: 2 };
+    let mut losses = Vec::new();
     {
         let mut store = Store::open(&path).unwrap();
         store.set_trials(&specs).unwrap();
@@ -79,8 +81,15 @@ fn what_was_written_is_read_back_after_reopening() {
         // Points of an attempt that does not win.
         let stray = Batch { points: batch(first, 0.1).points, ..Batch::default() };
         store.write(1.0, &stray).unwrap();
-        let lost = Event::Lost { lease: first, error: "killed".into(), quarantine: false };
-        store.write(2.0, &Batch { events: vec![lost], ..Batch::default() }).unwrap();
+        let lost = Event::Lost {
+            lease: first,
+            error: "killed".into(),
+            log: "last words".into(),
+            blame: Blame::Among,
+            quarantine: false,
+        };
+        store.write(2.0, &Batch { events: vec![lost.clone()], ..Batch::default() }).unwrap();
+        losses.push(lost);
         store.write(3.0, &leased(lease)).unwrap();
         store.write(4.0, &batch(lease, 0.9)).unwrap();
         // Sent again, with another number: the first stands.
@@ -89,11 +98,12 @@ fn what_was_written_is_read_back_after_reopening() {
     let store = Store::open(&path).unwrap();
     let journal = store.journal().unwrap();
     assert_eq!(journal.len(), 4);
-    assert_eq!(journal[3], Event::Succeeded { lease });
+    assert_eq!((&journal[1], &journal[3]), (&losses[0], &Event::Succeeded { lease }));
     let rows = store.trials().unwrap();
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), specs.iter().map(TrialSpec::id).collect::<Vec<_>>());
     assert_eq!(rows[1].outcome.unwrap().final_test_accuracy, 0.9);
     assert_eq!((rows[1].state.as_str(), rows[1].attempts, rows[1].error.as_deref()), ("succeeded", 2, Some("killed")));
+    assert_eq!(rows[1].log.as_deref(), Some("last words"));
     assert!(rows[0].outcome.is_none());
     assert_eq!(curves(&store), [(100, 0.5), (200, 0.9)]);
 }
@@ -136,6 +146,25 @@ fn a_file_of_version_1_is_migrated_with_all_that_it_has() {
     store.write(0.0, &leased(lease)).unwrap();
     store.write(0.0, &batch(lease, 0.9)).unwrap();
     assert_eq!(store.trials().unwrap()[0].dataset_digest.as_deref(), Some(DIGEST));
+}
+
+/// The dump of a file that the last program of version 2 wrote, of a sweep whose worker was killed once.
+#[test]
+fn a_file_of_version_2_is_migrated_and_sums_its_rows_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sweep.sqlite");
+    let dump = include_str!("fixtures/version-2.sql");
+    rusqlite::Connection::open(&path).unwrap().execute_batch(dump).unwrap();
+    drop(Store::open(&path).unwrap());
+    let store = Store::open(&path).unwrap();
+    let rows = store.trials().unwrap();
+    assert!(rows.iter().all(|row| row.outcome.is_some()));
+    let lost = store.journal().unwrap().into_iter().find(|event| matches!(event, Event::Lost { .. }));
+    assert!(matches!(lost, Some(Event::Lost { blame: Blame::Alone, log, .. }) if log.is_empty()), "as it counted then");
+    drop(store);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute("UPDATE result SET final_test_loss = 0.0 WHERE trial = 1", []).unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{
+    Transaction, params,
+    types::{Null, Value},
+};
 use swfn_shared::{
     faults,
     ids::{Attempt, DataDigest, LeaseId, TrialId, WorkerId},
@@ -10,8 +13,11 @@ use swfn_shared::{
     trial::TrialSpec,
 };
 
-use super::schema::{Store, StoreError};
-use crate::scheduler::Event;
+use super::{
+    integrity::{Sums, Table},
+    schema::{Store, StoreError},
+};
+use crate::scheduler::{Blame, Event};
 
 /// A worker as it introduced itself.
 #[derive(Debug, Clone)]
@@ -26,6 +32,8 @@ pub(crate) struct WorkerRow {
     pub(crate) cuda: Option<String>,
     pub(crate) software: String,
     pub(crate) libtorch: String,
+    /// SHA-256 of the certificate that it showed, if any.
+    pub(crate) certificate: Option<String>,
 }
 
 /// What a lease came to, and on which data.
@@ -55,67 +63,72 @@ impl Batch {
 impl Store {
     /// Adds the trials that are new and marks those that the grid no longer has.
     pub(crate) fn set_trials(&mut self, specs: &[TrialSpec]) -> Result<(), StoreError> {
-        let result = (|| {
-            let transaction = self.connection.transaction()?;
+        self.transact(|transaction, sums| {
             transaction.execute("UPDATE trial SET in_grid = 0", [])?;
-            {
-                let mut insert = transaction.prepare(
-                    "INSERT INTO trial (id, in_grid, state, attempt, dataset, subset_size, seed, architecture, weight_decay,
-                                        learning_rate, penalty_samples, lambda, density, cell, spec)
-                     VALUES (?1, 1, 'pending', 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-                     ON CONFLICT (id) DO UPDATE SET in_grid = 1",
-                )?;
-                for spec in specs {
-                    insert.execute(params![
-                        spec.id().to_string(),
-                        spec.dataset.name(),
-                        spec.subset_size,
-                        spec.seed as i64,
-                        spec.architecture.name(),
-                        spec.weight_decay.get(),
-                        spec.learning_rate.get(),
-                        spec.penalty_samples(),
-                        spec.lambda(),
-                        spec.density(),
-                        spec.cell().to_string(),
-                        spec.to_json(),
-                    ])?;
+            let mut mark = transaction.prepare("UPDATE trial SET in_grid = 1 WHERE id = ?1")?;
+            for spec in specs {
+                let id = spec.id().to_string();
+                if mark.execute([&id])? == 0 {
+                    sums.insert(transaction, Table::Trial, trial_row(spec, id))?;
                 }
             }
             for (number, name) in metrics::ALL.iter().enumerate() {
                 transaction.execute("INSERT OR IGNORE INTO metric VALUES (?1, ?2)", params![number as i64, name])?;
             }
-            transaction.commit()
-        })();
-        result.map_err(|error| self.error(error))
+            Ok(())
+        })
     }
 
     /// Writes a batch and returns when it is on the disk. `at`: seconds since 1970, UTC.
     pub(crate) fn write(&mut self, at: f64, batch: &Batch) -> Result<(), StoreError> {
-        let result = (|| {
-            let transaction = self.connection.transaction()?;
-            faults::point("store/begin");
+        self.transact(|transaction, sums| {
             let mut numbers = Numbers::default();
             for worker in &batch.workers {
-                insert_worker(&transaction, at, worker)?;
+                sums.insert(transaction, Table::Worker, worker_row(at, worker))?;
             }
             for (lease, points) in &batch.points {
-                insert_points(&transaction, numbers.of(&transaction, lease.trial)?, lease.attempt, points)?;
+                let trial = numbers.of(transaction, lease.trial)?;
+                for point in points {
+                    if let Some(row) = point_row(trial, lease.attempt, point) {
+                        sums.insert(transaction, Table::Point, row)?;
+                    }
+                }
             }
             for result in &batch.results {
-                insert_result(&transaction, numbers.of(&transaction, result.lease.trial)?, result)?;
+                let trial = numbers.of(transaction, result.lease.trial)?;
+                sums.insert(transaction, Table::Result, result_row(trial, result))?;
             }
             for event in &batch.events {
                 if let Some(lease) = event.durable() {
-                    insert_event(&transaction, at, numbers.of(&transaction, lease.trial)?, lease.attempt, event)?;
+                    let trial = numbers.of(transaction, lease.trial)?;
+                    insert_event(transaction, sums, at, trial, lease.attempt, event)?;
                 }
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs something in a transaction that ends on the disk, with the sums of its rows.
+    fn transact(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>, &mut Sums) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let mut sums = self.sums.clone();
+        let result = (|| {
+            let transaction = self.connection.transaction()?;
+            faults::point("store/begin");
+            work(&transaction, &mut sums)?;
+            if sums != self.sums {
+                sums.write(&transaction)?;
             }
             faults::point("store/rows");
             transaction.commit()?;
             faults::point("store/committed");
             Ok(())
         })();
-        result.map_err(|error| self.error(error))
+        result.map_err(|error| self.error(error))?;
+        self.sums = sums;
+        Ok(())
     }
 }
 
@@ -135,84 +148,126 @@ impl Numbers {
     }
 }
 
-fn insert_worker(transaction: &Transaction<'_>, at: f64, worker: &WorkerRow) -> rusqlite::Result<()> {
-    let WorkerRow { id, host, device, model, threads, cuda, software, libtorch } = worker;
-    transaction
-        .prepare_cached(
-            "INSERT OR IGNORE INTO worker (id, host, device, model, threads, cuda, software, libtorch, joined)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?
-        .execute(params![id.to_string(), host, device, model, threads, cuda, software, libtorch, at])
-        .map(drop)
+/// The values of rows, in the order of the columns of their tables.
+macro_rules! row {
+    ($($value:expr),* $(,)?) => { vec![$(Value::from($value)),*] };
 }
 
-fn insert_points(
-    transaction: &Transaction<'_>,
-    trial: i64,
-    attempt: Attempt,
-    points: &[MetricPoint],
-) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached(if faults::bug("repeated-points-are-errors") {
-        "INSERT INTO point SELECT ?1, ?2, number, ?4, ?5 FROM metric WHERE name = ?3"
-    } else {
-        "INSERT OR IGNORE INTO point SELECT ?1, ?2, number, ?4, ?5 FROM metric WHERE name = ?3"
-    })?;
-    points.iter().try_for_each(|point| {
-        insert.execute(params![trial, attempt, point.metric, point.step as i64, point.value]).map(drop)
-    })
+fn trial_row(spec: &TrialSpec, id: String) -> Vec<Value> {
+    row![
+        Null,
+        id,
+        spec.dataset.name().to_owned(),
+        spec.subset_size,
+        spec.seed as i64,
+        spec.architecture.name().to_owned(),
+        spec.weight_decay.get(),
+        spec.learning_rate.get(),
+        spec.penalty_samples(),
+        spec.lambda(),
+        spec.density().to_owned(),
+        spec.cell().to_string(),
+        spec.to_json(),
+    ]
 }
 
-fn insert_result(transaction: &Transaction<'_>, trial: i64, result: &ResultRow) -> rusqlite::Result<()> {
+fn worker_row(at: f64, worker: &WorkerRow) -> Vec<Value> {
+    let WorkerRow { id, host, device, model, threads, cuda, software, libtorch, certificate } = worker.clone();
+    row![id.to_string(), host, device, model, software, libtorch, at, threads, cuda, certificate]
+}
+
+fn point_row(trial: i64, attempt: Attempt, point: &MetricPoint) -> Option<Vec<Value>> {
+    let metric = metrics::ALL.iter().position(|name| *name == point.metric)?;
+    Some(row![trial, attempt, metric as i64, point.step as i64, point.value])
+}
+
+fn result_row(trial: i64, result: &ResultRow) -> Vec<Value> {
     let ResultRow { lease, worker, outcome, dataset_digest } = result;
-    transaction
-        .prepare_cached(
-            "INSERT OR IGNORE INTO result (trial, attempt, worker, final_test_accuracy, best_test_accuracy,
-                                           final_test_loss, vae_seconds, classifier_seconds, dataset_digest)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?
-        .execute(params![
-            trial,
-            lease.attempt,
-            worker.to_string(),
-            outcome.final_test_accuracy,
-            outcome.best_test_accuracy,
-            outcome.final_test_loss,
-            outcome.vae_seconds,
-            outcome.classifier_seconds,
-            dataset_digest.to_string(),
-        ])
-        .map(drop)
+    row![
+        trial,
+        lease.attempt,
+        worker.to_string(),
+        outcome.final_test_accuracy,
+        outcome.best_test_accuracy,
+        outcome.final_test_loss,
+        outcome.vae_seconds,
+        outcome.classifier_seconds,
+        dataset_digest.to_string(),
+    ]
 }
 
 fn insert_event(
     transaction: &Transaction<'_>,
+    sums: &mut Sums,
     at: f64,
     trial: i64,
     attempt: Attempt,
     event: &Event,
 ) -> rusqlite::Result<()> {
-    let (kind, worker, error, quarantine) = match event {
-        Event::Leased { worker, .. } => ("leased", Some(worker.to_string()), None, false),
-        Event::Succeeded { .. } => ("succeeded", None, None, false),
-        Event::Failed { error, quarantine, .. } => ("failed", None, Some(error), *quarantine),
-        Event::Lost { error, quarantine, .. } => ("lost", None, Some(error), *quarantine),
-        Event::Released { .. } => ("released", None, None, false),
+    let mut record = Record::default();
+    let (kind, state) = match event {
+        Event::Leased { worker, .. } => {
+            record.worker = Some(worker.to_string());
+            ("leased", "leased")
+        }
+        Event::Succeeded { .. } => ("succeeded", "succeeded"),
+        Event::Failed { error, log, quarantine, .. } => {
+            record.failed(error, log, *quarantine);
+            ("failed", after(*quarantine))
+        }
+        Event::Lost { error, log, blame, quarantine, .. } => {
+            record.failed(error, log, *quarantine);
+            record.blame = Some(blame_name(*blame).to_owned());
+            ("lost", after(*quarantine))
+        }
+        Event::Released { .. } => ("released", "pending"),
+        Event::Retried { .. } => ("retried", "pending"),
         Event::WorkerJoined { .. }
         | Event::WorkerHeard { .. }
         | Event::WorkerAsked { .. }
         | Event::WorkerLeft { .. }
         | Event::Progressed { .. } => return Ok(()),
     };
-    transaction
-        .prepare_cached("INSERT INTO event (at, trial, attempt, kind, worker, error, quarantine) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![at, trial, attempt, kind, worker, error, quarantine])?;
-    let state = match kind {
-        "leased" | "succeeded" => kind,
-        _ if quarantine => "quarantined",
-        _ => "pending",
-    };
+    let Record { worker, error, log, blame, quarantine } = record;
     transaction
         .prepare_cached("UPDATE trial SET state = ?2, attempt = ?3, error = coalesce(?4, error) WHERE number = ?1")?
-        .execute(params![trial, state, attempt, error])
-        .map(drop)
+        .execute(params![trial, state, attempt, error])?;
+    let row = row![Null, at, trial, attempt, kind.to_owned(), worker, error, quarantine, blame, log];
+    sums.insert(transaction, Table::Event, row)
+}
+
+/// What an event has beside its kind and its lease.
+#[derive(Default)]
+struct Record {
+    worker: Option<String>,
+    error: Option<String>,
+    log: Option<String>,
+    blame: Option<String>,
+    quarantine: bool,
+}
+
+impl Record {
+    fn failed(&mut self, error: &str, log: &str, quarantine: bool) {
+        self.error = Some(error.to_owned());
+        self.log = Some(log.to_owned()).filter(|log| !log.is_empty());
+        self.quarantine = quarantine;
+    }
+}
+
+fn after(quarantine: bool) -> &'static str {
+    if quarantine { "quarantined" } else { "pending" }
+}
+
+const BLAMES: [(Blame, &str); 3] = [(Blame::Alone, "alone"), (Blame::Among, "among"), (Blame::Suspected, "suspected")];
+
+fn blame_name(blame: Blame) -> &'static str {
+    BLAMES.iter().find(|(of, _)| *of == blame).map_or("", |(_, name)| name)
+}
+
+/// The blame of that name; a lease that an earlier version lost counted as if it had been alone.
+pub(super) fn blame_of(name: Option<&str>) -> Option<Blame> {
+    match name {
+        None => Some(Blame::Alone),
+        Some(name) => BLAMES.iter().find(|(_, of)| *of == name).map(|(blame, _)| *blame),
+    }
 }

@@ -1,15 +1,13 @@
 //! One axis of a grid: its name and its values, which a range gives without listing them.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{
-    error::{Problem, quote},
-    reader::Item,
-};
+use super::{error::Problem, reader::Item};
 use crate::{
     dataset::Dataset,
     numbers::{Lambda, LearningRate, NumberError, WeightDecay},
-    trial::{Architecture, Density},
+    quote::quote,
+    trial::{Architecture, Density, MAX_PENALTY_SAMPLES},
 };
 
 /// The axes, outermost first: seeds come first, so that every cell has one result before any has two.
@@ -105,18 +103,12 @@ impl AxisValue {
 
 #[derive(Debug, Clone)]
 enum Values {
-    List(Vec<AxisValue>),
+    /// Shared: every [[include]] has the axes of [grid] that it does not name.
+    List(Arc<[AxisValue]>),
     /// `start, start + 1, ...`
-    Count {
-        start: u64,
-        count: u64,
-    },
+    Count { start: u64, count: u64 },
     /// `10^from ... 10^to`, equally spaced exponents.
-    Log10 {
-        from: f64,
-        to: f64,
-        count: u64,
-    },
+    Log10 { from: f64, to: f64, count: u64 },
 }
 
 /// An axis with its values.
@@ -135,12 +127,9 @@ pub(super) struct Bounds {
     pub(super) batch: u32,
 }
 
-/// Samples per step beyond which a value is surely a mistake.
-const MAX_PENALTY_SAMPLES: u64 = 100_000;
-
 impl Axis {
     pub(super) fn single(name: AxisName, value: AxisValue) -> Self {
-        Self { name, offset: 0, values: Values::List(vec![value]) }
+        Self { name, offset: 0, values: Values::List([value].into()) }
     }
 
     /// Reads `[a, b]`, a single value, `{ count = n }` or `{ log10 = [a, b], count = n }`.
@@ -208,7 +197,7 @@ impl Axis {
 
 fn read_list(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<Values, Problem> {
     let values =
-        item.elements().iter().map(|element| read_value(name, element, bounds)).collect::<Result<Vec<_>, _>>()?;
+        item.elements().iter().map(|element| read_value(name, element, bounds)).collect::<Result<Arc<[_]>, _>>()?;
     if values.is_empty() {
         let hint = format!("give it at least one value, as in `{} = {}`", name.name(), name.example());
         return Err(item.problem(format!("axis `{}` is empty", name.name()), hint));
@@ -283,9 +272,12 @@ fn check(name: AxisName, value: AxisValue, bounds: &Bounds) -> Result<AxisValue,
         (AxisName::WeightDecay, AxisValue::Real(v)) => real(WeightDecay::new(v).map(WeightDecay::get)),
         (AxisName::LearningRate, AxisValue::Real(v)) => real(LearningRate::new(v).map(LearningRate::get)),
         (AxisName::Seed, AxisValue::Whole(v)) => whole(v, 0, MAX_SEED, "choose a smaller seed".to_owned()),
-        (AxisName::PenaltySamples, AxisValue::Whole(v)) => {
-            whole(v, 1, MAX_PENALTY_SAMPLES, "20 as published; lambda = 0 switches the function norm off".to_owned())
-        }
+        (AxisName::PenaltySamples, AxisValue::Whole(v)) => whole(
+            v,
+            1,
+            MAX_PENALTY_SAMPLES.into(),
+            "20 as published; lambda = 0 switches the function norm off".to_owned(),
+        ),
         (AxisName::SubsetSize, AxisValue::Whole(v)) => {
             let (batch, len) = (u64::from(bounds.batch), u64::from(bounds.dataset.train_len()));
             let why = format!("data set {} has {len} training images, and a batch takes {batch}", bounds.dataset);

@@ -55,12 +55,3 @@ impl Problem {
         GridError { file: file.to_owned(), place, problem: self.problem, hint: self.hint }
     }
 }
-
-/// User text in a message: printable and short.
-pub(super) fn quote(text: &str) -> String {
-    let mut shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
-    if text.chars().nth(60).is_some() {
-        shown.push('…');
-    }
-    format!("`{shown}`")
-}

@@ -1,5 +1,7 @@
 //! Points of a grid, counted with checked arithmetic and enumerated one at a time: nothing is listed before it is known to be small.
 
+use std::collections::HashSet;
+
 use super::axis::{Axis, AxisName, AxisValue};
 
 /// Axes that advance together; most dimensions have one.
@@ -90,11 +92,12 @@ impl Block {
 /// Points that a grid leaves out: those that have one of the listed values on every named axis.
 #[derive(Debug, Clone)]
 pub(super) struct Exclude {
-    pub(super) conditions: Vec<(AxisName, Vec<AxisValue>)>,
+    /// Of each named axis, the values by their bits.
+    pub(super) conditions: Vec<(AxisName, HashSet<(u8, u64)>)>,
 }
 
 impl Exclude {
     pub(super) fn matches(&self, point: &Point) -> bool {
-        self.conditions.iter().all(|(name, values)| values.contains(&point.get(*name)))
+        self.conditions.iter().all(|(name, values)| values.contains(&point.get(*name).bits()))
     }
 }

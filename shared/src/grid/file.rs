@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     axis::{Axis, AxisName, AxisValue, Bounds, read_value},
     data::read_dataset,
-    error::{GridError, Problem, quote},
+    error::{GridError, Problem},
     expand::{Block, Dimension, Exclude, Point},
     reader::{Item, Table},
     settings::{RunSettings, read_artifacts, read_classifier, read_penalty, read_run, read_vae},
@@ -16,6 +16,7 @@ use crate::{
     artifacts::Artifacts,
     dataset::Dataset,
     numbers::{Lambda, LearningRate, WeightDecay},
+    quote::quote,
     trial::{
         Architecture, Classifier, Density, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily,
         VaeSamples,
@@ -336,7 +337,8 @@ fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Result<Exclude, Proble
                 .elements()
                 .iter()
                 .map(|element| read_value(name, element, bounds))
-                .collect::<Result<Vec<_>, _>>()?;
+                .map(|value| value.map(AxisValue::bits))
+                .collect::<Result<HashSet<_>, _>>()?;
             if values.is_empty() {
                 let hint = format!("name a value, as in `{} = ...`, or remove the line", name.name());
                 return Err(item.problem(format!("[[exclude]]: axis `{}` is empty", name.name()), hint));

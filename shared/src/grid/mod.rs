@@ -8,6 +8,8 @@ mod data;
 mod error;
 mod expand;
 mod file;
+#[cfg(test)]
+mod hostile_tests;
 mod reader;
 mod settings;
 #[cfg(test)]

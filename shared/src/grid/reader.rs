@@ -5,7 +5,11 @@ use std::str::FromStr;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Problem, quote};
+use super::error::Problem;
+use crate::quote::quote;
+
+/// Tables of one kind beyond which a file is refused: each exclude is held against each point.
+const MAX_TABLES: usize = 1_000;
 
 /// One TOML value that knows the name of its key.
 #[derive(Debug)]
@@ -190,6 +194,10 @@ impl<'t> Item<'t> {
         let DeValue::Array(array) = self.value else {
             return Err(wanted(self.offset));
         };
+        if array.len() > MAX_TABLES {
+            let problem = format!("`{}` tables [[{}]] are more than {MAX_TABLES}", array.len(), self.key);
+            return Err(Problem::at(self.offset, problem, "lists of values say more in one table"));
+        }
         let table = |value: &'t Spanned<DeValue<'t>>| match value.get_ref() {
             DeValue::Table(table) => Ok(Table::new(&format!("[[{}]]", self.key), value.span().start, table)),
             _ => Err(wanted(value.span().start)),

@@ -8,8 +8,8 @@ use crate::{
     artifacts::Artifacts,
     numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
     trial::{
-        BatchNormScale, Classifier, LatentStatistics, Precision, SampleBatchNorm, SampleUnits, Vae, VaeFamily,
-        VaeSamples,
+        BatchNormScale, Classifier, LatentStatistics, MAX_WIDTH, Precision, SampleBatchNorm, SampleUnits, Vae,
+        VaeFamily, VaeSamples,
     },
 };
 
@@ -121,9 +121,8 @@ pub(super) fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem>
     Ok(run)
 }
 
-/// A layer's width; far beyond the largest useful one, so that a mistake ends here and not in an exhausted memory.
+/// A layer's width.
 fn width(item: &Item<'_>, example: &str) -> Result<u32, Problem> {
-    const MAX_WIDTH: u32 = 16_384;
     match item.count(example)? {
         width if width <= MAX_WIDTH => Ok(width),
         width => {

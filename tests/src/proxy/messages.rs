@@ -148,6 +148,13 @@ impl Coordinator for Service {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
+
+    async fn drain_workers(
+        &self,
+        call: Request<v1::DrainWorkersRequest>,
+    ) -> Result<Response<v1::DrainWorkersReply>, Status> {
+        CoordinatorClient::new(connect(&self.0).await?).drain_workers(call.into_inner()).await
+    }
 }
 
 async fn connect(state: &Mutex<State>) -> Result<Channel, Status> {

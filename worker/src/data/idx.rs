@@ -38,10 +38,15 @@ pub struct Idx {
 /// # Errors
 /// [`DataError::Io`], [`DataError::Idx`].
 pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
+    read_idx_of(path, MAX_ELEMENTS)
+}
+
+/// The same, of a file that has no more than so many elements.
+pub(super) fn read_idx_of(path: &Path, most: u64) -> Result<Idx, DataError> {
     let hint = "check that the file exists and may be read";
     let file = File::open(path).map_err(DataError::io("open", path, hint))?;
     let len = file.metadata().map_err(DataError::io("read", path, hint))?.len();
-    parse_idx(path, len, BufReader::with_capacity(1 << 16, file))
+    parse_idx_of(path, len, BufReader::with_capacity(1 << 16, file), most)
 }
 
 /// Reads an IDX file of `len` bytes from `input`; `file` is its name in errors. Compression is
@@ -49,14 +54,18 @@ pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
 ///
 /// # Errors
 /// [`DataError::Io`], [`DataError::Idx`].
-pub fn parse_idx(file: &Path, len: u64, mut input: impl BufRead) -> Result<Idx, DataError> {
+pub fn parse_idx(file: &Path, len: u64, input: impl BufRead) -> Result<Idx, DataError> {
+    parse_idx_of(file, len, input, MAX_ELEMENTS)
+}
+
+fn parse_idx_of(file: &Path, len: u64, mut input: impl BufRead, most: u64) -> Result<Idx, DataError> {
     // A reader may return a single byte, so that the magic bytes need a loop of their own; `chain`
     // puts them back.
     let mut magic = Vec::with_capacity(2);
     input.by_ref().take(2).read_to_end(&mut magic).map_err(DataError::io("read", file, "check the disk"))?;
     let compressed = magic == [0x1f, 0x8b];
     let whole = std::io::Cursor::new(magic).chain(input);
-    let size = Size { len, compressed };
+    let size = Size { len, compressed, most };
     if compressed {
         Content::new(file, MultiGzDecoder::new(whole)).parse(size)
     } else {
@@ -64,11 +73,13 @@ pub fn parse_idx(file: &Path, len: u64, mut input: impl BufRead) -> Result<Idx, 
     }
 }
 
-/// The size of a file on disk, and whether gzip made it smaller.
+/// The size of a file on disk, whether gzip made it smaller, and what it may hold.
 #[derive(Clone, Copy)]
 struct Size {
     len: u64,
     compressed: bool,
+    /// Elements that it may have.
+    most: u64,
 }
 
 impl Size {
@@ -121,8 +132,8 @@ impl<'a, R: Read> Content<'a, R> {
             }
             // Below 2^32 * 2^12 * 2^12: no overflow.
             elements *= size;
-            if elements > MAX_ELEMENTS {
-                let why = format!("the sizes promise `{elements}` bytes, more than {MAX_ELEMENTS}");
+            if elements > size_on_disk.most {
+                let why = format!("the sizes promise `{elements}` bytes, more than {}", size_on_disk.most);
                 return Err(self.error(at, why));
             }
             dims.push(size as usize);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::dataset::{Dataset, LoadOptions, Split};
 use super::download::Download;
 use super::error::DataError;
-use super::idx::{Idx, hex, read_idx};
+use super::idx::{Idx, hex, read_idx_of};
 
 /// A published data set: 60,000 training and 10,000 test images of 28 x 28 pixels, 10 classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,6 +108,9 @@ static KMNIST: Catalogue = Catalogue {
     ],
     digest_of: DigestOf::Gzip,
 };
+
+/// Pixels of the largest file of any published data set, so that one in its place cannot fill the memory.
+const MOST_ELEMENTS: u64 = 60_000 * 28 * 28;
 
 /// Classes of each published data set.
 const CLASSES: usize = 10;
@@ -265,7 +268,7 @@ fn read_verified(catalogue: &Catalogue, file: usize, path: &Path) -> Result<Idx,
         DigestOf::Content => None,
         DigestOf::Gzip => Some(file_sha256(path)?),
     };
-    let idx = read_idx(path)?;
+    let idx = read_idx_of(path, MOST_ELEMENTS)?;
     let (expected, found) = (catalogue.digests[file], found_in_gzip.unwrap_or(idx.sha256.clone()));
     if found != expected {
         return Err(DataError::Digest { file: path.to_path_buf(), expected: expected.to_owned(), found });

@@ -1,7 +1,8 @@
 //! What the worker holds and what the coordinator has not acknowledged yet. Pure: no clock, no socket.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
+    io,
     sync::Arc,
 };
 
@@ -13,11 +14,11 @@ use swfn_shared::{
     wire,
 };
 
-use super::cancel::Cancel;
+use super::{
+    cancel::Cancel,
+    outbox::{Outbox, OutboxLimits},
+};
 use crate::train::report::Stop;
-
-/// Reports beyond which nothing more is taken from the trainer: it then waits, and memory stays bounded.
-const FULL: usize = 4_096;
 
 /// Points that are sent at once, though the time for it has not come.
 const MANY_POINTS: usize = 256;
@@ -35,6 +36,8 @@ pub(crate) enum End {
     Failed {
         kind: v1::FailureKind,
         message: String,
+        /// The end of what the process wrote to its log.
+        log: String,
     },
     /// Given back unfinished.
     Released,
@@ -62,22 +65,25 @@ struct Ended {
 #[derive(Debug)]
 pub(super) struct Ledger {
     leases: BTreeMap<LeaseId, Held>,
-    /// Reports by number, in order.
-    outbox: VecDeque<(u64, Kind)>,
-    next: u64,
-    /// The newest attempt of each trial that was granted.
+    outbox: Outbox,
+    /// The newest attempt of each trial that was granted on this stream.
     granted: HashMap<TrialId, Attempt>,
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
-        Self { leases: BTreeMap::new(), outbox: VecDeque::new(), next: 1, granted: HashMap::new() }
+    pub(super) fn new(limits: OutboxLimits) -> Self {
+        Self { leases: BTreeMap::new(), outbox: Outbox::new(limits), granted: HashMap::new() }
     }
 
-    /// A lease was granted. Returns what cancels it; nothing if it was granted before, for attempts only rise.
+    /// A new stream begins: whoever is at its other end may count attempts anew.
+    pub(super) fn forget_grants(&mut self) {
+        self.granted.clear();
+    }
+
+    /// A lease was granted. Returns what cancels it; none if it was granted before: attempts only rise.
     pub(super) fn grant(&mut self, lease: LeaseId) -> Option<Arc<Cancel>> {
         let newest = self.granted.entry(lease.trial).or_default();
-        if lease.attempt <= *newest {
+        if lease.attempt <= *newest || self.leases.contains_key(&lease) {
             return None;
         }
         *newest = lease.attempt;
@@ -87,11 +93,10 @@ impl Ledger {
         Some(cancel)
     }
 
-    /// The coordinator ended a lease: nothing more is said of it.
-    pub(super) fn revoke(&mut self, lease: LeaseId) {
-        if let Some(held) = self.leases.remove(&lease) {
-            held.cancel.ask(Stop::Abandon);
-        }
+    /// The coordinator ended a lease: nothing more is said of it. True if the trainer works on it.
+    pub(super) fn revoke(&mut self, lease: LeaseId) -> bool {
+        let held = self.leases.remove(&lease);
+        held.inspect(|held| held.cancel.ask(Stop::Abandon)).is_some_and(|held| held.end.is_none())
     }
 
     /// Asks the trainer to give back all that it works on.
@@ -109,28 +114,28 @@ impl Ledger {
         held.points.len() >= MANY_POINTS
     }
 
-    /// Makes reports of all points. Returns the new reports.
-    pub(super) fn flush(&mut self) -> Vec<v1::WorkerMessage> {
+    /// Makes reports of all points. Returns the numbers of the new reports.
+    pub(super) fn flush(&mut self) -> Vec<u64> {
         let leases: Vec<_> =
             self.leases.iter().filter(|(_, held)| !held.points.is_empty()).map(|(id, _)| *id).collect();
         leases.into_iter().filter_map(|lease| self.flush_one(lease)).collect()
     }
 
-    fn flush_one(&mut self, lease: LeaseId) -> Option<v1::WorkerMessage> {
+    fn flush_one(&mut self, lease: LeaseId) -> Option<u64> {
         let points = std::mem::take(&mut self.leases.get_mut(&lease)?.points);
         let points: Vec<_> = points.into_iter().map(Into::into).collect();
-        (!points.is_empty()).then(|| self.report(Kind::Points(v1::Points { lease: Some(lease.into()), points })))
+        (!points.is_empty()).then(|| self.outbox.push(Kind::Points(v1::Points { lease: Some(lease.into()), points })))
     }
 
-    /// A lease ended. Returns the new reports: its last points, then its files, then its end.
-    pub(super) fn end(&mut self, lease: LeaseId, end: End) -> Vec<v1::WorkerMessage> {
+    /// A lease ended. Returns the numbers of the new reports: its last points, then its files, then its end.
+    pub(super) fn end(&mut self, lease: LeaseId, end: End) -> Vec<u64> {
         if !self.leases.contains_key(&lease) {
             return Vec::new();
         }
         let mut reports: Vec<_> = self.flush_one(lease).into_iter().collect();
         if let End::Succeeded { artifacts, .. } = &end {
             let parts = artifacts.iter().flat_map(Artifact::parts);
-            reports.extend(parts.map(|part| self.report(Kind::Artifact(wire::artifact_part(lease, part)))));
+            reports.extend(parts.map(|part| self.outbox.push(Kind::Artifact(wire::artifact_part(lease, part)))));
         }
         let id = Some(lease.into());
         let settled = match end {
@@ -138,39 +143,32 @@ impl Ledger {
             End::Failed { kind, .. } => kind == v1::FailureKind::Diverged,
             End::Released => false,
         };
-        let ended = Ended { report: self.next, settled };
         let kind = match end {
             End::Succeeded { outcome, dataset_digest, artifacts: _ } => {
                 Kind::Succeeded(v1::Succeeded { lease: id, outcome: Some(outcome.into()), dataset_digest })
             }
-            End::Failed { kind, message } => Kind::Failed(v1::Failed { lease: id, kind: kind.into(), message }),
+            End::Failed { kind, message, log } => {
+                Kind::Failed(v1::Failed { lease: id, kind: kind.into(), message, log })
+            }
             End::Released => Kind::Released(v1::Released { lease: id }),
         };
-        reports.push(self.report(kind));
+        let report = self.outbox.push(kind);
+        reports.push(report);
         if let Some(held) = self.leases.get_mut(&lease) {
-            held.end = Some(ended);
+            held.end = Some(Ended { report, settled });
         }
         reports
     }
 
-    /// Gives back all that has not ended. Returns the new reports.
-    pub(super) fn release_all(&mut self) -> Vec<v1::WorkerMessage> {
+    /// Gives back all that has not ended. Returns the numbers of the new reports.
+    pub(super) fn release_all(&mut self) -> Vec<u64> {
         let running: Vec<_> = self.leases.iter().filter(|(_, held)| held.end.is_none()).map(|(id, _)| *id).collect();
         running.into_iter().flat_map(|lease| self.end(lease, End::Released)).collect()
     }
 
-    fn report(&mut self, kind: Kind) -> v1::WorkerMessage {
-        let sequence = self.next;
-        self.next += 1;
-        self.outbox.push_back((sequence, kind.clone()));
-        v1::WorkerMessage { sequence, kind: Some(kind) }
-    }
-
     /// Everything up to this number is on the coordinator's disk. Returns the trials that are settled by it.
     pub(super) fn acknowledge(&mut self, through: u64) -> Vec<TrialId> {
-        while self.outbox.front().is_some_and(|(sequence, _)| *sequence <= through) {
-            self.outbox.pop_front();
-        }
+        self.outbox.acknowledge(through);
         let mut settled = Vec::new();
         self.leases.retain(|lease, held| match held.end {
             Some(end) if end.report <= through => {
@@ -182,11 +180,14 @@ impl Ledger {
         settled
     }
 
-    /// All reports that wait for their acknowledgement, in order.
-    pub(super) fn unacknowledged(&self) -> Vec<v1::WorkerMessage> {
-        let message =
-            |(sequence, kind): &(u64, Kind)| v1::WorkerMessage { sequence: *sequence, kind: Some(kind.clone()) };
-        self.outbox.iter().map(message).collect()
+    /// The numbers of all reports that wait for their acknowledgement, in order.
+    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = u64> {
+        self.outbox.sequences()
+    }
+
+    /// The report of that number; `None` if it has been acknowledged.
+    pub(super) fn report(&mut self, sequence: u64) -> io::Result<Option<v1::WorkerMessage>> {
+        self.outbox.message(sequence)
     }
 
     /// Leases that are worked on or whose reports wait.
@@ -208,7 +209,7 @@ impl Ledger {
 
     /// Whether the trainer has to wait.
     pub(super) fn is_full(&self) -> bool {
-        self.outbox.len() >= FULL
+        self.outbox.is_full()
     }
 
     /// Whether nothing is held and nothing waits.
@@ -242,23 +243,26 @@ mod tests {
         classifier_seconds: 1.0,
     };
 
+    fn ledger() -> Ledger {
+        Ledger::new(OutboxLimits { memory: 1 << 20, disk: 1 << 20, folder: std::env::temp_dir() })
+    }
+
     #[test]
     fn reports_wait_for_their_acknowledgement_and_the_lease_with_them() {
-        let mut ledger = Ledger::new();
+        let mut ledger = ledger();
         ledger.grant(lease(1));
         assert!(!ledger.progress(lease(1), 100, vec![point(100)]));
-        assert_eq!(ledger.flush().len(), 1);
+        assert_eq!(ledger.flush(), [1]);
         assert!(ledger.flush().is_empty());
         ledger.progress(lease(1), 200, vec![point(200)]);
         let artifacts = vec![Artifact { name: WEIGHTS, content: vec![7; MAX_PART_BYTES + 1] }];
         let end = End::Succeeded { outcome: OUTCOME, dataset_digest: "d".to_owned(), artifacts };
-        let last = ledger.end(lease(1), end);
-        let numbers: Vec<_> = last.iter().map(|message| message.sequence).collect();
-        assert_eq!(numbers, [2, 3, 4, 5], "points, two parts of a file, the end");
-        assert!(matches!(last[2].kind, Some(Kind::Artifact(ref part)) if part.offset == MAX_PART_BYTES as u64));
-        assert_eq!(ledger.unacknowledged().len(), 5);
+        assert_eq!(ledger.end(lease(1), end), [2, 3, 4, 5], "points, two parts of a file, the end");
+        let part = ledger.report(4).unwrap().and_then(|report| report.kind);
+        assert!(matches!(part, Some(Kind::Artifact(ref part)) if part.offset == MAX_PART_BYTES as u64));
+        assert_eq!(ledger.unacknowledged().count(), 5);
         assert!(ledger.acknowledge(4).is_empty());
-        assert_eq!((ledger.unacknowledged().len(), ledger.held()), (1, vec![lease(1)]));
+        assert_eq!((ledger.unacknowledged().count(), ledger.held()), (1, vec![lease(1)]));
         assert!(ledger.heartbeat().progress.is_empty(), "an ended trial makes no progress");
         assert_eq!(ledger.acknowledge(5), [lease(1).trial]);
         assert!(ledger.is_empty());
@@ -268,34 +272,32 @@ mod tests {
         let kinds = [(3, v1::FailureKind::Error, vec![]), (4, v1::FailureKind::Diverged, vec![lease(4).trial])];
         for (attempt, kind, settled) in kinds {
             ledger.grant(lease(attempt));
-            let end = ledger.end(lease(attempt), End::Failed { kind, message: String::new() });
-            assert_eq!(ledger.acknowledge(end[0].sequence), settled, "{kind:?}");
+            let end = ledger.end(lease(attempt), End::Failed { kind, message: String::new(), log: String::new() });
+            assert_eq!(ledger.acknowledge(end[0]), settled, "{kind:?}");
         }
     }
 
     #[test]
     fn a_revoked_lease_is_cancelled_and_forgotten() {
-        let mut ledger = Ledger::new();
+        let mut ledger = ledger();
         let cancel = ledger.grant(lease(1)).unwrap();
-        assert!(ledger.grant(lease(1)).is_none(), "a repetition");
+        assert!(ledger.grant(lease(1)).is_none(), "it is worked on already");
         ledger.progress(lease(1), 1, vec![point(1)]);
-        ledger.revoke(lease(1));
+        assert!(ledger.revoke(lease(1)) && !ledger.revoke(lease(1)));
         assert_eq!(cancel.asked(), Some(Stop::Abandon));
         ledger.cancel_all();
         assert_eq!(cancel.asked(), Some(Stop::Abandon));
         assert!(ledger.flush().is_empty() && ledger.end(lease(1), End::Released).is_empty() && ledger.is_empty());
+        ledger.grant(lease(2));
+        ledger.end(lease(2), End::Released);
+        assert!(!ledger.revoke(lease(2)), "the trainer is done with it");
     }
 
     #[test]
-    fn many_points_do_not_wait_and_many_reports_hold_up_the_trainer() {
-        let mut ledger = Ledger::new();
+    fn many_points_do_not_wait() {
+        let mut ledger = ledger();
         ledger.grant(lease(1));
+        assert!(!ledger.progress(lease(1), 1, vec![point(1)]));
         assert!(ledger.progress(lease(1), 1, (0..MANY_POINTS as u64).map(point).collect()));
-        for step in 0..FULL as u64 {
-            assert_eq!(ledger.is_full(), step == FULL as u64);
-            ledger.progress(lease(1), step, vec![point(step)]);
-            ledger.flush();
-        }
-        assert!(ledger.is_full());
     }
 }

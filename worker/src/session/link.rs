@@ -20,6 +20,8 @@ pub(super) enum LinkError {
     Lost(String),
     /// Will not pass: the coordinator does not want this worker.
     Refused(String),
+    /// What was to be sent is gone; only another process can help.
+    Unreadable(String),
 }
 
 impl From<Status> for LinkError {
@@ -39,7 +41,7 @@ impl From<Status> for LinkError {
 /// An open stream.
 #[derive(Debug)]
 pub(super) struct Link {
-    outgoing: mpsc::Sender<v1::WorkerMessage>,
+    pub(super) outgoing: mpsc::Sender<v1::WorkerMessage>,
     incoming: Streaming<v1::CoordinatorMessage>,
     pub(super) welcome: v1::Welcome,
 }

@@ -4,12 +4,19 @@
 //! acknowledges them, and sent again on the next stream.
 
 mod cancel;
+mod drain;
+mod hung;
 mod ledger;
 mod link;
-mod run;
+mod outbox;
+pub(crate) mod run;
 mod wish;
+mod words;
 
 pub(crate) use cancel::Cancel;
+pub(crate) use drain::drain_workers;
 pub(crate) use ledger::End;
 pub(crate) use link::endpoint;
-pub(crate) use run::{Exit, Hooks, Identity, Order, Report, Session};
+pub(crate) use outbox::OutboxLimits;
+pub(crate) use run::Session;
+pub(crate) use words::{Exit, Hooks, Identity, Order, Predecessor, Report};

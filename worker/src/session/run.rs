@@ -1,34 +1,34 @@
 //! The session: connects, passes orders to the trainer and reports to the coordinator, reconnects, and leaves in order.
 
 use std::{
-    sync::{Arc, mpsc::Sender},
-    time::Duration,
+    collections::VecDeque,
+    sync::mpsc::Sender,
+    time::{Duration, Instant},
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
 use swfn_shared::{
-    artifacts::Artifacts,
     faults,
-    ids::{LeaseId, ShapeId, TRAINER_REVISION, TrialId, VaeId, WorkerId},
-    metrics::MetricPoint,
+    ids::{LeaseId, TRAINER_REVISION},
     trial::TrialSpec,
     wire::{self, PROTOCOL},
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, interval, sleep},
+    time::{interval, sleep},
 };
 use tonic::transport::Endpoint;
 use tracing::{info, warn};
 
 use super::{
-    cancel::Cancel,
+    hung::Watchdog,
     ledger::{End, Ledger},
     link::{Link, LinkError},
+    outbox::OutboxLimits,
     wish::{Wish, Wishes},
+    words::{Exit, Hooks, Identity, Order, Report},
 };
-use crate::device::DeviceInfo;
 
 /// Points wait so long to become one message.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -38,74 +38,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(15);
 
 /// A stream that lived so long was good: the next pause is short again.
 const GOOD_STREAM: Duration = Duration::from_secs(30);
-
-/// A trial for the trainer.
-#[derive(Debug)]
-pub(crate) struct Order {
-    pub(crate) lease: LeaseId,
-    pub(crate) spec: TrialSpec,
-    /// What it is to leave behind.
-    pub(crate) artifacts: Artifacts,
-    /// Whether the trial is to be stopped.
-    pub(crate) cancel: Arc<Cancel>,
-}
-
-/// What the trainer says.
-#[derive(Debug)]
-pub(crate) enum Report {
-    /// How many more trials it has room for, now that it took all orders that had reached it; 0: none. Orders that were on their way when
-    /// it said so may come on top of them: they wait until there is room.
-    Wants {
-        lanes: u32,
-        /// Of which shape; `None`: of any one.
-        shape: Option<ShapeId>,
-        /// The VAEs that it has at hand.
-        vaes: Vec<VaeId>,
-    },
-    Progress {
-        lease: LeaseId,
-        step: u64,
-        points: Vec<MetricPoint>,
-    },
-    Ended {
-        lease: LeaseId,
-        end: End,
-    },
-    /// It cannot go on in this process; what it holds goes back.
-    Broken {
-        error: String,
-        retry: bool,
-    },
-}
-
-/// How the session ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// Nothing is left to do, or the process was asked to stop.
-    Done,
-    /// Another process would end the same.
-    Hopeless(String),
-    /// Another process may do better.
-    Broken(String),
-}
-
-/// Who this worker is.
-#[derive(Debug, Clone)]
-pub(crate) struct Identity {
-    pub(crate) worker: WorkerId,
-    pub(crate) predecessor: Option<WorkerId>,
-    pub(crate) host: String,
-    pub(crate) device: DeviceInfo,
-    pub(crate) libtorch: String,
-}
-
-/// What the process does when the session learns something.
-pub(crate) struct Hooks {
-    /// At each welcome of the coordinator.
-    pub(crate) welcomed: fn(),
-    /// The coordinator has the trial's end on its disk, and nobody will try it again.
-    pub(crate) settled: Box<dyn Fn(TrialId) + Send>,
-}
 
 /// The session of one worker process.
 pub(crate) struct Session {
@@ -120,7 +52,18 @@ pub(crate) struct Session {
     leaving: Option<Exit>,
     /// The trainer has said its last word.
     broken: bool,
+    /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
+    unconfirmed: Vec<LeaseId>,
+    watchdog: Watchdog,
     hooks: Hooks,
+}
+
+/// What is to be sent on this stream. Reports are read when their turn comes: there may be more of them than memory holds.
+#[derive(Debug)]
+enum Outgoing {
+    Report(u64),
+    Ask(v1::Ask),
+    Heartbeat,
 }
 
 impl Session {
@@ -128,6 +71,7 @@ impl Session {
     pub(crate) fn new(
         identity: Identity,
         endpoint: Endpoint,
+        outbox: OutboxLimits,
         orders: Sender<Order>,
         reports: mpsc::Receiver<Report>,
         stop: watch::Receiver<bool>,
@@ -136,13 +80,15 @@ impl Session {
         Self {
             identity,
             endpoint,
-            ledger: Ledger::new(),
+            ledger: Ledger::new(outbox),
             orders,
             reports,
             stop,
             wishes: Wishes::default(),
             leaving: None,
             broken: false,
+            unconfirmed: Vec::new(),
+            watchdog: Watchdog::new(Instant::now()),
             hooks,
         }
     }
@@ -158,6 +104,7 @@ impl Session {
         let mut longest = MAX_PAUSE;
         loop {
             let hello = self.hello();
+            self.unconfirmed = self.ledger.held();
             let endpoint = self.endpoint.clone();
             let opened = tokio::select! {
                 link = Link::open(&endpoint, hello) => link,
@@ -179,6 +126,7 @@ impl Session {
                 Err(LinkError::Refused(reason)) => {
                     return Exit::Hopeless(format!("the coordinator refuses this worker: {reason}"));
                 }
+                Err(LinkError::Unreadable(reason)) => return Exit::Broken(reason),
                 Err(LinkError::Lost(reason)) => {
                     // The coordinator may be gone before it has heard the goodbye.
                     if self.ledger.is_empty()
@@ -205,10 +153,13 @@ impl Session {
 
     fn hello(&self) -> v1::Hello {
         let Identity { worker, predecessor, host, device, libtorch } = &self.identity;
+        let predecessor = predecessor.clone();
         v1::Hello {
             protocol: PROTOCOL,
             worker: worker.to_string(),
-            predecessor: predecessor.as_ref().map(ToString::to_string),
+            predecessor: predecessor.as_ref().map(|dead| dead.worker.to_string()),
+            predecessor_end: predecessor.as_ref().map(|dead| dead.end.clone()).unwrap_or_default(),
+            predecessor_log: predecessor.map(|dead| dead.log).unwrap_or_default(),
             host: host.clone(),
             device: Some(v1::Device {
                 name: device.name.clone(),
@@ -235,17 +186,19 @@ impl Session {
     }
 
     async fn converse(&mut self, mut link: Link) -> Result<Exit, LinkError> {
+        let mut outgoing = VecDeque::new();
         if !faults::bug("reports-are-not-sent-again") {
-            for report in self.ledger.unacknowledged() {
-                link.send(report).await?;
-            }
+            outgoing.extend(self.ledger.unacknowledged().map(Outgoing::Report));
         }
+        self.ledger.forget_grants();
         self.wishes.forgotten();
-        self.ask(&link).await?;
+        outgoing.extend(self.ask());
+        let stall = Duration::from_secs(link.welcome.stall_seconds.into());
         let mut heartbeat = interval(Duration::from_secs(link.welcome.heartbeat_seconds.max(1).into()));
         let mut flush = interval(FLUSH);
         loop {
-            let messages = tokio::select! {
+            let sender = link.outgoing.clone();
+            let reports = tokio::select! {
                 message = link.receive() => self.obey(message?),
                 report = next(&mut self.reports), if self.listens() => self.absorb(report),
                 () = stopped(&mut self.stop), if self.leaving.is_none() && !faults::bug("stop-is-ignored") => {
@@ -253,17 +206,31 @@ impl Session {
                     self.leave(Exit::Done);
                     Vec::new()
                 }
+                room = sender.reserve(), if !outgoing.is_empty() => {
+                    let room = room.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))?;
+                    if let Some(message) = outgoing.pop_front().map(|next| self.message(next)).transpose()?.flatten() {
+                        let [before, after] = points_of(&message);
+                        faults::point(before);
+                        room.send(message);
+                        faults::point(after);
+                    }
+                    Vec::new()
+                }
                 _ = flush.tick() => self.ledger.flush(),
                 _ = heartbeat.tick() => {
-                    let heartbeat = self.ledger.heartbeat();
-                    vec![v1::WorkerMessage { sequence: 0, kind: Some(Kind::Heartbeat(heartbeat)) }]
+                    if stall > Duration::ZERO && self.watchdog.is_hung(Instant::now(), stall) {
+                        return Ok(Exit::Broken(format!("the trainer has been silent for {stall:?} and was told to stop: it hangs")));
+                    }
+                    // One that has not left yet will say what is true when it leaves.
+                    if !outgoing.iter().any(|waiting| matches!(waiting, Outgoing::Heartbeat)) {
+                        outgoing.push_back(Outgoing::Heartbeat);
+                    }
+                    Vec::new()
                 }
             };
             // First: a wish is withdrawn before leases are given back, or they would come again.
-            self.ask(&link).await?;
-            for message in messages {
-                send(&link, message).await?;
-            }
+            outgoing.extend(self.ask());
+            outgoing.extend(reports.into_iter().map(Outgoing::Report));
             if self.ledger.is_empty()
                 && let Some(exit) = self.leaving.take()
             {
@@ -275,19 +242,32 @@ impl Session {
         }
     }
 
-    async fn ask(&mut self, link: &Link) -> Result<(), LinkError> {
-        match self.wishes.ask(self.ledger.running()) {
-            Some(ask) => link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Ask(ask)) }).await,
-            None => Ok(()),
-        }
+    /// What the coordinator has to be told of the trainer's wishes, if anything.
+    fn ask(&mut self) -> Option<Outgoing> {
+        self.wishes.ask(self.ledger.running()).map(Outgoing::Ask)
+    }
+
+    /// `None` for a report that has been acknowledged meanwhile.
+    fn message(&mut self, outgoing: Outgoing) -> Result<Option<v1::WorkerMessage>, LinkError> {
+        let kind = match outgoing {
+            Outgoing::Report(sequence) => {
+                let unreadable =
+                    |error| LinkError::Unreadable(format!("report {sequence} cannot be read back: {error}"));
+                return self.ledger.report(sequence).map_err(unreadable);
+            }
+            Outgoing::Ask(ask) => Kind::Ask(ask),
+            Outgoing::Heartbeat => Kind::Heartbeat(self.ledger.heartbeat()),
+        };
+        Ok(Some(v1::WorkerMessage { sequence: 0, kind: Some(kind) }))
     }
 
     fn listens(&self) -> bool {
         !self.broken && !self.ledger.is_full()
     }
 
-    /// Takes what the trainer says; returns what is to be sent.
-    fn absorb(&mut self, report: Report) -> Vec<v1::WorkerMessage> {
+    /// Takes what the trainer says; returns the numbers of the reports that are to be sent.
+    fn absorb(&mut self, report: Report) -> Vec<u64> {
+        self.watchdog.heard(Instant::now());
         match report {
             Report::Wants { lanes, shape, vaes } => {
                 if self.leaving.is_none() {
@@ -302,7 +282,10 @@ impl Session {
                     Vec::new()
                 }
             }
-            Report::Ended { lease, end } => self.ledger.end(lease, end),
+            Report::Ended { lease, end } => {
+                self.watchdog.ended(lease);
+                self.ledger.end(lease, end)
+            }
             Report::Broken { error, retry } => {
                 self.broken = true;
                 self.leave(if retry { Exit::Broken(error) } else { Exit::Hopeless(error) });
@@ -318,8 +301,8 @@ impl Session {
         self.ledger.cancel_all();
     }
 
-    /// Does as the coordinator says; returns what is to be sent.
-    fn obey(&mut self, message: coordinator_message::Kind) -> Vec<v1::WorkerMessage> {
+    /// Does as the coordinator says; returns the numbers of the reports that are to be sent.
+    fn obey(&mut self, message: coordinator_message::Kind) -> Vec<u64> {
         match message {
             coordinator_message::Kind::Welcome(_) => {}
             coordinator_message::Kind::Grant(grant) => {
@@ -330,11 +313,20 @@ impl Session {
                 self.ledger.acknowledge(acknowledge.through).into_iter().for_each(&self.hooks.settled);
                 faults::point("session/settled");
             }
-            coordinator_message::Kind::Revoke(_) if faults::bug("revocations-are-ignored") => {}
+            coordinator_message::Kind::Revoke(_) | coordinator_message::Kind::Confirm(_)
+                if faults::bug("revocations-are-ignored") => {}
             coordinator_message::Kind::Revoke(revoke) => {
                 if let Ok(lease) = wire::lease(revoke.lease) {
-                    warn!(%lease, "lease revoked: {}", revoke.reason);
-                    self.ledger.revoke(lease);
+                    self.revoke(lease, &revoke.reason);
+                }
+            }
+            coordinator_message::Kind::Confirm(confirm) => {
+                let confirmed: Vec<_> =
+                    confirm.leases.into_iter().filter_map(|id| LeaseId::try_from(id).ok()).collect();
+                for lease in std::mem::take(&mut self.unconfirmed) {
+                    if !confirmed.contains(&lease) {
+                        self.revoke(lease, "the coordinator does not know it");
+                    }
                 }
             }
             coordinator_message::Kind::Drain(drain) => {
@@ -347,7 +339,15 @@ impl Session {
         Vec::new()
     }
 
-    fn take(&mut self, lease: v1::Lease) -> Vec<v1::WorkerMessage> {
+    fn revoke(&mut self, lease: LeaseId, reason: &str) {
+        self.unconfirmed.retain(|named| *named != lease);
+        warn!(%lease, "lease revoked: {reason}");
+        if self.ledger.revoke(lease) {
+            self.watchdog.revoked(Instant::now(), lease);
+        }
+    }
+
+    fn take(&mut self, lease: v1::Lease) -> Vec<u64> {
         let Ok(id) = wire::lease(lease.id) else {
             warn!("a lease without an id was granted");
             return Vec::new();
@@ -356,7 +356,7 @@ impl Session {
         let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
         let artifacts = lease.artifacts.unwrap_or_default().into();
         let Some(cancel) = self.ledger.grant(id) else {
-            info!(lease = %id, "granted before");
+            warn!(lease = %id, "a lease was granted that was granted before");
             return Vec::new();
         };
         // The grant and the wish to leave crossed.
@@ -385,12 +385,13 @@ impl Session {
 }
 
 /// Sends a report of the trainer, or what is no report.
-async fn send(link: &Link, message: v1::WorkerMessage) -> Result<(), LinkError> {
-    let result = matches!(message.kind, Some(Kind::Succeeded(_)));
-    faults::point(if result { "session/result" } else { "session/report" });
-    link.send(message).await?;
-    faults::point(if result { "session/result-sent" } else { "session/report-sent" });
-    Ok(())
+/// Where tests kill the process, before and after it sends a message.
+fn points_of(message: &v1::WorkerMessage) -> [&'static str; 2] {
+    match message.kind {
+        Some(Kind::Succeeded(_)) => ["session/result", "session/result-sent"],
+        _ if message.sequence > 0 => ["session/report", "session/report-sent"],
+        _ => ["session/other", "session/other-sent"],
+    }
 }
 
 /// The trainer's next report; when its thread is gone, which only a panic can cause, that it is broken.
@@ -405,5 +406,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -227,6 +227,9 @@ fn oldest(name: &str) -> Option<Duration> {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "checkpoint_fuzzing.rs"]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 #[path = "checkpoint_tests.rs"]
 mod tests;

@@ -16,4 +16,4 @@ pub mod sgd;
 pub(crate) mod state;
 pub mod step_inputs;
 pub mod trainer;
-mod width;
+pub(crate) mod width;

@@ -68,7 +68,7 @@ impl Draw {
 
     /// Goes on where [`Self::keep`] left off.
     pub(crate) fn restore(&mut self, state: &State) -> Result<(), Misfit> {
-        let position = state.number("samples")?;
+        let position = state.position("samples")?;
         match self {
             Self::Images(stream) => stream.go_to(position),
             Self::Noise(noise) => noise.go_to(position),

@@ -79,8 +79,15 @@ impl State {
         self.set(name, value.to_bits());
     }
 
+    /// Seconds or a share: finite, and not below zero.
     pub(crate) fn float(&self, name: &str) -> Result<f64, Misfit> {
-        self.number(name).map(f64::from_bits)
+        let value = f64::from_bits(self.number(name)?);
+        if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(Misfit(name.to_owned())) }
+    }
+
+    /// Where a random stream stands. None comes so far that what is drawn after it would have no number any more.
+    pub(crate) fn position(&self, name: &str) -> Result<u64, Misfit> {
+        self.number(name).ok().filter(|position| *position < 1 << 62).ok_or_else(|| Misfit(name.to_owned()))
     }
 
     pub(crate) fn set_stream(&mut self, name: &str, stream: &Stream) {
@@ -88,7 +95,7 @@ impl State {
     }
 
     pub(crate) fn restore_stream(&self, name: &str, stream: &mut Stream) -> Result<(), Misfit> {
-        stream.go_to(self.number(name)?);
+        stream.go_to(self.position(name)?);
         Ok(())
     }
 
@@ -154,12 +161,44 @@ impl State {
         let [names, steps, values] =
             ["points.metric", "points.step", "points.value"].map(|column| self.integers(column));
         let (names, steps, values) = (names?, steps?, values?);
+        if names.len() != steps.len() || names.len() != values.len() {
+            return Err(Misfit("points".to_owned()));
+        }
         let point = |((name, step), value): ((i64, i64), i64)| {
             let metric = usize::try_from(name).ok().and_then(|index| metrics::ALL.get(index).copied());
             let value = Some(f64::from_bits(value.cast_unsigned())).filter(|value| value.is_finite());
-            Some(MetricPoint { metric: metric?, step: step.cast_unsigned(), value: value? })
+            Some(MetricPoint { metric: metric?, step: u64::try_from(step).ok()?, value: value? })
         };
         let points: Option<Vec<_>> = names.into_iter().zip(steps).zip(values).map(point).collect();
         points.ok_or_else(|| Misfit("points".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Purpose;
+
+    #[test]
+    fn numbers_that_no_training_leaves_behind_are_misfits() {
+        let mut state = State::default();
+        for wrong in [f64::NAN, f64::INFINITY, -1.0] {
+            state.set_float("best", wrong);
+            assert!(state.float("best").is_err(), "{wrong}");
+        }
+        state.set_float("best", 0.5);
+        assert_eq!(state.float("best").ok(), Some(0.5));
+        // So far that the stream would end before the trial does.
+        state.set("stream", u64::MAX);
+        assert!(state.restore_stream("stream", &mut Stream::new(0, Purpose::Dropout)).is_err());
+
+        let columns = |steps: &[i64]| {
+            let mut state = State::default();
+            state.set_integers("points.metric", &[0, 0]);
+            state.set_integers("points.step", steps);
+            state.set_integers("points.value", &[0, 0]);
+            state.points().map(|points| points.len()).ok()
+        };
+        assert_eq!([columns(&[1, 2]), columns(&[1]), columns(&[-1, 2])], [Some(2), None, None]);
     }
 }

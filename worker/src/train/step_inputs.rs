@@ -57,7 +57,7 @@ impl Draws {
             samples.restore(state)?;
         }
         if let Some(dropout) = &mut self.dropout {
-            dropout.go_to(state.number("dropout")?);
+            dropout.go_to(state.position("dropout")?);
         }
         Ok(())
     }

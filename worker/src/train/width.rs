@@ -142,10 +142,7 @@ impl Widths {
     fn read(&self, shape: ShapeId) -> Option<Kept> {
         let (path, expected) = self.path(shape)?;
         let (file, _) = store_file::open(&path).ok()?;
-        let kept: Kept = serde_json::from_slice(&store_file::read(&file, MOST_BYTES).ok()?).ok()?;
-        let (lanes, until) = (kept.lanes, kept.until);
-        let counts = (1..=MOST).contains(&lanes) && until.is_none_or(|until| now() < until);
-        (counts && kept == Kept { lanes, until, ..expected }).then_some(kept)
+        decode(&store_file::read(&file, MOST_BYTES).ok()?, expected)
     }
 
     /// An error costs the time of another measurement, later.
@@ -159,6 +156,14 @@ impl Widths {
             debug!(folder = %folder.display(), "the number of lanes is not kept: {error}");
         }
     }
+}
+
+/// What stands in a file, if it is of this shape and model and counts now.
+fn decode(content: &[u8], expected: Kept) -> Option<Kept> {
+    let kept: Kept = serde_json::from_slice(content).ok()?;
+    let (lanes, until) = (kept.lanes, kept.until);
+    let counts = (1..=MOST).contains(&lanes) && until.is_none_or(|until| now() < until);
+    (counts && kept == Kept { lanes, until, ..expected }).then_some(kept)
 }
 
 /// Seconds since 1970.
@@ -225,6 +230,20 @@ struct Nobody;
 impl Observer for Nobody {
     fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{Kept, MOST, decode};
+
+    /// A file of lanes: of this shape and model alone, with a number that can be had, and written back the same.
+    pub(crate) fn lanes(data: &[u8]) {
+        let expected = |lanes, until| Kept { device_model: "m".to_owned(), shape: "s".to_owned(), lanes, until };
+        let Some(kept) = decode(data, expected(0, None)) else { return };
+        assert!((1..=MOST).contains(&kept.lanes), "{kept:?}");
+        let again = serde_json::to_vec_pretty(&kept).expect("texts and numbers always serialise");
+        assert_eq!(decode(&again, expected(0, None)), Some(kept));
     }
 }
 

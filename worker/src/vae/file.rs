@@ -143,3 +143,7 @@ fn listed<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, Vec<usize>)>) -> St
     all.sort();
     all.join(", ")
 }
+
+#[cfg(any(test, fuzzing))]
+#[path = "file_fuzzing.rs"]
+pub(crate) mod fuzzing;

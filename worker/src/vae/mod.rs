@@ -6,7 +6,7 @@ pub mod cache;
 pub mod conv;
 pub mod disk;
 pub mod family;
-mod file;
+pub(crate) mod file;
 pub mod model;
 pub mod trained;
 pub mod training;

@@ -127,7 +127,7 @@ impl Lane<'_, '_> {
         state.restore_named("model", core.vae.buffers())?;
         core.optimiser.restore_lane(0, state)?;
         self.batches.restore("batches", state)?;
-        self.noise.go_to(state.number("noise")?);
+        self.noise.go_to(state.position("noise")?);
         self.earlier = state.float("vae.seconds")?;
         self.losses = state.points()?;
         self.step = state.step(settings.iterations)?;

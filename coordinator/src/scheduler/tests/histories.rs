@@ -7,7 +7,7 @@ use swfn_shared::ids::{LeaseId, TrialId};
 
 use super::{
     super::{Command, Event, FailureKind, Scheduler, TrialState},
-    LIMITS, Sweep, specs, worker,
+    LIMITS, Sweep, dead, specs, worker,
 };
 
 /// A step of a random history; numbers choose among what there is.
@@ -53,7 +53,7 @@ proptest! {
             let name = |w: u8| worker(&format!("w{w}"));
             let lease = |i: usize| granted.get(granted.len().wrapping_sub(i + 1)).copied();
             let command = match step {
-                Step::Join(w, p) => Some(Command::Joined { worker: name(w), predecessor: p.map(name), held: lease(0).into_iter().collect() }),
+                Step::Join(w, p) => Some(Command::Joined { worker: name(w), predecessor: p.map(|p| dead(&format!("w{p}"))), held: lease(0).into_iter().collect() }),
                 Step::Ask(w, lanes, of) => {
                     Some(Command::Asked { worker: name(w), lanes, shape: of.map(|index| specs()[index].shape()), vaes: Vec::new() })
                 }
@@ -65,6 +65,7 @@ proptest! {
                     lease,
                     kind: if diverged { FailureKind::Diverged } else { FailureKind::Error },
                     error: "e".into(),
+                    log: String::new(),
                 }),
                 Step::Release(w, i) => lease(i).map(|lease| Command::Released { worker: name(w), lease }),
                 Step::Leave(w) => Some(Command::Left { worker: name(w) }),

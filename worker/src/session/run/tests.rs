@@ -5,7 +5,7 @@ use std::sync::mpsc as std_mpsc;
 use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
 
 use super::*;
-use crate::train::report::Stop;
+use crate::{device::DeviceInfo, train::report::Stop};
 
 /// Leases of so many trials of one shape.
 fn leases(count: u32) -> Vec<v1::Lease> {
@@ -35,7 +35,8 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     let (_reports, report_queue) = mpsc::channel(1);
     let (_stop, stopping) = watch::channel(false);
     let hooks = Hooks { welcomed: || {}, settled: Box::new(|_| {}) };
-    let mut session = Session::new(identity, endpoint, orders, report_queue, stopping, hooks);
+    let outbox = OutboxLimits::in_folder(std::env::temp_dir());
+    let mut session = Session::new(identity, endpoint, outbox, orders, report_queue, stopping, hooks);
     let leases = leases(4);
 
     assert!(session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() }).is_empty());
@@ -56,9 +57,9 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     assert!(taken[1..].iter().all(|order| order.cancel.asked() == Some(Stop::GiveBack)));
     assert_eq!(session.wishes.ask(session.ledger.running()), Some(v1::Ask::default()), "withdrawn");
     let answer = session.obey(grant(&leases[3..]));
-    assert!(
-        matches!(&answer[..], [v1::WorkerMessage { kind: Some(Kind::Released(released)), .. }] if released.lease == leases[3].id)
-    );
+    let reports: Vec<_> =
+        answer.into_iter().map(|number| session.ledger.report(number).unwrap().unwrap().kind).collect();
+    assert!(matches!(&reports[..], [Some(Kind::Released(released))] if released.lease == leases[3].id), "{reports:?}");
     session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() });
     assert_eq!((session.wishes.ask(0), queue.try_iter().count()), (None, 0));
 }

@@ -1,0 +1,214 @@
+//! Fuzz targets: what workers say, as bytes from anywhere. Each panics when a promise is broken.
+
+use std::{path::Path, time::Duration};
+
+use swfn_proto::{Message as _, v1};
+use swfn_shared::{
+    artifacts::Artifacts,
+    grid::{DEFAULT_MAX_TRIALS, Grid},
+    ids::{LeaseId, WorkerId},
+    trial::TrialSpec,
+    wire::MAX_LOG_BYTES,
+};
+use tokio::sync::mpsc::{self, Receiver};
+use tonic::{Code, Status};
+use v1::worker_message::Kind;
+
+use crate::{
+    engine::{Engine, FromWorker, Hello, Reply, Request},
+    grpc::convert::{self, MAX_NAMED, MAX_TEXT},
+    scheduler::Limits,
+    store::{ArtifactFolder, Store},
+};
+
+/// All targets, by the names of their corpora.
+pub const TARGETS: &[(&str, fn(&[u8]))] =
+    &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
+
+/// The longest reason for a refusal, in bytes: it travels in a header of limited size.
+const LONGEST: usize = 2_000;
+
+/// The first message of a stream.
+pub fn hello(data: &[u8]) {
+    let Ok(message) = v1::WorkerMessage::decode(data) else { return };
+    match convert::hello(message) {
+        Ok(Hello { worker, predecessor, held }) => {
+            let row = [worker.host, worker.device, worker.model, worker.software, worker.libtorch];
+            row.iter().chain(&worker.cuda).for_each(|text| shown(text));
+            for text in predecessor.iter().flat_map(|dead| [&dead.end, &dead.log]) {
+                assert!(text.len() <= MAX_LOG_BYTES && !text.contains('\u{1b}'));
+            }
+            for id in [Some(worker.id), predecessor.map(|dead| dead.worker)].into_iter().flatten() {
+                assert_eq!(id.to_string().parse().as_ref(), Ok(&id));
+            }
+            assert!(held.len() <= MAX_NAMED);
+        }
+        Err(status) => refused(&status),
+    }
+}
+
+/// Any later message.
+pub fn worker_message(data: &[u8]) {
+    let Ok(wire) = v1::WorkerMessage::decode(data) else { return };
+    let (sequence, said) = match convert::message(wire.clone()) {
+        Ok(said) => said,
+        Err(status) => return refused(&status),
+    };
+    assert_eq!(sequence, wire.sequence);
+    match (said, wire.kind) {
+        (FromWorker::Points { lease, points }, Some(Kind::Points(wire))) => {
+            same_lease(lease, wire.lease);
+            let back: Vec<v1::MetricPoint> = points.into_iter().map(Into::into).collect();
+            assert_eq!(back, wire.points);
+        }
+        (FromWorker::Artifact { lease, part }, Some(Kind::Artifact(wire))) => {
+            assert!(part.offset + part.content.len() as u64 <= part.size);
+            assert_eq!(swfn_shared::wire::artifact_part(lease, part), wire);
+        }
+        (FromWorker::Succeeded { lease, outcome, dataset_digest }, Some(Kind::Succeeded(wire))) => {
+            let outcome = Some(outcome.into());
+            let back = v1::Succeeded { lease: Some(lease.into()), outcome, dataset_digest: dataset_digest.to_string() };
+            assert_eq!(back, wire);
+        }
+        (FromWorker::Failed { lease, error, log, .. }, Some(Kind::Failed(wire))) => {
+            same_lease(lease, wire.lease);
+            shown(&error);
+            assert!(log.len() <= MAX_LOG_BYTES && !log.contains('\u{1b}'));
+        }
+        (FromWorker::Released { lease }, Some(Kind::Released(wire))) => same_lease(lease, wire.lease),
+        (FromWorker::Heartbeat { progress }, Some(Kind::Heartbeat(wire))) => {
+            assert_eq!(progress.len(), wire.progress.len());
+            assert!(progress.len() <= MAX_NAMED);
+        }
+        (FromWorker::Ask { lanes, shape, vaes }, Some(Kind::Ask(wire))) => {
+            assert!(lanes <= wire.lanes && vaes.len() <= MAX_NAMED);
+            assert_eq!((shape.map(|id| id.to_string()), vaes.len()), (wire.shape, wire.vaes.len()));
+        }
+        (FromWorker::Goodbye, Some(Kind::Goodbye(_))) => {}
+        (said, wire) => panic!("{wire:?} became {said:?}"),
+    }
+}
+
+/// Streams of up to four workers at a time, spoken to the real actor with a real store in memory. Each message is a byte, the
+/// number of its stream, then the message with its length before it. In place of a trial's id stands its number in the grid.
+/// Afterwards, the journal must lead to the same state, and answers must be fit for the wire.
+pub fn conversation(mut data: &[u8]) {
+    const MESSAGES: usize = 100;
+    let specs = specs();
+    let mut streams: [Option<(u64, WorkerId)>; 4] = [const { None }; 4];
+    let (requests, queue) = mpsc::channel(MESSAGES + 1);
+    let (mut answers, mut highest): (Vec<Receiver<Reply>>, u64) = (Vec::new(), 0);
+    for number in 1..=MESSAGES as u64 {
+        let Some((stream, rest)) = data.split_first() else { break };
+        data = rest;
+        let Ok(mut message) = v1::WorkerMessage::decode_length_delimited(&mut data) else { break };
+        name_trials(&mut message, &specs);
+        let stream = &mut streams[usize::from(*stream) % 4];
+        let request = match stream.take() {
+            None => convert::hello(message).map(|hello| {
+                let (replies, receiver) = mpsc::channel(MESSAGES);
+                answers.push(receiver);
+                *stream = Some((number, hello.worker.id.clone()));
+                Request::Join { session: number, hello, replies }
+            }),
+            Some((session, worker)) => match convert::message(message) {
+                Ok((sequence, message)) => {
+                    highest = highest.max(sequence);
+                    *stream = Some((session, worker.clone()));
+                    Ok(Request::Message { session, worker, sequence, message })
+                }
+                Err(status) => {
+                    refused(&status);
+                    Ok(Request::StreamEnded { session, worker })
+                }
+            },
+        };
+        match request {
+            Ok(request) => requests.try_send(request).expect("the channel has room for all"),
+            Err(status) => refused(&status),
+        }
+    }
+    requests.try_send(Request::Stop).expect("the channel has room for all");
+    let store = Store::open(Path::new(":memory:")).expect("memory holds a database");
+    let store = engine(store, &specs).run(queue).expect("memory can be written");
+    for reply in answers.iter_mut().flat_map(|answers| std::iter::from_fn(|| answers.try_recv().ok())) {
+        match &reply {
+            Reply::Grant { leases, .. } => leases.iter().for_each(|(lease, spec)| assert_eq!(lease.trial, spec.id())),
+            Reply::Acknowledge { through } => assert!((1..=highest).contains(through)),
+            Reply::Revoke { reason, .. } | Reply::Drain { reason } | Reply::Refuse { reason } => {
+                assert!(reason.len() <= LONGEST);
+            }
+            Reply::Confirm { leases } => assert!(leases.len() <= MAX_NAMED),
+        }
+        let wire = convert::reply(reply).expect("the actor refuses nothing here").encode_to_vec();
+        assert!(v1::CoordinatorMessage::decode(wire.as_slice()).is_ok());
+    }
+    let trials = store.trials().expect("memory can be read");
+    assert_eq!(trials.len(), specs.len());
+    for trial in &trials {
+        assert_eq!(trial.state == "succeeded", trial.outcome.is_some(), "{trial:?}");
+        trial.error.iter().for_each(|error| shown(error));
+    }
+    // Panics if the journal contradicts itself.
+    drop(engine(store, &specs));
+}
+
+/// Three trials of each of two shapes.
+fn specs() -> Vec<TrialSpec> {
+    let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 3 }\nsubset_size = 100\n\
+                architecture = [\"net\", \"lenet\"]\nlambda = 0.1\n";
+    Grid::parse("t", grid, DEFAULT_MAX_TRIALS).expect("a grid that is right").trials().collect()
+}
+
+fn engine(store: Store, specs: &[TrialSpec]) -> Engine {
+    let minute = Duration::from_secs(60);
+    let limits = Limits { max_failures: 2, max_losses: 2, lease: minute, stall: minute };
+    // No files are wanted, so none are written.
+    let folder = ArtifactFolder::open("nowhere".into(), Artifacts::default()).expect("nothing is opened");
+    Engine::new(store, limits, specs.to_vec(), Artifacts::default(), folder, |_| false).expect("the journal is sound")
+}
+
+/// A digit in place of a trial's id becomes that of the trial with this number: ids are hard to guess.
+fn name_trials(message: &mut v1::WorkerMessage, specs: &[TrialSpec]) {
+    let name = |lease: &mut v1::LeaseId| {
+        if let Ok(number) = lease.trial.parse::<usize>() {
+            lease.trial = specs[number % specs.len()].id().to_string();
+        }
+    };
+    let leases: Vec<&mut v1::LeaseId> = match &mut message.kind {
+        Some(Kind::Hello(hello)) => hello.held.iter_mut().collect(),
+        Some(Kind::Heartbeat(heartbeat)) => heartbeat.progress.iter_mut().filter_map(|p| p.lease.as_mut()).collect(),
+        Some(Kind::Points(points)) => points.lease.iter_mut().collect(),
+        Some(Kind::Artifact(part)) => part.lease.iter_mut().collect(),
+        Some(Kind::Succeeded(succeeded)) => succeeded.lease.iter_mut().collect(),
+        Some(Kind::Failed(failed)) => failed.lease.iter_mut().collect(),
+        Some(Kind::Released(released)) => released.lease.iter_mut().collect(),
+        Some(Kind::Ask(_) | Kind::Goodbye(_)) | None => Vec::new(),
+    };
+    leases.into_iter().for_each(name);
+}
+
+fn same_lease(lease: LeaseId, wire: Option<v1::LeaseId>) {
+    assert_eq!(Some(lease.into()), wire);
+}
+
+/// Text that is kept and shown: short, and no commands to a terminal.
+fn shown(text: &str) {
+    assert!(text.len() <= MAX_TEXT, "{} bytes", text.len());
+    assert!(text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()), "{text:?}");
+}
+
+fn refused(status: &Status) {
+    assert!(matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition), "{status}");
+    let reason = status.message();
+    assert!(!reason.is_empty() && reason.len() <= LONGEST, "{} bytes: {reason}", reason.len());
+    assert!(reason.chars().all(|c| c == '\n' || !c.is_control()), "{reason:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpora_hold() {
+        super::TARGETS.iter().copied().for_each(swfn_fuzz::replay);
+    }
+}

@@ -1,0 +1,55 @@
+//! The scheduler in a simulated cluster.
+//!
+//! ```text
+//!   plan (of a seed) --> faults --+
+//!                                 v
+//!   queue (virtual time) --> world --> place: process = ledger + trainer    (a model of the worker)
+//!                                 |      |  network: streams that break     (a model of gRPC)
+//!                                 +--> host: coordinator + disk             (a model of the actor, around the real scheduler)
+//!                                          |
+//!                              book <-- oracle --> verdict
+//! ```
+//!
+//! A seed is one history: no thread, no clock, no other randomness. The oracle checks each answer of the scheduler against records of its
+//! own, each commit against a scheduler that has only seen the journal, and at the end that there is one, and that it is right. Seeds
+//! differ in what may go wrong, and so in what is promised; see `plan::Promise`.
+//!
+//! `make simulate SEEDS=100000` takes many seeds, `make simulate SEED=7` shows what happens in one.
+
+mod book;
+mod coordinator;
+mod faults;
+mod host;
+mod ledger;
+mod message;
+mod network;
+mod oracle;
+mod place;
+mod plan;
+mod process;
+mod queue;
+mod same;
+mod seeds;
+mod tally;
+mod trainer;
+mod verdict;
+mod words;
+mod world;
+
+/// More or others with `SWFN_SEEDS` and `SWFN_SEED`, the first.
+#[test]
+fn two_thousand_seeds() {
+    let first = seeds::number("SWFN_SEED");
+    let count = seeds::number("SWFN_SEEDS").unwrap_or(2_000);
+    let tally = seeds::simulate(first.unwrap_or(0), count);
+    eprint!("{tally}");
+    assert_eq!(tally.seeds, count);
+}
+
+#[test]
+fn a_seed_is_one_history() {
+    for seed in 0..100 {
+        let journal = || world::run(seed, tally::Trace::Off).journal;
+        assert_eq!(journal(), journal(), "seed {seed}");
+    }
+}

@@ -1,0 +1,136 @@
+//! A naive record of what became of each trial, made from durable events alone. It shares no code with the scheduler.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use swfn_shared::ids::{Attempt, LeaseId, TrialId, WorkerId};
+
+use super::{
+    super::{Blame, Event, Limits},
+    oracle::Broken,
+};
+
+/// A live lease.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Holding {
+    pub(super) worker: WorkerId,
+    /// When it was granted, when its step last grew, and that step; not durable.
+    pub(super) granted: Duration,
+    pub(super) moved: Duration,
+    pub(super) step: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ending {
+    Succeeded(Attempt, WorkerId),
+    Quarantined(String),
+}
+
+/// A trial.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entry {
+    pub(super) attempts: Attempt,
+    pub(super) failures: u32,
+    /// Lost while it was its worker's only lease, and lost together with others.
+    pub(super) losses: u32,
+    pub(super) in_company: u32,
+    /// What was lost in company weighs two when its worker's machine was there, else one. From two on it is to be tried alone.
+    pub(super) suspicion: u32,
+    pub(super) released: u32,
+    pub(super) lease: Option<Holding>,
+    pub(super) end: Option<Ending>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Book {
+    limits: Limits,
+    pub(super) entries: BTreeMap<TrialId, Entry>,
+}
+
+/// Whether one more loss is the last: only what a trial does alone counts.
+fn loss_is_final(blame: Blame, losses_before: u32, limits: Limits) -> bool {
+    blame == Blame::Alone && losses_before + 1 >= limits.max_losses
+}
+
+impl Book {
+    pub(super) fn new(limits: Limits, trials: impl Iterator<Item = TrialId>) -> Self {
+        Self { limits, entries: trials.map(|trial| (trial, Entry::default())).collect() }
+    }
+
+    pub(super) fn entry(&self, trial: TrialId) -> Result<&Entry, Broken> {
+        self.entries.get(&trial).ok_or_else(|| Broken(format!("{trial:?} is not of this sweep")))
+    }
+
+    /// Who holds this very attempt.
+    pub(super) fn holder(&self, lease: LeaseId) -> Option<&WorkerId> {
+        let entry = self.entries.get(&lease.trial)?;
+        entry.lease.as_ref().filter(|_| entry.attempts == lease.attempt).map(|holding| &holding.worker)
+    }
+
+    /// Live leases.
+    pub(super) fn leases(&self) -> impl Iterator<Item = (LeaseId, &Holding)> {
+        self.entries.iter().filter_map(|(trial, entry)| {
+            Some((LeaseId { trial: *trial, attempt: entry.attempts }, entry.lease.as_ref()?))
+        })
+    }
+
+    pub(super) fn held_by<'b>(&'b self, worker: &'b WorkerId) -> impl Iterator<Item = LeaseId> + 'b {
+        self.leases().filter(move |(_, holding)| holding.worker == *worker).map(|(lease, _)| lease)
+    }
+
+    /// Writes an event down; an error if it must not follow on what is written.
+    pub(super) fn write(&mut self, now: Duration, event: &Event) -> Result<(), Broken> {
+        let Some(lease) = event.durable() else { return Ok(()) };
+        let limits = self.limits;
+        let entry = self.entries.get_mut(&lease.trial).ok_or_else(|| Broken(format!("{event:?}: unknown trial")))?;
+        let wrong = |what: &str, entry: &Entry| Err(Broken(format!("{event:?}: {what}, with {entry:?}")));
+        if entry.end.is_some() {
+            return wrong("the trial has ended", entry);
+        }
+        if let Event::Leased { worker, .. } = event {
+            if entry.lease.is_some() {
+                return wrong("a second live lease", entry);
+            }
+            if lease.attempt != entry.attempts + 1 {
+                return wrong("attempts count one by one", entry);
+            }
+            entry.attempts = lease.attempt;
+            entry.lease = Some(Holding { worker: worker.clone(), granted: now, moved: now, step: 0 });
+            return Ok(());
+        }
+        if lease.attempt != entry.attempts {
+            return wrong("not the newest attempt", entry);
+        }
+        let Some(holding) = entry.lease.take() else { return wrong("no live lease", entry) };
+        match event {
+            Event::Succeeded { .. } => entry.end = Some(Ending::Succeeded(lease.attempt, holding.worker)),
+            Event::Failed { error, quarantine, .. } => {
+                entry.failures += 1;
+                if entry.failures >= limits.max_failures && !quarantine {
+                    return wrong("one failure too many", entry);
+                }
+                entry.end = quarantine.then(|| Ending::Quarantined(error.clone()));
+            }
+            Event::Lost { error, quarantine, blame, .. } => {
+                if loss_is_final(*blame, entry.losses, limits) != *quarantine {
+                    return wrong("the limit of losses is another", entry);
+                }
+                match blame {
+                    Blame::Alone => entry.losses += 1,
+                    Blame::Among => (entry.in_company, entry.suspicion) = (entry.in_company + 1, entry.suspicion + 1),
+                    Blame::Suspected => {
+                        (entry.in_company, entry.suspicion) = (entry.in_company + 1, entry.suspicion + 2)
+                    }
+                }
+                entry.end = quarantine.then(|| Ending::Quarantined(error.clone()));
+            }
+            Event::Released { .. } => entry.released += 1,
+            other => return wrong(&format!("{other:?} says nothing of a lease"), entry),
+        }
+        if let Some(Ending::Quarantined(error)) = &entry.end
+            && error.is_empty()
+        {
+            return wrong("quarantined without a reason", entry);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! Faults as they happen, and their end.
+
+use rand::RngExt as _;
+
+use super::{
+    super::FailureKind,
+    message::{Message, Millis, Said},
+    network::Way,
+    oracle::Broken,
+    plan::{CrashPoint, Fault},
+    world::{Happening, World},
+};
+
+/// An end of a stream that nobody tells anything notices by its keep-alive.
+const KEEP_ALIVE: Millis = 20_000;
+
+impl World {
+    pub(super) fn inject(&mut self, fault: Fault) -> Result<(), Broken> {
+        self.say(|| format!("fault: {fault:?}"));
+        let kind = match fault {
+            Fault::CrashWorker { slot, named, down, silent } => {
+                let notice = if silent { 2 * KEEP_ALIVE } else { 500 };
+                let there = self.slots[slot].process.is_some();
+                self.end_process(slot, named, Some(down), notice);
+                there.then_some(if named { "worker killed, successor names it" } else { "worker killed" })
+            }
+            Fault::StallWorker { slot, lasts } => {
+                let place = &mut self.slots[slot];
+                place.stalled = place.stalled.max(self.now + lasts);
+                place.process.is_some().then_some(if lasts > self.plan.lease() {
+                    "worker stopped beyond its lease"
+                } else {
+                    "worker stopped"
+                })
+            }
+            Fault::FreezeTrainer { slot, lasts } => {
+                let place = &mut self.slots[slot];
+                place.frozen = place.frozen.max(self.now + lasts);
+                place.process.is_some().then_some("trainer stands still")
+            }
+            Fault::LeaveWorker { slot, back } => self.ask_to_leave(slot, back).then_some("worker asked to leave"),
+            Fault::BreakTrainer { slot } => {
+                let process = self.slots[slot].process.as_mut().filter(|process| !process.leaving);
+                let messages = process.map(|process| process.break_down());
+                let there = messages.is_some();
+                self.speak(slot, messages.unwrap_or_default());
+                there.then_some("trainer broken")
+            }
+            Fault::Meddle { slot } => self.meddle(slot).then_some("worker spoke of a lease of another"),
+            Fault::CutStream { slot } => self.cut_stream(slot).then_some("stream cut"),
+            Fault::Partition { slot, lasts } => {
+                self.slots[slot].cut_off = self.now + lasts;
+                self.cut_stream(slot);
+                Some("worker cut off")
+            }
+            Fault::CrashCoordinator { point: CrashPoint::Now, down } => {
+                self.crash_coordinator(down);
+                None
+            }
+            Fault::CrashCoordinator { point, down } => {
+                self.doom = Some((point, down));
+                Some(match point {
+                    CrashPoint::Now | CrashPoint::BeforeCommit => "coordinator to die before a commit",
+                    CrashPoint::AfterCommit => "coordinator to die after a commit, before its answers",
+                    CrashPoint::AmidAnswers => "coordinator to die amid its answers",
+                    CrashPoint::AfterAnswers => "coordinator to stop",
+                })
+            }
+            Fault::PauseCoordinator { lasts, tick_first } => {
+                self.paused = self.paused.max(self.now + lasts);
+                // Its own timer may be quicker than what waits in its sockets.
+                self.deaf = self.deaf.max(self.paused + if tick_first { 20 } else { 0 });
+                Some("coordinator stopped")
+            }
+            Fault::LeapClock { by } => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.leapt += by;
+                }
+                Some("clock leapt")
+            }
+            Fault::SlowCommits { lasts, up_to } => {
+                self.slow = (self.now + lasts, up_to);
+                Some("commits slow")
+            }
+        };
+        if let Some(kind) = kind {
+            self.oracle.tally.fault(kind);
+        }
+        Ok(())
+    }
+
+    /// False if there is nobody to ask.
+    fn ask_to_leave(&mut self, slot: usize, back: Option<Millis>) -> bool {
+        let place = &mut self.slots[slot];
+        let Some(process) = place.process.as_mut().filter(|process| !process.leaving) else { return false };
+        place.back = back;
+        let messages = process.leave();
+        if process.connected {
+            self.speak(slot, messages);
+        } else {
+            // Without a coordinator it just ends: leases expire by themselves.
+            self.leave_done(slot);
+        }
+        true
+    }
+
+    /// No process would say that, unless it has been mixed up with another.
+    fn meddle(&mut self, slot: usize) -> bool {
+        let Some(process) = self.slots[slot].process.as_ref().filter(|process| process.connected) else { return false };
+        let others = self.oracle.live.leases().filter(|(_, holding)| holding.worker != process.id);
+        let leases: Vec<_> = others.map(|(lease, _)| lease).collect();
+        if leases.is_empty() {
+            return false;
+        }
+        let lease = leases[self.rng.random_range(0..leases.len())];
+        let said = match self.rng.random_range(0..5) {
+            0 => Said::Heartbeat { progress: vec![(lease, 1)] },
+            1 => Said::Points { lease, steps: vec![1_000] },
+            2 => Said::Failed { lease, kind: FailureKind::Diverged },
+            3 => Said::Released { lease },
+            _ => Said::Succeeded { lease },
+        };
+        self.speak(slot, vec![Message { sequence: 0, said }]);
+        true
+    }
+
+    /// Both ends notice in their own time.
+    fn cut_stream(&mut self, slot: usize) -> bool {
+        let Some(stream) = self.slots[slot].stream else { return false };
+        for way in [Way::Up, Way::Down] {
+            let cut = self.soon(200);
+            self.network.cut(stream, way, cut);
+            let within = if self.rng.random_bool(0.5) { 300 } else { KEEP_ALIVE };
+            let noticed = self.soon(within);
+            self.queue.plan(noticed, Happening::Ended(stream, way));
+        }
+        true
+    }
+
+    /// From now on nothing goes wrong but what trials do, and somebody is there to do them.
+    pub(super) fn end_faults(&mut self) {
+        if self.quiet {
+            return;
+        }
+        self.say(|| "the faults are over".to_owned());
+        (self.quiet, self.doom) = (true, None);
+        let ends = self.slots.iter().flat_map(|slot| [slot.stalled, slot.frozen, slot.cut_off]);
+        let last = ends.chain([self.now, self.deaf, self.slow.0]).max().unwrap_or_default();
+        // Whoever is down comes back, and whoever is dead is noticed.
+        self.calm_from = last + 4 * self.plan.lease() + 3 * KEEP_ALIVE;
+        for stream in self.network.calm_down() {
+            for way in [Way::Up, Way::Down] {
+                self.network.cut(stream, way, self.now);
+                self.queue.plan(self.now, Happening::Ended(stream, way));
+            }
+        }
+        let healthy = self.slots.iter().any(|slot| {
+            let stays = slot.process.as_ref().is_none_or(|process| !process.leaving || process.broken);
+            (slot.expected && stays) || slot.back.is_some()
+        });
+        if !healthy {
+            self.slots[0].back = Some(1_000);
+            if self.slots[0].process.is_none() {
+                (self.slots[0].expected, self.slots[0].back) = (true, None);
+                self.queue.plan(self.now, Happening::ProcessStarts { slot: 0 });
+            }
+        }
+    }
+}

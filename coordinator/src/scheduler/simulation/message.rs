@@ -1,0 +1,69 @@
+//! What workers and coordinator say to each other, as far as the scheduler is concerned by it.
+
+use swfn_shared::ids::{LeaseId, ShapeId, VaeId, WorkerId};
+
+use super::super::FailureKind;
+
+/// Virtual time in milliseconds since the start of a simulation.
+pub(super) type Millis = u64;
+
+/// One stream; they are numbered in the order in which they are opened.
+pub(super) type StreamId = usize;
+
+/// The first message of a stream.
+#[derive(Debug, Clone)]
+pub(super) struct Hello {
+    pub(super) worker: WorkerId,
+    pub(super) predecessor: Option<WorkerId>,
+    pub(super) held: Vec<LeaseId>,
+}
+
+/// Every later message of a worker. `sequence` is 0 for what needs no acknowledgement.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) sequence: u64,
+    pub(super) said: Said,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Said {
+    Ask {
+        lanes: u32,
+        shape: Option<ShapeId>,
+        vaes: Vec<VaeId>,
+    },
+    Heartbeat {
+        progress: Vec<(LeaseId, u64)>,
+    },
+    /// A point for each of these steps.
+    Points {
+        lease: LeaseId,
+        steps: Vec<u64>,
+    },
+    Succeeded {
+        lease: LeaseId,
+    },
+    Failed {
+        lease: LeaseId,
+        kind: FailureKind,
+    },
+    Released {
+        lease: LeaseId,
+    },
+    Goodbye,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Upward {
+    Hello(Hello),
+    Message(Message),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Downward {
+    Welcome,
+    Grant(Vec<LeaseId>),
+    Acknowledge(u64),
+    Revoke(LeaseId),
+    Drain,
+}

@@ -1,0 +1,316 @@
+//! What must hold after each step. It hears every command with the scheduler's answer, and knows from its own records what the answer
+//! has to be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use swfn_shared::ids::{LeaseId, ShapeId, TrialId, WorkerId};
+
+use super::{
+    super::{Admission, Blame, Command, Event, FailureKind, Rejection},
+    book::{Book, Ending},
+    plan::Plan,
+    tally::Tally,
+};
+
+/// A rule that does not hold, with what it does not hold of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Broken(pub(super) String);
+
+/// An error unless the condition holds.
+macro_rules! hold {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err(Broken(format!($($message)+)));
+        }
+    };
+}
+pub(super) use hold;
+
+type Answer = Result<Vec<Event>, Rejection>;
+
+#[derive(Debug)]
+pub(super) struct Oracle {
+    lease: Duration,
+    stall: Duration,
+    max_failures: u32,
+    shapes: BTreeMap<TrialId, ShapeId>,
+    /// What was decided, and what of it is on the disk.
+    pub(super) live: Book,
+    pub(super) durable: Book,
+    /// Workers that this incarnation of the coordinator knows, and when it heard them last.
+    heard: BTreeMap<WorkerId, Duration>,
+    /// Workers of which another has said that they are dead.
+    dead: BTreeSet<WorkerId>,
+    /// Workers that lost a lease to time and have not asked since.
+    asleep: BTreeSet<WorkerId>,
+    pub(super) tally: Tally,
+}
+
+impl Oracle {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let book = Book::new(plan.limits, plan.subjects.keys().copied());
+        Self {
+            lease: plan.limits.lease,
+            stall: plan.limits.stall,
+            max_failures: plan.limits.max_failures,
+            shapes: plan.subjects.iter().map(|(trial, subject)| (*trial, subject.shape)).collect(),
+            live: book.clone(),
+            durable: book,
+            heard: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            asleep: BTreeSet::new(),
+            tally: Tally { seeds: 1, ..Tally::default() },
+        }
+    }
+
+    /// These events are on the disk.
+    pub(super) fn committed(&mut self, events: &[Event]) -> Result<(), Broken> {
+        events.iter().try_for_each(|event| self.durable.write(Duration::ZERO, event))?;
+        self.tally.journal += events.len() as u64;
+        Ok(())
+    }
+
+    /// A coordinator begins with what is on the disk; each lease has a whole term from its time zero.
+    pub(super) fn restarted(&mut self) {
+        self.live = self.durable.clone();
+        self.asleep.clear();
+        self.heard = self.live.leases().map(|(_, holding)| (holding.worker.clone(), Duration::ZERO)).collect();
+    }
+
+    /// A worker's wish has come.
+    pub(super) fn asked(&mut self, worker: &WorkerId) {
+        self.asleep.remove(worker);
+    }
+
+    /// Whether a message about a lease is heard.
+    pub(super) fn admitted(
+        &mut self,
+        worker: &WorkerId,
+        lease: LeaseId,
+        admission: &Result<Admission, Rejection>,
+    ) -> Result<(), Broken> {
+        let expected = self.expected(worker, lease)?;
+        hold!(
+            admission.as_ref().ok() == expected.as_ref(),
+            "of lease {lease} of {worker}: {admission:?} instead of {expected:?}"
+        );
+        match admission {
+            Ok(Admission::Live) => {}
+            Ok(Admission::Repeated) => self.tally.refuse("repeated"),
+            Err(Rejection::Fenced { .. }) => self.tally.refuse("fenced"),
+            // A lease that a worker names was granted to it, and a grant leaves after its commit.
+            Err(Rejection::UnknownTrial(_) | Rejection::UnknownWorker(_) | Rejection::NotQuarantined(_)) => {
+                return Err(Broken(format!("{worker} speaks of {lease:?}: {admission:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn expected(&self, worker: &WorkerId, lease: LeaseId) -> Result<Option<Admission>, Broken> {
+        let entry = self.live.entry(lease.trial)?;
+        hold!(lease.attempt <= entry.attempts, "{worker} speaks of {lease:?}, which was never granted: {entry:?}");
+        if self.live.holder(lease) == Some(worker) {
+            return Ok(Some(Admission::Live));
+        }
+        // Whose it was is not kept with a result; what is repeated changes nothing, whoever says it.
+        let repeated = matches!(&entry.end, Some(Ending::Succeeded(attempt, _)) if *attempt == lease.attempt);
+        Ok(repeated.then_some(Admission::Repeated))
+    }
+
+    /// The scheduler has answered a command; what follows from it is written down.
+    pub(super) fn decided(&mut self, now: Duration, command: &Command, answer: &Answer) -> Result<(), Broken> {
+        self.judge(now, command, answer).map_err(|Broken(rule)| {
+            Broken(format!(
+                "{rule}\n  at {now:?} of the coordinator's clock\n  command {command:?}\n  answer {answer:?}"
+            ))
+        })?;
+        for event in answer.iter().flatten() {
+            if let (Command::Tick, Event::Lost { lease, .. }) = (command, event) {
+                self.asleep.extend(self.live.holder(*lease).cloned());
+            }
+            self.live.write(now, event)?;
+            match event {
+                Event::WorkerJoined { worker } | Event::WorkerHeard { worker } => {
+                    self.heard.insert(worker.clone(), now);
+                }
+                Event::WorkerLeft { worker } => {
+                    self.heard.remove(worker);
+                }
+                Event::Progressed { lease, step } => {
+                    if let Some(holding) =
+                        self.live.entries.get_mut(&lease.trial).and_then(|entry| entry.lease.as_mut())
+                        && *step > holding.step
+                    {
+                        (holding.step, holding.moved) = (*step, now);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, now: Duration, command: &Command, answer: &Answer) -> Result<(), Broken> {
+        match command {
+            Command::Joined { worker, predecessor, held } => {
+                let dead = predecessor.as_ref().map(|dead| &dead.worker).filter(|dead| *dead != worker);
+                let lost: BTreeSet<_> = dead.map(|dead| self.live.held_by(dead).collect()).unwrap_or_default();
+                let lost = blamed(lost, Blame::Suspected);
+                let unknown = self.live.held_by(worker).filter(|lease| !held.contains(lease)).collect();
+                let left = dead.filter(|dead| self.heard.contains_key(*dead)).cloned();
+                let joined = [Event::WorkerJoined { worker: worker.clone() }];
+                self.dead.extend(dead.cloned());
+                exactly(answer, &lost, &unknown, &left.into_iter().collect(), &joined)
+            }
+            Command::Asked { worker, lanes, shape, .. } => self.judge_grant(worker, *lanes as usize, *shape, answer),
+            Command::Heard { worker } => {
+                let event = Event::WorkerHeard { worker: worker.clone() };
+                exactly(answer, &BTreeMap::new(), &[].into(), &[].into(), &[event])
+            }
+            Command::Progressed { worker, lease, step } => {
+                self.of_lease(worker, *lease, Event::Progressed { lease: *lease, step: *step }, answer)
+            }
+            Command::Succeeded { worker, lease } => {
+                self.of_lease(worker, *lease, Event::Succeeded { lease: *lease }, answer)
+            }
+            Command::Failed { worker, lease, kind, error, log } => {
+                let failures = self.live.entry(lease.trial)?.failures + 1;
+                let quarantine = *kind == FailureKind::Diverged || failures >= self.max_failures;
+                let (error, log) = (error.clone(), log.clone());
+                self.of_lease(worker, *lease, Event::Failed { lease: *lease, error, log, quarantine }, answer)
+            }
+            Command::Released { worker, lease } => {
+                self.of_lease(worker, *lease, Event::Released { lease: *lease }, answer)
+            }
+            Command::Left { worker } if self.heard.contains_key(worker) => {
+                let held = self.live.held_by(worker).collect();
+                exactly(answer, &BTreeMap::new(), &held, &[worker.clone()].into(), &[])
+            }
+            Command::Left { .. } => {
+                hold!(answer.is_err(), "nobody left");
+                Ok(())
+            }
+            Command::Retry { .. } => Err(Broken("nobody asked for that".to_owned())),
+            Command::Tick => {
+                let silent = |worker: &WorkerId| {
+                    let last = self.heard.get(worker).copied().unwrap_or_default();
+                    now.saturating_sub(last) >= self.lease
+                };
+                let mut over = BTreeMap::new();
+                for worker in self.heard.keys() {
+                    if silent(worker) {
+                        over.extend(blamed(self.live.held_by(worker).collect(), Blame::Among));
+                        continue;
+                    }
+                    // Those that hang together did not report in the same moment.
+                    let still = |least: Duration| {
+                        let of_worker = self.live.leases().filter(|(_, holding)| holding.worker == *worker);
+                        let still = of_worker.filter(|(_, holding)| now.saturating_sub(holding.moved) >= least);
+                        still.map(|(lease, _)| lease).collect::<BTreeSet<_>>()
+                    };
+                    if !still(self.stall).is_empty() {
+                        over.extend(blamed(still(self.stall / 2), Blame::Suspected));
+                    }
+                }
+                let left = self.heard.keys().filter(|worker| silent(worker));
+                exactly(answer, &over, &[].into(), &left.cloned().collect(), &[])
+            }
+        }
+    }
+
+    fn judge_grant(
+        &self,
+        worker: &WorkerId,
+        lanes: usize,
+        shape: Option<ShapeId>,
+        answer: &Answer,
+    ) -> Result<(), Broken> {
+        let Ok(events) = answer else {
+            hold!(!self.heard.contains_key(worker), "a worker that is there was sent away");
+            return Ok(());
+        };
+        hold!(self.heard.contains_key(worker), "a worker that is not there was listened to");
+        let mut granted = Vec::new();
+        for event in events {
+            match event {
+                Event::WorkerAsked { worker: asking, .. } => hold!(asking == worker, "{event:?} is of another"),
+                Event::Leased { lease, worker: to } => {
+                    hold!(to == worker, "{event:?} is for another");
+                    granted.push(*lease);
+                }
+                other => hold!(false, "{other:?} does not follow from an ask"),
+            }
+        }
+        let held = self.live.held_by(worker).count();
+        hold!(granted.is_empty() || !self.dead.contains(worker), "a grant to a worker that is dead");
+        hold!(granted.is_empty() || !self.asleep.contains(worker), "a grant to a worker that has not woken up");
+        hold!(granted.is_empty() || held + granted.len() <= lanes, "{held} held and more granted than lanes");
+        let suspect = |lease: &LeaseId| self.live.entries[&lease.trial].suspicion >= 2;
+        let alone = held + granted.len() == 1 || !granted.iter().any(suspect);
+        hold!(alone, "a suspect is not alone");
+        hold!(granted.is_empty() || !self.live.held_by(worker).any(|lease| suspect(&lease)), "company for a suspect");
+        let shapes: BTreeSet<_> = granted.iter().map(|lease| self.shapes[&lease.trial]).chain(shape).collect();
+        hold!(granted.is_empty() || shapes.len() == 1, "a grant of several shapes");
+        let waits = self.live.entries.values().any(|entry| entry.end.is_none() && entry.lease.is_none());
+        let idle = held == 0 && lanes > 0 && shape.is_none();
+        hold!(!(idle && waits && granted.is_empty()), "nothing for an idle worker while trials wait");
+        Ok(())
+    }
+
+    /// What a worker says of a lease counts if it holds it, changes nothing if it is a repetition, and is refused otherwise.
+    fn of_lease(&mut self, worker: &WorkerId, lease: LeaseId, event: Event, answer: &Answer) -> Result<(), Broken> {
+        match self.expected(worker, lease)? {
+            Some(Admission::Live) => hold!(answer.as_ref() == Ok(&vec![event.clone()]), "expected {event:?}"),
+            Some(Admission::Repeated) => {
+                hold!(answer.as_ref() == Ok(&Vec::new()), "a repetition is no news");
+                self.tally.refuse("repeated");
+            }
+            None => {
+                hold!(matches!(answer, Err(Rejection::Fenced { .. })), "a message about a dead lease was heard");
+                self.tally.refuse("fenced");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The answer consists of these losses, these leases given back, these workers gone, and the other events, and of nothing else.
+fn exactly(
+    answer: &Answer,
+    lost: &BTreeMap<LeaseId, Blame>,
+    released: &BTreeSet<LeaseId>,
+    left: &BTreeSet<WorkerId>,
+    others: &[Event],
+) -> Result<(), Broken> {
+    let Ok(events) = answer else { return Err(Broken("refused".to_owned())) };
+    let (mut seen_lost, mut seen_released, mut seen_left, mut rest) = (vec![], vec![], vec![], vec![]);
+    for event in events {
+        match event {
+            Event::Lost { lease, blame, .. } => seen_lost.push((*lease, *blame)),
+            Event::Released { lease } => seen_released.push(*lease),
+            Event::WorkerLeft { worker } => seen_left.push(worker.clone()),
+            other => rest.push(other.clone()),
+        }
+    }
+    let in_order: BTreeMap<_, _> = seen_lost.iter().copied().collect();
+    hold!(in_order == *lost && seen_lost.len() == lost.len(), "lost: {seen_lost:?} instead of {lost:?}");
+    hold!(same(&seen_released, released), "released: {seen_released:?} instead of {released:?}");
+    hold!(same(&seen_left, left), "left: {seen_left:?} instead of {left:?}");
+    hold!(rest == others, "besides: {rest:?} instead of {others:?}");
+    Ok(())
+}
+
+/// These are lost together; one alone is to blame for itself.
+fn blamed(leases: BTreeSet<LeaseId>, together: Blame) -> BTreeMap<LeaseId, Blame> {
+    let blame = if leases.len() == 1 { Blame::Alone } else { together };
+    leases.into_iter().map(|lease| (lease, blame)).collect()
+}
+
+/// Each once, in whatever order.
+fn same<T: Ord>(seen: &[T], expected: &BTreeSet<T>) -> bool {
+    seen.len() == expected.len() && seen.iter().all(|one| expected.contains(one))
+}

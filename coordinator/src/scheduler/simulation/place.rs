@@ -1,0 +1,214 @@
+//! The workers' machines: processes, their supervisors, and the ends of the streams there.
+
+use rand::RngExt as _;
+use swfn_shared::ids::WorkerId;
+
+use super::{
+    host::worker_id,
+    message::{Downward, Message, Millis, StreamId, Upward},
+    network::Way,
+    oracle::Broken,
+    process::{Process, goodbye},
+    trainer::Fate,
+    words,
+    world::{Happening, World},
+};
+
+/// The longest pause between two attempts to connect.
+const PAUSE: Millis = 5_000;
+
+/// A coordinator answers at once or is as good as gone.
+const ANSWER_TIMEOUT: Millis = 10_000;
+
+impl World {
+    pub(super) fn start_process(&mut self, slot: usize) {
+        let up = self.coordinator.is_some();
+        let place = &mut self.slots[slot];
+        if place.process.is_some() || !place.expected || (place.plan.local && !up) {
+            return;
+        }
+        if self.finished {
+            place.expected = false;
+            return;
+        }
+        place.number += 1;
+        let number = place.number;
+        let id = worker_id(slot, number, place.plan.local);
+        (place.stalled, place.frozen) = (0, 0);
+        place.process = Some(Process::new(id.clone(), place.predecessor.clone(), place.plan));
+        let predecessor = place.predecessor.clone();
+        self.say(|| match predecessor {
+            Some(dead) => format!("{id} starts in place of {dead}"),
+            None => format!("{id} starts"),
+        });
+        self.queue.plan(self.now, Happening::Connect { slot, number });
+        let at = self.soon(1_000);
+        self.queue.plan(at, Happening::Turn { slot, number });
+    }
+
+    fn is_there(&self, slot: usize, number: u32) -> bool {
+        self.slots[slot].process.is_some() && self.slots[slot].number == number
+    }
+
+    pub(super) fn connect(&mut self, slot: usize, number: u32) {
+        if !self.is_there(slot, number) || self.slots[slot].stream.is_some() {
+            return;
+        }
+        if self.coordinator.is_none() || self.slots[slot].cut_off > self.now {
+            return self.connect_later(slot);
+        }
+        let Some(process) = &self.slots[slot].process else { return };
+        let hello = process.hello();
+        self.say(|| format!("{} connects, holds {}", hello.worker, words::held(&hello.held)));
+        let stream = self.network.open(slot, hello.worker.clone());
+        self.slots[slot].stream = Some(stream);
+        self.send_up(stream, Upward::Hello(hello));
+        self.queue.plan(self.now + ANSWER_TIMEOUT, Happening::ConnectTimeout { slot, number, stream });
+    }
+
+    fn connect_later(&mut self, slot: usize) {
+        let number = self.slots[slot].number;
+        let at = self.now + self.rng.random_range(200..=PAUSE);
+        self.queue.plan(at, Happening::Connect { slot, number });
+    }
+
+    pub(super) fn connect_timeout(&mut self, slot: usize, number: u32, stream: StreamId) {
+        let connected = self.slots[slot].process.as_ref().is_some_and(|process| process.connected);
+        if self.is_there(slot, number) && self.slots[slot].stream == Some(stream) && !connected {
+            self.slots[slot].stream = None;
+            self.close(stream, Way::Down, 1_000);
+            self.connect_later(slot);
+        }
+    }
+
+    /// The worker's end of a stream is over.
+    pub(super) fn lost_stream(&mut self, stream: StreamId) {
+        let slot = self.network.streams[stream].slot;
+        if self.slots[slot].stream != Some(stream) {
+            return;
+        }
+        self.slots[slot].stream = None;
+        let Some(process) = &mut self.slots[slot].process else { return };
+        process.connected = false;
+        if process.is_done() { self.leave_done(slot) } else { self.connect_later(slot) }
+    }
+
+    pub(super) fn obey(&mut self, stream: StreamId, message: Downward) -> Result<(), Broken> {
+        let slot = self.network.streams[stream].slot;
+        if self.slots[slot].stream != Some(stream) {
+            return Ok(());
+        }
+        if let Downward::Acknowledge(through) = message {
+            self.check_acknowledged(slot, through)?;
+        }
+        let welcomed = message == Downward::Welcome;
+        let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
+        let (id, text) = (process.id.clone(), message.clone());
+        let messages = process.obey(message, &self.subjects);
+        self.trace.say(self.now, || format!("{id} hears: {}", words::answer(&text)));
+        if welcomed {
+            self.queue.plan(self.now, Happening::Beat { slot, stream });
+        }
+        self.speak(slot, messages);
+        Ok(())
+    }
+
+    /// Sends what the session says, if there is a stream, and goodbye if that was all.
+    pub(super) fn speak(&mut self, slot: usize, messages: Vec<Message>) {
+        let place = &self.slots[slot];
+        let (Some(stream), Some(process)) = (place.stream, &place.process) else { return };
+        if !process.connected {
+            return;
+        }
+        let (done, id) = (process.is_done(), process.id.clone());
+        for message in messages {
+            self.trace.say(self.now, || format!("{id} says: {}", words::message(&message)));
+            self.send_up(stream, Upward::Message(message));
+        }
+        if done {
+            self.send_up(stream, Upward::Message(goodbye()));
+            self.leave_done(slot);
+        }
+    }
+
+    fn send_up(&mut self, stream: StreamId, message: Upward) {
+        let first = matches!(message, Upward::Hello(_));
+        let arrivals = self.network.send((stream, Way::Up), self.now, first, &mut self.oracle.tally, &mut self.rng);
+        for at in arrivals {
+            self.queue.plan(at, Happening::Upward(stream, message.clone()));
+        }
+    }
+
+    /// A process ends in order. If its trainer broke, its supervisor starts another.
+    pub(super) fn leave_done(&mut self, slot: usize) {
+        let Some(process) = &self.slots[slot].process else { return };
+        let broken = process.broken.then_some(250);
+        let back = self.slots[slot].back.take().or(broken);
+        self.end_process(slot, broken.is_some(), back, 100);
+        self.slots[slot].expected &= back.is_some();
+    }
+
+    pub(super) fn beat(&mut self, slot: usize, stream: StreamId) {
+        let place = &self.slots[slot];
+        let Some(process) = place.process.as_ref().filter(|process| process.connected) else { return };
+        if place.stream == Some(stream) {
+            let beat = process.heartbeat();
+            self.send_up(stream, Upward::Message(beat));
+            self.queue.plan(self.now + self.plan.heartbeat(), Happening::Beat { slot, stream });
+        }
+    }
+
+    pub(super) fn turn(&mut self, slot: usize, number: u32) {
+        if !self.is_there(slot, number) {
+            return;
+        }
+        if self.slots[slot].frozen > self.now {
+            return self.queue.plan(self.slots[slot].frozen, Happening::Turn { slot, number });
+        }
+        let flush = self.rng.random_bool(0.5);
+        let Some(process) = &mut self.slots[slot].process else { return };
+        let (messages, fate) = process.turn(&mut self.subjects, flush);
+        self.speak(slot, messages);
+        match fate {
+            Fate::Goes => {}
+            Fate::Hangs => {
+                self.say(|| format!("a trial hangs in slot {slot}"));
+                self.oracle.tally.fault("trial hung");
+                self.slots[slot].frozen =
+                    self.now + self.plan.stall() + self.rng.random_range(0..=2 * self.plan.lease());
+            }
+            Fate::Dies => {
+                self.say(|| format!("a trial kills the worker in slot {slot}"));
+                self.oracle.tally.fault("trial killed its worker");
+                self.end_process(slot, true, Some(500), 100);
+                return;
+            }
+        }
+        let at = self.now + self.slots[slot].plan.pace;
+        self.queue.plan(at, Happening::Turn { slot, number });
+    }
+
+    /// The process in this slot ends, in order or not. `named`: its successor will say so; `down`: when that comes, if one does. The
+    /// coordinator notices the end of the stream within some time.
+    pub(super) fn end_process(&mut self, slot: usize, named: bool, down: Option<Millis>, notice: Millis) {
+        let place = &mut self.slots[slot];
+        let Some(process) = place.process.take() else { return };
+        let before: Option<WorkerId> = place.predecessor.take();
+        if named {
+            place.predecessor = if process.welcomed { Some(process.id.clone()) } else { before };
+        }
+        place.idle_since = None;
+        let (stream, in_order) = (place.stream.take(), process.is_done());
+        self.trace.say(self.now, || format!("{} ends{}", process.id, if in_order { "" } else { " at once" }));
+        if let Some(stream) = stream {
+            self.close(stream, Way::Down, notice);
+            if !in_order && !self.plan.weather.flushes {
+                let cut = self.soon(self.plan.weather.latency);
+                self.network.cut(stream, Way::Up, cut);
+            }
+        }
+        if let Some(down) = down {
+            self.queue.plan(self.now + down, Happening::ProcessStarts { slot });
+        }
+    }
+}

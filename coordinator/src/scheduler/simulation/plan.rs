@@ -1,0 +1,314 @@
+//! Everything that a seed determines before the first event: the sweep, the workers, and what will go wrong when.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rand::{Rng, RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use swfn_shared::{
+    grid::{DEFAULT_MAX_TRIALS, Grid},
+    ids::{ShapeId, TrialId, VaeId},
+    trial::TrialSpec,
+};
+
+use super::{super::Limits, message::Millis};
+
+/// What the end of a simulation must look like, beyond what always holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// Limits are out of reach: whatever goes wrong, all trials succeed that can.
+    NothingIsQuarantinedInVain,
+    /// Only trials do harm: those that do none, or less than the limits allow, succeed.
+    TheInnocentSucceed,
+    /// Limits are tight and everything goes wrong: trials end.
+    AllEnd,
+}
+
+/// How a trial behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nature {
+    Sound,
+    Diverges,
+    /// The first so many times that it gets that far; for ever with `u32::MAX`.
+    Fails(u32),
+    /// Kills its worker.
+    Kills(u32),
+    /// Stands still for longer than the stall limit, and all beside it.
+    Hangs(u32),
+}
+
+/// A trial as the simulation knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) shape: ShapeId,
+    pub(super) vae: Option<VaeId>,
+    pub(super) nature: Nature,
+    pub(super) steps: u64,
+    /// How often its nature has shown.
+    pub(super) struck: u32,
+}
+
+/// A place where worker processes run, one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SlotPlan {
+    pub(super) lanes: u32,
+    /// Started by the coordinator, it dies with it.
+    pub(super) local: bool,
+    pub(super) starts: Millis,
+    /// Time between two steps of its trainer.
+    pub(super) pace: Millis,
+    /// Asks for trials before its lanes are free.
+    pub(super) ahead: bool,
+}
+
+/// When a coordinator that is to be killed dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CrashPoint {
+    Now,
+    /// It has decided, and nothing is on the disk.
+    BeforeCommit,
+    /// All is on the disk, and nobody knows.
+    AfterCommit,
+    /// Some answers have left.
+    AmidAnswers,
+    /// In order: what has arrived is committed and answered.
+    AfterAnswers,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    CrashWorker {
+        slot: usize,
+        named: bool,
+        down: Millis,
+        silent: bool,
+    },
+    /// SIGSTOP and SIGCONT.
+    StallWorker {
+        slot: usize,
+        lasts: Millis,
+    },
+    /// The trainer stands still, the session does not.
+    FreezeTrainer {
+        slot: usize,
+        lasts: Millis,
+    },
+    /// Asked to stop; another process comes after a while, or never.
+    LeaveWorker {
+        slot: usize,
+        back: Option<Millis>,
+    },
+    /// Its trainer cannot go on: it gives all back and starts anew.
+    BreakTrainer {
+        slot: usize,
+    },
+    CutStream {
+        slot: usize,
+    },
+    /// No stream can be opened for a while either.
+    Partition {
+        slot: usize,
+        lasts: Millis,
+    },
+    CrashCoordinator {
+        point: CrashPoint,
+        down: Millis,
+    },
+    /// A worker that is at odds with itself speaks of a lease of another.
+    Meddle {
+        slot: usize,
+    },
+    /// The whole coordinator stands still; whether its tick is what it hears first.
+    PauseCoordinator {
+        lasts: Millis,
+        tick_first: bool,
+    },
+    /// Its clock goes on by so much in no time, as when the machine was suspended.
+    LeapClock {
+        by: Millis,
+    },
+    SlowCommits {
+        lasts: Millis,
+        up_to: Millis,
+    },
+}
+
+/// Streams that do more than to break.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weather {
+    /// Longest time on the way.
+    pub(super) latency: Millis,
+    /// Chances that a message of an open stream is lost, doubled, or overtaken.
+    pub(super) lost: f64,
+    pub(super) doubled: f64,
+    pub(super) overtaken: f64,
+    /// What is on its way when a stream breaks may still arrive.
+    pub(super) flushes: bool,
+}
+
+impl Weather {
+    /// Whether streams keep neither order nor completeness.
+    pub(super) fn wild(&self) -> bool {
+        self.lost + self.doubled + self.overtaken > 0.0
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) promise: Promise,
+    pub(super) limits: Limits,
+    pub(super) specs: Vec<TrialSpec>,
+    pub(super) subjects: BTreeMap<TrialId, Subject>,
+    pub(super) slots: Vec<SlotPlan>,
+    pub(super) faults: Vec<(Millis, Fault)>,
+    pub(super) weather: Weather,
+    pub(super) tick: Millis,
+    /// Longest time of an ordinary commit.
+    pub(super) commit: Millis,
+    /// After that nothing goes wrong any more but what trials do.
+    pub(super) quiet: Millis,
+}
+
+impl Plan {
+    /// The plan of a seed, and the generator for whatever is drawn on the way.
+    pub(super) fn of(seed: u64) -> (Self, ChaCha8Rng) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let promise = match rng.random_range(0..100) {
+            0..40 => Promise::NothingIsQuarantinedInVain,
+            40..55 => Promise::TheInnocentSucceed,
+            _ => Promise::AllEnd,
+        };
+        let limits = limits(promise, &mut rng);
+        let specs = specs(&mut rng);
+        let subject = |spec: &TrialSpec| {
+            let (nature, steps) = (nature(promise, limits, &mut rng), rng.random_range(2..=10));
+            (spec.id(), Subject { shape: spec.shape(), vae: spec.vae(), nature, steps, struck: 0 })
+        };
+        let subjects = specs.iter().map(subject).collect();
+        let calm = promise == Promise::TheInnocentSucceed;
+        let quiet = if calm { 0 } else { rng.random_range(20_000..200_000) };
+        let slots: Vec<_> = (0..rng.random_range(1..=6)).map(|_| slot(calm, quiet, limits, &mut rng)).collect();
+        let count = if calm { 0 } else { rng.random_range(0..30) };
+        let mut faults: Vec<_> =
+            (0..count).map(|_| (rng.random_range(0..quiet), fault(limits, slots.len(), &mut rng))).collect();
+        faults.sort_by_key(|(at, _)| *at);
+        let weather = weather(calm, &mut rng);
+        let tick = rng.random_range(250..1_000);
+        // A slow disk alone must cost nobody a lease.
+        let slow = calm && rng.random_bool(0.3);
+        let commit = if slow { millis(limits.lease) * 3 / 2 } else { rng.random_range(1..200) };
+        (Self { promise, limits, specs, subjects, slots, faults, weather, tick, commit, quiet }, rng)
+    }
+
+    pub(super) fn lease(&self) -> Millis {
+        millis(self.limits.lease)
+    }
+
+    pub(super) fn stall(&self) -> Millis {
+        millis(self.limits.stall)
+    }
+
+    /// As the coordinator tells its workers.
+    pub(super) fn heartbeat(&self) -> Millis {
+        (self.limits.lease.as_secs() / 4).clamp(1, 15) * 1_000
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> Millis {
+    u64::try_from(duration.as_millis()).expect("durations of plans are short")
+}
+
+fn limits(promise: Promise, rng: &mut impl Rng) -> Limits {
+    let most = if promise == Promise::NothingIsQuarantinedInVain { 1_000..=1_000 } else { 1..=4 };
+    let lease = rng.random_range(4..=30);
+    // Beside slow commits the innocent need a stall limit that is worth its name.
+    let fewest = if promise == Promise::TheInnocentSucceed { 4 } else { 1 };
+    let stall = lease * rng.random_range(fewest..=5) + rng.random_range(0..=5);
+    Limits {
+        max_failures: rng.random_range(most.clone()),
+        max_losses: rng.random_range(most),
+        lease: Duration::from_secs(lease),
+        stall: Duration::from_secs(stall),
+    }
+}
+
+fn specs(rng: &mut impl Rng) -> Vec<TrialSpec> {
+    let mut some = |all: &[&str]| all[..rng.random_range(1..=all.len())].join(", ");
+    let architectures = some(&["\"net\"", "\"lenet\"", "\"lenet+bn\""]);
+    let (sizes, lambdas) = (some(&["100", "200"]), some(&["0", "0.1", "1"]));
+    let seeds = rng.random_range(1..=4);
+    let grid = format!(
+        "version = 1\nname = \"s\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {seeds} }}\nsubset_size = [{sizes}]\n\
+         architecture = [{architectures}]\nlambda = [{lambdas}]\n"
+    );
+    Grid::parse("s", &grid, DEFAULT_MAX_TRIALS).expect("a grid of the simulation is valid").trials().collect()
+}
+
+fn nature(promise: Promise, limits: Limits, rng: &mut impl Rng) -> Nature {
+    let mut times = |limit: u32| match promise {
+        // Every loss may come on top of the faults.
+        Promise::NothingIsQuarantinedInVain => rng.random_range(1..=3),
+        _ if rng.random_bool(0.5) => u32::MAX,
+        _ => rng.random_range(1..=limit),
+    };
+    let (fails, kills, hangs) = (times(limits.max_failures), times(limits.max_losses), times(limits.max_losses));
+    match rng.random_range(0..100) {
+        0..5 => Nature::Diverges,
+        5..13 => Nature::Fails(fails),
+        13..19 => Nature::Kills(kills),
+        19..22 => Nature::Hangs(hangs),
+        _ => Nature::Sound,
+    }
+}
+
+fn slot(calm: bool, quiet: Millis, limits: Limits, rng: &mut impl Rng) -> SlotPlan {
+    let lanes = match rng.random_range(0..4) {
+        0 | 1 => 1,
+        2 => rng.random_range(2..=8),
+        _ => 64,
+    };
+    let starts = if calm || rng.random_bool(0.7) { rng.random_range(0..1_000) } else { rng.random_range(0..quiet) };
+    // A trial that gets on is not taken for one that stands still.
+    let pace = rng.random_range(500..(millis(limits.lease) / 3).min(3_000));
+    let local = !calm && rng.random_bool(0.2);
+    SlotPlan { lanes, local, starts, pace, ahead: rng.random_bool(0.5) }
+}
+
+fn weather(calm: bool, rng: &mut impl Rng) -> Weather {
+    let latency = if calm { 200 } else { [5, 50, 2_000][rng.random_range(0..3)] };
+    let quiet = Weather { latency, lost: 0.0, doubled: 0.0, overtaken: 0.0, flushes: calm };
+    if calm || rng.random_bool(0.7) {
+        return quiet;
+    }
+    let mut chance = || if rng.random_bool(0.5) { rng.random_range(0.0..0.3) } else { 0.0 };
+    Weather { lost: chance(), doubled: chance(), overtaken: chance(), ..quiet }
+}
+
+fn fault(limits: Limits, slots: usize, rng: &mut impl Rng) -> Fault {
+    let slot = rng.random_range(0..slots);
+    let (lease, stall) = (millis(limits.lease), millis(limits.stall));
+    let mut up_to = |longest: Millis| rng.random_range(1..=longest);
+    let (short, long, longest) = (up_to(lease), up_to(3 * lease), up_to(2 * stall));
+    match rng.random_range(0..100) {
+        0..18 => Fault::CrashWorker { slot, named: rng.random_bool(0.6), down: short, silent: rng.random_bool(0.2) },
+        18..30 => Fault::StallWorker { slot, lasts: if rng.random_bool(0.5) { long } else { short } },
+        30..36 => Fault::FreezeTrainer { slot, lasts: longest },
+        36..44 => Fault::LeaveWorker { slot, back: rng.random_bool(0.7).then_some(long) },
+        44..46 => Fault::BreakTrainer { slot },
+        46..48 => Fault::Meddle { slot },
+        48..60 => Fault::CutStream { slot },
+        60..68 => Fault::Partition { slot, lasts: long },
+        68..86 => {
+            let point = match rng.random_range(0..8) {
+                0 => CrashPoint::Now,
+                1 | 2 => CrashPoint::BeforeCommit,
+                3 | 4 => CrashPoint::AfterCommit,
+                5 | 6 => CrashPoint::AmidAnswers,
+                _ => CrashPoint::AfterAnswers,
+            };
+            Fault::CrashCoordinator { point, down: if rng.random_bool(0.5) { long } else { 1 + short / 10 } }
+        }
+        86..91 => Fault::PauseCoordinator { lasts: long, tick_first: rng.random_bool(0.5) },
+        91..95 => Fault::LeapClock { by: longest },
+        _ => Fault::SlowCommits { lasts: long, up_to: short },
+    }
+}

@@ -1,0 +1,178 @@
+//! A worker process: the session of `session/run.rs` of the worker around its ledger and its trainer.
+
+use std::collections::BTreeMap;
+
+use swfn_shared::ids::{LeaseId, TrialId, WorkerId};
+
+use super::{
+    ledger::{Ledger, Wishes},
+    message::{Downward, Hello, Message, Said},
+    plan::{SlotPlan, Subject},
+    trainer::{Fate, Report, Stop, Trainer},
+};
+
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) id: WorkerId,
+    predecessor: Option<WorkerId>,
+    ledger: Ledger,
+    wishes: Wishes,
+    trainer: Trainer,
+    cancelled: BTreeMap<LeaseId, Stop>,
+    /// The stream is open, and the coordinator has welcomed it.
+    pub(super) connected: bool,
+    pub(super) leaving: bool,
+    /// The trainer has said its last word.
+    pub(super) broken: bool,
+    /// A stream was open at some time: the next process names this one as its predecessor.
+    pub(super) welcomed: bool,
+}
+
+impl Process {
+    pub(super) fn new(id: WorkerId, predecessor: Option<WorkerId>, plan: SlotPlan) -> Self {
+        Self {
+            id,
+            predecessor,
+            ledger: Ledger::default(),
+            wishes: Wishes::default(),
+            trainer: Trainer::new(plan.lanes, plan.ahead),
+            cancelled: BTreeMap::new(),
+            connected: false,
+            leaving: false,
+            broken: false,
+            welcomed: false,
+        }
+    }
+
+    pub(super) fn hello(&self) -> Hello {
+        Hello { worker: self.id.clone(), predecessor: self.predecessor.clone(), held: self.ledger.held() }
+    }
+
+    /// Whether nothing is held and nothing wanted: it says goodbye and ends.
+    pub(super) fn is_done(&self) -> bool {
+        self.leaving && self.ledger.is_empty()
+    }
+
+    /// Whether it could do with any trial and has none.
+    pub(super) fn is_idle(&self) -> bool {
+        let wants_any = self.wishes.wish.as_ref().is_some_and(|wish| wish.shape.is_none());
+        self.connected && !self.leaving && !self.broken && wants_any && self.ledger.held().is_empty()
+    }
+
+    /// Reports that an acknowledgement up to this number would let go of.
+    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = u64> {
+        self.ledger.waiting(through)
+    }
+
+    pub(super) fn heartbeat(&self) -> Message {
+        Message { sequence: 0, said: self.ledger.heartbeat() }
+    }
+
+    /// An ask goes first: a wish is withdrawn before leases are given back.
+    fn with_ask(&mut self, messages: Vec<Message>) -> Vec<Message> {
+        let ask = if self.connected { self.wishes.ask(self.ledger.running().len()) } else { None };
+        ask.into_iter().map(|said| Message { sequence: 0, said }).chain(messages).collect()
+    }
+
+    /// What is said at the beginning of a stream.
+    fn converse(&mut self) -> Vec<Message> {
+        (self.connected, self.welcomed) = (true, true);
+        let reports = self.ledger.unacknowledged();
+        self.wishes.forgotten();
+        let asks = self.with_ask(Vec::new());
+        reports.into_iter().chain(asks).collect()
+    }
+
+    /// Does as the coordinator says. `subjects` tell the shape of what is granted.
+    pub(super) fn obey(&mut self, message: Downward, subjects: &BTreeMap<TrialId, Subject>) -> Vec<Message> {
+        let messages = match message {
+            Downward::Welcome => return self.converse(),
+            Downward::Grant(leases) => leases.into_iter().flat_map(|lease| self.take(lease, subjects)).collect(),
+            Downward::Acknowledge(through) => {
+                self.ledger.acknowledge(through);
+                Vec::new()
+            }
+            Downward::Revoke(lease) => {
+                if self.ledger.held().contains(&lease) {
+                    self.cancelled.insert(lease, Stop::Abandon);
+                }
+                self.ledger.revoke(lease);
+                Vec::new()
+            }
+            Downward::Drain => {
+                self.leaving = true;
+                self.wishes.withdraw();
+                Vec::new()
+            }
+        };
+        self.with_ask(messages)
+    }
+
+    fn take(&mut self, lease: LeaseId, subjects: &BTreeMap<TrialId, Subject>) -> Vec<Message> {
+        self.ledger.grant(lease);
+        self.cancelled.remove(&lease);
+        if self.leaving {
+            return self.ledger.end(lease, super::ledger::End::Released);
+        }
+        self.wishes.granted(subjects[&lease.trial].shape);
+        self.trainer.order(lease);
+        Vec::new()
+    }
+
+    /// A turn of its trainer. `flush`: points that have come together become a report.
+    pub(super) fn turn(&mut self, subjects: &mut BTreeMap<TrialId, Subject>, flush: bool) -> (Vec<Message>, Fate) {
+        if self.broken {
+            return (Vec::new(), Fate::Goes);
+        }
+        let (reports, fate) = self.trainer.turn(subjects, &mut self.cancelled);
+        let mut messages: Vec<_> = reports.into_iter().flat_map(|report| self.absorb(report)).collect();
+        if flush {
+            messages.extend(self.ledger.flush());
+        }
+        (messages, fate)
+    }
+
+    fn absorb(&mut self, report: Report) -> Vec<Message> {
+        let messages = match report {
+            Report::Wants(wish) => {
+                if !self.leaving {
+                    self.wishes.say(wish);
+                }
+                Vec::new()
+            }
+            Report::Progress { lease, step } => {
+                self.ledger.progress(lease, step);
+                Vec::new()
+            }
+            Report::Ended { lease, end } => self.ledger.end(lease, end),
+        };
+        self.with_ask(messages)
+    }
+
+    /// Asked to stop: what is held is given back when the trainer notices.
+    pub(super) fn leave(&mut self) -> Vec<Message> {
+        self.give_up();
+        self.with_ask(Vec::new())
+    }
+
+    fn give_up(&mut self) {
+        self.leaving = true;
+        self.wishes.withdraw();
+        for lease in self.ledger.held() {
+            self.cancelled.entry(lease).or_insert(Stop::GiveBack);
+        }
+    }
+
+    /// The trainer cannot go on in this process.
+    pub(super) fn break_down(&mut self) -> Vec<Message> {
+        self.give_up();
+        self.broken = true;
+        let released = self.ledger.release_all();
+        self.with_ask(released)
+    }
+}
+
+/// The last word.
+pub(super) fn goodbye() -> Message {
+    Message { sequence: 0, said: Said::Goodbye }
+}

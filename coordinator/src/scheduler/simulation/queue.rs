@@ -1,0 +1,67 @@
+//! What will happen, in the order of virtual time. What happens at the same time happens in the order in which it was planned.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+};
+
+use super::message::Millis;
+
+#[derive(Debug)]
+struct Entry<T> {
+    at: Millis,
+    number: u64,
+    what: T,
+}
+
+impl<T> Entry<T> {
+    fn key(&self) -> (Millis, u64) {
+        (self.at, self.number)
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl<T> Eq for Entry<T> {}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    heap: BinaryHeap<Reverse<Entry<T>>>,
+    planned: u64,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new() -> Self {
+        Self { heap: BinaryHeap::new(), planned: 0 }
+    }
+
+    pub(super) fn plan(&mut self, at: Millis, what: T) {
+        self.planned += 1;
+        self.put_off(at, self.planned, what);
+    }
+
+    /// Plans what was taken out under that number for a later time. What is put off keeps its order.
+    pub(super) fn put_off(&mut self, at: Millis, number: u64, what: T) {
+        self.heap.push(Reverse(Entry { at, number, what }));
+    }
+
+    pub(super) fn next(&mut self) -> Option<(Millis, u64, T)> {
+        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.number, entry.what))
+    }
+}

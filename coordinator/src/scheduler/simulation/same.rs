@@ -1,0 +1,66 @@
+//! Two states of a sweep that must be one: what the scheduler holds and what the journal says.
+
+use swfn_shared::ids::TrialId;
+
+use super::{
+    super::{Scheduler, TrialState, state::Trial},
+    book::{Book, Ending, Entry},
+    oracle::{Broken, hold},
+};
+
+/// Compares all that is durable of a scheduler with a book: of these trials, or else of all, and then the sums and indices as well.
+pub(super) fn same_durable_state(scheduler: &Scheduler, book: &Book, of: Option<&[TrialId]>) -> Result<(), Broken> {
+    if let Some(trials) = of {
+        return trials.iter().try_for_each(|trial| {
+            let found = &scheduler.trials[scheduler.by_id[trial]];
+            same_trial(found, &book.entries[trial])
+        });
+    }
+    let mut seen = [0; 4];
+    for trial in &scheduler.trials {
+        same_trial(trial, &book.entries[&trial.id])?;
+        let state = match &trial.state {
+            TrialState::Pending => 0,
+            TrialState::Leased(_) => 1,
+            TrialState::Succeeded { .. } => 2,
+            TrialState::Quarantined { .. } => 3,
+        };
+        seen[state] += 1;
+    }
+    let counts = scheduler.counts();
+    hold!(
+        seen == [counts.pending, counts.leased, counts.succeeded, counts.quarantined],
+        "{counts:?} are not the states, which are {seen:?}"
+    );
+    for (id, worker) in &scheduler.workers {
+        let held: Vec<_> = worker.leases.iter().map(|index| scheduler.trials[*index].id).collect();
+        hold!(
+            held.len() == book.held_by(id).count() && book.held_by(id).all(|lease| held.contains(&lease.trial)),
+            "{id} is listed with {held:?}"
+        );
+    }
+    let listed: usize = scheduler.workers.values().map(|worker| worker.leases.len()).sum();
+    hold!(listed == counts.leased, "{listed} leases are listed, {} live", counts.leased);
+    Ok(())
+}
+
+fn same_trial(trial: &Trial, entry: &Entry) -> Result<(), Broken> {
+    // All fields by name: a new one has to be compared here, or said to be none of the journal's.
+    let Trial { spec: _, id: _, shape: _, vae: _, group: _, state, attempts, failures, losses, suspicion } = trial;
+    let same_state = match (state, &entry.lease, &entry.end) {
+        (TrialState::Pending, None, None) => true,
+        (TrialState::Leased(lease), Some(holding), None) => {
+            lease.worker == holding.worker && lease.attempt == entry.attempts
+        }
+        (TrialState::Succeeded { attempt }, None, Some(Ending::Succeeded(theirs, _))) => attempt == theirs,
+        (TrialState::Quarantined { error }, None, Some(Ending::Quarantined(reason))) => error == reason,
+        _ => false,
+    };
+    hold!(
+        same_state
+            && (*attempts, *failures) == (entry.attempts, entry.failures)
+            && (*losses, *suspicion) == (entry.losses, entry.suspicion),
+        "the journal says {entry:?} of {trial:?}"
+    );
+    Ok(())
+}

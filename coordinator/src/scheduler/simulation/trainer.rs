@@ -1,0 +1,186 @@
+//! The trainer of a worker process: trials of one shape side by side, each a step further at each turn, and each after its nature.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use swfn_shared::ids::{LeaseId, ShapeId, TrialId, VaeId};
+
+use super::{
+    super::FailureKind,
+    ledger::{End, Wish},
+    plan::{Nature, Subject},
+};
+
+/// How a trial is to be stopped; it may grow, and never shrinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stop {
+    GiveBack,
+    Abandon,
+}
+
+/// What the trainer says.
+#[derive(Debug)]
+pub(super) enum Report {
+    Wants(Wish),
+    Progress { lease: LeaseId, step: u64 },
+    Ended { lease: LeaseId, end: End },
+}
+
+/// What became of the process in a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Goes,
+    /// A trial stands still, and with it all.
+    Hangs,
+    Dies,
+}
+
+#[derive(Debug)]
+struct Lane {
+    lease: LeaseId,
+    step: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Trainer {
+    lanes: u32,
+    /// Whether it asks for more before its lanes are free.
+    ahead: bool,
+    running: Vec<Lane>,
+    waiting: VecDeque<LeaseId>,
+    vaes: Vec<VaeId>,
+    told: Option<Wish>,
+}
+
+/// VAEs that a trainer has at hand.
+const VAES: usize = 3;
+
+impl Trainer {
+    pub(super) fn new(lanes: u32, ahead: bool) -> Self {
+        Self { lanes, ahead, running: Vec::new(), waiting: VecDeque::new(), vaes: Vec::new(), told: None }
+    }
+
+    /// A lease to work on. What it has is not doubled, which streams do not do in earnest.
+    pub(super) fn order(&mut self, lease: LeaseId) {
+        if !self.waiting.contains(&lease) && self.running.iter().all(|lane| lane.lease != lease) {
+            self.waiting.push_back(lease);
+        }
+    }
+
+    /// A turn: takes what waits, works, and says what it wants next. `cancelled` loses what was noticed.
+    pub(super) fn turn(
+        &mut self,
+        subjects: &mut BTreeMap<TrialId, Subject>,
+        cancelled: &mut BTreeMap<LeaseId, Stop>,
+    ) -> (Vec<Report>, Fate) {
+        let mut reports = Vec::new();
+        self.waiting.retain(|lease| {
+            let stopped = cancelled.remove(lease).is_some();
+            if stopped {
+                reports.push(Report::Ended { lease: *lease, end: End::Released });
+                self.told = None;
+            }
+            !stopped
+        });
+        self.fill(subjects);
+        let mut fate = Fate::Goes;
+        let mut index = 0;
+        while index < self.running.len() && fate == Fate::Goes {
+            let lane = &mut self.running[index];
+            let lease = lane.lease;
+            let subject = subjects.get_mut(&lease.trial).expect("leases are of trials of the plan");
+            let end = match cancelled.remove(&lease) {
+                Some(_) => Some(End::Released),
+                None => {
+                    fate = lane.advance(subject);
+                    if fate != Fate::Goes {
+                        break;
+                    }
+                    reports.push(Report::Progress { lease, step: lane.step });
+                    lane.end(subject)
+                }
+            };
+            match end {
+                Some(end) => {
+                    reports.push(Report::Ended { lease, end });
+                    self.running.remove(index);
+                    self.told = None;
+                }
+                None => index += 1,
+            }
+        }
+        if fate == Fate::Goes {
+            reports.extend(self.wants(subjects));
+        }
+        (reports, fate)
+    }
+
+    fn shape(&self, subjects: &BTreeMap<TrialId, Subject>) -> Option<ShapeId> {
+        self.running.first().map(|lane| subjects[&lane.lease.trial].shape)
+    }
+
+    fn fill(&mut self, subjects: &BTreeMap<TrialId, Subject>) {
+        while self.running.len() < self.lanes as usize {
+            let shape = self.shape(subjects);
+            let fits = |lease: &LeaseId| shape.is_none_or(|shape| subjects[&lease.trial].shape == shape);
+            let Some(lease) = self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index)) else {
+                return;
+            };
+            self.told = None;
+            if let Some(vae) = subjects[&lease.trial].vae.filter(|vae| !self.vaes.contains(vae)) {
+                self.vaes.insert(0, vae);
+                self.vaes.truncate(VAES);
+            }
+            self.running.push(Lane { lease, step: 0 });
+        }
+    }
+
+    fn wants(&mut self, subjects: &BTreeMap<TrialId, Subject>) -> Option<Report> {
+        let soon = |lane: &&Lane| self.ahead && lane.step + 1 >= subjects[&lane.lease.trial].steps;
+        let room = self.lanes as usize + self.running.iter().filter(soon).count();
+        let lanes = room.saturating_sub(self.running.len() + self.waiting.len());
+        let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
+        let wish = Wish { lanes, shape: self.shape(subjects), vaes: self.vaes.clone() };
+        let same = |told: &Wish| *told == wish || (told.lanes == 0 && wish.lanes == 0);
+        if self.told.as_ref().is_some_and(same) {
+            return None;
+        }
+        self.told = Some(wish.clone());
+        Some(Report::Wants(wish))
+    }
+}
+
+impl Lane {
+    /// A step, unless the trial's nature is against it.
+    fn advance(&mut self, subject: &mut Subject) -> Fate {
+        let fate = match subject.nature {
+            Nature::Kills(times) if subject.struck < times => Fate::Dies,
+            Nature::Hangs(times) if subject.struck < times => Fate::Hangs,
+            _ => Fate::Goes,
+        };
+        if fate != Fate::Goes && self.step + 1 == subject.bad_step() {
+            subject.struck = subject.struck.saturating_add(1);
+            return fate;
+        }
+        self.step += 1;
+        Fate::Goes
+    }
+
+    fn end(&self, subject: &mut Subject) -> Option<End> {
+        let bad = self.step == subject.bad_step();
+        match subject.nature {
+            Nature::Diverges if bad => Some(End::Failed(FailureKind::Diverged)),
+            Nature::Fails(times) if bad && subject.struck < times => {
+                subject.struck = subject.struck.saturating_add(1);
+                Some(End::Failed(FailureKind::Error))
+            }
+            _ => (self.step == subject.steps).then_some(End::Succeeded),
+        }
+    }
+}
+
+impl Subject {
+    /// The step at which its nature shows.
+    fn bad_step(&self) -> u64 {
+        self.steps.div_ceil(2)
+    }
+}

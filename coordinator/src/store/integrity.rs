@@ -1,0 +1,217 @@
+//! Whether the rows of the file are those that were written. SQLite finds pages that make no sense; a number that became another number
+//! it does not.
+//!
+//! Of each table that is only ever added to, the number of rows and the sum of their hashes are kept in the table `integrity`, written in
+//! the transaction that adds rows. A sum does not depend on the order, so rows can be added one by one, and all are summed when the
+//! file is opened. What is not summed follows from what is: a trial's state from the journal, its being in the grid from the grid.
+
+use std::sync::LazyLock;
+
+use rusqlite::{
+    Connection, Transaction, params, params_from_iter,
+    types::{Value, ValueRef},
+};
+use sha2::{Digest as _, Sha256};
+use swfn_shared::{faults, metrics};
+
+/// A table whose rows never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Trial,
+    Event,
+    Result,
+    Point,
+    Worker,
+}
+
+const TABLES: [Table; 5] = [Table::Trial, Table::Event, Table::Result, Table::Point, Table::Worker];
+
+impl Table {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Trial => "trial",
+            Self::Event => "event",
+            Self::Result => "result",
+            Self::Point => "point",
+            Self::Worker => "worker",
+        }
+    }
+
+    /// What is summed, in the order of the values of a row.
+    pub(super) fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Trial => &[
+                "number",
+                "id",
+                "dataset",
+                "subset_size",
+                "seed",
+                "architecture",
+                "weight_decay",
+                "learning_rate",
+                "penalty_samples",
+                "lambda",
+                "density",
+                "cell",
+                "spec",
+            ],
+            Self::Event => {
+                &["sequence", "at", "trial", "attempt", "kind", "worker", "error", "quarantine", "blame", "log"]
+            }
+            Self::Result => &[
+                "trial",
+                "attempt",
+                "worker",
+                "final_test_accuracy",
+                "best_test_accuracy",
+                "final_test_loss",
+                "vae_seconds",
+                "classifier_seconds",
+                "dataset_digest",
+            ],
+            Self::Point => &["trial", "attempt", "metric", "step", "value"],
+            Self::Worker => {
+                &["id", "host", "device", "model", "software", "libtorch", "joined", "threads", "cuda", "certificate"]
+            }
+        }
+    }
+}
+
+/// The statements that add a row unless it is there, in the order of [`TABLES`].
+static INSERTS: LazyLock<[String; TABLES.len()]> = LazyLock::new(|| {
+    TABLES.map(|table| {
+        let columns = table.columns();
+        let places: Vec<_> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
+        let (more_columns, more_values) = match table {
+            Table::Trial => (", in_grid, state, attempt", ", 1, 'pending', 0"),
+            Table::Event | Table::Result | Table::Point | Table::Worker => ("", ""),
+        };
+        format!(
+            "INSERT INTO {} ({}{more_columns}) VALUES ({}{more_values}) ON CONFLICT DO NOTHING",
+            table.name(),
+            columns.join(", "),
+            places.join(", ")
+        )
+    })
+});
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Sum {
+    rows: i64,
+    digest: i64,
+}
+
+impl Sum {
+    fn add(&mut self, hash: i64) {
+        self.rows += 1;
+        self.digest = self.digest.wrapping_add(hash);
+    }
+}
+
+/// The sums of all tables.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Sums([Sum; TABLES.len()]);
+
+impl Sums {
+    /// Sums the rows that are there.
+    pub(super) fn of_rows(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut sums = Self::default();
+        for (table, sum) in TABLES.iter().zip(&mut sums.0) {
+            let columns = table.columns();
+            let mut query = connection.prepare(&format!("SELECT {} FROM {}", columns.join(", "), table.name()))?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let mut hash = RowHash::default();
+                for column in 0..columns.len() {
+                    hash.add(row.get_ref(column)?);
+                }
+                sum.add(hash.finish());
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Adds a row to a table, unless it is there. A number that the table gives out itself, in the first column, is null.
+    pub(super) fn insert(
+        &mut self,
+        transaction: &Transaction<'_>,
+        table: Table,
+        mut row: Vec<Value>,
+    ) -> rusqlite::Result<()> {
+        let place = TABLES.iter().position(|of| *of == table).expect("all tables are in the list");
+        let mut sql = INSERTS[place].as_str();
+        if faults::bug("repeated-rows-are-errors") {
+            sql = sql.trim_end_matches(" ON CONFLICT DO NOTHING");
+        }
+        let added = transaction.prepare_cached(sql)?.execute(params_from_iter(&row))?;
+        if added == 0 {
+            return Ok(());
+        }
+        if row.first() == Some(&Value::Null) {
+            row[0] = transaction.last_insert_rowid().into();
+        }
+        let mut hash = RowHash::default();
+        row.iter().for_each(|value| hash.add(value.into()));
+        self.0[place].add(hash.finish());
+        Ok(())
+    }
+
+    /// Writes them, as a part of the transaction that is under way.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut write = connection.prepare_cached("INSERT OR REPLACE INTO integrity VALUES (?1, ?2, ?3)")?;
+        for (table, sum) in TABLES.iter().zip(&self.0) {
+            write.execute(params![table.name(), sum.rows, sum.digest])?;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the file, if anything, when its rows come to these sums.
+    pub(super) fn problem(&self, connection: &Connection) -> rusqlite::Result<Option<String>> {
+        for (table, sum) in TABLES.iter().zip(&self.0) {
+            let mut query = connection.prepare("SELECT rows, digest FROM integrity WHERE name = ?1")?;
+            let mut rows = query.query([table.name()])?;
+            let written =
+                rows.next()?.map(|row| Ok::<_, rusqlite::Error>(Sum { rows: row.get(0)?, digest: row.get(1)? }));
+            if written.transpose()? != Some(*sum) {
+                return Ok(Some(format!("the rows of table `{}` are not those that were written", table.name())));
+            }
+        }
+        let mut query = connection.prepare("SELECT number, name FROM metric")?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let (number, name): (i64, String) = (row.get(0)?, row.get(1)?);
+            if metrics::ALL.iter().position(|known| *known == name) != usize::try_from(number).ok() {
+                return Ok(Some(format!("metric {number} is called `{}`", name.escape_debug())));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The hash of a row: 64 bits of the SHA-256 of its values, each with its type and length.
+#[derive(Default)]
+struct RowHash(Sha256);
+
+impl RowHash {
+    fn add(&mut self, value: ValueRef<'_>) {
+        let mut part = |kind: u8, bytes: &[u8]| {
+            self.0.update([kind]);
+            self.0.update((bytes.len() as u64).to_le_bytes());
+            self.0.update(bytes);
+        };
+        match value {
+            ValueRef::Null => part(0, &[]),
+            ValueRef::Integer(number) => part(1, &number.to_le_bytes()),
+            ValueRef::Real(number) => part(2, &number.to_bits().to_le_bytes()),
+            ValueRef::Text(text) => part(3, text),
+            ValueRef::Blob(bytes) => part(4, bytes),
+        }
+    }
+
+    fn finish(self) -> i64 {
+        let digest = self.0.finalize();
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&digest[..8]);
+        i64::from_le_bytes(bytes)
+    }
+}

@@ -1,0 +1,83 @@
+//! Fuzz targets: grid files and specifications of trials, as bytes of whoever wrote them. Each panics when a promise is broken.
+
+use std::collections::HashSet;
+
+use swfn_proto::{Message as _, v1};
+
+use crate::{
+    grid::{Grid, GridError},
+    trial::TrialSpec,
+    work::{classifier_flop, vae_flop},
+};
+
+/// All targets, by the names of their corpora.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[("grid", grid), ("specification", specification)];
+
+/// Trials beyond which grids are refused here, so that listing them takes no time.
+const MOST: u64 = 500;
+
+/// The longest message that a person or a log gets to see, in bytes.
+const LONGEST: usize = 2_000;
+
+/// A grid file: refused with a place and a hint, or expanded into trials that are distinct, no more than allowed, the same each
+/// time, and that survive the wire.
+pub fn grid(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let parse = |most| Grid::parse("grid.toml", text, most);
+    let trials: Vec<_> = match parse(MOST) {
+        Ok(grid) => grid.trials().collect(),
+        Err(error) => return explained(&error, text),
+    };
+    assert!((1..=MOST).contains(&(trials.len() as u64)), "{} trials", trials.len());
+    assert!(parse(trials.len() as u64 - 1).is_err(), "a limit below the number of trials is kept");
+    let ids: HashSet<_> = trials.iter().map(TrialSpec::id).collect();
+    assert_eq!(ids.len(), trials.len(), "ids are distinct");
+    let again = parse(MOST).map(|grid| grid.trials().collect::<Vec<_>>());
+    assert_eq!(again.as_ref(), Ok(&trials), "the same text is the same grid");
+    trials.iter().for_each(survives);
+}
+
+/// The specification of a trial as a coordinator sends it.
+pub fn specification(data: &[u8]) {
+    let Ok(wire) = v1::TrialSpec::decode(data) else { return };
+    match TrialSpec::try_from(wire) {
+        Ok(spec) => survives(&spec),
+        Err(error) => readable(&error.to_string()),
+    }
+}
+
+/// What is accepted has the same identity on the other side of the wire, and its work can be counted.
+fn survives(spec: &TrialSpec) {
+    let bytes = v1::TrialSpec::from(spec).encode_to_vec();
+    let wire = v1::TrialSpec::decode(bytes.as_slice()).expect("what was encoded is decoded");
+    let back = TrialSpec::try_from(wire).unwrap_or_else(|error| panic!("{error}: {}", spec.to_json()));
+    assert_eq!(&back, spec);
+    let ids = |spec: &TrialSpec| (spec.id(), spec.cell(), spec.shape(), spec.subset(), spec.vae());
+    assert_eq!(ids(&back), ids(spec));
+    assert_eq!(spec.vae().is_some(), vae_flop(spec) > 0.0);
+    assert!(vae_flop(spec).is_finite() && classifier_flop(spec).is_finite() && classifier_flop(spec) > 0.0);
+    assert!(spec.steps() > 0);
+}
+
+fn explained(error: &GridError, text: &str) {
+    assert!(!error.problem.is_empty() && !error.hint.is_empty(), "{error}");
+    if let Some((line, column)) = error.place {
+        let lines = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        assert!((1..=lines).contains(&line) && (1..=text.len() + 1).contains(&column), "{error}");
+    }
+    readable(&error.to_string());
+}
+
+/// Other people's text in a message is short and printable.
+fn readable(message: &str) {
+    assert!(message.len() <= LONGEST, "{} bytes: {message}", message.len());
+    assert!(message.chars().all(|c| c == '\n' || !c.is_control()), "{message:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpora_hold() {
+        super::TARGETS.iter().copied().for_each(swfn_fuzz::replay);
+    }
+}

@@ -1,0 +1,22 @@
+//! A person's wish that workers leave, brought to the coordinator.
+
+use anyhow::{Context as _, bail};
+use swfn_proto::v1::{DrainWorkersReply, DrainWorkersRequest, coordinator_client::CoordinatorClient};
+use tonic::transport::Endpoint;
+
+/// Tells the workers whose ids begin so to finish the trials that they hold and to leave. Returns who was told.
+pub(crate) fn drain_workers(endpoint: Endpoint, workers: Vec<String>) -> anyhow::Result<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = workers.join("`, `");
+    let reply = runtime.block_on(async {
+        let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
+        let call = CoordinatorClient::new(channel).drain_workers(DrainWorkersRequest { workers }).await;
+        call.map_err(|status| anyhow::anyhow!("the coordinator refuses: {}", status.message()))
+    })?;
+    let DrainWorkersReply { drained, others } = reply.into_inner();
+    if drained.is_empty() {
+        let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+        bail!("no connected worker has an id that begins with `{asked}`\nhint: those that are connected: {others}");
+    }
+    Ok(drained)
+}

@@ -1,0 +1,91 @@
+//! What session, trainer and process tell each other.
+
+use std::sync::Arc;
+
+use swfn_shared::{
+    artifacts::Artifacts,
+    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    metrics::MetricPoint,
+    trial::TrialSpec,
+};
+
+use super::{cancel::Cancel, ledger::End};
+use crate::device::DeviceInfo;
+
+/// A trial for the trainer.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) lease: LeaseId,
+    pub(crate) spec: TrialSpec,
+    /// What it is to leave behind.
+    pub(crate) artifacts: Artifacts,
+    /// Whether the trial is to be stopped.
+    pub(crate) cancel: Arc<Cancel>,
+}
+
+/// What the trainer says.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// How many more trials it has room for, now that it took all orders that had reached it; 0: none. Orders that were on their way when
+    /// it said so may come on top of them: they wait until there is room.
+    Wants {
+        lanes: u32,
+        /// Of which shape; `None`: of any one.
+        shape: Option<ShapeId>,
+        /// The VAEs that it has at hand.
+        vaes: Vec<VaeId>,
+    },
+    Progress {
+        lease: LeaseId,
+        step: u64,
+        points: Vec<MetricPoint>,
+    },
+    Ended {
+        lease: LeaseId,
+        end: End,
+    },
+    /// It cannot go on in this process; what it holds goes back.
+    Broken {
+        error: String,
+        retry: bool,
+    },
+}
+
+/// How the session ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Nothing is left to do, or the process was asked to stop.
+    Done,
+    /// Another process would end the same.
+    Hopeless(String),
+    /// Another process may do better.
+    Broken(String),
+}
+
+/// The process in whose place this one was started.
+#[derive(Debug, Clone)]
+pub(crate) struct Predecessor {
+    pub(crate) worker: WorkerId,
+    /// How it ended, such as "signal 9 (SIGKILL)".
+    pub(crate) end: String,
+    /// The end of its log.
+    pub(crate) log: String,
+}
+
+/// Who this worker is.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) worker: WorkerId,
+    pub(crate) predecessor: Option<Predecessor>,
+    pub(crate) host: String,
+    pub(crate) device: DeviceInfo,
+    pub(crate) libtorch: String,
+}
+
+/// What the process does when the session learns something.
+pub(crate) struct Hooks {
+    /// At each welcome of the coordinator.
+    pub(crate) welcomed: fn(),
+    /// The coordinator has the trial's end on its disk, and nobody will try it again.
+    pub(crate) settled: Box<dyn Fn(TrialId) + Send>,
+}
