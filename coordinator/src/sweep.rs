@@ -159,6 +159,8 @@ async fn serve(
     run_dir: &RunDir,
     engine: Engine,
 ) -> anyhow::Result<(Ending, Store)> {
+    // Before anybody hears of this coordinator: who knows of it may ask it to stop.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let default_port = if arguments.local_workers.is_some() { 0 } else { DEFAULT_PORT };
     let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
     let access = arguments.access.read()?;
@@ -199,7 +201,6 @@ async fn serve(
         }
     });
     let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), snapshots.clone()));
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
 
     let mut local = match arguments.local_workers {
         // Nothing left to do: starting workers would only take time.

@@ -12,7 +12,7 @@ use std::{
 
 use h2::{Reason, client};
 use swfn_tests::{
-    process::{LIMIT, Process, wait_until},
+    process::{Process, limit, wait_until},
     sweep::Sweep,
 };
 use tokio::{
@@ -115,7 +115,7 @@ async fn finishes_under_siege(cluster: Cluster, server: &str, worker: &str, ways
     let mut alone = JoinSet::new();
     for way in ways {
         alone.spawn(async move {
-            timeout(LIMIT, hold("127.0.0.3", to, *way)).await.expect("a stranger's connection is ended").ok();
+            timeout(limit(), hold("127.0.0.3", to, *way)).await.expect("a stranger's connection is ended").ok();
             assert!(began.elapsed() >= Duration::from_secs(10), "it had room and time");
         });
     }
@@ -169,7 +169,7 @@ async fn reset(to: SocketAddr, token: Option<&str>, streams: usize) -> std::io::
         resets += 1;
     }
     drop(sender);
-    let ended = timeout(LIMIT, connection).await.expect("the connection ends").expect("its task does not panic");
+    let ended = timeout(limit(), connection).await.expect("the connection ends").expect("its task does not panic");
     let calm = |error: h2::Error| error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
     Ok((resets, ended.is_err_and(calm)))
 }
@@ -199,7 +199,7 @@ async fn a_sweep_finishes_while_clients_open_and_reset_streams() {
     }
     let resets = || count.0.load(Ordering::Relaxed);
     let start = Instant::now();
-    while resets() < 20_000 && start.elapsed() < LIMIT {
+    while resets() < 20_000 && start.elapsed() < limit() {
         sleep(Duration::from_millis(50)).await;
     }
     assert!(resets() >= 20_000, "only {} streams were reset", resets());
