@@ -10,6 +10,8 @@ use swfn_shared::{
 };
 
 use crate::{
+    access::AccessArguments,
+    certs::{self, CertsArguments},
     progress::Terminal,
     sweep::{self, Ending},
 };
@@ -27,10 +29,13 @@ struct Arguments {
     sweep: SweepArguments,
 }
 
+/// What else this program does.
 #[derive(Debug, Subcommand)]
 enum CommandLine {
     /// Give trials that were given up another chance, and go on with the sweep
     Retry(RetryArguments),
+    /// Make an authority, certificates and a token for a small cluster
+    Certs(CertsArguments),
 }
 
 #[derive(Debug, Args)]
@@ -57,9 +62,8 @@ pub(crate) struct SweepArguments {
     /// Address for workers [default: 127.0.0.1:7077, or any free port with --local-workers]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Listen beyond this machine without encryption and authentication
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// Start this many workers here, on GPUs if there are any (then at most one each), else on the CPU; `auto`: one per GPU or,
     /// without any, one per core
     #[arg(long, value_name = "N|auto")]
@@ -121,6 +125,12 @@ pub fn main() -> ExitCode {
     let (arguments, retry) = match command {
         None => (arguments, Retry::default()),
         Some(CommandLine::Retry(RetryArguments { failed, trials, sweep })) => (sweep, Retry { failed, trials }),
+        Some(CommandLine::Certs(arguments)) => {
+            return certs::run(&arguments).map_or_else(complain, |text| {
+                sweep::print(&text);
+                ExitCode::SUCCESS
+            });
+        }
     };
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
@@ -131,9 +141,11 @@ pub fn main() -> ExitCode {
         Ok(Ending::SomeFailed) => ExitCode::from(3),
         Ok(Ending::Terminated) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => complain(error),
     }
+}
+
+fn complain(error: anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use v1::worker_message::Kind;
 
 use crate::{
-    engine::{Engine, FromWorker, Hello, Reply, Request},
+    engine::{Engine, FromWorker, Hello, Holder, Reply, Request},
     grpc::convert::{self, MAX_NAMED, MAX_TEXT},
     scheduler::Limits,
     store::{ArtifactFolder, Store},
@@ -31,8 +31,8 @@ const LONGEST: usize = 2_000;
 /// The first message of a stream.
 pub fn hello(data: &[u8]) {
     let Ok(message) = v1::WorkerMessage::decode(data) else { return };
-    match convert::hello(message) {
-        Ok(Hello { worker, predecessor, held }) => {
+    match convert::hello(message, Holder::Anyone) {
+        Ok(Hello { worker, predecessor, held, holder: _ }) => {
             let row = [worker.host, worker.device, worker.model, worker.software, worker.libtorch];
             row.iter().chain(&worker.cuda).for_each(|text| shown(text));
             for text in predecessor.iter().flat_map(|dead| [&dead.end, &dead.log]) {
@@ -105,7 +105,7 @@ pub fn conversation(mut data: &[u8]) {
         name_trials(&mut message, &specs);
         let stream = &mut streams[usize::from(*stream) % 4];
         let request = match stream.take() {
-            None => convert::hello(message).map(|hello| {
+            None => convert::hello(message, Holder::Anyone).map(|hello| {
                 let (replies, receiver) = mpsc::channel(MESSAGES);
                 answers.push(receiver);
                 *stream = Some((number, hello.worker.id.clone()));
@@ -138,6 +138,7 @@ pub fn conversation(mut data: &[u8]) {
             Reply::Revoke { reason, .. } | Reply::Drain { reason } | Reply::Refuse { reason } => {
                 assert!(reason.len() <= LONGEST);
             }
+            Reply::Deny { reason } => panic!("nobody has a certificate here: {reason}"),
             Reply::Confirm { leases } => assert!(leases.len() <= MAX_NAMED),
         }
         let wire = convert::reply(reply).expect("the actor refuses nothing here").encode_to_vec();

@@ -12,6 +12,8 @@
 //!
 //! Torch is never linked here.
 
+mod access;
+mod certs;
 mod cli;
 mod dry_run;
 mod engine;

@@ -5,6 +5,7 @@
 
 use std::{
     fs::File,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -15,19 +16,57 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use swfn_shared::{ids::WorkerId, telemetry::LogFormat};
+use swfn_shared::{
+    access::{TOKEN_VARIABLE, Token},
+    ids::WorkerId,
+    telemetry::LogFormat,
+};
 use tokio::{
     process::{Child, ChildStdin, Command},
     time::timeout,
 };
 
-use crate::cli::LocalWorkers;
+use crate::{
+    access::Access,
+    cli::LocalWorkers,
+    engine::Holder,
+    grpc::{Door, Listener},
+};
 
 /// How worker ids of local workers begin; those of others begin with a host name, which never starts with a dot.
 const PREFIX: &str = ".local:";
 
 /// Time that workers have to give their leases back before they are killed.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// What workers read about access, and local ones must not take from this program's environment: there it is about the coordinator.
+const WORKER_VARIABLES: [&str; 5] = ["SWFN_TLS_CA", "SWFN_TLS_CERT", "SWFN_TLS_KEY", "SWFN_TOKEN_FILE", TOKEN_VARIABLE];
+
+/// Where local workers come in, and with what.
+#[derive(Debug)]
+pub(crate) struct LocalAccess {
+    url: String,
+    token: Option<Token>,
+}
+
+/// The doors of a coordinator, and the one for local workers. That is the only one, unless it demands TLS: they have no certificates, and
+/// need none, so they get a door of their own, which only this machine can reach, with a token that only they know.
+pub(crate) async fn doors(
+    listener: Listener,
+    access: Access,
+    local_workers: bool,
+) -> anyhow::Result<(Vec<Door>, LocalAccess)> {
+    let mut local = LocalAccess { url: access.url(listener.address), token: access.token.clone() };
+    let demands_tls = access.tls.is_some();
+    let mut doors = vec![Door { listener, access, holder: Holder::Anyone }];
+    if demands_tls && local_workers {
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+        let access = Access { tls: None, token: Some(Token::random()) };
+        local = LocalAccess { url: access.url(listener.address), token: access.token.clone() };
+        doors.push(Door { listener, access, holder: Holder::Local });
+    }
+    Ok((doors, local))
+}
 
 /// The supervisor of the local workers.
 #[derive(Debug)]
@@ -48,7 +87,7 @@ impl LocalSupervisor {
     /// Starts `swfn-worker` from the folder of this program.
     pub(crate) fn start(
         workers: LocalWorkers,
-        coordinator: &str,
+        access: &LocalAccess,
         data_dir: Option<&Path>,
         lanes: Option<u16>,
         logs: &Path,
@@ -68,7 +107,7 @@ impl LocalSupervisor {
         let mut command = Command::new(&program);
         command
             .arg("--coordinator")
-            .arg(coordinator)
+            .arg(&access.url)
             .arg("--log-format")
             .arg(log_format.to_string())
             .arg("--devices")
@@ -89,6 +128,13 @@ impl LocalSupervisor {
         }
         if let Some(lanes) = lanes {
             command.arg("--lanes").arg(lanes.to_string());
+        }
+        for variable in WORKER_VARIABLES {
+            command.env_remove(variable);
+        }
+        if let Some(token) = &access.token {
+            // Not on the command line, which all users of this machine can read.
+            command.env(TOKEN_VARIABLE, token.reveal());
         }
         let mut child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
         Ok(Self { _stdin: child.stdin.take(), child, log })

@@ -28,7 +28,7 @@ use crate::{
     cli::{Retry, SweepArguments},
     dry_run,
     engine::{Engine, EngineError, REQUESTS, Request, Snapshot},
-    grpc::{self, Listener},
+    grpc::{self, Listener, Service},
     local::{self, LocalSupervisor},
     progress::{self, Terminal},
     report::{self, Summary},
@@ -100,7 +100,7 @@ fn try_again(engine: &mut Engine, retry: &Retry) -> anyhow::Result<()> {
 }
 
 /// Results go to standard output; a reader that has closed it is not an error.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).ok();
 }
 
@@ -159,10 +159,13 @@ async fn serve(
 ) -> anyhow::Result<(Ending, Store)> {
     let default_port = if arguments.local_workers.is_some() { 0 } else { DEFAULT_PORT };
     let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
-    let listener = Listener::bind(address, arguments.insecure).await?;
-    let address = listener.address;
+    let access = arguments.access.read()?;
+    arguments.access.check(address, &access)?;
+    grpc::make_room(arguments.access.max_connections)?;
+    let listener = Listener::bind(address).await?;
+    let url = access.url(listener.address);
     terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker --coordinator http://{address}`",
+        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}`",
         grid.name,
         run_dir.path().display()
     ));
@@ -176,7 +179,14 @@ async fn serve(
         stopped.send(engine.run(inbox)).ok();
     })?;
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let mut server = tokio::spawn(grpc::serve(listener, requests.clone(), welcome(grid), async {
+    let (doors, local_access) = local::doors(listener, access, arguments.local_workers.is_some()).await?;
+    let service = Service {
+        requests: requests.clone(),
+        welcome: welcome(grid),
+        max_connections: arguments.access.max_connections,
+        max_connection_age: Duration::from_secs(arguments.access.max_connection_age.into()),
+    };
+    let mut server = tokio::spawn(grpc::serve(doors, service, async {
         server_stopped.await.ok();
     }));
     let ticks = requests.clone();
@@ -193,10 +203,9 @@ async fn serve(
         // Nothing left to do: starting workers would only take time.
         Some(_) if snapshots.borrow().counts.finished() => None,
         Some(workers) => {
-            let url = format!("http://{address}");
             let data_dir = arguments.data_dir.as_deref();
             let (lanes, logs) = (arguments.lanes, run_dir.logs());
-            Some(LocalSupervisor::start(workers, &url, data_dir, lanes, &logs, arguments.log_format)?)
+            Some(LocalSupervisor::start(workers, &local_access, data_dir, lanes, &logs, arguments.log_format)?)
         }
         None => None,
     };

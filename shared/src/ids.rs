@@ -11,7 +11,7 @@ use crate::quote::quote;
 pub const TRAINER_REVISION: u32 = 3;
 
 /// The bytes of exactly `N` pairs of hexadecimal digits in lower case.
-fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d)) {
         return None;

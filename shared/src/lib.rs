@@ -1,8 +1,9 @@
 //! What coordinator and worker both know: trials, grids, metric points, their identities and their wire forms.
 //!
-//! `grid.toml -> Grid -> TrialSpec`. Everything here is pure: no torch, no runtime, no sockets, no clock, so that each part can be
+//! `grid.toml -> Grid -> TrialSpec`. Everything here but `access`, which reads files, is pure: no torch, no runtime, no sockets, no clock, so that each part can be
 //! tested by calling it.
 
+pub mod access;
 pub mod artifacts;
 pub mod dataset;
 pub mod faults;

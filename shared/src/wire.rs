@@ -26,6 +26,9 @@ pub const MAX_LANES: u32 = 4096;
 /// Bytes of a log's end that are sent and kept.
 pub const MAX_LOG_BYTES: usize = 8 << 10;
 
+/// Bytes of one message, either way: room for a grant of [`MAX_LANES`] trials and for all points of a long one.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

@@ -224,7 +224,7 @@ impl Sweep {
 
 fn told_address(coordinator: &Process) -> Option<String> {
     let log = coordinator.stderr();
-    let start = log.find("--coordinator http://")? + "--coordinator ".len();
+    let start = log.find("--coordinator http")? + "--coordinator ".len();
     let end = log[start..].find('`')?;
     Some(log[start..start + end].to_owned())
 }

@@ -17,10 +17,11 @@ use swfn_shared::{
 };
 
 use crate::{
+    cli_access::AccessArguments,
     cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
     devices, process,
-    session::{Predecessor, drain_workers, endpoint},
+    session::{Address, Predecessor, drain_workers},
     single,
     supervisor::{self, PREDECESSOR_LOG, Supervisor},
     train::checkpoint::DEFAULT_SECONDS,
@@ -55,9 +56,11 @@ enum CommandLine {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Address of the coordinator, such as http://host:7077
+    /// Address of the coordinator, such as http://host:7077 or https://host:7077
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7077")]
     coordinator: String,
+    #[command(flatten)]
+    access: AccessArguments,
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
@@ -139,6 +142,8 @@ struct DrainArguments {
     /// Address of the coordinator, such as http://host:7077
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7077")]
     coordinator: String,
+    #[command(flatten)]
+    access: AccessArguments,
 }
 
 #[derive(Debug, Args)]
@@ -246,10 +251,12 @@ fn start_log(format: LogFormat) {
 fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     let SupervisorArguments { common, devices, local_to } = arguments;
     start_log(common.log_format);
-    endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
+    // Here too, so that a mistake is told once, and at once.
+    Address::new(&common.coordinator, common.access.read()?)?;
     let devices = devices::resolve(&devices)?;
     let mut shared = vec!["--coordinator".to_owned(), common.coordinator];
     shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
+    shared.extend(common.access.to_arguments()?);
     shared.extend(common.data.to_arguments()?);
     shared.extend(common.vae_cache.to_arguments()?);
     shared.extend(common.checkpoints.to_arguments()?);
@@ -261,13 +268,13 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let DeviceArguments { common, device, worker_id, predecessor, predecessor_end, predecessor_log } = arguments;
     let predecessor = predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log });
     start_log(common.log_format);
-    let endpoint = endpoint(&common.coordinator).map_err(anyhow::Error::msg)?;
+    let address = Address::new(&common.coordinator, common.access.read()?)?;
     let data = common.data.options();
     let vae_cache = common.vae_cache.folder(&data);
     let checkpoints = common.checkpoints.setting(&data);
     let lanes = common.lanes.map(usize::from);
     process::run(process::Setup {
-        endpoint,
+        address,
         device,
         worker: worker_id,
         predecessor,
@@ -279,12 +286,12 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
-    let DrainArguments { mut workers, coordinator } = arguments;
-    let endpoint = endpoint(&coordinator).map_err(anyhow::Error::msg)?;
+    let DrainArguments { mut workers, coordinator, access } = arguments;
+    let address = Address::new(&coordinator, access.read()?)?;
     if workers.is_empty() {
         workers.push(format!("{}:", supervisor::id_prefix(None)));
     }
-    for worker in drain_workers(endpoint, workers)? {
+    for worker in drain_workers(&address, workers)? {
         println!("{worker}");
     }
     Ok(ExitCode::SUCCESS)

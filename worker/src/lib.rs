@@ -5,6 +5,7 @@
 //! to it; `libtorch` what tch does not bind; `rng` is where all randomness comes from, and `noise` makes it in bulk.
 
 pub mod cli;
+mod cli_access;
 mod cli_folders;
 pub mod compute;
 pub mod data;

@@ -17,14 +17,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
-use tonic::transport::Endpoint;
 use tracing::{error, info, warn};
 
 use crate::{
     data::{self, LoadOptions},
     device,
     orders::Orders,
-    session::{Exit, Hooks, Identity, OutboxLimits, Predecessor, Session},
+    session::{Address, Exit, Hooks, Identity, OutboxLimits, Predecessor, Session},
     train::{checkpoint::Checkpoints, trainer::Trainer},
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
@@ -44,7 +43,7 @@ pub(crate) const WELCOMED: &str = "welcomed";
 /// What a device process is told by its supervisor.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) address: Address,
     pub(crate) device: String,
     pub(crate) worker: WorkerId,
     pub(crate) predecessor: Option<Predecessor>,
@@ -93,7 +92,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     };
     let outbox = data::cache_dir(&setup.data).unwrap_or_else(|_| std::env::temp_dir()).join("outbox");
     let outbox = OutboxLimits::in_folder(outbox);
-    let session = Session::new(identity, setup.endpoint, outbox, orders, report_queue, stopping, hooks);
+    let session = Session::new(identity, setup.address, outbox, orders, report_queue, stopping, hooks);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());

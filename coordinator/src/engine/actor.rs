@@ -20,13 +20,14 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::{
+    holders::Holders,
     message::{Drained, FromWorker, Hello, Reply, Request, SessionId},
     pauses::Pauses,
     snapshot::{Ledger, Snapshot},
 };
 use crate::{
     scheduler::{Admission, Blame, Command, Event, Limits, Rejection, Scheduler, TrialState},
-    store::{ArtifactError, ArtifactFolder, Batch, ResultRow, Store, StoreError, TrialRow},
+    store::{ArtifactError, ArtifactFolder, Batch, ResultRow, Store, StoreError, TrialRow, WorkerRow},
 };
 
 /// Requests that wait for the actor; beyond it, streams are held up by flow control. All that wait are committed together.
@@ -92,6 +93,7 @@ pub(crate) struct Engine {
     started: Instant,
     pauses: Pauses,
     sessions: HashMap<WorkerId, Session>,
+    holders: Holders,
     /// Workers that asked for more than they hold, in a fixed order.
     waiting: BTreeMap<WorkerId, Asked>,
     batch: Batch,
@@ -133,6 +135,7 @@ impl Engine {
                 ledger.add(spec, outcome.final_test_accuracy);
             }
         }
+        let holders = Holders::of(store.certificates()?);
         let (snapshots, _) = watch::channel(ledger.snapshot(&scheduler, 0, Duration::ZERO));
         let mut engine = Self {
             scheduler,
@@ -143,6 +146,7 @@ impl Engine {
             started: Instant::now(),
             pauses: Pauses::new(limits),
             sessions: HashMap::new(),
+            holders,
             waiting: BTreeMap::new(),
             batch: Batch::default(),
             parts: Vec::new(),
@@ -280,8 +284,22 @@ impl Engine {
         self.waiting.remove(worker);
     }
 
-    fn join(&mut self, session: SessionId, hello: Hello, replies: mpsc::Sender<Reply>) {
+    fn join(&mut self, session: SessionId, mut hello: Hello, replies: mpsc::Sender<Reply>) {
         let worker = hello.worker.id.clone();
+        if !self.holders.claim(&worker, hello.holder) {
+            warn!(%worker, host = hello.worker.host, holder = %hello.holder, "refused: the id is another certificate's");
+            let reason = format!(
+                "worker id `{worker}` belongs to the holder of another certificate\n\
+                 hint: each worker process draws an id of its own; start the worker anew"
+            );
+            replies.try_send(Reply::Deny { reason }).ok();
+            return;
+        }
+        // No reason to turn the worker itself away: its certificate may have been renewed in between. Leases of the other expire as usual.
+        let foreign = |dead: &WorkerId| !self.holders.may_speak_for(dead, hello.holder);
+        if let Some(dead) = hello.predecessor.take_if(|dead| foreign(&dead.worker)) {
+            warn!(%worker, predecessor = %dead.worker, "the predecessor is another certificate's, and left alone");
+        }
         info!(%worker, host = hello.worker.host, device = hello.worker.device, model = hello.worker.model, "worker joined");
         let mut confirmed = Vec::new();
         for lease in &hello.held {
@@ -299,7 +317,7 @@ impl Engine {
             self.end_session(&dead.worker);
         }
         self.sessions.insert(worker.clone(), Session { id: session, replies });
-        self.batch.workers.push(hello.worker);
+        self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
             self.replies.push((worker, drain("the sweep is finished")));
@@ -493,7 +511,7 @@ fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<String> {
         let (state, attempt) = match states.get(&row.id)? {
             TrialState::Pending => ("pending", None),
             TrialState::Leased(lease) => ("leased", Some(lease.attempt)),
-            TrialState::Succeeded { attempt } => ("succeeded", Some(*attempt)),
+            TrialState::Succeeded { attempt, .. } => ("succeeded", Some(*attempt)),
             TrialState::Quarantined { .. } => ("quarantined", None),
         };
         let differs = row.state != state

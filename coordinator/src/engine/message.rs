@@ -1,5 +1,7 @@
 //! What goes in and out of the actor.
 
+use std::fmt;
+
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     ids::{DataDigest, LeaseId, ShapeId, VaeId, WorkerId},
@@ -16,10 +18,39 @@ use crate::{
 /// One stream of one worker; a worker that reconnects has a new one.
 pub(crate) type SessionId = u64;
 
+/// Who is behind a connection, as far as it can be told. A worker's id belongs to the holder that used it first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Whoever may connect: there are no certificates, so those who do are all alike.
+    Anyone,
+    /// A worker of this machine, which the coordinator started itself.
+    Local,
+    /// The holder of the certificate with this SHA-256.
+    Certificate([u8; 32]),
+}
+
+impl Holder {
+    /// The certificate's SHA-256, 64 hexadecimal digits.
+    pub(crate) fn certificate(&self) -> Option<String> {
+        matches!(self, Self::Certificate(_)).then(|| self.to_string())
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => formatter.write_str("anyone"),
+            Self::Local => formatter.write_str("local"),
+            Self::Certificate(digest) => digest.iter().try_for_each(|byte| write!(formatter, "{byte:02x}")),
+        }
+    }
+}
+
 /// A worker's introduction.
 #[derive(Debug)]
 pub(crate) struct Hello {
     pub(crate) worker: WorkerRow,
+    pub(crate) holder: Holder,
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) held: Vec<LeaseId>,
 }
@@ -98,6 +129,10 @@ pub(crate) enum Reply {
     },
     /// Ends the stream: the worker said something that means nothing.
     Refuse {
+        reason: String,
+    },
+    /// Ends the stream: the worker is not who it says it is.
+    Deny {
         reason: String,
     },
 }

@@ -2,6 +2,7 @@
 //! commits, and only then answers.
 
 mod actor;
+mod holders;
 mod message;
 mod pauses;
 mod snapshot;
@@ -9,7 +10,7 @@ mod snapshot;
 mod tests;
 
 pub(crate) use actor::{Engine, EngineError, REQUESTS};
-pub(crate) use message::{Drained, FromWorker, Hello, Reply, Request};
+pub(crate) use message::{Drained, FromWorker, Hello, Holder, Reply, Request};
 #[cfg(test)]
 pub(crate) use pauses::Pauses;
 pub(crate) use snapshot::Snapshot;

@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Engine, FromWorker, Hello, REQUESTS, Reply, Request};
+use super::{Engine, FromWorker, Hello, Holder, REQUESTS, Reply, Request};
 use crate::{
     scheduler::{FailureKind, Limits},
     store::{ArtifactFolder, Store, WorkerRow},
@@ -46,7 +46,7 @@ impl Stream {
             certificate: None,
         };
         let (sender, replies) = channel(16);
-        let hello = Hello { worker, predecessor: None, held: Vec::new() };
+        let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held: Vec::new() };
         requests.send(Request::Join { session: 1, hello, replies: sender }).await.unwrap();
         Self { requests: requests.clone(), replies }
     }

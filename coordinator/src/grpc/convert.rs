@@ -10,7 +10,7 @@ use swfn_shared::{
 use tonic::Status;
 
 use crate::{
-    engine::{FromWorker, Hello, Reply},
+    engine::{FromWorker, Hello, Holder, Reply},
     scheduler::{FailureKind, Predecessor},
     store::WorkerRow,
 };
@@ -54,7 +54,7 @@ fn missing(field: &'static str) -> Status {
 }
 
 /// The first message of a stream.
-pub(crate) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
+pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello, Status> {
     let Some(worker_message::Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
@@ -96,6 +96,7 @@ pub(crate) fn hello(message: v1::WorkerMessage) -> Result<Hello, Status> {
                 log: log(hello.predecessor_log),
             }),
         },
+        holder,
         held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
     })
 }
@@ -171,6 +172,7 @@ pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
         }
         Reply::Revoke { lease, reason } => Kind::Revoke(v1::Revoke { lease: Some(lease.into()), reason }),
         Reply::Drain { reason } => Kind::Drain(v1::Drain { reason }),
+        Reply::Deny { reason } => return Err(Status::permission_denied(reason)),
         Reply::Refuse { reason } => return Err(Status::invalid_argument(reason)),
     };
     Ok(v1::CoordinatorMessage { kind: Some(kind) })

@@ -1,7 +1,9 @@
 //! The wire side: the `Session` service, health and reflection.
 
+mod access;
 pub(crate) mod convert;
+mod gate;
 mod server;
 mod session;
 
-pub(crate) use server::{Listener, serve};
+pub(crate) use server::{Door, Listener, Service, make_room, serve};

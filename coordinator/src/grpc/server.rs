@@ -1,15 +1,52 @@
-//! The listening socket and the server on it, with explicit limits.
+//! The listening sockets and the server on them, with explicit limits.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use swfn_proto::v1::{self, coordinator_server::CoordinatorServer};
-use tokio::{net::TcpListener, sync::mpsc};
-use tonic::transport::{Server, server::TcpIncoming};
+use swfn_shared::wire::MAX_MESSAGE_BYTES;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Certificate, Identity, Server, ServerTlsConfig},
+};
 use tonic_health::ServingStatus;
 
-use super::session::SessionService;
-use crate::engine::Request;
+use super::{
+    access::{Check, Openness},
+    gate::{self, Gate, STRANGERS},
+    session::SessionService,
+};
+use crate::{
+    access::{Access, Tls},
+    engine::{Holder, Request},
+};
+
+/// Open files beside those of connections: database, logs, artifacts, workers' pipes.
+const OTHER_FILES: u64 = 256;
+
+/// Streams of one connection at a time. A worker needs one.
+const STREAMS: u32 = 64;
+
+/// Bytes of the headers of one request.
+const HEADERS: u32 = 16 << 10;
+
+/// Bytes that a peer may send ahead of what was read, of a stream and of a connection.
+const WINDOWS: (u32, u32) = (256 << 10, 1 << 20);
+
+/// What a handler may take until it begins to answer; a session begins once its worker has introduced itself.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Between the announcement that a connection has become too old and its end, at most.
+const AGE_GRACE: Duration = Duration::from_secs(10);
+
+/// For the TLS handshake. The gate has a time limit that includes it, and the shorter counts.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A bound socket: the address is known, and nobody else can take it, before anything else starts.
 #[derive(Debug)]
@@ -20,16 +57,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds. Beyond this machine only if `insecure`: the stream is neither encrypted nor authenticated.
-    pub(crate) async fn bind(address: SocketAddr, insecure: bool) -> anyhow::Result<Self> {
-        if !address.ip().is_loopback() {
-            anyhow::ensure!(
-                insecure,
-                "address `{address}` can be reached from other machines, and connections are neither encrypted nor authenticated\n\
-                 hint: listen on 127.0.0.1 and tunnel (`ssh -L`), or say --insecure on a network that you trust"
-            );
-            tracing::warn!(%address, "listening without encryption or authentication: anyone who reaches this port can take trials and report results");
-        }
+    /// Binds.
+    pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on `{address}`\nhint: choose another address with --listen"))?;
@@ -38,34 +67,112 @@ impl Listener {
     }
 }
 
-/// Serves until `stop` resolves; streams that are open then end with the actor.
+/// A socket and what it demands.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) listener: Listener,
+    pub(crate) access: Access,
+    /// Who comes in without a certificate.
+    pub(crate) holder: Holder,
+}
+
+/// What is served, and how much of it.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) welcome: v1::Welcome,
+    pub(crate) max_connections: u32,
+    pub(crate) max_connection_age: Duration,
+}
+
+/// Serves at all doors until `stop` resolves; streams that are open then end with the actor.
 pub(crate) async fn serve(
-    listener: Listener,
-    requests: mpsc::Sender<Request>,
-    welcome: v1::Welcome,
-    stop: impl Future<Output = ()>,
+    doors: Vec<Door>,
+    service: Service,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    let max_connections = service.max_connections as usize;
+    let gate = Gate::new(max_connections);
+    let sessions = SessionService::new(service.requests, service.welcome, max_connections);
     let (reporter, health) = tonic_health::server::health_reporter();
-    let service = CoordinatorServer::new(SessionService::new(requests, welcome));
     reporter.set_serving::<CoordinatorServer<SessionService>>().await;
     reporter.set_service_status("", ServingStatus::Serving).await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    Server::builder()
-        // tonic leaves these without a bound.
-        .max_concurrent_streams(64)
-        .http2_max_local_error_reset_streams(Some(256))
+    let coordinator = CoordinatorServer::new(sessions)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let health = health.max_decoding_message_size(HEADERS as usize).max_encoding_message_size(HEADERS as usize);
+
+    let (stopping, stopped) = watch::channel(false);
+    let mut servers = JoinSet::new();
+    for Door { listener, access, holder } in doors {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?
+            .max_decoding_message_size(HEADERS as usize)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let check = Check::new(access.token, holder);
+        let router = limited(access.tls, service.max_connection_age)?
+            .add_service(InterceptedService::new(health.clone(), check.with(Openness::Open)))
+            .add_service(InterceptedService::new(reflection, check.with(Openness::Closed)))
+            .add_service(InterceptedService::new(coordinator.clone(), check));
+        let connections = gate::accept(listener.listener, Arc::clone(&gate));
+        let mut stopped = stopped.clone();
+        servers.spawn(router.serve_with_incoming_shutdown(connections, async move {
+            stopped.wait_for(|stop| *stop).await.ok();
+        }));
+    }
+    tokio::spawn(async move {
+        stop.await;
+        stopping.send_replace(true);
+    });
+    while let Some(ended) = servers.join_next().await {
+        ended.context("a gRPC server panicked")?.context("a gRPC server failed")?;
+    }
+    Ok(())
+}
+
+/// A server without services. tonic and hyper leave most of this without a bound, or with one that fits nobody in particular.
+fn limited(tls: Option<Tls>, max_age: Duration) -> anyhow::Result<Server> {
+    let server = Server::builder()
+        .max_concurrent_streams(STREAMS)
+        // Streams that a peer opens and resets at once cost it little and a server much: beyond this the connection ends.
         .http2_max_pending_accept_reset_streams(Some(20))
-        .http2_max_header_list_size(16 << 10)
+        .http2_max_local_error_reset_streams(Some(256))
+        .http2_max_header_list_size(HEADERS)
+        .max_frame_size(16 << 10)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .accept_http1(false)
         // A worker that vanished without a word is noticed within half a minute.
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .add_service(health)
-        .add_service(reflection)
-        .add_service(service)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener.listener).with_nodelay(Some(true)), stop)
-        .await
-        .context("the gRPC server failed")
+        .max_connection_age(max_age)
+        .max_connection_age_grace(AGE_GRACE.min(max_age))
+        // Requests that begin; beyond it they are refused at once, not queued.
+        .concurrency_limit_per_connection(STREAMS as usize / 2)
+        .load_shed(true)
+        .timeout(ANSWER);
+    let Some(Tls { identity, clients }) = tls else { return Ok(server) };
+    let mut config =
+        ServerTlsConfig::new().identity(Identity::from_pem(identity.certificate_pem(), identity.key_pem()));
+    if let Some(clients) = clients {
+        config = config.client_ca_root(Certificate::from_pem(clients.pem()));
+    }
+    server.tls_config(config.timeout(HANDSHAKE)).context("cannot set up TLS")
+}
+
+/// Raises this process's limit of open files, if that is needed for so many connections.
+pub(crate) fn make_room(connections: u32) -> anyhow::Result<()> {
+    let needed = u64::from(connections) + STRANGERS as u64 + OTHER_FILES;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files is unknown")?;
+    if soft < needed {
+        setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).with_context(|| {
+            format!(
+                "`{connections}` connections need {needed} open files, and the limit is {hard}\n\
+                 hint: say --max-connections, or raise the limit (`ulimit -n`)"
+            )
+        })?;
+    }
+    Ok(())
 }

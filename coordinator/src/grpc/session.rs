@@ -2,19 +2,22 @@
 
 use std::{
     pin::Pin,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use swfn_proto::v1::{self, coordinator_message::Kind, coordinator_server::Coordinator};
 use swfn_shared::ids::WorkerId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
-use tonic::{Request as Call, Response, Status, Streaming};
+use tonic::{Code, Request as Call, Response, Status, Streaming};
 use tracing::debug;
 
 use super::convert;
-use crate::engine::{Drained, Reply, Request};
+use crate::engine::{Drained, Holder, Reply, Request};
 
 /// A worker introduces itself at once.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,17 +25,20 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers that wait for a worker to read them; a grant, an acknowledgement and the like for each of its messages.
 const REPLIES: usize = 256;
 
-/// The service, one for all sessions.
-#[derive(Debug)]
+/// The service, one for all sessions on all sockets.
+#[derive(Debug, Clone)]
 pub(super) struct SessionService {
     requests: mpsc::Sender<Request>,
     welcome: v1::Welcome,
-    next_session: AtomicU64,
+    next_session: Arc<AtomicU64>,
+    room: Arc<Semaphore>,
 }
 
 impl SessionService {
-    pub(super) fn new(requests: mpsc::Sender<Request>, welcome: v1::Welcome) -> Self {
-        Self { requests, welcome, next_session: AtomicU64::new(1) }
+    /// `max_sessions`: beyond it, streams are refused at once.
+    pub(super) fn new(requests: mpsc::Sender<Request>, welcome: v1::Welcome, max_sessions: usize) -> Self {
+        let (next_session, room) = (Arc::new(AtomicU64::new(1)), Arc::new(Semaphore::new(max_sessions)));
+        Self { requests, welcome, next_session, room }
     }
 }
 
@@ -45,12 +51,15 @@ impl Coordinator for SessionService {
     type SessionStream = Pin<Box<dyn Stream<Item = Result<v1::CoordinatorMessage, Status>> + Send>>;
 
     async fn session(&self, call: Call<Streaming<v1::WorkerMessage>>) -> Result<Response<Self::SessionStream>, Status> {
+        let full = |_| Status::resource_exhausted("there are too many sessions\nhint: raise --max-connections");
+        let place = Arc::clone(&self.room).try_acquire_owned().map_err(full)?;
+        let holder = *call.extensions().get::<Holder>().ok_or_else(|| Status::internal("nobody checked this call"))?;
         let mut messages = call.into_inner();
         let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message())
             .await
             .map_err(|_| Status::deadline_exceeded("no `hello` came"))??
             .ok_or_else(|| Status::failed_precondition("a stream begins with `hello`"))?;
-        let hello = convert::hello(first)?;
+        let hello = convert::hello(first, holder)?;
         let worker = hello.worker.id.clone();
         let session = self.next_session.fetch_add(1, Ordering::Relaxed);
         let (replies, from_actor) = mpsc::channel(REPLIES);
@@ -63,11 +72,13 @@ impl Coordinator for SessionService {
         tokio::spawn(async move {
             let end = loop {
                 let message = match messages.message().await {
-                    Ok(Some(message)) => message,
+                    Ok(Some(message)) => Ok(message),
                     Ok(None) => break "it ended".to_owned(),
+                    // It would be sent again, and again.
+                    Err(status) if status.code() == Code::OutOfRange => Err(status),
                     Err(status) => break status.to_string(),
                 };
-                match convert::message(message) {
+                match message.and_then(convert::message) {
                     Ok((sequence, message)) => {
                         let request = Request::Message { session, worker: worker.clone(), sequence, message };
                         if requests.send(request).await.is_err() {
@@ -85,6 +96,7 @@ impl Coordinator for SessionService {
             };
             debug!(%worker, "stream over: {end}");
             requests.send(Request::StreamEnded { session, worker }).await.ok();
+            drop(place);
         });
 
         let welcome = v1::CoordinatorMessage { kind: Some(Kind::Welcome(self.welcome.clone())) };

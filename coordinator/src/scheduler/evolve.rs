@@ -77,7 +77,7 @@ impl Scheduler {
                 Some(TrialState::Leased(Lease { worker, attempt, step: 0, moved: now }))
             }
             (TrialState::Leased(current), Event::Succeeded { lease }) if current.attempt == lease.attempt => {
-                Some(TrialState::Succeeded { attempt: lease.attempt })
+                Some(TrialState::Succeeded { attempt: lease.attempt, worker: current.worker.clone() })
             }
             (TrialState::Leased(current), Event::Released { lease }) if current.attempt == lease.attempt => {
                 Some(TrialState::Pending)

@@ -34,7 +34,9 @@ pub(super) fn admit(trial: &Trial, worker: &WorkerId, lease: LeaseId) -> Result<
         }
         TrialState::Leased(current) if current.worker != *worker => Err(Fence::OtherWorker(current.worker.clone())),
         TrialState::Leased(_) => Ok(Admission::Live),
-        TrialState::Succeeded { attempt } if *attempt == lease.attempt => Ok(Admission::Repeated),
+        TrialState::Succeeded { attempt, worker: of } if *attempt == lease.attempt && of == worker => {
+            Ok(Admission::Repeated)
+        }
         TrialState::Succeeded { .. } => Err(Fence::Done),
         TrialState::Quarantined { .. } => Err(Fence::Quarantined),
         TrialState::Pending => Err(Fence::Expired),
@@ -70,8 +72,10 @@ mod tests {
         assert_eq!(admitted(leased.clone(), &bob, 2), Err(Fence::OtherWorker(ann.clone())));
         assert_eq!(admitted(leased, &ann, 3), Err(Fence::NeverGranted));
         assert_eq!(admitted(TrialState::Pending, &ann, 2), Err(Fence::Expired));
-        assert_eq!(admitted(TrialState::Succeeded { attempt: 2 }, &ann, 2), Ok(Admission::Repeated));
-        assert_eq!(admitted(TrialState::Succeeded { attempt: 2 }, &ann, 1), Err(Fence::Done));
+        let succeeded = TrialState::Succeeded { attempt: 2, worker: ann.clone() };
+        assert_eq!(admitted(succeeded.clone(), &ann, 2), Ok(Admission::Repeated));
+        assert_eq!(admitted(succeeded.clone(), &ann, 1), Err(Fence::Done));
+        assert_eq!(admitted(succeeded, &bob, 2), Err(Fence::Done), "whose points would be taken for its own");
         assert_eq!(admitted(TrialState::Quarantined { error: "x".into() }, &ann, 2), Err(Fence::Quarantined));
     }
 }

@@ -35,8 +35,14 @@ pub(super) type TrialIndex = usize;
 pub(crate) enum TrialState {
     Pending,
     Leased(Lease),
-    Succeeded { attempt: Attempt },
-    Quarantined { error: String },
+    /// By this worker, which may say so again, and nobody else.
+    Succeeded {
+        attempt: Attempt,
+        worker: WorkerId,
+    },
+    Quarantined {
+        error: String,
+    },
 }
 
 /// A live lease.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, types::Type};
 use swfn_shared::{
-    ids::{LeaseId, TrialId},
+    ids::{LeaseId, TrialId, WorkerId},
     metrics::Outcome,
 };
 
@@ -46,6 +46,14 @@ impl Store {
                  FROM event JOIN trial ON trial.number = event.trial WHERE trial.in_grid ORDER BY event.sequence",
             )?;
             query.query_map([], event)?.collect()
+        })
+    }
+
+    /// Workers that showed a certificate, with its SHA-256.
+    pub(crate) fn certificates(&self) -> Result<Vec<(WorkerId, String)>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare("SELECT id, certificate FROM worker WHERE certificate IS NOT NULL")?;
+            query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
         })
     }
 

@@ -2,15 +2,20 @@
 
 use anyhow::{Context as _, bail};
 use swfn_proto::v1::{DrainWorkersReply, DrainWorkersRequest, coordinator_client::CoordinatorClient};
-use tonic::transport::Endpoint;
+use tonic::Request;
+
+use super::address::Address;
 
 /// Tells the workers whose ids begin so to finish the trials that they hold and to leave. Returns who was told.
-pub(crate) fn drain_workers(endpoint: Endpoint, workers: Vec<String>) -> anyhow::Result<Vec<String>> {
+pub(crate) fn drain_workers(address: &Address, workers: Vec<String>) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = workers.join("`, `");
     let reply = runtime.block_on(async {
+        let endpoint = &address.endpoint;
         let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
-        let call = CoordinatorClient::new(channel).drain_workers(DrainWorkersRequest { workers }).await;
+        let mut request = Request::new(DrainWorkersRequest { workers });
+        address.authorize(&mut request);
+        let call = CoordinatorClient::new(channel).drain_workers(request).await;
         call.map_err(|status| anyhow::anyhow!("the coordinator refuses: {}", status.message()))
     })?;
     let DrainWorkersReply { drained, others } = reply.into_inner();

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message};
+use swfn_shared::wire::MAX_MESSAGE_BYTES;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming, transport::Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+
+use super::address::Address;
 
 /// Messages on their way out; beyond it, the session waits for the network.
 const OUTGOING: usize = 64;
@@ -22,6 +25,8 @@ pub(super) enum LinkError {
     Refused(String),
     /// What was to be sent is gone; only another process can help.
     Unreadable(String),
+    /// Will not pass: one side does not trust the other's certificate.
+    Distrusted(String),
 }
 
 impl From<Status> for LinkError {
@@ -46,35 +51,35 @@ pub(super) struct Link {
     pub(super) welcome: v1::Welcome,
 }
 
-/// The address as an endpoint with time limits; an error says what is wrong with it.
-pub(crate) fn endpoint(url: &str) -> Result<Endpoint, String> {
-    let hint = "hint: it looks like http://host:7077";
-    let problem = |problem: &str| format!("coordinator `{url}` {problem}\n{hint}");
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| problem("is not a URL"))?;
-    match endpoint.uri().scheme_str() {
-        Some("http") => {}
-        Some(_) => return Err(problem("is not an http:// address")),
-        None => return Err(problem("has no scheme")),
-    }
-    Ok(endpoint
-        .connect_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .keep_alive_while_idle(true))
-}
-
 impl Link {
-    /// Connects, says hello and waits for the welcome.
-    pub(super) async fn open(endpoint: &Endpoint, hello: v1::Hello) -> Result<Self, LinkError> {
-        let channel = endpoint.connect().await.map_err(|error| LinkError::Lost(root_cause(&error)))?;
+    /// Connects, says hello and waits for the welcome. `was_welcome`: on an earlier stream. Then what looks like a lack of trust is
+    /// somebody's mistake elsewhere, and what was trained waits until that is mended.
+    pub(super) async fn open(address: &Address, hello: v1::Hello, was_welcome: bool) -> Result<Self, LinkError> {
+        match Self::try_open(address, hello).await {
+            Err(LinkError::Lost(reason)) if !was_welcome => {
+                match address.probe.clone().ask(address.endpoint.uri()).await {
+                    Some(reason) => Err(LinkError::Distrusted(reason)),
+                    None => Err(LinkError::Lost(reason)),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    async fn try_open(address: &Address, hello: v1::Hello) -> Result<Self, LinkError> {
+        let failed = |error: tonic::transport::Error| LinkError::Lost(root_cause(&error));
+        let channel = address.endpoint.connect().await.map_err(failed)?;
         let (outgoing, stream) = mpsc::channel(OUTGOING);
         let hello = v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };
         outgoing.try_send(hello).expect("a new channel has room");
         let late = |_| LinkError::Lost(format!("no answer within {ANSWER_TIMEOUT:?}"));
+        let mut request = Request::new(ReceiverStream::new(stream));
+        address.authorize(&mut request);
         let open = async {
-            let mut client = CoordinatorClient::new(channel);
-            let mut incoming = client.session(ReceiverStream::new(stream)).await?.into_inner();
+            let mut client = CoordinatorClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            let mut incoming = client.session(request).await?.into_inner();
             match incoming.message().await?.and_then(|message| message.kind) {
                 Some(coordinator_message::Kind::Welcome(welcome)) => Ok(Self { outgoing, incoming, welcome }),
                 other => Err(LinkError::Lost(format!("no welcome, but {other:?}"))),

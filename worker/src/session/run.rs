@@ -18,10 +18,10 @@ use tokio::{
     sync::{mpsc, watch},
     time::{interval, sleep},
 };
-use tonic::transport::Endpoint;
 use tracing::{info, warn};
 
 use super::{
+    address::Address,
     hung::Watchdog,
     ledger::{End, Ledger},
     link::{Link, LinkError},
@@ -42,7 +42,7 @@ const GOOD_STREAM: Duration = Duration::from_secs(30);
 /// The session of one worker process.
 pub(crate) struct Session {
     identity: Identity,
-    endpoint: Endpoint,
+    address: Address,
     ledger: Ledger,
     orders: Sender<Order>,
     reports: mpsc::Receiver<Report>,
@@ -70,7 +70,7 @@ impl Session {
     /// `orders` and `reports` lead to the trainer; a change of `stop` ends the session in order.
     pub(crate) fn new(
         identity: Identity,
-        endpoint: Endpoint,
+        address: Address,
         outbox: OutboxLimits,
         orders: Sender<Order>,
         reports: mpsc::Receiver<Report>,
@@ -79,7 +79,7 @@ impl Session {
     ) -> Self {
         Self {
             identity,
-            endpoint,
+            address,
             ledger: Ledger::new(outbox),
             orders,
             reports,
@@ -101,18 +101,20 @@ impl Session {
             .with_max_delay(MAX_PAUSE)
             .without_max_times();
         let mut pause = pauses.build();
+        let mut was_welcome = false;
         loop {
             let hello = self.hello();
             self.unconfirmed = self.ledger.held();
-            let endpoint = self.endpoint.clone();
+            let address = self.address.clone();
             let opened = tokio::select! {
-                link = Link::open(&endpoint, hello) => link,
+                link = Link::open(&address, hello, was_welcome) => link,
                 () = self.absorb_until_stopped() => return Exit::Done,
             };
             let began = Instant::now();
             let result = match opened {
                 Ok(link) => {
-                    info!(sweep = link.welcome.sweep, coordinator = %endpoint.uri(), "connected");
+                    info!(sweep = link.welcome.sweep, coordinator = %address.endpoint.uri(), "connected");
+                    was_welcome = true;
                     (self.hooks.welcomed)();
                     self.converse(link).await
                 }
@@ -124,6 +126,7 @@ impl Session {
                     return Exit::Hopeless(format!("the coordinator refuses this worker: {reason}"));
                 }
                 Err(LinkError::Unreadable(reason)) => return Exit::Broken(reason),
+                Err(LinkError::Distrusted(reason)) => return Exit::Hopeless(reason),
                 Err(LinkError::Lost(reason)) => {
                     // The coordinator may be gone before it has heard the goodbye.
                     if self.ledger.is_empty()
@@ -138,7 +141,7 @@ impl Session {
                         pause = pauses.build();
                     }
                     let length = pause.next().unwrap_or(MAX_PAUSE);
-                    warn!(coordinator = %endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
+                    warn!(coordinator = %address.endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
                     tokio::select! {
                         () = sleep(length) => {}
                         () = self.absorb_until_stopped() => return Exit::Done,

@@ -52,7 +52,9 @@ fn same_trial(trial: &Trial, entry: &Entry) -> Result<(), Broken> {
         (TrialState::Leased(lease), Some(holding), None) => {
             lease.worker == holding.worker && lease.attempt == entry.attempts
         }
-        (TrialState::Succeeded { attempt }, None, Some(Ending::Succeeded(theirs, _))) => attempt == theirs,
+        (TrialState::Succeeded { attempt, worker }, None, Some(Ending::Succeeded(theirs, of))) => {
+            attempt == theirs && worker == of
+        }
         (TrialState::Quarantined { error }, None, Some(Ending::Quarantined(reason))) => error == reason,
         _ => false,
     };

@@ -6,7 +6,7 @@ use swfn_proto::Message as _;
 use swfn_shared::metrics::{MetricPoint, TRAIN_LOSS};
 
 use super::*;
-use crate::device::DeviceInfo;
+use crate::{device::DeviceInfo, session::Access};
 
 /// A stream of messages, each with its length before it; after each comes a byte that says what the trainer does meanwhile. A lease
 /// whose trial has no id gets the one that its specification has: ids are hard to guess.
@@ -18,7 +18,7 @@ pub(crate) fn session(mut data: &[u8]) {
     let (_stop, stopping) = watch::channel(false);
     let outbox = OutboxLimits::in_folder(std::env::temp_dir());
     let hooks = Hooks { welcomed: || {}, settled: Box::new(|_| {}) };
-    let mut session = Session::new(identity(), endpoint(), outbox, orders, report_queue, stopping, hooks);
+    let mut session = Session::new(identity(), address(), outbox, orders, report_queue, stopping, hooks);
     session.absorb(Report::Wants { lanes: 3, shape: None, vaes: Vec::new() });
     let (mut taken, mut reported) = (Vec::<Order>::new(), 0);
     for _ in 0..100 {
@@ -58,8 +58,8 @@ pub(crate) fn session(mut data: &[u8]) {
     }
 }
 
-fn endpoint() -> Endpoint {
-    super::super::endpoint("http://127.0.0.1:1").expect("a URL")
+fn address() -> Address {
+    Address::new("http://127.0.0.1:1", Access::default()).expect("a URL")
 }
 
 fn identity() -> Identity {

@@ -30,13 +30,13 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     let device = DeviceInfo { name: "cuda:0".into(), model: "m".into(), threads: 1, cuda: "13.0".into() };
     let (host, libtorch) = ("h".to_owned(), "2.11.0".to_owned());
     let identity = Identity { worker: "ann".parse().unwrap(), predecessor: None, host, device, libtorch };
-    let endpoint = super::super::endpoint("http://127.0.0.1:1").unwrap();
+    let address = Address::new("http://127.0.0.1:1", super::super::Access::default()).unwrap();
     let (orders, queue) = std_mpsc::channel();
     let (_reports, report_queue) = mpsc::channel(1);
     let (_stop, stopping) = watch::channel(false);
     let hooks = Hooks { welcomed: || {}, settled: Box::new(|_| {}) };
     let outbox = OutboxLimits::in_folder(std::env::temp_dir());
-    let mut session = Session::new(identity, endpoint, outbox, orders, report_queue, stopping, hooks);
+    let mut session = Session::new(identity, address, outbox, orders, report_queue, stopping, hooks);
     let leases = leases(4);
 
     assert!(session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() }).is_empty());

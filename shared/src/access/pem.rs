@@ -1,0 +1,217 @@
+//! Certificates and keys in PEM files, checked before they are used: an error names the file at fault.
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustls::{
+    InconsistentKeys, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::CertifiedKey,
+};
+use tracing::warn;
+
+/// Larger files are no certificates.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum PemError {
+    /// It cannot be read.
+    #[error("cannot read `{path}`: {error}\nhint: it is named by {option}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The option that named it.
+        option: &'static str,
+        /// The reason.
+        error: io::Error,
+    },
+    /// It holds something else.
+    #[error(
+        "`{path}` holds no {what}: {problem}\nhint: {option} wants a PEM file; `swfn-coordinator certs` makes some"
+    )]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The option that named it.
+        option: &'static str,
+        /// What was expected.
+        what: &'static str,
+        /// The reason.
+        problem: String,
+    },
+    /// The certificate is of another key.
+    #[error("the certificate `{certificate}` is not of the key `{key}`\nhint: name two files that were made together")]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+}
+
+/// Certificates of authorities that are trusted.
+#[derive(Debug, Clone)]
+pub struct Authorities(String);
+
+impl Authorities {
+    /// Reads the file that the option names.
+    ///
+    /// # Errors
+    /// If it holds anything but certificates, or none.
+    pub fn read(path: &Path, option: &'static str) -> Result<Self, PemError> {
+        let text = read(path, option)?;
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&text, path, option)? {
+            let problem = |error: rustls::Error| content(path, option, CERTIFICATE, error.to_string());
+            roots.add(certificate).map_err(problem)?;
+        }
+        Ok(Self(text))
+    }
+
+    /// The file's text.
+    pub fn pem(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A certificate and its private key. The key is never shown.
+#[derive(Clone)]
+pub struct Identity {
+    certificate: String,
+    key: String,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Identity(hidden)")
+    }
+}
+
+impl Identity {
+    /// Reads the files that `--tls-cert` and `--tls-key` name. Warns of a key that everybody on this machine can read.
+    ///
+    /// # Errors
+    /// If they hold something else, or do not belong together.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, PemError> {
+        let chain_text = read(certificate, CERTIFICATE_OPTION)?;
+        let chain = certificates(&chain_text, certificate, CERTIFICATE_OPTION)?;
+        let key_text = read(key, KEY_OPTION)?;
+        if let Some(mode) = world_readable(key) {
+            let shown = key.display();
+            warn!("all users of this machine can read the private key `{shown}` (mode {mode:o})\nhint: chmod 600");
+        }
+        // What the reader says of a key may quote it.
+        let no_key = |_| content(key, KEY_OPTION, "private key", "it cannot be parsed".to_owned());
+        let private = PrivateKeyDer::from_pem_slice(key_text.as_bytes()).map_err(no_key)?;
+        match CertifiedKey::from_der(chain, private, &ring::default_provider()) {
+            Ok(_) => Ok(Self { certificate: chain_text, key: key_text }),
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                Err(PemError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() })
+            }
+            Err(error @ rustls::Error::InvalidCertificate(_)) => {
+                Err(content(certificate, CERTIFICATE_OPTION, CERTIFICATE, error.to_string()))
+            }
+            Err(error) => Err(content(key, KEY_OPTION, "private key that can be used", error.to_string())),
+        }
+    }
+
+    /// The certificate, and those of the authorities between it and the root.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The private key: a secret.
+    pub fn key_pem(&self) -> &str {
+        &self.key
+    }
+}
+
+const CERTIFICATE: &str = "certificate";
+const CERTIFICATE_OPTION: &str = "--tls-cert";
+const KEY_OPTION: &str = "--tls-key";
+
+fn content(path: &Path, option: &'static str, what: &'static str, problem: String) -> PemError {
+    PemError::Content { path: path.to_owned(), option, what, problem }
+}
+
+fn read(path: &Path, option: &'static str) -> Result<String, PemError> {
+    let unreadable = |error| PemError::Unreadable { path: path.to_owned(), option, error };
+    let size = fs::metadata(path).map_err(unreadable)?.len();
+    if size > MAX_BYTES {
+        return Err(content(path, option, CERTIFICATE, format!("it has `{size}` bytes")));
+    }
+    fs::read_to_string(path).map_err(unreadable)
+}
+
+fn certificates(text: &str, path: &Path, option: &'static str) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let read = read.map_err(|error| content(path, option, CERTIFICATE, error.to_string()))?;
+    if read.is_empty() {
+        return Err(content(path, option, CERTIFICATE, "there is no PEM section of that kind".to_owned()));
+    }
+    Ok(read)
+}
+
+/// The permissions of a secret file, if they let everybody read it.
+pub(super) fn world_readable(path: &Path) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o004 != 0).then_some(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_file_is_named_with_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let signed = CertificateParams::new(vec!["host".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+        let (certificate, key_pem) = (write("c.pem", &signed), write("k.pem", &key.serialize_pem()));
+        let strange = write("strange.pem", &other.serialize_pem());
+        let broken = write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let missing = folder.path().join("missing.pem");
+
+        let identity = Identity::read(&certificate, &key_pem).unwrap();
+        assert_eq!((identity.certificate_pem(), identity.key_pem()), (&*signed, &*key.serialize_pem()));
+        assert_eq!(format!("{identity:?}"), "Identity(hidden)");
+        assert_eq!(Authorities::read(&certificate, "--tls-ca").unwrap().pem(), signed);
+
+        let refused = |certificate: &Path, key: &Path, at_fault: &Path, expected: &str| {
+            let text = Identity::read(certificate, key).unwrap_err().to_string();
+            assert!(text.contains(&format!("`{}`", at_fault.display())), "{text}");
+            assert!(text.contains(expected) && text.contains("\nhint: "), "{text}");
+        };
+        refused(&certificate, &strange, &strange, "is not of the key");
+        refused(&certificate, &certificate, &certificate, "holds no private key");
+        refused(&key_pem, &key_pem, &key_pem, "holds no certificate: there is no PEM section");
+        refused(&broken, &key_pem, &broken, "holds no certificate: invalid peer certificate");
+        refused(&missing, &key_pem, &missing, "named by --tls-cert");
+        refused(&certificate, &missing, &missing, "named by --tls-key");
+        for (path, expected) in [(&key_pem, "no PEM section"), (&broken, "BadEncoding"), (&missing, "by --tls-ca")] {
+            let text = Authorities::read(path, "--tls-ca").unwrap_err().to_string();
+            assert!(text.contains(&format!("`{}`", path.display())) && text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_world_readable_if_others_may_read_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, expected) in [(0o600, None), (0o640, None), (0o644, Some(0o644)), (0o604, Some(0o604))] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(world_readable(file.path()), expected);
+        }
+    }
+}

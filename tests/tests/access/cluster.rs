@@ -1,0 +1,163 @@
+//! A sweep with certificates and a token, and one more set of both that nobody trusts.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
+use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
+use swfn_tests::{
+    process::{Process, wait_until},
+    programs,
+    sweep::Sweep,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Status, Streaming,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+/// Short trials of one shape.
+pub(crate) fn axes(seeds: u32) -> String {
+    format!("seed = {{ count = {seeds} }}\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0")
+}
+
+/// A sweep, and its files.
+pub(crate) struct Cluster {
+    pub(crate) sweep: Sweep,
+    folder: PathBuf,
+}
+
+impl Cluster {
+    pub(crate) fn new(sweep: Sweep) -> Self {
+        let folder = sweep.run_dir().parent().expect("it lies in a folder").to_owned();
+        let cluster = Self { sweep, folder };
+        for name in ["pki", "other"] {
+            let mut made = cluster.certs(name, &["--hosts", "127.0.0.1", "--workers", "ann,bob"]);
+            made.succeed();
+            let commands = made.stdout();
+            assert!(
+                commands.contains("swfn-coordinator --grid") && commands.contains("swfn-worker --coor"),
+                "{commands}"
+            );
+        }
+        cluster
+    }
+
+    /// Starts `swfn-coordinator certs` for a folder.
+    pub(crate) fn certs(&self, name: &str, arguments: &[&str]) -> Process {
+        let mut command = Command::new(programs::folder().join("swfn-coordinator"));
+        command.args(["certs", "--out"]).arg(self.folder.join(name)).args(arguments);
+        Process::start(&mut command, &self.folder, &format!("certs-{name}"))
+    }
+
+    /// A file of this test, such as `pki/ca.pem`.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub(crate) fn token(&self) -> String {
+        self.read("pki/token").trim().to_owned()
+    }
+
+    /// Replaces `@NAME` with the file of that name.
+    pub(crate) fn resolved(&self, options: &str) -> Vec<String> {
+        let resolve = |word: &str| word.strip_prefix('@').map_or_else(|| word.to_owned(), |name| self.file(name));
+        options.split_whitespace().map(resolve).collect()
+    }
+
+    /// Starts the coordinator with options in which `@NAME` names a file.
+    pub(crate) fn coordinator(&self, name: &str, options: &str) -> Process {
+        let options = self.resolved(options);
+        self.sweep.coordinator(name, &options.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Starts a worker likewise.
+    pub(crate) fn worker(&self, name: &str, address: &str, options: &str) -> Process {
+        let options = self.resolved(options);
+        self.sweep.worker(name, address, &options.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// A connection with the certificate of that worker.
+    pub(crate) async fn connect(&self, address: &str, worker: &str) -> Channel {
+        let identity = Identity::from_pem(
+            self.read(&format!("pki/worker-{worker}.pem")),
+            self.read(&format!("pki/worker-{worker}-key.pem")),
+        );
+        let authority = Certificate::from_pem(self.read("pki/ca.pem"));
+        let tls = ClientTlsConfig::new().ca_certificate(authority).identity(identity);
+        let endpoint = Endpoint::from_shared(address.to_owned()).unwrap().tls_config(tls).unwrap();
+        endpoint.connect().await.expect("the coordinator listens")
+    }
+}
+
+/// Everything that a coordinator beyond loopback has.
+pub(crate) const ALL: &str =
+    "--tls-cert @pki/server.pem --tls-key @pki/server-key.pem --tls-client-ca @pki/ca.pem --token-file @pki/token";
+
+/// What a worker needs to be admitted there.
+pub(crate) const ANN: &str =
+    "--tls-ca @pki/ca.pem --tls-cert @pki/worker-ann.pem --tls-key @pki/worker-ann-key.pem --token-file @pki/token";
+
+/// A worker's stream, spoken by the test.
+pub(crate) struct Talk {
+    pub(crate) say: mpsc::Sender<v1::WorkerMessage>,
+    pub(crate) hear: Streaming<v1::CoordinatorMessage>,
+}
+
+impl Talk {
+    /// Opens a session and hears the welcome.
+    pub(crate) async fn open(channel: Channel, token: &str, hello: v1::Hello) -> Result<Self, Status> {
+        let (say, messages) = mpsc::channel(64);
+        let first = v1::WorkerMessage { sequence: 0, kind: Some(Kind::Hello(hello)) };
+        say.send(first).await.expect("a new channel has room");
+        let mut request = Request::new(ReceiverStream::new(messages));
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let mut hear = CoordinatorClient::new(channel).session(request).await?.into_inner();
+        let welcome = hear.message().await?.and_then(|message| message.kind);
+        assert!(matches!(welcome, Some(v1::coordinator_message::Kind::Welcome(_))), "{welcome:?}");
+        Ok(Self { say, hear })
+    }
+
+    pub(crate) async fn tell(&self, sequence: u64, kind: Kind) {
+        self.say.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.expect("the stream is open");
+    }
+
+    /// The next message, or how the stream ended.
+    pub(crate) async fn next(&mut self) -> Result<v1::coordinator_message::Kind, Status> {
+        match self.hear.message().await? {
+            Some(message) => Ok(message.kind.expect("a kind that this test knows")),
+            None => Err(Status::ok("ended")),
+        }
+    }
+}
+
+pub(crate) fn hello(worker: &str) -> v1::Hello {
+    v1::Hello {
+        protocol: PROTOCOL,
+        trainer_revision: TRAINER_REVISION,
+        worker: worker.into(),
+        device: Some(v1::Device::default()),
+        ..v1::Hello::default()
+    }
+}
+
+/// Memory of a process that is in use, in KiB.
+pub(crate) fn resident(process: &Process) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Where a coordinator listens, without the scheme.
+pub(crate) fn socket(address: &str) -> String {
+    address.split("//").nth(1).expect("a URL").to_owned()
+}
+
+/// Waits until a process has said that.
+pub(crate) fn wait_for(process: &Process, text: &str) {
+    wait_until(text, || process.stderr().contains(text).then_some(()));
+}

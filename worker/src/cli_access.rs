@@ -1,0 +1,51 @@
+//! The arguments about access to the coordinator; the supervisor passes those that name files on. A token from the environment is
+//! inherited, and never on a command line.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use swfn_shared::access::{Authorities, Identity, Token};
+
+use crate::{cli_folders::folder_argument, session::Access};
+
+#[derive(Debug, Args)]
+pub(crate) struct AccessArguments {
+    /// Authorities whose certificates the coordinator may have, as PEM; for https:// addresses
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// Certificate of this worker, as PEM, for coordinators that demand one (mutual TLS)
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, as PEM
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// File with the token that the coordinator demands [default: the environment variable SWFN_TOKEN]
+    #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl AccessArguments {
+    /// Reads all files.
+    pub(crate) fn read(&self) -> anyhow::Result<Access> {
+        let authorities = self.tls_ca.as_deref().map(|path| Authorities::read(path, "--tls-ca")).transpose()?;
+        let identity = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Identity::read(certificate, key)?),
+            _ => None,
+        };
+        Ok(Access { authorities, identity, token: Token::find(self.token_file.as_deref())? })
+    }
+
+    /// The same as arguments of a device process.
+    pub(crate) fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
+        let mut arguments = Vec::new();
+        for (name, file) in [
+            ("--tls-ca", &self.tls_ca),
+            ("--tls-cert", &self.tls_cert),
+            ("--tls-key", &self.tls_key),
+            ("--token-file", &self.token_file),
+        ] {
+            arguments.extend(folder_argument(name, file.as_deref())?);
+        }
+        Ok(arguments)
+    }
+}
