@@ -42,11 +42,11 @@ FUZZ_OPTIONS = $(addprefix -runs=,$(RUNS)) $(addprefix -max_total_time=,$(or $(S
 fuzz: cargo-there ## fuzz all that reads other people's bytes (TARGET=name, core or worker; SECONDS=n or RUNS=n for each; SEED=n)
 	$(if $(filter $(FUZZ_CORE),$(FUZZED)),tests/fuzz/run.sh build core)
 	$(if $(filter $(FUZZ_WORKER),$(FUZZED)),$(WITH_LIBTORCH) tests/fuzz/run.sh build worker)
-	for target in $(FUZZED); do tests/fuzz/run.sh fuzz $$target $(FUZZ_OPTIONS); done
+	$(if $(filter $(FUZZ_WORKER),$(FUZZED)),$(WITH_LIBTORCH)) for target in $(FUZZED); do tests/fuzz/run.sh fuzz $$target $(FUZZ_OPTIONS); done
 
 .PHONY: fuzz-keep
 fuzz-keep: ## add what `make fuzz` found interesting to the corpus (TARGET=name)
-	for target in $(FUZZED); do tests/fuzz/run.sh keep $$target; done
+	$(if $(filter $(FUZZ_WORKER),$(FUZZED)),$(WITH_LIBTORCH)) for target in $(FUZZED); do tests/fuzz/run.sh keep $$target; done
 
 DENY_VERSION = 0.20.2
 DENY = target/tools/bin/cargo-deny
@@ -56,10 +56,10 @@ $(DENY): | cargo-there
 	$(CARGO) install --locked --debug --root target/tools --version $(DENY_VERSION) cargo-deny
 
 .PHONY: deny
-deny: $(DENY) ## licences, origins and bans of all dependencies, and known vulnerabilities where their list can be fetched
+deny: $(DENY) ## licences, origins and bans of all dependencies; known vulnerabilities where their list can be fetched (OFFLINE=1: not)
 	$(DENY) --locked check licenses bans sources
-	if $(DENY) fetch db; then $(DENY) --locked check advisories; \
-	else echo "note: the list of advisories cannot be fetched from here; nothing is said about them" >&2; fi
+	$(if $(OFFLINE),,if $(DENY) fetch db; then $(DENY) --locked check advisories; \
+	else echo "note: the list of advisories cannot be fetched from here; nothing is said about them" >&2; fi)
 
 .PHONY: simulate
 simulate: cargo-there ## the scheduler in a simulated cluster (SEEDS=n), or what happens in one history (SEED=n)

@@ -146,6 +146,32 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(error: anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", told(&error));
     ExitCode::FAILURE
+}
+
+/// What went wrong, from the outermost error to its cause, and after all of it the first hint.
+fn told(error: &anyhow::Error) -> String {
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let (problems, hints): (Vec<&str>, Vec<Option<&str>>) = texts
+        .iter()
+        .map(|text| text.split_once("\nhint: ").map_or((text.as_str(), None), |(problem, hint)| (problem, Some(hint))))
+        .unzip();
+    let hint = hints.into_iter().flatten().next().map_or(String::new(), |hint| format!("\nhint: {hint}"));
+    problems.join(": ") + &hint
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::told;
+
+    #[test]
+    fn the_hint_comes_last() {
+        let error =
+            anyhow!("no such file\nhint: look").context("cannot read `x`\nhint: name another").context("stopped");
+        assert_eq!(told(&error), "stopped: cannot read `x`: no such file\nhint: name another");
+        assert_eq!(told(&anyhow!("stopped")), "stopped");
+    }
 }

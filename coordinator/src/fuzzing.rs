@@ -6,9 +6,9 @@ use swfn_proto::{Message as _, v1};
 use swfn_shared::{
     artifacts::Artifacts,
     grid::{DEFAULT_MAX_TRIALS, Grid},
-    ids::{LeaseId, WorkerId},
+    ids::{LeaseId, TRAINER_REVISION, WorkerId},
     trial::TrialSpec,
-    wire::MAX_LOG_BYTES,
+    wire::{MAX_LOG_BYTES, PROTOCOL},
 };
 use tokio::sync::mpsc::{self, Receiver};
 use tonic::{Code, Status};
@@ -21,16 +21,30 @@ use crate::{
     store::{ArtifactFolder, Store},
 };
 
-/// All targets, by the names of their corpora.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
+/// The name of a target, which is that of its corpus, and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
 
 /// The longest reason for a refusal, in bytes: it travels in a header of limited size.
 const LONGEST: usize = 2_000;
 
-/// The first message of a stream.
+/// The first message of a stream, as it is and of the right version, so that the corpus outlives the next one.
 pub fn hello(data: &[u8]) {
-    let Ok(message) = v1::WorkerMessage::decode(data) else { return };
+    let Ok(mut message) = v1::WorkerMessage::decode(data) else { return };
+    introduced(message.clone());
+    of_this_version(&mut message);
+    introduced(message);
+}
+
+fn of_this_version(message: &mut v1::WorkerMessage) {
+    if let Some(Kind::Hello(hello)) = &mut message.kind {
+        (hello.protocol, hello.trainer_revision) = (PROTOCOL, TRAINER_REVISION);
+    }
+}
+
+fn introduced(message: v1::WorkerMessage) {
     match convert::hello(message, Holder::Anyone) {
         Ok(Hello { worker, predecessor, held, holder: _ }) => {
             let row = [worker.host, worker.device, worker.model, worker.software, worker.libtorch];
@@ -102,6 +116,7 @@ pub fn conversation(mut data: &[u8]) {
         let Some((stream, rest)) = data.split_first() else { break };
         data = rest;
         let Ok(mut message) = v1::WorkerMessage::decode_length_delimited(&mut data) else { break };
+        of_this_version(&mut message);
         name_trials(&mut message, &specs);
         let stream = &mut streams[usize::from(*stream) % 4];
         let request = match stream.take() {

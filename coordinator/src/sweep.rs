@@ -120,7 +120,9 @@ fn read_bounded(path: &Path) -> anyhow::Result<String> {
     let file = fs::File::open(path)
         .with_context(|| format!("cannot read the grid file `{shown}`\nhint: examples stand in coordinator/grids"))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read `{shown}`"))?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| anyhow!("cannot read `{shown}`: {error}\nhint: name the grid file itself with --grid"))?;
     ensure!(
         bytes.len() as u64 <= MAX_FILE_BYTES,
         "`{shown}` is larger than {} MiB\nhint: a grid file is a small TOML file; is this another one?",
@@ -157,6 +159,8 @@ async fn serve(
     run_dir: &RunDir,
     engine: Engine,
 ) -> anyhow::Result<(Ending, Store)> {
+    // Before anybody hears of this coordinator: who knows of it may ask it to stop.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let default_port = if arguments.local_workers.is_some() { 0 } else { DEFAULT_PORT };
     let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
     let access = arguments.access.read()?;
@@ -197,7 +201,6 @@ async fn serve(
         }
     });
     let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), snapshots.clone()));
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
 
     let mut local = match arguments.local_workers {
         // Nothing left to do: starting workers would only take time.

@@ -9,7 +9,7 @@
 #[inline]
 pub fn point(name: &str) {
     #[cfg(feature = "faults")]
-    fail::fail_point!(name, |_| on_purpose::die());
+    fail::fail_point!(name, |_| on_purpose::die(name));
     let _ = name;
 }
 
@@ -43,11 +43,14 @@ mod on_purpose {
         BUG.get_or_init(|| env::var("SWFN_BUG").ok()).as_deref()
     }
 
-    /// Kills the process like `kill -9`. If `SWFN_FAULT_TOKENS` names a folder, a death costs one of the files there, and
-    /// without any the process lives: so a test limits and counts the deaths of processes that are started again and again.
-    pub(super) fn die() {
+    /// Kills the process like `kill -9`. If `SWFN_FAULT_TOKENS` names a folder, a death at `store/rows` costs a file there whose
+    /// name begins with `store.rows`, and without one the process lives: so a test limits and counts the deaths of processes
+    /// that are started again and again.
+    pub(super) fn die(point: &str) {
         if let Some(folder) = env::var_os("SWFN_FAULT_TOKENS") {
-            let mut tokens = fs::read_dir(folder).into_iter().flatten().flatten();
+            let name = point.replace('/', ".");
+            let tokens = fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut tokens = tokens.filter(|token| token.file_name().to_string_lossy().starts_with(&name));
             if !tokens.any(|token| fs::remove_file(token.path()).is_ok()) {
                 return;
             }

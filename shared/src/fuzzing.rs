@@ -10,8 +10,11 @@ use crate::{
     work::{classifier_flop, vae_flop},
 };
 
-/// All targets, by the names of their corpora.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("grid", grid), ("specification", specification)];
+/// The name of a target, which is that of its corpus, and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[("grid", grid), ("specification", specification)];
 
 /// Trials beyond which grids are refused here, so that listing them takes no time.
 const MOST: u64 = 500;

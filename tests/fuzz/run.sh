@@ -39,6 +39,7 @@ build)
 fuzz | keep)
     target=$2
     program=$(program_of "$target")
+    if [[ $program == worker ]]; then export LD_LIBRARY_PATH=${LIBTORCH:-$(deploy/libtorch.sh)}/lib; fi
     run=(env "SWFN_FUZZ_TARGET=$target" "target/fuzz/$host/fuzz/swfn-fuzz-$program")
     mkdir -p "$grown/$target" "$found" "$corpus/$target"
     if [[ $1 == keep ]]; then

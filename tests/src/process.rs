@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::OnceLock,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -13,22 +14,29 @@ use nix::{
     unistd::Pid,
 };
 
-/// Nothing in these tests takes so long on two cores unless it hangs.
-pub const LIMIT: Duration = Duration::from_secs(180);
+/// Nothing in these tests takes so long on two cores unless it hangs. `SWFN_TEST_LIMIT`, in seconds, says otherwise: where tests
+/// are meant to fail, less will do.
+pub fn limit() -> Duration {
+    static LIMIT: OnceLock<Duration> = OnceLock::new();
+    *LIMIT.get_or_init(|| {
+        let seconds = std::env::var("SWFN_TEST_LIMIT").ok().and_then(|text| text.parse().ok());
+        Duration::from_secs(seconds.unwrap_or(180))
+    })
+}
 
 const POLL: Duration = Duration::from_millis(20);
 
 /// Waits until `ready` gives something.
 ///
 /// # Panics
-/// After [`LIMIT`], with the description of what was awaited.
+/// After [`limit`], with the description of what was awaited.
 pub fn wait_until<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
-    poll(ready).unwrap_or_else(|| panic!("waited {LIMIT:?} in vain for {what}"))
+    poll(ready).unwrap_or_else(|| panic!("waited {:?} in vain for {what}", limit()))
 }
 
 fn poll<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
-    while start.elapsed() < LIMIT {
+    while start.elapsed() < limit() {
         if let Some(value) = ready() {
             return Some(value);
         }
@@ -92,10 +100,12 @@ impl Process {
     /// Waits for its end and returns its exit code; `None` when a signal ended it.
     ///
     /// # Panics
-    /// When it does not end within [`LIMIT`].
+    /// When it does not end within [`limit`].
     pub fn wait(&mut self) -> Option<i32> {
         let ended = poll(|| self.child.try_wait().expect("a child can be waited for"));
-        ended.unwrap_or_else(|| panic!("still running after {LIMIT:?}; it last said:\n{}", tail(&self.stderr()))).code()
+        ended
+            .unwrap_or_else(|| panic!("still running after {:?}; it last said:\n{}", limit(), tail(&self.stderr())))
+            .code()
     }
 
     /// Waits for its end, which must be a success.

@@ -18,7 +18,9 @@ use crate::{
 /// A folder with a grid file and a run directory.
 #[derive(Debug)]
 pub struct Sweep {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removes the folder at the end.
+    _temporary: Option<TempDir>,
     /// Whether its programs have failpoints and the like.
     faulty: bool,
     /// Of all its processes.
@@ -71,9 +73,14 @@ impl Sweep {
     /// If the folder cannot be written.
     pub fn in_folder(parent: &Path, text: &str) -> Self {
         let folder = TempDir::new_in(parent).expect("a temporary folder can be made");
-        let sweep = Self { folder, faulty: false, environment: Vec::new() };
+        let sweep = Self::in_place(folder.path());
         fs::write(sweep.grid(), text).expect("the folder can be written");
-        sweep
+        Self { _temporary: Some(folder), ..sweep }
+    }
+
+    /// The sweep that has that folder already.
+    pub fn in_place(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), _temporary: None, faulty: false, environment: Vec::new() }
     }
 
     /// The same sweep with programs that have failpoints, planted bugs and poison.
@@ -89,7 +96,7 @@ impl Sweep {
 
     /// Its folder.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// One of the programs, to be started with [`Self::start`].
@@ -100,17 +107,17 @@ impl Sweep {
 
     /// The grid file.
     pub fn grid(&self) -> PathBuf {
-        self.folder.path().join("grid.toml")
+        self.folder.join("grid.toml")
     }
 
     /// The run directory.
     pub fn run_dir(&self) -> PathBuf {
-        self.folder.path().join("run")
+        self.folder.join("run")
     }
 
     /// The cache folder of all its processes.
     pub fn cache(&self) -> PathBuf {
-        self.folder.path().join("cache")
+        self.folder.join("cache")
     }
 
     /// Starts the coordinator with more arguments.
@@ -152,7 +159,7 @@ impl Sweep {
     pub fn start(&self, command: &mut Command, name: &str) -> Process {
         command.env_remove("RUST_LOG").env("SWFN_CACHE", self.cache());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        Process::start(command, self.folder.path(), name)
+        Process::start(command, &self.folder, name)
     }
 
     /// The address that a coordinator tells its workers.

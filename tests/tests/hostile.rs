@@ -92,14 +92,14 @@ fn idx(sizes: &[u32], content: &[u8]) -> Vec<u8> {
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut file = GzEncoder::new(Vec::new(), Compression::fast());
-    file.write_all(content).unwrap();
-    file.finish().unwrap()
+    file.write_all(content).expect("memory can be written");
+    file.finish().expect("memory can be written")
 }
 
 /// That content and so many mebibytes of zeros after it. What is compressed piece by piece is one file when the pieces are joined.
 fn bomb(path: &Path, content: &[u8], mebibytes: usize) {
     let zeros = gzip(&vec![0; 1 << 20]).repeat(mebibytes);
-    fs::write(path, [gzip(content), zeros].concat()).unwrap();
+    fs::write(path, [gzip(content), zeros].concat()).expect("the folder can be written");
 }
 
 #[test]

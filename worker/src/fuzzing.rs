@@ -13,8 +13,11 @@ use crate::{
     vae::file::fuzzing::vae,
 };
 
-/// All targets, by the names of their corpora.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// The name of a target, which is that of its corpus, and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
     ("idx", idx),
     ("gzip", gzip),
     ("checkpoint", checkpoint),

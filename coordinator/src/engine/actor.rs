@@ -341,7 +341,9 @@ impl Engine {
     fn hear(&mut self, worker: &WorkerId, sequence: u64, message: FromWorker) {
         self.apply(&Command::Heard { worker: worker.clone() }).ok();
         if sequence > 0 {
-            self.acknowledge.insert(worker.clone(), sequence);
+            // Repetitions of earlier reports take nothing back.
+            let through = self.acknowledge.entry(worker.clone()).or_default();
+            *through = sequence.max(*through);
         }
         let worker = worker.clone();
         match message {

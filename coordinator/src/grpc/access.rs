@@ -80,7 +80,7 @@ impl Interceptor for Check {
                 let certificates =
                     request.extensions().get::<TlsConnectInfo<Visitor>>().and_then(|tls| tls.peer_certs());
                 let certificate = certificates.as_ref().and_then(|chain| chain.first());
-                let holder = certificate.map_or_else(|| self.holder.clone(), fingerprint);
+                let holder = certificate.map_or_else(|| self.holder, fingerprint);
                 request.extensions_mut().insert(holder);
                 Ok(request)
             }

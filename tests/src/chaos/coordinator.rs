@@ -1,6 +1,6 @@
 //! P1: what was acknowledged survives `kill -9` of the coordinator, at each named failpoint and at random times.
 
-use std::{thread::sleep, time::Duration};
+use std::{collections::VecDeque, thread::sleep, time::Duration};
 
 use nix::sys::signal::Signal;
 use rand::RngExt as _;
@@ -87,21 +87,26 @@ impl Killed {
 /// Never.
 pub fn at_failpoints(each: u32) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    for (number, (point, passes)) in POINTS.into_iter().enumerate() {
-        let mut random = random(number as u64);
-        let (mut kills, mut sweeps) = (0, 0);
-        while kills < each {
-            sweeps += 1;
-            assert!(sweeps <= each + 5, "the coordinator seldom comes to `{point}`: {kills} kills in {sweeps} sweeps");
-            let mut killed = Killed::new(number as u64);
-            let mut here = 0;
-            while here < KILLS.min(each - kills) && kill_at(&mut killed, point, passes, &mut random) {
-                here += 1;
-                killed.check();
+    let mut random = random(u64::from(each));
+    let mut due: VecDeque<_> = (0..each).flat_map(|_| POINTS).collect();
+    let mut early = 0;
+    while !due.is_empty() {
+        let mut killed = Killed::new(tally.faults);
+        let mut here = 0;
+        while here < KILLS
+            && let Some((point, passes)) = due.pop_front()
+        {
+            if !kill_at(&mut killed, point, passes, &mut random) {
+                // The sweep was over first.
+                due.push_back((point, passes));
+                early += 1;
+                assert!(early <= 10 + 2 * POINTS.len() as u32 * each, "the coordinator seldom comes to {due:?}");
+                break;
             }
-            kills += here;
-            tally.add(killed.finish(here.into()));
+            here += 1;
+            killed.check();
         }
+        tally.add(killed.finish(here.into()));
     }
     Ok(tally)
 }

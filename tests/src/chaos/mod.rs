@@ -2,6 +2,17 @@
 //! the outcome against that of an undisturbed sweep, and counts.
 
 pub mod audit;
+pub mod bugs;
+pub mod clock;
 pub mod coordinator;
+pub mod cuts;
+pub mod drain;
 pub mod judge;
+pub mod locks;
+pub mod messages;
+pub mod network;
+pub mod poison;
+pub mod power;
 pub mod scenario;
+pub mod workers;
+pub mod zombies;

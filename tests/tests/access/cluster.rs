@@ -1,6 +1,6 @@
 //! A sweep with certificates and a token, and one more set of both that nobody trusts.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
@@ -89,7 +89,7 @@ impl Cluster {
         );
         let authority = Certificate::from_pem(self.read("pki/ca.pem"));
         let tls = ClientTlsConfig::new().ca_certificate(authority).identity(identity);
-        let endpoint = Endpoint::from_shared(address.to_owned()).unwrap().tls_config(tls).unwrap();
+        let endpoint = Endpoint::from_shared(address.to_owned()).expect("a URL").tls_config(tls).expect("good files");
         endpoint.connect().await.expect("the coordinator listens")
     }
 }
@@ -115,7 +115,7 @@ impl Talk {
         let first = v1::WorkerMessage { sequence: 0, kind: Some(Kind::Hello(hello)) };
         say.send(first).await.expect("a new channel has room");
         let mut request = Request::new(ReceiverStream::new(messages));
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("visible ASCII"));
         let mut hear = CoordinatorClient::new(channel).session(request).await?.into_inner();
         let welcome = hear.message().await?.and_then(|message| message.kind);
         assert!(matches!(welcome, Some(v1::coordinator_message::Kind::Welcome(_))), "{welcome:?}");
@@ -145,16 +145,16 @@ pub(crate) fn hello(worker: &str) -> v1::Hello {
     }
 }
 
-/// Memory of a process that is in use, in KiB.
-pub(crate) fn resident(process: &Process) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+/// Memory of a process that is in use, in KiB; `None` once it has ended.
+pub(crate) fn resident(process: &Process) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// Where a coordinator listens, without the scheme.
-pub(crate) fn socket(address: &str) -> String {
-    address.split("//").nth(1).expect("a URL").to_owned()
+/// Where a coordinator listens.
+pub(crate) fn socket(address: &str) -> SocketAddr {
+    address.split("//").nth(1).and_then(|socket| socket.parse().ok()).expect("a URL with an IP address")
 }
 
 /// Waits until a process has said that.

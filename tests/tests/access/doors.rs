@@ -1,9 +1,10 @@
 //! Who comes in, and what those are told who do not.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use swfn_tests::{
-    process::{children, wait_until},
+    process::{Process, children, wait_until},
+    programs,
     sweep::Sweep,
 };
 
@@ -17,7 +18,7 @@ fn descendants(process: u32) -> Vec<u32> {
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries: Vec<_> = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
     entries.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
@@ -118,7 +119,11 @@ fn a_coordinator_without_tls_says_so_and_admits_by_token() {
     let mut wrong = cluster.worker("wrong", &address.replace("http", "https"), ANN);
     assert_eq!(wrong.wait(), Some(1));
     assert!(wrong.stderr().contains("the coordinator does not speak TLS"), "{}", wrong.stderr());
-    cluster.worker("right", &address, "--token-file @pki/token").succeed();
+    // From the environment.
+    let mut command = Command::new(programs::folder().join("swfn-worker"));
+    command.args(["--devices", "cpu", "--coordinator", &address]).env("SWFN_TOKEN", cluster.token());
+    command.env("SWFN_CACHE", cluster.sweep.cache());
+    Process::start(&mut command, cluster.sweep.run_dir().parent().unwrap(), "right").succeed();
     coordinator.succeed();
 }
 
@@ -130,7 +135,7 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
         ("--listen 0.0.0.0:0".to_owned(), 1, "neither encrypted nor authenticated"),
         ("--listen [::]:0 --token-file @pki/token".to_owned(), 1, "connections are not encrypted"),
         (format!("--listen 0.0.0.0:0 {tls} --tls-client-ca @pki/ca.pem"), 1, "not authenticated by a token"),
-        (format!("{tls} --tls-client-ca @pki/token"), 1, "named `--tls-client-ca`"),
+        (format!("{tls} --tls-client-ca @pki/token"), 1, "pki/token` holds no certificate"),
         ("--tls-cert @pki/server.pem --tls-key @other/server-key.pem".to_owned(), 1, "is not of the key"),
         ("--tls-cert @pki/server.pem --tls-key @pki/server.pem".to_owned(), 1, "holds no private key"),
         ("--tls-cert @pki/server.pem".to_owned(), 2, "--tls-key <FILE>"),

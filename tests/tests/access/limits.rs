@@ -11,7 +11,7 @@ use tonic::{
 use crate::cluster::{Cluster, Talk, axes, hello};
 
 async fn connect(address: &str) -> Channel {
-    Endpoint::from_shared(address.to_owned()).unwrap().connect().await.expect("the coordinator listens")
+    Endpoint::from_shared(address.to_owned()).expect("a URL").connect().await.expect("the coordinator listens")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,9 +63,9 @@ async fn one_connection_too_many_is_told_and_comes_in_when_there_is_room() {
 
 #[test]
 fn a_connection_that_is_too_old_is_replaced_and_nothing_is_lost() {
-    let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[classifier]\niterations = 3000\n\
-                evaluate_every = 1000\n[run]\nlease_seconds = 120\n[grid]\n";
-    let trials = 16;
+    let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[classifier]\niterations = 6000\n\
+                evaluate_every = 2000\n[run]\nlease_seconds = 120\n[grid]\n";
+    let trials = 3;
     let cluster = Cluster::new(Sweep::of_grid(&format!("{grid}{}\n", axes(trials))));
     let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --max-connection-age 1");
     let mut worker = cluster.worker("worker", &cluster.sweep.address(&coordinator), "");

@@ -1,7 +1,7 @@
 //! What the worker holds and what the coordinator has not acknowledged yet. Pure: no clock, no socket.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap},
     io,
     sync::Arc,
 };
@@ -9,7 +9,7 @@ use std::{
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
     artifacts::Artifact,
-    ids::{LeaseId, TrialId},
+    ids::{Attempt, LeaseId, TrialId},
     metrics::{MetricPoint, Outcome},
     wire,
 };
@@ -66,18 +66,31 @@ struct Ended {
 pub(super) struct Ledger {
     leases: BTreeMap<LeaseId, Held>,
     outbox: Outbox,
+    /// The newest attempt of each trial that was granted on this stream.
+    granted: HashMap<TrialId, Attempt>,
 }
 
 impl Ledger {
     pub(super) fn new(limits: OutboxLimits) -> Self {
-        Self { leases: BTreeMap::new(), outbox: Outbox::new(limits) }
+        Self { leases: BTreeMap::new(), outbox: Outbox::new(limits), granted: HashMap::new() }
     }
 
-    /// A lease was granted. Returns what cancels it; none if it is held already, and so worked on.
+    /// A new stream begins: whoever is at its other end may count attempts anew.
+    pub(super) fn forget_grants(&mut self) {
+        self.granted.clear();
+    }
+
+    /// A lease was granted. Returns what cancels it; none if it was granted before: attempts only rise.
     pub(super) fn grant(&mut self, lease: LeaseId) -> Option<Arc<Cancel>> {
-        let Entry::Vacant(place) = self.leases.entry(lease) else { return None };
-        let held = place.insert(Held { step: 0, cancel: Arc::default(), points: Vec::new(), end: None });
-        Some(Arc::clone(&held.cancel))
+        let newest = self.granted.entry(lease.trial).or_default();
+        if lease.attempt <= *newest || self.leases.contains_key(&lease) {
+            return None;
+        }
+        *newest = lease.attempt;
+        let cancel = Arc::new(Cancel::default());
+        let held = Held { step: 0, cancel: Arc::clone(&cancel), points: Vec::new(), end: None };
+        self.leases.insert(lease, held);
+        Some(cancel)
     }
 
     /// The coordinator ended a lease: nothing more is said of it. True if the trainer works on it.
@@ -256,9 +269,10 @@ mod tests {
         ledger.grant(lease(2));
         assert_eq!(ledger.end(lease(2), End::Released).len(), 1);
         assert!(ledger.acknowledge(6).is_empty() && ledger.is_empty(), "what is given back has no result");
-        for (kind, settled) in [(v1::FailureKind::Error, vec![]), (v1::FailureKind::Diverged, vec![lease(3).trial])] {
-            ledger.grant(lease(3));
-            let end = ledger.end(lease(3), End::Failed { kind, message: String::new(), log: String::new() });
+        let kinds = [(3, v1::FailureKind::Error, vec![]), (4, v1::FailureKind::Diverged, vec![lease(4).trial])];
+        for (attempt, kind, settled) in kinds {
+            ledger.grant(lease(attempt));
+            let end = ledger.end(lease(attempt), End::Failed { kind, message: String::new(), log: String::new() });
             assert_eq!(ledger.acknowledge(end[0]), settled, "{kind:?}");
         }
     }

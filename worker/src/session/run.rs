@@ -102,6 +102,7 @@ impl Session {
             .without_max_times();
         let mut pause = pauses.build();
         let mut was_welcome = false;
+        let mut longest = MAX_PAUSE;
         loop {
             let hello = self.hello();
             self.unconfirmed = self.ledger.held();
@@ -113,6 +114,8 @@ impl Session {
             let began = Instant::now();
             let result = match opened {
                 Ok(link) => {
+                    // Leases outlive several tries to come back.
+                    longest = MAX_PAUSE.min(Duration::from_secs(link.welcome.lease_seconds.into()) / 4);
                     info!(sweep = link.welcome.sweep, coordinator = %address.endpoint.uri(), "connected");
                     was_welcome = true;
                     (self.hooks.welcomed)();
@@ -140,7 +143,7 @@ impl Session {
                     if began.elapsed() >= GOOD_STREAM {
                         pause = pauses.build();
                     }
-                    let length = pause.next().unwrap_or(MAX_PAUSE);
+                    let length = pause.next().unwrap_or(MAX_PAUSE).min(longest);
                     warn!(coordinator = %address.endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
                     tokio::select! {
                         () = sleep(length) => {}
@@ -190,6 +193,7 @@ impl Session {
         if !faults::bug("reports-are-not-sent-again") {
             outgoing.extend(self.ledger.unacknowledged().map(Outgoing::Report));
         }
+        self.ledger.forget_grants();
         self.wishes.forgotten();
         outgoing.extend(self.ask());
         let stall = Duration::from_secs(link.welcome.stall_seconds.into());
@@ -355,7 +359,7 @@ impl Session {
         let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
         let artifacts = lease.artifacts.unwrap_or_default().into();
         let Some(cancel) = self.ledger.grant(id) else {
-            warn!(lease = %id, "a lease was granted that is held already");
+            warn!(lease = %id, "a lease was granted that was granted before");
             return Vec::new();
         };
         // The grant and the wish to leave crossed.

@@ -124,8 +124,8 @@ impl Oracle {
         if self.live.holder(lease) == Some(worker) {
             return Ok(Some(Admission::Live));
         }
-        // Whose it was is not kept with a result; what is repeated changes nothing, whoever says it.
-        let repeated = matches!(&entry.end, Some(Ending::Succeeded(attempt, _)) if *attempt == lease.attempt);
+        let repeated =
+            matches!(&entry.end, Some(Ending::Succeeded(attempt, of)) if *attempt == lease.attempt && of == worker);
         Ok(repeated.then_some(Admission::Repeated))
     }
 

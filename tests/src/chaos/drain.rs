@@ -1,0 +1,117 @@
+//! P12: SIGTERM ends coordinator and worker in order, and gives leases back; a second one waits for nothing.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{
+    judge::{EIGHT, grid, judge},
+    scenario::{Skipped, Tally},
+};
+use crate::{
+    process::{Process, children, send, wait_until},
+    proxy::mischief::{random, up_to},
+    sweep::Sweep,
+};
+
+/// The grace period is ten seconds; beyond it a busy machine may take its time.
+const GRACE: Duration = Duration::from_secs(60);
+
+fn sweep() -> Sweep {
+    let more = "lease_seconds = 60\n[artifacts]\nweights = true";
+    Sweep::of_grid(&grid(EIGHT, 800, more)).faulty()
+}
+
+/// `count`: coordinators and workers in turn that are asked to stop in the middle of their work.
+///
+/// # Errors
+/// Never.
+pub fn asked_to_stop(count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    let mut random = random(count.into());
+    while tally.faults < count.into() {
+        let sweep = sweep();
+        let mut stops = 0;
+        while tally.faults + stops < count.into() {
+            let time = up_to(&mut random, Duration::from_millis(1500));
+            let stopped = if stops % 2 == 0 { coordinator(&sweep, time) } else { worker(&sweep, time) };
+            if !stopped {
+                break;
+            }
+            stops += 1;
+            let held = sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'");
+            assert_eq!(held, Some(0), "who leaves gives back what it holds");
+        }
+        sweep.coordinator("last", &["--local-workers", "2"]).succeed();
+        let lost: Vec<_> = sweep.journal().into_iter().filter(|line| line.kind == "lost").collect();
+        assert!(lost.is_empty(), "what is given back is no loss: {lost:?}");
+        tally.add(Tally { faults: stops, results: judge(&sweep), acknowledged: 0 });
+    }
+    Ok(tally)
+}
+
+/// Stops a coordinator with its local workers; false if the sweep was over first.
+fn coordinator(sweep: &Sweep, time: Duration) -> bool {
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "2"]);
+    sweep.address(&coordinator);
+    sleep(time);
+    stop(&mut coordinator);
+    !coordinator.stdout().is_empty() && sweep.succeeded() < 8
+}
+
+/// Stops a worker, and once it is gone its coordinator; false if the sweep was over first.
+fn worker(sweep: &Sweep, time: Duration) -> bool {
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
+    // It hears signals from then on.
+    wait_until("a device process", || worker.stderr().contains("worker started").then_some(()));
+    sleep(time);
+    stop(&mut worker);
+    let over = coordinator.ended().is_some();
+    stop(&mut coordinator);
+    !over && sweep.succeeded() < 8
+}
+
+fn stop(process: &mut Process) {
+    // It may have come to its end.
+    kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).ok();
+    let start = Instant::now();
+    process.succeed();
+    assert!(start.elapsed() < GRACE, "it took {:?}", start.elapsed());
+}
+
+/// `count`: coordinators whose workers do not react, and which are asked again.
+///
+/// # Errors
+/// Never.
+pub fn asked_twice(count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    for _ in 0..count {
+        let sweep = sweep();
+        let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+        let device = wait_until("a device process", || {
+            let supervisor = *children(coordinator.id()).first()?;
+            (sweep.query("SELECT count(*) FROM worker") > Some(0)).then_some(())?;
+            children(supervisor).first().copied()
+        });
+        send(device, Signal::SIGSTOP);
+        let signals = std::cell::Cell::new(0);
+        let code = wait_until("the end", || {
+            if let Some(status) = coordinator.ended() {
+                return Some(status.code());
+            }
+            coordinator.signal(Signal::SIGTERM);
+            signals.set(signals.get() + 1);
+            sleep(Duration::from_millis(300));
+            None
+        });
+        assert!(signals.get() >= 2, "one signal alone leaves time for leases");
+        assert_eq!(code, Some(130), "after {} signals:\n{}", signals.get(), coordinator.stderr());
+        tally.add(Tally { faults: 1, ..Tally::default() });
+    }
+    Ok(tally)
+}

@@ -1,0 +1,44 @@
+//! P11: one run directory, one coordinator.
+
+use nix::sys::signal::Signal;
+
+use super::{
+    judge::grid,
+    scenario::{Skipped, Tally},
+};
+use crate::{
+    process::{Process, wait_until},
+    sweep::Sweep,
+};
+
+/// Coordinators that start at a time.
+const RIVALS: usize = 3;
+
+/// `count`: races for the lock, which a `kill -9` of the winner ends.
+///
+/// # Errors
+/// Never.
+pub fn races(count: u32) -> Result<Tally, Skipped> {
+    let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+    let sweep = Sweep::of_grid(&grid(axes, 100, "")).faulty();
+    for race in 0..count {
+        let start = |number| sweep.coordinator(&format!("rival-{race}-{number}"), &["--listen", "127.0.0.1:0"]);
+        let mut rivals: Vec<_> = (0..RIVALS).map(start).collect();
+        let losers = |rivals: &mut [Process]| rivals.iter_mut().filter_map(Process::ended).count();
+        wait_until("all rivals but one to give up", || (losers(&mut rivals) == RIVALS - 1).then_some(()));
+        let winner = rivals.iter_mut().position(|rival| rival.ended().is_none()).expect("one rival is left");
+        let mut winner = rivals.swap_remove(winner);
+        // It lives on: it is at work.
+        sweep.address(&winner);
+        rivals.push(start(RIVALS));
+        for rival in &mut rivals {
+            assert_eq!(rival.wait(), Some(1));
+            assert!(rival.stderr().contains("is in use by"), "{}", rival.stderr());
+        }
+        let late = rivals.pop().expect("one came late").stderr();
+        assert!(late.contains(&format!("in use by process {} ", winner.id())), "{} holds it: {late}", winner.id());
+        winner.signal(Signal::SIGKILL);
+        winner.wait();
+    }
+    Ok(Tally { faults: count.into(), results: 0, acknowledged: 0 })
+}

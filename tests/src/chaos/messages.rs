@@ -1,0 +1,62 @@
+//! P2: messages that are repeated, replayed and late change nothing; neither do reports that get lost with their stream.
+
+use std::time::Duration;
+
+use super::{
+    judge::{EIGHT, grid, judge},
+    scenario::{Skipped, Tally},
+};
+use crate::{
+    proxy::{
+        messages::MessageProxy,
+        mischief::{Faults, Mischief},
+    },
+    sweep::Sweep,
+};
+
+/// A sweep of two workers, all of whose messages pass a proxy.
+fn through(seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {
+    let more = "lease_seconds = 20\nstall_seconds = 60\n[artifacts]\nweights = true";
+    let sweep = Sweep::of_grid(&grid(EIGHT, 200, more)).faulty();
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let proxy = MessageProxy::start(&sweep.address(&coordinator), seed, mischief);
+    let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));
+    coordinator.succeed();
+    workers.iter_mut().for_each(|worker| worker.succeed());
+    let acknowledged = proxy.record(|record| record.check(&sweep.run_dir()));
+    let tally = Tally { faults: 0, results: judge(&sweep), acknowledged };
+    (sweep, proxy.faults(), tally)
+}
+
+/// `count`: messages that come again, the same or an earlier one, in either direction.
+///
+/// # Errors
+/// Never.
+pub fn repeated(count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    while tally.faults < count.into() {
+        let mischief = Mischief { repeats: 10, delay: Duration::from_millis(10), lose: None };
+        let (_, faults, more) = through(tally.faults, mischief);
+        assert!(faults.duplicates > 0 && faults.replays > 0 && faults.delays > 0, "{faults:?}");
+        tally.add(Tally { faults: faults.repeated(), ..more });
+    }
+    Ok(tally)
+}
+
+/// `count`: reports that are lost, the stream with them.
+///
+/// # Errors
+/// Never.
+pub fn lost(count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    while tally.faults < count.into() {
+        let mischief = Mischief { lose: Some((6, 2)), ..Mischief::default() };
+        let (sweep, faults, more) = through(tally.faults, mischief);
+        assert!(faults.lost > 0 && faults.cuts > 0, "{faults:?}");
+        let again: Vec<_> =
+            sweep.journal().into_iter().filter(|line| line.attempt > 1 || line.kind == "lost").collect();
+        assert!(again.is_empty(), "nothing is done twice: {again:?}");
+        tally.add(Tally { faults: faults.lost, ..more });
+    }
+    Ok(tally)
+}

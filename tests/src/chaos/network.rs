@@ -1,0 +1,119 @@
+//! P9 between two hosts: network namespaces whose packets are dropped, in one direction or in both.
+
+use std::{
+    process::{Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use rand::RngExt as _;
+
+use super::{
+    cuts::assert_nothing_twice,
+    judge::{EIGHT, grid, judge},
+    scenario::{Skipped, Tally},
+};
+use crate::{process::wait_until, proxy::mischief::random, sweep::Sweep};
+
+/// Two hosts with a cable between them. Dropped, they are gone.
+struct Hosts {
+    names: [String; 2],
+}
+
+const ADDRESSES: [&str; 2] = ["10.213.0.1", "10.213.0.2"];
+
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("`{program}`: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("`{program} {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+    }
+}
+
+impl Hosts {
+    fn new() -> Result<Self, String> {
+        let names = ["a", "b"].map(|side| format!("swfn-{side}-{}", std::process::id()));
+        let hosts = Self { names };
+        let [a, b] = &hosts.names;
+        for name in [a, b] {
+            run("ip", &["netns", "add", name])?;
+        }
+        run("ip", &["link", "add", "cable", "netns", a, "type", "veth", "peer", "name", "cable", "netns", b])?;
+        for (name, address) in hosts.names.iter().zip(ADDRESSES) {
+            run("ip", &["-n", name, "addr", "add", &format!("{address}/24"), "dev", "cable"])?;
+            run("ip", &["-n", name, "link", "set", "cable", "up"])?;
+            run("ip", &["-n", name, "link", "set", "lo", "up"])?;
+        }
+        hosts.nft(1, "add table ip faults; add chain ip faults in { type filter hook input priority 0; }")?;
+        hosts.nft(1, "add chain ip faults out { type filter hook output priority 0; }")?;
+        Ok(hosts)
+    }
+
+    /// A command on a host.
+    fn on(&self, host: usize, command: &Command) -> Command {
+        let mut there = Command::new("ip");
+        there.args(["netns", "exec", &self.names[host]]).arg(command.get_program()).args(command.get_args());
+        there
+    }
+
+    fn nft(&self, host: usize, rules: &str) -> Result<String, String> {
+        run("ip", &["netns", "exec", &self.names[host], "nft", rules])
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for name in &self.names {
+            run("ip", &["netns", "del", name]).ok();
+        }
+    }
+}
+
+/// `count`: cuts of a second or more, shorter than the lease.
+///
+/// # Errors
+/// There are no network namespaces or no `nft` here.
+pub fn of_networks(count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    let mut random = random(count.into());
+    while tally.faults < count.into() {
+        let hosts = Hosts::new()?;
+        let sweep = Sweep::of_grid(&grid(EIGHT, 1500, "lease_seconds = 60")).faulty();
+        let listen = format!("{}:7077", ADDRESSES[0]);
+        let coordinator = sweep.coordinator_command(&["--listen", &listen, "--insecure"]);
+        let mut coordinator = sweep.start(&mut hosts.on(0, &coordinator), "coordinator");
+        let url = sweep.address(&coordinator);
+        let mut worker = sweep.start(&mut hosts.on(1, &sweep.worker_command(&url, &[])), "worker");
+        let mut cuts = 0;
+        while cuts < 3.min(u64::from(count) - tally.faults) {
+            let joined = wait_until("a worker or the end", || match coordinator.ended() {
+                Some(_) => Some(false),
+                None => (sweep.query("SELECT count(*) FROM worker") > Some(0)).then_some(true),
+            });
+            if !joined {
+                break;
+            }
+            let chains: &[&str] = match random.random_range(0..3) {
+                0 => &["in"],
+                1 => &["out"],
+                _ => &["in", "out"],
+            };
+            for chain in chains {
+                hosts.nft(1, &format!("add rule ip faults {chain} counter drop"))?;
+            }
+            sleep(Duration::from_millis(random.random_range(1000..3000)));
+            let rules = hosts.nft(1, "list table ip faults")?;
+            hosts.nft(1, "flush table ip faults")?;
+            // Whether a packet was there to be dropped.
+            cuts += u64::from(rules.lines().any(|line| line.contains("drop") && !line.contains("packets 0 ")));
+            sleep(Duration::from_millis(random.random_range(500..1500)));
+        }
+        coordinator.succeed();
+        worker.succeed();
+        assert_nothing_twice(&sweep);
+        tally.add(Tally { faults: cuts, results: judge(&sweep), acknowledged: 0 });
+    }
+    Ok(tally)
+}

@@ -1,0 +1,117 @@
+//! P5: a trial that aborts, hangs, exhausts memory, fails or diverges is quarantined with its last error; the others' results are
+//! those of a sweep without it.
+
+use super::{
+    judge::{grid, judge_without},
+    scenario::{Skipped, Tally},
+};
+use crate::{process::Process, sweep::Sweep};
+
+/// The seed of the trial that is poisoned.
+const GUILTY: usize = 1;
+
+/// Addresses of a worker's process, in KiB: enough for libtorch, little for who wants all.
+const ADDRESSES: u32 = 8 << 20;
+
+/// `count`: trials whose process aborts, alone and among lanes each.
+///
+/// # Errors
+/// Never.
+pub fn aborting(count: u32) -> Result<Tally, Skipped> {
+    all("abort", "its worker process ended", count)
+}
+
+/// The same of trials that want more memory than there is.
+///
+/// # Errors
+/// Never.
+pub fn hoarding(count: u32) -> Result<Tally, Skipped> {
+    all("memory", "its worker process ended", count)
+}
+
+/// The same of trials that stand still.
+///
+/// # Errors
+/// Never.
+pub fn hanging(count: u32) -> Result<Tally, Skipped> {
+    all("hang", "stood still", count)
+}
+
+/// The same of trials whose computation fails.
+///
+/// # Errors
+/// Never.
+pub fn failing(count: u32) -> Result<Tally, Skipped> {
+    all("panic", "a poisoned trial", count)
+}
+
+fn all(kind: &str, error: &str, count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    for number in 0..count {
+        for lanes in ["1", "4"] {
+            tally.add(one(kind, error, lanes, 100 * (1 + number % 3)));
+        }
+    }
+    Ok(tally)
+}
+
+fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
+    let axes = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+    let more = "lease_seconds = 8\nstall_seconds = 8\nmax_losses = 2\nmax_failures = 2";
+    let poison = format!("seed={GUILTY},step={step},kind={kind}");
+    let sweep = Sweep::of_grid(&grid(axes, 400, more)).faulty().with("SWFN_POISON", &poison);
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let worker = sweep.worker_command(&sweep.address(&coordinator), &["--lanes", lanes]);
+    // A limit of its own, which its device processes inherit.
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", &format!("ulimit -v {ADDRESSES} && exec \"$@\""), "sh"]);
+    limited.arg(worker.get_program()).args(worker.get_args());
+    let mut worker = sweep.start(&mut limited, "worker");
+    assert_eq!(coordinator.wait(), Some(3), "{poison}, {lanes} lanes:\n{}", coordinator.stderr());
+    let trials = sweep.csv("trials.csv");
+    for trial in &trials {
+        let guilty = trial["seed"] == GUILTY.to_string();
+        let expected = if guilty { "quarantined" } else { "succeeded" };
+        assert_eq!(trial["state"], expected, "{poison}, {lanes} lanes: {trial:?}\n{}", worker.stderr());
+        assert!(!guilty || trial["error"].contains(error), "{poison}, {lanes} lanes: {trial:?}");
+    }
+    let guilty: Vec<_> = trials.iter().filter(|trial| trial["seed"] == GUILTY.to_string()).collect();
+    let results = judge_without(&sweep, &guilty.iter().map(|trial| trial["trial"].as_str()).collect::<Vec<_>>());
+    end(&mut worker, kind);
+    Tally { faults: 1, results, acknowledged: 0 }
+}
+
+/// A worker that hangs is left to the test's end.
+fn end(worker: &mut Process, kind: &str) {
+    if kind != "hang" {
+        worker.succeed();
+    }
+}
+
+/// `each`: sweeps of whose trials a half diverges, alone and among lanes.
+///
+/// # Errors
+/// Never.
+pub fn diverging(each: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    for number in 0..each {
+        for lanes in ["1", "4"] {
+            let axes =
+                format!("seed = [{number}, {}]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", number + 1);
+            let of = |rates: &str| grid(&format!("{axes}\nlearning_rate = {rates}"), 300, "lease_seconds = 8");
+            let sweep = Sweep::of_grid(&of("[0.01, 1e30]")).faulty();
+            let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--lanes", lanes]);
+            assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
+            let trials = sweep.csv("trials.csv");
+            let guilty: Vec<_> = trials.iter().filter(|trial| trial["state"] == "quarantined").collect();
+            assert_eq!(guilty.len(), 2, "{trials:?}");
+            assert!(guilty.iter().all(|trial| trial["error"].contains("diverged")), "{guilty:?}");
+            assert!(guilty.iter().all(|trial| trial["attempts"] == "1"), "it would diverge again: {guilty:?}");
+            let ids: Vec<_> = guilty.iter().map(|trial| trial["trial"].as_str()).collect();
+            std::fs::write(sweep.grid(), of("0.01")).expect("the test's folder can be written");
+            let results = judge_without(&sweep, &ids);
+            tally.add(Tally { faults: 2, results, acknowledged: 0 });
+        }
+    }
+    Ok(tally)
+}

@@ -1,0 +1,103 @@
+//! P1 without the page cache: what was acknowledged is on the disk. The run directory lies on a file system of its own, in a file;
+//! a copy of that file, taken when the coordinator is killed, has what a power cut would have left: what was not synced is not there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread::sleep,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::{
+    judge::{EIGHT, grid, judge},
+    scenario::{Skipped, Tally},
+};
+use crate::{
+    process::wait_until,
+    proxy::{
+        messages::MessageProxy,
+        mischief::{Mischief, random, up_to},
+    },
+    sweep::Sweep,
+};
+
+/// A file system in a file. Dropped, it is unmounted.
+struct Disk {
+    folder: TempDir,
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output().map_err(|error| format!("`{program}`: {error}"))?;
+    let said = || format!("`{program} {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    output.status.success().then_some(()).ok_or_else(said)
+}
+
+impl Disk {
+    /// A new one, or one with the content of that file.
+    fn new(image: Option<&Path>) -> Result<Self, String> {
+        let disk = Self { folder: TempDir::new().expect("a temporary folder can be made") };
+        fs::create_dir(disk.root()).expect("a temporary folder can be written");
+        let file = disk.image().display().to_string();
+        match image {
+            Some(image) => drop(fs::copy(image, disk.image()).expect("an image can be copied")),
+            None => {
+                fs::File::create(disk.image()).and_then(|file| file.set_len(96 << 20)).expect("there is room");
+                run("mkfs.ext4", &["-q", "-F", &file])?;
+            }
+        }
+        // Nothing is written that nobody asks for: not within the time of a test.
+        run("mount", &["-o", "loop,commit=300", &file, &disk.root().display().to_string()])?;
+        Ok(disk)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run("umount", &["-l", &self.root().display().to_string()]).ok();
+    }
+}
+
+/// `count`: power cuts at random times, after each of which the sweep goes on from what is on the disk.
+///
+/// # Errors
+/// File systems in files cannot be mounted here.
+pub fn cuts(count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    let mut random = random(count.into());
+    for number in 0..count {
+        let disk = Disk::new(None)?;
+        let text = grid(EIGHT, 100, "lease_seconds = 8\nmax_losses = 1000\n[artifacts]\nweights = true");
+        let sweep = Sweep::in_folder(&disk.root(), &text).faulty();
+        // The grid is the user's, and was there before.
+        run("sync", &["-f", &disk.root().display().to_string()])?;
+        let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+        let proxy = MessageProxy::start(&sweep.address(&coordinator), number.into(), Mischief::default());
+        let worker = sweep.worker("worker", &proxy.url(), &["--cache-dir", &disk.folder.path().display().to_string()]);
+        wait_until("a result or the end", || (sweep.succeeded() > 0 || coordinator.ended().is_some()).then_some(()));
+        sleep(up_to(&mut random, Duration::from_millis(1000)));
+        coordinator.signal(Signal::SIGKILL);
+        coordinator.wait();
+        // Between these two nothing may write to the disk; the worker keeps its files elsewhere.
+        let after = Disk::new(Some(&disk.image()))?;
+        drop(worker);
+        let place = after.root().join(sweep.folder().file_name().expect("it has a name"));
+        let acknowledged = proxy.record(|record| record.check(&place.join("run")));
+        assert!(acknowledged > 0, "nothing was acknowledged before the cut");
+        let resumed = Sweep::in_place(&place).faulty();
+        resumed.coordinator("resumed", &["--local-workers", "2"]).succeed();
+        tally.add(Tally { faults: 1, results: judge(&resumed), acknowledged });
+    }
+    Ok(tally)
+}

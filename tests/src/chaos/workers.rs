@@ -1,0 +1,145 @@
+//! P4: a killed worker loses at most one checkpoint interval, and the trial ends with the same weights.
+
+use std::{collections::BTreeMap, fs, thread::sleep, time::Duration};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{
+    judge::{EIGHT, grid, judge},
+    scenario::{Skipped, Tally},
+};
+use crate::{
+    process::{Process, children, wait_until},
+    proxy::mischief::{random, up_to},
+    sweep::Sweep,
+};
+
+/// Where a worker writes checkpoints, sends reports and hears of them.
+const POINTS: [&str; 10] = [
+    "file/write",
+    "file/written",
+    "file/synced",
+    "file/named",
+    "session/report",
+    "session/report-sent",
+    "session/result",
+    "session/result-sent",
+    "session/acknowledged",
+    "session/settled",
+];
+
+/// Iterations between two reports, at each of which the workers of these tests save.
+const INTERVAL: i64 = 100;
+
+fn sweep() -> Sweep {
+    let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true\nconfusion = true";
+    Sweep::of_grid(&grid(EIGHT, 500, more)).faulty()
+}
+
+const SAVING: [&str; 2] = ["--checkpoint-seconds", "0"];
+
+/// `count`: device processes that are killed at random times.
+///
+/// # Errors
+/// Never.
+pub fn at_random(count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    let mut random = random(count.into());
+    while tally.faults < count.into() {
+        let sweep = sweep();
+        let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+        let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &SAVING);
+        let mut kills = 0;
+        while tally.faults + kills < count.into() {
+            // A process that ends before it was welcomed has failed at its start, which is another matter.
+            let joined = wait_until("another process or the end", || match coordinator.ended() {
+                Some(_) => Some(false),
+                None => (sweep.query("SELECT count(*) FROM worker") > Some(kills as i64)).then_some(true),
+            });
+            sleep(up_to(&mut random, Duration::from_millis(1200)));
+            let Some(victim) = children(worker.id()).first().copied().filter(|_| joined) else { break };
+            // It may just have come to its end.
+            let killed = kill(Pid::from_raw(victim.cast_signed()), Signal::SIGKILL).is_ok();
+            kills += u64::from(killed);
+        }
+        tally.add(finish(&sweep, coordinator, &mut worker, kills));
+    }
+    Ok(tally)
+}
+
+/// `each`: kills at each failpoint.
+///
+/// # Errors
+/// Never.
+pub fn at_failpoints(each: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    let mut tokens: Vec<String> = Vec::new();
+    for point in POINTS {
+        tokens.extend((0..each).map(|number| format!("{}.{number}", point.replace('/', "."))));
+    }
+    let failpoints: Vec<_> = POINTS.iter().map(|point| format!("{point}=20%return")).collect();
+    let mut sweeps = 0;
+    while !tokens.is_empty() {
+        sweeps += 1;
+        assert!(sweeps <= 10 + 3 * each, "workers seldom come to {tokens:?}");
+        let sweep = sweep();
+        let folder = sweep.folder().join("tokens");
+        fs::create_dir(&folder).expect("the test's folder can be written");
+        for token in tokens.iter().take(12) {
+            fs::write(folder.join(token), "").expect("the test's folder can be written");
+        }
+        let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+        let mut command = sweep.worker_command(&sweep.address(&coordinator), &SAVING);
+        command.env("FAILPOINTS", failpoints.join(";")).env("SWFN_FAULT_TOKENS", &folder);
+        let mut worker = sweep.start(&mut command, "worker");
+        let before = tokens.len();
+        let judged = finish(&sweep, coordinator, &mut worker, 0);
+        let mut position = 0;
+        tokens.retain(|token| {
+            position += 1;
+            position > 12 || folder.join(token).exists()
+        });
+        let turn = tokens.len().min(6);
+        tokens.rotate_left(turn);
+        tally.add(Tally { faults: (before - tokens.len()) as u64, ..judged });
+    }
+    Ok(tally)
+}
+
+fn finish(sweep: &Sweep, mut coordinator: Process, worker: &mut Process, kills: u64) -> Tally {
+    coordinator.succeed();
+    // Killed as its last act, it finds nobody when it comes back.
+    worker.signal(Signal::SIGTERM);
+    worker.wait();
+    let log = worker.stderr();
+    assert!(!log.contains("a checkpoint is not used and removed"), "a kill leaves no damaged checkpoint:\n{log}");
+    resumed_in_time(sweep, &log);
+    Tally { faults: kills, results: judge(sweep), acknowledged: 0 }
+}
+
+/// Whether each attempt after a lost one began no more than an interval before the last point that was reported. Of trials without
+/// a VAE: only of those is a point's step that of the checkpoint.
+fn resumed_in_time(sweep: &Sweep, log: &str) {
+    let mut resumed = BTreeMap::new();
+    for line in log.lines().filter(|line| line.contains("goes on from a checkpoint")) {
+        let word = |prefix: &str| {
+            line.split(|c: char| c.is_whitespace() || c == '{').find_map(|word| word.strip_prefix(prefix))
+        };
+        if let (Some(lease), Some(step)) = (word("lease="), word("step=").and_then(|step| step.parse::<i64>().ok())) {
+            resumed.insert(lease.to_owned(), step);
+        }
+    }
+    let database = sweep.database().expect("the run directory has a database");
+    let sql = "SELECT trial.id, point.attempt, max(step) FROM point JOIN trial ON trial.number = point.trial
+               JOIN event ON event.trial = point.trial AND event.attempt = point.attempt AND event.kind = 'lost'
+               WHERE trial.lambda = 0 GROUP BY 1, 2";
+    let mut query = database.prepare(sql).expect("the points can be read");
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("the points can be read");
+    for row in rows {
+        let (trial, attempt, reached): (String, u32, i64) = row.expect("a point can be read");
+        let next = format!("{}/{}", &trial[..8], attempt + 1);
+        let from = resumed.get(&next).copied().unwrap_or(0);
+        assert!(from + INTERVAL >= reached, "{next} goes on from {from}, but {reached} was reported:\n{log}");
+    }
+}

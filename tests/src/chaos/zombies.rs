@@ -1,0 +1,142 @@
+//! P3: a worker that was stopped past its lease cannot overwrite its successor.
+
+use std::{thread::sleep, time::Duration};
+
+use nix::sys::signal::Signal;
+use rand::RngExt as _;
+
+use super::{
+    judge::{grid, judge},
+    scenario::{Skipped, Tally},
+};
+use crate::{
+    process::{Process, children, send, wait_until},
+    proxy::{
+        messages::MessageProxy,
+        mischief::{Mischief, random},
+    },
+    sweep::Sweep,
+};
+
+/// Stops in one sweep.
+const STOPS: u64 = 3;
+
+/// A lease that its holder slept through.
+#[derive(Debug)]
+struct Slept {
+    trial: String,
+    attempt: u32,
+    /// Which of the two workers.
+    worker: usize,
+}
+
+/// `count`: workers that are stopped, and go on when their lease is over.
+///
+/// # Errors
+/// Never.
+pub fn stopped(count: u32) -> Result<Tally, Skipped> {
+    let mut tally = Tally::default();
+    let mut random = random(count.into());
+    while tally.faults < count.into() {
+        let axes = "seed = { count = 8 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+        let sweep = Sweep::of_grid(&grid(axes, 2500, "lease_seconds = 4\nmax_losses = 1000")).faulty();
+        let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+        let proxy = MessageProxy::start(&sweep.address(&coordinator), 0, Mischief::default());
+        let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));
+        let mut all = Vec::new();
+        while (all.len() as u64) < STOPS.min(u64::from(count) - tally.faults) {
+            let worker = random.random_range(0..workers.len());
+            let Some(slept) = stop(&sweep, &mut coordinator, &workers[worker], worker) else { break };
+            let Slept { trial, attempt, .. } = &slept;
+            // It wakes up before its successor has begun, while it is at work, or when it is done.
+            let of_next = format!("FROM trial WHERE id = '{trial}' AND (attempt > {attempt} AND state");
+            let awaited = match random.random_range(0..3) {
+                0 => format!("SELECT count(*) FROM trial WHERE id = '{trial}'"),
+                1 => format!("SELECT count(*) {of_next} IN ('leased', 'succeeded'))"),
+                _ => format!("SELECT count(*) {of_next} = 'succeeded')"),
+            };
+            wait_until("a successor", || (sweep.query(&awaited) > Some(0)).then_some(()));
+            send(children(workers[worker].id())[0], Signal::SIGCONT);
+            // Before it is stopped again, it hears that it was too late.
+            let revoked = revocation(&slept);
+            wait_until("a revocation", || {
+                let heard = workers[worker].stderr().lines().any(|line| is_revocation(line, &revoked));
+                (heard || coordinator.ended().is_some()).then_some(())
+            });
+            all.push(slept);
+        }
+        coordinator.succeed();
+        workers.iter_mut().for_each(Process::succeed);
+        for slept in &all {
+            let log = workers[slept.worker].stderr();
+            let lease = revocation(slept);
+            let after = log.lines().skip_while(|line| !is_revocation(line, &lease));
+            assert!(after.clone().count() > 0, "{slept:?} was not revoked:\n{log}");
+            let done = after.filter(|line| line.contains("trial done") && line.contains(&lease)).count();
+            assert_eq!(done, 0, "a revoked trial is trained to its end: {slept:?}\n{log}");
+        }
+        assert!(proxy.record(|record| record.revocations) >= all.len() as u64);
+        let acknowledged = proxy.record(|record| record.check(&sweep.run_dir()));
+        tally.add(Tally { faults: all.len() as u64, results: judge(&sweep), acknowledged });
+    }
+    Ok(tally)
+}
+
+/// As the worker's log names the lease.
+fn revocation(slept: &Slept) -> String {
+    format!("lease={}/{}", &slept.trial[..8], slept.attempt)
+}
+
+fn is_revocation(line: &str, lease: &str) -> bool {
+    line.contains("lease revoked") && line.split_whitespace().any(|word| word == lease)
+}
+
+/// Stops a worker in the middle of a trial and waits until its lease is over; `None` when the sweep was over first.
+fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize) -> Option<Slept> {
+    loop {
+        let process = wait_until("a device process or the end", || match children(worker.id()).first() {
+            Some(process) => Some(Some(*process)),
+            None => coordinator.ended().map(|_| None),
+        })?;
+        let id = worker_id(worker, process)?;
+        let sql = format!(
+            "SELECT trial.id, trial.attempt FROM trial
+             JOIN event ON event.trial = trial.number AND event.attempt = trial.attempt AND event.kind = 'leased'
+             WHERE trial.state = 'leased' AND event.worker = '{id}' AND EXISTS
+                 (SELECT 1 FROM point WHERE point.trial = trial.number AND point.attempt = trial.attempt)"
+        );
+        let lease = || {
+            let database = sweep.database()?;
+            database.query_row(&sql, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?))).ok()
+        };
+        let (trial, attempt) = wait_until("a trial under way or the end", || match lease() {
+            Some(lease) => Some(Some(lease)),
+            None => coordinator.ended().map(|_| None),
+        })?;
+        send(process, Signal::SIGSTOP);
+        let ended = |kind: &str| {
+            let sql = "SELECT count(*) FROM event JOIN trial ON trial.number = event.trial";
+            sweep.query(&format!("{sql} WHERE id = '{trial}' AND event.attempt = {attempt} AND kind = '{kind}'"))
+                > Some(0)
+        };
+        let lost = wait_until("the end of its lease", || match (ended("lost"), ended("succeeded")) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        });
+        if lost {
+            return Some(Slept { trial, attempt, worker: index });
+        }
+        // It had just done its work.
+        send(process, Signal::SIGCONT);
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// The id that a supervisor gave to one of its processes.
+fn worker_id(worker: &Process, process: u32) -> Option<String> {
+    let ending = format!("process={process}");
+    let log = worker.stderr();
+    let line = log.lines().find(|line| line.contains("worker started") && line.ends_with(&ending))?;
+    line.split_whitespace().find_map(|word| word.strip_prefix("worker=")).map(str::to_owned)
+}
