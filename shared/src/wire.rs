@@ -346,3 +346,7 @@ impl TryFrom<v1::Outcome> for Outcome {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -50,8 +50,11 @@ fuzz | keep)
     if [[ -e $dictionary ]]; then run+=("-dict=$dictionary"); fi
     log=target/fuzz/$target.log
     echo "fuzzing \`$target\`" >&2
-    if ! "${run[@]}" "$grown/$target" "$corpus/$target" -max_len=4096 -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256 \
-        "-artifact_prefix=$found/$target-" -print_final_stats=1 "${@:3}" >"$log" 2>&1; then
+    status=0
+    "${run[@]}" "$grown/$target" "$corpus/$target" -max_len=4096 -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256 \
+        "-artifact_prefix=$found/$target-" -print_final_stats=1 "${@:3}" >"$log" 2>&1 || status=$?
+    # 72: somebody interrupted it.
+    if ((status != 0 && status != 72)); then
         tail -n 60 "$log" >&2
         echo "error: target \`$target\` breaks a promise" >&2
         echo "hint: the input lies in $found; all that was said, in $log" >&2

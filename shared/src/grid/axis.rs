@@ -103,7 +103,7 @@ impl AxisValue {
 
 #[derive(Debug, Clone)]
 enum Values {
-    /// Shared: every [[include]] has the axes of [grid] that it does not name.
+    /// Shared: every `[[include]]` has the axes of `[grid]` that it does not name.
     List(Arc<[AxisValue]>),
     /// `start, start + 1, ...`
     Count { start: u64, count: u64 },
