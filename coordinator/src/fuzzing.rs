@@ -124,7 +124,7 @@ pub fn conversation(mut data: &[u8]) {
                 let (replies, receiver) = mpsc::channel(MESSAGES);
                 answers.push(receiver);
                 *stream = Some((number, hello.worker.id.clone()));
-                Request::Join { session: number, hello, replies }
+                Request::Join { session: number, hello: Box::new(hello), replies }
             }),
             Some((session, worker)) => match convert::message(message) {
                 Ok((sequence, message)) => {

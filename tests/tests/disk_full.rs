@@ -83,9 +83,11 @@ fn files_of_trials_wait_for_space_like_everything_else() {
 }
 
 fn walk(folder: &std::path::Path) -> Vec<u64> {
-    let files = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().flatten().collect::<Vec<_>>();
+    let files = |folder: &std::path::Path| {
+        std::fs::read_dir(folder).expect("a folder that is there").flatten().collect::<Vec<_>>()
+    };
     let all = files(folder).into_iter().filter(|entry| entry.path().is_dir()).flat_map(|entry| files(&entry.path()));
-    all.map(|entry| entry.metadata().unwrap().len()).collect()
+    all.map(|entry| entry.metadata().expect("a file that is there").len()).collect()
 }
 
 #[test]

@@ -280,8 +280,7 @@ async fn pass_on(stderr: ChildStderr) -> String {
     let mut lines = BufReader::new(stderr).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line);
-        // One write a line: those of other devices come in between, not within.
-        eprint!("{line}\n");
+        eprintln!("{line}");
         tail.push(&line);
         tail.push("\n");
     }

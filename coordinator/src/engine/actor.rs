@@ -197,7 +197,7 @@ impl Engine {
                         // Who asked may be gone.
                         answer.send(self.drain_workers(&ids)).ok();
                     }
-                    Request::Join { session, hello, replies } => self.join(session, hello, replies),
+                    Request::Join { session, hello, replies } => self.join(session, *hello, replies),
                     Request::Message { session, worker, sequence, message } => {
                         // Of a stream that was replaced: the worker sends it again on the new one.
                         if self.is_current(&worker, session) {

@@ -73,7 +73,7 @@ pub(crate) enum FromWorker {
 pub(crate) enum Request {
     Join {
         session: SessionId,
-        hello: Hello,
+        hello: Box<Hello>,
         replies: mpsc::Sender<Reply>,
     },
     /// `sequence` is 0 for what needs no acknowledgement.

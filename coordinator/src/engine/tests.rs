@@ -47,7 +47,7 @@ impl Stream {
         };
         let (sender, replies) = channel(16);
         let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held: Vec::new() };
-        requests.send(Request::Join { session: 1, hello, replies: sender }).await.unwrap();
+        requests.send(Request::Join { session: 1, hello: Box::new(hello), replies: sender }).await.unwrap();
         Self { requests: requests.clone(), replies }
     }
 

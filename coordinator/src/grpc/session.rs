@@ -65,7 +65,7 @@ impl Coordinator for SessionService {
         let (replies, from_actor) = mpsc::channel(REPLIES);
         // Weak: when the actor lets go of the session, the stream must end.
         let refusals = replies.downgrade();
-        self.requests.send(Request::Join { session, hello, replies }).await.map_err(stopped)?;
+        self.requests.send(Request::Join { session, hello: Box::new(hello), replies }).await.map_err(stopped)?;
 
         // What the worker says goes to the actor; a full actor holds up this task, and with it the worker, through HTTP/2's flow control.
         let requests = self.requests.clone();

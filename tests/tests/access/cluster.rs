@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
 use swfn_tests::{
-    process::{LIMIT, Process, wait_until},
+    process::{Process, limit, wait_until},
     programs,
     sweep::Sweep,
 };
@@ -128,7 +128,7 @@ impl Talk {
 
     /// The next message, or how the stream ended.
     pub(crate) async fn next(&mut self) -> Result<v1::coordinator_message::Kind, Status> {
-        match timeout(LIMIT, self.hear.message()).await.expect("a message, or the end of the stream")? {
+        match timeout(limit(), self.hear.message()).await.expect("a message, or the end of the stream")? {
             Some(message) => Ok(message.kind.expect("a kind that this test knows")),
             None => Err(Status::ok("ended")),
         }

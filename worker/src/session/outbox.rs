@@ -36,7 +36,7 @@ const MANY: usize = 100_000;
 
 #[derive(Debug)]
 enum Place {
-    Memory(Kind),
+    Memory(Box<Kind>),
     Disk { offset: u64 },
 }
 
@@ -79,7 +79,7 @@ impl Outbox {
             (Some(offset), _) => Place::Disk { offset },
             (None, Some(kind)) => {
                 self.memory += bytes;
-                Place::Memory(kind)
+                Place::Memory(Box::new(kind))
             }
             (None, None) => unreachable!("it was put there above"),
         };
@@ -125,7 +125,7 @@ impl Outbox {
         let index = sequence.checked_sub(first).and_then(|index| usize::try_from(index).ok());
         let Some(entry) = index.and_then(|index| self.entries.get(index)) else { return Ok(None) };
         match &entry.place {
-            Place::Memory(kind) => Ok(Some(v1::WorkerMessage { sequence, kind: Some(kind.clone()) })),
+            Place::Memory(kind) => Ok(Some(v1::WorkerMessage { sequence, kind: Some(*kind.clone()) })),
             Place::Disk { offset } => {
                 let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
                 let mut bytes = vec![0; entry.bytes];
