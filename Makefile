@@ -11,6 +11,8 @@ GRID ?= coordinator/grids/quick.toml
 WORKERS ?= auto
 ROUNDS ?= 3
 PARTS ?=
+PERCENT ?= 100
+NAMES ?=
 SEED ?=
 SEEDS ?= $(if $(SEED),1,100000)
 FLAVOUR := $(if $(CUDA),--cuda,)
@@ -76,6 +78,14 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 	cd tests/reference && $(PYTHON) -B compare.py golden $(CURDIR)/target/reference/golden
 	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --package swfn-tests --test pytorch -- --ignored
 
+.PHONY: chaos
+chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, hours of them (PERCENT=n of the numbers, NAMES="P1 zombies")
+	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- all --percent $(PERCENT) $(NAMES)
+
+.PHONY: mutants
+mutants: cargo-there ## planted bugs, each of which some test must notice, half an hour (NAMES="no-lock")
+	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- mutants $(NAMES)
+
 .PHONY: kernels
 kernels: cargo-there ## timings of the CPU's kernels, for each kind of vectors that the processor has, and of random numbers
 	$(WITH_LIBTORCH) $(CARGO) test --release --locked --package swfn-worker --lib timings -- --ignored --nocapture --test-threads 1
@@ -98,6 +108,8 @@ fmt: cargo-there ## formatting
 .PHONY: lint
 lint: cargo-there ## clippy, warnings are errors
 	$(WITH_LIBTORCH) $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(WITH_LIBTORCH) $(CARGO) clippy --package swfn-tests --test chaos --locked -- -D warnings
+	$(WITH_LIBTORCH) $(CARGO) clippy --package swfn-coordinator --package swfn-worker --features swfn-coordinator/faults,swfn-worker/faults --locked -- -D warnings
 
 .PHONY: doc
 doc: cargo-there ## documentation, warnings are errors

@@ -17,38 +17,40 @@ const PROGRAMS: [&str; 2] = ["swfn-coordinator", "swfn-worker"];
 /// If they cannot be built.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = profile();
-        let _alone = lock(&folder);
-        build(&folder, false);
-        folder
-    })
+    FOLDER.get_or_init(|| built("usual", false))
 }
 
 /// The folder with the same programs, built with failpoints, planted bugs and poison.
-///
-/// Cargo keeps what it compiles with and without the feature side by side, and only the programs at the end have one place for both. So
-/// they are copied from there, and cargo puts the usual ones back.
 ///
 /// # Panics
 /// If they cannot be built.
 pub fn faulty() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = profile();
-        let _alone = lock(&folder);
-        let copies = folder.join("faulty");
-        fs::create_dir_all(&copies).expect("the target folder can be written");
-        build(&folder, true);
-        for program in PROGRAMS {
-            // Under a new name first: what still runs from the old file goes on.
-            let copy = copies.join(format!(".{program}"));
-            fs::copy(folder.join(program), &copy).expect("a program can be copied");
-            fs::rename(copy, copies.join(program)).expect("a copy can be renamed");
+    FOLDER.get_or_init(|| built("faulty", true))
+}
+
+/// Cargo keeps what it compiles with and without the feature side by side, and only the programs at the end have one place for both. So
+/// tests run copies, which nobody replaces while they are running, and cargo puts the usual programs back into their place.
+fn built(name: &str, faults: bool) -> PathBuf {
+    let folder = profile();
+    let _alone = lock(&folder);
+    let copies = folder.join("programs").join(name);
+    fs::create_dir_all(&copies).expect("the target folder can be written");
+    build(&folder, faults);
+    for program in PROGRAMS {
+        let content = fs::read(folder.join(program)).expect("a program can be read");
+        if fs::read(copies.join(program)).is_ok_and(|copy| copy == content) {
+            continue;
         }
+        // Under a new name first: what still runs from the old file goes on.
+        let copy = copies.join(format!(".{program}"));
+        fs::copy(folder.join(program), &copy).expect("a program can be copied");
+        fs::rename(copy, copies.join(program)).expect("a copy can be renamed");
+    }
+    if faults {
         build(&folder, false);
-        copies
-    })
+    }
+    copies
 }
 
 /// `target/PROFILE`.

@@ -8,7 +8,7 @@ pub const ALL: &[(&str, &[&str])] = &[
     ("leases-never-end", &["zombies"]),
     ("attempts-are-not-raised", &["worker-kills"]),
     ("revocations-are-ignored", &["zombies"]),
-    ("repeated-points-are-errors", &["repeated-messages"]),
+    ("repeated-rows-are-errors", &["repeated-messages"]),
     ("reports-are-not-sent-again", &["lost-reports"]),
     ("reports-end-with-the-stream", &["lost-reports"]),
     ("files-are-not-written-as-a-whole", &["worker-failpoints"]),

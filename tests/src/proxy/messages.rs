@@ -138,11 +138,17 @@ impl Coordinator for Service {
         to_coordinator.send(hello).await.ok();
         let from_coordinator = client.session(ReceiverStream::new(outgoing)).await?.into_inner();
         let (to_worker, answers) = mpsc::channel(64);
-        // Whichever direction ends first takes the other one with it.
         tokio::spawn(async move {
+            let down = down(&state, &worker, from_coordinator, to_worker.clone());
+            tokio::pin!(down);
             tokio::select! {
-                () = up(&state, &worker, from_worker, to_coordinator) => {}
-                () = down(&state, &worker, from_coordinator, to_worker.clone()) => {}
+                cut = up(&state, &worker, from_worker, to_coordinator) => {
+                    // A coordinator that has ended has yet said something: that still arrives.
+                    if !cut {
+                        timeout(PATIENCE, down).await.ok();
+                    }
+                }
+                () = &mut down => {}
             }
             to_worker.try_send(Err(Status::unavailable("the proxy has cut the stream"))).ok();
         });
@@ -211,12 +217,13 @@ impl State {
     }
 }
 
+/// True if the stream was cut.
 async fn up(
     state: &Mutex<State>,
     worker: &str,
     mut messages: Streaming<v1::WorkerMessage>,
     to: mpsc::Sender<v1::WorkerMessage>,
-) {
+) -> bool {
     let lose = lock(state).mischief.lose;
     let (mut reports, mut losing) = (0, false);
     // Of a stream that has lost something nobody may expect that it goes on.
@@ -235,13 +242,14 @@ async fn up(
                 sleep(delay).await;
                 for message in std::iter::once(message).chain(repeats) {
                     if to.send(message).await.is_err() {
-                        return;
+                        return false;
                     }
                 }
             }
         }
     }
     lock(state).faults.cuts += u64::from(losing);
+    losing
 }
 
 async fn down(
