@@ -39,9 +39,10 @@ impl Wishes {
         self.wish.take_if(|wish| wish.lanes == 0);
     }
 
-    /// Nothing is wanted any more.
+    /// Nothing is wanted any more. That is said in any case: what seems fulfilled here may stand there, when leases that were counted with
+    /// it had ended, and what is given back would come again for ever.
     pub(super) fn withdraw(&mut self) {
-        self.unsaid |= self.wish.take().is_some();
+        (self.wish, self.unsaid) = (None, true);
     }
 
     /// A new stream begins: nothing was asked on it yet.
@@ -111,6 +112,10 @@ mod tests {
         wishes.forgotten();
         assert_eq!(wishes.ask(8), None);
         wishes.withdraw();
-        assert_eq!(wishes.ask(8), None);
+        assert_eq!(
+            (wishes.ask(8), wishes.ask(8)),
+            (Some(v1::Ask::default()), None),
+            "withdrawn, whatever is thought of it"
+        );
     }
 }

@@ -46,7 +46,7 @@ impl Plan {
         }
         faults.sort_by_key(|(at, _)| *at);
         let weather = weather(calm, &mut rng);
-        let tick = rng.random_range(250..1_000);
+        let tick = rng.random_range(250..500);
         let commit = if slow { millis(limits.lease) * 3 / 2 } else { rng.random_range(1..200) };
         (Self { promise, limits, specs, subjects, slots, faults, weather, tick, commit, quiet }, rng)
     }

@@ -151,7 +151,7 @@ impl Wishes {
     }
 
     pub(super) fn withdraw(&mut self) {
-        self.unsaid |= self.wish.take().is_some();
+        (self.wish, self.unsaid) = (None, true);
     }
 
     /// A new stream begins: nothing was asked on it yet.
