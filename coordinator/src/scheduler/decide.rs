@@ -112,13 +112,18 @@ impl Scheduler {
             Vec::new()
         } else {
             let wanted = self.share(now, worker, lanes).saturating_sub(state.leases.len());
-            self.pending.pick(wanted, shape, vaes, state.leases.is_empty())
+            self.pending.pick(wanted, shape, vaes, state.leases.is_empty() && self.has_let_go(now, state))
         };
         let leased = |index| {
             let trial: &Trial = &self.trials[index];
             Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.next_attempt() }, worker: worker.clone() }
         };
         Ok(news.into_iter().chain(picked.into_iter().map(leased)).collect())
+    }
+
+    /// Whether it has nothing at work any more that it lost: by then it has heard of it and stopped, or was given up because it did not.
+    fn has_let_go(&self, now: Duration, worker: &Worker) -> bool {
+        worker.lost.is_none_or(|lost| now.saturating_sub(lost) >= self.limits.lease + self.limits.stall)
     }
 
     fn expired(&self, now: Duration) -> Vec<Event> {
@@ -143,7 +148,7 @@ impl Scheduler {
     }
 
     /// Of the leases of one worker those whose step stands still. What hangs one computation hangs all of its trials, but they did not
-    /// all report in the same moment: with the first go those that have not moved for half of the limit.
+    /// all report in the same moment: with the first go those that have not moved for half of the limit, and those that never began.
     fn stalled(&self, now: Duration, leases: &[TrialIndex]) -> Vec<TrialIndex> {
         let still_for = |index: &TrialIndex| match &self.trials[*index].state {
             TrialState::Leased(lease) => now.saturating_sub(lease.moved),
@@ -152,7 +157,9 @@ impl Scheduler {
         if !leases.iter().any(|index| still_for(index) >= self.limits.stall) {
             return Vec::new();
         }
-        leases.iter().copied().filter(|index| still_for(index) >= self.limits.stall / 2).collect()
+        let began =
+            |index: &TrialIndex| matches!(&self.trials[*index].state, TrialState::Leased(lease) if lease.step > 0);
+        leases.iter().copied().filter(|index| still_for(index) >= self.limits.stall / 2 || !began(index)).collect()
     }
 
     /// The losses of leases that one worker lost together. `blame`: if they are several; one alone is to blame for itself.

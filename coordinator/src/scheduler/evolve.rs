@@ -36,6 +36,11 @@ impl Scheduler {
                 let next = self
                     .transition(now, index, durable)
                     .ok_or_else(|| format!("{event:?} does not follow from {:?}", self.trials[index].state))?;
+                if let (Event::Lost { .. }, TrialState::Leased(lost)) = (event, &self.trials[index].state)
+                    && let Some(worker) = self.workers.get_mut(&lost.worker)
+                {
+                    worker.lost = Some(now);
+                }
                 self.enter(index, next, lease.attempt);
             }
         }
@@ -45,6 +50,8 @@ impl Scheduler {
     /// Workers of the journal that hold no lease may be long gone, and would only take their shares.
     pub(crate) fn forget_idle_workers(&mut self) {
         self.workers.retain(|_, worker| !worker.leases.is_empty());
+        // What the others lost, and when, is of another clock; they are told as soon as they are back.
+        self.workers.values_mut().for_each(|worker| worker.lost = None);
     }
 
     /// After a restart, or when the coordinator itself stood still, nobody knows when the workers were last heard: each lease gets a whole

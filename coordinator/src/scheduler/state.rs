@@ -113,6 +113,8 @@ pub(super) struct Worker {
     pub(super) heard: Duration,
     /// Trials that it can work on at a time, as it said when it last asked.
     pub(super) lanes: Option<usize>,
+    /// When it last lost a lease, which it may not know yet.
+    pub(super) lost: Option<Duration>,
 }
 
 /// The numbers of `[run]` that the scheduler goes by.

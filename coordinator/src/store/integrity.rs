@@ -140,7 +140,7 @@ impl Sums {
     ) -> rusqlite::Result<()> {
         let place = TABLES.iter().position(|of| *of == table).expect("all tables are in the list");
         let mut sql = INSERTS[place].as_str();
-        if faults::bug("repeated-points-are-errors") {
+        if faults::bug("repeated-rows-are-errors") {
             sql = sql.trim_end_matches(" ON CONFLICT DO NOTHING");
         }
         let added = transaction.prepare_cached(sql)?.execute(params_from_iter(&row))?;

@@ -89,7 +89,7 @@ impl Coordinator {
         Ok(coordinator)
     }
 
-    fn clock(&self, now: Millis) -> Duration {
+    pub(super) fn clock(&self, now: Millis) -> Duration {
         Duration::from_millis(now - self.started + self.leapt)
     }
 

@@ -10,7 +10,7 @@ use swfn_shared::ids::{LeaseId, ShapeId, TrialId, WorkerId};
 
 use super::{
     super::{Admission, Blame, Command, Event, FailureKind, Rejection},
-    book::{Book, Ending},
+    book::{Book, Ending, Entry, Holding},
     plan::Plan,
     tally::Tally,
 };
@@ -47,6 +47,8 @@ pub(super) struct Oracle {
     dead: BTreeSet<WorkerId>,
     /// Workers that lost a lease to time and have not asked since.
     asleep: BTreeSet<WorkerId>,
+    /// When each worker last lost a lease.
+    lost: BTreeMap<WorkerId, Duration>,
     pub(super) tally: Tally,
 }
 
@@ -63,6 +65,7 @@ impl Oracle {
             heard: BTreeMap::new(),
             dead: BTreeSet::new(),
             asleep: BTreeSet::new(),
+            lost: BTreeMap::new(),
             tally: Tally { seeds: 1, ..Tally::default() },
         }
     }
@@ -78,6 +81,7 @@ impl Oracle {
     pub(super) fn restarted(&mut self) {
         self.live = self.durable.clone();
         self.asleep.clear();
+        self.lost.clear();
         self.heard = self.live.leases().map(|(_, holding)| (holding.worker.clone(), Duration::ZERO)).collect();
     }
 
@@ -139,6 +143,7 @@ impl Oracle {
         for event in answer.iter().flatten() {
             if let (Command::Tick, Event::Lost { lease, .. }) = (command, event) {
                 self.asleep.extend(self.live.holder(*lease).cloned());
+                self.lost.extend(self.live.holder(*lease).map(|worker| (worker.clone(), now)));
             }
             self.live.write(now, event)?;
             match event {
@@ -147,6 +152,7 @@ impl Oracle {
                 }
                 Event::WorkerLeft { worker } => {
                     self.heard.remove(worker);
+                    self.lost.remove(worker);
                 }
                 Event::Progressed { lease, step } => {
                     if let Some(holding) =
@@ -174,7 +180,9 @@ impl Oracle {
                 self.dead.extend(dead.cloned());
                 exactly(answer, &lost, &unknown, &left.into_iter().collect(), &joined)
             }
-            Command::Asked { worker, lanes, shape, .. } => self.judge_grant(worker, *lanes as usize, *shape, answer),
+            Command::Asked { worker, lanes, shape, .. } => {
+                self.judge_grant(now, worker, *lanes as usize, *shape, answer)
+            }
             Command::Heard { worker } => {
                 let event = Event::WorkerHeard { worker: worker.clone() };
                 exactly(answer, &BTreeMap::new(), &[].into(), &[].into(), &[event])
@@ -215,13 +223,12 @@ impl Oracle {
                         continue;
                     }
                     // Those that hang together did not report in the same moment.
-                    let still = |least: Duration| {
-                        let of_worker = self.live.leases().filter(|(_, holding)| holding.worker == *worker);
-                        let still = of_worker.filter(|(_, holding)| now.saturating_sub(holding.moved) >= least);
-                        still.map(|(lease, _)| lease).collect::<BTreeSet<_>>()
-                    };
-                    if !still(self.stall).is_empty() {
-                        over.extend(blamed(still(self.stall / 2), Blame::Suspected));
+                    let still = |holding: &Holding, least| now.saturating_sub(holding.moved) >= least;
+                    let held: Vec<_> = self.live.leases().filter(|(_, holding)| holding.worker == *worker).collect();
+                    if held.iter().any(|(_, holding)| still(holding, self.stall)) {
+                        let with_it = |holding: &Holding| still(holding, self.stall / 2) || holding.step == 0;
+                        let together = held.iter().filter(|(_, holding)| with_it(holding)).map(|(lease, _)| *lease);
+                        over.extend(blamed(together.collect(), Blame::Suspected));
                     }
                 }
                 let left = self.heard.keys().filter(|worker| silent(worker));
@@ -232,6 +239,7 @@ impl Oracle {
 
     fn judge_grant(
         &self,
+        now: Duration,
         worker: &WorkerId,
         lanes: usize,
         shape: Option<ShapeId>,
@@ -260,13 +268,27 @@ impl Oracle {
         let suspect = |lease: &LeaseId| self.live.entries[&lease.trial].suspicion >= 2;
         let alone = held + granted.len() == 1 || !granted.iter().any(suspect);
         hold!(alone, "a suspect is not alone");
+        let let_go = self.has_let_go(now, worker);
+        hold!(let_go || !granted.iter().any(suspect), "a suspect for a worker that may still run what it lost");
         hold!(granted.is_empty() || !self.live.held_by(worker).any(|lease| suspect(&lease)), "company for a suspect");
         let shapes: BTreeSet<_> = granted.iter().map(|lease| self.shapes[&lease.trial]).chain(shape).collect();
         hold!(granted.is_empty() || shapes.len() == 1, "a grant of several shapes");
-        let waits = self.live.entries.values().any(|entry| entry.end.is_none() && entry.lease.is_none());
+        let waits = self.waits_for(now, worker);
         let idle = held == 0 && lanes > 0 && shape.is_none();
         hold!(!(idle && waits && granted.is_empty()), "nothing for an idle worker while trials wait");
         Ok(())
+    }
+
+    /// Whether a worker that lost a lease has been told, and has had the time to stop.
+    fn has_let_go(&self, now: Duration, worker: &WorkerId) -> bool {
+        self.lost.get(worker).is_none_or(|lost| now.saturating_sub(*lost) >= self.lease + self.stall)
+    }
+
+    /// Whether a trial waits that the worker may have when it holds nothing.
+    pub(super) fn waits_for(&self, now: Duration, worker: &WorkerId) -> bool {
+        let any = self.has_let_go(now, worker);
+        let may = |entry: &Entry| entry.end.is_none() && entry.lease.is_none() && (any || entry.suspicion < 2);
+        self.live.entries.values().any(may)
     }
 
     /// What a worker says of a lease counts if it holds it, changes nothing if it is a repetition, and is refused otherwise.

@@ -29,10 +29,12 @@ impl World {
             let there: Vec<_> = self.slots.iter().filter_map(|slot| slot.process.as_ref()).collect();
             return Err(Broken(format!("no end: trials {open:#?}, workers {there:#?}")));
         }
-        let waits = self.coordinator.as_ref().is_some_and(|coordinator| coordinator.scheduler.counts().pending > 0);
+        let clock = self.coordinator.as_ref().map(|coordinator| coordinator.clock(self.now));
         for slot in &mut self.slots {
             let awake = slot.frozen <= self.now && slot.stalled <= self.now;
-            let idle = waits && awake && slot.process.as_ref().is_some_and(|process| process.is_idle());
+            let process = slot.process.as_ref().filter(|process| awake && process.is_idle());
+            let idle =
+                matches!((process, clock), (Some(process), Some(now)) if self.oracle.waits_for(now, &process.id));
             let since = *slot.idle_since.get_or_insert(self.now);
             if !idle {
                 slot.idle_since = None;
