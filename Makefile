@@ -86,6 +86,12 @@ chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, hours of them (P
 mutants: cargo-there ## planted bugs, each of which some test must notice, half an hour (NAMES="no-lock")
 	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- mutants $(NAMES)
 
+POINTS ?= 10000000
+
+.PHONY: flood
+flood: cargo-there ## fifty workers report as fast as they can, and the coordinator's memory stays flat (POINTS=n)
+	$(WITH_LIBTORCH) SWFN_FLOOD_POINTS=$(POINTS) $(CARGO) test --release --locked --package swfn-tests --test flood -- --nocapture --test-threads 1
+
 .PHONY: kernels
 kernels: cargo-there ## timings of the CPU's kernels, for each kind of vectors that the processor has, and of random numbers
 	$(WITH_LIBTORCH) $(CARGO) test --release --locked --package swfn-worker --lib timings -- --ignored --nocapture --test-threads 1

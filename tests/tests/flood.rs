@@ -1,7 +1,7 @@
 //! Fifty workers that report as fast as they can: the coordinator's memory stays where it is, and every point arrives. While its disk
 //! is full, too: then the workers are held up.
 //!
-//! `SWFN_FLOOD_POINTS` says how many points; `make chaos` sends ten million.
+//! `SWFN_FLOOD_POINTS` says how many points; `make flood` sends ten million.
 
 use std::{
     env, fs,

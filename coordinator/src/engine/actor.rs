@@ -500,7 +500,7 @@ impl Engine {
             let last = self.snapshots.borrow();
             (last.counts, now.saturating_sub(last.elapsed))
         };
-        if since >= SNAPSHOT_PERIOD || (counts.finished() && !shown.finished()) {
+        if since >= SNAPSHOT_PERIOD || counts.finished() != shown.finished() {
             self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, self.sessions.len(), now));
         }
     }
