@@ -219,7 +219,7 @@ impl Sweep {
         let mut lines = Vec::new();
         for file in ["trials.csv", "curves.csv"] {
             for mut row in self.csv(file) {
-                for changing in ["vae_seconds", "classifier_seconds", "attempts", "worker", "error"] {
+                for changing in ["vae_seconds", "classifier_seconds", "attempts", "worker", "software", "error"] {
                     row.remove(changing);
                 }
                 lines.push(format!("{file} {row:?}"));

@@ -167,6 +167,7 @@ impl Engine {
     pub(crate) fn retry(&mut self, wanted: impl Fn(TrialId) -> bool) -> Result<usize, EngineError> {
         let trials: Vec<_> = self.scheduler.trials().map(|(id, ..)| id).filter(|id| wanted(*id)).collect();
         let count = trials.into_iter().filter(|trial| self.apply(&Command::Retry { trial: *trial }).is_ok()).count();
+        self.ledger.start(&self.scheduler);
         self.commit()?;
         Ok(count)
     }

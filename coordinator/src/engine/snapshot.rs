@@ -70,8 +70,13 @@ impl Ledger {
         let total = work.values().sum();
         let succeeded_before = scheduler.counts().succeeded;
         let mut ledger = Self { work, total, share_at_start: 0.0, succeeded_before, cells: HashMap::new() };
-        ledger.share_at_start = ledger.share_done(scheduler);
+        ledger.start(scheduler);
         ledger
+    }
+
+    /// From here on it is counted what is done.
+    pub(crate) fn start(&mut self, scheduler: &Scheduler) {
+        self.share_at_start = self.share_done(scheduler);
     }
 
     /// Counts a result towards its cell. `accuracy`: 0 to 1.
