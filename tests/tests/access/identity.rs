@@ -13,6 +13,13 @@ fn revoked(told: &Told, lease: &v1::LeaseId) -> String {
     }
 }
 
+fn confirmed(told: &Told) -> &[v1::LeaseId] {
+    match told {
+        Told::Confirm(confirm) => &confirm.leases,
+        other => panic!("{other:?} is no confirmation"),
+    }
+}
+
 fn outcome(lease: &v1::LeaseId) -> Kind {
     Kind::Succeeded(v1::Succeeded {
         lease: Some(lease.clone()),
@@ -50,6 +57,7 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     let successor = v1::Hello { predecessor: Some("ann:1".into()), held: vec![lease.clone()], ..hello("bob:1") };
     let mut bob = Talk::open(bob_there, &token, successor).await.unwrap();
     assert!(revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`"));
+    assert_eq!(confirmed(&bob.next().await.unwrap()), []);
     // In the middle of it.
     for (sequence, kind) in
         [points(&lease, 1), outcome(&lease), Kind::Released(v1::Released { lease: Some(lease.clone()) })]
@@ -66,6 +74,7 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(_)));
     let again = v1::Hello { held: vec![lease.clone()], ..hello("ann:1") };
     let mut ann = Talk::open(cluster.connect(&address, "ann").await, &token, again).await.unwrap();
+    assert_eq!(confirmed(&ann.next().await.unwrap()), [lease.clone()]);
     ann.tell(2, outcome(&lease)).await;
     assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through: 2 })));
     // After it.
