@@ -74,7 +74,7 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(_)));
     let again = v1::Hello { held: vec![lease.clone()], ..hello("ann:1") };
     let mut ann = Talk::open(cluster.connect(&address, "ann").await, &token, again).await.unwrap();
-    assert_eq!(confirmed(&ann.next().await.unwrap()), [lease.clone()]);
+    assert_eq!(confirmed(&ann.next().await.unwrap()), std::slice::from_ref(&lease));
     ann.tell(2, outcome(&lease)).await;
     assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through: 2 })));
     // After it.
