@@ -321,7 +321,7 @@ impl Engine {
         self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
-            self.replies.push((worker, drain("the sweep is finished")));
+            self.replies.push((worker, drain(FINISHED)));
         }
     }
 
@@ -430,7 +430,7 @@ impl Engine {
         if self.scheduler.counts().finished() && !self.drained {
             self.drained = true;
             let workers: Vec<_> = self.sessions.keys().cloned().collect();
-            self.replies.extend(workers.into_iter().map(|worker| (worker, drain("the sweep is finished"))));
+            self.replies.extend(workers.into_iter().map(|worker| (worker, drain(FINISHED))));
         }
     }
 
@@ -523,6 +523,8 @@ fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<String> {
         differs.then(|| format!("trial `{}` is `{}`, and its journal says {state}", row.id, row.state.escape_debug()))
     })
 }
+
+const FINISHED: &str = "the sweep is finished";
 
 fn drain(reason: &str) -> Reply {
     Reply::Drain { reason: reason.to_owned() }

@@ -150,24 +150,27 @@ impl Scheduler {
     /// Of the leases of one worker those whose step stands still. What hangs one computation hangs all of its trials, but they did not
     /// all report in the same moment: with the first go those that have not moved for half of the limit, and those that never began.
     fn stalled(&self, now: Duration, leases: &[TrialIndex]) -> Vec<TrialIndex> {
-        let still_for = |index: &TrialIndex| match &self.trials[*index].state {
-            TrialState::Leased(lease) => now.saturating_sub(lease.moved),
-            TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => Duration::ZERO,
-        };
-        if !leases.iter().any(|index| still_for(index) >= self.limits.stall) {
+        let still = |lease: &Lease, limit| now.saturating_sub(lease.moved) >= limit;
+        let live = || leases.iter().filter_map(|index| Some((*index, self.lease_of(*index)?)));
+        if !live().any(|(_, lease)| still(lease, self.limits.stall)) {
             return Vec::new();
         }
-        let began =
-            |index: &TrialIndex| matches!(&self.trials[*index].state, TrialState::Leased(lease) if lease.step > 0);
-        leases.iter().copied().filter(|index| still_for(index) >= self.limits.stall / 2 || !began(index)).collect()
+        let with_it = live().filter(|(_, lease)| still(lease, self.limits.stall / 2) || lease.step == 0);
+        with_it.map(|(index, _)| index).collect()
+    }
+
+    fn lease_of(&self, index: TrialIndex) -> Option<&Lease> {
+        match &self.trials[index].state {
+            TrialState::Leased(lease) => Some(lease),
+            TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => None,
+        }
     }
 
     /// The losses of leases that one worker lost together. `blame`: if they are several; one alone is to blame for itself.
     fn lost(&self, leases: &[TrialIndex], blame: Blame, reason: impl Fn(&Lease) -> String, log: &str) -> Vec<Event> {
         let blame = if leases.len() == 1 { Blame::Alone } else { blame };
         let lost = |index: &TrialIndex| {
-            let trial = &self.trials[*index];
-            let TrialState::Leased(lease) = &trial.state else { return None };
+            let (trial, lease) = (&self.trials[*index], self.lease_of(*index)?);
             let quarantine = blame == Blame::Alone && trial.losses + 1 >= self.limits.max_losses;
             let id = LeaseId { trial: trial.id, attempt: lease.attempt };
             Some(Event::Lost { lease: id, error: reason(lease), log: log.to_owned(), blame, quarantine })

@@ -54,9 +54,10 @@ pub(super) struct Outbox {
     limits: OutboxLimits,
     entries: VecDeque<Entry>,
     next: u64,
-    /// Bytes in memory, and bytes of the file.
+    /// Bytes in memory, bytes of the file, and reports that wait in it.
     memory: usize,
     disk: u64,
+    in_file: usize,
     file: Option<File>,
     /// The file cannot be written: all goes into memory, and that is bounded by holding up the trainer.
     broken: bool,
@@ -64,7 +65,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(limits: OutboxLimits) -> Self {
-        Self { limits, entries: VecDeque::new(), next: 1, memory: 0, disk: 0, file: None, broken: false }
+        Self { limits, entries: VecDeque::new(), next: 1, memory: 0, disk: 0, in_file: 0, file: None, broken: false }
     }
 
     /// Keeps a report; returns its number.
@@ -88,7 +89,7 @@ impl Outbox {
     }
 
     fn store(&mut self, message: &v1::WorkerMessage) -> Option<u64> {
-        let offset = self.disk;
+        let (offset, bytes) = (self.disk, message.encode_to_vec());
         let mut store = || -> io::Result<()> {
             if self.file.is_none() {
                 std::fs::create_dir_all(&self.limits.folder)?;
@@ -96,11 +97,12 @@ impl Outbox {
             }
             let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
             file.seek(SeekFrom::Start(offset))?;
-            file.write_all(&message.encode_to_vec())
+            file.write_all(&bytes)
         };
         match store() {
             Ok(()) => {
-                self.disk += message.encoded_len() as u64;
+                self.disk += bytes.len() as u64;
+                self.in_file += 1;
                 Some(offset)
             }
             Err(error) => {
@@ -140,11 +142,13 @@ impl Outbox {
     /// Forgets all reports up to that number.
     pub(super) fn acknowledge(&mut self, through: u64) {
         while self.entries.front().is_some_and(|entry| entry.sequence <= through) {
-            if let Some(Entry { bytes, place: Place::Memory(_), .. }) = self.entries.pop_front() {
-                self.memory -= bytes;
+            match self.entries.pop_front() {
+                Some(Entry { bytes, place: Place::Memory(_), .. }) => self.memory -= bytes,
+                Some(Entry { place: Place::Disk { .. }, .. }) => self.in_file -= 1,
+                None => {}
             }
         }
-        if self.disk > 0 && !self.entries.iter().any(|entry| matches!(entry.place, Place::Disk { .. })) {
+        if self.disk > 0 && self.in_file == 0 {
             self.disk = 0;
             self.broken = self.file.as_mut().is_some_and(|file| file.set_len(0).is_err());
         }
