@@ -1,8 +1,10 @@
 """Which way of convolving many lanes at once is fastest: forward and backward of lenet's two convolutions, each lane with filters of its own.
 
-    fold      the same, with the gradient of the input by torch's own fold instead of a sum for each pixel of the filter
+    fold      as unfold, with the gradient of the input by torch's fold
     grouped   one convolution with a group for each lane, gradients by autograd
-    unfold    inputs laid out, a row for each pixel of the output, and one batched product; gradients written out, as the trainer does it
+    unfold    inputs laid out, a row for each pixel of the output, and one batched product; gradients written out, the input's by the way back
+              from windows, as the trainer does it
+    sum       as unfold, with the gradient of the input as a sum over the pixels of the filter
     vmap      torch.func.vmap of the convolution, gradients by autograd
     loop      one convolution after the other, for comparison
 
@@ -34,7 +36,7 @@ def grouped(x, weight, of_output, of_input):
     return gradients[0].view(weight.shape), gradients[1].view(n, k, c, height, width).transpose(0, 1) if of_input else None
 
 
-def unfold(x, weight, of_output, of_input, fold=False):
+def unfold(x, weight, of_output, of_input, way="windows"):
     """The same, channels last: x: [K, N, H, W, C], weight: [K, O, 5, 5, C], of_output: [K, N, h, w, O]."""
     k, n, height, width, c = x.shape
     h, w = height - SIDE + 1, width - SIDE + 1
@@ -47,7 +49,11 @@ def unfold(x, weight, of_output, of_input, fold=False):
     if not of_input:
         return of_weight, None
     of_columns = of_rows.bmm(filters).view(k, n, h, w, SIDE, SIDE, c)
-    if fold:
+    if way == "windows":
+        of_windows = of_columns.permute(0, 1, 2, 3, 6, 4, 5)
+        of_rows = torch.ops.aten.unfold_backward(of_windows, [k, n, h, width, c, SIDE], 3, SIDE, 1)
+        return of_weight, torch.ops.aten.unfold_backward(of_rows, [k, n, height, width, c], 2, SIDE, 1)
+    if way == "fold":
         of_pixels = of_columns.permute(0, 1, 6, 4, 5, 2, 3).reshape(k * n, c * SIDE * SIDE, h * w)
         return of_weight, F.fold(of_pixels, (height, width), SIDE).view(k, n, c, height, width).permute(0, 1, 3, 4, 2)
     of_x = torch.zeros_like(x)
@@ -58,7 +64,11 @@ def unfold(x, weight, of_output, of_input, fold=False):
 
 
 def fold(x, weight, of_output, of_input):
-    return unfold(x, weight, of_output, of_input, fold=True)
+    return unfold(x, weight, of_output, of_input, "fold")
+
+
+def sum_over_filter(x, weight, of_output, of_input):
+    return unfold(x, weight, of_output, of_input, "sum")
 
 
 def vmap(x, weight, of_output, of_input):
@@ -113,7 +123,7 @@ def main(arguments):
             of_output = torch.randn(k, arguments.images, outputs, side - 4, side - 4, device=device)
             tensors = (x, weight, of_output)
             last = channels_last(tensors)
-            ways = {"unfold": (unfold, last), "fold": (fold, last)}
+            ways = {"unfold": (unfold, last), "sum": (sum_over_filter, last), "fold": (fold, last)}
             ways |= {"grouped": (grouped, tensors), "vmap": (vmap, tensors), "loop": (loop, tensors)}
             times, expected = {}, None
             for name, (way, given) in ways.items():

@@ -23,8 +23,11 @@ use swfn_worker::{
 };
 use tch::{Device, Kind, Tensor};
 
-/// Relative, of losses after a short horizon: libraries choose other orders of summation for other sizes.
-const TOLERANCE: f64 = 1e-3;
+/// Relative, of losses after a short horizon: libraries choose other orders of summation for other sizes. Batch norm, by the deviation of a
+/// few images, enlarges what that leads to: 2e-3 was seen on an H100.
+fn tolerance(trial: &TrialSpec) -> f64 {
+    if trial.architecture == Architecture::LenetBn { 5e-3 } else { 1e-3 }
+}
 
 fn place() -> Place {
     let name = std::env::var("SWFN_GPU_TEST_DEVICE").unwrap_or_else(|_| "cuda:0".to_owned());
@@ -55,7 +58,7 @@ fn a_few_lanes_equal_single_trials() {
         for lanes in [2, 5] {
             let (beside, _) = run(&mut trainer(place, lanes), &specs, Vec::new());
             for ((alone, beside), spec) in alone.iter().zip(&beside).zip(&specs) {
-                assert_close(beside, alone, TOLERANCE, &format!("{lanes} lanes, {spec:?}"));
+                assert_close(beside, alone, tolerance(spec), &format!("{lanes} lanes, {spec:?}"));
             }
         }
     }
@@ -72,7 +75,7 @@ fn many_lanes_equal_single_trials() {
         let (beside, _) = run(&mut trainer(place, LANES as usize), &specs, Vec::new());
         for k in [0, 20, 43, LANES as usize - 1] {
             let (alone, _) = run(&mut trainer(place, 1), &[specs[k]], Vec::new());
-            assert_close(&beside[k], &alone[0], TOLERANCE, &format!("{:?}", specs[k]));
+            assert_close(&beside[k], &alone[0], tolerance(&base), &format!("{:?}", specs[k]));
         }
     }
 }
@@ -85,7 +88,7 @@ fn gpu_and_kernels_of_the_cpu_agree() {
         let specs: Vec<_> = (0..2).map(|k| varied(&base, k)).collect();
         let [cpu, gpu] = [Device::Cpu.into(), place].map(|place| run(&mut trainer(place, 2), &specs, Vec::new()).0);
         for (cpu, gpu) in cpu.iter().zip(&gpu) {
-            assert_close(gpu, cpu, TOLERANCE, &format!("{base:?}"));
+            assert_close(gpu, cpu, tolerance(&base), &format!("{base:?}"));
         }
     }
 }
