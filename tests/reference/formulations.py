@@ -107,7 +107,8 @@ def milliseconds(work, device):
 
 
 def close(one, other):
-    return (one - other).abs().max() <= 1e-4 * other.abs().max()
+    # cuDNN may convolve by way of a transform, which rounds more coarsely: 1e-4 is too little on an H100.
+    return (one - other).abs().max() <= 1e-3 * other.abs().max()
 
 
 def main(arguments):

@@ -35,6 +35,13 @@ const MOST: usize = 1024;
 /// Twice the lanes are worth it if they make so many times the iterations of all lanes per second.
 const WORTH: f64 = 1.1;
 
+/// Up to here lanes are tried out whatever was found before: fewer cannot keep a GPU busy, so if twice the lanes gain nothing, something
+/// else disturbed the measurement.
+const ALWAYS: usize = 16;
+
+/// Numbers of lanes in a row that gain nothing, after which nobody looks further.
+const IN_VAIN: usize = 2;
+
 /// Iterations that are timed, as many times as said, the fastest counts.
 const STEPS: usize = 10;
 const ROUNDS: usize = 3;
@@ -171,13 +178,21 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Doubles the lanes as long as that is worth it and memory lasts.
+/// The lanes that are worth it and fit.
 pub(super) fn measure(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place) -> Result<usize, TrainError> {
     let start = Instant::now();
+    let (lanes, per_second) = search(|lanes| guarded(|| speed(spec, data, place, lanes)))?;
+    info!(lanes, per_second, seconds = start.elapsed().as_secs_f64(), architecture = %spec.architecture, "lanes calibrated");
+    Ok(lanes)
+}
+
+/// Doubles the lanes as long as that is worth it and memory lasts. What else uses the device at that moment, another process perhaps, must
+/// not decide: its number would be kept.
+fn search(mut speed: impl FnMut(usize) -> Result<f64, TrainError>) -> Result<(usize, f64), TrainError> {
     let mut best = (1, 0.0);
-    let mut lanes = 1;
-    while lanes <= MOST {
-        let per_second = match guarded(|| speed(spec, data, place, lanes)) {
+    let (mut lanes, mut in_vain) = (1, 0);
+    while lanes <= MOST && (in_vain < IN_VAIN || lanes <= ALWAYS) {
+        let per_second = match speed(lanes) {
             Ok(per_second) => per_second,
             Err(error) if error.is_out_of_memory() && lanes > 1 => {
                 warn!(lanes, "memory ends: {error}");
@@ -187,14 +202,13 @@ pub(super) fn measure(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place) -> 
         };
         debug!(lanes, per_second, "tried out");
         if per_second < WORTH * best.1 {
-            break;
+            in_vain += 1;
+        } else {
+            (best, in_vain) = ((lanes, per_second), 0);
         }
-        best = (lanes, per_second);
         lanes *= 2;
     }
-    let (lanes, per_second) = best;
-    info!(lanes, per_second, seconds = start.elapsed().as_secs_f64(), architecture = %spec.architecture, "lanes calibrated");
-    Ok(lanes)
+    Ok(best)
 }
 
 /// Iterations of all lanes per second.
@@ -304,6 +318,33 @@ mod tests {
             assert_eq!(widths().read(shape), None);
         }
         assert_eq!(Widths::new(Device::Cpu).of(shape, &spec, &data, place), Ok(1), "nothing is gained on a CPU");
+    }
+
+    #[test]
+    fn one_disturbed_measurement_does_not_decide() {
+        // Of a GPU that is busy from 64 lanes on, slower at some numbers since somebody else uses it.
+        let found = |disturbed: &'static [usize]| {
+            let mut tried = Vec::new();
+            let found = search(|lanes| {
+                tried.push(lanes);
+                let undisturbed = 700.0 * lanes.min(64) as f64;
+                Ok(if disturbed.contains(&lanes) { undisturbed / 4.0 } else { undisturbed })
+            });
+            (found.unwrap().0, *tried.last().unwrap())
+        };
+        assert_eq!(found(&[]), (64, 256));
+        assert_eq!(found(&[2]), (64, 256));
+        assert_eq!(found(&[2, 4, 8]), (64, 256));
+        assert_eq!(found(&[32]), (64, 256));
+        assert_eq!(found(&[64]), (128, 512));
+    }
+
+    #[test]
+    fn memory_ends_the_search() {
+        let out_of_memory = || TrainError::Torch("CUDA out of memory".to_owned());
+        let found = search(|lanes| if lanes < 8 { Ok(lanes as f64) } else { Err(out_of_memory()) });
+        assert_eq!(found.unwrap().0, 4);
+        assert!(search(|_| Err(out_of_memory())).is_err(), "not even one");
     }
 
     #[test]
