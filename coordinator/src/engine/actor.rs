@@ -1,7 +1,7 @@
 //! The loop: take what has arrived, decide, commit once, answer.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -58,6 +58,8 @@ pub(crate) struct Engine {
     pauses: Pauses,
     pub(super) sessions: HashMap<WorkerId, Session>,
     pub(super) holders: Holders,
+    /// Workers that a person has told to leave and that have not left yet.
+    pub(super) leaving: HashSet<WorkerId>,
     /// Workers that asked for more than they hold, in a fixed order.
     pub(super) waiting: BTreeMap<WorkerId, Asked>,
     pub(super) batch: Batch,
@@ -111,6 +113,7 @@ impl Engine {
             pauses: Pauses::new(limits),
             sessions: HashMap::new(),
             holders,
+            leaving: HashSet::new(),
             waiting: BTreeMap::new(),
             batch: Batch::default(),
             parts: Vec::new(),

@@ -51,12 +51,16 @@ impl Engine {
         if let Some(dead) = &hello.predecessor {
             // What it said last may still be on its way, and its ask would stand.
             self.end_session(&dead.worker);
+            self.leaving.remove(&dead.worker);
         }
         self.sessions.insert(worker.clone(), Session { id: session, replies });
         self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
             self.replies.push((worker, drain(FINISHED)));
+        } else if self.leaving.contains(&worker) {
+            // The stream on which it was told may have broken first.
+            self.replies.push((worker, drain(LEAVE)));
         }
     }
 
@@ -65,7 +69,8 @@ impl Engine {
         for worker in self.sessions.keys().cloned() {
             if ids.iter().any(|id| worker.to_string().starts_with(id)) {
                 self.waiting.remove(&worker);
-                self.replies.push((worker.clone(), drain("somebody told this worker to leave when it is done")));
+                self.leaving.insert(worker.clone());
+                self.replies.push((worker.clone(), drain(LEAVE)));
                 answer.drained.push(worker);
             } else {
                 answer.others.push(worker);
@@ -83,6 +88,8 @@ impl Engine {
         }
         let worker = worker.clone();
         match message {
+            // On its way when the worker was told to leave.
+            FromWorker::Ask { .. } if self.leaving.contains(&worker) => {}
             FromWorker::Ask { lanes, shape, vaes } => {
                 // In place of what it asked for before.
                 self.waiting.insert(worker, Asked { lanes, shape, vaes });
@@ -121,6 +128,7 @@ impl Engine {
             FromWorker::Goodbye => {
                 info!(%worker, "worker left");
                 self.apply(&Command::Left { worker: worker.clone() }).ok();
+                self.leaving.remove(&worker);
                 self.end_session(&worker);
             }
         }
@@ -148,6 +156,8 @@ impl Engine {
 }
 
 pub(super) const FINISHED: &str = "the sweep is finished";
+
+const LEAVE: &str = "somebody told this worker to leave when it is done";
 
 pub(super) fn drain(reason: &str) -> Reply {
     Reply::Drain { reason: reason.to_owned() }
