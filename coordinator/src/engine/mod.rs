@@ -2,14 +2,19 @@
 //! commits, and only then answers.
 
 mod actor;
+mod commit;
+mod contradiction;
+mod error;
 mod holders;
 mod message;
 mod pauses;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod workers;
 
-pub(crate) use actor::{Engine, EngineError, REQUESTS};
+pub(crate) use actor::{Engine, REQUESTS};
+pub(crate) use error::EngineError;
 pub(crate) use message::{Drained, FromWorker, Hello, Holder, Reply, Request};
 #[cfg(test)]
 pub(crate) use pauses::Pauses;

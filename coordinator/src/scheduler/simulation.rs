@@ -16,11 +16,13 @@
 //!
 //! `make simulate SEEDS=100000` takes many seeds, `make simulate SEED=7` shows what happens in one.
 
+mod again;
 mod book;
 mod coordinator;
 mod disk;
 mod draw;
 mod faults;
+mod grants;
 mod host;
 mod ledger;
 mod message;
@@ -33,6 +35,7 @@ mod queue;
 mod same;
 mod seeds;
 mod tally;
+mod telling;
 mod trainer;
 mod verdict;
 mod words;
@@ -46,6 +49,11 @@ fn two_thousand_seeds() {
     let tally = seeds::simulate(first.unwrap_or(0), count);
     eprint!("{tally}");
     assert_eq!(tally.seeds, count);
+    if count >= 2_000 {
+        let seen: Vec<_> = tally.faults.keys().copied().collect();
+        assert_eq!(seen, tally::FAULTS, "what never happens is not tested");
+        assert!(tally.named.len() == 2 && tally.refused.len() == 2, "{:?} {:?}", tally.named, tally.refused);
+    }
 }
 
 #[test]

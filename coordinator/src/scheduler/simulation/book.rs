@@ -36,6 +36,9 @@ pub(super) struct Entry {
     /// What was lost in company weighs two when its worker's machine was there, else one. From two on it is to be tried alone.
     pub(super) suspicion: u32,
     pub(super) released: u32,
+    /// How often a person had it tried again, and the failures and losses before that, which count no more.
+    pub(super) retried: u32,
+    pub(super) forgiven: u32,
     pub(super) lease: Option<Holding>,
     pub(super) end: Option<Ending>,
 }
@@ -83,6 +86,15 @@ impl Book {
         let limits = self.limits;
         let entry = self.entries.get_mut(&lease.trial).ok_or_else(|| Broken(format!("{event:?}: unknown trial")))?;
         let wrong = |what: &str, entry: &Entry| Err(Broken(format!("{event:?}: {what}, with {entry:?}")));
+        if let Event::Retried { .. } = event {
+            if lease.attempt != entry.attempts || !matches!(entry.end, Some(Ending::Quarantined(_))) {
+                return wrong("there is nothing to try again", entry);
+            }
+            entry.forgiven += entry.failures + entry.losses;
+            (entry.failures, entry.losses, entry.end) = (0, 0, None);
+            entry.retried += 1;
+            return Ok(());
+        }
         if entry.end.is_some() {
             return wrong("the trial has ended", entry);
         }

@@ -1,9 +1,12 @@
 //! The actor of `engine/`, step by step the same, around the real scheduler: sessions, asks that stand, batches that are committed before
 //! anybody is answered. Whatever is changed there has to be changed here.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use swfn_shared::ids::{LeaseId, ShapeId, VaeId, WorkerId};
+use swfn_shared::ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId};
 
 use super::{
     super::{Admission, Command, Event, Predecessor, Rejection, Scheduler},
@@ -22,6 +25,7 @@ pub(super) enum Request {
     Join { session: StreamId, hello: Hello },
     Message { session: StreamId, worker: WorkerId, message: Message },
     StreamEnded { session: StreamId, worker: WorkerId },
+    DrainWorkers { ids: Vec<String> },
     Tick,
 }
 
@@ -49,6 +53,7 @@ pub(super) struct Coordinator {
     pub(super) leapt: Millis,
     pauses: Pauses,
     sessions: BTreeMap<WorkerId, StreamId>,
+    leaving: BTreeSet<WorkerId>,
     waiting: BTreeMap<WorkerId, Asked>,
     pub(super) batch: Batch,
     replies: Vec<(WorkerId, Downward)>,
@@ -72,6 +77,7 @@ impl Coordinator {
             leapt: 0,
             pauses: Pauses::new(plan.limits),
             sessions: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             waiting: BTreeMap::new(),
             batch: Batch::default(),
             replies: Vec::new(),
@@ -87,6 +93,21 @@ impl Coordinator {
             coordinator.apply(around, &Command::Left { worker })?.ok();
         }
         Ok(coordinator)
+    }
+
+    /// Puts quarantined trials back, those that a person wants. The program does that before anybody can connect.
+    pub(super) fn retry(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        wanted: impl Fn(TrialId) -> bool,
+    ) -> Result<(), Broken> {
+        let trials: Vec<_> = self.scheduler.trials().map(|(id, ..)| id).filter(|id| wanted(*id)).collect();
+        for trial in trials {
+            if self.apply(around, &Command::Retry { trial })?.is_ok() {
+                around.oracle.tally.fault("trial put back by a person");
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn clock(&self, now: Millis) -> Duration {
@@ -110,6 +131,7 @@ impl Coordinator {
                         self.end_session(&worker);
                     }
                 }
+                Request::DrainWorkers { ids } => self.drain_workers(around, &ids),
             }
         }
         if tick {
@@ -187,32 +209,54 @@ impl Coordinator {
 
     fn join(&mut self, around: &mut Surroundings<'_>, session: StreamId, hello: Hello) -> Result<(), Broken> {
         let Hello { worker, predecessor, held } = hello;
+        let mut confirmed = Vec::new();
         for lease in &held {
-            if self.admit(around, &worker, *lease)?.is_err() {
-                self.revoke(&worker, *lease);
+            match self.admit(around, &worker, *lease)? {
+                Ok(Admission::Live | Admission::Repeated) => confirmed.push(*lease),
+                Err(_) => self.revoke(&worker, *lease),
             }
+        }
+        if !held.is_empty() {
+            around.oracle.confirmed(&worker, &held, &confirmed)?;
+            self.replies.push((worker.clone(), Downward::Confirm(confirmed)));
         }
         self.end_session(&worker);
         if let Some(dead) = &predecessor {
             self.end_session(dead);
+            self.leaving.remove(dead);
         }
         self.sessions.insert(worker.clone(), session);
+        self.batch.joined = true;
         self.apply(around, &Command::Joined { worker: worker.clone(), predecessor: predecessor.map(dead), held })?.ok();
-        if self.drained {
+        if self.drained || self.leaving.contains(&worker) {
             self.replies.push((worker, Downward::Drain));
         }
         Ok(())
+    }
+
+    fn drain_workers(&mut self, around: &mut Surroundings<'_>, ids: &[String]) {
+        for worker in self.sessions.keys() {
+            if ids.iter().any(|id| worker.to_string().starts_with(id)) {
+                self.waiting.remove(worker);
+                self.leaving.insert(worker.clone());
+                self.replies.push((worker.clone(), Downward::Drain));
+                around.oracle.told_to_leave.insert(worker.clone());
+                around.oracle.tally.fault("worker told to leave by a person");
+            }
+        }
     }
 
     fn hear(&mut self, around: &mut Surroundings<'_>, worker: &WorkerId, message: Message) -> Result<(), Broken> {
         let Message { sequence, said } = message;
         self.apply(around, &Command::Heard { worker: worker.clone() })?.ok();
         if sequence > 0 {
-            self.acknowledge.insert(worker.clone(), sequence);
+            let through = self.acknowledge.entry(worker.clone()).or_default();
+            *through = sequence.max(*through);
             self.batch.heard.push((worker.clone(), sequence));
         }
         let worker = worker.clone();
         match said {
+            Said::Ask { .. } if self.leaving.contains(&worker) => {}
             Said::Ask { lanes, shape, vaes } => {
                 around.oracle.asked(&worker);
                 self.waiting.insert(worker, Asked { lanes, shape, vaes });
@@ -241,6 +285,7 @@ impl Coordinator {
             }
             Said::Goodbye => {
                 self.apply(around, &Command::Left { worker: worker.clone() })?.ok();
+                self.leaving.remove(&worker);
                 self.end_session(&worker);
             }
         }

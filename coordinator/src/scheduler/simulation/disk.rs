@@ -12,14 +12,17 @@ pub(super) struct Batch {
     pub(super) events: Vec<Event>,
     pub(super) points: Vec<(LeaseId, Vec<u64>)>,
     pub(super) results: Vec<(LeaseId, WorkerId)>,
+    /// Somebody joined, which leaves a row.
+    pub(super) joined: bool,
     /// Reports that were heard, whatever came of them: they may be acknowledged once this is written.
     pub(super) heard: Vec<(WorkerId, u64)>,
 }
 
 impl Batch {
+    /// Whether there is anything to write. What was heard is the simulation's own record, and takes no place.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { events, points, results, heard } = self;
-        events.is_empty() && points.is_empty() && results.is_empty() && heard.is_empty()
+        let Self { events, points, results, joined, heard: _ } = self;
+        events.is_empty() && points.is_empty() && results.is_empty() && !joined
     }
 }
 

@@ -12,7 +12,7 @@ use swfn_shared::{
 use super::{
     super::Limits,
     message::Millis,
-    plan::{CrashPoint, Fault, Nature, Plan, Promise, SlotPlan, Subject, Weather, millis},
+    plan::{CrashPoint, Fault, Nature, Plan, Promise, Retry, SlotPlan, Subject, Weather, millis},
 };
 
 impl Plan {
@@ -48,7 +48,8 @@ impl Plan {
         let weather = weather(calm, &mut rng);
         let tick = rng.random_range(250..500);
         let commit = if slow { millis(limits.lease) * 3 / 2 } else { rng.random_range(1..200) };
-        (Self { promise, limits, specs, subjects, slots, faults, weather, tick, commit, quiet }, rng)
+        let again = if rng.random_bool(0.5) { rng.random_range(1..=2) } else { 0 };
+        (Self { promise, limits, specs, subjects, slots, faults, weather, tick, commit, quiet, again }, rng)
     }
 }
 
@@ -120,11 +121,11 @@ fn weather(calm: bool, rng: &mut impl Rng) -> Weather {
 
 /// The coordinator is away, or its clock says so.
 fn absence(limits: Limits, rng: &mut impl Rng) -> Fault {
-    if rng.random_bool(0.5) {
-        let lasts = rng.random_range(1..=3 * millis(limits.lease));
-        Fault::PauseCoordinator { lasts, tick_first: rng.random_bool(0.5) }
-    } else {
-        Fault::LeapClock { by: rng.random_range(1..=2 * millis(limits.stall)) }
+    let lasts = rng.random_range(1..=3 * millis(limits.lease));
+    match rng.random_range(0..3) {
+        0 => Fault::PauseCoordinator { lasts, tick_first: rng.random_bool(0.5) },
+        1 => Fault::FillDisk { lasts },
+        _ => Fault::LeapClock { by: rng.random_range(1..=2 * millis(limits.stall)) },
     }
 }
 
@@ -134,15 +135,15 @@ fn fault(limits: Limits, slots: usize, rng: &mut impl Rng) -> Fault {
     let mut up_to = |longest: Millis| rng.random_range(1..=longest);
     let (short, long, longest) = (up_to(lease), up_to(3 * lease), up_to(2 * stall));
     match rng.random_range(0..100) {
-        0..18 => Fault::CrashWorker { slot, named: rng.random_bool(0.6), down: short, silent: rng.random_bool(0.2) },
-        18..30 => Fault::StallWorker { slot, lasts: if rng.random_bool(0.5) { long } else { short } },
-        30..36 => Fault::FreezeTrainer { slot, lasts: longest },
-        36..44 => Fault::LeaveWorker { slot, back: rng.random_bool(0.7).then_some(long) },
-        44..46 => Fault::BreakTrainer { slot },
-        46..48 => Fault::Meddle { slot },
-        48..60 => Fault::CutStream { slot },
-        60..68 => Fault::Partition { slot, lasts: long },
-        68..86 => {
+        0..16 => Fault::CrashWorker { slot, named: rng.random_bool(0.6), down: short, silent: rng.random_bool(0.2) },
+        16..27 => Fault::StallWorker { slot, lasts: if rng.random_bool(0.5) { long } else { short } },
+        27..33 => Fault::FreezeTrainer { slot, lasts: longest },
+        33..40 => Fault::LeaveWorker { slot, back: rng.random_bool(0.7).then_some(long) },
+        40..42 => Fault::BreakTrainer { slot },
+        42..44 => Fault::Meddle { slot },
+        44..54 => Fault::CutStream { slot },
+        54..62 => Fault::Partition { slot, lasts: long },
+        62..78 => {
             let point = match rng.random_range(0..8) {
                 0 => CrashPoint::Now,
                 1 | 2 => CrashPoint::BeforeCommit,
@@ -152,7 +153,15 @@ fn fault(limits: Limits, slots: usize, rng: &mut impl Rng) -> Fault {
             };
             Fault::CrashCoordinator { point, down: if rng.random_bool(0.5) { long } else { 1 + short / 10 } }
         }
-        86..95 => absence(limits, rng),
-        _ => Fault::SlowCommits { lasts: long, up_to: short },
+        78..89 => absence(limits, rng),
+        89..93 => Fault::SlowCommits { lasts: long, up_to: short },
+        93..97 => {
+            let (places, back) = (rng.random_range(1..=slots), rng.random_bool(0.8).then_some(long));
+            Fault::DrainWorkers { first: slot, places, back }
+        }
+        _ => {
+            let one = rng.random_bool(0.3).then(|| rng.random_range(0..10));
+            Fault::Retry { which: one.map_or(Retry::Failed, Retry::One), down: 1 + short / 10 }
+        }
     }
 }

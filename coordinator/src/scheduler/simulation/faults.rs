@@ -4,10 +4,13 @@ use rand::RngExt as _;
 
 use super::{
     super::FailureKind,
+    coordinator::Request,
+    host::place_name,
     message::{Message, Millis, Said},
     network::Way,
     oracle::Broken,
     plan::{CrashPoint, Fault},
+    process::Process,
     world::{Happening, World},
 };
 
@@ -78,6 +81,20 @@ impl World {
                 self.slow = (self.now + lasts, up_to);
                 Some("commits slow")
             }
+            Fault::FillDisk { lasts } => {
+                // It is counted when it is noticed.
+                self.full = self.full.max(self.now + lasts);
+                None
+            }
+            Fault::DrainWorkers { first, places, back } => {
+                self.ask_coordinator_to_drain(first, places, back);
+                None
+            }
+            Fault::Retry { which, down } => {
+                // What comes of it is counted when it starts again.
+                (self.retry, self.doom) = (Some(which), Some((CrashPoint::AfterAnswers, down)));
+                None
+            }
         };
         if let Some(kind) = kind {
             self.oracle.tally.fault(kind);
@@ -98,6 +115,23 @@ impl World {
             self.leave_done(slot);
         }
         true
+    }
+
+    /// `swfn-worker drain`: of a coordinator that is away nobody hears.
+    fn ask_coordinator_to_drain(&mut self, first: usize, places: usize, back: Option<Millis>) {
+        if self.coordinator.is_none() {
+            return;
+        }
+        let mut ids = Vec::new();
+        let all = self.slots.len();
+        for slot in (first..first + places).map(|slot| slot % all) {
+            let place = &mut self.slots[slot];
+            ids.push(place_name(slot, place.plan.local));
+            if place.process.is_some() {
+                (place.may_leave, place.back) = (true, back);
+            }
+        }
+        self.arrive(Request::DrainWorkers { ids });
     }
 
     /// No process would say that, unless it has been mixed up with another.
@@ -141,7 +175,7 @@ impl World {
         self.say(|| "the faults are over".to_owned());
         (self.quiet, self.doom) = (true, None);
         let ends = self.slots.iter().flat_map(|slot| [slot.stalled, slot.frozen, slot.cut_off]);
-        let last = ends.chain([self.now, self.deaf, self.slow.0]).max().unwrap_or_default();
+        let last = ends.chain([self.now, self.deaf, self.slow.0, self.full]).max().unwrap_or_default();
         // Whoever is down comes back, and whoever is dead is noticed.
         self.calm_from = last + 4 * self.plan.lease() + 3 * KEEP_ALIVE;
         for stream in self.network.calm_down() {
@@ -151,7 +185,8 @@ impl World {
             }
         }
         let healthy = self.slots.iter().any(|slot| {
-            let stays = slot.process.as_ref().is_none_or(|process| !process.leaving || process.broken);
+            let stays = |process: &Process| process.broken || !(process.leaving || slot.may_leave);
+            let stays = slot.process.as_ref().is_none_or(stays);
             (slot.expected && stays) || slot.back.is_some()
         });
         if !healthy {

@@ -13,6 +13,9 @@ use super::{
     world::{Happening, World},
 };
 
+/// Time between two attempts to write on a full disk.
+const RETRY_PERIOD: Millis = 500;
+
 /// How local workers are named.
 const LOCAL: &str = ".local:";
 
@@ -20,9 +23,14 @@ pub(super) fn is_local(worker: &WorkerId) -> bool {
     worker.to_string().starts_with(LOCAL)
 }
 
-pub(super) fn worker_id(slot: usize, number: u32, local: bool) -> WorkerId {
+/// How the ids of all processes of a place begin.
+pub(super) fn place_name(slot: usize, local: bool) -> String {
     let prefix = if local { LOCAL } else { "" };
-    format!("{prefix}s{slot}.{number}").parse().expect("an id of few letters and digits is valid")
+    format!("{prefix}s{slot}.")
+}
+
+pub(super) fn worker_id(slot: usize, number: u32, local: bool) -> WorkerId {
+    format!("{}{number}", place_name(slot, local)).parse().expect("an id of few letters and digits is valid")
 }
 
 impl World {
@@ -32,7 +40,11 @@ impl World {
         }
         self.say(|| "coordinator starts".to_owned());
         let mut around = Surroundings { now: self.now, oracle: &mut self.oracle, trace: &mut self.trace };
-        let coordinator = Coordinator::start(&self.plan, &self.disk, is_local, &mut around)?;
+        let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, &mut around)?;
+        if let Some(which) = self.retry.take() {
+            let wanted = around.oracle.wants_again(which);
+            coordinator.retry(&mut around, |trial| wanted.contains(&trial))?;
+        }
         same_durable_state(&self.replica, &self.oracle.durable, None)?;
         let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
         hold!(lost.is_none(), "{lost:?} is left to a worker that has died with the coordinator before");
@@ -106,6 +118,10 @@ impl World {
     pub(super) fn commit(&mut self) -> Result<(), Broken> {
         let Some(coordinator) = self.coordinator.as_mut() else { return Ok(()) };
         let writes = !coordinator.batch.is_empty();
+        if writes && self.now < self.full {
+            return self.wait_for_room();
+        }
+        self.waits_for_room = false;
         let events = self.disk.write(std::mem::take(&mut coordinator.batch));
         self.oracle.committed(events)?;
         for event in events {
@@ -130,9 +146,29 @@ impl World {
         Ok(())
     }
 
+    /// The disk is full: the batch is kept and tried again, and nobody is answered meanwhile. Who is asked to stop does not wait.
+    fn wait_for_room(&mut self) -> Result<(), Broken> {
+        if !std::mem::replace(&mut self.waits_for_room, true) {
+            self.say(|| "nothing can be written: waiting".to_owned());
+            self.oracle.tally.fault("coordinator found its disk full");
+        }
+        match self.doom {
+            Some((CrashPoint::AfterAnswers, _)) => {
+                self.oracle.tally.fault("coordinator asked to stop while its disk was full");
+                self.is_doomed(CrashPoint::AfterAnswers);
+            }
+            _ => self.queue.plan(self.now + RETRY_PERIOD, Happening::Commit { coordinator: self.incarnation }),
+        }
+        Ok(())
+    }
+
     /// The answers leave.
-    pub(super) fn answer(&mut self) {
-        let Some(coordinator) = self.coordinator.as_mut() else { return };
+    pub(super) fn answer(&mut self) -> Result<(), Broken> {
+        let Some(coordinator) = self.coordinator.as_mut() else { return Ok(()) };
+        hold!(
+            !self.waits_for_room && coordinator.batch.is_empty() && coordinator.batch.heard.is_empty(),
+            "answers leave before all that they are about is on the disk"
+        );
         let mut answers = coordinator.answers();
         let dies = answers.len() > 1 && self.doom.is_some_and(|(point, _)| point == CrashPoint::AmidAnswers);
         if dies {
@@ -143,11 +179,12 @@ impl World {
         }
         self.busy = false;
         if (dies && self.is_doomed(CrashPoint::AmidAnswers)) || self.is_doomed(CrashPoint::AfterAnswers) {
-            return;
+            return Ok(());
         }
         if !self.inbox.is_empty() {
             self.queue.plan(self.now, Happening::Work { coordinator: self.incarnation });
         }
+        Ok(())
     }
 
     fn send_down(&mut self, stream: StreamId, message: Downward) {
@@ -168,17 +205,25 @@ impl World {
     }
 
     pub(super) fn crash_coordinator(&mut self, down: Millis, point: CrashPoint) {
-        if self.coordinator.take().is_none() {
+        if self.coordinator.is_none() {
             return;
         }
-        self.say(|| format!("coordinator is dead for {down} ms"));
         self.oracle.tally.fault(match point {
+            CrashPoint::Now if self.waits_for_room => "coordinator killed while its disk was full",
             CrashPoint::Now => "coordinator killed",
             CrashPoint::BeforeCommit => "coordinator killed before a commit",
             CrashPoint::AfterCommit => "coordinator killed after a commit, before its answers",
             CrashPoint::AmidAnswers => "coordinator killed amid its answers",
             CrashPoint::AfterAnswers => "coordinator ended after its answers",
         });
+        self.end_coordinator(down);
+    }
+
+    /// The process of the coordinator is gone, in order or not, and comes back after that time.
+    pub(super) fn end_coordinator(&mut self, down: Millis) {
+        self.say(|| format!("coordinator is gone for {down} ms"));
+        self.coordinator = None;
+        self.waits_for_room = false;
         self.incarnation += 1;
         self.inbox.clear();
         (self.busy, self.doom, self.paused, self.deaf) = (false, None, 0, 0);
@@ -229,11 +274,16 @@ impl World {
         let heard = self.disk.heard.get(&process.id);
         // A stream that loses and swaps messages makes a lie of "up to this number"; the number itself is none.
         let wild = self.plan.weather.wild();
-        let lost = process
-            .waiting(through)
-            .filter(|sequence| !wild || *sequence == through)
-            .find(|sequence| heard.is_none_or(|heard| !heard.contains(sequence)));
-        hold!(lost.is_none(), "report {lost:?} of {} was acknowledged and is not on the disk", process.id);
+        for (sequence, said) in process.waiting(through).filter(|(sequence, _)| !wild || *sequence == through) {
+            hold!(
+                heard.is_some_and(|heard| heard.contains(sequence)),
+                "report {sequence} of {} was acknowledged and is not on the disk",
+                process.id
+            );
+            if let Some(lease) = said.ended() {
+                self.oracle.told_over(&process.id, lease)?;
+            }
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use swfn_shared::ids::{LeaseId, ShapeId, VaeId};
+use swfn_shared::ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId};
 
 use super::{
     super::FailureKind,
@@ -31,11 +31,24 @@ pub(super) struct Ledger {
     leases: BTreeMap<LeaseId, Held>,
     outbox: VecDeque<(u64, Said)>,
     last: u64,
+    /// The newest attempt of each trial that was granted on this stream.
+    granted: BTreeMap<TrialId, Attempt>,
 }
 
 impl Ledger {
-    pub(super) fn grant(&mut self, lease: LeaseId) {
-        self.leases.insert(lease, Held::default());
+    pub(super) fn forget_grants(&mut self) {
+        self.granted.clear();
+    }
+
+    /// False if it was granted before.
+    pub(super) fn grant(&mut self, lease: LeaseId) -> bool {
+        let newest = self.granted.entry(lease.trial).or_default();
+        let new = lease.attempt > *newest && !self.leases.contains_key(&lease);
+        if new {
+            *newest = lease.attempt;
+            self.leases.insert(lease, Held::default());
+        }
+        new
     }
 
     pub(super) fn revoke(&mut self, lease: LeaseId) {
@@ -87,8 +100,8 @@ impl Ledger {
     }
 
     /// Reports that an acknowledgement up to this number would let go of.
-    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = u64> {
-        self.outbox.iter().map(|(sequence, _)| *sequence).filter(move |sequence| *sequence <= through)
+    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = &(u64, Said)> {
+        self.outbox.iter().filter(move |(sequence, _)| *sequence <= through)
     }
 
     pub(super) fn acknowledge(&mut self, through: u64) {

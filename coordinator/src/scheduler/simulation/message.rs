@@ -53,6 +53,16 @@ pub(super) enum Said {
     Goodbye,
 }
 
+impl Said {
+    /// The lease that it says has ended.
+    pub(super) fn ended(&self) -> Option<LeaseId> {
+        match self {
+            Self::Succeeded { lease } | Self::Failed { lease, .. } | Self::Released { lease } => Some(*lease),
+            Self::Ask { .. } | Self::Heartbeat { .. } | Self::Points { .. } | Self::Goodbye => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Upward {
     Hello(Hello),
@@ -64,6 +74,8 @@ pub(super) enum Downward {
     Welcome,
     Grant(Vec<LeaseId>),
     Acknowledge(u64),
+    /// Of the leases that a hello named, those that are still the worker's.
+    Confirm(Vec<LeaseId>),
     Revoke(LeaseId),
     Drain,
 }

@@ -10,7 +10,7 @@ use swfn_shared::ids::{LeaseId, ShapeId, TrialId, WorkerId};
 
 use super::{
     super::{Admission, Blame, Command, Event, FailureKind, Rejection},
-    book::{Book, Ending, Entry, Holding},
+    book::{Book, Ending, Holding},
     plan::Plan,
     tally::Tally,
 };
@@ -30,25 +30,30 @@ macro_rules! hold {
 }
 pub(super) use hold;
 
-type Answer = Result<Vec<Event>, Rejection>;
+pub(super) type Answer = Result<Vec<Event>, Rejection>;
 
 #[derive(Debug)]
 pub(super) struct Oracle {
-    lease: Duration,
-    stall: Duration,
+    pub(super) lease: Duration,
+    pub(super) stall: Duration,
     max_failures: u32,
-    shapes: BTreeMap<TrialId, ShapeId>,
+    pub(super) shapes: BTreeMap<TrialId, ShapeId>,
     /// What was decided, and what of it is on the disk.
     pub(super) live: Book,
     pub(super) durable: Book,
     /// Workers that this incarnation of the coordinator knows, and when it heard them last.
-    heard: BTreeMap<WorkerId, Duration>,
+    pub(super) heard: BTreeMap<WorkerId, Duration>,
     /// Workers of which another has said that they are dead.
-    dead: BTreeSet<WorkerId>,
+    pub(super) dead: BTreeSet<WorkerId>,
     /// Workers that lost a lease to time and have not asked since.
-    asleep: BTreeSet<WorkerId>,
+    pub(super) asleep: BTreeSet<WorkerId>,
     /// When each worker last lost a lease.
-    lost: BTreeMap<WorkerId, Duration>,
+    pub(super) lost: BTreeMap<WorkerId, Duration>,
+    /// Workers that a person told this incarnation to send away.
+    pub(super) told_to_leave: BTreeSet<WorkerId>,
+    /// What a person wants to be tried again, and how often somebody has wanted that.
+    pub(super) wanted: BTreeSet<TrialId>,
+    pub(super) tries: u32,
     pub(super) tally: Tally,
 }
 
@@ -66,6 +71,9 @@ impl Oracle {
             dead: BTreeSet::new(),
             asleep: BTreeSet::new(),
             lost: BTreeMap::new(),
+            told_to_leave: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            tries: 0,
             tally: Tally { seeds: 1, ..Tally::default() },
         }
     }
@@ -82,6 +90,8 @@ impl Oracle {
         self.live = self.durable.clone();
         self.asleep.clear();
         self.lost.clear();
+        self.told_to_leave.clear();
+        self.wanted.clear();
         self.heard = self.live.leases().map(|(_, holding)| (holding.worker.clone(), Duration::ZERO)).collect();
     }
 
@@ -122,7 +132,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn expected(&self, worker: &WorkerId, lease: LeaseId) -> Result<Option<Admission>, Broken> {
+    pub(super) fn expected(&self, worker: &WorkerId, lease: LeaseId) -> Result<Option<Admission>, Broken> {
         let entry = self.live.entry(lease.trial)?;
         hold!(lease.attempt <= entry.attempts, "{worker} speaks of {lease:?}, which was never granted: {entry:?}");
         if self.live.holder(lease) == Some(worker) {
@@ -210,7 +220,7 @@ impl Oracle {
                 hold!(answer.is_err(), "nobody left");
                 Ok(())
             }
-            Command::Retry { .. } => Err(Broken("nobody asked for that".to_owned())),
+            Command::Retry { trial } => self.judge_retry(*trial, answer),
             Command::Tick => {
                 let silent = |worker: &WorkerId| {
                     let last = self.heard.get(worker).copied().unwrap_or_default();
@@ -237,60 +247,6 @@ impl Oracle {
         }
     }
 
-    fn judge_grant(
-        &self,
-        now: Duration,
-        worker: &WorkerId,
-        lanes: usize,
-        shape: Option<ShapeId>,
-        answer: &Answer,
-    ) -> Result<(), Broken> {
-        let Ok(events) = answer else {
-            hold!(!self.heard.contains_key(worker), "a worker that is there was sent away");
-            return Ok(());
-        };
-        hold!(self.heard.contains_key(worker), "a worker that is not there was listened to");
-        let mut granted = Vec::new();
-        for event in events {
-            match event {
-                Event::WorkerAsked { worker: asking, .. } => hold!(asking == worker, "{event:?} is of another"),
-                Event::Leased { lease, worker: to } => {
-                    hold!(to == worker, "{event:?} is for another");
-                    granted.push(*lease);
-                }
-                other => hold!(false, "{other:?} does not follow from an ask"),
-            }
-        }
-        let held = self.live.held_by(worker).count();
-        hold!(granted.is_empty() || !self.dead.contains(worker), "a grant to a worker that is dead");
-        hold!(granted.is_empty() || !self.asleep.contains(worker), "a grant to a worker that has not woken up");
-        hold!(granted.is_empty() || held + granted.len() <= lanes, "{held} held and more granted than lanes");
-        let suspect = |lease: &LeaseId| self.live.entries[&lease.trial].suspicion >= 2;
-        let alone = held + granted.len() == 1 || !granted.iter().any(suspect);
-        hold!(alone, "a suspect is not alone");
-        let let_go = self.has_let_go(now, worker);
-        hold!(let_go || !granted.iter().any(suspect), "a suspect for a worker that may still run what it lost");
-        hold!(granted.is_empty() || !self.live.held_by(worker).any(|lease| suspect(&lease)), "company for a suspect");
-        let shapes: BTreeSet<_> = granted.iter().map(|lease| self.shapes[&lease.trial]).chain(shape).collect();
-        hold!(granted.is_empty() || shapes.len() == 1, "a grant of several shapes");
-        let waits = self.waits_for(now, worker);
-        let idle = held == 0 && lanes > 0 && shape.is_none();
-        hold!(!(idle && waits && granted.is_empty()), "nothing for an idle worker while trials wait");
-        Ok(())
-    }
-
-    /// Whether a worker that lost a lease has been told, and has had the time to stop.
-    fn has_let_go(&self, now: Duration, worker: &WorkerId) -> bool {
-        self.lost.get(worker).is_none_or(|lost| now.saturating_sub(*lost) >= self.lease + self.stall)
-    }
-
-    /// Whether a trial waits that the worker may have when it holds nothing.
-    pub(super) fn waits_for(&self, now: Duration, worker: &WorkerId) -> bool {
-        let any = self.has_let_go(now, worker);
-        let may = |entry: &Entry| entry.end.is_none() && entry.lease.is_none() && (any || entry.suspicion < 2);
-        self.live.entries.values().any(may)
-    }
-
     /// What a worker says of a lease counts if it holds it, changes nothing if it is a repetition, and is refused otherwise.
     fn of_lease(&mut self, worker: &WorkerId, lease: LeaseId, event: Event, answer: &Answer) -> Result<(), Broken> {
         match self.expected(worker, lease)? {
@@ -309,7 +265,7 @@ impl Oracle {
 }
 
 /// The answer consists of these losses, these leases given back, these workers gone, and the other events, and of nothing else.
-fn exactly(
+pub(super) fn exactly(
     answer: &Answer,
     lost: &BTreeMap<LeaseId, Blame>,
     released: &BTreeSet<LeaseId>,

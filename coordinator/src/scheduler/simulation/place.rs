@@ -7,7 +7,7 @@ use super::{
     host::worker_id,
     message::{Downward, Message, Millis, StreamId, Upward},
     network::Way,
-    oracle::Broken,
+    oracle::{Broken, hold},
     process::{Process, goodbye},
     trainer::Fate,
     words,
@@ -34,7 +34,7 @@ impl World {
         place.number += 1;
         let number = place.number;
         let id = worker_id(slot, number, place.plan.local);
-        (place.stalled, place.frozen) = (0, 0);
+        (place.stalled, place.frozen, place.may_leave) = (0, 0, false);
         place.process = Some(Process::new(id.clone(), place.predecessor.clone(), place.plan));
         let predecessor = place.predecessor.clone();
         self.say(|| match predecessor {
@@ -57,7 +57,7 @@ impl World {
         if self.coordinator.is_none() || self.slots[slot].cut_off > self.now {
             return self.connect_later(slot);
         }
-        let Some(process) = &self.slots[slot].process else { return };
+        let Some(process) = &mut self.slots[slot].process else { return };
         let hello = process.hello();
         self.say(|| format!("{} connects, holds {}", hello.worker, words::held(&hello.held)));
         let stream = self.network.open(slot, hello.worker.clone());
@@ -104,7 +104,12 @@ impl World {
         let welcomed = message == Downward::Welcome;
         let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
         let (id, text) = (process.id.clone(), message.clone());
+        let over = process.told_over(&message);
         let messages = process.obey(message, &self.subjects);
+        for lease in over {
+            hold!(!process.holds(lease), "{id} goes on with {lease:?}, which it was told is over");
+            self.oracle.told_over(&id, lease)?;
+        }
         self.trace.say(self.now, || format!("{id} hears: {}", words::answer(&text)));
         if welcomed {
             self.queue.plan(self.now, Happening::Beat { slot, stream });
@@ -158,16 +163,18 @@ impl World {
         }
     }
 
-    pub(super) fn turn(&mut self, slot: usize, number: u32) {
+    pub(super) fn turn(&mut self, slot: usize, number: u32) -> Result<(), Broken> {
         if !self.is_there(slot, number) {
-            return;
+            return Ok(());
         }
         if self.slots[slot].frozen > self.now {
-            return self.queue.plan(self.slots[slot].frozen, Happening::Turn { slot, number });
+            self.queue.plan(self.slots[slot].frozen, Happening::Turn { slot, number });
+            return Ok(());
         }
         let flush = self.rng.random_bool(0.5);
-        let Some(process) = &mut self.slots[slot].process else { return };
+        let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
         let (messages, fate) = process.turn(&mut self.subjects, flush);
+        process.check_work()?;
         self.speak(slot, messages);
         match fate {
             Fate::Goes => {}
@@ -181,11 +188,12 @@ impl World {
                 self.say(|| format!("a trial kills the worker in slot {slot}"));
                 self.oracle.tally.fault("trial killed its worker");
                 self.end_process(slot, true, Some(500), 100);
-                return;
+                return Ok(());
             }
         }
         let at = self.now + self.slots[slot].plan.pace;
         self.queue.plan(at, Happening::Turn { slot, number });
+        Ok(())
     }
 
     /// The process in this slot ends, in order or not. `named`: its successor will say so; `down`: when that comes, if one does. The
@@ -197,7 +205,7 @@ impl World {
         if named {
             place.predecessor = if process.welcomed { Some(process.id.clone()) } else { before };
         }
-        place.idle_since = None;
+        (place.idle_since, place.unanswered_since) = (None, None);
         let (stream, in_order) = (place.stream.take(), process.is_done());
         self.trace.say(self.now, || format!("{} ends{}", process.id, if in_order { "" } else { " at once" }));
         if let Some(stream) = stream {

@@ -71,6 +71,14 @@ pub(super) enum CrashPoint {
     AfterAnswers,
 }
 
+/// Which of the trials that were given up a person wants to be tried again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Retry {
+    Failed,
+    /// One of them, counted around.
+    One(usize),
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
     CrashWorker {
@@ -127,6 +135,21 @@ pub(super) enum Fault {
         lasts: Millis,
         up_to: Millis,
     },
+    /// Nothing can be written for a while.
+    FillDisk {
+        lasts: Millis,
+    },
+    /// A person tells the workers of some places to leave when they are done; others come after a while, or never.
+    DrainWorkers {
+        first: usize,
+        places: usize,
+        back: Option<Millis>,
+    },
+    /// A person ends the coordinator in order and starts it again so that it tries again what was given up.
+    Retry {
+        which: Retry,
+        down: Millis,
+    },
 }
 
 /// Streams that do more than to break.
@@ -163,6 +186,8 @@ pub(super) struct Plan {
     pub(super) commit: Millis,
     /// After that nothing goes wrong any more but what trials do.
     pub(super) quiet: Millis,
+    /// How often a person has what was given up tried again when all is over.
+    pub(super) again: u32,
 }
 
 impl Plan {

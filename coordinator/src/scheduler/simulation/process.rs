@@ -1,12 +1,13 @@
 //! A worker process: the session of `session/run.rs` of the worker around its ledger and its trainer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use swfn_shared::ids::{LeaseId, TrialId, WorkerId};
 
 use super::{
     ledger::{Ledger, Wishes},
     message::{Downward, Hello, Message, Said},
+    oracle::{Broken, hold},
     plan::{SlotPlan, Subject},
     trainer::{Fate, Report, Stop, Trainer},
 };
@@ -19,6 +20,10 @@ pub(super) struct Process {
     wishes: Wishes,
     trainer: Trainer,
     cancelled: BTreeMap<LeaseId, Stop>,
+    /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
+    unconfirmed: Vec<LeaseId>,
+    /// What it held when it learnt that it is to leave: it may finish that, and begin nothing.
+    last: BTreeSet<LeaseId>,
     /// The stream is open, and the coordinator has welcomed it.
     pub(super) connected: bool,
     pub(super) leaving: bool,
@@ -37,6 +42,8 @@ impl Process {
             wishes: Wishes::default(),
             trainer: Trainer::new(plan.lanes, plan.ahead),
             cancelled: BTreeMap::new(),
+            unconfirmed: Vec::new(),
+            last: BTreeSet::new(),
             connected: false,
             leaving: false,
             broken: false,
@@ -44,7 +51,8 @@ impl Process {
         }
     }
 
-    pub(super) fn hello(&self) -> Hello {
+    pub(super) fn hello(&mut self) -> Hello {
+        self.unconfirmed = self.ledger.held();
         Hello { worker: self.id.clone(), predecessor: self.predecessor.clone(), held: self.ledger.held() }
     }
 
@@ -60,7 +68,7 @@ impl Process {
     }
 
     /// Reports that an acknowledgement up to this number would let go of.
-    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = u64> {
+    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = &(u64, Said)> {
         self.ledger.waiting(through)
     }
 
@@ -78,6 +86,7 @@ impl Process {
     fn converse(&mut self) -> Vec<Message> {
         (self.connected, self.welcomed) = (true, true);
         let reports = self.ledger.unacknowledged();
+        self.ledger.forget_grants();
         self.wishes.forgotten();
         let asks = self.with_ask(Vec::new());
         reports.into_iter().chain(asks).collect()
@@ -93,14 +102,16 @@ impl Process {
                 Vec::new()
             }
             Downward::Revoke(lease) => {
-                if self.ledger.held().contains(&lease) {
-                    self.cancelled.insert(lease, Stop::Abandon);
-                }
-                self.ledger.revoke(lease);
+                self.revoke(lease);
+                Vec::new()
+            }
+            Downward::Confirm(confirmed) => {
+                let unconfirmed = std::mem::take(&mut self.unconfirmed).into_iter();
+                unconfirmed.filter(|lease| !confirmed.contains(lease)).for_each(|lease| self.revoke(lease));
                 Vec::new()
             }
             Downward::Drain => {
-                self.leaving = true;
+                self.leave_for_good();
                 self.wishes.withdraw();
                 Vec::new()
             }
@@ -108,8 +119,55 @@ impl Process {
         self.with_ask(messages)
     }
 
+    fn revoke(&mut self, lease: LeaseId) {
+        self.unconfirmed.retain(|named| *named != lease);
+        if self.ledger.held().contains(&lease) {
+            self.cancelled.insert(lease, Stop::Abandon);
+        }
+        self.ledger.revoke(lease);
+    }
+
+    fn leave_for_good(&mut self) {
+        if !self.leaving {
+            self.leaving = true;
+            self.last = self.ledger.held().into_iter().collect();
+        }
+    }
+
+    /// Whether it waits to hear what is still its own.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        !self.unconfirmed.is_empty()
+    }
+
+    /// Of these leases those that an answer tells it are over: revoked, or named by its hello and not confirmed.
+    pub(super) fn told_over(&self, answer: &Downward) -> Vec<LeaseId> {
+        match answer {
+            Downward::Revoke(lease) => vec![*lease],
+            Downward::Confirm(confirmed) => {
+                self.unconfirmed.iter().copied().filter(|lease| !confirmed.contains(lease)).collect()
+            }
+            Downward::Welcome | Downward::Grant(_) | Downward::Acknowledge(_) | Downward::Drain => Vec::new(),
+        }
+    }
+
+    pub(super) fn holds(&self, lease: LeaseId) -> bool {
+        self.ledger.held().contains(&lease)
+    }
+
+    /// After a turn the trainer works on what the process holds, and on nothing new if it is to leave.
+    pub(super) fn check_work(&self) -> Result<(), Broken> {
+        for lease in self.trainer.leases() {
+            hold!(self.broken || self.holds(lease), "{} works on {lease:?}, which is not its own any more", self.id);
+            let begun = self.leaving && !self.last.contains(&lease);
+            hold!(!begun, "{} has begun {lease:?} after it was told to leave", self.id);
+        }
+        Ok(())
+    }
+
     fn take(&mut self, lease: LeaseId, subjects: &BTreeMap<TrialId, Subject>) -> Vec<Message> {
-        self.ledger.grant(lease);
+        if !self.ledger.grant(lease) {
+            return Vec::new();
+        }
         self.cancelled.remove(&lease);
         if self.leaving {
             return self.ledger.end(lease, super::ledger::End::Released);
@@ -156,7 +214,7 @@ impl Process {
     }
 
     fn give_up(&mut self) {
-        self.leaving = true;
+        self.leave_for_good();
         self.wishes.withdraw();
         for lease in self.ledger.held() {
             self.cancelled.entry(lease).or_insert(Stop::GiveBack);

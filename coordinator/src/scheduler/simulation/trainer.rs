@@ -66,6 +66,11 @@ impl Trainer {
         }
     }
 
+    /// What it works on, and what waits for that.
+    pub(super) fn leases(&self) -> impl Iterator<Item = LeaseId> {
+        self.running.iter().map(|lane| lane.lease).chain(self.waiting.iter().copied())
+    }
+
     /// A turn: takes what waits, works, and says what it wants next. `cancelled` loses what was noticed.
     pub(super) fn turn(
         &mut self,

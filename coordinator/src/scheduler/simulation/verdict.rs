@@ -8,6 +8,7 @@ use super::{
     message::Millis,
     oracle::{Broken, hold},
     plan::{Nature, Promise, Subject},
+    process::Process,
     same::same_durable_state,
     world::World,
 };
@@ -32,14 +33,21 @@ impl World {
         let clock = self.coordinator.as_ref().map(|coordinator| coordinator.clock(self.now));
         for slot in &mut self.slots {
             let awake = slot.frozen <= self.now && slot.stalled <= self.now;
-            let process = slot.process.as_ref().filter(|process| awake && process.is_idle());
-            let idle =
-                matches!((process, clock), (Some(process), Some(now)) if self.oracle.waits_for(now, &process.id));
-            let since = *slot.idle_since.get_or_insert(self.now);
-            if !idle {
-                slot.idle_since = None;
-            } else if self.now - since > IDLE + 3 * self.plan.commit {
-                return Err(Broken(format!("idle since {since} ms while trials wait: {:#?}", slot.process)));
+            let process = slot.process.as_ref().filter(|process| awake && process.connected);
+            let idle = matches!((process, clock), (Some(process), Some(now))
+                if process.is_idle() && self.oracle.waits_for(now, &process.id));
+            let unheard = |process: &Process| !process.leaving && self.oracle.told_to_leave.contains(&process.id);
+            let unanswered = process.is_some_and(|process| process.is_unconfirmed() || unheard(process));
+            for (waits, since, what) in [
+                (idle, &mut slot.idle_since, "idle while trials wait"),
+                (unanswered, &mut slot.unanswered_since, "unconfirmed, or told to leave without a word"),
+            ] {
+                let began = *since.get_or_insert(self.now);
+                if !waits {
+                    *since = None;
+                } else if self.now - began > IDLE + 3 * self.plan.commit {
+                    return Err(Broken(format!("since {began} ms {what}: {:#?}", slot.process)));
+                }
             }
         }
         Ok(())
@@ -78,8 +86,9 @@ impl World {
         // Two losses in company, of whatever kind, and it is tried alone.
         hold!(entry.in_company <= 2, "lost in company again and again");
         let succeeded = u32::from(matches!(entry.end, Some(Ending::Succeeded(..))));
-        let ways_out = entry.failures + entry.losses + entry.in_company + entry.released + succeeded;
+        let ways_out = entry.failures + entry.losses + entry.forgiven + entry.in_company + entry.released + succeeded;
         hold!(entry.attempts == ways_out, "{ways_out} attempts have ended");
+        hold!(entry.retried <= self.oracle.tries, "tried again more often than anybody wanted");
         let can = match subject.nature {
             Nature::Sound => true,
             Nature::Diverges => false,

@@ -32,6 +32,7 @@ pub(super) fn event(event: &Event) -> String {
         }
         Event::Lost { lease, error, quarantine, .. } => format!("{lease} lost: {error}{}", quarantined(*quarantine)),
         Event::Released { lease } => format!("{lease} given back"),
+        Event::Retried { lease } => format!("{lease} is to be tried again"),
         other => format!("{other:?}"),
     }
 }
@@ -72,6 +73,7 @@ pub(super) fn answer(answer: &Downward) -> String {
     match answer {
         Downward::Welcome => "welcome".to_owned(),
         Downward::Grant(granted) => format!("grant of {}", leases(granted)),
+        Downward::Confirm(leases) => format!("still yours: {}", held(leases)),
         Downward::Acknowledge(through) => format!("acknowledged through #{through}"),
         Downward::Revoke(lease) => format!("{lease} is over"),
         Downward::Drain => "no more trials".to_owned(),
@@ -80,7 +82,7 @@ pub(super) fn answer(answer: &Downward) -> String {
 
 /// The plan without what has a line of its own in the trace.
 pub(super) fn plan(plan: &Plan) -> String {
-    let Plan { promise, limits, subjects, slots, faults, weather, tick, commit, quiet, specs: _ } = plan;
+    let Plan { promise, limits, subjects, slots, faults, weather, tick, commit, quiet, again, specs: _ } = plan;
     let mut text = format!("plan: {promise:?}, {limits:?}\n{weather:?}, tick {tick} ms, commits up to {commit} ms\n");
     for (number, slot) in slots.iter().enumerate() {
         writeln!(text, "slot {number}: {slot:?}").expect("a string takes all");
@@ -91,6 +93,7 @@ pub(super) fn plan(plan: &Plan) -> String {
         writeln!(text, "trial {id}: {nature:?}{mark}, {steps} steps, shape {}", subject.shape.short())
             .expect("a string takes all");
     }
-    write!(text, "{} faults, the last before {quiet} ms", faults.len()).expect("a string takes all");
+    write!(text, "{} faults, the last before {quiet} ms, tried again {again} times", faults.len())
+        .expect("a string takes all");
     text
 }

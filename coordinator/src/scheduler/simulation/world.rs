@@ -16,7 +16,7 @@ use super::{
     message::{Downward, Millis, StreamId, Upward},
     network::{Network, Way},
     oracle::{Broken, Oracle},
-    plan::{CrashPoint, Plan, SlotPlan, Subject},
+    plan::{CrashPoint, Plan, Retry, SlotPlan, Subject},
     process::Process,
     queue::Queue,
     tally::{Tally, Trace},
@@ -84,7 +84,10 @@ pub(super) struct Slot {
     pub(super) expected: bool,
     /// When it leaves, another comes after that time.
     pub(super) back: Option<Millis>,
+    /// A person wants the process that is there to leave; it may not know yet, or never learn it.
+    pub(super) may_leave: bool,
     pub(super) idle_since: Option<Millis>,
+    pub(super) unanswered_since: Option<Millis>,
 }
 
 #[derive(Debug)]
@@ -108,6 +111,11 @@ pub(super) struct World {
     pub(super) deaf: Millis,
     /// Until when commits last how long.
     pub(super) slow: (Millis, Millis),
+    /// Until when nothing can be written, and whether the coordinator has found that out.
+    pub(super) full: Millis,
+    pub(super) waits_for_room: bool,
+    /// What a person wants to be tried again at the next start.
+    pub(super) retry: Option<Retry>,
     pub(super) disk: Disk,
     /// What a restart at this moment would make of the journal.
     pub(super) replica: Scheduler,
@@ -164,7 +172,9 @@ impl World {
             cut_off: 0,
             expected: true,
             back: None,
+            may_leave: false,
             idle_since: None,
+            unanswered_since: None,
         };
         for (index, slot) in plan.slots.iter().enumerate() {
             queue.plan(slot.starts, Happening::ProcessStarts { slot: index });
@@ -187,6 +197,9 @@ impl World {
             paused: 0,
             deaf: 0,
             slow: (0, 0),
+            full: 0,
+            waits_for_room: false,
+            retry: None,
             disk: Disk::default(),
             trace,
             quiet: false,
@@ -208,7 +221,7 @@ impl World {
                 continue;
             }
             self.happen(happening)?;
-            if self.is_over() {
+            if self.is_over() && !self.begin_again() {
                 return self.verdict();
             }
             self.check_liveness()?;
@@ -227,7 +240,7 @@ impl World {
             Happening::Tick { coordinator } if coordinator == self.incarnation => self.tick(),
             Happening::Work { coordinator } if coordinator == self.incarnation => self.work()?,
             Happening::Commit { coordinator } if coordinator == self.incarnation => self.commit()?,
-            Happening::Answer { coordinator } if coordinator == self.incarnation => self.answer(),
+            Happening::Answer { coordinator } if coordinator == self.incarnation => self.answer()?,
             Happening::Tick { .. } | Happening::Work { .. } | Happening::Commit { .. } | Happening::Answer { .. } => {}
             Happening::Upward(stream, message) => {
                 if self.network.reads(stream, Way::Up, self.now) {
@@ -243,7 +256,7 @@ impl World {
             Happening::ProcessStarts { slot } => self.start_process(slot),
             Happening::Connect { slot, number } => self.connect(slot, number),
             Happening::ConnectTimeout { slot, number, stream } => self.connect_timeout(slot, number, stream),
-            Happening::Turn { slot, number } => self.turn(slot, number),
+            Happening::Turn { slot, number } => self.turn(slot, number)?,
             Happening::Beat { slot, stream } => self.beat(slot, stream),
         }
         Ok(())

@@ -1,0 +1,93 @@
+//! The end of each turn of the loop: what was decided is written, and only then do the answers leave.
+
+use std::{
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId};
+use tracing::{error, warn};
+
+use super::{actor::Engine, error::EngineError, message::Reply};
+use crate::store::Batch;
+
+/// Time between two attempts to write on a full disk.
+const RETRY_PERIOD: Duration = Duration::from_millis(500);
+
+/// How often the state is shown, at most.
+const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
+
+impl Engine {
+    /// Writes the batch; only when it is on the disk do the answers leave.
+    pub(super) fn commit(&mut self) -> Result<(), EngineError> {
+        if faults::bug("acknowledged-before-the-commit") {
+            self.answer();
+        }
+        faults::point("engine/commit");
+        let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
+        self.write_when_possible(&parts, &batch)?;
+        faults::point("engine/answer");
+        self.answer();
+        faults::point("engine/answered");
+        self.publish();
+        Ok(())
+    }
+
+    /// Sends what waited for the commit.
+    fn answer(&mut self) {
+        let acknowledged = self.acknowledge.drain().map(|(worker, through)| (worker, Reply::Acknowledge { through }));
+        // Revocations first: who reads that a result is kept must know already if it was not theirs to report.
+        for (worker, reply) in self.replies.drain(..).chain(acknowledged).collect::<Vec<_>>() {
+            // A worker that does not read its answers must not hold up the others: its stream ends, and it may come back.
+            let sent = self.sessions.get(&worker).map(|session| session.replies.try_send(reply));
+            if let Some(Err(error)) = sent {
+                warn!(%worker, "stream dropped: {error}");
+                self.end_session(&worker);
+            }
+        }
+    }
+
+    /// Writes. A full disk is waited for: meanwhile nothing is acknowledged, workers keep what they have and are held up by flow control.
+    fn write_when_possible(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
+        let mut waited = false;
+        loop {
+            match self.write(parts, batch) {
+                Ok(()) => break,
+                Err(error) if !error.may_pass() || self.give_up.load(Ordering::Relaxed) => return Err(error),
+                Err(error) if !waited => {
+                    error!("{error}; nothing is lost: waiting until it can be written");
+                    waited = true;
+                }
+                Err(_) => {}
+            }
+            thread::sleep(RETRY_PERIOD);
+        }
+        if waited {
+            warn!("it can be written again: going on");
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
+        // Before the results: a trial that has succeeded has its files.
+        self.folder.write(parts)?;
+        if !batch.is_empty() {
+            let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.store.write(at.as_secs_f64(), batch)?;
+        }
+        Ok(())
+    }
+
+    /// Shows the state to whoever watches: a snapshot visits every trial, so not after each batch.
+    fn publish(&mut self) {
+        let (counts, now) = (self.scheduler.counts(), self.now());
+        let (shown, since) = {
+            let last = self.snapshots.borrow();
+            (last.counts, now.saturating_sub(last.elapsed))
+        };
+        if since >= SNAPSHOT_PERIOD || counts.finished() != shown.finished() {
+            self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, self.sessions.len(), now));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Whether a run directory agrees with itself: what its journal leads to must be what its table of trials says.
+
+use std::collections::HashMap;
+
+use crate::{
+    scheduler::{Scheduler, TrialState},
+    store::TrialRow,
+};
+
+/// Where the states of the trials, as the file has them, are not what its journal leads to.
+pub(super) fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<String> {
+    let states: HashMap<_, _> = scheduler.trials().map(|(id, _, state)| (id, state)).collect();
+    rows.iter().find_map(|row| {
+        let (state, attempt) = match states.get(&row.id)? {
+            TrialState::Pending => ("pending", None),
+            TrialState::Leased(lease) => ("leased", Some(lease.attempt)),
+            TrialState::Succeeded { attempt, .. } => ("succeeded", Some(*attempt)),
+            TrialState::Quarantined { .. } => ("quarantined", None),
+        };
+        let differs = row.state != state
+            || attempt.is_some_and(|attempt| attempt != row.attempts)
+            || row.outcome.is_some() != (state == "succeeded");
+        differs.then(|| format!("trial `{}` is `{}`, and its journal says {state}", row.id, row.state.escape_debug()))
+    })
+}

@@ -1,0 +1,32 @@
+//! Why the actor stops.
+
+use crate::store::{ArtifactError, StoreError};
+
+/// Why the actor stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error(
+        "the coordinator's core stopped without a word\n\
+         hint: this is a defect; what was acknowledged is kept, so run the same command again"
+    )]
+    Panicked,
+    #[error(
+        "the journal contradicts itself: {0}\nhint: restore the run directory from a backup, or start anew in another"
+    )]
+    Journal(String),
+}
+
+impl EngineError {
+    /// Whether it may go away by itself, or by what somebody does about it.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) => error.may_pass(),
+            Self::Artifact(error) => error.may_pass(),
+            Self::Panicked | Self::Journal(_) => false,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What workers and persons say: who comes and goes, and what becomes of what they report. Nothing is answered here: answers wait for
+//! the commit.
+
+use swfn_shared::ids::{LeaseId, WorkerId};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::{
+    actor::{Asked, Engine, Session},
+    message::{Drained, FromWorker, Hello, Reply, SessionId},
+};
+use crate::{
+    scheduler::{Admission, Command, Rejection},
+    store::{ResultRow, WorkerRow},
+};
+
+impl Engine {
+    pub(super) fn end_session(&mut self, worker: &WorkerId) {
+        self.sessions.remove(worker);
+        self.waiting.remove(worker);
+    }
+
+    pub(super) fn join(&mut self, session: SessionId, mut hello: Hello, replies: mpsc::Sender<Reply>) {
+        let worker = hello.worker.id.clone();
+        if !self.holders.claim(&worker, hello.holder) {
+            warn!(%worker, host = hello.worker.host, holder = %hello.holder, "refused: the id is another certificate's");
+            let reason = format!(
+                "worker id `{worker}` belongs to the holder of another certificate\n\
+                 hint: each worker process draws an id of its own; start the worker anew"
+            );
+            replies.try_send(Reply::Deny { reason }).ok();
+            return;
+        }
+        // No reason to turn the worker itself away: its certificate may have been renewed in between. Leases of the other expire as usual.
+        let foreign = |dead: &WorkerId| !self.holders.may_speak_for(dead, hello.holder);
+        if let Some(dead) = hello.predecessor.take_if(|dead| foreign(&dead.worker)) {
+            warn!(%worker, predecessor = %dead.worker, "the predecessor is another certificate's, and left alone");
+        }
+        info!(%worker, host = hello.worker.host, device = hello.worker.device, model = hello.worker.model, "worker joined");
+        let mut confirmed = Vec::new();
+        for lease in &hello.held {
+            match self.scheduler.admit(&worker, *lease) {
+                Ok(Admission::Live | Admission::Repeated) => confirmed.push(*lease),
+                Err(rejection) => self.revoke(&worker, *lease, &rejection),
+            }
+        }
+        if !hello.held.is_empty() {
+            self.replies.push((worker.clone(), Reply::Confirm { leases: confirmed }));
+        }
+        self.end_session(&worker);
+        if let Some(dead) = &hello.predecessor {
+            // What it said last may still be on its way, and its ask would stand.
+            self.end_session(&dead.worker);
+            self.leaving.remove(&dead.worker);
+        }
+        self.sessions.insert(worker.clone(), Session { id: session, replies });
+        self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
+        self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
+        if self.drained {
+            self.replies.push((worker, drain(FINISHED)));
+        } else if self.leaving.contains(&worker) {
+            // The stream on which it was told may have broken first.
+            self.replies.push((worker, drain(LEAVE)));
+        }
+    }
+
+    pub(super) fn drain_workers(&mut self, ids: &[String]) -> Drained {
+        let mut answer = Drained::default();
+        for worker in self.sessions.keys().cloned() {
+            if ids.iter().any(|id| worker.to_string().starts_with(id)) {
+                self.waiting.remove(&worker);
+                self.leaving.insert(worker.clone());
+                self.replies.push((worker.clone(), drain(LEAVE)));
+                answer.drained.push(worker);
+            } else {
+                answer.others.push(worker);
+            }
+        }
+        answer
+    }
+
+    pub(super) fn hear(&mut self, worker: &WorkerId, sequence: u64, message: FromWorker) {
+        self.apply(&Command::Heard { worker: worker.clone() }).ok();
+        if sequence > 0 {
+            // Repetitions of earlier reports take nothing back.
+            let through = self.acknowledge.entry(worker.clone()).or_default();
+            *through = sequence.max(*through);
+        }
+        let worker = worker.clone();
+        match message {
+            // On its way when the worker was told to leave.
+            FromWorker::Ask { .. } if self.leaving.contains(&worker) => {}
+            FromWorker::Ask { lanes, shape, vaes } => {
+                // In place of what it asked for before.
+                self.waiting.insert(worker, Asked { lanes, shape, vaes });
+            }
+            FromWorker::Heartbeat { progress } => {
+                for (lease, step) in progress {
+                    self.of_lease(&worker, lease, Command::Progressed { worker: worker.clone(), lease, step });
+                }
+            }
+            FromWorker::Points { lease, points } => match self.scheduler.admit(&worker, lease) {
+                Ok(Admission::Live) => self.batch.points.push((lease, points)),
+                // A trial that has succeeded has its points.
+                Ok(Admission::Repeated) => {}
+                Err(rejection) => self.revoke(&worker, lease, &rejection),
+            },
+            FromWorker::Artifact { lease, part } => match self.scheduler.admit(&worker, lease) {
+                // What an earlier grid asked for is not wanted any more, and a trial that has succeeded has its files.
+                Ok(Admission::Live) if self.artifacts.want(part.name) => self.parts.push((lease, part)),
+                Ok(Admission::Live | Admission::Repeated) => {}
+                Err(rejection) => self.revoke(&worker, lease, &rejection),
+            },
+            FromWorker::Succeeded { lease, outcome, dataset_digest } => {
+                if self.of_lease(&worker, lease, Command::Succeeded { worker: worker.clone(), lease }) {
+                    self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
+                    if let Some(spec) = self.scheduler.spec(lease.trial) {
+                        self.ledger.add(spec, outcome.final_test_accuracy);
+                    }
+                }
+            }
+            FromWorker::Failed { lease, kind, error, log } => {
+                self.of_lease(&worker, lease, Command::Failed { worker: worker.clone(), lease, kind, error, log });
+            }
+            FromWorker::Released { lease } => {
+                self.of_lease(&worker, lease, Command::Released { worker: worker.clone(), lease });
+            }
+            FromWorker::Goodbye => {
+                info!(%worker, "worker left");
+                self.apply(&Command::Left { worker: worker.clone() }).ok();
+                self.leaving.remove(&worker);
+                self.end_session(&worker);
+            }
+        }
+    }
+
+    /// Applies what a worker says of a lease; tells it when the lease is over. True when something came of it.
+    fn of_lease(&mut self, worker: &WorkerId, lease: LeaseId, command: Command) -> bool {
+        match self.apply(&command) {
+            Ok(events) => !events.is_empty(),
+            Err(rejection) => {
+                self.revoke(worker, lease, &rejection);
+                false
+            }
+        }
+    }
+
+    fn revoke(&mut self, worker: &WorkerId, lease: LeaseId, rejection: &Rejection) {
+        let revoke = (worker.clone(), Reply::Revoke { lease, reason: rejection.to_string() });
+        // Whatever a worker sends of a dead lease in one go, it is told once.
+        if !self.replies.contains(&revoke) {
+            info!(%worker, %lease, "revoked: {rejection}");
+            self.replies.push(revoke);
+        }
+    }
+}
+
+pub(super) const FINISHED: &str = "the sweep is finished";
+
+const LEAVE: &str = "somebody told this worker to leave when it is done";
+
+pub(super) fn drain(reason: &str) -> Reply {
+    Reply::Drain { reason: reason.to_owned() }
+}
