@@ -65,6 +65,9 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let run_dir = RunDir::open(&path)?;
     let specs: Vec<TrialSpec> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
+    if let Some(damage) = store.log_damage() {
+        warn!("{damage}");
+    }
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
     let mut engine = Engine::new(store, limits, specs.clone(), grid.artifacts, folder, local::is_local)?;
