@@ -39,9 +39,12 @@ impl LogDamage {
         Some(Self { log, commits: found.commits, frames, certain })
     }
 
-    /// Keeps a copy of the log, which is written over when work goes on.
+    /// Keeps what is left of the log, which is written over when work goes on.
     pub(super) fn keep(&self) -> io::Result<()> {
-        if self.log.exists() { fs::copy(&self.log, self.copy()).map(drop) } else { Ok(()) }
+        match fs::copy(&self.log, self.copy()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::write(self.copy(), []),
+            copied => copied.map(drop),
+        }
     }
 
     fn copy(&self) -> PathBuf {
@@ -57,14 +60,14 @@ impl fmt::Display for LogDamage {
             write!(
                 formatter,
                 "`{log}` is damaged behind commit {commits}: {frames} later frames cannot be read; what they held is lost, and is \
-                 run again\nhint: check this disk; a copy of the log is in `{copy}`"
+                 run again\nhint: check this disk; what is left of the log is in `{copy}`"
             )
         } else {
             write!(
                 formatter,
                 "the last commit in `{log}`, number {}, cannot be read: if the machine lost its power in that moment, nobody was told \
-                 of it and nothing is missing; else what it held is lost, and is run again\nhint: check this disk; a copy of the \
-                 log is in `{copy}`",
+                 of it and nothing is missing; else what it held is lost, and is run again\nhint: check this disk; what is left of \
+                 the log is in `{copy}`",
                 commits + 1
             )
         }
