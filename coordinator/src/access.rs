@@ -1,11 +1,13 @@
 //! Who may talk to this coordinator: the options about it, and the rule for addresses that other machines can reach.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::ensure;
 use clap::Args;
-use swfn_shared::access::{Authorities, Identity, Token};
+use swfn_shared::access::Token;
 use tracing::warn;
+
+use crate::tls::{Tls, TlsFiles};
 
 /// The options of access control.
 #[derive(Debug, Args)]
@@ -37,16 +39,8 @@ pub(crate) struct AccessArguments {
 /// What a listening socket demands of who connects.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) token: Option<Token>,
-}
-
-/// The coordinator's side of TLS.
-#[derive(Debug, Clone)]
-pub(crate) struct Tls {
-    pub(crate) identity: Identity,
-    /// Whose certificates are admitted, if certificates are demanded.
-    pub(crate) clients: Option<Authorities>,
 }
 
 impl Access {
@@ -66,14 +60,10 @@ impl AccessArguments {
     /// Reads all files.
     pub(crate) fn read(&self) -> anyhow::Result<Access> {
         let tls = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => Some(Tls {
-                identity: Identity::read(certificate, key)?,
-                clients: self
-                    .tls_client_ca
-                    .as_deref()
-                    .map(|path| Authorities::read(path, "--tls-client-ca"))
-                    .transpose()?,
-            }),
+            (Some(certificate), Some(key)) => {
+                let (certificate, key, clients) = (certificate.clone(), key.clone(), self.tls_client_ca.clone());
+                Some(Arc::new(Tls::open(TlsFiles { certificate, key, clients })?))
+            }
             _ => None,
         };
         Ok(Access { tls, token: Token::find(self.token_file.as_deref())? })
@@ -121,7 +111,8 @@ mod tests {
         let signed = CertificateParams::new(vec!["host".to_owned()]).unwrap().self_signed(&pair).unwrap();
         std::fs::write(&certificate, signed.pem()).unwrap();
         std::fs::write(&key, pair.serialize_pem()).unwrap();
-        let tls = || Some(Tls { identity: Identity::read(&certificate, &key).unwrap(), clients: None });
+        let files = TlsFiles { certificate, key, clients: None };
+        let tls = || Some(Arc::new(Tls::open(files.clone()).unwrap()));
         let token = || Some(Token::random());
         let none = Access::default();
         let (both, encrypted, known) = (

@@ -28,5 +28,6 @@ mod run_dir;
 mod scheduler;
 mod store;
 mod sweep;
+mod tls;
 
 pub use cli::main;

@@ -35,6 +35,7 @@ use crate::{
     run_dir::RunDir,
     scheduler::Limits,
     store::{ArtifactFolder, Store},
+    tls,
 };
 
 /// Where workers find the coordinator unless the user says otherwise.
@@ -65,6 +66,9 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let run_dir = RunDir::open(&path)?;
     let specs: Vec<TrialSpec> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
+    if let Some(damage) = store.log_damage() {
+        warn!("{damage}");
+    }
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
     let mut engine = Engine::new(store, limits, specs.clone(), grid.artifacts, folder, local::is_local)?;
@@ -165,6 +169,10 @@ async fn serve(
     let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
     let access = arguments.access.read()?;
     arguments.access.check(address, &access)?;
+    if let Some(tls) = access.tls.clone() {
+        let hangups = signal(SignalKind::hangup())?;
+        tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
+    }
     grpc::make_room(arguments.access.max_connections)?;
     let listener = Listener::bind(address).await?;
     let url = access.url(listener.address);

@@ -9,11 +9,14 @@ use swfn_shared::{
     trial::{Architecture, TrialSpec},
 };
 use tokio::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        mpsc::{Receiver, Sender, channel},
+        oneshot,
+    },
     time::timeout,
 };
 
-use super::{Engine, FromWorker, Hello, Holder, REQUESTS, Reply, Request};
+use super::{Engine, EngineError, FromWorker, Hello, Holder, REQUESTS, Reply, Request};
 use crate::{
     scheduler::{FailureKind, Limits},
     store::{ArtifactFolder, Store, WorkerRow},
@@ -28,12 +31,13 @@ fn specs() -> Vec<TrialSpec> {
 
 /// A worker's stream as the actor sees it.
 struct Stream {
+    session: u64,
     requests: Sender<Request>,
     replies: Receiver<Reply>,
 }
 
 impl Stream {
-    async fn open(requests: &Sender<Request>) -> Self {
+    async fn open(requests: &Sender<Request>, session: u64, held: Vec<LeaseId>) -> Self {
         let worker = WorkerRow {
             id: "ann".parse().unwrap(),
             host: "h".into(),
@@ -46,14 +50,15 @@ impl Stream {
             certificate: None,
         };
         let (sender, replies) = channel(16);
-        let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held: Vec::new() };
-        requests.send(Request::Join { session: 1, hello: Box::new(hello), replies: sender }).await.unwrap();
-        Self { requests: requests.clone(), replies }
+        let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held };
+        requests.send(Request::Join { session, hello: Box::new(hello), replies: sender }).await.unwrap();
+        Self { session, requests: requests.clone(), replies }
     }
 
     async fn say(&self, sequence: u64, message: FromWorker) {
         let worker = "ann".parse().unwrap();
-        self.requests.send(Request::Message { session: 1, worker, sequence, message }).await.unwrap();
+        let session = self.session;
+        self.requests.send(Request::Message { session, worker, sequence, message }).await.unwrap();
     }
 
     async fn ask(&self, lanes: u32, shape: Option<ShapeId>) {
@@ -72,17 +77,22 @@ impl Stream {
     }
 }
 
-#[tokio::test]
-async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
-    let dir = tempfile::tempdir().unwrap();
+/// An actor on its thread.
+fn engine(dir: &tempfile::TempDir) -> (Sender<Request>, thread::JoinHandle<Result<(), EngineError>>) {
     let store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
     let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::default()).unwrap();
     let minute = Duration::from_secs(60);
     let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute };
     let engine = Engine::new(store, limits, specs(), Artifacts::default(), folder, |_| false).unwrap();
     let (requests, queue) = channel(REQUESTS);
-    let actor = thread::spawn(move || engine.run(queue).map(drop));
-    let mut ann = Stream::open(&requests).await;
+    (requests, thread::spawn(move || engine.run(queue).map(drop)))
+}
+
+#[tokio::test]
+async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let (requests, actor) = engine(&dir);
+    let mut ann = Stream::open(&requests, 1, Vec::new()).await;
 
     ann.ask(4, None).await;
     let leases = ann.grant().await;
@@ -109,6 +119,36 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
     ann.ask(0, None).await;
     ann.say(3, FromWorker::Released { lease: leases[2].0 }).await;
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 3 }, "withdrawn, so nothing is granted");
+
+    requests.send(Request::Stop).await.unwrap();
+    actor.join().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (requests, actor) = engine(&dir);
+    let mut ann = Stream::open(&requests, 1, Vec::new()).await;
+    ann.ask(1, None).await;
+    let held = ann.grant().await[0].0;
+    let (answer, answered) = oneshot::channel();
+    requests.send(Request::DrainWorkers { ids: vec!["an".to_owned(), "bob".to_owned()], answer }).await.unwrap();
+    assert_eq!(answered.await.unwrap().drained.len(), 1);
+    assert!(matches!(ann.reply().await, Reply::Drain { .. }));
+    // This was on its way.
+    ann.ask(2, None).await;
+    ann.say(1, FromWorker::Points { lease: held, points: Vec::new() }).await;
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 1 }, "no grant");
+
+    let mut ann = Stream::open(&requests, 2, vec![held]).await;
+    assert_eq!(ann.reply().await, Reply::Confirm { leases: vec![held] });
+    assert!(matches!(ann.reply().await, Reply::Drain { .. }), "the word may not have reached it");
+    ann.say(0, FromWorker::Goodbye).await;
+    assert_eq!(timeout(Duration::from_secs(20), ann.replies.recv()).await.unwrap(), None);
+    // A process of that name that comes later is another.
+    let mut ann = Stream::open(&requests, 3, Vec::new()).await;
+    ann.ask(1, None).await;
+    assert_eq!(ann.grant().await.len(), 1);
 
     requests.send(Request::Stop).await.unwrap();
     actor.join().unwrap().unwrap();

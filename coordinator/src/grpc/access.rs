@@ -68,7 +68,9 @@ impl Check {
 
 impl Interceptor for Check {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let visitor = request.extensions().get::<Visitor>().cloned();
+        let tls = request.extensions().get::<TlsConnectInfo<Visitor>>();
+        let certificates = tls.and_then(TlsConnectInfo::peer_certs);
+        let visitor = tls.map(TlsConnectInfo::get_ref).or_else(|| request.extensions().get()).cloned();
         let passed = self.token(request.metadata()).and_then(|()| match &visitor {
             Some(visitor) if !visitor.admit() => {
                 Err(Status::resource_exhausted("there are too many connections\nhint: raise --max-connections"))
@@ -77,8 +79,6 @@ impl Interceptor for Check {
         });
         match passed {
             Ok(()) => {
-                let certificates =
-                    request.extensions().get::<TlsConnectInfo<Visitor>>().and_then(|tls| tls.peer_certs());
                 let certificate = certificates.as_ref().and_then(|chain| chain.first());
                 let holder = certificate.map_or_else(|| self.holder, fingerprint);
                 request.extensions_mut().insert(holder);

@@ -3,7 +3,10 @@
 mod access;
 pub(crate) mod convert;
 mod gate;
+mod handshake;
 mod server;
 mod session;
+#[cfg(test)]
+mod tls_tests;
 
 pub(crate) use server::{Door, Listener, Service, make_room, serve};

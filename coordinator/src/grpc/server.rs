@@ -11,19 +11,17 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
-use tonic::{
-    service::interceptor::InterceptedService,
-    transport::{Certificate, Identity, Server, ServerTlsConfig},
-};
+use tonic::{service::interceptor::InterceptedService, transport::Server};
 use tonic_health::ServingStatus;
 
 use super::{
     access::{Check, Openness},
     gate::{self, Gate, STRANGERS},
+    handshake::shake_hands,
     session::SessionService,
 };
 use crate::{
-    access::{Access, Tls},
+    access::Access,
     engine::{Holder, Request},
 };
 
@@ -44,9 +42,6 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// Between the announcement that a connection has become too old and its end, at most.
 const AGE_GRACE: Duration = Duration::from_secs(10);
-
-/// For the TLS handshake. The gate has a time limit that includes it, and the shorter counts.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A bound socket: the address is known, and nobody else can take it, before anything else starts.
 #[derive(Debug)]
@@ -112,15 +107,19 @@ pub(crate) async fn serve(
             .max_decoding_message_size(HEADERS as usize)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let check = Check::new(access.token, holder);
-        let router = limited(access.tls, service.max_connection_age)?
+        let router = limited(service.max_connection_age)
             .add_service(InterceptedService::new(health.clone(), check.with(Openness::Open)))
             .add_service(InterceptedService::new(reflection, check.with(Openness::Closed)))
             .add_service(InterceptedService::new(coordinator.clone(), check));
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
         let mut stopped = stopped.clone();
-        servers.spawn(router.serve_with_incoming_shutdown(connections, async move {
+        let stop = async move {
             stopped.wait_for(|stop| *stop).await.ok();
-        }));
+        };
+        match access.tls {
+            None => servers.spawn(router.serve_with_incoming_shutdown(connections, stop)),
+            Some(tls) => servers.spawn(router.serve_with_incoming_shutdown(shake_hands(connections, tls), stop)),
+        };
     }
     tokio::spawn(async move {
         stop.await;
@@ -133,8 +132,8 @@ pub(crate) async fn serve(
 }
 
 /// A server without services. tonic and hyper leave most of this without a bound, or with one that fits nobody in particular.
-fn limited(tls: Option<Tls>, max_age: Duration) -> anyhow::Result<Server> {
-    let server = Server::builder()
+fn limited(max_age: Duration) -> Server {
+    Server::builder()
         .max_concurrent_streams(STREAMS)
         // Streams that a peer opens and resets at once cost it little and a server much: beyond this the connection ends.
         .http2_max_pending_accept_reset_streams(Some(20))
@@ -152,14 +151,7 @@ fn limited(tls: Option<Tls>, max_age: Duration) -> anyhow::Result<Server> {
         // Requests that begin; beyond it they are refused at once, not queued.
         .concurrency_limit_per_connection(STREAMS as usize / 2)
         .load_shed(true)
-        .timeout(ANSWER);
-    let Some(Tls { identity, clients }) = tls else { return Ok(server) };
-    let mut config =
-        ServerTlsConfig::new().identity(Identity::from_pem(identity.certificate_pem(), identity.key_pem()));
-    if let Some(clients) = clients {
-        config = config.client_ca_root(Certificate::from_pem(clients.pem()));
-    }
-    server.tls_config(config.timeout(HANDSHAKE)).context("cannot set up TLS")
+        .timeout(ANSWER)
 }
 
 /// Raises this process's limit of open files, if that is needed for so many connections.

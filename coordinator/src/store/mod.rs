@@ -5,6 +5,7 @@ mod artifacts;
 #[cfg(test)]
 mod damage_tests;
 mod integrity;
+mod log;
 mod read;
 mod schema;
 #[cfg(test)]

@@ -3,12 +3,18 @@
 //! pandas, DuckDB and `sqlite3` open it as it is. `trial`, `result` and the view `curve` are what a reader wants; `event` is the journal
 //! from which the coordinator starts again.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use swfn_shared::faults;
 
-use super::integrity::Sums;
+use super::{
+    integrity::Sums,
+    log::{self, LogDamage},
+};
 
 /// Version of the tables below.
 const SCHEMA_VERSION: i64 = 3;
@@ -147,6 +153,7 @@ pub(crate) struct Store {
     pub(super) connection: Connection,
     /// What the rows that are on the disk come to.
     pub(super) sums: Sums,
+    damage: Option<LogDamage>,
     path: PathBuf,
 }
 
@@ -155,14 +162,24 @@ impl Store {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let connect = || -> rusqlite::Result<Connection> {
             let connection = Connection::open_with_flags(path, OpenFlags::default())?;
+            // A file that is refused stays as it is: whoever mends it may need its log.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // FULL: a commit is on the disk before it is acknowledged, power cuts included.
             let synchronous = if faults::bug("no-fsync") { "OFF" } else { "FULL" };
             connection.pragma_update(None, "synchronous", synchronous)?;
             Ok(connection)
         };
+        // SQLite would take it for a new file, and remove the log.
+        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        if size(path) == 0 && size(&log::of(path)) > 0 {
+            let problem = "it is empty, and the log beside it is not".to_owned();
+            return Err(StoreError::Damaged { path: path.to_owned(), problem });
+        }
+        // Before SQLite reads it: afterwards it is as if there had been no more.
+        let damage = LogDamage::find(path);
         let connection = connect().map_err(|error| StoreError::new(path, error))?;
-        let mut store = Self { connection, sums: Sums::default(), path: path.to_owned() };
+        let mut store = Self { connection, sums: Sums::default(), damage, path: path.to_owned() };
         match store.version()? {
             0 if store.is_empty()? => store.create()?,
             found @ 1..=SCHEMA_VERSION => {
@@ -174,7 +191,26 @@ impl Store {
             }
             found => return Err(StoreError::Version { path: path.to_owned(), found }),
         }
+        store.begin_log()?;
         Ok(store)
+    }
+
+    /// What of the log could not be read, if anything.
+    pub(crate) fn log_damage(&self) -> Option<&LogDamage> {
+        self.damage.as_ref()
+    }
+
+    /// A log of its own for this process: frames that an earlier one left behind the last commit would be taken for damage the next time.
+    fn begin_log(&self) -> Result<(), StoreError> {
+        if let Some(damage) = &self.damage {
+            let kept = damage.keep();
+            kept.map_err(|error| self.damaged(format!("{damage}\nnote: that copy could not be made: {error}")))?;
+        }
+        self.run(|connection| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+            Ok(())
+        })
     }
 
     fn version(&self) -> Result<i64, StoreError> {
