@@ -26,6 +26,7 @@ use super::{
     snapshot::{Ledger, Snapshot},
 };
 use crate::{
+    metrics::{self, Meters},
     scheduler::{Admission, Blame, Command, Event, Limits, Rejection, Scheduler, TrialState},
     store::{ArtifactError, ArtifactFolder, Batch, ResultRow, Store, StoreError, TrialRow, WorkerRow},
 };
@@ -103,6 +104,7 @@ pub(crate) struct Engine {
     replies: Vec<(WorkerId, Reply)>,
     acknowledge: HashMap<WorkerId, u64>,
     snapshots: watch::Sender<Snapshot>,
+    meters: Meters,
     drained: bool,
     /// Set when what cannot be written now is not to be waited for any longer.
     give_up: Arc<AtomicBool>,
@@ -136,7 +138,7 @@ impl Engine {
             }
         }
         let holders = Holders::of(store.certificates()?);
-        let (snapshots, _) = watch::channel(ledger.snapshot(&scheduler, 0, Duration::ZERO));
+        let (snapshots, _) = watch::channel(ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO));
         let mut engine = Self {
             scheduler,
             store,
@@ -153,6 +155,7 @@ impl Engine {
             replies: Vec::new(),
             acknowledge: HashMap::new(),
             snapshots,
+            meters: Meters::default(),
             drained: false,
             give_up: Arc::default(),
         };
@@ -249,6 +252,7 @@ impl Engine {
                 error!(%problem, "an event did not apply");
                 continue;
             }
+            metrics::count(command, event);
             match event {
                 Event::Failed { lease, error, quarantine, log: _ } => {
                     warn!(%lease, quarantine, "trial failed: {error}");
@@ -282,6 +286,7 @@ impl Engine {
 
     fn end_session(&mut self, worker: &WorkerId) {
         self.sessions.remove(worker);
+        self.meters.leave(worker);
         self.waiting.remove(worker);
     }
 
@@ -318,6 +323,7 @@ impl Engine {
             self.end_session(&dead.worker);
         }
         self.sessions.insert(worker.clone(), Session { id: session, replies });
+        self.meters.join(&hello.worker);
         self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
@@ -358,7 +364,10 @@ impl Engine {
                 }
             }
             FromWorker::Points { lease, points } => match self.scheduler.admit(&worker, lease) {
-                Ok(Admission::Live) => self.batch.points.push((lease, points)),
+                Ok(Admission::Live) => {
+                    self.meters.points(&worker, points.len());
+                    self.batch.points.push((lease, points));
+                }
                 // A trial that has succeeded has its points.
                 Ok(Admission::Repeated) => {}
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
@@ -371,10 +380,11 @@ impl Engine {
             },
             FromWorker::Succeeded { lease, outcome, dataset_digest } => {
                 if self.of_lease(&worker, lease, Command::Succeeded { worker: worker.clone(), lease }) {
-                    self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
                     if let Some(spec) = self.scheduler.spec(lease.trial) {
+                        self.meters.result(&worker, spec, &outcome);
                         self.ledger.add(spec, outcome.final_test_accuracy);
                     }
+                    self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
                 }
             }
             FromWorker::Failed { lease, kind, error, log } => {
@@ -489,7 +499,9 @@ impl Engine {
         self.folder.write(parts)?;
         if !batch.is_empty() {
             let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let began = Instant::now();
             self.store.write(at.as_secs_f64(), batch)?;
+            metrics::committed(began.elapsed());
         }
         Ok(())
     }
@@ -502,7 +514,8 @@ impl Engine {
             (last.counts, now.saturating_sub(last.elapsed))
         };
         if since >= SNAPSHOT_PERIOD || counts.finished() != shown.finished() {
-            self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, self.sessions.len(), now));
+            let connected = self.sessions.keys().cloned().collect();
+            self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, connected, now));
         }
     }
 }

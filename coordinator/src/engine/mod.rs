@@ -13,4 +13,4 @@ pub(crate) use actor::{Engine, EngineError, REQUESTS};
 pub(crate) use message::{Drained, FromWorker, Hello, Holder, Reply, Request};
 #[cfg(test)]
 pub(crate) use pauses::Pauses;
-pub(crate) use snapshot::Snapshot;
+pub(crate) use snapshot::{Running, Snapshot};

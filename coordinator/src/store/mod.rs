@@ -5,7 +5,9 @@ mod artifacts;
 #[cfg(test)]
 mod damage_tests;
 mod integrity;
+pub(crate) mod live;
 mod read;
+mod reader;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -13,5 +15,6 @@ mod write;
 
 pub(crate) use artifacts::{ArtifactError, ArtifactFolder};
 pub(crate) use read::TrialRow;
+pub(crate) use reader::{ReadError, Reader};
 pub(crate) use schema::{Store, StoreError};
 pub(crate) use write::{Batch, ResultRow, WorkerRow};
