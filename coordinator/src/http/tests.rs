@@ -33,7 +33,7 @@ use crate::{
 const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{2028}</";
 
 /// Two seeds of `net` and of `lenet+bn`, without and with function norm: one trial has succeeded, one runs, one was given up.
-struct House {
+pub(super) struct House {
     dir: TempDir,
     specs: Arc<[TrialSpec]>,
     snapshots: watch::Sender<Snapshot>,
@@ -43,7 +43,7 @@ struct House {
 }
 
 impl House {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let grid = "version = 1\nname = \"house\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\n\
                     subset_size = [100, 300]\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]\n";
         let specs: Arc<[TrialSpec]> = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
@@ -61,11 +61,14 @@ impl House {
         Self { dir, specs, snapshots: watch::channel(snapshot).0, requests: mpsc::channel(8).0, store }
     }
 
-    fn router(&self, token: Option<Token>) -> Router {
+    pub(super) fn app(&self) -> App {
         let reader = Reader::new(&self.dir.path().join("sweep.sqlite"));
         let (specs, snapshots) = (Arc::clone(&self.specs), self.snapshots.subscribe());
-        let app = App::new("house", self.dir.path(), specs, snapshots, &self.requests, reader);
-        routes::router(Arc::new(app), Guard::new(Vec::new(), token))
+        App::new("house", self.dir.path(), specs, snapshots, &self.requests, reader)
+    }
+
+    fn router(&self, token: Option<Token>) -> Router {
+        routes::router(Arc::new(self.app()), Guard::new(Vec::new(), token))
     }
 }
 

@@ -1,7 +1,7 @@
 // The dashboard: asks every few seconds, and draws what has changed.
 
 import { WORKER_COLUMNS, cellColumns, pages, table, trialColumns } from "./tables.js";
-import { DASH, STATES, byId, duration, element, percent } from "./text.js";
+import { DASH, STATES, byId, duration, element, percent, rough } from "./text.js";
 import { failure, showTrial } from "./trial.js";
 
 const PERIOD = 2_000;
@@ -9,7 +9,7 @@ const PERIOD = 2_000;
 const SLOW = 10_000;
 
 const offsets = { cells: 0, failures: 0, trials: 0, workers: 0 };
-const limits = { cells: 100, failures: 10, trials: 20, workers: 20 };
+const limits = { cells: 100, failures: 10, trials: 15, workers: 15 };
 const filters = { state: "", architecture: "", subset_size: "" };
 /** What was drawn last, by what it is. */
 const drawn = new Map();
@@ -53,11 +53,12 @@ function showSweep(sweep) {
   byId("about").textContent = `${sweep.dataset}, ${trials.total} trials, in ${sweep.run_dir}`;
   byId("version").textContent = `swfn ${sweep.version}`;
   // Not 100 % before all is done.
-  const share = sweep.finished ? 100 : Math.min(99, Math.floor(100 * sweep.share_done));
+  const done = Math.min(99, 100 * sweep.share_done);
+  const share = sweep.finished ? 100 : done < 10 ? done.toFixed(1) : Math.floor(done);
   document.title = `${share} % ${sweep.sweep}`;
   byId("percent").textContent = `${share} %`;
   const failed = trials.quarantined > 0 ? `finished, ${trials.quarantined} failed` : "finished";
-  const left = sweep.remaining_seconds === null ? "" : `about ${duration(Math.max(1, sweep.remaining_seconds))} left`;
+  const left = sweep.remaining_seconds === null ? "" : `about ${rough(sweep.remaining_seconds)} left`;
   const idle = sweep.connected_workers === 0 ? "waiting for workers" : left;
   byId("eta").textContent = sweep.finished ? failed : idle;
   const order = ["succeeded", "leased", "quarantined", "pending"];

@@ -36,7 +36,7 @@ const clip = (text) => element("span", { class: "clip", title: text }, text);
 function seeds(cell) {
   if (cell.succeeded === cell.planned) return String(cell.succeeded);
   const failed = cell.quarantined > 0 ? ` (${cell.quarantined} failed)` : "";
-  return `${cell.succeeded} of ${cell.planned}${failed}`;
+  return `${cell.succeeded}/${cell.planned}${failed}`;
 }
 
 /** Where the mean lies, and its interval, on a scale that all rows share. */
@@ -45,9 +45,10 @@ function intervals(cells) {
   const ends = cells.flatMap(of);
   const [low, high] = [Math.min(...ends), Math.max(...ends)];
   const x = (share) => (high > low ? 6 + (158 * (share - low)) / (high - low) : 85);
-  return (cell) => {
+  const scale = element("span", { class: "scale" }, element("span", {}, percent(low, 1)), element("span", {}, percent(high, 1)));
+  const draw = (cell) => {
     const mean = cell.final_test_accuracy;
-    if (!mean) return DASH;
+    if (!mean) return "";
     const [from, to] = of(cell);
     const at = (share, extra) => ({ x1: x(share), x2: x(share), ...extra });
     return shape("svg", { class: "interval", viewBox: "0 0 170 16", role: "img", "aria-label": estimate(mean) },
@@ -57,6 +58,7 @@ function intervals(cells) {
       from < to ? shape("line", at(to, { y1: 4, y2: 12 })) : null,
       shape("circle", { cx: x(mean.mean), cy: 8, r: 4 }));
   };
+  return { title: ends.length > 0 ? scale : "", content: draw };
 }
 
 /** The columns of cells: an axis along which nothing varies is left out, as on the terminal. */
@@ -78,8 +80,8 @@ export function cellColumns(cells) {
     ...axis("density", "density"),
     ...axis("samples", "penalty_samples"),
     { title: "seeds", number: true, content: seeds },
-    { title: "test accuracy %", number: true, best, content: (cell) => (best(cell) ? "★ " : "") + estimate(cell.final_test_accuracy) },
-    { title: "", content: intervals(cells) },
+    { title: "accuracy %", number: true, best, content: (cell) => (best(cell) ? "★ " : "") + estimate(cell.final_test_accuracy) },
+    intervals(cells),
     ...(gains ? [{ title: "over lambda 0", number: true, content: (cell) => estimate(cell.gain_over_none, true) }] : []),
     { title: "sd", number: true, content: (cell) => percent(cell.final_test_accuracy?.standard_deviation) },
     { title: "best %", number: true, content: (cell) => percent(cell.best_test_accuracy?.mean) },
@@ -87,32 +89,37 @@ export function cellColumns(cells) {
   ];
 }
 
+/** How ids of workers differ stands at their end. */
+function worker(id) {
+  return element("span", { title: id }, id.length > 24 ? `…${id.slice(-22)}` : id);
+}
+
+/** The state of a trial, and of a running one how far it is. */
 function progress(trial) {
-  if (trial.state !== "leased") return DASH;
+  if (trial.state !== "leased") return state(trial.state);
   const share = Math.round((100 * trial.step) / Math.max(1, trial.steps));
   const done = element("span");
   done.style.width = `${share}%`;
-  return element("span", {}, element("span", { class: "meter", "aria-hidden": "true" }, done), `${share} %`);
+  return element("span", {}, state("leased"), element("span", { class: "meter", "aria-hidden": "true" }, done), `${share} %`);
 }
 
 export function trialColumns(choose) {
   return [
     { title: "trial", content: (trial) => choose(trial) },
-    { title: "state", content: (trial) => state(trial.state) },
+    { title: "state", content: progress },
+    { title: "accuracy %", number: true, content: (trial) => percent(trial.outcome?.final_test_accuracy) },
     { title: "architecture", content: (trial) => trial.architecture },
     { title: "subset", number: true, content: (trial) => trial.subset_size },
     { title: "lambda", number: true, content: (trial) => number(trial.lambda) },
     { title: "seed", number: true, content: (trial) => trial.seed },
-    { title: "progress", content: progress },
-    { title: "accuracy %", number: true, content: (trial) => percent(trial.outcome?.final_test_accuracy) },
     { title: "seconds", number: true, content: (trial) => (trial.outcome ? (trial.outcome.vae_seconds + trial.outcome.classifier_seconds).toFixed(1) : DASH) },
     { title: "attempts", number: true, content: (trial) => trial.attempts },
-    { title: "worker", content: (trial) => (trial.worker ? clip(trial.worker) : DASH) },
+    { title: "worker", content: (trial) => (trial.worker ? worker(trial.worker) : DASH) },
   ];
 }
 
 export const WORKER_COLUMNS = [
-  { title: "worker", content: (worker) => clip(worker.id) },
+  { title: "worker", content: ({ id }) => worker(id) },
   { title: "state", content: (worker) => element("span", { class: worker.connected ? "succeeded" : "pending" }, element("span", { class: "sign", "aria-hidden": "true" }, worker.connected ? "●" : "○"), worker.connected ? "connected" : "gone") },
   { title: "running", number: true, content: (worker) => worker.running },
   { title: "done", number: true, content: (worker) => worker.succeeded },

@@ -67,6 +67,13 @@ export function duration(seconds) {
   return parts.slice(first, first + 2).filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`).join(" ");
 }
 
+/** A duration that is only guessed. */
+export function rough(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : duration(60 * minutes);
+}
+
 /** A point in time, as local time of whoever looks. */
 export function time(seconds) {
   const date = new Date(1000 * seconds);
