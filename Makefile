@@ -33,7 +33,7 @@ test: cargo-there ## all set-up, all tests
 	$(WITH_LIBTORCH) $(CARGO) test --workspace --locked
 	deploy/libtorch.test.sh
 
-FUZZ_CORE = grid specification hello worker-message conversation
+FUZZ_CORE = grid specification hello worker-message conversation http
 FUZZ_WORKER = idx gzip checkpoint vae lanes session devices
 TARGET ?= core worker
 FUZZED = $(patsubst core,$(FUZZ_CORE),$(patsubst worker,$(FUZZ_WORKER),$(TARGET)))

@@ -12,6 +12,7 @@ use swfn_shared::{
 use crate::{
     access::AccessArguments,
     certs::{self, CertsArguments},
+    http::HttpArguments,
     progress::Terminal,
     sweep::{self, Ending},
 };
@@ -64,6 +65,8 @@ pub(crate) struct SweepArguments {
     pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
+    #[command(flatten)]
+    pub(crate) http: HttpArguments,
     /// Start this many workers here, on GPUs if there are any (then at most one each), else on the CPU; `auto`: one per GPU or,
     /// without any, one per core
     #[arg(long, value_name = "N|auto")]

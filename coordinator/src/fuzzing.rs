@@ -1,4 +1,6 @@
-//! Fuzz targets: what workers say, as bytes from anywhere. Each panics when a promise is broken.
+//! Fuzz targets: what workers say and what people ask for, as bytes from anywhere. Each panics when a promise is broken.
+
+mod http;
 
 use std::{path::Path, time::Duration};
 
@@ -25,7 +27,8 @@ use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] = &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
+pub const TARGETS: &[Target] =
+    &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation), ("http", http::request)];
 
 /// The longest reason for a refusal, in bytes: it travels in a header of limited size.
 const LONGEST: usize = 2_000;

@@ -20,8 +20,11 @@ mod engine;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gate;
 mod grpc;
+mod http;
 mod local;
+mod metrics;
 mod progress;
 mod report;
 mod run_dir;

@@ -6,7 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -29,12 +29,13 @@ use crate::{
     dry_run,
     engine::{Engine, EngineError, REQUESTS, Request, Snapshot},
     grpc::{self, Listener, Service},
+    http,
     local::{self, LocalSupervisor},
     progress::{self, Terminal},
     report::{self, Summary},
     run_dir::RunDir,
     scheduler::Limits,
-    store::{ArtifactFolder, Store},
+    store::{ArtifactFolder, Reader, Store},
     tls,
 };
 
@@ -64,19 +65,19 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
     let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     let run_dir = RunDir::open(&path)?;
-    let specs: Vec<TrialSpec> = grid.trials().collect();
+    let specs: Arc<[TrialSpec]> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
     if let Some(damage) = store.log_damage() {
         warn!("{damage}");
     }
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
-    let mut engine = Engine::new(store, limits, specs.clone(), grid.artifacts, folder, local::is_local)?;
+    let mut engine = Engine::new(store, limits, specs.to_vec(), grid.artifacts, folder, local::is_local)?;
     try_again(&mut engine, retry)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let runtime = Runtime::new().context("cannot start the runtime")?;
-    let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, engine))?;
+    let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, &specs, engine))?;
     let summary = report(&grid, &run_dir, &store, &specs)?;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
         eprintln!("stopped; run the same command again to go on");
@@ -161,6 +162,7 @@ async fn serve(
     terminal: &Terminal,
     grid: &Grid,
     run_dir: &RunDir,
+    specs: &Arc<[TrialSpec]>,
     engine: Engine,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
@@ -175,11 +177,14 @@ async fn serve(
     }
     grpc::make_room(arguments.access.max_connections)?;
     let listener = Listener::bind(address).await?;
+    let dashboard =
+        http::Door::open(&arguments.http, &access, &arguments.access, arguments.local_workers.is_some()).await?;
     let url = access.url(listener.address);
     terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}`",
+        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}`{}",
         grid.name,
-        run_dir.path().display()
+        run_dir.path().display(),
+        dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url))
     ));
 
     let snapshots = engine.watch();
@@ -201,6 +206,14 @@ async fn serve(
     let mut server = tokio::spawn(grpc::serve(doors, service, async {
         server_stopped.await.ok();
     }));
+    let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
+    let dashboard = dashboard.map(|door| {
+        let reader = Reader::new(&run_dir.database());
+        let app = http::App::new(&grid.name, run_dir.path(), Arc::clone(specs), snapshots.clone(), &requests, reader);
+        tokio::spawn(http::serve(door, app, async {
+            dashboard_stopped.await.ok();
+        }))
+    });
     let ticks = requests.clone();
     let ticker = tokio::spawn(async move {
         let mut interval = tokio::time::interval(TICK);
@@ -257,6 +270,11 @@ async fn serve(
         Event::Signal(ending) => ending,
         Event::Broken(error) => return Err(error),
     };
+    // Before the file is closed: the last connection to it tidies it up.
+    drop(stop_dashboard);
+    if let Some(dashboard) = dashboard {
+        dashboard.await.ok();
+    }
     requests.send(Request::Stop).await.ok();
     let store = last_words(engine_stopped.await)?;
     stop_server.send(()).ok();

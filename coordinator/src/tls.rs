@@ -18,7 +18,10 @@ use tracing::{error, info};
 pub(crate) const LOOK: Duration = Duration::from_secs(60);
 
 /// gRPC speaks HTTP/2, and says so.
-const ALPN: &[u8] = b"h2";
+const GRPC: &[u8] = b"h2";
+
+/// What the dashboard speaks.
+const HTTP: &[u8] = b"http/1.1";
 
 /// Where certificates and key are.
 #[derive(Debug, Clone)]
@@ -32,8 +35,16 @@ pub(crate) struct TlsFiles {
 /// What a file was when it was read. Atomic replacements change the number, writing in place the rest.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
+/// What connections are offered.
+#[derive(Debug)]
+struct Offers {
+    workers: Arc<ServerConfig>,
+    /// No certificate is asked for: browsers and Prometheus have none, and the token tells who may look.
+    people: Arc<ServerConfig>,
+}
+
 impl TlsFiles {
-    fn read(&self) -> anyhow::Result<Arc<ServerConfig>> {
+    fn read(&self) -> anyhow::Result<Offers> {
         let identity = Identity::read(&self.certificate, &self.key)?;
         let builder = match &self.clients {
             None => ServerConfig::builder().with_no_client_auth(),
@@ -46,11 +57,15 @@ impl TlsFiles {
                 ServerConfig::builder().with_client_cert_verifier(WebPkiClientVerifier::builder(roots.into()).build()?)
             }
         };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes()).collect();
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes()).collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?;
-        let mut config = builder.with_single_cert(chain?, key).context("cannot set up TLS")?;
-        config.alpn_protocols.push(ALPN.to_vec());
-        Ok(Arc::new(config))
+        let people = ServerConfig::builder().with_no_client_auth();
+        let mut people = people.with_single_cert(chain.clone(), key.clone_key()).context("cannot set up TLS")?;
+        people.alpn_protocols.push(HTTP.to_vec());
+        let mut workers = builder.with_single_cert(chain, key).context("cannot set up TLS")?;
+        workers.alpn_protocols.push(GRPC.to_vec());
+        Ok(Offers { workers: Arc::new(workers), people: Arc::new(people) })
     }
 
     fn stamps(&self) -> Vec<Stamp> {
@@ -69,26 +84,31 @@ pub(crate) struct Tls {
     files: TlsFiles,
     /// What the files were when they were read first.
     opened: Vec<Stamp>,
-    current: watch::Sender<Arc<ServerConfig>>,
+    current: watch::Sender<Offers>,
 }
 
 impl Tls {
     /// Reads all files.
     pub(crate) fn open(files: TlsFiles) -> anyhow::Result<Self> {
         let opened = files.stamps();
-        let config = files.read()?;
-        Ok(Self { files, opened, current: watch::Sender::new(config) })
+        let offers = files.read()?;
+        Ok(Self { files, opened, current: watch::Sender::new(offers) })
     }
 
-    /// For one handshake.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.borrow())
+    /// For one handshake with a worker.
+    pub(crate) fn for_worker(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.borrow().workers)
+    }
+
+    /// For one handshake with who looks at the dashboard.
+    pub(crate) fn for_person(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.borrow().people)
     }
 
     fn renew(&self) {
         match self.files.read() {
-            Ok(config) => {
-                self.current.send_replace(config);
+            Ok(offers) => {
+                self.current.send_replace(offers);
                 info!("certificates were read again; new connections get them");
             }
             Err(error) => error!("{error:#}\nnote: the certificates stay as they were"),

@@ -17,7 +17,7 @@ done
 flags=()
 case ${target:+$crate} in
 swfn_*) flags+=(--cfg fuzzing) ;;&
-swfn_* | toml* | serde_spanned | serde_json | prost | flate2 | miniz_oxide | safetensors)
+swfn_* | toml* | serde_spanned | serde_json | prost | flate2 | miniz_oxide | safetensors | http | percent_encoding | base64)
     flags+=(
         -Cpasses=sancov-module
         -Cllvm-args=-sanitizer-coverage-level=4

@@ -20,7 +20,7 @@ found=target/fuzz/found
 program_of() {
     case $1 in
     grid | specification) echo shared ;;
-    hello | worker-message | conversation) echo coordinator ;;
+    hello | worker-message | conversation | http) echo coordinator ;;
     idx | gzip | checkpoint | vae | lanes | session | devices) echo worker ;;
     *)
         echo "error: target \`$1\` is unknown" >&2

@@ -1,11 +1,14 @@
 //! The harness of the end-to-end tests: real coordinators and workers as processes of this machine, and a look into what they leave
 //! behind. The tests themselves stand in `tests/tests`, the benchmark of all of it in `tests/benches`.
 
+pub mod browser;
 pub mod chaos;
 pub mod disk;
 pub mod images;
+pub mod page;
 pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod sweep;
+pub mod talk;
 pub mod timeline;

@@ -157,3 +157,10 @@ pub fn children(parent: u32) -> Vec<u32> {
     }
     children
 }
+
+/// Memory of a process that is in use, in KiB; `None` once it has ended.
+pub fn resident(process: &Process) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}

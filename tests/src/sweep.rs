@@ -175,6 +175,16 @@ impl Sweep {
         })
     }
 
+    /// Where a coordinator's dashboard is: host and port.
+    pub fn dashboard(&self, coordinator: &Process) -> String {
+        wait_until("the dashboard's address", || {
+            let log = coordinator.stderr();
+            let (_, address) = log.split_once("dashboard: http://")?;
+            // The line may not be whole yet.
+            address.split_once('\n').map(|(address, _)| address.trim().to_owned())
+        })
+    }
+
     /// Its database, while the sweep runs or after it.
     pub fn database(&self) -> Option<Connection> {
         database(&self.run_dir())

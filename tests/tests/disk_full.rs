@@ -4,7 +4,7 @@
 use std::{thread::sleep, time::Duration};
 
 use nix::sys::signal::Signal;
-use swfn_tests::{disk::SmallDisk, process::wait_until, sweep::Sweep};
+use swfn_tests::{disk::SmallDisk, page::ask, process::wait_until, sweep::Sweep};
 
 const AXES: &str = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 const ITERATIONS: u32 = 600;
@@ -20,13 +20,17 @@ fn undisturbed() -> Vec<String> {
 fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     let sweep = Sweep::new(AXES, ITERATIONS);
     let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
-    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
-    let address = sweep.address(&coordinator);
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let (address, page) = (sweep.address(&coordinator), sweep.dashboard(&coordinator));
     let mut worker = sweep.worker("worker", &address, &[]);
     wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
+    let status = |path| ask(&page, path, &[]).status;
+    assert_eq!((status("/healthz"), status("/readyz")), (200, 200));
     let filling = disk.fill();
     wait_until("the disk to be noticed", || coordinator.stderr().contains(WAITS).then_some(()));
     assert!(coordinator.stderr().contains("sweep.sqlite`: "), "{}", coordinator.stderr());
+    // It lives, and what there is can be looked at; but nothing moves.
+    assert_eq!((status("/healthz"), status("/readyz"), status("/api/v1/trials")), (200, 503, 200));
     let points = sweep.query("SELECT count(*) FROM point");
     // Longer than a lease: the worker is not taken for dead because the coordinator cannot write.
     sleep(Duration::from_secs(6));

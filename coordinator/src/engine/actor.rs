@@ -25,6 +25,7 @@ use super::{
     workers::{FINISHED, drain},
 };
 use crate::{
+    metrics::{self, Meters},
     scheduler::{Blame, Command, Event, Limits, Rejection, Scheduler},
     store::{ArtifactFolder, Batch, Store},
 };
@@ -69,6 +70,7 @@ pub(crate) struct Engine {
     pub(super) replies: Vec<(WorkerId, Reply)>,
     pub(super) acknowledge: HashMap<WorkerId, u64>,
     pub(super) snapshots: watch::Sender<Snapshot>,
+    pub(super) meters: Meters,
     pub(super) drained: bool,
     /// Set when what cannot be written now is not to be waited for any longer.
     pub(super) give_up: Arc<AtomicBool>,
@@ -102,7 +104,7 @@ impl Engine {
             }
         }
         let holders = Holders::of(store.certificates()?);
-        let (snapshots, _) = watch::channel(ledger.snapshot(&scheduler, 0, Duration::ZERO));
+        let (snapshots, _) = watch::channel(ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO));
         let mut engine = Self {
             scheduler,
             store,
@@ -120,6 +122,7 @@ impl Engine {
             replies: Vec::new(),
             acknowledge: HashMap::new(),
             snapshots,
+            meters: Meters::default(),
             drained: false,
             give_up: Arc::default(),
         };
@@ -216,6 +219,7 @@ impl Engine {
                 error!(%problem, "an event did not apply");
                 continue;
             }
+            metrics::count(command, event);
             match event {
                 Event::Failed { lease, error, quarantine, log: _ } => {
                     warn!(%lease, quarantine, "trial failed: {error}");

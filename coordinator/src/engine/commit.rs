@@ -3,14 +3,14 @@
 use std::{
     sync::atomic::Ordering,
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId};
 use tracing::{error, warn};
 
 use super::{actor::Engine, error::EngineError, message::Reply};
-use crate::store::Batch;
+use crate::{metrics, store::Batch};
 
 /// Time between two attempts to write on a full disk.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
@@ -74,7 +74,9 @@ impl Engine {
         self.folder.write(parts)?;
         if !batch.is_empty() {
             let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let began = Instant::now();
             self.store.write(at.as_secs_f64(), batch)?;
+            metrics::committed(began.elapsed());
         }
         Ok(())
     }
@@ -87,7 +89,8 @@ impl Engine {
             (last.counts, now.saturating_sub(last.elapsed))
         };
         if since >= SNAPSHOT_PERIOD || counts.finished() != shown.finished() {
-            self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, self.sessions.len(), now));
+            let connected = self.sessions.keys().cloned().collect();
+            self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, connected, now));
         }
     }
 }

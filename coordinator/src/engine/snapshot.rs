@@ -1,9 +1,9 @@
 //! The state of the sweep as people see it while it runs.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use swfn_shared::{
-    ids::{CellId, TrialId, VaeId},
+    ids::{CellId, TrialId, VaeId, WorkerId},
     trial::TrialSpec,
     work,
 };
@@ -25,6 +25,19 @@ pub(crate) struct Snapshot {
     /// Since this coordinator started.
     pub(crate) elapsed: Duration,
     pub(crate) best: Option<BestCell>,
+    /// Those that are connected.
+    pub(crate) connected: Arc<[WorkerId]>,
+    /// Trials that somebody has a lease of.
+    pub(crate) running: Arc<[Running]>,
+}
+
+/// A trial under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    pub(crate) trial: TrialId,
+    pub(crate) worker: WorkerId,
+    /// Iterations done, those of the VAE included.
+    pub(crate) step: u64,
 }
 
 impl Snapshot {
@@ -95,7 +108,7 @@ impl Ledger {
         done.sum::<f64>() / self.total
     }
 
-    pub(crate) fn snapshot(&self, scheduler: &Scheduler, workers: usize, elapsed: Duration) -> Snapshot {
+    pub(crate) fn snapshot(&self, scheduler: &Scheduler, connected: Vec<WorkerId>, elapsed: Duration) -> Snapshot {
         let means = self.cells.values().map(|(spec, seeds, sum)| BestCell {
             spec: *spec,
             seeds: *seeds,
@@ -103,12 +116,21 @@ impl Ledger {
         });
         Snapshot {
             counts: scheduler.counts(),
-            workers,
+            workers: connected.len(),
             share_done: self.share_done(scheduler),
             share_at_start: self.share_at_start,
             succeeded_here: scheduler.counts().succeeded - self.succeeded_before,
             elapsed,
             best: means.max_by(|a, b| a.mean.total_cmp(&b.mean)),
+            connected: connected.into(),
+            running: scheduler.trials().filter_map(running).collect(),
         }
+    }
+}
+
+fn running((trial, _, state): (TrialId, &TrialSpec, &TrialState)) -> Option<Running> {
+    match state {
+        TrialState::Leased(lease) => Some(Running { trial, worker: lease.worker.clone(), step: lease.step }),
+        TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => None,
     }
 }

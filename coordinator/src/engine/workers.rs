@@ -17,6 +17,7 @@ use crate::{
 impl Engine {
     pub(super) fn end_session(&mut self, worker: &WorkerId) {
         self.sessions.remove(worker);
+        self.meters.leave(worker);
         self.waiting.remove(worker);
     }
 
@@ -54,6 +55,7 @@ impl Engine {
             self.leaving.remove(&dead.worker);
         }
         self.sessions.insert(worker.clone(), Session { id: session, replies });
+        self.meters.join(&hello.worker);
         self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
@@ -100,7 +102,10 @@ impl Engine {
                 }
             }
             FromWorker::Points { lease, points } => match self.scheduler.admit(&worker, lease) {
-                Ok(Admission::Live) => self.batch.points.push((lease, points)),
+                Ok(Admission::Live) => {
+                    self.meters.points(&worker, points.len());
+                    self.batch.points.push((lease, points));
+                }
                 // A trial that has succeeded has its points.
                 Ok(Admission::Repeated) => {}
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
@@ -113,10 +118,11 @@ impl Engine {
             },
             FromWorker::Succeeded { lease, outcome, dataset_digest } => {
                 if self.of_lease(&worker, lease, Command::Succeeded { worker: worker.clone(), lease }) {
-                    self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
                     if let Some(spec) = self.scheduler.spec(lease.trial) {
+                        self.meters.result(&worker, spec, &outcome);
                         self.ledger.add(spec, outcome.final_test_accuracy);
                     }
+                    self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
                 }
             }
             FromWorker::Failed { lease, kind, error, log } => {

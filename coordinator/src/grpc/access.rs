@@ -15,8 +15,7 @@ use tonic::{
 };
 use tracing::warn;
 
-use super::gate::Visitor;
-use crate::engine::Holder;
+use crate::{engine::Holder, gate::Visitor};
 
 /// Whether a method is open to strangers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

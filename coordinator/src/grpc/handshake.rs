@@ -7,8 +7,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tracing::debug;
 
-use super::gate::Connection;
-use crate::tls::Tls;
+use crate::{gate::Connection, tls::Tls};
 
 /// For the handshake. The gate has a time limit that includes it, and the shorter counts.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -33,7 +32,7 @@ pub(super) fn shake_hands(
                 }
                 None => return,
             };
-            let (acceptor, encrypted) = (TlsAcceptor::from(tls.config()), encrypted.clone());
+            let (acceptor, encrypted) = (TlsAcceptor::from(tls.for_worker()), encrypted.clone());
             tokio::spawn(async move {
                 match timeout(HANDSHAKE, acceptor.accept(connection)).await {
                     // A server that has stopped takes nobody any more.

@@ -2,7 +2,6 @@
 
 mod access;
 pub(crate) mod convert;
-mod gate;
 mod handshake;
 mod server;
 mod session;

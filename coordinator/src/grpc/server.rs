@@ -16,13 +16,14 @@ use tonic_health::ServingStatus;
 
 use super::{
     access::{Check, Openness},
-    gate::{self, Gate, STRANGERS},
     handshake::shake_hands,
     session::SessionService,
 };
 use crate::{
     access::Access,
     engine::{Holder, Request},
+    gate::{self, Gate, STRANGERS},
+    http,
 };
 
 /// Open files beside those of connections: database, logs, artifacts, workers' pipes.
@@ -156,7 +157,8 @@ fn limited(max_age: Duration) -> Server {
 
 /// Raises this process's limit of open files, if that is needed for so many connections.
 pub(crate) fn make_room(connections: u32) -> anyhow::Result<()> {
-    let needed = u64::from(connections) + STRANGERS as u64 + OTHER_FILES;
+    // Workers and people have a gate each.
+    let needed = u64::from(connections) + http::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files is unknown")?;
     if soft < needed {
         setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).with_context(|| {

@@ -5,8 +5,10 @@ mod artifacts;
 #[cfg(test)]
 mod damage_tests;
 mod integrity;
+pub(crate) mod live;
 mod log;
 mod read;
+mod reader;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -14,5 +16,6 @@ mod write;
 
 pub(crate) use artifacts::{ArtifactError, ArtifactFolder};
 pub(crate) use read::TrialRow;
+pub(crate) use reader::{ReadError, Reader};
 pub(crate) use schema::{Store, StoreError};
 pub(crate) use write::{Batch, ResultRow, WorkerRow};

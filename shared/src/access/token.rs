@@ -82,8 +82,11 @@ impl Token {
         }
     }
 
-    /// `place` names where the text comes from, in errors.
-    fn parse(text: &str, place: &str) -> Result<Self, TokenError> {
+    /// That text, without the blanks around it. `place` names where it comes from, in errors.
+    ///
+    /// # Errors
+    /// If it is too short, too long, or cannot be sent as a header.
+    pub fn parse(text: &str, place: &str) -> Result<Self, TokenError> {
         let (token, place) = (text.trim(), place.to_owned());
         if let Some(position) = token.chars().position(|character| !character.is_ascii_graphic()) {
             return Err(TokenError::Character { place, position: position + 1 });

@@ -2,19 +2,12 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 
-use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
-use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
 use swfn_tests::{
-    process::{Process, limit, wait_until},
+    process::{Process, wait_until},
     programs,
     sweep::Sweep,
 };
-use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Request, Status, Streaming,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
-};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 /// Short trials of one shape.
 pub(crate) fn axes(seeds: u32) -> String {
@@ -101,56 +94,6 @@ pub(crate) const ALL: &str =
 /// What a worker needs to be admitted there.
 pub(crate) const ANN: &str =
     "--tls-ca @pki/ca.pem --tls-cert @pki/worker-ann.pem --tls-key @pki/worker-ann-key.pem --token-file @pki/token";
-
-/// A worker's stream, spoken by the test.
-pub(crate) struct Talk {
-    pub(crate) say: mpsc::Sender<v1::WorkerMessage>,
-    pub(crate) hear: Streaming<v1::CoordinatorMessage>,
-}
-
-impl Talk {
-    /// Opens a session and hears the welcome.
-    pub(crate) async fn open(channel: Channel, token: &str, hello: v1::Hello) -> Result<Self, Status> {
-        let (say, messages) = mpsc::channel(64);
-        let first = v1::WorkerMessage { sequence: 0, kind: Some(Kind::Hello(hello)) };
-        say.send(first).await.expect("a new channel has room");
-        let mut request = Request::new(ReceiverStream::new(messages));
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("visible ASCII"));
-        let mut hear = CoordinatorClient::new(channel).session(request).await?.into_inner();
-        let welcome = hear.message().await?.and_then(|message| message.kind);
-        assert!(matches!(welcome, Some(v1::coordinator_message::Kind::Welcome(_))), "{welcome:?}");
-        Ok(Self { say, hear })
-    }
-
-    pub(crate) async fn tell(&self, sequence: u64, kind: Kind) {
-        self.say.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.expect("the stream is open");
-    }
-
-    /// The next message, or how the stream ended.
-    pub(crate) async fn next(&mut self) -> Result<v1::coordinator_message::Kind, Status> {
-        match timeout(limit(), self.hear.message()).await.expect("a message, or the end of the stream")? {
-            Some(message) => Ok(message.kind.expect("a kind that this test knows")),
-            None => Err(Status::ok("ended")),
-        }
-    }
-}
-
-pub(crate) fn hello(worker: &str) -> v1::Hello {
-    v1::Hello {
-        protocol: PROTOCOL,
-        trainer_revision: TRAINER_REVISION,
-        worker: worker.into(),
-        device: Some(v1::Device::default()),
-        ..v1::Hello::default()
-    }
-}
-
-/// Memory of a process that is in use, in KiB; `None` once it has ended.
-pub(crate) fn resident(process: &Process) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
-}
 
 /// Where a coordinator listens.
 pub(crate) fn socket(address: &str) -> SocketAddr {

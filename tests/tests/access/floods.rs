@@ -12,7 +12,7 @@ use std::{
 
 use h2::{Reason, client};
 use swfn_tests::{
-    process::{Process, limit, wait_until},
+    process::{Process, limit, resident, wait_until},
     sweep::Sweep,
 };
 use tokio::{
@@ -22,7 +22,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::cluster::{ALL, ANN, Cluster, axes, resident, socket};
+use crate::cluster::{ALL, ANN, Cluster, axes, socket};
 
 /// By how much a coordinator may grow under attack, in KiB: 256 strangers with the buffers of HTTP/2 or TLS, and what the allocator
 /// keeps of those before them.

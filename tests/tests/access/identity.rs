@@ -1,10 +1,13 @@
 //! A worker's id and its leases belong to its certificate.
 
 use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
-use swfn_tests::sweep::Sweep;
+use swfn_tests::{
+    sweep::Sweep,
+    talk::{Talk, hello},
+};
 use tonic::Code;
 
-use crate::cluster::{ALL, ANN, Cluster, Talk, axes, hello};
+use crate::cluster::{ALL, ANN, Cluster, axes};
 
 fn revoked(told: &Told, lease: &v1::LeaseId) -> String {
     match told {

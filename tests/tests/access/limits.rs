@@ -2,13 +2,17 @@
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::wire::MAX_MESSAGE_BYTES;
-use swfn_tests::{process::wait_until, sweep::Sweep};
+use swfn_tests::{
+    process::wait_until,
+    sweep::Sweep,
+    talk::{Talk, hello},
+};
 use tonic::{
     Code, Request,
     transport::{Channel, Endpoint},
 };
 
-use crate::cluster::{Cluster, Talk, axes, hello};
+use crate::cluster::{Cluster, axes};
 
 async fn connect(address: &str) -> Channel {
     Endpoint::from_shared(address.to_owned()).expect("a URL").connect().await.expect("the coordinator listens")

@@ -165,7 +165,8 @@ pub(crate) fn assert_close(one: &Said, other: &Said, tolerance: f64, what: &str)
     for (one, other) in one.points.iter().zip(&other.points) {
         assert_eq!((one.metric, one.step), (other.metric, other.step), "{what}");
         // Of 200 test images, one may lie on a border, and more where more is tolerated.
-        let allowed = if one.metric == TEST_ACCURACY { 0.0051 + 2.0 * tolerance } else { tolerance * other.value.abs() };
+        let allowed =
+            if one.metric == TEST_ACCURACY { 0.0051 + 2.0 * tolerance } else { tolerance * other.value.abs() };
         assert!((one.value - other.value).abs() <= allowed, "{what}: {one:?} {other:?}");
     }
     match (one.result.clone().unwrap(), other.result.clone().unwrap()) {

@@ -34,14 +34,14 @@ use tracing::{debug, warn};
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Strangers at a time.
-pub(super) const STRANGERS: usize = 256;
+pub(crate) const STRANGERS: usize = 256;
 
 /// Pause after an error of the listening socket, such as too many open files: it would repeat itself at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The connections of a coordinator, over all its sockets.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     max_guests: usize,
     state: Mutex<State>,
 }
@@ -83,7 +83,7 @@ impl State {
 }
 
 impl Gate {
-    pub(super) fn new(max_guests: usize) -> Arc<Self> {
+    pub(crate) fn new(max_guests: usize) -> Arc<Self> {
         Arc::new(Self { max_guests, state: Mutex::default() })
     }
 
@@ -135,14 +135,14 @@ impl Drop for Place {
 
 /// What the server knows of a connection; an extension of each of its requests.
 #[derive(Debug, Clone)]
-pub(super) struct Visitor {
+pub(crate) struct Visitor {
     place: Arc<Place>,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Visitor {
     /// Makes it a guest. False when there are too many.
-    pub(super) fn admit(&self) -> bool {
+    pub(crate) fn admit(&self) -> bool {
         let mut state = self.place.gate.state();
         if self.place.is_guest() {
             return true;
@@ -160,7 +160,7 @@ impl Visitor {
 
 /// A connection that ends by itself unless it becomes a guest's in time.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     visitor: Visitor,
     standing: Standing,
@@ -174,6 +174,11 @@ enum Standing {
 }
 
 impl Connection {
+    /// The address that it came to.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
     /// An error once the time of a stranger is over. Asked wherever the connection could wait, so that no way of doing nothing is left out.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if let Standing::Stranger { deadline, evicted } = &mut self.standing {
@@ -247,7 +252,7 @@ impl AsyncWrite for Connection {
 }
 
 /// Accepts until the stream is dropped.
-pub(super) fn accept(listener: TcpListener, gate: Arc<Gate>) -> ReceiverStream<io::Result<Connection>> {
+pub(crate) fn accept(listener: TcpListener, gate: Arc<Gate>) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, stream) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {

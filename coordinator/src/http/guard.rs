@@ -1,0 +1,299 @@
+//! Who may ask: what every request has to pass before anything is looked up.
+//!
+//! A page of somebody else's that a browser shows may send requests here, or may give its own name this address (DNS rebinding). So the
+//! host that a request names must be one of ours, and what browsers say about where it comes from must be this page or nothing. Nothing
+//! here changes anything, so there is nothing to forge; it is about reading.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    str,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use axum::http::{
+    Method, StatusCode,
+    header::{self, HeaderName},
+    request::Parts,
+    uri::Authority,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use swfn_shared::{access::Token, quote::printable};
+use tracing::warn;
+
+use super::problem::Problem;
+
+/// Bytes of path and query.
+const MAX_URI: usize = 2_048;
+
+/// Open to strangers: probes know no token, and learn nothing but that there is a coordinator.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// The check.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    /// Names and addresses of this coordinator, in lower case, beside those of loopback and the address that a connection came to.
+    hosts: Vec<String>,
+    token: Option<Token>,
+    refused: AtomicU64,
+}
+
+/// Whether no token is asked for.
+pub(crate) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path)
+}
+
+/// Whether somebody tried a token that is none.
+pub(crate) fn is_guess(problem: &Problem, head: &Parts) -> bool {
+    problem.status == StatusCode::UNAUTHORIZED && head.headers.contains_key(header::AUTHORIZATION)
+}
+
+impl Guard {
+    pub(crate) fn new(hosts: Vec<String>, token: Option<Token>) -> Self {
+        Self { hosts, token, refused: AtomicU64::new(0) }
+    }
+
+    /// Refuses what may not be answered. `local`: the address that the connection came to.
+    pub(crate) fn check(&self, head: &Parts, local: Option<IpAddr>) -> Result<(), Problem> {
+        if head.method != Method::GET && head.method != Method::HEAD {
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "nothing can be changed here");
+            return Err(problem.hint("methods are GET and HEAD").header(header::ALLOW, "GET, HEAD"));
+        }
+        let uri = head.uri.path_and_query().map_or(0, |text| text.as_str().len());
+        if uri > MAX_URI {
+            let message = format!("the path and its parameters have {uri} bytes, more than {MAX_URI}");
+            return Err(Problem::new(StatusCode::URI_TOO_LONG, message));
+        }
+        let length = head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+        if length || head.headers.contains_key(header::TRANSFER_ENCODING) {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "a request for reading has no body"));
+        }
+        let host = self.host(head, local)?;
+        origin(head, host)?;
+        if is_open(head.uri.path()) { Ok(()) } else { self.token(head) }
+    }
+
+    /// Says that somebody was refused, but not every time: whoever floods the port shall not flood the log.
+    pub(crate) fn note(&self, address: Option<SocketAddr>, problem: &Problem) {
+        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            let address = address.map(|address| address.to_string()).unwrap_or_default();
+            warn!(address, refused = count, "request for the dashboard refused: {}", problem.message());
+        }
+    }
+
+    /// The host that the request names, if it is this coordinator.
+    fn host<'h>(&self, head: &'h Parts, local: Option<IpAddr>) -> Result<&'h str, Problem> {
+        let mut named = head.headers.get_all(header::HOST).iter();
+        let (Some(value), None) = (named.next(), named.next()) else {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "a request names its host, once"));
+        };
+        let text = str::from_utf8(value.as_bytes()).unwrap_or_default();
+        let authority: Authority = text.parse().map_err(|_| foreign(text))?;
+        // A request in the form for proxies names it twice.
+        let differs = head.uri.authority().is_some_and(|other| *other != authority);
+        // What is read as an authority may have a user, and a port that is no number.
+        let port = authority.port_u16().is_some() || authority.host().len() == text.len();
+        if differs || !port || text.contains('@') {
+            return Err(foreign(text));
+        }
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let ours = match name.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(address) => address.is_loopback() || Some(address) == local.map(|local| local.to_canonical()),
+            Err(_) => name == "localhost",
+        };
+        if ours || self.hosts.contains(&name) { Ok(text) } else { Err(foreign(text)) }
+    }
+
+    fn token(&self, head: &Parts) -> Result<(), Problem> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let problem = match presented(head) {
+            Some(presented) if token.is(&presented) => return Ok(()),
+            Some(_) => Problem::new(StatusCode::UNAUTHORIZED, "the token is not this coordinator's"),
+            None => Problem::new(StatusCode::UNAUTHORIZED, "a token is needed here"),
+        };
+        let hint = "in a browser it is the password, and the name does not matter; otherwise say `Authorization: Bearer TOKEN`";
+        Err(problem.hint(hint).header(header::WWW_AUTHENTICATE, "Basic realm=\"swfn\", charset=\"UTF-8\""))
+    }
+}
+
+fn foreign(host: &str) -> Problem {
+    let host = printable(host, 60);
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, format!("host `{host}` is not a name of this coordinator"))
+        .hint("say --http-host with the name under which people reach it")
+}
+
+/// Refuses what a browser sends on behalf of another page. Links from elsewhere may lead to the dashboard itself.
+fn origin(head: &Parts, host: &str) -> Result<(), Problem> {
+    let text = |name: HeaderName| head.headers.get(name).map(|value| str::from_utf8(value.as_bytes()).unwrap_or("?"));
+    let elsewhere = || {
+        Problem::new(StatusCode::FORBIDDEN, "pages of other sites may not read this")
+            .hint("open the address itself, or ask without a browser")
+    };
+    if let Some(origin) = text(header::ORIGIN) {
+        let scheme_less = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        if !scheme_less.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) {
+            return Err(elsewhere());
+        }
+    }
+    match text(SITE) {
+        None | Some("same-origin" | "none") => Ok(()),
+        Some(_) => {
+            let link = text(MODE) == Some("navigate") && text(DESTINATION) == Some("document");
+            if link && head.uri.path() == "/" { Ok(()) } else { Err(elsewhere()) }
+        }
+    }
+}
+
+/// The token that comes with a request.
+fn presented(head: &Parts) -> Option<Vec<u8>> {
+    let value = head.headers.get(header::AUTHORIZATION)?.as_bytes();
+    let space = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = (&value[..space], &value[space + 1..]);
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        Some(rest.to_owned())
+    } else if scheme.eq_ignore_ascii_case(b"basic") {
+        let pair = BASE64.decode(rest).ok()?;
+        let colon = pair.iter().position(|byte| *byte == b':')?;
+        Some(pair[colon + 1..].to_owned())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn guard() -> Guard {
+        Guard::new(vec!["head.example".to_owned(), "10.1.1.1".to_owned()], None)
+    }
+
+    fn status(guard: &Guard, head: &Parts) -> u16 {
+        let local = Some("10.0.0.5".parse().unwrap());
+        guard.check(head, local).map_or_else(|problem| problem.status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn only_its_own_names_are_answered() {
+        let ours = [
+            "127.0.0.1:7078",
+            "127.9.9.9",
+            "localhost",
+            "LocalHost:80",
+            "[::1]:7078",
+            "10.0.0.5:1",
+            "[::ffff:10.0.0.5]",
+        ];
+        for host in ours.iter().chain(&["head.example", "Head.Example:7078", "10.1.1.1"]) {
+            assert_eq!(status(&guard(), &head("/", &[("host", host)])), 200, "{host}");
+        }
+        let foreign = [
+            "evil.example",
+            "localhost.evil.example",
+            "head.example.",
+            "10.0.0.6",
+            "0.0.0.0",
+            "[::]",
+            "",
+            ":80",
+            "a b",
+        ];
+        for host in foreign.iter().chain(&[
+            "head.example@evil.example",
+            "evil.example#localhost",
+            "localhost:x",
+            "[::1",
+            "127.1",
+        ]) {
+            assert_eq!(status(&guard(), &head("/", &[("host", host)])), 421, "{host}");
+            assert_eq!(status(&guard(), &head("/healthz", &[("host", host)])), 421, "{host}");
+        }
+        assert_eq!(status(&guard(), &head("/", &[])), 400);
+        assert_eq!(status(&guard(), &head("/", &[("host", "localhost"), ("host", "evil.example")])), 400);
+        assert_eq!(status(&guard(), &head("http://evil.example/", &[("host", "localhost")])), 421);
+        assert_eq!(status(&guard(), &head("http://localhost/", &[("host", "localhost")])), 200);
+    }
+
+    #[test]
+    fn pages_of_others_read_nothing() {
+        let of = |uri: &str, headers: &[(&str, &str)]| {
+            status(&guard(), &head(uri, &[&[("host", "localhost:7078")], headers].concat()))
+        };
+        assert_eq!(of("/api/v1/sweep", &[("sec-fetch-site", "same-origin"), ("origin", "http://localhost:7078")]), 200);
+        assert_eq!(of("/", &[("sec-fetch-site", "none")]), 200);
+        for origin in
+            ["null", "http://evil.example", "http://localhost", "http://localhost:7079", "file://", "localhost:7078"]
+        {
+            assert_eq!(of("/api/v1/sweep", &[("origin", origin)]), 403, "{origin}");
+        }
+        for site in ["cross-site", "same-site", "x", "\u{e9}"] {
+            assert_eq!(of("/api/v1/sweep", &[("sec-fetch-site", site)]), 403, "{site}");
+            let link = |destination| {
+                [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", destination)]
+            };
+            assert_eq!(of("/", &link("document")), 200);
+            assert_eq!(of("/", &link("iframe")), 403);
+            assert_eq!(of("/api/v1/sweep", &link("document")), 403);
+        }
+    }
+
+    #[test]
+    fn nothing_but_reading() {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "BREW"] {
+            let mut head = head("/", &[("host", "localhost")]);
+            head.method = method.parse().unwrap();
+            assert_eq!(status(&guard(), &head), 405, "{method}");
+        }
+        let of = |header| status(&guard(), &head("/", &[("host", "localhost"), header]));
+        assert_eq!(of(("content-length", "0")), 200);
+        assert_eq!(of(("content-length", "1")), 400);
+        assert_eq!(of(("transfer-encoding", "chunked")), 400);
+        let long = format!("/?{}", "x".repeat(MAX_URI));
+        assert_eq!(status(&guard(), &head(&long, &[("host", "localhost")])), 414);
+    }
+
+    #[test]
+    fn the_token_comes_as_bearer_or_as_a_password() {
+        let token = Token::random();
+        let guard = Guard::new(Vec::new(), Some(token.clone()));
+        let of = |uri: &str, authorization: &str| {
+            let head = head(uri, &[("host", "localhost"), ("authorization", authorization)]);
+            let problem = guard.check(&head, None).err();
+            problem.map_or(200, |problem| {
+                assert!(is_guess(&problem, &head) && !problem.json().contains(token.reveal()));
+                problem.status.as_u16()
+            })
+        };
+        let basic = |text: String| format!("Basic {}", BASE64.encode(text));
+        let known = token.reveal();
+        assert_eq!(of("/", &format!("Bearer {known}")), 200);
+        assert_eq!(of("/", &format!("bearer {known}")), 200);
+        assert_eq!(of("/metrics", &basic(format!("anyone:{known}"))), 200);
+        assert_eq!(of("/", &basic(format!(":{known}"))), 200);
+        let wrong = ["", "Bearer", "Bearer ", "Basic", "Basic !", known, "Digest x"].map(str::to_owned);
+        let others = [
+            format!("Bearer {known}x"),
+            format!("Bearer  {known}"),
+            basic(known.to_owned()),
+            basic(format!("a:{known}:")),
+        ];
+        for authorization in wrong.iter().chain(&others) {
+            assert_eq!(of("/", authorization), 401, "{authorization}");
+        }
+        let none = head("/", &[("host", "localhost")]);
+        let problem = guard.check(&none, None).unwrap_err();
+        assert!(!is_guess(&problem, &none), "a browser asks first, and then its user");
+        assert!(guard.check(&head("/healthz", &[("host", "localhost")]), None).is_ok());
+    }
+}

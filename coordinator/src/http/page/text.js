@@ -1,0 +1,82 @@
+// Elements and the text in them. Whatever a worker said becomes text here, never markup.
+
+/** An element with attributes and children; children that are not nodes are text. */
+export function element(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+/** The same for drawings. */
+export function shape(name, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined).map((child) => (child instanceof Node ? child : String(child))));
+  return node;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+/** The states of trials: how people call them, and their signs. */
+export const STATES = {
+  succeeded: { name: "done", sign: "✓" },
+  leased: { name: "running", sign: "▸" },
+  pending: { name: "waiting", sign: "○" },
+  quarantined: { name: "failed", sign: "✕" },
+};
+
+export function state(name) {
+  const { name: text, sign } = STATES[name] ?? { name, sign: "?" };
+  const known = name in STATES ? name : "";
+  return element("span", { class: known }, element("span", { class: "sign", "aria-hidden": "true" }, sign), text);
+}
+
+export const DASH = "–";
+
+export const percent = (share, digits = 2) => (share === null || share === undefined ? DASH : (100 * share).toFixed(digits));
+
+/** An estimate of accuracies, as the terminal's table has it. */
+export function estimate(estimate, sign = false) {
+  if (!estimate) return DASH;
+  const plus = sign && estimate.mean >= 0 ? "+" : "";
+  const half = estimate.confidence_95 === null ? "" : ` ± ${percent(estimate.confidence_95)}`;
+  return plus + percent(estimate.mean) + half;
+}
+
+/** A number as people write it: no more digits than it has. */
+export function number(value) {
+  if (value === 0) return "0";
+  return Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6 ? value.toExponential().replace("e+", "e") : String(value);
+}
+
+/** A value of a curve. */
+export function value(metric, y) {
+  if (metric === "test/accuracy") return `${percent(y)} %`;
+  return Math.abs(y) >= 100 ? y.toFixed(0) : Math.abs(y) >= 0.001 || y === 0 ? y.toFixed(3) : y.toExponential(2);
+}
+
+/** A duration, in its two largest units. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return DASH;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const parts = [[Math.floor(seconds / 86400), "d"], [Math.floor(seconds / 3600) % 24, "h"], [Math.floor(seconds / 60) % 60, "min"], [Math.floor(seconds) % 60, "s"]];
+  const first = parts.findIndex(([count]) => count > 0);
+  return parts.slice(first, first + 2).filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`).join(" ");
+}
+
+/** A duration that is only guessed. */
+export function rough(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : duration(60 * minutes);
+}
+
+/** A point in time, as local time of whoever looks. */
+export function time(seconds) {
+  const date = new Date(1000 * seconds);
+  const today = date.toDateString() === new Date().toDateString();
+  return today ? date.toLocaleTimeString() : date.toLocaleString();
+}

@@ -1,0 +1,72 @@
+//! The session of a worker that is none: what it says is the test's to choose.
+
+use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
+use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status, Streaming, transport::Channel};
+
+use crate::process::limit;
+
+/// A worker's stream, spoken by the test.
+#[derive(Debug)]
+pub struct Talk {
+    /// To the coordinator.
+    pub say: mpsc::Sender<v1::WorkerMessage>,
+    /// From it.
+    pub hear: Streaming<v1::CoordinatorMessage>,
+}
+
+impl Talk {
+    /// Opens a session and hears the welcome.
+    ///
+    /// # Errors
+    /// With the status with which the coordinator refuses it.
+    ///
+    /// # Panics
+    /// If the coordinator's first word is not a welcome.
+    pub async fn open(channel: Channel, token: &str, hello: v1::Hello) -> Result<Self, Status> {
+        let (say, messages) = mpsc::channel(64);
+        let first = v1::WorkerMessage { sequence: 0, kind: Some(Kind::Hello(hello)) };
+        say.send(first).await.expect("a new channel has room");
+        let mut request = Request::new(ReceiverStream::new(messages));
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("visible ASCII"));
+        let mut hear = CoordinatorClient::new(channel).session(request).await?.into_inner();
+        let welcome = hear.message().await?.and_then(|message| message.kind);
+        assert!(matches!(welcome, Some(v1::coordinator_message::Kind::Welcome(_))), "{welcome:?}");
+        Ok(Self { say, hear })
+    }
+
+    /// Says something with a sequence number, or 0.
+    ///
+    /// # Panics
+    /// If the stream has ended.
+    pub async fn tell(&self, sequence: u64, kind: Kind) {
+        self.say.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.expect("the stream is open");
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// With how the stream ended.
+    ///
+    /// # Panics
+    /// If neither comes within the time limit of tests.
+    pub async fn next(&mut self) -> Result<v1::coordinator_message::Kind, Status> {
+        match timeout(limit(), self.hear.message()).await.expect("a message, or the end of the stream")? {
+            Some(message) => Ok(message.kind.expect("a kind that this test knows")),
+            None => Err(Status::ok("ended")),
+        }
+    }
+}
+
+/// An introduction of that worker, with nothing in it that need not be.
+pub fn hello(worker: &str) -> v1::Hello {
+    v1::Hello {
+        protocol: PROTOCOL,
+        trainer_revision: TRAINER_REVISION,
+        worker: worker.into(),
+        device: Some(v1::Device::default()),
+        ..v1::Hello::default()
+    }
+}
