@@ -115,7 +115,7 @@ fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
     Ok((text, grid))
 }
 
-fn read_bounded(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn read_bounded(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let file = fs::File::open(path)
         .with_context(|| format!("cannot read the grid file `{shown}`\nhint: examples stand in coordinator/grids"))?;

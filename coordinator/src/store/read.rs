@@ -37,7 +37,34 @@ pub(crate) struct CurveRow {
     pub(crate) value: f64,
 }
 
+/// The time for which a worker held a lease; of one that has not ended, until the newest event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LeaseSpan {
+    pub(crate) worker: String,
+    /// Seconds since 1970, UTC.
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+}
+
 impl Store {
+    /// All leases of the trials of the grid.
+    pub(crate) fn lease_spans(&self) -> Result<Vec<LeaseSpan>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare(
+                "SELECT worker, span.at, until FROM (
+                   SELECT event.trial AS trial, kind, worker, event.at AS at,
+                          coalesce(lead(event.at) OVER (PARTITION BY event.trial, event.attempt ORDER BY sequence), newest.at) AS until
+                   FROM event, (SELECT max(at) AS at FROM event) AS newest) AS span
+                 JOIN trial ON trial.number = span.trial WHERE kind = 'leased' AND in_grid",
+            )?;
+            let span = |row: &Row<'_>| {
+                let worker: Option<String> = row.get(0)?;
+                Ok(LeaseSpan { worker: worker.unwrap_or_default(), from: row.get(1)?, to: row.get(2)? })
+            };
+            query.query_map([], span)?.collect()
+        })
+    }
+
     /// The durable events of the trials of the grid, in order.
     pub(crate) fn journal(&self) -> Result<Vec<Event>, StoreError> {
         self.run(|connection| {
@@ -97,7 +124,7 @@ impl Store {
     }
 }
 
-fn parse<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+pub(super) fn parse<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     row: &Row<'_>,
     column: usize,
 ) -> rusqlite::Result<T> {

@@ -3,7 +3,10 @@
 //! pandas, DuckDB and `sqlite3` open it as it is. `trial`, `result` and the view `curve` are what a reader wants; `event` is the journal
 //! from which the coordinator starts again.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags};
 use swfn_shared::faults;
@@ -118,6 +121,8 @@ pub(crate) enum StoreError {
     Sqlite { path: PathBuf, error: rusqlite::Error },
     #[error("`{path}` has schema version `{found}`\nhint: this program writes version {SCHEMA_VERSION}; use the one that wrote the file, or another --run-dir", path = path.display())]
     Version { path: PathBuf, found: i64 },
+    #[error("`{path}` has schema version `{found}`, of an earlier program\nhint: `swfn-coordinator --run-dir` with its folder brings it up to date, and trains nothing that is done", path = path.display())]
+    Older { path: PathBuf, found: i64 },
     #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
     Damaged { path: PathBuf, problem: String },
 }
@@ -139,6 +144,20 @@ impl StoreError {
             _ => Self::Sqlite { path, error },
         }
     }
+}
+
+fn read_only() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// The name of a file that nobody writes to, for SQLite.
+fn immutable(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let escaped = bytes.iter().map(|byte| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(*byte).to_string(),
+        other => format!("%{other:02X}"),
+    });
+    format!("file:{}?immutable=1", escaped.collect::<String>())
 }
 
 /// The open file.
@@ -175,6 +194,41 @@ impl Store {
             found => return Err(StoreError::Version { path: path.to_owned(), found }),
         }
         Ok(store)
+    }
+
+    /// Opens a file only to read it, as it is now, whoever writes to it meanwhile.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let connect = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(path, read_only())?;
+            // Where nobody may write, SQLite cannot share the file either, and takes it as it is if told that nobody does.
+            let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+            let cannot_share = |error: &rusqlite::Error| {
+                matches!(
+                    error.sqlite_error_code(),
+                    Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
+                )
+            };
+            let connection = match shared {
+                Err(error) if cannot_share(&error) => {
+                    Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
+                }
+                _ => connection,
+            };
+            connection.busy_timeout(Duration::from_secs(10))?;
+            connection.execute_batch("BEGIN")?;
+            Ok(connection)
+        };
+        let connection = connect().map_err(|error| StoreError::new(path, error))?;
+        let mut store = Self { connection, sums: Sums::default(), path: path.to_owned() };
+        match store.version()? {
+            SCHEMA_VERSION => {
+                store.check_pages()?;
+                store.check_rows()?;
+                Ok(store)
+            }
+            found @ 1..SCHEMA_VERSION => Err(StoreError::Older { path: path.to_owned(), found }),
+            found => Err(StoreError::Version { path: path.to_owned(), found }),
+        }
     }
 
     fn version(&self) -> Result<i64, StoreError> {
