@@ -140,7 +140,7 @@ fn report(grid: &Grid, run_dir: &RunDir, store: &Store, specs: &[TrialSpec]) -> 
     let mut rows: HashMap<_, _> = store.trials()?.into_iter().map(|row| (row.id, row)).collect();
     // In the order of the grid, whatever the order in which they came into the file.
     let trials: Vec<_> = specs.iter().filter_map(|spec| Some((*spec, rows.remove(&spec.id())?))).collect();
-    let summary = Summary::new(&grid.name, &trials);
+    let summary = Summary::new(grid, &trials);
     report::write_all(run_dir, store, &trials, &summary)?;
     Ok(summary)
 }

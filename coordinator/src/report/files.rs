@@ -1,4 +1,4 @@
-//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `summary.{csv,json,md}`.
+//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `comparisons.csv`, `summary.{csv,json,md}`.
 
 use std::{collections::HashMap, io::Write};
 
@@ -6,6 +6,7 @@ use serde_json::json;
 use swfn_shared::trial::TrialSpec;
 
 use super::{
+    comparisons,
     statistics::Estimate,
     summary::{Cell, Summary},
     table,
@@ -25,6 +26,7 @@ pub(crate) fn write_all(
     run_dir.write("trials.csv", |file| trials_csv(file, trials))?;
     run_dir.write("trials.jsonl", |file| trials_jsonl(file, trials))?;
     run_dir.write("curves.csv", |file| curves_csv(file, store, trials))?;
+    run_dir.write("comparisons.csv", |file| comparisons::csv(file, summary))?;
     run_dir.write("summary.csv", |file| summary_csv(file, summary))?;
     run_dir.write("summary.json", |file| Ok(serde_json::to_writer_pretty(file, summary)?))?;
     run_dir.write("summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
@@ -159,19 +161,9 @@ fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
 
 fn summary_record(cell: &Cell) -> Vec<String> {
     let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let mut record = vec![
-        cell.architecture.to_string(),
-        cell.subset_size.to_string(),
-        cell.lambda.to_string(),
-        cell.density.to_owned(),
-        cell.weight_decay.to_string(),
-        cell.learning_rate.to_string(),
-        cell.penalty_samples.to_string(),
-        cell.planned.to_string(),
-        cell.succeeded.to_string(),
-        cell.quarantined.to_string(),
-        cell.complete().to_string(),
-    ];
+    let mut record = cell.settings().to_vec();
+    record.extend([cell.planned, cell.succeeded, cell.quarantined].map(|count| count.to_string()));
+    record.push(cell.complete().to_string());
     for estimate in [cell.final_test_accuracy, cell.best_test_accuracy, cell.gain_over_none] {
         let Estimate { n, mean, standard_deviation, confidence_95 } =
             estimate.unwrap_or(Estimate { n: 0, mean: f64::NAN, standard_deviation: None, confidence_95: None });

@@ -1,9 +1,15 @@
-//! The answer: cells with their statistics, and the files and tables that show them.
+//! The answer: cells with their statistics, what is compared and claimed, and the files and tables that show them.
 
+mod answer;
+mod claim;
+mod comparisons;
+mod contrast;
 mod files;
+mod hypothesis;
 mod statistics;
 mod summary;
 mod table;
+mod words;
 
 pub(crate) use files::write_all;
 pub(crate) use summary::Summary;
