@@ -1,7 +1,6 @@
 //! One sweep from its grid file to its exit code: opens, starts, waits, stops, reports.
 
 use std::{
-    collections::HashMap,
     fs,
     io::{Read as _, Write as _},
     net::SocketAddr,
@@ -31,7 +30,7 @@ use crate::{
     grpc::{self, Listener, Service},
     local::{self, LocalSupervisor},
     progress::{self, Terminal},
-    report::{self, Summary},
+    report::{self, Run, Sources},
     run_dir::RunDir,
     scheduler::Limits,
     store::{ArtifactFolder, Store},
@@ -67,13 +66,14 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let store = Store::open(&run_dir.database())?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
-    let mut engine = Engine::new(store, limits, specs.clone(), grid.artifacts, folder, local::is_local)?;
+    let mut engine = Engine::new(store, limits, specs, grid.artifacts, folder, local::is_local)?;
     try_again(&mut engine, retry)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let runtime = Runtime::new().context("cannot start the runtime")?;
     let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, engine))?;
-    let summary = report(&grid, &run_dir, &store, &specs)?;
+    let run = Run { path: run_dir.path().to_owned(), grid, text, store };
+    let summary = report::write(&Sources::new(vec![run])?, run_dir.path())?;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
         eprintln!("stopped; run the same command again to go on");
     }
@@ -134,15 +134,6 @@ pub(crate) fn read_bounded(path: &Path) -> anyhow::Result<String> {
             error.utf8_error().valid_up_to()
         )
     })
-}
-
-fn report(grid: &Grid, run_dir: &RunDir, store: &Store, specs: &[TrialSpec]) -> anyhow::Result<Summary> {
-    let mut rows: HashMap<_, _> = store.trials()?.into_iter().map(|row| (row.id, row)).collect();
-    // In the order of the grid, whatever the order in which they came into the file.
-    let trials: Vec<_> = specs.iter().filter_map(|spec| Some((*spec, rows.remove(&spec.id())?))).collect();
-    let summary = Summary::new(&grid.name, &trials);
-    report::write_all(run_dir, store, &trials, &summary)?;
-    Ok(summary)
 }
 
 /// What the waiting ended with.

@@ -5,38 +5,11 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
+    choice::choice,
     dataset::Dataset,
     ids::{CellId, ShapeId, SubsetId, TrialId, VaeId},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
 };
-
-/// Settings with a few named values: the enum, its names in grid files and on the wire, and the way back.
-macro_rules! choice {
-    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        pub enum $type {
-            $($(#[$variant_doc])* #[serde(rename = $name)] $variant,)+
-        }
-
-        impl $type {
-            /// All of them, the published one first, in the order in which messages list them.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The name in grid files.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// The one of that name.
-            pub fn by_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|choice| choice.name() == name)
-            }
-        }
-    };
-}
 
 choice! {
     /// A classifier with its switches (Rannen Triki et al. 2019, section 4).
@@ -49,6 +22,25 @@ choice! {
         Lenet = "lenet",
         /// [`Self::Lenet`] with batch norm after each convolution.
         LenetBn = "lenet+bn",
+    }
+}
+
+impl Architecture {
+    /// The same layers without dropout or batch norm.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Net | Self::NetDropout => Self::Net,
+            Self::Lenet | Self::LenetBn => Self::Lenet,
+        }
+    }
+
+    /// What it has beyond that, in words.
+    pub fn switch(self) -> Option<&'static str> {
+        match self {
+            Self::Net | Self::Lenet => None,
+            Self::NetDropout => Some("dropout"),
+            Self::LenetBn => Some("batch norm"),
+        }
     }
 }
 

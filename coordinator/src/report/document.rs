@@ -1,6 +1,6 @@
 //! What the report says, in the order in which it says it, before it becomes HTML, Markdown or LaTeX.
 
-use super::{charts::Content, view::TableView};
+use super::view::TableView;
 
 /// The report.
 pub(crate) struct Document {

@@ -1,33 +1,32 @@
-//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `summary.{csv,json,md}`.
+//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `comparisons.csv`, `summary.{csv,json,md}`.
 
-use std::{collections::HashMap, io::Write};
+use std::{collections::HashMap, io::Write, path::Path};
 
 use serde_json::json;
 use swfn_shared::trial::TrialSpec;
 
 use super::{
+    comparisons,
+    source::Sources,
     statistics::Estimate,
     summary::{Cell, Summary},
     table,
 };
 use crate::{
-    run_dir::RunDir,
-    store::{Store, TrialRow, WorkerRow},
+    run_dir::replace,
+    store::{TrialRow, WorkerRow},
 };
 
 /// Writes all of them, each as a whole.
-pub(crate) fn write_all(
-    run_dir: &RunDir,
-    store: &Store,
-    trials: &[(TrialSpec, TrialRow)],
-    summary: &Summary,
-) -> anyhow::Result<()> {
-    run_dir.write("trials.csv", |file| trials_csv(file, trials))?;
-    run_dir.write("trials.jsonl", |file| trials_jsonl(file, trials))?;
-    run_dir.write("curves.csv", |file| curves_csv(file, store, trials))?;
-    run_dir.write("summary.csv", |file| summary_csv(file, summary))?;
-    run_dir.write("summary.json", |file| Ok(serde_json::to_writer_pretty(file, summary)?))?;
-    run_dir.write("summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
+pub(crate) fn write_all(folder: &Path, sources: &Sources, summary: &Summary) -> anyhow::Result<()> {
+    let trials = &sources.trials;
+    replace(folder, "trials.csv", |file| trials_csv(file, trials))?;
+    replace(folder, "trials.jsonl", |file| trials_jsonl(file, trials))?;
+    replace(folder, "curves.csv", |file| curves_csv(file, sources))?;
+    replace(folder, "comparisons.csv", |file| comparisons::csv(file, summary))?;
+    replace(folder, "summary.csv", |file| summary_csv(file, summary))?;
+    replace(folder, "summary.json", |file| Ok(serde_json::to_writer_pretty(file, summary)?))?;
+    replace(folder, "summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
 }
 
 const AXES: [&str; 8] =
@@ -128,11 +127,11 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
     Ok(())
 }
 
-fn curves_csv(file: impl Write, store: &Store, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
-    let specs: HashMap<_, _> = trials.iter().map(|(spec, row)| (row.id, axes(spec))).collect();
+fn curves_csv(file: impl Write, sources: &Sources) -> anyhow::Result<()> {
+    let specs: HashMap<_, _> = sources.trials.iter().map(|(spec, row)| (row.id, axes(spec))).collect();
     let mut csv = csv::Writer::from_writer(file);
     csv.write_record(["trial"].iter().chain(&AXES).chain(&["metric", "step", "value"]))?;
-    store.curves(|row| {
+    sources.points(|row| {
         let point = [row.metric, row.step.to_string(), row.value.to_string()];
         if let Some(axes) = specs.get(&row.id) {
             csv.write_record([row.id.to_string()].iter().chain(axes).chain(&point))?;
@@ -159,19 +158,9 @@ fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
 
 fn summary_record(cell: &Cell) -> Vec<String> {
     let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let mut record = vec![
-        cell.architecture.to_string(),
-        cell.subset_size.to_string(),
-        cell.lambda.to_string(),
-        cell.density.to_owned(),
-        cell.weight_decay.to_string(),
-        cell.learning_rate.to_string(),
-        cell.penalty_samples.to_string(),
-        cell.planned.to_string(),
-        cell.succeeded.to_string(),
-        cell.quarantined.to_string(),
-        cell.complete().to_string(),
-    ];
+    let mut record = cell.settings().to_vec();
+    record.extend([cell.planned, cell.succeeded, cell.quarantined].map(|count| count.to_string()));
+    record.push(cell.complete().to_string());
     for estimate in [cell.final_test_accuracy, cell.best_test_accuracy, cell.gain_over_none] {
         let Estimate { n, mean, standard_deviation, confidence_95 } =
             estimate.unwrap_or(Estimate { n: 0, mean: f64::NAN, standard_deviation: None, confidence_95: None });

@@ -1,10 +1,17 @@
-//! The answer: cells with their statistics, and the files and tables that show them.
+//! The answer: cells with their statistics, what is compared and claimed, and the files and tables that show them.
 
+mod answer;
 mod charts;
+mod claim;
+mod command;
+mod comparisons;
+mod compose;
+mod contrast;
 mod cost;
 mod document;
 mod files;
 mod html;
+mod hypothesis;
 #[cfg(test)]
 mod sample;
 mod source;
@@ -12,9 +19,11 @@ mod statistics;
 mod study;
 mod summary;
 mod table;
+mod tables;
 mod view;
+mod words;
 mod write_up;
 
-pub(crate) use files::write_all;
-pub(crate) use summary::Summary;
+pub(crate) use command::{ReportArguments, run, write};
+pub(crate) use source::{Run, Sources};
 pub(crate) use table::{cell_label, terminal};

@@ -18,7 +18,7 @@ use super::{
     study::{Study, settings},
 };
 use crate::{
-    store::{CurveSums, Store, TrialRow},
+    store::{CurveRow, CurveSums, Store, TrialRow},
     sweep::read_bounded,
 };
 
@@ -102,6 +102,14 @@ impl Sources {
             store.add_curves(metric, trials, last, &mut sums)?;
         }
         Ok(sums.curves())
+    }
+
+    /// Hands the points of all trials that have succeeded to `each`.
+    pub(crate) fn points(&self, mut each: impl FnMut(CurveRow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.runs.iter().enumerate().try_for_each(|(number, run)| {
+            let of_run = |row: CurveRow| if self.owners.get(&row.id) == Some(&number) { each(row) } else { Ok(()) };
+            run.store.curves(of_run)
+        })
     }
 
     /// What all runs cost.

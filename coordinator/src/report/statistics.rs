@@ -13,7 +13,8 @@ pub(crate) struct Estimate {
     pub(crate) mean: f64,
     /// Of the sample (n - 1 in the denominator); unknown for one value.
     pub(crate) standard_deviation: Option<f64>,
-    /// Half the width of the 95 % confidence interval of the mean, by Student's t with n - 1 degrees of freedom; unknown for one value.
+    /// Half the width of the 95 % confidence interval of the mean, by Student's t with n - 1 degrees of freedom; unknown for one value, and for equal
+    /// ones, which say nothing about their spread.
     pub(crate) confidence_95: Option<f64>,
 }
 
@@ -25,7 +26,10 @@ impl Estimate {
             return None;
         }
         let standard_deviation = (n > 1).then(|| values.std_dev());
-        let confidence_95 = standard_deviation.and_then(|deviation| half_width(n, deviation));
+        // Equal values say nothing of how far others would lie apart.
+        let confidence_95 = standard_deviation
+            .filter(|_| values.iter().any(|value| *value != values[0]))
+            .and_then(|deviation| half_width(n, deviation));
         Some(Self { n, mean: values.mean(), standard_deviation, confidence_95 })
     }
 }

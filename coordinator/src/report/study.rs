@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 use swfn_shared::{
+    grid::Selection,
     ids::{CellId, TrialId},
     numbers::Lambda,
     trial::{Penalty, TrialSpec},
 };
 
+use super::summary::selected;
 use crate::store::TrialRow;
 
 /// All trials that differ only in the seed, with the results that there are.
@@ -17,7 +19,7 @@ pub(crate) struct StudyCell {
     /// Of its first trial; the seed says nothing.
     pub(crate) spec: TrialSpec,
     pub(crate) planned: usize,
-    /// Final test accuracy by seed, 0 to 1.
+    /// Test accuracy by seed, 0 to 1.
     pub(crate) accuracies: BTreeMap<u64, f64>,
     /// The trials that have succeeded.
     pub(crate) succeeded: Vec<TrialId>,
@@ -31,7 +33,8 @@ pub(crate) struct Study {
 }
 
 impl Study {
-    pub(crate) fn new(trials: &[(TrialSpec, TrialRow)]) -> Self {
+    /// `selection`: the accuracy that counts.
+    pub(crate) fn new(selection: Selection, trials: &[(TrialSpec, TrialRow)]) -> Self {
         let mut places: HashMap<CellId, usize> = HashMap::new();
         let mut cells: Vec<StudyCell> = Vec::new();
         for (spec, row) in trials {
@@ -43,7 +46,7 @@ impl Study {
             let cell = &mut cells[place];
             cell.planned += 1;
             if let Some(outcome) = &row.outcome {
-                cell.accuracies.insert(spec.seed, outcome.final_test_accuracy);
+                cell.accuracies.extend(selected(selection, outcome).map(|accuracy| (spec.seed, accuracy)));
                 cell.succeeded.push(row.id);
             }
         }

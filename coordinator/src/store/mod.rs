@@ -14,6 +14,6 @@ mod write;
 
 pub(crate) use artifacts::{ArtifactError, ArtifactFolder};
 pub(crate) use curves::{CurveSums, MeanPoint};
-pub(crate) use read::{LeaseSpan, TrialRow};
+pub(crate) use read::{CurveRow, LeaseSpan, TrialRow};
 pub(crate) use schema::{Store, StoreError};
 pub(crate) use write::{Batch, ResultRow, WorkerRow};

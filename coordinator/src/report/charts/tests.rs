@@ -1,6 +1,7 @@
 //! Charts are drawn in the cases at the edges, hold what they show as text, and can be seen.
 
 use roxmltree::Document;
+use swfn_shared::grid::Selection;
 
 use super::{Content, Curves, Difference, Figure, Material, Theme, figures, follow_page, png};
 use crate::report::{
@@ -14,7 +15,7 @@ fn drawn(axes: &str) -> Vec<Figure> {
     let dir = tempfile::tempdir().unwrap();
     sample::run(dir.path(), &sample::grid(axes), |_, _| Some(Ok(())));
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
-    let study = Study::new(&sources.trials);
+    let study = Study::new(Selection::Final, &sources.trials);
     let cells = study.cells.iter().map(|cell| cell.spec.cell()).collect();
     let curves = |metric| sources.curves(metric, &study, &cells).unwrap();
     let (accuracy, function_norm): (Curves, Curves) = (curves("test/accuracy"), curves("train/function_norm"));
@@ -108,7 +109,7 @@ fn a_sweep_without_results_has_no_charts() {
         |_, _| None,
     );
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
-    let study = Study::new(&sources.trials);
+    let study = Study::new(Selection::Final, &sources.trials);
     let none = Curves::new();
     let all = figures(&Material { study: &study, accuracy: &none, function_norm: &none, differences: &[] });
     assert!(all.iter().all(|figure| matches!(figure.content, Content::Missing(_))));
