@@ -6,6 +6,8 @@ mod comparisons;
 mod contrast;
 mod files;
 mod hypothesis;
+#[cfg(test)]
+mod scipy_tests;
 mod statistics;
 mod summary;
 mod table;
