@@ -140,11 +140,12 @@ fn together(checks: &[ClaimCheck]) -> Verdict {
 
 fn reason(verdict: &ClaimVerdict) -> String {
     let ClaimVerdict { relation, margin, checks, .. } = verdict;
+    let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { words::points(share) };
     let wanted = match relation {
-        Relation::Better => format!("above {}", words::points(*margin)),
-        Relation::Worse => format!("below {}", words::points(-margin)),
-        Relation::NotWorse => format!("above {}", words::points(-margin)),
-        Relation::Equal => format!("between {} and {}", words::points(-margin), words::points(*margin)),
+        Relation::Better => format!("above {}", bound(*margin)),
+        Relation::Worse => format!("below {}", bound(-margin)),
+        Relation::NotWorse => format!("above {}", bound(-margin)),
+        Relation::Equal => format!("between {} and {}", bound(-margin), bound(*margin)),
     };
     let each: Vec<_> = checks
         .iter()

@@ -246,10 +246,17 @@ fn read_alpha(item: &Item<'_>) -> Result<f64, Problem> {
     }
 }
 
-/// `[select]`.
-pub(super) fn read_select(table: Option<Table<'_>>) -> Result<Selection, Problem> {
+/// `[select]`, of trials with so many validation images.
+pub(super) fn read_select(table: Option<Table<'_>>, validation: u32) -> Result<Selection, Problem> {
     let Some(mut table) = table else { return Ok(Selection::Final) };
-    let selection = table.get("by", Selection::Final, |item| item.choice(Selection::ALL, Selection::name))?;
+    let selection =
+        table.get("by", Selection::Final, |item| match item.choice(Selection::ALL, Selection::name)? {
+            Selection::Validation if validation == 0 => {
+                let hint = "add for example `validation = 1000` to [data]; trials with another number are other trials";
+                Err(item.problem("by `validation`: the trials have no validation images", hint))
+            }
+            selection => Ok(selection),
+        })?;
     table.finish()?;
     Ok(selection)
 }

@@ -153,11 +153,29 @@ fn wrong_tables_get_a_place_and_a_hint() {
         claim("is = \"better\"\nsubset_size = 200"),
         format!("{BASE}[[claim]]\nis = \"better\"\nagainst = {{ lambda = 0 }}\n"),
         format!("{BASE}[select]\nby = \"luck\"\n"),
+        format!("{BASE}[select]\nby = \"validation\"\n"),
+        BASE.replace("\"mnist\"", "\"mnist\"\nvalidation = 59701"),
+        BASE.replace("\"mnist\"", "\"mnist\"\nvalidation = -1"),
         format!("{BASE}[select]\non = \"final\"\n"),
         format!("{BASE}[compare]\nlambda = 0\n"),
     ];
     let messages: Vec<_> = wrong.iter().map(|text| parse(text).unwrap_err().to_string()).collect();
     insta::assert_snapshot!(messages.join("\n\n"));
+}
+
+#[test]
+fn trials_without_validation_images_are_what_they_were() {
+    let of = |images: &str| parse(&BASE.replace("\"mnist\"", &format!("\"mnist\"\n{images}"))).unwrap();
+    let [none, zero, some, other] = ["", "validation = 0", "validation = 59700", "validation = 100"].map(of);
+    assert!(zero.trials().eq(none.trials()) && none.trials().all(|trial| !trial.to_json().contains("validation")));
+    for ((none, some), other) in none.trials().zip(some.trials()).zip(other.trials()) {
+        assert_eq!(some, TrialSpec { validation: 59_700, ..none });
+        let ids = [none, some, other].map(|trial| (trial.id(), trial.cell(), trial.shape()));
+        assert!(ids[0] != ids[1] && ids[1].0 != ids[2].0 && ids[1].2 != ids[2].2, "what lanes do together is the same");
+        assert_eq!((none.subset(), none.vae()), (some.subset(), some.vae()), "nor do subset and VAE know of it");
+    }
+    let selected = parse(&(BASE.replace("\"mnist\"", "\"mnist\"\nvalidation = 9") + "[select]\nby = \"validation\"\n"));
+    assert_eq!(selected.unwrap().selection, Selection::Validation);
 }
 
 #[test]
