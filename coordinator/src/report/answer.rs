@@ -1,5 +1,7 @@
 //! The answer in sentences: of what is compared with one and the same reference, what gains most.
 
+use swfn_shared::grid::Selection;
+
 use super::{
     contrast::Comparison,
     summary::{Cell, Summary},
@@ -36,9 +38,9 @@ pub(super) fn sentences(summary: &Summary) -> Vec<String> {
         if summary.usual_comparisons {
             let alone: Vec<_> = of_group.iter().copied().filter(|c| has_no_other(cell(c.cell))).collect();
             let best = most(&alone).filter(|best| winner.is_none_or(|winner| winner.cell != best.cell));
-            sentences.extend(best.map(|best| sentence(best, alone.len())));
+            sentences.extend(best.map(|best| sentence(summary, best, alone.len())));
         }
-        sentences.extend(winner.map(|winner| sentence(winner, of_group.len())));
+        sentences.extend(winner.map(|winner| sentence(summary, winner, of_group.len())));
     }
     sentences
 }
@@ -51,7 +53,7 @@ fn most<'c>(comparisons: &[&'c Comparison]) -> Option<&'c Comparison> {
     known.reduce(|most, other| if mean(other) > mean(most) { other } else { most })
 }
 
-fn sentence(comparison: &Comparison, of: usize) -> String {
+fn sentence(summary: &Summary, comparison: &Comparison, of: usize) -> String {
     let Comparison { context, treatment, control, .. } = comparison;
     let mean = words::points(comparison.difference.map_or(0.0, |difference| difference.mean));
     let told_apart = comparison.t_p_holm.is_some_and(|p| p < 0.05);
@@ -62,5 +64,9 @@ fn sentence(comparison: &Comparison, of: usize) -> String {
     };
     let details = words::details(comparison, comparison.t_p_holm);
     let chosen = if of > 1 { format!("; the highest mean of {of}, which flatters it") } else { String::new() };
-    format!("at {context}: {what} ({details}){chosen}")
+    let evaluations = match summary.selection {
+        Selection::Best => "; by best evaluations, chosen on the test images",
+        Selection::Final | Selection::Validation => "",
+    };
+    format!("at {context}: {what} ({details}){chosen}{evaluations}")
 }

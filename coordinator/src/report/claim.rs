@@ -140,11 +140,12 @@ fn together(checks: &[ClaimCheck]) -> Verdict {
 
 fn reason(verdict: &ClaimVerdict) -> String {
     let ClaimVerdict { relation, margin, checks, .. } = verdict;
+    let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { words::points(share) };
     let wanted = match relation {
-        Relation::Better => format!("above {}", words::points(*margin)),
-        Relation::Worse => format!("below {}", words::points(-margin)),
-        Relation::NotWorse => format!("above {}", words::points(-margin)),
-        Relation::Equal => format!("between {} and {}", words::points(-margin), words::points(*margin)),
+        Relation::Better => format!("above {}", bound(*margin)),
+        Relation::Worse => format!("below {}", bound(-margin)),
+        Relation::NotWorse => format!("above {}", bound(-margin)),
+        Relation::Equal => format!("between {} and {}", bound(-margin), bound(*margin)),
     };
     let each: Vec<_> = checks
         .iter()
@@ -158,4 +159,91 @@ fn reason(verdict: &ClaimVerdict) -> String {
         return "none of its trials is here".to_owned();
     }
     format!("claimed {wanted} points; {}", each.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::grid::Claim;
+
+    use super::{super::scipy_tests::comparison, *};
+
+    /// Ten seeds whose differences have that mean and a standard deviation of half a point; the interval is ±0.36 points.
+    fn pairs(mean_points: f64) -> Comparison {
+        let reference: Vec<_> = (0..10).map(|seed| Some(0.88 + 0.001 * f64::from(seed))).collect();
+        let spread = [0.5, -0.5, 0.4, -0.4, 0.6, -0.6, 0.3, -0.3, 0.5, -0.5];
+        let cell = reference.iter().zip(spread);
+        let cell: Vec<_> = cell.map(|(accuracy, noise)| accuracy.map(|a| a + (mean_points + noise) / 100.0)).collect();
+        comparison(&cell, &reference)
+    }
+
+    fn claim(relation: Relation, margin_points: f64) -> Claim {
+        let text = "a claim".to_owned();
+        Claim { text, relation, margin: margin_points / 100.0, alpha: 0.05, contrasts: Vec::new() }
+    }
+
+    fn verdict(relation: Relation, margin_points: f64, mean_points: f64) -> Verdict {
+        judge(vec![(&claim(relation, margin_points), vec![pairs(mean_points)])])[0].verdict
+    }
+
+    #[test]
+    fn the_interval_decides() {
+        use {Relation::*, Verdict::*};
+        // Margin, mean, verdict: the interval reaches 0.36 points to both sides.
+        for (relation, margin, mean, expected) in [
+            (Better, 0.0, 0.4, Held),
+            (Better, 0.0, 0.3, Undecided),
+            (Better, 0.0, -0.3, Undecided),
+            (Better, 0.0, -0.4, NotHeld),
+            (Better, 1.0, 1.3, Undecided),
+            (Better, 1.0, 1.4, Held),
+            (Better, 1.0, 0.6, NotHeld),
+            (Worse, 0.0, -0.4, Held),
+            (Worse, 0.0, 0.4, NotHeld),
+            (Worse, 1.0, -1.4, Held),
+            (NotWorse, 0.5, 0.0, Held),
+            (NotWorse, 0.5, -0.2, Undecided),
+            (NotWorse, 0.5, -0.9, NotHeld),
+            (Equal, 0.5, 0.1, Held),
+            (Equal, 0.5, 0.2, Undecided),
+            (Equal, 0.3, 0.0, Undecided),
+            (Equal, 0.5, 0.9, NotHeld),
+            (Equal, 0.5, -0.9, NotHeld),
+        ] {
+            assert_eq!(verdict(relation, margin, mean), expected, "{relation:?} {margin} {mean}");
+        }
+    }
+
+    #[test]
+    fn all_pairs_of_cells_must_be_as_claimed_and_more_of_them_need_more() {
+        let better = claim(Relation::Better, 0.0);
+        let of = |means: &[f64]| {
+            let comparisons = means.iter().map(|mean| pairs(*mean)).collect();
+            judge(vec![(&better, comparisons)]).remove(0)
+        };
+        assert_eq!(of(&[0.9, 0.9]).verdict, Verdict::Held);
+        assert_eq!(of(&[0.9, 0.1]).verdict, Verdict::Undecided);
+        assert_eq!(of(&[0.9, 0.1, -0.9]).verdict, Verdict::NotHeld);
+        // Enough for one, not for one of five.
+        let five = of(&[0.4; 5]);
+        assert_eq!(five.verdict, Verdict::Undecided);
+        let check = &five.checks[0];
+        assert!(check.p.unwrap() < 0.05 && (check.p_holm.unwrap() - 5.0 * check.p.unwrap()).abs() < 1e-12);
+        insta::assert_snapshot!(of(&[0.9, -0.1]).reason);
+    }
+
+    #[test]
+    fn what_cannot_be_known_is_undecided() {
+        let better = claim(Relation::Better, 0.0);
+        let of = |cell: &[Option<f64>], reference: &[Option<f64>]| {
+            judge(vec![(&better, vec![comparison(cell, reference)])]).remove(0)
+        };
+        let equal = of(&[Some(0.9); 5], &[Some(0.8); 5]);
+        let one = of(&[Some(0.9), None], &[Some(0.8), Some(0.8)]);
+        let none = of(&[None], &[Some(0.8)]);
+        let nowhere = judge(vec![(&better, Vec::new())]).remove(0);
+        for (verdict, provisional) in [(&equal, false), (&one, true), (&none, true), (&nowhere, false)] {
+            assert_eq!((verdict.verdict, verdict.provisional), (Verdict::Undecided, provisional), "{}", verdict.reason);
+        }
+        insta::assert_snapshot!([equal, one, none, nowhere].map(|verdict| verdict.reason).join("\n"));
+    }
 }

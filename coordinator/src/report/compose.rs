@@ -207,20 +207,35 @@ fn sentence(text: &str) -> String {
     format!("{first}{}{stop}", characters.as_str())
 }
 
-/// What the seeds cannot tell apart.
+/// What the seeds cannot tell apart, and what nothing is known of: a sentence for all that is compared in one place with one thing.
 fn undecided(summary: &Summary) -> Vec<String> {
-    let open: Vec<&Comparison> = summary.comparisons.iter().filter(|comparison| !decided(comparison)).collect();
-    let mut sentences: Vec<String> = open
-        .iter()
-        .take(SENTENCES)
-        .map(|comparison| {
-            let Comparison { context, treatment, control, t_p_holm, .. } = comparison;
-            let numbers = words::numbers(comparison, *t_p_holm);
-            format!("{}: {treatment} or {control}: {numbers}", sentence(context).trim_end_matches('.'))
-        })
-        .collect();
-    if open.len() > SENTENCES {
-        sentences.push(format!("and {} more of {} comparisons.", open.len() - SENTENCES, summary.comparisons.len()));
+    let mut places: Vec<((&str, &str), Vec<String>)> = Vec::new();
+    let mut unknown = 0;
+    for comparison in summary.comparisons.iter().filter(|comparison| !decided(comparison)) {
+        let Comparison { context, treatment, control, .. } = comparison;
+        let Some(difference) = comparison.difference else {
+            unknown += 1;
+            continue;
+        };
+        let half = difference.confidence_95.map(|half| format!(" ± {:.2}", 100.0 * half)).unwrap_or_default();
+        let text = format!("{treatment} {}{half}", words::points(difference.mean));
+        match places.iter_mut().find(|(place, _)| *place == (context, control)) {
+            Some((_, texts)) => texts.push(text),
+            None => places.push(((context, control), vec![text])),
+        }
+    }
+    let count = places.len();
+    let sentence = |((context, control), texts): &((&str, &str), Vec<String>)| {
+        let more = texts.len().saturating_sub(SENTENCES);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        format!("{context}, against {control}: {}{more} points", texts[..texts.len().min(SENTENCES)].join("; "))
+    };
+    let mut sentences: Vec<String> = places.iter().take(SENTENCES).map(sentence).collect();
+    if count > SENTENCES {
+        sentences.push(format!("the same in {} more places; see the tables", count - SENTENCES));
+    }
+    if unknown > 0 {
+        sentences.push(format!("{unknown} of {} comparisons: no seed has both results yet", summary.comparisons.len()));
     }
     sentences
 }

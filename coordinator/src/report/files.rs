@@ -52,6 +52,8 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         "final_test_accuracy",
         "best_test_accuracy",
         "final_test_loss",
+        "validation_accuracy",
+        "validated_test_accuracy",
         "vae_seconds",
         "classifier_seconds",
         "attempts",
@@ -71,11 +73,16 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         let number = |value: fn(&swfn_shared::metrics::Outcome) -> f64| {
             row.outcome.as_ref().map(|outcome| value(outcome).to_string()).unwrap_or_default()
         };
+        let maybe = |value: fn(&swfn_shared::metrics::Outcome) -> Option<f64>| {
+            row.outcome.as_ref().and_then(value).map(|value| value.to_string()).unwrap_or_default()
+        };
         let from = |text: fn(&WorkerRow) -> &String| row.worker.as_ref().map(text).cloned().unwrap_or_default();
         let outcome = [
             number(|o| o.final_test_accuracy),
             number(|o| o.best_test_accuracy),
             number(|o| o.final_test_loss),
+            maybe(|o| o.validation_accuracy),
+            maybe(|o| o.validated_test_accuracy),
             number(|o| o.vae_seconds),
             number(|o| o.classifier_seconds),
             row.attempts.to_string(),
@@ -145,13 +152,14 @@ fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
     let mut header: Vec<String> = AXES.iter().filter(|axis| **axis != "seed").map(ToString::to_string).collect();
     header.extend(["planned", "succeeded", "quarantined", "complete"].map(str::to_owned));
-    for of in ["final_test_accuracy", "best_test_accuracy", "gain_over_none"] {
+    for of in ["final_test_accuracy", "best_test_accuracy", "validated_test_accuracy", "gain_over_none"] {
         header.extend(["n", "mean", "standard_deviation", "confidence_95"].map(|part| format!("{of}_{part}")));
     }
-    header.extend(["classifier_seconds", "vae_seconds"].map(str::to_owned));
+    header.extend(["classifier_seconds", "vae_seconds", "selection"].map(str::to_owned));
     csv.write_record(&header)?;
     for cell in &summary.cells {
-        csv.write_record(summary_record(cell))?;
+        let selection = [summary.selection.name().to_owned()];
+        csv.write_record(summary_record(cell).iter().chain(&selection))?;
     }
     Ok(csv.flush()?)
 }
@@ -161,7 +169,8 @@ fn summary_record(cell: &Cell) -> Vec<String> {
     let mut record = cell.settings().to_vec();
     record.extend([cell.planned, cell.succeeded, cell.quarantined].map(|count| count.to_string()));
     record.push(cell.complete().to_string());
-    for estimate in [cell.final_test_accuracy, cell.best_test_accuracy, cell.gain_over_none] {
+    let accuracies = [cell.final_test_accuracy, cell.best_test_accuracy, cell.validated_test_accuracy];
+    for estimate in accuracies.into_iter().chain([cell.gain_over_none]) {
         let Estimate { n, mean, standard_deviation, confidence_95 } =
             estimate.unwrap_or(Estimate { n: 0, mean: f64::NAN, standard_deviation: None, confidence_95: None });
         let mean = (n > 0).then_some(mean);

@@ -14,7 +14,7 @@ pub(crate) enum WilcoxonMethod {
     /// All assignments of signs to the ranks are counted, ties included.
     #[serde(rename = "exact")]
     Exact,
-    /// Corrected for ties and for continuity.
+    /// Corrected for ties, not for continuity.
     #[serde(rename = "normal-approximation")]
     Normal,
 }
@@ -71,7 +71,7 @@ pub(super) fn wilcoxon(differences: &[f64]) -> Option<(f64, WilcoxonMethod)> {
     let positive = values.iter().zip(&ranks).filter(|(value, _)| **value > 0.0).map(|(_, rank)| *rank).sum();
     let (p, method) = match values.len() {
         n if n <= MOST_EXACT => (exact(&ranks, positive), WilcoxonMethod::Exact),
-        n => (normal(n as f64, ties, positive as f64 / 2.0)?, WilcoxonMethod::Normal),
+        n => (normal(n as f64, ties, positive as f64 / 2.0), WilcoxonMethod::Normal),
     };
     Some((known(p.min(1.0))?, method))
 }
@@ -91,11 +91,10 @@ fn exact(ranks: &[usize], positive: usize) -> f64 {
     2.0 * below.min(above) / 2f64.powi(ranks.len() as i32)
 }
 
-fn normal(n: f64, ties: f64, positive: f64) -> Option<f64> {
+fn normal(n: f64, ties: f64, positive: f64) -> f64 {
     let mean = n * (n + 1.0) / 4.0;
     let deviation = ((n * (n + 1.0) * (2.0 * n + 1.0) - ties / 2.0) / 24.0).sqrt();
-    let distance = ((positive - mean).abs() - 0.5).max(0.0);
-    Some(2.0 * Normal::standard().sf(distance / deviation))
+    2.0 * Normal::standard().sf((positive - mean).abs() / deviation)
 }
 
 /// The mean difference in standard deviations of the differences: Cohen's d_z.

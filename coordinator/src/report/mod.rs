@@ -14,6 +14,8 @@ mod html;
 mod hypothesis;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod scipy_tests;
 mod source;
 mod statistics;
 mod study;

@@ -46,6 +46,8 @@ pub(crate) struct Cell {
     pub(crate) final_test_accuracy: Option<Estimate>,
     /// Highest test accuracy of any evaluation, 0 to 1; chosen on the test images, so it flatters.
     pub(crate) best_test_accuracy: Option<Estimate>,
+    /// Test accuracy at each trial's best evaluation on the validation images, 0 to 1; none without such images.
+    pub(crate) validated_test_accuracy: Option<Estimate>,
     /// Selected accuracy minus that of the same seed without the function norm, over the seeds that have both.
     pub(crate) gain_over_none: Option<Estimate>,
     /// Mean seconds of training and testing a classifier.
@@ -208,7 +210,7 @@ pub(super) fn selected(selection: Selection, outcome: &Outcome) -> Option<f64> {
     match selection {
         Selection::Final => Some(outcome.final_test_accuracy),
         Selection::Best => Some(outcome.best_test_accuracy),
-        Selection::Validation => None,
+        Selection::Validation => outcome.validated_test_accuracy,
     }
 }
 
@@ -252,6 +254,9 @@ fn cell(selection: Selection, group: &[&(TrialSpec, TrialRow)], gain_over_none: 
         test_accuracy: Estimate::of(&selected),
         final_test_accuracy: Estimate::of(&of(|o| o.final_test_accuracy)),
         best_test_accuracy: Estimate::of(&of(|o| o.best_test_accuracy)),
+        validated_test_accuracy: Estimate::of(
+            &outcomes.iter().filter_map(|outcome| outcome.validated_test_accuracy).collect::<Vec<_>>(),
+        ),
         gain_over_none,
         classifier_seconds: mean(&of(|o| o.classifier_seconds)),
         vae_seconds: mean(&vae_seconds),
@@ -278,6 +283,8 @@ pub(super) mod tests {
                 final_test_loss: 0.5,
                 vae_seconds: if spec.penalty.is_some() { 1.0 } else { 0.0 },
                 classifier_seconds: 2.0,
+                validation_accuracy: None,
+                validated_test_accuracy: None,
             };
             let (state, outcome, error) = match index {
                 10 => ("pending", None, None),
@@ -303,6 +310,26 @@ pub(super) mod tests {
         let trials: Vec<_> = trials.collect();
         let summary = Summary::new(&grid, &trials);
         (trials, summary)
+    }
+
+    /// A grid whose trials have succeeded with these final accuracies, or not begun.
+    pub(in crate::report) fn finished(grid: &str, accuracy: impl Fn(&TrialSpec) -> Option<f64>) -> Summary {
+        let grid = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap();
+        let trials = grid.trials().map(|spec| {
+            let outcome = accuracy(&spec).map(|accuracy| Outcome {
+                final_test_accuracy: accuracy,
+                best_test_accuracy: accuracy + 0.001,
+                final_test_loss: 0.5,
+                vae_seconds: 0.0,
+                classifier_seconds: 2.0,
+                validation_accuracy: None,
+                validated_test_accuracy: None,
+            });
+            let state = if outcome.is_some() { "succeeded" } else { "pending" }.to_owned();
+            let (id, error, log, worker, dataset_digest) = (spec.id(), None, None, None, None);
+            (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
+        });
+        Summary::new(&grid, &trials.collect::<Vec<_>>())
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub(crate) fn terminal(summary: &Summary, width: Option<u16>) -> String {
     for cell in &summary.cells {
         table.add_row(columns.iter().map(|(_, number, value)| aligned(value(cell), *number)));
     }
-    let mut text = comparisons::answer(summary);
+    let mut text = comparisons::answer(summary, width);
     text += &format!(
         "{} on {}: {} of {} trials\n{table}\n",
         summary.sweep, summary.dataset, summary.succeeded, summary.planned

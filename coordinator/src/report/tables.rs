@@ -39,7 +39,7 @@ fn claims(summary: &Summary) -> Option<TableView> {
 }
 
 fn comparisons(summary: &Summary) -> Option<TableView> {
-    let caption = format!("{} Bold: p < 0.05.", comparisons::LEGEND);
+    let caption = format!("{} Bold: p < 0.05.", comparisons::legend(summary));
     let mut view = TableView::new("comparisons", "Comparisons", &caption, &[]);
     view.columns = comparisons::COLUMNS.iter().map(|(title, number, _)| column(title, *number)).collect();
     for comparison in &summary.comparisons {

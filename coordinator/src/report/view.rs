@@ -152,8 +152,13 @@ pub(crate) fn markdown(text: &str) -> String {
 /// Somebody else's words in LaTeX, with the few characters that this report uses beyond ASCII.
 pub(crate) fn latex(text: &str) -> String {
     let mut escaped = String::new();
-    for character in text.chars() {
+    let mut characters = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(character) = characters.next() {
+        let begins_number = matches!(before, ' ' | '(') && characters.peek().is_some_and(char::is_ascii_digit);
+        before = character;
         match character {
+            '-' if begins_number => escaped += "$-$",
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', character]),
             '\\' => escaped += "\\textbackslash{}",
             '~' => escaped += "\\textasciitilde{}",
@@ -181,7 +186,7 @@ mod tests {
     fn hostile_words_stay_words() {
         let mut table = TableView::new("t", "50 % of <b>", "a_b", &["who", "#n"]);
         table.push(vec![Entry::new("a|b\n<i> [x](y) `c` *d*"), Entry::strong_if(true, "1 ± 2")]);
-        table.push(vec![Entry::new("\\input{x} ~ ^ $1$ & #"), Entry::new("–")]);
+        table.push(vec![Entry::new("\\input{x} ~ ^ $1$ & #"), Entry::new("– -1.5 to -0.5, a-1")]);
         insta::assert_snapshot!("hostile_markdown", table.markdown());
         insta::assert_snapshot!("hostile_latex", table.latex());
     }

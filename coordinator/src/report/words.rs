@@ -26,18 +26,18 @@ pub(super) fn interval(estimate: Estimate) -> Option<(String, String)> {
     Some((points(estimate.mean - half), points(estimate.mean + half)))
 }
 
-/// Seeds with a pair, and which have none.
+/// How many seeds make a pair, and which should and do not.
 pub(super) fn seeds(comparison: &Comparison) -> String {
     const LISTED: usize = 6;
-    let Comparison { pairs, planned, missing_seeds, .. } = comparison;
+    let Comparison { pairs, missing_seeds, .. } = comparison;
     if missing_seeds.is_empty() {
-        return planned.to_string();
+        return format!("{} seeds", pairs.len());
     }
     let mut missing: Vec<_> = missing_seeds.iter().take(LISTED).map(ToString::to_string).collect();
     if missing_seeds.len() > LISTED {
         missing.push(format!("{} more", missing_seeds.len() - LISTED));
     }
-    format!("{} of {planned} (without {})", pairs.len(), missing.join(", "))
+    format!("{} seeds, missing: {}", pairs.len(), missing.join(" "))
 }
 
 /// Wins, ties and losses.
@@ -62,7 +62,7 @@ pub(super) fn details(comparison: &Comparison, p_holm: Option<f64>) -> String {
         Some(p) if p.starts_with('<') => format!("p {p} Holm"),
         Some(p) => format!("p = {p} Holm"),
     };
-    format!("{interval}, {p}, {} of {} seeds", wins(comparison), seeds(comparison))
+    format!("{interval}, {p}, {} of {}", wins(comparison), seeds(comparison))
 }
 
 /// Which settings must be named to tell the cells of a summary apart.

@@ -90,7 +90,7 @@ impl Store {
             let mut query = connection.prepare(
                 "SELECT trial.id, state, trial.attempt, failure.error, result.worker, final_test_accuracy, best_test_accuracy, final_test_loss,
                         vae_seconds, classifier_seconds, host, device, model, software, libtorch, threads, cuda, dataset_digest,
-                        failure.log, certificate
+                        failure.log, certificate, validation_accuracy, validated_test_accuracy
                  FROM trial
                  LEFT JOIN event AS failure ON failure.sequence =
                    (SELECT max(sequence) FROM event WHERE event.trial = trial.number AND event.error IS NOT NULL)
@@ -167,6 +167,8 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
                 final_test_loss: row.get(7)?,
                 vae_seconds: row.get(8)?,
                 classifier_seconds: row.get(9)?,
+                validation_accuracy: row.get(20)?,
+                validated_test_accuracy: row.get(21)?,
             };
             let worker = WorkerRow {
                 id: parse(row, 4)?,

@@ -14,7 +14,7 @@ use swfn_shared::faults;
 use super::integrity::Sums;
 
 /// Version of the tables below.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 const SCHEMA: &str = "
 CREATE TABLE trial (
@@ -58,6 +58,8 @@ CREATE TABLE result (
     vae_seconds         REAL NOT NULL,
     classifier_seconds  REAL NOT NULL,
     dataset_digest      TEXT,               -- SHA-256 of what makes the data set what it is
+    validation_accuracy     REAL,           -- the highest of any evaluation; null without validation images
+    validated_test_accuracy REAL,           -- on the test images at that evaluation
     PRIMARY KEY (trial, attempt)
 );
 CREATE TABLE metric (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -108,6 +110,10 @@ ALTER TABLE event ADD COLUMN log TEXT;
 ALTER TABLE worker ADD COLUMN certificate TEXT;
 CREATE INDEX failure ON event (trial, sequence) WHERE error IS NOT NULL;
 CREATE TABLE integrity (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, digest INTEGER NOT NULL);
+",
+    "
+ALTER TABLE result ADD COLUMN validation_accuracy REAL;
+ALTER TABLE result ADD COLUMN validated_test_accuracy REAL;
 ",
 ];
 
@@ -187,7 +193,7 @@ impl Store {
             found @ 1..=SCHEMA_VERSION => {
                 store.check_pages()?;
                 if found >= WITH_INTEGRITY {
-                    store.check_rows()?;
+                    store.check_rows(found)?;
                 }
                 store.migrate(found)?;
             }
@@ -258,7 +264,7 @@ impl Store {
             for sql in MIGRATIONS.iter().skip(from as usize - 1) {
                 transaction.execute_batch(sql)?;
             }
-            let sums = Sums::of_rows(&transaction)?;
+            let sums = Sums::of_rows(&transaction, SCHEMA_VERSION)?;
             sums.write(&transaction)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()?;
@@ -275,8 +281,8 @@ impl Store {
     }
 
     /// Whether it holds what was written.
-    fn check_rows(&mut self) -> Result<(), StoreError> {
-        let sums = self.run(Sums::of_rows)?;
+    fn check_rows(&mut self, version: i64) -> Result<(), StoreError> {
+        let sums = self.run(|connection| Sums::of_rows(connection, version))?;
         match self.run(|connection| sums.problem(connection))? {
             None => self.sums = sums,
             Some(problem) => return Err(self.damaged(problem)),

@@ -68,6 +68,8 @@ pub const MAX_CONTRASTS: usize = 10_000;
 /// Longest text of a claim or name of a contrast, in characters.
 const MAX_TEXT: usize = 500;
 
+const AGAINST_HINT: &str = "name what the reference has instead, as in `against = { lambda = 0 }`";
+
 /// What a table says about the cells, before they are looked up.
 struct Sides {
     /// How messages call the table.
@@ -81,6 +83,10 @@ struct Sides {
 fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Result<Sides, Problem> {
     let offset = table.offset;
     let against = table.need("against", "{ lambda = 0 }")?;
+    if !against.is_table() {
+        let problem = format!("{name}: against {} names no axis", against.shown());
+        return Err(against.problem(problem, AGAINST_HINT));
+    }
     let mut against = against.table()?;
     let mut changes = Changes::new();
     if let Some(item) = table.take(AxisName::Seed.name()) {
@@ -97,11 +103,11 @@ fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Result<Si
             changes.push((axis, read_value(axis, &item, bounds)?));
         }
     }
-    if changes.is_empty() {
-        let hint = "name what the reference has instead, as in `against = { lambda = 0 }`";
-        return Err(Problem::at(against.offset, format!("{name}: against names no axis"), hint));
-    }
+    let empty = Problem::at(against.offset, format!("{name}: against names no axis"), AGAINST_HINT);
     against.finish()?;
+    if changes.is_empty() {
+        return Err(empty);
+    }
     Ok(Sides { table: name, offset, conditions, changes })
 }
 
@@ -240,10 +246,17 @@ fn read_alpha(item: &Item<'_>) -> Result<f64, Problem> {
     }
 }
 
-/// `[select]`.
-pub(super) fn read_select(table: Option<Table<'_>>) -> Result<Selection, Problem> {
+/// `[select]`, of trials with so many validation images.
+pub(super) fn read_select(table: Option<Table<'_>>, validation: u32) -> Result<Selection, Problem> {
     let Some(mut table) = table else { return Ok(Selection::Final) };
-    let selection = table.get("by", Selection::Final, |item| item.choice(Selection::ALL, Selection::name))?;
+    let selection =
+        table.get("by", Selection::Final, |item| match item.choice(Selection::ALL, Selection::name)? {
+            Selection::Validation if validation == 0 => {
+                let hint = "add for example `validation = 1000` to [data]; trials with another number are other trials";
+                Err(item.problem("by `validation`: the trials have no validation images", hint))
+            }
+            selection => Ok(selection),
+        })?;
     table.finish()?;
     Ok(selection)
 }

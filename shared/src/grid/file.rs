@@ -49,6 +49,7 @@ pub struct Grid {
     /// `[[compare]]`; the usual ones if there is none.
     compares: Option<Vec<Contrast>>,
     sampling: Sampling,
+    validation: u32,
     classifier: Classifier,
     vae: VaeSamples,
     units: SampleUnits,
@@ -141,6 +142,7 @@ impl Grid {
             dataset: self.dataset,
             subset_size: u32::try_from(whole(AxisName::SubsetSize)).expect(checked),
             sampling: self.sampling,
+            validation: self.validation,
             seed: whole(AxisName::Seed),
             architecture,
             weight_decay: WeightDecay::new(real(AxisName::WeightDecay)).expect(checked),
@@ -189,6 +191,7 @@ fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
 
     let dataset = read_dataset(&mut data)?;
     let sampling = data.get("sampling", Sampling::Uniform, |item| item.choice(Sampling::ALL, Sampling::name))?;
+    let validation = data.take("validation");
     data.finish()?;
     let [classifier, vae, penalty, artifacts, run] =
         sections.map(|section| section.map(|item| item.table()).transpose());
@@ -197,7 +200,8 @@ fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
     let (units, batch_norm) = read_penalty(penalty?)?;
     let artifacts = read_artifacts(artifacts?)?;
     let run = read_run(run?)?;
-    let selection = read_select(select.map(|item| item.table()).transpose()?)?;
+    let images = validation.as_ref().map_or(Ok(0), |item| item.integer::<u32>("1000"))?;
+    let selection = read_select(select.map(|item| item.table()).transpose()?, images)?;
     let bounds = Bounds { dataset, batch: classifier.batch_size };
 
     let (grid_offset, axes) = (grid.offset, read_axes(&mut grid, &bounds, Repeats::Refused)?);
@@ -232,6 +236,9 @@ fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
     let excludes =
         tables_of(excludes)?.into_iter().map(|table| read_exclude(table, &bounds)).collect::<Result<_, _>>()?;
     for block in &blocks {
+        if let Some(item) = &validation {
+            check_validation(block, item, images, &dataset)?;
+        }
         check_batches(block, &classifier, &vae.vae)?;
     }
     let mut grid = Grid {
@@ -243,6 +250,7 @@ fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
         claims: Vec::new(),
         compares: None,
         sampling,
+        validation: images,
         classifier,
         vae,
         units,
@@ -262,6 +270,17 @@ fn family(density: Density) -> Option<VaeFamily> {
         Density::ConvVae => Some(VaeFamily::Convolutional),
         Density::Data | Density::UniformNoise | Density::GaussianNoise => None,
     }
+}
+
+/// Validation images come from what subsets leave of the training images.
+fn check_validation(block: &Block, item: &Item<'_>, images: u32, dataset: &Dataset) -> Result<(), Problem> {
+    let all = u64::from(dataset.train_len());
+    let too_large = |value: &AxisValue| matches!(value, AxisValue::Whole(size) if size + u64::from(images) > all);
+    if block.axis_with(AxisName::SubsetSize, too_large).is_none() {
+        return Ok(());
+    }
+    let problem = format!("validation `{images}` is more than a subset leaves of the {all} training images");
+    Err(item.problem(problem, "lower it, or subset_size"))
 }
 
 /// What no axis can know by itself: batches that do not go together with other axes.

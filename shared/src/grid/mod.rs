@@ -6,6 +6,8 @@
 mod axis;
 mod cells;
 mod compare;
+#[cfg(test)]
+mod compare_tests;
 mod data;
 mod error;
 mod expand;

@@ -5,6 +5,8 @@
 pub(super) struct Axis {
     pub(super) title: String,
     log: bool,
+    /// Where zero stands on a logarithmic axis, if it has a place there.
+    zero: Option<f64>,
     /// Ends, after the logarithm if there is one.
     low: f64,
     high: f64,
@@ -12,13 +14,13 @@ pub(super) struct Axis {
     pub(super) ticks: Vec<(f64, String)>,
 }
 
-/// Where zero stands on a logarithmic axis, as a share: left of all else.
+/// The place of zero on an axis of given numbers, as a share: left of all else.
 const ZERO: f64 = 0.05;
 
 impl Axis {
     /// From `low` to `high`, with about five round numbers.
     pub(super) fn linear(title: &str, low: f64, high: f64) -> Self {
-        let mut axis = Self { title: title.to_owned(), log: false, low, high, ticks: Vec::new() };
+        let mut axis = Self { title: title.to_owned(), log: false, zero: None, low, high, ticks: Vec::new() };
         let step = round_step((high - low) / 5.0);
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let decimals = if (step * 10f64.powi(decimals as i32)).fract().abs() > 1e-6 { decimals + 1 } else { decimals };
@@ -43,8 +45,14 @@ impl Axis {
     pub(super) fn log(title: &str, low: f64, high: f64) -> Self {
         let (low, high) = (low.log10(), high.log10());
         let margin = (0.04 * (high - low)).max(0.05);
-        let mut axis =
-            Self { title: title.to_owned(), log: true, low: low - margin, high: high + margin, ticks: Vec::new() };
+        let mut axis = Self {
+            title: title.to_owned(),
+            log: true,
+            zero: None,
+            low: low - margin,
+            high: high + margin,
+            ticks: Vec::new(),
+        };
         let powers = axis.low.ceil() as i32..=axis.high.floor() as i32;
         let factors: &[f64] = if powers.clone().count() > 2 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let every = (powers.clone().count() / 7 + 1) as i32;
@@ -71,7 +79,8 @@ impl Axis {
         let lone = if high - low < 0.4 { 0.3 * span } else { 0.0 };
         let left = if zero { 0.25 * span } else { 0.05 * span };
         let (low, high) = (low - left - lone, high + 0.05 * span + lone);
-        let mut axis = Self { title: title.to_owned(), log: true, low, high, ticks: Vec::new() };
+        let mut axis =
+            Self { title: title.to_owned(), log: true, zero: zero.then_some(ZERO), low, high, ticks: Vec::new() };
         axis.ticks = values.iter().map(|value| (axis.share(*value), short(*value))).collect();
         axis
     }
@@ -79,7 +88,7 @@ impl Axis {
     /// The place of a value: 0 at the lower end, 1 at the upper one.
     pub(super) fn share(&self, value: f64) -> f64 {
         match self.log {
-            true if value <= 0.0 => ZERO,
+            true if value <= 0.0 => self.zero.unwrap_or(f64::NEG_INFINITY),
             true => (value.log10() - self.low) / (self.high - self.low),
             false => (value - self.low) / (self.high - self.low),
         }

@@ -19,22 +19,29 @@ pub(super) struct Facets {
 }
 
 impl Facets {
-    /// `name`: of the line to which a cell belongs, if it belongs to one.
-    pub(super) fn new(study: &Study, name: impl Fn(&StudyCell) -> Option<String>) -> Self {
-        let of_interest = || study.cells.iter().filter(|cell| !cell.accuracies.is_empty());
+    /// `name`: of the line to which a cell belongs, if it belongs to one. `shown`: whether there is anything to show of it. Lines of cells of which
+    /// there is nothing are counted, so that the others look the same in all charts.
+    pub(super) fn new(
+        study: &Study,
+        name: impl Fn(&StudyCell) -> Option<String>,
+        shown: impl Fn(&StudyCell) -> bool,
+    ) -> Self {
         let mut architectures: Vec<Architecture> = Vec::new();
         let mut sizes: Vec<u32> = Vec::new();
         let mut names: Vec<(f64, String)> = Vec::new();
-        for cell in of_interest() {
+        for cell in &study.cells {
             let Some(name) = name(cell) else { continue };
+            if !names.iter().any(|(_, other)| *other == name) {
+                names.push((cell.spec.lambda(), name));
+            }
+            if !shown(cell) {
+                continue;
+            }
             if !architectures.contains(&cell.spec.architecture) {
                 architectures.push(cell.spec.architecture);
             }
             if !sizes.contains(&cell.spec.subset_size) {
                 sizes.push(cell.spec.subset_size);
-            }
-            if !names.iter().any(|(_, other)| *other == name) {
-                names.push((cell.spec.lambda(), name));
             }
         }
         sizes.sort_unstable();

@@ -51,8 +51,13 @@ fn draw(rows: &[Difference], theme: Theme) -> Drawn<String> {
     let across = |value: f64| frame.left + x.share(value).clamp(0.0, 1.0) * frame.width();
     picture(width, bottom + BELOW, theme, |pen| {
         pen.text("± 95 %, points", (frame.right + 12.0, 15.0), Anchor::Left, SMALL, Role::Muted)?;
-        pen.text("← worse", (across(0.0) - 10.0, 15.0), Anchor::Right, SMALL, Role::Muted)?;
-        pen.text("better →", (across(0.0) + 10.0, 15.0), Anchor::Left, SMALL, Role::Muted)?;
+        let zero = across(0.0);
+        if zero - frame.left > 80.0 {
+            pen.text("← worse", (zero - 10.0, 15.0), Anchor::Right, SMALL, Role::Muted)?;
+        }
+        if frame.right - zero > 80.0 {
+            pen.text("better →", (zero + 10.0, 15.0), Anchor::Left, SMALL, Role::Muted)?;
+        }
         for (share, text) in &x.ticks {
             let place = frame.left + share * frame.width();
             pen.line((place, frame.top), (place, bottom), Role::Grid, 1.0)?;

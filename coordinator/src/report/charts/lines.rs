@@ -1,5 +1,7 @@
 //! Panels of lines with bands: over iterations, over lambda, over the size of the subset.
 
+use std::collections::BTreeSet;
+
 use super::{
     axis::Axis,
     panels::{self, COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, key, place, y_title},
@@ -59,18 +61,20 @@ impl Lines {
     pub(super) fn draw(&self, theme: Theme) -> Drawn<String> {
         let columns = self.panels.iter().map(|panel| panel.column + 1).max().unwrap_or(1).min(COLUMNS);
         let rows = self.panels.iter().map(|panel| panel.row + 1).max().unwrap_or(1).min(ROWS);
+        let lines = || self.panels.iter().flat_map(|panel| &panel.lines);
+        let used: BTreeSet<usize> = lines().map(|line| line.series).collect();
         let named = self.names.len() > 1;
         // Names stand where the lines end, unless there are too many panels for that.
         let direct = named && columns <= 2;
         let vertical: Vec<Axis> = (0..rows).map(|row| self.vertical(row)).collect();
         let numbers =
             widest(vertical.iter().flat_map(|axis| &axis.ticks).map(|(_, text)| text.as_str()), SMALL)? + 10.0;
-        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let entries: Vec<KeyEntry<'_>> = used.iter().map(|series| (*series, self.names[*series].as_str())).collect();
+        let names: Vec<&str> = entries.iter().map(|(_, name)| *name).collect();
         let beside = if direct { panels::end_labels_width(&names)? } else { 0.0 };
         let height = if rows == 1 { 240.0 } else { 180.0 };
         let mut layout = Layout { rows, columns, height, beside, above: 0.0, numbers };
-        let entries: Vec<KeyEntry<'_>> =
-            if named && !direct { names.iter().copied().enumerate().collect() } else { vec![] };
+        let entries: Vec<KeyEntry<'_>> = if named && !direct { entries } else { Vec::new() };
         layout.above = panels::key_height(&entries, layout.width())?;
         picture(layout.width(), layout.total_height(), theme, |pen| {
             key(pen, &entries, layout.width())?;
@@ -90,13 +94,15 @@ impl Lines {
 
     fn draw_lines(&self, pen: &Pen<'_>, frame: Frame, panel: &Panel, y: &Axis, direct: bool) -> Drawn {
         let at = |point: &Point, up: f64| place(frame, &self.x, y, (point.x, up));
+        // Many bands on top of each other shall not hide what lies below.
+        let opacity = if panel.lines.len() > 2 { 0.09 } else { 0.14 };
         for line in &panel.lines {
             let color = Role::Series(line.series);
             let banded: Vec<_> = line.points.iter().filter_map(|point| Some((point, point.half?))).collect();
             if banded.len() > 1 {
                 let above = banded.iter().map(|(point, half)| at(point, point.mean + half));
                 let below = banded.iter().rev().map(|(point, half)| at(point, point.mean - half));
-                pen.area(&above.chain(below).collect::<Vec<_>>(), color, 0.14)?;
+                pen.area(&above.chain(below).collect::<Vec<_>>(), color, opacity)?;
             }
         }
         let mut ends = Vec::new();
@@ -119,7 +125,7 @@ impl Lines {
                     pen.mark(*place, Mark(line.series), color, 4.2)?;
                 }
             }
-            ends.extend(path.last().map(|end| (end.1, line.series, self.names[line.series].as_str())));
+            ends.extend(path.last().map(|end| (*end, line.series, self.names[line.series].as_str())));
         }
         if direct { end_labels(pen, frame, ends) } else { Ok(()) }
     }
@@ -130,7 +136,7 @@ impl Lines {
         let points = || lines().flat_map(|line| line.points.iter().chain(&line.reference));
         let last = points().map(|point| point.x).fold(f64::NEG_INFINITY, f64::max);
         let crop = self.vertical == Vertical::Late && lines().all(|line| line.points.len() >= 5);
-        let late = |point: &&Point| !crop || point.x >= 0.2 * last;
+        let late = |point: &&Point| !crop || point.x >= 0.3 * last;
         let extremes = |values: &mut dyn Iterator<Item = f64>| {
             values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
         };

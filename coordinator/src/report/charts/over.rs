@@ -29,6 +29,10 @@ fn accuracy(cell: &StudyCell, x: f64) -> Option<Point> {
     Estimate::of(&values).map(|Estimate { mean, confidence_95, .. }| Point { x, mean, half: confidence_95 })
 }
 
+fn has_results(cell: &StudyCell) -> bool {
+    !cell.accuracies.is_empty()
+}
+
 /// What a cell adds to a panel: points of the line of that name, and what the line is measured against.
 struct Part {
     name: String,
@@ -78,7 +82,7 @@ fn panels(study: &Study, facets: &Facets, rows: Rows, part: impl Fn(&StudyCell) 
 /// A metric over the iterations of the classifier, for each cell. Values are multiplied by `factor`.
 pub(super) fn iterations(study: &Study, curves: &Curves, y_title: &str, factor: f64, vertical: Vertical) -> Content {
     let curve = |cell: &StudyCell| curves.get(&cell.spec.cell()).filter(|curve| curve.len() > 1);
-    let facets = Facets::new(study, |cell| curve(cell).map(|_| study.treatment(&cell.spec)));
+    let facets = Facets::new(study, |cell| Some(study.treatment(&cell.spec)), |cell| curve(cell).is_some());
     let panels = panels(study, &facets, Rows::Sizes, |cell| {
         let points = curve(cell)?.iter().map(|point| Point {
             x: point.step as f64,
@@ -98,7 +102,7 @@ pub(super) fn iterations(study: &Study, curves: &Curves, y_title: &str, factor: 
 
 /// Accuracy over lambda; the level without function norm is a mark of its own.
 pub(super) fn lambda(study: &Study) -> Content {
-    let facets = Facets::new(study, |cell| cell.spec.penalty.map(|_| study.variant(&cell.spec)));
+    let facets = Facets::new(study, |cell| cell.spec.penalty.map(|_| study.variant(&cell.spec)), has_results);
     let panels = panels(study, &facets, Rows::Sizes, |cell| {
         cell.spec.penalty?;
         let none = study.cell(without(&cell.spec).cell());
@@ -122,7 +126,7 @@ pub(super) fn lambda(study: &Study) -> Content {
 
 /// Accuracy over the size of the subset.
 pub(super) fn size(study: &Study) -> Content {
-    let facets = Facets::new(study, |cell| Some(study.treatment(&cell.spec)));
+    let facets = Facets::new(study, |cell| Some(study.treatment(&cell.spec)), has_results);
     let panels = panels(study, &facets, Rows::One, |cell| {
         let point = accuracy(cell, cell.spec.subset_size.into())?;
         Some(Part { name: study.treatment(&cell.spec), points: vec![point], reference: None })

@@ -144,11 +144,11 @@ pub(super) fn key(pen: &Pen<'_>, entries: &[KeyEntry<'_>], room: f64) -> Drawn {
 }
 
 /// Labels at the right of a panel, at the ends of their lines, but never on top of each other.
-pub(super) fn end_labels(pen: &Pen<'_>, frame: Frame, mut ends: Vec<(f64, usize, &str)>) -> Drawn {
+pub(super) fn end_labels(pen: &Pen<'_>, frame: Frame, mut ends: Vec<(Place, usize, &str)>) -> Drawn {
     const STEP: f64 = 15.0;
     const FONT: Font = SMALL;
-    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut levels: Vec<f64> = ends.iter().map(|(level, ..)| *level).collect();
+    ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+    let mut levels: Vec<f64> = ends.iter().map(|((_, level), ..)| *level).collect();
     for index in 1..levels.len() {
         levels[index] = levels[index].max(levels[index - 1] + STEP);
     }
@@ -160,7 +160,8 @@ pub(super) fn end_labels(pen: &Pen<'_>, frame: Frame, mut ends: Vec<(f64, usize,
     }
     for ((end, series, name), level) in ends.iter().zip(&levels) {
         let color = Role::Series(*series);
-        pen.line((frame.right + 2.0, *end), (frame.right + 12.0, *level), color, 1.0)?;
+        let (across, height) = (end.0 + 5.0, end.1);
+        pen.path(&[(across, height), (frame.right + 3.0, height), (frame.right + 12.0, *level)], color, 1.0)?;
         pen.mark((frame.right + 17.0, *level), Mark(*series), color, 4.0)?;
         pen.text(name, (frame.right + 26.0, *level), Anchor::Left, FONT, Role::Ink)?;
     }

@@ -44,7 +44,7 @@ pub(super) fn strip(study: &Study) -> Content {
         let size = cell.spec.subset_size;
         let title = format!("{size} images");
         let section = sections.entry(size).or_insert(Section { title, rows: Vec::new() });
-        let label = format!("{}  {}", cell.spec.architecture, study.treatment(&cell.spec));
+        let label = format!("{}, {}", cell.spec.architecture, study.treatment(&cell.spec));
         section.rows.push(Row { label, values, estimate, with_norm: cell.spec.penalty.is_some() });
     }
     let sections: Vec<Section> = sections.into_values().collect();
@@ -76,11 +76,22 @@ fn draw(sections: &[Section], theme: Theme) -> Drawn<String> {
     })
 }
 
-fn draw_section(pen: &Pen<'_>, section: &Section, frame: Frame, labels: f64) -> Drawn {
+/// Around all values, and around intervals as long as they do not dwarf them.
+fn horizontal(section: &Section) -> Axis {
     let values = || section.rows.iter().flat_map(|row| &row.values).copied();
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-    let margin = (0.06 * (high - low)).max(0.2);
-    let x = Axis::linear("", low - margin, high + margin);
+    let span = (high - low).max(0.5);
+    let ends = |sign: f64| {
+        section.rows.iter().map(move |row| sign * row.estimate.mean + row.estimate.confidence_95.unwrap_or(0.0))
+    };
+    let lowest = -ends(-1.0).fold(-low, f64::max).min(span - low);
+    let highest = ends(1.0).fold(high, f64::max).min(high + span);
+    let margin = 0.04 * (highest - lowest).max(0.5);
+    Axis::linear("", lowest - margin, highest + margin)
+}
+
+fn draw_section(pen: &Pen<'_>, section: &Section, frame: Frame, labels: f64) -> Drawn {
+    let x = horizontal(section);
     let across = |value: f64| frame.left + x.share(value).clamp(0.0, 1.0) * frame.width();
     pen.text(&section.title, (EDGE, frame.top - 13.0), Anchor::Left, STRONG, Role::Ink)?;
     pen.text("mean ± 95 %", (frame.right + 12.0, frame.top - 13.0), Anchor::Left, SMALL, Role::Muted)?;

@@ -87,7 +87,7 @@ fn a_usual_sweep_has_all_charts_with_their_labels() {
     has("iterations", &["λ = 0", "λ = 0.1", "iteration", "10k"]);
     has("subset-size", &["net", "100", "300", "training images"]);
     has("heat-map", &["net", "lenet", "100", "300", "weight λ"]);
-    has("seeds", &["100 images", "net  λ = 0.1"]);
+    has("seeds", &["100 images", "net, λ = 0.1"]);
     has("differences", &["cell 1 vs <none> & \"none\"", "+1.00 ± 1.00"]);
     has("function-norm", &["λ = 1", "function norm R(f)"]);
 }
