@@ -14,6 +14,7 @@ use crate::{
     certs::{self, CertsArguments},
     http::HttpArguments,
     progress::Terminal,
+    report::{self, ReportArguments},
     sweep::{self, Ending},
 };
 
@@ -35,6 +36,8 @@ struct Arguments {
 enum CommandLine {
     /// Give trials that were given up another chance, and go on with the sweep
     Retry(RetryArguments),
+    /// Make the tables, charts and the report again, of a finished or a running sweep, or of several together
+    Report(ReportArguments),
     /// Make an authority, certificates and a token for a small cluster
     Certs(CertsArguments),
 }
@@ -128,6 +131,12 @@ pub fn main() -> ExitCode {
     let (arguments, retry) = match command {
         None => (arguments, Retry::default()),
         Some(CommandLine::Retry(RetryArguments { failed, trials, sweep })) => (sweep, Retry { failed, trials }),
+        Some(CommandLine::Report(arguments)) => {
+            return report::run(&arguments).map_or_else(complain, |text| {
+                sweep::print(&text);
+                ExitCode::SUCCESS
+            });
+        }
         Some(CommandLine::Certs(arguments)) => {
             return certs::run(&arguments).map_or_else(complain, |text| {
                 sweep::print(&text);

@@ -74,17 +74,31 @@ impl RunDir {
         name: &str,
         content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let path = self.path.join(name);
-        let temporary = self.path.join(format!(".{name}.tmp"));
-        let write = || -> anyhow::Result<()> {
-            let mut file = BufWriter::new(File::create(&temporary)?);
-            content(&mut file)?;
-            file.into_inner()?.sync_all()?;
-            faults::point("results/rename");
-            Ok(fs::rename(&temporary, &path)?)
-        };
-        write().with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))
+        replace(&self.path, name, content)
     }
+}
+
+/// Replaces a file of a folder as a whole, with what `content` writes: a reader sees the old one or the new one. Who does the same at the same time is
+/// not in the way.
+pub(crate) fn replace(
+    folder: &Path,
+    name: &str,
+    content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let write = || -> anyhow::Result<()> {
+        let mut file = BufWriter::new(File::create(&temporary)?);
+        content(&mut file)?;
+        file.into_inner()?.sync_all()?;
+        faults::point("results/rename");
+        Ok(fs::rename(&temporary, &path)?)
+    };
+    let written = write();
+    if written.is_err() {
+        fs::remove_file(&temporary).ok();
+    }
+    written.with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))
 }
 
 #[cfg(test)]

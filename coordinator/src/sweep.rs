@@ -1,7 +1,6 @@
 //! One sweep from its grid file to its exit code: opens, starts, waits, stops, reports.
 
 use std::{
-    collections::HashMap,
     fs,
     io::{Read as _, Write as _},
     net::SocketAddr,
@@ -32,7 +31,7 @@ use crate::{
     http,
     local::{self, LocalSupervisor},
     progress::{self, Terminal},
-    report::{self, Summary},
+    report::{self, Run, Sources},
     run_dir::RunDir,
     scheduler::Limits,
     store::{ArtifactFolder, Reader, Store},
@@ -78,7 +77,8 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
 
     let runtime = Runtime::new().context("cannot start the runtime")?;
     let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, &specs, engine))?;
-    let summary = report(&grid, &run_dir, &store, &specs)?;
+    let run = Run { path: run_dir.path().to_owned(), grid, text, store };
+    let summary = report::write(&Sources::new(vec![run])?, run_dir.path())?;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
         eprintln!("stopped; run the same command again to go on");
     }
@@ -120,7 +120,7 @@ fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
     Ok((text, grid))
 }
 
-fn read_bounded(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn read_bounded(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let file = fs::File::open(path)
         .with_context(|| format!("cannot read the grid file `{shown}`\nhint: examples stand in coordinator/grids"))?;
@@ -139,15 +139,6 @@ fn read_bounded(path: &Path) -> anyhow::Result<String> {
             error.utf8_error().valid_up_to()
         )
     })
-}
-
-fn report(grid: &Grid, run_dir: &RunDir, store: &Store, specs: &[TrialSpec]) -> anyhow::Result<Summary> {
-    let mut rows: HashMap<_, _> = store.trials()?.into_iter().map(|row| (row.id, row)).collect();
-    // In the order of the grid, whatever the order in which they came into the file.
-    let trials: Vec<_> = specs.iter().filter_map(|spec| Some((*spec, rows.remove(&spec.id())?))).collect();
-    let summary = Summary::new(&grid.name, &trials);
-    report::write_all(run_dir, store, &trials, &summary)?;
-    Ok(summary)
 }
 
 /// What the waiting ended with.
@@ -209,7 +200,14 @@ async fn serve(
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
         let reader = Reader::new(&run_dir.database());
-        let app = http::App::new(&grid.name, run_dir.path(), Arc::clone(specs), snapshots.clone(), &requests, reader);
+        let app = http::App::new(
+            Arc::new(grid.clone()),
+            run_dir.path(),
+            Arc::clone(specs),
+            snapshots.clone(),
+            &requests,
+            reader,
+        );
         tokio::spawn(http::serve(door, app, async {
             dashboard_stopped.await.ok();
         }))

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod artifacts;
+mod choice;
 pub mod dataset;
 pub mod faults;
 #[cfg(any(test, fuzzing))]

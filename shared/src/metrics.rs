@@ -13,8 +13,14 @@ pub const TEST_LOSS: &str = "test/loss";
 /// Mean loss of the VAE (reconstruction + KL divergence) since the last report, in nats per image.
 pub const VAE_LOSS: &str = "vae/loss";
 
-/// All of the above: what a coordinator accepts.
-pub const ALL: [&str; 5] = [TRAIN_LOSS, TRAIN_FUNCTION_NORM, TEST_ACCURACY, TEST_LOSS, VAE_LOSS];
+/// Share of validation images that are classified correctly, 0 to 1.
+pub const VALIDATION_ACCURACY: &str = "validation/accuracy";
+/// Mean negative log-likelihood on the validation images, in nats.
+pub const VALIDATION_LOSS: &str = "validation/loss";
+
+/// All of the above: what a coordinator accepts. Their places here stand for them in files: new ones come last.
+pub const ALL: [&str; 7] =
+    [TRAIN_LOSS, TRAIN_FUNCTION_NORM, TEST_ACCURACY, TEST_LOSS, VAE_LOSS, VALIDATION_ACCURACY, VALIDATION_LOSS];
 
 /// One point of one curve of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +47,12 @@ pub struct Outcome {
     pub best_test_accuracy: f64,
     /// Mean negative log-likelihood on the test images after the last iteration, in nats.
     pub final_test_loss: f64,
+    /// The highest share of validation images that are classified correctly of any evaluation; none without validation images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// The share of test images at that evaluation, the earliest of equals: chosen without a look at the test images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validated_test_accuracy: Option<f64>,
     /// Seconds that training the VAE took; zero when the trial needs none or found it at hand.
     pub vae_seconds: f64,
     /// Seconds that training and testing the classifier took.

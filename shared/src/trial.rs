@@ -5,38 +5,11 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
+    choice::choice,
     dataset::Dataset,
     ids::{CellId, ShapeId, SubsetId, TrialId, VaeId},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
 };
-
-/// Settings with a few named values: the enum, its names in grid files and on the wire, and the way back.
-macro_rules! choice {
-    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        pub enum $type {
-            $($(#[$variant_doc])* #[serde(rename = $name)] $variant,)+
-        }
-
-        impl $type {
-            /// All of them, the published one first, in the order in which messages list them.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The name in grid files.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// The one of that name.
-            pub fn by_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|choice| choice.name() == name)
-            }
-        }
-    };
-}
 
 choice! {
     /// A classifier with its switches (Rannen Triki et al. 2019, section 4).
@@ -49,6 +22,25 @@ choice! {
         Lenet = "lenet",
         /// [`Self::Lenet`] with batch norm after each convolution.
         LenetBn = "lenet+bn",
+    }
+}
+
+impl Architecture {
+    /// The same layers without dropout or batch norm.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Net | Self::NetDropout => Self::Net,
+            Self::Lenet | Self::LenetBn => Self::Lenet,
+        }
+    }
+
+    /// What it has beyond that, in words.
+    pub fn switch(self) -> Option<&'static str> {
+        match self {
+            Self::Net | Self::Lenet => None,
+            Self::NetDropout => Some("dropout"),
+            Self::LenetBn => Some("batch norm"),
+        }
     }
 }
 
@@ -227,6 +219,10 @@ pub struct TrialSpec {
     pub subset_size: u32,
     /// How they are drawn.
     pub sampling: Sampling,
+    /// Training images outside the subset on which each evaluation is made as well; zero: none. They change nothing else, so a trial
+    /// without them is what it was before they could be had.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub validation: u32,
     /// Seed of every random stream: subset, VAE, initial weights, order of batches, dropout, samples.
     pub seed: u64,
     /// The classifier.
@@ -253,14 +249,15 @@ impl TrialSpec {
         CellId::of(&canonical(&Self { seed: 0, ..*self }))
     }
 
-    /// The shape: all but what may differ from lane to lane, which is subset, seed, lambda, learning rate, weight decay and the
+    /// The shape: all, the number of validation images included, but what may differ from lane to lane, which is subset, seed, lambda, learning rate, weight decay and the
     /// classifier's iterations. A lane that has done its own ends, and another trial takes its place.
     pub fn shape(&self) -> ShapeId {
         let Self { dataset, architecture, penalty, .. } = self;
         let classifier = Classifier { iterations: 0, ..self.classifier };
         let any = penalty.and_then(|_| Lambda::new(1.0).ok());
         let penalty = penalty.zip(any).map(|(penalty, lambda)| Penalty { lambda, ..penalty });
-        ShapeId::of(&canonical(&(dataset, architecture, classifier, penalty)))
+        let shape = (dataset, architecture, classifier, penalty);
+        ShapeId::of(&if self.validation == 0 { canonical(&shape) } else { canonical(&(shape, self.validation)) })
     }
 
     /// The training images: all architectures, lambdas and so on of one (subset size, seed) share them.
@@ -310,6 +307,10 @@ impl Serialize for SubsetId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One text for one value: JSON with fields in the order of their declaration and the shortest form of each number.

@@ -142,6 +142,7 @@ impl From<&TrialSpec> for v1::TrialSpec {
                 batch_norm: penalty.batch_norm.name().to_owned(),
             }),
             sampling: spec.sampling.name().to_owned(),
+            validation: spec.validation,
         }
     }
 }
@@ -155,6 +156,7 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
             dataset: dataset(need(wire.dataset, "spec.dataset")?)?,
             subset_size: above_zero(wire.subset_size, "spec.subset_size")?,
             sampling: named(Sampling::by_name, &wire.sampling, "spec.sampling")?,
+            validation: wire.validation,
             seed: wire.seed,
             architecture: named(Architecture::by_name, &wire.architecture, "spec.architecture")?,
             weight_decay: WeightDecay::new(wire.weight_decay).map_err(|error| wrong("spec.weight_decay", error))?,
@@ -182,7 +184,9 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
 /// What no field can know by itself, and what grid files are held to as well.
 fn fits_together(spec: &TrialSpec) -> Result<(), WireError> {
     let (images, vae) = (spec.subset_size, spec.vae_samples().map(|samples| samples.vae));
-    within(images, &(1..=spec.dataset.train_len()), "spec.subset_size")?;
+    let all = spec.dataset.train_len();
+    within(images, &(1..=all), "spec.subset_size")?;
+    within(spec.validation, &(0..=all - images), "spec.validation")?;
     within(spec.classifier.batch_size, &(1..=images), "classifier.batch_size")?;
     within(vae.map_or(1, |vae| vae.batch_size), &(1..=images), "vae.batch_size")?;
     if spec.architecture == Architecture::LenetBn
@@ -321,6 +325,8 @@ impl From<Outcome> for v1::Outcome {
             final_test_loss: outcome.final_test_loss,
             vae_seconds: outcome.vae_seconds,
             classifier_seconds: outcome.classifier_seconds,
+            validation_accuracy: outcome.validation_accuracy,
+            validated_test_accuracy: outcome.validated_test_accuracy,
         }
     }
 }
@@ -337,7 +343,13 @@ impl TryFrom<v1::Outcome> for Outcome {
             0.0..f64::INFINITY => Ok(value),
             _ => Err(wrong(field, format!("`{value}` is not a finite number from 0"))),
         };
+        if wire.validation_accuracy.is_some() != wire.validated_test_accuracy.is_some() {
+            return Err(WireError::Missing("outcome.validated_test_accuracy"));
+        }
+        let maybe_share = |value: Option<f64>, field| value.map(|value| share(value, field)).transpose();
         Ok(Self {
+            validation_accuracy: maybe_share(wire.validation_accuracy, "outcome.validation_accuracy")?,
+            validated_test_accuracy: maybe_share(wire.validated_test_accuracy, "outcome.validated_test_accuracy")?,
             final_test_accuracy: share(wire.final_test_accuracy, "outcome.final_test_accuracy")?,
             best_test_accuracy: share(wire.best_test_accuracy, "outcome.best_test_accuracy")?,
             final_test_loss: at_least_zero(wire.final_test_loss, "outcome.final_test_loss")?,

@@ -22,6 +22,7 @@ fn what_no_grid_file_gives_is_refused_on_the_wire() {
     }
     let cases = [
         (refused(|wire| wire.subset_size = 60_001), "field `spec.subset_size`: `60001` is not in 1 to 60000"),
+        (refused(|wire| wire.validation = 59_901), "field `spec.validation`: `59901` is not in 0 to 59900"),
         (refused(|wire| wire.subset_size = 9), "field `classifier.batch_size`: `10` is not in 1 to 9"),
         (refused(|wire| wire.subset_size = 19), "field `vae.batch_size`: `20` is not in 1 to 19"),
         (refused(|wire| vae(wire).hidden = 16_385), "field `vae.hidden`: `16385` is not in 1 to 16384"),

@@ -66,7 +66,7 @@ pub fn classifier_flop(spec: &TrialSpec) -> f64 {
         });
     let evaluations = f64::from(classifier.iterations.div_ceil(classifier.evaluate_every));
     f64::from(classifier.iterations) * per_step
-        + evaluations * FORWARD_FLOP_PER_MAC * macs * f64::from(spec.dataset.test_len())
+        + evaluations * FORWARD_FLOP_PER_MAC * macs * f64::from(spec.dataset.test_len().saturating_add(spec.validation))
 }
 
 #[cfg(test)]

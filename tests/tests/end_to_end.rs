@@ -100,6 +100,29 @@ fn a_grown_grid_runs_only_what_is_new() {
     assert_eq!(after[..journal.len()], journal);
     assert_eq!(after.len(), journal.len() + 2, "one lease and one success");
     assert_eq!(sweep.csv("trials.csv").len(), 3);
+    // Axes may grow as well. The results are about all of the grid, those that came earlier included.
+    let more = fs::read_to_string(sweep.grid()).unwrap();
+    let more = more.replace("lambda = 0", "lambda = [0, 0.1]").replace("\"net\"", "[\"net\", \"lenet\"]");
+    fs::write(sweep.grid(), &more).unwrap();
+    sweep.coordinator("third", &["--local-workers", "1"]).succeed();
+    let grown = sweep.journal();
+    assert_eq!(grown[..after.len()], after);
+    assert_eq!(grown.len(), after.len() + 2 * 9, "3 seeds x 4 cells, less the 3 trials from before");
+    let comparisons = |sweep: &Sweep| {
+        let lines = sweep.csv("comparisons.csv").into_iter();
+        lines.map(|line| format!("{} of {}: {}", line["n"], line["planned"], line["context"])).collect::<Vec<_>>()
+    };
+    assert_eq!(comparisons(&sweep), ["3 of 3: n = 40, net", "3 of 3: n = 40, lenet"]);
+    // What is compared and claimed may change without anything to train, even where nobody could.
+    let asked = more
+        + "[[compare]]\nlambda = 0\narchitecture = \"lenet\"\nagainst = { architecture = \"net\" }\n\
+                        [[claim]]\ntext = \"it helps\"\nlambda = 0.1\nagainst = { lambda = 0 }\nis = \"better\"\n";
+    fs::write(sweep.grid(), asked).unwrap();
+    let mut again = sweep.coordinator("fourth", &[]);
+    again.succeed();
+    assert!(again.stdout().contains("claim: it helps: "), "{}", again.stdout());
+    assert_eq!(sweep.journal(), grown);
+    assert_eq!(comparisons(&sweep), ["3 of 3: n = 40"]);
 }
 
 #[test]

@@ -15,6 +15,8 @@ use sha2::{Digest as _, Sha256};
 pub enum Purpose {
     /// Which training images make up the subset.
     Subset,
+    /// Which of the other training images validate.
+    Validation,
     /// Initial weights of the VAE.
     VaeInit,
     /// Order of the VAE's training images.
@@ -40,6 +42,7 @@ impl Purpose {
     fn name(self) -> &'static str {
         match self {
             Self::Subset => "subset",
+            Self::Validation => "validation",
             Self::VaeInit => "vae init",
             Self::VaeBatches => "vae batches",
             Self::VaeNoise => "vae noise",

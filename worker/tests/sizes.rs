@@ -60,6 +60,7 @@ fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) 
         dataset: Name::Idx(own),
         subset_size: own.train_images,
         sampling: Sampling::Balanced,
+        validation: 0,
         seed: 1,
         architecture,
         weight_decay: WeightDecay::new(0.0).unwrap(),

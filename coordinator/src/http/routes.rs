@@ -14,6 +14,7 @@ use axum::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use swfn_shared::{
+    grid::Grid,
     ids::TrialId,
     trial::{Architecture, TrialSpec},
 };
@@ -74,7 +75,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(
-        sweep: &str,
+        grid: Arc<Grid>,
         run_dir: &std::path::Path,
         specs: Arc<[TrialSpec]>,
         snapshots: watch::Receiver<Snapshot>,
@@ -87,7 +88,7 @@ impl App {
         let used = |architecture: &Architecture| specs.iter().any(|spec| spec.architecture == *architecture);
         Self {
             names: SweepNames {
-                sweep: sweep.to_owned(),
+                sweep: grid.name.clone(),
                 dataset: specs.first().map(|spec| spec.dataset.name().to_owned()).unwrap_or_default(),
                 run_dir: run_dir.display().to_string(),
                 architectures: Architecture::ALL.iter().copied().filter(used).collect(),
@@ -96,7 +97,7 @@ impl App {
             snapshots,
             requests: requests.downgrade(),
             reader,
-            summary: LiveSummary::new(sweep.to_owned(), specs),
+            summary: LiveSummary::new(grid, specs),
             prometheus: metrics::install(),
         }
     }

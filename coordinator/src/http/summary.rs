@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use swfn_shared::trial::TrialSpec;
+use swfn_shared::{grid::Grid, trial::TrialSpec};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -22,7 +22,7 @@ const REST: u32 = 20;
 /// The newest summary, and how to make the next.
 #[derive(Debug)]
 pub(super) struct LiveSummary {
-    sweep: String,
+    grid: Arc<Grid>,
     specs: Arc<[TrialSpec]>,
     newest: Mutex<Option<Made>>,
 }
@@ -35,8 +35,8 @@ struct Made {
 }
 
 impl LiveSummary {
-    pub(super) fn new(sweep: String, specs: Arc<[TrialSpec]>) -> Self {
-        Self { sweep, specs, newest: Mutex::default() }
+    pub(super) fn new(grid: Arc<Grid>, specs: Arc<[TrialSpec]>) -> Self {
+        Self { grid, specs, newest: Mutex::default() }
     }
 
     /// The summary, and how old it is. Who comes while it is made waits for it.
@@ -45,13 +45,13 @@ impl LiveSummary {
         if let Some(made) = newest.as_ref().filter(|made| made.at.elapsed() < PERIOD.max(REST * made.took)) {
             return Ok((Arc::clone(&made.summary), made.at.elapsed()));
         }
-        let (at, specs, sweep) = (Instant::now(), Arc::clone(&self.specs), self.sweep.clone());
+        let (at, specs, grid) = (Instant::now(), Arc::clone(&self.specs), Arc::clone(&self.grid));
         let make = move |rows: Vec<_>| {
             // The file has the trials in the order in which they came into it, which is not that of a grid that has grown.
             let mut rows: std::collections::HashMap<_, _> =
                 rows.into_iter().map(|row: crate::store::TrialRow| (row.id, row)).collect();
             let trials: Vec<_> = specs.iter().filter_map(|spec| Some((*spec, rows.remove(&spec.id())?))).collect();
-            Summary::new(&sweep, &trials)
+            Summary::united(&[&*grid], &trials)
         };
         let summary = Arc::new(reader.read(move |transaction| live::outcomes(transaction).map(make)).await?);
         *newest = Some(Made { summary: Arc::clone(&summary), at, took: at.elapsed() });

@@ -35,6 +35,7 @@ const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{2028}</";
 /// Two seeds of `net` and of `lenet+bn`, without and with function norm: one trial has succeeded, one runs, one was given up.
 pub(super) struct House {
     dir: TempDir,
+    grid: Arc<Grid>,
     specs: Arc<[TrialSpec]>,
     snapshots: watch::Sender<Snapshot>,
     /// As long as it lives, the actor could.
@@ -46,7 +47,8 @@ impl House {
     pub(super) fn new() -> Self {
         let grid = "version = 1\nname = \"house\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\n\
                     subset_size = [100, 300]\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]\n";
-        let specs: Arc<[TrialSpec]> = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+        let grid = Arc::new(Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap());
+        let specs: Arc<[TrialSpec]> = grid.trials().collect();
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
         store.set_trials(&specs).unwrap();
@@ -58,13 +60,13 @@ impl House {
             running: vec![Running { trial: specs[1].id(), worker: "ann".parse().unwrap(), step: 5_000 }].into(),
             ..Snapshot::default()
         };
-        Self { dir, specs, snapshots: watch::channel(snapshot).0, requests: mpsc::channel(8).0, store }
+        Self { dir, grid, specs, snapshots: watch::channel(snapshot).0, requests: mpsc::channel(8).0, store }
     }
 
     pub(super) fn app(&self) -> App {
         let reader = Reader::new(&self.dir.path().join("sweep.sqlite"));
         let (specs, snapshots) = (Arc::clone(&self.specs), self.snapshots.subscribe());
-        App::new("house", self.dir.path(), specs, snapshots, &self.requests, reader)
+        App::new(Arc::clone(&self.grid), self.dir.path(), specs, snapshots, &self.requests, reader)
     }
 
     fn router(&self, token: Option<Token>) -> Router {
@@ -107,6 +109,8 @@ fn batch(specs: &[TrialSpec]) -> Batch {
                 final_test_accuracy: 0.9,
                 best_test_accuracy: 0.91,
                 final_test_loss: 0.4,
+                validation_accuracy: None,
+                validated_test_accuracy: None,
                 vae_seconds: 0.0,
                 classifier_seconds: 2.5,
             },

@@ -1,33 +1,32 @@
-//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `summary.{csv,json,md}`.
+//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `comparisons.csv`, `summary.{csv,json,md}`.
 
-use std::{collections::HashMap, io::Write};
+use std::{collections::HashMap, io::Write, path::Path};
 
 use serde_json::json;
 use swfn_shared::trial::TrialSpec;
 
 use super::{
+    comparisons,
+    source::Sources,
     statistics::Estimate,
     summary::{Cell, Summary},
     table,
 };
 use crate::{
-    run_dir::RunDir,
-    store::{Store, TrialRow, WorkerRow},
+    run_dir::replace,
+    store::{TrialRow, WorkerRow},
 };
 
 /// Writes all of them, each as a whole.
-pub(crate) fn write_all(
-    run_dir: &RunDir,
-    store: &Store,
-    trials: &[(TrialSpec, TrialRow)],
-    summary: &Summary,
-) -> anyhow::Result<()> {
-    run_dir.write("trials.csv", |file| trials_csv(file, trials))?;
-    run_dir.write("trials.jsonl", |file| trials_jsonl(file, trials))?;
-    run_dir.write("curves.csv", |file| curves_csv(file, store, trials))?;
-    run_dir.write("summary.csv", |file| summary_csv(file, summary))?;
-    run_dir.write("summary.json", |file| Ok(serde_json::to_writer_pretty(file, summary)?))?;
-    run_dir.write("summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
+pub(crate) fn write_all(folder: &Path, sources: &Sources, summary: &Summary) -> anyhow::Result<()> {
+    let trials = &sources.trials;
+    replace(folder, "trials.csv", |file| trials_csv(file, trials))?;
+    replace(folder, "trials.jsonl", |file| trials_jsonl(file, trials))?;
+    replace(folder, "curves.csv", |file| curves_csv(file, sources))?;
+    replace(folder, "comparisons.csv", |file| comparisons::csv(file, summary))?;
+    replace(folder, "summary.csv", |file| summary_csv(file, summary))?;
+    replace(folder, "summary.json", |file| Ok(serde_json::to_writer_pretty(file, summary)?))?;
+    replace(folder, "summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
 }
 
 const AXES: [&str; 8] =
@@ -53,6 +52,8 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         "final_test_accuracy",
         "best_test_accuracy",
         "final_test_loss",
+        "validation_accuracy",
+        "validated_test_accuracy",
         "vae_seconds",
         "classifier_seconds",
         "attempts",
@@ -72,11 +73,16 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         let number = |value: fn(&swfn_shared::metrics::Outcome) -> f64| {
             row.outcome.as_ref().map(|outcome| value(outcome).to_string()).unwrap_or_default()
         };
+        let maybe = |value: fn(&swfn_shared::metrics::Outcome) -> Option<f64>| {
+            row.outcome.as_ref().and_then(value).map(|value| value.to_string()).unwrap_or_default()
+        };
         let from = |text: fn(&WorkerRow) -> &String| row.worker.as_ref().map(text).cloned().unwrap_or_default();
         let outcome = [
             number(|o| o.final_test_accuracy),
             number(|o| o.best_test_accuracy),
             number(|o| o.final_test_loss),
+            maybe(|o| o.validation_accuracy),
+            maybe(|o| o.validated_test_accuracy),
             number(|o| o.vae_seconds),
             number(|o| o.classifier_seconds),
             row.attempts.to_string(),
@@ -128,11 +134,11 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
     Ok(())
 }
 
-fn curves_csv(file: impl Write, store: &Store, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
-    let specs: HashMap<_, _> = trials.iter().map(|(spec, row)| (row.id, axes(spec))).collect();
+fn curves_csv(file: impl Write, sources: &Sources) -> anyhow::Result<()> {
+    let specs: HashMap<_, _> = sources.trials.iter().map(|(spec, row)| (row.id, axes(spec))).collect();
     let mut csv = csv::Writer::from_writer(file);
     csv.write_record(["trial"].iter().chain(&AXES).chain(&["metric", "step", "value"]))?;
-    store.curves(|row| {
+    sources.points(|row| {
         let point = [row.metric, row.step.to_string(), row.value.to_string()];
         if let Some(axes) = specs.get(&row.id) {
             csv.write_record([row.id.to_string()].iter().chain(axes).chain(&point))?;
@@ -146,33 +152,25 @@ fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
     let mut header: Vec<String> = AXES.iter().filter(|axis| **axis != "seed").map(ToString::to_string).collect();
     header.extend(["planned", "succeeded", "quarantined", "complete"].map(str::to_owned));
-    for of in ["final_test_accuracy", "best_test_accuracy", "gain_over_none"] {
+    for of in ["final_test_accuracy", "best_test_accuracy", "validated_test_accuracy", "gain_over_none"] {
         header.extend(["n", "mean", "standard_deviation", "confidence_95"].map(|part| format!("{of}_{part}")));
     }
-    header.extend(["classifier_seconds", "vae_seconds"].map(str::to_owned));
+    header.extend(["classifier_seconds", "vae_seconds", "selection"].map(str::to_owned));
     csv.write_record(&header)?;
     for cell in &summary.cells {
-        csv.write_record(summary_record(cell))?;
+        let selection = [summary.selection.name().to_owned()];
+        csv.write_record(summary_record(cell).iter().chain(&selection))?;
     }
     Ok(csv.flush()?)
 }
 
 fn summary_record(cell: &Cell) -> Vec<String> {
     let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let mut record = vec![
-        cell.architecture.to_string(),
-        cell.subset_size.to_string(),
-        cell.lambda.to_string(),
-        cell.density.to_owned(),
-        cell.weight_decay.to_string(),
-        cell.learning_rate.to_string(),
-        cell.penalty_samples.to_string(),
-        cell.planned.to_string(),
-        cell.succeeded.to_string(),
-        cell.quarantined.to_string(),
-        cell.complete().to_string(),
-    ];
-    for estimate in [cell.final_test_accuracy, cell.best_test_accuracy, cell.gain_over_none] {
+    let mut record = cell.settings().to_vec();
+    record.extend([cell.planned, cell.succeeded, cell.quarantined].map(|count| count.to_string()));
+    record.push(cell.complete().to_string());
+    let accuracies = [cell.final_test_accuracy, cell.best_test_accuracy, cell.validated_test_accuracy];
+    for estimate in accuracies.into_iter().chain([cell.gain_over_none]) {
         let Estimate { n, mean, standard_deviation, confidence_95 } =
             estimate.unwrap_or(Estimate { n: 0, mean: f64::NAN, standard_deviation: None, confidence_95: None });
         let mean = (n > 0).then_some(mean);

@@ -1,10 +1,32 @@
-//! The answer: cells with their statistics, and the files and tables that show them.
+//! The answer: cells with their statistics, what is compared and claimed, and the files and tables that show them.
 
+mod answer;
+mod charts;
+mod claim;
+mod command;
+mod comparisons;
+mod compose;
+mod contrast;
+mod cost;
+mod document;
 mod files;
+mod html;
+mod hypothesis;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod scipy_tests;
+mod source;
 mod statistics;
+mod study;
 mod summary;
 mod table;
+mod tables;
+mod view;
+mod words;
+mod write_up;
 
-pub(crate) use files::write_all;
+pub(crate) use command::{ReportArguments, run, write};
+pub(crate) use source::{Run, Sources};
 pub(crate) use summary::Summary;
 pub(crate) use table::{cell_label, terminal};

@@ -13,7 +13,8 @@ pub(crate) struct Estimate {
     pub(crate) mean: f64,
     /// Of the sample (n - 1 in the denominator); unknown for one value.
     pub(crate) standard_deviation: Option<f64>,
-    /// Half the width of the 95 % confidence interval of the mean, by Student's t with n - 1 degrees of freedom; unknown for one value.
+    /// Half the width of the 95 % confidence interval of the mean, by Student's t with n - 1 degrees of freedom; unknown for one value, and for equal
+    /// ones, which say nothing about their spread.
     pub(crate) confidence_95: Option<f64>,
 }
 
@@ -25,12 +26,19 @@ impl Estimate {
             return None;
         }
         let standard_deviation = (n > 1).then(|| values.std_dev());
-        let confidence_95 = standard_deviation.and_then(|deviation| {
-            let t = StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?.inverse_cdf(0.975);
-            Some(t * deviation / (n as f64).sqrt())
-        });
+        // Equal values say nothing of how far others would lie apart.
+        let confidence_95 = standard_deviation
+            .filter(|_| values.iter().any(|value| *value != values[0]))
+            .and_then(|deviation| half_width(n, deviation));
         Some(Self { n, mean: values.mean(), standard_deviation, confidence_95 })
     }
+}
+
+/// Half the width of the 95 % confidence interval of the mean of `n` values with that standard deviation; unknown for one value.
+pub(crate) fn half_width(n: usize, standard_deviation: f64) -> Option<f64> {
+    let freedom = n.checked_sub(1).filter(|freedom| *freedom > 0)?;
+    let t = StudentsT::new(0.0, 1.0, freedom as f64).ok()?.inverse_cdf(0.975);
+    Some(t * standard_deviation / (n as f64).sqrt())
 }
 
 #[cfg(test)]

@@ -1,14 +1,24 @@
 //! The results of a sweep, cell by cell.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use swfn_shared::{
+    grid::{Contrast, Grid, Selection},
     ids::CellId,
+    metrics::Outcome,
     trial::{Architecture, TrialSpec},
 };
 
-use super::{statistics::Estimate, table};
+use super::{
+    answer,
+    claim::{self, ClaimVerdict},
+    contrast::{self, Comparison, Sides},
+    hypothesis,
+    statistics::Estimate,
+    table,
+    words::Varying,
+};
 use crate::store::TrialRow;
 
 /// All trials that differ only in the seed.
@@ -30,11 +40,15 @@ pub(crate) struct Cell {
     pub(crate) succeeded: usize,
     /// Seeds given up.
     pub(crate) quarantined: usize,
+    /// Test accuracy at the evaluation that the grid selects, 0 to 1.
+    pub(crate) test_accuracy: Option<Estimate>,
     /// Test accuracy after the last iteration, 0 to 1.
     pub(crate) final_test_accuracy: Option<Estimate>,
     /// Highest test accuracy of any evaluation, 0 to 1; chosen on the test images, so it flatters.
     pub(crate) best_test_accuracy: Option<Estimate>,
-    /// Final accuracy minus that of the same seed without the function norm, over the seeds that have both.
+    /// Test accuracy at each trial's best evaluation on the validation images, 0 to 1; none without such images.
+    pub(crate) validated_test_accuracy: Option<Estimate>,
+    /// Selected accuracy minus that of the same seed without the function norm, over the seeds that have both.
     pub(crate) gain_over_none: Option<Estimate>,
     /// Mean seconds of training and testing a classifier.
     pub(crate) classifier_seconds: Option<f64>,
@@ -43,6 +57,19 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// What it has on each axis but the seed, in the order of the columns of the result files.
+    pub(crate) fn settings(&self) -> [String; 7] {
+        [
+            self.architecture.to_string(),
+            self.subset_size.to_string(),
+            self.lambda.to_string(),
+            self.density.to_owned(),
+            self.weight_decay.to_string(),
+            self.learning_rate.to_string(),
+            self.penalty_samples.to_string(),
+        ]
+    }
+
     /// Whether every seed has a result.
     pub(crate) fn complete(&self) -> bool {
         self.succeeded == self.planned
@@ -68,38 +95,64 @@ pub(crate) struct Summary {
     pub(crate) dataset: String,
     pub(crate) planned: usize,
     pub(crate) succeeded: usize,
+    /// Which evaluation counts: in `test_accuracy` of the cells and in all that is compared.
+    pub(crate) selection: Selection,
+    /// In sentences, the most telling first.
+    pub(crate) answer: Vec<String>,
     pub(crate) cells: Vec<Cell>,
+    /// Whether the grid names none, so that these are the usual ones.
+    pub(crate) usual_comparisons: bool,
+    /// One family of Holm's correction.
+    pub(crate) comparisons: Vec<Comparison>,
+    /// Another one.
+    pub(crate) claims: Vec<ClaimVerdict>,
     pub(crate) failures: Vec<Failure>,
 }
 
+/// Of each seed of a cell, the accuracy that counts, as far as it is known.
+type Accuracies = BTreeMap<u64, Option<f64>>;
+
 impl Summary {
     /// `trials`: the trials of the grid with what became of them, in the order of the grid.
-    pub(crate) fn new(sweep: &str, trials: &[(TrialSpec, TrialRow)]) -> Self {
-        let mut order: Vec<CellId> = Vec::new();
-        let mut groups: HashMap<CellId, Vec<&(TrialSpec, TrialRow)>> = HashMap::new();
+    #[cfg(test)]
+    pub(crate) fn new(grid: &Grid, trials: &[(TrialSpec, TrialRow)]) -> Self {
+        Self::united(&[grid], trials)
+    }
+
+    /// `trials`: those of all grids, with what became of them, each once. What the first grid selects counts.
+    pub(crate) fn united(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Self {
+        let selection = grids.first().map_or(Selection::Final, |grid| grid.selection);
+        let mut order: HashMap<CellId, usize> = HashMap::new();
+        let mut groups: Vec<Vec<&(TrialSpec, TrialRow)>> = Vec::new();
         for trial in trials {
-            let group: &mut Vec<_> = groups.entry(trial.0.cell()).or_default();
-            if group.is_empty() {
-                order.push(trial.0.cell());
+            let place = *order.entry(trial.0.cell()).or_insert(groups.len());
+            if place == groups.len() {
+                groups.push(Vec::new());
             }
-            group.push(trial);
+            groups[place].push(trial);
         }
-        let accuracies = |id: CellId| -> BTreeMap<u64, f64> {
-            let trials = groups.get(&id).map_or(&[][..], Vec::as_slice);
-            trials.iter().filter_map(|(spec, row)| Some((spec.seed, row.outcome?.final_test_accuracy))).collect()
-        };
-        let cells = order.iter().map(|id| {
-            let group = &groups[id];
+        let accuracies: Vec<Accuracies> = groups.iter().map(|group| accuracies(selection, group)).collect();
+        let cells = groups.iter().enumerate().map(|(place, group)| {
             let spec = &group[0].0;
-            let without = TrialSpec { penalty: None, ..*spec };
-            let gain = spec.penalty.and_then(|_| {
-                let none = accuracies(without.cell());
-                let pairs = accuracies(*id).into_iter().filter_map(|(seed, with)| Some(with - none.get(&seed)?));
-                Estimate::of(&pairs.collect::<Vec<_>>())
-            });
-            cell(spec, group, gain)
+            let none = spec.penalty.and_then(|_| order.get(&TrialSpec { penalty: None, ..*spec }.cell()));
+            let gain = none.and_then(|none| gain(&accuracies[place], &accuracies[*none]));
+            cell(selection, group, gain)
         });
-        let cells = cells.collect();
+        let cells: Vec<_> = cells.collect();
+        let varying = Varying::among(&cells);
+        let compare = |contrast: &Contrast| {
+            let (cell, reference) = (*order.get(&contrast.cell)?, *order.get(&contrast.reference)?);
+            let (context, treatment, control) = varying.sides(&cells[cell], &cells[reference]);
+            let sides = Sides { name: contrast.name.clone(), context, treatment, control, cell, reference };
+            Some(Comparison::new(sides, paired(&accuracies[cell], &accuracies[reference])))
+        };
+        let mut comparisons: Vec<_> = contrasts(grids, trials).iter().filter_map(compare).collect();
+        contrast::correct(comparisons.iter_mut());
+        let claims = grids
+            .iter()
+            .flat_map(|grid| &grid.claims)
+            .map(|claim| (claim, claim.contrasts.iter().filter_map(compare).collect()));
+        let claims = claim::judge(claims.collect());
         let failures = trials.iter().filter(|(_, row)| row.state == "quarantined").map(|(spec, row)| Failure {
             trial: row.id.to_string(),
             label: table::cell_label(spec),
@@ -108,22 +161,85 @@ impl Summary {
             error: row.error.clone().unwrap_or_default(),
             log: row.log.clone(),
         });
-        Self {
-            sweep: sweep.to_owned(),
+        let mut summary = Self {
+            sweep: names(grids),
             dataset: trials.first().map(|(spec, _)| spec.dataset.name().to_owned()).unwrap_or_default(),
             planned: trials.len(),
             succeeded: trials.iter().filter(|(_, row)| row.outcome.is_some()).count(),
+            selection,
+            answer: Vec::new(),
             cells,
+            usual_comparisons: !grids.iter().any(|grid| grid.names_contrasts()),
+            comparisons,
+            claims,
             failures: failures.collect(),
-        }
+        };
+        summary.answer = answer::sentences(&summary);
+        summary
     }
 }
 
-fn cell(spec: &TrialSpec, group: &[&(TrialSpec, TrialRow)], gain_over_none: Option<Estimate>) -> Cell {
+/// The names of sweeps, each once.
+fn names(grids: &[&Grid]) -> String {
+    let mut names: Vec<&str> = grids.iter().map(|grid| grid.name.as_str()).collect();
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(*name));
+    names.join(" + ")
+}
+
+/// What the grids compare, each pair of cells once for each name; and where none says what to compare, also what cells of one of them are to
+/// the cells of another one.
+fn contrasts(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Vec<Contrast> {
+    let mut seen = HashSet::new();
+    let mut all: Vec<Contrast> = grids.iter().flat_map(|grid| grid.contrasts()).collect();
+    if grids.len() > 1 && !grids.iter().any(|grid| grid.names_contrasts()) {
+        let mut cells: Vec<&TrialSpec> = Vec::new();
+        let mut known = HashSet::new();
+        cells.extend(trials.iter().map(|(spec, _)| spec).filter(|spec| known.insert(spec.cell())));
+        let with_norm = cells.into_iter().filter(|spec| spec.penalty.is_some());
+        let pairs = with_norm.map(|spec| (spec.cell(), TrialSpec { penalty: None, ..*spec }.cell()));
+        let pairs = pairs.filter(|(_, reference)| known.contains(reference));
+        all.extend(pairs.map(|(cell, reference)| Contrast { name: None, cell, reference }));
+    }
+    all.retain(|contrast| seen.insert((contrast.name.clone(), contrast.cell, contrast.reference)));
+    all
+}
+
+/// The accuracy that counts.
+pub(super) fn selected(selection: Selection, outcome: &Outcome) -> Option<f64> {
+    match selection {
+        Selection::Final => Some(outcome.final_test_accuracy),
+        Selection::Best => Some(outcome.best_test_accuracy),
+        Selection::Validation => outcome.validated_test_accuracy,
+    }
+}
+
+fn accuracies(selection: Selection, group: &[&(TrialSpec, TrialRow)]) -> Accuracies {
+    let accuracy = |row: &TrialRow| row.outcome.and_then(|outcome| selected(selection, &outcome));
+    group.iter().map(|(spec, row)| (spec.seed, accuracy(row))).collect()
+}
+
+/// The seeds that the grid has of both cells.
+fn paired<'a>(
+    cell: &'a Accuracies,
+    reference: &'a Accuracies,
+) -> impl Iterator<Item = (u64, Option<f64>, Option<f64>)> + 'a {
+    cell.iter().filter_map(|(seed, accuracy)| Some((*seed, *accuracy, *reference.get(seed)?)))
+}
+
+fn gain(with: &Accuracies, without: &Accuracies) -> Option<Estimate> {
+    let differences =
+        paired(with, without).filter_map(|(_, with, without)| Some(hypothesis::difference(with?, without?)));
+    Estimate::of(&differences.collect::<Vec<_>>())
+}
+
+fn cell(selection: Selection, group: &[&(TrialSpec, TrialRow)], gain_over_none: Option<Estimate>) -> Cell {
+    let spec = &group[0].0;
     let outcomes: Vec<_> = group.iter().filter_map(|(_, row)| row.outcome).collect();
-    let of = |value: fn(&swfn_shared::metrics::Outcome) -> f64| outcomes.iter().map(value).collect::<Vec<_>>();
+    let of = |value: fn(&Outcome) -> f64| outcomes.iter().map(value).collect::<Vec<_>>();
     let mean = |values: &[f64]| Estimate::of(values).map(|estimate| estimate.mean);
     let vae_seconds: Vec<_> = of(|o| o.vae_seconds).into_iter().filter(|seconds| *seconds > 0.0).collect();
+    let selected: Vec<_> = outcomes.iter().filter_map(|outcome| selected(selection, outcome)).collect();
     Cell {
         architecture: spec.architecture,
         subset_size: spec.subset_size,
@@ -135,8 +251,12 @@ fn cell(spec: &TrialSpec, group: &[&(TrialSpec, TrialRow)], gain_over_none: Opti
         planned: group.len(),
         succeeded: outcomes.len(),
         quarantined: group.iter().filter(|(_, row)| row.state == "quarantined").count(),
+        test_accuracy: Estimate::of(&selected),
         final_test_accuracy: Estimate::of(&of(|o| o.final_test_accuracy)),
         best_test_accuracy: Estimate::of(&of(|o| o.best_test_accuracy)),
+        validated_test_accuracy: Estimate::of(
+            &outcomes.iter().filter_map(|outcome| outcome.validated_test_accuracy).collect::<Vec<_>>(),
+        ),
         gain_over_none,
         classifier_seconds: mean(&of(|o| o.classifier_seconds)),
         vae_seconds: mean(&vae_seconds),
@@ -145,10 +265,7 @@ fn cell(spec: &TrialSpec, group: &[&(TrialSpec, TrialRow)], gain_over_none: Opti
 
 #[cfg(test)]
 pub(super) mod tests {
-    use swfn_shared::{
-        grid::{DEFAULT_MAX_TRIALS, Grid},
-        metrics::Outcome,
-    };
+    use swfn_shared::grid::DEFAULT_MAX_TRIALS;
 
     use super::*;
     use crate::store::WorkerRow;
@@ -166,6 +283,8 @@ pub(super) mod tests {
                 final_test_loss: 0.5,
                 vae_seconds: if spec.penalty.is_some() { 1.0 } else { 0.0 },
                 classifier_seconds: 2.0,
+                validation_accuracy: None,
+                validated_test_accuracy: None,
             };
             let (state, outcome, error) = match index {
                 10 => ("pending", None, None),
@@ -189,8 +308,28 @@ pub(super) mod tests {
             (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
         });
         let trials: Vec<_> = trials.collect();
-        let summary = Summary::new("t", &trials);
+        let summary = Summary::new(&grid, &trials);
         (trials, summary)
+    }
+
+    /// A grid whose trials have succeeded with these final accuracies, or not begun.
+    pub(in crate::report) fn finished(grid: &str, accuracy: impl Fn(&TrialSpec) -> Option<f64>) -> Summary {
+        let grid = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap();
+        let trials = grid.trials().map(|spec| {
+            let outcome = accuracy(&spec).map(|accuracy| Outcome {
+                final_test_accuracy: accuracy,
+                best_test_accuracy: accuracy + 0.001,
+                final_test_loss: 0.5,
+                vae_seconds: 0.0,
+                classifier_seconds: 2.0,
+                validation_accuracy: None,
+                validated_test_accuracy: None,
+            });
+            let state = if outcome.is_some() { "succeeded" } else { "pending" }.to_owned();
+            let (id, error, log, worker, dataset_digest) = (spec.id(), None, None, None, None);
+            (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
+        });
+        Summary::new(&grid, &trials.collect::<Vec<_>>())
     }
 
     #[test]

@@ -3,9 +3,13 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table, presets};
-use swfn_shared::trial::{Density, TrialSpec};
+use swfn_shared::{
+    grid::Selection,
+    trial::{Density, TrialSpec},
+};
 
 use super::{
+    comparisons,
     statistics::Estimate,
     summary::{Cell, Failure, Summary},
 };
@@ -62,10 +66,10 @@ fn seconds(seconds: Option<f64>) -> String {
 }
 
 /// A column: its title, whether it holds numbers, what stands in it.
-type Column = (&'static str, bool, Box<dyn Fn(&Cell) -> String>);
+pub(super) type Column = (&'static str, bool, Box<dyn Fn(&Cell) -> String>);
 
 /// The columns that tell something: an axis along which nothing varies is left out.
-fn columns(summary: &Summary) -> Vec<Column> {
+pub(super) fn columns(summary: &Summary) -> Vec<Column> {
     let mut columns: Vec<Column> = vec![("architecture", false, Box::new(|cell| cell.architecture.to_string()))];
     columns.push(("subset", true, Box::new(|cell| cell.subset_size.to_string())));
     columns.push(("lambda", true, Box::new(|cell| cell.lambda.to_string())));
@@ -88,8 +92,13 @@ fn columns(summary: &Summary) -> Vec<Column> {
         columns.push(("samples", true, Box::new(|cell| cell.penalty_samples.to_string())));
     }
     columns.push(("seeds", true, Box::new(seeds)));
-    columns.push(("test accuracy %", true, Box::new(|cell| estimate(cell.final_test_accuracy))));
-    let deviation = |cell: &Cell| cell.final_test_accuracy?.standard_deviation;
+    let accuracy = match summary.selection {
+        Selection::Final => "test accuracy %",
+        Selection::Best => "best test accuracy %",
+        Selection::Validation => "validated test accuracy %",
+    };
+    columns.push((accuracy, true, Box::new(|cell| estimate(cell.test_accuracy))));
+    let deviation = |cell: &Cell| cell.test_accuracy?.standard_deviation;
     columns.push(("sd", true, Box::new(move |cell| deviation(cell).map_or("–".to_owned(), percent))));
     if summary.cells.iter().any(|cell| cell.gain_over_none.is_some()) {
         columns.push(("over lambda 0", true, Box::new(gain)));
@@ -103,19 +112,34 @@ fn columns(summary: &Summary) -> Vec<Column> {
     columns
 }
 
-const LEGEND: &str = "Test accuracy after the last iteration: mean ± half of the 95 % confidence interval (Student's t) over the seeds; sd: \
-                      standard deviation. over lambda 0: difference to the same seeds without the function norm, with its interval. best: \
-                      mean of each trial's best evaluation, chosen on the test images.";
+/// What the columns mean, and above all which evaluation counts.
+pub(super) fn legend(selection: Selection) -> String {
+    let which = match selection {
+        Selection::Final => "Test accuracy after the last iteration",
+        Selection::Best => "Test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES, so it flatters",
+        Selection::Validation => "Test accuracy at the evaluation that is best on the validation images",
+    };
+    format!(
+        "{which}: mean ± half of the 95 % confidence interval (Student's t) over the seeds; sd: standard deviation. over lambda 0: \
+         difference to the same seeds without the function norm, with its interval. best: mean of each trial's best evaluation, chosen on \
+         the test images."
+    )
+}
+
+/// The look of all tables.
+pub(super) fn style(table: &mut Table, width: u16) {
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width);
+}
 
 /// The table with a legend and the list of failures, `width` columns wide; `None`: as wide as the terminal, if there is one.
 pub(crate) fn terminal(summary: &Summary, width: Option<u16>) -> String {
     const WITHOUT_TERMINAL: u16 = 140;
     let mut table = Table::new();
     let width = width.or(table.width()).unwrap_or(WITHOUT_TERMINAL);
-    table
-        .load_style(presets::UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width);
+    style(&mut table, width);
     let columns = columns(summary);
     let aligned = |text: String, number: bool| {
         TableCell::new(text).set_alignment(if number { CellAlignment::Right } else { CellAlignment::Left })
@@ -124,11 +148,13 @@ pub(crate) fn terminal(summary: &Summary, width: Option<u16>) -> String {
     for cell in &summary.cells {
         table.add_row(columns.iter().map(|(_, number, value)| aligned(value(cell), *number)));
     }
-    let mut text = format!(
+    let mut text = comparisons::answer(summary, width);
+    text += &format!(
         "{} on {}: {} of {} trials\n{table}\n",
         summary.sweep, summary.dataset, summary.succeeded, summary.planned
     );
-    text.push_str(&wrap(LEGEND, usize::from(width)));
+    text.push_str(&wrap(&legend(summary.selection), usize::from(width)));
+    text.push_str(&comparisons::terminal(summary, width));
     for failure in &summary.failures {
         writeln!(
             text,
@@ -157,7 +183,7 @@ fn last_lines(failure: &Failure, count: usize) -> impl Iterator<Item = String> {
     lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect::<Vec<String>>().into_iter()
 }
 
-fn wrap(text: &str, width: usize) -> String {
+pub(super) fn wrap(text: &str, width: usize) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let last = lines.last_mut().expect("never empty");
@@ -180,12 +206,19 @@ pub(super) fn markdown(summary: &Summary) -> String {
         "# {} on {}\n\n{} of {} trials succeeded.\n\n",
         summary.sweep, summary.dataset, summary.succeeded, summary.planned
     );
+    for sentence in &summary.answer {
+        text += &format!("- {sentence}\n");
+    }
+    if !summary.answer.is_empty() {
+        text += "\n";
+    }
     text += &row(columns.iter().map(|(title, _, _)| (*title).to_owned()).collect());
     text += &row(columns.iter().map(|(_, number, _)| if *number { "---:" } else { "---" }.to_owned()).collect());
     for cell in &summary.cells {
         text += &row(columns.iter().map(|(_, _, value)| value(cell)).collect());
     }
-    text += &format!("\n{LEGEND}\n");
+    text += &format!("\n{}\n", legend(summary.selection));
+    text += &comparisons::markdown(summary);
     if !summary.failures.is_empty() {
         text += "\n## Failed trials\n\n| trial | cell | seed | attempts | error |\n| --- | --- | ---: | ---: | --- |\n";
         for failure in &summary.failures {
@@ -204,7 +237,7 @@ pub(super) fn markdown(summary: &Summary) -> String {
 }
 
 /// A worker's words in a table of a page: no bar ends the cell, no line the row, no tag begins.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
 }
 

@@ -37,7 +37,13 @@ impl Table {
         }
     }
 
-    /// What is summed, in the order of the values of a row.
+    /// What was summed by programs of that version of the schema, which knew fewer columns.
+    fn columns_of(self, version: i64) -> &'static [&'static str] {
+        let added = if self == Self::Result && version < 4 { 2 } else { 0 };
+        &self.columns()[..self.columns().len() - added]
+    }
+
+    /// What is summed, in the order of the values of a row. What a version adds comes last.
     pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Trial => &[
@@ -68,6 +74,8 @@ impl Table {
                 "vae_seconds",
                 "classifier_seconds",
                 "dataset_digest",
+                "validation_accuracy",
+                "validated_test_accuracy",
             ],
             Self::Point => &["trial", "attempt", "metric", "step", "value"],
             Self::Worker => {
@@ -113,11 +121,11 @@ impl Sum {
 pub(super) struct Sums([Sum; TABLES.len()]);
 
 impl Sums {
-    /// Sums the rows that are there.
-    pub(super) fn of_rows(connection: &Connection) -> rusqlite::Result<Self> {
+    /// Sums the rows that are there, in a file of that version.
+    pub(super) fn of_rows(connection: &Connection, version: i64) -> rusqlite::Result<Self> {
         let mut sums = Self::default();
         for (table, sum) in TABLES.iter().zip(&mut sums.0) {
-            let columns = table.columns();
+            let columns = table.columns_of(version);
             let mut query = connection.prepare(&format!("SELECT {} FROM {}", columns.join(", "), table.name()))?;
             let mut rows = query.query([])?;
             while let Some(row) = rows.next()? {

@@ -101,7 +101,7 @@ pub(crate) struct WorkerLine {
 const LINE: &str = "trial.id, state, trial.attempt, architecture, subset_size, seed, lambda, density, weight_decay, learning_rate,
     penalty_samples, coalesce(spec ->> '$.classifier.iterations', 0) + coalesce(spec ->> '$.penalty.vae.vae.iterations', 0),
     CASE state WHEN 'succeeded' THEN NULL ELSE trial.error END, result.worker, final_test_accuracy, best_test_accuracy,
-    final_test_loss, vae_seconds, classifier_seconds
+    final_test_loss, vae_seconds, classifier_seconds, validation_accuracy, validated_test_accuracy
     FROM trial LEFT JOIN result
       ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'";
 
@@ -114,6 +114,8 @@ fn line(row: &Row<'_>) -> rusqlite::Result<TrialLine> {
             final_test_loss: row.get(16)?,
             vae_seconds: row.get(17)?,
             classifier_seconds: row.get(18)?,
+            validation_accuracy: row.get(19)?,
+            validated_test_accuracy: row.get(20)?,
         })
     };
     Ok(TrialLine {
@@ -244,7 +246,8 @@ pub(crate) fn workers(connection: &Connection, page: Page) -> rusqlite::Result<(
 /// The trials of the grid with what a table of cells needs: neither worker nor log.
 pub(crate) fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
     let mut query = connection.prepare_cached(
-        "SELECT id, state, trial.attempt, final_test_accuracy, best_test_accuracy, final_test_loss, vae_seconds, classifier_seconds
+        "SELECT id, state, trial.attempt, final_test_accuracy, best_test_accuracy, final_test_loss, vae_seconds, classifier_seconds,
+                validation_accuracy, validated_test_accuracy
          FROM trial LEFT JOIN result
            ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
          WHERE in_grid ORDER BY trial.number",
@@ -257,6 +260,8 @@ pub(crate) fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow
                 final_test_loss: row.get(5)?,
                 vae_seconds: row.get(6)?,
                 classifier_seconds: row.get(7)?,
+                validation_accuracy: row.get(8)?,
+                validated_test_accuracy: row.get(9)?,
             })
         };
         Ok(TrialRow {

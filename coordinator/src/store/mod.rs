@@ -2,6 +2,7 @@
 //! writer; and the files that trials leave behind.
 
 mod artifacts;
+mod curves;
 #[cfg(test)]
 mod damage_tests;
 mod integrity;
@@ -15,7 +16,8 @@ mod tests;
 mod write;
 
 pub(crate) use artifacts::{ArtifactError, ArtifactFolder};
-pub(crate) use read::TrialRow;
+pub(crate) use curves::{CurveSums, MeanPoint};
+pub(crate) use read::{CurveRow, LeaseSpan, TrialRow};
 pub(crate) use reader::{ReadError, Reader};
 pub(crate) use schema::{Store, StoreError};
 pub(crate) use write::{Batch, ResultRow, WorkerRow};

@@ -37,7 +37,34 @@ pub(crate) struct CurveRow {
     pub(crate) value: f64,
 }
 
+/// The time for which a worker held a lease; of one that has not ended, until the newest event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LeaseSpan {
+    pub(crate) worker: String,
+    /// Seconds since 1970, UTC.
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+}
+
 impl Store {
+    /// All leases of the trials of the grid.
+    pub(crate) fn lease_spans(&self) -> Result<Vec<LeaseSpan>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare(
+                "SELECT worker, span.at, until FROM (
+                   SELECT event.trial AS trial, kind, worker, event.at AS at,
+                          coalesce(lead(event.at) OVER (PARTITION BY event.trial, event.attempt ORDER BY sequence), newest.at) AS until
+                   FROM event, (SELECT max(at) AS at FROM event) AS newest) AS span
+                 JOIN trial ON trial.number = span.trial WHERE kind = 'leased' AND in_grid",
+            )?;
+            let span = |row: &Row<'_>| {
+                let worker: Option<String> = row.get(0)?;
+                Ok(LeaseSpan { worker: worker.unwrap_or_default(), from: row.get(1)?, to: row.get(2)? })
+            };
+            query.query_map([], span)?.collect()
+        })
+    }
+
     /// The durable events of the trials of the grid, in order.
     pub(crate) fn journal(&self) -> Result<Vec<Event>, StoreError> {
         self.run(|connection| {
@@ -63,7 +90,7 @@ impl Store {
             let mut query = connection.prepare(
                 "SELECT trial.id, state, trial.attempt, failure.error, result.worker, final_test_accuracy, best_test_accuracy, final_test_loss,
                         vae_seconds, classifier_seconds, host, device, model, software, libtorch, threads, cuda, dataset_digest,
-                        failure.log, certificate
+                        failure.log, certificate, validation_accuracy, validated_test_accuracy
                  FROM trial
                  LEFT JOIN event AS failure ON failure.sequence =
                    (SELECT max(sequence) FROM event WHERE event.trial = trial.number AND event.error IS NOT NULL)
@@ -140,6 +167,8 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
                 final_test_loss: row.get(7)?,
                 vae_seconds: row.get(8)?,
                 classifier_seconds: row.get(9)?,
+                validation_accuracy: row.get(20)?,
+                validated_test_accuracy: row.get(21)?,
             };
             let worker = WorkerRow {
                 id: parse(row, 4)?,

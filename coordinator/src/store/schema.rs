@@ -6,6 +6,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
@@ -17,7 +18,7 @@ use super::{
 };
 
 /// Version of the tables below.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 const SCHEMA: &str = "
 CREATE TABLE trial (
@@ -61,6 +62,8 @@ CREATE TABLE result (
     vae_seconds         REAL NOT NULL,
     classifier_seconds  REAL NOT NULL,
     dataset_digest      TEXT,               -- SHA-256 of what makes the data set what it is
+    validation_accuracy     REAL,           -- the highest of any evaluation; null without validation images
+    validated_test_accuracy REAL,           -- on the test images at that evaluation
     PRIMARY KEY (trial, attempt)
 );
 CREATE TABLE metric (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -112,6 +115,10 @@ ALTER TABLE worker ADD COLUMN certificate TEXT;
 CREATE INDEX failure ON event (trial, sequence) WHERE error IS NOT NULL;
 CREATE TABLE integrity (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, digest INTEGER NOT NULL);
 ",
+    "
+ALTER TABLE result ADD COLUMN validation_accuracy REAL;
+ALTER TABLE result ADD COLUMN validated_test_accuracy REAL;
+",
 ];
 
 /// From this version on the file says what its rows come to.
@@ -124,6 +131,8 @@ pub(crate) enum StoreError {
     Sqlite { path: PathBuf, error: rusqlite::Error },
     #[error("`{path}` has schema version `{found}`\nhint: this program writes version {SCHEMA_VERSION}; use the one that wrote the file, or another --run-dir", path = path.display())]
     Version { path: PathBuf, found: i64 },
+    #[error("`{path}` has schema version `{found}`, of an earlier program\nhint: `swfn-coordinator --run-dir` with its folder brings it up to date, and trains nothing that is done", path = path.display())]
+    Older { path: PathBuf, found: i64 },
     #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
     Damaged { path: PathBuf, problem: String },
 }
@@ -145,6 +154,20 @@ impl StoreError {
             _ => Self::Sqlite { path, error },
         }
     }
+}
+
+fn read_only() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// The name of a file that nobody writes to, for SQLite.
+fn immutable(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let escaped = bytes.iter().map(|byte| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(*byte).to_string(),
+        other => format!("%{other:02X}"),
+    });
+    format!("file:{}?immutable=1", escaped.collect::<String>())
 }
 
 /// The open file.
@@ -185,7 +208,7 @@ impl Store {
             found @ 1..=SCHEMA_VERSION => {
                 store.check_pages()?;
                 if found >= WITH_INTEGRITY {
-                    store.check_rows()?;
+                    store.check_rows(found)?;
                 }
                 store.migrate(found)?;
             }
@@ -211,6 +234,41 @@ impl Store {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
             Ok(())
         })
+    }
+
+    /// Opens a file only to read it, as it is now, whoever writes to it meanwhile.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let connect = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(path, read_only())?;
+            // Where nobody may write, SQLite cannot share the file either, and takes it as it is if told that nobody does.
+            let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+            let cannot_share = |error: &rusqlite::Error| {
+                matches!(
+                    error.sqlite_error_code(),
+                    Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
+                )
+            };
+            let connection = match shared {
+                Err(error) if cannot_share(&error) => {
+                    Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
+                }
+                _ => connection,
+            };
+            connection.busy_timeout(Duration::from_secs(10))?;
+            connection.execute_batch("BEGIN")?;
+            Ok(connection)
+        };
+        let connection = connect().map_err(|error| StoreError::new(path, error))?;
+        let mut store = Self { connection, sums: Sums::default(), path: path.to_owned(), damage: None };
+        match store.version()? {
+            SCHEMA_VERSION => {
+                store.check_pages()?;
+                store.check_rows(SCHEMA_VERSION)?;
+                Ok(store)
+            }
+            found @ 1..SCHEMA_VERSION => Err(StoreError::Older { path: path.to_owned(), found }),
+            found => Err(StoreError::Version { path: path.to_owned(), found }),
+        }
     }
 
     fn version(&self) -> Result<i64, StoreError> {
@@ -240,7 +298,7 @@ impl Store {
             for sql in MIGRATIONS.iter().skip(from as usize - 1) {
                 transaction.execute_batch(sql)?;
             }
-            let sums = Sums::of_rows(&transaction)?;
+            let sums = Sums::of_rows(&transaction, SCHEMA_VERSION)?;
             sums.write(&transaction)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()?;
@@ -257,8 +315,8 @@ impl Store {
     }
 
     /// Whether it holds what was written.
-    fn check_rows(&mut self) -> Result<(), StoreError> {
-        let sums = self.run(Sums::of_rows)?;
+    fn check_rows(&mut self, version: i64) -> Result<(), StoreError> {
+        let sums = self.run(|connection| Sums::of_rows(connection, version))?;
         match self.run(|connection| sums.problem(connection))? {
             None => self.sums = sums,
             Some(problem) => return Err(self.damaged(problem)),

@@ -47,6 +47,8 @@ pub(super) fn batch(lease: LeaseId, accuracy: f64) -> Batch {
                 final_test_loss: 1.0,
                 vae_seconds: 0.0,
                 classifier_seconds: 2.0,
+                validation_accuracy: Some(0.25),
+                validated_test_accuracy: Some(0.75),
             },
         }],
     }
@@ -101,7 +103,9 @@ fn what_was_written_is_read_back_after_reopening() {
     assert_eq!((&journal[1], &journal[3]), (&losses[0], &Event::Succeeded { lease }));
     let rows = store.trials().unwrap();
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), specs.iter().map(TrialSpec::id).collect::<Vec<_>>());
-    assert_eq!(rows[1].outcome.unwrap().final_test_accuracy, 0.9);
+    let outcome = rows[1].outcome.unwrap();
+    assert_eq!(outcome.final_test_accuracy, 0.9);
+    assert_eq!((outcome.validation_accuracy, outcome.validated_test_accuracy), (Some(0.25), Some(0.75)));
     assert_eq!((rows[1].state.as_str(), rows[1].attempts, rows[1].error.as_deref()), ("succeeded", 2, Some("killed")));
     assert_eq!(rows[1].log.as_deref(), Some("last words"));
     assert!(rows[0].outcome.is_none());
@@ -165,6 +169,38 @@ fn a_file_of_version_2_is_migrated_and_sums_its_rows_from_then_on() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.execute("UPDATE result SET final_test_loss = 0.0 WHERE trial = 1", []).unwrap();
     assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
+}
+
+/// The dump of a file that the last program of version 3 wrote; it sums its rows already, without what version 4 has more.
+#[test]
+fn a_file_of_version_3_is_checked_as_it_was_written_and_migrated() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sweep.sqlite");
+    let dump = include_str!("fixtures/version-3.sql");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch(dump).unwrap();
+    // A number that became another one is noticed before anything is migrated.
+    let set = |loss: f64| connection.execute("UPDATE result SET final_test_loss = ?1 WHERE trial = 1", [loss]).unwrap();
+    let loss =
+        connection.query_row("SELECT final_test_loss FROM result WHERE trial = 1", [], |row| row.get(0)).unwrap();
+    set(0.0);
+    assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
+    set(loss);
+    let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(version(), 3);
+    drop(Store::open(&path).unwrap());
+    assert_eq!(version(), 4);
+    let mut store = Store::open(&path).unwrap();
+    let rows = store.trials().unwrap();
+    assert!(rows.len() == 4 && rows.iter().all(|row| row.outcome.unwrap().validation_accuracy.is_none()));
+    assert!(rows.iter().all(|row| row.outcome.unwrap().final_test_accuracy > 0.3), "{rows:?}");
+    store.set_trials(&specs(1)).unwrap();
+    let lease = LeaseId { trial: specs(1)[0].id(), attempt: 1 };
+    store.write(0.0, &leased(lease)).unwrap();
+    store.write(0.0, &batch(lease, 0.9)).unwrap();
+    drop(store);
+    let outcome = Store::open(&path).unwrap().trials().unwrap()[0].outcome.unwrap();
+    assert_eq!((outcome.final_test_accuracy, outcome.validated_test_accuracy), (0.9, Some(0.75)));
 }
 
 #[test]

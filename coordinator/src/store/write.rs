@@ -193,6 +193,8 @@ fn result_row(trial: i64, result: &ResultRow) -> Vec<Value> {
         outcome.vae_seconds,
         outcome.classifier_seconds,
         dataset_digest.to_string(),
+        outcome.validation_accuracy,
+        outcome.validated_test_accuracy,
     ]
 }
 

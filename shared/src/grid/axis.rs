@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{error::Problem, reader::Item};
+use super::{
+    error::Problem,
+    reader::{Item, Table},
+};
 use crate::{
     dataset::Dataset,
     numbers::{Lambda, LearningRate, NumberError, WeightDecay},
@@ -215,6 +218,30 @@ pub(super) fn read_value(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Re
         AxisName::Architecture => AxisValue::Architecture(item.choice(Architecture::ALL, Architecture::name)?),
     };
     check(name, value, bounds).map_err(|(problem, hint)| item.problem(problem, hint))
+}
+
+/// Of each named axis, the values by their bits.
+pub(super) type Conditions = Vec<(AxisName, HashSet<(u8, u64)>)>;
+
+/// The values that must be had, on each of these axes that the table names. `called`: the table in messages.
+pub(super) fn read_conditions(
+    table: &mut Table<'_>,
+    called: &str,
+    axes: &[AxisName],
+    bounds: &Bounds,
+) -> Result<Conditions, Problem> {
+    let mut conditions = Conditions::new();
+    for name in axes {
+        let Some(item) = table.take(name.name()) else { continue };
+        let values = item.elements().into_iter().map(|element| Ok(read_value(*name, &element, bounds)?.bits()));
+        let values = values.collect::<Result<HashSet<_>, Problem>>()?;
+        if values.is_empty() {
+            let hint = format!("name a value, as in `{} = ...`, or remove the line", name.name());
+            return Err(item.problem(format!("{called}: axis `{}` is empty", name.name()), hint));
+        }
+        conditions.push((*name, values));
+    }
+    Ok(conditions)
 }
 
 fn read_range(name: AxisName, item: &Item<'_>) -> Result<Values, Problem> {

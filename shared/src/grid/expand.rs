@@ -1,8 +1,6 @@
 //! Points of a grid, counted with checked arithmetic and enumerated one at a time: nothing is listed before it is known to be small.
 
-use std::collections::HashSet;
-
-use super::axis::{Axis, AxisName, AxisValue};
+use super::axis::{Axis, AxisName, AxisValue, Conditions};
 
 /// Axes that advance together; most dimensions have one.
 #[derive(Debug, Clone)]
@@ -92,8 +90,7 @@ impl Block {
 /// Points that a grid leaves out: those that have one of the listed values on every named axis.
 #[derive(Debug, Clone)]
 pub(super) struct Exclude {
-    /// Of each named axis, the values by their bits.
-    pub(super) conditions: Vec<(AxisName, HashSet<(u8, u64)>)>,
+    pub(super) conditions: Conditions,
 }
 
 impl Exclude {

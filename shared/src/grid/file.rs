@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use toml::de::DeTable;
 
 use super::{
-    axis::{Axis, AxisName, AxisValue, Bounds, read_value},
+    axis::{Axis, AxisName, AxisValue, Bounds, read_conditions},
+    cells::Cells,
+    compare::{Claim, Contrast, Selection, read_claims, read_compares, read_select},
     data::read_dataset,
     error::{GridError, Problem},
     expand::{Block, Dimension, Exclude, Point},
@@ -40,7 +42,14 @@ pub struct Grid {
     pub run: RunSettings,
     /// `[artifacts]`.
     pub artifacts: Artifacts,
+    /// `[select]`: which evaluation counts. Like what is compared and claimed, it changes no trial.
+    pub selection: Selection,
+    /// `[[claim]]`.
+    pub claims: Vec<Claim>,
+    /// `[[compare]]`; the usual ones if there is none.
+    compares: Option<Vec<Contrast>>,
     sampling: Sampling,
+    validation: u32,
     classifier: Classifier,
     vae: VaeSamples,
     units: SampleUnits,
@@ -59,9 +68,44 @@ impl Grid {
             problem.locate(file, text)
         })?;
         let top = Table::new("the file", 0, table.get_ref());
-        let grid = read(top).map_err(|problem| problem.locate(file, text))?;
-        grid.check_size(max_trials).map_err(|problem| problem.locate(file, text))?;
-        Ok(grid)
+        read(top, max_trials).map_err(|problem| problem.locate(file, text))
+    }
+
+    /// What is compared with what: as `[[compare]]` says, or else each cell with the same one at lambda = 0, and each regulariser with
+    /// none. Each pair of cells stands there once.
+    pub fn contrasts(&self) -> Vec<Contrast> {
+        let usual = || {
+            let Some(cells) = Cells::new(self.points()) else { return Vec::new() };
+            let id = |place| self.trial(cells.point(place)).cell();
+            let pairs = cells.usual_pairs().into_iter();
+            pairs.map(|(cell, reference)| Contrast { name: None, cell: id(cell), reference: id(reference) }).collect()
+        };
+        self.compares.clone().unwrap_or_else(usual)
+    }
+
+    /// Whether the file says what to compare.
+    pub fn names_contrasts(&self) -> bool {
+        self.compares.is_some()
+    }
+
+    /// Looks up the cells that these tables name.
+    fn read_comparisons(
+        &mut self,
+        compares: Option<Item<'_>>,
+        claims: Option<Item<'_>>,
+        bounds: &Bounds,
+    ) -> Result<(), Problem> {
+        let Some(offset) = compares.as_ref().or(claims.as_ref()).map(|item| item.offset) else { return Ok(()) };
+        let Some(cells) = Cells::new(self.points()) else {
+            return Err(Problem::at(offset, "the grid has too many cells to compare them", "take values off its axes"));
+        };
+        let id = |place| self.trial(cells.point(place)).cell();
+        let given = compares.is_some();
+        let compares = read_compares(tables_of(compares)?, bounds, &cells, &id)?;
+        let claims = read_claims(tables_of(claims)?, bounds, &cells, &id)?;
+        self.compares = given.then_some(compares);
+        self.claims = claims;
+        Ok(())
     }
 
     /// The trials, each once, in the order in which they are handed out. Two points that name the same computation are one trial.
@@ -98,6 +142,7 @@ impl Grid {
             dataset: self.dataset,
             subset_size: u32::try_from(whole(AxisName::SubsetSize)).expect(checked),
             sampling: self.sampling,
+            validation: self.validation,
             seed: whole(AxisName::Seed),
             architecture,
             weight_decay: WeightDecay::new(real(AxisName::WeightDecay)).expect(checked),
@@ -130,7 +175,7 @@ impl Grid {
 
 const TOML_HINT: &str = "see https://toml.io; strings need quotes, and each key stands once";
 
-fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
+fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
     let version = top.need("version", "1")?;
     if version.integer::<u32>("1")? != 1 {
         let problem = format!("version {} of the grid file is unknown", version.shown());
@@ -141,10 +186,12 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     let mut grid = top.need("grid", "{ seed = { count = 10 }, ... }")?.table()?;
     let sections = ["classifier", "vae", "penalty", "artifacts", "run"].map(|name| top.take(name));
     let [zips, excludes, includes] = [top.take("zip"), top.take("exclude"), top.take("include")];
+    let [select, compares, claims] = [top.take("select"), top.take("compare"), top.take("claim")];
     top.finish()?;
 
     let dataset = read_dataset(&mut data)?;
     let sampling = data.get("sampling", Sampling::Uniform, |item| item.choice(Sampling::ALL, Sampling::name))?;
+    let validation = data.take("validation");
     data.finish()?;
     let [classifier, vae, penalty, artifacts, run] =
         sections.map(|section| section.map(|item| item.table()).transpose());
@@ -153,6 +200,8 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     let (units, batch_norm) = read_penalty(penalty?)?;
     let artifacts = read_artifacts(artifacts?)?;
     let run = read_run(run?)?;
+    let images = validation.as_ref().map_or(Ok(0), |item| item.integer::<u32>("1000"))?;
+    let selection = read_select(select.map(|item| item.table()).transpose()?, images)?;
     let bounds = Bounds { dataset, batch: classifier.batch_size };
 
     let (grid_offset, axes) = (grid.offset, read_axes(&mut grid, &bounds, Repeats::Refused)?);
@@ -187,9 +236,31 @@ fn read(mut top: Table<'_>) -> Result<Grid, Problem> {
     let excludes =
         tables_of(excludes)?.into_iter().map(|table| read_exclude(table, &bounds)).collect::<Result<_, _>>()?;
     for block in &blocks {
+        if let Some(item) = &validation {
+            check_validation(block, item, images, &dataset)?;
+        }
         check_batches(block, &classifier, &vae.vae)?;
     }
-    Ok(Grid { name, dataset, run, artifacts, sampling, classifier, vae, units, batch_norm, blocks, excludes })
+    let mut grid = Grid {
+        name,
+        dataset,
+        run,
+        artifacts,
+        selection,
+        claims: Vec::new(),
+        compares: None,
+        sampling,
+        validation: images,
+        classifier,
+        vae,
+        units,
+        batch_norm,
+        blocks,
+        excludes,
+    };
+    grid.check_size(max_trials)?;
+    grid.read_comparisons(compares, claims, &bounds)?;
+    Ok(grid)
 }
 
 /// The layers of the VAE that a density samples, if it does.
@@ -199,6 +270,17 @@ fn family(density: Density) -> Option<VaeFamily> {
         Density::ConvVae => Some(VaeFamily::Convolutional),
         Density::Data | Density::UniformNoise | Density::GaussianNoise => None,
     }
+}
+
+/// Validation images come from what subsets leave of the training images.
+fn check_validation(block: &Block, item: &Item<'_>, images: u32, dataset: &Dataset) -> Result<(), Problem> {
+    let all = u64::from(dataset.train_len());
+    let too_large = |value: &AxisValue| matches!(value, AxisValue::Whole(size) if size + u64::from(images) > all);
+    if block.axis_with(AxisName::SubsetSize, too_large).is_none() {
+        return Ok(());
+    }
+    let problem = format!("validation `{images}` is more than a subset leaves of the {all} training images");
+    Err(item.problem(problem, "lower it, or subset_size"))
 }
 
 /// What no axis can know by itself: batches that do not go together with other axes.
@@ -330,22 +412,7 @@ fn read_include(mut table: Table<'_>, main: &Block, bounds: &Bounds) -> Result<B
 
 fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Result<Exclude, Problem> {
     let offset = table.offset;
-    let mut conditions = Vec::new();
-    for name in AxisName::ALL {
-        if let Some(item) = table.take(name.name()) {
-            let values = item
-                .elements()
-                .iter()
-                .map(|element| read_value(name, element, bounds))
-                .map(|value| value.map(AxisValue::bits))
-                .collect::<Result<HashSet<_>, _>>()?;
-            if values.is_empty() {
-                let hint = format!("name a value, as in `{} = ...`, or remove the line", name.name());
-                return Err(item.problem(format!("[[exclude]]: axis `{}` is empty", name.name()), hint));
-            }
-            conditions.push((name, values));
-        }
-    }
+    let conditions = read_conditions(&mut table, "[[exclude]]", &AxisName::ALL, bounds)?;
     table.finish()?;
     if conditions.is_empty() {
         return Err(Problem::at(

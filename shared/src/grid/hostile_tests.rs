@@ -52,6 +52,22 @@ fn files_that_are_made_to_do_harm_are_answered_soon() {
         ("includes of a longer list", seeds(500_000) + &"[[include]]\nlambda=1\n".repeat(1_000), "`500500000` points"),
         ("excludes", filled(&wide, |seed| format!("[[exclude]]\nseed={seed}\n")), "are more than 1000"),
         ("excludes that leave all", wide.clone() + &"[[exclude]]\nseed=1\nlambda=0\n".repeat(1_000), ""),
+        (
+            "comparisons of many cells",
+            filled(&wide, same("[[compare]]\nlearning_rate=0.1\nagainst={lambda=0}\n")),
+            "too many cells",
+        ),
+        (
+            "comparisons that match all cells",
+            wide.replace("1_000_000", "100_000") + &"[[compare]]\nagainst={lambda=0}\n".repeat(1_000),
+            "none has its reference",
+        ),
+        (
+            "claims that match nothing but one cell",
+            wide.replace("1_000_000", "50_000").replace("lambda = 0\n", "lambda = [0, 1]\n")
+                + &"[[claim]]\ntext=\"a\"\nis=\"better\"\nlearning_rate=0.1\nagainst={lambda=0}\n".repeat(1_000),
+            "",
+        ),
         ("an exclude of a long list", wide.clone() + "[[exclude]]\nseed=[1," + &list(400_000) + "]\n", "no points"),
         ("a long zip", format!("{BASE}subset_size=100\n[[zip]]\nseed=[{0}]\nweight_decay=[{0}]\n", list(250_000)), ""),
     ];

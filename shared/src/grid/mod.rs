@@ -1,9 +1,13 @@
 //! The grid file: from TOML to a validated [`Grid`] to its trials.
 //!
 //! `reader` walks the TOML and knows the line of everything; `file` and `settings` give the sections their meaning; `axis` holds the values of one
-//! axis without listing them; `expand` counts and enumerates points.
+//! axis without listing them; `expand` counts and enumerates points; `compare` says which of their `cells` are held against which.
 
 mod axis;
+mod cells;
+mod compare;
+#[cfg(test)]
+mod compare_tests;
 mod data;
 mod error;
 mod expand;
@@ -16,6 +20,7 @@ mod settings;
 mod tests;
 
 pub use axis::AxisName;
+pub use compare::{Claim, Contrast, MAX_CONTRASTS, Relation, Selection};
 pub use error::GridError;
 pub use file::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES};
 pub use settings::{MIN_LEASE_SECONDS, RunSettings};

@@ -368,6 +368,7 @@ proptest! {
         trial.seed = seed;
         trial.weight_decay = crate::numbers::WeightDecay::new(decay).unwrap();
         trial.classifier.precision = precision;
+        trial.validation = (seed % 2) as u32 * (trial.dataset.train_len() - trial.subset_size);
         let wire = v1::TrialSpec::from(&trial);
         let back = TrialSpec::try_from(wire).unwrap();
         prop_assert_eq!(back, trial);

@@ -241,6 +241,8 @@ mod tests {
         final_test_loss: 0.1,
         vae_seconds: 0.0,
         classifier_seconds: 1.0,
+        validation_accuracy: None,
+        validated_test_accuracy: None,
     };
 
     fn ledger() -> Ledger {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use swfn_shared::{
-    metrics::{TEST_ACCURACY, TEST_LOSS, TRAIN_FUNCTION_NORM, TRAIN_LOSS},
+    metrics::{TEST_ACCURACY, TEST_LOSS, TRAIN_FUNCTION_NORM, TRAIN_LOSS, VALIDATION_ACCURACY, VALIDATION_LOSS},
     trial::SampleBatchNorm,
 };
 use tch::Tensor;
@@ -11,7 +11,7 @@ use tch::Tensor;
 use super::{
     artifacts,
     device_data::{DeviceData, Pool},
-    evaluation::{Evaluation, evaluate},
+    evaluation::{Evaluation, Seen, evaluate},
     lane::{Candidate, Core, Ended, Lane, sgd_settings},
     objective::Objective,
     report::{Outcome, TrainError, point},
@@ -199,13 +199,23 @@ impl<'o> Classifiers<'o> {
             some = group.core.network.some(&indices.iter().map(|index| *index as i64).collect::<Vec<_>>());
             &some
         };
-        let evaluations = evaluate(network, indices.len(), self.data.test(), self.place, || {
+        let own: Vec<_> = indices.iter().filter_map(|index| self.lanes[*index].candidate.validation.clone()).collect();
+        let own: Vec<_> = own.iter().map(|images| &**images).collect();
+        let mut tick = || {
             for lane in &mut self.lanes {
                 let at = lane.total_step();
                 lane.candidate.reporter.tick(at);
             }
-        });
+        };
+        let evaluations = evaluate(network, Seen::Together(self.data.test(), indices.len()), self.place, &mut tick);
+        // All trials of a shape have validation images, or none has.
+        let validations = match &own[..] {
+            [] => Vec::new(),
+            own => evaluate(network, Seen::Each(own), self.place, &mut tick),
+        };
+        let mut validations = validations.into_iter();
         for (&index, evaluation) in indices.iter().zip(evaluations) {
+            let validation = validations.next();
             let lane = &mut self.lanes[index];
             if lane.is_over() {
                 continue;
@@ -213,14 +223,17 @@ impl<'o> Classifiers<'o> {
             let Evaluation { loss, accuracy, predicted } = evaluation;
             let step = lane.progress.step;
             let at = |metric, value| point(metric, step.into(), value);
-            let points = match at(TEST_ACCURACY, accuracy).and_then(|one| Ok([one, at(TEST_LOSS, loss)?])) {
+            let points = [(TEST_ACCURACY, accuracy), (TEST_LOSS, loss)]
+                .into_iter()
+                .chain(validation.iter().flat_map(|v| [(VALIDATION_ACCURACY, v.accuracy), (VALIDATION_LOSS, v.loss)]));
+            let points = match points.map(|(metric, value)| at(metric, value)).collect::<Result<Vec<_>, _>>() {
                 Ok(points) => points,
                 Err(diverged) => {
                     lane.candidate.reporter.stop(diverged);
                     continue;
                 }
             };
-            lane.progress.best = lane.progress.best.max(accuracy);
+            lane.progress.evaluated(accuracy, validation.map(|validation| validation.accuracy));
             if step < lane.candidate.spec.classifier.iterations {
                 lane.report(&points, Some(&group.core), index);
                 continue;
@@ -231,6 +244,8 @@ impl<'o> Classifiers<'o> {
                 final_test_accuracy: accuracy,
                 best_test_accuracy: lane.progress.best,
                 final_test_loss: loss,
+                validation_accuracy: lane.progress.validated.map(|(validation, _)| validation),
+                validated_test_accuracy: lane.progress.validated.map(|(_, test)| test),
                 vae_seconds: *vae_seconds,
                 classifier_seconds: lane.progress.seconds(),
             };

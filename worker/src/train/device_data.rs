@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use swfn_shared::trial::Sampling;
+use swfn_shared::trial::{Sampling, TrialSpec};
 use tch::{Device, Tensor};
 
 use super::{batches::Batches, report::TrainError};
@@ -126,6 +126,32 @@ impl DeviceData {
     /// `size` training images, drawn without replacement, by the seed. Of uniform subsets of one seed the smaller is a part of the
     /// larger.
     pub fn subset(&self, size: usize, sampling: Sampling, seed: u64) -> Result<Images, TrainError> {
+        Ok(self.train_images(&self.subset_numbers(size, sampling, seed)?))
+    }
+
+    /// The validation images of a trial: `count` of the training images that its subset leaves, drawn uniformly without replacement, by the
+    /// seed.
+    pub fn validation(&self, count: usize, spec: &TrialSpec) -> Result<Images, TrainError> {
+        Ok(self.train_images(&self.validation_numbers(count, spec)?))
+    }
+
+    fn validation_numbers(&self, count: usize, spec: &TrialSpec) -> Result<Vec<usize>, TrainError> {
+        let mut left = vec![true; self.train.len()];
+        for number in self.subset_numbers(spec.subset_size as usize, spec.sampling, spec.seed)? {
+            left[number] = false;
+        }
+        let left: Vec<usize> = (0..left.len()).filter(|number| left[*number]).collect();
+        let mut stream = Stream::new(spec.seed, Purpose::Validation);
+        let drawn = data::subset(left.len(), count, stream.generator());
+        let drawn = drawn.map_err(|error| TrainError::Data(error.to_string()))?;
+        Ok(drawn.into_iter().map(|place| left[place]).collect())
+    }
+
+    fn train_images(&self, numbers: &[usize]) -> Images {
+        images(&self.train.gather(numbers), self.device)
+    }
+
+    fn subset_numbers(&self, size: usize, sampling: Sampling, seed: u64) -> Result<Vec<usize>, TrainError> {
         let mut stream = Stream::new(seed, Purpose::Subset);
         let numbers = match sampling {
             Sampling::Uniform => data::subset(self.train.len(), size, stream.generator()),
@@ -134,8 +160,7 @@ impl DeviceData {
                 data::balanced_subset(labels, self.shape.classes as usize, size, stream.generator())
             }
         };
-        let numbers = numbers.map_err(|error| TrainError::Data(error.to_string()))?;
-        Ok(images(&self.train.gather(&numbers), self.device))
+        numbers.map_err(|error| TrainError::Data(error.to_string()))
     }
 }
 
@@ -166,7 +191,47 @@ pub(super) fn brightness(pixels: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+
     use super::*;
+
+    #[test]
+    fn validation_images_are_none_of_the_subset() {
+        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 3 }\nsubset_size = 40\n\
+                    architecture = \"net\"\nlambda = 0\n";
+        let grid = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap();
+        // 100 training images whose only pixel is their number.
+        let train = Split { images: (0..100).collect(), labels: vec![0, 1].repeat(50), height: 1, width: 1 };
+        let test = Split { images: vec![0], labels: vec![0], height: 1, width: 1 };
+        let data = DeviceData::new(Dataset { train: train.into(), test, classes: 2 }, Device::Cpu);
+        let mut all = Vec::new();
+        for spec in grid.trials() {
+            for sampling in [Sampling::Uniform, Sampling::Balanced] {
+                let spec = TrialSpec { sampling, ..spec };
+                let subset = data.subset_numbers(40, sampling, spec.seed).unwrap();
+                let validation = data.validation_numbers(60, &spec).unwrap();
+                assert_ne!(
+                    validation,
+                    data.validation_numbers(60, &TrialSpec { seed: spec.seed + 1, ..spec }).unwrap()
+                );
+                assert_eq!(
+                    validation[..7],
+                    data.validation_numbers(7, &spec).unwrap(),
+                    "a smaller one is its beginning"
+                );
+                // They are what is shown, too.
+                let images = data.validation(60, &spec).unwrap();
+                let shown: Vec<u8> = brightness(&images.pixels).flatten(0, -1).try_into().unwrap();
+                assert_eq!(shown.into_iter().map(usize::from).collect::<Vec<_>>(), validation);
+                let mut both = [subset, validation.clone()].concat();
+                both.sort_unstable();
+                assert_eq!(both, (0..100).collect::<Vec<_>>(), "disjoint, and all there are");
+                assert!(data.validation(61, &spec).unwrap_err().to_string().contains("`61` images"));
+                all.push(validation);
+            }
+        }
+        assert_eq!(all.len(), 6);
+    }
 
     #[test]
     fn images_are_normalised_and_keep_their_places() {

@@ -1,4 +1,4 @@
-//! Loss and accuracy on the test images.
+//! Loss and accuracy on images that are not trained on.
 
 use tch::{Kind, Tensor, no_grad_guard};
 
@@ -16,38 +16,71 @@ pub struct Evaluation {
     pub predicted: Tensor,
 }
 
-/// Passes all test images through the networks of `lanes` lanes in test mode. `tick` is called every now and then.
-pub(crate) fn evaluate(
-    network: &Network,
-    lanes: usize,
-    test: &Images,
-    place: Place,
-    mut tick: impl FnMut(),
-) -> Vec<Evaluation> {
+/// Which images the lanes see.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Seen<'i> {
+    /// The same ones in all of so many lanes.
+    Together(&'i Images, usize),
+    /// Its own in each, as many as in any other; at least one lane.
+    Each(&'i [&'i Images]),
+}
+
+impl Seen<'_> {
+    fn lanes(&self) -> usize {
+        match self {
+            Self::Together(_, lanes) => *lanes,
+            Self::Each(images) => images.len(),
+        }
+    }
+
+    fn total(&self) -> i64 {
+        match self {
+            Self::Together(images, _) => images.labels.size()[0],
+            Self::Each(images) => images[0].labels.size()[0],
+        }
+    }
+
+    /// A part of one tensor of the images, `[K, count, ...]`.
+    fn part(&self, of: fn(&Images) -> &Tensor, start: i64, count: i64) -> Tensor {
+        match self {
+            Self::Together(images, lanes) => {
+                let part = of(images).narrow(0, start, count);
+                let mut size = part.size();
+                size.insert(0, *lanes as i64);
+                part.unsqueeze(0).expand(&size[..], false)
+            }
+            Self::Each(images) => {
+                let parts: Vec<_> = images.iter().map(|images| of(images).narrow(0, start, count)).collect();
+                Tensor::stack(&parts, 0)
+            }
+        }
+    }
+}
+
+/// Passes all these images through the networks of the lanes in test mode. `tick` is called every now and then.
+pub(crate) fn evaluate(network: &Network, seen: Seen<'_>, place: Place, mut tick: impl FnMut()) -> Vec<Evaluation> {
     let _guard = no_grad_guard();
-    let (total, k) = (test.labels.size()[0], lanes as i64);
+    let (total, lanes) = (seen.total(), seen.lanes());
+    let k = lanes as i64;
     let chunk = place.compute.images_at_once(lanes) as i64;
     let mut loss = Tensor::zeros([k], (Kind::Double, place.device));
+    let mut correct = Tensor::zeros([k], (Kind::Double, place.device));
     let mut predicted = Vec::new();
     for start in (0..total).step_by(chunk as usize) {
         let count = chunk.min(total - start);
-        let of_lanes = |x: Tensor| {
-            let mut size = x.size();
-            size.insert(0, k);
-            x.unsqueeze(0).expand(&size[..], false)
-        };
-        let logits = network.test_logits(&of_lanes(test.pixels.narrow(0, start, count))); // [K, count, classes]
-        let labels = of_lanes(test.labels.narrow(0, start, count)).unsqueeze(-1); // [K, count, 1]
-        loss -= logits.log_softmax(2, Kind::Float).gather(2, &labels, false).sum_dim_intlist(
+        let logits = network.test_logits(&seen.part(|images| &images.pixels, start, count)); // [K, count, classes]
+        let labels = seen.part(|images| &images.labels, start, count); // [K, count]
+        loss -= logits.log_softmax(2, Kind::Float).gather(2, &labels.unsqueeze(-1), false).sum_dim_intlist(
             [1_i64, 2].as_slice(),
             false,
             Kind::Double,
         );
-        predicted.push(logits.argmax(2, false));
+        let taken_for = logits.argmax(2, false);
+        correct += taken_for.eq_tensor(&labels).sum_dim_intlist([1_i64].as_slice(), false, Kind::Double);
+        predicted.push(taken_for);
         tick();
     }
     let predicted = Tensor::cat(&predicted, 1); // [K, N]
-    let correct = predicted.eq_tensor(&test.labels).sum_dim_intlist([1_i64].as_slice(), false, Kind::Double);
     let numbers = Vec::<f64>::try_from(Tensor::cat(&[loss, correct], 0) / total as f64).expect("numbers of a vector");
     let (losses, accuracies) = numbers.split_at(lanes);
     let lanes = losses.iter().zip(accuracies).zip(0_i64..);
@@ -67,6 +100,10 @@ mod tests {
         rng::{Purpose, Stream},
     };
 
+    fn labels_of(images: &Images) -> Vec<i64> {
+        (&images.labels).try_into().unwrap()
+    }
+
     #[test]
     fn chunks_count_every_image_once_in_every_lane() {
         let place = Place::from(Device::Cpu);
@@ -81,7 +118,7 @@ mod tests {
         let right = |i: usize| i == 0 || i + 2 >= total as usize;
         let labels: Vec<i64> = best.iter().enumerate().map(|(i, &b)| if right(i) { b } else { (b + 1) % 10 }).collect();
         let test = Images { pixels, labels: Tensor::from_slice(&labels) };
-        let evaluations = evaluate(&network, 2, &test, place, || ());
+        let evaluations = evaluate(&network, Seen::Together(&test, 2), place, || ());
         assert_eq!(evaluations[0].accuracy, 3.0 / total as f64);
         let other: Vec<i64> = logits.get(1).argmax(1, false).try_into().unwrap();
         let hits = other.iter().zip(&labels).filter(|(a, b)| a == b).count();
@@ -90,5 +127,14 @@ mod tests {
             let loss = logits.get(lane as i64).cross_entropy_for_logits(&test.labels).double_value(&[]);
             assert!((evaluation.loss - loss).abs() < 1e-5 * loss, "{evaluation:?} {loss}");
         }
+        // Images of their own: the second lane sees them from the last to the first, and other labels.
+        let [pixels, labels] = [&test.pixels, &test.labels].map(|x| x.flip([0]));
+        let labels = labels.where_self(&labels.ne(0), &labels.ones_like());
+        let own = evaluate(&network, Seen::Each(&[&test, &Images { pixels, labels }]), place, || ());
+        assert_eq!((own[0].accuracy, own[0].loss), (evaluations[0].accuracy, evaluations[0].loss));
+        assert!(own[1].predicted.flip([0]).equal(&evaluations[1].predicted));
+        let relabelled = |(a, b): (&i64, &i64)| a == if *b == 0 { &1 } else { b };
+        let hits = other.iter().zip(&labels_of(&test)).filter(|pair| relabelled(*pair)).count();
+        assert_eq!(own[1].accuracy, hits as f64 / total as f64);
     }
 }

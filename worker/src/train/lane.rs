@@ -31,6 +31,8 @@ pub(crate) struct Candidate<'o> {
     pub(crate) wanted: Artifacts,
     pub(crate) reporter: Reporter<'o>,
     pub(crate) subset: Rc<Images>,
+    /// If it has any.
+    pub(crate) validation: Option<Rc<Images>>,
     pub(crate) vae: Option<Rc<TrainedVae>>,
     /// What training the VAE took.
     pub(crate) vae_seconds: f64,
@@ -60,6 +62,8 @@ pub(super) struct Progress {
     /// Those since the last report.
     pub(super) since: u32,
     pub(super) best: f64,
+    /// At the evaluation that was best on the validation images, once there was one: the accuracy on those, and on the test images.
+    pub(super) validated: Option<(f64, f64)>,
     start: Instant,
     /// Seconds before its checkpoint.
     earlier: f64,
@@ -119,7 +123,18 @@ impl Core {
 
 impl Progress {
     fn new(spec: &TrialSpec) -> Self {
-        Self { draws: Draws::new(spec), step: 0, since: 0, best: 0.0, start: Instant::now(), earlier: 0.0 }
+        let (draws, start) = (Draws::new(spec), Instant::now());
+        Self { draws, step: 0, since: 0, best: 0.0, validated: None, start, earlier: 0.0 }
+    }
+
+    /// Takes account of an evaluation. The first of equals on the validation images counts.
+    pub(super) fn evaluated(&mut self, test: f64, validation: Option<f64>) {
+        self.best = self.best.max(test);
+        if let Some(validation) = validation
+            && self.validated.is_none_or(|(best, _)| validation > best)
+        {
+            self.validated = Some((validation, test));
+        }
     }
 
     pub(super) fn seconds(&self) -> f64 {
@@ -134,6 +149,9 @@ impl Progress {
         self.draws.restore(state)?;
         (self.best, self.earlier) = (state.float("best")?, state.float("classifier.seconds")?);
         self.step = state.step(spec.classifier.iterations)?;
+        if spec.validation > 0 && self.step >= spec.classifier.evaluate_every {
+            self.validated = Some((state.float("validation.best")?, state.float("validation.test")?));
+        }
         Ok(())
     }
 
@@ -148,6 +166,10 @@ impl Progress {
             state.set_named("vae", vae.tensors());
         }
         state.set_float("best", self.best);
+        if let Some((best, test)) = self.validated {
+            state.set_float("validation.best", best);
+            state.set_float("validation.test", test);
+        }
         state.set_float("vae.seconds", vae_seconds);
         state.set_float("classifier.seconds", self.seconds());
         state

@@ -238,10 +238,16 @@ impl Trainer {
         jobs: &mut dyn Jobs<'o>,
     ) -> Option<Arrival<'o>> {
         let Job { ticket, spec, wanted, observer, span } = job;
-        let subset =
-            check(&spec).and_then(|()| guarded(|| data.subset(spec.subset_size as usize, spec.sampling, spec.seed)));
-        let subset = match subset {
-            Ok(subset) => Rc::new(subset),
+        let drawn = check(&spec).and_then(|()| {
+            guarded(|| {
+                let subset = data.subset(spec.subset_size as usize, spec.sampling, spec.seed)?;
+                let count = spec.validation as usize;
+                let validation = (count > 0).then(|| data.validation(count, &spec)).transpose()?;
+                Ok((Rc::new(subset), validation.map(Rc::new)))
+            })
+        });
+        let (subset, validation) = match drawn {
+            Ok(drawn) => drawn,
             Err(error) => {
                 let error = if beside && error.is_out_of_memory() { TrainError::Cancelled } else { error };
                 span.in_scope(|| jobs.ended(ticket, Err(error)));
@@ -259,7 +265,8 @@ impl Trainer {
             Ok(Some(Phase::Classifier)) => (None, state),
             Ok(None) | Err(_) => (None, None),
         };
-        let candidate = Candidate { ticket, spec, wanted, reporter, subset, vae: None, vae_seconds: 0.0, resumed };
+        let (vae, vae_seconds) = (None, 0.0);
+        let candidate = Candidate { ticket, spec, wanted, reporter, subset, validation, vae, vae_seconds, resumed };
         Some(Arrival { candidate, vae: spec.vae(), vae_resumed, looked: false })
     }
 

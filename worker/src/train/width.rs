@@ -222,6 +222,7 @@ fn speed(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place, lanes: usize) ->
         wanted: Artifacts::default(),
         reporter: Reporter::new(Box::new(Nobody), Span::none(), spec.id(), None),
         subset: Rc::clone(&subset),
+        validation: None,
         vae: vae.clone(),
         vae_seconds: 0.0,
         resumed: None,

@@ -44,6 +44,7 @@ pub(crate) fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
         dataset: DATASET,
         subset_size: 60,
         sampling: Sampling::Uniform,
+        validation: 0,
         seed: 1,
         architecture,
         weight_decay: WeightDecay::new(0.0).unwrap(),

@@ -10,7 +10,7 @@ use swfn_shared::trial::{Architecture, Classifier, Density, TrialSpec, VaeFamily
 use swfn_worker::train::{checkpoint::Checkpoints, report::TrainError, trainer::Trainer};
 use tch::Device;
 
-use crate::{Recorder, run, said, spec, trainer};
+use crate::{Recorder, finals, run, said, spec, trainer};
 
 /// A trainer that finds nothing but the checkpoints in that folder.
 fn resuming(folder: &Path, every: Duration) -> Trainer {
@@ -48,7 +48,8 @@ fn an_interrupted_trial_goes_on_and_ends_with_the_same_bits() {
         penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
         trial
     };
-    for trial in [long(Architecture::LenetBn), conv(Architecture::NetDropout)] {
+    let validated = TrialSpec { validation: 30, ..long(Architecture::Net) };
+    for trial in [long(Architecture::LenetBn), conv(Architecture::NetDropout), validated] {
         let undisturbed = said(&mut trainer(), &trial);
         // Saved at each report, or at the cancellation alone.
         for every in [Duration::ZERO, Duration::from_secs(3600)] {
@@ -70,8 +71,7 @@ fn an_interrupted_trial_goes_on_and_ends_with_the_same_bits() {
             let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, every).unwrap();
             checkpoints.remove(trial.id());
             assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
-            let finals = [outcome.final_test_accuracy, outcome.best_test_accuracy, outcome.final_test_loss];
-            let finals = finals.map(|value| ("outcome", 0, value.to_bits()));
+            let finals = finals(&outcome).map(|value| ("outcome", 0, value.to_bits()));
             let points = recorder.points.iter().map(|p| (p.metric, p.step, p.value.to_bits()));
             assert_eq!(points.chain(finals).collect::<Vec<_>>(), undisturbed, "{every:?}");
             assert_eq!(again, undisturbed, "{every:?}");

@@ -71,9 +71,15 @@ fn run(trainer: &mut Trainer, spec: &TrialSpec) -> (Outcome, Recorder) {
 /// All that a trial says, wall time left out, by bits.
 fn said(trainer: &mut Trainer, spec: &TrialSpec) -> Vec<(&'static str, u64, u64)> {
     let (outcome, recorder) = run(trainer, spec);
-    let finals = [outcome.final_test_accuracy, outcome.best_test_accuracy, outcome.final_test_loss];
-    let finals = finals.map(|value| ("outcome", 0, value.to_bits()));
+    let finals = finals(&outcome).map(|value| ("outcome", 0, value.to_bits()));
     recorder.points.iter().map(|p| (p.metric, p.step, p.value.to_bits())).chain(finals).collect()
+}
+
+/// All of an outcome but wall time; -1 in place of what there is not.
+fn finals(outcome: &Outcome) -> [f64; 5] {
+    let Outcome { validation_accuracy, validated_test_accuracy, .. } = *outcome;
+    let [validation, validated] = [validation_accuracy, validated_test_accuracy].map(|share| share.unwrap_or(-1.0));
+    [outcome.final_test_accuracy, outcome.best_test_accuracy, outcome.final_test_loss, validation, validated]
 }
 
 #[test]
@@ -88,6 +94,26 @@ fn a_trial_reports_each_block_and_the_end() {
     let last = recorder.points.iter().rfind(|p| p.metric == metrics::TEST_ACCURACY).unwrap();
     assert_eq!(outcome.final_test_accuracy, last.value);
     assert!(outcome.best_test_accuracy >= last.value && outcome.vae_seconds > 0.0 && outcome.classifier_seconds > 0.0);
+}
+
+#[test]
+fn validation_images_choose_an_evaluation_and_change_nothing_else() {
+    let mut plain = spec(Architecture::NetDropout, 0.1);
+    plain.classifier = Classifier { iterations: 200, evaluate_every: 20, ..plain.classifier };
+    let (without, silent) = run(&mut trainer(), &plain);
+    assert_eq!((without.validation_accuracy, without.validated_test_accuracy), (None, None));
+    let (with, recorder) = run(&mut trainer(), &TrialSpec { validation: 50, ..plain });
+    let said = |metric: &str| recorder.points.iter().filter(|p| p.metric == metric).collect::<Vec<_>>();
+    let (validation, test) = (said(metrics::VALIDATION_ACCURACY), said(metrics::TEST_ACCURACY));
+    assert_eq!((validation.len(), test.len(), said(metrics::VALIDATION_LOSS).len()), (10, 10, 10));
+    // The first of the highest.
+    let best = validation.iter().rev().max_by(|a, b| a.value.total_cmp(&b.value)).unwrap();
+    let at_best = test.iter().find(|point| point.step == best.step).unwrap();
+    assert_eq!((with.validation_accuracy, with.validated_test_accuracy), (Some(best.value), Some(at_best.value)));
+    assert!(best.value > 0.3 && (best.value * 50.0).fract() < 1e-9, "{best:?}");
+    let others: Vec<_> = recorder.points.iter().filter(|p| !p.metric.starts_with("validation/")).copied().collect();
+    assert_eq!(others, silent.points);
+    assert_eq!(finals(&with)[..3], finals(&without)[..3]);
 }
 
 #[test]

@@ -41,13 +41,13 @@ function seeds(cell) {
 
 /** Where the mean lies, and its interval, on a scale that all rows share. */
 function intervals(cells) {
-  const of = ({ final_test_accuracy: of }) => (of ? [of.mean - (of.confidence_95 ?? 0), of.mean + (of.confidence_95 ?? 0)] : []);
+  const of = ({ test_accuracy: of }) => (of ? [of.mean - (of.confidence_95 ?? 0), of.mean + (of.confidence_95 ?? 0)] : []);
   const ends = cells.flatMap(of);
   const [low, high] = [Math.min(...ends), Math.max(...ends)];
   const x = (share) => (high > low ? 6 + (158 * (share - low)) / (high - low) : 85);
   const scale = element("span", { class: "scale" }, element("span", {}, percent(low, 1)), element("span", {}, percent(high, 1)));
   const draw = (cell) => {
-    const mean = cell.final_test_accuracy;
+    const mean = cell.test_accuracy;
     if (!mean) return "";
     const [from, to] = of(cell);
     const at = (share, extra) => ({ x1: x(share), x2: x(share), ...extra });
@@ -66,10 +66,10 @@ export function cellColumns(cells) {
   const varies = (key) => new Set(cells.filter((cell) => cell.lambda > 0 || !["density", "penalty_samples"].includes(key)).map((cell) => cell[key])).size > 1;
   const axis = (title, key) => (varies(key) ? [{ title, number: typeof cells[0][key] === "number", content: (cell) => (typeof cell[key] === "number" ? number(cell[key]) : cell[key]) }] : []);
   const highest = new Map();
-  for (const { subset_size, final_test_accuracy: of } of cells) {
+  for (const { subset_size, test_accuracy: of } of cells) {
     if (of) highest.set(subset_size, Math.max(of.mean, highest.get(subset_size) ?? 0));
   }
-  const best = ({ subset_size, final_test_accuracy: of }) => of && cells.length > 1 && of.mean === highest.get(subset_size);
+  const best = ({ subset_size, test_accuracy: of }) => of && cells.length > 1 && of.mean === highest.get(subset_size);
   const gains = cells.some((cell) => cell.gain_over_none);
   return [
     { title: "architecture", content: (cell) => cell.architecture },
@@ -80,10 +80,10 @@ export function cellColumns(cells) {
     ...axis("density", "density"),
     ...axis("samples", "penalty_samples"),
     { title: "seeds", number: true, content: seeds },
-    { title: "accuracy %", number: true, best, content: (cell) => (best(cell) ? "★ " : "") + estimate(cell.final_test_accuracy) },
+    { title: "accuracy %", number: true, best, content: (cell) => (best(cell) ? "★ " : "") + estimate(cell.test_accuracy) },
     intervals(cells),
     ...(gains ? [{ title: "over lambda 0", number: true, content: (cell) => estimate(cell.gain_over_none, true) }] : []),
-    { title: "sd", number: true, content: (cell) => percent(cell.final_test_accuracy?.standard_deviation) },
+    { title: "sd", number: true, content: (cell) => percent(cell.test_accuracy?.standard_deviation) },
     { title: "best %", number: true, content: (cell) => percent(cell.best_test_accuracy?.mean) },
     { title: "s/trial", number: true, content: (cell) => cell.classifier_seconds?.toFixed(1) ?? DASH },
   ];

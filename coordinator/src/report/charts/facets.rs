@@ -1,0 +1,72 @@
+//! Which panels and lines a chart has: what there is, or an even choice of it with a note.
+
+use swfn_shared::trial::Architecture;
+
+use super::{
+    panels::{COLUMNS, ROWS},
+    theme::SERIES,
+};
+use crate::report::study::{Study, StudyCell};
+
+/// Architectures beside each other, subset sizes above each other, the lines of each panel.
+pub(super) struct Facets {
+    pub(super) architectures: Vec<Architecture>,
+    pub(super) sizes: Vec<u32>,
+    /// Names of lines; what has the same name looks the same in each panel.
+    pub(super) names: Vec<String>,
+    /// What is left out.
+    pub(super) note: String,
+}
+
+impl Facets {
+    /// `name`: of the line to which a cell belongs, if it belongs to one. `shown`: whether there is anything to show of it. Lines of cells of which
+    /// there is nothing are counted, so that the others look the same in all charts.
+    pub(super) fn new(
+        study: &Study,
+        name: impl Fn(&StudyCell) -> Option<String>,
+        shown: impl Fn(&StudyCell) -> bool,
+    ) -> Self {
+        let mut architectures: Vec<Architecture> = Vec::new();
+        let mut sizes: Vec<u32> = Vec::new();
+        let mut names: Vec<(f64, String)> = Vec::new();
+        for cell in &study.cells {
+            let Some(name) = name(cell) else { continue };
+            if !names.iter().any(|(_, other)| *other == name) {
+                names.push((cell.spec.lambda(), name));
+            }
+            if !shown(cell) {
+                continue;
+            }
+            if !architectures.contains(&cell.spec.architecture) {
+                architectures.push(cell.spec.architecture);
+            }
+            if !sizes.contains(&cell.spec.subset_size) {
+                sizes.push(cell.spec.subset_size);
+            }
+        }
+        sizes.sort_unstable();
+        names.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        let names = names.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+        let mut note = String::new();
+        architectures.truncate(COLUMNS);
+        let sizes = chosen(sizes, ROWS, "subset sizes", &mut note);
+        let names = chosen(names, SERIES, "lines", &mut note);
+        Self { architectures, sizes, names, note }
+    }
+
+    /// The number of that line.
+    pub(super) fn series(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|other| other == name)
+    }
+}
+
+/// At most so many of them, evenly spread, the first and the last included; the note says so.
+pub(super) fn chosen<T>(all: Vec<T>, limit: usize, what: &str, note: &mut String) -> Vec<T> {
+    let count = all.len();
+    if count <= limit {
+        return all;
+    }
+    note.push_str(&format!(" Shown are {limit} of {count} {what}, evenly chosen."));
+    let wanted: Vec<usize> = (0..limit).map(|index| index * (count - 1) / (limit - 1).max(1)).collect();
+    all.into_iter().enumerate().filter(|(index, _)| wanted.contains(index)).map(|(_, item)| item).collect()
+}

@@ -1,0 +1,124 @@
+//! The charts of a report, each drawn once for light and once for dark ground, as SVG and as PNG.
+
+mod axis;
+mod facets;
+mod forest;
+mod heat;
+mod lines;
+mod over;
+mod panels;
+mod pen;
+mod png;
+mod strip;
+#[cfg(test)]
+mod tests;
+mod theme;
+
+pub(crate) use axis::short;
+pub(crate) use forest::Difference;
+pub(crate) use over::Curves;
+pub(crate) use pen::ChartError;
+pub(crate) use png::png;
+pub(crate) use theme::{Theme, follow_page};
+
+use lines::Vertical;
+
+use super::study::Study;
+
+/// Draws a chart in a theme, as SVG.
+pub(crate) type Draw = Box<dyn Fn(Theme) -> Result<String, ChartError>>;
+
+/// A chart, or why there is none.
+pub(crate) enum Content {
+    Drawing {
+        draw: Draw,
+        /// What it leaves out; empty, or a sentence after a space.
+        note: String,
+    },
+    /// What it would take.
+    Missing(String),
+}
+
+/// A chart with what stands above and below it.
+pub(crate) struct Figure {
+    /// The file's name without its extension.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) caption: String,
+    pub(crate) content: Content,
+}
+
+/// What figures are drawn from.
+pub(crate) struct Material<'m> {
+    pub(crate) study: &'m Study,
+    pub(crate) accuracy: &'m Curves,
+    pub(crate) function_norm: &'m Curves,
+    pub(crate) differences: &'m [Difference],
+}
+
+/// All figures, the ones without data too.
+pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
+    let Material { study, accuracy, function_norm, differences } = *material;
+    let bands = match study.seeds() {
+        0 | 1 => "One seed: no interval.",
+        _ => "Bands and bars: 95 % intervals of the mean over seeds (Student's t).",
+    };
+    let figure = |name, title, caption: &str, content| {
+        let caption = match &content {
+            Content::Drawing { note, .. } => format!("{caption}{note}"),
+            Content::Missing(_) => String::new(),
+        };
+        Figure { name, title, caption, content }
+    };
+    vec![
+        figure(
+            "differences",
+            "Paired differences",
+            "Differences of final test accuracy between trials of the same subset and seed, with 95 % intervals. Squares: told apart \
+             from zero after Holm's correction; grey dots: not decided.",
+            forest::forest(differences),
+        ),
+        figure(
+            "lambda",
+            "Accuracy over lambda",
+            &format!("Final test accuracy over the weight of the function norm. Dashed, and at 0: without it. {bands}"),
+            over::lambda(study),
+        ),
+        figure(
+            "subset-size",
+            "Accuracy over the size of the subset",
+            &format!("Final test accuracy over the number of training images. {bands}"),
+            over::size(study),
+        ),
+        figure(
+            "heat-map",
+            "Lambda and size of the subset",
+            "Bold: gain of final test accuracy over the same seeds without function norm, in percentage points (orange above zero, blue \
+             below); beneath it the accuracy. Where there is nothing to compare with, the accuracy alone.",
+            heat::heat(study),
+        ),
+        figure(
+            "seeds",
+            "Distribution over seeds",
+            "A dot a seed: final test accuracy (vermilion without function norm, blue with it). Stroke: mean; bar: its 95 % interval.",
+            strip::strip(study),
+        ),
+        figure(
+            "iterations",
+            "Accuracy over iterations",
+            &format!(
+                "Test accuracy during training, mean over seeds. {bands} The steep beginning may lie below the axis."
+            ),
+            over::iterations(study, accuracy, over::ACCURACY, 100.0, Vertical::Late),
+        ),
+        figure(
+            "function-norm",
+            "Function norm over iterations",
+            &format!(
+                "Estimate of the squared weighted norm of the function that is trained, ‖f(x)‖² over samples x of the density, mean since the \
+                 report before. {bands} It is measured where it is limited: not for λ = 0."
+            ),
+            over::iterations(study, function_norm, "function norm R(f)", 1.0, Vertical::LogIfWide),
+        ),
+    ]
+}

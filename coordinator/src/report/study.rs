@@ -1,0 +1,164 @@
+//! What the report looks at: the cells of one or several sweeps, seed by seed, and what tells them apart.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::Value;
+use swfn_shared::{
+    grid::Selection,
+    ids::{CellId, TrialId},
+    numbers::Lambda,
+    trial::{Penalty, TrialSpec},
+};
+
+use super::summary::selected;
+use crate::store::TrialRow;
+
+/// All trials that differ only in the seed, with the results that there are.
+#[derive(Debug, Clone)]
+pub(crate) struct StudyCell {
+    /// Of its first trial; the seed says nothing.
+    pub(crate) spec: TrialSpec,
+    pub(crate) planned: usize,
+    /// Test accuracy by seed, 0 to 1.
+    pub(crate) accuracies: BTreeMap<u64, f64>,
+    /// The trials that have succeeded.
+    pub(crate) succeeded: Vec<TrialId>,
+}
+
+/// The cells, in the order of the grid.
+#[derive(Debug, Clone)]
+pub(crate) struct Study {
+    pub(crate) cells: Vec<StudyCell>,
+    varying: Vec<String>,
+}
+
+impl Study {
+    /// `selection`: the accuracy that counts.
+    pub(crate) fn new(selection: Selection, trials: &[(TrialSpec, TrialRow)]) -> Self {
+        let mut places: HashMap<CellId, usize> = HashMap::new();
+        let mut cells: Vec<StudyCell> = Vec::new();
+        for (spec, row) in trials {
+            let place = *places.entry(spec.cell()).or_insert(cells.len());
+            if place == cells.len() {
+                let (accuracies, succeeded) = (BTreeMap::new(), Vec::new());
+                cells.push(StudyCell { spec: *spec, planned: 0, accuracies, succeeded });
+            }
+            let cell = &mut cells[place];
+            cell.planned += 1;
+            if let Some(outcome) = &row.outcome {
+                cell.accuracies.extend(selected(selection, outcome).map(|accuracy| (spec.seed, accuracy)));
+                cell.succeeded.push(row.id);
+            }
+        }
+        let varying = varying(cells.iter().map(|cell| &cell.spec));
+        Self { cells, varying }
+    }
+
+    /// What sets a cell apart beside its architecture, its subset size and lambda; empty if nothing does.
+    pub(crate) fn variant(&self, spec: &TrialSpec) -> String {
+        let settings = settings(spec);
+        let parts = self.varying.iter().filter_map(|path| Some(phrase(path, settings.get(path)?)));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Lambda and what else sets a cell apart beside its architecture and subset size.
+    pub(crate) fn treatment(&self, spec: &TrialSpec) -> String {
+        let lambda = format!("λ = {}", super::charts::short(spec.lambda()));
+        match self.variant(spec) {
+            variant if variant.is_empty() => lambda,
+            variant => format!("{lambda}, {variant}"),
+        }
+    }
+
+    /// Subset sizes, ascending.
+    pub(crate) fn sizes(&self) -> Vec<u32> {
+        self.cells.iter().map(|cell| cell.spec.subset_size).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Lambdas, ascending, zero included if it is there.
+    pub(crate) fn lambdas(&self) -> Vec<f64> {
+        let mut lambdas: Vec<f64> = self.cells.iter().map(|cell| cell.spec.lambda()).collect();
+        lambdas.sort_by(f64::total_cmp);
+        lambdas.dedup();
+        lambdas
+    }
+
+    /// The most seeds that any cell has results of.
+    pub(crate) fn seeds(&self) -> usize {
+        self.cells.iter().map(|cell| cell.accuracies.len()).max().unwrap_or(0)
+    }
+
+    pub(crate) fn cell(&self, id: CellId) -> Option<&StudyCell> {
+        self.cells.iter().find(|cell| cell.spec.cell() == id)
+    }
+}
+
+/// Equal for cells that differ in lambda alone, zero excluded.
+pub(crate) fn over_lambda(spec: &TrialSpec) -> TrialSpec {
+    let penalty = spec.penalty.and_then(|penalty| Some(Penalty { lambda: Lambda::new(1.0).ok()?, ..penalty }));
+    TrialSpec { penalty, seed: 0, ..*spec }
+}
+
+/// The same cell without the function norm.
+pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
+    TrialSpec { penalty: None, seed: 0, ..*spec }
+}
+
+/// Axes of all charts, which have a place of their own.
+const PLACED: [&str; 4] = ["seed", "subset_size", "architecture", "penalty.lambda"];
+
+/// The settings in which the cells differ, without those of [`PLACED`]. A setting that a cell does not have makes no difference.
+pub(super) fn varying<'s>(specs: impl Iterator<Item = &'s TrialSpec>) -> Vec<String> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for spec in specs {
+        for (path, value) in settings(spec) {
+            values.entry(path).or_default().insert(value);
+        }
+    }
+    let differ = |path: &str| values.get(path).is_some_and(|values| values.len() > 1);
+    let mut paths: Vec<String> = values.keys().filter(|path| differ(path)).cloned().collect();
+    paths.retain(|path| !PLACED.contains(&path.as_str()));
+    if differ("penalty.density") {
+        // The density says as much.
+        paths.retain(|path| path != "penalty.vae.vae.family");
+    }
+    paths
+}
+
+/// All settings by the path that leads to them; those that are not there are left out.
+pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
+    fn gather(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    gather(&path, value, into);
+                }
+            }
+            Value::Null => {}
+            Value::String(text) => {
+                into.insert(path.to_owned(), text.clone());
+            }
+            other => {
+                into.insert(path.to_owned(), other.to_string());
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    let value = serde_json::to_value(spec).unwrap_or(Value::Null);
+    gather("", &value, &mut all);
+    all
+}
+
+/// A setting in a few words.
+fn phrase(path: &str, value: &str) -> String {
+    let number = value.parse().map(super::charts::short);
+    let value = number.as_deref().unwrap_or(value);
+    match path {
+        "weight_decay" => format!("wd {value}"),
+        "learning_rate" => format!("lr {value}"),
+        "penalty.samples" => format!("{value} samples"),
+        "penalty.density" => format!("on {value}"),
+        _ => format!("{} {value}", path.rsplit('.').next().unwrap_or(path).replace('_', " ")),
+    }
+}

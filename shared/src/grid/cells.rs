@@ -1,0 +1,118 @@
+//! The cells of a grid by the values of their axes: which of them a table names, and which one differs from another in so much.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    axis::{AxisName, AxisValue, Conditions},
+    expand::Point,
+};
+
+/// Values of all axes by their bits, without what has no meaning: a cell has no seed, and one without function norm neither density nor
+/// samples.
+type Key = [u64; AxisName::ALL.len()];
+
+/// In place of a value that has no meaning: of no axis the bits of a value.
+const ABSENT: u64 = u64::MAX;
+
+/// Axes that only the function norm has.
+const OF_FUNCTION_NORM: [AxisName; 2] = [AxisName::Density, AxisName::PenaltySamples];
+
+/// Cells beyond which nothing is compared: nobody would read it.
+const MAX_CELLS: usize = 100_000;
+
+/// In what a cell and its reference differ: the values of the reference.
+pub(super) type Changes = Vec<(AxisName, AxisValue)>;
+
+/// One of the cells, by its place in the order of the grid.
+pub(super) type Place = usize;
+
+/// All cells of a grid, each once, in its order.
+#[derive(Debug)]
+pub(super) struct Cells {
+    points: Vec<Point>,
+    keys: Vec<Key>,
+    /// By their outlines.
+    alike: HashMap<Key, Vec<Place>>,
+}
+
+impl Cells {
+    /// `None` if there are too many.
+    pub(super) fn new(all: impl Iterator<Item = Point>) -> Option<Self> {
+        let mut seen = HashSet::new();
+        let (mut points, mut keys) = (Vec::new(), Vec::new());
+        let mut alike: HashMap<Key, Vec<Place>> = HashMap::new();
+        for point in all {
+            let key = key(&point);
+            if seen.insert(key) {
+                alike.entry(outline(key)).or_default().push(points.len());
+                points.push(point);
+                keys.push(key);
+                if points.len() > MAX_CELLS {
+                    return None;
+                }
+            }
+        }
+        Some(Self { points, keys, alike })
+    }
+
+    pub(super) fn point(&self, place: Place) -> &Point {
+        &self.points[place]
+    }
+
+    /// The cells that a table names.
+    pub(super) fn matching(&self, conditions: &Conditions) -> Vec<Place> {
+        let has = |place: Place, (name, values): &(AxisName, HashSet<(u8, u64)>)| {
+            self.keys[place][*name as usize] != ABSENT && values.contains(&self.points[place].get(*name).bits())
+        };
+        (0..self.keys.len()).filter(|place| conditions.iter().all(|condition| has(*place, condition))).collect()
+    }
+
+    /// The cells that differ from that one by these changes and in nothing else. Where one side has no function norm, the other's density
+    /// and samples are no difference of their own, so there may be several.
+    pub(super) fn changed<'c>(&'c self, place: Place, changes: &'c Changes) -> impl Iterator<Item = Place> + 'c {
+        let mut wanted = self.keys[place];
+        for (name, value) in changes {
+            wanted[*name as usize] = value.bits().1;
+        }
+        let fits = move |key: &Key| {
+            let same = |wanted, has| wanted == has || wanted == ABSENT || has == ABSENT;
+            OF_FUNCTION_NORM.iter().all(|name| same(wanted[*name as usize], key[*name as usize]))
+        };
+        let candidates = self.alike.get(&outline(wanted)).map_or(&[][..], Vec::as_slice);
+        candidates.iter().copied().filter(move |other| *other != place && fits(&self.keys[*other]))
+    }
+
+    /// What is compared where a grid names nothing: each cell with the same one at lambda = 0, and each regulariser, or several of them
+    /// together, with none.
+    pub(super) fn usual_pairs(&self) -> Vec<(Place, Place)> {
+        let mut pairs = Vec::new();
+        for (place, point) in self.points.iter().enumerate() {
+            let lambda = (AxisName::Lambda, AxisValue::Real(0.0));
+            let decay = (AxisName::WeightDecay, AxisValue::Real(0.0));
+            let plain = match point.get(AxisName::Architecture) {
+                AxisValue::Architecture(architecture) => AxisValue::Architecture(architecture.plain()),
+                other => other,
+            };
+            for changes in [vec![lambda], vec![lambda, decay, (AxisName::Architecture, plain)]] {
+                // A change to lambda = 0 leaves one cell at most. With the function norm alone, that is none.
+                let pair = self.changed(place, &changes).next().map(|reference| (place, reference));
+                if pair != pairs.last().copied() {
+                    pairs.extend(pair);
+                }
+            }
+        }
+        pairs
+    }
+}
+
+fn key(point: &Point) -> Key {
+    let mut key = AxisName::ALL.map(|name| point.get(name).bits().1);
+    key[AxisName::Seed as usize] = ABSENT;
+    if point.get(AxisName::Lambda) == AxisValue::Real(0.0) { outline(key) } else { key }
+}
+
+/// What is left of a key without what only the function norm has.
+fn outline(mut key: Key) -> Key {
+    OF_FUNCTION_NORM.iter().for_each(|name| key[*name as usize] = ABSENT);
+    key
+}
