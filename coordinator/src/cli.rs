@@ -35,7 +35,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum CommandLine {
     /// Give trials that were given up another chance, and go on with the sweep
-    Retry(RetryArguments),
+    Retry(Box<RetryArguments>),
     /// Make the tables, charts and the report again, of a finished or a running sweep, or of several together
     Report(ReportArguments),
     /// Make an authority, certificates and a token for a small cluster
@@ -130,7 +130,10 @@ pub fn main() -> ExitCode {
     faults::start();
     let (arguments, retry) = match command {
         None => (arguments, Retry::default()),
-        Some(CommandLine::Retry(RetryArguments { failed, trials, sweep })) => (sweep, Retry { failed, trials }),
+        Some(CommandLine::Retry(arguments)) => {
+            let RetryArguments { failed, trials, sweep } = *arguments;
+            (sweep, Retry { failed, trials })
+        }
         Some(CommandLine::Report(arguments)) => {
             return report::run(&arguments).map_or_else(complain, |text| {
                 sweep::print(&text);

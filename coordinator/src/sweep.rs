@@ -203,8 +203,7 @@ async fn serve(
         let app = http::App::new(
             Arc::new(grid.clone()),
             run_dir.path(),
-            Arc::clone(specs),
-            snapshots.clone(),
+            specs, snapshots.clone(),
             &requests,
             reader,
         );

@@ -72,7 +72,7 @@ fn split(line: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 fn is_ours(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let without_port = match host.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() && !(name.contains(':') && !name.ends_with(']')) => name,
+        Some((name, port)) if port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']')) => name,
         _ => &host,
     };
     let name = without_port.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(without_port);

@@ -77,7 +77,7 @@ impl App {
     pub(crate) fn new(
         grid: Arc<Grid>,
         run_dir: &std::path::Path,
-        specs: Arc<[TrialSpec]>,
+        specs: &[TrialSpec],
         snapshots: watch::Receiver<Snapshot>,
         requests: &mpsc::Sender<engine::Request>,
         reader: Reader,
@@ -234,7 +234,7 @@ async fn sweep(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
 
 async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let Cells(page) = Cells::parse(asked.as_deref())?;
-    let (summary, _) = app.summary.get(&app.reader).await?;
+    let summary = app.summary.get(&app.reader).await?;
     let items: Vec<_> = summary.cells.iter().skip(page.offset as usize).take(page.limit as usize).collect();
     json(&ListView::new(page, summary.cells.len() as i64, items))
 }

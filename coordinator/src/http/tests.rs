@@ -65,8 +65,8 @@ impl House {
 
     pub(super) fn app(&self) -> App {
         let reader = Reader::new(&self.dir.path().join("sweep.sqlite"));
-        let (specs, snapshots) = (Arc::clone(&self.specs), self.snapshots.subscribe());
-        App::new(Arc::clone(&self.grid), self.dir.path(), specs, snapshots, &self.requests, reader)
+        let (grid, snapshots) = (Arc::clone(&self.grid), self.snapshots.subscribe());
+        App::new(grid, self.dir.path(), &self.specs, snapshots, &self.requests, reader)
     }
 
     fn router(&self, token: Option<Token>) -> Router {

@@ -69,13 +69,10 @@ fn the_api_tells_what_the_files_say() {
             (&trial["id"].as_str().unwrap().to_owned(), &"succeeded".to_owned())
         );
         for key in ["architecture", "worker"] {
-            assert!(
-                row[key] == trial[key].as_str().unwrap_or_default() || row[key] == trial["outcome"][key].to_string(),
-                "{key}"
-            );
+            assert_eq!(row[key], trial[key].as_str().unwrap(), "{key}");
         }
         for key in ["final_test_accuracy", "best_test_accuracy", "final_test_loss"] {
-            assert_eq!(number(&row[key]), trial["outcome"][key].as_f64().unwrap(), "{key}");
+            assert!((number(&row[key]) - trial["outcome"][key].as_f64().unwrap()).abs() < 1e-14, "{key}");
         }
         for key in ["lambda", "seed", "subset_size", "attempts", "weight_decay"] {
             assert_eq!(number(&row[key]), trial[key].as_f64().unwrap(), "{key}");
@@ -87,7 +84,10 @@ fn the_api_tells_what_the_files_say() {
         .map(|row| ((row["trial"].clone(), row["metric"].clone(), row["step"].clone()), number(&row["value"])))
         .collect();
     assert!(curves.len() > 16, "{} points", curves.len());
-    assert_eq!(points, curves);
+    assert!(points.keys().eq(curves.keys()), "{points:?} {curves:?}");
+    // What reads JSON here may be wrong in the last bit.
+    let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-15 * a.abs().max(b.abs());
+    assert!(points.values().zip(curves.values()).all(close), "{points:?} {curves:?}");
     let summary: Value =
         serde_json::from_str(&fs::read_to_string(sweep.run_dir().join("summary.json")).unwrap()).unwrap();
     assert_eq!(summary["cells"], cells["items"]);

@@ -33,9 +33,9 @@ export function chart(metric, points, end, size) {
     caption.textContent = `${value(metric, last.value)} at step ${last.step}`;
   };
   rest();
-  // Drawn when it has a place, and again when that changes.
+  // Drawn when it has a place, and again when that changes; a moment later, since drawing changes its height.
   new ResizeObserver(([{ contentRect: { width } }]) => {
-    if (width > 0) draw(Math.round(width));
+    if (width > 0) requestAnimationFrame(() => draw(Math.round(width)));
   }).observe(figure);
 
   let svg = null;

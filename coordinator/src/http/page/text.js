@@ -41,9 +41,9 @@ export const percent = (share, digits = 2) => (share === null || share === undef
 /** An estimate of accuracies, as the terminal's table has it. */
 export function estimate(estimate, sign = false) {
   if (!estimate) return DASH;
-  const plus = sign && estimate.mean >= 0 ? "+" : "";
+  const plus = sign ? (estimate.mean >= 0 ? "+" : "−") : "";
   const half = estimate.confidence_95 === null ? "" : ` ± ${percent(estimate.confidence_95)}`;
-  return plus + percent(estimate.mean) + half;
+  return plus + percent(sign ? Math.abs(estimate.mean) : estimate.mean) + half;
 }
 
 /** A number as people write it: no more digits than it has. */
