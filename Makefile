@@ -28,8 +28,15 @@ help: ## list the targets
 sweep: build ## run a small sweep on this machine (GRID=file, WORKERS=n, CUDA=1)
 	target/release/swfn-coordinator --grid $(GRID) --local-workers $(WORKERS)
 
+.PHONY: browser
+browser: ## Chromium, in which a test opens the report, where this user may install packages; elsewhere that test is skipped
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo "note: no Chromium here; the report is not opened in a browser" >&2
+
 .PHONY: test
-test: cargo-there ## all set-up, all tests
+test: cargo-there browser ## all set-up, all tests
 	$(WITH_LIBTORCH) $(CARGO) test --workspace --locked
 	deploy/libtorch.test.sh
 

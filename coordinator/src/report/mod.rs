@@ -1,6 +1,8 @@
 //! The answer: cells with their statistics, what is compared and claimed, and the files and tables that show them.
 
 mod answer;
+#[cfg(test)]
+mod browser_tests;
 mod charts;
 mod claim;
 mod command;
@@ -12,6 +14,8 @@ mod document;
 mod files;
 mod html;
 mod hypothesis;
+#[cfg(test)]
+mod report_tests;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]

@@ -16,6 +16,16 @@ use crate::{
     store::{Batch, ResultRow, Store, WorkerRow},
 };
 
+/// A folder that is removed after the test; or, to have a look at what tests draw, one that stays, where `SWFN_PICTURES` names its parent.
+pub(super) fn folder(name: &str) -> tempfile::TempDir {
+    match std::env::var_os("SWFN_PICTURES") {
+        None => tempfile::tempdir().unwrap(),
+        Some(parent) => {
+            tempfile::Builder::new().prefix(&format!("{name}-")).disable_cleanup(true).tempdir_in(parent).unwrap()
+        }
+    }
+}
+
 /// A grid of these axes.
 pub(super) fn grid(axes: &str) -> String {
     format!("version = 1\nname = \"sample\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}\n")

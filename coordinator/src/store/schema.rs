@@ -160,6 +160,13 @@ fn read_only() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
+/// Whether commits stand beside the file that are not in it yet.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0)
+}
+
 /// The name of a file that nobody writes to, for SQLite.
 fn immutable(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
@@ -249,7 +256,7 @@ impl Store {
                 )
             };
             let connection = match shared {
-                Err(error) if cannot_share(&error) => {
+                Err(error) if cannot_share(&error) && !has_log(path) => {
                     Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
                 }
                 _ => connection,

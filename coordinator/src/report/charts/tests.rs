@@ -40,6 +40,7 @@ fn texts(svg: &str) -> Vec<String> {
 /// The drawings by name, each parsed; texts stand within the picture.
 fn drawings(axes: &str) -> Vec<(&'static str, String)> {
     let mut drawings = Vec::new();
+    let folder = sample::folder("charts");
     for figure in drawn(axes) {
         let Content::Drawing { draw, .. } = figure.content else { continue };
         for theme in [Theme::Light, Theme::Dark] {
@@ -56,6 +57,10 @@ fn drawings(axes: &str) -> Vec<(&'static str, String)> {
                 .descendants()
                 .filter(|node| ["polygon", "circle", "polyline", "rect"].iter().any(|tag| node.has_tag_name(*tag)));
             assert!(marks.count() > 5, "{}", figure.name);
+            if std::env::var_os("SWFN_PICTURES").is_some() {
+                let name = format!("{}{}.png", figure.name, theme.suffix());
+                std::fs::write(folder.path().join(name), png(&svg).unwrap()).unwrap();
+            }
             if theme == Theme::Light {
                 drawings.push((figure.name, svg));
             }
