@@ -79,7 +79,8 @@ PYTHON = $(CURDIR)/target/reference/bin/python
 .PHONY: reference
 reference: cargo-there ## PyTorch makes the expected numbers again and loads the weights of a trial (2.5 GB)
 	test -x $(PYTHON) || python3 -m venv target/reference
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement tests/reference/requirements.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement tests/reference/requirements.txt --requirement tests/reference/requirements-statistics.txt
+	cd tests/reference && $(PYTHON) -B hypotheses.py --check statistics.json
 	rm -rf target/reference/golden
 	cd tests/reference && $(PYTHON) -B reference.py $(CURDIR)/target/reference/golden
 	cd tests/reference && $(PYTHON) -B compare.py golden $(CURDIR)/target/reference/golden

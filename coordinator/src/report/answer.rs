@@ -1,5 +1,7 @@
 //! The answer in sentences: of what is compared with one and the same reference, what gains most.
 
+use std::collections::HashMap;
+
 use swfn_shared::grid::Selection;
 
 use super::{
@@ -22,18 +24,18 @@ fn has_no_other(cell: &Cell) -> bool {
 /// function norm alone does, and what does most.
 pub(super) fn sentences(summary: &Summary) -> Vec<String> {
     let cell = |index: usize| &summary.cells[index];
-    let mut groups: Vec<(Option<&str>, usize)> = Vec::new();
-    for comparison in &summary.comparisons {
-        let group = (comparison.name.as_deref(), comparison.reference);
-        let wanted = !summary.usual_comparisons || is_plain(cell(comparison.reference));
-        if wanted && !groups.contains(&group) {
-            groups.push(group);
+    let wanted = |c: &&Comparison| !summary.usual_comparisons || is_plain(cell(c.reference));
+    let mut groups: Vec<Vec<&Comparison>> = Vec::new();
+    let mut places = HashMap::new();
+    for comparison in summary.comparisons.iter().filter(wanted) {
+        let place = *places.entry((comparison.name.as_deref(), comparison.reference)).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Vec::new());
         }
+        groups[place].push(comparison);
     }
     let mut sentences = Vec::new();
-    for (name, reference) in groups {
-        let of_group: Vec<_> =
-            summary.comparisons.iter().filter(|c| (c.name.as_deref(), c.reference) == (name, reference)).collect();
+    for of_group in groups {
         let winner = most(&of_group);
         if summary.usual_comparisons {
             let alone: Vec<_> = of_group.iter().copied().filter(|c| has_no_other(cell(c.cell))).collect();
