@@ -28,8 +28,11 @@ pub struct Sweep {
 }
 
 /// The database of a run directory, to be read.
-pub fn database(run_dir: &Path) -> Option<Connection> {
-    Connection::open_with_flags(run_dir.join("sweep.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()
+///
+/// # Errors
+/// If there is none yet.
+pub fn database(run_dir: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(run_dir.join("sweep.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// One line of the journal.
@@ -162,6 +165,11 @@ impl Sweep {
         Process::start(command, &self.folder, name)
     }
 
+    /// Whether a coordinator is at work: it tells workers where it is.
+    pub fn is_at_work(coordinator: &Process) -> bool {
+        told_address(coordinator).is_some()
+    }
+
     /// The address that a coordinator tells its workers.
     pub fn address(&self, coordinator: &Process) -> String {
         wait_until("the coordinator's address", || told_address(coordinator))
@@ -177,7 +185,7 @@ impl Sweep {
 
     /// Its database, while the sweep runs or after it.
     pub fn database(&self) -> Option<Connection> {
-        database(&self.run_dir())
+        database(&self.run_dir()).ok()
     }
 
     /// A number from the database, while the sweep runs or after it.

@@ -17,4 +17,6 @@ pub const ALL: &[(&str, &[&str])] = &[
     ("no-lock", &["lock-races"]),
     ("stop-is-ignored", &["stops"]),
     ("what-is-given-back-is-a-loss", &["stops"]),
+    ("second-signals-are-ignored", &["second-signals"]),
+    ("nobody-gives-up", &["gone-coordinators"]),
 ];

@@ -14,13 +14,13 @@ use tempfile::TempDir;
 
 use super::{
     judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
     process::wait_until,
     proxy::{
         messages::MessageProxy,
-        mischief::{Mischief, random, up_to},
+        mischief::{Mischief, up_to},
     },
     sweep::Sweep,
 };
@@ -69,21 +69,21 @@ impl Drop for Disk {
     }
 }
 
-/// `count`: power cuts at random times, after each of which the sweep goes on from what is on the disk.
+/// Power cuts at random times, after each of which the sweep goes on from what is on the disk.
 ///
 /// # Errors
 /// File systems in files cannot be mounted here.
-pub fn cuts(count: u32) -> Result<Tally, Skipped> {
+pub fn cuts(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(count.into());
-    for number in 0..count {
+    let mut random = part.random();
+    for number in 0..part.count {
         let disk = Disk::new(None)?;
         let text = grid(EIGHT, 100, "lease_seconds = 8\nmax_losses = 1000\n[artifacts]\nweights = true");
         let sweep = Sweep::in_folder(&disk.root(), &text).faulty();
         // The grid is the user's, and was there before.
         run("sync", &["-f", &disk.root().display().to_string()])?;
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
-        let proxy = MessageProxy::start(&sweep.address(&coordinator), number.into(), Mischief::default());
+        let proxy = MessageProxy::start(&sweep.address(&coordinator), (part.seed + number).into(), Mischief::default());
         let worker = sweep.worker("worker", &proxy.url(), &["--cache-dir", &disk.folder.path().display().to_string()]);
         wait_until("a result or the end", || (sweep.succeeded() > 0 || coordinator.ended().is_some()).then_some(()));
         sleep(up_to(&mut random, Duration::from_millis(1000)));
