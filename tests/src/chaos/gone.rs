@@ -25,7 +25,7 @@ const UNREACHABLE: i32 = 69;
 
 fn sweep() -> Sweep {
     let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
-    Sweep::of_grid(&grid(axes, 400, "lease_seconds = 60\n[artifacts]\nweights = true")).faulty()
+    Sweep::of_grid(&grid(axes, 6000, "lease_seconds = 60\n[artifacts]\nweights = true")).faulty()
 }
 
 /// Workers whose last acknowledgement gets lost, and workers whose coordinator is killed, in turn.
