@@ -5,10 +5,16 @@ use super::{
     judge::{grid, judge_without},
     scenario::{Part, Skipped, Tally},
 };
-use crate::{process::Process, sweep::Sweep};
+use crate::{
+    process::{Process, wait_until},
+    sweep::Sweep,
+};
 
 /// The seed of the trial that is poisoned.
 const GUILTY: usize = 1;
+
+/// Once or twice among others, twice alone, and twice for what a slow machine may take for a fault.
+const ATTEMPTS: i64 = 6;
 
 /// Addresses of a worker's process, in KiB: enough for libtorch, little for who wants all.
 const ADDRESSES: u32 = 8 << 20;
@@ -68,6 +74,11 @@ fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
     limited.args(["-c", &format!("ulimit -v {ADDRESSES} && exec \"$@\""), "sh"]);
     limited.arg(worker.get_program()).args(worker.get_args());
     let mut worker = sweep.start(&mut limited, "worker");
+    wait_until("the end of the sweep", || {
+        let attempts = sweep.query("SELECT max(attempt) FROM event").unwrap_or(0);
+        assert!(attempts <= ATTEMPTS, "a trial that ends its worker is tried for the {attempts}th time");
+        coordinator.ended()
+    });
     assert_eq!(coordinator.wait(), Some(3), "{poison}, {lanes} lanes:\n{}", coordinator.stderr());
     let trials = sweep.csv("trials.csv");
     for trial in &trials {

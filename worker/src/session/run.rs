@@ -185,7 +185,11 @@ impl Session {
             }),
             software_version: env!("SWFN_VERSION").to_owned(),
             libtorch_version: libtorch.clone(),
-            held: self.ledger.held().into_iter().map(Into::into).collect(),
+            held: if faults::bug("held-leases-are-not-named") {
+                Vec::new()
+            } else {
+                self.ledger.held().into_iter().map(Into::into).collect()
+            },
             trainer_revision: TRAINER_REVISION,
         }
     }
