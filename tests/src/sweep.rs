@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -25,6 +26,8 @@ pub struct Sweep {
     faulty: bool,
     /// Of all its processes.
     environment: Vec<(String, String)>,
+    /// Where the images are that it is about, if it is not about synthetic digits.
+    data: Option<PathBuf>,
 }
 
 /// The database of a run directory, to be read.
@@ -83,12 +86,17 @@ impl Sweep {
 
     /// The sweep that has that folder already.
     pub fn in_place(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), _temporary: None, faulty: false, environment: Vec::new() }
+        Self { folder: folder.to_owned(), _temporary: None, faulty: false, environment: Vec::new(), data: None }
     }
 
     /// The same sweep with programs that have failpoints, planted bugs and poison.
     pub fn faulty(self) -> Self {
         Self { faulty: true, ..self }
+    }
+
+    /// The same sweep with images of that folder.
+    pub fn on(self, data: &Path) -> Self {
+        Self { data: Some(data.to_owned()), ..self }
     }
 
     /// The same sweep with an environment variable for its processes.
@@ -132,6 +140,7 @@ impl Sweep {
     pub fn coordinator_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command("swfn-coordinator");
         command.arg("--grid").arg(self.grid()).arg("--run-dir").arg(self.run_dir()).args(arguments);
+        command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
         command
     }
 
@@ -149,6 +158,7 @@ impl Sweep {
     pub fn worker_command(&self, address: &str, arguments: &[&str]) -> Command {
         let mut command = self.command("swfn-worker");
         command.args(["--coordinator", address, "--devices", "cpu"]).args(arguments);
+        command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
         command
     }
 

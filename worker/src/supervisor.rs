@@ -200,7 +200,7 @@ impl Slot {
             let by_itself = stop == Stop::No && said.stopping.load(Ordering::Relaxed);
             match status.code() {
                 Some(0) => return Ok(Ended::InOrder),
-                Some(code) if code == UNREACHABLE.into() => return Ok(Ended::Alone),
+                Some(code) if code == i32::from(UNREACHABLE) => return Ok(Ended::Alone),
                 _ if stop == Stop::AtOnce || by_itself => return Ok(Ended::AtOnce),
                 _ if stop == Stop::InOrder => return Ok(Ended::InOrder),
                 _ => {}

@@ -4,10 +4,10 @@ use std::{fs, path::Path, thread::sleep, time::Duration};
 
 use super::{
     cuts::assert_nothing_twice,
-    judge::{EIGHT, grid, judge},
+    judge::{EIGHT, grid, judge, slow},
     scenario::{Part, Skipped, Tally},
 };
-use crate::{process::wait_until, sweep::Sweep};
+use crate::process::wait_until;
 
 /// Where Debian and others keep the library.
 const LIBRARIES: [&str; 4] = [
@@ -25,7 +25,7 @@ pub fn jumps(part: Part) -> Result<Tally, Skipped> {
     let library = LIBRARIES.iter().find(|path| Path::new(path).exists()).ok_or("there is no libfaketime here")?;
     let mut tally = Tally::default();
     while part.left(&tally) > 0 {
-        let sweep = Sweep::of_grid(&grid(EIGHT, 1500, "lease_seconds = 60")).faulty();
+        let sweep = slow(&grid(EIGHT, 500, "lease_seconds = 60"), 200);
         let clock = sweep.folder().join("clock");
         // In place as a whole: a reader must not find it empty.
         let set = |offset: &str| {

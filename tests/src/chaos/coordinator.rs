@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    judge::{EIGHT, grid, judge},
+    judge::{EIGHT, grid, judge, slow},
     scenario::{Part, Skipped, Tally},
 };
 use crate::{
@@ -51,7 +51,7 @@ struct Killed {
 impl Killed {
     fn new(seed: u32, before: u64) -> Self {
         let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true";
-        let sweep = Sweep::of_grid(&grid(EIGHT, 100, more)).faulty();
+        let sweep = slow(&grid(EIGHT, 100, more), 200);
         let proxy = MessageProxy::start("http://127.0.0.1:1", u64::from(seed) + before, Mischief::default());
         let worker = sweep.worker("worker", &proxy.url(), &[]);
         Self { worker, proxy, starts: 0, sweep }

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{
-    judge::{EIGHT, grid, judge},
+    judge::{EIGHT, grid, judge, slow},
     scenario::{Part, Skipped, Tally},
 };
 use crate::{
@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(60);
 
 fn sweep() -> Sweep {
     let more = "lease_seconds = 60\n[artifacts]\nweights = true";
-    Sweep::of_grid(&grid(EIGHT, 800, more)).faulty()
+    slow(&grid(EIGHT, 500, more), 200)
 }
 
 /// Coordinators and workers in turn that are asked to stop in the middle of their work.

@@ -10,19 +10,40 @@ use std::{
 };
 
 use super::audit;
-use crate::sweep::Sweep;
+use crate::{
+    images::{self, FEW},
+    sweep::Sweep,
+};
 
-/// A grid of small trials on the synthetic digits; a trial takes less than half a second. `more`: further lines, of `[run]` first.
+/// A grid of small trials on few images; one of a few hundred iterations takes a tenth of a second. `more`: further lines, of `[run]`
+/// first.
 pub fn grid(axes: &str, iterations: u32, more: &str) -> String {
     format!(
-        "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\n{axes}\n\
+        "version = 1\nname = \"test\"\n{FEW}[grid]\n{axes}\n\
          [classifier]\niterations = {iterations}\nevaluate_every = {iterations}\n[vae]\niterations = 60\n[run]\n{more}\n"
     )
 }
 
+/// A sweep of such a grid, by programs with failpoints, planted bugs and poison.
+///
+/// # Panics
+/// If its folder cannot be written.
+pub fn faulty(grid: &str) -> Sweep {
+    Sweep::of_grid(grid).on(images::few()).faulty()
+}
+
+/// The same with trials that take their time, but not the machine's: they sleep for so many milliseconds at each report, of which there
+/// is one in a hundred iterations.
+///
+/// # Panics
+/// If its folder cannot be written.
+pub fn slow(grid: &str, pause: u32) -> Sweep {
+    faulty(grid).with("SWFN_SLOW", &pause.to_string())
+}
+
 /// Eight trials, with and without function norm.
 pub const EIGHT: &str =
-    "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
+    "seed = { count = 2 }\nsubset_size = 42\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
 
 /// Environment variable with a folder of undisturbed sweeps, which processes share.
 pub const UNDISTURBED: &str = "SWFN_UNDISTURBED";
@@ -81,7 +102,7 @@ fn undisturbed(grid: &str) -> Arc<Undisturbed> {
     }
     let undisturbed = match env::var_os(UNDISTURBED) {
         Some(folder) => shared(grid, Path::new(&folder)),
-        None => run(&Sweep::of_grid(grid)),
+        None => run(&Sweep::of_grid(grid).on(images::few())),
     };
     let undisturbed = Arc::new(undisturbed);
     known.insert(grid.to_owned(), Arc::clone(&undisturbed));
@@ -105,7 +126,7 @@ fn shared(grid: &str, folder: &Path) -> Undisturbed {
     fs::create_dir_all(&folder).expect("the shared folder can be written");
     let lock = File::create(folder.join("lock")).expect("the shared folder can be written");
     lock.lock().expect("a file can be locked");
-    let (sweep, over) = (Sweep::in_place(&folder), folder.join("over"));
+    let (sweep, over) = (Sweep::in_place(&folder).on(images::few()), folder.join("over"));
     if over.exists() {
         return left(&sweep);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    judge::{EIGHT, grid, judge},
+    judge::{EIGHT, grid, judge, slow},
     scenario::{Part, Skipped, Tally},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// A sweep of two workers, all of whose messages pass a proxy.
 fn through(seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {
     let more = "lease_seconds = 20\nstall_seconds = 60\n[artifacts]\nweights = true";
-    let sweep = Sweep::of_grid(&grid(EIGHT, 200, more)).faulty();
+    let sweep = slow(&grid(EIGHT, 200, more), 100);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let proxy = MessageProxy::start(&sweep.address(&coordinator), seed, mischief);
     let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));

@@ -10,10 +10,10 @@ use rand::RngExt as _;
 
 use super::{
     cuts::assert_nothing_twice,
-    judge::{EIGHT, grid, judge},
+    judge::{EIGHT, grid, judge, slow},
     scenario::{Part, Skipped, Tally},
 };
-use crate::{process::wait_until, sweep::Sweep};
+use crate::process::wait_until;
 
 /// Two hosts with a cable between them. Dropped, they are gone.
 struct Hosts {
@@ -80,7 +80,7 @@ pub fn of_networks(part: Part) -> Result<Tally, Skipped> {
     let mut random = part.random();
     while part.left(&tally) > 0 {
         let hosts = Hosts::new()?;
-        let sweep = Sweep::of_grid(&grid(EIGHT, 1500, "lease_seconds = 60")).faulty();
+        let sweep = slow(&grid(EIGHT, 500, "lease_seconds = 60"), 300);
         let listen = format!("{}:7077", ADDRESSES[0]);
         let coordinator = sweep.coordinator_command(&["--listen", &listen, "--insecure"]);
         let mut coordinator = sweep.start(&mut hosts.on(0, &coordinator), "coordinator");

@@ -2,13 +2,10 @@
 //! those of a sweep without it.
 
 use super::{
-    judge::{grid, judge_without},
+    judge::{faulty, grid, judge_without},
     scenario::{Part, Skipped, Tally},
 };
-use crate::{
-    process::{Process, wait_until},
-    sweep::Sweep,
-};
+use crate::process::{Process, wait_until};
 
 /// The seed of the trial that is poisoned.
 const GUILTY: usize = 1;
@@ -61,12 +58,12 @@ fn all(kind: &str, error: &str, part: Part) -> Result<Tally, Skipped> {
 }
 
 fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
-    let axes = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+    let axes = "seed = { count = 4 }\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
     // Only who hangs has to be waited for: whoever is slow shall not be taken for one that hangs.
     let terms = if kind == "hang" { 8 } else { 60 };
     let more = format!("lease_seconds = {terms}\nstall_seconds = {terms}\nmax_losses = 2\nmax_failures = 2");
     let poison = format!("seed={GUILTY},step={step},kind={kind}");
-    let sweep = Sweep::of_grid(&grid(axes, 400, &more)).faulty().with("SWFN_POISON", &poison);
+    let sweep = faulty(&grid(axes, 400, &more)).with("SWFN_POISON", &poison);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let worker = sweep.worker_command(&sweep.address(&coordinator), &["--lanes", lanes]);
     // A limit of its own, which its device processes inherit.
@@ -109,9 +106,9 @@ pub fn diverging(part: Part) -> Result<Tally, Skipped> {
     for number in part.seed..part.seed + part.count {
         for lanes in ["1", "4"] {
             let axes =
-                format!("seed = [{number}, {}]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", number + 1);
+                format!("seed = [{number}, {}]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0", number + 1);
             let of = |rates: &str| grid(&format!("{axes}\nlearning_rate = {rates}"), 300, "lease_seconds = 8");
-            let sweep = Sweep::of_grid(&of("[0.01, 1e30]")).faulty();
+            let sweep = faulty(&of("[0.01, 1e30]"));
             let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--lanes", lanes]);
             assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
             let trials = sweep.csv("trials.csv");

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{
-    judge::{EIGHT, grid, judge},
+    judge::{EIGHT, grid, judge, slow},
     scenario::{Part, Skipped, Tally},
 };
 use crate::{
@@ -32,9 +32,9 @@ const POINTS: [&str; 10] = [
 /// Iterations between two reports, at each of which the workers of these tests save.
 const INTERVAL: i64 = 100;
 
-fn sweep() -> Sweep {
+fn sweep(pause: u32) -> Sweep {
     let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true\nconfusion = true";
-    Sweep::of_grid(&grid(EIGHT, 500, more)).faulty()
+    slow(&grid(EIGHT, 500, more), pause)
 }
 
 const SAVING: [&str; 2] = ["--checkpoint-seconds", "0"];
@@ -47,7 +47,7 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {
-        let sweep = sweep();
+        let sweep = sweep(200);
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &SAVING);
         let mut kills = 0;
@@ -83,7 +83,7 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
     while !tokens.is_empty() {
         sweeps += 1;
         assert!(sweeps <= 10 + 3 * part.count, "workers seldom come to {tokens:?}");
-        let sweep = sweep();
+        let sweep = sweep(0);
         let folder = sweep.folder().join("tokens");
         fs::create_dir(&folder).expect("the test's folder can be written");
         for token in tokens.iter().take(12) {
