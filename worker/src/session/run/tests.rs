@@ -2,10 +2,14 @@
 
 use std::sync::mpsc as std_mpsc;
 
-use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+use swfn_proto::v1::{coordinator_message, worker_message::Kind};
+use swfn_shared::{
+    grid::{DEFAULT_MAX_TRIALS, Grid},
+    trial::TrialSpec,
+};
 
 use super::*;
-use crate::{device::DeviceInfo, train::report::Stop};
+use crate::{device::DeviceInfo, session::End, train::report::Stop};
 
 /// Leases of so many trials of one shape.
 fn leases(count: u32) -> Vec<v1::Lease> {
