@@ -14,6 +14,8 @@ PARTS ?=
 PERCENT ?= 100
 NAMES ?=
 SEED ?=
+COUNT ?=
+JOBS ?=
 SEEDS ?= $(if $(SEED),1,100000)
 FLAVOUR := $(if $(CUDA),--cuda,)
 
@@ -87,12 +89,13 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --package swfn-tests --test pytorch -- --ignored
 
 .PHONY: chaos
-chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, hours of them (PERCENT=n of the numbers, NAMES="P1 zombies")
-	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- all --percent $(PERCENT) $(NAMES)
+chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, an hour (PERCENT=n of the numbers, NAMES="P1 zombies", JOBS=n at a time; SEED=n COUNT=n: one part alone)
+	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- all --percent $(PERCENT) \
+		$(addprefix --jobs=,$(JOBS)) $(addprefix --seed=,$(SEED)) $(addprefix --count=,$(COUNT)) $(NAMES)
 
 .PHONY: mutants
-mutants: cargo-there ## planted bugs, each of which some test must notice, half an hour (NAMES="no-lock")
-	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- mutants $(NAMES)
+mutants: cargo-there ## planted bugs, each of which some test must notice and name, ten minutes (NAMES="no-lock", JOBS=n)
+	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- mutants $(addprefix --jobs=,$(JOBS)) $(NAMES)
 
 POINTS ?= 10000000
 

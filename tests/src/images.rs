@@ -1,8 +1,9 @@
 //! A small data set of one's own, as IDX files.
 
-use std::{fs::File, io, io::Write as _, path::Path};
+use std::{fs::File, io, io::Write as _, path::Path, sync::OnceLock};
 
 use flate2::{Compression, write::GzEncoder};
+use tempfile::TempDir;
 
 /// Height and width of its images.
 pub const SIDE: usize = 32;
@@ -21,17 +22,41 @@ fn write(folder: &Path, name: &str, sizes: &[usize], content: &[u8]) -> io::Resu
 /// # Panics
 /// If the folder cannot be written.
 pub fn write_images(folder: &Path, part: &str, count: usize) {
+    write_images_of(SIDE, folder, part, count);
+}
+
+/// The `[data]` of a set that takes next to no time: of the synthetic digits, more time goes into drawing ten thousand for the test, and
+/// into evaluating all of them, than into a small trial. Workers check the digest.
+pub const FEW: &str = "[data]\ndataset = \"idx\"\ndigest = \"6833280294abd6d62ad65a3a514d40fb3e75c250963856faa0d8d4fa7c22fadb\"\n\
+                       height = 28\nwidth = 28\nclasses = 3\ntrain_images = 300\ntest_images = 90\n";
+
+/// The folder with that set, for this process.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn few() -> &'static Path {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        write_images_of(28, folder.path(), "train", 300);
+        write_images_of(28, folder.path(), "t10k", 90);
+        folder
+    });
+    folder.path()
+}
+
+fn write_images_of(side: usize, folder: &Path, part: &str, count: usize) {
     let mut state = count as u32;
     let labels: Vec<u8> = (0..count).map(|index| (index % 3) as u8).collect();
     let mut pixels = Vec::new();
     for label in &labels {
-        for (y, x) in (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (y, x))) {
+        for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let stripe = [y, x, x + y][usize::from(*label)] / 4 % 2;
             pixels.push((state >> 25) as u8 + stripe as u8 * 100);
         }
     }
-    let images = write(folder, &format!("{part}-images-idx3-ubyte"), &[count, SIDE, SIDE], &pixels);
+    let images = write(folder, &format!("{part}-images-idx3-ubyte"), &[count, side, side], &pixels);
     let labels = write(folder, &format!("{part}-labels-idx1-ubyte"), &[count], &labels);
     images.and(labels).expect("the folder can be written");
 }

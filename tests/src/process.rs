@@ -14,12 +14,14 @@ use nix::{
     unistd::Pid,
 };
 
-/// Nothing in these tests takes so long on two cores unless it hangs. `SWFN_TEST_LIMIT`, in seconds, says otherwise: where tests
-/// are meant to fail, less will do.
+/// Environment variable with [`limit`] in seconds: less will do where tests are meant to fail, more is needed where many run at a time.
+pub const LIMIT: &str = "SWFN_TEST_LIMIT";
+
+/// Nothing in these tests takes so long on two cores unless it hangs.
 pub fn limit() -> Duration {
-    static LIMIT: OnceLock<Duration> = OnceLock::new();
-    *LIMIT.get_or_init(|| {
-        let seconds = std::env::var("SWFN_TEST_LIMIT").ok().and_then(|text| text.parse().ok());
+    static SAID: OnceLock<Duration> = OnceLock::new();
+    *SAID.get_or_init(|| {
+        let seconds = std::env::var(LIMIT).ok().and_then(|text| text.parse().ok());
         Duration::from_secs(seconds.unwrap_or(180))
     })
 }
@@ -31,12 +33,20 @@ const POLL: Duration = Duration::from_millis(20);
 /// # Panics
 /// After [`limit`], with the description of what was awaited.
 pub fn wait_until<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
-    poll(ready).unwrap_or_else(|| panic!("waited {:?} in vain for {what}", limit()))
+    poll(limit(), ready).unwrap_or_else(|| panic!("waited {:?} in vain for {what}", limit()))
 }
 
-fn poll<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+/// Waits until `ready` gives something, which is promised to happen within that time, whatever the machine.
+///
+/// # Panics
+/// When it has not happened, with what that means.
+pub fn within<T>(limit: Duration, broken: &str, ready: impl FnMut() -> Option<T>) -> T {
+    poll(limit, ready).unwrap_or_else(|| panic!("{broken}: not within {limit:?}"))
+}
+
+fn poll<T>(limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
-    while start.elapsed() < limit() {
+    while start.elapsed() < limit {
         if let Some(value) = ready() {
             return Some(value);
         }
@@ -102,7 +112,7 @@ impl Process {
     /// # Panics
     /// When it does not end within [`limit`].
     pub fn wait(&mut self) -> Option<i32> {
-        let ended = poll(|| self.child.try_wait().expect("a child can be waited for"));
+        let ended = poll(limit(), || self.child.try_wait().expect("a child can be waited for"));
         ended
             .unwrap_or_else(|| panic!("still running after {:?}; it last said:\n{}", limit(), tail(&self.stderr())))
             .code()

@@ -8,7 +8,10 @@ use std::{
     sync::OnceLock,
 };
 
-const PROGRAMS: [&str; 2] = ["swfn-coordinator", "swfn-worker"];
+/// Environment variable with the folder of the folders `usual` and `faulty`, where they have just been built.
+pub const PROGRAMS: &str = "SWFN_TEST_PROGRAMS";
+
+const NAMES: [&str; 2] = ["swfn-coordinator", "swfn-worker"];
 
 /// The folder with `swfn-coordinator` and `swfn-worker`, built in the profile of the running test. `cargo test` builds programs only for
 /// packages with tests of their own kind, so the harness has cargo build them, once per test program; it is quick when nothing changed.
@@ -32,12 +35,15 @@ pub fn faulty() -> &'static Path {
 /// Cargo keeps what it compiles with and without the feature side by side, and only the programs at the end have one place for both. So
 /// tests run copies, which nobody replaces while they are running, and cargo puts the usual programs back into their place.
 fn built(name: &str, faults: bool) -> PathBuf {
+    if let Some(folder) = env::var_os(PROGRAMS) {
+        return Path::new(&folder).join(name);
+    }
     let folder = profile();
     let _alone = lock(&folder);
     let copies = folder.join("programs").join(name);
     fs::create_dir_all(&copies).expect("the target folder can be written");
     build(&folder, faults);
-    for program in PROGRAMS {
+    for program in NAMES {
         let content = fs::read(folder.join(program)).expect("a program can be read");
         if fs::read(copies.join(program)).is_ok_and(|copy| copy == content) {
             continue;
@@ -69,7 +75,7 @@ fn lock(folder: &Path) -> File {
 fn build(folder: &Path, faults: bool) {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--locked"]);
-    for program in PROGRAMS {
+    for program in NAMES {
         cargo.args(["--package", program]);
         if faults {
             cargo.args(["--features", &format!("{program}/faults")]);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -25,11 +26,16 @@ pub struct Sweep {
     faulty: bool,
     /// Of all its processes.
     environment: Vec<(String, String)>,
+    /// Where the images are that it is about, if it is not about synthetic digits.
+    data: Option<PathBuf>,
 }
 
 /// The database of a run directory, to be read.
-pub fn database(run_dir: &Path) -> Option<Connection> {
-    Connection::open_with_flags(run_dir.join("sweep.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()
+///
+/// # Errors
+/// If there is none yet.
+pub fn database(run_dir: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(run_dir.join("sweep.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// One line of the journal.
@@ -80,12 +86,17 @@ impl Sweep {
 
     /// The sweep that has that folder already.
     pub fn in_place(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), _temporary: None, faulty: false, environment: Vec::new() }
+        Self { folder: folder.to_owned(), _temporary: None, faulty: false, environment: Vec::new(), data: None }
     }
 
     /// The same sweep with programs that have failpoints, planted bugs and poison.
     pub fn faulty(self) -> Self {
         Self { faulty: true, ..self }
+    }
+
+    /// The same sweep with images of that folder.
+    pub fn on(self, data: &Path) -> Self {
+        Self { data: Some(data.to_owned()), ..self }
     }
 
     /// The same sweep with an environment variable for its processes.
@@ -129,6 +140,7 @@ impl Sweep {
     pub fn coordinator_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command("swfn-coordinator");
         command.arg("--grid").arg(self.grid()).arg("--run-dir").arg(self.run_dir()).args(arguments);
+        command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
         command
     }
 
@@ -146,6 +158,7 @@ impl Sweep {
     pub fn worker_command(&self, address: &str, arguments: &[&str]) -> Command {
         let mut command = self.command("swfn-worker");
         command.args(["--coordinator", address, "--devices", "cpu"]).args(arguments);
+        command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
         command
     }
 
@@ -160,6 +173,11 @@ impl Sweep {
         command.env_remove("RUST_LOG").env("SWFN_CACHE", self.cache());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start(command, &self.folder, name)
+    }
+
+    /// Whether a coordinator is at work: it tells workers where it is.
+    pub fn is_at_work(coordinator: &Process) -> bool {
+        told_address(coordinator).is_some()
     }
 
     /// The address that a coordinator tells its workers.
@@ -187,7 +205,7 @@ impl Sweep {
 
     /// Its database, while the sweep runs or after it.
     pub fn database(&self) -> Option<Connection> {
-        database(&self.run_dir())
+        database(&self.run_dir()).ok()
     }
 
     /// A number from the database, while the sweep runs or after it.

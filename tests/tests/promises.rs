@@ -1,13 +1,13 @@
 //! A few faults of each kind on real processes; `make chaos` injects as many as the promises ask for. What happens, and how it is
 //! judged, stands in `src/chaos`.
 
-use swfn_tests::chaos::scenario;
+use swfn_tests::chaos::scenario::{self, Part};
 
 /// # Panics
 /// When a promise is broken. What a machine cannot do is said, and passes.
 fn try_out(name: &str) {
     let scenario = scenario::named(name).unwrap_or_else(|| panic!("there is no scenario `{name}`"));
-    match (scenario.run)(scenario.few) {
+    match (scenario.run)(Part::few(scenario)) {
         Ok(tally) => assert!(tally.faults >= u64::from(scenario.few), "{name}: {tally:?}"),
         Err(reason) => eprintln!("{name} skipped: {reason}"),
     }
@@ -108,6 +108,11 @@ fn who_is_asked_to_stop_gives_leases_back() {
 #[test]
 fn who_is_asked_twice_waits_for_nothing() {
     try_out("second-signals");
+}
+
+#[test]
+fn a_coordinator_that_is_gone_for_good_is_not_waited_for_for_ever() {
+    try_out("gone-coordinators");
 }
 
 /// Every bug that is planted is noticed by scenarios that exist; that they do notice it, `make mutants` shows.

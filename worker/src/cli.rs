@@ -23,13 +23,14 @@ use crate::{
     devices, process,
     session::{Address, Predecessor, drain_workers},
     single,
-    supervisor::{self, PREDECESSOR_LOG, Supervisor},
+    supervisor::{self, INTERRUPTED, PREDECESSOR_LOG, Supervisor},
     train::checkpoint::DEFAULT_SECONDS,
 };
 
 /// Trains the trials that a coordinator hands out, one process per device.
 ///
-/// Exit codes: 0 nothing is left to do, or stopped in order; 1 a device was given up; 2 wrong usage.
+/// Exit codes: 0 nothing is left to do, or stopped in order; 1 a device was given up; 2 wrong usage; 69 there was no coordinator for too
+/// long; 130 asked to stop twice, and ended at once.
 #[derive(Debug, Parser)]
 #[command(name = "swfn-worker", version = env!("SWFN_VERSION"), args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -71,6 +72,9 @@ struct Common {
     /// measurement finds best]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     lanes: Option<u16>,
+    /// Without a coordinator for so long, end with exit code 69; what it has not acknowledged is kept until then. 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    give_up_after: u64,
     /// Form of the log: text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t)]
     log_format: LogFormat,
@@ -223,9 +227,6 @@ struct SamplesArguments {
     data: DataArguments,
 }
 
-/// Exit code of a process that a signal interrupted.
-const INTERRUPTED: u8 = 130;
-
 /// Parses the command line, does what it says, returns the exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -260,6 +261,7 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     shared.extend(common.data.to_arguments()?);
     shared.extend(common.vae_cache.to_arguments()?);
     shared.extend(common.checkpoints.to_arguments()?);
+    shared.extend(["--give-up-after".to_owned(), common.give_up_after.to_string()]);
     shared.extend(common.lanes.iter().flat_map(|lanes| ["--lanes".to_owned(), lanes.to_string()]));
     Supervisor { devices, arguments: shared, local_to }.run()
 }
@@ -273,6 +275,7 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let vae_cache = common.vae_cache.folder(&data);
     let checkpoints = common.checkpoints.setting(&data);
     let lanes = common.lanes.map(usize::from);
+    let patience = Some(common.give_up_after).filter(|seconds| *seconds > 0).map(Duration::from_secs);
     process::run(process::Setup {
         address,
         device,
@@ -282,6 +285,7 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
         vae_cache,
         checkpoints,
         lanes,
+        patience,
     })
 }
 

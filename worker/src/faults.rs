@@ -2,6 +2,9 @@
 //!
 //! `SWFN_POISON="seed=3,step=200,kind=abort"` poisons all trials of that seed, from that iteration on. Kinds: `abort`, `hang`,
 //! `memory` (asks for it until the process has none left) and `panic`, which the trainer takes for an error of torch.
+//!
+//! `SWFN_SLOW=300` has each trial sleep for so many milliseconds at each report: it takes long enough for something to happen to it, and
+//! the machine has time for others.
 
 use crate::train::report::Observer;
 
@@ -24,6 +27,11 @@ mod on_purpose {
     use crate::train::report::Stop;
 
     pub(crate) fn poisoned<'o>(seed: u64, observer: Box<dyn Observer + 'o>) -> Box<dyn Observer + 'o> {
+        let pause = env::var("SWFN_SLOW").ok().and_then(|text| text.parse().ok()).map(Duration::from_millis);
+        let observer: Box<dyn Observer + 'o> = match pause {
+            Some(pause) => Box::new(Slow { observer, pause }),
+            None => observer,
+        };
         let Ok(text) = env::var("SWFN_POISON") else { return observer };
         let value = |key: &str| text.split(',').filter_map(|part| part.split_once('=')).find(|(k, _)| *k == key);
         let number = |key| value(key).and_then(|(_, text)| text.parse::<u64>().ok());
@@ -34,6 +42,21 @@ mod on_purpose {
             (Some(_), Some(_), Some(_)) => observer,
             // Not a test that could fail, but one that tests nothing.
             _ => panic!("SWFN_POISON `{text}` is not of the form `seed=3,step=200,kind=abort`"),
+        }
+    }
+
+    struct Slow<'o> {
+        observer: Box<dyn Observer + 'o>,
+        pause: Duration,
+    }
+
+    impl Observer for Slow<'_> {
+        fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+            let flow = self.observer.points(step, points);
+            if !points.is_empty() {
+                sleep(self.pause);
+            }
+            flow
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use swfn_shared::ids::WorkerId;
+use swfn_shared::{faults, ids::WorkerId};
 use tch::Device;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -37,8 +37,14 @@ const REPORTS: usize = 64;
 /// Time for the trainer to notice that the session is over.
 const TRAINER_PATIENCE: Duration = Duration::from_secs(8);
 
+/// Exit code when there was no coordinator for too long. (`EX_UNAVAILABLE` of sysexits.h)
+pub(crate) const UNREACHABLE: u8 = 69;
+
 /// What a device process prints on standard output once the coordinator has welcomed it.
 pub(crate) const WELCOMED: &str = "welcomed";
+
+/// What it prints there when it was asked to stop: nobody is to be started in its place, however it ends.
+pub(crate) const STOPPING: &str = "stopping";
 
 /// What a device process is told by its supervisor.
 #[derive(Debug)]
@@ -54,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) checkpoints: Option<(PathBuf, Duration)>,
     /// Trials to train side by side, if not as many as is found best.
     pub(crate) lanes: Option<usize>,
+    /// How long a coordinator is waited for.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// Runs the process to its end.
@@ -83,7 +91,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let checkpoints = setup.checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
     let saved = checkpoints.clone();
     let hooks = Hooks {
-        welcomed: tell_supervisor,
+        welcomed: || tell_supervisor(WELCOMED),
         settled: Box::new(move |trial| {
             if let Some(saved) = &saved {
                 saved.remove(trial);
@@ -93,6 +101,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let outbox = data::cache_dir(&setup.data).unwrap_or_else(|_| std::env::temp_dir()).join("outbox");
     let outbox = OutboxLimits::in_folder(outbox);
     let session = Session::new(identity, setup.address, outbox, orders, report_queue, stopping, hooks);
+    let session = session.with_patience(setup.patience);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());
@@ -109,6 +118,11 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
         trainer.run_all(&mut Orders::new(order_queue, reports));
     })?;
     let exit = session.join().map_err(|_| anyhow::anyhow!("the session's thread panicked"))??;
+    if exit == Exit::Interrupted {
+        warn!("asked to stop twice: ending at once");
+        // Not `exit`, for the same reason as below.
+        nix::sys::signal::raise(Signal::SIGKILL).ok();
+    }
     // The end of a process runs destructors of libtorch, which had better not be at work. Its channels are closed, so the trainer
     // stops at its next report; one that hangs is not waited for.
     let patience = Instant::now();
@@ -117,8 +131,8 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     }
     if !trainer.is_finished() {
         match exit {
-            Exit::Done => {}
-            Exit::Hopeless(reason) | Exit::Broken(reason) => error!("{reason}"),
+            Exit::Done | Exit::Interrupted => {}
+            Exit::Hopeless(reason) | Exit::Broken(reason) | Exit::Unreachable(reason) => error!("{reason}"),
         }
         error!("the trainer did not stop within {TRAINER_PATIENCE:?}: ending without it");
         // Whatever it hangs in may hold locks that an orderly end waits for.
@@ -135,12 +149,18 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
             error!("{reason}");
             Ok(ExitCode::FAILURE)
         }
+        Exit::Unreachable(reason) => {
+            error!("{reason}");
+            Ok(ExitCode::from(UNREACHABLE))
+        }
+        // It has not come so far.
+        Exit::Interrupted => Ok(ExitCode::FAILURE),
     }
 }
 
-/// A process that comes so far did not fail at its start.
-fn tell_supervisor() {
-    println!("{WELCOMED}");
+/// One line of standard output.
+fn tell_supervisor(line: &str) {
+    println!("{line}");
 }
 
 /// The supervisor holds the other end of standard input. When that closes, nobody waits for this process any more, and nobody would
@@ -162,17 +182,24 @@ fn session_thread(session: Session, stop: &watch::Sender<bool>) -> anyhow::Resul
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let asked = async {
+        let mut next_signal = async || {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+        };
+        let asked_twice = async {
+            next_signal().await;
+            tell_supervisor(STOPPING);
             stop.send_replace(true);
-            std::future::pending::<()>().await;
+            next_signal().await;
+            if faults::bug("second-signals-are-ignored") {
+                std::future::pending::<()>().await;
+            }
         };
         tokio::select! {
             exit = session.run() => Ok(exit),
-            () = asked => Ok(Exit::Done),
+            () = asked_twice => Ok(Exit::Interrupted),
         }
     })
 }

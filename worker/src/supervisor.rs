@@ -20,7 +20,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use swfn_shared::{ids::WorkerId, telemetry, text::Tail, wire::MAX_LOG_BYTES};
+use swfn_shared::{faults, ids::WorkerId, telemetry, text::Tail, wire::MAX_LOG_BYTES};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, ChildStderr, ChildStdout, Command},
@@ -32,7 +32,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    process::{HOPELESS, WELCOMED},
+    process::{HOPELESS, STOPPING, UNREACHABLE, WELCOMED},
     session::Predecessor,
 };
 
@@ -44,6 +44,9 @@ const GRACE: Duration = Duration::from_secs(8);
 
 /// Processes that end before the coordinator has welcomed them, one after the other, after which a device is given up.
 const MAX_CRASHES: u32 = 5;
+
+/// Exit code of a process that was asked to stop twice.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What the supervisor needs to start its processes.
 #[derive(Debug, Clone)]
@@ -83,15 +86,15 @@ impl Supervisor {
         let coordinator_gone = watch_stdin(self.local_to.is_some());
         tokio::pin!(coordinator_gone);
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut worst = ExitCode::SUCCESS;
+        let mut worst = Ended::InOrder;
         loop {
             tokio::select! {
                 ended = slots.join_next() => match ended {
-                    None => return Ok(worst),
-                    Some(Ok(Ok(()))) => {}
+                    None => return Ok(worst.code()),
+                    Some(Ok(Ok(ended))) => worst = worst.max(ended),
                     Some(Ok(Err(problem))) => {
                         error!("{problem:#}");
-                        worst = ExitCode::FAILURE;
+                        worst = worst.max(Ended::GivenUp);
                     }
                     Some(Err(panic)) => bail!("a supervising task ended: {panic}"),
                 },
@@ -145,6 +148,35 @@ impl Stop {
     }
 }
 
+/// How it ended for a device, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ended {
+    InOrder,
+    /// Without a coordinator for too long.
+    Alone,
+    /// Asked to stop twice.
+    AtOnce,
+    GivenUp,
+}
+
+impl Ended {
+    fn code(self) -> ExitCode {
+        match self {
+            Self::InOrder => ExitCode::SUCCESS,
+            Self::Alone => ExitCode::from(UNREACHABLE),
+            Self::AtOnce => ExitCode::from(INTERRUPTED),
+            Self::GivenUp => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// What a device process has said.
+#[derive(Debug, Default)]
+struct Said {
+    welcomed: AtomicBool,
+    stopping: AtomicBool,
+}
+
 /// One device and the processes that follow each other on it.
 struct Slot {
     program: PathBuf,
@@ -156,15 +188,22 @@ struct Slot {
 }
 
 impl Slot {
-    async fn keep_running(mut self) -> anyhow::Result<()> {
+    async fn keep_running(mut self) -> anyhow::Result<Ended> {
         let mut predecessor = None;
         let mut crashes = 0;
         loop {
             let worker = self.worker_id();
-            let welcomed = Arc::new(AtomicBool::new(false));
-            let (status, log) = self.run_once(&worker, predecessor.as_ref(), &welcomed).await?;
-            if status.success() || *self.stop.borrow() != Stop::No {
-                return Ok(());
+            let said = Arc::new(Said::default());
+            let (status, log) = self.run_once(&worker, predecessor.as_ref(), &said).await?;
+            // Nobody who was asked to stop gets a successor, whoever asked.
+            let stop = *self.stop.borrow();
+            let by_itself = stop == Stop::No && said.stopping.load(Ordering::Relaxed);
+            match status.code() {
+                Some(0) => return Ok(Ended::InOrder),
+                Some(code) if code == i32::from(UNREACHABLE) => return Ok(Ended::Alone),
+                _ if stop == Stop::AtOnce || by_itself => return Ok(Ended::AtOnce),
+                _ if stop == Stop::InOrder => return Ok(Ended::InOrder),
+                _ => {}
             }
             let ended = describe(status);
             ensure!(
@@ -172,7 +211,7 @@ impl Slot {
                 "worker on {} gave up; see its messages above",
                 self.device
             );
-            if welcomed.load(Ordering::Relaxed) {
+            if said.welcomed.load(Ordering::Relaxed) {
                 // It worked, and may have held leases. How often a trial may kill its worker is the coordinator's to count.
                 let (worker, end) = (worker.clone(), ended.clone());
                 (crashes, predecessor) = (0, Some(Predecessor { worker, end, log }));
@@ -188,7 +227,7 @@ impl Slot {
             warn!(%worker, "worker ended ({ended}); starting another in {pause:.1?}");
             tokio::select! {
                 () = sleep(pause) => {}
-                _ = self.stop.wait_for(|stop| *stop != Stop::No) => return Ok(()),
+                _ = self.stop.wait_for(|stop| *stop != Stop::No) => return Ok(Ended::InOrder),
             }
         }
     }
@@ -204,7 +243,7 @@ impl Slot {
         &mut self,
         worker: &WorkerId,
         predecessor: Option<&Predecessor>,
-        welcomed: &Arc<AtomicBool>,
+        said: &Arc<Said>,
     ) -> anyhow::Result<(ExitStatus, String)> {
         let mut command = Command::new(&self.program);
         command.arg("device").arg("--device").arg(&self.device).arg("--worker-id").arg(worker.to_string());
@@ -226,7 +265,7 @@ impl Slot {
         // Taken out, since waiting for the child would close it.
         let _stdin = child.stdin.take();
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(listen(stdout, Arc::clone(welcomed)));
+            tokio::spawn(listen(stdout, Arc::clone(said)));
         }
         let log = child.stderr.take().map(|stderr| tokio::spawn(pass_on(stderr)));
         info!(%worker, process = child.id(), "worker started");
@@ -253,7 +292,7 @@ impl Slot {
         let in_order = async {
             tokio::select! {
                 status = timeout(GRACE, child.wait()) => status.ok(),
-                _ = self.stop.wait_for(|stop| *stop == Stop::AtOnce) => None,
+                _ = self.stop.wait_for(|stop| *stop == Stop::AtOnce && !faults::bug("second-signals-are-ignored")) => None,
             }
         };
         if let Some(status) = in_order.await {
@@ -264,12 +303,14 @@ impl Slot {
     }
 }
 
-/// Reads what a device process prints, to its end: the only line is that it was welcomed.
-async fn listen(stdout: ChildStdout, welcomed: Arc<AtomicBool>) {
+/// Reads what a device process prints, to its end.
+async fn listen(stdout: ChildStdout, said: Arc<Said>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if line == WELCOMED {
-            welcomed.store(true, Ordering::Relaxed);
+        match &*line {
+            WELCOMED => said.welcomed.store(true, Ordering::Relaxed),
+            STOPPING => said.stopping.store(true, Ordering::Relaxed),
+            _ => {}
         }
     }
 }

@@ -168,10 +168,12 @@ impl Scheduler {
 
     /// The losses of leases that one worker lost together. `blame`: if they are several; one alone is to blame for itself.
     fn lost(&self, leases: &[TrialIndex], blame: Blame, reason: impl Fn(&Lease) -> String, log: &str) -> Vec<Event> {
-        let blame = if leases.len() == 1 { Blame::Alone } else { blame };
+        let alone = leases.len() == 1 || faults::bug("mates-are-to-blame");
+        let blame = if alone { Blame::Alone } else { blame };
         let lost = |index: &TrialIndex| {
             let (trial, lease) = (&self.trials[*index], self.lease_of(*index)?);
-            let quarantine = blame == Blame::Alone && trial.losses + 1 >= self.limits.max_losses;
+            let too_many = trial.losses + 1 >= self.limits.max_losses && !faults::bug("losses-are-not-limited");
+            let quarantine = blame == Blame::Alone && too_many;
             let id = LeaseId { trial: trial.id, attempt: lease.attempt };
             Some(Event::Lost { lease: id, error: reason(lease), log: log.to_owned(), blame, quarantine })
         };

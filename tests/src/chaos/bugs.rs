@@ -17,4 +17,9 @@ pub const ALL: &[(&str, &[&str])] = &[
     ("no-lock", &["lock-races"]),
     ("stop-is-ignored", &["stops"]),
     ("what-is-given-back-is-a-loss", &["stops"]),
+    ("mates-are-to-blame", &["aborting-trials"]),
+    ("losses-are-not-limited", &["aborting-trials"]),
+    ("held-leases-are-not-named", &["cut-connections"]),
+    ("second-signals-are-ignored", &["second-signals"]),
+    ("nobody-gives-up", &["gone-coordinators"]),
 ];

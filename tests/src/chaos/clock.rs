@@ -4,10 +4,10 @@ use std::{fs, path::Path, thread::sleep, time::Duration};
 
 use super::{
     cuts::assert_nothing_twice,
-    judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    judge::{EIGHT, grid, judge, slow},
+    scenario::{Part, Skipped, Tally},
 };
-use crate::{process::wait_until, sweep::Sweep};
+use crate::process::wait_until;
 
 /// Where Debian and others keep the library.
 const LIBRARIES: [&str; 4] = [
@@ -17,15 +17,15 @@ const LIBRARIES: [&str; 4] = [
     "/usr/lib/faketime/libfaketime.so.1",
 ];
 
-/// `count`: jumps of the coordinator's wall clock, three days ahead and three days back in turn.
+/// Jumps of the coordinator's wall clock, three days ahead and three days back in turn.
 ///
 /// # Errors
 /// There is no libfaketime here.
-pub fn jumps(count: u32) -> Result<Tally, Skipped> {
+pub fn jumps(part: Part) -> Result<Tally, Skipped> {
     let library = LIBRARIES.iter().find(|path| Path::new(path).exists()).ok_or("there is no libfaketime here")?;
     let mut tally = Tally::default();
-    while tally.faults < count.into() {
-        let sweep = Sweep::of_grid(&grid(EIGHT, 1500, "lease_seconds = 60")).faulty();
+    while part.left(&tally) > 0 {
+        let sweep = slow(&grid(EIGHT, 500, "lease_seconds = 60"), 200);
         let clock = sweep.folder().join("clock");
         // In place as a whole: a reader must not find it empty.
         let set = |offset: &str| {
@@ -40,7 +40,7 @@ pub fn jumps(count: u32) -> Result<Tally, Skipped> {
         let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
         wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
         let mut jumps = 0;
-        while jumps < 4.min(u64::from(count) - tally.faults) && coordinator.ended().is_none() {
+        while jumps < 4.min(part.left(&tally)) && coordinator.ended().is_none() {
             set(["+3d", "-3d"][jumps as usize % 2]);
             jumps += 1;
             sleep(Duration::from_millis(600));

@@ -7,14 +7,14 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    judge::{EIGHT, grid, judge, slow},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
     process::Process,
     proxy::{
         messages::MessageProxy,
-        mischief::{Mischief, random, up_to},
+        mischief::{Mischief, up_to},
     },
     sweep::Sweep,
 };
@@ -49,10 +49,10 @@ struct Killed {
 }
 
 impl Killed {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u32, before: u64) -> Self {
         let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true";
-        let sweep = Sweep::of_grid(&grid(EIGHT, 100, more)).faulty();
-        let proxy = MessageProxy::start("http://127.0.0.1:1", seed, Mischief::default());
+        let sweep = slow(&grid(EIGHT, 100, more), 200);
+        let proxy = MessageProxy::start("http://127.0.0.1:1", u64::from(seed) + before, Mischief::default());
         let worker = sweep.worker("worker", &proxy.url(), &[]);
         Self { worker, proxy, starts: 0, sweep }
     }
@@ -81,17 +81,17 @@ impl Killed {
     }
 }
 
-/// `each`: kills at each failpoint.
+/// So many kills at each failpoint.
 ///
 /// # Errors
 /// Never.
-pub fn at_failpoints(each: u32) -> Result<Tally, Skipped> {
+pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(u64::from(each));
-    let mut due: VecDeque<_> = (0..each).flat_map(|_| POINTS).collect();
+    let mut random = part.random();
+    let mut due: VecDeque<_> = (0..part.count).flat_map(|_| POINTS).collect();
     let mut early = 0;
     while !due.is_empty() {
-        let mut killed = Killed::new(tally.faults);
+        let mut killed = Killed::new(part.seed, tally.faults);
         let mut here = 0;
         while here < KILLS
             && let Some((point, passes)) = due.pop_front()
@@ -100,7 +100,7 @@ pub fn at_failpoints(each: u32) -> Result<Tally, Skipped> {
                 // The sweep was over first.
                 due.push_back((point, passes));
                 early += 1;
-                assert!(early <= 10 + 2 * POINTS.len() as u32 * each, "the coordinator seldom comes to {due:?}");
+                assert!(early <= 10 + 2 * POINTS.len() as u32 * part.count, "the coordinator seldom comes to {due:?}");
                 break;
             }
             here += 1;
@@ -136,17 +136,17 @@ fn kill_at(killed: &mut Killed, point: &str, passes: u32, random: &mut ChaCha8Rn
     }
 }
 
-/// `kills` in all, at random times.
+/// So many kills at random times.
 ///
 /// # Errors
 /// Never.
-pub fn at_random(kills: u32) -> Result<Tally, Skipped> {
+pub fn at_random(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(u64::from(kills));
-    while tally.faults < kills.into() {
-        let mut killed = Killed::new(tally.faults);
+    let mut random = part.random();
+    while part.left(&tally) > 0 {
+        let mut killed = Killed::new(part.seed, tally.faults);
         let mut here = 0;
-        while here < u64::from(KILLS).min(u64::from(kills) - tally.faults) {
+        while here < u64::from(KILLS).min(part.left(&tally)) {
             let mut coordinator = killed.start("");
             sleep(up_to(&mut random, Duration::from_millis(1500)));
             if coordinator.ended().is_some() {

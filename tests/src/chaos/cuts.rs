@@ -5,13 +5,13 @@ use std::{thread::sleep, time::Duration};
 use rand::RngExt as _;
 
 use super::{
-    judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    judge::{EIGHT, grid, judge, slow},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
     process::wait_until,
     proxy::{
-        mischief::{random, up_to},
+        mischief::up_to,
         tcp::{Cut, Mode, TcpProxy},
     },
     sweep::Sweep,
@@ -26,20 +26,20 @@ pub(super) fn assert_nothing_twice(sweep: &Sweep) {
     assert!(again.is_empty(), "a cut shorter than the lease costs no attempt: {again:?}");
 }
 
-/// `count`: cuts in order and by reset, half-open connections, delays, throttling and standstills.
+/// Cuts in order and by reset, half-open connections, delays, throttling and standstills.
 ///
 /// # Errors
 /// Never.
-pub fn of_connections(count: u32) -> Result<Tally, Skipped> {
+pub fn of_connections(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(count.into());
-    while tally.faults < count.into() {
-        let sweep = Sweep::of_grid(&grid(EIGHT, 1000, "lease_seconds = 60")).faulty();
+    let mut random = part.random();
+    while part.left(&tally) > 0 {
+        let sweep = slow(&grid(EIGHT, 500, "lease_seconds = 60"), 300);
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let proxy = TcpProxy::start(sweep.address(&coordinator).trim_start_matches("http://"));
         let mut worker = sweep.worker("worker", &proxy.url(), &[]);
         let mut faults = 0;
-        while faults < CUTS.min(u64::from(count) - tally.faults) {
+        while faults < CUTS.min(part.left(&tally)) {
             let connected = wait_until("a connection or the end", || match coordinator.ended() {
                 Some(_) => Some(false),
                 None => (proxy.open() > 0).then_some(true),

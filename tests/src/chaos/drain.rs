@@ -1,4 +1,4 @@
-//! P12: SIGTERM ends coordinator and worker in order, and gives leases back; a second one waits for nothing.
+//! P12: SIGTERM ends coordinator and worker in order, and gives leases back.
 
 use std::{
     thread::sleep,
@@ -9,12 +9,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{
-    judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    judge::{EIGHT, grid, judge, slow},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
-    process::{Process, children, send, wait_until},
-    proxy::mischief::{random, up_to},
+    process::{Process, wait_until},
+    proxy::mischief::up_to,
     sweep::Sweep,
 };
 
@@ -23,20 +23,20 @@ const GRACE: Duration = Duration::from_secs(60);
 
 fn sweep() -> Sweep {
     let more = "lease_seconds = 60\n[artifacts]\nweights = true";
-    Sweep::of_grid(&grid(EIGHT, 800, more)).faulty()
+    slow(&grid(EIGHT, 500, more), 200)
 }
 
-/// `count`: coordinators and workers in turn that are asked to stop in the middle of their work.
+/// Coordinators and workers in turn that are asked to stop in the middle of their work.
 ///
 /// # Errors
 /// Never.
-pub fn asked_to_stop(count: u32) -> Result<Tally, Skipped> {
+pub fn asked_to_stop(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(count.into());
-    while tally.faults < count.into() {
+    let mut random = part.random();
+    while part.left(&tally) > 0 {
         let sweep = sweep();
         let mut stops = 0;
-        while tally.faults + stops < count.into() {
+        while stops < part.left(&tally) {
             let time = up_to(&mut random, Duration::from_millis(1500));
             let stopped = if stops % 2 == 0 { coordinator(&sweep, time) } else { worker(&sweep, time) };
             if !stopped {
@@ -82,36 +82,4 @@ fn stop(process: &mut Process) {
     let start = Instant::now();
     process.succeed();
     assert!(start.elapsed() < GRACE, "it took {:?}", start.elapsed());
-}
-
-/// `count`: coordinators whose workers do not react, and which are asked again.
-///
-/// # Errors
-/// Never.
-pub fn asked_twice(count: u32) -> Result<Tally, Skipped> {
-    let mut tally = Tally::default();
-    for _ in 0..count {
-        let sweep = sweep();
-        let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
-        let device = wait_until("a device process", || {
-            let supervisor = *children(coordinator.id()).first()?;
-            (sweep.query("SELECT count(*) FROM worker") > Some(0)).then_some(())?;
-            children(supervisor).first().copied()
-        });
-        send(device, Signal::SIGSTOP);
-        let signals = std::cell::Cell::new(0);
-        let code = wait_until("the end", || {
-            if let Some(status) = coordinator.ended() {
-                return Some(status.code());
-            }
-            coordinator.signal(Signal::SIGTERM);
-            signals.set(signals.get() + 1);
-            sleep(Duration::from_millis(300));
-            None
-        });
-        assert!(signals.get() >= 2, "one signal alone leaves time for leases");
-        assert_eq!(code, Some(130), "after {} signals:\n{}", signals.get(), coordinator.stderr());
-        tally.add(Tally { faults: 1, ..Tally::default() });
-    }
-    Ok(tally)
 }

@@ -2,25 +2,51 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
+    env,
+    fs::{self, File},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use super::audit;
-use crate::sweep::Sweep;
+use crate::{
+    images::{self, FEW},
+    sweep::Sweep,
+};
 
-/// A grid of small trials on the synthetic digits; a trial takes less than half a second. `more`: further lines, of `[run]` first.
+/// A grid of small trials on few images; one of a few hundred iterations takes a tenth of a second. `more`: further lines, of `[run]`
+/// first.
 pub fn grid(axes: &str, iterations: u32, more: &str) -> String {
     format!(
-        "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\n{axes}\n\
+        "version = 1\nname = \"test\"\n{FEW}[grid]\n{axes}\n\
          [classifier]\niterations = {iterations}\nevaluate_every = {iterations}\n[vae]\niterations = 60\n[run]\n{more}\n"
     )
 }
 
+/// A sweep of such a grid, by programs with failpoints, planted bugs and poison.
+///
+/// # Panics
+/// If its folder cannot be written.
+pub fn faulty(grid: &str) -> Sweep {
+    Sweep::of_grid(grid).on(images::few()).faulty()
+}
+
+/// The same with trials that take their time, but not the machine's: they sleep for so many milliseconds at each report, of which there
+/// is one in a hundred iterations.
+///
+/// # Panics
+/// If its folder cannot be written.
+pub fn slow(grid: &str, pause: u32) -> Sweep {
+    faulty(grid).with("SWFN_SLOW", &pause.to_string())
+}
+
 /// Eight trials, with and without function norm.
 pub const EIGHT: &str =
-    "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
+    "seed = { count = 2 }\nsubset_size = 42\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
+
+/// Environment variable with a folder of undisturbed sweeps, which processes share.
+pub const UNDISTURBED: &str = "SWFN_UNDISTURBED";
 
 /// What an undisturbed sweep leaves behind.
 #[derive(Debug)]
@@ -74,10 +100,39 @@ fn undisturbed(grid: &str) -> Arc<Undisturbed> {
     if let Some(undisturbed) = known.get(grid) {
         return Arc::clone(undisturbed);
     }
-    let sweep = Sweep::of_grid(grid);
-    sweep.coordinator("undisturbed", &["--local-workers", "2"]).succeed();
-    let undisturbed = Arc::new(Undisturbed { results: sweep.results(), files: files(&sweep.run_dir()) });
+    let undisturbed = match env::var_os(UNDISTURBED) {
+        Some(folder) => shared(grid, Path::new(&folder)),
+        None => run(&Sweep::of_grid(grid).on(images::few())),
+    };
+    let undisturbed = Arc::new(undisturbed);
     known.insert(grid.to_owned(), Arc::clone(&undisturbed));
+    undisturbed
+}
+
+fn run(sweep: &Sweep) -> Undisturbed {
+    sweep.coordinator("undisturbed", &["--local-workers", "2"]).succeed();
+    left(sweep)
+}
+
+fn left(sweep: &Sweep) -> Undisturbed {
+    Undisturbed { results: sweep.results(), files: files(&sweep.run_dir()) }
+}
+
+/// Run by the first process that needs it; others wait, and read what is left of it.
+fn shared(grid: &str, folder: &Path) -> Undisturbed {
+    let mut hash = DefaultHasher::new();
+    grid.hash(&mut hash);
+    let folder = folder.join(format!("{:016x}", hash.finish()));
+    fs::create_dir_all(&folder).expect("the shared folder can be written");
+    let lock = File::create(folder.join("lock")).expect("the shared folder can be written");
+    lock.lock().expect("a file can be locked");
+    let (sweep, over) = (Sweep::in_place(&folder).on(images::few()), folder.join("over"));
+    if over.exists() {
+        return left(&sweep);
+    }
+    fs::write(sweep.grid(), grid).expect("the shared folder can be written");
+    let undisturbed = run(&sweep);
+    fs::write(over, "").expect("the shared folder can be written");
     undisturbed
 }
 

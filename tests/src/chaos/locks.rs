@@ -3,8 +3,8 @@
 use nix::sys::signal::Signal;
 
 use super::{
-    judge::grid,
-    scenario::{Skipped, Tally},
+    judge::{faulty, grid},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
     process::{Process, wait_until},
@@ -14,18 +14,29 @@ use crate::{
 /// Coordinators that start at a time.
 const RIVALS: usize = 3;
 
-/// `count`: races for the lock, which a `kill -9` of the winner ends.
+/// Races for the lock, which a `kill -9` of the winner ends.
 ///
 /// # Errors
 /// Never.
-pub fn races(count: u32) -> Result<Tally, Skipped> {
-    let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
-    let sweep = Sweep::of_grid(&grid(axes, 100, "")).faulty();
-    for race in 0..count {
+pub fn races(part: Part) -> Result<Tally, Skipped> {
+    let axes = "seed = 0\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
+    let new = || faulty(&grid(axes, 100, ""));
+    // It has its database: whoever gets past the lock is at work.
+    let used = new();
+    let first = used.coordinator("first", &["--listen", "127.0.0.1:0"]);
+    used.address(&first);
+    drop(first);
+    for race in 0..part.count {
+        let new = (race % 4 == 3).then(new);
+        let sweep = new.as_ref().unwrap_or(&used);
         let start = |number| sweep.coordinator(&format!("rival-{race}-{number}"), &["--listen", "127.0.0.1:0"]);
         let mut rivals: Vec<_> = (0..RIVALS).map(start).collect();
         let losers = |rivals: &mut [Process]| rivals.iter_mut().filter_map(Process::ended).count();
-        wait_until("all rivals but one to give up", || (losers(&mut rivals) == RIVALS - 1).then_some(()));
+        wait_until("all rivals but one to give up", || {
+            let at_work = rivals.iter().filter(|rival| Sweep::is_at_work(rival)).count();
+            assert!(at_work <= 1, "{at_work} coordinators are at work in one run directory");
+            (losers(&mut rivals) == RIVALS - 1).then_some(())
+        });
         let winner = rivals.iter_mut().position(|rival| rival.ended().is_none()).expect("one rival is left");
         let mut winner = rivals.swap_remove(winner);
         // It lives on: it is at work.
@@ -33,12 +44,16 @@ pub fn races(count: u32) -> Result<Tally, Skipped> {
         rivals.push(start(RIVALS));
         for rival in &mut rivals {
             assert_eq!(rival.wait(), Some(1));
-            assert!(rival.stderr().contains("is in use by"), "{}", rival.stderr());
+            let said = rival.stderr();
+            assert!(
+                said.contains("is in use by"),
+                "who comes too late does not say who holds the directory, but: {said}"
+            );
         }
         let late = rivals.pop().expect("one came late").stderr();
         assert!(late.contains(&format!("in use by process {} ", winner.id())), "{} holds it: {late}", winner.id());
         winner.signal(Signal::SIGKILL);
         winner.wait();
     }
-    Ok(Tally { faults: count.into(), results: 0, acknowledged: 0 })
+    Ok(Tally { faults: part.count.into(), results: 0, acknowledged: 0 })
 }

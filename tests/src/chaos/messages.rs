@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    judge::{EIGHT, grid, judge, slow},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
+    process::wait_until,
     proxy::{
         messages::MessageProxy,
         mischief::{Faults, Mischief},
+        record::Record,
     },
     sweep::Sweep,
 };
@@ -17,10 +19,15 @@ use crate::{
 /// A sweep of two workers, all of whose messages pass a proxy.
 fn through(seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {
     let more = "lease_seconds = 20\nstall_seconds = 60\n[artifacts]\nweights = true";
-    let sweep = Sweep::of_grid(&grid(EIGHT, 200, more)).faulty();
+    let sweep = slow(&grid(EIGHT, 200, more), 100);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let proxy = MessageProxy::start(&sweep.address(&coordinator), seed, mischief);
     let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));
+    // A report that never comes again would be waited for until the end of time.
+    wait_until("the end of the sweep", || {
+        proxy.record(Record::assert_nothing_forgotten);
+        coordinator.ended()
+    });
     coordinator.succeed();
     workers.iter_mut().for_each(|worker| worker.succeed());
     let acknowledged = proxy.record(|record| record.check(&sweep.run_dir()));
@@ -28,30 +35,30 @@ fn through(seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {
     (sweep, proxy.faults(), tally)
 }
 
-/// `count`: messages that come again, the same or an earlier one, in either direction.
+/// Messages that come again, the same or an earlier one, in either direction.
 ///
 /// # Errors
 /// Never.
-pub fn repeated(count: u32) -> Result<Tally, Skipped> {
+pub fn repeated(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    while tally.faults < count.into() {
-        let mischief = Mischief { repeats: 10, delay: Duration::from_millis(10), lose: None };
-        let (_, faults, more) = through(tally.faults, mischief);
+    while part.left(&tally) > 0 {
+        let mischief = Mischief { repeats: 10, delay: Duration::from_millis(10), ..Mischief::default() };
+        let (_, faults, more) = through(u64::from(part.seed) + tally.faults, mischief);
         assert!(faults.duplicates > 0 && faults.replays > 0 && faults.delays > 0, "{faults:?}");
         tally.add(Tally { faults: faults.repeated(), ..more });
     }
     Ok(tally)
 }
 
-/// `count`: reports that are lost, the stream with them.
+/// Reports that are lost, the stream with them.
 ///
 /// # Errors
 /// Never.
-pub fn lost(count: u32) -> Result<Tally, Skipped> {
+pub fn lost(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    while tally.faults < count.into() {
+    while part.left(&tally) > 0 {
         let mischief = Mischief { lose: Some((6, 2)), ..Mischief::default() };
-        let (sweep, faults, more) = through(tally.faults, mischief);
+        let (sweep, faults, more) = through(u64::from(part.seed) + tally.faults, mischief);
         assert!(faults.lost > 0 && faults.cuts > 0, "{faults:?}");
         let again: Vec<_> =
             sweep.journal().into_iter().filter(|line| line.attempt > 1 || line.kind == "lost").collect();

@@ -10,10 +10,10 @@ use rand::RngExt as _;
 
 use super::{
     cuts::assert_nothing_twice,
-    judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    judge::{EIGHT, grid, judge, slow},
+    scenario::{Part, Skipped, Tally},
 };
-use crate::{process::wait_until, proxy::mischief::random, sweep::Sweep};
+use crate::process::wait_until;
 
 /// Two hosts with a cable between them. Dropped, they are gone.
 struct Hosts {
@@ -71,23 +71,23 @@ impl Drop for Hosts {
     }
 }
 
-/// `count`: cuts of a second or more, shorter than the lease.
+/// Cuts of a second or more, shorter than the lease.
 ///
 /// # Errors
 /// There are no network namespaces or no `nft` here.
-pub fn of_networks(count: u32) -> Result<Tally, Skipped> {
+pub fn of_networks(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(count.into());
-    while tally.faults < count.into() {
+    let mut random = part.random();
+    while part.left(&tally) > 0 {
         let hosts = Hosts::new()?;
-        let sweep = Sweep::of_grid(&grid(EIGHT, 1500, "lease_seconds = 60")).faulty();
+        let sweep = slow(&grid(EIGHT, 500, "lease_seconds = 60"), 300);
         let listen = format!("{}:7077", ADDRESSES[0]);
         let coordinator = sweep.coordinator_command(&["--listen", &listen, "--insecure"]);
         let mut coordinator = sweep.start(&mut hosts.on(0, &coordinator), "coordinator");
         let url = sweep.address(&coordinator);
         let mut worker = sweep.start(&mut hosts.on(1, &sweep.worker_command(&url, &[])), "worker");
         let mut cuts = 0;
-        while cuts < 3.min(u64::from(count) - tally.faults) {
+        while cuts < 3.min(part.left(&tally)) {
             let joined = wait_until("a worker or the end", || match coordinator.ended() {
                 Some(_) => Some(false),
                 None => (sweep.query("SELECT count(*) FROM worker") > Some(0)).then_some(true),

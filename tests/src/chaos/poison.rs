@@ -2,52 +2,55 @@
 //! those of a sweep without it.
 
 use super::{
-    judge::{grid, judge_without},
-    scenario::{Skipped, Tally},
+    judge::{faulty, grid, judge_without},
+    scenario::{Part, Skipped, Tally},
 };
-use crate::{process::Process, sweep::Sweep};
+use crate::process::{Process, wait_until};
 
 /// The seed of the trial that is poisoned.
 const GUILTY: usize = 1;
 
+/// Once or twice among others, twice alone, and twice for what a slow machine may take for a fault.
+const ATTEMPTS: i64 = 6;
+
 /// Addresses of a worker's process, in KiB: enough for libtorch, little for who wants all.
 const ADDRESSES: u32 = 8 << 20;
 
-/// `count`: trials whose process aborts, among lanes and alone in turn.
+/// Trials whose process aborts, among lanes and alone in turn.
 ///
 /// # Errors
 /// Never.
-pub fn aborting(count: u32) -> Result<Tally, Skipped> {
-    all("abort", "its worker process ended", count)
+pub fn aborting(part: Part) -> Result<Tally, Skipped> {
+    all("abort", "its worker process ended", part)
 }
 
 /// The same of trials that want more memory than there is.
 ///
 /// # Errors
 /// Never.
-pub fn hoarding(count: u32) -> Result<Tally, Skipped> {
-    all("memory", "its worker process ended", count)
+pub fn hoarding(part: Part) -> Result<Tally, Skipped> {
+    all("memory", "its worker process ended", part)
 }
 
 /// The same of trials that stand still.
 ///
 /// # Errors
 /// Never.
-pub fn hanging(count: u32) -> Result<Tally, Skipped> {
-    all("hang", "stood still", count)
+pub fn hanging(part: Part) -> Result<Tally, Skipped> {
+    all("hang", "stood still", part)
 }
 
 /// The same of trials whose computation fails.
 ///
 /// # Errors
 /// Never.
-pub fn failing(count: u32) -> Result<Tally, Skipped> {
-    all("panic", "a poisoned trial", count)
+pub fn failing(part: Part) -> Result<Tally, Skipped> {
+    all("panic", "a poisoned trial", part)
 }
 
-fn all(kind: &str, error: &str, count: u32) -> Result<Tally, Skipped> {
+fn all(kind: &str, error: &str, part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    for number in 0..count {
+    for number in part.seed..part.seed + part.count {
         let lanes = ["4", "1"][number as usize % 2];
         tally.add(one(kind, error, lanes, 100 * (1 + number % 3)));
     }
@@ -55,10 +58,12 @@ fn all(kind: &str, error: &str, count: u32) -> Result<Tally, Skipped> {
 }
 
 fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
-    let axes = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
-    let more = "lease_seconds = 8\nstall_seconds = 8\nmax_losses = 2\nmax_failures = 2";
+    let axes = "seed = { count = 4 }\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
+    // Only who hangs has to be waited for: whoever is slow shall not be taken for one that hangs.
+    let terms = if kind == "hang" { 8 } else { 60 };
+    let more = format!("lease_seconds = {terms}\nstall_seconds = {terms}\nmax_losses = 2\nmax_failures = 2");
     let poison = format!("seed={GUILTY},step={step},kind={kind}");
-    let sweep = Sweep::of_grid(&grid(axes, 400, more)).faulty().with("SWFN_POISON", &poison);
+    let sweep = faulty(&grid(axes, 400, &more)).with("SWFN_POISON", &poison);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let worker = sweep.worker_command(&sweep.address(&coordinator), &["--lanes", lanes]);
     // A limit of its own, which its device processes inherit.
@@ -66,6 +71,11 @@ fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
     limited.args(["-c", &format!("ulimit -v {ADDRESSES} && exec \"$@\""), "sh"]);
     limited.arg(worker.get_program()).args(worker.get_args());
     let mut worker = sweep.start(&mut limited, "worker");
+    wait_until("the end of the sweep", || {
+        let attempts = sweep.query("SELECT max(attempt) FROM event").unwrap_or(0);
+        assert!(attempts <= ATTEMPTS, "a trial that ends its worker is tried for the {attempts}th time");
+        coordinator.ended()
+    });
     assert_eq!(coordinator.wait(), Some(3), "{poison}, {lanes} lanes:\n{}", coordinator.stderr());
     let trials = sweep.csv("trials.csv");
     for trial in &trials {
@@ -87,18 +97,18 @@ fn end(worker: &mut Process, kind: &str) {
     }
 }
 
-/// `each`: sweeps of whose trials a half diverges, alone and among lanes.
+/// Sweeps of whose trials a half diverges, alone and among lanes.
 ///
 /// # Errors
 /// Never.
-pub fn diverging(each: u32) -> Result<Tally, Skipped> {
+pub fn diverging(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    for number in 0..each {
+    for number in part.seed..part.seed + part.count {
         for lanes in ["1", "4"] {
             let axes =
-                format!("seed = [{number}, {}]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", number + 1);
+                format!("seed = [{number}, {}]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0", number + 1);
             let of = |rates: &str| grid(&format!("{axes}\nlearning_rate = {rates}"), 300, "lease_seconds = 8");
-            let sweep = Sweep::of_grid(&of("[0.01, 1e30]")).faulty();
+            let sweep = faulty(&of("[0.01, 1e30]"));
             let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--lanes", lanes]);
             assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
             let trials = sweep.csv("trials.csv");

@@ -14,13 +14,14 @@ use tempfile::TempDir;
 
 use super::{
     judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
+    images,
     process::wait_until,
     proxy::{
         messages::MessageProxy,
-        mischief::{Mischief, random, up_to},
+        mischief::{Mischief, up_to},
     },
     sweep::Sweep,
 };
@@ -69,21 +70,21 @@ impl Drop for Disk {
     }
 }
 
-/// `count`: power cuts at random times, after each of which the sweep goes on from what is on the disk.
+/// Power cuts at random times, after each of which the sweep goes on from what is on the disk.
 ///
 /// # Errors
 /// File systems in files cannot be mounted here.
-pub fn cuts(count: u32) -> Result<Tally, Skipped> {
+pub fn cuts(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(count.into());
-    for number in 0..count {
+    let mut random = part.random();
+    for number in 0..part.count {
         let disk = Disk::new(None)?;
         let text = grid(EIGHT, 100, "lease_seconds = 8\nmax_losses = 1000\n[artifacts]\nweights = true");
-        let sweep = Sweep::in_folder(&disk.root(), &text).faulty();
+        let sweep = Sweep::in_folder(&disk.root(), &text).on(images::few()).faulty().with("SWFN_SLOW", "200");
         // The grid is the user's, and was there before.
         run("sync", &["-f", &disk.root().display().to_string()])?;
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
-        let proxy = MessageProxy::start(&sweep.address(&coordinator), number.into(), Mischief::default());
+        let proxy = MessageProxy::start(&sweep.address(&coordinator), (part.seed + number).into(), Mischief::default());
         let worker = sweep.worker("worker", &proxy.url(), &["--cache-dir", &disk.folder.path().display().to_string()]);
         wait_until("a result or the end", || (sweep.succeeded() > 0 || coordinator.ended().is_some()).then_some(()));
         sleep(up_to(&mut random, Duration::from_millis(1000)));
@@ -95,7 +96,7 @@ pub fn cuts(count: u32) -> Result<Tally, Skipped> {
         let place = after.root().join(sweep.folder().file_name().expect("it has a name"));
         let acknowledged = proxy.record(|record| record.check(&place.join("run")));
         assert!(acknowledged > 0, "nothing was acknowledged before the cut");
-        let resumed = Sweep::in_place(&place).faulty();
+        let resumed = Sweep::in_place(&place).on(images::few()).faulty();
         resumed.coordinator("resumed", &["--local-workers", "2"]).succeed();
         tally.add(Tally { faults: 1, results: judge(&resumed), acknowledged });
     }

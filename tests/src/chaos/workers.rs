@@ -6,12 +6,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{
-    judge::{EIGHT, grid, judge},
-    scenario::{Skipped, Tally},
+    judge::{EIGHT, grid, judge, slow},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
     process::{Process, children, wait_until},
-    proxy::mischief::{random, up_to},
+    proxy::mischief::up_to,
     sweep::Sweep,
 };
 
@@ -32,26 +32,26 @@ const POINTS: [&str; 10] = [
 /// Iterations between two reports, at each of which the workers of these tests save.
 const INTERVAL: i64 = 100;
 
-fn sweep() -> Sweep {
+fn sweep(pause: u32) -> Sweep {
     let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true\nconfusion = true";
-    Sweep::of_grid(&grid(EIGHT, 500, more)).faulty()
+    slow(&grid(EIGHT, 500, more), pause)
 }
 
 const SAVING: [&str; 2] = ["--checkpoint-seconds", "0"];
 
-/// `count`: device processes that are killed at random times.
+/// Device processes that are killed at random times.
 ///
 /// # Errors
 /// Never.
-pub fn at_random(count: u32) -> Result<Tally, Skipped> {
+pub fn at_random(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(count.into());
-    while tally.faults < count.into() {
-        let sweep = sweep();
+    let mut random = part.random();
+    while part.left(&tally) > 0 {
+        let sweep = sweep(200);
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &SAVING);
         let mut kills = 0;
-        while tally.faults + kills < count.into() {
+        while kills < part.left(&tally) {
             // A process that ends before it was welcomed has failed at its start, which is another matter.
             let joined = wait_until("another process or the end", || match coordinator.ended() {
                 Some(_) => Some(false),
@@ -68,22 +68,22 @@ pub fn at_random(count: u32) -> Result<Tally, Skipped> {
     Ok(tally)
 }
 
-/// `each`: kills at each failpoint.
+/// So many kills at each failpoint.
 ///
 /// # Errors
 /// Never.
-pub fn at_failpoints(each: u32) -> Result<Tally, Skipped> {
+pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut tokens: Vec<String> = Vec::new();
     for point in POINTS {
-        tokens.extend((0..each).map(|number| format!("{}.{number}", point.replace('/', "."))));
+        tokens.extend((0..part.count).map(|number| format!("{}.{number}", point.replace('/', "."))));
     }
     let failpoints: Vec<_> = POINTS.iter().map(|point| format!("{point}=20%return")).collect();
     let mut sweeps = 0;
     while !tokens.is_empty() {
         sweeps += 1;
-        assert!(sweeps <= 10 + 3 * each, "workers seldom come to {tokens:?}");
-        let sweep = sweep();
+        assert!(sweeps <= 10 + 3 * part.count, "workers seldom come to {tokens:?}");
+        let sweep = sweep(0);
         let folder = sweep.folder().join("tokens");
         fs::create_dir(&folder).expect("the test's folder can be written");
         for token in tokens.iter().take(12) {

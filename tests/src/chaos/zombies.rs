@@ -6,20 +6,23 @@ use nix::sys::signal::Signal;
 use rand::RngExt as _;
 
 use super::{
-    judge::{grid, judge},
-    scenario::{Skipped, Tally},
+    judge::{grid, judge, slow},
+    scenario::{Part, Skipped, Tally},
 };
 use crate::{
-    process::{Process, children, send, wait_until},
-    proxy::{
-        messages::MessageProxy,
-        mischief::{Mischief, random},
-    },
+    process::{Process, children, send, wait_until, within},
+    proxy::{messages::MessageProxy, mischief::Mischief},
     sweep::Sweep,
 };
 
 /// Stops in one sweep.
 const STOPS: u64 = 3;
+
+/// The term of a lease, in seconds.
+const TERM: u64 = 4;
+
+/// A lease that has not ended by then does not end.
+const LATE: Duration = Duration::from_secs(8 * TERM);
 
 /// A lease that its holder slept through.
 #[derive(Debug)]
@@ -30,21 +33,21 @@ struct Slept {
     worker: usize,
 }
 
-/// `count`: workers that are stopped, and go on when their lease is over.
+/// Workers that are stopped, and go on when their lease is over.
 ///
 /// # Errors
 /// Never.
-pub fn stopped(count: u32) -> Result<Tally, Skipped> {
+pub fn stopped(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
-    let mut random = random(count.into());
-    while tally.faults < count.into() {
-        let axes = "seed = { count = 8 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
-        let sweep = Sweep::of_grid(&grid(axes, 2500, "lease_seconds = 4\nmax_losses = 1000")).faulty();
+    let mut random = part.random();
+    while part.left(&tally) > 0 {
+        let axes = "seed = { count = 8 }\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
+        let sweep = slow(&grid(axes, 1000, &format!("lease_seconds = {TERM}\nmax_losses = 1000")), 250);
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let proxy = MessageProxy::start(&sweep.address(&coordinator), 0, Mischief::default());
         let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));
         let mut all = Vec::new();
-        while (all.len() as u64) < STOPS.min(u64::from(count) - tally.faults) {
+        while (all.len() as u64) < STOPS.min(part.left(&tally)) {
             let worker = random.random_range(0..workers.len());
             let Some(slept) = stop(&sweep, &mut coordinator, &workers[worker], worker) else { break };
             let Slept { trial, attempt, .. } = &slept;
@@ -119,7 +122,8 @@ fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize
             sweep.query(&format!("{sql} WHERE id = '{trial}' AND event.attempt = {attempt} AND kind = '{kind}'"))
                 > Some(0)
         };
-        let lost = wait_until("the end of its lease", || match (ended("lost"), ended("succeeded")) {
+        let broken = format!("a lease of {TERM} seconds, whose holder is stopped, does not end");
+        let lost = within(LATE, &broken, || match (ended("lost"), ended("succeeded")) {
             (true, _) => Some(true),
             (_, true) => Some(false),
             _ => None,

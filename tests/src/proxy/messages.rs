@@ -226,10 +226,12 @@ async fn up(
 ) -> bool {
     let lose = lock(state).mischief.lose;
     let (mut reports, mut losing) = (0, false);
+    let mut resent = lock(state).record.opened(worker);
     // Of a stream that has lost something nobody may expect that it goes on.
     let limit = |losing| if losing { LOSING } else { Duration::MAX };
     while let Ok(Ok(Some(message))) = timeout(limit(losing), messages.message()).await {
         reports += u32::from(message.sequence > 0);
+        lock(state).record.heard(worker, &message, &mut resent);
         let fate = lock(state).fate(worker, &message, reports);
         match fate {
             Fate::Lost => {
@@ -271,6 +273,10 @@ async fn down(
             let mut guard = lock(state);
             let State { mischief, random, faults, record, answered, .. } = &mut *guard;
             record.answered(worker, &answer);
+            if mischief.deaf && record.ends_a_trial(worker, &answer) {
+                faults.cuts += 1;
+                return;
+            }
             let answered = answered.entry(worker.to_owned()).or_default();
             let delay = up_to(random, mischief.delay);
             faults.delays += u64::from(!delay.is_zero());

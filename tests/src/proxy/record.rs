@@ -23,6 +23,17 @@ pub struct Record {
     kept: Vec<Kind>,
     /// Revocations.
     pub revocations: u64,
+    /// The newest report of each worker, those that got lost with their stream included.
+    newest: HashMap<String, u64>,
+    /// Reports that did not come again when they should have, in words.
+    forgotten: Vec<String>,
+}
+
+/// What a stream owes: all reports of the streams before it that were not acknowledged, before anything else.
+#[derive(Debug, Clone, Copy)]
+pub struct Resent {
+    through: u64,
+    newest_before: u64,
 }
 
 impl Record {
@@ -31,6 +42,38 @@ impl Record {
         if let (1.., Some(kind)) = (message.sequence, &message.kind) {
             self.reports.insert((worker.to_owned(), message.sequence), kind.clone());
         }
+    }
+
+    /// A worker opened another stream.
+    pub fn opened(&self, worker: &str) -> Resent {
+        Resent { through: 0, newest_before: self.newest.get(worker).copied().unwrap_or(0) }
+    }
+
+    /// A worker said that on a stream, whether it gets through or not.
+    pub fn heard(&mut self, worker: &str, message: &v1::WorkerMessage, resent: &mut Resent) {
+        let acknowledged = self.through.get(worker).copied().unwrap_or(0);
+        let due = resent.through.max(acknowledged) + 1;
+        let missing = match message.sequence {
+            0 => (due <= resent.newest_before).then(|| format!("report {due}, though another stream goes on")),
+            number => (number > due).then(|| format!("report {due}, but report {number}")),
+        };
+        self.forgotten.extend(missing.map(|what| format!("`{worker}` does not send {what}")));
+        resent.through = resent.through.max(message.sequence);
+        let newest = self.newest.entry(worker.to_owned()).or_default();
+        *newest = message.sequence.max(*newest);
+    }
+
+    /// # Panics
+    /// If a report was not sent again on the stream after its own.
+    pub fn assert_nothing_forgotten(&self) {
+        assert!(self.forgotten.is_empty(), "reports are not sent again: {:?}", self.forgotten);
+    }
+
+    /// Whether that acknowledges the end of a trial.
+    pub fn ends_a_trial(&self, worker: &str, answer: &v1::CoordinatorMessage) -> bool {
+        let Some(coordinator_message::Kind::Acknowledge(acknowledge)) = &answer.kind else { return false };
+        let of_worker = (worker.to_owned(), 0)..=(worker.to_owned(), acknowledge.through);
+        self.reports.range(of_worker).any(|(_, kind)| matches!(kind, Kind::Succeeded(_)))
     }
 
     /// It was answered that.
@@ -57,12 +100,21 @@ impl Record {
     /// Looks each acknowledged report up in the run directory. Returns how many there were.
     ///
     /// # Panics
-    /// If one is missing, with all that are.
+    /// If one is missing, with all that are; or if one was not sent again.
     pub fn check(&self, run_dir: &Path) -> u64 {
+        self.assert_nothing_forgotten();
         if self.kept.is_empty() {
             return 0;
         }
-        let database = database(run_dir).expect("something was acknowledged, so there is a database");
+        let lost = |error: rusqlite::Error| -> rusqlite::Connection {
+            panic!("acknowledged and lost: all {} reports; there is no database: {error}", self.kept.len())
+        };
+        // The file may be there, and its content not.
+        let opened = database(run_dir).and_then(|database| {
+            database.query_row("SELECT count(*) FROM trial", [], |_| Ok(()))?;
+            Ok(database)
+        });
+        let database = opened.unwrap_or_else(lost);
         let rows = |sql: &str, columns: usize| -> HashSet<String> {
             let mut query = database.prepare(sql).expect("the database can be read");
             let row = |row: &rusqlite::Row<'_>| {

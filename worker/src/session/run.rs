@@ -1,37 +1,32 @@
 //! The session: connects, passes orders to the trainer and reports to the coordinator, reconnects, and leaves in order.
 
 use std::{
-    collections::VecDeque,
     sync::mpsc::Sender,
     time::{Duration, Instant},
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
+use swfn_proto::v1;
 use swfn_shared::{
     faults,
     ids::{LeaseId, TRAINER_REVISION},
-    trial::TrialSpec,
-    wire::{self, PROTOCOL},
+    wire::PROTOCOL,
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{interval, sleep},
+    time::sleep,
 };
 use tracing::{info, warn};
 
 use super::{
     address::Address,
     hung::Watchdog,
-    ledger::{End, Ledger},
+    ledger::Ledger,
     link::{Link, LinkError},
     outbox::OutboxLimits,
     wish::{Wish, Wishes},
     words::{Exit, Hooks, Identity, Order, Report},
 };
-
-/// Points wait so long to become one message.
-const FLUSH: Duration = Duration::from_millis(500);
 
 /// The longest pause between two attempts to connect.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
@@ -55,15 +50,9 @@ pub(crate) struct Session {
     /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
     unconfirmed: Vec<LeaseId>,
     watchdog: Watchdog,
+    /// So long without a coordinator, and the session ends; for ever, if nothing is said.
+    patience: Option<Duration>,
     hooks: Hooks,
-}
-
-/// What is to be sent on this stream. Reports are read when their turn comes: there may be more of them than memory holds.
-#[derive(Debug)]
-enum Outgoing {
-    Report(u64),
-    Ask(v1::Ask),
-    Heartbeat,
 }
 
 impl Session {
@@ -89,8 +78,14 @@ impl Session {
             broken: false,
             unconfirmed: Vec::new(),
             watchdog: Watchdog::new(Instant::now()),
+            patience: None,
             hooks,
         }
+    }
+
+    /// Ends without a coordinator for so long.
+    pub(crate) fn with_patience(self, patience: Option<Duration>) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs until there is nothing left to do or no sense in going on.
@@ -103,6 +98,7 @@ impl Session {
         let mut pause = pauses.build();
         let mut was_welcome = false;
         let mut longest = MAX_PAUSE;
+        let mut alone_since = Instant::now();
         loop {
             let hello = self.hello();
             self.unconfirmed = self.ledger.held();
@@ -119,7 +115,9 @@ impl Session {
                     info!(sweep = link.welcome.sweep, coordinator = %address.endpoint.uri(), "connected");
                     was_welcome = true;
                     (self.hooks.welcomed)();
-                    self.converse(link).await
+                    let ended = self.converse(link).await;
+                    alone_since = Instant::now();
+                    ended
                 }
                 Err(error) => Err(error),
             };
@@ -143,7 +141,12 @@ impl Session {
                     if began.elapsed() >= GOOD_STREAM {
                         pause = pauses.build();
                     }
-                    let length = pause.next().unwrap_or(MAX_PAUSE).min(longest);
+                    let alone = alone_since.elapsed();
+                    let left = self.patience.map(|patience| patience.saturating_sub(alone));
+                    if left == Some(Duration::ZERO) && !faults::bug("nobody-gives-up") {
+                        return self.give_up(alone);
+                    }
+                    let length = pause.next().unwrap_or(MAX_PAUSE).min(longest).min(left.unwrap_or(MAX_PAUSE));
                     warn!(coordinator = %address.endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
                     tokio::select! {
                         () = sleep(length) => {}
@@ -152,6 +155,16 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whoever might come yet knows nothing of this process. What was reported in vain is trained again from the last checkpoints.
+    fn give_up(&self, alone: Duration) -> Exit {
+        let (uri, reports, trials) =
+            (self.address.endpoint.uri(), self.ledger.unacknowledged().count(), self.ledger.held().len());
+        Exit::Unreachable(format!(
+            "no coordinator at `{uri}` for {alone:.0?}: giving up, with {trials} trials and {reports} reports that nobody has \
+             acknowledged\nhint: trials go on from their checkpoints; --give-up-after says how long to wait"
+        ))
     }
 
     fn hello(&self) -> v1::Hello {
@@ -172,7 +185,11 @@ impl Session {
             }),
             software_version: env!("SWFN_VERSION").to_owned(),
             libtorch_version: libtorch.clone(),
-            held: self.ledger.held().into_iter().map(Into::into).collect(),
+            held: if faults::bug("held-leases-are-not-named") {
+                Vec::new()
+            } else {
+                self.ledger.held().into_iter().map(Into::into).collect()
+            },
             trainer_revision: TRAINER_REVISION,
         }
     }
@@ -186,82 +203,6 @@ impl Session {
                 () = stopped(&mut self.stop) => return,
             }
         }
-    }
-
-    async fn converse(&mut self, mut link: Link) -> Result<Exit, LinkError> {
-        let mut outgoing = VecDeque::new();
-        if !faults::bug("reports-are-not-sent-again") {
-            outgoing.extend(self.ledger.unacknowledged().map(Outgoing::Report));
-        }
-        self.ledger.forget_grants();
-        self.wishes.forgotten();
-        outgoing.extend(self.ask());
-        let stall = Duration::from_secs(link.welcome.stall_seconds.into());
-        let mut heartbeat = interval(Duration::from_secs(link.welcome.heartbeat_seconds.max(1).into()));
-        let mut flush = interval(FLUSH);
-        loop {
-            let sender = link.outgoing.clone();
-            let reports = tokio::select! {
-                message = link.receive() => self.obey(message?),
-                report = next(&mut self.reports), if self.listens() => self.absorb(report),
-                () = stopped(&mut self.stop), if self.leaving.is_none() && !faults::bug("stop-is-ignored") => {
-                    info!("asked to stop: giving leases back");
-                    self.leave(Exit::Done);
-                    Vec::new()
-                }
-                room = sender.reserve(), if !outgoing.is_empty() => {
-                    let room = room.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))?;
-                    if let Some(message) = outgoing.pop_front().map(|next| self.message(next)).transpose()?.flatten() {
-                        let [before, after] = points_of(&message);
-                        faults::point(before);
-                        room.send(message);
-                        faults::point(after);
-                    }
-                    Vec::new()
-                }
-                _ = flush.tick() => self.ledger.flush(),
-                _ = heartbeat.tick() => {
-                    if stall > Duration::ZERO && self.watchdog.is_hung(Instant::now(), stall) {
-                        return Ok(Exit::Broken(format!("the trainer has been silent for {stall:?} and was told to stop: it hangs")));
-                    }
-                    // One that has not left yet will say what is true when it leaves.
-                    if !outgoing.iter().any(|waiting| matches!(waiting, Outgoing::Heartbeat)) {
-                        outgoing.push_back(Outgoing::Heartbeat);
-                    }
-                    Vec::new()
-                }
-            };
-            // First: a wish is withdrawn before leases are given back, or they would come again.
-            outgoing.extend(self.ask());
-            outgoing.extend(reports.into_iter().map(Outgoing::Report));
-            if self.ledger.is_empty()
-                && let Some(exit) = self.leaving.take()
-            {
-                // A courtesy: nothing is held, so if it gets lost, nothing is lost with it.
-                link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Goodbye(v1::Goodbye {})) }).await.ok();
-                link.close().await;
-                return Ok(exit);
-            }
-        }
-    }
-
-    /// What the coordinator has to be told of the trainer's wishes, if anything.
-    fn ask(&mut self) -> Option<Outgoing> {
-        self.wishes.ask(self.ledger.running()).map(Outgoing::Ask)
-    }
-
-    /// `None` for a report that has been acknowledged meanwhile.
-    fn message(&mut self, outgoing: Outgoing) -> Result<Option<v1::WorkerMessage>, LinkError> {
-        let kind = match outgoing {
-            Outgoing::Report(sequence) => {
-                let unreadable =
-                    |error| LinkError::Unreadable(format!("report {sequence} cannot be read back: {error}"));
-                return self.ledger.report(sequence).map_err(unreadable);
-            }
-            Outgoing::Ask(ask) => Kind::Ask(ask),
-            Outgoing::Heartbeat => Kind::Heartbeat(self.ledger.heartbeat()),
-        };
-        Ok(Some(v1::WorkerMessage { sequence: 0, kind: Some(kind) }))
     }
 
     fn listens(&self) -> bool {
@@ -303,98 +244,6 @@ impl Session {
         self.wishes.withdraw();
         self.ledger.cancel_all();
     }
-
-    /// Does as the coordinator says; returns the numbers of the reports that are to be sent.
-    fn obey(&mut self, message: coordinator_message::Kind) -> Vec<u64> {
-        match message {
-            coordinator_message::Kind::Welcome(_) => {}
-            coordinator_message::Kind::Grant(grant) => {
-                return grant.leases.into_iter().flat_map(|lease| self.take(lease)).collect();
-            }
-            coordinator_message::Kind::Acknowledge(acknowledge) => {
-                faults::point("session/acknowledged");
-                self.ledger.acknowledge(acknowledge.through).into_iter().for_each(&self.hooks.settled);
-                faults::point("session/settled");
-            }
-            coordinator_message::Kind::Revoke(_) | coordinator_message::Kind::Confirm(_)
-                if faults::bug("revocations-are-ignored") => {}
-            coordinator_message::Kind::Revoke(revoke) => {
-                if let Ok(lease) = wire::lease(revoke.lease) {
-                    self.revoke(lease, &revoke.reason);
-                }
-            }
-            coordinator_message::Kind::Confirm(confirm) => {
-                let confirmed: Vec<_> =
-                    confirm.leases.into_iter().filter_map(|id| LeaseId::try_from(id).ok()).collect();
-                for lease in std::mem::take(&mut self.unconfirmed) {
-                    if !confirmed.contains(&lease) {
-                        self.revoke(lease, "the coordinator does not know it");
-                    }
-                }
-            }
-            coordinator_message::Kind::Drain(drain) => {
-                info!("no more trials: {}", drain.reason);
-                // What is held ends in its own time.
-                self.leaving.get_or_insert(Exit::Done);
-                self.wishes.withdraw();
-            }
-        }
-        Vec::new()
-    }
-
-    fn revoke(&mut self, lease: LeaseId, reason: &str) {
-        self.unconfirmed.retain(|named| *named != lease);
-        warn!(%lease, "lease revoked: {reason}");
-        if self.ledger.revoke(lease) {
-            self.watchdog.revoked(Instant::now(), lease);
-        }
-    }
-
-    fn take(&mut self, lease: v1::Lease) -> Vec<u64> {
-        let Ok(id) = wire::lease(lease.id) else {
-            warn!("a lease without an id was granted");
-            return Vec::new();
-        };
-        let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
-        let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
-        let artifacts = lease.artifacts.unwrap_or_default().into();
-        let Some(cancel) = self.ledger.grant(id) else {
-            warn!(lease = %id, "a lease was granted that was granted before");
-            return Vec::new();
-        };
-        // The grant and the wish to leave crossed.
-        if self.leaving.is_some() {
-            return self.ledger.end(id, End::Released);
-        }
-        match spec {
-            Ok(spec) if spec.id() == id.trial => {
-                self.wishes.granted(spec.shape());
-                // If nobody is there to take it, that is the trainer's next report.
-                self.orders.send(Order { lease: id, spec, artifacts, cancel }).ok();
-            }
-            Ok(_) => self.misunderstood(id, "its specification has another id"),
-            Err(error) => self.misunderstood(id, &error),
-        }
-        Vec::new()
-    }
-
-    /// A lease that makes no sense means that both sides differ in version: nothing good can come of going on.
-    fn misunderstood(&mut self, lease: LeaseId, problem: &str) {
-        self.ledger.revoke(lease);
-        self.leave(Exit::Hopeless(format!(
-            "lease `{lease}` cannot be understood: {problem}\nhint: run the same version of swfn on both sides"
-        )));
-    }
-}
-
-/// Sends a report of the trainer, or what is no report.
-/// Where tests kill the process, before and after it sends a message.
-fn points_of(message: &v1::WorkerMessage) -> [&'static str; 2] {
-    match message.kind {
-        Some(Kind::Succeeded(_)) => ["session/result", "session/result-sent"],
-        _ if message.sequence > 0 => ["session/report", "session/report-sent"],
-        _ => ["session/other", "session/other-sent"],
-    }
 }
 
 /// The trainer's next report; when its thread is gone, which only a panic can cause, that it is broken.
@@ -409,7 +258,9 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
+mod answers;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod stream;
 #[cfg(test)]
 mod tests;

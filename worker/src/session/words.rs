@@ -60,6 +60,10 @@ pub(crate) enum Exit {
     Hopeless(String),
     /// Another process may do better.
     Broken(String),
+    /// There was no coordinator for too long.
+    Unreachable(String),
+    /// The process was asked to stop twice: nothing is waited for.
+    Interrupted,
 }
 
 /// The process in whose place this one was started.

@@ -2,11 +2,17 @@
 
 use std::{collections::BTreeSet, sync::mpsc as std_mpsc};
 
-use swfn_proto::Message as _;
-use swfn_shared::metrics::{MetricPoint, TRAIN_LOSS};
+use swfn_proto::{Message as _, v1::coordinator_message};
+use swfn_shared::{
+    metrics::{MetricPoint, TRAIN_LOSS},
+    trial::TrialSpec,
+};
 
 use super::*;
-use crate::{device::DeviceInfo, session::Access};
+use crate::{
+    device::DeviceInfo,
+    session::{Access, End},
+};
 
 /// A stream of messages, each with its length before it; after each comes a byte that says what the trainer does meanwhile. A lease
 /// whose trial has no id gets the one that its specification has: ids are hard to guess.

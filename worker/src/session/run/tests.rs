@@ -2,10 +2,14 @@
 
 use std::sync::mpsc as std_mpsc;
 
-use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+use swfn_proto::v1::{coordinator_message, worker_message::Kind};
+use swfn_shared::{
+    grid::{DEFAULT_MAX_TRIALS, Grid},
+    trial::TrialSpec,
+};
 
 use super::*;
-use crate::{device::DeviceInfo, train::report::Stop};
+use crate::{device::DeviceInfo, session::End, train::report::Stop};
 
 /// Leases of so many trials of one shape.
 fn leases(count: u32) -> Vec<v1::Lease> {
@@ -25,18 +29,22 @@ fn grant(leases: &[v1::Lease]) -> coordinator_message::Kind {
     coordinator_message::Kind::Grant(v1::Grant { leases: leases.to_vec() })
 }
 
-#[test]
-fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
+/// A session of a worker whose coordinator is not there.
+fn session(orders: Sender<Order>, reports: mpsc::Receiver<Report>, stop: watch::Receiver<bool>) -> Session {
     let device = DeviceInfo { name: "cuda:0".into(), model: "m".into(), threads: 1, cuda: "13.0".into() };
     let (host, libtorch) = ("h".to_owned(), "2.11.0".to_owned());
     let identity = Identity { worker: "ann".parse().unwrap(), predecessor: None, host, device, libtorch };
     let address = Address::new("http://127.0.0.1:1", super::super::Access::default()).unwrap();
+    let hooks = Hooks { welcomed: || {}, settled: Box::new(|_| {}) };
+    Session::new(identity, address, OutboxLimits::in_folder(std::env::temp_dir()), orders, reports, stop, hooks)
+}
+
+#[test]
+fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     let (orders, queue) = std_mpsc::channel();
     let (_reports, report_queue) = mpsc::channel(1);
     let (_stop, stopping) = watch::channel(false);
-    let hooks = Hooks { welcomed: || {}, settled: Box::new(|_| {}) };
-    let outbox = OutboxLimits::in_folder(std::env::temp_dir());
-    let mut session = Session::new(identity, address, outbox, orders, report_queue, stopping, hooks);
+    let mut session = session(orders, report_queue, stopping);
     let leases = leases(4);
 
     assert!(session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() }).is_empty());
@@ -62,4 +70,20 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     assert!(matches!(&reports[..], [Some(Kind::Released(released))] if released.lease == leases[3].id), "{reports:?}");
     session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() });
     assert_eq!((session.wishes.ask(0), queue.try_iter().count()), (None, 0));
+}
+
+#[test]
+fn a_coordinator_that_does_not_come_is_waited_for_as_long_as_was_said() {
+    let (orders, _queue) = std_mpsc::channel();
+    let (reports, report_queue) = mpsc::channel(1);
+    let (stop, stopping) = watch::channel(false);
+    let patience = Duration::from_millis(300);
+    let mut session = session(orders, report_queue, stopping).with_patience(Some(patience));
+    session.obey(grant(&leases(2)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let start = Instant::now();
+    let exit = runtime.block_on(session.run());
+    assert!(start.elapsed() >= patience);
+    assert!(matches!(&exit, Exit::Unreachable(said) if said.contains("with 2 trials and 0 reports")), "{exit:?}");
+    drop((reports, stop));
 }

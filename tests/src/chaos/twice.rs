@@ -1,0 +1,104 @@
+//! P12: who is asked to stop twice waits for nothing: neither for workers that do not react, nor for a trainer that hangs.
+
+use std::{thread::sleep, time::Duration};
+
+use nix::sys::signal::Signal;
+
+use super::{
+    judge::{faulty, grid},
+    scenario::{Part, Skipped, Tally},
+};
+use crate::{
+    process::{Process, children, send, wait_until, within},
+    sweep::Sweep,
+};
+
+/// Who waits for anything takes longer: a supervisor waits for eight seconds, and a device process for its trainer, for ever.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// Coordinators, supervisors and device processes in turn, which are asked again before they have done what they were asked.
+///
+/// # Errors
+/// Never.
+pub fn asked(part: Part) -> Result<Tally, Skipped> {
+    for number in part.seed..part.seed + part.count {
+        match number % 3 {
+            0 => coordinator(),
+            1 => supervisor(),
+            _ => device(),
+        }
+    }
+    Ok(Tally { faults: part.count.into(), ..Tally::default() })
+}
+
+/// A sweep of one trial, which hangs at its first report.
+fn hanging() -> Sweep {
+    let axes = "seed = 0\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
+    let sweep = faulty(&grid(axes, 300, "lease_seconds = 600\nstall_seconds = 600"));
+    sweep.with("SWFN_POISON", "seed=0,step=100,kind=hang")
+}
+
+/// Its local worker is stopped, so the first request leaves time for leases.
+fn coordinator() {
+    let sweep = hanging();
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+    let device = wait_until("a device process", || {
+        let supervisor = *children(coordinator.id()).first()?;
+        (sweep.query("SELECT count(*) FROM worker") > Some(0)).then_some(())?;
+        children(supervisor).first().copied()
+    });
+    send(device, Signal::SIGSTOP);
+    let signals = std::cell::Cell::new(0);
+    let code = wait_until("the end", || {
+        if let Some(status) = coordinator.ended() {
+            return Some(status.code());
+        }
+        coordinator.signal(Signal::SIGTERM);
+        signals.set(signals.get() + 1);
+        sleep(Duration::from_millis(300));
+        None
+    });
+    assert!(signals.get() >= 2, "one signal alone leaves time for leases");
+    assert_eq!(code, Some(130), "after {} signals:\n{}", signals.get(), coordinator.stderr());
+}
+
+/// A supervisor and its device process, whose trainer hangs.
+fn hung_worker(sweep: &Sweep, coordinator: &Process) -> (Process, u32) {
+    let worker = sweep.worker("worker", &sweep.address(coordinator), &[]);
+    wait_until("a report", || (sweep.query("SELECT count(*) FROM point WHERE step >= 100") > Some(0)).then_some(()));
+    let device = *children(worker.id()).first().expect("who reports is there");
+    (worker, device)
+}
+
+/// The device process has heard that it is to stop, and would wait for its trainer.
+fn wait_until_it_waits(worker: &mut Process) {
+    wait_until("the first request", || worker.stderr().contains("asked to stop: giving leases back").then_some(()));
+    assert!(worker.ended().is_none(), "a first request waits for the trainer");
+}
+
+/// Ctrl-C twice, which reaches the supervisor alone.
+fn supervisor() {
+    let sweep = hanging();
+    let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let (mut worker, _) = hung_worker(&sweep, &coordinator);
+    worker.signal(Signal::SIGINT);
+    wait_until_it_waits(&mut worker);
+    worker.signal(Signal::SIGINT);
+    let status = within(AT_ONCE, "a supervisor that was asked twice waits for its process", || worker.ended());
+    assert_eq!(status.code(), Some(130), "{}", worker.stderr());
+}
+
+/// The same of the device process itself; its supervisor starts no other one.
+fn device() {
+    let sweep = hanging();
+    let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let (mut worker, device) = hung_worker(&sweep, &coordinator);
+    send(device, Signal::SIGINT);
+    wait_until_it_waits(&mut worker);
+    send(device, Signal::SIGINT);
+    let status = within(AT_ONCE, "a device process that was asked twice waits for its trainer", || worker.ended());
+    let log = worker.stderr();
+    assert_eq!(status.code(), Some(130), "{log}");
+    assert!(log.contains("asked to stop twice"), "{log}");
+    assert_eq!(log.matches("worker started").count(), 1, "nobody comes in its place:\n{log}");
+}

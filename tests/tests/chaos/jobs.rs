@@ -1,0 +1,130 @@
+//! Parts of scenarios, each in a process of its own, some of them side by side.
+
+use std::{
+    collections::VecDeque,
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use swfn_tests::{
+    chaos::{
+        judge::UNDISTURBED,
+        scenario::{Part, Scenario, Tally},
+    },
+    process::LIMIT,
+    programs::{self, PROGRAMS},
+};
+use tempfile::TempDir;
+
+/// Exit code of a scenario that this machine cannot do.
+pub(crate) const SKIPPED: u8 = 77;
+
+/// A part of a scenario, with a planted bug or without.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job {
+    pub(crate) scenario: &'static Scenario,
+    pub(crate) part: Part,
+    pub(crate) bug: Option<&'static str>,
+}
+
+impl Job {
+    /// What runs just this one again.
+    pub(crate) fn command(&self) -> String {
+        let Self { scenario, part: Part { seed, count }, bug } = self;
+        let bug = bug.map(|bug| format!("SWFN_BUG={bug} ")).unwrap_or_default();
+        format!("{bug}make chaos NAMES={} SEED={seed} COUNT={count}", scenario.name)
+    }
+}
+
+/// How a part went.
+#[derive(Debug, Clone)]
+pub(crate) enum Verdict {
+    Kept(Tally),
+    Skipped(String),
+    /// What the panic said, in short.
+    Broken(String),
+}
+
+/// What all parts share: programs that are built once, undisturbed sweeps that are run once, and a folder for the logs of those that fail.
+pub(crate) struct Surroundings {
+    programs: PathBuf,
+    undisturbed: TempDir,
+    logs: PathBuf,
+    /// The longest that one thing may take, in seconds.
+    limit: u32,
+}
+
+impl Surroundings {
+    pub(crate) fn new(limit: u32) -> io::Result<Self> {
+        // Both: what is judged runs with faults, and its judge without.
+        programs::faulty();
+        let programs = programs::folder().parent().expect("copies have a folder").to_owned();
+        let logs = programs.with_file_name("chaos");
+        fs::create_dir_all(&logs)?;
+        Ok(Self { programs, undisturbed: TempDir::new()?, logs, limit })
+    }
+
+    pub(crate) fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    fn run(&self, job: &Job) -> Verdict {
+        let Job { scenario, part, bug } = job;
+        let program = env::current_exe().expect("a running program has a path");
+        let mut command = Command::new(program);
+        let numbers = [part.count, part.seed].map(|number| number.to_string());
+        command.args(["scenario", scenario.name]).args(numbers).stdin(Stdio::null());
+        command.env(LIMIT, self.limit.to_string()).env("RUST_BACKTRACE", "0");
+        command.env(PROGRAMS, &self.programs).env(UNDISTURBED, self.undisturbed.path());
+        command.envs(bug.map(|bug| ("SWFN_BUG", bug)));
+        let output = command.output().expect("a program can start itself");
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        match output.status.code() {
+            Some(0) => Verdict::Kept(said.parse().expect("a scenario that succeeds says its numbers")),
+            Some(code) if code == i32::from(SKIPPED) => Verdict::Skipped(said),
+            _ => {
+                let log = String::from_utf8_lossy(&output.stderr).into_owned();
+                let name = format!("{}-{}-{}.log", scenario.name, part.seed, bug.unwrap_or("sound"));
+                fs::write(self.logs.join(name), &log).ok();
+                Verdict::Broken(last_words(&log))
+            }
+        }
+    }
+}
+
+/// What a panic said, in short.
+fn last_words(log: &str) -> String {
+    let said = log.lines().skip_while(|line| !line.contains("panicked at")).nth(1).unwrap_or("no word");
+    said.chars().take(110).collect()
+}
+
+/// Runs all of them, so many at a time, and tells of each when it is done.
+pub(crate) fn side_by_side(
+    jobs: Vec<Job>,
+    at_a_time: usize,
+    surroundings: &Surroundings,
+    done: impl Fn(&Job, &Verdict, Duration) + Sync,
+) -> Vec<(Job, Verdict, Duration)> {
+    let (waiting, ended) = (Mutex::new(VecDeque::from(jobs)), Mutex::new(Vec::new()));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let work = || {
+        while let Some(job) = next() {
+            let start = Instant::now();
+            let verdict = surroundings.run(&job);
+            let time = start.elapsed();
+            done(&job, &verdict, time);
+            ended.lock().unwrap_or_else(PoisonError::into_inner).push((job, verdict, time));
+        }
+    };
+    thread::scope(|scope| (0..at_a_time.max(1)).for_each(|_| drop(scope.spawn(work))));
+    ended.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Three for each core: most of the time, most of them wait.
+pub(crate) fn usual_number() -> usize {
+    3 * thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,124 @@
+//! All scenarios with the numbers of the promises: `make chaos`; each planted bug against those that must notice it: `make mutants`.
+//!
+//! Scenarios are cut into parts. Each part runs in a process of its own, started from here, so that one that fails does not end the
+//! others, and some of them run side by side.
+
+mod jobs;
+mod tables;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use swfn_tests::chaos::{
+    bugs,
+    scenario::{self, Part, Scenario},
+};
+
+use self::jobs::{Job, SKIPPED, Surroundings, side_by_side, usual_number};
+
+/// Seconds that nothing takes, on cores that many share.
+const LIMIT: u32 = 600;
+
+/// The same where most is meant to fail.
+const MUTANTS_LIMIT: u32 = 150;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Scenarios, and a table of them
+    All(All),
+    /// Planted bugs, and a table of who noticed them
+    Mutants {
+        /// Only these [default: all]
+        names: Vec<String>,
+        /// At a time [default: three for each core]
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
+    /// One part of a scenario: so many faults, from that seed on
+    Scenario { name: String, count: u32, seed: u32 },
+}
+
+#[derive(Debug, Args)]
+struct All {
+    /// Only those whose name or promise is named here [default: all]
+    names: Vec<String>,
+    /// Percent of the promises' numbers
+    #[arg(long, default_value_t = 100)]
+    percent: u32,
+    /// One part alone, with this seed
+    #[arg(long)]
+    seed: Option<u32>,
+    /// So many faults in that part [default: as many as parts have]
+    #[arg(long, requires = "seed")]
+    count: Option<u32>,
+    /// At a time [default: three for each core]
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        What::All(all) => run_all(&all),
+        What::Mutants { names, jobs } => mutants(&names, jobs),
+        What::Scenario { name, count, seed } => one(&name, Part { seed, count }),
+    }
+}
+
+/// Runs here. A panic is its failure.
+fn one(name: &str, part: Part) -> ExitCode {
+    let Some(scenario) = scenario::named(name) else {
+        eprintln!("error: there is no scenario `{name}`");
+        return ExitCode::FAILURE;
+    };
+    match (scenario.run)(part) {
+        Ok(tally) => println!("{tally}"),
+        Err(reason) => {
+            println!("{reason}");
+            return ExitCode::from(SKIPPED);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn run_all(all: &All) -> ExitCode {
+    let wanted = |scenario: &&Scenario| {
+        all.names.is_empty() || all.names.iter().any(|name| [scenario.name, scenario.promise].contains(&&**name))
+    };
+    let scenarios: Vec<_> = scenario::ALL.iter().filter(wanted).collect();
+    let mut parts: Vec<_> = scenarios.iter().flat_map(|scenario| parts(scenario, all)).collect();
+    // All scenarios get on together: some wait while others compute.
+    parts.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let jobs = parts.into_iter().map(|(_, job)| job).collect();
+    tables::scenarios(&scenarios, jobs, all.jobs.unwrap_or_else(usual_number), LIMIT)
+}
+
+/// The parts of a scenario, each with its place among them, from 0 to 1.
+fn parts(scenario: &'static Scenario, all: &All) -> Vec<(f64, Job)> {
+    let job = |part| Job { scenario, part, bug: None };
+    if let Some(seed) = all.seed {
+        let part = Part { seed, count: all.count.unwrap_or(scenario.part) };
+        return vec![(0.0, job(part))];
+    }
+    let many = (scenario.many * all.percent).div_ceil(100);
+    let seeds = (0..many).step_by(scenario.part as usize);
+    let part = |seed| Part { seed, count: scenario.part.min(many - seed) };
+    seeds.map(|seed| (f64::from(seed) / f64::from(many), job(part(seed)))).collect()
+}
+
+fn mutants(names: &[String], at_a_time: Option<usize>) -> ExitCode {
+    let wanted = |bug: &str| names.is_empty() || names.iter().any(|name| name == bug);
+    let bugs: Vec<_> = bugs::ALL.iter().filter(|(bug, _)| wanted(bug)).collect();
+    let job = |scenario: &'static Scenario, bug| Job { scenario, part: Part::few(scenario), bug };
+    // Those without any, too: who always fails notices nothing.
+    let needed = scenario::ALL.iter().filter(|s| bugs.iter().any(|(_, by)| by.contains(&s.name)));
+    let sound = needed.map(|scenario| job(scenario, None));
+    let planted = bugs.iter().flat_map(|(bug, by)| by.iter().map(|name| (*name, *bug)));
+    let planted = planted.map(|(name, bug)| job(scenario::named(name).expect("bugs name scenarios"), Some(bug)));
+    tables::mutants(sound.chain(planted).collect(), at_a_time.unwrap_or_else(usual_number), MUTANTS_LIMIT)
+}
