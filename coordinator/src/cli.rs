@@ -12,7 +12,9 @@ use swfn_shared::{
 use crate::{
     access::AccessArguments,
     certs::{self, CertsArguments},
+    exports::{self, ExportArguments},
     http::HttpArguments,
+    logs::{self, LogsArguments},
     progress::Terminal,
     report::{self, ReportArguments},
     sweep::{self, Ending},
@@ -40,6 +42,10 @@ enum CommandLine {
     Report(ReportArguments),
     /// Make an authority, certificates and a token for a small cluster
     Certs(CertsArguments),
+    /// Write the results for other tools: CSV, JSON lines, Parquet, TensorBoard, MLflow
+    Export(ExportArguments),
+    /// Show what a trial said, attempt by attempt, and how each ended
+    Logs(LogsArguments),
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +90,9 @@ pub(crate) struct SweepArguments {
     /// Whether to end with the last trial, or to go on serving until interrupted
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) exit_when_done: bool,
+    /// Write event files for TensorBoard into the run directory while the sweep runs; `swfn-coordinator export` makes them later, too
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
     /// Refuse larger grids
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS)]
     pub(crate) max_trials: u64,
@@ -134,18 +143,10 @@ pub fn main() -> ExitCode {
             let RetryArguments { failed, trials, sweep } = *arguments;
             (sweep, Retry { failed, trials })
         }
-        Some(CommandLine::Report(arguments)) => {
-            return report::run(&arguments).map_or_else(complain, |text| {
-                sweep::print(&text);
-                ExitCode::SUCCESS
-            });
-        }
-        Some(CommandLine::Certs(arguments)) => {
-            return certs::run(&arguments).map_or_else(complain, |text| {
-                sweep::print(&text);
-                ExitCode::SUCCESS
-            });
-        }
+        Some(CommandLine::Report(arguments)) => return printed(report::run(&arguments)),
+        Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
+        Some(CommandLine::Export(arguments)) => return printed(exports::run(&arguments)),
+        Some(CommandLine::Logs(arguments)) => return printed(logs::run(&arguments).map(|()| String::new())),
     };
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
@@ -158,6 +159,14 @@ pub fn main() -> ExitCode {
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => complain(error),
     }
+}
+
+/// For what is no sweep: shows what came of it.
+fn printed(result: anyhow::Result<String>) -> ExitCode {
+    result.map_or_else(complain, |text| {
+        sweep::print(&text);
+        ExitCode::SUCCESS
+    })
 }
 
 fn complain(error: anyhow::Error) -> ExitCode {

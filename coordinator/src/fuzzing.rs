@@ -10,6 +10,7 @@ use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid},
     ids::{LeaseId, TRAINER_REVISION, WorkerId},
     trial::TrialSpec,
+    trial_log,
     wire::{MAX_LOG_BYTES, PROTOCOL},
 };
 use tokio::sync::mpsc::{self, Receiver};
@@ -73,10 +74,16 @@ pub fn worker_message(data: &[u8]) {
     };
     assert_eq!(sequence, wire.sequence);
     match (said, wire.kind) {
-        (FromWorker::Points { lease, points }, Some(Kind::Points(wire))) => {
+        (FromWorker::Points { lease, points, log }, Some(Kind::Points(wire))) => {
             same_lease(lease, wire.lease);
             let back: Vec<v1::MetricPoint> = points.into_iter().map(Into::into).collect();
             assert_eq!(back, wire.points);
+            assert_eq!(log.is_some(), wire.log.is_some());
+            if let Some((log, wire)) = log.zip(wire.log) {
+                assert!(log.offset + log.text.len() as u64 <= trial_log::MAX_BYTES as u64);
+                assert_eq!((log.offset, log.text.len()), (wire.offset, wire.text.len()));
+                assert!(log.text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()), "{:?}", log.text);
+            }
         }
         (FromWorker::Artifact { lease, part }, Some(Kind::Artifact(wire))) => {
             assert!(part.offset + part.content.len() as u64 <= part.size);

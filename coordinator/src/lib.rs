@@ -7,7 +7,7 @@
 //!                                         |            |          +-- local: workers that it starts itself
 //!                                       store          +-- snapshots --> progress
 //!                                         |
-//!                                       report --> tables, files
+//!                                       report --> tables, files          exports, logs: read it, beside the sweep or after it
 //! ```
 //!
 //! Torch is never linked here.
@@ -17,6 +17,7 @@ mod certs;
 mod cli;
 mod dry_run;
 mod engine;
+mod exports;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -24,6 +25,7 @@ mod gate;
 mod grpc;
 mod http;
 mod local;
+mod logs;
 mod metrics;
 mod progress;
 mod report;

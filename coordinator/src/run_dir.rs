@@ -68,11 +68,15 @@ impl RunDir {
         self.path.join("artifacts")
     }
 
+    pub(crate) fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
     /// Replaces a file as a whole, with what `content` writes: a reader sees the old one or the new one.
     pub(crate) fn write(
         &self,
         name: &str,
-        content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+        content: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         replace(&self.path, name, content)
     }
@@ -83,7 +87,7 @@ impl RunDir {
 pub(crate) fn replace(
     folder: &Path,
     name: &str,
-    content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    content: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let path = folder.join(name);
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));

@@ -27,6 +27,7 @@ use crate::{
     cli::{Retry, SweepArguments},
     dry_run,
     engine::{Engine, EngineError, REQUESTS, Request, Snapshot},
+    exports::tensorboard::Exporter,
     grpc::{self, Listener, Service},
     http,
     local::{self, LocalSupervisor},
@@ -34,7 +35,7 @@ use crate::{
     report::{self, Run, Sources},
     run_dir::RunDir,
     scheduler::Limits,
-    store::{ArtifactFolder, Reader, Store},
+    store::{ArtifactFolder, LogFolder, Reader, Store},
     tls,
 };
 
@@ -71,12 +72,18 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
-    let mut engine = Engine::new(store, limits, specs.to_vec(), grid.artifacts, folder, local::is_local)?;
+    let engine = Engine::new(store, limits, specs.to_vec(), grid.artifacts, folder, local::is_local)?;
+    let mut engine = engine.with_logs(LogFolder::new(run_dir.logs()));
     try_again(&mut engine, retry)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let runtime = Runtime::new().context("cannot start the runtime")?;
+    let exporter =
+        arguments.tensorboard.then(|| Exporter::start(run_dir.database(), run_dir.tensorboard())).transpose()?;
     let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, &specs, engine))?;
+    if let Some(exporter) = exporter {
+        exporter.finish();
+    }
     let run = Run { path: run_dir.path().to_owned(), grid, text, store };
     let summary = report::write(&Sources::new(vec![run])?, run_dir.path())?;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
@@ -200,13 +207,7 @@ async fn serve(
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
         let reader = Reader::new(&run_dir.database());
-        let app = http::App::new(
-            Arc::new(grid.clone()),
-            run_dir.path(),
-            specs, snapshots.clone(),
-            &requests,
-            reader,
-        );
+        let app = http::App::new(Arc::new(grid.clone()), run_dir.path(), specs, snapshots.clone(), &requests, reader);
         tokio::spawn(http::serve(door, app, async {
             dashboard_stopped.await.ok();
         }))

@@ -19,5 +19,6 @@ pub mod quote;
 pub mod telemetry;
 pub mod text;
 pub mod trial;
+pub mod trial_log;
 pub mod wire;
 pub mod work;

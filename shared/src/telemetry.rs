@@ -7,9 +7,15 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
-use crate::{text::Tail, wire::MAX_LOG_BYTES};
+use crate::{
+    text::Tail,
+    trial_log::{self, TrialLogs},
+    wire::MAX_LOG_BYTES,
+};
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,16 +87,21 @@ impl<W: Write> Write for WithTail<W> {
     }
 }
 
-/// Installs the process's log subscriber, writing through `writer`. `RUST_LOG` wins over `default_filter`. Call once.
+/// Installs the process's log subscriber, writing through `writer`. `RUST_LOG` wins over `default_filter`; the logs of trials have a measure of
+/// their own. Call once.
 pub fn init<W>(format: LogFormat, default_filter: &str, writer: W)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
     let writer = WithTail(writer);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
-    match format {
-        LogFormat::Text => builder.with_ansi(colours()).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
+    let layer = match format {
+        LogFormat::Text => layer.with_ansi(colours()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(TrialLogs.with_filter(trial_log::filter()))
+        .with(layer.with_filter(filter))
+        .init();
 }

@@ -15,6 +15,7 @@ use crate::{
         Architecture, BatchNormScale, Classifier, Density, LatentStatistics, MAX_PENALTY_SAMPLES, MAX_WIDTH, Penalty,
         Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
+    trial_log::{self, LogPart},
 };
 
 /// The version that both sides must speak.
@@ -102,6 +103,25 @@ impl TryFrom<v1::MetricPoint> for MetricPoint {
             return Err(wrong("point.step", format!("`{}` is too large", wire.step)));
         }
         Ok(Self { metric, step: wire.step, value: wire.value })
+    }
+}
+
+impl From<LogPart> for v1::LogPart {
+    fn from(LogPart { offset, text }: LogPart) -> Self {
+        Self { offset, text }
+    }
+}
+
+impl TryFrom<v1::LogPart> for LogPart {
+    type Error = WireError;
+
+    fn try_from(wire: v1::LogPart) -> Result<Self, WireError> {
+        let (most, bytes) = (trial_log::MAX_BYTES as u64, wire.text.len() as u64);
+        if wire.offset.checked_add(bytes).is_none_or(|end| end > most) {
+            let problem = format!("`{}` and {bytes} bytes are more than the {most} of a log", wire.offset);
+            return Err(wrong("log.offset", problem));
+        }
+        Ok(Self { offset: wire.offset, text: trial_log::harmless(&wire.text) })
     }
 }
 

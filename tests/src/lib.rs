@@ -9,6 +9,7 @@ pub mod page;
 pub mod process;
 pub mod programs;
 pub mod proxy;
+pub mod python;
 pub mod sweep;
 pub mod talk;
 pub mod timeline;

@@ -72,7 +72,7 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                     for first in (0..per_trial).step_by(POINTS_PER_MESSAGE as usize) {
                         let point = |step| v1::MetricPoint { metric: metrics::TRAIN_LOSS.into(), step, value: 0.5 };
                         let points = (first..per_trial.min(first + POINTS_PER_MESSAGE)).map(point).collect();
-                        say(next, Kind::Points(v1::Points { lease: lease.clone(), points })).await;
+                        say(next, Kind::Points(v1::Points { lease: lease.clone(), points, log: None })).await;
                         next += 1;
                         sent.fetch_add(POINTS_PER_MESSAGE, Ordering::Relaxed);
                     }

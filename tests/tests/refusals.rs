@@ -133,6 +133,7 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
     let lease = Some(v1::LeaseId { trial: "x".into(), attempt: 1 });
     let nan = v1::MetricPoint { metric: "train/loss".into(), step: 1, value: f64::NAN };
     let good = Some(v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".into(), attempt: 1 });
+    let too_long = v1::LogPart { offset: 65_535, text: "ab".into() };
     let file = |name: &str, offset| {
         let (name, content) = (name.to_owned(), vec![0]);
         Kind::Artifact(v1::ArtifactPart { lease: good.clone(), name, offset, content, size: 2 })
@@ -164,9 +165,17 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
         (vec![Kind::Hello(hello()), file("../../grid.toml", 0)], Code::InvalidArgument, "`../../grid.toml` is unknown"),
         (vec![Kind::Hello(hello()), file("vae.png", 2)], Code::InvalidArgument, "`2` leaves no room for 1 of 2 bytes"),
         (
-            vec![Kind::Hello(hello()), Kind::Points(v1::Points { lease: good.clone(), points: vec![nan] })],
+            vec![Kind::Hello(hello()), Kind::Points(v1::Points { lease: good.clone(), points: vec![nan], log: None })],
             Code::InvalidArgument,
             "`NaN` is not finite",
+        ),
+        (
+            vec![
+                Kind::Hello(hello()),
+                Kind::Points(v1::Points { lease: good.clone(), points: Vec::new(), log: Some(too_long) }),
+            ],
+            Code::InvalidArgument,
+            "field `log.offset`: `65535` and 2 bytes are more than the 65536 of a log",
         ),
     ];
     for (messages, code, reason) in cases {

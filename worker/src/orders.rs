@@ -14,6 +14,7 @@ use swfn_shared::{
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome},
     telemetry,
+    trial_log::{self, TrialLog},
 };
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, info_span};
@@ -34,12 +35,19 @@ pub(crate) struct Orders {
     /// Orders that wait for lanes, or for a computation of another shape to end.
     waiting: VecDeque<Order>,
     /// What the trainer works on, by ticket.
-    taken: HashMap<u64, (LeaseId, Dataset)>,
+    taken: HashMap<u64, Taken>,
     tickets: u64,
     /// What the session was told last.
     told: Option<Room>,
     /// Nothing more can be trained, or nobody listens.
     over: bool,
+}
+
+/// What the trainer works on.
+struct Taken {
+    lease: LeaseId,
+    dataset: Dataset,
+    log: TrialLog,
 }
 
 impl Orders {
@@ -68,10 +76,12 @@ impl Orders {
     fn job(&mut self, order: Order) -> Job<'static> {
         let Order { lease, spec, artifacts, cancel } = order;
         self.tickets += 1;
-        self.taken.insert(self.tickets, (lease, spec.dataset));
         let span = info_span!("trial", %lease, architecture = %spec.architecture, n = spec.subset_size, seed = spec.seed,
                               lambda = spec.lambda());
-        let watch = Watch { lease, cancel, reports: self.reports.clone() };
+        span.in_scope(|| debug!(target: trial_log::TARGET, settings = %spec.to_json(), "begins"));
+        let log = TrialLog::of(&span).unwrap_or_default();
+        self.taken.insert(self.tickets, Taken { lease, dataset: spec.dataset, log: log.clone() });
+        let watch = Watch { lease, cancel, reports: self.reports.clone(), log };
         let observer = faults::poisoned(spec.seed, Box::new(watch));
         Job { ticket: self.tickets, spec, wanted: artifacts, observer, span }
     }
@@ -125,7 +135,7 @@ impl Jobs<'static> for Orders {
     }
 
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
-        let Some((lease, dataset)) = self.taken.remove(&ticket) else { return };
+        let Some(Taken { lease, dataset, log }) = self.taken.remove(&ticket) else { return };
         self.told = None;
         let failed = |kind, error: &TrainError| {
             error!("{error}");
@@ -138,12 +148,19 @@ impl Jobs<'static> for Orders {
                 let dataset_digest = data::Source::from(dataset).digest();
                 (End::Succeeded { outcome, dataset_digest, artifacts }, None)
             }
-            Err(TrainError::Cancelled) => (End::Released, None),
+            Err(TrainError::Cancelled) => {
+                debug!(target: trial_log::TARGET, "given back unfinished");
+                (End::Released, None)
+            }
             Err(error @ TrainError::Diverged { .. }) => (failed(FailureKind::Diverged, &error), None),
             // No fault of the trial, and the next one would fare no better.
             Err(TrainError::Unloadable(error)) => (End::Released, Some(error)),
             Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => (failed(FailureKind::Error, &error), None),
         };
+        let log = log.finish();
+        if !log.is_empty() {
+            self.send(Report::Progress { lease, step: 0, points: Vec::new(), log });
+        }
         self.send(Report::Ended { lease, end });
         if let Some(error) = broken {
             self.send(Report::Broken { error, retry: false });
@@ -163,6 +180,7 @@ struct Watch {
     lease: LeaseId,
     cancel: Arc<Cancel>,
     reports: mpsc::Sender<Report>,
+    log: TrialLog,
 }
 
 impl Observer for Watch {
@@ -171,7 +189,10 @@ impl Observer for Watch {
             // `make bench` reads from these lines what the time went into.
             debug!(step, metric = first.metric, "reported");
         }
-        let report = Report::Progress { lease: self.lease, step, points: points.to_vec() };
+        for MetricPoint { metric, step, value } in points.iter().filter(|point| point.metric.starts_with("test/")) {
+            debug!(target: trial_log::TARGET, step, "{metric} {value}");
+        }
+        let report = Report::Progress { lease: self.lease, step, points: points.to_vec(), log: self.log.take() };
         // First of all: a trial that is given back may yet end, and then has all its points.
         let sent = self.reports.blocking_send(report);
         let nobody_listens = sent.is_err().then_some(Stop::GiveBack);
@@ -279,7 +300,7 @@ mod tests {
         let lease = LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
         let cancel = Arc::new(Cancel::default());
         let point = MetricPoint { metric: TRAIN_LOSS, step: 1, value: 0.5 };
-        let mut watch = Watch { lease, cancel: Arc::clone(&cancel), reports };
+        let mut watch = Watch { lease, cancel: Arc::clone(&cancel), reports, log: TrialLog::default() };
         assert_eq!(watch.points(1, &[point]), ControlFlow::Continue(()));
         for stop in [Stop::GiveBack, Stop::Abandon] {
             cancel.ask(stop);

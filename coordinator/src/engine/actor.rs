@@ -11,6 +11,7 @@ use swfn_shared::{
     faults,
     ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
     trial::TrialSpec,
+    trial_log::LogPart,
 };
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     metrics::{self, Meters},
     scheduler::{Blame, Command, Event, Limits, Rejection, Scheduler},
-    store::{ArtifactFolder, Batch, Store},
+    store::{ArtifactFolder, Batch, LogFolder, Store},
 };
 
 /// Requests that wait for the actor; beyond it, streams are held up by flow control. All that wait are committed together.
@@ -66,6 +67,9 @@ pub(crate) struct Engine {
     pub(super) batch: Batch,
     /// Parts of files that wait for the commit.
     pub(super) parts: Vec<(LeaseId, ArtifactPart)>,
+    /// What trials said, and where it is kept.
+    pub(super) said: Vec<(LeaseId, LogPart)>,
+    pub(super) logs: Option<LogFolder>,
     /// Answers that wait for the commit.
     pub(super) replies: Vec<(WorkerId, Reply)>,
     pub(super) acknowledge: HashMap<WorkerId, u64>,
@@ -119,6 +123,8 @@ impl Engine {
             waiting: BTreeMap::new(),
             batch: Batch::default(),
             parts: Vec::new(),
+            said: Vec::new(),
+            logs: None,
             replies: Vec::new(),
             acknowledge: HashMap::new(),
             snapshots,
@@ -131,6 +137,11 @@ impl Engine {
         }
         engine.commit()?;
         Ok(engine)
+    }
+
+    /// The same, which keeps what trials say.
+    pub(crate) fn with_logs(self, logs: LogFolder) -> Self {
+        Self { logs: Some(logs), ..self }
     }
 
     /// Puts quarantined trials back, those that `wanted` names; returns how many.

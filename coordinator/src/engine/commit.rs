@@ -27,6 +27,7 @@ impl Engine {
         faults::point("engine/commit");
         let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
         self.write_when_possible(&parts, &batch)?;
+        self.said.clear();
         faults::point("engine/answer");
         self.answer();
         faults::point("engine/answered");
@@ -72,6 +73,9 @@ impl Engine {
     fn write(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
         // Before the results: a trial that has succeeded has its files.
         self.folder.write(parts)?;
+        if let Some(logs) = &mut self.logs {
+            logs.write(&self.said)?;
+        }
         if !batch.is_empty() {
             let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let began = Instant::now();

@@ -1,6 +1,6 @@
 //! Why the actor stops.
 
-use crate::store::{ArtifactError, StoreError};
+use crate::store::{ArtifactError, LogError, StoreError};
 
 /// Why the actor stopped.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +9,8 @@ pub(crate) enum EngineError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error(
         "the coordinator's core stopped without a word\n\
          hint: this is a defect; what was acknowledged is kept, so run the same command again"
@@ -26,6 +28,7 @@ impl EngineError {
         match self {
             Self::Store(error) => error.may_pass(),
             Self::Artifact(error) => error.may_pass(),
+            Self::Log(_) => true,
             Self::Panicked | Self::Journal(_) => false,
         }
     }

@@ -7,6 +7,7 @@ use swfn_shared::{
     ids::{DataDigest, LeaseId, ShapeId, VaeId, WorkerId},
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
+    trial_log::LogPart,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -60,7 +61,7 @@ pub(crate) struct Hello {
 pub(crate) enum FromWorker {
     Ask { lanes: u32, shape: Option<ShapeId>, vaes: Vec<VaeId> },
     Heartbeat { progress: Vec<(LeaseId, u64)> },
-    Points { lease: LeaseId, points: Vec<MetricPoint> },
+    Points { lease: LeaseId, points: Vec<MetricPoint>, log: Option<LogPart> },
     Artifact { lease: LeaseId, part: ArtifactPart },
     Succeeded { lease: LeaseId, outcome: Outcome, dataset_digest: DataDigest },
     Failed { lease: LeaseId, kind: FailureKind, error: String, log: String },

@@ -7,6 +7,7 @@ use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid},
     ids::{LeaseId, ShapeId},
     trial::{Architecture, TrialSpec},
+    trial_log::LogPart,
 };
 use tokio::{
     sync::{
@@ -19,7 +20,7 @@ use tokio::{
 use super::{Engine, EngineError, FromWorker, Hello, Holder, REQUESTS, Reply, Request};
 use crate::{
     scheduler::{FailureKind, Limits},
-    store::{ArtifactFolder, Store, WorkerRow},
+    store::{ArtifactFolder, LogFolder, Store, WorkerRow},
 };
 
 /// Three trials each of `net` and of `lenet`, all without function norm.
@@ -84,6 +85,7 @@ fn engine(dir: &tempfile::TempDir) -> (Sender<Request>, thread::JoinHandle<Resul
     let minute = Duration::from_secs(60);
     let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute };
     let engine = Engine::new(store, limits, specs(), Artifacts::default(), folder, |_| false).unwrap();
+    let engine = engine.with_logs(LogFolder::new(dir.path().join("logs")));
     let (requests, queue) = channel(REQUESTS);
     (requests, thread::spawn(move || engine.run(queue).map(drop)))
 }
@@ -125,6 +127,34 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
 }
 
 #[tokio::test]
+async fn what_a_trial_says_is_kept_and_what_a_lost_attempt_says_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (requests, actor) = engine(&dir);
+    let mut ann = Stream::open(&requests, 1, Vec::new()).await;
+    ann.ask(1, None).await;
+    let lease = ann.grant().await[0].0;
+    let says = |offset, text: &str| {
+        let log = Some(LogPart { offset, text: text.to_owned() });
+        FromWorker::Points { lease, points: Vec::new(), log }
+    };
+    ann.say(1, says(0, "one\n")).await;
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 1 });
+    ann.say(2, says(4, "two\n")).await;
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 2 });
+    ann.say(3, FromWorker::Released { lease }).await;
+    // Another attempt follows, which says nothing; this one is over.
+    assert_eq!(ann.grant().await[0].0, LeaseId { attempt: 2, ..lease });
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 3 });
+    ann.say(4, says(8, "three\n")).await;
+    assert!(matches!(ann.reply().await, Reply::Revoke { lease: over, .. } if over == lease));
+    requests.send(Request::Stop).await.unwrap();
+    actor.join().unwrap().unwrap();
+    let folder = dir.path().join("logs").join(lease.trial.to_string());
+    assert_eq!(std::fs::read_to_string(folder.join("1.log")).unwrap(), "one\ntwo\n");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, actor) = engine(&dir);
@@ -137,7 +167,7 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     assert!(matches!(ann.reply().await, Reply::Drain { .. }));
     // This was on its way.
     ann.ask(2, None).await;
-    ann.say(1, FromWorker::Points { lease: held, points: Vec::new() }).await;
+    ann.say(1, FromWorker::Points { lease: held, points: Vec::new(), log: None }).await;
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 1 }, "no grant");
 
     let mut ann = Stream::open(&requests, 2, vec![held]).await;

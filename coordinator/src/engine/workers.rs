@@ -101,10 +101,13 @@ impl Engine {
                     self.of_lease(&worker, lease, Command::Progressed { worker: worker.clone(), lease, step });
                 }
             }
-            FromWorker::Points { lease, points } => match self.scheduler.admit(&worker, lease) {
+            FromWorker::Points { lease, points, log } => match self.scheduler.admit(&worker, lease) {
                 Ok(Admission::Live) => {
                     self.meters.points(&worker, points.len());
-                    self.batch.points.push((lease, points));
+                    if !points.is_empty() {
+                        self.batch.points.push((lease, points));
+                    }
+                    self.said.extend(log.map(|part| (lease, part)));
                 }
                 // A trial that has succeeded has its points.
                 Ok(Admission::Repeated) => {}

@@ -125,6 +125,7 @@ pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
         worker_message::Kind::Points(points) => FromWorker::Points {
             lease: wire::lease(points.lease).map_err(refuse)?,
             points: points.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
+            log: points.log.map(TryInto::try_into).transpose().map_err(refuse)?,
         },
         worker_message::Kind::Artifact(mut part) => FromWorker::Artifact {
             lease: wire::lease(part.lease.take()).map_err(refuse)?,

@@ -200,7 +200,7 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
         "penalty.samples",
         "penalty.density",
     ];
-    let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(|run| values(run)).collect();
+    let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
     let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
     let mut warnings = Vec::new();
     for path in paths.into_iter().filter(|path| !AXES.contains(&path.as_str())) {

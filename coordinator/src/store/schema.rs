@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Version of the tables below.
-const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 4;
 
 const SCHEMA: &str = "
 CREATE TABLE trial (
@@ -133,6 +133,8 @@ pub(crate) enum StoreError {
     Version { path: PathBuf, found: i64 },
     #[error("`{path}` has schema version `{found}`, of an earlier program\nhint: `swfn-coordinator --run-dir` with its folder brings it up to date, and trains nothing that is done", path = path.display())]
     Older { path: PathBuf, found: i64 },
+    #[error("`{path}` is not there\nhint: name the run directory of a sweep, such as runs/quick", path = path.display())]
+    Missing { path: PathBuf },
     #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
     Damaged { path: PathBuf, problem: String },
 }
@@ -145,7 +147,7 @@ impl StoreError {
         matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
     }
 
-    fn new(path: &Path, error: rusqlite::Error) -> Self {
+    pub(super) fn new(path: &Path, error: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
@@ -175,6 +177,36 @@ fn immutable(path: &Path) -> String {
         other => format!("%{other:02X}"),
     });
     format!("file:{}?immutable=1", escaped.collect::<String>())
+}
+
+/// A connection that only reads, also where nobody may write.
+pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let connect = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, read_only())?;
+        // Where nobody may write, SQLite cannot share the file either, and takes it as it is if told that nobody does.
+        let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        let cannot_share = |error: &rusqlite::Error| {
+            matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly))
+        };
+        let connection = match shared {
+            Err(error) if cannot_share(&error) && !has_log(path) => {
+                Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
+            }
+            _ => connection,
+        };
+        connection.busy_timeout(Duration::from_secs(10))?;
+        Ok(connection)
+    };
+    connect().map_err(|error| StoreError::new(path, error))
+}
+
+/// Of a file that is of another version, to who only reads.
+pub(super) fn unreadable(path: &Path, found: i64) -> StoreError {
+    let path = path.to_owned();
+    match found {
+        1..SCHEMA_VERSION => StoreError::Older { path, found },
+        _ => StoreError::Version { path, found },
+    }
 }
 
 /// The open file.
@@ -245,27 +277,8 @@ impl Store {
 
     /// Opens a file only to read it, as it is now, whoever writes to it meanwhile.
     pub(crate) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        let connect = || -> rusqlite::Result<Connection> {
-            let connection = Connection::open_with_flags(path, read_only())?;
-            // Where nobody may write, SQLite cannot share the file either, and takes it as it is if told that nobody does.
-            let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-            let cannot_share = |error: &rusqlite::Error| {
-                matches!(
-                    error.sqlite_error_code(),
-                    Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
-                )
-            };
-            let connection = match shared {
-                Err(error) if cannot_share(&error) && !has_log(path) => {
-                    Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
-                }
-                _ => connection,
-            };
-            connection.busy_timeout(Duration::from_secs(10))?;
-            connection.execute_batch("BEGIN")?;
-            Ok(connection)
-        };
-        let connection = connect().map_err(|error| StoreError::new(path, error))?;
+        let connection = connect_to_read(path)?;
+        connection.execute_batch("BEGIN").map_err(|error| StoreError::new(path, error))?;
         let mut store = Self { connection, sums: Sums::default(), path: path.to_owned(), damage: None };
         match store.version()? {
             SCHEMA_VERSION => {
@@ -273,8 +286,7 @@ impl Store {
                 store.check_rows(SCHEMA_VERSION)?;
                 Ok(store)
             }
-            found @ 1..SCHEMA_VERSION => Err(StoreError::Older { path: path.to_owned(), found }),
-            found => Err(StoreError::Version { path: path.to_owned(), found }),
+            found => Err(unreadable(path, found)),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::scheduler::{Blame, Event};
 
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-pub(super) fn specs(seeds: u32) -> Vec<TrialSpec> {
+pub(crate) fn specs(seeds: u32) -> Vec<TrialSpec> {
     let grid = format!(
         "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {seeds} }}\nsubset_size = 100\n\
          architecture = \"net\"\nlambda = [0, 0.1]\n"
@@ -20,7 +20,7 @@ pub(super) fn specs(seeds: u32) -> Vec<TrialSpec> {
     Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
 }
 
-pub(super) fn batch(lease: LeaseId, accuracy: f64) -> Batch {
+pub(crate) fn batch(lease: LeaseId, accuracy: f64) -> Batch {
     let worker = "ann".parse().unwrap();
     let point = |step, value| MetricPoint { metric: metrics::TEST_ACCURACY, step, value };
     Batch {
@@ -54,11 +54,11 @@ pub(super) fn batch(lease: LeaseId, accuracy: f64) -> Batch {
     }
 }
 
-pub(super) fn leased(lease: LeaseId) -> Batch {
+pub(crate) fn leased(lease: LeaseId) -> Batch {
     Batch { events: vec![Event::Leased { lease, worker: "ann".parse().unwrap() }], ..Batch::default() }
 }
 
-pub(super) fn curves(store: &Store) -> Vec<(i64, f64)> {
+pub(crate) fn curves(store: &Store) -> Vec<(i64, f64)> {
     let mut rows = Vec::new();
     let each = |row: CurveRow| {
         rows.push((row.step, row.value));

@@ -33,7 +33,7 @@ fn outcome(lease: &v1::LeaseId) -> Kind {
 
 fn points(lease: &v1::LeaseId, step: u64) -> Kind {
     let point = v1::MetricPoint { metric: "train/loss".into(), step, value: 666.0 };
-    Kind::Points(v1::Points { lease: Some(lease.clone()), points: vec![point] })
+    Kind::Points(v1::Points { lease: Some(lease.clone()), points: vec![point], log: None })
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use swfn_shared::{
     artifacts::Artifact,
     ids::{Attempt, LeaseId, TrialId},
     metrics::{MetricPoint, Outcome},
+    trial_log::LogPart,
     wire,
 };
 
@@ -47,8 +48,9 @@ pub(crate) enum End {
 struct Held {
     step: u64,
     cancel: Arc<Cancel>,
-    /// Points that have not become a report yet.
+    /// Points and lines of the log that have not become a report yet, and where in the log those lines begin.
     points: Vec<MetricPoint>,
+    log: LogPart,
     end: Option<Ended>,
 }
 
@@ -88,7 +90,8 @@ impl Ledger {
         }
         *newest = lease.attempt;
         let cancel = Arc::new(Cancel::default());
-        let held = Held { step: 0, cancel: Arc::clone(&cancel), points: Vec::new(), end: None };
+        let (points, log) = (Vec::new(), LogPart::default());
+        let held = Held { step: 0, cancel: Arc::clone(&cancel), points, log, end: None };
         self.leases.insert(lease, held);
         Some(cancel)
     }
@@ -107,24 +110,31 @@ impl Ledger {
     }
 
     /// The trainer got on. True when enough points have come together to be sent.
-    pub(super) fn progress(&mut self, lease: LeaseId, step: u64, points: Vec<MetricPoint>) -> bool {
+    pub(super) fn progress(&mut self, lease: LeaseId, step: u64, points: Vec<MetricPoint>, log: &str) -> bool {
         let Some(held) = self.leases.get_mut(&lease) else { return false };
         held.step = held.step.max(step);
         held.points.extend(points);
+        held.log.text.push_str(log);
         held.points.len() >= MANY_POINTS
     }
 
-    /// Makes reports of all points. Returns the numbers of the new reports.
+    /// Makes reports of all points and lines. Returns the numbers of the new reports.
     pub(super) fn flush(&mut self) -> Vec<u64> {
-        let leases: Vec<_> =
-            self.leases.iter().filter(|(_, held)| !held.points.is_empty()).map(|(id, _)| *id).collect();
+        let waits = |held: &Held| !held.points.is_empty() || !held.log.text.is_empty();
+        let leases: Vec<_> = self.leases.iter().filter(|(_, held)| waits(held)).map(|(id, _)| *id).collect();
         leases.into_iter().filter_map(|lease| self.flush_one(lease)).collect()
     }
 
     fn flush_one(&mut self, lease: LeaseId) -> Option<u64> {
-        let points = std::mem::take(&mut self.leases.get_mut(&lease)?.points);
-        let points: Vec<_> = points.into_iter().map(Into::into).collect();
-        (!points.is_empty()).then(|| self.outbox.push(Kind::Points(v1::Points { lease: Some(lease.into()), points })))
+        let held = self.leases.get_mut(&lease)?;
+        let points: Vec<_> = std::mem::take(&mut held.points).into_iter().map(Into::into).collect();
+        let next = LogPart { offset: held.log.offset + held.log.text.len() as u64, text: String::new() };
+        let log = Some(std::mem::replace(&mut held.log, next)).filter(|part| !part.text.is_empty());
+        if points.is_empty() && log.is_none() {
+            return None;
+        }
+        let points = v1::Points { lease: Some(lease.into()), points, log: log.map(Into::into) };
+        Some(self.outbox.push(Kind::Points(points)))
     }
 
     /// A lease ended. Returns the numbers of the new reports: its last points, then its files, then its end.
@@ -253,13 +263,19 @@ mod tests {
     fn reports_wait_for_their_acknowledgement_and_the_lease_with_them() {
         let mut ledger = ledger();
         ledger.grant(lease(1));
-        assert!(!ledger.progress(lease(1), 100, vec![point(100)]));
+        assert!(!ledger.progress(lease(1), 100, vec![point(100)], "zero\n"));
         assert_eq!(ledger.flush(), [1]);
         assert!(ledger.flush().is_empty());
-        ledger.progress(lease(1), 200, vec![point(200)]);
+        ledger.progress(lease(1), 200, vec![point(200)], "one\n");
+        ledger.progress(lease(1), 200, Vec::new(), "two\n");
         let artifacts = vec![Artifact { name: WEIGHTS, content: vec![7; MAX_PART_BYTES + 1] }];
         let end = End::Succeeded { outcome: OUTCOME, dataset_digest: "d".to_owned(), artifacts };
         assert_eq!(ledger.end(lease(1), end), [2, 3, 4, 5], "points, two parts of a file, the end");
+        let points = ledger.report(2).unwrap().and_then(|report| report.kind);
+        let log = v1::LogPart { offset: 5, text: "one\ntwo\n".to_owned() };
+        assert!(
+            matches!(points, Some(Kind::Points(ref points)) if points.log == Some(log) && points.points.len() == 1)
+        );
         let part = ledger.report(4).unwrap().and_then(|report| report.kind);
         assert!(matches!(part, Some(Kind::Artifact(ref part)) if part.offset == MAX_PART_BYTES as u64));
         assert_eq!(ledger.unacknowledged().count(), 5);
@@ -284,7 +300,7 @@ mod tests {
         let mut ledger = ledger();
         let cancel = ledger.grant(lease(1)).unwrap();
         assert!(ledger.grant(lease(1)).is_none(), "it is worked on already");
-        ledger.progress(lease(1), 1, vec![point(1)]);
+        ledger.progress(lease(1), 1, vec![point(1)], "");
         assert!(ledger.revoke(lease(1)) && !ledger.revoke(lease(1)));
         assert_eq!(cancel.asked(), Some(Stop::Abandon));
         ledger.cancel_all();
@@ -299,7 +315,7 @@ mod tests {
     fn many_points_do_not_wait() {
         let mut ledger = ledger();
         ledger.grant(lease(1));
-        assert!(!ledger.progress(lease(1), 1, vec![point(1)]));
-        assert!(ledger.progress(lease(1), 1, (0..MANY_POINTS as u64).map(point).collect()));
+        assert!(!ledger.progress(lease(1), 1, vec![point(1)], ""));
+        assert!(ledger.progress(lease(1), 1, (0..MANY_POINTS as u64).map(point).collect(), ""));
     }
 }

@@ -219,8 +219,8 @@ impl Session {
                 }
                 Vec::new()
             }
-            Report::Progress { lease, step, points } => {
-                if self.ledger.progress(lease, step, points) {
+            Report::Progress { lease, step, points, log } => {
+                if self.ledger.progress(lease, step, points, &log) {
                     self.ledger.flush()
                 } else {
                     Vec::new()

@@ -39,6 +39,8 @@ pub(crate) enum Report {
         lease: LeaseId,
         step: u64,
         points: Vec<MetricPoint>,
+        /// What the trial has said since the last report.
+        log: String,
     },
     Ended {
         lease: LeaseId,

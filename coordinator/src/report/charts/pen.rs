@@ -138,7 +138,7 @@ impl Pen<'_> {
 
     /// A mark of one of a few shapes, with a seam in the colour of the ground, so that marks on top of each other stay apart.
     pub(super) fn mark(&self, place: Place, shape: Mark, color: Role, radius: f64) -> Drawn {
-        if shape.0 % 7 == 0 {
+        if shape.0.is_multiple_of(7) {
             for (radius, color) in [(radius + 1.0, Role::Ground), (radius, color)] {
                 let style = self.theme.color(color).filled();
                 self.area.draw(&Circle::new(units(&place), (radius * UNITS) as i32, style))?;

@@ -23,7 +23,7 @@ fn drawn(axes: &str) -> Vec<Figure> {
         group: format!("group {}", index / 3),
         label: format!("cell {index} vs <none> & \"none\""),
         mean: index as f64 - 1.0,
-        half: (index % 4 > 0).then_some(0.5 * index as f64),
+        half: (!index.is_multiple_of(4)).then_some(0.5 * index as f64),
         decided: index.is_multiple_of(2),
     };
     let differences: Vec<Difference> = (0..study.cells.len() - 1).map(difference).collect();

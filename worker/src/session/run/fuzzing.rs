@@ -44,7 +44,8 @@ pub(crate) fn session(mut data: &[u8]) {
             let (lease, step) = (*lease, u64::from(*act));
             sent.extend(session.absorb(match act % 4 {
                 0 => {
-                    Report::Progress { lease, step, points: vec![MetricPoint { metric: TRAIN_LOSS, step, value: 1.0 }] }
+                    let points = vec![MetricPoint { metric: TRAIN_LOSS, step, value: 1.0 }];
+                    Report::Progress { lease, step, points, log: "said\n".repeat(step as usize % 2) }
                 }
                 1 => Report::Ended { lease, end: End::Released },
                 2 => {

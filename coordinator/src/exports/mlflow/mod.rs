@@ -1,0 +1,6 @@
+//! A sweep as an experiment of an MLflow server: through its REST interface, version 2.0.
+
+mod client;
+mod upload;
+
+pub(super) use upload::{sweep_name, upload};

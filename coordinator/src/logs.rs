@@ -1,0 +1,307 @@
+//! `swfn-coordinator logs`: what a trial said, attempt by attempt, who trained it, and how each attempt ended; also while it runs.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom, Write},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use swfn_shared::{
+    quote::quote,
+    trial_log::{MAX_BYTES, harmless},
+};
+use time::OffsetDateTime;
+
+use crate::store::{ReadOnly, log_file};
+
+/// Time between two looks at a trial that is followed.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// Trials that are listed when none, or more than one, is meant.
+const CANDIDATES: usize = 10;
+
+/// Which trial.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArguments {
+    /// Id of the trial, or how it begins
+    #[arg(value_name = "TRIAL")]
+    trial: String,
+    /// Run directory of its sweep [default: the one in `runs` that has the trial]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Go on until the trial has succeeded or is given up
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// A trial that was found.
+struct Found {
+    run_dir: PathBuf,
+    number: i64,
+    id: String,
+    /// Its point of the grid, in a few words.
+    label: String,
+}
+
+/// Shows the log on standard output.
+pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
+    let found = find(&arguments.trial, arguments.run_dir.as_deref())?;
+    let reader = ReadOnly::open(&found.run_dir.join("sweep.sqlite"))?;
+    let mut out = io::stdout().lock();
+    match show(&found, &reader, arguments.follow, &mut out) {
+        // Whoever reads has read enough.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+const LABEL: &str = "architecture || ' n=' || subset_size || ' lambda=' || lambda || ' seed=' || seed || ', ' || state";
+
+/// The one trial whose id begins so.
+fn find(prefix: &str, run_dir: Option<&Path>) -> anyhow::Result<Found> {
+    let run_dirs = match run_dir {
+        Some(run_dir) => vec![run_dir.to_owned()],
+        None => sweeps(Path::new("runs"))?,
+    };
+    let wanted = prefix.to_ascii_lowercase();
+    let possible = (1..=32).contains(&wanted.len()) && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (mut matches, mut others) = (Vec::new(), Vec::new());
+    for run_dir in run_dirs {
+        let reader = ReadOnly::open(&run_dir.join("sweep.sqlite"))?;
+        let some = |condition: &str, order: &str| {
+            let sql = format!(
+                "SELECT number, id, {LABEL} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
+            );
+            let found = |row: &rusqlite::Row<'_>| {
+                Ok(Found { run_dir: run_dir.clone(), number: row.get(0)?, id: row.get(1)?, label: row.get(2)? })
+            };
+            reader.all(&sql, (), found)
+        };
+        if possible {
+            // Nothing but hexadecimal digits, so nothing that means anything in SQL.
+            matches.extend(some(&format!("id LIKE '{wanted}%'"), "number")?);
+        }
+        others.extend(some("in_grid", "state = 'quarantined' DESC, state = 'leased' DESC, attempt DESC, number")?);
+    }
+    let several = run_dir.is_none() && matches.iter().any(|found| found.run_dir != matches[0].run_dir);
+    match matches.len() {
+        1 => Ok(matches.remove(0)),
+        0 => bail!(
+            "no trial has an id that begins with {}\nhint: there are{}\ntrials.csv has all",
+            quote(prefix),
+            list(&others, run_dir.is_none())
+        ),
+        _ => bail!(
+            "more than one trial has an id that begins with {}\nhint: give more of its digits{}:{}",
+            quote(prefix),
+            if several { ", or --run-dir" } else { "" },
+            list(&matches, run_dir.is_none())
+        ),
+    }
+}
+
+fn list(candidates: &[Found], with_folder: bool) -> String {
+    let line = |found: &Found| {
+        let place = if with_folder { format!(" in {}", found.run_dir.display()) } else { String::new() };
+        format!("\n  {} ({}){place}", found.id, harmless(&found.label))
+    };
+    let more = if candidates.len() > CANDIDATES { "\n  and others" } else { "" };
+    candidates.iter().take(CANDIDATES).map(line).collect::<String>() + more
+}
+
+/// The run directories in a folder.
+fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let none = || format!("there is no sweep in `{}`\nhint: name a run directory with --run-dir", folder.display());
+    let entries = folder.read_dir().with_context(none)?;
+    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    found.retain(|path| path.join("sweep.sqlite").is_file());
+    found.sort();
+    if found.is_empty() { bail!(none()) } else { Ok(found) }
+}
+
+/// Something that happened to the trial.
+struct Event {
+    sequence: i64,
+    at: f64,
+    attempt: u32,
+    kind: String,
+    /// Who took it, and where that is.
+    worker: Option<String>,
+    error: Option<String>,
+    quarantine: bool,
+    log: Option<String>,
+}
+
+/// Writes down what there is and, if it is to be followed, what comes, until the trial is done.
+fn show(found: &Found, reader: &ReadOnly, follow: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    writeln!(out, "trial {} ({}) in {}", found.id, harmless(&found.label), found.run_dir.display())?;
+    let mut position = 0;
+    // The attempt that is under way, and how much of its log has been shown.
+    let mut current: Option<(u32, u64)> = None;
+    loop {
+        // Before the log is read: what is in the journal of an attempt's end has all of its log before it.
+        let events = events(reader, found.number, position)?;
+        for event in events {
+            position = event.sequence;
+            if let Some((attempt, shown)) = current.take() {
+                log(found, attempt, shown, out)?;
+            }
+            begin_or_end(&event, out)?;
+            current = (event.kind == "leased").then_some((event.attempt, 0));
+        }
+        if let Some((attempt, shown)) = &mut current {
+            *shown = log(found, *attempt, *shown, out)?;
+        }
+        out.flush()?;
+        let state: Vec<String> =
+            reader.all("SELECT state FROM trial WHERE number = ?1", [found.number], |row| row.get(0))?;
+        let done = matches!(state.first().map(String::as_str), Some("succeeded" | "quarantined") | None);
+        if !follow || (done && events_after(reader, found.number, position)?) {
+            return Ok(());
+        }
+        thread::sleep(PERIOD);
+    }
+}
+
+/// Whether nothing has happened to the trial since.
+fn events_after(reader: &ReadOnly, trial: i64, position: i64) -> anyhow::Result<bool> {
+    Ok(events(reader, trial, position)?.is_empty())
+}
+
+fn events(reader: &ReadOnly, trial: i64, after: i64) -> anyhow::Result<Vec<Event>> {
+    let sql = "SELECT sequence, at, attempt, kind, worker.id || ' on ' || host || ', ' || device || ' (' || model || ')',
+                      error, quarantine, log
+               FROM event LEFT JOIN worker ON worker.id = event.worker WHERE trial = ?1 AND sequence > ?2 ORDER BY sequence";
+    let event = |row: &rusqlite::Row<'_>| {
+        Ok(Event {
+            sequence: row.get(0)?,
+            at: row.get(1)?,
+            attempt: row.get(2)?,
+            kind: row.get(3)?,
+            worker: row.get(4)?,
+            error: row.get(5)?,
+            quarantine: row.get(6)?,
+            log: row.get(7)?,
+        })
+    };
+    Ok(reader.all(sql, (trial, after), event)?)
+}
+
+fn begin_or_end(event: &Event, out: &mut impl Write) -> anyhow::Result<()> {
+    let Event { at, attempt, kind, worker, error, quarantine, log, .. } = event;
+    let at = date(*at);
+    if kind == "leased" {
+        let worker = worker.as_deref().unwrap_or("a worker that is not known");
+        writeln!(out, "\n== attempt {attempt}, {at}, worker {}", harmless(worker))?;
+        return Ok(());
+    }
+    write!(out, "== {kind}, {at}")?;
+    if *quarantine {
+        write!(out, ", and given up")?;
+    }
+    match error {
+        Some(error) => writeln!(out, ": {}", harmless(error))?,
+        None => writeln!(out)?,
+    }
+    if let Some(log) = log {
+        writeln!(out, "== what its process said last:")?;
+        for line in harmless(log).lines() {
+            writeln!(out, "   {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows the log of an attempt from that place on; returns where it ends.
+fn log(found: &Found, attempt: u32, from: u64, out: &mut impl Write) -> anyhow::Result<u64> {
+    let path = log_file(&found.run_dir.join("logs"), &found.id, attempt);
+    let Ok(mut file) = File::open(&path) else { return Ok(from) };
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from)).with_context(|| format!("cannot read `{}`", path.display()))?;
+    file.take(2 * MAX_BYTES as u64).read_to_end(&mut bytes)?;
+    out.write_all(harmless(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+    Ok(from + bytes.len() as u64)
+}
+
+/// Of a time in seconds since 1970.
+fn date(at: f64) -> String {
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(at as i64) else { return "at an unknown time".to_owned() };
+    let (year, month, day) = at.to_calendar_date();
+    let (hour, minute, second) = at.to_hms();
+    format!("{year}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC", u8::from(month))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use swfn_shared::ids::LeaseId;
+
+    use super::*;
+    use crate::{
+        scheduler::Event as JournalEvent,
+        store::{
+            Batch, Store,
+            tests::{batch, leased, specs},
+        },
+    };
+
+    fn shown(found: &Found, run_dir: &Path) -> String {
+        let mut out = Vec::new();
+        show(found, &ReadOnly::open(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out).unwrap();
+        String::from_utf8(out).unwrap().replace(&run_dir.display().to_string(), "RUN_DIR")
+    }
+
+    #[test]
+    fn attempts_with_their_logs_and_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let specs = specs(20);
+        let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
+        store.set_trials(&specs).unwrap();
+        let lease = |attempt| LeaseId { trial: specs[1].id(), attempt };
+        let failed = JournalEvent::Failed {
+            lease: lease(1),
+            error: "torch failed: \u{1b}[2Jno".to_owned(),
+            log: "WARN one\nERROR two\n".to_owned(),
+            quarantine: false,
+        };
+        let id = specs[1].id().to_string();
+        let logs = dir.path().join("logs").join(&id);
+        fs::create_dir_all(&logs).unwrap();
+        store.write(1e9, &leased(lease(1))).unwrap();
+        store.write(1e9 + 1.0, &batch(LeaseId { trial: specs[3].id(), attempt: 1 }, 0.5)).unwrap();
+        store.write(1e9 + 60.0, &Batch { events: vec![failed], ..Batch::default() }).unwrap();
+        store.write(1e9 + 61.0, &leased(lease(2))).unwrap();
+        store.write(1e9 + 3600.0, &batch(lease(2), 0.5)).unwrap();
+        fs::write(logs.join("1.log"), "first \u{9b}31m\n").unwrap();
+        fs::write(logs.join("2.log"), "second\n").unwrap();
+        let found = find(&id[..10].to_uppercase(), Some(dir.path())).unwrap();
+        insta::assert_snapshot!(shown(&found, dir.path()));
+
+        let error = |prefix: &str| {
+            let error = find(prefix, Some(dir.path())).err().unwrap().to_string();
+            assert!(error.lines().count() <= CANDIDATES + 4, "{error}");
+            error
+        };
+        // Forty trials have sixteen first digits.
+        let digit = (0..16)
+            .map(|digit| format!("{digit:x}"))
+            .find(|digit| specs.iter().filter(|spec| spec.id().to_string().starts_with(digit)).count() > 1);
+        let ambiguous = error(&digit.unwrap());
+        assert!(ambiguous.starts_with("more than one trial") && ambiguous.contains(" n=100 lambda=0"), "{ambiguous}");
+        for unknown in ["", "zz", "%", "\u{1b}[2J", &"0".repeat(33)] {
+            let unknown = error(unknown);
+            // Those that something has happened to come first.
+            assert!(unknown.contains(&format!("hint: there are\n  {id} (net n=100")), "{unknown}");
+            assert!(unknown.contains("and others") && !unknown.contains('\u{1b}'), "{unknown}");
+        }
+        let missing = find("ab", Some(&dir.path().join("nowhere"))).err().unwrap().to_string();
+        assert!(missing.contains("sweep.sqlite` is not there\nhint: name the run directory"), "{missing}");
+    }
+}

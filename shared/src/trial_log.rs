@@ -1,0 +1,244 @@
+//! What an attempt of a trial says while it runs: the lines of its span, bounded, on their way to the run directory.
+//!
+//! The beginning goes out as it comes. Past [`HEAD_BYTES`] only the newest lines are kept, and go out when the attempt ends; how many
+//! were left out stands between.
+
+use std::{
+    collections::VecDeque,
+    fmt::{self, Write as _},
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tracing::{
+    Event, Level, Metadata, Span, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id},
+};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::{FilterFn, LevelFilter, filter_fn},
+    fmt::{
+        format::Writer,
+        time::{FormatTime as _, SystemTime},
+    },
+    layer::Context,
+    registry::LookupSpan,
+};
+
+use crate::text;
+
+/// The name of spans whose lines are kept: one for each attempt of a trial.
+pub const SPAN: &str = "trial";
+
+/// The target of lines that are for the log of the trial, and too many for that of the process.
+pub const TARGET: &str = "trial_log";
+
+/// The largest log of an attempt, in bytes.
+pub const MAX_BYTES: usize = 64 << 10;
+
+/// So much of its beginning goes out as it comes.
+const HEAD_BYTES: usize = 44 << 10;
+
+/// So much of its end is kept beyond that.
+const TAIL_BYTES: usize = 18 << 10;
+
+/// A line is cut here.
+const LINE_BYTES: usize = 2 << 10;
+
+/// A part of the log of an attempt. Parts come in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogPart {
+    /// Where in the log it begins, in bytes.
+    pub offset: u64,
+    /// Lines, none of whose characters means anything to a terminal.
+    pub text: String,
+}
+
+/// Nothing that would steer a terminal, in as many bytes as before: a log of a peer is put together from parts by their offsets.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && c != '\n' && c != '\t' {
+            true => (0..c.len_utf8()).for_each(|_| shown.push('?')),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// The log of one attempt, shared between whoever says something and whoever sends it.
+#[derive(Debug, Clone, Default)]
+pub struct TrialLog(Arc<Mutex<Lines>>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    /// Of the beginning, what has not been taken yet.
+    pending: String,
+    /// Bytes of the beginning, taken or not.
+    head: usize,
+    tail: VecDeque<String>,
+    tail_bytes: usize,
+    left_out: usize,
+}
+
+impl TrialLog {
+    /// The log of the attempt that the span is of, if anybody keeps it.
+    pub fn of(span: &Span) -> Option<Self> {
+        let find = |(id, dispatch): (&Id, &tracing::Dispatch)| {
+            let registry = dispatch.downcast_ref::<Registry>()?;
+            registry.span(id)?.extensions().get::<Self>().cloned()
+        };
+        span.with_subscriber(find).flatten()
+    }
+
+    /// Adds a line.
+    pub fn push(&self, line: &str) {
+        let mut line = harmless(text::beginning(line.trim_end(), LINE_BYTES)).replace('\n', "\n    ");
+        line.push('\n');
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.tail.is_empty() && lines.head + line.len() <= HEAD_BYTES {
+            lines.head += line.len();
+            lines.pending.push_str(&line);
+            return;
+        }
+        lines.tail_bytes += line.len();
+        lines.tail.push_back(line);
+        while lines.tail_bytes > TAIL_BYTES {
+            lines.tail_bytes -= lines.tail.pop_front().map_or(0, |line| line.len());
+            lines.left_out += 1;
+        }
+    }
+
+    /// What has been said since the last call, as far as it goes out as it comes.
+    pub fn take(&self) -> String {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).pending)
+    }
+
+    /// What there is to send when the attempt ends.
+    pub fn finish(&self) -> String {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = mem::take(&mut lines.pending);
+        if lines.left_out > 0 {
+            writeln!(text, "[{} lines are left out here]", lines.left_out).expect("writing to a string");
+        }
+        text.extend(lines.tail.drain(..));
+        text
+    }
+}
+
+/// What the logs of trials have: nothing below INFO but what is meant for them. Of spans all, or they would not be found.
+pub(crate) fn filter() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    filter_fn(|metadata| *metadata.level() <= Level::INFO || metadata.target() == TARGET)
+        .with_max_level_hint(LevelFilter::DEBUG)
+}
+
+/// Keeps the lines of spans that are called [`SPAN`].
+#[derive(Debug, Clone, Copy)]
+pub struct TrialLogs;
+
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for TrialLogs {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if attributes.metadata().name() == SPAN
+            && let Some(span) = context.span(id)
+        {
+            span.extensions_mut().insert(TrialLog::default());
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let Some(scope) = context.event_scope(event) else { return };
+        for span in scope {
+            if let Some(log) = span.extensions().get::<TrialLog>() {
+                return log.push(&line(event));
+            }
+        }
+    }
+}
+
+fn line(event: &Event<'_>) -> String {
+    let mut line = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut line)).ok();
+    write!(line, " {:5} ", event.metadata().level().as_str()).expect("writing to a string");
+    let mut fields = Fields::default();
+    event.record(&mut fields);
+    line + fields.message.trim_end() + &fields.others
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: String,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message.push_str(value),
+            _ => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.others, " {name}={value:?}"),
+        }
+        .expect("writing to a string");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{debug, info, info_span, warn};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[test]
+    fn lines_go_to_the_attempt_that_they_are_about() {
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(TrialLogs.with_filter(filter())), || {
+            let (one, other) = (info_span!("trial", lease = 1), info_span!("trial", lease = 2));
+            one.in_scope(|| {
+                info!(step = 100, "goes on");
+                info_span!("inner").in_scope(|| warn!(file = "a b", "odd \u{1b}[31m\u{9b}1mred"));
+                debug!("too much");
+                debug!(target: TARGET, "and yet wanted");
+            });
+            other.in_scope(|| info!("another"));
+            info!("nobody's");
+            let text = |span| TrialLog::of(span).unwrap().take();
+            let (first, second) = (text(&one), text(&other));
+            let lines: Vec<_> = first.lines().map(|line| line.split_once(' ').unwrap().1.trim()).collect();
+            let expected = ["INFO  goes on step=100", "WARN  odd ?[31m??1mred file=\"a b\"", "DEBUG and yet wanted"];
+            assert_eq!(lines, expected);
+            assert!(second.ends_with("INFO  another\n") && second.lines().count() == 1, "{second}");
+            assert_eq!(text(&one), "", "what was taken does not come again");
+        });
+        assert!(TrialLog::of(&info_span!("trial")).is_none(), "nobody keeps it");
+    }
+
+    #[test]
+    fn a_flood_costs_the_middle() {
+        let log = TrialLog::default();
+        let mut sent = String::new();
+        for number in 0..20_000 {
+            log.push(&format!("line {number}"));
+            if number % 100 == 0 {
+                sent += &log.take();
+            }
+        }
+        sent += &log.finish();
+        assert!(sent.len() <= MAX_BYTES && sent.len() > MAX_BYTES - (4 << 10), "{}", sent.len());
+        let lines: Vec<_> = sent.lines().collect();
+        let gap = lines.iter().position(|line| line.ends_with("lines are left out here]")).unwrap();
+        assert_eq!((lines[0], lines[lines.len() - 1]), ("line 0", "line 19999"));
+        let left_out = 20_000 - (lines.len() - 1);
+        assert_eq!(lines[gap], format!("[{left_out} lines are left out here]"));
+        assert_eq!(lines[gap + 1], format!("line {}", gap + left_out));
+        assert_eq!(log.finish(), "", "an end comes once");
+        // One endless line is cut, between characters.
+        log.push(&"ä".repeat(LINE_BYTES));
+        assert!(TrialLog::default().finish().is_empty());
+    }
+}

@@ -1,0 +1,24 @@
+"""Runs the blocks of a Markdown document, in order and in one place: those in Python as they are, those in SQL in DuckDB. Prints, of each
+block, its language and how many rows it found, if that can be told."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import duckdb
+
+document, folder = Path(sys.argv[1]).read_text(), sys.argv[2]
+os.chdir(folder)
+names, told = {}, []
+connection = duckdb.connect()
+for language, code in re.findall(r"^```(python|sql)\n(.*?)^```", document, re.MULTILINE | re.DOTALL):
+    if language == "sql":
+        rows = len(connection.sql(code).fetchall())
+    else:
+        exec(compile(code, "SCHEMA.md", "exec"), names)
+        frames = [value for value in names.values() if type(value).__name__ == "DataFrame"]
+        rows = len(frames[-1]) if frames else None
+    told.append([language, rows])
+json.dump(told, sys.stdout)
