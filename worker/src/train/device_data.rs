@@ -201,7 +201,7 @@ mod tests {
                     architecture = \"net\"\nlambda = 0\n";
         let grid = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap();
         // 100 training images whose only pixel is their number.
-        let train = Split { images: (0..100).collect(), labels: vec![0, 1].repeat(50), height: 1, width: 1 };
+        let train = Split { images: (0..100).collect(), labels: [0, 1].repeat(50), height: 1, width: 1 };
         let test = Split { images: vec![0], labels: vec![0], height: 1, width: 1 };
         let data = DeviceData::new(Dataset { train: train.into(), test, classes: 2 }, Device::Cpu);
         let mut all = Vec::new();
