@@ -20,7 +20,7 @@ use self::jobs::{Job, SKIPPED, Surroundings, side_by_side, usual_number};
 const LIMIT: u32 = 600;
 
 /// The same where most is meant to fail.
-const MUTANTS_LIMIT: u32 = 150;
+const MUTANTS_LIMIT: u32 = 300;
 
 #[derive(Debug, Parser)]
 struct Arguments {
