@@ -119,8 +119,9 @@ impl TrialLog {
     pub fn finish(&self) -> String {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = mem::take(&mut lines.pending);
-        if lines.left_out > 0 {
-            writeln!(text, "[{} lines are left out here]", lines.left_out).expect("writing to a string");
+        let left_out = mem::take(&mut lines.left_out);
+        if left_out > 0 {
+            writeln!(text, "[{left_out} lines are left out here]").expect("writing to a string");
         }
         text.extend(lines.tail.drain(..));
         text

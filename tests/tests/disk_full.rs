@@ -56,9 +56,16 @@ fn a_coordinator_that_waits_for_its_disk_can_be_stopped_and_started_again() {
     coordinator.signal(Signal::SIGTERM);
     assert_eq!(coordinator.wait(), Some(1), "{}", coordinator.stderr());
     assert!(coordinator.stderr().contains("hint: check disk space"), "{}", coordinator.stderr());
-    // Nor does it start before there is space.
+    // Before there is space it does not start, or comes as far as what its predecessor's log took and waits there.
     let port = address.trim_start_matches("http://").to_owned();
     let mut early = sweep.coordinator("early", &["--listen", &port]);
+    let waits = wait_until("the disk to be noticed", || match early.ended() {
+        Some(_) => Some(false),
+        None => early.stderr().contains(WAITS).then_some(true),
+    });
+    if waits {
+        early.signal(Signal::SIGTERM);
+    }
     assert_eq!(early.wait(), Some(1), "{}", early.stderr());
     drop(filling);
     let mut again = sweep.coordinator("again", &["--listen", &port]);

@@ -10,7 +10,7 @@ use swfn_shared::{
 };
 
 use super::{
-    charts::{Content, Curves, Difference, Figure, Material, Theme, figures, follow_page},
+    charts::{Content, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page},
     contrast::Comparison,
     document::{Document, FailureView, FigureView, GridText, MissingFigure, Sheet},
     source::Sources,
@@ -25,14 +25,13 @@ const SENTENCES: usize = 8;
 const FAILURES: usize = 20;
 /// Lines of the log of each.
 const LOG_LINES: usize = 30;
-/// Cells whose curves are read.
-const CURVES: usize = 200;
 
 /// The report, and its figures still to be drawn into files. `made`: when, in UTC.
 pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyhow::Result<(Document, Vec<Figure>)> {
     let study = Study::new(summary.selection, &sources.trials);
-    let (accuracy, function_norm) =
-        (curves(sources, &study, TEST_ACCURACY)?, curves(sources, &study, TRAIN_FUNCTION_NORM)?);
+    let cells = cells_of_curves(&study);
+    let accuracy = sources.curves(TEST_ACCURACY, &study, &cells)?;
+    let function_norm = sources.curves(TRAIN_FUNCTION_NORM, &study, &cells)?;
     let differences: Vec<Difference> = summary.comparisons.iter().filter_map(difference).collect();
     let material =
         Material { study: &study, accuracy: &accuracy, function_norm: &function_norm, differences: &differences };
@@ -83,21 +82,12 @@ fn draw(figure: &Figure) -> Result<FigureView, String> {
     }
 }
 
-fn curves(sources: &Sources, study: &Study, metric: &str) -> anyhow::Result<Curves> {
-    let cells: Vec<_> =
-        study.cells.iter().filter(|cell| !cell.succeeded.is_empty()).map(|cell| cell.spec.cell()).collect();
-    // Of a large sweep an even choice, of which the chart makes its own.
-    let every = cells.len().div_ceil(CURVES).max(1);
-    let cells: BTreeSet<_> = cells.into_iter().step_by(every).collect();
-    sources.curves(metric, study, &cells)
-}
-
 fn difference(comparison: &Comparison) -> Option<Difference> {
     let estimate = comparison.difference?;
     let Comparison { context, treatment, control, .. } = comparison;
     Some(Difference {
-        group: context.clone(),
-        label: format!("{treatment} − {control}"),
+        group: format!("{context}, against {control}"),
+        label: treatment.clone(),
         mean: 100.0 * estimate.mean,
         half: estimate.confidence_95.map(|half| 100.0 * half),
         decided: decided(comparison),
@@ -242,12 +232,15 @@ fn undecided(summary: &Summary) -> Vec<String> {
 
 fn warnings(sources: &Sources, summary: &Summary) -> Vec<String> {
     let mut warnings = Vec::new();
+    let (planned, succeeded, failed) = (summary.planned, summary.succeeded, summary.failures.len());
     let incomplete = summary.cells.iter().filter(|cell| !cell.complete()).count();
-    if incomplete > 0 {
+    let cells = summary.cells.len();
+    if succeeded + failed < planned {
         warnings.push(format!(
-            "The report is of an unfinished sweep: {incomplete} of {} cells lack seeds, and numbers will still move.",
-            summary.cells.len()
+            "The report is of an unfinished sweep: {incomplete} of {cells} cells lack seeds, and numbers will still move."
         ));
+    } else if incomplete > 0 {
+        warnings.push(format!("{incomplete} of {cells} cells lack seeds, whose trials were given up."));
     }
     if summary.selection == Selection::Best {
         warnings.push(
@@ -271,7 +264,7 @@ fn failures_lead(summary: &Summary) -> String {
         String::new()
     };
     format!(
-        "{count} {} given up{shown}. `swfn-coordinator retry --failed` tries them again.",
+        "{count} {} given up{shown}. The command “swfn-coordinator retry --failed” tries them again.",
         if count == 1 { "trial was" } else { "trials were" }
     )
 }

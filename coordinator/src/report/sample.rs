@@ -44,6 +44,10 @@ pub(super) fn run(folder: &Path, text: &str, ended: impl Fn(usize, &TrialSpec) -
         let lease = LeaseId { trial: spec.id(), attempt: 1 };
         let Some(ended) = ended(index, spec) else { continue };
         batch.events.push(Event::Leased { lease, worker: "w".parse().unwrap() });
+        // A trial a minute, of which fifty seconds of work.
+        let start = 60.0 * index as f64;
+        store.write(start, &batch).unwrap();
+        batch = Batch::default();
         match ended {
             Ok(()) => succeed(&mut batch, lease, spec),
             Err(error) => {
@@ -51,8 +55,7 @@ pub(super) fn run(folder: &Path, text: &str, ended: impl Fn(usize, &TrialSpec) -
                 batch.events.push(Event::Failed { lease, error, log, quarantine: true });
             }
         }
-        // A trial a minute.
-        store.write(60.0 * index as f64, &batch).unwrap();
+        store.write(start + 50.0, &batch).unwrap();
         batch = Batch::default();
     }
 }

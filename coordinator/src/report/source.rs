@@ -87,7 +87,7 @@ impl Sources {
     /// Mean curves of a metric, for those cells.
     pub(crate) fn curves(&self, metric: &str, study: &Study, cells: &BTreeSet<CellId>) -> anyhow::Result<Curves> {
         let mut wanted: BTreeMap<usize, Vec<TrialId>> = BTreeMap::new();
-        for cell in study.cells.iter().filter(|cell| cells.contains(&cell.spec.cell())) {
+        for cell in study.cells.iter().filter(|cell| cells.contains(&cell.id)) {
             for trial in &cell.succeeded {
                 wanted.entry(self.owners[trial]).or_default().push(*trial);
             }

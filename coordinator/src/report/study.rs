@@ -16,6 +16,7 @@ use crate::store::TrialRow;
 /// All trials that differ only in the seed, with the results that there are.
 #[derive(Debug, Clone)]
 pub(crate) struct StudyCell {
+    pub(crate) id: CellId,
     /// Of its first trial; the seed says nothing.
     pub(crate) spec: TrialSpec,
     pub(crate) planned: usize,
@@ -29,6 +30,7 @@ pub(crate) struct StudyCell {
 #[derive(Debug, Clone)]
 pub(crate) struct Study {
     pub(crate) cells: Vec<StudyCell>,
+    places: HashMap<CellId, usize>,
     varying: Vec<String>,
 }
 
@@ -38,10 +40,11 @@ impl Study {
         let mut places: HashMap<CellId, usize> = HashMap::new();
         let mut cells: Vec<StudyCell> = Vec::new();
         for (spec, row) in trials {
-            let place = *places.entry(spec.cell()).or_insert(cells.len());
+            let id = spec.cell();
+            let place = *places.entry(id).or_insert(cells.len());
             if place == cells.len() {
                 let (accuracies, succeeded) = (BTreeMap::new(), Vec::new());
-                cells.push(StudyCell { spec: *spec, planned: 0, accuracies, succeeded });
+                cells.push(StudyCell { id, spec: *spec, planned: 0, accuracies, succeeded });
             }
             let cell = &mut cells[place];
             cell.planned += 1;
@@ -51,7 +54,7 @@ impl Study {
             }
         }
         let varying = varying(cells.iter().map(|cell| &cell.spec));
-        Self { cells, varying }
+        Self { cells, places, varying }
     }
 
     /// What sets a cell apart beside its architecture, its subset size and lambda; empty if nothing does.
@@ -89,7 +92,7 @@ impl Study {
     }
 
     pub(crate) fn cell(&self, id: CellId) -> Option<&StudyCell> {
-        self.cells.iter().find(|cell| cell.spec.cell() == id)
+        self.places.get(&id).map(|place| &self.cells[*place])
     }
 }
 
@@ -136,6 +139,10 @@ pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
                 }
             }
             Value::Null => {}
+            Value::Number(number) if number.is_f64() => {
+                // `0`, not `0.0`.
+                into.insert(path.to_owned(), number.as_f64().unwrap_or_default().to_string());
+            }
             Value::String(text) => {
                 into.insert(path.to_owned(), text.clone());
             }

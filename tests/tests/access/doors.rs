@@ -25,7 +25,7 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 #[test]
 fn a_sweep_beyond_loopback_with_certificates_and_a_token() {
     let cluster = Cluster::new(Sweep::new(&axes(3), 60));
-    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 0.0.0.0:0 {ALL}"));
+    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 0.0.0.0:0 --http 127.0.0.1:0 {ALL}"));
     let address = cluster.sweep.address(&coordinator);
     let port = address.rsplit(':').next().unwrap();
     assert!(address.starts_with("https://"), "{address}");

@@ -55,7 +55,7 @@ async fn one_connection_too_many_is_told_and_comes_in_when_there_is_room() {
     let mut coordinator = cluster.coordinator("coordinator", options);
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
     let first = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
-    let refused = Talk::open(connect(&address).await, &token, hello("ivy")).await.err().expect("one too many");
+    let refused = Talk::open(connect(&address).await, &token, hello("ivy")).await.expect_err("one too many");
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
     assert!(refused.message().contains("hint: raise --max-connections"), "{refused}");
     let mut worker = cluster.worker("worker", &address, "--token-file @pki/token");

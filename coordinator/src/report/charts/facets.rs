@@ -14,8 +14,9 @@ pub(super) struct Facets {
     pub(super) sizes: Vec<u32>,
     /// Names of lines; what has the same name looks the same in each panel.
     pub(super) names: Vec<String>,
-    /// What is left out.
-    pub(super) note: String,
+    /// What is left out of the rows, and of the lines.
+    pub(super) rows_note: String,
+    pub(super) lines_note: String,
 }
 
 impl Facets {
@@ -46,18 +47,36 @@ impl Facets {
         }
         sizes.sort_unstable();
         names.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-        let names = names.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
-        let mut note = String::new();
+        let (mut rows_note, mut lines_note) = (String::new(), String::new());
         architectures.truncate(COLUMNS);
-        let sizes = chosen(sizes, ROWS, "subset sizes", &mut note);
-        let names = chosen(names, SERIES, "lines", &mut note);
-        Self { architectures, sizes, names, note }
+        let sizes = chosen(sizes, ROWS, "subset sizes", &mut rows_note);
+        let names = chosen_names(names, &mut lines_note);
+        Self { architectures, sizes, names, rows_note, lines_note }
+    }
+
+    /// What is left out of a chart that has both.
+    pub(super) fn note(&self) -> String {
+        format!("{}{}", self.rows_note, self.lines_note)
     }
 
     /// The number of that line.
     pub(super) fn series(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|other| other == name)
     }
+}
+
+/// As many names as there are colours. Names are of a lambda and of what else varies: of all of those the same lambdas, if there is room.
+fn chosen_names(names: Vec<(f64, String)>, note: &mut String) -> Vec<String> {
+    let mut lambdas: Vec<f64> = names.iter().map(|(lambda, _)| *lambda).collect();
+    lambdas.dedup();
+    let together = names.len().div_ceil(lambdas.len().max(1));
+    let room = SERIES / together;
+    if names.len() <= SERIES || room < 2 {
+        return chosen(names.into_iter().map(|(_, name)| name).collect(), SERIES, "lines", note);
+    }
+    let lambdas = chosen(lambdas, room, "values of lambda", note);
+    let kept = names.into_iter().filter(|(lambda, _)| lambdas.contains(lambda));
+    kept.map(|(_, name)| name).take(SERIES).collect()
 }
 
 /// At most so many of them, evenly spread, the first and the last included; the note says so.

@@ -1,5 +1,7 @@
 //! Paired differences with their intervals.
 
+use std::collections::HashMap;
+
 use super::{
     Content,
     axis::Axis,
@@ -21,7 +23,7 @@ pub(crate) struct Difference {
 }
 
 /// Rows of one chart.
-const ROWS: usize = 48;
+const ROWS: usize = 80;
 const STEP: f64 = 22.0;
 const ABOVE: f64 = 30.0;
 const BELOW: f64 = 50.0;
@@ -33,7 +35,14 @@ pub(super) fn forest(differences: &[Difference]) -> Content {
         return Content::Missing("no two cells have results of the same seeds".to_owned());
     }
     let mut note = String::new();
-    let rows = chosen(differences.to_vec(), ROWS, "differences", &mut note);
+    let mut rows = chosen(differences.to_vec(), ROWS, "differences", &mut note);
+    // Groups stand in the order of their first rows, and rows in theirs.
+    let mut groups: HashMap<String, usize> = HashMap::new();
+    for row in &rows {
+        let next = groups.len();
+        groups.entry(row.group.clone()).or_insert(next);
+    }
+    rows.sort_by_key(|row| groups[&row.group]);
     Content::Drawing { draw: Box::new(move |theme| draw(&rows, theme)), note }
 }
 

@@ -95,7 +95,11 @@ impl Lines {
     fn draw_lines(&self, pen: &Pen<'_>, frame: Frame, panel: &Panel, y: &Axis, direct: bool) -> Drawn {
         let at = |point: &Point, up: f64| place(frame, &self.x, y, (point.x, up));
         // Many bands on top of each other shall not hide what lies below.
-        let opacity = if panel.lines.len() > 2 { 0.09 } else { 0.14 };
+        let opacity = match panel.lines.len() {
+            0..=2 => 0.14,
+            3..=4 => 0.09,
+            _ => 0.05,
+        };
         for line in &panel.lines {
             let color = Role::Series(line.series);
             let banded: Vec<_> = line.points.iter().filter_map(|point| Some((point, point.half?))).collect();
@@ -121,7 +125,8 @@ impl Lines {
                 whisker(pen, alone, at, color)?;
             }
             for (index, place) in path.iter().enumerate() {
-                if marked(index, path.len(), line.series) && place.1 < frame.bottom - 0.5 {
+                let all = self.vertical == Vertical::Linear || path.len() <= FEW;
+                if (all || marked(index, path.len(), line.series)) && place.1 < frame.bottom - 0.5 {
                     pen.mark(*place, Mark(line.series), color, 4.2)?;
                 }
             }
@@ -173,11 +178,13 @@ fn entering(path: &[Place], frame: Frame, share: impl Fn(usize) -> f64) -> Vec<P
     inside
 }
 
-/// Few points are all marked; of many every so many-th, not the same ones on each line, and the last.
+/// Points of a curve that are all marked.
+const FEW: usize = 12;
+
+/// Of many points every so many-th, not the same ones on each line.
 fn marked(index: usize, count: usize, series: usize) -> bool {
-    const FEW: usize = 12;
     let every = count.div_ceil(FEW / 2).max(1);
-    count <= FEW || (index + series * every / 3) % every == every - 1
+    (index + series * every / 3) % every == every - 1
 }
 
 /// The interval of a mark.

@@ -16,7 +16,7 @@ mod theme;
 
 pub(crate) use axis::short;
 pub(crate) use forest::Difference;
-pub(crate) use over::Curves;
+pub(crate) use over::{Curves, cells_of_curves};
 pub(crate) use pen::ChartError;
 pub(crate) use png::png;
 pub(crate) use theme::{Theme, follow_page};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use swfn_shared::ids::CellId;
+use swfn_shared::{ids::CellId, trial::TrialSpec};
 
 use super::{
     Content,
@@ -59,7 +59,7 @@ fn panels(study: &Study, facets: &Facets, rows: Rows, part: impl Fn(&StudyCell) 
         let place = panels.iter().position(|panel| (panel.row, panel.column) == (row, column));
         let place = place.unwrap_or_else(|| {
             let title = match rows {
-                Rows::Sizes => format!("{}, {} images", cell.spec.architecture, cell.spec.subset_size),
+                Rows::Sizes => format!("{}, n = {}", cell.spec.architecture, cell.spec.subset_size),
                 Rows::One => cell.spec.architecture.to_string(),
             };
             panels.push(Panel { row, column, title, lines: Vec::new() });
@@ -79,10 +79,26 @@ fn panels(study: &Study, facets: &Facets, rows: Rows, part: impl Fn(&StudyCell) 
     panels
 }
 
+/// The lines of the charts over iterations, and their panels.
+fn of_curves(study: &Study) -> Facets {
+    Facets::new(study, |cell| Some(study.treatment(&cell.spec)), has_results)
+}
+
+/// The cells whose curves these charts show.
+pub(crate) fn cells_of_curves(study: &Study) -> BTreeSet<CellId> {
+    let facets = of_curves(study);
+    let shown = study.cells.iter().filter(|cell| {
+        let TrialSpec { architecture, subset_size, .. } = &cell.spec;
+        let has_line = || facets.series(&study.treatment(&cell.spec)).is_some();
+        facets.architectures.contains(architecture) && facets.sizes.contains(subset_size) && has_line()
+    });
+    shown.map(|cell| cell.id).collect()
+}
+
 /// A metric over the iterations of the classifier, for each cell. Values are multiplied by `factor`.
 pub(super) fn iterations(study: &Study, curves: &Curves, y_title: &str, factor: f64, vertical: Vertical) -> Content {
-    let curve = |cell: &StudyCell| curves.get(&cell.spec.cell()).filter(|curve| curve.len() > 1);
-    let facets = Facets::new(study, |cell| Some(study.treatment(&cell.spec)), |cell| curve(cell).is_some());
+    let curve = |cell: &StudyCell| curves.get(&cell.id).filter(|curve| curve.len() > 1);
+    let facets = of_curves(study);
     let panels = panels(study, &facets, Rows::Sizes, |cell| {
         let points = curve(cell)?.iter().map(|point| Point {
             x: point.step as f64,
@@ -91,13 +107,14 @@ pub(super) fn iterations(study: &Study, curves: &Curves, y_title: &str, factor: 
         });
         Some(Part { name: study.treatment(&cell.spec), points: points.collect(), reference: None })
     });
+    let note = facets.note();
     let steps = panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points).map(|point| point.x);
     let last = steps.fold(0.0, f64::max);
     if last <= 0.0 {
         return Content::Missing("no trial that has ended reported two values".to_owned());
     }
     let x = Axis::linear("iteration", 0.0, last);
-    drawn(Lines { y_title: y_title.to_owned(), vertical, x, names: facets.names, panels }, facets.note)
+    drawn(Lines { y_title: y_title.to_owned(), vertical, x, names: facets.names, panels }, note)
 }
 
 /// Accuracy over lambda; the level without function norm is a mark of its own.
@@ -109,6 +126,7 @@ pub(super) fn lambda(study: &Study) -> Content {
         let reference = none.and_then(|none| accuracy(none, 0.0));
         Some(Part { name: study.variant(&cell.spec), points: vec![accuracy(cell, cell.spec.lambda())?], reference })
     });
+    let note = facets.note();
     let lines = || panels.iter().flat_map(|panel| &panel.lines);
     if !lines().any(|line| line.points.len() > 1) {
         return Content::Missing("it takes results of two values of lambda above zero".to_owned());
@@ -118,10 +136,7 @@ pub(super) fn lambda(study: &Study) -> Content {
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();
     let x = Axis::of("weight λ of the function norm", &lambdas);
-    drawn(
-        Lines { y_title: ACCURACY.to_owned(), vertical: Vertical::Linear, x, names: facets.names, panels },
-        facets.note,
-    )
+    drawn(Lines { y_title: ACCURACY.to_owned(), vertical: Vertical::Linear, x, names: facets.names, panels }, note)
 }
 
 /// Accuracy over the size of the subset.
@@ -138,9 +153,8 @@ pub(super) fn size(study: &Study) -> Content {
     }
     let sizes: Vec<f64> = sizes.into_iter().map(f64::from).collect();
     let x = Axis::of("training images", &sizes);
-    // All sizes are on the axis here, so a choice of them is no news.
-    let note = facets.note.split(" Shown").filter(|note| note.contains("lines")).map(|note| format!(" Shown{note}"));
-    let note = note.collect();
+    // All sizes are on the axis here: a choice of them is none.
+    let note = facets.lines_note.clone();
     drawn(Lines { y_title: ACCURACY.to_owned(), vertical: Vertical::Linear, x, names: facets.names, panels }, note)
 }
 

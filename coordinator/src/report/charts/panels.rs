@@ -28,7 +28,7 @@ pub(super) struct Layout {
 const LEFT: f64 = 26.0;
 const TITLE: f64 = 26.0;
 const BELOW: f64 = 50.0;
-const GAP: f64 = 18.0;
+const GAP: f64 = 28.0;
 const EDGE: f64 = 14.0;
 
 impl Layout {
@@ -87,7 +87,7 @@ pub(super) fn axes(pen: &Pen<'_>, frame: Frame, title: &str, x: &Axis, y: &Axis,
     let widths: Vec<f64> = x.ticks.iter().map(|(_, text)| width(text, SMALL)).collect::<Drawn<_>>()?;
     let room: std::collections::HashMap<String, f64> =
         x.ticks.iter().map(|(_, text)| text.clone()).zip(widths).collect();
-    x.thin(|text| (room.get(text).copied().unwrap_or(0.0) + 6.0) / frame.width());
+    x.thin(|text| (room.get(text).copied().unwrap_or(0.0) + 4.0) / frame.width());
     for (share, text) in &x.ticks {
         let across = frame.left + share * frame.width();
         pen.line((across, frame.bottom), (across, frame.bottom + 4.0), Role::Muted, 1.0)?;

@@ -12,7 +12,7 @@ use plotters::{
     },
 };
 
-use super::theme::{Role, Theme};
+use super::theme::{Role, SERIES, Theme};
 
 /// Units of the backend in a pixel.
 const UNITS: f64 = 8.0;
@@ -79,7 +79,10 @@ pub(super) const NORMAL: Font = Font { size: 13.0, bold: false };
 /// Of titles of panels.
 pub(super) const STRONG: Font = Font { size: 13.0, bold: true };
 
-/// Shapes of marks, as many as there are colours.
+/// How many there are: as many as colours.
+const SHAPES: usize = SERIES;
+
+/// Shape of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark(pub(super) usize);
 
@@ -138,7 +141,7 @@ impl Pen<'_> {
 
     /// A mark of one of a few shapes, with a seam in the colour of the ground, so that marks on top of each other stay apart.
     pub(super) fn mark(&self, place: Place, shape: Mark, color: Role, radius: f64) -> Drawn {
-        if shape.0.is_multiple_of(7) {
+        if shape.0.is_multiple_of(SHAPES) {
             for (radius, color) in [(radius + 1.0, Role::Ground), (radius, color)] {
                 let style = self.theme.color(color).filled();
                 self.area.draw(&Circle::new(units(&place), (radius * UNITS) as i32, style))?;
@@ -220,7 +223,7 @@ fn units((x, y): &Place) -> (i32, i32) {
 
 /// Corners of a shape of radius 1.
 fn outline(Mark(shape): Mark) -> &'static [(f64, f64)] {
-    match shape % 7 {
+    match shape % SHAPES {
         1 => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
         2 => &[(0.0, -1.2), (1.1, 0.85), (-1.1, 0.85)],
         3 => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
@@ -239,6 +242,20 @@ fn outline(Mark(shape): Mark) -> &'static [(f64, f64)] {
             (-1.2, -0.4),
             (-0.4, -0.4),
         ],
-        _ => &[(-0.45, -1.2), (0.45, -1.2), (0.45, 1.2), (-0.45, 1.2)],
+        6 => &[(-0.45, -1.2), (0.45, -1.2), (0.45, 1.2), (-0.45, 1.2)],
+        _ => &[
+            (0.0, -0.5),
+            (0.65, -1.15),
+            (1.15, -0.65),
+            (0.5, 0.0),
+            (1.15, 0.65),
+            (0.65, 1.15),
+            (0.0, 0.5),
+            (-0.65, 1.15),
+            (-1.15, 0.65),
+            (-0.5, 0.0),
+            (-1.15, -0.65),
+            (-0.65, -1.15),
+        ],
     }
 }

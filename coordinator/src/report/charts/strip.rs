@@ -15,7 +15,7 @@ use crate::report::{
 };
 
 /// Rows of all sections together.
-const ROWS: usize = 48;
+const ROWS: usize = 80;
 
 struct Row {
     label: String,

@@ -3,7 +3,7 @@
 use roxmltree::Document;
 use swfn_shared::grid::Selection;
 
-use super::{Content, Curves, Difference, Figure, Material, Theme, figures, follow_page, png};
+use super::{Content, Curves, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page, png};
 use crate::report::{
     sample,
     source::{Sources, open},
@@ -16,7 +16,7 @@ fn drawn(axes: &str) -> Vec<Figure> {
     sample::run(dir.path(), &sample::grid(axes), |_, _| Some(Ok(())));
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
     let study = Study::new(Selection::Final, &sources.trials);
-    let cells = study.cells.iter().map(|cell| cell.spec.cell()).collect();
+    let cells = cells_of_curves(&study);
     let curves = |metric| sources.curves(metric, &study, &cells).unwrap();
     let (accuracy, function_norm): (Curves, Curves) = (curves("test/accuracy"), curves("train/function_norm"));
     let difference = |index: usize| Difference {
@@ -88,7 +88,7 @@ fn a_usual_sweep_has_all_charts_with_their_labels() {
         let texts = texts(svg);
         wanted.iter().for_each(|text| assert!(texts.iter().any(|other| other == text), "{name}: {text} of {texts:?}"));
     };
-    has("lambda", &["net, 100 images", "lenet, 300 images", "0", "0.01", "0.1", "1", "test accuracy, %"]);
+    has("lambda", &["net, n = 100", "lenet, n = 300", "0", "0.01", "0.1", "1", "test accuracy, %"]);
     has("iterations", &["λ = 0", "λ = 0.1", "iteration", "10k"]);
     has("subset-size", &["net", "100", "300", "training images"]);
     has("heat-map", &["net", "lenet", "100", "300", "weight λ"]);

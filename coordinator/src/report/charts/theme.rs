@@ -15,7 +15,7 @@ pub(crate) enum Role {
 }
 
 /// Things that one chart compares at most.
-pub(crate) const SERIES: usize = 7;
+pub(crate) const SERIES: usize = 8;
 
 /// A set of colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +28,17 @@ const COUNT: usize = 4 + SERIES;
 
 /// The names of the colours in the style sheet of the report, in the order of the tables below.
 const NAMES: [&str; COUNT] =
-    ["--ground", "--ink", "--muted", "--grid", "--s0", "--s1", "--s2", "--s3", "--s4", "--s5", "--s6"];
+    ["--ground", "--ink", "--muted", "--grid", "--s0", "--s1", "--s2", "--s3", "--s4", "--s5", "--s6", "--s7"];
 
-const LIGHT: [u32; COUNT] =
-    [0xFFFFFF, 0x16191D, 0x5A626B, 0xE2E6EA, 0x0072B2, 0xD55E00, 0x009E73, 0xB8598F, 0xC98A00, 0x3AA0DC, 0x6B7075];
+const LIGHT: [u32; COUNT] = [
+    0xFFFFFF, 0x16191D, 0x5A626B, 0xE2E6EA, 0x0072B2, 0xD55E00, 0x009E73, 0xB8598F, 0xC98A00, 0x3AA0DC, 0x6B7075,
+    0x5B3A9B,
+];
 
-const DARK: [u32; COUNT] =
-    [0x14181C, 0xEDF0F2, 0xA4ADB6, 0x2D343B, 0x4FA8E8, 0xFF8B45, 0x2CC796, 0xE79CC6, 0xEFBE3F, 0x9ADBFF, 0xB4BBC2];
+const DARK: [u32; COUNT] = [
+    0x14181C, 0xEDF0F2, 0xA4ADB6, 0x2D343B, 0x4FA8E8, 0xFF8B45, 0x2CC796, 0xE79CC6, 0xEFBE3F, 0x9ADBFF, 0xB4BBC2,
+    0xB79CFF,
+];
 
 impl Theme {
     pub(crate) fn color(self, role: Role) -> RGBColor {
