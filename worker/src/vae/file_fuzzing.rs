@@ -32,13 +32,15 @@ fn check(read: Result<TrainedVae, FileError>, id: VaeId, device: Device) -> Opti
     }
 }
 
-/// Of two by two pixels, one hidden unit and one latent dimension.
+/// Of two by two pixels, one hidden unit and one latent dimension. Made once, since that takes longer than all the rest: what is read
+/// replaces every number.
 fn blank() -> TrainedVae {
-    let code = Tensor::zeros([1, 1, 1], (tch::Kind::Float, Device::Cpu));
-    let decoder = Vae::new(4, 1, 1, &[0], Device::Cpu.into()).decoder;
-    TrainedVae::new(
-        Densities::new(decoder, &code, &code),
-        Tensor::zeros([1, 4], (tch::Kind::Float, Device::Cpu)),
-        Vec::new(),
-    )
+    thread_local! {
+        static PARTS: (Densities, Tensor) = {
+            let zeros = |shape: &[i64]| Tensor::zeros(shape, (tch::Kind::Float, Device::Cpu));
+            let code = zeros(&[1, 1, 1]);
+            (Densities::new(Vae::new(4, 1, 1, &[0], Device::Cpu.into()).decoder, &code, &code), zeros(&[1, 4]))
+        };
+    }
+    PARTS.with(|(density, images)| TrainedVae::new(density.shallow_clone(), images.shallow_clone(), Vec::new()))
 }
