@@ -69,7 +69,7 @@ impl Facets {
 fn chosen_names(names: Vec<(f64, String)>, note: &mut String) -> Vec<String> {
     let mut lambdas: Vec<f64> = names.iter().map(|(lambda, _)| *lambda).collect();
     lambdas.dedup();
-    let together = names.len().div_ceil(lambdas.len().max(1));
+    let together = names.len().div_ceil(lambdas.len().max(1)).max(1);
     let room = SERIES / together;
     if names.len() <= SERIES || room < 2 {
         return chosen(names.into_iter().map(|(_, name)| name).collect(), SERIES, "lines", note);
@@ -88,4 +88,24 @@ pub(super) fn chosen<T>(all: Vec<T>, limit: usize, what: &str, note: &mut String
     note.push_str(&format!(" Shown are {limit} of {count} {what}, evenly chosen."));
     let wanted: Vec<usize> = (0..limit).map(|index| index * (count - 1) / (limit - 1).max(1)).collect();
     all.into_iter().enumerate().filter(|(index, _)| wanted.contains(index)).map(|(_, item)| item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_as_many_as_there_is_room_for() {
+        let names = |lambdas: usize, each: usize| -> Vec<(f64, String)> {
+            let all = (0..lambdas * each).map(|index| (index / each, index % each));
+            all.map(|(lambda, other)| (lambda as f64, format!("{lambda} {other}"))).collect()
+        };
+        let mut note = String::new();
+        assert!(chosen_names(Vec::new(), &mut note).is_empty(), "a sweep without function norm");
+        assert_eq!(chosen_names(names(2, 2), &mut note).len(), 4);
+        assert_eq!(note, "");
+        let few = chosen_names(names(10, 2), &mut note);
+        assert!(few.len() <= SERIES && few.contains(&"0 1".to_owned()) && few.contains(&"9 0".to_owned()), "{few:?}");
+        assert!(note.contains("values of lambda"), "{note}");
+    }
 }
