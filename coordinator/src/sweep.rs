@@ -85,10 +85,14 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         exporter.finish();
     }
     let run = Run { path: run_dir.path().to_owned(), grid, text, store };
-    let summary = report::write(&Sources::new(vec![run])?, run_dir.path())?;
-    if matches!(ending, Ending::Interrupted | Ending::Terminated) {
+    let sources = Sources::new(vec![run])?;
+    let summary = if matches!(ending, Ending::Interrupted | Ending::Terminated) {
         eprintln!("stopped; run the same command again to go on");
-    }
+        // Who asks it to stop does not wait for drawings; `swfn-coordinator report` makes them at any time.
+        report::write_results(&sources, run_dir.path())?
+    } else {
+        report::write(&sources, run_dir.path())?
+    };
     print(&report::terminal(&summary, None));
     eprintln!("results in `{}`", path.display());
     Ok(ending)

@@ -47,11 +47,17 @@ pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
     Ok(table::terminal(&summary, None))
 }
 
-/// Writes all result files and the report into a folder.
-pub(crate) fn write(sources: &Sources, folder: &Path) -> anyhow::Result<Summary> {
+/// Writes all result files into a folder, without the report.
+pub(crate) fn write_results(sources: &Sources, folder: &Path) -> anyhow::Result<Summary> {
     let grids: Vec<_> = sources.runs.iter().map(|run| &run.grid).collect();
     let summary = Summary::united(&grids, &sources.trials);
     files::write_all(folder, sources, &summary)?;
+    Ok(summary)
+}
+
+/// Writes all result files and the report into a folder.
+pub(crate) fn write(sources: &Sources, folder: &Path) -> anyhow::Result<Summary> {
+    let summary = write_results(sources, folder)?;
     let (document, figures) = compose(sources, &summary, &now())?;
     let text = |name: &str, text: String| replace(folder, name, |file| Ok(file.write_all(text.as_bytes())?));
     text("report.html", html::html(&document)?)?;

@@ -30,7 +30,7 @@ mod view;
 mod words;
 mod write_up;
 
-pub(crate) use command::{ReportArguments, run, write};
+pub(crate) use command::{ReportArguments, run, write, write_results};
 pub(crate) use source::{Run, Sources};
 pub(crate) use summary::Summary;
 pub(crate) use table::{cell_label, terminal};
