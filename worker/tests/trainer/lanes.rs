@@ -52,15 +52,15 @@ fn lanes_equal_single_trials() {
 
 #[test]
 fn each_lane_sees_its_own_validation_images() {
-    let base = TrialSpec { validation: 40, ..spec(Architecture::Net, 0.1) };
+    let base = TrialSpec { validation: 200, ..spec(Architecture::Net, 0.1) };
     let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
     for place in places() {
         let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
         let (beside, _) = run(&mut trainer(place, 3), &specs, Vec::new());
         for (alone, beside) in alone.iter().zip(&beside) {
             assert_same(beside, alone, &format!("{:?}", place.compute));
-            let of = |said: &Said| said.result.clone().unwrap().unwrap().validation_accuracy;
-            assert!(of(alone).is_some() && of(alone) == of(beside));
+            let of = |said: &Said| said.result.clone().unwrap().unwrap().validation_accuracy.unwrap();
+            assert!((of(alone) - of(beside)).abs() < 0.0051, "{alone:?} {beside:?}");
         }
     }
 }

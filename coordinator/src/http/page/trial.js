@@ -4,7 +4,7 @@ import { chart } from "./chart.js";
 import { DASH, byId, duration, element, number, percent, state, time } from "./text.js";
 
 /** In the order in which they are drawn, the first one large. */
-const METRICS = ["test/accuracy", "test/loss", "train/loss", "train/function_norm", "vae/loss"];
+const METRICS = ["test/accuracy", "test/loss", "validation/accuracy", "validation/loss", "train/loss", "train/function_norm", "vae/loss"];
 
 let shown = "";
 
@@ -13,6 +13,7 @@ export async function showTrial(id, get) {
   const trial = await get(`/api/v1/trials/${id}`);
   const curves = [];
   for (const metric of METRICS) {
+    if (metric.startsWith("validation/") && !trial.settings.validation) continue;
     const list = await get(`/api/v1/trials/${id}/points?metric=${encodeURIComponent(metric)}`);
     if (list.items.length > 0) curves.push([metric, list]);
   }
