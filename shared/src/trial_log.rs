@@ -1,6 +1,6 @@
 //! What an attempt of a trial says while it runs: the lines of its span, bounded, on their way to the run directory.
 //!
-//! The beginning goes out as it comes. Past [`HEAD_BYTES`] only the newest lines are kept, and go out when the attempt ends; how many
+//! The beginning goes out as it comes. Past `HEAD_BYTES` only the newest lines are kept, and go out when the attempt ends; how many
 //! were left out stands between.
 
 use std::{

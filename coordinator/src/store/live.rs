@@ -97,7 +97,7 @@ pub(crate) struct WorkerLine {
     pub(crate) seconds: f64,
 }
 
-/// The columns that [`line`] reads.
+/// The columns that `line` reads.
 const LINE: &str = "trial.id, state, trial.attempt, architecture, subset_size, seed, lambda, density, weight_decay, learning_rate,
     penalty_samples, coalesce(spec ->> '$.classifier.iterations', 0) + coalesce(spec ->> '$.penalty.vae.vae.iterations', 0),
     CASE state WHEN 'succeeded' THEN NULL ELSE trial.error END, result.worker, final_test_accuracy, best_test_accuracy,
