@@ -5,6 +5,8 @@ import sys
 
 from tensorboard.backend.event_processing import event_accumulator, plugin_event_multiplexer
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.context import RequestContext
+from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 multiplexer = plugin_event_multiplexer.EventMultiplexer(size_guidance={event_accumulator.TENSORS: 0, event_accumulator.SCALARS: 0})
@@ -12,10 +14,9 @@ multiplexer.AddRunsFromDirectory(sys.argv[1])
 multiplexer.Reload()
 
 provider = MultiplexerDataProvider(multiplexer, sys.argv[1])
-context = backend_context.Context(provider)
-experiment = context.experiment_from_metadata(
-    None, "", True, context.hparams_metadata(None, ""), context.hparams_from_data_provider(None, "")
-)
+context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+of = RequestContext()
+experiment = context.experiment_from_metadata(of, "", True, context.hparams_metadata(of, ""), [])
 request = api_pb2.ListSessionGroupsRequest(
     start_index=0,
     slice_size=10_000,
@@ -23,11 +24,11 @@ request = api_pb2.ListSessionGroupsRequest(
     allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING],
 )
 request.col_params.extend([api_pb2.ColParams(metric=info.name) for info in experiment.metric_infos])
-groups = list_session_groups.Handler(None, context, "", request).run()
+groups = list_session_groups.Handler(of, context, "", request).run()
 
 
-def value(of):
-    return getattr(of, of.WhichOneof("kind"))
+def value(hparam):
+    return getattr(hparam, hparam.WhichOneof("kind"))
 
 
 def curves(run):
@@ -48,7 +49,7 @@ json.dump(
         "groups": [
             {
                 "name": group.name,
-                "hparams": {name: value(of) for name, of in group.hparams.items()},
+                "hparams": {name: value(hparam) for name, hparam in group.hparams.items()},
                 "sessions": [session.name for session in group.sessions],
                 "statuses": [api_pb2.Status.Name(session.status) for session in group.sessions],
                 "metrics": {metric.name.tag: metric.value for metric in group.metric_values},
