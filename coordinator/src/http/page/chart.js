@@ -21,7 +21,7 @@ const steps = (step) => (step >= 10_000 && step % 1000 === 0 ? `${step / 1000}k`
 
 function label(metric, y, step) {
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return metric === "test/accuracy" ? `${(100 * y).toFixed(Math.max(0, digits - 2))} %` : y.toFixed(Math.min(digits, 6));
+  return metric.endsWith("/accuracy") ? `${(100 * y).toFixed(Math.max(0, digits - 2))} %` : y.toFixed(Math.min(digits, 6));
 }
 
 /** A figure with the points of a metric, in the order of their steps; `end`: the step at which the curve will end. */
@@ -45,7 +45,7 @@ export function chart(metric, points, end, size) {
     let [low, high] = [Math.min(...values), Math.max(...values)];
     const room = 0.06 * (high - low) || Math.abs(high) * 0.05 || 0.1;
     [low, high] = [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
-    if (metric === "test/accuracy") high = Math.min(high, 1);
+    if (metric.endsWith("/accuracy")) high = Math.min(high, 1);
     const x = (step) => LEFT + ((width - LEFT - RIGHT) * step) / Math.max(1, end);
     const y = (value) => TOP + ((height - TOP - BOTTOM) * (high - value)) / (high - low || 1);
     const rows = ticks(low, high, size === "large" ? 5 : 3);

@@ -54,7 +54,7 @@ export function number(value) {
 
 /** A value of a curve. */
 export function value(metric, y) {
-  if (metric === "test/accuracy") return `${percent(y)} %`;
+  if (metric.endsWith("/accuracy")) return `${percent(y)} %`;
   return Math.abs(y) >= 100 ? y.toFixed(0) : Math.abs(y) >= 0.001 || y === 0 ? y.toFixed(3) : y.toExponential(2);
 }
 

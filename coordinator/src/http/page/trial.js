@@ -4,7 +4,7 @@ import { chart } from "./chart.js";
 import { DASH, byId, duration, element, number, percent, state, time } from "./text.js";
 
 /** In the order in which they are drawn, the first one large. */
-const METRICS = ["test/accuracy", "test/loss", "train/loss", "train/function_norm", "vae/loss"];
+const METRICS = ["test/accuracy", "test/loss", "train/loss", "train/function_norm", "vae/loss", "validation/accuracy", "validation/loss"];
 
 let shown = "";
 
