@@ -30,12 +30,13 @@ use super::{
     problem::Problem,
     query::{self, Cells, Points, Trials, Workers},
     summary::LiveSummary,
-    views::{ListView, PointView, PointsView, SweepView, TrialDetails, TrialView, WorkerView},
+    views::{CellsView, ListView, PointView, PointsView, SweepView, TrialDetails, TrialView, WorkerView},
 };
 use crate::{
     engine::{self, Snapshot},
     gate::Visitor,
     metrics,
+    report::legend,
     store::{ReadError, Reader, live},
 };
 
@@ -236,7 +237,8 @@ async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let Cells(page) = Cells::parse(asked.as_deref())?;
     let summary = app.summary.get(&app.reader).await?;
     let items: Vec<_> = summary.cells.iter().skip(page.offset as usize).take(page.limit as usize).collect();
-    json(&ListView::new(page, summary.cells.len() as i64, items))
+    let list = ListView::new(page, summary.cells.len() as i64, items);
+    json(&CellsView { selection: summary.selection, legend: legend(summary.selection), list })
 }
 
 async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {

@@ -178,6 +178,8 @@ async fn what_is_in_the_file_is_told() {
     assert_eq!(json(&router, &format!("/api/v1/trials/{second}/points")).await["items"][0]["metric"], "vae/loss");
 
     let cells = json(&router, "/api/v1/cells").await;
+    assert!(cells["legend"].as_str().unwrap().starts_with("Test accuracy after the last iteration: mean ± half"));
+    assert_eq!(cells["selection"], "final");
     assert_eq!((&cells["total"], &cells["items"][0]["final_test_accuracy"]["mean"]), (&8.into(), &0.9.into()));
     let worker = json(&router, "/api/v1/workers").await["items"][0].clone();
     assert_eq!((&worker["connected"], &worker["running"], &worker["succeeded"]), (&true.into(), &1.into(), &1.into()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use swfn_shared::{ids::TrialId, metrics::Outcome};
+use swfn_shared::{grid::Selection, ids::TrialId, metrics::Outcome};
 
 use super::routes::SweepNames;
 use crate::{
@@ -88,6 +88,17 @@ impl<T> ListView<T> {
     pub(super) fn new(page: Page, total: i64, items: Vec<T>) -> Self {
         Self { total, limit: page.limit, offset: page.offset, items }
     }
+}
+
+/// `/api/v1/cells`
+#[derive(Debug, Serialize)]
+pub(super) struct CellsView<T> {
+    /// Which evaluation of each trial counts.
+    pub(super) selection: Selection,
+    /// What the columns are, as under the terminal's table.
+    pub(super) legend: String,
+    #[serde(flatten)]
+    pub(super) list: ListView<T>,
 }
 
 /// A trial of `/api/v1/trials`

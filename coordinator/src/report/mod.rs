@@ -33,4 +33,4 @@ mod write_up;
 pub(crate) use command::{ReportArguments, run, write, write_results};
 pub(crate) use source::{Run, Sources};
 pub(crate) use summary::Summary;
-pub(crate) use table::{cell_label, terminal};
+pub(crate) use table::{cell_label, legend, terminal};

@@ -113,7 +113,7 @@ pub(super) fn columns(summary: &Summary) -> Vec<Column> {
 }
 
 /// What the columns mean, and above all which evaluation counts.
-pub(super) fn legend(selection: Selection) -> String {
+pub(crate) fn legend(selection: Selection) -> String {
     let which = match selection {
         Selection::Final => "Test accuracy after the last iteration",
         Selection::Best => "Test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES, so it flatters",

@@ -104,10 +104,7 @@ function showCells(cells) {
   if (!changed("cells", cells)) return;
   table(byId("cells"), cells.items.length > 0 ? cellColumns(cells.items) : [{ title: "cell" }], cells.items, "no cells yet");
   pages(byId("cells-pages"), cells, turn("cells"));
-  byId("cells-note").textContent =
-    "Test accuracy after the last iteration: mean ± half of the 95 % confidence interval (Student's t) over the seeds, and both as a drawing. " +
-    "★ highest mean at its subset size so far. over lambda 0: difference to the same seeds without the function norm. " +
-    "best: mean of each trial's best evaluation, chosen on the test images.";
+  byId("cells-note").textContent = `${cells.legend} ★ highest mean at its subset size so far.`;
 }
 
 function showFailures(failures) {
