@@ -33,8 +33,13 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
     let accuracy = sources.curves(TEST_ACCURACY, &study, &cells)?;
     let function_norm = sources.curves(TRAIN_FUNCTION_NORM, &study, &cells)?;
     let differences: Vec<Difference> = summary.comparisons.iter().filter_map(difference).collect();
-    let material =
-        Material { study: &study, accuracy: &accuracy, function_norm: &function_norm, differences: &differences };
+    let material = Material {
+        study: &study,
+        selection: summary.selection,
+        accuracy: &accuracy,
+        function_norm: &function_norm,
+        differences: &differences,
+    };
     let all = figures(&material);
     let (mut shown, mut missing) = (Vec::new(), Vec::new());
     for figure in &all {

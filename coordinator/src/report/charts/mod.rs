@@ -22,6 +22,7 @@ pub(crate) use png::png;
 pub(crate) use theme::{Theme, follow_page};
 
 use lines::Vertical;
+use swfn_shared::grid::Selection;
 
 use super::study::Study;
 
@@ -51,6 +52,8 @@ pub(crate) struct Figure {
 /// What figures are drawn from.
 pub(crate) struct Material<'m> {
     pub(crate) study: &'m Study,
+    /// Which accuracies the study has.
+    pub(crate) selection: Selection,
     pub(crate) accuracy: &'m Curves,
     pub(crate) function_norm: &'m Curves,
     pub(crate) differences: &'m [Difference],
@@ -58,7 +61,12 @@ pub(crate) struct Material<'m> {
 
 /// All figures, the ones without data too.
 pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
-    let Material { study, accuracy, function_norm, differences } = *material;
+    let Material { study, selection, accuracy, function_norm, differences } = *material;
+    let which = match selection {
+        Selection::Final => "test accuracy after the last iteration",
+        Selection::Best => "test accuracy of the best evaluation, CHOSEN ON THE TEST IMAGES",
+        Selection::Validation => "test accuracy at the best evaluation on the validation images",
+    };
     let bands = match study.seeds() {
         0 | 1 => "One seed: no interval.",
         _ => "Bands and bars: 95 % intervals of the mean over seeds (Student's t).",
@@ -74,33 +82,39 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         figure(
             "differences",
             "Paired differences",
-            "Differences of final test accuracy between trials of the same subset and seed, with 95 % intervals. Squares: told apart \
-             from zero after Holm's correction; grey dots: not decided.",
+            &format!(
+                "Differences between trials of the same subset and seed, with 95 % intervals: {which}. Squares: told apart from zero after \
+                 Holm's correction; grey dots: not decided."
+            ),
             forest::forest(differences),
         ),
         figure(
             "lambda",
             "Accuracy over lambda",
-            &format!("Final test accuracy over the weight of the function norm. Dashed, and at 0: without it. {bands}"),
+            &format!("Over the weight of the function norm: {which}. Dashed, and at 0: without it. {bands}"),
             over::lambda(study),
         ),
         figure(
             "subset-size",
             "Accuracy over the size of the subset",
-            &format!("Final test accuracy over the number of training images. {bands}"),
+            &format!("Over the number of training images: {which}. {bands}"),
             over::size(study),
         ),
         figure(
             "heat-map",
             "Lambda and size of the subset",
-            "Bold: gain of final test accuracy over the same seeds without function norm, in percentage points (orange above zero, blue \
-             below); beneath it the accuracy. Where there is nothing to compare with, the accuracy alone.",
+            &format!(
+                "Bold: gain over the same seeds without function norm, in percentage points (orange above zero, blue below); beneath it the \
+                 {which}. Where there is nothing to compare with, the accuracy alone."
+            ),
             heat::heat(study),
         ),
         figure(
             "seeds",
             "Distribution over seeds",
-            "A dot a seed: final test accuracy (vermilion without function norm, blue with it). Stroke: mean; bar: its 95 % interval.",
+            &format!(
+                "A dot a seed: {which} (vermilion without function norm, blue with it). Stroke: mean; bar: its 95 % interval."
+            ),
             strip::strip(study),
         ),
         figure(

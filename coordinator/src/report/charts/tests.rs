@@ -27,7 +27,13 @@ fn drawn(axes: &str) -> Vec<Figure> {
         decided: index.is_multiple_of(2),
     };
     let differences: Vec<Difference> = (0..study.cells.len() - 1).map(difference).collect();
-    figures(&Material { study: &study, accuracy: &accuracy, function_norm: &function_norm, differences: &differences })
+    figures(&Material {
+        study: &study,
+        selection: Selection::Final,
+        accuracy: &accuracy,
+        function_norm: &function_norm,
+        differences: &differences,
+    })
 }
 
 /// The texts of a drawing.
@@ -116,7 +122,13 @@ fn a_sweep_without_results_has_no_charts() {
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
     let study = Study::new(Selection::Final, &sources.trials);
     let none = Curves::new();
-    let all = figures(&Material { study: &study, accuracy: &none, function_norm: &none, differences: &[] });
+    let all = figures(&Material {
+        study: &study,
+        selection: Selection::Final,
+        accuracy: &none,
+        function_norm: &none,
+        differences: &[],
+    });
     assert!(all.iter().all(|figure| matches!(figure.content, Content::Missing(_))));
 }
 
