@@ -34,7 +34,9 @@ fn a_sweep_beyond_loopback_with_certificates_and_a_token() {
     worker.succeed();
     assert_eq!(cluster.sweep.succeeded(), 3);
     let log = coordinator.stderr();
-    assert!(!log.contains("WARN"), "it has all that it needs: {log}");
+    // That a busy machine let it stand still is no matter of access.
+    let warned = |line: &str| line.contains("WARN") && !line.contains("stood still");
+    assert!(!log.lines().any(warned), "it has all that it needs: {log}");
 }
 
 #[test]
