@@ -86,22 +86,22 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 	rm -rf target/reference/golden
 	cd tests/reference && $(PYTHON) -B reference.py $(CURDIR)/target/reference/golden
 	cd tests/reference && $(PYTHON) -B compare.py golden $(CURDIR)/target/reference/golden
-	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --package swfn-tests --test pytorch -- --ignored
+	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --workspace --test pytorch -- --ignored
 
 .PHONY: chaos
 chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, an hour (PERCENT=n of the numbers, NAMES="P1 zombies", JOBS=n at a time; SEED=n COUNT=n: one part alone)
-	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- all --percent $(PERCENT) \
+	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test chaos -- all --percent $(PERCENT) \
 		$(addprefix --jobs=,$(JOBS)) $(addprefix --seed=,$(SEED)) $(addprefix --count=,$(COUNT)) $(NAMES)
 
 .PHONY: mutants
 mutants: cargo-there ## planted bugs, each of which some test must notice and name, ten minutes (NAMES="no-lock", JOBS=n)
-	$(WITH_LIBTORCH) $(CARGO) test --locked --package swfn-tests --test chaos -- mutants $(addprefix --jobs=,$(JOBS)) $(NAMES)
+	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test chaos -- mutants $(addprefix --jobs=,$(JOBS)) $(NAMES)
 
 POINTS ?= 10000000
 
 .PHONY: flood
 flood: cargo-there ## fifty workers report as fast as they can, and the coordinator's memory stays flat (POINTS=n)
-	$(WITH_LIBTORCH) SWFN_FLOOD_POINTS=$(POINTS) $(CARGO) test --release --locked --package swfn-tests --test flood -- --nocapture --test-threads 1
+	$(WITH_LIBTORCH) SWFN_FLOOD_POINTS=$(POINTS) $(CARGO) test --release --locked --workspace --test flood -- --nocapture --test-threads 1
 
 .PHONY: kernels
 kernels: cargo-there ## timings of the CPU's kernels, for each kind of vectors that the processor has, and of random numbers
@@ -125,8 +125,7 @@ fmt: cargo-there ## formatting
 .PHONY: lint
 lint: cargo-there ## clippy, warnings are errors
 	$(WITH_LIBTORCH) $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(WITH_LIBTORCH) $(CARGO) clippy --package swfn-tests --test chaos --locked -- -D warnings
-	$(WITH_LIBTORCH) $(CARGO) clippy --package swfn-coordinator --package swfn-worker --features swfn-coordinator/faults,swfn-worker/faults --locked -- -D warnings
+	$(WITH_LIBTORCH) $(CARGO) clippy --workspace --lib --bins --test chaos --features swfn-coordinator/faults,swfn-worker/faults --locked -- -D warnings
 
 .PHONY: doc
 doc: cargo-there ## documentation, warnings are errors
