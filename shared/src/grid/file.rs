@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use toml::de::DeTable;
 
 use super::{
-    axis::{Axis, AxisName, AxisValue, Bounds, read_conditions},
+    axis::{AxisName, AxisValue, Bounds},
+    blocks::{read_blocks, read_exclude, tables_of},
     cells::Cells,
     compare::{Claim, Contrast, Selection, read_claims, read_compares, read_select},
     data::read_dataset,
     error::{GridError, Problem},
-    expand::{Block, Dimension, Exclude, Point},
+    expand::{Block, Exclude, Point},
     reader::{Item, Table},
     settings::{RunSettings, read_artifacts, read_classifier, read_penalty, read_run, read_vae},
 };
@@ -18,7 +19,6 @@ use crate::{
     artifacts::Artifacts,
     dataset::Dataset,
     numbers::{Lambda, LearningRate, WeightDecay},
-    quote::quote,
     trial::{
         Architecture, Classifier, Density, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily,
         VaeSamples,
@@ -183,7 +183,7 @@ fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
     }
     let name = read_name(&top.need("name", "\"quick\"")?)?;
     let mut data = top.need("data", "{ dataset = \"synthetic\" }")?.table()?;
-    let mut grid = top.need("grid", "{ seed = { count = 10 }, ... }")?.table()?;
+    let grid = top.need("grid", "{ seed = { count = 10 }, ... }")?.table()?;
     let sections = ["classifier", "vae", "penalty", "artifacts", "run"].map(|name| top.take(name));
     let [zips, excludes, includes] = [top.take("zip"), top.take("exclude"), top.take("include")];
     let [select, compares, claims] = [top.take("select"), top.take("compare"), top.take("claim")];
@@ -204,35 +204,7 @@ fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
     let selection = read_select(select.map(|item| item.table()).transpose()?, images)?;
     let bounds = Bounds { dataset, batch: classifier.batch_size };
 
-    let (grid_offset, axes) = (grid.offset, read_axes(&mut grid, &bounds, Repeats::Refused)?);
-    grid.finish()?;
-    let mut dimensions: Vec<Dimension> = axes.into_iter().map(|axis| Dimension::new(vec![axis])).collect();
-    for zip in tables_of(zips)? {
-        let zip = read_zip(zip, &bounds)?;
-        let has_it = |axis: &&Axis| dimensions.iter().any(|dimension| dimension.has(axis.name));
-        if let Some(axis) = zip.axes().iter().find(has_it) {
-            let problem =
-                format!("axis `{}` of this [[zip]] stands in [grid] or in another [[zip]] too", axis.name.name());
-            return Err(Problem::at(axis.offset, problem, "remove one of them"));
-        }
-        dimensions.push(zip);
-    }
-    for name in AxisName::ALL {
-        if !dimensions.iter().any(|dimension| dimension.has(name)) {
-            let Some(value) = default_value(name) else {
-                let problem = format!("axis `{}` is missing in [grid]", name.name());
-                let hint = format!("add for example `{} = {}`", name.name(), name.example());
-                return Err(Problem::at(grid_offset, problem, hint));
-            };
-            dimensions.push(Dimension::new(vec![Axis::single(name, value)]));
-        }
-    }
-
-    let main = Block::new(dimensions);
-    let mut blocks = vec![main.clone()];
-    for include in tables_of(includes)? {
-        blocks.push(read_include(include, &main, &bounds)?);
-    }
+    let blocks = read_blocks(grid, zips, includes, &bounds)?;
     let excludes =
         tables_of(excludes)?.into_iter().map(|table| read_exclude(table, &bounds)).collect::<Result<_, _>>()?;
     for block in &blocks {
@@ -307,21 +279,6 @@ fn check_batches(block: &Block, classifier: &Classifier, vae: &Vae) -> Result<()
     Ok(())
 }
 
-fn tables_of<'t>(item: Option<Item<'t>>) -> Result<Vec<Table<'t>>, Problem> {
-    item.map_or(Ok(Vec::new()), |item| item.tables())
-}
-
-/// Axes that need not be named; the others have no value that would suit most.
-fn default_value(name: AxisName) -> Option<AxisValue> {
-    match name {
-        AxisName::WeightDecay => Some(AxisValue::Real(0.0)),
-        AxisName::LearningRate => Some(AxisValue::Real(0.01)),
-        AxisName::Density => Some(AxisValue::Density(Density::Vae)),
-        AxisName::PenaltySamples => Some(AxisValue::Whole(20)),
-        AxisName::Seed | AxisName::SubsetSize | AxisName::Architecture | AxisName::Lambda => None,
-    }
-}
-
 fn read_name(item: &Item<'_>) -> Result<String, Problem> {
     let name = item.string("quick")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -330,96 +287,4 @@ fn read_name(item: &Item<'_>) -> Result<String, Problem> {
         return Err(item.problem(format!("name {} cannot name a sweep", item.shown()), hint));
     }
     Ok(name.to_owned())
-}
-
-/// Whether a value may stand twice on an axis.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Repeats {
-    Refused,
-    /// Beside values of other axes, with which it advances.
-    Allowed,
-}
-
-fn read_axes(table: &mut Table<'_>, bounds: &Bounds, repeats: Repeats) -> Result<Vec<Axis>, Problem> {
-    let mut axes = Vec::new();
-    for name in AxisName::ALL {
-        if let Some(item) = table.take(name.name()) {
-            let axis = Axis::read(name, &item, bounds)?;
-            if repeats == Repeats::Refused {
-                axis.refuse_repeats(&item)?;
-            }
-            axes.push(axis);
-        }
-    }
-    Ok(axes)
-}
-
-fn read_zip(mut table: Table<'_>, bounds: &Bounds) -> Result<Dimension, Problem> {
-    let offset = table.offset;
-    let axes = read_axes(&mut table, bounds, Repeats::Allowed)?;
-    table.finish()?;
-    let [first, _, ..] = &axes[..] else {
-        let hint = "name two axes or more, with lists of one length";
-        return Err(Problem::at(offset, "[[zip]] has fewer than two axes", hint));
-    };
-    if let Some(other) = axes.iter().find(|axis| axis.len() != first.len()) {
-        let (a, b) = (first, other);
-        let problem =
-            format!("[[zip]]: axis `{}` has {} values and `{}` has {}", a.name.name(), a.len(), b.name.name(), b.len());
-        return Err(Problem::at(b.offset, problem, "axes that advance together have as many values each"));
-    }
-    let mut seen = HashSet::new();
-    let row = |index: &u64| axes.iter().map(|axis| axis.get(*index).bits()).collect::<Vec<_>>();
-    // Ranges have no repeats, and may be long.
-    let lists = axes.iter().all(Axis::is_list);
-    if let Some(twice) = (0..first.len()).filter(|_| lists).find(|index| !seen.insert(row(index))) {
-        let values: Vec<_> =
-            axes.iter().map(|axis| format!("{} {}", axis.name.name(), axis.get(twice).shown())).collect();
-        let problem = format!("[[zip]]: {} stand together twice", values.join(" and "));
-        return Err(Problem::at(first.offset, problem, "remove one of the two from each axis"));
-    }
-    Ok(Dimension::new(axes))
-}
-
-/// An include is a grid of its own: axes that it does not name have the values of `[grid]`.
-fn read_include(mut table: Table<'_>, main: &Block, bounds: &Bounds) -> Result<Block, Problem> {
-    let offset = table.offset;
-    let axes = read_axes(&mut table, bounds, Repeats::Refused)?;
-    table.finish()?;
-    if axes.is_empty() {
-        return Err(Problem::at(
-            offset,
-            "[[include]] names no axis",
-            "give it at least one value, as in `lambda = 1.0`",
-        ));
-    }
-    let named = |name| axes.iter().any(|axis| axis.name == name);
-    let mut dimensions = Vec::new();
-    for dimension in main.dimensions() {
-        match dimension.axes().iter().filter(|axis| named(axis.name)).count() {
-            0 => dimensions.push(dimension.clone()),
-            all if all == dimension.axes().len() => {}
-            _ => {
-                let names: Vec<_> = dimension.axes().iter().map(|axis| quote(axis.name.name())).collect();
-                let problem = format!("[[include]] names some of the zipped axes {}", names.join(", "));
-                return Err(Problem::at(offset, problem, "name all of them or none"));
-            }
-        }
-    }
-    dimensions.extend(axes.into_iter().map(|axis| Dimension::new(vec![axis])));
-    Ok(Block::new(dimensions))
-}
-
-fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Result<Exclude, Problem> {
-    let offset = table.offset;
-    let conditions = read_conditions(&mut table, "[[exclude]]", &AxisName::ALL, bounds)?;
-    table.finish()?;
-    if conditions.is_empty() {
-        return Err(Problem::at(
-            offset,
-            "[[exclude]] names no axis",
-            "give it a value, as in `architecture = \"lenet\"`",
-        ));
-    }
-    Ok(Exclude { conditions })
 }

@@ -1,9 +1,10 @@
 //! The grid file: from TOML to a validated [`Grid`] to its trials.
 //!
-//! `reader` walks the TOML and knows the line of everything; `file` and `settings` give the sections their meaning; `axis` holds the values of one
-//! axis without listing them; `expand` counts and enumerates points; `compare` says which of their `cells` are held against which.
+//! `reader` walks the TOML and knows the line of everything; `file`, `blocks` and `settings` give the sections their meaning; `axis` holds the
+//! values of one axis without listing them; `expand` counts and enumerates points; `compare` says which of their `cells` are held against which.
 
 mod axis;
+mod blocks;
 mod cells;
 mod compare;
 #[cfg(test)]
