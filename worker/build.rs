@@ -11,15 +11,10 @@ use std::{path::Path, process::Command};
 
 fn main() {
     println!("cargo::rustc-env=SWFN_VERSION={}", version());
-    // HEAD changes when a branch is changed, its log with each commit; the sources make a copy dirty.
-    for path in ["../.git/HEAD", "../.git/logs/HEAD", "src", "../shared/src", "../proto/swfn"] {
-        if Path::new(path).exists() {
-            println!("cargo::rerun-if-changed={path}");
-        }
-    }
     // Else cargo would run this again after any change in the crate. Another libtorch folder is
     // noticed all the same: torch-sys is built anew for it, and then so is what depends on it.
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/libtorch");
 
     // Named after the `links` key of torch-sys; absent when that is built without libtorch (`doc-only`).
     let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") else {
@@ -61,9 +56,19 @@ fn compile(lib: &Path) {
         .compile("swfn_extras");
 }
 
-/// The package's version and, where it can be known, the revision of the code: results name it.
+/// The package's version and, where it can be known, the revision of the code: results name it. Tests are not what results come from,
+/// and need not be compiled again after each commit.
 fn version() -> String {
     let version = env!("CARGO_PKG_VERSION");
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
+        return format!("{version}+debug");
+    }
+    // HEAD changes when a branch is changed, its log with each commit; the sources make a copy dirty.
+    for path in ["../.git/HEAD", "../.git/logs/HEAD", "src", "../shared/src", "../proto/swfn"] {
+        if Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
