@@ -175,9 +175,9 @@ impl Engine {
                 match request {
                     Request::Tick => tick = true,
                     Request::Stop => stop = true,
-                    Request::DrainWorkers { ids, answer } => {
+                    Request::DrainWorkers { ids, holder, answer } => {
                         // Who asked may be gone.
-                        answer.send(self.drain_workers(&ids)).ok();
+                        answer.send(self.drain_workers(&ids, holder)).ok();
                     }
                     Request::Join { session, hello, replies } => self.join(session, *hello, replies),
                     Request::Message { session, worker, sequence, message } => {
