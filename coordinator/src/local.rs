@@ -5,6 +5,7 @@
 
 use std::{
     fs::File,
+    io::{self, Read as _, Seek as _},
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -38,6 +39,9 @@ const PREFIX: &str = ".local:";
 
 /// Time that workers have to give their leases back before they are killed.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Bytes of the log's end that are looked at when workers fail.
+const LAST_WORDS: u64 = 8 << 10;
 
 /// What workers read about access, and local ones must not take from this program's environment: there it is about the coordinator.
 const WORKER_VARIABLES: [&str; 5] = ["SWFN_TLS_CA", "SWFN_TLS_CERT", "SWFN_TLS_KEY", "SWFN_TOKEN_FILE", TOKEN_VARIABLE];
@@ -148,7 +152,7 @@ impl LocalSupervisor {
     }
 
     fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = end(&self.log).unwrap_or_default();
         let errors: Vec<_> = text.lines().rev().take(12).collect();
         let tail: Vec<_> = errors.into_iter().rev().collect();
         format!("; the end of `{}`:\n{}", self.log.display(), tail.join("\n"))
@@ -170,6 +174,34 @@ impl LocalSupervisor {
     }
 }
 
+/// The end of a file, of which other runs may have written much, as text.
+fn end(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(io::SeekFrom::Start(length.saturating_sub(LAST_WORDS)))?;
+    let mut bytes = Vec::new();
+    file.take(LAST_WORDS).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn describe(status: ExitStatus) -> String {
     status.code().map_or("killed by a signal".to_owned(), |code| format!("exit code {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_a_log_is_read_whatever_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, [b"no \xff text\n".repeat(1_000), b"the end".to_vec()].concat()).unwrap();
+        let read = end(&path).unwrap();
+        assert!(read.ends_with("no \u{fffd} text\nthe end"), "{read}");
+        // A byte that is none stands as three.
+        assert!(read.len() as u64 <= 3 * LAST_WORDS, "{}", read.len());
+        std::fs::write(&path, "short").unwrap();
+        assert_eq!(end(&path).unwrap(), "short");
+    }
 }

@@ -2,18 +2,49 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{BufWriter, Read as _, Seek as _, Write},
+    io::{BufWriter, Seek as _, Write},
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
+use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 use swfn_shared::faults;
+
+/// So long a coordinator that has just got the lock takes to say so, at most.
+const INTRODUCTION: Duration = Duration::from_millis(200);
 
 /// An open run directory. The lock goes with the process, however it ends.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
     _lock: File,
+}
+
+fn host() -> String {
+    nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Who holds the lock, as it says itself: which it does just after it has got it. Until then the file is empty, or names a former holder.
+fn holder(lock: &Path) -> Option<String> {
+    let end = Instant::now() + INTRODUCTION;
+    loop {
+        let name = fs::read_to_string(lock).ok().filter(|name| may_be_alive(name));
+        if name.is_some() || Instant::now() >= end {
+            return name;
+        }
+        sleep(INTRODUCTION / 10);
+    }
+}
+
+/// Of processes of other machines nothing is known.
+fn may_be_alive(name: &str) -> bool {
+    let Some((process, host)) = name.strip_prefix("process ").and_then(|name| name.split_once(" on ")) else {
+        return false;
+    };
+    let Ok(process) = process.parse() else { return false };
+    host != self::host() || process > 0 && kill(Pid::from_raw(process), None) != Err(Errno::ESRCH)
 }
 
 impl RunDir {
@@ -34,9 +65,7 @@ impl RunDir {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if faults::bug("no-lock") => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                lock.read_to_string(&mut holder).ok();
-                let holder = if holder.is_empty() { "another coordinator".to_owned() } else { holder };
+                let holder = holder(&lock_path).unwrap_or_else(|| "another coordinator".to_owned());
                 bail!(
                     "the run directory `{shown}` is in use by {holder}\nhint: wait for it, or choose another --run-dir"
                 );
@@ -45,10 +74,11 @@ impl RunDir {
                 return Err(error).with_context(|| format!("cannot lock `{}`", lock_path.display()));
             }
         }
-        lock.set_len(0)?;
-        lock.rewind()?;
-        let host = nix::unistd::gethostname().unwrap_or_default();
-        write!(lock, "process {} on {}", std::process::id(), host.to_string_lossy())?;
+        // In one piece: others read it meanwhile.
+        let name = format!("process {} on {}", std::process::id(), host());
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(name.as_bytes())).with_context(
+            || format!("cannot write `{}`\nhint: check disk space and permissions", lock_path.display()),
+        )?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -117,5 +147,22 @@ mod tests {
         assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
         drop(first);
         RunDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_former_holder_is_not_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = File::create(&path).unwrap();
+        lock.try_lock().unwrap();
+        let refused = || RunDir::open(dir.path()).unwrap_err().to_string();
+        // No system counts so far.
+        let dead = i32::MAX;
+        for former in ["", "process 1", "process x on y", &format!("process {dead} on {}", host())] {
+            fs::write(&path, former).unwrap();
+            assert!(refused().contains("is in use by another coordinator\nhint: "), "{former}: {}", refused());
+        }
+        fs::write(&path, format!("process {dead} on another-machine")).unwrap();
+        assert!(refused().contains(&format!("is in use by process {dead} on another-machine\n")), "{}", refused());
     }
 }

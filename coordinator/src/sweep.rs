@@ -24,6 +24,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
+    access::Access,
     cli::{Retry, SweepArguments},
     dry_run,
     engine::{Engine, EngineError, REQUESTS, Request, Snapshot},
@@ -65,6 +66,8 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
     let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     let run_dir = RunDir::open(&path)?;
+    let runtime = Runtime::new().context("cannot start the runtime")?;
+    let entrances = runtime.block_on(Entrances::open(arguments))?;
     let specs: Arc<[TrialSpec]> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
     if let Some(damage) = store.log_damage() {
@@ -77,10 +80,9 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     try_again(&mut engine, retry)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
-    let runtime = Runtime::new().context("cannot start the runtime")?;
     let exporter =
         arguments.tensorboard.then(|| Exporter::start(run_dir.database(), run_dir.tensorboard())).transpose()?;
-    let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, &specs, engine))?;
+    let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, &specs, engine, entrances))?;
     if let Some(exporter) = exporter {
         exporter.finish();
     }
@@ -98,15 +100,18 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     Ok(ending)
 }
 
-/// Puts back the trials that a person names. A name of none is a mistake; that there are none at all is not.
+/// Puts back the trials that a person names. A name of none is a mistake, for which nothing is put back; that there are none at all is not.
 fn try_again(engine: &mut Engine, retry: &Retry) -> anyhow::Result<()> {
-    for wanted in &retry.trials {
-        let count = engine.retry(|id| id.to_string().starts_with(wanted))?;
-        ensure!(
-            count > 0,
-            "no trial that was given up has an id that begins with `{wanted}`\n\
-             hint: trials.csv has their ids; `retry --failed` takes all"
-        );
+    if !retry.trials.is_empty() {
+        let given_up: Vec<_> = engine.given_up().map(|id| id.to_string()).collect();
+        for wanted in &retry.trials {
+            ensure!(
+                given_up.iter().any(|id| id.starts_with(wanted)),
+                "no trial that was given up has an id that begins with `{wanted}`\n\
+                 hint: trials.csv has their ids; `retry --failed` takes all"
+            );
+        }
+        engine.retry(|id| retry.trials.iter().any(|wanted| id.to_string().starts_with(wanted)))?;
     }
     if retry.failed {
         let count = engine.retry(|_| true)?;
@@ -159,6 +164,27 @@ enum Event {
     Broken(anyhow::Error),
 }
 
+/// Where workers and people come in. Opened before anything is changed: what is wrong with certificates and addresses costs nothing.
+struct Entrances {
+    access: Access,
+    listener: Listener,
+    dashboard: Option<http::Door>,
+}
+
+impl Entrances {
+    async fn open(arguments: &SweepArguments) -> anyhow::Result<Self> {
+        let local_workers = arguments.local_workers.is_some();
+        let default_port = if local_workers { 0 } else { DEFAULT_PORT };
+        let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
+        let access = arguments.access.read()?;
+        arguments.access.check(address, &access)?;
+        grpc::make_room(arguments.access.max_connections)?;
+        let listener = Listener::bind(address).await?;
+        let dashboard = http::Door::open(&arguments.http, &access, &arguments.access, local_workers).await?;
+        Ok(Self { access, listener, dashboard })
+    }
+}
+
 async fn serve(
     arguments: &SweepArguments,
     terminal: &Terminal,
@@ -166,21 +192,14 @@ async fn serve(
     run_dir: &RunDir,
     specs: &Arc<[TrialSpec]>,
     engine: Engine,
+    Entrances { access, listener, dashboard }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let default_port = if arguments.local_workers.is_some() { 0 } else { DEFAULT_PORT };
-    let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
-    let access = arguments.access.read()?;
-    arguments.access.check(address, &access)?;
     if let Some(tls) = access.tls.clone() {
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
-    grpc::make_room(arguments.access.max_connections)?;
-    let listener = Listener::bind(address).await?;
-    let dashboard =
-        http::Door::open(&arguments.http, &access, &arguments.access, arguments.local_workers.is_some()).await?;
     let url = access.url(listener.address);
     terminal.say(&format!(
         "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}`{}",

@@ -105,20 +105,17 @@ impl Tls {
         Arc::clone(&self.current.borrow().people)
     }
 
-    fn renew(&self) {
-        match self.files.read() {
-            Ok(offers) => {
-                self.current.send_replace(offers);
-                info!("certificates were read again; new connections get them");
-            }
-            Err(error) => error!("{error:#}\nnote: the certificates stay as they were"),
-        }
+    fn renew(&self) -> anyhow::Result<()> {
+        self.current.send_replace(self.files.read()?);
+        info!("certificates were read again; new connections get them");
+        Ok(())
     }
 
     /// Reads the files again whenever there is a reason to, for ever.
     pub(crate) async fn keep(&self, mut hangups: Signal, look: Duration) {
         let mut looks = interval(look);
         let mut seen = self.opened.clone();
+        let mut failure = None;
         loop {
             let asked = tokio::select! {
                 _ = hangups.recv() => true,
@@ -126,10 +123,18 @@ impl Tls {
             };
             // Taken before the files are read: what changes meanwhile is read once more.
             let stamps = self.files.stamps();
-            if asked || stamps != seen {
-                self.renew();
-            }
+            let news = asked || stamps != seen;
             seen = stamps;
+            // What went wrong may be mended without a change of the files, as by another mode or owner: it is tried again, and said once.
+            if !news && failure.is_none() {
+                continue;
+            }
+            let renewed = self.renew().map_err(|error| format!("{error:#}"));
+            let failed = renewed.err();
+            if let Some(error) = failed.as_ref().filter(|error| news || failure.as_ref() != Some(*error)) {
+                error!("{error}\nnote: the certificates stay as they were");
+            }
+            failure = failed;
         }
     }
 }

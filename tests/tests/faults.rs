@@ -217,6 +217,15 @@ fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_
     let mut nobody = retry("nobody", &["--trial", "0123abcd"]);
     assert_eq!(nobody.wait(), Some(1));
     assert!(nobody.stderr().contains("begins with `0123abcd`\nhint: "), "{}", nobody.stderr());
+    let guilty = sweep.csv("trials.csv")[0]["trial"].clone();
+    let mut one_of_them = retry("one-of-them", &["--trial", &guilty, "--trial", "0123abcd"]);
+    assert_eq!(one_of_them.wait(), Some(1));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut unheard = retry("unheard", &["--failed", "--listen", &address]);
+    assert_eq!(unheard.wait(), Some(1));
+    let put_back = sweep.query("SELECT count(*) FROM trial WHERE state <> 'quarantined' AND state <> 'succeeded'");
+    assert_eq!(put_back, Some(0), "what cannot be done as a whole is not done at all");
     retry("again", &["--failed"]).succeed();
     let alone = Sweep::new(axes, 3_000);
     alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     metrics::{self, Meters},
-    scheduler::{Blame, Command, Event, Limits, Rejection, Scheduler},
+    scheduler::{Blame, Command, Event, Limits, Rejection, Scheduler, TrialState},
     store::{ArtifactFolder, Batch, LogFolder, Store},
 };
 
@@ -144,6 +144,13 @@ impl Engine {
         Self { logs: Some(logs), ..self }
     }
 
+    /// The quarantined trials.
+    pub(crate) fn given_up(&self) -> impl Iterator<Item = TrialId> {
+        let quarantined =
+            |(id, _, state): (TrialId, _, &TrialState)| matches!(state, TrialState::Quarantined { .. }).then_some(id);
+        self.scheduler.trials().filter_map(quarantined)
+    }
+
     /// Puts quarantined trials back, those that `wanted` names; returns how many.
     pub(crate) fn retry(&mut self, wanted: impl Fn(TrialId) -> bool) -> Result<usize, EngineError> {
         let trials: Vec<_> = self.scheduler.trials().map(|(id, ..)| id).filter(|id| wanted(*id)).collect();
@@ -175,9 +182,9 @@ impl Engine {
                 match request {
                     Request::Tick => tick = true,
                     Request::Stop => stop = true,
-                    Request::DrainWorkers { ids, answer } => {
+                    Request::DrainWorkers { ids, holder, answer } => {
                         // Who asked may be gone.
-                        answer.send(self.drain_workers(&ids)).ok();
+                        answer.send(self.drain_workers(&ids, holder)).ok();
                     }
                     Request::Join { session, hello, replies } => self.join(session, *hello, replies),
                     Request::Message { session, worker, sequence, message } => {

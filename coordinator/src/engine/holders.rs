@@ -29,6 +29,11 @@ impl Holders {
     pub(super) fn may_speak_for(&self, worker: &WorkerId, holder: Holder) -> bool {
         self.0.get(worker).is_none_or(|bound| *bound == holder)
     }
+
+    /// Whether the holder may tell that worker to leave. Where nobody has a certificate, all who know the token may.
+    pub(super) fn may_send_away(&self, worker: &WorkerId, holder: Holder) -> bool {
+        holder == Holder::Anyone || self.may_speak_for(worker, holder)
+    }
 }
 
 #[cfg(test)]
@@ -47,5 +52,7 @@ mod tests {
         }
         assert!(holders.claim(&ann, one) && holders.may_speak_for(&ann, one));
         assert!(holders.claim(&bob, other) && !holders.claim(&bob, one));
+        assert!(holders.may_send_away(&bob, other) && holders.may_send_away(&bob, Holder::Anyone));
+        assert!(!holders.may_send_away(&bob, one) && !holders.may_send_away(&bob, Holder::Local));
     }
 }

@@ -92,6 +92,7 @@ pub(crate) enum Request {
     /// A person wants workers to leave when they are done: those whose ids begin so.
     DrainWorkers {
         ids: Vec<String>,
+        holder: Holder,
         answer: oneshot::Sender<Drained>,
     },
     Tick,
@@ -99,10 +100,11 @@ pub(crate) enum Request {
     Stop,
 }
 
-/// Who was told to leave, and who else is connected.
+/// Who was told to leave, who was not because it is another certificate's, and who else is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
     pub(crate) drained: Vec<WorkerId>,
+    pub(crate) foreign: Vec<WorkerId>,
     pub(crate) others: Vec<WorkerId>,
 }
 

@@ -163,7 +163,12 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     ann.ask(1, None).await;
     let held = ann.grant().await[0].0;
     let (answer, answered) = oneshot::channel();
-    requests.send(Request::DrainWorkers { ids: vec!["an".to_owned(), "bob".to_owned()], answer }).await.unwrap();
+    let ids = || vec!["an".to_owned(), "bob".to_owned()];
+    requests.send(Request::DrainWorkers { ids: ids(), holder: Holder::Certificate([7; 32]), answer }).await.unwrap();
+    let refused = answered.await.unwrap();
+    assert_eq!((refused.drained.len(), refused.foreign.len(), refused.others.len()), (0, 1, 0));
+    let (answer, answered) = oneshot::channel();
+    requests.send(Request::DrainWorkers { ids: ids(), holder: Holder::Anyone, answer }).await.unwrap();
     assert_eq!(answered.await.unwrap().drained.len(), 1);
     assert!(matches!(ann.reply().await, Reply::Drain { .. }));
     // This was on its way.

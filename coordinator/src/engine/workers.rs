@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     actor::{Asked, Engine, Session},
-    message::{Drained, FromWorker, Hello, Reply, SessionId},
+    message::{Drained, FromWorker, Hello, Holder, Reply, SessionId},
 };
 use crate::{
     scheduler::{Admission, Command, Rejection},
@@ -66,16 +66,18 @@ impl Engine {
         }
     }
 
-    pub(super) fn drain_workers(&mut self, ids: &[String]) -> Drained {
+    pub(super) fn drain_workers(&mut self, ids: &[String], holder: Holder) -> Drained {
         let mut answer = Drained::default();
         for worker in self.sessions.keys().cloned() {
-            if ids.iter().any(|id| worker.to_string().starts_with(id)) {
+            if !ids.iter().any(|id| worker.to_string().starts_with(id)) {
+                answer.others.push(worker);
+            } else if !self.holders.may_send_away(&worker, holder) {
+                answer.foreign.push(worker);
+            } else {
                 self.waiting.remove(&worker);
                 self.leaving.insert(worker.clone());
                 self.replies.push((worker.clone(), drain(LEAVE)));
                 answer.drained.push(worker);
-            } else {
-                answer.others.push(worker);
             }
         }
         answer

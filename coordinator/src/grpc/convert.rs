@@ -37,7 +37,7 @@ fn printable(text: &str) -> String {
 }
 
 /// Refuses lists that would keep the actor busy for long.
-fn at_most(count: usize, field: &'static str) -> Result<(), Status> {
+pub(super) fn at_most(count: usize, field: &'static str) -> Result<(), Status> {
     if count <= MAX_NAMED {
         return Ok(());
     }

@@ -108,13 +108,21 @@ impl Coordinator for SessionService {
         &self,
         call: Call<v1::DrainWorkersRequest>,
     ) -> Result<Response<v1::DrainWorkersReply>, Status> {
+        let holder = *call.extensions().get::<Holder>().ok_or_else(|| Status::internal("nobody checked this call"))?;
         let ids = call.into_inner().workers;
+        convert::at_most(ids.len(), "drain_workers.workers")?;
         if ids.is_empty() || ids.iter().any(String::is_empty) {
             return Err(Status::invalid_argument("an empty id would be the beginning of all"));
         }
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::DrainWorkers { ids, answer }).await.map_err(stopped)?;
-        let Drained { drained, others } = answered.await.map_err(stopped)?;
+        self.requests.send(Request::DrainWorkers { ids, holder, answer }).await.map_err(stopped)?;
+        let Drained { drained, foreign, others } = answered.await.map_err(stopped)?;
+        if let (true, Some(worker)) = (drained.is_empty(), foreign.first()) {
+            return Err(Status::permission_denied(format!(
+                "worker `{worker}` belongs to the holder of another certificate\n\
+                 hint: name the worker's own with --tls-cert and --tls-key"
+            )));
+        }
         let names = |workers: Vec<WorkerId>| workers.iter().map(ToString::to_string).collect();
         Ok(Response::new(v1::DrainWorkersReply { drained: names(drained), others: names(others) }))
     }

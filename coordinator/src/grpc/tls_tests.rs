@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use clap::Parser;
@@ -210,4 +210,22 @@ async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
     })
     .await
     .unwrap();
+
+    // What is mended without a trace in length and time is noticed as well, and said no more than once while it is broken.
+    let write = |content: &[u8], time: SystemTime| {
+        let mut file = fs::File::options().write(true).open(&files.key).unwrap();
+        io::Write::write_all(&mut file, content).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    let (key, later) = (old.pem("server-key.pem"), SystemTime::now() + Duration::from_secs(60));
+    let refused = log.text().matches(REFUSED).count();
+    write(&vec![b'x'; key.len()], later);
+    log.waits_for(REFUSED, refused + 1).await;
+    sleep(Duration::from_millis(300)).await;
+    let said = log.text().matches(REFUSED).count();
+    // Between writing and setting the time it may have been looked at.
+    assert!(said <= refused + 2, "{}", log.text());
+    let renewed = log.text().matches(RENEWED).count();
+    write(&key, later);
+    log.waits_for(RENEWED, renewed + 1).await;
 }

@@ -1,25 +1,60 @@
-//! Bugs that are planted in the programs under test, and which scenarios must notice them.
+//! Bugs that are planted in the programs under test, which scenarios must notice them, and what those must say.
 
-/// A bug, by what `SWFN_BUG` calls it, and scenarios of which each must notice it.
-pub const ALL: &[(&str, &[&str])] = &[
-    ("acknowledged-before-the-commit", &["coordinator-failpoints"]),
-    ("no-fsync", &["power-cuts"]),
-    ("no-fencing", &["zombies"]),
-    ("leases-never-end", &["zombies"]),
-    ("attempts-are-not-raised", &["worker-kills"]),
-    ("revocations-are-ignored", &["zombies"]),
-    ("repeated-rows-are-errors", &["repeated-messages"]),
-    ("reports-are-not-sent-again", &["lost-reports"]),
-    ("reports-end-with-the-stream", &["lost-reports"]),
-    ("files-are-not-written-as-a-whole", &["worker-failpoints"]),
-    ("trials-go-on-one-step-earlier", &["worker-kills"]),
-    ("leases-by-the-wall-clock", &["clock-jumps"]),
-    ("no-lock", &["lock-races"]),
-    ("stop-is-ignored", &["stops"]),
-    ("what-is-given-back-is-a-loss", &["stops"]),
-    ("mates-are-to-blame", &["aborting-trials"]),
-    ("losses-are-not-limited", &["aborting-trials"]),
-    ("held-leases-are-not-named", &["cut-connections"]),
-    ("second-signals-are-ignored", &["second-signals"]),
-    ("nobody-gives-up", &["gone-coordinators"]),
+/// A bug.
+#[derive(Debug)]
+pub struct Bug {
+    /// What `SWFN_BUG` calls it.
+    pub name: &'static str,
+    /// The scenario that must notice it.
+    pub by: &'static str,
+    /// A part of what that says is wrong. Whoever fails with other words has stumbled over something else.
+    pub says: &'static str,
+}
+
+const fn bug(name: &'static str, by: &'static str, says: &'static str) -> Bug {
+    Bug { name, by, says }
+}
+
+/// All of them. `FAULTS.md` has the same table.
+pub const ALL: &[Bug] = &[
+    bug("acknowledged-before-the-commit", "coordinator-failpoints", "acknowledged and lost"),
+    bug("no-fsync", "power-cuts", "acknowledged and lost: all"),
+    bug("no-fencing", "zombies", "was not revoked"),
+    bug("leases-never-end", "zombies", "whose holder is stopped, does not end"),
+    bug("attempts-are-not-raised", "worker-kills", "attempts are numbered"),
+    bug("revocations-are-ignored", "zombies", "was not revoked"),
+    bug("repeated-rows-are-errors", "repeated-messages", "UNIQUE constraint failed"),
+    bug("reports-are-not-sent-again", "lost-reports", "reports are not sent again"),
+    bug("reports-end-with-the-stream", "lost-reports", "reports are not sent again"),
+    bug("files-are-not-written-as-a-whole", "worker-failpoints", "a kill leaves no damaged checkpoint"),
+    bug("trials-go-on-one-step-earlier", "worker-kills", "they differ first in"),
+    bug("leases-by-the-wall-clock", "clock-jumps", "costs no attempt"),
+    bug("no-lock", "lock-races", "are at work in one run directory"),
+    bug("stop-is-ignored", "stops", "who leaves gives back what it holds"),
+    bug("what-is-given-back-is-a-loss", "stops", "what is given back is no loss"),
+    bug("mates-are-to-blame", "aborting-trials", "an innocent trial is quarantined"),
+    bug("losses-are-not-limited", "aborting-trials", "a trial that ends its worker is tried for the"),
+    bug("held-leases-are-not-named", "cut-connections", "costs no attempt"),
+    bug("second-signals-are-ignored", "second-signals", "that was asked twice waits for its"),
+    bug("nobody-gives-up", "gone-coordinators", "still waits for its coordinator"),
 ];
+
+/// The one of that name.
+pub fn named(name: &str) -> Option<&'static Bug> {
+    ALL.iter().find(|bug| bug.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::scenario, *};
+
+    #[test]
+    fn the_documents_table_is_this_one() {
+        let (_, table) =
+            include_str!("../../FAULTS.md").split_once("| bug | noticed by | by what |\n|---|---|---|\n").unwrap();
+        let row = |Bug { name, by, says }: &Bug| format!("| {name} | {by} | {says} |");
+        let rows: Vec<_> = ALL.iter().map(row).collect();
+        assert_eq!(table.lines().collect::<Vec<_>>(), rows);
+        assert!(ALL.iter().all(|bug| scenario::named(bug.by).is_some()));
+    }
+}

@@ -11,10 +11,11 @@ use super::{
     scenario::{Part, Skipped, Tally},
 };
 use crate::{
-    process::Process,
+    process::{Process, wait_until},
     proxy::{
         messages::MessageProxy,
         mischief::{Mischief, up_to},
+        record::Record,
     },
     sweep::Sweep,
 };
@@ -45,6 +46,8 @@ struct Killed {
     worker: Process,
     proxy: MessageProxy,
     starts: u32,
+    /// Acknowledged reports that were looked up after a kill.
+    acknowledged: u64,
     sweep: Sweep,
 }
 
@@ -54,7 +57,7 @@ impl Killed {
         let sweep = slow(&grid(EIGHT, 100, more), 200);
         let proxy = MessageProxy::start("http://127.0.0.1:1", u64::from(seed) + before, Mischief::default());
         let worker = sweep.worker("worker", &proxy.url(), &[]);
-        Self { worker, proxy, starts: 0, sweep }
+        Self { worker, proxy, starts: 0, acknowledged: 0, sweep }
     }
 
     fn start(&mut self, failpoints: &str) -> Process {
@@ -69,15 +72,25 @@ impl Killed {
     }
 
     /// Looks up what was acknowledged before the kill.
-    fn check(&self) -> u64 {
-        self.proxy.record(|record| record.check(&self.sweep.run_dir()))
+    fn check(&mut self) {
+        self.acknowledged = self.proxy.record(|record| record.check(&self.sweep.run_dir()));
     }
 
-    /// Undisturbed to the end.
+    /// Waits until something was acknowledged that was not looked up: a kill threatens it. False if the sweep came to its end first.
+    fn wait_for_more(&self, coordinator: &mut Process) -> bool {
+        wait_until("another acknowledgement or the end", || match coordinator.ended() {
+            Some(_) => Some(false),
+            None => (self.proxy.record(Record::acknowledged) > self.acknowledged).then_some(true),
+        })
+    }
+
+    /// Undisturbed to the end. What is acknowledged on that way is looked up as well, but no kill has threatened it.
     fn finish(mut self, faults: u64) -> Tally {
         self.start("").succeed();
         self.worker.succeed();
-        Tally { faults, acknowledged: self.check(), results: judge(&self.sweep) }
+        let acknowledged = self.acknowledged;
+        self.check();
+        Tally { faults, acknowledged, results: judge(&self.sweep) }
     }
 }
 
@@ -108,6 +121,7 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
         }
         tally.add(killed.finish(here.into()));
     }
+    assert!(tally.acknowledged > 0, "nothing was acknowledged before a kill");
     Ok(tally)
 }
 
@@ -136,7 +150,7 @@ fn kill_at(killed: &mut Killed, point: &str, passes: u32, random: &mut ChaCha8Rn
     }
 }
 
-/// So many kills at random times.
+/// So many kills at random times, each after something more was acknowledged.
 ///
 /// # Errors
 /// Never.
@@ -148,7 +162,10 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
         let mut here = 0;
         while here < u64::from(KILLS).min(part.left(&tally)) {
             let mut coordinator = killed.start("");
-            sleep(up_to(&mut random, Duration::from_millis(1500)));
+            if !killed.wait_for_more(&mut coordinator) {
+                break;
+            }
+            sleep(up_to(&mut random, Duration::from_millis(700)));
             if coordinator.ended().is_some() {
                 break;
             }

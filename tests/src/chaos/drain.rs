@@ -35,29 +35,53 @@ pub fn asked_to_stop(part: Part) -> Result<Tally, Skipped> {
     let mut random = part.random();
     while part.left(&tally) > 0 {
         let sweep = sweep();
-        let mut stops = 0;
+        let (mut stops, mut given_back) = (0, 0);
         while stops < part.left(&tally) {
             let time = up_to(&mut random, Duration::from_millis(1500));
-            let stopped = if stops % 2 == 0 { coordinator(&sweep, time) } else { worker(&sweep, time) };
+            let of_coordinator = (tally.faults + stops) % 2 == 0;
+            let stopped = if of_coordinator { coordinator(&sweep, time) } else { worker(&sweep, time) };
             if !stopped {
                 break;
             }
-            stops += 1;
+            let before = given_back;
+            given_back = released(&sweep);
+            // Who has just ended one trial and has not begun another has nothing to give back.
+            stops += u64::from(given_back > before);
             let held = sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'");
             assert_eq!(held, Some(0), "who leaves gives back what it holds");
+            assert_nothing_lost(&sweep);
         }
         sweep.coordinator("last", &["--local-workers", "2"]).succeed();
-        let lost: Vec<_> = sweep.journal().into_iter().filter(|line| line.kind == "lost").collect();
-        assert!(lost.is_empty(), "what is given back is no loss: {lost:?}");
+        assert_nothing_lost(&sweep);
+        assert!(stops > 0, "nobody who was stopped in the middle of a trial gave it back");
         tally.add(Tally { faults: stops, results: judge(&sweep), acknowledged: 0 });
     }
     Ok(tally)
 }
 
+fn assert_nothing_lost(sweep: &Sweep) {
+    let lost: Vec<_> = sweep.journal().into_iter().filter(|line| line.kind == "lost").collect();
+    assert!(lost.is_empty(), "what is given back is no loss: {lost:?}");
+}
+
+fn released(sweep: &Sweep) -> i64 {
+    sweep.query("SELECT count(*) FROM event WHERE kind = 'released'").unwrap_or(0)
+}
+
+/// Waits until a trial is under way; false if the sweep is over first.
+fn leased(sweep: &Sweep, coordinator: &mut Process) -> bool {
+    wait_until("a lease or the end", || match coordinator.ended() {
+        Some(_) => Some(false),
+        None => (sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'") > Some(0)).then_some(true),
+    })
+}
+
 /// Stops a coordinator with its local workers; false if the sweep was over first.
 fn coordinator(sweep: &Sweep, time: Duration) -> bool {
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "2"]);
-    sweep.address(&coordinator);
+    if !leased(sweep, &mut coordinator) {
+        return false;
+    }
     sleep(time);
     stop(&mut coordinator);
     !coordinator.stdout().is_empty() && sweep.succeeded() < 8
@@ -69,6 +93,9 @@ fn worker(sweep: &Sweep, time: Duration) -> bool {
     let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
     // It hears signals from then on.
     wait_until("a device process", || worker.stderr().contains("worker started").then_some(()));
+    if !leased(sweep, &mut coordinator) {
+        return false;
+    }
     sleep(time);
     stop(&mut worker);
     let over = coordinator.ended().is_some();

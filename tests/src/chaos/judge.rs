@@ -138,14 +138,27 @@ fn shared(grid: &str, folder: &Path) -> Undisturbed {
 
 /// The files of all trials, hidden ones left out: those are not whole.
 fn files(run_dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = all_files(run_dir);
+    files.retain(|name, _| !is_hidden(name));
+    files
+}
+
+/// The hidden files of all trials. A kill may leave some, and nothing else.
+pub fn unfinished(run_dir: &Path) -> Vec<String> {
+    all_files(run_dir).into_keys().filter(|name| is_hidden(name)).collect()
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.contains("/.")
+}
+
+fn all_files(run_dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().collect::<Vec<_>>();
     let mut files = BTreeMap::new();
     for trial in list(&run_dir.join("artifacts")) {
         for file in list(&trial.path()) {
             let name = format!("{}/{}", trial.file_name().display(), file.file_name().display());
-            if !file.file_name().to_string_lossy().starts_with('.') {
-                files.insert(name, fs::read(file.path()).expect("a file can be read"));
-            }
+            files.insert(name, fs::read(file.path()).expect("a file can be read"));
         }
     }
     files

@@ -42,16 +42,16 @@ pub fn races(part: Part) -> Result<Tally, Skipped> {
         // It lives on: it is at work.
         sweep.address(&winner);
         rivals.push(start(RIVALS));
+        let holder = format!("is in use by process {} on ", winner.id());
         for rival in &mut rivals {
             assert_eq!(rival.wait(), Some(1));
             let said = rival.stderr();
-            assert!(
-                said.contains("is in use by"),
-                "who comes too late does not say who holds the directory, but: {said}"
-            );
+            // On a machine that many share, the winner may not have come to saying so.
+            let right = said.contains(&holder) || said.contains("is in use by another coordinator\n");
+            assert!(right, "who comes too late does not say that {} holds the directory, but: {said}", winner.id());
         }
         let late = rivals.pop().expect("one came late").stderr();
-        assert!(late.contains(&format!("in use by process {} ", winner.id())), "{} holds it: {late}", winner.id());
+        assert!(late.contains(&holder), "{} holds it: {late}", winner.id());
         winner.signal(Signal::SIGKILL);
         winner.wait();
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    judge::{EIGHT, grid, judge, slow},
+    judge::{self, EIGHT, grid, judge, slow},
     scenario::{Part, Skipped, Tally},
 };
 use crate::{
@@ -16,10 +16,14 @@ use crate::{
     sweep::Sweep,
 };
 
+/// Eight trials, the weights of half of which come in many parts.
+const OF_MANY_PARTS: &str =
+    "seed = { count = 2 }\nsubset_size = 42\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]";
+
 /// A sweep of two workers, all of whose messages pass a proxy.
-fn through(seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {
+fn through(axes: &str, seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {
     let more = "lease_seconds = 20\nstall_seconds = 60\n[artifacts]\nweights = true";
-    let sweep = slow(&grid(EIGHT, 200, more), 100);
+    let sweep = slow(&grid(axes, 200, more), 100);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let proxy = MessageProxy::start(&sweep.address(&coordinator), seed, mischief);
     let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));
@@ -43,8 +47,10 @@ pub fn repeated(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     while part.left(&tally) > 0 {
         let mischief = Mischief { repeats: 10, delay: Duration::from_millis(10), ..Mischief::default() };
-        let (_, faults, more) = through(u64::from(part.seed) + tally.faults, mischief);
+        let (sweep, faults, more) = through(OF_MANY_PARTS, u64::from(part.seed) + tally.faults, mischief);
         assert!(faults.duplicates > 0 && faults.replays > 0 && faults.delays > 0, "{faults:?}");
+        let unfinished = judge::unfinished(&sweep.run_dir());
+        assert!(unfinished.is_empty(), "beginnings that come again leave nothing behind: {unfinished:?}");
         tally.add(Tally { faults: faults.repeated(), ..more });
     }
     Ok(tally)
@@ -58,7 +64,7 @@ pub fn lost(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     while part.left(&tally) > 0 {
         let mischief = Mischief { lose: Some((6, 2)), ..Mischief::default() };
-        let (sweep, faults, more) = through(u64::from(part.seed) + tally.faults, mischief);
+        let (sweep, faults, more) = through(EIGHT, u64::from(part.seed) + tally.faults, mischief);
         assert!(faults.lost > 0 && faults.cuts > 0, "{faults:?}");
         let again: Vec<_> =
             sweep.journal().into_iter().filter(|line| line.attempt > 1 || line.kind == "lost").collect();

@@ -52,18 +52,25 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
         let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &SAVING);
         let mut kills = 0;
         while kills < part.left(&tally) {
-            // A process that ends before it was welcomed has failed at its start, which is another matter.
-            let joined = wait_until("another process or the end", || match coordinator.ended() {
+            // A process that ends before it was welcomed has failed at its start, which is another matter. With its welcome, the leases
+            // of the one before it are over.
+            let at_work = wait_until("a lease of another process or the end", || match coordinator.ended() {
                 Some(_) => Some(false),
-                None => (sweep.query("SELECT count(*) FROM worker") > Some(kills as i64)).then_some(true),
+                None => (sweep.query("SELECT count(*) FROM worker") > Some(kills as i64)
+                    && sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'") > Some(0))
+                .then_some(true),
             });
             sleep(up_to(&mut random, Duration::from_millis(1200)));
-            let Some(victim) = children(worker.id()).first().copied().filter(|_| joined) else { break };
+            let Some(victim) = children(worker.id()).first().copied().filter(|_| at_work) else { break };
             // It may just have come to its end.
             let killed = kill(Pid::from_raw(victim.cast_signed()), Signal::SIGKILL).is_ok();
             kills += u64::from(killed);
         }
-        tally.add(finish(&sweep, coordinator, &mut worker, kills));
+        let judged = finish(&sweep, coordinator, &mut worker, kills);
+        // Between two trials a process has none to lose.
+        let lost = sweep.journal().iter().filter(|line| line.kind == "lost").count() as u64;
+        assert!(lost > 0 && lost <= kills, "{lost} attempts were lost by {kills} kills");
+        tally.add(Tally { faults: lost, ..judged });
     }
     Ok(tally)
 }

@@ -65,7 +65,7 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
             send(children(workers[worker].id())[0], Signal::SIGCONT);
             // Before it is stopped again, it hears that it was too late.
             let revoked = revocation(&slept);
-            within(HEARD, "who wakes up after the end of its lease does not take notice of the revocation", || {
+            within(HEARD, "a lease was not revoked whose holder has slept past its end", || {
                 let heard = workers[worker].stderr().lines().any(|line| is_revocation(line, &revoked));
                 (heard || coordinator.ended().is_some()).then_some(())
             });

@@ -97,6 +97,11 @@ impl Record {
         }
     }
 
+    /// Reports that were acknowledged while their lease was not revoked.
+    pub fn acknowledged(&self) -> u64 {
+        self.kept.len() as u64
+    }
+
     /// Looks each acknowledged report up in the run directory. Returns how many there were.
     ///
     /// # Panics

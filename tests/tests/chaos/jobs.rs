@@ -45,7 +45,7 @@ impl Job {
 pub(crate) enum Verdict {
     Kept(Tally),
     Skipped(String),
-    /// What the panic said, in short.
+    /// What the panic said.
     Broken(String),
 }
 
@@ -90,16 +90,21 @@ impl Surroundings {
                 let log = String::from_utf8_lossy(&output.stderr).into_owned();
                 let name = format!("{}-{}-{}.log", scenario.name, part.seed, bug.unwrap_or("sound"));
                 fs::write(self.logs.join(name), &log).ok();
-                Verdict::Broken(last_words(&log))
+                Verdict::Broken(last_words(&log).to_owned())
             }
         }
     }
 }
 
-/// What a panic said, in short.
-fn last_words(log: &str) -> String {
-    let said = log.lines().skip_while(|line| !line.contains("panicked at")).nth(1).unwrap_or("no word");
-    said.chars().take(110).collect()
+/// What the first panic said; nothing, of a process that was killed.
+fn last_words(log: &str) -> &str {
+    let said = log.split_once("panicked at").and_then(|(_, said)| said.split_once('\n'));
+    said.map_or("", |(_, said)| said)
+}
+
+/// The same in short.
+pub(crate) fn short(words: &str) -> String {
+    words.lines().next().unwrap_or("no word").chars().take(110).collect()
 }
 
 /// Runs all of them, so many at a time, and tells of each when it is done.

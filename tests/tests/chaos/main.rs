@@ -113,12 +113,11 @@ fn parts(scenario: &'static Scenario, all: &All) -> Vec<(f64, Job)> {
 
 fn mutants(names: &[String], at_a_time: Option<usize>) -> ExitCode {
     let wanted = |bug: &str| names.is_empty() || names.iter().any(|name| name == bug);
-    let bugs: Vec<_> = bugs::ALL.iter().filter(|(bug, _)| wanted(bug)).collect();
+    let bugs: Vec<_> = bugs::ALL.iter().filter(|bug| wanted(bug.name)).collect();
     let job = |scenario: &'static Scenario, bug| Job { scenario, part: Part::few(scenario), bug };
     // Those without any, too: who always fails notices nothing.
-    let needed = scenario::ALL.iter().filter(|s| bugs.iter().any(|(_, by)| by.contains(&s.name)));
+    let needed = scenario::ALL.iter().filter(|scenario| bugs.iter().any(|bug| bug.by == scenario.name));
     let sound = needed.map(|scenario| job(scenario, None));
-    let planted = bugs.iter().flat_map(|(bug, by)| by.iter().map(|name| (*name, *bug)));
-    let planted = planted.map(|(name, bug)| job(scenario::named(name).expect("bugs name scenarios"), Some(bug)));
+    let planted = bugs.iter().map(|bug| job(scenario::named(bug.by).expect("bugs name scenarios"), Some(bug.name)));
     tables::mutants(sound.chain(planted).collect(), at_a_time.unwrap_or_else(usual_number), MUTANTS_LIMIT)
 }
