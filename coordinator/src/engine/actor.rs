@@ -173,7 +173,10 @@ impl Engine {
             let (mut tick, mut stop) = (false, false);
             for request in arrived.drain(..) {
                 match request {
-                    Request::Tick => tick = true,
+                    Request::Tick { taken } => {
+                        drop(taken);
+                        tick = true;
+                    }
                     Request::Stop => stop = true,
                     Request::DrainWorkers { ids, answer } => {
                         // Who asked may be gone.
