@@ -13,7 +13,7 @@ use swfn_proto::{
 use swfn_shared::metrics::{MetricPoint, TRAIN_LOSS};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_stream::{
-    Stream, StreamExt as _,
+    Stream,
     wrappers::{ReceiverStream, TcpListenerStream},
 };
 use tonic::{Response, Status, Streaming, transport::Server};
