@@ -11,7 +11,7 @@ use swfn_shared::{
     ids::{LeaseId, TRAINER_REVISION, WorkerId},
     trial::TrialSpec,
     trial_log,
-    wire::{MAX_LOG_BYTES, PROTOCOL},
+    wire::{MAX_LOG_BYTES, MAX_NAMED, PROTOCOL},
 };
 use tokio::sync::mpsc::{self, Receiver};
 use tonic::{Code, Status};
@@ -19,7 +19,7 @@ use v1::worker_message::Kind;
 
 use crate::{
     engine::{Engine, FromWorker, Hello, Holder, Reply, Request},
-    grpc::convert::{self, MAX_NAMED, MAX_TEXT},
+    grpc::convert::{self, MAX_TEXT},
     scheduler::Limits,
     store::{ArtifactFolder, Store},
 };
@@ -108,7 +108,7 @@ pub fn worker_message(data: &[u8]) {
             assert!(lanes <= wire.lanes && vaes.len() <= MAX_NAMED);
             assert_eq!((shape.map(|id| id.to_string()), vaes.len()), (wire.shape, wire.vaes.len()));
         }
-        (FromWorker::Goodbye, Some(Kind::Goodbye(_))) => {}
+        (FromWorker::Goodbye, Some(Kind::Goodbye(_))) | (FromWorker::Unknown, None) => {}
         (said, wire) => panic!("{wire:?} became {said:?}"),
     }
 }

@@ -20,6 +20,7 @@ use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
+    time::MissedTickBehavior,
 };
 use tracing::warn;
 
@@ -45,6 +46,9 @@ const DEFAULT_PORT: u16 = 7077;
 
 /// How often the actor looks at the clock when nobody speaks.
 const TICK: Duration = Duration::from_millis(250);
+
+/// New snapshots, about two seconds of them, which show workers before they are taken to be there.
+const SNAPSHOTS_TO_SEE: usize = 8;
 
 /// How a sweep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,12 +240,7 @@ async fn serve(
         }))
     });
     let ticks = requests.clone();
-    let ticker = tokio::spawn(async move {
-        let mut interval = tokio::time::interval(TICK);
-        while ticks.send(Request::Tick).await.is_ok() {
-            interval.tick().await;
-        }
-    });
+    let ticker = tokio::spawn(tick(ticks));
     let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), snapshots.clone()));
 
     let mut local = match arguments.local_workers {
@@ -254,6 +253,8 @@ async fn serve(
         }
         None => None,
     };
+    // How the local workers ended, until it is known whether there are others.
+    let mut failed = None;
     let event = loop {
         tokio::select! {
             result = &mut engine_stopped => break Event::Broken(last_words(result).err().unwrap_or(EngineError::Panicked).into()),
@@ -265,10 +266,14 @@ async fn serve(
                 if let Err(error) = result
                     && !snapshots.borrow().counts.finished()
                 {
-                    if nobody_is_left(&mut watcher).await {
-                        break Event::Broken(error);
-                    }
-                    warn!("{error:#}; the others go on");
+                    failed = Some(error);
+                }
+            }
+            nobody = nobody_is_left(snapshots.clone()), if failed.is_some() => {
+                match failed.take() {
+                    Some(error) if nobody && !snapshots.borrow().counts.finished() => break Event::Broken(error),
+                    Some(error) if !nobody => warn!("{error:#}; the others go on"),
+                    _ => {}
                 }
             }
         }
@@ -328,6 +333,20 @@ fn welcome(grid: &Grid) -> v1::Welcome {
     }
 }
 
+/// Tells the actor that time passes, once at a time: while it waits for its disk, ticks would fill the channel, and workers find no place.
+async fn tick(requests: mpsc::Sender<Request>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let (taken, is_taken) = oneshot::channel();
+        if requests.send(Request::Tick { taken }).await.is_err() {
+            return;
+        }
+        is_taken.await.ok();
+        interval.tick().await;
+    }
+}
+
 async fn finished(snapshots: &mut watch::Receiver<Snapshot>) {
     // An error means that the actor stopped, which is noticed elsewhere.
     if snapshots.wait_for(|snapshot| snapshot.counts.finished()).await.is_err() {
@@ -335,11 +354,20 @@ async fn finished(snapshots: &mut watch::Receiver<Snapshot>) {
     }
 }
 
-/// Whether no worker is connected. Snapshots come now and then: one that still shows the workers that have just ended is given time to
-/// be replaced.
-async fn nobody_is_left(snapshots: &mut watch::Receiver<Snapshot>) -> bool {
-    let alone = snapshots.wait_for(|snapshot| snapshot.workers == 0);
-    tokio::time::timeout(Duration::from_secs(2), alone).await.is_ok()
+/// Whether no worker is connected. Snapshots come several times a second, and some still show workers that have just ended; an actor that
+/// waits for its disk makes none, and what it showed before is no answer.
+async fn nobody_is_left(mut snapshots: watch::Receiver<Snapshot>) -> bool {
+    snapshots.mark_unchanged();
+    for _ in 0..SNAPSHOTS_TO_SEE {
+        if snapshots.changed().await.is_err() {
+            // The actor stopped, which is noticed elsewhere.
+            return std::future::pending().await;
+        }
+        if snapshots.borrow_and_update().workers == 0 {
+            return true;
+        }
+    }
+    false
 }
 
 async fn stop_signal(interrupt: &mut Signal, terminate: &mut Signal) -> Ending {
@@ -355,3 +383,6 @@ async fn wait_for(local: &mut Option<LocalSupervisor>) -> anyhow::Result<()> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,10 +24,16 @@ pub const PROTOCOL: u32 = 4;
 /// Lanes of one worker that are counted; trials for so many fit into one message.
 pub const MAX_LANES: u32 = 4096;
 
+/// Leases or VAEs that one message can name: more than a worker can have, which holds those of its lanes and those whose reports wait.
+pub const MAX_NAMED: usize = 2 * MAX_LANES as usize;
+
+/// Points of one report; a worker sends what is more in several.
+pub const MAX_POINTS: usize = 2_048;
+
 /// Bytes of a log's end that are sent and kept.
 pub const MAX_LOG_BYTES: usize = 8 << 10;
 
-/// Bytes of one message, either way: room for a grant of [`MAX_LANES`] trials and for all points of a long one.
+/// Bytes of one message, either way: room for a grant of [`MAX_LANES`] trials.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// A message that means nothing.

@@ -258,6 +258,15 @@ fn a_worker_that_a_person_drains_finishes_what_it_holds() {
 
 #[test]
 fn a_worker_that_is_asked_to_stop_saves_its_trial_for_the_next_one() {
+    asked_to_stop(false);
+}
+
+#[test]
+fn so_does_one_that_a_person_has_drained() {
+    asked_to_stop(true);
+}
+
+fn asked_to_stop(drained: bool) {
     let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = Sweep::new(axes, 1500);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -266,6 +275,9 @@ fn a_worker_that_is_asked_to_stop_saves_its_trial_for_the_next_one() {
     let mut first = sweep.worker("first", &address, &["--checkpoint-seconds", "3600"]);
     let points = "SELECT count(*) FROM point WHERE step >= 300";
     wait_until("points", || sweep.query(points).filter(|count| *count > 0));
+    if drained {
+        sweep.program("drain", &["drain", "--coordinator", &address]).succeed();
+    }
     first.signal(Signal::SIGTERM);
     first.succeed();
     let folder = sweep.cache().join("checkpoints");

@@ -43,6 +43,9 @@ pub(crate) const UNREACHABLE: u8 = 69;
 /// What a device process prints on standard output once the coordinator has welcomed it.
 pub(crate) const WELCOMED: &str = "welcomed";
 
+/// What it prints there when it gets a trial to train: how often that may end the process is the coordinator's to count.
+pub(crate) const LEASED: &str = "leased";
+
 /// What it prints there when it was asked to stop: nobody is to be started in its place, however it ends.
 pub(crate) const STOPPING: &str = "stopping";
 
@@ -92,6 +95,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let saved = checkpoints.clone();
     let hooks = Hooks {
         welcomed: || tell_supervisor(WELCOMED),
+        leased: || tell_supervisor(LEASED),
         settled: Box::new(move |trial| {
             if let Some(saved) = &saved {
                 saved.remove(trial);

@@ -32,7 +32,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    process::{HOPELESS, STOPPING, UNREACHABLE, WELCOMED},
+    process::{HOPELESS, LEASED, STOPPING, UNREACHABLE, WELCOMED},
     session::Predecessor,
 };
 
@@ -42,8 +42,11 @@ pub(crate) const PREDECESSOR_LOG: &str = "SWFN_PREDECESSOR_LOG";
 /// Time that a process has to give its leases back before it is killed.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// Processes that end before the coordinator has welcomed them, one after the other, after which a device is given up.
+/// Processes that end without having come to anything, one after the other, after which a device is given up.
 const MAX_CRASHES: u32 = 5;
+
+/// A process that the coordinator has welcomed, and that lived so long, has come to something, though it had no trial.
+const GOOD_LIFE: Duration = Duration::from_secs(30);
 
 /// Exit code of a process that was asked to stop twice.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -174,7 +177,18 @@ impl Ended {
 #[derive(Debug, Default)]
 struct Said {
     welcomed: AtomicBool,
+    /// It had a trial to train.
+    leased: AtomicBool,
     stopping: AtomicBool,
+}
+
+impl Said {
+    /// Whether a process that lived so long and then died was of use. How often a trial may kill its worker is the coordinator's to count; what
+    /// dies without one would die again.
+    fn was_of_use(&self, lived: Duration) -> bool {
+        let welcomed = self.welcomed.load(Ordering::Relaxed);
+        welcomed && (self.leased.load(Ordering::Relaxed) || lived >= GOOD_LIFE)
+    }
 }
 
 /// One device and the processes that follow each other on it.
@@ -194,6 +208,7 @@ impl Slot {
         loop {
             let worker = self.worker_id();
             let said = Arc::new(Said::default());
+            let began = Instant::now();
             let (status, log) = self.run_once(&worker, predecessor.as_ref(), &said).await?;
             // Nobody who was asked to stop gets a successor, whoever asked.
             let stop = *self.stop.borrow();
@@ -212,12 +227,11 @@ impl Slot {
                 self.device
             );
             if said.welcomed.load(Ordering::Relaxed) {
-                // It worked, and may have held leases. How often a trial may kill its worker is the coordinator's to count.
+                // It may hold leases, also those of which it never heard.
                 let (worker, end) = (worker.clone(), ended.clone());
-                (crashes, predecessor) = (0, Some(Predecessor { worker, end, log }));
-            } else {
-                crashes += 1;
+                predecessor = Some(Predecessor { worker, end, log });
             }
+            crashes = if said.was_of_use(began.elapsed()) { 0 } else { crashes + 1 };
             ensure!(
                 crashes < MAX_CRASHES,
                 "worker on {} failed {crashes} times in a row at its start ({ended})",
@@ -264,9 +278,7 @@ impl Slot {
         let mut child = command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))?;
         // Taken out, since waiting for the child would close it.
         let _stdin = child.stdin.take();
-        if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(listen(stdout, Arc::clone(said)));
-        }
+        let words = child.stdout.take().map(|stdout| tokio::spawn(listen(stdout, Arc::clone(said))));
         let log = child.stderr.take().map(|stderr| tokio::spawn(pass_on(stderr)));
         info!(%worker, process = child.id(), "worker started");
         let ended = tokio::select! {
@@ -282,6 +294,9 @@ impl Slot {
             Some(log) => timeout(Duration::from_secs(1), log).await.ok().and_then(Result::ok).unwrap_or_default(),
             None => String::new(),
         };
+        if let Some(words) = words {
+            timeout(Duration::from_secs(1), words).await.ok();
+        }
         Ok((status, log))
     }
 
@@ -309,6 +324,7 @@ async fn listen(stdout: ChildStdout, said: Arc<Said>) {
     while let Ok(Some(line)) = lines.next_line().await {
         match &*line {
             WELCOMED => said.welcomed.store(true, Ordering::Relaxed),
+            LEASED => said.leased.store(true, Ordering::Relaxed),
             STOPPING => said.stopping.store(true, Ordering::Relaxed),
             _ => {}
         }
@@ -337,5 +353,50 @@ fn describe(status: ExitStatus) -> String {
             Err(_) => format!("signal {signal}"),
         },
         (None, None) => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// How often a program is started in the place of a device process, and what becomes of it.
+    async fn lives(script: &str) -> (usize, anyhow::Result<Ended>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, lives) = (folder.path().join("worker"), folder.path().join("lives"));
+        let text = format!("#!/bin/sh\necho >> {lives}\n{script}\n", lives = lives.display());
+        // Under its name only when it is closed: a program that is being written cannot be started.
+        let draft = folder.path().join("draft");
+        std::fs::write(&draft, text.replace("LIVES", &format!("$(wc -l < {})", lives.display()))).unwrap();
+        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(&draft, &program).unwrap();
+        let (_stop, stop) = watch::channel(Stop::No);
+        let (device, prefix) = ("cpu".to_owned(), "ann".to_owned());
+        let slot = Slot { program, device, index: 0, prefix, arguments: Vec::new(), stop };
+        let ended = timeout(Duration::from_secs(60), slot.keep_running()).await.expect("it ends");
+        (std::fs::read_to_string(lives).unwrap().lines().count(), ended)
+    }
+
+    #[tokio::test]
+    async fn processes_that_die_right_after_their_welcome_are_given_up() {
+        let (count, ended) = lives("echo welcomed\nexit 9").await;
+        assert_eq!(count, 5);
+        assert!(ended.unwrap_err().to_string().contains("failed 5 times in a row at its start (exit code 9)"));
+    }
+
+    #[tokio::test]
+    async fn processes_that_die_of_their_trials_are_replaced() {
+        let (count, ended) = lives("echo welcomed\necho leased\n[ LIVES -lt 8 ] || exit 0\nexit 9").await;
+        assert_eq!((count, ended.unwrap()), (8, Ended::InOrder));
+    }
+
+    #[test]
+    fn whoever_lived_long_was_of_use() {
+        let said = Said::default();
+        assert!(!said.was_of_use(GOOD_LIFE), "nobody has welcomed it");
+        said.welcomed.store(true, Ordering::Relaxed);
+        assert!(!said.was_of_use(GOOD_LIFE / 2) && said.was_of_use(GOOD_LIFE));
     }
 }

@@ -180,7 +180,10 @@ impl Engine {
             let (mut tick, mut stop) = (false, false);
             for request in arrived.drain(..) {
                 match request {
-                    Request::Tick => tick = true,
+                    Request::Tick { taken } => {
+                        drop(taken);
+                        tick = true;
+                    }
                     Request::Stop => stop = true,
                     Request::DrainWorkers { ids, holder, answer } => {
                         // Who asked may be gone.

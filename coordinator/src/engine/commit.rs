@@ -15,6 +15,9 @@ use crate::{metrics, store::Batch};
 /// Time between two attempts to write on a full disk.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
 
+/// How often a disk that may be failing is named.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
+
 /// How often the state is shown, at most.
 const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
 
@@ -51,20 +54,20 @@ impl Engine {
 
     /// Writes. A full disk is waited for: meanwhile nothing is acknowledged, workers keep what they have and are held up by flow control.
     fn write_when_possible(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
-        let mut waited = false;
+        let mut complaint = Complaint::default();
         loop {
             match self.write(parts, batch) {
                 Ok(()) => break,
                 Err(error) if !error.may_pass() || self.give_up.load(Ordering::Relaxed) => return Err(error),
-                Err(error) if !waited => {
-                    error!("{error}; nothing is lost: waiting until it can be written");
-                    waited = true;
+                Err(error) => {
+                    if let Some(text) = complaint.about(Instant::now(), &error) {
+                        error!("{text}");
+                    }
                 }
-                Err(_) => {}
             }
             thread::sleep(RETRY_PERIOD);
         }
-        if waited {
+        if complaint.last.is_some() {
             warn!("it can be written again: going on");
         }
         Ok(())
@@ -81,6 +84,7 @@ impl Engine {
             let began = Instant::now();
             self.store.write(at.as_secs_f64(), batch)?;
             metrics::committed(began.elapsed());
+            batch.results.iter().for_each(|result| self.folder.tidy(result.lease.trial));
         }
         Ok(())
     }
@@ -96,5 +100,60 @@ impl Engine {
             let connected = self.sessions.keys().cloned().collect();
             self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, connected, now));
         }
+    }
+}
+
+/// What is said of a write that is waited for: once of a full disk, and again and again of one that may be failing.
+#[derive(Debug, Default)]
+struct Complaint {
+    /// When, and whether it was of a disk that may be failing.
+    last: Option<(Instant, bool)>,
+}
+
+impl Complaint {
+    fn about(&mut self, now: Instant, error: &EngineError) -> Option<String> {
+        let failing = error.is_of_the_device();
+        let said = self.last.is_some_and(|(at, before)| {
+            before == failing && (!failing || now.saturating_duration_since(at) < COMPLAINT_PERIOD)
+        });
+        if said {
+            return None;
+        }
+        self.last = Some((now, failing));
+        Some(match failing {
+            true => format!(
+                "{error}; the disk may be failing, if it is not full: nothing more is acknowledged until it can be written\n\
+                 hint: look at the kernel's log, and save the run directory before anything else"
+            ),
+            false => format!("{error}; nothing is lost: waiting until it can be written"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn a_disk_that_may_be_failing_is_not_said_to_lose_nothing_and_is_named_each_minute() {
+        let error = |code| {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            EngineError::from(StoreError::new(Path::new("runs/a/sweep.sqlite"), error))
+        };
+        let (full, failing) = (error(rusqlite::ffi::SQLITE_FULL), error(rusqlite::ffi::SQLITE_IOERR));
+        assert!(full.may_pass() && failing.may_pass());
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut complaint = Complaint::default();
+        assert!(complaint.about(at(0), &full).unwrap().ends_with("nothing is lost: waiting until it can be written"));
+        assert_eq!(complaint.about(at(3_600), &full), None);
+        let said = complaint.about(at(3_600), &failing).unwrap();
+        assert!(said.contains("`runs/a/sweep.sqlite`") && said.contains("the disk may be failing"), "{said}");
+        assert!(!said.contains("nothing is lost"), "{said}");
+        assert_eq!(complaint.about(at(3_659), &failing), None);
+        assert_eq!(complaint.about(at(3_660), &failing), Some(said));
     }
 }

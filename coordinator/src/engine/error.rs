@@ -23,6 +23,11 @@ pub(crate) enum EngineError {
 }
 
 impl EngineError {
+    /// Whether the disk, or what stands for one, gave no answer or a bad one, rather than that it is full.
+    pub(super) fn is_of_the_device(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_of_the_device())
+    }
+
     /// Whether it may go away by itself, or by what somebody does about it.
     pub(super) fn may_pass(&self) -> bool {
         match self {

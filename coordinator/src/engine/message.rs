@@ -8,6 +8,7 @@ use swfn_shared::{
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
     trial_log::LogPart,
+    wire::MAX_NAMED,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -56,17 +57,52 @@ pub(crate) struct Hello {
     pub(crate) held: Vec<LeaseId>,
 }
 
+/// How far a trial is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) lease: LeaseId,
+    pub(crate) step: u64,
+    /// Its step may stand still: what was reported has to be heard first.
+    pub(crate) waits: bool,
+}
+
 /// Everything else that a worker says.
 #[derive(Debug)]
 pub(crate) enum FromWorker {
-    Ask { lanes: u32, shape: Option<ShapeId>, vaes: Vec<VaeId> },
-    Heartbeat { progress: Vec<(LeaseId, u64)> },
-    Points { lease: LeaseId, points: Vec<MetricPoint>, log: Option<LogPart> },
-    Artifact { lease: LeaseId, part: ArtifactPart },
-    Succeeded { lease: LeaseId, outcome: Outcome, dataset_digest: DataDigest },
-    Failed { lease: LeaseId, kind: FailureKind, error: String, log: String },
-    Released { lease: LeaseId },
+    Ask {
+        lanes: u32,
+        shape: Option<ShapeId>,
+        vaes: Vec<VaeId>,
+    },
+    Heartbeat {
+        progress: Vec<Progress>,
+    },
+    Points {
+        lease: LeaseId,
+        points: Vec<MetricPoint>,
+        log: Option<LogPart>,
+    },
+    Artifact {
+        lease: LeaseId,
+        part: ArtifactPart,
+    },
+    Succeeded {
+        lease: LeaseId,
+        outcome: Outcome,
+        dataset_digest: DataDigest,
+    },
+    Failed {
+        lease: LeaseId,
+        kind: FailureKind,
+        error: String,
+        log: String,
+    },
+    Released {
+        lease: LeaseId,
+    },
     Goodbye,
+    /// What only a newer worker knows.
+    Unknown,
 }
 
 /// What the actor is told.
@@ -95,7 +131,10 @@ pub(crate) enum Request {
         holder: Holder,
         answer: oneshot::Sender<Drained>,
     },
-    Tick,
+    /// Time passed. That it is `taken` lets the next one come.
+    Tick {
+        taken: oneshot::Sender<()>,
+    },
     /// Ends the actor once everything before it is on the disk.
     Stop,
 }
@@ -107,6 +146,10 @@ pub(crate) struct Drained {
     pub(crate) foreign: Vec<WorkerId>,
     pub(crate) others: Vec<WorkerId>,
 }
+
+/// Answers that wait for a worker to read them: one turn may revoke all that a worker can hold, one by one, beside a grant, an
+/// acknowledgement and the like.
+pub(crate) const REPLIES: usize = MAX_NAMED + 256;
 
 /// What a session passes on to its worker. Dropping the sender ends the stream.
 #[derive(Debug, Clone, PartialEq)]

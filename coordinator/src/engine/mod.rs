@@ -15,7 +15,7 @@ mod workers;
 
 pub(crate) use actor::{Engine, REQUESTS};
 pub(crate) use error::EngineError;
-pub(crate) use message::{Drained, FromWorker, Hello, Holder, Reply, Request};
+pub(crate) use message::{Drained, FromWorker, Hello, Holder, Progress, REPLIES, Reply, Request};
 #[cfg(test)]
 pub(crate) use pauses::Pauses;
 pub(crate) use snapshot::{Running, Snapshot};

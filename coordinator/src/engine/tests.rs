@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Engine, EngineError, FromWorker, Hello, Holder, REQUESTS, Reply, Request};
+use super::{Engine, EngineError, FromWorker, Hello, Holder, Progress, REPLIES, REQUESTS, Reply, Request};
 use crate::{
     scheduler::{FailureKind, Limits},
     store::{ArtifactFolder, LogFolder, Store, WorkerRow},
@@ -50,7 +50,7 @@ impl Stream {
             libtorch: "2.11.0".into(),
             certificate: None,
         };
-        let (sender, replies) = channel(16);
+        let (sender, replies) = channel(REPLIES);
         let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held };
         requests.send(Request::Join { session, hello: Box::new(hello), replies: sender }).await.unwrap();
         Self { session, requests: requests.clone(), replies }
@@ -186,6 +186,25 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     ann.ask(1, None).await;
     assert_eq!(ann.grant().await.len(), 1);
 
+    requests.send(Request::Stop).await.unwrap();
+    actor.join().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_is_told_of_all_its_lost_leases_and_keeps_its_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let (requests, actor) = engine(&dir);
+    let mut ann = Stream::open(&requests, 1, Vec::new()).await;
+    let trial = specs()[0].id();
+    let lost = 1..=1_024;
+    let progress = lost.clone().map(|attempt| Progress { lease: LeaseId { trial, attempt }, step: 1, waits: false });
+    ann.say(0, FromWorker::Heartbeat { progress: progress.collect() }).await;
+    // Of a kind that only newer ones know: it would come again if it were not acknowledged.
+    ann.say(7, FromWorker::Unknown).await;
+    for attempt in lost {
+        assert!(matches!(ann.reply().await, Reply::Revoke { lease, .. } if lease.attempt == attempt));
+    }
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 7 });
     requests.send(Request::Stop).await.unwrap();
     actor.join().unwrap().unwrap();
 }

@@ -3,11 +3,11 @@
 
 use swfn_shared::ids::{LeaseId, WorkerId};
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     actor::{Asked, Engine, Session},
-    message::{Drained, FromWorker, Hello, Holder, Reply, SessionId},
+    message::{Drained, FromWorker, Hello, Holder, Progress, Reply, SessionId},
 };
 use crate::{
     scheduler::{Admission, Command, Rejection},
@@ -99,8 +99,8 @@ impl Engine {
                 self.waiting.insert(worker, Asked { lanes, shape, vaes });
             }
             FromWorker::Heartbeat { progress } => {
-                for (lease, step) in progress {
-                    self.of_lease(&worker, lease, Command::Progressed { worker: worker.clone(), lease, step });
+                for Progress { lease, step, waits } in progress {
+                    self.of_lease(&worker, lease, Command::Progressed { worker: worker.clone(), lease, step, waits });
                 }
             }
             FromWorker::Points { lease, points, log } => match self.scheduler.admit(&worker, lease) {
@@ -142,6 +142,8 @@ impl Engine {
                 self.leaving.remove(&worker);
                 self.end_session(&worker);
             }
+            // Acknowledged like all others.
+            FromWorker::Unknown => debug!(%worker, "it said what only a newer coordinator knows"),
         }
     }
 

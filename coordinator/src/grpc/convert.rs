@@ -5,21 +5,18 @@ use swfn_shared::{
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
     text,
     trial::TrialSpec,
-    wire::{self, MAX_LANES, MAX_LOG_BYTES, PROTOCOL, WireError},
+    wire::{self, MAX_LANES, MAX_LOG_BYTES, MAX_NAMED, MAX_POINTS, PROTOCOL, WireError},
 };
 use tonic::Status;
 
 use crate::{
-    engine::{FromWorker, Hello, Holder, Reply},
+    engine::{FromWorker, Hello, Holder, Progress, Reply},
     scheduler::{FailureKind, Predecessor},
     store::WorkerRow,
 };
 
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
 pub(crate) const MAX_TEXT: usize = 4_096;
-
-/// Leases or VAEs that one message can name: more than a worker can have, which holds those of its lanes and those whose reports wait.
-pub(crate) const MAX_NAMED: usize = 2 * MAX_LANES as usize;
 
 fn text(text: String) -> String {
     text::beginning(&printable(text::beginning(&text, MAX_TEXT)), MAX_TEXT).to_owned()
@@ -36,12 +33,12 @@ fn printable(text: &str) -> String {
     text.chars().map(replace).collect()
 }
 
-/// Refuses lists that would keep the actor busy for long.
-pub(super) fn at_most(count: usize, field: &'static str) -> Result<(), Status> {
-    if count <= MAX_NAMED {
+/// Refuses lists that would keep the actor busy for long, or fill the memory while they wait for it.
+pub(super) fn at_most(limit: usize, count: usize, field: &'static str) -> Result<(), Status> {
+    if count <= limit {
         return Ok(());
     }
-    let problem = format!("`{count}` are more than {MAX_NAMED}");
+    let problem = format!("`{count}` are more than {limit}");
     Err(refuse(WireError::Wrong { field, problem }))
 }
 
@@ -74,7 +71,7 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
     let id = |text: &str| {
         text.parse().map_err(|error: swfn_shared::ids::WorkerIdError| Status::invalid_argument(error.to_string()))
     };
-    at_most(hello.held.len(), "hello.held")?;
+    at_most(MAX_NAMED, hello.held.len(), "hello.held")?;
     let device = hello.device.ok_or_else(|| missing("hello.device"))?;
     Ok(Hello {
         worker: WorkerRow {
@@ -103,12 +100,14 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
 
 /// Every later message: its sequence number and what it says.
 pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
-    let said = match message.kind.ok_or_else(|| missing("kind"))? {
+    // A kind that a newer worker knows: if it waits for an acknowledgement, it would be sent again, and again.
+    let Some(kind) = message.kind else { return Ok((message.sequence, FromWorker::Unknown)) };
+    let said = match kind {
         worker_message::Kind::Hello(_) => {
             return Err(Status::failed_precondition("`hello` comes once, at the beginning"));
         }
         worker_message::Kind::Ask(ask) => {
-            at_most(ask.vaes.len(), "ask.vaes")?;
+            at_most(MAX_NAMED, ask.vaes.len(), "ask.vaes")?;
             let wrong = |error: IdError| Status::invalid_argument(error.to_string());
             FromWorker::Ask {
                 lanes: ask.lanes.min(MAX_LANES),
@@ -117,16 +116,20 @@ pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             }
         }
         worker_message::Kind::Heartbeat(heartbeat) => {
-            at_most(heartbeat.progress.len(), "heartbeat.progress")?;
-            let progress = |p: v1::Progress| Ok((wire::lease(p.lease)?, p.step));
+            at_most(MAX_NAMED, heartbeat.progress.len(), "heartbeat.progress")?;
+            let progress =
+                |p: v1::Progress| Ok(Progress { lease: wire::lease(p.lease)?, step: p.step, waits: p.waits });
             let progress = heartbeat.progress.into_iter().map(progress).collect::<Result<_, _>>().map_err(refuse)?;
             FromWorker::Heartbeat { progress }
         }
-        worker_message::Kind::Points(points) => FromWorker::Points {
-            lease: wire::lease(points.lease).map_err(refuse)?,
-            points: points.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
-            log: points.log.map(TryInto::try_into).transpose().map_err(refuse)?,
-        },
+        worker_message::Kind::Points(points) => {
+            at_most(MAX_POINTS, points.points.len(), "points")?;
+            FromWorker::Points {
+                lease: wire::lease(points.lease).map_err(refuse)?,
+                points: points.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
+                log: points.log.map(TryInto::try_into).transpose().map_err(refuse)?,
+            }
+        }
         worker_message::Kind::Artifact(mut part) => FromWorker::Artifact {
             lease: wire::lease(part.lease.take()).map_err(refuse)?,
             part: part.try_into().map_err(refuse)?,
@@ -181,6 +184,8 @@ pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     #[test]
@@ -189,5 +194,30 @@ mod tests {
         let long = text("ä".repeat(MAX_TEXT));
         assert_eq!((long.len(), long.chars().all(|c| c == 'ä')), (MAX_TEXT, true));
         assert_eq!(text(format!("a{}", "ä".repeat(MAX_TEXT))).len(), MAX_TEXT - 1);
+    }
+    #[test]
+    fn what_a_newer_worker_says_is_ignored_as_far_as_it_is_not_known() {
+        // Field 99, a message with a text in it.
+        let unknown = [0x9a, 0x06, 3, 0x0a, 1, b'x'];
+        let said = |known: v1::WorkerMessage| {
+            let bytes = [known.encode_to_vec(), unknown.to_vec()].concat();
+            message(v1::WorkerMessage::decode(&*bytes).unwrap()).unwrap()
+        };
+        assert!(matches!(said(v1::WorkerMessage { sequence: 7, kind: None }), (7, FromWorker::Unknown)));
+        let kind = Some(worker_message::Kind::Goodbye(v1::Goodbye {}));
+        assert!(matches!(said(v1::WorkerMessage { sequence: 0, kind }), (0, FromWorker::Goodbye)));
+    }
+
+    #[test]
+    fn a_report_has_no_more_points_than_a_worker_sends() {
+        let lease = v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
+        let report = |count| {
+            let point = v1::MetricPoint { metric: "train/loss".to_owned(), step: 1, value: 1.0 };
+            let points = v1::Points { lease: Some(lease.clone()), points: vec![point; count], log: None };
+            message(v1::WorkerMessage { sequence: 1, kind: Some(worker_message::Kind::Points(points)) })
+        };
+        assert!(report(MAX_POINTS).is_ok());
+        let refused = report(MAX_POINTS + 1).unwrap_err();
+        assert!(refused.message().contains("`2049` are more than 2048"), "{refused}");
     }
 }

@@ -6,6 +6,8 @@ mod handshake;
 mod server;
 mod session;
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tls_tests;
 
 pub(crate) use server::{Door, Listener, Service, make_room, serve};

@@ -10,20 +10,17 @@ use std::{
 };
 
 use swfn_proto::v1::{self, coordinator_message::Kind, coordinator_server::Coordinator};
-use swfn_shared::ids::WorkerId;
+use swfn_shared::{ids::WorkerId, wire::MAX_NAMED};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Code, Request as Call, Response, Status, Streaming};
 use tracing::debug;
 
 use super::convert;
-use crate::engine::{Drained, Holder, Reply, Request};
+use crate::engine::{Drained, Holder, REPLIES, Reply, Request};
 
 /// A worker introduces itself at once.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Answers that wait for a worker to read them; a grant, an acknowledgement and the like for each of its messages.
-const REPLIES: usize = 256;
 
 /// The service, one for all sessions on all sockets.
 #[derive(Debug, Clone)]
@@ -63,13 +60,20 @@ impl Coordinator for SessionService {
         let worker = hello.worker.id.clone();
         let session = self.next_session.fetch_add(1, Ordering::Relaxed);
         let (replies, from_actor) = mpsc::channel(REPLIES);
-        // Weak: when the actor lets go of the session, the stream must end.
-        let refusals = replies.downgrade();
-        self.requests.send(Request::Join { session, hello: Box::new(hello), replies }).await.map_err(stopped)?;
-
         // What the worker says goes to the actor; a full actor holds up this task, and with it the worker, through HTTP/2's flow control.
+        // The greeting does not wait for it: for a worker, an actor that waits for its disk is there.
         let requests = self.requests.clone();
         tokio::spawn(async move {
+            let room = tokio::select! {
+                room = requests.reserve() => room,
+                // The worker is gone before the actor has heard of it.
+                () = replies.closed() => return,
+            };
+            // The actor is gone: the stream ends.
+            let Ok(room) = room else { return };
+            // Weak: when the actor lets go of the session, the stream must end.
+            let refusals = replies.downgrade();
+            room.send(Request::Join { session, hello: Box::new(hello), replies });
             let end = loop {
                 let message = match messages.message().await {
                     Ok(Some(message)) => Ok(message),
@@ -110,7 +114,7 @@ impl Coordinator for SessionService {
     ) -> Result<Response<v1::DrainWorkersReply>, Status> {
         let holder = *call.extensions().get::<Holder>().ok_or_else(|| Status::internal("nobody checked this call"))?;
         let ids = call.into_inner().workers;
-        convert::at_most(ids.len(), "drain_workers.workers")?;
+        convert::at_most(MAX_NAMED, ids.len(), "drain_workers.workers")?;
         if ids.is_empty() || ids.iter().any(String::is_empty) {
             return Err(Status::invalid_argument("an empty id would be the beginning of all"));
         }

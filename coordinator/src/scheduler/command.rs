@@ -12,8 +12,8 @@ pub(crate) enum Command {
     Asked { worker: WorkerId, lanes: u32, shape: Option<ShapeId>, vaes: Vec<VaeId> },
     /// Any sign of life.
     Heard { worker: WorkerId },
-    /// A lease's iterations so far.
-    Progressed { worker: WorkerId, lease: LeaseId, step: u64 },
+    /// A lease's iterations so far. `waits`: they may stand still, since reports wait to be heard.
+    Progressed { worker: WorkerId, lease: LeaseId, step: u64, waits: bool },
     /// A trial ended with a result.
     Succeeded { worker: WorkerId, lease: LeaseId },
     /// A trial ended without one. `log`: what its process said last, perhaps nothing.
@@ -92,6 +92,7 @@ pub(crate) enum Event {
     Progressed {
         lease: LeaseId,
         step: u64,
+        waits: bool,
     },
     Leased {
         lease: LeaseId,

@@ -21,8 +21,8 @@ impl Scheduler {
             Command::Asked { worker, lanes, shape, vaes } => self.asked(now, worker, *lanes, *shape, vaes),
             // Whoever is heard is there, also after a silence for which it was taken off the list.
             Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
-            Command::Progressed { worker, lease, step } => {
-                self.of_live(worker, *lease, |_| Event::Progressed { lease: *lease, step: *step })
+            Command::Progressed { worker, lease, step, waits } => {
+                self.of_live(worker, *lease, |_| Event::Progressed { lease: *lease, step: *step, waits: *waits })
             }
             Command::Succeeded { worker, lease } => {
                 self.of_live(worker, *lease, |_| Event::Succeeded { lease: *lease })

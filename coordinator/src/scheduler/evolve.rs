@@ -21,12 +21,12 @@ impl Scheduler {
             Event::WorkerLeft { worker } => {
                 self.workers.remove(worker);
             }
-            Event::Progressed { lease, step } => {
+            Event::Progressed { lease, step, waits } => {
                 let index = self.find(event, lease.trial)?;
                 if let TrialState::Leased(current) = &mut self.trials[index].state
-                    && *step > current.step
+                    && (*step > current.step || *waits)
                 {
-                    current.step = *step;
+                    current.step = current.step.max(*step);
                     current.moved = now;
                 }
             }

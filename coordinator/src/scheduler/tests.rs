@@ -253,7 +253,7 @@ fn a_lease_that_stands_still_expires_however_loud_its_worker() {
     for second in 0..60 {
         sweep.wait(30);
         let step = if second < 20 { second } else { 20 };
-        let _ = sweep.tell(Command::Progressed { worker: worker("ann"), lease, step });
+        let _ = sweep.tell(Command::Progressed { worker: worker("ann"), lease, step, waits: false });
         sweep.heard("ann");
         // Step 20 came at 630 s; the stall limit ends the lease at 1,230 s.
         let expected = second < 40;
@@ -261,6 +261,21 @@ fn a_lease_that_stands_still_expires_however_loud_its_worker() {
     }
     let Some(Event::Lost { error, .. }) = sweep.journal.last() else { panic!("{:?}", sweep.journal.last()) };
     assert_eq!(error, "worker `ann` stood still at step 20 for 600s");
+}
+
+#[test]
+fn a_lease_whose_reports_wait_to_be_heard_may_stand_still() {
+    let mut sweep = Sweep::new();
+    sweep.join("ann");
+    let lease = sweep.ask("ann", 1)[0];
+    for second in 0..100 {
+        sweep.wait(30);
+        // Until 1,500 s its reports wait; the stall limit of 600 s begins there.
+        let waits = second < 50;
+        let _ = sweep.tell(Command::Progressed { worker: worker("ann"), lease, step: 7, waits });
+        sweep.heard("ann");
+        assert_eq!(matches!(sweep.state(lease.trial), TrialState::Leased(_)), second < 69, "after {second}");
+    }
 }
 
 #[test]

@@ -4,14 +4,14 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, ErrorKind, Seek as _, SeekFrom, Write as _},
+    io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     faults,
-    ids::LeaseId,
+    ids::{LeaseId, TrialId},
 };
 use tracing::warn;
 
@@ -70,7 +70,7 @@ impl ArtifactFolder {
             let failed = |error| ArtifactError { path: whole.clone(), error };
             let started = match open.remove(&partial) {
                 Some(started) if part.offset > 0 => Some(started),
-                _ => start(&partial, part.offset).map_err(failed)?,
+                _ => start(&partial, part).map_err(failed)?,
             };
             let Some(mut started) = started.filter(|started| started.bytes >= part.offset) else {
                 // After a lost acknowledgement the end comes again of a file that is whole. Otherwise somebody removed what
@@ -83,7 +83,7 @@ impl ArtifactFolder {
             started.put(part).map_err(failed)?;
             faults::point("artifact/part");
             if part.is_last() {
-                finish(&started.file, &partial, &whole, part.name).map_err(failed)?;
+                finish(&started.file, part, &partial, &whole).map_err(failed)?;
             } else {
                 open.insert(partial, started);
             }
@@ -92,6 +92,18 @@ impl ArtifactFolder {
             partial.file.sync_all().map_err(|error| ArtifactError { path, error })?;
         }
         Ok(())
+    }
+
+    /// Removes what there is of a trial that has succeeded beside its whole files: beginnings that came again, and what lost attempts left.
+    pub(crate) fn tidy(&self, trial: TrialId) {
+        let folder = self.0.join(trial.to_string());
+        match remove(&folder, ".") {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                warn!(folder = %folder.display(), "what is left of unfinished files cannot be removed: {error}")
+            }
+        }
     }
 }
 
@@ -104,36 +116,57 @@ impl Partial {
     }
 }
 
-/// The file that a part at that place goes into; none if there is none and the part is not its beginning.
-fn start(partial: &Path, offset: u64) -> io::Result<Option<Partial>> {
-    if offset == 0 {
-        let folder = partial.parent().unwrap_or(partial);
+/// The file that a part goes into; none if there is none and the part is not its beginning. A beginning that comes again leaves what follows
+/// it as it is: that has been acknowledged, perhaps, and does not come again.
+fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
+    let begins = part.offset == 0;
+    let folder = partial.parent().unwrap_or(partial);
+    if begins {
         make(folder)?;
-        let file = File::create(partial)?;
+    }
+    let mut file = match File::options().read(true).write(true).create(begins).truncate(false).open(partial) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound && !begins => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = file.metadata()?.len();
+    if begins {
+        if bytes > part.size || !begins_with(&mut file, &part.content)? {
+            file.set_len(0)?;
+            bytes = 0;
+        }
         sync(folder)?;
-        return Ok(Some(Partial { file, bytes: 0 }));
     }
-    match File::options().write(true).open(partial) {
-        Ok(file) => Ok(Some(Partial { bytes: file.metadata()?.len(), file })),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(Some(Partial { file, bytes }))
+}
+
+fn begins_with(file: &mut File, content: &[u8]) -> io::Result<bool> {
+    let mut there = Vec::with_capacity(content.len());
+    file.take(content.len() as u64).read_to_end(&mut there)?;
+    Ok(there == content)
 }
 
 /// Gives a file its name, and removes what other attempts left of theirs.
-fn finish(file: &File, partial: &Path, whole: &Path, name: &str) -> io::Result<()> {
+fn finish(file: &File, last: &ArtifactPart, partial: &Path, whole: &Path) -> io::Result<()> {
     faults::point("artifact/whole");
+    file.set_len(last.size)?;
     file.sync_all()?;
     faults::point("artifact/synced");
     fs::rename(partial, whole)?;
     faults::point("artifact/named");
     let folder = whole.parent().unwrap_or(whole);
+    remove(folder, &format!(".{}.", last.name))?;
+    sync(folder)
+}
+
+/// Removes the files whose names begin so.
+fn remove(folder: &Path, beginning: &str) -> io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&format!(".{name}.")) {
+        if entry.file_name().to_string_lossy().starts_with(beginning) {
             fs::remove_file(entry.path())?;
         }
     }
-    sync(folder)
+    Ok(())
 }
 
 /// Makes a folder; its name is on the disk after that.
@@ -194,6 +227,41 @@ mod tests {
         write(2, &later[1..]);
         assert_eq!(file(WEIGHTS), Some(content(&later)));
         assert_eq!(fs::read_dir(dir.path().join("artifacts").join(lease(1).trial.to_string())).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_beginning_that_comes_again_takes_nothing_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
+        let of_trial = dir.path().join("artifacts").join(lease(1).trial.to_string());
+        let write = |parts: &[ArtifactPart]| {
+            folder.write(&parts.iter().map(|part| (lease(1), part.clone())).collect::<Vec<_>>()).unwrap();
+        };
+        let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
+        // What stands there under the same name, and is longer or other, is no part of it.
+        for other in [parts(WEIGHTS, 4 * MAX_PART_BYTES, 0), parts(WEIGHTS, 2 * MAX_PART_BYTES, 7)] {
+            write(&other[..other.len() - 1]);
+            write(&sent[..1]);
+            write(&sent[2..]);
+            assert!(!of_trial.join(WEIGHTS).exists(), "its second part has not come");
+        }
+        for together in [false, true] {
+            write(&sent[..2]);
+            match together {
+                true => write(&[&sent[..1], &sent[2..]].concat()),
+                false => {
+                    write(&sent[..1]);
+                    write(&sent[2..]);
+                }
+            }
+            assert_eq!(fs::read(of_trial.join(WEIGHTS)).unwrap(), content(&sent), "together: {together}");
+            fs::remove_file(of_trial.join(WEIGHTS)).unwrap();
+        }
+        write(&sent);
+        write(&sent[..1]);
+        folder.tidy(lease(1).trial);
+        assert_eq!(fs::read_dir(&of_trial).unwrap().count(), 1, "nothing stays of it beside the file");
+        folder.tidy("ffffffffffffffffffffffffffffffff".parse().unwrap());
     }
 
     #[test]

@@ -147,7 +147,13 @@ impl StoreError {
         matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
     }
 
-    pub(super) fn new(path: &Path, error: rusqlite::Error) -> Self {
+    /// Whether the disk does not answer, or wrongly. A full one may look like that too, where SQLite cannot tell.
+    pub(crate) fn is_of_the_device(&self) -> bool {
+        let Self::Sqlite { error, .. } = self else { return false };
+        error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+    }
+
+    pub(crate) fn new(path: &Path, error: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {

@@ -12,7 +12,7 @@ use swfn_shared::{
     ids::{Attempt, LeaseId, TrialId},
     metrics::{MetricPoint, Outcome},
     trial_log::LogPart,
-    wire,
+    wire::{self, MAX_POINTS},
 };
 
 use super::{
@@ -122,19 +122,22 @@ impl Ledger {
     pub(super) fn flush(&mut self) -> Vec<u64> {
         let waits = |held: &Held| !held.points.is_empty() || !held.log.text.is_empty();
         let leases: Vec<_> = self.leases.iter().filter(|(_, held)| waits(held)).map(|(id, _)| *id).collect();
-        leases.into_iter().filter_map(|lease| self.flush_one(lease)).collect()
+        leases.into_iter().flat_map(|lease| self.flush_one(lease)).collect()
     }
 
-    fn flush_one(&mut self, lease: LeaseId) -> Option<u64> {
-        let held = self.leases.get_mut(&lease)?;
-        let points: Vec<_> = std::mem::take(&mut held.points).into_iter().map(Into::into).collect();
+    fn flush_one(&mut self, lease: LeaseId) -> Vec<u64> {
+        let Some(held) = self.leases.get_mut(&lease) else { return Vec::new() };
+        let mut points: Vec<v1::MetricPoint> = std::mem::take(&mut held.points).into_iter().map(Into::into).collect();
         let next = LogPart { offset: held.log.offset + held.log.text.len() as u64, text: String::new() };
-        let log = Some(std::mem::replace(&mut held.log, next)).filter(|part| !part.text.is_empty());
-        if points.is_empty() && log.is_none() {
-            return None;
+        let mut log = Some(std::mem::replace(&mut held.log, next)).filter(|part| !part.text.is_empty());
+        let mut reports = Vec::new();
+        while !points.is_empty() || log.is_some() {
+            let later = points.split_off(points.len().min(MAX_POINTS));
+            let (points, log) = (std::mem::replace(&mut points, later), log.take().map(Into::into));
+            let report = v1::Points { lease: Some(lease.into()), points, log };
+            reports.push(self.outbox.push(Kind::Points(report)));
         }
-        let points = v1::Points { lease: Some(lease.into()), points, log: log.map(Into::into) };
-        Some(self.outbox.push(Kind::Points(points)))
+        reports
     }
 
     /// A lease ended. Returns the numbers of the new reports: its last points, then its files, then its end.
@@ -142,7 +145,7 @@ impl Ledger {
         if !self.leases.contains_key(&lease) {
             return Vec::new();
         }
-        let mut reports: Vec<_> = self.flush_one(lease).into_iter().collect();
+        let mut reports = self.flush_one(lease);
         if let End::Succeeded { artifacts, .. } = &end {
             let parts = artifacts.iter().flat_map(Artifact::parts);
             reports.extend(parts.map(|part| self.outbox.push(Kind::Artifact(wire::artifact_part(lease, part)))));
@@ -205,11 +208,20 @@ impl Ledger {
         self.leases.keys().copied().collect()
     }
 
-    pub(super) fn heartbeat(&self) -> v1::Heartbeat {
-        let running = self.leases.iter().filter(|(_, held)| held.end.is_none());
-        let progress =
-            |(lease, held): (&LeaseId, &Held)| v1::Progress { lease: Some((*lease).into()), step: held.step };
-        v1::Heartbeat { progress: running.map(progress).collect() }
+    /// How far all leases are. Those that have ended are among them until that has been sent: `unsent` is the first report that has not. They
+    /// would expire if that takes long, as those would whose trainer has to wait.
+    pub(super) fn heartbeat(&self, unsent: Option<u64>) -> v1::Heartbeat {
+        let is_full = self.is_full();
+        let progress = |(lease, held): (&LeaseId, &Held)| {
+            let waits = match held.end {
+                None => is_full,
+                Some(end) if unsent.is_some_and(|unsent| unsent <= end.report) => true,
+                // Heard already, perhaps: then the lease is over.
+                Some(_) => return None,
+            };
+            Some(v1::Progress { lease: Some((*lease).into()), step: held.step, waits })
+        };
+        v1::Heartbeat { progress: self.leases.iter().filter_map(progress).collect() }
     }
 
     /// How many leases are worked on.
@@ -281,7 +293,10 @@ mod tests {
         assert_eq!(ledger.unacknowledged().count(), 5);
         assert!(ledger.acknowledge(4).is_empty());
         assert_eq!((ledger.unacknowledged().count(), ledger.held()), (1, vec![lease(1)]));
-        assert!(ledger.heartbeat().progress.is_empty(), "an ended trial makes no progress");
+        assert!(ledger.heartbeat(None).progress.is_empty(), "an ended trial makes no progress");
+        assert!(ledger.heartbeat(Some(6)).progress.is_empty());
+        let waiting = v1::Progress { lease: Some(lease(1).into()), step: 200, waits: true };
+        assert_eq!(ledger.heartbeat(Some(5)).progress, [waiting], "its end has not been sent");
         assert_eq!(ledger.acknowledge(5), [lease(1).trial]);
         assert!(ledger.is_empty());
         ledger.grant(lease(2));
@@ -317,5 +332,31 @@ mod tests {
         ledger.grant(lease(1));
         assert!(!ledger.progress(lease(1), 1, vec![point(1)], ""));
         assert!(ledger.progress(lease(1), 1, (0..MANY_POINTS as u64).map(point).collect(), ""));
+    }
+
+    #[test]
+    fn a_report_has_no_more_points_than_are_taken() {
+        let mut ledger = ledger();
+        ledger.grant(lease(1));
+        ledger.progress(lease(1), 1, (0..2 * MAX_POINTS as u64 + 1).map(point).collect(), "once\n");
+        assert_eq!(ledger.flush(), [1, 2, 3]);
+        let reports = [1, 2, 3].map(|number| match ledger.report(number).unwrap().unwrap().kind {
+            Some(Kind::Points(report)) => (report.points.len(), report.points[0].step, report.log.is_some()),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(reports, [(MAX_POINTS, 0, true), (MAX_POINTS, 2_048, false), (1, 4_096, false)]);
+    }
+
+    #[test]
+    fn leases_whose_trainer_is_held_up_wait() {
+        let mut ledger = Ledger::new(OutboxLimits { memory: 1_000, disk: 1_000, folder: std::env::temp_dir() });
+        ledger.grant(lease(1));
+        let waits = |ledger: &Ledger| ledger.heartbeat(None).progress[0].waits;
+        assert!(!waits(&ledger));
+        ledger.progress(lease(1), 1, (0..500).map(point).collect(), "");
+        ledger.flush();
+        assert!(ledger.is_full() && waits(&ledger));
+        ledger.acknowledge(1);
+        assert!(!waits(&ledger));
     }
 }

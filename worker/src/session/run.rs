@@ -45,6 +45,8 @@ pub(crate) struct Session {
     wishes: Wishes,
     /// Why no more trials are wanted, once that is so.
     leaving: Option<Exit>,
+    /// The process was asked to stop, and what it holds to be given back.
+    stopping: bool,
     /// The trainer has said its last word.
     broken: bool,
     /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
@@ -75,6 +77,7 @@ impl Session {
             stop,
             wishes: Wishes::default(),
             leaving: None,
+            stopping: false,
             broken: false,
             unconfirmed: Vec::new(),
             watchdog: Watchdog::new(Instant::now()),
@@ -262,5 +265,7 @@ mod answers;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod stream;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

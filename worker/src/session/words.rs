@@ -92,6 +92,8 @@ pub(crate) struct Identity {
 pub(crate) struct Hooks {
     /// At each welcome of the coordinator.
     pub(crate) welcomed: fn(),
+    /// At each trial that the trainer is given.
+    pub(crate) leased: fn(),
     /// The coordinator has the trial's end on its disk, and nobody will try it again.
     pub(crate) settled: Box<dyn Fn(TrialId) + Send>,
 }

@@ -263,7 +263,9 @@ impl Coordinator {
             }
             Said::Heartbeat { progress } => {
                 for (lease, step) in progress {
-                    self.of_lease(around, lease, Command::Progressed { worker: worker.clone(), lease, step })?;
+                    // Here reports leave at once, and none of them waits for another.
+                    let worker = worker.clone();
+                    self.of_lease(around, lease, Command::Progressed { worker, lease, step, waits: false })?;
                 }
             }
             Said::Points { lease, steps } => match self.admit(around, &worker, lease)? {

@@ -16,6 +16,10 @@ use super::{
 /// Time between two attempts to write on a full disk.
 const RETRY_PERIOD: Millis = 500;
 
+/// Requests that the actor takes in one turn. Streams are held up beyond that, in the order in which they came, and fewer than there, so that
+/// it happens.
+const REQUESTS: usize = 24;
+
 /// How local workers are named.
 const LOCAL: &str = ".local:";
 
@@ -62,7 +66,10 @@ impl World {
     }
 
     pub(super) fn tick(&mut self) {
-        self.arrive(Request::Tick);
+        // One at a time waits for the actor.
+        if !self.inbox.iter().any(|request| matches!(request, Request::Tick)) {
+            self.arrive(Request::Tick);
+        }
         self.queue.plan(self.now + self.plan.tick, Happening::Tick { coordinator: self.incarnation });
     }
 
@@ -91,10 +98,10 @@ impl World {
 
     /// Takes what has arrived, decides, and begins to write.
     pub(super) fn work(&mut self) -> Result<(), Broken> {
-        let requests = std::mem::take(&mut self.inbox);
-        let Some(coordinator) = self.coordinator.as_mut().filter(|_| !self.busy && !requests.is_empty()) else {
+        let Some(coordinator) = self.coordinator.as_mut().filter(|_| !self.busy && !self.inbox.is_empty()) else {
             return Ok(());
         };
+        let requests = self.inbox.drain(..self.inbox.len().min(REQUESTS)).collect();
         let mut around = Surroundings { now: self.now, oracle: &mut self.oracle, trace: &mut self.trace };
         coordinator.work(&mut around, requests)?;
         let writes = !coordinator.batch.is_empty();

@@ -164,7 +164,7 @@ impl Oracle {
                     self.heard.remove(worker);
                     self.lost.remove(worker);
                 }
-                Event::Progressed { lease, step } => {
+                Event::Progressed { lease, step, waits: _ } => {
                     if let Some(holding) =
                         self.live.entries.get_mut(&lease.trial).and_then(|entry| entry.lease.as_mut())
                         && *step > holding.step
@@ -197,8 +197,8 @@ impl Oracle {
                 let event = Event::WorkerHeard { worker: worker.clone() };
                 exactly(answer, &BTreeMap::new(), &[].into(), &[].into(), &[event])
             }
-            Command::Progressed { worker, lease, step } => {
-                self.of_lease(worker, *lease, Event::Progressed { lease: *lease, step: *step }, answer)
+            Command::Progressed { worker, lease, step, waits } => {
+                self.of_lease(worker, *lease, Event::Progressed { lease: *lease, step: *step, waits: *waits }, answer)
             }
             Command::Succeeded { worker, lease } => {
                 self.of_lease(worker, *lease, Event::Succeeded { lease: *lease }, answer)

@@ -40,7 +40,7 @@ pub(super) fn event(event: &Event) -> String {
 pub(super) fn command(command: &Command) -> String {
     match command {
         Command::Asked { worker, lanes, .. } => format!("ask of {worker} for {lanes}"),
-        Command::Progressed { worker, lease, step } => format!("step {step} of {lease} by {worker}"),
+        Command::Progressed { worker, lease, step, .. } => format!("step {step} of {lease} by {worker}"),
         Command::Succeeded { worker, lease } => format!("success of {lease} by {worker}"),
         Command::Failed { worker, lease, kind, .. } => format!("failure ({kind:?}) of {lease} by {worker}"),
         Command::Released { worker, lease } => format!("return of {lease} by {worker}"),

@@ -58,7 +58,7 @@ proptest! {
                     Some(Command::Asked { worker: name(w), lanes, shape: of.map(|index| specs()[index].shape()), vaes: Vec::new() })
                 }
                 Step::Heard(w) => Some(Command::Heard { worker: name(w) }),
-                Step::Progress(w, i, step) => lease(i).map(|lease| Command::Progressed { worker: name(w), lease, step }),
+                Step::Progress(w, i, step) => lease(i).map(|lease| Command::Progressed { worker: name(w), lease, step, waits: false }),
                 Step::Succeed(w, i) => lease(i).map(|lease| Command::Succeeded { worker: name(w), lease }),
                 Step::Fail(w, i, diverged) => lease(i).map(|lease| Command::Failed {
                     worker: name(w),

@@ -84,7 +84,7 @@ fn what_hangs_takes_its_lane_mates_with_it() {
     let mut last = Vec::new();
     for second in 0..80 {
         sweep.wait(10);
-        let progress = |lease| Command::Progressed { worker: worker("ann"), lease, step: second };
+        let progress = |lease| Command::Progressed { worker: worker("ann"), lease, step: second, waits: false };
         // They report one after the other, and the third stops long before the others.
         for (index, lease) in leases.iter().enumerate().filter(|(index, _)| second < [20, 19, 2][*index]) {
             sweep.now += std::time::Duration::from_millis(index as u64);
@@ -107,7 +107,7 @@ fn one_that_stands_still_among_others_that_move_is_to_blame() {
     let [moving, still] = sweep.ask("ann", 2)[..] else { panic!("two") };
     for step in 0..60 {
         sweep.wait(10);
-        sweep.tell(Command::Progressed { worker: worker("ann"), lease: moving, step }).unwrap();
+        sweep.tell(Command::Progressed { worker: worker("ann"), lease: moving, step, waits: false }).unwrap();
         sweep.heard("ann");
     }
     assert!(matches!(sweep.state(moving.trial), TrialState::Leased(_)));

@@ -29,6 +29,15 @@ enum Outgoing {
     Heartbeat,
 }
 
+impl Outgoing {
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Report(number) => Some(*number),
+            Self::Ask(_) | Self::Heartbeat => None,
+        }
+    }
+}
+
 impl Session {
     /// Until the stream breaks; the exit, when the session is over with it.
     pub(super) async fn converse(&mut self, mut link: Link) -> Result<Exit, LinkError> {
@@ -47,14 +56,18 @@ impl Session {
             let reports = tokio::select! {
                 message = link.receive() => self.obey(message?),
                 report = next(&mut self.reports), if self.listens() => self.absorb(report),
-                () = stopped(&mut self.stop), if self.leaving.is_none() && !faults::bug("stop-is-ignored") => {
+                // Also one that was to finish what it holds: nobody waits for that now.
+                () = stopped(&mut self.stop), if !self.stopping && !faults::bug("stop-is-ignored") => {
                     info!("asked to stop: giving leases back");
+                    self.stopping = true;
                     self.leave(Exit::Done);
                     Vec::new()
                 }
                 room = sender.reserve(), if !outgoing.is_empty() => {
                     let room = room.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))?;
-                    if let Some(message) = outgoing.pop_front().map(|next| self.message(next)).transpose()?.flatten() {
+                    let next = outgoing.pop_front();
+                    let unsent = outgoing.iter().find_map(Outgoing::number);
+                    if let Some(message) = next.map(|next| self.message(next, unsent)).transpose()?.flatten() {
                         let [before, after] = points_of(&message);
                         faults::point(before);
                         room.send(message);
@@ -64,12 +77,17 @@ impl Session {
                 }
                 _ = flush.tick() => self.ledger.flush(),
                 _ = heartbeat.tick() => {
+                    if self.ledger.is_full() {
+                        // It is not listened to.
+                        self.watchdog.heard(Instant::now());
+                    }
                     if stall > Duration::ZERO && self.watchdog.is_hung(Instant::now(), stall) {
                         return Ok(Exit::Broken(format!("the trainer has been silent for {stall:?} and was told to stop: it hangs")));
                     }
-                    // One that has not left yet will say what is true when it leaves.
-                    if !outgoing.iter().any(|waiting| matches!(waiting, Outgoing::Heartbeat)) {
-                        outgoing.push_back(Outgoing::Heartbeat);
+                    // One that has not left yet will say what is true when it leaves. Before all reports: leases must not expire while those
+                    // wait.
+                    if !matches!(outgoing.front(), Some(Outgoing::Heartbeat)) {
+                        outgoing.push_front(Outgoing::Heartbeat);
                     }
                     Vec::new()
                 }
@@ -94,7 +112,8 @@ impl Session {
     }
 
     /// `None` for a report that has been acknowledged meanwhile.
-    fn message(&mut self, outgoing: Outgoing) -> Result<Option<v1::WorkerMessage>, LinkError> {
+    /// `unsent`: the first report that waits.
+    fn message(&mut self, outgoing: Outgoing, unsent: Option<u64>) -> Result<Option<v1::WorkerMessage>, LinkError> {
         let kind = match outgoing {
             Outgoing::Report(sequence) => {
                 let unreadable =
@@ -102,7 +121,7 @@ impl Session {
                 return self.ledger.report(sequence).map_err(unreadable);
             }
             Outgoing::Ask(ask) => Kind::Ask(ask),
-            Outgoing::Heartbeat => Kind::Heartbeat(self.ledger.heartbeat()),
+            Outgoing::Heartbeat => Kind::Heartbeat(self.ledger.heartbeat(unsent)),
         };
         Ok(Some(v1::WorkerMessage { sequence: 0, kind: Some(kind) }))
     }

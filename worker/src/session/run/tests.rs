@@ -12,7 +12,7 @@ use super::*;
 use crate::{device::DeviceInfo, session::End, train::report::Stop};
 
 /// Leases of so many trials of one shape.
-fn leases(count: u32) -> Vec<v1::Lease> {
+pub(super) fn leases(count: u32) -> Vec<v1::Lease> {
     let grid = format!(
         "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {count} }}\nsubset_size = 100\n\
          architecture = \"net\"\nlambda = 0\n"
@@ -25,18 +25,28 @@ fn leases(count: u32) -> Vec<v1::Lease> {
     Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().map(lease).collect()
 }
 
-fn grant(leases: &[v1::Lease]) -> coordinator_message::Kind {
+pub(super) fn grant(leases: &[v1::Lease]) -> coordinator_message::Kind {
     coordinator_message::Kind::Grant(v1::Grant { leases: leases.to_vec() })
 }
 
 /// A session of a worker whose coordinator is not there.
 fn session(orders: Sender<Order>, reports: mpsc::Receiver<Report>, stop: watch::Receiver<bool>) -> Session {
+    session_with("http://127.0.0.1:1", OutboxLimits::in_folder(std::env::temp_dir()), orders, reports, stop)
+}
+
+pub(super) fn session_with(
+    url: &str,
+    outbox: OutboxLimits,
+    orders: Sender<Order>,
+    reports: mpsc::Receiver<Report>,
+    stop: watch::Receiver<bool>,
+) -> Session {
     let device = DeviceInfo { name: "cuda:0".into(), model: "m".into(), threads: 1, cuda: "13.0".into() };
     let (host, libtorch) = ("h".to_owned(), "2.11.0".to_owned());
     let identity = Identity { worker: "ann".parse().unwrap(), predecessor: None, host, device, libtorch };
-    let address = Address::new("http://127.0.0.1:1", super::super::Access::default()).unwrap();
-    let hooks = Hooks { welcomed: || {}, settled: Box::new(|_| {}) };
-    Session::new(identity, address, OutboxLimits::in_folder(std::env::temp_dir()), orders, reports, stop, hooks)
+    let address = Address::new(url, super::super::Access::default()).unwrap();
+    let hooks = Hooks { welcomed: || {}, leased: || {}, settled: Box::new(|_| {}) };
+    Session::new(identity, address, outbox, orders, reports, stop, hooks)
 }
 
 #[test]
