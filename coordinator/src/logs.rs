@@ -65,21 +65,38 @@ const LABEL: &str = "architecture || ' n=' || subset_size || ' lambda=' || lambd
 
 /// The one trial whose id begins so.
 fn find(prefix: &str, run_dir: Option<&Path>) -> anyhow::Result<Found> {
+    find_below(Path::new("runs"), prefix, run_dir)
+}
+
+/// The same, where the run directories of all sweeps are in that folder.
+fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>) -> anyhow::Result<Found> {
     let run_dirs = match run_dir {
         Some(run_dir) => vec![run_dir.to_owned()],
-        None => sweeps(Path::new("runs"))?,
+        None => sweeps(all)?,
     };
     let wanted = prefix.to_ascii_lowercase();
     let possible = (1..=32).contains(&wanted.len()) && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (mut matches, mut others) = (Vec::new(), Vec::new());
-    for run_dir in run_dirs {
-        let reader = ReadOnly::open(&run_dir.join("sweep.sqlite"))?;
+    let mut opened = 0;
+    let mut unread = None;
+    for folder in run_dirs {
+        let reader = match ReadOnly::open(&folder.join("sweep.sqlite")) {
+            Ok(reader) => reader,
+            // Nobody named it: another sweep, of an earlier program or broken, is in nobody's way.
+            Err(error) if run_dir.is_none() => {
+                eprintln!("`{}` is left out: {error}", folder.display());
+                unread = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        opened += 1;
         let some = |condition: &str, order: &str| {
             let sql = format!(
                 "SELECT number, id, {LABEL} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
             );
             let found = |row: &rusqlite::Row<'_>| {
-                Ok(Found { run_dir: run_dir.clone(), number: row.get(0)?, id: row.get(1)?, label: row.get(2)? })
+                Ok(Found { run_dir: folder.clone(), number: row.get(0)?, id: row.get(1)?, label: row.get(2)? })
             };
             reader.all(&sql, (), found)
         };
@@ -88,6 +105,9 @@ fn find(prefix: &str, run_dir: Option<&Path>) -> anyhow::Result<Found> {
             matches.extend(some(&format!("id LIKE '{wanted}%'"), "number")?);
         }
         others.extend(some("in_grid", "state = 'quarantined' DESC, state = 'leased' DESC, attempt DESC, number")?);
+    }
+    if let (0, Some(error)) = (opened, unread) {
+        return Err(error.into());
     }
     let several = run_dir.is_none() && matches.iter().any(|found| found.run_dir != matches[0].run_dir);
     match matches.len() {
@@ -256,6 +276,20 @@ mod tests {
         let mut out = Vec::new();
         show(found, &ReadOnly::open(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out).unwrap();
         String::from_utf8(out).unwrap().replace(&run_dir.display().to_string(), "RUN_DIR")
+    }
+
+    #[test]
+    fn other_runs_that_cannot_be_read_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let [broken, good] = ["a-broken", "good"].map(|name| dir.path().join(name));
+        fs::create_dir(&broken).unwrap();
+        fs::write(broken.join("sweep.sqlite"), "no database, but long enough to look like one").unwrap();
+        let id = specs(1)[0].id().to_string();
+        assert!(find_below(dir.path(), &id, None).is_err(), "nothing can be read");
+        fs::create_dir(&good).unwrap();
+        Store::open(&good.join("sweep.sqlite")).unwrap().set_trials(&specs(1)).unwrap();
+        assert_eq!(find_below(dir.path(), &id, None).unwrap().run_dir, good);
+        assert!(find_below(dir.path(), &id, Some(&broken)).is_err(), "it was named");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::Args;
 
 use super::{
@@ -35,6 +36,14 @@ pub(crate) struct ExportArguments {
 /// Exports, and tells what.
 pub(crate) fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
     let database = arguments.run_dir.join("sweep.sqlite");
+    if let Some(out) = &arguments.out {
+        let same = out.canonicalize().is_ok_and(|out| arguments.run_dir.canonicalize().is_ok_and(|run| run == out));
+        ensure!(
+            !same,
+            "`{}` is the run directory, whose own result files would be overwritten\nhint: name another folder with --out",
+            out.display()
+        );
+    }
     let mut told = String::new();
     let folder = arguments.out.clone().unwrap_or_else(|| arguments.run_dir.join("export"));
     let mut formats = arguments.format.clone();

@@ -1,6 +1,6 @@
 //! The answer in sentences: of what is compared with one and the same reference, what gains most.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use swfn_shared::grid::Selection;
 
@@ -21,10 +21,16 @@ fn has_no_other(cell: &Cell) -> bool {
 }
 
 /// Where the grid says what to compare: a sentence for each name and reference. Else for each network without any regulariser two: what the
-/// function norm alone does, and what does most.
+/// function norm alone does, and what does most; and where no such network was trained, what does most beside the regularisers that it has.
 pub(super) fn sentences(summary: &Summary) -> Vec<String> {
     let cell = |index: usize| &summary.cells[index];
-    let wanted = |c: &&Comparison| !summary.usual_comparisons || is_plain(cell(c.reference));
+    let network = |index: usize| (cell(index).subset_size, cell(index).architecture.plain().name());
+    let plain = summary.comparisons.iter().map(|comparison| comparison.reference).filter(|r| is_plain(cell(*r)));
+    let with_plain: HashSet<_> = plain.map(network).collect();
+    // Where all trials of a network have a regulariser, they are compared among each other.
+    let wanted = |c: &&Comparison| {
+        !summary.usual_comparisons || is_plain(cell(c.reference)) || !with_plain.contains(&network(c.reference))
+    };
     let mut groups: Vec<Vec<&Comparison>> = Vec::new();
     let mut places = HashMap::new();
     for comparison in summary.comparisons.iter().filter(wanted) {
@@ -56,7 +62,8 @@ fn most<'c>(comparisons: &[&'c Comparison]) -> Option<&'c Comparison> {
 }
 
 fn sentence(summary: &Summary, comparison: &Comparison, of: usize) -> String {
-    let Comparison { context, treatment, control, .. } = comparison;
+    let Comparison { name, context, treatment, control, .. } = comparison;
+    let name = name.as_ref().map_or(String::new(), |name| format!("{name}: "));
     let mean = words::points(comparison.difference.map_or(0.0, |difference| difference.mean));
     let told_apart = comparison.t_p_holm.is_some_and(|p| p < 0.05);
     let what = match (told_apart, mean.strip_prefix('-')) {
@@ -70,5 +77,5 @@ fn sentence(summary: &Summary, comparison: &Comparison, of: usize) -> String {
         Selection::Best => "; by best evaluations, chosen on the test images",
         Selection::Final | Selection::Validation => "",
     };
-    format!("at {context}: {what} ({details}){chosen}{evaluations}")
+    format!("{name}at {context}: {what} ({details}){chosen}{evaluations}")
 }

@@ -56,7 +56,7 @@ pub(crate) struct ClaimVerdict {
     pub(crate) alpha: f64,
     /// Held if it is for all pairs of cells, not held if it is not for one of them.
     pub(crate) verdict: Verdict,
-    /// Whether seeds are missing, so that the rest may yet change it.
+    /// Whether seeds of any claim are missing, so that the rest may yet change it.
     pub(crate) provisional: bool,
     /// Why, in one line.
     pub(crate) reason: String,
@@ -80,7 +80,7 @@ pub(super) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
                 margin: claim.margin,
                 alpha: claim.alpha,
                 verdict: Verdict::Undecided,
-                provisional: comparisons.iter().any(|comparison| !comparison.missing_seeds.is_empty()),
+                provisional: false,
                 reason: String::new(),
                 checks: comparisons.into_iter().map(check).collect(),
             }
@@ -98,6 +98,10 @@ pub(super) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
         verdict.verdict = together(&verdict.checks);
         verdict.reason = reason(verdict);
     }
+    // A seed that comes to one claim moves the correction of all.
+    let checks = || verdicts.iter().flat_map(|verdict| &verdict.checks);
+    let provisional = checks().any(|check| !check.comparison.missing_seeds.is_empty());
+    verdicts.iter_mut().for_each(|verdict| verdict.provisional = provisional && !verdict.checks.is_empty());
     verdicts
 }
 
@@ -138,8 +142,11 @@ fn together(checks: &[ClaimCheck]) -> Verdict {
     }
 }
 
+/// Pairs of cells that a reason lists.
+const LISTED: usize = 8;
+
 fn reason(verdict: &ClaimVerdict) -> String {
-    let ClaimVerdict { relation, margin, checks, .. } = verdict;
+    let ClaimVerdict { relation, margin, checks, verdict, .. } = verdict;
     let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { words::points(share) };
     let wanted = match relation {
         Relation::Better => format!("above {}", bound(*margin)),
@@ -147,16 +154,26 @@ fn reason(verdict: &ClaimVerdict) -> String {
         Relation::NotWorse => format!("above {}", bound(-margin)),
         Relation::Equal => format!("between {} and {}", bound(-margin), bound(*margin)),
     };
-    let each: Vec<_> = checks
-        .iter()
+    // Those that decide come first.
+    let mut order: Vec<&ClaimCheck> = checks.iter().collect();
+    order.sort_by_key(|check| (check.verdict != *verdict, check.verdict == Verdict::Held));
+    let mut each: Vec<_> = order
+        .into_iter()
+        .take(LISTED)
         .map(|check| {
+            let Comparison { context, treatment, control, .. } = &check.comparison;
             let numbers = words::numbers(&check.comparison, check.p_holm);
-            let verdict = if checks.len() > 1 { format!(", {}", check.verdict.name()) } else { String::new() };
-            format!("{}: {numbers}{verdict}", check.comparison.context)
+            match checks.len() {
+                1 => format!("{context}: {numbers}"),
+                _ => format!("{context}: {treatment} over {control}: {numbers}, {}", check.verdict.name()),
+            }
         })
         .collect();
     if each.is_empty() {
         return "none of its trials is here".to_owned();
+    }
+    if checks.len() > LISTED {
+        each.push(format!("and {} more in summary.json", checks.len() - LISTED));
     }
     format!("claimed {wanted} points; {}", each.join("; "))
 }
@@ -229,6 +246,29 @@ mod tests {
         let check = &five.checks[0];
         assert!(check.p.unwrap() < 0.05 && (check.p_holm.unwrap() - 5.0 * check.p.unwrap()).abs() < 1e-12);
         insta::assert_snapshot!(of(&[0.9, -0.1]).reason);
+    }
+
+    #[test]
+    fn a_reason_names_the_pairs_that_decide_and_is_short() {
+        let better = claim(Relation::Better, 0.0);
+        let mut comparisons: Vec<Comparison> = vec![pairs(0.9); 30];
+        comparisons[20] = Comparison { treatment: "what loses".to_owned(), ..pairs(-0.9) };
+        let verdict = judge(vec![(&better, comparisons)]).remove(0);
+        let mut parts = verdict.reason.split("; ");
+        assert_eq!((verdict.verdict, parts.next()), (Verdict::NotHeld, Some("claimed above 0 points")));
+        let first = parts.next().unwrap();
+        assert!(first.contains(": what loses over ") && first.ends_with(", not held"), "{first}");
+        assert_eq!((parts.clone().count(), parts.last()), (LISTED, Some("and 22 more in summary.json")));
+    }
+
+    /// A seed that is missing of one claim moves the correction of the other.
+    #[test]
+    fn no_claim_is_final_before_all_are() {
+        let better = claim(Relation::Better, 0.0);
+        let open = comparison(&[Some(0.9), None], &[Some(0.8), Some(0.8)]);
+        let verdicts = judge(vec![(&better, vec![pairs(0.9)]), (&better, vec![open])]);
+        assert_eq!(verdicts.iter().map(|verdict| verdict.provisional).collect::<Vec<_>>(), [true, true]);
+        assert!(!judge(vec![(&better, vec![pairs(0.9)])])[0].provisional);
     }
 
     #[test]

@@ -38,6 +38,18 @@ pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
         out.is_some() || runs.len() == 1,
         "a report of several runs needs a place of its own\nhint: name one with --out"
     );
+    let same = |one: &Path, other: &Path| {
+        one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+    };
+    if let Some(out) = out
+        && runs.len() > 1
+    {
+        ensure!(
+            !runs.iter().any(|run| same(run, out)),
+            "`{}` is one of the runs, whose own result files would be overwritten\nhint: name another folder with --out",
+            out.display()
+        );
+    }
     let sources = Sources::new(open(runs)?)?;
     let folder = out.as_ref().unwrap_or(&runs[0]);
     fs::create_dir_all(folder)

@@ -11,9 +11,9 @@ use super::{claim::ClaimVerdict, contrast::Comparison, summary::Summary, table, 
 const TERMINAL_ROWS: usize = 60;
 
 /// Said wherever accuracies are compared that were chosen on what they are judged by.
-const FLATTERED: &str = "of best evaluations, CHOSEN ON THE TEST IMAGES";
+pub(super) const FLATTERED: &str = "of best evaluations, CHOSEN ON THE TEST IMAGES";
 
-fn is_flattered(summary: &Summary) -> bool {
+pub(super) fn is_flattered(summary: &Summary) -> bool {
     summary.selection == Selection::Best
 }
 
@@ -31,7 +31,14 @@ pub(super) type Column = (&'static str, bool, fn(&Comparison) -> String);
 
 const UNKNOWN: &str = "–";
 
-pub(super) const COLUMNS: [Column; 8] = [
+/// The columns, that of names only if there are any.
+pub(super) fn columns(summary: &Summary) -> Vec<Column> {
+    let name: Column = ("name", false, |comparison| comparison.name.clone().unwrap_or_default());
+    let named = summary.comparisons.iter().any(|comparison| comparison.name.is_some());
+    named.then_some(name).into_iter().chain(COLUMNS).collect()
+}
+
+const COLUMNS: [Column; 8] = [
     ("compared", false, |comparison| format!("{}: {}", comparison.context, comparison.treatment)),
     ("with", false, |comparison| comparison.control.clone()),
     ("points", true, |comparison| {
@@ -73,9 +80,10 @@ pub(super) fn terminal(summary: &Summary, width: u16) -> String {
         let aligned = |text: String, number: bool| {
             TableCell::new(text).set_alignment(if number { CellAlignment::Right } else { CellAlignment::Left })
         };
-        table.set_header(COLUMNS.iter().map(|(title, number, _)| aligned((*title).to_owned(), *number)));
+        let columns = columns(summary);
+        table.set_header(columns.iter().map(|(title, number, _)| aligned((*title).to_owned(), *number)));
         for comparison in summary.comparisons.iter().take(TERMINAL_ROWS) {
-            table.add_row(COLUMNS.iter().map(|(_, number, value)| aligned(value(comparison), *number)));
+            table.add_row(columns.iter().map(|(_, number, value)| aligned(value(comparison), *number)));
         }
         text += &format!("{table}\n");
         if summary.comparisons.len() > TERMINAL_ROWS {
@@ -105,10 +113,11 @@ pub(super) fn markdown(summary: &Summary) -> String {
     if !summary.comparisons.is_empty() {
         let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         text += "\n## Comparisons\n\n";
-        text += &row(COLUMNS.iter().map(|(title, _, _)| (*title).to_owned()).collect());
-        text += &row(COLUMNS.iter().map(|(_, number, _)| if *number { "---:" } else { "---" }.to_owned()).collect());
+        let columns = columns(summary);
+        text += &row(columns.iter().map(|(title, _, _)| (*title).to_owned()).collect());
+        text += &row(columns.iter().map(|(_, number, _)| if *number { "---:" } else { "---" }.to_owned()).collect());
         for comparison in &summary.comparisons {
-            text += &row(COLUMNS.iter().map(|(_, _, value)| value(comparison)).collect());
+            text += &row(columns.iter().map(|(_, _, value)| table::escape(&value(comparison))).collect());
         }
         text += &format!("\n{}\n", legend(summary));
     }
@@ -129,6 +138,9 @@ pub(super) fn csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     let mut header: Vec<String> = ["name", "selection", "context", "treatment", "control"].map(str::to_owned).to_vec();
     header.extend(settings.iter().map(ToString::to_string));
     header.extend(settings.iter().map(|setting| format!("reference_{setting}")));
+    if has_variants(summary) {
+        header.extend(["variant", "reference_variant"].map(str::to_owned));
+    }
     let numbers = [
         "planned",
         "n",
@@ -155,6 +167,11 @@ pub(super) fn csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     Ok(csv.flush()?)
 }
 
+/// Whether there are cells that the columns of the axes do not tell apart.
+pub(super) fn has_variants(summary: &Summary) -> bool {
+    summary.cells.iter().any(|cell| !cell.variant.is_empty())
+}
+
 fn record(comparison: &Comparison, summary: &Summary) -> Vec<String> {
     let Comparison { name, context, treatment, control, difference, missing_seeds, .. } = comparison;
     let selection = summary.selection.name().to_owned();
@@ -162,6 +179,9 @@ fn record(comparison: &Comparison, summary: &Summary) -> Vec<String> {
         vec![name.clone().unwrap_or_default(), selection, context.clone(), treatment.clone(), control.clone()];
     for cell in [comparison.cell, comparison.reference] {
         record.extend(summary.cells[cell].settings());
+    }
+    if has_variants(summary) {
+        record.extend([comparison.cell, comparison.reference].map(|cell| summary.cells[cell].variant()));
     }
     let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     let missing: Vec<_> = missing_seeds.iter().map(ToString::to_string).collect();

@@ -11,6 +11,7 @@ use swfn_shared::{
 
 use super::{
     charts::{Content, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page},
+    comparisons,
     contrast::Comparison,
     document::{Document, FailureView, FigureView, GridText, MissingFigure, Sheet},
     source::Sources,
@@ -89,9 +90,10 @@ fn draw(figure: &Figure) -> Result<FigureView, String> {
 
 fn difference(comparison: &Comparison) -> Option<Difference> {
     let estimate = comparison.difference?;
-    let Comparison { context, treatment, control, .. } = comparison;
+    let Comparison { name, context, treatment, control, .. } = comparison;
+    let name = name.as_ref().map_or(String::new(), |name| format!("{name}: "));
     Some(Difference {
-        group: format!("{context}, against {control}"),
+        group: format!("{name}{context}, against {control}"),
         label: treatment.clone(),
         mean: 100.0 * estimate.mean,
         half: estimate.confidence_95.map(|half| 100.0 * half),
@@ -109,8 +111,12 @@ fn question(summary: &Summary, study: &Study) -> String {
     let sizes: Vec<String> = study.sizes().iter().map(u32::to_string).collect();
     let architectures: Vec<String> = in_order(study.cells.iter().map(|cell| cell.spec.architecture.to_string()));
     let lambdas: Vec<String> = study.lambdas().iter().map(|lambda| super::charts::short(*lambda)).collect();
-    let seeds = study.cells.iter().map(|cell| cell.planned).max().unwrap_or(0);
-    let seeds = if seeds == 1 { "one seed".to_owned() } else { format!("{seeds} seeds") };
+    let planned = || study.cells.iter().map(|cell| cell.planned);
+    let seeds = match (planned().min().unwrap_or(0), planned().max().unwrap_or(0)) {
+        (1, 1) => "one seed".to_owned(),
+        (least, most) if least < most => format!("{least} to {most} seeds"),
+        (_, most) => format!("{most} seeds"),
+    };
     let lambda = match lambdas.len() {
         1 => format!("with the weight λ = {} of the function norm", lambdas[0]),
         _ => format!("and what does the function norm with weight λ = {} do to it", listed(&lambdas)),
@@ -139,6 +145,11 @@ fn in_order(items: impl Iterator<Item = String>) -> Vec<String> {
     items.filter(|item| seen.insert(item.clone())).collect()
 }
 
+/// Whether trials have not ended.
+fn is_open(summary: &Summary) -> bool {
+    summary.succeeded + summary.failures.len() < summary.planned
+}
+
 fn progress(summary: &Summary) -> String {
     let Summary { planned, succeeded, .. } = summary;
     let failed = summary.failures.len();
@@ -157,15 +168,21 @@ fn progress(summary: &Summary) -> String {
 }
 
 fn answer(summary: &Summary) -> Vec<String> {
+    let chosen =
+        if comparisons::is_flattered(summary) { format!("; {}", comparisons::FLATTERED) } else { String::new() };
     let mut answer: Vec<String> = summary
         .claims
         .iter()
         .take(SENTENCES)
         .map(|claim| {
             let provisional = if claim.provisional { " so far" } else { "" };
-            format!("Claim “{}”: {}{provisional}. {}", claim.text, claim.verdict.name(), sentence(&claim.reason))
+            let reason = sentence(&format!("{}{chosen}", claim.reason));
+            format!("Claim “{}”: {}{provisional}. {reason}", claim.text, claim.verdict.name())
         })
         .collect();
+    if summary.claims.len() > SENTENCES {
+        answer.push(format!("{} more claims stand in the table.", summary.claims.len() - SENTENCES));
+    }
     answer.extend(summary.answer.iter().take(SENTENCES).map(|text| sentence(text)));
     if summary.answer.len() > SENTENCES {
         answer.push(format!("{} more comparisons like these stand in the tables.", summary.answer.len() - SENTENCES));
@@ -173,7 +190,8 @@ fn answer(summary: &Summary) -> Vec<String> {
     if answer.is_empty() {
         answer.push(match best(summary) {
             Some(best) => best,
-            None => "There are no results yet.".to_owned(),
+            None if is_open(summary) => "There are no results yet.".to_owned(),
+            None => "There are no results.".to_owned(),
         });
     }
     answer
@@ -184,8 +202,15 @@ fn best(summary: &Summary) -> Option<String> {
     let known = summary.cells.iter().filter_map(|cell| Some((cell, cell.test_accuracy?)));
     let (cell, estimate) = known.max_by(|one, other| one.1.mean.total_cmp(&other.1.mean))?;
     let half = estimate.confidence_95.map(|half| format!(" ± {:.2}", 100.0 * half)).unwrap_or_default();
+    let which = match summary.selection {
+        Selection::Final => "test accuracy",
+        Selection::Best => "best test accuracy (chosen on the test images)",
+        Selection::Validation => "validated test accuracy",
+    };
+    let variant = cell.variant.iter().map(|phrase| format!(", {phrase}")).collect::<String>();
+    let alone = if summary.comparisons.is_empty() { "; nothing was compared with it" } else { "" };
     Some(format!(
-        "The highest mean test accuracy is {:.2}{half} %, of {} with λ = {} and {} images ({} seeds); nothing was compared with it.",
+        "The highest mean {which} is {:.2}{half} %, of {} with λ = {}{variant} and {} images ({} seeds){alone}.",
         100.0 * estimate.mean,
         cell.architecture,
         super::charts::short(cell.lambda),
@@ -230,17 +255,18 @@ fn undecided(summary: &Summary) -> Vec<String> {
         sentences.push(format!("the same in {} more places; see the tables", count - SENTENCES));
     }
     if unknown > 0 {
-        sentences.push(format!("{unknown} of {} comparisons: no seed has both results yet", summary.comparisons.len()));
+        let yet = if is_open(summary) { " yet" } else { "" };
+        sentences
+            .push(format!("{unknown} of {} comparisons: no seed has both results{yet}", summary.comparisons.len()));
     }
     sentences
 }
 
 fn warnings(sources: &Sources, summary: &Summary) -> Vec<String> {
     let mut warnings = Vec::new();
-    let (planned, succeeded, failed) = (summary.planned, summary.succeeded, summary.failures.len());
     let incomplete = summary.cells.iter().filter(|cell| !cell.complete()).count();
     let cells = summary.cells.len();
-    if succeeded + failed < planned {
+    if is_open(summary) {
         warnings.push(format!(
             "The report is of an unfinished sweep: {incomplete} of {cells} cells lack seeds, and numbers will still move."
         ));

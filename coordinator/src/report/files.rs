@@ -1,6 +1,10 @@
 //! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `comparisons.csv`, `summary.{csv,json,md}`.
 
-use std::{collections::HashMap, io::Write, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    io::Write,
+    path::Path,
+};
 
 use serde_json::json;
 use swfn_shared::trial::TrialSpec;
@@ -9,6 +13,7 @@ use super::{
     comparisons,
     source::Sources,
     statistics::Estimate,
+    study::{self, Differing},
     summary::{Cell, Summary},
     table,
 };
@@ -45,6 +50,27 @@ fn axes(spec: &TrialSpec) -> [String; 8] {
     ]
 }
 
+/// A column that says what the axes do not, where runs differ in other settings.
+struct Variants(Option<Differing>);
+
+impl Variants {
+    fn among(trials: &[(TrialSpec, TrialRow)]) -> Self {
+        let mut cells = HashSet::new();
+        let specs = trials.iter().map(|(spec, _)| spec).filter(|spec| cells.insert(spec.cell()));
+        let differing = Differing::among(specs, &study::AXES);
+        let some = trials.iter().any(|(spec, _)| !differing.phrases(spec).is_empty());
+        Self(some.then_some(differing))
+    }
+
+    fn header(&self) -> Option<&'static str> {
+        self.0.as_ref().map(|_| "variant")
+    }
+
+    fn of(&self, spec: &TrialSpec) -> Option<String> {
+        self.0.as_ref().map(|differing| differing.phrases(spec).join(", "))
+    }
+}
+
 fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
     let before = ["trial", "state"];
@@ -68,7 +94,8 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         "dataset_digest",
         "error",
     ];
-    csv.write_record(before.iter().chain(&AXES).chain(&after))?;
+    let variants = Variants::among(trials);
+    csv.write_record(before.iter().chain(&AXES).copied().chain(variants.header()).chain(after))?;
     for (spec, row) in trials {
         let number = |value: fn(&swfn_shared::metrics::Outcome) -> f64| {
             row.outcome.as_ref().map(|outcome| value(outcome).to_string()).unwrap_or_default()
@@ -98,7 +125,9 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
             // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
             row.error.clone().filter(|_| row.outcome.is_none()).unwrap_or_default(),
         ];
-        csv.write_record([row.id.to_string(), row.state.clone()].into_iter().chain(axes(spec)).chain(outcome))?;
+        let variant = variants.of(spec);
+        let before = [row.id.to_string(), row.state.clone()];
+        csv.write_record(before.into_iter().chain(axes(spec)).chain(variant).chain(outcome))?;
     }
     Ok(csv.flush()?)
 }
@@ -135,13 +164,16 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
 }
 
 fn curves_csv(file: impl Write, sources: &Sources) -> anyhow::Result<()> {
-    let specs: HashMap<_, _> = sources.trials.iter().map(|(spec, row)| (row.id, axes(spec))).collect();
+    let variants = Variants::among(&sources.trials);
+    let specs: HashMap<_, _> =
+        sources.trials.iter().map(|(spec, row)| (row.id, (axes(spec), variants.of(spec)))).collect();
     let mut csv = csv::Writer::from_writer(file);
-    csv.write_record(["trial"].iter().chain(&AXES).chain(&["metric", "step", "value"]))?;
+    let header = ["trial"].into_iter().chain(AXES).chain(variants.header());
+    csv.write_record(header.chain(["metric", "step", "value"]))?;
     sources.points(|row| {
         let point = [row.metric, row.step.to_string(), row.value.to_string()];
-        if let Some(axes) = specs.get(&row.id) {
-            csv.write_record([row.id.to_string()].iter().chain(axes).chain(&point))?;
+        if let Some((axes, variant)) = specs.get(&row.id) {
+            csv.write_record([row.id.to_string()].iter().chain(axes).chain(variant).chain(&point))?;
         }
         Ok(())
     })?;
@@ -151,6 +183,8 @@ fn curves_csv(file: impl Write, sources: &Sources) -> anyhow::Result<()> {
 fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
     let mut header: Vec<String> = AXES.iter().filter(|axis| **axis != "seed").map(ToString::to_string).collect();
+    let variants = comparisons::has_variants(summary);
+    header.extend(variants.then(|| "variant".to_owned()));
     header.extend(["planned", "succeeded", "quarantined", "complete"].map(str::to_owned));
     for of in ["final_test_accuracy", "best_test_accuracy", "validated_test_accuracy", "gain_over_none"] {
         header.extend(["n", "mean", "standard_deviation", "confidence_95"].map(|part| format!("{of}_{part}")));
@@ -159,15 +193,17 @@ fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     csv.write_record(&header)?;
     for cell in &summary.cells {
         let selection = [summary.selection.name().to_owned()];
-        csv.write_record(summary_record(cell).iter().chain(&selection))?;
+        let variant = variants.then(|| cell.variant());
+        let settings = cell.settings();
+        csv.write_record(settings.iter().chain(&variant).chain(&summary_record(cell)).chain(&selection))?;
     }
     Ok(csv.flush()?)
 }
 
+/// All but the settings.
 fn summary_record(cell: &Cell) -> Vec<String> {
     let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let mut record = cell.settings().to_vec();
-    record.extend([cell.planned, cell.succeeded, cell.quarantined].map(|count| count.to_string()));
+    let mut record = [cell.planned, cell.succeeded, cell.quarantined].map(|count| count.to_string()).to_vec();
     record.push(cell.complete().to_string());
     let accuracies = [cell.final_test_accuracy, cell.best_test_accuracy, cell.validated_test_accuracy];
     for estimate in accuracies.into_iter().chain([cell.gain_over_none]) {

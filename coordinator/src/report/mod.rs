@@ -26,6 +26,8 @@ mod study;
 mod summary;
 mod table;
 mod tables;
+#[cfg(test)]
+mod united_tests;
 mod view;
 mod words;
 mod write_up;

@@ -82,8 +82,8 @@ fn succeed(batch: &mut Batch, lease: LeaseId, spec: &TrialSpec) {
         final_test_accuracy: end,
         best_test_accuracy: (end + 0.001).min(1.0),
         final_test_loss: 0.5,
-        validation_accuracy: None,
-        validated_test_accuracy: None,
+        validation_accuracy: (spec.validation > 0).then_some(end),
+        validated_test_accuracy: (spec.validation > 0).then_some(end - 0.002),
         vae_seconds: if spec.penalty.is_some() { 10.0 } else { 0.0 },
         classifier_seconds: 50.0,
     };

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use swfn_shared::{
-    grid::{DEFAULT_MAX_TRIALS, Grid},
+    grid::Grid,
     ids::{CellId, TrialId},
     trial::TrialSpec,
 };
@@ -15,7 +15,8 @@ use swfn_shared::{
 use super::{
     charts::Curves,
     cost::Cost,
-    study::{Study, settings},
+    study::{AXES, Study, settings},
+    summary::selected,
 };
 use crate::{
     store::{CurveRow, CurveSums, Store, TrialRow},
@@ -80,6 +81,8 @@ impl Sources {
             );
         }
         let mut warnings = conflicts(&runs);
+        warnings.extend(selections(&runs));
+        warnings.extend(without_value(&runs, &trials));
         warnings.extend(twice.warning());
         Ok(Self { runs, trials, owners, warnings })
     }
@@ -151,8 +154,7 @@ fn open_one(path: &Path) -> anyhow::Result<Run> {
     let text = read_bounded(&file)
         .with_context(|| format!("`{shown}` lacks its grid\nhint: copy the grid file there, as grid.toml"))?;
     // What was run was not too large to run.
-    let trials = store.trials()?.len() as u64;
-    let grid = Grid::parse(&file.display().to_string(), &text, trials.max(DEFAULT_MAX_TRIALS))?;
+    let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
     Ok(Run { path: path.to_owned(), grid, text, store })
 }
 
@@ -188,18 +190,37 @@ impl Twice {
     }
 }
 
-/// The settings that are not axes of a grid and differ from run to run.
+/// That runs select different evaluations.
+fn selections(runs: &[Run]) -> Option<String> {
+    let first = runs.first()?.grid.selection;
+    let each = || runs.iter().map(|run| format!("{} in {}", run.grid.selection.name(), run.path.display()));
+    runs.iter().any(|run| run.grid.selection != first).then(|| {
+        format!(
+            "The runs select different evaluations: {}. What the first one selects counts for all: {}.",
+            each().collect::<Vec<_>>().join(", "),
+            first.name()
+        )
+    })
+}
+
+/// That trials have no value at the evaluation that counts.
+fn without_value(runs: &[Run], trials: &[(TrialSpec, TrialRow)]) -> Option<String> {
+    let selection = runs.first()?.grid.selection;
+    let outcomes = || trials.iter().filter_map(|(_, row)| row.outcome.as_ref());
+    let count = outcomes().filter(|outcome| selected(selection, outcome).is_none()).count();
+    (count > 0).then(|| {
+        format!(
+            "{count} of the {} trials that succeeded have no accuracy by {}, the evaluation that counts: they are in no mean and no \
+             comparison.",
+            outcomes().count(),
+            selection.name()
+        )
+    })
+}
+
+/// The settings that are not axes of a grid and differ from run to run. Runs without the function norm have none of its settings, which is
+/// no conflict.
 fn conflicts(runs: &[Run]) -> Vec<String> {
-    const AXES: [&str; 8] = [
-        "seed",
-        "subset_size",
-        "architecture",
-        "weight_decay",
-        "learning_rate",
-        "penalty.lambda",
-        "penalty.samples",
-        "penalty.density",
-    ];
     let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
     let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
     let mut warnings = Vec::new();

@@ -29,9 +29,11 @@ pub(crate) struct StudyCell {
 /// The cells, in the order of the grid.
 #[derive(Debug, Clone)]
 pub(crate) struct Study {
+    /// Which accuracies these are.
+    pub(crate) selection: Selection,
     pub(crate) cells: Vec<StudyCell>,
     places: HashMap<CellId, usize>,
-    varying: Vec<String>,
+    differing: Differing,
 }
 
 impl Study {
@@ -53,20 +55,18 @@ impl Study {
                 cell.succeeded.push(row.id);
             }
         }
-        let varying = varying(cells.iter().map(|cell| &cell.spec));
-        Self { cells, places, varying }
+        let differing = Differing::among(cells.iter().map(|cell| &cell.spec), &PLACED);
+        Self { selection, cells, places, differing }
     }
 
     /// What sets a cell apart beside its architecture, its subset size and lambda; empty if nothing does.
     pub(crate) fn variant(&self, spec: &TrialSpec) -> String {
-        let settings = settings(spec);
-        let parts = self.varying.iter().filter_map(|path| Some(phrase(path, settings.get(path)?)));
-        parts.collect::<Vec<_>>().join(", ")
+        self.differing.phrases(spec).join(", ")
     }
 
     /// Lambda and what else sets a cell apart beside its architecture and subset size.
     pub(crate) fn treatment(&self, spec: &TrialSpec) -> String {
-        let lambda = format!("λ = {}", super::charts::short(spec.lambda()));
+        let lambda = format!("λ = {}", self.differing.number(LAMBDA, spec.lambda()));
         match self.variant(spec) {
             variant if variant.is_empty() => lambda,
             variant => format!("{lambda}, {variant}"),
@@ -107,25 +107,71 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
     TrialSpec { penalty: None, seed: 0, ..*spec }
 }
 
-/// Axes of all charts, which have a place of their own.
-const PLACED: [&str; 4] = ["seed", "subset_size", "architecture", "penalty.lambda"];
+const LAMBDA: &str = "penalty.lambda";
 
-/// The settings in which the cells differ, without those of [`PLACED`]. A setting that a cell does not have makes no difference.
-pub(super) fn varying<'s>(specs: impl Iterator<Item = &'s TrialSpec>) -> Vec<String> {
-    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for spec in specs {
-        for (path, value) in settings(spec) {
-            values.entry(path).or_default().insert(value);
+/// Axes of all charts, which have a place of their own.
+const PLACED: [&str; 4] = ["seed", "subset_size", "architecture", LAMBDA];
+
+/// The axes of a grid, which have columns of their own in all tables.
+pub(super) const AXES: [&str; 8] = [
+    "seed",
+    "subset_size",
+    "architecture",
+    "weight_decay",
+    "learning_rate",
+    LAMBDA,
+    "penalty.samples",
+    "penalty.density",
+];
+
+/// The settings in which cells differ, and how they are told apart in a few words.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Differing {
+    paths: Vec<String>,
+    /// Settings that have values which are the same once they are rounded.
+    exact: BTreeSet<String>,
+}
+
+impl Differing {
+    /// Without the settings that have a place of their own. A setting that a cell does not have makes no difference.
+    pub(super) fn among<'s>(specs: impl Iterator<Item = &'s TrialSpec>, placed: &[&str]) -> Self {
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for spec in specs {
+            for (path, value) in settings(spec) {
+                values.entry(path).or_default().insert(value);
+            }
         }
+        let differ = |path: &str| values.get(path).is_some_and(|values| values.len() > 1);
+        let mut paths: Vec<String> = values.keys().filter(|path| differ(path)).cloned().collect();
+        paths.retain(|path| !placed.contains(&path.as_str()));
+        if differ("penalty.density") {
+            // The density says as much.
+            paths.retain(|path| path != "penalty.vae.vae.family");
+        }
+        let collide = |values: &BTreeSet<String>| {
+            let rounded: BTreeSet<String> = values.iter().map(|value| rounded(value)).collect();
+            rounded.len() < values.len()
+        };
+        let exact = values.iter().filter(|(_, values)| collide(values)).map(|(path, _)| path.clone()).collect();
+        Self { paths, exact }
     }
-    let differ = |path: &str| values.get(path).is_some_and(|values| values.len() > 1);
-    let mut paths: Vec<String> = values.keys().filter(|path| differ(path)).cloned().collect();
-    paths.retain(|path| !PLACED.contains(&path.as_str()));
-    if differ("penalty.density") {
-        // The density says as much.
-        paths.retain(|path| path != "penalty.vae.vae.family");
+
+    /// What sets a cell apart.
+    pub(super) fn phrases(&self, spec: &TrialSpec) -> Vec<String> {
+        if self.paths.is_empty() {
+            return Vec::new();
+        }
+        let settings = settings(spec);
+        let shown = |path: &String, value: &String| {
+            phrase(path, &if self.exact.contains(path) { value.clone() } else { rounded(value) })
+        };
+        self.paths.iter().filter_map(|path| Some(shown(path, settings.get(path)?))).collect()
     }
-    paths
+
+    /// A value of a setting: with few digits, unless they are another value's, too.
+    fn number(&self, path: &str, value: f64) -> String {
+        if self.exact.contains(path) { value.to_string() } else { super::charts::short(value) }
+    }
 }
 
 /// All settings by the path that leads to them; those that are not there are left out.
@@ -154,18 +200,29 @@ pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let value = serde_json::to_value(spec).unwrap_or(Value::Null);
     gather("", &value, &mut all);
+    // Zero is left out of the identity of a trial, but it is a value like others.
+    all.entry("validation".to_owned()).or_insert_with(|| spec.validation.to_string());
     all
+}
+
+/// A number in at most three digits; anything else as it is.
+fn rounded(value: &str) -> String {
+    value.parse().map_or_else(|_| value.to_owned(), super::charts::short)
 }
 
 /// A setting in a few words.
 fn phrase(path: &str, value: &str) -> String {
-    let number = value.parse().map(super::charts::short);
-    let value = number.as_deref().unwrap_or(value);
     match path {
+        "validation" => format!("{value} validation images"),
+        "dataset.name" => value.to_owned(),
         "weight_decay" => format!("wd {value}"),
         "learning_rate" => format!("lr {value}"),
         "penalty.samples" => format!("{value} samples"),
         "penalty.density" => format!("on {value}"),
-        _ => format!("{} {value}", path.rsplit('.').next().unwrap_or(path).replace('_', " ")),
+        _ => {
+            // The classifier has iterations, too.
+            let whose = if path.starts_with("penalty.vae.vae.") { "VAE " } else { "" };
+            format!("{whose}{} {value}", path.rsplit('.').next().unwrap_or(path).replace('_', " "))
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! The results of a sweep, cell by cell.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use swfn_shared::{
-    grid::{Contrast, Grid, Selection},
+    grid::{Claim, Contrast, Grid, Selection},
     ids::CellId,
     metrics::Outcome,
     trial::{Architecture, TrialSpec},
@@ -16,6 +16,7 @@ use super::{
     contrast::{self, Comparison, Sides},
     hypothesis,
     statistics::Estimate,
+    study::{AXES, Differing},
     table,
     words::Varying,
 };
@@ -34,6 +35,9 @@ pub(crate) struct Cell {
     pub(crate) learning_rate: f64,
     /// Per step; 0 without the function norm.
     pub(crate) penalty_samples: u32,
+    /// In what else it differs from other cells, in words: of several runs, settings that are no axes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) variant: Vec<String>,
     /// Seeds of the grid.
     pub(crate) planned: usize,
     /// Seeds with a result.
@@ -70,6 +74,11 @@ impl Cell {
         ]
     }
 
+    /// Its variant as one text.
+    pub(crate) fn variant(&self) -> String {
+        self.variant.join(", ")
+    }
+
     /// Whether every seed has a result.
     pub(crate) fn complete(&self) -> bool {
         self.succeeded == self.planned
@@ -92,6 +101,7 @@ pub(crate) struct Failure {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Summary {
     pub(crate) sweep: String,
+    /// The names of all of them.
     pub(crate) dataset: String,
     pub(crate) planned: usize,
     pub(crate) succeeded: usize,
@@ -131,12 +141,13 @@ impl Summary {
             }
             groups[place].push(trial);
         }
+        let differing = Differing::among(groups.iter().map(|group| &group[0].0), &AXES);
         let accuracies: Vec<Accuracies> = groups.iter().map(|group| accuracies(selection, group)).collect();
         let cells = groups.iter().enumerate().map(|(place, group)| {
             let spec = &group[0].0;
             let none = spec.penalty.and_then(|_| order.get(&TrialSpec { penalty: None, ..*spec }.cell()));
             let gain = none.and_then(|none| gain(&accuracies[place], &accuracies[*none]));
-            cell(selection, group, gain)
+            cell(selection, group, differing.phrases(spec), gain)
         });
         let cells: Vec<_> = cells.collect();
         let varying = Varying::among(&cells);
@@ -148,14 +159,15 @@ impl Summary {
         };
         let mut comparisons: Vec<_> = contrasts(grids, trials).iter().filter_map(compare).collect();
         contrast::correct(comparisons.iter_mut());
-        let claims = grids
-            .iter()
-            .flat_map(|grid| &grid.claims)
-            .map(|claim| (claim, claim.contrasts.iter().filter_map(compare).collect()));
+        let claims = claims(grids);
+        let claims = claims.into_iter().map(|claim| (claim, claim.contrasts.iter().filter_map(compare).collect()));
         let claims = claim::judge(claims.collect());
         let failures = trials.iter().filter(|(_, row)| row.state == "quarantined").map(|(spec, row)| Failure {
             trial: row.id.to_string(),
-            label: table::cell_label(spec),
+            label: std::iter::once(table::cell_label(spec))
+                .chain(differing.phrases(spec))
+                .collect::<Vec<_>>()
+                .join(" "),
             seed: spec.seed,
             attempts: row.attempts,
             error: row.error.clone().unwrap_or_default(),
@@ -163,7 +175,7 @@ impl Summary {
         });
         let mut summary = Self {
             sweep: names(grids),
-            dataset: trials.first().map(|(spec, _)| spec.dataset.name().to_owned()).unwrap_or_default(),
+            dataset: datasets(trials),
             planned: trials.len(),
             succeeded: trials.iter().filter(|(_, row)| row.outcome.is_some()).count(),
             selection,
@@ -179,6 +191,23 @@ impl Summary {
     }
 }
 
+/// The names of data sets, each once.
+fn datasets(trials: &[(TrialSpec, TrialRow)]) -> String {
+    let names: BTreeSet<&str> = trials.iter().map(|(spec, _)| spec.dataset.name()).collect();
+    names.into_iter().collect::<Vec<_>>().join(" and ")
+}
+
+/// What the grids claim, each once: counted twice, it would make its family larger than it is.
+fn claims<'g>(grids: &[&'g Grid]) -> Vec<&'g Claim> {
+    let mut claims: Vec<&Claim> = Vec::new();
+    for claim in grids.iter().flat_map(|grid| &grid.claims) {
+        if !claims.contains(&claim) {
+            claims.push(claim);
+        }
+    }
+    claims
+}
+
 /// The names of sweeps, each once.
 fn names(grids: &[&Grid]) -> String {
     let mut names: Vec<&str> = grids.iter().map(|grid| grid.name.as_str()).collect();
@@ -187,7 +216,7 @@ fn names(grids: &[&Grid]) -> String {
     names.join(" + ")
 }
 
-/// What the grids compare, each pair of cells once for each name; and where none says what to compare, also what cells of one of them are to
+/// What the grids compare, each pair of cells once, under the name that it has first; and where none says what to compare, also what cells of one of them are to
 /// the cells of another one.
 fn contrasts(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Vec<Contrast> {
     let mut seen = HashSet::new();
@@ -201,7 +230,7 @@ fn contrasts(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Vec<Contrast>
         let pairs = pairs.filter(|(_, reference)| known.contains(reference));
         all.extend(pairs.map(|(cell, reference)| Contrast { name: None, cell, reference }));
     }
-    all.retain(|contrast| seen.insert((contrast.name.clone(), contrast.cell, contrast.reference)));
+    all.retain(|contrast| seen.insert((contrast.cell, contrast.reference)));
     all
 }
 
@@ -233,7 +262,12 @@ fn gain(with: &Accuracies, without: &Accuracies) -> Option<Estimate> {
     Estimate::of(&differences.collect::<Vec<_>>())
 }
 
-fn cell(selection: Selection, group: &[&(TrialSpec, TrialRow)], gain_over_none: Option<Estimate>) -> Cell {
+fn cell(
+    selection: Selection,
+    group: &[&(TrialSpec, TrialRow)],
+    variant: Vec<String>,
+    gain_over_none: Option<Estimate>,
+) -> Cell {
     let spec = &group[0].0;
     let outcomes: Vec<_> = group.iter().filter_map(|(_, row)| row.outcome).collect();
     let of = |value: fn(&Outcome) -> f64| outcomes.iter().map(value).collect::<Vec<_>>();
@@ -248,6 +282,7 @@ fn cell(selection: Selection, group: &[&(TrialSpec, TrialRow)], gain_over_none: 
         weight_decay: spec.weight_decay.get(),
         learning_rate: spec.learning_rate.get(),
         penalty_samples: spec.penalty_samples(),
+        variant,
         planned: group.len(),
         succeeded: outcomes.len(),
         quarantined: group.iter().filter(|(_, row)| row.state == "quarantined").count(),

@@ -91,6 +91,9 @@ pub(super) fn columns(summary: &Summary) -> Vec<Column> {
     if samples.len() > 1 {
         columns.push(("samples", true, Box::new(|cell| cell.penalty_samples.to_string())));
     }
+    if summary.cells.iter().any(|cell| !cell.variant.is_empty()) {
+        columns.push(("variant", false, Box::new(Cell::variant)));
+    }
     columns.push(("seeds", true, Box::new(seeds)));
     let accuracy = match summary.selection {
         Selection::Final => "test accuracy %",
@@ -122,7 +125,7 @@ pub(crate) fn legend(selection: Selection) -> String {
     format!(
         "{which}: mean ± half of the 95 % confidence interval (Student's t) over the seeds; sd: standard deviation. over lambda 0: \
          difference to the same seeds without the function norm, with its interval. best: mean of each trial's best evaluation, chosen on \
-         the test images."
+         the test images. s/trial: mean seconds of training and testing a classifier."
     )
 }
 

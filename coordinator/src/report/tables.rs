@@ -22,9 +22,12 @@ pub(super) fn results(summary: &Summary) -> Vec<TableView> {
 }
 
 fn claims(summary: &Summary) -> Option<TableView> {
-    let caption = "Held: the whole interval of the paired difference lies where the claim says, for all pairs of cells that it names. Not held: for one of \
-                   them it lies elsewhere. Holm's correction over all claims.";
-    let mut view = TableView::new("claims", "Claims", caption, &["claim", "verdict", "why"]);
+    let mut caption = "Held: the whole interval of the paired difference lies where the claim says, for all pairs of cells that it names. Not held: for one of \
+                       them it lies elsewhere. Holm's correction over all claims.".to_owned();
+    if comparisons::is_flattered(summary) {
+        caption += &format!(" Differences {}.", comparisons::FLATTERED);
+    }
+    let mut view = TableView::new("claims", "Claims", &caption, &["claim", "verdict", "why"]);
     for claim in &summary.claims {
         let tone = match claim.verdict {
             Verdict::Held => Tone::Held,
@@ -41,9 +44,10 @@ fn claims(summary: &Summary) -> Option<TableView> {
 fn comparisons(summary: &Summary) -> Option<TableView> {
     let caption = format!("{} Bold: p < 0.05.", comparisons::legend(summary));
     let mut view = TableView::new("comparisons", "Comparisons", &caption, &[]);
-    view.columns = comparisons::COLUMNS.iter().map(|(title, number, _)| column(title, *number)).collect();
+    let columns = comparisons::columns(summary);
+    view.columns = columns.iter().map(|(title, number, _)| column(title, *number)).collect();
     for comparison in &summary.comparisons {
-        let entries = comparisons::COLUMNS.iter();
+        let entries = columns.iter();
         let entry = |(title, _, value): &comparisons::Column| {
             Entry::strong_if(*title == "points" && decided(comparison), value(comparison))
         };
@@ -168,7 +172,8 @@ fn count(values: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
 
 /// What it took.
 pub(super) fn cost(cost: Cost, summary: &Summary, trials: &[(TrialSpec, TrialRow)]) -> TableView {
-    let caption = "Device time: how long devices held at least one trial, failed attempts included, added up over devices. Trials an hour: \
+    let caption = "Device time: how long devices held at least one trial, failed attempts included, added up over devices; of attempts that were \
+                   lost or given back, until the event before. Trials an hour: \
                    those that succeeded, over the time for which any device did. Share of the VAEs: of the seconds of the trials that succeeded.";
     let mut view = TableView::new("cost", "Cost", caption, &["", "#"]);
     let mut fact = |name: &str, value: String| view.push(vec![Entry::new(name), Entry::new(value)]);
@@ -178,7 +183,10 @@ pub(super) fn cost(cost: Cost, summary: &Summary, trials: &[(TrialSpec, TrialRow
     fact("attempts", cost.attempts.to_string());
     fact("trials that succeeded", summary.succeeded.to_string());
     if cost.busy_seconds > 0.0 && summary.succeeded > 0 {
-        fact("trials an hour", format!("{:.0}", summary.succeeded as f64 * 3600.0 / cost.busy_seconds));
+        let an_hour = summary.succeeded as f64 * 3600.0 / cost.busy_seconds;
+        // A slow trial is no trial at all otherwise.
+        let digits = if an_hour < 10.0 { 2 } else { 0 };
+        fact("trials an hour", format!("{an_hour:.digits$}"));
     }
     let outcomes = || trials.iter().filter_map(|(_, row)| row.outcome);
     let vae: f64 = outcomes().map(|outcome| outcome.vae_seconds).sum();

@@ -107,18 +107,37 @@ impl TableView {
         text
     }
 
-    /// The table as a float of LaTeX, for the package booktabs.
+    /// The columns in LaTeX. Where there are no numbers, but long texts, those are broken into lines.
+    fn alignment(&self) -> String {
+        const LONG: usize = 40;
+        let is_long = |place: usize| self.rows.iter().any(|row| row[place].text.chars().count() > LONG);
+        let broken = |place: &usize| self.columns.iter().all(|column| !column.number) && is_long(*place);
+        let share = 0.8 / (0..self.columns.len()).filter(broken).count().max(1) as f64;
+        let columns = self.columns.iter().enumerate().map(|(place, column)| match column.number {
+            true => "r".to_owned(),
+            false if broken(&place) => format!("p{{{share:.2}\\linewidth}}"),
+            false => "l".to_owned(),
+        });
+        columns.collect()
+    }
+
+    /// The table as a float of LaTeX, for the package booktabs; a long one over several pages, for the package longtable.
     pub(crate) fn latex(&self) -> String {
+        /// Rows that fit on a page.
+        const PAGE: usize = 40;
         let line = |entries: Vec<String>| format!("    {} \\\\\n", entries.join(" & "));
-        let alignment: String = self.columns.iter().map(|column| if column.number { 'r' } else { 'l' }).collect();
-        let mut text = format!(
-            "\\begin{{table}}\n  \\centering\n  \\caption{{{}. {}}}\n  \\label{{tab:{}}}\n  \\begin{{tabular}}{{{alignment}}}\n    \\toprule\n",
-            latex(&self.title),
-            latex(&self.caption),
-            self.name
-        );
+        let alignment = self.alignment();
+        let caption = format!("\\caption{{{}. {}}}", latex(&self.title), latex(&self.caption));
+        let label = format!("\\label{{tab:{}}}", self.name);
+        let long = self.rows.len() > PAGE;
+        let mut text = match long {
+            true => format!("\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n"),
+            false => format!(
+                "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  \\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
+            ),
+        };
         text += &line(self.columns.iter().map(|column| latex(&column.title)).collect());
-        text += "    \\midrule\n";
+        text += if long { "    \\midrule\n    \\endhead\n" } else { "    \\midrule\n" };
         for row in &self.rows {
             let entry = |entry: &Entry| match entry.strong() {
                 true => format!("\\textbf{{{}}}", latex(&entry.text)),
@@ -126,11 +145,12 @@ impl TableView {
             };
             text += &line(row.iter().map(entry).collect());
         }
-        text += "    \\bottomrule\n  \\end{tabular}\n";
         if self.left_out > 0 {
-            text += &format!("  % {} more rows are left out\n", self.left_out);
+            let note = format!("{} more rows are left out.", self.left_out);
+            text += &format!("    \\multicolumn{{{}}}{{l}}{{{note}}} \\\\\n", self.columns.len());
         }
-        text + "\\end{table}\n"
+        text += "    \\bottomrule\n";
+        text + if long { "\\end{longtable}\n" } else { "  \\end{tabular}\n\\end{table}\n" }
     }
 }
 
@@ -159,6 +179,9 @@ pub(crate) fn latex(text: &str) -> String {
         before = character;
         match character {
             '-' if begins_number => escaped += "$-$",
+            // After the end of a row these would be its options.
+            '[' | ']' => escaped.extend(['{', character, '}']),
+            '*' if escaped.is_empty() => escaped += "{*}",
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', character]),
             '\\' => escaped += "\\textbackslash{}",
             '~' => escaped += "\\textasciitilde{}",
@@ -171,6 +194,21 @@ pub(crate) fn latex(text: &str) -> String {
             '−' => escaped += "$-$",
             '×' => escaped += "$\\times$",
             '≥' => escaped += "$\\geq$",
+            '≤' => escaped += "$\\leq$",
+            '≠' => escaped += "$\\neq$",
+            '≈' => escaped += "$\\approx$",
+            '→' => escaped += "$\\rightarrow$",
+            '←' => escaped += "$\\leftarrow$",
+            '‖' => escaped += "$\\|$",
+            'α' => escaped += "$\\alpha$",
+            'β' => escaped += "$\\beta$",
+            'γ' => escaped += "$\\gamma$",
+            'δ' => escaped += "$\\delta$",
+            'ε' => escaped += "$\\varepsilon$",
+            'μ' | 'µ' => escaped += "$\\mu$",
+            'σ' => escaped += "$\\sigma$",
+            'τ' => escaped += "$\\tau$",
+            'Δ' => escaped += "$\\Delta$",
             control if control.is_control() => escaped.push(' '),
             other => escaped.push(other),
         }
@@ -189,6 +227,18 @@ mod tests {
         table.push(vec![Entry::new("\\input{x} ~ ^ $1$ & #"), Entry::new("– -1.5 to -0.5, a-1")]);
         insta::assert_snapshot!("hostile_markdown", table.markdown());
         insta::assert_snapshot!("hostile_latex", table.latex());
+        assert_eq!(latex("[1] *a* α ≤ β"), "{[}1{]} *a* $\\alpha$ $\\leq$ $\\beta$");
+        assert_eq!(latex("*a"), "{*}a");
+    }
+
+    #[test]
+    fn long_texts_are_broken_into_lines() {
+        let mut table = TableView::new("t", "t", "c", &["claim", "verdict", "why"]);
+        table.push(vec![Entry::new("a ".repeat(30)), Entry::new("held"), Entry::new("b ".repeat(30))]);
+        assert_eq!(table.alignment(), "p{0.40\\linewidth}lp{0.40\\linewidth}");
+        let mut numbers = TableView::new("t", "t", "c", &["cell", "#n"]);
+        numbers.push(vec![Entry::new("a ".repeat(30)), Entry::new("1")]);
+        assert_eq!(numbers.alignment(), "lr");
     }
 
     #[test]
@@ -196,6 +246,7 @@ mod tests {
         let mut table = TableView::new("t", "t", "c", &["n"]);
         (0..ROWS + 7).for_each(|row| table.push(vec![Entry::new(row.to_string())]));
         assert_eq!((table.rows.len(), table.left_out), (ROWS, 7));
-        assert!(table.markdown().contains("7 more rows") && table.latex().contains("7 more rows"));
+        assert!(table.markdown().contains("7 more rows") && table.latex().contains("\\multicolumn{1}{l}{7 more rows"));
+        assert!(table.latex().starts_with("\\begin{longtable}") && table.latex().ends_with("\\end{longtable}\n"));
     }
 }

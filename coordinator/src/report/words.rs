@@ -48,7 +48,7 @@ pub(super) fn wins(comparison: &Comparison) -> String {
 /// Difference, interval, p-value and wins in one line.
 pub(super) fn numbers(comparison: &Comparison, p_holm: Option<f64>) -> String {
     match comparison.difference {
-        None => format!("no pair of {} seeds has results yet", comparison.planned),
+        None => format!("no pair of {} seeds has results", comparison.planned),
         Some(difference) => format!("{} points ({})", points(difference.mean), details(comparison, p_holm)),
     }
 }
@@ -107,6 +107,12 @@ impl Varying {
         place(&rate, self.learning_rate);
         left.push(self.regularisers(cell));
         right.push(self.regularisers(reference));
+        let only = |of: &Cell, other: &Cell| {
+            of.variant.iter().filter(|phrase| !other.variant.contains(phrase)).cloned().collect::<Vec<_>>()
+        };
+        left.extend(only(cell, reference));
+        right.extend(only(reference, cell));
+        context.extend(cell.variant.iter().filter(|phrase| reference.variant.contains(phrase)).cloned());
         (context.join(", "), left.join(", "), right.join(", "))
     }
 

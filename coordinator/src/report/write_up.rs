@@ -68,7 +68,7 @@ fn show(text: &mut String, table: &TableView, level: &str) {
 /// The tables of results for a paper.
 pub(crate) fn summary_latex(document: &Document) -> String {
     let mut text = format!(
-        "% {}: {}\n% Tables of {}, made by swfn-coordinator {}. They need \\usepackage{{booktabs}}.\n",
+        "% {}: {}\n% Tables of {}, made by swfn-coordinator {}. They need \\usepackage{{booktabs,longtable}}.\n",
         latex(&document.title),
         latex(&document.progress),
         document.made,

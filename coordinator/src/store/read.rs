@@ -1,5 +1,7 @@
 //! Reading: the journal at a start, the results at the end.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Row, types::Type};
 use swfn_shared::{
     ids::{LeaseId, TrialId, WorkerId},
@@ -37,7 +39,8 @@ pub(crate) struct CurveRow {
     pub(crate) value: f64,
 }
 
-/// The time for which a worker held a lease; of one that has not ended, until the newest event.
+/// The time for which a worker held a lease; of one that has not ended, until the newest event. Of one that was lost or given back, until the
+/// newest event before: when the coordinator was killed or the power failed, its end was written down only when a coordinator came back.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LeaseSpan {
     pub(crate) worker: String,
@@ -51,17 +54,30 @@ impl Store {
     pub(crate) fn lease_spans(&self) -> Result<Vec<LeaseSpan>, StoreError> {
         self.run(|connection| {
             let mut query = connection.prepare(
-                "SELECT worker, span.at, until FROM (
-                   SELECT event.trial AS trial, kind, worker, event.at AS at,
-                          coalesce(lead(event.at) OVER (PARTITION BY event.trial, event.attempt ORDER BY sequence), newest.at) AS until
-                   FROM event, (SELECT max(at) AS at FROM event) AS newest) AS span
-                 JOIN trial ON trial.number = span.trial WHERE kind = 'leased' AND in_grid",
+                "SELECT event.trial, event.attempt, kind, worker, at, in_grid
+                 FROM event JOIN trial ON trial.number = event.trial ORDER BY sequence",
             )?;
-            let span = |row: &Row<'_>| {
-                let worker: Option<String> = row.get(0)?;
-                Ok(LeaseSpan { worker: worker.unwrap_or_default(), from: row.get(1)?, to: row.get(2)? })
-            };
-            query.query_map([], span)?.collect()
+            let mut open: BTreeMap<(i64, i64), LeaseSpan> = BTreeMap::new();
+            let mut spans = Vec::new();
+            // The time of the newest event, and of the newest one at another time.
+            let (mut newest, mut before) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let (lease, at): (_, f64) = ((row.get(0)?, row.get(1)?), row.get(4)?);
+                if at != newest {
+                    (newest, before) = (at, newest);
+                }
+                let kind = row.get_ref(2)?.as_str()?;
+                if kind == "leased" && row.get(5)? {
+                    let worker: Option<String> = row.get(3)?;
+                    open.insert(lease, LeaseSpan { worker: worker.unwrap_or_default(), from: at, to: at });
+                } else if let Some(span) = open.remove(&lease) {
+                    let to = if matches!(kind, "lost" | "released") { before.max(span.from) } else { at };
+                    spans.push(LeaseSpan { to, ..span });
+                }
+            }
+            spans.extend(open.into_values().map(|span| LeaseSpan { to: newest.max(span.from), ..span }));
+            Ok(spans)
         })
     }
 

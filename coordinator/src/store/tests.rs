@@ -215,3 +215,23 @@ fn other_files_are_refused() {
     let error = Store::open(&path).unwrap_err().to_string();
     assert!(error.contains("schema version `99`") && error.contains("hint:"), "{error}");
 }
+
+/// Killed in the evening, and gone on with in the morning: nobody worked in the night.
+#[test]
+fn leases_that_a_dead_coordinator_left_end_with_the_last_sign_of_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let specs = specs(1);
+    let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
+    store.set_trials(&specs).unwrap();
+    let lease = |index: usize, attempt| LeaseId { trial: specs[index].id(), attempt };
+    let released = Batch { events: vec![Event::Released { lease: lease(1, 1) }], ..Batch::default() };
+    store.write(100.0, &leased(lease(0, 1))).unwrap();
+    store.write(110.0, &leased(lease(1, 1))).unwrap();
+    store.write(150.0, &batch(lease(0, 1), 0.5)).unwrap();
+    store.write(50_000.0, &released).unwrap();
+    store.write(50_001.0, &leased(lease(1, 2))).unwrap();
+    store.write(50_030.0, &batch(lease(1, 2), 0.5)).unwrap();
+    let mut spans: Vec<_> = store.lease_spans().unwrap().iter().map(|span| (span.from, span.to)).collect();
+    spans.sort_by(|one, other| one.0.total_cmp(&other.0));
+    assert_eq!(spans, [(100.0, 150.0), (110.0, 150.0), (50_001.0, 50_030.0)]);
+}

@@ -82,6 +82,19 @@ impl Cells {
         candidates.iter().copied().filter(move |other| *other != place && fits(&self.keys[*other]))
     }
 
+    /// Whether a cell has the values of those changes itself, as far as they mean anything for it.
+    pub(super) fn has(&self, place: Place, changes: &Changes) -> bool {
+        let key = &self.keys[place];
+        changes.iter().all(|(name, value)| [value.bits().1, ABSENT].contains(&key[*name as usize]))
+    }
+
+    /// The values of a cell, in words.
+    pub(super) fn shown(&self, place: Place) -> String {
+        let known = AxisName::ALL.iter().filter(|name| self.keys[place][**name as usize] != ABSENT);
+        let values = known.map(|name| format!("{} {}", name.name(), self.points[place].get(*name).shown()));
+        values.collect::<Vec<_>>().join(", ")
+    }
+
     /// What is compared where a grid names nothing: each cell with the same one at lambda = 0, and each regulariser, or several of them
     /// together, with none.
     pub(super) fn usual_pairs(&self) -> Vec<(Place, Place)> {

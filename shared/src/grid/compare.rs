@@ -111,8 +111,17 @@ fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Result<Si
     Ok(Sides { table: name, offset, conditions, changes })
 }
 
+/// Whether a cell that a table matches may lack its reference.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lacking {
+    /// It is no comparison.
+    LeftOut,
+    /// What is claimed is claimed of all cells, and none may be passed over in silence.
+    Refused,
+}
+
 impl Sides {
-    fn pairs(&self, cells: &Cells) -> Result<Vec<(Place, Place)>, Problem> {
+    fn pairs(&self, cells: &Cells, lacking: Lacking) -> Result<Vec<(Place, Place)>, Problem> {
         let matching = cells.matching(&self.conditions);
         if matching.is_empty() {
             let problem = format!("{} matches no cell of the grid", self.table);
@@ -120,19 +129,34 @@ impl Sides {
                         penalty_samples";
             return Err(Problem::at(self.offset, problem, hint));
         }
-        let pairs: Vec<_> = matching
-            .iter()
-            .flat_map(|cell| cells.changed(*cell, &self.changes).map(|reference| (*cell, reference)))
-            .take(MAX_CONTRASTS + 1)
-            .collect();
+        let changes = || {
+            let changes = self.changes.iter().map(|(axis, value)| format!("{} {}", axis.name(), value.shown()));
+            changes.collect::<Vec<_>>().join(" and ")
+        };
+        let mut pairs = Vec::new();
+        for cell in &matching {
+            let before = pairs.len();
+            pairs.extend(cells.changed(*cell, &self.changes).map(|reference| (*cell, reference)));
+            if lacking == Lacking::Refused && pairs.len() == before && !cells.has(*cell, &self.changes) {
+                let problem = format!(
+                    "{} speaks of a cell that has no reference in the grid, with {} instead: {}",
+                    self.table,
+                    changes(),
+                    cells.shown(*cell)
+                );
+                let hint = "name the cells that are meant, as in `subset_size = 300`, or add the reference to the grid";
+                return Err(Problem::at(self.offset, problem, hint));
+            }
+            if pairs.len() > MAX_CONTRASTS {
+                break;
+            }
+        }
         if pairs.is_empty() {
-            let changes: Vec<_> =
-                self.changes.iter().map(|(axis, value)| format!("{} {}", axis.name(), value.shown())).collect();
             let problem = format!(
                 "{}: of the {} cells that it matches none has its reference, with {}, in the grid",
                 self.table,
                 matching.len(),
-                changes.join(" and ")
+                changes()
             );
             return Err(Problem::at(
                 self.offset,
@@ -180,7 +204,12 @@ pub(super) fn read_compares(
         let called = name.as_deref().map_or("[[compare]]".to_owned(), |name| format!("[[compare]] {}", quote(name)));
         let sides = read_sides(&mut table, called, bounds)?;
         table.finish()?;
-        all.extend(contrasts(name.as_deref(), sides.pairs(cells)?, &mut seen, id));
+        let new = contrasts(name.as_deref(), sides.pairs(cells, Lacking::LeftOut)?, &mut seen, id);
+        if new.is_empty() {
+            let problem = format!("{}: each of its pairs of cells stands in a table before it", sides.table);
+            return Err(Problem::at(offset, problem, "remove it: a pair is compared once, under one name"));
+        }
+        all.extend(new);
         refuse_too_many(all.len(), offset)?;
     }
     Ok(all)
@@ -209,7 +238,7 @@ pub(super) fn read_claims(
                 is.problem(problem, "add how many percentage points do not matter, as in `margin_points = 0.5`")
             );
         }
-        let contrasts = contrasts(None, sides.pairs(cells)?, &mut HashSet::new(), id);
+        let contrasts = contrasts(None, sides.pairs(cells, Lacking::Refused)?, &mut HashSet::new(), id);
         count += contrasts.len();
         refuse_too_many(count, offset)?;
         claims.push(Claim { text, relation, margin: margin.unwrap_or(0.0), alpha, contrasts });

@@ -69,11 +69,12 @@ subset_size = 100
 weight_decay = 0
 lambda = 0
 against = {{ lambda = 0.1 }}
-# All of it has been said.
+# Half of it has been said, and stays under its first name.
 [[compare]]
 name = "again"
 density = "data"
 subset_size = [100, 300]
+penalty_samples = 20
 weight_decay = 0
 against = {{ density = "vae" }}
 "#
@@ -114,6 +115,11 @@ alpha = 0.01
     assert_eq!((equal.relation, equal.margin, equal.alpha), (Relation::Equal, 0.005, 0.01));
     let shown = |claim: &Claim| format!("{}\n{}", claim.text, lines(&grid, &claim.contrasts));
     insta::assert_snapshot!([better, equal].map(shown).join("\n"));
+    // Cells that have the values of the reference themselves need none.
+    let densities = BASE.replace("[\"net\", \"net+dropout\"]", "\"net\"") + "density = [\"vae\", \"data\"]\n";
+    let table = "[[claim]]\ntext = \"both\"\nis = \"better\"\nsubset_size = 100\nweight_decay = 0\nagainst = { density = \"vae\" }\n";
+    let both = parse(&format!("{densities}{table}")).unwrap();
+    assert_eq!(lines(&both, &both.claims[0].contrasts).lines().count(), 1);
     // None of this changes a trial, and claims are no comparisons.
     let plain = parse(BASE).unwrap();
     assert!(grid.trials().eq(plain.trials()) && grid.contrasts() == plain.contrasts());
@@ -140,6 +146,7 @@ fn wrong_tables_get_a_place_and_a_hint() {
         compare("name = \"large\"\nagainst = { lambda = 0 }\nlambda = 0\ndensity = \"vae\""),
         compare("name = \"dropout\"\nagainst = { architecture = \"lenet\" }\narchitecture = \"net+dropout\""),
         compare("against = { lambda = 0 }\nlambda = 0"),
+        compare("against = { lambda = 0 }\n[[compare]]\nname = \"again\"\nlambda = 0.1\nagainst = { lambda = 0 }"),
         compare("against = { lambda = 0 }\nwhere = 1"),
         compare("against = { lambda = 0 }\nname = \"\""),
         compare("against = { lambda = 0 }\nname = \"two\\nlines\""),
@@ -152,6 +159,8 @@ fn wrong_tables_get_a_place_and_a_hint() {
         claim("is = \"better\"\nalpha = \"small\""),
         claim("is = \"better\"\nsubset_size = 200"),
         format!("{BASE}[[claim]]\nis = \"better\"\nagainst = {{ lambda = 0 }}\n"),
+        // The reference of one of its cells is not in the grid.
+        claim("is = \"better\"") + "[[include]]\nseed = 0\nsubset_size = 1000\nlambda = 0.1\n",
         format!("{BASE}[select]\nby = \"luck\"\n"),
         format!("{BASE}[select]\nby = \"validation\"\n"),
         BASE.replace("\"mnist\"", "\"mnist\"\nvalidation = 59701"),

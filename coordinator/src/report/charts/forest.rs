@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use swfn_shared::grid::Selection;
+
 use super::{
     Content,
     axis::Axis,
@@ -30,7 +32,7 @@ const BELOW: f64 = 50.0;
 const PLOT: f64 = 400.0;
 const EDGE: f64 = 14.0;
 
-pub(super) fn forest(differences: &[Difference]) -> Content {
+pub(super) fn forest(differences: &[Difference], selection: Selection) -> Content {
     if differences.is_empty() {
         return Content::Missing("no two cells have results of the same seeds".to_owned());
     }
@@ -43,10 +45,10 @@ pub(super) fn forest(differences: &[Difference]) -> Content {
         groups.entry(row.group.clone()).or_insert(next);
     }
     rows.sort_by_key(|row| groups[&row.group]);
-    Content::Drawing { draw: Box::new(move |theme| draw(&rows, theme)), note }
+    Content::Drawing { draw: Box::new(move |theme| draw(&rows, selection, theme)), note }
 }
 
-fn draw(rows: &[Difference], theme: Theme) -> Drawn<String> {
+fn draw(rows: &[Difference], selection: Selection, theme: Theme) -> Drawn<String> {
     let labels = widest(rows.iter().map(|row| row.label.as_str()), SMALL)?.min(420.0);
     let texts: Vec<String> = rows.iter().map(text).collect();
     let numbers = widest(texts.iter().map(String::as_str).chain(["± 95 %, points"]), SMALL)?;
@@ -102,7 +104,11 @@ fn draw(rows: &[Difference], theme: Theme) -> Drawn<String> {
             pen.mark((across(row.mean), level), shape, color, 4.5)?;
             pen.text(text, (frame.right + 12.0, level), Anchor::Left, SMALL, Role::Ink)?;
         }
-        let title = "difference of test accuracy, percentage points";
+        let title = match selection {
+            Selection::Final => "difference of test accuracy, percentage points",
+            Selection::Best => "difference of best accuracy (chosen on test images), percentage points",
+            Selection::Validation => "difference of validated test accuracy, percentage points",
+        };
         pen.text(title, (frame.left + PLOT / 2.0, bottom + 33.0), Anchor::Middle, NORMAL, Role::Ink)
     })
 }

@@ -40,7 +40,7 @@ pub(super) struct Panel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Vertical {
     Linear,
-    /// The same, for what comes after the steep beginning of training.
+    /// The same, but the steep beginning of training may lie below.
     Late,
     /// Where values differ by orders of magnitude, else linear.
     LogIfWide,
@@ -139,9 +139,14 @@ impl Lines {
     fn vertical(&self, row: usize) -> Axis {
         let lines = || self.panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
         let points = || lines().flat_map(|line| line.points.iter().chain(&line.reference));
-        let last = points().map(|point| point.x).fold(f64::NEG_INFINITY, f64::max);
-        let crop = self.vertical == Vertical::Late && lines().all(|line| line.points.len() >= 5);
-        let late = |point: &&Point| !crop || point.x >= 0.3 * last;
+        // Each line has a beginning of its own: a short one is not all beginning beside a long one.
+        let late = || {
+            lines().flat_map(|line| {
+                let last = line.points.last().map_or(0.0, |point| point.x);
+                let crop = self.vertical == Vertical::Late && line.points.len() >= 5;
+                line.points.iter().filter(move |point| !crop || point.x >= 0.3 * last).chain(&line.reference)
+            })
+        };
         let extremes = |values: &mut dyn Iterator<Item = f64>| {
             values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
         };
@@ -151,14 +156,15 @@ impl Lines {
                 return Axis::log("", low, high);
             }
         }
-        let (low, high) = extremes(&mut points().filter(late).map(|point| point.mean));
+        let (low, _) = extremes(&mut late().map(|point| point.mean));
+        let (_, high) = extremes(&mut points().map(|point| point.mean));
         if low > high {
             return Axis::linear("", 0.0, 1.0);
         }
         let span = (high - low).max(0.02 * high.abs()).max(1e-6);
         let half = |point: &Point| point.half.unwrap_or(0.0);
-        let (lowest, _) = extremes(&mut points().filter(late).map(|point| point.mean - half(point)));
-        let (_, highest) = extremes(&mut points().filter(late).map(|point| point.mean + half(point)));
+        let (lowest, _) = extremes(&mut late().map(|point| point.mean - half(point)));
+        let (_, highest) = extremes(&mut points().map(|point| point.mean + half(point)));
         let (low, high) = (lowest.max(low - span), highest.min(high + span));
         let margin = 0.06 * (high - low).max(span * 0.5);
         Axis::linear("", low - margin, high + margin)
@@ -191,4 +197,34 @@ fn marked(index: usize, count: usize, series: usize) -> bool {
 fn whisker(pen: &Pen<'_>, point: &Point, at: impl Fn(&Point, f64) -> Place, color: Role) -> Drawn {
     let Some(half) = point.half else { return Ok(()) };
     pen.line(at(point, point.mean - half), at(point, point.mean + half), color, 1.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(series: usize, points: impl Iterator<Item = (f64, f64)>) -> Line {
+        let points = points.map(|(x, mean)| Point { x, mean, half: None }).collect();
+        Line { series, points, reference: None }
+    }
+
+    /// The axis of a chart over 10,000 iterations with one row.
+    fn axis(lines: Vec<Line>) -> Axis {
+        let panel = Panel { row: 0, column: 0, title: String::new(), lines };
+        let (x, names) = (Axis::linear("iteration", 0.0, 10_000.0), Vec::new());
+        Lines { y_title: String::new(), vertical: Vertical::Late, x, names, panels: vec![panel] }.vertical(0)
+    }
+
+    #[test]
+    fn a_peak_at_the_beginning_and_a_short_run_stay_in_the_picture() {
+        let inside = |axis: &Axis, value| (0.0..=1.0).contains(&axis.share(value));
+        // From 10 to a peak of 90 at a tenth, and down to 80.
+        let early = |i: i32| (f64::from(i) * 500.0, if i < 2 { 10.0 } else { 90.5 - f64::from(i) * 0.5 });
+        let long = axis(vec![line(0, (1..=20).map(early))]);
+        assert!(inside(&long, 89.5) && inside(&long, 80.5) && !inside(&long, 10.0));
+        // All of the second one lies before three tenths of the first.
+        let steep = |i: i32| (f64::from(i) * 100.0, if i < 3 { 10.0 } else { 60.0 });
+        let both = axis(vec![line(0, (1..=20).map(early)), line(1, (1..=10).map(steep))]);
+        assert!(inside(&both, 60.0) && inside(&both, 89.5) && !inside(&both, 10.0));
+    }
 }

@@ -86,7 +86,7 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
                 "Differences between trials of the same subset and seed, with 95 % intervals: {which}. Squares: told apart from zero after \
                  Holm's correction; grey dots: not decided."
             ),
-            forest::forest(differences),
+            forest::forest(differences, selection),
         ),
         figure(
             "lambda",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use swfn_shared::{ids::CellId, trial::TrialSpec};
+use swfn_shared::{grid::Selection, ids::CellId, trial::TrialSpec};
 
 use super::{
     Content,
@@ -22,6 +22,15 @@ use crate::{
 pub(crate) type Curves = HashMap<CellId, Vec<MeanPoint>>;
 
 pub(super) const ACCURACY: &str = "test accuracy, %";
+
+/// The title of an axis of the accuracies that count. A picture may be shown without its caption, and must not flatter in silence.
+pub(super) fn selected_accuracy(selection: Selection) -> &'static str {
+    match selection {
+        Selection::Final => ACCURACY,
+        Selection::Best => "best accuracy (chosen on test images), %",
+        Selection::Validation => "validated test accuracy, %",
+    }
+}
 
 /// The estimate of a cell's final accuracy, in percent.
 fn accuracy(cell: &StudyCell, x: f64) -> Option<Point> {
@@ -136,7 +145,8 @@ pub(super) fn lambda(study: &Study) -> Content {
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();
     let x = Axis::of("weight λ of the function norm", &lambdas);
-    drawn(Lines { y_title: ACCURACY.to_owned(), vertical: Vertical::Linear, x, names: facets.names, panels }, note)
+    let y_title = selected_accuracy(study.selection).to_owned();
+    drawn(Lines { y_title, vertical: Vertical::Linear, x, names: facets.names, panels }, note)
 }
 
 /// Accuracy over the size of the subset.
@@ -155,7 +165,8 @@ pub(super) fn size(study: &Study) -> Content {
     let x = Axis::of("training images", &sizes);
     // All sizes are on the axis here: a choice of them is none.
     let note = facets.lines_note.clone();
-    drawn(Lines { y_title: ACCURACY.to_owned(), vertical: Vertical::Linear, x, names: facets.names, panels }, note)
+    let y_title = selected_accuracy(study.selection).to_owned();
+    drawn(Lines { y_title, vertical: Vertical::Linear, x, names: facets.names, panels }, note)
 }
 
 fn drawn(lines: Lines, note: String) -> Content {

@@ -48,7 +48,8 @@ pub(super) fn strip(study: &Study) -> Content {
         section.rows.push(Row { label, values, estimate, with_norm: cell.spec.penalty.is_some() });
     }
     let sections: Vec<Section> = sections.into_values().collect();
-    Content::Drawing { draw: Box::new(move |theme| draw(&sections, theme)), note }
+    let title = super::over::selected_accuracy(study.selection);
+    Content::Drawing { draw: Box::new(move |theme| draw(&sections, title, theme)), note }
 }
 
 const STEP: f64 = 22.0;
@@ -57,7 +58,7 @@ const BELOW: f64 = 34.0;
 const PLOT: f64 = 430.0;
 const EDGE: f64 = 14.0;
 
-fn draw(sections: &[Section], theme: Theme) -> Drawn<String> {
+fn draw(sections: &[Section], title: &str, theme: Theme) -> Drawn<String> {
     let rows = || sections.iter().flat_map(|section| &section.rows);
     let labels = widest(rows().map(|row| row.label.as_str()), SMALL)?.min(380.0);
     let numbers = widest(["100.00 ± 10.00"], SMALL)?;
@@ -72,7 +73,7 @@ fn draw(sections: &[Section], theme: Theme) -> Drawn<String> {
             draw_section(pen, section, frame, labels)?;
             top = bottom + BELOW;
         }
-        pen.text(super::over::ACCURACY, (left + PLOT / 2.0, top + 6.0), Anchor::Middle, NORMAL, Role::Ink)
+        pen.text(title, (left + PLOT / 2.0, top + 6.0), Anchor::Middle, NORMAL, Role::Ink)
     })
 }
 
