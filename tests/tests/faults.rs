@@ -281,12 +281,12 @@ fn asked_to_stop(drained: bool) {
     first.signal(Signal::SIGTERM);
     first.succeed();
     let folder = sweep.cache().join("checkpoints");
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1);
     let mut second = sweep.worker("second", &address, &[]);
     coordinator.succeed();
     second.succeed();
     assert!(second.stderr().contains("goes on from a checkpoint step="), "{}", second.stderr());
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "removed with the acknowledgement of the result");
+    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0, "removed with the acknowledgement of the result");
     let kinds: Vec<_> = sweep.journal().into_iter().map(|line| line.kind).collect();
     assert_eq!(kinds, ["leased", "released", "leased", "succeeded"]);
     let alone = Sweep::new(axes, 1500);
