@@ -1,0 +1,43 @@
+//! When a device is given up, shown with scripts in the place of its processes.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+/// How often a program is started in the place of a device process, and what becomes of it.
+async fn lives(script: &str) -> (usize, anyhow::Result<Ended>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, lives) = (folder.path().join("worker"), folder.path().join("lives"));
+    let text = format!("#!/bin/sh\necho >> {lives}\n{script}\n", lives = lives.display());
+    // Under its name only when it is closed: a program that is being written cannot be started.
+    let draft = folder.path().join("draft");
+    std::fs::write(&draft, text.replace("LIVES", &format!("$(wc -l < {})", lives.display()))).unwrap();
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(&draft, &program).unwrap();
+    let (_stop, stop) = watch::channel(Stop::No);
+    let (device, prefix) = ("cpu".to_owned(), "ann".to_owned());
+    let slot = Slot { program, device, index: 0, prefix, arguments: Vec::new(), stop };
+    let ended = timeout(Duration::from_secs(60), slot.keep_running()).await.expect("it ends");
+    (std::fs::read_to_string(lives).unwrap().lines().count(), ended)
+}
+
+#[tokio::test]
+async fn processes_that_die_right_after_their_welcome_are_given_up() {
+    let (count, ended) = lives("echo welcomed\nexit 9").await;
+    assert_eq!(count, 5);
+    assert!(ended.unwrap_err().to_string().contains("failed 5 times in a row at its start (exit code 9)"));
+}
+
+#[tokio::test]
+async fn processes_that_die_of_their_trials_are_replaced() {
+    let (count, ended) = lives("echo welcomed\necho leased\n[ LIVES -lt 8 ] || exit 0\nexit 9").await;
+    assert_eq!((count, ended.unwrap()), (8, Ended::InOrder));
+}
+
+#[test]
+fn whoever_lived_long_was_of_use() {
+    let said = Said::default();
+    assert!(!said.was_of_use(GOOD_LIFE), "nobody has welcomed it");
+    said.welcomed.store(true, Ordering::Relaxed);
+    assert!(!said.was_of_use(GOOD_LIFE / 2) && said.was_of_use(GOOD_LIFE));
+}
