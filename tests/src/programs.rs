@@ -76,7 +76,9 @@ fn build(folder: &Path, faults: bool) {
     let mut cargo = Command::new(env!("CARGO"));
     // The whole workspace with a test: dependencies have the features then that they have in `cargo test --workspace`, and nothing is
     // compiled for these programs alone.
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args("build --quiet --locked --workspace --bins --test own_data".split(' '));
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args("build --quiet --locked --workspace --bins --test own_data".split(' '));
     if faults {
         for program in NAMES {
             cargo.args(["--features", &format!("{program}/faults")]);
