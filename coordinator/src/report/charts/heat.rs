@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use swfn_shared::grid::Selection;
+
 use super::{
     Content,
     axis::short,
@@ -29,6 +31,8 @@ struct Map {
 }
 
 struct Maps {
+    /// Before each accuracy: a picture may be shown without its caption, and must not flatter in silence.
+    mark: &'static str,
     lambdas: Vec<f64>,
     /// From the largest down.
     sizes: Vec<u32>,
@@ -71,7 +75,8 @@ pub(super) fn heat(study: &Study) -> Content {
         maps[place].1.fields.push(Field { column, row, accuracy: 100.0 * estimate, gain: gain(study, cell) });
     }
     let maps = maps.into_iter().map(|(_, map)| map).collect();
-    let maps = Maps { lambdas, sizes, maps: chosen(maps, MAPS, "maps", &mut note) };
+    let mark = if study.selection == Selection::Best { "best " } else { "" };
+    let maps = Maps { mark, lambdas, sizes, maps: chosen(maps, MAPS, "maps", &mut note) };
     Content::Drawing { draw: Box::new(move |theme| maps.draw(theme)), note }
 }
 
@@ -147,7 +152,7 @@ impl Maps {
             };
             let (right, bottom) = (left + width - 2.0, top + CELL_HEIGHT - 2.0);
             pen.field(Frame { left, top, right, bottom }, ground)?;
-            let accuracy = format!("{:.1} %", field.accuracy);
+            let accuracy = format!("{}{:.1} %", self.mark, field.accuracy);
             match field.gain {
                 Some(gain) => {
                     pen.ink(&format!("{gain:+.2}"), (middle - 1.0, level - 7.5), Anchor::Middle, LARGE, ink)?;
