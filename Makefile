@@ -37,9 +37,12 @@ browser: ## Chromium, in which a test opens the report, where this user may inst
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
 	  echo "note: no Chromium here; the report is not opened in a browser" >&2
 
+# Sweeps wait a good deal: for time limits, for leases to end, for each other.
+TEST_THREADS = $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
+
 .PHONY: test
 test: cargo-there browser ## all set-up, all tests
-	$(WITH_LIBTORCH) $(CARGO) test --workspace --locked
+	$(WITH_LIBTORCH) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} $(CARGO) test --workspace --locked
 	deploy/libtorch.test.sh
 
 FUZZ_CORE = grid specification hello worker-message conversation http
@@ -117,6 +120,11 @@ build: cargo-there ## release build of coordinator and worker
 
 .PHONY: check
 check: fmt lint test doc ## everything that must hold before a commit
+
+.PHONY: release-check
+release-check: ## what must hold before a release besides, hours: origins, numbers of PyTorch, planted bugs, faults, floods, simulation, fuzzing
+	$(MAKE) deny reference mutants chaos flood simulate
+	$(MAKE) fuzz RUNS=10000000
 
 .PHONY: fmt
 fmt: cargo-there ## formatting

@@ -2,12 +2,12 @@
 //!
 //! They come from a counter, so no number waits for the one before, and a device makes its own: by a loop of the kernels in
 //! the CPU's memory, by torch's operations on a GPU. Both give the same numbers; only logarithm, sine and cosine of normal
-//! ones round differently. Words are those of `kernel/philox.rs`.
+//! ones round differently. Words are those of `swfn_kernels::philox`.
 
+use swfn_kernels::philox::{self, Law, MULTIPLIERS, ROUNDS, UNIT, WORDS};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::{
-    kernel::philox::{self, Law, MULTIPLIERS, ROUNDS, UNIT, WORDS},
     memory::with_slices,
     rng::{self, Purpose},
 };

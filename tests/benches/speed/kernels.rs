@@ -7,7 +7,7 @@ use crate::{command, table};
 
 pub(crate) fn measure() -> anyhow::Result<Value> {
     let mut cargo = command::cargo();
-    cargo.args(["test", "--release", "--quiet", "--locked", "--package", "swfn-worker", "--lib", "kernel::timings"]);
+    cargo.args(["test", "--release", "--quiet", "--locked", "--package", "swfn-worker", "--lib", "kernels_timings"]);
     let text = command::output(cargo.args(["--", "--ignored", "--nocapture"]))?;
     // kernel, size, vectors, microseconds, GFLOP/s or `-`.
     let rows = text.lines().map(|line| Vec::from_iter(line.split_whitespace().map(str::to_owned)));

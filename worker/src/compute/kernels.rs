@@ -1,14 +1,15 @@
 //! The operations by our own kernels, on the CPU: lane by lane, since nothing is gained there by computing lanes together.
 
+use swfn_kernels::{
+    batch_norm,
+    conv_pool::{ConvPool, Gradients, Passed},
+    cross_entropy::cross_entropy,
+    optimisers, products,
+};
 use tch::{Device, Kind, Tensor};
 
 use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates};
 use crate::{
-    kernel::{
-        batch_norm,
-        conv_pool::{ConvPool, Gradients, Passed},
-        cross_entropy, optimisers, products,
-    },
     memory::with_slices,
     model::layers::{BatchNorm, Layer, NormMode},
     noise::At,
@@ -190,7 +191,7 @@ impl Compute for Kernels {
         let sums: Vec<_> = with_slices(from, [&mut of_logits], |[logits, x], [of_logits]| {
             let of_lane = |k| {
                 let to = lane_mut(of_logits, lanes, k);
-                cross_entropy::cross_entropy(lane(logits, lanes, k), lane(x, lanes, k), share as f32, to) as f32
+                cross_entropy(lane(logits, lanes, k), lane(x, lanes, k), share as f32, to) as f32
             };
             (0..lanes).map(of_lane).collect()
         });

@@ -5,6 +5,10 @@
 //! to lane, not even what is not a number.
 
 mod kernels;
+#[cfg(test)]
+mod kernels_tests;
+#[cfg(test)]
+mod kernels_timings;
 mod torch;
 
 use std::fmt;

@@ -1,14 +1,16 @@
 //! Microseconds of each kernel at the published sizes, for people and for `make bench`: a line has kernel, size, vectors,
-//! microseconds and, of products, billions of operations a second. As a test, since nobody outside of this crate may see the kernels.
+//! microseconds and, of products, billions of operations a second. As a test, which needs no program of its own.
 
 use std::{fmt::Display, time::Instant};
 
-use super::{
+use swfn_kernels::{
+    Level,
     conv_pool::{ConvPool, Gradients, Passed},
-    level::Level,
     optimisers::{Adam, Sgd},
+    philox::{self, Law},
     products,
 };
+
 use crate::rng::{Purpose, Stream};
 
 /// Of these the median counts.
@@ -81,4 +83,11 @@ fn timings() {
     let adam = Adam { rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
     line("sgd", weights, Level::best(), 0.0, &mut || sgd.step(&mut w, &mut m, &g));
     line("adam", weights, Level::best(), 0.0, &mut || adam.step(&mut w, &mut m, &mut v, &g));
+    let numbers = 8192;
+    let mut out = vec![0.0; numbers];
+    for (name, law) in [("uniform", Law::Uniform), ("normal", Law::Normal)] {
+        for level in Level::all() {
+            line(name, numbers, level, 0.0, &mut || philox::fill_at(level, [5, 7], 0, law, &mut out));
+        }
+    }
 }

@@ -2,27 +2,33 @@
 
 #![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
 
-use super::{
+use crate::{
     lanes::Lanes,
     level::{Level, Work},
 };
 
 /// u = momentum * u + learning_rate * gradient + decay * w; w -= u.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sgd {
-    pub(crate) learning_rate: f32,
-    pub(crate) momentum: f32,
+pub struct Sgd {
+    /// What the gradient is multiplied by.
+    pub learning_rate: f32,
+    /// What is kept of the last change.
+    pub momentum: f32,
     /// Learning rate times weight decay.
-    pub(crate) decay: f32,
+    pub decay: f32,
 }
 
 /// m = beta1 * m + gradient; v = beta2 * v + gradient^2; w -= rate * m / (sqrt(v) + epsilon).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Adam {
-    pub(crate) rate: f32,
-    pub(crate) beta1: f32,
-    pub(crate) beta2: f32,
-    pub(crate) epsilon: f32,
+pub struct Adam {
+    /// What the change is multiplied by.
+    pub rate: f32,
+    /// What is kept of the sum of gradients.
+    pub beta1: f32,
+    /// What is kept of the sum of their squares.
+    pub beta2: f32,
+    /// Added to the root, against division by zero.
+    pub epsilon: f32,
 }
 
 struct SgdStep<'a>(Sgd, &'a mut [f32], &'a mut [f32], &'a [f32]);
@@ -31,14 +37,14 @@ struct AdamStep<'a>(Adam, &'a mut [f32], [&'a mut [f32]; 2], &'a [f32]);
 
 impl Sgd {
     /// All slices have the same length.
-    pub(crate) fn step(self, weights: &mut [f32], velocities: &mut [f32], gradients: &[f32]) {
+    pub fn step(self, weights: &mut [f32], velocities: &mut [f32], gradients: &[f32]) {
         Level::best().run(SgdStep(self, weights, velocities, gradients));
     }
 }
 
 impl Adam {
     /// All slices have the same length.
-    pub(crate) fn step(self, weights: &mut [f32], momenta: &mut [f32], squares: &mut [f32], gradients: &[f32]) {
+    pub fn step(self, weights: &mut [f32], momenta: &mut [f32], squares: &mut [f32], gradients: &[f32]) {
         Level::best().run(AdamStep(self, weights, [momenta, squares], gradients));
     }
 }

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "see lanes")]
 
-use super::{
+use crate::{
     conv_pool::{ConvPool, SIDE},
     lanes::Lanes,
     level::Work,

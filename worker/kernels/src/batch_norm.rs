@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
 
-use super::{
+use crate::{
     lanes::Lanes,
     level::{Level, Work},
 };
@@ -11,12 +11,12 @@ use super::{
 const BLOCK: usize = 32;
 
 /// Mean and variance of each channel. x: `[rows, channels]`; the variance is divided by the number of rows.
-pub(crate) fn statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
+pub fn statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
     Level::best().run(Statistics { x, mean, variance });
 }
 
 /// normalised = (x - mean) * inverse_deviation; output = normalised * scale + shift.
-pub(crate) fn forward(
+pub fn forward(
     x: &[f32],
     [mean, inverse_deviation, scale, shift]: [&[f32]; 4],
     normalised: &mut [f32],
@@ -26,12 +26,12 @@ pub(crate) fn forward(
 }
 
 /// Gradients of scale and shift: of_scale = sum of of_output * normalised over the rows, of_shift = sum of of_output.
-pub(crate) fn of_parameters(of_output: &[f32], normalised: &[f32], of_scale: &mut [f32], of_shift: &mut [f32]) {
+pub fn of_parameters(of_output: &[f32], normalised: &[f32], of_scale: &mut [f32], of_shift: &mut [f32]) {
     Level::best().run(OfParameters { of_output, normalised, of_scale, of_shift });
 }
 
 /// of_x = (of_output - mean_shift - normalised * mean_scale) * factor.
-pub(crate) fn of_input(
+pub fn of_input(
     of_output: &[f32],
     normalised: &[f32],
     [mean_scale, mean_shift, factor]: [&[f32]; 3],

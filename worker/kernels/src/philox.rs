@@ -6,18 +6,19 @@
 
 #![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
 
-use super::{
+use crate::{
     lanes::{Lanes, WIDEST},
     level::{Level, Work},
 };
 
 /// Words that one value of the counter gives.
-pub(crate) const WORDS: usize = 4;
+pub const WORDS: usize = 4;
 
 /// Factors of the first and the third word.
-pub(crate) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+pub const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 
-pub(crate) const ROUNDS: usize = 10;
+/// Rounds that mix the counter.
+pub const ROUNDS: usize = 10;
 
 /// What the key grows by in each round.
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -26,33 +27,39 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const LOW: u64 = 0xFFFF_FFFF;
 
 /// 2^-24: uniform numbers are multiples of it, which are exact.
-pub(crate) const UNIT: f32 = 1.0 / (1 << 24) as f32;
+pub const UNIT: f32 = 1.0 / (1 << 24) as f32;
 
 /// Blocks that are made at a time: whole vectors, for the last chunk is made whole even if less was asked for.
 const CHUNK: usize = 2 * WIDEST;
 
 /// What the words become.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Law {
+pub enum Law {
     /// In [0, 1).
     Uniform,
     /// Mean 0, variance 1.
     Normal,
     /// Zero with a probability, else `keep`.
-    Dropout { probability: f32, keep: f32 },
+    Dropout {
+        /// Of a zero.
+        probability: f32,
+        /// What else it is.
+        keep: f32,
+    },
 }
 
 /// The key of each round.
-pub(crate) fn round_keys(key: [u32; 2]) -> [[u32; 2]; ROUNDS] {
+pub fn round_keys(key: [u32; 2]) -> [[u32; 2]; ROUNDS] {
     std::array::from_fn(|round| std::array::from_fn(|i| key[i].wrapping_add(WEYL[i].wrapping_mul(round as u32))))
 }
 
 /// Fills `out` with numbers from the start of that block on, four from each.
-pub(crate) fn fill(key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
+pub fn fill(key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
     fill_at(Level::best(), key, block, law, out);
 }
 
-fn fill_at(level: Level, key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
+/// The same with these instructions.
+pub fn fill_at(level: Level, key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
     level.run(Fill { keys: round_keys(key), block, law, out });
 }
 
@@ -199,7 +206,7 @@ mod tests {
                 numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>()
             };
             for level in Level::all() {
-                assert_eq!(draw(level), draw(Level::Portable), "{law:?} {level:?}");
+                assert_eq!(draw(level), draw(Level::PORTABLE), "{law:?} {level:?}");
             }
         }
     }
@@ -218,22 +225,5 @@ mod tests {
             worst[1] = worst[1].max((f64::from(sine) - angle.sin()).abs()).max((f64::from(cosine) - angle.cos()).abs());
         }
         assert!(worst[0] < 2e-7 && worst[1] < 1.2e-7, "{worst:?}");
-    }
-
-    #[test]
-    #[ignore = "prints timings: make kernels"]
-    fn timings() {
-        for (level, law) in Level::all().into_iter().flat_map(|level| [(level, Law::Uniform), (level, Law::Normal)]) {
-            let mut numbers = vec![0.0; 8192];
-            let mut times: Vec<_> = (0..101)
-                .map(|_| {
-                    let start = std::time::Instant::now();
-                    fill_at(level, [5, 7], 0, law, std::hint::black_box(&mut numbers));
-                    start.elapsed().as_secs_f64() * 1e9 / numbers.len() as f64
-                })
-                .collect();
-            times.sort_by(f64::total_cmp);
-            println!("{law:?} {level:?}: {:.2} ns per number", times[50]);
-        }
     }
 }

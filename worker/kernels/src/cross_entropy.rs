@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
 
-use super::{
+use crate::{
     lanes::Lanes,
     level::{Level, Work},
 };
@@ -14,11 +14,12 @@ const BLOCK: usize = 64;
 const ROUND: f32 = 12_582_912.0;
 
 /// The sum of -x log p - (1 - x) log(1 - p), p = 1 / (1 + exp(-logit)); and its gradient by each logit, p - x, times `share`.
-pub(crate) fn cross_entropy(logits: &[f32], x: &[f32], share: f32, of_logits: &mut [f32]) -> f64 {
+pub fn cross_entropy(logits: &[f32], x: &[f32], share: f32, of_logits: &mut [f32]) -> f64 {
     cross_entropy_at(Level::best(), logits, x, share, of_logits)
 }
 
-pub(super) fn cross_entropy_at(level: Level, logits: &[f32], x: &[f32], share: f32, of_logits: &mut [f32]) -> f64 {
+/// The same with these instructions.
+pub fn cross_entropy_at(level: Level, logits: &[f32], x: &[f32], share: f32, of_logits: &mut [f32]) -> f64 {
     let mut sum = 0.0;
     level.run(Pass { logits, x, share, of_logits, sum: &mut sum });
     sum

@@ -3,34 +3,36 @@
 
 #![allow(unsafe_code, reason = "see lanes")]
 
-use super::{
+use crate::{
     lanes::Lanes,
     level::{Level, Work},
 };
 
 /// y = x w^T + bias. x: `[rows, inputs]`, w: `[outputs, inputs]`, y: `[rows, outputs]`, all row by row.
-pub(crate) fn forward(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+pub fn forward(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
     forward_at(Level::best(), x, w, bias, y);
 }
 
 /// a b. a: `[rows, depth]`, b: `[depth, columns]` -> `[rows, columns]`.
-pub(crate) fn product(a: &[f32], b: &[f32], rows: usize, to: &mut [f32]) {
+pub fn product(a: &[f32], b: &[f32], rows: usize, to: &mut [f32]) {
     product_at(Level::best(), a, false, b, rows, to);
 }
 
 /// a^T b. a: `[depth, rows]`, b: `[depth, columns]` -> `[rows, columns]`.
-pub(crate) fn transposed_product(a: &[f32], b: &[f32], rows: usize, to: &mut [f32]) {
+pub fn transposed_product(a: &[f32], b: &[f32], rows: usize, to: &mut [f32]) {
     product_at(Level::best(), a, true, b, rows, to);
 }
 
-pub(super) fn forward_at(level: Level, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+/// As [`forward`], with these instructions.
+pub fn forward_at(level: Level, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
     let outputs = bias.len();
     let (inputs, rows) = (w.len() / outputs, y.len() / outputs);
     assert_eq!((w.len(), x.len(), y.len()), (inputs * outputs, inputs * rows, rows * outputs));
     level.run(Forward { x, w, bias, y, inputs, rows });
 }
 
-pub(super) fn product_at(level: Level, a: &[f32], transposed: bool, b: &[f32], rows: usize, to: &mut [f32]) {
+/// As [`product`] or [`transposed_product`], with these instructions.
+pub fn product_at(level: Level, a: &[f32], transposed: bool, b: &[f32], rows: usize, to: &mut [f32]) {
     let (depth, columns) = (a.len() / rows, to.len() / rows);
     assert_eq!((a.len(), b.len(), to.len()), (rows * depth, depth * columns, rows * columns));
     let steps = if transposed { (1, rows) } else { (depth, 1) };

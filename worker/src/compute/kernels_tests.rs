@@ -1,12 +1,13 @@
 //! The kernels against torch, at every level that the processor has.
 
-use tch::{Kind, Tensor};
-
-use super::{
+use swfn_kernels::{
+    Level,
     conv_pool::{ConvPool, Gradients, Passed},
-    level::Level,
+    cross_entropy::cross_entropy_at,
     optimisers, products,
 };
+use tch::{Kind, Tensor};
+
 use crate::rng::{Purpose, Stream};
 
 /// Largest error, relative to the largest value of the tensor, beside torch in double precision.
@@ -110,7 +111,7 @@ fn both_passes_equal_torch_for_any_size() {
         let case = Case::new(sizes, |count| stream.normal(count));
         let expected = case.torch();
         for level in Level::all() {
-            let exact = level != Level::Portable && published.contains(&sizes);
+            let exact = level != Level::PORTABLE && published.contains(&sizes);
             let tolerance = if exact { TOLERANCE } else { WIDE_TOLERANCE };
             for ((ours, expected), what) in
                 case.ours(level).iter().zip(&expected).zip(["output", "filters", "bias", "input"])
@@ -225,12 +226,12 @@ fn cross_entropy_equals_torch_for_any_logit() {
     };
     for level in Level::all() {
         let mut gradients = vec![f32::NAN; logits.len()];
-        let sum = super::cross_entropy::cross_entropy_at(level, &logits, &x, 0.5, &mut gradients);
+        let sum = cross_entropy_at(level, &logits, &x, 0.5, &mut gradients);
         let total: f64 = (0..logits.len()).map(|i| expected(i).0).sum();
         assert!((sum - total).abs() < 1e-6 * total, "{level:?}: {sum} {total}");
         for i in 0..logits.len() {
             let (loss, gradient) = expected(i);
-            let one = super::cross_entropy::cross_entropy_at(level, &logits[i..=i], &x[i..=i], 1.0, &mut [0.0]);
+            let one = cross_entropy_at(level, &logits[i..=i], &x[i..=i], 1.0, &mut [0.0]);
             // Where logit and pixel agree, the loss is a small difference of large terms.
             assert!(
                 (one - loss).abs() < 3e-7 * (1.0 + f64::from(logits[i].abs())),
@@ -239,6 +240,6 @@ fn cross_entropy_equals_torch_for_any_logit() {
             );
             assert!((2.0 * f64::from(gradients[i]) - gradient).abs() < 3e-7, "{level:?} {}", logits[i]);
         }
-        assert!(super::cross_entropy::cross_entropy_at(level, &[f32::NAN], &[0.5], 1.0, &mut [0.0]).is_nan());
+        assert!(cross_entropy_at(level, &[f32::NAN], &[0.5], 1.0, &mut [0.0]).is_nan());
     }
 }

@@ -3,46 +3,46 @@
 //!
 //! All images have the channels last. Ties, zeros of ReLU and what is not a number are treated as torch treats them.
 
-use super::{backward::Backward, forward::Forward, level::Level};
+use crate::{backward::Backward, forward::Forward, level::Level};
 
 /// Side of the filters.
 pub(super) const SIDE: usize = 5;
 
 /// Sizes of one such operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ConvPool {
+pub struct ConvPool {
     /// N.
-    pub(crate) images: usize,
+    pub images: usize,
     /// Rows of an input image, H.
-    pub(crate) height: usize,
+    pub height: usize,
     /// Columns of an input image, W.
-    pub(crate) width: usize,
+    pub width: usize,
     /// Channels of an input image, I.
-    pub(crate) inputs: usize,
+    pub inputs: usize,
     /// Channels of an output image, O.
-    pub(crate) outputs: usize,
+    pub outputs: usize,
     /// Whether ReLU follows.
-    pub(crate) relu: bool,
+    pub relu: bool,
 }
 
 impl ConvPool {
     /// Height and width of an output image, P and Q: odd last rows and columns of the convolution are dropped.
-    pub(crate) fn pooled(&self) -> (usize, usize) {
+    pub fn pooled(&self) -> (usize, usize) {
         ((self.height + 1 - SIDE) / 2, (self.width + 1 - SIDE) / 2)
     }
 
     /// Values in all output images.
-    pub(crate) fn output_len(&self) -> usize {
+    pub fn output_len(&self) -> usize {
         self.images * self.places() * self.outputs
     }
 
     /// Values in all input images.
-    pub(crate) fn input_len(&self) -> usize {
+    pub fn input_len(&self) -> usize {
         self.images * self.height * self.row()
     }
 
     /// Values in all filters.
-    pub(crate) fn filters_len(&self) -> usize {
+    pub fn filters_len(&self) -> usize {
         self.outputs * SIDE * self.filter_row()
     }
 
@@ -64,11 +64,12 @@ impl ConvPool {
 
     /// input: `[N, H, W, I]`, filters: `[O, 5, 5, I]`, bias: `[O]` -> output: `[N, P, Q, O]`, and `choice`, of the same
     /// size: which of its four pixels each maximum is, 2 * row + column, which [`Self::backward`] needs.
-    pub(crate) fn forward(&self, input: &[f32], filters: &[f32], bias: &[f32], output: &mut [f32], choice: &mut [u8]) {
+    pub fn forward(&self, input: &[f32], filters: &[f32], bias: &[f32], output: &mut [f32], choice: &mut [u8]) {
         self.forward_at(Level::best(), input, filters, bias, output, choice);
     }
 
-    pub(super) fn forward_at(
+    /// The same with these instructions.
+    pub fn forward_at(
         &self,
         level: Level,
         input: &[f32],
@@ -81,28 +82,36 @@ impl ConvPool {
     }
 
     /// Gradients of filters and bias, and of the input, if wanted, from that of the output.
-    pub(crate) fn backward(&self, from: Passed<'_>, gradient: &[f32], to: Gradients<'_>) {
+    pub fn backward(&self, from: Passed<'_>, gradient: &[f32], to: Gradients<'_>) {
         self.backward_at(Level::best(), from, gradient, to);
     }
 
-    pub(super) fn backward_at(&self, level: Level, from: Passed<'_>, gradient: &[f32], to: Gradients<'_>) {
+    /// The same with these instructions.
+    pub fn backward_at(&self, level: Level, from: Passed<'_>, gradient: &[f32], to: Gradients<'_>) {
         level.run(Backward::new(*self, from, gradient, to));
     }
 }
 
 /// What a pass forward was given, and gave.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Passed<'a> {
-    pub(crate) input: &'a [f32],
-    pub(crate) filters: &'a [f32],
-    pub(crate) output: &'a [f32],
-    pub(crate) choice: &'a [u8],
+pub struct Passed<'a> {
+    /// `[N, H, W, I]`.
+    pub input: &'a [f32],
+    /// `[O, 5, 5, I]`.
+    pub filters: &'a [f32],
+    /// `[N, P, Q, O]`.
+    pub output: &'a [f32],
+    /// `[N, P, Q, O]`.
+    pub choice: &'a [u8],
 }
 
 /// Where gradients go; whatever was there is overwritten.
 #[derive(Debug)]
-pub(crate) struct Gradients<'a> {
-    pub(crate) filters: &'a mut [f32],
-    pub(crate) bias: &'a mut [f32],
-    pub(crate) input: Option<&'a mut [f32]>,
+pub struct Gradients<'a> {
+    /// `[O, 5, 5, I]`.
+    pub filters: &'a mut [f32],
+    /// `[O]`.
+    pub bias: &'a mut [f32],
+    /// `[N, H, W, I]`, if wanted.
+    pub input: Option<&'a mut [f32]>,
 }

@@ -4,9 +4,9 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
-use std::sync::LazyLock;
+use std::{fmt, sync::LazyLock};
 
-use super::lanes::Lanes;
+use crate::lanes::Lanes;
 
 /// A loop that is compiled for each width of vectors. `run` and all that it calls must be inlined, `#[inline(always)]`:
 /// only then does it become part of a function that has the instructions switched on.
@@ -16,9 +16,12 @@ pub(super) trait Work {
     unsafe fn run<V: Lanes>(self);
 }
 
-/// Instructions for vectors.
+/// Instructions for vectors that this processor has: only those can be had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Level(Instructions);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
+enum Instructions {
     /// Those that every processor has.
     Portable,
     /// AVX2 and FMA.
@@ -29,39 +32,48 @@ pub(crate) enum Level {
     Avx512,
 }
 
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Level {
+    /// What every processor has.
+    pub const PORTABLE: Self = Self(Instructions::Portable);
+
     /// All that this processor has, the best one last. Those of convolutions are the same with AVX2 and AVX-512, bit for
     /// bit; fully connected layers sum in another order with each, and without FMA all is rounded more often. So trials
     /// repeat bit for bit on processors of one kind.
-    pub(crate) fn all() -> Vec<Self> {
+    pub fn all() -> Vec<Self> {
         #[allow(unused_mut, reason = "other processors have only one")]
-        let mut all = vec![Self::Portable];
+        let mut all = vec![Self::PORTABLE];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            all.push(Self::Avx2);
+            all.push(Self(Instructions::Avx2));
             if is_x86_feature_detected!("avx512f") {
-                all.push(Self::Avx512);
+                all.push(Self(Instructions::Avx512));
             }
         }
         all
     }
 
     /// The best one that this processor has.
-    pub(crate) fn best() -> Self {
+    pub fn best() -> Self {
         static BEST: LazyLock<Level> = LazyLock::new(|| *Level::all().last().expect("one is portable"));
         *BEST
     }
 
-    /// Runs the work with these instructions, which must come from [`Self::all`] or [`Self::best`].
+    /// Runs the work with these instructions.
     pub(super) fn run(self, work: impl Work) {
         // SAFETY: only what the processor has is ever made.
         unsafe {
-            match self {
-                Self::Portable => work.run::<[f32; 8]>(),
+            match self.0 {
+                Instructions::Portable => work.run::<[f32; 8]>(),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => avx2(work),
+                Instructions::Avx2 => avx2(work),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx512 => avx512(work),
+                Instructions::Avx512 => avx512(work),
             }
         }
     }
