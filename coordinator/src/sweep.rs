@@ -1,6 +1,7 @@
 //! One sweep from its grid file to its exit code: opens, starts, waits, stops, reports.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{Read as _, Write as _},
     net::SocketAddr,
@@ -77,6 +78,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     if let Some(damage) = store.log_damage() {
         warn!("{damage}");
     }
+    ensure_given_up(&retry.trials, &store, &specs)?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
     let engine = Engine::new(store, limits, specs.to_vec(), grid.artifacts, folder, local::is_local)?;
@@ -104,17 +106,27 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     Ok(ending)
 }
 
-/// Puts back the trials that a person names. A name of none is a mistake, for which nothing is put back; that there are none at all is not.
+/// A name of no trial that was given up is a mistake, for which nothing is changed.
+fn ensure_given_up(wanted: &[String], store: &Store, specs: &[TrialSpec]) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let in_grid: HashSet<_> = specs.iter().map(TrialSpec::id).collect();
+    let given_up = store.trials()?.into_iter().filter(|row| row.state == "quarantined" && in_grid.contains(&row.id));
+    let given_up: Vec<_> = given_up.map(|row| row.id.to_string()).collect();
+    for wanted in wanted {
+        ensure!(
+            given_up.iter().any(|id| id.starts_with(wanted)),
+            "no trial that was given up has an id that begins with `{wanted}`\n\
+             hint: trials.csv has their ids; `retry --failed` takes all"
+        );
+    }
+    Ok(())
+}
+
+/// Puts back the trials that a person names; that there are none at all is no mistake.
 fn try_again(engine: &mut Engine, retry: &Retry) -> anyhow::Result<()> {
     if !retry.trials.is_empty() {
-        let given_up: Vec<_> = engine.given_up().map(|id| id.to_string()).collect();
-        for wanted in &retry.trials {
-            ensure!(
-                given_up.iter().any(|id| id.starts_with(wanted)),
-                "no trial that was given up has an id that begins with `{wanted}`\n\
-                 hint: trials.csv has their ids; `retry --failed` takes all"
-            );
-        }
         engine.retry(|id| retry.trials.iter().any(|wanted| id.to_string().starts_with(wanted)))?;
     }
     if retry.failed {

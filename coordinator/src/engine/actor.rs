@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     metrics::{self, Meters},
-    scheduler::{Blame, Command, Event, Limits, Rejection, Scheduler, TrialState},
+    scheduler::{Blame, Command, Event, Limits, Rejection, Scheduler},
     store::{ArtifactFolder, Batch, LogFolder, Store},
 };
 
@@ -142,13 +142,6 @@ impl Engine {
     /// The same, which keeps what trials say.
     pub(crate) fn with_logs(self, logs: LogFolder) -> Self {
         Self { logs: Some(logs), ..self }
-    }
-
-    /// The quarantined trials.
-    pub(crate) fn given_up(&self) -> impl Iterator<Item = TrialId> {
-        let quarantined =
-            |(id, _, state): (TrialId, _, &TrialState)| matches!(state, TrialState::Quarantined { .. }).then_some(id);
-        self.scheduler.trials().filter_map(quarantined)
     }
 
     /// Puts quarantined trials back, those that `wanted` names; returns how many.

@@ -8,6 +8,7 @@ use super::{
     Content,
     axis::Axis,
     facets::chosen,
+    over::selected_accuracy,
     pen::{Anchor, Drawn, Frame, Mark, NORMAL, SMALL, STRONG, fitted, picture, widest},
     theme::{Role, Theme},
 };
@@ -104,12 +105,8 @@ fn draw(rows: &[Difference], selection: Selection, theme: Theme) -> Drawn<String
             pen.mark((across(row.mean), level), shape, color, 4.5)?;
             pen.text(text, (frame.right + 12.0, level), Anchor::Left, SMALL, Role::Ink)?;
         }
-        let title = match selection {
-            Selection::Final => "difference of test accuracy, percentage points",
-            Selection::Best => "difference of best accuracy (chosen on test images), percentage points",
-            Selection::Validation => "difference of validated test accuracy, percentage points",
-        };
-        pen.text(title, (frame.left + PLOT / 2.0, bottom + 33.0), Anchor::Middle, NORMAL, Role::Ink)
+        let title = format!("difference of {}, percentage points", selected_accuracy(selection));
+        pen.text(&title, (frame.left + PLOT / 2.0, bottom + 33.0), Anchor::Middle, NORMAL, Role::Ink)
     })
 }
 

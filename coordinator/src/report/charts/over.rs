@@ -23,12 +23,12 @@ pub(crate) type Curves = HashMap<CellId, Vec<MeanPoint>>;
 
 pub(super) const ACCURACY: &str = "test accuracy, %";
 
-/// The title of an axis of the accuracies that count. A picture may be shown without its caption, and must not flatter in silence.
+/// The accuracy that counts, for titles of axes. A picture may be shown without its caption, and must not flatter in silence.
 pub(super) fn selected_accuracy(selection: Selection) -> &'static str {
     match selection {
-        Selection::Final => ACCURACY,
-        Selection::Best => "best accuracy (chosen on test images), %",
-        Selection::Validation => "validated test accuracy, %",
+        Selection::Final => "test accuracy",
+        Selection::Best => "best accuracy (chosen on test images)",
+        Selection::Validation => "validated test accuracy",
     }
 }
 
@@ -145,7 +145,7 @@ pub(super) fn lambda(study: &Study) -> Content {
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();
     let x = Axis::of("weight λ of the function norm", &lambdas);
-    let y_title = selected_accuracy(study.selection).to_owned();
+    let y_title = format!("{}, %", selected_accuracy(study.selection));
     drawn(Lines { y_title, vertical: Vertical::Linear, x, names: facets.names, panels }, note)
 }
 
@@ -165,7 +165,7 @@ pub(super) fn size(study: &Study) -> Content {
     let x = Axis::of("training images", &sizes);
     // All sizes are on the axis here: a choice of them is none.
     let note = facets.lines_note.clone();
-    let y_title = selected_accuracy(study.selection).to_owned();
+    let y_title = format!("{}, %", selected_accuracy(study.selection));
     drawn(Lines { y_title, vertical: Vertical::Linear, x, names: facets.names, panels }, note)
 }
 

@@ -6,6 +6,7 @@ use super::{
     Content,
     axis::Axis,
     facets::chosen,
+    over::selected_accuracy,
     pen::{Anchor, Drawn, Frame, NORMAL, Pen, SMALL, STRONG, fitted, picture, widest},
     theme::{Role, Theme},
 };
@@ -48,8 +49,8 @@ pub(super) fn strip(study: &Study) -> Content {
         section.rows.push(Row { label, values, estimate, with_norm: cell.spec.penalty.is_some() });
     }
     let sections: Vec<Section> = sections.into_values().collect();
-    let title = super::over::selected_accuracy(study.selection);
-    Content::Drawing { draw: Box::new(move |theme| draw(&sections, title, theme)), note }
+    let title = format!("{}, %", selected_accuracy(study.selection));
+    Content::Drawing { draw: Box::new(move |theme| draw(&sections, &title, theme)), note }
 }
 
 const STEP: f64 = 22.0;
