@@ -3,7 +3,7 @@
 //!
 //! `conv_pool` is the joined 5x5 convolution, bias, 2x2 max-pooling and ReLU, `forward` and `backward` its two
 //! directions; `products` are those of fully connected layers; `batch_norm` and `cross_entropy` are what their names say;
-//! `optimisers` are the loops that change weights; `philox` draws random numbers. All are written once, for [`lanes`] of
+//! `optimisers` are the loops that change weights; `philox` draws random numbers. All are written once, for `lanes` of
 //! any width; [`Level`] is the width that the processor has. A function whose name ends with `_at` is told which one.
 //!
 //! A crate of its own, since it takes minutes to compile, whatever else of the worker is compiled, and only this crate has
