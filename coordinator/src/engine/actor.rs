@@ -217,15 +217,15 @@ impl Engine {
     }
 
     pub(super) fn now(&self) -> Duration {
-        if faults::bug("leases-by-the-wall-clock") {
-            return SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        }
         self.started.elapsed()
     }
 
     /// Decides and evolves; the durable part waits in the batch for the commit.
     pub(super) fn apply(&mut self, command: &Command) -> Result<Vec<Event>, Rejection> {
-        let now = self.now();
+        let mut now = self.now();
+        if faults::bug("leases-by-the-wall-clock") {
+            now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        }
         let events = self.scheduler.decide(now, command)?;
         for event in &events {
             if let Err(problem) = self.scheduler.evolve(now, event) {
