@@ -125,15 +125,19 @@ impl TableView {
     pub(crate) fn latex(&self) -> String {
         /// Rows that fit on a page.
         const PAGE: usize = 40;
+        /// A table of comparisons is as wide as a page.
+        const NARROW: &str = "\\small\\setlength{\\tabcolsep}{4pt}";
         let line = |entries: Vec<String>| format!("    {} \\\\\n", entries.join(" & "));
         let alignment = self.alignment();
         let caption = format!("\\caption{{{}. {}}}", latex(&self.title), latex(&self.caption));
         let label = format!("\\label{{tab:{}}}", self.name);
         let long = self.rows.len() > PAGE;
         let mut text = match long {
-            true => format!("\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n"),
+            true => {
+                format!("{{{NARROW}\n\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n")
+            }
             false => format!(
-                "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  \\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
+                "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  {NARROW}\n  \\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
             ),
         };
         text += &line(self.columns.iter().map(|column| latex(&column.title)).collect());
@@ -150,7 +154,7 @@ impl TableView {
             text += &format!("    \\multicolumn{{{}}}{{l}}{{{note}}} \\\\\n", self.columns.len());
         }
         text += "    \\bottomrule\n";
-        text + if long { "\\end{longtable}\n" } else { "  \\end{tabular}\n\\end{table}\n" }
+        text + if long { "\\end{longtable}}\n" } else { "  \\end{tabular}\n\\end{table}\n" }
     }
 }
 
@@ -247,6 +251,6 @@ mod tests {
         (0..ROWS + 7).for_each(|row| table.push(vec![Entry::new(row.to_string())]));
         assert_eq!((table.rows.len(), table.left_out), (ROWS, 7));
         assert!(table.markdown().contains("7 more rows") && table.latex().contains("\\multicolumn{1}{l}{7 more rows"));
-        assert!(table.latex().starts_with("\\begin{longtable}") && table.latex().ends_with("\\end{longtable}\n"));
+        assert!(table.latex().contains("\n\\begin{longtable}") && table.latex().ends_with("\\end{longtable}}\n"));
     }
 }
