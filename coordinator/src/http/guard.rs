@@ -95,9 +95,9 @@ impl Guard {
         let authority: Authority = text.parse().map_err(|_| foreign(text))?;
         // A request in the form for proxies names it twice.
         let differs = head.uri.authority().is_some_and(|other| *other != authority);
-        // What is read as an authority may have a user, and a port that is no number.
-        let port = authority.port_u16().is_some() || authority.host().len() == text.len();
-        if differs || !port || text.contains('@') {
+        // What is read as an authority may have a user, a port that is no number, and more behind the bracket.
+        let port = authority.port().map_or(0, |port| 1 + port.as_str().len());
+        if differs || authority.host().len() + port != text.len() || text.contains('@') {
             return Err(foreign(text));
         }
         let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
@@ -213,7 +213,10 @@ mod tests {
             "head.example@evil.example",
             "evil.example#localhost",
             "localhost:x",
+            "localhost:",
             "[::1",
+            "[::1]1:7078",
+            "[::1]evil.example",
             "127.1",
         ]) {
             assert_eq!(status(&guard(), &head("/", &[("host", host)])), 421, "{host}");
