@@ -55,6 +55,9 @@ fn poll<T>(limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
+/// So long a worker with a connection takes to hear that its sweep is over.
+const HEARD: Duration = Duration::from_secs(20);
+
 /// A started program. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
@@ -125,6 +128,20 @@ impl Process {
     pub fn succeed(&mut self) {
         let code = self.wait();
         assert_eq!(code, Some(0), "it said:\n{}", tail(&self.stderr()));
+    }
+
+    /// Waits for the end of a worker whose sweep is over. Whoever had no connection then has not heard of it and waits for a coordinator,
+    /// for an hour: it is asked to stop, in order. Returns whether it had heard.
+    ///
+    /// # Panics
+    /// When it does not succeed.
+    pub fn leave(&mut self) -> bool {
+        let heard = poll(HEARD, || self.ended()).is_some();
+        if !heard {
+            self.signal(Signal::SIGTERM);
+        }
+        self.succeed();
+        heard
     }
 }
 

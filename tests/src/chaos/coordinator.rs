@@ -87,7 +87,7 @@ impl Killed {
     /// Undisturbed to the end. What is acknowledged on that way is looked up as well, but no kill has threatened it.
     fn finish(mut self, faults: u64) -> Tally {
         self.start("").succeed();
-        self.worker.succeed();
+        self.worker.leave();
         let acknowledged = self.acknowledged;
         self.check();
         Tally { faults, acknowledged, results: judge(&self.sweep) }

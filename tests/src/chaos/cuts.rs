@@ -81,7 +81,7 @@ pub fn of_connections(part: Part) -> Result<Tally, Skipped> {
             faults += u64::from(proxy.cuts() > cuts || proxy.disturbed_bytes() > bytes);
         }
         coordinator.succeed();
-        worker.succeed();
+        worker.leave();
         assert_nothing_twice(&sweep);
         tally.add(Tally { faults, results: judge(&sweep), acknowledged: 0 });
     }

@@ -33,7 +33,7 @@ fn through(axes: &str, seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) 
         coordinator.ended()
     });
     coordinator.succeed();
-    workers.iter_mut().for_each(|worker| worker.succeed());
+    workers.iter_mut().for_each(|worker| _ = worker.leave());
     let acknowledged = proxy.record(|record| record.check(&sweep.run_dir()));
     let tally = Tally { faults: 0, results: judge(&sweep), acknowledged };
     (sweep, proxy.faults(), tally)

@@ -66,18 +66,19 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
             // Before it is stopped again, it hears that it was too late.
             let revoked = revocation(&slept);
             within(HEARD, "a lease was not revoked whose holder has slept past its end", || {
-                let heard = workers[worker].stderr().lines().any(|line| is_revocation(line, &revoked));
-                (heard || coordinator.ended().is_some()).then_some(())
+                (is_told(&workers[worker].stderr(), &revoked) || coordinator.ended().is_some()).then_some(())
             });
             all.push(slept);
         }
         coordinator.succeed();
-        workers.iter_mut().for_each(Process::succeed);
+        let heard = workers.each_mut().map(Process::leave);
+        // Who was still cut off when the sweep ended was told nothing.
+        all.retain(|slept| heard[slept.worker] || is_told(&workers[slept.worker].stderr(), &revocation(slept)));
         for slept in &all {
             let log = workers[slept.worker].stderr();
             let lease = revocation(slept);
+            assert!(is_told(&log, &lease), "{slept:?} was not revoked:\n{log}");
             let after = log.lines().skip_while(|line| !is_revocation(line, &lease));
-            assert!(after.clone().count() > 0, "{slept:?} was not revoked:\n{log}");
             let done = after.filter(|line| line.contains("trial done") && line.contains(&lease)).count();
             assert_eq!(done, 0, "a revoked trial is trained to its end: {slept:?}\n{log}");
         }
@@ -95,6 +96,10 @@ fn revocation(slept: &Slept) -> String {
 
 fn is_revocation(line: &str, lease: &str) -> bool {
     line.contains("lease revoked") && line.split_whitespace().any(|word| word == lease)
+}
+
+fn is_told(log: &str, lease: &str) -> bool {
+    log.lines().any(|line| is_revocation(line, lease))
 }
 
 /// Stops a worker in the middle of a trial and waits until its lease is over; `None` when the sweep was over first.
