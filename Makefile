@@ -92,12 +92,12 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --workspace --test pytorch -- --ignored
 
 .PHONY: chaos
-chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, an hour (PERCENT=n of the numbers, NAMES="P1 zombies", JOBS=n at a time; SEED=n COUNT=n: one part alone)
+chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, 40 minutes (PERCENT=n of the numbers, NAMES="P1 zombies", JOBS=n at a time; SEED=n COUNT=n: one part alone)
 	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test chaos -- all --percent $(PERCENT) \
 		$(addprefix --jobs=,$(JOBS)) $(addprefix --seed=,$(SEED)) $(addprefix --count=,$(COUNT)) $(NAMES)
 
 .PHONY: mutants
-mutants: cargo-there ## planted bugs, each of which some test must notice and name, ten minutes (NAMES="no-lock", JOBS=n)
+mutants: cargo-there ## planted bugs, each of which some test must notice and name, five minutes (NAMES="no-lock", JOBS=n)
 	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test chaos -- mutants $(addprefix --jobs=,$(JOBS)) $(NAMES)
 
 POINTS ?= 10000000
