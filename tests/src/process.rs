@@ -55,8 +55,8 @@ fn poll<T>(limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// So long a worker with a connection takes to hear that its sweep is over.
-const HEARD: Duration = Duration::from_secs(20);
+/// So long a worker takes, at most, to hear that its sweep is over, or to notice that its connection leads nowhere: that is half a minute.
+const HEARD: Duration = Duration::from_secs(60);
 
 /// A started program. Dropping it kills it.
 #[derive(Debug)]
@@ -134,10 +134,14 @@ impl Process {
     /// for an hour: it is asked to stop, in order. Returns whether it had heard.
     ///
     /// # Panics
-    /// When it does not succeed.
+    /// When it does not succeed, or stays although it has a connection.
     pub fn leave(&mut self) -> bool {
         let heard = poll(HEARD, || self.ended()).is_some();
         if !heard {
+            let log = self.stderr();
+            let newest =
+                log.lines().rfind(|line| ["connected sweep=", "no connection:"].iter().any(|word| line.contains(word)));
+            assert!(newest.is_some_and(|line| line.contains("no connection:")), "it stays, connected:\n{}", tail(&log));
             self.signal(Signal::SIGTERM);
         }
         self.succeed();

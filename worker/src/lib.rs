@@ -1,8 +1,9 @@
 //! The worker: one process that trains trials on one device. The only crate that knows torch.
 //!
 //! `device` is what it runs on, `data` what it trains on, `model` and `vae` what it trains, many trials side by side in
-//! `lanes`, `train` how; `compute` is what differs between devices, `memory` the door to that of the CPU, whose
-//! arithmetic is the crate `swfn-kernels`; `libtorch` what tch does not bind; `rng` is where all randomness comes from, and `noise` makes it in bulk.
+//! `lanes`, `train` how; `compute` is what differs between devices, `memory` the door to the CPU's, whose arithmetic is the
+//! crate `swfn-kernels`; `libtorch` what tch does not bind; `rng` is where all randomness comes from, and `noise` makes it
+//! in bulk.
 
 pub mod cli;
 mod cli_access;
