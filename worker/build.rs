@@ -63,6 +63,13 @@ fn version() -> String {
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
         return format!("{version}+debug");
     }
+    // Where images are built there is no repository, and whoever builds them knows the revision.
+    println!("cargo::rerun-if-env-changed=SWFN_REVISION");
+    if let Ok(revision) = std::env::var("SWFN_REVISION")
+        && !revision.is_empty()
+    {
+        return format!("{version}+{revision}");
+    }
     // HEAD changes when a branch is changed, its log with each commit; the sources make a copy dirty.
     for path in ["../.git/HEAD", "../.git/logs/HEAD", "src", "../shared/src", "../proto/swfn"] {
         if Path::new(path).exists() {

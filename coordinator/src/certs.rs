@@ -153,7 +153,8 @@ fn make(hosts: &[Host], workers: &[String], days: u16) -> anyhow::Result<Vec<New
         let title = format!("swfn worker {worker}");
         leaf(&format!("worker-{worker}"), &title, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
     }
-    add("token".to_owned(), format!("{}\n", Token::random().reveal()), Secrecy::Secret);
+    // Without an end of line: some tools send the file as it is.
+    add("token".to_owned(), Token::random().reveal().to_owned(), Secrecy::Secret);
     Ok(files)
 }
 

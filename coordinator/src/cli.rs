@@ -76,6 +76,10 @@ pub(crate) struct SweepArguments {
     pub(crate) access: AccessArguments,
     #[command(flatten)]
     pub(crate) http: HttpArguments,
+    /// Tell gRPC health (grpc.health.v1) here, too, without TLS and token, whatever the address: for probes that know neither. The
+    /// service `` is served while this program lives, `ready` while it can take results
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) health: Option<SocketAddr>,
     /// Start this many workers here, on GPUs if there are any (then at most one each), else on the CPU; `auto`: one per GPU or,
     /// without any, one per core
     #[arg(long, value_name = "N|auto")]
@@ -87,7 +91,7 @@ pub(crate) struct SweepArguments {
     /// short measurement finds best]
     #[arg(long, value_name = "N", requires = "local_workers", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) lanes: Option<u16>,
-    /// Whether to end with the last trial, or to go on serving until interrupted
+    /// Whether to end with the last trial and send all workers home, or to go on serving until interrupted and let them wait for more
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) exit_when_done: bool,
     /// Write event files for TensorBoard into the run directory while the sweep runs; `swfn-coordinator export` makes them later, too

@@ -13,16 +13,14 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use swfn_shared::{
     access::{TOKEN_VARIABLE, Token},
     ids::WorkerId,
     telemetry::LogFormat,
+    wire::STOP_LINE,
 };
 use tokio::{
+    io::AsyncWriteExt as _,
     process::{Child, ChildStdin, Command},
     time::timeout,
 };
@@ -64,7 +62,7 @@ pub(crate) async fn doors(
     let demands_tls = access.tls.is_some();
     let mut doors = vec![Door { listener, access, holder: Holder::Anyone }];
     if demands_tls && local_workers {
-        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--listen").await?;
         let access = Access { tls: None, token: Some(Token::random()) };
         local = LocalAccess { url: access.url(listener.address), token: access.token.clone() };
         doors.push(Door { listener, access, holder: Holder::Local });
@@ -77,7 +75,7 @@ pub(crate) async fn doors(
 pub(crate) struct LocalSupervisor {
     child: Child,
     /// Held open as long as this program lives. Taken out of the child, since waiting for the child would close it.
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
     log: PathBuf,
 }
 
@@ -141,7 +139,7 @@ impl LocalSupervisor {
             command.env(TOKEN_VARIABLE, token.reveal());
         }
         let mut child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
-        Ok(Self { _stdin: child.stdin.take(), child, log })
+        Ok(Self { stdin: child.stdin.take(), child, log })
     }
 
     /// Waits until the supervisor ends by itself; says why when that is no success.
@@ -158,10 +156,12 @@ impl LocalSupervisor {
         format!("; the end of `{}`:\n{}", self.log.display(), tail.join("\n"))
     }
 
-    /// Asks the workers to give their leases back and leave, and kills them when they do not.
-    pub(crate) async fn stop(self) {
-        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
-            kill(Pid::from_raw(id), Signal::SIGTERM).ok();
+    /// Asks the workers to give their leases back and leave, and kills them when they do not. Not by a signal: whoever signals all
+    /// processes at once has sent them one, and two mean haste.
+    pub(crate) async fn stop(mut self) {
+        if let Some(stdin) = &mut self.stdin {
+            // One that has just ended hears nothing.
+            stdin.write_all(format!("{STOP_LINE}\n").as_bytes()).await.ok();
         }
         self.leave().await;
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs,
-    io::{Read as _, Write as _},
+    io::{IsTerminal as _, Read as _, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
@@ -23,7 +23,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{
     access::Access,
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
     let engine = Engine::new(store, limits, specs.to_vec(), grid.artifacts, folder, local::is_local)?;
-    let mut engine = engine.with_logs(LogFolder::new(run_dir.logs()));
+    let mut engine = engine.with_logs(LogFolder::new(run_dir.logs())).sends_workers_home(arguments.exit_when_done);
     try_again(&mut engine, retry)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
@@ -184,6 +184,7 @@ enum Event {
 struct Entrances {
     access: Access,
     listener: Listener,
+    health: Option<Listener>,
     dashboard: Option<http::Door>,
 }
 
@@ -195,9 +196,13 @@ impl Entrances {
         let access = arguments.access.read()?;
         arguments.access.check(address, &access)?;
         grpc::make_room(arguments.access.max_connections)?;
-        let listener = Listener::bind(address).await?;
+        let listener = Listener::bind(address, "--listen").await?;
+        let health = match arguments.health {
+            Some(address) => Some(Listener::bind(address, "--health").await?),
+            None => None,
+        };
         let dashboard = http::Door::open(&arguments.http, &access, &arguments.access, local_workers).await?;
-        Ok(Self { access, listener, dashboard })
+        Ok(Self { access, listener, health, dashboard })
     }
 }
 
@@ -208,19 +213,28 @@ async fn serve(
     run_dir: &RunDir,
     specs: &Arc<[TrialSpec]>,
     engine: Engine,
-    Entrances { access, listener, dashboard }: Entrances,
+    Entrances { access, listener, health, dashboard }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     if let Some(tls) = access.tls.clone() {
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
+    } else if !std::io::stderr().is_terminal() {
+        // Who reloads all services does not mean to end a sweep. Where a terminal is, the signal means that it is gone.
+        let mut hangups = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                info!("SIGHUP: there are no certificates to read again");
+            }
+        });
     }
     let url = access.url(listener.address);
     terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}`{}",
+        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}`{}{}",
         grid.name,
         run_dir.path().display(),
+        health.as_ref().map_or(String::new(), |door| format!("; health: {}", door.address)),
         dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url))
     ));
 
@@ -239,6 +253,8 @@ async fn serve(
         welcome: welcome(grid),
         max_connections: arguments.access.max_connections,
         max_connection_age: Duration::from_secs(arguments.access.max_connection_age.into()),
+        snapshots: snapshots.clone(),
+        health,
     };
     let mut server = tokio::spawn(grpc::serve(doors, service, async {
         server_stopped.await.ok();

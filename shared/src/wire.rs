@@ -36,6 +36,9 @@ pub const MAX_LOG_BYTES: usize = 8 << 10;
 /// Bytes of one message, either way: room for a grant of [`MAX_LANES`] trials.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
+/// What whoever started a worker or its device process writes to its standard input when it is to stop in order.
+pub const STOP_LINE: &str = "stop";
+
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

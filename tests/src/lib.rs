@@ -6,6 +6,7 @@ pub mod chaos;
 pub mod disk;
 pub mod images;
 pub mod page;
+pub mod probe;
 pub mod process;
 pub mod programs;
 pub mod proxy;

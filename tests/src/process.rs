@@ -189,6 +189,18 @@ pub fn children(parent: u32) -> Vec<u32> {
     children
 }
 
+/// Sends a signal to a process and to all that it has started, as Slurm and systemd do: whoever has ended meanwhile is passed over.
+///
+/// # Panics
+/// If `/proc` cannot be read.
+pub fn send_to_all(process: u32, signal: Signal) {
+    let started = children(process);
+    kill(Pid::from_raw(process.cast_signed()), signal).ok();
+    for child in started {
+        send_to_all(child, signal);
+    }
+}
+
 /// Memory of a process that is in use, in KiB; `None` once it has ended.
 pub fn resident(process: &Process) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;

@@ -195,12 +195,12 @@ impl Sweep {
 
     /// Where a coordinator's dashboard is: host and port.
     pub fn dashboard(&self, coordinator: &Process) -> String {
-        wait_until("the dashboard's address", || {
-            let log = coordinator.stderr();
-            let (_, address) = log.split_once("dashboard: http://")?;
-            // The line may not be whole yet.
-            address.split_once('\n').map(|(address, _)| address.trim().to_owned())
-        })
+        told(coordinator, "dashboard: http://")
+    }
+
+    /// Where a coordinator tells its health to whoever asks: host and port.
+    pub fn health(&self, coordinator: &Process) -> String {
+        told(coordinator, "health: ")
     }
 
     /// Its database, while the sweep runs or after it.
@@ -255,6 +255,16 @@ impl Sweep {
         }
         lines
     }
+}
+
+/// An address that a coordinator names after these words.
+fn told(coordinator: &Process, words: &str) -> String {
+    wait_until(words, || {
+        let log = coordinator.stderr();
+        let (_, address) = log.split_once(words)?;
+        // The line may not be whole yet.
+        address.split_once([';', '\n']).map(|(address, _)| address.trim().to_owned())
+    })
 }
 
 fn told_address(coordinator: &Process) -> Option<String> {

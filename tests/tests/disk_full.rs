@@ -4,7 +4,7 @@
 use std::{thread::sleep, time::Duration};
 
 use nix::sys::signal::Signal;
-use swfn_tests::{disk::SmallDisk, page::ask, process::wait_until, sweep::Sweep};
+use swfn_tests::{disk::SmallDisk, page::ask, probe::serves, process::wait_until, sweep::Sweep};
 
 const AXES: &str = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 const ITERATIONS: u32 = 600;
@@ -20,8 +20,10 @@ fn undisturbed() -> Vec<String> {
 fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     let sweep = Sweep::new(AXES, ITERATIONS);
     let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
-    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let doors = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--health", "127.0.0.1:0"];
+    let mut coordinator = sweep.coordinator("coordinator", &doors);
     let (address, page) = (sweep.address(&coordinator), sweep.dashboard(&coordinator));
+    let health = sweep.health(&coordinator);
     let mut worker = sweep.worker("worker", &address, &[]);
     wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
     let status = |path| ask(&page, path, &[]).status;
@@ -31,6 +33,8 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     assert!(coordinator.stderr().contains("sweep.sqlite`: "), "{}", coordinator.stderr());
     // It lives, and what there is can be looked at; but nothing moves.
     assert_eq!((status("/healthz"), status("/readyz"), status("/api/v1/trials")), (200, 503, 200));
+    wait_until("unreadiness", || (serves(&health, "ready") == Ok(false)).then_some(()));
+    assert_eq!(serves(&health, ""), Ok(true));
     let points = sweep.query("SELECT count(*) FROM point");
     // Longer than a lease: the worker is not taken for dead because the coordinator cannot write.
     sleep(Duration::from_secs(6));

@@ -11,7 +11,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use swfn_tests::{
-    process::{children, send, wait_until},
+    process::{Process, children, send, send_to_all, wait_until},
     sweep::Sweep,
 };
 
@@ -258,15 +258,23 @@ fn a_worker_that_a_person_drains_finishes_what_it_holds() {
 
 #[test]
 fn a_worker_that_is_asked_to_stop_saves_its_trial_for_the_next_one() {
-    asked_to_stop(false);
+    asked_to_stop(|_, _, worker| worker.signal(Signal::SIGTERM));
+}
+
+#[test]
+fn so_does_one_of_which_all_processes_are_asked_at_once() {
+    asked_to_stop(|_, _, worker| send_to_all(worker.id(), Signal::SIGTERM));
 }
 
 #[test]
 fn so_does_one_that_a_person_has_drained() {
-    asked_to_stop(true);
+    asked_to_stop(|sweep, address, worker| {
+        sweep.program("drain", &["drain", "--coordinator", address]).succeed();
+        worker.signal(Signal::SIGTERM);
+    });
 }
 
-fn asked_to_stop(drained: bool) {
+fn asked_to_stop(ask: fn(&Sweep, &str, &Process)) {
     let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = Sweep::new(axes, 1500);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -275,10 +283,7 @@ fn asked_to_stop(drained: bool) {
     let mut first = sweep.worker("first", &address, &["--checkpoint-seconds", "3600"]);
     let points = "SELECT count(*) FROM point WHERE step >= 300";
     wait_until("points", || sweep.query(points).filter(|count| *count > 0));
-    if drained {
-        sweep.program("drain", &["drain", "--coordinator", &address]).succeed();
-    }
-    first.signal(Signal::SIGTERM);
+    ask(&sweep, &address, &first);
     first.succeed();
     let folder = sweep.cache().join("checkpoints");
     assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1);

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
-    time::Duration,
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, ensure};
@@ -21,7 +21,7 @@ use crate::{
     cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
     devices, process,
-    session::{Address, Predecessor, drain_workers},
+    session::{Address, Predecessor, StayLimits, drain_workers},
     single,
     supervisor::{self, INTERRUPTED, PREDECESSOR_LOG, Supervisor},
     train::checkpoint::DEFAULT_SECONDS,
@@ -30,7 +30,7 @@ use crate::{
 /// Trains the trials that a coordinator hands out, one process per device.
 ///
 /// Exit codes: 0 nothing is left to do, or stopped in order; 1 a device was given up; 2 wrong usage; 69 there was no coordinator for too
-/// long; 130 asked to stop twice, and ended at once.
+/// long; 75 its time was up, and there may be more to do; 130 asked to stop twice, and ended at once.
 #[derive(Debug, Parser)]
 #[command(name = "swfn-worker", version = env!("SWFN_VERSION"), args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -52,13 +52,13 @@ enum CommandLine {
     Train(TrainArguments),
     /// One device process; started by the supervisor
     #[command(hide = true)]
-    Device(DeviceArguments),
+    Device(Box<DeviceArguments>),
 }
 
 #[derive(Debug, Args)]
 struct Common {
     /// Address of the coordinator, such as http://host:7077 or https://host:7077
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7077")]
+    #[arg(long, value_name = "URL", env = "SWFN_COORDINATOR", default_value = "http://127.0.0.1:7077")]
     coordinator: String,
     #[command(flatten)]
     access: AccessArguments,
@@ -75,9 +75,25 @@ struct Common {
     /// Without a coordinator for so long, end with exit code 69; what it has not acknowledged is kept until then. 0: never
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     give_up_after: u64,
+    /// When this machine is taken away, in seconds since 1970: a trial that would not end by then is not begun, what is held is given back
+    /// 20 seconds before, and the exit code is 75
+    #[arg(long, value_name = "SECONDS")]
+    end_at: Option<u64>,
+    /// Without a trial for so long, end with exit code 0 [default: wait for the end of the sweep]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    exit_when_idle: Option<u64>,
     /// Form of the log: text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t)]
     log_format: LogFormat,
+}
+
+impl Common {
+    fn limits(&self) -> StayLimits {
+        let left = |end_at| Duration::from_secs(end_at).saturating_sub(UNIX_EPOCH.elapsed().unwrap_or_default());
+        // Beyond what the clock can tell it is no limit.
+        let end = self.end_at.and_then(|end_at| Instant::now().checked_add(left(end_at)));
+        StayLimits { end, idle: self.exit_when_idle.map(Duration::from_secs) }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -144,7 +160,7 @@ struct DrainArguments {
     #[arg(value_name = "WORKER")]
     workers: Vec<String>,
     /// Address of the coordinator, such as http://host:7077
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7077")]
+    #[arg(long, value_name = "URL", env = "SWFN_COORDINATOR", default_value = "http://127.0.0.1:7077")]
     coordinator: String,
     #[command(flatten)]
     access: AccessArguments,
@@ -236,7 +252,7 @@ pub fn main() -> ExitCode {
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
         Some(CommandLine::Drain(arguments)) => drain(arguments),
         Some(CommandLine::Train(arguments)) => train_one(arguments),
-        Some(CommandLine::Device(device)) => device_process(device),
+        Some(CommandLine::Device(device)) => device_process(*device),
         None => supervise(arguments.supervisor),
     };
     result.unwrap_or_else(|error| {
@@ -262,6 +278,8 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     shared.extend(common.vae_cache.to_arguments()?);
     shared.extend(common.checkpoints.to_arguments()?);
     shared.extend(["--give-up-after".to_owned(), common.give_up_after.to_string()]);
+    shared.extend(common.end_at.iter().flat_map(|end| ["--end-at".to_owned(), end.to_string()]));
+    shared.extend(common.exit_when_idle.iter().flat_map(|idle| ["--exit-when-idle".to_owned(), idle.to_string()]));
     shared.extend(common.lanes.iter().flat_map(|lanes| ["--lanes".to_owned(), lanes.to_string()]));
     Supervisor { devices, arguments: shared, local_to }.run()
 }
@@ -271,6 +289,7 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let predecessor = predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log });
     start_log(common.log_format);
     let address = Address::new(&common.coordinator, common.access.read()?)?;
+    let limits = common.limits();
     let data = common.data.options();
     let vae_cache = common.vae_cache.folder(&data);
     let checkpoints = common.checkpoints.setting(&data);
@@ -286,6 +305,7 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
         checkpoints,
         lanes,
         patience,
+        limits,
     })
 }
 

@@ -1,7 +1,7 @@
 //! One device process: the session and the trainer, each on a thread of its own; the main thread waits for both.
 
 use std::{
-    io::Read as _,
+    io::BufRead as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::mpsc as std_mpsc,
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use swfn_shared::{faults, ids::WorkerId};
+use swfn_shared::{faults, ids::WorkerId, wire::STOP_LINE};
 use tch::Device;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -23,7 +23,7 @@ use crate::{
     data::{self, LoadOptions},
     device,
     orders::Orders,
-    session::{Address, Exit, Hooks, Identity, OutboxLimits, Predecessor, Session},
+    session::{Address, Exit, Hooks, Identity, OutboxLimits, Predecessor, Session, StayLimits},
     train::{checkpoint::Checkpoints, trainer::Trainer},
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
@@ -39,6 +39,9 @@ const TRAINER_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Exit code when there was no coordinator for too long. (`EX_UNAVAILABLE` of sysexits.h)
 pub(crate) const UNREACHABLE: u8 = 69;
+
+/// Exit code when its time was up, and there may be more to do. (`EX_TEMPFAIL` of sysexits.h)
+pub(crate) const OUT_OF_TIME: u8 = 75;
 
 /// What a device process prints on standard output once the coordinator has welcomed it.
 pub(crate) const WELCOMED: &str = "welcomed";
@@ -65,11 +68,14 @@ pub(crate) struct Setup {
     pub(crate) lanes: Option<usize>,
     /// How long a coordinator is waited for.
     pub(crate) patience: Option<Duration>,
+    /// When it leaves by itself.
+    pub(crate) limits: StayLimits,
 }
 
 /// Runs the process to its end.
 pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
-    die_with_supervisor()?;
+    let (stop, stopping) = watch::channel(false);
+    obey_supervisor(stop.clone())?;
     let opened = device::open(&setup.device).map_err(|problem| problem.to_string());
     // A GPU that is there and does not compute would fail one trial after the other.
     let device = match opened.and_then(|device| device::try_out(device).map(|()| device)) {
@@ -90,7 +96,6 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     info!(worker = %identity.worker, device = identity.device.name, model = identity.device.model, "worker starts");
     let (orders, order_queue) = std_mpsc::channel();
     let (reports, report_queue) = mpsc::channel(REPORTS);
-    let (stop, stopping) = watch::channel(false);
     let checkpoints = setup.checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
     let saved = checkpoints.clone();
     let hooks = Hooks {
@@ -105,7 +110,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let outbox = data::cache_dir(&setup.data).unwrap_or_else(|_| std::env::temp_dir()).join("outbox");
     let outbox = OutboxLimits::in_folder(outbox);
     let session = Session::new(identity, setup.address, outbox, orders, report_queue, stopping, hooks);
-    let session = session.with_patience(setup.patience);
+    let session = session.with_patience(setup.patience).with_limits(setup.limits);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());
@@ -135,7 +140,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     }
     if !trainer.is_finished() {
         match exit {
-            Exit::Done | Exit::Interrupted => {}
+            Exit::Done | Exit::OutOfTime | Exit::Interrupted => {}
             Exit::Hopeless(reason) | Exit::Broken(reason) | Exit::Unreachable(reason) => error!("{reason}"),
         }
         error!("the trainer did not stop within {TRAINER_PATIENCE:?}: ending without it");
@@ -145,6 +150,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     }
     match exit {
         Exit::Done => Ok(ExitCode::SUCCESS),
+        Exit::OutOfTime => Ok(ExitCode::from(OUT_OF_TIME)),
         Exit::Hopeless(reason) => {
             error!("{reason}");
             Ok(ExitCode::from(HOPELESS))
@@ -167,17 +173,20 @@ fn tell_supervisor(line: &str) {
     println!("{line}");
 }
 
-/// The supervisor holds the other end of standard input. When that closes, nobody waits for this process any more, and nobody would
-/// stop it: it ends at once. Its leases go to others.
-fn die_with_supervisor() -> anyhow::Result<()> {
-    let watch = || {
-        let mut buffer = [0; 64];
-        let mut input = std::io::stdin().lock();
-        while input.read(&mut buffer).is_ok_and(|read| read > 0) {}
+/// The supervisor holds the other end of standard input, and asks through it to stop: no signal, since whoever signals all processes at
+/// once (Slurm, systemd) has sent one already, and two mean haste. When it closes, nobody waits for this process any more, and nobody
+/// would stop it: it ends at once. Its leases go to others.
+fn obey_supervisor(stop: watch::Sender<bool>) -> anyhow::Result<()> {
+    let obey = move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if line == STOP_LINE {
+                stop.send_replace(true);
+            }
+        }
         // Not `exit`: it would run the destructors of a libtorch that is at work in another thread.
         nix::sys::signal::raise(Signal::SIGKILL).ok();
     };
-    thread::Builder::new().name("stdin".to_owned()).spawn(watch).context("cannot start a thread")?;
+    thread::Builder::new().name("stdin".to_owned()).spawn(obey).context("cannot start a thread")?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    io::Read as _,
+    io::BufRead as _,
     path::PathBuf,
     process::{ExitCode, ExitStatus, Stdio},
     sync::{
@@ -16,23 +16,26 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+use nix::sys::signal::Signal;
+use swfn_shared::{
+    faults,
+    ids::WorkerId,
+    telemetry,
+    text::Tail,
+    wire::{MAX_LOG_BYTES, STOP_LINE},
 };
-use swfn_shared::{faults, ids::WorkerId, telemetry, text::Tail, wire::MAX_LOG_BYTES};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, ChildStderr, ChildStdout, Command},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::{error, info, warn};
 
 use crate::{
-    process::{HOPELESS, LEASED, STOPPING, UNREACHABLE, WELCOMED},
+    process::{HOPELESS, LEASED, OUT_OF_TIME, STOPPING, UNREACHABLE, WELCOMED},
     session::Predecessor,
 };
 
@@ -86,8 +89,7 @@ impl Supervisor {
             };
             slots.spawn(slot.keep_running());
         }
-        let coordinator_gone = watch_stdin(self.local_to.is_some());
-        tokio::pin!(coordinator_gone);
+        let mut coordinator = self.local_to.is_some().then(listen_to_coordinator);
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut worst = Ended::InOrder;
         loop {
@@ -103,10 +105,13 @@ impl Supervisor {
                 },
                 _ = terminate.recv() => { stop.send_modify(Stop::raise); }
                 _ = interrupt.recv() => { stop.send_modify(Stop::raise); }
-                () = &mut coordinator_gone => {
-                    // Dropping the children kills them.
-                    error!("the coordinator that started this worker is gone");
-                    return Ok(ExitCode::FAILURE);
+                asked = async { coordinator.as_mut()?.recv().await }, if coordinator.is_some() => {
+                    if asked.is_none() {
+                        // Dropping the children kills them.
+                        error!("the coordinator that started this worker is gone");
+                        return Ok(ExitCode::FAILURE);
+                    }
+                    stop.send_if_modified(Stop::ask);
                 }
             }
         }
@@ -120,19 +125,18 @@ pub(crate) fn id_prefix(local_to: Option<&str>) -> String {
     local_to.map_or_else(host, str::to_owned).chars().map(allowed).take(40).collect()
 }
 
-/// Resolves when standard input closes, if it is to be watched.
-async fn watch_stdin(wanted: bool) {
-    if !wanted {
-        return std::future::pending().await;
-    }
-    let (closed, wait) = tokio::sync::oneshot::channel();
+/// Something each time that the coordinator which started this supervisor asks it to stop; nothing more when that is gone.
+fn listen_to_coordinator() -> mpsc::Receiver<()> {
+    let (asked, heard) = mpsc::channel(1);
     // A thread of its own: tokio's would keep the runtime from ending.
     std::thread::spawn(move || {
-        let mut buffer = [0; 64];
-        while std::io::stdin().lock().read(&mut buffer).is_ok_and(|read| read > 0) {}
-        closed.send(()).ok();
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if line == STOP_LINE {
+                asked.blocking_send(()).ok();
+            }
+        }
     });
-    wait.await.ok();
+    heard
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,6 +147,14 @@ enum Stop {
 }
 
 impl Stop {
+    /// However often it is said; returns whether it was news.
+    fn ask(&mut self) -> bool {
+        let news = *self == Self::No;
+        *self = (*self).max(Self::InOrder);
+        news
+    }
+
+    /// A signal; the second one means haste.
     fn raise(&mut self) {
         *self = match self {
             Self::No => Self::InOrder,
@@ -155,6 +167,8 @@ impl Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ended {
     InOrder,
+    /// When its time was up.
+    OutOfTime,
     /// Without a coordinator for too long.
     Alone,
     /// Asked to stop twice.
@@ -166,6 +180,7 @@ impl Ended {
     fn code(self) -> ExitCode {
         match self {
             Self::InOrder => ExitCode::SUCCESS,
+            Self::OutOfTime => ExitCode::from(OUT_OF_TIME),
             Self::Alone => ExitCode::from(UNREACHABLE),
             Self::AtOnce => ExitCode::from(INTERRUPTED),
             Self::GivenUp => ExitCode::FAILURE,
@@ -215,6 +230,7 @@ impl Slot {
             let by_itself = stop == Stop::No && said.stopping.load(Ordering::Relaxed);
             match status.code() {
                 Some(0) => return Ok(Ended::InOrder),
+                Some(code) if code == i32::from(OUT_OF_TIME) => return Ok(Ended::OutOfTime),
                 Some(code) if code == i32::from(UNREACHABLE) => return Ok(Ended::Alone),
                 _ if stop == Stop::AtOnce || by_itself => return Ok(Ended::AtOnce),
                 _ if stop == Stop::InOrder => return Ok(Ended::InOrder),
@@ -277,7 +293,7 @@ impl Slot {
         }
         let mut child = command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))?;
         // Taken out, since waiting for the child would close it.
-        let _stdin = child.stdin.take();
+        let mut stdin = child.stdin.take();
         let words = child.stdout.take().map(|stdout| tokio::spawn(listen(stdout, Arc::clone(said))));
         let log = child.stderr.take().map(|stderr| tokio::spawn(pass_on(stderr)));
         info!(%worker, process = child.id(), "worker started");
@@ -287,7 +303,7 @@ impl Slot {
         };
         let status = match ended {
             Some(status) => status,
-            None => self.stop_child(&mut child).await?,
+            None => self.stop_child(&mut child, stdin.as_mut()).await?,
         };
         // What it has written is there; whoever it may have started and left behind is not waited for.
         let log = match log {
@@ -300,9 +316,10 @@ impl Slot {
         Ok((status, log))
     }
 
-    async fn stop_child(&mut self, child: &mut Child) -> anyhow::Result<ExitStatus> {
-        if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
-            kill(Pid::from_raw(id), Signal::SIGTERM).ok();
+    async fn stop_child(&mut self, child: &mut Child, stdin: Option<&mut ChildStdin>) -> anyhow::Result<ExitStatus> {
+        if let Some(stdin) = stdin {
+            // One that has just ended hears nothing.
+            stdin.write_all(format!("{STOP_LINE}\n").as_bytes()).await.ok();
         }
         let in_order = async {
             tokio::select! {

@@ -75,6 +75,8 @@ pub(crate) struct Engine {
     pub(super) acknowledge: HashMap<WorkerId, u64>,
     pub(super) snapshots: watch::Sender<Snapshot>,
     pub(super) meters: Meters,
+    /// Whether workers are told that a sweep is over.
+    sends_home: bool,
     pub(super) drained: bool,
     /// Set when what cannot be written now is not to be waited for any longer.
     pub(super) give_up: Arc<AtomicBool>,
@@ -129,6 +131,7 @@ impl Engine {
             acknowledge: HashMap::new(),
             snapshots,
             meters: Meters::default(),
+            sends_home: true,
             drained: false,
             give_up: Arc::default(),
         };
@@ -142,6 +145,11 @@ impl Engine {
     /// The same, which keeps what trials say.
     pub(crate) fn with_logs(self, logs: LogFolder) -> Self {
         Self { logs: Some(logs), ..self }
+    }
+
+    /// The same; whether workers are told to leave when all trials have ended, or wait for more.
+    pub(crate) fn sends_workers_home(self, sends_home: bool) -> Self {
+        Self { sends_home, ..self }
     }
 
     /// Puts quarantined trials back, those that `wanted` names; returns how many.
@@ -281,7 +289,7 @@ impl Engine {
                 self.waiting.insert(worker, asked);
             }
         }
-        if self.scheduler.counts().finished() && !self.drained {
+        if self.sends_home && self.scheduler.counts().finished() && !self.drained {
             self.drained = true;
             let workers: Vec<_> = self.sessions.keys().cloned().collect();
             self.replies.extend(workers.into_iter().map(|worker| (worker, drain(FINISHED))));

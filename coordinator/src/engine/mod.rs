@@ -18,4 +18,4 @@ pub(crate) use error::EngineError;
 pub(crate) use message::{Drained, FromWorker, Hello, Holder, Progress, REPLIES, Reply, Request};
 #[cfg(test)]
 pub(crate) use pauses::Pauses;
-pub(crate) use snapshot::{Running, Snapshot};
+pub(crate) use snapshot::{Running, Snapshot, is_ready};

@@ -8,6 +8,8 @@ use swfn_shared::{
     work,
 };
 
+use tokio::{sync::watch, time::timeout};
+
 use crate::scheduler::{Counts, Scheduler, TrialState};
 
 /// A moment of the sweep.
@@ -47,6 +49,15 @@ impl Snapshot {
         let pace = done_here / self.elapsed.as_secs_f64();
         (done_here > 0.001).then(|| Duration::try_from_secs_f64((1.0 - self.share_done) / pace).ok()).flatten()
     }
+}
+
+/// A core that is at work shows its state at every tick: one that has not for so long is gone, or waits for its disk.
+const READY: Duration = Duration::from_secs(2);
+
+/// Whether the engine is at work.
+pub(crate) async fn is_ready(snapshots: &mut watch::Receiver<Snapshot>) -> bool {
+    snapshots.mark_unchanged();
+    matches!(timeout(READY, snapshots.changed()).await, Ok(Ok(())))
 }
 
 /// The cell with the highest mean of the final test accuracies so far.

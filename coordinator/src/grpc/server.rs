@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     access::Access,
-    engine::{Holder, Request},
+    engine::{Holder, Request, Snapshot, is_ready},
     gate::{self, Gate, STRANGERS},
     http,
 };
@@ -53,11 +53,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds.
-    pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
+    /// Binds; `option` is how the user says where.
+    pub(crate) async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)
             .await
-            .with_context(|| format!("cannot listen on `{address}`\nhint: choose another address with --listen"))?;
+            .with_context(|| format!("cannot listen on `{address}`\nhint: choose another address with {option}"))?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
@@ -79,7 +79,13 @@ pub(crate) struct Service {
     pub(crate) welcome: v1::Welcome,
     pub(crate) max_connections: u32,
     pub(crate) max_connection_age: Duration,
+    pub(crate) snapshots: watch::Receiver<Snapshot>,
+    /// Where health is told without TLS, too, if anywhere.
+    pub(crate) health: Option<Listener>,
 }
+
+/// The name under which health says whether the engine is at work; the empty one says that the server is.
+const READY: &str = "ready";
 
 /// Serves at all doors until `stop` resolves; streams that are open then end with the actor.
 pub(crate) async fn serve(
@@ -93,13 +99,35 @@ pub(crate) async fn serve(
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<CoordinatorServer<SessionService>>().await;
     reporter.set_service_status("", ServingStatus::Serving).await;
+    tokio::spawn(async move {
+        let mut snapshots = service.snapshots;
+        // An engine that is gone is none that comes back.
+        while snapshots.has_changed().is_ok() {
+            let status =
+                if is_ready(&mut snapshots).await { ServingStatus::Serving } else { ServingStatus::NotServing };
+            reporter.set_service_status(READY, status).await;
+        }
+        reporter.set_service_status(READY, ServingStatus::NotServing).await;
+    });
     let coordinator = CoordinatorServer::new(sessions)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let health = health.max_decoding_message_size(HEADERS as usize).max_encoding_message_size(HEADERS as usize);
 
     let (stopping, stopped) = watch::channel(false);
+    let stop_wanted = || {
+        let mut stopped = stopped.clone();
+        async move {
+            stopped.wait_for(|stop| *stop).await.ok();
+        }
+    };
     let mut servers = JoinSet::new();
+    if let Some(listener) = service.health {
+        // Probes come, ask and go, and nobody becomes a guest.
+        let connections = gate::accept(listener.listener, Arc::clone(&gate));
+        let router = limited(service.max_connection_age).add_service(health.clone());
+        servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted()));
+    }
     for Door { listener, access, holder } in doors {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -113,13 +141,11 @@ pub(crate) async fn serve(
             .add_service(InterceptedService::new(reflection, check.with(Openness::Closed)))
             .add_service(InterceptedService::new(coordinator.clone(), check));
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
-        let mut stopped = stopped.clone();
-        let stop = async move {
-            stopped.wait_for(|stop| *stop).await.ok();
-        };
         match access.tls {
-            None => servers.spawn(router.serve_with_incoming_shutdown(connections, stop)),
-            Some(tls) => servers.spawn(router.serve_with_incoming_shutdown(shake_hands(connections, tls), stop)),
+            None => servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted())),
+            Some(tls) => {
+                servers.spawn(router.serve_with_incoming_shutdown(shake_hands(connections, tls), stop_wanted()))
+            }
         };
     }
     tokio::spawn(async move {

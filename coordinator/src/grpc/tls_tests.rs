@@ -21,7 +21,7 @@ use swfn_proto::v1;
 use tokio::{
     net::TcpStream,
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -32,7 +32,7 @@ use super::{Door, Listener, Service, serve};
 use crate::{
     access::Access,
     certs::{self, CertsArguments},
-    engine::Holder,
+    engine::{Holder, Snapshot},
     tls::{Tls, TlsFiles},
 };
 
@@ -164,12 +164,14 @@ async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
     old.put_all(&files);
     let tls = Arc::new(Tls::open(files.clone()).unwrap());
 
-    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), "").await.unwrap();
     let address = listener.address;
     let access = Access { tls: Some(Arc::clone(&tls)), token: None };
     let (requests, _inbox) = mpsc::channel(1);
     let welcome = v1::Welcome::default();
-    let service = Service { requests, welcome, max_connections: 8, max_connection_age: NEVER };
+    let (_, snapshots) = watch::channel(Snapshot::default());
+    let (max_connections, max_connection_age) = (8, NEVER);
+    let service = Service { requests, welcome, max_connections, max_connection_age, snapshots, health: None };
     let door = Door { listener, access, holder: Holder::Anyone };
     tokio::spawn(serve(vec![door], service, std::future::pending()));
     let hangups = signal(SignalKind::hangup()).unwrap();

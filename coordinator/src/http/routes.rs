@@ -33,7 +33,7 @@ use super::{
     views::{CellsView, ListView, PointView, PointsView, SweepView, TrialDetails, TrialView, WorkerView},
 };
 use crate::{
-    engine::{self, Snapshot},
+    engine::{self, Snapshot, is_ready},
     gate::Visitor,
     metrics,
     report::legend,
@@ -45,9 +45,6 @@ const ANSWER: Duration = Duration::from_secs(15);
 
 /// How late a wrong token is answered. It holds up nobody but the one who guesses.
 const GUESS: Duration = Duration::from_millis(500);
-
-/// In which the engine shows its state, which it does several times a second.
-const READY: Duration = Duration::from_secs(2);
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -292,12 +289,10 @@ async fn prometheus(State(app): Shared) -> Answer {
     Ok(with_type("text/plain; version=0.0.4; charset=utf-8", handle.render()))
 }
 
-/// Whether the actor is at work: it shows its state at every tick, unless it is gone or waits for its disk.
 async fn ready(State(app): Shared) -> Answer {
-    let mut snapshots = app.snapshots.clone();
-    snapshots.mark_unchanged();
-    match timeout(READY, snapshots.changed()).await {
-        Ok(Ok(())) => Ok(text("ready\n")),
-        _ => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator's core does not answer")),
+    if is_ready(&mut app.snapshots.clone()).await {
+        Ok(text("ready\n"))
+    } else {
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator's core does not answer"))
     }
 }

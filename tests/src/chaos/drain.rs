@@ -1,19 +1,21 @@
-//! P12: SIGTERM ends coordinator and worker in order, and gives leases back.
+//! P12: SIGTERM ends coordinator and worker in order, and gives leases back, whether they alone or all their processes get it.
 
 use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use super::{
     judge::{EIGHT, grid, judge, slow},
     scenario::{Part, Skipped, Tally},
 };
 use crate::{
-    process::{Process, wait_until},
+    process::{Process, send_to_all, wait_until},
     proxy::mischief::up_to,
     sweep::Sweep,
 };
@@ -38,8 +40,9 @@ pub fn asked_to_stop(part: Part) -> Result<Tally, Skipped> {
         let (mut stops, mut given_back) = (0, 0);
         while stops < part.left(&tally) {
             let time = up_to(&mut random, Duration::from_millis(1500));
-            let of_coordinator = (tally.faults + stops) % 2 == 0;
-            let stopped = if of_coordinator { coordinator(&sweep, time) } else { worker(&sweep, time) };
+            let turn = tally.faults + stops;
+            let signal = if turn % 4 < 2 { signal_one } else { signal_all };
+            let stopped = if turn % 2 == 0 { coordinator(&sweep, time, signal) } else { worker(&sweep, time, signal) };
             if !stopped {
                 break;
             }
@@ -77,18 +80,18 @@ fn leased(sweep: &Sweep, coordinator: &mut Process) -> bool {
 }
 
 /// Stops a coordinator with its local workers; false if the sweep was over first.
-fn coordinator(sweep: &Sweep, time: Duration) -> bool {
+fn coordinator(sweep: &Sweep, time: Duration, signal: fn(u32)) -> bool {
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "2"]);
     if !leased(sweep, &mut coordinator) {
         return false;
     }
     sleep(time);
-    stop(&mut coordinator);
+    stop(&mut coordinator, signal);
     !coordinator.stdout().is_empty() && sweep.succeeded() < 8
 }
 
 /// Stops a worker, and once it is gone its coordinator; false if the sweep was over first.
-fn worker(sweep: &Sweep, time: Duration) -> bool {
+fn worker(sweep: &Sweep, time: Duration, signal: fn(u32)) -> bool {
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
     // It hears signals from then on.
@@ -97,15 +100,23 @@ fn worker(sweep: &Sweep, time: Duration) -> bool {
         return false;
     }
     sleep(time);
-    stop(&mut worker);
+    stop(&mut worker, signal);
     let over = coordinator.ended().is_some();
-    stop(&mut coordinator);
+    stop(&mut coordinator, signal_one);
     !over && sweep.succeeded() < 8
 }
 
-fn stop(process: &mut Process) {
+fn signal_one(process: u32) {
     // It may have come to its end.
-    kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).ok();
+    kill(Pid::from_raw(process.cast_signed()), Signal::SIGTERM).ok();
+}
+
+fn signal_all(process: u32) {
+    send_to_all(process, Signal::SIGTERM);
+}
+
+fn stop(process: &mut Process, signal: fn(u32)) {
+    signal(process.id());
     let start = Instant::now();
     process.succeed();
     assert!(start.elapsed() < GRACE, "it took {:?}", start.elapsed());

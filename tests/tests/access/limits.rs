@@ -3,6 +3,7 @@
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::wire::MAX_MESSAGE_BYTES;
 use swfn_tests::{
+    probe::serves,
     process::wait_until,
     sweep::Sweep,
     talk::{Talk, hello},
@@ -12,7 +13,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::cluster::{Cluster, axes};
+use crate::cluster::{ALL, Cluster, axes};
 
 async fn connect(address: &str) -> Channel {
     Endpoint::from_shared(address.to_owned()).expect("a URL").connect().await.expect("the coordinator listens")
@@ -46,6 +47,20 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
     }
     cluster.worker("worker", &address, "--token-file @pki/token").succeed();
     coordinator.succeed();
+}
+
+#[test]
+fn probes_that_know_neither_tls_nor_token_have_a_door_behind_which_is_nothing_else() {
+    let cluster = Cluster::new(Sweep::new(&axes(1), 60));
+    let coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 --health 0.0.0.0:0 {ALL}"));
+    let address = cluster.sweep.health(&coordinator).replace("0.0.0.0", "127.0.0.1");
+    wait_until("readiness", || (serves(&address, "ready") == Ok(true)).then_some(()));
+    assert_eq!((serves(&address, ""), serves(&address, "other")), (Ok(true), Err(Code::NotFound)));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let refused = runtime.block_on(async {
+        Talk::open(connect(&format!("http://{address}")).await, &cluster.token(), hello("eve")).await
+    });
+    assert_eq!(refused.expect_err("there is no such service").code(), Code::Unimplemented);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use swfn_shared::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 use tracing::{info, warn};
 
@@ -24,6 +24,7 @@ use super::{
     ledger::Ledger,
     link::{Link, LinkError},
     outbox::OutboxLimits,
+    stay::{Stay, StayLimits},
     wish::{Wish, Wishes},
     words::{Exit, Hooks, Identity, Order, Report},
 };
@@ -52,6 +53,7 @@ pub(crate) struct Session {
     /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
     unconfirmed: Vec<LeaseId>,
     watchdog: Watchdog,
+    stay: Stay,
     /// So long without a coordinator, and the session ends; for ever, if nothing is said.
     patience: Option<Duration>,
     hooks: Hooks,
@@ -81,6 +83,7 @@ impl Session {
             broken: false,
             unconfirmed: Vec::new(),
             watchdog: Watchdog::new(Instant::now()),
+            stay: Stay::new(StayLimits::default(), Instant::now()),
             patience: None,
             hooks,
         }
@@ -89,6 +92,11 @@ impl Session {
     /// Ends without a coordinator for so long.
     pub(crate) fn with_patience(self, patience: Option<Duration>) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Leaves by itself within these limits.
+    pub(crate) fn with_limits(self, limits: StayLimits) -> Self {
+        Self { stay: Stay::new(limits, Instant::now()), ..self }
     }
 
     /// Runs until there is nothing left to do or no sense in going on.
@@ -108,7 +116,7 @@ impl Session {
             let address = self.address.clone();
             let opened = tokio::select! {
                 link = Link::open(&address, hello, was_welcome) => link,
-                () = self.absorb_until_stopped() => return Exit::Done,
+                exit = self.absorb_until_stopped() => return exit,
             };
             let began = Instant::now();
             let result = match opened {
@@ -153,7 +161,7 @@ impl Session {
                     warn!(coordinator = %address.endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
                     tokio::select! {
                         () = sleep(length) => {}
-                        () = self.absorb_until_stopped() => return Exit::Done,
+                        exit = self.absorb_until_stopped() => return exit,
                     }
                 }
             }
@@ -197,13 +205,15 @@ impl Session {
         }
     }
 
-    /// Without a stream: the trainer goes on, and its reports are kept. Returns only when the process is asked to stop, which
-    /// without a coordinator is all there is to do: leases expire by themselves.
-    async fn absorb_until_stopped(&mut self) {
+    /// Without a stream: the trainer goes on, and its reports are kept. Returns only when the process is asked to stop or its time is up,
+    /// and without a coordinator there is nothing else to do then: leases expire by themselves.
+    async fn absorb_until_stopped(&mut self) -> Exit {
+        let end = self.stay.end();
         loop {
             tokio::select! {
                 report = next(&mut self.reports), if self.listens() => { self.absorb(report); }
-                () = stopped(&mut self.stop) => return,
+                () = stopped(&mut self.stop) => return Exit::Done,
+                () = until(end) => return Exit::OutOfTime,
             }
         }
     }
@@ -231,6 +241,7 @@ impl Session {
             }
             Report::Ended { lease, end } => {
                 self.watchdog.ended(lease);
+                self.stay.ended(Instant::now(), lease);
                 self.ledger.end(lease, end)
             }
             Report::Broken { error, retry } => {
@@ -238,6 +249,26 @@ impl Session {
                 self.leave(if retry { Exit::Broken(error) } else { Exit::Hopeless(error) });
                 self.ledger.release_all()
             }
+        }
+    }
+
+    /// Who has no time for another trial, or has had none for too long, leaves; what is held ends first.
+    fn mind_the_time(&mut self) {
+        let now = Instant::now();
+        if !self.ledger.is_empty() || !self.wishes.stand() {
+            self.stay.busy(now);
+        }
+        let (exit, reason) = if self.stay.is_too_late(now) {
+            (Exit::OutOfTime, "another one would not end in time")
+        } else if self.stay.is_idle(now) {
+            (Exit::Done, "there was none for too long")
+        } else {
+            return;
+        };
+        if self.leaving.is_none() {
+            info!("no more trials: {reason}");
+            self.leaving = Some(exit);
+            self.wishes.withdraw();
         }
     }
 
@@ -253,6 +284,14 @@ impl Session {
 async fn next(reports: &mut mpsc::Receiver<Report>) -> Report {
     let gone = || Report::Broken { error: "the trainer's thread ended".to_owned(), retry: true };
     reports.recv().await.unwrap_or_else(gone)
+}
+
+/// A moment that may never come.
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

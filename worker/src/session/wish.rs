@@ -45,6 +45,11 @@ impl Wishes {
         (self.wish, self.unsaid) = (None, true);
     }
 
+    /// Whether the trainer has room for a trial that it was not given.
+    pub(super) fn stand(&self) -> bool {
+        self.wish.is_some()
+    }
+
     /// A new stream begins: nothing was asked on it yet.
     pub(super) fn forgotten(&mut self) {
         self.unsaid = self.wish.is_some();

@@ -58,6 +58,8 @@ pub(crate) enum Report {
 pub(crate) enum Exit {
     /// Nothing is left to do, or the process was asked to stop.
     Done,
+    /// Its time is up, whether there is more to do or not.
+    OutOfTime,
     /// Another process would end the same.
     Hopeless(String),
     /// Another process may do better.

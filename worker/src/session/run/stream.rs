@@ -15,7 +15,7 @@ use super::{
         link::{Link, LinkError},
         words::Exit,
     },
-    Session, next, stopped,
+    Session, next, stopped, until,
 };
 
 /// Points wait so long to become one message.
@@ -47,10 +47,14 @@ impl Session {
         }
         self.ledger.forget_grants();
         self.wishes.forgotten();
+        // Without a coordinator it had no work and did not idle.
+        self.stay.busy(Instant::now());
+        self.mind_the_time();
         outgoing.extend(self.ask());
         let stall = Duration::from_secs(link.welcome.stall_seconds.into());
         let mut heartbeat = interval(Duration::from_secs(link.welcome.heartbeat_seconds.max(1).into()));
         let mut flush = interval(FLUSH);
+        let end = self.stay.end();
         loop {
             let sender = link.outgoing.clone();
             let reports = tokio::select! {
@@ -61,6 +65,12 @@ impl Session {
                     info!("asked to stop: giving leases back");
                     self.stopping = true;
                     self.leave(Exit::Done);
+                    Vec::new()
+                }
+                () = until(end), if !self.stopping => {
+                    info!("time is up: giving leases back");
+                    self.stopping = true;
+                    self.leave(Exit::OutOfTime);
                     Vec::new()
                 }
                 room = sender.reserve(), if !outgoing.is_empty() => {
@@ -92,6 +102,7 @@ impl Session {
                     Vec::new()
                 }
             };
+            self.mind_the_time();
             // First: a wish is withdrawn before leases are given back, or they would come again.
             outgoing.extend(self.ask());
             outgoing.extend(reports.into_iter().map(Outgoing::Report));
