@@ -36,7 +36,7 @@ use crate::{
 const PREFIX: &str = ".local:";
 
 /// Time that workers have to give their leases back before they are killed.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(25);
 
 /// Bytes of the log's end that are looked at when workers fail.
 const LAST_WORDS: u64 = 8 << 10;

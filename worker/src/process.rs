@@ -35,7 +35,7 @@ pub(crate) const HOPELESS: u8 = 78;
 const REPORTS: usize = 64;
 
 /// Time for the trainer to notice that the session is over.
-const TRAINER_PATIENCE: Duration = Duration::from_secs(8);
+const TRAINER_PATIENCE: Duration = Duration::from_secs(18);
 
 /// Exit code when there was no coordinator for too long. (`EX_UNAVAILABLE` of sysexits.h)
 pub(crate) const UNREACHABLE: u8 = 69;

@@ -43,7 +43,7 @@ use crate::{
 pub(crate) const PREDECESSOR_LOG: &str = "SWFN_PREDECESSOR_LOG";
 
 /// Time that a process has to give its leases back before it is killed.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(20);
 
 /// Processes that end without having come to anything, one after the other, after which a device is given up.
 const MAX_CRASHES: u32 = 5;

@@ -20,7 +20,7 @@ use crate::{
     sweep::Sweep,
 };
 
-/// The grace period is ten seconds; beyond it a busy machine may take its time.
+/// The grace period is twenty-five seconds; beyond it a busy machine may take its time.
 const GRACE: Duration = Duration::from_secs(60);
 
 fn sweep() -> Sweep {
