@@ -26,7 +26,7 @@ fn the_api_tells_what_the_files_say() {
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
     assert_eq!(ask(&page, "/readyz", &[]).body, "ready\n");
-    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
+    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
     let mut seen_running = false;
     wait_until("the end of the sweep", || {
         let state = json(&page, "/api/v1/sweep");

@@ -32,7 +32,7 @@ fn it_shows_a_finished_sweep() {
     );
     assert_eq!(empty.console, [""; 0]);
 
-    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
+    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
     wait_until("the end of the sweep", || (json(&page, "/api/v1/sweep")["finished"] == true).then_some(()));
     let trials = json(&page, "/api/v1/trials");
     let id = trials["items"][3]["id"].as_str().expect("an id");

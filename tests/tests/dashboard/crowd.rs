@@ -102,7 +102,7 @@ async fn a_sweep_finishes_whoever_looks_on() {
     }
     alone.join_all().await;
     let mut most = resident(&coordinator).expect("it runs");
-    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
+    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
     let (coordinator, most) = tokio::task::spawn_blocking(move || {
         worker.succeed();
         most = most.max(resident(&coordinator).expect("it runs"));
