@@ -59,7 +59,8 @@ function event({ at, attempt, kind, worker, error }) {
 
 /** A failed trial in a list, with its whole error and log once somebody opens it. */
 export function failure(trial, get) {
-  const cell = `${trial.architecture}, ${trial.subset_size} images, lambda ${number(trial.lambda)}, seed ${trial.seed}, after ${trial.attempts} attempts: `;
+  const attempts = trial.attempts === 1 ? "1 attempt" : `${trial.attempts} attempts`;
+  const cell = `${trial.id.slice(0, 8)}: ${trial.architecture}, ${trial.subset_size} images, lambda ${number(trial.lambda)}, seed ${trial.seed}, after ${attempts}: `;
   const summary = element("summary", {}, state(trial.state), ` ${cell}`, element("span", { class: "error" }, trial.error ?? DASH));
   const details = element("details", { "data-trial": trial.id }, summary);
   details.addEventListener("toggle", async () => {
