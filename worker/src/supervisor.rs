@@ -91,6 +91,7 @@ impl Supervisor {
         }
         let mut coordinator = self.local_to.is_some().then(listen_to_coordinator);
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut signals = Signals::default();
         let mut worst = Ended::InOrder;
         loop {
             tokio::select! {
@@ -103,15 +104,15 @@ impl Supervisor {
                     }
                     Some(Err(panic)) => bail!("a supervising task ended: {panic}"),
                 },
-                _ = terminate.recv() => { stop.send_modify(Stop::raise); }
-                _ = interrupt.recv() => { stop.send_modify(Stop::raise); }
+                _ = terminate.recv() => signals.came(&stop),
+                _ = interrupt.recv() => signals.came(&stop),
                 asked = async { coordinator.as_mut()?.recv().await }, if coordinator.is_some() => {
                     if asked.is_none() {
                         // Dropping the children kills them.
                         error!("the coordinator that started this worker is gone");
                         return Ok(ExitCode::FAILURE);
                     }
-                    stop.send_if_modified(Stop::ask);
+                    Stop::InOrder.tell(&stop);
                 }
             }
         }
@@ -147,19 +148,27 @@ enum Stop {
 }
 
 impl Stop {
-    /// However often it is said; returns whether it was news.
-    fn ask(&mut self) -> bool {
-        let news = *self == Self::No;
-        *self = (*self).max(Self::InOrder);
-        news
+    /// However often it is said, and whatever was said before.
+    fn tell(self, stop: &watch::Sender<Self>) {
+        stop.send_if_modified(|told| {
+            let news = *told < self;
+            *told = self.max(*told);
+            news
+        });
     }
+}
 
-    /// A signal; the second one means haste.
-    fn raise(&mut self) {
-        *self = match self {
-            Self::No => Self::InOrder,
-            Self::InOrder | Self::AtOnce => Self::AtOnce,
-        };
+/// Signals so far. The second one means haste; what else asks to stop does not count, since the first may come after it.
+#[derive(Debug, Default)]
+struct Signals {
+    one_came: bool,
+}
+
+impl Signals {
+    fn came(&mut self, stop: &watch::Sender<Stop>) {
+        let wanted = if self.one_came { Stop::AtOnce } else { Stop::InOrder };
+        self.one_came = true;
+        wanted.tell(stop);
     }
 }
 

@@ -35,6 +35,19 @@ async fn processes_that_die_of_their_trials_are_replaced() {
 }
 
 #[test]
+fn one_signal_means_no_haste_whatever_was_said_beside_it() {
+    let (stop, told) = watch::channel(Stop::No);
+    let mut signals = Signals::default();
+    Stop::InOrder.tell(&stop);
+    signals.came(&stop);
+    Stop::InOrder.tell(&stop);
+    assert_eq!(*told.borrow(), Stop::InOrder);
+    signals.came(&stop);
+    Stop::InOrder.tell(&stop);
+    assert_eq!(*told.borrow(), Stop::AtOnce);
+}
+
+#[test]
 fn whoever_lived_long_was_of_use() {
     let said = Said::default();
     assert!(!said.was_of_use(GOOD_LIFE), "nobody has welcomed it");
