@@ -1,18 +1,25 @@
 #!/usr/bin/env bash
 #
-# A sweep on a real Slurm of one node: a coordinator as a job, an array of four workers, one of which is requeued in the middle, and a
-# worker whose time runs out. The results must be those of an undisturbed sweep.
+# Sweeps on a real Slurm of one node: a coordinator as a job, an array of four workers, one of which is requeued in the middle, as is the
+# coordinator; and a worker whose time runs out. No lease may be lost, and what was interrupted must come to what it comes to undisturbed.
 #
 # usage: tests/slurm.sh
+#
+# environment:
+#   SWFN_BIN   folder of the programs [default: target/release]
 #
 # It needs root on Linux with slurmctld, slurmd and munge; where apt-get works, they are installed. Where this cannot be, it says so,
 # and exits with 0. Logs lie in target/slurm.
 
+# Texts for another shell; functions that others call by their names.
+# shellcheck disable=SC2016,SC2317
+
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && git rev-parse --show-toplevel)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 logs=$root/target/slurm
+bin=$(realpath "${SWFN_BIN:-target/release}")
 
 say() {
     printf 'slurm: %s\n' "$1" >&2
@@ -52,8 +59,10 @@ tools() {
     local missing=() program
     [[ $(uname -s) == Linux ]] || skip "this is no Linux"
     [[ $(id -u) == 0 ]] || skip "root is needed, for slurmd"
+    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] || fail "there are no programs in $bin: make build, or set SWFN_BIN"
+    PATH=$PATH:/usr/sbin
     for program in slurmctld slurmd munged sbatch scontrol; do
-        PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || missing+=("$program")
+        command -v "$program" >/dev/null || missing+=("$program")
     done
     if ((${#missing[@]} > 0)); then
         command -v apt-get >/dev/null || skip "missing: ${missing[*]}"
@@ -62,18 +71,16 @@ tools() {
             DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge; } \
             >"$logs/apt.log" 2>&1 || skip "missing, and apt-get cannot install: ${missing[*]} (see $logs/apt.log)"
     fi
-    PATH=$PATH:/usr/sbin
-    [[ -x target/release/swfn-coordinator && -x target/release/swfn-worker ]] || fail "there are no programs: make build"
 }
 
-# A cluster of one node with four GPUs that are made up: Slurm deals them out, and sets no variable about them.
+# A cluster of one node with four GPUs that are made up, of which Slurm tells their number and nothing else.
 configure() {
     local node
     node=$(hostname --short)
     # Short paths: sockets have a limit. Readable by all: munge insists.
     work=$(mktemp --directory /tmp/swfn-slurm.XXXXXX)
     chmod 755 "$work"
-    mkdir "$work"/{state,spool}
+    mkdir "$work"/{state,spool,bin}
     (umask 077 && head -c 1024 /dev/urandom >"$work/munge.key")
     cat >"$work/gres.conf" <<'CONF'
 Name=gpu Count=4
@@ -121,7 +128,7 @@ daemons() {
     processes+=($!)
     slurmd -D >"$logs/slurmd.out" 2>&1 &
     processes+=($!)
-    within 30 "the node is up" bash -c '[[ $(sinfo --noheader --format %t) == idle ]]'
+    within 30 "the node is up" bash -c '[[ $(sinfo --noheader --format %t 2>/dev/null) == idle ]]'
 }
 
 clean() {
@@ -132,81 +139,163 @@ clean() {
         kill "${processes[process]}" 2>/dev/null || true
         wait "${processes[process]}" 2>/dev/null || true
     done
+    cp "$work"/*.out "$logs/" 2>/dev/null || true
     rm -rf "$work"
 }
 
 # job ID KEY: what Slurm says of a job.
 job() {
-    scontrol --oneliner show job "$1" | grep -o "\b$2=[^ ]*" | head -n 1 | cut -d = -f 2
+    scontrol --oneliner show job "$1" 2>/dev/null | grep -o "\b$2=[^ ]*" | head -n 1 | cut -d = -f 2
 }
 
-sql() {
-    python3 -c 'import sqlite3, sys
-for row in sqlite3.connect("file:%s/sweep.sqlite?mode=ro" % sys.argv[1], uri=True).execute(sys.argv[2]):
-    print(*row)' "$1" "$2"
-}
-
-workers_joined() {
-    [[ $(sql "$run" 'SELECT count(*) FROM worker' 2>/dev/null) -ge $1 ]]
+ended() {
+    [[ $(job "$1" JobState) =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT)$ ]]
 }
 
 restarted() {
     [[ $(job "$1" Restarts) -ge 1 ]]
 }
 
-finished() {
-    [[ $(job "$coordinator" JobState) =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT)$ ]]
+# sql RUN STATEMENT
+sql() {
+    python3 -c 'import sqlite3, sys
+for row in sqlite3.connect("file:%s/sweep.sqlite?mode=ro" % sys.argv[1], uri=True).execute(sys.argv[2]):
+    print(*row)' "$1" "$2"
 }
 
-the_sweep() {
-    run=$work/run
-    cp -r deploy/slurm "$work/scripts"
-    # Long enough for a task to go and come back.
-    sed -e 's/^seed = .*/seed = { count = 24 }/' coordinator/grids/quick.toml >"$work/grid.toml"
-    export SWFN_BIN=$root/target/release SWFN_HOST=localhost SWFN_CACHE=$work/cache SWFN_DEVICES=cpu SWFN_PATIENCE=20
-    local scripts=$work/scripts common=(--parsable --chdir="$work" --time=30) workers short
-    coordinator=$(sbatch "${common[@]}" "$scripts/coordinator.sbatch" "$run" "$work/grid.toml")
-    workers=$(sbatch "${common[@]}" --dependency="after:$coordinator" --mem=0 --cpus-per-task=1 \
-        "$scripts/workers.sbatch" "$run" --offline)
-    within 60 "four workers join" workers_joined 4
-    within 30 "all have a trial" bash -c "[[ \$(grep -h 'worker started' $work/swfn-workers-${workers}_*.out | wc -l) -ge 4 ]]"
+# events RUN KIND: how many there are.
+events() {
+    sql "$1" "SELECT count(*) FROM event WHERE kind = '$2'"
+}
 
-    scontrol requeue "${workers}_2"
-    within 60 "the task was requeued" restarted "${workers}_2"
-    within 60 "it joins again" workers_joined 5
+joined() {
+    [[ $(sql "$1" 'SELECT count(*) FROM worker' 2>/dev/null) -ge $2 ]]
+}
 
-    # Time that is up half a minute after the start: what the signal's lead of 120 s is to a time of hours.
-    scancel "${workers}_3"
-    short=$(sbatch "${common[@]}" --time=3 --signal=B:TERM@150 --array=7 --mem=0 --cpus-per-task=1 \
-        "$scripts/workers.sbatch" "$run" --offline)
-    within 180 "time is up for a worker" restarted "${short}_7"
-    check "it knew why" grep -q 'time is up: back into the queue' "$work/swfn-workers-${short}_7.out"
+at_work() {
+    [[ $(sql "$1" "SELECT count(*) FROM trial WHERE state = 'leased'" 2>/dev/null) -ge $2 ]]
+}
 
-    within 600 "the sweep ends" finished
-    cp "$work"/*.out "$logs/"
+# says TEXT FILE
+says() {
+    grep -qF -- "$1" "$2" 2>/dev/null
+}
+
+# submit OPTION...: prints the job's number.
+submit() {
+    sbatch --parsable --chdir="$work" --time=30 --mem=0 "$@"
+}
+
+# Tasks that are not told which GPUs are theirs must not take each other's.
+the_gpus() {
+    local fake=$work/fake array told
+    mkdir "$fake"
+    cat >"$fake/nvidia-smi" <<'SCRIPT'
+#!/bin/sh
+for gpu in 0 1 2 3; do echo "GPU $gpu: made up"; done
+SCRIPT
+    printf '#!/bin/sh\nsleep 20\n' >"$fake/swfn-worker"
+    chmod +x "$fake"/*
+    mkdir -p "$work/gpus/cluster"
+    printf 'https://nobody:1\n/nowhere\n' >"$work/gpus/cluster/address"
+    array=$(PATH=$fake:$PATH SWFN_BIN=$fake submit --cpus-per-task=1 deploy/slurm/workers.sbatch gpus)
+    within 60 "four tasks choose a GPU" bash -c "[[ \$(cat $work/swfn-workers-${array}_*.out 2>/dev/null | grep -c ^devices:) == 4 ]]"
+    told=$(sort "$work"/swfn-workers-"${array}"_*.out | tr '\n' ' ')
+    check "four tasks on a node of four GPUs took one each: $told" \
+        [ "$told" = "devices: cuda:0 devices: cuda:1 devices: cuda:2 devices: cuda:3 " ]
+    scancel "$array"
+    within 60 "they are gone" bash -c '[[ -z $(squeue --noheader) ]]'
+}
+
+# One worker with little time and many trials.
+start_the_short_one() {
+    local grid=$work/long.toml
+    sed -e 's/^seed = .*/seed = { count = 500 }/' coordinator/grids/quick.toml >"$grid"
+    short_coordinator=$(SWFN_PORT=26901 submit deploy/slurm/coordinator.sbatch long "$grid")
+    short=$(submit --time=4 --array=7 --gres=none --cpus-per-task=1 --dependency="after:$short_coordinator" \
+        deploy/slurm/workers.sbatch long --offline)
+}
+
+check_the_short_one() {
+    local run=$work/long out=$work/swfn-workers-${short}_7.out first
+    within 240 "time is up for a worker" restarted "${short}_7"
+    check "a worker that had no time for another trial left with 75, and its task was requeued" \
+        says 'time is up: back into the queue' "$out"
+    check "it had seen to it itself, before Slurm's signal" says 'another one would not end in time' "$out"
+    within 60 "it comes again" joined "$run" 2
+    within 30 "it has a trial again" at_work "$run" 1
+    first=$(sql "$run" 'SELECT id FROM worker ORDER BY joined LIMIT 1')
+    say "its first time: $(sql "$run" "SELECT count(*) || ' trials begun' FROM event WHERE worker = '$first' AND kind = 'leased'"), $(
+        events "$run" succeeded) ended, $(events "$run" released) given back"
+    scancel "$short" "$short_coordinator"
+    within 60 "coordinator and worker are gone" ended "$short_coordinator"
+    check "none of its leases was lost, also when both were cancelled" [ "$(events "$run" lost)" = 0 ]
+}
+
+# undisturbed TRIAL: its accuracy and loss when it is trained alone, without a coordinator.
+undisturbed() {
+    "$bin/swfn-worker" train --spec "$work/grid.toml" --trial "$1" --offline 2>"$logs/undisturbed.log" >"$work/$1.json"
+    python3 - "$work/$1.json" <<'PYTHON'
+import json, sys
+def numbers(value):
+    if isinstance(value, dict):
+        if "final_test_accuracy" in value:
+            return value
+        return next(filter(None, map(numbers, value.values())), None)
+last = [json.loads(line) for line in open(sys.argv[1])][-1]
+outcome = numbers(last)
+print(outcome["final_test_accuracy"], outcome["final_test_loss"])
+PYTHON
+}
+
+the_array() {
+    local run=$work/run coordinator array late trial
+    sed -e 's/^seed = .*/seed = { count = 12 }/' coordinator/grids/quick.toml >"$work/grid.toml"
+    coordinator=$(submit deploy/slurm/coordinator.sbatch run grid.toml)
+    array=$(submit --dependency="after:$coordinator" --cpus-per-task=1 deploy/slurm/workers.sbatch run --offline)
+    within 120 "an array of four has trials" at_work "$run" 4
+
+    scontrol requeue "${array}_2"
+    within 60 "the task was requeued" restarted "${array}_2"
+    # As when its time is nearly up: the shell alone.
+    scancel --batch --signal=TERM "$coordinator"
+    within 60 "the coordinator was requeued" restarted "$coordinator"
+    check "the coordinator went back into the queue in order" says 'time is up: back into the queue' "$work/swfn-$coordinator.out"
+    within 120 "the requeued task joins again" joined "$run" 5
+    check "the task that was requeued in the middle joined again" true
+
+    within 900 "the sweep ends" ended "$coordinator"
     check "the coordinator's job is completed" [ "$(job "$coordinator" JobState)" = COMPLETED ]
-    check "all trials have results" [ "$(sql "$run" "SELECT count(*) FROM trial WHERE state <> 'succeeded'")" = 0 ]
-    check "a trial was given back or lost on the way" \
-        [ "$(sql "$run" "SELECT count(*) FROM event WHERE kind IN ('released', 'lost')")" -gt 0 ]
-    say "$(sql "$run" "SELECT count(*) FROM event WHERE kind = 'released'") given back, $(sql "$run" \
-        "SELECT count(*) FROM event WHERE kind = 'lost'") lost"
-    within 60 "all jobs are gone" bash -c '[[ -z $(squeue --noheader) ]]'
+    check "each of 48 trials has one result" [ "$(sql "$run" "SELECT count(*), count(DISTINCT trial),
+        (SELECT count(*) FROM trial WHERE state = 'succeeded') FROM result")" = "48 48 48" ]
+    say "leases: $(events "$run" released) given back, $(events "$run" lost) lost, of $(events "$run" leased)"
+    check "something was interrupted" [ "$(events "$run" released)" -gt 0 ]
+    check "no lease was lost" [ "$(events "$run" lost)" = 0 ]
+    for trial in $(sql "$run" "SELECT DISTINCT id FROM event JOIN trial ON trial.number = event.trial WHERE kind = 'released' LIMIT 2"); do
+        check "trial $trial was interrupted, and its result is that of an undisturbed one" [ "$(undisturbed "$trial")" = "$(sql "$run" \
+            "SELECT final_test_accuracy, final_test_loss FROM trial JOIN result ON result.trial = number WHERE id = '$trial'")" ]
+    done
 
-    target/release/swfn-coordinator --grid "$work/grid.toml" --run-dir "$work/undisturbed" --local-workers 2 --http off \
-        >"$logs/undisturbed.log" 2>&1
-    local results='SELECT id, final_test_accuracy, final_test_loss FROM trial JOIN result
-        ON result.trial = trial.number AND result.attempt = trial.attempt ORDER BY id'
-    check "results are those of an undisturbed sweep" cmp <(sql "$run" "$results") <(sql "$work/undisturbed" "$results")
+    late=$(submit --array=9 --cpus-per-task=1 deploy/slurm/workers.sbatch run --offline)
+    within 120 "a late task ends" ended "${late}_9"
+    check "a task that comes too late ends by itself" says 'the sweep is finished' "$work/swfn-workers-${late}_9.out"
+    check "without an error" [ "$(job "${late}_9" ExitCode)" = 0:0 ]
 }
 
 main() {
+    rm -rf "$logs"
     mkdir -p "$logs"
     processes=()
     tools
     configure
     trap clean EXIT
     daemons
-    the_sweep
+    the_gpus
+    export SWFN_BIN=$bin SWFN_HOST=localhost SWFN_CACHE=$work/cache SWFN_DEVICES=cpu SWFN_PATIENCE=60
+    start_the_short_one
+    the_array
+    check_the_short_one
+    within 60 "all jobs are gone" bash -c '[[ -z $(squeue --noheader) ]]'
     say "$checks checks passed"
 }
 
