@@ -73,7 +73,7 @@ tools() {
     fi
 }
 
-# A cluster of one node with four GPUs that are made up, of which Slurm tells their number and nothing else.
+# A cluster of one node with four GPUs that are made up: their files are no devices, so Slurm tells a job their number and nothing else.
 configure() {
     local node
     node=$(hostname --short)
@@ -82,9 +82,8 @@ configure() {
     chmod 755 "$work"
     mkdir "$work"/{state,spool,bin}
     (umask 077 && head -c 1024 /dev/urandom >"$work/munge.key")
-    cat >"$work/gres.conf" <<'CONF'
-Name=gpu Count=4
-CONF
+    touch "$work"/gpu{0,1,2,3}
+    echo "Name=gpu File=$work/gpu[0-3]" >"$work/gres.conf"
     cat >"$work/slurm.conf" <<CONF
 ClusterName=swfn
 SlurmctldHost=$node(127.0.0.1)

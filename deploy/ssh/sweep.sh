@@ -102,6 +102,7 @@ install_on() {
 }
 
 # The shell's test for a worker that runs there: a number alone might be another program's by now.
+# shellcheck disable=SC2016
 readonly RUNS='p=$(cat worker.pid 2>/dev/null) && [ "$(cat /proc/$p/comm 2>/dev/null)" = swfn-worker ]'
 
 # start_on HOST DEVICES. It is this machine's business no more whether the connection lasts.
