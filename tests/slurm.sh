@@ -262,6 +262,7 @@ the_array() {
     check "the coordinator went back into the queue in order" says 'time is up: back into the queue' "$work/swfn-$coordinator.out"
     within 120 "the requeued task joins again" joined "$run" 5
     check "the task that was requeued in the middle joined again" true
+    check_the_short_one
 
     within 900 "the sweep ends" ended "$coordinator"
     check "the coordinator's job is completed" [ "$(job "$coordinator" JobState)" = COMPLETED ]
@@ -293,7 +294,6 @@ main() {
     export SWFN_BIN=$bin SWFN_HOST=localhost SWFN_CACHE=$work/cache SWFN_DEVICES=cpu SWFN_PATIENCE=60
     start_the_short_one
     the_array
-    check_the_short_one
     within 60 "all jobs are gone" bash -c '[[ -z $(squeue --noheader) ]]'
     say "$checks checks passed"
 }
