@@ -157,7 +157,7 @@ recipe() {
 refused() {
     local words=$1 code=0
     shift
-    ip netns exec "${hosts[1]}" timeout 60 "$bin/swfn-worker" --devices cpu --offline "$@" >"$logs/refused.log" 2>&1 || code=$?
+    ip netns exec "${hosts[1]}" timeout 300 "$bin/swfn-worker" --devices cpu --offline "$@" >"$logs/refused.log" 2>&1 || code=$?
     [[ $code == 1 ]] && grep -q "$words" "$logs/refused.log"
 }
 
@@ -165,11 +165,11 @@ sweep() {
     local address=https://$NET.1:7077 pki process certificate code=0
     run=$work/runs/three
     pki=$run/pki
-    sed -e 's/^seed = .*/seed = { count = 6 }/' coordinator/grids/quick.toml >"$work/three.toml"
+    sed -e 's/^seed = .*/seed = { count = 6 }/' -e 's/ = 1000$/ = 600/' -e 's/ = 500$/ = 300/' coordinator/grids/quick.toml >"$work/three.toml"
     printf '%s cpu\n' "${hosts[1]}" "${hosts[2]}" >"$work/hosts"
     recipe run >"$logs/sweep.log" 2>&1 &
     process=$!
-    within 300 "both workers have trials" at_work 2
+    within 600 "both workers have trials" at_work 2
     certificate=(--tls-cert "$pki/worker-${hosts[1]}.pem" --tls-key "$pki/worker-${hosts[1]}-key.pem")
     check "without TLS nobody comes in" refused 'the coordinator speaks TLS' --coordinator "http://$NET.1:7077"
     check "nor who does not know whom to trust" refused 'nothing says whom to trust' --coordinator "$address"
@@ -187,7 +187,7 @@ sweep() {
     check "the trials were given back, and no lease was lost" [ "$(sql "$run" "SELECT count(*) FROM event WHERE kind = 'released'") $(
         sql "$run" "SELECT count(*) FROM event WHERE kind = 'lost'")" = "2 0" ]
     recipe start >"$logs/start.log" 2>&1
-    within 60 "both join again" joined 4
+    within 300 "both join again" joined 4
 
     wait "$process" || code=$?
     check "the sweep succeeds" [ "$code" = 0 ]

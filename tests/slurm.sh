@@ -217,17 +217,17 @@ start_the_short_one() {
 
 check_the_short_one() {
     local run=$work/long out=$work/swfn-workers-${short}_7.out first
-    within 240 "time is up for a worker" restarted "${short}_7"
+    within 300 "time is up for a worker" restarted "${short}_7"
     check "a worker that had no time for another trial left with 75, and its task was requeued" \
         says 'time is up: back into the queue' "$out"
     check "it had seen to it itself, before Slurm's signal" says 'another one would not end in time' "$out"
-    within 60 "it comes again" joined "$run" 2
-    within 30 "it has a trial again" at_work "$run" 1
+    within 180 "it comes again" joined "$run" 2
+    within 120 "it has a trial again" at_work "$run" 1
     first=$(sql "$run" 'SELECT id FROM worker ORDER BY joined LIMIT 1')
     say "its first time: $(sql "$run" "SELECT count(*) || ' trials begun' FROM event WHERE worker = '$first' AND kind = 'leased'"), $(
         events "$run" succeeded) ended, $(events "$run" released) given back"
     scancel "$short" "$short_coordinator"
-    within 60 "coordinator and worker are gone" ended "$short_coordinator"
+    within 120 "coordinator and worker are gone" ended "$short_coordinator"
     check "none of its leases was lost, also when both were cancelled" [ "$(events "$run" lost)" = 0 ]
 }
 
@@ -236,23 +236,18 @@ undisturbed() {
     "$bin/swfn-worker" train --spec "$work/grid.toml" --trial "$1" --offline 2>"$logs/undisturbed.log" >"$work/$1.json"
     python3 - "$work/$1.json" <<'PYTHON'
 import json, sys
-def numbers(value):
-    if isinstance(value, dict):
-        if "final_test_accuracy" in value:
-            return value
-        return next(filter(None, map(numbers, value.values())), None)
-last = [json.loads(line) for line in open(sys.argv[1])][-1]
-outcome = numbers(last)
-print(outcome["final_test_accuracy"], outcome["final_test_loss"])
+for line in map(json.loads, open(sys.argv[1])):
+    if "final_test_accuracy" in line:
+        print(line["final_test_accuracy"], line["final_test_loss"])
 PYTHON
 }
 
 the_array() {
     local run=$work/run coordinator array late trial
-    sed -e 's/^seed = .*/seed = { count = 12 }/' coordinator/grids/quick.toml >"$work/grid.toml"
+    sed -e 's/^seed = .*/seed = { count = 8 }/' coordinator/grids/quick.toml >"$work/grid.toml"
     coordinator=$(submit deploy/slurm/coordinator.sbatch run grid.toml)
     array=$(submit --dependency="after:$coordinator" --cpus-per-task=1 deploy/slurm/workers.sbatch run --offline)
-    within 120 "an array of four has trials" at_work "$run" 4
+    within 300 "an array of four has trials" at_work "$run" 4
 
     scontrol requeue "${array}_2"
     within 60 "the task was requeued" restarted "${array}_2"
@@ -260,14 +255,14 @@ the_array() {
     scancel --batch --signal=TERM "$coordinator"
     within 60 "the coordinator was requeued" restarted "$coordinator"
     check "the coordinator went back into the queue in order" says 'time is up: back into the queue' "$work/swfn-$coordinator.out"
-    within 120 "the requeued task joins again" joined "$run" 5
+    within 300 "the requeued task joins again" joined "$run" 5
     check "the task that was requeued in the middle joined again" true
     check_the_short_one
 
-    within 900 "the sweep ends" ended "$coordinator"
+    within 1800 "the sweep ends" ended "$coordinator"
     check "the coordinator's job is completed" [ "$(job "$coordinator" JobState)" = COMPLETED ]
-    check "each of 48 trials has one result" [ "$(sql "$run" "SELECT count(*), count(DISTINCT trial),
-        (SELECT count(*) FROM trial WHERE state = 'succeeded') FROM result")" = "48 48 48" ]
+    check "each of 32 trials has one result" [ "$(sql "$run" "SELECT count(*), count(DISTINCT trial),
+        (SELECT count(*) FROM trial WHERE state = 'succeeded') FROM result")" = "32 32 32" ]
     say "leases: $(events "$run" released) given back, $(events "$run" lost) lost, of $(events "$run" leased)"
     check "something was interrupted" [ "$(events "$run" released)" -gt 0 ]
     check "no lease was lost" [ "$(events "$run" lost)" = 0 ]
@@ -277,7 +272,7 @@ the_array() {
     done
 
     late=$(submit --array=9 --cpus-per-task=1 deploy/slurm/workers.sbatch run --offline)
-    within 120 "a late task ends" ended "${late}_9"
+    within 180 "a late task ends" ended "${late}_9"
     check "a task that comes too late ends by itself" says 'the sweep is finished' "$work/swfn-workers-${late}_9.out"
     check "without an error" [ "$(job "${late}_9" ExitCode)" = 0:0 ]
 }
