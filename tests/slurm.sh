@@ -224,8 +224,8 @@ check_the_short_one() {
     within 180 "it comes again" joined "$run" 2
     within 120 "it has a trial again" at_work "$run" 1
     first=$(sql "$run" 'SELECT id FROM worker ORDER BY joined LIMIT 1')
-    say "its first time: $(sql "$run" "SELECT count(*) || ' trials begun' FROM event WHERE worker = '$first' AND kind = 'leased'"), $(
-        events "$run" succeeded) ended, $(events "$run" released) given back"
+    say "its first time: $(sql "$run" "SELECT count(*) FROM event WHERE worker = '$first' AND kind = 'leased'") trials begun, $(
+        sql "$run" "SELECT count(*) FROM result WHERE worker = '$first'") ended"
     scancel "$short" "$short_coordinator"
     within 120 "coordinator and worker are gone" ended "$short_coordinator"
     check "none of its leases was lost, also when both were cancelled" [ "$(events "$run" lost)" = 0 ]
