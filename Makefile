@@ -114,6 +114,14 @@ kernels: cargo-there ## timings of the CPU's kernels, for each kind of vectors t
 bench: build ## speed beside PyTorch's, ten minutes (PARTS="kernels steps start sweep", ROUNDS=n, PYTHON=file)
 	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) bench --locked --package swfn-tests --bench speed -- --rounds $(ROUNDS) $(PARTS)
 
+.PHONY: slurm-check
+slurm-check: build ## sweeps on a real Slurm of one node, six minutes; tasks requeued in the middle, one whose time is up (Debian's packages are installed)
+	tests/slurm.sh
+
+.PHONY: hosts-check
+hosts-check: build ## a sweep on three hosts that are network name spaces, with TLS, a token and the recipe for ssh
+	$(WITH_LIBTORCH) tests/hosts.sh
+
 .PHONY: build
 build: cargo-there ## release build of coordinator and worker
 	$(WITH_LIBTORCH) $(CARGO) build --release --locked --package swfn-coordinator --package swfn-worker
@@ -122,8 +130,8 @@ build: cargo-there ## release build of coordinator and worker
 check: fmt lint test doc ## everything that must hold before a commit
 
 .PHONY: release-check
-release-check: ## what must hold before a release besides, hours: origins, numbers of PyTorch, planted bugs, faults, floods, simulation, fuzzing
-	$(MAKE) deny reference mutants chaos flood simulate
+release-check: ## what must hold before a release besides, hours: origins, numbers of PyTorch, planted bugs, faults, floods, simulation, Slurm, several hosts, fuzzing
+	$(MAKE) deny reference mutants chaos flood simulate slurm-check hosts-check
 	$(MAKE) fuzz RUNS=10000000
 
 .PHONY: fmt

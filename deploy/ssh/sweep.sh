@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+#
+# A sweep on machines that can be reached by ssh, without an orchestrator: this machine runs the coordinator, the others the workers. What
+# they say to each other is encrypted, and each worker has a certificate of its own.
+#
+# usage: deploy/ssh/sweep.sh run HOSTS GRID [OPTION...]     all of it: install, start, wait for the end, stop
+#        deploy/ssh/sweep.sh install HOSTS GRID             programs, libtorch and certificates, onto each machine
+#        deploy/ssh/sweep.sh start HOSTS GRID               the workers
+#        deploy/ssh/sweep.sh status HOSTS GRID              which workers run
+#        deploy/ssh/sweep.sh logs HOSTS GRID                the end of each worker's log
+#        deploy/ssh/sweep.sh stop HOSTS GRID                the workers, in order; their trials go on elsewhere, or later
+#
+#   HOSTS    a file with a machine a line, as ssh knows it, and maybe what it drives: `gpu1`, `me@gpu2 cuda:0,cuda:1`, `box cpu:8`
+#   GRID     the grid file; its name without `.toml` is that of the run directory in runs/
+#   OPTION   for swfn-coordinator, such as --http 0.0.0.0:7078
+#
+# environment:
+#   SWFN_HEAD     name or address under which the others reach this machine [default: `hostname --fqdn`]
+#   SWFN_PORT     [default: 7077]
+#   SWFN_BIN      folder of the programs [default: target/release]
+#   LIBTORCH      folder of the libtorch that goes along [default: .libtorch/cuda if there is one, else .libtorch/cpu]
+#   SWFN_REMOTE   folder on the other machines [default: .swfn in the home folder]
+#   SWFN_WORKER   options for the workers, such as `--data-dir /data` [default: none]
+#   SWFN_SSH      the command for ssh [default: ssh -o BatchMode=yes]
+#
+# The other machines need Linux on x86-64 with glibc as new as this one's, and NVIDIA's driver for GPUs; no root, and no connection to
+# anything but this machine's port.
+
+set -euo pipefail
+
+say() {
+    printf 'sweep.sh: %s\n' "$1" >&2
+}
+
+# die ERROR HINT
+die() {
+    printf 'error: %s\nhint: %s\n' "$1" "$2" >&2
+    exit 2
+}
+
+# on HOST COMMAND: the command is a line for a shell there.
+on() {
+    # Words: the command may have options of its own.
+    # shellcheck disable=SC2086
+    ${SWFN_SSH:-ssh -o BatchMode=yes} "$1" "$2"
+}
+
+# Reads HOSTS into the arrays hosts and devices.
+read_hosts() {
+    local host list
+    hosts=()
+    devices=()
+    [[ -f $1 ]] || die "there is no file \`$1\`" "a machine a line: gpu1, or gpu1 cuda:0"
+    while read -r host list || [[ -n $host ]]; do
+        if [[ -n $host && $host != \#* ]]; then
+            hosts+=("$host")
+            devices+=("${list:-auto}")
+        fi
+    done <"$1"
+    ((${#hosts[@]} > 0)) || die "\`$1\` names no machine" "a machine a line: gpu1, or gpu1 cuda:0"
+}
+
+# The name of a host's certificate: a part of a file name.
+name_of() {
+    tr -c 'A-Za-z0-9_.\n-' - <<<"$1"
+}
+
+# Once for a run directory and its machines; a machine that is added later needs new ones for all.
+make_certificates() {
+    local names=() host
+    [[ ! -e $pki/token ]] || return 0
+    for host in "${hosts[@]}"; do
+        names+=("$(name_of "$host")")
+    done
+    "$bin/swfn-coordinator" certs --out "$pki" --hosts "$head" --workers "$(IFS=,; echo "${names[*]}")" >/dev/null
+}
+
+install_on() {
+    local host=$1 name libtorch=${LIBTORCH:-}
+    name=$(name_of "$host")
+    [[ -e $pki/worker-$name.pem ]] || die "there is no certificate for \`$host\`" "remove \`$pki\` and start anew: it is made for all machines at once"
+    if [[ -z $libtorch ]]; then
+        libtorch=.libtorch/cpu
+        [[ ! -d .libtorch/cuda ]] || libtorch=.libtorch/cuda
+    fi
+    say "$host: programs, libtorch, certificates"
+    on "$host" "mkdir -p -m 700 $remote $remote/bin $remote/lib $remote/pki"
+    # Gigabytes: only what differs. The stamp is that of deploy/libtorch.sh.
+    local stamp=none
+    if [[ -f $libtorch/.swfn-stamp ]]; then
+        stamp=$(<"$libtorch/.swfn-stamp")
+    fi
+    if [[ $stamp == none || $(on "$host" "cat $remote/lib/.swfn-stamp 2>/dev/null || true") != "$stamp" ]]; then
+        tar --create --file - --directory "$libtorch/lib" . | on "$host" "tar --extract --file - --directory $remote/lib"
+        # Last: a copy that was cut off is made again.
+        on "$host" "echo $stamp >$remote/lib/.swfn-stamp"
+    fi
+    # A new file, since one that runs cannot be written.
+    on "$host" "cat >$remote/bin/new && chmod 755 $remote/bin/new && mv $remote/bin/new $remote/bin/swfn-worker" <"$bin/swfn-worker"
+    tar --create --file - --directory "$pki" ca.pem token "worker-$name.pem" "worker-$name-key.pem" |
+        on "$host" "tar --extract --file - --directory $remote/pki"
+}
+
+# The shell's test for a worker that runs there: a number alone might be another program's by now.
+# shellcheck disable=SC2016
+readonly RUNS='p=$(cat worker.pid 2>/dev/null) && [ "$(cat /proc/$p/comm 2>/dev/null)" = swfn-worker ]'
+
+# start_on HOST DEVICES. It is this machine's business no more whether the connection lasts.
+start_on() {
+    local host=$1 list=$2 name
+    name=$(name_of "$host")
+    on "$host" "cd $remote && { $RUNS && exit 0; \
+        nohup setsid bin/swfn-worker --coordinator https://$head:$port --devices $list --tls-ca pki/ca.pem \
+        --tls-cert pki/worker-$name.pem --tls-key pki/worker-$name-key.pem --token-file pki/token ${SWFN_WORKER:-} \
+        </dev/null >>worker.log 2>&1 & echo \$! >worker.pid; }"
+    say "$host: started on $list"
+}
+
+# One signal: a second one would end it at once.
+stop_on() {
+    on "$1" "cd $remote 2>/dev/null && $RUNS && kill -TERM \$p && while [ -e /proc/\$p ]; do sleep 0.2; done" || true
+    say "$1: stopped"
+}
+
+status_on() {
+    if on "$1" "cd $remote 2>/dev/null && $RUNS"; then
+        echo "$1: runs"
+    else
+        echo "$1: does not run"
+    fi
+}
+
+logs_on() {
+    on "$1" "tail -n 15 $remote/worker.log 2>/dev/null" | sed "s/^/$1: /"
+}
+
+# each FUNCTION: for all machines, one after the other.
+each() {
+    local index
+    for index in "${!hosts[@]}"; do
+        "$1" "${hosts[index]}" "${devices[index]}"
+    done
+}
+
+# The coordinator here, in the foreground, and the workers there, which leave by themselves when the sweep is finished.
+run() {
+    local code=0
+    make_certificates
+    each install_on
+    each start_on
+    trap 'say "stopping the workers"; each stop_on' EXIT
+    "$bin/swfn-coordinator" --grid "$grid" --run-dir "$run_dir" --listen "0.0.0.0:$port" --tls-cert "$pki/server.pem" \
+        --tls-key "$pki/server-key.pem" --tls-client-ca "$pki/ca.pem" --token-file "$pki/token" "$@" || code=$?
+    exit "$code"
+}
+
+main() {
+    local command=${1:-}
+    if [[ $command == --help || $# -lt 3 ]]; then
+        sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        [[ $command == --help ]] && exit 0
+        exit 2
+    fi
+    read_hosts "$2"
+    grid=$3
+    shift 3
+    run_dir=runs/$(basename "$grid" .toml)
+    pki=$run_dir/pki
+    head=${SWFN_HEAD:-$(hostname --fqdn)}
+    port=${SWFN_PORT:-7077}
+    bin=${SWFN_BIN:-target/release}
+    remote=${SWFN_REMOTE:-.swfn}
+    [[ $remote != *[[:space:]\'\"\$]* ]] || die "\`$remote\` has characters that a shell takes for others" "choose a simple SWFN_REMOTE"
+    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] || die "there are no programs in \`$bin\`" "make build CUDA=1"
+    case $command in
+        run) run "$@" ;;
+        install)
+            make_certificates
+            each install_on
+            ;;
+        start) each start_on ;;
+        stop) each stop_on ;;
+        status) each status_on ;;
+        logs) each logs_on ;;
+        *) die "unknown command \`$command\`" "see \`sweep.sh --help\`" ;;
+    esac
+}
+
+main "$@"
