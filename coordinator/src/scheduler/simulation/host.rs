@@ -12,6 +12,7 @@ use super::{
     same::same_durable_state,
     world::{Happening, World},
 };
+use crate::engine;
 
 /// Time between two attempts to write on a full disk.
 const RETRY_PERIOD: Millis = 500;
@@ -101,7 +102,9 @@ impl World {
         let Some(coordinator) = self.coordinator.as_mut().filter(|_| !self.busy && !self.inbox.is_empty()) else {
             return Ok(());
         };
-        let requests = self.inbox.drain(..self.inbox.len().min(REQUESTS)).collect();
+        // Turns so short, each followed by a commit longer than a lease, would be a lag of minutes, in which leases end unheard.
+        let most = if self.plan.commit > self.plan.lease() { engine::REQUESTS } else { REQUESTS };
+        let requests = self.inbox.drain(..self.inbox.len().min(most)).collect();
         let mut around = Surroundings { now: self.now, oracle: &mut self.oracle, trace: &mut self.trace };
         coordinator.work(&mut around, requests)?;
         let writes = !coordinator.batch.is_empty();

@@ -156,8 +156,9 @@ impl Process {
 
     /// After a turn the trainer works on what the process holds, and on nothing new if it is to leave.
     pub(super) fn check_work(&self) -> Result<(), Broken> {
-        for lease in self.trainer.leases() {
-            hold!(self.broken || self.holds(lease), "{} works on {lease:?}, which is not its own any more", self.id);
+        // A trainer that is broken works on nothing, whatever it had.
+        for lease in self.trainer.leases().filter(|_| !self.broken) {
+            hold!(self.holds(lease), "{} works on {lease:?}, which is not its own any more", self.id);
             let begun = self.leaving && !self.last.contains(&lease);
             hold!(!begun, "{} has begun {lease:?} after it was told to leave", self.id);
         }
