@@ -116,42 +116,43 @@ exists() {
     buildah inspect --type image "$1" >/dev/null 2>&1
 }
 
-# make_tree PACKAGES: a Debian in $tree, with those besides.
-make_tree() {
-    tree=$work/$SUITE
-    rm -rf "$tree"
-    say "debootstrap $SUITE${1:+ with $1}"
-    debootstrap --variant=minbase ${1:+--include="$1"} "$SUITE" "$tree" >"$work/debootstrap.log" 2>&1 ||
-        skip "debootstrap cannot fetch $SUITE (see $work/debootstrap.log)"
-    # An engine makes devices of its own.
-    rm -rf "$tree"/var/cache/apt/archives/*.deb "${tree:?}"/dev/*
-}
-
 # The base, under the name of Debian's.
 make_debian() {
     exists "debian:$debian_tag" && return
-    make_tree ""
-    import "debian:$debian_tag"
+    local tree=$work/$SUITE container
+    rm -rf "$tree"
+    say "debootstrap $SUITE"
+    debootstrap --variant=minbase "$SUITE" "$tree" >"$work/debootstrap.log" 2>&1 ||
+        skip "debootstrap cannot fetch $SUITE (see $work/debootstrap.log)"
+    # An engine makes devices of its own.
+    rm -rf "$tree"/var/cache/apt/archives/*.deb "${tree:?}"/dev/*
+    container=$(buildah from scratch)
+    buildah add --quiet "$container" "$tree" / >/dev/null
+    buildah config --cmd /bin/sh "$container"
+    rm -rf "$tree"
+    keep "$container" "debian:$debian_tag"
 }
 
 # The compilers, under the name of Rust's image: this machine's Rust, in the places where that image has it.
 make_rust() {
     exists "rust:$rust_tag" && return
-    make_tree ca-certificates,g++,libc6-dev,make,python3,python3-pip
-    mkdir -p "$tree/usr/local/rust" "$tree/usr/local/cargo"
-    cp -a "$(rustc --print sysroot)"/{bin,lib} "$tree/usr/local/rust/"
-    import "rust:$rust_tag" --env PATH=/usr/local/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin --env CARGO_HOME=/usr/local/cargo
+    local container sysroot packages=(ca-certificates g++ libc6-dev make python3 python3-pip)
+    sysroot=$(rustc --print sysroot)
+    container=$(buildah from --pull-never "debian:$debian_tag")
+    say "installing ${packages[*]} in it"
+    buildah run "$container" -- sh -c "apt-get update -qq && \
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends ${packages[*]} && \
+        rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*" >"$work/compilers.log" 2>&1 ||
+        skip "apt-get cannot install compilers in the base (see $work/compilers.log)"
+    buildah add --quiet "$container" "$sysroot/bin" /usr/local/rust/bin >/dev/null
+    buildah add --quiet "$container" "$sysroot/lib" /usr/local/rust/lib >/dev/null
+    buildah config --env PATH=/usr/local/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin --env CARGO_HOME=/usr/local/cargo "$container"
+    keep "$container" "rust:$rust_tag"
 }
 
-# import NAME OPTION...: what lies in $tree becomes an image of one layer.
-import() {
-    local name=$1 container
-    shift
-    container=$(buildah from scratch)
-    buildah add --quiet "$container" "$tree" / >/dev/null
-    buildah config --cmd /bin/sh "$@" "$container"
-    buildah commit --quiet --format docker --timestamp 0 --rm "$container" "$name" >/dev/null
-    rm -rf "${tree:?}"
+# keep CONTAINER IMAGE
+keep() {
+    buildah commit --quiet --format docker --timestamp 0 --rm "$1" "$2" >/dev/null
 }
 
 # The images, with this machine's crates and libtorch in place of downloads.
