@@ -144,7 +144,7 @@ images: ## build the images of coordinator and worker (CUDA=1: the worker's for 
 	deploy/images/build.sh coordinator worker-cpu $(if $(CUDA),worker-cuda)
 
 .PHONY: images-check
-images-check: cargo-there ## build the images without an engine, 20 minutes, and run a sweep in them (CUDA=1: build the worker's for GPUs, too)
+images-check: cargo-there ## build the images without an engine, which compiles all anew, and run a sweep in them (CUDA=1: build the worker's for GPUs, too)
 	tests/images.sh $(if $(CUDA),--cuda)
 
 .PHONY: setup

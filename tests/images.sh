@@ -230,7 +230,7 @@ assert sys.argv[1] in names and sys.argv[2] not in names and len(names) > 100, l
 owned() {
     local image=$1
     shift
-    [[ $(in_image "$image" find / -xdev -user 10001 | sort | tr '\n' ' ') == "$* " ]]
+    [[ $(in_image "$image" find / -xdev -user 10001 2>/dev/null | sort | tr '\n' ' ') == "$* " ]]
 }
 
 look_at_images() {
