@@ -366,8 +366,10 @@ build_twice() {
 }
 
 clean() {
-    local name
-    for name in "${started[@]}"; do
+    local i name
+    # The last one first: one whose network others use cannot be removed before them.
+    for ((i = ${#started[@]} - 1; i >= 0; i--)); do
+        name=${started[i]}
         podman logs "$name" >"$work/$name.log" 2>&1 || true
         podman rm --force --time 0 "$name" >/dev/null 2>&1 || true
     done
