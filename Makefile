@@ -147,6 +147,14 @@ lint: cargo-there ## clippy, warnings are errors
 doc: cargo-there ## documentation, warnings are errors
 	$(WITH_LIBTORCH) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
+.PHONY: images
+images: ## build the images of coordinator and worker (CUDA=1: the worker's for GPUs, too)
+	deploy/images/build.sh coordinator worker-cpu $(if $(CUDA),worker-cuda)
+
+.PHONY: images-check
+images-check: cargo-there ## build the images without an engine, which compiles all anew, and run a sweep in them (CUDA=1: build the worker's for GPUs, too)
+	tests/images.sh $(if $(CUDA),--cuda)
+
 .PHONY: setup
 setup: ## put libtorch together, nothing else
 	@deploy/libtorch.sh $(FLAVOUR)

@@ -1,0 +1,409 @@
+#!/usr/bin/env bash
+#
+# Builds the images and runs them: a sweep in two containers that may do next to nothing.
+#
+# usage: tests/images.sh [--cuda] [--twice]
+#
+#   --cuda    build the CUDA target, too (2.5 GB to fetch)
+#   --twice   build the coordinator a second time, from nothing, and compare the two images
+#
+# It needs root on Linux with buildah, podman and runc; where apt-get works, what is missing is installed. No engine runs, and no
+# registry of images is asked: a base made with debootstrap takes the name of the real one, and this machine's Rust that of Rust's image.
+# Where any of this cannot be, it says so, and exits with 0.
+#
+# Everything lies in target/images, the bases included: remove that folder to begin anew. STORAGE_DRIVER=vfs takes that driver even where
+# overlays can be mounted.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && git rev-parse --show-toplevel)
+cd "$root"
+work=$root/target/images
+readonly SUITE=bookworm
+readonly VALIDATOR='cyclonedx-python-lib[json-validation]==11.12.0'
+# As they are called in the pins.
+rust_tag=$(sed -n 's/^RUST_TAG=//p' deploy/images/pins)
+debian_tag=$(sed -n 's/^DEBIAN_TAG=//p' deploy/images/pins)
+
+say() {
+    printf 'images: %s\n' "$1" >&2
+}
+
+skip() {
+    say "skipped: $1"
+    exit 0
+}
+
+fail() {
+    say "FAILED: $1"
+    exit 1
+}
+
+# check WORDS COMMAND...: counted, and fatal when it does not hold.
+checks=0
+check() {
+    local words=$1
+    shift
+    "$@" || fail "$words"
+    checks=$((checks + 1))
+    say "ok: $words"
+}
+
+# Overlays take a third of the space, but cannot be mounted everywhere.
+storage_driver() {
+    local try driver=vfs
+    try=$(mktemp --directory "$work/overlay.XXXXXX")
+    mkdir "$try"/{lower,upper,work,merged}
+    if mount -t overlay overlay -o "lowerdir=$try/lower,upperdir=$try/upper,workdir=$try/work" "$try/merged" 2>/dev/null; then
+        umount "$try/merged"
+        driver=overlay
+    fi
+    rm -rf "$try"
+    printf '%s' "$driver"
+}
+
+# Of everything here: a storage and configuration of its own, without systemd or networks.
+settings() {
+    export BUILDAH_ISOLATION=chroot
+    STORAGE_DRIVER=${STORAGE_DRIVER:-$(storage_driver)}
+    export STORAGE_DRIVER
+    export DISABLE_HC_SYSTEMD=true
+    export CONTAINERS_CONF=$work/containers.conf
+    export CONTAINERS_STORAGE_CONF=$work/storage.conf
+    export TMPDIR=$work/tmp
+    mkdir -p "$work/tmp"
+    cat >"$CONTAINERS_STORAGE_CONF" <<CONF
+[storage]
+driver = "$STORAGE_DRIVER"
+graphroot = "$work/storage-$STORAGE_DRIVER"
+runroot = "$work/run"
+CONF
+    cat >"$CONTAINERS_CONF" <<'CONF'
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+runtime = "runc"
+events_logger = "file"
+CONF
+}
+
+tools() {
+    local missing=() program
+    [[ $(uname -s) == Linux ]] || skip "this is no Linux"
+    [[ $(id -u) == 0 ]] || skip "root is needed, for chroots and name spaces"
+    for program in buildah podman runc debootstrap; do
+        command -v "$program" >/dev/null || missing+=("$program")
+    done
+    if ((${#missing[@]} > 0)); then
+        command -v apt-get >/dev/null || skip "missing: ${missing[*]}"
+        say "installing ${missing[*]}"
+        { apt-get update -qq &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" catatonit; } \
+            >/dev/null 2>"$work/apt.log" || skip "missing, and apt-get cannot install: ${missing[*]} (see $work/apt.log)"
+    fi
+    local free needed=8
+    [[ $STORAGE_DRIVER == overlay ]] || needed=24
+    [[ -z $cuda ]] || needed=$((needed + 20))
+    free=$(df -Pk "$work" | awk 'END { print int($4 / 1048576) }')
+    # Bases that are there have taken their part.
+    ((free >= needed)) || exists "rust:$rust_tag" ||
+        skip "$free GiB free in $work, $needed are needed with storage driver $STORAGE_DRIVER"
+    command -v cargo >/dev/null || skip "cargo is missing"
+}
+
+exists() {
+    buildah inspect --type image "$1" >/dev/null 2>&1
+}
+
+# The base, under the name of Debian's.
+make_debian() {
+    exists "debian:$debian_tag" && return
+    local tree=$work/$SUITE container
+    rm -rf "$tree"
+    say "debootstrap $SUITE"
+    debootstrap --variant=minbase "$SUITE" "$tree" >"$work/debootstrap.log" 2>&1 ||
+        skip "debootstrap cannot fetch $SUITE (see $work/debootstrap.log)"
+    # An engine makes devices of its own.
+    rm -rf "$tree"/var/cache/apt/archives/*.deb "${tree:?}"/dev/*
+    container=$(buildah from scratch)
+    buildah add --quiet "$container" "$tree" / >/dev/null
+    buildah config --cmd /bin/sh "$container"
+    rm -rf "$tree"
+    keep "$container" "debian:$debian_tag"
+}
+
+# The compilers, under the name of Rust's image: this machine's Rust, in the places where that image has it.
+make_rust() {
+    exists "rust:$rust_tag" && return
+    local container sysroot packages=(ca-certificates g++ libc6-dev make python3 python3-pip)
+    sysroot=$(rustc --print sysroot)
+    container=$(buildah from --pull-never "debian:$debian_tag")
+    say "installing ${packages[*]} in it"
+    buildah run "$container" -- sh -c "apt-get update -qq && \
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends ${packages[*]} && \
+        rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*" >"$work/compilers.log" 2>&1 ||
+        skip "apt-get cannot install compilers in the base (see $work/compilers.log)"
+    buildah add --quiet "$container" "$sysroot/bin" /usr/local/rust/bin >/dev/null
+    buildah add --quiet "$container" "$sysroot/lib" /usr/local/rust/lib >/dev/null
+    buildah config --env PATH=/usr/local/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin --env CARGO_HOME=/usr/local/cargo "$container"
+    keep "$container" "rust:$rust_tag"
+}
+
+# keep CONTAINER IMAGE
+keep() {
+    buildah commit --quiet --format docker --timestamp 0 --rm "$1" "$2" >/dev/null
+}
+
+# The images, with this machine's crates and libtorch in place of downloads.
+build_images() {
+    local cargo_home=${CARGO_HOME:-$HOME/.cargo} images=(coordinator worker-cpu) flavours=(cpu)
+    if [[ -n $cuda ]]; then
+        images+=(worker-cuda)
+        flavours+=(cuda)
+    fi
+    cargo fetch --locked --quiet --target "$(rustc -vV | sed -n 's/^host: //p')"
+    local flavour option
+    for flavour in "${flavours[@]}"; do
+        option=()
+        [[ $flavour == cpu ]] || option=(--cuda)
+        # The folder that is mounted below, whatever LIBTORCH says.
+        env -u LIBTORCH deploy/libtorch.sh "${option[@]}" >/dev/null
+    done
+    # Without layers: vfs keeps a whole copy of each.
+    offline=(--pull-never --layers=false --build-arg CARGO_NET_OFFLINE=true
+        --volume "$cargo_home/registry:/usr/local/cargo/registry:ro" --volume "$root/.libtorch:/libtorch:ro")
+    deploy/images/build.sh --engine buildah "${images[@]}" -- "${offline[@]}" >"$work/names"
+}
+
+# inspect IMAGE TEMPLATE
+inspect() {
+    podman image inspect --format "$2" "$1"
+}
+
+# in_image IMAGE COMMAND...: without any right.
+in_image() {
+    local image=$1 program=$2
+    shift 2
+    podman run --rm "${confined[@]}" --network none --entrypoint "$program" "$image" "$@"
+}
+
+# What validates bills of materials, where pip can fetch it.
+make_validator() {
+    validator=
+    if [[ ! -x $work/venv/bin/python ]] || ! "$work/venv/bin/python" -c 'import cyclonedx.validation.json' 2>/dev/null; then
+        say "installing $VALIDATOR"
+        rm -rf "$work/venv"
+        if ! { python3 -m venv "$work/venv" && "$work/venv/bin/python" -m pip install --quiet "$VALIDATOR"; } >"$work/pip.log" 2>&1; then
+            say "note: bills of materials are not validated, as pip cannot install $VALIDATOR (see $work/pip.log)"
+            return
+        fi
+    fi
+    validator=$work/venv/bin/python
+}
+
+# valid FILE: whether the strict schema of CycloneDX 1.6 has nothing against it.
+valid() {
+    "$validator" -c 'import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read())
+sys.exit(error and repr(error)[:2000])' "$1"
+}
+
+# One without versions is wrong: else the validator would hold nothing against anything.
+faulty_is_found() {
+    sed 's/"specVersion"/"specificationVersion"/' "$1" >"$work/faulty.cdx.json"
+    ! valid "$work/faulty.cdx.json" 2>/dev/null
+}
+
+# The bill names what must be in it, and nothing that must not.
+bill() {
+    local file=$1 wanted=$2 unwanted=$3
+    python3 -c 'import json, sys
+bill = json.load(sys.stdin)
+names = {component["name"] for component in bill["components"]}
+assert sys.argv[1] in names and sys.argv[2] not in names and len(names) > 100, len(names)' "$wanted" "$unwanted" <"$file"
+}
+
+# owned IMAGE FOLDER...: whether these folders, and nothing else, belong to the user that programs run as.
+owned() {
+    local image=$1
+    shift
+    [[ $(in_image "$image" find / -xdev -user 10001 2>/dev/null | sort | tr '\n' ' ') == "$* " ]]
+}
+
+look_at_images() {
+    local image revision label folders wanted unwanted file=$work/sbom.cdx.json
+    revision=$(git rev-parse --short=12 HEAD)
+    make_validator
+    while read -r image; do
+        if [[ $image == *coordinator* ]]; then
+            folders=(/etc/swfn /etc/swfn/pki /var/lib/swfn) wanted=rusqlite unwanted=torch
+        else
+            folders=(/etc/swfn /etc/swfn/pki /var/cache/swfn) wanted=torch unwanted=rusqlite
+        fi
+        check "$image is not root's" [ "$(inspect "$image" '{{.Config.User}}')" = 10001:10001 ]
+        for label in title description licenses version created base.name; do
+            check "$image has the label $label" [ -n "$(inspect "$image" "{{index .Config.Labels \"org.opencontainers.image.$label\"}}")" ]
+        done
+        check "$image is labelled with its revision" \
+            grep -q "^$revision" <<<"$(inspect "$image" '{{index .Config.Labels "org.opencontainers.image.revision"}}')"
+        check "$image has a health check" grep -q swfn-health <<<"$(podman image inspect "$image")"
+        check "$image has folders to write to, and owns nothing else" owned "$image" "${folders[@]}"
+        check "$image lacks no library" bash -c '! grep -q "not found"' <<<"$(in_image "$image" sh -c 'ldd /opt/swfn/bin/swfn-[cw]o*' 2>&1)"
+        in_image "$image" cat /opt/swfn/sbom.cdx.json >"$file"
+        check "$image has a bill of materials with $wanted, without $unwanted" bill "$file" "$wanted" "$unwanted"
+        if [[ -n $validator ]]; then
+            check "its bill is valid" valid "$file"
+            check "and would not be with a fault" faulty_is_found "$file"
+        fi
+        say "$image: $(($(inspect "$image" '{{.Size}}') / 1000000)) MB"
+    done <"$work/names"
+    check "the worker tells its revision" grep -q "+$revision" <<<"$(in_image "$worker" swfn-worker --version)"
+}
+
+# start NAME IMAGE OPTION... -- ARGUMENT...
+start() {
+    local name=$1 image=$2 options=()
+    shift 2
+    while [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    podman run --detach --name "$name" "${confined[@]}" "${options[@]}" "$image" "$@" >/dev/null
+    started+=("$name")
+}
+
+# within SECONDS WORDS COMMAND...
+within() {
+    local end=$((SECONDS + $1)) words=$2
+    shift 2
+    until "$@"; do
+        ((SECONDS < end)) || fail "in vain: $words"
+        sleep 0.5
+    done
+}
+
+ended() {
+    [[ $(podman inspect --format '{{.State.Status}}' "$1") == exited ]]
+}
+
+exit_code() {
+    podman inspect --format '{{.State.ExitCode}}' "$1"
+}
+
+count() {
+    python3 -c 'import sqlite3, sys
+print(sqlite3.connect("file:%s?mode=ro" % sys.argv[1], uri=True).execute(sys.argv[2]).fetchone()[0])' \
+        "$data/run/sweep.sqlite" "$1"
+}
+
+healthy() {
+    podman healthcheck run "$1" >/dev/null 2>&1
+}
+
+# powerless NAME: whether what runs in it has an ordinary user, no capabilities, no way to more, and cannot write to its program's folder.
+powerless() {
+    # shellcheck disable=SC2016  # that shell's
+    podman exec "$1" sh -c 'status=$(cat /proc/1/status) || exit 1
+        for line in "Uid:.*10001.*10001" "CapEff:.*0000000000000000" "CapBnd:.*0000000000000000" "NoNewPrivs:.*1"; do
+            echo "$status" | grep -q "^$line" || exit 1
+        done
+        ! touch /opt/swfn/file && ! touch /etc/swfn/file' 2>/dev/null
+}
+
+some_leased() {
+    # The file may not be there yet, or have no tables.
+    [[ $(count "SELECT count(*) FROM event WHERE kind = 'leased'" 2>/dev/null) -gt 0 ]]
+}
+
+# A sweep of a coordinator and two workers after each other, the first of which is stopped in the middle.
+run_sweep() {
+    data=$work/data
+    rm -rf "$data"
+    mkdir -p "$data"/{cache,grids}
+    chown 10001:10001 "$data" "$data/cache"
+    # What comes of it does not matter.
+    sed -e 's/^seed = .*/seed = { count = 3 }/' -e 's/^iterations = .*/iterations = 300/' -e 's/^evaluate_every = .*/evaluate_every = 100/' \
+        coordinator/grids/quick.toml >"$data/grids/grid.toml"
+    local cache=(--volume "$data/cache:/var/cache/swfn") network=(--network container:coordinator)
+
+    # So few connections since the limit of open files is low.
+    start coordinator "$coordinator" --network none --volume "$data:/var/lib/swfn" -- --grid grids/grid.toml --run-dir run \
+        --listen 127.0.0.1:7077 --health 127.0.0.1:7079 --max-connections 100
+    within 60 "the coordinator is healthy" healthy coordinator
+    check "the port for probes answers" podman exec coordinator swfn-health coordinator 7079
+    check "a port without a server is not healthy" bash -c '! podman exec coordinator swfn-health coordinator 7080 2>/dev/null'
+    check "the coordinator's container may do next to nothing" powerless coordinator
+    start first "$worker" "${network[@]}" "${cache[@]}" -- --devices cpu --offline
+    within 120 "the worker is healthy" healthy first
+    check "the worker's container may do next to nothing" powerless first
+    within 120 "a trial is leased" some_leased
+    podman stop --time 30 first >/dev/null
+    check "a worker that is stopped leaves in order" [ "$(exit_code first)" = 0 ]
+    check "and gave back what it held" \
+        [ "$(count "SELECT count(*) FROM event WHERE kind IN ('released', 'succeeded')")" -gt 0 ]
+    check "which is no loss" [ "$(count "SELECT count(*) FROM event WHERE kind = 'lost'")" = 0 ]
+
+    start second "$worker" "${network[@]}" "${cache[@]}" -- --devices cpu:2 --offline
+    within 600 "the sweep ends" ended coordinator
+    within 60 "the worker leaves" ended second
+    check "the coordinator says that all succeeded" [ "$(exit_code coordinator)" = 0 ]
+    check "the worker says that nothing is left to do" [ "$(exit_code second)" = 0 ]
+    check "each trial has its result" [ "$(count "SELECT count(*) FROM trial WHERE state = 'succeeded'")" = 12 ]
+    check "there is a report" [ -s "$data/run/report.html" ]
+}
+
+# An image's id is a hash of all that is in it.
+build_twice() {
+    local first second
+    first=$(inspect "$coordinator" '{{.ID}}')
+    deploy/images/build.sh --engine buildah --prefix again/ coordinator -- "${offline[@]}" --no-cache >/dev/null
+    second=$(inspect "again/$coordinator" '{{.ID}}')
+    check "a second build gives the same image" [ "$first" = "$second" ]
+}
+
+clean() {
+    local i name
+    # The last one first: one whose network others use cannot be removed before them.
+    for ((i = ${#started[@]} - 1; i >= 0; i--)); do
+        name=${started[i]}
+        podman logs "$name" >"$work/$name.log" 2>&1 || true
+        podman rm --force --time 0 "$name" >/dev/null 2>&1 || true
+    done
+}
+
+main() {
+    cuda=
+    local twice=
+    started=()
+    while (($# > 0)); do
+        case $1 in
+            --cuda) cuda=1 ;;
+            --twice) twice=1 ;;
+            *)
+                sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+                exit 2
+                ;;
+        esac
+        shift
+    done
+    mkdir -p "$work"
+    settings
+    tools
+    confined=(--read-only --cap-drop ALL --security-opt no-new-privileges --ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
+    make_debian
+    make_rust
+    build_images
+    coordinator=$(grep coordinator "$work/names")
+    worker=$(grep cpu "$work/names")
+    trap clean EXIT
+    look_at_images
+    run_sweep
+    [[ -z $twice ]] || build_twice
+    say "$checks checks passed"
+}
+
+main "$@"
