@@ -48,7 +48,8 @@ fn prepared(name: &str, wanted: &str, make: impl FnOnce(&Path) -> Result<(), Str
 pub fn python(name: &str, requirements: &Path) -> Result<PathBuf, String> {
     let wanted = fs::read_to_string(requirements).expect("the requirements are there");
     let folder = prepared(name, &wanted, |folder| {
-        let version = "import sys; sys.exit(f'Python {sys.version_info[0]}.{sys.version_info[1]} is too old') if sys.version_info < (3, 11) else 0";
+        let version = "import sys; old = f'Python {sys.version_info[0]}.{sys.version_info[1]} is too old'; \
+                       sys.exit(old if sys.version_info < (3, 11) else 0)";
         run(Command::new("python3").args(["-c", version]))?;
         run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         let install = "-m pip install --quiet --disable-pip-version-check --no-input --requirement";

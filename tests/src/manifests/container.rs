@@ -33,9 +33,13 @@ impl<'a> Container<'a> {
         format!("{}/{}", self.pod.place(), self.name())
     }
 
-    /// The first word of its command.
+    /// Its program: the first word of its command, or what a shell calls the arguments' owner.
     pub(super) fn program(&self) -> &'a str {
-        texts(self.value, "/command").first().copied().unwrap_or("")
+        match *texts(self.value, "/command") {
+            ["/bin/sh", "-c", _, program] => program,
+            [program, ..] => program,
+            [] => "",
+        }
     }
 
     /// Options and what they are set to.

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn options_and_variables_are_read_from_help() {
-        let help = "Usage: x\n\nOptions:\n      --grid <FILE>\n          The file; see\n          --other and $SWFN_CACHE [env: SWFN_GRID=]\n      \
+        let help = "Usage: x\n\nOptions:\n      --grid <FILE>\n          The file; see\n          \
+                    --other and $SWFN_CACHE [env: SWFN_GRID=]\n      \
                     --insecure       Listen\n      --exit [<BOOL>]  Whether\n  -h, --help           Print help";
         let Interface { options, variables } = Interface::from_help(help);
         let options: Vec<_> = options.iter().map(|(name, value)| (name.as_str(), *value)).collect();
@@ -90,7 +91,8 @@ mod tests {
     #[test]
     fn metrics_are_read_from_the_source() {
         let source = "const A: &str = \"swfn_a\";\nconst B: &str = \"swfn_b_seconds\";\nconst X: &str = \"other\";\n\
-                      const ENDS: [&str; 2] = [\"lost\", \"failed\"];\n    describe_histogram!(B, \"of b\");\n    (\"pending\", counts.pending),\n";
+                      const ENDS: [&str; 2] = [\"lost\", \"failed\"];\n    \
+                      describe_histogram!(B, \"of b\");\n    (\"pending\", counts.pending),\n";
         let mut facts = Facts::default();
         facts.learn_metrics(source);
         assert_eq!(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::rules::RULES;
+
 /// Something that would not work, or should not be so.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -26,6 +28,7 @@ pub(super) struct Findings(Vec<Finding>);
 impl Findings {
     /// Adds one.
     pub(super) fn add(&mut self, rule: &'static str, place: &str, problem: impl Into<String>) {
+        debug_assert!(RULES.contains(&rule), "`{rule}` is not among the rules");
         self.0.push(Finding { rule, place: place.to_owned(), problem: problem.into() });
     }
 

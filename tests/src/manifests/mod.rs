@@ -24,4 +24,4 @@ pub use facts::{Facts, Interface};
 pub use fault::Fault;
 pub use finding::Finding;
 pub use rendering::Rendering;
-pub use rules::lint;
+pub use rules::{RULES, lint};

@@ -1,6 +1,8 @@
 //! The manifests for Kubernetes, without a cluster: rendered, linted, compared with schemas and types, their alerts read by Prometheus' own
 //! tool. `make deploy-check` shows the numbers.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod programs;
 mod rendered;
 mod schemas;
@@ -13,7 +15,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use swfn_tests::manifests::{Fault, Finding, Rendering, lint};
+use swfn_tests::manifests::{Fault, Finding, RULES, Rendering, lint};
 
 use crate::rendered::{BESIDE, Rendered, all, get};
 
@@ -64,26 +66,39 @@ fn no_rendering_has_a_finding() {
 #[serde(deny_unknown_fields)]
 struct Faults {
     fault: Vec<Fault>,
+    further: Vec<Fault>,
 }
 
 #[test]
-fn twenty_five_seeded_faults_are_noticed_by_the_rules_that_are_about_them() {
+fn twenty_five_seeded_faults_are_noticed_by_the_rules_that_are_about_them_and_no_rule_is_without_one() {
     let Some(renderings) = all() else { return };
     let facts = programs::facts();
     let file = fs::read_to_string(folder().join("faults.toml")).unwrap();
-    let faults = toml::from_str::<Faults>(&file).unwrap().fault;
+    let Faults { fault, further } = toml::from_str(&file).unwrap();
     let mut missed = Vec::new();
-    for fault in &faults {
-        let findings = lint(&fault.seed(get(renderings, &fault.overlay)).unwrap(), &facts);
-        let noticed = findings.iter().find(|finding| finding.rule == fault.rule);
-        let at = fault.at.rsplit('/').next().unwrap_or("").replace("~1", "/");
-        match noticed {
-            Some(finding) => println!("noticed, {at} becomes {}: {finding}", fault.to),
-            None => missed.push(format!("{} of {}: {}", fault.at, fault.document, told(&findings))),
+    let mut count_noticed = |faults: &[Fault]| {
+        let before = missed.len();
+        for fault in faults {
+            let findings = lint(&fault.seed(get(renderings, &fault.overlay)).unwrap(), &facts);
+            let at = fault.at.rsplit('/').next().unwrap_or("").replace("~1", "/");
+            match findings.iter().find(|finding| finding.rule == fault.rule) {
+                Some(finding) => println!("noticed: {at} becomes {}: {finding}", fault.to),
+                None => missed.push(format!("{} of {}: {}", fault.at, fault.document, told(&findings))),
+            }
         }
-    }
-    println!("seeded faults: {} of {} noticed", faults.len() - missed.len(), faults.len());
-    assert!(missed.is_empty() && faults.len() == 25, "{missed:#?}");
+        faults.len() + before - missed.len()
+    };
+    let noticed = (count_noticed(&fault), count_noticed(&further));
+    println!(
+        "seeded faults: {} of {} noticed; further ones: {} of {}",
+        noticed.0,
+        fault.len(),
+        noticed.1,
+        further.len()
+    );
+    assert!(missed.is_empty() && fault.len() == 25, "{missed:#?}");
+    let rules: BTreeSet<_> = fault.iter().chain(&further).map(|fault| fault.rule.as_str()).collect();
+    assert_eq!(rules, BTreeSet::from(RULES));
 }
 
 #[test]
@@ -126,12 +141,16 @@ fn pods_of_the_job_are_those_of_the_deployment() {
     let (deployment, mut job) = (template("plain", "Deployment"), template("job", "Job"));
     let spec = job["spec"].as_object_mut().unwrap();
     assert_eq!(spec.remove("restartPolicy"), Some(json!("Never")));
-    let arguments = spec["containers"][0]["args"].as_array_mut().unwrap();
+    let container = &mut spec["containers"][0];
+    let arguments = container["args"].as_array_mut().unwrap();
     arguments.retain(|argument| !argument.as_str().unwrap().starts_with("--exit-when-idle="));
+    // What has the Job tell who was asked to stop from who is done.
+    container["command"].as_array_mut().unwrap().drain(..3);
+    let hook = &mut container["lifecycle"]["preStop"]["exec"]["command"][2];
+    *hook = json!(hook.as_str().unwrap().strip_prefix("touch /tmp/asked; "));
     assert_eq!(job, deployment);
 }
 
-/// Each pod may be told apart by hand: nothing else stands in an overlay's arguments than what its programs take.
 #[test]
 fn the_programs_take_what_the_pods_tell_them() {
     let Some(renderings) = all() else { return };
@@ -143,6 +162,14 @@ fn the_programs_take_what_the_pods_tell_them() {
         programs::try_out(command, name);
     }
     println!("commands of pods: {} different ones, taken by the programs", told.len());
+}
+
+#[test]
+fn a_job_tells_workers_that_were_asked_to_stop_from_those_that_are_done() {
+    let Some(renderings) = all() else { return };
+    let job = get(renderings, "job").get("Job", "swfn-worker").unwrap();
+    let script = job.pointer("/spec/template/spec/containers/0/command/2").unwrap().as_str().unwrap();
+    assert_eq!(programs::endings(script), [Some(0), Some(69), Some(75)]);
 }
 
 #[test]

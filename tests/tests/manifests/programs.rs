@@ -1,9 +1,11 @@
 //! The programs' word about what they have, and whether they take what pods tell them.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
+use nix::sys::signal::Signal;
 use swfn_tests::{
     manifests::{Facts, Interface, Rendering},
+    process::{send, wait_until},
     programs,
 };
 
@@ -28,7 +30,7 @@ pub(crate) fn facts() -> Facts {
     facts
 }
 
-/// Program, arguments and the grid of each container.
+/// Program and arguments of each container, without the shell around them, and the grid.
 pub(crate) fn commands(rendering: &Rendering) -> Vec<(Vec<String>, String)> {
     let grids = rendering.of("ConfigMap").filter_map(|map| map.pointer("/data/grid.toml")?.as_str());
     let grid: String = grids.collect();
@@ -36,7 +38,7 @@ pub(crate) fn commands(rendering: &Rendering) -> Vec<(Vec<String>, String)> {
     let containers = workloads.flat_map(|owner| owner["spec"]["template"]["spec"]["containers"].as_array().unwrap());
     let words = |container: &serde_json::Value| {
         let parts = ["command", "args"].into_iter().flat_map(|part| container[part].as_array().unwrap());
-        parts.map(|word| word.as_str().unwrap().to_owned()).collect()
+        parts.map(|word| word.as_str().unwrap().to_owned()).skip_while(|word| !word.starts_with("swfn-")).collect()
     };
     containers.map(|container| (words(container), grid.clone())).collect()
 }
@@ -66,4 +68,26 @@ pub(crate) fn try_out((words, grid): &(Vec<String>, String), name: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(expected), "{name}: {words:?}: {said}");
     assert!(expected == 0 || said.contains("nowhere"), "{name}: {words:?}: {said}");
+}
+
+/// How the Job's script ends around a worker that is done, one that has no coordinator, and one that is asked to stop and does.
+pub(crate) fn endings(script: &str) -> [Option<i32>; 3] {
+    const WORKER: &str = "#!/bin/sh\nif [ \"$1\" != stays ]; then exit \"$1\"; fi\n\
+                          trap 'exit 0' TERM\ntouch began\nwhile :; do sleep 0.1; done\n";
+    ["0", "69", "stays"].map(|what| {
+        let folder = tempfile::tempdir().unwrap();
+        let worker = folder.path().join("swfn-worker");
+        fs::write(&worker, WORKER).unwrap();
+        fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = script.replace("/tmp/asked", &folder.path().join("asked").display().to_string());
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script, "swfn-worker", what]).env("PATH", path).current_dir(folder.path());
+        let mut child = command.spawn().unwrap();
+        if what == "stays" {
+            wait_until("the worker", || folder.path().join("began").exists().then_some(()));
+            send(child.id(), Signal::SIGTERM);
+        }
+        child.wait().unwrap().code()
+    })
 }

@@ -1,5 +1,5 @@
-//! Documents compared with what others publish: schemas of Kubernetes, types of custom kinds, Prometheus' own tool for alerts. What is needed
-//! is fetched once, in pinned versions, into `target/`; where it cannot be, the test says so and is skipped.
+//! Documents compared with what others publish: schemas of Kubernetes, types of custom kinds, Prometheus' own tool for alerts. What is
+//! needed is fetched once, in pinned versions, into `target/`; where it cannot be, the test says so and is skipped.
 
 use std::collections::BTreeMap;
 

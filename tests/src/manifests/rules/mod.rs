@@ -17,6 +17,54 @@ mod workloads;
 
 use super::{Facts, Finding, Rendering, finding::Findings};
 
+/// The names of all rules.
+pub const RULES: [&str; 44] = [
+    "address",
+    "api",
+    "claim",
+    "config-map",
+    "devices",
+    "env",
+    "ephemeral",
+    "exit-when-done",
+    "files",
+    "flags",
+    "grace",
+    "idle",
+    "image",
+    "insecure",
+    "job",
+    "kueue",
+    "listen",
+    "metrics",
+    "names",
+    "network",
+    "pdb",
+    "ports",
+    "priority-class",
+    "probes",
+    "program",
+    "quantity",
+    "read-only-root",
+    "request-limit",
+    "resources",
+    "restricted",
+    "scale",
+    "secret",
+    "secret-mode",
+    "selector",
+    "service",
+    "service-account",
+    "service-account-token",
+    "service-monitor",
+    "stateful-set",
+    "tls",
+    "token",
+    "volumes",
+    "whole-gpu",
+    "writable",
+];
+
 /// Everything that is wrong with a rendering, in an order that does not change.
 pub fn lint(rendering: &Rendering, facts: &Facts) -> Vec<Finding> {
     let mut findings = Findings::default();

@@ -54,7 +54,7 @@ fn check_rule(
     let ports = list(rule, "/ports");
     findings.ensure(!ports.is_empty(), "network", &place, "a rule without ports opens all of them");
     findings.ensure(!list(rule, peers).is_empty(), "network", &place, "a rule without peers is for everybody");
-    if direction == "Egress" && ports.iter().any(|port| *at(port, "/port") == Value::from(53)) {
+    if direction == "Egress" && ports.iter().any(|port| *at(port, "/port") == 53) {
         holes.names.extend(pods.iter().map(Pod::place));
     }
     for peer in list(rule, peers) {

@@ -1,7 +1,5 @@
 //! The `restricted` level of Kubernetes' pod security standards, and a root file system that cannot be written.
 
-use serde_json::Value;
-
 use crate::manifests::{
     Rendering,
     container::Container,
@@ -29,11 +27,11 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
 fn check_pod(pod: Pod<'_>, findings: &mut Findings) {
     let (place, spec) = (pod.place(), pod.spec());
     for shared in ["hostNetwork", "hostPID", "hostIPC"] {
-        let not = spec.get(shared).is_none_or(|value| *value == Value::Bool(false));
+        let not = spec.get(shared).is_none_or(|value| *value == false);
         findings.ensure(not, "restricted", &place, format!("{shared} is set"));
     }
     let context = at(spec, "/securityContext");
-    let no_root = *at(context, "/runAsNonRoot") == Value::Bool(true) && *at(context, "/runAsUser") != Value::from(0);
+    let no_root = *at(context, "/runAsNonRoot") == true && *at(context, "/runAsUser") != 0;
     findings.ensure(no_root, "restricted", &place, "it may run as root");
     let profile = text(context, "/seccompProfile/type");
     let confined = ["RuntimeDefault", "Localhost"].contains(&profile);
@@ -48,16 +46,15 @@ fn check_pod(pod: Pod<'_>, findings: &mut Findings) {
 
 fn check_container(container: &Container<'_>, findings: &mut Findings) {
     let (place, context) = (container.place(), at(container.value, "/securityContext"));
-    let no_more = *at(context, "/allowPrivilegeEscalation") == Value::Bool(false)
-        && *at(context, "/privileged") != Value::Bool(true);
+    let no_more = *at(context, "/allowPrivilegeEscalation") == false && *at(context, "/privileged") != true;
     findings.ensure(no_more, "restricted", &place, "it may gain privileges");
     let dropped = texts(context, "/capabilities/drop").contains(&"ALL");
     let added = texts(context, "/capabilities/add").iter().any(|name| *name != "NET_BIND_SERVICE");
     findings.ensure(dropped && !added, "restricted", &place, "it keeps capabilities");
-    let no_root = *at(context, "/runAsNonRoot") != Value::Bool(false) && *at(context, "/runAsUser") != Value::from(0);
+    let no_root = *at(context, "/runAsNonRoot") != false && *at(context, "/runAsUser") != 0;
     findings.ensure(no_root, "restricted", &place, "it may run as root");
     let profile = text(context, "/seccompProfile/type");
     findings.ensure(profile != "Unconfined", "restricted", &place, "seccomp is off");
-    let fixed = *at(context, "/readOnlyRootFilesystem") == Value::Bool(true);
+    let fixed = *at(context, "/readOnlyRootFilesystem") == true;
     findings.ensure(fixed, "read-only-root", &place, "its root file system can be written");
 }

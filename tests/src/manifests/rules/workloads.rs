@@ -12,6 +12,9 @@ use crate::manifests::{
 /// Exit codes of a worker after which another start would end the same: its device was given up, wrong usage.
 const HOPELESS: [u64; 2] = [1, 2];
 
+/// The file that says that a worker was asked to stop.
+const ASKED: &str = "/tmp/asked";
+
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     for pod in rendering.pods() {
         match pod.kind() {
@@ -30,6 +33,9 @@ fn stateful_set(rendering: &Rendering, pod: Pod<'_>, findings: &mut Findings) {
     let headless = rendering.get("Service", text(set, "/spec/serviceName"));
     let headless = headless.is_some_and(|service| text(service, "/spec/clusterIP") == "None");
     findings.ensure(headless, "stateful-set", &place, "it has no headless service");
+    // Else a pod that never gets ready keeps its successor from being made.
+    let parallel = text(set, "/spec/podManagementPolicy") == "Parallel";
+    findings.ensure(parallel, "stateful-set", &place, "its podManagementPolicy is not Parallel");
     let one = *at(set, "/spec/replicas") == json!(1);
     findings.ensure(one, "stateful-set", &place, "a run directory has one coordinator");
     for claim in list(set, "/spec/volumeClaimTemplates") {
@@ -57,6 +63,13 @@ fn job(pod: Pod<'_>, findings: &mut Findings) {
         failing.iter().flat_map(|rule| list(rule, "/onExitCodes/values")).filter_map(Value::as_u64).collect();
     codes.sort_unstable();
     ensure(codes == HOPELESS, "the exit codes after which another start would end the same are others");
+    for container in pod.containers() {
+        // Who was asked to stop is not done; the hook and the command talk through a file.
+        let says = |words: &[&str]| words.iter().any(|word| word.contains(ASKED));
+        let hook = container.hook();
+        ensure(says(&texts(container.value, "/command")), "a worker that is asked to stop counts as done");
+        ensure(hook.is_empty() || says(&hook), "a worker that is drained counts as done");
+    }
     let names: Vec<_> = pod.containers().iter().map(|container| container.name()).collect();
     let known = failing.iter().all(|rule| names.contains(&text(rule, "/onExitCodes/containerName")));
     ensure(known, "a rule is about a container that is not there");
