@@ -100,6 +100,10 @@ chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, 40 minutes (PERC
 mutants: cargo-there ## planted bugs, each of which some test must notice and name, five minutes (NAMES="no-lock", JOBS=n)
 	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test chaos -- mutants $(addprefix --jobs=,$(JOBS)) $(NAMES)
 
+.PHONY: deploy-check
+deploy-check: cargo-there ## manifests for Kubernetes, without a cluster: rendered, linted, compared with the schemas of 1.30 to 1.37, seeded with faults
+	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test manifests -- --nocapture --test-threads 1
+
 POINTS ?= 10000000
 
 .PHONY: flood

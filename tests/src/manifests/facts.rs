@@ -1,0 +1,105 @@
+//! What is known of the programs, from themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::promql::words;
+
+/// What the rules compare manifests with.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The version of the programs, which their images have, too.
+    pub version: String,
+    /// By program, or program and subcommand: `swfn-worker drain`.
+    pub interfaces: BTreeMap<String, Interface>,
+    /// Names of metrics as Prometheus has them, `_bucket` and the like of histograms included.
+    pub metrics: BTreeSet<String>,
+    /// The values of the labels `state` and `how`.
+    pub label_values: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+/// What a program can be told.
+#[derive(Debug, Clone, Default)]
+pub struct Interface {
+    /// Options, and whether a value follows.
+    pub options: BTreeMap<String, bool>,
+    /// Environment variables.
+    pub variables: BTreeSet<String>,
+}
+
+/// Options stand this far in at most; what is said about them, further.
+const INDENT: usize = 6;
+
+impl Interface {
+    /// Reads what `--help` prints.
+    pub fn from_help(help: &str) -> Self {
+        let mut interface = Self::default();
+        for line in help.lines() {
+            let option = line.trim_start();
+            if line.len() - option.len() <= INDENT && option.starts_with('-') {
+                let name = option.split_whitespace().find(|word| word.starts_with("--")).unwrap_or("");
+                let after = option.split_once(name).map_or("", |(_, after)| after.trim_start_matches([' ', '.']));
+                interface.options.insert(name.to_owned(), after.starts_with(['<', '[']));
+            }
+        }
+        let is_variable = |word: &&str| {
+            let signs = |sign: char| sign.is_ascii_uppercase() || sign.is_ascii_digit() || sign == '_';
+            word.contains('_') && word.starts_with(|sign: char| sign.is_ascii_uppercase()) && word.chars().all(signs)
+        };
+        interface.variables.extend(words(help).filter(is_variable).map(str::to_owned));
+        interface
+    }
+}
+
+impl Facts {
+    /// Takes names and label values of metrics from the coordinator's source file of them.
+    pub fn learn_metrics(&mut self, source: &str) {
+        let texts = |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let constants = source.lines().filter_map(|line| {
+            let (name, _) = line.trim_start().strip_prefix("const ")?.split_once(": &str = ")?;
+            let value = texts(line).into_iter().next().filter(|value| value.starts_with("swfn_"))?;
+            Some((name, value))
+        });
+        for (name, value) in constants {
+            if source.contains(&format!("describe_histogram!({name},")) {
+                self.metrics.extend(["_bucket", "_sum", "_count"].map(|part| format!("{value}{part}")));
+            } else {
+                self.metrics.insert(value);
+            }
+        }
+        let states = source.lines().filter(|line| line.contains(", counts.")).flat_map(texts);
+        self.label_values.insert("state", states.collect());
+        let ends = source.lines().filter(|line| line.starts_with("const ENDS")).flat_map(texts);
+        self.label_values.insert("how", ends.collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Facts, Interface};
+
+    #[test]
+    fn options_and_variables_are_read_from_help() {
+        let help = "Usage: x\n\nOptions:\n      --grid <FILE>\n          The file; see\n          \
+                    --other and $SWFN_CACHE [env: SWFN_GRID=]\n      \
+                    --insecure       Listen\n      --exit [<BOOL>]  Whether\n  -h, --help           Print help";
+        let Interface { options, variables } = Interface::from_help(help);
+        let options: Vec<_> = options.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(options, [("--exit", true), ("--grid", true), ("--help", false), ("--insecure", false)]);
+        assert_eq!(Vec::from_iter(variables), ["SWFN_CACHE", "SWFN_GRID"]);
+    }
+
+    #[test]
+    fn metrics_are_read_from_the_source() {
+        let source = "const A: &str = \"swfn_a\";\nconst B: &str = \"swfn_b_seconds\";\nconst X: &str = \"other\";\n\
+                      const ENDS: [&str; 2] = [\"lost\", \"failed\"];\n    \
+                      describe_histogram!(B, \"of b\");\n    (\"pending\", counts.pending),\n";
+        let mut facts = Facts::default();
+        facts.learn_metrics(source);
+        assert_eq!(
+            Vec::from_iter(&facts.metrics),
+            ["swfn_a", "swfn_b_seconds_bucket", "swfn_b_seconds_count", "swfn_b_seconds_sum"]
+        );
+        assert_eq!(Vec::from_iter(&facts.label_values["state"]), ["pending"]);
+        assert_eq!(Vec::from_iter(&facts.label_values["how"]), ["failed", "lost"]);
+    }
+}
