@@ -19,35 +19,15 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && git rev-parse --show-toplevel)
 cd "$root"
 work=$root/target/images
+logs=$work
+readonly topic=images
+# shellcheck source=tests/checks.sh
+source tests/checks.sh
 readonly SUITE=bookworm
 readonly VALIDATOR='cyclonedx-python-lib[json-validation]==11.12.0'
 # As they are called in the pins.
 rust_tag=$(sed -n 's/^RUST_TAG=//p' deploy/images/pins)
 debian_tag=$(sed -n 's/^DEBIAN_TAG=//p' deploy/images/pins)
-
-say() {
-    printf 'images: %s\n' "$1" >&2
-}
-
-skip() {
-    say "skipped: $1"
-    exit 0
-}
-
-fail() {
-    say "FAILED: $1"
-    exit 1
-}
-
-# check WORDS COMMAND...: counted, and fatal when it does not hold.
-checks=0
-check() {
-    local words=$1
-    shift
-    "$@" || fail "$words"
-    checks=$((checks + 1))
-    say "ok: $words"
-}
 
 # Overlays take a third of the space, but cannot be mounted everywhere.
 storage_driver() {
@@ -274,16 +254,6 @@ start() {
     shift
     podman run --detach --name "$name" "${confined[@]}" "${options[@]}" "$image" "$@" >/dev/null
     started+=("$name")
-}
-
-# within SECONDS WORDS COMMAND...
-within() {
-    local end=$((SECONDS + $1)) words=$2
-    shift 2
-    until "$@"; do
-        ((SECONDS < end)) || fail "in vain: $words"
-        sleep 0.5
-    done
 }
 
 ended() {

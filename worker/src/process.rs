@@ -173,16 +173,23 @@ fn tell_supervisor(line: &str) {
     println!("{line}");
 }
 
+/// Calls `stop` each time that standard input says so; returns when it closes.
+pub(crate) fn hear_stops(stop: impl Fn()) {
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        if line == STOP_LINE {
+            stop();
+        }
+    }
+}
+
 /// The supervisor holds the other end of standard input, and asks through it to stop: no signal, since whoever signals all processes at
 /// once (Slurm, systemd) has sent one already, and two mean haste. When it closes, nobody waits for this process any more, and nobody
 /// would stop it: it ends at once. Its leases go to others.
 fn obey_supervisor(stop: watch::Sender<bool>) -> anyhow::Result<()> {
     let obey = move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if line == STOP_LINE {
-                stop.send_replace(true);
-            }
-        }
+        hear_stops(|| {
+            stop.send_replace(true);
+        });
         // Not `exit`: it would run the destructors of a libtorch that is at work in another thread.
         nix::sys::signal::raise(Signal::SIGKILL).ok();
     };

@@ -5,7 +5,6 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    io::BufRead as _,
     path::PathBuf,
     process::{ExitCode, ExitStatus, Stdio},
     sync::{
@@ -35,7 +34,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    process::{HOPELESS, LEASED, OUT_OF_TIME, STOPPING, UNREACHABLE, WELCOMED},
+    process::{HOPELESS, LEASED, OUT_OF_TIME, STOPPING, UNREACHABLE, WELCOMED, hear_stops},
     session::Predecessor,
 };
 
@@ -131,11 +130,9 @@ fn listen_to_coordinator() -> mpsc::Receiver<()> {
     let (asked, heard) = mpsc::channel(1);
     // A thread of its own: tokio's would keep the runtime from ending.
     std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if line == STOP_LINE {
-                asked.blocking_send(()).ok();
-            }
-        }
+        hear_stops(|| {
+            asked.blocking_send(()).ok();
+        });
     });
     heard
 }

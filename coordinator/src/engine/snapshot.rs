@@ -7,7 +7,6 @@ use swfn_shared::{
     trial::TrialSpec,
     work,
 };
-
 use tokio::{sync::watch, time::timeout};
 
 use crate::scheduler::{Counts, Scheduler, TrialState};
