@@ -83,10 +83,12 @@ fn is_ours(host: &str) -> bool {
         || address.is_ok_and(|address| address == LOCAL || address.is_loopback())
 }
 
-/// Whether the token stands where it does not belong: who is told what he has just said learns nothing.
+/// Whether the token stands, as it is or percent-encoded, where it does not belong: who is told what he has just said learns nothing.
 fn says_the_token(head: &Parts) -> bool {
     let others = head.headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION);
-    let has = |bytes: &[u8]| percent_decode(bytes).decode_utf8_lossy().contains(SECRET);
+    let has = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes).contains(SECRET) || percent_decode(bytes).decode_utf8_lossy().contains(SECRET)
+    };
     has(head.uri.to_string().as_bytes()) || others.into_iter().any(|(_, value)| has(value.as_bytes()))
 }
 
