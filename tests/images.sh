@@ -150,8 +150,8 @@ build_images() {
         # The folder that is mounted below, whatever LIBTORCH says.
         env -u LIBTORCH deploy/libtorch.sh "${option[@]}" >/dev/null
     done
-    # Without layers: vfs keeps a whole copy of each.
-    offline=(--pull-never --layers=false --build-arg CARGO_NET_OFFLINE=true
+    # Without layers: vfs keeps a whole copy of each. Bases that are made here have other digests than the pinned ones.
+    offline=(--pull-never --layers=false --build-arg CARGO_NET_OFFLINE=true --build-arg RUST_DIGEST= --build-arg DEBIAN_DIGEST=
         --volume "$cargo_home/registry:/usr/local/cargo/registry:ro" --volume "$root/.libtorch:/libtorch:ro")
     deploy/images/build.sh --engine buildah "${images[@]}" -- "${offline[@]}" >"$work/names"
 }
