@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# Builds the images and runs them: a sweep in two containers that may do next to nothing.
+# Builds the images and runs them: a sweep in two containers that may do next to nothing, and one of the pods of deploy/k8s/overlays/local-cpu.
 #
 # usage: tests/images.sh [--cuda] [--twice]
 #
@@ -24,7 +24,8 @@ readonly topic=images
 # shellcheck source=tests/checks.sh
 source tests/checks.sh
 readonly SUITE=bookworm
-readonly VALIDATOR='cyclonedx-python-lib[json-validation]==11.12.0'
+# The first validates bills of materials, the second reads manifests.
+readonly PACKAGES=('cyclonedx-python-lib[json-validation]==11.12.0' 'PyYAML==6.0.3')
 # As they are called in the pins.
 rust_tag=$(sed -n 's/^RUST_TAG=//p' deploy/images/pins)
 debian_tag=$(sed -n 's/^DEBIAN_TAG=//p' deploy/images/pins)
@@ -168,23 +169,21 @@ in_image() {
     podman run --rm "${confined[@]}" --network none --entrypoint "$program" "$image" "$@"
 }
 
-# What validates bills of materials, where pip can fetch it.
-make_validator() {
-    validator=
-    if [[ ! -x $work/venv/bin/python ]] || ! "$work/venv/bin/python" -c 'import cyclonedx.validation.json' 2>/dev/null; then
-        say "installing $VALIDATOR"
-        rm -rf "$work/venv"
-        if ! { python3 -m venv "$work/venv" && "$work/venv/bin/python" -m pip install --quiet "$VALIDATOR"; } >"$work/pip.log" 2>&1; then
-            say "note: bills of materials are not validated, as pip cannot install $VALIDATOR (see $work/pip.log)"
-            return
-        fi
+# A Python with the packages, where pip can fetch them.
+make_python() {
+    python=$work/venv/bin/python
+    [[ -x $python ]] && "$python" -c 'import cyclonedx.validation.json, yaml' 2>/dev/null && return
+    say "installing ${PACKAGES[*]}"
+    rm -rf "$work/venv"
+    if ! { python3 -m venv "$work/venv" && "$python" -m pip install --quiet "${PACKAGES[@]}"; } >"$work/pip.log" 2>&1; then
+        say "note: bills of materials are not validated, and no overlay runs, as pip cannot install ${PACKAGES[*]} (see $work/pip.log)"
+        python=
     fi
-    validator=$work/venv/bin/python
 }
 
 # valid FILE: whether the strict schema of CycloneDX 1.6 has nothing against it.
 valid() {
-    "$validator" -c 'import sys
+    "$python" -c 'import sys
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read())
@@ -216,7 +215,6 @@ owned() {
 look_at_images() {
     local image revision label folders wanted unwanted file=$work/sbom.cdx.json
     revision=$(git rev-parse --short=12 HEAD)
-    make_validator
     while read -r image; do
         if [[ $image == *coordinator* ]]; then
             folders=(/etc/swfn /etc/swfn/pki /var/lib/swfn) wanted=rusqlite unwanted=torch
@@ -234,7 +232,7 @@ look_at_images() {
         check "$image lacks no library" bash -c '! grep -q "not found"' <<<"$(in_image "$image" sh -c 'ldd /opt/swfn/bin/swfn-[cw]o*' 2>&1)"
         in_image "$image" cat /opt/swfn/sbom.cdx.json >"$file"
         check "$image has a bill of materials with $wanted, without $unwanted" bill "$file" "$wanted" "$unwanted"
-        if [[ -n $validator ]]; then
+        if [[ -n $python ]]; then
             check "its bill is valid" valid "$file"
             check "and would not be with a fault" faulty_is_found "$file"
         fi
@@ -274,10 +272,19 @@ healthy() {
     podman healthcheck run "$1" >/dev/null 2>&1
 }
 
+# inside COMMAND...: where pods meet, in name spaces of their own of mounts and of the network, if there are any.
+inside() {
+    if [[ -n $holder ]]; then
+        nsenter --target "$holder" --mount --net "$@"
+    else
+        "$@"
+    fi
+}
+
 # powerless NAME: whether what runs in it has an ordinary user, no capabilities, no way to more, and cannot write to its program's folder.
 powerless() {
     # shellcheck disable=SC2016  # that shell's
-    podman exec "$1" sh -c 'status=$(cat /proc/1/status) || exit 1
+    inside podman exec "$1" sh -c 'status=$(cat /proc/1/status) || exit 1
         for line in "Uid:.*10001.*10001" "CapEff:.*0000000000000000" "CapBnd:.*0000000000000000" "NoNewPrivs:.*1"; do
             echo "$status" | grep -q "^$line" || exit 1
         done
@@ -326,6 +333,84 @@ run_sweep() {
     check "there is a report" [ -s "$data/run/report.html" ]
 }
 
+# What the hook of a worker's pod runs.
+hook() {
+    "$python" -c 'import sys, yaml
+[command] = {tuple(container["lifecycle"]["preStop"]["exec"]["command"])
+             for document in yaml.safe_load_all(sys.stdin) if document["kind"] == "Pod"
+             for container in document["spec"]["containers"] if "lifecycle" in container}
+print("\0".join(command), end="\0")' <"$1"
+}
+
+all_have_ended() {
+    [[ $(count "SELECT count(*) FROM trial WHERE state IN ('succeeded', 'quarantined')") == "$1" ]]
+}
+
+# The overlay for one machine, run by podman as a kubelet would: its commands, users, rights, mounts and limits.
+run_overlay() {
+    local tree=$work/k8s pods=$work/pods.yaml render=(kustomize build) command=() table trials
+    kustomize version >/dev/null 2>&1 || render=(kubectl kustomize)
+    if [[ -z $python ]] || ! "${render[@]}" --help >/dev/null 2>&1; then
+        say "note: the local overlay is not run: neither kustomize nor a kubectl that has it is here, or no PyYAML"
+        return
+    fi
+    rm -rf "$tree"
+    cp -r deploy/k8s "$tree"
+    rm -rf "$tree/secrets/pki"
+    # As who it is that makes them.
+    chmod 777 "$tree/secrets"
+    podman run --rm "${confined[@]}" --network none --volume "$tree/secrets:/secrets" "$coordinator" \
+        certs --out /secrets/pki --hosts swfn-coordinator,localhost >/dev/null
+    "${render[@]}" "$tree/overlays/local-cpu" | "$python" tests/pods.py >"$pods"
+
+    unshare --mount --net --propagation private sleep infinity &
+    holder=$!
+    inside true || fail "no name spaces"
+    inside ip link set lo up
+    # podman makes a group for each pod.
+    inside mount -o remount,rw /sys/fs/cgroup 2>/dev/null || true
+    printf '127.0.0.1 localhost swfn-coordinator\n' >"$work/hosts"
+    inside mount --bind "$work/hosts" /etc/hosts
+    check "podman takes the pods of the local overlay" inside podman play kube --quiet "$pods"
+    data=$(podman volume inspect --format '{{.Mountpoint}}' run-swfn-coordinator-0)
+    within 60 "a trial is leased to a pod" some_leased
+    check "the coordinator's pod answers probes" \
+        inside podman exec swfn-coordinator-0-coordinator swfn-health coordinator 7079
+    for container in swfn-coordinator-0-coordinator swfn-worker-0-worker; do
+        check "$container may do next to nothing" powerless "$container"
+    done
+    trials=$(count 'SELECT count(*) FROM trial')
+
+    # A node is drained: one worker finishes what it holds.
+    mapfile -d '' -t command < <(hook "$pods")
+    inside podman exec swfn-worker-1-worker "${command[@]}" >/dev/null 2>&1 || true
+    within 60 "a worker ends behind its hook" ended swfn-worker-1-worker
+    check "a worker that is drained ends well" [ "$(exit_code swfn-worker-1-worker)" = 0 ]
+    within 600 "the overlay's sweep ends" all_have_ended "$trials"
+    check "each of its $trials trials has its result" \
+        [ "$(count "SELECT count(*) FROM trial WHERE state = 'succeeded'")" = "$trials" ]
+    check "none was taken away from a worker" \
+        [ "$(count "SELECT count(*) FROM event WHERE kind = 'lost'")" = 0 ]
+    table=$(inside podman exec swfn-coordinator-0-coordinator swfn-coordinator report /var/lib/swfn/run)
+    check "the report is told in the pod" grep -q 'lambda' <<<"$table"
+    clean_overlay
+}
+
+clean_overlay() {
+    [[ -n $holder ]] || return 0
+    local container
+    for container in swfn-coordinator-0-coordinator swfn-worker-0-worker swfn-worker-1-worker; do
+        inside podman logs "$container" >"$work/$container.log" 2>&1 || true
+    done
+    inside podman pod rm --all --force --time 5 >/dev/null 2>&1 || true
+    # A second time: groups of processes may outlive their pod by a moment.
+    inside podman pod rm --all --force --time 0 >/dev/null 2>&1 || true
+    podman volume rm --all --force >/dev/null 2>&1 || true
+    podman secret rm --all >/dev/null 2>&1 || true
+    kill "$holder"
+    holder=
+}
+
 # An image's id is a hash of all that is in it.
 build_twice() {
     local first second
@@ -337,6 +422,7 @@ build_twice() {
 
 clean() {
     local i name
+    clean_overlay
     # The last one first: one whose network others use cannot be removed before them.
     for ((i = ${#started[@]} - 1; i >= 0; i--)); do
         name=${started[i]}
@@ -348,7 +434,7 @@ clean() {
 main() {
     cuda=
     local twice=
-    started=()
+    started=() holder=
     while (($# > 0)); do
         case $1 in
             --cuda) cuda=1 ;;
@@ -370,8 +456,10 @@ main() {
     coordinator=$(grep coordinator "$work/names")
     worker=$(grep cpu "$work/names")
     trap clean EXIT
+    make_python
     look_at_images
     run_sweep
+    run_overlay
     [[ -z $twice ]] || build_twice
     say "$checks checks passed"
 }

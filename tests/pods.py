@@ -1,0 +1,53 @@
+"""Pods of a rendered overlay, as podman's `play kube` takes them.
+
+usage: kubectl kustomize OVERLAY | pods.py >MANIFEST
+
+Templates of StatefulSets and Deployments become pods, with the names that Kubernetes gives those of a StatefulSet, and claims. Commands,
+arguments, environment, users, rights, limits and mounts stay as they are. Four things are not podman's (4.3), and change here: it does
+not decode Secrets, it fails where a Secret's volume does not say whether it is optional, it has no probes of kind gRPC, and pods reach
+each other through names of the machine that they run on.
+"""
+
+import base64
+import sys
+
+import yaml
+
+
+def pods(controller):
+    """A pod and its claims, as often as the controller has replicas."""
+    name, spec = controller["metadata"]["name"], controller["spec"]
+    for number in range(spec["replicas"]):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-{number}"}}
+        pod["spec"] = yaml.safe_load(yaml.safe_dump(spec["template"]["spec"]))
+        for claim in spec.get("volumeClaimTemplates", []):
+            volume = claim["metadata"]["name"]
+            full = f"{volume}-{name}-{number}"
+            yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": full}, "spec": claim["spec"]}
+            pod["spec"]["volumes"].append({"name": volume, "persistentVolumeClaim": {"claimName": full}})
+        # Else a worker that has been drained would start again.
+        pod["spec"] |= {"hostNetwork": True, "restartPolicy": "OnFailure"}
+        for volume in pod["spec"]["volumes"]:
+            if "secret" in volume:
+                volume["secret"]["optional"] = False
+        for container in pod["spec"]["containers"]:
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                container.pop(probe, None)
+        yield pod
+
+
+def main():
+    made = []
+    for document in yaml.safe_load_all(sys.stdin):
+        if document["kind"] == "Secret":
+            document["data"] = {key: base64.b64decode(value).decode() for key, value in document["data"].items()}
+        if document["kind"] in ("Secret", "ConfigMap"):
+            made.append({key: document[key] for key in ("apiVersion", "kind", "metadata", "data")})
+        elif document["kind"] in ("StatefulSet", "Deployment"):
+            made.extend(pods(document))
+    # What others mount comes first.
+    made.sort(key=lambda document: document["kind"] == "Pod")
+    yaml.safe_dump_all(made, sys.stdout)
+
+
+main()
