@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::{DirBuilder, File},
+    fs::{self, DirBuilder, File},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -12,15 +12,17 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::ServerName;
-use swfn_shared::access::Token;
+use swfn_shared::access::{Identity, Token};
 use time::{Duration, OffsetDateTime};
 
 /// Clocks of a cluster may differ by so much.
 const SKEW: Duration = Duration::hours(1);
+
+/// The authority outlives what it signs, so that certificates can be renewed.
+const AUTHORITY_DAYS: u16 = 3650;
 
 /// More would be a mistake.
 const MAX_WORKERS: u32 = 1000;
@@ -37,6 +39,10 @@ pub(crate) struct CertsArguments {
     /// How many workers get a certificate, or their names, separated by commas. Workers that share one can speak for each other
     #[arg(long, value_name = "N|NAME,...", default_value = "1")]
     workers: Workers,
+    /// Sign with the authority in this folder, which an earlier `certs` made, and keep its token: for certificates that expire, or
+    /// for further workers. Those that are in use stay valid
+    #[arg(long, value_name = "DIR")]
+    authority: Option<PathBuf>,
     /// Days for which the certificates are valid
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=7300))]
     days: u16,
@@ -99,8 +105,12 @@ struct NewFile {
 
 /// Makes all files, or, if one of them is there already, none; returns the commands that use them.
 pub(crate) fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
-    let CertsArguments { out, hosts, workers: Workers(workers), days } = arguments;
-    let files = make(hosts, workers, *days).context("cannot make the certificates")?;
+    let CertsArguments { out, hosts, workers: Workers(workers), authority, days } = arguments;
+    let trust = match authority {
+        None => Trust::new(*days).context("cannot make an authority")?,
+        Some(folder) => Trust::read(folder)?,
+    };
+    let files = make(trust, hosts, workers, *days).context("cannot make the certificates")?;
     if let Some(file) = files.iter().find(|file| out.join(&file.name).symlink_metadata().is_ok()) {
         bail!(
             "`{}` is there already, and nothing is overwritten\nhint: choose another folder with --out",
@@ -125,26 +135,59 @@ fn write(path: &Path, text: &str, secrecy: Secrecy) -> io::Result<()> {
     file.sync_all()
 }
 
-fn make(hosts: &[Host], workers: &[String], days: u16) -> anyhow::Result<Vec<NewFile>> {
+/// What a cluster has in common.
+struct Trust {
+    issuer: Issuer<'static, KeyPair>,
+    /// The authority's certificate, as PEM.
+    certificate: String,
+    token: Token,
+}
+
+impl Trust {
+    fn new(days: u16) -> anyhow::Result<Self> {
+        let mut params = parameters("swfn authority", Vec::new(), days.max(AUTHORITY_DAYS))?;
+        // It signs certificates of servers and workers, but no other authority.
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), certificate, token: Token::random() })
+    }
+
+    fn read(folder: &Path) -> anyhow::Result<Self> {
+        let [certificate, key, token] = ["ca.pem", "ca-key.pem", "token"].map(|name| folder.join(name));
+        let read = |path: &Path| {
+            fs::read_to_string(path).with_context(|| {
+                format!("cannot read `{}`\nhint: --authority names a folder that `certs` made", path.display())
+            })
+        };
+        let (text, key_text) = (read(&certificate)?, read(&key)?);
+        // It says more about what is wrong with them than the next step would.
+        Identity::read(&certificate, &key)?;
+        let issuer = KeyPair::from_pem(&key_text).and_then(|key| Issuer::from_ca_cert_pem(&text, key));
+        let issuer = issuer.with_context(|| format!("`{}` is no authority's certificate", certificate.display()))?;
+        read(&token)?;
+        let token = Token::find(Some(&token))?.context("no token")?;
+        Ok(Self { issuer, certificate: text, token })
+    }
+}
+
+fn make(trust: Trust, hosts: &[Host], workers: &[String], days: u16) -> anyhow::Result<Vec<NewFile>> {
+    let Trust { issuer, certificate, token } = trust;
     let mut files = Vec::new();
     let mut add = |name: String, text: String, secrecy| files.push(NewFile { name, text, secrecy });
     let mut pair = |name: &str, certificate: String, key: String| {
         add(format!("{name}.pem"), certificate, Secrecy::Public);
         add(format!("{name}-key.pem"), key, Secrecy::Secret);
     };
-    let mut params = parameters("swfn authority", Vec::new(), days)?;
-    // It signs certificates of servers and workers, but no other authority.
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    pair("ca", authority.pem(), authority.key().serialize_pem());
+    pair("ca", certificate, issuer.key().serialize_pem());
 
     let mut leaf = |name: &str, title: &str, hosts: Vec<String>, usage| -> anyhow::Result<()> {
         let (mut params, key) = (parameters(title, hosts, days)?, KeyPair::generate()?);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
-        pair(name, params.signed_by(&key, &authority)?.pem(), key.serialize_pem());
+        pair(name, params.signed_by(&key, &issuer)?.pem(), key.serialize_pem());
         Ok(())
     };
     let hosts = hosts.iter().map(|Host(host)| host.clone()).collect();
@@ -154,7 +197,7 @@ fn make(hosts: &[Host], workers: &[String], days: u16) -> anyhow::Result<Vec<New
         leaf(&format!("worker-{worker}"), &title, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)?;
     }
     // Without an end of line: some tools send the file as it is.
-    add("token".to_owned(), Token::random().reveal().to_owned(), Secrecy::Secret);
+    add("token".to_owned(), token.reveal().to_owned(), Secrecy::Secret);
     Ok(files)
 }
 
@@ -203,7 +246,7 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use clap::Parser;
-    use swfn_shared::access::{Authorities, Identity};
+    use swfn_shared::access::Authorities;
 
     use super::*;
 

@@ -11,6 +11,7 @@ use swfn_shared::{
 
 use crate::{
     access::AccessArguments,
+    backup::{self, BackupArguments},
     certs::{self, CertsArguments},
     exports::{self, ExportArguments},
     http::HttpArguments,
@@ -44,6 +45,8 @@ enum CommandLine {
     Certs(CertsArguments),
     /// Write the results for other tools: CSV, JSON lines, Parquet, TensorBoard, MLflow
     Export(ExportArguments),
+    /// Copy a run directory as a whole, also while its sweep goes on
+    Backup(BackupArguments),
     /// Show what a trial said, attempt by attempt, and how each ended
     Logs(LogsArguments),
 }
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
         Some(CommandLine::Report(arguments)) => return printed(report::run(&arguments)),
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
         Some(CommandLine::Export(arguments)) => return printed(exports::run(&arguments)),
+        Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),
         Some(CommandLine::Logs(arguments)) => return printed(logs::run(&arguments).map(|()| String::new())),
     };
     let terminal = Terminal::new();

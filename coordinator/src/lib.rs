@@ -13,6 +13,7 @@
 //! Torch is never linked here.
 
 mod access;
+mod backup;
 mod certs;
 mod cli;
 mod dry_run;

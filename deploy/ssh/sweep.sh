@@ -65,20 +65,25 @@ name_of() {
     tr -c 'A-Za-z0-9_.\n-' - <<<"$1"
 }
 
-# Once for a run directory and its machines; a machine that is added later needs new ones for all.
+# Once for a run directory and its machines. When one of them has none yet, all get new ones of the same authority.
 make_certificates() {
-    local names=() host
-    [[ ! -e $pki/token ]] || return 0
+    local names=() host missing=
     for host in "${hosts[@]}"; do
         names+=("$(name_of "$host")")
+        [[ -e $pki/worker-${names[-1]}.pem ]] || missing=1
     done
-    "$bin/swfn-coordinator" certs --out "$pki" --hosts "$head" --workers "$(IFS=,; echo "${names[*]}")" >/dev/null
+    [[ -n $missing ]] || return 0
+    rm -rf "$pki.new"
+    local authority=()
+    [[ ! -e $pki/token ]] || authority=(--authority "$pki")
+    "$bin/swfn-coordinator" certs --out "$pki.new" --hosts "$head" --workers "$(IFS=,; echo "${names[*]}")" "${authority[@]}" >/dev/null
+    rm -rf "$pki"
+    mv "$pki.new" "$pki"
 }
 
 install_on() {
     local host=$1 name libtorch=${LIBTORCH:-}
     name=$(name_of "$host")
-    [[ -e $pki/worker-$name.pem ]] || die "there is no certificate for \`$host\`" "remove \`$pki\` and start anew: it is made for all machines at once"
     if [[ -z $libtorch ]]; then
         libtorch=.libtorch/cpu
         [[ ! -d .libtorch/cuda ]] || libtorch=.libtorch/cuda
@@ -118,8 +123,14 @@ start_on() {
 
 # One signal: a second one would end it at once.
 stop_on() {
-    on "$1" "cd $remote 2>/dev/null && $RUNS && kill -TERM \$p && while [ -e /proc/\$p ]; do sleep 0.2; done" || true
-    say "$1: stopped"
+    local code=0
+    on "$1" "cd $remote 2>/dev/null && $RUNS && kill -TERM \$p && while [ -e /proc/\$p ]; do sleep 0.2; done" || code=$?
+    # ssh's own.
+    if ((code == 255)); then
+        say "$1: cannot be reached; its worker leaves by itself when it has no coordinator for an hour"
+    else
+        say "$1: stopped"
+    fi
 }
 
 status_on() {
@@ -142,15 +153,25 @@ each() {
     done
 }
 
-# The coordinator here, in the foreground, and the workers there, which leave by themselves when the sweep is finished.
+# The coordinator here, and the workers there, which leave by themselves when the sweep is finished.
 run() {
-    local code=0
+    local code=0 coordinator
     make_certificates
     each install_on
-    each start_on
     trap 'say "stopping the workers"; each stop_on' EXIT
+    each start_on
     "$bin/swfn-coordinator" --grid "$grid" --run-dir "$run_dir" --listen "0.0.0.0:$port" --tls-cert "$pki/server.pem" \
-        --tls-key "$pki/server-key.pem" --tls-client-ca "$pki/ca.pem" --token-file "$pki/token" "$@" || code=$?
+        --tls-key "$pki/server-key.pem" --tls-client-ca "$pki/ca.pem" --token-file "$pki/token" "$@" &
+    coordinator=$!
+    # To the coordinator a hangup means new certificates. An interrupt from the keyboard reaches it without this shell.
+    trap 'kill -TERM "$coordinator" 2>/dev/null || true' HUP TERM
+    trap : INT
+    # A signal ends the wait, and not yet what is waited for.
+    while true; do
+        code=0
+        wait "$coordinator" || code=$?
+        kill -0 "$coordinator" 2>/dev/null || break
+    done
     exit "$code"
 }
 

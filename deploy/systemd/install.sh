@@ -31,7 +31,8 @@ fi
 
 install -d /opt/swfn/bin /opt/swfn/lib /etc/swfn
 # New files, since one that runs cannot be written; libtorch first, since the worker needs it.
-cp --archive --remove-destination --update "$libtorch"/lib/. /opt/swfn/lib/
+cp --recursive --no-dereference --remove-destination "$libtorch"/lib/. /opt/swfn/lib/
+chmod --recursive u=rwX,go=rX /opt/swfn/lib
 for program in swfn-coordinator swfn-worker; do
     install --mode=755 "$bin/$program" "/opt/swfn/bin/$program.new"
     mv "/opt/swfn/bin/$program.new" "/opt/swfn/bin/$program"

@@ -52,7 +52,7 @@ fuzz | keep)
     case $target in
     devices) most=64 ;;
     gzip) most=256 ;;
-    idx) most=512 ;;
+    idx | http) most=512 ;;
     vae) most=1024 ;;
     *) most=4096 ;;
     esac

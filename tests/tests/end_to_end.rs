@@ -1,6 +1,6 @@
 //! Sweeps from the command line to the result files.
 
-use std::{collections::HashSet, fs};
+use std::{collections::HashSet, fs, path::Path};
 
 use nix::sys::signal::Signal;
 use swfn_tests::{
@@ -238,4 +238,39 @@ fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
     let mut unclear = sweep.program("unclear", &["train", "--spec", &spec]);
     assert_eq!(unclear.wait(), Some(1));
     assert!(unclear.stderr().contains("more than one trial\nhint: choose one with --trial ID"), "{}", unclear.stderr());
+}
+
+#[test]
+fn a_copy_of_a_sweep_that_goes_on_ends_with_the_same_results() {
+    let sweep = Sweep::new(AXES, 60);
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+    wait_until("two results", || (sweep.succeeded() >= 2).then_some(()));
+    let elsewhere = Sweep::in_place(&sweep.folder().join("elsewhere"));
+    fs::create_dir(elsewhere.folder()).unwrap();
+    fs::copy(sweep.grid(), elsewhere.grid()).unwrap();
+    let backup = |name: &str, to: &Path| {
+        let mut command = sweep.command("swfn-coordinator");
+        sweep.start(command.arg("backup").arg(sweep.run_dir()).arg(to), name)
+    };
+    let mut made = backup("backup", &elsewhere.run_dir());
+    made.succeed();
+    let copied = elsewhere.succeeded();
+    assert!((2..8).contains(&copied), "{copied} when it was still at work");
+    assert!(made.stdout().contains(&format!("{copied} of 8 trials have succeeded")), "{}", made.stdout());
+    coordinator.succeed();
+
+    for (name, to, problem) in [
+        ("twice", elsewhere.run_dir(), "is there already, and nothing is overwritten"),
+        ("within", sweep.run_dir().join("copy"), "would be part of what is copied"),
+    ] {
+        let mut refused = backup(name, &to);
+        assert_eq!(refused.wait(), Some(1));
+        assert!(refused.stderr().contains(problem), "{}", refused.stderr());
+    }
+    assert!(!sweep.run_dir().join("copy").exists() && elsewhere.succeeded() == copied);
+
+    elsewhere.coordinator("again", &["--local-workers", "2"]).succeed();
+    let leased = elsewhere.journal().into_iter().filter(|line| line.kind == "leased");
+    assert!(leased.count() as i64 <= 8 + 8 - copied, "what had its result was not trained again");
+    assert_eq!(elsewhere.results(), sweep.results());
 }

@@ -43,6 +43,7 @@ fn wrong_commands_are_explained() {
         ("swfn-coordinator", &["report", "a", "b"], 1, "a report of several runs needs a place of its own"),
         ("swfn-coordinator", &["report", ".", "missing", "--out", "."], 1, "`.` is one of the runs"),
         ("swfn-coordinator", &["report", "missing"], 1, "`missing`"),
+        ("swfn-coordinator", &["backup", "missing", "copy"], 1, "`missing/sweep.sqlite`"),
         (
             "swfn-coordinator",
             &["--grid", &grid, "--listen", "127.0.0.1:0", "--health", "203.0.113.1:1"],

@@ -2,6 +2,7 @@
 
 use anyhow::{bail, ensure};
 use swfn_shared::quote::quote;
+use tracing::warn;
 
 use crate::device;
 
@@ -13,6 +14,12 @@ pub(crate) fn resolve(list: &str) -> anyhow::Result<Vec<String>> {
     let gpus = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let names = expand(list, gpus, cores)?;
+    if gpus == 0 && tch::utils::has_cudart() && list.contains("auto") {
+        warn!(
+            "CUDA finds no GPU, so `--devices {list}` takes the CPUs\nhint: `nvidia-smi` shows what the driver sees; with `--devices cuda` \
+             this would be an error"
+        );
+    }
     for name in names.iter().filter(|name| *name != "cpu") {
         device::open(name)?;
     }

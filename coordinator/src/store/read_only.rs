@@ -33,6 +33,12 @@ impl ReadOnly {
         self.run(|connection| connection.execute_batch("BEGIN; SELECT 1 FROM metric LIMIT 1;"))
     }
 
+    /// Writes all of it, as of one moment, into a new file.
+    pub(crate) fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
+        let name = target.as_os_str().as_encoded_bytes();
+        self.run(|connection| connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name])).map(|_| ())
+    }
+
     /// Hands the rows of a query to `each`, one by one.
     pub(crate) fn each(
         &self,

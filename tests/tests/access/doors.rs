@@ -40,6 +40,43 @@ fn a_sweep_beyond_loopback_with_certificates_and_a_token() {
 }
 
 #[test]
+fn renewed_certificates_are_trusted_by_those_who_have_the_old_ones() {
+    let cluster = Cluster::new(Sweep::new(&axes(4), 60));
+    let certs = |name: &str, authority: &str| {
+        let authority = cluster.file(authority);
+        cluster.certs(name, &["--hosts", "127.0.0.1", "--workers", "eve", "--authority", &authority])
+    };
+    certs("renewed", "pki").succeed();
+    for file in ["ca.pem", "ca-key.pem", "token"] {
+        assert_eq!(cluster.read(&format!("renewed/{file}")), cluster.read(&format!("pki/{file}")), "{file}");
+    }
+    let options = ALL.replace("@pki/server", "@renewed/server");
+    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {options}"));
+    let address = cluster.sweep.address(&coordinator);
+    let mut workers = [("ann", ANN.to_owned()), ("eve", ANN.replace("pki/", "renewed/").replace("ann", "eve"))]
+        .map(|(name, options)| cluster.worker(name, &address, &options));
+    coordinator.succeed();
+    workers.iter_mut().for_each(Process::succeed);
+    let trained = cluster.sweep.query("SELECT count(DISTINCT worker) FROM result");
+    assert_eq!((cluster.sweep.succeeded(), trained), (4, Some(2)));
+
+    fs::remove_file(cluster.file("other/ca-key.pem")).unwrap();
+    fs::copy(cluster.file("pki/ca-key.pem"), cluster.file("renewed/ca-key.pem")).unwrap();
+    fs::copy(cluster.file("other/ca.pem"), cluster.file("renewed/ca.pem")).unwrap();
+    for (number, (authority, problem)) in
+        [("missing", "--authority names a folder"), ("other", "other/ca-key.pem`"), ("renewed", "is not of the key")]
+            .into_iter()
+            .enumerate()
+    {
+        let name = format!("refused-{number}");
+        let mut refused = certs(&name, authority);
+        assert_eq!(refused.wait(), Some(1));
+        assert!(refused.stderr().contains(problem), "{}", refused.stderr());
+        assert!(!Path::new(&cluster.file(&name)).exists(), "all or none");
+    }
+}
+
+#[test]
 fn local_workers_need_no_certificates_and_the_token_is_in_no_log_and_on_no_command_line() {
     let cluster = Cluster::new(Sweep::new(&axes(2), 4000));
     let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 --local-workers 2 {ALL}"));
