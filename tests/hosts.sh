@@ -113,6 +113,11 @@ at_work() {
     [[ $(sql "$run" "SELECT count(*) FROM trial WHERE state = 'leased'" 2>/dev/null) -ge $1 ]]
 }
 
+# ended HOW: how many leases.
+ended() {
+    sql "$run" "SELECT count(*) FROM event WHERE kind = '$1'"
+}
+
 # recipe COMMAND [OPTION...]: the ssh recipe on the first host, from a folder of its own, where runs/ is.
 recipe() {
     local command=$1
@@ -153,8 +158,10 @@ sweep() {
     check "their logs can be read" [ "$(recipe logs | grep -c 'trial')" -gt 0 ]
     recipe stop >"$logs/stop.log" 2>&1
     check "both are stopped" [ "$(recipe status | grep -c ': does not run$')" = 2 ]
-    check "the trials were given back, and no lease was lost" [ "$(sql "$run" "SELECT count(*) FROM event WHERE kind = 'released'") $(
-        sql "$run" "SELECT count(*) FROM event WHERE kind = 'lost'")" = "2 0" ]
+    # One may have ended just then; or the next ones were there already.
+    say "leases: $(ended released) given back, $(ended lost) lost"
+    check "trials were given back" [ "$(ended released)" -ge 1 ]
+    check "no lease was lost" [ "$(ended lost)" = 0 ]
     recipe start >"$logs/start.log" 2>&1
     within 300 "both join again" joined 4
 
@@ -162,8 +169,6 @@ sweep() {
     check "the sweep succeeds" [ "$code" = 0 ]
     check "each of 24 trials has one result" [ "$(sql "$run" "SELECT count(*), count(DISTINCT trial),
         (SELECT count(*) FROM trial WHERE state = 'succeeded') FROM result")" = "24 24 24" ]
-    say "leases: $(sql "$run" "SELECT count(*) FROM event WHERE kind = 'released'") given back, $(
-        sql "$run" "SELECT count(*) FROM event WHERE kind = 'lost'") lost"
     check "two hosts did the work, each with its certificate" \
         [ "$(sql "$run" 'SELECT count(DISTINCT certificate) FROM worker JOIN result ON result.worker = worker.id')" = 2 ]
     check "the workers left by themselves" [ "$(recipe status | grep -c ': does not run$')" = 2 ]

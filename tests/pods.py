@@ -3,9 +3,9 @@
 usage: kubectl kustomize OVERLAY | pods.py >MANIFEST
 
 Templates of StatefulSets and Deployments become pods, with the names that Kubernetes gives those of a StatefulSet, and claims. Commands,
-arguments, environment, users, rights, limits and mounts stay as they are. Four things are not podman's (4.3), and change here: it does
-not decode Secrets, it fails where a Secret's volume does not say whether it is optional, it has no probes of kind gRPC, and pods reach
-each other through names of the machine that they run on.
+arguments, environment, users, rights, limits and mounts stay as they are. Three things are not podman's (4.3), and change here: Secrets,
+which it does not decode, become ConfigMaps; it has no probes of kind gRPC; and pods share the network and the names of the machine that
+they run on, where nothing is to be published.
 """
 
 import base64
@@ -29,10 +29,10 @@ def pods(controller):
         pod["spec"] |= {"hostNetwork": True, "restartPolicy": "OnFailure"}
         for volume in pod["spec"]["volumes"]:
             if "secret" in volume:
-                volume["secret"]["optional"] = False
+                volume["configMap"] = {"name": volume.pop("secret")["secretName"]}
         for container in pod["spec"]["containers"]:
-            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-                container.pop(probe, None)
+            for field in ("startupProbe", "livenessProbe", "readinessProbe", "ports"):
+                container.pop(field, None)
         yield pod
 
 
@@ -40,9 +40,10 @@ def main():
     made = []
     for document in yaml.safe_load_all(sys.stdin):
         if document["kind"] == "Secret":
-            document["data"] = {key: base64.b64decode(value).decode() for key, value in document["data"].items()}
-        if document["kind"] in ("Secret", "ConfigMap"):
-            made.append({key: document[key] for key in ("apiVersion", "kind", "metadata", "data")})
+            data = {key: base64.b64decode(value).decode() for key, value in document["data"].items()}
+            made.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": document["metadata"], "data": data})
+        elif document["kind"] == "ConfigMap":
+            made.append(document)
         elif document["kind"] in ("StatefulSet", "Deployment"):
             made.extend(pods(document))
     # What others mount comes first.

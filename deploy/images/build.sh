@@ -10,7 +10,7 @@
 #   OPTION...       for the engine's build command, such as --build-arg PIP_INDEX_URL=...
 #
 # Names are PREFIX + swfn-coordinator:VERSION, swfn-worker:VERSION-cpu, swfn-worker:VERSION-cuda; they are printed, one a line, on stdout.
-# The bases stand in deploy/images/pins. The same commit with pinned bases gives the same files; with buildah and podman, the same image.
+# The bases stand in deploy/images/pins. The same commit with pinned bases gives the same files; with buildah and podman, the same layers.
 
 set -euo pipefail
 
