@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -31,13 +31,16 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
         bail!("`{}` is there already, and nothing is overwritten\nhint: name another folder", copy.display());
     }
     let source = ReadOnly::open(&run.join(DATABASE))?;
-    let name = copy.file_name().with_context(|| format!("`{}` names no folder", copy.display()))?;
+    let name = copy
+        .file_name()
+        .with_context(|| format!("`{}` names no folder\nhint: name one that is not there yet", copy.display()))?;
     // Beside it, so that it can take its name in one step.
     let temporary = copy.with_file_name(format!(".{}.{}.tmp", name.display(), std::process::id()));
-    let inside = [copy, &temporary].into_iter().filter_map(|path| path.parent()?.canonicalize().ok());
     let whole = run.canonicalize().with_context(|| format!("cannot find `{}`", run.display()))?;
+    // What of its path is there already.
+    let place = path::absolute(copy)?.ancestors().find_map(|folder| folder.canonicalize().ok());
     ensure!(
-        inside.into_iter().all(|folder| !folder.starts_with(&whole)),
+        place.is_some_and(|folder| !folder.starts_with(&whole)),
         "`{}` would be part of what is copied\nhint: name a folder outside of `{}`",
         copy.display(),
         run.display()

@@ -262,12 +262,13 @@ fn a_copy_of_a_sweep_that_goes_on_ends_with_the_same_results() {
     for (name, to, problem) in [
         ("twice", elsewhere.run_dir(), "is there already, and nothing is overwritten"),
         ("within", sweep.run_dir().join("copy"), "would be part of what is copied"),
+        ("deeper", sweep.run_dir().join("copies/copy"), "would be part of what is copied"),
     ] {
         let mut refused = backup(name, &to);
         assert_eq!(refused.wait(), Some(1));
         assert!(refused.stderr().contains(problem), "{}", refused.stderr());
     }
-    assert!(!sweep.run_dir().join("copy").exists() && elsewhere.succeeded() == copied);
+    assert!(!sweep.run_dir().join("copies").exists() && elsewhere.succeeded() == copied);
 
     elsewhere.coordinator("again", &["--local-workers", "2"]).succeed();
     let leased = elsewhere.journal().into_iter().filter(|line| line.kind == "leased");
