@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 use swfn_proto::{Message as _, v1};
 use swfn_shared::{
     artifacts::Artifacts,
-    grid::{DEFAULT_MAX_TRIALS, Grid},
+    grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, TRAINER_REVISION, WorkerId},
     trial::TrialSpec,
     trial_log,
@@ -191,7 +191,8 @@ fn engine(store: Store, specs: &[TrialSpec]) -> Engine {
     let limits = Limits { max_failures: 2, max_losses: 2, lease: minute, stall: minute };
     // No files are wanted, so none are written.
     let folder = ArtifactFolder::open("nowhere".into(), Artifacts::default()).expect("nothing is opened");
-    Engine::new(store, limits, specs.to_vec(), Artifacts::default(), folder, |_| false).expect("the journal is sound")
+    Engine::new(store, limits, specs.to_vec(), Selection::Final, Artifacts::default(), folder, |_| false)
+        .expect("the journal is sound")
 }
 
 /// A digit in place of a trial's id becomes that of the trial with this number: ids are hard to guess.

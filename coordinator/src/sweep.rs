@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     ensure_given_up(&retry.trials, &store, &specs)?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
-    let engine = Engine::new(store, limits, specs.to_vec(), grid.artifacts, folder, local::is_local)?;
+    let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
     let mut engine = engine.with_logs(LogFolder::new(run_dir.logs())).sends_workers_home(arguments.exit_when_done);
     try_again(&mut engine, retry)?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;

@@ -9,6 +9,7 @@ use std::{
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     faults,
+    grid::Selection,
     ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
     trial::TrialSpec,
     trial_log::LogPart,
@@ -88,6 +89,7 @@ impl Engine {
         mut store: Store,
         limits: Limits,
         specs: Vec<TrialSpec>,
+        selection: Selection,
         artifacts: Artifacts,
         folder: ArtifactFolder,
         dead: impl Fn(&WorkerId) -> bool,
@@ -99,14 +101,14 @@ impl Engine {
         }
         scheduler.forget_idle_workers();
         scheduler.grant_full_terms(Duration::ZERO);
-        let mut ledger = Ledger::new(&scheduler);
+        let mut ledger = Ledger::new(&scheduler, selection);
         let rows = store.trials()?;
         if let Some(problem) = contradiction(&scheduler, &rows) {
             return Err(store.damaged(problem).into());
         }
         for row in rows {
-            if let (Some(outcome), Some(spec)) = (row.outcome, scheduler.spec(row.id)) {
-                ledger.add(spec, outcome.final_test_accuracy);
+            if let (Some(outcome), Some(spec)) = (&row.outcome, scheduler.spec(row.id)) {
+                ledger.add(spec, outcome);
             }
         }
         let holders = Holders::of(store.certificates()?);

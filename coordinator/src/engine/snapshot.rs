@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use swfn_shared::{
+    grid::Selection,
     ids::{CellId, TrialId, VaeId, WorkerId},
+    metrics::Outcome,
     trial::TrialSpec,
     work,
 };
@@ -59,7 +61,7 @@ pub(crate) async fn is_ready(snapshots: &mut watch::Receiver<Snapshot>) -> bool 
     matches!(timeout(READY, snapshots.changed()).await, Ok(Ok(())))
 }
 
-/// The cell with the highest mean of the final test accuracies so far.
+/// The cell with the highest mean of the accuracies that count, so far.
 #[derive(Debug, Clone)]
 pub(crate) struct BestCell {
     pub(crate) spec: TrialSpec,
@@ -76,11 +78,13 @@ pub(crate) struct Ledger {
     total: f64,
     share_at_start: f64,
     succeeded_before: usize,
+    /// Which accuracy counts.
+    selection: Selection,
     cells: HashMap<CellId, (TrialSpec, usize, f64)>,
 }
 
 impl Ledger {
-    pub(crate) fn new(scheduler: &Scheduler) -> Self {
+    pub(crate) fn new(scheduler: &Scheduler, selection: Selection) -> Self {
         let mut sharing: HashMap<VaeId, f64> = HashMap::new();
         for vae in scheduler.trials().filter_map(|(_, spec, _)| spec.vae()) {
             *sharing.entry(vae).or_default() += 1.0;
@@ -92,7 +96,7 @@ impl Ledger {
         let work: HashMap<_, _> = scheduler.trials().map(|(id, spec, _)| (id, flop(spec))).collect();
         let total = work.values().sum();
         let succeeded_before = scheduler.counts().succeeded;
-        let mut ledger = Self { work, total, share_at_start: 0.0, succeeded_before, cells: HashMap::new() };
+        let mut ledger = Self { work, total, share_at_start: 0.0, succeeded_before, selection, cells: HashMap::new() };
         ledger.start(scheduler);
         ledger
     }
@@ -102,8 +106,9 @@ impl Ledger {
         self.share_at_start = self.share_done(scheduler);
     }
 
-    /// Counts a result towards its cell. `accuracy`: 0 to 1.
-    pub(crate) fn add(&mut self, spec: &TrialSpec, accuracy: f64) {
+    /// Counts a result towards its cell.
+    pub(crate) fn add(&mut self, spec: &TrialSpec, outcome: &Outcome) {
+        let Some(accuracy) = self.selection.accuracy(outcome) else { return };
         let (_, seeds, sum) = self.cells.entry(spec.cell()).or_insert((*spec, 0, 0.0));
         *seeds += 1;
         *sum += accuracy;
@@ -142,5 +147,47 @@ fn running((trial, _, state): (TrialId, &TrialSpec, &TrialState)) -> Option<Runn
     match state {
         TrialState::Leased(lease) => Some(Running { trial, worker: lease.worker.clone(), step: lease.step }),
         TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+
+    use super::*;
+    use crate::scheduler::Limits;
+
+    #[test]
+    fn the_best_cell_is_the_best_by_what_counts() {
+        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 100\n[grid]\nseed = { count = 2 }\nsubset_size = 100\n\
+                    architecture = [\"net\", \"lenet\", \"lenet+bn\"]\nlambda = 0\n";
+        let specs: Vec<_> = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+        let minute = Duration::from_secs(60);
+        let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute };
+        let scheduler = Scheduler::new(limits, specs.clone());
+        // Final, best and validated; the last architecture is not validated.
+        let accuracies = [("net", [0.9, 0.91, 0.7]), ("lenet", [0.5, 0.95, 0.6]), ("lenet+bn", [0.4, 0.4, f64::NAN])];
+        let best = |selection| {
+            let mut ledger = Ledger::new(&scheduler, selection);
+            for spec in &specs {
+                let name = spec.architecture.name();
+                let [last, best, validated] = accuracies.iter().find(|(of, _)| *of == name).unwrap().1;
+                let outcome = Outcome {
+                    final_test_accuracy: last,
+                    best_test_accuracy: best,
+                    final_test_loss: 1.0,
+                    validation_accuracy: None,
+                    validated_test_accuracy: Some(validated).filter(|share| share.is_finite()),
+                    vae_seconds: 0.0,
+                    classifier_seconds: 1.0,
+                };
+                ledger.add(spec, &outcome);
+            }
+            let best = ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO).best.unwrap();
+            (best.spec.architecture.name(), best.seeds, best.mean)
+        };
+        assert_eq!(best(Selection::Final), ("net", 2, 0.9));
+        assert_eq!(best(Selection::Best), ("lenet", 2, 0.95));
+        assert_eq!(best(Selection::Validation), ("net", 2, 0.7));
     }
 }

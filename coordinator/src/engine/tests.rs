@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use swfn_shared::{
     artifacts::Artifacts,
-    grid::{DEFAULT_MAX_TRIALS, Grid},
+    grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
     trial::{Architecture, TrialSpec},
     trial_log::LogPart,
@@ -84,7 +84,7 @@ fn engine(dir: &tempfile::TempDir) -> (Sender<Request>, thread::JoinHandle<Resul
     let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::default()).unwrap();
     let minute = Duration::from_secs(60);
     let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute };
-    let engine = Engine::new(store, limits, specs(), Artifacts::default(), folder, |_| false).unwrap();
+    let engine = Engine::new(store, limits, specs(), Selection::Best, Artifacts::default(), folder, |_| false).unwrap();
     let engine = engine.with_logs(LogFolder::new(dir.path().join("logs")));
     let (requests, queue) = channel(REQUESTS);
     (requests, thread::spawn(move || engine.run(queue).map(drop)))

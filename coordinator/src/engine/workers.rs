@@ -125,7 +125,7 @@ impl Engine {
                 if self.of_lease(&worker, lease, Command::Succeeded { worker: worker.clone(), lease }) {
                     if let Some(spec) = self.scheduler.spec(lease.trial) {
                         self.meters.result(&worker, spec, &outcome);
-                        self.ledger.add(spec, outcome.final_test_accuracy);
+                        self.ledger.add(spec, &outcome);
                     }
                     self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
                 }

@@ -16,7 +16,6 @@ use super::{
     charts::Curves,
     cost::Cost,
     study::{AXES, Study, settings},
-    summary::selected,
 };
 use crate::{
     store::{CurveRow, CurveSums, Store, TrialRow},
@@ -207,7 +206,7 @@ fn selections(runs: &[Run]) -> Option<String> {
 fn without_value(runs: &[Run], trials: &[(TrialSpec, TrialRow)]) -> Option<String> {
     let selection = runs.first()?.grid.selection;
     let outcomes = || trials.iter().filter_map(|(_, row)| row.outcome.as_ref());
-    let count = outcomes().filter(|outcome| selected(selection, outcome).is_none()).count();
+    let count = outcomes().filter(|outcome| selection.accuracy(outcome).is_none()).count();
     (count > 0).then(|| {
         format!(
             "{count} of the {} trials that succeeded have no accuracy by {}, the evaluation that counts: they are in no mean and no \

@@ -10,7 +10,6 @@ use swfn_shared::{
     trial::{Penalty, TrialSpec},
 };
 
-use super::summary::selected;
 use crate::store::TrialRow;
 
 /// All trials that differ only in the seed, with the results that there are.
@@ -51,7 +50,7 @@ impl Study {
             let cell = &mut cells[place];
             cell.planned += 1;
             if let Some(outcome) = &row.outcome {
-                cell.accuracies.extend(selected(selection, outcome).map(|accuracy| (spec.seed, accuracy)));
+                cell.accuracies.extend(selection.accuracy(outcome).map(|accuracy| (spec.seed, accuracy)));
                 cell.succeeded.push(row.id);
             }
         }

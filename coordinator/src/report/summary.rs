@@ -234,17 +234,8 @@ fn contrasts(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Vec<Contrast>
     all
 }
 
-/// The accuracy that counts.
-pub(super) fn selected(selection: Selection, outcome: &Outcome) -> Option<f64> {
-    match selection {
-        Selection::Final => Some(outcome.final_test_accuracy),
-        Selection::Best => Some(outcome.best_test_accuracy),
-        Selection::Validation => outcome.validated_test_accuracy,
-    }
-}
-
 fn accuracies(selection: Selection, group: &[&(TrialSpec, TrialRow)]) -> Accuracies {
-    let accuracy = |row: &TrialRow| row.outcome.and_then(|outcome| selected(selection, &outcome));
+    let accuracy = |row: &TrialRow| row.outcome.and_then(|outcome| selection.accuracy(&outcome));
     group.iter().map(|(spec, row)| (spec.seed, accuracy(row))).collect()
 }
 
@@ -273,7 +264,7 @@ fn cell(
     let of = |value: fn(&Outcome) -> f64| outcomes.iter().map(value).collect::<Vec<_>>();
     let mean = |values: &[f64]| Estimate::of(values).map(|estimate| estimate.mean);
     let vae_seconds: Vec<_> = of(|o| o.vae_seconds).into_iter().filter(|seconds| *seconds > 0.0).collect();
-    let selected: Vec<_> = outcomes.iter().filter_map(|outcome| selected(selection, outcome)).collect();
+    let selected: Vec<_> = outcomes.iter().filter_map(|outcome| selection.accuracy(outcome)).collect();
     Cell {
         architecture: spec.architecture,
         subset_size: spec.subset_size,

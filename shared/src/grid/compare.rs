@@ -8,7 +8,7 @@ use super::{
     error::Problem,
     reader::{Item, Table},
 };
-use crate::{choice::choice, ids::CellId, quote::quote};
+use crate::{choice::choice, ids::CellId, metrics::Outcome, quote::quote};
 
 choice! {
     /// Which evaluation of a trial its accuracy is taken from.
@@ -19,6 +19,18 @@ choice! {
         Best = "best",
         /// The one with the highest accuracy on the validation images.
         Validation = "validation",
+    }
+}
+
+impl Selection {
+    /// The accuracy that counts, 0 to 1; `None` where a trial was not evaluated so.
+    #[must_use]
+    pub fn accuracy(self, outcome: &Outcome) -> Option<f64> {
+        match self {
+            Self::Final => Some(outcome.final_test_accuracy),
+            Self::Best => Some(outcome.best_test_accuracy),
+            Self::Validation => outcome.validated_test_accuracy,
+        }
     }
 }
 
