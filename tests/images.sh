@@ -409,7 +409,7 @@ clean_overlay() {
     # A second time: groups of processes may outlive their pod by a moment.
     inside podman pod rm --all --force --time 0 >/dev/null 2>&1 || true
     podman volume rm --all --force >/dev/null 2>&1 || true
-    kill "$holder"
+    kill "$holder" 2>/dev/null || true
     holder=
 }
 
