@@ -8,8 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-
-use crate::store::{ReadOnly, Store};
+use swfn_store::{ReadOnly, Store};
 
 const DATABASE: &str = "sweep.sqlite";
 

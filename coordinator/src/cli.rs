@@ -3,6 +3,13 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
+use swfn_access::{
+    AccessArguments,
+    certs::{self, CertsArguments},
+};
+use swfn_dashboard::HttpArguments;
+use swfn_exports::ExportArguments;
+use swfn_report::{Extent, ReportArguments};
 use swfn_shared::{
     faults,
     grid::DEFAULT_MAX_TRIALS,
@@ -10,14 +17,9 @@ use swfn_shared::{
 };
 
 use crate::{
-    access::AccessArguments,
     backup::{self, BackupArguments},
-    certs::{self, CertsArguments},
-    exports::{self, ExportArguments},
-    http::HttpArguments,
     logs::{self, LogsArguments},
     progress::Terminal,
-    report::{self, ReportArguments},
     sweep::{self, Ending},
 };
 
@@ -100,6 +102,9 @@ pub(crate) struct SweepArguments {
     /// Write event files for TensorBoard into the run directory while the sweep runs; `swfn-coordinator export` makes them later, too
     #[arg(long)]
     pub(crate) tensorboard: bool,
+    /// What to write when the sweep ends; `swfn-coordinator report` writes all of it at any time
+    #[arg(long, value_name = "EXTENT", value_enum, default_value_t)]
+    pub(crate) report: Extent,
     /// Refuse larger grids
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS)]
     pub(crate) max_trials: u64,
@@ -150,9 +155,9 @@ pub fn main() -> ExitCode {
             let RetryArguments { failed, trials, sweep } = *arguments;
             (sweep, Retry { failed, trials })
         }
-        Some(CommandLine::Report(arguments)) => return printed(report::run(&arguments)),
+        Some(CommandLine::Report(arguments)) => return printed(swfn_report::run(&arguments)),
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
-        Some(CommandLine::Export(arguments)) => return printed(exports::run(&arguments)),
+        Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
         Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),
         Some(CommandLine::Logs(arguments)) => return printed(logs::run(&arguments).map(|()| String::new())),
     };

@@ -7,9 +7,8 @@ use std::{
 };
 
 use indicatif::HumanDuration;
+use swfn_report::cell_label;
 use swfn_shared::{grid::Grid, trial::TrialSpec, work};
-
-use crate::report::cell_label;
 
 /// Cells that are listed by name.
 const LISTED: usize = 50;

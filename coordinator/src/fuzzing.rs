@@ -1,7 +1,5 @@
 //! Fuzz targets: what workers say and what people ask for, as bytes from anywhere. Each panics when a promise is broken.
 
-mod http;
-
 use std::{path::Path, time::Duration};
 
 use swfn_proto::{Message as _, v1};
@@ -20,16 +18,15 @@ use v1::worker_message::Kind;
 use crate::{
     engine::{Engine, FromWorker, Hello, Holder, Reply, Request},
     grpc::convert::{self, MAX_TEXT},
-    scheduler::Limits,
-    store::{ArtifactFolder, Store},
 };
+use swfn_scheduler::Limits;
+use swfn_store::{ArtifactFolder, Store};
 
 /// The name of a target, which is that of its corpus, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation), ("http", http::request)];
+pub const TARGETS: &[Target] = &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
 
 /// The longest reason for a refusal, in bytes: it travels in a header of limited size.
 const LONGEST: usize = 2_000;

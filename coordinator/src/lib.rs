@@ -12,28 +12,17 @@
 //!
 //! Torch is never linked here.
 
-mod access;
 mod backup;
-mod certs;
 mod cli;
 mod dry_run;
 mod engine;
-mod exports;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod gate;
 mod grpc;
-mod http;
 mod local;
 mod logs;
-mod metrics;
 mod progress;
-mod report;
-mod run_dir;
-mod scheduler;
-mod store;
 mod sweep;
-mod tls;
 
 pub use cli::main;

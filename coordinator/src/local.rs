@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use swfn_access::Access;
 use swfn_shared::{
     access::{TOKEN_VARIABLE, Token},
     ids::WorkerId,
@@ -26,7 +27,6 @@ use tokio::{
 };
 
 use crate::{
-    access::Access,
     cli::LocalWorkers,
     engine::Holder,
     grpc::{Door, Listener},

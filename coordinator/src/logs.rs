@@ -14,9 +14,8 @@ use swfn_shared::{
     quote::quote,
     trial_log::{MAX_BYTES, harmless},
 };
+use swfn_store::{ReadOnly, log_file};
 use time::OffsetDateTime;
-
-use crate::store::{ReadOnly, log_file};
 
 /// Time between two looks at a trial that is followed.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -264,12 +263,10 @@ mod tests {
     use swfn_shared::ids::LeaseId;
 
     use super::*;
-    use crate::{
-        scheduler::Event as JournalEvent,
-        store::{
-            Batch, Store,
-            tests::{batch, leased, specs},
-        },
+    use swfn_scheduler::Event as JournalEvent;
+    use swfn_store::{
+        Batch, Store,
+        samples::{batch, leased, specs},
     };
 
     fn shown(found: &Found, run_dir: &Path) -> String {

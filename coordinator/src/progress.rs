@@ -6,11 +6,11 @@ use std::{
 };
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use swfn_report::cell_label;
+use swfn_shared::snapshot::Snapshot;
 use tokio::sync::watch;
 use tracing::info;
 use tracing_subscriber::fmt::MakeWriter;
-
-use crate::{engine::Snapshot, report::cell_label};
 
 /// Time between two lines where there is no terminal.
 const LINE_PERIOD: Duration = Duration::from_secs(10);

@@ -2,21 +2,26 @@
 
 use std::{
     collections::HashSet,
-    fs,
-    io::{IsTerminal as _, Read as _, Write as _},
+    io::{IsTerminal as _, Write as _},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, ensure};
+use swfn_access::{Access, tls};
+use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
+use swfn_report::{Extent, Run, Sources};
+use swfn_scheduler::{Limits, REQUESTS};
 use swfn_shared::{
-    grid::{Grid, MAX_FILE_BYTES, MIN_LEASE_SECONDS},
+    grid::{Grid, MIN_LEASE_SECONDS},
+    snapshot::Snapshot,
     trial::TrialSpec,
 };
+use swfn_store::{ArtifactFolder, LogFolder, Reader, Store, run_dir::RunDir};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -26,20 +31,12 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    access::Access,
     cli::{Retry, SweepArguments},
     dry_run,
-    engine::{Engine, EngineError, REQUESTS, Request, Snapshot},
-    exports::tensorboard::Exporter,
+    engine::{Engine, EngineError, Request},
     grpc::{self, Listener, Service},
-    http,
     local::{self, LocalSupervisor},
     progress::{self, Terminal},
-    report::{self, Run, Sources},
-    run_dir::RunDir,
-    scheduler::Limits,
-    store::{ArtifactFolder, LogFolder, Reader, Store},
-    tls,
 };
 
 /// Where workers find the coordinator unless the user says otherwise.
@@ -94,15 +91,23 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
     let run = Run { path: run_dir.path().to_owned(), grid, text, store };
     let sources = Sources::new(vec![run])?;
-    let summary = if matches!(ending, Ending::Interrupted | Ending::Terminated) {
-        eprintln!("stopped; run the same command again to go on");
-        // Who asks it to stop does not wait for drawings; `swfn-coordinator report` makes them at any time.
-        report::write_results(&sources, run_dir.path())?
-    } else {
-        report::write(&sources, run_dir.path())?
+    let extent = match ending {
+        // A user who stops a sweep does not want to wait for charts; `swfn-coordinator report` draws them at any time.
+        Ending::Interrupted | Ending::Terminated if arguments.report == Extent::Full => Extent::Tables,
+        _ => arguments.report,
     };
-    print(&report::terminal(&summary, None));
-    eprintln!("results in `{}`", path.display());
+    if matches!(ending, Ending::Interrupted | Ending::Terminated) {
+        eprintln!("stopped; run the same command again to go on");
+    }
+    let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
+    print(&swfn_report::terminal(&summary, None));
+    match arguments.report {
+        Extent::Full => eprintln!("results in `{}`", path.display()),
+        Extent::Tables | Extent::None => eprintln!(
+            "results in `{0}`; `swfn-coordinator report {0}` writes tables, charts and report.html",
+            path.display()
+        ),
+    }
     Ok(ending)
 }
 
@@ -147,30 +152,9 @@ fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
         (None, Some(run_dir)) => run_dir.join("grid.toml"),
         (None, None) => return Err(anyhow!("no grid file\nhint: name one with --grid")),
     };
-    let text = read_bounded(&path)?;
+    let text = swfn_store::grid_file::read(&path)?;
     let grid = Grid::parse(&path.display().to_string(), &text, arguments.max_trials)?;
     Ok((text, grid))
-}
-
-pub(crate) fn read_bounded(path: &Path) -> anyhow::Result<String> {
-    let shown = path.display();
-    let file = fs::File::open(path)
-        .with_context(|| format!("cannot read the grid file `{shown}`\nhint: examples stand in coordinator/grids"))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| anyhow!("cannot read `{shown}`: {error}\nhint: name the grid file itself with --grid"))?;
-    ensure!(
-        bytes.len() as u64 <= MAX_FILE_BYTES,
-        "`{shown}` is larger than {} MiB\nhint: a grid file is a small TOML file; is this another one?",
-        MAX_FILE_BYTES >> 20
-    );
-    String::from_utf8(bytes).map_err(|error| {
-        anyhow!(
-            "`{shown}` is not UTF-8 text: byte {} begins no character\nhint: a grid file is TOML, which is UTF-8",
-            error.utf8_error().valid_up_to()
-        )
-    })
 }
 
 /// What the waiting ended with.
@@ -185,7 +169,7 @@ struct Entrances {
     access: Access,
     listener: Listener,
     health: Option<Listener>,
-    dashboard: Option<http::Door>,
+    dashboard: Option<swfn_dashboard::Door>,
 }
 
 impl Entrances {
@@ -201,7 +185,7 @@ impl Entrances {
             Some(address) => Some(Listener::bind(address, "--health").await?),
             None => None,
         };
-        let dashboard = http::Door::open(&arguments.http, &access, &arguments.access, local_workers).await?;
+        let dashboard = swfn_dashboard::Door::open(&arguments.http, &access, &arguments.access, local_workers).await?;
         Ok(Self { access, listener, health, dashboard })
     }
 }
@@ -262,8 +246,15 @@ async fn serve(
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
         let reader = Reader::new(&run_dir.database());
-        let app = http::App::new(Arc::new(grid.clone()), run_dir.path(), specs, snapshots.clone(), &requests, reader);
-        tokio::spawn(http::serve(door, app, async {
+        let app = swfn_dashboard::App::new(
+            Arc::new(grid.clone()),
+            run_dir.path(),
+            specs,
+            snapshots.clone(),
+            swfn_dashboard::Queue::new(&requests),
+            reader,
+        );
+        tokio::spawn(swfn_dashboard::serve(door, app, async {
             dashboard_stopped.await.ok();
         }))
     });

@@ -1,5 +1,5 @@
-//! Faults on purpose, for the tests of what must survive them. They are compiled in with the feature `faults` alone, which no
-//! release has; without it everything here is nothing.
+//! Faults on purpose, for the tests of what must survive them. Builds with debug assertions contain them, and they do nothing
+//! without their environment variable. A release contains none of them.
 //!
 //! `FAILPOINTS` says what happens at which point, in the words of the crate `fail`: `store/rows=3*off->return` kills the
 //! process when it comes there for the fourth time, `store/rows=sleep(20)` holds it up each time. `SWFN_BUG` switches one
@@ -8,7 +8,7 @@
 /// A named place where a test may kill the process or hold it up.
 #[inline]
 pub fn point(name: &str) {
-    #[cfg(feature = "faults")]
+    #[cfg(debug_assertions)]
     fail::fail_point!(name, |_| on_purpose::die(name));
     let _ = name;
 }
@@ -16,9 +16,9 @@ pub fn point(name: &str) {
 /// Whether the process is to have this bug: the tests must notice each.
 #[inline]
 pub fn bug(name: &str) -> bool {
-    #[cfg(feature = "faults")]
+    #[cfg(debug_assertions)]
     return on_purpose::bug().is_some_and(|bug| bug == name);
-    #[cfg(not(feature = "faults"))]
+    #[cfg(not(debug_assertions))]
     {
         let _ = name;
         false
@@ -27,12 +27,12 @@ pub fn bug(name: &str) -> bool {
 
 /// Reads `FAILPOINTS`. Called once, by a program that begins.
 pub fn start() {
-    #[cfg(feature = "faults")]
+    #[cfg(debug_assertions)]
     // Its end would switch all points off.
     std::mem::forget(fail::FailScenario::setup());
 }
 
-#[cfg(feature = "faults")]
+#[cfg(debug_assertions)]
 mod on_purpose {
     use std::{env, fs, sync::OnceLock};
 

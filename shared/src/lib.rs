@@ -7,6 +7,7 @@ pub mod access;
 pub mod artifacts;
 mod choice;
 pub mod dataset;
+pub mod event;
 pub mod faults;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -16,6 +17,7 @@ pub mod ids;
 pub mod metrics;
 pub mod numbers;
 pub mod quote;
+pub mod snapshot;
 pub mod telemetry;
 pub mod text;
 pub mod trial;

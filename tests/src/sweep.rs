@@ -22,8 +22,6 @@ pub struct Sweep {
     folder: PathBuf,
     /// Removes the folder at the end.
     _temporary: Option<TempDir>,
-    /// Whether its programs have failpoints and the like.
-    faulty: bool,
     /// Of all its processes.
     environment: Vec<(String, String)>,
     /// Where the images are that it is about, if it is not about synthetic digits.
@@ -86,12 +84,7 @@ impl Sweep {
 
     /// The sweep that has that folder already.
     pub fn in_place(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), _temporary: None, faulty: false, environment: Vec::new(), data: None }
-    }
-
-    /// The same sweep with programs that have failpoints, planted bugs and poison.
-    pub fn faulty(self) -> Self {
-        Self { faulty: true, ..self }
+        Self { folder: folder.to_owned(), _temporary: None, environment: Vec::new(), data: None }
     }
 
     /// The same sweep with images of that folder.
@@ -112,8 +105,7 @@ impl Sweep {
 
     /// One of the programs, to be started with [`Self::start`].
     pub fn command(&self, program: &str) -> Command {
-        let folder = if self.faulty { programs::faulty() } else { programs::folder() };
-        Command::new(folder.join(program))
+        Command::new(programs::folder().join(program))
     }
 
     /// The grid file.

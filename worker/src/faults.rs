@@ -1,4 +1,4 @@
-//! Poisoned trials, for the tests of what must survive them: compiled in with the feature `faults` alone.
+//! Poisoned trials, for the tests of what must survive them. Builds with debug assertions contain them; a release does not.
 //!
 //! `SWFN_POISON="seed=3,step=200,kind=abort"` poisons all trials of that seed, from that iteration on. Kinds: `abort`, `hang`,
 //! `memory` (asks for it until the process has none left) and `panic`, which the trainer takes for an error of torch.
@@ -9,15 +9,15 @@
 use crate::train::report::Observer;
 
 /// The observer of a trial of that seed, with the poison if it is meant for it.
-#[cfg(not(feature = "faults"))]
+#[cfg(not(debug_assertions))]
 pub(crate) fn poisoned<'o>(_seed: u64, observer: Box<dyn Observer + 'o>) -> Box<dyn Observer + 'o> {
     observer
 }
 
-#[cfg(feature = "faults")]
+#[cfg(debug_assertions)]
 pub(crate) use on_purpose::poisoned;
 
-#[cfg(feature = "faults")]
+#[cfg(debug_assertions)]
 mod on_purpose {
     use std::{env, ops::ControlFlow, thread::sleep, time::Duration};
 

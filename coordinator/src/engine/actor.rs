@@ -6,14 +6,18 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use swfn_dashboard::metrics::{self, Meters};
+use swfn_scheduler::{Blame, Command, Event, Limits, Pauses, REQUESTS, Rejection, Scheduler};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     faults,
     grid::Selection,
     ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    snapshot::Snapshot,
     trial::TrialSpec,
     trial_log::LogPart,
 };
+use swfn_store::{ArtifactFolder, Batch, LogFolder, Store};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
@@ -22,18 +26,9 @@ use super::{
     error::EngineError,
     holders::Holders,
     message::{Reply, Request, SessionId},
-    pauses::Pauses,
-    snapshot::{Ledger, Snapshot},
+    snapshot::Ledger,
     workers::{FINISHED, drain},
 };
-use crate::{
-    metrics::{self, Meters},
-    scheduler::{Blame, Command, Event, Limits, Rejection, Scheduler},
-    store::{ArtifactFolder, Batch, LogFolder, Store},
-};
-
-/// Requests that wait for the actor; beyond it, streams are held up by flow control. All that wait are committed together.
-pub(crate) const REQUESTS: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -243,7 +238,7 @@ impl Engine {
                 error!(%problem, "an event did not apply");
                 continue;
             }
-            metrics::count(command, event);
+            metrics::count(event, matches!(command, Command::Tick));
             match event {
                 Event::Failed { lease, error, quarantine, log: _ } => {
                     warn!(%lease, quarantine, "trial failed: {error}");

@@ -6,11 +6,12 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use swfn_dashboard::metrics;
 use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId};
+use swfn_store::Batch;
 use tracing::{error, warn};
 
 use super::{actor::Engine, error::EngineError, message::Reply};
-use crate::{metrics, store::Batch};
 
 /// Time between two attempts to write on a full disk.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
@@ -135,7 +136,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::store::StoreError;
+    use swfn_store::StoreError;
 
     #[test]
     fn a_disk_that_may_be_failing_is_not_said_to_lose_nothing_and_is_named_each_minute() {

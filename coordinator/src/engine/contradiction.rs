@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    scheduler::{Scheduler, TrialState},
-    store::TrialRow,
-};
+use swfn_scheduler::{Scheduler, TrialState};
+use swfn_store::TrialRow;
 
 /// Where the states of the trials, as the file has them, are not what its journal leads to.
 pub(super) fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<String> {

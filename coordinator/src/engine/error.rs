@@ -1,6 +1,6 @@
 //! Why the actor stops.
 
-use crate::store::{ArtifactError, LogError, StoreError};
+use swfn_store::{ArtifactError, LogError, StoreError};
 
 /// Why the actor stopped.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use swfn_scheduler::{FailureKind, Predecessor};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     ids::{DataDigest, LeaseId, ShapeId, VaeId, WorkerId},
@@ -10,12 +11,8 @@ use swfn_shared::{
     trial_log::LogPart,
     wire::MAX_NAMED,
 };
+use swfn_store::WorkerRow;
 use tokio::sync::{mpsc, oneshot};
-
-use crate::{
-    scheduler::{FailureKind, Predecessor},
-    store::WorkerRow,
-};
 
 /// One stream of one worker; a worker that reconnects has a new one.
 pub(crate) type SessionId = u64;

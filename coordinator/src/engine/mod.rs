@@ -7,15 +7,11 @@ mod contradiction;
 mod error;
 mod holders;
 mod message;
-mod pauses;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod workers;
 
-pub(crate) use actor::{Engine, REQUESTS};
+pub(crate) use actor::Engine;
 pub(crate) use error::EngineError;
 pub(crate) use message::{Drained, FromWorker, Hello, Holder, Progress, REPLIES, Reply, Request};
-#[cfg(test)]
-pub(crate) use pauses::Pauses;
-pub(crate) use snapshot::{Running, Snapshot, is_ready};

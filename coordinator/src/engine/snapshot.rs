@@ -1,74 +1,16 @@
 //! The state of the sweep as people see it while it runs.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
+use swfn_scheduler::{Scheduler, TrialState};
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId, VaeId, WorkerId},
     metrics::Outcome,
+    snapshot::{BestCell, Running, Snapshot},
     trial::TrialSpec,
     work,
 };
-use tokio::{sync::watch, time::timeout};
-
-use crate::scheduler::{Counts, Scheduler, TrialState};
-
-/// A moment of the sweep.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Snapshot {
-    pub(crate) counts: Counts,
-    /// Connected workers.
-    pub(crate) workers: usize,
-    /// Share of the arithmetic of the whole sweep that is done, running trials included.
-    pub(crate) share_done: f64,
-    /// Share that was done when this coordinator started.
-    pub(crate) share_at_start: f64,
-    /// Trials that succeeded since this coordinator started.
-    pub(crate) succeeded_here: usize,
-    /// Since this coordinator started.
-    pub(crate) elapsed: Duration,
-    pub(crate) best: Option<BestCell>,
-    /// Those that are connected.
-    pub(crate) connected: Arc<[WorkerId]>,
-    /// Trials that somebody has a lease of.
-    pub(crate) running: Arc<[Running]>,
-}
-
-/// A trial under way.
-#[derive(Debug, Clone)]
-pub(crate) struct Running {
-    pub(crate) trial: TrialId,
-    pub(crate) worker: WorkerId,
-    /// Iterations done, those of the VAE included.
-    pub(crate) step: u64,
-}
-
-impl Snapshot {
-    /// Time left at the pace so far; `None` before there is a pace.
-    pub(crate) fn remaining(&self) -> Option<Duration> {
-        let done_here = self.share_done - self.share_at_start;
-        let pace = done_here / self.elapsed.as_secs_f64();
-        (done_here > 0.001).then(|| Duration::try_from_secs_f64((1.0 - self.share_done) / pace).ok()).flatten()
-    }
-}
-
-/// A core that is at work shows its state at every tick: one that has not for so long is gone, or waits for its disk.
-const READY: Duration = Duration::from_secs(2);
-
-/// Whether the engine is at work.
-pub(crate) async fn is_ready(snapshots: &mut watch::Receiver<Snapshot>) -> bool {
-    snapshots.mark_unchanged();
-    matches!(timeout(READY, snapshots.changed()).await, Ok(Ok(())))
-}
-
-/// The cell with the highest mean of the accuracies that count, so far.
-#[derive(Debug, Clone)]
-pub(crate) struct BestCell {
-    pub(crate) spec: TrialSpec,
-    pub(crate) seeds: usize,
-    /// 0 to 1.
-    pub(crate) mean: f64,
-}
 
 /// What a snapshot needs beside the scheduler.
 #[derive(Debug)]
@@ -155,7 +97,7 @@ mod tests {
     use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
 
     use super::*;
-    use crate::scheduler::Limits;
+    use swfn_scheduler::Limits;
 
     #[test]
     fn the_best_cell_is_the_best_by_what_counts() {

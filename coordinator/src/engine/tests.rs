@@ -2,6 +2,7 @@
 
 use std::{thread, time::Duration};
 
+use swfn_scheduler::{FailureKind, Limits, REQUESTS};
 use swfn_shared::{
     artifacts::Artifacts,
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
@@ -9,6 +10,7 @@ use swfn_shared::{
     trial::{Architecture, TrialSpec},
     trial_log::LogPart,
 };
+use swfn_store::{ArtifactFolder, LogFolder, Store, WorkerRow};
 use tokio::{
     sync::{
         mpsc::{Receiver, Sender, channel},
@@ -17,11 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Engine, EngineError, FromWorker, Hello, Holder, Progress, REPLIES, REQUESTS, Reply, Request};
-use crate::{
-    scheduler::{FailureKind, Limits},
-    store::{ArtifactFolder, LogFolder, Store, WorkerRow},
-};
+use super::{Engine, EngineError, FromWorker, Hello, Holder, Progress, REPLIES, Reply, Request};
 
 /// Three trials each of `net` and of `lenet`, all without function norm.
 fn specs() -> Vec<TrialSpec> {

@@ -1,17 +1,15 @@
 //! What workers and persons say: who comes and goes, and what becomes of what they report. Nothing is answered here: answers wait for
 //! the commit.
 
+use swfn_scheduler::{Admission, Command, Rejection};
 use swfn_shared::ids::{LeaseId, WorkerId};
+use swfn_store::{ResultRow, WorkerRow};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::{
     actor::{Asked, Engine, Session},
     message::{Drained, FromWorker, Hello, Holder, Progress, Reply, SessionId},
-};
-use crate::{
-    scheduler::{Admission, Command, Rejection},
-    store::{ResultRow, WorkerRow},
 };
 
 impl Engine {

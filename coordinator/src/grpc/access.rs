@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use sha2::{Digest as _, Sha256};
+use swfn_access::gate::Visitor;
 use swfn_shared::access::Token;
 use tonic::{
     Request, Status,
@@ -15,7 +16,7 @@ use tonic::{
 };
 use tracing::warn;
 
-use crate::{engine::Holder, gate::Visitor};
+use crate::engine::Holder;
 
 /// Whether a method is open to strangers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

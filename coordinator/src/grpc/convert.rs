@@ -1,19 +1,17 @@
 //! What a worker sends, checked and turned into the actor's words; and back.
 
 use swfn_proto::v1::{self, coordinator_message, worker_message};
+use swfn_scheduler::{FailureKind, Predecessor};
 use swfn_shared::{
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
     text,
     trial::TrialSpec,
     wire::{self, MAX_LANES, MAX_LOG_BYTES, MAX_NAMED, MAX_POINTS, PROTOCOL, WireError},
 };
+use swfn_store::WorkerRow;
 use tonic::Status;
 
-use crate::{
-    engine::{FromWorker, Hello, Holder, Progress, Reply},
-    scheduler::{FailureKind, Predecessor},
-    store::WorkerRow,
-};
+use crate::engine::{FromWorker, Hello, Holder, Progress, Reply};
 
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
 pub(crate) const MAX_TEXT: usize = 4_096;

@@ -2,12 +2,11 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use swfn_access::{gate::Connection, tls::Tls};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tracing::debug;
-
-use crate::{gate::Connection, tls::Tls};
 
 /// For the handshake. The gate has a time limit that includes it, and the shorter counts.
 const HANDSHAKE: Duration = Duration::from_secs(10);

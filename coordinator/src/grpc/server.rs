@@ -4,8 +4,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use swfn_access::{
+    Access,
+    gate::{self, Gate, STRANGERS},
+};
+use swfn_dashboard::is_ready;
 use swfn_proto::v1::{self, coordinator_server::CoordinatorServer};
-use swfn_shared::wire::MAX_MESSAGE_BYTES;
+use swfn_shared::{snapshot::Snapshot, wire::MAX_MESSAGE_BYTES};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -19,12 +24,7 @@ use super::{
     handshake::shake_hands,
     session::SessionService,
 };
-use crate::{
-    access::Access,
-    engine::{Holder, Request, Snapshot, is_ready},
-    gate::{self, Gate, STRANGERS},
-    http,
-};
+use crate::engine::{Holder, Request};
 
 /// Open files beside those of connections: database, logs, artifacts, workers' pipes.
 const OTHER_FILES: u64 = 256;
@@ -184,7 +184,7 @@ fn limited(max_age: Duration) -> Server {
 /// Raises this process's limit of open files, if that is needed for so many connections.
 pub(crate) fn make_room(connections: u32) -> anyhow::Result<()> {
     // Workers and people have a gate each.
-    let needed = u64::from(connections) + http::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
+    let needed = u64::from(connections) + swfn_dashboard::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files is unknown")?;
     if soft < needed {
         setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).with_context(|| {

@@ -17,7 +17,13 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
+use swfn_access::{
+    Access,
+    certs::{self, CertsArguments},
+    tls::{Tls, TlsFiles},
+};
 use swfn_proto::v1;
+use swfn_shared::snapshot::Snapshot;
 use tokio::{
     net::TcpStream,
     signal::unix::{SignalKind, signal},
@@ -29,12 +35,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{Door, Listener, Service, serve};
-use crate::{
-    access::Access,
-    certs::{self, CertsArguments},
-    engine::{Holder, Snapshot},
-    tls::{Tls, TlsFiles},
-};
+use crate::engine::Holder;
 
 /// Far beyond anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -24,12 +24,12 @@ pub fn grid(axes: &str, iterations: u32, more: &str) -> String {
     )
 }
 
-/// A sweep of such a grid, by programs with failpoints, planted bugs and poison.
+/// A sweep of such a grid.
 ///
 /// # Panics
 /// If its folder cannot be written.
-pub fn faulty(grid: &str) -> Sweep {
-    Sweep::of_grid(grid).on(images::few()).faulty()
+pub fn sweep(grid: &str) -> Sweep {
+    Sweep::of_grid(grid).on(images::few())
 }
 
 /// The same with trials that take their time, but not the machine's: they sleep for so many milliseconds at each report, of which there
@@ -38,7 +38,7 @@ pub fn faulty(grid: &str) -> Sweep {
 /// # Panics
 /// If its folder cannot be written.
 pub fn slow(grid: &str, pause: u32) -> Sweep {
-    faulty(grid).with("SWFN_SLOW", &pause.to_string())
+    sweep(grid).with("SWFN_SLOW", &pause.to_string())
 }
 
 /// Eight trials, with and without function norm.
@@ -102,7 +102,7 @@ fn undisturbed(grid: &str) -> Arc<Undisturbed> {
     }
     let undisturbed = match env::var_os(UNDISTURBED) {
         Some(folder) => shared(grid, Path::new(&folder)),
-        None => run(&Sweep::of_grid(grid).on(images::few())),
+        None => run(&sweep(grid)),
     };
     let undisturbed = Arc::new(undisturbed);
     known.insert(grid.to_owned(), Arc::clone(&undisturbed));

@@ -2,7 +2,7 @@
 //! those of a sweep without it.
 
 use super::{
-    judge::{faulty, grid, judge_without},
+    judge::{self, grid, judge_without},
     scenario::{Part, Skipped, Tally},
 };
 use crate::process::{Process, wait_until};
@@ -63,7 +63,7 @@ fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
     let terms = if kind == "hang" { 8 } else { 60 };
     let more = format!("lease_seconds = {terms}\nstall_seconds = {terms}\nmax_losses = 2\nmax_failures = 2");
     let poison = format!("seed={GUILTY},step={step},kind={kind}");
-    let sweep = faulty(&grid(axes, 400, &more)).with("SWFN_POISON", &poison);
+    let sweep = judge::sweep(&grid(axes, 400, &more)).with("SWFN_POISON", &poison);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let worker = sweep.worker_command(&sweep.address(&coordinator), &["--lanes", lanes]);
     // A limit of its own, which its device processes inherit.
@@ -109,7 +109,7 @@ pub fn diverging(part: Part) -> Result<Tally, Skipped> {
             let axes =
                 format!("seed = [{number}, {}]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0", number + 1);
             let of = |rates: &str| grid(&format!("{axes}\nlearning_rate = {rates}"), 300, "lease_seconds = 8");
-            let sweep = faulty(&of("[0.01, 1e30]"));
+            let sweep = judge::sweep(&of("[0.01, 1e30]"));
             let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--lanes", lanes]);
             assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
             let trials = sweep.csv("trials.csv");

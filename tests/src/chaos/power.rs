@@ -80,7 +80,7 @@ pub fn cuts(part: Part) -> Result<Tally, Skipped> {
     for number in 0..part.count {
         let disk = Disk::new(None)?;
         let text = grid(EIGHT, 100, "lease_seconds = 8\nmax_losses = 1000\n[artifacts]\nweights = true");
-        let sweep = Sweep::in_folder(&disk.root(), &text).on(images::few()).faulty().with("SWFN_SLOW", "200");
+        let sweep = Sweep::in_folder(&disk.root(), &text).on(images::few()).with("SWFN_SLOW", "200");
         // The grid is the user's, and was there before.
         run("sync", &["-f", &disk.root().display().to_string()])?;
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -96,7 +96,7 @@ pub fn cuts(part: Part) -> Result<Tally, Skipped> {
         let place = after.root().join(sweep.folder().file_name().expect("it has a name"));
         let acknowledged = proxy.record(|record| record.check(&place.join("run")));
         assert!(acknowledged > 0, "nothing was acknowledged before the cut");
-        let resumed = Sweep::in_place(&place).on(images::few()).faulty();
+        let resumed = Sweep::in_place(&place).on(images::few());
         resumed.coordinator("resumed", &["--local-workers", "2"]).succeed();
         tally.add(Tally { faults: 1, results: judge(&resumed), acknowledged });
     }

@@ -16,7 +16,7 @@ use swfn_tests::{
         scenario::{Part, Scenario, Tally},
     },
     process::LIMIT,
-    programs::{self, PROGRAMS},
+    programs,
 };
 use tempfile::TempDir;
 
@@ -49,9 +49,8 @@ pub(crate) enum Verdict {
     Broken(String),
 }
 
-/// What all parts share: programs that are built once, undisturbed sweeps that are run once, and a folder for the logs of those that fail.
+/// What all parts share: undisturbed sweeps that are run once, and a folder for the logs of those that fail.
 pub(crate) struct Surroundings {
-    programs: PathBuf,
     undisturbed: TempDir,
     logs: PathBuf,
     /// The longest that one thing may take, in seconds.
@@ -60,12 +59,9 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(crate) fn new(limit: u32) -> io::Result<Self> {
-        // Both: what is judged runs with faults, and its judge without.
-        programs::faulty();
-        let programs = programs::folder().parent().expect("copies have a folder").to_owned();
-        let logs = programs.with_file_name("chaos");
+        let logs = programs::folder().join("chaos");
         fs::create_dir_all(&logs)?;
-        Ok(Self { programs, undisturbed: TempDir::new()?, logs, limit })
+        Ok(Self { undisturbed: TempDir::new()?, logs, limit })
     }
 
     pub(crate) fn logs(&self) -> &Path {
@@ -79,7 +75,7 @@ impl Surroundings {
         let numbers = [part.count, part.seed].map(|number| number.to_string());
         command.args(["scenario", scenario.name]).args(numbers).stdin(Stdio::null());
         command.env(LIMIT, self.limit.to_string()).env("RUST_BACKTRACE", "0");
-        command.env(PROGRAMS, &self.programs).env(UNDISTURBED, self.undisturbed.path());
+        command.env(UNDISTURBED, self.undisturbed.path());
         command.envs(bug.map(|bug| ("SWFN_BUG", bug)));
         let output = command.output().expect("a program can start itself");
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -10,7 +10,7 @@ use swfn_tests::{
 };
 
 /// The coordinator's names of metrics stand in one file.
-const METRICS: &str = include_str!("../../../coordinator/src/metrics.rs");
+const METRICS: &str = include_str!("../../../coordinator/dashboard/src/metrics.rs");
 
 /// Programs and subcommands that manifests may use.
 const COMMANDS: [&[&str]; 3] = [&["swfn-coordinator"], &["swfn-worker"], &["swfn-worker", "drain"]];

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
+use swfn_digits::{IMAGE_SIDE, Part, SYNTHETIC_VERSION, TEST_LEN, TRAIN_LEN};
 use swfn_shared::dataset::IdxDataset;
 
 use super::error::DataError;
 use super::idx::hex;
 use super::named::{Named, load_named};
 use super::own::load_idx;
-use super::synthetic::{self, IMAGE_SIDE, Part, SYNTHETIC_VERSION, TEST_LEN, TRAIN_LEN};
 
 /// Where images come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -213,7 +213,7 @@ fn draw(seed: u64, part: Part, indices: impl ExactSizeIterator<Item = usize>) ->
     let mut images = Vec::with_capacity(indices.len() * IMAGE_SIDE * IMAGE_SIDE);
     let mut labels = Vec::with_capacity(indices.len());
     for index in indices {
-        let (label, pixels) = synthetic::draw(seed, part, index as u64);
+        let (label, pixels) = swfn_digits::draw(seed, part, index as u64);
         images.extend_from_slice(&pixels);
         labels.push(label);
     }
@@ -229,7 +229,7 @@ mod tests {
         let data = load(&Source::Synthetic { seed: 3 }, &LoadOptions::default()).unwrap();
         assert_eq!((data.train.len(), data.test.len(), data.classes), (60_000, 10_000, 10));
         let some = data.train.gather(&[59_999, 4, 4]);
-        assert_eq!(some.image(0), synthetic::draw(3, Part::Train, 59_999).1);
+        assert_eq!(some.image(0), swfn_digits::draw(3, Part::Train, 59_999).1);
         assert_eq!((some.image(1), some.labels[1]), (some.image(2), some.labels[2]));
         let stored = Dataset::new(data.test.clone(), data.test.clone(), 10);
         let some = stored.train.gather(&[7, 0]);

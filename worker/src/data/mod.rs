@@ -9,7 +9,6 @@ mod named;
 mod own;
 mod sheet;
 mod subset;
-mod synthetic;
 
 #[cfg(test)]
 mod download_tests;
@@ -28,4 +27,4 @@ pub(crate) use named::cache_dir;
 pub use own::{Inspection, inspect};
 pub use sheet::{Ink, sheet};
 pub use subset::{balanced_subset, subset};
-pub use synthetic::SYNTHETIC_VERSION;
+pub use swfn_digits::SYNTHETIC_VERSION;

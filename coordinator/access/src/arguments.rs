@@ -1,0 +1,146 @@
+//! Who may talk to this coordinator: the options about it, and the rule for addresses that other machines can reach.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::ensure;
+use clap::Args;
+use swfn_shared::access::Token;
+use tracing::warn;
+
+use crate::tls::{Tls, TlsFiles};
+
+/// The options of access control.
+#[derive(Debug, Args)]
+pub struct AccessArguments {
+    /// Certificate of this coordinator, with those of authorities between it and the root, as PEM; workers then use https://
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, as PEM
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Admit only workers with a certificate that an authority in this file has signed (mutual TLS); their ids and leases are then
+    /// bound to their certificates
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// Admit only workers that know the token in this file, of 32 characters or more [default: the environment variable SWFN_TOKEN]
+    #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Listen beyond this machine without encryption or authentication
+    #[arg(long)]
+    insecure: bool,
+    /// Connections of workers at a time; each takes an open file
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub max_connections: u32,
+    /// Seconds after which a connection is closed; the worker opens another, and loses nothing
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connection_age: u32,
+}
+
+/// What a listening socket demands of who connects.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    pub tls: Option<Arc<Tls>>,
+    pub token: Option<Token>,
+}
+
+impl Access {
+    /// What workers call the coordinator at this address. Certificates are of names, and not of all addresses that a machine has.
+    pub fn url(&self, address: SocketAddr) -> String {
+        match (&self.tls, nix::unistd::gethostname()) {
+            (None, _) => format!("http://{address}"),
+            (Some(_), Ok(name)) if address.ip().is_unspecified() => {
+                format!("https://{}:{}", name.to_string_lossy(), address.port())
+            }
+            (Some(_), _) => format!("https://{address}"),
+        }
+    }
+}
+
+impl AccessArguments {
+    /// Reads all files.
+    pub fn read(&self) -> anyhow::Result<Access> {
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let (certificate, key, clients) = (certificate.clone(), key.clone(), self.tls_client_ca.clone());
+                Some(Arc::new(Tls::open(TlsFiles { certificate, key, clients })?))
+            }
+            _ => None,
+        };
+        Ok(Access { tls, token: Token::find(self.token_file.as_deref())? })
+    }
+
+    /// Refuses addresses that can be reached from other machines, unless connections are encrypted and authenticated, or the user says
+    /// that this is as wanted.
+    pub fn check(&self, address: SocketAddr, access: &Access) -> anyhow::Result<()> {
+        let (problem, hint) = match (&access.tls, &access.token) {
+            _ if address.ip().is_loopback() => return Ok(()),
+            (Some(_), Some(_)) => return Ok(()),
+            (None, None) => ("neither encrypted nor authenticated", "--tls-cert, --tls-key and --token-file"),
+            (None, Some(_)) => ("not encrypted", "--tls-cert and --tls-key"),
+            (Some(_), None) => ("not authenticated by a token", "--token-file"),
+        };
+        ensure!(
+            self.insecure,
+            "address `{address}` can be reached from other machines, and connections are {problem}\n\
+             hint: say {hint} (`swfn-coordinator certs` makes the files), or listen on 127.0.0.1 and tunnel (`ssh -L`), or say \
+             --insecure on a network that you trust"
+        );
+        warn!(%address, "connections from other machines are {problem}: whoever reaches this port may take trials, report results or read along");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        access: AccessArguments,
+    }
+
+    #[test]
+    fn beyond_loopback_both_are_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        let pair = KeyPair::generate().unwrap();
+        let signed = CertificateParams::new(vec!["host".to_owned()]).unwrap().self_signed(&pair).unwrap();
+        std::fs::write(&certificate, signed.pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let files = TlsFiles { certificate, key, clients: None };
+        let tls = || Some(Arc::new(Tls::open(files.clone()).unwrap()));
+        let token = || Some(Token::random());
+        let none = Access::default();
+        let (both, encrypted, known) = (
+            Access { tls: tls(), token: token() },
+            Access { tls: tls(), token: None },
+            Access { tls: None, token: token() },
+        );
+        let check = |options: &[&str], address: &str, access: &Access| {
+            let arguments = Program::parse_from([&["x"], options].concat()).access;
+            arguments.check(address.parse().unwrap(), access).map_err(|error| error.to_string())
+        };
+        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
+            for access in [&none, &encrypted, &known, &both] {
+                assert_eq!(check(&[], address, access), Ok(()), "{address}");
+            }
+        }
+        for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(check(&[], address, &both), Ok(()), "{address}");
+            for (access, problem, hint) in [
+                (&none, "neither encrypted nor authenticated", "--tls-cert, --tls-key and --token-file"),
+                (&encrypted, "not authenticated by a token", "say --token-file ("),
+                (&known, "are not encrypted", "say --tls-cert and --tls-key ("),
+            ] {
+                let refused = check(&[], address, access).unwrap_err();
+                assert!(refused.contains(&format!("`{address}`")), "{refused}");
+                assert!(refused.contains(problem) && refused.contains(hint), "{refused}");
+                assert_eq!(check(&["--insecure"], address, access), Ok(()));
+            }
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The gate before the server: how many connections there are, and how long a stranger may keep one.
+//!
+//! A connection begins as a stranger's. It becomes a guest's with its first request that passes the access check. Strangers have little
+//! time for that and few places; when those are taken, the network that holds most of them gives up its oldest. So whoever connects only to
+//! hold connections pushes out its own, while a worker says who it is within a round trip or two. Guests stay.
+//! This covers what the server itself leaves open: it waits without end for a TLS handshake, an HTTP/2 preface and a first request, and
+//! accepts without limit.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
+    time::{Sleep, sleep},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+use tracing::{debug, warn};
+
+/// From accepting a connection to its first request that passes the access check, TLS handshake included.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+
+/// Strangers at a time.
+pub const STRANGERS: usize = 256;
+
+/// Pause after an error of the listening socket, such as too many open files: it would repeat itself at once.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The connections of a coordinator, over all its sockets.
+#[derive(Debug)]
+pub struct Gate {
+    max_guests: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    /// By age.
+    strangers: BTreeMap<u64, Waiting>,
+    guests: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    network: IpAddr,
+    /// Sending something ends the connection.
+    evict: oneshot::Sender<()>,
+}
+
+/// What one peer has at its disposal: an address, or 64 bits of an IPv6 address.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => address
+            .to_ipv4_mapped()
+            .map_or_else(|| Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(), IpAddr::V4),
+    }
+}
+
+impl State {
+    /// The oldest stranger of the network that has most of them.
+    fn one_too_many(&self) -> Option<u64> {
+        let mut networks: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
+        for (number, waiting) in &self.strangers {
+            networks.entry(waiting.network).or_insert((0, Reverse(*number))).0 += 1;
+        }
+        networks.into_values().max().map(|(_, Reverse(oldest))| oldest)
+    }
+}
+
+impl Gate {
+    pub fn new(max_guests: usize) -> Arc<Self> {
+        Arc::new(Self { max_guests, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held, and each change is complete in itself.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(self: &Arc<Self>, address: IpAddr) -> (Place, oneshot::Receiver<()>) {
+        let (evict, evicted) = oneshot::channel();
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        state.strangers.insert(number, Waiting { network: network(address), evict });
+        if state.strangers.len() > STRANGERS
+            && let Some(victim) = state.one_too_many()
+            && let Some(waiting) = state.strangers.remove(&victim)
+        {
+            waiting.evict.send(()).ok();
+        }
+        (Place { gate: Arc::clone(self), number, guest: AtomicBool::new(false) }, evicted)
+    }
+}
+
+/// A connection's place at the gate, given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    gate: Arc<Gate>,
+    number: u64,
+    guest: AtomicBool,
+}
+
+impl Place {
+    fn is_guest(&self) -> bool {
+        self.guest.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        if self.is_guest() {
+            state.guests -= 1;
+        } else {
+            state.strangers.remove(&self.number);
+        }
+    }
+}
+
+/// What the server knows of a connection; an extension of each of its requests.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    place: Arc<Place>,
+    pub address: SocketAddr,
+}
+
+impl Visitor {
+    /// Makes it a guest. False when there are too many.
+    pub fn admit(&self) -> bool {
+        let mut state = self.place.gate.state();
+        if self.place.is_guest() {
+            return true;
+        }
+        if state.guests >= self.place.gate.max_guests {
+            return false;
+        }
+        state.guests += 1;
+        // Before the sender is dropped, which the connection may notice.
+        self.place.guest.store(true, Ordering::Release);
+        state.strangers.remove(&self.place.number);
+        true
+    }
+}
+
+/// A connection that ends by itself unless it becomes a guest's in time.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    visitor: Visitor,
+    standing: Standing,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Stranger { deadline: Pin<Box<Sleep>>, evicted: oneshot::Receiver<()> },
+    Guest,
+    Over(io::ErrorKind),
+}
+
+impl Connection {
+    /// The address that it came to.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// An error once the time of a stranger is over. Asked wherever the connection could wait, so that no way of doing nothing is left out.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if let Standing::Stranger { deadline, evicted } = &mut self.standing {
+            if self.visitor.place.is_guest() {
+                self.standing = Standing::Guest;
+            } else {
+                match Pin::new(evicted).poll(context) {
+                    Poll::Ready(Ok(())) => self.standing = Standing::Over(io::ErrorKind::ConnectionAborted),
+                    // The sender is gone: it has become a guest this moment.
+                    Poll::Ready(Err(_)) => self.standing = Standing::Guest,
+                    Poll::Pending if deadline.as_mut().poll(context).is_ready() => {
+                        debug!(address = %self.visitor.address, "no request within {FIRST_REQUEST:?}");
+                        self.standing = Standing::Over(io::ErrorKind::TimedOut);
+                    }
+                    Poll::Pending => {}
+                }
+            }
+        }
+        match self.standing {
+            Standing::Stranger { .. } | Standing::Guest => Ok(()),
+            Standing::Over(kind) => Err(kind.into()),
+        }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Visitor;
+
+    fn connect_info(&self) -> Visitor {
+        self.visitor.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Accepts until the stream is dropped.
+pub fn accept(listener: TcpListener, gate: Arc<Gate>) -> ReceiverStream<io::Result<Connection>> {
+    let (accepted, stream) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let result = tokio::select! {
+                result = listener.accept() => result,
+                () = accepted.closed() => return,
+            };
+            match result {
+                Ok((stream, address)) => {
+                    stream.set_nodelay(true).ok();
+                    let (place, evicted) = gate.enter(address.ip());
+                    let visitor = Visitor { place: Arc::new(place), address };
+                    let standing = Standing::Stranger { deadline: Box::pin(sleep(FIRST_REQUEST)), evicted };
+                    if accepted.send(Ok(Connection { stream, visitor, standing })).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    warn!("a connection could not be accepted: {error}");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    });
+    ReceiverStream::new(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        time::{Instant, timeout},
+    };
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    /// Far beyond anything that these tests wait for, and well below what a hang would take.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    async fn pair(stream: &mut ReceiverStream<io::Result<Connection>>, address: SocketAddr) -> (TcpStream, Connection) {
+        let client = TcpStream::connect(address).await.unwrap();
+        (client, stream.next().await.unwrap().unwrap())
+    }
+
+    /// Strangers and guests.
+    fn counts(gate: &Gate) -> (usize, usize) {
+        let state = gate.state();
+        (state.strangers.len(), state.guests)
+    }
+
+    async fn gate(max_guests: usize) -> (Arc<Gate>, ReceiverStream<io::Result<Connection>>, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gate = Gate::new(max_guests);
+        (Arc::clone(&gate), accept(listener, gate), address)
+    }
+
+    #[tokio::test]
+    async fn a_stranger_has_little_time_and_a_guest_has_all() {
+        let (_gate, mut stream, address) = gate(8).await;
+        let began = Instant::now();
+        let (mut guest_client, mut guest) = pair(&mut stream, address).await;
+        let (mut slow_client, mut slow) = pair(&mut stream, address).await;
+        assert!(guest.visitor.admit() && guest.visitor.admit(), "once is enough");
+        slow_client.write_all(b"P").await.unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(slow.read(&mut buffer).await.unwrap(), 1, "it is heard until its time is over");
+        let over = timeout(PATIENCE, slow.read(&mut buffer)).await.expect("a deadline").unwrap_err();
+        assert_eq!(over.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= FIRST_REQUEST);
+        assert_eq!(slow.write(b"x").await.unwrap_err().kind(), io::ErrorKind::TimedOut, "nor may it write");
+        guest_client.write_all(b"hello").await.unwrap();
+        assert_eq!(guest.read(&mut buffer).await.unwrap(), 5);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_stranger_makes_room() {
+        let (gate, mut stream, address) = gate(8).await;
+        let mut all = Vec::new();
+        for _ in 0..STRANGERS {
+            all.push(pair(&mut stream, address).await);
+        }
+        assert!(all[0].1.visitor.admit());
+        assert_eq!(counts(&gate).0, STRANGERS - 1);
+        for _ in 0..2 {
+            all.push(pair(&mut stream, address).await);
+        }
+        assert_eq!(counts(&gate), (STRANGERS, 1));
+        let mut buffer = [0; 8];
+        let evicted = timeout(PATIENCE, all[1].1.read(&mut buffer)).await.expect("at once").unwrap_err();
+        assert_eq!(evicted.kind(), io::ErrorKind::ConnectionAborted);
+        for place in [0, 2] {
+            all[place].0.write_all(b"hi").await.unwrap();
+            assert_eq!(all[place].1.read(&mut buffer).await.unwrap(), 2, "{place}");
+        }
+        drop(all);
+        assert_eq!(counts(&gate), (0, 0));
+    }
+
+    #[test]
+    fn the_network_with_most_strangers_gives_one_up() {
+        let mut state = State::default();
+        let addresses =
+            ["10.0.0.1", "10.0.0.2", "10.0.0.2", "2001:db8::1", "2001:db8::2", "2001:db8::3", "::ffff:10.0.0.2"];
+        for (number, address) in addresses.iter().enumerate() {
+            let (evict, _) = oneshot::channel();
+            let network = network(address.parse().unwrap());
+            state.strangers.insert(number as u64, Waiting { network, evict });
+        }
+        // Two networks have three: the older one.
+        for victim in [1, 3, 2, 4, 0] {
+            assert_eq!(state.one_too_many(), Some(victim));
+            state.strangers.remove(&victim);
+        }
+    }
+
+    #[tokio::test]
+    async fn guests_beyond_the_limit_are_told() {
+        let (gate, mut stream, address) = gate(1).await;
+        let (first, second) = (pair(&mut stream, address).await, pair(&mut stream, address).await);
+        assert!(first.1.visitor.admit() && !second.1.visitor.admit());
+        drop(first);
+        assert!(second.1.visitor.admit());
+        assert_eq!(counts(&gate).1, 1);
+    }
+}

@@ -1,0 +1,27 @@
+//! What people and their tools look at while the sweep runs: the dashboard, the same as JSON, and Prometheus' metrics. It only
+//! reads, through the store's reader and the engine's snapshots; the actor does not know of it.
+#![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
+
+mod arguments;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod guard;
+pub mod metrics;
+mod page;
+mod problem;
+mod query;
+mod ready;
+mod routes;
+mod server;
+#[cfg(test)]
+mod socket_tests;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod views;
+
+pub use arguments::HttpArguments;
+pub use ready::is_ready;
+pub use routes::{App, Queue};
+pub use server::{CONNECTIONS, Door, serve};

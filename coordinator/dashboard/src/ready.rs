@@ -1,0 +1,15 @@
+//! Whether the engine is at work.
+
+use std::time::Duration;
+
+use swfn_shared::snapshot::Snapshot;
+use tokio::{sync::watch, time::timeout};
+
+/// A core that is at work shows its state at every tick: one that has not for so long is gone, or waits for its disk.
+const READY: Duration = Duration::from_secs(2);
+
+/// Whether the engine is at work.
+pub async fn is_ready(snapshots: &mut watch::Receiver<Snapshot>) -> bool {
+    snapshots.mark_unchanged();
+    matches!(timeout(READY, snapshots.changed()).await, Ok(Ok(())))
+}

@@ -1,0 +1,308 @@
+//! The routes: what is looked up for each, and what every answer says about itself.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, RawQuery, Request, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use swfn_access::gate::Visitor;
+use swfn_report::legend;
+use swfn_shared::{
+    grid::Grid,
+    ids::TrialId,
+    snapshot::Snapshot,
+    trial::{Architecture, TrialSpec},
+};
+use swfn_store::{ReadError, Reader, live};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
+use tracing::warn;
+
+use super::{
+    guard::{self, Guard},
+    is_ready, metrics, page,
+    problem::Problem,
+    query::{self, Cells, Points, Trials, Workers},
+    summary::LiveSummary,
+    views::{CellsView, ListView, PointView, PointsView, SweepView, TrialDetails, TrialView, WorkerView},
+};
+
+/// Until an answer begins.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// How late a wrong token is answered. It holds up nobody but the one who guesses.
+const GUESS: Duration = Duration::from_millis(500);
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+                      frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// What does not change while the sweep runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct SweepNames {
+    sweep: String,
+    dataset: String,
+    run_dir: String,
+    architectures: Vec<Architecture>,
+    subset_sizes: Vec<u32>,
+}
+
+/// Tells how many requests wait for the engine, and how many can.
+pub struct Queue(Box<dyn Fn() -> (usize, usize) + Send + Sync>);
+
+impl Queue {
+    /// The queue that a channel is. The engine stops when its last sender is gone, and this is none.
+    pub fn new<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Self {
+        let requests = requests.downgrade();
+        let waiting = |sender: mpsc::Sender<T>| (sender.max_capacity() - sender.capacity(), sender.max_capacity());
+        Self(Box::new(move || requests.upgrade().map_or((0, 0), waiting)))
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Queue")
+    }
+}
+
+/// Everything that answers are made of.
+#[derive(Debug)]
+pub struct App {
+    names: SweepNames,
+    snapshots: watch::Receiver<Snapshot>,
+    queue: Queue,
+    reader: Reader,
+    summary: LiveSummary,
+    prometheus: Option<PrometheusHandle>,
+}
+
+impl App {
+    pub fn new(
+        grid: Arc<Grid>,
+        run_dir: &std::path::Path,
+        specs: &[TrialSpec],
+        snapshots: watch::Receiver<Snapshot>,
+        queue: Queue,
+        reader: Reader,
+    ) -> Self {
+        let mut subset_sizes: Vec<_> = specs.iter().map(|spec| spec.subset_size).collect();
+        subset_sizes.sort_unstable();
+        subset_sizes.dedup();
+        let used = |architecture: &Architecture| specs.iter().any(|spec| spec.architecture == *architecture);
+        Self {
+            names: SweepNames {
+                sweep: grid.name.clone(),
+                dataset: specs.first().map(|spec| spec.dataset.name().to_owned()).unwrap_or_default(),
+                run_dir: run_dir.display().to_string(),
+                architectures: Architecture::ALL.iter().copied().filter(used).collect(),
+                subset_sizes,
+            },
+            snapshots,
+            queue,
+            reader,
+            summary: LiveSummary::new(grid, specs),
+            prometheus: metrics::install(),
+        }
+    }
+
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// What has been measured since is put where it takes no room.
+    pub(super) fn tidy(&self) {
+        self.prometheus.iter().for_each(PrometheusHandle::run_upkeep);
+    }
+
+    /// Nothing holds the watch while an answer is made.
+    fn snapshot(&self) -> Snapshot {
+        self.snapshots.borrow().clone()
+    }
+}
+
+type Shared = State<Arc<App>>;
+
+/// What stands in a path in place of a trial's id, unless it is not even text.
+type TrialInPath = Result<Path<String>, PathRejection>;
+
+/// The address that a connection came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Local(pub(super) IpAddr);
+
+/// All routes behind the guard.
+pub(super) fn router(app: Arc<App>, guard: Guard) -> Router {
+    let mut router = Router::new()
+        .route("/api/v1/sweep", get(sweep))
+        .route("/api/v1/cells", get(cells))
+        .route("/api/v1/trials", get(trials))
+        .route("/api/v1/trials/{id}", get(trial))
+        .route("/api/v1/trials/{id}/points", get(points))
+        .route("/api/v1/workers", get(workers))
+        .route("/metrics", get(prometheus))
+        .route("/healthz", get(async || text("alive\n")))
+        .route("/readyz", get(ready));
+    for file in page::FILES {
+        router = router.route(file.0, get(async move || page::response(file)));
+    }
+    let missing = async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here").hint("the dashboard is at /");
+    router
+        .fallback(missing)
+        .with_state(app)
+        .layer(middleware::from_fn_with_state(Arc::new(guard), check))
+        .layer(middleware::map_response(label))
+}
+
+/// Asks the guard, and then the gate for a place among its guests.
+async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let local = head.extensions.get().map(|Local(address)| *address);
+    if let Err(problem) = guard.check(&head, local) {
+        if guard::is_guess(&problem, &head) {
+            sleep(GUESS).await;
+        }
+        let visitor = head.extensions.get::<Visitor>().map(|visitor| visitor.address);
+        guard.note(visitor, &problem);
+        return problem.into_response();
+    }
+    // Probes stay strangers: they come, ask and go.
+    if let Some(visitor) = head.extensions.get::<Visitor>()
+        && !guard::is_open(head.uri.path())
+        && !visitor.admit()
+    {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many people are looking on");
+        return problem.header(header::CONNECTION, "close").header(header::RETRY_AFTER, "10").into_response();
+    }
+    let late = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no answer within {ANSWER:?}"));
+    timeout(ANSWER, next.run(Request::from_parts(head, body))).await.unwrap_or_else(|_| late().into_response())
+}
+
+/// What browsers may do with an answer: show it on this page, and nothing else.
+async fn label(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+type Answer = Result<Response, Problem>;
+
+fn with_type(content_type: &'static str, body: impl Into<Body>) -> Response {
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    (headers, body.into()).into_response()
+}
+
+fn text(text: &'static str) -> Response {
+    with_type("text/plain; charset=utf-8", text)
+}
+
+fn json(value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(text) => Ok(with_type("application/json", text)),
+        Err(error) => Err(internal(&error)),
+    }
+}
+
+/// What went wrong is told to those who run the coordinator, and not to those who look.
+fn internal(error: &dyn std::error::Error) -> Problem {
+    warn!("a request for the dashboard failed: {error}");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be told now").hint("the coordinator's log says why")
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLong | ReadError::Closed => {
+                let text = error.to_string();
+                let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, "try again later"));
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message).hint(hint)
+            }
+            ReadError::Sqlite { .. } => internal(&error),
+        }
+    }
+}
+
+async fn sweep(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
+    query::nothing(asked.as_deref())?;
+    json(&SweepView::new(&app.names, &app.snapshot()))
+}
+
+async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
+    let Cells(page) = Cells::parse(asked.as_deref())?;
+    let summary = app.summary.get(&app.reader).await?;
+    let items: Vec<_> = summary.cells.iter().skip(page.offset as usize).take(page.limit as usize).collect();
+    let list = ListView::new(page, summary.cells.len() as i64, items);
+    json(&CellsView { selection: summary.selection, legend: legend(summary.selection), list })
+}
+
+async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
+    let Trials { filter, page } = Trials::parse(asked.as_deref())?;
+    let (total, lines) = app.reader.read(move |transaction| live::trials(transaction, filter, page)).await?;
+    let snapshot = app.snapshot();
+    let items = lines.into_iter().map(|line| TrialView::new(line, &snapshot)).collect();
+    json(&ListView::new(page, total, items))
+}
+
+fn trial_id(text: TrialInPath) -> Result<TrialId, Problem> {
+    query::trial_id(&text.map(|Path(text)| text).unwrap_or_default())
+}
+
+fn no_trial() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such trial in this grid").hint("/api/v1/trials has all")
+}
+
+async fn trial(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
+    query::nothing(asked.as_deref())?;
+    let id = trial_id(id)?;
+    let found = app.reader.read(move |transaction| live::trial(transaction, id)).await?.ok_or_else(no_trial)?;
+    json(&TrialDetails::new(found, &app.snapshot()).map_err(|error| internal(&error))?)
+}
+
+async fn points(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
+    let (Points { metric, page }, id) = (Points::parse(asked.as_deref())?, trial_id(id)?);
+    let found = app.reader.read(move |transaction| live::points(transaction, id, metric, page)).await?;
+    let (attempt, total, points) = found.ok_or_else(no_trial)?;
+    let items = points.into_iter().map(|(metric, step, value)| PointView { metric, step, value }).collect();
+    json(&PointsView { attempt, list: ListView::new(page, total, items) })
+}
+
+async fn workers(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
+    let Workers(page) = Workers::parse(asked.as_deref())?;
+    let (total, lines) = app.reader.read(move |transaction| live::workers(transaction, page)).await?;
+    let snapshot = app.snapshot();
+    let items = lines.into_iter().map(|line| WorkerView::new(line, &snapshot)).collect();
+    json(&ListView::new(page, total, items))
+}
+
+async fn prometheus(State(app): Shared) -> Answer {
+    let Some(handle) = &app.prometheus else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "nothing is counted in this process"));
+    };
+    metrics::show(&app.snapshot(), (app.queue.0)());
+    Ok(with_type("text/plain; version=0.0.4; charset=utf-8", handle.render()))
+}
+
+async fn ready(State(app): Shared) -> Answer {
+    if is_ready(&mut app.snapshots.clone()).await {
+        Ok(text("ready\n"))
+    } else {
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator's core does not answer"))
+    }
+}

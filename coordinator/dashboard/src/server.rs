@@ -1,0 +1,218 @@
+//! The socket, and how much of this machine those who connect may use.
+//!
+//! The gate holds up strangers as it does before gRPC. A guest's connection ends when it says nothing for a while, does not read what it
+//! asked for, or is old. Only HTTP/1.1 is spoken, which has no streams to open and reset.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use swfn_access::{
+    Access, AccessArguments,
+    gate::{self, Connection, Gate},
+    tls::Tls,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    task::JoinSet,
+    time::{interval, sleep, timeout},
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::StreamExt as _;
+use tonic::transport::server::Connected as _;
+use tracing::{debug, warn};
+
+use super::{
+    arguments::{HttpArguments, Place},
+    guard::Guard,
+    routes::{self, App, Local},
+};
+
+/// Where the dashboard is unless the user says otherwise.
+const DEFAULT_PORT: u16 = 7078;
+
+/// Connections of those who may look. A browser opens up to six for one page.
+pub const CONNECTIONS: usize = 128;
+
+/// Bytes of the headers of one request, and of what is buffered before it is one.
+const HEADERS: usize = 16 << 10;
+
+/// Headers of one request.
+const MAX_HEADERS: usize = 64;
+
+/// For the headers of a request, and between two requests.
+const NEXT_REQUEST: Duration = Duration::from_secs(10);
+
+/// Without any progress while an answer is written.
+const WRITE: Duration = Duration::from_secs(10);
+
+/// After which a connection ends; whoever looks on opens another.
+const AGE: Duration = Duration::from_secs(600);
+
+/// For what is under way when a connection has become too old, and at the end.
+const GRACE: Duration = Duration::from_secs(2);
+
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Bytes that the kernel keeps of an answer that nobody reads.
+const SEND_BUFFER: u32 = 128 << 10;
+
+const BACKLOG: u32 = 256;
+
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A bound socket and what it demands.
+pub struct Door {
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    guard: Guard,
+    /// What people call it.
+    pub url: String,
+}
+
+impl Door {
+    /// Binds, unless the dashboard is switched off.
+    pub async fn open(
+        arguments: &HttpArguments,
+        access: &Access,
+        rule: &AccessArguments,
+        local_workers: bool,
+    ) -> anyhow::Result<Option<Self>> {
+        let (listener, address) = match arguments.http {
+            Some(Place::Off) => return Ok(None),
+            Some(Place::At(address)) => {
+                rule.check(address, access).context("the dashboard")?;
+                let listener = bind(address).with_context(|| {
+                    format!("cannot listen on `{address}`\nhint: choose another address for the dashboard with --http")
+                })?;
+                (listener, address)
+            }
+            None => {
+                let port = if local_workers { 0 } else { DEFAULT_PORT };
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                (bind_or_any(address).context("cannot listen for the dashboard\nhint: say --http off")?, address)
+            }
+        };
+        let address = SocketAddr::new(address.ip(), listener.local_addr()?.port());
+        let mut access = access.clone();
+        if address.ip().is_loopback() {
+            // Nobody reads along there, and certificates are of other names.
+            access.tls = None;
+        }
+        let url = access.url(address);
+        let mut hosts: Vec<String> = arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
+        let told = url.parse::<axum::http::Uri>().ok().and_then(|url| url.host().map(str::to_ascii_lowercase));
+        hosts.extend(told);
+        Ok(Some(Self { listener, tls: access.tls, guard: Guard::new(hosts, access.token), url }))
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// At the usual address, or where there is room.
+fn bind_or_any(address: SocketAddr) -> io::Result<TcpListener> {
+    match bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let listener = bind(SocketAddr::new(address.ip(), 0))?;
+            warn!("port {} is taken, so the dashboard is on port {}", address.port(), listener.local_addr()?.port());
+            Ok(listener)
+        }
+        result => result,
+    }
+}
+
+/// Serves until `stop` resolves; all connections to the file are closed then.
+pub async fn serve(door: Door, app: App, stop: impl Future<Output = ()>) {
+    let app = Arc::new(app);
+    let router = routes::router(Arc::clone(&app), door.guard);
+    let (stopping, stopped) = watch::channel(false);
+    let mut incoming = gate::accept(door.listener, Gate::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut upkeep = interval(UPKEEP);
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            _ = upkeep.tick() => app.tidy(),
+            Some(_) = connections.join_next() => {}
+            connection = incoming.next() => match connection {
+                Some(Ok(connection)) => {
+                    connections.spawn(converse(connection, door.tls.clone(), router.clone(), stopped.clone()));
+                }
+                Some(Err(error)) => debug!("{error}"),
+                None => break,
+            }
+        }
+    }
+    drop(incoming);
+    stopping.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    timeout(GRACE, all).await.ok();
+    connections.shutdown().await;
+    app.reader().close().await;
+}
+
+/// One connection from its first byte to its end.
+async fn converse(connection: Connection, tls: Option<Arc<Tls>>, router: Router, stopped: watch::Receiver<bool>) {
+    let visitor = connection.connect_info();
+    let Ok(local) = connection.local_addr() else { return };
+    let router = router.layer(axum::Extension(visitor)).layer(axum::Extension(Local(local.ip())));
+    let mut stream = TimeoutStream::new(connection);
+    stream.set_write_timeout(Some(WRITE));
+    let stream = Box::pin(stream);
+    match tls {
+        None => answer(stream, router, stopped).await,
+        Some(tls) => match timeout(HANDSHAKE, TlsAcceptor::from(tls.for_person()).accept(stream)).await {
+            Ok(Ok(stream)) => answer(stream, router, stopped).await,
+            Ok(Err(error)) => debug!("TLS handshake: {error}"),
+            Err(_) => debug!("no TLS handshake within {HANDSHAKE:?}"),
+        },
+    }
+}
+
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, mut stopped: watch::Receiver<bool>) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(NEXT_REQUEST)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(HEADERS)
+        .max_buf_size(HEADERS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let over = async {
+        tokio::select! {
+            () = sleep(AGE) => {}
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+    };
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = over => {
+            connection.as_mut().graceful_shutdown();
+            timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = result {
+        debug!("a connection of the dashboard ended: {error}");
+    }
+}

@@ -1,0 +1,137 @@
+//! The server on real sockets: TLS, and the time that a guest has.
+
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::http::Uri;
+use clap::Parser;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName},
+};
+use swfn_access::AccessArguments;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{Door, HttpArguments, serve, tests::House};
+
+/// Far beyond anything that these tests wait for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    access: AccessArguments,
+    #[command(flatten)]
+    http: HttpArguments,
+}
+
+/// A dashboard with these options: its URL, its address from here, and what stops it when it is dropped.
+async fn open(house: &House, options: &[String]) -> (String, SocketAddr, oneshot::Sender<()>) {
+    let Program { access, http } = Program::parse_from([&["x".to_owned()], options].concat());
+    let door = Door::open(&http, &access.read().unwrap(), &access, true).await.unwrap().unwrap();
+    let url = door.url.clone();
+    let port = url.parse::<Uri>().unwrap().port_u16().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(serve(door, house.app(), async {
+        stopped.await.ok();
+    }));
+    (url, SocketAddr::from(([127, 0, 0, 1], port)), stop)
+}
+
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
+    let request = format!(
+        "GET /api/v1/sweep HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {SECRET}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn beyond_loopback_it_speaks_tls_and_on_loopback_it_need_not() {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let pair = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let access = [
+        format!("--tls-cert={}", file("c.pem", &certificate.pem())),
+        format!("--tls-key={}", file("k.pem", &pair.serialize_pem())),
+        format!("--token-file={}", file("token", SECRET)),
+    ];
+
+    let (url, address, _stop) = open(&house, &[&access[..], &["--http=0.0.0.0:0".to_owned()]].concat()).await;
+    assert!(url.starts_with("https://"), "{url}");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(certificate.der().to_vec())).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    assert!(ask(stream).await.starts_with("HTTP/1.1 200 OK"));
+    let plain = ask(TcpStream::connect(address).await.unwrap()).await;
+    assert!(!plain.contains("HTTP/1.1"), "{plain}");
+
+    let (url, address, _stop) = open(&house, &[&access[..], &["--http=127.0.0.1:0".to_owned()]].concat()).await;
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    assert!(ask(TcpStream::connect(address).await.unwrap()).await.starts_with("HTTP/1.1 200 OK"));
+}
+
+/// Asks once, as a guest, and then sends these bytes, one each second, until the connection ends; returns how long that took.
+async fn dawdle(address: SocketAddr, bytes: &[u8]) -> Duration {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(
+            b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\nGET /api/v1/sweep HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        )
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let mut answers = Vec::new();
+    let ended = async {
+        for byte in bytes.iter().cycle() {
+            tokio::select! {
+                read = stream.read_buf(&mut answers) => if !read.is_ok_and(|count| count > 0) { return },
+                () = sleep(Duration::from_secs(1)) => drop(stream.write_all(&[*byte]).await),
+            }
+        }
+        stream.read_to_end(&mut answers).await.ok();
+    };
+    timeout(PATIENCE, ended).await.expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&answers).matches("HTTP/1.1 200 OK").count(), 2);
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn a_guest_who_does_not_go_on_is_let_go() {
+    let house = House::new();
+    let (_, address, stop) = open(&house, &["--http=127.0.0.1:0".to_owned()]).await;
+    let (silent, slow) = tokio::join!(dawdle(address, b""), dawdle(address, b"GET / HTTP/1.1\r\n"));
+    for took in [silent, slow] {
+        assert!((8..20).contains(&took.as_secs()), "{silent:?} {slow:?}");
+    }
+    // One that is idle does not hold up the end.
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let began = Instant::now();
+    drop(stop);
+    assert_eq!(timeout(PATIENCE, idle.read(&mut [0; 8])).await.unwrap().unwrap_or(0), 0);
+    assert!(began.elapsed() < Duration::from_secs(10));
+}

@@ -1,0 +1,240 @@
+//! The JSON that is answered.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use swfn_report::cell_label;
+use swfn_shared::{
+    grid::Selection,
+    ids::TrialId,
+    metrics::Outcome,
+    snapshot::{Running, Snapshot},
+};
+use swfn_store::live::{EventLine, Page, TrialLine, TrialPage, WorkerLine};
+
+use super::routes::SweepNames;
+
+/// `/api/v1/sweep`
+#[derive(Debug, Serialize)]
+pub(super) struct SweepView<'v> {
+    #[serde(flatten)]
+    names: &'v SweepNames,
+    version: &'static str,
+    trials: CountsView,
+    finished: bool,
+    connected_workers: usize,
+    /// Of the arithmetic, running trials included, 0 to 1.
+    share_done: f64,
+    elapsed_seconds: f64,
+    remaining_seconds: Option<f64>,
+    succeeded_since_start: usize,
+    best: Option<BestView>,
+}
+
+#[derive(Debug, Serialize)]
+struct CountsView {
+    total: usize,
+    pending: usize,
+    leased: usize,
+    succeeded: usize,
+    quarantined: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct BestView {
+    cell: String,
+    seeds: usize,
+    final_test_accuracy_mean: f64,
+}
+
+impl<'v> SweepView<'v> {
+    pub(super) fn new(names: &'v SweepNames, snapshot: &Snapshot) -> Self {
+        let counts = snapshot.counts;
+        let seconds = |duration: Duration| duration.as_secs_f64();
+        Self {
+            names,
+            version: env!("CARGO_PKG_VERSION"),
+            trials: CountsView {
+                total: counts.pending + counts.leased + counts.succeeded + counts.quarantined,
+                pending: counts.pending,
+                leased: counts.leased,
+                succeeded: counts.succeeded,
+                quarantined: counts.quarantined,
+            },
+            finished: counts.finished(),
+            connected_workers: snapshot.workers,
+            share_done: snapshot.share_done,
+            elapsed_seconds: seconds(snapshot.elapsed),
+            remaining_seconds: snapshot.remaining().filter(|_| !counts.finished()).map(seconds),
+            succeeded_since_start: snapshot.succeeded_here,
+            best: snapshot.best.as_ref().map(|best| BestView {
+                cell: cell_label(&best.spec),
+                seeds: best.seeds,
+                final_test_accuracy_mean: best.mean,
+            }),
+        }
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct ListView<T> {
+    total: i64,
+    limit: u32,
+    offset: u32,
+    items: Vec<T>,
+}
+
+impl<T> ListView<T> {
+    pub(super) fn new(page: Page, total: i64, items: Vec<T>) -> Self {
+        Self { total, limit: page.limit, offset: page.offset, items }
+    }
+}
+
+/// `/api/v1/cells`
+#[derive(Debug, Serialize)]
+pub(super) struct CellsView<T> {
+    /// Which evaluation of each trial counts.
+    pub(super) selection: Selection,
+    /// What the columns are, as under the terminal's table.
+    pub(super) legend: String,
+    #[serde(flatten)]
+    pub(super) list: ListView<T>,
+}
+
+/// A trial of `/api/v1/trials`
+#[derive(Debug, Serialize)]
+pub(super) struct TrialView {
+    id: String,
+    state: String,
+    attempts: u32,
+    architecture: String,
+    subset_size: u32,
+    seed: u64,
+    lambda: f64,
+    density: String,
+    weight_decay: f64,
+    learning_rate: f64,
+    penalty_samples: u32,
+    /// Iterations in all, those of the VAE included, and how many are done.
+    steps: i64,
+    step: i64,
+    /// Who trains it, or has.
+    worker: Option<String>,
+    outcome: Option<Outcome>,
+    error: Option<String>,
+}
+
+impl TrialView {
+    pub(super) fn new(line: TrialLine, snapshot: &Snapshot) -> Self {
+        let running = running(snapshot, line.id);
+        let done = line.outcome.is_some();
+        Self {
+            id: line.id.to_string(),
+            state: line.state,
+            attempts: line.attempts,
+            architecture: line.architecture,
+            subset_size: line.subset_size,
+            // The file's integers are signed.
+            seed: line.seed as u64,
+            lambda: line.lambda,
+            density: line.density,
+            weight_decay: line.weight_decay,
+            learning_rate: line.learning_rate,
+            penalty_samples: line.penalty_samples,
+            steps: line.steps,
+            step: if done { line.steps } else { running.map_or(0, |running| line.steps.min(running.step as i64)) },
+            worker: line.worker.or_else(|| running.map(|running| running.worker.to_string())),
+            outcome: line.outcome,
+            error: line.error,
+        }
+    }
+}
+
+fn running(snapshot: &Snapshot, id: TrialId) -> Option<&Running> {
+    snapshot.running.iter().find(|running| running.trial == id)
+}
+
+/// `/api/v1/trials/{id}`
+#[derive(Debug, Serialize)]
+pub(super) struct TrialDetails {
+    #[serde(flatten)]
+    trial: TrialView,
+    settings: Box<RawValue>,
+    log: Option<String>,
+    /// Newest first.
+    events: Vec<EventView>,
+}
+
+#[derive(Debug, Serialize)]
+struct EventView {
+    at: f64,
+    attempt: u32,
+    kind: String,
+    worker: Option<String>,
+    error: Option<String>,
+}
+
+impl TrialDetails {
+    pub(super) fn new(page: TrialPage, snapshot: &Snapshot) -> Result<Self, serde_json::Error> {
+        let event = |EventLine { at, attempt, kind, worker, error }| EventView { at, attempt, kind, worker, error };
+        Ok(Self {
+            settings: RawValue::from_string(page.spec)?,
+            // What failed before does not matter once the trial has succeeded.
+            log: page.log.filter(|_| page.line.outcome.is_none()),
+            trial: TrialView::new(page.line, snapshot),
+            events: page.events.into_iter().map(event).collect(),
+        })
+    }
+}
+
+/// `/api/v1/trials/{id}/points`
+#[derive(Debug, Serialize)]
+pub(super) struct PointsView {
+    pub(super) attempt: u32,
+    #[serde(flatten)]
+    pub(super) list: ListView<PointView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PointView {
+    pub(super) metric: String,
+    pub(super) step: i64,
+    pub(super) value: f64,
+}
+
+/// A worker of `/api/v1/workers`
+#[derive(Debug, Serialize)]
+pub(super) struct WorkerView {
+    id: String,
+    host: String,
+    device: String,
+    model: String,
+    threads: Option<u32>,
+    software: String,
+    joined: f64,
+    connected: bool,
+    running: usize,
+    succeeded: i64,
+    seconds: f64,
+}
+
+impl WorkerView {
+    pub(super) fn new(line: WorkerLine, snapshot: &Snapshot) -> Self {
+        let WorkerLine { id, host, device, model, threads, software, joined, succeeded, seconds } = line;
+        Self {
+            connected: snapshot.connected.contains(&id),
+            running: snapshot.running.iter().filter(|running| running.worker == id).count(),
+            id: id.to_string(),
+            host,
+            device,
+            model,
+            threads,
+            software,
+            joined,
+            succeeded,
+            seconds,
+        }
+    }
+}

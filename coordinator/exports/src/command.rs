@@ -1,0 +1,76 @@
+//! `swfn-coordinator export`: of a sweep that runs, or of one that is long over.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use clap::Args;
+use swfn_store::ReadOnly;
+
+use super::{
+    mlflow,
+    tables::{self, Format},
+    tensorboard,
+};
+
+/// What is exported, and where to.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The run directory of a sweep; it may be running
+    #[arg(value_name = "RUN_DIR")]
+    run_dir: PathBuf,
+    /// Form of the files; may be given several times
+    #[arg(long, value_name = "FORMAT", value_enum, required_unless_present = "mlflow")]
+    format: Vec<Format>,
+    /// Folder for the files [default: RUN_DIR/export]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Send trials to the MLflow server at this URL: each is a run of the experiment that is named after the sweep. What is there is brought
+    /// up to date. The environment variables MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, let in
+    #[arg(long, value_name = "URL")]
+    mlflow: Option<String>,
+    /// Name of MLflow's experiment [default: the name of the sweep]
+    #[arg(long, value_name = "NAME", requires = "mlflow")]
+    experiment: Option<String>,
+}
+
+/// Exports, and tells what.
+pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
+    let database = arguments.run_dir.join("sweep.sqlite");
+    if let Some(out) = &arguments.out {
+        let same = out.canonicalize().is_ok_and(|out| arguments.run_dir.canonicalize().is_ok_and(|run| run == out));
+        ensure!(
+            !same,
+            "`{}` is the run directory, whose own result files would be overwritten\nhint: name another folder with --out",
+            out.display()
+        );
+    }
+    let mut told = String::new();
+    let folder = arguments.out.clone().unwrap_or_else(|| arguments.run_dir.join("export"));
+    let mut formats = arguments.format.clone();
+    formats.dedup();
+    for format in formats {
+        let names = match format {
+            Format::Tensorboard => {
+                tensorboard::write_once(&database, &folder.join("tensorboard"))?;
+                vec!["tensorboard".to_owned()]
+            }
+            Format::Csv | Format::Jsonl | Format::Parquet => {
+                let reader = ReadOnly::open(&database)?;
+                reader.hold_still()?;
+                tables::write(&reader, format, &folder)?
+            }
+        };
+        for name in names {
+            told += &format!("{}\n", folder.join(name).display());
+        }
+    }
+    if let Some(url) = &arguments.mlflow {
+        let reader = ReadOnly::open(&database)?;
+        let name = match &arguments.experiment {
+            Some(name) => name.clone(),
+            None => mlflow::sweep_name(&arguments.run_dir)?,
+        };
+        told += &format!("{}\n", mlflow::upload(&reader, url, &name)?);
+    }
+    Ok(told)
+}

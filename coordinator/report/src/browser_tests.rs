@@ -1,0 +1,120 @@
+//! The report in a browser, at the widths of a desk and of a phone, in light and dark: styled, without a complaint on the console, and never
+//! wider than the window. Needs Chromium; says so and passes where there is none.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    command::{Extent, write},
+    sample,
+    source::{Sources, open},
+};
+
+const WIDTHS: [u32; 2] = [1280, 390];
+
+/// Under load a browser may take its time.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+fn browser() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let mut places = std::env::split_paths(&folders).flat_map(|folder| names.map(|name| folder.join(name)));
+    places.find(|place| place.is_file())
+}
+
+/// Runs the browser on a page; returns what it wrote to standard output and to standard error.
+fn browse(browser: &Path, page: &Path, width: u32, options: &[&str]) -> (String, String) {
+    let profile = tempfile::tempdir().unwrap();
+    let output = |name: &str| fs::File::create(profile.path().join(name)).unwrap();
+    let mut child = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+        .args(["--hide-scrollbars", "--enable-logging=stderr"])
+        .arg(format!("--user-data-dir={}", profile.path().join("profile").display()))
+        .arg(format!("--window-size={width},2000"))
+        .args(options)
+        .arg(format!("file://{}", page.display()))
+        .stdin(Stdio::null())
+        .stdout(output("out"))
+        .stderr(output("err"))
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().ok();
+            child.wait().ok();
+            panic!("the browser has not ended after {PATIENCE:?}");
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let read = |name: &str| String::from_utf8_lossy(&fs::read(profile.path().join(name)).unwrap()).into_owned();
+    (read("out"), read("err"))
+}
+
+/// The colour of the upper left corner of a picture, and its width.
+fn corner(picture: &Path) -> ([u8; 3], u32) {
+    let bytes = fs::read(picture).unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    ([pixels[0], pixels[1], pixels[2]], info.width)
+}
+
+#[test]
+fn the_report_in_a_browser() {
+    let Some(browser) = browser() else {
+        eprintln!(
+            "skipped: no chromium in PATH; install it (Debian: apt-get install chromium) to have the report opened in a browser"
+        );
+        return;
+    };
+    let dir = sample::folder("browser");
+    let axes = "subset_size = [100, 300]\nseed = { count = 4 }\narchitecture = [\"net\", \"net+dropout\", \"lenet\", \"lenet+bn\"]\n\
+                lambda = [0, 0.01, 0.1, 1]\nweight_decay = [0, 5e-4]";
+    sample::run(dir.path(), &sample::grid(axes), |index, _| match index % 50 {
+        7 => Some(Err("a_long_word_without_any_place_to_break_it_".repeat(20))),
+        _ => Some(Ok(())),
+    });
+    write(&Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap(), dir.path(), Extent::Full).unwrap();
+    let page = dir.path().join("report.html");
+
+    // The page lets no script in, so a copy without its policy is measured; in a frame, since windows are not as narrow as a phone.
+    let html = fs::read_to_string(&page).unwrap();
+    let probe = "<script>const page = document.documentElement; const wide = [...document.querySelectorAll('body *')].filter(e => \
+                 e.getBoundingClientRect().right > innerWidth + 1 &amp;&amp; !e.closest('.scroll'));\
+                 parent.postMessage(`window ${innerWidth} page ${page.scrollWidth} beyond ${wide.length}`, '*');</script></body>";
+    let measured = html.replacen("http-equiv=\"Content-Security-Policy\"", "name=\"policy\"", 1);
+    let measured = measured.replacen("</body>", &probe.replace("&amp;", "&"), 1);
+    assert_ne!(measured, html);
+    let copy = dir.path().join("measured.html");
+    fs::write(&copy, measured).unwrap();
+
+    for width in WIDTHS {
+        let frame = dir.path().join(format!("{width}.html"));
+        let script = "<script>onmessage = event => { document.title = event.data; }</script>";
+        let inner =
+            format!("<iframe width=\"{width}\" height=\"2000\" style=\"border:0\" src=\"measured.html\"></iframe>");
+        fs::write(&frame, format!("<!DOCTYPE html><title></title>{script}{inner}")).unwrap();
+        let (dom, _) = browse(&browser, &frame, width.max(600), &["--dump-dom", "--virtual-time-budget=5000"]);
+        let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).unwrap_or_default();
+        assert_eq!(title, format!("window {width} page {width} beyond 0"), "the page overflows");
+        for (scheme, ground) in [("1", [0xFF, 0xFF, 0xFF]), ("0", [0x14, 0x18, 0x1C])] {
+            let picture = dir.path().join(format!("{width}-{scheme}.png"));
+            let screenshot = format!("--screenshot={}", picture.display());
+            let (_, log) = browse(
+                &browser,
+                &page,
+                width,
+                &[&screenshot, &format!("--blink-settings=preferredColorScheme={scheme}")],
+            );
+            assert!(!log.contains("CONSOLE"), "{log}");
+            // The colours come from the style sheet alone, so it was let in.
+            assert_eq!(corner(&picture), (ground, width));
+        }
+    }
+}

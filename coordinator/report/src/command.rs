@@ -1,0 +1,125 @@
+//! Writes the report, at the end of a sweep or whenever `swfn-coordinator report` asks for it.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, ValueEnum};
+use swfn_store::run_dir::replace;
+use time::OffsetDateTime;
+
+use super::{
+    charts::{Content, Figure, Theme, png},
+    compose::compose,
+    files, html,
+    source::{Sources, open},
+    summary::Summary,
+    table, write_up,
+};
+
+/// Which runs, and where to.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Run directories; the trials of several are united. A sweep may still be running in them
+    #[arg(value_name = "RUN_DIR", required = true)]
+    runs: Vec<PathBuf>,
+    /// Where the report goes [default: the run directory, if there is one]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// How much a sweep writes when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Extent {
+    /// No result files; the table on the terminal alone
+    None,
+    /// Tables as CSV, JSON, Markdown and LaTeX
+    Tables,
+    /// Tables, charts and report.html
+    #[default]
+    Full,
+}
+
+/// Makes the report of what the arguments name, and returns the table for the terminal.
+pub fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
+    let ReportArguments { runs, out } = arguments;
+    ensure!(
+        out.is_some() || runs.len() == 1,
+        "a report of several runs needs a place of its own\nhint: name one with --out"
+    );
+    let same = |one: &Path, other: &Path| {
+        one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+    };
+    if let Some(out) = out
+        && runs.len() > 1
+    {
+        ensure!(
+            !runs.iter().any(|run| same(run, out)),
+            "`{}` is one of the runs, whose own result files would be overwritten\nhint: name another folder with --out",
+            out.display()
+        );
+    }
+    let sources = Sources::new(open(runs)?)?;
+    let folder = out.as_ref().unwrap_or(&runs[0]);
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make `{}`\nhint: choose another with --out", folder.display()))?;
+    let summary = write(&sources, folder, Extent::Full)?;
+    eprintln!("report in `{}`", folder.join("report.html").display());
+    Ok(table::terminal(&summary, None))
+}
+
+/// Writes as much of the results into a folder as `extent` says.
+pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result<Summary> {
+    let grids: Vec<_> = sources.runs.iter().map(|run| &run.grid).collect();
+    let summary = Summary::united(&grids, &sources.trials);
+    if extent != Extent::None {
+        files::write_all(folder, sources, &summary)?;
+    }
+    if extent == Extent::Full {
+        write_report(sources, folder, &summary)?;
+    }
+    Ok(summary)
+}
+
+fn write_report(sources: &Sources, folder: &Path, summary: &Summary) -> anyhow::Result<()> {
+    let (document, figures) = compose(sources, summary, &now())?;
+    let text = |name: &str, text: String| replace(folder, name, |file| Ok(file.write_all(text.as_bytes())?));
+    text("report.html", html::html(&document)?)?;
+    text("report.md", write_up::report_markdown(&document))?;
+    text("summary.tex", write_up::summary_latex(&document))?;
+    charts(&figures, &folder.join("charts"))
+}
+
+/// Each chart in both themes, as SVG and PNG. What an earlier report drew and this one cannot is taken away.
+fn charts(figures: &[Figure], folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make `{}`\nhint: check disk space and permissions", folder.display()))?;
+    for figure in figures {
+        for theme in [Theme::Light, Theme::Dark] {
+            let name = |extension| format!("{}{}.{extension}", figure.name, theme.suffix());
+            let drawing = match &figure.content {
+                // Why it could not be drawn stands in the report.
+                Content::Drawing { draw, .. } => draw(theme).and_then(|svg| Ok((png(&svg)?, svg))).ok(),
+                Content::Missing(_) => None,
+            };
+            match drawing {
+                Some((png, svg)) => {
+                    replace(folder, &name("svg"), |file| Ok(file.write_all(svg.as_bytes())?))?;
+                    replace(folder, &name("png"), |file| Ok(file.write_all(&png)?))?;
+                }
+                None => ["svg", "png"].iter().for_each(|extension| {
+                    fs::remove_file(folder.join(name(extension))).ok();
+                }),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    format!("{}-{:02}-{:02} {:02}:{:02} UTC", now.year(), u8::from(now.month()), now.day(), now.hour(), now.minute())
+}

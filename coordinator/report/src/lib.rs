@@ -1,0 +1,39 @@
+//! The answer: cells with their statistics, what is compared and claimed, and the files and tables that show them.
+#![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
+
+mod answer;
+#[cfg(test)]
+mod browser_tests;
+mod charts;
+mod claim;
+mod command;
+mod comparisons;
+mod compose;
+mod contrast;
+mod cost;
+mod document;
+mod files;
+mod html;
+mod hypothesis;
+#[cfg(test)]
+mod report_tests;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod scipy_tests;
+mod source;
+mod statistics;
+mod study;
+mod summary;
+mod table;
+mod tables;
+#[cfg(test)]
+mod united_tests;
+mod view;
+mod words;
+mod write_up;
+
+pub use command::{Extent, ReportArguments, run, write};
+pub use source::{Run, Sources};
+pub use summary::Summary;
+pub use table::{cell_label, legend, terminal};

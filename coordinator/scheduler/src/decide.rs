@@ -1,0 +1,183 @@
+//! What follows from a command. Nothing changes here; [`Scheduler::evolve`] applies the events.
+
+use std::time::Duration;
+
+use swfn_shared::{
+    event::{Blame, Event},
+    faults,
+    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+};
+
+use super::{
+    command::{Command, FailureKind, Predecessor, Rejection},
+    fencing::Admission,
+    state::{Lease, Scheduler, Trial, TrialIndex, TrialState, Worker},
+};
+
+impl Scheduler {
+    /// The events that a command brings about at time `now`, or why it has no effect.
+    pub fn decide(&self, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
+        match command {
+            Command::Joined { worker, predecessor, held } => Ok(self.joined(worker, predecessor.as_ref(), held)),
+            Command::Asked { worker, lanes, shape, vaes } => self.asked(now, worker, *lanes, *shape, vaes),
+            // Whoever is heard is there, also after a silence for which it was taken off the list.
+            Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
+            Command::Progressed { worker, lease, step, waits } => {
+                self.of_live(worker, *lease, |_| Event::Progressed { lease: *lease, step: *step, waits: *waits })
+            }
+            Command::Succeeded { worker, lease } => {
+                self.of_live(worker, *lease, |_| Event::Succeeded { lease: *lease })
+            }
+            Command::Failed { worker, lease, kind, error, log } => self.of_live(worker, *lease, |trial| {
+                let quarantine = *kind == FailureKind::Diverged || trial.failures + 1 >= self.limits.max_failures;
+                Event::Failed { lease: *lease, error: error.clone(), log: log.clone(), quarantine }
+            }),
+            Command::Released { worker, lease } if faults::bug("what-is-given-back-is-a-loss") => {
+                let (error, log, blame, quarantine) = (String::new(), String::new(), Blame::Alone, false);
+                self.of_live(worker, *lease, |_| Event::Lost { lease: *lease, error, log, blame, quarantine })
+            }
+            Command::Released { worker, lease } => self.of_live(worker, *lease, |_| Event::Released { lease: *lease }),
+            Command::Left { worker } => {
+                let leases = self.worker(worker)?.leases.iter().map(|index| &self.trials[*index]);
+                let released = leases.map(|trial| Event::Released { lease: trial.newest_lease() });
+                Ok(released.chain([Event::WorkerLeft { worker: worker.clone() }]).collect())
+            }
+            Command::Retry { trial } => self.retried(*trial).map(|event| vec![event]),
+            Command::Tick => Ok(self.expired(now)),
+        }
+    }
+
+    fn retried(&self, trial: TrialId) -> Result<Event, Rejection> {
+        let quarantined = self.by_id.get(&trial).map(|index| &self.trials[*index]);
+        match quarantined.filter(|trial| matches!(trial.state, TrialState::Quarantined { .. })) {
+            Some(trial) => Ok(Event::Retried { lease: trial.newest_lease() }),
+            None => Err(Rejection::NotQuarantined(trial)),
+        }
+    }
+
+    fn worker(&self, id: &WorkerId) -> Result<&Worker, Rejection> {
+        self.workers.get(id).ok_or_else(|| Rejection::UnknownWorker(id.clone()))
+    }
+
+    /// The event of a message about a live lease; nothing when the message is a repetition.
+    fn of_live(
+        &self,
+        worker: &WorkerId,
+        lease: LeaseId,
+        event: impl FnOnce(&Trial) -> Event,
+    ) -> Result<Vec<Event>, Rejection> {
+        match self.admit(worker, lease)? {
+            Admission::Live => Ok(vec![event(&self.trials[self.by_id[&lease.trial]])]),
+            Admission::Repeated => Ok(Vec::new()),
+        }
+    }
+
+    fn joined(&self, worker: &WorkerId, predecessor: Option<&Predecessor>, held: &[LeaseId]) -> Vec<Event> {
+        let mut events = Vec::new();
+        if let Some(dead) = predecessor.filter(|dead| dead.worker != *worker)
+            && let Some(state) = self.workers.get(&dead.worker)
+        {
+            let reason = match dead.end.as_str() {
+                "" => "its worker process ended".to_owned(),
+                end => format!("its worker process ended ({end})"),
+            };
+            let leases: Vec<_> = state.leases.iter().copied().collect();
+            events.extend(self.lost(&leases, Blame::Suspected, |_| reason.clone(), &dead.log));
+            events.push(Event::WorkerLeft { worker: dead.worker.clone() });
+        }
+        if let Some(state) = self.workers.get(worker) {
+            // A grant that the worker does not know of was lost on its way: nobody works on it.
+            for trial in state.leases.iter().map(|index| &self.trials[*index]) {
+                let lease = trial.newest_lease();
+                if !held.contains(&lease) {
+                    events.push(Event::Released { lease });
+                }
+            }
+        }
+        events.push(Event::WorkerJoined { worker: worker.clone() });
+        events
+    }
+
+    fn asked(
+        &self,
+        now: Duration,
+        worker: &WorkerId,
+        lanes: u32,
+        shape: Option<ShapeId>,
+        vaes: &[VaeId],
+    ) -> Result<Vec<Event>, Rejection> {
+        let state = self.worker(worker)?;
+        let lanes = usize::try_from(lanes).unwrap_or(usize::MAX);
+        let news = (state.lanes != Some(lanes)).then(|| Event::WorkerAsked { worker: worker.clone(), lanes });
+        let picked = if state.leases.iter().any(|index| self.trials[*index].is_suspect()) {
+            Vec::new()
+        } else {
+            let wanted = self.share(now, worker, lanes).saturating_sub(state.leases.len());
+            self.pending.pick(wanted, shape, vaes, state.leases.is_empty() && self.has_let_go(now, state))
+        };
+        let leased = |index| {
+            let trial: &Trial = &self.trials[index];
+            Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.next_attempt() }, worker: worker.clone() }
+        };
+        Ok(news.into_iter().chain(picked.into_iter().map(leased)).collect())
+    }
+
+    /// Whether it has nothing at work any more that it lost: by then it has heard of it and stopped, or was given up because it did not.
+    fn has_let_go(&self, now: Duration, worker: &Worker) -> bool {
+        worker.lost.is_none_or(|lost| now.saturating_sub(lost) >= self.limits.lease + self.limits.stall)
+    }
+
+    fn expired(&self, now: Duration) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (id, worker) in &self.workers {
+            let leases: Vec<_> = worker.leases.iter().copied().collect();
+            if faults::bug("leases-never-end") {
+                continue;
+            }
+            if now.saturating_sub(worker.heard) >= self.limits.lease {
+                let silent = |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
+                events.extend(self.lost(&leases, Blame::Among, silent, ""));
+                events.push(Event::WorkerLeft { worker: id.clone() });
+            } else {
+                let stalled = |lease: &Lease| {
+                    format!("worker `{id}` stood still at step {} for {:?}", lease.step, self.limits.stall)
+                };
+                events.extend(self.lost(&self.stalled(now, &leases), Blame::Suspected, stalled, ""));
+            }
+        }
+        events
+    }
+
+    /// Of the leases of one worker those whose step stands still. What hangs one computation hangs all of its trials, but they did not
+    /// all report in the same moment: with the first go those that have not moved for half of the limit, and those that never began.
+    fn stalled(&self, now: Duration, leases: &[TrialIndex]) -> Vec<TrialIndex> {
+        let still = |lease: &Lease, limit| now.saturating_sub(lease.moved) >= limit;
+        let live = || leases.iter().filter_map(|index| Some((*index, self.lease_of(*index)?)));
+        if !live().any(|(_, lease)| still(lease, self.limits.stall)) {
+            return Vec::new();
+        }
+        let with_it = live().filter(|(_, lease)| still(lease, self.limits.stall / 2) || lease.step == 0);
+        with_it.map(|(index, _)| index).collect()
+    }
+
+    fn lease_of(&self, index: TrialIndex) -> Option<&Lease> {
+        match &self.trials[index].state {
+            TrialState::Leased(lease) => Some(lease),
+            TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => None,
+        }
+    }
+
+    /// The losses of leases that one worker lost together. `blame`: if they are several; one alone is to blame for itself.
+    fn lost(&self, leases: &[TrialIndex], blame: Blame, reason: impl Fn(&Lease) -> String, log: &str) -> Vec<Event> {
+        let alone = leases.len() == 1 || faults::bug("mates-are-to-blame");
+        let blame = if alone { Blame::Alone } else { blame };
+        let lost = |index: &TrialIndex| {
+            let (trial, lease) = (&self.trials[*index], self.lease_of(*index)?);
+            let too_many = trial.losses + 1 >= self.limits.max_losses && !faults::bug("losses-are-not-limited");
+            let quarantine = blame == Blame::Alone && too_many;
+            let id = LeaseId { trial: trial.id, attempt: lease.attempt };
+            Some(Event::Lost { lease: id, error: reason(lease), log: log.to_owned(), blame, quarantine })
+        };
+        leases.iter().filter_map(lost).collect()
+    }
+}

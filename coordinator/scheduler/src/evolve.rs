@@ -1,0 +1,171 @@
+//! The only place where the state changes.
+
+use std::time::Duration;
+
+use swfn_shared::{
+    event::{Blame, Event},
+    ids::WorkerId,
+    snapshot::Counts,
+};
+
+use super::state::{Lease, Scheduler, TrialIndex, TrialState};
+
+impl Scheduler {
+    /// Applies an event that [`Self::decide`] returned or that a journal holds. An event that does not fit the state, which only a damaged
+    /// journal can hold, is answered with its description and changes nothing.
+    pub fn evolve(&mut self, now: Duration, event: &Event) -> Result<(), String> {
+        match event {
+            Event::WorkerJoined { worker } | Event::WorkerHeard { worker } => self.heard(now, worker),
+            Event::WorkerAsked { worker, lanes } => {
+                self.workers.entry(worker.clone()).or_default().lanes = Some(*lanes);
+            }
+            Event::WorkerLeft { worker } => {
+                self.workers.remove(worker);
+            }
+            Event::Progressed { lease, step, waits } => {
+                let index = self.find(event, lease.trial)?;
+                if let TrialState::Leased(current) = &mut self.trials[index].state
+                    && (*step > current.step || *waits)
+                {
+                    current.step = current.step.max(*step);
+                    current.moved = now;
+                }
+            }
+            durable => {
+                let lease = durable.durable().ok_or("not durable")?;
+                let index = self.find(event, lease.trial)?;
+                let next = self
+                    .transition(now, index, durable)
+                    .ok_or_else(|| format!("{event:?} does not follow from {:?}", self.trials[index].state))?;
+                if let (Event::Lost { .. }, TrialState::Leased(lost)) = (event, &self.trials[index].state)
+                    && let Some(worker) = self.workers.get_mut(&lost.worker)
+                {
+                    worker.lost = Some(now);
+                }
+                self.enter(index, next, lease.attempt);
+            }
+        }
+        Ok(())
+    }
+
+    /// Workers of the journal that hold no lease may be long gone, and would only take their shares.
+    pub fn forget_idle_workers(&mut self) {
+        self.workers.retain(|_, worker| !worker.leases.is_empty());
+        // What the others lost, and when, is of another clock; they are told as soon as they are back.
+        self.workers.values_mut().for_each(|worker| worker.lost = None);
+    }
+
+    /// After a restart, or when the coordinator itself stood still, nobody knows when the workers were last heard: each lease gets a whole
+    /// term from now.
+    pub fn grant_full_terms(&mut self, now: Duration) {
+        for worker in self.workers.values_mut() {
+            worker.heard = now;
+            for index in &worker.leases {
+                if let TrialState::Leased(lease) = &mut self.trials[*index].state {
+                    lease.moved = now;
+                }
+            }
+        }
+    }
+
+    fn find(&self, event: &Event, trial: swfn_shared::ids::TrialId) -> Result<TrialIndex, String> {
+        self.by_id.get(&trial).copied().ok_or_else(|| format!("{event:?} is of an unknown trial"))
+    }
+
+    fn heard(&mut self, now: Duration, id: &WorkerId) {
+        self.workers.entry(id.clone()).or_default().heard = now;
+    }
+
+    /// The legal transitions of a trial, all of them.
+    fn transition(&mut self, now: Duration, index: TrialIndex, event: &Event) -> Option<TrialState> {
+        let trial = &mut self.trials[index];
+        match (&trial.state, event) {
+            (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.next_attempt() => {
+                let (worker, attempt) = (worker.clone(), lease.attempt);
+                Some(TrialState::Leased(Lease { worker, attempt, step: 0, moved: now }))
+            }
+            (TrialState::Leased(current), Event::Succeeded { lease }) if current.attempt == lease.attempt => {
+                Some(TrialState::Succeeded { attempt: lease.attempt, worker: current.worker.clone() })
+            }
+            (TrialState::Leased(current), Event::Released { lease }) if current.attempt == lease.attempt => {
+                Some(TrialState::Pending)
+            }
+            (TrialState::Leased(current), Event::Failed { lease, error, quarantine, log: _ })
+                if current.attempt == lease.attempt =>
+            {
+                trial.failures += 1;
+                Some(after(*quarantine, error))
+            }
+            (TrialState::Leased(current), Event::Lost { lease, error, blame, quarantine, log: _ })
+                if current.attempt == lease.attempt =>
+            {
+                trial.losses += u32::from(*blame == Blame::Alone);
+                trial.suspicion += blame.suspicion();
+                Some(after(*quarantine, error))
+            }
+            (TrialState::Quarantined { .. }, Event::Retried { lease }) if lease.attempt == trial.attempts => {
+                (trial.failures, trial.losses) = (0, 0);
+                Some(TrialState::Pending)
+            }
+            (
+                TrialState::Pending
+                | TrialState::Leased(_)
+                | TrialState::Succeeded { .. }
+                | TrialState::Quarantined { .. },
+                Event::WorkerJoined { .. }
+                | Event::WorkerHeard { .. }
+                | Event::WorkerAsked { .. }
+                | Event::WorkerLeft { .. }
+                | Event::Progressed { .. }
+                | Event::Leased { .. }
+                | Event::Succeeded { .. }
+                | Event::Failed { .. }
+                | Event::Lost { .. }
+                | Event::Released { .. }
+                | Event::Retried { .. },
+            ) => None,
+        }
+    }
+
+    /// Moves a trial to its next state and keeps the indices in step with it.
+    fn enter(&mut self, index: TrialIndex, next: TrialState, attempt: u32) {
+        let trial = &mut self.trials[index];
+        trial.attempts = attempt;
+        match &trial.state {
+            TrialState::Pending => self.pending.remove(trial, index),
+            TrialState::Leased(lease) => {
+                self.pending.lease_ended(trial.group);
+                if let Some(worker) = self.workers.get_mut(&lease.worker) {
+                    worker.leases.remove(&index);
+                    // An ask for what comes next counted this one, too; if the lane is free, there will be another ask.
+                    worker.lanes = worker.lanes.map(|lanes| lanes.saturating_sub(1).max(worker.leases.len()));
+                }
+            }
+            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}
+        }
+        *counter(&mut self.counts, &trial.state) -= 1;
+        trial.state = next;
+        *counter(&mut self.counts, &trial.state) += 1;
+        match &trial.state {
+            TrialState::Pending => self.pending.insert(trial, index),
+            TrialState::Leased(lease) => {
+                self.pending.lease_began(trial.group);
+                self.workers.entry(lease.worker.clone()).or_default().leases.insert(index);
+            }
+            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}
+        }
+    }
+}
+
+fn after(quarantine: bool, error: &str) -> TrialState {
+    if quarantine { TrialState::Quarantined { error: error.to_owned() } } else { TrialState::Pending }
+}
+
+fn counter<'c>(counts: &'c mut Counts, state: &TrialState) -> &'c mut usize {
+    match state {
+        TrialState::Pending => &mut counts.pending,
+        TrialState::Leased(_) => &mut counts.leased,
+        TrialState::Succeeded { .. } => &mut counts.succeeded,
+        TrialState::Quarantined { .. } => &mut counts.quarantined,
+    }
+}

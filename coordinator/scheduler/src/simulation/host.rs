@@ -1,0 +1,298 @@
+//! The coordinator's machine: its process, its disk, and the ends of the streams there.
+
+use rand::RngExt as _;
+use swfn_shared::ids::WorkerId;
+
+use super::{
+    coordinator::{Coordinator, Request, Surroundings},
+    message::{Downward, Millis, StreamId, Upward},
+    network::Way,
+    oracle::{Broken, hold},
+    plan::CrashPoint,
+    same::same_durable_state,
+    world::{Happening, World},
+};
+
+/// Time between two attempts to write on a full disk.
+const RETRY_PERIOD: Millis = 500;
+
+/// Requests that the actor takes in one turn. Streams are held up beyond that, in the order in which they came, and fewer than there, so that
+/// it happens.
+const REQUESTS: usize = 24;
+
+/// How local workers are named.
+const LOCAL: &str = ".local:";
+
+pub(super) fn is_local(worker: &WorkerId) -> bool {
+    worker.to_string().starts_with(LOCAL)
+}
+
+/// How the ids of all processes of a place begin.
+pub(super) fn place_name(slot: usize, local: bool) -> String {
+    let prefix = if local { LOCAL } else { "" };
+    format!("{prefix}s{slot}.")
+}
+
+pub(super) fn worker_id(slot: usize, number: u32, local: bool) -> WorkerId {
+    format!("{}{number}", place_name(slot, local)).parse().expect("an id of few letters and digits is valid")
+}
+
+impl World {
+    pub(super) fn start_coordinator(&mut self) -> Result<(), Broken> {
+        if self.coordinator.is_some() {
+            return Ok(());
+        }
+        self.say(|| "coordinator starts".to_owned());
+        let mut around = Surroundings { now: self.now, oracle: &mut self.oracle, trace: &mut self.trace };
+        let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, &mut around)?;
+        if let Some(which) = self.retry.take() {
+            let wanted = around.oracle.wants_again(which);
+            coordinator.retry(&mut around, |trial| wanted.contains(&trial))?;
+        }
+        same_durable_state(&self.replica, &self.oracle.durable, None)?;
+        let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
+        hold!(lost.is_none(), "{lost:?} is left to a worker that has died with the coordinator before");
+        self.coordinator = Some(coordinator);
+        self.busy = true;
+        self.queue.plan(self.now, Happening::Commit { coordinator: self.incarnation });
+        self.queue.plan(self.now, Happening::Tick { coordinator: self.incarnation });
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].plan.local && self.slots[slot].expected {
+                let at = self.soon(500);
+                self.queue.plan(at, Happening::ProcessStarts { slot });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn tick(&mut self) {
+        // One at a time waits for the actor.
+        if !self.inbox.iter().any(|request| matches!(request, Request::Tick)) {
+            self.arrive(Request::Tick);
+        }
+        self.queue.plan(self.now + self.plan.tick, Happening::Tick { coordinator: self.incarnation });
+    }
+
+    /// A message reaches the end of its stream.
+    pub(super) fn hear(&mut self, stream: StreamId, message: Upward) {
+        match message {
+            Upward::Hello(hello) => {
+                self.arrive(Request::Join { session: stream, hello });
+                // The session's task greets; the actor hears of it in its own time.
+                self.send_down(stream, Downward::Welcome);
+            }
+            Upward::Message(message) => {
+                let worker = self.network.streams[stream].worker.clone();
+                self.arrive(Request::Message { session: stream, worker, message });
+            }
+        }
+    }
+
+    pub(super) fn arrive(&mut self, request: Request) {
+        self.inbox.push(request);
+        if !self.busy && self.inbox.len() == 1 {
+            let at = self.soon(5);
+            self.queue.plan(at, Happening::Work { coordinator: self.incarnation });
+        }
+    }
+
+    /// Takes what has arrived, decides, and begins to write.
+    pub(super) fn work(&mut self) -> Result<(), Broken> {
+        let Some(coordinator) = self.coordinator.as_mut().filter(|_| !self.busy && !self.inbox.is_empty()) else {
+            return Ok(());
+        };
+        // Turns so short, each followed by a commit longer than a lease, would be a lag of minutes, in which leases end unheard.
+        let most = if self.plan.commit > self.plan.lease() { crate::REQUESTS } else { REQUESTS };
+        let requests = self.inbox.drain(..self.inbox.len().min(most)).collect();
+        let mut around = Surroundings { now: self.now, oracle: &mut self.oracle, trace: &mut self.trace };
+        coordinator.work(&mut around, requests)?;
+        let writes = !coordinator.batch.is_empty();
+        for stream in std::mem::take(&mut coordinator.closed) {
+            self.close(stream, Way::Up, 0);
+        }
+        self.busy = true;
+        let mut at = self.now;
+        if writes {
+            if self.is_doomed(CrashPoint::BeforeCommit) {
+                return Ok(());
+            }
+            let longest = if self.now < self.slow.0 { self.slow.1 } else { self.plan.commit };
+            at = self.soon(longest);
+        }
+        self.queue.plan(at, Happening::Commit { coordinator: self.incarnation });
+        Ok(())
+    }
+
+    /// All that was decided is on the disk.
+    pub(super) fn commit(&mut self) -> Result<(), Broken> {
+        let Some(coordinator) = self.coordinator.as_mut() else { return Ok(()) };
+        let writes = !coordinator.batch.is_empty();
+        if writes && self.now < self.full {
+            return self.wait_for_room();
+        }
+        self.waits_for_room = false;
+        let events = self.disk.write(std::mem::take(&mut coordinator.batch));
+        self.oracle.committed(events)?;
+        for event in events {
+            self.replica
+                .evolve(std::time::Duration::ZERO, event)
+                .map_err(|problem| Broken(format!("replay: {problem}")))?;
+        }
+        let touched: Vec<_> = events.iter().filter_map(|event| Some(event.durable()?.trial)).collect();
+        for scheduler in [&self.replica, &coordinator.scheduler] {
+            same_durable_state(scheduler, &self.oracle.durable, Some(&touched))?;
+        }
+        let finished = coordinator.scheduler.counts().finished();
+        if finished && !self.finished {
+            self.say(|| "all trials have ended".to_owned());
+            self.finished = true;
+            self.end_faults();
+        }
+        if writes && self.is_doomed(CrashPoint::AfterCommit) {
+            return Ok(());
+        }
+        self.queue.plan(self.now, Happening::Answer { coordinator: self.incarnation });
+        Ok(())
+    }
+
+    /// The disk is full: the batch is kept and tried again, and nobody is answered meanwhile. Who is asked to stop does not wait.
+    fn wait_for_room(&mut self) -> Result<(), Broken> {
+        if !std::mem::replace(&mut self.waits_for_room, true) {
+            self.say(|| "nothing can be written: waiting".to_owned());
+            self.oracle.tally.fault("coordinator found its disk full");
+        }
+        match self.doom {
+            Some((CrashPoint::AfterAnswers, _)) => {
+                self.oracle.tally.fault("coordinator asked to stop while its disk was full");
+                self.is_doomed(CrashPoint::AfterAnswers);
+            }
+            _ => self.queue.plan(self.now + RETRY_PERIOD, Happening::Commit { coordinator: self.incarnation }),
+        }
+        Ok(())
+    }
+
+    /// The answers leave.
+    pub(super) fn answer(&mut self) -> Result<(), Broken> {
+        let Some(coordinator) = self.coordinator.as_mut() else { return Ok(()) };
+        hold!(
+            !self.waits_for_room && coordinator.batch.is_empty() && coordinator.batch.heard.is_empty(),
+            "answers leave before all that they are about is on the disk"
+        );
+        let mut answers = coordinator.answers();
+        let dies = answers.len() > 1 && self.doom.is_some_and(|(point, _)| point == CrashPoint::AmidAnswers);
+        if dies {
+            answers.truncate(self.rng.random_range(1..answers.len()));
+        }
+        for (stream, answer) in answers {
+            self.send_down(stream, answer);
+        }
+        self.busy = false;
+        if (dies && self.is_doomed(CrashPoint::AmidAnswers)) || self.is_doomed(CrashPoint::AfterAnswers) {
+            return Ok(());
+        }
+        if !self.inbox.is_empty() {
+            self.queue.plan(self.now, Happening::Work { coordinator: self.incarnation });
+        }
+        Ok(())
+    }
+
+    fn send_down(&mut self, stream: StreamId, message: Downward) {
+        let first = message == Downward::Welcome;
+        let arrivals = self.network.send((stream, Way::Down), self.now, first, &mut self.oracle.tally, &mut self.rng);
+        for at in arrivals {
+            self.queue.plan(at, Happening::Downward(stream, message.clone()));
+        }
+    }
+
+    /// Dies if this is the point where it was to.
+    fn is_doomed(&mut self, here: CrashPoint) -> bool {
+        let doom = self.doom.take_if(|(point, _)| *point == here);
+        if let Some((_, down)) = doom {
+            self.crash_coordinator(down, here);
+        }
+        doom.is_some()
+    }
+
+    pub(super) fn crash_coordinator(&mut self, down: Millis, point: CrashPoint) {
+        if self.coordinator.is_none() {
+            return;
+        }
+        self.oracle.tally.fault(match point {
+            CrashPoint::Now if self.waits_for_room => "coordinator killed while its disk was full",
+            CrashPoint::Now => "coordinator killed",
+            CrashPoint::BeforeCommit => "coordinator killed before a commit",
+            CrashPoint::AfterCommit => "coordinator killed after a commit, before its answers",
+            CrashPoint::AmidAnswers => "coordinator killed amid its answers",
+            CrashPoint::AfterAnswers => "coordinator ended after its answers",
+        });
+        self.end_coordinator(down);
+    }
+
+    /// The process of the coordinator is gone, in order or not, and comes back after that time.
+    pub(super) fn end_coordinator(&mut self, down: Millis) {
+        self.say(|| format!("coordinator is gone for {down} ms"));
+        self.coordinator = None;
+        self.waits_for_room = false;
+        self.incarnation += 1;
+        self.inbox.clear();
+        (self.busy, self.doom, self.paused, self.deaf) = (false, None, 0, 0);
+        for stream in 0..self.network.streams.len() {
+            if self.network.is_open(stream, Way::Up) {
+                // A host that is gone says nothing; that shows only when nothing answers.
+                let notice = if self.rng.random_bool(0.1) { 20_000 } else { 500 };
+                self.close(stream, Way::Up, notice);
+                let cut = self.soon(50);
+                self.network.cut(stream, Way::Down, cut);
+            }
+        }
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].plan.local && self.slots[slot].process.is_some() {
+                self.end_process(slot, false, None, 0);
+            }
+        }
+        self.queue.plan(self.now + down, Happening::CoordinatorStarts);
+    }
+
+    /// Closes the end of a stream that this way leads to; the other notices in time, after what was sent before.
+    pub(super) fn close(&mut self, stream: StreamId, way: Way, within: Millis) {
+        if self.network.is_open(stream, way) {
+            self.network.close(stream, way);
+            let there = super::network::other(way);
+            let at = self.soon(within).max(self.network.last(stream, there));
+            self.queue.plan(at, Happening::Ended(stream, there));
+        }
+    }
+
+    pub(super) fn stream_ended(&mut self, stream: StreamId, way: Way) {
+        if !self.network.is_open(stream, way) {
+            return;
+        }
+        self.network.close(stream, way);
+        match way {
+            Way::Up => {
+                let worker = self.network.streams[stream].worker.clone();
+                self.arrive(Request::StreamEnded { session: stream, worker });
+            }
+            Way::Down => self.lost_stream(stream),
+        }
+    }
+
+    /// Reports that a worker lets go of were heard, and that is on the disk.
+    pub(super) fn check_acknowledged(&mut self, slot: usize, through: u64) -> Result<(), Broken> {
+        let Some(process) = &self.slots[slot].process else { return Ok(()) };
+        let heard = self.disk.heard.get(&process.id);
+        // A stream that loses and swaps messages makes a lie of "up to this number"; the number itself is none.
+        let wild = self.plan.weather.wild();
+        for (sequence, said) in process.waiting(through).filter(|(sequence, _)| !wild || *sequence == through) {
+            hold!(
+                heard.is_some_and(|heard| heard.contains(sequence)),
+                "report {sequence} of {} was acknowledged and is not on the disk",
+                process.id
+            );
+            if let Some(lease) = said.ended() {
+                self.oracle.told_over(&process.id, lease)?;
+            }
+        }
+        Ok(())
+    }
+}

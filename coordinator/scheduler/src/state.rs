@@ -1,0 +1,201 @@
+//! The state of a sweep: its trials, its workers, and what is still to be handed out.
+//!
+//! ```text
+//!              Leased                    Succeeded
+//!   Pending ----------> Leased(lease) --------------> Succeeded
+//!      ^                  |      |
+//!      |  Released, Lost, |      | Failed or Lost, past its limit
+//!      +---- Failed ------+      +------------------> Quarantined
+//!      +----------------------- Retried -----------------+
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use swfn_shared::{
+    faults,
+    grid::RunSettings,
+    ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    snapshot::Counts,
+    trial::TrialSpec,
+};
+
+use super::{
+    command::{Rejection, SUSPECT},
+    fencing::{self, Admission},
+    pending::Pending,
+};
+
+/// Position of a trial in the sweep.
+pub(super) type TrialIndex = usize;
+
+/// One trial's place in its life.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrialState {
+    Pending,
+    Leased(Lease),
+    /// By this worker, which may say so again, and nobody else.
+    Succeeded {
+        attempt: Attempt,
+        worker: WorkerId,
+    },
+    Quarantined {
+        error: String,
+    },
+}
+
+/// A live lease.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    pub worker: WorkerId,
+    pub attempt: Attempt,
+    /// Iterations done.
+    pub step: u64,
+    /// When `step` last grew.
+    pub moved: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) spec: TrialSpec,
+    pub(super) id: TrialId,
+    pub(super) shape: ShapeId,
+    pub(super) vae: Option<VaeId>,
+    /// Position of its subset among the subsets of the sweep.
+    pub(super) group: usize,
+    pub(super) state: TrialState,
+    /// Leases so far; the number of the newest.
+    pub(super) attempts: Attempt,
+    pub(super) failures: u32,
+    /// Leases that were lost while it was alone.
+    pub(super) losses: u32,
+    /// From the leases that were lost together with others.
+    pub(super) suspicion: u32,
+}
+
+impl Trial {
+    pub(super) fn new(spec: TrialSpec, group: usize) -> Self {
+        let (id, shape, vae) = (spec.id(), spec.shape(), spec.vae());
+        Self {
+            spec,
+            id,
+            shape,
+            vae,
+            group,
+            state: TrialState::Pending,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            suspicion: 0,
+        }
+    }
+
+    /// Whether it may have ended a worker that trained others, too, and is to be tried alone.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspicion >= SUSPECT
+    }
+
+    /// The number of the next lease: higher than all before it, or it could not fence them off.
+    pub(super) fn next_attempt(&self) -> Attempt {
+        if faults::bug("attempts-are-not-raised") { 1 } else { self.attempts + 1 }
+    }
+
+    /// The lease of its newest attempt.
+    pub(super) fn newest_lease(&self) -> LeaseId {
+        LeaseId { trial: self.id, attempt: self.attempts }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Worker {
+    pub(super) leases: BTreeSet<TrialIndex>,
+    pub(super) heard: Duration,
+    /// Trials that it can work on at a time, as it said when it last asked.
+    pub(super) lanes: Option<usize>,
+    /// When it last lost a lease, which it may not know yet.
+    pub(super) lost: Option<Duration>,
+}
+
+/// The numbers of `[run]` that the scheduler goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub max_failures: u32,
+    pub max_losses: u32,
+    pub lease: Duration,
+    pub stall: Duration,
+}
+
+impl From<RunSettings> for Limits {
+    fn from(run: RunSettings) -> Self {
+        Self {
+            max_failures: run.max_failures,
+            max_losses: run.max_losses,
+            lease: Duration::from_secs(run.lease_seconds.into()),
+            stall: Duration::from_secs(run.stall_seconds.into()),
+        }
+    }
+}
+
+/// The scheduler of one sweep.
+#[derive(Debug)]
+pub struct Scheduler {
+    pub(super) limits: Limits,
+    pub(super) trials: Vec<Trial>,
+    pub(super) by_id: HashMap<TrialId, TrialIndex>,
+    pub(super) pending: Pending,
+    /// In order, so that one history of commands is one history of events.
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) counts: Counts,
+}
+
+impl Scheduler {
+    /// A sweep of which nothing has been done. The order of the trials is the order in which they are handed out.
+    pub fn new(limits: Limits, specs: impl IntoIterator<Item = TrialSpec>) -> Self {
+        let mut groups = HashMap::new();
+        let trials: Vec<_> = specs
+            .into_iter()
+            .map(|spec| {
+                let next = groups.len();
+                Trial::new(spec, *groups.entry(spec.subset()).or_insert(next))
+            })
+            .collect();
+        let mut pending = Pending::default();
+        for (index, trial) in trials.iter().enumerate() {
+            pending.insert(trial, index);
+        }
+        let by_id = trials.iter().enumerate().map(|(index, trial)| (trial.id, index)).collect();
+        let counts = Counts { pending: trials.len(), ..Counts::default() };
+        Self { limits, trials, by_id, pending, workers: BTreeMap::new(), counts }
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The trials in their order, with their states.
+    pub fn trials(&self) -> impl Iterator<Item = (TrialId, &TrialSpec, &TrialState)> {
+        self.trials.iter().map(|trial| (trial.id, &trial.spec, &trial.state))
+    }
+
+    pub fn spec(&self, id: TrialId) -> Option<&TrialSpec> {
+        self.by_id.get(&id).map(|index| &self.trials[*index].spec)
+    }
+
+    /// Number of leases that the worker holds.
+    pub fn held_by(&self, worker: &WorkerId) -> usize {
+        self.workers.get(worker).map_or(0, |worker| worker.leases.len())
+    }
+
+    /// Workers that hold a lease, joined or not.
+    pub fn lease_holders(&self) -> BTreeSet<WorkerId> {
+        self.workers.iter().filter(|(_, worker)| !worker.leases.is_empty()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// What a message of `worker` about `lease` may do.
+    pub fn admit(&self, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
+        let index = self.by_id.get(&lease.trial).ok_or(Rejection::UnknownTrial(lease))?;
+        fencing::admit(&self.trials[*index], worker, lease).map_err(|reason| Rejection::Fenced { lease, reason })
+    }
+}

@@ -1,0 +1,294 @@
+//! The folder of files that trials leave behind: `artifacts/TRIAL/NAME`. A file has its name when it is whole and on the
+//! disk, not before.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+};
+
+use swfn_shared::{
+    artifacts::{ArtifactPart, Artifacts},
+    faults,
+    ids::{LeaseId, TrialId},
+};
+use tracing::warn;
+
+/// A file that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot write `{path}`: {error}\nhint: check disk space and permissions, then run the same command again; or take \
+     [artifacts] off the grid file",
+    path = path.display()
+)]
+pub struct ArtifactError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl ArtifactError {
+    /// Whether writing again may succeed.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    }
+}
+
+/// The folder.
+#[derive(Debug)]
+pub struct ArtifactFolder(PathBuf);
+
+/// A file that is not whole yet.
+struct Partial {
+    file: File,
+    /// Bytes that it has.
+    bytes: u64,
+}
+
+impl ArtifactFolder {
+    /// Makes the folder and tries it out, if any files are wanted: not when the first trial ends.
+    pub fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, ArtifactError> {
+        if wanted != Artifacts::default() {
+            let probe = path.join(".probe");
+            let try_out = || {
+                make(&path)?;
+                File::create(&probe)?;
+                fs::remove_file(&probe)
+            };
+            try_out().map_err(|error| ArtifactError { path: path.clone(), error })?;
+        }
+        Ok(Self(path))
+    }
+
+    /// Writes parts of files of live leases and returns when they are on the disk. A worker sends again what was not
+    /// acknowledged: writing a part, or all parts, twice changes nothing.
+    pub fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), ArtifactError> {
+        let mut open = BTreeMap::new();
+        for (lease, part) in parts {
+            let whole = self.0.join(lease.trial.to_string()).join(part.name);
+            let partial = whole.with_file_name(format!(".{}.{}", part.name, lease.attempt));
+            let failed = |error| ArtifactError { path: whole.clone(), error };
+            let started = match open.remove(&partial) {
+                Some(started) if part.offset > 0 => Some(started),
+                _ => start(&partial, part).map_err(failed)?,
+            };
+            let Some(mut started) = started.filter(|started| started.bytes >= part.offset) else {
+                // After a lost acknowledgement the end comes again of a file that is whole. Otherwise somebody removed what
+                // was before, or never sent it.
+                if !whole.is_file() {
+                    warn!(file = %whole.display(), "a part before byte {} is missing: it is left out", part.offset);
+                }
+                continue;
+            };
+            started.put(part).map_err(failed)?;
+            faults::point("artifact/part");
+            if part.is_last() {
+                finish(&started.file, part, &partial, &whole).map_err(failed)?;
+            } else {
+                open.insert(partial, started);
+            }
+        }
+        for (path, partial) in open {
+            partial.file.sync_all().map_err(|error| ArtifactError { path, error })?;
+        }
+        Ok(())
+    }
+
+    /// Removes what there is of a trial that has succeeded beside its whole files: beginnings that came again, and what lost attempts left.
+    pub fn tidy(&self, trial: TrialId) {
+        let folder = self.0.join(trial.to_string());
+        match remove(&folder, ".") {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                warn!(folder = %folder.display(), "what is left of unfinished files cannot be removed: {error}")
+            }
+        }
+    }
+}
+
+impl Partial {
+    fn put(&mut self, part: &ArtifactPart) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(part.offset))?;
+        self.file.write_all(&part.content)?;
+        self.bytes = self.bytes.max(part.offset + part.content.len() as u64);
+        Ok(())
+    }
+}
+
+/// The file that a part goes into; none if there is none and the part is not its beginning. A beginning that comes again leaves what follows
+/// it as it is: that has been acknowledged, perhaps, and does not come again.
+fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
+    let begins = part.offset == 0;
+    let folder = partial.parent().unwrap_or(partial);
+    if begins {
+        make(folder)?;
+    }
+    let mut file = match File::options().read(true).write(true).create(begins).truncate(false).open(partial) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound && !begins => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = file.metadata()?.len();
+    if begins {
+        if bytes > part.size || !begins_with(&mut file, &part.content)? {
+            file.set_len(0)?;
+            bytes = 0;
+        }
+        sync(folder)?;
+    }
+    Ok(Some(Partial { file, bytes }))
+}
+
+fn begins_with(file: &mut File, content: &[u8]) -> io::Result<bool> {
+    let mut there = Vec::with_capacity(content.len());
+    file.take(content.len() as u64).read_to_end(&mut there)?;
+    Ok(there == content)
+}
+
+/// Gives a file its name, and removes what other attempts left of theirs.
+fn finish(file: &File, last: &ArtifactPart, partial: &Path, whole: &Path) -> io::Result<()> {
+    faults::point("artifact/whole");
+    file.set_len(last.size)?;
+    file.sync_all()?;
+    faults::point("artifact/synced");
+    fs::rename(partial, whole)?;
+    faults::point("artifact/named");
+    let folder = whole.parent().unwrap_or(whole);
+    remove(folder, &format!(".{}.", last.name))?;
+    sync(folder)
+}
+
+/// Removes the files whose names begin so.
+fn remove(folder: &Path, beginning: &str) -> io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(beginning) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a folder; its name is on the disk after that.
+fn make(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        fs::create_dir_all(folder)?;
+        folder.ancestors().skip(1).take(2).try_for_each(sync)?;
+    }
+    Ok(())
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    // The parent of `a` is the empty path, which nobody can open.
+    let here = folder.as_os_str().is_empty();
+    File::open(if here { Path::new(".") } else { folder })?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::artifacts::{Artifact, CONFUSION, MAX_PART_BYTES, WEIGHTS};
+
+    use super::*;
+
+    fn lease(attempt: u32) -> LeaseId {
+        LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt }
+    }
+
+    fn parts(name: &'static str, bytes: usize, seed: u8) -> Vec<ArtifactPart> {
+        let content = (0..bytes).map(|i| (i % 251) as u8 ^ seed).collect();
+        Artifact { name, content }.parts().collect()
+    }
+
+    fn content(parts: &[ArtifactPart]) -> Vec<u8> {
+        parts.iter().flat_map(|part| part.content.clone()).collect()
+    }
+
+    #[test]
+    fn a_file_is_there_when_it_is_whole_and_stays_as_it_is_when_parts_come_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
+        let file = |name| fs::read(dir.path().join("artifacts").join(lease(1).trial.to_string()).join(name)).ok();
+        let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
+        assert_eq!(sent.len(), 3);
+        let write = |attempt, parts: &[ArtifactPart]| {
+            folder.write(&parts.iter().map(|part| (lease(attempt), part.clone())).collect::<Vec<_>>()).unwrap();
+        };
+        write(1, &sent[..2]);
+        assert_eq!(file(WEIGHTS), None);
+        // Acknowledgements got lost: everything, then the end alone, comes again. A confusion matrix between them.
+        let other = parts(CONFUSION, 7, 0);
+        write(1, &[&sent[..1], &other, &sent[1..]].concat());
+        write(1, &sent[2..]);
+        assert_eq!((file(WEIGHTS), file(CONFUSION)), (Some(content(&sent)), Some(content(&other))));
+        // A later attempt replaces the file as a whole.
+        let later = parts(WEIGHTS, MAX_PART_BYTES + 1, 3);
+        write(2, &later[..1]);
+        assert_eq!(file(WEIGHTS), Some(content(&sent)));
+        write(2, &later[1..]);
+        assert_eq!(file(WEIGHTS), Some(content(&later)));
+        assert_eq!(fs::read_dir(dir.path().join("artifacts").join(lease(1).trial.to_string())).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_beginning_that_comes_again_takes_nothing_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
+        let of_trial = dir.path().join("artifacts").join(lease(1).trial.to_string());
+        let write = |parts: &[ArtifactPart]| {
+            folder.write(&parts.iter().map(|part| (lease(1), part.clone())).collect::<Vec<_>>()).unwrap();
+        };
+        let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
+        // What stands there under the same name, and is longer or other, is no part of it.
+        for other in [parts(WEIGHTS, 4 * MAX_PART_BYTES, 0), parts(WEIGHTS, 2 * MAX_PART_BYTES, 7)] {
+            write(&other[..other.len() - 1]);
+            write(&sent[..1]);
+            write(&sent[2..]);
+            assert!(!of_trial.join(WEIGHTS).exists(), "its second part has not come");
+        }
+        for together in [false, true] {
+            write(&sent[..2]);
+            match together {
+                true => write(&[&sent[..1], &sent[2..]].concat()),
+                false => {
+                    write(&sent[..1]);
+                    write(&sent[2..]);
+                }
+            }
+            assert_eq!(fs::read(of_trial.join(WEIGHTS)).unwrap(), content(&sent), "together: {together}");
+            fs::remove_file(of_trial.join(WEIGHTS)).unwrap();
+        }
+        write(&sent);
+        write(&sent[..1]);
+        folder.tidy(lease(1).trial);
+        assert_eq!(fs::read_dir(&of_trial).unwrap().count(), 1, "nothing stays of it beside the file");
+        folder.tidy("ffffffffffffffffffffffffffffffff".parse().unwrap());
+    }
+
+    #[test]
+    fn a_file_without_its_beginning_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
+        let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES, 0);
+        folder.write(&[(lease(1), sent[1].clone())]).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("artifacts")).unwrap().count(), 0);
+        // Nor one with a hole.
+        let sent = parts(WEIGHTS, 3 * MAX_PART_BYTES, 0);
+        folder.write(&[(lease(1), sent[0].clone()), (lease(1), sent[2].clone())]).unwrap();
+        let of_trial = dir.path().join("artifacts").join(lease(1).trial.to_string());
+        assert!(!of_trial.join(WEIGHTS).exists());
+        // Until all of it comes, when nothing else of it stays.
+        folder.write(&sent.iter().map(|part| (lease(2), part.clone())).collect::<Vec<_>>()).unwrap();
+        assert_eq!(fs::read_dir(of_trial).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("artifacts"), "in the way").unwrap();
+        let path = dir.path().join("artifacts");
+        let error = ArtifactFolder::open(path.clone(), Artifacts::ALL).unwrap_err().to_string();
+        assert!(error.contains(&format!("cannot write `{}`", path.display())) && error.contains("hint: "), "{error}");
+        // Nothing is wanted, nothing is in the way.
+        ArtifactFolder::open(path, Artifacts::default()).unwrap();
+    }
+}

@@ -1,0 +1,32 @@
+//! What must survive: the journal of the scheduler, the points of all curves, the results, in one SQLite file with one
+//! writer; and the files that trials leave behind.
+#![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
+
+mod artifacts;
+mod curves;
+#[cfg(test)]
+mod damage_tests;
+pub mod grid_file;
+mod integrity;
+pub mod live;
+mod log;
+mod logs;
+mod read;
+mod read_only;
+mod reader;
+pub mod run_dir;
+#[doc(hidden)]
+pub mod samples;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use artifacts::{ArtifactError, ArtifactFolder};
+pub use curves::{CurveSums, MeanPoint};
+pub use logs::{LogError, LogFolder, log_file};
+pub use read::{CurveRow, LeaseSpan, TrialRow};
+pub use read_only::ReadOnly;
+pub use reader::{ReadError, Reader};
+pub use schema::{Store, StoreError};
+pub use write::{Batch, ResultRow, WorkerRow};

@@ -1,0 +1,279 @@
+//! What people look up while the sweep runs: pages of trials, one trial, its curves, the workers. Everything is bounded.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params, params};
+use swfn_shared::{
+    ids::{TrialId, WorkerId},
+    metrics::{self, Outcome},
+    text,
+    trial::Architecture,
+};
+
+use super::read::{TrialRow, parse};
+
+/// Bytes of an error in a list; one trial's page has all of it.
+const SHORT_TEXT: usize = 300;
+
+/// Events of a trial that its page has: the newest.
+const EVENTS: u32 = 20;
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    pub limit: u32,
+    pub offset: u32,
+}
+
+/// Which trials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One of [`STATES`].
+    pub state: Option<&'static str>,
+    pub architecture: Option<Architecture>,
+    pub subset_size: Option<u32>,
+}
+
+/// The names of the states of trials in the file.
+pub const STATES: [&str; 4] = ["pending", "leased", "succeeded", "quarantined"];
+
+/// A trial in a list.
+#[derive(Debug)]
+pub struct TrialLine {
+    pub id: TrialId,
+    pub state: String,
+    pub attempts: u32,
+    pub architecture: String,
+    pub subset_size: u32,
+    pub seed: i64,
+    pub lambda: f64,
+    pub density: String,
+    pub weight_decay: f64,
+    pub learning_rate: f64,
+    pub penalty_samples: u32,
+    /// All of its iterations, those of the VAE included.
+    pub steps: i64,
+    pub outcome: Option<Outcome>,
+    /// Who trained it, if it succeeded.
+    pub worker: Option<String>,
+    /// Of the newest failure, of a trial that has not succeeded.
+    pub error: Option<String>,
+}
+
+/// Everything about one trial.
+#[derive(Debug)]
+pub struct TrialPage {
+    pub line: TrialLine,
+    /// Everything that determines the result, as JSON.
+    pub spec: String,
+    /// What the process said last that ended with the newest failure.
+    pub log: Option<String>,
+    /// Newest first.
+    pub events: Vec<EventLine>,
+}
+
+/// A line of the journal.
+#[derive(Debug)]
+pub struct EventLine {
+    /// Seconds since 1970, UTC.
+    pub at: f64,
+    pub attempt: u32,
+    pub kind: String,
+    pub worker: Option<String>,
+    pub error: Option<String>,
+}
+
+/// A worker that has ever joined.
+#[derive(Debug)]
+pub struct WorkerLine {
+    pub id: WorkerId,
+    pub host: String,
+    pub device: String,
+    pub model: String,
+    pub threads: Option<u32>,
+    pub software: String,
+    /// Seconds since 1970, UTC.
+    pub joined: f64,
+    pub succeeded: i64,
+    /// That it spent on those.
+    pub seconds: f64,
+}
+
+/// The columns that `line` reads.
+const LINE: &str = "trial.id, state, trial.attempt, architecture, subset_size, seed, lambda, density, weight_decay, learning_rate,
+    penalty_samples, coalesce(spec ->> '$.classifier.iterations', 0) + coalesce(spec ->> '$.penalty.vae.vae.iterations', 0),
+    CASE state WHEN 'succeeded' THEN NULL ELSE trial.error END, result.worker, final_test_accuracy, best_test_accuracy,
+    final_test_loss, vae_seconds, classifier_seconds, validation_accuracy, validated_test_accuracy
+    FROM trial LEFT JOIN result
+      ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'";
+
+fn line(row: &Row<'_>) -> rusqlite::Result<TrialLine> {
+    let worker: Option<String> = row.get(13)?;
+    let outcome = || {
+        Ok::<_, rusqlite::Error>(Outcome {
+            final_test_accuracy: row.get(14)?,
+            best_test_accuracy: row.get(15)?,
+            final_test_loss: row.get(16)?,
+            vae_seconds: row.get(17)?,
+            classifier_seconds: row.get(18)?,
+            validation_accuracy: row.get(19)?,
+            validated_test_accuracy: row.get(20)?,
+        })
+    };
+    Ok(TrialLine {
+        id: parse(row, 0)?,
+        state: row.get(1)?,
+        attempts: row.get(2)?,
+        architecture: row.get(3)?,
+        subset_size: row.get(4)?,
+        seed: row.get(5)?,
+        lambda: row.get(6)?,
+        density: row.get(7)?,
+        weight_decay: row.get(8)?,
+        learning_rate: row.get(9)?,
+        penalty_samples: row.get(10)?,
+        steps: row.get(11)?,
+        error: row.get(12)?,
+        outcome: worker.as_ref().map(|_| outcome()).transpose()?,
+        worker,
+    })
+}
+
+fn short(text: String) -> String {
+    let beginning = text::beginning(&text, SHORT_TEXT);
+    if beginning.len() < text.len() { format!("{beginning}…") } else { text }
+}
+
+/// A page of the trials of the grid that pass, in the order of the file, and how many pass.
+pub fn trials(connection: &Connection, filter: Filter, page: Page) -> rusqlite::Result<(i64, Vec<TrialLine>)> {
+    let passes =
+        "in_grid AND (:state IS NULL OR state = :state) AND (:architecture IS NULL OR architecture = :architecture)
+                  AND (:subset_size IS NULL OR subset_size = :subset_size)";
+    let architecture = filter.architecture.map(Architecture::name);
+    let which: [(&str, &dyn ToSql); 3] =
+        [(":state", &filter.state), (":architecture", &architecture), (":subset_size", &filter.subset_size)];
+    let mut count = connection.prepare_cached(&format!("SELECT count(*) FROM trial WHERE {passes}"))?;
+    let total = count.query_row(&which[..], |row| row.get(0))?;
+    let sql = format!("SELECT {LINE} WHERE {passes} ORDER BY trial.number LIMIT :limit OFFSET :offset");
+    let part: [(&str, &dyn ToSql); 2] = [(":limit", &page.limit), (":offset", &page.offset)];
+    let mut query = connection.prepare_cached(&sql)?;
+    let lines = query.query_map(&[&which[..], &part[..]].concat()[..], |row| {
+        let trial = line(row)?;
+        Ok(TrialLine { error: trial.error.map(short), ..trial })
+    })?;
+    Ok((total, lines.collect::<Result<_, _>>()?))
+}
+
+/// One trial of the grid.
+pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<TrialPage>> {
+    let mut query = connection.prepare_cached(&format!("SELECT {LINE} WHERE in_grid AND trial.id = :id"))?;
+    let id = id.to_string();
+    let Some(line) = query.query_row(named_params! {":id": id}, line).optional()? else { return Ok(None) };
+    let (number, spec): (i64, String) =
+        connection
+            .query_row("SELECT number, spec FROM trial WHERE id = ?1", [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let log = "SELECT log FROM event WHERE trial = ?1 AND error IS NOT NULL ORDER BY sequence DESC LIMIT 1";
+    let log = connection.prepare_cached(log)?.query_row([number], |row| row.get(0)).optional()?.flatten();
+    let events = "SELECT at, attempt, kind, worker, error FROM event WHERE trial = ?1 ORDER BY sequence DESC LIMIT ?2";
+    let mut query = connection.prepare_cached(events)?;
+    let events = query.query_map(params![number, EVENTS], |row| {
+        Ok(EventLine {
+            at: row.get(0)?,
+            attempt: row.get(1)?,
+            kind: row.get(2)?,
+            worker: row.get(3)?,
+            error: row.get::<_, Option<String>>(4)?.map(short),
+        })
+    })?;
+    let events = events.collect::<Result<_, _>>()?;
+    Ok(Some(TrialPage { line, spec, log, events }))
+}
+
+/// A point of a curve: metric, step, value.
+pub type Point = (String, i64, f64);
+
+/// A page of the points of the newest attempt, by metric and step, which attempt that is, and how many points there are; none of a trial
+/// that is not of the grid.
+pub fn points(
+    connection: &Connection,
+    id: TrialId,
+    metric: Option<&'static str>,
+    page: Page,
+) -> rusqlite::Result<Option<(u32, i64, Vec<Point>)>> {
+    let trial = "SELECT number, attempt FROM trial WHERE in_grid AND id = ?1";
+    let trial = connection.query_row(trial, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((number, attempt)): Option<(i64, u32)> = trial else { return Ok(None) };
+    // By number, so that the primary key finds them.
+    let metric =
+        metric.and_then(|metric| metrics::ALL.iter().position(|name| *name == metric)).map(|index| index as i64);
+    let which = "trial = ?1 AND attempt = ?2 AND metric BETWEEN coalesce(?3, 0) AND coalesce(?3, 1000)";
+    let mut count = connection.prepare_cached(&format!("SELECT count(*) FROM point WHERE {which}"))?;
+    let total = count.query_row(params![number, attempt, metric], |row| row.get(0))?;
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT (SELECT name FROM metric WHERE number = point.metric), step, value FROM point WHERE {which}
+         ORDER BY point.metric, step LIMIT ?4 OFFSET ?5"
+    ))?;
+    let points = query.query_map(params![number, attempt, metric, page.limit, page.offset], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    Ok(Some((attempt, total, points.collect::<Result<_, _>>()?)))
+}
+
+/// A page of the workers, the last to join first, and how many there are.
+pub fn workers(connection: &Connection, page: Page) -> rusqlite::Result<(i64, Vec<WorkerLine>)> {
+    let total = connection.query_row("SELECT count(*) FROM worker", [], |row| row.get(0))?;
+    let mut query = connection.prepare_cached(
+        "WITH page AS (SELECT * FROM worker ORDER BY joined DESC, id LIMIT ?1 OFFSET ?2),
+              done AS (SELECT worker, count(*) AS succeeded, sum(vae_seconds + classifier_seconds) AS seconds FROM result
+                       WHERE worker IN (SELECT id FROM page) GROUP BY worker)
+         SELECT id, host, device, model, threads, software, joined, coalesce(succeeded, 0), coalesce(seconds, 0.0)
+         FROM page LEFT JOIN done ON done.worker = page.id ORDER BY joined DESC, id",
+    )?;
+    let workers = query.query_map(params![page.limit, page.offset], |row| {
+        Ok(WorkerLine {
+            id: parse(row, 0)?,
+            host: row.get(1).map(short)?,
+            device: row.get(2).map(short)?,
+            model: row.get(3).map(short)?,
+            threads: row.get(4)?,
+            software: row.get(5).map(short)?,
+            joined: row.get(6)?,
+            succeeded: row.get(7)?,
+            seconds: row.get(8)?,
+        })
+    })?;
+    Ok((total, workers.collect::<Result<_, _>>()?))
+}
+
+/// The trials of the grid with what a table of cells needs: neither worker nor log.
+pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
+    let mut query = connection.prepare_cached(
+        "SELECT id, state, trial.attempt, final_test_accuracy, best_test_accuracy, final_test_loss, vae_seconds, classifier_seconds,
+                validation_accuracy, validated_test_accuracy
+         FROM trial LEFT JOIN result
+           ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
+         WHERE in_grid ORDER BY trial.number",
+    )?;
+    let rows = query.query_map([], |row| {
+        let outcome = |final_test_accuracy| {
+            Ok::<_, rusqlite::Error>(Outcome {
+                final_test_accuracy,
+                best_test_accuracy: row.get(4)?,
+                final_test_loss: row.get(5)?,
+                vae_seconds: row.get(6)?,
+                classifier_seconds: row.get(7)?,
+                validation_accuracy: row.get(8)?,
+                validated_test_accuracy: row.get(9)?,
+            })
+        };
+        Ok(TrialRow {
+            id: parse(row, 0)?,
+            state: row.get(1)?,
+            attempts: row.get(2)?,
+            error: None,
+            log: None,
+            worker: None,
+            outcome: row.get::<_, Option<f64>>(3)?.map(outcome).transpose()?,
+            dataset_digest: None,
+        })
+    })?;
+    rows.collect()
+}

@@ -1,0 +1,99 @@
+//! What trials said while they ran: `logs/TRIAL/ATTEMPT.log`, one file an attempt.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, ErrorKind, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+};
+
+use swfn_shared::{ids::LeaseId, trial_log::LogPart};
+use tracing::warn;
+
+/// A log that cannot be written for want of space.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write `{path}`: {error}\nhint: check disk space, then run the same command again", path = path.display())]
+pub struct LogError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// The folder of a run directory that has them.
+#[derive(Debug)]
+pub struct LogFolder {
+    path: PathBuf,
+    /// That there are no logs has been said.
+    told: bool,
+}
+
+/// Where the log of an attempt lies in the folder of logs.
+pub fn log_file(logs: &Path, trial: &str, attempt: u32) -> PathBuf {
+    logs.join(trial).join(format!("{attempt}.log"))
+}
+
+impl LogFolder {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, told: false }
+    }
+
+    /// Adds what attempts said. Parts that come again change nothing. They are not waited for until they are on the disk, as results are: a
+    /// power cut may cost a log its end. Whatever stands in the way but a full disk, which is waited for, costs the log and nothing else.
+    pub fn write(&mut self, parts: &[(LeaseId, LogPart)]) -> Result<(), LogError> {
+        let mut broken = BTreeSet::new();
+        for (lease, part) in parts {
+            let path = log_file(&self.path, &lease.trial.to_string(), lease.attempt);
+            match put(&path, part) {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                    return Err(LogError { path, error });
+                }
+                Err(error) => {
+                    if !self.told && broken.insert(path.clone()) {
+                        warn!(file = %path.display(), "logs of trials are not kept: {error}");
+                    }
+                }
+            }
+        }
+        self.told |= !broken.is_empty();
+        Ok(())
+    }
+}
+
+/// Where something before it is missing, because somebody removed the file, it is put at the end.
+fn put(path: &Path, part: &LogPart) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(part.offset.min(length)))?;
+    file.write_all(part.text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_grows_and_parts_that_come_again_change_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let lease = |attempt| LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt };
+        let part = |offset, text: &str| LogPart { offset, text: text.to_owned() };
+        let mut folder = LogFolder::new(dir.path().to_owned());
+        let parts = [(lease(1), part(0, "one\n")), (lease(2), part(0, "other\n")), (lease(1), part(4, "two\n"))];
+        folder.write(&parts).unwrap();
+        folder.write(&parts[..1]).unwrap();
+        folder.write(&[(lease(1), part(8, "three\n"))]).unwrap();
+        let read = |attempt| fs::read_to_string(log_file(dir.path(), &lease(1).trial.to_string(), attempt)).unwrap();
+        assert_eq!((read(1).as_str(), read(2).as_str()), ("one\ntwo\nthree\n", "other\n"));
+        // Removed in between: what comes later is kept all the same, and no hole before it.
+        fs::remove_file(log_file(dir.path(), &lease(1).trial.to_string(), 1)).unwrap();
+        folder.write(&[(lease(1), part(14, "four\n"))]).unwrap();
+        assert_eq!(read(1), "four\n");
+        // No log is worth a sweep.
+        fs::remove_dir_all(dir.path().join(lease(1).trial.to_string())).unwrap();
+        fs::write(dir.path().join(lease(1).trial.to_string()), "in the way").unwrap();
+        folder.write(&[(lease(1), part(0, "five\n"))]).unwrap();
+        assert!(folder.told);
+    }
+}

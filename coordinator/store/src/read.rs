@@ -1,0 +1,213 @@
+//! Reading: the journal at a start, the results at the end.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Row, types::Type};
+use swfn_shared::{
+    event::Event,
+    ids::{LeaseId, TrialId, WorkerId},
+    metrics::Outcome,
+};
+
+use super::{
+    schema::{Store, StoreError},
+    write::{WorkerRow, blame_of},
+};
+
+/// A trial of the grid with its result, if it has one.
+#[derive(Debug, Clone)]
+pub struct TrialRow {
+    pub id: TrialId,
+    pub state: String,
+    pub attempts: u32,
+    pub error: Option<String>,
+    /// What the process said last that ended with the newest failure, if anybody knows.
+    pub log: Option<String>,
+    /// Who trained it, if it succeeded.
+    pub worker: Option<WorkerRow>,
+    pub outcome: Option<Outcome>,
+    /// Unknown of results of earlier versions.
+    pub dataset_digest: Option<String>,
+}
+
+/// One point of a winning attempt.
+#[derive(Debug, Clone)]
+pub struct CurveRow {
+    pub id: TrialId,
+    pub metric: String,
+    pub step: i64,
+    pub value: f64,
+}
+
+/// The time for which a worker held a lease; of one that has not ended, until the newest event. Of one that was lost or given back, until the
+/// newest event before: when the coordinator was killed or the power failed, its end was written down only when a coordinator came back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseSpan {
+    pub worker: String,
+    /// Seconds since 1970, UTC.
+    pub from: f64,
+    pub to: f64,
+}
+
+impl Store {
+    /// All leases of the trials of the grid.
+    pub fn lease_spans(&self) -> Result<Vec<LeaseSpan>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare(
+                "SELECT event.trial, event.attempt, kind, worker, at, in_grid
+                 FROM event JOIN trial ON trial.number = event.trial ORDER BY sequence",
+            )?;
+            let mut open: BTreeMap<(i64, i64), LeaseSpan> = BTreeMap::new();
+            let mut spans = Vec::new();
+            // The time of the newest event, and of the newest one at another time.
+            let (mut newest, mut before) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let (lease, at): (_, f64) = ((row.get(0)?, row.get(1)?), row.get(4)?);
+                if at != newest {
+                    (newest, before) = (at, newest);
+                }
+                let kind = row.get_ref(2)?.as_str()?;
+                if kind == "leased" && row.get(5)? {
+                    let worker: Option<String> = row.get(3)?;
+                    open.insert(lease, LeaseSpan { worker: worker.unwrap_or_default(), from: at, to: at });
+                } else if let Some(span) = open.remove(&lease) {
+                    let to = if matches!(kind, "lost" | "released") { before.max(span.from) } else { at };
+                    spans.push(LeaseSpan { to, ..span });
+                }
+            }
+            spans.extend(open.into_values().map(|span| LeaseSpan { to: newest.max(span.from), ..span }));
+            Ok(spans)
+        })
+    }
+
+    /// The durable events of the trials of the grid, in order.
+    pub fn journal(&self) -> Result<Vec<Event>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare(
+                "SELECT trial.id, event.attempt, event.kind, event.worker, event.error, event.quarantine, event.blame, event.log
+                 FROM event JOIN trial ON trial.number = event.trial WHERE trial.in_grid ORDER BY event.sequence",
+            )?;
+            query.query_map([], event)?.collect()
+        })
+    }
+
+    /// Workers that showed a certificate, with its SHA-256.
+    pub fn certificates(&self) -> Result<Vec<(WorkerId, String)>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare("SELECT id, certificate FROM worker WHERE certificate IS NOT NULL")?;
+            query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
+        })
+    }
+
+    /// The trials of the grid with their winning results, in the order of the file.
+    pub fn trials(&self) -> Result<Vec<TrialRow>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare(
+                "SELECT trial.id, state, trial.attempt, failure.error, result.worker, final_test_accuracy, best_test_accuracy, final_test_loss,
+                        vae_seconds, classifier_seconds, host, device, model, software, libtorch, threads, cuda, dataset_digest,
+                        failure.log, certificate, validation_accuracy, validated_test_accuracy
+                 FROM trial
+                 LEFT JOIN event AS failure ON failure.sequence =
+                   (SELECT max(sequence) FROM event WHERE event.trial = trial.number AND event.error IS NOT NULL)
+                 LEFT JOIN result
+                   ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'
+                 LEFT JOIN worker ON worker.id = result.worker
+                 WHERE in_grid ORDER BY trial.number",
+            )?;
+            query.query_map([], trial_row)?.collect()
+        })
+    }
+
+    /// Hands the points of all winning attempts to `each`, trial by trial.
+    pub fn curves(&self, mut each: impl FnMut(CurveRow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut query = self.run(|connection| {
+            connection.prepare(
+                "SELECT trial.id, metric.name, point.step, point.value
+                 FROM trial JOIN point ON point.trial = trial.number AND point.attempt = trial.attempt
+                 JOIN metric ON metric.number = point.metric
+                 WHERE in_grid AND state = 'succeeded' ORDER BY trial.number, metric.name, point.step",
+            )
+        })?;
+        let mut rows = query.query([]).map_err(|error| self.error(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.error(error))? {
+            let curve_row = |row: &Row<'_>| {
+                Ok(CurveRow { id: parse(row, 0)?, metric: row.get(1)?, step: row.get(2)?, value: row.get(3)? })
+            };
+            each(curve_row(row).map_err(|error| self.error(error))?)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn parse<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let lease = LeaseId { trial: parse(row, 0)?, attempt: row.get(1)? };
+    let kind: String = row.get(2)?;
+    let error = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(4)?.unwrap_or_default());
+    let log = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(7)?.unwrap_or_default());
+    let blame = || {
+        let name: Option<String> = row.get(6)?;
+        let unknown = || format!("blame `{}` is unknown", name.clone().unwrap_or_default()).into();
+        blame_of(name.as_deref()).ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, unknown()))
+    };
+    match kind.as_str() {
+        "leased" => Ok(Event::Leased { lease, worker: parse(row, 3)? }),
+        "succeeded" => Ok(Event::Succeeded { lease }),
+        "failed" => Ok(Event::Failed { lease, error: error()?, log: log()?, quarantine: row.get(5)? }),
+        "lost" => Ok(Event::Lost { lease, error: error()?, log: log()?, blame: blame()?, quarantine: row.get(5)? }),
+        "released" => Ok(Event::Released { lease }),
+        "retried" => Ok(Event::Retried { lease }),
+        _ => Err(rusqlite::Error::FromSqlConversionFailure(
+            2,
+            Type::Text,
+            format!("event kind `{kind}` is unknown").into(),
+        )),
+    }
+}
+
+fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
+    let (outcome, worker) = match row.get::<_, Option<String>>(4)? {
+        None => (None, None),
+        Some(_) => {
+            let outcome = Outcome {
+                final_test_accuracy: row.get(5)?,
+                best_test_accuracy: row.get(6)?,
+                final_test_loss: row.get(7)?,
+                vae_seconds: row.get(8)?,
+                classifier_seconds: row.get(9)?,
+                validation_accuracy: row.get(20)?,
+                validated_test_accuracy: row.get(21)?,
+            };
+            let worker = WorkerRow {
+                id: parse(row, 4)?,
+                host: row.get(10)?,
+                device: row.get(11)?,
+                model: row.get(12)?,
+                software: row.get(13)?,
+                libtorch: row.get(14)?,
+                threads: row.get(15)?,
+                cuda: row.get(16)?,
+                certificate: row.get(19)?,
+            };
+            (Some(outcome), Some(worker))
+        }
+    };
+    Ok(TrialRow {
+        id: parse(row, 0)?,
+        state: row.get(1)?,
+        attempts: row.get(2)?,
+        error: row.get(3)?,
+        worker,
+        outcome,
+        dataset_digest: row.get(17)?,
+        log: row.get(18)?,
+    })
+}

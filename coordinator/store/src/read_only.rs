@@ -1,0 +1,75 @@
+//! The file as others read it, while the coordinator writes or long after. A reader never holds up the writer: each statement sees what
+//! was committed before it, and is over soon, unless a snapshot is asked for.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Params, Row};
+
+use super::schema::{SCHEMA_VERSION, StoreError, connect_to_read, unreadable};
+
+/// The file of a run directory, open for reading.
+#[derive(Debug)]
+pub struct ReadOnly {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl ReadOnly {
+    /// Opens the file. One of another version is refused: it is for the coordinator to migrate.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            return Err(StoreError::Missing { path: path.to_owned() });
+        }
+        let reader = Self { connection: connect_to_read(path)?, path: path.to_owned() };
+        let found = reader.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))?;
+        match found {
+            SCHEMA_VERSION => Ok(reader),
+            _ => Err(unreadable(path, found)),
+        }
+    }
+
+    /// Everything read from here on is of one moment, until this reader is dropped.
+    pub fn hold_still(&self) -> Result<(), StoreError> {
+        self.run(|connection| connection.execute_batch("BEGIN; SELECT 1 FROM metric LIMIT 1;"))
+    }
+
+    /// Writes all of it, as of one moment, into a new file.
+    pub fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
+        let name = target.as_os_str().as_encoded_bytes();
+        self.run(|connection| connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name])).map(|_| ())
+    }
+
+    /// Hands the rows of a query to `each`, one by one.
+    pub fn each(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        mut each: impl FnMut(&Row<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut query = self.run(|connection| connection.prepare_cached(sql))?;
+        let mut rows = query.query(parameters).map_err(|error| self.error(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.error(error))? {
+            each(row)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of a query, which are few.
+    pub fn all<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.run(|connection| connection.prepare_cached(sql)?.query_map(parameters, row)?.collect())
+    }
+
+    fn run<'s, T>(&'s self, work: impl FnOnce(&'s Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        work(&self.connection).map_err(|error| self.error(error))
+    }
+
+    /// An error with the file's name.
+    pub fn error(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::new(&self.path, error)
+    }
+}

@@ -1,0 +1,214 @@
+//! Reading while the sweep runs: connections of their own to the same file, which can only read.
+//!
+//! Whoever looks must not cost the sweep anything. So there are few connections, a statement has a time limit, and a connection rests
+//! after each reading as long as that took: SQLite's log begins anew only when nobody reads an old state of it, and would grow
+//! without end under people who never stop looking.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+
+/// Connections, and so readings at a time.
+const CONNECTIONS: u32 = 2;
+
+/// For one reading, all its statements included.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Instructions of SQLite's virtual machine between two looks at the clock: well below a millisecond.
+const INSTRUCTIONS: i32 = 10_000;
+
+/// While SQLite repairs its log after a crash, or takes it away.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// Why there is nothing to read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("reading took longer than {LIMIT:?}\nhint: ask for less, or look into the file itself")]
+    TooLong,
+    #[error("the coordinator is stopping")]
+    Closed,
+    #[error("`{path}` cannot be read: {error}", path = path.display())]
+    Sqlite { path: PathBuf, error: rusqlite::Error },
+}
+
+/// The connections. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Reader(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    places: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+    closing: Arc<AtomicBool>,
+}
+
+impl Reader {
+    /// Of a file that the store has opened. Connections are made when they are needed.
+    pub fn new(path: &Path) -> Self {
+        let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
+        Self(Arc::new(Shared { path: path.to_owned(), places, idle: Mutex::default(), closing: Arc::default() }))
+    }
+
+    /// Reads in one transaction: all of it is of the same moment. It goes on to its end, or its limit, if nobody waits for it any more.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let place = Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| ReadError::Closed)?;
+        let shared = Arc::clone(&self.0);
+        let reading = tokio::spawn(async move {
+            let began = Instant::now();
+            let closing = Arc::clone(&shared.closing);
+            let read = tokio::task::spawn_blocking(move || shared.read(work)).await;
+            let took = began.elapsed();
+            tokio::spawn(async move {
+                if !closing.load(Ordering::Relaxed) {
+                    sleep(took).await;
+                }
+                drop(place);
+            });
+            read
+        });
+        // A task that was aborted, or has panicked: the runtime is on its way down, or there is a defect, of this request alone.
+        reading.await.map_err(|_| ReadError::Closed)?.map_err(|_| ReadError::Closed)?
+    }
+
+    /// Ends all readings and closes all connections, so that the writer's is the last one, which tidies the file up.
+    pub async fn close(&self) {
+        self.0.closing.store(true, Ordering::Relaxed);
+        let all = timeout(LIMIT, self.0.places.acquire_many(CONNECTIONS)).await;
+        self.0.places.close();
+        drop(all);
+        self.0.idle().clear();
+    }
+}
+
+impl Shared {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        // Nothing panics while it is held.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, ReadError> {
+        let idle = self.idle().pop();
+        let read = || {
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => self.connect()?,
+            };
+            let (end, closing) = (Instant::now() + LIMIT, Arc::clone(&self.closing));
+            let is_over = move || Instant::now() >= end || closing.load(Ordering::Relaxed);
+            connection.progress_handler(INSTRUCTIONS, Some(is_over))?;
+            let result = work(&connection.transaction()?);
+            self.idle().push(connection);
+            result
+        };
+        read().map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) if self.closing.load(Ordering::Relaxed) => ReadError::Closed,
+            Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
+            _ => ReadError::Sqlite { path: self.path.clone(), error },
+        })
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        Ok(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Store, *};
+
+    /// Counts for ever.
+    const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+    fn count(sql: &'static str) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<i64> {
+        move |transaction| transaction.query_row(sql, [], |row| row.get(0))
+    }
+
+    #[tokio::test]
+    async fn it_reads_beside_the_writer_and_cannot_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sweep.sqlite");
+        let store = Store::open(&path).unwrap();
+        let reader = Reader::new(&path);
+        assert_eq!(reader.read(count("SELECT count(*) FROM metric")).await.unwrap(), 0);
+        store.connection.execute("INSERT INTO metric VALUES (1, 'x')", []).unwrap();
+        assert_eq!(reader.read(count("SELECT count(*) FROM metric")).await.unwrap(), 1);
+        let written = reader.read(|transaction| transaction.execute("DELETE FROM metric", [])).await.unwrap_err();
+        assert!(written.to_string().contains("readonly database"), "{written}");
+        reader.close().await;
+        assert!(matches!(reader.read(count("SELECT 1")).await, Err(ReadError::Closed)));
+        drop(store);
+        // The writer was the last, and has tidied up.
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_ends_and_so_does_everything_at_a_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sweep.sqlite");
+        let _store = Store::open(&path).unwrap();
+        let reader = Reader::new(&path);
+        let began = Instant::now();
+        assert!(matches!(reader.read(count(ENDLESS)).await, Err(ReadError::TooLong)));
+        assert!(began.elapsed() >= LIMIT && began.elapsed() < 4 * LIMIT);
+        // The other connection is free, the first one rests.
+        assert_eq!(reader.read(count("SELECT 7")).await.unwrap(), 7);
+        let endless = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.read(count(ENDLESS)).await }
+        });
+        sleep(Duration::from_millis(50)).await;
+        reader.close().await;
+        assert!(matches!(endless.await.unwrap(), Err(ReadError::Closed)));
+    }
+
+    /// People who never stop looking do not keep SQLite from beginning its log anew.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_log_does_not_grow_under_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sweep.sqlite");
+        let store = Store::open(&path).unwrap();
+        // Of the disk's speed nothing is said here.
+        store.connection.pragma_update(None, "synchronous", "OFF").unwrap();
+        store.connection.execute_batch("CREATE TABLE big (i INTEGER, t TEXT)").unwrap();
+        let reader = Reader::new(&path);
+        let mut looking = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let reader = reader.clone();
+            let sum = "SELECT sum(length(t)) FROM big";
+            looking.spawn(async move {
+                while reader.read(|t| t.query_row(sum, [], |row| row.get::<_, Option<i64>>(0))).await.is_ok() {}
+            });
+        }
+        let mut longest = 0;
+        for _ in 0..60 {
+            let batch = "BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+                         INSERT INTO big SELECT i, hex(randomblob(100)) FROM n; COMMIT";
+            store.connection.execute_batch(batch).unwrap();
+            longest = longest.max(std::fs::metadata(dir.path().join("sweep.sqlite-wal")).unwrap().len());
+            sleep(Duration::from_millis(10)).await;
+        }
+        reader.close().await;
+        looking.join_all().await;
+        let written = std::fs::metadata(&path).unwrap().len();
+        println!("the log had at most {longest} bytes, the file has {written}");
+        assert!(longest < written, "the log had {longest} bytes, the file has {written}");
+    }
+}

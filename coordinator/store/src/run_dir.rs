@@ -1,0 +1,168 @@
+//! The run directory: everything that a sweep leaves behind, and the lock that keeps it to one coordinator.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{BufWriter, Seek as _, Write},
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
+use swfn_shared::faults;
+
+/// So long a coordinator that has just got the lock takes to say so, at most.
+const INTRODUCTION: Duration = Duration::from_millis(200);
+
+/// An open run directory. The lock goes with the process, however it ends.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+fn host() -> String {
+    nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Who holds the lock, as it says itself: which it does just after it has got it. Until then the file is empty, or names a former holder.
+fn holder(lock: &Path) -> Option<String> {
+    let end = Instant::now() + INTRODUCTION;
+    loop {
+        let name = fs::read_to_string(lock).ok().filter(|name| may_be_alive(name));
+        if name.is_some() || Instant::now() >= end {
+            return name;
+        }
+        sleep(INTRODUCTION / 10);
+    }
+}
+
+/// Of processes of other machines nothing is known.
+fn may_be_alive(name: &str) -> bool {
+    let Some((process, host)) = name.strip_prefix("process ").and_then(|name| name.split_once(" on ")) else {
+        return false;
+    };
+    let Ok(process) = process.parse() else { return false };
+    host != self::host() || process > 0 && kill(Pid::from_raw(process), None) != Err(Errno::ESRCH)
+}
+
+impl RunDir {
+    /// Makes the directory if it is missing, and locks it.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        fs::create_dir_all(path.join("logs"))
+            .with_context(|| format!("cannot make the run directory `{shown}`\nhint: choose another with --run-dir"))?;
+        let lock_path = path.join("lock");
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .with_context(|| format!("cannot open `{}`", lock_path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) if faults::bug("no-lock") => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = holder(&lock_path).unwrap_or_else(|| "another coordinator".to_owned());
+                bail!(
+                    "the run directory `{shown}` is in use by {holder}\nhint: wait for it, or choose another --run-dir"
+                );
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock `{}`", lock_path.display()));
+            }
+        }
+        // In one piece: others read it meanwhile.
+        let name = format!("process {} on {}", std::process::id(), host());
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(name.as_bytes())).with_context(
+            || format!("cannot write `{}`\nhint: check disk space and permissions", lock_path.display()),
+        )?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.path.join("sweep.sqlite")
+    }
+
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    pub fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
+    /// Replaces a file as a whole, with what `content` writes: a reader sees the old one or the new one.
+    pub fn write(
+        &self,
+        name: &str,
+        content: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        replace(&self.path, name, content)
+    }
+}
+
+/// Replaces a file of a folder as a whole, with what `content` writes: a reader sees the old one or the new one. Who does the same at the same time is
+/// not in the way.
+pub fn replace(
+    folder: &Path,
+    name: &str,
+    content: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let write = || -> anyhow::Result<()> {
+        let mut file = BufWriter::new(File::create(&temporary)?);
+        content(&mut file)?;
+        file.into_inner()?.sync_all()?;
+        faults::point("results/rename");
+        Ok(fs::rename(&temporary, &path)?)
+    };
+    let written = write();
+    if written.is_err() {
+        fs::remove_file(&temporary).ok();
+    }
+    written.with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_learns_who_the_first_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = RunDir::open(dir.path()).unwrap();
+        let error = RunDir::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
+        drop(first);
+        RunDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_former_holder_is_not_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = File::create(&path).unwrap();
+        lock.try_lock().unwrap();
+        let refused = || RunDir::open(dir.path()).unwrap_err().to_string();
+        // No system counts so far.
+        let dead = i32::MAX;
+        for former in ["", "process 1", "process x on y", &format!("process {dead} on {}", host())] {
+            fs::write(&path, former).unwrap();
+            assert!(refused().contains("is in use by another coordinator\nhint: "), "{former}: {}", refused());
+        }
+        fs::write(&path, format!("process {dead} on another-machine")).unwrap();
+        assert!(refused().contains(&format!("is in use by process {dead} on another-machine\n")), "{}", refused());
+    }
+}

@@ -1,0 +1,367 @@
+//! The file `sweep.sqlite`: its tables, its version, how it is opened.
+//!
+//! pandas, DuckDB and `sqlite3` open it as it is. `trial`, `result` and the view `curve` are what a reader wants; `event` is the journal
+//! from which the coordinator starts again.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use swfn_shared::faults;
+
+use super::{
+    integrity::Sums,
+    log::{self, LogDamage},
+};
+
+/// Version of the tables below.
+pub(super) const SCHEMA_VERSION: i64 = 4;
+
+const SCHEMA: &str = "
+CREATE TABLE trial (
+    number          INTEGER PRIMARY KEY,
+    id              TEXT NOT NULL UNIQUE,
+    in_grid         INTEGER NOT NULL,       -- 0: of an earlier grid of this run directory
+    state           TEXT NOT NULL,          -- pending, leased, succeeded, quarantined
+    attempt         INTEGER NOT NULL,       -- leases so far; of a succeeded trial the one that won
+    error           TEXT,                   -- of the newest failure
+    dataset         TEXT NOT NULL,
+    subset_size     INTEGER NOT NULL,
+    seed            INTEGER NOT NULL,
+    architecture    TEXT NOT NULL,
+    weight_decay    REAL NOT NULL,
+    learning_rate   REAL NOT NULL,
+    penalty_samples INTEGER NOT NULL,       -- 0 without the function norm
+    lambda          REAL NOT NULL,
+    density         TEXT NOT NULL,          -- none without the function norm
+    cell            TEXT NOT NULL,          -- equal for trials that differ only in the seed
+    spec            TEXT NOT NULL           -- everything that determines the result, as JSON
+);
+CREATE TABLE event (
+    sequence INTEGER PRIMARY KEY,
+    at       REAL NOT NULL,                 -- seconds since 1970, UTC
+    trial    INTEGER NOT NULL REFERENCES trial,
+    attempt  INTEGER NOT NULL,
+    kind     TEXT NOT NULL,                 -- leased, succeeded, failed, lost, released, retried
+    worker   TEXT,
+    error    TEXT,
+    quarantine INTEGER NOT NULL DEFAULT 0,
+    blame    TEXT,                          -- of a lost lease: alone, or with others: among, suspected
+    log      TEXT                           -- what the process said last
+);
+CREATE TABLE result (
+    trial               INTEGER NOT NULL REFERENCES trial,
+    attempt             INTEGER NOT NULL,
+    worker              TEXT NOT NULL,
+    final_test_accuracy REAL NOT NULL,      -- 0 to 1
+    best_test_accuracy  REAL NOT NULL,
+    final_test_loss     REAL NOT NULL,      -- nats
+    vae_seconds         REAL NOT NULL,
+    classifier_seconds  REAL NOT NULL,
+    dataset_digest      TEXT,               -- SHA-256 of what makes the data set what it is
+    validation_accuracy     REAL,           -- the highest of any evaluation; null without validation images
+    validated_test_accuracy REAL,           -- on the test images at that evaluation
+    PRIMARY KEY (trial, attempt)
+);
+CREATE TABLE metric (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE point (
+    trial   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    metric  INTEGER NOT NULL,
+    step    INTEGER NOT NULL,
+    value   REAL NOT NULL,
+    PRIMARY KEY (trial, attempt, metric, step)
+) WITHOUT ROWID;
+CREATE TABLE worker (
+    id       TEXT PRIMARY KEY,
+    host     TEXT NOT NULL,
+    device   TEXT NOT NULL,
+    model    TEXT NOT NULL,
+    software TEXT NOT NULL,
+    libtorch TEXT NOT NULL,
+    joined   REAL NOT NULL,                 -- seconds since 1970, UTC
+    threads  INTEGER,                       -- that one operation may use
+    cuda     TEXT,                          -- version of its runtime, empty on a CPU
+    certificate TEXT                        -- SHA-256 of the certificate that it showed, if any
+);
+CREATE INDEX failure ON event (trial, sequence) WHERE error IS NOT NULL;
+CREATE TABLE integrity (                    -- of the rows of each table that is only added to
+    name   TEXT PRIMARY KEY,
+    rows   INTEGER NOT NULL,
+    digest INTEGER NOT NULL                 -- sum of the hashes of all rows
+);
+CREATE VIEW curve AS                        -- the points of the attempts that count
+    SELECT trial.id AS trial, trial.architecture, trial.subset_size, trial.lambda, trial.seed,
+           metric.name AS metric, point.step, point.value
+    FROM point
+    JOIN trial ON trial.number = point.trial AND trial.attempt = point.attempt
+    JOIN metric ON metric.number = point.metric;
+";
+
+/// What makes a file of version 1 one of version 2, and so on. What an older version did not know is null.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize - 1] = [
+    "
+ALTER TABLE result ADD COLUMN dataset_digest TEXT;
+ALTER TABLE worker ADD COLUMN threads INTEGER;
+ALTER TABLE worker ADD COLUMN cuda TEXT;
+",
+    "
+ALTER TABLE event ADD COLUMN blame TEXT;
+ALTER TABLE event ADD COLUMN log TEXT;
+ALTER TABLE worker ADD COLUMN certificate TEXT;
+CREATE INDEX failure ON event (trial, sequence) WHERE error IS NOT NULL;
+CREATE TABLE integrity (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, digest INTEGER NOT NULL);
+",
+    "
+ALTER TABLE result ADD COLUMN validation_accuracy REAL;
+ALTER TABLE result ADD COLUMN validated_test_accuracy REAL;
+",
+];
+
+/// From this version on the file says what its rows come to.
+const WITH_INTEGRITY: i64 = 3;
+
+/// A store that cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("`{path}`: {error}\nhint: check disk space and permissions; what was acknowledged is kept", path = path.display())]
+    Sqlite { path: PathBuf, error: rusqlite::Error },
+    #[error("`{path}` has schema version `{found}`\nhint: this program writes version {SCHEMA_VERSION}; use the one that wrote the file, or another --run-dir", path = path.display())]
+    Version { path: PathBuf, found: i64 },
+    #[error("`{path}` has schema version `{found}`, of an earlier program\nhint: `swfn-coordinator --run-dir` with its folder brings it up to date, and trains nothing that is done", path = path.display())]
+    Older { path: PathBuf, found: i64 },
+    #[error("`{path}` is not there\nhint: name the run directory of a sweep, such as runs/quick", path = path.display())]
+    Missing { path: PathBuf },
+    #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
+    Damaged { path: PathBuf, problem: String },
+}
+
+impl StoreError {
+    /// Whether writing again may succeed: the disk is full, or does not answer.
+    pub fn may_pass(&self) -> bool {
+        let Self::Sqlite { error, .. } = self else { return false };
+        use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
+        matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
+    }
+
+    /// Whether the disk does not answer, or wrongly. A full one may look like that too, where SQLite cannot tell.
+    pub fn is_of_the_device(&self) -> bool {
+        let Self::Sqlite { error, .. } = self else { return false };
+        error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+    }
+
+    pub fn new(path: &Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged { path, problem: error.to_string() }
+            }
+            _ => Self::Sqlite { path, error },
+        }
+    }
+}
+
+fn read_only() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Whether commits stand beside the file that are not in it yet.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0)
+}
+
+/// The name of a file that nobody writes to, for SQLite.
+fn immutable(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let escaped = bytes.iter().map(|byte| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(*byte).to_string(),
+        other => format!("%{other:02X}"),
+    });
+    format!("file:{}?immutable=1", escaped.collect::<String>())
+}
+
+/// A connection that only reads, also where nobody may write.
+pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let connect = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, read_only())?;
+        // Where nobody may write, SQLite cannot share the file either, and takes it as it is if told that nobody does.
+        let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        let cannot_share = |error: &rusqlite::Error| {
+            matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly))
+        };
+        let connection = match shared {
+            Err(error) if cannot_share(&error) && !has_log(path) => {
+                Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
+            }
+            _ => connection,
+        };
+        connection.busy_timeout(Duration::from_secs(10))?;
+        Ok(connection)
+    };
+    connect().map_err(|error| StoreError::new(path, error))
+}
+
+/// Of a file that is of another version, to who only reads.
+pub(super) fn unreadable(path: &Path, found: i64) -> StoreError {
+    let path = path.to_owned();
+    match found {
+        1..SCHEMA_VERSION => StoreError::Older { path, found },
+        _ => StoreError::Version { path, found },
+    }
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) connection: Connection,
+    /// What the rows that are on the disk come to.
+    pub(super) sums: Sums,
+    damage: Option<LogDamage>,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the file of a run directory, or makes it. The caller holds the run directory's lock.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connect = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(path, OpenFlags::default())?;
+            // A file that is refused stays as it is: whoever mends it may need its log.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            // FULL: a commit is on the disk before it is acknowledged, power cuts included.
+            let synchronous = if faults::bug("no-fsync") { "OFF" } else { "FULL" };
+            connection.pragma_update(None, "synchronous", synchronous)?;
+            Ok(connection)
+        };
+        // SQLite would take it for a new file, and remove the log.
+        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        if size(path) == 0 && size(&log::of(path)) > 0 {
+            let problem = "it is empty, and the log beside it is not".to_owned();
+            return Err(StoreError::Damaged { path: path.to_owned(), problem });
+        }
+        // Before SQLite reads it: afterwards it is as if there had been no more.
+        let damage = LogDamage::find(path);
+        let connection = connect().map_err(|error| StoreError::new(path, error))?;
+        let mut store = Self { connection, sums: Sums::default(), damage, path: path.to_owned() };
+        match store.version()? {
+            0 if store.is_empty()? => store.create()?,
+            found @ 1..=SCHEMA_VERSION => {
+                store.check_pages()?;
+                if found >= WITH_INTEGRITY {
+                    store.check_rows(found)?;
+                }
+                store.migrate(found)?;
+            }
+            found => return Err(StoreError::Version { path: path.to_owned(), found }),
+        }
+        store.begin_log()?;
+        Ok(store)
+    }
+
+    /// What of the log could not be read, if anything.
+    pub fn log_damage(&self) -> Option<&LogDamage> {
+        self.damage.as_ref()
+    }
+
+    /// A log of its own for this process: frames that an earlier one left behind the last commit would be taken for damage the next time.
+    fn begin_log(&self) -> Result<(), StoreError> {
+        if let Some(damage) = &self.damage {
+            let kept = damage.keep();
+            kept.map_err(|error| self.damaged(format!("{damage}\nnote: that copy could not be made: {error}")))?;
+        }
+        self.run(|connection| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+            Ok(())
+        })
+    }
+
+    /// Opens a file only to read it, as it is now, whoever writes to it meanwhile.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let connection = connect_to_read(path)?;
+        connection.execute_batch("BEGIN").map_err(|error| StoreError::new(path, error))?;
+        let mut store = Self { connection, sums: Sums::default(), path: path.to_owned(), damage: None };
+        match store.version()? {
+            SCHEMA_VERSION => {
+                store.check_pages()?;
+                store.check_rows(SCHEMA_VERSION)?;
+                Ok(store)
+            }
+            found => Err(unreadable(path, found)),
+        }
+    }
+
+    fn version(&self) -> Result<i64, StoreError> {
+        self.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        let tables: i64 = self.run(|c| c.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)))?;
+        Ok(tables == 0)
+    }
+
+    fn create(&self) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"))?;
+            self.sums.write(connection)?;
+            connection.execute_batch("COMMIT;")
+        })
+    }
+
+    /// In one transaction: a program that is killed in the middle leaves the file as it was.
+    fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
+        if from == SCHEMA_VERSION {
+            return Ok(());
+        }
+        let migrate = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            for sql in MIGRATIONS.iter().skip(from as usize - 1) {
+                transaction.execute_batch(sql)?;
+            }
+            let sums = Sums::of_rows(&transaction, SCHEMA_VERSION)?;
+            sums.write(&transaction)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            transaction.commit()?;
+            Ok(sums)
+        };
+        self.sums = migrate(&mut self.connection).map_err(|error| StoreError::new(&self.path, error))?;
+        Ok(())
+    }
+
+    /// Whether the file holds together as SQLite sees it.
+    fn check_pages(&self) -> Result<(), StoreError> {
+        let verdict: String = self.run(|c| c.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)))?;
+        if verdict == "ok" { Ok(()) } else { Err(self.damaged(verdict)) }
+    }
+
+    /// Whether it holds what was written.
+    fn check_rows(&mut self, version: i64) -> Result<(), StoreError> {
+        let sums = self.run(|connection| Sums::of_rows(connection, version))?;
+        match self.run(|connection| sums.problem(connection))? {
+            None => self.sums = sums,
+            Some(problem) => return Err(self.damaged(problem)),
+        }
+        Ok(())
+    }
+
+    pub fn damaged(&self, problem: String) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), problem }
+    }
+
+    /// Runs something on the connection and gives its error the file's name.
+    pub(super) fn run<'s, T>(
+        &'s self,
+        work: impl FnOnce(&'s Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        work(&self.connection).map_err(|error| self.error(error))
+    }
+
+    pub(super) fn error(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::new(&self.path, error)
+    }
+}
