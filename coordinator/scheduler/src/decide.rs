@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use swfn_shared::{
     event::{Blame, Event},
-    faults,
     ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
 };
 
@@ -32,10 +31,6 @@ impl Scheduler {
                 let quarantine = *kind == FailureKind::Diverged || trial.failures + 1 >= self.limits.max_failures;
                 Event::Failed { lease: *lease, error: error.clone(), log: log.clone(), quarantine }
             }),
-            Command::Released { worker, lease } if faults::bug("what-is-given-back-is-a-loss") => {
-                let (error, log, blame, quarantine) = (String::new(), String::new(), Blame::Alone, false);
-                self.of_live(worker, *lease, |_| Event::Lost { lease: *lease, error, log, blame, quarantine })
-            }
             Command::Released { worker, lease } => self.of_live(worker, *lease, |_| Event::Released { lease: *lease }),
             Command::Left { worker } => {
                 let leases = self.worker(worker)?.leases.iter().map(|index| &self.trials[*index]);
@@ -131,9 +126,6 @@ impl Scheduler {
         let mut events = Vec::new();
         for (id, worker) in &self.workers {
             let leases: Vec<_> = worker.leases.iter().copied().collect();
-            if faults::bug("leases-never-end") {
-                continue;
-            }
             if now.saturating_sub(worker.heard) >= self.limits.lease {
                 let silent = |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
                 events.extend(self.lost(&leases, Blame::Among, silent, ""));
@@ -169,12 +161,10 @@ impl Scheduler {
 
     /// The losses of leases that one worker lost together. `blame`: if they are several; one alone is to blame for itself.
     fn lost(&self, leases: &[TrialIndex], blame: Blame, reason: impl Fn(&Lease) -> String, log: &str) -> Vec<Event> {
-        let alone = leases.len() == 1 || faults::bug("mates-are-to-blame");
-        let blame = if alone { Blame::Alone } else { blame };
+        let blame = if leases.len() == 1 { Blame::Alone } else { blame };
         let lost = |index: &TrialIndex| {
             let (trial, lease) = (&self.trials[*index], self.lease_of(*index)?);
-            let too_many = trial.losses + 1 >= self.limits.max_losses && !faults::bug("losses-are-not-limited");
-            let quarantine = blame == Blame::Alone && too_many;
+            let quarantine = blame == Blame::Alone && trial.losses + 1 >= self.limits.max_losses;
             let id = LeaseId { trial: trial.id, attempt: lease.attempt };
             Some(Event::Lost { lease: id, error: reason(lease), log: log.to_owned(), blame, quarantine })
         };

@@ -3,14 +3,13 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use swfn_dashboard::metrics::{self, Meters};
 use swfn_scheduler::{Blame, Command, Event, Limits, Pauses, REQUESTS, Rejection, Scheduler};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
-    faults,
     grid::Selection,
     ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
     snapshot::Snapshot,
@@ -26,6 +25,7 @@ use super::{
     error::EngineError,
     holders::Holders,
     message::{Reply, Request, SessionId},
+    planted,
     snapshot::Ledger,
     workers::{FINISHED, drain},
 };
@@ -227,11 +227,8 @@ impl Engine {
 
     /// Decides and evolves; the durable part waits in the batch for the commit.
     pub(super) fn apply(&mut self, command: &Command) -> Result<Vec<Event>, Rejection> {
-        let mut now = self.now();
-        if faults::bug("leases-by-the-wall-clock") {
-            now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        }
-        let events = self.scheduler.decide(now, command)?;
+        let now = planted::now(self.now());
+        let events = planted::decide(&self.scheduler, now, command)?;
         for event in &events {
             if let Err(problem) = self.scheduler.evolve(now, event) {
                 // Cannot happen: what is decided follows from the state that it was decided on.

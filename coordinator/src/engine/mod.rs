@@ -7,6 +7,7 @@ mod contradiction;
 mod error;
 mod holders;
 mod message;
+mod planted;
 mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 use super::{
     actor::{Asked, Engine, Session},
     message::{Drained, FromWorker, Hello, Holder, Progress, Reply, SessionId},
+    planted,
 };
 
 impl Engine {
@@ -38,7 +39,7 @@ impl Engine {
         info!(%worker, host = hello.worker.host, device = hello.worker.device, model = hello.worker.model, "worker joined");
         let mut confirmed = Vec::new();
         for lease in &hello.held {
-            match self.scheduler.admit(&worker, *lease) {
+            match planted::admit(&self.scheduler, &worker, *lease) {
                 Ok(Admission::Live | Admission::Repeated) => confirmed.push(*lease),
                 Err(rejection) => self.revoke(&worker, *lease, &rejection),
             }
@@ -101,7 +102,7 @@ impl Engine {
                     self.of_lease(&worker, lease, Command::Progressed { worker: worker.clone(), lease, step, waits });
                 }
             }
-            FromWorker::Points { lease, points, log } => match self.scheduler.admit(&worker, lease) {
+            FromWorker::Points { lease, points, log } => match planted::admit(&self.scheduler, &worker, lease) {
                 Ok(Admission::Live) => {
                     self.meters.points(&worker, points.len());
                     if !points.is_empty() {
@@ -113,7 +114,7 @@ impl Engine {
                 Ok(Admission::Repeated) => {}
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
             },
-            FromWorker::Artifact { lease, part } => match self.scheduler.admit(&worker, lease) {
+            FromWorker::Artifact { lease, part } => match planted::admit(&self.scheduler, &worker, lease) {
                 // What an earlier grid asked for is not wanted any more, and a trial that has succeeded has its files.
                 Ok(Admission::Live) if self.artifacts.want(part.name) => self.parts.push((lease, part)),
                 Ok(Admission::Live | Admission::Repeated) => {}

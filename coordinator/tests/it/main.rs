@@ -34,5 +34,8 @@ fn the_extent_of_a_report_is_one_of_three() {
     let output = run(&["--grid", "nothing.toml", "--report", "some"]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
-    assert!(error.contains("'some' for '--report <EXTENT>'") && error.contains("[possible values: none, tables, full]"), "{error}");
+    assert!(
+        error.contains("'some' for '--report <EXTENT>'") && error.contains("[possible values: none, tables, full]"),
+        "{error}"
+    );
 }

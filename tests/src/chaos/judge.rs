@@ -102,11 +102,16 @@ fn undisturbed(grid: &str) -> Arc<Undisturbed> {
     }
     let undisturbed = match env::var_os(UNDISTURBED) {
         Some(folder) => shared(grid, Path::new(&folder)),
-        None => run(&sweep(grid)),
+        None => run(&sound(grid)),
     };
     let undisturbed = Arc::new(undisturbed);
     known.insert(grid.to_owned(), Arc::clone(&undisturbed));
     undisturbed
+}
+
+/// A sweep of such a grid without a planted bug.
+fn sound(grid: &str) -> Sweep {
+    sweep(grid).with("SWFN_BUG", "")
 }
 
 fn run(sweep: &Sweep) -> Undisturbed {
@@ -126,7 +131,7 @@ fn shared(grid: &str, folder: &Path) -> Undisturbed {
     fs::create_dir_all(&folder).expect("the shared folder can be written");
     let lock = File::create(folder.join("lock")).expect("the shared folder can be written");
     lock.lock().expect("a file can be locked");
-    let (sweep, over) = (Sweep::in_place(&folder).on(images::few()), folder.join("over"));
+    let (sweep, over) = (Sweep::in_place(&folder).on(images::few()).with("SWFN_BUG", ""), folder.join("over"));
     if over.exists() {
         return left(&sweep);
     }

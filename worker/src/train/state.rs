@@ -7,10 +7,7 @@
 use std::collections::BTreeMap;
 
 use safetensors::Dtype;
-use swfn_shared::{
-    faults,
-    metrics::{self, MetricPoint},
-};
+use swfn_shared::metrics::{self, MetricPoint};
 use tch::{Tensor, no_grad_guard};
 
 use crate::{
@@ -61,8 +58,7 @@ impl State {
 
     /// Iterations of the phase that are done; training goes on, so they are fewer than `iterations`.
     pub(crate) fn step(&self, iterations: u32) -> Result<u32, Misfit> {
-        let one_less = u64::from(faults::bug("trials-go-on-one-step-earlier"));
-        let step = u32::try_from(self.number("step")? - one_less).ok().filter(|step| *step < iterations);
+        let step = u32::try_from(self.number("step")?).ok().filter(|step| *step < iterations);
         step.ok_or_else(|| Misfit("step".to_owned()))
     }
 
