@@ -31,7 +31,7 @@ use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 /// From accepting a connection to its first request that passes the access check, TLS handshake included.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
+const FIRST_REQUEST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// Strangers at a time.
 pub const STRANGERS: usize = 256;

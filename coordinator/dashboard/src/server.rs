@@ -53,7 +53,7 @@ const HEADERS: usize = 16 << 10;
 /// Headers of one request.
 const MAX_HEADERS: usize = 64;
 
-/// For the headers of a request, and between two requests.
+/// [`Door::next_request`], unless a test is in a hurry.
 const NEXT_REQUEST: Duration = Duration::from_secs(10);
 
 /// Without any progress while an answer is written.
@@ -79,6 +79,8 @@ pub struct Door {
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     guard: Guard,
+    /// For the headers of a request, and between two requests.
+    pub(crate) next_request: Duration,
     /// What people call it.
     pub url: String,
 }
@@ -116,7 +118,13 @@ impl Door {
         let mut hosts: Vec<String> = arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
         let told = url.parse::<axum::http::Uri>().ok().and_then(|url| url.host().map(str::to_ascii_lowercase));
         hosts.extend(told);
-        Ok(Some(Self { listener, tls: access.tls, guard: Guard::new(hosts, access.token), url }))
+        Ok(Some(Self {
+            listener,
+            tls: access.tls,
+            guard: Guard::new(hosts, access.token),
+            next_request: NEXT_REQUEST,
+            url,
+        }))
     }
 }
 
@@ -157,7 +165,7 @@ pub async fn serve(door: Door, app: App, stop: impl Future<Output = ()>) {
             Some(_) = connections.join_next() => {}
             connection = incoming.next() => match connection {
                 Some(Ok(connection)) => {
-                    connections.spawn(converse(connection, door.tls.clone(), router.clone(), stopped.clone()));
+                    connections.spawn(converse(connection, door.tls.clone(), router.clone(), door.next_request, stopped.clone()));
                 }
                 Some(Err(error)) => debug!("{error}"),
                 None => break,
@@ -173,7 +181,13 @@ pub async fn serve(door: Door, app: App, stop: impl Future<Output = ()>) {
 }
 
 /// One connection from its first byte to its end.
-async fn converse(connection: Connection, tls: Option<Arc<Tls>>, router: Router, stopped: watch::Receiver<bool>) {
+async fn converse(
+    connection: Connection,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    next_request: Duration,
+    stopped: watch::Receiver<bool>,
+) {
     let visitor = connection.connect_info();
     let Ok(local) = connection.local_addr() else { return };
     let router = router.layer(axum::Extension(visitor)).layer(axum::Extension(Local(local.ip())));
@@ -181,19 +195,24 @@ async fn converse(connection: Connection, tls: Option<Arc<Tls>>, router: Router,
     stream.set_write_timeout(Some(WRITE));
     let stream = Box::pin(stream);
     match tls {
-        None => answer(stream, router, stopped).await,
+        None => answer(stream, router, next_request, stopped).await,
         Some(tls) => match timeout(HANDSHAKE, TlsAcceptor::from(tls.for_person()).accept(stream)).await {
-            Ok(Ok(stream)) => answer(stream, router, stopped).await,
+            Ok(Ok(stream)) => answer(stream, router, next_request, stopped).await,
             Ok(Err(error)) => debug!("TLS handshake: {error}"),
             Err(_) => debug!("no TLS handshake within {HANDSHAKE:?}"),
         },
     }
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    next_request: Duration,
+    mut stopped: watch::Receiver<bool>,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(NEXT_REQUEST)
+        .header_read_timeout(next_request)
         .max_headers(MAX_HEADERS)
         .max_header_size(HEADERS)
         .max_buf_size(HEADERS)

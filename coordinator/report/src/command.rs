@@ -71,6 +71,13 @@ pub fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
     Ok(table::terminal(&summary, None))
 }
 
+/// [`write`] without the charts beside the report, which take most of the time.
+#[cfg(test)]
+pub(crate) fn write_without_charts(sources: &Sources, folder: &Path) -> anyhow::Result<()> {
+    let summary = write(sources, folder, Extent::Tables)?;
+    write_texts(sources, folder, &summary).map(drop)
+}
+
 /// Writes as much of the results into a folder as `extent` says.
 pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result<Summary> {
     let grids: Vec<_> = sources.runs.iter().map(|run| &run.grid).collect();
@@ -79,18 +86,20 @@ pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result
         files::write_all(folder, sources, &summary)?;
     }
     if extent == Extent::Full {
-        write_report(sources, folder, &summary)?;
+        let figures = write_texts(sources, folder, &summary)?;
+        charts(&figures, &folder.join("charts"))?;
     }
     Ok(summary)
 }
 
-fn write_report(sources: &Sources, folder: &Path, summary: &Summary) -> anyhow::Result<()> {
+/// Writes the report in all its forms; returns the charts that belong beside it.
+fn write_texts(sources: &Sources, folder: &Path, summary: &Summary) -> anyhow::Result<Vec<Figure>> {
     let (document, figures) = compose(sources, summary, &now())?;
     let text = |name: &str, text: String| replace(folder, name, |file| Ok(file.write_all(text.as_bytes())?));
     text("report.html", html::html(&document)?)?;
     text("report.md", write_up::report_markdown(&document))?;
     text("summary.tex", write_up::summary_latex(&document))?;
-    charts(&figures, &folder.join("charts"))
+    Ok(figures)
 }
 
 /// Each chart in both themes, as SVG and PNG. What an earlier report drew and this one cannot is taken away.

@@ -10,7 +10,7 @@ use swfn_shared::{
 use swfn_store::TrialRow;
 
 use super::{
-    command::{Extent, write},
+    command::write_without_charts,
     sample,
     source::{Sources, open},
     study::Study,
@@ -28,7 +28,7 @@ fn report(dir: &Path, grids: &[&str]) -> String {
     }
     let out = dir.join("out");
     fs::create_dir(&out).unwrap();
-    write(&Sources::new(open(&runs).unwrap()).unwrap(), &out, Extent::Full).unwrap();
+    write_without_charts(&Sources::new(open(&runs).unwrap()).unwrap(), &out).unwrap();
     fs::read_to_string(out.join("report.md")).unwrap()
 }
 

@@ -8,8 +8,18 @@ use std::{
 
 use crate::Target;
 
-/// Damaged copies of each file that are tried as well.
-const DAMAGED: usize = 20;
+/// Damaged copies of each file that are tried as well, unless [`VARIABLE`] says otherwise.
+const DAMAGED: usize = 2;
+
+/// The environment variable with the number of damaged copies.
+const VARIABLE: &str = "SWFN_DAMAGED_COPIES";
+
+/// # Panics
+/// If the variable is no number.
+fn damaged_copies() -> usize {
+    let number = |text: String| text.parse().unwrap_or_else(|_| panic!("{VARIABLE} is `{text}`, not a number"));
+    env::var(VARIABLE).map_or(DAMAGED, number)
+}
 
 /// Calls the target with every file of its corpus, and with damaged copies of each.
 ///
@@ -25,7 +35,7 @@ pub fn replay((name, target): Target) {
         let content = fs::read(&file).unwrap_or_else(|error| panic!("`{}`: {error}", file.display()));
         run(target, &content, &file, None);
         let mut random = Random(content.len() as u64 + 1);
-        for number in 0..DAMAGED {
+        for number in 0..damaged_copies() {
             run(target, &random.damaged(&content), &file, Some(number));
         }
     }
@@ -81,11 +91,11 @@ mod tests {
         let content = [7; 100];
         let all = |seed| {
             let mut random = Random(seed);
-            (0..DAMAGED).map(|_| random.damaged(&content)).collect::<Vec<_>>()
+            (0..20).map(|_| random.damaged(&content)).collect::<Vec<_>>()
         };
         assert_eq!(all(5), all(5));
         assert_ne!(all(5), all(6));
-        assert!(all(5).iter().filter(|copy| copy.as_slice() != content).count() > DAMAGED / 2);
+        assert!(all(5).iter().filter(|copy| copy.as_slice() != content).count() > 10);
         assert!(Random(1).damaged(&[]).is_empty());
     }
 
