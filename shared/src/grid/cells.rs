@@ -33,6 +33,8 @@ pub(super) struct Cells {
     keys: Vec<Key>,
     /// By their outlines.
     alike: HashMap<Key, Vec<Place>>,
+    /// By each of their values, in the order of the grid.
+    with_value: HashMap<(AxisName, u64), Vec<Place>>,
 }
 
 impl Cells {
@@ -41,10 +43,14 @@ impl Cells {
         let mut seen = HashSet::new();
         let (mut points, mut keys) = (Vec::new(), Vec::new());
         let mut alike: HashMap<Key, Vec<Place>> = HashMap::new();
+        let mut with_value: HashMap<(AxisName, u64), Vec<Place>> = HashMap::new();
         for point in all {
             let key = key(&point);
             if seen.insert(key) {
                 alike.entry(outline(key)).or_default().push(points.len());
+                for name in AxisName::ALL.iter().filter(|name| key[**name as usize] != ABSENT) {
+                    with_value.entry((*name, key[*name as usize])).or_default().push(points.len());
+                }
                 points.push(point);
                 keys.push(key);
                 if points.len() > MAX_CELLS {
@@ -52,7 +58,7 @@ impl Cells {
                 }
             }
         }
-        Some(Self { points, keys, alike })
+        Some(Self { points, keys, alike, with_value })
     }
 
     pub(super) fn point(&self, place: Place) -> &Point {
@@ -64,7 +70,20 @@ impl Cells {
         let has = |place: Place, (name, values): &(AxisName, HashSet<(u8, u64)>)| {
             self.keys[place][*name as usize] != ABSENT && values.contains(&self.points[place].get(*name).bits())
         };
-        (0..self.keys.len()).filter(|place| conditions.iter().all(|condition| has(*place, condition))).collect()
+        let has_all = |place: &Place| conditions.iter().all(|condition| has(*place, condition));
+        // Of a thousand tables, each may name one of a hundred thousand cells.
+        let with = |(name, values): &(AxisName, HashSet<(u8, u64)>)| -> Vec<&[Place]> {
+            let places = |(_, bits): &(u8, u64)| self.with_value.get(&(*name, *bits)).map(Vec::as_slice);
+            values.iter().filter_map(places).collect()
+        };
+        let count = |lists: &Vec<&[Place]>| lists.iter().map(|list| list.len()).sum::<usize>();
+        let Some(fewest) = conditions.iter().map(with).min_by_key(count) else {
+            return (0..self.keys.len()).collect();
+        };
+        let mut places: Vec<Place> = fewest.concat().into_iter().filter(has_all).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     /// The cells that differ from that one by these changes and in nothing else. Where one side has no function norm, the other's density
