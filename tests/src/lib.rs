@@ -7,6 +7,8 @@ pub mod disk;
 pub mod images;
 pub mod manifests;
 pub mod page;
+pub mod permit;
+pub mod ports;
 pub mod probe;
 pub mod process;
 pub mod programs;

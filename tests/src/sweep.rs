@@ -128,10 +128,13 @@ impl Sweep {
         self.start(&mut self.coordinator_command(arguments), name)
     }
 
-    /// The coordinator with more arguments, to be started with [`Self::start`].
+    /// The coordinator with more arguments, to be started with [`Self::start`]. It draws no charts unless it is told to.
     pub fn coordinator_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command("swfn-coordinator");
         command.arg("--grid").arg(self.grid()).arg("--run-dir").arg(self.run_dir()).args(arguments);
+        if !arguments.contains(&"--report") {
+            command.args(["--report", "tables"]);
+        }
         command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
         command
     }

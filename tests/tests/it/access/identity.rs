@@ -1,0 +1,97 @@
+//! A worker's id and its leases belong to its certificate.
+
+use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_tests::{
+    sweep::Sweep,
+    talk::{Talk, hello},
+};
+use tonic::Code;
+
+use super::cluster::{ALL, ANN, Cluster, axes};
+
+fn revoked(told: &Told, lease: &v1::LeaseId) -> String {
+    match told {
+        Told::Revoke(revoke) if revoke.lease.as_ref() == Some(lease) => revoke.reason.clone(),
+        other => panic!("{other:?} is no revocation of {lease:?}"),
+    }
+}
+
+fn confirmed(told: &Told) -> &[v1::LeaseId] {
+    match told {
+        Told::Confirm(confirm) => &confirm.leases,
+        other => panic!("{other:?} is no confirmation"),
+    }
+}
+
+fn outcome(lease: &v1::LeaseId) -> Kind {
+    Kind::Succeeded(v1::Succeeded {
+        lease: Some(lease.clone()),
+        outcome: Some(v1::Outcome { final_test_accuracy: 1.0, best_test_accuracy: 1.0, ..v1::Outcome::default() }),
+        dataset_digest: "0".repeat(64),
+    })
+}
+
+fn points(lease: &v1::LeaseId, step: u64) -> Kind {
+    let point = v1::MetricPoint { metric: "train/loss".into(), step, value: 666.0 };
+    Kind::Points(v1::Points { lease: Some(lease.clone()), points: vec![point], log: None })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_certificate_takes_neither_the_id_nor_the_leases() {
+    // Long leases: none may expire while this machine is busy with other tests.
+    let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[classifier]\niterations = 60\n\
+                evaluate_every = 60\n[run]\nlease_seconds = 600\n[grid]\n";
+    let cluster = Cluster::new(Sweep::of_grid(&format!("{grid}{}\n", axes(2))));
+    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
+    let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
+    let mut ann = Talk::open(cluster.connect(&address, "ann").await, &token, hello("ann:1")).await.unwrap();
+    ann.tell(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
+    let Told::Grant(grant) = ann.next().await.unwrap() else { panic!("no grant") };
+    let lease = grant.leases[0].id.clone().unwrap();
+
+    // Under her name. The welcome is the coordinator's, the refusal the actor's, which comes next.
+    let bob_there = cluster.connect(&address, "bob").await;
+    let mut thief = Talk::open(bob_there.clone(), &token, hello("ann:1")).await.unwrap();
+    let refused = thief.next().await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    assert!(refused.message().contains("`ann:1` belongs to the holder of another certificate"), "{refused}");
+
+    // As her successor, and as the holder of her lease.
+    let successor = v1::Hello { predecessor: Some("ann:1".into()), held: vec![lease.clone()], ..hello("bob:1") };
+    let mut bob = Talk::open(bob_there, &token, successor).await.unwrap();
+    assert!(revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`"));
+    assert_eq!(confirmed(&bob.next().await.unwrap()), []);
+    // In the middle of it.
+    for (sequence, kind) in
+        [points(&lease, 1), outcome(&lease), Kind::Released(v1::Released { lease: Some(lease.clone()) })]
+            .into_iter()
+            .enumerate()
+    {
+        bob.tell(sequence as u64 + 1, kind).await;
+        assert!(revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`"));
+        let Told::Acknowledge(_) = bob.next().await.unwrap() else { panic!("heard, with no effect") };
+    }
+
+    // She noticed nothing, and may come again on another connection.
+    ann.tell(1, points(&lease, 5)).await;
+    assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(_)));
+    let again = v1::Hello { held: vec![lease.clone()], ..hello("ann:1") };
+    let mut ann = Talk::open(cluster.connect(&address, "ann").await, &token, again).await.unwrap();
+    assert_eq!(confirmed(&ann.next().await.unwrap()), std::slice::from_ref(&lease));
+    ann.tell(2, outcome(&lease)).await;
+    assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through: 2 })));
+    // After it.
+    bob.tell(4, points(&lease, 9)).await;
+    assert!(revoked(&bob.next().await.unwrap(), &lease).contains("the trial has its result"));
+
+    let journal: Vec<_> = cluster.sweep.journal().into_iter().map(|line| (line.kind, line.attempt)).collect();
+    assert_eq!(journal, [("leased".to_owned(), 1), ("succeeded".to_owned(), 1)]);
+    assert_eq!(cluster.sweep.query("SELECT count(*) FROM point"), Some(1), "hers");
+    assert_eq!(cluster.sweep.query("SELECT count(*) FROM result WHERE worker = 'ann:1'"), Some(1));
+    let log = coordinator.stderr();
+    assert!(log.contains("the id is another certificate's") && log.contains("predecessor is another"), "{log}");
+
+    drop((ann, bob, thief));
+    cluster.worker("worker", &address, ANN).succeed();
+    coordinator.succeed();
+}

@@ -1,0 +1,105 @@
+//! What is too large, too old or one too many.
+
+use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
+use swfn_shared::wire::MAX_MESSAGE_BYTES;
+use swfn_tests::{
+    probe::serves,
+    process::wait_until,
+    sweep::Sweep,
+    talk::{Talk, hello},
+};
+use tonic::{
+    Code, Request,
+    transport::{Channel, Endpoint},
+};
+
+use super::cluster::{ALL, Cluster, axes};
+
+async fn connect(address: &str) -> Channel {
+    Endpoint::from_shared(address.to_owned()).expect("a URL").connect().await.expect("the coordinator listens")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_refused_and_harms_nobody() {
+    let cluster = Cluster::new(Sweep::new(&axes(1), 60));
+    let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
+    let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
+
+    let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let error = "x".repeat(MAX_MESSAGE_BYTES + 1);
+    talk.tell(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
+    let ended = talk.next().await.unwrap_err();
+    assert_eq!(ended.code(), Code::InvalidArgument, "{ended}");
+    assert!(ended.message().contains("message length too large"), "{ended}");
+    let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let error = "x".repeat(MAX_MESSAGE_BYTES / 2);
+    talk.tell(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
+    let ended = talk.next().await.unwrap_err();
+    assert!(ended.message().contains("`lease` is missing"), "half of that is read: {ended}");
+
+    for (bytes, passes) in [(1 << 10, true), (64 << 10, false)] {
+        let mut request = Request::new(tokio_stream::once(v1::WorkerMessage::default()));
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request.metadata_mut().insert("x-padding", "x".repeat(bytes).parse().unwrap());
+        let status = CoordinatorClient::new(connect(&address).await).session(request).await.unwrap_err();
+        let heard = status.message().contains("a stream begins with `hello`");
+        assert_eq!(heard, passes, "{bytes} bytes of headers: {status}");
+    }
+    cluster.worker("worker", &address, "--token-file @pki/token").succeed();
+    coordinator.succeed();
+}
+
+#[test]
+fn probes_that_know_neither_tls_nor_token_have_a_door_behind_which_is_nothing_else() {
+    let cluster = Cluster::new(Sweep::new(&axes(1), 60));
+    let coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 --health 0.0.0.0:0 {ALL}"));
+    let address = cluster.sweep.health(&coordinator).replace("0.0.0.0", "127.0.0.1");
+    wait_until("readiness", || (serves(&address, "ready") == Ok(true)).then_some(()));
+    assert_eq!((serves(&address, ""), serves(&address, "other")), (Ok(true), Err(Code::NotFound)));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let refused = runtime.block_on(async {
+        Talk::open(connect(&format!("http://{address}")).await, &cluster.token(), hello("eve")).await
+    });
+    assert_eq!(refused.expect_err("there is no such service").code(), Code::Unimplemented);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_too_many_is_told_and_comes_in_when_there_is_room() {
+    let cluster = Cluster::new(Sweep::new(&axes(1), 60));
+    let options = "--listen 127.0.0.1:0 --token-file @pki/token --max-connections 1";
+    let mut coordinator = cluster.coordinator("coordinator", options);
+    let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
+    let first = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let refused = Talk::open(connect(&address).await, &token, hello("ivy")).await.expect_err("one too many");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(refused.message().contains("hint: raise --max-connections"), "{refused}");
+    let mut worker = cluster.worker("worker", &address, "--token-file @pki/token");
+    wait_until("the worker's complaint", || worker.stderr().contains("too many connections").then_some(()));
+    drop(first);
+    worker.succeed();
+    coordinator.succeed();
+}
+
+#[test]
+fn a_connection_that_is_too_old_is_replaced_and_nothing_is_lost() {
+    let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[classifier]\niterations = 6000\n\
+                evaluate_every = 2000\n[run]\nlease_seconds = 120\n[grid]\n";
+    let trials = 3;
+    let cluster = Cluster::new(Sweep::of_grid(&format!("{grid}{}\n", axes(trials))));
+    let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --max-connection-age 1");
+    let mut worker = cluster.worker("worker", &cluster.sweep.address(&coordinator), "");
+    coordinator.succeed();
+    worker.succeed();
+    let connected = worker.stderr().matches("connected sweep=").count();
+    assert!(connected >= 2, "no connection was ended: {}", worker.stderr());
+    let journal = cluster.sweep.journal();
+    assert!(
+        journal.iter().all(|line| line.attempt == 1 && ["leased", "succeeded"].contains(&&*line.kind)),
+        "{journal:?}"
+    );
+    assert_eq!(journal.len(), 2 * trials as usize, "each trial was leased once and succeeded: {journal:?}");
+    // Three evaluations of each, none missing and none twice.
+    let curves = cluster.sweep.csv("curves.csv");
+    let evaluations = curves.iter().filter(|point| point["metric"] == "test/accuracy").count();
+    assert_eq!(evaluations, 3 * trials as usize);
+}

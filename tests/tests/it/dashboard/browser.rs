@@ -1,0 +1,98 @@
+//! The page itself, in a browser: it shows what the sweep came to, and what a worker says stays text.
+
+use nix::sys::signal::Signal;
+use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_tests::{
+    browser::{self, Rendered},
+    page::json,
+    process::wait_until,
+    sweep::Sweep,
+    talk::{Talk, hello},
+};
+use tonic::transport::Endpoint;
+
+use super::{AXES, DOORS};
+
+/// How often a text comes in what is rendered.
+fn count(page: &Rendered, text: &str) -> usize {
+    page.dom.matches(text).count()
+}
+
+#[test]
+fn it_shows_a_finished_sweep() {
+    let Some(browser) = browser::find() else { return };
+    let sweep = Sweep::new(AXES, 60);
+    let mut coordinator = sweep.coordinator("coordinator", &DOORS);
+    let page = sweep.dashboard(&coordinator);
+    let empty = browser::render(&browser, &format!("http://{page}/"));
+    assert!(
+        empty.dom.contains("waiting for workers") && empty.dom.contains("no worker has joined yet"),
+        "{}",
+        empty.dom
+    );
+    assert_eq!(empty.console, [""; 0]);
+
+    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
+    wait_until("the end of the sweep", || (json(&page, "/api/v1/sweep")["finished"] == true).then_some(()));
+    let trials = json(&page, "/api/v1/trials");
+    let id = trials["items"][3]["id"].as_str().expect("an id");
+    let shown = browser::render(&browser, &format!("http://{page}/#trial={id}"));
+    assert_eq!(shown.console, [""; 0], "the page breaks its own rules");
+    assert!(shown.dom.contains("<title>100 % test</title>"), "{}", shown.dom);
+    assert_eq!(count(&shown, "data-trial="), 8);
+    // Text stands in elements, values in what is heard: as on the terminal, with two digits.
+    for trial in trials["items"].as_array().expect("a list") {
+        let accuracy = 100.0 * trial["outcome"]["final_test_accuracy"].as_f64().expect("it succeeded");
+        assert!(shown.dom.contains(&format!(">{accuracy:.2}</td>")), "{accuracy} is not in\n{}", shown.dom);
+    }
+    for cell in json(&page, "/api/v1/cells")["items"].as_array().expect("a list") {
+        let of = &cell["final_test_accuracy"];
+        let percent = |key: &str| format!("{:.2}", 100.0 * of[key].as_f64().expect("a number"));
+        let text = format!("{} ± {}</td>", percent("mean"), percent("confidence_95"));
+        assert!(shown.dom.contains(&text), "{text} is not in\n{}", shown.dom);
+    }
+    let curves = count(&shown, "class=\"curve\"");
+    assert_eq!(curves, 5, "accuracy, both losses, the function norm, the VAE");
+    assert!(shown.dom.contains(&format!("Trial {}", &id[..8])));
+    worker.succeed();
+    coordinator.signal(Signal::SIGTERM);
+    coordinator.succeed();
+}
+
+const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
+
+#[tokio::test]
+async fn what_a_worker_says_stays_text() {
+    let Some(browser) = browser::find() else { return };
+    let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = [0, 1]\nsubset_size = 40\n\
+                architecture = \"net\"\nlambda = 0\n[run]\nmax_failures = 1\n";
+    let sweep = Sweep::of_grid(grid);
+    let coordinator = sweep.coordinator("coordinator", &DOORS);
+    let page = sweep.dashboard(&coordinator);
+    let endpoint = Endpoint::from_shared(sweep.address(&coordinator)).expect("a URL");
+    let channel = endpoint.connect().await.expect("the coordinator listens");
+    let device = v1::Device { name: HOSTILE.into(), model: HOSTILE.into(), ..v1::Device::default() };
+    let introduction = v1::Hello { host: HOSTILE.into(), device: Some(device), ..hello("mallory") };
+    let mut talk = Talk::open(channel, "none", introduction).await.expect("it is let in");
+    talk.tell(0, Kind::Ask(v1::Ask { lanes: 2, ..v1::Ask::default() })).await;
+    let lease = loop {
+        if let Told::Grant(grant) = talk.next().await.expect("a grant") {
+            break grant.leases[0].id.clone();
+        }
+    };
+    let id = lease.as_ref().expect("a lease has an id").trial.clone();
+    let failed = v1::Failed { lease, message: HOSTILE.into(), log: format!("{HOSTILE}\n"), ..v1::Failed::default() };
+    talk.tell(1, Kind::Failed(failed)).await;
+    let shown = tokio::task::spawn_blocking(move || {
+        wait_until("the failure", || (json(&page, "/api/v1/sweep")["trials"]["quarantined"] == 1).then_some(()));
+        assert_eq!(json(&page, &format!("/api/v1/trials/{id}"))["error"], HOSTILE);
+        browser::render(&browser, &format!("http://{page}/#trial={id}"))
+    })
+    .await
+    .expect("a page");
+    assert!(!shown.dom.contains("owned</title>") && !shown.dom.contains("<img"), "{}", shown.dom);
+    // As a device, a model and a host; as the error in two places; as a log.
+    assert!(count(&shown, "&lt;img src=x onerror") >= 6, "{}", shown.dom);
+    assert_eq!(count(&shown, "<script"), 1, "its own");
+    assert_eq!(shown.console, [""; 0]);
+}

@@ -1,0 +1,137 @@
+//! Disks that are full, at each place where something is written. Nothing is acknowledged that is not on the disk, and work goes on when
+//! there is space again.
+
+use std::{thread::sleep, time::Duration};
+
+use nix::sys::signal::Signal;
+use swfn_tests::{disk::SmallDisk, page::ask, ports, probe::serves, process::wait_until, sweep::Sweep};
+
+const AXES: &str = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+const ITERATIONS: u32 = 600;
+const WAITS: &str = "nothing is lost: waiting until it can be written";
+
+fn undisturbed() -> Vec<String> {
+    let sweep = Sweep::new(AXES, ITERATIONS);
+    sweep.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
+    sweep.results()
+}
+
+#[test]
+fn a_full_disk_is_waited_for_and_nothing_is_lost() {
+    let sweep = Sweep::new(AXES, ITERATIONS);
+    let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
+    let doors = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--health", "127.0.0.1:0"];
+    let mut coordinator = sweep.coordinator("coordinator", &doors);
+    let (address, page) = (sweep.address(&coordinator), sweep.dashboard(&coordinator));
+    let health = sweep.health(&coordinator);
+    let mut worker = sweep.worker("worker", &address, &[]);
+    wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
+    let status = |path| ask(&page, path, &[]).status;
+    assert_eq!((status("/healthz"), status("/readyz")), (200, 200));
+    let filling = disk.fill();
+    wait_until("the disk to be noticed", || coordinator.stderr().contains(WAITS).then_some(()));
+    assert!(coordinator.stderr().contains("sweep.sqlite`: "), "{}", coordinator.stderr());
+    // It lives, and what there is can be looked at; but nothing moves.
+    assert_eq!((status("/healthz"), status("/readyz"), status("/api/v1/trials")), (200, 503, 200));
+    wait_until("unreadiness", || (serves(&health, "ready") == Ok(false)).then_some(()));
+    assert_eq!(serves(&health, ""), Ok(true));
+    let points = sweep.query("SELECT count(*) FROM point");
+    // Longer than a lease: the worker is not taken for dead because the coordinator cannot write.
+    sleep(Duration::from_secs(6));
+    assert_eq!(sweep.query("SELECT count(*) FROM point"), points, "nothing more can be written");
+    drop(filling);
+    coordinator.succeed();
+    worker.succeed();
+    assert!(coordinator.stderr().contains("it can be written again"), "{}", coordinator.stderr());
+    assert!(sweep.journal().iter().all(|line| line.kind != "lost"), "{:?}", sweep.journal());
+    assert_eq!(sweep.results(), undisturbed());
+}
+
+#[test]
+fn a_coordinator_that_waits_for_its_disk_can_be_stopped_and_started_again() {
+    let sweep = Sweep::new(AXES, ITERATIONS);
+    let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
+    let door = ports::address();
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", &door]);
+    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
+    wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
+    let filling = disk.fill();
+    wait_until("the disk to be noticed", || coordinator.stderr().contains(WAITS).then_some(()));
+    coordinator.signal(Signal::SIGTERM);
+    assert_eq!(coordinator.wait(), Some(1), "{}", coordinator.stderr());
+    assert!(coordinator.stderr().contains("hint: check disk space"), "{}", coordinator.stderr());
+    // Before there is space it does not start, or comes as far as what its predecessor's log took and waits there.
+    let mut early = sweep.coordinator("early", &["--listen", &door]);
+    let waits = wait_until("the disk to be noticed", || match early.ended() {
+        Some(_) => Some(false),
+        None => early.stderr().contains(WAITS).then_some(true),
+    });
+    if waits {
+        early.signal(Signal::SIGTERM);
+    }
+    assert_eq!(early.wait(), Some(1), "{}", early.stderr());
+    drop(filling);
+    let mut again = sweep.coordinator("again", &["--listen", &door]);
+    again.succeed();
+    worker.succeed();
+    assert_eq!(sweep.results(), undisturbed());
+}
+
+#[test]
+fn files_of_trials_wait_for_space_like_everything_else() {
+    let sweep = Sweep::new(AXES, ITERATIONS);
+    let grid = std::fs::read_to_string(sweep.grid()).unwrap() + "[artifacts]\nweights = true\n";
+    std::fs::write(sweep.grid(), grid).unwrap();
+    // Room for the database, and not for the weights of all trials.
+    let Some(disk) = SmallDisk::mount(&sweep.run_dir().join("artifacts"), 64 << 10) else { return };
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+    wait_until("the disk to be noticed", || coordinator.stderr().contains(WAITS).then_some(()));
+    assert!(coordinator.stderr().contains("weights.safetensors`: "), "{}", coordinator.stderr());
+    assert!(sweep.succeeded() < 4, "no trial has succeeded whose files are missing");
+    disk.grow(64 << 20);
+    coordinator.succeed();
+    let weights = walk(&sweep.run_dir().join("artifacts"));
+    assert_eq!(weights.len(), 4, "{weights:?}");
+    assert!(weights.iter().all(|size| *size == weights[0] && *size > 0), "{weights:?}");
+    assert_eq!(sweep.results(), undisturbed());
+}
+
+fn walk(folder: &std::path::Path) -> Vec<u64> {
+    let files = |folder: &std::path::Path| {
+        std::fs::read_dir(folder).expect("a folder that is there").flatten().collect::<Vec<_>>()
+    };
+    let all = files(folder).into_iter().filter(|entry| entry.path().is_dir()).flat_map(|entry| files(&entry.path()));
+    all.map(|entry| entry.metadata().expect("a file that is there").len()).collect()
+}
+
+#[test]
+fn without_room_for_result_files_the_same_command_writes_them_later() {
+    let sweep = Sweep::new(AXES, ITERATIONS);
+    let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--exit-when-done", "false"]);
+    wait_until("all results", || (sweep.succeeded() == 4).then_some(()));
+    let filling = disk.fill();
+    coordinator.signal(Signal::SIGTERM);
+    assert_eq!(coordinator.wait(), Some(1), "{}", coordinator.stderr());
+    assert!(coordinator.stderr().contains("error: cannot write `"), "{}", coordinator.stderr());
+    drop(filling);
+    sweep.coordinator("again", &[]).succeed();
+    assert_eq!(sweep.results(), undisturbed());
+}
+
+#[test]
+fn a_worker_without_room_for_its_cache_trains_all_the_same() {
+    let sweep = Sweep::new(&AXES.replace("lambda = 0", "lambda = 0.1"), ITERATIONS);
+    let Some(disk) = SmallDisk::mount(&sweep.cache(), 1 << 20) else { return };
+    let _filling = disk.fill();
+    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let address = sweep.address(&coordinator);
+    let mut worker = sweep.worker("worker", &address, &["--checkpoint-seconds", "0"]);
+    coordinator.succeed();
+    worker.succeed();
+    let log = worker.stderr();
+    assert!(log.contains("No space left on device"), "what is not kept is told: {log}");
+    let alone = Sweep::new(&AXES.replace("lambda = 0", "lambda = 0.1"), ITERATIONS);
+    alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
+    assert_eq!(sweep.results(), alone.results());
+}

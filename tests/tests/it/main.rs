@@ -1,0 +1,20 @@
+//! Real coordinators and workers, from the command line to what they leave behind. One program, so that it is linked once and its
+//! tests run side by side: most of them wait. `tests/README.md` says which run when, and how many.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod access;
+mod artifacts;
+mod dashboard;
+mod disk_full;
+mod end_to_end;
+mod exports;
+mod faults;
+mod flood;
+mod hostile;
+mod manifests;
+mod own_data;
+mod promises;
+mod pytorch;
+mod refusals;
+mod stay;

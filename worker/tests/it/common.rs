@@ -1,0 +1,229 @@
+//! What tests of the trainer share: few images, short trials, and who watches them.
+
+use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, sync::LazyLock};
+
+use swfn_shared::{
+    artifacts::{Artifact, Artifacts},
+    dataset::{Dataset as DatasetName, SYNTHETIC_VERSION},
+    ids::ShapeId,
+    metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
+    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
+    trial::{
+        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm,
+        SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+    },
+};
+use swfn_worker::{
+    compute::Place,
+    data::{Dataset, LoadOptions, Source, load},
+    train::{
+        jobs::{Job, Jobs, Room},
+        report::{Observer, Outcome, Stop, TrainError},
+        trainer::Trainer,
+    },
+};
+use tracing::Span;
+
+pub(crate) const DATASET: DatasetName =
+    DatasetName::Synthetic { generator_seed: 0, generator_version: SYNTHETIC_VERSION };
+
+/// Synthetic digits, of which the first 200 are the test images.
+pub(crate) fn digits() -> Dataset {
+    static DIGITS: LazyLock<Dataset> = LazyLock::new(|| {
+        let mut digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).unwrap();
+        digits.test = digits.test.gather(&Vec::from_iter(0..200));
+        digits
+    });
+    DIGITS.clone()
+}
+
+pub(crate) fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
+    TrialSpec {
+        dataset: DATASET,
+        subset_size: 60,
+        sampling: Sampling::Uniform,
+        validation: 0,
+        seed: 1,
+        architecture,
+        weight_decay: WeightDecay::new(0.0).unwrap(),
+        learning_rate: LearningRate::new(0.01).unwrap(),
+        classifier: Classifier {
+            iterations: 25,
+            batch_size: 10,
+            momentum: Momentum::new(0.5).unwrap(),
+            dropout: Dropout::new(0.5).unwrap(),
+            batch_norm_scale: BatchNormScale::Uniform,
+            evaluate_every: 10,
+            precision: Precision::Float32,
+        },
+        penalty: (lambda > 0.0).then(|| Penalty {
+            lambda: Lambda::new(lambda).unwrap(),
+            samples: 6,
+            density: Density::Vae,
+            units: SampleUnits::Vae,
+            batch_norm: SampleBatchNorm::Train,
+            vae: Some(VaeSamples {
+                spread: Spread::new(3.0).unwrap(),
+                vae: Vae {
+                    family: VaeFamily::Vanilla,
+                    iterations: 30,
+                    batch_size: 20,
+                    learning_rate: LearningRate::new(1e-3).unwrap(),
+                    hidden: 16,
+                    latent: 4,
+                    latent_statistics: LatentStatistics::LastBatch,
+                },
+            }),
+        }),
+    }
+}
+
+/// What a trial said, and how it ended.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Said {
+    pub(crate) points: Vec<MetricPoint>,
+    pub(crate) result: Option<Result<Outcome, TrainError>>,
+    /// Trials under way at each call of an observer.
+    pub(crate) beside: Vec<usize>,
+}
+
+/// Trials that are there from the start.
+struct Batch {
+    waiting: VecDeque<(u64, TrialSpec)>,
+    said: Rc<RefCell<Vec<Said>>>,
+    running: Rc<RefCell<usize>>,
+    /// Trials to give back, and at which step.
+    cancel: Vec<(u64, u64)>,
+    rooms: Vec<Room>,
+}
+
+struct Watch {
+    ticket: usize,
+    cancel_at: Option<u64>,
+    said: Rc<RefCell<Vec<Said>>>,
+    running: Rc<RefCell<usize>>,
+}
+
+impl Observer for Watch {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+        let mut said = self.said.borrow_mut();
+        said[self.ticket].points.extend(points);
+        said[self.ticket].beside.push(*self.running.borrow());
+        if self.cancel_at.is_some_and(|at| step >= at) {
+            ControlFlow::Break(Stop::GiveBack)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+impl<'o> Jobs<'o> for Batch {
+    fn room(&mut self, room: Room) {
+        self.rooms.push(room);
+    }
+
+    fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'o>> {
+        let fits = |(_, spec): &(u64, TrialSpec)| shape.is_none_or(|shape| spec.shape() == shape);
+        let index = self.waiting.iter().position(fits)?;
+        let (ticket, spec) = self.waiting.remove(index)?;
+        *self.running.borrow_mut() += 1;
+        let cancel_at = self.cancel.iter().find(|(known, _)| *known == ticket).map(|(_, step)| *step);
+        let (said, running) = (Rc::clone(&self.said), Rc::clone(&self.running));
+        let observer = Box::new(Watch { ticket: ticket as usize, cancel_at, said, running });
+        Some(Job { ticket, spec, wanted: Artifacts::default(), observer, span: Span::none() })
+    }
+
+    fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
+        *self.running.borrow_mut() -= 1;
+        let said = &mut self.said.borrow_mut()[ticket as usize];
+        assert!(said.result.is_none(), "a trial ends once");
+        said.result = Some(result.map(|(outcome, _)| outcome));
+    }
+}
+
+pub(crate) fn trainer(place: Place, lanes: usize) -> Trainer {
+    let mut trainer = Trainer::new(place).with_lanes(Some(lanes));
+    trainer.load(DATASET, digits()).unwrap();
+    trainer
+}
+
+pub(crate) fn run(trainer: &mut Trainer, specs: &[TrialSpec], cancel: Vec<(u64, u64)>) -> (Vec<Said>, Vec<Room>) {
+    let said = Rc::new(RefCell::new(vec![Said::default(); specs.len()]));
+    let waiting = (0..).zip(specs.iter().copied()).collect();
+    let mut batch = Batch { waiting, said: Rc::clone(&said), running: Rc::default(), cancel, rooms: Vec::new() };
+    trainer.run_all(&mut batch);
+    assert!(batch.waiting.is_empty());
+    let said = said.borrow().clone();
+    (said, batch.rooms)
+}
+
+/// The same points with about the same values, and about the same end. Sums round differently beside others, and ReLU and
+/// maxima may then choose differently: hence the short horizon. `tolerance`: relative, of losses.
+pub(crate) fn assert_close(one: &Said, other: &Said, tolerance: f64, what: &str) {
+    assert_eq!(one.points.len(), other.points.len(), "{what}");
+    for (one, other) in one.points.iter().zip(&other.points) {
+        assert_eq!((one.metric, one.step), (other.metric, other.step), "{what}");
+        // Of 200 test or validation images, one may lie on a border, and more where more is tolerated.
+        let is_share = [TEST_ACCURACY, VALIDATION_ACCURACY].contains(&one.metric);
+        let allowed = if is_share { 0.0051 + 2.0 * tolerance } else { tolerance * other.value.abs() };
+        assert!((one.value - other.value).abs() <= allowed, "{what}: {one:?} {other:?}");
+    }
+    match (one.result.clone().unwrap(), other.result.clone().unwrap()) {
+        (Ok(one), Ok(other)) => {
+            let difference = (one.final_test_loss - other.final_test_loss).abs();
+            assert!(difference <= tolerance * other.final_test_loss, "{what}: {one:?} {other:?}");
+        }
+        (one, other) => panic!("{what}: {one:?} {other:?}"),
+    }
+}
+
+/// The k-th of trials that differ in all that lanes may differ in.
+pub(crate) fn varied(base: &TrialSpec, k: u32) -> TrialSpec {
+    let mut spec = TrialSpec {
+        seed: u64::from(k) + 1,
+        subset_size: 40 + 7 * k,
+        weight_decay: WeightDecay::new(f64::from(k) * 0.01).unwrap(),
+        learning_rate: LearningRate::new(0.01 + 0.002 * f64::from(k)).unwrap(),
+        ..*base
+    };
+    spec.classifier.iterations = 20 + 3 * k;
+    if let Some(penalty) = &mut spec.penalty {
+        penalty.lambda = Lambda::new(0.01 * f64::from(k + 1)).unwrap();
+    }
+    spec
+}
+
+/// All architectures, switches and VAEs, each at least once.
+pub(crate) fn bases() -> Vec<TrialSpec> {
+    let penalised = |architecture: Architecture, change: &dyn Fn(&mut TrialSpec)| {
+        let mut base = spec(architecture, 0.1);
+        change(&mut base);
+        base
+    };
+    let density = |density| {
+        move |spec: &mut TrialSpec| {
+            let penalty = spec.penalty.as_mut().unwrap();
+            (penalty.density, penalty.vae) = (density, None);
+        }
+    };
+    let conv = |spec: &mut TrialSpec| {
+        let penalty = spec.penalty.as_mut().unwrap();
+        (penalty.density, penalty.units) = (Density::ConvVae, SampleUnits::Normalised);
+        let vae = &mut penalty.vae.as_mut().unwrap().vae;
+        (vae.family, vae.latent_statistics) = (VaeFamily::Convolutional, LatentStatistics::Subset);
+    };
+    let mut all: Vec<_> = Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.0)).collect();
+    all.extend(Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.1)));
+    all.extend([
+        penalised(Architecture::Lenet, &conv),
+        penalised(Architecture::NetDropout, &density(Density::Data)),
+        penalised(Architecture::Net, &density(Density::UniformNoise)),
+        penalised(Architecture::LenetBn, &density(Density::GaussianNoise)),
+        penalised(Architecture::LenetBn, &|spec| {
+            spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::TrainNoUpdate;
+            spec.classifier.batch_norm_scale = BatchNormScale::Ones;
+        }),
+        penalised(Architecture::LenetBn, &|spec| spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval),
+    ]);
+    all
+}

@@ -1,0 +1,154 @@
+//! Classifiers with their switches.
+
+use serde_json::Value;
+use swfn_shared::trial::{Architecture, BatchNormScale, SampleBatchNorm, SampleUnits};
+use swfn_worker::{
+    compute::{Place, Torch},
+    device,
+    model::network::{DropoutMasks, Network, StepInput},
+    train::{
+        objective::Objective,
+        samples::in_units,
+        sgd::{Settings, Sgd},
+    },
+};
+use tch::{Device, Kind, Tensor};
+
+use super::dump::{Dump, Inputs};
+
+/// Parameters of `lenet+bn` whose gradient is zero, or what is left when large terms cancel. Batch norm subtracts the mean
+/// of the batch, and with it the bias of the convolution before it; also the shift of the batch norm before that, since
+/// nothing but convolution and max-pooling lies between them. What remains is the share of samples that batch norm treats
+/// otherwise, if there are any, and rounding: that of the terms, however small their sum.
+const BEFORE_BATCH_NORM: [&str; 5] = ["conv1.bias", "conv2.bias", "conv3.bias", "bn1.bias", "bn2.bias"];
+
+/// What a case says about its training.
+struct Case {
+    number: usize,
+    architecture: Architecture,
+    lambda: f64,
+    weight_decay: f64,
+    units: SampleUnits,
+    batch_norm: SampleBatchNorm,
+}
+
+impl Case {
+    fn new(number: usize, settings: &Value) -> Self {
+        let text = |key: &str| settings[key].as_str().unwrap();
+        Self {
+            number,
+            architecture: Architecture::by_name(text("architecture")).unwrap(),
+            lambda: settings["lambda"].as_f64().unwrap(),
+            weight_decay: settings["weight_decay"].as_f64().unwrap(),
+            units: SampleUnits::by_name(text("units")).unwrap(),
+            batch_norm: SampleBatchNorm::by_name(text("batch_norm")).unwrap(),
+        }
+    }
+
+    /// The batch, then the samples, if there is a function norm.
+    fn input(&self, dump: &Dump, inputs: &Inputs, step: i64) -> StepInput {
+        let numbers = |name: &str| dump.integers(&format!("{}/{name}", self.number)).get(step);
+        let (mut images, labels) = inputs.batch(&numbers("batches"));
+        if self.lambda > 0.0 {
+            let samples = inputs.dump.floats("decoded").index_select(0, &numbers("samples"));
+            images = Tensor::cat(&[images, in_units(samples, self.units)], 0);
+        }
+        let samples = images.size()[0] - labels.size()[0];
+        let mask = |kept: &str| {
+            let kept = inputs.dump.floats(kept).get(step) / (1.0 - dump.number("dropout"));
+            let ones = Tensor::ones([samples, kept.size()[1]], (Kind::Float, Device::Cpu));
+            Tensor::cat(&[kept, ones], 0)
+        };
+        let masks = (self.architecture == Architecture::NetDropout)
+            .then(|| DropoutMasks { channels: mask("kept_channels"), hidden: mask("kept_hidden") });
+        let masks = masks.map(|masks| DropoutMasks { channels: lane(&masks.channels), hidden: lane(&masks.hidden) });
+        StepInput { images: lane(&images), labels: lane(&labels), masks }
+    }
+}
+
+/// With a leading dimension of one lane.
+fn lane(tensor: &Tensor) -> Tensor {
+    tensor.unsqueeze(0)
+}
+
+fn tensors(network: &Network) -> Vec<Tensor> {
+    network.parameters().into_iter().map(|(_, tensor)| tensor).collect()
+}
+
+/// A network of one lane with the weights that the file starts from.
+pub(crate) fn network(architecture: Architecture, initial: &Dump, inputs: &Inputs, place: Place) -> Network {
+    let network = Network::new(architecture, BatchNormScale::Uniform, inputs.shape, &[0], place);
+    initial.start(&network.as_pytorch(&tensors(&network), 0));
+    network
+}
+
+/// Trains as a case of the file says and compares.
+fn check(case: &Case, dump: &Dump, inputs: &Inputs, place: Place) {
+    let number = case.number;
+    let network = network(case.architecture, dump, inputs, place);
+    let settings = Settings {
+        learning_rate: dump.number("learning_rate"),
+        momentum: dump.number("momentum"),
+        weight_decay: case.weight_decay,
+    };
+    let mut optimiser = Sgd::new(&network.parameters(), &[settings], place);
+    let lambda = Tensor::from_slice(&[case.lambda as f32]);
+    let (mut nll, mut function_norm) = (Vec::new(), Vec::new());
+    for step in 0..dump.steps() {
+        let input = case.input(dump, inputs, step);
+        if step == 0 {
+            // Of another network: with batch norm, a pass in training mode leaves traces.
+            let twin = self::network(case.architecture, dump, inputs, place);
+            let (logits, _, _) = twin.training_logits(&input, case.batch_norm);
+            dump.assert_tensor(&format!("{number}/logits"), &logits);
+        }
+        let objective = Objective::of(&network, &input, case.batch_norm);
+        nll.push(objective.nll.double_value(&[0]));
+        function_norm.extend(objective.function_norm.as_ref().map(|norm| norm.double_value(&[0])));
+        let gradients = objective.gradients(&network, &lambda);
+        if step == 0 {
+            let cancelled = if case.architecture == Architecture::LenetBn { &BEFORE_BATCH_NORM[..] } else { &[] };
+            dump.assert_gradients(&format!("{number}/gradient"), &network.as_pytorch(&gradients, 0), cancelled);
+        }
+        optimiser.step(&mut network.parameters(), &gradients);
+    }
+    dump.assert_numbers(&format!("{number}/nll"), &nll);
+    if case.lambda > 0.0 {
+        dump.assert_numbers(&format!("{number}/function_norm"), &function_norm);
+    } else {
+        assert!(function_norm.is_empty());
+    }
+    dump.assert_tensors(&format!("{number}/trained"), &network.state_dict(0));
+    dump.assert_tensor(&format!("{number}/test_logits"), &network.test_logits(&lane(&inputs.test_images)));
+}
+
+fn check_all(file: &str, cases: usize) {
+    device::use_one_thread();
+    let dump = Dump::read(file);
+    let inputs = Inputs::of(&dump);
+    let all = dump.settings()["cases"].as_array().unwrap();
+    assert_eq!(all.len(), cases);
+    for (number, settings) in all.iter().enumerate() {
+        // By the kernels, and by the operations that GPUs use.
+        for place in [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }] {
+            println!("case {number}, {place:?}: {settings}"); // shown if it fails
+            check(&Case::new(number, settings), &dump, &inputs, place);
+        }
+    }
+}
+
+#[test]
+fn net_trains_as_in_pytorch() {
+    check_all("net-28x28", 9);
+}
+
+#[test]
+fn lenet_trains_as_in_pytorch() {
+    check_all("lenet-28x28", 12);
+}
+
+#[test]
+fn networks_for_other_images_train_as_in_pytorch() {
+    check_all("net-16x20", 2);
+    check_all("lenet-16x20", 2);
+}

@@ -1,0 +1,10 @@
+//! The trainer on real tensors: against numbers of PyTorch, whole trials alone and side by side, images of other sizes, and a GPU.
+//! One program, so that libtorch is linked once.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+mod golden;
+mod gpu;
+mod sizes;
+mod trainer;

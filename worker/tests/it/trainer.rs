@@ -1,0 +1,334 @@
+//! Whole trials on few images: what they report, that they repeat, that they are independent of each other, and how
+//! they fail.
+
+mod checkpoints;
+mod lanes;
+
+use std::{fs, ops::ControlFlow, path::Path};
+
+use swfn_shared::{
+    dataset::Dataset as DatasetName,
+    metrics::{self, MetricPoint},
+    numbers::{LearningRate, WeightDecay},
+    trial::{
+        Architecture, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm, SampleUnits,
+        Sampling, TrialSpec, VaeFamily,
+    },
+};
+use swfn_worker::{
+    train::{
+        report::{Observer, Outcome, Stop, TrainError},
+        trainer::Trainer,
+    },
+    vae::disk::{DEFAULT_LIMIT, DiskCache},
+};
+use tch::Device;
+
+use crate::common::{DATASET, digits, spec};
+
+fn trainer() -> Trainer {
+    let mut trainer = Trainer::new(Device::Cpu);
+    trainer.load(DATASET, digits()).unwrap();
+    trainer
+}
+
+/// Remembers all calls; cancels at a step, to give the trial back or to abandon it.
+#[derive(Default)]
+struct Recorder {
+    calls: Vec<u64>,
+    points: Vec<MetricPoint>,
+    cancel_at: Option<u64>,
+    abandon: bool,
+}
+
+impl Observer for Recorder {
+    fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
+        self.calls.push(step);
+        self.points.extend(points);
+        let stop = if self.abandon { Stop::Abandon } else { Stop::GiveBack };
+        if self.cancel_at.is_some_and(|at| step >= at) { ControlFlow::Break(stop) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl Recorder {
+    fn steps(&self, metric: &str) -> Vec<u64> {
+        self.points.iter().filter(|p| p.metric == metric).map(|p| p.step).collect()
+    }
+
+    fn first(&self, metric: &str) -> f64 {
+        self.points.iter().find(|p| p.metric == metric).unwrap().value
+    }
+}
+
+fn run(trainer: &mut Trainer, spec: &TrialSpec) -> (Outcome, Recorder) {
+    let mut recorder = Recorder::default();
+    (trainer.run(spec, &mut recorder).unwrap(), recorder)
+}
+
+/// All that a trial says, wall time left out, by bits.
+fn said(trainer: &mut Trainer, spec: &TrialSpec) -> Vec<(&'static str, u64, u64)> {
+    let (outcome, recorder) = run(trainer, spec);
+    let finals = finals(&outcome).map(|value| ("outcome", 0, value.to_bits()));
+    recorder.points.iter().map(|p| (p.metric, p.step, p.value.to_bits())).chain(finals).collect()
+}
+
+/// All of an outcome but wall time; -1 in place of what there is not.
+fn finals(outcome: &Outcome) -> [f64; 5] {
+    let Outcome { validation_accuracy, validated_test_accuracy, .. } = *outcome;
+    let [validation, validated] = [validation_accuracy, validated_test_accuracy].map(|share| share.unwrap_or(-1.0));
+    [outcome.final_test_accuracy, outcome.best_test_accuracy, outcome.final_test_loss, validation, validated]
+}
+
+#[test]
+fn a_trial_reports_each_block_and_the_end() {
+    let (outcome, recorder) = run(&mut trainer(), &spec(Architecture::Net, 0.1));
+    assert_eq!(recorder.steps(metrics::VAE_LOSS), [30]);
+    for metric in [metrics::TRAIN_LOSS, metrics::TRAIN_FUNCTION_NORM, metrics::TEST_LOSS, metrics::TEST_ACCURACY] {
+        assert_eq!(recorder.steps(metric), [10, 20, 25], "{metric}");
+    }
+    assert!(recorder.calls.is_sorted());
+    assert_eq!(recorder.calls.last(), Some(&spec(Architecture::Net, 0.1).steps()));
+    let last = recorder.points.iter().rfind(|p| p.metric == metrics::TEST_ACCURACY).unwrap();
+    assert_eq!(outcome.final_test_accuracy, last.value);
+    assert!(outcome.best_test_accuracy >= last.value && outcome.vae_seconds > 0.0 && outcome.classifier_seconds > 0.0);
+}
+
+#[test]
+fn validation_images_choose_an_evaluation_and_change_nothing_else() {
+    let mut plain = spec(Architecture::Net, 0.1);
+    plain.classifier = Classifier { iterations: 200, evaluate_every: 20, ..plain.classifier };
+    let (without, silent) = run(&mut trainer(), &plain);
+    assert_eq!((without.validation_accuracy, without.validated_test_accuracy), (None, None));
+    let (with, recorder) = run(&mut trainer(), &TrialSpec { validation: 50, ..plain });
+    let said = |metric: &str| recorder.points.iter().filter(|p| p.metric == metric).collect::<Vec<_>>();
+    let (validation, test) = (said(metrics::VALIDATION_ACCURACY), said(metrics::TEST_ACCURACY));
+    assert_eq!((validation.len(), test.len(), said(metrics::VALIDATION_LOSS).len()), (10, 10, 10));
+    // The first of the highest.
+    let best = validation.iter().rev().max_by(|a, b| a.value.total_cmp(&b.value)).unwrap();
+    let at_best = test.iter().find(|point| point.step == best.step).unwrap();
+    assert_eq!((with.validation_accuracy, with.validated_test_accuracy), (Some(best.value), Some(at_best.value)));
+    assert!(best.value > 0.3 && (best.value * 50.0 - (best.value * 50.0).round()).abs() < 1e-9, "{best:?}");
+    let others: Vec<_> = recorder.points.iter().filter(|p| !p.metric.starts_with("validation/")).copied().collect();
+    assert_eq!(others, silent.points);
+    assert_eq!(finals(&with)[..3], finals(&without)[..3]);
+}
+
+#[test]
+fn long_blocks_are_reported_in_parts() {
+    let mut spec = spec(Architecture::Net, 0.0);
+    spec.classifier.iterations = 230;
+    spec.classifier.evaluate_every = 1000;
+    let (_, recorder) = run(&mut trainer(), &spec);
+    assert_eq!(recorder.steps(metrics::TRAIN_LOSS), [100, 200, 230]);
+    assert_eq!(recorder.steps(metrics::TEST_LOSS), [230]);
+}
+
+#[test]
+fn each_block_starts_a_fresh_epoch() {
+    let losses = |evaluate_every| {
+        let trial = spec(Architecture::Net, 0.0);
+        let classifier = Classifier { iterations: 2, evaluate_every, ..trial.classifier };
+        let (_, recorder) = run(&mut trainer(), &TrialSpec { subset_size: 20, classifier, ..trial });
+        recorder.points.iter().filter(|p| p.metric == metrics::TRAIN_LOSS).map(|p| p.value).collect::<Vec<_>>()
+    };
+    // An epoch has two batches. Two blocks of one step show the first batches of two epochs, one block of two steps those of
+    // one.
+    let (apart, together) = (losses(1), losses(2));
+    assert!((apart[0] + apart[1] - 2.0 * together[0]).abs() > 1e-4, "{apart:?} {together:?}");
+}
+
+#[test]
+fn digits_are_learnt() {
+    for &architecture in Architecture::ALL {
+        let mut trial = TrialSpec { subset_size: 200, ..spec(architecture, 0.01) };
+        trial.classifier.iterations = 300;
+        trial.classifier.evaluate_every = 300;
+        let (outcome, recorder) = run(&mut trainer(), &trial);
+        assert!(outcome.final_test_accuracy > 0.7, "{architecture}: {outcome:?}");
+        let last = recorder.points.iter().rfind(|p| p.metric == metrics::TRAIN_LOSS).unwrap();
+        assert!(last.value < 0.5 * recorder.first(metrics::TRAIN_LOSS), "{architecture}: {last:?}");
+    }
+}
+
+#[test]
+fn a_trial_repeats_bit_for_bit_whatever_ran_before_it() {
+    for &architecture in Architecture::ALL {
+        let trial = spec(architecture, 0.1);
+        let alone = said(&mut trainer(), &trial);
+        let mut busy = trainer();
+        // Another subset, another VAE, a failure, then the same VAE from another architecture: it is found ready below.
+        run(&mut busy, &TrialSpec { seed: 2, ..trial });
+        let wild = TrialSpec { learning_rate: LearningRate::new(1e6).unwrap(), ..spec(Architecture::Lenet, 0.0) };
+        assert!(busy.run(&wild, &mut Recorder::default()).is_err());
+        run(&mut busy, &TrialSpec { architecture: Architecture::Net, ..trial });
+        assert_eq!(busy.vaes(), [trial.vae().unwrap(), TrialSpec { seed: 2, ..trial }.vae().unwrap()]);
+        assert_eq!(said(&mut busy, &trial), alone, "{architecture}");
+        assert_ne!(said(&mut busy, &TrialSpec { seed: 2, ..trial }), alone, "{architecture}");
+    }
+}
+
+#[test]
+fn a_vae_from_disk_changes_nothing_but_the_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = |folder: &Path| {
+        let disk = DiskCache::open(folder, Device::Cpu, DEFAULT_LIMIT).unwrap();
+        let mut trainer = Trainer::new(Device::Cpu).with_vae_cache(Some(disk));
+        trainer.load(DATASET, digits()).unwrap();
+        trainer
+    };
+    for architecture in [Architecture::Net, Architecture::LenetBn] {
+        let mut trial = spec(architecture, 0.1);
+        // More than one report of the VAE, the last one in the middle of a hundred.
+        trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
+        let alone = said(&mut self::trainer(), &trial);
+        // The first trains the VAE, the others find it.
+        for process in 0..2 {
+            assert_eq!(said(&mut trainer(folder.path()), &trial), alone, "{architecture} {process}");
+        }
+        let mut trainer = trainer(folder.path());
+        let (outcome, recorder) = run(&mut trainer, &trial);
+        assert_eq!((outcome.vae_seconds, recorder.steps(metrics::VAE_LOSS)), (0.0, vec![100, 200, 230]));
+        assert_eq!(recorder.calls.first(), Some(&230));
+        assert_eq!(trainer.vaes(), [trial.vae().unwrap()]);
+    }
+    // One VAE, whatever the architecture. Damaged, it is trained again, and put back.
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    let content = fs::read(file).unwrap();
+    fs::write(file, &content[..content.len() - 1]).unwrap();
+    let mut trial = spec(Architecture::Net, 0.1);
+    trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
+    assert_eq!(said(&mut trainer(folder.path()), &trial), said(&mut self::trainer(), &trial));
+    assert_eq!(fs::read(file).unwrap(), content);
+    // Where nothing can be written, VAEs are trained.
+    assert_eq!(said(&mut trainer(Path::new("/proc/self")), &trial), said(&mut self::trainer(), &trial));
+}
+
+#[test]
+fn cpus_do_not_mind_the_precision() {
+    let exact = spec(Architecture::LenetBn, 0.1);
+    let classifier = Classifier { precision: Precision::Tf32, ..exact.classifier };
+    let rounded = TrialSpec { classifier, ..exact };
+    assert_ne!(exact.shape(), rounded.shape());
+    assert_eq!(said(&mut trainer(), &exact), said(&mut trainer(), &rounded));
+}
+
+#[test]
+fn trials_of_one_seed_are_paired() {
+    let first_loss = |trial: TrialSpec| {
+        let classifier = Classifier { iterations: 1, evaluate_every: 1, ..trial.classifier };
+        run(&mut trainer(), &TrialSpec { classifier, ..trial }).1.first(metrics::TRAIN_LOSS)
+    };
+    for &architecture in Architecture::ALL {
+        let plain = spec(architecture, 0.0);
+        let loss = first_loss(plain);
+        let others = [spec(architecture, 0.1), TrialSpec { weight_decay: WeightDecay::new(0.1).unwrap(), ..plain }];
+        for other in others {
+            // The first batch goes through the same weights; with samples beside it, sums may round differently.
+            assert!((first_loss(other) - loss).abs() < 1e-5 * loss, "{architecture}");
+        }
+        assert!((first_loss(TrialSpec { seed: 2, ..plain }) - loss).abs() > 1e-3 * loss, "{architecture}");
+    }
+}
+
+#[test]
+fn without_function_norm_there_is_no_vae() {
+    let mut trainer = trainer();
+    let (outcome, recorder) = run(&mut trainer, &spec(Architecture::Lenet, 0.0));
+    assert!(trainer.vaes().is_empty());
+    assert!(recorder.steps(metrics::VAE_LOSS).is_empty() && recorder.steps(metrics::TRAIN_FUNCTION_NORM).is_empty());
+    assert_eq!(outcome.vae_seconds, 0.0);
+    assert_eq!(recorder.calls.last(), Some(&25));
+}
+
+#[test]
+fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
+    let mut trainer = trainer();
+    let published = spec(Architecture::LenetBn, 0.1);
+    let with = |change: fn(&mut Penalty)| {
+        let mut penalty = published.penalty.unwrap();
+        change(&mut penalty);
+        TrialSpec { penalty: Some(penalty), ..published }
+    };
+    let variants = [
+        published,
+        with(|p| p.units = SampleUnits::Normalised),
+        with(|p| p.batch_norm = SampleBatchNorm::TrainNoUpdate),
+        with(|p| p.batch_norm = SampleBatchNorm::Eval),
+        with(|p| p.vae.as_mut().unwrap().vae.latent_statistics = LatentStatistics::Subset),
+        with(|p| {
+            p.density = Density::ConvVae;
+            p.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
+        }),
+        with(|p| (p.density, p.vae) = (Density::Data, None)),
+        with(|p| (p.density, p.vae) = (Density::UniformNoise, None)),
+        with(|p| (p.density, p.vae) = (Density::GaussianNoise, None)),
+        TrialSpec { sampling: Sampling::Balanced, ..published },
+    ];
+    let mut losses: Vec<u64> = Vec::new();
+    for (index, variant) in variants.iter().enumerate() {
+        let (outcome, recorder) = run(&mut trainer, variant);
+        assert_eq!(recorder.steps(metrics::VAE_LOSS).is_empty(), variant.vae().is_none(), "{index}");
+        assert_eq!(recorder.steps(metrics::TRAIN_FUNCTION_NORM), [10, 20, 25], "{index}");
+        losses.push(outcome.final_test_loss.to_bits());
+    }
+    let distinct: std::collections::HashSet<_> = losses.iter().collect();
+    assert_eq!(distinct.len(), variants.len(), "{losses:?}");
+    assert_eq!(trainer.vaes().len(), 4, "published, subset's statistics, convolutional, balanced subset");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_fails_the_trial_as_diverged() {
+    let spec = TrialSpec { learning_rate: LearningRate::new(1e6).unwrap(), ..spec(Architecture::Lenet, 0.0) };
+    let error = trainer().run(&spec, &mut Recorder::default()).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged { metric: metrics::TRAIN_LOSS, step: 10, .. }), "{error:?}");
+    assert!(error.to_string().starts_with("diverged: train/loss is `"), "{error}");
+}
+
+#[test]
+fn an_observer_can_cancel_and_the_trainer_goes_on() {
+    let mut trainer = trainer();
+    let trial = spec(Architecture::Net, 0.1);
+    // At the end of the VAE's training, at the first block's losses or its evaluation.
+    for cancel_at in [30, 40] {
+        let mut recorder = Recorder { cancel_at: Some(cancel_at), ..Recorder::default() };
+        assert_eq!(trainer.run(&trial, &mut recorder), Err(TrainError::Cancelled));
+        assert_eq!(recorder.calls.last(), Some(&cancel_at));
+    }
+    assert_eq!(said(&mut trainer, &trial), said(&mut self::trainer(), &trial));
+}
+
+#[test]
+fn a_trial_that_does_not_fit_its_data_is_refused_by_name() {
+    let good = spec(Architecture::LenetBn, 0.1);
+    let with = |change: fn(&mut TrialSpec)| {
+        let mut spec = good;
+        change(&mut spec);
+        spec
+    };
+    let cases = [
+        (with(|s| s.subset_size = 60_001), "a subset of `60001` images was asked for, but there are `60000`"),
+        (with(|s| s.dataset = DatasetName::Kmnist), "data set `kmnist` is not loaded"),
+        (with(|s| s.classifier.batch_size = 61), "batch_size `61` is more than the subset of 60 images"),
+        (with(|s| s.classifier.evaluate_every = 0), "evaluate_every `0` is not above zero"),
+        (with(|s| s.classifier.batch_size = 1), "batch norm has no variance of `1` image"),
+    ];
+    let mut trainer = trainer();
+    for (spec, message) in cases {
+        let error = trainer.run(&spec, &mut Recorder::default()).unwrap_err();
+        assert!(matches!(error, TrainError::Data(_)) && error.to_string().starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn an_error_of_torch_fails_the_trial_and_not_the_process() {
+    let mut trainer = trainer();
+    let mut broken = digits();
+    broken.test.labels.fill(12);
+    trainer.load(DatasetName::Kmnist, broken).unwrap();
+    let trial = spec(Architecture::Net, 0.0);
+    let error =
+        trainer.run(&TrialSpec { dataset: DatasetName::Kmnist, ..trial }, &mut Recorder::default()).unwrap_err();
+    assert!(matches!(&error, TrainError::Torch(message) if message.contains("index 12 is out of bounds")), "{error}");
+    assert_eq!(said(&mut trainer, &trial), said(&mut self::trainer(), &trial));
+}

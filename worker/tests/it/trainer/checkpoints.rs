@@ -1,0 +1,119 @@
+//! Interrupted trials go on from their checkpoints, and end with the same bits.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use swfn_shared::trial::{Architecture, Classifier, Density, TrialSpec, VaeFamily};
+use swfn_worker::train::{checkpoint::Checkpoints, report::TrainError, trainer::Trainer};
+use tch::Device;
+
+use super::{Recorder, finals, run, said, spec, trainer};
+
+/// A trainer that finds nothing but the checkpoints in that folder.
+fn resuming(folder: &Path, every: Duration) -> Trainer {
+    let checkpoints = Checkpoints::open(folder, Device::Cpu, every).unwrap();
+    trainer().with_checkpoints(Some(checkpoints))
+}
+
+/// VAE: reports at 100, 200, 230. Classifier: 330, 350 with an evaluation, 450, 470 with one, 480.
+fn long(architecture: Architecture) -> TrialSpec {
+    let mut trial = spec(architecture, 0.1);
+    trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
+    trial.classifier = Classifier { iterations: 250, evaluate_every: 120, ..trial.classifier };
+    trial
+}
+
+/// Trains until the trial is cancelled at that step.
+fn interrupt(trainer: &mut Trainer, trial: &TrialSpec, cancel_at: u64) -> Recorder {
+    let mut recorder = Recorder { cancel_at: Some(cancel_at), ..Recorder::default() };
+    assert_eq!(trainer.run(trial, &mut recorder), Err(TrainError::Cancelled));
+    recorder
+}
+
+fn only_file(folder: &Path) -> PathBuf {
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    file.clone()
+}
+
+#[test]
+fn an_interrupted_trial_goes_on_and_ends_with_the_same_bits() {
+    let conv = |architecture| {
+        let mut trial = long(architecture);
+        let penalty = trial.penalty.as_mut().unwrap();
+        penalty.density = Density::ConvVae;
+        penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
+        trial
+    };
+    let validated = TrialSpec { validation: 30, ..long(Architecture::Net) };
+    for trial in [long(Architecture::LenetBn), conv(Architecture::NetDropout), validated] {
+        let undisturbed = said(&mut trainer(), &trial);
+        // Saved at each report, or at the cancellation alone.
+        for every in [Duration::ZERO, Duration::from_secs(3600)] {
+            let folder = tempfile::tempdir().unwrap();
+            // A trial that is cancelled at its first report at or after a step is saved at the next that it can go on from.
+            let mut stood = 0;
+            for (cancel_at, saved) in [(100, 100), (200, 200), (330, 330), (350, 350), (450, 450)] {
+                let recorder = interrupt(&mut resuming(folder.path(), every), &trial, cancel_at);
+                assert!(recorder.calls[0] >= stood, "{cancel_at}: {:?}", recorder.calls);
+                stood = saved;
+            }
+            let mut last = resuming(folder.path(), every);
+            let (outcome, recorder) = run(&mut last, &trial);
+            assert_eq!(recorder.calls[0], 450, "{every:?}");
+            assert!(outcome.vae_seconds > 0.0);
+            assert_eq!(last.vaes(), [trial.vae().unwrap()]);
+            // The result may get lost on its way. It comes again from the last checkpoint, until that is removed.
+            let again = said(&mut last, &trial);
+            let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, every).unwrap();
+            checkpoints.remove(trial.id());
+            assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+            let finals = finals(&outcome).map(|value| ("outcome", 0, value.to_bits()));
+            let points = recorder.points.iter().map(|p| (p.metric, p.step, p.value.to_bits()));
+            assert_eq!(points.chain(finals).collect::<Vec<_>>(), undisturbed, "{every:?}");
+            assert_eq!(again, undisturbed, "{every:?}");
+        }
+    }
+}
+
+#[test]
+fn an_abandoned_trial_is_saved_no_more_and_one_that_is_given_back_may_end() {
+    let trial = long(Architecture::NetDropout);
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = resuming(folder.path(), Duration::from_secs(3600));
+    let mut recorder = Recorder { cancel_at: Some(100), abandon: true, ..Recorder::default() };
+    assert_eq!(trainer.run(&trial, &mut recorder), Err(TrainError::Cancelled));
+    assert_eq!(recorder.calls, [100]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    // Nothing can be saved after the last block: it ends, with all its points.
+    let mut recorder = Recorder { cancel_at: Some(480), ..Recorder::default() };
+    assert!(trainer.run(&trial, &mut recorder).is_ok());
+    let points = recorder.points.iter().map(|point| (point.metric, point.step)).collect::<Vec<_>>();
+    let (_, whole) = run(&mut self::trainer(), &trial);
+    assert_eq!(points, whole.points.iter().map(|point| (point.metric, point.step)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used() {
+    let trial = long(Architecture::NetDropout);
+    let other = TrialSpec { seed: 2, ..trial };
+    let undisturbed = [&trial, &other].map(|trial| said(&mut trainer(), trial));
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = || resuming(folder.path(), Duration::from_secs(3600));
+    interrupt(&mut trainer(), &trial, 330);
+    let file = only_file(folder.path());
+    let content = fs::read(&file).unwrap();
+    let mut damaged = content.clone();
+    damaged[content.len() / 2] ^= 1;
+    fs::write(&file, damaged).unwrap();
+    // From the start.
+    assert_eq!(said(&mut trainer(), &trial), undisturbed[0]);
+    assert!(!file.exists());
+    let name = file.to_str().unwrap().replace(&trial.id().to_string(), &other.id().to_string());
+    fs::write(&name, content).unwrap();
+    assert_eq!(said(&mut trainer(), &other), undisturbed[1]);
+    assert!(!Path::new(&name).exists());
+}
