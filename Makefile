@@ -77,7 +77,7 @@ deny: $(DENY) ## licences, origins and bans of all dependencies; known vulnerabi
 
 .PHONY: simulate
 simulate: cargo-there ## the scheduler in a simulated cluster (SEEDS=n), or what happens in one history (SEED=n)
-	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-coordinator --lib -- simulation::two_thousand_seeds --nocapture
+	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-scheduler --lib -- simulation::two_thousand_seeds --nocapture
 
 PYTHON = $(CURDIR)/target/reference/bin/python
 
@@ -99,6 +99,16 @@ chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, 40 minutes (PERC
 .PHONY: mutants
 mutants: cargo-there ## planted bugs, each of which some test must notice and name, five minutes (NAMES="no-lock", JOBS=n)
 	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test chaos -- mutants $(addprefix --jobs=,$(JOBS)) $(NAMES)
+
+CARGO_MUTANTS_VERSION = 27.1.0
+CARGO_MUTANTS = target/tools/bin/cargo-mutants
+
+$(CARGO_MUTANTS): | cargo-there
+	$(CARGO) install --locked --debug --root target/tools --version $(CARGO_MUTANTS_VERSION) cargo-mutants
+
+.PHONY: mutate
+mutate: $(CARGO_MUTANTS) ## bugs that nobody planned, in the pure scheduler: each change of a function must make a test fail, half an hour (JOBS=n)
+	SWFN_SEEDS=100 $(CARGO_MUTANTS) mutants --package swfn-scheduler --output target/mutate --no-shuffle $(addprefix --jobs=,$(JOBS))
 
 .PHONY: deploy-check
 deploy-check: cargo-there ## manifests for Kubernetes, without a cluster: rendered, linted, compared with the schemas of 1.30 to 1.37, seeded with faults
@@ -144,8 +154,7 @@ fmt: cargo-there ## formatting
 
 .PHONY: lint
 lint: cargo-there ## clippy, warnings are errors
-	$(WITH_LIBTORCH) $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(WITH_LIBTORCH) $(CARGO) clippy --workspace --lib --bins --test chaos --features swfn-coordinator/faults,swfn-worker/faults --locked -- -D warnings
+	$(WITH_LIBTORCH) $(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 
 .PHONY: doc
 doc: cargo-there ## documentation, warnings are errors

@@ -29,8 +29,11 @@ static GUARDS: LazyLock<[Guard; 2]> = LazyLock::new(|| {
     [None, Some(token)].map(|token| Guard::new(HOSTS.map(str::to_owned).to_vec(), token))
 });
 
-/// All targets of this crate, by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("http", request)];
+/// The name of a target, which is that of its corpus, and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[("http", request)];
 
 fn request(data: &[u8]) {
     let Some(head) = read(data).filter(|head| !says_the_token(head)) else { return };

@@ -17,4 +17,5 @@ mod own_data;
 mod promises;
 mod pytorch;
 mod refusals;
+mod releases;
 mod stay;

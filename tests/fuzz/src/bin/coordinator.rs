@@ -1,6 +1,10 @@
-//! libFuzzer's program for the targets of `swfn-coordinator` and `swfn-dashboard`.
-#![no_main]
+//! libFuzzer's program for the targets of `swfn-coordinator` and `swfn-dashboard`, which exist where `make fuzz` builds it.
+#![cfg_attr(fuzzing, no_main)]
 
+#[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     swfn_fuzz::chosen(&[swfn_coordinator::fuzzing::TARGETS, swfn_dashboard::fuzzing::TARGETS].concat())(data)
 });
+
+#[cfg(not(fuzzing))]
+fn main() {}
