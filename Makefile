@@ -37,13 +37,17 @@ browser: ## Chromium, in which a test opens the report, where this user may inst
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
 	  echo "note: no Chromium here; the report is not opened in a browser" >&2
 
-# Sweeps wait a good deal: for time limits, for leases to end, for each other.
-TEST_THREADS = $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
+.PHONY: quick
+quick: cargo-there ## what a change may break, in a minute: unit tests of what has changed, one sweep, one kill
+	$(WITH_LIBTORCH) tests/run.py quick
 
 .PHONY: test
-test: cargo-there browser ## all set-up, all tests
-	$(WITH_LIBTORCH) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} $(CARGO) test --workspace --locked
-	deploy/libtorch.test.sh
+test: cargo-there browser ## all set-up, the tests: all of a unit, each feature end to end, each fault once or twice
+	$(WITH_LIBTORCH) tests/run.py test
+
+.PHONY: test-all
+test-all: build browser ## all tests, faults in larger numbers, and what no release may contain
+	$(WITH_LIBTORCH) tests/run.py test-all
 
 FUZZ_CORE = grid specification hello worker-message conversation http
 FUZZ_WORKER = idx gzip checkpoint vae lanes session devices
@@ -89,7 +93,7 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 	rm -rf target/reference/golden
 	cd tests/reference && $(PYTHON) -B reference.py $(CURDIR)/target/reference/golden
 	cd tests/reference && $(PYTHON) -B compare.py golden $(CURDIR)/target/reference/golden
-	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --workspace --test pytorch -- --ignored
+	$(WITH_LIBTORCH) SWFN_PYTHON=$(PYTHON) $(CARGO) test --locked --workspace --test it -- pytorch:: --ignored
 
 .PHONY: chaos
 chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, 40 minutes (PERCENT=n of the numbers, NAMES="P1 zombies", JOBS=n at a time; SEED=n COUNT=n: one part alone)
@@ -112,13 +116,13 @@ mutate: $(CARGO_MUTANTS) ## bugs that nobody planned, in the pure scheduler: eac
 
 .PHONY: deploy-check
 deploy-check: cargo-there ## manifests for Kubernetes, without a cluster: rendered, linted, compared with the schemas of 1.30 to 1.37, seeded with faults
-	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test manifests -- --nocapture --test-threads 1
+	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test it -- manifests:: --include-ignored --nocapture --test-threads 1
 
 POINTS ?= 10000000
 
 .PHONY: flood
 flood: cargo-there ## fifty workers report as fast as they can, and the coordinator's memory stays flat (POINTS=n)
-	$(WITH_LIBTORCH) SWFN_FLOOD_POINTS=$(POINTS) $(CARGO) test --release --locked --workspace --test flood -- --nocapture --test-threads 1
+	$(WITH_LIBTORCH) SWFN_FLOOD_POINTS=$(POINTS) $(CARGO) test --release --locked --workspace --test it -- flood:: --include-ignored --nocapture --test-threads 1
 
 .PHONY: kernels
 kernels: cargo-there ## timings of the CPU's kernels, for each kind of vectors that the processor has, and of random numbers

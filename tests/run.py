@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Runs a tier of the tests: cargo builds everything once, then the test programs run side by side.
+
+usage: tests/run.py quick|test|test-all
+
+quick     the unit tests of what has changed since they last passed, one sweep, one kill
+test      all but what is marked with `#[ignore = "make test-all: ..."]`
+test-all  those, too, and the simulation and the damaged inputs in their full numbers
+
+`cargo test` runs one test program after the other. Most of the end-to-end tests wait while the unit
+tests compute, so here they run at the same time. README.md beside this file tells what is where.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# What the quick tier takes of the end-to-end tests.
+ONE_SWEEP_AND_ONE_KILL = [
+    "end_to_end::two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do",
+    "faults::a_worker_killed_in_the_middle_changes_nothing",
+]
+# What no tier runs: it needs PyTorch, a GPU or a quiet machine, and has targets of its own.
+ELSEWHERE = ["pytorch::", "gpu::", "timings"]
+# Test programs at a time. The end-to-end tests count little: most of them wait, and those that
+# compute take permits.
+AT_A_TIME = 1 + (os.cpu_count() or 2)
+# The longest first.
+FIRST = ["tests test", "worker test", "worker lib", "coordinator/scheduler lib"]
+
+
+class Program:
+    """A test program: its name, its file, and the folder that it runs in."""
+
+    def __init__(self, name, path, folder):
+        self.name, self.path, self.folder = name, str(path), folder
+        state = os.stat(path)
+        self.state = f"{state.st_mtime_ns} {state.st_size}"
+
+    def run(self, arguments, environment):
+        """Its exit code, what it printed, and how long it took."""
+        start = time.monotonic()
+        environment = {**os.environ, **environment, "CARGO_MANIFEST_DIR": str(self.folder)}
+        done = subprocess.run(
+            [self.path, *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        return done.returncode, done.stdout, time.monotonic() - start
+
+
+def build():
+    """The test programs, after cargo has built them and the programs under test."""
+    cargo = [os.environ.get("CARGO", "cargo"), "test", "--workspace", "--locked", "--no-run"]
+    form = "--message-format=json-render-diagnostics"
+    built = subprocess.run([*cargo, form], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if built.returncode:
+        sys.exit(built.returncode)
+    messages = map(json.loads, built.stdout.splitlines())
+    artifacts = [m for m in messages if m.get("executable") and m["profile"]["test"]]
+    programs = []
+    for artifact in artifacts:
+        folder = Path(artifact["manifest_path"]).parent
+        name = f"{folder.relative_to(ROOT)} {artifact['target']['kind'][0]}"
+        programs.append(Program(name, artifact["executable"], folder))
+    place = {name: number for number, name in enumerate(FIRST)}
+    return sorted(programs, key=lambda program: (place.get(program.name, len(place)), program.name))
+
+
+def tasks(tier, programs, passed):
+    """Pairs of a program and its arguments, and the environment of all."""
+    if tier == "quick":
+        changed = [p for p in programs if p.name.endswith(" lib") and passed.get(p.path) != p.state]
+        ends = [(p, ["--exact", *ONE_SWEEP_AND_ONE_KILL]) for p in programs if p.name == "tests test"]
+        return ends + [(program, []) for program in changed], {}
+    set_up = (Program("deploy set-up", ROOT / "deploy/libtorch.test.sh", ROOT), [])
+    if tier == "test":
+        return [(program, []) for program in programs] + [set_up], {}
+    skipped = [word for name in ELSEWHERE for word in ("--skip", name)]
+    more = {"SWFN_SEEDS": "2000", "SWFN_DAMAGED_COPIES": "20"}
+    return [(program, ["--include-ignored", *skipped]) for program in programs] + [set_up], more
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1] not in ("quick", "test", "test-all"):
+        sys.exit(__doc__)
+    tier = sys.argv[1]
+    programs = build()
+    memory = ROOT / "target" / "tests-passed.json"
+    passed = json.loads(memory.read_text()) if memory.exists() else {}
+    waiting, environment = tasks(tier, programs, passed)
+    # In the end-to-end tests most threads wait; see src/permit.rs.
+    threads = str(max(8, 4 * (os.cpu_count() or 2)))
+    failed, lock, todo = [], threading.Lock(), queue.SimpleQueue()
+    for task in waiting:
+        todo.put(task)
+
+    def work():
+        while True:
+            try:
+                program, arguments = todo.get_nowait()
+            except queue.Empty:
+                return
+            more = {"RUST_TEST_THREADS": threads} if program.name == "tests test" else {}
+            code, output, seconds = program.run(arguments, {**environment, **more})
+            with lock:
+                print(f"\n     Running {program.name} ({program.path})\n{output.strip()}")
+                print(f"{program.name}: {seconds:.1f} s", flush=True)
+                if code:
+                    failed.append(program.name)
+                    passed.pop(program.path, None)
+                elif program.name.endswith(" lib"):
+                    passed[program.path] = program.state
+
+    workers = [threading.Thread(target=work) for _ in range(AT_A_TIME)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    known = {program.path for program in programs}
+    memory.write_text(json.dumps({path: state for path, state in passed.items() if path in known}))
+    if failed:
+        sys.exit(f"error: tests failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
