@@ -81,7 +81,7 @@ deny: $(DENY) ## licences, origins and bans of all dependencies; known vulnerabi
 
 .PHONY: simulate
 simulate: cargo-there ## the scheduler in a simulated cluster (SEEDS=n), or what happens in one history (SEED=n)
-	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-scheduler --lib -- simulation::two_thousand_seeds --nocapture
+	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-scheduler --lib -- simulation::many_histories --nocapture
 
 PYTHON = $(CURDIR)/target/reference/bin/python
 

@@ -10,7 +10,7 @@ use swfn_shared::{
 use swfn_store::TrialRow;
 
 use super::{
-    command::write_without_charts,
+    command::{Extent, write, write_without_charts},
     sample,
     source::{Sources, open},
     study::Study,
@@ -100,6 +100,8 @@ fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
     let run = |selection: &str, grid: String| {
         let dir = tempfile::tempdir().unwrap();
         let markdown = report(dir.path(), &[&format!("{grid}[select]\nby = \"{selection}\"\n{claim}")]);
+        let sources = Sources::new(open(&[dir.path().join("run-0")]).unwrap()).unwrap();
+        write(&sources, &dir.path().join("out"), Extent::Full).unwrap();
         let chart = |name: &str| fs::read_to_string(dir.path().join(format!("out/charts/{name}.svg"))).unwrap();
         let summary = fs::read_to_string(dir.path().join("out/summary.json")).unwrap();
         let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
