@@ -192,6 +192,19 @@ fn a_worker_with_few_lanes_does_not_hold_back_one_with_many_and_neither_is_idle(
 }
 
 #[test]
+fn a_worker_leaves_to_others_what_they_have_free_lanes_for() {
+    let mut sweep = Sweep::of_one_shape(12);
+    sweep.join("cid");
+    assert_eq!(sweep.ask("cid", 10).len(), 10);
+    sweep.join("ann");
+    assert_eq!(sweep.ask("ann", 4).len(), 2, "no more are left");
+    sweep.tell(Command::Left { worker: worker("cid") }).unwrap();
+    sweep.join("bob");
+    // Of the twelve trials, two of which Ann holds, her four lanes take four.
+    assert_eq!(sweep.ask("bob", 20).len(), 8);
+}
+
+#[test]
 fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_to_others() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
