@@ -46,8 +46,11 @@ test: cargo-there browser ## all set-up, the tests: all of a unit, each feature 
 	$(WITH_LIBTORCH) tests/run.py test
 
 .PHONY: test-all
-test-all: build browser ## all tests, faults in larger numbers, and what no release may contain
-	$(WITH_LIBTORCH) tests/run.py test-all
+test-all: test test-rest ## all tests
+
+.PHONY: test-rest
+test-rest: build ## what `make test` leaves out: faults in larger numbers, more seeds, what no release may contain
+	$(WITH_LIBTORCH) tests/run.py rest
 
 FUZZ_CORE = grid specification hello worker-message conversation http
 FUZZ_WORKER = idx gzip checkpoint vae lanes session devices
@@ -81,7 +84,7 @@ deny: $(DENY) ## licences, origins and bans of all dependencies; known vulnerabi
 
 .PHONY: simulate
 simulate: cargo-there ## the scheduler in a simulated cluster (SEEDS=n), or what happens in one history (SEED=n)
-	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-scheduler --lib -- simulation::many_histories --nocapture
+	SWFN_SEED=$(SEED) SWFN_SEEDS=$(SEEDS) $(CARGO) test --release --locked --package swfn-scheduler --lib -- simulation::two_thousand_seeds --ignored --nocapture
 
 PYTHON = $(CURDIR)/target/reference/bin/python
 
@@ -112,7 +115,7 @@ $(CARGO_MUTANTS): | cargo-there
 
 .PHONY: mutate
 mutate: $(CARGO_MUTANTS) ## bugs that nobody planned, in the pure scheduler: each change of a function must make a test fail, half an hour (JOBS=n)
-	SWFN_SEEDS=100 $(CARGO_MUTANTS) mutants --package swfn-scheduler --output target/mutate --no-shuffle $(addprefix --jobs=,$(JOBS))
+	$(CARGO_MUTANTS) mutants --package swfn-scheduler --output target/mutate --no-shuffle $(addprefix --jobs=,$(JOBS))
 
 .PHONY: deploy-check
 deploy-check: cargo-there ## manifests for Kubernetes, without a cluster: rendered, linted, compared with the schemas of 1.30 to 1.37, seeded with faults

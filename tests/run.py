@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Runs a tier of the tests: cargo builds everything once, then the test programs run side by side.
 
-usage: tests/run.py quick|test|test-all
+usage: tests/run.py quick|test|rest
 
-quick     the unit tests of what has changed since they last passed, one sweep, one kill
-test      all but what is marked with `#[ignore = "make test-all: ..."]`
-test-all  those, too, and the simulation and the damaged inputs in their full numbers
+quick  the unit tests of what has changed since they last passed, one sweep, one kill
+test   all but what is marked with `#[ignore = "make test-all: ..."]`
+rest   those
 
 `cargo test` runs one test program after the other. Most of the end-to-end tests wait while the unit
 tests compute, so here they run at the same time. README.md beside this file tells what is where.
@@ -80,27 +80,26 @@ def build():
 
 
 def tasks(tier, programs, passed):
-    """Pairs of a program and its arguments, and the environment of all."""
+    """Pairs of a program and its arguments."""
     if tier == "quick":
         changed = [p for p in programs if p.name.endswith(" lib") and passed.get(p.path) != p.state]
         ends = [(p, ["--exact", *ONE_SWEEP_AND_ONE_KILL]) for p in programs if p.name == "tests test"]
-        return ends + [(program, []) for program in changed], {}
-    set_up = (Program("deploy set-up", ROOT / "deploy/libtorch.test.sh", ROOT), [])
+        return ends + [(program, []) for program in changed]
     if tier == "test":
-        return [(program, []) for program in programs] + [set_up], {}
+        set_up = Program("deploy set-up", ROOT / "deploy/libtorch.test.sh", ROOT)
+        return [(program, []) for program in [*programs, set_up]]
     skipped = [word for name in ELSEWHERE for word in ("--skip", name)]
-    more = {"SWFN_SEEDS": "2000", "SWFN_DAMAGED_COPIES": "20"}
-    return [(program, ["--include-ignored", *skipped]) for program in programs] + [set_up], more
+    return [(program, ["--ignored", *skipped]) for program in programs]
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] not in ("quick", "test", "test-all"):
+    if len(sys.argv) != 2 or sys.argv[1] not in ("quick", "test", "rest"):
         sys.exit(__doc__)
     tier = sys.argv[1]
     programs = build()
     memory = ROOT / "target" / "tests-passed.json"
     passed = json.loads(memory.read_text()) if memory.exists() else {}
-    waiting, environment = tasks(tier, programs, passed)
+    waiting = tasks(tier, programs, passed)
     # In the end-to-end tests most threads wait; see src/permit.rs.
     threads = str(max(8, 4 * (os.cpu_count() or 2)))
     failed, lock, todo = [], threading.Lock(), queue.SimpleQueue()
@@ -114,14 +113,14 @@ def main():
             except queue.Empty:
                 return
             more = {"RUST_TEST_THREADS": threads} if program.name == "tests test" else {}
-            code, output, seconds = program.run(arguments, {**environment, **more})
+            code, output, seconds = program.run(arguments, more)
             with lock:
                 print(f"\n     Running {program.name} ({program.path})\n{output.strip()}")
                 print(f"{program.name}: {seconds:.1f} s", flush=True)
                 if code:
                     failed.append(program.name)
                     passed.pop(program.path, None)
-                elif program.name.endswith(" lib"):
+                elif tier != "rest":
                     passed[program.path] = program.state
 
     workers = [threading.Thread(target=work) for _ in range(AT_A_TIME)]

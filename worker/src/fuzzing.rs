@@ -111,6 +111,12 @@ fn plain(idx: &Idx) -> Vec<u8> {
 mod tests {
     #[test]
     fn the_corpora_hold() {
-        super::TARGETS.iter().copied().for_each(swfn_fuzz::replay);
+        super::TARGETS.iter().for_each(|target| swfn_fuzz::replay(*target, 2));
+    }
+
+    #[test]
+    #[ignore = "make test-all: the same with more damaged copies of each input"]
+    fn the_corpora_hold_however_damaged() {
+        super::TARGETS.iter().for_each(|target| swfn_fuzz::replay(*target, 20));
     }
 }

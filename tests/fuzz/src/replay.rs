@@ -8,24 +8,11 @@ use std::{
 
 use crate::Target;
 
-/// Damaged copies of each file that are tried as well, unless [`VARIABLE`] says otherwise.
-const DAMAGED: usize = 2;
-
-/// The environment variable with the number of damaged copies.
-const VARIABLE: &str = "SWFN_DAMAGED_COPIES";
-
-/// # Panics
-/// If the variable is no number.
-fn damaged_copies() -> usize {
-    let number = |text: String| text.parse().unwrap_or_else(|_| panic!("{VARIABLE} is `{text}`, not a number"));
-    env::var(VARIABLE).map_or(DAMAGED, number)
-}
-
-/// Calls the target with every file of its corpus, and with damaged copies of each.
+/// Calls the target with every file of its corpus, and with so many damaged copies of each.
 ///
 /// # Panics
 /// If the target does, with the name of the file; or if there is no corpus.
-pub fn replay((name, target): Target) {
+pub fn replay((name, target): Target, damaged_copies: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("corpus `{}`: {error}", folder.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read to its end").path()).collect();
@@ -35,7 +22,7 @@ pub fn replay((name, target): Target) {
         let content = fs::read(&file).unwrap_or_else(|error| panic!("`{}`: {error}", file.display()));
         run(target, &content, &file, None);
         let mut random = Random(content.len() as u64 + 1);
-        for number in 0..damaged_copies() {
+        for number in 0..damaged_copies {
             run(target, &random.damaged(&content), &file, Some(number));
         }
     }
