@@ -1,5 +1,6 @@
 //! Scripts in the domain's words.
 
+mod damaged;
 mod histories;
 mod poison;
 
