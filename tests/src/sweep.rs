@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use crate::{
+    images::{self, FEW},
     process::{Process, wait_until},
     programs,
 };
@@ -26,6 +27,15 @@ pub struct Sweep {
     environment: Vec<(String, String)>,
     /// Where the images are that it is about, if it is not about synthetic digits.
     data: Option<PathBuf>,
+}
+
+/// A grid of small trials on few images. `axes`: the lines of `[grid]`; `iterations`: of each classifier; `more`: further lines, of
+/// `[run]` first.
+pub fn grid(axes: &str, iterations: u32, more: &str) -> String {
+    format!(
+        "version = 1\nname = \"test\"\n{FEW}[grid]\n{axes}\n\
+         [classifier]\niterations = {iterations}\nevaluate_every = {iterations}\n[vae]\niterations = 60\n[run]\n{more}\n"
+    )
 }
 
 /// The database of a run directory, to be read.
@@ -50,17 +60,29 @@ pub struct JournalLine {
 }
 
 impl Sweep {
-    /// A grid on the synthetic digits. `axes`: the lines of `[grid]`; `iterations`: of each classifier.
+    /// Small trials on few images, with leases that a busy machine does not break.
     ///
     /// # Panics
     /// If the folder cannot be written.
     pub fn new(axes: &str, iterations: u32) -> Self {
-        let grid = format!(
-            "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\n{axes}\n\
-             [classifier]\niterations = {iterations}\nevaluate_every = {iterations}\n[vae]\niterations = 60\n\
-             [run]\nlease_seconds = 4\n"
-        );
-        Self::of_grid(&grid)
+        Self::with_leases(60, axes, iterations)
+    }
+
+    /// The same with leases of so many seconds.
+    ///
+    /// # Panics
+    /// If the folder cannot be written.
+    pub fn with_leases(seconds: u32, axes: &str, iterations: u32) -> Self {
+        Self::of_grid(&grid(axes, iterations, &format!("lease_seconds = {seconds}"))).on(images::few())
+    }
+
+    /// The same on the synthetic digits: each trial is tested on ten thousand of them.
+    ///
+    /// # Panics
+    /// If the folder cannot be written.
+    pub fn of_digits(axes: &str, iterations: u32) -> Self {
+        let digits = "[data]\ndataset = \"synthetic\"\n";
+        Self::of_grid(&grid(axes, iterations, "lease_seconds = 60").replace(FEW, digits))
     }
 
     /// Any grid file.
@@ -90,6 +112,25 @@ impl Sweep {
     /// The same sweep with images of that folder.
     pub fn on(self, data: &Path) -> Self {
         Self { data: Some(data.to_owned()), ..self }
+    }
+
+    /// The same sweep with trials that are evaluated, and report, each time that they have trained for so many iterations.
+    ///
+    /// # Panics
+    /// If the grid does not say how often they are.
+    pub fn evaluated_every(self, iterations: u32) -> Self {
+        let grid = fs::read_to_string(self.grid()).expect("the grid is there");
+        let (before, after) = grid.split_once("evaluate_every = ").expect("the grid says how often");
+        let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        fs::write(self.grid(), format!("{before}evaluate_every = {iterations}{after}"))
+            .expect("the folder can be written");
+        self
+    }
+
+    /// The same sweep with trials that take their time, but not the machine's: they sleep for so many milliseconds at each report, of
+    /// which there is one at each evaluation, and one in a hundred iterations.
+    pub fn slowed(self, milliseconds: u32) -> Self {
+        self.with("SWFN_SLOW", &milliseconds.to_string())
     }
 
     /// The same sweep with an environment variable for its processes.
@@ -160,6 +201,14 @@ impl Sweep {
     /// Starts `swfn-worker` with a subcommand.
     pub fn program(&self, name: &str, arguments: &[&str]) -> Process {
         self.start(self.command("swfn-worker").args(arguments), name)
+    }
+
+    /// Starts `swfn-worker train`, of this sweep's grid.
+    pub fn train(&self, name: &str, arguments: &[&str]) -> Process {
+        let mut command = self.command("swfn-worker");
+        command.args(["train", "--spec"]).arg(self.grid()).args(arguments);
+        command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
+        self.start(&mut command, name)
     }
 
     /// Starts a program of this sweep. What programs keep for later runs lies in this sweep's folder: no test sees what another has

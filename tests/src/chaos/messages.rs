@@ -17,8 +17,7 @@ use crate::{
 };
 
 /// Eight trials, the weights of half of which come in many parts.
-const OF_MANY_PARTS: &str =
-    "seed = { count = 2 }\nsubset_size = 42\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]";
+const OF_MANY_PARTS: &str = "seed = { count = 2 }\nsubset_size = 42\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\npenalty_samples = 4";
 
 /// A sweep of two workers, all of whose messages pass a proxy.
 fn through(axes: &str, seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {

@@ -80,7 +80,7 @@ pub fn cuts(part: Part) -> Result<Tally, Skipped> {
     for number in 0..part.count {
         let disk = Disk::new(None)?;
         let text = grid(EIGHT, 100, "lease_seconds = 8\nmax_losses = 1000\n[artifacts]\nweights = true");
-        let sweep = Sweep::in_folder(&disk.root(), &text).on(images::few()).with("SWFN_SLOW", "200");
+        let sweep = Sweep::in_folder(&disk.root(), &text).on(images::few()).slowed(200);
         // The grid is the user's, and was there before.
         run("sync", &["-f", &disk.root().display().to_string()])?;
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);

@@ -1,17 +1,25 @@
 //! The files that trials leave behind, and that nothing which happens to a trial changes them.
 
-use std::{fs, path::Path, thread::sleep, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    thread::sleep,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use swfn_tests::{process::send, sweep::Sweep};
+use swfn_tests::{
+    images,
+    process::{send, wait_until},
+    sweep::{Sweep, grid},
+};
 
-fn grid(axes: &str, iterations: u32) -> String {
-    format!(
-        "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\n{axes}\n\
-         [classifier]\niterations = {iterations}\nevaluate_every = {iterations}\n[vae]\niterations = 200\n\
-         [artifacts]\nweights = true\nvae_sheet = true\nconfusion = true\n"
-    )
+/// On few images: they are of three classes, and ninety of them are for the test.
+fn sweep(axes: &str, iterations: u32) -> Sweep {
+    let more = "[artifacts]\nweights = true\nvae_sheet = true\nconfusion = true";
+    let grid = grid(axes, iterations, more).replace("[vae]\niterations = 60", "[vae]\niterations = 200");
+    Sweep::of_grid(&grid).on(images::few())
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -24,7 +32,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_sweep_and_a_trial_alone_leave_the_same_files() {
     let axes = "seed = 3\nsubset_size = 60\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
-    let sweep = Sweep::of_grid(&grid(axes, 50));
+    let sweep = sweep(axes, 50);
     sweep.coordinator("coordinator", &["--local-workers", "2"]).succeed();
     let trials = sweep.csv("trials.csv");
     assert_eq!(trials.len(), 4);
@@ -37,22 +45,21 @@ fn a_sweep_and_a_trial_alone_leave_the_same_files() {
         assert_eq!(names(&folder), expected);
         let mut rows = csv::Reader::from_path(folder.join("confusion.csv")).unwrap();
         let rows: Vec<Vec<f64>> = rows.deserialize().collect::<Result<_, _>>().unwrap();
-        assert_eq!(rows.len(), 10);
+        assert_eq!(rows.len(), 3);
         let (mut images, mut right) = (0.0, 0.0);
         for (class, row) in rows.iter().enumerate() {
-            // The class, ten counts, their sum, the share on the diagonal.
-            assert_eq!((row[0], row[1..=10].iter().sum::<f64>()), (class as f64, row[11]));
-            assert!((row[12] - row[1 + class] / row[11]).abs() < 1e-12);
-            (images, right) = (images + row[11], right + row[1 + class]);
+            // The class, three counts, their sum, the share on the diagonal.
+            assert_eq!((row[0], row[1..=3].iter().sum::<f64>()), (class as f64, row[4]));
+            assert!((row[5] - row[1 + class] / row[4]).abs() < 1e-12);
+            (images, right) = (images + row[4], right + row[1 + class]);
         }
-        assert_eq!(images, 10_000.0);
+        assert_eq!(images, 90.0);
         assert!((right / images - trial["final_test_accuracy"].parse::<f64>().unwrap()).abs() < 1e-9);
     }
     for trial in trials.iter().filter(|trial| trial["lambda"] == "0.1") {
         let alone = sweep.run_dir().join("alone").join(&trial["trial"]);
-        let (grid, id) = (sweep.grid(), trial["trial"].as_str());
-        let arguments = ["train", "--spec", grid.to_str().unwrap(), "--trial", id, "--artifacts"];
-        let mut program = sweep.program("alone", &[&arguments[..], &[alone.to_str().unwrap()]].concat());
+        let id = trial["trial"].as_str();
+        let mut program = sweep.train("alone", &["--trial", id, "--artifacts", alone.to_str().unwrap()]);
         program.succeed();
         for name in ["weights.safetensors", "vae.png", "confusion.csv"] {
             let swept = fs::read(sweep.run_dir().join("artifacts").join(id).join(name)).unwrap();
@@ -68,7 +75,7 @@ fn a_sweep_and_a_trial_alone_leave_the_same_files() {
 #[test]
 fn every_result_says_where_it_comes_from() {
     let axes = "seed = 3\nsubset_size = 60\narchitecture = \"net\"\nlambda = 0.1";
-    let sweep = Sweep::of_grid(&grid(axes, 20));
+    let sweep = sweep(axes, 20);
     sweep.coordinator("coordinator", &["--local-workers", "1"]).succeed();
     let lines = fs::read_to_string(sweep.run_dir().join("trials.jsonl")).unwrap();
     let [line] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
@@ -91,32 +98,36 @@ fn every_result_says_where_it_comes_from() {
 #[test]
 fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
     let axes = "seed = 1\nsubset_size = 60\narchitecture = \"lenet+bn\"\nlambda = 0.1\nweight_decay = 5e-4\npenalty_samples = 4";
-    let sweep = Sweep::of_grid(&grid(axes, 1200));
-    let (grid, folder) = (sweep.grid(), sweep.cache());
-    let train = |name: &str, artifacts: &Path, more: &[&str]| {
-        let arguments = ["train", "--spec", grid.to_str().unwrap(), "--artifacts", artifacts.to_str().unwrap()];
-        sweep.program(name, &[&arguments[..], more].concat())
+    let sweep = || sweep(axes, 300).evaluated_every(25);
+    let (undisturbed, disturbed) = (sweep(), sweep().slowed(100));
+    let train = |sweep: &Sweep, name: &str, more: &[&str]| {
+        let artifacts = sweep.run_dir();
+        sweep.train(name, &[&["--artifacts", artifacts.to_str().unwrap()], more].concat())
     };
-    let (undisturbed, disturbed) = (sweep.run_dir().join("undisturbed"), sweep.run_dir().join("disturbed"));
-    train("undisturbed", &undisturbed, &[]).succeed();
-    let checkpoints = folder.join("checkpoints");
-    let (mut kills, mut resumed) = (0, 0);
+    train(&undisturbed, "undisturbed", &[]).succeed();
+    let checkpoints = disturbed.cache().join("checkpoints");
+    let newest = || {
+        let files = fs::read_dir(&checkpoints).into_iter().flatten().flatten();
+        files.filter_map(|file| file.metadata().ok()?.modified().ok()).max()
+    };
+    let (mut kills, mut resumed, mut killed) = (0, 0, SystemTime::UNIX_EPOCH);
     loop {
-        let name = format!("attempt-{kills}");
         let more = ["--checkpoint-dir", checkpoints.to_str().unwrap(), "--checkpoint-seconds", "0"];
-        let mut program = train(&name, &disturbed, &more);
-        let nanoseconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-        // Ever longer, so that the end is reached: after the last checkpoint there is an evaluation to get through.
-        sleep(Duration::from_millis(400 + 200 * kills + u64::from(nanoseconds) % 600));
-        let ended = kills == 60 || program.ended().is_some();
-        if !ended {
-            send(program.id(), Signal::SIGKILL);
-            kills += 1;
-        }
+        let mut program = train(&disturbed, &format!("attempt-{kills}"), &more);
+        // Each process comes further than the one before it.
+        let ended = kills == 6
+            || wait_until("a newer checkpoint or the end", || match program.ended() {
+                Some(_) => Some(true),
+                None => newest().is_some_and(|saved| saved > killed).then_some(false),
+            });
         if ended {
             program.succeed();
         } else {
+            let nanoseconds = UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+            sleep(Duration::from_millis(u64::from(nanoseconds) % 250));
+            send(program.id(), Signal::SIGKILL);
             program.wait();
+            (kills, killed) = (kills + 1, SystemTime::now());
         }
         resumed += usize::from(program.stderr().contains("goes on from a checkpoint"));
         if ended {
@@ -125,8 +136,8 @@ fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
     }
     assert!(kills >= 2 && resumed >= 2, "{kills} kills, {resumed} resumed");
     for name in ["weights.safetensors", "vae.png", "confusion.csv"] {
-        let same = fs::read(undisturbed.join(name)).unwrap() == fs::read(disturbed.join(name)).unwrap();
-        assert!(same, "{name} differs after {kills} kills");
+        let [one, other] = [&undisturbed, &disturbed].map(|sweep| fs::read(sweep.run_dir().join(name)).unwrap());
+        assert!(one == other, "{name} differs after {kills} kills");
     }
     assert!(names(&checkpoints).iter().all(|name| !name.ends_with(".checkpoint")), "{:?}", names(&checkpoints));
 }

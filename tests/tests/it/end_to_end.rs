@@ -4,6 +4,7 @@ use std::{collections::HashSet, fs, path::Path};
 
 use nix::sys::signal::Signal;
 use swfn_tests::{
+    images,
     process::{children, wait_until},
     sweep::Sweep,
 };
@@ -12,7 +13,7 @@ const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"ne
 
 #[test]
 fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
-    let sweep = Sweep::new(AXES, 60);
+    let sweep = Sweep::of_digits(AXES, 60).slowed(300);
     let mut coordinator = sweep.coordinator("first", &["--local-workers", "2"]);
     coordinator.succeed();
 
@@ -57,8 +58,8 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
 /// Lanes are for GPUs, but a CPU has them, too.
 #[test]
 fn one_worker_trains_trials_side_by_side_to_the_same_results() {
-    let axes =
-        "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"lenet+bn\"\nlambda = 0.1\nweight_decay = [0, 5e-4]";
+    let axes = "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"lenet+bn\"\nlambda = 0.1\npenalty_samples = 3\n\
+         weight_decay = [0, 5e-4]";
     let [one, four] = ["1", "4"].map(|lanes| {
         let sweep = Sweep::new(axes, 30);
         sweep.coordinator("run", &["--local-workers", "1", "--lanes", lanes]).succeed();
@@ -163,7 +164,8 @@ fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
 #[test]
 fn workers_may_be_started_by_hand_join_late_and_leave() {
     // Long enough that the first is in the middle of a trial when it is told to leave.
-    let sweep = Sweep::new("seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1", 3000);
+    let axes = "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
+    let sweep = Sweep::new(axes, 200).evaluated_every(20).slowed(250);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut first = sweep.worker("first", &address, &[]);
@@ -199,7 +201,8 @@ fn a_diverging_trial_is_given_up_and_told() {
 
 #[test]
 fn an_interrupt_stops_in_order_and_leaves_no_process_behind() {
-    let sweep = Sweep::new("seed = { count = 2 }\nsubset_size = 40\narchitecture = \"lenet\"\nlambda = 0", 100_000);
+    let sweep =
+        Sweep::new("seed = { count = 2 }\nsubset_size = 40\narchitecture = \"lenet\"\nlambda = 0", 100_000).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "2"]);
     wait_until("two leases", || (sweep.query("SELECT count(*) FROM event") >= Some(2)).then_some(()));
     let supervisors = children(coordinator.id());
@@ -221,8 +224,8 @@ fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
     sweep.coordinator("sweep", &["--local-workers", "2"]).succeed();
     let trials = sweep.csv("trials.csv");
     let trial = trials.iter().find(|trial| trial["architecture"] == "net+dropout" && trial["lambda"] == "0.1").unwrap();
-    let (id, spec) = (&trial["trial"], sweep.grid().display().to_string());
-    let mut alone = sweep.program("alone", &["train", "--spec", &spec, "--trial", &id[..10]]);
+    let id = &trial["trial"];
+    let mut alone = sweep.train("alone", &["--trial", &id[..10]]);
     alone.succeed();
     let lines = alone.stdout();
     let points = sweep.csv("curves.csv").into_iter().filter(|point| point["trial"] == *id);
@@ -235,17 +238,17 @@ fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
     for text in expected {
         assert!(lines.contains(&text), "{text} is not in\n{lines}");
     }
-    let mut unclear = sweep.program("unclear", &["train", "--spec", &spec]);
+    let mut unclear = sweep.train("unclear", &[]);
     assert_eq!(unclear.wait(), Some(1));
     assert!(unclear.stderr().contains("more than one trial\nhint: choose one with --trial ID"), "{}", unclear.stderr());
 }
 
 #[test]
 fn a_copy_of_a_sweep_that_goes_on_ends_with_the_same_results() {
-    let sweep = Sweep::new(AXES, 60);
+    let sweep = Sweep::new(AXES, 60).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     wait_until("two results", || (sweep.succeeded() >= 2).then_some(()));
-    let elsewhere = Sweep::in_place(&sweep.folder().join("elsewhere"));
+    let elsewhere = Sweep::in_place(&sweep.folder().join("elsewhere")).on(images::few());
     fs::create_dir(elsewhere.folder()).unwrap();
     fs::copy(sweep.grid(), elsewhere.grid()).unwrap();
     let backup = |name: &str, to: &Path| {
@@ -312,7 +315,7 @@ fn a_sweep_writes_as_much_as_it_is_told_and_always_prints_its_table() {
             "made from what --report {extent} left"
         );
     }
-    assert!(printed[0].contains("test on synthetic: 1 of 1 trials"), "{}", printed[0]);
+    assert!(printed[0].contains("test on idx: 1 of 1 trials"), "{}", printed[0]);
     assert!(printed.iter().all(|table| *table == printed[0]), "{printed:#?}");
     assert!(fs::read_dir(run_dir.join("charts")).unwrap().count() > 0);
 }

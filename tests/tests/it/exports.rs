@@ -5,7 +5,11 @@ mod mlflow;
 mod tables;
 mod tensorboard;
 
-use swfn_tests::{process::Process, sweep::Sweep};
+use swfn_tests::{
+    images,
+    process::Process,
+    sweep::{Sweep, grid},
+};
 
 /// Exports from a sweep's run directory, and returns what was printed.
 fn export(sweep: &Sweep, name: &str, arguments: &[&str]) -> String {
@@ -24,12 +28,12 @@ fn start_export(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     sweep.start(&mut command, name)
 }
 
-/// A grid with two learning rates, the second of which is no rate at which anything is learnt.
-fn grid_that_diverges(seeds: u32, iterations: u32) -> String {
-    format!(
-        "version = 1\nname = \"exported\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = {{ count = {seeds} }}\n\
-         subset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]\nlearning_rate = [0.01, 1000.0]\n\
-         [[exclude]]\nlambda = 0.1\nlearning_rate = 1000.0\n[classifier]\niterations = {iterations}\nevaluate_every = 100\n\
-         [vae]\niterations = 60\n[run]\nlease_seconds = 4\n"
-    )
+/// A sweep with two learning rates, the second of which is no rate at which anything is learnt.
+fn that_diverges(seeds: u32, iterations: u32) -> Sweep {
+    let axes = format!(
+        "seed = {{ count = {seeds} }}\nsubset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]\n\
+         learning_rate = [0.01, 1000.0]\n[[exclude]]\nlambda = 0.1\nlearning_rate = 1000.0"
+    );
+    let grid = grid(&axes, iterations, "lease_seconds = 60").replace("name = \"test\"", "name = \"exported\"");
+    Sweep::of_grid(&grid).on(images::few()).evaluated_every(iterations / 5)
 }

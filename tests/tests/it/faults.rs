@@ -11,24 +11,18 @@ use std::{
 
 use nix::sys::signal::Signal;
 use swfn_tests::{
-    ports,
+    chaos::judge::judge,
+    images, ports,
     process::{Process, children, send, send_to_all, wait_until},
     sweep::Sweep,
 };
 
-const AXES: &str =
-    "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]";
-const ITERATIONS: u32 = 300;
-
-fn undisturbed() -> Vec<String> {
-    let sweep = Sweep::new(AXES, ITERATIONS);
-    sweep.coordinator("undisturbed", &["--local-workers", "2"]).succeed();
-    sweep.results()
-}
+const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]\npenalty_samples = 4";
+const ITERATIONS: u32 = 100;
 
 #[test]
 fn a_worker_killed_in_the_middle_changes_nothing() {
-    let sweep = Sweep::new(AXES, ITERATIONS);
+    let sweep = Sweep::with_leases(8, AXES, ITERATIONS).evaluated_every(25).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let supervisors = [sweep.worker("first", &address, &[]), sweep.worker("second", &address, &[])];
@@ -50,18 +44,19 @@ fn a_worker_killed_in_the_middle_changes_nothing() {
     // Of either worker one trial, and the next one if it had asked for that already.
     assert!((2..=4).contains(&lost.len()), "both faults hit a trial: {journal:?}");
     assert!(coordinator.stderr().contains("its worker process ended"), "{}", coordinator.stderr());
-    assert!(coordinator.stderr().contains("was silent for 4s"), "{}", coordinator.stderr());
+    assert!(coordinator.stderr().contains("was silent for 8s"), "{}", coordinator.stderr());
     let succeeded: HashSet<_> =
         journal.iter().filter(|line| line.kind == "succeeded").map(|line| &line.trial).collect();
     assert_eq!(succeeded.len(), 8);
     assert!(!Path::new(&format!("/proc/{}", orphans[0])).exists(), "a device process does not outlive its supervisor");
-    assert_eq!(sweep.results(), undisturbed());
+    judge(&sweep);
 }
 
 #[test]
 fn a_killed_worker_goes_on_from_its_checkpoints() {
-    let axes = "seed = 0\nsubset_size = 40\narchitecture = [\"net+dropout\", \"lenet+bn\"]\nlambda = 0.1";
-    let sweep = Sweep::new(axes, 700);
+    let axes =
+        "seed = 0\nsubset_size = 40\narchitecture = [\"net+dropout\", \"lenet+bn\"]\nlambda = 0.1\npenalty_samples = 4";
+    let sweep = Sweep::new(axes, 200).evaluated_every(20).slowed(150);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut worker = sweep.worker("worker", &address, &["--checkpoint-seconds", "0"]);
@@ -94,14 +89,12 @@ fn a_killed_worker_goes_on_from_its_checkpoints() {
     let whole = |file: &fs::DirEntry| file.file_name().to_string_lossy().ends_with(".checkpoint");
     let left: Vec<_> = fs::read_dir(&folder).unwrap().flatten().filter(whole).collect();
     assert!(left.is_empty(), "{left:?}");
-    let alone = Sweep::new(axes, 700);
-    alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
-    assert_eq!(sweep.results(), alone.results());
+    judge(&sweep);
 }
 
 #[test]
 fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
-    let sweep = Sweep::new(AXES, ITERATIONS);
+    let sweep = Sweep::new(AXES, ITERATIONS).evaluated_every(25).slowed(200);
     let mut coordinator = sweep.coordinator("killed", &["--local-workers", "2"]);
     wait_until("two results", || (sweep.succeeded() >= 2).then_some(()));
     let supervisors = children(coordinator.id());
@@ -125,12 +118,13 @@ fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
     let released = again.iter().take_while(|line| line.kind == "released").count();
     assert!((1..=4).contains(&released), "leases of the dead workers are given back first: {again:?}");
     assert!(journal.iter().all(|line| line.kind != "lost"), "the coordinator's death is no trial's fault: {journal:?}");
-    assert_eq!(sweep.results(), undisturbed());
+    judge(&sweep);
 }
 
 #[test]
 fn a_worker_trains_on_while_the_coordinator_is_away() {
-    let sweep = Sweep::new("seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 3_000);
+    let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+    let sweep = Sweep::new(axes, 300).evaluated_every(30).slowed(400);
     let door = ports::address();
     let mut coordinator = sweep.coordinator("killed", &["--listen", &door]);
     let address = sweep.address(&coordinator);
@@ -150,7 +144,8 @@ fn a_worker_trains_on_while_the_coordinator_is_away() {
 
 #[test]
 fn a_worker_that_was_stopped_past_its_lease_wakes_up_and_goes_on() {
-    let sweep = Sweep::new("seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 3_000);
+    let axes = "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+    let sweep = Sweep::with_leases(8, axes, 300).evaluated_every(30).slowed(300);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut worker = sweep.worker("worker", &address, &[]);
@@ -182,7 +177,7 @@ fn a_worker_that_was_stopped_past_its_lease_wakes_up_and_goes_on() {
 #[test]
 fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_so() {
     let axes = "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
-    let sweep = Sweep::new(axes, 3_000);
+    let sweep = Sweep::new(axes, 150).evaluated_every(30).slowed(500);
     let grid = fs::read_to_string(sweep.grid()).unwrap().replace("[run]", "[run]\nmax_losses = 3");
     fs::write(sweep.grid(), grid).unwrap();
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -211,11 +206,15 @@ fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_
     let mut told = table.lines().skip_while(|line| !line.starts_with("failed: "));
     assert!(told.any(|line| line.starts_with("    ") && line.contains("connected")), "its last words: {table}");
 
-    let run_dir = sweep.run_dir().display().to_string();
+    let (run_dir, data) = (sweep.run_dir().display().to_string(), images::few().display().to_string());
     let retry = |name: &str, which: &[&str]| {
         sweep.bare_coordinator(
             name,
-            &[&["retry", "--run-dir", &run_dir, "--report", "tables", "--local-workers", "1"], which].concat(),
+            &[
+                &["retry", "--run-dir", &run_dir, "--report", "tables", "--local-workers", "1", "--data-dir", &data],
+                which,
+            ]
+            .concat(),
         )
     };
     let mut nobody = retry("nobody", &["--trial", "0123abcd"]);
@@ -231,14 +230,13 @@ fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_
     let put_back = sweep.query("SELECT count(*) FROM trial WHERE state <> 'quarantined' AND state <> 'succeeded'");
     assert_eq!(put_back, Some(0), "what cannot be done as a whole is not done at all");
     retry("again", &["--failed"]).succeed();
-    let alone = Sweep::new(axes, 3_000);
-    alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
-    assert_eq!(sweep.results(), alone.results());
+    judge(&sweep);
 }
 
 #[test]
 fn a_worker_that_a_person_drains_finishes_what_it_holds() {
-    let sweep = Sweep::new("seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 2_000);
+    let axes = "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+    let sweep = Sweep::new(axes, 150).evaluated_every(30).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut first = sweep.worker("first", &address, &[]);
@@ -280,12 +278,12 @@ fn so_does_one_that_a_person_has_drained() {
 
 fn asked_to_stop(ask: fn(&Sweep, &str, &Process)) {
     let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
-    let sweep = Sweep::new(axes, 1500);
+    let sweep = Sweep::new(axes, 300).evaluated_every(20).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     // Too seldom to matter: only the request to stop makes a checkpoint.
     let mut first = sweep.worker("first", &address, &["--checkpoint-seconds", "3600"]);
-    let points = "SELECT count(*) FROM point WHERE step >= 300";
+    let points = "SELECT count(*) FROM point WHERE step >= 100";
     wait_until("points", || sweep.query(points).filter(|count| *count > 0));
     ask(&sweep, &address, &first);
     first.succeed();
@@ -298,7 +296,5 @@ fn asked_to_stop(ask: fn(&Sweep, &str, &Process)) {
     assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0, "removed with the acknowledgement of the result");
     let kinds: Vec<_> = sweep.journal().into_iter().map(|line| line.kind).collect();
     assert_eq!(kinds, ["leased", "released", "leased", "succeeded"]);
-    let alone = Sweep::new(axes, 1500);
-    alone.coordinator("undisturbed", &["--local-workers", "1"]).succeed();
-    assert_eq!(sweep.results(), alone.results());
+    judge(&sweep);
 }

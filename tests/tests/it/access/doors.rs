@@ -1,10 +1,9 @@
 //! Who comes in, and what those are told who do not.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use swfn_tests::{
     process::{Process, children, wait_until},
-    programs,
     sweep::Sweep,
 };
 
@@ -78,7 +77,7 @@ fn renewed_certificates_are_trusted_by_those_who_have_the_old_ones() {
 
 #[test]
 fn local_workers_need_no_certificates_and_the_token_is_in_no_log_and_on_no_command_line() {
-    let cluster = Cluster::new(Sweep::new(&axes(2), 4000));
+    let cluster = Cluster::new(Sweep::new(&axes(2), 60).evaluated_every(15).slowed(500));
     let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 --local-workers 2 {ALL}"));
     let token = cluster.token();
     wait_until("two leases", || (cluster.sweep.query("SELECT count(*) FROM event") >= Some(2)).then_some(()));
@@ -159,10 +158,8 @@ fn a_coordinator_without_tls_says_so_and_admits_by_token() {
     assert_eq!(wrong.wait(), Some(1));
     assert!(wrong.stderr().contains("the coordinator does not speak TLS"), "{}", wrong.stderr());
     // From the environment.
-    let mut command = Command::new(programs::folder().join("swfn-worker"));
-    command.args(["--devices", "cpu", "--coordinator", &address]).env("SWFN_TOKEN", cluster.token());
-    command.env("SWFN_CACHE", cluster.sweep.cache());
-    Process::start(&mut command, cluster.sweep.run_dir().parent().unwrap(), "right").succeed();
+    let mut command = cluster.sweep.worker_command(&address, &[]);
+    cluster.sweep.start(command.env("SWFN_TOKEN", cluster.token()), "right").succeed();
     coordinator.succeed();
 }
 

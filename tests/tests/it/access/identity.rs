@@ -39,9 +39,7 @@ fn points(lease: &v1::LeaseId, step: u64) -> Kind {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     // Long leases: none may expire while this machine is busy with other tests.
-    let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[classifier]\niterations = 60\n\
-                evaluate_every = 60\n[run]\nlease_seconds = 600\n[grid]\n";
-    let cluster = Cluster::new(Sweep::of_grid(&format!("{grid}{}\n", axes(2))));
+    let cluster = Cluster::new(Sweep::with_leases(600, &axes(2), 60));
     let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
     let mut ann = Talk::open(cluster.connect(&address, "ann").await, &token, hello("ann:1")).await.unwrap();

@@ -82,10 +82,8 @@ async fn one_connection_too_many_is_told_and_comes_in_when_there_is_room() {
 
 #[test]
 fn a_connection_that_is_too_old_is_replaced_and_nothing_is_lost() {
-    let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[classifier]\niterations = 6000\n\
-                evaluate_every = 2000\n[run]\nlease_seconds = 120\n[grid]\n";
     let trials = 3;
-    let cluster = Cluster::new(Sweep::of_grid(&format!("{grid}{}\n", axes(trials))));
+    let cluster = Cluster::new(Sweep::with_leases(120, &axes(trials), 60).evaluated_every(20).slowed(900));
     let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --max-connection-age 1");
     let mut worker = cluster.worker("worker", &cluster.sweep.address(&coordinator), "");
     coordinator.succeed();

@@ -22,7 +22,7 @@ fn number(text: &str) -> f64 {
 
 #[test]
 fn the_api_tells_what_the_files_say() {
-    let sweep = Sweep::new(AXES, 60);
+    let sweep = Sweep::new(AXES, 60).slowed(300);
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
     assert_eq!(ask(&page, "/readyz", &[]).body, "ready\n");

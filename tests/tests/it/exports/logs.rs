@@ -8,7 +8,7 @@ use swfn_tests::{
     sweep::Sweep,
 };
 
-use super::grid_that_diverges;
+use super::that_diverges;
 
 fn logs(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     let mut command = sweep.command("swfn-coordinator");
@@ -18,7 +18,7 @@ fn logs(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
 
 #[test]
 fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
-    let sweep = Sweep::of_grid(&grid_that_diverges(1, 3000));
+    let sweep = that_diverges(1, 100).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     // A worker that is none of the coordinator's own, as on another machine.
     let worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
@@ -51,7 +51,7 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     again.succeed();
     assert_eq!(again.stdout().replace("succeeded) in", "leased) in"), story, "what was followed is what there is");
     let file = fs::read_to_string(sweep.run_dir().join("logs").join(&running).join("2.log")).unwrap();
-    assert!(file.contains("step=3000") && file.ends_with('\n') && story.contains(&file), "{file}");
+    assert!(file.contains("step=100") && file.ends_with('\n') && story.contains(&file), "{file}");
 
     let trials = sweep.csv("trials.csv");
     let failed = trials.iter().find(|trial| trial["state"] == "quarantined").unwrap();

@@ -15,13 +15,12 @@ use nix::{
 };
 use serde_json::Value;
 use swfn_tests::{
-    ports,
+    images, ports,
     process::{Process, wait_until},
     python::{python, script},
-    sweep::Sweep,
 };
 
-use super::{export, grid_that_diverges, start_export};
+use super::{export, start_export, that_diverges};
 
 /// A server with its children; dropping it ends them all.
 struct Server {
@@ -72,7 +71,7 @@ impl Drop for Server {
 #[test]
 fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
     let Some(python) = python() else { return };
-    let sweep = Sweep::of_grid(&grid_that_diverges(1, 500));
+    let sweep = that_diverges(1, 100);
     assert_eq!(sweep.coordinator("first", &["--local-workers", "2"]).wait(), Some(3));
     let server = Server::start(python, sweep.folder());
     let runs =
@@ -87,10 +86,11 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
     assert_eq!(runs(), first, "nothing has changed");
 
     // The study grows, and what was given up is tried again.
-    std::fs::write(sweep.grid(), grid_that_diverges(2, 500)).unwrap();
+    let more = std::fs::read_to_string(sweep.grid()).unwrap().replace("count = 1", "count = 2");
+    std::fs::write(sweep.grid(), more).unwrap();
     let mut command = sweep.command("swfn-coordinator");
     command.args(["retry", "--failed", "--report", "tables", "--local-workers", "2", "--grid"]).arg(sweep.grid());
-    command.arg("--run-dir").arg(sweep.run_dir());
+    command.arg("--run-dir").arg(sweep.run_dir()).arg("--data-dir").arg(images::few());
     assert_eq!(sweep.start(&mut command, "more").wait(), Some(3));
     let said = export(&sweep, "more-exported", &arguments);
     assert!(said.ends_with("4 new runs, 0 brought up to date, 2 there already\n"), "{said}");
@@ -105,7 +105,7 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
         for axis in ["architecture", "subset_size", "seed", "density"] {
             assert_eq!(run["params"][axis], trial[axis].as_str(), "{axis}");
         }
-        assert_eq!(run["params"]["classifier.iterations"], "500");
+        assert_eq!(run["params"]["classifier.iterations"], "100");
         assert!(run["name"].as_str().unwrap().ends_with(&trial["trial"][..8]));
         assert!(run["end"].as_i64().unwrap() >= run["start"].as_i64().unwrap());
         if trial["state"] == "quarantined" {

@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use swfn_tests::{
-    python::{python, script},
-    sweep::Sweep,
-};
+use swfn_tests::python::{python, script};
 
-use super::{export, grid_that_diverges};
+use super::{export, that_diverges};
 
 #[test]
 fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
-    let sweep = Sweep::of_grid(&grid_that_diverges(2, 300));
+    let sweep = that_diverges(2, 100);
     assert_eq!(sweep.coordinator("coordinator", &["--local-workers", "2"]).wait(), Some(3));
     let said = export(&sweep, "export", &["--format", "csv", "--format", "jsonl", "--format", "parquet"]);
     let folder = sweep.run_dir().join("export");

@@ -18,11 +18,7 @@ type Curves = BTreeMap<(String, String), Vec<(i64, f32)>>;
 fn tensorboard_shows_the_curves_of_the_sweep_and_compares_its_cells() {
     let Some(python) = python() else { return };
     let axes = "seed = { count = 2 }\nsubset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]";
-    let grid = format!(
-        "version = 1\nname = \"watched\"\n[data]\ndataset = \"synthetic\"\n[grid]\n{axes}\n\
-         [classifier]\niterations = 6000\nevaluate_every = 1000\n[vae]\niterations = 300\n[run]\nlease_seconds = 4\n"
-    );
-    let sweep = Sweep::of_grid(&grid);
+    let sweep = Sweep::new(axes, 300).evaluated_every(30).slowed(300);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--tensorboard"]);
     let root = sweep.run_dir().join("tensorboard");
     let files = || -> Vec<_> {
