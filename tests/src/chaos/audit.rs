@@ -22,6 +22,10 @@ pub fn audit(sweep: &Sweep) {
             (*attempt, *worker, *live) = (line.attempt, line.worker.clone(), true);
             continue;
         }
+        if line.kind == "retried" {
+            assert!(!*live, "a trial is tried again that is under way: {line:?}");
+            continue;
+        }
         assert!(*live && line.attempt == *attempt, "only the attempt under way can end: {line:?}");
         *live = false;
         if line.kind == "succeeded" {

@@ -282,7 +282,7 @@ fn a_copy_of_a_sweep_that_goes_on_ends_with_the_same_results() {
 /// What is not written at the end is written later: it is all in the run directory.
 #[test]
 fn a_sweep_writes_as_much_as_it_is_told_and_always_prints_its_table() {
-    let sweep = Sweep::new("seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 20);
+    let sweep = Sweep::new("seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = [0, 0.1]", 20);
     let tables =
         ["trials.csv", "trials.jsonl", "curves.csv", "comparisons.csv", "summary.csv", "summary.json", "summary.md"];
     let reports = ["report.html", "report.md", "summary.tex", "charts"];
@@ -315,7 +315,7 @@ fn a_sweep_writes_as_much_as_it_is_told_and_always_prints_its_table() {
             "made from what --report {extent} left"
         );
     }
-    assert!(printed[0].contains("test on idx: 1 of 1 trials"), "{}", printed[0]);
+    assert!(printed[0].contains("test on idx: 4 of 4 trials"), "{}", printed[0]);
     assert!(printed.iter().all(|table| *table == printed[0]), "{printed:#?}");
     assert!(fs::read_dir(run_dir.join("charts")).unwrap().count() > 0);
 }

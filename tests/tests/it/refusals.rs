@@ -34,7 +34,7 @@ fn wrong_commands_are_explained() {
     let cases: &[(&str, &[&str], i32, &str)] = &[
         ("swfn-coordinator", &[], 2, "--grid <FILE>"),
         ("swfn-coordinator", &["--grid", "missing.toml"], 1, "cannot read the grid file `missing.toml`"),
-        ("swfn-coordinator", &["--grid", &wrong], 1, "wrong.toml:9:10: lambda `-1` is negative"),
+        ("swfn-coordinator", &["--grid", &wrong], 1, "wrong.toml:15:10: lambda `-1` is negative"),
         ("swfn-coordinator", &["--grid", &huge], 1, "larger than 4 MiB"),
         ("swfn-coordinator", &["--grid", &grid, "--local-workers", "0"], 2, "`0` workers would do nothing"),
         ("swfn-coordinator", &["--grid", &grid, "--listen", "0.0.0.0:0"], 1, "neither encrypted nor authenticated"),
