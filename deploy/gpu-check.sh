@@ -54,8 +54,8 @@ build() {
     export LIBTORCH
     cd "$here/.."
     cargo build --release --locked --package swfn-coordinator --package swfn-worker >&2
-    tests=$(cargo test --release --locked --package swfn-worker --test gpu --no-run --message-format=json |
-        sed -n 's/.*"executable":"\([^"]*\/gpu-[0-9a-f]*\)".*/\1/p')
+    tests=$(cargo test --release --locked --package swfn-worker --test it --no-run --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*\/it-[0-9a-f]*\)".*/\1/p')
     coordinator=$PWD/target/release/swfn-coordinator
     worker=$PWD/target/release/swfn-worker
     cd - >/dev/null
@@ -115,7 +115,7 @@ check() {
         nvidia-smi >&2 || die "nvidia-smi fails; its words are above"
     fi
     # Else sweeps would run on the CPU, for hours.
-    if ! words=$("$tests" --ignored --exact random_numbers_are_those_of_the_cpu 2>&1); then
+    if ! words=$("$tests" --ignored --exact gpu::random_numbers_are_those_of_the_cpu 2>&1); then
         printf '%s\n' "$words" >&2
         die "device \`$device\` does not compute; what was tried is above"
     fi
@@ -204,12 +204,12 @@ run() {
     machine
 
     if [[ $size == tiny ]]; then
-        step tests 1800 "$tests" --ignored --nocapture --test-threads 1 --skip bench --skip equal_single --skip agree
+        step tests 1800 "$tests" gpu:: --ignored --nocapture --test-threads 1 --skip bench --skip equal_single --skip agree
     else
-        step tests 3600 "$tests" --ignored --nocapture --test-threads 1 --skip bench
+        step tests 3600 "$tests" gpu:: --ignored --nocapture --test-threads 1 --skip bench
     fi
     SWFN_GPU_BENCH_LANES=$lanes SWFN_GPU_BENCH_OUT=$report/lanes.jsonl \
-        step lanes 3600 "$tests" --ignored --nocapture --test-threads 1 bench
+        step lanes 3600 "$tests" --ignored --nocapture --test-threads 1 gpu::bench
 
     if [[ $size == tiny ]]; then grid paper paper.toml 1; else grid paper paper.toml 10; fi
     sweep sweep-first paper

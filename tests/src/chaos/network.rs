@@ -2,6 +2,7 @@
 
 use std::{
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
     time::Duration,
 };
@@ -34,7 +35,10 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
 
 impl Hosts {
     fn new() -> Result<Self, String> {
-        let names = ["a", "b"].map(|side| format!("swfn-{side}-{}", std::process::id()));
+        // Several tests of one process may have hosts at a time.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let names = ["a", "b"].map(|side| format!("swfn-{side}-{}-{number}", std::process::id()));
         let hosts = Self { names };
         let [a, b] = &hosts.names;
         for name in [a, b] {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Who waits for anything takes longer: a supervisor waits for twenty seconds, and a device process for its trainer, for ever.
-const AT_ONCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// Coordinators, supervisors and device processes in turn, which are asked again before they have done what they were asked.
 ///

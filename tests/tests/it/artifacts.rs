@@ -10,7 +10,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use swfn_tests::{
-    images,
+    images, permit,
     process::{send, wait_until},
     sweep::{Sweep, grid},
 };
@@ -31,6 +31,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_sweep_and_a_trial_alone_leave_the_same_files() {
+    let _permit = permit::to_compute();
     let axes = "seed = 3\nsubset_size = 60\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
     let sweep = sweep(axes, 50);
     sweep.coordinator("coordinator", &["--local-workers", "2"]).succeed();
@@ -97,6 +98,7 @@ fn every_result_says_where_it_comes_from() {
 /// Pauses before the kills come from the clock of this machine, so they hit other steps each time.
 #[test]
 fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
+    let _permit = permit::to_compute();
     let axes = "seed = 1\nsubset_size = 60\narchitecture = \"lenet+bn\"\nlambda = 0.1\nweight_decay = 5e-4\npenalty_samples = 4";
     let sweep = || sweep(axes, 300).evaluated_every(25);
     let (undisturbed, disturbed) = (sweep(), sweep().slowed(100));

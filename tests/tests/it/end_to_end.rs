@@ -4,7 +4,7 @@ use std::{collections::HashSet, fs, path::Path};
 
 use nix::sys::signal::Signal;
 use swfn_tests::{
-    images,
+    images, permit,
     process::{children, wait_until},
     sweep::Sweep,
 };
@@ -13,6 +13,7 @@ const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"ne
 
 #[test]
 fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
+    let _permit = permit::to_compute();
     let sweep = Sweep::of_digits(AXES, 60).slowed(300);
     let mut coordinator = sweep.coordinator("first", &["--local-workers", "2"]);
     coordinator.succeed();
@@ -58,7 +59,8 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
 /// Lanes are for GPUs, but a CPU has them, too.
 #[test]
 fn one_worker_trains_trials_side_by_side_to_the_same_results() {
-    let axes = "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"lenet+bn\"\nlambda = 0.1\npenalty_samples = 3\n\
+    let _permit = permit::to_compute();
+    let axes = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"lenet+bn\"\nlambda = 0.1\npenalty_samples = 3\n\
          weight_decay = [0, 5e-4]";
     let [one, four] = ["1", "4"].map(|lanes| {
         let sweep = Sweep::new(axes, 30);
@@ -90,6 +92,7 @@ fn one_worker_trains_trials_side_by_side_to_the_same_results() {
 
 #[test]
 fn a_grown_grid_runs_only_what_is_new() {
+    let _permit = permit::to_compute();
     let axes = "subset_size = 40\narchitecture = \"net\"\nlambda = 0\nseed = { count = 2 }";
     let sweep = Sweep::new(axes, 20);
     sweep.coordinator("first", &["--local-workers", "1"]).succeed();
@@ -245,7 +248,7 @@ fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
 
 #[test]
 fn a_copy_of_a_sweep_that_goes_on_ends_with_the_same_results() {
-    let sweep = Sweep::new(AXES, 60).slowed(500);
+    let sweep = Sweep::new(&AXES.replace("lenet+bn", "net+dropout"), 60).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     wait_until("two results", || (sweep.succeeded() >= 2).then_some(()));
     let elsewhere = Sweep::in_place(&sweep.folder().join("elsewhere")).on(images::few());

@@ -17,6 +17,7 @@ use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_me
 use swfn_shared::{ids::TRAINER_REVISION, metrics, wire::PROTOCOL};
 use swfn_tests::{
     disk::SmallDisk,
+    permit,
     process::{Process, wait_until},
     sweep::Sweep,
 };
@@ -130,6 +131,7 @@ fn watch(coordinator: &Process, sent: &Arc<AtomicU64>) -> thread::JoinHandle<(u6
 
 #[test]
 fn fifty_workers_flood_the_coordinator_and_its_memory_stays_flat() {
+    let _permit = permit::to_compute();
     let (sweep, sent) = (sweep(), Arc::new(AtomicU64::new(0)));
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
@@ -145,6 +147,7 @@ fn fifty_workers_flood_the_coordinator_and_its_memory_stays_flat() {
 
 #[test]
 fn while_the_disk_is_full_the_flood_is_held_up() {
+    let _permit = permit::to_compute();
     let (sweep, sent) = (sweep(), Arc::new(AtomicU64::new(0)));
     let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 4 << 20) else { return };
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);

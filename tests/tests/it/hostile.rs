@@ -10,7 +10,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use swfn_tests::{process::Process, programs};
+use swfn_tests::{permit, process::Process, programs};
 use tempfile::TempDir;
 
 const BASE: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\nsubset_size = [100, 300]\n\
@@ -104,6 +104,7 @@ fn bomb(path: &Path, content: &[u8], mebibytes: usize) {
 
 #[test]
 fn images() {
+    let _permit = permit::to_compute();
     let folder = TempDir::new().unwrap();
     let path = folder.path().display().to_string();
     let write = |name: &str, content: &[u8]| fs::write(folder.path().join(name), content).unwrap();

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use swfn_tests::{images::write_images, sweep::Sweep};
+use swfn_tests::{images::write_images, permit, sweep::Sweep};
 
 #[test]
 fn images_of_ones_own_are_inspected_and_swept() {
+    let _permit = permit::to_compute();
     let folder = tempfile::tempdir().unwrap();
     write_images(folder.path(), "train", 300);
     write_images(folder.path(), "t10k", 60);

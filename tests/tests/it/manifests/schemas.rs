@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use swfn_tests::tools::{self, skip};
+use swfn_tests::{
+    permit,
+    tools::{self, skip},
+};
 
 use super::{
     different, folder,
@@ -33,6 +36,7 @@ fn has_claims(rendered: &Rendered) -> bool {
 
 #[test]
 fn documents_are_what_each_version_of_kubernetes_takes() {
+    let _permit = permit::to_compute();
     let Some(renderings) = all() else { return };
     let python = match tools::python("manifests-python", &folder().join("requirements.txt")) {
         Ok(python) => python,
@@ -71,6 +75,7 @@ fn documents_are_what_each_version_of_kubernetes_takes() {
 
 #[test]
 fn custom_kinds_are_of_their_published_types() {
+    let _permit = permit::to_compute();
     let Some(renderings) = all() else { return };
     let checker = match tools::node("manifests-node", &folder(), &["package.json", "package-lock.json", "check.mjs"]) {
         Ok(folder) => folder.join("check.mjs"),
