@@ -36,9 +36,9 @@ pub struct ReportArguments {
 pub enum Extent {
     /// No result files; the table on the terminal alone
     None,
-    /// Tables as CSV, JSON, Markdown and LaTeX
+    /// Tables as CSV, JSON and Markdown
     Tables,
-    /// Tables, charts and report.html
+    /// Tables, charts and the report as HTML, Markdown and LaTeX
     #[default]
     Full,
 }
