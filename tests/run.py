@@ -86,10 +86,10 @@ def tasks(tier, programs, passed):
         ends = [(p, ["--exact", *ONE_SWEEP_AND_ONE_KILL]) for p in programs if p.name == "tests test"]
         return ends + [(program, []) for program in changed]
     if tier == "test":
-        set_up = Program("deploy set-up", ROOT / "deploy/libtorch.test.sh", ROOT)
-        return [(program, []) for program in [*programs, set_up]]
+        return [(program, []) for program in programs]
+    set_up = Program("deploy set-up", ROOT / "deploy/libtorch.test.sh", ROOT)
     skipped = [word for name in ELSEWHERE for word in ("--skip", name)]
-    return [(program, ["--ignored", *skipped]) for program in programs]
+    return [(program, ["--ignored", *skipped]) for program in programs] + [(set_up, [])]
 
 
 def main():

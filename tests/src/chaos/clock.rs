@@ -25,7 +25,7 @@ pub fn jumps(part: Part) -> Result<Tally, Skipped> {
     let library = LIBRARIES.iter().find(|path| Path::new(path).exists()).ok_or("there is no libfaketime here")?;
     let mut tally = Tally::default();
     while part.left(&tally) > 0 {
-        let sweep = slow(&grid(EIGHT, 500, "lease_seconds = 60"), 200);
+        let sweep = slow(&grid(EIGHT, 150, "lease_seconds = 60"), 200);
         let clock = sweep.folder().join("clock");
         // In place as a whole: a reader must not find it empty.
         let set = |offset: &str| {

@@ -54,7 +54,7 @@ struct Killed {
 impl Killed {
     fn new(seed: u32, before: u64) -> Self {
         let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true";
-        let sweep = slow(&grid(EIGHT, 100, more), 200);
+        let sweep = slow(&grid(EIGHT, 30, more), 200);
         let proxy = MessageProxy::start("http://127.0.0.1:1", u64::from(seed) + before, Mischief::default());
         let worker = sweep.worker("worker", &proxy.url(), &[]);
         Self { worker, proxy, starts: 0, acknowledged: 0, sweep }

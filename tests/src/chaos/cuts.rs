@@ -34,7 +34,7 @@ pub fn of_connections(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {
-        let sweep = slow(&grid(EIGHT, 500, "lease_seconds = 60"), 300);
+        let sweep = slow(&grid(EIGHT, 150, "lease_seconds = 60"), 300);
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let proxy = TcpProxy::start(sweep.address(&coordinator).trim_start_matches("http://"));
         let mut worker = sweep.worker("worker", &proxy.url(), &[]);

@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(60);
 
 fn sweep() -> Sweep {
     let more = "lease_seconds = 60\n[artifacts]\nweights = true";
-    slow(&grid(EIGHT, 500, more), 200)
+    slow(&grid(EIGHT, 150, more), 200)
 }
 
 /// Coordinators and workers in turn that are asked to stop in the middle of their work.

@@ -25,7 +25,7 @@ const UNREACHABLE: i32 = 69;
 
 fn sweep() -> Sweep {
     let axes = "seed = 0\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
-    slow(&grid(axes, 1000, "lease_seconds = 60\n[artifacts]\nweights = true"), 300)
+    slow(&grid(axes, 300, "lease_seconds = 60\n[artifacts]\nweights = true"), 300)
 }
 
 /// Workers whose last acknowledgement gets lost, and workers whose coordinator is killed, in turn.

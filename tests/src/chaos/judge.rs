@@ -26,8 +26,11 @@ pub fn sweep(grid: &str) -> Sweep {
 /// # Panics
 /// If its folder cannot be written.
 pub fn slow(grid: &str, pause: u32) -> Sweep {
-    sweep(grid).slowed(pause)
+    sweep(grid).evaluated_every(REPORT_EVERY).slowed(pause)
 }
+
+/// Iterations between two reports of such trials: few, since what counts is that they report and last.
+const REPORT_EVERY: u32 = 30;
 
 /// Eight trials, with and without function norm.
 pub const EIGHT: &str = "seed = { count = 2 }\nsubset_size = 42\narchitecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.1]\npenalty_samples = 4";

@@ -22,7 +22,7 @@ const OF_MANY_PARTS: &str = "seed = { count = 2 }\nsubset_size = 42\narchitectur
 /// A sweep of two workers, all of whose messages pass a proxy.
 fn through(axes: &str, seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) {
     let more = "lease_seconds = 20\nstall_seconds = 60\n[artifacts]\nweights = true";
-    let sweep = slow(&grid(axes, 200, more), 100);
+    let sweep = slow(&grid(axes, 60, more), 100);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let proxy = MessageProxy::start(&sweep.address(&coordinator), seed, mischief);
     let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));

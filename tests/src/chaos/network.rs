@@ -93,7 +93,7 @@ pub fn of_networks(part: Part) -> Result<Tally, Skipped> {
     let mut random = part.random();
     while part.left(&tally) > 0 {
         let hosts = Hosts::new()?;
-        let sweep = slow(&grid(EIGHT, 500, "lease_seconds = 90"), 300);
+        let sweep = slow(&grid(EIGHT, 150, "lease_seconds = 90"), 300);
         let listen = format!("{}:7077", ADDRESSES[0]);
         let coordinator = sweep.coordinator_command(&["--listen", &listen, "--insecure"]);
         let mut coordinator = sweep.start(&mut hosts.on(0, &coordinator), "coordinator");

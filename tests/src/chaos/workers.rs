@@ -39,7 +39,7 @@ const INTERVAL: i64 = 100;
 
 fn sweep(pause: u32) -> Sweep {
     let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true\nconfusion = true";
-    slow(&grid(EIGHT, 500, more), pause)
+    slow(&grid(EIGHT, 150, more), pause)
 }
 
 const SAVING: [&str; 2] = ["--checkpoint-seconds", "0"];

@@ -45,7 +45,7 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
     let mut random = part.random();
     while part.left(&tally) > 0 {
         let axes = "seed = { count = 8 }\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
-        let sweep = slow(&grid(axes, 1000, &format!("lease_seconds = {TERM}\nmax_losses = 1000")), 250);
+        let sweep = slow(&grid(axes, 300, &format!("lease_seconds = {TERM}\nmax_losses = 1000")), 250);
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let proxy = MessageProxy::start(&sweep.address(&coordinator), 0, Mischief::default());
         let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));
