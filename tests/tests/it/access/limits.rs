@@ -91,11 +91,12 @@ fn a_connection_that_is_too_old_is_replaced_and_nothing_is_lost() {
     let connected = worker.stderr().matches("connected sweep=").count();
     assert!(connected >= 2, "no connection was ended: {}", worker.stderr());
     let journal = cluster.sweep.journal();
-    assert!(
-        journal.iter().all(|line| line.attempt == 1 && ["leased", "succeeded"].contains(&&*line.kind)),
-        "{journal:?}"
-    );
-    assert_eq!(journal.len(), 2 * trials as usize, "each trial was leased once and succeeded: {journal:?}");
+    let count = |kind: &str| journal.iter().filter(|line| line.kind == kind).count();
+    let (leased, released, succeeded) = (count("leased"), count("released"), count("succeeded"));
+    assert_eq!(journal.len(), leased + released + succeeded, "nothing is lost and nothing fails: {journal:?}");
+    assert_eq!(succeeded, trials as usize, "each trial succeeds once: {journal:?}");
+    // A grant that was on its way when its connection ended is taken back, and given again.
+    assert!(leased == succeeded + released && released < connected, "{journal:?}");
     // Three evaluations of each, none missing and none twice.
     let curves = cluster.sweep.csv("curves.csv");
     let evaluations = curves.iter().filter(|point| point["metric"] == "test/accuracy").count();
