@@ -97,7 +97,8 @@ def main():
         sys.exit(__doc__)
     tier = sys.argv[1]
     programs = build()
-    memory = ROOT / "target" / "tests-passed.json"
+    # Beside the folder of the test programs, wherever cargo puts that.
+    memory = Path(programs[0].path).parents[1] / "tests-passed.json"
     passed = json.loads(memory.read_text()) if memory.exists() else {}
     waiting = tasks(tier, programs, passed)
     # In the end-to-end tests most threads wait; see src/permit.rs.

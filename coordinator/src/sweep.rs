@@ -91,13 +91,13 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
     let run = Run { path: run_dir.path().to_owned(), grid, text, store };
     let sources = Sources::new(vec![run])?;
-    let extent = match ending {
-        // A user who stops a sweep does not want to wait for charts; `swfn-coordinator report` draws them at any time.
-        Ending::Interrupted | Ending::Terminated if arguments.report == Extent::Full => Extent::Tables,
-        _ => arguments.report,
-    };
+    let mut extent = arguments.report;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
         eprintln!("stopped; run the same command again to go on");
+        // A user who stops a sweep does not want to wait for charts; `swfn-coordinator report` draws them at any time.
+        if extent == Extent::Full {
+            extent = Extent::Tables;
+        }
     }
     let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
     print(&swfn_report::terminal(&summary, None));
