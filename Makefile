@@ -100,11 +100,13 @@ reference: cargo-there ## PyTorch makes the expected numbers again and loads the
 
 .PHONY: chaos
 chaos: cargo-there ## faults in the numbers of tests/FAULTS.md, 40 minutes (PERCENT=n of the numbers, NAMES="P1 zombies", JOBS=n at a time; SEED=n COUNT=n: one part alone)
+	tests/tools.sh
 	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test chaos -- all --percent $(PERCENT) \
 		$(addprefix --jobs=,$(JOBS)) $(addprefix --seed=,$(SEED)) $(addprefix --count=,$(COUNT)) $(NAMES)
 
 .PHONY: mutants
 mutants: cargo-there ## planted bugs, each of which some test must notice and name, five minutes (NAMES="no-lock", JOBS=n)
+	tests/tools.sh
 	$(WITH_LIBTORCH) $(CARGO) test --locked --workspace --test chaos -- mutants $(addprefix --jobs=,$(JOBS)) $(NAMES)
 
 CARGO_MUTANTS_VERSION = 27.1.0

@@ -59,6 +59,8 @@ pub fn judge(sweep: &Sweep) -> u64 {
 /// # Panics
 /// With the differences.
 pub fn judge_without(sweep: &Sweep, trials: &[&str]) -> u64 {
+    // The journal first: it names the cause, and results that differ are its effect.
+    audit::audit(sweep);
     let text = fs::read_to_string(sweep.grid()).expect("the grid is there");
     let expected = undisturbed(&without_limits(&text));
     let others = |lines: &[String]| -> Vec<String> {
@@ -78,7 +80,6 @@ pub fn judge_without(sweep: &Sweep, trials: &[&str]) -> u64 {
     for (name, content) in &files {
         assert!(*content == expected.files[name], "`{name}` is not that of an undisturbed sweep");
     }
-    audit::audit(sweep);
     results.iter().filter(|line| line.starts_with("trials.csv")).count() as u64
 }
 

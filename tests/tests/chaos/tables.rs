@@ -103,10 +103,10 @@ pub(crate) fn mutants(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode 
             (Verdict::Kept(_), Some(_)) => (false, "SURVIVES".to_owned()),
             (Verdict::Broken(words), Some(name)) => {
                 let says = bugs::named(name).expect("jobs have known bugs").says;
-                match words.contains(says) {
-                    true => (true, format!("caught: {says}")),
+                match says.iter().find(|form| words.contains(**form)) {
+                    Some(form) => (true, format!("caught: {form}")),
                     // It could not say what is wrong, or something else is.
-                    false => (false, format!("NOT NAMED: {}", short(&words))),
+                    None => (false, format!("NOT NAMED: {}", short(&words))),
                 }
             }
         };
