@@ -10,7 +10,8 @@ use swfn_shared::{
 use swfn_store::TrialRow;
 
 use super::{
-    command::{Extent, write, write_without_charts},
+    charts::{Content, Theme},
+    command::write_without_charts,
     sample,
     source::{Sources, open},
     study::Study,
@@ -101,8 +102,11 @@ fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
         let dir = tempfile::tempdir().unwrap();
         let markdown = report(dir.path(), &[&format!("{grid}[select]\nby = \"{selection}\"\n{claim}")]);
         let sources = Sources::new(open(&[dir.path().join("run-0")]).unwrap()).unwrap();
-        write(&sources, &dir.path().join("out"), Extent::Full).unwrap();
-        let chart = |name: &str| fs::read_to_string(dir.path().join(format!("out/charts/{name}.svg"))).unwrap();
+        let figures = write_without_charts(&sources, &dir.path().join("out")).unwrap();
+        let chart = |name: &str| match &figures.iter().find(|figure| figure.name == name).unwrap().content {
+            Content::Drawing { draw, .. } => draw(Theme::Light).unwrap(),
+            Content::Missing(why) => panic!("{name}: {why}"),
+        };
         let summary = fs::read_to_string(dir.path().join("out/summary.json")).unwrap();
         let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
         let mean = |of: &str| summary["cells"][1][of]["mean"].as_f64().unwrap();
