@@ -206,6 +206,17 @@ fn a_worker_leaves_to_others_what_they_have_free_lanes_for() {
 }
 
 #[test]
+fn who_was_silent_for_a_whole_lease_has_no_share() {
+    for (silent, taken) in [(LIMITS.lease - Duration::from_millis(1), 4), (LIMITS.lease, 8)] {
+        let mut sweep = Sweep::of_one_shape(8);
+        sweep.join("ann");
+        sweep.now += silent;
+        sweep.join("bob");
+        assert_eq!(sweep.ask("bob", 8).len(), taken, "{silent:?}");
+    }
+}
+
+#[test]
 fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_to_others() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
