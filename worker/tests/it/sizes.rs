@@ -117,6 +117,7 @@ fn few_classes_of_oblong_images_are_learnt() {
 }
 
 #[test]
+#[ignore = "make test-all: it takes as long as all others of this file"]
 fn many_classes_of_the_largest_images_are_learnt() {
     for (trial, accuracy) in accuracies(own(64, 64, 26)) {
         assert!(accuracy > 0.2, "{trial}: {accuracy} by chance 0.04");
@@ -124,11 +125,17 @@ fn many_classes_of_the_largest_images_are_learnt() {
 }
 
 #[test]
-fn the_smallest_images_and_the_most_classes_pass() {
+fn the_smallest_images_and_the_largest_and_the_most_classes_pass() {
     let after = |side| InputShape { height: side, width: side, classes: 2 }.after_two_convolutions();
     let least = i64::from(*SIDES.start());
     assert_eq!((after(least), after(least - 1)), ((1, 1), (0, 0)), "the bound of grids is that of the networks");
-    let own = own(16, 17, *CLASSES.end());
+    for own in [own(16, 17, *CLASSES.end()), own(64, 64, 26)] {
+        passes(own);
+    }
+}
+
+/// All architectures train for a few steps.
+fn passes(own: IdxDataset) {
     let mut trainer = Trainer::new(Device::Cpu);
     let (train, test) = (images(&own, own.train_images), images(&own, own.test_images));
     trainer.load(Name::Idx(own), Dataset { train: train.into(), test, classes: own.classes as usize }).unwrap();

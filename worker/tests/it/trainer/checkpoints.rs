@@ -39,43 +39,59 @@ fn only_file(folder: &Path) -> PathBuf {
     file.clone()
 }
 
+/// With each classifier's own state: batch norm, dropout beside a convolutional VAE, validation images.
+fn interrupted() -> [TrialSpec; 3] {
+    let mut convolutional = long(Architecture::NetDropout);
+    let penalty = convolutional.penalty.as_mut().unwrap();
+    penalty.density = Density::ConvVae;
+    penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
+    let validated = TrialSpec { validation: 30, ..long(Architecture::Net) };
+    [long(Architecture::LenetBn), convolutional, validated]
+}
+
+/// Saved at each report.
+const ALWAYS: Duration = Duration::ZERO;
+/// Saved at the cancellation alone.
+const AT_THE_END: Duration = Duration::from_secs(3600);
+
+fn goes_on_to_the_same_bits(trial: &TrialSpec, every: Duration) {
+    let undisturbed = said(&mut trainer(), trial);
+    let folder = tempfile::tempdir().unwrap();
+    // A trial that is cancelled at its first report at or after a step is saved at the next that it can go on from.
+    let mut stood = 0;
+    for (cancel_at, saved) in [(100, 100), (200, 200), (330, 330), (350, 350), (450, 450)] {
+        let recorder = interrupt(&mut resuming(folder.path(), every), trial, cancel_at);
+        assert!(recorder.calls[0] >= stood, "{cancel_at}: {:?}", recorder.calls);
+        stood = saved;
+    }
+    let mut last = resuming(folder.path(), every);
+    let (outcome, recorder) = run(&mut last, trial);
+    assert_eq!(recorder.calls[0], 450, "{every:?}");
+    assert!(outcome.vae_seconds > 0.0);
+    assert_eq!(last.vaes(), [trial.vae().unwrap()]);
+    // The result may get lost on its way. It comes again from the last checkpoint, until that is removed.
+    let again = said(&mut last, trial);
+    let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, every).unwrap();
+    checkpoints.remove(trial.id());
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+    let finals = finals(&outcome).map(|value| ("outcome", 0, value.to_bits()));
+    let points = recorder.points.iter().map(|p| (p.metric, p.step, p.value.to_bits()));
+    assert_eq!(points.chain(finals).collect::<Vec<_>>(), undisturbed, "{every:?}");
+    assert_eq!(again, undisturbed, "{every:?}");
+}
+
 #[test]
 fn an_interrupted_trial_goes_on_and_ends_with_the_same_bits() {
-    let conv = |architecture| {
-        let mut trial = long(architecture);
-        let penalty = trial.penalty.as_mut().unwrap();
-        penalty.density = Density::ConvVae;
-        penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
-        trial
-    };
-    let validated = TrialSpec { validation: 30, ..long(Architecture::Net) };
-    for trial in [long(Architecture::LenetBn), conv(Architecture::NetDropout), validated] {
-        let undisturbed = said(&mut trainer(), &trial);
-        // Saved at each report, or at the cancellation alone.
-        for every in [Duration::ZERO, Duration::from_secs(3600)] {
-            let folder = tempfile::tempdir().unwrap();
-            // A trial that is cancelled at its first report at or after a step is saved at the next that it can go on from.
-            let mut stood = 0;
-            for (cancel_at, saved) in [(100, 100), (200, 200), (330, 330), (350, 350), (450, 450)] {
-                let recorder = interrupt(&mut resuming(folder.path(), every), &trial, cancel_at);
-                assert!(recorder.calls[0] >= stood, "{cancel_at}: {:?}", recorder.calls);
-                stood = saved;
-            }
-            let mut last = resuming(folder.path(), every);
-            let (outcome, recorder) = run(&mut last, &trial);
-            assert_eq!(recorder.calls[0], 450, "{every:?}");
-            assert!(outcome.vae_seconds > 0.0);
-            assert_eq!(last.vaes(), [trial.vae().unwrap()]);
-            // The result may get lost on its way. It comes again from the last checkpoint, until that is removed.
-            let again = said(&mut last, &trial);
-            let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, every).unwrap();
-            checkpoints.remove(trial.id());
-            assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
-            let finals = finals(&outcome).map(|value| ("outcome", 0, value.to_bits()));
-            let points = recorder.points.iter().map(|p| (p.metric, p.step, p.value.to_bits()));
-            assert_eq!(points.chain(finals).collect::<Vec<_>>(), undisturbed, "{every:?}");
-            assert_eq!(again, undisturbed, "{every:?}");
-        }
+    for (trial, every) in interrupted().iter().zip([ALWAYS, AT_THE_END, AT_THE_END]) {
+        goes_on_to_the_same_bits(trial, every);
+    }
+}
+
+#[test]
+#[ignore = "make test-all: the same, saved at the other times"]
+fn it_does_whenever_it_was_saved() {
+    for (trial, every) in interrupted().iter().zip([AT_THE_END, ALWAYS, ALWAYS]) {
+        goes_on_to_the_same_bits(trial, every);
     }
 }
 

@@ -70,6 +70,7 @@ fn each_lane_sees_its_own_validation_images() {
 }
 
 #[test]
+#[ignore = "make test-all: that they agree with the kernels, two lanes wide, is tested always"]
 fn lanes_equal_single_trials_by_the_operations_of_gpus() {
     check_lanes(places()[1], 2, &[2]);
 }
