@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, ensure};
+use nix::sys::signal::Signal;
 use swfn_access::{Access, tls};
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
@@ -18,17 +19,18 @@ use swfn_report::{Extent, Run, Sources};
 use swfn_scheduler::{Limits, REQUESTS};
 use swfn_shared::{
     grid::{Grid, MIN_LEASE_SECONDS},
+    output, signals,
     snapshot::Snapshot,
     trial::TrialSpec,
 };
 use swfn_store::{ArtifactFolder, LogFolder, Reader, Store, run_dir::RunDir};
 use tokio::{
     runtime::Runtime,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
     cli::{Retry, SweepArguments},
@@ -53,7 +55,7 @@ const SNAPSHOTS_TO_SEE: usize = 8;
 pub(crate) enum Ending {
     AllSucceeded,
     SomeFailed,
-    /// SIGTERM: stopped in order, to go on later.
+    /// SIGTERM and what is like it: stopped in order, to go on later.
     Terminated,
     /// SIGINT.
     Interrupted,
@@ -63,7 +65,7 @@ pub(crate) enum Ending {
 pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal) -> anyhow::Result<Ending> {
     let (text, grid) = read_grid(arguments)?;
     if arguments.dry_run {
-        print(&dry_run::describe(&grid));
+        output::print(&dry_run::describe(&grid))?;
         return Ok(Ending::AllSucceeded);
     }
     let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
@@ -93,20 +95,20 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let sources = Sources::new(vec![run])?;
     let mut extent = arguments.report;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
-        eprintln!("stopped; run the same command again to go on");
+        output::say("stopped; run the same command again to go on");
         // A user who stops a sweep does not want to wait for charts; `swfn-coordinator report` draws them at any time.
         if extent == Extent::Full {
             extent = Extent::Tables;
         }
     }
     let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
-    print(&swfn_report::terminal(&summary, None));
+    output::print(&swfn_report::terminal(&summary, None))?;
     match arguments.report {
-        Extent::Full => eprintln!("results in `{}`", path.display()),
-        Extent::Tables | Extent::None => eprintln!(
+        Extent::Full => output::say(&format!("results in `{}`", path.display())),
+        Extent::Tables | Extent::None => output::say(&format!(
             "results in `{0}`; `swfn-coordinator report {0}` writes tables, charts and report.html",
             path.display()
-        ),
+        )),
     }
     Ok(ending)
 }
@@ -136,14 +138,9 @@ fn try_again(engine: &mut Engine, retry: &Retry) -> anyhow::Result<()> {
     }
     if retry.failed {
         let count = engine.retry(|_| true)?;
-        eprintln!("trying again what was given up: {count} trials");
+        output::say(&format!("trying again what was given up: {count} trials"));
     }
     Ok(())
-}
-
-/// Results go to standard output; a reader that has closed it is not an error.
-pub(crate) fn print(text: &str) {
-    std::io::stdout().write_all(text.as_bytes()).ok();
 }
 
 fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
@@ -200,18 +197,10 @@ async fn serve(
     Entrances { access, listener, health, dashboard }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut stops = signals::stops(access.tls.is_none())?;
     if let Some(tls) = access.tls.clone() {
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
-    } else if !std::io::stderr().is_terminal() {
-        // Who reloads all services does not mean to end a sweep. Where a terminal is, the signal means that it is gone.
-        let mut hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            while hangups.recv().await.is_some() {
-                info!("SIGHUP: there are no certificates to read again");
-            }
-        });
     }
     let url = access.url(listener.address);
     terminal.say(&format!(
@@ -278,7 +267,7 @@ async fn serve(
         tokio::select! {
             result = &mut engine_stopped => break Event::Broken(last_words(result).err().unwrap_or(EngineError::Panicked).into()),
             result = &mut server => break Event::Broken(anyhow!("the gRPC server ended: {result:?}")),
-            ending = stop_signal(&mut interrupt, &mut terminate) => break Event::Signal(ending),
+            ending = stop_signal(&mut stops) => break Event::Signal(ending),
             () = finished(&mut watcher), if arguments.exit_when_done => break Event::Finished,
             result = wait_for(&mut local), if local.is_some() => {
                 local = None;
@@ -301,8 +290,8 @@ async fn serve(
     give_up.store(true, Ordering::Relaxed);
     // From here on a signal, or a second one, waits for nothing.
     tokio::spawn(async move {
-        stop_signal(&mut interrupt, &mut terminate).await;
-        std::process::exit(130);
+        stop_signal(&mut stops).await;
+        output::exit(130);
     });
     if let Some(local) = local {
         match event {
@@ -389,10 +378,11 @@ async fn nobody_is_left(mut snapshots: watch::Receiver<Snapshot>) -> bool {
     false
 }
 
-async fn stop_signal(interrupt: &mut Signal, terminate: &mut Signal) -> Ending {
-    tokio::select! {
-        _ = interrupt.recv() => Ending::Interrupted,
-        _ = terminate.recv() => Ending::Terminated,
+async fn stop_signal(stops: &mut mpsc::Receiver<Signal>) -> Ending {
+    match stops.recv().await {
+        Some(Signal::SIGINT) => Ending::Interrupted,
+        Some(_) => Ending::Terminated,
+        None => std::future::pending().await,
     }
 }
 

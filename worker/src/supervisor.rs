@@ -19,14 +19,13 @@ use nix::sys::signal::Signal;
 use swfn_shared::{
     faults,
     ids::WorkerId,
-    telemetry,
+    output, signals, telemetry,
     text::Tail,
     wire::{MAX_LOG_BYTES, STOP_LINE},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -89,7 +88,7 @@ impl Supervisor {
             slots.spawn(slot.keep_running());
         }
         let mut coordinator = self.local_to.is_some().then(listen_to_coordinator);
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut stops = signals::stops(true)?;
         let mut signals = Signals::default();
         let mut worst = Ended::InOrder;
         loop {
@@ -103,8 +102,7 @@ impl Supervisor {
                     }
                     Some(Err(panic)) => bail!("a supervising task ended: {panic}"),
                 },
-                _ = terminate.recv() => signals.came(&stop),
-                _ = interrupt.recv() => signals.came(&stop),
+                Some(_) = stops.recv() => signals.came(&stop),
                 asked = async { coordinator.as_mut()?.recv().await }, if coordinator.is_some() => {
                     if asked.is_none() {
                         // Dropping the children kills them.
@@ -360,7 +358,7 @@ async fn pass_on(stderr: ChildStderr) -> String {
     let mut lines = BufReader::new(stderr).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line);
-        eprintln!("{line}");
+        output::say(&line);
         tail.push(&line);
         tail.push("\n");
     }

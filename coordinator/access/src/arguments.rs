@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Args;
-use swfn_shared::access::Token;
+use swfn_shared::access::{Token, pair};
 use tracing::warn;
 
 use crate::tls::{Tls, TlsFiles};
@@ -13,14 +13,14 @@ use crate::tls::{Tls, TlsFiles};
 #[derive(Debug, Args)]
 pub struct AccessArguments {
     /// Certificate of this coordinator, with those of authorities between it and the root, as PEM; workers then use https://
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
     /// Its private key, as PEM
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// Admit only workers with a certificate that an authority in this file has signed (mutual TLS); their ids and leases are then
     /// bound to their certificates
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// Admit only workers that know the token in this file, of 32 characters or more [default: the environment variable SWFN_TOKEN]
     #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
@@ -59,12 +59,15 @@ impl Access {
 impl AccessArguments {
     /// Reads all files.
     pub fn read(&self) -> anyhow::Result<Access> {
-        let tls = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => {
-                let (certificate, key, clients) = (certificate.clone(), key.clone(), self.tls_client_ca.clone());
+        let tls = match (pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?, &self.tls_client_ca) {
+            (Some((certificate, key)), clients) => {
+                let (certificate, key, clients) = (certificate.to_owned(), key.to_owned(), clients.clone());
                 Some(Arc::new(Tls::open(TlsFiles { certificate, key, clients })?))
             }
-            _ => None,
+            (None, None) => None,
+            (None, Some(_)) => {
+                bail!("--tls-client-ca needs --tls-cert and --tls-key\nhint: or their variables SWFN_TLS_...")
+            }
         };
         Ok(Access { tls, token: Token::find(self.token_file.as_deref())? })
     }

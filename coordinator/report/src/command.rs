@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
+use swfn_shared::output;
 use swfn_store::run_dir::replace;
 use time::OffsetDateTime;
 
@@ -67,7 +68,7 @@ pub fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot make `{}`\nhint: choose another with --out", folder.display()))?;
     let summary = write(&sources, folder, Extent::Full)?;
-    eprintln!("report in `{}`", folder.join("report.html").display());
+    output::say(&format!("report in `{}`", folder.join("report.html").display()));
     Ok(table::terminal(&summary, None))
 }
 

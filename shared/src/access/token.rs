@@ -1,6 +1,6 @@
 //! The bearer token: a secret that all of a cluster share.
 
-use std::{env, fmt, fs, io, path::Path};
+use std::{fmt, fs, io, path::Path};
 
 use rustls::crypto::ring;
 use sha2::{Digest as _, Sha256};
@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq as _;
 use tracing::warn;
 
 use super::pem::world_readable;
+use crate::command_line::variable;
 
 /// The environment variable that holds the token where no file is named.
 pub const TOKEN_VARIABLE: &str = "SWFN_TOKEN";
@@ -76,7 +77,7 @@ impl Token {
             }
             return Self::parse(&text, &format!("`{shown}`")).map(Some);
         }
-        match env::var_os(TOKEN_VARIABLE) {
+        match variable(TOKEN_VARIABLE) {
             Some(text) => Self::parse(&text.to_string_lossy(), TOKEN_VARIABLE).map(Some),
             None => Ok(None),
         }

