@@ -46,9 +46,9 @@ fn command(sweep: &Sweep, program: &str, arguments: &[&str]) -> Command {
 fn a_reader_that_is_gone_changes_no_exit_code() {
     let sweep = finished();
     let (grid, run_dir) = (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
-    let nowhere = "http://127.0.0.1:1";
+    let (nowhere, data) = ("http://127.0.0.1:1", swfn_tests::images::few().display().to_string());
     let cases: &[(&str, &[&str], i32)] = &[
-        ("swfn-coordinator", &["--grid", &grid, "--run-dir", "other", "--local-workers", "1"], 0),
+        ("swfn-coordinator", &["--grid", &grid, "--run-dir", "other", "--local-workers", "1", "--data-dir", &data], 0),
         ("swfn-coordinator", &["--grid", &grid, "--dry-run"], 0),
         ("swfn-coordinator", &["--help"], 0),
         ("swfn-coordinator", &["report", &run_dir], 0),
@@ -57,7 +57,7 @@ fn a_reader_that_is_gone_changes_no_exit_code() {
         ("swfn-coordinator", &["export", &run_dir, "--format", "csv", "--out", "tables"], 0),
         ("swfn-coordinator", &["logs", "ffff", "--run-dir", &run_dir], 1),
         ("swfn-coordinator", &["backup", &run_dir, "copy"], 0),
-        ("swfn-coordinator", &["certs", "--out", "keys", "--name", "localhost"], 0),
+        ("swfn-coordinator", &["certs", "--out", "keys", "--hosts", "localhost"], 0),
         ("swfn-worker", &["inspect", "nowhere"], 1),
         ("swfn-worker", &["samples", "--dataset", "synthetic", "--out", "x.png"], 0),
         ("swfn-worker", &["drain", "--coordinator", nowhere], 1),
