@@ -23,18 +23,21 @@ use swfn_shared::{
     snapshot::Snapshot,
     trial::TrialSpec,
 };
-use swfn_store::{ArtifactFolder, LogFolder, Reader, Store, run_dir::RunDir};
+use swfn_store::{
+    ArtifactFolder, LogFolder, Reader, Store,
+    run_dir::{Place, RunDir},
+};
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::{
     cli::{Retry, SweepArguments},
-    dry_run,
+    custody, dry_run,
     engine::{Engine, EngineError, Request},
     grpc::{self, Listener, Service},
     local::{self, LocalSupervisor},
@@ -78,6 +81,9 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         warn!("{damage}");
     }
     ensure_given_up(&retry.trials, &store, &specs)?;
+    custody::set_aside(&run_dir, &store, &specs, &text)?;
+    custody::too_late(&run_dir, &store, &specs, grid.artifacts)?;
+    let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
     let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
@@ -87,7 +93,11 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
 
     let exporter =
         arguments.tensorboard.then(|| Exporter::start(run_dir.database(), run_dir.tensorboard())).transpose()?;
-    let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, &specs, engine, entrances))?;
+    let whole = Whole { grid: &grid, run_dir: &run_dir, place: &place, specs: &specs };
+    let (ending, store) = runtime.block_on(serve(arguments, terminal, &whole, engine, entrances))?;
+    if let Some(what) = place.lost() {
+        return Err(custody::save(&run_dir, &store, &text, &what));
+    }
     if let Some(exporter) = exporter {
         exporter.finish();
     }
@@ -187,12 +197,18 @@ impl Entrances {
     }
 }
 
+/// What a sweep is about, and where it is kept.
+struct Whole<'s> {
+    grid: &'s Grid,
+    run_dir: &'s RunDir,
+    place: &'s Place,
+    specs: &'s Arc<[TrialSpec]>,
+}
+
 async fn serve(
     arguments: &SweepArguments,
     terminal: &Terminal,
-    grid: &Grid,
-    run_dir: &RunDir,
-    specs: &Arc<[TrialSpec]>,
+    &Whole { grid, run_dir, place, specs }: &Whole<'_>,
     engine: Engine,
     Entrances { access, listener, health, dashboard }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
@@ -237,7 +253,7 @@ async fn serve(
         let reader = Reader::new(&run_dir.database());
         let app = swfn_dashboard::App::new(
             Arc::new(grid.clone()),
-            run_dir.path(),
+            place,
             specs,
             snapshots.clone(),
             swfn_dashboard::Queue::new(&requests),
@@ -268,13 +284,22 @@ async fn serve(
             result = &mut engine_stopped => break Event::Broken(last_words(result).err().unwrap_or(EngineError::Panicked).into()),
             result = &mut server => break Event::Broken(anyhow!("the gRPC server ended: {result:?}")),
             ending = stop_signal(&mut stops) => break Event::Signal(ending),
+            what = custody::lost(place) => {
+                error!("{what}: stopping");
+                break Event::Signal(Ending::Terminated);
+            }
             () = finished(&mut watcher), if arguments.exit_when_done => break Event::Finished,
             result = wait_for(&mut local), if local.is_some() => {
                 local = None;
-                if let Err(error) = result
-                    && !snapshots.borrow().counts.finished()
-                {
-                    failed = Some(error);
+                let counts = snapshots.borrow().counts;
+                match result {
+                    _ if counts.finished() => {}
+                    Err(error) => failed = Some(error),
+                    Ok(()) => warn!(
+                        "the local workers have left, and {} of this sweep are left\nhint: start workers with `swfn-worker \
+                         --coordinator {url}`, or stop this and run the same command again",
+                        custody::trials(counts.pending + counts.leased)
+                    ),
                 }
             }
             nobody = nobody_is_left(snapshots.clone()), if failed.is_some() => {

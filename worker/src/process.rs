@@ -13,9 +13,7 @@ use anyhow::Context as _;
 use nix::sys::signal::Signal;
 use swfn_shared::{faults, ids::WorkerId, output, signals, wire::STOP_LINE};
 use tch::Device;
-use tokio::{
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Reading: the journal at a start, the results at the end.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Row, types::Type};
 use swfn_shared::{
@@ -10,6 +10,7 @@ use swfn_shared::{
 };
 
 use super::{
+    read_only::copy,
     schema::{Store, StoreError},
     write::{WorkerRow, blame_of},
 };
@@ -98,6 +99,19 @@ impl Store {
             let mut query = connection.prepare("SELECT id, certificate FROM worker WHERE certificate IS NOT NULL")?;
             query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
         })
+    }
+
+    /// All trials that the file knows, whether of the grid or not, and whether they have succeeded.
+    pub fn known(&self) -> Result<Vec<(TrialId, bool)>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare("SELECT id, state = 'succeeded' FROM trial")?;
+            query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
+        })
+    }
+
+    /// Writes all of it into a new file, also where its own has been removed meanwhile.
+    pub fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
+        self.run(|connection| copy(connection, target))
     }
 
     /// The trials of the grid with their winning results, in the order of the file.

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{BufWriter, Seek as _, Write},
+    io::{self, BufWriter, Seek as _, Write},
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -19,7 +20,37 @@ const INTRODUCTION: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+/// The files of a run directory that is in use: others may remove, move or replace them.
+#[derive(Debug, Clone)]
+pub struct Place {
+    path: PathBuf,
+    files: [PathBuf; 2],
+    known: [(u64, u64); 2],
+}
+
+impl Place {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is wrong, if they are not where they were.
+    pub fn lost(&self) -> Option<String> {
+        let shown = self.path.display();
+        let in_place = |file: &PathBuf, known| identity(file).is_ok_and(|found| found == known);
+        match self.files.iter().zip(self.known).find(|(file, known)| !in_place(file, *known)) {
+            None => None,
+            Some(_) if !self.path.exists() => Some(format!("the run directory `{shown}` was removed or moved")),
+            Some((file, _)) if file.exists() => Some(format!("`{}` was replaced", file.display())),
+            Some((file, _)) => Some(format!("`{}` was removed or moved", file.display())),
+        }
+    }
+}
+
+fn identity(file: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(file).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn host() -> String {
@@ -79,7 +110,22 @@ impl RunDir {
         lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(name.as_bytes())).with_context(
             || format!("cannot write `{}`\nhint: check disk space and permissions", lock_path.display()),
         )?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Where its files lie now, the database included.
+    pub fn place(&self) -> io::Result<Place> {
+        let files = [self.path.join("lock"), self.database()];
+        let [lock, database] = &files;
+        let known = [identity(lock)?, identity(database)?];
+        Ok(Place { path: self.path.clone(), files, known })
+    }
+
+    /// Where the directory is now, if it still is somewhere, as Linux tells of open files.
+    pub fn moved_to(&self) -> Option<PathBuf> {
+        let lock = fs::read_link(format!("/proc/self/fd/{}", self.lock.as_raw_fd())).ok()?;
+        let folder = lock.parent()?;
+        (lock.exists() && folder.join("sweep.sqlite").exists()).then(|| folder.to_owned())
     }
 
     pub fn path(&self) -> &Path {
@@ -147,6 +193,27 @@ mod tests {
         assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
         drop(first);
         RunDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_is_taken_away_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let run_dir = RunDir::open(&path).unwrap();
+        fs::write(run_dir.database(), "old").unwrap();
+        let place = run_dir.place().unwrap();
+        assert_eq!(place.lost(), None);
+        fs::rename(&path, dir.path().join("other")).unwrap();
+        assert!(place.lost().unwrap().ends_with("/run` was removed or moved"));
+        assert_eq!(run_dir.moved_to(), Some(dir.path().canonicalize().unwrap().join("other")));
+        fs::rename(dir.path().join("other"), &path).unwrap();
+        assert_eq!(place.lost(), None);
+        fs::write(path.join("new"), "new").unwrap();
+        fs::rename(path.join("new"), run_dir.database()).unwrap();
+        assert!(place.lost().unwrap().ends_with("sweep.sqlite` was replaced"));
+        fs::remove_file(run_dir.database()).unwrap();
+        assert!(place.lost().unwrap().ends_with("sweep.sqlite` was removed or moved"));
+        assert_eq!(run_dir.moved_to(), None);
     }
 
     #[test]

@@ -223,3 +223,85 @@ fn any_signal_that_asks_to_stop_is_taken_as_such() {
     let kinds = sweep.journal().into_iter().map(|line| line.kind).filter(|kind| kind != "leased");
     assert!(kinds.clone().all(|kind| kind == "released") && kinds.count() >= 4);
 }
+
+#[test]
+fn a_run_directory_that_is_taken_away_ends_the_sweep_and_its_results_are_kept() {
+    type Taking = fn(&Sweep);
+    let ways: [(Taking, &str, &str); 3] = [
+        (|sweep| fs::remove_dir_all(sweep.run_dir()).unwrap(), "/run` was removed or moved", "run.saved-1"),
+        (
+            |sweep| {
+                for name in ["sweep.sqlite", "sweep.sqlite-wal", "sweep.sqlite-shm"] {
+                    fs::remove_file(sweep.run_dir().join(name)).unwrap();
+                }
+            },
+            "sweep.sqlite` was removed or moved",
+            "run.saved-1",
+        ),
+        (
+            |sweep| fs::rename(sweep.run_dir(), sweep.folder().join("elsewhere")).unwrap(),
+            "/run` was removed or moved",
+            "elsewhere",
+        ),
+    ];
+    for (take, what, kept) in ways {
+        let sweep = Sweep::new("seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 200);
+        let sweep = sweep.evaluated_every(20).slowed(100);
+        let run = sweep.folder().join("run");
+        assert_eq!(sweep.run_dir(), run);
+        let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+        wait_until("a result", || (sweep.succeeded() > 0).then_some(()));
+        take(&sweep);
+        assert_eq!(coordinator.wait(), Some(1));
+        let said = coordinator.stderr();
+        assert!(said.contains(what) && said.contains("while the sweep ran"), "{said}");
+        let kept = sweep.folder().join(kept);
+        assert!(said.contains(&format!("go on with --run-dir {}", kept.display())), "{said}");
+        let database = swfn_tests::sweep::database(&kept).unwrap();
+        let count = "SELECT count(*) FROM trial WHERE state = 'succeeded'";
+        let count: i64 = database.query_row(count, [], |row| row.get(0)).unwrap();
+        assert!((1..6).contains(&count), "{count}");
+        assert!(kept.join("grid.toml").exists());
+    }
+}
+
+#[test]
+fn results_that_a_grid_sets_aside_are_told_of_and_another_study_is_refused() {
+    let sweep = finished();
+    let grid = fs::read_to_string(sweep.grid()).unwrap();
+    let run = |text: &str| {
+        fs::write(sweep.grid(), text).unwrap();
+        let mut coordinator = sweep.coordinator("again", &["--local-workers", "1"]);
+        (coordinator.wait(), coordinator.stderr())
+    };
+    let trials = fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap();
+    let (code, said) = run(&grid.replace("\"net\"", "\"lenet\""));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("has the results of 2 trials, and none is of this grid"), "{said}");
+    assert_eq!(fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap(), trials, "nothing was replaced");
+    let (code, said) = run(&grid.replace("seed = { count = 2 }", "seed = 1"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("this grid lacks 1 trial that"), "{said}");
+    assert_eq!(fs::read_to_string(sweep.run_dir().join("grid.previous.toml")).unwrap(), grid);
+    let (code, said) = run(&grid.replace("[grid]", "[artifacts]\nconfusion = true\n[grid]"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2 trials had succeeded before [artifacts] asked for files"), "{said}");
+}
+
+#[test]
+fn local_workers_that_leave_are_missed() {
+    let sweep = Sweep::new(AXES, 400).evaluated_every(20).slowed(300);
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+    wait_until("a lease", || {
+        (sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'") > Some(0)).then_some(())
+    });
+    swfn_tests::process::send(swfn_tests::process::children(coordinator.id())[0], Signal::SIGTERM);
+    wait_until("a warning", || {
+        let said = coordinator.stderr();
+        (said.contains("the local workers have left, and 2 trials of this sweep are left")
+            && said.contains("start workers with `swfn-worker"))
+        .then_some(())
+    });
+    coordinator.signal(Signal::SIGTERM);
+    coordinator.succeed();
+}
