@@ -84,23 +84,19 @@ pub(crate) async fn lost(place: &Place) -> String {
     }
 }
 
-/// Saves what the sweep has, where the files are gone; says where everything is.
-pub(crate) fn save(run_dir: &RunDir, store: &Store, text: &str, what: &str) -> anyhow::Error {
-    if let Some(place) = run_dir.moved_to() {
-        let shown = place.display();
-        return anyhow!(
-            "{what} while the sweep ran\nhint: all that it had is in `{shown}`: go on with --run-dir {shown}"
-        );
-    }
-    match copy(run_dir.path(), store, text) {
-        Ok(saved) => {
-            let shown = saved.display();
-            anyhow!(
-                "{what} while the sweep ran\nhint: the results are saved in `{shown}`: go on with --run-dir {shown}"
-            )
-        }
-        Err(error) => error.context(format!("{what} while the sweep ran, and the results cannot be saved")),
-    }
+/// Saves what the sweep has, if its files are not where they were; says where everything is.
+pub(crate) fn save(run_dir: &RunDir, place: &Place, store: &Store, text: &str) -> Option<anyhow::Error> {
+    let what = place.lost()?;
+    let all_is_in = |shown: std::path::Display<'_>| {
+        anyhow!("{what} while the sweep ran\nhint: all results are in `{shown}`: go on with --run-dir {shown}")
+    };
+    Some(match run_dir.moved_to(place) {
+        Some(folder) => all_is_in(folder.display()),
+        None => match copy(run_dir.path(), store, text) {
+            Ok(saved) => all_is_in(saved.display()),
+            Err(error) => error.context(format!("{what} while the sweep ran, and the results cannot be saved")),
+        },
+    })
 }
 
 fn copy(path: &Path, store: &Store, text: &str) -> anyhow::Result<PathBuf> {

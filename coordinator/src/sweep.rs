@@ -95,8 +95,8 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         arguments.tensorboard.then(|| Exporter::start(run_dir.database(), run_dir.tensorboard())).transpose()?;
     let whole = Whole { grid: &grid, run_dir: &run_dir, place: &place, specs: &specs };
     let (ending, store) = runtime.block_on(serve(arguments, terminal, &whole, engine, entrances))?;
-    if let Some(what) = place.lost() {
-        return Err(custody::save(&run_dir, &store, &text, &what));
+    if let Some(error) = custody::save(&run_dir, &place, &store, &text) {
+        return Err(error);
     }
     if let Some(exporter) = exporter {
         exporter.finish();

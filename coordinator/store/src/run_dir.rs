@@ -42,7 +42,9 @@ impl Place {
         let in_place = |file: &PathBuf, known| identity(file).is_ok_and(|found| found == known);
         match self.files.iter().zip(self.known).find(|(file, known)| !in_place(file, *known)) {
             None => None,
-            Some(_) if !self.path.exists() => Some(format!("the run directory `{shown}` was removed or moved")),
+            Some(_) if !self.files.iter().any(|file| file.exists()) => {
+                Some(format!("the run directory `{shown}` was removed or moved"))
+            }
             Some((file, _)) if file.exists() => Some(format!("`{}` was replaced", file.display())),
             Some((file, _)) => Some(format!("`{}` was removed or moved", file.display())),
         }
@@ -122,10 +124,12 @@ impl RunDir {
     }
 
     /// Where the directory is now, if it still is somewhere, as Linux tells of open files.
-    pub fn moved_to(&self) -> Option<PathBuf> {
+    pub fn moved_to(&self, place: &Place) -> Option<PathBuf> {
         let lock = fs::read_link(format!("/proc/self/fd/{}", self.lock.as_raw_fd())).ok()?;
         let folder = lock.parent()?;
-        (lock.exists() && folder.join("sweep.sqlite").exists()).then(|| folder.to_owned())
+        let found = [identity(&lock), identity(&folder.join("sweep.sqlite"))];
+        let all = found.iter().zip(place.known).all(|(found, known)| found.as_ref().is_ok_and(|found| *found == known));
+        all.then(|| folder.to_owned())
     }
 
     pub fn path(&self) -> &Path {
@@ -205,7 +209,7 @@ mod tests {
         assert_eq!(place.lost(), None);
         fs::rename(&path, dir.path().join("other")).unwrap();
         assert!(place.lost().unwrap().ends_with("/run` was removed or moved"));
-        assert_eq!(run_dir.moved_to(), Some(dir.path().canonicalize().unwrap().join("other")));
+        assert_eq!(run_dir.moved_to(&place), Some(dir.path().canonicalize().unwrap().join("other")));
         fs::rename(dir.path().join("other"), &path).unwrap();
         assert_eq!(place.lost(), None);
         fs::write(path.join("new"), "new").unwrap();
@@ -213,7 +217,7 @@ mod tests {
         assert!(place.lost().unwrap().ends_with("sweep.sqlite` was replaced"));
         fs::remove_file(run_dir.database()).unwrap();
         assert!(place.lost().unwrap().ends_with("sweep.sqlite` was removed or moved"));
-        assert_eq!(run_dir.moved_to(), None);
+        assert_eq!(run_dir.moved_to(&place), None);
     }
 
     #[test]
