@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     let run_dir = RunDir::open(&path)?;
     let runtime = Runtime::new().context("cannot start the runtime")?;
-    let entrances = runtime.block_on(Entrances::open(arguments))?;
+    let entrances = runtime.block_on(Entrances::open(arguments, &run_dir))?;
     let specs: Arc<[TrialSpec]> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
     if let Some(damage) = store.log_damage() {
@@ -174,17 +174,21 @@ enum Event {
 /// Where workers and people come in. Opened before anything is changed: what is wrong with certificates and addresses costs nothing.
 struct Entrances {
     access: Access,
+    /// Where the token of this run is, if it has one that nobody gave it.
+    own_token: Option<PathBuf>,
     listener: Listener,
     health: Option<Listener>,
     dashboard: Option<swfn_dashboard::Door>,
+    /// Whether others who use this machine can look at the dashboard.
+    seen_by_all: bool,
 }
 
 impl Entrances {
-    async fn open(arguments: &SweepArguments) -> anyhow::Result<Self> {
+    async fn open(arguments: &SweepArguments, run_dir: &RunDir) -> anyhow::Result<Self> {
         let local_workers = arguments.local_workers.is_some();
         let default_port = if local_workers { 0 } else { DEFAULT_PORT };
         let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
-        let access = arguments.access.read()?;
+        let mut access = arguments.access.read()?;
         arguments.access.check(address, &access)?;
         grpc::make_room(arguments.access.max_connections)?;
         let listener = Listener::bind(address, "--listen").await?;
@@ -192,8 +196,19 @@ impl Entrances {
             Some(address) => Some(Listener::bind(address, "--health").await?),
             None => None,
         };
-        let dashboard = swfn_dashboard::Door::open(&arguments.http, &access, &arguments.access, local_workers).await?;
-        Ok(Self { access, listener, health, dashboard })
+        let (mut lookers, mut own_token) = (access.clone(), None);
+        // Nobody else is meant to come in where nobody said where: neither as a worker, nor, if so wanted, to look.
+        if access.token.is_none() && (arguments.http.http_token || local_workers && arguments.listen.is_none()) {
+            let token = local::run_token(run_dir.path())?;
+            lookers.token = arguments.http.http_token.then(|| token.clone());
+            if local_workers && arguments.listen.is_none() {
+                access.token = Some(token);
+                own_token = Some(run_dir.path().join(local::TOKEN_FILE));
+            }
+        }
+        let seen_by_all = lookers.token.is_none() && local::others_are_here();
+        let dashboard = swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access, local_workers).await?;
+        Ok(Self { access, own_token, listener, health, dashboard, seen_by_all })
     }
 }
 
@@ -210,7 +225,7 @@ async fn serve(
     terminal: &Terminal,
     &Whole { grid, run_dir, place, specs }: &Whole<'_>,
     engine: Engine,
-    Entrances { access, listener, health, dashboard }: Entrances,
+    Entrances { access, own_token, listener, health, dashboard, seen_by_all }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
     let mut stops = signals::stops(access.tls.is_none())?;
@@ -220,11 +235,13 @@ async fn serve(
     }
     let url = access.url(listener.address);
     terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}`{}{}",
+        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}{}`{}{}{}",
         grid.name,
         run_dir.path().display(),
+        own_token.map_or(String::new(), |file| format!(" --token-file {}", file.display())),
         health.as_ref().map_or(String::new(), |door| format!("; health: {}", door.address)),
-        dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url))
+        dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url)),
+        if seen_by_all { " (all users of this machine can look; --http-token asks for a token)" } else { "" }
     ));
 
     let snapshots = engine.watch();

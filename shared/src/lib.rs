@@ -1,6 +1,6 @@
 //! What coordinator and worker both know: trials, grids, metric points, their identities and their wire forms.
 //!
-//! `grid.toml -> Grid -> TrialSpec`. Everything here but `access`, which reads files, `command_line`, `output`, `signals` and `telemetry` is pure: no torch, no runtime, no sockets, no clock, so that each part can be
+//! `grid.toml -> Grid -> TrialSpec`. Everything here but `access`, `files`, `command_line`, `output`, `signals` and `telemetry` is pure: no torch, no runtime, no sockets, no clock, so that each part can be
 //! tested by calling it.
 
 pub mod access;
@@ -10,6 +10,7 @@ pub mod command_line;
 pub mod dataset;
 pub mod event;
 pub mod faults;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -16,6 +16,9 @@ pub struct HttpArguments {
     /// names that nobody gave it are refused
     #[arg(long = "http-host", value_name = "NAME")]
     pub(super) http_hosts: Vec<HostName>,
+    /// Ask who looks at the dashboard for the token, also on this machine: that of --token-file, or of `token` in the run directory
+    #[arg(long)]
+    pub http_token: bool,
 }
 
 /// Where to listen, if at all.

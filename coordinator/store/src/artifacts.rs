@@ -10,7 +10,7 @@ use std::{
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
-    faults,
+    faults, files,
     ids::{LeaseId, TrialId},
 };
 use tracing::warn;
@@ -52,7 +52,7 @@ impl ArtifactFolder {
             let probe = path.join(".probe");
             let try_out = || {
                 make(&path)?;
-                File::create(&probe)?;
+                files::create(&probe)?;
                 fs::remove_file(&probe)
             };
             try_out().map_err(|error| ArtifactError { path: path.clone(), error })?;
@@ -124,7 +124,7 @@ fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
     if begins {
         make(folder)?;
     }
-    let mut file = match File::options().read(true).write(true).create(begins).truncate(false).open(partial) {
+    let mut file = match files::options().read(true).write(true).create(begins).truncate(false).open(partial) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound && !begins => return Ok(None),
         Err(error) => return Err(error),

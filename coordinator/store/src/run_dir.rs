@@ -11,7 +11,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
-use swfn_shared::faults;
+use swfn_shared::{faults, files};
+use tracing::warn;
 
 /// So long a coordinator that has just got the lock takes to say so, at most.
 const INTRODUCTION: Duration = Duration::from_millis(200);
@@ -87,7 +88,10 @@ impl RunDir {
         fs::create_dir_all(path.join("logs"))
             .with_context(|| format!("cannot make the run directory `{shown}`\nhint: choose another with --run-dir"))?;
         let lock_path = path.join("lock");
-        let mut lock = File::options()
+        if let Some(why) = files::open_to_others(path) {
+            warn!("the run directory `{shown}` is not safe: {why}\nhint: chmod o-w, or choose another with --run-dir");
+        }
+        let mut lock = files::options()
             .read(true)
             .write(true)
             .create(true)
@@ -172,7 +176,7 @@ pub fn replace(
     let path = folder.join(name);
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
     let write = || -> anyhow::Result<()> {
-        let mut file = BufWriter::new(File::create(&temporary)?);
+        let mut file = BufWriter::new(files::create(&temporary)?);
         content(&mut file)?;
         file.into_inner()?.sync_all()?;
         faults::point("results/rename");
@@ -183,6 +187,30 @@ pub fn replace(
         fs::remove_file(&temporary).ok();
     }
     written.with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))
+}
+
+/// The files of somebody's folder, before others are written into it.
+#[derive(Debug)]
+pub struct Before(Vec<(PathBuf, (u64, u64))>);
+
+impl Before {
+    pub fn of(folder: &Path) -> Self {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        Self(
+            files
+                .filter(|path| path.is_file())
+                .filter_map(|path| Some((path.clone(), identity(&path).ok()?)))
+                .collect(),
+        )
+    }
+
+    /// A sentence about those that have been replaced since, if any were.
+    pub fn replaced(&self) -> Option<String> {
+        let gone = |(path, known): &&(PathBuf, _)| identity(path).is_ok_and(|found| found != *known);
+        let names: Vec<_> = self.0.iter().filter(gone).map(|(path, _)| format!("`{}`", path.display())).collect();
+        let verb = if names.len() == 1 { "was" } else { "were" };
+        (!names.is_empty()).then(|| format!("note: {} {verb} there already, and {verb} replaced", names.join(", ")))
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +246,22 @@ mod tests {
         fs::remove_file(run_dir.database()).unwrap();
         assert!(place.lost().unwrap().ends_with("sweep.sqlite` was removed or moved"));
         assert_eq!(run_dir.moved_to(&place), None);
+    }
+
+    #[test]
+    fn who_replaces_files_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = Before::of(&dir.path().join("missing"));
+        assert_eq!(before.replaced(), None);
+        for name in ["mine.csv", "trials.csv"] {
+            fs::write(dir.path().join(name), "mine").unwrap();
+        }
+        let before = Before::of(dir.path());
+        for name in ["new.csv", "trials.csv"] {
+            replace(dir.path(), name, |file| Ok(file.write_all(b"new")?)).unwrap();
+        }
+        let replaced = dir.path().join("trials.csv").display().to_string();
+        assert_eq!(before.replaced(), Some(format!("note: `{replaced}` was there already, and was replaced")));
     }
 
     #[test]

@@ -305,3 +305,25 @@ fn local_workers_that_leave_are_missed() {
     coordinator.signal(Signal::SIGTERM);
     coordinator.succeed();
 }
+
+#[test]
+fn a_sweep_with_local_workers_lets_in_nobody_else_who_does_not_know_its_token() {
+    let sweep = Sweep::new(AXES, 400).evaluated_every(20).slowed(200);
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+    let address = sweep.address(&coordinator);
+    let mut stranger = sweep.worker("stranger", &address, &[]);
+    assert_eq!(stranger.wait(), Some(1), "{}", stranger.stderr());
+    assert!(stranger.stderr().contains("token"), "{}", stranger.stderr());
+    let file = sweep.run_dir().join("token");
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&file).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    let file = file.display().to_string();
+    assert!(coordinator.stderr().contains(&format!("--token-file {file}`")), "{}", coordinator.stderr());
+    let mut known = sweep.worker("known", &address, &["--token-file", &file]);
+    wait_until("two workers", || {
+        let of_known = "SELECT count(*) FROM worker WHERE id NOT LIKE '.local:%'";
+        (sweep.query(of_known) == Some(1)).then_some(())
+    });
+    coordinator.succeed();
+    known.leave();
+}
