@@ -21,6 +21,7 @@ use swfn_shared::{
     grid::{Grid, MIN_LEASE_SECONDS},
     output, signals,
     snapshot::Snapshot,
+    threads,
     trial::TrialSpec,
 };
 use swfn_store::{
@@ -28,7 +29,7 @@ use swfn_store::{
     run_dir::{Place, RunDir},
 };
 use tokio::{
-    runtime::Runtime,
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
@@ -46,6 +47,9 @@ use crate::{
 
 /// Where workers find the coordinator unless the user says otherwise.
 const DEFAULT_PORT: u16 = 7077;
+
+/// Threads of a sweep, whatever the cores: two of the runtime, the engine's, one that writes to people, and some that read files.
+const THREADS: usize = 6;
 
 /// How often the actor looks at the clock when nobody speaks.
 const TICK: Duration = Duration::from_millis(250);
@@ -73,7 +77,9 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
     let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     let run_dir = RunDir::open(&path)?;
-    let runtime = Runtime::new().context("cannot start the runtime")?;
+    threads::ensure(THREADS)?;
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the runtime")?;
     let entrances = runtime.block_on(Entrances::open(arguments, &run_dir))?;
     let specs: Arc<[TrialSpec]> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
@@ -176,6 +182,8 @@ struct Entrances {
     access: Access,
     /// Where the token of this run is, if it has one that nobody gave it.
     own_token: Option<PathBuf>,
+    /// As many as there may be, or as open files allow.
+    max_connections: u32,
     listener: Listener,
     health: Option<Listener>,
     dashboard: Option<swfn_dashboard::Door>,
@@ -190,7 +198,7 @@ impl Entrances {
         let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
         let mut access = arguments.access.read()?;
         arguments.access.check(address, &access)?;
-        grpc::make_room(arguments.access.max_connections)?;
+        let max_connections = grpc::make_room(arguments.access.max_connections)?;
         let listener = Listener::bind(address, "--listen").await?;
         let health = match arguments.health {
             Some(address) => Some(Listener::bind(address, "--health").await?),
@@ -208,7 +216,7 @@ impl Entrances {
         }
         let seen_by_all = lookers.token.is_none() && local::others_are_here();
         let dashboard = swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access, local_workers).await?;
-        Ok(Self { access, own_token, listener, health, dashboard, seen_by_all })
+        Ok(Self { access, own_token, max_connections, listener, health, dashboard, seen_by_all })
     }
 }
 
@@ -225,7 +233,7 @@ async fn serve(
     terminal: &Terminal,
     &Whole { grid, run_dir, place, specs }: &Whole<'_>,
     engine: Engine,
-    Entrances { access, own_token, listener, health, dashboard, seen_by_all }: Entrances,
+    Entrances { access, own_token, max_connections, listener, health, dashboard, seen_by_all }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
     let mut stops = signals::stops(access.tls.is_none())?;
@@ -257,7 +265,7 @@ async fn serve(
     let service = Service {
         requests: requests.clone(),
         welcome: welcome(grid),
-        max_connections: arguments.access.max_connections,
+        max_connections,
         max_connection_age: Duration::from_secs(arguments.access.max_connection_age.into()),
         snapshots: snapshots.clone(),
         health,

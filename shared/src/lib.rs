@@ -24,6 +24,7 @@ pub mod signals;
 pub mod snapshot;
 pub mod telemetry;
 pub mod text;
+pub mod threads;
 pub mod trial;
 pub mod trial_log;
 pub mod wire;

@@ -151,6 +151,8 @@ struct DeviceArguments {
     predecessor: Option<WorkerId>,
     #[arg(long, default_value = "", requires = "predecessor")]
     predecessor_end: String,
+    #[arg(long, requires = "predecessor")]
+    predecessor_innocent: bool,
     /// Too much for a list of processes
     #[arg(env = PREDECESSOR_LOG, long, default_value = "", hide_env_values = true)]
     predecessor_log: String,
@@ -293,8 +295,10 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
-    let DeviceArguments { common, device, worker_id, predecessor, predecessor_end, predecessor_log } = arguments;
-    let predecessor = predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log });
+    let DeviceArguments { common, device, worker_id, predecessor, predecessor_end, predecessor_log, .. } = arguments;
+    let innocent = arguments.predecessor_innocent;
+    let predecessor =
+        predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log, innocent });
     start_log(common.log_format);
     let address = Address::new(&common.coordinator, common.access.read()?)?;
     let limits = common.limits();

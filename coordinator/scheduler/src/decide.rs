@@ -77,7 +77,12 @@ impl Scheduler {
                 end => format!("its worker process ended ({end})"),
             };
             let leases: Vec<_> = state.leases.iter().copied().collect();
-            events.extend(self.lost(&leases, Blame::Suspected, |_| reason.clone(), &dead.log));
+            if dead.innocent {
+                let lease = |index: &TrialIndex| Event::Released { lease: self.trials[*index].newest_lease() };
+                events.extend(leases.iter().map(lease));
+            } else {
+                events.extend(self.lost(&leases, Blame::Suspected, |_| reason.clone(), &dead.log));
+            }
             events.push(Event::WorkerLeft { worker: dead.worker.clone() });
         }
         if let Some(state) = self.workers.get(worker) {

@@ -51,6 +51,9 @@ impl Engine {
         if let Some(dead) = &hello.predecessor {
             // What it said last may still be on its way, and its ask would stand.
             self.end_session(&dead.worker);
+            if dead.innocent {
+                warn!(worker = %dead.worker, "given back, and nobody is to blame: {}", dead.end);
+            }
             self.leaving.remove(&dead.worker);
         }
         self.sessions.insert(worker.clone(), Session { id: session, replies });

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use swfn_access::{
     Access,
@@ -18,6 +18,7 @@ use tokio::{
 };
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 use tonic_health::ServingStatus;
+use tracing::warn;
 
 use super::{
     access::{Check, Openness},
@@ -182,17 +183,31 @@ fn limited(max_age: Duration) -> Server {
 }
 
 /// Raises this process's limit of open files, if that is needed for so many connections.
-pub(crate) fn make_room(connections: u32) -> anyhow::Result<()> {
+pub(crate) fn make_room(connections: u32) -> anyhow::Result<u32> {
     // Workers and people have a gate each.
-    let needed = u64::from(connections) + swfn_dashboard::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
+    let others = swfn_dashboard::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
+    let needed = u64::from(connections) + others;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files is unknown")?;
-    if soft < needed {
-        setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).with_context(|| {
-            format!(
-                "`{connections}` connections need {needed} open files, and the limit is {hard}\n\
-                 hint: say --max-connections, or raise the limit (`ulimit -n`)"
-            )
-        })?;
+    if soft >= needed || setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).is_ok() {
+        return Ok(connections);
     }
-    Ok(())
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("the limit of open files cannot be raised")?;
+    let room = within(hard);
+    ensure!(
+        room > 0,
+        "the limit of open files is {hard}, and this program needs {LEAST_FILES} at least\nhint: raise it (`ulimit -n`)"
+    );
+    let connections = connections.min(room);
+    warn!(
+        "the limit of open files is {hard}: room for {connections} connections of workers\nhint: `ulimit -n {needed}`"
+    );
+    Ok(connections)
+}
+
+/// Open files without which nothing goes: those of this program, and some of people who look on.
+const LEAST_FILES: u64 = 96;
+
+/// Connections of workers where so many files may be open: half of what is left, since strangers and guests rarely fill their part.
+fn within(files: u64) -> u32 {
+    u32::try_from(files.saturating_sub(LEAST_FILES) / 2).unwrap_or(u32::MAX)
 }

@@ -108,7 +108,13 @@ impl RunDir {
                 );
             }
             Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock `{}`", lock_path.display()));
+                return Err(error).with_context(|| {
+                    format!(
+                        "cannot lock `{}`\nhint: its file system seems to have no locks: choose a --run-dir on a local disk, or have it \
+                         mounted with them (NFS: lockd; Lustre: -o flock)",
+                        lock_path.display()
+                    )
+                });
             }
         }
         // In one piece: others read it meanwhile.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest, Sha256};
-use swfn_shared::output;
+use swfn_shared::{files, output};
 use ureq::http::{Response, StatusCode, header};
 
 use super::error::DataError;
@@ -85,8 +85,8 @@ impl Download<'_> {
     /// Held until the returned file is closed, by a killed process as well.
     fn lock(&self) -> Result<File, DataError> {
         let path = self.sibling("lock");
-        let hint = "set SWFN_CACHE to a folder on a local disk";
-        let file = File::options()
+        let hint = "its file system seems to have no locks: set SWFN_CACHE to a folder on a local disk";
+        let file = files::options()
             .create(true)
             .truncate(false)
             .write(true)

@@ -341,7 +341,7 @@ impl Coordinator {
 
 /// A process of which its successor says that it is dead.
 fn dead(worker: WorkerId) -> Predecessor {
-    Predecessor { worker, end: "killed".to_owned(), log: String::new() }
+    Predecessor { worker, end: "killed".to_owned(), log: String::new(), innocent: false }
 }
 
 /// A scheduler that has been through a journal.
