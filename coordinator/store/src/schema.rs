@@ -185,6 +185,11 @@ fn read_only() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
+/// The same file, under a name that SQLite does not take for a URI: a folder may be called `file:x`.
+fn no_uri(path: &Path) -> PathBuf {
+    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") { Path::new(".").join(path) } else { path.to_owned() }
+}
+
 /// Whether commits stand beside the file that are not in it yet.
 fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
@@ -205,7 +210,7 @@ fn immutable(path: &Path) -> String {
 /// A connection that only reads, also where nobody may write.
 pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
     let connect = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, read_only())?;
+        let connection = Connection::open_with_flags(no_uri(path), read_only())?;
         // Where nobody may write, SQLite cannot share the file either, and takes it as it is if told that nobody does.
         let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
         let cannot_share = |error: &rusqlite::Error| {
@@ -252,9 +257,7 @@ impl Store {
     /// Opens the file of a run directory, or makes it. The caller holds the run directory's lock.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connect = || -> rusqlite::Result<Connection> {
-            // Without URIs: a folder may be called `file:x`.
-            let flags = OpenFlags::default() - OpenFlags::SQLITE_OPEN_URI;
-            let connection = Connection::open_with_flags(path, flags)?;
+            let connection = Connection::open_with_flags(no_uri(path), OpenFlags::default())?;
             // A file that is refused stays as it is: whoever mends it may need its log.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -116,7 +116,7 @@ fn a_standard_error_that_takes_nothing_holds_nothing_up() {
     // Of the engine, the supervisor and everything that they start.
     let sweep = Sweep::new(AXES, 10).with("RUST_LOG", "debug");
     let (_reader, stderr) = blocked();
-    let mut coordinator = sweep.coordinator_command(&["--listen", "127.0.0.1:0"]);
+    let mut coordinator = sweep.coordinator_command(&["--listen", "127.0.0.1:0", "--http", "off"]);
     let mut coordinator = Process::start_with(&mut coordinator, None, Some(stderr), sweep.folder());
     let place = wait_until("the run directory", || fs::read_to_string(sweep.run_dir().join("lock")).ok());
     assert!(!place.is_empty());
