@@ -186,7 +186,7 @@ fn read_only() -> OpenFlags {
 }
 
 /// The same file, under a name that SQLite does not take for a URI: a folder may be called `file:x`.
-fn no_uri(path: &Path) -> PathBuf {
+pub(super) fn no_uri(path: &Path) -> PathBuf {
     if path.as_os_str().as_encoded_bytes().starts_with(b"file:") { Path::new(".").join(path) } else { path.to_owned() }
 }
 
