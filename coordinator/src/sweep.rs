@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     io::{IsTerminal as _, Write as _},
-    net::SocketAddr,
+    net::Ipv4Addr,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     thread,
@@ -11,12 +11,13 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, ensure};
-use swfn_access::{Access, tls};
+use swfn_access::{Access, place, tls};
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
 use swfn_report::{Extent, Run, Sources};
 use swfn_scheduler::{Limits, REQUESTS};
 use swfn_shared::{
+    address::Address,
     grid::{Grid, MIN_LEASE_SECONDS},
     snapshot::Snapshot,
     trial::TrialSpec,
@@ -168,7 +169,10 @@ enum Event {
 struct Entrances {
     access: Access,
     listener: Listener,
-    health: Option<Listener>,
+    /// What workers call it.
+    url: String,
+    /// With what others call it.
+    health: Option<(Listener, String)>,
     dashboard: Option<swfn_dashboard::Door>,
 }
 
@@ -176,17 +180,22 @@ impl Entrances {
     async fn open(arguments: &SweepArguments) -> anyhow::Result<Self> {
         let local_workers = arguments.local_workers.is_some();
         let default_port = if local_workers { 0 } else { DEFAULT_PORT };
-        let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
+        let said = arguments.listen.clone().unwrap_or(Address::new(Ipv4Addr::LOCALHOST.into(), default_port));
+        let address = place::resolve(&said, "--listen")?;
         let access = arguments.access.read()?;
         arguments.access.check(address, &access)?;
         grpc::make_room(arguments.access.max_connections)?;
         let listener = Listener::bind(address, "--listen").await?;
-        let health = match arguments.health {
-            Some(address) => Some(Listener::bind(address, "--health").await?),
-            None => None,
-        };
-        let dashboard = swfn_dashboard::Door::open(&arguments.http, &access, &arguments.access, local_workers).await?;
-        Ok(Self { access, listener, health, dashboard })
+        let url = access.url(listener.address, said.host());
+        let mut health = None;
+        if let Some(said) = &arguments.health {
+            let door = Listener::bind(place::resolve(said, "--health")?, "--health").await?;
+            let told = Access::default().url(door.address, said.host());
+            health = Some((door, told.trim_start_matches("http://").to_owned()));
+        }
+        let dashboard =
+            swfn_dashboard::Door::open(&arguments.http, &access, &arguments.access, local_workers, &url).await?;
+        Ok(Self { access, listener, url, health, dashboard })
     }
 }
 
@@ -197,7 +206,7 @@ async fn serve(
     run_dir: &RunDir,
     specs: &Arc<[TrialSpec]>,
     engine: Engine,
-    Entrances { access, listener, health, dashboard }: Entrances,
+    Entrances { access, listener, url, health, dashboard }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -213,12 +222,12 @@ async fn serve(
             }
         });
     }
-    let url = access.url(listener.address);
     terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}`{}{}",
+        "sweep {} in `{}`: workers join with `swfn-worker{} --coordinator {url}`{}{}",
         grid.name,
         run_dir.path().display(),
-        health.as_ref().map_or(String::new(), |door| format!("; health: {}", door.address)),
+        access.worker_options(),
+        health.as_ref().map_or(String::new(), |(_, address)| format!("; health: {address}")),
         dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url))
     ));
 
@@ -238,7 +247,7 @@ async fn serve(
         max_connections: arguments.access.max_connections,
         max_connection_age: Duration::from_secs(arguments.access.max_connection_age.into()),
         snapshots: snapshots.clone(),
-        health,
+        health: health.map(|(listener, _)| listener),
     };
     let mut server = tokio::spawn(grpc::serve(doors, service, async {
         server_stopped.await.ok();

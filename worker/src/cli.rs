@@ -57,8 +57,8 @@ enum CommandLine {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Address of the coordinator, such as http://host:7077 or https://host:7077
-    #[arg(long, value_name = "URL", env = "SWFN_COORDINATOR", default_value = "http://127.0.0.1:7077")]
+    /// Address of the coordinator, such as host:7077, http://host:7077 or https://host:7077
+    #[arg(long, value_name = "URL", env = "SWFN_COORDINATOR", hide_env_values = true, default_value = "http://127.0.0.1:7077")]
     coordinator: String,
     #[command(flatten)]
     access: AccessArguments,
@@ -160,7 +160,7 @@ struct DrainArguments {
     #[arg(value_name = "WORKER")]
     workers: Vec<String>,
     /// Address of the coordinator, such as http://host:7077
-    #[arg(long, value_name = "URL", env = "SWFN_COORDINATOR", default_value = "http://127.0.0.1:7077")]
+    #[arg(long, value_name = "URL", env = "SWFN_COORDINATOR", hide_env_values = true, default_value = "http://127.0.0.1:7077")]
     coordinator: String,
     #[command(flatten)]
     access: AccessArguments,

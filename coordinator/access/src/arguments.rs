@@ -43,19 +43,6 @@ pub struct Access {
     pub token: Option<Token>,
 }
 
-impl Access {
-    /// What workers call the coordinator at this address. Certificates are of names, and not of all addresses that a machine has.
-    pub fn url(&self, address: SocketAddr) -> String {
-        match (&self.tls, nix::unistd::gethostname()) {
-            (None, _) => format!("http://{address}"),
-            (Some(_), Ok(name)) if address.ip().is_unspecified() => {
-                format!("https://{}:{}", name.to_string_lossy(), address.port())
-            }
-            (Some(_), _) => format!("https://{address}"),
-        }
-    }
-}
-
 impl AccessArguments {
     /// Reads all files.
     pub fn read(&self) -> anyhow::Result<Access> {

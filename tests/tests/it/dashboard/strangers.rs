@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use swfn_tests::{page::ask, sweep::Sweep};
+use swfn_tests::{
+    page::ask,
+    sweep::{Sweep, from_here},
+};
 
 use super::{AXES, DOORS};
 
@@ -73,7 +76,7 @@ fn beyond_this_machine_it_needs_tls_and_a_token() {
     assert!(said.contains("the dashboard") && said.contains("neither encrypted nor authenticated"), "{said}");
     assert!(said.contains("--token-file"), "{said}");
     let insecure = sweep.coordinator("insecure", &[&everywhere[..], &["--insecure"]].concat());
-    let page = sweep.dashboard(&insecure).replace("0.0.0.0", "127.0.0.1");
+    let page = from_here(&sweep.dashboard(&insecure));
     assert!(insecure.stderr().contains("neither encrypted nor authenticated"), "{}", insecure.stderr());
     assert_eq!(ask(&page, "/api/v1/sweep", &[]).status, 200);
 }
