@@ -58,13 +58,15 @@ pub(crate) async fn doors(
     access: Access,
     local_workers: bool,
 ) -> anyhow::Result<(Vec<Door>, LocalAccess)> {
-    let mut local = LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
+    let mut local =
+        LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
     let demands_tls = access.tls.is_some();
     let mut doors = vec![Door { listener, access, holder: Holder::Anyone }];
     if demands_tls && local_workers {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--listen").await?;
         let access = Access { tls: None, token: Some(Token::random()) };
-        local = LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
+        local =
+            LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
         doors.push(Door { listener, access, holder: Holder::Local });
     }
     Ok((doors, local))

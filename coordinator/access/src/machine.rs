@@ -26,7 +26,9 @@ fn names_of(host: &str, hosts: &str, resolver: &str) -> Vec<String> {
     let called = |line: &Vec<String>| line.iter().skip(1).any(|name| *name == host);
     let aliases = lines(hosts).into_iter().filter(called).flat_map(|line| line.into_iter().skip(1));
     let aliases = aliases.filter(|name| *name == short || name.starts_with(&format!("{short}.")));
-    let domains = lines(resolver).into_iter().filter(|line| matches!(line.first().map(String::as_str), Some("search" | "domain")));
+    let domains = lines(resolver)
+        .into_iter()
+        .filter(|line| matches!(line.first().map(String::as_str), Some("search" | "domain")));
     let full = domains.flat_map(|line| line.into_iter().skip(1)).filter(|_| host == short);
     let full = full.filter(|domain| domain != ".").map(|domain| format!("{short}.{}", domain.trim_matches('.')));
     let mut names = vec![host.clone()];

@@ -180,6 +180,9 @@ mod tests {
     #[test]
     fn local_workers_need_no_name() {
         let of = |text: &str| from_here(text.parse().unwrap()).to_string();
-        assert_eq!((of("0.0.0.0:1"), of("[::]:1"), of("10.0.0.1:1")), ("127.0.0.1:1".into(), "[::1]:1".into(), "10.0.0.1:1".into()));
+        assert_eq!(
+            (of("0.0.0.0:1"), of("[::]:1"), of("10.0.0.1:1")),
+            ("127.0.0.1:1".into(), "[::1]:1".into(), "10.0.0.1:1".into())
+        );
     }
 }

@@ -128,7 +128,14 @@ impl Door {
             access.tls = None;
         }
         let url = access.url(address, &said);
-        Ok(Some(Self { listener, tls: access.tls, guard, next_request: NEXT_REQUEST, url, workers: workers.to_owned() }))
+        Ok(Some(Self {
+            listener,
+            tls: access.tls,
+            guard,
+            next_request: NEXT_REQUEST,
+            url,
+            workers: workers.to_owned(),
+        }))
     }
 }
 

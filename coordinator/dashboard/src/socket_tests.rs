@@ -60,9 +60,8 @@ async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
 }
 
 async fn ask_as(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, host: &str) -> String {
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {SECRET}\r\nconnection: close\r\n\r\n"
-    );
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {SECRET}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().ok();
@@ -79,7 +78,10 @@ async fn beyond_loopback_it_speaks_tls_and_on_loopback_it_need_not() {
         path.display().to_string()
     };
     let pair = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned(), "dash.example".to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned(), "dash.example".to_owned()])
+        .unwrap()
+        .self_signed(&pair)
+        .unwrap();
     let access = [
         format!("--tls-cert={}", file("c.pem", &certificate.pem())),
         format!("--tls-key={}", file("k.pem", &pair.serialize_pem())),

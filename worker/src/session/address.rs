@@ -103,7 +103,8 @@ impl Address {
 /// What is wrong with the text, with a hint in any case.
 fn wrong(problem: &AddressError) -> anyhow::Error {
     let text = problem.to_string();
-    let (problem, hint) = text.split_once("\nhint: ").unwrap_or((&text, "it looks like http://host:7077 or https://host:7077"));
+    let (problem, hint) =
+        text.split_once("\nhint: ").unwrap_or((&text, "it looks like http://host:7077 or https://host:7077"));
     anyhow::anyhow!("coordinator {problem}\nhint: {hint}")
 }
 

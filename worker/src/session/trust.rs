@@ -69,7 +69,9 @@ impl Probe {
         let place = || format!("`{host}:{port}`");
         match self {
             Self::Plain => match first_byte(connect(host, port).ok()?) {
-                Ok(ALERT) => Some("the coordinator speaks TLS\nhint: use an https:// address, with --tls-ca".to_owned()),
+                Ok(ALERT) => {
+                    Some("the coordinator speaks TLS\nhint: use an https:// address, with --tls-ca".to_owned())
+                }
                 // Frames of HTTP/2 begin with their length, of which no first byte is so large.
                 Ok(b'H') => http_server(connect(host, port).ok()?, &place()),
                 Ok(_) => None,
@@ -153,10 +155,7 @@ fn http_server(mut stream: impl Read + Write, place: &str) -> Option<String> {
         name.eq_ignore_ascii_case(WORKERS_HEADER).then(|| value.trim())
     });
     match workers {
-        Some(workers) => Some(format!(
-            "{place} is the dashboard\nhint: workers join at {}",
-            quote(workers)
-        )),
+        Some(workers) => Some(format!("{place} is the dashboard\nhint: workers join at {}", quote(workers))),
         None if status.starts_with('5') => None,
         None => Some(format!(
             "{place} is an HTTP server, and no coordinator\n\
@@ -247,7 +246,9 @@ mod tests {
             assert_eq!(said, "`HERE` is the dashboard\nhint: workers join at `https://head:7077`");
         }
         let other = "HTTP/1.0 404 Not Found\r\n\r\nswfn-workers: x";
-        assert!(told(&["", "HTTP/1.0 404 Not Found\r\n\r\n"]).unwrap().contains("is an HTTP server, and no coordinator"));
+        assert!(
+            told(&["", "HTTP/1.0 404 Not Found\r\n\r\n"]).unwrap().contains("is an HTTP server, and no coordinator")
+        );
         assert!(told(Vec::leak(vec!["", other])).unwrap().contains("no coordinator\nhint: "), "a page is no header");
         for passing in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "", "SSH-2.0-x\r\n"] {
             assert_eq!(told(Vec::leak(vec!["", passing])), None, "{passing}");
