@@ -40,6 +40,17 @@ fn names_of(host: &str, hosts: &str, resolver: &str) -> Vec<String> {
     names
 }
 
+/// The addresses at which other machines may reach this one, those of IPv4 first.
+pub fn outer_addresses() -> Vec<IpAddr> {
+    let is_outer = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    };
+    let (mut outer, six): (Vec<_>, Vec<_>) = addresses().into_iter().filter(is_outer).partition(IpAddr::is_ipv4);
+    outer.extend(six);
+    outer
+}
+
 /// The addresses of this machine's interfaces.
 pub fn addresses() -> Vec<IpAddr> {
     let interfaces = getifaddrs().into_iter().flatten().filter_map(|interface| interface.address);

@@ -71,7 +71,7 @@ impl Access {
             hosts.push(Host::Name("localhost".to_owned()));
         } else {
             hosts.extend(machine::names().into_iter().map(Host::Name));
-            hosts.extend(machine::addresses().into_iter().filter(|ip| !ip.is_loopback()).map(Host::Ip));
+            hosts.extend(machine::outer_addresses().into_iter().map(Host::Ip));
         }
         let (scheme, known) = match &self.tls {
             None => ("http", None),

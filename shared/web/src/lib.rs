@@ -8,4 +8,6 @@ mod trust;
 mod web;
 
 pub use trust::Certificates;
+/// What requests are made with.
+pub use ureq;
 pub use web::{Failure, Web, WebError, environment};

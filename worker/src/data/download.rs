@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
+use swfn_web::ureq::{
+    self,
+    config::ConfigBuilder,
+    http::{Response, StatusCode, header},
+    typestate::AgentScope,
+};
 use swfn_web::{Certificates, Web, environment};
-use ureq::config::ConfigBuilder;
-use ureq::http::{Response, StatusCode, header};
-use ureq::typestate::AgentScope;
 
 use super::error::DataError;
 use super::idx::hex;

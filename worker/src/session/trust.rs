@@ -72,11 +72,10 @@ impl Probe {
                 Ok(ALERT) => {
                     Some("the coordinator speaks TLS\nhint: use an https:// address, with --tls-ca".to_owned())
                 }
-                // Frames of HTTP/2 begin with their length, of which no first byte is so large.
-                Ok(b'H') => http_server(connect(host, port).ok()?, &place()),
-                Ok(_) => None,
+                // It speaks HTTP/2, whose first frame is short, and frames begin with their length.
+                Ok(0) => None,
                 Err(error) if is_patience(&error) => None,
-                Err(_) => http_server(connect(host, port).ok()?, &place()),
+                Ok(_) | Err(_) => http_server(connect(host, port).ok()?, &place()),
             },
             Self::Tls(config) => {
                 // A byte that comes is nothing to object to.
@@ -240,7 +239,7 @@ mod tests {
     fn a_dashboard_and_other_http_servers_are_named() {
         let dashboard = "HTTP/1.1 200 OK\r\nSwfn-Workers: https://head:7077\r\n\r\nalive\n";
         // It closes what it does not understand, or says so.
-        for first in ["", "HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        for first in ["", "HTTP/1.1 400 Bad Request\r\n\r\n", "<!DOCTYPE HTML>"] {
             let answers: &'static [&str] = Vec::leak(vec![first, dashboard]);
             let said = told(answers).unwrap();
             assert_eq!(said, "`HERE` is the dashboard\nhint: workers join at `https://head:7077`");

@@ -5,8 +5,10 @@ use std::{thread, time::Duration};
 use anyhow::{anyhow, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
-use swfn_web::{Certificates, Failure, Web};
-use ureq::{config::ConfigBuilder, typestate::AgentScope};
+use swfn_web::{
+    Certificates, Failure, Web,
+    ureq::{self, config::ConfigBuilder, typestate::AgentScope},
+};
 
 /// Time for one answer.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -67,6 +67,20 @@ fn who_does_not_know_the_token_learns_nothing() {
 }
 
 #[test]
+fn a_worker_that_was_sent_here_is_told_where_workers_join() {
+    let sweep = Sweep::new(AXES, 60);
+    let coordinator = sweep.coordinator("coordinator", &DOORS);
+    let (page, address) = (sweep.dashboard(&coordinator), sweep.address(&coordinator));
+    let mut worker = sweep.worker("worker", &format!("http://{page}"), &[]);
+    assert_eq!(worker.wait(), Some(1));
+    let expected = format!("`{page}` is the dashboard\nhint: workers join at `{address}`");
+    assert!(worker.stderr().contains(&expected), "{}", worker.stderr());
+    let mut drain = sweep.program("drain", &["drain", "--coordinator", &page]);
+    assert_eq!(drain.wait(), Some(1));
+    assert!(drain.stderr().contains(&expected), "{}", drain.stderr());
+}
+
+#[test]
 fn beyond_this_machine_it_needs_tls_and_a_token() {
     let sweep = Sweep::new(AXES, 60);
     let everywhere = ["--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"];
