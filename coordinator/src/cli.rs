@@ -1,16 +1,18 @@
 //! The command line and the exit code.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr};
+use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 use swfn_access::{
     AccessArguments,
     certs::{self, CertsArguments},
+    place::discreet,
 };
 use swfn_dashboard::HttpArguments;
 use swfn_exports::ExportArguments;
 use swfn_report::{Extent, ReportArguments};
 use swfn_shared::{
+    address::Address,
     command_line, faults,
     grid::DEFAULT_MAX_TRIALS,
     output,
@@ -75,17 +77,17 @@ pub(crate) struct SweepArguments {
     /// Where the sweep keeps what it does, and where it goes on when started again [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
     pub(crate) run_dir: Option<PathBuf>,
-    /// Address for workers [default: 127.0.0.1:7077, or any free port with --local-workers]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
+    /// Address for workers; `:PORT` means all addresses of this machine [default: 127.0.0.1:7077, or any free port with --local-workers]
+    #[arg(long, value_name = "HOST:PORT", value_parser = discreet::<Address>())]
+    pub(crate) listen: Option<Address>,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
     #[command(flatten)]
     pub(crate) http: HttpArguments,
     /// Tell gRPC health (grpc.health.v1) here, too, without TLS and token, whatever the address: for probes that know neither. The
     /// service `` is served while this program lives, `ready` while it can take results
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) health: Option<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT", value_parser = discreet::<Address>())]
+    pub(crate) health: Option<Address>,
     /// Start this many workers here, on GPUs if there are any (then at most one each), else on the CPU; `auto`: one per GPU or,
     /// without any, one per core
     #[arg(long, value_name = "N|auto")]

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use swfn_access::Access;
+use swfn_access::{Access, place};
 use swfn_shared::{
     access::{TOKEN_VARIABLE, Token},
     files,
@@ -92,13 +92,15 @@ pub(crate) async fn doors(
     access: Access,
     local_workers: bool,
 ) -> anyhow::Result<(Vec<Door>, LocalAccess)> {
-    let mut local = LocalAccess { url: access.url(listener.address), token: access.token.clone() };
+    let mut local =
+        LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
     let shared = access.tls.is_some() || access.token.is_none();
     let mut doors = vec![Door { listener, access, holder: Holder::Anyone }];
     if shared && local_workers {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--listen").await?;
-        let access = Access { tls: None, token: Some(Token::random()) };
-        local = LocalAccess { url: access.url(listener.address), token: access.token.clone() };
+        let access = Access { token: Some(Token::random()), ..Access::default() };
+        local =
+            LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
         doors.push(Door { listener, access, holder: Holder::Local });
     }
     Ok((doors, local))

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use console::Term;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use swfn_report::cell_label;
+use swfn_report::{cell_label, rounding::percent};
 use swfn_shared::{output, snapshot::Snapshot};
 use tokio::sync::watch;
 use tracing::info;
@@ -164,7 +164,7 @@ fn best_line(snapshot: &Snapshot) -> String {
         None => "no result yet".to_owned(),
         Some(best) => {
             let seeds = if best.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", best.seeds) };
-            format!("best so far: {} {:.2} % ({seeds})", cell_label(&best.spec), 100.0 * best.mean)
+            format!("best so far: {} {} % ({seeds})", cell_label(&best.spec), percent(best.mean))
         }
     }
 }

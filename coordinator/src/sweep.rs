@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     io::Write as _,
-    net::SocketAddr,
+    net::Ipv4Addr,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     thread,
@@ -12,12 +12,13 @@ use std::{
 
 use anyhow::{Context as _, anyhow, ensure};
 use nix::sys::signal::Signal;
-use swfn_access::{Access, tls};
+use swfn_access::{Access, place, tls};
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
 use swfn_report::{Extent, Run, Sources};
 use swfn_scheduler::{Limits, REQUESTS};
 use swfn_shared::{
+    address::Address,
     grid::{Grid, MIN_LEASE_SECONDS},
     output, signals,
     snapshot::Snapshot,
@@ -180,12 +181,13 @@ enum Event {
 /// Where workers and people come in. Opened before anything is changed: what is wrong with certificates and addresses costs nothing.
 struct Entrances {
     access: Access,
-    /// Where the token of this run is, if it has one that nobody gave it.
-    own_token: Option<PathBuf>,
     /// As many as there may be, or as open files allow.
     max_connections: u32,
     listener: Listener,
-    health: Option<Listener>,
+    /// What workers call it.
+    url: String,
+    /// With what others call it.
+    health: Option<(Listener, String)>,
     dashboard: Option<swfn_dashboard::Door>,
     /// Whether others who use this machine can look at the dashboard.
     seen_by_all: bool,
@@ -195,28 +197,33 @@ impl Entrances {
     async fn open(arguments: &SweepArguments, run_dir: &RunDir) -> anyhow::Result<Self> {
         let local_workers = arguments.local_workers.is_some();
         let default_port = if local_workers { 0 } else { DEFAULT_PORT };
-        let address = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], default_port)));
+        let said = arguments.listen.clone().unwrap_or(Address::new(Ipv4Addr::LOCALHOST.into(), default_port));
+        let address = place::resolve(&said, "--listen")?;
         let mut access = arguments.access.read()?;
         arguments.access.check(address, &access)?;
         let max_connections = grpc::make_room(arguments.access.max_connections)?;
         let listener = Listener::bind(address, "--listen").await?;
-        let health = match arguments.health {
-            Some(address) => Some(Listener::bind(address, "--health").await?),
-            None => None,
-        };
-        let (mut lookers, mut own_token) = (access.clone(), None);
+        let url = access.url(listener.address, said.host());
+        let mut health = None;
+        if let Some(said) = &arguments.health {
+            let door = Listener::bind(place::resolve(said, "--health")?, "--health").await?;
+            let told = Access::default().url(door.address, said.host());
+            health = Some((door, told.trim_start_matches("http://").to_owned()));
+        }
+        let mut lookers = access.clone();
         // Nobody else is meant to come in where nobody said where: neither as a worker, nor, if so wanted, to look.
         if access.token.is_none() && (arguments.http.http_token || local_workers && arguments.listen.is_none()) {
             let token = local::run_token(run_dir.path())?;
             lookers.token = arguments.http.http_token.then(|| token.clone());
             if local_workers && arguments.listen.is_none() {
                 access.token = Some(token);
-                own_token = Some(run_dir.path().join(local::TOKEN_FILE));
+                access.token_file = Some(run_dir.path().join(local::TOKEN_FILE));
             }
         }
         let seen_by_all = lookers.token.is_none() && local::others_are_here();
-        let dashboard = swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access, local_workers).await?;
-        Ok(Self { access, own_token, max_connections, listener, health, dashboard, seen_by_all })
+        let dashboard =
+            swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access, local_workers, &url).await?;
+        Ok(Self { access, max_connections, listener, url, health, dashboard, seen_by_all })
     }
 }
 
@@ -233,7 +240,7 @@ async fn serve(
     terminal: &Terminal,
     &Whole { grid, run_dir, place, specs }: &Whole<'_>,
     engine: Engine,
-    Entrances { access, own_token, max_connections, listener, health, dashboard, seen_by_all }: Entrances,
+    Entrances { access, max_connections, listener, url, health, dashboard, seen_by_all }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
     let mut stops = signals::stops(access.tls.is_none())?;
@@ -241,13 +248,12 @@ async fn serve(
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
-    let url = access.url(listener.address);
     terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker --coordinator {url}{}`{}{}{}",
+        "sweep {} in `{}`: workers join with `swfn-worker{} --coordinator {url}`{}{}{}",
         grid.name,
         run_dir.path().display(),
-        own_token.map_or(String::new(), |file| format!(" --token-file {}", file.display())),
-        health.as_ref().map_or(String::new(), |door| format!("; health: {}", door.address)),
+        access.worker_options(),
+        health.as_ref().map_or(String::new(), |(_, address)| format!("; health: {address}")),
         dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url)),
         if seen_by_all { " (all users of this machine can look; --http-token asks for a token)" } else { "" }
     ));
@@ -268,7 +274,7 @@ async fn serve(
         max_connections,
         max_connection_age: Duration::from_secs(arguments.access.max_connection_age.into()),
         snapshots: snapshots.clone(),
-        health,
+        health: health.map(|(listener, _)| listener),
     };
     let mut server = tokio::spawn(grpc::serve(doors, service, async {
         server_stopped.await.ok();

@@ -4,6 +4,7 @@
 //! tested by calling it.
 
 pub mod access;
+pub mod address;
 pub mod artifacts;
 mod choice;
 pub mod command_line;

@@ -39,6 +39,9 @@ pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// What whoever started a worker or its device process writes to its standard input when it is to stop in order.
 pub const STOP_LINE: &str = "stop";
 
+/// The header in which the dashboard tells a worker that was sent to it where workers join.
+pub const WORKERS_HEADER: &str = "swfn-workers";
+
 /// A message that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

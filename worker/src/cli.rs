@@ -59,8 +59,14 @@ enum CommandLine {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Address of the coordinator, such as http://host:7077 or https://host:7077
-    #[arg(long, value_name = "URL", env = "SWFN_COORDINATOR", default_value = "http://127.0.0.1:7077")]
+    /// Address of the coordinator, such as host:7077, http://host:7077 or https://host:7077
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SWFN_COORDINATOR",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:7077"
+    )]
     coordinator: String,
     #[command(flatten)]
     access: AccessArguments,
@@ -164,7 +170,13 @@ struct DrainArguments {
     #[arg(value_name = "WORKER")]
     workers: Vec<String>,
     /// Address of the coordinator, such as http://host:7077
-    #[arg(long, value_name = "URL", env = "SWFN_COORDINATOR", default_value = "http://127.0.0.1:7077")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SWFN_COORDINATOR",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:7077"
+    )]
     coordinator: String,
     #[command(flatten)]
     access: AccessArguments,
@@ -325,7 +337,7 @@ fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
     let DrainArguments { mut workers, coordinator, access } = arguments;
     let address = Address::new(&coordinator, access.read()?)?;
     if workers.is_empty() {
-        workers.push(format!("{}:", supervisor::id_prefix(None)));
+        workers.push(format!("{}:", supervisor::machine()));
     }
     let told = drain_workers(&address, workers)?;
     output::print(&told.iter().map(|worker| format!("{worker}\n")).collect::<String>())?;

@@ -41,19 +41,8 @@ pub struct AccessArguments {
 pub struct Access {
     pub tls: Option<Arc<Tls>>,
     pub token: Option<Token>,
-}
-
-impl Access {
-    /// What workers call the coordinator at this address. Certificates are of names, and not of all addresses that a machine has.
-    pub fn url(&self, address: SocketAddr) -> String {
-        match (&self.tls, nix::unistd::gethostname()) {
-            (None, _) => format!("http://{address}"),
-            (Some(_), Ok(name)) if address.ip().is_unspecified() => {
-                format!("https://{}:{}", name.to_string_lossy(), address.port())
-            }
-            (Some(_), _) => format!("https://{address}"),
-        }
-    }
+    /// Where the token stands, if it stands in a file.
+    pub token_file: Option<PathBuf>,
 }
 
 impl AccessArguments {
@@ -69,7 +58,8 @@ impl AccessArguments {
                 bail!("--tls-client-ca needs --tls-cert and --tls-key\nhint: or their variables SWFN_TLS_...")
             }
         };
-        Ok(Access { tls, token: Token::find(self.token_file.as_deref())? })
+        let token = Token::find(self.token_file.as_deref())?;
+        Ok(Access { tls, token, token_file: self.token_file.clone() })
     }
 
     /// Refuses addresses that can be reached from other machines, unless connections are encrypted and authenticated, or the user says
@@ -119,9 +109,9 @@ mod tests {
         let token = || Some(Token::random());
         let none = Access::default();
         let (both, encrypted, known) = (
-            Access { tls: tls(), token: token() },
-            Access { tls: tls(), token: None },
-            Access { tls: None, token: token() },
+            Access { tls: tls(), token: token(), token_file: None },
+            Access { tls: tls(), ..Access::default() },
+            Access { token: token(), ..Access::default() },
         );
         let check = |options: &[&str], address: &str, access: &Access| {
             let arguments = Program::parse_from([&["x"], options].concat()).access;

@@ -4,6 +4,8 @@
 mod arguments;
 pub mod certs;
 pub mod gate;
+pub mod machine;
+pub mod place;
 pub mod tls;
 
 pub use arguments::{Access, AccessArguments};

@@ -7,12 +7,13 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc, time::Du
 use anyhow::Context as _;
 use rustls::{
     RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
 use swfn_shared::access::{Authorities, Identity};
 use tokio::{signal::unix::Signal, sync::watch, time::interval};
 use tracing::{error, info};
+use webpki::EndEntityCert;
 
 /// How often the files are looked at.
 pub const LOOK: Duration = Duration::from_secs(60);
@@ -41,6 +42,7 @@ struct Offers {
     workers: Arc<ServerConfig>,
     /// No certificate is asked for: browsers and Prometheus have none, and the token tells who may look.
     people: Arc<ServerConfig>,
+    certificate: CertificateDer<'static>,
 }
 
 impl TlsFiles {
@@ -60,12 +62,13 @@ impl TlsFiles {
         let chain: Vec<_> =
             CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes()).collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?;
+        let certificate = chain.first().context("there is no certificate")?.clone();
         let people = ServerConfig::builder().with_no_client_auth();
         let mut people = people.with_single_cert(chain.clone(), key.clone_key()).context("cannot set up TLS")?;
         people.alpn_protocols.push(HTTP.to_vec());
         let mut workers = builder.with_single_cert(chain, key).context("cannot set up TLS")?;
         workers.alpn_protocols.push(GRPC.to_vec());
-        Ok(Offers { workers: Arc::new(workers), people: Arc::new(people) })
+        Ok(Offers { workers: Arc::new(workers), people: Arc::new(people), certificate })
     }
 
     fn stamps(&self) -> Vec<Stamp> {
@@ -103,6 +106,28 @@ impl Tls {
     /// For one handshake with who looks at the dashboard.
     pub fn for_person(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.borrow().people)
+    }
+
+    /// Whether the certificate is of this name or IP address.
+    pub fn covers(&self, host: &str) -> bool {
+        let offers = self.current.borrow();
+        let (Ok(name), Ok(certificate)) = (ServerName::try_from(host), EndEntityCert::try_from(&offers.certificate))
+        else {
+            return false;
+        };
+        certificate.verify_is_valid_for_subject_name(&name).is_ok()
+    }
+
+    /// The first host name of the certificate that is no pattern.
+    pub fn first_name(&self) -> Option<String> {
+        let offers = self.current.borrow();
+        let certificate = EndEntityCert::try_from(&offers.certificate).ok()?;
+        certificate.valid_dns_names().find(|name| !name.contains('*')).map(str::to_ascii_lowercase)
+    }
+
+    /// Whether workers need certificates of their own.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.files.clients.is_some()
     }
 
     fn renew(&self) -> anyhow::Result<()> {

@@ -1,16 +1,18 @@
 //! The options of the dashboard.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::str::FromStr;
 
 use clap::Args;
 use rustls::pki_types::ServerName;
+use swfn_access::place::discreet;
+use swfn_shared::address::{Address, AddressError};
 
 /// Where the dashboard is, and under which names.
 #[derive(Debug, Args)]
 pub struct HttpArguments {
     /// Address of the dashboard, of its JSON and of Prometheus' metrics, or `off` [default: 127.0.0.1:7078, or any free port with
     /// --local-workers]
-    #[arg(long, value_name = "HOST:PORT|off")]
+    #[arg(long, value_name = "HOST:PORT|off", value_parser = discreet::<Place>())]
     pub(super) http: Option<Place>,
     /// Another host name under which people reach the dashboard, such as that of a proxy; may be given several times. Requests for
     /// names that nobody gave it are refused
@@ -22,21 +24,17 @@ pub struct HttpArguments {
 }
 
 /// Where to listen, if at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Off,
-    At(SocketAddr),
+    At(Address),
 }
 
 impl FromStr for Place {
-    type Err = String;
+    type Err = AddressError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(address) => Ok(Self::At(address)),
-            Err(_) if text == "off" => Ok(Self::Off),
-            Err(_) => Err(format!("`{text}` is neither an address with a port, such as `127.0.0.1:7078`, nor `off`")),
-        }
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
     }
 }
 

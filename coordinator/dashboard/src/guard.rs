@@ -7,7 +7,10 @@
 use std::{
     net::{IpAddr, SocketAddr},
     str,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::http::{
@@ -17,6 +20,7 @@ use axum::http::{
     uri::Authority,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use swfn_access::tls::Tls;
 use swfn_shared::{access::Token, quote::printable};
 use tracing::warn;
 
@@ -37,6 +41,8 @@ const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub(crate) struct Guard {
     /// Names and addresses of this coordinator, in lower case, beside those of loopback and the address that a connection came to.
     hosts: Vec<String>,
+    /// Its certificate has names, too.
+    tls: Option<Arc<Tls>>,
     token: Option<Token>,
     refused: AtomicU64,
 }
@@ -53,7 +59,12 @@ pub(crate) fn is_guess(problem: &Problem, head: &Parts) -> bool {
 
 impl Guard {
     pub(crate) fn new(hosts: Vec<String>, token: Option<Token>) -> Self {
-        Self { hosts, token, refused: AtomicU64::new(0) }
+        Self { hosts, tls: None, token, refused: AtomicU64::new(0) }
+    }
+
+    /// Takes the names of the certificate for ours, whether the dashboard shows it or not.
+    pub(crate) fn with_certificate(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Refuses what may not be answered. `local`: the address that the connection came to.
@@ -102,10 +113,14 @@ impl Guard {
         }
         let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let ours = match name.parse::<IpAddr>().map(|address| address.to_canonical()) {
-            Ok(address) => address.is_loopback() || Some(address) == local.map(|local| local.to_canonical()),
-            Err(_) => name == "localhost",
+            Ok(address) => {
+                let called = Some(address) == local.map(|local| local.to_canonical());
+                address.is_loopback() || called || self.hosts.contains(&address.to_string())
+            }
+            Err(_) => name == "localhost" || self.hosts.contains(&name),
         };
-        if ours || self.hosts.contains(&name) { Ok(text) } else { Err(foreign(text)) }
+        let certified = || self.tls.as_ref().is_some_and(|tls| tls.covers(&name));
+        if ours || certified() { Ok(text) } else { Err(foreign(text)) }
     }
 
     fn token(&self, head: &Parts) -> Result<(), Problem> {

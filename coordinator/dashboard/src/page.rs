@@ -31,9 +31,46 @@ pub(super) fn response((_, content_type, content): File) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     /// What the content security policy forbids would silently not happen; and whatever workers say must stay text.
+    /// A proxy may serve the page below a path of its own.
+    #[test]
+    fn addresses_are_relative() {
+        for (path, _, content) in FILES {
+            for absolute in ["=\"/", "get(\"/", "(`/", "\"/api", "`/api", "url(/", "from \"/"] {
+                assert!(!content.contains(absolute), "`{path}` has `{absolute}`");
+            }
+        }
+    }
+
+    /// The report and the page show the same numbers, so they must show them alike.
+    #[test]
+    fn the_page_rounds_as_the_report_does() {
+        let Ok(version) = Command::new("node").arg("--version").output() else {
+            eprintln!("skipped: node is not installed");
+            return;
+        };
+        assert!(version.status.success());
+        let values: Vec<f64> = (-400..=400)
+            .map(|half| f64::from(half) / 200.0)
+            .chain([0.02105, 2.105, 9.95, 1e9, 0.85345 - 0.8745])
+            .collect();
+        let script = include_str!("page/text.js").to_owned()
+            + &format!(
+                "console.log({values:?}.map((value) => [0, 1, 2].map((digits) => decimal(value, digits)).join(\" \")).join(\"\\n\"));"
+            );
+        let output = Command::new("node").args(["--input-type=module", "-e", &script]).output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(shown.lines().count(), values.len(), "{}", String::from_utf8_lossy(&output.stderr));
+        for (value, shown) in values.iter().zip(shown.lines()) {
+            let expected = [0, 1, 2].map(|digits| swfn_report::rounding::decimal(*value, digits)).join(" ");
+            assert_eq!(shown, expected, "{value}");
+        }
+    }
+
     #[test]
     fn nothing_is_inline_and_nothing_becomes_markup() {
         for (path, content_type, content) in FILES {

@@ -20,6 +20,7 @@ use swfn_shared::{
     ids::TrialId,
     snapshot::Snapshot,
     trial::{Architecture, TrialSpec},
+    wire::WORKERS_HEADER,
 };
 use swfn_store::{ReadError, Reader, live, run_dir::Place};
 use tokio::{
@@ -141,7 +142,8 @@ type TrialInPath = Result<Path<String>, PathRejection>;
 pub(super) struct Local(pub(super) IpAddr);
 
 /// All routes behind the guard.
-pub(super) fn router(app: Arc<App>, guard: Guard) -> Router {
+pub(super) fn router(app: Arc<App>, guard: Guard, join_at: &str) -> Router {
+    let join_at = HeaderValue::from_str(join_at).ok();
     let mut router = Router::new()
         .route("/api/v1/sweep", get(sweep))
         .route("/api/v1/cells", get(cells))
@@ -150,7 +152,7 @@ pub(super) fn router(app: Arc<App>, guard: Guard) -> Router {
         .route("/api/v1/trials/{id}/points", get(points))
         .route("/api/v1/workers", get(workers))
         .route("/metrics", get(prometheus))
-        .route("/healthz", get(async || text("alive\n")))
+        .route("/healthz", get(async move || alive(join_at)))
         .route("/readyz", get(ready));
     for file in page::FILES {
         router = router.route(file.0, get(async move || page::response(file)));
@@ -299,6 +301,13 @@ async fn prometheus(State(app): Shared) -> Answer {
     };
     metrics::show(&app.snapshot(), (app.queue.0)());
     Ok(with_type("text/plain; version=0.0.4; charset=utf-8", handle.render()))
+}
+
+/// A worker that was sent here is told where workers join.
+fn alive(join_at: Option<HeaderValue>) -> Response {
+    let mut response = text("alive\n");
+    response.headers_mut().extend(join_at.map(|join_at| (HeaderName::from_static(WORKERS_HEADER), join_at)));
+    response
 }
 
 async fn ready(State(app): Shared) -> Answer {

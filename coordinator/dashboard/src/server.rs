@@ -20,8 +20,10 @@ use hyper_util::{
 use swfn_access::{
     Access, AccessArguments,
     gate::{self, Connection, Gate},
+    machine, place,
     tls::Tls,
 };
+use swfn_shared::address::Host;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket},
@@ -83,47 +85,56 @@ pub struct Door {
     pub(crate) next_request: Duration,
     /// What people call it.
     pub url: String,
+    /// Where workers join: told to those that come here instead.
+    workers: String,
 }
 
 impl Door {
-    /// Binds, unless the dashboard is switched off.
+    /// Binds, unless the dashboard is switched off. `workers` is where workers join.
     pub async fn open(
         arguments: &HttpArguments,
         access: &Access,
         rule: &AccessArguments,
         local_workers: bool,
+        workers: &str,
     ) -> anyhow::Result<Option<Self>> {
-        let (listener, address) = match arguments.http {
+        let (listener, said) = match &arguments.http {
             Some(Place::Off) => return Ok(None),
-            Some(Place::At(address)) => {
+            Some(Place::At(said)) => {
+                let address = place::resolve(said, "--http")?;
                 rule.check(address, access).context("the dashboard")?;
                 let listener = bind(address).with_context(|| {
                     format!("cannot listen on `{address}`\nhint: choose another address for the dashboard with --http")
                 })?;
-                (listener, address)
+                (listener, said.host().clone())
             }
             None => {
                 let port = if local_workers { 0 } else { DEFAULT_PORT };
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                (bind_or_any(address).context("cannot listen for the dashboard\nhint: say --http off")?, address)
+                let listener = bind_or_any((Ipv4Addr::LOCALHOST, port).into());
+                (listener.context("cannot listen for the dashboard\nhint: say --http off")?, Host::Any)
             }
         };
-        let address = SocketAddr::new(address.ip(), listener.local_addr()?.port());
+        let address = listener.local_addr()?;
+        let mut hosts: Vec<String> = arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
+        hosts.extend(machine::names());
+        hosts.extend(machine::addresses().iter().map(ToString::to_string));
+        if let Host::Name(name) = &said {
+            hosts.push(name.clone());
+        }
+        let guard = Guard::new(hosts, access.token.clone()).with_certificate(access.tls.clone());
         let mut access = access.clone();
         if address.ip().is_loopback() {
             // Nobody reads along there, and certificates are of other names.
             access.tls = None;
         }
-        let url = access.url(address);
-        let mut hosts: Vec<String> = arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
-        let told = url.parse::<axum::http::Uri>().ok().and_then(|url| url.host().map(str::to_ascii_lowercase));
-        hosts.extend(told);
+        let url = access.url(address, &said);
         Ok(Some(Self {
             listener,
             tls: access.tls,
-            guard: Guard::new(hosts, access.token),
+            guard,
             next_request: NEXT_REQUEST,
             url,
+            workers: workers.to_owned(),
         }))
     }
 }
@@ -152,7 +163,7 @@ fn bind_or_any(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until `stop` resolves; all connections to the file are closed then.
 pub async fn serve(door: Door, app: App, stop: impl Future<Output = ()>) {
     let app = Arc::new(app);
-    let router = routes::router(Arc::clone(&app), door.guard);
+    let router = routes::router(Arc::clone(&app), door.guard, &door.workers);
     let (stopping, stopped) = watch::channel(false);
     let mut incoming = gate::accept(door.listener, Gate::new(CONNECTIONS));
     let mut connections = JoinSet::new();

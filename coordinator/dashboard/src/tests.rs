@@ -70,7 +70,7 @@ impl House {
     }
 
     fn router(&self, token: Option<Token>) -> Router {
-        routes::router(Arc::new(self.app()), Guard::new(Vec::new(), token))
+        routes::router(Arc::new(self.app()), Guard::new(Vec::new(), token), "http://head:7077")
     }
 }
 

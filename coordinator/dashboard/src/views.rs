@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use swfn_report::cell_label;
 use swfn_shared::{
@@ -103,6 +103,38 @@ pub(super) struct CellsView<T> {
     pub(super) list: ListView<T>,
 }
 
+/// The largest whole number of which browsers, and most readers of JSON, know the last digit.
+const LARGEST_EXACT: u64 = (1 << 53) - 1;
+
+/// A number, or beyond [`LARGEST_EXACT`] its digits as a text.
+fn exact<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    if *number <= LARGEST_EXACT { serializer.serialize_u64(*number) } else { serializer.collect_str(number) }
+}
+
+/// The same of all whole numbers of a JSON text, which stays as it is otherwise.
+fn exact_numbers(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    let (mut rest, mut in_string) = (json, false);
+    while let Some(first) = rest.chars().next() {
+        let is_number = !in_string && first.is_ascii_digit();
+        let end = if is_number {
+            rest.find(|c: char| !(c.is_ascii_digit() || ".eE+-".contains(c))).unwrap_or(rest.len())
+        } else if in_string && first == '\\' {
+            1 + rest[1..].chars().next().map_or(0, char::len_utf8)
+        } else {
+            in_string ^= first == '"';
+            first.len_utf8()
+        };
+        let (token, behind) = rest.split_at(end);
+        match token.parse() {
+            Ok(number) if is_number && LARGEST_EXACT < number => text += &format!("\"{number}\""),
+            _ => text += token,
+        }
+        rest = behind;
+    }
+    text
+}
+
 /// A trial of `/api/v1/trials`
 #[derive(Debug, Serialize)]
 pub(super) struct TrialView {
@@ -111,6 +143,7 @@ pub(super) struct TrialView {
     attempts: u32,
     architecture: String,
     subset_size: u32,
+    #[serde(serialize_with = "exact")]
     seed: u64,
     lambda: f64,
     density: String,
@@ -180,7 +213,7 @@ impl TrialDetails {
     pub(super) fn new(page: TrialPage, snapshot: &Snapshot) -> Result<Self, serde_json::Error> {
         let event = |EventLine { at, attempt, kind, worker, error }| EventView { at, attempt, kind, worker, error };
         Ok(Self {
-            settings: RawValue::from_string(page.spec)?,
+            settings: RawValue::from_string(exact_numbers(&page.spec))?,
             // What failed before does not matter once the trial has succeeded.
             log: page.log.filter(|_| page.line.outcome.is_none()),
             trial: TrialView::new(page.line, snapshot),
@@ -236,5 +269,27 @@ impl WorkerView {
             succeeded,
             seconds,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_readers_would_round_are_texts() {
+        let json = r#"{"seed":9007199254740993,"least":9007199254740992,"small":9007199254740991,"a\"1":[18446744073709551615,0.1,1e300,1e21],
+                       "text":"9007199254740993 \\","below":-3}"#;
+        let expected = r#"{"seed":"9007199254740993","least":"9007199254740992","small":9007199254740991,"a\"1":["18446744073709551615",0.1,1e300,1e21],
+                       "text":"9007199254740993 \\","below":-3}"#;
+        assert_eq!(exact_numbers(json), expected);
+        assert_eq!(exact_numbers("\"ä\\ö"), "\"ä\\ö");
+        #[derive(Serialize)]
+        struct Of(#[serde(serialize_with = "exact")] u64);
+        let shown = |seed| serde_json::to_string(&Of(seed)).unwrap();
+        assert_eq!(
+            (shown(LARGEST_EXACT), shown(LARGEST_EXACT + 2)),
+            ("9007199254740991".into(), "\"9007199254740993\"".into())
+        );
     }
 }

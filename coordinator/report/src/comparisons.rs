@@ -5,7 +5,7 @@ use std::{fmt::Write as _, io::Write};
 use comfy_table::{Cell as TableCell, CellAlignment, Table};
 use swfn_shared::grid::Selection;
 
-use super::{claim::ClaimVerdict, contrast::Comparison, summary::Summary, table, words};
+use super::{claim::ClaimVerdict, contrast::Comparison, rounding::decimal, summary::Summary, table, words};
 
 /// Comparisons that a terminal shows; the files have all.
 const TERMINAL_ROWS: usize = 60;
@@ -50,7 +50,7 @@ const COLUMNS: [Column; 8] = [
     }),
     ("p (Holm)", true, |comparison| comparison.t_p_holm.map_or(UNKNOWN.to_owned(), words::p_value)),
     ("signed rank", true, |comparison| comparison.wilcoxon_p_holm.map_or(UNKNOWN.to_owned(), words::p_value)),
-    ("d", true, |comparison| comparison.hedges_g.map_or(UNKNOWN.to_owned(), |g| format!("{g:.1}"))),
+    ("d", true, |comparison| comparison.hedges_g.map_or(UNKNOWN.to_owned(), |g| decimal(g, 1))),
     ("w/t/l", true, |comparison| {
         let missing =
             if comparison.missing_seeds.is_empty() { String::new() } else { format!(" of {}", comparison.planned) };

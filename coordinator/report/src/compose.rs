@@ -14,6 +14,7 @@ use super::{
     comparisons,
     contrast::Comparison,
     document::{Document, FailureView, FigureView, GridText, MissingFigure, Sheet},
+    rounding::percent,
     source::Sources,
     study::Study,
     summary::Summary,
@@ -201,7 +202,7 @@ fn answer(summary: &Summary) -> Vec<String> {
 fn best(summary: &Summary) -> Option<String> {
     let known = summary.cells.iter().filter_map(|cell| Some((cell, cell.test_accuracy?)));
     let (cell, estimate) = known.max_by(|one, other| one.1.mean.total_cmp(&other.1.mean))?;
-    let half = estimate.confidence_95.map(|half| format!(" ± {:.2}", 100.0 * half)).unwrap_or_default();
+    let half = estimate.confidence_95.map(|half| format!(" ± {}", percent(half))).unwrap_or_default();
     let which = match summary.selection {
         Selection::Final => "test accuracy",
         Selection::Best => "best test accuracy (chosen on the test images)",
@@ -210,8 +211,8 @@ fn best(summary: &Summary) -> Option<String> {
     let variant = cell.variant.iter().map(|phrase| format!(", {phrase}")).collect::<String>();
     let alone = if summary.comparisons.is_empty() { "; nothing was compared with it" } else { "" };
     Some(format!(
-        "The highest mean {which} is {:.2}{half} %, of {} with λ = {}{variant} and {} images ({} seeds){alone}.",
-        100.0 * estimate.mean,
+        "The highest mean {which} is {}{half} %, of {} with λ = {}{variant} and {} images ({} seeds){alone}.",
+        percent(estimate.mean),
         cell.architecture,
         super::charts::short(cell.lambda),
         cell.subset_size,
@@ -237,7 +238,7 @@ fn undecided(summary: &Summary) -> Vec<String> {
             unknown += 1;
             continue;
         };
-        let half = difference.confidence_95.map(|half| format!(" ± {:.2}", 100.0 * half)).unwrap_or_default();
+        let half = difference.confidence_95.map(|half| format!(" ± {}", percent(half))).unwrap_or_default();
         let text = format!("{treatment} {}{half}", words::points(difference.mean));
         match places.iter_mut().find(|(place, _)| *place == (context, control)) {
             Some((_, texts)) => texts.push(text),

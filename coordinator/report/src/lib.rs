@@ -17,6 +17,7 @@ mod html;
 mod hypothesis;
 #[cfg(test)]
 mod report_tests;
+pub mod rounding;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use swfn_store::{CurveRow, CurveSums, Store, TrialRow, grid_file};
 use super::{
     charts::Curves,
     cost::Cost,
+    rounding::percent,
     study::{AXES, Study, settings},
 };
 
@@ -177,8 +178,8 @@ impl Twice {
             let how = match differing {
                 0 => "the results are the same".to_owned(),
                 _ => format!(
-                    "{differing} of them differ, by up to {:.2} points, and the first result counts",
-                    100.0 * largest
+                    "{differing} of them differ, by up to {} points, and the first result counts",
+                    percent(*largest)
                 ),
             };
             format!("{count} trials have results in several run directories: {how}.")

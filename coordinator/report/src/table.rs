@@ -10,8 +10,10 @@ use swfn_shared::{
 
 use super::{
     comparisons,
+    rounding::{decimal, percent},
     statistics::Estimate,
     summary::{Cell, Failure, Summary},
+    words::points,
 };
 
 /// A cell in a few words, for progress lines and lists of failures.
@@ -33,23 +35,11 @@ pub fn cell_label(spec: &TrialSpec) -> String {
     label
 }
 
-/// Percent with as many digits as 10,000 test images can tell apart.
-fn percent(share: f64) -> String {
-    format!("{:.2}", 100.0 * share)
-}
-
-fn estimate(estimate: Option<Estimate>) -> String {
+fn estimate(estimate: Option<Estimate>, shown: fn(f64) -> String) -> String {
     match estimate {
         None => "–".to_owned(),
-        Some(Estimate { mean, confidence_95: Some(half), .. }) => format!("{} ± {}", percent(mean), percent(half)),
-        Some(Estimate { mean, .. }) => percent(mean),
-    }
-}
-
-fn gain(cell: &Cell) -> String {
-    match cell.gain_over_none {
-        Some(Estimate { mean, .. }) if mean >= 0.0 => format!("+{}", estimate(cell.gain_over_none)),
-        other => estimate(other),
+        Some(Estimate { mean, confidence_95: Some(half), .. }) => format!("{} ± {}", shown(mean), percent(half)),
+        Some(Estimate { mean, .. }) => shown(mean),
     }
 }
 
@@ -62,7 +52,7 @@ fn seeds(cell: &Cell) -> String {
 }
 
 fn seconds(seconds: Option<f64>) -> String {
-    seconds.map_or("–".to_owned(), |seconds| format!("{seconds:.1}"))
+    seconds.map_or("–".to_owned(), |seconds| decimal(seconds, 1))
 }
 
 /// A column: its title, whether it holds numbers, what stands in it.
@@ -100,16 +90,18 @@ pub(super) fn columns(summary: &Summary) -> Vec<Column> {
         Selection::Best => "best test accuracy %",
         Selection::Validation => "validated test accuracy %",
     };
-    columns.push((accuracy, true, Box::new(|cell| estimate(cell.test_accuracy))));
+    columns.push((accuracy, true, Box::new(|cell| estimate(cell.test_accuracy, percent))));
     let deviation = |cell: &Cell| cell.test_accuracy?.standard_deviation;
     columns.push(("sd", true, Box::new(move |cell| deviation(cell).map_or("–".to_owned(), percent))));
     if summary.cells.iter().any(|cell| cell.gain_over_none.is_some()) {
-        columns.push(("over lambda 0", true, Box::new(gain)));
+        columns.push(("over lambda 0", true, Box::new(|cell| estimate(cell.gain_over_none, points))));
     }
     columns.push((
         "best %",
         true,
-        Box::new(|cell| estimate(cell.best_test_accuracy.map(|best| Estimate { confidence_95: None, ..best }))),
+        Box::new(|cell| {
+            estimate(cell.best_test_accuracy.map(|best| Estimate { confidence_95: None, ..best }), percent)
+        }),
     ));
     columns.push(("s/trial", true, Box::new(|cell| seconds(cell.classifier_seconds))));
     columns

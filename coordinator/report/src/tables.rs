@@ -10,6 +10,7 @@ use super::{
     comparisons,
     compose::decided,
     cost::Cost,
+    rounding::decimal,
     study::settings as settings_of,
     summary::{Cell, Summary},
     table,
@@ -192,7 +193,7 @@ pub(super) fn cost(cost: Cost, summary: &Summary, trials: &[(TrialSpec, TrialRow
     let vae: f64 = outcomes().map(|outcome| outcome.vae_seconds).sum();
     let all: f64 = outcomes().map(|outcome| outcome.vae_seconds + outcome.classifier_seconds).sum();
     if all > 0.0 {
-        fact("share of the VAEs", format!("{:.0} %", 100.0 * vae / all));
+        fact("share of the VAEs", format!("{} %", decimal(100.0 * vae / all, 0)));
     }
     view
 }
@@ -200,7 +201,7 @@ pub(super) fn cost(cost: Cost, summary: &Summary, trials: &[(TrialSpec, TrialRow
 fn duration(seconds: f64) -> String {
     let whole = seconds.round().max(0.0) as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
-        (0, 0, _) => format!("{seconds:.1} s"),
+        (0, 0, _) => format!("{} s", decimal(seconds, 1)),
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }

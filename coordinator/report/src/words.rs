@@ -2,21 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use super::{contrast::Comparison, statistics::Estimate, summary::Cell};
+use super::{
+    contrast::Comparison,
+    rounding::{decimal, signed},
+    statistics::Estimate,
+    summary::Cell,
+};
 
 /// A share as percentage points with its sign, as many digits as 10,000 test images can tell apart.
 pub(super) fn points(share: f64) -> String {
-    // Rounded first: what is shown as zero has no sign of its own.
-    let rounded = (share * 10_000.0).round() / 100.0 + 0.0;
-    if rounded == 0.0 { "0.00".to_owned() } else { format!("{rounded:+.2}") }
+    signed(100.0 * share, 2)
 }
 
 /// A p-value, as many digits as anybody uses.
 pub(super) fn p_value(p: f64) -> String {
     match p {
         p if p < 0.0001 => "< 0.0001".to_owned(),
-        p if p < 0.01 => format!("{p:.4}"),
-        p => format!("{p:.3}"),
+        p if p < 0.01 => decimal(p, 4),
+        p => decimal(p, 3),
     }
 }
 

@@ -318,7 +318,7 @@ fn a_sweep_with_local_workers_lets_in_nobody_else_who_does_not_know_its_token() 
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&file).unwrap());
     assert_eq!(mode & 0o777, 0o600);
     let file = file.display().to_string();
-    assert!(coordinator.stderr().contains(&format!("--token-file {file}`")), "{}", coordinator.stderr());
+    assert!(coordinator.stderr().contains(&format!("--token-file {file} --coordinator")), "{}", coordinator.stderr());
     let mut known = sweep.worker("known", &address, &["--token-file", &file]);
     wait_until("two workers", || {
         let of_known = "SELECT count(*) FROM worker WHERE id NOT LIKE '.local:%'";

@@ -10,7 +10,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest, Sha256};
 use swfn_shared::{files, output};
-use ureq::http::{Response, StatusCode, header};
+use swfn_web::ureq::{
+    self,
+    config::ConfigBuilder,
+    http::{Response, StatusCode, header},
+    typestate::AgentScope,
+};
+use swfn_web::{Certificates, Web, environment};
 
 use super::error::DataError;
 use super::idx::hex;
@@ -161,8 +167,13 @@ impl Download<'_> {
     /// One request: appends to `part`, which has `have` bytes, or writes it anew if the server
     /// insists.
     fn transfer(&self, url: &str, part: &Path, have: u64) -> Result<(), Failure> {
-        let refused = |error: ureq::Error| Failure::Mirror(error.to_string());
-        let mut request = agent().get(url);
+        let web = Web::new(url, Certificates::default(), limits, &environment);
+        let web = web.map_err(|error| Failure::Mirror(on_one_line(&error.to_string())))?;
+        let refused = |error: ureq::Error| {
+            let swfn_web::Failure { problem, hint, .. } = web.explain(&error);
+            Failure::Mirror(hint.map_or(problem.clone(), |hint| format!("{problem}; {hint}")))
+        };
+        let mut request = web.agent().get(url);
         if have > 0 {
             request = request.header(header::RANGE, format!("bytes={have}-"));
         }
@@ -172,7 +183,7 @@ impl Download<'_> {
             StatusCode::PARTIAL_CONTENT if continues_at(&response, have) => have,
             // Nothing lies beyond what is here: it is whole, or wrong, which the caller finds out.
             StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
-            status => return Err(Failure::Mirror(format!("unexpected HTTP status `{status}`"))),
+            status => return Err(Failure::Mirror(format!("unexpected HTTP status `{status}`{}", web.by()))),
         };
         let total = response.body().content_length().map(|length| start.saturating_add(length));
         if let Some(total) = total.filter(|&total| total > MAX_BYTES) {
@@ -259,17 +270,19 @@ impl Download<'_> {
     }
 }
 
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .user_agent(concat!("swfn/", env!("CARGO_PKG_VERSION")))
-        .http_status_as_error(false)
+/// A list of failures has a line for each.
+fn on_one_line(text: &str) -> String {
+    text.replace("\nhint: ", "; ")
+}
+
+/// The limits of all requests.
+fn limits(config: ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> {
+    config
         .timeout_resolve(Some(PATIENCE))
         .timeout_connect(Some(PATIENCE))
         .timeout_recv_response(Some(PATIENCE))
         .timeout_per_read(Some(PATIENCE))
         .timeout_global(Some(MAX_DURATION))
-        .build()
-        .new_agent()
 }
 
 /// Whether the answer to a range request begins at byte `have`.

@@ -7,10 +7,10 @@
 //! early and in bounded memory.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::error::DataError;
@@ -67,9 +67,38 @@ fn parse_idx_of(file: &Path, len: u64, mut input: impl BufRead, most: u64) -> Re
     let whole = std::io::Cursor::new(magic).chain(input);
     let size = Size { len, compressed, most };
     if compressed {
-        Content::new(file, MultiGzDecoder::new(whole)).parse(size)
+        Content::new(file, Members(Some(GzDecoder::new(whole)))).parse(size)
     } else {
         Content::new(file, whole).parse(size)
+    }
+}
+
+/// The content of a gzip file: all members, one after the other, with zeros between and behind them, as blocks of tapes have.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let mut rest = self.0.take().expect("it was just read").into_inner();
+            self.0 = if skip_zeros(&mut rest)? { Some(GzDecoder::new(rest)) } else { None };
+        }
+        Ok(0)
+    }
+}
+
+/// Whether there is anything behind zeros.
+fn skip_zeros(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = input.fill_buf()?;
+        let (zeros, all) = (bytes.iter().take_while(|byte| **byte == 0).count(), bytes.len());
+        input.consume(zeros);
+        if zeros < all || all == 0 {
+            return Ok(all > 0);
+        }
     }
 }
 

@@ -45,6 +45,21 @@ fn plain_and_compressed_files_are_the_same() {
 }
 
 #[test]
+fn zeros_behind_compressed_data_are_padding() {
+    let bytes = idx(&[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
+    let plain = parse(&bytes).unwrap();
+    let padded = |zeros: usize| [gzip(&bytes), vec![0; zeros]].concat();
+    for zeros in [1, 512, 100_000] {
+        assert_eq!(parse(&padded(zeros)).unwrap(), plain, "{zeros}");
+    }
+    let two = [gzip(&bytes[..9]), vec![0; 512], gzip(&bytes[9..])].concat();
+    assert_eq!(parse(&two).unwrap(), plain, "two members");
+    assert!(refused(&[padded(512), b"more".to_vec()].concat()).1.contains("damaged gzip data"));
+    // Zeros behind what is not compressed are elements too many.
+    refused(&[bytes, vec![0; 512]].concat());
+}
+
+#[test]
 fn every_truncation_is_an_error_at_the_place_of_the_cut() {
     let bytes = idx(&[2, 2, 2], &[9; 8]);
     for cut in 0..bytes.len() {

@@ -4,6 +4,7 @@
 mod dataset;
 mod download;
 mod error;
+mod find;
 mod idx;
 mod named;
 mod own;

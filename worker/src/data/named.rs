@@ -11,6 +11,7 @@ use swfn_shared::command_line::variable;
 use super::dataset::{Dataset, LoadOptions, Split};
 use super::download::Download;
 use super::error::DataError;
+use super::find::find;
 use super::idx::{Idx, hex, read_idx_of};
 
 /// A published data set: 60,000 training and 10,000 test images of 28 x 28 pixels, 10 classes.
@@ -137,7 +138,7 @@ pub(super) fn load_catalogue(catalogue: &Catalogue, options: &LoadOptions) -> Re
 }
 
 fn in_data_dir(catalogue: &Catalogue, file: usize, dir: &Path) -> Result<PathBuf, DataError> {
-    let looked_for = match find(dir, catalogue.name, FILES[file], catalogue.digest_of == DigestOf::Content) {
+    let looked_for = match find(dir, catalogue.name, "", FILES[file], catalogue.digest_of == DigestOf::Content) {
         Ok(found) => return Ok(found),
         Err(looked_for) => looked_for,
     };
@@ -149,22 +150,6 @@ fn in_data_dir(catalogue: &Catalogue, file: usize, dir: &Path) -> Result<PathBuf
         }
     };
     Err(DataError::Missing { dataset: catalogue.name, file: FILES[file].into(), looked_for, hint })
-}
-
-/// Looks for a file of the data set `name` in the user's folder: in `dir/name/`, then in `dir/`; there first uncompressed, if
-/// `plain`, then with `.gz`.
-///
-/// # Errors
-/// The paths that were tried, in order.
-pub(super) fn find(dir: &Path, name: &str, file: &str, plain: bool) -> Result<PathBuf, Vec<PathBuf>> {
-    let mut looked_for = Vec::new();
-    for folder in [dir.join(name), dir.to_path_buf()] {
-        if plain {
-            looked_for.push(folder.join(file));
-        }
-        looked_for.push(folder.join(format!("{file}.gz")));
-    }
-    looked_for.iter().find(|path| path.is_file()).cloned().ok_or(looked_for)
 }
 
 /// Whether the test images have as many pixels as those to train on.

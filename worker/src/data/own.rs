@@ -7,8 +7,9 @@ use swfn_shared::ids::DataDigest;
 
 use super::dataset::{Dataset, LoadOptions, Split};
 use super::error::DataError;
+use super::find::{find, prefix};
 use super::idx::{Idx, read_idx};
-use super::named::{FILES, find, same_size, split};
+use super::named::{FILES, same_size, split};
 
 /// Labels are bytes.
 const MOST_CLASSES: usize = 256;
@@ -100,9 +101,10 @@ struct Files {
 
 impl Files {
     fn read(dir: &Path) -> Result<Files, DataError> {
-        let path = |file| {
+        let prefix = prefix(dir)?;
+        let path = |file: &str| {
             let hint = "name the folder with the four files; each may have `.gz` at its end";
-            find(dir, IDX, file, true).map_err(|looked_for| DataError::Missing {
+            find(dir, IDX, &prefix, file, true).map_err(|looked_for| DataError::Missing {
                 dataset: IDX,
                 file: file.to_owned(),
                 looked_for,

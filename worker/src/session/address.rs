@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use swfn_shared::access::{Authorities, Identity, Token};
+use swfn_shared::{
+    access::{Authorities, Identity, Token},
+    address::{AddressError, CoordinatorUrl, Host, Scheme},
+};
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
@@ -37,12 +40,17 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// An error says what is wrong with the URL, or with what goes with it.
+    /// An error says what is wrong with the URL, or with what goes with it. Without a scheme, certificates mean TLS.
     pub(crate) fn new(url: &str, access: Access) -> anyhow::Result<Self> {
-        let problem = |problem: &str| {
-            anyhow::anyhow!("coordinator `{url}` {problem}\nhint: it looks like http://host:7077 or https://host:7077")
+        let CoordinatorUrl { scheme, address } = url.parse().map_err(|problem| wrong(&problem))?;
+        let with_tls = match scheme {
+            Some(scheme) => scheme == Scheme::Https,
+            None => access.authorities.is_some(),
         };
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| problem("is not a URL"))?;
+        // Whoever names no host means this machine.
+        let host = if *address.host() == Host::Any { "localhost".to_owned() } else { address.host().to_string() };
+        let url = &*format!("{}://{host}:{}", if with_tls { "https" } else { "http" }, address.port);
+        let endpoint = Endpoint::from_shared(url.to_owned()).with_context(|| format!("coordinator `{url}`"))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
@@ -52,32 +60,27 @@ impl Address {
         let cannot = || format!("cannot set up TLS for `{url}`");
         let tls = Probe::tls(&access).with_context(cannot)?;
         let Access { authorities, identity, token } = access;
-        let (endpoint, probe) = match endpoint.uri().scheme_str() {
-            Some("http") => {
-                ensure!(
-                    authorities.is_none() && identity.is_none(),
-                    "coordinator `{url}` is reached without TLS, so certificates mean nothing\n\
-                     hint: say https://, or leave --tls-ca, --tls-cert and --tls-key out"
-                );
-                if token.is_some() && !is_this_machine(endpoint.uri()) {
-                    warn!("the token goes to `{url}` unencrypted: whoever can read along knows it");
-                }
-                (endpoint, Probe::Plain)
+        let (endpoint, probe) = if with_tls {
+            let Some(authorities) = authorities else {
+                bail!("coordinator `{url}` has a certificate, and nothing says whom to trust\nhint: say --tls-ca");
+            };
+            let mut config =
+                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities.pem())).timeout(CONNECT);
+            if let Some(identity) = identity {
+                let identity = transport::Identity::from_pem(identity.certificate_pem(), identity.key_pem());
+                config = config.identity(identity);
             }
-            Some("https") => {
-                let Some(authorities) = authorities else {
-                    bail!("coordinator `{url}` has a certificate, and nothing says whom to trust\nhint: say --tls-ca");
-                };
-                let mut config =
-                    ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities.pem())).timeout(CONNECT);
-                if let Some(identity) = identity {
-                    let identity = transport::Identity::from_pem(identity.certificate_pem(), identity.key_pem());
-                    config = config.identity(identity);
-                }
-                (endpoint.tls_config(config).with_context(cannot)?, tls)
+            (endpoint.tls_config(config).with_context(cannot)?, tls)
+        } else {
+            ensure!(
+                authorities.is_none() && identity.is_none(),
+                "coordinator `{url}` is reached without TLS, so certificates mean nothing\n\
+                 hint: say https://, or leave --tls-ca, --tls-cert and --tls-key out"
+            );
+            if token.is_some() && !is_this_machine(endpoint.uri()) {
+                warn!("the token goes to `{url}` unencrypted: whoever can read along knows it");
             }
-            Some(_) => return Err(problem("is neither an http:// nor an https:// address")),
-            None => return Err(problem("has no scheme")),
+            (endpoint, Probe::Plain)
         };
         let authorization = token.map(|token| {
             let header = format!("Bearer {}", token.reveal());
@@ -97,6 +100,14 @@ impl Address {
     }
 }
 
+/// What is wrong with the text, with a hint in any case.
+fn wrong(problem: &AddressError) -> anyhow::Error {
+    let text = problem.to_string();
+    let (problem, hint) =
+        text.split_once("\nhint: ").unwrap_or((&text, "it looks like http://host:7077 or https://host:7077"));
+    anyhow::anyhow!("coordinator {problem}\nhint: {hint}")
+}
+
 fn is_this_machine(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
@@ -110,9 +121,25 @@ mod tests {
     fn an_address_has_what_its_scheme_needs() {
         let refused = |url: &str| Address::new(url, Access::default()).unwrap_err().to_string();
         assert!(Address::new("http://127.0.0.1:1", Access::default()).unwrap().authorization.is_none());
-        assert!(refused("nonsense").contains("coordinator `nonsense` has no scheme"));
-        assert!(refused("ftp://a").contains("is neither an http:// nor an https:// address"));
+        assert!(refused("nonsense").contains("coordinator `nonsense` has no port\nhint: "));
+        assert!(refused("http://localhost").contains("coordinator `localhost` has no port"));
+        assert!(refused("http://127.0.0.1:99999").contains("`127.0.0.1:99999` has port `99999`"));
+        assert!(refused("ftp://a").contains("is neither an http:// nor an https:// address\nhint: "));
         assert!(refused("https://a:1").contains("nothing says whom to trust\nhint: say --tls-ca"));
+    }
+
+    #[test]
+    fn an_address_needs_no_scheme_and_no_host() {
+        let uri = |url: &str| Address::new(url, Access::default()).unwrap().endpoint.uri().to_string();
+        assert_eq!(uri("head.example:7077"), "http://head.example:7077/");
+        assert_eq!(uri("[::1]:7077"), "http://[::1]:7077/");
+        assert_eq!(uri(":7077"), "http://localhost:7077/");
+    }
+
+    #[test]
+    fn a_password_is_neither_used_nor_shown() {
+        let problem = Address::new("http://ann:secret@127.0.0.1:1", Access::default()).unwrap_err().to_string();
+        assert!(problem.contains("before the `@`") && !problem.contains("secret"), "{problem}");
     }
 
     #[test]

@@ -11,17 +11,28 @@ pub(crate) fn drain_workers(address: &Address, workers: Vec<String>) -> anyhow::
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = workers.join("`, `");
     let reply = runtime.block_on(async {
-        let endpoint = &address.endpoint;
-        let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
-        let mut request = Request::new(DrainWorkersRequest { workers });
-        address.authorize(&mut request);
-        let call = CoordinatorClient::new(channel).drain_workers(request).await;
-        call.map_err(|status| anyhow::anyhow!("the coordinator refuses: {}", status.message()))
+        match ask(address, workers).await {
+            Ok(reply) => Ok(reply),
+            Err(error) => match address.probe.clone().ask(address.endpoint.uri()).await {
+                Some(reason) => bail!("cannot reach the coordinator: {reason}"),
+                None => Err(error),
+            },
+        }
     })?;
-    let DrainWorkersReply { drained, others } = reply.into_inner();
+    let DrainWorkersReply { drained, others } = reply;
     if drained.is_empty() {
         let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
         bail!("no connected worker has an id that begins with `{asked}`\nhint: those that are connected: {others}");
     }
     Ok(drained)
+}
+
+async fn ask(address: &Address, workers: Vec<String>) -> anyhow::Result<DrainWorkersReply> {
+    let endpoint = &address.endpoint;
+    let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
+    let mut request = Request::new(DrainWorkersRequest { workers });
+    address.authorize(&mut request);
+    let call = CoordinatorClient::new(channel).drain_workers(request).await;
+    let reply = call.map_err(|status| anyhow::anyhow!("the coordinator refuses: {}", status.message()))?;
+    Ok(reply.into_inner())
 }

@@ -64,3 +64,18 @@ fn whoever_lived_long_was_of_use() {
     said.welcomed.store(true, Relaxed);
     assert!(!said.was_of_use(GOOD_LIFE / 2) && said.was_of_use(GOOD_LIFE));
 }
+
+#[test]
+fn machines_that_are_called_alike_are_told_apart() {
+    let pod = |end: &str| machine_of(&format!("team-vision-mnist-2026-swfn-worker-gpu-pool-7f9c8d6b5-{end}"), "boot");
+    assert_ne!(pod("aaaaa"), pod("bbbbb"));
+    assert_eq!(pod("aaaaa"), pod("aaaaa"));
+    assert_ne!(machine_of("localhost", "one boot"), machine_of("localhost", "another"));
+    assert!(machine_of("node1", "boot").starts_with("node1-"), "people name machines so");
+    for name in ["", ".hidden", "ä b:c", &"x".repeat(64)] {
+        let machine = machine_of(name, "boot");
+        assert!(machine.len() <= 40 && !machine.starts_with('.') && !machine.contains(':'), "{machine}");
+        assert!(format!("{machine}:cuda15-15:01234567").parse::<WorkerId>().is_ok(), "{machine}");
+    }
+    assert_eq!(id_prefix(None), machine());
+}

@@ -1,6 +1,6 @@
 // One curve as an SVG.
 
-import { element, shape, value } from "./text.js";
+import { decimal, element, shape, value } from "./text.js";
 
 const HEIGHT = { large: 220, small: 130 };
 const LEFT = 52;
@@ -21,7 +21,7 @@ const steps = (step) => (step >= 10_000 && step % 1000 === 0 ? `${step / 1000}k`
 
 function label(metric, y, step) {
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return metric.endsWith("/accuracy") ? `${(100 * y).toFixed(Math.max(0, digits - 2))} %` : y.toFixed(Math.min(digits, 6));
+  return metric.endsWith("/accuracy") ? `${decimal(100 * y, Math.max(0, digits - 2))} %` : decimal(y, Math.min(digits, 6));
 }
 
 /** A figure with the points of a metric, in the order of their steps; `end`: the step at which the curve will end. */

@@ -1,7 +1,7 @@
 // The dashboard: asks every few seconds, and draws what has changed.
 
 import { WORKER_COLUMNS, cellColumns, pages, table, trialColumns } from "./tables.js";
-import { DASH, STATES, byId, duration, element, percent, rough } from "./text.js";
+import { DASH, STATES, byId, decimal, duration, element, percent, rough } from "./text.js";
 import { failure, showTrial } from "./trial.js";
 
 const PERIOD = 2_000;
@@ -37,7 +37,7 @@ function list(what) {
   const query = new URLSearchParams({ limit: limits[what], offset: offsets[what] });
   if (what === "trials") Object.entries(filters).forEach(([name, value]) => value && query.set(name, value));
   if (what === "failures") query.set("state", "quarantined");
-  return get(`/api/v1/${what === "failures" ? "trials" : what}?${query}`);
+  return get(`api/v1/${what === "failures" ? "trials" : what}?${query}`);
 }
 
 function turn(what) {
@@ -54,7 +54,7 @@ function showSweep(sweep) {
   byId("version").textContent = `swfn ${sweep.version}`;
   // Not 100 % before all is done.
   const done = Math.min(99, 100 * sweep.share_done);
-  const share = sweep.finished ? 100 : done < 10 ? done.toFixed(1) : Math.floor(done);
+  const share = sweep.finished ? 100 : done < 10 ? decimal(done, 1) : Math.floor(done);
   document.title = `${share} % ${sweep.sweep}`;
   byId("percent").textContent = `${share} %`;
   const failed = trials.quarantined > 0 ? `finished, ${trials.quarantined} failed` : "finished";
@@ -150,7 +150,7 @@ async function refresh() {
   clearTimeout(timer);
   let next = SLOW;
   try {
-    const sweep = await get("/api/v1/sweep");
+    const sweep = await get("api/v1/sweep");
     showSweep(sweep);
     showCells(await list("cells"));
     showFailures(sweep.trials.quarantined > 0 ? await list("failures") : { total: 0, limit: 1, offset: 0, items: [] });
@@ -170,6 +170,7 @@ async function refresh() {
   if (!document.hidden) timer = setTimeout(refresh, next);
 }
 
+byId("no-scripts").remove();
 byId("trials").addEventListener("click", (event) => {
   const id = event.target.closest("tr[data-trial]")?.dataset.trial;
   if (!id) return;

@@ -1,6 +1,6 @@
 // Tables, and going through their pages.
 
-import { DASH, duration, element, estimate, number, percent, shape, state, time } from "./text.js";
+import { DASH, decimal, duration, element, estimate, number, percent, shape, state, time } from "./text.js";
 
 /** Fills a table. A column: its title, what is in it, whether that is a number. */
 export function table(node, columns, rows, empty, rowAttributes = () => ({})) {
@@ -85,7 +85,7 @@ export function cellColumns(cells) {
     ...(gains ? [{ title: "over lambda 0", number: true, content: (cell) => estimate(cell.gain_over_none, true) }] : []),
     { title: "sd", number: true, content: (cell) => percent(cell.test_accuracy?.standard_deviation) },
     { title: "best %", number: true, content: (cell) => percent(cell.best_test_accuracy?.mean) },
-    { title: "s/trial", number: true, content: (cell) => cell.classifier_seconds?.toFixed(1) ?? DASH },
+    { title: "s/trial", number: true, content: (cell) => (typeof cell.classifier_seconds === "number" ? decimal(cell.classifier_seconds, 1) : DASH) },
   ];
 }
 
@@ -112,7 +112,7 @@ export function trialColumns(choose) {
     { title: "subset", number: true, content: (trial) => trial.subset_size },
     { title: "lambda", number: true, content: (trial) => number(trial.lambda) },
     { title: "seed", number: true, content: (trial) => trial.seed },
-    { title: "seconds", number: true, content: (trial) => (trial.outcome ? (trial.outcome.vae_seconds + trial.outcome.classifier_seconds).toFixed(1) : DASH) },
+    { title: "seconds", number: true, content: (trial) => (trial.outcome ? decimal(trial.outcome.vae_seconds + trial.outcome.classifier_seconds, 1) : DASH) },
     { title: "attempts", number: true, content: (trial) => trial.attempts },
     { title: "worker", content: (trial) => (trial.worker ? worker(trial.worker) : DASH) },
   ];

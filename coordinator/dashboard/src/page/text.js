@@ -36,14 +36,21 @@ export function state(name) {
 
 export const DASH = "–";
 
-export const percent = (share, digits = 2) => (share === null || share === undefined ? DASH : (100 * share).toFixed(digits));
+/** A number with so many digits behind the point, rounded as in the report (`rounding.rs`): halves go away from zero, which has no sign. */
+export function decimal(value, digits) {
+  const scale = 10 ** digits;
+  const rounded = Math.round(Math.round(Math.abs(value) * scale * 1e6) / 1e6) / scale;
+  return (value < 0 && rounded !== 0 ? -rounded : rounded).toFixed(digits);
+}
+
+export const percent = (share) => (share === null || share === undefined ? DASH : decimal(100 * share, 2));
 
 /** An estimate of accuracies, as the terminal's table has it. */
 export function estimate(estimate, sign = false) {
   if (!estimate) return DASH;
-  const plus = sign ? (estimate.mean >= 0 ? "+" : "−") : "";
+  const mean = percent(estimate.mean);
   const half = estimate.confidence_95 === null ? "" : ` ± ${percent(estimate.confidence_95)}`;
-  return plus + percent(sign ? Math.abs(estimate.mean) : estimate.mean) + half;
+  return (sign && estimate.mean > 0 && Number(mean) !== 0 ? "+" : "") + mean.replace("-", "−") + half;
 }
 
 /** A number as people write it: no more digits than it has. */
@@ -55,13 +62,13 @@ export function number(value) {
 /** A value of a curve. */
 export function value(metric, y) {
   if (metric.endsWith("/accuracy")) return `${percent(y)} %`;
-  return Math.abs(y) >= 100 ? y.toFixed(0) : Math.abs(y) >= 0.001 || y === 0 ? y.toFixed(3) : y.toExponential(2);
+  return Math.abs(y) >= 100 ? decimal(y, 0) : Math.abs(y) >= 0.001 || y === 0 ? decimal(y, 3) : y.toExponential(2);
 }
 
 /** A duration, in its two largest units. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return DASH;
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 9.95) return `${decimal(seconds, 1)} s`;
   const parts = [[Math.floor(seconds / 86400), "d"], [Math.floor(seconds / 3600) % 24, "h"], [Math.floor(seconds / 60) % 60, "min"], [Math.floor(seconds) % 60, "s"]];
   const first = parts.findIndex(([count]) => count > 0);
   return parts.slice(first, first + 2).filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`).join(" ");

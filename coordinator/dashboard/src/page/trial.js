@@ -10,11 +10,11 @@ let shown = "";
 
 /** Shows a trial; looks up no more than has changed. */
 export async function showTrial(id, get) {
-  const trial = await get(`/api/v1/trials/${id}`);
+  const trial = await get(`api/v1/trials/${id}`);
   const curves = [];
   for (const metric of METRICS) {
     if (metric.startsWith("validation/") && !trial.settings.validation) continue;
-    const list = await get(`/api/v1/trials/${id}/points?metric=${encodeURIComponent(metric)}`);
+    const list = await get(`api/v1/trials/${id}/points?metric=${encodeURIComponent(metric)}`);
     if (list.items.length > 0) curves.push([metric, list]);
   }
   const now = JSON.stringify([trial, curves]);
@@ -65,7 +65,7 @@ export function failure(trial, get) {
   const details = element("details", { "data-trial": trial.id }, summary);
   details.addEventListener("toggle", async () => {
     if (!details.open || details.childElementCount > 1) return;
-    const whole = await get(`/api/v1/trials/${trial.id}`).catch(() => null);
+    const whole = await get(`api/v1/trials/${trial.id}`).catch(() => null);
     if (whole) details.append(element("pre", {}, whole.log ?? `${whole.error ?? ""}\n(there is no log)`));
   });
   return details;

@@ -18,6 +18,8 @@ const TRIAL: &str = "swfn.trial";
 const ATTEMPT: &str = "swfn.attempt";
 const POINTS: &str = "swfn.points";
 const STATE: &str = "swfn.state";
+/// On a run that was deleted from here, because of another one of its trial.
+const REPLACED: &str = "swfn.replaced";
 
 /// What goes into one request: MLflow takes 1000 things, tags included, of which 100 may be parameters.
 const METRICS: usize = 900;
@@ -42,6 +44,7 @@ struct Counts {
     new: usize,
     updated: usize,
     same: usize,
+    deleted: usize,
 }
 
 /// A run that the server has.
@@ -51,6 +54,8 @@ struct Known {
     /// Of each metric, the last step that was sent.
     points: BTreeMap<String, i64>,
     state: String,
+    /// Somebody has deleted it on the server, so it stays so.
+    deleted: bool,
 }
 
 /// Sends all trials that have begun to the experiment of that name; tells what was sent.
@@ -83,6 +88,7 @@ fn one(
         return Ok(());
     }
     match known {
+        Some(run) if run.deleted => counts.deleted += 1,
         Some(run) if run.attempt == trial.attempt => {
             if run.state == trial.state && run.state != "leased" {
                 counts.same += 1;
@@ -94,7 +100,7 @@ fn one(
         other => {
             if let Some(run) = other {
                 // Points of a run cannot be taken back.
-                client.post("runs/delete", &json!({ "run_id": run.run }))?;
+                replace(client, &run.run)?;
             }
             let run = create(reader, client, experiment, trial)?;
             send(reader, client, trial, &run)?;
@@ -104,8 +110,14 @@ fn one(
     Ok(())
 }
 
-fn told(Counts { new, updated, same }: &Counts) -> String {
-    format!("{new} new runs, {updated} brought up to date, {same} there already")
+fn told(Counts { new, updated, same, deleted }: &Counts) -> String {
+    let skipped = match deleted {
+        0 => String::new(),
+        deleted => {
+            format!(", {deleted} left out because they were deleted there (`mlflow runs restore` brings them back)")
+        }
+    };
+    format!("{new} new runs, {updated} brought up to date, {same} there already{skipped}")
 }
 
 /// The id of the experiment of that name, which is made if it is not there.
@@ -125,13 +137,12 @@ fn open_experiment(client: &Client, name: &str) -> anyhow::Result<String> {
 }
 
 /// The runs of the experiment that are trials. Where a request was answered too late and sent again, there may be two of one trial: one of
-/// them goes.
+/// them goes. One that somebody has deleted is known as long as there is no other.
 fn known_runs(client: &Client, experiment: &str) -> anyhow::Result<HashMap<String, Known>> {
     let mut known = HashMap::new();
     let mut page = Value::Null;
     loop {
-        let mut body =
-            json!({ "experiment_ids": [experiment], "max_results": 1000, "order_by": ["attributes.start_time ASC"] });
+        let mut body = json!({ "experiment_ids": [experiment], "max_results": 1000, "run_view_type": "ALL", "order_by": ["attributes.start_time ASC"] });
         if page.is_string() {
             body["page_token"] = page;
         }
@@ -144,9 +155,13 @@ fn known_runs(client: &Client, experiment: &str) -> anyhow::Result<HashMap<Strin
             let attempt = tags.get(ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or(0);
             let points = tags.get(POINTS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let state = tags.get(STATE).map(|state| (*state).to_owned()).unwrap_or_default();
-            let run = Known { run: id.to_owned(), attempt, points, state };
-            if let Some(twice) = known.insert((*trial).to_owned(), run) {
-                client.post("runs/delete", &json!({ "run_id": twice.run }))?;
+            let deleted = run["info"]["lifecycle_stage"] == "deleted";
+            if deleted && (tags.contains_key(REPLACED) || known.contains_key(*trial)) {
+                continue;
+            }
+            let run = Known { run: id.to_owned(), attempt, points, state, deleted };
+            if let Some(twice) = known.insert((*trial).to_owned(), run).filter(|twice| !twice.deleted) {
+                replace(client, &twice.run)?;
             }
         }
         page = answer["next_page_token"].clone();
@@ -154,6 +169,13 @@ fn known_runs(client: &Client, experiment: &str) -> anyhow::Result<HashMap<Strin
             return Ok(known);
         }
     }
+}
+
+/// Deletes a run in whose place another one is or comes: nobody who looks for what people have deleted shall find it.
+fn replace(client: &Client, run: &str) -> anyhow::Result<()> {
+    client.post("runs/set-tag", &json!({ "run_id": run, "key": REPLACED, "value": "true" }))?;
+    client.post("runs/delete", &json!({ "run_id": run }))?;
+    Ok(())
 }
 
 fn milliseconds(seconds: f64) -> i64 {
@@ -189,7 +211,13 @@ fn create(reader: &ReadOnly, client: &Client, experiment: &str, trial: &Trial) -
     for some in params.chunks(PARAMS) {
         client.post("runs/log-batch", &json!({ "run_id": run, "params": some }))?;
     }
-    Ok(Known { run: run.to_owned(), attempt: trial.attempt, points: BTreeMap::new(), state: String::new() })
+    Ok(Known {
+        run: run.to_owned(),
+        attempt: trial.attempt,
+        points: BTreeMap::new(),
+        state: String::new(),
+        deleted: false,
+    })
 }
 
 fn tag(key: &str, value: &str) -> Value {
@@ -325,4 +353,38 @@ fn send_points(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known,
         }
     }
     flush(&mut batch, &sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client_tests::{client, server};
+    use super::*;
+
+    #[test]
+    fn runs_that_people_have_deleted_stay_deleted_and_those_that_were_replaced_do_not_count() {
+        let (url, asked) = server(&[
+            r#"200 {"runs": [
+                {"info": {"run_id": "1"}, "data": {"tags": [{"key": "swfn.trial", "value": "a"}, {"key": "swfn.attempt", "value": "1"}]}},
+                {"info": {"run_id": "2", "lifecycle_stage": "active"}, "data": {"tags": [{"key": "swfn.trial", "value": "a"}, {"key": "swfn.attempt", "value": "2"}]}},
+                {"info": {"run_id": "3", "lifecycle_stage": "deleted"}, "data": {"tags": [{"key": "swfn.trial", "value": "b"}, {"key": "swfn.attempt", "value": "1"}]}},
+                {"info": {"run_id": "4", "lifecycle_stage": "deleted"}, "data": {"tags": [{"key": "swfn.trial", "value": "c"}, {"key": "swfn.replaced", "value": "true"}]}},
+                {"info": {"run_id": "5", "lifecycle_stage": "deleted"}, "data": {"tags": [{"key": "swfn.trial", "value": "a"}, {"key": "swfn.attempt", "value": "3"}]}},
+                {"info": {"run_id": "6", "lifecycle_stage": "deleted"}, "data": {"tags": [{"key": "swfn.trial", "value": "d"}]}},
+                {"info": {"run_id": "7", "lifecycle_stage": "active"}, "data": {"tags": [{"key": "swfn.trial", "value": "d"}]}}]}"#,
+            "200 {}",
+            "200 {}",
+        ]);
+        let known = known_runs(&client(&url, &[]).unwrap(), "e").unwrap();
+        let of = |trial: &str| known.get(trial).map(|run| (run.run.as_str(), run.deleted));
+        assert_eq!(
+            (of("a"), of("b"), of("c"), of("d")),
+            (Some(("2", false)), Some(("3", true)), None, Some(("7", false)))
+        );
+        let asked = asked.join().unwrap();
+        assert!(asked[0].contains(r#""run_view_type":"ALL""#), "{}", asked[0]);
+        assert!(asked[1].contains("runs/set-tag") && asked[1].contains("swfn.replaced"), "{}", asked[1]);
+        assert!(asked[2].contains("runs/delete") && asked[2].contains(r#""run_id":"1""#), "{}", asked[2]);
+        let counts = Counts { deleted: 2, ..Counts::default() };
+        assert!(told(&counts).contains("2 left out because they were deleted there"));
+    }
 }

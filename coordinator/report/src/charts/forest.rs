@@ -12,6 +12,7 @@ use super::{
     pen::{Anchor, Drawn, Frame, Mark, NORMAL, SMALL, STRONG, fitted, picture, widest},
     theme::{Role, Theme},
 };
+use crate::rounding::{decimal, signed};
 
 /// One difference, in percentage points.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,8 +113,8 @@ fn draw(rows: &[Difference], selection: Selection, theme: Theme) -> Drawn<String
 
 fn text(row: &Difference) -> String {
     match row.half {
-        Some(half) => format!("{:+.2} ± {half:.2}", row.mean),
-        None => format!("{:+.2}", row.mean),
+        Some(half) => format!("{} ± {}", signed(row.mean, 2), decimal(half, 2)),
+        None => signed(row.mean, 2),
     }
 }
 

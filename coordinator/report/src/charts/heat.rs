@@ -12,6 +12,7 @@ use super::{
     theme::{Role, Theme, diverging, sequential},
 };
 use crate::{
+    rounding::{decimal, signed},
     statistics::Estimate,
     study::{Study, StudyCell, over_lambda, without},
 };
@@ -152,10 +153,10 @@ impl Maps {
             };
             let (right, bottom) = (left + width - 2.0, top + CELL_HEIGHT - 2.0);
             pen.field(Frame { left, top, right, bottom }, ground)?;
-            let accuracy = format!("{}{:.1} %", self.mark, field.accuracy);
+            let accuracy = format!("{}{} %", self.mark, decimal(field.accuracy, 1));
             match field.gain {
                 Some(gain) => {
-                    pen.ink(&format!("{gain:+.2}"), (middle - 1.0, level - 7.5), Anchor::Middle, LARGE, ink)?;
+                    pen.ink(&signed(gain, 2), (middle - 1.0, level - 7.5), Anchor::Middle, LARGE, ink)?;
                     pen.ink(&accuracy, (middle - 1.0, level + 8.0), Anchor::Middle, LITTLE, ink)?;
                 }
                 None => pen.ink(&accuracy, (middle - 1.0, level), Anchor::Middle, LARGE, ink)?,

@@ -11,6 +11,7 @@ use super::{
     theme::{Role, Theme},
 };
 use crate::{
+    rounding::decimal,
     statistics::Estimate,
     study::{Study, StudyCell},
 };
@@ -109,12 +110,12 @@ fn draw_section(pen: &Pen<'_>, section: &Section, frame: Frame, labels: f64) -> 
         let label = fitted(&row.label, SMALL, labels)?;
         pen.text(&label, (frame.left - 12.0, level), Anchor::Right, SMALL, Role::Ink)?;
         let Estimate { mean, confidence_95, .. } = row.estimate;
-        let mut text = format!("{mean:.2}");
+        let mut text = decimal(mean, 2);
         if let Some(half) = confidence_95 {
             let (from, to) = (across(mean - half), across(mean + half));
             let (above, below) = (level - 5.5, level + 5.5);
             pen.area(&[(from, above), (to, above), (to, below), (from, below)], color, 0.18)?;
-            text += &format!(" ± {half:.2}");
+            text += &format!(" ± {}", decimal(half, 2));
         }
         for (place, value) in row.values.iter().enumerate() {
             // Dots of equal accuracies stay apart.

@@ -34,7 +34,7 @@ fn check_container(rendering: &Rendering, container: &Container<'_>, findings: &
         let expected = container.port(name);
         let same = expected.is_some_and(|expected| port.parse() == Ok(expected));
         findings.ensure(same, "listen", &place, format!("{option} `{address}` is not port `{name}`"));
-        let reached = ["0.0.0.0", "[::]"].contains(&host);
+        let reached = ["", "0.0.0.0", "[::]"].contains(&host);
         findings.ensure(
             reached,
             "listen",

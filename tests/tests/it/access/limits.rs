@@ -5,7 +5,7 @@ use swfn_shared::wire::MAX_MESSAGE_BYTES;
 use swfn_tests::{
     probe::serves,
     process::wait_until,
-    sweep::Sweep,
+    sweep::{Sweep, from_here},
     talk::{Talk, hello},
 };
 use tonic::{
@@ -53,7 +53,7 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
 fn probes_that_know_neither_tls_nor_token_have_a_door_behind_which_is_nothing_else() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
     let coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 --health 0.0.0.0:0 {ALL}"));
-    let address = cluster.sweep.health(&coordinator).replace("0.0.0.0", "127.0.0.1");
+    let address = from_here(&cluster.sweep.health(&coordinator));
     wait_until("readiness", || (serves(&address, "ready") == Ok(true)).then_some(()));
     assert_eq!((serves(&address, ""), serves(&address, "other")), (Ok(true), Err(Code::NotFound)));
     let runtime = tokio::runtime::Runtime::new().unwrap();

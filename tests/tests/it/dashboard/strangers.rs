@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use swfn_tests::{page::ask, sweep::Sweep};
+use swfn_tests::{
+    page::ask,
+    sweep::{Sweep, from_here},
+};
 
 use super::{AXES, DOORS};
 
@@ -64,6 +67,20 @@ fn who_does_not_know_the_token_learns_nothing() {
 }
 
 #[test]
+fn a_worker_that_was_sent_here_is_told_where_workers_join() {
+    let sweep = Sweep::new(AXES, 60);
+    let coordinator = sweep.coordinator("coordinator", &DOORS);
+    let (page, address) = (sweep.dashboard(&coordinator), sweep.address(&coordinator));
+    let mut worker = sweep.worker("worker", &format!("http://{page}"), &[]);
+    assert_eq!(worker.wait(), Some(1));
+    let expected = format!("`{page}` is the dashboard\nhint: workers join at `{address}`");
+    assert!(worker.stderr().contains(&expected), "{}", worker.stderr());
+    let mut drain = sweep.program("drain", &["drain", "--coordinator", &page]);
+    assert_eq!(drain.wait(), Some(1));
+    assert!(drain.stderr().contains(&expected), "{}", drain.stderr());
+}
+
+#[test]
 fn beyond_this_machine_it_needs_tls_and_a_token() {
     let sweep = Sweep::new(AXES, 60);
     let everywhere = ["--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"];
@@ -73,7 +90,7 @@ fn beyond_this_machine_it_needs_tls_and_a_token() {
     assert!(said.contains("the dashboard") && said.contains("neither encrypted nor authenticated"), "{said}");
     assert!(said.contains("--token-file"), "{said}");
     let insecure = sweep.coordinator("insecure", &[&everywhere[..], &["--insecure"]].concat());
-    let page = sweep.dashboard(&insecure).replace("0.0.0.0", "127.0.0.1");
+    let page = from_here(&sweep.dashboard(&insecure));
     assert!(insecure.stderr().contains("neither encrypted nor authenticated"), "{}", insecure.stderr());
     assert_eq!(ask(&page, "/api/v1/sweep", &[]).status, 200);
 }

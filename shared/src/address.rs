@@ -1,0 +1,281 @@
+//! Addresses as people write them: where to listen, and where a coordinator is.
+//!
+//! What is before an `@` may be a password, so no error repeats it.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
+
+use rustls::pki_types::ServerName;
+
+use crate::quote::quote;
+
+/// A host and a port: `head.example:7077`, `10.0.0.1:7077`, `[::1]:7077`, or `:7077`, which names no host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    host: Host,
+    /// The port; listeners take 0 for any free one.
+    pub port: u16,
+}
+
+/// The host of an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// None is named: all addresses of this machine for a listener, and this machine for who connects.
+    Any,
+    /// An IP address.
+    Ip(IpAddr),
+    /// A name, in lower case.
+    Name(String),
+}
+
+/// A text that is no address. Messages begin with the text, so that whoever tells them can say whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Something stands before an `@`.
+    #[error(
+        "{} has a user or a password before the `@`\n\
+         hint: leave them out: a token comes from a file (--token-file)",
+        quote(&format!("...@{after}"))
+    )]
+    User {
+        /// What stands behind it.
+        after: String,
+    },
+    /// It begins as a URL.
+    #[error("{} begins with a scheme\nhint: write HOST:PORT, as in `127.0.0.1:7077`", quote(.0))]
+    Scheme(String),
+    /// A URL of another kind.
+    #[error("{} is neither an http:// nor an https:// address", quote(.0))]
+    UnknownScheme(String),
+    /// It goes on behind the port.
+    #[error("{} has a path behind its port\nhint: write HOST:PORT, as in `127.0.0.1:7077`", quote(.0))]
+    Path(String),
+    /// The port is missing.
+    #[error("{} has no port\nhint: write HOST:PORT, as in `head.example:7077` or `[::1]:7077`", quote(.0))]
+    NoPort(String),
+    /// The port is none.
+    #[error("{} has port {}, which is not a number from {least} to 65535", quote(.address), quote(.port))]
+    Port {
+        /// The whole text.
+        address: String,
+        /// Its port.
+        port: String,
+        /// The least that it may be.
+        least: u16,
+    },
+    /// The host is none.
+    #[error(
+        "{} has host {}, which is neither a host name nor an IP address\n\
+         hint: an IPv6 address stands in brackets, as in `[::1]:7077`",
+        quote(.address),
+        quote(.host)
+    )]
+    Host {
+        /// The whole text.
+        address: String,
+        /// Its host.
+        host: String,
+    },
+}
+
+impl Address {
+    /// An address of an IP address.
+    pub fn new(ip: IpAddr, port: u16) -> Self {
+        Self { host: Host::Ip(ip), port }
+    }
+
+    /// The host, if one is named.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Some((_, after)) = text.rsplit_once('@') {
+            return Err(AddressError::User { after: after.to_owned() });
+        }
+        if text.contains("://") {
+            return Err(AddressError::Scheme(text.to_owned()));
+        }
+        if text.contains('/') {
+            return Err(AddressError::Path(text.to_owned()));
+        }
+        let no_host = |host: &str| AddressError::Host { address: text.to_owned(), host: host.to_owned() };
+        let in_brackets = text.ends_with(']') || text.parse::<Ipv6Addr>().is_ok();
+        let (host, port) =
+            text.rsplit_once(':').filter(|_| !in_brackets).ok_or_else(|| AddressError::NoPort(text.to_owned()))?;
+        // `+1` is a number for the parser.
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|_| digits).ok_or_else(|| AddressError::Port {
+            address: text.to_owned(),
+            port: port.to_owned(),
+            least: 0,
+        })?;
+        Ok(Self { host: Host::parse(host).ok_or_else(|| no_host(host))?, port })
+    }
+}
+
+impl Host {
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::Any);
+        }
+        if let Some(bare) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            return bare.parse::<Ipv6Addr>().ok().map(|ip| Self::Ip(ip.into()));
+        }
+        match ServerName::try_from(text).ok()? {
+            ServerName::DnsName(name) => Some(Self::Name(name.as_ref().to_ascii_lowercase())),
+            // Without brackets its last group would look like a port.
+            ServerName::IpAddress(_) => text.parse().ok().filter(IpAddr::is_ipv4).map(Self::Ip),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.host, self.port)
+    }
+}
+
+/// As it stands in a URL, so that an IPv6 address has brackets.
+impl fmt::Display for Host {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::Ip(IpAddr::V6(ip)) => write!(out, "[{ip}]"),
+            Self::Ip(ip) => ip.fmt(out),
+            Self::Name(name) => name.fmt(out),
+        }
+    }
+}
+
+/// How a coordinator is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+/// Where workers find a coordinator: an [`Address`], which may stand behind `http://` or `https://`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoordinatorUrl {
+    /// Whether with TLS, if the text says so.
+    pub scheme: Option<Scheme>,
+    /// Where: never port 0.
+    pub address: Address,
+}
+
+impl FromStr for CoordinatorUrl {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (scheme, rest) = match text.split_once("://") {
+            // What stands there may be a part of a password.
+            Some((scheme, _)) if scheme.contains('@') => (None, text),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Some(Scheme::Http), rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Some(Scheme::Https), rest),
+            Some((_, rest)) if !rest.contains('@') => return Err(AddressError::UnknownScheme(text.to_owned())),
+            _ => (None, text),
+        };
+        let address: Address = rest.strip_suffix('/').unwrap_or(rest).parse()?;
+        if address.port == 0 {
+            let port = address.port.to_string();
+            return Err(AddressError::Port { address: address.to_string(), port, least: 1 });
+        }
+        Ok(Self { scheme, address })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_addresses_and_ports_alone_are_read() {
+        for (text, shown) in [
+            ("localhost:7077", "localhost:7077"),
+            ("Head.Example:0", "head.example:0"),
+            ("my_host-1:65535", "my_host-1:65535"),
+            ("10.0.0.1:7077", "10.0.0.1:7077"),
+            ("[::1]:7077", "[::1]:7077"),
+            ("[2001:DB8::7]:1", "[2001:db8::7]:1"),
+            (":7077", ":7077"),
+        ] {
+            assert_eq!(text.parse::<Address>().map(|address| address.to_string()), Ok(shown.to_owned()), "{text}");
+        }
+        for (text, shown) in [
+            ("http://head:7077", (Some(Scheme::Http), "head:7077")),
+            ("HTTPS://head:7077/", (Some(Scheme::Https), "head:7077")),
+            ("head:7077", (None, "head:7077")),
+            (":7077", (None, ":7077")),
+            ("[::1]:7077", (None, "[::1]:7077")),
+        ] {
+            let CoordinatorUrl { scheme, address } = text.parse().unwrap();
+            assert_eq!((scheme, &*address.to_string()), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_value() {
+        for (text, expected) in [
+            ("localhost", "`localhost` has no port\nhint: write HOST:PORT"),
+            ("7077", "`7077` has no port"),
+            ("[::1]", "`[::1]` has no port"),
+            ("::1", "`::1` has no port"),
+            ("", "`` has no port"),
+            ("a:99999", "`a:99999` has port `99999`, which is not a number from 0 to 65535"),
+            ("a:", "`a:` has port ``"),
+            ("a:+1", "`a:+1` has port `+1`"),
+            ("a:-1", "`a:-1` has port `-1`"),
+            ("::1:7077", "`::1:7077` has no port"),
+            ("1::1::1:7077", "`1::1::1:7077` has host `1::1::1`, which is neither a host name"),
+            ("[::1:7077", "`[::1:7077` has host `[::1`"),
+            ("[10.0.0.1]:1", "`[10.0.0.1]:1` has host"),
+            ("a b:1", "`a b:1` has host `a b`"),
+            ("http://a:1", "`http://a:1` begins with a scheme"),
+            ("a:1/x", "`a:1/x` has a path"),
+        ] {
+            let problem = text.parse::<Address>().unwrap_err().to_string();
+            assert!(problem.starts_with(expected), "{problem}");
+        }
+        for (text, expected) in [
+            ("http://localhost", "`localhost` has no port"),
+            ("http://127.0.0.1:99999", "`127.0.0.1:99999` has port `99999`"),
+            ("http://a:0", "`a:0` has port `0`, which is not a number from 1 to 65535"),
+            ("ftp://a:1", "`ftp://a:1` is neither an http:// nor an https:// address"),
+            ("http://a:1/x", "`a:1/x` has a path"),
+        ] {
+            let problem = text.parse::<CoordinatorUrl>().unwrap_err().to_string();
+            assert!(problem.starts_with(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_refused_and_never_repeated() {
+        for text in [
+            "ann:secret@host:7077",
+            "http://ann:secret@host:7077",
+            "https://secret@host:7077/",
+            "ftp://ann:secret@host:7077",
+            "ann:secret://secret@host:7077",
+            "http://ann:sec@ret@host:7077",
+            "secret@http://host:7077",
+        ] {
+            for problem in [text.parse::<Address>().unwrap_err(), text.parse::<CoordinatorUrl>().unwrap_err()] {
+                let problem = problem.to_string();
+                assert!(problem.contains("has a user or a password before the `@`\nhint: "), "{problem}");
+                assert!(!["sec", "ret", "ann"].into_iter().any(|part| problem.contains(part)), "{problem}");
+                assert!(problem.contains("host:7077"), "{problem}");
+            }
+        }
+    }
+}
