@@ -22,6 +22,17 @@ pub const VALIDATION_LOSS: &str = "validation/loss";
 pub const ALL: [&str; 7] =
     [TRAIN_LOSS, TRAIN_FUNCTION_NORM, TEST_ACCURACY, TEST_LOSS, VAE_LOSS, VALIDATION_ACCURACY, VALIDATION_LOSS];
 
+/// No value of a metric is further from zero than this: sums of many such, and of their squares, are numbers.
+pub const MAX_VALUE: f64 = 1e30;
+
+/// No time that something took is longer, in seconds: thirty years.
+pub const MAX_SECONDS: f64 = 1e9;
+
+/// Whether a metric is a share, 0 to 1.
+pub fn is_share(metric: &str) -> bool {
+    metric == TEST_ACCURACY || metric == VALIDATION_ACCURACY
+}
+
 /// One point of one curve of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MetricPoint {
@@ -29,7 +40,7 @@ pub struct MetricPoint {
     pub metric: &'static str,
     /// Iterations done: of the VAE for [`VAE_LOSS`], else of the classifier.
     pub step: u64,
-    /// The value, in the metric's unit; always finite.
+    /// The value, in the metric's unit: 0 to 1 for shares, and at most [`MAX_VALUE`] from zero.
     pub value: f64,
 }
 

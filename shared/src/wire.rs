@@ -8,7 +8,7 @@ use crate::{
     artifacts::{self, ArtifactPart, Artifacts},
     dataset::{CLASSES, Dataset, IDX, IdxDataset, SIDES},
     ids::LeaseId,
-    metrics::{self, MetricPoint, Outcome},
+    metrics::{self, MAX_SECONDS, MAX_VALUE, MetricPoint, Outcome},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     quote::quote,
     trial::{
@@ -33,8 +33,11 @@ pub const MAX_POINTS: usize = 2_048;
 /// Bytes of a log's end that are sent and kept.
 pub const MAX_LOG_BYTES: usize = 8 << 10;
 
-/// Bytes of one message, either way: room for a grant of [`MAX_LANES`] trials.
+/// Bytes of one message of the coordinator: room for a grant of [`MAX_LANES`] trials.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+
+/// Bytes of one message of a worker: room for [`MAX_NAMED`] leases with their steps.
+pub const MAX_REPORT_BYTES: usize = 512 << 10;
 
 /// What whoever started a worker or its device process writes to its standard input when it is to stop in order.
 pub const STOP_LINE: &str = "stop";
@@ -104,8 +107,10 @@ impl TryFrom<v1::MetricPoint> for MetricPoint {
     fn try_from(wire: v1::MetricPoint) -> Result<Self, WireError> {
         let metric = metrics::by_name(&wire.metric)
             .ok_or_else(|| wrong("point.metric", format!("{} is unknown", quote(&wire.metric))))?;
-        if !wire.value.is_finite() {
-            return Err(wrong("point.value", format!("`{}` is not finite", wire.value)));
+        let (least, most) = if metrics::is_share(metric) { (0.0, 1.0) } else { (-MAX_VALUE, MAX_VALUE) };
+        if !(least..=most).contains(&wire.value) {
+            let problem = format!("`{}` of {metric} is not in {least} to {most}", wire.value);
+            return Err(wrong("point.value", problem));
         }
         // SQLite's integers are signed.
         if i64::try_from(wire.step).is_err() {
@@ -368,10 +373,20 @@ impl TryFrom<v1::Outcome> for Outcome {
             0.0..=1.0 => Ok(value),
             _ => Err(wrong(field, format!("`{value}` is not in 0 to 1"))),
         };
-        let at_least_zero = |value: f64, field| match value {
-            0.0..f64::INFINITY => Ok(value),
-            _ => Err(wrong(field, format!("`{value}` is not a finite number from 0"))),
+        let at_least_zero = |value: f64, most: f64, field| match (0.0..=most).contains(&value) {
+            true => Ok(value),
+            false => Err(wrong(field, format!("`{value}` is not in 0 to {most}"))),
         };
+        // Each of the two was an evaluation, and the best is the best of all.
+        for (field, value) in [
+            ("outcome.final_test_accuracy", wire.final_test_accuracy),
+            ("outcome.validated_test_accuracy", wire.validated_test_accuracy.unwrap_or_default()),
+        ] {
+            if value > wire.best_test_accuracy {
+                let problem = format!("`{value}` is above the best, `{}`", wire.best_test_accuracy);
+                return Err(wrong(field, problem));
+            }
+        }
         if wire.validation_accuracy.is_some() != wire.validated_test_accuracy.is_some() {
             return Err(WireError::Missing("outcome.validated_test_accuracy"));
         }
@@ -381,9 +396,9 @@ impl TryFrom<v1::Outcome> for Outcome {
             validated_test_accuracy: maybe_share(wire.validated_test_accuracy, "outcome.validated_test_accuracy")?,
             final_test_accuracy: share(wire.final_test_accuracy, "outcome.final_test_accuracy")?,
             best_test_accuracy: share(wire.best_test_accuracy, "outcome.best_test_accuracy")?,
-            final_test_loss: at_least_zero(wire.final_test_loss, "outcome.final_test_loss")?,
-            vae_seconds: at_least_zero(wire.vae_seconds, "outcome.vae_seconds")?,
-            classifier_seconds: at_least_zero(wire.classifier_seconds, "outcome.classifier_seconds")?,
+            final_test_loss: at_least_zero(wire.final_test_loss, MAX_VALUE, "outcome.final_test_loss")?,
+            vae_seconds: at_least_zero(wire.vae_seconds, MAX_SECONDS, "outcome.vae_seconds")?,
+            classifier_seconds: at_least_zero(wire.classifier_seconds, MAX_SECONDS, "outcome.classifier_seconds")?,
         })
     }
 }

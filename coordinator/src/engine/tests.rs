@@ -13,13 +13,13 @@ use swfn_shared::{
 use swfn_store::{ArtifactFolder, LogFolder, Store, WorkerRow};
 use tokio::{
     sync::{
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Sender, UnboundedReceiver, channel},
         oneshot,
     },
     time::timeout,
 };
 
-use super::{Engine, EngineError, FromWorker, Hello, Holder, Progress, REPLIES, Reply, Request};
+use super::{Engine, EngineError, FromWorker, Hello, Holder, Letter, Mailbox, Progress, Reply, Request, Room};
 
 /// Three trials each of `net` and of `lenet`, all without function norm.
 fn specs() -> Vec<TrialSpec> {
@@ -32,7 +32,7 @@ fn specs() -> Vec<TrialSpec> {
 struct Stream {
     session: u64,
     requests: Sender<Request>,
-    replies: Receiver<Reply>,
+    replies: UnboundedReceiver<Letter>,
 }
 
 impl Stream {
@@ -48,16 +48,17 @@ impl Stream {
             libtorch: "2.11.0".into(),
             certificate: None,
         };
-        let (sender, replies) = channel(REPLIES);
+        let (sender, replies) = Mailbox::new();
         let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held };
-        requests.send(Request::Join { session, hello: Box::new(hello), replies: sender }).await.unwrap();
+        requests.send(Request::Join { session, hello: Box::new(hello), replies: sender, room: Room::default() }).await.unwrap();
         Self { session, requests: requests.clone(), replies }
     }
 
     async fn say(&self, sequence: u64, message: FromWorker) {
         let worker = "ann".parse().unwrap();
         let session = self.session;
-        self.requests.send(Request::Message { session, worker, sequence, message }).await.unwrap();
+        let room = Room::default();
+        self.requests.send(Request::Message { session, worker, sequence, message, room }).await.unwrap();
     }
 
     async fn ask(&self, lanes: u32, shape: Option<ShapeId>) {
@@ -65,7 +66,8 @@ impl Stream {
     }
 
     async fn reply(&mut self) -> Reply {
-        timeout(Duration::from_secs(20), self.replies.recv()).await.expect("an answer").expect("a stream")
+        let letter = timeout(Duration::from_secs(20), self.replies.recv()).await.expect("an answer").expect("a stream");
+        letter.replies().next().expect("it is not empty")
     }
 
     async fn grant(&mut self) -> Vec<(LeaseId, TrialSpec)> {
@@ -178,7 +180,7 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     assert_eq!(ann.reply().await, Reply::Confirm { leases: vec![held] });
     assert!(matches!(ann.reply().await, Reply::Drain { .. }), "the word may not have reached it");
     ann.say(0, FromWorker::Goodbye).await;
-    assert_eq!(timeout(Duration::from_secs(20), ann.replies.recv()).await.unwrap(), None);
+    assert!(timeout(Duration::from_secs(20), ann.replies.recv()).await.unwrap().is_none());
     // A process of that name that comes later is another.
     let mut ann = Stream::open(&requests, 3, Vec::new()).await;
     ann.ask(1, None).await;

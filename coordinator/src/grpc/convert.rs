@@ -33,11 +33,12 @@ fn printable(text: &str) -> String {
 
 /// Refuses lists that would keep the actor busy for long, or fill the memory while they wait for it.
 pub(super) fn at_most(limit: usize, count: usize, field: &'static str) -> Result<(), Status> {
-    if count <= limit {
-        return Ok(());
-    }
-    let problem = format!("`{count}` are more than {limit}");
-    Err(refuse(WireError::Wrong { field, problem }))
+    within(limit, count, field).map_err(refuse)
+}
+
+fn within(limit: usize, count: usize, field: &'static str) -> Result<(), WireError> {
+    let problem = || format!("`{count}` are more than {limit}");
+    if count <= limit { Ok(()) } else { Err(WireError::Wrong { field, problem: problem() }) }
 }
 
 fn refuse(error: WireError) -> Status {
@@ -96,6 +97,28 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
     })
 }
 
+/// A report of a lease. Whose it is must be clear; what is wrong with the rest costs the attempt, and not the stream.
+fn believed(
+    lease: Option<v1::LeaseId>,
+    report: impl FnOnce(LeaseId) -> Result<FromWorker, WireError>,
+) -> Result<FromWorker, Status> {
+    let lease = wire::lease(lease).map_err(refuse)?;
+    Ok(report(lease).unwrap_or_else(|error| FromWorker::Refused { lease, problem: error.to_string() }))
+}
+
+fn points(lease: LeaseId, report: v1::Points) -> Result<FromWorker, WireError> {
+    within(MAX_POINTS, report.points.len(), "points")?;
+    let points = report.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+    Ok(FromWorker::Points { lease, points, log: report.log.map(TryInto::try_into).transpose()? })
+}
+
+fn succeeded(lease: LeaseId, report: v1::Succeeded) -> Result<FromWorker, WireError> {
+    let outcome = report.outcome.ok_or(WireError::Missing("outcome"))?.try_into()?;
+    let wrong =
+        |error: DataDigestError| WireError::Wrong { field: "dataset_digest", problem: error.to_string() };
+    Ok(FromWorker::Succeeded { lease, outcome, dataset_digest: report.dataset_digest.parse().map_err(wrong)? })
+}
+
 /// Every later message: its sequence number and what it says.
 pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), Status> {
     // A kind that a newer worker knows: if it waits for an acknowledgement, it would be sent again, and again.
@@ -120,25 +143,11 @@ pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             let progress = heartbeat.progress.into_iter().map(progress).collect::<Result<_, _>>().map_err(refuse)?;
             FromWorker::Heartbeat { progress }
         }
-        worker_message::Kind::Points(points) => {
-            at_most(MAX_POINTS, points.points.len(), "points")?;
-            FromWorker::Points {
-                lease: wire::lease(points.lease).map_err(refuse)?,
-                points: points.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
-                log: points.log.map(TryInto::try_into).transpose().map_err(refuse)?,
-            }
+        worker_message::Kind::Points(report) => believed(report.lease.clone(), |lease| points(lease, report))?,
+        worker_message::Kind::Artifact(mut part) => {
+            believed(part.lease.take(), |lease| Ok(FromWorker::Artifact { lease, part: part.try_into()? }))?
         }
-        worker_message::Kind::Artifact(mut part) => FromWorker::Artifact {
-            lease: wire::lease(part.lease.take()).map_err(refuse)?,
-            part: part.try_into().map_err(refuse)?,
-        },
-        worker_message::Kind::Succeeded(succeeded) => FromWorker::Succeeded {
-            lease: wire::lease(succeeded.lease).map_err(refuse)?,
-            outcome: succeeded.outcome.ok_or_else(|| missing("outcome"))?.try_into().map_err(refuse)?,
-            dataset_digest: succeeded.dataset_digest.parse().map_err(|error: DataDigestError| {
-                Status::invalid_argument(format!("field `dataset_digest`: {error}"))
-            })?,
-        },
+        worker_message::Kind::Succeeded(report) => believed(report.lease.clone(), |lease| succeeded(lease, report))?,
         worker_message::Kind::Failed(failed) => FromWorker::Failed {
             kind: match failed.kind() {
                 v1::FailureKind::Diverged => FailureKind::Diverged,
@@ -214,8 +223,8 @@ mod tests {
             let points = v1::Points { lease: Some(lease.clone()), points: vec![point; count], log: None };
             message(v1::WorkerMessage { sequence: 1, kind: Some(worker_message::Kind::Points(points)) })
         };
-        assert!(report(MAX_POINTS).is_ok());
-        let refused = report(MAX_POINTS + 1).unwrap_err();
-        assert!(refused.message().contains("`2049` are more than 2048"), "{refused}");
+        assert!(matches!(report(MAX_POINTS), Ok((1, FromWorker::Points { .. }))));
+        let Ok((1, FromWorker::Refused { problem, .. })) = report(MAX_POINTS + 1) else { panic!("it is too much") };
+        assert!(problem.contains("`2049` are more than 2048"), "{problem}");
     }
 }

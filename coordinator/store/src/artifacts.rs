@@ -94,6 +94,11 @@ impl ArtifactFolder {
         Ok(())
     }
 
+    /// Whether the trial has that file, whole.
+    pub fn has(&self, trial: TrialId, name: &str) -> bool {
+        self.0.join(trial.to_string()).join(name).is_file()
+    }
+
     /// Removes what there is of a trial that has succeeded beside its whole files: beginnings that came again, and what lost attempts left.
     pub fn tidy(&self, trial: TrialId) {
         let folder = self.0.join(trial.to_string());
