@@ -106,6 +106,15 @@ pub fn worker_message(data: &[u8]) {
             assert_eq!((shape.map(|id| id.to_string()), vaes.len()), (wire.shape, wire.vaes.len()));
         }
         (FromWorker::Goodbye, Some(Kind::Goodbye(_))) | (FromWorker::Unknown, None) => {}
+        (FromWorker::Refused { lease, problem }, Some(wire)) => {
+            assert!(!problem.is_empty() && problem.len() <= LONGEST, "{problem}");
+            match wire {
+                Kind::Points(wire) => same_lease(lease, wire.lease),
+                Kind::Succeeded(wire) => same_lease(lease, wire.lease),
+                Kind::Artifact(wire) => same_lease(lease, wire.lease),
+                other => panic!("{other:?} is no such report"),
+            }
+        }
         (said, wire) => panic!("{wire:?} became {said:?}"),
     }
 }

@@ -15,6 +15,7 @@ use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     grid::Selection,
     ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    quote::one_line,
     snapshot::Snapshot,
     trial::TrialSpec,
     trial_log::LogPart,
@@ -270,11 +271,11 @@ impl Engine {
             metrics::count(event, matches!(command, Command::Tick));
             match event {
                 Event::Failed { lease, error, quarantine, log: _ } => {
-                    warn!(%lease, quarantine, "trial failed: {error}");
+                    warn!(%lease, quarantine, "trial failed: {}", one_line(error));
                 }
                 Event::Lost { lease, error, quarantine, blame, log: _ } => {
                     let with = if *blame == Blame::Alone { "" } else { ", with others" };
-                    warn!(%lease, quarantine, "lease lost{with}: {error}");
+                    warn!(%lease, quarantine, "lease lost{with}: {}", one_line(error));
                 }
                 _ => {}
             }

@@ -16,8 +16,25 @@ use crate::engine::{FromWorker, Hello, Holder, Progress, Reply};
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
 pub(crate) const MAX_TEXT: usize = 4_096;
 
+/// Names and versions are short, and of one line.
+const MAX_LABEL: usize = 256;
+
 fn text(text: String) -> String {
-    text::beginning(&printable(text::beginning(&text, MAX_TEXT)), MAX_TEXT).to_owned()
+    cut(&text, MAX_TEXT)
+}
+
+fn label(text: String) -> String {
+    cut(&text, MAX_LABEL).replace(['\n', '\t'], " ")
+}
+
+/// The beginning of a text, made printable; how much is cut off stands at its end.
+fn cut(text: &str, most: usize) -> String {
+    let shown = printable(text::beginning(text, most));
+    if text.len() <= most && shown.len() <= most {
+        return shown;
+    }
+    let note = format!(" [of {} bytes]", text.len());
+    text::beginning(&shown, most - note.len()).to_owned() + &note
 }
 
 /// The end of a log matters, not its beginning.
@@ -75,20 +92,20 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
     Ok(Hello {
         worker: WorkerRow {
             id: id(&hello.worker)?,
-            host: text(hello.host),
-            device: text(device.name),
-            model: text(device.model),
+            host: label(hello.host),
+            device: label(device.name),
+            model: label(device.model),
             threads: Some(device.threads),
-            cuda: Some(text(device.cuda_version)),
-            software: text(hello.software_version),
-            libtorch: text(hello.libtorch_version),
+            cuda: Some(label(device.cuda_version)),
+            software: label(hello.software_version),
+            libtorch: label(hello.libtorch_version),
             certificate: None,
         },
         predecessor: match hello.predecessor {
             None => None,
             Some(worker) => Some(Predecessor {
                 worker: id(&worker)?,
-                end: text(hello.predecessor_end),
+                end: label(hello.predecessor_end),
                 log: log(hello.predecessor_log),
             }),
         },
@@ -198,9 +215,13 @@ mod tests {
     #[test]
     fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
         assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a\u{fffd}[2J\nb\tc\u{fffd}");
-        let long = text("ä".repeat(MAX_TEXT));
-        assert_eq!((long.len(), long.chars().all(|c| c == 'ä')), (MAX_TEXT, true));
-        assert_eq!(text(format!("a{}", "ä".repeat(MAX_TEXT))).len(), MAX_TEXT - 1);
+        for long in ["ä".repeat(MAX_TEXT), "\u{1b}".repeat(MAX_TEXT), format!("a{}", "ä".repeat(MAX_TEXT))] {
+            let (bytes, cut) = (long.len(), text(long));
+            assert!((MAX_TEXT - 4..=MAX_TEXT).contains(&cut.len()), "{}", cut.len());
+            assert!(cut.ends_with(&format!(" [of {bytes} bytes]")), "{cut}");
+        }
+        assert_eq!(label("a\nb".to_owned()), "a b");
+        assert_eq!(label("x".repeat(4_000)).len(), MAX_LABEL);
     }
     #[test]
     fn what_a_newer_worker_says_is_ignored_as_far_as_it_is_not_known() {
