@@ -8,9 +8,9 @@ mod error;
 mod holders;
 mod mailbox;
 mod message;
-mod room;
 mod planted;
 mod plausible;
+mod room;
 mod snapshot;
 #[cfg(test)]
 mod tests;

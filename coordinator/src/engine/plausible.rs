@@ -113,7 +113,11 @@ impl Plausibility {
 /// Checks that a share is one of so many images.
 fn share_of(share: f64, images: u32, name: &str) -> Result<(), String> {
     let count = share * f64::from(images);
-    if (count - count.round()).abs() <= ROUNDING { Ok(()) } else { Err(format!("{name} `{share}` is no share of {images} images")) }
+    if (count - count.round()).abs() <= ROUNDING {
+        Ok(())
+    } else {
+        Err(format!("{name} `{share}` is no share of {images} images"))
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +179,8 @@ mod tests {
         let mut before = Plausibility::default();
         let end = |metric, value| MetricPoint { metric, step: 500, value };
         before.points(lease, &spec, &[end(TEST_ACCURACY, 0.5), end(TEST_LOSS, 1.5)]).unwrap();
-        let mut said = |spec, outcome, data| before.outcome(lease, spec, &outcome, digest(data)).err().unwrap_or_default();
+        let mut said =
+            |spec, outcome, data| before.outcome(lease, spec, &outcome, digest(data)).err().unwrap_or_default();
         let cases = [
             (&spec, right, "0", ""),
             (&spec, right, "0", ""),

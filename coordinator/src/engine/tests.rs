@@ -50,7 +50,10 @@ impl Stream {
         };
         let (sender, replies) = Mailbox::new();
         let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held };
-        requests.send(Request::Join { session, hello: Box::new(hello), replies: sender, room: Room::default() }).await.unwrap();
+        requests
+            .send(Request::Join { session, hello: Box::new(hello), replies: sender, room: Room::default() })
+            .await
+            .unwrap();
         Self { session, requests: requests.clone(), replies }
     }
 

@@ -140,9 +140,9 @@ impl Engine {
                 if planted::admit(&self.scheduler, &worker, lease) == Ok(Admission::Live)
                     && let Some(spec) = self.scheduler.spec(lease.trial).copied()
                 {
-                    let believed = self.has_files(&spec).and_then(|()| {
-                        self.plausibility.outcome(lease, &spec, &outcome, dataset_digest)
-                    });
+                    let believed = self
+                        .has_files(&spec)
+                        .and_then(|()| self.plausibility.outcome(lease, &spec, &outcome, dataset_digest));
                     if let Err(problem) = believed {
                         return self.refuse(&worker, lease, &problem);
                     }

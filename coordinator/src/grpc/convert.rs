@@ -131,8 +131,7 @@ fn points(lease: LeaseId, report: v1::Points) -> Result<FromWorker, WireError> {
 
 fn succeeded(lease: LeaseId, report: v1::Succeeded) -> Result<FromWorker, WireError> {
     let outcome = report.outcome.ok_or(WireError::Missing("outcome"))?.try_into()?;
-    let wrong =
-        |error: DataDigestError| WireError::Wrong { field: "dataset_digest", problem: error.to_string() };
+    let wrong = |error: DataDigestError| WireError::Wrong { field: "dataset_digest", problem: error.to_string() };
     Ok(FromWorker::Succeeded { lease, outcome, dataset_digest: report.dataset_digest.parse().map_err(wrong)? })
 }
 

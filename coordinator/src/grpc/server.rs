@@ -10,7 +10,10 @@ use swfn_access::{
 };
 use swfn_dashboard::is_ready;
 use swfn_proto::v1::{self, coordinator_server::CoordinatorServer};
-use swfn_shared::{snapshot::Snapshot, wire::{MAX_MESSAGE_BYTES, MAX_REPORT_BYTES}};
+use swfn_shared::{
+    snapshot::Snapshot,
+    wire::{MAX_MESSAGE_BYTES, MAX_REPORT_BYTES},
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},

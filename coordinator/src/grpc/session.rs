@@ -10,9 +10,9 @@ use std::{
     time::Duration,
 };
 
+use swfn_access::gate::{self, Visitor};
 use swfn_proto::v1::{self, coordinator_message::Kind, coordinator_server::Coordinator};
 use swfn_shared::{ids::WorkerId, wire::MAX_NAMED};
-use swfn_access::gate::{self, Visitor};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::Instant,
@@ -91,17 +91,17 @@ impl Coordinator for SessionService {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
         let holder = *call.extensions().get::<Holder>().ok_or_else(|| Status::internal("nobody checked this call"))?;
         let address = call.extensions().get::<Visitor>().map(|visitor| gate::network(visitor.address.ip()));
-        if address.is_some_and(|address| !self.arrivals.admit(address, Instant::now())) {
-            return Err(Status::resource_exhausted(
-                "this address opens too many sessions in a short time\nhint: wait; the worker tries again by itself",
-            ));
-        }
         let mut messages = call.into_inner();
         let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message())
             .await
             .map_err(|_| Status::deadline_exceeded("no `hello` came"))??
             .ok_or_else(|| Status::failed_precondition("a stream begins with `hello`"))?;
         let hello = convert::hello(first, holder)?;
+        if address.is_some_and(|address| !self.arrivals.admit(address, Instant::now())) {
+            return Err(Status::resource_exhausted(
+                "too many workers of this address join in a short time\nhint: wait; the worker tries again by itself",
+            ));
+        }
         let worker = hello.worker.id.clone();
         let session = self.next_session.fetch_add(1, Ordering::Relaxed);
         let (replies, letters) = Mailbox::new();
