@@ -1,5 +1,8 @@
 //! Messages on their way in. A message that has begun takes up memory until it is whole, taken by its handler and handed on, so it
 //! begins only when there is room for all of it; until then, flow control holds the sender up. Who does not finish makes room.
+//!
+//! tonic keeps a stream's buffer as large as its largest message. So the room of a large one is kept, too, for those that follow,
+//! until others need it: then streams end, and their workers come back without it.
 
 use std::{
     convert::Infallible,
@@ -33,7 +36,7 @@ const MAX_CALL_BYTES: usize = 64 << 10;
 const SMALL: usize = 16 << 10;
 
 /// Bytes of messages that have begun: of small ones, and of large ones.
-const BEGUN: [usize; 2] = [8 << 20, 16 << 20];
+const BEGUN: [usize; 2] = [8 << 20, 48 << 20];
 
 /// A message that has begun is whole after that.
 const WHOLE: Duration = Duration::from_secs(20);
@@ -117,6 +120,7 @@ where
             most,
             head: Vec::with_capacity(HEAD),
             missing: 0,
+            began: Instant::now(),
             begins: None,
             waits: None,
             begun: None,
@@ -128,10 +132,10 @@ where
 /// Bytes before each message: a flag and its length.
 const HEAD: usize = 5;
 
-/// A message that is not whole yet, or not taken.
+/// Room of the message that has begun, or of the largest one that was taken.
 struct Begun {
     pool: Arc<Pool>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
     since: Instant,
     look_again: Pin<Box<Sleep>>,
 }
@@ -146,8 +150,9 @@ struct Inside {
     most: usize,
     /// Of a message whose length is not known yet.
     head: Vec<u8>,
-    /// Bytes of the message that has begun.
+    /// Bytes of the message that has begun, and when it did.
     missing: usize,
+    began: Instant,
     begun: Option<Begun>,
     /// Of the message that has begun and has no room yet: its bytes, or what waits for room.
     begins: Option<usize>,
@@ -177,23 +182,33 @@ impl Inside {
                     let problem = format!("message length too large: `{length}` bytes are more than {most}");
                     return Err(Status::out_of_range(problem));
                 }
+                self.began = Instant::now();
                 begins = Some(self.missing);
             }
         }
         Ok(begins.filter(|_| self.missing > 0))
     }
 
-    /// Whether a message that has begun takes too long.
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(begun) = self.begun.as_mut().filter(|_| self.missing > 0) else { return false };
+    /// Whether there is room already for a message of so many bytes.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.begun.as_ref().is_some_and(|begun| begun.room.num_permits() >= bytes)
+    }
+
+    /// Why the stream has to make room, if it has to: a message takes too long, or others wait for the room of an old one.
+    fn end(&mut self, context: &mut Context<'_>) -> Option<Status> {
+        let begun = self.begun.as_mut()?;
         while begun.look_again.as_mut().poll(context).is_ready() {
-            let pressed = begun.pool.waiting.load(Ordering::Relaxed) > 0;
-            if begun.since.elapsed() >= if pressed { WHOLE_UNDER_PRESSURE } else { WHOLE } {
-                return true;
+            let (whole, pressed) = (self.missing == 0, begun.pool.waiting.load(Ordering::Relaxed) > 0);
+            if pressed && whole && begun.since.elapsed() >= WHOLE_UNDER_PRESSURE {
+                return Some(Status::unavailable("others need the room of this stream's messages"));
+            }
+            if !whole && self.began.elapsed() >= if pressed { WHOLE_UNDER_PRESSURE } else { WHOLE } {
+                let problem = "a message did not arrive in time\nhint: look at the network between both sides";
+                return Some(Status::deadline_exceeded(problem));
             }
             begun.look_again.as_mut().reset(Instant::now() + WHOLE_UNDER_PRESSURE);
         }
-        false
+        None
     }
 }
 
@@ -204,26 +219,26 @@ impl http_body::Body for Inside {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         // Whoever reads on has taken what was whole.
-        if let Some(bytes) = this.begins.take() {
+        if let Some(bytes) = this.begins.take().filter(|bytes| !this.has_room(*bytes)) {
             this.begun = None;
             let pool = this.intake.pool(bytes);
             this.waits = Some((Arc::clone(&pool), Box::pin(pool.take(bytes))));
         } else if this.missing == 0 {
-            this.begun = None;
+            this.begun.take_if(|begun| begun.room.num_permits() <= SMALL);
         }
         if let Some((pool, room)) = &mut this.waits {
             let Some(room) = ready!(room.as_mut().poll(context)) else {
                 return Poll::Ready(Some(Err(Status::internal("nobody closes the intake"))));
             };
             let look_again = Box::pin(sleep(WHOLE_UNDER_PRESSURE));
-            this.begun = Some(Begun { pool: Arc::clone(pool), _room: room, since: Instant::now(), look_again });
+            this.begun = Some(Begun { pool: Arc::clone(pool), room, since: Instant::now(), look_again });
             this.waits = None;
         }
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Pending if this.is_late(context) => {
-                let problem = "a message did not arrive in time\nhint: look at the network between both sides";
-                return Poll::Ready(Some(Err(Status::deadline_exceeded(problem))));
-            }
+            Poll::Pending => match this.end(context) {
+                Some(status) => return Poll::Ready(Some(Err(status))),
+                None => return Poll::Pending,
+            },
             Poll::Ready(Some(Ok(frame))) => frame,
             other => return other,
         };

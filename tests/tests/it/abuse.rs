@@ -306,16 +306,18 @@ async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
     }
     assert_well("eight that do not read", &look(&scene, 6).await);
     attack.shutdown().await;
-    for number in 0..200 {
+    for number in 0..400 {
         let address = scene.address.clone();
         attack.spawn(async move {
-            let talk = open(&address, hello(&format!("waits:{number}"))).await;
+            // Some of them come too soon after the others.
+            let hello = hello(&format!("waits:{number}"));
+            let Ok(talk) = Talk::open(connect(&address).await, "none", hello).await else { return };
             let vaes = (0..8192).map(|vae| format!("{vae:032x}")).collect();
             talk.tell(0, Kind::Ask(v1::Ask { lanes: 1, vaes, shape: Some("0".repeat(32)) })).await;
             std::future::pending::<()>().await;
         });
     }
-    assert_well("two hundred that wait with VAEs", &look(&scene, 6).await);
+    assert_well("four hundred that wait with VAEs", &look(&scene, 6).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
