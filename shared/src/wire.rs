@@ -107,16 +107,13 @@ impl TryFrom<v1::MetricPoint> for MetricPoint {
     fn try_from(wire: v1::MetricPoint) -> Result<Self, WireError> {
         let metric = metrics::by_name(&wire.metric)
             .ok_or_else(|| wrong("point.metric", format!("{} is unknown", quote(&wire.metric))))?;
-        let (least, most) = if metrics::is_share(metric) { (0.0, 1.0) } else { (-MAX_VALUE, MAX_VALUE) };
-        if !(least..=most).contains(&wire.value) {
-            let problem = format!("`{}` of {metric} is not in {least} to {most}", wire.value);
-            return Err(wrong("point.value", problem));
-        }
         // SQLite's integers are signed.
         if i64::try_from(wire.step).is_err() {
             return Err(wrong("point.step", format!("`{}` is too large", wire.step)));
         }
-        Ok(Self { metric, step: wire.step, value: wire.value })
+        let point = Self { metric, step: wire.step, value: wire.value };
+        point.check().map_err(|problem| wrong("point.value", problem))?;
+        Ok(point)
     }
 }
 

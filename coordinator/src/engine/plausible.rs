@@ -6,7 +6,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use swfn_shared::{
     dataset::Dataset,
     ids::{DataDigest, LeaseId},
-    metrics::{MetricPoint, Outcome, TEST_ACCURACY, TEST_LOSS, VAE_LOSS, VALIDATION_ACCURACY},
+    metrics::{MetricPoint, Outcome, TEST_ACCURACY, TEST_LOSS, VALIDATION_ACCURACY},
     trial::TrialSpec,
 };
 
@@ -25,13 +25,10 @@ pub(super) struct Plausibility {
 impl Plausibility {
     /// Takes a report of points; they are those of the trial.
     pub(super) fn points(&mut self, lease: LeaseId, spec: &TrialSpec, points: &[MetricPoint]) -> Result<(), String> {
-        let vae = spec.vae_samples().map_or(0, |samples| samples.vae.iterations);
         let iterations = u64::from(spec.classifier.iterations);
-        for MetricPoint { metric, step, value } in points {
-            let most = if *metric == VAE_LOSS { vae.into() } else { iterations };
-            if *step > most {
-                return Err(format!("a point of {metric} is at step `{step}` of {most}"));
-            }
+        for point in points {
+            point.check_of(spec)?;
+            let MetricPoint { metric, step, value } = point;
             match *metric {
                 TEST_ACCURACY => share_of(*value, spec.dataset.test_len(), metric)?,
                 VALIDATION_ACCURACY => share_of(*value, spec.validation, metric)?,
@@ -124,7 +121,7 @@ fn share_of(share: f64, images: u32, name: &str) -> Result<(), String> {
 mod tests {
     use swfn_shared::{
         grid::{DEFAULT_MAX_TRIALS, Grid},
-        metrics::{TRAIN_LOSS, VALIDATION_LOSS},
+        metrics::{TRAIN_LOSS, VAE_LOSS, VALIDATION_LOSS},
     };
 
     use super::*;
