@@ -76,6 +76,8 @@ pub(crate) struct Engine {
     pub(super) waiting: BTreeMap<WorkerId, Asked>,
     pub(super) plausibility: Plausibility,
     pub(super) batch: Batch,
+    /// Attempts that ended without a result; what there is of their files is removed.
+    pub(super) over: Vec<LeaseId>,
     /// Parts of files that wait for the commit.
     pub(super) parts: Vec<(LeaseId, ArtifactPart)>,
     /// What trials said, and where it is kept.
@@ -145,6 +147,7 @@ impl Engine {
             waiting: BTreeMap::new(),
             plausibility,
             batch: Batch::default(),
+            over: Vec::new(),
             parts: Vec::new(),
             said: Vec::new(),
             logs: None,
@@ -282,6 +285,11 @@ impl Engine {
             if let Some(lease) = event.durable() {
                 if !matches!(event, Event::Leased { .. }) {
                     self.plausibility.forget(lease);
+                }
+                if matches!(event, Event::Failed { .. } | Event::Lost { .. } | Event::Released { .. })
+                    && self.artifacts != Artifacts::default()
+                {
+                    self.over.push(lease);
                 }
                 self.batch.events.push(event.clone());
             }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use swfn_dashboard::metrics;
-use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId};
+use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId, quote::one_line};
 use swfn_store::Batch;
 use tracing::{error, info, warn};
 
@@ -37,6 +37,7 @@ impl Engine {
         let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
         self.write_when_possible(&parts, &batch)?;
         self.said.clear();
+        self.over.drain(..).for_each(|lease| self.folder.forget(lease));
         faults::point("engine/answer");
         self.answer();
         faults::point("engine/answered");
@@ -49,8 +50,8 @@ impl Engine {
         for (worker, Revoked { leases, first }) in self.revoked.drain() {
             let reason = first.unwrap_or_default();
             match leases.iter().next() {
-                Some(lease) if leases.len() == 1 => info!(%worker, %lease, "revoked: {reason}"),
-                _ => info!(%worker, leases = leases.len(), "revoked many; the first: {reason}"),
+                Some(lease) if leases.len() == 1 => info!(%worker, %lease, "revoked: {}", one_line(&reason)),
+                _ => info!(%worker, leases = leases.len(), "revoked many; the first: {}", one_line(&reason)),
             }
         }
         let acknowledged = self.acknowledge.drain().map(|(worker, through)| (worker, Reply::Acknowledge { through }));

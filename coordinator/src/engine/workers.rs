@@ -188,7 +188,10 @@ impl Engine {
     fn refuse(&mut self, worker: &WorkerId, lease: LeaseId, problem: &str) {
         let error = format!("a report of worker `{worker}` was refused: {problem}");
         let (kind, log) = (FailureKind::Error, String::new());
-        self.of_lease(worker, lease, Command::Failed { worker: worker.clone(), lease, kind, error, log });
+        let told = error.clone();
+        if self.of_lease(worker, lease, Command::Failed { worker: worker.clone(), lease, kind, error, log }) {
+            self.tell_revoked(worker, lease, told);
+        }
     }
 
     /// Whether the files of a trial are there that the grid file asks for. Those of this turn are written first.
@@ -210,10 +213,13 @@ impl Engine {
     }
 
     fn revoke(&mut self, worker: &WorkerId, lease: LeaseId, rejection: &Rejection) {
+        self.tell_revoked(worker, lease, rejection.to_string());
+    }
+
+    fn tell_revoked(&mut self, worker: &WorkerId, lease: LeaseId, reason: String) {
         let revoked = self.revoked.entry(worker.clone()).or_default();
         // Whatever a worker sends of a dead lease in one go, it is told once.
         if revoked.leases.insert(lease) {
-            let reason = rejection.to_string();
             revoked.first.get_or_insert_with(|| reason.clone());
             self.replies.push((worker.clone(), Reply::Revoke { lease, reason }));
         }
