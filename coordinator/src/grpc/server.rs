@@ -10,7 +10,10 @@ use swfn_access::{
 };
 use swfn_dashboard::is_ready;
 use swfn_proto::v1::{self, coordinator_server::CoordinatorServer};
-use swfn_shared::{snapshot::Snapshot, wire::MAX_MESSAGE_BYTES};
+use swfn_shared::{
+    snapshot::Snapshot,
+    wire::{MAX_MESSAGE_BYTES, MAX_REPORT_BYTES},
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -23,6 +26,7 @@ use tracing::warn;
 use super::{
     access::{Check, Openness},
     handshake::shake_hands,
+    intake::Intake,
     session::SessionService,
 };
 use crate::engine::{Holder, Request};
@@ -37,7 +41,7 @@ const STREAMS: u32 = 64;
 const HEADERS: u32 = 16 << 10;
 
 /// Bytes that a peer may send ahead of what was read, of a stream and of a connection.
-const WINDOWS: (u32, u32) = (256 << 10, 1 << 20);
+const WINDOWS: (u32, u32) = (64 << 10, 64 << 10);
 
 /// What a handler may take until it begins to answer; a session begins once its worker has introduced itself.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -110,8 +114,9 @@ pub(crate) async fn serve(
         }
         reporter.set_service_status(READY, ServingStatus::NotServing).await;
     });
+    let intake = Intake::new();
     let coordinator = CoordinatorServer::new(sessions)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_decoding_message_size(MAX_REPORT_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let health = health.max_decoding_message_size(HEADERS as usize).max_encoding_message_size(HEADERS as usize);
 
@@ -126,7 +131,7 @@ pub(crate) async fn serve(
     if let Some(listener) = service.health {
         // Probes come, ask and go, and nobody becomes a guest.
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
-        let router = limited(service.max_connection_age).add_service(health.clone());
+        let router = limited(service.max_connection_age).add_service(intake.of(health.clone()));
         servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted()));
     }
     for Door { listener, access, holder } in doors {
@@ -138,9 +143,9 @@ pub(crate) async fn serve(
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let check = Check::new(access.token, holder);
         let router = limited(service.max_connection_age)
-            .add_service(InterceptedService::new(health.clone(), check.with(Openness::Open)))
-            .add_service(InterceptedService::new(reflection, check.with(Openness::Closed)))
-            .add_service(InterceptedService::new(coordinator.clone(), check));
+            .add_service(InterceptedService::new(intake.of(health.clone()), check.with(Openness::Open)))
+            .add_service(InterceptedService::new(intake.of(reflection), check.with(Openness::Closed)))
+            .add_service(InterceptedService::new(intake.of(coordinator.clone()), check));
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
         match access.tls {
             None => servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted())),

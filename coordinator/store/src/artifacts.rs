@@ -9,7 +9,7 @@ use std::{
 };
 
 use swfn_shared::{
-    artifacts::{ArtifactPart, Artifacts},
+    artifacts::{self, ArtifactPart, Artifacts},
     faults, files,
     ids::{LeaseId, TrialId},
 };
@@ -92,6 +92,19 @@ impl ArtifactFolder {
             partial.file.sync_all().map_err(|error| ArtifactError { path, error })?;
         }
         Ok(())
+    }
+
+    /// Whether the trial has that file, whole.
+    pub fn has(&self, trial: TrialId, name: &str) -> bool {
+        self.0.join(trial.to_string()).join(name).is_file()
+    }
+
+    /// Removes what there is of files of an attempt that is over: no more of them will come.
+    pub fn forget(&self, lease: LeaseId) {
+        for name in artifacts::NAMES {
+            let partial = self.0.join(lease.trial.to_string()).join(format!(".{name}.{}", lease.attempt));
+            fs::remove_file(partial).ok();
+        }
     }
 
     /// Removes what there is of a trial that has succeeded beside its whole files: beginnings that came again, and what lost attempts left.

@@ -6,7 +6,7 @@ use rusqlite::{Row, types::Type};
 use swfn_shared::{
     event::Event,
     ids::{LeaseId, TrialId, WorkerId},
-    metrics::Outcome,
+    metrics::{MAX_SECONDS, MAX_VALUE, Outcome},
 };
 
 use super::{
@@ -187,6 +187,11 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     }
 }
 
+/// Older versions took any finite number, of which sums may be none.
+fn bounded(value: f64, most: f64) -> f64 {
+    value.clamp(-most, most)
+}
+
 fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
     let (outcome, worker) = match row.get::<_, Option<String>>(4)? {
         None => (None, None),
@@ -194,9 +199,9 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
             let outcome = Outcome {
                 final_test_accuracy: row.get(5)?,
                 best_test_accuracy: row.get(6)?,
-                final_test_loss: row.get(7)?,
-                vae_seconds: row.get(8)?,
-                classifier_seconds: row.get(9)?,
+                final_test_loss: bounded(row.get(7)?, MAX_VALUE),
+                vae_seconds: bounded(row.get(8)?, MAX_SECONDS),
+                classifier_seconds: bounded(row.get(9)?, MAX_SECONDS),
                 validation_accuracy: row.get(20)?,
                 validated_test_accuracy: row.get(21)?,
             };

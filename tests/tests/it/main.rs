@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod abuse;
 mod access;
 mod artifacts;
 mod dashboard;

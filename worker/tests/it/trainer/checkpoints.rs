@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use swfn_shared::trial::{Architecture, Classifier, Density, TrialSpec, VaeFamily};
+use swfn_shared::{
+    metrics::VAE_LOSS,
+    numbers::LearningRate,
+    trial::{Architecture, Classifier, Density, TrialSpec, VaeFamily},
+};
 use swfn_worker::train::{checkpoint::Checkpoints, report::TrainError, trainer::Trainer};
 use tch::Device;
 
@@ -133,4 +137,18 @@ fn a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used() {
     fs::write(&name, content).unwrap();
     assert_eq!(said(&mut trainer(), &other), undisturbed[1]);
     assert!(!Path::new(&name).exists());
+}
+
+#[test]
+fn a_trial_that_diverges_after_a_checkpoint_starts_anew_once() {
+    let mut trial = long(Architecture::Net);
+    trial.learning_rate = LearningRate::new(1e30).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    interrupt(&mut resuming(folder.path(), AT_THE_END), &trial, 200);
+    only_file(folder.path());
+    let mut recorder = Recorder::default();
+    let ended = resuming(folder.path(), AT_THE_END).run(&trial, &mut recorder);
+    assert!(matches!(ended, Err(TrainError::Diverged { .. })), "{ended:?}");
+    assert_eq!(recorder.steps(VAE_LOSS), [100, 200, 230, 100, 200, 230]);
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
 }
