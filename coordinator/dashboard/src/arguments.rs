@@ -21,7 +21,7 @@ pub struct HttpArguments {
     /// names that nobody gave it are refused
     #[arg(long = "http-host", value_name = "NAME", value_parser = discreet::<HostName>())]
     pub(super) http_hosts: Vec<HostName>,
-    /// A page that may show the dashboard in a frame, such as https://hub.example; may be given several times. Without it none may
+    /// A page that may show the dashboard in a frame, such as https://hub:8000; may be given several times. Without it none may
     #[arg(long = "http-frame", value_name = "ORIGIN", value_parser = discreet::<Origin>())]
     pub(super) http_frames: Vec<Origin>,
 }
