@@ -13,8 +13,9 @@ use swfn_exports::ExportArguments;
 use swfn_report::{Extent, ReportArguments};
 use swfn_shared::{
     address::Address,
-    faults,
+    command_line, faults,
     grid::DEFAULT_MAX_TRIALS,
+    output,
     telemetry::{self, LogFormat},
 };
 
@@ -149,7 +150,13 @@ impl FromStr for LocalWorkers {
 
 /// Parses the command line, runs the sweep, returns the exit code.
 pub fn main() -> ExitCode {
-    let Arguments { command, sweep: arguments } = Arguments::parse();
+    let code = run();
+    output::settle();
+    code
+}
+
+fn run() -> ExitCode {
+    let Arguments { command, sweep: arguments } = command_line::parse();
     faults::start();
     let (arguments, retry) = match command {
         None => (arguments, Retry::default()),
@@ -166,7 +173,7 @@ pub fn main() -> ExitCode {
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
     let filter = if terminal.is_live() { "warn" } else { "info" };
-    telemetry::init(arguments.log_format, filter, terminal.clone());
+    telemetry::init(arguments.log_format, filter);
     match sweep::run(&arguments, &retry, &terminal) {
         Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,
         Ok(Ending::SomeFailed) => ExitCode::from(3),
@@ -178,39 +185,11 @@ pub fn main() -> ExitCode {
 
 /// For what is no sweep: shows what came of it.
 fn printed(result: anyhow::Result<String>) -> ExitCode {
-    result.map_or_else(complain, |text| {
-        sweep::print(&text);
-        ExitCode::SUCCESS
-    })
+    let result = result.and_then(|text| Ok(output::print(&text)?));
+    result.map_or_else(complain, |()| ExitCode::SUCCESS)
 }
 
 fn complain(error: anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", told(&error));
+    output::say(&format!("error: {}", output::told(error.chain())));
     ExitCode::FAILURE
-}
-
-/// What went wrong, from the outermost error to its cause, and after all of it the first hint.
-fn told(error: &anyhow::Error) -> String {
-    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let (problems, hints): (Vec<&str>, Vec<Option<&str>>) = texts
-        .iter()
-        .map(|text| text.split_once("\nhint: ").map_or((text.as_str(), None), |(problem, hint)| (problem, Some(hint))))
-        .unzip();
-    let hint = hints.into_iter().flatten().next().map_or(String::new(), |hint| format!("\nhint: {hint}"));
-    problems.join(": ") + &hint
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::anyhow;
-
-    use super::told;
-
-    #[test]
-    fn the_hint_comes_last() {
-        let error =
-            anyhow!("no such file\nhint: look").context("cannot read `x`\nhint: name another").context("stopped");
-        assert_eq!(told(&error), "stopped: cannot read `x`: no such file\nhint: name another");
-        assert_eq!(told(&anyhow!("stopped")), "stopped");
-    }
 }

@@ -11,12 +11,12 @@ use swfn_shared::{
     trial_log,
     wire::{MAX_LOG_BYTES, MAX_NAMED, PROTOCOL},
 };
-use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::{Code, Status};
 use v1::worker_message::Kind;
 
 use crate::{
-    engine::{Engine, FromWorker, Hello, Holder, Reply, Request},
+    engine::{Engine, FromWorker, Hello, Holder, Letter, Mailbox, Reply, Request, Room},
     grpc::convert::{self, MAX_TEXT},
 };
 use swfn_scheduler::Limits;
@@ -106,6 +106,15 @@ pub fn worker_message(data: &[u8]) {
             assert_eq!((shape.map(|id| id.to_string()), vaes.len()), (wire.shape, wire.vaes.len()));
         }
         (FromWorker::Goodbye, Some(Kind::Goodbye(_))) | (FromWorker::Unknown, None) => {}
+        (FromWorker::Refused { lease, problem }, Some(wire)) => {
+            assert!(!problem.is_empty() && problem.len() <= LONGEST, "{problem}");
+            match wire {
+                Kind::Points(wire) => same_lease(lease, wire.lease),
+                Kind::Succeeded(wire) => same_lease(lease, wire.lease),
+                Kind::Artifact(wire) => same_lease(lease, wire.lease),
+                other => panic!("{other:?} is no such report"),
+            }
+        }
         (said, wire) => panic!("{wire:?} became {said:?}"),
     }
 }
@@ -118,7 +127,7 @@ pub fn conversation(mut data: &[u8]) {
     let specs = specs();
     let mut streams: [Option<(u64, WorkerId)>; 4] = [const { None }; 4];
     let (requests, queue) = mpsc::channel(MESSAGES + 1);
-    let (mut answers, mut highest): (Vec<Receiver<Reply>>, u64) = (Vec::new(), 0);
+    let (mut answers, mut highest): (Vec<UnboundedReceiver<Letter>>, u64) = (Vec::new(), 0);
     for number in 1..=MESSAGES as u64 {
         let Some((stream, rest)) = data.split_first() else { break };
         data = rest;
@@ -128,16 +137,16 @@ pub fn conversation(mut data: &[u8]) {
         let stream = &mut streams[usize::from(*stream) % 4];
         let request = match stream.take() {
             None => convert::hello(message, Holder::Anyone).map(|hello| {
-                let (replies, receiver) = mpsc::channel(MESSAGES);
+                let (replies, receiver) = Mailbox::new();
                 answers.push(receiver);
                 *stream = Some((number, hello.worker.id.clone()));
-                Request::Join { session: number, hello: Box::new(hello), replies }
+                Request::Join { session: number, hello: Box::new(hello), replies, room: Room::default() }
             }),
             Some((session, worker)) => match convert::message(message) {
                 Ok((sequence, message)) => {
                     highest = highest.max(sequence);
                     *stream = Some((session, worker.clone()));
-                    Ok(Request::Message { session, worker, sequence, message })
+                    Ok(Request::Message { session, worker, sequence, message, room: Room::default() })
                 }
                 Err(status) => {
                     refused(&status);
@@ -153,7 +162,8 @@ pub fn conversation(mut data: &[u8]) {
     requests.try_send(Request::Stop).expect("the channel has room for all");
     let store = Store::open(Path::new(":memory:")).expect("memory holds a database");
     let store = engine(store, &specs).run(queue).expect("memory can be written");
-    for reply in answers.iter_mut().flat_map(|answers| std::iter::from_fn(|| answers.try_recv().ok())) {
+    let letters = answers.iter_mut().flat_map(|answers| std::iter::from_fn(|| answers.try_recv().ok()));
+    for reply in letters.flat_map(Letter::replies) {
         match &reply {
             Reply::Grant { leases, .. } => leases.iter().for_each(|(lease, spec)| assert_eq!(lease.trial, spec.id())),
             Reply::Acknowledge { through } => assert!((1..=highest).contains(through)),

@@ -14,6 +14,7 @@
 
 mod backup;
 mod cli;
+mod custody;
 mod dry_run;
 mod engine;
 #[cfg(any(test, fuzzing))]

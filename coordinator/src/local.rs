@@ -5,8 +5,9 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _},
+    io::{self, Read as _, Seek as _, Write as _},
     net::Ipv4Addr,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -16,6 +17,7 @@ use anyhow::{Context as _, ensure};
 use swfn_access::{Access, place};
 use swfn_shared::{
     access::{TOKEN_VARIABLE, Token},
+    files,
     ids::WorkerId,
     telemetry::LogFormat,
     wire::STOP_LINE,
@@ -51,8 +53,40 @@ pub(crate) struct LocalAccess {
     token: Option<Token>,
 }
 
-/// The doors of a coordinator, and the one for local workers. That is the only one, unless it demands TLS: they have no certificates, and
-/// need none, so they get a door of their own, which only this machine can reach, with a token that only they know.
+/// The file of a run directory with the token of a coordinator that has local workers and was given none.
+pub(crate) const TOKEN_FILE: &str = "token";
+
+/// A token for this run: in a file of its directory that only its owner can read.
+pub(crate) fn run_token(run_dir: &Path) -> anyhow::Result<Token> {
+    let (token, path) = (Token::random(), run_dir.join(TOKEN_FILE));
+    let write = || files::create_with(&path, 0o600)?.write_all(format!("{}\n", token.reveal()).as_bytes());
+    write().with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))?;
+    Ok(token)
+}
+
+/// Whether others use this machine: whoever has a shell in the list of users, or a home that is not mine.
+pub(crate) fn others_are_here() -> bool {
+    let me = nix::unistd::Uid::effective().as_raw();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let homes = std::fs::read_dir("/home").into_iter().flatten().flatten().filter_map(|home| home.metadata().ok());
+    others(&users, me) || homes.map(|home| home.uid()).any(|owner| owner != me && PERSONS.contains(&owner))
+}
+
+/// Numbers that systems give to persons.
+const PERSONS: std::ops::Range<u32> = 1_000..60_000;
+
+fn others(passwd: &str, me: u32) -> bool {
+    passwd.lines().any(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let person =
+            fields.get(2).and_then(|uid| uid.parse().ok()).is_some_and(|uid| uid != me && PERSONS.contains(&uid));
+        person && fields.get(6).is_some_and(|shell| !["nologin", "false"].iter().any(|none| shell.ends_with(none)))
+    })
+}
+
+/// The doors of a coordinator, and the one for local workers. That is the only one if whoever comes there needs the token. Where TLS is
+/// demanded, they have no certificates, and need none; where nothing is, others may come in. Then they get a door of their own, which only
+/// this machine can reach, with a token that only they know.
 pub(crate) async fn doors(
     listener: Listener,
     access: Access,
@@ -60,11 +94,11 @@ pub(crate) async fn doors(
 ) -> anyhow::Result<(Vec<Door>, LocalAccess)> {
     let mut local =
         LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
-    let demands_tls = access.tls.is_some();
+    let shared = access.tls.is_some() || access.token.is_none();
     let mut doors = vec![Door { listener, access, holder: Holder::Anyone }];
-    if demands_tls && local_workers {
+    if shared && local_workers {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--listen").await?;
-        let access = Access { tls: None, token: Some(Token::random()) };
+        let access = Access { token: Some(Token::random()), ..Access::default() };
         local =
             LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
         doors.push(Door { listener, access, holder: Holder::Local });
@@ -105,7 +139,7 @@ impl LocalSupervisor {
             program.display()
         );
         let log = logs.join("local-workers.log");
-        let output = File::options().create(true).append(true).open(&log);
+        let output = files::options().create(true).append(true).open(&log);
         let output = output.with_context(|| format!("cannot write `{}`", log.display()))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut command = Command::new(&program);
@@ -193,6 +227,12 @@ fn describe(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn others_are_persons_with_a_shell() {
+        let users = "root:x:0:0::/root:/bin/bash\nnobody:x:65534:65534::/:/usr/sbin/nologin\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert!(others(users, 0) && others(users, 1001) && !others(users, 1000));
+    }
 
     #[test]
     fn only_the_end_of_a_log_is_read_whatever_is_in_it() {

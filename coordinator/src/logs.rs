@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom, Write},
+    io::{Read as _, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use swfn_shared::{
+    output,
     quote::quote,
     trial_log::{MAX_BYTES, harmless},
 };
@@ -50,14 +51,7 @@ struct Found {
 pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     let found = find(&arguments.trial, arguments.run_dir.as_deref())?;
     let reader = ReadOnly::open(&found.run_dir.join("sweep.sqlite"))?;
-    let mut out = io::stdout().lock();
-    match show(&found, &reader, arguments.follow, &mut out) {
-        // Whoever reads has read enough.
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
-            Ok(())
-        }
-        result => result,
-    }
+    output::results(|out| show(&found, &reader, arguments.follow, out))
 }
 
 const LABEL: &str = "architecture || ' n=' || subset_size || ' lambda=' || lambda || ' seed=' || seed || ', ' || state";
@@ -83,7 +77,7 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>) -> anyhow::Resul
             Ok(reader) => reader,
             // Nobody named it: another sweep, of an earlier program or broken, is in nobody's way.
             Err(error) if run_dir.is_none() => {
-                eprintln!("`{}` is left out: {error}", folder.display());
+                output::say(&format!("`{}` is left out: {error}", folder.display()));
                 unread = Some(error);
                 continue;
             }

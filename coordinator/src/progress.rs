@@ -1,90 +1,125 @@
 //! Live progress: bars on a terminal, otherwise a line now and then.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
-use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use console::Term;
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use swfn_report::{cell_label, rounding::percent};
-use swfn_shared::snapshot::Snapshot;
+use swfn_shared::{output, snapshot::Snapshot};
 use tokio::sync::watch;
 use tracing::info;
-use tracing_subscriber::fmt::MakeWriter;
 
 /// Time between two lines where there is no terminal.
 const LINE_PERIOD: Duration = Duration::from_secs(10);
 
-/// Standard error, shared by progress bars and log lines so that neither tears the other.
+/// A terminal that may be gone: what it does not take is lost, and nothing else.
+#[derive(Debug)]
+struct Forgiving(Term);
+
+impl TermLike for Forgiving {
+    fn width(&self) -> u16 {
+        TermLike::width(&self.0)
+    }
+
+    fn height(&self) -> u16 {
+        TermLike::height(&self.0)
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        self.0.move_cursor_up(lines).or(Ok(()))
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        self.0.move_cursor_down(lines).or(Ok(()))
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        self.0.move_cursor_right(columns).or(Ok(()))
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        self.0.move_cursor_left(columns).or(Ok(()))
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.0.write_line(text).or(Ok(()))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.write_str(text).or(Ok(()))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line().or(Ok(()))
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush().or(Ok(()))
+    }
+}
+
+/// Bars on a terminal, which log lines take away while they are written.
 #[derive(Debug, Clone)]
 pub(crate) struct Terminal {
-    bars: MultiProgress,
+    /// None where there is no terminal.
+    bars: Option<MultiProgress>,
 }
 
 impl Terminal {
+    /// Starts the thread that writes, too.
     pub(crate) fn new() -> Self {
-        Self { bars: MultiProgress::new() }
+        let target = || ProgressDrawTarget::term_like(Box::new(Forgiving(Term::buffered_stderr())));
+        let bars = output::on_terminal().then(|| MultiProgress::with_draw_target(target()));
+        match bars.clone() {
+            Some(bars) => output::start(Box::new(move |write| bars.suspend(write))),
+            None => output::start_plain(),
+        }
+        Self { bars }
     }
 
     /// Whether progress is drawn in place.
     pub(crate) fn is_live(&self) -> bool {
-        !self.bars.is_hidden()
+        self.bars.is_some()
     }
 
     /// What a user has to know: above the bars, or as a line of the log.
     pub(crate) fn say(&self, text: &str) {
         if self.is_live() {
-            self.bars.suspend(|| eprintln!("{text}"));
+            output::say(text);
         } else {
             info!("{text}");
         }
     }
 }
 
-/// Writes log lines above the bars.
-#[derive(Debug)]
-pub(crate) struct LogWriter<'t>(&'t MultiProgress);
-
-impl Write for LogWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write_all(bytes)).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
-
-impl<'t> MakeWriter<'t> for Terminal {
-    type Writer = LogWriter<'t>;
-
-    fn make_writer(&'t self) -> LogWriter<'t> {
-        LogWriter(&self.bars)
-    }
-}
-
 /// Shows snapshots until their source is gone.
 pub(crate) async fn show(terminal: Terminal, sweep: String, mut snapshots: watch::Receiver<Snapshot>) {
-    if terminal.is_live() {
-        let bar = terminal.bars.add(ProgressBar::new(1000));
-        let template = "{prefix} {bar:30} {msg}";
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is constant").progress_chars("━╸─"));
+    if let Some(bars) = &terminal.bars {
+        let style = |template| ProgressStyle::with_template(template).expect("the template is constant");
+        let (bar, best) = (ProgressBar::new(1000), ProgressBar::new(1));
+        bar.set_style(style("{prefix} {bar:30} {msg}").progress_chars("━╸─"));
         bar.set_prefix(sweep);
-        let best = terminal.bars.add(ProgressBar::new(1));
-        best.set_style(ProgressStyle::with_template("  {msg}").expect("the template is constant"));
+        best.set_style(style("  {msg}"));
+        let (bar, best) = (bars.add(bar), bars.add(best));
         loop {
             {
                 let snapshot = snapshots.borrow_and_update();
-                bar.set_position((snapshot.share_done * 1000.0) as u64);
-                bar.set_message(line(&snapshot));
-                best.set_message(best_line(&snapshot));
+                let (share, line, best_line) = (snapshot.share_done, line(&snapshot), best_line(&snapshot));
+                let (bar, best) = (bar.clone(), best.clone());
+                output::draw(move || {
+                    bar.set_position((share * 1000.0) as u64);
+                    bar.set_message(line);
+                    best.set_message(best_line);
+                });
             }
             if snapshots.changed().await.is_err() {
                 break;
             }
         }
-        bar.finish_and_clear();
-        best.finish_and_clear();
+        output::draw(move || {
+            bar.finish_and_clear();
+            best.finish_and_clear();
+        });
     } else {
         let mut lines = tokio::time::interval(LINE_PERIOD);
         lines.tick().await;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     net::Ipv4Addr,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, ensure};
+use nix::sys::signal::Signal;
 use swfn_access::{Access, place, tls};
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
@@ -19,21 +20,26 @@ use swfn_scheduler::{Limits, REQUESTS};
 use swfn_shared::{
     address::Address,
     grid::{Grid, MIN_LEASE_SECONDS},
+    output, signals,
     snapshot::Snapshot,
+    threads,
     trial::TrialSpec,
 };
-use swfn_store::{ArtifactFolder, LogFolder, Reader, Store, run_dir::RunDir};
+use swfn_store::{
+    ArtifactFolder, LogFolder, Reader, Store,
+    run_dir::{Place, RunDir},
+};
 use tokio::{
-    runtime::Runtime,
-    signal::unix::{Signal, SignalKind, signal},
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
-use tracing::{info, warn};
+use tracing::{error, warn};
 
 use crate::{
     cli::{Retry, SweepArguments},
-    dry_run,
+    custody, dry_run,
     engine::{Engine, EngineError, Request},
     grpc::{self, Listener, Service},
     local::{self, LocalSupervisor},
@@ -42,6 +48,9 @@ use crate::{
 
 /// Where workers find the coordinator unless the user says otherwise.
 const DEFAULT_PORT: u16 = 7077;
+
+/// Threads of a sweep, whatever the cores: two of the runtime, the engine's, one that writes to people, and some that read files.
+const THREADS: usize = 6;
 
 /// How often the actor looks at the clock when nobody speaks.
 const TICK: Duration = Duration::from_millis(250);
@@ -54,7 +63,7 @@ const SNAPSHOTS_TO_SEE: usize = 8;
 pub(crate) enum Ending {
     AllSucceeded,
     SomeFailed,
-    /// SIGTERM: stopped in order, to go on later.
+    /// SIGTERM and what is like it: stopped in order, to go on later.
     Terminated,
     /// SIGINT.
     Interrupted,
@@ -64,19 +73,24 @@ pub(crate) enum Ending {
 pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal) -> anyhow::Result<Ending> {
     let (text, grid) = read_grid(arguments)?;
     if arguments.dry_run {
-        print(&dry_run::describe(&grid));
+        output::print(&dry_run::describe(&grid))?;
         return Ok(Ending::AllSucceeded);
     }
     let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     let run_dir = RunDir::open(&path)?;
-    let runtime = Runtime::new().context("cannot start the runtime")?;
-    let entrances = runtime.block_on(Entrances::open(arguments))?;
+    threads::ensure(THREADS)?;
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the runtime")?;
+    let entrances = runtime.block_on(Entrances::open(arguments, &run_dir))?;
     let specs: Arc<[TrialSpec]> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
     if let Some(damage) = store.log_damage() {
         warn!("{damage}");
     }
     ensure_given_up(&retry.trials, &store, &specs)?;
+    custody::set_aside(&run_dir, &store, &specs, &text)?;
+    custody::too_late(&run_dir, &store, &specs, grid.artifacts)?;
+    let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
     let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
@@ -86,7 +100,11 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
 
     let exporter =
         arguments.tensorboard.then(|| Exporter::start(run_dir.database(), run_dir.tensorboard())).transpose()?;
-    let (ending, store) = runtime.block_on(serve(arguments, terminal, &grid, &run_dir, &specs, engine, entrances))?;
+    let whole = Whole { grid: &grid, run_dir: &run_dir, place: &place, specs: &specs };
+    let (ending, store) = runtime.block_on(serve(arguments, terminal, &whole, engine, entrances))?;
+    if let Some(error) = custody::save(&run_dir, &place, &store, &text) {
+        return Err(error);
+    }
     if let Some(exporter) = exporter {
         exporter.finish();
     }
@@ -94,20 +112,20 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let sources = Sources::new(vec![run])?;
     let mut extent = arguments.report;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
-        eprintln!("stopped; run the same command again to go on");
+        output::say("stopped; run the same command again to go on");
         // A user who stops a sweep does not want to wait for charts; `swfn-coordinator report` draws them at any time.
         if extent == Extent::Full {
             extent = Extent::Tables;
         }
     }
     let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
-    print(&swfn_report::terminal(&summary, None));
+    output::print(&swfn_report::terminal(&summary, None))?;
     match arguments.report {
-        Extent::Full => eprintln!("results in `{}`", path.display()),
-        Extent::Tables | Extent::None => eprintln!(
+        Extent::Full => output::say(&format!("results in `{}`", path.display())),
+        Extent::Tables | Extent::None => output::say(&format!(
             "results in `{0}`; `swfn-coordinator report {0}` writes tables, charts and report.html",
             path.display()
-        ),
+        )),
     }
     Ok(ending)
 }
@@ -137,14 +155,9 @@ fn try_again(engine: &mut Engine, retry: &Retry) -> anyhow::Result<()> {
     }
     if retry.failed {
         let count = engine.retry(|_| true)?;
-        eprintln!("trying again what was given up: {count} trials");
+        output::say(&format!("trying again what was given up: {count} trials"));
     }
     Ok(())
-}
-
-/// Results go to standard output; a reader that has closed it is not an error.
-pub(crate) fn print(text: &str) {
-    std::io::stdout().write_all(text.as_bytes()).ok();
 }
 
 fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
@@ -168,23 +181,27 @@ enum Event {
 /// Where workers and people come in. Opened before anything is changed: what is wrong with certificates and addresses costs nothing.
 struct Entrances {
     access: Access,
+    /// As many as there may be, or as open files allow.
+    max_connections: u32,
     listener: Listener,
     /// What workers call it.
     url: String,
     /// With what others call it.
     health: Option<(Listener, String)>,
     dashboard: Option<swfn_dashboard::Door>,
+    /// Whether others who use this machine can look at the dashboard.
+    seen_by_all: bool,
 }
 
 impl Entrances {
-    async fn open(arguments: &SweepArguments) -> anyhow::Result<Self> {
+    async fn open(arguments: &SweepArguments, run_dir: &RunDir) -> anyhow::Result<Self> {
         let local_workers = arguments.local_workers.is_some();
         let default_port = if local_workers { 0 } else { DEFAULT_PORT };
         let said = arguments.listen.clone().unwrap_or(Address::new(Ipv4Addr::LOCALHOST.into(), default_port));
         let address = place::resolve(&said, "--listen")?;
-        let access = arguments.access.read()?;
+        let mut access = arguments.access.read()?;
         arguments.access.check(address, &access)?;
-        grpc::make_room(arguments.access.max_connections)?;
+        let max_connections = grpc::make_room(arguments.access.max_connections)?;
         let listener = Listener::bind(address, "--listen").await?;
         let url = access.url(listener.address, said.host());
         let mut health = None;
@@ -193,42 +210,52 @@ impl Entrances {
             let told = Access::default().url(door.address, said.host());
             health = Some((door, told.trim_start_matches("http://").to_owned()));
         }
+        let mut lookers = access.clone();
+        // Nobody else is meant to come in where nobody said where: neither as a worker, nor, if so wanted, to look.
+        if access.token.is_none() && (arguments.http.http_token || local_workers && arguments.listen.is_none()) {
+            let token = local::run_token(run_dir.path())?;
+            lookers.token = arguments.http.http_token.then(|| token.clone());
+            if local_workers && arguments.listen.is_none() {
+                access.token = Some(token);
+                access.token_file = Some(run_dir.path().join(local::TOKEN_FILE));
+            }
+        }
+        let seen_by_all = lookers.token.is_none() && local::others_are_here();
         let dashboard =
-            swfn_dashboard::Door::open(&arguments.http, &access, &arguments.access, local_workers, &url).await?;
-        Ok(Self { access, listener, url, health, dashboard })
+            swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access, local_workers, &url).await?;
+        Ok(Self { access, max_connections, listener, url, health, dashboard, seen_by_all })
     }
+}
+
+/// What a sweep is about, and where it is kept.
+struct Whole<'s> {
+    grid: &'s Grid,
+    run_dir: &'s RunDir,
+    place: &'s Place,
+    specs: &'s Arc<[TrialSpec]>,
 }
 
 async fn serve(
     arguments: &SweepArguments,
     terminal: &Terminal,
-    grid: &Grid,
-    run_dir: &RunDir,
-    specs: &Arc<[TrialSpec]>,
+    &Whole { grid, run_dir, place, specs }: &Whole<'_>,
     engine: Engine,
-    Entrances { access, listener, url, health, dashboard }: Entrances,
+    Entrances { access, max_connections, listener, url, health, dashboard, seen_by_all }: Entrances,
 ) -> anyhow::Result<(Ending, Store)> {
     // Before anybody hears of this coordinator: who knows of it may ask it to stop.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut stops = signals::stops(access.tls.is_none())?;
     if let Some(tls) = access.tls.clone() {
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
-    } else if !std::io::stderr().is_terminal() {
-        // Who reloads all services does not mean to end a sweep. Where a terminal is, the signal means that it is gone.
-        let mut hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            while hangups.recv().await.is_some() {
-                info!("SIGHUP: there are no certificates to read again");
-            }
-        });
     }
     terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker{} --coordinator {url}`{}{}",
+        "sweep {} in `{}`: workers join with `swfn-worker{} --coordinator {url}`{}{}{}",
         grid.name,
         run_dir.path().display(),
         access.worker_options(),
         health.as_ref().map_or(String::new(), |(_, address)| format!("; health: {address}")),
-        dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url))
+        dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url)),
+        if seen_by_all { " (all users of this machine can look; --http-token asks for a token)" } else { "" }
     ));
 
     let snapshots = engine.watch();
@@ -244,7 +271,7 @@ async fn serve(
     let service = Service {
         requests: requests.clone(),
         welcome: welcome(grid),
-        max_connections: arguments.access.max_connections,
+        max_connections,
         max_connection_age: Duration::from_secs(arguments.access.max_connection_age.into()),
         snapshots: snapshots.clone(),
         health: health.map(|(listener, _)| listener),
@@ -257,7 +284,7 @@ async fn serve(
         let reader = Reader::new(&run_dir.database());
         let app = swfn_dashboard::App::new(
             Arc::new(grid.clone()),
-            run_dir.path(),
+            place,
             specs,
             snapshots.clone(),
             swfn_dashboard::Queue::new(&requests),
@@ -287,14 +314,23 @@ async fn serve(
         tokio::select! {
             result = &mut engine_stopped => break Event::Broken(last_words(result).err().unwrap_or(EngineError::Panicked).into()),
             result = &mut server => break Event::Broken(anyhow!("the gRPC server ended: {result:?}")),
-            ending = stop_signal(&mut interrupt, &mut terminate) => break Event::Signal(ending),
+            ending = stop_signal(&mut stops) => break Event::Signal(ending),
+            what = custody::lost(place) => {
+                error!("{what}: stopping");
+                break Event::Signal(Ending::Terminated);
+            }
             () = finished(&mut watcher), if arguments.exit_when_done => break Event::Finished,
             result = wait_for(&mut local), if local.is_some() => {
                 local = None;
-                if let Err(error) = result
-                    && !snapshots.borrow().counts.finished()
-                {
-                    failed = Some(error);
+                let counts = snapshots.borrow().counts;
+                match result {
+                    _ if counts.finished() => {}
+                    Err(error) => failed = Some(error),
+                    Ok(()) => warn!(
+                        "the local workers have left, and {} of this sweep are left\nhint: start workers with `swfn-worker \
+                         --coordinator {url}`, or stop this and run the same command again",
+                        custody::trials(counts.pending + counts.leased)
+                    ),
                 }
             }
             nobody = nobody_is_left(snapshots.clone()), if failed.is_some() => {
@@ -310,8 +346,8 @@ async fn serve(
     give_up.store(true, Ordering::Relaxed);
     // From here on a signal, or a second one, waits for nothing.
     tokio::spawn(async move {
-        stop_signal(&mut interrupt, &mut terminate).await;
-        std::process::exit(130);
+        stop_signal(&mut stops).await;
+        output::exit(130);
     });
     if let Some(local) = local {
         match event {
@@ -398,10 +434,11 @@ async fn nobody_is_left(mut snapshots: watch::Receiver<Snapshot>) -> bool {
     false
 }
 
-async fn stop_signal(interrupt: &mut Signal, terminate: &mut Signal) -> Ending {
-    tokio::select! {
-        _ = interrupt.recv() => Ending::Interrupted,
-        _ = terminate.recv() => Ending::Terminated,
+async fn stop_signal(stops: &mut mpsc::Receiver<Signal>) -> Ending {
+    match stops.recv().await {
+        Some(Signal::SIGINT) => Ending::Interrupted,
+        Some(_) => Ending::Terminated,
+        None => std::future::pending().await,
     }
 }
 

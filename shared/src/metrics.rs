@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::trial::TrialSpec;
+
 /// Mean negative log-likelihood of the training batches since the last report, in nats.
 pub const TRAIN_LOSS: &str = "train/loss";
 /// Mean of R, the Monte-Carlo estimate of the squared weighted function norm, since the last report (Rannen Triki et al. 2019).
@@ -22,6 +24,17 @@ pub const VALIDATION_LOSS: &str = "validation/loss";
 pub const ALL: [&str; 7] =
     [TRAIN_LOSS, TRAIN_FUNCTION_NORM, TEST_ACCURACY, TEST_LOSS, VAE_LOSS, VALIDATION_ACCURACY, VALIDATION_LOSS];
 
+/// No value of a metric is further from zero than this: sums of many such, and of their squares, are numbers.
+pub const MAX_VALUE: f64 = 1e30;
+
+/// No time that something took is longer, in seconds: thirty years.
+pub const MAX_SECONDS: f64 = 1e9;
+
+/// Whether a metric is a share, 0 to 1.
+pub fn is_share(metric: &str) -> bool {
+    metric == TEST_ACCURACY || metric == VALIDATION_ACCURACY
+}
+
 /// One point of one curve of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MetricPoint {
@@ -29,8 +42,40 @@ pub struct MetricPoint {
     pub metric: &'static str,
     /// Iterations done: of the VAE for [`VAE_LOSS`], else of the classifier.
     pub step: u64,
-    /// The value, in the metric's unit; always finite.
+    /// The value, in the metric's unit: 0 to 1 for shares, and at most [`MAX_VALUE`] from zero.
     pub value: f64,
+}
+
+impl MetricPoint {
+    /// Whether the value is one that its metric can have.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { metric, value, .. } = self;
+        let (least, most) = if is_share(metric) { (0.0, 1.0) } else { (-MAX_VALUE, MAX_VALUE) };
+        if (least..=most).contains(value) {
+            Ok(())
+        } else {
+            Err(format!("`{value}` of {metric} is not in {least} to {most}"))
+        }
+    }
+
+    /// The same, and whether that trial can be where the point is.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_of(&self, spec: &TrialSpec) -> Result<(), String> {
+        let Self { metric, step, .. } = self;
+        let most = match *metric {
+            VAE_LOSS => spec.vae_samples().map_or(0, |samples| samples.vae.iterations),
+            _ => spec.classifier.iterations,
+        };
+        if *step > u64::from(most) {
+            return Err(format!("a point of {metric} is at step `{step}` of {most}"));
+        }
+        self.check()
+    }
 }
 
 /// The constant of that name, if there is one.

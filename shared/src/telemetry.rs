@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    io::{self, IsTerminal as _, Write},
+    io::{self, Write},
     str::FromStr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use tracing_subscriber::{
@@ -12,6 +12,9 @@ use tracing_subscriber::{
 };
 
 use crate::{
+    command_line::variable,
+    output::{self, Log},
+    quote::quote,
     text::Tail,
     trial_log::{self, TrialLogs},
     wire::MAX_LOG_BYTES,
@@ -50,8 +53,8 @@ impl fmt::Display for LogFormat {
 
 /// Whether a log is to be coloured: on a terminal, or for a program that passes it on to one.
 pub fn colours() -> bool {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
-    !set("NO_COLOR") && (io::stderr().is_terminal() || set("CLICOLOR_FORCE"))
+    let set = |name| variable(name).is_some_and(|value| value != "0");
+    !set("NO_COLOR") && (output::on_terminal() || set("CLICOLOR_FORCE"))
 }
 
 /// The end of what this process has logged.
@@ -87,15 +90,30 @@ impl<W: Write> Write for WithTail<W> {
     }
 }
 
-/// Installs the process's log subscriber, writing through `writer`. `RUST_LOG` wins over `default_filter`; the logs of trials have a measure of
-/// their own. Call once.
-pub fn init<W>(format: LogFormat, default_filter: &str, writer: W)
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
-    let writer = WithTail(writer);
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
+/// The form in which this process logs.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// A line of the log that no program logged.
+pub(crate) fn notice(text: &str) -> String {
+    match FORMAT.get() {
+        Some(LogFormat::Json) => format!("{}\n", serde_json::json!({ "level": "WARN", "message": text })),
+        _ => format!("{text}\n"),
+    }
+}
+
+/// Installs the process's log subscriber. `RUST_LOG` wins over `default_filter`, unless it is empty or no filter; the logs of trials have
+/// a measure of their own. Call once.
+pub fn init(format: LogFormat, default_filter: &str) {
+    FORMAT.set(format).ok();
+    let wanted = variable(EnvFilter::DEFAULT_ENV);
+    let wanted = wanted.map(|text| text.to_string_lossy().into_owned());
+    let parsed = wanted.as_deref().map(EnvFilter::try_new);
+    let (filter, mistake) = match parsed {
+        None => (EnvFilter::new(default_filter), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(default_filter), Some(error)),
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(WithTail(Log)).with_target(false);
     let layer = match format {
         LogFormat::Text => layer.with_ansi(colours()).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
@@ -104,4 +122,10 @@ where
         .with(TrialLogs.with_filter(trial_log::filter()))
         .with(layer.with_filter(filter))
         .init();
+    if let (Some(text), Some(error)) = (wanted, mistake) {
+        tracing::warn!(
+            "RUST_LOG is {}, which is no filter: {error}; `{default_filter}` is used\nhint: levels such as `info` or `warn,swfn=debug`",
+            quote(&text)
+        );
+    }
 }

@@ -5,18 +5,19 @@ use std::ops::RangeInclusive;
 use swfn_proto::v1;
 
 use crate::{
-    artifacts::{self, ArtifactPart, Artifacts},
     dataset::{CLASSES, Dataset, IDX, IdxDataset, SIDES},
     ids::LeaseId,
-    metrics::{self, MetricPoint, Outcome},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     quote::quote,
     trial::{
         Architecture, BatchNormScale, Classifier, Density, LatentStatistics, MAX_PENALTY_SAMPLES, MAX_WIDTH, Penalty,
         Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
-    trial_log::{self, LogPart},
 };
+
+mod reports;
+
+pub use reports::artifact_part;
 
 /// The version that both sides must speak.
 pub const PROTOCOL: u32 = 4;
@@ -33,8 +34,11 @@ pub const MAX_POINTS: usize = 2_048;
 /// Bytes of a log's end that are sent and kept.
 pub const MAX_LOG_BYTES: usize = 8 << 10;
 
-/// Bytes of one message, either way: room for a grant of [`MAX_LANES`] trials.
+/// Bytes of one message of the coordinator: room for a grant of [`MAX_LANES`] trials.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+
+/// Bytes of one message of a worker: room for [`MAX_NAMED`] leases with their steps.
+pub const MAX_REPORT_BYTES: usize = 512 << 10;
 
 /// What whoever started a worker or its device process writes to its standard input when it is to stop in order.
 pub const STOP_LINE: &str = "stop";
@@ -93,48 +97,6 @@ impl TryFrom<v1::LeaseId> for LeaseId {
 /// The lease that a message names.
 pub fn lease(wire: Option<v1::LeaseId>) -> Result<LeaseId, WireError> {
     need(wire, "lease")?.try_into()
-}
-
-impl From<MetricPoint> for v1::MetricPoint {
-    fn from(point: MetricPoint) -> Self {
-        Self { metric: point.metric.to_owned(), step: point.step, value: point.value }
-    }
-}
-
-impl TryFrom<v1::MetricPoint> for MetricPoint {
-    type Error = WireError;
-
-    fn try_from(wire: v1::MetricPoint) -> Result<Self, WireError> {
-        let metric = metrics::by_name(&wire.metric)
-            .ok_or_else(|| wrong("point.metric", format!("{} is unknown", quote(&wire.metric))))?;
-        if !wire.value.is_finite() {
-            return Err(wrong("point.value", format!("`{}` is not finite", wire.value)));
-        }
-        // SQLite's integers are signed.
-        if i64::try_from(wire.step).is_err() {
-            return Err(wrong("point.step", format!("`{}` is too large", wire.step)));
-        }
-        Ok(Self { metric, step: wire.step, value: wire.value })
-    }
-}
-
-impl From<LogPart> for v1::LogPart {
-    fn from(LogPart { offset, text }: LogPart) -> Self {
-        Self { offset, text }
-    }
-}
-
-impl TryFrom<v1::LogPart> for LogPart {
-    type Error = WireError;
-
-    fn try_from(wire: v1::LogPart) -> Result<Self, WireError> {
-        let (most, bytes) = (trial_log::MAX_BYTES as u64, wire.text.len() as u64);
-        if wire.offset.checked_add(bytes).is_none_or(|end| end > most) {
-            let problem = format!("`{}` and {bytes} bytes are more than the {most} of a log", wire.offset);
-            return Err(wrong("log.offset", problem));
-        }
-        Ok(Self { offset: wire.offset, text: trial_log::harmless(&wire.text) })
-    }
 }
 
 impl From<&TrialSpec> for v1::TrialSpec {
@@ -307,88 +269,6 @@ fn vae(wire: v1::Vae) -> Result<Vae, WireError> {
         latent: within(wire.latent, &(1..=MAX_WIDTH), "vae.latent")?,
         latent_statistics: named(LatentStatistics::by_name, &wire.latent_statistics, "vae.latent_statistics")?,
     })
-}
-
-impl From<Artifacts> for v1::Artifacts {
-    fn from(Artifacts { weights, vae_sheet, confusion }: Artifacts) -> Self {
-        Self { weights, vae_sheet, confusion }
-    }
-}
-
-impl From<v1::Artifacts> for Artifacts {
-    fn from(v1::Artifacts { weights, vae_sheet, confusion }: v1::Artifacts) -> Self {
-        Self { weights, vae_sheet, confusion }
-    }
-}
-
-/// A part of a file, of that lease.
-pub fn artifact_part(lease: LeaseId, part: ArtifactPart) -> v1::ArtifactPart {
-    let ArtifactPart { name, offset, content, size } = part;
-    v1::ArtifactPart { lease: Some(lease.into()), name: name.to_owned(), offset, content, size }
-}
-
-impl TryFrom<v1::ArtifactPart> for ArtifactPart {
-    type Error = WireError;
-
-    fn try_from(wire: v1::ArtifactPart) -> Result<Self, WireError> {
-        let unknown = || wrong("artifact.name", format!("{} is unknown", quote(&wire.name)));
-        let name = artifacts::NAMES.into_iter().find(|name| *name == wire.name).ok_or_else(unknown)?;
-        let bytes = wire.content.len();
-        if !(1..=artifacts::MAX_PART_BYTES).contains(&bytes) {
-            let most = artifacts::MAX_PART_BYTES;
-            return Err(wrong("artifact.content", format!("`{bytes}` bytes are not 1 to {most}")));
-        }
-        if wire.size > artifacts::MAX_BYTES {
-            return Err(wrong("artifact.size", format!("`{}` is above {}", wire.size, artifacts::MAX_BYTES)));
-        }
-        if wire.offset.checked_add(bytes as u64).is_none_or(|end| end > wire.size) {
-            let problem = format!("`{}` leaves no room for {bytes} of {} bytes", wire.offset, wire.size);
-            return Err(wrong("artifact.offset", problem));
-        }
-        Ok(Self { name, offset: wire.offset, content: wire.content, size: wire.size })
-    }
-}
-
-impl From<Outcome> for v1::Outcome {
-    fn from(outcome: Outcome) -> Self {
-        Self {
-            final_test_accuracy: outcome.final_test_accuracy,
-            best_test_accuracy: outcome.best_test_accuracy,
-            final_test_loss: outcome.final_test_loss,
-            vae_seconds: outcome.vae_seconds,
-            classifier_seconds: outcome.classifier_seconds,
-            validation_accuracy: outcome.validation_accuracy,
-            validated_test_accuracy: outcome.validated_test_accuracy,
-        }
-    }
-}
-
-impl TryFrom<v1::Outcome> for Outcome {
-    type Error = WireError;
-
-    fn try_from(wire: v1::Outcome) -> Result<Self, WireError> {
-        let share = |value: f64, field| match value {
-            0.0..=1.0 => Ok(value),
-            _ => Err(wrong(field, format!("`{value}` is not in 0 to 1"))),
-        };
-        let at_least_zero = |value: f64, field| match value {
-            0.0..f64::INFINITY => Ok(value),
-            _ => Err(wrong(field, format!("`{value}` is not a finite number from 0"))),
-        };
-        if wire.validation_accuracy.is_some() != wire.validated_test_accuracy.is_some() {
-            return Err(WireError::Missing("outcome.validated_test_accuracy"));
-        }
-        let maybe_share = |value: Option<f64>, field| value.map(|value| share(value, field)).transpose();
-        Ok(Self {
-            validation_accuracy: maybe_share(wire.validation_accuracy, "outcome.validation_accuracy")?,
-            validated_test_accuracy: maybe_share(wire.validated_test_accuracy, "outcome.validated_test_accuracy")?,
-            final_test_accuracy: share(wire.final_test_accuracy, "outcome.final_test_accuracy")?,
-            best_test_accuracy: share(wire.best_test_accuracy, "outcome.best_test_accuracy")?,
-            final_test_loss: at_least_zero(wire.final_test_loss, "outcome.final_test_loss")?,
-            vae_seconds: at_least_zero(wire.vae_seconds, "outcome.vae_seconds")?,
-            classifier_seconds: at_least_zero(wire.classifier_seconds, "outcome.classifier_seconds")?,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,14 @@ pub fn write_images(folder: &Path, part: &str, count: usize) {
 pub const FEW: &str = "[data]\ndataset = \"idx\"\ndigest = \"6833280294abd6d62ad65a3a514d40fb3e75c250963856faa0d8d4fa7c22fadb\"\n\
                        height = 28\nwidth = 28\nclasses = 3\ntrain_images = 300\ntest_images = 90\n";
 
+/// Its digest.
+///
+/// # Panics
+/// Never: it stands there.
+pub fn few_digest() -> &'static str {
+    FEW.split('"').nth(3).expect("the second text in quotes")
+}
+
 /// The folder with that set, for this process.
 ///
 /// # Panics

@@ -79,6 +79,20 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
+    /// The same with its output elsewhere: what it prints on either cannot be read here then.
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    pub fn start_with(command: &mut Command, stdout: Option<Stdio>, stderr: Option<Stdio>, folder: &Path) -> Self {
+        let paths = ["out", "err"].map(|name| folder.join(format!("elsewhere.{name}")));
+        let file = |path: &PathBuf| Stdio::from(File::create(path).expect("the test's folder can be written"));
+        let (out, err) = (stdout.unwrap_or_else(|| file(&paths[0])), stderr.unwrap_or_else(|| file(&paths[1])));
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let [stdout, stderr] = paths;
+        Self { child, stdout, stderr }
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -10,9 +10,11 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
 use swfn_shared::{
+    command_line,
     dataset::{Dataset, IDX, UnknownDataset},
     faults,
     ids::WorkerId,
+    output,
     telemetry::{self, LogFormat},
 };
 
@@ -155,6 +157,8 @@ struct DeviceArguments {
     predecessor: Option<WorkerId>,
     #[arg(long, default_value = "", requires = "predecessor")]
     predecessor_end: String,
+    #[arg(long, requires = "predecessor")]
+    predecessor_innocent: bool,
     /// Too much for a list of processes
     #[arg(env = PREDECESSOR_LOG, long, default_value = "", hide_env_values = true)]
     predecessor_log: String,
@@ -257,8 +261,12 @@ struct SamplesArguments {
 
 /// Parses the command line, does what it says, returns the exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = command_line::parse();
     faults::start();
+    // A device process's standard error is a pipe that its supervisor reads all the time, and its last words must not wait in a queue.
+    if !matches!(arguments.command, Some(CommandLine::Device(_))) {
+        output::start_plain();
+    }
     let result = match arguments.command {
         Some(CommandLine::Inspect(arguments)) => inspect(&arguments.folder),
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
@@ -267,14 +275,16 @@ pub fn main() -> ExitCode {
         Some(CommandLine::Device(device)) => device_process(*device),
         None => supervise(arguments.supervisor),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+    let code = result.unwrap_or_else(|error| {
+        output::say(&format!("error: {}", output::told(error.chain())));
         ExitCode::FAILURE
-    })
+    });
+    output::settle();
+    code
 }
 
 fn start_log(format: LogFormat) {
-    telemetry::init(format, "info", std::io::stderr);
+    telemetry::init(format, "info");
 }
 
 fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
@@ -297,8 +307,10 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
-    let DeviceArguments { common, device, worker_id, predecessor, predecessor_end, predecessor_log } = arguments;
-    let predecessor = predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log });
+    let DeviceArguments { common, device, worker_id, predecessor, predecessor_end, predecessor_log, .. } = arguments;
+    let innocent = arguments.predecessor_innocent;
+    let predecessor =
+        predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log, innocent });
     start_log(common.log_format);
     let address = Address::new(&common.coordinator, common.access.read()?)?;
     let limits = common.limits();
@@ -327,9 +339,8 @@ fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
     if workers.is_empty() {
         workers.push(format!("{}:", supervisor::machine()));
     }
-    for worker in drain_workers(&address, workers)? {
-        println!("{worker}");
-    }
+    let told = drain_workers(&address, workers)?;
+    output::print(&told.iter().map(|worker| format!("{worker}\n")).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -345,7 +356,7 @@ fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
         single::Ending::Interrupted => {
             let hint =
                 if saved { "the same command goes on" } else { "--checkpoint-dir would have kept what was done" };
-            eprintln!("interrupted\nhint: {hint}");
+            output::say(&format!("interrupted\nhint: {hint}"));
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
@@ -354,15 +365,15 @@ fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
 /// The table on standard output, what a person should know besides on standard error.
 fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
     let data::Inspection { description, train_counts, test_counts, .. } = data::inspect(folder)?;
-    print!("{}", description.to_toml());
+    output::print(&description.to_toml())?;
     let there = || train_counts.iter().filter(|count| **count > 0);
     let (least, most) = (there().min().unwrap_or(&0), there().max().unwrap_or(&0));
     let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
-    eprintln!("note: {} classes have {range} training images each", there().count());
+    output::say(&format!("note: {} classes have {range} training images each", there().count()));
     for (counts, part) in [(&train_counts, "training"), (&test_counts, "test")] {
         let missing: Vec<_> = (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
         if !missing.is_empty() {
-            eprintln!("note: there are no {part} images of these classes: {}", missing.join(", "));
+            output::say(&format!("note: there are no {part} images of these classes: {}", missing.join(", ")));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -382,6 +393,6 @@ fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     let drawn = images.train.gather(&(0..count).collect::<Vec<_>>());
     let png = data::sheet(&drawn.images, drawn.height, drawn.width, columns, data::Ink::Dark)?;
     std::fs::write(&out, png).with_context(|| format!("cannot write `{}`", out.display()))?;
-    println!("{count} images of {name} in `{}`", out.display());
+    output::print(&format!("{count} images of {name} in `{}`\n", out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

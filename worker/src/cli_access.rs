@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use swfn_shared::access::{Authorities, Identity, Token};
+use swfn_shared::access::{Authorities, Identity, Token, pair};
 
 use crate::{cli_folders::folder_argument, session::Access};
 
@@ -14,10 +14,10 @@ pub(crate) struct AccessArguments {
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_CA")]
     tls_ca: Option<PathBuf>,
     /// Certificate of this worker, as PEM, for coordinators that demand one (mutual TLS)
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
     /// Its private key, as PEM
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// File with the token that the coordinator demands [default: the environment variable SWFN_TOKEN]
     #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
@@ -28,10 +28,8 @@ impl AccessArguments {
     /// Reads all files.
     pub(crate) fn read(&self) -> anyhow::Result<Access> {
         let authorities = self.tls_ca.as_deref().map(|path| Authorities::read(path, "--tls-ca")).transpose()?;
-        let identity = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => Some(Identity::read(certificate, key)?),
-            _ => None,
-        };
+        let files = pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        let identity = files.map(|(certificate, key)| Identity::read(certificate, key)).transpose()?;
         Ok(Access { authorities, identity, token: Token::find(self.token_file.as_deref())? })
     }
 

@@ -62,7 +62,7 @@ pub fn gzip(body: &[u8]) {
 pub fn device_list(data: &[u8]) {
     let Ok(list) = std::str::from_utf8(data) else { return };
     for gpus in [0, 3] {
-        match devices::expand(list, gpus, 2) {
+        match devices::expand(list, gpus, 2, None) {
             Ok(names) => {
                 assert!(!names.is_empty() && names.len() <= 1_024, "{} processes", names.len());
                 // What the list asks for need not be there, but must be a device's name, or say what it should be.
@@ -71,7 +71,7 @@ pub fn device_list(data: &[u8]) {
                     assert!(known.is_ok() || name.starts_with("cuda:"), "{name}");
                     known.iter().for_each(|device| assert_eq!(device::name(*device), *name));
                 }
-                assert_eq!(devices::expand(&names.join(","), gpus, 2).ok(), Some(names));
+                assert_eq!(devices::expand(&names.join(","), gpus, 2, None).ok(), Some(names));
             }
             Err(error) => {
                 let error = error.to_string();

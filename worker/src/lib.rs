@@ -5,6 +5,7 @@
 //! crate `swfn-kernels`; `libtorch` what tch does not bind; `rng` is where all randomness comes from, and `noise` makes it
 //! in bulk.
 
+mod cgroup;
 pub mod cli;
 mod cli_access;
 mod cli_folders;

@@ -11,12 +11,9 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use swfn_shared::{faults, ids::WorkerId, wire::STOP_LINE};
+use swfn_shared::{faults, ids::WorkerId, output, signals, wire::STOP_LINE};
 use tch::Device;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -170,7 +167,8 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
 
 /// One line of standard output.
 fn tell_supervisor(line: &str) {
-    println!("{line}");
+    // A supervisor that is gone hears nothing; that is noticed elsewhere.
+    output::print(&format!("{line}\n")).ok();
 }
 
 /// Calls `stop` each time that standard input says so; returns when it closes.
@@ -200,19 +198,12 @@ fn obey_supervisor(stop: watch::Sender<bool>) -> anyhow::Result<()> {
 fn session_thread(session: Session, stop: &watch::Sender<bool>) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut next_signal = async || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let mut stops = signals::stops(true)?;
         let asked_twice = async {
-            next_signal().await;
+            stops.recv().await;
             tell_supervisor(STOPPING);
             stop.send_replace(true);
-            next_signal().await;
+            stops.recv().await;
             if faults::bug("second-signals-are-ignored") {
                 std::future::pending::<()>().await;
             }

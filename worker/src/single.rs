@@ -1,8 +1,7 @@
 //! One trial without a coordinator: the same computation, its points and outcome as JSON lines on standard output.
 
 use std::{
-    fs,
-    io::{self, Write as _},
+    fs, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
@@ -19,9 +18,9 @@ use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     grid::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES},
     metrics::MetricPoint,
+    output, signals,
     trial::TrialSpec,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     data::{self, LoadOptions},
@@ -95,14 +94,18 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
     let mut trainer = Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
     let source = data::Source::from(spec.dataset);
     trainer.load(spec.dataset, data::load(&source, &options.data)?)?;
-    print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }));
+    print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }))?;
     let wanted = if options.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
-    let result = trainer.run_for(spec, wanted, &mut Printer(stop_on_signal()?));
+    let mut printer = Printer { stop: stop_on_signal()?, failed: None };
+    let result = trainer.run_for(spec, wanted, &mut printer);
+    if let Some(error) = printer.failed {
+        return Err(error.into());
+    }
     if result == Err(TrainError::Cancelled) {
         return Ok(Ending::Interrupted);
     }
     let (outcome, artifacts) = result?;
-    print(&serde_json::to_value(outcome)?);
+    print(&serde_json::to_value(outcome)?)?;
     let DeviceInfo { name, model, threads, cuda } = device::describe(device);
     print(&json!({
         "device": name,
@@ -113,7 +116,7 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
         "cuda": cuda,
         "dataset_digest": source.digest(),
         "settings": spec,
-    }));
+    }))?;
     if let Some(folder) = &options.artifacts {
         for Artifact { name, content } in artifacts {
             let cannot = |error| unwritable("write into", folder, &error, "check disk space and permissions");
@@ -137,15 +140,10 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let stopped = Arc::clone(&stop);
     let wait = move || {
         runtime.block_on(async {
-            let both = || Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
-            let Ok((mut interrupt, mut terminate)) = both() else { return };
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
+            let Ok(mut stops) = signals::stops(true) else { return };
+            while stops.recv().await.is_some() {
                 if stopped.swap(true, Ordering::Relaxed) {
-                    std::process::exit(130);
+                    output::exit(130);
                 }
             }
         });
@@ -154,19 +152,24 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// A reader that has closed its end is not an error.
-fn print(line: &serde_json::Value) {
-    writeln!(std::io::stdout(), "{line}").ok();
+fn print(line: &serde_json::Value) -> io::Result<()> {
+    output::print(&format!("{line}\n"))
 }
 
-/// Prints, and gives the trial back once the flag is set.
-struct Printer(Arc<AtomicBool>);
+/// Prints, and gives the trial back once it is to stop, or when nobody can be told what comes of it.
+struct Printer {
+    stop: Arc<AtomicBool>,
+    failed: Option<io::Error>,
+}
 
 impl Observer for Printer {
     fn points(&mut self, _: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
-        for point in points {
-            print(&json!({ "metric": point.metric, "step": point.step, "value": point.value }));
+        let line = |point: &MetricPoint| json!({ "metric": point.metric, "step": point.step, "value": point.value });
+        self.failed = points.iter().try_for_each(|point| print(&line(point))).err();
+        if self.failed.is_some() || self.stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(Stop::GiveBack)
+        } else {
+            ControlFlow::Continue(())
         }
-        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(Stop::GiveBack) } else { ControlFlow::Continue(()) }
     }
 }

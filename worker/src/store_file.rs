@@ -79,8 +79,11 @@ pub(crate) enum FileError {
         expected: String,
     },
     /// Of a VAE's file: a curve that no training reports.
-    #[error("its curve has a point that is not finite or out of order")]
+    #[error("its curve has a point that is no number, out of order or beyond the last iteration")]
     Curve,
+    /// A number that no training that went on has left.
+    #[error("its tensor `{}` has a number that is not finite", printable(.0, LONGEST))]
+    NotFinite(String),
 }
 
 /// Kind, shape and bytes of each tensor, in the order of their names.
@@ -118,6 +121,22 @@ pub(crate) fn decode(file: &[u8]) -> Result<Contents, FileError> {
     check_header(file)?;
     let tensors = SafeTensors::deserialize(file)?.tensors().into_iter();
     Ok(tensors.map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()))).collect())
+}
+
+/// Checks that all floats are finite: nothing good can come of going on from others.
+///
+/// # Errors
+/// [`FileError::NotFinite`].
+pub(crate) fn check_finite(contents: &Contents) -> Result<(), FileError> {
+    let finite = |kind: Dtype, bytes: &[u8]| match kind {
+        Dtype::F32 => bytes.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite()),
+        Dtype::F64 => bytes.as_chunks().0.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite()),
+        _ => true,
+    };
+    match contents.iter().find(|(_, (kind, _, bytes))| !finite(*kind, bytes)) {
+        Some((name, _)) => Err(FileError::NotFinite(name.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Whether the header, whose length stands before it, is short enough to be read.

@@ -9,7 +9,7 @@ use std::{
     process::{ExitCode, ExitStatus, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -20,14 +20,14 @@ use sha2::{Digest as _, Sha256};
 use swfn_shared::{
     faults,
     ids::WorkerId,
-    telemetry,
+    output, signals, telemetry,
     text::Tail,
+    threads,
     wire::{MAX_LOG_BYTES, STOP_LINE},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -35,6 +35,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
+    cgroup::Memory,
     process::{HOPELESS, LEASED, OUT_OF_TIME, STOPPING, UNREACHABLE, WELCOMED, hear_stops},
     session::Predecessor,
 };
@@ -69,6 +70,7 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Runs until all processes have ended for good.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        threads::ensure(2)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.supervise())
     }
@@ -78,6 +80,7 @@ impl Supervisor {
         let prefix = id_prefix(self.local_to.as_deref());
         let (stop, stopping) = watch::channel(Stop::No);
         let mut slots = JoinSet::new();
+        let (others, memory) = (Arc::new(AtomicUsize::new(self.devices.len() - 1)), Memory::here());
         for (index, device) in self.devices.iter().enumerate() {
             let slot = Slot {
                 program: program.clone(),
@@ -86,11 +89,14 @@ impl Supervisor {
                 prefix: prefix.clone(),
                 arguments: self.arguments.clone(),
                 stop: stopping.clone(),
+                others: Arc::clone(&others),
+                memory: memory.clone(),
+                leaving: false,
             };
             slots.spawn(slot.keep_running());
         }
-        let mut coordinator = self.local_to.is_some().then(listen_to_coordinator);
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut coordinator = self.local_to.is_some().then(listen_to_coordinator).transpose()?;
+        let mut stops = signals::stops(true)?;
         let mut signals = Signals::default();
         let mut worst = Ended::InOrder;
         loop {
@@ -104,8 +110,7 @@ impl Supervisor {
                     }
                     Some(Err(panic)) => bail!("a supervising task ended: {panic}"),
                 },
-                _ = terminate.recv() => signals.came(&stop),
-                _ = interrupt.recv() => signals.came(&stop),
+                Some(_) = stops.recv() => signals.came(&stop),
                 asked = async { coordinator.as_mut()?.recv().await }, if coordinator.is_some() => {
                     if asked.is_none() {
                         // Dropping the children kills them.
@@ -144,15 +149,16 @@ fn machine_of(name: &str, boot: &str) -> String {
 }
 
 /// Something each time that the coordinator which started this supervisor asks it to stop; nothing more when that is gone.
-fn listen_to_coordinator() -> mpsc::Receiver<()> {
+fn listen_to_coordinator() -> anyhow::Result<mpsc::Receiver<()>> {
     let (asked, heard) = mpsc::channel(1);
     // A thread of its own: tokio's would keep the runtime from ending.
-    std::thread::spawn(move || {
+    let hear = move || {
         hear_stops(|| {
             asked.blocking_send(()).ok();
         });
-    });
-    heard
+    };
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(hear).context("cannot start a thread")?;
+    Ok(heard)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,8 +231,8 @@ impl Said {
     /// Whether a process that lived so long and then died was of use. How often a trial may kill its worker is the coordinator's to count; what
     /// dies without one would die again.
     fn was_of_use(&self, lived: Duration) -> bool {
-        let welcomed = self.welcomed.load(Ordering::Relaxed);
-        welcomed && (self.leased.load(Ordering::Relaxed) || lived >= GOOD_LIFE)
+        let welcomed = self.welcomed.load(Relaxed);
+        welcomed && (self.leased.load(Relaxed) || lived >= GOOD_LIFE)
     }
 }
 
@@ -238,6 +244,11 @@ struct Slot {
     prefix: String,
     arguments: Vec<String>,
     stop: watch::Receiver<Stop>,
+    /// Slots that go on beside one that ends for want of memory.
+    others: Arc<AtomicUsize>,
+    memory: Memory,
+    /// The next process only gives back what the one before it held: there is no memory for as many.
+    leaving: bool,
 }
 
 impl Slot {
@@ -248,10 +259,11 @@ impl Slot {
             let worker = self.worker_id();
             let said = Arc::new(Said::default());
             let began = Instant::now();
+            let kills = self.memory.kills();
             let (status, log) = self.run_once(&worker, predecessor.as_ref(), &said).await?;
             // Nobody who was asked to stop gets a successor, whoever asked.
             let stop = *self.stop.borrow();
-            let by_itself = stop == Stop::No && said.stopping.load(Ordering::Relaxed);
+            let by_itself = stop == Stop::No && said.stopping.load(Relaxed);
             match status.code() {
                 Some(0) => return Ok(Ended::InOrder),
                 Some(code) if code == i32::from(OUT_OF_TIME) => return Ok(Ended::OutOfTime),
@@ -260,16 +272,30 @@ impl Slot {
                 _ if stop == Stop::InOrder => return Ok(Ended::InOrder),
                 _ => {}
             }
-            let ended = describe(status);
+            let mut ended = describe(status);
+            let starved = self.memory.kills() > kills;
+            if starved {
+                ended = format!("{ended}, killed for want of memory, which is {}", self.memory.shown());
+            }
+            // As long as others run here, they may have been the ones that took too much: fewer are tried, and no trial is blamed.
+            let one_less = |others: usize| others.checked_sub(1);
+            let innocent = starved && (self.leaving || self.others.fetch_update(Relaxed, Relaxed, one_less).is_ok());
+            if innocent && !self.leaving {
+                self.leaving = true;
+                warn!(
+                    "memory does not suffice for all workers: that on {} leaves\nhint: start fewer, or allow more memory",
+                    self.device
+                );
+            }
             ensure!(
                 status.code() != Some(HOPELESS.into()),
                 "worker on {} gave up; see its messages above",
                 self.device
             );
-            if said.welcomed.load(Ordering::Relaxed) {
+            if said.welcomed.load(Relaxed) {
                 // It may hold leases, also those of which it never heard.
                 let (worker, end) = (worker.clone(), ended.clone());
-                predecessor = Some(Predecessor { worker, end, log });
+                predecessor = Some(Predecessor { worker, end, log, innocent });
             }
             crashes = if said.was_of_use(began.elapsed()) { 0 } else { crashes + 1 };
             ensure!(
@@ -301,8 +327,9 @@ impl Slot {
     ) -> anyhow::Result<(ExitStatus, String)> {
         let mut command = Command::new(&self.program);
         command.arg("device").arg("--device").arg(&self.device).arg("--worker-id").arg(worker.to_string());
-        if let Some(Predecessor { worker, end, log }) = predecessor {
+        if let Some(Predecessor { worker, end, log, innocent }) = predecessor {
             command.arg("--predecessor").arg(worker.to_string()).arg("--predecessor-end").arg(end);
+            command.args(innocent.then_some("--predecessor-innocent"));
             command.env(PREDECESSOR_LOG, log.replace('\0', ""));
         }
         if telemetry::colours() {
@@ -324,6 +351,7 @@ impl Slot {
         let ended = tokio::select! {
             status = child.wait() => Some(status?),
             _ = self.stop.wait_for(|stop| *stop != Stop::No) => None,
+            () = welcomed(said), if self.leaving => None,
         };
         let status = match ended {
             Some(status) => status,
@@ -359,14 +387,21 @@ impl Slot {
     }
 }
 
+/// Waits until the coordinator has heard of a process, and of the one before it.
+async fn welcomed(said: &Said) {
+    while !said.welcomed.load(Relaxed) {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Reads what a device process prints, to its end.
 async fn listen(stdout: ChildStdout, said: Arc<Said>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         match &*line {
-            WELCOMED => said.welcomed.store(true, Ordering::Relaxed),
-            LEASED => said.leased.store(true, Ordering::Relaxed),
-            STOPPING => said.stopping.store(true, Ordering::Relaxed),
+            WELCOMED => said.welcomed.store(true, Relaxed),
+            LEASED => said.leased.store(true, Relaxed),
+            STOPPING => said.stopping.store(true, Relaxed),
             _ => {}
         }
     }
@@ -378,7 +413,7 @@ async fn pass_on(stderr: ChildStderr) -> String {
     let mut lines = BufReader::new(stderr).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line);
-        eprintln!("{line}");
+        output::say(&line);
         tail.push(&line);
         tail.push("\n");
     }

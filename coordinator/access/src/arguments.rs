@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Args;
-use swfn_shared::access::Token;
+use swfn_shared::access::{Token, pair};
 use tracing::warn;
 
 use crate::tls::{Tls, TlsFiles};
@@ -13,14 +13,14 @@ use crate::tls::{Tls, TlsFiles};
 #[derive(Debug, Args)]
 pub struct AccessArguments {
     /// Certificate of this coordinator, with those of authorities between it and the root, as PEM; workers then use https://
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
     /// Its private key, as PEM
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// Admit only workers with a certificate that an authority in this file has signed (mutual TLS); their ids and leases are then
     /// bound to their certificates
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// Admit only workers that know the token in this file, of 32 characters or more [default: the environment variable SWFN_TOKEN]
     #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
@@ -41,19 +41,25 @@ pub struct AccessArguments {
 pub struct Access {
     pub tls: Option<Arc<Tls>>,
     pub token: Option<Token>,
+    /// Where the token stands, if it stands in a file.
+    pub token_file: Option<PathBuf>,
 }
 
 impl AccessArguments {
     /// Reads all files.
     pub fn read(&self) -> anyhow::Result<Access> {
-        let tls = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => {
-                let (certificate, key, clients) = (certificate.clone(), key.clone(), self.tls_client_ca.clone());
+        let tls = match (pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?, &self.tls_client_ca) {
+            (Some((certificate, key)), clients) => {
+                let (certificate, key, clients) = (certificate.to_owned(), key.to_owned(), clients.clone());
                 Some(Arc::new(Tls::open(TlsFiles { certificate, key, clients })?))
             }
-            _ => None,
+            (None, None) => None,
+            (None, Some(_)) => {
+                bail!("--tls-client-ca needs --tls-cert and --tls-key\nhint: or their variables SWFN_TLS_...")
+            }
         };
-        Ok(Access { tls, token: Token::find(self.token_file.as_deref())? })
+        let token = Token::find(self.token_file.as_deref())?;
+        Ok(Access { tls, token, token_file: self.token_file.clone() })
     }
 
     /// Refuses addresses that can be reached from other machines, unless connections are encrypted and authenticated, or the user says
@@ -103,9 +109,9 @@ mod tests {
         let token = || Some(Token::random());
         let none = Access::default();
         let (both, encrypted, known) = (
-            Access { tls: tls(), token: token() },
-            Access { tls: tls(), token: None },
-            Access { tls: None, token: token() },
+            Access { tls: tls(), token: token(), token_file: None },
+            Access { tls: tls(), ..Access::default() },
+            Access { token: token(), ..Access::default() },
         );
         let check = |options: &[&str], address: &str, access: &Access| {
             let arguments = Program::parse_from([&["x"], options].concat()).access;

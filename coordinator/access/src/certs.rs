@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, DirBuilder, File},
+    fs::{DirBuilder, File},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -15,7 +15,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::ServerName;
-use swfn_shared::access::{Identity, Token};
+use swfn_shared::{
+    access::{Identity, Token},
+    files,
+};
 use time::{Duration, OffsetDateTime};
 
 /// Clocks of a cluster may differ by so much.
@@ -23,6 +26,9 @@ const SKEW: Duration = Duration::hours(1);
 
 /// The authority outlives what it signs, so that certificates can be renewed.
 const AUTHORITY_DAYS: u16 = 3650;
+
+/// Larger files are none of an authority.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// More would be a mistake.
 const MAX_WORKERS: u32 = 1000;
@@ -110,8 +116,8 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
         None => Trust::new(*days).context("cannot make an authority")?,
         Some(folder) => Trust::read(folder)?,
     };
-    let files = make(trust, hosts, workers, *days).context("cannot make the certificates")?;
-    if let Some(file) = files.iter().find(|file| out.join(&file.name).symlink_metadata().is_ok()) {
+    let new = make(trust, hosts, workers, *days).context("cannot make the certificates")?;
+    if let Some(file) = new.iter().find(|file| out.join(&file.name).symlink_metadata().is_ok()) {
         bail!(
             "`{}` is there already, and nothing is overwritten\nhint: choose another folder with --out",
             out.join(&file.name).display()
@@ -120,7 +126,13 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     // Only the owner may look into it.
     let folder = DirBuilder::new().recursive(true).mode(0o700).create(out);
     folder.with_context(|| format!("cannot make the folder `{}`\nhint: choose another with --out", out.display()))?;
-    for file in &files {
+    if let Some(why) = files::open_to_others(out) {
+        bail!(
+            "`{}` is no place for secrets: {why}\nhint: chmod 700, or choose another folder with --out",
+            out.display()
+        );
+    }
+    for file in &new {
         let path = out.join(&file.name);
         write(&path, &file.text, file.secrecy).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
@@ -157,7 +169,7 @@ impl Trust {
     fn read(folder: &Path) -> anyhow::Result<Self> {
         let [certificate, key, token] = ["ca.pem", "ca-key.pem", "token"].map(|name| folder.join(name));
         let read = |path: &Path| {
-            fs::read_to_string(path).with_context(|| {
+            files::read_small(path, MAX_BYTES).with_context(|| {
                 format!("cannot read `{}`\nhint: --authority names a folder that `certs` made", path.display())
             })
         };

@@ -62,7 +62,7 @@ struct Waiting {
 }
 
 /// What one peer has at its disposal: an address, or 64 bits of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => address

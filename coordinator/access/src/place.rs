@@ -88,10 +88,11 @@ impl Access {
     /// The options that workers need to get in.
     pub fn worker_options(&self) -> String {
         let clients = self.tls.as_ref().is_some_and(|tls| tls.asks_for_certificates());
+        let file = self.token_file.as_ref().map_or("FILE".to_owned(), |file| file.display().to_string());
         let options = [
-            (self.tls.is_some(), " --tls-ca FILE"),
-            (clients, " --tls-cert FILE --tls-key FILE"),
-            (self.token.is_some(), " --token-file FILE"),
+            (self.tls.is_some(), " --tls-ca FILE".to_owned()),
+            (clients, " --tls-cert FILE --tls-key FILE".to_owned()),
+            (self.token.is_some(), format!(" --token-file {file}")),
         ];
         options.into_iter().filter_map(|(needed, option)| needed.then_some(option)).collect()
     }
@@ -134,7 +135,7 @@ mod tests {
         std::fs::write(&certificate, signed.pem()).unwrap();
         std::fs::write(&key, pair.serialize_pem()).unwrap();
         let tls = Tls::open(TlsFiles { certificate, key, clients: None }).unwrap();
-        Access { tls: Some(Arc::new(tls)), token: Some(Token::random()) }
+        Access { tls: Some(Arc::new(tls)), token: Some(Token::random()), token_file: None }
     }
 
     fn url(access: &Access, address: &str) -> String {

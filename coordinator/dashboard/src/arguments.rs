@@ -24,6 +24,9 @@ pub struct HttpArguments {
     /// A page that may show the dashboard in a frame, such as https://hub:8000; may be given several times. Without it none may
     #[arg(long = "http-frame", value_name = "ORIGIN", value_parser = discreet::<Origin>())]
     pub(super) http_frames: Vec<Origin>,
+    /// Ask who looks at the dashboard for the token, also on this machine: that of --token-file, or of `token` in the run directory
+    #[arg(long)]
+    pub http_token: bool,
 }
 
 /// Where to listen, if at all.

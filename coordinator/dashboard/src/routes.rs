@@ -22,7 +22,7 @@ use swfn_shared::{
     trial::{Architecture, TrialSpec},
     wire::WORKERS_HEADER,
 };
-use swfn_store::{ReadError, Reader, live};
+use swfn_store::{ReadError, Reader, live, run_dir::Place};
 use tokio::{
     sync::{mpsc, watch},
     time::{sleep, timeout},
@@ -79,6 +79,7 @@ impl std::fmt::Debug for Queue {
 #[derive(Debug)]
 pub struct App {
     names: SweepNames,
+    place: Place,
     snapshots: watch::Receiver<Snapshot>,
     queue: Queue,
     reader: Reader,
@@ -89,7 +90,7 @@ pub struct App {
 impl App {
     pub fn new(
         grid: Arc<Grid>,
-        run_dir: &std::path::Path,
+        place: &Place,
         specs: &[TrialSpec],
         snapshots: watch::Receiver<Snapshot>,
         queue: Queue,
@@ -103,10 +104,11 @@ impl App {
             names: SweepNames {
                 sweep: grid.name.clone(),
                 dataset: specs.first().map(|spec| spec.dataset.name().to_owned()).unwrap_or_default(),
-                run_dir: run_dir.display().to_string(),
+                run_dir: place.path().display().to_string(),
                 architectures: Architecture::ALL.iter().copied().filter(used).collect(),
                 subset_sizes,
             },
+            place: place.clone(),
             snapshots,
             queue,
             reader,
@@ -315,9 +317,10 @@ fn alive(join_at: Option<HeaderValue>) -> Response {
 }
 
 async fn ready(State(app): Shared) -> Answer {
-    if is_ready(&mut app.snapshots.clone()).await {
-        Ok(text("ready\n"))
-    } else {
-        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator's core does not answer"))
+    let unavailable = |why: &str| Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
+    match app.place.lost() {
+        Some(what) => unavailable(&what),
+        None if is_ready(&mut app.snapshots.clone()).await => Ok(text("ready\n")),
+        None => unavailable("the coordinator's core does not answer"),
     }
 }

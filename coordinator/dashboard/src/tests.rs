@@ -18,7 +18,7 @@ use swfn_shared::{
     snapshot::{Counts, Running, Snapshot},
     trial::TrialSpec,
 };
-use swfn_store::{Batch, Reader, ResultRow, Store, WorkerRow};
+use swfn_store::{Batch, Reader, ResultRow, Store, WorkerRow, run_dir::RunDir};
 use tempfile::TempDir;
 use tokio::{
     sync::{mpsc, watch},
@@ -33,6 +33,7 @@ const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{2028}</";
 /// Two seeds of `net` and of `lenet+bn`, without and with function norm: one trial has succeeded, one runs, one was given up.
 pub(super) struct House {
     dir: TempDir,
+    run_dir: RunDir,
     grid: Arc<Grid>,
     specs: Arc<[TrialSpec]>,
     snapshots: watch::Sender<Snapshot>,
@@ -48,6 +49,7 @@ impl House {
         let grid = Arc::new(Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap());
         let specs: Arc<[TrialSpec]> = grid.trials().collect();
         let dir = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::open(dir.path()).unwrap();
         let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
         store.set_trials(&specs).unwrap();
         store.write(1_700_000_000.0, &batch(&specs)).unwrap();
@@ -58,13 +60,13 @@ impl House {
             running: vec![Running { trial: specs[1].id(), worker: "ann".parse().unwrap(), step: 5_000 }].into(),
             ..Snapshot::default()
         };
-        Self { dir, grid, specs, snapshots: watch::channel(snapshot).0, requests: mpsc::channel(8).0, store }
+        Self { dir, run_dir, grid, specs, snapshots: watch::channel(snapshot).0, requests: mpsc::channel(8).0, store }
     }
 
     pub(super) fn app(&self) -> App {
         let reader = Reader::new(&self.dir.path().join("sweep.sqlite"));
         let (grid, snapshots) = (Arc::clone(&self.grid), self.snapshots.subscribe());
-        App::new(grid, self.dir.path(), &self.specs, snapshots, Queue::new(&self.requests), reader)
+        App::new(grid, &self.run_dir.place().unwrap(), &self.specs, snapshots, Queue::new(&self.requests), reader)
     }
 
     fn router(&self, token: Option<Token>) -> Router {
@@ -268,6 +270,8 @@ async fn ready_is_who_shows_its_state() {
         house.snapshots.send_modify(|_| {});
     };
     assert_eq!(tokio::join!(status("/readyz"), shown).0, StatusCode::OK);
+    std::fs::remove_file(house.dir.path().join("lock")).unwrap();
+    assert_eq!(status("/readyz").await, StatusCode::SERVICE_UNAVAILABLE, "its folder is not whole");
     // It lives, whatever the disk does.
     std::fs::remove_dir_all(house.dir.path()).unwrap();
     assert_eq!(status("/healthz").await, StatusCode::OK);

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
-use swfn_store::ReadOnly;
+use swfn_shared::output;
+use swfn_store::{ReadOnly, run_dir::Before};
 
 use super::{
     mlflow,
@@ -46,6 +47,7 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
     }
     let mut told = String::new();
     let folder = arguments.out.clone().unwrap_or_else(|| arguments.run_dir.join("export"));
+    let before = arguments.out.as_deref().map(Before::of);
     let mut formats = arguments.format.clone();
     formats.dedup();
     for format in formats {
@@ -64,6 +66,7 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
             told += &format!("{}\n", folder.join(name).display());
         }
     }
+    before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
     if let Some(url) = &arguments.mlflow {
         let reader = ReadOnly::open(&database)?;
         let name = match &arguments.experiment {

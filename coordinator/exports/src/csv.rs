@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use rusqlite::{Row, types::ValueRef};
+use swfn_shared::quote::cell;
 
 use super::tables::{Column, Kind, Rows};
 
@@ -30,7 +31,10 @@ impl<W: Write> Rows for CsvRows<W> {
                 }
                 ValueRef::Integer(number) => self.csv.write_field(number.to_string())?,
                 ValueRef::Real(number) => self.csv.write_field(number.to_string())?,
-                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => self.csv.write_field(bytes)?,
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => match std::str::from_utf8(bytes) {
+                    Ok(text) => self.csv.write_field(cell(text).as_bytes())?,
+                    Err(_) => self.csv.write_field(bytes)?,
+                },
             }
         }
         Ok(self.csv.write_record(None::<&[u8]>)?)

@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
-use swfn_store::run_dir::replace;
+use swfn_shared::output;
+use swfn_store::run_dir::{Before, replace};
 use time::OffsetDateTime;
 
 use super::{
@@ -66,8 +67,10 @@ pub fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
     let folder = out.as_ref().unwrap_or(&runs[0]);
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot make `{}`\nhint: choose another with --out", folder.display()))?;
+    let before = out.as_deref().map(Before::of);
     let summary = write(&sources, folder, Extent::Full)?;
-    eprintln!("report in `{}`", folder.join("report.html").display());
+    before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
+    output::say(&format!("report in `{}`", folder.join("report.html").display()));
     Ok(table::terminal(&summary, None))
 }
 

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, io::Write};
 use comfy_table::{Cell as TableCell, CellAlignment, Table};
 use swfn_shared::grid::Selection;
 
-use super::{claim::ClaimVerdict, contrast::Comparison, rounding::decimal, summary::Summary, table, words};
+use super::{claim::ClaimVerdict, contrast::Comparison, rounding::decimal, summary::Summary, table, view, words};
 
 /// Comparisons that a terminal shows; the files have all.
 const TERMINAL_ROWS: usize = 60;
@@ -117,14 +117,14 @@ pub(super) fn markdown(summary: &Summary) -> String {
         text += &row(columns.iter().map(|(title, _, _)| (*title).to_owned()).collect());
         text += &row(columns.iter().map(|(_, number, _)| if *number { "---:" } else { "---" }.to_owned()).collect());
         for comparison in &summary.comparisons {
-            text += &row(columns.iter().map(|(_, _, value)| table::escape(&value(comparison))).collect());
+            text += &row(columns.iter().map(|(_, _, value)| view::markdown(&value(comparison))).collect());
         }
         text += &format!("\n{}\n", legend(summary));
     }
     if !summary.claims.is_empty() {
         text += "\n## Claims\n\n";
         for claim in &summary.claims {
-            text += &format!("- {}: {}\n", table::escape(&claim.text), verdict(summary, claim));
+            text += &format!("- {}: {}\n", view::markdown(&claim.text), verdict(summary, claim));
         }
     }
     text

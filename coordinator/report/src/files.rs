@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use swfn_shared::trial::TrialSpec;
+use swfn_shared::{quote::cell, trial::TrialSpec};
 use swfn_store::{TrialRow, WorkerRow, run_dir::replace};
 
 use super::{
@@ -68,6 +68,11 @@ impl Variants {
     }
 }
 
+/// A worker's words, which are no formula.
+fn text_cell(text: &String) -> String {
+    cell(text).into_owned()
+}
+
 fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
     let before = ["trial", "state"];
@@ -100,7 +105,7 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         let maybe = |value: fn(&swfn_shared::metrics::Outcome) -> Option<f64>| {
             row.outcome.as_ref().and_then(value).map(|value| value.to_string()).unwrap_or_default()
         };
-        let from = |text: fn(&WorkerRow) -> &String| row.worker.as_ref().map(text).cloned().unwrap_or_default();
+        let from = |text: fn(&WorkerRow) -> &String| row.worker.as_ref().map(text).map(text_cell).unwrap_or_default();
         let outcome = [
             number(|o| o.final_test_accuracy),
             number(|o| o.best_test_accuracy),
@@ -117,10 +122,10 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
             row.worker.as_ref().and_then(|worker| worker.threads).map(|n| n.to_string()).unwrap_or_default(),
             from(|p| &p.software),
             from(|p| &p.libtorch),
-            row.worker.as_ref().and_then(|worker| worker.cuda.clone()).unwrap_or_default(),
+            row.worker.as_ref().and_then(|worker| worker.cuda.as_ref()).map(text_cell).unwrap_or_default(),
             row.dataset_digest.clone().unwrap_or_default(),
             // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
-            row.error.clone().filter(|_| row.outcome.is_none()).unwrap_or_default(),
+            row.error.as_ref().filter(|_| row.outcome.is_none()).map(text_cell).unwrap_or_default(),
         ];
         let variant = variants.of(spec);
         let before = [row.id.to_string(), row.state.clone()];
@@ -216,6 +221,20 @@ fn summary_record(cell: &Cell) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{super::summary::tests::example, *};
+
+    #[test]
+    fn what_workers_say_is_no_formula() {
+        let (mut trials, _) = example();
+        for (_, row) in &mut trials {
+            row.error = Some("-1+1".to_owned());
+            row.worker.iter_mut().for_each(|worker| worker.host = "=cmd|'/C calc'!A0".to_owned());
+        }
+        let mut file = Vec::new();
+        trials_csv(&mut file, &trials).unwrap();
+        let text = String::from_utf8(file).unwrap();
+        assert!(text.contains(",'=cmd") && text.contains(",'-1+1"), "{text}");
+        assert!(!text.contains(",=cmd") && !text.contains(",-1+1"), "{text}");
+    }
 
     #[test]
     fn csv_files() {

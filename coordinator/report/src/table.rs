@@ -13,6 +13,7 @@ use super::{
     rounding::{decimal, percent},
     statistics::Estimate,
     summary::{Cell, Failure, Summary},
+    view,
     words::points,
 };
 
@@ -217,7 +218,7 @@ pub(super) fn markdown(summary: &Summary) -> String {
     if !summary.failures.is_empty() {
         text += "\n## Failed trials\n\n| trial | cell | seed | attempts | error |\n| --- | --- | ---: | ---: | --- |\n";
         for failure in &summary.failures {
-            let error = escape(&failure.error);
+            let error = view::markdown(&failure.error);
             let id = format!("`{}`", &failure.trial[..8]);
             text +=
                 &row(vec![id, failure.label.clone(), failure.seed.to_string(), failure.attempts.to_string(), error]);
@@ -229,11 +230,6 @@ pub(super) fn markdown(summary: &Summary) -> String {
         }
     }
     text
-}
-
-/// A worker's words in a table of a page: no bar ends the cell, no line the row, no tag begins.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]

@@ -158,12 +158,14 @@ impl TableView {
     }
 }
 
-/// Somebody else's words in Markdown: no bar ends a cell, no line a row, no tag or link begins.
+/// Somebody else's words in Markdown: no bar ends a cell, no line a row, no tag, picture or link begins, and no address is one.
 pub(crate) fn markdown(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
         match character {
             '\\' | '|' | '*' | '`' | '[' | ']' => escaped.extend(['\\', character]),
+            '/' if escaped.ends_with(':') => escaped += "\\/",
+            '.' if ends_with_www(&escaped) => escaped += "\\.",
             '<' => escaped += "&lt;",
             '&' => escaped += "&amp;",
             control if control.is_control() => escaped.push(' '),
@@ -171,6 +173,10 @@ pub(crate) fn markdown(text: &str) -> String {
         }
     }
     escaped
+}
+
+fn ends_with_www(text: &str) -> bool {
+    text.len().checked_sub(3).and_then(|start| text.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }
 
 /// Somebody else's words in LaTeX, with the few characters that this report uses beyond ASCII.
@@ -233,6 +239,8 @@ mod tests {
         insta::assert_snapshot!("hostile_latex", table.latex());
         assert_eq!(latex("[1] *a* α ≤ β"), "{[}1{]} *a* $\\alpha$ $\\leq$ $\\beta$");
         assert_eq!(latex("*a"), "{*}a");
+        let address = "![b](http://a.b) www.a.b Www.c: https://d";
+        assert_eq!(markdown(address), "!\\[b\\](http:\\//a.b) www\\.a.b Www\\.c: https:\\//d");
     }
 
     #[test]

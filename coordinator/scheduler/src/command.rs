@@ -36,6 +36,8 @@ pub struct Predecessor {
     pub end: String,
     /// What it said last, perhaps nothing.
     pub log: String,
+    /// Its machine had too little memory for all that ran there: its trials cost nothing.
+    pub innocent: bool,
 }
 
 /// Suspicion from which on a trial is given to a worker alone.

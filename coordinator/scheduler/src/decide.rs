@@ -1,6 +1,6 @@
 //! What follows from a command. Nothing changes here; [`Scheduler::evolve`] applies the events.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use swfn_shared::{
     event::{Blame, Event},
@@ -22,7 +22,10 @@ impl Scheduler {
             // Whoever is heard is there, also after a silence for which it was taken off the list.
             Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
             Command::Progressed { worker, lease, step, waits } => {
-                self.of_live(worker, *lease, |_| Event::Progressed { lease: *lease, step: *step, waits: *waits })
+                self.of_live(worker, *lease, |trial| {
+                    // Beyond its own there are none, whatever a worker says.
+                    Event::Progressed { lease: *lease, step: (*step).min(trial.spec.steps()), waits: *waits }
+                })
             }
             Command::Succeeded { worker, lease } => {
                 self.of_live(worker, *lease, |_| Event::Succeeded { lease: *lease })
@@ -77,10 +80,16 @@ impl Scheduler {
                 end => format!("its worker process ended ({end})"),
             };
             let leases: Vec<_> = state.leases.iter().copied().collect();
-            events.extend(self.lost(&leases, Blame::Suspected, |_| reason.clone(), &dead.log));
+            if dead.innocent {
+                let lease = |index: &TrialIndex| Event::Released { lease: self.trials[*index].newest_lease() };
+                events.extend(leases.iter().map(lease));
+            } else {
+                events.extend(self.lost(&leases, Blame::Suspected, |_| reason.clone(), &dead.log));
+            }
             events.push(Event::WorkerLeft { worker: dead.worker.clone() });
         }
         if let Some(state) = self.workers.get(worker) {
+            let held: HashSet<_> = held.iter().copied().collect();
             // A grant that the worker does not know of was lost on its way: nobody works on it.
             for trial in state.leases.iter().map(|index| &self.trials[*index]) {
                 let lease = trial.newest_lease();
@@ -104,7 +113,7 @@ impl Scheduler {
         let state = self.worker(worker)?;
         let lanes = usize::try_from(lanes).unwrap_or(usize::MAX);
         let news = (state.lanes != Some(lanes)).then(|| Event::WorkerAsked { worker: worker.clone(), lanes });
-        let picked = if state.leases.iter().any(|index| self.trials[*index].is_suspect()) {
+        let picked = if self.counts.pending == 0 || state.leases.iter().any(|index| self.trials[*index].is_suspect()) {
             Vec::new()
         } else {
             let wanted = self.share(now, worker, lanes).saturating_sub(state.leases.len());

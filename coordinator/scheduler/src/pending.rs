@@ -55,6 +55,10 @@ impl Pending {
         }
     }
 
+    pub(super) fn knows(&self, vae: &VaeId) -> bool {
+        self.vaes.contains_key(vae)
+    }
+
     pub(super) fn lease_began(&mut self, group: usize) {
         *self.leased.entry(group).or_default() += 1;
     }

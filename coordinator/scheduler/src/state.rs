@@ -27,6 +27,9 @@ use super::{
     pending::Pending,
 };
 
+/// VAEs of one worker that count when it is given trials: those that it used last.
+const MAX_VAES: usize = 1024;
+
 /// Position of a trial in the sweep.
 pub(super) type TrialIndex = usize;
 
@@ -178,6 +181,13 @@ impl Scheduler {
         self.trials.iter().map(|trial| (trial.id, &trial.spec, &trial.state))
     }
 
+    /// Of these VAEs those that trials of the sweep need, each once.
+    pub fn of_sweep(&self, vaes: Vec<VaeId>) -> Vec<VaeId> {
+        let known: BTreeSet<_> = vaes.into_iter().filter(|vae| self.pending.knows(vae)).take(MAX_VAES).collect();
+        known.into_iter().collect()
+    }
+
+    /// What a trial is.
     pub fn spec(&self, id: TrialId) -> Option<&TrialSpec> {
         self.by_id.get(&id).map(|index| &self.trials[*index].spec)
     }

@@ -30,7 +30,7 @@ fn worker(name: &str) -> WorkerId {
 
 /// Of a process that is known to have ended.
 fn dead(name: &str) -> Predecessor {
-    Predecessor { worker: worker(name), end: "signal 9".into(), log: "last words".into() }
+    Predecessor { worker: worker(name), end: "signal 9".into(), log: "last words".into(), innocent: false }
 }
 
 /// A scheduler with a clock and the journal of its durable events.
@@ -203,6 +203,19 @@ fn a_worker_leaves_to_others_what_they_have_free_lanes_for() {
     sweep.join("bob");
     // Of the twelve trials, two of which Ann holds, her four lanes take four.
     assert_eq!(sweep.ask("bob", 20).len(), 8);
+}
+
+#[test]
+fn whoever_ends_for_want_of_memory_beside_others_costs_its_trials_nothing() {
+    let mut sweep = Sweep::of_one_shape(1);
+    for attempt in 1..=2 * LIMITS.max_losses {
+        let name = format!("ann{attempt}");
+        sweep.join(&name);
+        assert_eq!(sweep.ask(&name, 1).len(), 1, "it is tried again, however often");
+        let predecessor = Some(Predecessor { innocent: true, ..dead(&name) });
+        sweep.tell(Command::Joined { worker: worker("next"), predecessor, held: Vec::new() }).unwrap();
+    }
+    assert!(sweep.journal.iter().all(|event| matches!(event, Event::Leased { .. } | Event::Released { .. })));
 }
 
 #[test]

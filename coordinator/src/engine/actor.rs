@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,6 +15,7 @@ use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     grid::Selection,
     ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    quote::one_line,
     snapshot::Snapshot,
     trial::TrialSpec,
     trial_log::LogPart,
@@ -24,8 +28,10 @@ use super::{
     contradiction::contradiction,
     error::EngineError,
     holders::Holders,
+    mailbox::Mailbox,
     message::{Reply, Request, SessionId},
     planted,
+    plausible::Plausibility,
     snapshot::Ledger,
     workers::{FINISHED, drain},
 };
@@ -33,7 +39,15 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
-    pub(super) replies: mpsc::Sender<Reply>,
+    pub(super) replies: Mailbox,
+}
+
+/// What a turn revokes of one worker's leases.
+#[derive(Debug, Default)]
+pub(super) struct Revoked {
+    pub(super) leases: HashSet<LeaseId>,
+    /// Why the first of them was.
+    pub(super) first: Option<String>,
 }
 
 #[derive(Debug)]
@@ -60,7 +74,10 @@ pub(crate) struct Engine {
     pub(super) leaving: HashSet<WorkerId>,
     /// Workers that asked for more than they hold, in a fixed order.
     pub(super) waiting: BTreeMap<WorkerId, Asked>,
+    pub(super) plausibility: Plausibility,
     pub(super) batch: Batch,
+    /// Attempts that ended without a result; what there is of their files is removed.
+    pub(super) over: Vec<LeaseId>,
     /// Parts of files that wait for the commit.
     pub(super) parts: Vec<(LeaseId, ArtifactPart)>,
     /// What trials said, and where it is kept.
@@ -68,6 +85,9 @@ pub(crate) struct Engine {
     pub(super) logs: Option<LogFolder>,
     /// Answers that wait for the commit.
     pub(super) replies: Vec<(WorkerId, Reply)>,
+    pub(super) revoked: HashMap<WorkerId, Revoked>,
+    /// Bytes of answers that workers have not read.
+    pub(super) unread: Arc<AtomicUsize>,
     pub(super) acknowledge: HashMap<WorkerId, u64>,
     pub(super) snapshots: watch::Sender<Snapshot>,
     pub(super) meters: Meters,
@@ -101,7 +121,12 @@ impl Engine {
         if let Some(problem) = contradiction(&scheduler, &rows) {
             return Err(store.damaged(problem).into());
         }
+        let mut plausibility = Plausibility::default();
         for row in rows {
+            let digest = row.dataset_digest.as_deref().and_then(|digest| digest.parse().ok());
+            if let (Some(digest), Some(spec)) = (digest, scheduler.spec(row.id)) {
+                plausibility.known(spec.dataset, digest);
+            }
             if let (Some(outcome), Some(spec)) = (&row.outcome, scheduler.spec(row.id)) {
                 ledger.add(spec, outcome);
             }
@@ -120,11 +145,15 @@ impl Engine {
             holders,
             leaving: HashSet::new(),
             waiting: BTreeMap::new(),
+            plausibility,
             batch: Batch::default(),
+            over: Vec::new(),
             parts: Vec::new(),
             said: Vec::new(),
             logs: None,
             replies: Vec::new(),
+            revoked: HashMap::new(),
+            unread: Arc::default(),
             acknowledge: HashMap::new(),
             snapshots,
             meters: Meters::default(),
@@ -171,6 +200,7 @@ impl Engine {
     /// Works until it is told to stop, everyone else is gone, or the store fails; hands the store back. Blocks its thread.
     pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<Store, EngineError> {
         let mut arrived = Vec::with_capacity(REQUESTS);
+        let mut rooms = Vec::new();
         loop {
             if requests.blocking_recv_many(&mut arrived, REQUESTS) == 0 {
                 return Ok(self.store);
@@ -187,8 +217,12 @@ impl Engine {
                         // Who asked may be gone.
                         answer.send(self.drain_workers(&ids, holder)).ok();
                     }
-                    Request::Join { session, hello, replies } => self.join(session, *hello, replies),
-                    Request::Message { session, worker, sequence, message } => {
+                    Request::Join { session, hello, replies, room } => {
+                        rooms.push(room);
+                        self.join(session, *hello, replies);
+                    }
+                    Request::Message { session, worker, sequence, message, room } => {
+                        rooms.push(room);
                         // Of a stream that was replaced: the worker sends it again on the new one.
                         if self.is_current(&worker, session) {
                             self.hear(&worker, sequence, message);
@@ -211,6 +245,8 @@ impl Engine {
             }
             self.serve_waiting();
             self.commit()?;
+            // Streams may go on.
+            rooms.clear();
             if stop {
                 return Ok(self.store);
             }
@@ -238,15 +274,23 @@ impl Engine {
             metrics::count(event, matches!(command, Command::Tick));
             match event {
                 Event::Failed { lease, error, quarantine, log: _ } => {
-                    warn!(%lease, quarantine, "trial failed: {error}");
+                    warn!(%lease, quarantine, "trial failed: {}", one_line(error));
                 }
                 Event::Lost { lease, error, quarantine, blame, log: _ } => {
                     let with = if *blame == Blame::Alone { "" } else { ", with others" };
-                    warn!(%lease, quarantine, "lease lost{with}: {error}");
+                    warn!(%lease, quarantine, "lease lost{with}: {}", one_line(error));
                 }
                 _ => {}
             }
-            if event.durable().is_some() {
+            if let Some(lease) = event.durable() {
+                if !matches!(event, Event::Leased { .. }) {
+                    self.plausibility.forget(lease);
+                }
+                if matches!(event, Event::Failed { .. } | Event::Lost { .. } | Event::Released { .. })
+                    && self.artifacts != Artifacts::default()
+                {
+                    self.over.push(lease);
+                }
                 self.batch.events.push(event.clone());
             }
         }
@@ -269,9 +313,12 @@ impl Engine {
 
     fn serve_waiting(&mut self) {
         for (worker, mut asked) in std::mem::take(&mut self.waiting) {
-            let Asked { lanes, shape, vaes } = &asked;
-            let command = Command::Asked { worker: worker.clone(), lanes: *lanes, shape: *shape, vaes: vaes.clone() };
+            let (lanes, shape, vaes) = (asked.lanes, asked.shape, std::mem::take(&mut asked.vaes));
+            let command = Command::Asked { worker: worker.clone(), lanes, shape, vaes };
             let leases: Vec<_> = self.apply(&command).unwrap_or_default().iter().filter_map(Event::durable).collect();
+            if let Command::Asked { vaes, .. } = command {
+                asked.vaes = vaes;
+            }
             let grant = leases.into_iter().filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
             let leases: Vec<_> = grant.collect();
             // What it did not get now, it may get later: of the same shape, or its lanes would be of two.

@@ -7,11 +7,16 @@ use std::{
 };
 
 use swfn_dashboard::metrics;
-use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId};
+use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId, quote::one_line};
 use swfn_store::Batch;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
-use super::{actor::Engine, error::EngineError, message::Reply};
+use super::{
+    actor::{Engine, Revoked},
+    error::EngineError,
+    mailbox::PostError,
+    message::Reply,
+};
 
 /// Time between two attempts to write on a full disk.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
@@ -32,6 +37,7 @@ impl Engine {
         let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
         self.write_when_possible(&parts, &batch)?;
         self.said.clear();
+        self.over.drain(..).for_each(|lease| self.folder.forget(lease));
         faults::point("engine/answer");
         self.answer();
         faults::point("engine/answered");
@@ -41,15 +47,34 @@ impl Engine {
 
     /// Sends what waited for the commit.
     fn answer(&mut self) {
+        for (worker, Revoked { leases, first }) in self.revoked.drain() {
+            let reason = first.unwrap_or_default();
+            match leases.iter().next() {
+                Some(lease) if leases.len() == 1 => info!(%worker, %lease, "revoked: {}", one_line(&reason)),
+                _ => info!(%worker, leases = leases.len(), "revoked many; the first: {}", one_line(&reason)),
+            }
+        }
         let acknowledged = self.acknowledge.drain().map(|(worker, through)| (worker, Reply::Acknowledge { through }));
         // Revocations first: who reads that a result is kept must know already if it was not theirs to report.
         for (worker, reply) in self.replies.drain(..).chain(acknowledged).collect::<Vec<_>>() {
             // A worker that does not read its answers must not hold up the others: its stream ends, and it may come back.
-            let sent = self.sessions.get(&worker).map(|session| session.replies.try_send(reply));
+            let sent = self.sessions.get(&worker).map(|session| session.replies.post(&self.unread, reply));
             if let Some(Err(error)) = sent {
                 warn!(%worker, "stream dropped: {error}");
                 self.end_session(&worker);
+                if error == PostError::AllFull {
+                    self.drop_the_fullest();
+                }
             }
+        }
+    }
+
+    /// Who has read least makes room for the others.
+    fn drop_the_fullest(&mut self) {
+        let fullest = self.sessions.iter().max_by_key(|(_, session)| session.replies.unread());
+        if let Some(worker) = fullest.map(|(worker, _)| worker.clone()) {
+            warn!(%worker, "stream dropped: it has the most unread answers, and there are too many");
+            self.end_session(&worker);
         }
     }
 

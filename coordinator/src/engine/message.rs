@@ -9,10 +9,11 @@ use swfn_shared::{
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
     trial_log::LogPart,
-    wire::MAX_NAMED,
 };
 use swfn_store::WorkerRow;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+
+use super::{mailbox::Mailbox, room::Room};
 
 /// One stream of one worker; a worker that reconnects has a new one.
 pub(crate) type SessionId = u64;
@@ -97,6 +98,11 @@ pub(crate) enum FromWorker {
     Released {
         lease: LeaseId,
     },
+    /// A report that cannot be true, and costs the attempt.
+    Refused {
+        lease: LeaseId,
+        problem: String,
+    },
     Goodbye,
     /// What only a newer worker knows.
     Unknown,
@@ -108,7 +114,8 @@ pub(crate) enum Request {
     Join {
         session: SessionId,
         hello: Box<Hello>,
-        replies: mpsc::Sender<Reply>,
+        replies: Mailbox,
+        room: Room,
     },
     /// `sequence` is 0 for what needs no acknowledgement.
     Message {
@@ -116,6 +123,7 @@ pub(crate) enum Request {
         worker: WorkerId,
         sequence: u64,
         message: FromWorker,
+        room: Room,
     },
     /// The stream ended; the worker may come back.
     StreamEnded {
@@ -143,10 +151,6 @@ pub(crate) struct Drained {
     pub(crate) foreign: Vec<WorkerId>,
     pub(crate) others: Vec<WorkerId>,
 }
-
-/// Answers that wait for a worker to read them: one turn may revoke all that a worker can hold, one by one, beside a grant, an
-/// acknowledgement and the like.
-pub(crate) const REPLIES: usize = MAX_NAMED + 256;
 
 /// What a session passes on to its worker. Dropping the sender ends the stream.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,8 +6,11 @@ mod commit;
 mod contradiction;
 mod error;
 mod holders;
+mod mailbox;
 mod message;
 mod planted;
+mod plausible;
+mod room;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -15,4 +18,8 @@ mod workers;
 
 pub(crate) use actor::Engine;
 pub(crate) use error::EngineError;
-pub(crate) use message::{Drained, FromWorker, Hello, Holder, Progress, REPLIES, Reply, Request};
+pub(crate) use mailbox::{Letter, Mailbox};
+pub(crate) use message::{Drained, FromWorker, Hello, Holder, Progress, Reply, Request};
+#[cfg(any(test, fuzzing))]
+pub(crate) use room::Room;
+pub(crate) use room::{BYTES, Rooms, cost};

@@ -4,22 +4,23 @@ use std::{thread, time::Duration};
 
 use swfn_scheduler::{FailureKind, Limits, REQUESTS};
 use swfn_shared::{
-    artifacts::Artifacts,
+    artifacts::{ArtifactPart, Artifacts, CONFUSION},
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
+    metrics::{MetricPoint, Outcome, TRAIN_LOSS},
     trial::{Architecture, TrialSpec},
     trial_log::LogPart,
 };
 use swfn_store::{ArtifactFolder, LogFolder, Store, WorkerRow};
 use tokio::{
     sync::{
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Sender, UnboundedReceiver, channel},
         oneshot,
     },
     time::timeout,
 };
 
-use super::{Engine, EngineError, FromWorker, Hello, Holder, Progress, REPLIES, Reply, Request};
+use super::{Engine, EngineError, FromWorker, Hello, Holder, Letter, Mailbox, Progress, Reply, Request, Room};
 
 /// Three trials each of `net` and of `lenet`, all without function norm.
 fn specs() -> Vec<TrialSpec> {
@@ -32,7 +33,7 @@ fn specs() -> Vec<TrialSpec> {
 struct Stream {
     session: u64,
     requests: Sender<Request>,
-    replies: Receiver<Reply>,
+    replies: UnboundedReceiver<Letter>,
 }
 
 impl Stream {
@@ -48,16 +49,20 @@ impl Stream {
             libtorch: "2.11.0".into(),
             certificate: None,
         };
-        let (sender, replies) = channel(REPLIES);
+        let (sender, replies) = Mailbox::new();
         let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held };
-        requests.send(Request::Join { session, hello: Box::new(hello), replies: sender }).await.unwrap();
+        requests
+            .send(Request::Join { session, hello: Box::new(hello), replies: sender, room: Room::default() })
+            .await
+            .unwrap();
         Self { session, requests: requests.clone(), replies }
     }
 
     async fn say(&self, sequence: u64, message: FromWorker) {
         let worker = "ann".parse().unwrap();
         let session = self.session;
-        self.requests.send(Request::Message { session, worker, sequence, message }).await.unwrap();
+        let room = Room::default();
+        self.requests.send(Request::Message { session, worker, sequence, message, room }).await.unwrap();
     }
 
     async fn ask(&self, lanes: u32, shape: Option<ShapeId>) {
@@ -65,24 +70,35 @@ impl Stream {
     }
 
     async fn reply(&mut self) -> Reply {
-        timeout(Duration::from_secs(20), self.replies.recv()).await.expect("an answer").expect("a stream")
+        let letter = timeout(Duration::from_secs(20), self.replies.recv()).await.expect("an answer").expect("a stream");
+        letter.replies().next().expect("it is not empty")
     }
 
     async fn grant(&mut self) -> Vec<(LeaseId, TrialSpec)> {
-        match self.reply().await {
-            Reply::Grant { leases, .. } => leases,
-            other => panic!("{other:?} is no grant"),
+        loop {
+            match self.reply().await {
+                Reply::Grant { leases, .. } => return leases,
+                Reply::Acknowledge { .. } => {}
+                other => panic!("{other:?} is no grant"),
+            }
         }
     }
 }
 
 /// An actor on its thread.
 fn engine(dir: &tempfile::TempDir) -> (Sender<Request>, thread::JoinHandle<Result<(), EngineError>>) {
+    engine_with(dir, Artifacts::default())
+}
+
+fn engine_with(
+    dir: &tempfile::TempDir,
+    artifacts: Artifacts,
+) -> (Sender<Request>, thread::JoinHandle<Result<(), EngineError>>) {
     let store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
-    let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::default()).unwrap();
+    let folder = ArtifactFolder::open(dir.path().join("artifacts"), artifacts).unwrap();
     let minute = Duration::from_secs(60);
     let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute };
-    let engine = Engine::new(store, limits, specs(), Selection::Best, Artifacts::default(), folder, |_| false).unwrap();
+    let engine = Engine::new(store, limits, specs(), Selection::Best, artifacts, folder, |_| false).unwrap();
     let engine = engine.with_logs(LogFolder::new(dir.path().join("logs")));
     let (requests, queue) = channel(REQUESTS);
     (requests, thread::spawn(move || engine.run(queue).map(drop)))
@@ -178,7 +194,7 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     assert_eq!(ann.reply().await, Reply::Confirm { leases: vec![held] });
     assert!(matches!(ann.reply().await, Reply::Drain { .. }), "the word may not have reached it");
     ann.say(0, FromWorker::Goodbye).await;
-    assert_eq!(timeout(Duration::from_secs(20), ann.replies.recv()).await.unwrap(), None);
+    assert!(timeout(Duration::from_secs(20), ann.replies.recv()).await.unwrap().is_none());
     // A process of that name that comes later is another.
     let mut ann = Stream::open(&requests, 3, Vec::new()).await;
     ann.ask(1, None).await;
@@ -205,4 +221,74 @@ async fn a_worker_is_told_of_all_its_lost_leases_and_keeps_its_stream() {
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 7 });
     requests.send(Request::Stop).await.unwrap();
     actor.join().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let (requests, actor) = engine_with(&dir, Artifacts { confusion: true, ..Artifacts::default() });
+    let mut ann = Stream::open(&requests, 1, Vec::new()).await;
+    ann.ask(1, None).await;
+    let right = Outcome {
+        final_test_accuracy: 0.5,
+        best_test_accuracy: 0.75,
+        final_test_loss: 1.0,
+        validation_accuracy: None,
+        validated_test_accuracy: None,
+        vae_seconds: 0.0,
+        classifier_seconds: 1.0,
+    };
+    let digest = |digit: &str| digit.repeat(64).parse().unwrap();
+    let succeeded = |lease, outcome, data| FromWorker::Succeeded { lease, outcome, dataset_digest: digest(data) };
+    let file = |lease| FromWorker::Artifact {
+        lease,
+        part: ArtifactPart { name: CONFUSION, offset: 0, content: vec![1], size: 1 },
+    };
+    let beyond = |lease| {
+        let point = MetricPoint { metric: TRAIN_LOSS, step: 1 << 40, value: 1.0 };
+        FromWorker::Points { lease, points: vec![point], log: None }
+    };
+    let odd = Outcome { final_test_accuracy: 0.123_456_789, ..right };
+    let cases: [(&dyn Fn(LeaseId) -> Vec<FromWorker>, &str); 5] = [
+        (&|lease| vec![FromWorker::Refused { lease, problem: "field `x`".into() }], "field `x`"),
+        (&|lease| vec![beyond(lease)], "step `1099511627776`"),
+        (&|lease| vec![succeeded(lease, right, "0")], "no file `confusion.csv`"),
+        (&|lease| vec![file(lease), succeeded(lease, odd, "0")], "no share of 10000 images"),
+        (&|lease| vec![file(lease), succeeded(lease, right, "0")], ""),
+    ];
+    let mut sequence = 0;
+    for (reports, problem) in cases {
+        let lease = ann.grant().await[0].0;
+        for report in reports(lease) {
+            sequence += 1;
+            ann.say(sequence, report).await;
+        }
+        if !problem.is_empty() {
+            let Reply::Revoke { lease: over, reason } = revoked(&mut ann).await else { panic!("no revocation") };
+            assert!(over == lease && reason.contains(problem), "{reason}");
+        }
+        ann.ask(1, None).await;
+    }
+    // Another content than the first.
+    let lease = ann.grant().await[0].0;
+    ann.say(90, file(lease)).await;
+    ann.say(91, succeeded(lease, right, "1")).await;
+    let Reply::Revoke { reason, .. } = revoked(&mut ann).await else { panic!("no revocation") };
+    assert!(reason.contains("in all results before"), "{reason}");
+    requests.send(Request::Stop).await.unwrap();
+    actor.join().unwrap().unwrap();
+    let store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
+    let rows = store.trials().unwrap();
+    assert_eq!(rows.iter().filter(|row| row.outcome.is_some()).count(), 1);
+    assert!(rows.iter().any(|row| row.error.as_ref().is_some_and(|error| error.contains("worker `ann` was refused"))));
+}
+
+/// The next revocation, past acknowledgements.
+async fn revoked(stream: &mut Stream) -> Reply {
+    loop {
+        match stream.reply().await {
+            Reply::Acknowledge { .. } => {}
+            other => return other,
+        }
+    }
 }

@@ -1,14 +1,20 @@
 //! What workers and persons say: who comes and goes, and what becomes of what they report. Nothing is answered here: answers wait for
 //! the commit.
 
-use swfn_scheduler::{Admission, Command, Rejection};
-use swfn_shared::ids::{LeaseId, WorkerId};
+use std::collections::HashSet;
+
+use swfn_scheduler::{Admission, Command, FailureKind, Rejection};
+use swfn_shared::{
+    artifacts::{self, Artifacts},
+    ids::{LeaseId, WorkerId},
+    trial::TrialSpec,
+};
 use swfn_store::{ResultRow, WorkerRow};
-use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::{
     actor::{Asked, Engine, Session},
+    mailbox::Mailbox,
     message::{Drained, FromWorker, Hello, Holder, Progress, Reply, SessionId},
     planted,
 };
@@ -20,7 +26,7 @@ impl Engine {
         self.waiting.remove(worker);
     }
 
-    pub(super) fn join(&mut self, session: SessionId, mut hello: Hello, replies: mpsc::Sender<Reply>) {
+    pub(super) fn join(&mut self, session: SessionId, mut hello: Hello, replies: Mailbox) {
         let worker = hello.worker.id.clone();
         if !self.holders.claim(&worker, hello.holder) {
             warn!(%worker, host = hello.worker.host, holder = %hello.holder, "refused: the id is another certificate's");
@@ -28,7 +34,7 @@ impl Engine {
                 "worker id `{worker}` belongs to the holder of another certificate\n\
                  hint: each worker process draws an id of its own; start the worker anew"
             );
-            replies.try_send(Reply::Deny { reason }).ok();
+            replies.post(&self.unread, Reply::Deny { reason }).ok();
             return;
         }
         // No reason to turn the worker itself away: its certificate may have been renewed in between. Leases of the other expire as usual.
@@ -37,6 +43,8 @@ impl Engine {
             warn!(%worker, predecessor = %dead.worker, "the predecessor is another certificate's, and left alone");
         }
         info!(%worker, host = hello.worker.host, device = hello.worker.device, model = hello.worker.model, "worker joined");
+        hello.held.sort_unstable();
+        hello.held.dedup();
         let mut confirmed = Vec::new();
         for lease in &hello.held {
             match planted::admit(&self.scheduler, &worker, *lease) {
@@ -51,6 +59,9 @@ impl Engine {
         if let Some(dead) = &hello.predecessor {
             // What it said last may still be on its way, and its ask would stand.
             self.end_session(&dead.worker);
+            if dead.innocent {
+                warn!(worker = %dead.worker, "given back, and nobody is to blame: {}", dead.end);
+            }
             self.leaving.remove(&dead.worker);
         }
         self.sessions.insert(worker.clone(), Session { id: session, replies });
@@ -67,8 +78,10 @@ impl Engine {
 
     pub(super) fn drain_workers(&mut self, ids: &[String], holder: Holder) -> Drained {
         let mut answer = Drained::default();
+        let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
         for worker in self.sessions.keys().cloned() {
-            if !ids.iter().any(|id| worker.to_string().starts_with(id)) {
+            let name = worker.to_string();
+            if !(1..=name.len()).any(|end| name.get(..end).is_some_and(|beginning| ids.contains(beginning))) {
                 answer.others.push(worker);
             } else if !self.holders.may_send_away(&worker, holder) {
                 answer.foreign.push(worker);
@@ -95,6 +108,7 @@ impl Engine {
             FromWorker::Ask { .. } if self.leaving.contains(&worker) => {}
             FromWorker::Ask { lanes, shape, vaes } => {
                 // In place of what it asked for before.
+                let vaes = self.scheduler.of_sweep(vaes);
                 self.waiting.insert(worker, Asked { lanes, shape, vaes });
             }
             FromWorker::Heartbeat { progress } => {
@@ -104,6 +118,11 @@ impl Engine {
             }
             FromWorker::Points { lease, points, log } => match planted::admit(&self.scheduler, &worker, lease) {
                 Ok(Admission::Live) => {
+                    if let Some(spec) = self.scheduler.spec(lease.trial)
+                        && let Err(problem) = self.plausibility.points(lease, spec, &points)
+                    {
+                        return self.refuse(&worker, lease, &problem);
+                    }
                     self.meters.points(&worker, points.len());
                     if !points.is_empty() {
                         self.batch.points.push((lease, points));
@@ -121,6 +140,16 @@ impl Engine {
                 Err(rejection) => self.revoke(&worker, lease, &rejection),
             },
             FromWorker::Succeeded { lease, outcome, dataset_digest } => {
+                if planted::admit(&self.scheduler, &worker, lease) == Ok(Admission::Live)
+                    && let Some(spec) = self.scheduler.spec(lease.trial).copied()
+                {
+                    let believed = self
+                        .has_files(&spec)
+                        .and_then(|()| self.plausibility.outcome(lease, &spec, &outcome, dataset_digest));
+                    if let Err(problem) = believed {
+                        return self.refuse(&worker, lease, &problem);
+                    }
+                }
                 if self.of_lease(&worker, lease, Command::Succeeded { worker: worker.clone(), lease }) {
                     if let Some(spec) = self.scheduler.spec(lease.trial) {
                         self.meters.result(&worker, spec, &outcome);
@@ -132,6 +161,7 @@ impl Engine {
             FromWorker::Failed { lease, kind, error, log } => {
                 self.of_lease(&worker, lease, Command::Failed { worker: worker.clone(), lease, kind, error, log });
             }
+            FromWorker::Refused { lease, problem } => self.refuse(&worker, lease, &problem),
             FromWorker::Released { lease } => {
                 self.of_lease(&worker, lease, Command::Released { worker: worker.clone(), lease });
             }
@@ -157,12 +187,44 @@ impl Engine {
         }
     }
 
+    /// A report that cannot be true: its attempt has failed, and the worker goes on.
+    fn refuse(&mut self, worker: &WorkerId, lease: LeaseId, problem: &str) {
+        let error = format!("a report of worker `{worker}` was refused: {problem}");
+        let (kind, log) = (FailureKind::Error, String::new());
+        let told = error.clone();
+        if self.of_lease(worker, lease, Command::Failed { worker: worker.clone(), lease, kind, error, log }) {
+            self.tell_revoked(worker, lease, told);
+        }
+    }
+
+    /// Whether the files of a trial are there that the grid file asks for. Those of this turn are written first.
+    fn has_files(&mut self, spec: &TrialSpec) -> Result<(), String> {
+        let wanted = Artifacts { vae_sheet: self.artifacts.vae_sheet && spec.vae().is_some(), ..self.artifacts };
+        if wanted == Artifacts::default() {
+            return Ok(());
+        }
+        let parts = std::mem::take(&mut self.parts);
+        if self.folder.write(&parts).is_err() {
+            // Nobody knows yet: the commit tries again, and waits.
+            self.parts = parts;
+            return Ok(());
+        }
+        match artifacts::NAMES.into_iter().find(|name| wanted.want(name) && !self.folder.has(spec.id(), name)) {
+            Some(name) => Err(format!("the trial has no file `{name}`, which the grid file asks for")),
+            None => Ok(()),
+        }
+    }
+
     fn revoke(&mut self, worker: &WorkerId, lease: LeaseId, rejection: &Rejection) {
-        let revoke = (worker.clone(), Reply::Revoke { lease, reason: rejection.to_string() });
+        self.tell_revoked(worker, lease, rejection.to_string());
+    }
+
+    fn tell_revoked(&mut self, worker: &WorkerId, lease: LeaseId, reason: String) {
+        let revoked = self.revoked.entry(worker.clone()).or_default();
         // Whatever a worker sends of a dead lease in one go, it is told once.
-        if !self.replies.contains(&revoke) {
-            info!(%worker, %lease, "revoked: {rejection}");
-            self.replies.push(revoke);
+        if revoked.leases.insert(lease) {
+            revoked.first.get_or_insert_with(|| reason.clone());
+            self.replies.push((worker.clone(), Reply::Revoke { lease, reason }));
         }
     }
 }

@@ -82,6 +82,9 @@ impl Interceptor for Check {
                 let certificate = certificates.as_ref().and_then(|chain| chain.first());
                 let holder = certificate.map_or_else(|| self.holder, fingerprint);
                 request.extensions_mut().insert(holder);
+                if let Some(visitor) = visitor {
+                    request.extensions_mut().insert(visitor);
+                }
                 Ok(request)
             }
             Err(_) if self.openness == Openness::Open => Ok(request),

@@ -16,8 +16,25 @@ use crate::engine::{FromWorker, Hello, Holder, Progress, Reply};
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
 pub(crate) const MAX_TEXT: usize = 4_096;
 
+/// Names and versions are short, and of one line.
+const MAX_LABEL: usize = 256;
+
 fn text(text: String) -> String {
-    text::beginning(&printable(text::beginning(&text, MAX_TEXT)), MAX_TEXT).to_owned()
+    cut(&text, MAX_TEXT)
+}
+
+fn label(text: String) -> String {
+    cut(&text, MAX_LABEL).replace(['\n', '\t'], " ")
+}
+
+/// The beginning of a text, made printable; how much is cut off stands at its end.
+fn cut(text: &str, most: usize) -> String {
+    let shown = printable(text::beginning(text, most));
+    if text.len() <= most && shown.len() <= most {
+        return shown;
+    }
+    let note = format!(" [of {} bytes]", text.len());
+    text::beginning(&shown, most - note.len()).to_owned() + &note
 }
 
 /// The end of a log matters, not its beginning.
@@ -33,11 +50,12 @@ fn printable(text: &str) -> String {
 
 /// Refuses lists that would keep the actor busy for long, or fill the memory while they wait for it.
 pub(super) fn at_most(limit: usize, count: usize, field: &'static str) -> Result<(), Status> {
-    if count <= limit {
-        return Ok(());
-    }
-    let problem = format!("`{count}` are more than {limit}");
-    Err(refuse(WireError::Wrong { field, problem }))
+    within(limit, count, field).map_err(refuse)
+}
+
+fn within(limit: usize, count: usize, field: &'static str) -> Result<(), WireError> {
+    let problem = || format!("`{count}` are more than {limit}");
+    if count <= limit { Ok(()) } else { Err(WireError::Wrong { field, problem: problem() }) }
 }
 
 fn refuse(error: WireError) -> Status {
@@ -74,26 +92,48 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
     Ok(Hello {
         worker: WorkerRow {
             id: id(&hello.worker)?,
-            host: text(hello.host),
-            device: text(device.name),
-            model: text(device.model),
+            host: label(hello.host),
+            device: label(device.name),
+            model: label(device.model),
             threads: Some(device.threads),
-            cuda: Some(text(device.cuda_version)),
-            software: text(hello.software_version),
-            libtorch: text(hello.libtorch_version),
+            cuda: Some(label(device.cuda_version)),
+            software: label(hello.software_version),
+            libtorch: label(hello.libtorch_version),
             certificate: None,
         },
         predecessor: match hello.predecessor {
             None => None,
             Some(worker) => Some(Predecessor {
                 worker: id(&worker)?,
-                end: text(hello.predecessor_end),
+                end: label(hello.predecessor_end),
                 log: log(hello.predecessor_log),
+                innocent: hello.predecessor_innocent,
             }),
         },
         holder,
         held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
     })
+}
+
+/// A report of a lease. Whose it is must be clear; what is wrong with the rest costs the attempt, and not the stream.
+fn believed(
+    lease: Option<v1::LeaseId>,
+    report: impl FnOnce(LeaseId) -> Result<FromWorker, WireError>,
+) -> Result<FromWorker, Status> {
+    let lease = wire::lease(lease).map_err(refuse)?;
+    Ok(report(lease).unwrap_or_else(|error| FromWorker::Refused { lease, problem: error.to_string() }))
+}
+
+fn points(lease: LeaseId, report: v1::Points) -> Result<FromWorker, WireError> {
+    within(MAX_POINTS, report.points.len(), "points")?;
+    let points = report.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+    Ok(FromWorker::Points { lease, points, log: report.log.map(TryInto::try_into).transpose()? })
+}
+
+fn succeeded(lease: LeaseId, report: v1::Succeeded) -> Result<FromWorker, WireError> {
+    let outcome = report.outcome.ok_or(WireError::Missing("outcome"))?.try_into()?;
+    let wrong = |error: DataDigestError| WireError::Wrong { field: "dataset_digest", problem: error.to_string() };
+    Ok(FromWorker::Succeeded { lease, outcome, dataset_digest: report.dataset_digest.parse().map_err(wrong)? })
 }
 
 /// Every later message: its sequence number and what it says.
@@ -120,25 +160,11 @@ pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
             let progress = heartbeat.progress.into_iter().map(progress).collect::<Result<_, _>>().map_err(refuse)?;
             FromWorker::Heartbeat { progress }
         }
-        worker_message::Kind::Points(points) => {
-            at_most(MAX_POINTS, points.points.len(), "points")?;
-            FromWorker::Points {
-                lease: wire::lease(points.lease).map_err(refuse)?,
-                points: points.points.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
-                log: points.log.map(TryInto::try_into).transpose().map_err(refuse)?,
-            }
+        worker_message::Kind::Points(report) => believed(report.lease.clone(), |lease| points(lease, report))?,
+        worker_message::Kind::Artifact(mut part) => {
+            believed(part.lease.take(), |lease| Ok(FromWorker::Artifact { lease, part: part.try_into()? }))?
         }
-        worker_message::Kind::Artifact(mut part) => FromWorker::Artifact {
-            lease: wire::lease(part.lease.take()).map_err(refuse)?,
-            part: part.try_into().map_err(refuse)?,
-        },
-        worker_message::Kind::Succeeded(succeeded) => FromWorker::Succeeded {
-            lease: wire::lease(succeeded.lease).map_err(refuse)?,
-            outcome: succeeded.outcome.ok_or_else(|| missing("outcome"))?.try_into().map_err(refuse)?,
-            dataset_digest: succeeded.dataset_digest.parse().map_err(|error: DataDigestError| {
-                Status::invalid_argument(format!("field `dataset_digest`: {error}"))
-            })?,
-        },
+        worker_message::Kind::Succeeded(report) => believed(report.lease.clone(), |lease| succeeded(lease, report))?,
         worker_message::Kind::Failed(failed) => FromWorker::Failed {
             kind: match failed.kind() {
                 v1::FailureKind::Diverged => FailureKind::Diverged,
@@ -189,9 +215,13 @@ mod tests {
     #[test]
     fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
         assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a\u{fffd}[2J\nb\tc\u{fffd}");
-        let long = text("ä".repeat(MAX_TEXT));
-        assert_eq!((long.len(), long.chars().all(|c| c == 'ä')), (MAX_TEXT, true));
-        assert_eq!(text(format!("a{}", "ä".repeat(MAX_TEXT))).len(), MAX_TEXT - 1);
+        for long in ["ä".repeat(MAX_TEXT), "\u{1b}".repeat(MAX_TEXT), format!("a{}", "ä".repeat(MAX_TEXT))] {
+            let (bytes, cut) = (long.len(), text(long));
+            assert!((MAX_TEXT - 4..=MAX_TEXT).contains(&cut.len()), "{}", cut.len());
+            assert!(cut.ends_with(&format!(" [of {bytes} bytes]")), "{cut}");
+        }
+        assert_eq!(label("a\nb".to_owned()), "a b");
+        assert_eq!(label("x".repeat(4_000)).len(), MAX_LABEL);
     }
     #[test]
     fn what_a_newer_worker_says_is_ignored_as_far_as_it_is_not_known() {
@@ -214,8 +244,8 @@ mod tests {
             let points = v1::Points { lease: Some(lease.clone()), points: vec![point; count], log: None };
             message(v1::WorkerMessage { sequence: 1, kind: Some(worker_message::Kind::Points(points)) })
         };
-        assert!(report(MAX_POINTS).is_ok());
-        let refused = report(MAX_POINTS + 1).unwrap_err();
-        assert!(refused.message().contains("`2049` are more than 2048"), "{refused}");
+        assert!(matches!(report(MAX_POINTS), Ok((1, FromWorker::Points { .. }))));
+        let Ok((1, FromWorker::Refused { problem, .. })) = report(MAX_POINTS + 1) else { panic!("it is too much") };
+        assert!(problem.contains("`2049` are more than 2048"), "{problem}");
     }
 }

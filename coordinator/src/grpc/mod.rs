@@ -3,6 +3,8 @@
 mod access;
 pub(crate) mod convert;
 mod handshake;
+mod intake;
+mod pace;
 mod server;
 mod session;
 #[cfg(test)]

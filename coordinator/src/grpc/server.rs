@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use swfn_access::{
     Access,
@@ -10,7 +10,10 @@ use swfn_access::{
 };
 use swfn_dashboard::is_ready;
 use swfn_proto::v1::{self, coordinator_server::CoordinatorServer};
-use swfn_shared::{snapshot::Snapshot, wire::MAX_MESSAGE_BYTES};
+use swfn_shared::{
+    snapshot::Snapshot,
+    wire::{MAX_MESSAGE_BYTES, MAX_REPORT_BYTES},
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -18,10 +21,12 @@ use tokio::{
 };
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 use tonic_health::ServingStatus;
+use tracing::warn;
 
 use super::{
     access::{Check, Openness},
     handshake::shake_hands,
+    intake::Intake,
     session::SessionService,
 };
 use crate::engine::{Holder, Request};
@@ -36,7 +41,7 @@ const STREAMS: u32 = 64;
 const HEADERS: u32 = 16 << 10;
 
 /// Bytes that a peer may send ahead of what was read, of a stream and of a connection.
-const WINDOWS: (u32, u32) = (256 << 10, 1 << 20);
+const WINDOWS: (u32, u32) = (64 << 10, 64 << 10);
 
 /// What a handler may take until it begins to answer; a session begins once its worker has introduced itself.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -109,8 +114,9 @@ pub(crate) async fn serve(
         }
         reporter.set_service_status(READY, ServingStatus::NotServing).await;
     });
+    let intake = Intake::new();
     let coordinator = CoordinatorServer::new(sessions)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_decoding_message_size(MAX_REPORT_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let health = health.max_decoding_message_size(HEADERS as usize).max_encoding_message_size(HEADERS as usize);
 
@@ -125,7 +131,7 @@ pub(crate) async fn serve(
     if let Some(listener) = service.health {
         // Probes come, ask and go, and nobody becomes a guest.
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
-        let router = limited(service.max_connection_age).add_service(health.clone());
+        let router = limited(service.max_connection_age).add_service(intake.of(health.clone()));
         servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted()));
     }
     for Door { listener, access, holder } in doors {
@@ -137,9 +143,9 @@ pub(crate) async fn serve(
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let check = Check::new(access.token, holder);
         let router = limited(service.max_connection_age)
-            .add_service(InterceptedService::new(health.clone(), check.with(Openness::Open)))
-            .add_service(InterceptedService::new(reflection, check.with(Openness::Closed)))
-            .add_service(InterceptedService::new(coordinator.clone(), check));
+            .add_service(InterceptedService::new(intake.of(health.clone()), check.with(Openness::Open)))
+            .add_service(InterceptedService::new(intake.of(reflection), check.with(Openness::Closed)))
+            .add_service(InterceptedService::new(intake.of(coordinator.clone()), check));
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
         match access.tls {
             None => servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted())),
@@ -182,17 +188,31 @@ fn limited(max_age: Duration) -> Server {
 }
 
 /// Raises this process's limit of open files, if that is needed for so many connections.
-pub(crate) fn make_room(connections: u32) -> anyhow::Result<()> {
+pub(crate) fn make_room(connections: u32) -> anyhow::Result<u32> {
     // Workers and people have a gate each.
-    let needed = u64::from(connections) + swfn_dashboard::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
+    let others = swfn_dashboard::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
+    let needed = u64::from(connections) + others;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files is unknown")?;
-    if soft < needed {
-        setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).with_context(|| {
-            format!(
-                "`{connections}` connections need {needed} open files, and the limit is {hard}\n\
-                 hint: say --max-connections, or raise the limit (`ulimit -n`)"
-            )
-        })?;
+    if soft >= needed || setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).is_ok() {
+        return Ok(connections);
     }
-    Ok(())
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("the limit of open files cannot be raised")?;
+    let room = within(hard);
+    ensure!(
+        room > 0,
+        "the limit of open files is {hard}, and this program needs {LEAST_FILES} at least\nhint: raise it (`ulimit -n`)"
+    );
+    let connections = connections.min(room);
+    warn!(
+        "the limit of open files is {hard}: room for {connections} connections of workers\nhint: `ulimit -n {needed}`"
+    );
+    Ok(connections)
+}
+
+/// Open files without which nothing goes: those of this program, and some of people who look on.
+const LEAST_FILES: u64 = 96;
+
+/// Connections of workers where so many files may be open: half of what is left, since strangers and guests rarely fill their part.
+fn within(files: u64) -> u32 {
+    u32::try_from(files.saturating_sub(LEAST_FILES) / 2).unwrap_or(u32::MAX)
 }

@@ -1,6 +1,6 @@
 //! A stream while the actor stands still.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use swfn_proto::v1::{
     self, coordinator_client::CoordinatorClient, coordinator_message, coordinator_server::CoordinatorServer,
@@ -56,11 +56,11 @@ async fn a_worker_is_welcome_while_the_actor_has_no_place() {
     outgoing.send(v1::WorkerMessage { sequence: 0, kind: goodbye }).await.unwrap();
 
     assert!(matches!(inbox.recv().await, Some(Request::Tick { .. })));
-    let Ok(Some(Request::Join { session: 2, hello, replies })) = timeout(wait, inbox.recv()).await else {
+    let Ok(Some(Request::Join { session: 2, hello, replies, .. })) = timeout(wait, inbox.recv()).await else {
         panic!("the second joins, and first of all")
     };
     assert_eq!(hello.worker.id, "ann".parse().unwrap());
-    replies.send(Reply::Acknowledge { through: 1 }).await.unwrap();
+    replies.post(&Arc::default(), Reply::Acknowledge { through: 1 }).unwrap();
     assert!(matches!(timeout(wait, inbox.recv()).await, Ok(Some(Request::Message { session: 2, .. }))));
     let answer = timeout(wait, answers.message()).await.unwrap().unwrap().unwrap();
     assert!(matches!(answer.kind, Some(coordinator_message::Kind::Acknowledge(_))));

@@ -167,7 +167,7 @@ async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
 
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), "").await.unwrap();
     let address = listener.address;
-    let access = Access { tls: Some(Arc::clone(&tls)), token: None };
+    let access = Access { tls: Some(Arc::clone(&tls)), ..Access::default() };
     let (requests, _inbox) = mpsc::channel(1);
     let welcome = v1::Welcome::default();
     let (_, snapshots) = watch::channel(Snapshot::default());

@@ -9,8 +9,8 @@ use std::{
 };
 
 use swfn_shared::{
-    artifacts::{ArtifactPart, Artifacts},
-    faults,
+    artifacts::{self, ArtifactPart, Artifacts},
+    faults, files,
     ids::{LeaseId, TrialId},
 };
 use tracing::warn;
@@ -52,7 +52,7 @@ impl ArtifactFolder {
             let probe = path.join(".probe");
             let try_out = || {
                 make(&path)?;
-                File::create(&probe)?;
+                files::create(&probe)?;
                 fs::remove_file(&probe)
             };
             try_out().map_err(|error| ArtifactError { path: path.clone(), error })?;
@@ -94,6 +94,19 @@ impl ArtifactFolder {
         Ok(())
     }
 
+    /// Whether the trial has that file, whole.
+    pub fn has(&self, trial: TrialId, name: &str) -> bool {
+        self.0.join(trial.to_string()).join(name).is_file()
+    }
+
+    /// Removes what there is of files of an attempt that is over: no more of them will come.
+    pub fn forget(&self, lease: LeaseId) {
+        for name in artifacts::NAMES {
+            let partial = self.0.join(lease.trial.to_string()).join(format!(".{name}.{}", lease.attempt));
+            fs::remove_file(partial).ok();
+        }
+    }
+
     /// Removes what there is of a trial that has succeeded beside its whole files: beginnings that came again, and what lost attempts left.
     pub fn tidy(&self, trial: TrialId) {
         let folder = self.0.join(trial.to_string());
@@ -124,7 +137,7 @@ fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
     if begins {
         make(folder)?;
     }
-    let mut file = match File::options().read(true).write(true).create(begins).truncate(false).open(partial) {
+    let mut file = match files::options().read(true).write(true).create(begins).truncate(false).open(partial) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound && !begins => return Ok(None),
         Err(error) => return Err(error),

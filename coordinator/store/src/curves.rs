@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use rusqlite::params;
-use swfn_shared::ids::{CellId, TrialId};
+use swfn_shared::{
+    ids::{CellId, TrialId},
+    metrics::MAX_VALUE,
+};
 
 use super::{Store, StoreError, read::parse};
 
@@ -45,7 +48,7 @@ impl Store {
         })
     }
 
-    /// Adds what these trials reported of a metric. Steps are cut into so many equal parts, `last` being the end of all, and a trial counts once in
+    /// Adds what these trials reported of a metric. What is beyond [`MAX_VALUE`], as older versions took it, is no value. Steps are cut into so many equal parts, `last` being the end of all, and a trial counts once in
     /// each, with its mean there.
     pub fn add_curves(
         &self,
@@ -62,10 +65,11 @@ impl Store {
                    FROM trial JOIN point ON point.trial = trial.number AND point.attempt = trial.attempt
                    WHERE trial.id IN (SELECT value FROM json_each(?2))
                      AND point.metric = (SELECT number FROM metric WHERE name = ?1)
+                     AND abs(point.value) <= ?4
                    GROUP BY trial.number, part)
                  SELECT cell, part, max(step), count(*), sum(value), sum(value * value) FROM part GROUP BY cell, part",
             )?;
-            let mut rows = query.query(params![metric, list(trials), width])?;
+            let mut rows = query.query(params![metric, list(trials), width, MAX_VALUE])?;
             while let Some(row) = rows.next()? {
                 let part: i64 = row.get(1)?;
                 let sum = sums.0.entry((parse(row, 0)?, part.max(0) as u64)).or_default();

@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs,
     io::{self, ErrorKind, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
-use swfn_shared::{ids::LeaseId, trial_log::LogPart};
+use swfn_shared::{files, ids::LeaseId, trial_log::LogPart};
 use tracing::warn;
 
 /// A log that cannot be written for want of space.
@@ -64,7 +64,7 @@ fn put(path: &Path, part: &LogPart) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let mut file = files::options().create(true).truncate(false).write(true).open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(part.offset.min(length)))?;
     file.write_all(part.text.as_bytes())

@@ -1,15 +1,16 @@
 //! Reading: the journal at a start, the results at the end.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Row, types::Type};
 use swfn_shared::{
     event::Event,
     ids::{LeaseId, TrialId, WorkerId},
-    metrics::Outcome,
+    metrics::{MAX_SECONDS, MAX_VALUE, Outcome},
 };
 
 use super::{
+    read_only::copy,
     schema::{Store, StoreError},
     write::{WorkerRow, blame_of},
 };
@@ -100,6 +101,19 @@ impl Store {
         })
     }
 
+    /// All trials that the file knows, whether of the grid or not, and whether they have succeeded.
+    pub fn known(&self) -> Result<Vec<(TrialId, bool)>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare("SELECT id, state = 'succeeded' FROM trial")?;
+            query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
+        })
+    }
+
+    /// Writes all of it into a new file, also where its own has been removed meanwhile.
+    pub fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
+        self.run(|connection| copy(connection, target))
+    }
+
     /// The trials of the grid with their winning results, in the order of the file.
     pub fn trials(&self) -> Result<Vec<TrialRow>, StoreError> {
         self.run(|connection| {
@@ -173,6 +187,11 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     }
 }
 
+/// Older versions took any finite number, of which sums may be none.
+fn bounded(value: f64, most: f64) -> f64 {
+    value.clamp(-most, most)
+}
+
 fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
     let (outcome, worker) = match row.get::<_, Option<String>>(4)? {
         None => (None, None),
@@ -180,9 +199,9 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
             let outcome = Outcome {
                 final_test_accuracy: row.get(5)?,
                 best_test_accuracy: row.get(6)?,
-                final_test_loss: row.get(7)?,
-                vae_seconds: row.get(8)?,
-                classifier_seconds: row.get(9)?,
+                final_test_loss: bounded(row.get(7)?, MAX_VALUE),
+                vae_seconds: bounded(row.get(8)?, MAX_SECONDS),
+                classifier_seconds: bounded(row.get(9)?, MAX_SECONDS),
                 validation_accuracy: row.get(20)?,
                 validated_test_accuracy: row.get(21)?,
             };

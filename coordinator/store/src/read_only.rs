@@ -7,6 +7,12 @@ use rusqlite::{Connection, Params, Row};
 
 use super::schema::{SCHEMA_VERSION, StoreError, connect_to_read, unreadable};
 
+/// Writes all of a database, as of one moment, into a new file.
+pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<()> {
+    let name = target.as_os_str().as_encoded_bytes();
+    connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]).map(|_| ())
+}
+
 /// The file of a run directory, open for reading.
 #[derive(Debug)]
 pub struct ReadOnly {
@@ -35,8 +41,7 @@ impl ReadOnly {
 
     /// Writes all of it, as of one moment, into a new file.
     pub fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
-        let name = target.as_os_str().as_encoded_bytes();
-        self.run(|connection| connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name])).map(|_| ())
+        self.run(|connection| copy(connection, target))
     }
 
     /// Hands the rows of a query to `each`, one by one.

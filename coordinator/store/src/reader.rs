@@ -124,7 +124,7 @@ impl Shared {
 
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = Connection::open_with_flags(super::schema::no_uri(&self.path), flags)?;
         connection.busy_timeout(BUSY)?;
         Ok(connection)
     }

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{BufWriter, Seek as _, Write},
+    io::{self, BufWriter, Seek as _, Write},
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -10,7 +11,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
-use swfn_shared::faults;
+use swfn_shared::{faults, files};
+use tracing::warn;
 
 /// So long a coordinator that has just got the lock takes to say so, at most.
 const INTRODUCTION: Duration = Duration::from_millis(200);
@@ -19,7 +21,39 @@ const INTRODUCTION: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+/// The files of a run directory that is in use: others may remove, move or replace them.
+#[derive(Debug, Clone)]
+pub struct Place {
+    path: PathBuf,
+    files: [PathBuf; 2],
+    known: [(u64, u64); 2],
+}
+
+impl Place {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is wrong, if they are not where they were.
+    pub fn lost(&self) -> Option<String> {
+        let shown = self.path.display();
+        let in_place = |file: &PathBuf, known| identity(file).is_ok_and(|found| found == known);
+        match self.files.iter().zip(self.known).find(|(file, known)| !in_place(file, *known)) {
+            None => None,
+            Some(_) if !self.files.iter().any(|file| file.exists()) => {
+                Some(format!("the run directory `{shown}` was removed or moved"))
+            }
+            Some((file, _)) if file.exists() => Some(format!("`{}` was replaced", file.display())),
+            Some((file, _)) => Some(format!("`{}` was removed or moved", file.display())),
+        }
+    }
+}
+
+fn identity(file: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(file).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn host() -> String {
@@ -54,7 +88,10 @@ impl RunDir {
         fs::create_dir_all(path.join("logs"))
             .with_context(|| format!("cannot make the run directory `{shown}`\nhint: choose another with --run-dir"))?;
         let lock_path = path.join("lock");
-        let mut lock = File::options()
+        if let Some(why) = files::open_to_others(path) {
+            warn!("the run directory `{shown}` is not safe: {why}\nhint: chmod o-w, or choose another with --run-dir");
+        }
+        let mut lock = files::options()
             .read(true)
             .write(true)
             .create(true)
@@ -71,7 +108,13 @@ impl RunDir {
                 );
             }
             Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock `{}`", lock_path.display()));
+                return Err(error).with_context(|| {
+                    format!(
+                        "cannot lock `{}`\nhint: its file system seems to have no locks: choose a --run-dir on a local disk, or have it \
+                         mounted with them (NFS: lockd; Lustre: -o flock)",
+                        lock_path.display()
+                    )
+                });
             }
         }
         // In one piece: others read it meanwhile.
@@ -79,7 +122,24 @@ impl RunDir {
         lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(name.as_bytes())).with_context(
             || format!("cannot write `{}`\nhint: check disk space and permissions", lock_path.display()),
         )?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Where its files lie now, the database included.
+    pub fn place(&self) -> io::Result<Place> {
+        let files = [self.path.join("lock"), self.database()];
+        let [lock, database] = &files;
+        let known = [identity(lock)?, identity(database)?];
+        Ok(Place { path: self.path.clone(), files, known })
+    }
+
+    /// Where the directory is now, if it still is somewhere, as Linux tells of open files.
+    pub fn moved_to(&self, place: &Place) -> Option<PathBuf> {
+        let lock = fs::read_link(format!("/proc/self/fd/{}", self.lock.as_raw_fd())).ok()?;
+        let folder = lock.parent()?;
+        let found = [identity(&lock), identity(&folder.join("sweep.sqlite"))];
+        let all = found.iter().zip(place.known).all(|(found, known)| found.as_ref().is_ok_and(|found| *found == known));
+        all.then(|| folder.to_owned())
     }
 
     pub fn path(&self) -> &Path {
@@ -122,7 +182,7 @@ pub fn replace(
     let path = folder.join(name);
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
     let write = || -> anyhow::Result<()> {
-        let mut file = BufWriter::new(File::create(&temporary)?);
+        let mut file = BufWriter::new(files::create(&temporary)?);
         content(&mut file)?;
         file.into_inner()?.sync_all()?;
         faults::point("results/rename");
@@ -133,6 +193,30 @@ pub fn replace(
         fs::remove_file(&temporary).ok();
     }
     written.with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))
+}
+
+/// The files of somebody's folder, before others are written into it.
+#[derive(Debug)]
+pub struct Before(Vec<(PathBuf, (u64, u64))>);
+
+impl Before {
+    pub fn of(folder: &Path) -> Self {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        Self(
+            files
+                .filter(|path| path.is_file())
+                .filter_map(|path| Some((path.clone(), identity(&path).ok()?)))
+                .collect(),
+        )
+    }
+
+    /// A sentence about those that have been replaced since, if any were.
+    pub fn replaced(&self) -> Option<String> {
+        let gone = |(path, known): &&(PathBuf, _)| identity(path).is_ok_and(|found| found != *known);
+        let names: Vec<_> = self.0.iter().filter(gone).map(|(path, _)| format!("`{}`", path.display())).collect();
+        let verb = if names.len() == 1 { "was" } else { "were" };
+        (!names.is_empty()).then(|| format!("note: {} {verb} there already, and {verb} replaced", names.join(", ")))
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +231,43 @@ mod tests {
         assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
         drop(first);
         RunDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_is_taken_away_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let run_dir = RunDir::open(&path).unwrap();
+        fs::write(run_dir.database(), "old").unwrap();
+        let place = run_dir.place().unwrap();
+        assert_eq!(place.lost(), None);
+        fs::rename(&path, dir.path().join("other")).unwrap();
+        assert!(place.lost().unwrap().ends_with("/run` was removed or moved"));
+        assert_eq!(run_dir.moved_to(&place), Some(dir.path().canonicalize().unwrap().join("other")));
+        fs::rename(dir.path().join("other"), &path).unwrap();
+        assert_eq!(place.lost(), None);
+        fs::write(path.join("new"), "new").unwrap();
+        fs::rename(path.join("new"), run_dir.database()).unwrap();
+        assert!(place.lost().unwrap().ends_with("sweep.sqlite` was replaced"));
+        fs::remove_file(run_dir.database()).unwrap();
+        assert!(place.lost().unwrap().ends_with("sweep.sqlite` was removed or moved"));
+        assert_eq!(run_dir.moved_to(&place), None);
+    }
+
+    #[test]
+    fn who_replaces_files_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = Before::of(&dir.path().join("missing"));
+        assert_eq!(before.replaced(), None);
+        for name in ["mine.csv", "trials.csv"] {
+            fs::write(dir.path().join(name), "mine").unwrap();
+        }
+        let before = Before::of(dir.path());
+        for name in ["new.csv", "trials.csv"] {
+            replace(dir.path(), name, |file| Ok(file.write_all(b"new")?)).unwrap();
+        }
+        let replaced = dir.path().join("trials.csv").display().to_string();
+        assert_eq!(before.replaced(), Some(format!("note: `{replaced}` was there already, and was replaced")));
     }
 
     #[test]

@@ -127,8 +127,10 @@ const WITH_INTEGRITY: i64 = 3;
 /// A store that cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("`{path}`: {error}\nhint: check disk space and permissions; what was acknowledged is kept", path = path.display())]
+    #[error("`{path}`: {error}\nhint: {hint}; what was acknowledged is kept", path = path.display(), hint = hint(error))]
     Sqlite { path: PathBuf, error: rusqlite::Error },
+    #[error("`{path}` has a log beside it, `sweep.sqlite-wal`, which cannot be read where nothing can be written\nhint: copy the folder to a writable disk, and name the copy", path = path.display())]
+    LogUnreadable { path: PathBuf },
     #[error("`{path}` has schema version `{found}`\nhint: this program writes version {SCHEMA_VERSION}; use the one that wrote the file, or another --run-dir", path = path.display())]
     Version { path: PathBuf, found: i64 },
     #[error("`{path}` has schema version `{found}`, of an earlier program\nhint: `swfn-coordinator --run-dir` with its folder brings it up to date, and trains nothing that is done", path = path.display())]
@@ -137,6 +139,21 @@ pub enum StoreError {
     Missing { path: PathBuf },
     #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
     Damaged { path: PathBuf, problem: String },
+}
+
+/// What a person can do about it.
+fn hint(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "make room on its disk",
+        Some(ErrorCode::SystemIoFailure) => "look after its disk, which does not do what it is asked to",
+        Some(ErrorCode::CannotOpen) => "see whether its folder is there, and whether you may read and write there",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "see whether you may write there",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+            "another program holds it, or its file system has no locks: then put the run directory on a local disk"
+        }
+        _ => "run the same command again",
+    }
 }
 
 impl StoreError {
@@ -168,6 +185,11 @@ fn read_only() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
+/// The same file, under a name that SQLite does not take for a URI: a folder may be called `file:x`.
+pub(super) fn no_uri(path: &Path) -> PathBuf {
+    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") { Path::new(".").join(path) } else { path.to_owned() }
+}
+
 /// Whether commits stand beside the file that are not in it yet.
 fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
@@ -188,7 +210,7 @@ fn immutable(path: &Path) -> String {
 /// A connection that only reads, also where nobody may write.
 pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
     let connect = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, read_only())?;
+        let connection = Connection::open_with_flags(no_uri(path), read_only())?;
         // Where nobody may write, SQLite cannot share the file either, and takes it as it is if told that nobody does.
         let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
         let cannot_share = |error: &rusqlite::Error| {
@@ -198,12 +220,18 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
             Err(error) if cannot_share(&error) && !has_log(path) => {
                 Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
             }
+            Err(error) if cannot_share(&error) => return Err(error),
             _ => connection,
         };
         connection.busy_timeout(Duration::from_secs(10))?;
         Ok(connection)
     };
-    connect().map_err(|error| StoreError::new(path, error))
+    connect().map_err(|error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) if path.is_file() && has_log(path) => {
+            StoreError::LogUnreadable { path: path.to_owned() }
+        }
+        _ => StoreError::new(path, error),
+    })
 }
 
 /// Of a file that is of another version, to who only reads.
@@ -229,7 +257,7 @@ impl Store {
     /// Opens the file of a run directory, or makes it. The caller holds the run directory's lock.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connect = || -> rusqlite::Result<Connection> {
-            let connection = Connection::open_with_flags(path, OpenFlags::default())?;
+            let connection = Connection::open_with_flags(no_uri(path), OpenFlags::default())?;
             // A file that is refused stays as it is: whoever mends it may need its log.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;

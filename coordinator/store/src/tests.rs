@@ -3,11 +3,12 @@
 use swfn_shared::{
     event::{Blame, Event},
     ids::LeaseId,
+    metrics::{MAX_SECONDS, MetricPoint, TEST_ACCURACY},
     trial::TrialSpec,
 };
 
 use super::{
-    Batch, Store, StoreError,
+    Batch, CurveSums, Store, StoreError,
     read::CurveRow,
     samples::{DIGEST, batch, leased, specs},
 };
@@ -188,4 +189,32 @@ fn leases_that_a_dead_coordinator_left_end_with_the_last_sign_of_life() {
     let mut spans: Vec<_> = store.lease_spans().unwrap().iter().map(|span| (span.from, span.to)).collect();
     spans.sort_by(|one, other| one.0.total_cmp(&other.0));
     assert_eq!(spans, [(100.0, 150.0), (110.0, 150.0), (50_001.0, 50_030.0)]);
+}
+
+#[test]
+fn points_of_older_versions_that_no_sum_holds_are_no_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let specs = specs(2);
+    let mut store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
+    store.set_trials(&specs).unwrap();
+    let cell = specs[0].cell();
+    let trials: Vec<_> = specs.iter().filter(|spec| spec.cell() == cell).map(TrialSpec::id).collect();
+    assert_eq!(trials.len(), 2);
+    for (trial, huge) in trials.iter().zip([1.7e308, -1.7e308]) {
+        let lease = LeaseId { trial: *trial, attempt: 1 };
+        store.write(0.0, &leased(lease)).unwrap();
+        let mut batch = batch(lease, 0.5);
+        for (step, value) in [(101, huge), (102, huge), (103, 0.25)] {
+            batch.points[0].1.push(MetricPoint { metric: TEST_ACCURACY, step, value });
+        }
+        (batch.results[0].outcome.final_test_loss, batch.results[0].outcome.classifier_seconds) = (1.7e308, 1.7e308);
+        store.write(1.0, &batch).unwrap();
+    }
+    let mut sums = CurveSums::default();
+    store.add_curves(TEST_ACCURACY, &trials, 200, &mut sums).unwrap();
+    let curve = &sums.curves()[&cell];
+    let means: Vec<_> = curve.iter().map(|point| (point.step, point.n, point.mean)).collect();
+    assert_eq!(means, [(100, 2, 0.5), (103, 2, 0.25), (200, 2, 0.5)]);
+    let outcomes: Vec<_> = store.trials().unwrap().into_iter().filter_map(|row| row.outcome).collect();
+    assert!(outcomes.iter().map(|outcome| outcome.classifier_seconds).sum::<f64>() <= 2.0 * MAX_SECONDS);
 }

@@ -14,6 +14,8 @@ use rustls::{
 };
 use tracing::warn;
 
+use crate::files;
+
 /// Larger files are no certificates.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -141,11 +143,7 @@ fn content(path: &Path, option: &'static str, what: &'static str, problem: Strin
 
 fn read(path: &Path, option: &'static str) -> Result<String, PemError> {
     let unreadable = |error| PemError::Unreadable { path: path.to_owned(), option, error };
-    let size = fs::metadata(path).map_err(unreadable)?.len();
-    if size > MAX_BYTES {
-        return Err(content(path, option, CERTIFICATE, format!("it has `{size}` bytes")));
-    }
-    fs::read_to_string(path).map_err(unreadable)
+    files::read_small(path, MAX_BYTES).map_err(unreadable)
 }
 
 fn certificates(text: &str, path: &Path, option: &'static str) -> Result<Vec<CertificateDer<'static>>, PemError> {

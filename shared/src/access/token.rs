@@ -1,6 +1,6 @@
 //! The bearer token: a secret that all of a cluster share.
 
-use std::{env, fmt, fs, io, path::Path};
+use std::{fmt, io, path::Path};
 
 use rustls::crypto::ring;
 use sha2::{Digest as _, Sha256};
@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq as _;
 use tracing::warn;
 
 use super::pem::world_readable;
+use crate::{command_line::variable, files};
 
 /// The environment variable that holds the token where no file is named.
 pub const TOKEN_VARIABLE: &str = "SWFN_TOKEN";
@@ -17,6 +18,9 @@ const MIN_LENGTH: usize = 32;
 
 /// More would not fit into a header beside others.
 const MAX_LENGTH: usize = 1024;
+
+/// A file with a token has blanks around it at most.
+const MAX_FILE_BYTES: u64 = 16 << 10;
 
 const HINT: &str = "hint: make one with `swfn-coordinator certs`, or with `openssl rand -hex 32`";
 
@@ -69,14 +73,14 @@ impl Token {
     pub fn find(file: Option<&Path>) -> Result<Option<Self>, TokenError> {
         if let Some(path) = file {
             let shown = path.display().to_string();
-            let text =
-                fs::read_to_string(path).map_err(|error| TokenError::Unreadable { path: shown.clone(), error })?;
+            let text = files::read_small(path, MAX_FILE_BYTES)
+                .map_err(|error| TokenError::Unreadable { path: shown.clone(), error })?;
             if let Some(mode) = world_readable(path) {
                 warn!("all users of this machine can read the token file `{shown}` (mode {mode:o})\nhint: chmod 600");
             }
             return Self::parse(&text, &format!("`{shown}`")).map(Some);
         }
-        match env::var_os(TOKEN_VARIABLE) {
+        match variable(TOKEN_VARIABLE) {
             Some(text) => Self::parse(&text.to_string_lossy(), TOKEN_VARIABLE).map(Some),
             None => Ok(None),
         }

@@ -39,7 +39,8 @@ fn points() -> u64 {
 fn sweep() -> Sweep {
     let grid = format!(
         "version = 1\nname = \"flood\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = {{ count = {TRIALS} }}\n\
-         subset_size = 40\narchitecture = \"net\"\nlambda = 0\n[run]\nlease_seconds = 60\n"
+         subset_size = 40\narchitecture = \"net\"\nlambda = 0\n[classifier]\niterations = {}\n[run]\nlease_seconds = 60\n",
+        points() / TRIALS
     );
     Sweep::of_grid(&grid)
 }
@@ -77,7 +78,8 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                         next += 1;
                         sent.fetch_add(POINTS_PER_MESSAGE, Ordering::Relaxed);
                     }
-                    let outcome = v1::Outcome { final_test_accuracy: 0.5, ..v1::Outcome::default() };
+                    let outcome =
+                        v1::Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..v1::Outcome::default() };
                     let succeeded = v1::Succeeded { lease, outcome: Some(outcome), dataset_digest: "0".repeat(64) };
                     say(next, Kind::Succeeded(succeeded)).await;
                     next += 1;

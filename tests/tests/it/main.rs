@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod abuse;
 mod access;
 mod artifacts;
 mod dashboard;
@@ -11,6 +12,7 @@ mod end_to_end;
 mod exports;
 mod faults;
 mod flood;
+mod habits;
 mod hostile;
 mod manifests;
 mod own_data;

@@ -3,12 +3,13 @@
 //! file at once wait for one of them.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest, Sha256};
+use swfn_shared::{files, output};
 use swfn_web::ureq::{
     self,
     config::ConfigBuilder,
@@ -90,8 +91,8 @@ impl Download<'_> {
     /// Held until the returned file is closed, by a killed process as well.
     fn lock(&self) -> Result<File, DataError> {
         let path = self.sibling("lock");
-        let hint = "set SWFN_CACHE to a folder on a local disk";
-        let file = File::options()
+        let hint = "its file system seems to have no locks: set SWFN_CACHE to a folder on a local disk";
+        let file = files::options()
             .create(true)
             .truncate(false)
             .write(true)
@@ -133,7 +134,7 @@ impl Download<'_> {
         verify: impl Fn(&Path) -> Result<(), DataError>,
     ) -> Result<(), Failure> {
         // On a terminal the bar says so.
-        if !io::stderr().is_terminal() {
+        if !output::on_terminal() {
             self.tell(&format!("downloading {url}"));
         }
         let mut cuts = 0;
@@ -208,14 +209,14 @@ impl Download<'_> {
             };
             file.write_all(&buffer[..n]).map_err(DataError::io("write", part, DISK_HINT))?;
             written += n as u64;
-            bar.set_position(written);
+            self.show(&bar, written);
             if written > MAX_BYTES {
                 drop(file);
                 remove(part)?;
                 return Err(Failure::Mirror(format!("more than `{MAX_BYTES}` bytes")));
             }
         };
-        bar.finish_and_clear();
+        output::draw(move || bar.finish_and_clear());
         file.sync_all().map_err(DataError::io("write", part, DISK_HINT))?;
         outcome?;
         match total {
@@ -238,21 +239,33 @@ impl Download<'_> {
     }
 
     fn bar(&self, start: u64, total: Option<u64>) -> ProgressBar {
-        // Invisible without a terminal on stderr by itself.
-        let bar = if self.progress { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let bar = ProgressBar::hidden();
         let template = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_message(self.file.to_owned());
         bar.set_length(total.unwrap_or(MAX_BYTES));
-        bar.set_position(start);
+        self.show(&bar, start);
         bar
+    }
+
+    fn show(&self, bar: &ProgressBar, position: u64) {
+        bar.set_position(position);
+        if self.progress && output::on_terminal() {
+            let bar = bar.clone();
+            output::draw(move || {
+                if bar.is_hidden() {
+                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                }
+                bar.tick();
+            });
+        }
     }
 
     fn tell(&self, line: &str) {
         if self.progress {
-            eprintln!("{line}");
+            output::say(line);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
+use swfn_shared::command_line::variable;
 
 use super::dataset::{Dataset, LoadOptions, Split};
 use super::download::Download;
@@ -193,7 +194,7 @@ pub(crate) fn cache_dir(options: &LoadOptions) -> Result<PathBuf, DataError> {
     if let Some(dir) = &options.cache_dir {
         return Ok(dir.clone());
     }
-    if let Some(dir) = std::env::var_os("SWFN_CACHE").filter(|dir| !dir.is_empty()) {
+    if let Some(dir) = variable("SWFN_CACHE") {
         return Ok(dir.into());
     }
     let strategy = etcetera::choose_base_strategy().map_err(|_| DataError::NoCache)?;

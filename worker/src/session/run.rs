@@ -185,6 +185,7 @@ impl Session {
             protocol: PROTOCOL,
             worker: worker.to_string(),
             predecessor: predecessor.as_ref().map(|dead| dead.worker.to_string()),
+            predecessor_innocent: predecessor.as_ref().is_some_and(|dead| dead.innocent),
             predecessor_end: predecessor.as_ref().map(|dead| dead.end.clone()).unwrap_or_default(),
             predecessor_log: predecessor.map(|dead| dead.log).unwrap_or_default(),
             host: host.clone(),

@@ -78,6 +78,8 @@ pub(crate) struct Predecessor {
     pub(crate) end: String,
     /// The end of its log.
     pub(crate) log: String,
+    /// There was no memory for all that ran beside it.
+    pub(crate) innocent: bool,
 }
 
 /// Who this worker is.

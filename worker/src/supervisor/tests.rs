@@ -16,7 +16,17 @@ async fn lives(script: &str) -> (usize, anyhow::Result<Ended>) {
     std::fs::rename(&draft, &program).unwrap();
     let (_stop, stop) = watch::channel(Stop::No);
     let (device, prefix) = ("cpu".to_owned(), "ann".to_owned());
-    let slot = Slot { program, device, index: 0, prefix, arguments: Vec::new(), stop };
+    let slot = Slot {
+        program,
+        device,
+        index: 0,
+        prefix,
+        arguments: Vec::new(),
+        stop,
+        others: Arc::default(),
+        memory: Memory::default(),
+        leaving: false,
+    };
     let ended = timeout(Duration::from_secs(60), slot.keep_running()).await.expect("it ends");
     (std::fs::read_to_string(lives).unwrap().lines().count(), ended)
 }
@@ -51,7 +61,7 @@ fn one_signal_means_no_haste_whatever_was_said_beside_it() {
 fn whoever_lived_long_was_of_use() {
     let said = Said::default();
     assert!(!said.was_of_use(GOOD_LIFE), "nobody has welcomed it");
-    said.welcomed.store(true, Ordering::Relaxed);
+    said.welcomed.store(true, Relaxed);
     assert!(!said.was_of_use(GOOD_LIFE / 2) && said.was_of_use(GOOD_LIFE));
 }
 

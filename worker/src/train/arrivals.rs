@@ -1,11 +1,13 @@
 //! Trials on their way to their lanes, and the VAEs that they need first.
 
 use std::{
+    collections::HashSet,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use swfn_shared::{ids::VaeId, metrics::VAE_LOSS, trial::Vae as VaeSettings};
+use tracing::warn;
 
 use super::{
     lane::{Candidate, Ended},
@@ -74,11 +76,36 @@ impl<'o> Held<'o> {
 pub(super) struct Vaes {
     pub(super) memory: VaeCache,
     pub(super) disk: Option<DiskCache>,
+    /// Those in memory that were read from a file.
+    read: HashSet<VaeId>,
+    /// Whether a trial was given back because of what was read.
+    pub(super) doubted: bool,
 }
 
 impl Vaes {
     pub(super) fn new() -> Self {
-        Self { memory: VaeCache::new(VAES), disk: None }
+        Self { memory: VaeCache::new(VAES), disk: None, read: HashSet::new(), doubted: false }
+    }
+
+    /// A trial that diverged after it began from a file is given back, without that file: what is in it may be no training's.
+    /// Whoever has the trial next starts anew, and then it is the trial's own.
+    pub(super) fn doubt<'o>(&mut self, mut ended: Ended<'o>) -> Ended<'o> {
+        let Err(error @ TrainError::Diverged { .. }) = &ended.result else { return ended };
+        let Candidate { spec, from_file, reporter, .. } = &mut ended.candidate;
+        let read = spec.vae().filter(|vae| self.read.remove(vae));
+        if let Some(vae) = read {
+            self.memory.remove(vae);
+            self.disk.iter().for_each(|disk| disk.remove(vae));
+        }
+        if *from_file {
+            reporter.reject_checkpoint(&error.to_string());
+        }
+        if *from_file || read.is_some() {
+            reporter.span().in_scope(|| warn!("it began from a file, which is removed, and starts anew: {error}"));
+            self.doubted = true;
+            ended.result = Err(TrainError::Cancelled);
+        }
+        ended
     }
 
     /// Gives trials the VAEs that are somewhere.
@@ -129,6 +156,7 @@ impl Vaes {
                 disk.put(id, &vae);
             }
             self.memory.insert(id, Rc::clone(&vae));
+            self.read.remove(&id);
             for arrival in group {
                 (arrival.candidate.vae, arrival.candidate.vae_seconds) = (Some(Rc::clone(&vae)), seconds);
             }
@@ -146,7 +174,11 @@ impl Vaes {
                 let from_state = || {
                     let vae = blank();
                     state.restore_named("vae", vae.tensors())?;
-                    let losses = state.points()?.into_iter().filter(|point| point.metric == VAE_LOSS).collect();
+                    let losses = state
+                        .points(|point| point.check_of(&candidate.spec).is_ok())?
+                        .into_iter()
+                        .filter(|point| point.metric == VAE_LOSS)
+                        .collect();
                     Ok::<_, Misfit>(vae.with_losses(losses))
                 };
                 // So the trial goes on where its VAE is not known, too.
@@ -154,7 +186,10 @@ impl Vaes {
                 match restored.and_then(|vae| Ok((vae, state.float("vae.seconds")?))) {
                     Ok((vae, seconds)) => {
                         candidate.vae_seconds = seconds;
-                        vae.into_iter().for_each(|vae| self.memory.insert(id, Rc::new(vae)));
+                        if let Some(vae) = vae {
+                            self.memory.insert(id, Rc::new(vae));
+                            self.read.insert(id);
+                        }
                     }
                     Err(misfit) => {
                         candidate.reporter.reject_checkpoint(&misfit.to_string());
@@ -165,8 +200,9 @@ impl Vaes {
             if self.memory.get(id).is_none()
                 && vae_resumed.is_none()
                 && let Some(disk) = &self.disk
-                && let Some(vae) = disk.get(id, blank)
+                && let Some(vae) = disk.get(id, settings.iterations, blank)
             {
+                self.read.insert(id);
                 self.memory.insert(id, Rc::new(vae));
             }
         }

@@ -180,6 +180,7 @@ impl Checkpoints {
         if sum != found.sha256 {
             return Err(FileError::Checksum { found: sum, expected: found.sha256 });
         }
+        store_file::check_finite(&state.tensors)?;
         Ok(state)
     }
 

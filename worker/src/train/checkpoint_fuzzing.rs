@@ -25,9 +25,13 @@ pub(crate) fn checkpoint(data: &[u8]) {
     let state = State { numbers: numbers.unwrap_or_default(), tensors };
     let description = checkpoints.description(trial, &state).to_json();
     let content = store_file::encode(&state.tensors, description).expect("what was decoded is encoded");
-    let back = checkpoints.decode(trial, &content).expect("a file of our own is read");
-    assert_eq!(back, state);
-    go_on(&back);
+    match checkpoints.decode(trial, &content) {
+        Ok(back) => {
+            assert_eq!(back, state);
+            go_on(&back);
+        }
+        Err(error) => assert!(matches!(error, FileError::NotFinite(_)), "a file of our own is read: {error}"),
+    }
 }
 
 /// As trials do.
@@ -35,7 +39,7 @@ fn go_on(state: &State) {
     const IMAGES: usize = 10;
     state.phase().ok();
     assert!(state.step(7).is_ok_and(|step| step < 7) || state.step(7).is_err());
-    if let Ok(points) = state.points() {
+    if let Ok(points) = state.points(|_| true) {
         assert!(points.iter().all(|point| point.value.is_finite() && i64::try_from(point.step).is_ok()));
     }
     assert!(state.float("best").is_ok_and(|best| best.is_finite() && best >= 0.0) || state.float("best").is_err());

@@ -27,7 +27,7 @@ fn a_state_comes_back_bit_for_bit_and_to_its_trial_alone() {
     checkpoints.put(id("a"), &state());
     let found = checkpoints.get(id("a")).unwrap();
     assert_eq!(found, state());
-    assert_eq!(found.points().unwrap()[0].value.to_bits(), f64::MIN_POSITIVE.to_bits());
+    assert_eq!(found.points(|_| true).unwrap()[0].value.to_bits(), f64::MIN_POSITIVE.to_bits());
     fs::copy(checkpoints.path(id("a")), checkpoints.path(id("b"))).unwrap();
     assert_eq!(checkpoints.get(id("b")), None, "another trial's");
     assert!(!checkpoints.path(id("b")).exists());
@@ -54,6 +54,24 @@ fn a_damaged_file_is_removed_wherever_the_damage_is() {
         }
         assert!(!path.exists(), "{place}: cut");
     }
+}
+
+#[test]
+fn a_state_with_numbers_that_no_training_leaves_is_not_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
+    for wrong in [f32::NAN, f32::INFINITY] {
+        let mut state = state();
+        state.set_listed("momentum", &[tch::Tensor::from_slice(&[0.5, wrong])]);
+        checkpoints.put(id("a"), &state);
+        assert!(checkpoints.path(id("a")).exists());
+        assert_eq!(checkpoints.get(id("a")), None, "{wrong}");
+        assert!(!checkpoints.path(id("a")).exists());
+    }
+    let mut state = state();
+    assert!(state.share("best").is_ok() && state.points(|_| false).is_err());
+    state.set_float("best", 1.5);
+    assert!(state.share("best").is_err());
 }
 
 #[test]

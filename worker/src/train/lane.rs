@@ -36,6 +36,8 @@ pub(crate) struct Candidate<'o> {
     pub(crate) vae: Option<Rc<TrainedVae>>,
     /// What training the VAE took.
     pub(crate) vae_seconds: f64,
+    /// Whether anything of it was read from a checkpoint.
+    pub(crate) from_file: bool,
     /// Where the classifier's training goes on.
     pub(crate) resumed: Option<State>,
 }
@@ -92,7 +94,10 @@ impl Candidate<'_> {
         let fresh = |spec: &TrialSpec| (Progress::new(spec), Core::new(spec, data, place));
         let (mut progress, mut core) = fresh(&self.spec);
         if let Some(state) = self.resumed.take() {
-            match progress.restore(&mut core, &state, &self.spec).and_then(|()| state.points()) {
+            match progress
+                .restore(&mut core, &state, &self.spec)
+                .and_then(|()| state.points(|point| point.check_of(&self.spec).is_ok()))
+            {
                 Ok(points) => self.reporter.go_on(total_step(&self.spec, progress.step), &points),
                 Err(misfit) => {
                     self.reporter.reject_checkpoint(&misfit.to_string());
@@ -147,10 +152,10 @@ impl Progress {
         state.restore_named("model", core.network.buffers())?;
         state.restore_listed("momentum", core.optimiser.state())?;
         self.draws.restore(state)?;
-        (self.best, self.earlier) = (state.float("best")?, state.float("classifier.seconds")?);
+        (self.best, self.earlier) = (state.share("best")?, state.float("classifier.seconds")?);
         self.step = state.step(spec.classifier.iterations)?;
         if spec.validation > 0 && self.step >= spec.classifier.evaluate_every {
-            self.validated = Some((state.float("validation.best")?, state.float("validation.test")?));
+            self.validated = Some((state.share("validation.best")?, state.share("validation.test")?));
         }
         Ok(())
     }

@@ -75,10 +75,15 @@ impl State {
         self.set(name, value.to_bits());
     }
 
-    /// Seconds or a share: finite, and not below zero.
+    /// A share, 0 to 1.
+    pub(crate) fn share(&self, name: &str) -> Result<f64, Misfit> {
+        self.float(name).and_then(|value| if value <= 1.0 { Ok(value) } else { Err(Misfit(name.to_owned())) })
+    }
+
+    /// Seconds: a number from 0 that is no nonsense.
     pub(crate) fn float(&self, name: &str) -> Result<f64, Misfit> {
         let value = f64::from_bits(self.number(name)?);
-        if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(Misfit(name.to_owned())) }
+        if (0.0..=metrics::MAX_SECONDS).contains(&value) { Ok(value) } else { Err(Misfit(name.to_owned())) }
     }
 
     /// Where a random stream stands. None comes so far that what is drawn after it would have no number any more.
@@ -153,7 +158,8 @@ impl State {
         self.set_integers("points.value", &column(&|point| point.value.to_bits().cast_signed()));
     }
 
-    pub(crate) fn points(&self) -> Result<Vec<MetricPoint>, Misfit> {
+    /// The points again, if all of them are `sound`.
+    pub(crate) fn points(&self, sound: impl Fn(&MetricPoint) -> bool) -> Result<Vec<MetricPoint>, Misfit> {
         let [names, steps, values] =
             ["points.metric", "points.step", "points.value"].map(|column| self.integers(column));
         let (names, steps, values) = (names?, steps?, values?);
@@ -166,7 +172,7 @@ impl State {
             Some(MetricPoint { metric: metric?, step: u64::try_from(step).ok()?, value: value? })
         };
         let points: Option<Vec<_>> = names.into_iter().zip(steps).zip(values).map(point).collect();
-        points.ok_or_else(|| Misfit("points".to_owned()))
+        points.filter(|points| points.iter().all(sound)).ok_or_else(|| Misfit("points".to_owned()))
     }
 }
 
@@ -193,7 +199,7 @@ mod tests {
             state.set_integers("points.metric", &[0, 0]);
             state.set_integers("points.step", steps);
             state.set_integers("points.value", &[0, 0]);
-            state.points().map(|points| points.len()).ok()
+            state.points(|_| true).map(|points| points.len()).ok()
         };
         assert_eq!([columns(&[1, 2]), columns(&[1]), columns(&[-1, 2])], [Some(2), None, None]);
     }

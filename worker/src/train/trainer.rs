@@ -125,10 +125,15 @@ impl Trainer {
         wanted: Artifacts,
         observer: &mut dyn Observer,
     ) -> Result<(Outcome, Vec<Artifact>), TrainError> {
-        let job = Job { ticket: 0, spec: *spec, wanted, observer: Box::new(observer), span: Span::current() };
-        let mut one = OneJob { job: Some(job), result: None };
-        self.run_all(&mut one);
-        one.result.expect("a trial that was taken has ended")
+        loop {
+            let observer = Box::new(&mut *observer);
+            let job = Job { ticket: 0, spec: *spec, wanted, observer, span: Span::current() };
+            let mut one = OneJob { job: Some(job), result: None };
+            self.run_all(&mut one);
+            if !std::mem::take(&mut self.vaes.doubted) {
+                return one.result.expect("a trial that was taken has ended");
+            }
+        }
     }
 
     /// Runs trials until there are no more. Each ends on its own: what happens to one changes no other.
@@ -173,9 +178,9 @@ impl Trainer {
             let lanes = (width + classifiers.end_within(SOON)).saturating_sub(taken);
             jobs.room(Room { lanes, shape: Some(shape), vaes: self.vaes() });
             let admitted = guarded(|| self.admit(&mut held, width, &mut classifiers));
-            held.take_stopped().into_iter().for_each(|stopped| tell(stopped, jobs));
+            held.take_stopped().into_iter().for_each(|stopped| tell(self.vaes.doubt(stopped), jobs));
             let advanced = admitted.and_then(|()| guarded(|| classifiers.advance()));
-            classifiers.take_ended().into_iter().for_each(|ended| tell(ended, jobs));
+            classifiers.take_ended().into_iter().for_each(|ended| tell(self.vaes.doubt(ended), jobs));
             if let Err(error) = advanced {
                 let (ended, candidates) = classifiers.into_parts();
                 ended.into_iter().for_each(|ended| tell(ended, jobs));
@@ -256,7 +261,7 @@ impl Trainer {
         };
         let mut reporter = Reporter::new(observer, span, spec.id(), self.checkpoints.as_ref());
         let state = self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.get(spec.id()));
-        let phase = state.as_ref().map(State::phase).transpose();
+        let (from_file, phase) = (state.is_some(), state.as_ref().map(State::phase).transpose());
         if let Err(misfit) = &phase {
             reporter.reject_checkpoint(&misfit.to_string());
         }
@@ -266,7 +271,8 @@ impl Trainer {
             Ok(None) | Err(_) => (None, None),
         };
         let (vae, vae_seconds) = (None, 0.0);
-        let candidate = Candidate { ticket, spec, wanted, reporter, subset, validation, vae, vae_seconds, resumed };
+        let candidate =
+            Candidate { ticket, spec, wanted, reporter, subset, validation, vae, vae_seconds, from_file, resumed };
         Some(Arrival { candidate, vae: spec.vae(), vae_resumed, looked: false })
     }
 

@@ -225,6 +225,7 @@ fn speed(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place, lanes: usize) ->
         validation: None,
         vae: vae.clone(),
         vae_seconds: 0.0,
+        from_file: false,
         resumed: None,
     };
     let mut classifiers = Classifiers::new(Rc::clone(data), place);

@@ -36,6 +36,11 @@ impl VaeCache {
         self.entries.truncate(self.capacity);
     }
 
+    /// Forgets a VAE.
+    pub fn remove(&mut self, id: VaeId) {
+        self.entries.retain(|(known, _)| *known != id);
+    }
+
     /// All that are at hand, the one used last first.
     pub fn ids(&self) -> Vec<VaeId> {
         self.entries.iter().map(|(id, _)| *id).collect()

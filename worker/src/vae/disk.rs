@@ -52,10 +52,10 @@ impl DiskCache {
     }
 
     /// That VAE, bit for bit as it was trained, if it is there. `blank` makes a VAE of the same settings, on the device of
-    /// this cache, which takes up what is in the file. A file that is not what it should be is removed.
-    pub fn get(&self, id: VaeId, blank: impl FnOnce() -> TrainedVae) -> Option<TrainedVae> {
+    /// this cache, which takes up what is in the file. A file that is not what it should be is removed. `iterations`: of its training.
+    pub fn get(&self, id: VaeId, iterations: u32, blank: impl FnOnce() -> TrainedVae) -> Option<TrainedVae> {
         let path = self.path(id);
-        match self.read(id, &path, blank) {
+        match self.read(id, iterations, &path, blank) {
             Ok(Ok(vae)) => {
                 debug!(vae = %id.short(), "found on disk");
                 Some(vae)
@@ -71,6 +71,11 @@ impl DiskCache {
                 None
             }
         }
+    }
+
+    /// Removes a VAE.
+    pub fn remove(&self, id: VaeId) {
+        fs::remove_file(self.path(id)).ok();
     }
 
     /// Keeps a VAE, and removes those that were not used for the longest time if there are too many. Tells in the log
@@ -93,6 +98,7 @@ impl DiskCache {
     fn read(
         &self,
         id: VaeId,
+        iterations: u32,
         path: &Path,
         blank: impl FnOnce() -> TrainedVae,
     ) -> io::Result<Result<TrainedVae, FileError>> {
@@ -105,7 +111,7 @@ impl DiskCache {
         let content = store_file::read(&file, most)?;
         // The time of the last use. Fails for another user's files and where nothing can be written.
         file.set_modified(SystemTime::now()).ok();
-        Ok(file::decode(&content, id, self.device, blank))
+        Ok(file::decode(&content, id, self.device, iterations, blank))
     }
 
     fn write(&self, id: VaeId, vae: &TrainedVae) -> io::Result<()> {

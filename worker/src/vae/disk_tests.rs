@@ -73,13 +73,13 @@ fn set_age(path: PathBuf, age: Duration) {
 #[test]
 fn a_vae_comes_back_bit_for_bit() {
     let (_folder, mut cache) = cache();
-    assert!(cache.get(id("a"), || unreachable!("there is no file")).is_none());
+    assert!(cache.get(id("a"), 130, || unreachable!("there is no file")).is_none());
     cache.put(id("a"), &trained(1));
     cache.put(id("b"), &trained(2));
     cache.put(id("c"), &convolutional(3));
-    assert_eq!(bits(&cache.get(id("a"), || blank(9)).unwrap()), bits(&trained(1)));
-    assert_eq!(bits(&cache.get(id("b"), || blank(9)).unwrap()), bits(&trained(2)));
-    assert_eq!(bits(&cache.get(id("c"), || convolutional(9)).unwrap()), bits(&convolutional(3)));
+    assert_eq!(bits(&cache.get(id("a"), 130, || blank(9)).unwrap()), bits(&trained(1)));
+    assert_eq!(bits(&cache.get(id("b"), 130, || blank(9)).unwrap()), bits(&trained(2)));
+    assert_eq!(bits(&cache.get(id("c"), 130, || convolutional(9)).unwrap()), bits(&convolutional(3)));
     assert_ne!(bits(&trained(1)).0, bits(&trained(9)).0);
 }
 
@@ -91,10 +91,36 @@ fn refused(what: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let mut content = fs::read(&path).unwrap();
     change(&mut content);
     fs::write(&path, content).unwrap();
-    assert!(cache.get(id("a"), || blank(9)).is_none(), "{what}");
+    assert!(cache.get(id("a"), 130, || blank(9)).is_none(), "{what}");
     assert_eq!(files(&folder), [""; 0], "{what}");
     cache.put(id("a"), &trained(1));
-    assert!(cache.get(id("a"), || blank(9)).is_some(), "{what}");
+    assert!(cache.get(id("a"), 130, || blank(9)).is_some(), "{what}");
+}
+
+#[test]
+fn a_sound_file_with_a_curve_or_numbers_that_no_training_leaves_is_not_used() {
+    let with = |points: &[(u64, f64)]| {
+        let point = |(step, value): &(u64, f64)| MetricPoint { metric: VAE_LOSS, step: *step, value: *value };
+        trained(1).with_losses(points.iter().map(point).collect())
+    };
+    let vae = trained(1);
+    let mut tensors = vae.tensors();
+    {
+        let _guard = tch::no_grad_guard();
+        let _filled = tensors[0].1.f_fill_(f64::NAN).unwrap();
+    }
+    for (what, vae) in [
+        ("a step of no training", with(&[(u64::MAX, 1.0)])),
+        ("a step beyond the last", with(&[(100, 1.0), (131, 1.0)])),
+        ("a loss beyond all sums", with(&[(100, 1.7e308)])),
+        ("a number that is none", vae),
+    ] {
+        let (folder, mut cache) = cache();
+        cache.put(id("a"), &vae);
+        assert_eq!(files(&folder).len(), 1);
+        assert!(cache.get(id("a"), 130, || blank(9)).is_none(), "{what}");
+        assert_eq!(files(&folder), [""; 0], "{what}");
+    }
 }
 
 #[test]
@@ -103,10 +129,10 @@ fn a_file_with_any_wrong_byte_is_not_used() {
     for place in 0..file.len() {
         let mut damaged = file.clone();
         damaged[place] ^= 0x80;
-        assert!(file::decode(&damaged, id("a"), Device::Cpu, blank(9)).is_err(), "byte {place}");
-        assert!(file::decode(&file[..place], id("a"), Device::Cpu, blank(9)).is_err(), "cut at {place}");
+        assert!(file::decode(&damaged, id("a"), Device::Cpu, 130, blank(9)).is_err(), "byte {place}");
+        assert!(file::decode(&file[..place], id("a"), Device::Cpu, 130, blank(9)).is_err(), "cut at {place}");
     }
-    assert!(file::decode(&file, id("a"), Device::Cpu, blank(9)).is_ok());
+    assert!(file::decode(&file, id("a"), Device::Cpu, 130, blank(9)).is_ok());
 }
 
 #[test]
@@ -151,9 +177,9 @@ fn kinds_of_devices_do_not_share() {
     let (folder, mut cache) = cache();
     cache.put(id("a"), &trained(1));
     let other = DiskCache::open(folder.path(), Device::Cuda(1), DEFAULT_LIMIT).unwrap();
-    assert!(other.get(id("a"), || unreachable!("there is no file")).is_none());
+    assert!(other.get(id("a"), 130, || unreachable!("there is no file")).is_none());
     fs::rename(cache.path(id("a")), other.path(id("a"))).unwrap();
-    assert!(other.get(id("a"), || blank(9)).is_none());
+    assert!(other.get(id("a"), 130, || blank(9)).is_none());
     assert_eq!(files(&folder), [""; 0]);
 }
 
@@ -171,7 +197,7 @@ fn writers_and_readers_at_once_do_not_disturb_each_other() {
             });
         }
         for _ in 0..100 {
-            assert_eq!(bits(&cache.get(id("a"), || blank(9)).unwrap()), bits(&trained(1)));
+            assert_eq!(bits(&cache.get(id("a"), 130, || blank(9)).unwrap()), bits(&trained(1)));
         }
     });
     assert_eq!(fs::read(cache.path(id("a"))).unwrap(), bytes);
@@ -189,7 +215,7 @@ fn the_files_not_used_for_the_longest_time_go_first() {
         set_age(cache.path(id(digit)), Duration::from_secs(age));
     }
     set_age(cache.path(id("a")), Duration::from_secs(40));
-    assert!(cache.get(id("a"), || blank(9)).is_some());
+    assert!(cache.get(id("a"), 130, || blank(9)).is_some());
     cache.put(id("d"), &trained(1));
     let left: Vec<_> = files(&folder).into_iter().map(|name| name[..1].to_owned()).collect();
     assert_eq!(left, ["a", "b", "d", "o"]);
@@ -217,7 +243,7 @@ fn what_dead_writers_left_behind_is_removed() {
 fn a_folder_that_cannot_be_written_is_told_once() {
     // Nobody can make a file there, not even root.
     let mut cache = DiskCache::open(Path::new("/proc/self"), Device::Cpu, DEFAULT_LIMIT).unwrap();
-    assert!(cache.get(id("a"), || blank(9)).is_none() && !cache.told);
+    assert!(cache.get(id("a"), 130, || blank(9)).is_none() && !cache.told);
     cache.put(id("a"), &trained(1));
     assert!(cache.told);
     cache.put(id("a"), &trained(1));
@@ -228,7 +254,7 @@ fn a_folder_that_cannot_be_written_is_told_once() {
 fn something_else_under_the_name_of_a_file_is_left_alone() {
     let (folder, mut cache) = cache();
     fs::create_dir(cache.path(id("a"))).unwrap();
-    assert!(cache.get(id("a"), || blank(9)).is_none());
+    assert!(cache.get(id("a"), 130, || blank(9)).is_none());
     cache.put(id("a"), &trained(1));
     assert!(cache.told && files(&folder).len() == 1);
 }

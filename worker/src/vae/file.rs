@@ -91,12 +91,18 @@ pub(super) fn encode(id: VaeId, device: Device, vae: &TrainedVae) -> Result<Vec<
 }
 
 /// Reads that VAE's file into `blank`, a VAE of the same settings with any numbers, on the device that the file's VAE
-/// was trained on. So the tensors get the layout in memory that those of a freshly trained VAE have, on which torch's
+/// was trained on for so many iterations. So the tensors get the layout in memory that those of a freshly trained VAE have, on which torch's
 /// order of summation may depend.
 ///
 /// # Errors
 /// All of [`FileError`]; `blank` is then lost.
-pub(super) fn decode(file: &[u8], id: VaeId, device: Device, blank: TrainedVae) -> Result<TrainedVae, FileError> {
+pub(super) fn decode(
+    file: &[u8],
+    id: VaeId,
+    device: Device,
+    iterations: u32,
+    blank: TrainedVae,
+) -> Result<TrainedVae, FileError> {
     let found: Description = store_file::description(file)?;
     let expected = Description::new(id, device, String::new());
     if found.without_checksum() != expected.to_json() {
@@ -107,6 +113,8 @@ pub(super) fn decode(file: &[u8], id: VaeId, device: Device, blank: TrainedVae) 
     if sum != found.sha256 {
         return Err(FileError::Checksum { found: sum, expected: found.sha256 });
     }
+    // Those of the curve, too.
+    store_file::check_finite(&contents)?;
     let points = contents.get(STEPS).and_then(|(_, shape, _)| shape.first().copied()).unwrap_or_default();
     let tensors = blank.tensors();
     let own = tensors.iter().map(|(name, tensor)| (*name, dtype(tensor), shape(tensor)));
@@ -121,11 +129,11 @@ pub(super) fn decode(file: &[u8], id: VaeId, device: Device, blank: TrainedVae) 
         let values = Tensor::from_data_size(&contents[name].2, &tensor.size(), tensor.kind());
         tensor.copy_(&values);
     }
-    Ok(blank.with_losses(curve_of(&contents[STEPS].2, &contents[VALUES].2)?))
+    Ok(blank.with_losses(curve_of(&contents[STEPS].2, &contents[VALUES].2, iterations)?))
 }
 
 /// The points of a curve, from little-endian integers and floats.
-fn curve_of(steps: &[u8], values: &[u8]) -> Result<Vec<MetricPoint>, FileError> {
+fn curve_of(steps: &[u8], values: &[u8], iterations: u32) -> Result<Vec<MetricPoint>, FileError> {
     let (steps, values) = (steps.as_chunks().0.iter(), values.as_chunks().0.iter());
     let point = |(step, value): (&[u8; 8], &[u8; 8])| MetricPoint {
         metric: VAE_LOSS,
@@ -133,7 +141,8 @@ fn curve_of(steps: &[u8], values: &[u8]) -> Result<Vec<MetricPoint>, FileError> 
         value: f64::from_le_bytes(*value),
     };
     let points: Vec<_> = steps.zip(values).map(point).collect();
-    let sound = points.iter().all(|point| point.value.is_finite()) && points.is_sorted_by(|a, b| a.step < b.step);
+    let possible = |point: &MetricPoint| point.check().is_ok() && point.step <= iterations.into();
+    let sound = points.iter().all(possible) && points.is_sorted_by(|a, b| a.step < b.step);
     if sound { Ok(points) } else { Err(FileError::Curve) }
 }
 

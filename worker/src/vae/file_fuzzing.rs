@@ -7,11 +7,11 @@ use crate::vae::{model::Vae, trained::Densities};
 /// file whose description is right: if they are those of the VAE that is looked for, the VAE comes back the same.
 pub(crate) fn vae(data: &[u8]) {
     let (id, device) = ("0123456789abcdef0123456789abcdef".parse().expect("an id"), Device::Cpu);
-    check(decode(data, id, device, blank()), id, device);
+    check(decode(data, id, device, u32::MAX, blank()), id, device);
     let Ok(contents) = store_file::decode(data) else { return };
     let description = Description::new(id, device, checksum(&contents)).to_json();
     let content = store_file::encode(&contents, description).expect("what was decoded is encoded");
-    if let Some(again) = check(decode(&content, id, device, blank()), id, device) {
+    if let Some(again) = check(decode(&content, id, device, u32::MAX, blank()), id, device) {
         assert_eq!(again, content, "equal contents have equal files");
     }
 }

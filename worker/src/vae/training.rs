@@ -129,7 +129,9 @@ impl Lane<'_, '_> {
         self.batches.restore("batches", state)?;
         self.noise.go_to(state.position("noise")?);
         self.earlier = state.float("vae.seconds")?;
-        self.losses = state.points()?;
+        let most = u64::from(settings.iterations);
+        let sound = |point: &MetricPoint| point.metric == VAE_LOSS && point.step <= most && point.check().is_ok();
+        self.losses = state.points(sound)?;
         self.step = state.step(settings.iterations)?;
         for waiting in &mut self.waiting {
             waiting.go_on(self.step.into(), &self.losses);

@@ -20,9 +20,13 @@ use swfn_worker::{
         report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
-    vae::disk::{DEFAULT_LIMIT, DiskCache},
+    vae::{
+        disk::{DEFAULT_LIMIT, DiskCache},
+        model::Vae,
+        trained::{Densities, TrainedVae},
+    },
 };
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 use crate::common::{DATASET, digits, spec};
 
@@ -202,6 +206,35 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
     assert_eq!(fs::read(file).unwrap(), content);
     // Where nothing can be written, VAEs are trained.
     assert_eq!(said(&mut trainer(Path::new("/proc/self")), &trial), said(&mut self::trainer(), &trial));
+}
+
+#[test]
+fn a_vae_from_disk_with_which_a_trial_diverges_is_trained_anew() {
+    let trial = spec(Architecture::Net, 0.1);
+    let (vae, settings) = (trial.vae().unwrap(), trial.vae_samples().unwrap().vae);
+    let (alone, _) = run(&mut trainer(), &trial);
+    let folder = tempfile::tempdir().unwrap();
+    let cache = || DiskCache::open(folder.path(), Device::Cpu, DEFAULT_LIMIT).unwrap();
+    let mut training = trainer().with_vae_cache(Some(cache()));
+    run(&mut training, &trial);
+    let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let sound = fs::read(&file).unwrap();
+    // Finite numbers, and the right shapes.
+    let code = Tensor::full([1, 1, i64::from(settings.latent)], 1e38, (Kind::Float, Device::Cpu));
+    let decoder = || Vae::new(784, settings.hidden.into(), settings.latent.into(), &[0], Device::Cpu.into()).decoder;
+    let images = |count: i64| Tensor::zeros([count, 784], (Kind::Float, Device::Cpu));
+    let wrong = |count| TrainedVae::new(Densities::new(decoder(), &code, &code), images(count), Vec::new());
+    let count = (1..100).find(|count| {
+        cache().get(vae, settings.iterations, || wrong(*count)).is_some() || {
+            fs::write(&file, &sound).unwrap();
+            false
+        }
+    });
+    cache().put(vae, &wrong(count.unwrap()));
+    assert_ne!(fs::read(&file).unwrap(), sound);
+    let (outcome, _) = run(&mut trainer().with_vae_cache(Some(cache())), &trial);
+    assert_eq!(finals(&outcome), finals(&alone));
+    assert_eq!(fs::read(&file).unwrap(), sound);
 }
 
 #[test]

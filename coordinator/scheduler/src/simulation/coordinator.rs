@@ -208,7 +208,9 @@ impl Coordinator {
     }
 
     fn join(&mut self, around: &mut Surroundings<'_>, session: StreamId, hello: Hello) -> Result<(), Broken> {
-        let Hello { worker, predecessor, held } = hello;
+        let Hello { worker, predecessor, mut held } = hello;
+        held.sort_unstable();
+        held.dedup();
         let mut confirmed = Vec::new();
         for lease in &held {
             match self.admit(around, &worker, *lease)? {
@@ -259,6 +261,7 @@ impl Coordinator {
             Said::Ask { .. } if self.leaving.contains(&worker) => {}
             Said::Ask { lanes, shape, vaes } => {
                 around.oracle.asked(&worker);
+                let vaes = self.scheduler.of_sweep(vaes);
                 self.waiting.insert(worker, Asked { lanes, shape, vaes });
             }
             Said::Heartbeat { progress } => {
@@ -341,7 +344,7 @@ impl Coordinator {
 
 /// A process of which its successor says that it is dead.
 fn dead(worker: WorkerId) -> Predecessor {
-    Predecessor { worker, end: "killed".to_owned(), log: String::new() }
+    Predecessor { worker, end: "killed".to_owned(), log: String::new(), innocent: false }
 }
 
 /// A scheduler that has been through a journal.

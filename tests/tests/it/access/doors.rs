@@ -174,8 +174,8 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
         (format!("{tls} --tls-client-ca @pki/token"), 1, "pki/token` holds no certificate"),
         ("--tls-cert @pki/server.pem --tls-key @other/server-key.pem".to_owned(), 1, "is not of the key"),
         ("--tls-cert @pki/server.pem --tls-key @pki/server.pem".to_owned(), 1, "holds no private key"),
-        ("--tls-cert @pki/server.pem".to_owned(), 2, "--tls-key <FILE>"),
-        ("--tls-client-ca @pki/ca.pem".to_owned(), 2, "--tls-cert <FILE>"),
+        ("--tls-cert @pki/server.pem".to_owned(), 1, "--tls-cert is given, and --tls-key is not"),
+        ("--tls-client-ca @pki/ca.pem".to_owned(), 1, "--tls-client-ca needs --tls-cert"),
         ("--token-file @missing".to_owned(), 1, "cannot read the token file"),
         ("--token-file @run/../grid.toml".to_owned(), 1, "a character that is neither"),
     ];

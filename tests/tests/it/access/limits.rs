@@ -1,7 +1,7 @@
 //! What is too large, too old or one too many.
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
-use swfn_shared::wire::MAX_MESSAGE_BYTES;
+use swfn_shared::wire::MAX_REPORT_BYTES;
 use swfn_tests::{
     probe::serves,
     process::wait_until,
@@ -26,13 +26,13 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
 
     let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
-    let error = "x".repeat(MAX_MESSAGE_BYTES + 1);
+    let error = "x".repeat(MAX_REPORT_BYTES + 1);
     talk.tell(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
     let ended = talk.next().await.unwrap_err();
     assert_eq!(ended.code(), Code::InvalidArgument, "{ended}");
     assert!(ended.message().contains("message length too large"), "{ended}");
     let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
-    let error = "x".repeat(MAX_MESSAGE_BYTES / 2);
+    let error = "x".repeat(MAX_REPORT_BYTES / 2);
     talk.tell(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
     let ended = talk.next().await.unwrap_err();
     assert!(ended.message().contains("`lease` is missing"), "half of that is read: {ended}");

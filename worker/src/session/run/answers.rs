@@ -1,6 +1,6 @@
 //! What the coordinator says, and what becomes of it.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use swfn_proto::v1::{self, coordinator_message};
 use swfn_shared::{faults, ids::LeaseId, trial::TrialSpec, wire};
@@ -35,7 +35,7 @@ impl Session {
                 }
             }
             coordinator_message::Kind::Confirm(confirm) => {
-                let confirmed: Vec<_> =
+                let confirmed: HashSet<_> =
                     confirm.leases.into_iter().filter_map(|id| LeaseId::try_from(id).ok()).collect();
                 for lease in std::mem::take(&mut self.unconfirmed) {
                     if !confirmed.contains(&lease) {

@@ -1,0 +1,111 @@
+//! What a sweep has must not leave in silence: results that a grid no longer names, files that were asked for too late, and a run
+//! directory that somebody removes, moves or replaces while it is in use.
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, ensure};
+use swfn_shared::{artifacts::Artifacts, ids::TrialId, output, trial::TrialSpec};
+use swfn_store::{
+    Store,
+    run_dir::{Place, RunDir},
+};
+
+/// How often the run directory is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The grid file that a run directory was last run with, of which not all trials are in the new one.
+const PREVIOUS: &str = "grid.previous.toml";
+
+/// Tells of results that a new grid sets aside, and refuses one that has none of them: it is another study.
+pub(crate) fn set_aside(run_dir: &RunDir, store: &Store, specs: &[TrialSpec], text: &str) -> anyhow::Result<()> {
+    let shown = run_dir.path().display();
+    let in_grid: HashSet<TrialId> = specs.iter().map(TrialSpec::id).collect();
+    let known = store.known()?;
+    let aside = known.iter().filter(|(id, succeeded)| *succeeded && !in_grid.contains(id)).count();
+    if aside == 0 {
+        return Ok(());
+    }
+    ensure!(
+        known.iter().any(|(id, _)| in_grid.contains(id)),
+        "`{shown}` has the results of {}, and none is of this grid: it is another sweep's\n\
+         hint: give this one a folder of its own with --run-dir, or another name",
+        trials(aside)
+    );
+    let before = fs::read_to_string(run_dir.path().join("grid.toml")).unwrap_or_default();
+    let told = if before.is_empty() || before == text {
+        String::new()
+    } else {
+        run_dir.write(PREVIOUS, |file| Ok(file.write_all(before.as_bytes())?))?;
+        format!("; their grid is kept in `{shown}/{PREVIOUS}`, and brings them back")
+    };
+    output::say(&format!(
+        "note: this grid lacks {} that `{shown}` has results of: they are kept, and stand in no table{told}",
+        trials(aside)
+    ));
+    Ok(())
+}
+
+/// Tells of trials that had succeeded before their files were asked for.
+pub(crate) fn too_late(run_dir: &RunDir, store: &Store, specs: &[TrialSpec], wanted: Artifacts) -> anyhow::Result<()> {
+    if wanted == Artifacts::default() {
+        return Ok(());
+    }
+    let in_grid: HashSet<TrialId> = specs.iter().map(TrialSpec::id).collect();
+    let folder = run_dir.artifacts();
+    let without = |id: &TrialId| in_grid.contains(id) && !folder.join(id.to_string()).exists();
+    let missing = store.known()?.iter().filter(|(id, succeeded)| *succeeded && without(id)).count();
+    if missing > 0 {
+        output::say(&format!(
+            "note: {} had succeeded before [artifacts] asked for files, and leave none\nhint: another --run-dir trains all anew",
+            trials(missing)
+        ));
+    }
+    Ok(())
+}
+
+/// A number of trials in words.
+pub(crate) fn trials(count: usize) -> String {
+    if count == 1 { "1 trial".to_owned() } else { format!("{count} trials") }
+}
+
+/// Waits until the run directory is not where it was.
+pub(crate) async fn lost(place: &Place) -> String {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Some(what) = place.lost() {
+            return what;
+        }
+    }
+}
+
+/// Saves what the sweep has, if its files are not where they were; says where everything is.
+pub(crate) fn save(run_dir: &RunDir, place: &Place, store: &Store, text: &str) -> Option<anyhow::Error> {
+    let what = place.lost()?;
+    let all_is_in = |shown: std::path::Display<'_>| {
+        anyhow!("{what} while the sweep ran\nhint: all results are in `{shown}`: go on with --run-dir {shown}")
+    };
+    Some(match run_dir.moved_to(place) {
+        Some(folder) => all_is_in(folder.display()),
+        None => match copy(run_dir.path(), store, text) {
+            Ok(saved) => all_is_in(saved.display()),
+            Err(error) => error.context(format!("{what} while the sweep ran, and the results cannot be saved")),
+        },
+    })
+}
+
+fn copy(path: &Path, store: &Store, text: &str) -> anyhow::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free = |number: &u32| !path.with_file_name(format!("{name}.saved-{number}")).exists();
+    let number = (1..).find(free).context("there is no free name")?;
+    let saved = path.with_file_name(format!("{name}.saved-{number}"));
+    fs::create_dir_all(&saved).with_context(|| format!("cannot make `{}`", saved.display()))?;
+    store.copy_to(&saved.join("sweep.sqlite"))?;
+    fs::write(saved.join("grid.toml"), text).with_context(|| format!("cannot write into `{}`", saved.display()))?;
+    Ok(saved)
+}

@@ -1,0 +1,83 @@
+//! How both programs read their command lines and what stands for options in the environment.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+};
+
+use clap::{Arg, Command, Parser, builder::Resettable};
+
+/// Parses the command line. A variable that is set but empty counts as unset, and those that stand for options beside the subcommands
+/// concern no subcommand. Ends the process where the command line is wrong or asks for help.
+pub fn parse<P: Parser>() -> P {
+    let command = heeding(P::command(), env::args_os().nth(1).as_deref(), |name| env::var_os(name));
+    let mut matches = command.get_matches();
+    P::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The command without the variables that do not count where `first` is the first argument.
+fn heeding(command: Command, first: Option<&OsStr>, variable: impl Fn(&OsStr) -> Option<OsString>) -> Command {
+    let is_empty = |arg: &Arg| arg.get_env().and_then(&variable).is_some_and(|value| value.is_empty());
+    let without = |arg: Arg, drops: bool| if drops { arg.env(Resettable::<clap::builder::OsStr>::Reset) } else { arg };
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let chosen = first.is_some_and(|first| names.iter().any(|name| first == OsStr::new(name)));
+    let command = command.mut_args(|arg| {
+        let drops = chosen || is_empty(&arg);
+        without(arg, drops)
+    });
+    names.iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |subcommand| {
+            subcommand.mut_args(|arg| {
+                let drops = is_empty(&arg);
+                without(arg, drops)
+            })
+        })
+    })
+}
+
+/// A variable of the environment that is set, and not empty.
+pub fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    #[command(args_conflicts_with_subcommands = true)]
+    struct Program {
+        #[command(subcommand)]
+        command: Option<Sub>,
+        #[arg(long, env = "FILE_HERE")]
+        file: Option<PathBuf>,
+    }
+
+    #[derive(Debug, clap::Subcommand)]
+    enum Sub {
+        Look {
+            #[arg(long, env = "FILE_THERE", default_value = "usual")]
+            file: PathBuf,
+        },
+    }
+
+    /// What a command comes to when those variables hold that; clap reads the true ones, so only what is dropped can be seen.
+    fn variables(first: Option<&str>, value: &str) -> [bool; 2] {
+        let command = heeding(Program::command(), first.map(OsStr::new), |_| Some(value.into()));
+        let look = command.find_subcommand("look").unwrap();
+        [&command, look]
+            .map(|command| command.get_arguments().find(|arg| arg.get_id() == "file").unwrap().get_env().is_some())
+    }
+
+    #[test]
+    fn empty_variables_and_those_of_other_commands_do_not_count() {
+        assert_eq!(variables(None, "x"), [true, true]);
+        assert_eq!(variables(None, ""), [false, false]);
+        assert_eq!(variables(Some("look"), "x"), [false, true]);
+        assert_eq!(variables(Some("--file"), "x"), [true, true]);
+    }
+}

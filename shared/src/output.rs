@@ -1,0 +1,363 @@
+//! The one place that writes to people: standard error for what is said, standard output for what was asked for.
+//!
+//! A terminal in Ctrl-S, a stopped pager or a full pipe takes nothing, and holds nothing up: after [`start`], a thread of its own writes
+//! what is said, from a queue that leaves out lines when it is full, and says how many. A reader that is gone costs what was to be written.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, ErrorKind, IsTerminal as _, Write},
+    os::fd::AsFd as _,
+    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes that wait to be written; beyond them lines are left out.
+const MAX_WAITING_BYTES: usize = 1 << 20;
+
+/// How long the end of a process waits for a standard error that takes nothing.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Something that is drawn in place, such as progress bars.
+type Picture = Box<dyn FnOnce() + Send>;
+
+/// Calls its argument with what is drawn in place taken away.
+type Around = Box<dyn Fn(&mut dyn FnMut()) + Send>;
+
+/// What waits to be written.
+#[derive(Default)]
+struct Waiting {
+    texts: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// Lines that found no room since the last one that did.
+    left_out: u64,
+    /// The newest picture: those before it need not be drawn.
+    picture: Option<Picture>,
+    /// Whether the thread is writing something.
+    busy: bool,
+    /// How many writes have come to an end.
+    written: u64,
+}
+
+impl Waiting {
+    const EMPTY: Self = Self { texts: VecDeque::new(), bytes: 0, left_out: 0, picture: None, busy: false, written: 0 };
+
+    fn is_done(&self) -> bool {
+        self.texts.is_empty() && self.picture.is_none() && self.left_out == 0 && !self.busy
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        if self.bytes + text.len() > MAX_WAITING_BYTES {
+            self.left_out += text.iter().filter(|byte| **byte == b'\n').count().max(1) as u64;
+            return;
+        }
+        self.say_what_is_left_out();
+        self.bytes += text.len();
+        self.texts.push_back(text.to_owned());
+    }
+
+    fn say_what_is_left_out(&mut self) {
+        if self.left_out > 0 {
+            let text =
+                crate::telemetry::notice(&format!("{} lines are left out here: nobody took them", self.left_out));
+            self.left_out = 0;
+            self.bytes += text.len();
+            self.texts.push_back(text.into_bytes());
+        }
+    }
+}
+
+/// A queue and the thread that empties it.
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+static QUEUE: Queue = Queue { waiting: Mutex::new(Waiting::EMPTY), changed: Condvar::new() };
+
+/// Whether there is a thread.
+static STARTED: OnceLock<()> = OnceLock::new();
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes whatever comes, for ever.
+    fn empty(&self, mut write: impl FnMut(&[u8]), around: &Around) {
+        let mut waiting = self.lock();
+        loop {
+            let picture = waiting.picture.take();
+            waiting.say_what_is_left_out();
+            let texts = std::mem::take(&mut waiting.texts);
+            if picture.is_none() && texts.is_empty() {
+                waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            waiting.busy = true;
+            drop(waiting);
+            // What waits counts until it is written.
+            let mut written = 0;
+            if !texts.is_empty() {
+                around(&mut || {
+                    texts.iter().for_each(|text| {
+                        write(text);
+                        written += text.len();
+                    });
+                });
+            }
+            if let Some(picture) = picture {
+                picture();
+            }
+            waiting = self.lock();
+            waiting.bytes -= written;
+            waiting.busy = false;
+            waiting.written += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until all is written, or nothing has been for so long.
+    fn settle(&self, patience: Duration) {
+        let mut waiting = self.lock();
+        let (mut stood, mut since) = (waiting.written, Instant::now());
+        while !waiting.is_done() && since.elapsed() < patience {
+            let left = patience.saturating_sub(since.elapsed());
+            waiting = self.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            if waiting.written != stood {
+                (stood, since) = (waiting.written, Instant::now());
+            }
+        }
+    }
+}
+
+/// A descriptor of standard error of our own: a thread that waits in a write must not hold the lock of [`io::stderr`].
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+fn standard_error() -> Option<File> {
+    io::stderr().as_fd().try_clone_to_owned().ok().map(File::from)
+}
+
+/// From here on a thread writes what is said, `around` whose writing pictures are taken away. Without it, as in a device process whose
+/// standard error always has a reader, everything is written where it is said.
+pub fn start(around: Around) {
+    let Some(mut file) = standard_error() else { return };
+    // What a dead terminal or a full disk does not take is lost, and nothing else.
+    let write = move |text: &[u8]| drop(file.write_all(text));
+    let thread = thread::Builder::new().name("output".to_owned());
+    // Without a thread, where there is no room for another one, it is as before.
+    if thread.spawn(move || QUEUE.empty(write, &around)).is_ok() {
+        STARTED.set(()).ok();
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        say(&format!("panic: {panic}\n{}", std::backtrace::Backtrace::capture()));
+    }));
+}
+
+/// [`start`], where nothing is drawn in place.
+pub fn start_plain() {
+    start(Box::new(|write| write()));
+}
+
+fn write(text: &[u8]) {
+    if STARTED.get().is_some() {
+        QUEUE.lock().push(text);
+        QUEUE.changed.notify_all();
+    } else if let Some(mut file) = standard_error() {
+        file.write_all(text).ok();
+    }
+}
+
+/// A line on standard error. Never waits, never fails.
+pub fn say(line: &str) {
+    write(format!("{line}\n").as_bytes());
+}
+
+/// Draws, unless something newer is to be drawn before there is time for it.
+pub fn draw(picture: impl FnOnce() + Send + 'static) {
+    if STARTED.get().is_some() {
+        QUEUE.lock().picture = Some(Box::new(picture));
+        QUEUE.changed.notify_all();
+    } else {
+        picture();
+    }
+}
+
+/// Waits until everything that was said is written; not for long where nobody takes it. At the end of a process, and before a table.
+pub fn settle() {
+    if STARTED.get().is_some() {
+        QUEUE.settle(LAST_PATIENCE);
+    }
+}
+
+/// Ends this process, as [`std::process::exit`] does, after what was said.
+pub fn exit(code: i32) -> ! {
+    settle();
+    std::process::exit(code);
+}
+
+/// Whether standard error is a terminal that draws: a dumb one is as good as a file.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub fn on_terminal() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Standard output, for results.
+#[derive(Debug)]
+pub struct Results {
+    file: File,
+    /// Whether its reader has closed it.
+    closed: bool,
+}
+
+impl Write for Results {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| {
+            self.closed |= error.kind() == ErrorKind::BrokenPipe;
+            match error.kind() {
+                // Tried again by whoever writes.
+                ErrorKind::Interrupted => error,
+                kind => io::Error::new(kind, format!("cannot write to standard output: {error}")),
+            }
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Hands standard output to a function. A reader that has closed it had enough, which is no error.
+///
+/// # Errors
+/// What the function says; an [`io::Error`] if standard output does not take what is written, on a full disk for example.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub fn results<E: From<io::Error>>(write: impl FnOnce(&mut Results) -> Result<(), E>) -> Result<(), E> {
+    settle();
+    let file = io::stdout().as_fd().try_clone_to_owned()?;
+    let mut out = Results { file: file.into(), closed: false };
+    let result = write(&mut out);
+    if out.closed { Ok(()) } else { result }
+}
+
+/// A text on standard output.
+///
+/// # Errors
+/// As [`results`].
+pub fn print(text: &str) -> io::Result<()> {
+    results(|out| out.write_all(text.as_bytes()))
+}
+
+/// What went wrong, from the outermost error to its cause, and after all of it the first hint.
+pub fn told<E: ToString>(chain: impl Iterator<Item = E>) -> String {
+    let texts: Vec<String> = chain.map(|error| error.to_string()).collect();
+    let (problems, hints): (Vec<&str>, Vec<Option<&str>>) = texts
+        .iter()
+        .map(|text| text.split_once("\nhint: ").map_or((text.as_str(), None), |(problem, hint)| (problem, Some(hint))))
+        .unzip();
+    let hint = hints.into_iter().flatten().next().map_or(String::new(), |hint| format!("\nhint: {hint}"));
+    problems.join(": ") + &hint
+}
+
+/// Lines of the log, on their way to standard error.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        *self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use super::*;
+
+    fn queue() -> Arc<Queue> {
+        Arc::new(Queue { waiting: Mutex::new(Waiting::EMPTY), changed: Condvar::new() })
+    }
+
+    fn push(queue: &Queue, text: &str) {
+        queue.lock().push(text.as_bytes());
+        queue.changed.notify_all();
+    }
+
+    /// A reader that takes a text only when it is told to.
+    fn reader(queue: &Arc<Queue>) -> (mpsc::Sender<()>, mpsc::Receiver<String>) {
+        let (go_on, may_go_on) = mpsc::channel();
+        let (say, said) = mpsc::channel();
+        let queue = Arc::clone(queue);
+        thread::spawn(move || {
+            let write = |text: &[u8]| {
+                if may_go_on.recv().is_ok() {
+                    say.send(String::from_utf8_lossy(text).into_owned()).ok();
+                }
+            };
+            queue.empty(write, &(Box::new(|write: &mut dyn FnMut()| write()) as Around));
+        });
+        (go_on, said)
+    }
+
+    #[test]
+    fn a_reader_that_stops_holds_up_nobody_and_is_told_what_it_missed() {
+        let queue = queue();
+        let (go_on, said) = reader(&queue);
+        let line = format!("{}\n", "x".repeat(999));
+        let lines = 3 * MAX_WAITING_BYTES / line.len();
+        (0..lines).for_each(|_| push(&queue, &line));
+        assert!(queue.lock().bytes <= MAX_WAITING_BYTES);
+        let start = Instant::now();
+        queue.settle(Duration::from_millis(20));
+        assert!(start.elapsed() < Duration::from_secs(30), "its end is not waited for");
+        (0..lines + 1).for_each(|_| go_on.send(()).unwrap());
+        queue.settle(Duration::from_secs(60));
+        let taken: Vec<_> = said.try_iter().collect();
+        let kept = MAX_WAITING_BYTES / line.len();
+        assert_eq!(taken.len(), kept + 1);
+        let notice = &taken[kept];
+        assert!(notice.contains(&format!("{} lines are left out here", lines - kept)), "{notice}");
+        assert_eq!(queue.lock().bytes, 0);
+    }
+
+    #[test]
+    fn the_hint_comes_last() {
+        let chain = ["stopped", "cannot read `x`\nhint: name another", "no such file\nhint: look"];
+        assert_eq!(told(chain.iter()), "stopped: cannot read `x`: no such file\nhint: name another");
+        assert_eq!(told(["stopped"].iter()), "stopped");
+    }
+
+    #[test]
+    fn only_the_newest_picture_is_drawn() {
+        let queue = queue();
+        let (go_on, _said) = reader(&queue);
+        push(&queue, "a line that nobody takes yet\n");
+        while !queue.lock().busy {
+            thread::yield_now();
+        }
+        let (draw, drawn) = mpsc::channel();
+        for number in 0..3 {
+            let draw = draw.clone();
+            queue.lock().picture = Some(Box::new(move || draw.send(number).unwrap()));
+        }
+        go_on.send(()).unwrap();
+        queue.settle(Duration::from_secs(60));
+        assert_eq!(drawn.try_iter().collect::<Vec<_>>(), [2]);
+    }
+}

@@ -1,0 +1,145 @@
+//! What a worker reports of a trial: points, lines of its log, files and its outcome.
+
+use swfn_proto::v1;
+
+use super::{WireError, wrong};
+use crate::{
+    artifacts::{self, ArtifactPart, Artifacts},
+    ids::LeaseId,
+    metrics::{self, MAX_SECONDS, MAX_VALUE, MetricPoint, Outcome},
+    quote::quote,
+    trial_log::{self, LogPart},
+};
+
+impl From<MetricPoint> for v1::MetricPoint {
+    fn from(point: MetricPoint) -> Self {
+        Self { metric: point.metric.to_owned(), step: point.step, value: point.value }
+    }
+}
+
+impl TryFrom<v1::MetricPoint> for MetricPoint {
+    type Error = WireError;
+
+    fn try_from(wire: v1::MetricPoint) -> Result<Self, WireError> {
+        let metric = metrics::by_name(&wire.metric)
+            .ok_or_else(|| wrong("point.metric", format!("{} is unknown", quote(&wire.metric))))?;
+        // SQLite's integers are signed.
+        if i64::try_from(wire.step).is_err() {
+            return Err(wrong("point.step", format!("`{}` is too large", wire.step)));
+        }
+        let point = Self { metric, step: wire.step, value: wire.value };
+        point.check().map_err(|problem| wrong("point.value", problem))?;
+        Ok(point)
+    }
+}
+
+impl From<LogPart> for v1::LogPart {
+    fn from(LogPart { offset, text }: LogPart) -> Self {
+        Self { offset, text }
+    }
+}
+
+impl TryFrom<v1::LogPart> for LogPart {
+    type Error = WireError;
+
+    fn try_from(wire: v1::LogPart) -> Result<Self, WireError> {
+        let (most, bytes) = (trial_log::MAX_BYTES as u64, wire.text.len() as u64);
+        if wire.offset.checked_add(bytes).is_none_or(|end| end > most) {
+            let problem = format!("`{}` and {bytes} bytes are more than the {most} of a log", wire.offset);
+            return Err(wrong("log.offset", problem));
+        }
+        Ok(Self { offset: wire.offset, text: trial_log::harmless(&wire.text) })
+    }
+}
+
+impl From<Artifacts> for v1::Artifacts {
+    fn from(Artifacts { weights, vae_sheet, confusion }: Artifacts) -> Self {
+        Self { weights, vae_sheet, confusion }
+    }
+}
+
+impl From<v1::Artifacts> for Artifacts {
+    fn from(v1::Artifacts { weights, vae_sheet, confusion }: v1::Artifacts) -> Self {
+        Self { weights, vae_sheet, confusion }
+    }
+}
+
+/// A part of a file, of that lease.
+pub fn artifact_part(lease: LeaseId, part: ArtifactPart) -> v1::ArtifactPart {
+    let ArtifactPart { name, offset, content, size } = part;
+    v1::ArtifactPart { lease: Some(lease.into()), name: name.to_owned(), offset, content, size }
+}
+
+impl TryFrom<v1::ArtifactPart> for ArtifactPart {
+    type Error = WireError;
+
+    fn try_from(wire: v1::ArtifactPart) -> Result<Self, WireError> {
+        let unknown = || wrong("artifact.name", format!("{} is unknown", quote(&wire.name)));
+        let name = artifacts::NAMES.into_iter().find(|name| *name == wire.name).ok_or_else(unknown)?;
+        let bytes = wire.content.len();
+        if !(1..=artifacts::MAX_PART_BYTES).contains(&bytes) {
+            let most = artifacts::MAX_PART_BYTES;
+            return Err(wrong("artifact.content", format!("`{bytes}` bytes are not 1 to {most}")));
+        }
+        if wire.size > artifacts::MAX_BYTES {
+            return Err(wrong("artifact.size", format!("`{}` is above {}", wire.size, artifacts::MAX_BYTES)));
+        }
+        if wire.offset.checked_add(bytes as u64).is_none_or(|end| end > wire.size) {
+            let problem = format!("`{}` leaves no room for {bytes} of {} bytes", wire.offset, wire.size);
+            return Err(wrong("artifact.offset", problem));
+        }
+        Ok(Self { name, offset: wire.offset, content: wire.content, size: wire.size })
+    }
+}
+
+impl From<Outcome> for v1::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            final_test_accuracy: outcome.final_test_accuracy,
+            best_test_accuracy: outcome.best_test_accuracy,
+            final_test_loss: outcome.final_test_loss,
+            vae_seconds: outcome.vae_seconds,
+            classifier_seconds: outcome.classifier_seconds,
+            validation_accuracy: outcome.validation_accuracy,
+            validated_test_accuracy: outcome.validated_test_accuracy,
+        }
+    }
+}
+
+impl TryFrom<v1::Outcome> for Outcome {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Outcome) -> Result<Self, WireError> {
+        let share = |value: f64, field| match value {
+            0.0..=1.0 => Ok(value),
+            _ => Err(wrong(field, format!("`{value}` is not in 0 to 1"))),
+        };
+        let at_least_zero = |value: f64, most: f64, field| match (0.0..=most).contains(&value) {
+            true => Ok(value),
+            false => Err(wrong(field, format!("`{value}` is not in 0 to {most}"))),
+        };
+        // Each of the two was an evaluation, and the best is the best of all.
+        for (field, value) in [
+            ("outcome.final_test_accuracy", wire.final_test_accuracy),
+            ("outcome.validated_test_accuracy", wire.validated_test_accuracy.unwrap_or_default()),
+        ] {
+            if value > wire.best_test_accuracy {
+                let problem = format!("`{value}` is above the best, `{}`", wire.best_test_accuracy);
+                return Err(wrong(field, problem));
+            }
+        }
+        if wire.validation_accuracy.is_some() != wire.validated_test_accuracy.is_some() {
+            return Err(WireError::Missing("outcome.validated_test_accuracy"));
+        }
+        let maybe_share = |value: Option<f64>, field| value.map(|value| share(value, field)).transpose();
+        Ok(Self {
+            validation_accuracy: maybe_share(wire.validation_accuracy, "outcome.validation_accuracy")?,
+            validated_test_accuracy: maybe_share(wire.validated_test_accuracy, "outcome.validated_test_accuracy")?,
+            final_test_accuracy: share(wire.final_test_accuracy, "outcome.final_test_accuracy")?,
+            best_test_accuracy: share(wire.best_test_accuracy, "outcome.best_test_accuracy")?,
+            final_test_loss: at_least_zero(wire.final_test_loss, MAX_VALUE, "outcome.final_test_loss")?,
+            vae_seconds: at_least_zero(wire.vae_seconds, MAX_SECONDS, "outcome.vae_seconds")?,
+            classifier_seconds: at_least_zero(wire.classifier_seconds, MAX_SECONDS, "outcome.classifier_seconds")?,
+        })
+    }
+}

@@ -1,0 +1,376 @@
+//! Workers that were let in and abuse it, by malice or by mistake, each beside an honest one: that one goes on as fast as before, and
+//! neither memory nor disk fills up.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use h2::client;
+use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_tests::{
+    permit,
+    process::{Process, resident},
+    sweep::Sweep,
+    talk::{Talk, hello},
+};
+use tokio::{net::TcpSocket, task::JoinSet, time::sleep};
+use tonic::transport::{Channel, Endpoint};
+
+/// What the coordinator may take up, in KiB, whatever is sent.
+const MEMORY: u64 = 200 << 10;
+
+/// What an honest result may wait at worst, on a machine with much else to do. Before there were bounds, it was minutes.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+struct Scene {
+    sweep: Sweep,
+    coordinator: Process,
+    address: String,
+}
+
+fn scene() -> Scene {
+    let sweep = Sweep::of_grid(
+        "version = 1\nname = \"abuse\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = { count = 20_000 }\nsubset_size = 40\n\
+         architecture = \"net\"\nlambda = 0\n[classifier]\niterations = 1_000_000\n[run]\nlease_seconds = 60\n[artifacts]\n\
+         weights = true\n",
+    );
+    let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+    let address = sweep.address(&coordinator);
+    Scene { sweep, coordinator, address }
+}
+
+/// From where the others come: what they do is held against their address.
+const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
+
+async fn connect(address: &str) -> Channel {
+    let endpoint = Endpoint::from_shared(address.to_owned()).expect("a URL");
+    endpoint.local_address(Some(ELSEWHERE.into())).connect().await.expect("the coordinator listens")
+}
+
+async fn open(address: &str, hello: v1::Hello) -> Talk {
+    Talk::open(connect(address).await, "none", hello).await.expect("a session")
+}
+
+fn ask(lanes: u32) -> Kind {
+    Kind::Ask(v1::Ask { lanes, ..v1::Ask::default() })
+}
+
+/// The next grant's leases.
+async fn granted(talk: &mut Talk) -> Vec<v1::LeaseId> {
+    loop {
+        if let Told::Grant(grant) = talk.next().await.expect("the stream is open") {
+            return grant.leases.into_iter().filter_map(|lease| lease.id).collect();
+        }
+    }
+}
+
+fn failed(lease: v1::LeaseId, bytes: usize) -> Kind {
+    Kind::Failed(v1::Failed {
+        lease: Some(lease),
+        message: "x".repeat(bytes),
+        log: "y".repeat(bytes),
+        ..v1::Failed::default()
+    })
+}
+
+/// A lease that nobody granted.
+fn foreign(number: usize) -> v1::LeaseId {
+    v1::LeaseId { trial: format!("{number:032x}"), attempt: 1 }
+}
+
+/// One that works, trial by trial, until it is over: how long each of its reports waited until it was acknowledged.
+async fn honest(address: String, over: Arc<AtomicBool>) -> Vec<Duration> {
+    let channel = Endpoint::from_shared(address).expect("a URL").connect().await.expect("the coordinator listens");
+    let mut talk = Talk::open(channel, "none", hello("honest")).await.expect("a session");
+    let mut waits = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        talk.tell(0, ask(1)).await;
+        let lease = granted(&mut talk).await.remove(0);
+        let (sequence, began) = (waits.len() as u64 + 1, Instant::now());
+        talk.tell(sequence, failed(lease, 1)).await;
+        while !matches!(talk.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through }) if through == sequence)
+        {
+        }
+        waits.push(began.elapsed());
+    }
+    waits
+}
+
+/// What became of the honest one, and the most memory that the coordinator took up meanwhile.
+struct Seen {
+    waits: Vec<Duration>,
+    memory: u64,
+}
+
+impl Seen {
+    fn tell(&self, what: &str) {
+        let most = self.waits.last().copied().unwrap_or_default();
+        let p99 = self.waits[self.waits.len() * 99 / 100];
+        println!("{what}: {} reports, p99 {p99:.0?}, at most {most:.0?}; {} KiB", self.waits.len(), self.memory);
+    }
+}
+
+/// An honest worker for so long, beside what else goes on.
+async fn look(scene: &Scene, seconds: u64) -> Seen {
+    let over = Arc::new(AtomicBool::new(false));
+    let worker = tokio::spawn(honest(scene.address.clone(), Arc::clone(&over)));
+    let (began, mut memory) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(seconds) {
+        memory = memory.max(resident(&scene.coordinator).expect("it runs"));
+        sleep(Duration::from_millis(20)).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    let mut waits = tokio::time::timeout(Duration::from_secs(60), worker).await.expect("its report is heard").unwrap();
+    waits.sort();
+    Seen { waits, memory }
+}
+
+fn assert_well(what: &str, seen: &Seen) {
+    seen.tell(what);
+    let p99 = seen.waits[seen.waits.len() * 99 / 100];
+    assert!(p99 < PATIENCE, "{what}: a report waited {p99:?}");
+    assert!(seen.memory < MEMORY, "{what}: {} KiB", seen.memory);
+}
+
+/// Kilobytes on the disk: of the run directory, and of the coordinator's log.
+fn disk(scene: &Scene) -> u64 {
+    fn size(path: &std::path::Path) -> u64 {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries
+            .map(|entry| {
+                if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().map_or(0, |data| data.len()) }
+            })
+            .sum()
+    }
+    (size(&scene.sweep.run_dir()) + scene.coordinator.stderr().len() as u64) >> 10
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_that_nobody_granted_hold_nobody_up() {
+    let _permit = permit::to_compute();
+    let scene = scene();
+    assert_well("alone", &look(&scene, 2).await);
+    let mut attack = JoinSet::new();
+    let address = scene.address.clone();
+    attack.spawn(async move {
+        let mut talk = open(&address, hello("beats")).await;
+        let progress = (0..8192).map(|number| v1::Progress { lease: Some(foreign(number)), step: 1, waits: false });
+        let beat = v1::WorkerMessage {
+            sequence: 0,
+            kind: Some(Kind::Heartbeat(v1::Heartbeat { progress: progress.collect() })),
+        };
+        loop {
+            tokio::select! {
+                sent = talk.say.send(beat.clone()) => if sent.is_err() { return },
+                heard = talk.hear.message() => if !matches!(heard, Ok(Some(_))) { return },
+            }
+        }
+    });
+    assert_well("heartbeats of 8192 foreign leases", &look(&scene, 6).await);
+    attack.abort_all();
+    let address = scene.address.clone();
+    attack.spawn(async move {
+        let channel = connect(&address).await;
+        let held: Vec<_> = (0..8192).map(foreign).collect();
+        for number in 0.. {
+            let hello = v1::Hello { held: held.clone(), ..hello(&format!("eve:{number}")) };
+            // Refused when it is too much.
+            drop(Talk::open(channel.clone(), "none", hello).await);
+        }
+    });
+    assert_well("hellos of 8192 foreign leases", &look(&scene, 6).await);
+    let lines = scene.coordinator.stderr().lines().filter(|line| line.contains("revoked")).count();
+    assert!((1..1_000).contains(&lines), "{lines} lines");
+}
+
+/// Calls a method, says that so many bytes will come, and leaves out the last one. Holds on until the other side ends it.
+async fn unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u32) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::new(ELSEWHERE.into(), 0)).expect("all of 127.0.0.0/8 is this machine");
+    let Ok(stream) = socket.connect(to).await else { return };
+    let Ok((sender, connection)) = client::handshake(stream).await else { return };
+    tokio::spawn(connection);
+    let mut bodies = Vec::new();
+    for _ in 0..calls {
+        let Ok(mut ready) = sender.clone().ready().await else { return };
+        let request = http::Request::post(format!("http://{to}/swfn.v1.Coordinator/{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        let Ok((answer, mut body)) = ready.send_request(request.body(()).expect("a request"), false) else { return };
+        let head = [&[0][..], &bytes.to_be_bytes()].concat();
+        body.send_data(head.into(), false).ok();
+        body.send_data(vec![10; bytes as usize - 1].into(), false).ok();
+        bodies.push((answer, body));
+    }
+    for (answer, _body) in bodies {
+        answer.await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_do_not_end_take_up_no_memory() {
+    let _permit = permit::to_compute();
+    let scene = scene();
+    let to = scene.address.trim_start_matches("http://").parse().unwrap();
+    for (method, connections, calls, bytes) in [
+        ("DrainWorkers", 8, 30, 4 << 20),
+        ("DrainWorkers", 60, 30, 60 << 10),
+        ("Session", 100, 1, 4 << 20),
+        ("Session", 200, 1, 500 << 10),
+    ] {
+        let mut attack = JoinSet::new();
+        for _ in 0..connections {
+            attack.spawn(async move {
+                loop {
+                    unfinished(to, method, calls, bytes).await;
+                    sleep(Duration::from_millis(50)).await;
+                }
+            });
+        }
+        assert_well(&format!("{method}, {connections} x {calls} x {bytes} bytes"), &look(&scene, 4).await);
+    }
+}
+
+/// Says as many points as it can.
+async fn noise(address: String, name: String, sent: Arc<AtomicUsize>) {
+    let mut talk = open(&address, hello(&name)).await;
+    talk.tell(0, ask(1)).await;
+    let lease = granted(&mut talk).await.remove(0);
+    for sequence in 1_u64.. {
+        let point = |step| v1::MetricPoint { metric: "train/loss".into(), step, value: 0.5 };
+        let points = ((sequence - 1) * 2_000..sequence * 2_000).map(|step| point(step % 1_000_000)).collect();
+        let kind = Kind::Points(v1::Points { lease: Some(lease.clone()), points, log: None });
+        if talk.say.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_err() {
+            return;
+        }
+        sent.fetch_add(2_000, Ordering::Relaxed);
+        while let Ok(Ok(Some(_))) = tokio::time::timeout(Duration::ZERO, talk.hear.message()).await {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_noisy_worker_slows_the_others_by_less_than_half() {
+    let _permit = permit::to_compute();
+    let scene = scene();
+    let sent = Arc::new(AtomicUsize::new(0));
+    // Other tests come and go: what counts is one quiet moment.
+    let mut shares = Vec::new();
+    for round in 0..4 {
+        let alone = look(&scene, 3).await;
+        alone.tell("alone");
+        let (before, mut attack) = (sent.load(Ordering::Relaxed), JoinSet::new());
+        attack.spawn(noise(scene.address.clone(), format!("noise:{round}"), Arc::clone(&sent)));
+        let beside = look(&scene, 3).await;
+        let points = sent.load(Ordering::Relaxed) - before;
+        assert_well(&format!("beside {points} points"), &beside);
+        assert!(points > 30_000, "nobody made noise");
+        shares.push(beside.waits.len() as f64 / alone.waits.len() as f64);
+        attack.shutdown().await;
+        if shares.last() > Some(&0.5) {
+            return;
+        }
+    }
+    panic!("{shares:?} of the reports alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
+    let _permit = permit::to_compute();
+    let scene = scene();
+    let mut attack = JoinSet::new();
+    for number in 0..8 {
+        let address = scene.address.clone();
+        attack.spawn(async move {
+            loop {
+                let mut talk = open(&address, hello(&format!("deaf:{number}"))).await;
+                talk.tell(0, ask(2_000)).await;
+                let leases = granted(&mut talk).await;
+                for sequence in 1.. {
+                    // It gives back what it got at first, though that is over, and asks again; nobody reads what comes of it.
+                    let released = v1::Released { lease: leases.get(sequence as usize % leases.len()).cloned() };
+                    let said = [Kind::Released(released), ask(2_000)]
+                        .map(|kind| v1::WorkerMessage { sequence, kind: Some(kind) });
+                    for message in said {
+                        if talk.say.send(message).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+    }
+    assert_well("eight that do not read", &look(&scene, 6).await);
+    attack.shutdown().await;
+    for number in 0..400 {
+        let address = scene.address.clone();
+        attack.spawn(async move {
+            // Some of them come too soon after the others.
+            let hello = hello(&format!("waits:{number}"));
+            let Ok(talk) = Talk::open(connect(&address).await, "none", hello).await else { return };
+            let vaes = (0..8192).map(|vae| format!("{vae:032x}")).collect();
+            talk.tell(0, Kind::Ask(v1::Ask { lanes: 1, vaes, shape: Some("0".repeat(32)) })).await;
+            std::future::pending::<()>().await;
+        });
+    }
+    assert_well("four hundred that wait with VAEs", &look(&scene, 6).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_fills_the_disk_in_minutes() {
+    let _permit = permit::to_compute();
+    let scene = scene();
+    let mut attack = JoinSet::new();
+    let address = scene.address.clone();
+    // New ids with the largest texts.
+    attack.spawn(async move {
+        let channel = connect(&address).await;
+        for number in 0.. {
+            let text = || "z".repeat(4_000);
+            let device = v1::Device { name: text(), model: text(), threads: 1, cuda_version: text() };
+            let (host, software_version, libtorch_version) = (text(), text(), text());
+            let hello = v1::Hello {
+                device: Some(device),
+                host,
+                software_version,
+                libtorch_version,
+                ..hello(&format!("new:{number}"))
+            };
+            drop(Talk::open(channel.clone(), "none", hello).await);
+        }
+    });
+    for way in 0..2 {
+        let address = scene.address.clone();
+        attack.spawn(async move {
+            let mut talk = open(&address, hello(&format!("fills:{way}"))).await;
+            let mut sequence = 0;
+            loop {
+                talk.tell(0, ask(64)).await;
+                for lease in granted(&mut talk).await {
+                    for part in 0..if way == 0 { 1024 } else { 0 } {
+                        sequence += 1;
+                        let (name, content) = ("weights.safetensors".into(), vec![part as u8; 64 << 10]);
+                        let (offset, size) = (part << 16, 64 << 20);
+                        let part = v1::ArtifactPart { lease: Some(lease.clone()), name, offset, content, size };
+                        talk.tell(sequence, Kind::Artifact(part)).await;
+                    }
+                    sequence += 1;
+                    talk.tell(sequence, failed(lease, 8 << 10)).await;
+                }
+            }
+        });
+    }
+    let (seconds, before) = (8, disk(&scene));
+    let seen = look(&scene, seconds).await;
+    let rate = (disk(&scene) - before) / seconds;
+    println!("{rate} KiB a second");
+    assert_well("joins, artifacts and failures", &seen);
+    assert!((100..24 << 10).contains(&rate), "{rate} KiB a second");
+    let log = scene.coordinator.stderr();
+    assert!(log.contains("it says so much that it is held up"), "{log}");
+    assert!(log.contains("[of 4000 bytes]"), "what is cut off is said");
+}
