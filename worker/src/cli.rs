@@ -209,7 +209,7 @@ struct TrainArguments {
 #[derive(Debug, Args)]
 struct InspectArguments {
     /// Folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain
-    /// or with .gz
+    /// or with .gz, or under the names that Kaggle, torchvision and EMNIST give them
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

@@ -5,7 +5,10 @@ use std::str::FromStr;
 use clap::Args;
 use rustls::pki_types::ServerName;
 use swfn_access::place::discreet;
-use swfn_shared::address::{Address, AddressError};
+use swfn_shared::{
+    address::{Address, AddressError},
+    quote::quote,
+};
 
 /// Where the dashboard is, and under which names.
 #[derive(Debug, Args)]
@@ -16,8 +19,11 @@ pub struct HttpArguments {
     pub(super) http: Option<Place>,
     /// Another host name under which people reach the dashboard, such as that of a proxy; may be given several times. Requests for
     /// names that nobody gave it are refused
-    #[arg(long = "http-host", value_name = "NAME")]
+    #[arg(long = "http-host", value_name = "NAME", value_parser = discreet::<HostName>())]
     pub(super) http_hosts: Vec<HostName>,
+    /// A page that may show the dashboard in a frame, such as https://hub:8000; may be given several times. Without it none may
+    #[arg(long = "http-frame", value_name = "ORIGIN", value_parser = discreet::<Origin>())]
+    pub(super) http_frames: Vec<Origin>,
     /// Ask who looks at the dashboard for the token, also on this machine: that of --token-file, or of `token` in the run directory
     #[arg(long)]
     pub http_token: bool,
@@ -49,7 +55,63 @@ impl FromStr for HostName {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         match ServerName::try_from(bare) {
             Ok(_) => Ok(Self(bare.to_ascii_lowercase())),
-            Err(_) => Err(format!("`{text}` is neither a host name nor an IP address; a port is not a part of it")),
+            // What is before an `@` may be a password.
+            Err(_) => Err(format!(
+                "{} is neither a host name nor an IP address\nhint: a port is not a part of it",
+                quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind))
+            )),
         }
+    }
+}
+
+/// Where a page is from: scheme and host, with a port where it is not the usual one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin(pub(super) String);
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme));
+        let authority = parts.map(|(_, authority)| authority);
+        let is_host = |host: &str| host.parse::<HostName>().is_ok() && !host.contains(['@', '/']);
+        let with_port = |authority: &str| authority.parse::<Address>().is_ok() && !authority.starts_with(':');
+        if authority.is_some_and(|authority| is_host(authority) || with_port(authority)) {
+            return Ok(Self(text.to_ascii_lowercase()));
+        }
+        let shown = quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind));
+        Err(format!("{shown} is no origin of a page\nhint: it looks like https://hub.example, without a path"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host() {
+        for text in
+            ["https://hub.example", "http://hub:8000", "http://127.0.0.1:8888", "https://[::1]:1", "https://[::1]"]
+        {
+            assert_eq!(text.parse(), Ok(Origin(text.to_owned())));
+        }
+        for text in [
+            "hub.example",
+            "*",
+            "https://",
+            "https://hub/x",
+            "ftp://hub",
+            "https://:80",
+            "https://a b",
+            "https://a;b",
+            "https://*",
+        ] {
+            let problem = text.parse::<Origin>().unwrap_err();
+            assert!(problem.contains(text) && problem.contains("\nhint: "), "{problem}");
+        }
+        let problem = "https://ann:secret@hub".parse::<Origin>().unwrap_err();
+        assert!(!problem.contains("secret"), "{problem}");
+        let problem = "ann:secret@hub".parse::<HostName>().unwrap_err();
+        assert!(!problem.contains("secret"), "{problem}");
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Guard {
     hosts: Vec<String>,
     /// Its certificate has names, too.
     tls: Option<Arc<Tls>>,
+    /// Pages that may show the dashboard in a frame.
+    frames: Vec<String>,
     token: Option<Token>,
     refused: AtomicU64,
 }
@@ -59,12 +61,22 @@ pub(crate) fn is_guess(problem: &Problem, head: &Parts) -> bool {
 
 impl Guard {
     pub(crate) fn new(hosts: Vec<String>, token: Option<Token>) -> Self {
-        Self { hosts, tls: None, token, refused: AtomicU64::new(0) }
+        Self { hosts, tls: None, frames: Vec::new(), token, refused: AtomicU64::new(0) }
     }
 
     /// Takes the names of the certificate for ours, whether the dashboard shows it or not.
     pub(crate) fn with_certificate(self, tls: Option<Arc<Tls>>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// Lets these pages show the dashboard in a frame.
+    pub(crate) fn with_frames(self, frames: Vec<String>) -> Self {
+        Self { frames, ..self }
+    }
+
+    /// The pages that may show the dashboard in a frame.
+    pub(crate) fn frames(&self) -> &[String] {
+        &self.frames
     }
 
     /// Refuses what may not be answered. `local`: the address that the connection came to.
@@ -83,7 +95,7 @@ impl Guard {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "a request for reading has no body"));
         }
         let host = self.host(head, local)?;
-        origin(head, host)?;
+        origin(head, host, !self.frames.is_empty())?;
         if is_open(head.uri.path()) { Ok(()) } else { self.token(head) }
     }
 
@@ -142,7 +154,7 @@ fn foreign(host: &str) -> Problem {
 }
 
 /// Refuses what a browser sends on behalf of another page. Links from elsewhere may lead to the dashboard itself.
-fn origin(head: &Parts, host: &str) -> Result<(), Problem> {
+fn origin(head: &Parts, host: &str, in_frames: bool) -> Result<(), Problem> {
     let text = |name: HeaderName| head.headers.get(name).map(|value| str::from_utf8(value.as_bytes()).unwrap_or("?"));
     let elsewhere = || {
         Problem::new(StatusCode::FORBIDDEN, "pages of other sites may not read this")
@@ -157,7 +169,13 @@ fn origin(head: &Parts, host: &str) -> Result<(), Problem> {
     match text(SITE) {
         None | Some("same-origin" | "none") => Ok(()),
         Some(_) => {
-            let link = text(MODE) == Some("navigate") && text(DESTINATION) == Some("document");
+            // Which page it is that has the frame is the browser's to check, by the policy in the answer.
+            let shown = match text(DESTINATION) {
+                Some("document") => true,
+                Some("iframe" | "frame") => in_frames,
+                _ => false,
+            };
+            let link = text(MODE) == Some("navigate") && shown;
             if link && head.uri.path() == "/" { Ok(()) } else { Err(elsewhere()) }
         }
     }

@@ -45,7 +45,7 @@ const ANSWER: Duration = Duration::from_secs(15);
 const GUESS: Duration = Duration::from_millis(500);
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+                      base-uri 'none'; form-action 'none'; frame-ancestors";
 
 /// What does not change while the sweep runs.
 #[derive(Debug, Serialize)]
@@ -144,6 +144,9 @@ pub(super) struct Local(pub(super) IpAddr);
 /// All routes behind the guard.
 pub(super) fn router(app: Arc<App>, guard: Guard, join_at: &str) -> Router {
     let join_at = HeaderValue::from_str(join_at).ok();
+    let frames = guard.frames().join(" ");
+    let policy = if frames.is_empty() { format!("{POLICY} 'none'") } else { format!("{POLICY} {frames}") };
+    let policy = HeaderValue::from_str(&policy).expect("origins are ASCII");
     let mut router = Router::new()
         .route("/api/v1/sweep", get(sweep))
         .route("/api/v1/cells", get(cells))
@@ -162,7 +165,7 @@ pub(super) fn router(app: Arc<App>, guard: Guard, join_at: &str) -> Router {
         .fallback(missing)
         .with_state(app)
         .layer(middleware::from_fn_with_state(Arc::new(guard), check))
-        .layer(middleware::map_response(label))
+        .layer(middleware::map_response_with_state((policy, frames.is_empty()), label))
 }
 
 /// Asks the guard, and then the gate for a place among its guests.
@@ -190,13 +193,16 @@ async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
 }
 
 /// What browsers may do with an answer: show it on this page, and nothing else.
-async fn label(mut response: Response) -> Response {
+async fn label(State((policy, alone)): State<(HeaderValue, bool)>, mut response: Response) -> Response {
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    // It knows no list of pages, unlike the policy.
+    if alone {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
         (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),

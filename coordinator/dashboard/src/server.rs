@@ -121,7 +121,9 @@ impl Door {
         if let Host::Name(name) = &said {
             hosts.push(name.clone());
         }
-        let guard = Guard::new(hosts, access.token.clone()).with_certificate(access.tls.clone());
+        let guard = Guard::new(hosts, access.token.clone())
+            .with_certificate(access.tls.clone())
+            .with_frames(arguments.http_frames.iter().map(|origin| origin.0.clone()).collect());
         let mut access = access.clone();
         if address.ip().is_loopback() {
             // Nobody reads along there, and certificates are of other names.

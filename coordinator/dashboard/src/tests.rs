@@ -301,3 +301,36 @@ async fn guesses_of_the_token_are_answered_late_and_hold_up_nobody() {
     assert_eq!((status, asked), (StatusCode::UNAUTHORIZED, true));
     assert_eq!(of("/healthz", None).await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
+    let house = House::new();
+    let in_frame = || {
+        let head = request("/");
+        let (mut head, body) = head.into_parts();
+        for (name, value) in
+            [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]
+        {
+            head.headers.insert(name, value.parse().unwrap());
+        }
+        Request::from_parts(head, body)
+    };
+    let policy = |response: &Response<Body>| response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let alone = house.router(None);
+    let refused = alone.clone().oneshot(in_frame()).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let page = alone.oneshot(request("/")).await.unwrap();
+    assert!(policy(&page).ends_with("; frame-ancestors 'none'"));
+    assert_eq!(page.headers()[header::X_FRAME_OPTIONS], "DENY");
+
+    let hub = vec!["https://hub.example".to_owned(), "http://lab:8000".to_owned()];
+    let guard = Guard::new(Vec::new(), None).with_frames(hub);
+    let named = routes::router(Arc::new(house.app()), guard, "");
+    let page = named.clone().oneshot(in_frame()).await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(policy(&page).ends_with("; frame-ancestors https://hub.example http://lab:8000"), "{}", policy(&page));
+    assert!(!page.headers().contains_key(header::X_FRAME_OPTIONS));
+    let mut data = in_frame();
+    *data.uri_mut() = "/api/v1/sweep".parse().unwrap();
+    assert_eq!(named.oneshot(data).await.unwrap().status(), StatusCode::FORBIDDEN, "the page alone");
+}

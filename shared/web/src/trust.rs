@@ -7,7 +7,10 @@ use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pe
 
 use crate::{proxies::Variable, web::WebError};
 
-/// The variables that name certificates for one kind of server, beside `SSL_CERT_FILE` and `SSL_CERT_DIR`, which count for all.
+/// Variables that name the authorities to trust for other programs that people use beside this one, before `SSL_CERT_FILE`.
+const BUNDLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+
+/// The variables that name certificates for one kind of server, beside those that count for all: `SSL_CERT_FILE` and the like.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Certificates {
     /// Names a file or a folder with the authorities that are trusted, and no others.
@@ -25,7 +28,7 @@ impl Certificates {
 
     pub(crate) fn read(self, variable: Variable<'_>) -> Result<TlsConfig, WebError> {
         let file = |name: Option<&'static str>| Some((name?, PathBuf::from(variable(name?)?)));
-        let roots = match file(self.authorities) {
+        let roots = match self.authorities.into_iter().chain(BUNDLES).find_map(|name| file(Some(name))) {
             Some((name, path)) => {
                 let (file, folder) = if path.is_dir() { (None, Some(&*path)) } else { (Some(&*path), None) };
                 let read = load_certs_from_paths(file, folder);
@@ -111,6 +114,9 @@ mod tests {
             };
             OF.read(&of).map_err(|error| error.to_string())
         };
+        let bundle = |name: &str| (name == "CURL_CA_BUNDLE").then(|| certificate.clone());
+        let config = Certificates::default().read(&bundle).unwrap();
+        assert!(matches!(config.root_certs(), RootCerts::Specific(roots) if roots.len() == 1));
         let config = read(&certificate, &both).unwrap();
         assert!(matches!(config.root_certs(), RootCerts::Specific(roots) if roots.len() == 1));
         assert!(config.client_cert().is_some());
