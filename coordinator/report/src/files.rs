@@ -69,7 +69,7 @@ impl Variants {
 }
 
 /// A worker's words, which are no formula.
-fn text_cell(text: &String) -> String {
+fn text_cell(text: &str) -> String {
     cell(text).into_owned()
 }
 
@@ -105,7 +105,9 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         let maybe = |value: fn(&swfn_shared::metrics::Outcome) -> Option<f64>| {
             row.outcome.as_ref().and_then(value).map(|value| value.to_string()).unwrap_or_default()
         };
-        let from = |text: fn(&WorkerRow) -> &String| row.worker.as_ref().map(text).map(text_cell).unwrap_or_default();
+        let from = |text: fn(&WorkerRow) -> &String| {
+            row.worker.as_ref().map(text).map(|text| text_cell(text)).unwrap_or_default()
+        };
         let outcome = [
             number(|o| o.final_test_accuracy),
             number(|o| o.best_test_accuracy),
@@ -122,10 +124,10 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
             row.worker.as_ref().and_then(|worker| worker.threads).map(|n| n.to_string()).unwrap_or_default(),
             from(|p| &p.software),
             from(|p| &p.libtorch),
-            row.worker.as_ref().and_then(|worker| worker.cuda.as_ref()).map(text_cell).unwrap_or_default(),
+            row.worker.as_ref().and_then(|worker| worker.cuda.as_ref()).map(|text| text_cell(text)).unwrap_or_default(),
             row.dataset_digest.clone().unwrap_or_default(),
             // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
-            row.error.as_ref().filter(|_| row.outcome.is_none()).map(text_cell).unwrap_or_default(),
+            row.error.as_ref().filter(|_| row.outcome.is_none()).map(|text| text_cell(text)).unwrap_or_default(),
         ];
         let variant = variants.of(spec);
         let before = [row.id.to_string(), row.state.clone()];

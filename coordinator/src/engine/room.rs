@@ -9,13 +9,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::message::{FromWorker, Hello};
 
 /// Bytes of one stream that may be on their way to the disk.
-const OF_ONE: usize = 256 << 10;
+const OF_ONE: usize = 128 << 10;
 
 /// The same, of all streams.
 pub(crate) const BYTES: usize = 4 << 20;
 
 /// A lease that is named may have to be revoked with a reason.
 const NAMED: usize = 256;
+
+/// A message, whatever it says.
+const MESSAGE: usize = 512;
 
 /// A row of the journal with what belongs to it.
 const EVENT: usize = 1 << 10;
@@ -64,16 +67,16 @@ impl Hello {
 /// What a message costs, in bytes.
 pub(crate) fn cost(message: &FromWorker) -> usize {
     match message {
-        FromWorker::Ask { vaes, .. } => NAMED + vaes.len() * size_of::<VaeId>(),
-        FromWorker::Heartbeat { progress } => NAMED + progress.len() * NAMED,
+        FromWorker::Ask { vaes, .. } => MESSAGE + vaes.len() * size_of::<VaeId>(),
+        FromWorker::Heartbeat { progress } => MESSAGE + progress.len() * NAMED,
         FromWorker::Points { points, log, .. } => {
-            NAMED + points.len() * POINT + log.as_ref().map_or(0, |log| log.text.len())
+            MESSAGE + points.len() * POINT + log.as_ref().map_or(0, |log| log.text.len())
         }
         // No rows, and they are of a size that is known beforehand.
-        FromWorker::Artifact { part, .. } => NAMED + part.content.len() / 4,
+        FromWorker::Artifact { part, .. } => MESSAGE + part.content.len() / 4,
         FromWorker::Failed { error, log, .. } => EVENT + error.len() + log.len(),
         FromWorker::Refused { problem, .. } => EVENT + problem.len(),
         FromWorker::Succeeded { .. } | FromWorker::Released { .. } => EVENT,
-        FromWorker::Goodbye | FromWorker::Unknown => NAMED,
+        FromWorker::Goodbye | FromWorker::Unknown => MESSAGE,
     }
 }

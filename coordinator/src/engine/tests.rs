@@ -249,7 +249,9 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
         FromWorker::Points { lease, points: vec![point], log: None }
     };
     let odd = Outcome { final_test_accuracy: 0.123_456_789, ..right };
-    let cases: [(&dyn Fn(LeaseId) -> Vec<FromWorker>, &str); 5] = [
+    /// What is reported of a lease, and why it is refused.
+    type Case<'c> = (&'c dyn Fn(LeaseId) -> Vec<FromWorker>, &'c str);
+    let cases: [Case<'_>; 5] = [
         (&|lease| vec![FromWorker::Refused { lease, problem: "field `x`".into() }], "field `x`"),
         (&|lease| vec![beyond(lease)], "step `1099511627776`"),
         (&|lease| vec![succeeded(lease, right, "0")], "no file `confusion.csv`"),

@@ -237,6 +237,48 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_means_nothing_is_refused_with_its_lease() {
+        let lease = v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
+        let of = Some(lease.clone());
+        let point = |metric: &str, value| {
+            let points = vec![v1::MetricPoint { metric: metric.to_owned(), step: 1, value }];
+            worker_message::Kind::Points(v1::Points { lease: of.clone(), points, log: None })
+        };
+        let log = v1::LogPart { offset: 65_535, text: "ab".to_owned() };
+        let log = v1::Points { lease: of.clone(), points: Vec::new(), log: Some(log) };
+        let file = |name: &str, offset| {
+            let (name, content) = (name.to_owned(), vec![0]);
+            worker_message::Kind::Artifact(v1::ArtifactPart { lease: of.clone(), name, offset, content, size: 2 })
+        };
+        let outcome = |final_test_accuracy, best_test_accuracy, vae_seconds| {
+            let outcome =
+                v1::Outcome { final_test_accuracy, best_test_accuracy, vae_seconds, ..v1::Outcome::default() };
+            let dataset_digest = "0".repeat(64);
+            worker_message::Kind::Succeeded(v1::Succeeded { lease: of.clone(), outcome: Some(outcome), dataset_digest })
+        };
+        let nothing = v1::Succeeded { lease: of.clone(), ..v1::Succeeded::default() };
+        for (kind, expected) in [
+            (point("train/loss", f64::NAN), "`NaN` of train/loss is not in -1000000000000000000000000000000 to 1"),
+            (point("train/loss", 1.7e308), "is not in"),
+            (point("test/accuracy", 1.5), "`1.5` of test/accuracy is not in 0 to 1"),
+            (point("x", 0.0), "`x` is unknown"),
+            (worker_message::Kind::Points(log), "`65535` and 2 bytes are more than the 65536 of a log"),
+            (file("../../grid.toml", 0), "`../../grid.toml` is unknown"),
+            (file("vae.png", 2), "`2` leaves no room for 1 of 2 bytes"),
+            (worker_message::Kind::Succeeded(nothing), "`outcome` is missing"),
+            (outcome(0.5, 0.25, 0.0), "`0.5` is above the best, `0.25`"),
+            (outcome(0.5, 0.5, 1.7e308), "is not in 0 to 1000000000"),
+        ] {
+            match message(v1::WorkerMessage { sequence: 1, kind: Some(kind) }) {
+                Ok((1, FromWorker::Refused { lease: of, problem })) => {
+                    assert!(v1::LeaseId::from(of) == lease && problem.contains(expected), "{problem}");
+                }
+                other => panic!("{other:?} is no refusal: {expected}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_report_has_no_more_points_than_a_worker_sends() {
         let lease = v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
         let report = |count| {

@@ -24,8 +24,8 @@ use tonic::transport::{Channel, Endpoint};
 /// What the coordinator may take up, in KiB, whatever is sent.
 const MEMORY: u64 = 200 << 10;
 
-/// What an honest result may wait at worst, on a machine with much else to do. Before there were bounds, it was minutes.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// What an honest trial may take at worst, on a machine with much else to do. Before there were bounds, it was minutes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Scene {
     sweep: Sweep,
@@ -83,15 +83,15 @@ fn foreign(number: usize) -> v1::LeaseId {
     v1::LeaseId { trial: format!("{number:032x}"), attempt: 1 }
 }
 
-/// One that works, trial by trial, until it is over: how long each of its reports waited until it was acknowledged.
+/// One that works, trial by trial, until it is over: how long each took, from the question for it to the acknowledged report.
 async fn honest(address: String, over: Arc<AtomicBool>) -> Vec<Duration> {
     let channel = Endpoint::from_shared(address).expect("a URL").connect().await.expect("the coordinator listens");
     let mut talk = Talk::open(channel, "none", hello("honest")).await.expect("a session");
     let mut waits = Vec::new();
     while !over.load(Ordering::Relaxed) {
+        let (sequence, began) = (waits.len() as u64 + 1, Instant::now());
         talk.tell(0, ask(1)).await;
         let lease = granted(&mut talk).await.remove(0);
-        let (sequence, began) = (waits.len() as u64 + 1, Instant::now());
         talk.tell(sequence, failed(lease, 1)).await;
         while !matches!(talk.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through }) if through == sequence)
         {
@@ -111,7 +111,7 @@ impl Seen {
     fn tell(&self, what: &str) {
         let most = self.waits.last().copied().unwrap_or_default();
         let p99 = self.waits[self.waits.len() * 99 / 100];
-        println!("{what}: {} reports, p99 {p99:.0?}, at most {most:.0?}; {} KiB", self.waits.len(), self.memory);
+        println!("{what}: {} trials, p99 {p99:.0?}, at most {most:.0?}; {} KiB", self.waits.len(), self.memory);
     }
 }
 
@@ -133,7 +133,7 @@ async fn look(scene: &Scene, seconds: u64) -> Seen {
 fn assert_well(what: &str, seen: &Seen) {
     seen.tell(what);
     let p99 = seen.waits[seen.waits.len() * 99 / 100];
-    assert!(p99 < PATIENCE, "{what}: a report waited {p99:?}");
+    assert!(p99 < PATIENCE, "{what}: a trial took {p99:?}");
     assert!(seen.memory < MEMORY, "{what}: {} KiB", seen.memory);
 }
 
@@ -317,6 +317,8 @@ async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
             std::future::pending::<()>().await;
         });
     }
+    // They come all at once.
+    sleep(Duration::from_secs(3)).await;
     assert_well("four hundred that wait with VAEs", &look(&scene, 6).await);
 }
 
@@ -370,7 +372,36 @@ async fn nobody_fills_the_disk_in_minutes() {
     println!("{rate} KiB a second");
     assert_well("joins, artifacts and failures", &seen);
     assert!((100..24 << 10).contains(&rate), "{rate} KiB a second");
+    // What is there of a file goes when its attempt has failed.
+    let files = std::fs::read_dir(scene.sweep.run_dir().join("artifacts")).into_iter().flatten().flatten();
+    let partial = files.flat_map(|trial| std::fs::read_dir(trial.path()).into_iter().flatten().flatten()).count();
+    assert!(partial <= 3, "{partial} files of attempts that are over");
     let log = scene.coordinator.stderr();
-    assert!(log.contains("it says so much that it is held up"), "{log}");
+    assert!(log.contains("it says so much that it is held up"), "nobody is told");
     assert!(log.contains("[of 4000 bytes]"), "what is cut off is said");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_workers_say_begins_no_line_of_the_log() {
+    let scene = scene();
+    let forged = "2026-11-29T00:00:00.000000Z  INFO worker joined worker=forged";
+    let liar =
+        v1::Hello { host: format!("host\n{forged}"), predecessor_end: format!("gone\n{forged}"), ..hello("liar") };
+    let mut talk = open(&scene.address, liar).await;
+    talk.tell(0, ask(1)).await;
+    let lease = granted(&mut talk).await.remove(0);
+    let failed =
+        v1::Failed { lease: Some(lease), message: format!("boom\n{forged}\r\u{202e}x"), ..v1::Failed::default() };
+    talk.tell(1, Kind::Failed(failed)).await;
+    while !matches!(talk.next().await.unwrap(), Told::Acknowledge(_)) {}
+    let heir = v1::Hello { predecessor: Some("liar".into()), predecessor_end: format!("x\n{forged}"), ..hello("heir") };
+    talk.tell(0, ask(1)).await;
+    granted(&mut talk).await;
+    let mut talk = open(&scene.address, heir).await;
+    talk.tell(0, ask(1)).await;
+    granted(&mut talk).await;
+    let log = scene.coordinator.stderr();
+    assert_eq!(log.matches("worker=forged").count(), 3, "{log}");
+    assert!(!log.lines().any(|line| line.starts_with(forged)), "{log}");
+    assert!(!log.contains('\u{202e}') && !log.contains('\r'), "{log}");
 }
