@@ -1,7 +1,12 @@
 //! The harness of the end-to-end tests: real coordinators and workers as processes of this machine, and a look into what they leave
 //! behind. The tests themselves stand in `tests/tests`, the benchmark of all of it in `tests/benches`.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "developers read it, as it comes")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "developers read it, as it comes"
+)]
 
 pub mod browser;
 pub mod chaos;

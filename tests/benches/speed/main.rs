@@ -4,7 +4,12 @@
 //! Only what a user could run is run, as processes: `kernels` the worker's own timings, `steps` its benchmark of steps and PyTorch's
 //! by turns, `start` and `sweep` real sweeps. Nothing here knows the insides of the trainer.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "developers read it, as it comes")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "developers read it, as it comes"
+)]
 
 mod command;
 mod kernels;

@@ -4,6 +4,8 @@
 //! The targets are functions of the crates that they belong to, in a module `fuzzing` that only tests and fuzzing see: each
 //! takes bytes, and panics when a promise is broken. What is here is common to all, and depends on nothing.
 
+#![allow(clippy::print_stderr, reason = "developers read it, as it comes")]
+
 mod chosen;
 mod replay;
 

@@ -3,7 +3,12 @@
 //! Scenarios are cut into parts. Each part runs in a process of its own, started from here, so that one that fails does not end the
 //! others, and some of them run side by side.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "developers read it, as it comes")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "developers read it, as it comes"
+)]
 
 mod jobs;
 mod tables;

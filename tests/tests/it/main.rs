@@ -1,8 +1,12 @@
 //! Real coordinators and workers, from the command line to what they leave behind. One program, so that it is linked once and its
 //! tests run side by side: most of them wait. `tests/README.md` says which run when, and how many.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "developers read it, as it comes")]
-
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "developers read it, as it comes"
+)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod abuse;
