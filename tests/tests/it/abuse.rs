@@ -88,7 +88,8 @@ async fn honest(address: String, over: Arc<AtomicBool>) -> Vec<Duration> {
     let channel = Endpoint::from_shared(address).expect("a URL").connect().await.expect("the coordinator listens");
     let mut talk = Talk::open(channel, "none", hello("honest")).await.expect("a session");
     let mut waits = Vec::new();
-    while !over.load(Ordering::Relaxed) {
+    // One at least.
+    while waits.is_empty() || !over.load(Ordering::Relaxed) {
         let (sequence, began) = (waits.len() as u64 + 1, Instant::now());
         talk.tell(0, ask(1)).await;
         let lease = granted(&mut talk).await.remove(0);
