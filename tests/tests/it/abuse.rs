@@ -1,141 +1,26 @@
 //! Workers that were let in and abuse it, by malice or by mistake, each beside an honest one: that one goes on as fast as before, and
 //! neither memory nor disk fills up.
 
+mod scene;
+
 use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use h2::client;
 use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
 use swfn_tests::{
     permit,
-    process::{Process, resident},
-    sweep::Sweep,
     talk::{Talk, hello},
 };
 use tokio::{net::TcpSocket, task::JoinSet, time::sleep};
-use tonic::transport::{Channel, Endpoint};
 
-/// What the coordinator may take up, in KiB, whatever is sent.
-const MEMORY: u64 = 200 << 10;
-
-/// What an honest trial may take at worst, on a machine with much else to do. Before there were bounds, it was minutes.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-struct Scene {
-    sweep: Sweep,
-    coordinator: Process,
-    address: String,
-}
-
-fn scene() -> Scene {
-    let sweep = Sweep::of_grid(
-        "version = 1\nname = \"abuse\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = { count = 20_000 }\nsubset_size = 40\n\
-         architecture = \"net\"\nlambda = 0\n[classifier]\niterations = 1_000_000\n[run]\nlease_seconds = 60\n[artifacts]\n\
-         weights = true\n",
-    );
-    let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
-    let address = sweep.address(&coordinator);
-    Scene { sweep, coordinator, address }
-}
-
-/// From where the others come: what they do is held against their address.
-const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
-
-async fn connect(address: &str) -> Channel {
-    let endpoint = Endpoint::from_shared(address.to_owned()).expect("a URL");
-    endpoint.local_address(Some(ELSEWHERE.into())).connect().await.expect("the coordinator listens")
-}
-
-async fn open(address: &str, hello: v1::Hello) -> Talk {
-    Talk::open(connect(address).await, "none", hello).await.expect("a session")
-}
-
-fn ask(lanes: u32) -> Kind {
-    Kind::Ask(v1::Ask { lanes, ..v1::Ask::default() })
-}
-
-/// The next grant's leases.
-async fn granted(talk: &mut Talk) -> Vec<v1::LeaseId> {
-    loop {
-        if let Told::Grant(grant) = talk.next().await.expect("the stream is open") {
-            return grant.leases.into_iter().filter_map(|lease| lease.id).collect();
-        }
-    }
-}
-
-fn failed(lease: v1::LeaseId, bytes: usize) -> Kind {
-    Kind::Failed(v1::Failed {
-        lease: Some(lease),
-        message: "x".repeat(bytes),
-        log: "y".repeat(bytes),
-        ..v1::Failed::default()
-    })
-}
-
-/// A lease that nobody granted.
-fn foreign(number: usize) -> v1::LeaseId {
-    v1::LeaseId { trial: format!("{number:032x}"), attempt: 1 }
-}
-
-/// One that works, trial by trial, until it is over: how long each took, from the question for it to the acknowledged report.
-async fn honest(address: String, over: Arc<AtomicBool>) -> Vec<Duration> {
-    let channel = Endpoint::from_shared(address).expect("a URL").connect().await.expect("the coordinator listens");
-    let mut talk = Talk::open(channel, "none", hello("honest")).await.expect("a session");
-    let mut waits = Vec::new();
-    while !over.load(Ordering::Relaxed) {
-        let (sequence, began) = (waits.len() as u64 + 1, Instant::now());
-        talk.tell(0, ask(1)).await;
-        let lease = granted(&mut talk).await.remove(0);
-        talk.tell(sequence, failed(lease, 1)).await;
-        while !matches!(talk.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through }) if through == sequence)
-        {
-        }
-        waits.push(began.elapsed());
-    }
-    waits
-}
-
-/// What became of the honest one, and the most memory that the coordinator took up meanwhile.
-struct Seen {
-    waits: Vec<Duration>,
-    memory: u64,
-}
-
-impl Seen {
-    fn tell(&self, what: &str) {
-        let most = self.waits.last().copied().unwrap_or_default();
-        let p99 = self.waits[self.waits.len() * 99 / 100];
-        println!("{what}: {} trials, p99 {p99:.0?}, at most {most:.0?}; {} KiB", self.waits.len(), self.memory);
-    }
-}
-
-/// An honest worker for so long, beside what else goes on.
-async fn look(scene: &Scene, seconds: u64) -> Seen {
-    let over = Arc::new(AtomicBool::new(false));
-    let worker = tokio::spawn(honest(scene.address.clone(), Arc::clone(&over)));
-    let (began, mut memory) = (Instant::now(), 0);
-    while began.elapsed() < Duration::from_secs(seconds) {
-        memory = memory.max(resident(&scene.coordinator).expect("it runs"));
-        sleep(Duration::from_millis(20)).await;
-    }
-    over.store(true, Ordering::Relaxed);
-    let mut waits = tokio::time::timeout(Duration::from_secs(60), worker).await.expect("its report is heard").unwrap();
-    waits.sort();
-    Seen { waits, memory }
-}
-
-fn assert_well(what: &str, seen: &Seen) {
-    seen.tell(what);
-    let p99 = seen.waits[seen.waits.len() * 99 / 100];
-    assert!(p99 < PATIENCE, "{what}: a trial took {p99:?}");
-    assert!(seen.memory < MEMORY, "{what}: {} KiB", seen.memory);
-}
+use scene::{ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, granted, look, open, scene};
 
 /// Kilobytes on the disk: of the run directory, and of the coordinator's log.
 fn disk(scene: &Scene) -> u64 {

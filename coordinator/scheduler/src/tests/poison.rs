@@ -1,10 +1,15 @@
 //! What ends a worker is found, and who was beside it loses nothing.
 
-use swfn_shared::ids::{LeaseId, TrialId};
+use std::{collections::HashSet, time::Duration};
+
+use swfn_shared::{
+    ids::{LeaseId, TrialId},
+    trial::TrialSpec,
+};
 
 use super::{
     super::{Command, Event, FailureKind, TrialState},
-    LIMITS, Sweep, dead, worker,
+    LIMITS, Sweep, dead, specs, worker,
 };
 
 impl Sweep {
@@ -131,4 +136,24 @@ fn a_quarantined_trial_begins_anew_when_a_person_says_so() {
     assert_eq!(sweep.state(trial), &TrialState::Pending, "its failures were forgotten");
     // What was said before is still fenced.
     assert!(sweep.succeed("ann", LeaseId { trial, attempt: 2 }).is_err());
+}
+
+#[test]
+fn steps_beyond_a_trials_own_are_no_progress_and_vaes_of_other_sweeps_are_not_kept() {
+    let mut sweep = Sweep::of_one_shape(1);
+    sweep.join("ann");
+    let lease = sweep.ask("ann", 1)[0];
+    let most = sweep.scheduler.spec(lease.trial).unwrap().steps();
+    let beat = |step| Command::Progressed { worker: worker("ann"), lease, step, waits: false };
+    for step in [1 << 63, u64::MAX] {
+        sweep.tell(beat(step)).unwrap();
+        let TrialState::Leased(held) = sweep.state(lease.trial) else { panic!("it is held") };
+        assert_eq!((held.step, held.moved), (most, Duration::ZERO), "{step}");
+        sweep.now += Duration::from_secs(1);
+    }
+    let sweep = Sweep::new();
+    let own: Vec<_> = specs().iter().filter_map(TrialSpec::vae).collect();
+    let foreign = (0..8_192).map(|number| format!("{number:032x}").parse().unwrap());
+    let kept = sweep.scheduler.of_sweep(foreign.chain(own.iter().copied()).chain(own.iter().copied()).collect());
+    assert_eq!(kept.into_iter().collect::<HashSet<_>>(), own.into_iter().collect());
 }
