@@ -60,7 +60,7 @@ fn a_coordinator_that_waits_for_its_disk_can_be_stopped_and_started_again() {
     wait_until("the disk to be noticed", || coordinator.stderr().contains(WAITS).then_some(()));
     coordinator.signal(Signal::SIGTERM);
     assert_eq!(coordinator.wait(), Some(1), "{}", coordinator.stderr());
-    assert!(coordinator.stderr().contains("hint: check disk space"), "{}", coordinator.stderr());
+    assert!(coordinator.stderr().contains("hint: make room on its disk"), "{}", coordinator.stderr());
     // Before there is space it does not start, or comes as far as what its predecessor's log took and waits there.
     let mut early = sweep.coordinator("early", &["--listen", &door]);
     let waits = wait_until("the disk to be noticed", || match early.ended() {
