@@ -17,6 +17,7 @@ mod cli;
 mod custody;
 mod dry_run;
 mod engine;
+mod entrances;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

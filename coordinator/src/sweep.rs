@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     io::Write as _,
-    net::Ipv4Addr,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     thread,
@@ -12,13 +11,12 @@ use std::{
 
 use anyhow::{Context as _, anyhow, ensure};
 use nix::sys::signal::Signal;
-use swfn_access::{Access, place, tls};
+use swfn_access::tls;
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
 use swfn_report::{Extent, Run, Sources};
 use swfn_scheduler::{Limits, REQUESTS};
 use swfn_shared::{
-    address::Address,
     grid::{Grid, MIN_LEASE_SECONDS},
     output, signals,
     snapshot::Snapshot,
@@ -41,13 +39,11 @@ use crate::{
     cli::{Retry, SweepArguments},
     custody, dry_run,
     engine::{Engine, EngineError, Request},
-    grpc::{self, Listener, Service},
+    entrances::Entrances,
+    grpc::{self, Service},
     local::{self, LocalSupervisor},
     progress::{self, Terminal},
 };
-
-/// Where workers find the coordinator unless the user says otherwise.
-const DEFAULT_PORT: u16 = 7077;
 
 /// Threads of a sweep, whatever the cores: two of the runtime, the engine's, one that writes to people, and some that read files.
 const THREADS: usize = 6;
@@ -176,55 +172,6 @@ enum Event {
     Finished,
     Signal(Ending),
     Broken(anyhow::Error),
-}
-
-/// Where workers and people come in. Opened before anything is changed: what is wrong with certificates and addresses costs nothing.
-struct Entrances {
-    access: Access,
-    /// As many as there may be, or as open files allow.
-    max_connections: u32,
-    listener: Listener,
-    /// What workers call it.
-    url: String,
-    /// With what others call it.
-    health: Option<(Listener, String)>,
-    dashboard: Option<swfn_dashboard::Door>,
-    /// Whether others who use this machine can look at the dashboard.
-    seen_by_all: bool,
-}
-
-impl Entrances {
-    async fn open(arguments: &SweepArguments, run_dir: &RunDir) -> anyhow::Result<Self> {
-        let local_workers = arguments.local_workers.is_some();
-        let default_port = if local_workers { 0 } else { DEFAULT_PORT };
-        let said = arguments.listen.clone().unwrap_or(Address::new(Ipv4Addr::LOCALHOST.into(), default_port));
-        let address = place::resolve(&said, "--listen")?;
-        let mut access = arguments.access.read()?;
-        arguments.access.check(address, &access)?;
-        let max_connections = grpc::make_room(arguments.access.max_connections)?;
-        let listener = Listener::bind(address, "--listen").await?;
-        let url = access.url(listener.address, said.host());
-        let mut health = None;
-        if let Some(said) = &arguments.health {
-            let door = Listener::bind(place::resolve(said, "--health")?, "--health").await?;
-            let told = Access::default().url(door.address, said.host());
-            health = Some((door, told.trim_start_matches("http://").to_owned()));
-        }
-        let mut lookers = access.clone();
-        // Nobody else is meant to come in where nobody said where: neither as a worker, nor, if so wanted, to look.
-        if access.token.is_none() && (arguments.http.http_token || local_workers && arguments.listen.is_none()) {
-            let token = local::run_token(run_dir.path())?;
-            lookers.token = arguments.http.http_token.then(|| token.clone());
-            if local_workers && arguments.listen.is_none() {
-                access.token = Some(token);
-                access.token_file = Some(run_dir.path().join(local::TOKEN_FILE));
-            }
-        }
-        let seen_by_all = lookers.token.is_none() && local::others_are_here();
-        let dashboard =
-            swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access, local_workers, &url).await?;
-        Ok(Self { access, max_connections, listener, url, health, dashboard, seen_by_all })
-    }
 }
 
 /// What a sweep is about, and where it is kept.

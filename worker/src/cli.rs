@@ -23,7 +23,7 @@ use crate::{
     cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
     devices, process,
-    session::{Address, Predecessor, StayLimits, drain_workers},
+    session::{Predecessor, StayLimits, drain_workers},
     single,
     supervisor::{self, INTERRUPTED, PREDECESSOR_LOG, Supervisor},
     train::checkpoint::DEFAULT_SECONDS,
@@ -59,15 +59,6 @@ enum CommandLine {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Address of the coordinator, such as host:7077, http://host:7077 or https://host:7077
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SWFN_COORDINATOR",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:7077"
-    )]
-    coordinator: String,
     #[command(flatten)]
     access: AccessArguments,
     #[command(flatten)]
@@ -169,15 +160,6 @@ struct DrainArguments {
     /// Ids of workers, or how they begin; they begin with the name of their machine
     #[arg(value_name = "WORKER")]
     workers: Vec<String>,
-    /// Address of the coordinator, such as http://host:7077
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SWFN_COORDINATOR",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:7077"
-    )]
-    coordinator: String,
     #[command(flatten)]
     access: AccessArguments,
 }
@@ -291,11 +273,10 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     let SupervisorArguments { common, devices, local_to } = arguments;
     start_log(common.log_format);
     // Here too, so that a mistake is told once, and at once.
-    Address::new(&common.coordinator, common.access.read()?)?;
+    common.access.address()?;
     let devices = devices::resolve(&devices)?;
-    let mut shared = vec!["--coordinator".to_owned(), common.coordinator];
+    let mut shared = common.access.to_arguments()?;
     shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
-    shared.extend(common.access.to_arguments()?);
     shared.extend(common.data.to_arguments()?);
     shared.extend(common.vae_cache.to_arguments()?);
     shared.extend(common.checkpoints.to_arguments()?);
@@ -312,7 +293,7 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     let predecessor =
         predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log, innocent });
     start_log(common.log_format);
-    let address = Address::new(&common.coordinator, common.access.read()?)?;
+    let address = common.access.address()?;
     let limits = common.limits();
     let data = common.data.options();
     let vae_cache = common.vae_cache.folder(&data);
@@ -334,8 +315,8 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
-    let DrainArguments { mut workers, coordinator, access } = arguments;
-    let address = Address::new(&coordinator, access.read()?)?;
+    let DrainArguments { mut workers, access } = arguments;
+    let address = access.address()?;
     if workers.is_empty() {
         workers.push(format!("{}:", supervisor::machine()));
     }

@@ -6,10 +6,22 @@ use std::path::PathBuf;
 use clap::Args;
 use swfn_shared::access::{Authorities, Identity, Token, pair};
 
-use crate::{cli_folders::folder_argument, session::Access};
+use crate::{
+    cli_folders::folder_argument,
+    session::{Access, Address},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct AccessArguments {
+    /// Address of the coordinator, such as host:7077, http://host:7077 or https://host:7077
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SWFN_COORDINATOR",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:7077"
+    )]
+    coordinator: String,
     /// Authorities whose certificates the coordinator may have, as PEM; for https:// addresses
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_CA")]
     tls_ca: Option<PathBuf>,
@@ -25,8 +37,13 @@ pub(crate) struct AccessArguments {
 }
 
 impl AccessArguments {
+    /// Where the coordinator is, and what it takes to get in.
+    pub(crate) fn address(&self) -> anyhow::Result<Address> {
+        Ok(Address::new(&self.coordinator, self.read()?)?)
+    }
+
     /// Reads all files.
-    pub(crate) fn read(&self) -> anyhow::Result<Access> {
+    fn read(&self) -> anyhow::Result<Access> {
         let authorities = self.tls_ca.as_deref().map(|path| Authorities::read(path, "--tls-ca")).transpose()?;
         let files = pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         let identity = files.map(|(certificate, key)| Identity::read(certificate, key)).transpose()?;
@@ -35,7 +52,7 @@ impl AccessArguments {
 
     /// The same as arguments of a device process.
     pub(crate) fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
-        let mut arguments = Vec::new();
+        let mut arguments = vec!["--coordinator".to_owned(), self.coordinator.clone()];
         for (name, file) in [
             ("--tls-ca", &self.tls_ca),
             ("--tls-cert", &self.tls_cert),

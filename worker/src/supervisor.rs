@@ -34,6 +34,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use self::ending::{Ended, Signals, Stop};
 use crate::{
     cgroup::Memory,
     process::{HOPELESS, LEASED, OUT_OF_TIME, STOPPING, UNREACHABLE, WELCOMED, hear_stops},
@@ -159,63 +160,6 @@ fn listen_to_coordinator() -> anyhow::Result<mpsc::Receiver<()>> {
     };
     std::thread::Builder::new().name("stdin".to_owned()).spawn(hear).context("cannot start a thread")?;
     Ok(heard)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stop {
-    No,
-    InOrder,
-    AtOnce,
-}
-
-impl Stop {
-    /// However often it is said, and whatever was said before.
-    fn tell(self, stop: &watch::Sender<Self>) {
-        stop.send_if_modified(|told| {
-            let news = *told < self;
-            *told = self.max(*told);
-            news
-        });
-    }
-}
-
-/// Signals so far. The second one means haste; what else asks to stop does not count, since the first may come after it.
-#[derive(Debug, Default)]
-struct Signals {
-    one_came: bool,
-}
-
-impl Signals {
-    fn came(&mut self, stop: &watch::Sender<Stop>) {
-        let wanted = if self.one_came { Stop::AtOnce } else { Stop::InOrder };
-        self.one_came = true;
-        wanted.tell(stop);
-    }
-}
-
-/// How it ended for a device, from good to bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Ended {
-    InOrder,
-    /// When its time was up.
-    OutOfTime,
-    /// Without a coordinator for too long.
-    Alone,
-    /// Asked to stop twice.
-    AtOnce,
-    GivenUp,
-}
-
-impl Ended {
-    fn code(self) -> ExitCode {
-        match self {
-            Self::InOrder => ExitCode::SUCCESS,
-            Self::OutOfTime => ExitCode::from(OUT_OF_TIME),
-            Self::Alone => ExitCode::from(UNREACHABLE),
-            Self::AtOnce => ExitCode::from(INTERRUPTED),
-            Self::GivenUp => ExitCode::FAILURE,
-        }
-    }
 }
 
 /// What a device process has said.
@@ -431,6 +375,8 @@ fn describe(status: ExitStatus) -> String {
         (None, None) => status.to_string(),
     }
 }
+
+mod ending;
 
 #[cfg(test)]
 mod tests;

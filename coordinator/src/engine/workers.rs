@@ -7,6 +7,7 @@ use swfn_scheduler::{Admission, Command, FailureKind, Rejection};
 use swfn_shared::{
     artifacts::{self, Artifacts},
     ids::{LeaseId, WorkerId},
+    quote::one_line,
     trial::TrialSpec,
 };
 use swfn_store::{ResultRow, WorkerRow};
@@ -60,7 +61,7 @@ impl Engine {
             // What it said last may still be on its way, and its ask would stand.
             self.end_session(&dead.worker);
             if dead.innocent {
-                warn!(worker = %dead.worker, "given back, and nobody is to blame: {}", dead.end);
+                warn!(worker = %dead.worker, "given back, and nobody is to blame: {}", one_line(&dead.end));
             }
             self.leaving.remove(&dead.worker);
         }

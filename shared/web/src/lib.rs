@@ -10,4 +10,4 @@ mod web;
 pub use trust::Certificates;
 /// What requests are made with.
 pub use ureq;
-pub use web::{Failure, Web, WebError, environment};
+pub use web::{Failure, Web, WebError, environment, is_about_certificates};

@@ -165,7 +165,8 @@ fn tls(error: &Error) -> Option<&TlsError> {
     }
 }
 
-fn is_about_certificates(alert: AlertDescription) -> bool {
+/// Whether a peer that ends a handshake with this alert misses a certificate, or does not trust the one it was shown.
+pub fn is_about_certificates(alert: AlertDescription) -> bool {
     matches!(
         alert,
         AlertDescription::CertificateRequired
@@ -175,6 +176,7 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
             | AlertDescription::AccessDenied
     )
 }

@@ -15,6 +15,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use swfn_shared::{quote::quote, wire::WORKERS_HEADER};
+use swfn_web::is_about_certificates;
 use tonic::transport::Uri;
 
 use super::address::Access;
@@ -185,21 +186,6 @@ fn distrust(problem: &TlsError) -> Option<String> {
         ),
         _ => None,
     }
-}
-
-fn is_about_certificates(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::CertificateRequired
-            | AlertDescription::UnknownCA
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::DecryptError
-            | AlertDescription::AccessDenied
-    )
 }
 
 #[cfg(test)]
