@@ -167,7 +167,7 @@ pub fn conversation(mut data: &[u8]) {
         match &reply {
             Reply::Grant { leases, .. } => leases.iter().for_each(|(lease, spec)| assert_eq!(lease.trial, spec.id())),
             Reply::Acknowledge { through } => assert!((1..=highest).contains(through)),
-            Reply::Revoke { reason, .. } | Reply::Drain { reason } | Reply::Refuse { reason } => {
+            Reply::Revoke { reason, .. } | Reply::Drain { reason, .. } | Reply::Refuse { reason } => {
                 assert!(reason.len() <= LONGEST);
             }
             Reply::Deny { reason } => panic!("nobody has a certificate here: {reason}"),

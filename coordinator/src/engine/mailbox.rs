@@ -144,7 +144,7 @@ fn bytes_of(reply: &Reply) -> usize {
             Reply::Grant { leases, .. } => leases.len() * size_of::<(LeaseId, TrialSpec)>(),
             Reply::Confirm { leases } => leases.len() * size_of::<LeaseId>(),
             Reply::Revoke { reason, .. }
-            | Reply::Drain { reason }
+            | Reply::Drain { reason, .. }
             | Reply::Refuse { reason }
             | Reply::Deny { reason } => reason.len(),
             Reply::Acknowledge { .. } => 0,
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_unread_is_bounded_in_bytes_and_free_again_once_it_is_read() {
         let all = Unread::default();
-        let large = || Reply::Drain { reason: "x".repeat(OF_ONE / 4) };
+        let large = || Reply::Drain { reason: "x".repeat(OF_ONE / 4), finished: false };
         let boxes: Vec<_> = (0..9).map(|_| Mailbox::new()).collect();
         let fill = |mailbox: &Mailbox| (0..9).find_map(|_| mailbox.post(&all, large()).err());
         let errors: Vec<_> = boxes.iter().map(|(mailbox, _)| fill(mailbox).unwrap()).collect();

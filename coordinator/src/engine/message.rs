@@ -173,6 +173,8 @@ pub(crate) enum Reply {
     },
     Drain {
         reason: String,
+        /// The sweep has ended.
+        finished: bool,
     },
     /// Ends the stream: the worker said something that means nothing.
     Refuse {

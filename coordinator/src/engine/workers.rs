@@ -235,5 +235,5 @@ pub(super) const FINISHED: &str = "the sweep is finished";
 const LEAVE: &str = "somebody told this worker to leave when it is done";
 
 pub(super) fn drain(reason: &str) -> Reply {
-    Reply::Drain { reason: reason.to_owned() }
+    Reply::Drain { reason: reason.to_owned(), finished: reason == FINISHED }
 }

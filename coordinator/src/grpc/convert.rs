@@ -199,7 +199,7 @@ pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
             Kind::Confirm(v1::Confirm { leases: leases.into_iter().map(Into::into).collect() })
         }
         Reply::Revoke { lease, reason } => Kind::Revoke(v1::Revoke { lease: Some(lease.into()), reason }),
-        Reply::Drain { reason } => Kind::Drain(v1::Drain { reason }),
+        Reply::Drain { reason, finished } => Kind::Drain(v1::Drain { reason, finished }),
         Reply::Deny { reason } => return Err(Status::permission_denied(reason)),
         Reply::Refuse { reason } => return Err(Status::invalid_argument(reason)),
     };

@@ -46,6 +46,8 @@ pub(crate) struct Session {
     wishes: Wishes,
     /// Why no more trials are wanted, once that is so.
     leaving: Option<Exit>,
+    /// The sweep has ended: nobody misses what is not acknowledged.
+    over: bool,
     /// The process was asked to stop, and what it holds to be given back.
     stopping: bool,
     /// The trainer has said its last word.
@@ -79,6 +81,7 @@ impl Session {
             stop,
             wishes: Wishes::default(),
             leaving: None,
+            over: false,
             stopping: false,
             broken: false,
             unconfirmed: Vec::new(),
@@ -141,7 +144,7 @@ impl Session {
                 Err(LinkError::Distrusted(reason)) => return Exit::Hopeless(reason),
                 Err(LinkError::Lost(reason)) => {
                     // The coordinator may be gone before it has heard the goodbye.
-                    if self.ledger.is_empty()
+                    if (self.over || self.ledger.is_empty())
                         && let Some(exit) = self.leaving.take()
                     {
                         return exit;

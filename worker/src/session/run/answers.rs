@@ -47,6 +47,7 @@ impl Session {
                 info!("no more trials: {}", drain.reason);
                 // What is held ends in its own time.
                 self.leaving.get_or_insert(Exit::Done);
+                self.over |= drain.finished;
                 self.wishes.withdraw();
             }
         }

@@ -142,7 +142,11 @@ async fn a_worker_that_was_told_to_leave_gives_back_what_it_holds_when_it_is_ask
     let stream = stage.stream().await;
     say(&stream, grant(&leases(1))).await;
     let order = stage.order().await;
-    say(&stream, coordinator_message::Kind::Drain(v1::Drain { reason: "a person says so".to_owned() })).await;
+    say(
+        &stream,
+        coordinator_message::Kind::Drain(v1::Drain { reason: "a person says so".to_owned(), finished: false }),
+    )
+    .await;
     // Once it has heard that, it wants no more trials.
     stage.reports.send(Report::Wants { lanes: 3, shape: None, vaes: Vec::new() }).await.unwrap();
     sleep(Duration::from_millis(300)).await;
@@ -213,4 +217,21 @@ async fn heartbeats_go_before_reports_that_wait_and_name_those_whose_end_is_amon
         progress.contains(&of(first.lease, 0, false)) && progress.contains(&of(second.lease, 500, true)),
         "{progress:?}"
     );
+}
+
+#[tokio::test]
+async fn a_worker_whose_sweep_is_over_leaves_with_its_stream_whatever_was_not_acknowledged() {
+    for (finished, leaves) in [(true, true), (false, false)] {
+        let mut stage = Stage::set(OutboxLimits::in_folder(std::env::temp_dir())).await;
+        let stream = stage.stream().await;
+        say(&stream, grant(&leases(1))).await;
+        let order = stage.order().await;
+        stage.reports.send(Report::Ended { lease: order.lease, end: End::Released }).await.unwrap();
+        stage.hear(|kind| matches!(kind, Kind::Released(_)).then_some(())).await;
+        say(&stream, coordinator_message::Kind::Drain(v1::Drain { reason: "over".to_owned(), finished })).await;
+        sleep(Duration::from_millis(300)).await;
+        drop(stream);
+        let ended = timeout(Duration::from_secs(if leaves { 20 } else { 2 }), stage.session).await;
+        assert_eq!(ended.is_ok(), leaves, "{finished}");
+    }
 }
