@@ -273,14 +273,15 @@ async fn down(
             let mut guard = lock(state);
             let State { mischief, random, faults, record, answered, .. } = &mut *guard;
             record.answered(worker, &answer);
-            if mischief.deaf && record.ends_a_trial(worker, &answer) {
+            use coordinator_message::Kind;
+            let says_the_end = matches!(answer.kind, Some(Kind::Drain(_))) || record.ends_a_trial(worker, &answer);
+            if mischief.deaf && says_the_end {
                 faults.cuts += 1;
                 return;
             }
             let answered = answered.entry(worker.to_owned()).or_default();
             let delay = up_to(random, mischief.delay);
             faults.delays += u64::from(!delay.is_zero());
-            use coordinator_message::Kind;
             if matches!(answer.kind, None | Some(Kind::Welcome(_) | Kind::Drain(_))) {
                 (delay, Vec::new())
             } else {

@@ -15,7 +15,7 @@ pub struct Mischief {
     pub delay: Duration,
     /// After so many reports, a stream loses so many of the next and is cut then: they were sent, and nobody got them.
     pub lose: Option<(u32, u32)>,
-    /// Nobody hears that a result has arrived: the stream is cut instead.
+    /// Nobody hears that a result has arrived, or that the sweep is over: the stream is cut instead.
     pub deaf: bool,
 }
 
