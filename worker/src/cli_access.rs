@@ -39,7 +39,7 @@ pub(crate) struct AccessArguments {
 impl AccessArguments {
     /// Where the coordinator is, and what it takes to get in.
     pub(crate) fn address(&self) -> anyhow::Result<Address> {
-        Ok(Address::new(&self.coordinator, self.read()?)?)
+        Address::new(&self.coordinator, self.read()?)
     }
 
     /// Reads all files.
