@@ -2,6 +2,7 @@
 
 use std::{fmt, io, path::Path};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::crypto::ring;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -98,7 +99,14 @@ impl Token {
         if !(MIN_LENGTH..=MAX_LENGTH).contains(&token.len()) {
             return Err(TokenError::Length { place, length: token.len() });
         }
-        Ok(Self(token.to_owned()))
+        Ok(Self::kept(token.to_owned()))
+    }
+
+    /// From here on this process leaves no core file: the secret would stand in it.
+    fn kept(text: String) -> Self {
+        let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap_or_default();
+        setrlimit(Resource::RLIMIT_CORE, 0, hard).ok();
+        Self(text)
     }
 
     /// A fresh token of 256 random bits, in hexadecimal digits.
@@ -108,7 +116,7 @@ impl Token {
     pub fn random() -> Self {
         let mut bytes = [0; 32];
         ring::default_provider().secure_random.fill(&mut bytes).expect("the operating system has random numbers");
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self::kept(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The secret itself, for a header or a file.
@@ -127,6 +135,12 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn it_stands_in_no_core_file() {
+        Token::random();
+        assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap().0, 0);
+    }
 
     #[test]
     fn only_the_whole_token_is_the_token() {
