@@ -92,15 +92,17 @@ pub(crate) async fn doors(
     access: Access,
     local_workers: bool,
 ) -> anyhow::Result<(Vec<Door>, LocalAccess)> {
-    let mut local =
-        LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
+    let door = |listener: &Listener, access: &Access| LocalAccess {
+        url: format!("http://{}", place::from_here(listener.address)),
+        token: access.token.clone(),
+    };
+    let mut local = door(&listener, &access);
     let shared = access.tls.is_some() || access.token.is_none();
     let mut doors = vec![Door { listener, access, holder: Holder::Anyone }];
     if shared && local_workers {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), "--listen").await?;
         let access = Access { token: Some(Token::random()), ..Access::default() };
-        local =
-            LocalAccess { url: format!("http://{}", place::from_here(listener.address)), token: access.token.clone() };
+        local = door(&listener, &access);
         doors.push(Door { listener, access, holder: Holder::Local });
     }
     Ok((doors, local))

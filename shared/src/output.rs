@@ -161,12 +161,13 @@ pub fn start_plain() {
     start(Box::new(|write| write()));
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
 fn write(text: &[u8]) {
     if STARTED.get().is_some() {
         QUEUE.lock().push(text);
         QUEUE.changed.notify_all();
-    } else if let Some(mut file) = standard_error() {
-        file.write_all(text).ok();
+    } else {
+        io::stderr().write_all(text).ok();
     }
 }
 
