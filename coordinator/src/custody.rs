@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, ensure};
-use swfn_shared::{artifacts::Artifacts, ids::TrialId, output, trial::TrialSpec};
+use swfn_shared::{artifacts::Artifacts, grid::Grid, ids::TrialId, output, trial::TrialSpec};
 use swfn_store::{
     Store,
     run_dir::{Place, RunDir},
@@ -19,14 +19,29 @@ use swfn_store::{
 /// How often the run directory is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Trials of a run directory, and whether they have succeeded.
+type Known = [(TrialId, bool)];
+
 /// The grid file that a run directory was last run with, of which not all trials are in the new one.
 const PREVIOUS: &str = "grid.previous.toml";
 
+/// Tells what becomes of results that are there already: of those that the grid lacks, and of those without the files that it wants.
+pub(crate) fn take_stock(
+    run_dir: &RunDir,
+    store: &Store,
+    grid: &Grid,
+    specs: &[TrialSpec],
+    text: &str,
+) -> anyhow::Result<()> {
+    let (known, in_grid) = (store.known()?, specs.iter().map(TrialSpec::id).collect());
+    set_aside(run_dir, &known, &in_grid, text)?;
+    too_late(run_dir, &known, &in_grid, grid.artifacts);
+    Ok(())
+}
+
 /// Tells of results that a new grid sets aside, and refuses one that has none of them: it is another study.
-pub(crate) fn set_aside(run_dir: &RunDir, store: &Store, specs: &[TrialSpec], text: &str) -> anyhow::Result<()> {
+fn set_aside(run_dir: &RunDir, known: &Known, in_grid: &HashSet<TrialId>, text: &str) -> anyhow::Result<()> {
     let shown = run_dir.path().display();
-    let in_grid: HashSet<TrialId> = specs.iter().map(TrialSpec::id).collect();
-    let known = store.known()?;
     let aside = known.iter().filter(|(id, succeeded)| *succeeded && !in_grid.contains(id)).count();
     if aside == 0 {
         return Ok(());
@@ -52,21 +67,19 @@ pub(crate) fn set_aside(run_dir: &RunDir, store: &Store, specs: &[TrialSpec], te
 }
 
 /// Tells of trials that had succeeded before their files were asked for.
-pub(crate) fn too_late(run_dir: &RunDir, store: &Store, specs: &[TrialSpec], wanted: Artifacts) -> anyhow::Result<()> {
+fn too_late(run_dir: &RunDir, known: &Known, in_grid: &HashSet<TrialId>, wanted: Artifacts) {
     if wanted == Artifacts::default() {
-        return Ok(());
+        return;
     }
-    let in_grid: HashSet<TrialId> = specs.iter().map(TrialSpec::id).collect();
     let folder = run_dir.artifacts();
     let without = |id: &TrialId| in_grid.contains(id) && !folder.join(id.to_string()).exists();
-    let missing = store.known()?.iter().filter(|(id, succeeded)| *succeeded && without(id)).count();
+    let missing = known.iter().filter(|(id, succeeded)| *succeeded && without(id)).count();
     if missing > 0 {
         output::say(&format!(
             "note: {} had succeeded before [artifacts] asked for files, and leave none\nhint: another --run-dir trains all anew",
             trials(missing)
         ));
     }
-    Ok(())
 }
 
 /// A number of trials in words.

@@ -84,8 +84,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         warn!("{damage}");
     }
     ensure_given_up(&retry.trials, &store, &specs)?;
-    custody::set_aside(&run_dir, &store, &specs, &text)?;
-    custody::too_late(&run_dir, &store, &specs, grid.artifacts)?;
+    custody::take_stock(&run_dir, &store, &grid, &specs, &text)?;
     let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
