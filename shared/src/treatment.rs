@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_trial_has_both() {
-        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = 0\nsubset_size = 100\n\
+        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\n\
                     architecture = [\"lenet\", \"lenet+bn\"]\nlambda = [0, 0.1]\nweight_decay = [0, 5e-4]\n";
         let grid = crate::grid::Grid::parse("t", grid, crate::grid::DEFAULT_MAX_TRIALS).unwrap();
         let names: BTreeSet<String> = grid.trials().map(|spec| spec.regulariser().to_string()).collect();

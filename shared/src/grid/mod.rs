@@ -13,6 +13,7 @@ mod data;
 mod error;
 mod expand;
 mod file;
+mod findings;
 #[cfg(test)]
 mod hostile_tests;
 mod reader;
@@ -22,6 +23,6 @@ mod tests;
 
 pub use axis::AxisName;
 pub use compare::{Claim, Contrast, MAX_CONTRASTS, Relation, Selection};
-pub use error::GridError;
+pub use error::{GridError, Mistake};
 pub use file::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES};
 pub use settings::{MIN_LEASE_SECONDS, RunSettings};

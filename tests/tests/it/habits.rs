@@ -279,7 +279,7 @@ fn results_that_a_grid_sets_aside_are_told_of_and_another_study_is_refused() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("has the results of 2 trials, and none is of this grid"), "{said}");
     assert_eq!(fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap(), trials, "nothing was replaced");
-    let (code, said) = run(&grid.replace("seed = { count = 2 }", "seed = 1"));
+    let (code, said) = run(&grid.replace("seed = { count = 2 }", "seed = [1]"));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("this grid lacks 1 trial that"), "{said}");
     assert_eq!(fs::read_to_string(sweep.run_dir().join("grid.previous.toml")).unwrap(), grid);

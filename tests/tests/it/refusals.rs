@@ -7,7 +7,7 @@ use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
 use swfn_tests::{process::Process, programs, sweep::Sweep};
 use tonic::{Code, Status, transport::Endpoint};
 
-const AXES: &str = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+const AXES: &str = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 
 /// Runs a program to its end: exit code and standard error.
 fn run(program: &str, arguments: &[&str]) -> (Option<i32>, String) {

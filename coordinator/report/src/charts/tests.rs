@@ -105,7 +105,7 @@ fn a_usual_sweep_has_all_charts_with_their_labels() {
 
 #[test]
 fn one_seed_and_one_lambda_leave_out_what_cannot_be_said() {
-    let axes = "subset_size = 100\nseed = 0\narchitecture = \"net\"\nlambda = [0, 0.1]";
+    let axes = "subset_size = 100\nseed = [0]\narchitecture = \"net\"\nlambda = [0, 0.1]";
     let missing: Vec<_> = missing(axes).into_iter().map(|(name, _)| name).collect();
     assert_eq!(missing, ["lambda", "subset-size", "heat-map", "seeds"]);
     assert_eq!(drawings(drawn(axes)).len(), 3);
@@ -116,7 +116,7 @@ fn a_sweep_without_results_has_no_charts() {
     let dir = tempfile::tempdir().unwrap();
     sample::run(
         dir.path(),
-        &sample::grid("subset_size = 100\nseed = 0\narchitecture = \"net\"\nlambda = [0, 0.1]"),
+        &sample::grid("subset_size = 100\nseed = [0]\narchitecture = \"net\"\nlambda = [0, 0.1]"),
         |_, _| None,
     );
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
