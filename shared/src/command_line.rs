@@ -10,9 +10,23 @@ use clap::{Arg, Command, Parser, builder::Resettable};
 /// Parses the command line. A variable that is set but empty counts as unset, and those that stand for options beside the subcommands
 /// concern no subcommand. Ends the process where the command line is wrong or asks for help.
 pub fn parse<P: Parser>() -> P {
-    let command = heeding(P::command(), env::args_os().nth(1).as_deref(), |name| env::var_os(name));
-    let mut matches = command.get_matches();
+    let arguments = forgiving(env::args_os().collect());
+    let command = heeding(P::command(), arguments.get(1).map(OsString::as_os_str), |name| env::var_os(name));
+    let mut matches = command.get_matches_from(arguments);
     P::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+}
+
+/// `help --help` asks for help, too.
+fn forgiving(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|first| first == "help") && arguments[2..].iter().any(|other| other == "--help") {
+        arguments.retain(|argument| argument != "help");
+    }
+    arguments
+}
+
+/// A parser for an option that is not there, though others have one of that name: it tells which is meant.
+pub fn no_option(meant: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    move |value| Err(format!("did you mean `{}`?", meant.replace("{}", value)))
 }
 
 /// The command without the variables that do not count where `first` is the first argument.
@@ -71,6 +85,16 @@ mod tests {
         let look = command.find_subcommand("look").unwrap();
         [&command, look]
             .map(|command| command.get_arguments().find(|arg| arg.get_id() == "file").unwrap().get_env().is_some())
+    }
+
+    #[test]
+    fn help_may_be_asked_for_twice() {
+        let of = |words: &[&str]| forgiving(words.iter().map(OsString::from).collect());
+        assert_eq!(of(&["p", "help", "--help"]), ["p", "--help"]);
+        assert_eq!(of(&["p", "help", "look", "--help"]), ["p", "look", "--help"]);
+        assert_eq!(of(&["p", "help", "look"]), ["p", "help", "look"]);
+        assert_eq!(of(&["p"]), ["p"]);
+        assert_eq!(no_option("--a {}")("2").unwrap_err(), "did you mean `--a 2`?");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Params, Row};
+use swfn_shared::ids::TrialId;
 
 use super::schema::{SCHEMA_VERSION, StoreError, connect_to_read, unreadable};
 
@@ -11,6 +12,36 @@ use super::schema::{SCHEMA_VERSION, StoreError, connect_to_read, unreadable};
 pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<()> {
     let name = target.as_os_str().as_encoded_bytes();
     connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]).map(|_| ())
+}
+
+/// Which trials of a file count as those of the grid, instead of those that were run last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chosen {
+    /// All that the file knows.
+    All,
+    /// Those of an earlier grid.
+    Only(Vec<TrialId>),
+}
+
+/// Lets all queries of this connection see those trials as the grid's.
+///
+/// A view of the connection's own takes the place of the table `trial`, so no query has to know of it, and the file stays as it is.
+pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Result<()> {
+    connection.execute_batch("CREATE TEMP TABLE chosen (id TEXT PRIMARY KEY) WITHOUT ROWID;")?;
+    let in_grid = match trials {
+        Chosen::All => "1",
+        Chosen::Only(trials) => {
+            let mut insert = connection.prepare("INSERT OR IGNORE INTO temp.chosen VALUES (?1)")?;
+            for trial in trials {
+                insert.execute([trial.to_string()])?;
+            }
+            "id IN (SELECT id FROM temp.chosen)"
+        }
+    };
+    connection.execute_batch(&format!(
+        "CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error, dataset, subset_size, seed,
+             architecture, weight_decay, learning_rate, penalty_samples, lambda, density, cell, spec FROM main.trial;"
+    ))
 }
 
 /// The file of a run directory, open for reading.
@@ -32,6 +63,11 @@ impl ReadOnly {
             SCHEMA_VERSION => Ok(reader),
             _ => Err(unreadable(path, found)),
         }
+    }
+
+    /// From here on, those trials are the grid's.
+    pub fn choose(&self, trials: &Chosen) -> Result<(), StoreError> {
+        self.run(|connection| choose(connection, trials))
     }
 
     /// Everything read from here on is of one moment, until this reader is dropped.

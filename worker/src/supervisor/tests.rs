@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::*;
+use super::{machine::machine_of, *};
 
 /// How often a program is started in the place of a device process, and what becomes of it.
 async fn lives(script: &str) -> (usize, anyhow::Result<Ended>) {
@@ -26,6 +26,7 @@ async fn lives(script: &str) -> (usize, anyhow::Result<Ended>) {
         others: Arc::default(),
         memory: Memory::default(),
         leaving: false,
+        met: Arc::default(),
     };
     let ended = timeout(Duration::from_secs(60), slot.keep_running()).await.expect("it ends");
     (std::fs::read_to_string(lives).unwrap().lines().count(), ended)
@@ -78,4 +79,11 @@ fn machines_that_are_called_alike_are_told_apart() {
         assert!(format!("{machine}:cuda15-15:01234567").parse::<WorkerId>().is_ok(), "{machine}");
     }
     assert_eq!(id_prefix(None), machine());
+}
+
+#[test]
+fn whoever_waits_for_a_coordinator_learns_what_to_start() {
+    let said = what_to_start("http://127.0.0.1:7077/");
+    assert!(said.starts_with("no coordinator has answered at http://127.0.0.1:7077/ for 10 s"), "{said}");
+    assert!(said.contains("`swfn-coordinator GRID`") && said.contains("--local-workers"), "{said}");
 }
