@@ -23,13 +23,14 @@ use crate::{
     rates::{self, Rate},
 };
 
-/// Rows of the matrix that are listed.
-const ROWS: usize = 20;
+/// Rows of the matrix that are listed, so that all of it fits on a screen.
+const ROWS: usize = 16;
 
-/// Subset sizes that fit on a line.
-const SIZES: usize = 7;
+/// Subset sizes that fit on a line, with what each takes.
+const SIZES: usize = 6;
+const COLUMN: usize = 8;
 
-/// Comparisons and claims that are listed, of each.
+/// Comparisons and claims that are listed, of each: fewer where the matrix has many rows.
 const LISTED: usize = 4;
 
 /// Characters of a line.
@@ -72,13 +73,13 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
     let mut line = |name: &str, value: String| {
         writeln!(text, "{}", cut(&format!("{name:<10}{value}"))).expect("writing to a string");
     };
-    line("sweep", grid.name.clone());
-    line("data set", format!("{dataset}: {height} x {width} pixels, {} classes", dataset.classes()));
+    let classes = dataset.classes();
+    line("sweep", format!("{}: {dataset}, {height} x {width} pixels, {classes} classes", grid.name));
     line("trials", format!("{}{}", specs.len(), counted(cells.len(), vaes.len(), outlook.done.len())));
-    text.push('\n');
-    text.push_str(&matrix(&specs, names));
-    text.push('\n');
-    text.push_str(&comparisons(grid, &specs, names));
+    let matrix = matrix(&specs, names);
+    let listed = (ROWS.saturating_sub(matrix.lines().count()) / 2).clamp(1, LISTED);
+    text.push_str(&matrix);
+    text.push_str(&comparisons(grid, &specs, names, listed));
     let work = Work::of(&specs);
     text.push_str(&cost(&specs, &work, outlook));
     for note in notes(grid, &specs, &work) {
@@ -88,7 +89,6 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
 }
 
 fn counted(cells: usize, vaes: usize, done: usize) -> String {
-    let plural = |count: usize, name: &str| format!("{count} {name}{}", if count == 1 { "" } else { "s" });
     let vaes = if vaes == 0 { "no VAE".to_owned() } else { plural(vaes, "VAE") };
     let done = if done == 0 { String::new() } else { format!("; {done} of them are done") };
     format!(" in {}, with {vaes}{done}", plural(cells, "cell"))
@@ -144,8 +144,9 @@ fn matrix(specs: &[TrialSpec], names: Names) -> String {
         sizes.insert(spec.subset_size);
     }
     let name = |(_, regulariser, more): &Row| names.regulariser(*regulariser) + more;
-    let longest = rows.keys().map(|row| name(row).chars().count()).max().unwrap_or(0).clamp(8, WIDTH - 12 - 8 * SIZES);
     let shown: Vec<u32> = sizes.iter().copied().take(SIZES).collect();
+    let room = WIDTH - 10 - COLUMN * shown.len();
+    let longest = rows.keys().map(|row| name(row).chars().count()).max().unwrap_or(0).clamp(8, room);
     let mut text = format!("{:<10}{:<longest$}", "seeds", "");
     shown.iter().for_each(|size| write!(text, "{:>8}", format!("n={size}")).expect("writing to a string"));
     if sizes.len() > SIZES {
@@ -177,7 +178,7 @@ fn short(name: &str, longest: usize) -> String {
 }
 
 /// What will be compared and claimed: how much of it, and a line for each of some.
-fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names) -> String {
+fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) -> String {
     let cells: HashMap<CellId, &TrialSpec> = specs.iter().map(|spec| (spec.cell(), spec)).collect();
     let contrasts = grid.contrasts();
     let mut groups: Vec<(String, usize, BTreeSet<Network>, BTreeSet<u32>)> = Vec::new();
@@ -198,13 +199,11 @@ fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names) -> String {
         let sizes: Vec<_> = sizes.iter().map(ToString::to_string).collect();
         format!("{count:>4} x {title}: {}; n = {}", networks.join(", "), sizes.join(", "))
     });
-    let mut text = section("comparisons", contrasts.len(), list);
     let claims = grid
         .claims
         .iter()
-        .map(|claim| format!("  \"{}\": {}, {} cells", claim.text, claim.relation.name(), claim.contrasts.len()));
-    text.push_str(&section("claims", grid.claims.len(), claims));
-    text
+        .map(|claim| format!("{:>4} x {}: {}", claim.contrasts.len(), claim.relation.name(), claim.text));
+    section("comparison", contrasts.len(), list, listed) + &section("claim", grid.claims.len(), claims, listed)
 }
 
 fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names) -> String {
@@ -218,17 +217,22 @@ fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names)
     format!("{name}{} over {}", side(cell), side(reference))
 }
 
-fn section(name: &str, count: usize, lines: impl ExactSizeIterator<Item = String>) -> String {
-    let singular = name.trim_end_matches('s');
-    let mut text = format!("{count} {}\n", if count == 1 { singular } else { name });
-    let more = lines.len().saturating_sub(LISTED);
-    for line in lines.take(LISTED) {
-        text += &(cut(&line) + "\n");
-    }
+/// How many there are, and some of them.
+fn section(name: &str, count: usize, lines: impl ExactSizeIterator<Item = String>, listed: usize) -> String {
+    let more = lines.len().saturating_sub(listed);
+    let mut text = match count {
+        0 => format!("no {name}s\n"),
+        count => format!("{}\n", plural(count, name)),
+    };
+    lines.take(listed).for_each(|line| text += &(cut(&line) + "\n"));
     if more > 0 {
         text += &format!("     and {more} more like these\n");
     }
     text
+}
+
+fn plural(count: usize, name: &str) -> String {
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What the work is spent on, and how long it takes here.
@@ -287,7 +291,7 @@ mod tests {
         let outlook = Outlook { workers: Some(LocalWorkers::Count(1)), rate: Some(&rate), ..Outlook::default() };
         let texts = ["quick.toml", "scarce.toml", "paper.toml"].map(|name| describe(&grid(name), &outlook));
         for text in &texts {
-            assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 110), "{text}");
+            assert!(text.lines().count() <= 30 && text.lines().all(|line| line.chars().count() <= 110), "{text}");
         }
         insta::assert_snapshot!(texts.join("\n---\n"));
     }
