@@ -160,6 +160,9 @@ struct DrainArguments {
     /// Ids of workers, or how they begin; they begin with the name of their machine
     #[arg(value_name = "WORKER")]
     workers: Vec<String>,
+    /// Take back at once what they hold, for others to train; checkpoints stay
+    #[arg(long)]
+    now: bool,
     #[command(flatten)]
     access: AccessArguments,
 }
@@ -315,13 +318,15 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
-    let DrainArguments { mut workers, access } = arguments;
+    let DrainArguments { mut workers, now, access } = arguments;
     let address = access.address()?;
     if workers.is_empty() {
         workers.push(format!("{}:", supervisor::machine()));
     }
-    let told = drain_workers(&address, workers)?;
-    let line = |worker| format!("asked {worker} to leave; it finishes the trials that it holds first\n");
+    let told = drain_workers(&address, workers, now)?;
+    let how = if now { "gives back what it holds" } else { "finishes the trials that it holds first" };
+    let line = |worker| format!("asked {worker} to leave; it {how}
+");
     output::print(&told.iter().map(line).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
