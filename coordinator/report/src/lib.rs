@@ -3,6 +3,8 @@
 
 pub mod answer;
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod browser_tests;
 mod charts;
 mod claim;
