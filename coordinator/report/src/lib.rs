@@ -43,3 +43,4 @@ pub use source::{Run, Sources};
 pub use summary::Summary;
 pub use table::legend;
 pub use terminal::terminal;
+pub use words::so_far;

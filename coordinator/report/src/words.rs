@@ -4,6 +4,7 @@ use swfn_shared::treatment::Regulariser;
 
 use super::{
     answer::{ClaimLine, Decided, PivotCell, Synthesis},
+    claim::Verdict,
     comparisons::{FLATTERED, is_flattered},
     contrast::Comparison,
     rounding::{decimal, percent, signed},
@@ -170,6 +171,21 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
         sentences.push(format!("{unknown} {verb} no seed with both results{yet}."));
     }
     sentences
+}
+
+/// What the results say while the sweep runs, in a few words.
+pub fn so_far(summary: &Summary) -> String {
+    let claims = &summary.answer.claims;
+    let Synthesis { comparisons, unknown, gains, losses, .. } = summary.answer.synthesis;
+    if !claims.is_empty() {
+        let of = |verdict| claims.iter().filter(|claim| claim.verdict == verdict).count();
+        let [held, not_held, undecided] = [Verdict::Held, Verdict::NotHeld, Verdict::Undecided].map(of);
+        format!("claims so far: {held} held, {not_held} not held, {undecided} undecided")
+    } else if unknown == comparisons {
+        "nothing to compare yet".to_owned()
+    } else {
+        format!("comparisons so far: {gains} better, {losses} worse, {} undecided", comparisons - gains - losses)
+    }
 }
 
 /// What the seeds of [`synthesis`] are reckoned from.
