@@ -53,9 +53,6 @@ pub struct Regulariser {
 }
 
 impl Regulariser {
-    /// What the short names mean, in words.
-    pub const LEGEND: &str = "fn: function norm with its weight λ; wd: weight decay; bn: batch norm";
-
     /// That of an architecture by its name, with these weights; zero is none.
     pub fn of(architecture: &str, lambda: f64, weight_decay: f64) -> Self {
         Self {

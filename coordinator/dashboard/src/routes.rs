@@ -262,7 +262,7 @@ async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let summary = app.summary.get(&app.reader).await?;
     let items: Vec<_> = summary.cells.iter().skip(page.offset as usize).take(page.limit as usize).collect();
     let list = ListView::new(page, summary.cells.len() as i64, items);
-    json(&CellsView { selection: summary.selection, legend: legend(summary.selection), list })
+    json(&CellsView { selection: summary.selection, legend: legend(&summary), list })
 }
 
 async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {

@@ -1,6 +1,6 @@
 //! Comparisons and the answer in words and numbers, the same on the terminal and in all files.
 
-use swfn_shared::treatment::Regulariser;
+use swfn_shared::treatment::{Regulariser, Switch};
 
 use super::{
     answer::{ClaimLine, Decided, PivotCell, Synthesis},
@@ -208,9 +208,16 @@ pub(super) fn pivot_cell(cell: &PivotCell) -> String {
     format!("{}{half}{of}{sign}", percent(mean))
 }
 
-/// What the names of regularisers mean.
-pub(super) fn names() -> String {
-    format!("{}; none: no regulariser.", Regulariser::LEGEND)
+/// What the names of regularisers mean, as far as there are any; with a blank before it.
+pub(super) fn names(summary: &Summary) -> String {
+    let some = |has: fn(&Regulariser) -> bool| summary.cells.iter().any(|cell| has(&cell.treatment));
+    let all = [
+        (some(|of| of.function_norm.is_some()), "fn: function norm with its weight λ"),
+        (some(|of| of.weight_decay.is_some()), "wd: weight decay"),
+        (some(|of| of.switch == Some(Switch::BatchNorm)), "bn: batch norm"),
+    ];
+    let used: Vec<&str> = all.into_iter().filter(|(used, _)| *used).map(|(_, meaning)| meaning).collect();
+    if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }
 }
 
 #[cfg(test)]
