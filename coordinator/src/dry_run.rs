@@ -12,7 +12,7 @@ use swfn_shared::{
     grid::{Contrast, Grid},
     ids::{CellId, TrialId},
     treatment::{Names, Network, Regulariser},
-    trial::{Density, TrialSpec},
+    trial::TrialSpec,
 };
 use swfn_store::Store;
 
@@ -115,24 +115,7 @@ fn cut(line: &str) -> String {
 type Row = (Network, Regulariser, String);
 
 fn row(spec: &TrialSpec) -> Row {
-    (spec.network(), spec.regulariser(), unusual(spec))
-}
-
-/// Settings that are not as usual, beside network and regulariser.
-fn unusual(spec: &TrialSpec) -> String {
-    let mut text = String::new();
-    if spec.learning_rate.get() != 0.01 {
-        text += &format!(", lr {}", spec.learning_rate);
-    }
-    if let Some(penalty) = spec.penalty {
-        if penalty.samples != 20 {
-            text += &format!(", {} samples", penalty.samples);
-        }
-        if penalty.density != Density::Vae {
-            text += &format!(", on {}", penalty.density.name());
-        }
-    }
-    text
+    (spec.network(), spec.regulariser(), spec.point().unusual())
 }
 
 /// Seeds of each cell, by network and regulariser and by subset size.
@@ -210,7 +193,7 @@ fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names)
     let [cell, reference] = [contrast.cell, contrast.reference].map(|id| cells[&id]);
     let side = |spec: &TrialSpec| {
         let network = if cell.network() == reference.network() { "" } else { spec.network().name() };
-        let (regulariser, more) = (names.regulariser(spec.regulariser()), unusual(spec));
+        let (regulariser, more) = (names.regulariser(spec.regulariser()), spec.point().unusual());
         if network.is_empty() { regulariser + &more } else { format!("{network} {regulariser}{more}") }
     };
     let name = contrast.name.as_ref().map_or(String::new(), |name| format!("{name}: "));

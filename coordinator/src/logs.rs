@@ -13,6 +13,8 @@ use clap::Args;
 use swfn_shared::{
     output,
     quote::quote,
+    snapshot::state_name,
+    treatment::Point,
     trial_log::{MAX_BYTES, harmless},
 };
 use swfn_store::{
@@ -44,7 +46,7 @@ pub(crate) struct LogsArguments {
     /// Look among the trials of an earlier grid of the run directory alone: its number [default: all trials]
     #[arg(long, value_name = "N|all")]
     grid: Option<Earlier>,
-    /// Go on until the trial has succeeded or is given up
+    /// Go on until the trial is done or has failed
     #[arg(long, short)]
     follow: bool,
 }
@@ -66,15 +68,26 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     output::results(|out| show(&found, &reader, arguments.follow, out))
 }
 
-/// Every setting of the grid that is not as usual, the seed and the state, as people call it.
-const LABEL: &str = "architecture || ' n=' || subset_size || ' lambda=' || lambda
-     || CASE WHEN weight_decay <> 0 THEN ' wd=' || weight_decay ELSE '' END
-     || CASE WHEN learning_rate <> 0.01 THEN ' lr=' || learning_rate ELSE '' END
-     || CASE WHEN penalty_samples NOT IN (0, 20) THEN ' samples=' || penalty_samples ELSE '' END
-     || CASE WHEN density NOT IN ('none', 'vae') THEN ' on ' || density ELSE '' END
-     || ' seed=' || seed || ', '
-     || CASE state WHEN 'pending' THEN 'waiting' WHEN 'leased' THEN 'running' WHEN 'succeeded' THEN 'done' ELSE 'failed' END
-     || CASE WHEN in_grid THEN '' ELSE ', of an earlier grid' END";
+/// What [`label`] is made of.
+const POINT: &str =
+    "architecture, subset_size, lambda, weight_decay, learning_rate, penalty_samples, density, seed, state, in_grid";
+
+/// The cell of a trial, its seed and its state, in words.
+fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
+    let point = Point {
+        architecture: row.get_ref("architecture")?.as_str()?,
+        subset_size: row.get("subset_size")?,
+        lambda: row.get("lambda")?,
+        weight_decay: row.get("weight_decay")?,
+        learning_rate: row.get("learning_rate")?,
+        samples: row.get("penalty_samples")?,
+        density: row.get_ref("density")?.as_str()?,
+    };
+    let (seed, state) = (row.get::<_, i64>("seed")?, row.get_ref("state")?.as_str()?);
+    // The file's integers are signed.
+    let earlier = if row.get("in_grid")? { "" } else { ", of an earlier grid" };
+    Ok(format!("{}, seed {}, {}{earlier}", point.label(), seed as u64, state_name(state)))
+}
 
 /// The one trial whose id begins so, where the run directories of all sweeps are in that folder.
 fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Earlier>) -> anyhow::Result<Found> {
@@ -104,10 +117,10 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Ear
         }
         let some = |condition: &str, order: &str| {
             let sql = format!(
-                "SELECT number, id, {LABEL} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
+                "SELECT number, id, {POINT} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
             );
             let found = |row: &rusqlite::Row<'_>| {
-                Ok(Found { run_dir: folder.clone(), number: row.get(0)?, id: row.get(1)?, label: row.get(2)? })
+                Ok(Found { run_dir: folder.clone(), number: row.get(0)?, id: row.get(1)?, label: label(row)? })
             };
             reader.all(&sql, (), found)
         };
@@ -233,10 +246,13 @@ fn begin_or_end(event: &Event, out: &mut impl Write) -> anyhow::Result<()> {
         writeln!(out, "\n== attempt {attempt}, {at}, worker {}", harmless(worker))?;
         return Ok(());
     }
-    write!(out, "== {kind}, {at}")?;
-    if *quarantine {
-        write!(out, ", and given up")?;
-    }
+    let what = match (kind.as_str(), *quarantine) {
+        ("succeeded", _) => "done",
+        ("released", _) => "given back",
+        (kind, false) => kind,
+        (kind, true) => &format!("{kind} for good"),
+    };
+    write!(out, "== {what}, {at}")?;
     match error {
         Some(error) => writeln!(out, ": {}", harmless(error))?,
         None => writeln!(out)?,
@@ -342,11 +358,11 @@ mod tests {
             .map(|digit| format!("{digit:x}"))
             .find(|digit| specs.iter().filter(|spec| spec.id().to_string().starts_with(digit)).count() > 1);
         let ambiguous = error(&digit.unwrap());
-        assert!(ambiguous.starts_with("more than one trial") && ambiguous.contains(" n=100 lambda=0"), "{ambiguous}");
+        assert!(ambiguous.starts_with("more than one trial") && ambiguous.contains(", n = 100, "), "{ambiguous}");
         for unknown in ["", "zz", "%", "\u{1b}[2J", &"0".repeat(33)] {
             let unknown = error(unknown);
             // Those that something has happened to come first.
-            assert!(unknown.contains(&format!("hint: there are\n  {id} (net n=100")), "{unknown}");
+            assert!(unknown.contains(&format!("hint: there are\n  {id} (net, n = 100, ")), "{unknown}");
             assert!(unknown.contains("and others") && !unknown.contains('\u{1b}'), "{unknown}");
         }
         let missing = find("ab", &dir.path().join("nowhere")).err().unwrap().to_string();

@@ -42,7 +42,7 @@ use crate::{
     grpc::{self, Service},
     local::{self, LocalSupervisor},
     notes::{Work, notes},
-    progress::{self, Terminal},
+    progress::{self, Standing, Terminal},
     rates,
     retry::Retry,
 };
@@ -121,14 +121,13 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         }
     }
     let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
-    output::print(&swfn_report::terminal(&summary, None))?;
-    match arguments.report {
-        Extent::Full => output::say(&format!("results in `{}`", path.display())),
-        Extent::Tables | Extent::None => output::say(&format!(
-            "results in `{0}`; `swfn-coordinator report {0}` writes tables, charts and report.html",
-            path.display()
-        )),
-    }
+    let end = match extent {
+        Extent::Full => swfn_report::page(run_dir.path()),
+        Extent::Tables | Extent::None => {
+            format!("no report was written: `swfn-coordinator report {}` writes it\n", path.display())
+        }
+    };
+    output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
     Ok(ending)
 }
 
@@ -171,15 +170,16 @@ async fn serve(
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
-    terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker{} --coordinator {url}`{}{}{}",
-        grid.name,
-        run_dir.path().display(),
-        access.worker_options(),
-        health.as_ref().map_or(String::new(), |(_, address)| format!("; health: {address}")),
-        dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url)),
-        if seen_by_all { " (all users of this machine can look; --http-token asks for a token)" } else { "" }
-    ));
+    terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path().display()));
+    // A line each, which no terminal breaks in an address.
+    terminal.say(&format!("workers join with: swfn-worker{} --coordinator {url}", access.worker_options()));
+    health.iter().for_each(|(_, address)| terminal.say(&format!("health: {address}")));
+    if let Some(door) = &dashboard {
+        terminal.say(&format!("dashboard: {}", door.url));
+        if seen_by_all {
+            terminal.say("all users of this machine can look at it; --http-token asks for a token");
+        }
+    }
 
     let snapshots = engine.watch();
     let mut watcher = snapshots.clone();
@@ -219,7 +219,9 @@ async fn serve(
     });
     let ticks = requests.clone();
     let ticker = tokio::spawn(tick(ticks));
-    let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), snapshots.clone()));
+    let summary = swfn_dashboard::LiveSummary::new(Arc::new(grid.clone()), specs);
+    let standing = Standing::new(summary, Reader::new(&run_dir.database()));
+    let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), standing, snapshots.clone()));
     if arguments.local_workers.is_none() {
         tokio::spawn(progress::tell_what_to_start(terminal.clone(), url.clone(), snapshots.clone()));
     }

@@ -325,8 +325,12 @@ fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
     }
     let told = drain_workers(&address, workers, now)?;
     let how = if now { "gives back what it holds" } else { "finishes the trials that it holds first" };
-    let line = |worker| format!("asked {worker} to leave; it {how}
-");
+    let line = |worker| {
+        format!(
+            "asked {worker} to leave; it {how}
+"
+        )
+    };
     output::print(&told.iter().map(line).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
