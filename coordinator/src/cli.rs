@@ -85,10 +85,10 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "N|auto")]
     pub(crate) local_workers: Option<LocalWorkers>,
     /// What people write for it
-    #[arg(long, hide = true, value_parser = command_line::no_option("--local-workers {}"))]
+    #[arg(long, hide = true, value_parser = command_line::no_option("did you mean `--local-workers {}`?"))]
     workers: Option<String>,
     /// What people write for it
-    #[arg(long, hide = true, value_parser = command_line::no_option("--local-workers {}, which takes GPUs first"))]
+    #[arg(long, hide = true, value_parser = command_line::no_option("did you mean `--local-workers {}`? It takes GPUs first"))]
     gpus: Option<String>,
     /// Folder with the data set's files, for local workers [default: the user's cache folder, downloaded when missing]
     #[arg(long, value_name = "DIR")]

@@ -24,9 +24,9 @@ fn forgiving(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// A parser for an option that is not there, though others have one of that name: it tells which is meant.
+/// A parser for an option that is not there, though others have one of that name: it tells which is meant. `{}`: the value.
 pub fn no_option(meant: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
-    move |value| Err(format!("did you mean `{}`?", meant.replace("{}", value)))
+    move |value| Err(meant.replace("{}", value))
 }
 
 /// The command without the variables that do not count where `first` is the first argument.
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(of(&["p", "help", "look", "--help"]), ["p", "look", "--help"]);
         assert_eq!(of(&["p", "help", "look"]), ["p", "help", "look"]);
         assert_eq!(of(&["p"]), ["p"]);
-        assert_eq!(no_option("--a {}")("2").unwrap_err(), "did you mean `--a 2`?");
+        assert_eq!(no_option("did you mean `--a {}`?")("2").unwrap_err(), "did you mean `--a 2`?");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The grid file: from TOML to a validated [`Grid`] to its trials.
 //!
-//! `reader` walks the TOML and knows the line of everything; `file`, `blocks` and `settings` give the sections their meaning; `axis` holds the
-//! values of one axis without listing them; `expand` counts and enumerates points; `compare` says which of their `cells` are held against which.
+//! `reader` walks the TOML and knows the line of everything; `findings` gathers what is wrong, so that one run tells of all;
+//! `file`, `blocks` and `settings` give the sections their meaning; `axis` holds the values of one axis without listing them;
+//! `expand` counts and enumerates points; `compare` says which of their `cells` are held against which.
 
 mod axis;
 mod blocks;
