@@ -32,14 +32,11 @@ const CANDIDATES: usize = 10;
 
 /// Which trial.
 #[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
+#[command(override_usage = "swfn-coordinator logs [OPTIONS] [RUN_DIR] <TRIAL>")]
 pub(crate) struct LogsArguments {
-    /// Run directory of its sweep [default: the one in `runs` that has the trial]
-    #[arg(value_name = "RUN_DIR", conflicts_with = "run_dir")]
-    run: Option<PathBuf>,
-    /// Id of the trial, or how it begins
-    #[arg(value_name = "TRIAL", required = true)]
-    trial: String,
+    /// Run directory of the sweep [default: the one in `runs` that has the trial], then the id of the trial, or how it begins
+    #[arg(value_name = "[RUN_DIR] TRIAL", required = true)]
+    names: Vec<PathBuf>,
     /// The same as RUN_DIR
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
@@ -62,8 +59,12 @@ struct Found {
 
 /// Shows the log on standard output.
 pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
-    let run_dir = arguments.run.as_deref().or(arguments.run_dir.as_deref());
-    let found = find_below(Path::new("runs"), &arguments.trial, run_dir, arguments.grid)?;
+    let (run_dir, trial) = match (&arguments.names[..], &arguments.run_dir) {
+        ([trial], run_dir) => (run_dir.as_deref(), trial),
+        ([run_dir, trial], None) => (Some(run_dir.as_path()), trial),
+        _ => bail!("more is named than a run directory and a trial\nhint: `swfn-coordinator logs RUN_DIR TRIAL`"),
+    };
+    let found = find_below(Path::new("runs"), &trial.to_string_lossy(), run_dir, arguments.grid)?;
     let reader = ReadOnly::open(&found.run_dir.join("sweep.sqlite"))?;
     output::results(|out| show(&found, &reader, arguments.follow, out))
 }

@@ -17,8 +17,9 @@ hours = None
 for language, code in re.findall(r"^```(python|sql)\n(.*?)^```", document, re.MULTILINE | re.DOTALL):
     if language == "sql":
         found = connection.sql(code)
-        rows = len(found.fetchall())
-        hours = sum(found.aggregate("sum(hours)").fetchone()) if "hours" in found.columns else None
+        table, columns = found.fetchall(), found.columns
+        rows = len(table)
+        hours = sum(row[columns.index("hours")] for row in table) if "hours" in columns else None
     else:
         exec(compile(code, "SCHEMA.md", "exec"), names)
         frames = [value for value in names.values() if type(value).__name__ == "DataFrame"]
