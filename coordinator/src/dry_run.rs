@@ -33,6 +33,9 @@ const COLUMN: usize = 8;
 /// Comparisons and claims that are listed, of each: fewer where the matrix has many rows.
 const LISTED: usize = 4;
 
+/// Share of the work that fewer evaluations have to save to be worth a line.
+const WORTH: f64 = 0.1;
+
 /// Characters of a line.
 const WIDTH: usize = 80;
 
@@ -80,7 +83,7 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
     let listed = (ROWS.saturating_sub(matrix.lines().count()) / 2).clamp(1, LISTED);
     text.push_str(&matrix);
     text.push_str(&comparisons(grid, &specs, names, listed));
-    let work = Work::of(&specs);
+    let work = Work::of(&specs, outlook.rate);
     text.push_str(&cost(&specs, &work, outlook));
     for note in notes(grid, &specs, &work) {
         writeln!(text, "note: {note}").expect("writing to a string");
@@ -221,14 +224,20 @@ fn plural(count: usize, name: &str) -> String {
 /// What the work is spent on, and how long it takes here.
 fn cost(specs: &[TrialSpec], work: &Work, outlook: &Outlook<'_>) -> String {
     let share = |part: f64| percent(part / work.total());
-    let text = format!(
-        "{:<10}{:.3} TFLOP: training {}, evaluations {}, VAEs {}\n",
+    let operations = Work::of(specs, None).total();
+    let mut text = format!(
+        "{:<10}{:.3} TFLOP; {}: training {}, evaluations {}, VAEs {}\n",
         "work",
-        work.total() / 1e12,
+        operations / 1e12,
+        if outlook.rate.is_some() { "of the time" } else { "of them" },
         share(work.training),
         share(work.evaluations),
         share(work.vaes)
     );
+    let (saving, iterations) = (work.saving(), specs[0].classifier.iterations);
+    if saving >= WORTH {
+        text += &format!("{:<10}`evaluate_every = {iterations}` would save {}\n", "", percent(saving));
+    }
     let left: Vec<&TrialSpec> = specs.iter().filter(|spec| !outlook.done.contains(&spec.id())).collect();
     text + &format!("{:<10}{}\n", "time", time(&left, outlook))
 }

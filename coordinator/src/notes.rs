@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use swfn_shared::{grid::Grid, ids::CellId, trial::TrialSpec, work};
 
-use crate::dry_run::percent;
+use crate::{dry_run::percent, rates::Rate};
 
 /// Share of the work from which on VAEs or evaluations are worth a note.
 const MUCH: f64 = 0.4;
 
-/// The work of a grid by what it is spent on, in floating-point operations.
+/// The work of a grid by what it is spent on: in seconds of a worker where speeds are known, else in floating-point operations.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Work {
     /// Of classifiers, without evaluations.
@@ -21,16 +21,17 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn of(specs: &[TrialSpec]) -> Self {
+    pub(crate) fn of<'s>(specs: impl IntoIterator<Item = &'s TrialSpec>, rate: Option<&Rate>) -> Self {
         let mut vaes = HashSet::new();
-        specs.iter().fold(Self::default(), |sum, spec| {
+        specs.into_iter().fold(Self::default(), |sum, spec| {
+            let [training, evaluation, vae] = rate.map_or([1.0; 3], |rate| rate.speeds(spec));
             let evaluations = work::evaluation_flop(spec);
             let new = spec.vae().is_some_and(|vae| vaes.insert(vae));
             Self {
-                training: sum.training + work::classifier_flop(spec) - evaluations,
-                evaluations: sum.evaluations + evaluations,
-                vaes: sum.vaes + if new { work::vae_flop(spec) } else { 0.0 },
-                single: sum.single + evaluations / f64::from(work::evaluations(spec)),
+                training: sum.training + (work::classifier_flop(spec) - evaluations) / training,
+                evaluations: sum.evaluations + evaluations / evaluation,
+                vaes: sum.vaes + if new { work::vae_flop(spec) / vae } else { 0.0 },
+                single: sum.single + evaluations / evaluation / f64::from(work::evaluations(spec)),
             }
         })
     }
@@ -72,14 +73,20 @@ pub(crate) fn notes(grid: &Grid, specs: &[TrialSpec], work: &Work) -> Vec<String
         notes.push(format!(
             "each trial is evaluated once, at its end: for curves set `[classifier] evaluate_every` below {iterations}"
         ));
-    } else if work.evaluations / total > MUCH && work.saving() > 0.1 {
-        notes.push(format!(
-            "evaluations take {} of the work: `[classifier] evaluate_every = {iterations}` would save {}",
-            percent(work.evaluations / total),
-            percent(work.saving())
-        ));
     }
     notes
+}
+
+/// That most of the time would go into evaluations; a dry run shows their share in any case.
+pub(crate) fn costly_evaluations(specs: &[TrialSpec], work: &Work) -> Option<String> {
+    let (share, iterations) = (work.evaluations / work.total(), specs.first()?.classifier.iterations);
+    (share > MUCH && work.saving() > 0.1).then(|| {
+        format!(
+            "evaluations take {} of the work: `[classifier] evaluate_every = {iterations}` would save {}",
+            percent(share),
+            percent(work.saving())
+        )
+    })
 }
 
 /// One seed has no spread, so nothing can be told from it.
@@ -108,7 +115,9 @@ mod tests {
         let text = format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}");
         let grid = Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap();
         let specs: Vec<_> = grid.trials().collect();
-        notes(&grid, &specs, &Work::of(&specs)).join("\n")
+        let work = Work::of(&specs, None);
+        let costly = costly_evaluations(&specs, &work);
+        notes(&grid, &specs, &work).into_iter().chain(costly).collect::<Vec<_>>().join("\n")
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How fast devices have been: measured at the end of each sweep, kept in the cache folder, used by `--dry-run`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     io::Write as _,
     path::PathBuf,
@@ -13,7 +13,7 @@ use swfn_shared::{folders, ids::TrialId, trial::TrialSpec, work};
 use swfn_store::{LeaseSpan, Store, TrialRow, covered, run_dir::replace};
 use tracing::warn;
 
-use crate::cli::LocalWorkers;
+use crate::{cli::LocalWorkers, notes::Work};
 
 /// The file in the cache folder.
 const FILE: &str = "rates.json";
@@ -21,11 +21,16 @@ const FILE: &str = "rates.json";
 /// Seconds of work from which on a speed means something.
 const LEAST_SECONDS: f64 = 2.0;
 
-/// Speeds by the parts of the work: architectures, `vae`, and `all` of it.
+/// Speeds by the parts of the work: training of an architecture, its evaluations, `vae`, and `all` of it.
 type Speeds = BTreeMap<String, f64>;
 
 const VAE: &str = "vae";
 const ALL: &str = "all";
+
+/// The part that evaluations of an architecture are: they go another way than training, at another speed.
+fn evaluations_of(architecture: &str) -> String {
+    format!("{architecture}, evaluations")
+}
 
 /// The speed of one kind of device of one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +52,45 @@ struct Measured {
     workers: BTreeSet<String>,
     /// Operations and seconds of each part.
     parts: BTreeMap<String, (f64, f64)>,
+    /// By architecture.
+    fits: BTreeMap<String, Fit>,
+}
+
+/// Least squares for the time of an operation in training and in evaluations, from trials that have both and tell one number of seconds.
+#[derive(Debug, Default)]
+struct Fit {
+    training_squared: f64,
+    mixed: f64,
+    evaluations_squared: f64,
+    training_seconds: f64,
+    evaluation_seconds: f64,
+}
+
+impl Fit {
+    fn add(&mut self, training: f64, evaluations: f64, seconds: f64) {
+        self.training_squared += training * training;
+        self.mixed += training * evaluations;
+        self.evaluations_squared += evaluations * evaluations;
+        self.training_seconds += training * seconds;
+        self.evaluation_seconds += evaluations * seconds;
+    }
+
+    /// Seconds of an operation of each, unless the trials are too much alike to tell.
+    fn solve(&self) -> Option<[f64; 2]> {
+        /// Below that, the two are as good as in one proportion in all trials.
+        const LEAST: f64 = 0.02;
+        /// Neither is as much faster than the other.
+        const PLAUSIBLE: std::ops::Range<f64> = 0.1..10.0;
+        let product = self.training_squared * self.evaluations_squared;
+        let determinant = product - self.mixed * self.mixed;
+        if determinant < LEAST * product {
+            return None;
+        }
+        let training = self.training_seconds * self.evaluations_squared - self.evaluation_seconds * self.mixed;
+        let evaluation = self.evaluation_seconds * self.training_squared - self.training_seconds * self.mixed;
+        (training > 0.0 && PLAUSIBLE.contains(&(evaluation / training)))
+            .then(|| [training / determinant, evaluation / determinant])
+    }
 }
 
 impl Measured {
@@ -64,8 +108,22 @@ impl Measured {
         let reported = self.parts.get(ALL).map_or(0.0, |(_, seconds)| *seconds);
         // Attempts that failed held devices, too, and are no part of the speed.
         let share = (held / reported).min(MOST_OVERHEAD);
-        let enough = self.parts.iter().filter(|(_, (_, seconds))| seconds * share >= LEAST_SECONDS);
-        enough.map(|(part, (operations, seconds))| (part.clone(), operations / (seconds * share))).collect()
+        let mut speeds = Speeds::new();
+        for (part, (operations, seconds)) in &self.parts {
+            let seconds = seconds * share;
+            if seconds < LEAST_SECONDS {
+                continue;
+            }
+            let one = operations / seconds;
+            speeds.insert(part.clone(), one);
+            if let Some(fit) = self.fits.get(part) {
+                let [training, evaluation] =
+                    fit.solve().map_or([one; 2], |times| times.map(|time| 1.0 / (time * share)));
+                speeds.insert(part.clone(), training);
+                speeds.insert(evaluations_of(part), evaluation);
+            }
+        }
+        speeds
     }
 }
 
@@ -89,7 +147,11 @@ pub(crate) fn measure(specs: &[TrialSpec], rows: &[TrialRow], spans: &[LeaseSpan
         let measured = kinds.entry([worker.host.clone(), kind.to_owned(), worker.model.clone()]).or_default();
         measured.devices.insert(worker.device.clone());
         measured.workers.insert(worker.id.to_string());
-        measured.add(spec.architecture.name(), work::classifier_flop(spec), outcome.classifier_seconds);
+        let (all, evaluations) = (work::classifier_flop(spec), work::evaluation_flop(spec));
+        let name = spec.architecture.name();
+        measured.add(name, all, outcome.classifier_seconds);
+        let fit = measured.fits.entry(name.to_owned()).or_default();
+        fit.add(all - evaluations, evaluations, outcome.classifier_seconds);
         if outcome.vae_seconds > 0.0 {
             measured.add(VAE, work::vae_flop(spec), outcome.vae_seconds);
         }
@@ -150,15 +212,16 @@ pub(crate) fn here(rates: &[Rate]) -> Option<&Rate> {
 impl Rate {
     /// Seconds of one worker for these trials, with the VAEs that they need.
     pub(crate) fn seconds<'s>(&self, specs: impl Iterator<Item = &'s TrialSpec>) -> f64 {
+        Work::of(specs, Some(self)).total()
+    }
+
+    /// Operations per second in training of a trial, in its evaluations and in its VAE.
+    pub(crate) fn speeds(&self, spec: &TrialSpec) -> [f64; 3] {
         let all = self.speeds.get(ALL).copied().unwrap_or(f64::NAN);
-        let speed = |part: &str| self.speeds.get(part).copied().unwrap_or(all);
-        let mut vaes = HashSet::new();
-        specs
-            .map(|spec| {
-                let vae = if spec.vae().is_some_and(|vae| vaes.insert(vae)) { work::vae_flop(spec) } else { 0.0 };
-                work::classifier_flop(spec) / speed(spec.architecture.name()) + vae / speed(VAE)
-            })
-            .sum()
+        let speed = |part: &str| self.speeds.get(part).copied();
+        let name = spec.architecture.name();
+        let training = speed(name).unwrap_or(all);
+        [training, speed(&evaluations_of(name)).unwrap_or(training), speed(VAE).unwrap_or(all)]
     }
 
     /// How many workers work at a time: no more than there are cores or GPUs.
@@ -209,7 +272,24 @@ mod tests {
         let vaes = 2.0 * work::vae_flop(&specs[1]);
         let expected = 9.0 * (classifiers + vaes) / classifiers;
         assert!((rate.seconds(specs.iter()) - expected).abs() < 1e-6, "{rate:?}");
-        assert_eq!((rate.kind.as_str(), rate.model.as_str(), rate.speeds.len()), ("cpu", "m", 2));
+        let parts: Vec<_> = rate.speeds.keys().map(String::as_str).collect();
+        assert_eq!(
+            (rate.kind.as_str(), rate.model.as_str(), parts),
+            ("cpu", "m", vec!["all", "net", "net, evaluations"])
+        );
+    }
+
+    #[test]
+    fn training_and_evaluations_are_told_apart_where_trials_differ_in_them() {
+        let mut fit = Fit::default();
+        for (training, evaluations) in [(1.0, 2.0), (3.0, 2.0), (3.0, 2.0)] {
+            fit.add(training, evaluations, 0.5 * training + 2.0 * evaluations);
+        }
+        let [training, evaluation] = fit.solve().unwrap();
+        assert!((training - 0.5).abs() < 1e-9 && (evaluation - 2.0).abs() < 1e-9, "{training} {evaluation}");
+        let mut alike = Fit::default();
+        (0..5).for_each(|_| alike.add(3.0, 2.0, 1.0));
+        assert_eq!((alike.solve(), Fit::default().solve()), (None, None));
     }
 
     #[test]

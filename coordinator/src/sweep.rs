@@ -41,7 +41,7 @@ use crate::{
     entrances::Entrances,
     grpc::{self, Service},
     local::{self, LocalSupervisor},
-    notes::{Work, notes},
+    notes::{Work, costly_evaluations, notes},
     progress::{self, Standing, Terminal},
     rates,
     retry::Retry,
@@ -87,7 +87,8 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
     let failed = retry.find(&store, &specs)?;
     custody::take_stock(&run_dir, &store, &grid, &specs, arguments.replace)?;
-    for note in notes(&grid, &specs, &Work::of(&specs)) {
+    let work = Work::of(specs.iter(), rates::here(&rates::load()));
+    for note in notes(&grid, &specs, &work).into_iter().chain(costly_evaluations(&specs, &work)) {
         output::say(&format!("note: {note}"));
     }
     let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
