@@ -139,6 +139,9 @@ fn line(snapshot: &Snapshot) -> String {
     let counts = snapshot.counts;
     let total = counts.pending + counts.leased + counts.succeeded + counts.quarantined;
     let mut parts = vec![format!("{}/{total} done", counts.succeeded), format!("{} running", counts.leased)];
+    if let Some(second) = snapshot.verification.filter(|_| counts.finished()) {
+        parts.push(format!("{}/{} verified", second.succeeded, second.total()));
+    }
     if counts.quarantined > 0 {
         parts.push(format!("{} failed", counts.quarantined));
     }

@@ -30,6 +30,7 @@ mod table;
 mod tables;
 #[cfg(test)]
 mod united_tests;
+mod verification;
 mod view;
 mod words;
 mod write_up;

@@ -19,6 +19,7 @@ use super::{
     statistics::Estimate,
     study::{AXES, Differing},
     table,
+    verification::Verification,
     words::Varying,
 };
 
@@ -117,6 +118,9 @@ pub struct Summary {
     /// Another one.
     pub(crate) claims: Vec<ClaimVerdict>,
     pub(crate) failures: Vec<Failure>,
+    /// What came of training trials a second time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
 }
 
 /// Of each seed of a cell, the accuracy that counts, as far as it is known.
@@ -185,6 +189,7 @@ impl Summary {
             comparisons,
             claims,
             failures: failures.collect(),
+            verification: None,
         };
         summary.answer = answer::sentences(&summary);
         summary

@@ -178,7 +178,10 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     let held = ann.grant().await[0].0;
     let (answer, answered) = oneshot::channel();
     let ids = || vec!["an".to_owned(), "bob".to_owned()];
-    requests.send(Request::DrainWorkers { ids: ids(), now: false, holder: Holder::Certificate([7; 32]), answer }).await.unwrap();
+    requests
+        .send(Request::DrainWorkers { ids: ids(), now: false, holder: Holder::Certificate([7; 32]), answer })
+        .await
+        .unwrap();
     let refused = answered.await.unwrap();
     assert_eq!((refused.drained.len(), refused.foreign.len(), refused.others.len()), (0, 1, 0));
     let (answer, answered) = oneshot::channel();

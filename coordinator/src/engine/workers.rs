@@ -65,9 +65,10 @@ impl Engine {
             }
             self.leaving.remove(&dead.worker);
         }
-        self.sessions.insert(worker.clone(), Session { id: session, replies });
         self.meters.join(&hello.worker);
-        self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
+        let row = WorkerRow { certificate: hello.holder.certificate(), ..hello.worker };
+        self.sessions.insert(worker.clone(), Session { id: session, replies, worker: row.clone() });
+        self.batch.workers.push(row);
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
             self.replies.push((worker, drain(FINISHED)));
@@ -80,7 +81,7 @@ impl Engine {
     pub(super) fn drain_workers(&mut self, ids: &[String], now: bool, holder: Holder) -> Drained {
         let mut answer = Drained::default();
         let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
-        for worker in self.sessions.keys().cloned() {
+        for worker in self.sessions.keys().cloned().collect::<Vec<_>>() {
             let name = worker.to_string();
             if !(1..=name.len()).any(|end| name.get(..end).is_some_and(|beginning| ids.contains(beginning))) {
                 answer.others.push(worker);
