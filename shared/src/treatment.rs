@@ -53,8 +53,14 @@ pub struct Regulariser {
 }
 
 impl Regulariser {
-    /// What the short names mean, in words.
-    pub const LEGEND: &str = "fn: function norm with its weight λ; wd: weight decay; bn: batch norm";
+    /// That of an architecture by its name, with these weights; zero is none.
+    pub fn of(architecture: &str, lambda: f64, weight_decay: f64) -> Self {
+        Self {
+            switch: Architecture::by_name(architecture).and_then(Architecture::switch),
+            function_norm: Lambda::new(lambda).ok().filter(|lambda| lambda.get() > 0.0),
+            weight_decay: WeightDecay::new(weight_decay).ok().filter(|decay| decay.get() > 0.0),
+        }
+    }
 
     /// How many regularisers act together.
     pub fn parts(&self) -> usize {
@@ -157,6 +163,69 @@ impl TrialSpec {
     }
 }
 
+impl TrialSpec {
+    /// Its cell in a few words, whatever other cells there are: what is as usual is left out.
+    pub fn label(&self) -> String {
+        Point {
+            architecture: self.architecture.name(),
+            subset_size: self.subset_size,
+            lambda: self.lambda(),
+            weight_decay: self.weight_decay.get(),
+            learning_rate: self.learning_rate.get(),
+            samples: self.penalty_samples(),
+            density: self.density(),
+        }
+        .label()
+    }
+}
+
+/// The name of the network of an architecture, by the name of that.
+pub fn network(architecture: &str) -> &str {
+    Architecture::by_name(architecture).map_or(architecture, |known| known.network().name())
+}
+
+/// A cell as files have it: the axes of grid files, where what is not there is zero or `none`.
+#[derive(Debug, Clone, Copy)]
+pub struct Point<'p> {
+    /// Name of the architecture.
+    pub architecture: &'p str,
+    /// Training images.
+    pub subset_size: u32,
+    /// Weight of the function norm.
+    pub lambda: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Step size of SGD.
+    pub learning_rate: f64,
+    /// Samples of the function norm.
+    pub samples: u32,
+    /// Name of the density that they come from.
+    pub density: &'p str,
+}
+
+impl Point<'_> {
+    /// The cell in a few words: what is as usual is left out.
+    pub fn label(&self) -> String {
+        const USUAL_RATE: f64 = 0.01;
+        const USUAL_SAMPLES: [u32; 2] = [0, 20];
+        const USUAL_DENSITIES: [&str; 2] = ["none", "vae"];
+        let mut label = {
+            let regulariser = Regulariser::of(self.architecture, self.lambda, self.weight_decay);
+            format!("{}, n = {}, {regulariser}", network(self.architecture), self.subset_size)
+        };
+        if self.learning_rate != USUAL_RATE {
+            label += &format!(", lr {}", exact(self.learning_rate));
+        }
+        if !USUAL_SAMPLES.contains(&self.samples) {
+            label += &format!(", {} samples", self.samples);
+        }
+        if !USUAL_DENSITIES.contains(&self.density) {
+            label += &format!(", on {}", self.density);
+        }
+        label
+    }
+}
+
 /// Short names of the regularisers of one study, for people.
 ///
 /// A number has three digits, unless two values of the study would then have one name.
@@ -250,6 +319,7 @@ mod tests {
         let some = ["none", "wd 5e-4", "bn", "fn 0.1", "bn + fn 0.1", "bn + wd 5e-4", "fn 0.1 + wd 5e-4"];
         assert!(some.iter().all(|name| names.contains(*name)) && names.len() == 8, "{names:?}");
         assert!(grid.trials().all(|spec| spec.network() == Network::Lenet));
+        assert_eq!(grid.trials().map(|spec| spec.label()).last().unwrap(), "lenet, n = 100, bn + fn 0.1 + wd 5e-4");
     }
 
     #[test]

@@ -6,11 +6,16 @@ use serde::Serialize;
 use swfn_shared::{
     ids::{Place, TrialId},
     metrics::Outcome,
+    treatment::Names,
     trial::TrialSpec,
 };
 use swfn_store::{Store, TrialRow, WorkerRow, run_dir::VERIFICATION};
 
-use super::{rounding::percent, table::cell_label};
+use super::{
+    rounding::percent,
+    study::{Differing, NAMED},
+    words,
+};
 
 /// How far accuracies of different kinds of devices may lie apart, 0 to 1. Their sums are rounded differently, and over thousands of
 /// steps that makes another training, about as different as one with another order of the images.
@@ -35,7 +40,6 @@ pub struct Verification {
 pub(crate) struct Disagreement {
     pub(crate) trial: String,
     pub(crate) label: String,
-    pub(crate) seed: u64,
     pub(crate) workers: [String; 2],
     /// Test accuracies after the last iteration, 0 to 1.
     pub(crate) accuracies: [f64; 2],
@@ -51,17 +55,25 @@ impl Verification {
         }
         let second: HashMap<TrialId, TrialRow> =
             Store::open_to_read(&database)?.trials()?.into_iter().map(|row| (row.id, row)).collect();
+        let names = Names::among(trials.iter().map(|(spec, _)| spec.regulariser()));
+        let differing = Differing::among(trials.iter().map(|(spec, _)| spec), &NAMED);
+        let label = |spec: &TrialSpec| {
+            let mut parts = vec![spec.network().to_string(), format!("n = {}", spec.subset_size)];
+            parts.push(names.regulariser(spec.regulariser()));
+            parts.extend(differing.phrases(spec));
+            format!("{}, seed {}", parts.join(", "), spec.seed)
+        };
         let mut found = Self::default();
         for (spec, first) in trials {
             if let Some(second) = second.get(&first.id) {
                 found.drawn += 1;
-                found.compare(spec, first, second);
+                found.compare(&|| label(spec), first, second);
             }
         }
         Ok(found)
     }
 
-    fn compare(&mut self, spec: &TrialSpec, first: &TrialRow, second: &TrialRow) {
+    fn compare(&mut self, label: &dyn Fn() -> String, first: &TrialRow, second: &TrialRow) {
         let worker = |row: &TrialRow| row.worker.clone();
         let (Some(one), Some(other)) = (first.outcome, second.outcome) else { return };
         let (Some(by_one), Some(by_other)) = (worker(first), worker(second)) else { return };
@@ -77,8 +89,7 @@ impl Verification {
         } else {
             self.disagreements.push(Disagreement {
                 trial: first.id.to_string(),
-                label: cell_label(spec),
-                seed: spec.seed,
+                label: label(),
                 workers: [by_one, by_other].map(|worker| worker.id.to_string()),
                 accuracies: [one, other].map(|outcome| outcome.final_test_accuracy),
                 same_kind,
@@ -117,16 +128,17 @@ impl Verification {
             };
             sentences.push(format!(
                 "{} were trained a second time, and {agreed} came to the same{near}.",
-                trials(self.drawn)
+                words::count(self.drawn, "trial")
             ));
         }
         if self.by_the_same_device > 0 {
-            let (count, device) = (trials(self.by_the_same_device), "by the device of the first training");
+            let (count, device) =
+                (words::count(self.by_the_same_device, "trial"), "by the device of the first training");
             sentences.push(format!("{count} of them {device}, since there was no other."));
         }
         let open = self.drawn - agreed - self.disagreements.len();
         if open > 0 {
-            sentences.push(format!("The second training of {} has no result.", trials(open)));
+            sentences.push(format!("The second training of {} has no result.", words::count(open, "trial")));
         }
         sentences.extend(self.disagreements.iter().map(Disagreement::sentence));
         sentences
@@ -135,11 +147,11 @@ impl Verification {
 
 impl Disagreement {
     fn sentence(&self) -> String {
-        let Self { trial, label, seed, workers: [one, other], accuracies, same_kind } = self;
+        let Self { trial, label, workers: [one, other], accuracies, same_kind } = self;
         let [first, second] = accuracies.map(percent);
         let kind = if *same_kind { "the same kind of device" } else { "another kind of device" };
         format!(
-            "Results disagree: {label} seed={seed} (trial {trial}) came to {first} % on worker {one} and to {second} % on \
+            "Results disagree: {label} (trial {trial}) came to {first} % on worker {one} and to {second} % on \
              worker {other}, {kind}. One of the two is not to be trusted."
         )
     }
@@ -169,8 +181,4 @@ fn bits(outcome: &Outcome) -> [Option<u64>; 5] {
         *validated_test_accuracy,
     ]
     .map(|value| value.map(f64::to_bits))
-}
-
-fn trials(count: usize) -> String {
-    if count == 1 { "1 trial".to_owned() } else { format!("{count} trials") }
 }

@@ -81,7 +81,8 @@ impl Engine {
     pub(super) fn drain_workers(&mut self, ids: &[String], now: bool, holder: Holder) -> Drained {
         let mut answer = Drained::default();
         let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
-        for worker in self.sessions.keys().cloned().collect::<Vec<_>>() {
+        let workers: Vec<WorkerId> = self.sessions.keys().cloned().collect();
+        for worker in workers {
             let name = worker.to_string();
             if !(1..=name.len()).any(|end| name.get(..end).is_some_and(|beginning| ids.contains(beginning))) {
                 answer.others.push(worker);
