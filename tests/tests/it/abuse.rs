@@ -251,7 +251,14 @@ async fn nobody_fills_the_disk_in_minutes() {
                         talk.tell(sequence, Kind::Artifact(part)).await;
                     }
                     sequence += 1;
-                    talk.tell(sequence, failed(lease, 8 << 10)).await;
+                    if way == 1 {
+                        let log = Some(v1::LogPart { offset: 0, text: "w".repeat(32 << 10) });
+                        let points = v1::Points { lease: Some(lease.clone()), points: Vec::new(), log };
+                        talk.tell(sequence, Kind::Points(points)).await;
+                        sequence += 1;
+                    }
+                    // Who fails everything gets no more after a while; what is given back costs nothing.
+                    talk.tell(sequence, Kind::Released(v1::Released { lease: Some(lease) })).await;
                 }
             }
         });
@@ -260,9 +267,9 @@ async fn nobody_fills_the_disk_in_minutes() {
     let seen = look(&scene, seconds).await;
     let rate = (disk(&scene) - before) / seconds;
     println!("{rate} KiB a second");
-    assert_well("joins, artifacts and failures", &seen);
+    assert_well("joins, artifacts, logs and give-backs", &seen);
     assert!((100..24 << 10).contains(&rate), "{rate} KiB a second");
-    // What is there of a file goes when its attempt has failed.
+    // What is there of a file goes with its attempt.
     let files = std::fs::read_dir(scene.sweep.run_dir().join("artifacts")).into_iter().flatten().flatten();
     let files = files.flat_map(|trial| std::fs::read_dir(trial.path()).into_iter().flatten().flatten());
     let partial = files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".")).count();
