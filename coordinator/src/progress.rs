@@ -194,6 +194,9 @@ fn told(snapshot: &Snapshot) -> [String; 2] {
     }
     let mut parts =
         vec![format!("{} of {} done", counts.succeeded, trials(total)), format!("{} running", counts.leased)];
+    if let Some(second) = snapshot.verification.filter(|_| counts.finished()) {
+        parts.push(format!("{} of {} verified", second.succeeded, second.total()));
+    }
     if counts.quarantined > 0 {
         parts.push(format!("{} failed", counts.quarantined));
     }
