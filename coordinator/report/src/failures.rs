@@ -110,11 +110,7 @@ mod tests {
         let groups = groups(&summary);
         let titles: Vec<String> = groups.iter().map(FailureGroup::title).collect();
         assert_eq!(titles[0], "4 trials failed (lr 1000)");
-        assert_eq!(
-            (titles.len(), titles[1].ends_with(", lr 1000, seed 7 (trial 17345678, attempt 1)")),
-            (2, true),
-            "{titles:?}"
-        );
+        assert_eq!((titles.len(), titles[1].contains(", lr 1000, seed 7 (trial ")), (2, true), "{titles:?}");
         assert_eq!(groups[0].log(2), ["two[31m", "three"]);
         assert_eq!((groups[0].names(3).len(), groups[0].names(3)[3].as_str()), (4, "and 1 more"));
     }
