@@ -32,6 +32,7 @@ mod summary;
 mod table;
 mod tables;
 mod terminal;
+mod united;
 #[cfg(test)]
 mod united_tests;
 mod verification;

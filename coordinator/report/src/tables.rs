@@ -92,7 +92,7 @@ fn pivot(summary: &Summary) -> TableView {
 fn pivot_caption(summary: &Summary) -> String {
     let which = table::which(summary.selection);
     format!(
-        "{which} in %: mean ± half of the 95 % interval (Student's t) over the seeds. Sign: decided to be above (+) or below (−) a \
+        "{which}: mean in % ± half of its 95 % interval (Student's t) over the seeds. Sign: decided to be above (+) or below (−) a \
          reference.{}",
         words::names(summary)
     )
