@@ -7,6 +7,7 @@ use swfn_shared::{
     artifacts::VAE_SHEET,
     grid::Selection,
     metrics::{TEST_ACCURACY, TRAIN_FUNCTION_NORM},
+    numbers::short,
 };
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     document::{Document, FailureView, FigureView, GridText, MissingFigure, Sheet},
     rounding::percent,
     source::Sources,
-    study::Study,
+    study::{Study, StudyCell},
     summary::Summary,
     tables, words,
 };
@@ -34,7 +35,7 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
     let cells = cells_of_curves(&study);
     let accuracy = sources.curves(TEST_ACCURACY, &study, &cells)?;
     let function_norm = sources.curves(TRAIN_FUNCTION_NORM, &study, &cells)?;
-    let differences: Vec<Difference> = summary.comparisons.iter().filter_map(difference).collect();
+    let differences: Vec<Difference> = summary.comparisons.iter().filter_map(|comparison| difference(&study, comparison)).collect();
     let material = Material {
         study: &study,
         selection: summary.selection,
@@ -89,13 +90,23 @@ fn draw(figure: &Figure) -> Result<FigureView, String> {
     }
 }
 
-fn difference(comparison: &Comparison) -> Option<Difference> {
+/// A row of the forest plot. Cells stand in one order in summary and study.
+fn difference(study: &Study, comparison: &Comparison) -> Option<Difference> {
     let estimate = comparison.difference?;
-    let Comparison { name, context, treatment, control, .. } = comparison;
-    let name = name.as_ref().map_or(String::new(), |name| format!("{name}: "));
+    let cell = study.cells.get(comparison.cell)?;
+    let reference = study.cells.get(comparison.reference)?;
+    let treatment = |cell: &StudyCell| &study.treatments[cell.treatment];
+    let control = match (cell.spec.network(), reference.spec.network()) {
+        (one, other) if one == other => treatment(reference).name.clone(),
+        (_, other) => format!("{other}, {}", treatment(reference).name),
+    };
     Some(Difference {
-        group: format!("{name}{context}, against {control}"),
-        label: treatment.clone(),
+        name: comparison.name.clone().unwrap_or_default(),
+        size: cell.spec.subset_size,
+        network: cell.spec.network().to_string(),
+        treatment: treatment(cell).name.clone(),
+        control,
+        look: treatment(cell).look,
         mean: 100.0 * estimate.mean,
         half: estimate.confidence_95.map(|half| 100.0 * half),
         decided: decided(comparison),
@@ -111,7 +122,7 @@ pub(super) fn decided(comparison: &Comparison) -> bool {
 fn question(summary: &Summary, study: &Study) -> String {
     let sizes: Vec<String> = study.sizes().iter().map(u32::to_string).collect();
     let architectures: Vec<String> = in_order(study.cells.iter().map(|cell| cell.spec.architecture.to_string()));
-    let lambdas: Vec<String> = study.lambdas().iter().map(|lambda| super::charts::short(*lambda)).collect();
+    let lambdas: Vec<String> = study.lambdas().iter().map(|lambda| short(*lambda)).collect();
     let planned = || study.cells.iter().map(|cell| cell.planned);
     let seeds = match (planned().min().unwrap_or(0), planned().max().unwrap_or(0)) {
         (1, 1) => "one seed".to_owned(),
@@ -214,7 +225,7 @@ fn best(summary: &Summary) -> Option<String> {
         "The highest mean {which} is {}{half} %, of {} with λ = {}{variant} and {} images ({} seeds){alone}.",
         percent(estimate.mean),
         cell.architecture,
-        super::charts::short(cell.lambda),
+        short(cell.lambda),
         cell.subset_size,
         estimate.n
     ))

@@ -34,6 +34,7 @@ mod view;
 mod words;
 mod write_up;
 
+pub use charts::palette;
 pub use command::{Extent, ReportArguments, run, write};
 pub use source::{Run, Sources};
 pub use summary::Summary;
