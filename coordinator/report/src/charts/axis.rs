@@ -80,8 +80,8 @@ impl Axis {
         };
         let span = (high - low).max(0.4);
         let lone = if high - low < 0.4 { 0.3 * span } else { 0.0 };
-        let left = if zero { 0.25 * span } else { 0.05 * span };
-        let (low, high) = (low - left - lone, high + 0.05 * span + lone);
+        let left = if zero { 0.25 * span } else { 0.09 * span };
+        let (low, high) = (low - left - lone, high + 0.09 * span + lone);
         let mut axis =
             Self { title: title.to_owned(), log: true, zero: zero.then_some(ZERO), low, high, ticks: Vec::new() };
         axis.ticks = values.iter().map(|value| (axis.share(*value), short(*value))).collect();

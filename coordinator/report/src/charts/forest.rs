@@ -196,26 +196,28 @@ impl Forest {
         let Difference { mean, half, look, decided, .. } = &self.rows[row];
         let across = |value: f64| left + x.share(value).clamp(0.0, 1.0) * (right - left);
         let color = look.color();
-        if let Some(half) = half {
-            let (from, to) = (mean - half, mean + half);
+        let ends = half.map(|half| (mean - half, mean + half));
+        if let Some((from, to)) = ends {
             pen.line((across(from), level), (across(to), level), color, if *decided { 2.6 } else { 1.5 })?;
-            for (value, outwards) in [(from, -1.0), (to, 1.0)] {
-                let end = across(value);
-                match (0.0..=1.0).contains(&x.share(value)) {
-                    true => pen.line((end, level - 4.0), (end, level + 4.0), color, 1.5)?,
-                    // An interval that goes beyond the picture ends in an arrow.
-                    false => pen.area(
-                        &[(end, level), (end - 6.0 * outwards, level - 3.5), (end - 6.0 * outwards, level + 3.5)],
-                        color,
-                        1.0,
-                    )?,
-                }
-            }
         }
         match decided {
-            true => pen.mark((across(*mean), level), look.mark, color, 4.6),
-            false => pen.hollow((across(*mean), level), look.mark, color, 4.6),
+            true => pen.mark((across(*mean), level), look.mark, color, 4.2)?,
+            false => pen.hollow((across(*mean), level), look.mark, color, 4.2)?,
         }
+        // The ends of a short interval stand before the mark.
+        for (value, outwards) in ends.into_iter().flat_map(|(from, to)| [(from, -1.0), (to, 1.0)]) {
+            let end = across(value);
+            match (0.0..=1.0).contains(&x.share(value)) {
+                true => pen.line((end, level - 5.5), (end, level + 5.5), color, 1.5)?,
+                // An interval that goes beyond the picture ends in an arrow.
+                false => pen.area(
+                    &[(end, level), (end - 6.0 * outwards, level - 3.5), (end - 6.0 * outwards, level + 3.5)],
+                    color,
+                    1.0,
+                )?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -232,7 +234,8 @@ fn directions(pen: &Pen<'_>, zero: f64, left: f64, right: f64) -> Drawn {
 
 /// Around zero, all means and all intervals but those that dwarf the others.
 fn axis(rows: &[Difference]) -> Axis {
-    let cap = cap(rows.iter().filter_map(|row| row.half));
+    let estimates: Vec<(f64, Option<f64>)> = rows.iter().map(|row| (row.mean, row.half)).chain([(0.0, None)]).collect();
+    let cap = cap(&estimates);
     let ends = |sign: f64| rows.iter().map(move |row| sign * row.mean + row.half.unwrap_or(0.0).min(cap)).fold(0.0, f64::max);
     let (below, above) = (ends(-1.0), ends(1.0));
     let margin = (0.06 * (below + above)).max(0.05);

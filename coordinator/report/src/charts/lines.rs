@@ -248,7 +248,7 @@ impl Lines {
             line.points.iter().filter(move |point| !crop || point.x >= 0.3 * last).map(move |point| (point.mean, shown(point)))
         });
         let late: Vec<(f64, Option<f64>)> = late.collect();
-        let cap = cap(late.iter().filter_map(|(_, half)| *half));
+        let cap = cap(&late);
         let ends = late.iter().flat_map(|(mean, half)| {
             let half = half.unwrap_or(0.0).min(cap);
             [mean - half, mean + half]
@@ -274,11 +274,12 @@ fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
     finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
-/// Half the width up to which intervals are shown in full: three times the usual one.
-pub(super) fn cap(halves: impl Iterator<Item = f64>) -> f64 {
-    let mut halves: Vec<f64> = halves.filter(|half| half.is_finite()).collect();
+/// Half the width up to which intervals are shown in full: three times the usual one, or as wide as all means are apart.
+pub(super) fn cap(estimates: &[(f64, Option<f64>)]) -> f64 {
+    let mut halves: Vec<f64> = estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
     halves.sort_by(f64::total_cmp);
-    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| 3.0 * median)
+    let (low, high) = extremes(estimates.iter().map(|(mean, _)| *mean));
+    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (3.0 * median).max(high - low))
 }
 
 /// The path from the point on where it enters the frame.

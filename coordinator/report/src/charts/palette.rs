@@ -76,7 +76,7 @@ pub struct Legend {
 }
 
 /// What the shapes are called, in the order of [`Mark`].
-const MARKS: [&str; SHAPES] = ["circle", "square", "triangle", "diamond", "triangle-down", "plus", "bar", "cross"];
+const MARKS: [&str; SHAPES] = ["circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "bar", "triangle-left"];
 
 /// The looks of the regularisers of a study, as its report has them.
 pub fn legend(regularisers: impl IntoIterator<Item = Regulariser>) -> Vec<Legend> {

@@ -164,8 +164,8 @@ pub(super) fn end_labels(pen: &Pen<'_>, frame: Frame, mut ends: Vec<(Place, Look
     }
     for ((end, look, name), level) in ends.iter().zip(&levels) {
         let color = look.color();
-        let (across, height) = (end.0 + 5.0, end.1);
-        pen.path(&[(across, height), (frame.right + 3.0, height), (frame.right + 12.0, *level)], color, 1.0)?;
+        // From the edge: within the panel it would cross other lines.
+        pen.line((end.0.max(frame.right) + 3.0, end.1), (frame.right + 12.0, *level), color, 1.0)?;
         pen.mark((frame.right + 17.0, *level), look.mark, color, 4.0)?;
         pen.text(name, (frame.right + 26.0, *level), Anchor::Left, FONT, Role::Ink)?;
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     Content,
     axis::Axis,
-    facets::chosen,
+    facets::{Facets, chosen},
     lines::cap,
     over::selected_accuracy,
     palette::Look,
@@ -44,13 +44,15 @@ pub(super) fn strip(study: &Study) -> Content {
     let cells: Vec<&StudyCell> = study.cells.iter().filter(|cell| !cell.accuracies.is_empty()).collect();
     let mut cells = chosen(cells, ROWS, "cells", &mut note);
     cells.sort_by_key(|cell| cell.treatment);
-    let mut sections: BTreeMap<(String, u32), Section> = BTreeMap::new();
+    let networks = Facets::new(study, |cell| !cell.accuracies.is_empty()).networks;
+    let mut sections: BTreeMap<(Option<usize>, u32), Section> = BTreeMap::new();
     for cell in cells {
         let values: BTreeMap<u64, f64> = cell.accuracies.iter().map(|(seed, share)| (*seed, 100.0 * share)).collect();
         let Some(estimate) = Estimate::of(&values.values().copied().collect::<Vec<_>>()) else { continue };
-        let (network, size) = (cell.spec.network().to_string(), cell.spec.subset_size);
+        let (network, size) = (cell.spec.network(), cell.spec.subset_size);
         let title = format!("{network}, n = {size}");
-        let section = sections.entry((network, size)).or_insert(Section { title, rows: Vec::new() });
+        let place = networks.iter().position(|other| *other == network);
+        let section = sections.entry((place, size)).or_insert(Section { title, rows: Vec::new() });
         let treatment = &study.treatments[cell.treatment];
         section.rows.push(Row { label: treatment.name.clone(), values, estimate, look: treatment.look });
     }
@@ -87,7 +89,8 @@ fn draw(sections: &[Section], title: &str, theme: Theme) -> Drawn<String> {
 /// Around all values and intervals but those that dwarf the others.
 fn horizontal(section: &Section) -> Axis {
     let values = section.rows.iter().flat_map(|row| row.values.values().copied());
-    let cap = cap(section.rows.iter().filter_map(|row| row.estimate.confidence_95));
+    let estimates = section.rows.iter().map(|row| (row.estimate.mean, row.estimate.confidence_95));
+    let cap = cap(&estimates.collect::<Vec<_>>());
     let ends = section.rows.iter().flat_map(|row| {
         let half = row.estimate.confidence_95.unwrap_or(0.0).min(cap);
         [row.estimate.mean - half, row.estimate.mean + half]
