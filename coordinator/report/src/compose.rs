@@ -48,6 +48,7 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
     for figure in &all {
         match draw(figure) {
             Ok(view) => shown.push(view),
+            Err(why) if why.is_empty() => {}
             Err(why) => missing.push(MissingFigure { title: figure.title, why }),
         }
     }

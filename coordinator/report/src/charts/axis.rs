@@ -28,7 +28,7 @@ impl Axis {
         let step = round_step((high - low) / 5.0);
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let decimals = if (step * 10f64.powi(decimals as i32)).fract().abs() > 1e-6 { decimals + 1 } else { decimals };
-        let thousands = step % 1000.0 == 0.0;
+        let thousands = step % 500.0 == 0.0 && high >= 5000.0;
         let first = (low / step - 1e-9).ceil();
         let values =
             (0..50).map(|index| (first + f64::from(index)) * step).take_while(|value| *value <= high + step * 1e-6);

@@ -107,7 +107,7 @@ impl Lines {
         layout.above = key_height(&entries, layout.width())?;
         picture(layout.width(), layout.total_height(), theme, |pen| {
             key(pen, &entries, layout.width())?;
-            for (index, upright) in self.uprights.iter().enumerate() {
+            for (index, upright) in self.uprights.iter().enumerate().take(rows) {
                 let last = if self.uprights.len() == 1 { rows - 1 } else { index };
                 y_title(pen, &layout, &upright.title, index..=last)?;
             }

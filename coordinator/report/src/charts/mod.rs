@@ -37,7 +37,7 @@ pub(crate) enum Content {
         /// What it leaves out; empty, or a sentence after a space.
         note: String,
     },
-    /// What it would take.
+    /// What it would take; empty where nobody misses it.
     Missing(String),
 }
 

@@ -72,9 +72,8 @@ const HUES: [(u32, u32); FAMILIES] = [
     (0x3F5878, 0x9DB8DC),
 ];
 
-/// Contrasts to the ground of the faintest and of the strongest shade.
+/// Contrast to the ground of the faintest shade.
 const FAINT: f64 = 2.7;
-const STRONG: f64 = 11.0;
 
 /// The colours of all tints: in the light theme and in the dark one.
 static TINTS: LazyLock<[Vec<RGBColor>; 2]> = LazyLock::new(|| [Theme::Light, Theme::Dark].map(|theme| tints(theme)));
@@ -83,7 +82,7 @@ fn tints(theme: Theme) -> Vec<RGBColor> {
     let ground = theme.color(Role::Ground);
     let of = |Tint { family, shade }| {
         let base = rgb(if theme == Theme::Light { HUES[family].0 } else { HUES[family].1 });
-        let end = if shade < MIDDLE { toward(base, ground, FAINT, ground) } else { toward(base, theme.far(), STRONG, ground) };
+        let end = if shade < MIDDLE { toward(base, ground, FAINT, ground) } else { toward(base, theme.far(), theme.strongest(), ground) };
         blend(base, end, shade.abs_diff(MIDDLE) as f64 / MIDDLE as f64)
     };
     Tint::all().map(of).collect()
@@ -118,6 +117,11 @@ impl Theme {
     /// The colour that stands out most.
     fn far(self) -> RGBColor {
         rgb(if self == Self::Light { 0x000000 } else { 0xFFFFFF })
+    }
+
+    /// Contrast to the ground of the strongest shade.
+    fn strongest(self) -> f64 {
+        if self == Self::Light { 11.0 } else { 16.0 }
     }
 
     /// All colours as declarations of a style sheet.
