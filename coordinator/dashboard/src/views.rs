@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use swfn_report::cell_label;
 use swfn_shared::{
     grid::Selection,
     ids::TrialId,
@@ -69,7 +68,7 @@ impl<'v> SweepView<'v> {
             remaining_seconds: snapshot.remaining().filter(|_| !counts.finished()).map(seconds),
             succeeded_since_start: snapshot.succeeded_here,
             best: snapshot.best.as_ref().map(|best| BestView {
-                cell: cell_label(&best.spec),
+                cell: best.spec.label(),
                 seeds: best.seeds,
                 final_test_accuracy_mean: best.mean,
             }),

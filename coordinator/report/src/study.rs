@@ -100,7 +100,7 @@ impl Study {
 
 /// The treatments of all cells, each once, and in each cell the place of its own.
 fn treatments(cells: &mut [StudyCell]) -> Vec<Treatment> {
-    let differing = Differing::among(cells.iter().map(|cell| &cell.spec), &PLACED);
+    let differing = Differing::among(cells.iter().map(|cell| &cell.spec), &NAMED);
     let key = |cell: &StudyCell| (cell.spec.regulariser(), differing.phrases(&cell.spec).join(", "));
     let mut all: Vec<(Regulariser, String)> = cells.iter().map(key).collect();
     all.sort();
@@ -139,20 +139,8 @@ pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
 
 const LAMBDA: &str = "penalty.lambda";
 
-/// Axes of all charts, which have a place of their own.
-const PLACED: [&str; 5] = ["seed", "subset_size", "architecture", "weight_decay", LAMBDA];
-
-/// The axes of a grid, which have columns of their own in all tables.
-pub(super) const AXES: [&str; 8] = [
-    "seed",
-    "subset_size",
-    "architecture",
-    "weight_decay",
-    "learning_rate",
-    LAMBDA,
-    "penalty.samples",
-    "penalty.density",
-];
+/// What network, regulariser and subset size tell, so that it is no variant.
+pub(super) const NAMED: [&str; 5] = ["seed", "subset_size", "architecture", "weight_decay", LAMBDA];
 
 /// The settings in which cells differ, and how they are told apart in a few words.
 #[derive(Debug, Clone, Default)]

@@ -122,8 +122,9 @@ pub(super) fn iterations(study: &Study, curves: &Curves, upright: Upright, facto
     if last <= 0.0 {
         return Content::Missing("no trial that has ended reported two values".to_owned());
     }
-    // Room for the marks of the last iteration.
-    let x = Axis::linear("iteration", 0.0, 1.08 * last);
+    // Room for the marks of the last iteration, which stand beside each other.
+    let most = panels.iter().map(|panel| panel.lines.len()).max().unwrap_or(0);
+    let x = Axis::linear("iteration", 0.0, (1.05 + 0.035 * most as f64) * last);
     drawn(Lines { uprights: vec![upright], x, panels }, facets.note())
 }
 
