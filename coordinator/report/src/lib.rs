@@ -17,6 +17,8 @@ mod files;
 mod html;
 mod hypothesis;
 #[cfg(test)]
+mod latex_tests;
+#[cfg(test)]
 mod report_tests;
 pub mod rounding;
 #[cfg(test)]

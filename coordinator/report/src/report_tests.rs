@@ -162,8 +162,11 @@ fn several_runs_are_united_and_their_conflicts_named() {
     let settings = "\n[classifier]\niterations = 500\nevaluate_every = 100\n";
     sample::run(&third, &(sample::grid(&axes("[0, 1]", "[0, 0.1]")) + settings), |_, _| Some(Ok(())));
     let [_, markdown, _] = report(&[&one, &third], &out);
-    let conflict =
-        format!("The runs differ in classifier.iterations: 10000 in {}, 500 in {}.", one.display(), third.display());
+    let conflict = format!(
+        "The runs differ in \\[classifier\\] iterations: 10000 in {}, 500 in {}.",
+        one.display(),
+        third.display()
+    );
     assert!(markdown.contains(&conflict), "{markdown}");
     let curves = fs::read_to_string(out.join("curves.csv")).unwrap();
     assert!(curves.lines().count() > 10 * 20, "points of both runs");

@@ -80,14 +80,6 @@ impl Study {
         self.cells.iter().map(|cell| cell.spec.subset_size).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Lambdas, ascending, zero included if it is there.
-    pub(crate) fn lambdas(&self) -> Vec<f64> {
-        let mut lambdas: Vec<f64> = self.cells.iter().map(|cell| cell.spec.lambda()).collect();
-        lambdas.sort_by(f64::total_cmp);
-        lambdas.dedup();
-        lambdas
-    }
-
     /// The most seeds that any cell has results of.
     pub(crate) fn seeds(&self) -> usize {
         self.cells.iter().map(|cell| cell.accuracies.len()).max().unwrap_or(0)
@@ -216,6 +208,27 @@ pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     // Zero is left out of the identity of a trial, but it is a value like others.
     all.entry("validation".to_owned()).or_insert_with(|| spec.validation.to_string());
     all
+}
+
+/// The section and key of a grid file that say what stands at a path; what no key says has words.
+pub(super) fn key(path: &str) -> String {
+    match path {
+        "dataset.name" => "[data] dataset".to_owned(),
+        "dataset.generator_seed" => "[data] seed".to_owned(),
+        "dataset.generator_version" => "version of the synthetic digits".to_owned(),
+        "sampling" | "validation" => format!("[data] {path}"),
+        LAMBDA => "[grid] lambda".to_owned(),
+        "penalty.samples" => "[grid] penalty_samples".to_owned(),
+        "penalty.density" => "[grid] density".to_owned(),
+        "penalty.vae.spread" => "[vae] spread".to_owned(),
+        "penalty.vae.vae.family" => "layers of the VAE".to_owned(),
+        _ => match (path.strip_prefix("penalty.vae.vae."), path.split_once('.')) {
+            (Some(name), _) => format!("[vae] {name}"),
+            (None, Some(("dataset", name))) => format!("[data] {name}"),
+            (None, Some((section, name))) => format!("[{section}] {name}"),
+            (None, None) => format!("[grid] {path}"),
+        },
+    }
 }
 
 /// A number in at most three digits; anything else as it is.

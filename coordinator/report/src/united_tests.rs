@@ -44,7 +44,7 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
     let fashion = sample::grid(AXES).replace("\"mnist\"", "\"fashion-mnist\"");
     let markdown = report(dir.path(), &[&sample::grid(AXES), &short, &with_images(AXES), &fashion]);
     assert!(markdown.starts_with("# sample on fashion-mnist and mnist\n"), "{markdown}");
-    for conflict in ["validation: 0 in", "classifier.iterations: 10000 in", "dataset.name"] {
+    for conflict in ["\\[data\\] validation: 0 in", "\\[classifier\\] iterations: 10000 in", "\\[data\\] dataset"] {
         assert!(markdown.contains(&format!("The runs differ in {conflict}")), "{conflict}: {markdown}");
     }
     let row = |variant: &str| format!("| net | fn 0.1 | {variant} | 100 | 4 |");

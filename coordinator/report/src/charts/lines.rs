@@ -4,7 +4,9 @@
 use super::{
     axis::Axis,
     palette::Look,
-    panels::{COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key, key_height, place, y_title},
+    panels::{
+        COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key, key_height, place, y_title,
+    },
     pen::{Drawn, Frame, Pen, Place, SMALL, picture, widest},
     theme::{Role, Theme, Tint},
 };
@@ -25,8 +27,17 @@ pub(super) struct Line {
     pub(super) tint: Tint,
     /// In ascending order.
     pub(super) points: Vec<Point>,
-    /// Whether its one point stands for all places: a dashed level.
-    pub(super) level: bool,
+    pub(super) kind: Kind,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Line,
+    /// Its one point stands for all places: a dashed level.
+    Level,
+    /// A level so far away that it would flatten the lines: it stands at the edge with its number.
+    Beyond,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -162,19 +173,26 @@ impl Lines {
             let (across, level) = place(frame, &self.x, y, (panel.lines[line].points[point].x, up));
             (across + asides(line, point), level)
         };
-        let paths: Vec<Vec<Place>> = panel.lines.iter().enumerate().map(|(number, line)| {
-            let path: Vec<Place> = (0..line.points.len()).map(|index| at(number, index, line.points[index].mean)).collect();
-            // A line that begins far below the axis comes in from below.
-            entering(&path, frame, |index| y.share(line.points[index].mean))
-        }).collect();
+        let paths: Vec<Vec<Place>> = panel
+            .lines
+            .iter()
+            .enumerate()
+            .map(|(number, line)| {
+                let path: Vec<Place> =
+                    (0..line.points.len()).map(|index| at(number, index, line.points[index].mean)).collect();
+                // A line that begins far below the axis comes in from below.
+                entering(&path, frame, |index| y.share(line.points[index].mean))
+            })
+            .collect();
         for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
             let color = Role::Of(line.tint);
             if spread == Spread::Bands {
                 band(pen, line, |index, up| at(number, index, up))?;
             }
-            match (line.level, path.last()) {
-                (true, Some((_, level))) => pen.dashes((frame.left, *level), frame.right, color, 1.2)?,
-                _ => pen.path(path, color, 2.0)?,
+            match (line.kind, path.last()) {
+                (Kind::Level, Some((_, level))) => pen.dashes((frame.left, *level), frame.right, color, 1.2)?,
+                (Kind::Line, _) => pen.path(path, color, 2.0)?,
+                _ => {}
             }
         }
         // Where lines lie on each other, each is on top for a while.
@@ -186,6 +204,10 @@ impl Lines {
         for (number, line) in panel.lines.iter().enumerate() {
             for (index, point) in line.points.iter().enumerate() {
                 let place = at(number, index, point.mean);
+                if line.kind == Kind::Beyond {
+                    outwards(pen, frame, place, point)?;
+                    continue;
+                }
                 let last = index + 1 == line.points.len();
                 if spread == Spread::Whiskers || (spread == Spread::Ends && last) {
                     whisker(pen, frame, y, point, place.0)?;
@@ -200,8 +222,11 @@ impl Lines {
             return Ok(());
         }
         let ends = panel.lines.iter().zip(&paths).filter_map(|(line, path)| {
-            let (across, level) = *path.last()?;
-            let across = if line.level { frame.right } else { across };
+            let (across, level) = match line.kind {
+                Kind::Beyond => place(frame, &self.x, y, (line.points.last()?.x, line.points.last()?.mean)),
+                Kind::Line | Kind::Level => *path.last()?,
+            };
+            let across = if line.kind == Kind::Line { across } else { frame.right };
             let look = Look { tint: line.tint, mark: line.points.last()?.look.mark };
             Some(((across, level), look, line.name.as_str()))
         });
@@ -210,7 +235,8 @@ impl Lines {
 
     /// How far points stand beside their places, so that no interval hides another one.
     fn asides(&self, frame: Frame, panel: &Panel, spread: Spread) -> impl Fn(usize, usize) -> f64 + use<> {
-        let mut places: Vec<f64> = panel.lines.iter().flat_map(|line| &line.points).map(|point| self.x.share(point.x)).collect();
+        let mut places: Vec<f64> =
+            panel.lines.iter().flat_map(|line| &line.points).map(|point| self.x.share(point.x)).collect();
         places.sort_by(f64::total_cmp);
         let apart = places.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1e-9);
         let room = 0.7 * apart.fold(1.0, f64::min) * frame.width();
@@ -230,6 +256,7 @@ impl Lines {
         let upright = self.upright(row);
         let spread = self.spread();
         let lines = || self.panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
+        let lines = || lines().filter(|line| line.kind != Kind::Beyond);
         let points = || lines().flat_map(|line| &line.points);
         if upright == Vertical::LogIfWide {
             let (low, high) = extremes(points().map(|point| point.mean).filter(|mean| *mean > 0.0));
@@ -245,7 +272,10 @@ impl Lines {
                 Spread::Ends if point.x < last => None,
                 _ => point.half,
             };
-            line.points.iter().filter(move |point| !crop || point.x >= 0.3 * last).map(move |point| (point.mean, shown(point)))
+            line.points
+                .iter()
+                .filter(move |point| !crop || point.x >= 0.3 * last)
+                .map(move |point| (point.mean, shown(point)))
         });
         let late: Vec<(f64, Option<f64>)> = late.collect();
         let cap = cap(&late);
@@ -274,12 +304,12 @@ fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
     finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
-/// Half the width up to which intervals are shown in full: three times the usual one, or as wide as all means are apart.
+/// Half the width up to which intervals are shown in full: some times the usual one, or as wide as all means are apart.
 pub(super) fn cap(estimates: &[(f64, Option<f64>)]) -> f64 {
     let mut halves: Vec<f64> = estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
     halves.sort_by(f64::total_cmp);
     let (low, high) = extremes(estimates.iter().map(|(mean, _)| *mean));
-    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (3.0 * median).max(high - low))
+    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (8.0 * median).max(high - low))
 }
 
 /// The path from the point on where it enters the frame.
@@ -304,7 +334,10 @@ fn turns(path: &[Place], number: usize, count: usize) -> Vec<Vec<Place>> {
     let round = TURN * count as f64;
     let first = (left / round).floor() as i64;
     let starts = (first..).map(|index| index as f64 * round + TURN * number as f64).take_while(|start| start < right);
-    starts.map(|start| between(path, start.max(*left), (start + TURN).min(*right))).filter(|piece| piece.len() > 1).collect()
+    starts
+        .map(|start| between(path, start.max(*left), (start + TURN).min(*right)))
+        .filter(|piece| piece.len() > 1)
+        .collect()
 }
 
 /// The part of a path between two places.
@@ -342,6 +375,19 @@ fn band(pen: &Pen<'_>, line: &Line, at: impl Fn(usize, f64) -> Place) -> Drawn {
     pen.area(&above.chain(below).collect::<Vec<_>>(), Role::Of(line.tint), 0.14)
 }
 
+/// The mark of what lies beyond the frame: an arrow at its edge.
+fn outwards(pen: &Pen<'_>, frame: Frame, (across, level): Place, point: &Point) -> Drawn {
+    let middle = (frame.top + frame.bottom) / 2.0;
+    let inwards = if level > middle { -1.0 } else { 1.0 };
+    let color = point.look.color();
+    pen.line((across, level), (across, level + 16.0 * inwards), color, 1.5)?;
+    pen.area(
+        &[(across, level), (across - 4.0, level + 7.0 * inwards), (across + 4.0, level + 7.0 * inwards)],
+        color,
+        1.0,
+    )
+}
+
 /// The interval of a mark; an arrow where it goes beyond the frame.
 fn whisker(pen: &Pen<'_>, frame: Frame, y: &Axis, point: &Point, across: f64) -> Drawn {
     let Some(half) = point.half else { return Ok(()) };
@@ -352,7 +398,11 @@ fn whisker(pen: &Pen<'_>, frame: Frame, y: &Axis, point: &Point, across: f64) ->
     for (value, outwards) in [(low, 1.0), (high, -1.0)] {
         let end = level(value);
         if !(0.0..=1.0).contains(&y.share(value)) {
-            pen.area(&[(across, end), (across - 3.5, end - 6.0 * outwards), (across + 3.5, end - 6.0 * outwards)], color, 1.0)?;
+            pen.area(
+                &[(across, end), (across - 3.5, end - 6.0 * outwards), (across + 3.5, end - 6.0 * outwards)],
+                color,
+                1.0,
+            )?;
         }
     }
     Ok(())
@@ -366,7 +416,7 @@ mod tests {
 
     fn line(points: impl Iterator<Item = (f64, f64)>) -> Line {
         let points = points.map(|(x, mean)| Point { x, mean, half: None, look: LOOK }).collect();
-        Line { name: "fn".to_owned(), tint: LOOK.tint, points, level: false }
+        Line { name: "fn".to_owned(), tint: LOOK.tint, points, kind: Kind::Line }
     }
 
     /// The axis of a chart over 10,000 iterations with one row.
