@@ -268,3 +268,24 @@ fn sheets(sources: &Sources) -> Vec<Sheet> {
     }
     sheets.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_falls_by_what_its_last_quarter_brings() {
+        let curve = |losses: &[f64]| -> Vec<MeanPoint> {
+            let point = |(index, mean): (usize, &f64)| MeanPoint {
+                step: 100 * (index as u64 + 1),
+                n: 1,
+                mean: *mean,
+                standard_deviation: 0.0,
+            };
+            losses.iter().enumerate().map(point).collect()
+        };
+        assert_eq!(fall(&curve(&[400.0, 300.0, 200.0, 150.0])), Some(0.25));
+        // What was reported once says nothing.
+        assert_eq!(fall(&curve(&[400.0])), None);
+    }
+}

@@ -138,11 +138,11 @@ impl TableView {
 
     /// The columns in LaTeX. Where there are no numbers, but long texts, those are broken into lines.
     fn alignment(&self) -> String {
-        const LONG: usize = 40;
+        const LONG: usize = 16;
         let columns = self.own_columns();
         let is_long = |place: usize| self.rows.iter().any(|row| self.own(row)[place].text.chars().count() > LONG);
         let broken = |place: &usize| columns.iter().all(|column| !column.number) && is_long(*place);
-        let share = 0.8 / (0..columns.len()).filter(broken).count().max(1) as f64;
+        let share = 0.74 / (0..columns.len()).filter(broken).count().max(1) as f64;
         let columns = columns.iter().enumerate().map(|(place, column)| match column.number {
             true => "r".to_owned(),
             false if broken(&place) => format!("p{{{share:.2}\\linewidth}}"),
@@ -168,7 +168,7 @@ impl TableView {
                 format!("{{{narrow}\n\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n")
             }
             false => format!(
-                "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  {narrow}\n  \\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
+                "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  {narrow}\n  {FITTED}\\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
             ),
         };
         text += &line(self.own_columns().iter().map(|column| latex(&column.title)).collect());
@@ -188,7 +188,7 @@ impl TableView {
             text += &across(&format!("{} more rows are left out.", self.left_out));
         }
         text += "    \\bottomrule\n";
-        text + if long { "\\end{longtable}}\n" } else { "  \\end{tabular}\n\\end{table}\n" }
+        text + if long { "\\end{longtable}}\n" } else { "  \\end{tabular}}\n\\end{table}\n" }
     }
 }
 
@@ -212,6 +212,9 @@ pub(crate) fn markdown(text: &str) -> String {
 fn ends_with_www(text: &str) -> bool {
     text.len().checked_sub(3).and_then(|start| text.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }
+
+/// What follows in braces, made smaller if it is wider than a line; for the package graphicx.
+pub(crate) const FITTED: &str = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n  ";
 
 /// Somebody else's words in LaTeX, with the few characters that this report uses beyond ASCII.
 pub(crate) fn latex(text: &str) -> String {
@@ -281,7 +284,7 @@ mod tests {
     fn long_texts_are_broken_into_lines() {
         let mut table = TableView::new("t", "t", "c", &["claim", "verdict", "why"]);
         table.push(vec![Entry::new("a ".repeat(30)), Entry::new("held"), Entry::new("b ".repeat(30))]);
-        assert_eq!(table.alignment(), "p{0.40\\linewidth}lp{0.40\\linewidth}");
+        assert_eq!(table.alignment(), "p{0.37\\linewidth}lp{0.37\\linewidth}");
         let mut numbers = TableView::new("t", "t", "c", &["cell", "#n"]);
         numbers.push(vec![Entry::new("a ".repeat(30)), Entry::new("1")]);
         assert_eq!(numbers.alignment(), "lr");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     document::{Document, PivotEntry, PivotView},
-    view::{TableView, latex, markdown},
+    view::{FITTED, TableView, latex, markdown},
 };
 
 /// The report in Markdown; charts stand beside it in `charts/`.
@@ -81,14 +81,10 @@ pub(crate) fn summary_latex(document: &Document) -> String {
 
 /// A row for each network and regulariser, a column for each subset size.
 fn pivot_latex(document: &Document) -> String {
-    /// Columns that are narrower than a line of text.
-    const NARROW: usize = 4;
     let PivotView { sizes, groups } = &document.pivot;
-    let fits = sizes.len() <= NARROW;
-    let (open, close) = if fits { ("", "") } else { ("\\resizebox{\\linewidth}{!}{%\n  ", "}") };
     let mut text = format!(
         "\\begin{{table}}\n  \\centering\n  \\caption{{{}. {}}}\n  \\label{{tab:pivot}}\n  \\small\\setlength{{\\tabcolsep}}{{4pt}}\n  \
-         {open}\\begin{{tabular}}{{l{}}}\n    \\toprule\n    regulariser",
+         {FITTED}\\begin{{tabular}}{{l{}}}\n    \\toprule\n    regulariser",
         latex(&document.title),
         latex(&document.answer.pivot.caption),
         "r".repeat(sizes.len())
@@ -110,7 +106,7 @@ fn pivot_latex(document: &Document) -> String {
             text += " \\\\\n";
         }
     }
-    text + &format!("    \\bottomrule\n  \\end{{tabular}}{close}\n\\end{{table}}\n")
+    text + &format!("    \\bottomrule\n  \\end{{tabular}}}}\n\\end{{table}}\n")
 }
 
 /// The name of a regulariser with its weights as formulas.

@@ -5,7 +5,7 @@ use swfn_shared::grid::Selection;
 use super::{
     Content,
     axis::Axis,
-    lines::cap,
+    geometry::cap,
     over::selected_accuracy,
     palette::Look,
     pen::{Anchor, Drawn, Font, NORMAL, Pen, SMALL, STRONG, fitted, picture, widest, width},

@@ -3,6 +3,7 @@
 mod axis;
 mod facets;
 mod forest;
+mod geometry;
 mod heat;
 mod lines;
 mod over;
