@@ -42,7 +42,7 @@ struct Arguments {
 /// What else this program does.
 #[derive(Debug, Subcommand)]
 enum CommandLine {
-    /// Give trials that were given up another chance, and go on with the sweep
+    /// Try failed trials again, and go on with the sweep
     Retry(Box<RetryArguments>),
     /// Make the tables, charts and the report again, of a finished or a running sweep, or of several together
     Report(ReportArguments),
@@ -58,7 +58,7 @@ enum CommandLine {
 
 #[derive(Debug, Args)]
 struct RetryArguments {
-    /// All trials that were given up
+    /// All failed trials
     #[arg(long, required_unless_present = "trials", conflicts_with = "trials")]
     failed: bool,
     /// The trial of this id, or whose id begins so; may be given several times
@@ -119,7 +119,7 @@ pub(crate) struct SweepArguments {
     pub(crate) log_format: LogFormat,
 }
 
-/// Which of the trials that were given up are to be tried again.
+/// Which of the failed trials are to be tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Retry {
     /// All of them.

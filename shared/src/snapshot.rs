@@ -20,6 +20,17 @@ pub struct Counts {
     pub quarantined: usize,
 }
 
+/// A trial's state for people, by its name in files.
+pub fn state_name(state: &str) -> &str {
+    match state {
+        "pending" => "waiting",
+        "leased" => "running",
+        "succeeded" => "done",
+        "quarantined" => "failed",
+        other => other,
+    }
+}
+
 impl Counts {
     /// Whether nothing is left to do.
     pub fn finished(&self) -> bool {

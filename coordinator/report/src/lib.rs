@@ -3,6 +3,8 @@
 
 pub mod answer;
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod browser_tests;
 mod charts;
 mod claim;
@@ -32,6 +34,7 @@ mod summary;
 mod table;
 mod tables;
 mod terminal;
+mod united;
 #[cfg(test)]
 mod united_tests;
 mod view;
@@ -44,3 +47,4 @@ pub use source::{Run, Sources};
 pub use summary::Summary;
 pub use table::legend;
 pub use terminal::terminal;
+pub use words::so_far;

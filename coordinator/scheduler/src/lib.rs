@@ -10,6 +10,7 @@ mod evolve;
 mod fencing;
 mod pauses;
 mod pending;
+mod records;
 mod share;
 #[cfg(test)]
 mod simulation;

@@ -25,6 +25,7 @@ use super::{
     command::{Rejection, SUSPECT},
     fencing::{self, Admission},
     pending::Pending,
+    records::{Place, Records},
 };
 
 /// VAEs of one worker that count when it is given trials: those that it used last.
@@ -57,6 +58,7 @@ pub struct Lease {
     pub step: u64,
     /// When `step` last grew.
     pub moved: Duration,
+    pub granted: Duration,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,8 @@ pub(super) struct Trial {
     pub(super) losses: u32,
     /// From the leases that were lost together with others.
     pub(super) suspicion: u32,
+    /// Where it failed, or was lost alone; each place once.
+    pub(super) failed_at: Vec<Place>,
 }
 
 impl Trial {
@@ -91,6 +95,7 @@ impl Trial {
             failures: 0,
             losses: 0,
             suspicion: 0,
+            failed_at: Vec::new(),
         }
     }
 
@@ -110,14 +115,33 @@ impl Trial {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Worker {
+    pub(super) place: Place,
     pub(super) leases: BTreeSet<TrialIndex>,
     pub(super) heard: Duration,
     /// Trials that it can work on at a time, as it said when it last asked.
     pub(super) lanes: Option<usize>,
     /// When it last lost a lease, which it may not know yet.
     pub(super) lost: Option<Duration>,
+    /// Whether it wanted any trials when it last asked.
+    pub(super) takes: bool,
+    /// Whether a trial of its has got on, or succeeded.
+    pub(super) reported: bool,
+}
+
+impl From<&WorkerId> for Worker {
+    fn from(id: &WorkerId) -> Self {
+        Self {
+            place: Place::from(id),
+            leases: BTreeSet::new(),
+            heard: Duration::ZERO,
+            lanes: None,
+            lost: None,
+            takes: false,
+            reported: false,
+        }
+    }
 }
 
 /// The numbers of `[run]` that the scheduler goes by.
@@ -127,7 +151,14 @@ pub struct Limits {
     pub max_losses: u32,
     pub lease: Duration,
     pub stall: Duration,
+    /// How long a trial may take; by what others took, if it is not said.
+    pub longest: Option<Duration>,
+    /// Trials of a worker of which none has got on yet.
+    pub portion: usize,
 }
+
+/// [`Limits::portion`] of all sweeps.
+const PORTION: usize = 64;
 
 impl From<RunSettings> for Limits {
     fn from(run: RunSettings) -> Self {
@@ -136,6 +167,8 @@ impl From<RunSettings> for Limits {
             max_losses: run.max_losses,
             lease: Duration::from_secs(run.lease_seconds.into()),
             stall: Duration::from_secs(run.stall_seconds.into()),
+            longest: run.trial_minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes))),
+            portion: PORTION,
         }
     }
 }
@@ -150,6 +183,7 @@ pub struct Scheduler {
     /// In order, so that one history of commands is one history of events.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) counts: Counts,
+    pub(super) records: Records,
 }
 
 impl Scheduler {
@@ -169,7 +203,8 @@ impl Scheduler {
         }
         let by_id = trials.iter().enumerate().map(|(index, trial)| (trial.id, index)).collect();
         let counts = Counts { pending: trials.len(), ..Counts::default() };
-        Self { limits, trials, by_id, pending, workers: BTreeMap::new(), counts }
+        let records = Records::default();
+        Self { limits, trials, by_id, pending, workers: BTreeMap::new(), counts, records }
     }
 
     pub fn counts(&self) -> Counts {
@@ -195,6 +230,12 @@ impl Scheduler {
     /// Number of leases that the worker holds.
     pub fn held_by(&self, worker: &WorkerId) -> usize {
         self.workers.get(worker).map_or(0, |worker| worker.leases.len())
+    }
+
+    /// The leases that the worker holds.
+    pub fn leases_of(&self, worker: &WorkerId) -> Vec<LeaseId> {
+        let held = self.workers.get(worker).map(|worker| &worker.leases);
+        held.into_iter().flatten().map(|index| self.trials[*index].newest_lease()).collect()
     }
 
     /// Workers that hold a lease, joined or not.

@@ -72,6 +72,8 @@ pub(crate) struct Engine {
     pub(super) holders: Holders,
     /// Workers that a person has told to leave and that have not left yet.
     pub(super) leaving: HashSet<WorkerId>,
+    /// Workers of which it was said that they get no trials, since theirs only fail.
+    aside: HashSet<WorkerId>,
     /// Workers that asked for more than they hold, in a fixed order.
     pub(super) waiting: BTreeMap<WorkerId, Asked>,
     pub(super) plausibility: Plausibility,
@@ -144,6 +146,7 @@ impl Engine {
             sessions: HashMap::new(),
             holders,
             leaving: HashSet::new(),
+            aside: HashSet::new(),
             waiting: BTreeMap::new(),
             plausibility,
             batch: Batch::default(),
@@ -213,9 +216,9 @@ impl Engine {
                         tick = true;
                     }
                     Request::Stop => stop = true,
-                    Request::DrainWorkers { ids, holder, answer } => {
+                    Request::DrainWorkers { ids, now, holder, answer } => {
                         // Who asked may be gone.
-                        answer.send(self.drain_workers(&ids, holder)).ok();
+                        answer.send(self.drain_workers(&ids, now, holder)).ok();
                     }
                     Request::Join { session, hello, replies, room } => {
                         rooms.push(room);
@@ -311,6 +314,17 @@ impl Engine {
         self.waiting.retain(|worker, _| held.next().is_some_and(|held| held <= self.scheduler.held_by(worker)));
     }
 
+    fn tell_of_those_set_aside(&mut self) {
+        let aside: HashSet<_> = self.scheduler.set_aside(self.now()).into_iter().cloned().collect();
+        for worker in aside.difference(&self.aside) {
+            warn!(
+                %worker,
+                "this worker gets no more trials: its own only fail, and others are there\n                 hint: look at its log and its device; a worker that is started anew is trusted anew"
+            );
+        }
+        self.aside = aside;
+    }
+
     fn serve_waiting(&mut self) {
         for (worker, mut asked) in std::mem::take(&mut self.waiting) {
             let (lanes, shape, vaes) = (asked.lanes, asked.shape, std::mem::take(&mut asked.vaes));
@@ -330,6 +344,7 @@ impl Engine {
                 self.waiting.insert(worker, asked);
             }
         }
+        self.tell_of_those_set_aside();
         if self.sends_home && self.scheduler.counts().finished() && !self.drained {
             self.drained = true;
             let workers: Vec<_> = self.sessions.keys().cloned().collect();
