@@ -37,6 +37,7 @@ mod terminal;
 mod united;
 #[cfg(test)]
 mod united_tests;
+mod verification;
 mod view;
 mod words;
 mod write_up;

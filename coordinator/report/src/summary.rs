@@ -20,6 +20,7 @@ use super::{
     statistics::Estimate,
     study::{Differing, NAMED},
     united::{claims, contrasts, datasets, sweeps},
+    verification::Verification,
     words,
 };
 
@@ -141,6 +142,9 @@ pub struct Summary {
     /// Another one.
     pub(crate) claims: Vec<ClaimVerdict>,
     pub(crate) failures: Vec<Failure>,
+    /// What came of training trials a second time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
 }
 
 /// Of each seed of a cell, the accuracy that counts, as far as it is known.
@@ -206,6 +210,7 @@ impl Summary {
             cells,
             comparisons,
             claims,
+            verification: None,
         };
         summary.answer = answer(&summary);
         summary
