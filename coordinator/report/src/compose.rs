@@ -151,10 +151,11 @@ fn question(summary: &Summary, study: &Study) -> String {
     let (plain, others): (Vec<_>, Vec<_>) =
         study.treatments.iter().partition(|treatment| treatment.regulariser.parts() == 0);
     let others: Vec<String> = others.iter().map(|treatment| treatment.name.clone()).collect();
+    let named = if others.len() > LISTED { format!("{} regularisers", others.len()) } else { listed(&others) };
     let with = match (others.is_empty(), plain.is_empty()) {
         (true, _) => "How well does training without a regulariser do".to_owned(),
-        (false, true) => format!("How do {} compare", listed(&others)),
-        (false, false) => format!("How do {} compare with no regulariser", listed(&others)),
+        (false, true) => format!("How do {named} compare"),
+        (false, false) => format!("How do {named} compare with no regulariser"),
     };
     let planned = || study.cells.iter().map(|cell| cell.planned);
     let seeds = match (planned().min().unwrap_or(0), planned().max().unwrap_or(0)) {
