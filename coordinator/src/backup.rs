@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
     }
     let Copied { succeeded, trials, bytes } = made?;
     Ok(format!(
-        "{}: {succeeded} of {trials} trials are done, {:.1} MB, copied in {:.1} s\n",
+        "{}: {succeeded} of {trials} trials done, {:.1} MB, copied in {:.1} s\n",
         copy.display(),
         bytes as f64 / 1e6,
         began.elapsed().as_secs_f64()

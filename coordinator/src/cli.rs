@@ -30,6 +30,7 @@ use crate::{
 /// Runs a grid of trials on workers and tells which regulariser wins.
 ///
 /// Exit codes: 0 all trials succeeded; 1 the sweep could not run; 2 wrong usage; 3 it finished and some trials failed;
+/// 4 trials that `[run] verify` had trained a second time came to something else;
 /// 130 interrupted (run the same command again to go on).
 #[derive(Debug, Parser)]
 #[command(name = "swfn-coordinator", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -168,11 +169,13 @@ fn run() -> ExitCode {
     }
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
-    let filter = if terminal.is_live() { "warn" } else { "info" };
+    // Of a chart's drawing there is nothing to say: a line of one point is none.
+    let filter = if terminal.is_live() { "warn,usvg=error" } else { "info,usvg=error" };
     telemetry::init(arguments.log_format, filter);
     match sweep::run(&arguments, &retry, &terminal) {
         Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,
         Ok(Ending::SomeFailed) => ExitCode::from(3),
+        Ok(Ending::Disagreement) => ExitCode::from(4),
         Ok(Ending::Terminated) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => complain(error),

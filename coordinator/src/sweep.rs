@@ -61,6 +61,8 @@ const SNAPSHOTS_TO_SEE: usize = 8;
 pub(crate) enum Ending {
     AllSucceeded,
     SomeFailed,
+    /// Trials that were trained a second time came to something else.
+    Disagreement,
     /// SIGTERM and what is like it: stopped in order, to go on later.
     Terminated,
     /// SIGINT.
@@ -97,6 +99,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
     let mut engine = engine.with_logs(LogFolder::new(run_dir.logs())).sends_workers_home(arguments.exit_when_done);
     retry.apply(&mut engine, &failed)?;
+    let engine = engine.verifies(grid.run.verify, run_dir.verification())?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let exporter =
@@ -129,7 +132,12 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         }
     };
     output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
-    Ok(ending)
+    let verification = summary.verification.unwrap_or_default();
+    verification.sentences().iter().for_each(|sentence| output::say(sentence));
+    match ending {
+        Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => Ok(Ending::Disagreement),
+        _ => Ok(ending),
+    }
 }
 
 fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
@@ -172,8 +180,8 @@ async fn serve(
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
     terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path().display()));
-    // A line each, which no terminal breaks in an address.
-    terminal.say(&format!("workers join with: swfn-worker{} --coordinator {url}", access.worker_options()));
+    let join = terminal.command(&format!("swfn-worker{} --coordinator {url}", access.worker_options()));
+    terminal.say(&format!("workers join with: {join}"));
     health.iter().for_each(|(_, address)| terminal.say(&format!("health: {address}")));
     if let Some(door) = &dashboard {
         terminal.say(&format!("dashboard: {}", door.url));
@@ -229,7 +237,7 @@ async fn serve(
 
     let mut local = match arguments.local_workers {
         // Nothing left to do: starting workers would only take time.
-        Some(_) if snapshots.borrow().counts.finished() => None,
+        Some(_) if snapshots.borrow().finished() => None,
         Some(workers) => {
             let data_dir = arguments.data_dir.as_deref();
             let (lanes, logs) = (arguments.lanes, run_dir.logs());
@@ -251,9 +259,9 @@ async fn serve(
             () = finished(&mut watcher), if arguments.exit_when_done => break Event::Finished,
             result = wait_for(&mut local), if local.is_some() => {
                 local = None;
-                let counts = snapshots.borrow().counts;
+                let (counts, finished) = (snapshots.borrow().counts, snapshots.borrow().finished());
                 match result {
-                    _ if counts.finished() => {}
+                    _ if finished => {}
                     Err(error) => failed = Some(error),
                     Ok(()) => warn!(
                         "the local workers have left, and {} of this sweep are left\nhint: start workers with `swfn-worker \
@@ -264,7 +272,7 @@ async fn serve(
             }
             nobody = nobody_is_left(snapshots.clone()), if failed.is_some() => {
                 match failed.take() {
-                    Some(error) if nobody && !snapshots.borrow().counts.finished() => break Event::Broken(error),
+                    Some(error) if nobody && !snapshots.borrow().finished() => break Event::Broken(error),
                     Some(error) if !nobody => warn!("{error:#}; the others go on"),
                     _ => {}
                 }
@@ -301,8 +309,8 @@ async fn serve(
     tokio::time::timeout(Duration::from_secs(2), server).await.ok();
     ticker.abort();
     progress.await.ok();
-    let counts = snapshots.borrow().counts;
-    let ending = match counts.finished() {
+    let (counts, finished) = (snapshots.borrow().counts, snapshots.borrow().finished());
+    let ending = match finished {
         false => ending,
         true if counts.quarantined > 0 => Ending::SomeFailed,
         true => Ending::AllSucceeded,
@@ -342,7 +350,7 @@ async fn tick(requests: mpsc::Sender<Request>) {
 
 async fn finished(snapshots: &mut watch::Receiver<Snapshot>) {
     // An error means that the actor stopped, which is noticed elsewhere.
-    if snapshots.wait_for(|snapshot| snapshot.counts.finished()).await.is_err() {
+    if snapshots.wait_for(Snapshot::finished).await.is_err() {
         std::future::pending::<()>().await;
     }
 }

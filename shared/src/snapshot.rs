@@ -36,6 +36,11 @@ impl Counts {
     pub fn finished(&self) -> bool {
         self.pending + self.leased == 0
     }
+
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.pending + self.leased + self.succeeded + self.quarantined
+    }
 }
 
 /// A moment of the sweep.
@@ -43,6 +48,8 @@ impl Counts {
 pub struct Snapshot {
     /// Trials by state.
     pub counts: Counts,
+    /// Trials that are trained a second time, when the others have ended; none unless the grid file asks for it.
+    pub verification: Option<Counts>,
     /// Connected workers.
     pub workers: usize,
     /// Share of the arithmetic of the whole sweep that is done, running trials included.
@@ -73,6 +80,11 @@ pub struct Running {
 }
 
 impl Snapshot {
+    /// Whether nothing is left to do, a second training included.
+    pub fn finished(&self) -> bool {
+        self.counts.finished() && self.verification.is_none_or(|counts| counts.finished())
+    }
+
     /// Time left at the pace so far; `None` before there is a pace.
     pub fn remaining(&self) -> Option<Duration> {
         let done_here = self.share_done - self.share_at_start;

@@ -20,7 +20,8 @@ use super::{
     charts::Curves,
     cost::Cost,
     rounding::percent,
-    study::{NAMED, Study, settings},
+    study::{NAMED, Study, key, settings},
+    verification::Verification,
 };
 
 /// A run directory, its grid and its store.
@@ -41,6 +42,7 @@ pub struct Sources {
     pub(crate) trials: Vec<(TrialSpec, TrialRow)>,
     /// The run from which the row of a trial is.
     owners: HashMap<TrialId, usize>,
+    pub(crate) verification: Verification,
     /// What a reader must know of how they fit together.
     pub(crate) warnings: Vec<String>,
 }
@@ -86,7 +88,10 @@ impl Sources {
         warnings.extend(selections(&runs));
         warnings.extend(without_value(&runs, &trials));
         warnings.extend(twice.warning());
-        Ok(Self { runs, trials, owners, warnings })
+        let verified = runs.iter().map(|run| Verification::of(&run.path, &trials));
+        let verification = verified.reduce(|one, other| Ok(one?.and(other?))).transpose()?.unwrap_or_default();
+        warnings.extend(verification.sentences());
+        Ok(Self { runs, trials, owners, verification, warnings })
     }
 
     /// Mean curves of a metric, for those cells.
@@ -257,7 +262,8 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
         });
         let each: Vec<String> = each.collect();
         warnings.push(format!(
-            "The runs differ in {path}: {}. Trials that differ in it are cells of their own.",
+            "The runs differ in {}: {}. Trials that differ in it are cells of their own.",
+            key(path),
             each.join(", ")
         ));
     }

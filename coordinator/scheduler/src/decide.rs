@@ -4,13 +4,12 @@ use std::{collections::HashSet, time::Duration};
 
 use swfn_shared::{
     event::{Blame, Event},
-    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    ids::{LeaseId, Place, ShapeId, TrialId, VaeId, WorkerId},
 };
 
 use super::{
     command::{Command, FailureKind, Predecessor, Rejection},
     fencing::Admission,
-    records::Place,
     state::{Lease, Scheduler, Trial, TrialIndex, TrialState, Worker},
 };
 

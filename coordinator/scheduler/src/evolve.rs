@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use swfn_shared::{
     event::{Blame, Event},
-    ids::WorkerId,
+    ids::{Place, WorkerId},
     snapshot::Counts,
 };
 
 use super::{
-    records::{self, Place},
+    records,
     state::{Lease, Scheduler, TrialIndex, TrialState, Worker},
 };
 

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use swfn_shared::{ids::WorkerId, work};
+use swfn_shared::{
+    ids::{Place, WorkerId},
+    work,
+};
 
 use super::state::{Scheduler, Trial, TrialIndex, Worker};
 
@@ -25,24 +28,6 @@ const SLACK_OF_PLACE: f64 = 20.0;
 const SLACK_OF_ALL: f64 = 100.0;
 /// No trial is too long before that, unless the grid file says so.
 const LEAST: Duration = Duration::from_secs(3600);
-
-/// One device of one machine, whatever process drives it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) host: String,
-    device: String,
-}
-
-impl From<&WorkerId> for Place {
-    /// An id is `HOST:DEVICE:PROCESS`, or `.local:RUN:DEVICE:PROCESS`, where the run changes with each coordinator.
-    fn from(worker: &WorkerId) -> Self {
-        let id = worker.to_string();
-        let place = id.rsplit_once(':').map_or(id.as_str(), |(place, _)| place);
-        let host = place.split(':').next().unwrap_or(place);
-        let device = place.rsplit(':').next().unwrap_or(place);
-        Self { host: host.to_owned(), device: device.to_owned() }
-    }
-}
 
 /// The record of one place.
 #[derive(Debug, Default)]
@@ -186,19 +171,4 @@ impl Scheduler {
 /// The failures of a trial for which other places came and went.
 pub(super) fn most(limit: u32) -> u32 {
     limit.saturating_mul(2).saturating_add(2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processes_of_one_device_share_a_place() {
-        let place = |id: &str| Place::from(&id.parse::<WorkerId>().unwrap());
-        assert_eq!(place("h-1a:cuda1-0:00000001"), place("h-1a:cuda1-0:00000002"));
-        assert_ne!(place("h-1a:cuda1-0:00000001"), place("h-1a:cuda0-0:00000001"));
-        assert_ne!(place("h-1a:cpu-0:00000001"), place("h-1b:cpu-0:00000001"));
-        assert_eq!(place(".local:77:cpu-1:1"), place(".local:78:cpu-1:2"), "the next coordinator's");
-        assert_ne!(place("w1"), place("w2"));
-    }
 }

@@ -16,7 +16,7 @@ use std::{
 
 use swfn_shared::{
     grid::RunSettings,
-    ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    ids::{Attempt, LeaseId, Place, ShapeId, TrialId, VaeId, WorkerId},
     snapshot::Counts,
     trial::TrialSpec,
 };
@@ -25,7 +25,7 @@ use super::{
     command::{Rejection, SUSPECT},
     fencing::{self, Admission},
     pending::Pending,
-    records::{Place, Records},
+    records::Records,
 };
 
 /// VAEs of one worker that count when it is given trials: those that it used last.
@@ -173,6 +173,14 @@ impl From<RunSettings> for Limits {
     }
 }
 
+/// What became of a trial in an earlier sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    pub attempts: Attempt,
+    /// Whose result counts there.
+    pub worker: WorkerId,
+}
+
 /// The scheduler of one sweep.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -197,6 +205,22 @@ impl Scheduler {
                 Trial::new(spec, *groups.entry(spec.subset()).or_insert(next))
             })
             .collect();
+        Self::of(limits, trials)
+    }
+
+    /// A sweep that repeats trials of an earlier one: at other places, where there are any, and with attempts above the earlier ones,
+    /// which fences those off.
+    pub fn again(limits: Limits, trials: impl IntoIterator<Item = (TrialSpec, Earlier)>) -> Self {
+        let (specs, earlier): (Vec<_>, Vec<_>) = trials.into_iter().unzip();
+        let mut trials = Self::new(limits, specs).trials;
+        for (trial, Earlier { attempts, worker }) in trials.iter_mut().zip(earlier) {
+            trial.attempts = attempts;
+            trial.failed_at.push(Place::from(&worker));
+        }
+        Self::of(limits, trials)
+    }
+
+    fn of(limits: Limits, trials: Vec<Trial>) -> Self {
         let mut pending = Pending::default();
         for (index, trial) in trials.iter().enumerate() {
             pending.insert(trial, index);
@@ -205,6 +229,10 @@ impl Scheduler {
         let counts = Counts { pending: trials.len(), ..Counts::default() };
         let records = Records::default();
         Self { limits, trials, by_id, pending, workers: BTreeMap::new(), counts, records }
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     pub fn counts(&self) -> Counts {

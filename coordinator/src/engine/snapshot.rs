@@ -73,6 +73,7 @@ impl Ledger {
         });
         Snapshot {
             counts: scheduler.counts(),
+            verification: None,
             workers: connected.len(),
             share_done: self.share_done(scheduler),
             share_at_start: self.share_at_start,

@@ -65,9 +65,10 @@ impl Engine {
             }
             self.leaving.remove(&dead.worker);
         }
-        self.sessions.insert(worker.clone(), Session { id: session, replies });
         self.meters.join(&hello.worker);
-        self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
+        let row = WorkerRow { certificate: hello.holder.certificate(), ..hello.worker };
+        self.sessions.insert(worker.clone(), Session { id: session, replies, worker: row.clone() });
+        self.batch.workers.push(row);
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
             self.replies.push((worker, drain(FINISHED)));

@@ -20,6 +20,9 @@ pub(super) const GRIDS: &str = "grids";
 /// So long a coordinator that has just got the lock takes to say so, at most.
 const INTRODUCTION: Duration = Duration::from_millis(200);
 
+/// The folder of what is trained a second time, in a run directory.
+pub const VERIFICATION: &str = "verification";
+
 /// An open run directory. The lock goes with the process, however it ends.
 #[derive(Debug)]
 pub struct RunDir {
@@ -147,6 +150,11 @@ impl RunDir {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is trained a second time.
+    pub fn verification(&self) -> PathBuf {
+        self.path.join(VERIFICATION)
     }
 
     pub fn database(&self) -> PathBuf {
