@@ -326,6 +326,7 @@ fn what_people_type_first_is_understood() {
     let cases = [
         (&[&grid, "--workers", "2"][..], "did you mean `--local-workers 2`?"),
         (&[&grid, "--gpus", "1"], "did you mean `--local-workers 1`? It takes GPUs first"),
+        (&["retri", &grid], "did you mean `retry`?"),
         (&[], "name a grid file, as in `swfn-coordinator grid.toml`"),
         (&["retry", "--failed"], "name a grid file"),
     ];
