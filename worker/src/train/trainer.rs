@@ -362,6 +362,7 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
         _ => positive(name, batch),
     };
     positive("evaluate_every", spec.classifier.evaluate_every)?;
+    positive("restart_every", spec.classifier.epochs.restart_every().unwrap_or(1))?;
     fits("batch_size", spec.classifier.batch_size)?;
     let normed = spec.architecture == Architecture::LenetBn;
     let alone = |count: u32| normed && count == 1;
