@@ -1,24 +1,37 @@
-//! Trials that wait, arranged so that those of one subset, which share a VAE, go to one worker, and so that a grant is of one shape.
+//! Trials that wait, arranged so that a sweep fills up seed by seed, so that trials of one subset, which share a VAE, go to one worker,
+//! and so that a grant is of one shape.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
     hash::Hash,
+    iter,
+    ops::Range,
 };
 
 use swfn_shared::ids::{ShapeId, VaeId};
 
 use super::state::{Trial, TrialIndex};
 
+/// A group's place in the sweep: that of its seed, and its own.
+type Place = (usize, usize);
+
+/// All places.
+const ALL: Range<Place> = (0, 0)..(usize::MAX, usize::MAX);
+
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// By group: what waits, by shape.
-    groups: BTreeMap<usize, BTreeMap<ShapeId, BTreeSet<TrialIndex>>>,
+    groups: BTreeMap<Place, BTreeMap<ShapeId, BTreeSet<TrialIndex>>>,
+    /// The places of the seeds: in the order of the grid.
+    seeds: HashMap<u64, usize>,
+    /// Shapes whose trials need a VAE.
+    sampling: HashSet<ShapeId>,
     /// How many of each shape wait.
     waiting: HashMap<ShapeId, usize>,
     /// Live leases of each group.
     leased: HashMap<usize, usize>,
     /// The group of each VAE.
-    vaes: HashMap<VaeId, usize>,
+    vaes: HashMap<VaeId, Place>,
     /// Those that are to be tried alone, and their shapes; they are in no group.
     suspects: BTreeMap<TrialIndex, ShapeId>,
 }
@@ -29,11 +42,14 @@ impl Pending {
             self.suspects.insert(index, trial.shape);
             return;
         }
-        if self.groups.entry(trial.group).or_default().entry(trial.shape).or_default().insert(index) {
+        let next = self.seeds.len();
+        let place = (*self.seeds.entry(trial.spec.seed).or_insert(next), trial.group);
+        if self.groups.entry(place).or_default().entry(trial.shape).or_default().insert(index) {
             *self.waiting.entry(trial.shape).or_default() += 1;
         }
         if let Some(vae) = trial.vae {
-            self.vaes.insert(vae, trial.group);
+            self.vaes.insert(vae, place);
+            self.sampling.insert(trial.shape);
         }
     }
 
@@ -41,7 +57,8 @@ impl Pending {
         if self.suspects.remove(&index).is_some() {
             return;
         }
-        let Some(shapes) = self.groups.get_mut(&trial.group) else { return };
+        let Some(place) = self.seeds.get(&trial.spec.seed).map(|seed| (*seed, trial.group)) else { return };
+        let Some(shapes) = self.groups.get_mut(&place) else { return };
         if let Some(trials) = shapes.get_mut(&trial.shape) {
             if trials.remove(&index) {
                 lower(&mut self.waiting, trial.shape);
@@ -51,7 +68,7 @@ impl Pending {
             }
         }
         if shapes.is_empty() {
-            self.groups.remove(&trial.group);
+            self.groups.remove(&place);
         }
     }
 
@@ -68,8 +85,8 @@ impl Pending {
     }
 
     /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those whose VAE it has, then those of subsets that
-    /// nobody works on, then any. If no shape is asked for, it is that of the first. When there are no others, one that is to be tried
-    /// alone, if the worker is `idle`.
+    /// nobody works on, then any. If no shape is asked for, it is that of the first, and all of a seed go before those of the next.
+    /// When there are no others, one that is to be tried alone, if the worker is `idle`.
     pub(super) fn pick(&self, wanted: usize, shape: Option<ShapeId>, at_hand: &[VaeId], idle: bool) -> Vec<TrialIndex> {
         let picked = self.pick_together(wanted, shape, at_hand);
         if !picked.is_empty() || wanted == 0 || !idle {
@@ -83,25 +100,45 @@ impl Pending {
         if shape.is_some_and(|shape| !self.waiting.contains_key(&shape)) {
             return Vec::new();
         }
-        let own: BTreeSet<usize> = at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
-        let own = own.into_iter().filter(|group| self.groups.contains_key(group));
-        let untouched = self.groups.keys().copied().filter(|group| !self.leased.contains_key(group));
+        let own: BTreeSet<Place> = at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
+        let (whole, by_seed) = if shape.is_some() { (Some(ALL), None) } else { (None, Some(self.by_seed())) };
+        let within = |span: Range<Place>| self.groups.range(span).map(|(place, _)| *place);
+        let untouched = |place: &Place| !self.leased.contains_key(&place.1);
+        let order = whole.into_iter().chain(by_seed.into_iter().flatten()).flat_map(|span| {
+            let own = own.range(span.clone()).copied().filter(|place| self.groups.contains_key(place));
+            own.chain(within(span.clone()).filter(untouched)).chain(within(span))
+        });
         let mut picked = Vec::new();
         let mut visited = HashSet::new();
-        for group in own.chain(untouched).chain(self.groups.keys().copied()) {
+        for place in order {
             if picked.len() == wanted {
                 break;
             }
-            if !visited.insert(group) {
+            if !visited.insert(place) {
                 continue;
             }
-            let shapes = &self.groups[&group];
-            let shape = *shape.get_or_insert_with(|| first_shape(shapes));
+            let shapes = &self.groups[&place];
+            let has_vae = own.contains(&place) || untouched(&place);
+            let shape = *shape.get_or_insert_with(|| self.first_shape(shapes, has_vae));
             if let Some(trials) = shapes.get(&shape) {
                 picked.extend(trials.iter().copied().take(wanted - picked.len()));
             }
         }
         picked
+    }
+
+    /// The places of each seed of which trials wait.
+    fn by_seed(&self) -> impl Iterator<Item = Range<Place>> {
+        let from = |place: Place| self.groups.range(place..).next().map(|((seed, _), _)| (*seed, 0)..(*seed + 1, 0));
+        iter::successors(from((0, 0)), move |span| from(span.end))
+    }
+
+    /// The shape of the trial that comes first in the order of the grid. Who would train a VAE that another worker has, or trains, takes
+    /// one without, as long as there are any.
+    fn first_shape(&self, shapes: &BTreeMap<ShapeId, BTreeSet<TrialIndex>>, has_vae: bool) -> ShapeId {
+        let rank = |shape: &ShapeId| !has_vae && self.sampling.contains(shape);
+        let first = shapes.iter().min_by_key(|(shape, trials)| (rank(shape), trials.first()));
+        *first.expect("a group that is listed has trials").0
     }
 }
 
@@ -113,10 +150,4 @@ fn lower<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
             count.remove();
         }
     }
-}
-
-/// The shape of the trial that comes first in the order of the grid.
-fn first_shape(shapes: &BTreeMap<ShapeId, BTreeSet<TrialIndex>>) -> ShapeId {
-    let (shape, _) = shapes.iter().min_by_key(|(_, trials)| trials.first()).expect("a group that is listed has trials");
-    *shape
 }

@@ -176,7 +176,7 @@ impl Trainer {
             }
             let taken = classifiers.len() + held.arrivals.len() + again.len();
             let lanes = (width + classifiers.end_within(SOON)).saturating_sub(taken);
-            jobs.room(Room { lanes, shape: Some(shape), vaes: self.vaes() });
+            jobs.room(Room { lanes, shape: (width > 1).then_some(shape), vaes: self.vaes() });
             let admitted = guarded(|| self.admit(&mut held, width, &mut classifiers));
             held.take_stopped().into_iter().for_each(|stopped| tell(self.vaes.doubt(stopped), jobs));
             let advanced = admitted.and_then(|()| guarded(|| classifiers.advance()));
@@ -376,9 +376,8 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
         fits("vae.batch_size", vae.batch_size)?;
     }
     if alone(spec.classifier.batch_size) || alone(spec.penalty_samples()) {
-        return Err(TrainError::Data(
-            "batch norm has no variance of `1` image; hint: batch_size and samples above 1".to_owned(),
-        ));
+        let problem = "batch norm has no variance of `1` image; hint: batch_size and samples above 1";
+        return Err(TrainError::Data(problem.to_owned()));
     }
     Ok(())
 }
