@@ -21,6 +21,7 @@ mod flood;
 mod habits;
 mod hostile;
 mod manifests;
+mod memory;
 mod order;
 mod own_data;
 mod promises;
