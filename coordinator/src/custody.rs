@@ -75,16 +75,21 @@ pub(crate) fn take_stock(
     store: &Store,
     grid: &Grid,
     specs: &[TrialSpec],
+    text: &str,
     replaces: bool,
 ) -> anyhow::Result<()> {
-    let (run, stock) = (run_dir.path(), Stock::of(&store.known()?, specs));
+    let (run, known) = (run_dir.path(), store.known()?);
+    let stock = Stock::of(&known, specs);
     if stock.is_other && !replaces {
-        bail!(
-            "`{}` has the results of another grid, and none of its trials is in this one{}\n\
-             hint: --replace sets them aside, for `report --grid N`; or name another folder with --run-dir",
-            run.display(),
-            changes(run, grid)
-        );
+        let shown = run.display();
+        match before_epochs(&known, text) {
+            Some(told) => bail!("`{shown}` has the results of another grid: {told}"),
+            None => bail!(
+                "`{shown}` has the results of another grid, and none of its trials is in this one{}\n\
+                 hint: --replace sets them aside, for `report --grid N`; or name another folder with --run-dir",
+                changes(run, grid)
+            ),
+        }
     }
     let kept = if stock.aside > 0 { keep_grid(run_dir)? } else { None };
     for told in stock.told(run, grid) {
@@ -141,6 +146,18 @@ fn values(grid: &Grid) -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     values
+}
+
+/// What to do where the results are of this very grid, from before it could say how epochs go.
+fn before_epochs(known: &[KnownTrial], text: &str) -> Option<String> {
+    let known: HashSet<_> = known.iter().map(|trial| trial.id).collect();
+    let meant = Grid::parse_before_epochs("grid.toml", text, u64::MAX).ok()?;
+    let common = meant.trials().find(|spec| known.contains(&spec.id()))?;
+    let every = common.classifier.epochs.restart_every()?;
+    Some(format!(
+        "when they were trained, each evaluation started a fresh epoch\nhint: to go on like that, write `epochs = \"restart\"` \
+         and `restart_every = {every}` under [classifier]; for the results of continuous epochs, name another --run-dir"
+    ))
 }
 
 /// Tells of trials that had succeeded before their files were asked for.
@@ -258,7 +275,7 @@ mod tests {
         }
         fs::write(run_dir.path().join("grid.toml"), &texts[0]).unwrap();
         let take = |store: &Store, specs: &[TrialSpec], text: &str, replaces| {
-            take_stock(&run_dir, store, &grid(text), specs, replaces)
+            take_stock(&run_dir, store, &grid(text), specs, text, replaces)
         };
         let error = take(&store, &new, &texts[1], false).unwrap_err().to_string();
         assert!(error.contains("is in this one:\n  classifier.iterations: 1000 -> 1500\nhint: --replace"), "{error}");
@@ -273,5 +290,22 @@ mod tests {
         // It has trials of both by now.
         take(&store, &new, &texts[1], false).unwrap();
         take(&store, &old, &texts[0], false).unwrap();
+    }
+
+    #[test]
+    fn results_from_before_epochs_could_be_chosen_are_known_again() {
+        let grid = |rest: &str| {
+            format!(
+                "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 100\nseed = [0]\n\
+                 architecture = \"net\"\nlambda = 0\n[classifier]\n{rest}"
+            )
+        };
+        let told = |before: &str, now: &str| {
+            let before = Grid::parse_before_epochs("t", &grid(before), DEFAULT_MAX_TRIALS).unwrap();
+            before_epochs(&known(&before, true), &grid(now))
+        };
+        let every_50 = "evaluate_every = 50\n";
+        assert!(told(every_50, every_50).unwrap().contains("`epochs = \"restart\"` and `restart_every = 50`"));
+        assert_eq!(told(every_50, "evaluate_every = 20\n"), None);
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         warn!("{damage}");
     }
     let failed = retry.find(&store, &specs)?;
-    custody::take_stock(&run_dir, &store, &grid, &specs, arguments.replace)?;
+    custody::take_stock(&run_dir, &store, &grid, &specs, &text, arguments.replace)?;
     let work = Work::of(specs.iter(), rates::here(&rates::load()));
     for note in notes(&grid, &specs, &work).into_iter().chain(costly_evaluations(&specs, &work)) {
         output::say(&format!("note: {note}"));

@@ -24,8 +24,8 @@ use crate::{
     dataset::Dataset,
     numbers::{Lambda, LearningRate, WeightDecay},
     trial::{
-        Architecture, Classifier, Density, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily,
-        VaeSamples,
+        Architecture, Classifier, Density, Epochs, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae,
+        VaeFamily, VaeSamples,
     },
 };
 
@@ -66,11 +66,21 @@ pub struct Grid {
 impl Grid {
     /// Reads the text of a grid file. `file` is how messages call it.
     pub fn parse(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
+        Self::parse_with(file, text, max_trials, |_| Epochs::Continuous)
+    }
+
+    /// Reads it as it was read before it could say how epochs go: each evaluation started a fresh one.
+    pub fn parse_before_epochs(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
+        Self::parse_with(file, text, max_trials, |every| Epochs::Restart { every })
+    }
+
+    /// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
+    fn parse_with(file: &str, text: &str, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Result<Self, GridError> {
         let findings = Findings::default();
         match DeTable::parse(text) {
             Ok(table) => {
                 let top = Table::new("the file", 0, table.get_ref(), &findings);
-                if let Some(grid) = read(top, max_trials).filter(|_| findings.none()) {
+                if let Some(grid) = read(top, max_trials, unsaid).filter(|_| findings.none()) {
                     return Ok(grid);
                 }
             }
@@ -185,7 +195,7 @@ impl Grid {
 const TOML_HINT: &str = "see https://toml.io; strings need quotes, and each key stands once";
 
 /// The grid, if nothing is wrong that keeps it from being one.
-fn read(mut top: Table<'_>, max_trials: u64) -> Option<Grid> {
+fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Option<Grid> {
     let findings = top.findings;
     if let Some(version) = top.need("version", "1") {
         // Of a file of another version nothing else can be told.
@@ -201,7 +211,7 @@ fn read(mut top: Table<'_>, max_trials: u64) -> Option<Grid> {
     top.finish();
 
     let data = data.map_or_else(Data::default, read_data);
-    let classifier = read_classifier(classifier);
+    let classifier = read_classifier(classifier, unsaid);
     let vae = read_vae(vae);
     let (units, batch_norm) = read_penalty(penalty);
     let (artifacts, run) = (read_artifacts(artifacts), read_run(run));

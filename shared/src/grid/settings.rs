@@ -8,7 +8,7 @@ use crate::{
     artifacts::Artifacts,
     numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
     trial::{
-        BatchNormScale, Classifier, LatentStatistics, MAX_WIDTH, Precision, SampleBatchNorm, SampleUnits, Vae,
+        BatchNormScale, Classifier, Epochs, LatentStatistics, MAX_WIDTH, Precision, SampleBatchNorm, SampleUnits, Vae,
         VaeFamily, VaeSamples,
     },
 };
@@ -33,7 +33,8 @@ pub struct RunSettings {
     pub verify: u32,
 }
 
-pub(super) fn read_classifier(mut table: Table<'_>) -> Classifier {
+/// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
+pub(super) fn read_classifier(mut table: Table<'_>, unsaid: fn(u32) -> Epochs) -> Classifier {
     let mut classifier = Classifier {
         iterations: 10_000,
         batch_size: 10,
@@ -42,6 +43,7 @@ pub(super) fn read_classifier(mut table: Table<'_>) -> Classifier {
         batch_norm_scale: BatchNormScale::Uniform,
         evaluate_every: 1_000,
         precision: Precision::Float32,
+        epochs: Epochs::Continuous,
     };
     classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"));
     classifier.batch_size = table.get("batch_size", classifier.batch_size, |item| item.count("10"));
@@ -61,8 +63,36 @@ pub(super) fn read_classifier(mut table: Table<'_>) -> Classifier {
     });
     classifier.precision =
         table.get("precision", classifier.precision, |item| item.choice(Precision::ALL, Precision::name));
+    let epochs = read_epochs(table.take("epochs"), table.take("restart_every"), classifier.evaluate_every);
+    let epochs = table.findings.keep(epochs).flatten();
+    classifier.epochs = epochs.unwrap_or_else(|| unsaid(classifier.evaluate_every));
     table.finish();
     classifier
+}
+
+/// None where the file does not say.
+fn read_epochs(
+    epochs: Option<Item<'_>>,
+    every: Option<Item<'_>>,
+    evaluate_every: u32,
+) -> Result<Option<Epochs>, Problem> {
+    let names = [Epochs::CONTINUOUS, Epochs::RESTART];
+    let restart = match &epochs {
+        Some(item) => Some(item.choice(&names, |name| name)? == Epochs::RESTART),
+        None => None,
+    };
+    match (restart, epochs, every) {
+        (Some(true), _, Some(every)) => Ok(Some(Epochs::Restart { every: every.count("1000")? })),
+        (Some(true), Some(epochs), None) => Err(epochs.problem(
+            "epochs `restart` lack their length",
+            format!("add `restart_every = {evaluate_every}` for a fresh epoch after each evaluation"),
+        )),
+        (_, _, Some(every)) => Err(every.problem(
+            format!("restart_every {} is of no use: epochs do not restart", every.shown()),
+            "add `epochs = \"restart\"`, or remove restart_every",
+        )),
+        (restart, _, None) => Ok(restart.map(|_| Epochs::Continuous)),
+    }
 }
 
 pub(super) fn read_vae(mut table: Table<'_>) -> VaeSamples {
