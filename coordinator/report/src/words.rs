@@ -162,14 +162,14 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
             if *losses == 1 { "1 loss".to_owned() } else { format!("{losses} losses") }
         ),
     }];
-    let needed =
-        seeds_for_one_point.map(|seeds| format!("bout {seeds} seeds are needed to see one point at this spread."));
+    let needed = |about: &str| {
+        seeds_for_one_point.map(|seeds| format!("{about} {seeds} seeds are needed to see one point at this spread."))
+    };
     let rest = format!("{undecided} {} not decided", if *undecided == 1 { "is" } else { "are" });
-    sentences.extend(match (undecided, gains + losses, needed) {
-        (0, _, _) | (_, 0, None) => None,
-        (_, 0, Some(needed)) => Some(format!("A{needed}")),
-        (_, _, None) => Some(format!("{rest}.")),
-        (_, _, Some(needed)) => Some(format!("{rest}; a{needed}")),
+    sentences.extend(match (*undecided, gains + losses) {
+        (0, _) => None,
+        (_, 0) => needed("About"),
+        _ => Some(needed("about").map_or(format!("{rest}."), |needed| format!("{rest}; {needed}"))),
     });
     if *unknown > 0 {
         let (verb, yet) = (if *unknown == 1 { "has" } else { "have" }, if *open { " yet" } else { "" });
