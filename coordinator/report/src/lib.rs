@@ -19,6 +19,8 @@ mod files;
 mod html;
 mod hypothesis;
 #[cfg(test)]
+mod latex_tests;
+#[cfg(test)]
 mod report_tests;
 pub mod rounding;
 #[cfg(test)]
@@ -40,6 +42,7 @@ mod view;
 mod words;
 mod write_up;
 
+pub use charts::palette;
 pub use command::{Extent, ReportArguments, page, run, write};
 pub use source::{Run, Sources};
 pub use summary::Summary;

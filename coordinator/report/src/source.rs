@@ -17,7 +17,7 @@ use super::{
     charts::Curves,
     cost::Cost,
     rounding::percent,
-    study::{NAMED, Study, settings},
+    study::{NAMED, Study, key, settings},
     verification::Verification,
 };
 
@@ -241,7 +241,8 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
         });
         let each: Vec<String> = each.collect();
         warnings.push(format!(
-            "The runs differ in {path}: {}. Trials that differ in it are cells of their own.",
+            "The runs differ in {}: {}. Trials that differ in it are cells of their own.",
+            key(path),
             each.join(", ")
         ));
     }

@@ -10,7 +10,7 @@ use super::{
     comparisons,
     cost::Cost,
     rounding::decimal,
-    study::settings as settings_of,
+    study::{key, settings as settings_of},
     summary::{Cell, Failure, Summary},
     table,
     view::{Column, Entry, TableView, Tone, markdown},
@@ -182,7 +182,7 @@ const VALUES: usize = 12;
 
 /// All settings, resolved; those that vary in bold.
 pub(super) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
-    let caption = "Everything that determines a result, defaults included. Bold: what varies.";
+    let caption = "Everything that determines a result, as in the grid file, defaults included. Bold: what varies.";
     let mut view = TableView::new("settings", "Settings", caption, &["setting", "value"]);
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut cells, mut seeds) = (BTreeSet::new(), BTreeSet::new());
@@ -210,8 +210,9 @@ pub(super) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
             }
             _ => values.join(", "),
         };
-        view.push(vec![Entry::strong_if(values.len() > 1, path), Entry::new(shown)]);
+        view.push(vec![Entry::strong_if(values.len() > 1, key(&path)), Entry::new(shown)]);
     }
+    view.rows.sort_by(|one, other| one[0].text.cmp(&other[0].text));
     view
 }
 

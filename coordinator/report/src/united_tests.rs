@@ -44,7 +44,7 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
     let fashion = sample::grid(AXES).replace("\"mnist\"", "\"fashion-mnist\"");
     let markdown = report(dir.path(), &[&sample::grid(AXES), &short, &with_images(AXES), &fashion]);
     assert!(markdown.starts_with("# sample on fashion-mnist and mnist\n"), "{markdown}");
-    for conflict in ["validation: 0 in", "classifier.iterations: 10000 in", "dataset.name"] {
+    for conflict in ["\\[data\\] validation: 0 in", "\\[classifier\\] iterations: 10000 in", "\\[data\\] dataset"] {
         assert!(markdown.contains(&format!("The runs differ in {conflict}")), "{conflict}: {markdown}");
     }
     let row = |variant: &str| format!("| net | fn 0.1 | {variant} | 100 | 4 |");
@@ -186,8 +186,8 @@ fn networks_with_a_fixed_regulariser_have_an_answer() {
 fn lambdas_that_look_alike_are_lines_of_their_own() {
     let labels = |lambdas: &str| -> Vec<String> {
         let study = Study::new(Selection::Final, &trials(&parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)))));
-        study.cells.iter().map(|cell| study.treatment(&cell.spec)).collect()
+        study.treatments.iter().map(|treatment| treatment.name.clone()).collect()
     };
-    assert_eq!(labels("[0.10001, 0.10002]"), ["λ = 0.10001", "λ = 0.10002"]);
-    assert_eq!(labels("[0.10001, 0.2]"), ["λ = 0.1", "λ = 0.2"]);
+    assert_eq!(labels("[0.10001, 0.10002]"), ["fn 0.10001", "fn 0.10002"]);
+    assert_eq!(labels("[0.10001, 0.2]"), ["fn 0.1", "fn 0.2"]);
 }
