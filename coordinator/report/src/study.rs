@@ -8,7 +8,7 @@ use swfn_shared::{
     ids::{CellId, TrialId},
     numbers::{Lambda, WeightDecay, short},
     treatment::{Names, Regulariser},
-    trial::{Penalty, TrialSpec},
+    trial::{Epochs, Penalty, TrialSpec},
 };
 use swfn_store::TrialRow;
 
@@ -205,8 +205,12 @@ pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let value = serde_json::to_value(spec).unwrap_or(Value::Null);
     gather("", &value, &mut all);
-    // Zero is left out of the identity of a trial, but it is a value like others.
+    // What is left out of the identity of a trial is a value like others.
     all.entry("validation".to_owned()).or_insert_with(|| spec.validation.to_string());
+    if let Some(every) = spec.classifier.epochs.restart_every() {
+        all.insert("classifier.epochs".to_owned(), Epochs::RESTART.to_owned());
+        all.insert("classifier.restart_every".to_owned(), every.to_string());
+    }
     all
 }
 
@@ -245,6 +249,7 @@ fn phrase(path: &str, value: &str) -> String {
         "learning_rate" => format!("lr {value}"),
         "penalty.samples" => format!("{value} samples"),
         "penalty.density" => format!("on {value}"),
+        "classifier.epochs" => format!("{value} epochs"),
         _ => {
             // The classifier has iterations, too.
             let whose = if path.starts_with("penalty.vae.vae.") { "VAE " } else { "" };

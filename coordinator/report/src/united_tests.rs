@@ -73,6 +73,19 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
 }
 
 #[test]
+fn the_grid_of_a_run_from_before_epochs_could_be_chosen_means_what_it_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let old = sample::grid(AXES) + "[classifier]\nevaluate_every = 500\n";
+    sample::run(&run, &format!("{old}epochs = \"restart\"\nrestart_every = 500\n"), |_, _| Some(Ok(())));
+    fs::write(run.join("grid.toml"), &old).unwrap();
+    write_without_charts(&Sources::new(open(&[run]).unwrap()).unwrap(), dir.path()).unwrap();
+    let markdown = fs::read_to_string(dir.path().join("report.md")).unwrap();
+    assert!(markdown.contains(r"| \[classifier\] restart_every | 500 |"), "{markdown}");
+    assert!(markdown.contains("All 8 trials have succeeded"), "{markdown}");
+}
+
+#[test]
 fn runs_without_the_function_norm_do_not_conflict_with_those_that_have_it() {
     let dir = tempfile::tempdir().unwrap();
     let [with, without] = ["[0, 0.1]", "0"].map(|lambda| sample::grid(&AXES.replace("[0, 0.1]", lambda)));
