@@ -189,7 +189,7 @@ impl Engine {
             drained: false,
             give_up: Arc::default(),
         };
-        for worker in engine.scheduler.lease_holders().into_iter().filter(|worker| dead(worker)) {
+        for worker in engine.scheduler.lease_holders().into_iter().filter(dead) {
             engine.apply(&Command::Left { worker }).ok();
         }
         engine.commit()?;
