@@ -22,13 +22,14 @@ use swfn_shared::{
 use crate::{
     backup::{self, BackupArguments},
     logs::{self, LogsArguments},
-    progress::Terminal,
+    progress::{self, Terminal},
     sweep::{self, Ending},
 };
 
 /// Runs a grid of trials on workers and tells which regulariser wins.
 ///
 /// Exit codes: 0 all trials succeeded; 1 the sweep could not run; 2 wrong usage; 3 it finished and some trials failed;
+/// 4 trials that `[run] verify` had trained a second time came to something else;
 /// 130 interrupted (run the same command again to go on).
 #[derive(Debug, Parser)]
 #[command(name = "swfn-coordinator", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -42,7 +43,7 @@ struct Arguments {
 /// What else this program does.
 #[derive(Debug, Subcommand)]
 enum CommandLine {
-    /// Give trials that were given up another chance, and go on with the sweep
+    /// Try failed trials again, and go on with the sweep
     Retry(Box<RetryArguments>),
     /// Make the tables, charts and the report again, of a finished or a running sweep, or of several together
     Report(ReportArguments),
@@ -58,7 +59,7 @@ enum CommandLine {
 
 #[derive(Debug, Args)]
 struct RetryArguments {
-    /// All trials that were given up
+    /// All failed trials
     #[arg(long, required_unless_present = "trials", conflicts_with = "trials")]
     failed: bool,
     /// The trial of this id, or whose id begins so; may be given several times
@@ -119,7 +120,7 @@ pub(crate) struct SweepArguments {
     pub(crate) log_format: LogFormat,
 }
 
-/// Which of the trials that were given up are to be tried again.
+/// Which of the failed trials are to be tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Retry {
     /// All of them.
@@ -164,7 +165,7 @@ fn run() -> ExitCode {
             let RetryArguments { failed, trials, sweep } = *arguments;
             (sweep, Retry { failed, trials })
         }
-        Some(CommandLine::Report(arguments)) => return printed(swfn_report::run(&arguments)),
+        Some(CommandLine::Report(arguments)) => return printed(swfn_report::run(&arguments, progress::width())),
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
         Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
         Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),
@@ -172,11 +173,13 @@ fn run() -> ExitCode {
     };
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
-    let filter = if terminal.is_live() { "warn" } else { "info" };
+    // Of a chart's drawing there is nothing to say: a line of one point is none.
+    let filter = if terminal.is_live() { "warn,usvg=error" } else { "info,usvg=error" };
     telemetry::init(arguments.log_format, filter);
     match sweep::run(&arguments, &retry, &terminal) {
         Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,
         Ok(Ending::SomeFailed) => ExitCode::from(3),
+        Ok(Ending::Disagreement) => ExitCode::from(4),
         Ok(Ending::Terminated) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => complain(error),

@@ -25,3 +25,4 @@ pub use arguments::HttpArguments;
 pub use ready::is_ready;
 pub use routes::{App, Queue};
 pub use server::{CONNECTIONS, Door, serve};
+pub use summary::LiveSummary;

@@ -19,6 +19,7 @@ use swfn_shared::{
     grid::Grid,
     ids::TrialId,
     snapshot::Snapshot,
+    treatment::Names,
     trial::{Architecture, TrialSpec},
     wire::WORKERS_HEADER,
 };
@@ -83,6 +84,7 @@ pub struct App {
     snapshots: watch::Receiver<Snapshot>,
     queue: Queue,
     reader: Reader,
+    regularisers: Names,
     summary: LiveSummary,
     prometheus: Option<PrometheusHandle>,
 }
@@ -112,6 +114,7 @@ impl App {
             snapshots,
             queue,
             reader,
+            regularisers: Names::among(specs.iter().map(TrialSpec::regulariser)),
             summary: LiveSummary::new(grid, specs),
             prometheus: metrics::install(),
         }
@@ -259,14 +262,14 @@ async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let summary = app.summary.get(&app.reader).await?;
     let items: Vec<_> = summary.cells.iter().skip(page.offset as usize).take(page.limit as usize).collect();
     let list = ListView::new(page, summary.cells.len() as i64, items);
-    json(&CellsView { selection: summary.selection, legend: legend(summary.selection), list })
+    json(&CellsView { selection: summary.selection, legend: legend(&summary), list })
 }
 
 async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let Trials { filter, page } = Trials::parse(asked.as_deref())?;
     let (total, lines) = app.reader.read(move |transaction| live::trials(transaction, filter, page)).await?;
     let snapshot = app.snapshot();
-    let items = lines.into_iter().map(|line| TrialView::new(line, &snapshot)).collect();
+    let items = lines.into_iter().map(|line| TrialView::new(line, app.regularisers, &snapshot)).collect();
     json(&ListView::new(page, total, items))
 }
 
@@ -282,7 +285,7 @@ async fn trial(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -
     query::nothing(asked.as_deref())?;
     let id = trial_id(id)?;
     let found = app.reader.read(move |transaction| live::trial(transaction, id)).await?.ok_or_else(no_trial)?;
-    json(&TrialDetails::new(found, &app.snapshot()).map_err(|error| internal(&error))?)
+    json(&TrialDetails::new(found, app.regularisers, &app.snapshot()).map_err(|error| internal(&error))?)
 }
 
 async fn points(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use swfn_report::cell_label;
 use swfn_shared::{
     grid::Selection,
     ids::TrialId,
     metrics::Outcome,
     snapshot::{Running, Snapshot},
+    treatment::{Names, Regulariser, network},
 };
 use swfn_store::live::{EventLine, Page, TrialLine, TrialPage, WorkerLine};
 
@@ -69,7 +69,7 @@ impl<'v> SweepView<'v> {
             remaining_seconds: snapshot.remaining().filter(|_| !counts.finished()).map(seconds),
             succeeded_since_start: snapshot.succeeded_here,
             best: snapshot.best.as_ref().map(|best| BestView {
-                cell: cell_label(&best.spec),
+                cell: best.spec.label(),
                 seeds: best.seeds,
                 final_test_accuracy_mean: best.mean,
             }),
@@ -142,6 +142,8 @@ pub(super) struct TrialView {
     state: String,
     attempts: u32,
     architecture: String,
+    network: String,
+    regulariser: String,
     subset_size: u32,
     #[serde(serialize_with = "exact")]
     seed: u64,
@@ -160,13 +162,17 @@ pub(super) struct TrialView {
 }
 
 impl TrialView {
-    pub(super) fn new(line: TrialLine, snapshot: &Snapshot) -> Self {
+    /// `names`: of the regularisers of the sweep.
+    pub(super) fn new(line: TrialLine, names: Names, snapshot: &Snapshot) -> Self {
+        let regulariser = Regulariser::of(&line.architecture, line.lambda, line.weight_decay);
         let running = running(snapshot, line.id);
         let done = line.outcome.is_some();
         Self {
             id: line.id.to_string(),
             state: line.state,
             attempts: line.attempts,
+            network: network(&line.architecture).to_owned(),
+            regulariser: names.regulariser(regulariser),
             architecture: line.architecture,
             subset_size: line.subset_size,
             // The file's integers are signed.
@@ -210,13 +216,13 @@ struct EventView {
 }
 
 impl TrialDetails {
-    pub(super) fn new(page: TrialPage, snapshot: &Snapshot) -> Result<Self, serde_json::Error> {
+    pub(super) fn new(page: TrialPage, names: Names, snapshot: &Snapshot) -> Result<Self, serde_json::Error> {
         let event = |EventLine { at, attempt, kind, worker, error }| EventView { at, attempt, kind, worker, error };
         Ok(Self {
             settings: RawValue::from_string(exact_numbers(&page.spec))?,
             // What failed before does not matter once the trial has succeeded.
             log: page.log.filter(|_| page.line.outcome.is_none()),
-            trial: TrialView::new(page.line, snapshot),
+            trial: TrialView::new(page.line, names, snapshot),
             events: page.events.into_iter().map(event).collect(),
         })
     }

@@ -18,7 +18,9 @@ use super::{
     files, html,
     source::{Sources, open},
     summary::Summary,
-    table, write_up,
+    terminal::terminal,
+    verification::Verification,
+    write_up,
 };
 
 /// Which runs, and where to.
@@ -44,8 +46,8 @@ pub enum Extent {
     Full,
 }
 
-/// Makes the report of what the arguments name, and returns the table for the terminal.
-pub fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
+/// Makes the report of what the arguments name, and returns what a terminal of so many columns shows of it.
+pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     let ReportArguments { runs, out } = arguments;
     ensure!(
         out.is_some() || runs.len() == 1,
@@ -70,8 +72,13 @@ pub fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
     let before = out.as_deref().map(Before::of);
     let summary = write(&sources, folder, Extent::Full)?;
     before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
-    output::say(&format!("report in `{}`", folder.join("report.html").display()));
-    Ok(table::terminal(&summary, None))
+    Ok(terminal(&summary, width) + &page(folder))
+}
+
+/// The last line of a terminal: where the page is that was written into a folder.
+pub fn page(folder: &Path) -> String {
+    let page = folder.join("report.html");
+    format!("report: file://{}\n", page.canonicalize().unwrap_or(page).display())
 }
 
 /// [`write`] without the charts beside the report, which take most of the time.
@@ -84,7 +91,8 @@ pub(crate) fn write_without_charts(sources: &Sources, folder: &Path) -> anyhow::
 /// Writes as much of the results into a folder as `extent` says.
 pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result<Summary> {
     let grids: Vec<_> = sources.runs.iter().map(|run| &run.grid).collect();
-    let summary = Summary::united(&grids, &sources.trials);
+    let verification = Some(sources.verification.clone()).filter(Verification::is_there);
+    let summary = Summary { verification, ..Summary::united(&grids, &sources.trials) };
     if extent != Extent::None {
         files::write_all(folder, sources, &summary)?;
     }

@@ -6,25 +6,31 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use swfn_shared::{
     artifacts::VAE_SHEET,
     grid::Selection,
-    metrics::{TEST_ACCURACY, TRAIN_FUNCTION_NORM},
+    metrics::{TEST_ACCURACY, TRAIN_FUNCTION_NORM, VAE_LOSS},
 };
+
+use swfn_store::MeanPoint;
 
 use super::{
-    charts::{Content, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page},
-    comparisons,
+    answer::{PivotCell, PivotRow, Sign},
+    charts::{Content, Curves, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page, swatch},
     contrast::Comparison,
-    document::{Document, FailureView, FigureView, GridText, MissingFigure, Sheet},
-    rounding::percent,
+    document::{
+        Document, FailureView, FigureView, GridText, MissingFigure, PivotEntry, PivotGroup, PivotRowView, PivotView,
+        Sheet,
+    },
+    failures::{self, FailureGroup},
+    rounding::decimal,
     source::Sources,
-    study::Study,
+    study::{Study, StudyCell},
     summary::Summary,
-    tables, words,
+    table, tables, words,
 };
 
-/// Sentences of the answer, and of what is not decided, beyond which nobody reads on.
-const SENTENCES: usize = 8;
-/// Trials that were given up of which the report tells the error.
+/// Kinds of failures of which the report tells the error.
 const FAILURES: usize = 20;
+/// Failed trials of one kind that it names.
+const LISTED: usize = 10;
 /// Lines of the log of each.
 const LOG_LINES: usize = 30;
 
@@ -34,7 +40,8 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
     let cells = cells_of_curves(&study);
     let accuracy = sources.curves(TEST_ACCURACY, &study, &cells)?;
     let function_norm = sources.curves(TRAIN_FUNCTION_NORM, &study, &cells)?;
-    let differences: Vec<Difference> = summary.comparisons.iter().filter_map(difference).collect();
+    let differences: Vec<Difference> =
+        summary.comparisons.iter().filter_map(|comparison| difference(&study, comparison)).collect();
     let material = Material {
         study: &study,
         selection: summary.selection,
@@ -42,11 +49,14 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         function_norm: &function_norm,
         differences: &differences,
     };
+    let with_vae = study.cells.iter().filter(|cell| cell.spec.vae().is_some()).map(|cell| cell.id).collect();
+    let vae_losses = sources.curves(VAE_LOSS, &study, &with_vae)?;
     let all = figures(&material);
     let (mut shown, mut missing) = (Vec::new(), Vec::new());
     for figure in &all {
         match draw(figure) {
             Ok(view) => shown.push(view),
+            Err(why) if why.is_empty() => {}
             Err(why) => missing.push(MissingFigure { title: figure.title, why }),
         }
     }
@@ -55,17 +65,17 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         made: made.to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         question: question(summary, &study),
-        progress: progress(summary),
-        answer: answer(summary),
-        undecided: undecided(summary),
-        warnings: warnings(sources, summary),
+        progress: table::progress(summary),
+        answer: tables::answer(summary),
+        pivot: pivot(summary, &study),
+        warnings: warnings(sources, summary).into_iter().chain(unfinished_vaes(&study, &vae_losses)).collect(),
         results: tables::results(summary),
         figures: shown,
         missing_figures: missing,
         sheets: sheets(sources),
         sheets_caption: "A row of images of the subset, a row of what the VAE makes of them, four rows of samples: what the function norm is measured on.",
         failures_lead: failures_lead(summary),
-        failures: summary.failures.iter().take(FAILURES).map(failure).collect(),
+        failures: failures::groups(summary).iter().take(FAILURES).map(failure).collect(),
         settings: tables::settings(&sources.trials),
         provenance: tables::provenance(&sources.trials),
         cost: tables::cost(sources.cost()?, summary, &sources.trials),
@@ -89,44 +99,75 @@ fn draw(figure: &Figure) -> Result<FigureView, String> {
     }
 }
 
-fn difference(comparison: &Comparison) -> Option<Difference> {
+/// A row of the forest plot. Cells stand in one order in summary and study.
+fn difference(study: &Study, comparison: &Comparison) -> Option<Difference> {
     let estimate = comparison.difference?;
-    let Comparison { name, context, treatment, control, .. } = comparison;
-    let name = name.as_ref().map_or(String::new(), |name| format!("{name}: "));
+    let cell = study.cells.get(comparison.cell)?;
+    let reference = study.cells.get(comparison.reference)?;
+    let treatment = |cell: &StudyCell| &study.treatments[cell.treatment];
+    let control = match (cell.spec.network(), reference.spec.network()) {
+        (one, other) if one == other => treatment(reference).name.clone(),
+        (_, other) => format!("{other}, {}", treatment(reference).name),
+    };
     Some(Difference {
-        group: format!("{name}{context}, against {control}"),
-        label: treatment.clone(),
+        name: comparison.name.clone().unwrap_or_default(),
+        size: cell.spec.subset_size,
+        network: cell.spec.network().to_string(),
+        treatment: treatment(cell).name.clone(),
+        control,
+        look: treatment(cell).look,
         mean: 100.0 * estimate.mean,
         half: estimate.confidence_95.map(|half| 100.0 * half),
-        decided: decided(comparison),
+        decided: comparison.decided().is_some(),
     })
 }
 
-/// Whether the cells are told apart, at the level of 5 % that all intervals have.
-pub(super) fn decided(comparison: &Comparison) -> bool {
-    comparison.t_p_holm.is_some_and(|p| p < 0.05)
+fn pivot(summary: &Summary, study: &Study) -> PivotView {
+    let pivot = &summary.answer.pivot;
+    let row = |row: &PivotRow| {
+        let first = row.cells.iter().flatten().next();
+        let look = first.and_then(|cell| study.cells.get(cell.cell)).map(|cell| study.treatments[cell.treatment].look);
+        let variant = if row.variant.is_empty() { String::new() } else { format!(", {}", row.variant) };
+        let entry = |cell: &PivotCell| PivotEntry {
+            text: words::pivot_cell(&PivotCell { decided: None, ..*cell }),
+            sign: cell.decided.map_or("", Sign::symbol),
+        };
+        PivotRowView {
+            swatch: look.map(swatch).unwrap_or_default(),
+            name: format!("{}{variant}", row.regulariser),
+            cells: row.cells.iter().map(|cell| cell.as_ref().map(entry).unwrap_or_default()).collect(),
+        }
+    };
+    let groups = pivot.rows.chunk_by(|one, other| one.network == other.network);
+    let groups =
+        groups.map(|rows| PivotGroup { network: rows[0].network.name(), rows: rows.iter().map(row).collect() });
+    PivotView { sizes: pivot.sizes.clone(), groups: groups.collect() }
 }
 
 /// What was asked.
 fn question(summary: &Summary, study: &Study) -> String {
     let sizes: Vec<String> = study.sizes().iter().map(u32::to_string).collect();
-    let architectures: Vec<String> = in_order(study.cells.iter().map(|cell| cell.spec.architecture.to_string()));
-    let lambdas: Vec<String> = study.lambdas().iter().map(|lambda| super::charts::short(*lambda)).collect();
+    let networks: Vec<String> = in_order(study.cells.iter().map(|cell| cell.spec.network().to_string()));
+    let (plain, others): (Vec<_>, Vec<_>) =
+        study.treatments.iter().partition(|treatment| treatment.regulariser.parts() == 0);
+    let others: Vec<String> = others.iter().map(|treatment| treatment.name.clone()).collect();
+    let named = if others.len() > LISTED { format!("{} regularisers", others.len()) } else { listed(&others) };
+    let with = match (others.is_empty(), plain.is_empty()) {
+        (true, _) => "How well does training without a regulariser do".to_owned(),
+        (false, true) => format!("How do {named} compare"),
+        (false, false) => format!("How do {named} compare with no regulariser"),
+    };
     let planned = || study.cells.iter().map(|cell| cell.planned);
     let seeds = match (planned().min().unwrap_or(0), planned().max().unwrap_or(0)) {
         (1, 1) => "one seed".to_owned(),
         (least, most) if least < most => format!("{least} to {most} seeds"),
         (_, most) => format!("{most} seeds"),
     };
-    let lambda = match lambdas.len() {
-        1 => format!("with the weight λ = {} of the function norm", lambdas[0]),
-        _ => format!("and what does the function norm with weight λ = {} do to it", listed(&lambdas)),
-    };
     format!(
-        "How well do {} classify {} after training on {} images, {lambda}? Each cell was planned with {seeds}.",
-        listed(&architectures),
-        summary.dataset,
+        "{with} on {}, trained on {} images of {}? Each cell was planned with {seeds}.",
+        listed(&networks),
         listed(&sizes),
+        summary.dataset,
     )
 }
 
@@ -146,133 +187,16 @@ fn in_order(items: impl Iterator<Item = String>) -> Vec<String> {
     items.filter(|item| seen.insert(item.clone())).collect()
 }
 
-/// Whether trials have not ended.
-fn is_open(summary: &Summary) -> bool {
-    summary.succeeded + summary.failures.len() < summary.planned
-}
-
-fn progress(summary: &Summary) -> String {
-    let Summary { planned, succeeded, .. } = summary;
-    let failed = summary.failures.len();
-    let open = planned - succeeded - failed.min(planned - succeeded);
-    let mut text = match succeeded == planned {
-        true => format!("All {planned} trials have succeeded."),
-        false => format!("{succeeded} of {planned} trials have succeeded."),
-    };
-    if failed > 0 {
-        text += &format!(" {failed} {} given up.", if failed == 1 { "was" } else { "were" });
-    }
-    if open > 0 {
-        text += &format!(" {open} {} not ended yet.", if open == 1 { "has" } else { "have" });
-    }
-    text
-}
-
-fn answer(summary: &Summary) -> Vec<String> {
-    let chosen =
-        if comparisons::is_flattered(summary) { format!("; {}", comparisons::FLATTERED) } else { String::new() };
-    let mut answer: Vec<String> = summary
-        .claims
-        .iter()
-        .take(SENTENCES)
-        .map(|claim| {
-            let provisional = if claim.provisional { " so far" } else { "" };
-            let reason = sentence(&format!("{}{chosen}", claim.reason));
-            format!("Claim “{}”: {}{provisional}. {reason}", claim.text, claim.verdict.name())
-        })
-        .collect();
-    if summary.claims.len() > SENTENCES {
-        answer.push(format!("{} more claims stand in the table.", summary.claims.len() - SENTENCES));
-    }
-    answer.extend(summary.answer.iter().take(SENTENCES).map(|text| sentence(text)));
-    if summary.answer.len() > SENTENCES {
-        answer.push(format!("{} more comparisons like these stand in the tables.", summary.answer.len() - SENTENCES));
-    }
-    if answer.is_empty() {
-        answer.push(match best(summary) {
-            Some(best) => best,
-            None if is_open(summary) => "There are no results yet.".to_owned(),
-            None => "There are no results.".to_owned(),
-        });
-    }
-    answer
-}
-
-/// The cell of the highest mean, where nothing is compared.
-fn best(summary: &Summary) -> Option<String> {
-    let known = summary.cells.iter().filter_map(|cell| Some((cell, cell.test_accuracy?)));
-    let (cell, estimate) = known.max_by(|one, other| one.1.mean.total_cmp(&other.1.mean))?;
-    let half = estimate.confidence_95.map(|half| format!(" ± {}", percent(half))).unwrap_or_default();
-    let which = match summary.selection {
-        Selection::Final => "test accuracy",
-        Selection::Best => "best test accuracy (chosen on the test images)",
-        Selection::Validation => "validated test accuracy",
-    };
-    let variant = cell.variant.iter().map(|phrase| format!(", {phrase}")).collect::<String>();
-    let alone = if summary.comparisons.is_empty() { "; nothing was compared with it" } else { "" };
-    Some(format!(
-        "The highest mean {which} is {}{half} %, of {} with λ = {}{variant} and {} images ({} seeds){alone}.",
-        percent(estimate.mean),
-        cell.architecture,
-        super::charts::short(cell.lambda),
-        cell.subset_size,
-        estimate.n
-    ))
-}
-
-/// With a capital and a full stop.
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{first}{}{stop}", characters.as_str())
-}
-
-/// What the seeds cannot tell apart, and what nothing is known of: a sentence for all that is compared in one place with one thing.
-fn undecided(summary: &Summary) -> Vec<String> {
-    let mut places: Vec<((&str, &str), Vec<String>)> = Vec::new();
-    let mut unknown = 0;
-    for comparison in summary.comparisons.iter().filter(|comparison| !decided(comparison)) {
-        let Comparison { context, treatment, control, .. } = comparison;
-        let Some(difference) = comparison.difference else {
-            unknown += 1;
-            continue;
-        };
-        let half = difference.confidence_95.map(|half| format!(" ± {}", percent(half))).unwrap_or_default();
-        let text = format!("{treatment} {}{half}", words::points(difference.mean));
-        match places.iter_mut().find(|(place, _)| *place == (context, control)) {
-            Some((_, texts)) => texts.push(text),
-            None => places.push(((context, control), vec![text])),
-        }
-    }
-    let count = places.len();
-    let sentence = |((context, control), texts): &((&str, &str), Vec<String>)| {
-        let more = texts.len().saturating_sub(SENTENCES);
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        format!("{context}, against {control}: {}{more} points", texts[..texts.len().min(SENTENCES)].join("; "))
-    };
-    let mut sentences: Vec<String> = places.iter().take(SENTENCES).map(sentence).collect();
-    if count > SENTENCES {
-        sentences.push(format!("the same in {} more places; see the tables", count - SENTENCES));
-    }
-    if unknown > 0 {
-        let yet = if is_open(summary) { " yet" } else { "" };
-        sentences
-            .push(format!("{unknown} of {} comparisons: no seed has both results{yet}", summary.comparisons.len()));
-    }
-    sentences
-}
-
 fn warnings(sources: &Sources, summary: &Summary) -> Vec<String> {
     let mut warnings = Vec::new();
     let incomplete = summary.cells.iter().filter(|cell| !cell.complete()).count();
     let cells = summary.cells.len();
-    if is_open(summary) {
+    if summary.is_open() {
         warnings.push(format!(
             "The report is of an unfinished sweep: {incomplete} of {cells} cells lack seeds, and numbers will still move."
         ));
     } else if incomplete > 0 {
-        warnings.push(format!("{incomplete} of {cells} cells lack seeds, whose trials were given up."));
+        warnings.push(format!("{incomplete} of {cells} cells lack seeds, whose trials failed."));
     }
     if summary.selection == Selection::Best {
         warnings.push(
@@ -288,33 +212,37 @@ fn warnings(sources: &Sources, summary: &Summary) -> Vec<String> {
     warnings
 }
 
-fn failures_lead(summary: &Summary) -> String {
-    let count = summary.failures.len();
-    let shown = if count > FAILURES {
-        format!("; these are the first {FAILURES}, trials.jsonl has all")
-    } else {
-        String::new()
-    };
-    format!(
-        "{count} {} given up{shown}. The command “swfn-coordinator retry --failed” tries them again.",
-        if count == 1 { "trial was" } else { "trials were" }
-    )
+/// That VAEs had not learnt all that they could: the cell whose loss fell most in the last quarter of its VAE's training.
+fn unfinished_vaes(study: &Study, losses: &Curves) -> Option<String> {
+    /// A fall that nobody needs to know of.
+    const SMALL: f64 = 0.02;
+    let falls = study.cells.iter().filter_map(|cell| Some((fall(losses.get(&cell.id)?)?, cell.spec.subset_size)));
+    let (fall, size) = falls.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(fall, _)| *fall > SMALL)?;
+    Some(format!(
+        "The loss of VAEs still fell by {} % in the last quarter of their training (n = {size}): with more iterations in [vae] the function \
+         norm may do better.",
+        decimal(100.0 * fall, 0)
+    ))
 }
 
-fn failure(failure: &super::summary::Failure) -> FailureView {
-    let lines: Vec<&str> = failure.log.as_deref().unwrap_or_default().lines().collect();
-    let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
-    let log: Vec<String> = last.iter().map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
+/// The share by which a loss fell in the last quarter of its curve.
+fn fall(curve: &[MeanPoint]) -> Option<f64> {
+    let last = curve.last()?;
+    let before = curve.iter().rev().find(|point| 4 * point.step <= 3 * last.step)?;
+    (before.mean > 0.0).then_some(1.0 - last.mean / before.mean)
+}
+
+fn failures_lead(summary: &Summary) -> String {
+    let count = words::count(summary.failures.len(), "trial");
+    format!("{count} failed; trials.jsonl has all. The command “swfn-coordinator retry --failed” tries them again.")
+}
+
+fn failure(group: &FailureGroup<'_>) -> FailureView {
     FailureView {
-        title: format!(
-            "{} seed={} (trial {}, attempt {})",
-            failure.label,
-            failure.seed,
-            &failure.trial[..8],
-            failure.attempts
-        ),
-        error: failure.error.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
-        log: log.join("\n"),
+        title: group.title(),
+        error: group.error(),
+        trials: group.names(LISTED),
+        log: group.log(LOG_LINES).join("\n"),
     }
 }
 
@@ -340,4 +268,25 @@ fn sheets(sources: &Sources) -> Vec<Sheet> {
         sheets.insert(kind, Sheet { label, base64: BASE64_STANDARD.encode(bytes) });
     }
     sheets.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_falls_by_what_its_last_quarter_brings() {
+        let curve = |losses: &[f64]| -> Vec<MeanPoint> {
+            let point = |(index, mean): (usize, &f64)| MeanPoint {
+                step: 100 * (index as u64 + 1),
+                n: 1,
+                mean: *mean,
+                standard_deviation: 0.0,
+            };
+            losses.iter().enumerate().map(point).collect()
+        };
+        assert_eq!(fall(&curve(&[400.0, 300.0, 200.0, 150.0])), Some(0.25));
+        // What was reported once says nothing.
+        assert_eq!(fall(&curve(&[400.0])), None);
+    }
 }

@@ -17,7 +17,8 @@ use super::{
     charts::Curves,
     cost::Cost,
     rounding::percent,
-    study::{AXES, Study, settings},
+    study::{NAMED, Study, key, settings},
+    verification::Verification,
 };
 
 /// A run directory, its grid and its store.
@@ -51,6 +52,7 @@ pub struct Sources {
     pub(crate) trials: Vec<(TrialSpec, TrialRow)>,
     /// The run from which the row of a trial is.
     owners: HashMap<TrialId, usize>,
+    pub(crate) verification: Verification,
     /// What a reader must know of how they fit together.
     pub(crate) warnings: Vec<String>,
 }
@@ -97,7 +99,10 @@ impl Sources {
         warnings.extend(selections(&runs));
         warnings.extend(without_value(&runs, &trials));
         warnings.extend(twice.warning());
-        Ok(Self { runs, trials, owners, warnings })
+        let verified = runs.iter().map(|run| Verification::of(&run.path, &trials));
+        let verification = verified.reduce(|one, other| Ok(one?.and(other?))).transpose()?.unwrap_or_default();
+        warnings.extend(verification.sentences());
+        Ok(Self { runs, trials, owners, verification, warnings })
     }
 
     /// Mean curves of a metric, for those cells.
@@ -203,6 +208,9 @@ impl Twice {
     }
 }
 
+/// The other axes of grids, in which runs may differ as cells of one do.
+const AXES: [&str; 3] = ["learning_rate", "penalty.samples", "penalty.density"];
+
 /// That runs select different evaluations.
 fn selections(runs: &[Run]) -> Option<String> {
     let first = runs.first()?.grid.selection;
@@ -237,7 +245,7 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
     let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
     let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
     let mut warnings = Vec::new();
-    for path in paths.into_iter().filter(|path| !AXES.contains(&path.as_str())) {
+    for path in paths.into_iter().filter(|path| !NAMED.contains(&path.as_str()) && !AXES.contains(&path.as_str())) {
         let of_runs: Vec<(&Run, &BTreeSet<String>)> =
             runs.iter().zip(&values).filter_map(|(run, values)| Some((run, values.get(path)?))).collect();
         if of_runs.windows(2).all(|pair| pair[0].1 == pair[1].1) {
@@ -249,7 +257,8 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
         });
         let each: Vec<String> = each.collect();
         warnings.push(format!(
-            "The runs differ in {path}: {}. Trials that differ in it are cells of their own.",
+            "The runs differ in {}: {}. Trials that differ in it are cells of their own.",
+            key(path),
             each.join(", ")
         ));
     }

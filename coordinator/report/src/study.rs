@@ -6,10 +6,13 @@ use serde_json::Value;
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId},
-    numbers::Lambda,
+    numbers::{Lambda, WeightDecay, short},
+    treatment::{Names, Regulariser},
     trial::{Epochs, Penalty, TrialSpec},
 };
 use swfn_store::TrialRow;
+
+use super::charts::{Look, looks};
 
 /// All trials that differ only in the seed, with the results that there are.
 #[derive(Debug, Clone)]
@@ -22,6 +25,20 @@ pub(crate) struct StudyCell {
     pub(crate) accuracies: BTreeMap<u64, f64>,
     /// The trials that have succeeded.
     pub(crate) succeeded: Vec<TrialId>,
+    /// Its place among the treatments of the study.
+    pub(crate) treatment: usize,
+}
+
+/// What cells of one network and subset size are told apart by.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Treatment {
+    pub(crate) regulariser: Regulariser,
+    /// What else sets it apart; empty if nothing does.
+    pub(crate) variant: String,
+    /// Both in a few words.
+    pub(crate) name: String,
+    /// How it looks in all charts.
+    pub(crate) look: Look,
 }
 
 /// The cells, in the order of the grid.
@@ -30,8 +47,9 @@ pub(crate) struct Study {
     /// Which accuracies these are.
     pub(crate) selection: Selection,
     pub(crate) cells: Vec<StudyCell>,
+    /// In the order in which they are listed.
+    pub(crate) treatments: Vec<Treatment>,
     places: HashMap<CellId, usize>,
-    differing: Differing,
 }
 
 impl Study {
@@ -44,7 +62,7 @@ impl Study {
             let place = *places.entry(id).or_insert(cells.len());
             if place == cells.len() {
                 let (accuracies, succeeded) = (BTreeMap::new(), Vec::new());
-                cells.push(StudyCell { id, spec: *spec, planned: 0, accuracies, succeeded });
+                cells.push(StudyCell { id, spec: *spec, planned: 0, accuracies, succeeded, treatment: 0 });
             }
             let cell = &mut cells[place];
             cell.planned += 1;
@@ -53,35 +71,13 @@ impl Study {
                 cell.succeeded.push(row.id);
             }
         }
-        let differing = Differing::among(cells.iter().map(|cell| &cell.spec), &PLACED);
-        Self { selection, cells, places, differing }
-    }
-
-    /// What sets a cell apart beside its architecture, its subset size and lambda; empty if nothing does.
-    pub(crate) fn variant(&self, spec: &TrialSpec) -> String {
-        self.differing.phrases(spec).join(", ")
-    }
-
-    /// Lambda and what else sets a cell apart beside its architecture and subset size.
-    pub(crate) fn treatment(&self, spec: &TrialSpec) -> String {
-        let lambda = format!("λ = {}", self.differing.number(LAMBDA, spec.lambda()));
-        match self.variant(spec) {
-            variant if variant.is_empty() => lambda,
-            variant => format!("{lambda}, {variant}"),
-        }
+        let treatments = treatments(&mut cells);
+        Self { selection, cells, treatments, places }
     }
 
     /// Subset sizes, ascending.
     pub(crate) fn sizes(&self) -> Vec<u32> {
         self.cells.iter().map(|cell| cell.spec.subset_size).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// Lambdas, ascending, zero included if it is there.
-    pub(crate) fn lambdas(&self) -> Vec<f64> {
-        let mut lambdas: Vec<f64> = self.cells.iter().map(|cell| cell.spec.lambda()).collect();
-        lambdas.sort_by(f64::total_cmp);
-        lambdas.dedup();
-        lambdas
     }
 
     /// The most seeds that any cell has results of.
@@ -92,6 +88,28 @@ impl Study {
     pub(crate) fn cell(&self, id: CellId) -> Option<&StudyCell> {
         self.places.get(&id).map(|place| &self.cells[*place])
     }
+}
+
+/// The treatments of all cells, each once, and in each cell the place of its own.
+fn treatments(cells: &mut [StudyCell]) -> Vec<Treatment> {
+    let differing = Differing::among(cells.iter().map(|cell| &cell.spec), &NAMED);
+    let key = |cell: &StudyCell| (cell.spec.regulariser(), differing.phrases(&cell.spec).join(", "));
+    let mut all: Vec<(Regulariser, String)> = cells.iter().map(key).collect();
+    all.sort();
+    all.dedup();
+    for cell in cells.iter_mut() {
+        let key = key(cell);
+        cell.treatment = all.iter().position(|other| *other == key).unwrap_or(0);
+    }
+    let regularisers: Vec<Regulariser> = all.iter().map(|(regulariser, _)| *regulariser).collect();
+    let names = Names::among(regularisers.iter().copied());
+    let looks = looks(&regularisers);
+    let treatment = |((regulariser, variant), look): ((Regulariser, String), Look)| {
+        let name = names.regulariser(regulariser);
+        let name = if variant.is_empty() { name } else { format!("{name}, {variant}") };
+        Treatment { regulariser, variant, name, look }
+    };
+    all.into_iter().zip(looks).map(treatment).collect()
 }
 
 /// Equal for cells that differ in lambda alone, zero excluded.
@@ -105,22 +123,16 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
     TrialSpec { penalty: None, seed: 0, ..*spec }
 }
 
+/// The same cell without any regulariser.
+pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
+    let weight_decay = WeightDecay::new(0.0).unwrap_or(spec.weight_decay);
+    TrialSpec { architecture: spec.network().into(), weight_decay, ..without(spec) }
+}
+
 const LAMBDA: &str = "penalty.lambda";
 
-/// Axes of all charts, which have a place of their own.
-const PLACED: [&str; 4] = ["seed", "subset_size", "architecture", LAMBDA];
-
-/// The axes of a grid, which have columns of their own in all tables.
-pub(super) const AXES: [&str; 8] = [
-    "seed",
-    "subset_size",
-    "architecture",
-    "weight_decay",
-    "learning_rate",
-    LAMBDA,
-    "penalty.samples",
-    "penalty.density",
-];
+/// What network, regulariser and subset size tell, so that it is no variant.
+pub(super) const NAMED: [&str; 5] = ["seed", "subset_size", "architecture", "weight_decay", LAMBDA];
 
 /// The settings in which cells differ, and how they are told apart in a few words.
 #[derive(Debug, Clone, Default)]
@@ -165,11 +177,6 @@ impl Differing {
         };
         self.paths.iter().filter_map(|path| Some(shown(path, settings.get(path)?))).collect()
     }
-
-    /// A value of a setting: with few digits, unless they are another value's, too.
-    fn number(&self, path: &str, value: f64) -> String {
-        if self.exact.contains(path) { value.to_string() } else { super::charts::short(value) }
-    }
 }
 
 /// All settings by the path that leads to them; those that are not there are left out.
@@ -207,9 +214,30 @@ pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     all
 }
 
+/// The section and key of a grid file that say what stands at a path; what no key says has words.
+pub(super) fn key(path: &str) -> String {
+    match path {
+        "dataset.name" => "[data] dataset".to_owned(),
+        "dataset.generator_seed" => "[data] seed".to_owned(),
+        "dataset.generator_version" => "version of the synthetic digits".to_owned(),
+        "sampling" | "validation" => format!("[data] {path}"),
+        LAMBDA => "[grid] lambda".to_owned(),
+        "penalty.samples" => "[grid] penalty_samples".to_owned(),
+        "penalty.density" => "[grid] density".to_owned(),
+        "penalty.vae.spread" => "[vae] spread".to_owned(),
+        "penalty.vae.vae.family" => "layers of the VAE".to_owned(),
+        _ => match (path.strip_prefix("penalty.vae.vae."), path.split_once('.')) {
+            (Some(name), _) => format!("[vae] {name}"),
+            (None, Some(("dataset", name))) => format!("[data] {name}"),
+            (None, Some((section, name))) => format!("[{section}] {name}"),
+            (None, None) => format!("[grid] {path}"),
+        },
+    }
+}
+
 /// A number in at most three digits; anything else as it is.
 fn rounded(value: &str) -> String {
-    value.parse().map_or_else(|_| value.to_owned(), super::charts::short)
+    value.parse().map_or_else(|_| value.to_owned(), short)
 }
 
 /// A setting in a few words.

@@ -32,7 +32,8 @@ pub(super) struct Pending {
     leased: HashMap<usize, usize>,
     /// The group of each VAE.
     vaes: HashMap<VaeId, Place>,
-    /// Those that are to be tried alone, and their shapes; they are in no group.
+    /// Those that have failed somewhere, and those that are to be tried alone, with their shapes; they are in no group.
+    failed: BTreeMap<TrialIndex, ShapeId>,
     suspects: BTreeMap<TrialIndex, ShapeId>,
 }
 
@@ -40,6 +41,10 @@ impl Pending {
     pub(super) fn insert(&mut self, trial: &Trial, index: TrialIndex) {
         if trial.is_suspect() {
             self.suspects.insert(index, trial.shape);
+            return;
+        }
+        if !trial.failed_at.is_empty() {
+            self.failed.insert(index, trial.shape);
             return;
         }
         let next = self.seeds.len();
@@ -54,7 +59,7 @@ impl Pending {
     }
 
     pub(super) fn remove(&mut self, trial: &Trial, index: TrialIndex) {
-        if self.suspects.remove(&index).is_some() {
+        if self.suspects.remove(&index).is_some() || self.failed.remove(&index).is_some() {
             return;
         }
         let Some(place) = self.seeds.get(&trial.spec.seed).map(|seed| (*seed, trial.group)) else { return };
@@ -84,21 +89,39 @@ impl Pending {
         lower(&mut self.leased, group);
     }
 
-    /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those whose VAE it has, then those of subsets that
-    /// nobody works on, then any. If no shape is asked for, it is that of the first, and all of a seed go before those of the next.
-    /// When there are no others, one that is to be tried alone, if the worker is `idle`.
-    pub(super) fn pick(&self, wanted: usize, shape: Option<ShapeId>, at_hand: &[VaeId], idle: bool) -> Vec<TrialIndex> {
-        let picked = self.pick_together(wanted, shape, at_hand);
-        if !picked.is_empty() || wanted == 0 || !idle {
-            return picked;
+    /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those that have failed, then those whose VAE it has,
+    /// then those of subsets that nobody works on, then any. If no shape is asked for, it is that of the first, and all of a seed go
+    /// before those of the next. When there are no others, one that is to be tried alone, if the worker is `idle`. `elsewhere`: what had better be tried at another place.
+    pub(super) fn pick(
+        &self,
+        wanted: usize,
+        mut shape: Option<ShapeId>,
+        at_hand: &[VaeId],
+        idle: bool,
+        elsewhere: impl Fn(TrialIndex) -> bool,
+    ) -> Vec<TrialIndex> {
+        let mut picked = Vec::new();
+        for (index, of) in &self.failed {
+            if picked.len() == wanted {
+                return picked;
+            }
+            if shape.is_none_or(|shape| shape == *of) && !elsewhere(*index) {
+                shape = Some(*of);
+                picked.push(*index);
+            }
         }
-        let fits = |of: &ShapeId| shape.is_none_or(|shape| shape == *of);
-        self.suspects.iter().find(|(_, of)| fits(of)).map(|(index, _)| *index).into_iter().collect()
+        self.pick_fresh(wanted, &mut shape, at_hand, &mut picked);
+        if picked.is_empty() && wanted > 0 && idle {
+            let fits = |index, of: &ShapeId| shape.is_none_or(|shape| shape == *of) && !elsewhere(index);
+            picked.extend(self.suspects.iter().find(|(index, of)| fits(**index, of)).map(|(index, _)| *index));
+        }
+        picked
     }
 
-    fn pick_together(&self, wanted: usize, mut shape: Option<ShapeId>, at_hand: &[VaeId]) -> Vec<TrialIndex> {
+    /// Adds trials that have never failed.
+    fn pick_fresh(&self, wanted: usize, shape: &mut Option<ShapeId>, at_hand: &[VaeId], picked: &mut Vec<TrialIndex>) {
         if shape.is_some_and(|shape| !self.waiting.contains_key(&shape)) {
-            return Vec::new();
+            return;
         }
         let own: BTreeSet<Place> = at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
         let (whole, by_seed) = if shape.is_some() { (Some(ALL), None) } else { (None, Some(self.by_seed())) };
@@ -108,7 +131,6 @@ impl Pending {
             let own = own.range(span.clone()).copied().filter(|place| self.groups.contains_key(place));
             own.chain(within(span.clone()).filter(untouched)).chain(within(span))
         });
-        let mut picked = Vec::new();
         let mut visited = HashSet::new();
         for place in order {
             if picked.len() == wanted {
@@ -124,7 +146,6 @@ impl Pending {
                 picked.extend(trials.iter().copied().take(wanted - picked.len()));
             }
         }
-        picked
     }
 
     /// The places of each seed of which trials wait.

@@ -17,6 +17,9 @@ use tracing::warn;
 /// So long a coordinator that has just got the lock takes to say so, at most.
 const INTRODUCTION: Duration = Duration::from_millis(200);
 
+/// The folder of what is trained a second time, in a run directory.
+pub const VERIFICATION: &str = "verification";
+
 /// An open run directory. The lock goes with the process, however it ends.
 #[derive(Debug)]
 pub struct RunDir {
@@ -144,6 +147,11 @@ impl RunDir {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is trained a second time.
+    pub fn verification(&self) -> PathBuf {
+        self.path.join(VERIFICATION)
     }
 
     pub fn database(&self) -> PathBuf {

@@ -29,3 +29,4 @@ mod pytorch;
 mod refusals;
 mod releases;
 mod stay;
+mod verification;

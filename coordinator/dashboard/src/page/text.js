@@ -40,7 +40,7 @@ export const DASH = "–";
 export function decimal(value, digits) {
   const scale = 10 ** digits;
   const rounded = Math.round(Math.round(Math.abs(value) * scale * 1e6) / 1e6) / scale;
-  return (value < 0 && rounded !== 0 ? -rounded : rounded).toFixed(digits);
+  return (value < 0 && rounded !== 0 ? -rounded : rounded).toFixed(digits).replace("-", "−");
 }
 
 export const percent = (share) => (share === null || share === undefined ? DASH : decimal(100 * share, 2));
@@ -50,7 +50,7 @@ export function estimate(estimate, sign = false) {
   if (!estimate) return DASH;
   const mean = percent(estimate.mean);
   const half = estimate.confidence_95 === null ? "" : ` ± ${percent(estimate.confidence_95)}`;
-  return (sign && estimate.mean > 0 && Number(mean) !== 0 ? "+" : "") + mean.replace("-", "−") + half;
+  return (sign && estimate.mean > 0 && Number(mean) !== 0 ? "+" : "") + mean + half;
 }
 
 /** A number as people write it: no more digits than it has. */

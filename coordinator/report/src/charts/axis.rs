@@ -1,5 +1,9 @@
 //! Axes: from values to places, and the few numbers that stand beside them.
 
+use swfn_shared::numbers::short;
+
+use crate::rounding::decimal;
+
 /// An axis of a panel.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
@@ -24,7 +28,7 @@ impl Axis {
         let step = round_step((high - low) / 5.0);
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let decimals = if (step * 10f64.powi(decimals as i32)).fract().abs() > 1e-6 { decimals + 1 } else { decimals };
-        let thousands = step % 1000.0 == 0.0;
+        let thousands = step % 500.0 == 0.0 && high >= 5000.0;
         let first = (low / step - 1e-9).ceil();
         let values =
             (0..50).map(|index| (first + f64::from(index)) * step).take_while(|value| *value <= high + step * 1e-6);
@@ -32,8 +36,7 @@ impl Axis {
             .map(|value| {
                 let text = match thousands && value > 0.0 {
                     true => format!("{}k", value / 1000.0),
-                    // Minus zero is zero.
-                    false => format!("{:.decimals$}", value + 0.0),
+                    false => decimal(value, decimals),
                 };
                 (axis.share(value), text)
             })
@@ -77,8 +80,8 @@ impl Axis {
         };
         let span = (high - low).max(0.4);
         let lone = if high - low < 0.4 { 0.3 * span } else { 0.0 };
-        let left = if zero { 0.25 * span } else { 0.05 * span };
-        let (low, high) = (low - left - lone, high + 0.05 * span + lone);
+        let left = if zero { 0.25 * span } else { 0.09 * span };
+        let (low, high) = (low - left - lone, high + 0.09 * span + lone);
         let mut axis =
             Self { title: title.to_owned(), log: true, zero: zero.then_some(ZERO), low, high, ticks: Vec::new() };
         axis.ticks = values.iter().map(|value| (axis.share(*value), short(*value))).collect();
@@ -115,18 +118,6 @@ fn round_step(step: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// A number in at most three digits.
-pub(crate) fn short(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
-    match rounded.abs() {
-        0.001..1e5 => rounded.to_string(),
-        _ => format!("{rounded:e}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +129,7 @@ mod tests {
     #[test]
     fn numbers_are_round_and_few() {
         assert_eq!(texts(&Axis::linear("", 87.2, 90.9)), ["88", "89", "90"]);
-        assert_eq!(texts(&Axis::linear("", -0.31, 0.62)), ["-0.2", "0.0", "0.2", "0.4", "0.6"]);
+        assert_eq!(texts(&Axis::linear("", -0.31, 0.62)), ["−0.2", "0.0", "0.2", "0.4", "0.6"]);
         assert_eq!(texts(&Axis::linear("", 0.0, 10_000.0)), ["0", "2k", "4k", "6k", "8k", "10k"]);
         assert_eq!(texts(&Axis::linear("", 0.0, 0.9)), ["0.0", "0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(texts(&Axis::log("", 0.002, 900.0)), ["0.01", "0.1", "1", "10", "100", "1000"]);
