@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    const GRID: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 300\n[grid]\nseed = 0\n\
+    const GRID: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 300\n[grid]\nseed = [0]\n\
                         subset_size = 100\narchitecture = \"net\"\nlambda = 0.1\n[classifier]\niterations = 500\n\
                         [vae]\niterations = 2000\n";
 

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 use swfn_shared::{
-    command_line::variable,
     dataset::{FASHION_MNIST_FILES, KMNIST_FILES, MNIST_FILES},
+    folders,
 };
 
 use super::dataset::{Dataset, LoadOptions, Split};
@@ -177,11 +176,7 @@ pub(crate) fn cache_dir(options: &LoadOptions) -> Result<PathBuf, DataError> {
     if let Some(dir) = &options.cache_dir {
         return Ok(dir.clone());
     }
-    if let Some(dir) = variable("SWFN_CACHE") {
-        return Ok(dir.into());
-    }
-    let strategy = etcetera::choose_base_strategy().map_err(|_| DataError::NoCache)?;
-    Ok(strategy.cache_dir().join("swfn"))
+    folders::cache().ok_or(DataError::NoCache)
 }
 
 /// Reads the image file `paths[first]` and the label file after it.
