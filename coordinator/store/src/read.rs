@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rusqlite::{Row, types::Type};
+use rusqlite::{OptionalExtension as _, Row, params, types::Type};
 use swfn_shared::{
     event::Event,
     ids::{LeaseId, TrialId, WorkerId},
@@ -165,6 +165,19 @@ impl Store {
                  WHERE in_grid ORDER BY trial.number",
             )?;
             query.query_map([], trial_row)?.collect()
+        })
+    }
+
+    /// What an attempt reported of a metric at that step, if it did.
+    pub fn point(&self, lease: LeaseId, metric: &str, step: u64) -> Result<Option<f64>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT value FROM point
+                 WHERE trial = (SELECT number FROM trial WHERE id = ?1) AND attempt = ?2
+                   AND metric = (SELECT number FROM metric WHERE name = ?3) AND step = ?4",
+            )?;
+            let key = params![lease.trial.to_string(), lease.attempt, metric, step.cast_signed()];
+            query.query_row(key, |row| row.get(0)).optional()
         })
     }
 

@@ -45,7 +45,7 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
         assert_eq!(lambdas, HashSet::from(["0.1"]), "{metric} only where there is a function norm");
     }
     let table = coordinator.stdout();
-    assert!(table.contains("test on synthetic: 8 of 8 trials") && table.contains("lenet+bn"), "{table}");
+    assert!(table.contains("test on synthetic: 8 of 8 trials") && table.contains("bn + fn 0.1"), "{table}");
     assert!(fs::read_to_string(sweep.run_dir().join("summary.md")).unwrap().contains("| net | fn 0.1 | 40 | 2 |"));
 
     let before = sweep.results();
