@@ -233,7 +233,7 @@ async fn serve(
             place,
             specs,
             snapshots.clone(),
-            swfn_dashboard::Queue::new(&requests),
+            Some(swfn_dashboard::Queue::new(&requests)),
             reader,
         );
         tokio::spawn(swfn_dashboard::serve(door, app, async {

@@ -2,7 +2,11 @@
 //! reads, through the store's reader and the engine's snapshots; the actor does not know of it.
 #![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
 
+mod app;
 mod arguments;
+mod axes;
+mod etag;
+mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -21,7 +25,8 @@ mod summary;
 mod tests;
 mod views;
 
+pub use app::{App, Queue};
 pub use arguments::HttpArguments;
 pub use ready::is_ready;
-pub use routes::{App, Queue};
+
 pub use server::{CONNECTIONS, Door, serve};

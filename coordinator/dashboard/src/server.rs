@@ -38,9 +38,10 @@ use tonic::transport::server::Connected as _;
 use tracing::{debug, warn};
 
 use super::{
+    app::App,
     arguments::{HttpArguments, Place},
     guard::Guard,
-    routes::{self, App, Local},
+    routes::{self, Local},
 };
 
 /// Where the dashboard is unless the user says otherwise.
@@ -190,7 +191,7 @@ pub async fn serve(door: Door, app: App, stop: impl Future<Output = ()>) {
     let all = async { while connections.join_next().await.is_some() {} };
     timeout(GRACE, all).await.ok();
     connections.shutdown().await;
-    app.reader().close().await;
+    app.reader.close().await;
 }
 
 /// One connection from its first byte to its end.

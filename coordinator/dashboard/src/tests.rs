@@ -66,7 +66,7 @@ impl House {
     pub(super) fn app(&self) -> App {
         let reader = Reader::new(&self.dir.path().join("sweep.sqlite"));
         let (grid, snapshots) = (Arc::clone(&self.grid), self.snapshots.subscribe());
-        App::new(grid, &self.run_dir.place().unwrap(), &self.specs, snapshots, Queue::new(&self.requests), reader)
+        App::new(grid, &self.run_dir.place().unwrap(), &self.specs, snapshots, Some(Queue::new(&self.requests)), reader)
     }
 
     fn router(&self, token: Option<Token>) -> Router {

@@ -36,5 +36,6 @@ mod write_up;
 
 pub use command::{Extent, ReportArguments, run, write};
 pub use source::{Run, Sources};
+pub use statistics::half_width;
 pub use summary::Summary;
 pub use table::{cell_label, legend, terminal};

@@ -23,7 +23,7 @@ mod tests;
 mod write;
 
 pub use artifacts::{ArtifactError, ArtifactFolder};
-pub use curves::{CurveSums, MeanPoint};
+pub use curves::{CurveSums, MeanPoint, mean_curves};
 pub use logs::{LogError, LogFolder, log_file};
 pub use read::{CurveRow, LeaseSpan, TrialRow};
 pub use read_only::ReadOnly;

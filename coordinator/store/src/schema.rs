@@ -181,7 +181,7 @@ impl StoreError {
     }
 }
 
-fn read_only() -> OpenFlags {
+pub(super) fn read_only() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
@@ -192,19 +192,33 @@ pub(super) fn no_uri(path: &Path) -> PathBuf {
 
 /// Whether commits stand beside the file that are not in it yet.
 fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0)
+    log::of(path).metadata().is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// The name of a file that nobody writes to, for SQLite.
-fn immutable(path: &Path) -> String {
+/// The name of a file for SQLite, with what it is told about it.
+fn uri(path: &Path, told: &str) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     let escaped = bytes.iter().map(|byte| match byte {
         b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(*byte).to_string(),
         other => format!("%{other:02X}"),
     });
-    format!("file:{}?immutable=1", escaped.collect::<String>())
+    format!("file:{}?{told}", escaped.collect::<String>())
+}
+
+/// That nobody writes to a file.
+const IMMUTABLE: &str = "immutable=1";
+
+/// A connection for one short reading, which changes nothing in the folder, whoever writes there. SQLite would leave two files where it
+/// is told less.
+pub(super) fn connect_unnoticed(path: &Path) -> rusqlite::Result<Connection> {
+    let told = match (has_log(path), log::index(path).exists()) {
+        // All commits are in the file itself. If a coordinator starts in this moment, the next reading sees it.
+        (false, _) => IMMUTABLE,
+        (true, true) => "readonly_shm=1",
+        // Somebody copied file and log alone: SQLite has to make an index of the log.
+        (true, false) => return Connection::open_with_flags(no_uri(path), read_only()),
+    };
+    Connection::open_with_flags(uri(path, told), read_only() | OpenFlags::SQLITE_OPEN_URI)
 }
 
 /// A connection that only reads, also where nobody may write.
@@ -218,7 +232,7 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
         };
         let connection = match shared {
             Err(error) if cannot_share(&error) && !has_log(path) => {
-                Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
+                Connection::open_with_flags(uri(path, IMMUTABLE), read_only() | OpenFlags::SQLITE_OPEN_URI)?
             }
             Err(error) if cannot_share(&error) => return Err(error),
             _ => connection,
