@@ -26,6 +26,7 @@ pub mod snapshot;
 pub mod telemetry;
 pub mod text;
 pub mod threads;
+pub mod treatment;
 pub mod trial;
 pub mod trial_log;
 pub mod wire;

@@ -74,6 +74,18 @@ bounded! {
     Spread, "spread", |v| v >= 0.0, "is negative"
 }
 
+/// A number in at most three digits, for people.
+pub fn short(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    match rounded.abs() {
+        0.001..1e5 => rounded.to_string(),
+        _ => format!("{rounded:e}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

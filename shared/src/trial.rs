@@ -25,25 +25,6 @@ choice! {
     }
 }
 
-impl Architecture {
-    /// The same layers without dropout or batch norm.
-    pub fn plain(self) -> Self {
-        match self {
-            Self::Net | Self::NetDropout => Self::Net,
-            Self::Lenet | Self::LenetBn => Self::Lenet,
-        }
-    }
-
-    /// What it has beyond that, in words.
-    pub fn switch(self) -> Option<&'static str> {
-        match self {
-            Self::Net | Self::Lenet => None,
-            Self::NetDropout => Some("dropout"),
-            Self::LenetBn => Some("batch norm"),
-        }
-    }
-}
-
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -17,14 +17,14 @@ fn is_plain(cell: &Cell) -> bool {
 
 /// Nothing but perhaps the function norm.
 fn has_no_other(cell: &Cell) -> bool {
-    cell.weight_decay == 0.0 && cell.architecture.plain() == cell.architecture
+    cell.weight_decay == 0.0 && cell.architecture.switch().is_none()
 }
 
 /// Where the grid says what to compare: a sentence for each name and reference. Else for each network without any regulariser two: what the
 /// function norm alone does, and what does most; and where no such network was trained, what does most beside the regularisers that it has.
 pub(super) fn sentences(summary: &Summary) -> Vec<String> {
     let cell = |index: usize| &summary.cells[index];
-    let network = |index: usize| (cell(index).subset_size, cell(index).architecture.plain().name());
+    let network = |index: usize| (cell(index).subset_size, cell(index).architecture.network());
     let plain = summary.comparisons.iter().map(|comparison| comparison.reference).filter(|r| is_plain(cell(*r)));
     let with_plain: HashSet<_> = plain.map(network).collect();
     // Where all trials of a network have a regulariser, they are compared among each other.

@@ -7,6 +7,7 @@ use swfn_shared::{
     artifacts::VAE_SHEET,
     grid::Selection,
     metrics::{TEST_ACCURACY, TRAIN_FUNCTION_NORM},
+    numbers::short,
 };
 
 use super::{
@@ -111,7 +112,7 @@ pub(super) fn decided(comparison: &Comparison) -> bool {
 fn question(summary: &Summary, study: &Study) -> String {
     let sizes: Vec<String> = study.sizes().iter().map(u32::to_string).collect();
     let architectures: Vec<String> = in_order(study.cells.iter().map(|cell| cell.spec.architecture.to_string()));
-    let lambdas: Vec<String> = study.lambdas().iter().map(|lambda| super::charts::short(*lambda)).collect();
+    let lambdas: Vec<String> = study.lambdas().iter().map(|lambda| short(*lambda)).collect();
     let planned = || study.cells.iter().map(|cell| cell.planned);
     let seeds = match (planned().min().unwrap_or(0), planned().max().unwrap_or(0)) {
         (1, 1) => "one seed".to_owned(),
@@ -214,7 +215,7 @@ fn best(summary: &Summary) -> Option<String> {
         "The highest mean {which} is {}{half} %, of {} with λ = {}{variant} and {} images ({} seeds){alone}.",
         percent(estimate.mean),
         cell.architecture,
-        super::charts::short(cell.lambda),
+        short(cell.lambda),
         cell.subset_size,
         estimate.n
     ))

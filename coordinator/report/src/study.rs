@@ -6,7 +6,7 @@ use serde_json::Value;
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId},
-    numbers::Lambda,
+    numbers::{Lambda, short},
     trial::{Penalty, TrialSpec},
 };
 use swfn_store::TrialRow;
@@ -168,7 +168,7 @@ impl Differing {
 
     /// A value of a setting: with few digits, unless they are another value's, too.
     fn number(&self, path: &str, value: f64) -> String {
-        if self.exact.contains(path) { value.to_string() } else { super::charts::short(value) }
+        if self.exact.contains(path) { value.to_string() } else { short(value) }
     }
 }
 
@@ -205,7 +205,7 @@ pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
 
 /// A number in at most three digits; anything else as it is.
 fn rounded(value: &str) -> String {
-    value.parse().map_or_else(|_| value.to_owned(), super::charts::short)
+    value.parse().map_or_else(|_| value.to_owned(), short)
 }
 
 /// A setting in a few words.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use swfn_shared::treatment::Switch;
+
 use super::{
     contrast::Comparison,
     rounding::{decimal, signed},
@@ -93,7 +95,7 @@ impl Varying {
 
     /// What both cells have, then what each of them has.
     pub(super) fn sides(self, cell: &Cell, reference: &Cell) -> (String, String, String) {
-        let network = |cell: &Cell| cell.architecture.plain().to_string();
+        let network = |cell: &Cell| cell.architecture.network().to_string();
         let rate = |cell: &Cell| format!("learning rate {}", cell.learning_rate);
         let mut context = vec![format!("n = {}", cell.subset_size)];
         let (mut left, mut right) = (Vec::new(), Vec::new());
@@ -136,7 +138,10 @@ impl Varying {
             let value = if self.weight_decay { format!(" ({})", cell.weight_decay) } else { String::new() };
             names.push(format!("weight decay{value}"));
         }
-        names.extend(cell.architecture.switch().map(str::to_owned));
+        names.extend(cell.architecture.switch().map(|switch| match switch {
+            Switch::Dropout => "dropout".to_owned(),
+            Switch::BatchNorm => "batch norm".to_owned(),
+        }));
         if names.is_empty() { "none".to_owned() } else { names.join(" + ") }
     }
 }

@@ -1,5 +1,7 @@
 //! Axes: from values to places, and the few numbers that stand beside them.
 
+use swfn_shared::numbers::short;
+
 /// An axis of a panel.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
@@ -113,18 +115,6 @@ fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.max(1e-12).log10().floor());
     let factor = [1.0, 2.0, 2.5, 5.0].into_iter().find(|factor| factor * power >= step * 0.999);
     factor.unwrap_or(10.0) * power
-}
-
-/// A number in at most three digits.
-pub(crate) fn short(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
-    match rounded.abs() {
-        0.001..1e5 => rounded.to_string(),
-        _ => format!("{rounded:e}"),
-    }
 }
 
 #[cfg(test)]

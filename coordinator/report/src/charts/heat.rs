@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use swfn_shared::grid::Selection;
+use swfn_shared::{grid::Selection, numbers::short};
 
 use super::{
     Content,
-    axis::short,
     facets::chosen,
     pen::{Anchor, Drawn, Font, Frame, NORMAL, Pen, SMALL, STRONG, fitted, picture, widest},
     theme::{Role, Theme, diverging, sequential},

@@ -14,7 +14,6 @@ mod strip;
 mod tests;
 mod theme;
 
-pub(crate) use axis::short;
 pub(crate) use forest::Difference;
 pub(crate) use over::{Curves, cells_of_curves};
 pub(crate) use pen::ChartError;
