@@ -45,12 +45,34 @@ export function decimal(value, digits) {
 
 export const percent = (share) => (share === null || share === undefined ? DASH : decimal(100 * share, 2));
 
-/** An estimate of accuracies, as the terminal's table has it. */
-export function estimate(estimate, sign = false) {
-  if (!estimate) return DASH;
-  const mean = percent(estimate.mean);
-  const half = estimate.confidence_95 === null ? "" : ` ± ${percent(estimate.confidence_95)}`;
-  return (sign && estimate.mean > 0 && Number(mean) !== 0 ? "+" : "") + mean.replace("-", "−") + half;
+/** A difference of shares in percentage points, with its sign. */
+export function points(share) {
+  const text = decimal(100 * share, 2);
+  return (Number(text) > 0 ? "+" : "") + text.replace("-", "−");
+}
+
+/** Half of an interval's width, if it is known. */
+export const halfWidth = (half) => half ?? null;
+
+/** A p-value: three digits where decisions are made. */
+export function pValue(p) {
+  if (p === null || p === undefined) return DASH;
+  if (p < 0.0001) return "< 0.0001";
+  return p < 0.06 ? decimal(p, 2 - Math.floor(Math.log10(p))) : decimal(p, 3);
+}
+
+/** A number of things. */
+export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+
+/** A worker by its place: `local cpu 1`, `hostB cuda:0`. Its id has the rest. */
+export function workerName(id) {
+  const parts = id.split(":");
+  const local = parts[0] === "" || id.startsWith(".local:");
+  const host = local ? "local" : parts[0].replace(/-[0-9a-f]{10}$/, "");
+  const device = parts.map((part) => part.match(/^([a-z]+)(\d*)-(\d+)$/)).find(Boolean);
+  if (!device) return id.length > 24 ? `…${id.slice(-22)}` : id;
+  const [, kind, number, index] = device;
+  return `${host} ${number === "" ? `${kind} ${index}` : `${kind}:${number}`}`;
 }
 
 /** A number as people write it: no more digits than it has. */
