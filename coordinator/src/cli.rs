@@ -24,6 +24,7 @@ use crate::{
     logs::{self, LogsArguments},
     progress::Terminal,
     sweep::{self, Ending},
+    view::{self, ViewArguments},
 };
 
 /// Runs a grid of trials on workers and tells which regulariser wins.
@@ -54,6 +55,8 @@ enum CommandLine {
     Backup(BackupArguments),
     /// Show what a trial said, attempt by attempt, and how each ended
     Logs(LogsArguments),
+    /// Show the page of a run that is over, or runs elsewhere, until Ctrl-C
+    View(ViewArguments),
 }
 
 #[derive(Debug, Args)]
@@ -168,6 +171,7 @@ fn run() -> ExitCode {
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
         Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
         Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),
+        Some(CommandLine::View(arguments)) => return printed(view::run(&arguments)),
         Some(CommandLine::Logs(arguments)) => return printed(logs::run(&arguments).map(|()| String::new())),
     };
     let terminal = Terminal::new();

@@ -26,5 +26,6 @@ mod local;
 mod logs;
 mod progress;
 mod sweep;
+mod view;
 
 pub use cli::main;

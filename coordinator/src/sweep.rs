@@ -236,7 +236,7 @@ async fn serve(
             Some(swfn_dashboard::Queue::new(&requests)),
             reader,
         );
-        tokio::spawn(swfn_dashboard::serve(door, app, async {
+        tokio::spawn(swfn_dashboard::serve(door, watch::channel(Arc::new(app)).1, async {
             dashboard_stopped.await.ok();
         }))
     });

@@ -1,6 +1,7 @@
 //! Everything that answers are made of.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
     sync::Arc,
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     axes::{self, Axes, Axis},
-    metrics,
+    colours, metrics,
     summary::LiveSummary,
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct SweepNames {
     subset_sizes: Vec<u32>,
     /// In what trials differ.
     axes: Vec<Axis>,
+    /// The names of the regularisers' colours in `/colours.css`.
+    colours: BTreeMap<String, String>,
     /// Whether a coordinator shows this, or its files are all that is known.
     pub(super) live: bool,
 }
@@ -91,6 +94,7 @@ impl App {
                 architectures: axes::architectures(specs),
                 subset_sizes,
                 axes: axes.shown(),
+                colours: colours::names(specs),
                 live: queue.is_some(),
             },
             axes,

@@ -5,8 +5,10 @@
 mod app;
 mod arguments;
 mod axes;
+mod colours;
 mod etag;
 mod files;
+mod follow;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -27,6 +29,7 @@ mod views;
 
 pub use app::{App, Queue};
 pub use arguments::HttpArguments;
+pub use follow::follow;
 pub use ready::is_ready;
 
 pub use server::{CONNECTIONS, Door, serve};

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{Path, RawQuery, Request, State, rejection::PathRejection},
+    extract::{FromRef, Path, RawQuery, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -16,12 +16,15 @@ use swfn_access::gate::Visitor;
 use swfn_report::legend;
 use swfn_shared::{ids::TrialId, wire::WORKERS_HEADER};
 use swfn_store::{ReadError, live, mean_curves};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tracing::warn;
 
 use super::{
     app::App,
-    etag, files,
+    colours, etag, files,
     guard::{self, Guard},
     is_ready, metrics, page,
     problem::Problem,
@@ -38,6 +41,16 @@ const GUESS: Duration = Duration::from_millis(500);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors";
 
+/// What all routes share: the newest app.
+#[derive(Debug, Clone)]
+pub(super) struct Stage(pub(super) watch::Receiver<Arc<App>>);
+
+impl FromRef<Stage> for Arc<App> {
+    fn from_ref(stage: &Stage) -> Self {
+        Self::clone(&stage.0.borrow())
+    }
+}
+
 type Shared = State<Arc<App>>;
 
 /// What stands in a path in place of a trial's id, unless it is not even text.
@@ -51,7 +64,7 @@ type TwoInPath = Result<Path<(String, String)>, PathRejection>;
 pub(super) struct Local(pub(super) IpAddr);
 
 /// All routes behind the guard.
-pub(super) fn router(app: Arc<App>, guard: Guard, join_at: &str) -> Router {
+pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
     let join_at = HeaderValue::from_str(join_at).ok();
     let frames = guard.frames().join(" ");
     let policy = if frames.is_empty() { format!("{POLICY} 'none'") } else { format!("{POLICY} {frames}") };
@@ -67,6 +80,7 @@ pub(super) fn router(app: Arc<App>, guard: Guard, join_at: &str) -> Router {
         .route("/api/v1/curves", get(curves))
         .route("/api/v1/workers", get(workers))
         .route("/report.html", get(report))
+        .route("/colours.css", get(async || with_type("text/css; charset=utf-8", colours::style())))
         .route("/metrics", get(prometheus))
         .route("/healthz", get(async move || alive(join_at)))
         .route("/readyz", get(ready));
@@ -76,7 +90,7 @@ pub(super) fn router(app: Arc<App>, guard: Guard, join_at: &str) -> Router {
     let missing = async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here").hint("the dashboard is at /");
     router
         .fallback(missing)
-        .with_state(app)
+        .with_state(stage)
         .layer(middleware::from_fn(etag::spare))
         .layer(middleware::from_fn_with_state(Arc::new(guard), check))
         .layer(middleware::map_response_with_state((policy, frames.is_empty()), label))

@@ -26,7 +26,11 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use super::{App, Queue, guard::Guard, routes};
+use super::{
+    App, Queue,
+    guard::Guard,
+    routes::{self, Stage},
+};
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{2028}</";
 
@@ -70,7 +74,8 @@ impl House {
     }
 
     fn router(&self, token: Option<Token>) -> Router {
-        routes::router(Arc::new(self.app()), Guard::new(Vec::new(), token), "http://head:7077")
+        let stage = Stage(watch::channel(Arc::new(self.app())).1);
+        routes::router(stage, Guard::new(Vec::new(), token), "http://head:7077")
     }
 }
 
@@ -325,7 +330,7 @@ async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
 
     let hub = vec!["https://hub.example".to_owned(), "http://lab:8000".to_owned()];
     let guard = Guard::new(Vec::new(), None).with_frames(hub);
-    let named = routes::router(Arc::new(house.app()), guard, "");
+    let named = routes::router(Stage(watch::channel(Arc::new(house.app())).1), guard, "");
     let page = named.clone().oneshot(in_frame()).await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
     assert!(policy(&page).ends_with("; frame-ancestors https://hub.example http://lab:8000"), "{}", policy(&page));

@@ -26,7 +26,7 @@ pub use artifacts::{ArtifactError, ArtifactFolder};
 pub use curves::{CurveSums, MeanPoint, mean_curves};
 pub use logs::{LogError, LogFolder, log_file};
 pub use read::{CurveRow, LeaseSpan, TrialRow};
-pub use read_only::ReadOnly;
+pub use read_only::{ReadOnly, ensure_readable};
 pub use reader::{ReadError, Reader};
 pub use schema::{Store, StoreError};
 pub use write::{Batch, ResultRow, WorkerRow};

@@ -328,6 +328,12 @@ pub fn fingerprint(connection: &Connection) -> rusqlite::Result<String> {
     connection.query_row(sql, [], |row| row.get(0))
 }
 
+/// The states of the trials of the grid.
+pub fn states(connection: &Connection) -> rusqlite::Result<Vec<(TrialId, String)>> {
+    let mut query = connection.prepare_cached("SELECT id, state FROM trial WHERE in_grid")?;
+    query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
+}
+
 /// The trials of the grid that somebody has a lease of, as far as their curves have come.
 pub fn running(connection: &Connection) -> rusqlite::Result<Vec<Running>> {
     let mut query = connection.prepare_cached(

@@ -5,12 +5,24 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Params, Row};
 
-use super::schema::{SCHEMA_VERSION, StoreError, connect_to_read, unreadable};
+use super::schema::{SCHEMA_VERSION, StoreError, connect_to_read, connect_unnoticed, unreadable};
 
 /// Writes all of a database, as of one moment, into a new file.
 pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<()> {
     let name = target.as_os_str().as_encoded_bytes();
     connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]).map(|_| ())
+}
+
+/// Whether the file is one that this program reads, found out without a trace beside it.
+pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Missing { path: path.to_owned() });
+    }
+    let version = |connection: Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    match connect_unnoticed(path).and_then(version).map_err(|error| StoreError::new(path, error))? {
+        SCHEMA_VERSION => Ok(()),
+        found => Err(unreadable(path, found)),
+    }
 }
 
 /// The file of a run directory, open for reading.
