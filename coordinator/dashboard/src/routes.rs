@@ -29,7 +29,7 @@ use super::{
     is_ready, metrics, page,
     problem::Problem,
     query::{self, Cells, Curves, Points, Trials, Workers},
-    views::{CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView, TrialDetails, TrialView, WorkerView},
+    views::{AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView, TrialDetails, TrialView, WorkerView},
 };
 
 /// Until an answer begins.
@@ -71,6 +71,7 @@ pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
     let policy = HeaderValue::from_str(&policy).expect("origins are ASCII");
     let mut router = Router::new()
         .route("/api/v1/sweep", get(sweep))
+        .route("/api/v1/answer", get(answer))
         .route("/api/v1/cells", get(cells))
         .route("/api/v1/trials", get(trials))
         .route("/api/v1/trials/{id}", get(trial))
@@ -180,6 +181,12 @@ impl From<ReadError> for Problem {
 async fn sweep(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     json(&SweepView::new(&app, &app.snapshot()))
+}
+
+async fn answer(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
+    query::nothing(asked.as_deref())?;
+    let summary = app.summary.get(&app.reader).await?;
+    json(&AnswerView::new(&app.axes, &summary))
 }
 
 async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {

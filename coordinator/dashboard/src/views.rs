@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use swfn_report::{cell_label, half_width};
+use swfn_report::{Answer, Summary, half_width, legend};
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId},
@@ -81,7 +81,7 @@ impl<'v> SweepView<'v> {
             remaining_seconds: snapshot.remaining().filter(|_| !counts.finished() && snapshot.workers > 0).map(seconds),
             succeeded_since_start: snapshot.succeeded_here,
             best: snapshot.best.as_ref().map(|best| BestView {
-                cell: cell_label(&best.spec),
+                cell: best.spec.label(),
                 seeds: best.seeds,
                 final_test_accuracy_mean: best.mean,
             }),
@@ -103,6 +103,24 @@ pub(super) struct ListView<T> {
 impl<T> ListView<T> {
     pub(super) fn new(page: Page, total: i64, items: Vec<T>) -> Self {
         Self { total, limit: page.limit, offset: page.offset, items }
+    }
+}
+
+/// `/api/v1/answer`
+#[derive(Debug, Serialize)]
+pub(super) struct AnswerView<'s> {
+    /// What the columns of the pivot are.
+    legend: String,
+    /// The ids of the cells, in the order that the pivot counts them in.
+    cells: Vec<String>,
+    #[serde(flatten)]
+    answer: &'s Answer,
+}
+
+impl<'s> AnswerView<'s> {
+    pub(super) fn new(axes: &Axes, summary: &'s Summary) -> Self {
+        let cells = axes.cells().map(|cell| cell.to_string()).collect();
+        Self { legend: legend(summary.selection), cells, answer: &summary.answer }
     }
 }
 
