@@ -22,7 +22,7 @@ use swfn_shared::{
 use crate::{
     backup::{self, BackupArguments},
     logs::{self, LogsArguments},
-    progress::Terminal,
+    progress::{self, Terminal},
     sweep::{self, Ending},
     view::{self, ViewArguments},
 };
@@ -167,7 +167,7 @@ fn run() -> ExitCode {
             let RetryArguments { failed, trials, sweep } = *arguments;
             (sweep, Retry { failed, trials })
         }
-        Some(CommandLine::Report(arguments)) => return printed(swfn_report::run(&arguments)),
+        Some(CommandLine::Report(arguments)) => return printed(swfn_report::run(&arguments, progress::width())),
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
         Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
         Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use console::Term;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use swfn_report::{cell_label, rounding::percent};
+use swfn_report::rounding::percent;
 use swfn_shared::{output, snapshot::Snapshot};
 use tokio::sync::watch;
 use tracing::info;
@@ -92,6 +92,12 @@ impl Terminal {
     }
 }
 
+/// Columns of standard output; of no terminal those of a wide one.
+pub(crate) fn width() -> u16 {
+    const WITHOUT_TERMINAL: u16 = 120;
+    Term::stdout().size_checked().map_or(WITHOUT_TERMINAL, |(_, columns)| columns)
+}
+
 /// Shows snapshots until their source is gone.
 pub(crate) async fn show(terminal: Terminal, sweep: String, mut snapshots: watch::Receiver<Snapshot>) {
     if let Some(bars) = &terminal.bars {
@@ -164,7 +170,7 @@ fn best_line(snapshot: &Snapshot) -> String {
         None => "no result yet".to_owned(),
         Some(best) => {
             let seeds = if best.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", best.seeds) };
-            format!("best so far: {} {} % ({seeds})", cell_label(&best.spec), percent(best.mean))
+            format!("best so far: {} {} % ({seeds})", best.spec.label(), percent(best.mean))
         }
     }
 }

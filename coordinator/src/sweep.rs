@@ -114,14 +114,13 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         }
     }
     let summary = swfn_report::write(&sources, run_dir.path(), extent)?;
-    output::print(&swfn_report::terminal(&summary, None))?;
-    match arguments.report {
-        Extent::Full => output::say(&format!("results in `{}`", path.display())),
-        Extent::Tables | Extent::None => output::say(&format!(
-            "results in `{0}`; `swfn-coordinator report {0}` writes tables, charts and report.html",
-            path.display()
-        )),
-    }
+    let end = match extent {
+        Extent::Full => swfn_report::page(run_dir.path()),
+        Extent::Tables | Extent::None => {
+            format!("no report was written: `swfn-coordinator report {}` writes it\n", path.display())
+        }
+    };
+    output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
     Ok(ending)
 }
 

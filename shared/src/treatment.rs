@@ -157,6 +157,75 @@ impl TrialSpec {
     }
 }
 
+impl TrialSpec {
+    /// Its cell in a few words, whatever other cells there are: what is as usual is left out.
+    pub fn label(&self) -> String {
+        Point {
+            architecture: self.architecture.name(),
+            subset_size: self.subset_size,
+            lambda: self.lambda(),
+            weight_decay: self.weight_decay.get(),
+            learning_rate: self.learning_rate.get(),
+            samples: self.penalty_samples(),
+            density: self.density(),
+        }
+        .label()
+    }
+}
+
+/// A cell as files have it: the axes of grid files, where what is not there is zero or `none`.
+#[derive(Debug, Clone, Copy)]
+pub struct Point<'p> {
+    /// Name of the architecture.
+    pub architecture: &'p str,
+    /// Training images.
+    pub subset_size: u32,
+    /// Weight of the function norm.
+    pub lambda: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Step size of SGD.
+    pub learning_rate: f64,
+    /// Samples of the function norm.
+    pub samples: u32,
+    /// Name of the density that they come from.
+    pub density: &'p str,
+}
+
+impl Point<'_> {
+    /// The name of its network.
+    pub fn network(&self) -> &str {
+        Architecture::by_name(self.architecture).map_or(self.architecture, |known| known.network().name())
+    }
+
+    /// What regularises it.
+    pub fn regulariser(&self) -> Regulariser {
+        Regulariser {
+            switch: Architecture::by_name(self.architecture).and_then(Architecture::switch),
+            function_norm: Lambda::new(self.lambda).ok().filter(|lambda| lambda.get() > 0.0),
+            weight_decay: WeightDecay::new(self.weight_decay).ok().filter(|decay| decay.get() > 0.0),
+        }
+    }
+
+    /// The cell in a few words: what is as usual is left out.
+    pub fn label(&self) -> String {
+        const USUAL_RATE: f64 = 0.01;
+        const USUAL_SAMPLES: [u32; 2] = [0, 20];
+        const USUAL_DENSITIES: [&str; 2] = ["none", "vae"];
+        let mut label = format!("{}, n = {}, {}", self.network(), self.subset_size, self.regulariser());
+        if self.learning_rate != USUAL_RATE {
+            label += &format!(", lr {}", exact(self.learning_rate));
+        }
+        if !USUAL_SAMPLES.contains(&self.samples) {
+            label += &format!(", {} samples", self.samples);
+        }
+        if !USUAL_DENSITIES.contains(&self.density) {
+            label += &format!(", on {}", self.density);
+        }
+        label
+    }
+}
+
 /// Short names of the regularisers of one study, for people.
 ///
 /// A number has three digits, unless two values of the study would then have one name.
@@ -250,6 +319,7 @@ mod tests {
         let some = ["none", "wd 5e-4", "bn", "fn 0.1", "bn + fn 0.1", "bn + wd 5e-4", "fn 0.1 + wd 5e-4"];
         assert!(some.iter().all(|name| names.contains(*name)) && names.len() == 8, "{names:?}");
         assert!(grid.trials().all(|spec| spec.network() == Network::Lenet));
+        assert_eq!(grid.trials().map(|spec| spec.label()).last().unwrap(), "lenet, n = 100, bn + fn 0.1 + wd 5e-4");
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::{
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use swfn_report::{Answer, Summary, half_width, legend};
+use swfn_report::{Answer, Summary, half_width};
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId},
     metrics::Outcome,
     snapshot::{Running, Snapshot},
+    treatment::Regulariser,
 };
 use swfn_store::{
     MeanPoint,
@@ -109,8 +110,10 @@ impl<T> ListView<T> {
 /// `/api/v1/answer`
 #[derive(Debug, Serialize)]
 pub(super) struct AnswerView<'s> {
-    /// What the columns of the pivot are.
-    legend: String,
+    /// Which evaluation of each trial counts.
+    selection: Selection,
+    /// What the short names of regularisers mean.
+    names: &'static str,
     /// The ids of the cells, in the order that the pivot counts them in.
     cells: Vec<String>,
     #[serde(flatten)]
@@ -120,7 +123,7 @@ pub(super) struct AnswerView<'s> {
 impl<'s> AnswerView<'s> {
     pub(super) fn new(axes: &Axes, summary: &'s Summary) -> Self {
         let cells = axes.cells().map(|cell| cell.to_string()).collect();
-        Self { legend: legend(summary.selection), cells, answer: &summary.answer }
+        Self { selection: summary.selection, names: Regulariser::LEGEND, cells, answer: &summary.answer }
     }
 }
 

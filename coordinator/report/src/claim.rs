@@ -16,7 +16,7 @@ use super::{
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     #[serde(rename = "held")]
     Held,
     #[serde(rename = "not held")]
@@ -89,6 +89,7 @@ pub(super) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
     let checks = || verdicts.iter().flat_map(|verdict| &verdict.checks);
     let corrected = holm(&checks().map(|check| check.p).collect::<Vec<_>>());
     contrast::correct(verdicts.iter_mut().flat_map(|verdict| &mut verdict.checks).map(|check| &mut check.comparison));
+    let family = corrected.iter().flatten().count();
     let mut corrected = corrected.into_iter();
     for verdict in &mut verdicts {
         for check in &mut verdict.checks {
@@ -96,7 +97,7 @@ pub(super) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
             check.verdict = decide(verdict.relation, verdict.margin, verdict.alpha, check);
         }
         verdict.verdict = together(&verdict.checks);
-        verdict.reason = reason(verdict);
+        verdict.reason = reason(verdict, family);
     }
     // A seed that comes to one claim moves the correction of all.
     let checks = || verdicts.iter().flat_map(|verdict| &verdict.checks);
@@ -145,7 +146,7 @@ fn together(checks: &[ClaimCheck]) -> Verdict {
 /// Pairs of cells that a reason lists.
 const LISTED: usize = 8;
 
-fn reason(verdict: &ClaimVerdict) -> String {
+fn reason(verdict: &ClaimVerdict, family: usize) -> String {
     let ClaimVerdict { relation, margin, checks, verdict, .. } = verdict;
     let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { words::points(share) };
     let wanted = match relation {
@@ -162,7 +163,7 @@ fn reason(verdict: &ClaimVerdict) -> String {
         .take(LISTED)
         .map(|check| {
             let Comparison { context, treatment, control, .. } = &check.comparison;
-            let numbers = words::numbers(&check.comparison, check.p_holm);
+            let numbers = words::numbers(&check.comparison, check.p, check.p_holm, family);
             match checks.len() {
                 1 => format!("{context}: {numbers}"),
                 _ => format!("{context}: {treatment} over {control}: {numbers}, {}", check.verdict.name()),

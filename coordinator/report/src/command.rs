@@ -18,7 +18,8 @@ use super::{
     files, html,
     source::{Sources, open},
     summary::Summary,
-    table, write_up,
+    terminal::terminal,
+    write_up,
 };
 
 /// Which runs, and where to.
@@ -44,8 +45,8 @@ pub enum Extent {
     Full,
 }
 
-/// Makes the report of what the arguments name, and returns the table for the terminal.
-pub fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
+/// Makes the report of what the arguments name, and returns what a terminal of so many columns shows of it.
+pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     let ReportArguments { runs, out } = arguments;
     ensure!(
         out.is_some() || runs.len() == 1,
@@ -70,8 +71,13 @@ pub fn run(arguments: &ReportArguments) -> anyhow::Result<String> {
     let before = out.as_deref().map(Before::of);
     let summary = write(&sources, folder, Extent::Full)?;
     before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
-    output::say(&format!("report in `{}`", folder.join("report.html").display()));
-    Ok(table::terminal(&summary, None))
+    Ok(terminal(&summary, width) + &page(folder))
+}
+
+/// The last line of a terminal: where the page is that was written into a folder.
+pub fn page(folder: &Path) -> String {
+    let page = folder.join("report.html");
+    format!("report: file://{}\n", page.canonicalize().unwrap_or(page).display())
 }
 
 /// [`write`] without the charts beside the report, which take most of the time.

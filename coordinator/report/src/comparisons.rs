@@ -1,14 +1,15 @@
-//! Comparisons and claims as tables: on a terminal, in Markdown, as CSV.
+//! Comparisons as columns of tables and as CSV.
 
-use std::{fmt::Write as _, io::Write};
+use std::io::Write;
 
-use comfy_table::{Cell as TableCell, CellAlignment, Table};
 use swfn_shared::grid::Selection;
 
-use super::{claim::ClaimVerdict, contrast::Comparison, rounding::decimal, summary::Summary, table, view, words};
-
-/// Comparisons that a terminal shows; the files have all.
-const TERMINAL_ROWS: usize = 60;
+use super::{
+    contrast::Comparison,
+    rounding::decimal,
+    summary::{SETTINGS, Summary},
+    words::{self, UNKNOWN, count, p_value},
+};
 
 /// Said wherever accuracies are compared that were chosen on what they are judged by.
 pub(super) const FLATTERED: &str = "of best evaluations, CHOSEN ON THE TEST IMAGES";
@@ -17,40 +18,70 @@ pub(super) fn is_flattered(summary: &Summary) -> bool {
     summary.selection == Selection::Best
 }
 
+/// What the columns mean, and how the p-values come about.
 pub(super) fn legend(summary: &Summary) -> String {
     let which = if is_flattered(summary) { format!("Differences {FLATTERED}. ") } else { String::new() };
-    which + LEGEND
+    let family = count(summary.answer.synthesis.family, "comparison");
+    format!(
+        "{which}Points: mean difference over the same seeds, in percentage points. 95 % interval (Student's t) and p (paired t test, \
+         two-sided) are of that comparison alone. Holm p is corrected over {family}, and decides at 5 %. d: mean difference over the standard \
+         deviation of the differences, corrected for small n (Hedges). w/t/l: seeds won, tied, lost. {}",
+        signed_rank(summary)
+    )
 }
 
-const LEGEND: &str = "Difference of the same seeds, in percentage points, with its 95 % interval (Student's t). p: paired t test, two-sided; \
-                      signed rank: Wilcoxon's test; both after Holm's correction over the comparisons of this table. d: mean difference in \
-                      standard deviations of the differences, corrected for small n (Hedges). w/t/l: seeds won, tied, lost.";
+/// The smallest corrected p-value that Wilcoxon's test can have here, and of how many seeds; `None` without results.
+fn least_signed_rank(summary: &Summary) -> Option<(f64, usize)> {
+    let seeds = summary.comparisons.iter().map(|comparison| comparison.pairs.len()).max()?;
+    let family = summary.comparisons.iter().filter(|comparison| comparison.wilcoxon_p.is_some()).count();
+    (family > 0).then(|| (family as f64 * 0.5f64.powi(seeds as i32 - 1), seeds))
+}
+
+/// Whether Wilcoxon's test can decide anything with so few seeds.
+fn signed_rank_decides(summary: &Summary) -> bool {
+    least_signed_rank(summary).is_some_and(|(least, _)| least < 0.05)
+}
+
+fn signed_rank(summary: &Summary) -> String {
+    match least_signed_rank(summary) {
+        None => String::new(),
+        Some(_) if signed_rank_decides(summary) => "Signed rank: Holm p of Wilcoxon's test.".to_owned(),
+        Some((least, seeds)) => format!(
+            "Wilcoxon's signed-rank test cannot decide here: with {} its Holm p is at least {}.",
+            count(seeds, "seed"),
+            p_value(least.min(1.0))
+        ),
+    }
+}
 
 /// A column: its title, whether it holds numbers, what stands in it.
 pub(super) type Column = (&'static str, bool, fn(&Comparison) -> String);
 
-const UNKNOWN: &str = "–";
-
-/// The columns, that of names only if there are any.
+/// The columns, those of names and of the signed-rank test only if they tell anything.
 pub(super) fn columns(summary: &Summary) -> Vec<Column> {
-    let name: Column = ("name", false, |comparison| comparison.name.clone().unwrap_or_default());
     let named = summary.comparisons.iter().any(|comparison| comparison.name.is_some());
-    named.then_some(name).into_iter().chain(COLUMNS).collect()
+    let is_shown = |(title, _, _): &Column| match *title {
+        "name" => named,
+        "signed rank" => signed_rank_decides(summary),
+        _ => true,
+    };
+    COLUMNS.into_iter().filter(is_shown).collect()
 }
 
-const COLUMNS: [Column; 8] = [
-    ("compared", false, |comparison| format!("{}: {}", comparison.context, comparison.treatment)),
-    ("with", false, |comparison| comparison.control.clone()),
-    ("points", true, |comparison| {
-        comparison.difference.map_or(UNKNOWN.to_owned(), |difference| words::points(difference.mean))
-    }),
+const COLUMNS: [Column; 11] = [
+    ("name", false, |comparison| comparison.name.clone().unwrap_or_default()),
+    ("at", false, |comparison| comparison.context.clone()),
+    ("regulariser", false, |comparison| comparison.treatment.clone()),
+    ("over", false, |comparison| comparison.control.clone()),
+    ("points", true, |comparison| known(comparison.difference.map(|difference| difference.mean), words::points)),
     ("95 % interval", true, |comparison| {
-        let interval = comparison.difference.and_then(words::interval);
-        interval.map_or(UNKNOWN.to_owned(), |(from, to)| format!("{from} to {to}"))
+        let interval = comparison.difference.and_then(|of| words::interval(of.mean, of.confidence_95));
+        interval.unwrap_or(UNKNOWN.to_owned())
     }),
-    ("p (Holm)", true, |comparison| comparison.t_p_holm.map_or(UNKNOWN.to_owned(), words::p_value)),
-    ("signed rank", true, |comparison| comparison.wilcoxon_p_holm.map_or(UNKNOWN.to_owned(), words::p_value)),
-    ("d", true, |comparison| comparison.hedges_g.map_or(UNKNOWN.to_owned(), |g| decimal(g, 1))),
+    ("p", true, |comparison| known(comparison.t_p, p_value)),
+    ("Holm p", true, |comparison| known(comparison.t_p_holm, p_value)),
+    ("signed rank", true, |comparison| known(comparison.wilcoxon_p_holm, p_value)),
+    ("d", true, |comparison| known(comparison.hedges_g, |g| decimal(g, 1))),
     ("w/t/l", true, |comparison| {
         let missing =
             if comparison.missing_seeds.is_empty() { String::new() } else { format!(" of {}", comparison.planned) };
@@ -58,86 +89,16 @@ const COLUMNS: [Column; 8] = [
     }),
 ];
 
-/// The answer, which stands before everything else.
-pub(super) fn answer(summary: &Summary, width: u16) -> String {
-    /// Sentences beyond which nobody reads on.
-    const MOST: usize = 8;
-    let sentences = summary.answer.iter().take(MOST);
-    let mut text: String = sentences.map(|sentence| table::wrap(sentence, usize::from(width))).collect();
-    if summary.answer.len() > MOST {
-        writeln!(text, "and {} more like these in summary.md", summary.answer.len() - MOST)
-            .expect("writing to a string");
-    }
-    text
-}
-
-/// The table with its legend and a line for each claim; nothing if nothing is compared.
-pub(super) fn terminal(summary: &Summary, width: u16) -> String {
-    let mut text = String::new();
-    if !summary.comparisons.is_empty() {
-        let mut table = Table::new();
-        table::style(&mut table, width);
-        let aligned = |text: String, number: bool| {
-            TableCell::new(text).set_alignment(if number { CellAlignment::Right } else { CellAlignment::Left })
-        };
-        let columns = columns(summary);
-        table.set_header(columns.iter().map(|(title, number, _)| aligned((*title).to_owned(), *number)));
-        for comparison in summary.comparisons.iter().take(TERMINAL_ROWS) {
-            table.add_row(columns.iter().map(|(_, number, value)| aligned(value(comparison), *number)));
-        }
-        text += &format!("{table}\n");
-        if summary.comparisons.len() > TERMINAL_ROWS {
-            text += &format!("and {} more in comparisons.csv\n", summary.comparisons.len() - TERMINAL_ROWS);
-        }
-        text += &table::wrap(&legend(summary), usize::from(width));
-        for comparison in summary.comparisons.iter().filter(|comparison| !comparison.missing_seeds.is_empty()) {
-            let Comparison { context, treatment, control, .. } = comparison;
-            text += &format!("incomplete: {context}: {treatment} with {control}: {}\n", words::seeds(comparison));
-        }
-    }
-    for claim in &summary.claims {
-        text += &table::wrap(&format!("claim: {}: {}", claim.text, verdict(summary, claim)), usize::from(width));
-    }
-    text
-}
-
-fn verdict(summary: &Summary, claim: &ClaimVerdict) -> String {
-    let provisional = if claim.provisional { " so far" } else { "" };
-    let which = if is_flattered(summary) { format!("; {FLATTERED}") } else { String::new() };
-    format!("{}{provisional} ({}{which})", claim.verdict.name(), claim.reason)
-}
-
-/// The same as GitHub-flavoured Markdown.
-pub(super) fn markdown(summary: &Summary) -> String {
-    let mut text = String::new();
-    if !summary.comparisons.is_empty() {
-        let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        text += "\n## Comparisons\n\n";
-        let columns = columns(summary);
-        text += &row(columns.iter().map(|(title, _, _)| (*title).to_owned()).collect());
-        text += &row(columns.iter().map(|(_, number, _)| if *number { "---:" } else { "---" }.to_owned()).collect());
-        for comparison in &summary.comparisons {
-            text += &row(columns.iter().map(|(_, _, value)| view::markdown(&value(comparison))).collect());
-        }
-        text += &format!("\n{}\n", legend(summary));
-    }
-    if !summary.claims.is_empty() {
-        text += "\n## Claims\n\n";
-        for claim in &summary.claims {
-            text += &format!("- {}: {}\n", view::markdown(&claim.text), verdict(summary, claim));
-        }
-    }
-    text
+fn known(value: Option<f64>, shown: fn(f64) -> String) -> String {
+    value.map_or(UNKNOWN.to_owned(), shown)
 }
 
 /// `comparisons.csv`: a line for each, with the settings of both cells. Pairs stand in `summary.json`.
 pub(super) fn csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
-    let settings =
-        ["architecture", "subset_size", "lambda", "density", "weight_decay", "learning_rate", "penalty_samples"];
     let mut header: Vec<String> = ["name", "selection", "context", "treatment", "control"].map(str::to_owned).to_vec();
-    header.extend(settings.iter().map(ToString::to_string));
-    header.extend(settings.iter().map(|setting| format!("reference_{setting}")));
+    header.extend(SETTINGS.iter().map(ToString::to_string));
+    header.extend(SETTINGS.iter().map(|setting| format!("reference_{setting}")));
     if has_variants(summary) {
         header.extend(["variant", "reference_variant"].map(str::to_owned));
     }
@@ -203,9 +164,9 @@ fn record(comparison: &Comparison, summary: &Summary) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{
-        super::{summary::tests::finished, table},
+        super::{summary::tests::finished, table, terminal::terminal},
         *,
     };
 
@@ -213,7 +174,7 @@ mod tests {
                         architecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.01, 0.1]\n";
 
     /// Gains of 3 points with dropout, of 1 or 2 with the function norm, whose noise differs from seed to seed; the last trial is missing.
-    fn summary(tables: &str) -> Summary {
+    pub(crate) fn summary(tables: &str) -> Summary {
         finished(&format!("{GRID}{tables}"), |spec| {
             let noise = |salt: u64| ((spec.seed * 7 + salt) % 5) as f64 * 0.002;
             let norm: f64 = spec.penalty.map_or(0.0, |penalty| if penalty.lambda.get() > 0.05 { 0.02 } else { 0.01 });
@@ -229,7 +190,7 @@ mod tests {
     fn the_usual_comparisons() {
         let summary = summary("");
         assert_eq!(summary.comparisons.len(), 2 * (2 + 1 + 4));
-        insta::assert_snapshot!(table::terminal(&summary, Some(140)));
+        insta::assert_snapshot!(terminal(&summary, 140));
         let mut file = Vec::new();
         csv(&mut file, &summary).unwrap();
         let file = String::from_utf8(file).unwrap();
@@ -268,8 +229,8 @@ is = "equal"
 margin_points = 0.2
 "#,
         );
-        insta::assert_snapshot!("asked", table::terminal(&summary, Some(140)));
-        let markdown = markdown(&summary);
+        insta::assert_snapshot!("asked", terminal(&summary, 140));
+        let markdown = table::markdown(&summary);
         insta::assert_snapshot!("claims", &markdown[markdown.find("## Claims").unwrap()..]);
         let json = serde_json::to_value(&summary).unwrap();
         assert_eq!((&json["selection"], &json["claims"][0]["verdict"]), (&"best".into(), &"held".into()));

@@ -12,20 +12,19 @@ use swfn_shared::{
 
 use super::{
     charts::{Content, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page},
-    comparisons,
     contrast::Comparison,
     document::{Document, FailureView, FigureView, GridText, MissingFigure, Sheet},
-    rounding::percent,
+    failures::{self, FailureGroup},
     source::Sources,
     study::Study,
     summary::Summary,
-    tables, words,
+    table, tables, words,
 };
 
-/// Sentences of the answer, and of what is not decided, beyond which nobody reads on.
-const SENTENCES: usize = 8;
-/// Trials that were given up of which the report tells the error.
+/// Kinds of failures of which the report tells the error.
 const FAILURES: usize = 20;
+/// Failed trials of one kind that it names.
+const LISTED: usize = 10;
 /// Lines of the log of each.
 const LOG_LINES: usize = 30;
 
@@ -56,9 +55,8 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         made: made.to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         question: question(summary, &study),
-        progress: progress(summary),
-        answer: answer(summary),
-        undecided: undecided(summary),
+        progress: table::progress(summary),
+        answer: tables::answer(summary),
         warnings: warnings(sources, summary),
         results: tables::results(summary),
         figures: shown,
@@ -66,7 +64,7 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         sheets: sheets(sources),
         sheets_caption: "A row of images of the subset, a row of what the VAE makes of them, four rows of samples: what the function norm is measured on.",
         failures_lead: failures_lead(summary),
-        failures: summary.failures.iter().take(FAILURES).map(failure).collect(),
+        failures: failures::groups(summary).iter().take(FAILURES).map(failure).collect(),
         settings: tables::settings(&sources.trials),
         provenance: tables::provenance(&sources.trials),
         cost: tables::cost(sources.cost()?, summary, &sources.trials),
@@ -99,13 +97,8 @@ fn difference(comparison: &Comparison) -> Option<Difference> {
         label: treatment.clone(),
         mean: 100.0 * estimate.mean,
         half: estimate.confidence_95.map(|half| 100.0 * half),
-        decided: decided(comparison),
+        decided: comparison.decided().is_some(),
     })
-}
-
-/// Whether the cells are told apart, at the level of 5 % that all intervals have.
-pub(super) fn decided(comparison: &Comparison) -> bool {
-    comparison.t_p_holm.is_some_and(|p| p < 0.05)
 }
 
 /// What was asked.
@@ -147,128 +140,11 @@ fn in_order(items: impl Iterator<Item = String>) -> Vec<String> {
     items.filter(|item| seen.insert(item.clone())).collect()
 }
 
-/// Whether trials have not ended.
-fn is_open(summary: &Summary) -> bool {
-    summary.succeeded + summary.failures.len() < summary.planned
-}
-
-fn progress(summary: &Summary) -> String {
-    let Summary { planned, succeeded, .. } = summary;
-    let failed = summary.failures.len();
-    let open = planned - succeeded - failed.min(planned - succeeded);
-    let mut text = match succeeded == planned {
-        true => format!("All {planned} trials have succeeded."),
-        false => format!("{succeeded} of {planned} trials have succeeded."),
-    };
-    if failed > 0 {
-        text += &format!(" {failed} {} given up.", if failed == 1 { "was" } else { "were" });
-    }
-    if open > 0 {
-        text += &format!(" {open} {} not ended yet.", if open == 1 { "has" } else { "have" });
-    }
-    text
-}
-
-fn answer(summary: &Summary) -> Vec<String> {
-    let chosen =
-        if comparisons::is_flattered(summary) { format!("; {}", comparisons::FLATTERED) } else { String::new() };
-    let mut answer: Vec<String> = summary
-        .claims
-        .iter()
-        .take(SENTENCES)
-        .map(|claim| {
-            let provisional = if claim.provisional { " so far" } else { "" };
-            let reason = sentence(&format!("{}{chosen}", claim.reason));
-            format!("Claim “{}”: {}{provisional}. {reason}", claim.text, claim.verdict.name())
-        })
-        .collect();
-    if summary.claims.len() > SENTENCES {
-        answer.push(format!("{} more claims stand in the table.", summary.claims.len() - SENTENCES));
-    }
-    answer.extend(summary.answer.iter().take(SENTENCES).map(|text| sentence(text)));
-    if summary.answer.len() > SENTENCES {
-        answer.push(format!("{} more comparisons like these stand in the tables.", summary.answer.len() - SENTENCES));
-    }
-    if answer.is_empty() {
-        answer.push(match best(summary) {
-            Some(best) => best,
-            None if is_open(summary) => "There are no results yet.".to_owned(),
-            None => "There are no results.".to_owned(),
-        });
-    }
-    answer
-}
-
-/// The cell of the highest mean, where nothing is compared.
-fn best(summary: &Summary) -> Option<String> {
-    let known = summary.cells.iter().filter_map(|cell| Some((cell, cell.test_accuracy?)));
-    let (cell, estimate) = known.max_by(|one, other| one.1.mean.total_cmp(&other.1.mean))?;
-    let half = estimate.confidence_95.map(|half| format!(" ± {}", percent(half))).unwrap_or_default();
-    let which = match summary.selection {
-        Selection::Final => "test accuracy",
-        Selection::Best => "best test accuracy (chosen on the test images)",
-        Selection::Validation => "validated test accuracy",
-    };
-    let variant = cell.variant.iter().map(|phrase| format!(", {phrase}")).collect::<String>();
-    let alone = if summary.comparisons.is_empty() { "; nothing was compared with it" } else { "" };
-    Some(format!(
-        "The highest mean {which} is {}{half} %, of {} with λ = {}{variant} and {} images ({} seeds){alone}.",
-        percent(estimate.mean),
-        cell.architecture,
-        short(cell.lambda),
-        cell.subset_size,
-        estimate.n
-    ))
-}
-
-/// With a capital and a full stop.
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{first}{}{stop}", characters.as_str())
-}
-
-/// What the seeds cannot tell apart, and what nothing is known of: a sentence for all that is compared in one place with one thing.
-fn undecided(summary: &Summary) -> Vec<String> {
-    let mut places: Vec<((&str, &str), Vec<String>)> = Vec::new();
-    let mut unknown = 0;
-    for comparison in summary.comparisons.iter().filter(|comparison| !decided(comparison)) {
-        let Comparison { context, treatment, control, .. } = comparison;
-        let Some(difference) = comparison.difference else {
-            unknown += 1;
-            continue;
-        };
-        let half = difference.confidence_95.map(|half| format!(" ± {}", percent(half))).unwrap_or_default();
-        let text = format!("{treatment} {}{half}", words::points(difference.mean));
-        match places.iter_mut().find(|(place, _)| *place == (context, control)) {
-            Some((_, texts)) => texts.push(text),
-            None => places.push(((context, control), vec![text])),
-        }
-    }
-    let count = places.len();
-    let sentence = |((context, control), texts): &((&str, &str), Vec<String>)| {
-        let more = texts.len().saturating_sub(SENTENCES);
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        format!("{context}, against {control}: {}{more} points", texts[..texts.len().min(SENTENCES)].join("; "))
-    };
-    let mut sentences: Vec<String> = places.iter().take(SENTENCES).map(sentence).collect();
-    if count > SENTENCES {
-        sentences.push(format!("the same in {} more places; see the tables", count - SENTENCES));
-    }
-    if unknown > 0 {
-        let yet = if is_open(summary) { " yet" } else { "" };
-        sentences
-            .push(format!("{unknown} of {} comparisons: no seed has both results{yet}", summary.comparisons.len()));
-    }
-    sentences
-}
-
 fn warnings(sources: &Sources, summary: &Summary) -> Vec<String> {
     let mut warnings = Vec::new();
     let incomplete = summary.cells.iter().filter(|cell| !cell.complete()).count();
     let cells = summary.cells.len();
-    if is_open(summary) {
+    if summary.is_open() {
         warnings.push(format!(
             "The report is of an unfinished sweep: {incomplete} of {cells} cells lack seeds, and numbers will still move."
         ));
@@ -290,32 +166,16 @@ fn warnings(sources: &Sources, summary: &Summary) -> Vec<String> {
 }
 
 fn failures_lead(summary: &Summary) -> String {
-    let count = summary.failures.len();
-    let shown = if count > FAILURES {
-        format!("; these are the first {FAILURES}, trials.jsonl has all")
-    } else {
-        String::new()
-    };
-    format!(
-        "{count} {} given up{shown}. The command “swfn-coordinator retry --failed” tries them again.",
-        if count == 1 { "trial was" } else { "trials were" }
-    )
+    let count = words::count(summary.failures.len(), "trial");
+    format!("{count} failed; trials.jsonl has all. The command “swfn-coordinator retry --failed” tries them again.")
 }
 
-fn failure(failure: &super::summary::Failure) -> FailureView {
-    let lines: Vec<&str> = failure.log.as_deref().unwrap_or_default().lines().collect();
-    let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
-    let log: Vec<String> = last.iter().map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
+fn failure(group: &FailureGroup<'_>) -> FailureView {
     FailureView {
-        title: format!(
-            "{} seed={} (trial {}, attempt {})",
-            failure.label,
-            failure.seed,
-            &failure.trial[..8],
-            failure.attempts
-        ),
-        error: failure.error.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
-        log: log.join("\n"),
+        title: group.title(),
+        error: group.error(),
+        trials: group.names(LISTED),
+        log: group.log(LOG_LINES).join("\n"),
     }
 }
 

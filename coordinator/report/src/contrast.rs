@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{
+    answer::Sign,
     hypothesis::{self, WilcoxonMethod, cohens_d, hedges_g, t_test, wilcoxon},
     statistics::Estimate,
 };
@@ -113,6 +114,13 @@ impl Comparison {
             losses: count(|difference| difference < 0.0),
             pairs,
         }
+    }
+
+    /// Which way the cells differ, if that is decided: at 5 %, after the correction over all comparisons.
+    pub(crate) fn decided(&self) -> Option<Sign> {
+        let mean = self.difference?.mean;
+        let told_apart = self.t_p_holm.is_some_and(|p| p < 0.05);
+        told_apart.then_some(if mean > 0.0 { Sign::Gain } else { Sign::Loss })
     }
 
     pub(super) fn differences(&self) -> Vec<f64> {

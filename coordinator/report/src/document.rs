@@ -1,6 +1,6 @@
 //! What the report says, in the order in which it says it, before it becomes HTML, Markdown or LaTeX.
 
-use super::view::TableView;
+use super::{tables::AnswerView, view::TableView};
 
 /// The report.
 pub(crate) struct Document {
@@ -11,8 +11,7 @@ pub(crate) struct Document {
     pub(crate) question: String,
     /// How much of the sweep there is.
     pub(crate) progress: String,
-    pub(crate) answer: Vec<String>,
-    pub(crate) undecided: Vec<String>,
+    pub(crate) answer: AnswerView,
     /// What a reader must know before believing the numbers.
     pub(crate) warnings: Vec<String>,
     /// Claims, comparisons, cells.
@@ -52,6 +51,8 @@ pub(crate) struct Sheet {
 pub(crate) struct FailureView {
     pub(crate) title: String,
     pub(crate) error: String,
+    /// The trials that failed so.
+    pub(crate) trials: Vec<String>,
     pub(crate) log: String,
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use swfn_shared::{quote::cell, trial::TrialSpec};
+use swfn_shared::{quote::cell, treatment::Names, trial::TrialSpec};
 use swfn_store::{TrialRow, WorkerRow, run_dir::replace};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     source::Sources,
     statistics::Estimate,
     study::{self, Differing},
-    summary::{Cell, Summary},
+    summary::{Cell, SETTINGS, Summary},
     table,
 };
 
@@ -31,12 +31,24 @@ pub(crate) fn write_all(folder: &Path, sources: &Sources, summary: &Summary) -> 
     replace(folder, "summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
 }
 
-const AXES: [&str; 8] =
-    ["architecture", "subset_size", "seed", "lambda", "density", "weight_decay", "learning_rate", "penalty_samples"];
+const AXES: [&str; 10] = [
+    "architecture",
+    "network",
+    "regulariser",
+    "subset_size",
+    "seed",
+    "lambda",
+    "density",
+    "weight_decay",
+    "learning_rate",
+    "penalty_samples",
+];
 
-fn axes(spec: &TrialSpec) -> [String; 8] {
+fn axes(names: Names, spec: &TrialSpec) -> [String; 10] {
     [
         spec.architecture.to_string(),
+        spec.network().to_string(),
+        names.regulariser(spec.regulariser()),
         spec.subset_size.to_string(),
         spec.seed.to_string(),
         spec.lambda().to_string(),
@@ -47,14 +59,19 @@ fn axes(spec: &TrialSpec) -> [String; 8] {
     ]
 }
 
-/// A column that says what the axes do not, where runs differ in other settings.
+/// Names that tell the regularisers of these trials apart.
+fn names(trials: &[(TrialSpec, TrialRow)]) -> Names {
+    Names::among(trials.iter().map(|(spec, _)| spec.regulariser()))
+}
+
+/// A column of all that network, regulariser and subset size do not say, where anything of it differs.
 struct Variants(Option<Differing>);
 
 impl Variants {
     fn among(trials: &[(TrialSpec, TrialRow)]) -> Self {
         let mut cells = HashSet::new();
         let specs = trials.iter().map(|(spec, _)| spec).filter(|spec| cells.insert(spec.cell()));
-        let differing = Differing::among(specs, &study::AXES);
+        let differing = Differing::among(specs, &study::NAMED);
         let some = trials.iter().any(|(spec, _)| !differing.phrases(spec).is_empty());
         Self(some.then_some(differing))
     }
@@ -96,7 +113,7 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         "dataset_digest",
         "error",
     ];
-    let variants = Variants::among(trials);
+    let (names, variants) = (names(trials), Variants::among(trials));
     csv.write_record(before.iter().chain(&AXES).copied().chain(variants.header()).chain(after))?;
     for (spec, row) in trials {
         let number = |value: fn(&swfn_shared::metrics::Outcome) -> f64| {
@@ -131,7 +148,7 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
         ];
         let variant = variants.of(spec);
         let before = [row.id.to_string(), row.state.clone()];
-        csv.write_record(before.into_iter().chain(axes(spec)).chain(variant).chain(outcome))?;
+        csv.write_record(before.into_iter().chain(axes(names, spec)).chain(variant).chain(outcome))?;
     }
     Ok(csv.flush()?)
 }
@@ -168,9 +185,9 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
 }
 
 fn curves_csv(file: impl Write, sources: &Sources) -> anyhow::Result<()> {
-    let variants = Variants::among(&sources.trials);
+    let (names, variants) = (names(&sources.trials), Variants::among(&sources.trials));
     let specs: HashMap<_, _> =
-        sources.trials.iter().map(|(spec, row)| (row.id, (axes(spec), variants.of(spec)))).collect();
+        sources.trials.iter().map(|(spec, row)| (row.id, (axes(names, spec), variants.of(spec)))).collect();
     let mut csv = csv::Writer::from_writer(file);
     let header = ["trial"].into_iter().chain(AXES).chain(variants.header());
     csv.write_record(header.chain(["metric", "step", "value"]))?;
@@ -186,7 +203,7 @@ fn curves_csv(file: impl Write, sources: &Sources) -> anyhow::Result<()> {
 
 fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
-    let mut header: Vec<String> = AXES.iter().filter(|axis| **axis != "seed").map(ToString::to_string).collect();
+    let mut header: Vec<String> = SETTINGS.iter().map(ToString::to_string).collect();
     let variants = comparisons::has_variants(summary);
     header.extend(variants.then(|| "variant".to_owned()));
     header.extend(["planned", "succeeded", "quarantined", "complete"].map(str::to_owned));

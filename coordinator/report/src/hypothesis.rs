@@ -122,6 +122,43 @@ pub(super) fn holm(family: &[Option<f64>]) -> Vec<Option<f64>> {
     corrected
 }
 
+/// Seeds with which a paired t test, two-sided at 5 %, sees a mean difference of so many standard deviations with a power of 80 %.
+/// `None` beyond [`MOST_SEEDS`].
+pub(super) fn seeds_needed(effect: f64) -> Option<usize> {
+    let enough = |n: usize| power(n, effect.abs()) >= 0.8;
+    let (mut short, mut long) = (1, MOST_SEEDS);
+    if !enough(long) {
+        return None;
+    }
+    while long - short > 1 {
+        let middle = short.midpoint(long);
+        if enough(middle) { long = middle } else { short = middle }
+    }
+    Some(long)
+}
+
+/// Seeds beyond which a study is out of reach.
+const MOST_SEEDS: usize = 100_000;
+
+/// The power of that test: the probability that Student's t with this shift lies beyond its bounds. statrs has no noncentral t, so this
+/// adds up the normal probability over the distribution of the standard deviation.
+fn power(n: usize, effect: f64) -> f64 {
+    const PARTS: usize = 400;
+    let freedom = (n - 1) as f64;
+    let Ok(t) = StudentsT::new(0.0, 1.0, freedom) else { return 0.0 };
+    let (bound, shift, normal) = (t.inverse_cdf(0.975), effect * (n as f64).sqrt(), Normal::standard());
+    let constant = 2f64.ln() + freedom / 2.0 * (freedom / 2.0).ln() - ln_gamma(freedom / 2.0);
+    let width = 8.0 / (2.0 * freedom).sqrt();
+    let from = (1.0 - width).max(0.0);
+    let step = (1.0 + width - from) / PARTS as f64;
+    let part = |place: usize| {
+        let deviation = from + (place as f64 + 0.5) * step;
+        let density = (constant + (freedom - 1.0) * deviation.ln() - freedom * deviation * deviation / 2.0).exp();
+        density * (normal.cdf(shift - bound * deviation) + normal.cdf(-shift - bound * deviation)) * step
+    };
+    (0..PARTS).map(part).sum()
+}
+
 fn known(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }

@@ -1,7 +1,7 @@
 //! The answer: cells with their statistics, what is compared and claimed, and the files and tables that show them.
 #![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
 
-mod answer;
+pub mod answer;
 #[cfg(test)]
 mod browser_tests;
 mod charts;
@@ -12,6 +12,7 @@ mod compose;
 mod contrast;
 mod cost;
 mod document;
+mod failures;
 mod files;
 mod html;
 mod hypothesis;
@@ -28,14 +29,17 @@ mod study;
 mod summary;
 mod table;
 mod tables;
+mod terminal;
 #[cfg(test)]
 mod united_tests;
 mod view;
 mod words;
 mod write_up;
 
-pub use command::{Extent, ReportArguments, run, write};
+pub use answer::Answer;
+pub use command::{Extent, ReportArguments, page, run, write};
 pub use source::{Run, Sources};
 pub use statistics::half_width;
 pub use summary::Summary;
-pub use table::{cell_label, legend, terminal};
+pub use table::legend;
+pub use terminal::terminal;

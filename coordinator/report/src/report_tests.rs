@@ -149,14 +149,14 @@ fn several_runs_are_united_and_their_conflicts_named() {
     sample::run(&other, &sample::grid(&longer), |_, _| Some(Ok(())));
     fs::create_dir(&out).unwrap();
     let [_, markdown, _] = report(&[&one, &other], &out);
-    assert!(markdown.contains("All 9 trials have succeeded."), "{markdown}");
+    assert!(markdown.contains("9 of 9 trials done."), "{markdown}");
     assert!(
         markdown.contains("2 trials have results in several run directories: the results are the same."),
         "{markdown}"
     );
     assert!(!markdown.contains("The runs differ"), "{markdown}");
     // Seed 2 is counted once, and pairs span folders.
-    assert!(markdown.contains("| net | 100 | 0 | 4 |"), "{markdown}");
+    assert!(markdown.contains("| net | none | 100 | 4 |"), "{markdown}");
 
     let third = dir.path().join("third");
     let settings = "\n[classifier]\niterations = 500\nevaluate_every = 100\n";
@@ -218,7 +218,7 @@ fn a_running_sweep_is_read_as_it_is() {
     writer.execute_batch("BEGIN IMMEDIATE; UPDATE trial SET state = 'leased' WHERE state = 'pending';").unwrap();
     let out = tempfile::tempdir().unwrap();
     let [_, markdown, _] = report(&[dir.path()], out.path());
-    assert!(markdown.contains("20 of 48 trials have succeeded. 28 have not ended yet."), "{markdown}");
+    assert!(markdown.contains("20 of 48 trials done, 28 to come."), "{markdown}");
     assert!(markdown.contains("The report is of an unfinished sweep"), "{markdown}");
     writer.execute_batch("COMMIT").unwrap();
 }

@@ -3,13 +3,13 @@
 /// Steps of a last digit that are told apart. What is nearer to a half is one: sums of shares have noise in their last bits.
 const NOISE: f64 = 1e6;
 
-/// A number with so many digits behind the point. Halves go away from zero, and zero has no sign.
+/// A number with so many digits behind the point. Halves go away from zero, zero has no sign, and the minus sign is U+2212.
 pub fn decimal(value: f64, digits: usize) -> String {
     let scale = 10_f64.powi(digits as i32);
     let rounded = ((value * scale * NOISE).round() / NOISE).round() / scale;
     // What is too large for digits behind the point has none.
     let rounded = if rounded.is_finite() { rounded } else { value };
-    format!("{:.digits$}", rounded + 0.0)
+    format!("{:.digits$}", rounded + 0.0).replace('-', "−")
 }
 
 /// The same with its sign; what is shown as zero has none.
@@ -32,7 +32,7 @@ mod tests {
         for (share, text) in [
             (0.02105, "2.11"),
             (0.8745 - 0.85345, "2.11"),
-            (-0.02105, "-2.11"),
+            (-0.02105, "−2.11"),
             (0.060_95, "6.10"),
             (0.033_85, "3.39"),
             (0.876_549, "87.65"),
@@ -46,7 +46,7 @@ mod tests {
         assert_eq!((decimal(1e300, 2).len(), decimal(f64::INFINITY, 2)), (304, "inf".to_owned()));
         assert_eq!(
             (signed(2.105, 2), signed(-2.105, 2), signed(0.004, 2)),
-            ("+2.11".into(), "-2.11".into(), "0.00".into())
+            ("+2.11".into(), "−2.11".into(), "0.00".into())
         );
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     contrast::{Comparison, Sides},
-    hypothesis::{holm, t_test},
+    hypothesis::{holm, seeds_needed, t_test},
 };
 
 /// Both sides compute in double precision; the largest difference is that of statrs' beta function and of the quantiles of t.
@@ -84,4 +84,13 @@ fn corrected_p_values_agree_with_statsmodels() {
             close("holm", ours, theirs);
         }
     }
+}
+
+/// The smallest n whose power, by scipy's `nct`, is at least 80 %.
+#[test]
+fn seeds_needed_agree_with_scipy() {
+    for (effect, seeds) in [(0.1, 787), (0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (1.5, 6), (3.0, 4)] {
+        assert_eq!((seeds_needed(effect), seeds_needed(-effect)), (Some(seeds), Some(seeds)), "{effect}");
+    }
+    assert_eq!(seeds_needed(0.0), None);
 }

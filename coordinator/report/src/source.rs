@@ -17,7 +17,7 @@ use super::{
     charts::Curves,
     cost::Cost,
     rounding::percent,
-    study::{AXES, Study, settings},
+    study::{NAMED, Study, settings},
 };
 
 /// A run directory, its grid and its store.
@@ -187,6 +187,9 @@ impl Twice {
     }
 }
 
+/// The other axes of grids, in which runs may differ as cells of one do.
+const AXES: [&str; 3] = ["learning_rate", "penalty.samples", "penalty.density"];
+
 /// That runs select different evaluations.
 fn selections(runs: &[Run]) -> Option<String> {
     let first = runs.first()?.grid.selection;
@@ -221,7 +224,7 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
     let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
     let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
     let mut warnings = Vec::new();
-    for path in paths.into_iter().filter(|path| !AXES.contains(&path.as_str())) {
+    for path in paths.into_iter().filter(|path| !NAMED.contains(&path.as_str()) && !AXES.contains(&path.as_str())) {
         let of_runs: Vec<(&Run, &BTreeSet<String>)> =
             runs.iter().zip(&values).filter_map(|(run, values)| Some((run, values.get(path)?))).collect();
         if of_runs.windows(2).all(|pair| pair[0].1 == pair[1].1) {

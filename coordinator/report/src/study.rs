@@ -110,17 +110,8 @@ const LAMBDA: &str = "penalty.lambda";
 /// Axes of all charts, which have a place of their own.
 const PLACED: [&str; 4] = ["seed", "subset_size", "architecture", LAMBDA];
 
-/// The axes of a grid, which have columns of their own in all tables.
-pub(super) const AXES: [&str; 8] = [
-    "seed",
-    "subset_size",
-    "architecture",
-    "weight_decay",
-    "learning_rate",
-    LAMBDA,
-    "penalty.samples",
-    "penalty.density",
-];
+/// What network, regulariser and subset size tell, so that it is no variant.
+pub(super) const NAMED: [&str; 5] = ["seed", "subset_size", "architecture", "weight_decay", LAMBDA];
 
 /// The settings in which cells differ, and how they are told apart in a few words.
 #[derive(Debug, Clone, Default)]

@@ -7,25 +7,32 @@ use swfn_shared::{
     grid::{Claim, Contrast, Grid, Selection},
     ids::CellId,
     metrics::Outcome,
+    treatment::{Names, Network, Regulariser},
     trial::{Architecture, TrialSpec},
 };
 use swfn_store::TrialRow;
 
 use super::{
-    answer,
+    answer::{Answer, answer},
     claim::{self, ClaimVerdict},
     contrast::{self, Comparison, Sides},
     hypothesis,
     statistics::Estimate,
-    study::{AXES, Differing},
-    table,
-    words::Varying,
+    study::{Differing, NAMED},
+    words,
 };
 
 /// All trials that differ only in the seed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cell {
     pub architecture: Architecture,
+    /// The architecture without dropout and batch norm.
+    pub network: Network,
+    /// What regularises it, by its short name.
+    pub regulariser: String,
+    /// The same in its parts.
+    #[serde(skip)]
+    pub(crate) treatment: Regulariser,
     pub subset_size: u32,
     /// Weight of the function norm; 0 without it.
     pub lambda: f64,
@@ -35,7 +42,7 @@ pub struct Cell {
     pub learning_rate: f64,
     /// Per step; 0 without the function norm.
     pub penalty_samples: u32,
-    /// In what else it differs from other cells, in words: of several runs, settings that are no axes.
+    /// In what else it differs from other cells, in words: learning rate, density, samples, and settings of several runs that are no axes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub variant: Vec<String>,
     /// Seeds of the grid.
@@ -60,11 +67,26 @@ pub struct Cell {
     pub vae_seconds: Option<f64>,
 }
 
+/// The columns of a cell's settings in the result files.
+pub(super) const SETTINGS: [&str; 9] = [
+    "architecture",
+    "network",
+    "regulariser",
+    "subset_size",
+    "lambda",
+    "density",
+    "weight_decay",
+    "learning_rate",
+    "penalty_samples",
+];
+
 impl Cell {
-    /// What it has on each axis but the seed, in the order of the columns of the result files.
-    pub fn settings(&self) -> [String; 7] {
+    /// What it has on each axis but the seed, by [`SETTINGS`].
+    pub fn settings(&self) -> [String; SETTINGS.len()] {
         [
             self.architecture.to_string(),
+            self.network.to_string(),
+            self.regulariser.clone(),
             self.subset_size.to_string(),
             self.lambda.to_string(),
             self.density.to_owned(),
@@ -90,6 +112,9 @@ impl Cell {
 pub(crate) struct Failure {
     pub(crate) trial: String,
     pub(crate) label: String,
+    /// Its place among those of the summary.
+    #[serde(skip)]
+    pub(crate) cell: usize,
     pub(crate) seed: u64,
     pub(crate) attempts: u32,
     pub(crate) error: String,
@@ -107,11 +132,9 @@ pub struct Summary {
     pub(crate) succeeded: usize,
     /// Which evaluation counts: in `test_accuracy` of the cells and in all that is compared.
     pub selection: Selection,
-    /// In sentences, the most telling first.
-    pub(crate) answer: Vec<String>,
+    /// What the rest comes to.
+    pub answer: Answer,
     pub cells: Vec<Cell>,
-    /// Whether the grid names none, so that these are the usual ones.
-    pub(crate) usual_comparisons: bool,
     /// One family of Holm's correction.
     pub(crate) comparisons: Vec<Comparison>,
     /// Another one.
@@ -141,19 +164,19 @@ impl Summary {
             }
             groups[place].push(trial);
         }
-        let differing = Differing::among(groups.iter().map(|group| &group[0].0), &AXES);
+        let differing = Differing::among(groups.iter().map(|group| &group[0].0), &NAMED);
         let accuracies: Vec<Accuracies> = groups.iter().map(|group| accuracies(selection, group)).collect();
+        let names = Names::among(groups.iter().map(|group| group[0].0.regulariser()));
         let cells = groups.iter().enumerate().map(|(place, group)| {
             let spec = &group[0].0;
             let none = spec.penalty.and_then(|_| order.get(&TrialSpec { penalty: None, ..*spec }.cell()));
             let gain = none.and_then(|none| gain(&accuracies[place], &accuracies[*none]));
-            cell(selection, group, differing.phrases(spec), gain)
+            cell(selection, group, names, differing.phrases(spec), gain)
         });
         let cells: Vec<_> = cells.collect();
-        let varying = Varying::among(&cells);
         let compare = |contrast: &Contrast| {
             let (cell, reference) = (*order.get(&contrast.cell)?, *order.get(&contrast.reference)?);
-            let (context, treatment, control) = varying.sides(&cells[cell], &cells[reference]);
+            let (context, treatment, control) = words::sides(&cells[cell], &cells[reference]);
             let sides = Sides { name: contrast.name.clone(), context, treatment, control, cell, reference };
             Some(Comparison::new(sides, paired(&accuracies[cell], &accuracies[reference])))
         };
@@ -164,30 +187,32 @@ impl Summary {
         let claims = claim::judge(claims.collect());
         let failures = trials.iter().filter(|(_, row)| row.state == "quarantined").map(|(spec, row)| Failure {
             trial: row.id.to_string(),
-            label: std::iter::once(table::cell_label(spec))
-                .chain(differing.phrases(spec))
-                .collect::<Vec<_>>()
-                .join(" "),
+            label: words::label(&cells[order[&spec.cell()]]),
+            cell: order[&spec.cell()],
             seed: spec.seed,
             attempts: row.attempts,
             error: row.error.clone().unwrap_or_default(),
             log: row.log.clone(),
         });
         let mut summary = Self {
-            sweep: names(grids),
+            sweep: sweeps(grids),
             dataset: datasets(trials),
             planned: trials.len(),
             succeeded: trials.iter().filter(|(_, row)| row.outcome.is_some()).count(),
             selection,
-            answer: Vec::new(),
+            answer: Answer::default(),
+            failures: failures.collect(),
             cells,
-            usual_comparisons: !grids.iter().any(|grid| grid.names_contrasts()),
             comparisons,
             claims,
-            failures: failures.collect(),
         };
-        summary.answer = answer::sentences(&summary);
+        summary.answer = answer(&summary);
         summary
+    }
+
+    /// Whether trials have not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.succeeded + self.failures.len() < self.planned
     }
 }
 
@@ -209,7 +234,7 @@ fn claims<'g>(grids: &[&'g Grid]) -> Vec<&'g Claim> {
 }
 
 /// The names of sweeps, each once.
-fn names(grids: &[&Grid]) -> String {
+fn sweeps(grids: &[&Grid]) -> String {
     let mut names: Vec<&str> = grids.iter().map(|grid| grid.name.as_str()).collect();
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(*name));
@@ -256,6 +281,7 @@ fn gain(with: &Accuracies, without: &Accuracies) -> Option<Estimate> {
 fn cell(
     selection: Selection,
     group: &[&(TrialSpec, TrialRow)],
+    names: Names,
     variant: Vec<String>,
     gain_over_none: Option<Estimate>,
 ) -> Cell {
@@ -267,6 +293,9 @@ fn cell(
     let selected: Vec<_> = outcomes.iter().filter_map(|outcome| selection.accuracy(outcome)).collect();
     Cell {
         architecture: spec.architecture,
+        network: spec.network(),
+        regulariser: names.regulariser(spec.regulariser()),
+        treatment: spec.regulariser(),
         subset_size: spec.subset_size,
         lambda: spec.lambda(),
         density: spec.density(),

@@ -8,13 +8,13 @@ use swfn_store::{TrialRow, WorkerRow};
 use super::{
     claim::Verdict,
     comparisons,
-    compose::decided,
     cost::Cost,
     rounding::decimal,
     study::settings as settings_of,
-    summary::{Cell, Summary},
+    summary::{Cell, Failure, Summary},
     table,
-    view::{Column, Entry, TableView, Tone},
+    view::{Column, Entry, TableView, Tone, markdown},
+    words,
 };
 
 /// Claims, comparisons, cells.
@@ -22,35 +22,121 @@ pub(super) fn results(summary: &Summary) -> Vec<TableView> {
     [claims(summary), comparisons(summary), cells(summary)].into_iter().flatten().collect()
 }
 
+/// The answer as it stands before everything else.
+pub(crate) struct AnswerView {
+    /// A line for each claim.
+    pub(crate) claims: Option<TableView>,
+    /// In sentences.
+    pub(crate) synthesis: Vec<String>,
+    pub(crate) pivot: TableView,
+    /// Every comparison that is decided.
+    pub(crate) decided: Option<TableView>,
+}
+
+/// The answer for files.
+pub(crate) fn answer(summary: &Summary) -> AnswerView {
+    let synthesis = words::synthesis(summary);
+    AnswerView { claims: verdicts(summary), synthesis, pivot: pivot(summary), decided: decided(summary) }
+}
+
+impl AnswerView {
+    /// In Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = String::new();
+        self.claims.iter().for_each(|table| text += &format!("\n{}", table.markdown()));
+        text += &format!("\n{}\n", markdown(&self.synthesis.join(" ")));
+        for table in [Some(&self.pivot), self.decided.as_ref()].into_iter().flatten() {
+            text += &format!("\n{}\n{}\n", table.markdown(), markdown(&table.caption));
+        }
+        text
+    }
+}
+
+fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Held => Tone::Held,
+        Verdict::NotHeld => Tone::NotHeld,
+        Verdict::Undecided => Tone::Undecided,
+    }
+}
+
+/// Each claim in a line.
+fn verdicts(summary: &Summary) -> Option<TableView> {
+    let mut view = TableView::new("verdicts", "Claims", "", &["verdict", "claim", "results"]);
+    for claim in &summary.answer.claims {
+        let verdict = Entry { text: words::verdict(claim), tone: tone(claim.verdict) };
+        view.rows.push(vec![verdict, Entry::new(&claim.text), Entry::new(words::grounds(claim))]);
+    }
+    (!view.rows.is_empty()).then_some(view)
+}
+
+/// A row for each network and regulariser, a column for each subset size.
+fn pivot(summary: &Summary) -> TableView {
+    let pivot = &summary.answer.pivot;
+    let mut view = TableView::new("pivot", "Cells", &pivot_caption(summary), &["network", "regulariser"]);
+    let varies = pivot.rows.iter().any(|row| !row.variant.is_empty());
+    view.columns.extend(varies.then(|| column("variant", false)));
+    view.columns.extend(pivot.sizes.iter().map(|size| column(&format!("n = {size}"), true)));
+    for row in &pivot.rows {
+        let mut entries = vec![Entry::new(row.network.name()), Entry::new(&row.regulariser)];
+        entries.extend(varies.then(|| Entry::new(&row.variant)));
+        entries.extend(row.cells.iter().map(|cell| match cell {
+            None => Entry::new(""),
+            Some(cell) => Entry::strong_if(cell.decided.is_some(), words::pivot_cell(cell)),
+        }));
+        view.rows.push(entries);
+    }
+    view
+}
+
+fn pivot_caption(summary: &Summary) -> String {
+    let which = table::which(summary.selection);
+    format!(
+        "{which} in %: mean ± half of the 95 % interval (Student's t) over the seeds. Sign: decided to be above (+) or below (−) a \
+         reference. {}",
+        words::names()
+    )
+}
+
+/// Every comparison that is decided, by corrected p-value.
+fn decided(summary: &Summary) -> Option<TableView> {
+    let family = words::count(summary.answer.synthesis.family, "comparison");
+    let caption = format!(
+        "Decided comparisons, by Holm p, which is corrected over {family}. 95 % interval and p are of each comparison alone."
+    );
+    let titles = ["at", "regulariser", "over", "#points", "#95 % interval", "#p", "#Holm p"];
+    let mut view = TableView::new("decided", "Decided", &caption, &titles);
+    // No row is left out.
+    view.rows = summary.answer.decided.iter().map(|decided| words::decided(decided).map(Entry::new).to_vec()).collect();
+    (!view.rows.is_empty()).then_some(view)
+}
+
 fn claims(summary: &Summary) -> Option<TableView> {
-    let mut caption = "Held: the whole interval of the paired difference lies where the claim says, for all pairs of cells that it names. Not held: for one of \
-                       them it lies elsewhere. Holm's correction over all claims.".to_owned();
+    let family = words::count(summary.answer.synthesis.claim_family, "pair");
+    let mut caption = format!(
+        "Held: the whole interval of the paired difference lies where the claim says, for all pairs of cells that it names. Not held: for \
+         one of them it lies elsewhere. Holm's correction over {family} of cells of all claims decides; what is told of a pair alone is not corrected."
+    );
     if comparisons::is_flattered(summary) {
         caption += &format!(" Differences {}.", comparisons::FLATTERED);
     }
     let mut view = TableView::new("claims", "Claims", &caption, &["claim", "verdict", "why"]);
-    for claim in &summary.claims {
-        let tone = match claim.verdict {
-            Verdict::Held => Tone::Held,
-            Verdict::NotHeld => Tone::NotHeld,
-            Verdict::Undecided => Tone::Undecided,
-        };
-        let provisional = if claim.provisional { " so far" } else { "" };
-        let verdict = Entry { text: format!("{}{provisional}", claim.verdict.name()), tone };
+    for (claim, line) in summary.claims.iter().zip(&summary.answer.claims) {
+        let verdict = Entry { text: words::verdict(line), tone: tone(claim.verdict) };
         view.push(vec![Entry::new(&claim.text), verdict, Entry::new(&claim.reason)]);
     }
     (!view.rows.is_empty()).then_some(view)
 }
 
 fn comparisons(summary: &Summary) -> Option<TableView> {
-    let caption = format!("{} Bold: p < 0.05.", comparisons::legend(summary));
+    let caption = format!("{} Bold: decided. {}", comparisons::legend(summary), words::SEEDS_NEEDED);
     let mut view = TableView::new("comparisons", "Comparisons", &caption, &[]);
     let columns = comparisons::columns(summary);
     view.columns = columns.iter().map(|(title, number, _)| column(title, *number)).collect();
     for comparison in &summary.comparisons {
         let entries = columns.iter();
         let entry = |(title, _, value): &comparisons::Column| {
-            Entry::strong_if(*title == "points" && decided(comparison), value(comparison))
+            Entry::strong_if(*title == "points" && comparison.decided().is_some(), value(comparison))
         };
         view.push(entries.map(entry).collect());
     }
@@ -68,6 +154,19 @@ fn cells(summary: &Summary) -> Option<TableView> {
         view.push(columns.iter().map(|(title, _, value)| Entry::strong_if(strong(title), value(cell))).collect());
     }
     (!view.rows.is_empty()).then_some(view)
+}
+
+/// Every failed trial.
+pub(super) fn failures(summary: &Summary) -> TableView {
+    let caption = "summary.json has the end of each log.";
+    let titles = ["trial", "cell", "#seed", "#attempts", "error"];
+    let mut view = TableView::new("failures", "Failed trials", caption, &titles);
+    for failure in &summary.failures {
+        let Failure { trial, label, seed, attempts, error, .. } = failure;
+        let row = [trial[..8].to_owned(), label.clone(), seed.to_string(), attempts.to_string(), error.clone()];
+        view.push(row.map(Entry::new).to_vec());
+    }
+    view
 }
 
 fn column(title: &str, number: bool) -> Column {

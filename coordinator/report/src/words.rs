@@ -1,48 +1,71 @@
-//! Comparisons in words and numbers, the same on the terminal and in all files.
+//! Comparisons and the answer in words and numbers, the same on the terminal and in all files.
 
-use std::collections::BTreeSet;
-
-use swfn_shared::treatment::Switch;
+use swfn_shared::treatment::Regulariser;
 
 use super::{
+    answer::{ClaimLine, Decided, PivotCell, Synthesis},
+    comparisons::{FLATTERED, is_flattered},
     contrast::Comparison,
-    rounding::{decimal, signed},
+    rounding::{decimal, percent, signed},
     statistics::Estimate,
-    summary::Cell,
+    summary::{Cell, Summary},
 };
+
+/// What stands where nothing is known.
+pub(super) const UNKNOWN: &str = "–";
 
 /// A share as percentage points with its sign, as many digits as 10,000 test images can tell apart.
 pub(super) fn points(share: f64) -> String {
     signed(100.0 * share, 2)
 }
 
-/// A p-value, as many digits as anybody uses.
+/// A p-value: in three significant digits where decisions are made, and never rounded across the level of 5 %.
 pub(super) fn p_value(p: f64) -> String {
+    const LEVEL: f64 = 0.05;
     match p {
         p if p < 0.0001 => "< 0.0001".to_owned(),
-        p if p < 0.01 => decimal(p, 4),
+        p if p < 0.06 => {
+            let digits = (2.0 - p.log10().floor()) as usize;
+            let crosses = |text: &String| text.parse() == Ok(LEVEL) && p != LEVEL;
+            let texts = (digits..digits + 9).map(|digits| decimal(p, digits));
+            texts.clone().find(|text| !crosses(text)).unwrap_or_else(|| decimal(p, digits))
+        }
         p => decimal(p, 3),
     }
 }
 
-/// The ends of the confidence interval.
-pub(super) fn interval(estimate: Estimate) -> Option<(String, String)> {
-    let half = estimate.confidence_95?;
-    Some((points(estimate.mean - half), points(estimate.mean + half)))
+/// The same with its name.
+fn p_is(p: Option<f64>) -> String {
+    match p.map(p_value) {
+        None => "p unknown".to_owned(),
+        Some(p) if p.starts_with('<') => format!("p {p}"),
+        Some(p) => format!("p = {p}"),
+    }
+}
+
+/// The ends of an interval around a mean.
+pub(super) fn interval(mean: f64, half: Option<f64>) -> Option<String> {
+    half.map(|half| format!("{} to {}", points(mean - half), points(mean + half)))
+}
+
+/// A number of things.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// How many seeds make a pair, and which should and do not.
 pub(super) fn seeds(comparison: &Comparison) -> String {
     const LISTED: usize = 6;
     let Comparison { pairs, missing_seeds, .. } = comparison;
+    let of = count(pairs.len(), "seed");
     if missing_seeds.is_empty() {
-        return format!("{} seeds", pairs.len());
+        return of;
     }
     let mut missing: Vec<_> = missing_seeds.iter().take(LISTED).map(ToString::to_string).collect();
     if missing_seeds.len() > LISTED {
         missing.push(format!("{} more", missing_seeds.len() - LISTED));
     }
-    format!("{} seeds, missing: {}", pairs.len(), missing.join(" "))
+    format!("{of}, missing: {}", missing.join(" "))
 }
 
 /// Wins, ties and losses.
@@ -50,98 +73,157 @@ pub(super) fn wins(comparison: &Comparison) -> String {
     format!("{}/{}/{}", comparison.wins, comparison.ties, comparison.losses)
 }
 
-/// Difference, interval, p-value and wins in one line.
-pub(super) fn numbers(comparison: &Comparison, p_holm: Option<f64>) -> String {
-    match comparison.difference {
-        None => format!("no pair of {} seeds has results", comparison.planned),
-        Some(difference) => format!("{} points ({})", points(difference.mean), details(comparison, p_holm)),
-    }
-}
-
-/// Interval, p-value and wins.
-pub(super) fn details(comparison: &Comparison, p_holm: Option<f64>) -> String {
-    let interval = comparison.difference.and_then(interval);
-    let interval = interval.map_or("interval unknown".to_owned(), |(from, to)| format!("95 % {from} to {to}"));
-    let p = match p_holm.map(p_value) {
-        None => "p unknown".to_owned(),
-        Some(p) if p.starts_with('<') => format!("p {p} Holm"),
-        Some(p) => format!("p = {p} Holm"),
+/// Difference, interval, p-values and wins of a pair of cells of a claim, whose family has so many members.
+pub(super) fn numbers(comparison: &Comparison, p: Option<f64>, p_holm: Option<f64>, family: usize) -> String {
+    let Some(difference) = comparison.difference else {
+        return format!("no pair of {} has results", count(comparison.planned, "seed"));
     };
-    format!("{interval}, {p}, {} of {}", wins(comparison), seeds(comparison))
+    let Estimate { mean, confidence_95, .. } = difference;
+    let interval = interval(mean, confidence_95).map_or("interval unknown".to_owned(), |ends| format!("95 % {ends}"));
+    let (p, p_holm, wins, seeds) = (p_is(p), p_is(p_holm), wins(comparison), seeds(comparison));
+    format!("{} points (alone {interval}, {p}, Holm {p_holm} over {family}, w/t/l {wins} of {seeds})", points(mean))
 }
 
-/// Which settings must be named to tell the cells of a summary apart.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Varying {
-    weight_decay: bool,
-    learning_rate: bool,
-    density: bool,
-    samples: bool,
+/// What both cells have, then what each of them has.
+pub(super) fn sides(cell: &Cell, reference: &Cell) -> (String, String, String) {
+    let mut context = vec![format!("n = {}", cell.subset_size)];
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    if cell.network == reference.network {
+        context.push(cell.network.to_string());
+    } else {
+        left.push(cell.network.to_string());
+        right.push(reference.network.to_string());
+    }
+    left.push(cell.regulariser.clone());
+    right.push(reference.regulariser.clone());
+    let is_common = |phrase: &&String| cell.variant.contains(phrase) && reference.variant.contains(phrase);
+    let only = |of: &Cell| of.variant.iter().filter(|phrase| !is_common(phrase)).cloned().collect::<Vec<_>>();
+    left.extend(only(cell));
+    right.extend(only(reference));
+    context.extend(cell.variant.iter().filter(is_common).cloned());
+    (context.join(", "), left.join(", "), right.join(", "))
 }
 
-impl Varying {
-    pub(super) fn among(cells: &[Cell]) -> Self {
-        // Where something is switched off, its settings are no others.
-        let several = |value: fn(&Cell) -> String, switched_on: fn(&Cell) -> bool| {
-            cells.iter().filter(|cell| switched_on(cell)).map(value).collect::<BTreeSet<_>>().len() > 1
-        };
-        Self {
-            weight_decay: several(|cell| cell.weight_decay.to_string(), |cell| cell.weight_decay > 0.0),
-            learning_rate: several(|cell| cell.learning_rate.to_string(), |_| true),
-            density: several(|cell| cell.density.to_owned(), |cell| cell.lambda > 0.0),
-            samples: several(|cell| cell.penalty_samples.to_string(), |cell| cell.lambda > 0.0),
+/// A cell in a few words, with all that tells it from the others.
+pub(super) fn label(cell: &Cell) -> String {
+    parts(cell).join(", ")
+}
+
+/// The same part by part.
+pub(super) fn parts(cell: &Cell) -> Vec<String> {
+    let mut parts = vec![cell.network.to_string(), format!("n = {}", cell.subset_size), cell.regulariser.clone()];
+    parts.extend(cell.variant.iter().cloned());
+    parts
+}
+
+/// A verdict, and whether it may yet change.
+pub(super) fn verdict(claim: &ClaimLine) -> String {
+    let so_far = if claim.provisional { " so far" } else { "" };
+    format!("{}{so_far}", claim.verdict.name())
+}
+
+/// What a claim's verdict rests on, in one line.
+pub(super) fn grounds(claim: &ClaimLine) -> String {
+    let ClaimLine { pairs, held, not_held, least, most, p_holm, .. } = claim;
+    let range = match least.zip(*most) {
+        None => "no results".to_owned(),
+        Some((least, most)) if points(least) == points(most) => format!("{} points", points(least)),
+        Some((least, most)) => format!("{} to {} points", points(least), points(most)),
+    };
+    match pairs {
+        0 => "none of its trials is here".to_owned(),
+        1 => format!("{range}, Holm {}", p_is(*p_holm)),
+        _ if *not_held > 0 => format!("held for {held} of {pairs} pairs of cells, not held for {not_held}; {range}"),
+        _ => format!("held for {held} of {pairs} pairs of cells; {range}"),
+    }
+}
+
+/// All comparisons in two sentences: what is decided, and what it would take to decide more.
+pub(super) fn synthesis(summary: &Summary) -> Vec<String> {
+    let mut sentences = all_comparisons(&summary.answer.synthesis);
+    sentences.extend(is_flattered(summary).then(|| format!("All differences are {FLATTERED}.")));
+    sentences
+}
+
+fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
+    let Synthesis { comparisons, gains, losses, undecided, unknown, open, seeds_for_one_point, .. } = synthesis;
+    if *comparisons == 0 {
+        return vec!["Nothing is compared: no cell has a reference in the grid.".to_owned()];
+    }
+    let all = count(*comparisons, "comparison");
+    let mut sentences = vec![match gains + losses {
+        0 => format!("None of {all} is decided (p < 0.05 after Holm's correction)."),
+        decided => format!(
+            "{decided} of {all} {} decided (p < 0.05 after Holm's correction): {} and {}.",
+            if decided == 1 { "is" } else { "are" },
+            count(*gains, "gain"),
+            if *losses == 1 { "1 loss".to_owned() } else { format!("{losses} losses") }
+        ),
+    }];
+    if *undecided > 0 {
+        let needed = seeds_for_one_point
+            .map_or(String::new(), |seeds| format!("; about {seeds} seeds are needed to see one point at this spread"));
+        sentences.push(format!("{undecided} {} not decided{needed}.", if *undecided == 1 { "is" } else { "are" }));
+    }
+    if *unknown > 0 {
+        let (verb, yet) = (if *unknown == 1 { "has" } else { "have" }, if *open { " yet" } else { "" });
+        sentences.push(format!("{unknown} {verb} no seed with both results{yet}."));
+    }
+    sentences
+}
+
+/// What the seeds of [`synthesis`] are reckoned from.
+pub(super) const SEEDS_NEEDED: &str = "Seeds needed: paired t test alone, two-sided at 5 %, power 80 %, at the median spread of the pairs that are not decided.";
+
+/// A decided comparison: where, what, over what, points, their interval, p-value alone and corrected.
+pub(super) fn decided(decided: &Decided) -> [String; 7] {
+    let Decided { context, treatment, control, mean, confidence_95, p, p_holm, .. } = decided;
+    let interval = interval(*mean, *confidence_95).unwrap_or(UNKNOWN.to_owned());
+    let [context, treatment, control] = [context, treatment, control].map(String::clone);
+    [context, treatment, control, points(*mean), interval, p_value(*p), p_value(*p_holm)]
+}
+
+/// Mean and interval of a cell of the pivot, the seeds if some are missing, and the sign of what is decided.
+pub(super) fn pivot_cell(cell: &PivotCell) -> String {
+    let Some(mean) = cell.mean else { return UNKNOWN.to_owned() };
+    let half = cell.confidence_95.map_or(String::new(), |half| format!(" ± {}", percent(half)));
+    let of = if cell.seeds < cell.planned { format!(" ({}/{})", cell.seeds, cell.planned) } else { String::new() };
+    let sign = cell.decided.map_or(String::new(), |sign| format!(" {}", sign.symbol()));
+    format!("{}{half}{of}{sign}", percent(mean))
+}
+
+/// What the names of regularisers mean.
+pub(super) fn names() -> String {
+    format!("{}; none: no regulariser.", Regulariser::LEGEND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_values_near_the_level_are_told_apart() {
+        for (p, text) in [
+            (0.049_6, "0.0496"),
+            (0.050_3, "0.0503"),
+            (0.049_996, "0.049996"),
+            (0.05, "0.0500"),
+            (0.050_000_4, "0.0500004"),
+            (0.000_434_4, "0.000434"),
+            (0.009_96, "0.00996"),
+            (0.000_09, "< 0.0001"),
+            (0.061_23, "0.061"),
+            (1.0, "1.000"),
+        ] {
+            assert_eq!(p_value(p), text);
         }
     }
 
-    /// What both cells have, then what each of them has.
-    pub(super) fn sides(self, cell: &Cell, reference: &Cell) -> (String, String, String) {
-        let network = |cell: &Cell| cell.architecture.network().to_string();
-        let rate = |cell: &Cell| format!("learning rate {}", cell.learning_rate);
-        let mut context = vec![format!("n = {}", cell.subset_size)];
-        let (mut left, mut right) = (Vec::new(), Vec::new());
-        let mut place = |text: &dyn Fn(&Cell) -> String, needed: bool| {
-            let (of_cell, of_reference) = (text(cell), text(reference));
-            if of_cell != of_reference {
-                left.push(of_cell);
-                right.push(of_reference);
-            } else if needed {
-                context.push(of_cell);
-            }
-        };
-        place(&network, true);
-        place(&rate, self.learning_rate);
-        left.push(self.regularisers(cell));
-        right.push(self.regularisers(reference));
-        let only = |of: &Cell, other: &Cell| {
-            of.variant.iter().filter(|phrase| !other.variant.contains(phrase)).cloned().collect::<Vec<_>>()
-        };
-        left.extend(only(cell, reference));
-        right.extend(only(reference, cell));
-        context.extend(cell.variant.iter().filter(|phrase| reference.variant.contains(phrase)).cloned());
-        (context.join(", "), left.join(", "), right.join(", "))
-    }
-
-    /// What keeps a cell's network from fitting its few images too closely.
-    fn regularisers(self, cell: &Cell) -> String {
-        let mut names = Vec::new();
-        if cell.lambda > 0.0 {
-            let mut norm = format!("function norm (lambda {}", cell.lambda);
-            if self.density {
-                norm += &format!(", {}", cell.density);
-            }
-            if self.samples {
-                norm += &format!(", {} samples", cell.penalty_samples);
-            }
-            names.push(norm + ")");
-        }
-        if cell.weight_decay > 0.0 {
-            let value = if self.weight_decay { format!(" ({})", cell.weight_decay) } else { String::new() };
-            names.push(format!("weight decay{value}"));
-        }
-        names.extend(cell.architecture.switch().map(|switch| match switch {
-            Switch::Dropout => "dropout".to_owned(),
-            Switch::BatchNorm => "batch norm".to_owned(),
-        }));
-        if names.is_empty() { "none".to_owned() } else { names.join(" + ") }
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(
+            (count(1, "seed"), count(0, "seed"), count(2, "seed")),
+            ("1 seed".into(), "0 seeds".into(), "2 seeds".into())
+        );
     }
 }

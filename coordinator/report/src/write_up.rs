@@ -10,17 +10,13 @@ use super::{
 /// The report in Markdown; charts stand beside it in `charts/`.
 pub(crate) fn report_markdown(document: &Document) -> String {
     let mut text = format!(
-        "# {}\n\n{} Report of {}.\n\n{}\n\n## Answer\n",
+        "# {}\n\n{}. Report of {}.\n\n{}\n\n## Answer\n",
         markdown(&document.title),
         markdown(&document.progress),
         document.made,
         markdown(&document.question)
     );
-    paragraphs(&mut text, &document.answer);
-    if !document.undecided.is_empty() {
-        text += "\nNot decided:\n\n";
-        document.undecided.iter().for_each(|sentence| text += &format!("- {}\n", markdown(sentence)));
-    }
+    text += &document.answer.markdown();
     if !document.warnings.is_empty() {
         text += "\n## Reservations\n";
         paragraphs(&mut text, &document.warnings);
@@ -42,6 +38,10 @@ pub(crate) fn report_markdown(document: &Document) -> String {
     for failure in &document.failures {
         write!(text, "\n### {}\n\n{}\n", markdown(&failure.title), markdown(&failure.error))
             .expect("writing to a string");
+        if failure.trials.len() > 1 {
+            text.push('\n');
+            failure.trials.iter().for_each(|trial| text += &format!("- {}\n", markdown(trial)));
+        }
         if !failure.log.is_empty() {
             // Indented, so that no fence in a log ends it.
             text.push('\n');

@@ -46,7 +46,7 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
     }
     let table = coordinator.stdout();
     assert!(table.contains("test on synthetic: 8 of 8 trials") && table.contains("lenet+bn"), "{table}");
-    assert!(fs::read_to_string(sweep.run_dir().join("summary.md")).unwrap().contains("| net | 40 | 0.1 | 2 |"));
+    assert!(fs::read_to_string(sweep.run_dir().join("summary.md")).unwrap().contains("| net | fn 0.1 | 40 | 2 |"));
 
     let before = sweep.results();
     let mut again = sweep.coordinator("again", &["--local-workers", "2"]);

@@ -20,6 +20,9 @@ const FIRST_CURVES = 6;
 
 const offsets = { failures: 0, workers: 0 };
 const limits = { failures: 10, workers: 15 };
+/** Which evaluation of a trial counts. */
+const SELECTIONS = { final: "Test accuracy after the last iteration", best: "Test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES", validation: "Test accuracy at each trial's best evaluation on validation images" };
+
 /** What was drawn last, by what it is. */
 const drawn = new Map();
 let sweep = null;
@@ -88,7 +91,7 @@ async function answers() {
   const key = lines.map(({ id }) => id).join();
   draw("pivot", [answer, key], () => {
     showPivot(answer, new Map(lines.map(({ id, colour }) => [id, colour])), toggle);
-    byId("pivot-note").textContent = answer.legend;
+    byId("pivot-note").textContent = `${SELECTIONS[answer.selection] ?? "Test accuracy"}, mean ± half of the 95 % interval over seeds, in percent. ${answer.names}.`;
   });
   const curves = key ? (await get(`api/v1/curves?${parameters({ cells: [...new Set(lines.map(({ id }) => id))].sort().join() })}`)).curves : null;
   draw("curves", [curves, key], () => {

@@ -98,7 +98,7 @@ function best(cells) {
 
 /** Where the mean lies, and its interval, on the scale of its column; what lies beyond it ends at its edge. */
 function interval(mean, half, range) {
-  if (mean === null || !range) return shape("svg", { class: "interval", viewBox: `0 0 ${WIDTH} 10`, "aria-hidden": "true" });
+  if (mean === null || !range) return null;
   const x = (share) => 4 + ((WIDTH - 8) * (Math.min(range[1], Math.max(range[0], share)) - range[0])) / (range[1] - range[0]);
   const inside = (share) => share >= range[0] && share <= range[1];
   const cap = (share) => (inside(share) ? shape("line", { x1: x(share), x2: x(share), y1: 2, y2: 8 }) : null);
