@@ -40,7 +40,7 @@ const ARTIFACTS: [(&str, &str, bool); 3] = [
 /// The names of the files that a trial has left, in the order in which people look at them.
 pub(super) fn left_by(run_dir: &Path, trial: TrialId) -> Vec<&'static str> {
     let folder = run_dir.join("artifacts").join(trial.to_string());
-    ARTIFACTS.iter().map(|(name, ..)| *name).filter(|name| folder.join(name).is_file()).collect()
+    ARTIFACTS.iter().map(|(name, ..)| *name).filter(|name| is_plain(&folder.join(name))).collect()
 }
 
 /// The attempts of a trial whose logs there are, the newest first.
@@ -48,7 +48,7 @@ pub(super) fn logs_of(run_dir: &Path, trial: TrialId, attempts: u32) -> Vec<u32>
     /// Attempts that are looked for.
     const MOST: u32 = 20;
     let newest = attempts.saturating_sub(MOST) + 1..=attempts;
-    newest.rev().filter(|attempt| log_of(run_dir, trial, *attempt).is_file()).collect()
+    newest.rev().filter(|attempt| is_plain(&log_of(run_dir, trial, *attempt))).collect()
 }
 
 /// Where the log of an attempt is.
@@ -107,6 +107,10 @@ fn read(file: &mut File, rest: u64) -> io::Result<Bytes> {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(Bytes::from(piece)),
     }
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 /// A plain file, which a link is not: nothing outside of the run directory is shown.

@@ -101,7 +101,8 @@ pub(crate) enum Sort {
 }
 
 /// What trials can be sorted by beside the axes.
-pub(crate) const SORTS: [(&str, Order); 6] = [
+pub(crate) const SORTS: [(&str, Order); 7] = [
+    ("file", Order::File),
     ("state", Order::State),
     ("accuracy", Order::Accuracy),
     ("seconds", Order::Seconds),
@@ -131,7 +132,7 @@ impl Trials {
             let axis = || axes.all().iter().position(|axis| axis.name == name).map(Sort::Axis);
             Some((known.or_else(axis)?, descending))
         };
-        let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or((Sort::By(Order::State), false));
+        let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or((Sort::By(Order::File), false));
         Ok(Self {
             state: given.get("state", |text| STATES.into_iter().find(|state| *state == text), || one_of(STATES))?,
             seed: given.get("seed", |text| digits(text).then(|| text.parse().ok())?, || "a whole number".to_owned())?,

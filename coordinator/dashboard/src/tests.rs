@@ -171,6 +171,20 @@ async fn what_is_in_the_file_is_told() {
     assert!(failed["error"].as_str().unwrap().len() < 310, "a list has the beginning");
 
     let id = failed["id"].as_str().unwrap().to_owned();
+    // Running ones come first, and axes are what they are sorted and chosen by.
+    let states = async |query: &str| {
+        let list = json(&router, &format!("/api/v1/trials?{query}")).await;
+        let states = list["items"].as_array().unwrap().iter().map(|trial| trial["state"].as_str().unwrap().to_owned());
+        states.collect::<Vec<_>>()
+    };
+    assert_eq!(states("sort=state&limit=4").await, ["leased", "succeeded", "quarantined", "pending"]);
+    assert_eq!(states("sort=-accuracy&limit=2").await, ["succeeded", "leased"]);
+    assert_eq!(all["items"][0]["axes"], serde_json::json!({"network": "net", "regulariser": "none", "subset_size": "100"}));
+    let titles: Vec<_> = sweep["axes"].as_array().unwrap().iter().map(|axis| axis["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["network", "n", "regulariser", "seed"]);
+    let by_seed = of("/api/v1/trials?network=lenet&regulariser=bn%20%2B%20fn%200.1&sort=-seed").await;
+    assert_eq!((&by_seed["total"], &by_seed["items"][0]["seed"]), (&4.into(), &1.into()));
+
     let details = json(&router, &format!("/api/v1/trials/{id}")).await;
     assert_eq!((&details["log"], &details["events"][0]["kind"]), (&"the end".into(), &"failed".into()));
     assert_eq!(details["settings"]["classifier"]["iterations"], 10_000);
@@ -186,10 +200,89 @@ async fn what_is_in_the_file_is_told() {
     assert!(cells["legend"].as_str().unwrap().starts_with("Test accuracy after the last iteration: mean ± half"));
     assert_eq!(cells["selection"], "final");
     assert_eq!((&cells["total"], &cells["items"][0]["final_test_accuracy"]["mean"]), (&8.into(), &0.9.into()));
+    let cell = cells["items"][0]["id"].as_str().unwrap();
+    let curves = json(&router, &format!("/api/v1/curves?cells={cell}")).await;
+    let expected = serde_json::json!({"step": 10_000, "n": 1, "mean": 0.9, "confidence_95": null});
+    assert_eq!(curves["curves"][cell].as_array().unwrap().last().unwrap(), &expected);
+    let answer = json(&router, "/api/v1/answer").await;
+    let first = &answer["pivot"]["rows"][0];
+    assert_eq!((&first["network"], &first["regulariser"], &answer["cells"][0]), (&"net".into(), &"none".into(), &cell.into()));
+    assert_eq!((&first["cells"][0]["seeds"], &first["cells"][0]["planned"]), (&1.into(), &2.into()));
+    assert_eq!(answer["synthesis"]["open"], true);
     let worker = json(&router, "/api/v1/workers").await["items"][0].clone();
     assert_eq!((&worker["connected"], &worker["running"], &worker["succeeded"]), (&true.into(), &1.into(), &1.into()));
     assert_eq!((&worker["host"], worker["model"].as_str().unwrap().len()), (&HOSTILE.into(), 303));
     drop(house.store);
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_not_sent_again() {
+    let house = House::new();
+    let router = house.router(None);
+    let ask = async |tag: Option<&str>| {
+        let mut request = request("/api/v1/answer");
+        tag.iter().for_each(|tag| drop(request.headers_mut().insert(header::IF_NONE_MATCH, tag.parse().unwrap())));
+        let response = router.clone().oneshot(request).await.unwrap();
+        let tag = response.headers()[header::ETAG].to_str().unwrap().to_owned();
+        (response.status(), tag, text(response).await)
+    };
+    let (status, tag, body) = ask(None).await;
+    assert!(status == StatusCode::OK && body.contains("pivot"), "{body}");
+    assert_eq!(ask(Some(&tag)).await, (StatusCode::NOT_MODIFIED, tag.clone(), String::new()));
+    assert_eq!(ask(Some("\"0\"")).await, (StatusCode::OK, tag, body));
+}
+
+#[tokio::test]
+async fn files_are_shown_by_fixed_names_and_nothing_in_them_runs() {
+    let house = House::new();
+    let (router, dir, id) = (house.router(None), house.dir.path(), house.specs[0].id().to_string());
+    let artifacts = dir.join("artifacts").join(&id);
+    let logs = dir.join("logs").join(&id);
+    std::fs::create_dir_all(&artifacts).unwrap();
+    std::fs::create_dir_all(&logs).unwrap();
+    std::fs::write(logs.join("1.log"), HOSTILE).unwrap();
+    let large = vec![7; 200_000];
+    std::fs::write(artifacts.join("weights.safetensors"), &large).unwrap();
+    std::fs::write(artifacts.join("confusion.csv"), HOSTILE).unwrap();
+    std::fs::write(artifacts.join("other.html"), HOSTILE).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", artifacts.join("vae.png")).unwrap();
+    std::fs::write(dir.join("report.html"), format!("<html>{HOSTILE}")).unwrap();
+    let details = json(&router, &format!("/api/v1/trials/{id}")).await;
+    assert_eq!(details["logs"], serde_json::json!([1]));
+    assert_eq!(details["files"], serde_json::json!(["confusion.csv", "weights.safetensors"]));
+    assert!(json(&router, "/api/v1/sweep").await["report"].is_number());
+    let ask = async |path: &str| {
+        let response = router.clone().oneshot(request(path)).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        let told = [header("content-type"), header("content-disposition"), header("content-security-policy")];
+        assert_eq!((header("x-content-type-options"), header("cache-control")), ("nosniff".into(), "no-store".into()));
+        (response.status().as_u16(), told, response.into_body().collect().await.unwrap().to_bytes())
+    };
+    let trial = format!("/api/v1/trials/{id}");
+    let (status, [kind, saved, policy], body) = ask(&format!("{trial}/files/weights.safetensors")).await;
+    assert_eq!((status, kind.as_str(), body.to_vec()), (200, "application/octet-stream", large));
+    assert!(saved.starts_with("attachment; ") && policy.starts_with("default-src 'none'"), "{saved} {policy}");
+    for path in ["files/confusion.csv", "logs/1"] {
+        let (status, [kind, ..], body) = ask(&format!("{trial}/{path}")).await;
+        assert_eq!((status, kind.as_str(), &body[..]), (200, "text/plain; charset=utf-8", HOSTILE.as_bytes()), "{path}");
+    }
+    let (status, [kind, _, policy], _) = ask("/report.html").await;
+    assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
+    assert!(policy.starts_with("sandbox; default-src 'none'; style-src") && !policy.contains("script-src"), "{policy}");
+    for missing in [
+        "files/other.html",
+        "files/vae.png",
+        "files/..%2f..%2f..%2fgrid.toml",
+        "files/../../lock",
+        "logs/2",
+        "logs/..%2f1",
+        "logs/-1",
+    ] {
+        let (status, [kind, ..], _) = ask(&format!("{trial}/{missing}")).await;
+        assert!([400, 404].contains(&status) && kind == "application/json", "{missing}: {status} {kind}");
+    }
+    std::fs::remove_file(dir.join("report.html")).unwrap();
+    assert_eq!(ask("/report.html").await.0, 404);
 }
 
 #[tokio::test]

@@ -39,8 +39,10 @@ pub struct Choice {
 /// What trials are ordered by. Those that are equal in it keep the order of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
-    /// Running ones, then those that are done, have failed and wait.
+    /// That of the file.
     #[default]
+    File,
+    /// Running ones, then those that are done, have failed and wait.
     State,
     /// The places of [`Choice::cells`].
     Cell,
@@ -57,6 +59,7 @@ impl Order {
             Self::State => {
                 "CASE state WHEN 'leased' THEN 0 WHEN 'succeeded' THEN 1 WHEN 'quarantined' THEN 2 ELSE 3 END"
             }
+            Self::File => "trial.number",
             Self::Cell => "chosen.place",
             Self::Seed => "seed",
             Self::Accuracy => "final_test_accuracy",

@@ -24,12 +24,11 @@ export function rowsOf({ pivot, cells: ids }) {
 export function showPivot(answer, chosen, toggle) {
   const { sizes } = answer.pivot;
   const rows = rowsOf(answer);
-  const scales = sizes.map((_, column) => scale(rows.map(({ cells }) => cells[column])));
   const page = rows.slice(offset, offset + ROWS);
   const networks = [...new Set(page.map(({ network }) => network))];
   byId("pivot").replaceChildren(...networks.map((network) => {
-    const of = page.filter((row) => row.network === network);
-    return panel(network, networks.length > 1 || rows.some((row) => row.network !== network), of, rows.filter((row) => row.network === network), sizes, scales, chosen, toggle);
+    const of = (rows) => rows.filter((row) => row.network === network);
+    return panel({ network, named: of(rows).length < rows.length, rows: of(page), all: of(rows), sizes, chosen, toggle });
   }));
   pages(byId("pivot-pages"), { total: rows.length, limit: ROWS, offset }, (to) => {
     offset = to;
@@ -37,8 +36,10 @@ export function showPivot(answer, chosen, toggle) {
   });
 }
 
-function panel(network, named, rows, all, sizes, scales, chosen, toggle) {
-  const stars = sizes.map((_, column) => best(all.map(({ cells }) => cells[column])));
+/** The rows of one network that are shown, of all that it has. */
+function panel({ network, named, rows, all, sizes, chosen, toggle }) {
+  const columns = sizes.map((_, column) => all.map(({ cells }) => cells[column]));
+  const [stars, scales] = [columns.map(best), columns.map(scale)];
   const choose = (column) => element("button", { type: "button", class: "column", "data-size": sizes[column], title: "draw the curves of this column" }, `n = ${sizes[column]}`);
   const ends = (column) => {
     const [low, high] = scales[column] ?? [];

@@ -40,7 +40,7 @@ export const DASH = "–";
 export function decimal(value, digits) {
   const scale = 10 ** digits;
   const rounded = Math.round(Math.round(Math.abs(value) * scale * 1e6) / 1e6) / scale;
-  return (value < 0 && rounded !== 0 ? -rounded : rounded).toFixed(digits);
+  return (value < 0 && rounded !== 0 ? "−" : "") + rounded.toFixed(digits);
 }
 
 export const percent = (share) => (share === null || share === undefined ? DASH : decimal(100 * share, 2));
@@ -48,7 +48,7 @@ export const percent = (share) => (share === null || share === undefined ? DASH 
 /** A difference of shares in percentage points, with its sign. */
 export function points(share) {
   const text = decimal(100 * share, 2);
-  return (Number(text) > 0 ? "+" : "") + text.replace("-", "−");
+  return (Number(text) > 0 ? "+" : "") + text;
 }
 
 /** Half of an interval's width, if it is known. */
