@@ -13,7 +13,7 @@ use axum::{
 };
 use serde::Serialize;
 use swfn_access::gate::Visitor;
-use swfn_report::legend;
+use swfn_report::{legend, palette};
 use swfn_shared::{ids::TrialId, wire::WORKERS_HEADER};
 use swfn_store::{ReadError, live, mean_curves};
 use tokio::{
@@ -24,7 +24,7 @@ use tracing::warn;
 
 use super::{
     app::App,
-    colours, etag, files,
+    etag, files,
     guard::{self, Guard},
     is_ready, metrics, page,
     problem::Problem,
@@ -81,7 +81,7 @@ pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
         .route("/api/v1/curves", get(curves))
         .route("/api/v1/workers", get(workers))
         .route("/report.html", get(report))
-        .route("/colours.css", get(async || with_type("text/css; charset=utf-8", colours::style())))
+        .route("/colours.css", get(async || with_type("text/css; charset=utf-8", palette::style())))
         .route("/metrics", get(prometheus))
         .route("/healthz", get(async move || alive(join_at)))
         .route("/readyz", get(ready));

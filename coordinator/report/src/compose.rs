@@ -16,7 +16,7 @@ use super::{
     document::{Document, FailureView, FigureView, GridText, MissingFigure, Sheet},
     failures::{self, FailureGroup},
     source::Sources,
-    study::Study,
+    study::{Study, StudyCell},
     summary::Summary,
     table, tables, words,
 };
@@ -34,7 +34,7 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
     let cells = cells_of_curves(&study);
     let accuracy = sources.curves(TEST_ACCURACY, &study, &cells)?;
     let function_norm = sources.curves(TRAIN_FUNCTION_NORM, &study, &cells)?;
-    let differences: Vec<Difference> = summary.comparisons.iter().filter_map(difference).collect();
+    let differences: Vec<Difference> = summary.comparisons.iter().filter_map(|comparison| difference(&study, comparison)).collect();
     let material = Material {
         study: &study,
         selection: summary.selection,
@@ -47,6 +47,7 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
     for figure in &all {
         match draw(figure) {
             Ok(view) => shown.push(view),
+            Err(why) if why.is_empty() => {}
             Err(why) => missing.push(MissingFigure { title: figure.title, why }),
         }
     }
@@ -88,13 +89,23 @@ fn draw(figure: &Figure) -> Result<FigureView, String> {
     }
 }
 
-fn difference(comparison: &Comparison) -> Option<Difference> {
+/// A row of the forest plot. Cells stand in one order in summary and study.
+fn difference(study: &Study, comparison: &Comparison) -> Option<Difference> {
     let estimate = comparison.difference?;
-    let Comparison { name, context, treatment, control, .. } = comparison;
-    let name = name.as_ref().map_or(String::new(), |name| format!("{name}: "));
+    let cell = study.cells.get(comparison.cell)?;
+    let reference = study.cells.get(comparison.reference)?;
+    let treatment = |cell: &StudyCell| &study.treatments[cell.treatment];
+    let control = match (cell.spec.network(), reference.spec.network()) {
+        (one, other) if one == other => treatment(reference).name.clone(),
+        (_, other) => format!("{other}, {}", treatment(reference).name),
+    };
     Some(Difference {
-        group: format!("{name}{context}, against {control}"),
-        label: treatment.clone(),
+        name: comparison.name.clone().unwrap_or_default(),
+        size: cell.spec.subset_size,
+        network: cell.spec.network().to_string(),
+        treatment: treatment(cell).name.clone(),
+        control,
+        look: treatment(cell).look,
         mean: 100.0 * estimate.mean,
         half: estimate.confidence_95.map(|half| 100.0 * half),
         decided: comparison.decided().is_some(),

@@ -37,6 +37,7 @@ mod words;
 mod write_up;
 
 pub use answer::Answer;
+pub use charts::palette;
 pub use command::{Extent, ReportArguments, page, run, write};
 pub use source::{Run, Sources};
 pub use statistics::half_width;

@@ -6,10 +6,13 @@ use serde_json::Value;
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId},
-    numbers::{Lambda, short},
+    numbers::{Lambda, WeightDecay, short},
+    treatment::{Names, Regulariser},
     trial::{Penalty, TrialSpec},
 };
 use swfn_store::TrialRow;
+
+use super::charts::{Look, looks};
 
 /// All trials that differ only in the seed, with the results that there are.
 #[derive(Debug, Clone)]
@@ -22,6 +25,20 @@ pub(crate) struct StudyCell {
     pub(crate) accuracies: BTreeMap<u64, f64>,
     /// The trials that have succeeded.
     pub(crate) succeeded: Vec<TrialId>,
+    /// Its place among the treatments of the study.
+    pub(crate) treatment: usize,
+}
+
+/// What cells of one network and subset size are told apart by.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Treatment {
+    pub(crate) regulariser: Regulariser,
+    /// What else sets it apart; empty if nothing does.
+    pub(crate) variant: String,
+    /// Both in a few words.
+    pub(crate) name: String,
+    /// How it looks in all charts.
+    pub(crate) look: Look,
 }
 
 /// The cells, in the order of the grid.
@@ -30,8 +47,9 @@ pub(crate) struct Study {
     /// Which accuracies these are.
     pub(crate) selection: Selection,
     pub(crate) cells: Vec<StudyCell>,
+    /// In the order in which they are listed.
+    pub(crate) treatments: Vec<Treatment>,
     places: HashMap<CellId, usize>,
-    differing: Differing,
 }
 
 impl Study {
@@ -44,7 +62,7 @@ impl Study {
             let place = *places.entry(id).or_insert(cells.len());
             if place == cells.len() {
                 let (accuracies, succeeded) = (BTreeMap::new(), Vec::new());
-                cells.push(StudyCell { id, spec: *spec, planned: 0, accuracies, succeeded });
+                cells.push(StudyCell { id, spec: *spec, planned: 0, accuracies, succeeded, treatment: 0 });
             }
             let cell = &mut cells[place];
             cell.planned += 1;
@@ -53,22 +71,8 @@ impl Study {
                 cell.succeeded.push(row.id);
             }
         }
-        let differing = Differing::among(cells.iter().map(|cell| &cell.spec), &PLACED);
-        Self { selection, cells, places, differing }
-    }
-
-    /// What sets a cell apart beside its architecture, its subset size and lambda; empty if nothing does.
-    pub(crate) fn variant(&self, spec: &TrialSpec) -> String {
-        self.differing.phrases(spec).join(", ")
-    }
-
-    /// Lambda and what else sets a cell apart beside its architecture and subset size.
-    pub(crate) fn treatment(&self, spec: &TrialSpec) -> String {
-        let lambda = format!("λ = {}", self.differing.number(LAMBDA, spec.lambda()));
-        match self.variant(spec) {
-            variant if variant.is_empty() => lambda,
-            variant => format!("{lambda}, {variant}"),
-        }
+        let treatments = treatments(&mut cells);
+        Self { selection, cells, treatments, places }
     }
 
     /// Subset sizes, ascending.
@@ -94,6 +98,28 @@ impl Study {
     }
 }
 
+/// The treatments of all cells, each once, and in each cell the place of its own.
+fn treatments(cells: &mut [StudyCell]) -> Vec<Treatment> {
+    let differing = Differing::among(cells.iter().map(|cell| &cell.spec), &NAMED);
+    let key = |cell: &StudyCell| (cell.spec.regulariser(), differing.phrases(&cell.spec).join(", "));
+    let mut all: Vec<(Regulariser, String)> = cells.iter().map(key).collect();
+    all.sort();
+    all.dedup();
+    for cell in cells.iter_mut() {
+        let key = key(cell);
+        cell.treatment = all.iter().position(|other| *other == key).unwrap_or(0);
+    }
+    let regularisers: Vec<Regulariser> = all.iter().map(|(regulariser, _)| *regulariser).collect();
+    let names = Names::among(regularisers.iter().copied());
+    let looks = looks(&regularisers);
+    let treatment = |((regulariser, variant), look): ((Regulariser, String), Look)| {
+        let name = names.regulariser(regulariser);
+        let name = if variant.is_empty() { name } else { format!("{name}, {variant}") };
+        Treatment { regulariser, variant, name, look }
+    };
+    all.into_iter().zip(looks).map(treatment).collect()
+}
+
 /// Equal for cells that differ in lambda alone, zero excluded.
 pub(crate) fn over_lambda(spec: &TrialSpec) -> TrialSpec {
     let penalty = spec.penalty.and_then(|penalty| Some(Penalty { lambda: Lambda::new(1.0).ok()?, ..penalty }));
@@ -105,10 +131,13 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
     TrialSpec { penalty: None, seed: 0, ..*spec }
 }
 
-const LAMBDA: &str = "penalty.lambda";
+/// The same cell without any regulariser.
+pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
+    let weight_decay = WeightDecay::new(0.0).unwrap_or(spec.weight_decay);
+    TrialSpec { architecture: spec.network().into(), weight_decay, ..without(spec) }
+}
 
-/// Axes of all charts, which have a place of their own.
-const PLACED: [&str; 4] = ["seed", "subset_size", "architecture", LAMBDA];
+const LAMBDA: &str = "penalty.lambda";
 
 /// What network, regulariser and subset size tell, so that it is no variant.
 pub(super) const NAMED: [&str; 5] = ["seed", "subset_size", "architecture", "weight_decay", LAMBDA];
@@ -155,11 +184,6 @@ impl Differing {
             phrase(path, &if self.exact.contains(path) { value.clone() } else { rounded(value) })
         };
         self.paths.iter().filter_map(|path| Some(shown(path, settings.get(path)?))).collect()
-    }
-
-    /// A value of a setting: with few digits, unless they are another value's, too.
-    fn number(&self, path: &str, value: f64) -> String {
-        if self.exact.contains(path) { value.to_string() } else { short(value) }
     }
 }
 

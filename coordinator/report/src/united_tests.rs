@@ -186,8 +186,8 @@ fn networks_with_a_fixed_regulariser_have_an_answer() {
 fn lambdas_that_look_alike_are_lines_of_their_own() {
     let labels = |lambdas: &str| -> Vec<String> {
         let study = Study::new(Selection::Final, &trials(&parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)))));
-        study.cells.iter().map(|cell| study.treatment(&cell.spec)).collect()
+        study.treatments.iter().map(|treatment| treatment.name.clone()).collect()
     };
-    assert_eq!(labels("[0.10001, 0.10002]"), ["λ = 0.10001", "λ = 0.10002"]);
-    assert_eq!(labels("[0.10001, 0.2]"), ["λ = 0.1", "λ = 0.2"]);
+    assert_eq!(labels("[0.10001, 0.10002]"), ["fn 0.10001", "fn 0.10002"]);
+    assert_eq!(labels("[0.10001, 0.2]"), ["fn 0.1", "fn 0.2"]);
 }

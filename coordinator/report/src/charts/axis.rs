@@ -2,6 +2,8 @@
 
 use swfn_shared::numbers::short;
 
+use crate::rounding::decimal;
+
 /// An axis of a panel.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
@@ -26,7 +28,7 @@ impl Axis {
         let step = round_step((high - low) / 5.0);
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let decimals = if (step * 10f64.powi(decimals as i32)).fract().abs() > 1e-6 { decimals + 1 } else { decimals };
-        let thousands = step % 1000.0 == 0.0;
+        let thousands = step % 500.0 == 0.0 && high >= 5000.0;
         let first = (low / step - 1e-9).ceil();
         let values =
             (0..50).map(|index| (first + f64::from(index)) * step).take_while(|value| *value <= high + step * 1e-6);
@@ -34,8 +36,7 @@ impl Axis {
             .map(|value| {
                 let text = match thousands && value > 0.0 {
                     true => format!("{}k", value / 1000.0),
-                    // Minus zero is zero.
-                    false => format!("{:.decimals$}", value + 0.0),
+                    false => decimal(value, decimals),
                 };
                 (axis.share(value), text)
             })
@@ -79,8 +80,8 @@ impl Axis {
         };
         let span = (high - low).max(0.4);
         let lone = if high - low < 0.4 { 0.3 * span } else { 0.0 };
-        let left = if zero { 0.25 * span } else { 0.05 * span };
-        let (low, high) = (low - left - lone, high + 0.05 * span + lone);
+        let left = if zero { 0.25 * span } else { 0.09 * span };
+        let (low, high) = (low - left - lone, high + 0.09 * span + lone);
         let mut axis =
             Self { title: title.to_owned(), log: true, zero: zero.then_some(ZERO), low, high, ticks: Vec::new() };
         axis.ticks = values.iter().map(|value| (axis.share(*value), short(*value))).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use swfn_shared::{grid::Selection, numbers::short};
+use swfn_shared::{grid::Selection, numbers::short, treatment::Regulariser};
 
 use super::{
     Content,
@@ -51,10 +51,10 @@ pub(super) fn heat(study: &Study) -> Content {
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();
     if sizes.len() < 2 || lambdas.len() < 2 {
-        return Content::Missing("it takes results of two subset sizes and two values of lambda above zero".to_owned());
+        return Content::Missing("it takes results of two subset sizes and two values of λ above zero".to_owned());
     }
     let mut note = String::new();
-    let lambdas = chosen(lambdas, LAMBDAS, "values of lambda", &mut note);
+    let lambdas = chosen(lambdas, LAMBDAS, "values of λ", &mut note);
     let sizes = chosen(sizes.into_iter().rev().collect(), SIZES, "subset sizes", &mut note);
     let mut maps: Vec<(_, Map)> = Vec::new();
     for cell in cells() {
@@ -66,9 +66,14 @@ pub(super) fn heat(study: &Study) -> Content {
         let mut key = over_lambda(&cell.spec);
         key.subset_size = 1;
         let place = maps.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
-            let variant = study.variant(&cell.spec);
-            let comma = if variant.is_empty() { "" } else { ", " };
-            let title = format!("{}{comma}{variant}", cell.spec.architecture);
+            let others = Regulariser { function_norm: None, ..study.treatments[cell.treatment].regulariser };
+            let variant = &study.treatments[cell.treatment].variant;
+            let title = match (others.parts(), variant.is_empty()) {
+                (0, true) => cell.spec.network().to_string(),
+                (0, false) => format!("{}, {variant}", cell.spec.network()),
+                (_, true) => format!("{} + {others}", cell.spec.network()),
+                (_, false) => format!("{} + {others}, {variant}", cell.spec.network()),
+            };
             maps.push((key, Map { title, fields: Vec::new() }));
             maps.len() - 1
         });

@@ -1,12 +1,12 @@
-//! Panels of lines with bands: over iterations, over lambda, over the size of the subset.
-
-use std::collections::BTreeSet;
+//! Panels of lines: over iterations, over lambda, over the size of the subset. What coincides is set apart, so that nothing hides
+//! anything: points stand beside each other, and lines that lie on each other take turns on top.
 
 use super::{
     axis::Axis,
-    panels::{self, COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, key, place, y_title},
-    pen::{Drawn, Frame, Mark, Pen, Place, SMALL, picture, widest},
-    theme::{Role, Theme},
+    palette::Look,
+    panels::{COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key, key_height, place, y_title},
+    pen::{Drawn, Frame, Pen, Place, SMALL, picture, widest},
+    theme::{Role, Theme, Tint},
 };
 
 /// A mean over seeds, and half of its interval if it has one.
@@ -15,17 +15,18 @@ pub(super) struct Point {
     pub(super) x: f64,
     pub(super) mean: f64,
     pub(super) half: Option<f64>,
+    pub(super) look: Look,
 }
 
 /// One line of a panel.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Line {
-    /// Its place in the list of names: the same thing looks the same in all panels.
-    pub(super) series: usize,
+    pub(super) name: String,
+    pub(super) tint: Tint,
     /// In ascending order.
     pub(super) points: Vec<Point>,
-    /// What it is measured against: a level, with a mark of its own at the axis's zero.
-    pub(super) reference: Option<Point>,
+    /// Whether its one point stands for all places: a dashed level.
+    pub(super) level: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -36,49 +37,80 @@ pub(super) struct Panel {
     pub(super) lines: Vec<Line>,
 }
 
-/// How the vertical axis counts.
+/// How a vertical axis counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Vertical {
-    Linear,
+    /// Shares in percent.
+    Percent,
     /// The same, but the steep beginning of training may lie below.
     Late,
-    /// Where values differ by orders of magnitude, else linear.
+    /// Differences, around zero.
+    Gain,
+    /// Where values differ by orders of magnitude logarithmic, else linear.
     LogIfWide,
+}
+
+/// The vertical axis of a row, or of all.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Upright {
+    pub(super) title: String,
+    pub(super) vertical: Vertical,
 }
 
 /// A chart.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Lines {
-    pub(super) y_title: String,
-    pub(super) vertical: Vertical,
+    /// One for all rows, or one for each.
+    pub(super) uprights: Vec<Upright>,
     pub(super) x: Axis,
-    /// What the lines are; one alone needs no name.
-    pub(super) names: Vec<String>,
     pub(super) panels: Vec<Panel>,
 }
+
+/// How intervals are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    /// Each beside the others.
+    Whiskers,
+    /// Of few lines with many points.
+    Bands,
+    /// Of many lines with many points: that of the last one.
+    Ends,
+}
+
+/// Points of a line that all have their mark.
+const FEW: usize = 12;
+/// Lines whose bands can be told apart.
+const BANDS: usize = 3;
+/// Pixels between neighbours that stand beside each other.
+const BESIDE: f64 = 7.0;
+/// Pixels for which a line is on top.
+const TURN: f64 = 9.0;
+/// Height of a label at the end of a line.
+const LABEL: f64 = 15.0;
 
 impl Lines {
     pub(super) fn draw(&self, theme: Theme) -> Drawn<String> {
         let columns = self.panels.iter().map(|panel| panel.column + 1).max().unwrap_or(1).min(COLUMNS);
         let rows = self.panels.iter().map(|panel| panel.row + 1).max().unwrap_or(1).min(ROWS);
-        let lines = || self.panels.iter().flat_map(|panel| &panel.lines);
-        let used: BTreeSet<usize> = lines().map(|line| line.series).collect();
-        let named = self.names.len() > 1;
-        // Names stand where the lines end, unless there are too many panels for that.
-        let direct = named && columns <= 2;
         let vertical: Vec<Axis> = (0..rows).map(|row| self.vertical(row)).collect();
         let numbers =
             widest(vertical.iter().flat_map(|axis| &axis.ticks).map(|(_, text)| text.as_str()), SMALL)? + 10.0;
-        let entries: Vec<KeyEntry<'_>> = used.iter().map(|series| (*series, self.names[*series].as_str())).collect();
-        let names: Vec<&str> = entries.iter().map(|(_, name)| *name).collect();
-        let beside = if direct { panels::end_labels_width(&names)? } else { 0.0 };
+        let entries = self.entries();
         let height = if rows == 1 { 240.0 } else { 180.0 };
+        let most = self.panels.iter().map(|panel| panel.lines.len()).max().unwrap_or(0);
+        // Names stand where the lines end, unless there are too many for that.
+        let direct = entries.len() > 1 && columns <= 2 && most as f64 * LABEL <= height;
+        let names: Vec<&str> = entries.iter().map(|(_, name)| *name).collect();
+        let beside = if direct { end_labels_width(&names)? } else { 0.0 };
         let mut layout = Layout { rows, columns, height, beside, above: 0.0, numbers };
-        let entries: Vec<KeyEntry<'_>> = if named && !direct { entries } else { Vec::new() };
-        layout.above = panels::key_height(&entries, layout.width())?;
+        let entries: Vec<KeyEntry<'_>> = if entries.len() > 1 && !direct { entries } else { Vec::new() };
+        layout.above = key_height(&entries, layout.width())?;
         picture(layout.width(), layout.total_height(), theme, |pen| {
             key(pen, &entries, layout.width())?;
-            y_title(pen, &layout, &self.y_title)?;
+            for (index, upright) in self.uprights.iter().enumerate().take(rows) {
+                let last = if self.uprights.len() == 1 { rows - 1 } else { index };
+                y_title(pen, &layout, &upright.title, index..=last)?;
+            }
             for panel in self.panels.iter().filter(|panel| panel.row < rows && panel.column < columns) {
                 let frame = layout.frame(panel.row, panel.column);
                 let y = &vertical[panel.row];
@@ -86,89 +118,168 @@ impl Lines {
                 let left = |other: &Panel| other.row == panel.row && other.column < panel.column;
                 let shown = Shown { y_numbers: !self.panels.iter().any(left), x_title: !self.panels.iter().any(below) };
                 axes(pen, frame, &panel.title, &self.x, y, shown)?;
-                self.draw_lines(pen, frame, panel, y, direct)?;
+                self.draw_panel(pen, frame, panel, y, direct)?;
             }
             Ok(())
         })
     }
 
-    fn draw_lines(&self, pen: &Pen<'_>, frame: Frame, panel: &Panel, y: &Axis, direct: bool) -> Drawn {
-        let at = |point: &Point, up: f64| place(frame, &self.x, y, (point.x, up));
-        // Many bands on top of each other shall not hide what lies below.
-        let opacity = match panel.lines.len() {
-            0..=2 => 0.14,
-            3..=4 => 0.09,
-            _ => 0.05,
-        };
-        for line in &panel.lines {
-            let color = Role::Series(line.series);
-            let banded: Vec<_> = line.points.iter().filter_map(|point| Some((point, point.half?))).collect();
-            if banded.len() > 1 {
-                let above = banded.iter().map(|(point, half)| at(point, point.mean + half));
-                let below = banded.iter().rev().map(|(point, half)| at(point, point.mean - half));
-                pen.area(&above.chain(below).collect::<Vec<_>>(), color, opacity)?;
-            }
-        }
-        let mut ends = Vec::new();
-        for line in &panel.lines {
-            let color = Role::Series(line.series);
-            if let Some(reference) = &line.reference {
-                let level = at(reference, reference.mean).1;
-                pen.dashes((frame.left, level), frame.right, color, 1.2)?;
-                whisker(pen, reference, at, color)?;
-                pen.mark(at(reference, reference.mean), Mark(line.series), color, 4.2)?;
-            }
-            let path: Vec<Place> = line.points.iter().map(|point| at(point, point.mean)).collect();
-            // A line that begins far below the axis comes in from below.
-            pen.path(&entering(&path, frame, |index| y.share(line.points[index].mean)), color, 2.0)?;
-            if let [alone] = &line.points[..] {
-                whisker(pen, alone, at, color)?;
-            }
-            for (index, place) in path.iter().enumerate() {
-                let all = self.vertical == Vertical::Linear || path.len() <= FEW;
-                if (all || marked(index, path.len(), line.series)) && place.1 < frame.bottom - 0.5 {
-                    pen.mark(*place, Mark(line.series), color, 4.2)?;
-                }
-            }
-            ends.extend(path.last().map(|end| (*end, line.series, self.names[line.series].as_str())));
-        }
-        if direct { end_labels(pen, frame, ends) } else { Ok(()) }
+    fn upright(&self, row: usize) -> Vertical {
+        self.uprights.get(row).or(self.uprights.first()).map_or(Vertical::Percent, |upright| upright.vertical)
     }
 
-    /// The vertical axis of a row: around all means, and around intervals as long as they do not dwarf the means.
+    /// What stands in the key: each line once, in the order in which it looks.
+    fn entries(&self) -> Vec<KeyEntry<'_>> {
+        let mut entries: Vec<KeyEntry<'_>> = Vec::new();
+        for line in self.panels.iter().flat_map(|panel| &panel.lines) {
+            let Some(last) = line.points.last() else { continue };
+            if !entries.iter().any(|(_, name)| *name == line.name) {
+                entries.push((Look { tint: line.tint, mark: last.look.mark }, &line.name));
+            }
+        }
+        entries.sort_by_key(|(look, _)| look.tint);
+        entries
+    }
+
+    fn spread(&self) -> Spread {
+        let points = self.panels.iter().flat_map(|panel| &panel.lines).map(|line| line.points.len()).max();
+        let lines = self.panels.iter().map(|panel| panel.lines.len()).max();
+        match (points.unwrap_or(0), lines.unwrap_or(0)) {
+            (0..=FEW, _) => Spread::Whiskers,
+            (_, 0..=BANDS) => Spread::Bands,
+            _ => Spread::Ends,
+        }
+    }
+
+    fn draw_panel(&self, pen: &Pen<'_>, frame: Frame, panel: &Panel, y: &Axis, direct: bool) -> Drawn {
+        let spread = self.spread();
+        if self.upright(panel.row) == Vertical::Gain {
+            let level = frame.bottom - y.share(0.0) * frame.height();
+            pen.line((frame.left, level), (frame.right, level), Role::Muted, 1.0)?;
+        }
+        let asides = self.asides(frame, panel, spread);
+        let at = |line: usize, point: usize, up: f64| {
+            let (across, level) = place(frame, &self.x, y, (panel.lines[line].points[point].x, up));
+            (across + asides(line, point), level)
+        };
+        let paths: Vec<Vec<Place>> = panel.lines.iter().enumerate().map(|(number, line)| {
+            let path: Vec<Place> = (0..line.points.len()).map(|index| at(number, index, line.points[index].mean)).collect();
+            // A line that begins far below the axis comes in from below.
+            entering(&path, frame, |index| y.share(line.points[index].mean))
+        }).collect();
+        for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
+            let color = Role::Of(line.tint);
+            if spread == Spread::Bands {
+                band(pen, line, |index, up| at(number, index, up))?;
+            }
+            match (line.level, path.last()) {
+                (true, Some((_, level))) => pen.dashes((frame.left, *level), frame.right, color, 1.2)?,
+                _ => pen.path(path, color, 2.0)?,
+            }
+        }
+        // Where lines lie on each other, each is on top for a while.
+        for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
+            for turn in turns(path, number, panel.lines.len()) {
+                pen.path(&turn, Role::Of(line.tint), 2.0)?;
+            }
+        }
+        for (number, line) in panel.lines.iter().enumerate() {
+            for (index, point) in line.points.iter().enumerate() {
+                let place = at(number, index, point.mean);
+                let last = index + 1 == line.points.len();
+                if spread == Spread::Whiskers || (spread == Spread::Ends && last) {
+                    whisker(pen, frame, y, point, place.0)?;
+                }
+                let shown = line.points.len() <= FEW || last || marked(index, line.points.len(), number);
+                if shown && y.share(point.mean) >= 0.0 {
+                    pen.mark(place, point.look.mark, point.look.color(), 4.2)?;
+                }
+            }
+        }
+        if !direct {
+            return Ok(());
+        }
+        let ends = panel.lines.iter().zip(&paths).filter_map(|(line, path)| {
+            let (across, level) = *path.last()?;
+            let across = if line.level { frame.right } else { across };
+            let look = Look { tint: line.tint, mark: line.points.last()?.look.mark };
+            Some(((across, level), look, line.name.as_str()))
+        });
+        end_labels(pen, frame, ends.collect())
+    }
+
+    /// How far points stand beside their places, so that no interval hides another one.
+    fn asides(&self, frame: Frame, panel: &Panel, spread: Spread) -> impl Fn(usize, usize) -> f64 + use<> {
+        let mut places: Vec<f64> = panel.lines.iter().flat_map(|line| &line.points).map(|point| self.x.share(point.x)).collect();
+        places.sort_by(f64::total_cmp);
+        let apart = places.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1e-9);
+        let room = 0.7 * apart.fold(1.0, f64::min) * frame.width();
+        let counts: Vec<usize> = panel.lines.iter().map(|line| line.points.len()).collect();
+        let step = if spread == Spread::Ends { BESIDE } else { BESIDE.min(room / counts.len() as f64) };
+        let middle = (counts.len() as f64 - 1.0) / 2.0;
+        move |line, point| match spread {
+            Spread::Whiskers => (line as f64 - middle) * step,
+            // Beyond the last place, where nothing else is.
+            Spread::Ends if point + 1 == counts[line] => (line as f64 + 1.0) * step,
+            Spread::Ends | Spread::Bands => 0.0,
+        }
+    }
+
+    /// The vertical axis of a row: around all means and intervals. One that is far wider than the others goes beyond, and shows it.
     fn vertical(&self, row: usize) -> Axis {
+        let upright = self.upright(row);
+        let spread = self.spread();
         let lines = || self.panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
-        let points = || lines().flat_map(|line| line.points.iter().chain(&line.reference));
-        // Each line has a beginning of its own: a short one is not all beginning beside a long one.
-        let late = || {
-            lines().flat_map(|line| {
-                let last = line.points.last().map_or(0.0, |point| point.x);
-                let crop = self.vertical == Vertical::Late && line.points.len() >= 5;
-                line.points.iter().filter(move |point| !crop || point.x >= 0.3 * last).chain(&line.reference)
-            })
-        };
-        let extremes = |values: &mut dyn Iterator<Item = f64>| {
-            values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
-        };
-        if self.vertical == Vertical::LogIfWide {
-            let (low, high) = extremes(&mut points().map(|point| point.mean).filter(|mean| *mean > 0.0));
+        let points = || lines().flat_map(|line| &line.points);
+        if upright == Vertical::LogIfWide {
+            let (low, high) = extremes(points().map(|point| point.mean).filter(|mean| *mean > 0.0));
             if high > 20.0 * low {
                 return Axis::log("", low, high);
             }
         }
-        let (low, _) = extremes(&mut late().map(|point| point.mean));
-        let (_, high) = extremes(&mut points().map(|point| point.mean));
+        // Each line has a beginning of its own: a short one is not all beginning beside a long one.
+        let late = lines().flat_map(|line| {
+            let last = line.points.last().map_or(0.0, |point| point.x);
+            let crop = upright == Vertical::Late && line.points.len() >= 5;
+            let shown = move |point: &Point| match spread {
+                Spread::Ends if point.x < last => None,
+                _ => point.half,
+            };
+            line.points.iter().filter(move |point| !crop || point.x >= 0.3 * last).map(move |point| (point.mean, shown(point)))
+        });
+        let late: Vec<(f64, Option<f64>)> = late.collect();
+        let cap = cap(&late);
+        let ends = late.iter().flat_map(|(mean, half)| {
+            let half = half.unwrap_or(0.0).min(cap);
+            [mean - half, mean + half]
+        });
+        // A peak is never cut.
+        let zero = (upright == Vertical::Gain).then_some(0.0);
+        let (low, _) = extremes(ends.clone().chain(zero));
+        let (_, high) = extremes(ends.chain(points().map(|point| point.mean)).chain(zero));
         if low > high {
             return Axis::linear("", 0.0, 1.0);
         }
-        let span = (high - low).max(0.02 * high.abs()).max(1e-6);
-        let half = |point: &Point| point.half.unwrap_or(0.0);
-        let (lowest, _) = extremes(&mut late().map(|point| point.mean - half(point)));
-        let (_, highest) = extremes(&mut points().map(|point| point.mean + half(point)));
-        let (low, high) = (lowest.max(low - span), highest.min(high + span));
-        let margin = 0.06 * (high - low).max(span * 0.5);
-        Axis::linear("", low - margin, high + margin)
+        let margin = 0.08 * (high - low).max(0.02 * high.abs()).max(1e-6);
+        let (low, high) = (low - margin, high + margin);
+        match upright {
+            Vertical::Percent | Vertical::Late => Axis::linear("", low.max(0.0), high.min(101.0)),
+            Vertical::Gain | Vertical::LogIfWide => Axis::linear("", low, high),
+        }
     }
+}
+
+fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let finite = values.filter(|value| value.is_finite());
+    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+}
+
+/// Half the width up to which intervals are shown in full: three times the usual one, or as wide as all means are apart.
+pub(super) fn cap(estimates: &[(f64, Option<f64>)]) -> f64 {
+    let mut halves: Vec<f64> = estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
+    halves.sort_by(f64::total_cmp);
+    let (low, high) = extremes(estimates.iter().map(|(mean, _)| *mean));
+    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (3.0 * median).max(high - low))
 }
 
 /// The path from the point on where it enters the frame.
@@ -184,47 +295,122 @@ fn entering(path: &[Place], frame: Frame, share: impl Fn(usize) -> f64) -> Vec<P
     inside
 }
 
-/// Points of a curve that are all marked.
-const FEW: usize = 12;
-
-/// Of many points every so many-th, not the same ones on each line.
-fn marked(index: usize, count: usize, series: usize) -> bool {
-    let every = count.div_ceil(FEW / 2).max(1);
-    (index + series * every / 3) % every == every - 1
+/// The pieces of a path where it is on top of `count` lines.
+fn turns(path: &[Place], number: usize, count: usize) -> Vec<Vec<Place>> {
+    let (Some((left, _)), Some((right, _))) = (path.first(), path.last()) else { return Vec::new() };
+    if count < 2 {
+        return Vec::new();
+    }
+    let round = TURN * count as f64;
+    let first = (left / round).floor() as i64;
+    let starts = (first..).map(|index| index as f64 * round + TURN * number as f64).take_while(|start| start < right);
+    starts.map(|start| between(path, start.max(*left), (start + TURN).min(*right))).filter(|piece| piece.len() > 1).collect()
 }
 
-/// The interval of a mark.
-fn whisker(pen: &Pen<'_>, point: &Point, at: impl Fn(&Point, f64) -> Place, color: Role) -> Drawn {
+/// The part of a path between two places.
+fn between(path: &[Place], left: f64, right: f64) -> Vec<Place> {
+    let mut part = Vec::new();
+    for pair in path.windows(2) {
+        let [(from, low), (to, high)] = [pair[0], pair[1]];
+        if to <= left || from >= right || to <= from {
+            continue;
+        }
+        let level = |across: f64| low + (high - low) * (across - from) / (to - from);
+        let (start, end) = (from.max(left), to.min(right));
+        if part.is_empty() {
+            part.push((start, level(start)));
+        }
+        part.push((end, level(end)));
+    }
+    part
+}
+
+/// Of many points every so many-th, not the same ones on each line.
+fn marked(index: usize, count: usize, number: usize) -> bool {
+    let every = count.div_ceil(FEW / 2).max(1);
+    (index + number * every / 3) % every == every - 1
+}
+
+fn band(pen: &Pen<'_>, line: &Line, at: impl Fn(usize, f64) -> Place) -> Drawn {
+    let banded: Vec<_> =
+        line.points.iter().enumerate().filter_map(|(index, point)| Some((index, point.mean, point.half?))).collect();
+    if banded.len() < 2 {
+        return Ok(());
+    }
+    let above = banded.iter().map(|(index, mean, half)| at(*index, mean + half));
+    let below = banded.iter().rev().map(|(index, mean, half)| at(*index, mean - half));
+    pen.area(&above.chain(below).collect::<Vec<_>>(), Role::Of(line.tint), 0.14)
+}
+
+/// The interval of a mark; an arrow where it goes beyond the frame.
+fn whisker(pen: &Pen<'_>, frame: Frame, y: &Axis, point: &Point, across: f64) -> Drawn {
     let Some(half) = point.half else { return Ok(()) };
-    pen.line(at(point, point.mean - half), at(point, point.mean + half), color, 1.5)
+    let color = point.look.color();
+    let level = |value: f64| frame.bottom - y.share(value).clamp(0.0, 1.0) * frame.height();
+    let (low, high) = (point.mean - half, point.mean + half);
+    pen.line((across, level(low)), (across, level(high)), color, 1.5)?;
+    for (value, outwards) in [(low, 1.0), (high, -1.0)] {
+        let end = level(value);
+        if !(0.0..=1.0).contains(&y.share(value)) {
+            pen.area(&[(across, end), (across - 3.5, end - 6.0 * outwards), (across + 3.5, end - 6.0 * outwards)], color, 1.0)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::palette::Mark, *};
 
-    fn line(series: usize, points: impl Iterator<Item = (f64, f64)>) -> Line {
-        let points = points.map(|(x, mean)| Point { x, mean, half: None }).collect();
-        Line { series, points, reference: None }
+    const LOOK: Look = Look { tint: Tint { family: 4, shade: 2 }, mark: Mark(0) };
+
+    fn line(points: impl Iterator<Item = (f64, f64)>) -> Line {
+        let points = points.map(|(x, mean)| Point { x, mean, half: None, look: LOOK }).collect();
+        Line { name: "fn".to_owned(), tint: LOOK.tint, points, level: false }
     }
 
     /// The axis of a chart over 10,000 iterations with one row.
-    fn axis(lines: Vec<Line>) -> Axis {
+    fn axis(lines: Vec<Line>, vertical: Vertical) -> Axis {
         let panel = Panel { row: 0, column: 0, title: String::new(), lines };
-        let (x, names) = (Axis::linear("iteration", 0.0, 10_000.0), Vec::new());
-        Lines { y_title: String::new(), vertical: Vertical::Late, x, names, panels: vec![panel] }.vertical(0)
+        let uprights = vec![Upright { title: String::new(), vertical }];
+        Lines { uprights, x: Axis::linear("iteration", 0.0, 10_000.0), panels: vec![panel] }.vertical(0)
+    }
+
+    fn inside(axis: &Axis, value: f64) -> bool {
+        (0.0..=1.0).contains(&axis.share(value))
     }
 
     #[test]
     fn a_peak_at_the_beginning_and_a_short_run_stay_in_the_picture() {
-        let inside = |axis: &Axis, value| (0.0..=1.0).contains(&axis.share(value));
         // From 10 to a peak of 90 at a tenth, and down to 80.
         let early = |i: i32| (f64::from(i) * 500.0, if i < 2 { 10.0 } else { 90.5 - f64::from(i) * 0.5 });
-        let long = axis(vec![line(0, (1..=20).map(early))]);
+        let long = axis(vec![line((1..=20).map(early))], Vertical::Late);
         assert!(inside(&long, 89.5) && inside(&long, 80.5) && !inside(&long, 10.0));
         // All of the second one lies before three tenths of the first.
         let steep = |i: i32| (f64::from(i) * 100.0, if i < 3 { 10.0 } else { 60.0 });
-        let both = axis(vec![line(0, (1..=20).map(early)), line(1, (1..=10).map(steep))]);
+        let both = axis(vec![line((1..=20).map(early)), line((1..=10).map(steep))], Vertical::Late);
         assert!(inside(&both, 60.0) && inside(&both, 89.5) && !inside(&both, 10.0));
+    }
+
+    /// Means that lie close together among wide intervals; one interval is far wider than the others.
+    #[test]
+    fn no_interval_is_cut_but_one_that_dwarfs_the_others() {
+        let mut close = line((1..=4).map(|i| (f64::from(i) * 100.0, 80.0 + 0.1 * f64::from(i))));
+        close.points.iter_mut().for_each(|point| point.half = Some(2.0));
+        let all = axis(vec![close.clone()], Vertical::Percent);
+        assert!(inside(&all, 78.1) && inside(&all, 82.4));
+        close.points[0].half = Some(50.0);
+        let most = axis(vec![close], Vertical::Percent);
+        assert!(inside(&most, 78.2) && !inside(&most, 70.0));
+    }
+
+    #[test]
+    fn lines_that_coincide_take_turns() {
+        let path = [(0.0, 10.0), (50.0, 20.0), (100.0, 0.0)];
+        let pieces: Vec<_> = (0..3).flat_map(|number| turns(&path, number, 3)).collect();
+        let length: f64 = pieces.iter().map(|piece| piece[piece.len() - 1].0 - piece[0].0).sum();
+        assert!((length - 100.0).abs() < 1e-9, "each place has one of them on top: {length}");
+        assert!(turns(&path, 0, 1).is_empty());
+        assert_eq!(between(&path, 45.0, 55.0), [(45.0, 19.0), (50.0, 20.0), (55.0, 18.0)]);
     }
 }

@@ -6,6 +6,7 @@ mod forest;
 mod heat;
 mod lines;
 mod over;
+pub mod palette;
 mod panels;
 mod pen;
 mod png;
@@ -16,11 +17,12 @@ mod theme;
 
 pub(crate) use forest::Difference;
 pub(crate) use over::{Curves, cells_of_curves};
+pub(crate) use palette::{Look, looks};
 pub(crate) use pen::ChartError;
 pub(crate) use png::png;
 pub(crate) use theme::{Theme, follow_page};
 
-use lines::Vertical;
+use lines::{Upright, Vertical};
 use swfn_shared::grid::Selection;
 
 use super::study::Study;
@@ -35,7 +37,7 @@ pub(crate) enum Content {
         /// What it leaves out; empty, or a sentence after a space.
         note: String,
     },
-    /// What it would take.
+    /// What it would take; empty where nobody misses it.
     Missing(String),
 }
 
@@ -66,10 +68,11 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         Selection::Best => "test accuracy of the best evaluation, CHOSEN ON THE TEST IMAGES",
         Selection::Validation => "test accuracy at the best evaluation on the validation images",
     };
-    let bands = match study.seeds() {
+    let intervals = match study.seeds() {
         0 | 1 => "One seed: no interval.",
-        _ => "Bands and bars: 95 % intervals of the mean over seeds (Student's t).",
+        _ => "Bars and bands: 95 % intervals of the mean over seeds (Student's t); an arrow ends what is far wider than the others.",
     };
+    let same = "over the same seeds without any regulariser";
     let figure = |name, title, caption: &str, content| {
         let caption = match &content {
             Content::Drawing { note, .. } => format!("{caption}{note}"),
@@ -77,33 +80,32 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         };
         Figure { name, title, caption, content }
     };
+    let differences_are = format!("Differences between trials of the same subset and seed, with 95 % intervals: {which}.");
     vec![
         figure(
             "differences",
             "Paired differences",
-            &format!(
-                "Differences between trials of the same subset and seed, with 95 % intervals: {which}. Squares: told apart from zero after \
-                 Holm's correction; grey dots: not decided."
-            ),
-            forest::forest(differences, selection),
+            &format!("{differences_are} Filled and bold: decided after Holm's correction; hollow: not decided."),
+            forest::first(differences, selection),
         ),
+        figure("all-differences", "All paired differences", &differences_are, forest::all(differences, selection)),
         figure(
             "lambda",
-            "Accuracy over lambda",
-            &format!("Over the weight of the function norm: {which}. Dashed, and at 0: without it. {bands}"),
+            "Gain over λ",
+            &format!("Over the weight λ of the function norm, points gained {same}: {which}. Dashed: regularisers without λ. {intervals}"),
             over::lambda(study),
         ),
         figure(
             "subset-size",
-            "Accuracy over the size of the subset",
-            &format!("Over the number of training images: {which}. {bands}"),
+            "Accuracy and gain over the size of the subset",
+            &format!("Over the number of training images: {which}; below it points gained {same}. {intervals}"),
             over::size(study),
         ),
         figure(
             "heat-map",
-            "Lambda and size of the subset",
+            "λ and size of the subset",
             &format!(
-                "Bold: gain over the same seeds without function norm, in percentage points (orange above zero, blue below); beneath it the \
+                "Bold: gain over the same seeds without function norm, in percentage points (blue above zero, grey below); beneath it the \
                  {which}. Where there is nothing to compare with, the accuracy alone."
             ),
             heat::heat(study),
@@ -111,27 +113,30 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         figure(
             "seeds",
             "Distribution over seeds",
-            &format!(
-                "A dot a seed: {which} (vermilion without function norm, blue with it). Stroke: mean; bar: its 95 % interval."
-            ),
+            &format!("A mark a seed, thin lines from row to row join one seed: {which}. Stroke: mean; bar: its 95 % interval."),
             strip::strip(study),
         ),
         figure(
             "iterations",
             "Accuracy over iterations",
             &format!(
-                "Test accuracy during training, mean over seeds. {bands} The steep beginning may lie below the axis."
+                "Test accuracy during training, mean over seeds. {intervals} The steep beginning may lie below the axis."
             ),
-            over::iterations(study, accuracy, over::ACCURACY, 100.0, Vertical::Late),
+            over::iterations(study, accuracy, Upright { title: over::ACCURACY.to_owned(), vertical: Vertical::Late }, 100.0),
         ),
         figure(
             "function-norm",
             "Function norm over iterations",
             &format!(
                 "Estimate of the squared weighted norm of the function that is trained, ‖f(x)‖² over samples x of the density, mean since the \
-                 report before. {bands} It is measured where it is limited: not for λ = 0."
+                 report before. {intervals} It is measured where it is limited: not for λ = 0."
             ),
-            over::iterations(study, function_norm, "function norm R(f)", 1.0, Vertical::LogIfWide),
+            over::iterations(
+                study,
+                function_norm,
+                Upright { title: "function norm R(f)".to_owned(), vertical: Vertical::LogIfWide },
+                1.0,
+            ),
         ),
     ]
 }

@@ -1,8 +1,11 @@
 //! Small multiples: rows and columns of panels under one key, each with a frame for its data, axes, grid lines and a title.
 
+use std::ops::RangeInclusive;
+
 use super::{
     axis::Axis,
-    pen::{Anchor, Drawn, Font, Frame, Mark, NORMAL, Pen, Place, SMALL, STRONG, fitted, widest, width},
+    palette::Look,
+    pen::{Anchor, Drawn, Font, Frame, NORMAL, Pen, Place, SMALL, STRONG, fitted, widest, width},
     theme::Role,
 };
 
@@ -101,17 +104,18 @@ pub(super) fn axes(pen: &Pen<'_>, frame: Frame, title: &str, x: &Axis, y: &Axis,
     Ok(())
 }
 
-/// The title of the vertical axis, once for all rows.
-pub(super) fn y_title(pen: &Pen<'_>, layout: &Layout, title: &str) -> Drawn {
-    let middle = (layout.frame(0, 0).top + layout.frame(layout.rows - 1, 0).bottom) / 2.0;
-    pen.text(title, (LEFT / 2.0 + 2.0, middle), Anchor::Upwards, NORMAL, Role::Ink)
+/// The title of the vertical axis of some rows.
+pub(super) fn y_title(pen: &Pen<'_>, layout: &Layout, title: &str, rows: RangeInclusive<usize>) -> Drawn {
+    let (top, bottom) = (layout.frame(*rows.start(), 0).top, layout.frame(*rows.end(), 0).bottom);
+    let title = fitted(title, NORMAL, bottom - top + TITLE)?;
+    pen.text(&title, (LEFT / 2.0 + 2.0, (top + bottom) / 2.0), Anchor::Upwards, NORMAL, Role::Ink)
 }
 
 /// Height of a line of the key.
 const KEY_LINE: f64 = 20.0;
 
-/// What is in the key: shape and colour by number, and the name.
-pub(super) type KeyEntry<'k> = (usize, &'k str);
+/// What is in the key: shape and colour, and the name.
+pub(super) type KeyEntry<'k> = (Look, &'k str);
 
 /// The lines into which the key is broken: for each entry its place.
 fn key_places(entries: &[KeyEntry<'_>], room: f64) -> Drawn<Vec<Place>> {
@@ -135,16 +139,16 @@ pub(super) fn key_height(entries: &[KeyEntry<'_>], room: f64) -> Drawn<f64> {
 
 /// Draws the key at the top.
 pub(super) fn key(pen: &Pen<'_>, entries: &[KeyEntry<'_>], room: f64) -> Drawn {
-    for ((series, name), (x, y)) in entries.iter().zip(key_places(entries, room)?) {
-        pen.line((x, y), (x + 20.0, y), Role::Series(*series), 2.0)?;
-        pen.mark((x + 10.0, y), Mark(*series), Role::Series(*series), 4.0)?;
+    for ((look, name), (x, y)) in entries.iter().zip(key_places(entries, room)?) {
+        pen.line((x, y), (x + 20.0, y), look.color(), 2.0)?;
+        pen.mark((x + 10.0, y), look.mark, look.color(), 4.0)?;
         pen.text(name, (x + 26.0, y), Anchor::Left, SMALL, Role::Ink)?;
     }
     Ok(())
 }
 
 /// Labels at the right of a panel, at the ends of their lines, but never on top of each other.
-pub(super) fn end_labels(pen: &Pen<'_>, frame: Frame, mut ends: Vec<(Place, usize, &str)>) -> Drawn {
+pub(super) fn end_labels(pen: &Pen<'_>, frame: Frame, mut ends: Vec<(Place, Look, &str)>) -> Drawn {
     const STEP: f64 = 15.0;
     const FONT: Font = SMALL;
     ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
@@ -158,11 +162,11 @@ pub(super) fn end_labels(pen: &Pen<'_>, frame: Frame, mut ends: Vec<(Place, usiz
         *level = level.min(limit);
         limit = *level - STEP;
     }
-    for ((end, series, name), level) in ends.iter().zip(&levels) {
-        let color = Role::Series(*series);
-        let (across, height) = (end.0 + 5.0, end.1);
-        pen.path(&[(across, height), (frame.right + 3.0, height), (frame.right + 12.0, *level)], color, 1.0)?;
-        pen.mark((frame.right + 17.0, *level), Mark(*series), color, 4.0)?;
+    for ((end, look, name), level) in ends.iter().zip(&levels) {
+        let color = look.color();
+        // From the edge: within the panel it would cross other lines.
+        pen.line((end.0.max(frame.right) + 3.0, end.1), (frame.right + 12.0, *level), color, 1.0)?;
+        pen.mark((frame.right + 17.0, *level), look.mark, color, 4.0)?;
         pen.text(name, (frame.right + 26.0, *level), Anchor::Left, FONT, Role::Ink)?;
     }
     Ok(())

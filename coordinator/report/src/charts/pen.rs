@@ -12,7 +12,10 @@ use plotters::{
     },
 };
 
-use super::theme::{Role, SERIES, Theme};
+use super::{
+    palette::{Mark, SHAPES},
+    theme::{Role, Theme},
+};
 
 /// Units of the backend in a pixel.
 const UNITS: f64 = 8.0;
@@ -79,13 +82,6 @@ pub(super) const NORMAL: Font = Font { size: 13.0, bold: false };
 /// Of titles of panels.
 pub(super) const STRONG: Font = Font { size: 13.0, bold: true };
 
-/// How many there are: as many as colours.
-const SHAPES: usize = SERIES;
-
-/// Shape of a mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark(pub(super) usize);
-
 /// Draws on a picture.
 pub(super) struct Pen<'p> {
     area: DrawingArea<SVGBackend<'p>, Shift>,
@@ -141,24 +137,23 @@ impl Pen<'_> {
 
     /// A mark of one of a few shapes, with a seam in the colour of the ground, so that marks on top of each other stay apart.
     pub(super) fn mark(&self, place: Place, shape: Mark, color: Role, radius: f64) -> Drawn {
-        if shape.0.is_multiple_of(SHAPES) {
-            for (radius, color) in [(radius + 1.0, Role::Ground), (radius, color)] {
-                let style = self.theme.color(color).filled();
-                self.area.draw(&Circle::new(units(&place), (radius * UNITS) as i32, style))?;
-            }
-            return Ok(());
-        }
-        let (x, y) = place;
-        for (radius, color) in [(radius + 1.3, Role::Ground), (radius, color)] {
-            let corners = outline(shape).iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius));
-            self.area(&corners.collect::<Vec<_>>(), color, 1.0)?;
-        }
-        Ok(())
+        self.bare_mark(place, shape, Role::Ground, radius + 1.2)?;
+        self.bare_mark(place, shape, color, radius)
     }
 
-    pub(super) fn dot(&self, place: Place, radius: f64, color: Role, opacity: f64) -> Drawn {
-        let style = self.theme.color(color).mix(opacity).filled();
-        Ok(self.area.draw(&Circle::new(units(&place), (radius * UNITS) as i32, style))?)
+    fn bare_mark(&self, (x, y): Place, shape: Mark, color: Role, radius: f64) -> Drawn {
+        if shape.0.is_multiple_of(SHAPES) {
+            let style = self.theme.color(color).filled();
+            return Ok(self.area.draw(&Circle::new(units(&(x, y)), (radius * UNITS) as i32, style))?);
+        }
+        let corners = outline(shape).iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius));
+        self.area(&corners.collect::<Vec<_>>(), color, 1.0)
+    }
+
+    /// A mark that is empty inside.
+    pub(super) fn hollow(&self, place: Place, shape: Mark, color: Role, radius: f64) -> Drawn {
+        self.mark(place, shape, color, radius)?;
+        self.bare_mark(place, shape, Role::Ground, radius - 1.8)
     }
 
     pub(super) fn text(&self, text: &str, place: Place, anchor: Anchor, font: Font, color: Role) -> Drawn {
@@ -228,34 +223,8 @@ fn outline(Mark(shape): Mark) -> &'static [(f64, f64)] {
         2 => &[(0.0, -1.2), (1.1, 0.85), (-1.1, 0.85)],
         3 => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
         4 => &[(0.0, 1.2), (1.1, -0.85), (-1.1, -0.85)],
-        5 => &[
-            (-0.4, -1.2),
-            (0.4, -1.2),
-            (0.4, -0.4),
-            (1.2, -0.4),
-            (1.2, 0.4),
-            (0.4, 0.4),
-            (0.4, 1.2),
-            (-0.4, 1.2),
-            (-0.4, 0.4),
-            (-1.2, 0.4),
-            (-1.2, -0.4),
-            (-0.4, -0.4),
-        ],
+        5 => &[(1.2, 0.0), (-0.85, 1.1), (-0.85, -1.1)],
         6 => &[(-0.45, -1.2), (0.45, -1.2), (0.45, 1.2), (-0.45, 1.2)],
-        _ => &[
-            (0.0, -0.5),
-            (0.65, -1.15),
-            (1.15, -0.65),
-            (0.5, 0.0),
-            (1.15, 0.65),
-            (0.65, 1.15),
-            (0.0, 0.5),
-            (-0.65, 1.15),
-            (-1.15, 0.65),
-            (-0.5, 0.0),
-            (-1.15, -0.65),
-            (-0.65, -1.15),
-        ],
+        _ => &[(-1.2, 0.0), (0.85, 1.1), (0.85, -1.1)],
     }
 }

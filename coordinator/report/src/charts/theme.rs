@@ -1,5 +1,7 @@
-//! Colours, by what they are for, on light and on dark ground. Hues are those of Okabe and Ito, which colour-blind readers can tell apart,
-//! darkened or lightened until they stand out from the ground; shapes of marks say the same again.
+//! Colours, by what they are for, on light and on dark ground. Hues are those of Okabe and Ito, which colour-blind readers can
+//! tell apart; shapes of marks say the same again.
+
+use std::sync::LazyLock;
 
 use plotters::style::RGBColor;
 
@@ -10,12 +12,34 @@ pub(crate) enum Role {
     Ink,
     Muted,
     Grid,
-    /// Of one of the things that a chart compares.
-    Series(usize),
+    /// Of a regulariser.
+    Of(Tint),
 }
 
-/// Things that one chart compares at most.
-pub(crate) const SERIES: usize = 8;
+/// Kinds of regularisers and of their combinations.
+pub(super) const FAMILIES: usize = 12;
+/// Shades of one kind, from faint to strong.
+pub(super) const SHADES: usize = 5;
+/// The shade of a kind that has one alone.
+pub(super) const MIDDLE: usize = SHADES / 2;
+
+/// The colour of a regulariser: its kind is the hue, its strength the shade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tint {
+    pub(super) family: usize,
+    pub(super) shade: usize,
+}
+
+impl Tint {
+    /// The name of the colour in style sheets.
+    pub(crate) fn name(self) -> String {
+        format!("--r{}-{}", self.family, self.shade)
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        (0..FAMILIES * SHADES).map(|place| Self { family: place / SHADES, shade: place % SHADES })
+    }
+}
 
 /// A set of colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,44 +48,85 @@ pub(crate) enum Theme {
     Dark,
 }
 
-const COUNT: usize = 4 + SERIES;
-
-/// The names of the colours in the style sheet of the report, in the order of the tables below.
-const NAMES: [&str; COUNT] =
-    ["--ground", "--ink", "--muted", "--grid", "--s0", "--s1", "--s2", "--s3", "--s4", "--s5", "--s6", "--s7"];
-
-const LIGHT: [u32; COUNT] = [
-    0xFFFFFF, 0x16191D, 0x5A626B, 0xE2E6EA, 0x0072B2, 0xD55E00, 0x009E73, 0xB8598F, 0xC98A00, 0x3AA0DC, 0x6B7075,
-    0x5B3A9B,
+/// Roles that are no regulariser, with their names in style sheets and their colours in both themes.
+const PLAIN: [(Role, &str, u32, u32); 4] = [
+    (Role::Ground, "--ground", 0xFFFFFF, 0x14181C),
+    (Role::Ink, "--ink", 0x16191D, 0xEDF0F2),
+    (Role::Muted, "--muted", 0x5A626B, 0xA4ADB6),
+    (Role::Grid, "--grid", 0xE2E6EA, 0x2D343B),
 ];
 
-const DARK: [u32; COUNT] = [
-    0x14181C, 0xEDF0F2, 0xA4ADB6, 0x2D343B, 0x4FA8E8, 0xFF8B45, 0x2CC796, 0xE79CC6, 0xEFBE3F, 0x9ADBFF, 0xB4BBC2,
-    0xB79CFF,
+/// The middle shade of each kind in both themes, in the order of `palette::family`.
+const HUES: [(u32, u32); FAMILIES] = [
+    (0x6B7075, 0xB4BBC2),
+    (0xC85200, 0xFF8B45),
+    (0xB3478A, 0xE79CC6),
+    (0x00805C, 0x2CC796),
+    (0x0072B2, 0x4FA8E8),
+    (0x9A6A00, 0xEFBE3F),
+    (0x6A45B5, 0xB79CFF),
+    (0x007A85, 0x5CD0DC),
+    (0x8C4A2F, 0xD9A48C),
+    (0x5F7300, 0xBBD05A),
+    (0x8E2F4F, 0xF08CA8),
+    (0x3F5878, 0x9DB8DC),
 ];
+
+/// Contrast to the ground of the faintest shade.
+const FAINT: f64 = 2.7;
+
+/// The colours of all tints: in the light theme and in the dark one.
+static TINTS: LazyLock<[Vec<RGBColor>; 2]> = LazyLock::new(|| [Theme::Light, Theme::Dark].map(|theme| tints(theme)));
+
+fn tints(theme: Theme) -> Vec<RGBColor> {
+    let ground = theme.color(Role::Ground);
+    let of = |Tint { family, shade }| {
+        let base = rgb(if theme == Theme::Light { HUES[family].0 } else { HUES[family].1 });
+        let end = if shade < MIDDLE { toward(base, ground, FAINT, ground) } else { toward(base, theme.far(), theme.strongest(), ground) };
+        blend(base, end, shade.abs_diff(MIDDLE) as f64 / MIDDLE as f64)
+    };
+    Tint::all().map(of).collect()
+}
+
+/// The colour between two ends with that contrast to the ground.
+fn toward(base: RGBColor, end: RGBColor, wanted: f64, ground: RGBColor) -> RGBColor {
+    let (mut near, mut far) = (0.0, 1.0);
+    let grows = contrast(end, ground) > contrast(base, ground);
+    for _ in 0..20 {
+        let middle = (near + far) / 2.0;
+        let beyond = (contrast(blend(base, end, middle), ground) > wanted) == grows;
+        if beyond { far = middle } else { near = middle }
+    }
+    blend(base, end, near)
+}
+
+fn blend(from: RGBColor, to: RGBColor, share: f64) -> RGBColor {
+    let mix = |from: u8, to: u8| (f64::from(from) + share * (f64::from(to) - f64::from(from))).round() as u8;
+    RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+}
 
 impl Theme {
     pub(crate) fn color(self, role: Role) -> RGBColor {
-        let place = match role {
-            Role::Ground => 0,
-            Role::Ink => 1,
-            Role::Muted => 2,
-            Role::Grid => 3,
-            Role::Series(index) => 4 + index % SERIES,
-        };
-        rgb(self.table()[place])
+        if let Role::Of(tint) = role {
+            return TINTS[self as usize][tint.family * SHADES + tint.shade];
+        }
+        let (_, _, light, dark) = PLAIN.into_iter().find(|(other, ..)| *other == role).unwrap_or(PLAIN[0]);
+        rgb(if self == Self::Light { light } else { dark })
     }
 
-    fn table(self) -> &'static [u32; COUNT] {
-        match self {
-            Self::Light => &LIGHT,
-            Self::Dark => &DARK,
-        }
+    /// The colour that stands out most.
+    fn far(self) -> RGBColor {
+        rgb(if self == Self::Light { 0x000000 } else { 0xFFFFFF })
+    }
+
+    /// Contrast to the ground of the strongest shade.
+    fn strongest(self) -> f64 {
+        if self == Self::Light { 11.0 } else { 16.0 }
     }
 
     /// All colours as declarations of a style sheet.
     pub(crate) fn declarations(self) -> String {
-        NAMES.iter().zip(self.table()).map(|(name, color)| format!("{name}:#{color:06X};")).collect()
+        named().map(|(role, name)| format!("{name}:{};", hex(self.color(role)))).collect()
     }
 
     /// What follows the name of a file in this theme.
@@ -73,17 +138,28 @@ impl Theme {
     }
 }
 
+/// All roles with their names.
+fn named() -> impl Iterator<Item = (Role, String)> {
+    let plain = PLAIN.into_iter().map(|(role, name, ..)| (role, name.to_owned()));
+    plain.chain(Tint::all().map(|tint| (Role::Of(tint), tint.name())))
+}
+
+pub(super) fn hex(RGBColor(r, g, b): RGBColor) -> String {
+    format!("#{r:02X}{g:02X}{b:02X}")
+}
+
 /// A drawing in light colours with the names of colours in their place: it then follows the page that it stands in.
 pub(crate) fn follow_page(svg: &str) -> String {
-    NAMES.iter().zip(&LIGHT).fold(svg.to_owned(), |svg, (name, color)| {
-        svg.replace(&format!("\"#{color:06X}\""), &format!("\"var({name})\""))
+    named().fold(svg.to_owned(), |svg, (role, name)| {
+        svg.replace(&format!("\"{}\"", hex(Theme::Light.color(role))), &format!("\"var({name})\""))
     })
 }
 
-/// The colour of a difference: blue below zero, orange above; `share` from -1 to 1. The same in both themes, as is the ink on it.
+/// The colour of a difference: that of the function norm where it gains, the grey of none where it loses; `share` from -1 to 1.
+/// The same in both themes, as is the ink on it.
 pub(crate) fn diverging(share: f64) -> (RGBColor, RGBColor) {
     const STEPS: [[f64; 3]; 5] =
-        [[43.0, 92.0, 158.0], [150.0, 187.0, 221.0], [244.0, 243.0, 240.0], [246.0, 189.0, 130.0], [196.0, 88.0, 6.0]];
+        [[107.0, 112.0, 117.0], [186.0, 189.0, 192.0], [247.0, 248.0, 249.0], [140.0, 191.0, 224.0], [0.0, 114.0, 178.0]];
     mixed(&STEPS, (share.clamp(-1.0, 1.0) + 1.0) / 2.0)
 }
 
@@ -106,6 +182,12 @@ fn mixed(steps: &[[f64; 3]], share: f64) -> (RGBColor, RGBColor) {
     (color, ink)
 }
 
+/// Contrast of WCAG 2.2.
+fn contrast(one: RGBColor, other: RGBColor) -> f64 {
+    let (one, other) = (luminance(one), luminance(other));
+    (one.max(other) + 0.05) / (one.min(other) + 0.05)
+}
+
 /// Relative luminance of WCAG 2.2, 0 to 1.
 fn luminance(RGBColor(r, g, b): RGBColor) -> f64 {
     let linear = |c: u8| {
@@ -124,20 +206,14 @@ fn rgb(color: u32) -> RGBColor {
 mod tests {
     use super::*;
 
-    /// Contrast of WCAG 2.2.
-    fn contrast(one: RGBColor, other: RGBColor) -> f64 {
-        let (one, other) = (luminance(one), luminance(other));
-        (one.max(other) + 0.05) / (one.min(other) + 0.05)
-    }
-
-    /// WCAG 2.2 asks 4.5 of text. Of marks it asks 3; orange and sky blue on white are given 2.6, since shapes and labels say the same.
+    /// WCAG 2.2 asks 4.5 of text. Of marks it asks 3; the faintest shades are given 2.6, since shapes and labels say the same.
     #[test]
     fn all_colours_can_be_seen_on_their_ground() {
         for theme in [Theme::Light, Theme::Dark] {
             let on_ground = |role| contrast(theme.color(role), theme.color(Role::Ground));
             assert!(on_ground(Role::Ink) > 12.0 && on_ground(Role::Muted) > 4.5, "{theme:?}");
-            for index in 0..SERIES {
-                assert!(on_ground(Role::Series(index)) > 2.6, "{theme:?} {index}");
+            for tint in Tint::all() {
+                assert!(on_ground(Role::Of(tint)) > 2.6, "{theme:?} {tint:?}");
             }
         }
         for step in -10i32..=10 {
@@ -145,6 +221,19 @@ mod tests {
             assert!(contrast(ground, ink) > 4.5, "{step}");
             let (ground, ink) = sequential(f64::from(step.abs()) / 10.0);
             assert!(contrast(ground, ink) > 4.5, "{step}");
+        }
+    }
+
+    #[test]
+    fn shades_grow_stronger_and_no_two_colours_are_the_same() {
+        for theme in [Theme::Light, Theme::Dark] {
+            let ground = theme.color(Role::Ground);
+            for family in 0..FAMILIES {
+                let of = |shade| contrast(theme.color(Role::Of(Tint { family, shade })), ground);
+                assert!((1..SHADES).all(|shade| of(shade) > 1.15 * of(shade - 1)), "{theme:?} {family}");
+            }
+            let all: std::collections::BTreeSet<String> = named().map(|(role, _)| hex(theme.color(role))).collect();
+            assert_eq!(all.len(), named().count(), "the page replaces colours by their names");
         }
     }
 }
