@@ -58,8 +58,7 @@ impl Entrances {
             }
         }
         let seen_by_all = lookers.token.is_none() && local::others_are_here();
-        let dashboard =
-            swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access.door, &url).await?;
+        let dashboard = swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access.door, &url).await?;
         Ok(Self { access, max_connections, listener, url, health, dashboard, seen_by_all })
     }
 }

@@ -132,7 +132,8 @@ impl Browser {
     /// Waits until an expression is something: neither nothing, nor false, nor zero, nor an empty text.
     pub fn wait(&mut self, what: &str, expression: &str) -> Value {
         wait_until(what, || {
-            let value = self.evaluate(&format!("(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()"));
+            let value =
+                self.evaluate(&format!("(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()"));
             let nothing = value.is_null() || value == false || value == 0 || value == "";
             (!nothing).then_some(value)
         })

@@ -231,7 +231,10 @@ mod tests {
         assert_eq!((axes.cells().count(), count(&[])), (2 * 3 * (2 + 2 * 2), 36));
         assert_eq!(count(&[place("lambda", "0")]), 12);
         assert_eq!(count(&[place("lambda", "0"), place("penalty.samples", "10")]), 0);
-        assert_eq!(count(&[place("architecture", "net"), place("penalty.samples", "10"), place("subset_size", "300")]), 3);
+        assert_eq!(
+            count(&[place("architecture", "net"), place("penalty.samples", "10"), place("subset_size", "300")]),
+            3
+        );
         let by_rate = axes.choose(&[], Some(place("learning_rate", "0.1").0));
         let first = by_rate.iter().find(|(_, place)| *place == 0).unwrap().0;
         assert_eq!(axes.values_of(first)["learning_rate"], "1e-4");

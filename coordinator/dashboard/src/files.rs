@@ -23,8 +23,7 @@ use super::problem::Problem;
 
 /// The report has its style sheet inside, and pictures; scripts, forms and frames it has not, and a hostile one gets none. It may not
 /// ask this coordinator for anything either: to the browser it is from nowhere.
-pub(super) const REPORT_POLICY: &str =
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
+pub(super) const REPORT_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
 /// Bytes that are read at a time.

@@ -109,16 +109,16 @@ mod tests {
         let following = tokio::spawn(follow(Reader::of_others(&path), Arc::clone(&specs), send));
         let patience = Duration::from_secs(60);
         let mut wait = async |state: [usize; 3]| {
-            let seen = snapshots.wait_for(|Snapshot { counts, .. }| {
-                [counts.pending, counts.leased, counts.succeeded] == state
-            });
+            let seen = snapshots
+                .wait_for(|Snapshot { counts, .. }| [counts.pending, counts.leased, counts.succeeded] == state);
             timeout(patience, seen).await.unwrap().unwrap().clone()
         };
         assert_eq!(wait([4, 0, 0]).await.share_done, 0.0);
         let lease = |index: usize| LeaseId { trial: specs[index].id(), attempt: 1 };
         let leased = |index| Event::Leased { lease: lease(index), worker: "ann".parse().unwrap() };
         let half = MetricPoint { metric: TRAIN_LOSS, step: specs[1].steps() / 2, value: 1.0 };
-        let begun = Batch { events: vec![leased(0), leased(1)], points: vec![(lease(1), vec![half])], ..Batch::default() };
+        let begun =
+            Batch { events: vec![leased(0), leased(1)], points: vec![(lease(1), vec![half])], ..Batch::default() };
         store.write(1.0, &begun).unwrap();
         let seen = wait([2, 2, 0]).await;
         assert_eq!(seen.running.len(), 2);

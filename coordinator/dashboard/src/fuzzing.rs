@@ -13,10 +13,12 @@ use swfn_shared::{
 use swfn_store::live::Page;
 
 use crate::{
+    axes::Axes,
     guard::{Guard, is_open},
     problem::Problem,
-    axes::Axes,
-    query::{Cells, Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, Workers, attempt, trial_id},
+    query::{
+        Cells, Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, Workers, attempt, trial_id,
+    },
 };
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

@@ -29,7 +29,10 @@ use super::{
     is_ready, metrics, page,
     problem::Problem,
     query::{self, Cells, Curves, Points, Trials, Workers},
-    views::{AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView, TrialDetails, TrialView, WorkerView},
+    views::{
+        AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView, TrialDetails,
+        TrialView, WorkerView,
+    },
 };
 
 /// Until an answer begins.

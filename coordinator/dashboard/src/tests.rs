@@ -179,7 +179,10 @@ async fn what_is_in_the_file_is_told() {
     };
     assert_eq!(states("sort=state&limit=4").await, ["leased", "succeeded", "quarantined", "pending"]);
     assert_eq!(states("sort=-accuracy&limit=2").await, ["succeeded", "leased"]);
-    assert_eq!(all["items"][0]["axes"], serde_json::json!({"network": "net", "regulariser": "none", "subset_size": "100"}));
+    assert_eq!(
+        all["items"][0]["axes"],
+        serde_json::json!({"network": "net", "regulariser": "none", "subset_size": "100"})
+    );
     let titles: Vec<_> = sweep["axes"].as_array().unwrap().iter().map(|axis| axis["title"].as_str().unwrap()).collect();
     assert_eq!(titles, ["network", "n", "regulariser", "seed"]);
     let by_seed = of("/api/v1/trials?network=lenet&regulariser=bn%20%2B%20fn%200.1&sort=-seed").await;
@@ -206,7 +209,10 @@ async fn what_is_in_the_file_is_told() {
     assert_eq!(curves["curves"][cell].as_array().unwrap().last().unwrap(), &expected);
     let answer = json(&router, "/api/v1/answer").await;
     let first = &answer["pivot"]["rows"][0];
-    assert_eq!((&first["network"], &first["regulariser"], &answer["cells"][0]), (&"net".into(), &"none".into(), &cell.into()));
+    assert_eq!(
+        (&first["network"], &first["regulariser"], &answer["cells"][0]),
+        (&"net".into(), &"none".into(), &cell.into())
+    );
     assert_eq!((&first["cells"][0]["seeds"], &first["cells"][0]["planned"]), (&1.into(), &2.into()));
     assert_eq!(answer["synthesis"]["open"], true);
     let worker = json(&router, "/api/v1/workers").await["items"][0].clone();
@@ -264,7 +270,11 @@ async fn files_are_shown_by_fixed_names_and_nothing_in_them_runs() {
     assert!(saved.starts_with("attachment; ") && policy.starts_with("default-src 'none'"), "{saved} {policy}");
     for path in ["files/confusion.csv", "logs/1"] {
         let (status, [kind, ..], body) = ask(&format!("{trial}/{path}")).await;
-        assert_eq!((status, kind.as_str(), &body[..]), (200, "text/plain; charset=utf-8", HOSTILE.as_bytes()), "{path}");
+        assert_eq!(
+            (status, kind.as_str(), &body[..]),
+            (200, "text/plain; charset=utf-8", HOSTILE.as_bytes()),
+            "{path}"
+        );
     }
     let (status, [kind, _, policy], _) = ask("/report.html").await;
     assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));

@@ -20,7 +20,11 @@ use swfn_store::{
     live::{EventLine, Page, TrialLine, TrialPage, WorkerLine},
 };
 
-use super::{app::{App, SweepNames}, axes::Axes, files};
+use super::{
+    app::{App, SweepNames},
+    axes::Axes,
+    files,
+};
 
 /// `/api/v1/sweep`
 #[derive(Debug, Serialize)]

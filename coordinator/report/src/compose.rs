@@ -34,7 +34,8 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
     let cells = cells_of_curves(&study);
     let accuracy = sources.curves(TEST_ACCURACY, &study, &cells)?;
     let function_norm = sources.curves(TRAIN_FUNCTION_NORM, &study, &cells)?;
-    let differences: Vec<Difference> = summary.comparisons.iter().filter_map(|comparison| difference(&study, comparison)).collect();
+    let differences: Vec<Difference> =
+        summary.comparisons.iter().filter_map(|comparison| difference(&study, comparison)).collect();
     let material = Material {
         study: &study,
         selection: summary.selection,

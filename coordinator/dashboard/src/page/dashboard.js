@@ -26,6 +26,8 @@ const SELECTIONS = { final: "Test accuracy after the last iteration", best: "Tes
 /** What was drawn last, by what it is. */
 const drawn = new Map();
 let sweep = null;
+/** The sweep as it was when all of it was drawn. */
+let shown = null;
 let answer = null;
 let trial = location.hash.match(/^#trial=([0-9a-f]{32})$/)?.[1] ?? null;
 /** Ids of the cells whose curves are drawn; nobody has chosen any while it is null. */
@@ -50,9 +52,15 @@ function list(what, more = {}) {
 function turn(what) {
   return (offset) => {
     offsets[what] = offset;
-    refresh();
+    renew();
   };
 }
+
+/** Somebody wants to see something else. */
+const renew = () => refresh(true);
+
+/** That of a regulariser in the report, too. */
+const colour = (regulariser) => `var(${sweep.colours[regulariser] ?? "--succeeded"})`;
 
 /** The lines of the chosen cells: a colour for each regulariser, dashes for what else differs. */
 function chosenLines() {
@@ -71,7 +79,7 @@ function chosenLines() {
   return chosen.map(({ id, size, row }) => ({
     id,
     name: [networks || sizes ? row.network : null, networks || sizes ? `n = ${size}` : null, row.regulariser, row.variant].filter(Boolean).join(", "),
-    colour: `var(${sweep.colours[row.regulariser] ?? "--succeeded"})`,
+    colour: colour(row.regulariser),
     dash: styles.indexOf(`${row.network} ${row.variant} ${size}`) % 4,
   }));
 }
@@ -81,7 +89,7 @@ function toggle(ids, alone) {
   if (alone) cells = ids.every((id) => before.includes(id)) && before.length === ids.length ? [] : ids;
   else cells = before.includes(ids[0]) ? before.filter((id) => id !== ids[0]) : [...before, ids[0]];
   cells = cells.slice(-MOST_CURVES);
-  refresh();
+  renew();
 }
 
 async function answers() {
@@ -90,15 +98,21 @@ async function answers() {
   const lines = chosenLines();
   const key = lines.map(({ id }) => id).join();
   draw("pivot", [answer, key], () => {
-    showPivot(answer, new Map(lines.map(({ id, colour }) => [id, colour])), toggle);
+    showPivot(answer, new Set(lines.map(({ id }) => id)), colour, toggle);
     byId("pivot-note").textContent = `${SELECTIONS[answer.selection] ?? "Test accuracy"}, mean ± half of the 95 % interval over seeds, in percent. ${answer.names}.`;
   });
-  const curves = key ? (await get(`api/v1/curves?${parameters({ cells: [...new Set(lines.map(({ id }) => id))].sort().join() })}`)).curves : null;
-  draw("curves", [curves, key], () => {
+  // Mean curves are of trials that are done: they change when the answer does.
+  if (!drawn.has("curves") || drawn.get("curves")[0] !== answer || drawn.get("curves")[1] !== key) await curves(lines, key);
+}
+
+async function curves(lines, key) {
+  const ids = lines.map(({ id }) => id).sort().join();
+  const found = key ? (await get(`api/v1/curves?${parameters({ cells: ids })}`)).curves : {};
+  draw("curves", [answer, key], () => {
     const first = lines[0] && rowsOf(answer).flatMap((row) => row.cells.map((cell) => ({ cell, row }))).find(({ cell }) => cell?.id === lines[0].id);
     const alone = first && lines.every(({ name }) => !name.includes("n = "));
     byId("curves-title").textContent = alone ? `Accuracy over iterations: ${first.row.network}, n = ${first.cell.size}` : "Accuracy over iterations";
-    showCurves(lines.map((line) => ({ ...line, points: curves?.[line.id] ?? [] })));
+    showCurves(lines.map((line) => ({ ...line, points: found[line.id] ?? [] })));
   });
 }
 
@@ -106,7 +120,7 @@ async function trials() {
   const page = await get(trialsPath());
   // Something to see for who has not chosen yet.
   trial ??= page.items.find(({ state }) => ["succeeded", "leased"].includes(state))?.id ?? null;
-  draw("trials", [page, trial], () => showTrials(page, trial, refresh));
+  draw("trials", [page, trial], () => showTrials(page, trial, renew));
   if (trial) await showTrial(trial).catch(forget);
 }
 
@@ -142,14 +156,18 @@ function forget(error) {
   byId("trial").hidden = true;
 }
 
-async function refresh() {
+/** `all`: although nothing has changed. */
+async function refresh(all = false) {
   clearTimeout(timer);
   let next = SLOW;
   try {
     sweep = await get("api/v1/sweep");
     draw("progress", [sweep], () => showProgress(sweep));
-    draw("filters", [sweep.sweep, JSON.stringify(sweep.axes)], () => showFilters(sweep, refresh));
-    await Promise.all([answers(), failures(), trials(), workers()]);
+    draw("filters", [sweep.sweep, JSON.stringify(sweep.axes)], () => showFilters(sweep, renew));
+    // Where nothing has changed at all, as in the files of a sweep that is over, there is nothing else to ask.
+    const asked = sweep;
+    if (all || shown !== asked) await Promise.all([answers(), failures(), trials(), workers()]);
+    shown = asked;
     heard = Date.now();
     connection(sweep.live ? "live" : "files", sweep.finished ? "finished" : sweep.live ? "live" : "from its files");
     if (!sweep.finished) next = PERIOD;
@@ -160,7 +178,7 @@ async function refresh() {
     if (heard && Date.now() - heard < 6 * PERIOD) next = PERIOD;
   }
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(refresh, next);
+  if (!document.hidden) timer = setTimeout(() => refresh(), next);
 }
 
 byId("no-scripts").remove();
@@ -169,11 +187,11 @@ byId("trials").addEventListener("click", ({ target }) => {
   if (!id) return;
   trial = id;
   history.replaceState(null, "", `#trial=${id}`);
-  refresh().then(() => byId("trial").scrollIntoView({ block: "nearest" }));
+  renew().then(() => byId("trial").scrollIntoView({ block: "nearest" }));
 });
 byId("curves-clear").addEventListener("click", () => {
   cells = [];
-  refresh();
+  renew();
 });
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 refresh();

@@ -20,24 +20,24 @@ export function rowsOf({ pivot, cells: ids }) {
   }));
 }
 
-/** Fills the section; `chosen` are ids of cells with their colours, and `toggle` is called with ids. */
-export function showPivot(answer, chosen, toggle) {
+/** Fills the section; `chosen` are ids of cells, `colour` is that of a regulariser, and `toggle` is called with ids. */
+export function showPivot(answer, chosen, colour, toggle) {
   const { sizes } = answer.pivot;
   const rows = rowsOf(answer);
   const page = rows.slice(offset, offset + ROWS);
   const networks = [...new Set(page.map(({ network }) => network))];
   byId("pivot").replaceChildren(...networks.map((network) => {
     const of = (rows) => rows.filter((row) => row.network === network);
-    return panel({ network, named: of(rows).length < rows.length, rows: of(page), all: of(rows), sizes, chosen, toggle });
+    return panel({ network, named: of(rows).length < rows.length, rows: of(page), all: of(rows), sizes, chosen, colour, toggle });
   }));
   pages(byId("pivot-pages"), { total: rows.length, limit: ROWS, offset }, (to) => {
     offset = to;
-    showPivot(answer, chosen, toggle);
+    showPivot(answer, chosen, colour, toggle);
   });
 }
 
 /** The rows of one network that are shown, of all that it has. */
-function panel({ network, named, rows, all, sizes, chosen, toggle }) {
+function panel({ network, named, rows, all, sizes, chosen, colour, toggle }) {
   const columns = sizes.map((_, column) => all.map(({ cells }) => cells[column]));
   const [stars, scales] = [columns.map(best), columns.map(scale)];
   const choose = (column) => element("button", { type: "button", class: "column", "data-size": sizes[column], title: "draw the curves of this column" }, `n = ${sizes[column]}`);
@@ -49,7 +49,9 @@ function panel({ network, named, rows, all, sizes, chosen, toggle }) {
   const body = rows.map((row) => {
     const name = [row.regulariser, row.variant].filter(Boolean).join(", ");
     const cells = row.cells.map((cell, column) => element("td", {}, cell ? entry(cell, name, scales[column], stars[column] === cell.cell, chosen) : ""));
-    return element("tr", {}, element("th", { scope: "row" }, name), ...cells);
+    const line = element("tr", {}, element("th", { scope: "row" }, name), ...cells);
+    line.style.setProperty("--of-row", colour(row.regulariser));
+    return line;
   });
   const table = element("table", { class: "pivot" }, element("thead", {}, head), element("tbody", {}, ...body));
   table.addEventListener("click", ({ target }) => {
@@ -69,13 +71,10 @@ function entry(cell, name, range, starred, chosen) {
   const [sign, meaning] = SIGNS[decided] ?? ["", ""];
   const text = mean === null ? DASH : percent(mean) + (half === null ? "" : ` ± ${percent(half)}`);
   const told = `${name}, n = ${size}: ${text}${mean === null ? "" : " %"}, ${seeds} of ${planned} seeds${meaning ? `; ${meaning}` : ""}${starred ? "; the highest mean of its column" : ""}`;
-  const button = element("button", { type: "button", class: "entry", "data-cell": id, "aria-pressed": chosen.has(id) ? "true" : "false", title: told, "aria-label": told },
+  return element("button", { type: "button", class: "entry", "data-cell": id, "aria-pressed": chosen.has(id) ? "true" : "false", title: told, "aria-label": told },
     element("span", { class: `mean${decided ? " decided" : ""}` }, starred ? element("span", { class: "star" }, "★ ") : null, element("span", { class: "figure" }, mean === null ? DASH : percent(mean)), half === null ? null : element("span", { class: "half" }, ` ± ${percent(half)}`), sign ? element("span", { class: decided === "loss" ? "loss" : "gain" }, ` ${sign}`) : null),
     interval(mean, half, range),
     element("span", { class: "seeds", "data-n": `n = ${size}` }, seeds === planned ? `${seeds} seeds` : `${seeds} of ${planned} seeds`));
-  const colour = chosen.get(id);
-  if (colour) button.style.setProperty("--chosen-colour", colour);
-  return button;
 }
 
 /** The ends of a column's scale: those of its complete cells, or of what there is. */

@@ -37,7 +37,12 @@ impl Facets {
         treatments.dedup();
         // In the order of the grid.
         let mut seen = Vec::new();
-        networks.retain(|network| !seen.contains(network) && { seen.push(*network); true });
+        networks.retain(|network| {
+            !seen.contains(network) && {
+                seen.push(*network);
+                true
+            }
+        });
         networks.truncate(COLUMNS);
         let (mut rows_note, mut lines_note) = (String::new(), String::new());
         let sizes = chosen(sizes, ROWS, "subset sizes", &mut rows_note);

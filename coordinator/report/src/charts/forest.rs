@@ -74,7 +74,8 @@ fn telling(differences: &[Difference], limit: usize) -> (Vec<Difference>, String
     let room = limit - kept.len();
     kept.extend((0..room).map(|index| open[index * open.len() / room]));
     kept.sort_unstable();
-    let note = format!(" Shown are {limit} of {count} differences, {} decided ones among them.", decided.len().min(limit));
+    let note =
+        format!(" Shown are {limit} of {count} differences, {} decided ones among them.", decided.len().min(limit));
     (kept.into_iter().map(|place| differences[place].clone()).collect(), note)
 }
 
@@ -236,7 +237,8 @@ fn directions(pen: &Pen<'_>, zero: f64, left: f64, right: f64) -> Drawn {
 fn axis(rows: &[Difference]) -> Axis {
     let estimates: Vec<(f64, Option<f64>)> = rows.iter().map(|row| (row.mean, row.half)).chain([(0.0, None)]).collect();
     let cap = cap(&estimates);
-    let ends = |sign: f64| rows.iter().map(move |row| sign * row.mean + row.half.unwrap_or(0.0).min(cap)).fold(0.0, f64::max);
+    let ends =
+        |sign: f64| rows.iter().map(move |row| sign * row.mean + row.half.unwrap_or(0.0).min(cap)).fold(0.0, f64::max);
     let (below, above) = (ends(-1.0), ends(1.0));
     let margin = (0.06 * (below + above)).max(0.05);
     Axis::linear("", -below - margin, above + margin)

@@ -4,7 +4,9 @@
 use super::{
     axis::Axis,
     palette::Look,
-    panels::{COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key, key_height, place, y_title},
+    panels::{
+        COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key, key_height, place, y_title,
+    },
     pen::{Drawn, Frame, Pen, Place, SMALL, picture, widest},
     theme::{Role, Theme, Tint},
 };
@@ -162,11 +164,17 @@ impl Lines {
             let (across, level) = place(frame, &self.x, y, (panel.lines[line].points[point].x, up));
             (across + asides(line, point), level)
         };
-        let paths: Vec<Vec<Place>> = panel.lines.iter().enumerate().map(|(number, line)| {
-            let path: Vec<Place> = (0..line.points.len()).map(|index| at(number, index, line.points[index].mean)).collect();
-            // A line that begins far below the axis comes in from below.
-            entering(&path, frame, |index| y.share(line.points[index].mean))
-        }).collect();
+        let paths: Vec<Vec<Place>> = panel
+            .lines
+            .iter()
+            .enumerate()
+            .map(|(number, line)| {
+                let path: Vec<Place> =
+                    (0..line.points.len()).map(|index| at(number, index, line.points[index].mean)).collect();
+                // A line that begins far below the axis comes in from below.
+                entering(&path, frame, |index| y.share(line.points[index].mean))
+            })
+            .collect();
         for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
             let color = Role::Of(line.tint);
             if spread == Spread::Bands {
@@ -210,7 +218,8 @@ impl Lines {
 
     /// How far points stand beside their places, so that no interval hides another one.
     fn asides(&self, frame: Frame, panel: &Panel, spread: Spread) -> impl Fn(usize, usize) -> f64 + use<> {
-        let mut places: Vec<f64> = panel.lines.iter().flat_map(|line| &line.points).map(|point| self.x.share(point.x)).collect();
+        let mut places: Vec<f64> =
+            panel.lines.iter().flat_map(|line| &line.points).map(|point| self.x.share(point.x)).collect();
         places.sort_by(f64::total_cmp);
         let apart = places.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1e-9);
         let room = 0.7 * apart.fold(1.0, f64::min) * frame.width();
@@ -245,7 +254,10 @@ impl Lines {
                 Spread::Ends if point.x < last => None,
                 _ => point.half,
             };
-            line.points.iter().filter(move |point| !crop || point.x >= 0.3 * last).map(move |point| (point.mean, shown(point)))
+            line.points
+                .iter()
+                .filter(move |point| !crop || point.x >= 0.3 * last)
+                .map(move |point| (point.mean, shown(point)))
         });
         let late: Vec<(f64, Option<f64>)> = late.collect();
         let cap = cap(&late);
@@ -304,7 +316,10 @@ fn turns(path: &[Place], number: usize, count: usize) -> Vec<Vec<Place>> {
     let round = TURN * count as f64;
     let first = (left / round).floor() as i64;
     let starts = (first..).map(|index| index as f64 * round + TURN * number as f64).take_while(|start| start < right);
-    starts.map(|start| between(path, start.max(*left), (start + TURN).min(*right))).filter(|piece| piece.len() > 1).collect()
+    starts
+        .map(|start| between(path, start.max(*left), (start + TURN).min(*right)))
+        .filter(|piece| piece.len() > 1)
+        .collect()
 }
 
 /// The part of a path between two places.
@@ -352,7 +367,11 @@ fn whisker(pen: &Pen<'_>, frame: Frame, y: &Axis, point: &Point, across: f64) ->
     for (value, outwards) in [(low, 1.0), (high, -1.0)] {
         let end = level(value);
         if !(0.0..=1.0).contains(&y.share(value)) {
-            pen.area(&[(across, end), (across - 3.5, end - 6.0 * outwards), (across + 3.5, end - 6.0 * outwards)], color, 1.0)?;
+            pen.area(
+                &[(across, end), (across - 3.5, end - 6.0 * outwards), (across + 3.5, end - 6.0 * outwards)],
+                color,
+                1.0,
+            )?;
         }
     }
     Ok(())

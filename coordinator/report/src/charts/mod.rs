@@ -70,7 +70,9 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
     };
     let intervals = match study.seeds() {
         0 | 1 => "One seed: no interval.",
-        _ => "Bars and bands: 95 % intervals of the mean over seeds (Student's t); an arrow ends what is far wider than the others.",
+        _ => {
+            "Bars and bands: 95 % intervals of the mean over seeds (Student's t); an arrow ends what is far wider than the others."
+        }
     };
     let same = "over the same seeds without any regulariser";
     let figure = |name, title, caption: &str, content| {
@@ -80,7 +82,8 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         };
         Figure { name, title, caption, content }
     };
-    let differences_are = format!("Differences between trials of the same subset and seed, with 95 % intervals: {which}.");
+    let differences_are =
+        format!("Differences between trials of the same subset and seed, with 95 % intervals: {which}.");
     vec![
         figure(
             "differences",
@@ -92,7 +95,9 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         figure(
             "lambda",
             "Gain over λ",
-            &format!("Over the weight λ of the function norm, points gained {same}: {which}. Dashed: regularisers without λ. {intervals}"),
+            &format!(
+                "Over the weight λ of the function norm, points gained {same}: {which}. Dashed: regularisers without λ. {intervals}"
+            ),
             over::lambda(study),
         ),
         figure(
@@ -113,7 +118,9 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         figure(
             "seeds",
             "Distribution over seeds",
-            &format!("A mark a seed, thin lines from row to row join one seed: {which}. Stroke: mean; bar: its 95 % interval."),
+            &format!(
+                "A mark a seed, thin lines from row to row join one seed: {which}. Stroke: mean; bar: its 95 % interval."
+            ),
             strip::strip(study),
         ),
         figure(
@@ -122,7 +129,12 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
             &format!(
                 "Test accuracy during training, mean over seeds. {intervals} The steep beginning may lie below the axis."
             ),
-            over::iterations(study, accuracy, Upright { title: over::ACCURACY.to_owned(), vertical: Vertical::Late }, 100.0),
+            over::iterations(
+                study,
+                accuracy,
+                Upright { title: over::ACCURACY.to_owned(), vertical: Vertical::Late },
+                100.0,
+            ),
         ),
         figure(
             "function-norm",

@@ -51,7 +51,8 @@ fn accuracy(study: &Study, cell: &StudyCell, x: f64) -> Option<Point> {
 /// The estimate of what it gains over the same seeds without any regulariser, in percentage points.
 fn gain(study: &Study, cell: &StudyCell, x: f64) -> Option<Point> {
     let none = study.cell(plain(&cell.spec).cell())?;
-    let pairs = cell.accuracies.iter().filter_map(|(seed, with)| Some(100.0 * difference(*with, *none.accuracies.get(seed)?)));
+    let pairs =
+        cell.accuracies.iter().filter_map(|(seed, with)| Some(100.0 * difference(*with, *none.accuracies.get(seed)?)));
     point(study, cell, x, &pairs.collect::<Vec<_>>())
 }
 
@@ -96,7 +97,8 @@ fn line_of(study: &Study, cell: &StudyCell, points: Vec<Point>) -> Line {
 /// The cells whose curves these charts show.
 pub(crate) fn cells_of_curves(study: &Study) -> BTreeSet<CellId> {
     let facets = Facets::new(study, has_results);
-    let shown = |cell: &&StudyCell| facets.column(cell).is_some() && facets.row(cell).is_some() && facets.has_line(cell);
+    let shown =
+        |cell: &&StudyCell| facets.column(cell).is_some() && facets.row(cell).is_some() && facets.has_line(cell);
     study.cells.iter().filter(shown).map(|cell| cell.id).collect()
 }
 
@@ -143,13 +145,15 @@ pub(super) fn lambda(study: &Study) -> Content {
     let names = Names::among(study.treatments.iter().map(|treatment| treatment.regulariser));
     for cell in &study.cells {
         let treatment = &study.treatments[cell.treatment];
-        let value = if gains { gain(study, cell, cell.spec.lambda()) } else { accuracy(study, cell, cell.spec.lambda()) };
+        let value =
+            if gains { gain(study, cell, cell.spec.lambda()) } else { accuracy(study, cell, cell.spec.lambda()) };
         let (Some(column), Some(row), Some(point)) = (facets.column(cell), facets.row(cell), value) else { continue };
         let line = match treatment.regulariser.function_norm {
             None => Line { level: true, ..line_of(study, cell, vec![point]) },
             Some(_) => {
                 let others = Regulariser { function_norm: None, ..treatment.regulariser };
-                let variant = if treatment.variant.is_empty() { String::new() } else { format!(", {}", treatment.variant) };
+                let variant =
+                    if treatment.variant.is_empty() { String::new() } else { format!(", {}", treatment.variant) };
                 let name = format!("{}{variant}", beside(names, others));
                 Line { name, tint: kind(&treatment.regulariser), points: vec![point], level: false }
             }

@@ -76,7 +76,8 @@ pub struct Legend {
 }
 
 /// What the shapes are called, in the order of [`Mark`].
-const MARKS: [&str; SHAPES] = ["circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "bar", "triangle-left"];
+const MARKS: [&str; SHAPES] =
+    ["circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "bar", "triangle-left"];
 
 /// The looks of the regularisers of a study, as its report has them.
 pub fn legend(regularisers: impl IntoIterator<Item = Regulariser>) -> Vec<Legend> {
@@ -114,13 +115,20 @@ mod tests {
         let colours: std::collections::BTreeSet<_> = legend.iter().map(|entry| &entry.light).collect();
         assert_eq!(colours.len(), legend.len());
         let none = serde_json::to_value(&legend[0]).unwrap();
-        assert_eq!((&none["regulariser"], &none["variable"], &none["mark"]), (&"none".into(), &"--r0-2".into(), &"circle".into()));
+        assert_eq!(
+            (&none["regulariser"], &none["variable"], &none["mark"]),
+            (&"none".into(), &"--r0-2".into(), &"circle".into())
+        );
         assert!(style().contains(&format!("--r0-2:{};", legend[0].light)));
     }
 
     #[test]
     fn more_of_the_same_kind_is_stronger() {
-        let of = |lambda| Regulariser { switch: None, function_norm: swfn_shared::numbers::Lambda::new(lambda).ok(), weight_decay: None };
+        let of = |lambda| Regulariser {
+            switch: None,
+            function_norm: swfn_shared::numbers::Lambda::new(lambda).ok(),
+            weight_decay: None,
+        };
         for count in 1..12 {
             let all: Vec<Regulariser> = (1..=count).map(|step| of(f64::from(step))).collect();
             let shades: Vec<usize> = looks(&all).iter().map(|look| look.tint.shade).collect();

@@ -95,8 +95,9 @@ fn horizontal(section: &Section) -> Axis {
         let half = row.estimate.confidence_95.unwrap_or(0.0).min(cap);
         [row.estimate.mean - half, row.estimate.mean + half]
     });
-    let (low, high) =
-        values.chain(ends).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) = values
+        .chain(ends)
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     let margin = 0.04 * (high - low).max(0.5);
     Axis::linear("", low - margin, high + margin)
 }

@@ -82,7 +82,11 @@ fn tints(theme: Theme) -> Vec<RGBColor> {
     let ground = theme.color(Role::Ground);
     let of = |Tint { family, shade }| {
         let base = rgb(if theme == Theme::Light { HUES[family].0 } else { HUES[family].1 });
-        let end = if shade < MIDDLE { toward(base, ground, FAINT, ground) } else { toward(base, theme.far(), theme.strongest(), ground) };
+        let end = if shade < MIDDLE {
+            toward(base, ground, FAINT, ground)
+        } else {
+            toward(base, theme.far(), theme.strongest(), ground)
+        };
         blend(base, end, shade.abs_diff(MIDDLE) as f64 / MIDDLE as f64)
     };
     Tint::all().map(of).collect()
@@ -158,8 +162,13 @@ pub(crate) fn follow_page(svg: &str) -> String {
 /// The colour of a difference: that of the function norm where it gains, the grey of none where it loses; `share` from -1 to 1.
 /// The same in both themes, as is the ink on it.
 pub(crate) fn diverging(share: f64) -> (RGBColor, RGBColor) {
-    const STEPS: [[f64; 3]; 5] =
-        [[107.0, 112.0, 117.0], [186.0, 189.0, 192.0], [247.0, 248.0, 249.0], [140.0, 191.0, 224.0], [0.0, 114.0, 178.0]];
+    const STEPS: [[f64; 3]; 5] = [
+        [107.0, 112.0, 117.0],
+        [186.0, 189.0, 192.0],
+        [247.0, 248.0, 249.0],
+        [140.0, 191.0, 224.0],
+        [0.0, 114.0, 178.0],
+    ];
     mixed(&STEPS, (share.clamp(-1.0, 1.0) + 1.0) / 2.0)
 }
 

@@ -11,13 +11,13 @@ use swfn_tests::{
 
 use super::AXES;
 
-fn view(sweep: &Sweep, name: &str, options: &[&str]) -> Process {
+pub(super) fn view(sweep: &Sweep, name: &str, options: &[&str]) -> Process {
     let run_dir = sweep.run_dir().display().to_string();
     sweep.bare_coordinator(name, &[&["view", run_dir.as_str(), "--http", "127.0.0.1:0"], options].concat())
 }
 
 /// Where it says that the page is.
-fn shown(view: &Process) -> String {
+pub(super) fn shown(view: &Process) -> String {
     wait_until("the page's address", || {
         let said = view.stderr();
         let (_, address) = said.split_once("http://")?;
@@ -38,8 +38,13 @@ fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
     let mut beside = view(&sweep, "beside", &[]);
     let page = shown(&beside);
     let state = json(&page, "/api/v1/sweep");
-    assert_eq!((&state["live"], &state["connected_workers"], &state["remaining_seconds"]), (&false.into(), &().into(), &().into()));
-    wait_until("what the other process has done", || (json(&page, "/api/v1/sweep")["trials"]["succeeded"] == 8).then_some(()));
+    assert_eq!(
+        (&state["live"], &state["connected_workers"], &state["remaining_seconds"]),
+        (&false.into(), &().into(), &().into())
+    );
+    wait_until("what the other process has done", || {
+        (json(&page, "/api/v1/sweep")["trials"]["succeeded"] == 8).then_some(())
+    });
     coordinator.succeed();
     assert!(!names(&sweep.run_dir()).contains("sweep.sqlite-wal"), "who looked on did not keep it from tidying up");
     // Seeds that are added while it is shown are shown, too.
@@ -70,7 +75,11 @@ fn who_may_look_is_as_of_a_sweep() {
     let sweep = Sweep::new(AXES, 60);
     let mut nothing = view(&sweep, "nothing", &[]);
     assert_eq!(nothing.wait(), Some(1));
-    assert!(nothing.stderr().contains("sweep.sqlite` is not there\nhint: name the run directory"), "{}", nothing.stderr());
+    assert!(
+        nothing.stderr().contains("sweep.sqlite` is not there\nhint: name the run directory"),
+        "{}",
+        nothing.stderr()
+    );
     let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", "off"]);
     sweep.address(&coordinator);
     let mut without = view(&sweep, "without", &["--http-token"]);
@@ -78,7 +87,8 @@ fn who_may_look_is_as_of_a_sweep() {
     assert!(without.stderr().contains("hint: name a file with --token-file"), "{}", without.stderr());
     let token = sweep.folder().join("mine");
     fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
-    let with = view(&sweep, "with", &["--token-file", &token.display().to_string(), "--http-frame", "https://hub.example"]);
+    let with =
+        view(&sweep, "with", &["--token-file", &token.display().to_string(), "--http-frame", "https://hub.example"]);
     let page = shown(&with);
     assert_eq!(ask(&page, "/api/v1/sweep", &[]).status, 401);
     let known = "authorization: Bearer 0123456789abcdef0123456789abcdef";
