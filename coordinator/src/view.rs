@@ -1,5 +1,5 @@
-//! `swfn-coordinator view`: the page of a run that is over, or that another process runs. It reads the files of the run directory
-//! and leaves nothing there: whoever writes them does not notice.
+//! `swfn-coordinator view`: the page of a run that is over, or that another process runs. It reads
+//! the files of the run directory and leaves nothing there: whoever writes them does not notice.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,5 @@
-//! A headless Chromium, where there is one, that a test leads through a page: by its debugging protocol, over pipes.
+//! A headless Chromium, where there is one, that a test leads through a page: by its debugging
+//! protocol, over pipes.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -129,7 +130,8 @@ impl Browser {
         result["result"]["value"].take()
     }
 
-    /// Waits until an expression is something: neither nothing, nor false, nor zero, nor an empty text.
+    /// Waits until an expression is something: neither nothing, nor false, nor zero, nor an empty
+    /// text.
     pub fn wait(&mut self, what: &str, expression: &str) -> Value {
         wait_until(what, || {
             let value =

@@ -44,7 +44,8 @@ pub(crate) struct SweepNames {
 pub struct Queue(Box<dyn Fn() -> (usize, usize) + Send + Sync>);
 
 impl Queue {
-    /// The queue that a channel is. The engine stops when its last sender is gone, and this is none.
+    /// The queue that a channel is. The engine stops when its last sender is gone, and this is
+    /// none.
     pub fn new<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Self {
         let requests = requests.downgrade();
         let waiting = |sender: mpsc::Sender<T>| (sender.max_capacity() - sender.capacity(), sender.max_capacity());

@@ -1,4 +1,5 @@
-//! The axes of a sweep: in what its trials differ, with all values. They come from the settings of the trials, not from a list.
+//! The axes of a sweep: in what its trials differ, with all values. They come from the settings of
+//! the trials, not from a list.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,7 +12,8 @@ use swfn_shared::{
     trial::{Architecture, TrialSpec},
 };
 
-/// Settings that the page shows as network, regulariser, n and seed, and which filters may name all the same.
+/// Settings that the page shows as network, regulariser, n and seed, and which filters may name all
+/// the same.
 const BEHIND: [&str; 3] = ["architecture", "weight_decay", "lambda"];
 
 /// More values than that are no choice for a list: of seeds there may be thousands.
@@ -46,7 +48,8 @@ impl Axis {
 pub(crate) struct Axes {
     axes: Vec<Axis>,
     seeds: Vec<u64>,
-    /// In the order of the grid, with the place of the value on each axis; none where a cell has no such setting.
+    /// In the order of the grid, with the place of the value on each axis; none where a cell has no
+    /// such setting.
     cells: Vec<(CellId, Vec<Option<usize>>)>,
     places: HashMap<CellId, usize>,
 }
@@ -140,7 +143,8 @@ impl Axes {
         self.places.contains_key(&cell)
     }
 
-    /// The cells that have these values, each an axis and a place on it, with their places on the axis of the order.
+    /// The cells that have these values, each an axis and a place on it, with their places on the
+    /// axis of the order.
     pub(crate) fn choose(&self, wanted: &[(usize, usize)], order: Option<usize>) -> Vec<(CellId, usize)> {
         let fits = |values: &[Option<usize>]| wanted.iter().all(|(axis, value)| values[*axis] == Some(*value));
         let chosen = self.cells.iter().filter(|(_, values)| fits(values));

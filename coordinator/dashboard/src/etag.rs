@@ -1,4 +1,5 @@
-//! Answers that have not changed are not sent again: who shows the one he has gets a status in place of it.
+//! Answers that have not changed are not sent again: who shows the one he has gets a status in
+//! place of it.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 

@@ -1,5 +1,6 @@
-//! Files of the run directory that people open from the page: the report, logs of attempts, what trials left behind. Their names are
-//! fixed, and nothing in them is run: a browser shows them as what they are said to be, or saves them.
+//! Files of the run directory that people open from the page: the report, logs of attempts, what
+//! trials left behind. Their names are fixed, and nothing in them is run: a browser shows them as
+//! what they are said to be, or saves them.
 
 use std::{
     fs::File,
@@ -21,8 +22,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::problem::Problem;
 
-/// The report has its style sheet inside, and pictures; scripts, forms and frames it has not, and a hostile one gets none. It may not
-/// ask this coordinator for anything either: to the browser it is from nowhere.
+/// The report has its style sheet inside, and pictures; scripts, forms and frames it has not, and a
+/// hostile one gets none. It may not ask this coordinator for anything either: to the browser it is
+/// from nowhere.
 pub(super) const REPORT_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 

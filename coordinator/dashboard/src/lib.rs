@@ -7,6 +7,8 @@ mod arguments;
 mod axes;
 mod colours;
 mod etag;
+#[cfg(test)]
+mod file_tests;
 mod files;
 mod follow;
 #[cfg(any(test, fuzzing))]

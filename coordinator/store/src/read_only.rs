@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Params, Row};
 
-use super::schema::{SCHEMA_VERSION, StoreError, connect_to_read, connect_unnoticed, unreadable};
+use super::{
+    connect::{connect_to_read, connect_unnoticed},
+    schema::{SCHEMA_VERSION, StoreError, unreadable},
+};
 
 /// Writes all of a database, as of one moment, into a new file.
 pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<()> {

@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::schema;
+use super::connect;
 
 /// Connections, and so readings at a time.
 const CONNECTIONS: u32 = 2;
@@ -141,9 +141,9 @@ impl Shared {
 
     fn connect(&self) -> rusqlite::Result<Connection> {
         let connection = if self.of_others {
-            schema::connect_unnoticed(&self.path)?
+            connect::connect_unnoticed(&self.path)?
         } else {
-            Connection::open_with_flags(schema::no_uri(&self.path), schema::read_only())?
+            Connection::open_with_flags(connect::no_uri(&self.path), connect::read_only())?
         };
         connection.busy_timeout(BUSY)?;
         Ok(connection)

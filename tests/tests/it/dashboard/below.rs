@@ -6,7 +6,8 @@ use std::{
     thread,
 };
 
-/// Serves the page of that address below that path, which it takes off; returns the address of the page there.
+/// Serves the page of that address below that path, which it takes off; returns the address of the
+/// page there.
 pub(super) fn below_a_path(page: &str, path: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

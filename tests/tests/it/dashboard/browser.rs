@@ -1,4 +1,5 @@
-//! The page itself, in a browser: it shows what the sweep came to, and what a worker says stays text.
+//! The page itself, in a browser: it shows what the sweep came to, and what a worker says stays
+//! text.
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -31,7 +32,8 @@ fn percent(share: &Value) -> String {
 #[test]
 fn it_shows_a_finished_sweep() {
     let Some(mut browser) = Browser::start(1280) else { return };
-    // On digits: with few images, seeds may have equal accuracies, and then there is no interval to show.
+    // On digits: with few images, seeds may have equal accuracies, and then there is no interval to
+    // show.
     let sweep = Sweep::of_digits(AXES, 60);
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
