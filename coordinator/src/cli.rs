@@ -30,6 +30,7 @@ use crate::{
 /// Runs a grid of trials on workers and tells which regulariser wins.
 ///
 /// Exit codes: 0 all trials succeeded; 1 the sweep could not run; 2 wrong usage; 3 it finished and some trials failed;
+/// 4 trials that `[run] verify` had trained a second time came to something else;
 /// 130 interrupted (run the same command again to go on).
 #[derive(Debug, Parser)]
 #[command(name = "swfn-coordinator", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -181,6 +182,7 @@ fn run() -> ExitCode {
     match sweep::run(&arguments, &retry, &terminal) {
         Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,
         Ok(Ending::SomeFailed) => ExitCode::from(3),
+        Ok(Ending::Disagreement) => ExitCode::from(4),
         Ok(Ending::Terminated) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => complain(error),

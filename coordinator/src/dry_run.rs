@@ -49,7 +49,8 @@ pub(crate) fn describe(grid: &Grid) -> String {
     line("", format!("about {duration} on one core that does {:.0} GFLOP/s", CORE_FLOPS / 1e9));
     text.push_str("\ncells (trials of a cell differ in the seed only):\n");
     for (cell, seeds) in cells.iter().take(LISTED) {
-        writeln!(text, "  {:<50} {seeds} seeds", cell.label()).expect("writing to a string");
+        writeln!(text, "  {:<50} {seeds} {}", cell.label(), if *seeds == 1 { "seed" } else { "seeds" })
+            .expect("writing to a string");
     }
     if cells.len() > LISTED {
         writeln!(text, "  and {} more", cells.len() - LISTED).expect("writing to a string");

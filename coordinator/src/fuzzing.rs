@@ -195,7 +195,7 @@ fn specs() -> Vec<TrialSpec> {
 
 fn engine(store: Store, specs: &[TrialSpec]) -> Engine {
     let minute = Duration::from_secs(60);
-    let limits = Limits { max_failures: 2, max_losses: 2, lease: minute, stall: minute };
+    let limits = Limits { max_failures: 2, max_losses: 2, lease: minute, stall: minute, longest: None, portion: 64 };
     // No files are wanted, so none are written.
     let folder = ArtifactFolder::open("nowhere".into(), Artifacts::default()).expect("nothing is opened");
     Engine::new(store, limits, specs.to_vec(), Selection::Final, Artifacts::default(), folder, |_| false)

@@ -13,6 +13,8 @@ use clap::Args;
 use swfn_shared::{
     output,
     quote::quote,
+    snapshot::state_name,
+    treatment::Point,
     trial_log::{MAX_BYTES, harmless},
 };
 use swfn_store::{ReadOnly, log_file};
@@ -33,7 +35,7 @@ pub(crate) struct LogsArguments {
     /// Run directory of its sweep [default: the one in `runs` that has the trial]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// Go on until the trial has succeeded or is given up
+    /// Go on until the trial is done or has failed
     #[arg(long, short)]
     follow: bool,
 }
@@ -54,7 +56,25 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     output::results(|out| show(&found, &reader, arguments.follow, out))
 }
 
-const LABEL: &str = "architecture || ' n=' || subset_size || ' lambda=' || lambda || ' seed=' || seed || ', ' || state";
+/// What [`label`] is made of.
+const POINT: &str =
+    "architecture, subset_size, lambda, weight_decay, learning_rate, penalty_samples, density, seed, state";
+
+/// The cell of a trial, its seed and its state, in words.
+fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
+    let point = Point {
+        architecture: row.get_ref("architecture")?.as_str()?,
+        subset_size: row.get("subset_size")?,
+        lambda: row.get("lambda")?,
+        weight_decay: row.get("weight_decay")?,
+        learning_rate: row.get("learning_rate")?,
+        samples: row.get("penalty_samples")?,
+        density: row.get_ref("density")?.as_str()?,
+    };
+    let (seed, state) = (row.get::<_, i64>("seed")?, row.get_ref("state")?.as_str()?);
+    // The file's integers are signed.
+    Ok(format!("{}, seed {}, {}", point.label(), seed as u64, state_name(state)))
+}
 
 /// The one trial whose id begins so.
 fn find(prefix: &str, run_dir: Option<&Path>) -> anyhow::Result<Found> {
@@ -86,10 +106,10 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>) -> anyhow::Resul
         opened += 1;
         let some = |condition: &str, order: &str| {
             let sql = format!(
-                "SELECT number, id, {LABEL} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
+                "SELECT number, id, {POINT} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
             );
             let found = |row: &rusqlite::Row<'_>| {
-                Ok(Found { run_dir: folder.clone(), number: row.get(0)?, id: row.get(1)?, label: row.get(2)? })
+                Ok(Found { run_dir: folder.clone(), number: row.get(0)?, id: row.get(1)?, label: label(row)? })
             };
             reader.all(&sql, (), found)
         };
@@ -214,10 +234,13 @@ fn begin_or_end(event: &Event, out: &mut impl Write) -> anyhow::Result<()> {
         writeln!(out, "\n== attempt {attempt}, {at}, worker {}", harmless(worker))?;
         return Ok(());
     }
-    write!(out, "== {kind}, {at}")?;
-    if *quarantine {
-        write!(out, ", and given up")?;
-    }
+    let what = match (kind.as_str(), *quarantine) {
+        ("succeeded", _) => "done",
+        ("released", _) => "given back",
+        (kind, false) => kind,
+        (kind, true) => &format!("{kind} for good"),
+    };
+    write!(out, "== {what}, {at}")?;
     match error {
         Some(error) => writeln!(out, ": {}", harmless(error))?,
         None => writeln!(out)?,
@@ -319,11 +342,11 @@ mod tests {
             .map(|digit| format!("{digit:x}"))
             .find(|digit| specs.iter().filter(|spec| spec.id().to_string().starts_with(digit)).count() > 1);
         let ambiguous = error(&digit.unwrap());
-        assert!(ambiguous.starts_with("more than one trial") && ambiguous.contains(" n=100 lambda=0"), "{ambiguous}");
+        assert!(ambiguous.starts_with("more than one trial") && ambiguous.contains(", n = 100, "), "{ambiguous}");
         for unknown in ["", "zz", "%", "\u{1b}[2J", &"0".repeat(33)] {
             let unknown = error(unknown);
             // Those that something has happened to come first.
-            assert!(unknown.contains(&format!("hint: there are\n  {id} (net n=100")), "{unknown}");
+            assert!(unknown.contains(&format!("hint: there are\n  {id} (net, n = 100, ")), "{unknown}");
             assert!(unknown.contains("and others") && !unknown.contains('\u{1b}'), "{unknown}");
         }
         let missing = find("ab", Some(&dir.path().join("nowhere"))).err().unwrap().to_string();

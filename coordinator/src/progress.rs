@@ -4,10 +4,17 @@ use std::{io, time::Duration};
 
 use console::Term;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use swfn_report::rounding::percent;
-use swfn_shared::{output, snapshot::Snapshot};
+use swfn_dashboard::LiveSummary;
+use swfn_report::{rounding::decimal, so_far};
+use swfn_shared::{
+    output,
+    snapshot::{Counts, Snapshot},
+};
+use swfn_store::Reader;
 use tokio::sync::watch;
 use tracing::info;
+
+use crate::custody::trials;
 
 /// Time between two lines where there is no terminal.
 const LINE_PERIOD: Duration = Duration::from_secs(10);
@@ -98,34 +105,61 @@ pub(crate) fn width() -> u16 {
     Term::stdout().size_checked().map_or(WITHOUT_TERMINAL, |(_, columns)| columns)
 }
 
+/// What the results say so far, made anew when there are more of them.
+pub(crate) struct Standing {
+    pub(crate) summary: LiveSummary,
+    pub(crate) reader: Reader,
+    /// Trials that it has counted, and what they say.
+    counted: usize,
+    text: String,
+}
+
+impl Standing {
+    pub(crate) fn new(summary: LiveSummary, reader: Reader) -> Self {
+        Self { summary, reader, counted: 0, text: "no result yet".to_owned() }
+    }
+
+    async fn of(&mut self, counts: Counts) -> String {
+        let ended = counts.succeeded + counts.quarantined;
+        if ended != self.counted
+            && let Ok(summary) = self.summary.get(&self.reader).await
+        {
+            self.counted = ended;
+            self.text = so_far(&summary);
+        }
+        self.text.clone()
+    }
+}
+
 /// Shows snapshots until their source is gone.
-pub(crate) async fn show(terminal: Terminal, sweep: String, mut snapshots: watch::Receiver<Snapshot>) {
+pub(crate) async fn show(
+    terminal: Terminal,
+    sweep: String,
+    mut standing: Standing,
+    mut snapshots: watch::Receiver<Snapshot>,
+) {
     if let Some(bars) = &terminal.bars {
         let style = |template| ProgressStyle::with_template(template).expect("the template is constant");
-        let (bar, best) = (ProgressBar::new(1000), ProgressBar::new(1));
-        bar.set_style(style("{prefix} {bar:30} {msg}").progress_chars("━╸─"));
+        let [bar, counts, results] = [1000, 1, 1].map(ProgressBar::new);
+        bar.set_style(style("{prefix} {bar:20} {wide_msg}").progress_chars("━╸─"));
         bar.set_prefix(sweep);
-        best.set_style(style("  {msg}"));
-        let (bar, best) = (bars.add(bar), bars.add(best));
+        [&counts, &results].iter().for_each(|line| line.set_style(style("  {wide_msg}")));
+        let [bar, counts, results] = [bar, counts, results].map(|bar| bars.add(bar));
         loop {
-            {
-                let snapshot = snapshots.borrow_and_update();
-                let (share, line, best_line) = (snapshot.share_done, line(&snapshot), best_line(&snapshot));
-                let (bar, best) = (bar.clone(), best.clone());
-                output::draw(move || {
-                    bar.set_position((share * 1000.0) as u64);
-                    bar.set_message(line);
-                    best.set_message(best_line);
-                });
-            }
+            let snapshot = snapshots.borrow_and_update().clone();
+            let (share, told, so_far) = (snapshot.share_done, told(&snapshot), standing.of(snapshot.counts).await);
+            let (one, two, three) = (bar.clone(), counts.clone(), results.clone());
+            output::draw(move || {
+                one.set_position((share * 1000.0) as u64);
+                one.set_message(told[0].clone());
+                two.set_message(told[1].clone());
+                three.set_message(so_far);
+            });
             if snapshots.changed().await.is_err() {
                 break;
             }
         }
-        output::draw(move || {
-            bar.finish_and_clear();
-            best.finish_and_clear();
-        });
+        output::draw(move || [bar, counts, results].iter().for_each(ProgressBar::finish_and_clear));
     } else {
         let mut lines = tokio::time::interval(LINE_PERIOD);
         lines.tick().await;
@@ -133,7 +167,8 @@ pub(crate) async fn show(terminal: Terminal, sweep: String, mut snapshots: watch
             tokio::select! {
                 _ = lines.tick() => {
                     let snapshot = snapshots.borrow().clone();
-                    info!("{}; {}", line(&snapshot), best_line(&snapshot));
+                    let so_far = standing.of(snapshot.counts).await;
+                    info!("{}; {so_far}", told(&snapshot).join("; "));
                 }
                 changed = snapshots.changed() => if changed.is_err() { break },
             }
@@ -141,36 +176,45 @@ pub(crate) async fn show(terminal: Terminal, sweep: String, mut snapshots: watch
     }
 }
 
-fn line(snapshot: &Snapshot) -> String {
+/// How far it is and how long it will take, then the counts.
+fn told(snapshot: &Snapshot) -> [String; 2] {
     let counts = snapshot.counts;
     let total = counts.pending + counts.leased + counts.succeeded + counts.quarantined;
-    let mut parts = vec![format!("{}/{total} done", counts.succeeded), format!("{} running", counts.leased)];
+    let mut far = format!("{} %", decimal(100.0 * snapshot.share_done, 0));
+    // Without workers it would take for ever, whatever the pace was.
+    if let Some(remaining) = snapshot.remaining().filter(|_| snapshot.workers > 0 && !counts.finished()) {
+        far += &format!(", about {} left", HumanDuration(remaining));
+    }
+    let mut parts =
+        vec![format!("{} of {} done", counts.succeeded, trials(total)), format!("{} running", counts.leased)];
+    if let Some(second) = snapshot.verification.filter(|_| counts.finished()) {
+        parts.push(format!("{} of {} verified", second.succeeded, second.total()));
+    }
     if counts.quarantined > 0 {
         parts.push(format!("{} failed", counts.quarantined));
     }
     parts.push(match snapshot.workers {
-        0 => "no worker".to_owned(),
+        0 => "no worker is connected".to_owned(),
         1 => "1 worker".to_owned(),
         workers => format!("{workers} workers"),
     });
-    let minutes = snapshot.elapsed.as_secs_f64() / 60.0;
-    if snapshot.succeeded_here > 0 && minutes > 0.0 {
-        parts.push(format!("{:.1}/min", snapshot.succeeded_here as f64 / minutes));
-    }
-    if let Some(remaining) = snapshot.remaining()
-        && !counts.finished()
-    {
-        parts.push(format!("{:#} left", HumanDuration(remaining)));
-    }
-    parts.join(", ")
+    [far, parts.join(", ")]
 }
 
-fn best_line(snapshot: &Snapshot) -> String {
-    match &snapshot.best {
-        None => "no result yet".to_owned(),
-        Some(best) => {
-            let seeds = if best.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", best.seeds) };
-            format!("best so far: {} {} % ({seeds})", best.spec.label(), percent(best.mean))
-        }
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn one_share_counts_and_time_only_with_workers() {
+        let counts = Counts { pending: 3, leased: 1, succeeded: 1, quarantined: 0 };
+        let elapsed = Duration::from_secs(60);
+        let mut snapshot = Snapshot { counts, workers: 1, share_done: 0.25, elapsed, ..Snapshot::default() };
+        assert_eq!(told(&snapshot), ["25 %, about 3 minutes left", "1 of 5 trials done, 1 running, 1 worker"]);
+        snapshot.workers = 0;
+        snapshot.running = Arc::default();
+        assert_eq!(told(&snapshot), ["25 %", "1 of 5 trials done, 1 running, no worker is connected"]);
     }
 }

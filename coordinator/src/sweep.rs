@@ -42,7 +42,7 @@ use crate::{
     entrances::Entrances,
     grpc::{self, Service},
     local::{self, LocalSupervisor},
-    progress::{self, Terminal},
+    progress::{self, Standing, Terminal},
 };
 
 /// Threads of a sweep, whatever the cores: two of the runtime, the engine's, one that writes to people, and some that read files.
@@ -59,6 +59,8 @@ const SNAPSHOTS_TO_SEE: usize = 8;
 pub(crate) enum Ending {
     AllSucceeded,
     SomeFailed,
+    /// Trials that were trained a second time came to something else.
+    Disagreement,
     /// SIGTERM and what is like it: stopped in order, to go on later.
     Terminated,
     /// SIGINT.
@@ -83,7 +85,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     if let Some(damage) = store.log_damage() {
         warn!("{damage}");
     }
-    ensure_given_up(&retry.trials, &store, &specs)?;
+    ensure_failed(&retry.trials, &store, &specs)?;
     custody::take_stock(&run_dir, &store, &grid, &specs, &text)?;
     let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
@@ -91,6 +93,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
     let mut engine = engine.with_logs(LogFolder::new(run_dir.logs())).sends_workers_home(arguments.exit_when_done);
     try_again(&mut engine, retry)?;
+    let engine = engine.verifies(grid.run.verify, run_dir.verification())?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
     let exporter =
@@ -121,21 +124,26 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
         }
     };
     output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
-    Ok(ending)
+    let verification = summary.verification.unwrap_or_default();
+    verification.sentences().iter().for_each(|sentence| output::say(sentence));
+    match ending {
+        Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => Ok(Ending::Disagreement),
+        _ => Ok(ending),
+    }
 }
 
-/// A name of no trial that was given up is a mistake, for which nothing is changed.
-fn ensure_given_up(wanted: &[String], store: &Store, specs: &[TrialSpec]) -> anyhow::Result<()> {
+/// A name of no failed trial is a mistake, for which nothing is changed.
+fn ensure_failed(wanted: &[String], store: &Store, specs: &[TrialSpec]) -> anyhow::Result<()> {
     if wanted.is_empty() {
         return Ok(());
     }
     let in_grid: HashSet<_> = specs.iter().map(TrialSpec::id).collect();
-    let given_up = store.trials()?.into_iter().filter(|row| row.state == "quarantined" && in_grid.contains(&row.id));
-    let given_up: Vec<_> = given_up.map(|row| row.id.to_string()).collect();
+    let failed = store.trials()?.into_iter().filter(|row| row.state == "quarantined" && in_grid.contains(&row.id));
+    let failed: Vec<_> = failed.map(|row| row.id.to_string()).collect();
     for wanted in wanted {
         ensure!(
-            given_up.iter().any(|id| id.starts_with(wanted)),
-            "no trial that was given up has an id that begins with `{wanted}`\n\
+            failed.iter().any(|id| id.starts_with(wanted)),
+            "no failed trial has an id that begins with `{wanted}`\n\
              hint: trials.csv has their ids; `retry --failed` takes all"
         );
     }
@@ -149,7 +157,7 @@ fn try_again(engine: &mut Engine, retry: &Retry) -> anyhow::Result<()> {
     }
     if retry.failed {
         let count = engine.retry(|_| true)?;
-        output::say(&format!("trying again what was given up: {count} trials"));
+        output::say(&format!("{} tried again", custody::trials(count)));
     }
     Ok(())
 }
@@ -193,15 +201,16 @@ async fn serve(
         let hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
-    terminal.say(&format!(
-        "sweep {} in `{}`: workers join with `swfn-worker{} --coordinator {url}`{}{}{}",
-        grid.name,
-        run_dir.path().display(),
-        access.worker_options(),
-        health.as_ref().map_or(String::new(), |(_, address)| format!("; health: {address}")),
-        dashboard.as_ref().map_or(String::new(), |door| format!("; dashboard: {}", door.url)),
-        if seen_by_all { " (all users of this machine can look; --http-token asks for a token)" } else { "" }
-    ));
+    terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path().display()));
+    // A line each, which no terminal breaks in an address.
+    terminal.say(&format!("workers join with: swfn-worker{} --coordinator {url}", access.worker_options()));
+    health.iter().for_each(|(_, address)| terminal.say(&format!("health: {address}")));
+    if let Some(door) = &dashboard {
+        terminal.say(&format!("dashboard: {}", door.url));
+        if seen_by_all {
+            terminal.say("all users of this machine can look at it; --http-token asks for a token");
+        }
+    }
 
     let snapshots = engine.watch();
     let mut watcher = snapshots.clone();
@@ -241,11 +250,13 @@ async fn serve(
     });
     let ticks = requests.clone();
     let ticker = tokio::spawn(tick(ticks));
-    let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), snapshots.clone()));
+    let summary = swfn_dashboard::LiveSummary::new(Arc::new(grid.clone()), specs);
+    let standing = Standing::new(summary, Reader::new(&run_dir.database()));
+    let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), standing, snapshots.clone()));
 
     let mut local = match arguments.local_workers {
         // Nothing left to do: starting workers would only take time.
-        Some(_) if snapshots.borrow().counts.finished() => None,
+        Some(_) if snapshots.borrow().finished() => None,
         Some(workers) => {
             let data_dir = arguments.data_dir.as_deref();
             let (lanes, logs) = (arguments.lanes, run_dir.logs());
@@ -267,9 +278,9 @@ async fn serve(
             () = finished(&mut watcher), if arguments.exit_when_done => break Event::Finished,
             result = wait_for(&mut local), if local.is_some() => {
                 local = None;
-                let counts = snapshots.borrow().counts;
+                let (counts, finished) = (snapshots.borrow().counts, snapshots.borrow().finished());
                 match result {
-                    _ if counts.finished() => {}
+                    _ if finished => {}
                     Err(error) => failed = Some(error),
                     Ok(()) => warn!(
                         "the local workers have left, and {} of this sweep are left\nhint: start workers with `swfn-worker \
@@ -280,7 +291,7 @@ async fn serve(
             }
             nobody = nobody_is_left(snapshots.clone()), if failed.is_some() => {
                 match failed.take() {
-                    Some(error) if nobody && !snapshots.borrow().counts.finished() => break Event::Broken(error),
+                    Some(error) if nobody && !snapshots.borrow().finished() => break Event::Broken(error),
                     Some(error) if !nobody => warn!("{error:#}; the others go on"),
                     _ => {}
                 }
@@ -317,8 +328,8 @@ async fn serve(
     tokio::time::timeout(Duration::from_secs(2), server).await.ok();
     ticker.abort();
     progress.await.ok();
-    let counts = snapshots.borrow().counts;
-    let ending = match counts.finished() {
+    let (counts, finished) = (snapshots.borrow().counts, snapshots.borrow().finished());
+    let ending = match finished {
         false => ending,
         true if counts.quarantined > 0 => Ending::SomeFailed,
         true => Ending::AllSucceeded,
@@ -358,7 +369,7 @@ async fn tick(requests: mpsc::Sender<Request>) {
 
 async fn finished(snapshots: &mut watch::Receiver<Snapshot>) {
     // An error means that the actor stopped, which is noticed elsewhere.
-    if snapshots.wait_for(|snapshot| snapshot.counts.finished()).await.is_err() {
+    if snapshots.wait_for(Snapshot::finished).await.is_err() {
         std::future::pending::<()>().await;
     }
 }

@@ -32,6 +32,8 @@ pub enum Event {
     WorkerJoined {
         /// The worker.
         worker: WorkerId,
+        /// Nobody knew it, and it follows no process that ended.
+        anew: bool,
     },
     /// A worker gave a sign of life.
     WorkerHeard {

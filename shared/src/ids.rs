@@ -185,6 +185,26 @@ impl fmt::Display for WorkerId {
     }
 }
 
+/// One device of one machine, whatever process drives it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The machine's name in ids.
+    pub host: String,
+    /// Its device, with a number where the machine has several of its kind.
+    pub device: String,
+}
+
+impl From<&WorkerId> for Place {
+    /// An id is `HOST:DEVICE:PROCESS`, or `.local:RUN:DEVICE:PROCESS`, where the run changes with each coordinator.
+    fn from(worker: &WorkerId) -> Self {
+        let id = worker.to_string();
+        let place = id.rsplit_once(':').map_or(id.as_str(), |(place, _)| place);
+        let host = place.split(':').next().unwrap_or(place);
+        let device = place.rsplit(':').next().unwrap_or(place);
+        Self { host: host.to_owned(), device: device.to_owned() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,5 +226,15 @@ mod tests {
         for wrong in ["", "a b", "a\n", &"x".repeat(65)] {
             assert!(wrong.parse::<WorkerId>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn processes_of_one_device_share_a_place() {
+        let place = |id: &str| Place::from(&id.parse::<WorkerId>().unwrap());
+        assert_eq!(place("h-1a:cuda1-0:00000001"), place("h-1a:cuda1-0:00000002"));
+        assert_ne!(place("h-1a:cuda1-0:00000001"), place("h-1a:cuda0-0:00000001"));
+        assert_ne!(place("h-1a:cpu-0:00000001"), place("h-1b:cpu-0:00000001"));
+        assert_eq!(place(".local:77:cpu-1:1"), place(".local:78:cpu-1:2"), "the next coordinator's");
+        assert_ne!(place("w1"), place("w2"));
     }
 }

@@ -20,10 +20,26 @@ pub struct Counts {
     pub quarantined: usize,
 }
 
+/// A trial's state for people, by its name in files.
+pub fn state_name(state: &str) -> &str {
+    match state {
+        "pending" => "waiting",
+        "leased" => "running",
+        "succeeded" => "done",
+        "quarantined" => "failed",
+        other => other,
+    }
+}
+
 impl Counts {
     /// Whether nothing is left to do.
     pub fn finished(&self) -> bool {
         self.pending + self.leased == 0
+    }
+
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.pending + self.leased + self.succeeded + self.quarantined
     }
 }
 
@@ -32,6 +48,8 @@ impl Counts {
 pub struct Snapshot {
     /// Trials by state.
     pub counts: Counts,
+    /// Trials that are trained a second time, when the others have ended; none unless the grid file asks for it.
+    pub verification: Option<Counts>,
     /// Connected workers.
     pub workers: usize,
     /// Share of the arithmetic of the whole sweep that is done, running trials included.
@@ -62,6 +80,11 @@ pub struct Running {
 }
 
 impl Snapshot {
+    /// Whether nothing is left to do, a second training included.
+    pub fn finished(&self) -> bool {
+        self.counts.finished() && self.verification.is_none_or(|counts| counts.finished())
+    }
+
     /// Time left at the pace so far; `None` before there is a pace.
     pub fn remaining(&self) -> Option<Duration> {
         let done_here = self.share_done - self.share_at_start;

@@ -53,8 +53,14 @@ pub struct Regulariser {
 }
 
 impl Regulariser {
-    /// What the short names mean, in words.
-    pub const LEGEND: &str = "fn: function norm with its weight λ; wd: weight decay; bn: batch norm";
+    /// That of an architecture by its name, with these weights; zero is none.
+    pub fn of(architecture: &str, lambda: f64, weight_decay: f64) -> Self {
+        Self {
+            switch: Architecture::by_name(architecture).and_then(Architecture::switch),
+            function_norm: Lambda::new(lambda).ok().filter(|lambda| lambda.get() > 0.0),
+            weight_decay: WeightDecay::new(weight_decay).ok().filter(|decay| decay.get() > 0.0),
+        }
+    }
 
     /// How many regularisers act together.
     pub fn parts(&self) -> usize {
@@ -173,6 +179,11 @@ impl TrialSpec {
     }
 }
 
+/// The name of the network of an architecture, by the name of that.
+pub fn network(architecture: &str) -> &str {
+    Architecture::by_name(architecture).map_or(architecture, |known| known.network().name())
+}
+
 /// A cell as files have it: the axes of grid files, where what is not there is zero or `none`.
 #[derive(Debug, Clone, Copy)]
 pub struct Point<'p> {
@@ -193,26 +204,15 @@ pub struct Point<'p> {
 }
 
 impl Point<'_> {
-    /// The name of its network.
-    pub fn network(&self) -> &str {
-        Architecture::by_name(self.architecture).map_or(self.architecture, |known| known.network().name())
-    }
-
-    /// What regularises it.
-    pub fn regulariser(&self) -> Regulariser {
-        Regulariser {
-            switch: Architecture::by_name(self.architecture).and_then(Architecture::switch),
-            function_norm: Lambda::new(self.lambda).ok().filter(|lambda| lambda.get() > 0.0),
-            weight_decay: WeightDecay::new(self.weight_decay).ok().filter(|decay| decay.get() > 0.0),
-        }
-    }
-
     /// The cell in a few words: what is as usual is left out.
     pub fn label(&self) -> String {
         const USUAL_RATE: f64 = 0.01;
         const USUAL_SAMPLES: [u32; 2] = [0, 20];
         const USUAL_DENSITIES: [&str; 2] = ["none", "vae"];
-        let mut label = format!("{}, n = {}, {}", self.network(), self.subset_size, self.regulariser());
+        let mut label = {
+            let regulariser = Regulariser::of(self.architecture, self.lambda, self.weight_decay);
+            format!("{}, n = {}, {regulariser}", network(self.architecture), self.subset_size)
+        };
         if self.learning_rate != USUAL_RATE {
             label += &format!(", lr {}", exact(self.learning_rate));
         }

@@ -324,6 +324,6 @@ fn told(coordinator: &Process, words: &str) -> String {
 fn told_address(coordinator: &Process) -> Option<String> {
     let log = coordinator.stderr();
     let start = log.find("--coordinator http")? + "--coordinator ".len();
-    let end = log[start..].find(['`', ' '])?;
+    let end = log[start..].find(['`', ' ', '\n'])?;
     Some(log[start..start + end].to_owned())
 }

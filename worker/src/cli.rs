@@ -160,6 +160,9 @@ struct DrainArguments {
     /// Ids of workers, or how they begin; they begin with the name of their machine
     #[arg(value_name = "WORKER")]
     workers: Vec<String>,
+    /// Take back at once what they hold, for others to train; checkpoints stay
+    #[arg(long)]
+    now: bool,
     #[command(flatten)]
     access: AccessArguments,
 }
@@ -315,12 +318,12 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
-    let DrainArguments { mut workers, access } = arguments;
+    let DrainArguments { mut workers, now, access } = arguments;
     let address = access.address()?;
     if workers.is_empty() {
         workers.push(format!("{}:", supervisor::machine()));
     }
-    let told = drain_workers(&address, workers)?;
+    let told = drain_workers(&address, workers, now)?;
     output::print(&told.iter().map(|worker| format!("{worker}\n")).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -35,3 +35,4 @@ pub use follow::follow;
 pub use ready::is_ready;
 
 pub use server::{CONNECTIONS, Door, serve};
+pub use summary::LiveSummary;

@@ -200,7 +200,7 @@ async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let items: Vec<_> =
         cells.map(|(id, cell)| CellView { id: id.to_string(), axes: app.axes.values_of(id), cell }).collect();
     let list = ListView::new(page, summary.cells.len() as i64, items);
-    json(&CellsView { selection: summary.selection, legend: legend(summary.selection), list })
+    json(&CellsView { selection: summary.selection, legend: legend(&summary), list })
 }
 
 async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {

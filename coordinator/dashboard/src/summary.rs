@@ -22,7 +22,7 @@ const REST: u32 = 20;
 
 /// The newest summary, and how to make the next.
 #[derive(Debug)]
-pub(super) struct LiveSummary {
+pub struct LiveSummary {
     grid: Arc<Grid>,
     /// In the order of the grid.
     specs: Arc<[(TrialId, TrialSpec)]>,
@@ -39,13 +39,14 @@ struct Made {
 }
 
 impl LiveSummary {
-    pub(super) fn new(grid: Arc<Grid>, specs: &[TrialSpec]) -> Self {
+    /// Of the trials of a grid, in its order.
+    pub fn new(grid: Arc<Grid>, specs: &[TrialSpec]) -> Self {
         let specs = specs.iter().map(|spec| (spec.id(), *spec)).collect();
         Self { grid, specs, newest: Arc::default() }
     }
 
     /// The summary. Who comes while it is made waits for it.
-    pub(super) async fn get(&self, reader: &Reader) -> Result<Arc<Summary>, ReadError> {
+    pub async fn get(&self, reader: &Reader) -> Result<Arc<Summary>, ReadError> {
         let newest = Arc::clone(&self.newest).lock_owned().await;
         if let Some(made) = newest.as_ref().filter(|made| made.at.elapsed() < PERIOD.max(REST * made.took)) {
             return Ok(Arc::clone(&made.summary));

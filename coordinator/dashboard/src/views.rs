@@ -7,13 +7,12 @@ use std::{
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use swfn_report::{Answer, Summary, half_width};
+use swfn_report::{Answer, Summary, half_width, names};
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId},
     metrics::Outcome,
     snapshot::{Running, Snapshot},
-    treatment::Regulariser,
 };
 use swfn_store::{
     MeanPoint,
@@ -117,7 +116,7 @@ pub(super) struct AnswerView<'s> {
     /// Which evaluation of each trial counts.
     selection: Selection,
     /// What the short names of regularisers mean.
-    names: &'static str,
+    names: String,
     /// The ids of the cells, in the order that the pivot counts them in.
     cells: Vec<String>,
     #[serde(flatten)]
@@ -127,7 +126,7 @@ pub(super) struct AnswerView<'s> {
 impl<'s> AnswerView<'s> {
     pub(super) fn new(axes: &Axes, summary: &'s Summary) -> Self {
         let cells = axes.cells().map(|cell| cell.to_string()).collect();
-        Self { selection: summary.selection, names: Regulariser::LEGEND, cells, answer: &summary.answer }
+        Self { selection: summary.selection, names: names(summary), cells, answer: &summary.answer }
     }
 }
 
@@ -193,6 +192,8 @@ pub(super) struct TrialView<'v> {
     state: String,
     attempts: u32,
     architecture: String,
+    network: &'v str,
+    regulariser: &'v str,
     subset_size: u32,
     #[serde(serialize_with = "exact")]
     seed: u64,
@@ -212,14 +213,17 @@ pub(super) struct TrialView<'v> {
 
 impl<'v> TrialView<'v> {
     pub(super) fn new(line: TrialLine, axes: &'v Axes, snapshot: &Snapshot) -> Self {
+        let axes = axes.values_of(line.cell);
         let running = running(snapshot, line.id);
         let done = line.outcome.is_some();
         Self {
             id: line.id.to_string(),
             cell: line.cell.to_string(),
-            axes: axes.values_of(line.cell),
             state: line.state,
             attempts: line.attempts,
+            network: axes.get("network").copied().unwrap_or_default(),
+            regulariser: axes.get("regulariser").copied().unwrap_or_default(),
+            axes,
             architecture: line.architecture,
             subset_size: line.subset_size,
             // The file's integers are signed.

@@ -2,6 +2,7 @@
 
 use rusqlite::Row;
 use serde_json::{Value, json};
+use swfn_shared::treatment::Point;
 use swfn_store::{ReadOnly, StoreError};
 
 /// A trial.
@@ -18,16 +19,20 @@ pub(super) struct Trial {
     pub(super) seed: i64,
     /// Everything that makes the cell, by the names of grid files: numbers and texts.
     pub(super) axes: Vec<(&'static str, Value)>,
+    /// Its cell in a few words.
+    pub(super) label: String,
     /// Everything that determines the result, as JSON.
     pub(super) settings: String,
 }
 
 const COLUMNS: &str =
-    "number, id, state, attempt, cell, seed, spec, dataset, architecture, subset_size, lambda, density, weight_decay,
+    "number, id, state, attempt, cell, seed, spec, dataset, architecture, network(architecture) AS network,
+                       regulariser(architecture, lambda, weight_decay) AS regulariser, subset_size, lambda, density, weight_decay,
                        learning_rate, penalty_samples";
 
-/// The axes beside the seed, in the order of the columns.
-const NUMBERS: [&str; 4] = ["lambda", "weight_decay", "learning_rate", "penalty_samples"];
+/// The axes beside the seed, in the order of the columns: words, then numbers.
+const WORDS: [&str; 5] = ["dataset", "architecture", "network", "regulariser", "density"];
+const NUMBERS: [&str; 5] = ["subset_size", "lambda", "weight_decay", "learning_rate", "penalty_samples"];
 
 impl Trial {
     /// The trial of that number.
@@ -42,13 +47,25 @@ impl Trial {
     }
 
     fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let text = |name| Ok::<Value, rusqlite::Error>(row.get::<_, String>(name)?.into());
-        let mut axes = vec![("dataset", text("dataset")?), ("architecture", text("architecture")?)];
-        axes.push(("subset_size", json!(row.get::<_, i64>("subset_size")?)));
-        axes.push(("density", text("density")?));
+        let mut axes = Vec::new();
+        for name in WORDS {
+            axes.push((name, row.get::<_, String>(name)?.into()));
+        }
         for name in NUMBERS {
             axes.push((name, json!(row.get::<_, f64>(name)?)));
         }
+        let architecture: String = row.get("architecture")?;
+        let density: String = row.get("density")?;
+        let point = Point {
+            architecture: &architecture,
+            subset_size: row.get("subset_size")?,
+            lambda: row.get("lambda")?,
+            weight_decay: row.get("weight_decay")?,
+            learning_rate: row.get("learning_rate")?,
+            samples: row.get("penalty_samples")?,
+            density: &density,
+        };
+        let label = point.label();
         Ok(Self {
             number: row.get("number")?,
             id: row.get("id")?,
@@ -57,27 +74,37 @@ impl Trial {
             cell: row.get("cell")?,
             seed: row.get("seed")?,
             axes,
+            label,
             settings: row.get("spec")?,
         })
     }
 
-    /// Its point of the grid and the beginning of its id, fit for the name of a folder: what is as usual is left out.
-    pub(super) fn label(&self) -> String {
-        let axis = |name| self.axes.iter().find(|(of, _)| *of == name).map(|(_, value)| value);
-        let text = |name| axis(name).and_then(Value::as_str).unwrap_or_default();
-        let number = |name| axis(name).and_then(Value::as_f64).unwrap_or_default();
-        let mut label = format!("{}_n={}_lambda={}", text("architecture"), number("subset_size"), number("lambda"));
-        let mut add = |short: &str, name, usual: f64| {
-            if number(name) != usual && number(name) != 0.0 {
-                label += &format!("_{short}={}", number(name));
-            }
+    /// The axes that have several values among the trials of the grid.
+    pub(super) fn varying(reader: &ReadOnly) -> Result<Vec<&'static str>, StoreError> {
+        let names: Vec<&'static str> = WORDS.into_iter().chain(NUMBERS).collect();
+        // Without the function norm there are neither density nor samples, which alone is no difference.
+        let value = |name: &str| match name {
+            "density" | "penalty_samples" => format!("CASE WHEN lambda > 0 THEN {name} END"),
+            _ => name.to_owned(),
         };
-        add("wd", "weight_decay", 0.0);
-        add("lr", "learning_rate", 0.01);
-        add("samples", "penalty_samples", 20.0);
-        if !["none", "vae"].contains(&text("density")) {
-            label += &format!("_on={}", text("density"));
-        }
+        let counts: Vec<String> = names.iter().map(|name| format!("count(DISTINCT {}) > 1", value(name))).collect();
+        let sql = format!("SELECT {} FROM (SELECT {COLUMNS} FROM trial WHERE in_grid)", counts.join(", "));
+        let row = |row: &Row<'_>| {
+            let several =
+                names.iter().enumerate().map(|(column, name)| Ok(row.get::<_, bool>(column)?.then_some(*name)));
+            several.filter_map(rusqlite::Result::transpose).collect()
+        };
+        Ok(reader.all(&sql, [], row)?.pop().unwrap_or_default())
+    }
+
+    /// Its cell in words, with the beginning of its id: cells of an earlier grid may have the same words.
+    pub(super) fn group(&self) -> String {
+        format!("{} ({})", self.label, self.cell.get(..4).unwrap_or(&self.cell))
+    }
+
+    /// Its point of the grid and the beginning of its id, fit for the name of a folder.
+    pub(super) fn name(&self) -> String {
+        let label = self.label.replace(" = ", "=").replace(" + ", "+").replace(", ", "_").replace(' ', "_");
         format!("{label}_seed={}_{}", self.seed, self.id.get(..8).unwrap_or(&self.id))
     }
 }

@@ -19,6 +19,7 @@ use super::{
     source::{Sources, open},
     summary::Summary,
     terminal::terminal,
+    verification::Verification,
     write_up,
 };
 
@@ -90,7 +91,8 @@ pub(crate) fn write_without_charts(sources: &Sources, folder: &Path) -> anyhow::
 /// Writes as much of the results into a folder as `extent` says.
 pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result<Summary> {
     let grids: Vec<_> = sources.runs.iter().map(|run| &run.grid).collect();
-    let summary = Summary::united(&grids, &sources.trials);
+    let verification = Some(sources.verification.clone()).filter(Verification::is_there);
+    let summary = Summary { verification, ..Summary::united(&grids, &sources.trials) };
     if extent != Extent::None {
         files::write_all(folder, sources, &summary)?;
     }

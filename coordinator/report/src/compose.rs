@@ -161,7 +161,7 @@ fn warnings(sources: &Sources, summary: &Summary) -> Vec<String> {
             "The report is of an unfinished sweep: {incomplete} of {cells} cells lack seeds, and numbers will still move."
         ));
     } else if incomplete > 0 {
-        warnings.push(format!("{incomplete} of {cells} cells lack seeds, whose trials were given up."));
+        warnings.push(format!("{incomplete} of {cells} cells lack seeds, whose trials failed."));
     }
     if summary.selection == Selection::Best {
         warnings.push(

@@ -3,6 +3,8 @@
 
 pub mod answer;
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod browser_tests;
 mod charts;
 mod claim;
@@ -32,6 +34,7 @@ mod tables;
 mod terminal;
 #[cfg(test)]
 mod united_tests;
+mod verification;
 mod view;
 mod words;
 mod write_up;
@@ -44,3 +47,5 @@ pub use statistics::half_width;
 pub use summary::Summary;
 pub use table::legend;
 pub use terminal::terminal;
+pub use words::names;
+pub use words::so_far;

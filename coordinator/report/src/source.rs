@@ -18,6 +18,7 @@ use super::{
     cost::Cost,
     rounding::percent,
     study::{NAMED, Study, settings},
+    verification::Verification,
 };
 
 /// A run directory, its grid and its store.
@@ -36,6 +37,7 @@ pub struct Sources {
     pub(crate) trials: Vec<(TrialSpec, TrialRow)>,
     /// The run from which the row of a trial is.
     owners: HashMap<TrialId, usize>,
+    pub(crate) verification: Verification,
     /// What a reader must know of how they fit together.
     pub(crate) warnings: Vec<String>,
 }
@@ -81,7 +83,10 @@ impl Sources {
         warnings.extend(selections(&runs));
         warnings.extend(without_value(&runs, &trials));
         warnings.extend(twice.warning());
-        Ok(Self { runs, trials, owners, warnings })
+        let verified = runs.iter().map(|run| Verification::of(&run.path, &trials));
+        let verification = verified.reduce(|one, other| Ok(one?.and(other?))).transpose()?.unwrap_or_default();
+        warnings.extend(verification.sentences());
+        Ok(Self { runs, trials, owners, verification, warnings })
     }
 
     /// Mean curves of a metric, for those cells.

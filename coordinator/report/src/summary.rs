@@ -19,6 +19,7 @@ use super::{
     hypothesis,
     statistics::Estimate,
     study::{Differing, NAMED},
+    verification::Verification,
     words,
 };
 
@@ -140,6 +141,9 @@ pub struct Summary {
     /// Another one.
     pub(crate) claims: Vec<ClaimVerdict>,
     pub(crate) failures: Vec<Failure>,
+    /// What came of training trials a second time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
 }
 
 /// Of each seed of a cell, the accuracy that counts, as far as it is known.
@@ -205,6 +209,7 @@ impl Summary {
             cells,
             comparisons,
             claims,
+            verification: None,
         };
         summary.answer = answer(&summary);
         summary

@@ -71,13 +71,13 @@ pub(super) fn which(selection: Selection) -> &'static str {
 }
 
 /// What the columns mean, and above all which evaluation counts.
-pub fn legend(selection: Selection) -> String {
-    let which = which(selection);
+pub fn legend(summary: &Summary) -> String {
+    let which = which(summary.selection);
     format!(
         "{which}: mean ± half of the 95 % confidence interval (Student's t) over the seeds; sd: standard deviation. over λ = 0: \
          difference to the same seeds without the function norm, with its interval. best: mean of each trial's best evaluation, chosen on \
-         the test images. s/trial: mean seconds of training and testing a classifier. {}",
-        words::names()
+         the test images. s/trial: mean seconds of training and testing a classifier.{}",
+        words::names(summary)
     )
 }
 

@@ -93,8 +93,8 @@ fn pivot_caption(summary: &Summary) -> String {
     let which = table::which(summary.selection);
     format!(
         "{which} in %: mean ± half of the 95 % interval (Student's t) over the seeds. Sign: decided to be above (+) or below (−) a \
-         reference. {}",
-        words::names()
+         reference.{}",
+        words::names(summary)
     )
 }
 
@@ -145,7 +145,7 @@ fn comparisons(summary: &Summary) -> Option<TableView> {
 
 fn cells(summary: &Summary) -> Option<TableView> {
     let best = best_of_each_size(&summary.cells);
-    let caption = format!("{} Bold: the highest mean of each subset size.", table::legend(summary.selection));
+    let caption = format!("{} Bold: the highest mean of each subset size.", table::legend(summary));
     let mut view = TableView::new("cells", "Cells", &caption, &[]);
     let columns = table::columns(summary);
     view.columns = columns.iter().map(|(title, number, _)| column(title, *number)).collect();

@@ -89,9 +89,9 @@ fn signs_apart(mut column: Vec<String>) -> Vec<String> {
 
 fn pivot_legend(summary: &Summary) -> String {
     format!(
-        "{} in %: mean ± half of its 95 % interval over the seeds. Behind it + or −: decided to be above or below a reference. {}",
+        "{} in %: mean ± half of its 95 % interval over the seeds. Behind it + or −: decided to be above or below a reference.{}",
         table::which(summary.selection),
-        words::names()
+        words::names(summary)
     )
 }
 

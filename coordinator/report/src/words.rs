@@ -1,9 +1,10 @@
 //! Comparisons and the answer in words and numbers, the same on the terminal and in all files.
 
-use swfn_shared::treatment::Regulariser;
+use swfn_shared::treatment::{Regulariser, Switch};
 
 use super::{
     answer::{ClaimLine, Decided, PivotCell, Synthesis},
+    claim::Verdict,
     comparisons::{FLATTERED, is_flattered},
     contrast::Comparison,
     rounding::{decimal, percent, signed},
@@ -172,6 +173,21 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
     sentences
 }
 
+/// What the results say while the sweep runs, in a few words.
+pub fn so_far(summary: &Summary) -> String {
+    let claims = &summary.answer.claims;
+    let Synthesis { comparisons, unknown, gains, losses, .. } = summary.answer.synthesis;
+    if !claims.is_empty() {
+        let of = |verdict| claims.iter().filter(|claim| claim.verdict == verdict).count();
+        let [held, not_held, undecided] = [Verdict::Held, Verdict::NotHeld, Verdict::Undecided].map(of);
+        format!("claims so far: {held} held, {not_held} not held, {undecided} undecided")
+    } else if unknown == comparisons {
+        "nothing to compare yet".to_owned()
+    } else {
+        format!("comparisons so far: {gains} better, {losses} worse, {} undecided", comparisons - gains - losses)
+    }
+}
+
 /// What the seeds of [`synthesis`] are reckoned from.
 pub(super) const SEEDS_NEEDED: &str = "Seeds needed: paired t test alone, two-sided at 5 %, power 80 %, at the median spread of the pairs that are not decided.";
 
@@ -192,9 +208,16 @@ pub(super) fn pivot_cell(cell: &PivotCell) -> String {
     format!("{}{half}{of}{sign}", percent(mean))
 }
 
-/// What the names of regularisers mean.
-pub(super) fn names() -> String {
-    format!("{}; none: no regulariser.", Regulariser::LEGEND)
+/// What the names of regularisers mean, as far as there are any; with a blank before it.
+pub fn names(summary: &Summary) -> String {
+    let some = |has: fn(&Regulariser) -> bool| summary.cells.iter().any(|cell| has(&cell.treatment));
+    let all = [
+        (some(|of| of.function_norm.is_some()), "fn: function norm with its weight λ"),
+        (some(|of| of.weight_decay.is_some()), "wd: weight decay"),
+        (some(|of| of.switch == Some(Switch::BatchNorm)), "bn: batch norm"),
+    ];
+    let used: Vec<&str> = all.into_iter().filter(|(used, _)| *used).map(|(_, meaning)| meaning).collect();
+    if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use swfn_shared::{
     event::{Blame, Event},
-    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    ids::{LeaseId, Place, ShapeId, TrialId, VaeId, WorkerId},
 };
 
 use super::{
@@ -17,7 +17,7 @@ impl Scheduler {
     /// The events that a command brings about at time `now`, or why it has no effect.
     pub fn decide(&self, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
         match command {
-            Command::Joined { worker, predecessor, held } => Ok(self.joined(worker, predecessor.as_ref(), held)),
+            Command::Joined { worker, predecessor, held } => Ok(self.joined(now, worker, predecessor.as_ref(), held)),
             Command::Asked { worker, lanes, shape, vaes } => self.asked(now, worker, *lanes, *shape, vaes),
             // Whoever is heard is there, also after a silence for which it was taken off the list.
             Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
@@ -31,7 +31,9 @@ impl Scheduler {
                 self.of_live(worker, *lease, |_| Event::Succeeded { lease: *lease })
             }
             Command::Failed { worker, lease, kind, error, log } => self.of_live(worker, *lease, |trial| {
-                let quarantine = *kind == FailureKind::Diverged || trial.failures + 1 >= self.limits.max_failures;
+                // The same device would find the same again, but a broken one finds what is not so.
+                let limit = if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
+                let quarantine = self.is_at_end(now, trial, &Place::from(worker), trial.failures + 1, limit);
                 Event::Failed { lease: *lease, error: error.clone(), log: log.clone(), quarantine }
             }),
             Command::Released { worker, lease } => self.of_live(worker, *lease, |_| Event::Released { lease: *lease }),
@@ -70,7 +72,13 @@ impl Scheduler {
         }
     }
 
-    fn joined(&self, worker: &WorkerId, predecessor: Option<&Predecessor>, held: &[LeaseId]) -> Vec<Event> {
+    fn joined(
+        &self,
+        now: Duration,
+        worker: &WorkerId,
+        predecessor: Option<&Predecessor>,
+        held: &[LeaseId],
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         if let Some(dead) = predecessor.filter(|dead| dead.worker != *worker)
             && let Some(state) = self.workers.get(&dead.worker)
@@ -84,7 +92,7 @@ impl Scheduler {
                 let lease = |index: &TrialIndex| Event::Released { lease: self.trials[*index].newest_lease() };
                 events.extend(leases.iter().map(lease));
             } else {
-                events.extend(self.lost(&leases, Blame::Suspected, |_| reason.clone(), &dead.log));
+                events.extend(self.lost(now, &leases, Blame::Suspected, |_| reason.clone(), &dead.log));
             }
             events.push(Event::WorkerLeft { worker: dead.worker.clone() });
         }
@@ -98,7 +106,8 @@ impl Scheduler {
                 }
             }
         }
-        events.push(Event::WorkerJoined { worker: worker.clone() });
+        let anew = predecessor.is_none() && !self.workers.contains_key(worker);
+        events.push(Event::WorkerJoined { worker: worker.clone(), anew });
         events
     }
 
@@ -116,8 +125,16 @@ impl Scheduler {
         let picked = if self.counts.pending == 0 || state.leases.iter().any(|index| self.trials[*index].is_suspect()) {
             Vec::new()
         } else {
-            let wanted = self.share(now, worker, lanes).saturating_sub(state.leases.len());
-            self.pending.pick(wanted, shape, vaes, state.leases.is_empty() && self.has_let_go(now, state))
+            let able = self.able_places(now);
+            let most = match () {
+                () if self.is_set_aside(state, &able) => 0,
+                () if state.reported => usize::MAX,
+                () => self.limits.portion,
+            };
+            let wanted = self.share(now, worker, lanes, &able).min(most).saturating_sub(state.leases.len());
+            let idle = state.leases.is_empty() && self.has_let_go(now, state);
+            let elsewhere = |index: TrialIndex| able.rather_than(&state.place, &self.trials[index]);
+            self.pending.pick(wanted, shape, vaes, idle, elsewhere)
         };
         let leased = |index| {
             let trial: &Trial = &self.trials[index];
@@ -137,13 +154,26 @@ impl Scheduler {
             let leases: Vec<_> = worker.leases.iter().copied().collect();
             if now.saturating_sub(worker.heard) >= self.limits.lease {
                 let silent = |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
-                events.extend(self.lost(&leases, Blame::Among, silent, ""));
+                events.extend(self.lost(now, &leases, Blame::Among, silent, ""));
                 events.push(Event::WorkerLeft { worker: id.clone() });
             } else {
                 let stalled = |lease: &Lease| {
                     format!("worker `{id}` stood still at step {} for {:?}", lease.step, self.limits.stall)
                 };
-                events.extend(self.lost(&self.stalled(now, &leases), Blame::Suspected, stalled, ""));
+                let still = self.stalled(now, &leases);
+                events.extend(self.lost(now, &still, Blame::Suspected, stalled, ""));
+                // Both are in order.
+                let too_long =
+                    |index: &TrialIndex| still.binary_search(index).is_err() && self.is_too_long(now, *index, worker);
+                let too_long: Vec<_> = leases.into_iter().filter(too_long).collect();
+                let over = |lease: &Lease| {
+                    let minutes = now.saturating_sub(lease.granted).as_secs() / 60;
+                    format!(
+                        "worker `{id}` had it for {minutes} minutes and was at step {}: longer than `[run] trial_minutes` allows",
+                        lease.step
+                    )
+                };
+                events.extend(too_long.iter().flat_map(|index| self.lost(now, &[*index], Blame::Alone, &over, "")));
             }
         }
         events
@@ -161,6 +191,12 @@ impl Scheduler {
         with_it.map(|(index, _)| index).collect()
     }
 
+    fn is_too_long(&self, now: Duration, index: TrialIndex, worker: &Worker) -> bool {
+        let lasts = self.lease_of(index).map_or(Duration::ZERO, |lease| now.saturating_sub(lease.granted));
+        let is_over = |longest: Duration| lasts >= longest;
+        self.longest(&self.trials[index], worker, lasts).is_some_and(is_over)
+    }
+
     fn lease_of(&self, index: TrialIndex) -> Option<&Lease> {
         match &self.trials[index].state {
             TrialState::Leased(lease) => Some(lease),
@@ -169,11 +205,19 @@ impl Scheduler {
     }
 
     /// The losses of leases that one worker lost together. `blame`: if they are several; one alone is to blame for itself.
-    fn lost(&self, leases: &[TrialIndex], blame: Blame, reason: impl Fn(&Lease) -> String, log: &str) -> Vec<Event> {
+    fn lost(
+        &self,
+        now: Duration,
+        leases: &[TrialIndex],
+        blame: Blame,
+        reason: impl Fn(&Lease) -> String,
+        log: &str,
+    ) -> Vec<Event> {
         let blame = if leases.len() == 1 { Blame::Alone } else { blame };
         let lost = |index: &TrialIndex| {
             let (trial, lease) = (&self.trials[*index], self.lease_of(*index)?);
-            let quarantine = blame == Blame::Alone && trial.losses + 1 >= self.limits.max_losses;
+            let (place, limit) = (Place::from(&lease.worker), self.limits.max_losses);
+            let quarantine = blame == Blame::Alone && self.is_at_end(now, trial, &place, trial.losses + 1, limit);
             let id = LeaseId { trial: trial.id, attempt: lease.attempt };
             Some(Event::Lost { lease: id, error: reason(lease), log: log.to_owned(), blame, quarantine })
         };

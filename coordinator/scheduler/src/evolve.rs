@@ -4,20 +4,30 @@ use std::time::Duration;
 
 use swfn_shared::{
     event::{Blame, Event},
-    ids::WorkerId,
+    ids::{Place, WorkerId},
     snapshot::Counts,
 };
 
-use super::state::{Lease, Scheduler, TrialIndex, TrialState};
+use super::{
+    records,
+    state::{Lease, Scheduler, TrialIndex, TrialState, Worker},
+};
 
 impl Scheduler {
     /// Applies an event that [`Self::decide`] returned or that a journal holds. An event that does not fit the state, which only a damaged
     /// journal can hold, is answered with its description and changes nothing.
     pub fn evolve(&mut self, now: Duration, event: &Event) -> Result<(), String> {
         match event {
-            Event::WorkerJoined { worker } | Event::WorkerHeard { worker } => self.heard(now, worker),
+            Event::WorkerJoined { worker, anew } => {
+                if *anew {
+                    self.records.anew(&Place::from(worker));
+                }
+                self.worker_mut(worker).heard = now;
+            }
+            Event::WorkerHeard { worker } => self.worker_mut(worker).heard = now,
             Event::WorkerAsked { worker, lanes } => {
-                self.workers.entry(worker.clone()).or_default().lanes = Some(*lanes);
+                let worker = self.worker_mut(worker);
+                (worker.lanes, worker.takes) = (Some(*lanes), *lanes > 0);
             }
             Event::WorkerLeft { worker } => {
                 self.workers.remove(worker);
@@ -29,6 +39,11 @@ impl Scheduler {
                 {
                     current.step = current.step.max(*step);
                     current.moved = now;
+                    if current.step > 0
+                        && let Some(worker) = self.workers.get_mut(&current.worker)
+                    {
+                        worker.reported = true;
+                    }
                 }
             }
             durable => {
@@ -42,6 +57,7 @@ impl Scheduler {
                 {
                     worker.lost = Some(now);
                 }
+                self.record(now, index, event);
                 self.enter(index, next, lease.attempt);
             }
         }
@@ -51,8 +67,10 @@ impl Scheduler {
     /// Workers of the journal that hold no lease may be long gone, and would only take their shares.
     pub fn forget_idle_workers(&mut self) {
         self.workers.retain(|_, worker| !worker.leases.is_empty());
+        // Whoever starts a coordinator anew may have mended the workers, too.
+        self.records = records::Records::default();
         // What the others lost, and when, is of another clock; they are told as soon as they are back.
-        self.workers.values_mut().for_each(|worker| worker.lost = None);
+        self.workers.values_mut().for_each(|worker| (worker.lost, worker.reported) = (None, false));
     }
 
     /// After a restart, or when the coordinator itself stood still, nobody knows when the workers were last heard: each lease gets a whole
@@ -62,7 +80,7 @@ impl Scheduler {
             worker.heard = now;
             for index in &worker.leases {
                 if let TrialState::Leased(lease) = &mut self.trials[*index].state {
-                    lease.moved = now;
+                    (lease.granted, lease.moved) = (now, now);
                 }
             }
         }
@@ -72,8 +90,42 @@ impl Scheduler {
         self.by_id.get(&trial).copied().ok_or_else(|| format!("{event:?} is of an unknown trial"))
     }
 
-    fn heard(&mut self, now: Duration, id: &WorkerId) {
-        self.workers.entry(id.clone()).or_default().heard = now;
+    fn worker_mut(&mut self, id: &WorkerId) -> &mut Worker {
+        self.workers.entry(id.clone()).or_insert_with(|| Worker::from(id))
+    }
+
+    /// Writes down what the end of a lease says of its trial and of its worker's place.
+    fn record(&mut self, now: Duration, index: TrialIndex, event: &Event) {
+        let trial = &mut self.trials[index];
+        if matches!(event, Event::Retried { .. }) {
+            trial.failed_at.clear();
+            self.records.forgive(index);
+        }
+        let TrialState::Leased(lease) = &trial.state else { return };
+        let place = Place::from(&lease.worker);
+        let bad = match event {
+            Event::Succeeded { .. } => {
+                if let Some(worker) = self.workers.get_mut(&lease.worker) {
+                    worker.reported = true;
+                }
+                // Of what happened before a restart nobody knows how long it took.
+                let seconds = now.saturating_sub(lease.granted).as_secs_f64();
+                let rate = (seconds > 0.0).then(|| seconds / records::operations(trial));
+                return self.records.succeeded(&place, rate);
+            }
+            Event::Failed { .. } => true,
+            Event::Lost { blame, .. } => *blame == Blame::Alone,
+            _ => false,
+        };
+        if bad && !trial.failed_at.contains(&place) {
+            trial.failed_at.push(place);
+        }
+        match event {
+            Event::Failed { .. } => self.records.failed(index, &trial.failed_at),
+            // What a place lost may be its machine's doing, but what is lost at two places is the trial's.
+            Event::Lost { .. } if trial.failed_at.len() > 1 => self.records.forgive(index),
+            _ => {}
+        }
     }
 
     /// The legal transitions of a trial, all of them.
@@ -82,7 +134,7 @@ impl Scheduler {
         match (&trial.state, event) {
             (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.next_attempt() => {
                 let (worker, attempt) = (worker.clone(), lease.attempt);
-                Some(TrialState::Leased(Lease { worker, attempt, step: 0, moved: now }))
+                Some(TrialState::Leased(Lease { worker, attempt, step: 0, moved: now, granted: now }))
             }
             (TrialState::Leased(current), Event::Succeeded { lease }) if current.attempt == lease.attempt => {
                 Some(TrialState::Succeeded { attempt: lease.attempt, worker: current.worker.clone() })
@@ -150,7 +202,8 @@ impl Scheduler {
             TrialState::Pending => self.pending.insert(trial, index),
             TrialState::Leased(lease) => {
                 self.pending.lease_began(trial.group);
-                self.workers.entry(lease.worker.clone()).or_default().leases.insert(index);
+                let worker = lease.worker.clone();
+                self.worker_mut(&worker).leases.insert(index);
             }
             TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}
         }

@@ -53,7 +53,7 @@ mod tests {
         let spec = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap();
         let (ann, bob): (WorkerId, WorkerId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
         let lease = |attempt| LeaseId { trial: spec.id(), attempt };
-        let held = Lease { worker: ann.clone(), attempt: 2, step: 0, moved: Duration::ZERO };
+        let held = Lease { worker: ann.clone(), attempt: 2, step: 0, moved: Duration::ZERO, granted: Duration::ZERO };
         let mut trial = Trial::new(spec, 0);
         trial.attempts = 2;
         let mut admitted = |state: TrialState, worker: &WorkerId, attempt| {

@@ -10,6 +10,7 @@ mod evolve;
 mod fencing;
 mod pauses;
 mod pending;
+mod records;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -20,7 +21,7 @@ mod tests;
 pub use command::{Command, FailureKind, Fence, Predecessor, Rejection};
 pub use fencing::Admission;
 pub use pauses::Pauses;
-pub use state::{Lease, Limits, Scheduler, TrialState};
+pub use state::{Earlier, Lease, Limits, Scheduler, TrialState};
 /// Requests that wait for the engine; beyond it, streams are held up by flow control. All that wait are committed together.
 pub const REQUESTS: usize = 1024;
 

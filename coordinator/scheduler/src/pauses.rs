@@ -39,7 +39,14 @@ mod tests {
     #[test]
     fn a_long_gap_is_a_pause_but_not_again_and_again() {
         let seconds = Duration::from_secs;
-        let limits = Limits { max_failures: 3, max_losses: 3, lease: seconds(60), stall: seconds(100) };
+        let limits = Limits {
+            max_failures: 3,
+            max_losses: 3,
+            lease: seconds(60),
+            stall: seconds(100),
+            longest: None,
+            portion: 64,
+        };
         let mut pauses = Pauses::new(limits);
         let ticks = [(1, false), (15, false), (30, true), (60, false), (229, false), (230, false), (245, true)];
         for (now, found) in ticks {

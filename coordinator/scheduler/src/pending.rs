@@ -19,7 +19,8 @@ pub(super) struct Pending {
     leased: HashMap<usize, usize>,
     /// The group of each VAE.
     vaes: HashMap<VaeId, usize>,
-    /// Those that are to be tried alone, and their shapes; they are in no group.
+    /// Those that have failed somewhere, and those that are to be tried alone, with their shapes; they are in no group.
+    failed: BTreeMap<TrialIndex, ShapeId>,
     suspects: BTreeMap<TrialIndex, ShapeId>,
 }
 
@@ -27,6 +28,10 @@ impl Pending {
     pub(super) fn insert(&mut self, trial: &Trial, index: TrialIndex) {
         if trial.is_suspect() {
             self.suspects.insert(index, trial.shape);
+            return;
+        }
+        if !trial.failed_at.is_empty() {
+            self.failed.insert(index, trial.shape);
             return;
         }
         if self.groups.entry(trial.group).or_default().entry(trial.shape).or_default().insert(index) {
@@ -38,7 +43,7 @@ impl Pending {
     }
 
     pub(super) fn remove(&mut self, trial: &Trial, index: TrialIndex) {
-        if self.suspects.remove(&index).is_some() {
+        if self.suspects.remove(&index).is_some() || self.failed.remove(&index).is_some() {
             return;
         }
         let Some(shapes) = self.groups.get_mut(&trial.group) else { return };
@@ -67,26 +72,43 @@ impl Pending {
         lower(&mut self.leased, group);
     }
 
-    /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those whose VAE it has, then those of subsets that
-    /// nobody works on, then any. If no shape is asked for, it is that of the first. When there are no others, one that is to be tried
-    /// alone, if the worker is `idle`.
-    pub(super) fn pick(&self, wanted: usize, shape: Option<ShapeId>, at_hand: &[VaeId], idle: bool) -> Vec<TrialIndex> {
-        let picked = self.pick_together(wanted, shape, at_hand);
-        if !picked.is_empty() || wanted == 0 || !idle {
-            return picked;
+    /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those that have failed, then those whose VAE it has,
+    /// then those of subsets that nobody works on, then any. If no shape is asked for, it is that of the first. When there are no others,
+    /// one that is to be tried alone, if the worker is `idle`. `elsewhere`: what had better be tried at another place.
+    pub(super) fn pick(
+        &self,
+        wanted: usize,
+        mut shape: Option<ShapeId>,
+        at_hand: &[VaeId],
+        idle: bool,
+        elsewhere: impl Fn(TrialIndex) -> bool,
+    ) -> Vec<TrialIndex> {
+        let mut picked = Vec::new();
+        for (index, of) in &self.failed {
+            if picked.len() == wanted {
+                return picked;
+            }
+            if shape.is_none_or(|shape| shape == *of) && !elsewhere(*index) {
+                shape = Some(*of);
+                picked.push(*index);
+            }
         }
-        let fits = |of: &ShapeId| shape.is_none_or(|shape| shape == *of);
-        self.suspects.iter().find(|(_, of)| fits(of)).map(|(index, _)| *index).into_iter().collect()
+        self.pick_fresh(wanted, &mut shape, at_hand, &mut picked);
+        if picked.is_empty() && wanted > 0 && idle {
+            let fits = |index, of: &ShapeId| shape.is_none_or(|shape| shape == *of) && !elsewhere(index);
+            picked.extend(self.suspects.iter().find(|(index, of)| fits(**index, of)).map(|(index, _)| *index));
+        }
+        picked
     }
 
-    fn pick_together(&self, wanted: usize, mut shape: Option<ShapeId>, at_hand: &[VaeId]) -> Vec<TrialIndex> {
+    /// Adds trials that have never failed.
+    fn pick_fresh(&self, wanted: usize, shape: &mut Option<ShapeId>, at_hand: &[VaeId], picked: &mut Vec<TrialIndex>) {
         if shape.is_some_and(|shape| !self.waiting.contains_key(&shape)) {
-            return Vec::new();
+            return;
         }
         let own: BTreeSet<usize> = at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
         let own = own.into_iter().filter(|group| self.groups.contains_key(group));
         let untouched = self.groups.keys().copied().filter(|group| !self.leased.contains_key(group));
-        let mut picked = Vec::new();
         let mut visited = HashSet::new();
         for group in own.chain(untouched).chain(self.groups.keys().copied()) {
             if picked.len() == wanted {
@@ -101,7 +123,6 @@ impl Pending {
                 picked.extend(trials.iter().copied().take(wanted - picked.len()));
             }
         }
-        picked
     }
 }
 

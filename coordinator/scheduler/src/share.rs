@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use swfn_shared::ids::WorkerId;
 
-use super::state::{Scheduler, Worker};
+use super::{
+    records::AblePlaces,
+    state::{Scheduler, Worker},
+};
 
 impl Scheduler {
     /// How many trials `asking`, with so many lanes, may hold; at least one if any waits.
-    pub(super) fn share(&self, now: Duration, asking: &WorkerId, lanes: usize) -> usize {
+    pub(super) fn share(&self, now: Duration, asking: &WorkerId, lanes: usize, able: &AblePlaces<'_>) -> usize {
         let mut trials = self.counts.pending;
         let mut capacities = Vec::with_capacity(self.workers.len());
         for (id, worker) in &self.workers {
             if id == asking {
                 capacities.push(lanes.max(worker.leases.len()));
             } else if now.saturating_sub(worker.heard) < self.limits.lease {
-                capacities.push(worker.capacity());
+                let aside = self.is_set_aside(worker, able);
+                capacities.push(if aside { worker.leases.len() } else { worker.capacity() });
             } else {
                 continue;
             }

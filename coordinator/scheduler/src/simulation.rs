@@ -29,6 +29,7 @@ mod message;
 mod network;
 mod oracle;
 mod place;
+mod places;
 mod plan;
 mod process;
 mod queue;

@@ -16,7 +16,7 @@ use std::{
 
 use swfn_shared::{
     grid::RunSettings,
-    ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    ids::{Attempt, LeaseId, Place, ShapeId, TrialId, VaeId, WorkerId},
     snapshot::Counts,
     trial::TrialSpec,
 };
@@ -25,6 +25,7 @@ use super::{
     command::{Rejection, SUSPECT},
     fencing::{self, Admission},
     pending::Pending,
+    records::Records,
 };
 
 /// VAEs of one worker that count when it is given trials: those that it used last.
@@ -57,6 +58,7 @@ pub struct Lease {
     pub step: u64,
     /// When `step` last grew.
     pub moved: Duration,
+    pub granted: Duration,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,8 @@ pub(super) struct Trial {
     pub(super) losses: u32,
     /// From the leases that were lost together with others.
     pub(super) suspicion: u32,
+    /// Where it failed, or was lost alone; each place once.
+    pub(super) failed_at: Vec<Place>,
 }
 
 impl Trial {
@@ -91,6 +95,7 @@ impl Trial {
             failures: 0,
             losses: 0,
             suspicion: 0,
+            failed_at: Vec::new(),
         }
     }
 
@@ -110,14 +115,33 @@ impl Trial {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Worker {
+    pub(super) place: Place,
     pub(super) leases: BTreeSet<TrialIndex>,
     pub(super) heard: Duration,
     /// Trials that it can work on at a time, as it said when it last asked.
     pub(super) lanes: Option<usize>,
     /// When it last lost a lease, which it may not know yet.
     pub(super) lost: Option<Duration>,
+    /// Whether it wanted any trials when it last asked.
+    pub(super) takes: bool,
+    /// Whether a trial of its has got on, or succeeded.
+    pub(super) reported: bool,
+}
+
+impl From<&WorkerId> for Worker {
+    fn from(id: &WorkerId) -> Self {
+        Self {
+            place: Place::from(id),
+            leases: BTreeSet::new(),
+            heard: Duration::ZERO,
+            lanes: None,
+            lost: None,
+            takes: false,
+            reported: false,
+        }
+    }
 }
 
 /// The numbers of `[run]` that the scheduler goes by.
@@ -127,7 +151,14 @@ pub struct Limits {
     pub max_losses: u32,
     pub lease: Duration,
     pub stall: Duration,
+    /// How long a trial may take; by what others took, if it is not said.
+    pub longest: Option<Duration>,
+    /// Trials of a worker of which none has got on yet.
+    pub portion: usize,
 }
+
+/// [`Limits::portion`] of all sweeps.
+const PORTION: usize = 64;
 
 impl From<RunSettings> for Limits {
     fn from(run: RunSettings) -> Self {
@@ -136,8 +167,18 @@ impl From<RunSettings> for Limits {
             max_losses: run.max_losses,
             lease: Duration::from_secs(run.lease_seconds.into()),
             stall: Duration::from_secs(run.stall_seconds.into()),
+            longest: run.trial_minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes))),
+            portion: PORTION,
         }
     }
+}
+
+/// What became of a trial in an earlier sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    pub attempts: Attempt,
+    /// Whose result counts there.
+    pub worker: WorkerId,
 }
 
 /// The scheduler of one sweep.
@@ -150,6 +191,7 @@ pub struct Scheduler {
     /// In order, so that one history of commands is one history of events.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) counts: Counts,
+    pub(super) records: Records,
 }
 
 impl Scheduler {
@@ -163,13 +205,34 @@ impl Scheduler {
                 Trial::new(spec, *groups.entry(spec.subset()).or_insert(next))
             })
             .collect();
+        Self::of(limits, trials)
+    }
+
+    /// A sweep that repeats trials of an earlier one: at other places, where there are any, and with attempts above the earlier ones,
+    /// which fences those off.
+    pub fn again(limits: Limits, trials: impl IntoIterator<Item = (TrialSpec, Earlier)>) -> Self {
+        let (specs, earlier): (Vec<_>, Vec<_>) = trials.into_iter().unzip();
+        let mut trials = Self::new(limits, specs).trials;
+        for (trial, Earlier { attempts, worker }) in trials.iter_mut().zip(earlier) {
+            trial.attempts = attempts;
+            trial.failed_at.push(Place::from(&worker));
+        }
+        Self::of(limits, trials)
+    }
+
+    fn of(limits: Limits, trials: Vec<Trial>) -> Self {
         let mut pending = Pending::default();
         for (index, trial) in trials.iter().enumerate() {
             pending.insert(trial, index);
         }
         let by_id = trials.iter().enumerate().map(|(index, trial)| (trial.id, index)).collect();
         let counts = Counts { pending: trials.len(), ..Counts::default() };
-        Self { limits, trials, by_id, pending, workers: BTreeMap::new(), counts }
+        let records = Records::default();
+        Self { limits, trials, by_id, pending, workers: BTreeMap::new(), counts, records }
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     pub fn counts(&self) -> Counts {
@@ -195,6 +258,12 @@ impl Scheduler {
     /// Number of leases that the worker holds.
     pub fn held_by(&self, worker: &WorkerId) -> usize {
         self.workers.get(worker).map_or(0, |worker| worker.leases.len())
+    }
+
+    /// The leases that the worker holds.
+    pub fn leases_of(&self, worker: &WorkerId) -> Vec<LeaseId> {
+        let held = self.workers.get(worker).map(|worker| &worker.leases);
+        held.into_iter().flatten().map(|index| self.trials[*index].newest_lease()).collect()
     }
 
     /// Workers that hold a lease, joined or not.

@@ -3,6 +3,7 @@
 mod damaged;
 mod histories;
 mod poison;
+mod records;
 
 use std::time::Duration;
 
@@ -14,8 +15,14 @@ use swfn_shared::{
 
 use super::{Command, Event, FailureKind, Limits, Predecessor, Rejection, Scheduler, TrialState};
 
-const LIMITS: Limits =
-    Limits { max_failures: 2, max_losses: 3, lease: Duration::from_secs(60), stall: Duration::from_secs(600) };
+const LIMITS: Limits = Limits {
+    max_failures: 2,
+    max_losses: 3,
+    lease: Duration::from_secs(60),
+    stall: Duration::from_secs(600),
+    longest: None,
+    portion: 64,
+};
 
 /// Two seeds x (net, lenet) x (0, 0.1): two subsets with four trials each.
 fn specs() -> Vec<TrialSpec> {

@@ -20,7 +20,7 @@ use swfn_shared::{
     trial::TrialSpec,
     trial_log::LogPart,
 };
-use swfn_store::{ArtifactFolder, Batch, LogFolder, Store};
+use swfn_store::{ArtifactFolder, Batch, LogFolder, Store, WorkerRow};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
@@ -32,6 +32,7 @@ use super::{
     message::{Reply, Request, SessionId},
     planted,
     plausible::Plausibility,
+    second::Second,
     snapshot::Ledger,
     workers::{FINISHED, drain},
 };
@@ -40,6 +41,7 @@ use super::{
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) replies: Mailbox,
+    pub(super) worker: WorkerRow,
 }
 
 /// What a turn revokes of one worker's leases.
@@ -63,15 +65,23 @@ pub(crate) struct Engine {
     pub(super) scheduler: Scheduler,
     pub(super) store: Store,
     pub(super) ledger: Ledger,
+    /// Which accuracy counts.
+    pub(super) selection: Selection,
+    /// What comes after all trials have ended, or is under way then.
+    pub(super) second: Option<Second>,
+    /// Whether a worker is known to have ended with an earlier coordinator.
+    pub(super) dead: fn(&WorkerId) -> bool,
     /// What trials leave behind, and where.
     pub(super) artifacts: Artifacts,
     pub(super) folder: ArtifactFolder,
-    started: Instant,
-    pauses: Pauses,
+    pub(super) started: Instant,
+    pub(super) pauses: Pauses,
     pub(super) sessions: HashMap<WorkerId, Session>,
     pub(super) holders: Holders,
     /// Workers that a person has told to leave and that have not left yet.
     pub(super) leaving: HashSet<WorkerId>,
+    /// Workers of which it was said that they get no trials, since theirs only fail.
+    aside: HashSet<WorkerId>,
     /// Workers that asked for more than they hold, in a fixed order.
     pub(super) waiting: BTreeMap<WorkerId, Asked>,
     pub(super) plausibility: Plausibility,
@@ -92,7 +102,7 @@ pub(crate) struct Engine {
     pub(super) snapshots: watch::Sender<Snapshot>,
     pub(super) meters: Meters,
     /// Whether workers are told that a sweep is over.
-    sends_home: bool,
+    pub(super) sends_home: bool,
     pub(super) drained: bool,
     /// Set when what cannot be written now is not to be waited for any longer.
     pub(super) give_up: Arc<AtomicBool>,
@@ -101,16 +111,30 @@ pub(crate) struct Engine {
 impl Engine {
     /// Replays the journal of the store. Leases of the workers that `dead` names are given back at once, the others get a whole term.
     pub(crate) fn new(
-        mut store: Store,
+        store: Store,
         limits: Limits,
         specs: Vec<TrialSpec>,
         selection: Selection,
         artifacts: Artifacts,
         folder: ArtifactFolder,
-        dead: impl Fn(&WorkerId) -> bool,
+        dead: fn(&WorkerId) -> bool,
     ) -> Result<Self, EngineError> {
+        let scheduler = Scheduler::new(limits, specs.iter().copied());
+        Self::resume(store, scheduler, specs, selection, artifacts, folder, dead)
+    }
+
+    /// Goes on where the journal of the store ends. `scheduler`: of these trials, before it.
+    pub(super) fn resume(
+        mut store: Store,
+        mut scheduler: Scheduler,
+        specs: Vec<TrialSpec>,
+        selection: Selection,
+        artifacts: Artifacts,
+        folder: ArtifactFolder,
+        dead: fn(&WorkerId) -> bool,
+    ) -> Result<Self, EngineError> {
+        let limits = scheduler.limits();
         store.set_trials(&specs)?;
-        let mut scheduler = Scheduler::new(limits, specs);
         for event in store.journal()? {
             scheduler.evolve(Duration::ZERO, &event).map_err(EngineError::Journal)?;
         }
@@ -137,6 +161,9 @@ impl Engine {
             scheduler,
             store,
             ledger,
+            selection,
+            second: None,
+            dead,
             artifacts,
             folder,
             started: Instant::now(),
@@ -144,6 +171,7 @@ impl Engine {
             sessions: HashMap::new(),
             holders,
             leaving: HashSet::new(),
+            aside: HashSet::new(),
             waiting: BTreeMap::new(),
             plausibility,
             batch: Batch::default(),
@@ -203,7 +231,7 @@ impl Engine {
         let mut rooms = Vec::new();
         loop {
             if requests.blocking_recv_many(&mut arrived, REQUESTS) == 0 {
-                return Ok(self.store);
+                return Ok(self.into_store());
             }
             let (mut tick, mut stop) = (false, false);
             for request in arrived.drain(..) {
@@ -213,9 +241,9 @@ impl Engine {
                         tick = true;
                     }
                     Request::Stop => stop = true,
-                    Request::DrainWorkers { ids, holder, answer } => {
+                    Request::DrainWorkers { ids, now, holder, answer } => {
                         // Who asked may be gone.
-                        answer.send(self.drain_workers(&ids, holder)).ok();
+                        answer.send(self.drain_workers(&ids, now, holder)).ok();
                     }
                     Request::Join { session, hello, replies, room } => {
                         rooms.push(room);
@@ -248,7 +276,10 @@ impl Engine {
             // Streams may go on.
             rooms.clear();
             if stop {
-                return Ok(self.store);
+                return Ok(self.into_store());
+            }
+            if self.is_due() {
+                self = self.verify()?;
             }
         }
     }
@@ -311,6 +342,17 @@ impl Engine {
         self.waiting.retain(|worker, _| held.next().is_some_and(|held| held <= self.scheduler.held_by(worker)));
     }
 
+    fn tell_of_those_set_aside(&mut self) {
+        let aside: HashSet<_> = self.scheduler.set_aside(self.now()).into_iter().cloned().collect();
+        for worker in aside.difference(&self.aside) {
+            warn!(
+                %worker,
+                "this worker gets no more trials: its own only fail, and others are there\n                 hint: look at its log and its device; a worker that is started anew is trusted anew"
+            );
+        }
+        self.aside = aside;
+    }
+
     fn serve_waiting(&mut self) {
         for (worker, mut asked) in std::mem::take(&mut self.waiting) {
             let (lanes, shape, vaes) = (asked.lanes, asked.shape, std::mem::take(&mut asked.vaes));
@@ -330,7 +372,8 @@ impl Engine {
                 self.waiting.insert(worker, asked);
             }
         }
-        if self.sends_home && self.scheduler.counts().finished() && !self.drained {
+        self.tell_of_those_set_aside();
+        if self.sends_home && self.scheduler.counts().finished() && !self.drained && !self.is_due() {
             self.drained = true;
             let workers: Vec<_> = self.sessions.keys().cloned().collect();
             self.replies.extend(workers.into_iter().map(|worker| (worker, drain(FINISHED))));

@@ -117,14 +117,14 @@ impl Engine {
 
     /// Shows the state to whoever watches: a snapshot visits every trial, so not after each batch.
     fn publish(&mut self) {
-        let (counts, now) = (self.scheduler.counts(), self.now());
+        let (finished, now) = (self.scheduler.counts().finished() && !self.is_due(), self.now());
         let (shown, since) = {
             let last = self.snapshots.borrow();
-            (last.counts, now.saturating_sub(last.elapsed))
+            (last.finished(), now.saturating_sub(last.elapsed))
         };
-        if since >= SNAPSHOT_PERIOD || counts.finished() != shown.finished() {
+        if since >= SNAPSHOT_PERIOD || finished != shown {
             let connected = self.sessions.keys().cloned().collect();
-            self.snapshots.send_replace(self.ledger.snapshot(&self.scheduler, connected, now));
+            self.snapshots.send_replace(self.shown(connected));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Why the actor stops.
 
+use std::{io, path::PathBuf};
+
 use swfn_store::{ArtifactError, LogError, StoreError};
 
 /// Why the actor stopped.
@@ -11,6 +13,8 @@ pub(crate) enum EngineError {
     Artifact(#[from] ArtifactError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error("cannot make `{}`: {error}\nhint: check disk space and permissions", folder.display())]
+    Folder { folder: PathBuf, error: io::Error },
     #[error(
         "the coordinator's core stopped without a word\n\
          hint: this is a defect; what was acknowledged is kept, so run the same command again"
@@ -34,7 +38,7 @@ impl EngineError {
             Self::Store(error) => error.may_pass(),
             Self::Artifact(error) => error.may_pass(),
             Self::Log(_) => true,
-            Self::Panicked | Self::Journal(_) => false,
+            Self::Folder { .. } | Self::Panicked | Self::Journal(_) => false,
         }
     }
 }

@@ -130,9 +130,10 @@ pub(crate) enum Request {
         session: SessionId,
         worker: WorkerId,
     },
-    /// A person wants workers to leave when they are done: those whose ids begin so.
+    /// A person wants workers to leave when they are done: those whose ids begin so. `now`: what they hold is taken back at once.
     DrainWorkers {
         ids: Vec<String>,
+        now: bool,
         holder: Holder,
         answer: oneshot::Sender<Drained>,
     },

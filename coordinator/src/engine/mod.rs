@@ -11,6 +11,7 @@ mod message;
 mod planted;
 mod plausible;
 mod room;
+mod second;
 mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -65,6 +65,7 @@ impl Ledger {
         });
         Snapshot {
             counts: scheduler.counts(),
+            verification: None,
             workers: connected.len(),
             share_done: self.share_done(scheduler),
             share_at_start: self.share_at_start,
@@ -97,7 +98,8 @@ mod tests {
                     architecture = [\"net\", \"lenet\", \"lenet+bn\"]\nlambda = 0\n";
         let specs: Vec<_> = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
         let minute = Duration::from_secs(60);
-        let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute };
+        let limits =
+            Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute, longest: None, portion: 64 };
         let scheduler = Scheduler::new(limits, specs.clone());
         // Final, best and validated; the last architecture is not validated.
         let accuracies = [("net", [0.9, 0.91, 0.7]), ("lenet", [0.5, 0.95, 0.6]), ("lenet+bn", [0.4, 0.4, f64::NAN])];

@@ -97,7 +97,7 @@ fn engine_with(
     let store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
     let folder = ArtifactFolder::open(dir.path().join("artifacts"), artifacts).unwrap();
     let minute = Duration::from_secs(60);
-    let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute };
+    let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute, longest: None, portion: 64 };
     let engine = Engine::new(store, limits, specs(), Selection::Best, artifacts, folder, |_| false).unwrap();
     let engine = engine.with_logs(LogFolder::new(dir.path().join("logs")));
     let (requests, queue) = channel(REQUESTS);
@@ -178,11 +178,14 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     let held = ann.grant().await[0].0;
     let (answer, answered) = oneshot::channel();
     let ids = || vec!["an".to_owned(), "bob".to_owned()];
-    requests.send(Request::DrainWorkers { ids: ids(), holder: Holder::Certificate([7; 32]), answer }).await.unwrap();
+    requests
+        .send(Request::DrainWorkers { ids: ids(), now: false, holder: Holder::Certificate([7; 32]), answer })
+        .await
+        .unwrap();
     let refused = answered.await.unwrap();
     assert_eq!((refused.drained.len(), refused.foreign.len(), refused.others.len()), (0, 1, 0));
     let (answer, answered) = oneshot::channel();
-    requests.send(Request::DrainWorkers { ids: ids(), holder: Holder::Anyone, answer }).await.unwrap();
+    requests.send(Request::DrainWorkers { ids: ids(), now: false, holder: Holder::Anyone, answer }).await.unwrap();
     assert_eq!(answered.await.unwrap().drained.len(), 1);
     assert!(matches!(ann.reply().await, Reply::Drain { .. }));
     // This was on its way.

@@ -65,9 +65,10 @@ impl Engine {
             }
             self.leaving.remove(&dead.worker);
         }
-        self.sessions.insert(worker.clone(), Session { id: session, replies });
         self.meters.join(&hello.worker);
-        self.batch.workers.push(WorkerRow { certificate: hello.holder.certificate(), ..hello.worker });
+        let row = WorkerRow { certificate: hello.holder.certificate(), ..hello.worker };
+        self.sessions.insert(worker.clone(), Session { id: session, replies, worker: row.clone() });
+        self.batch.workers.push(row);
         self.apply(&Command::Joined { worker: worker.clone(), predecessor: hello.predecessor, held: hello.held }).ok();
         if self.drained {
             self.replies.push((worker, drain(FINISHED)));
@@ -77,23 +78,36 @@ impl Engine {
         }
     }
 
-    pub(super) fn drain_workers(&mut self, ids: &[String], holder: Holder) -> Drained {
+    pub(super) fn drain_workers(&mut self, ids: &[String], now: bool, holder: Holder) -> Drained {
         let mut answer = Drained::default();
         let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
-        for worker in self.sessions.keys().cloned() {
+        let workers: Vec<WorkerId> = self.sessions.keys().cloned().collect();
+        for worker in workers {
             let name = worker.to_string();
             if !(1..=name.len()).any(|end| name.get(..end).is_some_and(|beginning| ids.contains(beginning))) {
                 answer.others.push(worker);
             } else if !self.holders.may_send_away(&worker, holder) {
                 answer.foreign.push(worker);
             } else {
-                self.waiting.remove(&worker);
-                self.leaving.insert(worker.clone());
-                self.replies.push((worker.clone(), drain(LEAVE)));
+                self.send_away(worker.clone(), now);
                 answer.drained.push(worker);
             }
         }
         answer
+    }
+
+    fn send_away(&mut self, worker: WorkerId, now: bool) {
+        self.waiting.remove(&worker);
+        self.leaving.insert(worker.clone());
+        let nothing = Command::Asked { worker: worker.clone(), lanes: 0, shape: None, vaes: Vec::new() };
+        self.apply(&nothing).ok();
+        if now {
+            for lease in self.scheduler.leases_of(&worker) {
+                self.apply(&Command::Released { worker: worker.clone(), lease }).ok();
+                self.tell_revoked(&worker, lease, "somebody took back what this worker holds".to_owned());
+            }
+        }
+        self.replies.push((worker, drain(LEAVE)));
     }
 
     pub(super) fn hear(&mut self, worker: &WorkerId, sequence: u64, message: FromWorker) {

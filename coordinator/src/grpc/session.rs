@@ -170,13 +170,13 @@ impl Coordinator for SessionService {
         call: Call<v1::DrainWorkersRequest>,
     ) -> Result<Response<v1::DrainWorkersReply>, Status> {
         let holder = *call.extensions().get::<Holder>().ok_or_else(|| Status::internal("nobody checked this call"))?;
-        let ids = call.into_inner().workers;
+        let v1::DrainWorkersRequest { workers: ids, now } = call.into_inner();
         convert::at_most(MAX_NAMED, ids.len(), "drain_workers.workers")?;
         if ids.is_empty() || ids.iter().any(String::is_empty) {
             return Err(Status::invalid_argument("an empty id would be the beginning of all"));
         }
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::DrainWorkers { ids, holder, answer }).await.map_err(stopped)?;
+        self.requests.send(Request::DrainWorkers { ids, now, holder, answer }).await.map_err(stopped)?;
         let Drained { drained, foreign, others } = answered.await.map_err(stopped)?;
         if let (true, Some(worker)) = (drained.is_empty(), foreign.first()) {
             return Err(Status::permission_denied(format!(

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Connection, Params, Row, functions::FunctionFlags};
+use swfn_shared::treatment::{Names, Regulariser, network};
 
 use super::{
     connect::{connect_to_read, connect_unnoticed},
@@ -43,10 +44,33 @@ impl ReadOnly {
         }
         let reader = Self { connection: connect_to_read(path)?, path: path.to_owned() };
         let found = reader.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))?;
-        match found {
-            SCHEMA_VERSION => Ok(reader),
-            _ => Err(unreadable(path, found)),
+        if found != SCHEMA_VERSION {
+            return Err(unreadable(path, found));
         }
+        reader.name_treatments()?;
+        Ok(reader)
+    }
+
+    /// Gives queries `network(architecture)` and `regulariser(architecture, lambda, weight_decay)`, the names that reports have.
+    fn name_treatments(&self) -> Result<(), StoreError> {
+        fn regulariser(
+            row: impl Fn(usize) -> rusqlite::Result<f64>,
+            architecture: &str,
+        ) -> rusqlite::Result<Regulariser> {
+            Ok(Regulariser::of(architecture, row(1)?, row(2)?))
+        }
+        let sql = "SELECT DISTINCT architecture, lambda, weight_decay FROM trial WHERE in_grid";
+        let row = |row: &Row<'_>| regulariser(|column| row.get(column), row.get_ref(0)?.as_str()?);
+        let names = Names::among(self.all(sql, [], row)?);
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        self.run(|connection| {
+            connection.create_scalar_function("network", 1, flags, |call| {
+                Ok(network(call.get_raw(0).as_str()?).to_owned())
+            })?;
+            connection.create_scalar_function("regulariser", 3, flags, move |call| {
+                Ok(names.regulariser(regulariser(|column| call.get(column), call.get_raw(0).as_str()?)?))
+            })
+        })
     }
 
     /// Everything read from here on is of one moment, until this reader is dropped.

@@ -20,6 +20,9 @@ const INTRODUCTION: Duration = Duration::from_millis(200);
 /// The file with all that must survive.
 const DATABASE: &str = "sweep.sqlite";
 
+/// The folder of what is trained a second time, in a run directory.
+pub const VERIFICATION: &str = "verification";
+
 /// An open run directory. The lock goes with the process, however it ends.
 #[derive(Debug)]
 pub struct RunDir {
@@ -154,6 +157,11 @@ impl RunDir {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is trained a second time.
+    pub fn verification(&self) -> PathBuf {
+        self.path.join(VERIFICATION)
     }
 
     pub fn database(&self) -> PathBuf {

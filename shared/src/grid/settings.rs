@@ -27,6 +27,10 @@ pub struct RunSettings {
     pub lease_seconds: u32,
     /// Seconds after which a lease whose step stands still expires, renewed or not.
     pub stall_seconds: u32,
+    /// Minutes that a trial may take at most; by what others took, if it is not said.
+    pub trial_minutes: Option<u32>,
+    /// Trials that are trained a second time, on another worker, and must come to the same.
+    pub verify: u32,
 }
 
 pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Problem> {
@@ -102,7 +106,14 @@ pub(super) fn read_artifacts(table: Option<Table<'_>>) -> Result<Artifacts, Prob
 }
 
 pub(super) fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem> {
-    let mut run = RunSettings { max_failures: 3, max_losses: 10, lease_seconds: 60, stall_seconds: 900 };
+    let mut run = RunSettings {
+        max_failures: 3,
+        max_losses: 10,
+        lease_seconds: 60,
+        stall_seconds: 900,
+        trial_minutes: None,
+        verify: 0,
+    };
     let Some(mut table) = table else { return Ok(run) };
     run.max_failures = table.get("max_failures", run.max_failures, |item| item.count("3"))?;
     run.max_losses = table.get("max_losses", run.max_losses, |item| item.count("10"))?;
@@ -117,6 +128,8 @@ pub(super) fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem>
     run.stall_seconds = table.get("stall_seconds", run.stall_seconds.max(lease), |item| {
         at_least(item, lease, "a lease cannot stand still before it could expire: at least lease_seconds")
     })?;
+    run.trial_minutes = table.get("trial_minutes", run.trial_minutes, |item| item.count("90").map(Some))?;
+    run.verify = table.get("verify", run.verify, |item| item.integer("5"))?;
     table.finish()?;
     Ok(run)
 }

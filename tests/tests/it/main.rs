@@ -27,3 +27,4 @@ mod pytorch;
 mod refusals;
 mod releases;
 mod stay;
+mod verification;

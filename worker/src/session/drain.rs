@@ -7,11 +7,11 @@ use tonic::Request;
 use super::address::Address;
 
 /// Tells the workers whose ids begin so to finish the trials that they hold and to leave. Returns who was told.
-pub(crate) fn drain_workers(address: &Address, workers: Vec<String>) -> anyhow::Result<Vec<String>> {
+pub(crate) fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = workers.join("`, `");
     let reply = runtime.block_on(async {
-        match ask(address, workers).await {
+        match ask(address, workers, now).await {
             Ok(reply) => Ok(reply),
             Err(error) => match address.probe.clone().ask(address.endpoint.uri()).await {
                 Some(reason) => bail!("cannot reach the coordinator: {reason}"),
@@ -27,10 +27,10 @@ pub(crate) fn drain_workers(address: &Address, workers: Vec<String>) -> anyhow::
     Ok(drained)
 }
 
-async fn ask(address: &Address, workers: Vec<String>) -> anyhow::Result<DrainWorkersReply> {
+async fn ask(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<DrainWorkersReply> {
     let endpoint = &address.endpoint;
     let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
-    let mut request = Request::new(DrainWorkersRequest { workers });
+    let mut request = Request::new(DrainWorkersRequest { workers, now });
     address.authorize(&mut request);
     let call = CoordinatorClient::new(channel).drain_workers(request).await;
     let reply = call.map_err(|status| anyhow::anyhow!("the coordinator refuses: {}", status.message()))?;

@@ -1,7 +1,10 @@
 //! The inputs of many steps at once, for all lanes: batches, samples of the function norm, dropout masks. One gather, one
 //! decoding and one copy to the device instead of one per step and lane.
 
-use swfn_shared::trial::{Architecture, TrialSpec};
+use swfn_shared::{
+    faults,
+    trial::{Architecture, TrialSpec},
+};
 use tch::{Kind, Tensor};
 
 use super::{
@@ -20,6 +23,11 @@ use crate::{
     rng::Purpose,
 };
 
+/// The seed of the batches, on a device that works.
+fn shuffled_by(spec: &TrialSpec) -> u64 {
+    if faults::bug("a-device-computes-wrongly") { spec.seed + 1 } else { spec.seed }
+}
+
 /// What one trial's inputs are drawn from.
 #[derive(Debug)]
 pub(crate) struct Draws {
@@ -33,7 +41,7 @@ impl Draws {
     pub(crate) fn new(spec: &TrialSpec) -> Self {
         let (images, batch) = (spec.subset_size as usize, spec.classifier.batch_size as usize);
         Self {
-            batches: Batches::new(images, batch, spec.seed, Purpose::ClassifierBatches),
+            batches: Batches::new(images, batch, shuffled_by(spec), Purpose::ClassifierBatches),
             samples: spec.penalty.map(|penalty| Draw::new(penalty.density, spec.seed)),
             dropout: (spec.architecture == Architecture::NetDropout).then(|| Noise::new(spec.seed, Purpose::Dropout)),
         }

@@ -99,7 +99,7 @@ async function answers() {
   const key = lines.map(({ id }) => id).join();
   draw("pivot", [answer, key], () => {
     showPivot(answer, new Set(lines.map(({ id }) => id)), colour, toggle);
-    byId("pivot-note").textContent = `${SELECTIONS[answer.selection] ?? "Test accuracy"}, mean ± half of the 95 % interval over seeds, in percent. ${answer.names}.`;
+    byId("pivot-note").textContent = `${SELECTIONS[answer.selection] ?? "Test accuracy"}, mean ± half of the 95 % interval over seeds, in percent.${answer.names}`;
   });
   // Mean curves are of trials that are done: they change when the answer does.
   if (!drawn.has("curves") || drawn.get("curves")[0] !== answer || drawn.get("curves")[1] !== key) await curves(lines, key);

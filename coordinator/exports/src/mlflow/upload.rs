@@ -199,7 +199,7 @@ fn create(reader: &ReadOnly, client: &Client, experiment: &str, trial: &Trial) -
     })?;
     let body = json!({
         "experiment_id": experiment,
-        "run_name": trial.label(),
+        "run_name": trial.name(),
         "start_time": milliseconds(began),
         "tags": tags,
     });

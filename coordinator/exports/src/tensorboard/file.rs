@@ -31,8 +31,8 @@ pub(super) struct EventFile {
 impl EventFile {
     /// The file of an attempt that began at that time, in seconds since 1970; it is made if it is not there. What other attempts left in the
     /// folder is removed.
-    pub(super) fn open(root: &Path, trial: &Trial, attempt: i64, began: f64) -> io::Result<Self> {
-        let folder = root.join(trial.label());
+    pub(super) fn open(root: &Path, trial: &Trial, varying: &[&str], attempt: i64, began: f64) -> io::Result<Self> {
+        let folder = root.join(trial.name());
         fs::create_dir_all(&folder)?;
         // TensorBoard reads the files of a folder in the order of their names.
         let name = format!("events.out.tfevents.{:010}.swfn.{attempt:05}", began.max(0.0) as u64);
@@ -46,7 +46,7 @@ impl EventFile {
         let mut file = Self { path: folder.join(name), length: 0, steps: HashMap::new(), ended: false };
         file.find()?;
         if file.length == 0 {
-            file.add([Event::first(began), Event::anew(began), hparams::begin(trial, began)].into_iter())?;
+            file.add([Event::first(began), Event::anew(began), hparams::begin(trial, varying, began)].into_iter())?;
         }
         Ok(file)
     }

@@ -54,6 +54,8 @@ struct Follower {
     reader: ReadOnly,
     root: PathBuf,
     metrics: Vec<(i64, String)>,
+    /// The settings that are shown.
+    varying: Vec<&'static str>,
     /// Of the journal.
     position: i64,
     attempts: BTreeMap<i64, Attempt>,
@@ -65,9 +67,10 @@ impl Follower {
             .with_context(|| format!("cannot make the folder `{}`\nhint: check permissions", root.display()))?;
         let metrics =
             reader.all("SELECT number, name FROM metric ORDER BY number", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let varying = Trial::varying(&reader)?;
         // One that makes no sense is as good as none: then all is gone through again, to the same files.
         let position = fs::read_to_string(root.join(POSITION)).ok().and_then(|text| text.trim().parse().ok());
-        let mut follower = Self { reader, root, metrics, position: 0, attempts: BTreeMap::new() };
+        let mut follower = Self { reader, root, metrics, varying, position: 0, attempts: BTreeMap::new() };
         let position = position.unwrap_or(0);
         while follower.position < position && follower.journal(position)? {
             follower.attempts.retain(|_, attempt| attempt.end.is_none());
@@ -119,23 +122,28 @@ impl Follower {
         Ok(rows == PORTION)
     }
 
-    /// Which settings there are, once.
+    /// Which settings vary; a grid may have grown since it was written.
     fn say_what_there_is(&self) -> anyhow::Result<()> {
         let path = self.root.join("events.out.tfevents.0000000000.swfn");
-        let Some(number) = self.attempts.keys().next().filter(|_| !path.exists()) else { return Ok(()) };
+        let Some(number) = self.attempts.keys().next() else { return Ok(()) };
         let Some(trial) = Trial::read(&self.reader, *number)? else { return Ok(()) };
         let mut bytes = Vec::new();
-        [Event::first(0.0), hparams::experiment(&trial)].iter().for_each(|event| event.frame(&mut bytes));
+        [Event::first(0.0), hparams::experiment(&trial, &self.varying)]
+            .iter()
+            .for_each(|event| event.frame(&mut bytes));
+        if fs::read(&path).is_ok_and(|there| there == bytes) {
+            return Ok(());
+        }
         fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
     }
 
     /// Writes what there is of a trial; true when nothing more will come of this attempt.
     fn write(&mut self, number: i64, now: f64) -> anyhow::Result<bool> {
-        let Self { reader, root, metrics, attempts, .. } = self;
+        let Self { reader, root, metrics, varying, attempts, .. } = self;
         let Some(attempt) = attempts.get_mut(&number) else { return Ok(true) };
         if attempt.file.is_none() {
             let Some(trial) = Trial::read(reader, number)? else { return Ok(true) };
-            let file = EventFile::open(root, &trial, attempt.number, attempt.began);
+            let file = EventFile::open(root, &trial, varying, attempt.number, attempt.began);
             let file = file.with_context(|| format!("cannot write the event file of trial `{}`", trial.id))?;
             attempt.file = Some((trial, file));
         }

@@ -69,7 +69,7 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     let [file] = &files(&root)[..] else { panic!() };
     let name = file.strip_prefix(&root).unwrap().display().to_string();
     let short = specs[1].id().short();
-    let expected = format!("net_n=100_lambda=0.1_seed=0_{short}/events.out.tfevents.0000000010.swfn.00001");
+    let expected = format!("net_n=100_fn_0.1_seed=0_{short}/events.out.tfevents.0000000010.swfn.00001");
     assert_eq!(name, expected);
     let first = [&BEGINNING[..], &["train/loss@100=0.25", "train/loss@200=0.25"]].concat();
     assert_eq!(said(file), first);

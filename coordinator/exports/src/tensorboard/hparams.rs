@@ -105,8 +105,8 @@ fn event(at: f64, tag: &str, data: Data) -> Event {
     Event::plugin(at, tag, PLUGIN, PluginData { version: 0, data: Some(data) }.encode_to_vec())
 }
 
-/// Which settings there are, by the example of a trial, and which metrics.
-pub(super) fn experiment(trial: &Trial) -> Event {
+/// Which settings vary, by the example of a trial, and which metrics there are.
+pub(super) fn experiment(trial: &Trial, varying: &[&str]) -> Event {
     let setting = |(name, value): &(&'static str, Json)| Setting {
         name: (*name).to_owned(),
         kind: if value.is_string() { 1 } else { 3 },
@@ -120,19 +120,24 @@ pub(super) fn experiment(trial: &Trial) -> Event {
         metrics::TRAIN_FUNCTION_NORM,
     ];
     let metric = |tag: &str| Metric { name: Some(MetricName { tag: tag.to_owned() }) };
-    let settings = trial.axes.iter().map(setting).collect();
+    let settings = axes(trial, varying).map(setting).collect();
     event(0.0, EXPERIMENT, Data::Experiment(Experiment { settings, metrics: order.map(metric).to_vec() }))
 }
 
+/// What never varies would only be a column of one value.
+fn axes<'t>(trial: &'t Trial, varying: &'t [&str]) -> impl Iterator<Item = &'t (&'static str, Json)> {
+    trial.axes.iter().filter(|(name, _)| varying.contains(name))
+}
+
 /// A trial begins.
-pub(super) fn begin(trial: &Trial, at: f64) -> Event {
+pub(super) fn begin(trial: &Trial, varying: &[&str], at: f64) -> Event {
     let value = |value: &Json| match value {
         Json::String(text) => ValueKind::Text(text.clone()),
         number => ValueKind::Number(number.as_f64().unwrap_or_default()),
     };
     let setting = |(name, json): &(&'static str, Json)| ((*name).to_owned(), Value { kind: Some(value(json)) });
-    let settings = trial.axes.iter().map(setting).collect();
-    event(at, SESSION_START, Data::SessionStart(SessionStart { settings, group: trial.cell.clone(), at }))
+    let settings = axes(trial, varying).map(setting).collect();
+    event(at, SESSION_START, Data::SessionStart(SessionStart { settings, group: trial.group(), at }))
 }
 
 /// A trial ends.

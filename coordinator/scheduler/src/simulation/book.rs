@@ -1,6 +1,9 @@
 //! A naive record of what became of each trial, made from durable events alone. It shares no code with the scheduler.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use swfn_shared::ids::{Attempt, LeaseId, TrialId, WorkerId};
 
@@ -39,6 +42,8 @@ pub(super) struct Entry {
     /// How often a person had it tried again, and the failures and losses before that, which count no more.
     pub(super) retried: u32,
     pub(super) forgiven: u32,
+    /// Places where it failed or was lost alone, since a person last had it tried again.
+    pub(super) bad_places: BTreeSet<String>,
     pub(super) lease: Option<Holding>,
     pub(super) end: Option<Ending>,
 }
@@ -49,9 +54,15 @@ pub(super) struct Book {
     pub(super) entries: BTreeMap<TrialId, Entry>,
 }
 
-/// Whether one more loss is the last: only what a trial does alone counts.
-fn loss_is_final(blame: Blame, losses_before: u32, limits: Limits) -> bool {
-    blame == Blame::Alone && losses_before + 1 >= limits.max_losses
+/// Whether so many failures must be, or may be, the last: another place may be left, but not without end.
+pub(super) fn must_end(count: u32, limit: u32) -> bool {
+    count >= 2 * limit + 2
+}
+
+/// The device of a worker, whatever process drives it; here each machine has one.
+pub(super) fn place_of(worker: &WorkerId) -> String {
+    let id = worker.to_string();
+    id.rsplit_once(':').map_or_else(|| id.clone(), |(place, _)| place.to_owned())
 }
 
 impl Book {
@@ -92,6 +103,7 @@ impl Book {
             }
             entry.forgiven += entry.failures + entry.losses;
             (entry.failures, entry.losses, entry.end) = (0, 0, None);
+            entry.bad_places.clear();
             entry.retried += 1;
             return Ok(());
         }
@@ -117,17 +129,23 @@ impl Book {
             Event::Succeeded { .. } => entry.end = Some(Ending::Succeeded(lease.attempt, holding.worker)),
             Event::Failed { error, quarantine, .. } => {
                 entry.failures += 1;
-                if entry.failures >= limits.max_failures && !quarantine {
+                if must_end(entry.failures, limits.max_failures) && !quarantine {
                     return wrong("one failure too many", entry);
                 }
+                entry.bad_places.insert(place_of(&holding.worker));
                 entry.end = quarantine.then(|| Ending::Quarantined(error.clone()));
             }
             Event::Lost { error, quarantine, blame, .. } => {
-                if loss_is_final(*blame, entry.losses, limits) != *quarantine {
+                let losses = entry.losses + u32::from(*blame == Blame::Alone);
+                let may = *blame == Blame::Alone && losses >= limits.max_losses;
+                if *quarantine && !may || !*quarantine && may && must_end(losses, limits.max_losses) {
                     return wrong("the limit of losses is another", entry);
                 }
                 match blame {
-                    Blame::Alone => entry.losses += 1,
+                    Blame::Alone => {
+                        entry.losses += 1;
+                        entry.bad_places.insert(place_of(&holding.worker));
+                    }
                     Blame::Among => (entry.in_company, entry.suspicion) = (entry.in_company + 1, entry.suspicion + 1),
                     Blame::Suspected => {
                         (entry.in_company, entry.suspicion) = (entry.in_company + 1, entry.suspicion + 2)

@@ -131,7 +131,7 @@ impl Coordinator {
                         self.end_session(&worker);
                     }
                 }
-                Request::DrainWorkers { ids } => self.drain_workers(around, &ids),
+                Request::DrainWorkers { ids } => self.drain_workers(around, &ids)?,
             }
         }
         if tick {
@@ -236,16 +236,23 @@ impl Coordinator {
         Ok(())
     }
 
-    fn drain_workers(&mut self, around: &mut Surroundings<'_>, ids: &[String]) {
+    fn drain_workers(&mut self, around: &mut Surroundings<'_>, ids: &[String]) -> Result<(), Broken> {
+        let mut told = Vec::new();
         for worker in self.sessions.keys() {
             if ids.iter().any(|id| worker.to_string().starts_with(id)) {
                 self.waiting.remove(worker);
                 self.leaving.insert(worker.clone());
                 self.replies.push((worker.clone(), Downward::Drain));
                 around.oracle.told_to_leave.insert(worker.clone());
+                told.push(worker.clone());
                 around.oracle.tally.fault("worker told to leave by a person");
             }
         }
+        for worker in told {
+            let nothing = Command::Asked { worker, lanes: 0, shape: None, vaes: Vec::new() };
+            self.apply(around, &nothing)?.ok();
+        }
+        Ok(())
     }
 
     fn hear(&mut self, around: &mut Surroundings<'_>, worker: &WorkerId, message: Message) -> Result<(), Broken> {

@@ -64,7 +64,15 @@ fn limits(promise: Promise, rng: &mut impl Rng) -> Limits {
         max_losses: rng.random_range(most),
         lease: Duration::from_secs(lease),
         stall: Duration::from_secs(stall),
+        longest: rng.random_bool(0.2).then(|| longest(promise, stall, rng)),
+        portion: if rng.random_bool(0.3) { rng.random_range(1..=4) } else { 64 },
     }
+}
+
+/// Where trials are to succeed, none is too slow.
+fn longest(promise: Promise, stall: u64, rng: &mut impl Rng) -> Duration {
+    let least = if promise == Promise::AllEnd { stall } else { 3_600 };
+    Duration::from_secs(rng.random_range(least..=2 * least))
 }
 
 fn specs(rng: &mut impl Rng) -> Vec<TrialSpec> {

@@ -41,6 +41,12 @@ impl Oracle {
         let told = self.told_to_leave.contains(worker);
         hold!(granted.is_empty() || !told, "a grant to a worker that was told to leave");
         hold!(granted.is_empty() || held + granted.len() <= lanes, "{held} held and more granted than lanes");
+        let known = self.reporters.contains(worker);
+        let portion = self.limits.portion;
+        hold!(granted.is_empty() || known || held + granted.len() <= portion, "more than a portion for a newcomer");
+        hold!(granted.is_empty() || !self.is_set_aside(now, worker), "a grant to a worker that only fails");
+        let avoided = granted.iter().find(|lease| self.avoids(now, lease.trial, worker));
+        hold!(avoided.is_none(), "{avoided:?} has failed here and could be tried elsewhere");
         let suspect = |lease: &LeaseId| self.live.entries[&lease.trial].suspicion >= 2;
         let alone = held + granted.len() == 1 || !granted.iter().any(suspect);
         hold!(alone, "a suspect is not alone");
@@ -64,6 +70,7 @@ impl Oracle {
     pub(super) fn waits_for(&self, now: Duration, worker: &WorkerId) -> bool {
         let any = self.has_let_go(now, worker);
         let may = |entry: &Entry| entry.end.is_none() && entry.lease.is_none() && (any || entry.suspicion < 2);
-        self.live.entries.values().any(may)
+        let mut waiting = self.live.entries.iter().filter(|(_, entry)| may(entry));
+        !self.is_set_aside(now, worker) && waiting.any(|(trial, _)| !self.avoids(now, *trial, worker))
     }
 }

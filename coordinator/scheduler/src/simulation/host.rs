@@ -30,7 +30,7 @@ pub(super) fn is_local(worker: &WorkerId) -> bool {
 /// How the ids of all processes of a place begin.
 pub(super) fn place_name(slot: usize, local: bool) -> String {
     let prefix = if local { LOCAL } else { "" };
-    format!("{prefix}s{slot}.")
+    format!("{prefix}s{slot}:")
 }
 
 pub(super) fn worker_id(slot: usize, number: u32, local: bool) -> WorkerId {

@@ -9,7 +9,7 @@ use std::{
 use swfn_shared::ids::{LeaseId, ShapeId, TrialId, WorkerId};
 
 use super::{
-    super::{Admission, Blame, Command, Event, FailureKind, Rejection},
+    super::{Admission, Blame, Command, Event, FailureKind, Limits, Rejection},
     book::{Book, Ending, Holding},
     plan::Plan,
     tally::Tally,
@@ -36,7 +36,7 @@ pub(super) type Answer = Result<Vec<Event>, Rejection>;
 pub(super) struct Oracle {
     pub(super) lease: Duration,
     pub(super) stall: Duration,
-    max_failures: u32,
+    pub(super) limits: Limits,
     pub(super) shapes: BTreeMap<TrialId, ShapeId>,
     /// What was decided, and what of it is on the disk.
     pub(super) live: Book,
@@ -49,6 +49,11 @@ pub(super) struct Oracle {
     pub(super) asleep: BTreeSet<WorkerId>,
     /// When each worker last lost a lease.
     pub(super) lost: BTreeMap<WorkerId, Duration>,
+    /// Workers that want trials, and those of which one has got on.
+    pub(super) takers: BTreeSet<WorkerId>,
+    pub(super) reporters: BTreeSet<WorkerId>,
+    /// By place: what has failed there since anything succeeded, and nowhere else.
+    pub(super) only_failed: BTreeMap<String, BTreeSet<TrialId>>,
     /// Workers that a person told this incarnation to send away.
     pub(super) told_to_leave: BTreeSet<WorkerId>,
     /// What a person wants to be tried again, and how often somebody has wanted that.
@@ -63,7 +68,7 @@ impl Oracle {
         Self {
             lease: plan.limits.lease,
             stall: plan.limits.stall,
-            max_failures: plan.limits.max_failures,
+            limits: plan.limits,
             shapes: plan.subjects.iter().map(|(trial, subject)| (*trial, subject.shape)).collect(),
             live: book.clone(),
             durable: book,
@@ -71,6 +76,9 @@ impl Oracle {
             dead: BTreeSet::new(),
             asleep: BTreeSet::new(),
             lost: BTreeMap::new(),
+            takers: BTreeSet::new(),
+            reporters: BTreeSet::new(),
+            only_failed: BTreeMap::new(),
             told_to_leave: BTreeSet::new(),
             wanted: BTreeSet::new(),
             tries: 0,
@@ -90,6 +98,9 @@ impl Oracle {
         self.live = self.durable.clone();
         self.asleep.clear();
         self.lost.clear();
+        self.takers.clear();
+        self.reporters.clear();
+        self.only_failed.clear();
         self.told_to_leave.clear();
         self.wanted.clear();
         self.heard = self.live.leases().map(|(_, holding)| (holding.worker.clone(), Duration::ZERO)).collect();
@@ -145,7 +156,8 @@ impl Oracle {
 
     /// The scheduler has answered a command; what follows from it is written down.
     pub(super) fn decided(&mut self, now: Duration, command: &Command, answer: &Answer) -> Result<(), Broken> {
-        self.judge(now, command, answer).map_err(|Broken(rule)| {
+        let losses = || answer.iter().flatten().try_for_each(|event| self.judge_loss(now, event));
+        losses().and_then(|()| self.judge(now, command, answer)).map_err(|Broken(rule)| {
             Broken(format!(
                 "{rule}\n  at {now:?} of the coordinator's clock\n  command {command:?}\n  answer {answer:?}"
             ))
@@ -155,14 +167,18 @@ impl Oracle {
                 self.asleep.extend(self.live.holder(*lease).cloned());
                 self.lost.extend(self.live.holder(*lease).map(|worker| (worker.clone(), now)));
             }
+            let holder = event.durable().and_then(|lease| self.live.holder(lease).cloned());
             self.live.write(now, event)?;
+            self.remember(event, holder);
             match event {
-                Event::WorkerJoined { worker } | Event::WorkerHeard { worker } => {
+                Event::WorkerJoined { worker, .. } | Event::WorkerHeard { worker } => {
                     self.heard.insert(worker.clone(), now);
                 }
                 Event::WorkerLeft { worker } => {
                     self.heard.remove(worker);
                     self.lost.remove(worker);
+                    self.takers.remove(worker);
+                    self.reporters.remove(worker);
                 }
                 Event::Progressed { lease, step, waits: _ } => {
                     if let Some(holding) =
@@ -170,6 +186,7 @@ impl Oracle {
                         && *step > holding.step
                     {
                         (holding.step, holding.moved) = (*step, now);
+                        self.reporters.insert(holding.worker.clone());
                     }
                 }
                 _ => {}
@@ -186,7 +203,8 @@ impl Oracle {
                 let lost = blamed(lost, Blame::Suspected);
                 let unknown = self.live.held_by(worker).filter(|lease| !held.contains(lease)).collect();
                 let left = dead.filter(|dead| self.heard.contains_key(*dead)).cloned();
-                let joined = [Event::WorkerJoined { worker: worker.clone() }];
+                let anew = predecessor.is_none() && !self.heard.contains_key(worker);
+                let joined = [Event::WorkerJoined { worker: worker.clone(), anew }];
                 self.dead.extend(dead.cloned());
                 exactly(answer, &lost, &unknown, &left.into_iter().collect(), &joined)
             }
@@ -205,7 +223,8 @@ impl Oracle {
             }
             Command::Failed { worker, lease, kind, error, log } => {
                 let failures = self.live.entry(lease.trial)?.failures + 1;
-                let quarantine = *kind == FailureKind::Diverged || failures >= self.max_failures;
+                let limit = if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
+                let quarantine = self.ends(now, lease.trial, worker, failures, limit)?;
                 let (error, log) = (error.clone(), log.clone());
                 self.of_lease(worker, *lease, Event::Failed { lease: *lease, error, log, quarantine }, answer)
             }
@@ -239,6 +258,11 @@ impl Oracle {
                         let with_it = |holding: &Holding| still(holding, self.stall / 2) || holding.step == 0;
                         let together = held.iter().filter(|(_, holding)| with_it(holding)).map(|(lease, _)| *lease);
                         over.extend(blamed(together.collect(), Blame::Suspected));
+                    }
+                    let longest = self.limits.longest.unwrap_or(Duration::MAX);
+                    let too_long = held.iter().filter(|(_, holding)| now.saturating_sub(holding.granted) >= longest);
+                    for (lease, _) in too_long {
+                        over.entry(*lease).or_insert(Blame::Alone);
                     }
                 }
                 let left = self.heard.keys().filter(|worker| silent(worker));

@@ -46,7 +46,8 @@ pub(super) fn same_durable_state(scheduler: &Scheduler, book: &Book, of: Option<
 
 fn same_trial(trial: &Trial, entry: &Entry) -> Result<(), Broken> {
     // All fields by name: a new one has to be compared here, or said to be none of the journal's.
-    let Trial { spec: _, id: _, shape: _, vae: _, group: _, state, attempts, failures, losses, suspicion } = trial;
+    let Trial { spec: _, id: _, shape: _, vae: _, group: _, state, attempts, failures, losses, suspicion, failed_at } =
+        trial;
     let same_state = match (state, &entry.lease, &entry.end) {
         (TrialState::Pending, None, None) => true,
         (TrialState::Leased(lease), Some(holding), None) => {
@@ -61,7 +62,7 @@ fn same_trial(trial: &Trial, entry: &Entry) -> Result<(), Broken> {
     hold!(
         same_state
             && (*attempts, *failures) == (entry.attempts, entry.failures)
-            && (*losses, *suspicion) == (entry.losses, entry.suspicion),
+            && (*losses, *suspicion, failed_at.len()) == (entry.losses, entry.suspicion, entry.bad_places.len()),
         "the journal says {entry:?} of {trial:?}"
     );
     Ok(())

@@ -3,7 +3,7 @@
 use swfn_shared::ids::TrialId;
 
 use super::{
-    book::{Ending, Entry},
+    book::{Ending, Entry, must_end},
     coordinator::replayed,
     message::Millis,
     oracle::{Broken, hold},
@@ -82,7 +82,9 @@ impl World {
     fn check_trial(&self, subject: &Subject, entry: &Entry) -> Result<(), Broken> {
         let limits = self.plan.limits;
         hold!(entry.lease.is_none(), "a lease is left");
-        hold!(entry.failures <= limits.max_failures && entry.losses <= limits.max_losses, "retried without bound");
+        let bounded = |count: u32, limit: u32| count == 0 || !must_end(count - 1, limit);
+        let bounded = bounded(entry.failures, limits.max_failures) && bounded(entry.losses, limits.max_losses);
+        hold!(bounded, "retried without bound");
         // Two losses in company, of whatever kind, and it is tried alone.
         hold!(entry.in_company <= 2, "lost in company again and again");
         let succeeded = u32::from(matches!(entry.end, Some(Ending::Succeeded(..))));

@@ -25,6 +25,9 @@ fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
         assert_eq!(accuracy, trial["final_test_accuracy"]);
         assert_eq!((&row["settings"]["seed"], row["seed"].to_string()), (&row["seed"], trial["seed"].clone()));
         assert_eq!(row["error"].as_str().unwrap_or_default(), trial["error"]);
+        for name in ["network", "regulariser"] {
+            assert_eq!(row[name], trial[name].as_str());
+        }
         assert_eq!(row["error"].is_null(), trial["state"] == "succeeded");
     }
     let counts = [
