@@ -1,7 +1,7 @@
 // What the results say so far: claims with their verdicts, what is decided, what is not.
 
 import { pages, table } from "./tables.js";
-import { DASH, byId, count, element, halfWidth, pValue, points } from "./text.js";
+import { DASH, byId, count, element, pValue, points } from "./text.js";
 
 const VERDICTS = {
   held: { kind: "held", sign: "✓" },
@@ -33,7 +33,7 @@ function claim({ text, verdict, provisional, pairs, held, least, most, p_holm: p
   const soFar = open && provisional ? " so far" : "";
   const badge = element("span", { class: `badge ${kind}` }, element("span", { "aria-hidden": "true" }, sign), ` ${verdict}${soFar}`);
   const difference = least === null ? "no pair of seeds has results yet" : least === most ? `${points(least)} points` : `${points(least)} to ${points(most)} points`;
-  const details = [difference, p === null ? null : `p ${pValue(p)}`, pairs > 1 ? `held for ${held} of ${pairs} pairs of cells` : null];
+  const details = [difference, p === null ? null : `Holm p ${p < 0.0001 ? "" : "= "}${pValue(p)}`, pairs > 1 ? `held for ${held} of ${pairs} pairs of cells` : null];
   return element("li", {}, badge, element("span", { class: "claim" }, text, " ", element("span", { class: "quiet" }, details.filter(Boolean).join(", "))));
 }
 
@@ -57,8 +57,8 @@ function columns(decided) {
     { title: "regulariser", content: ({ treatment }) => treatment },
     { title: "over", content: ({ control }) => control },
     { title: "points", number: true, content: (line) => element("b", { class: gain(line) ? "gain" : "loss" }, `${gain(line) ? "▲" : "▼"} ${points(line.mean)}`) },
-    { title: "95 % interval", number: true, content: ({ mean, confidence_95: half }) => (halfWidth(half) === null ? DASH : `${points(mean - half)} to ${points(mean + half)}`) },
-    { title: "p (Holm)", number: true, content: ({ p_holm: p }) => pValue(p) },
+    { title: "95 % interval", number: true, content: ({ mean, confidence_95: half }) => (half === null ? DASH : `${points(mean - half)} to ${points(mean + half)}`) },
+    { title: "Holm p", number: true, content: ({ p_holm: p }) => pValue(p) },
     { title: "seeds", number: true, content: ({ seeds, planned }) => (seeds === planned ? seeds : `${seeds} of ${planned}`) },
   ];
 }

@@ -62,17 +62,18 @@ const renew = () => refresh(true);
 /** That of a regulariser in the report, too. */
 const colour = (regulariser) => `var(${sweep.colours[regulariser] ?? "--succeeded"})`;
 
+/** What is drawn for who has not chosen: the first column that has results, of the first network. */
+function usual(rows) {
+  const columns = answer.pivot.sizes.map((_, column) => rows.filter(({ network, cells }) => network === rows[0].network && cells[column]?.seeds > 0).map(({ cells }) => cells[column].id));
+  return (columns.find((ids) => ids.length > 0) ?? []).slice(0, FIRST_CURVES);
+}
+
 /** The lines of the chosen cells: a colour for each regulariser, dashes for what else differs. */
 function chosenLines() {
   const rows = rowsOf(answer);
   const all = rows.flatMap((row) => row.cells.filter(Boolean).map((cell) => ({ ...cell, row })));
-  const with_results = (column) => rows.filter((row) => row.network === rows[0]?.network && row.cells[column]?.seeds > 0);
-  if (cells === null) {
-    const column = answer.pivot.sizes.findIndex((_, column) => with_results(column).length > 0);
-    cells = with_results(Math.max(0, column)).slice(0, FIRST_CURVES).map((row) => row.cells[Math.max(0, column)].id);
-    if (cells.length === 0) cells = null;
-  }
-  const chosen = all.filter(({ id }) => cells?.includes(id));
+  const ids = cells ?? usual(rows);
+  const chosen = all.filter(({ id }) => ids.includes(id));
   const networks = new Set(chosen.map(({ row }) => row.network)).size > 1;
   const sizes = new Set(chosen.map(({ size }) => size)).size > 1;
   const styles = [...new Set(chosen.map(({ row, size }) => `${row.network} ${row.variant} ${size}`))];
@@ -85,7 +86,7 @@ function chosenLines() {
 }
 
 function toggle(ids, alone) {
-  const before = cells ?? [];
+  const before = cells ?? usual(rowsOf(answer));
   if (alone) cells = ids.every((id) => before.includes(id)) && before.length === ids.length ? [] : ids;
   else cells = before.includes(ids[0]) ? before.filter((id) => id !== ids[0]) : [...before, ids[0]];
   cells = cells.slice(-MOST_CURVES);

@@ -51,14 +51,14 @@ export function points(share) {
   return (Number(text) > 0 ? "+" : "") + text;
 }
 
-/** Half of an interval's width, if it is known. */
-export const halfWidth = (half) => half ?? null;
-
-/** A p-value: three digits where decisions are made. */
+/** A p-value: three digits where decisions are made, and never rounded to the level of 5 %. */
 export function pValue(p) {
   if (p === null || p === undefined) return DASH;
   if (p < 0.0001) return "< 0.0001";
-  return p < 0.06 ? decimal(p, 2 - Math.floor(Math.log10(p))) : decimal(p, 3);
+  if (p >= 0.06) return decimal(p, 3);
+  const digits = 2 - Math.floor(Math.log10(p));
+  const texts = Array.from({ length: 9 }, (_, more) => decimal(p, digits + more));
+  return texts.find((text) => Number(text) !== 0.05 || p === 0.05) ?? texts[0];
 }
 
 /** A number of things. */
