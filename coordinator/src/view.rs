@@ -15,6 +15,7 @@ use swfn_shared::{
     access::Token,
     grid::Grid,
     output, signals,
+    snapshot::Snapshot,
     telemetry::{self, LogFormat},
     threads,
     trial::TrialSpec,
@@ -82,9 +83,12 @@ impl Sweep {
     /// What answers for it, and keeps itself up to date.
     fn app(&self) -> Arc<App> {
         let reader = Reader::of_others(&self.place.path().join("sweep.sqlite"));
-        let (send, snapshots) = watch::channel(swfn_shared::snapshot::Snapshot::default());
+        let (send, snapshots) = watch::channel(Snapshot::default());
         tokio::spawn(follow(reader.clone(), Arc::clone(&self.specs), send));
-        Arc::new(App::new(Arc::clone(&self.grid), &self.place, &self.specs, snapshots, None, reader))
+        let app = Arc::new(App::new(Arc::clone(&self.grid), &self.place, &self.specs, snapshots, None, reader));
+        let warmed = Arc::clone(&app);
+        tokio::spawn(async move { warmed.warm().await });
+        app
     }
 }
 

@@ -17,6 +17,7 @@ use swfn_shared::{
 };
 use swfn_store::{Reader, run_dir::Place};
 use tokio::sync::{mpsc, watch};
+use tracing::debug;
 
 use super::{
     axes::{self, Axes, Axis},
@@ -105,6 +106,13 @@ impl App {
             queue,
             reader,
             summary: LiveSummary::new(grid, specs),
+        }
+    }
+
+    /// Makes the answer, so that who comes first need not wait for it.
+    pub async fn warm(&self) {
+        if let Err(error) = self.summary.get(&self.reader).await {
+            debug!("the answer cannot be made yet: {error}");
         }
     }
 

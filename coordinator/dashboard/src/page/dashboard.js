@@ -165,9 +165,9 @@ async function refresh(all = false) {
     sweep = await get("api/v1/sweep");
     draw("progress", [sweep], () => showProgress(sweep));
     draw("filters", [sweep.sweep, JSON.stringify(sweep.axes)], () => showFilters(sweep, renew));
-    // Where nothing has changed at all, as in the files of a sweep that is over, there is nothing else to ask.
+    // Where nothing has changed, as in the files of a sweep that is over, there is nothing to ask but for the answer, which takes a while.
     const asked = sweep;
-    if (all || shown !== asked) await Promise.all([answers(), failures(), trials(), workers()]);
+    await Promise.all([answers(), ...(all || shown !== asked ? [failures(), trials(), workers()] : [])]);
     shown = asked;
     heard = Date.now();
     connection(sweep.live ? "live" : "files", sweep.finished ? "finished" : sweep.live ? "live" : "from its files");

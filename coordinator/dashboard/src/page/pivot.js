@@ -26,14 +26,25 @@ export function showPivot(answer, chosen, colour, toggle) {
   const rows = rowsOf(answer);
   const page = rows.slice(offset, offset + ROWS);
   const networks = [...new Set(page.map(({ network }) => network))];
+  const focused = document.activeElement?.closest("#pivot .entry");
   byId("pivot").replaceChildren(...networks.map((network) => {
     const of = (rows) => rows.filter((row) => row.network === network);
     return panel({ network, named: of(rows).length < rows.length, rows: of(page), all: of(rows), sizes, chosen, colour, toggle });
   }));
+  if (focused) byId("pivot").querySelector(`[data-cell="${focused.dataset.cell}"]`)?.focus({ preventScroll: true });
   pages(byId("pivot-pages"), { total: rows.length, limit: ROWS, offset }, (to) => {
     offset = to;
     showPivot(answer, chosen, colour, toggle);
   });
+}
+
+/** Rows that were drawn, with what they were drawn from: of many cells few change at a time. */
+const drawn = new Map();
+
+function same(name, content, draw) {
+  const text = JSON.stringify(content);
+  if (drawn.get(name)?.text !== text) drawn.set(name, { text, node: draw() });
+  return drawn.get(name).node;
 }
 
 /** The rows of one network that are shown, of all that it has. */
@@ -46,13 +57,14 @@ function panel({ network, named, rows, all, sizes, chosen, colour, toggle }) {
     return low === undefined ? null : element("span", { class: "scale", "aria-hidden": "true" }, element("span", {}, decimal(100 * low, 1)), element("span", {}, `${decimal(100 * high, 1)} %`));
   };
   const head = element("tr", {}, element("th", { scope: "col" }, "regulariser"), ...sizes.map((_, column) => element("th", { scope: "col" }, choose(column), ends(column))));
-  const body = rows.map((row) => {
-    const name = [row.regulariser, row.variant].filter(Boolean).join(", ");
-    const cells = row.cells.map((cell, column) => element("td", {}, cell ? entry(cell, name, scales[column], stars[column] === cell.cell, chosen) : ""));
-    const line = element("tr", {}, element("th", { scope: "row" }, name), ...cells);
+  const name = (row) => [row.regulariser, row.variant].filter(Boolean).join(", ");
+  const chosenOf = (row) => row.cells.map((cell) => cell && chosen.has(cell.id));
+  const body = rows.map((row) => same(`${network} ${name(row)}`, [row.cells, scales, stars, chosenOf(row)], () => {
+    const cells = () => row.cells.map((cell, column) => element("td", {}, cell ? entry(cell, name(row), scales[column], stars[column] === cell.cell, chosen) : ""));
+    const line = element("tr", {}, element("th", { scope: "row" }, name(row)), ...cells());
     line.style.setProperty("--of-row", colour(row.regulariser));
     return line;
-  });
+  }));
   const table = element("table", { class: "pivot" }, element("thead", {}, head), element("tbody", {}, ...body));
   table.addEventListener("click", ({ target }) => {
     const button = target.closest("button");
