@@ -393,7 +393,7 @@ run_overlay() {
     check "none was taken away from a worker" \
         [ "$(count "SELECT count(*) FROM event WHERE kind = 'lost'")" = 0 ]
     table=$(inside podman exec swfn-coordinator-0-coordinator swfn-coordinator report /var/lib/swfn/run)
-    check "the report is told in the pod" grep -q 'lambda' <<<"$table"
+    check "the report is told in the pod" grep -q 'regulariser' <<<"$table"
     inside podman exec swfn-coordinator-0-coordinator swfn-coordinator backup /var/lib/swfn/run /var/lib/swfn/copy >/dev/null
     check "a backup is made in the pod" [ "$(count "SELECT count(*) FROM trial WHERE state = 'succeeded'" copy)" = "$trials" ]
     clean_overlay

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
         fs::remove_dir_all(&temporary).ok();
     }
     let Copied { succeeded, trials, bytes } = made?;
-    Ok(format!("{}: {succeeded} of {trials} trials have succeeded, {:.1} MB\n", copy.display(), bytes as f64 / 1e6))
+    Ok(format!("{}: {succeeded} of {trials} trials done, {:.1} MB\n", copy.display(), bytes as f64 / 1e6))
 }
 
 /// What a copy holds.

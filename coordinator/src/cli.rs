@@ -44,7 +44,7 @@ struct Arguments {
 /// What else this program does.
 #[derive(Debug, Subcommand)]
 enum CommandLine {
-    /// Give trials that were given up another chance, and go on with the sweep
+    /// Try failed trials again, and go on with the sweep
     Retry(Box<RetryArguments>),
     /// Make the tables, charts and the report again, of a finished or a running sweep, or of several together
     Report(ReportArguments),
@@ -62,7 +62,7 @@ enum CommandLine {
 
 #[derive(Debug, Args)]
 struct RetryArguments {
-    /// All trials that were given up
+    /// All failed trials
     #[arg(long, required_unless_present = "trials", conflicts_with = "trials")]
     failed: bool,
     /// The trial of this id, or whose id begins so; may be given several times
@@ -123,7 +123,7 @@ pub(crate) struct SweepArguments {
     pub(crate) log_format: LogFormat,
 }
 
-/// Which of the trials that were given up are to be tried again.
+/// Which of the failed trials are to be tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Retry {
     /// All of them.
@@ -177,7 +177,8 @@ fn run() -> ExitCode {
     };
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
-    let filter = if terminal.is_live() { "warn" } else { "info" };
+    // Of a chart's drawing there is nothing to say: a line of one point is none.
+    let filter = if terminal.is_live() { "warn,usvg=error" } else { "info,usvg=error" };
     telemetry::init(arguments.log_format, filter);
     match sweep::run(&arguments, &retry, &terminal) {
         Ok(Ending::AllSucceeded) => ExitCode::SUCCESS,

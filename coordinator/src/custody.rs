@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail};
 use swfn_shared::{artifacts::Artifacts, grid::Grid, ids::TrialId, output, trial::TrialSpec};
 use swfn_store::{
     Store,
@@ -46,12 +46,9 @@ fn set_aside(run_dir: &RunDir, known: &Known, in_grid: &HashSet<TrialId>, text: 
     if aside == 0 {
         return Ok(());
     }
-    ensure!(
-        known.iter().any(|(id, _)| in_grid.contains(id)),
-        "`{shown}` has the results of {}, and none is of this grid: it is another sweep's\n\
-         hint: give this one a folder of its own with --run-dir, or another name",
-        trials(aside)
-    );
+    if !known.iter().any(|(id, _)| in_grid.contains(id)) {
+        bail!("`{shown}` has the results of {}, and none is of this grid: {}", trials(aside), whose(known, text));
+    }
     let before = fs::read_to_string(run_dir.path().join("grid.toml")).unwrap_or_default();
     let told = if before.is_empty() || before == text {
         String::new()
@@ -64,6 +61,22 @@ fn set_aside(run_dir: &RunDir, known: &Known, in_grid: &HashSet<TrialId>, text: 
         trials(aside)
     ));
     Ok(())
+}
+
+/// Whose results those of a run directory are, and what to do.
+fn whose(known: &Known, text: &str) -> String {
+    let known: HashSet<_> = known.iter().map(|(id, _)| *id).collect();
+    let meant = Grid::parse_before_epochs("grid.toml", text, u64::MAX).ok();
+    let common = meant.and_then(|grid| grid.trials().find(|spec| known.contains(&spec.id())));
+    match common.and_then(|spec| spec.classifier.epochs.restart_every()) {
+        None => {
+            "it is another sweep's\nhint: give this one a folder of its own with --run-dir, or another name".to_owned()
+        }
+        Some(every) => format!(
+            "when they were trained, each evaluation started a fresh epoch\nhint: to go on like that, write `epochs = \"restart\"` \
+             and `restart_every = {every}` under [classifier]; for the results of continuous epochs, name another --run-dir"
+        ),
+    }
 }
 
 /// Tells of trials that had succeeded before their files were asked for.
@@ -121,4 +134,29 @@ fn copy(path: &Path, store: &Store, text: &str) -> anyhow::Result<PathBuf> {
     store.copy_to(&saved.join("sweep.sqlite"))?;
     fs::write(saved.join("grid.toml"), text).with_context(|| format!("cannot write into `{}`", saved.display()))?;
     Ok(saved)
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::grid::DEFAULT_MAX_TRIALS;
+
+    use super::*;
+
+    #[test]
+    fn results_from_before_epochs_could_be_chosen_are_known_again() {
+        let grid = |rest: &str| {
+            format!(
+                "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 100\nseed = 0\n\
+                 architecture = \"net\"\nlambda = 0\n[classifier]\n{rest}"
+            )
+        };
+        let known = |text: &str| -> Vec<_> {
+            let grid = Grid::parse_before_epochs("t", text, DEFAULT_MAX_TRIALS).unwrap();
+            grid.trials().map(|spec| (spec.id(), true)).collect()
+        };
+        let told = |before: &str, now: &str| whose(&known(&grid(before)), &grid(now));
+        let every_50 = "evaluate_every = 50\n";
+        assert!(told(every_50, every_50).contains("`epochs = \"restart\"` and `restart_every = 50`"));
+        assert!(told(every_50, "evaluate_every = 20\n").contains("another sweep's"));
+    }
 }

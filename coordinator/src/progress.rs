@@ -89,6 +89,11 @@ impl Terminal {
         self.bars.is_some()
     }
 
+    /// A command with its options, to be copied: on a terminal a line each, so that none breaks in an address.
+    pub(crate) fn command(&self, command: &str) -> String {
+        if self.is_live() { command.replace(" --", " \\\n  --") } else { command.to_owned() }
+    }
+
     /// What a user has to know: above the bars, or as a line of the log.
     pub(crate) fn say(&self, text: &str) {
         if self.is_live() {
@@ -140,7 +145,9 @@ pub(crate) async fn show(
 ) {
     if let Some(bars) = &terminal.bars {
         let style = |template| ProgressStyle::with_template(template).expect("the template is constant");
-        let [bar, counts, results] = [1000, 1, 1].map(ProgressBar::new);
+        // Hidden until they are among the bars: a bar of its own would write to the terminal itself.
+        let hidden = |length| ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
+        let [bar, counts, results] = [1000, 1, 1].map(hidden);
         bar.set_style(style("{prefix} {bar:20} {wide_msg}").progress_chars("━╸─"));
         bar.set_prefix(sweep);
         [&counts, &results].iter().for_each(|line| line.set_style(style("  {wide_msg}")));

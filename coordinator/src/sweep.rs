@@ -202,8 +202,8 @@ async fn serve(
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
     terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path().display()));
-    // A line each, which no terminal breaks in an address.
-    terminal.say(&format!("workers join with: swfn-worker{} --coordinator {url}", access.worker_options()));
+    let join = terminal.command(&format!("swfn-worker{} --coordinator {url}", access.worker_options()));
+    terminal.say(&format!("workers join with: {join}"));
     health.iter().for_each(|(_, address)| terminal.say(&format!("health: {address}")));
     if let Some(door) = &dashboard {
         terminal.say(&format!("dashboard: {}", door.url));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use crate::{
     choice::choice,
@@ -120,8 +120,35 @@ choice! {
     }
 }
 
-/// How a classifier is trained and tested; the published values are the defaults of grid files.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// When the images of a subset are shuffled again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epochs {
+    /// When all of them have been seen.
+    Continuous,
+    /// Also after each so many steps, wherever the epoch stands. As published, with as many as from one evaluation to the next.
+    Restart {
+        /// Steps.
+        every: u32,
+    },
+}
+
+impl Epochs {
+    /// Names in grid files.
+    pub const CONTINUOUS: &str = "continuous";
+    /// See [`Self::CONTINUOUS`].
+    pub const RESTART: &str = "restart";
+
+    /// The steps after which they restart, if they do.
+    pub fn restart_every(self) -> Option<u32> {
+        match self {
+            Self::Continuous => None,
+            Self::Restart { every } => Some(every),
+        }
+    }
+}
+
+/// How a classifier is trained and tested. The published values are the defaults of grid files, but for the epochs.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Classifier {
     /// Steps of SGD.
     pub iterations: u32,
@@ -133,11 +160,37 @@ pub struct Classifier {
     pub dropout: Dropout,
     /// Initial scale of batch norm; ignored by architectures without it.
     pub batch_norm_scale: BatchNormScale,
-    /// Steps between two passes over the test images. As published, each such block of steps starts a fresh epoch, so this
-    /// changes the order of the batches too.
+    /// Steps between two passes over the test images. They change nothing that is trained.
     pub evaluate_every: u32,
     /// Of multiplications on GPUs, those of the trial's VAE included.
     pub precision: Precision,
+    /// When epochs begin.
+    pub epochs: Epochs,
+}
+
+impl Serialize for Classifier {
+    /// Epochs that restart at each evaluation are left out: all trials had them before they could be chosen, and keep their ids.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { iterations, batch_size, momentum, dropout, batch_norm_scale, evaluate_every, precision, epochs } =
+            self;
+        let restart_every = epochs.restart_every().filter(|every| every != evaluate_every);
+        let mut object = serializer.serialize_struct("Classifier", 9)?;
+        object.serialize_field("iterations", iterations)?;
+        object.serialize_field("batch_size", batch_size)?;
+        object.serialize_field("momentum", momentum)?;
+        object.serialize_field("dropout", dropout)?;
+        object.serialize_field("batch_norm_scale", batch_norm_scale)?;
+        object.serialize_field("evaluate_every", evaluate_every)?;
+        object.serialize_field("precision", precision)?;
+        if *epochs == Epochs::Continuous {
+            object.serialize_field("epochs", Epochs::CONTINUOUS)?;
+        }
+        if let Some(every) = restart_every {
+            object.serialize_field("epochs", Epochs::RESTART)?;
+            object.serialize_field("restart_every", &every)?;
+        }
+        object.end()
+    }
 }
 
 /// Widths of layers: far beyond the largest useful one, so that a mistake ends at once and not in an exhausted memory.
@@ -285,7 +338,7 @@ impl TrialSpec {
 }
 
 impl Serialize for SubsetId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }

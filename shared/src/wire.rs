@@ -10,8 +10,8 @@ use crate::{
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     quote::quote,
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, MAX_PENALTY_SAMPLES, MAX_WIDTH, Penalty,
-        Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, MAX_PENALTY_SAMPLES, MAX_WIDTH,
+        Penalty, Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 
@@ -20,7 +20,7 @@ mod reports;
 pub use reports::artifact_part;
 
 /// The version that both sides must speak.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// Lanes of one worker that are counted; trials for so many fit into one message.
 pub const MAX_LANES: u32 = 4096;
@@ -117,6 +117,7 @@ impl From<&TrialSpec> for v1::TrialSpec {
                 evaluate_every: classifier.evaluate_every,
                 batch_norm_scale: classifier.batch_norm_scale.name().to_owned(),
                 precision: classifier.precision.name().to_owned(),
+                restart_every: classifier.epochs.restart_every(),
             }),
             penalty: spec.penalty.map(|penalty| v1::Penalty {
                 lambda: penalty.lambda.get(),
@@ -167,6 +168,10 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
                 )?,
                 evaluate_every: above_zero(classifier.evaluate_every, "classifier.evaluate_every")?,
                 precision: named(Precision::by_name, &classifier.precision, "classifier.precision")?,
+                epochs: match classifier.restart_every {
+                    None => Epochs::Continuous,
+                    Some(every) => Epochs::Restart { every: above_zero(every, "classifier.restart_every")? },
+                },
             },
             penalty: wire.penalty.map(penalty).transpose()?,
         };

@@ -28,6 +28,10 @@ fn what_no_grid_file_gives_is_refused_on_the_wire() {
         (refused(|wire| vae(wire).hidden = 16_385), "field `vae.hidden`: `16385` is not in 1 to 16384"),
         (refused(|wire| vae(wire).latent = u32::MAX), "field `vae.latent`: `4294967295` is not in 1 to 16384"),
         (
+            refused(|wire| wire.classifier.as_mut().unwrap().restart_every = Some(0)),
+            "field `classifier.restart_every`: `0` is not above zero",
+        ),
+        (
             refused(|wire| wire.penalty.as_mut().unwrap().samples = 100_001),
             "field `penalty.samples`: `100001` is not in 1 to 100000",
         ),

@@ -1,7 +1,8 @@
 //! Poisoned trials, for the tests of what must survive them. Builds with debug assertions contain them; a release does not.
 //!
 //! `SWFN_POISON="seed=3,step=200,kind=abort"` poisons all trials of that seed, from that iteration on. Kinds: `abort`, `hang`,
-//! `memory` (asks for it until the process has none left) and `panic`, which the trainer takes for an error of torch.
+//! `memory` (asks for it until the process has none left), `swell` (takes 400 MiB and goes on) and `panic`, which the trainer takes for
+//! an error of torch.
 //!
 //! `SWFN_SLOW=300` has each trial sleep for so many milliseconds at each report: it takes long enough for something to happen to it, and
 //! the machine has time for others.
@@ -19,7 +20,7 @@ pub(crate) use on_purpose::poisoned;
 
 #[cfg(debug_assertions)]
 mod on_purpose {
-    use std::{env, ops::ControlFlow, thread::sleep, time::Duration};
+    use std::{cell::RefCell, env, ops::ControlFlow, thread::sleep, time::Duration};
 
     use swfn_shared::metrics::MetricPoint;
 
@@ -76,9 +77,17 @@ mod on_purpose {
         }
     }
 
+    thread_local! {
+        static SWOLLEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Bytes of a trial that swells: more than all else that its process holds.
+    const SWELL: usize = 400 << 20;
+
     fn take_effect(kind: &str) {
         match kind {
             "abort" => std::process::abort(),
+            "swell" => SWOLLEN.with_borrow_mut(|held| held.resize(SWELL, 1)),
             "hang" => loop {
                 sleep(Duration::from_secs(1));
             },

@@ -76,8 +76,7 @@ impl Orders {
     fn job(&mut self, order: Order) -> Job<'static> {
         let Order { lease, spec, artifacts, cancel } = order;
         self.tickets += 1;
-        let span = info_span!("trial", %lease, architecture = %spec.architecture, n = spec.subset_size, seed = spec.seed,
-                              lambda = spec.lambda());
+        let span = info_span!("trial", %lease, cell = spec.label(), seed = spec.seed);
         span.in_scope(|| debug!(target: trial_log::TARGET, settings = %spec.to_json(), "begins"));
         let log = TrialLog::of(&span).unwrap_or_default();
         self.taken.insert(self.tickets, Taken { lease, dataset: spec.dataset, log: log.clone() });

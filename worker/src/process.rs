@@ -43,8 +43,14 @@ pub(crate) const OUT_OF_TIME: u8 = 75;
 /// What a device process prints on standard output once the coordinator has welcomed it.
 pub(crate) const WELCOMED: &str = "welcomed";
 
-/// What it prints there when it gets a trial to train: how often that may end the process is the coordinator's to count.
+/// What it prints there, and the trial, when it gets one to train: how often that may end the process is the coordinator's to count.
 pub(crate) const LEASED: &str = "leased";
+
+/// What it prints there, and the trial, when that has ended.
+pub(crate) const LET_GO: &str = "let-go";
+
+/// What it prints there before it ends itself without order, because its trainer hangs.
+pub(crate) const GIVING_UP: &str = "giving-up";
 
 /// What it prints there when it was asked to stop: nobody is to be started in its place, however it ends.
 pub(crate) const STOPPING: &str = "stopping";
@@ -97,7 +103,8 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let saved = checkpoints.clone();
     let hooks = Hooks {
         welcomed: || tell_supervisor(WELCOMED),
-        leased: || tell_supervisor(LEASED),
+        leased: |trial| tell_supervisor(&format!("{LEASED} {trial}")),
+        let_go: |trial| tell_supervisor(&format!("{LET_GO} {trial}")),
         settled: Box::new(move |trial| {
             if let Some(saved) = &saved {
                 saved.remove(trial);
@@ -141,6 +148,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
             Exit::Hopeless(reason) | Exit::Broken(reason) | Exit::Unreachable(reason) => error!("{reason}"),
         }
         error!("the trainer did not stop within {TRAINER_PATIENCE:?}: ending without it");
+        tell_supervisor(GIVING_UP);
         // Whatever it hangs in may hold locks that an orderly end waits for.
         nix::sys::signal::raise(Signal::SIGKILL).ok();
         return Ok(ExitCode::FAILURE);

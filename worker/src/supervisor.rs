@@ -7,10 +7,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     path::PathBuf,
     process::{ExitCode, ExitStatus, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -27,17 +24,21 @@ use swfn_shared::{
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdin, Command},
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::{error, info, warn};
 
-use self::ending::{Ended, Signals, Stop};
+use self::{
+    ending::{Ended, Signals, Stop},
+    said::{Said, listen, welcomed},
+    shortage::Shared,
+};
 use crate::{
     cgroup::Memory,
-    process::{HOPELESS, LEASED, OUT_OF_TIME, STOPPING, UNREACHABLE, WELCOMED, hear_stops},
+    process::{HOPELESS, OUT_OF_TIME, UNREACHABLE, hear_stops},
     session::Predecessor,
 };
 
@@ -49,9 +50,6 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// Processes that end without having come to anything, one after the other, after which a device is given up.
 const MAX_CRASHES: u32 = 5;
-
-/// A process that the coordinator has welcomed, and that lived so long, has come to something, though it had no trial.
-const GOOD_LIFE: Duration = Duration::from_secs(30);
 
 /// Exit code of a process that was asked to stop twice.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -81,7 +79,7 @@ impl Supervisor {
         let prefix = id_prefix(self.local_to.as_deref());
         let (stop, stopping) = watch::channel(Stop::No);
         let mut slots = JoinSet::new();
-        let (others, memory) = (Arc::new(AtomicUsize::new(self.devices.len() - 1)), Memory::here());
+        let shared = Arc::new(Shared::new(Memory::here(), self.devices.len()));
         for (index, device) in self.devices.iter().enumerate() {
             let slot = Slot {
                 program: program.clone(),
@@ -90,8 +88,7 @@ impl Supervisor {
                 prefix: prefix.clone(),
                 arguments: self.arguments.clone(),
                 stop: stopping.clone(),
-                others: Arc::clone(&others),
-                memory: memory.clone(),
+                shared: Arc::clone(&shared),
                 leaving: false,
             };
             slots.spawn(slot.keep_running());
@@ -162,24 +159,6 @@ fn listen_to_coordinator() -> anyhow::Result<mpsc::Receiver<()>> {
     Ok(heard)
 }
 
-/// What a device process has said.
-#[derive(Debug, Default)]
-struct Said {
-    welcomed: AtomicBool,
-    /// It had a trial to train.
-    leased: AtomicBool,
-    stopping: AtomicBool,
-}
-
-impl Said {
-    /// Whether a process that lived so long and then died was of use. How often a trial may kill its worker is the coordinator's to count; what
-    /// dies without one would die again.
-    fn was_of_use(&self, lived: Duration) -> bool {
-        let welcomed = self.welcomed.load(Relaxed);
-        welcomed && (self.leased.load(Relaxed) || lived >= GOOD_LIFE)
-    }
-}
-
 /// One device and the processes that follow each other on it.
 struct Slot {
     program: PathBuf,
@@ -188,9 +167,7 @@ struct Slot {
     prefix: String,
     arguments: Vec<String>,
     stop: watch::Receiver<Stop>,
-    /// Slots that go on beside one that ends for want of memory.
-    others: Arc<AtomicUsize>,
-    memory: Memory,
+    shared: Arc<Shared>,
     /// The next process only gives back what the one before it held: there is no memory for as many.
     leaving: bool,
 }
@@ -203,7 +180,7 @@ impl Slot {
             let worker = self.worker_id();
             let said = Arc::new(Said::default());
             let began = Instant::now();
-            let kills = self.memory.kills();
+            let kills = self.shared.kills();
             let (status, log) = self.run_once(&worker, predecessor.as_ref(), &said).await?;
             // Nobody who was asked to stop gets a successor, whoever asked.
             let stop = *self.stop.borrow();
@@ -217,17 +194,16 @@ impl Slot {
                 _ => {}
             }
             let mut ended = describe(status);
-            let starved = self.memory.kills() > kills;
-            if starved {
-                ended = format!("{ended}, killed for want of memory, which is {}", self.memory.shown());
+            let shortage = self.shared.shortage(kills, status, said.held_at_its_end());
+            if let Some(reason) = &shortage {
+                ended = format!("{ended}, {reason}");
             }
             // As long as others run here, they may have been the ones that took too much: fewer are tried, and no trial is blamed.
-            let one_less = |others: usize| others.checked_sub(1);
-            let innocent = starved && (self.leaving || self.others.fetch_update(Relaxed, Relaxed, one_less).is_ok());
+            let innocent = shortage.is_some() && (self.leaving || self.shared.one_less());
             if innocent && !self.leaving {
                 self.leaving = true;
                 warn!(
-                    "memory does not suffice for all workers: that on {} leaves\nhint: start fewer, or allow more memory",
+                    "that on {} leaves, since memory does not suffice for all workers ({ended})\nhint: start fewer, or allow more memory",
                     self.device
                 );
             }
@@ -331,26 +307,6 @@ impl Slot {
     }
 }
 
-/// Waits until the coordinator has heard of a process, and of the one before it.
-async fn welcomed(said: &Said) {
-    while !said.welcomed.load(Relaxed) {
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Reads what a device process prints, to its end.
-async fn listen(stdout: ChildStdout, said: Arc<Said>) {
-    let mut lines = BufReader::new(stdout).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        match &*line {
-            WELCOMED => said.welcomed.store(true, Relaxed),
-            LEASED => said.leased.store(true, Relaxed),
-            STOPPING => said.stopping.store(true, Relaxed),
-            _ => {}
-        }
-    }
-}
-
 /// Passes on what a device process writes to its log, to its end; returns the last of it, without colours.
 async fn pass_on(stderr: ChildStderr) -> String {
     let mut tail = Tail::new(MAX_LOG_BYTES);
@@ -377,6 +333,8 @@ fn describe(status: ExitStatus) -> String {
 }
 
 mod ending;
+mod said;
+mod shortage;
 
 #[cfg(test)]
 mod tests;

@@ -73,9 +73,9 @@ fn describe() {
         LEASES_ENDED,
         "leases that ended: succeeded, failed, expired, lost (their process ended) or released"
     );
-    describe_counter!(POINTS, "points of curves that arrived");
+    describe_counter!(POINTS, "curve points that arrived");
     describe_counter!(RESULTS, "results that arrived");
-    describe_counter!(WORKER_POINTS, "points of curves that arrived, by worker");
+    describe_counter!(WORKER_POINTS, "curve points that arrived, by worker");
     describe_counter!(WORKER_RESULTS, "results that arrived, by worker");
     describe_counter!(
         WORKER_ITERATIONS,

@@ -1,5 +1,7 @@
 //! The answer in numbers: verdicts, the pivot, what is decided. Views put it into words, all of them the same.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use swfn_shared::treatment::{Network, Regulariser};
 
@@ -239,6 +241,7 @@ fn synthesis(summary: &Summary, decided: &[Decided]) -> Synthesis {
 }
 
 fn pivot(summary: &Summary, decided: &[Decided]) -> Pivot {
+    let marks = marks(summary, decided);
     let mut sizes: Vec<u32> = summary.cells.iter().map(|cell| cell.subset_size).collect();
     sizes.sort_unstable();
     sizes.dedup();
@@ -259,7 +262,7 @@ fn pivot(summary: &Summary, decided: &[Decided]) -> Pivot {
                 planned: cell.planned,
                 mean: cell.test_accuracy.map(|estimate| estimate.mean),
                 confidence_95: cell.test_accuracy.and_then(|estimate| estimate.confidence_95),
-                decided: mark(summary, decided, *place),
+                decided: marks.get(place).copied(),
             });
         }
         let first = &summary.cells[places[0]];
@@ -269,8 +272,14 @@ fn pivot(summary: &Summary, decided: &[Decided]) -> Pivot {
     Pivot { rows: rows.collect(), sizes }
 }
 
-/// Which way a cell differs from its references.
-fn mark(summary: &Summary, decided: &[Decided], cell: usize) -> Option<Sign> {
-    let of_cell = decided.iter().filter(|decided| summary.comparisons[decided.comparison].cell == cell);
-    of_cell.map(|decided| decided.sign).reduce(|one, other| if one == other { one } else { Sign::Both })
+/// Which way cells differ from their references.
+fn marks(summary: &Summary, decided: &[Decided]) -> HashMap<usize, Sign> {
+    let mut marks = HashMap::new();
+    for Decided { comparison, sign, .. } in decided {
+        let mark = marks.entry(summary.comparisons[*comparison].cell).or_insert(*sign);
+        if mark != sign {
+            *mark = Sign::Both;
+        }
+    }
+    marks
 }

@@ -144,7 +144,6 @@ fn the_report_tells_what_is_decided() {
         let html = read("report.html");
         let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
         let page = roxmltree::Document::parse_with_options(&html, options).unwrap();
-        let answer = page.descendants().find(|node| node.attribute("id") == Some("answer")).unwrap();
         let text = |node: roxmltree::Node<'_, '_>| {
             flat(
                 &node
@@ -155,11 +154,9 @@ fn the_report_tells_what_is_decided() {
                     .join(" "),
             )
         };
-        let rows: Vec<String> = answer
-            .descendants()
-            .filter(|node| ["tr", "li"].iter().any(|tag| node.has_tag_name(*tag)))
-            .map(text)
-            .collect();
+        let decided = page.descendants().filter(|node| node.attribute("class") == Some("t-decided"));
+        let rows: Vec<String> =
+            decided.flat_map(|table| table.descendants()).filter(|node| node.has_tag_name("tr")).map(text).collect();
         let summary = Summary::united(&[&sources.runs[0].grid], &sources.trials);
         let markdown = flat(read("report.md").split_once("\n## Results").unwrap().0);
         for comparison in &summary.comparisons {

@@ -1,5 +1,5 @@
-//! The report in a browser, at the widths of a desk and of a phone, in light and dark: styled, without a complaint on the console, and never
-//! wider than the window. Needs Chromium; says so and passes where there is none.
+//! The report in a browser, at the widths of a desk and of a phone, in light and dark: styled, without a complaint on the console, never
+//! wider than the window, and with the whole answer on the first screen of a desk. Needs Chromium; says so and passes where there is none.
 
 use std::{
     fs,
@@ -16,6 +16,9 @@ use super::{
 };
 
 const WIDTHS: [u32; 2] = [1280, 390];
+
+/// Height of the first screen of a desk.
+const SCREEN: f64 = 900.0;
 
 /// Under load a browser may take its time.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -76,7 +79,9 @@ fn the_report_in_a_browser() {
     let dir = sample::folder("browser");
     let axes = "subset_size = [100, 300]\nseed = { count = 2 }\narchitecture = [\"net\", \"net+dropout\", \"lenet+bn\"]\n\
                 lambda = [0, 0.01, 0.1]\nweight_decay = [0, 5e-4]";
-    sample::run(dir.path(), &sample::grid(axes), |index, _| match index % 50 {
+    let claim =
+        "\n[[claim]]\ntext = \"the function norm helps\"\nis = \"better\"\nlambda = 0.1\nagainst = { lambda = 0 }\n";
+    sample::run(dir.path(), &(sample::grid(axes) + claim), |index, _| match index % 50 {
         7 => Some(Err("a_long_word_without_any_place_to_break_it_".repeat(20))),
         _ => Some(Ok(())),
     });
@@ -85,11 +90,17 @@ fn the_report_in_a_browser() {
 
     // The page lets no script in, so a copy without its policy is measured; in a frame, since windows are not as narrow as a phone.
     let html = fs::read_to_string(&page).unwrap();
-    let probe = "<script>const page = document.documentElement; const wide = [...document.querySelectorAll('body *')].filter(e => \
-                 e.getBoundingClientRect().right > innerWidth + 1 &amp;&amp; !e.closest('.scroll'));\
-                 parent.postMessage(`window ${innerWidth} page ${page.scrollWidth} beyond ${wide.length};`, '*');</script></body>";
+    let probe = "<script>const page = document.documentElement; const ends = [...document.querySelectorAll(\
+                 '.verdicts, .synthesis, table.pivot, #chart-differences svg')].map(e => e.getBoundingClientRect().bottom);\
+                 document.querySelectorAll('details').forEach(e => { e.open = true; });\
+                 const wide = [...document.querySelectorAll('body *')].filter(e => \
+                 e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll'));\
+                 const hints = [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1 && \
+                 getComputedStyle(e, '::before').content === 'none' && getComputedStyle(e).backgroundImage === 'none');\
+                 parent.postMessage(`window ${innerWidth} page ${page.scrollWidth} beyond ${wide.length} mute ${hints.length} parts \
+                 ${ends.length} end ${Math.max(...ends)};`, '*');</script></body>";
     let measured = html.replacen("http-equiv=\"Content-Security-Policy\"", "name=\"policy\"", 1);
-    let measured = measured.replacen("</body>", &probe.replace("&amp;", "&"), 1);
+    let measured = measured.replacen("</body>", probe, 1);
     assert_ne!(measured, html);
     let copy = dir.path().join("measured.html");
     fs::write(&copy, measured).unwrap();
@@ -104,9 +115,12 @@ fn the_report_in_a_browser() {
     let (dom, _) = browse(&browser, &frames, WIDTHS[0], &["--dump-dom", "--virtual-time-budget=5000"]);
     let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).unwrap_or_default();
     for width in WIDTHS {
-        let fits = format!("window {width} page {width} beyond 0;");
+        let fits = format!("window {width} page {width} beyond 0 mute 0 parts 4 ");
         assert!(title.contains(&fits), "the page overflows at {width} pixels: `{title}`");
     }
+    let desk = title.split(';').find(|part| part.contains("window 1280")).unwrap();
+    let end: f64 = desk.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(end <= SCREEN, "the answer ends at {end} pixels: `{title}`");
 
     for (width, scheme, ground) in [(WIDTHS[0], "1", [0xFF, 0xFF, 0xFF]), (WIDTHS[1], "0", [0x14, 0x18, 0x1C])] {
         let picture = dir.path().join(format!("{width}-{scheme}.png"));

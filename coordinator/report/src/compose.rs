@@ -6,15 +6,21 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use swfn_shared::{
     artifacts::VAE_SHEET,
     grid::Selection,
-    metrics::{TEST_ACCURACY, TRAIN_FUNCTION_NORM},
-    numbers::short,
+    metrics::{TEST_ACCURACY, TRAIN_FUNCTION_NORM, VAE_LOSS},
 };
 
+use swfn_store::MeanPoint;
+
 use super::{
-    charts::{Content, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page},
+    answer::{PivotCell, PivotRow, Sign},
+    charts::{Content, Curves, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page, swatch},
     contrast::Comparison,
-    document::{Document, FailureView, FigureView, GridText, MissingFigure, Sheet},
+    document::{
+        Document, FailureView, FigureView, GridText, MissingFigure, PivotEntry, PivotGroup, PivotRowView, PivotView,
+        Sheet,
+    },
     failures::{self, FailureGroup},
+    rounding::decimal,
     source::Sources,
     study::{Study, StudyCell},
     summary::Summary,
@@ -43,6 +49,8 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         function_norm: &function_norm,
         differences: &differences,
     };
+    let with_vae = study.cells.iter().filter(|cell| cell.spec.vae().is_some()).map(|cell| cell.id).collect();
+    let vae_losses = sources.curves(VAE_LOSS, &study, &with_vae)?;
     let all = figures(&material);
     let (mut shown, mut missing) = (Vec::new(), Vec::new());
     for figure in &all {
@@ -59,7 +67,8 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         question: question(summary, &study),
         progress: table::progress(summary),
         answer: tables::answer(summary),
-        warnings: warnings(sources, summary),
+        pivot: pivot(summary, &study),
+        warnings: warnings(sources, summary).into_iter().chain(unfinished_vaes(&study, &vae_losses)).collect(),
         results: tables::results(summary),
         figures: shown,
         missing_figures: missing,
@@ -113,26 +122,52 @@ fn difference(study: &Study, comparison: &Comparison) -> Option<Difference> {
     })
 }
 
+fn pivot(summary: &Summary, study: &Study) -> PivotView {
+    let pivot = &summary.answer.pivot;
+    let row = |row: &PivotRow| {
+        let first = row.cells.iter().flatten().next();
+        let look = first.and_then(|cell| study.cells.get(cell.cell)).map(|cell| study.treatments[cell.treatment].look);
+        let variant = if row.variant.is_empty() { String::new() } else { format!(", {}", row.variant) };
+        let entry = |cell: &PivotCell| PivotEntry {
+            text: words::pivot_cell(&PivotCell { decided: None, ..*cell }),
+            sign: cell.decided.map_or("", Sign::symbol),
+        };
+        PivotRowView {
+            swatch: look.map(swatch).unwrap_or_default(),
+            name: format!("{}{variant}", row.regulariser),
+            cells: row.cells.iter().map(|cell| cell.as_ref().map(entry).unwrap_or_default()).collect(),
+        }
+    };
+    let groups = pivot.rows.chunk_by(|one, other| one.network == other.network);
+    let groups =
+        groups.map(|rows| PivotGroup { network: rows[0].network.name(), rows: rows.iter().map(row).collect() });
+    PivotView { sizes: pivot.sizes.clone(), groups: groups.collect() }
+}
+
 /// What was asked.
 fn question(summary: &Summary, study: &Study) -> String {
     let sizes: Vec<String> = study.sizes().iter().map(u32::to_string).collect();
-    let architectures: Vec<String> = in_order(study.cells.iter().map(|cell| cell.spec.architecture.to_string()));
-    let lambdas: Vec<String> = study.lambdas().iter().map(|lambda| short(*lambda)).collect();
+    let networks: Vec<String> = in_order(study.cells.iter().map(|cell| cell.spec.network().to_string()));
+    let (plain, others): (Vec<_>, Vec<_>) =
+        study.treatments.iter().partition(|treatment| treatment.regulariser.parts() == 0);
+    let others: Vec<String> = others.iter().map(|treatment| treatment.name.clone()).collect();
+    let named = if others.len() > LISTED { format!("{} regularisers", others.len()) } else { listed(&others) };
+    let with = match (others.is_empty(), plain.is_empty()) {
+        (true, _) => "How well does training without a regulariser do".to_owned(),
+        (false, true) => format!("How do {named} compare"),
+        (false, false) => format!("How do {named} compare with no regulariser"),
+    };
     let planned = || study.cells.iter().map(|cell| cell.planned);
     let seeds = match (planned().min().unwrap_or(0), planned().max().unwrap_or(0)) {
         (1, 1) => "one seed".to_owned(),
         (least, most) if least < most => format!("{least} to {most} seeds"),
         (_, most) => format!("{most} seeds"),
     };
-    let lambda = match lambdas.len() {
-        1 => format!("with the weight λ = {} of the function norm", lambdas[0]),
-        _ => format!("and what does the function norm with weight λ = {} do to it", listed(&lambdas)),
-    };
     format!(
-        "How well do {} classify {} after training on {} images, {lambda}? Each cell was planned with {seeds}.",
-        listed(&architectures),
-        summary.dataset,
+        "{with} on {}, trained on {} images of {}? Each cell was planned with {seeds}.",
+        listed(&networks),
         listed(&sizes),
+        summary.dataset,
     )
 }
 
@@ -177,6 +212,26 @@ fn warnings(sources: &Sources, summary: &Summary) -> Vec<String> {
     warnings
 }
 
+/// That VAEs had not learnt all that they could: the cell whose loss fell most in the last quarter of its VAE's training.
+fn unfinished_vaes(study: &Study, losses: &Curves) -> Option<String> {
+    /// A fall that nobody needs to know of.
+    const SMALL: f64 = 0.02;
+    let falls = study.cells.iter().filter_map(|cell| Some((fall(losses.get(&cell.id)?)?, cell.spec.subset_size)));
+    let (fall, size) = falls.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(fall, _)| *fall > SMALL)?;
+    Some(format!(
+        "The loss of VAEs still fell by {} % in the last quarter of their training (n = {size}): with more iterations in [vae] the function \
+         norm may do better.",
+        decimal(100.0 * fall, 0)
+    ))
+}
+
+/// The share by which a loss fell in the last quarter of its curve.
+fn fall(curve: &[MeanPoint]) -> Option<f64> {
+    let last = curve.last()?;
+    let before = curve.iter().rev().find(|point| 4 * point.step <= 3 * last.step)?;
+    (before.mean > 0.0).then_some(1.0 - last.mean / before.mean)
+}
+
 fn failures_lead(summary: &Summary) -> String {
     let count = words::count(summary.failures.len(), "trial");
     format!("{count} failed; trials.jsonl has all. The command “swfn-coordinator retry --failed” tries them again.")
@@ -213,4 +268,25 @@ fn sheets(sources: &Sources) -> Vec<Sheet> {
         sheets.insert(kind, Sheet { label, base64: BASE64_STANDARD.encode(bytes) });
     }
     sheets.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_falls_by_what_its_last_quarter_brings() {
+        let curve = |losses: &[f64]| -> Vec<MeanPoint> {
+            let point = |(index, mean): (usize, &f64)| MeanPoint {
+                step: 100 * (index as u64 + 1),
+                n: 1,
+                mean: *mean,
+                standard_deviation: 0.0,
+            };
+            losses.iter().enumerate().map(point).collect()
+        };
+        assert_eq!(fall(&curve(&[400.0, 300.0, 200.0, 150.0])), Some(0.25));
+        // What was reported once says nothing.
+        assert_eq!(fall(&curve(&[400.0])), None);
+    }
 }

@@ -12,6 +12,8 @@ pub(crate) struct Document {
     /// How much of the sweep there is.
     pub(crate) progress: String,
     pub(crate) answer: AnswerView,
+    /// The pivot of the answer, network by network.
+    pub(crate) pivot: PivotView,
     /// What a reader must know before believing the numbers.
     pub(crate) warnings: Vec<String>,
     /// Claims, comparisons, cells.
@@ -26,6 +28,33 @@ pub(crate) struct Document {
     pub(crate) provenance: TableView,
     pub(crate) cost: TableView,
     pub(crate) grids: Vec<GridText>,
+}
+
+/// All cells side by side: regularisers above each other, subset sizes beside each other.
+pub(crate) struct PivotView {
+    pub(crate) sizes: Vec<u32>,
+    pub(crate) groups: Vec<PivotGroup>,
+}
+
+/// The rows of one network.
+pub(crate) struct PivotGroup {
+    pub(crate) network: &'static str,
+    pub(crate) rows: Vec<PivotRowView>,
+}
+
+pub(crate) struct PivotRowView {
+    /// How the regulariser looks in charts: a little SVG.
+    pub(crate) swatch: String,
+    pub(crate) name: String,
+    /// As many as sizes.
+    pub(crate) cells: Vec<PivotEntry>,
+}
+
+/// Mean and interval, and the sign of what is decided; both may be empty.
+#[derive(Default)]
+pub(crate) struct PivotEntry {
+    pub(crate) text: String,
+    pub(crate) sign: &'static str,
 }
 
 /// A chart that was drawn.

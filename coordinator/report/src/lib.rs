@@ -19,6 +19,8 @@ mod files;
 mod html;
 mod hypothesis;
 #[cfg(test)]
+mod latex_tests;
+#[cfg(test)]
 mod report_tests;
 pub mod rounding;
 #[cfg(test)]
@@ -32,6 +34,7 @@ mod summary;
 mod table;
 mod tables;
 mod terminal;
+mod united;
 #[cfg(test)]
 mod united_tests;
 mod verification;

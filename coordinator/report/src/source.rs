@@ -17,7 +17,7 @@ use super::{
     charts::Curves,
     cost::Cost,
     rounding::percent,
-    study::{NAMED, Study, settings},
+    study::{NAMED, Study, key, settings},
     verification::Verification,
 };
 
@@ -28,6 +28,21 @@ pub struct Run {
     /// The grid file, as it was last run.
     pub text: String,
     pub store: Store,
+}
+
+impl Run {
+    /// A file that does not say how epochs go may be from before it could. Then the trials are those of what it meant.
+    fn read_as_it_was_run(&mut self, rows: &HashMap<TrialId, TrialRow>) {
+        let is_of = |grid: &Grid| grid.trials().any(|spec| rows.contains_key(&spec.id()));
+        if rows.is_empty() || is_of(&self.grid) {
+            return;
+        }
+        if let Ok(older) = Grid::parse_before_epochs("grid.toml", &self.text, u64::MAX)
+            && is_of(&older)
+        {
+            self.grid = older;
+        }
+    }
 }
 
 /// All runs of a report, and the trials of all of them.
@@ -43,13 +58,14 @@ pub struct Sources {
 }
 
 impl Sources {
-    pub fn new(runs: Vec<Run>) -> anyhow::Result<Self> {
+    pub fn new(mut runs: Vec<Run>) -> anyhow::Result<Self> {
         let mut trials: Vec<(TrialSpec, TrialRow)> = Vec::new();
         let mut places: HashMap<TrialId, usize> = HashMap::new();
         let mut owners = HashMap::new();
         let mut twice = Twice::default();
-        for (number, run) in runs.iter().enumerate() {
+        for (number, run) in runs.iter_mut().enumerate() {
             let mut rows: HashMap<_, _> = run.store.trials()?.into_iter().map(|row| (row.id, row)).collect();
+            run.read_as_it_was_run(&rows);
             let known = rows.len();
             let before = trials.len();
             // In the order of the grid, whatever the order in which they came into the file.
@@ -241,7 +257,8 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
         });
         let each: Vec<String> = each.collect();
         warnings.push(format!(
-            "The runs differ in {path}: {}. Trials that differ in it are cells of their own.",
+            "The runs differ in {}: {}. Trials that differ in it are cells of their own.",
+            key(path),
             each.join(", ")
         ));
     }

@@ -8,7 +8,7 @@ use swfn_shared::{
     ids::{CellId, TrialId},
     numbers::{Lambda, WeightDecay, short},
     treatment::{Names, Regulariser},
-    trial::{Penalty, TrialSpec},
+    trial::{Epochs, Penalty, TrialSpec},
 };
 use swfn_store::TrialRow;
 
@@ -78,14 +78,6 @@ impl Study {
     /// Subset sizes, ascending.
     pub(crate) fn sizes(&self) -> Vec<u32> {
         self.cells.iter().map(|cell| cell.spec.subset_size).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// Lambdas, ascending, zero included if it is there.
-    pub(crate) fn lambdas(&self) -> Vec<f64> {
-        let mut lambdas: Vec<f64> = self.cells.iter().map(|cell| cell.spec.lambda()).collect();
-        lambdas.sort_by(f64::total_cmp);
-        lambdas.dedup();
-        lambdas
     }
 
     /// The most seeds that any cell has results of.
@@ -213,9 +205,34 @@ pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let value = serde_json::to_value(spec).unwrap_or(Value::Null);
     gather("", &value, &mut all);
-    // Zero is left out of the identity of a trial, but it is a value like others.
+    // What is left out of the identity of a trial is a value like others.
     all.entry("validation".to_owned()).or_insert_with(|| spec.validation.to_string());
+    if let Some(every) = spec.classifier.epochs.restart_every() {
+        all.insert("classifier.epochs".to_owned(), Epochs::RESTART.to_owned());
+        all.insert("classifier.restart_every".to_owned(), every.to_string());
+    }
     all
+}
+
+/// The section and key of a grid file that say what stands at a path; what no key says has words.
+pub(super) fn key(path: &str) -> String {
+    match path {
+        "dataset.name" => "[data] dataset".to_owned(),
+        "dataset.generator_seed" => "[data] seed".to_owned(),
+        "dataset.generator_version" => "version of the synthetic digits".to_owned(),
+        "sampling" | "validation" => format!("[data] {path}"),
+        LAMBDA => "[grid] lambda".to_owned(),
+        "penalty.samples" => "[grid] penalty_samples".to_owned(),
+        "penalty.density" => "[grid] density".to_owned(),
+        "penalty.vae.spread" => "[vae] spread".to_owned(),
+        "penalty.vae.vae.family" => "layers of the VAE".to_owned(),
+        _ => match (path.strip_prefix("penalty.vae.vae."), path.split_once('.')) {
+            (Some(name), _) => format!("[vae] {name}"),
+            (None, Some(("dataset", name))) => format!("[data] {name}"),
+            (None, Some((section, name))) => format!("[{section}] {name}"),
+            (None, None) => format!("[grid] {path}"),
+        },
+    }
 }
 
 /// A number in at most three digits; anything else as it is.
@@ -232,6 +249,7 @@ fn phrase(path: &str, value: &str) -> String {
         "learning_rate" => format!("lr {value}"),
         "penalty.samples" => format!("{value} samples"),
         "penalty.density" => format!("on {value}"),
+        "classifier.epochs" => format!("{value} epochs"),
         _ => {
             // The classifier has iterations, too.
             let whose = if path.starts_with("penalty.vae.vae.") { "VAE " } else { "" };

@@ -1,10 +1,10 @@
 //! The results of a sweep, cell by cell.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use swfn_shared::{
-    grid::{Claim, Contrast, Grid, Selection},
+    grid::{Contrast, Grid, Selection},
     ids::CellId,
     metrics::Outcome,
     treatment::{Names, Network, Regulariser},
@@ -19,6 +19,7 @@ use super::{
     hypothesis,
     statistics::Estimate,
     study::{Differing, NAMED},
+    united::{claims, contrasts, datasets, sweeps},
     verification::Verification,
     words,
 };
@@ -219,49 +220,6 @@ impl Summary {
     pub(super) fn is_open(&self) -> bool {
         self.succeeded + self.failures.len() < self.planned
     }
-}
-
-/// The names of data sets, each once.
-fn datasets(trials: &[(TrialSpec, TrialRow)]) -> String {
-    let names: BTreeSet<&str> = trials.iter().map(|(spec, _)| spec.dataset.name()).collect();
-    names.into_iter().collect::<Vec<_>>().join(" and ")
-}
-
-/// What the grids claim, each once: counted twice, it would make its family larger than it is.
-fn claims<'g>(grids: &[&'g Grid]) -> Vec<&'g Claim> {
-    let mut claims: Vec<&Claim> = Vec::new();
-    for claim in grids.iter().flat_map(|grid| &grid.claims) {
-        if !claims.contains(&claim) {
-            claims.push(claim);
-        }
-    }
-    claims
-}
-
-/// The names of sweeps, each once.
-fn sweeps(grids: &[&Grid]) -> String {
-    let mut names: Vec<&str> = grids.iter().map(|grid| grid.name.as_str()).collect();
-    let mut seen = HashSet::new();
-    names.retain(|name| seen.insert(*name));
-    names.join(" + ")
-}
-
-/// What the grids compare, each pair of cells once, under the name that it has first; and where none says what to compare, also what cells of one of them are to
-/// the cells of another one.
-fn contrasts(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Vec<Contrast> {
-    let mut seen = HashSet::new();
-    let mut all: Vec<Contrast> = grids.iter().flat_map(|grid| grid.contrasts()).collect();
-    if grids.len() > 1 && !grids.iter().any(|grid| grid.names_contrasts()) {
-        let mut cells: Vec<&TrialSpec> = Vec::new();
-        let mut known = HashSet::new();
-        cells.extend(trials.iter().map(|(spec, _)| spec).filter(|spec| known.insert(spec.cell())));
-        let with_norm = cells.into_iter().filter(|spec| spec.penalty.is_some());
-        let pairs = with_norm.map(|spec| (spec.cell(), TrialSpec { penalty: None, ..*spec }.cell()));
-        let pairs = pairs.filter(|(_, reference)| known.contains(reference));
-        all.extend(pairs.map(|(cell, reference)| Contrast { name: None, cell, reference }));
-    }
-    all.retain(|contrast| seen.insert((contrast.cell, contrast.reference)));
-    all
 }
 
 fn accuracies(selection: Selection, group: &[&(TrialSpec, TrialRow)]) -> Accuracies {

@@ -10,7 +10,7 @@ use super::{
     comparisons,
     cost::Cost,
     rounding::decimal,
-    study::settings as settings_of,
+    study::{key, settings as settings_of},
     summary::{Cell, Failure, Summary},
     table,
     view::{Column, Entry, TableView, Tone, markdown},
@@ -92,7 +92,7 @@ fn pivot(summary: &Summary) -> TableView {
 fn pivot_caption(summary: &Summary) -> String {
     let which = table::which(summary.selection);
     format!(
-        "{which} in %: mean ± half of the 95 % interval (Student's t) over the seeds. Sign: decided to be above (+) or below (−) a \
+        "{which}: mean in % ± half of its 95 % interval (Student's t) over the seeds. Sign: decided to be above (+) or below (−) a \
          reference.{}",
         words::names(summary)
     )
@@ -191,7 +191,7 @@ const VALUES: usize = 12;
 
 /// All settings, resolved; those that vary in bold.
 pub(super) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
-    let caption = "Everything that determines a result, defaults included. Bold: what varies.";
+    let caption = "Everything that determines a result, as in the grid file, defaults included. Bold: what varies.";
     let mut view = TableView::new("settings", "Settings", caption, &["setting", "value"]);
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut cells, mut seeds) = (BTreeSet::new(), BTreeSet::new());
@@ -219,8 +219,9 @@ pub(super) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
             }
             _ => values.join(", "),
         };
-        view.push(vec![Entry::strong_if(values.len() > 1, path), Entry::new(shown)]);
+        view.push(vec![Entry::strong_if(values.len() > 1, key(&path)), Entry::new(shown)]);
     }
+    view.rows.sort_by(|one, other| one[0].text.cmp(&other[0].text));
     view
 }
 

@@ -15,7 +15,9 @@ const LEAST_ROWS: usize = 8;
 const DETAILED: usize = 12;
 /// Kinds of failures that are told, and lines of the log of each.
 const FAILURES: usize = 3;
-const LOG_LINES: usize = 4;
+const LOG_LINES: usize = 2;
+/// Blanks before a line of a log.
+const INDENT: usize = 4;
 
 /// What the terminal shows at the end, as so many columns allow.
 pub fn terminal(summary: &Summary, width: u16) -> String {
@@ -89,7 +91,7 @@ fn signs_apart(mut column: Vec<String>) -> Vec<String> {
 
 fn pivot_legend(summary: &Summary) -> String {
     format!(
-        "{} in %: mean ± half of its 95 % interval over the seeds. Behind it + or −: decided to be above or below a reference.{}",
+        "{}: mean in % ± half of its 95 % interval over the seeds. Behind it + or −: decided to be above or below a reference.{}",
         table::which(summary.selection),
         words::names(summary)
     )
@@ -150,7 +152,9 @@ fn failed(summary: &Summary, width: usize) -> Vec<String> {
     for group in groups.iter().take(FAILURES) {
         lines.push(String::new());
         lines.extend(wrap(&format!("{}: {}", group.title(), group.error()), width));
-        lines.extend(group.log(LOG_LINES).iter().map(|line| format!("    {line}")));
+        let log = group.log(LOG_LINES);
+        let log = log.iter().flat_map(|line| wrap(line, width.saturating_sub(INDENT)));
+        lines.extend(log.map(|line| format!("{:INDENT$}{line}", "")));
     }
     let more = groups.len().saturating_sub(FAILURES);
     lines.extend((more > 0).then(|| format!("and {} of failures in summary.md", words::count(more, "more kind"))));

@@ -44,7 +44,7 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
     let fashion = sample::grid(AXES).replace("\"mnist\"", "\"fashion-mnist\"");
     let markdown = report(dir.path(), &[&sample::grid(AXES), &short, &with_images(AXES), &fashion]);
     assert!(markdown.starts_with("# sample on fashion-mnist and mnist\n"), "{markdown}");
-    for conflict in ["validation: 0 in", "classifier.iterations: 10000 in", "dataset.name"] {
+    for conflict in ["\\[data\\] validation: 0 in", "\\[classifier\\] iterations: 10000 in", "\\[data\\] dataset"] {
         assert!(markdown.contains(&format!("The runs differ in {conflict}")), "{conflict}: {markdown}");
     }
     let row = |variant: &str| format!("| net | fn 0.1 | {variant} | 100 | 4 |");
@@ -70,6 +70,19 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
         assert!(fields.iter().all(|count| *count == fields[0]), "{fields:?}");
         assert_eq!(text.matches("iterations 500").count(), if file == "trials.csv" { 8 } else { 2 });
     }
+}
+
+#[test]
+fn the_grid_of_a_run_from_before_epochs_could_be_chosen_means_what_it_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let old = sample::grid(AXES) + "[classifier]\nevaluate_every = 500\n";
+    sample::run(&run, &format!("{old}epochs = \"restart\"\nrestart_every = 500\n"), |_, _| Some(Ok(())));
+    fs::write(run.join("grid.toml"), &old).unwrap();
+    write_without_charts(&Sources::new(open(&[run]).unwrap()).unwrap(), dir.path()).unwrap();
+    let markdown = fs::read_to_string(dir.path().join("report.md")).unwrap();
+    assert!(markdown.contains(r"| \[classifier\] restart_every | 500 |"), "{markdown}");
+    assert!(markdown.contains("All 8 trials have succeeded"), "{markdown}");
 }
 
 #[test]

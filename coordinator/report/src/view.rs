@@ -40,6 +40,18 @@ pub(crate) enum Tone {
     Undecided,
 }
 
+impl Tone {
+    /// Its class in the style sheet.
+    pub(crate) fn class(self) -> Option<&'static str> {
+        match self {
+            Self::Held => Some("held"),
+            Self::NotHeld => Some("not"),
+            Self::Undecided => Some("open"),
+            Self::Plain | Self::Strong => None,
+        }
+    }
+}
+
 impl Entry {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), tone: Tone::Plain }
@@ -71,12 +83,29 @@ impl TableView {
 
     /// The class of an entry of that column in the style sheet.
     pub(crate) fn class(&self, column: &usize, entry: &Entry) -> Option<&'static str> {
-        match entry.tone {
-            Tone::Held => Some("held"),
-            Tone::NotHeld => Some("not"),
-            Tone::Undecided => Some("open"),
-            Tone::Plain | Tone::Strong => self.columns.get(*column).filter(|column| column.number).map(|_| "n"),
-        }
+        entry.tone.class().or_else(|| self.own_columns().get(*column).filter(|column| column.number).map(|_| "n"))
+    }
+
+    /// Whether rows of one name stand under it, and the first column holds the names.
+    pub(crate) fn grouped(&self) -> bool {
+        self.columns.first().is_some_and(|column| column.title == "name")
+    }
+
+    /// Columns beside that of the names.
+    pub(crate) fn own_columns(&self) -> &[Column] {
+        &self.columns[usize::from(self.grouped())..]
+    }
+
+    /// The name that begins at that row, if one does.
+    pub(crate) fn begins(&self, row: &usize) -> Option<&str> {
+        let name = |row: usize| self.rows[row].first().map(|entry| entry.text.as_str());
+        let begins = self.grouped() && (*row == 0 || name(*row) != name(row - 1));
+        begins.then(|| name(*row)).flatten().filter(|name| !name.is_empty())
+    }
+
+    /// What stands in the columns beside that of the names.
+    pub(crate) fn own<'r>(&self, row: &'r [Entry]) -> &'r [Entry] {
+        &row[usize::from(self.grouped())..]
     }
 
     /// Adds a row, unless there are too many.
@@ -109,11 +138,12 @@ impl TableView {
 
     /// The columns in LaTeX. Where there are no numbers, but long texts, those are broken into lines.
     fn alignment(&self) -> String {
-        const LONG: usize = 40;
-        let is_long = |place: usize| self.rows.iter().any(|row| row[place].text.chars().count() > LONG);
-        let broken = |place: &usize| self.columns.iter().all(|column| !column.number) && is_long(*place);
-        let share = 0.8 / (0..self.columns.len()).filter(broken).count().max(1) as f64;
-        let columns = self.columns.iter().enumerate().map(|(place, column)| match column.number {
+        const LONG: usize = 16;
+        let columns = self.own_columns();
+        let is_long = |place: usize| self.rows.iter().any(|row| self.own(row)[place].text.chars().count() > LONG);
+        let broken = |place: &usize| columns.iter().all(|column| !column.number) && is_long(*place);
+        let share = 0.74 / (0..columns.len()).filter(broken).count().max(1) as f64;
+        let columns = columns.iter().enumerate().map(|(place, column)| match column.number {
             true => "r".to_owned(),
             false if broken(&place) => format!("p{{{share:.2}\\linewidth}}"),
             false => "l".to_owned(),
@@ -125,8 +155,9 @@ impl TableView {
     pub(crate) fn latex(&self) -> String {
         /// Rows that fit on a page.
         const PAGE: usize = 40;
-        /// A table of comparisons is as wide as a page.
-        const NARROW: &str = "\\small\\setlength{\\tabcolsep}{4pt}";
+        // A table of comparisons is as wide as a page.
+        let (size, gap) = if self.own_columns().len() > 7 { ("scriptsize", 2) } else { ("small", 4) };
+        let narrow = format!("\\{size}\\setlength{{\\tabcolsep}}{{{gap}pt}}");
         let line = |entries: Vec<String>| format!("    {} \\\\\n", entries.join(" & "));
         let alignment = self.alignment();
         let caption = format!("\\caption{{{}. {}}}", latex(&self.title), latex(&self.caption));
@@ -134,27 +165,30 @@ impl TableView {
         let long = self.rows.len() > PAGE;
         let mut text = match long {
             true => {
-                format!("{{{NARROW}\n\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n")
+                format!("{{{narrow}\n\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n")
             }
             false => format!(
-                "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  {NARROW}\n  \\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
+                "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  {narrow}\n  {FITTED}\\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
             ),
         };
-        text += &line(self.columns.iter().map(|column| latex(&column.title)).collect());
+        text += &line(self.own_columns().iter().map(|column| latex(&column.title)).collect());
         text += if long { "    \\midrule\n    \\endhead\n" } else { "    \\midrule\n" };
-        for row in &self.rows {
+        let columns = self.own_columns().len();
+        let across = |words: &str| format!("    \\multicolumn{{{columns}}}{{l}}{{{words}}} \\\\\n");
+        for (index, row) in self.rows.iter().enumerate() {
             let entry = |entry: &Entry| match entry.strong() {
                 true => format!("\\textbf{{{}}}", latex(&entry.text)),
                 false => latex(&entry.text),
             };
-            text += &line(row.iter().map(entry).collect());
+            let name = self.begins(&index).map(|name| across(&format!("\\emph{{{}}}", latex(name))));
+            text += &name.unwrap_or_default();
+            text += &line(self.own(row).iter().map(entry).collect());
         }
         if self.left_out > 0 {
-            let note = format!("{} more rows are left out.", self.left_out);
-            text += &format!("    \\multicolumn{{{}}}{{l}}{{{note}}} \\\\\n", self.columns.len());
+            text += &across(&format!("{} more rows are left out.", self.left_out));
         }
         text += "    \\bottomrule\n";
-        text + if long { "\\end{longtable}}\n" } else { "  \\end{tabular}\n\\end{table}\n" }
+        text + if long { "\\end{longtable}}\n" } else { "  \\end{tabular}}\n\\end{table}\n" }
     }
 }
 
@@ -178,6 +212,9 @@ pub(crate) fn markdown(text: &str) -> String {
 fn ends_with_www(text: &str) -> bool {
     text.len().checked_sub(3).and_then(|start| text.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }
+
+/// What follows in braces, made smaller if it is wider than a line; for the package graphicx.
+pub(crate) const FITTED: &str = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n  ";
 
 /// Somebody else's words in LaTeX, with the few characters that this report uses beyond ASCII.
 pub(crate) fn latex(text: &str) -> String {
@@ -247,7 +284,7 @@ mod tests {
     fn long_texts_are_broken_into_lines() {
         let mut table = TableView::new("t", "t", "c", &["claim", "verdict", "why"]);
         table.push(vec![Entry::new("a ".repeat(30)), Entry::new("held"), Entry::new("b ".repeat(30))]);
-        assert_eq!(table.alignment(), "p{0.40\\linewidth}lp{0.40\\linewidth}");
+        assert_eq!(table.alignment(), "p{0.37\\linewidth}lp{0.37\\linewidth}");
         let mut numbers = TableView::new("t", "t", "c", &["cell", "#n"]);
         numbers.push(vec![Entry::new("a ".repeat(30)), Entry::new("1")]);
         assert_eq!(numbers.alignment(), "lr");

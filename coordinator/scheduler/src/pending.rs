@@ -1,24 +1,37 @@
-//! Trials that wait, arranged so that those of one subset, which share a VAE, go to one worker, and so that a grant is of one shape.
+//! Trials that wait, arranged so that a sweep fills up seed by seed, so that trials of one subset, which share a VAE, go to one worker,
+//! and so that a grant is of one shape.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
     hash::Hash,
+    iter,
+    ops::Range,
 };
 
 use swfn_shared::ids::{ShapeId, VaeId};
 
 use super::state::{Trial, TrialIndex};
 
+/// A group's place in the sweep: that of its seed, and its own.
+type Position = (usize, usize);
+
+/// All places.
+const ALL: Range<Position> = (0, 0)..(usize::MAX, usize::MAX);
+
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// By group: what waits, by shape.
-    groups: BTreeMap<usize, BTreeMap<ShapeId, BTreeSet<TrialIndex>>>,
+    groups: BTreeMap<Position, BTreeMap<ShapeId, BTreeSet<TrialIndex>>>,
+    /// The places of the seeds: in the order of the grid.
+    seeds: HashMap<u64, usize>,
+    /// Shapes whose trials need a VAE.
+    sampling: HashSet<ShapeId>,
     /// How many of each shape wait.
     waiting: HashMap<ShapeId, usize>,
     /// Live leases of each group.
     leased: HashMap<usize, usize>,
     /// The group of each VAE.
-    vaes: HashMap<VaeId, usize>,
+    vaes: HashMap<VaeId, Position>,
     /// Those that have failed somewhere, and those that are to be tried alone, with their shapes; they are in no group.
     failed: BTreeMap<TrialIndex, ShapeId>,
     suspects: BTreeMap<TrialIndex, ShapeId>,
@@ -34,11 +47,14 @@ impl Pending {
             self.failed.insert(index, trial.shape);
             return;
         }
-        if self.groups.entry(trial.group).or_default().entry(trial.shape).or_default().insert(index) {
+        let next = self.seeds.len();
+        let place = (*self.seeds.entry(trial.spec.seed).or_insert(next), trial.group);
+        if self.groups.entry(place).or_default().entry(trial.shape).or_default().insert(index) {
             *self.waiting.entry(trial.shape).or_default() += 1;
         }
         if let Some(vae) = trial.vae {
-            self.vaes.insert(vae, trial.group);
+            self.vaes.insert(vae, place);
+            self.sampling.insert(trial.shape);
         }
     }
 
@@ -46,7 +62,8 @@ impl Pending {
         if self.suspects.remove(&index).is_some() || self.failed.remove(&index).is_some() {
             return;
         }
-        let Some(shapes) = self.groups.get_mut(&trial.group) else { return };
+        let Some(place) = self.seeds.get(&trial.spec.seed).map(|seed| (*seed, trial.group)) else { return };
+        let Some(shapes) = self.groups.get_mut(&place) else { return };
         if let Some(trials) = shapes.get_mut(&trial.shape) {
             if trials.remove(&index) {
                 lower(&mut self.waiting, trial.shape);
@@ -56,7 +73,7 @@ impl Pending {
             }
         }
         if shapes.is_empty() {
-            self.groups.remove(&trial.group);
+            self.groups.remove(&place);
         }
     }
 
@@ -73,8 +90,9 @@ impl Pending {
     }
 
     /// Up to `wanted` trials of one shape for a worker with these VAEs at hand: first those that have failed, then those whose VAE it has,
-    /// then those of subsets that nobody works on, then any. If no shape is asked for, it is that of the first. When there are no others,
-    /// one that is to be tried alone, if the worker is `idle`. `elsewhere`: what had better be tried at another place.
+    /// then those of subsets that nobody works on, then any. If no shape is asked for, it is that of the first, and all of a seed go
+    /// before those of the next. When there are no others, one that is to be tried alone, if the worker is `idle`. `elsewhere`: what had
+    /// better be tried at another place.
     pub(super) fn pick(
         &self,
         wanted: usize,
@@ -106,23 +124,43 @@ impl Pending {
         if shape.is_some_and(|shape| !self.waiting.contains_key(&shape)) {
             return;
         }
-        let own: BTreeSet<usize> = at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
-        let own = own.into_iter().filter(|group| self.groups.contains_key(group));
-        let untouched = self.groups.keys().copied().filter(|group| !self.leased.contains_key(group));
+        let own: BTreeSet<Position> = at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
+        let (whole, by_seed) = if shape.is_some() { (Some(ALL), None) } else { (None, Some(self.by_seed())) };
+        let within = |span: Range<Position>| self.groups.range(span).map(|(place, _)| *place);
+        let untouched = |place: &Position| !self.leased.contains_key(&place.1);
+        let order = whole.into_iter().chain(by_seed.into_iter().flatten()).flat_map(|span| {
+            let own = own.range(span.clone()).copied().filter(|place| self.groups.contains_key(place));
+            own.chain(within(span.clone()).filter(untouched)).chain(within(span))
+        });
         let mut visited = HashSet::new();
-        for group in own.chain(untouched).chain(self.groups.keys().copied()) {
+        for place in order {
             if picked.len() == wanted {
                 break;
             }
-            if !visited.insert(group) {
+            if !visited.insert(place) {
                 continue;
             }
-            let shapes = &self.groups[&group];
-            let shape = *shape.get_or_insert_with(|| first_shape(shapes));
+            let shapes = &self.groups[&place];
+            let has_vae = own.contains(&place) || untouched(&place);
+            let shape = *shape.get_or_insert_with(|| self.first_shape(shapes, has_vae));
             if let Some(trials) = shapes.get(&shape) {
                 picked.extend(trials.iter().copied().take(wanted - picked.len()));
             }
         }
+    }
+
+    /// The places of each seed of which trials wait.
+    fn by_seed(&self) -> impl Iterator<Item = Range<Position>> {
+        let from = |place: Position| self.groups.range(place..).next().map(|((seed, _), _)| (*seed, 0)..(*seed + 1, 0));
+        iter::successors(from((0, 0)), move |span| from(span.end))
+    }
+
+    /// The shape of the trial that comes first in the order of the grid. Who would train a VAE that another worker has, or trains, takes
+    /// one without, as long as there are any.
+    fn first_shape(&self, shapes: &BTreeMap<ShapeId, BTreeSet<TrialIndex>>, has_vae: bool) -> ShapeId {
+        let rank = |shape: &ShapeId| !has_vae && self.sampling.contains(shape);
+        let first = shapes.iter().min_by_key(|(shape, trials)| (rank(shape), trials.first()));
+        *first.expect("a group that is listed has trials").0
     }
 }
 
@@ -134,10 +172,4 @@ fn lower<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
             count.remove();
         }
     }
-}
-
-/// The shape of the trial that comes first in the order of the grid.
-fn first_shape(shapes: &BTreeMap<ShapeId, BTreeSet<TrialIndex>>) -> ShapeId {
-    let (shape, _) = shapes.iter().min_by_key(|(_, trials)| trials.first()).expect("a group that is listed has trials");
-    *shape
 }

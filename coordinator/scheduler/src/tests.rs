@@ -2,6 +2,7 @@
 
 mod damaged;
 mod histories;
+mod order;
 mod poison;
 mod records;
 
@@ -26,9 +27,13 @@ const LIMITS: Limits = Limits {
 
 /// Two seeds x (net, lenet) x (0, 0.1): two subsets with four trials each.
 fn specs() -> Vec<TrialSpec> {
-    let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\nsubset_size = 100\n\
-                architecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\n";
-    Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
+    specs_of("seed = { count = 2 }\nsubset_size = 100\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\n")
+}
+
+/// The trials of a grid with these axes.
+fn specs_of(axes: &str) -> Vec<TrialSpec> {
+    let grid = format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}");
+    Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
 }
 
 fn worker(name: &str) -> WorkerId {
@@ -234,24 +239,6 @@ fn who_was_silent_for_a_whole_lease_has_no_share() {
         sweep.join("bob");
         assert_eq!(sweep.ask("bob", 8).len(), taken, "{silent:?}");
     }
-}
-
-#[test]
-fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_to_others() {
-    let mut sweep = Sweep::new();
-    sweep.join("ann");
-    sweep.join("bob");
-    let seed = |sweep: &Sweep, lease: &LeaseId| sweep.scheduler.spec(lease.trial).unwrap().seed;
-    let ann = sweep.ask("ann", 1);
-    let bob = sweep.ask("bob", 1);
-    assert_eq!((seed(&sweep, &ann[0]), seed(&sweep, &bob[0])), (0, 1), "a subset each");
-    sweep.succeed("bob", bob[0]).unwrap();
-    sweep.succeed("ann", ann[0]).unwrap();
-    let at_hand = specs().iter().filter(|spec| spec.seed == 1).find_map(TrialSpec::vae);
-    assert!(at_hand.is_some());
-    let asked = Command::Asked { worker: worker("ann"), lanes: 1, shape: None, vaes: at_hand.into_iter().collect() };
-    let lease = sweep.tell(asked).unwrap().iter().find_map(Event::durable).unwrap();
-    assert_eq!(seed(&sweep, &lease), 1);
 }
 
 #[test]

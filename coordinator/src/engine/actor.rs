@@ -292,6 +292,11 @@ impl Engine {
         self.started.elapsed()
     }
 
+    /// A trial with all that tells it from the others.
+    fn name(&self, trial: TrialId) -> String {
+        self.scheduler.spec(trial).map_or(String::new(), |spec| format!("{}, seed {}", spec.label(), spec.seed))
+    }
+
     /// Decides and evolves; the durable part waits in the batch for the commit.
     pub(super) fn apply(&mut self, command: &Command) -> Result<Vec<Event>, Rejection> {
         let now = planted::now(self.now());
@@ -305,11 +310,13 @@ impl Engine {
             metrics::count(event, matches!(command, Command::Tick));
             match event {
                 Event::Failed { lease, error, quarantine, log: _ } => {
-                    warn!(%lease, quarantine, "trial failed: {}", one_line(error));
+                    let trial = self.name(lease.trial);
+                    warn!(%lease, for_good = quarantine, "trial failed ({trial}): {}", one_line(error));
                 }
                 Event::Lost { lease, error, quarantine, blame, log: _ } => {
                     let with = if *blame == Blame::Alone { "" } else { ", with others" };
-                    warn!(%lease, quarantine, "lease lost{with}: {}", one_line(error));
+                    let trial = self.name(lease.trial);
+                    warn!(%lease, for_good = quarantine, "lease lost{with} ({trial}): {}", one_line(error));
                 }
                 _ => {}
             }

@@ -20,8 +20,8 @@ use crate::{
     dataset::Dataset,
     numbers::{Lambda, LearningRate, WeightDecay},
     trial::{
-        Architecture, Classifier, Density, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily,
-        VaeSamples,
+        Architecture, Classifier, Density, Epochs, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae,
+        VaeFamily, VaeSamples,
     },
 };
 
@@ -62,13 +62,23 @@ pub struct Grid {
 impl Grid {
     /// Reads the text of a grid file. `file` is how messages call it.
     pub fn parse(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
+        Self::parse_with(file, text, max_trials, |_| Epochs::Continuous)
+    }
+
+    /// Reads it as it was read before it could say how epochs go: each evaluation started a fresh one.
+    pub fn parse_before_epochs(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
+        Self::parse_with(file, text, max_trials, |every| Epochs::Restart { every })
+    }
+
+    /// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
+    fn parse_with(file: &str, text: &str, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Result<Self, GridError> {
         let table = DeTable::parse(text).map_err(|error| {
             let problem = format!("this is not TOML: {}", error.message());
             let problem = Problem { offset: error.span().map(|span| span.start), problem, hint: TOML_HINT.to_owned() };
             problem.locate(file, text)
         })?;
         let top = Table::new("the file", 0, table.get_ref());
-        read(top, max_trials).map_err(|problem| problem.locate(file, text))
+        read(top, max_trials, unsaid).map_err(|problem| problem.locate(file, text))
     }
 
     /// What is compared with what: as `[[compare]]` says, or else each cell with the same one at lambda = 0, and each regulariser with
@@ -175,7 +185,7 @@ impl Grid {
 
 const TOML_HINT: &str = "see https://toml.io; strings need quotes, and each key stands once";
 
-fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
+fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Result<Grid, Problem> {
     let version = top.need("version", "1")?;
     if version.integer::<u32>("1")? != 1 {
         let problem = format!("version {} of the grid file is unknown", version.shown());
@@ -195,7 +205,7 @@ fn read(mut top: Table<'_>, max_trials: u64) -> Result<Grid, Problem> {
     data.finish()?;
     let [classifier, vae, penalty, artifacts, run] =
         sections.map(|section| section.map(|item| item.table()).transpose());
-    let classifier = read_classifier(classifier?)?;
+    let classifier = read_classifier(classifier?, unsaid)?;
     let vae = read_vae(vae?)?;
     let (units, batch_norm) = read_penalty(penalty?)?;
     let artifacts = read_artifacts(artifacts?)?;

@@ -10,6 +10,8 @@ mod compare;
 #[cfg(test)]
 mod compare_tests;
 mod data;
+#[cfg(test)]
+mod epochs_tests;
 mod error;
 mod expand;
 mod file;

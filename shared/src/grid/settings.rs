@@ -8,7 +8,7 @@ use crate::{
     artifacts::Artifacts,
     numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
     trial::{
-        BatchNormScale, Classifier, LatentStatistics, MAX_WIDTH, Precision, SampleBatchNorm, SampleUnits, Vae,
+        BatchNormScale, Classifier, Epochs, LatentStatistics, MAX_WIDTH, Precision, SampleBatchNorm, SampleUnits, Vae,
         VaeFamily, VaeSamples,
     },
 };
@@ -33,7 +33,8 @@ pub struct RunSettings {
     pub verify: u32,
 }
 
-pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Problem> {
+/// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
+pub(super) fn read_classifier(table: Option<Table<'_>>, unsaid: fn(u32) -> Epochs) -> Result<Classifier, Problem> {
     let mut classifier = Classifier {
         iterations: 10_000,
         batch_size: 10,
@@ -42,8 +43,11 @@ pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Pr
         batch_norm_scale: BatchNormScale::Uniform,
         evaluate_every: 1_000,
         precision: Precision::Float32,
+        epochs: Epochs::Continuous,
     };
-    let Some(mut table) = table else { return Ok(classifier) };
+    let Some(mut table) = table else {
+        return Ok(Classifier { epochs: unsaid(classifier.evaluate_every), ..classifier });
+    };
     classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"))?;
     classifier.batch_size = table.get("batch_size", classifier.batch_size, |item| item.count("10"))?;
     classifier.momentum = table.get("momentum", classifier.momentum, |item| real(item, "0.5", Momentum::new))?;
@@ -54,8 +58,32 @@ pub(super) fn read_classifier(table: Option<Table<'_>>) -> Result<Classifier, Pr
     })?;
     classifier.precision =
         table.get("precision", classifier.precision, |item| item.choice(Precision::ALL, Precision::name))?;
+    let epochs = read_epochs(&mut table, classifier.evaluate_every)?;
+    classifier.epochs = epochs.unwrap_or_else(|| unsaid(classifier.evaluate_every));
     table.finish()?;
     Ok(classifier)
+}
+
+/// None where the file does not say.
+fn read_epochs(table: &mut Table<'_>, evaluate_every: u32) -> Result<Option<Epochs>, Problem> {
+    let (epochs, every) = (table.take("epochs"), table.take("restart_every"));
+    let names = [Epochs::CONTINUOUS, Epochs::RESTART];
+    let restart = match &epochs {
+        Some(item) => Some(item.choice(&names, |name| name)? == Epochs::RESTART),
+        None => None,
+    };
+    match (restart, epochs, every) {
+        (Some(true), _, Some(every)) => Ok(Some(Epochs::Restart { every: every.count("1000")? })),
+        (Some(true), Some(epochs), None) => Err(epochs.problem(
+            "epochs `restart` lack their length",
+            format!("add `restart_every = {evaluate_every}` for a fresh epoch after each evaluation"),
+        )),
+        (_, _, Some(every)) => Err(every.problem(
+            format!("restart_every {} is of no use: epochs do not restart", every.shown()),
+            "add `epochs = \"restart\"`, or remove restart_every",
+        )),
+        (restart, _, None) => Ok(restart.map(|_| Epochs::Continuous)),
+    }
 }
 
 pub(super) fn read_vae(table: Option<Table<'_>>) -> Result<VaeSamples, Problem> {

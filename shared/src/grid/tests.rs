@@ -9,10 +9,10 @@ use super::{DEFAULT_MAX_TRIALS, Grid, GridError};
 use crate::{
     artifacts::Artifacts,
     dataset::Dataset,
-    trial::{Precision, TrialSpec},
+    trial::{Epochs, Precision, TrialSpec},
 };
 
-const BASE: &str = r#"version = 1
+pub(super) const BASE: &str = r#"version = 1
 name = "test"
 [data]
 dataset = "mnist"
@@ -32,7 +32,7 @@ train_images = 300
 test_images = 60
 "#;
 
-fn parse(text: &str) -> Result<Grid, GridError> {
+pub(super) fn parse(text: &str) -> Result<Grid, GridError> {
     Grid::parse("grid.toml", text, DEFAULT_MAX_TRIALS)
 }
 
@@ -112,6 +112,7 @@ fn lanes_of_one_shape_may_differ_in_what_ends_them_and_not_in_what_they_compute(
     assert!(longer == shape && same_vae == vae && other != id);
     for (section, has_its_vae) in [
         ("[classifier]\nevaluate_every = 500\n", true),
+        ("[classifier]\nepochs = \"restart\"\nrestart_every = 500\n", true),
         ("[classifier]\nbatch_size = 20\n", true),
         ("[vae]\niterations = 20_000\n", false),
         ("[classifier]\nprecision = \"tf32\"\n", false),
@@ -259,6 +260,11 @@ fn wrong_files_get_a_place_and_a_hint() {
         BASE.to_owned() + "[classifier]\niterations = 0\n",
         BASE.to_owned() + "[classifier]\nmomentum = 1\n",
         BASE.to_owned() + "[classifier]\nprecision = \"float16\"\n",
+        BASE.to_owned() + "[classifier]\nepochs = \"restart\"\nevaluate_every = 50\n",
+        BASE.to_owned() + "[classifier]\nrestart_every = 50\n",
+        BASE.to_owned() + "[classifier]\nepochs = \"continuous\"\nrestart_every = 50\n",
+        BASE.to_owned() + "[classifier]\nepochs = \"restart\"\nrestart_every = 0\n",
+        BASE.to_owned() + "[classifier]\nepochs = \"endless\"\n",
         BASE.to_owned() + "[vae]\nlatent = 99999999\n",
         BASE.to_owned() + "[vae]\nwidth = 3\n",
         BASE.to_owned() + "[run]\nmax_failures = -1\n",
@@ -363,11 +369,13 @@ proptest! {
         decay in 0.0..1e9f64,
         data in prop::sample::select(vec!["\"mnist\"", "\"synthetic\"\nseed = 9", OWN]),
         precision in prop::sample::select(Precision::ALL),
+        every in prop::option::of(1u32..),
     ) {
         let mut trial = parse(&BASE.replace("\"mnist\"", data)).unwrap().trials().nth(index).unwrap();
         trial.seed = seed;
         trial.weight_decay = crate::numbers::WeightDecay::new(decay).unwrap();
         trial.classifier.precision = precision;
+        trial.classifier.epochs = every.map_or(Epochs::Continuous, |every| Epochs::Restart { every });
         trial.validation = (seed % 2) as u32 * (trial.dataset.train_len() - trial.subset_size);
         let wire = v1::TrialSpec::from(&trial);
         let back = TrialSpec::try_from(wire).unwrap();

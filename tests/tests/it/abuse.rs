@@ -16,11 +16,16 @@ use h2::client;
 use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
 use swfn_tests::{
     permit,
+    process::wait_until,
+    sweep::Sweep,
     talk::{Talk, hello},
 };
 use tokio::{net::TcpSocket, task::JoinSet, time::sleep};
 
-use scene::{ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, granted, look, open, scene};
+use scene::{
+    ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, granted, look, open, scene, scene_with_files,
+    succeeded,
+};
 
 /// Kilobytes on the disk: of the run directory, and of the coordinator's log.
 fn disk(scene: &Scene) -> u64 {
@@ -210,7 +215,7 @@ async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_fills_the_disk_in_minutes() {
     let _permit = permit::to_compute();
-    let scene = scene();
+    let scene = scene_with_files();
     let mut attack = JoinSet::new();
     let address = scene.address.clone();
     // New ids with the largest texts.
@@ -246,7 +251,14 @@ async fn nobody_fills_the_disk_in_minutes() {
                         talk.tell(sequence, Kind::Artifact(part)).await;
                     }
                     sequence += 1;
-                    talk.tell(sequence, failed(lease, 8 << 10)).await;
+                    if way == 1 {
+                        let log = Some(v1::LogPart { offset: 0, text: "w".repeat(32 << 10) });
+                        let points = v1::Points { lease: Some(lease.clone()), points: Vec::new(), log };
+                        talk.tell(sequence, Kind::Points(points)).await;
+                        sequence += 1;
+                    }
+                    // Who fails everything gets no more after a while; what is given back costs nothing.
+                    talk.tell(sequence, Kind::Released(v1::Released { lease: Some(lease) })).await;
                 }
             }
         });
@@ -255,11 +267,12 @@ async fn nobody_fills_the_disk_in_minutes() {
     let seen = look(&scene, seconds).await;
     let rate = (disk(&scene) - before) / seconds;
     println!("{rate} KiB a second");
-    assert_well("joins, artifacts and failures", &seen);
+    assert_well("joins, artifacts, logs and give-backs", &seen);
     assert!((100..24 << 10).contains(&rate), "{rate} KiB a second");
-    // What is there of a file goes when its attempt has failed.
+    // What is there of a file goes with its attempt.
     let files = std::fs::read_dir(scene.sweep.run_dir().join("artifacts")).into_iter().flatten().flatten();
-    let partial = files.flat_map(|trial| std::fs::read_dir(trial.path()).into_iter().flatten().flatten()).count();
+    let files = files.flat_map(|trial| std::fs::read_dir(trial.path()).into_iter().flatten().flatten());
+    let partial = files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".")).count();
     assert!(partial <= 3, "{partial} files of attempts that are over");
     let log = scene.coordinator.stderr();
     assert!(log.contains("it says so much that it is held up"), "nobody is told");
@@ -289,4 +302,86 @@ async fn what_workers_say_begins_no_line_of_the_log() {
     assert_eq!(log.matches("worker=forged").count(), 3, "{log}");
     assert!(!log.lines().any(|line| line.starts_with(forged)), "{log}");
     assert!(!log.contains('\u{202e}') && !log.contains('\r'), "{log}");
+}
+
+/// Fails whatever it gets, as fast as it can.
+async fn fails(address: String, lanes: u32, kind: v1::FailureKind) {
+    let mut talk = open(&address, hello("broken:cuda0-0:1")).await;
+    talk.tell(0, ask(lanes)).await;
+    let mut sequence = 0;
+    while let Ok(told) = talk.next().await {
+        if let Told::Grant(grant) = told {
+            for lease in grant.leases.into_iter().filter_map(|lease| lease.id) {
+                sequence += 1;
+                let Kind::Failed(failed) = failed(lease, 1) else { unreachable!() };
+                talk.tell(sequence, Kind::Failed(v1::Failed { kind: kind.into(), ..failed })).await;
+            }
+            talk.tell(0, ask(lanes)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_fails_everything_costs_no_trial() {
+    for (lanes, kind) in [(1, v1::FailureKind::Error), (64, v1::FailureKind::Error), (1, v1::FailureKind::Diverged)] {
+        let sweep = Sweep::of_grid(
+            "version = 1\nname = \"broken\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = { count = 200 }\n\
+             subset_size = 40\narchitecture = \"net\"\nlambda = 0\n",
+        );
+        let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
+        let address = sweep.address(&coordinator);
+        let mut talk = open(&address, hello("honest:cpu-0:1")).await;
+        talk.tell(0, ask(1)).await;
+        let mut leases = granted(&mut talk).await;
+        let broken = tokio::spawn(fails(address, lanes, kind));
+        // So that it has begun.
+        let begun = || (sweep.query("SELECT count(*) FROM event WHERE kind = 'failed'") > Some(2)).then_some(());
+        tokio::task::block_in_place(|| wait_until("the other fails", begun));
+        let mut sequence = 0;
+        loop {
+            for lease in leases.drain(..) {
+                sequence += 1;
+                talk.tell(sequence, succeeded(lease)).await;
+            }
+            talk.tell(0, ask(1)).await;
+            match talk.next().await {
+                Ok(Told::Grant(grant)) => leases.extend(grant.leases.into_iter().filter_map(|lease| lease.id)),
+                Ok(Told::Drain(_)) => break,
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        drop(talk);
+        broken.abort();
+        assert_eq!(coordinator.wait(), Some(0), "{lanes} lanes, {kind:?}: {}", coordinator.stderr());
+        assert!(coordinator.stderr().contains("gets no more trials"), "{}", coordinator.stderr());
+        assert_eq!(sweep.succeeded(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_holds_trials_holds_few_and_can_be_put_out() {
+    let _permit = permit::to_compute();
+    let scene = scene();
+    let mut hog = open(&scene.address, hello("hog:cpu-0:1")).await;
+    hog.tell(0, ask(4_096)).await;
+    let held = granted(&mut hog).await;
+    assert_eq!(held.len(), 64);
+    let progress = held.iter().map(|lease| v1::Progress { lease: Some(lease.clone()), step: 0, waits: true });
+    hog.tell(0, Kind::Heartbeat(v1::Heartbeat { progress: progress.collect() })).await;
+    hog.tell(0, ask(4_096)).await;
+    let put_out = ["drain", "hog:", "--now", "--coordinator", &scene.address];
+    tokio::task::block_in_place(|| scene.sweep.program("drain", &put_out).succeed());
+    let mut revoked = 0;
+    loop {
+        match hog.next().await.expect("the stream is open") {
+            Told::Revoke(_) => revoked += 1,
+            Told::Drain(_) => break,
+            Told::Grant(grant) => panic!("{} more", grant.leases.len()),
+            _ => {}
+        }
+    }
+    assert_eq!(revoked, held.len());
+    assert_eq!(scene.sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'"), Some(0));
+    assert_well("beside a hog", &look(&scene, 1).await);
 }

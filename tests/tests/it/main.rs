@@ -21,6 +21,8 @@ mod flood;
 mod habits;
 mod hostile;
 mod manifests;
+mod memory;
+mod order;
 mod own_data;
 mod promises;
 mod pytorch;

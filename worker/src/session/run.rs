@@ -244,6 +244,7 @@ impl Session {
                 }
             }
             Report::Ended { lease, end } => {
+                (self.hooks.let_go)(lease.trial);
                 self.watchdog.ended(lease);
                 self.stay.ended(Instant::now(), lease);
                 self.ledger.end(lease, end)

@@ -97,7 +97,9 @@ pub(crate) struct Hooks {
     /// At each welcome of the coordinator.
     pub(crate) welcomed: fn(),
     /// At each trial that the trainer is given.
-    pub(crate) leased: fn(),
+    pub(crate) leased: fn(TrialId),
+    /// At each trial that the trainer has let go of.
+    pub(crate) let_go: fn(TrialId),
     /// The coordinator has the trial's end on its disk, and nobody will try it again.
     pub(crate) settled: Box<dyn Fn(TrialId) + Send>,
 }

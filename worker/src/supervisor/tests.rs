@@ -2,33 +2,81 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::*;
+use super::{said::GOOD_LIFE, *};
 
-/// How often a program is started in the place of a device process, and what becomes of it.
-async fn lives(script: &str) -> (usize, anyhow::Result<Ended>) {
+/// A folder with a program in the place of a device process. It notes each start, with its arguments, in `lives`; LIVES is their number.
+fn program(script: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let (program, lives) = (folder.path().join("worker"), folder.path().join("lives"));
-    let text = format!("#!/bin/sh\necho >> {lives}\n{script}\n", lives = lives.display());
+    let lives = folder.path().join("lives").display().to_string();
+    let text = format!("#!/bin/sh\necho \"$@\" >> {lives}\n{script}\n");
     // Under its name only when it is closed: a program that is being written cannot be started.
     let draft = folder.path().join("draft");
-    std::fs::write(&draft, text.replace("LIVES", &format!("$(wc -l < {})", lives.display()))).unwrap();
+    std::fs::write(&draft, text.replace("LIVES", &format!("$(wc -l < {lives})"))).unwrap();
     std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::rename(&draft, &program).unwrap();
-    let (_stop, stop) = watch::channel(Stop::No);
-    let (device, prefix) = ("cpu".to_owned(), "ann".to_owned());
-    let slot = Slot {
-        program,
-        device,
-        index: 0,
-        prefix,
+    std::fs::rename(&draft, folder.path().join("worker")).unwrap();
+    folder
+}
+
+fn slot(folder: &tempfile::TempDir, index: usize, shared: &Arc<Shared>, stop: &watch::Receiver<Stop>) -> Slot {
+    Slot {
+        program: folder.path().join("worker"),
+        device: "cpu".to_owned(),
+        index,
+        prefix: "ann".to_owned(),
         arguments: Vec::new(),
-        stop,
-        others: Arc::default(),
-        memory: Memory::default(),
+        stop: stop.clone(),
+        shared: Arc::clone(shared),
         leaving: false,
-    };
-    let ended = timeout(Duration::from_secs(60), slot.keep_running()).await.expect("it ends");
-    (std::fs::read_to_string(lives).unwrap().lines().count(), ended)
+    }
+}
+
+/// How a slot ends with that program, and each of its starts.
+async fn lives(script: &str) -> (usize, anyhow::Result<Ended>) {
+    let folder = program(script);
+    let (_stop, stop) = watch::channel(Stop::No);
+    let shared = Arc::new(Shared::new(Memory::default(), 1));
+    let ended = timeout(Duration::from_secs(60), slot(&folder, 0, &shared, &stop).keep_running());
+    let ended = ended.await.expect("it ends");
+    (std::fs::read_to_string(folder.path().join("lives")).unwrap().lines().count(), ended)
+}
+
+/// The same of three slots of one supervisor: which of the starts name an innocent predecessor.
+async fn innocents(script: &str) -> Vec<bool> {
+    let folder = program(script);
+    let (_stop, stop) = watch::channel(Stop::No);
+    let shared = Arc::new(Shared::new(Memory::default(), 3));
+    let [one, two, three] = [0, 1, 2].map(|index| slot(&folder, index, &shared, &stop).keep_running());
+    let (one, two, three) =
+        timeout(Duration::from_secs(60), async { tokio::join!(one, two, three) }).await.expect("they end");
+    assert_eq!([one, two, three].map(Result::unwrap), [Ended::InOrder; 3]);
+    let lives = std::fs::read_to_string(folder.path().join("lives")).unwrap();
+    lives.lines().map(|line| line.contains("--predecessor-innocent")).collect()
+}
+
+/// One whose predecessor is innocent gives back what that had, when it is asked to.
+const GIVES_BACK: &str = "echo welcomed\ncase \"$*\" in *innocent*) read line; exit 0;; esac\n";
+
+#[tokio::test]
+async fn where_processes_of_several_trials_are_killed_fewer_are_tried() {
+    for signal in ["KILL", "ABRT"] {
+        let script =
+            format!("{GIVES_BACK}echo leased trial-$$\n[ LIVES -lt 12 ] || exit 0\nkill -{signal} $$\nsleep 9");
+        let innocents = innocents(&script).await;
+        // All but the last one leave; what ends that counts.
+        assert_eq!(innocents.iter().filter(|innocent| **innocent).count(), 2, "{signal}: {innocents:?}");
+        assert!(innocents.len() >= 12, "{signal}: {innocents:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_trial_that_kills_whoever_has_it_is_to_blame() {
+    let innocents =
+        innocents(&format!("{GIVES_BACK}echo leased x\n[ LIVES -lt 9 ] || exit 0\nkill -ABRT $$\nsleep 9")).await;
+    assert!(innocents.len() >= 9 && !innocents.contains(&true), "{innocents:?}");
+    // Those that it had before are none of the others' business.
+    let before = "echo leased $$\necho let-go $$\necho leased x";
+    let script = format!("{GIVES_BACK}{before}\n[ LIVES -lt 9 ] || exit 0\nkill -ABRT $$\nsleep 9");
+    assert!(!self::innocents(&script).await.contains(&true));
 }
 
 #[tokio::test]

@@ -129,14 +129,12 @@ impl<'o> Classifiers<'o> {
         Ok(Group { core, inputs, lambda: Tensor::from_slice(&lambda).to_device(self.place.device), batch_norm })
     }
 
-    /// Trains all lanes to the next report of any of them, and makes it. Trials that are over leave; the others go on as if
+    /// Trains all lanes to the next stop of any of them, and reports what is due. Trials that are over leave; the others go on as if
     /// nothing had happened.
     pub(crate) fn advance(&mut self) -> Result<(), TrainError> {
-        let mut left = self.lanes.iter().map(Lane::to_report).min().unwrap_or(0) as usize;
-        for Lane { candidate, progress, .. } in &mut self.lanes {
-            if progress.step % candidate.spec.classifier.evaluate_every == 0 {
-                progress.draws.batches.end_epoch();
-            }
+        let mut left = self.lanes.iter().map(Lane::to_stop).min().unwrap_or(0) as usize;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.epoch_restarts()) {
+            lane.progress.draws.batches.end_epoch();
         }
         while left > 0 && !self.lanes.iter().any(Lane::is_over) {
             left -= self.train_chunk(left, |lane| {

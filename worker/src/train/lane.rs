@@ -201,10 +201,18 @@ impl<'o> Lane<'o> {
         (every - self.progress.step % every).min(classifier.iterations - self.progress.step)
     }
 
-    /// Iterations to the next report. They are counted from the start of the block.
-    pub(super) fn to_report(&self) -> u32 {
-        let in_block = self.progress.step % self.candidate.spec.classifier.evaluate_every;
-        (REPORT_EVERY - in_block % REPORT_EVERY).min(self.to_block_end())
+    /// Iterations to the next report, or to the next restart of the epoch. Reports are counted from the start of the block.
+    pub(super) fn to_stop(&self) -> u32 {
+        let (classifier, step) = (&self.candidate.spec.classifier, self.progress.step);
+        let in_block = step % classifier.evaluate_every;
+        let to_report = (REPORT_EVERY - in_block % REPORT_EVERY).min(self.to_block_end());
+        classifier.epochs.restart_every().map_or(to_report, |every| to_report.min(every - step % every))
+    }
+
+    /// Whether the next step begins a fresh epoch, wherever the last one stands.
+    pub(super) fn epoch_restarts(&self) -> bool {
+        let every = self.candidate.spec.classifier.epochs.restart_every();
+        every.is_some_and(|every| self.progress.step.is_multiple_of(every))
     }
 
     /// Whether a report is due, and whether an evaluation is. Something has been trained since the last one.

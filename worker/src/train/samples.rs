@@ -1,7 +1,7 @@
 //! The samples x ~ Q on which the function norm is estimated.
 
 use swfn_shared::trial::{Density, Penalty, SampleUnits};
-use tch::{Kind, Tensor, no_grad_guard};
+use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use super::{
     device_data::{Pool, normalised},
@@ -112,7 +112,13 @@ impl Samples {
             Source::Vaes { densities, spread } => {
                 let latent = densities.latent();
                 let codes = noise::normal(&mut noises(draws), steps, self.count * latent, at);
-                densities.decode(&codes.view([lanes, -1, latent as i64]), *spread)
+                let codes = codes.view([lanes, -1, latent as i64]);
+                if place.device == Device::Cpu && densities.round_by_count() {
+                    let decode = |codes: &Tensor| densities.decode(codes, *spread);
+                    Tensor::cat(&codes.chunk(steps as i64, 1).iter().map(decode).collect::<Vec<_>>(), 1)
+                } else {
+                    densities.decode(&codes, *spread)
+                }
             }
             Source::UniformNoise => {
                 let (black, white) = (f64::from(normalised(0)), f64::from(normalised(255)));
@@ -142,8 +148,6 @@ pub fn in_units(mut samples: Tensor, units: SampleUnits) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
     use super::*;
     use crate::train::device_data::Images;
 

@@ -176,7 +176,7 @@ impl Trainer {
             }
             let taken = classifiers.len() + held.arrivals.len() + again.len();
             let lanes = (width + classifiers.end_within(SOON)).saturating_sub(taken);
-            jobs.room(Room { lanes, shape: Some(shape), vaes: self.vaes() });
+            jobs.room(Room { lanes, shape: (width > 1).then_some(shape), vaes: self.vaes() });
             let admitted = guarded(|| self.admit(&mut held, width, &mut classifiers));
             held.take_stopped().into_iter().for_each(|stopped| tell(self.vaes.doubt(stopped), jobs));
             let advanced = admitted.and_then(|()| guarded(|| classifiers.advance()));
@@ -362,6 +362,7 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
         _ => positive(name, batch),
     };
     positive("evaluate_every", spec.classifier.evaluate_every)?;
+    positive("restart_every", spec.classifier.epochs.restart_every().unwrap_or(1))?;
     fits("batch_size", spec.classifier.batch_size)?;
     let normed = spec.architecture == Architecture::LenetBn;
     let alone = |count: u32| normed && count == 1;
@@ -375,9 +376,8 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
         fits("vae.batch_size", vae.batch_size)?;
     }
     if alone(spec.classifier.batch_size) || alone(spec.penalty_samples()) {
-        return Err(TrainError::Data(
-            "batch norm has no variance of `1` image; hint: batch_size and samples above 1".to_owned(),
-        ));
+        let problem = "batch norm has no variance of `1` image; hint: batch_size and samples above 1";
+        return Err(TrainError::Data(problem.to_owned()));
     }
     Ok(())
 }

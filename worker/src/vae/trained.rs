@@ -50,6 +50,12 @@ impl Densities {
         self.decoder.forward(&z)
     }
 
+    /// Whether torch's convolutions make them: on a CPU they round by how many images they give. A step's images are then decoded
+    /// alone, lest they depend on how many steps are assembled at once.
+    pub(crate) fn round_by_count(&self) -> bool {
+        matches!(self.decoder, AnyDecoder::Convolutional(_))
+    }
+
     /// The same ones, not copies.
     pub(crate) fn shallow_clone(&self) -> Self {
         let Self { decoder, mu, deviation } = self;

@@ -9,8 +9,8 @@ use swfn_shared::{
     metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm,
-        SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
+        SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 use swfn_worker::{
@@ -55,6 +55,7 @@ pub(crate) fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
             batch_norm_scale: BatchNormScale::Uniform,
             evaluate_every: 10,
             precision: Precision::Float32,
+            epochs: Epochs::Continuous,
         },
         penalty: (lambda > 0.0).then(|| Penalty {
             lambda: Lambda::new(lambda).unwrap(),

@@ -8,8 +8,8 @@ use swfn_shared::{
     metrics::MetricPoint,
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm,
-        SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
+        SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 use swfn_worker::{
@@ -71,6 +71,7 @@ fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) 
             batch_norm_scale: BatchNormScale::Uniform,
             evaluate_every: 20,
             precision: Precision::Float32,
+            epochs: Epochs::Continuous,
         },
         penalty: family.map(|family| Penalty {
             lambda: Lambda::new(0.001).unwrap(),

@@ -2,6 +2,7 @@
 //! they fail.
 
 mod checkpoints;
+mod epochs;
 mod lanes;
 
 use std::{fs, ops::ControlFlow, path::Path};
@@ -11,7 +12,7 @@ use swfn_shared::{
     metrics::{self, MetricPoint},
     numbers::{LearningRate, WeightDecay},
     trial::{
-        Architecture, Classifier, Density, LatentStatistics, Penalty, Precision, SampleBatchNorm, SampleUnits,
+        Architecture, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision, SampleBatchNorm, SampleUnits,
         Sampling, TrialSpec, VaeFamily,
     },
 };
@@ -125,20 +126,6 @@ fn long_blocks_are_reported_in_parts() {
     let (_, recorder) = run(&mut trainer(), &spec);
     assert_eq!(recorder.steps(metrics::TRAIN_LOSS), [100, 200, 230]);
     assert_eq!(recorder.steps(metrics::TEST_LOSS), [230]);
-}
-
-#[test]
-fn each_block_starts_a_fresh_epoch() {
-    let losses = |evaluate_every| {
-        let trial = spec(Architecture::Net, 0.0);
-        let classifier = Classifier { iterations: 2, evaluate_every, ..trial.classifier };
-        let (_, recorder) = run(&mut trainer(), &TrialSpec { subset_size: 20, classifier, ..trial });
-        recorder.points.iter().filter(|p| p.metric == metrics::TRAIN_LOSS).map(|p| p.value).collect::<Vec<_>>()
-    };
-    // An epoch has two batches. Two blocks of one step show the first batches of two epochs, one block of two steps those of
-    // one.
-    let (apart, together) = (losses(1), losses(2));
-    assert!((apart[0] + apart[1] - 2.0 * together[0]).abs() > 1e-4, "{apart:?} {together:?}");
 }
 
 #[test]
@@ -344,6 +331,7 @@ fn a_trial_that_does_not_fit_its_data_is_refused_by_name() {
         (with(|s| s.dataset = DatasetName::Kmnist), "data set `kmnist` is not loaded"),
         (with(|s| s.classifier.batch_size = 61), "batch_size `61` is more than the subset of 60 images"),
         (with(|s| s.classifier.evaluate_every = 0), "evaluate_every `0` is not above zero"),
+        (with(|s| s.classifier.epochs = Epochs::Restart { every: 0 }), "restart_every `0` is not above zero"),
         (with(|s| s.classifier.batch_size = 1), "batch norm has no variance of `1` image"),
     ];
     let mut trainer = trainer();

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn numbers_are_round_and_few() {
         assert_eq!(texts(&Axis::linear("", 87.2, 90.9)), ["88", "89", "90"]);
-        assert_eq!(texts(&Axis::linear("", -0.31, 0.62)), ["-0.2", "0.0", "0.2", "0.4", "0.6"]);
+        assert_eq!(texts(&Axis::linear("", -0.31, 0.62)), ["−0.2", "0.0", "0.2", "0.4", "0.6"]);
         assert_eq!(texts(&Axis::linear("", 0.0, 10_000.0)), ["0", "2k", "4k", "6k", "8k", "10k"]);
         assert_eq!(texts(&Axis::linear("", 0.0, 0.9)), ["0.0", "0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(texts(&Axis::log("", 0.002, 900.0)), ["0.01", "0.1", "1", "10", "100", "1000"]);

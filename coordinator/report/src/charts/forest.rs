@@ -5,7 +5,7 @@ use swfn_shared::grid::Selection;
 use super::{
     Content,
     axis::Axis,
-    lines::cap,
+    geometry::cap,
     over::selected_accuracy,
     palette::Look,
     pen::{Anchor, Drawn, Font, NORMAL, Pen, SMALL, STRONG, fitted, picture, widest, width},
@@ -224,10 +224,10 @@ impl Forest {
 
 /// Which side is which, where there is room.
 fn directions(pen: &Pen<'_>, zero: f64, left: f64, right: f64) -> Drawn {
-    if zero - left > 60.0 {
+    if zero - left > 54.0 {
         pen.text("← worse", (zero - 8.0, 12.0), Anchor::Right, SMALL, Role::Muted)?;
     }
-    if right - zero > 60.0 {
+    if right - zero > 54.0 {
         pen.text("better →", (zero + 8.0, 12.0), Anchor::Left, SMALL, Role::Muted)?;
     }
     Ok(())

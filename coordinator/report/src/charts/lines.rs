@@ -3,6 +3,7 @@
 
 use super::{
     axis::Axis,
+    geometry::{cap, entering, extremes, turns},
     palette::Look,
     panels::{
         COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key, key_height, place, y_title,
@@ -27,8 +28,17 @@ pub(super) struct Line {
     pub(super) tint: Tint,
     /// In ascending order.
     pub(super) points: Vec<Point>,
-    /// Whether its one point stands for all places: a dashed level.
-    pub(super) level: bool,
+    pub(super) kind: Kind,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Line,
+    /// Its one point stands for all places: a dashed level.
+    Level,
+    /// A level so far away that it would flatten the lines: it stands at the edge with its number.
+    Beyond,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -85,8 +95,6 @@ const FEW: usize = 12;
 const BANDS: usize = 3;
 /// Pixels between neighbours that stand beside each other.
 const BESIDE: f64 = 7.0;
-/// Pixels for which a line is on top.
-const TURN: f64 = 9.0;
 /// Height of a label at the end of a line.
 const LABEL: f64 = 15.0;
 
@@ -180,9 +188,10 @@ impl Lines {
             if spread == Spread::Bands {
                 band(pen, line, |index, up| at(number, index, up))?;
             }
-            match (line.level, path.last()) {
-                (true, Some((_, level))) => pen.dashes((frame.left, *level), frame.right, color, 1.2)?,
-                _ => pen.path(path, color, 2.0)?,
+            match (line.kind, path.last()) {
+                (Kind::Level, Some((_, level))) => pen.dashes((frame.left, *level), frame.right, color, 1.2)?,
+                (Kind::Line, _) => pen.path(path, color, 2.0)?,
+                _ => {}
             }
         }
         // Where lines lie on each other, each is on top for a while.
@@ -194,6 +203,10 @@ impl Lines {
         for (number, line) in panel.lines.iter().enumerate() {
             for (index, point) in line.points.iter().enumerate() {
                 let place = at(number, index, point.mean);
+                if line.kind == Kind::Beyond {
+                    outwards(pen, frame, place, point)?;
+                    continue;
+                }
                 let last = index + 1 == line.points.len();
                 if spread == Spread::Whiskers || (spread == Spread::Ends && last) {
                     whisker(pen, frame, y, point, place.0)?;
@@ -208,8 +221,11 @@ impl Lines {
             return Ok(());
         }
         let ends = panel.lines.iter().zip(&paths).filter_map(|(line, path)| {
-            let (across, level) = *path.last()?;
-            let across = if line.level { frame.right } else { across };
+            let (across, level) = match line.kind {
+                Kind::Beyond => place(frame, &self.x, y, (line.points.last()?.x, line.points.last()?.mean)),
+                Kind::Line | Kind::Level => *path.last()?,
+            };
+            let across = if line.kind == Kind::Line { across } else { frame.right };
             let look = Look { tint: line.tint, mark: line.points.last()?.look.mark };
             Some(((across, level), look, line.name.as_str()))
         });
@@ -239,6 +255,7 @@ impl Lines {
         let upright = self.upright(row);
         let spread = self.spread();
         let lines = || self.panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
+        let lines = || lines().filter(|line| line.kind != Kind::Beyond);
         let points = || lines().flat_map(|line| &line.points);
         if upright == Vertical::LogIfWide {
             let (low, high) = extremes(points().map(|point| point.mean).filter(|mean| *mean > 0.0));
@@ -281,65 +298,6 @@ impl Lines {
     }
 }
 
-fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let finite = values.filter(|value| value.is_finite());
-    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
-}
-
-/// Half the width up to which intervals are shown in full: three times the usual one, or as wide as all means are apart.
-pub(super) fn cap(estimates: &[(f64, Option<f64>)]) -> f64 {
-    let mut halves: Vec<f64> = estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
-    halves.sort_by(f64::total_cmp);
-    let (low, high) = extremes(estimates.iter().map(|(mean, _)| *mean));
-    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (3.0 * median).max(high - low))
-}
-
-/// The path from the point on where it enters the frame.
-fn entering(path: &[Place], frame: Frame, share: impl Fn(usize) -> f64) -> Vec<Place> {
-    let Some(first) = (0..path.len()).find(|index| share(*index) >= 0.0) else { return Vec::new() };
-    let mut inside = path[first..].to_vec();
-    if first > 0 {
-        let (before, after) = (share(first - 1), share(first));
-        let part = -before / (after - before);
-        let ((left, _), (right, _)) = (path[first - 1], path[first]);
-        inside.insert(0, (left + part * (right - left), frame.bottom));
-    }
-    inside
-}
-
-/// The pieces of a path where it is on top of `count` lines.
-fn turns(path: &[Place], number: usize, count: usize) -> Vec<Vec<Place>> {
-    let (Some((left, _)), Some((right, _))) = (path.first(), path.last()) else { return Vec::new() };
-    if count < 2 {
-        return Vec::new();
-    }
-    let round = TURN * count as f64;
-    let first = (left / round).floor() as i64;
-    let starts = (first..).map(|index| index as f64 * round + TURN * number as f64).take_while(|start| start < right);
-    starts
-        .map(|start| between(path, start.max(*left), (start + TURN).min(*right)))
-        .filter(|piece| piece.len() > 1)
-        .collect()
-}
-
-/// The part of a path between two places.
-fn between(path: &[Place], left: f64, right: f64) -> Vec<Place> {
-    let mut part = Vec::new();
-    for pair in path.windows(2) {
-        let [(from, low), (to, high)] = [pair[0], pair[1]];
-        if to <= left || from >= right || to <= from {
-            continue;
-        }
-        let level = |across: f64| low + (high - low) * (across - from) / (to - from);
-        let (start, end) = (from.max(left), to.min(right));
-        if part.is_empty() {
-            part.push((start, level(start)));
-        }
-        part.push((end, level(end)));
-    }
-    part
-}
-
 /// Of many points every so many-th, not the same ones on each line.
 fn marked(index: usize, count: usize, number: usize) -> bool {
     let every = count.div_ceil(FEW / 2).max(1);
@@ -355,6 +313,19 @@ fn band(pen: &Pen<'_>, line: &Line, at: impl Fn(usize, f64) -> Place) -> Drawn {
     let above = banded.iter().map(|(index, mean, half)| at(*index, mean + half));
     let below = banded.iter().rev().map(|(index, mean, half)| at(*index, mean - half));
     pen.area(&above.chain(below).collect::<Vec<_>>(), Role::Of(line.tint), 0.14)
+}
+
+/// The mark of what lies beyond the frame: an arrow at its edge.
+fn outwards(pen: &Pen<'_>, frame: Frame, (across, level): Place, point: &Point) -> Drawn {
+    let middle = (frame.top + frame.bottom) / 2.0;
+    let inwards = if level > middle { -1.0 } else { 1.0 };
+    let color = point.look.color();
+    pen.line((across, level), (across, level + 16.0 * inwards), color, 1.5)?;
+    pen.area(
+        &[(across, level), (across - 4.0, level + 7.0 * inwards), (across + 4.0, level + 7.0 * inwards)],
+        color,
+        1.0,
+    )
 }
 
 /// The interval of a mark; an arrow where it goes beyond the frame.
@@ -385,7 +356,7 @@ mod tests {
 
     fn line(points: impl Iterator<Item = (f64, f64)>) -> Line {
         let points = points.map(|(x, mean)| Point { x, mean, half: None, look: LOOK }).collect();
-        Line { name: "fn".to_owned(), tint: LOOK.tint, points, level: false }
+        Line { name: "fn".to_owned(), tint: LOOK.tint, points, kind: Kind::Line }
     }
 
     /// The axis of a chart over 10,000 iterations with one row.
@@ -420,16 +391,6 @@ mod tests {
         assert!(inside(&all, 78.1) && inside(&all, 82.4));
         close.points[0].half = Some(50.0);
         let most = axis(vec![close], Vertical::Percent);
-        assert!(inside(&most, 78.2) && !inside(&most, 70.0));
-    }
-
-    #[test]
-    fn lines_that_coincide_take_turns() {
-        let path = [(0.0, 10.0), (50.0, 20.0), (100.0, 0.0)];
-        let pieces: Vec<_> = (0..3).flat_map(|number| turns(&path, number, 3)).collect();
-        let length: f64 = pieces.iter().map(|piece| piece[piece.len() - 1].0 - piece[0].0).sum();
-        assert!((length - 100.0).abs() < 1e-9, "each place has one of them on top: {length}");
-        assert!(turns(&path, 0, 1).is_empty());
-        assert_eq!(between(&path, 45.0, 55.0), [(45.0, 19.0), (50.0, 20.0), (55.0, 18.0)]);
+        assert!(inside(&most, 78.2) && !inside(&most, 40.0));
     }
 }

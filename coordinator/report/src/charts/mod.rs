@@ -3,6 +3,7 @@
 mod axis;
 mod facets;
 mod forest;
+mod geometry;
 mod heat;
 mod lines;
 mod over;
@@ -18,7 +19,7 @@ mod theme;
 pub(crate) use forest::Difference;
 pub(crate) use over::{Curves, cells_of_curves};
 pub(crate) use palette::{Look, looks};
-pub(crate) use pen::ChartError;
+pub(crate) use pen::{ChartError, swatch};
 pub(crate) use png::png;
 pub(crate) use theme::{Theme, follow_page};
 
@@ -96,7 +97,7 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
             "lambda",
             "Gain over λ",
             &format!(
-                "Over the weight λ of the function norm, points gained {same}: {which}. Dashed: regularisers without λ. {intervals}"
+                "Over the weight λ of the function norm, points gained {same}: {which}. Dashed: regularisers without λ; those far beyond the lines have their number at the edge. {intervals}"
             ),
             over::lambda(study),
         ),

@@ -13,11 +13,12 @@ use super::{
     Content,
     axis::Axis,
     facets::Facets,
-    lines::{Line, Lines, Panel, Point, Upright, Vertical},
+    lines::{Kind, Line, Lines, Panel, Point, Upright, Vertical},
     palette::kind,
 };
 use crate::{
     hypothesis::difference,
+    rounding::signed,
     statistics::{Estimate, half_width},
     study::{Study, StudyCell, plain},
 };
@@ -91,7 +92,7 @@ impl Panels {
 /// The line of a cell's treatment.
 fn line_of(study: &Study, cell: &StudyCell, points: Vec<Point>) -> Line {
     let treatment = &study.treatments[cell.treatment];
-    Line { name: treatment.name.clone(), tint: treatment.look.tint, points, level: false }
+    Line { name: treatment.name.clone(), tint: treatment.look.tint, points, kind: Kind::Line }
 }
 
 /// The cells whose curves these charts show.
@@ -149,25 +150,25 @@ pub(super) fn lambda(study: &Study) -> Content {
             if gains { gain(study, cell, cell.spec.lambda()) } else { accuracy(study, cell, cell.spec.lambda()) };
         let (Some(column), Some(row), Some(point)) = (facets.column(cell), facets.row(cell), value) else { continue };
         let line = match treatment.regulariser.function_norm {
-            None => Line { level: true, ..line_of(study, cell, vec![point]) },
+            None => Line { kind: Kind::Level, ..line_of(study, cell, vec![point]) },
             Some(_) => {
                 let others = Regulariser { function_norm: None, ..treatment.regulariser };
                 let variant =
                     if treatment.variant.is_empty() { String::new() } else { format!(", {}", treatment.variant) };
                 let name = format!("{}{variant}", beside(names, others));
-                Line { name, tint: kind(&treatment.regulariser), points: vec![point], level: false }
+                Line { name, tint: kind(&treatment.regulariser), points: vec![point], kind: Kind::Line }
             }
         };
         panels.line((row, column), format!("{}, n = {}", cell.spec.network(), cell.spec.subset_size), line);
     }
     let mut panels = panels.finished();
-    let grows = |line: &Line| !line.level && line.points.len() > 1;
+    let grows = |line: &Line| line.kind == Kind::Line && line.points.len() > 1;
     panels.retain(|panel| panel.lines.iter().any(grows));
     let mut note = facets.rows_note.clone();
     for panel in &mut panels {
         // Levels fill the room that lines leave.
         let mut note_of_panel = String::new();
-        let (levels, lines): (Vec<Line>, Vec<Line>) = panel.lines.drain(..).partition(|line| line.level);
+        let (levels, lines): (Vec<Line>, Vec<Line>) = panel.lines.drain(..).partition(|line| line.kind == Kind::Level);
         let lines = super::facets::chosen(lines, super::facets::LINES, "lines", &mut note_of_panel);
         let room = (super::facets::LINES + 2).saturating_sub(lines.len());
         panel.lines = super::facets::chosen(levels, room, "levels", &mut note_of_panel);
@@ -175,6 +176,9 @@ pub(super) fn lambda(study: &Study) -> Content {
         if !note.contains(&note_of_panel) {
             note += &note_of_panel;
         }
+    }
+    if gains {
+        set_apart(&mut panels);
     }
     let places = panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points).map(|point| point.x);
     let mut lambdas: Vec<f64> = places.collect();
@@ -185,6 +189,26 @@ pub(super) fn lambda(study: &Study) -> Content {
     }
     let x = Axis::of("weight λ of the function norm", &lambdas);
     drawn(Lines { uprights: vec![upright(study, gains)], x, panels }, note)
+}
+
+/// Levels that are further away from all lines of their row than those reach: they would flatten what the chart is about.
+fn set_apart(panels: &mut [Panel]) {
+    let rows = panels.iter().map(|panel| panel.row).max().unwrap_or(0);
+    for row in 0..=rows {
+        let lines = panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
+        let points = lines.filter(|line| line.kind == Kind::Line).flat_map(|line| &line.points);
+        let ends =
+            points.flat_map(|point| [point.mean - point.half.unwrap_or(0.0), point.mean + point.half.unwrap_or(0.0)]);
+        let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
+        let reach = (high - low).max(1.0);
+        for line in panels.iter_mut().filter(|panel| panel.row == row).flat_map(|panel| &mut panel.lines) {
+            let Some(mean) = line.points.first().map(|point| point.mean) else { continue };
+            if line.kind == Kind::Level && !(low - reach..=high + reach).contains(&mean) {
+                line.kind = Kind::Beyond;
+                line.name = format!("{} {}", line.name, signed(mean, 1));
+            }
+        }
+    }
 }
 
 fn upright(study: &Study, gains: bool) -> Upright {

@@ -13,7 +13,7 @@ use plotters::{
 };
 
 use super::{
-    palette::{Mark, SHAPES},
+    palette::{Look, Mark, SHAPES},
     theme::{Role, Theme},
 };
 
@@ -216,9 +216,23 @@ fn units((x, y): &Place) -> (i32, i32) {
     ((x * UNITS).round() as i32, (y * UNITS).round() as i32)
 }
 
-/// Corners of a shape of radius 1.
+/// A mark by itself, in the colours of the page.
+pub(crate) fn swatch(look: Look) -> String {
+    let fill = look.tint.name();
+    let shape = match outline(look.mark) {
+        [] => format!("<circle r=\"4.6\" fill=\"var({fill})\"/>"),
+        corners => {
+            let points: Vec<String> = corners.iter().map(|(x, y)| format!("{:.1},{:.1}", 5.0 * x, 5.0 * y)).collect();
+            format!("<polygon points=\"{}\" fill=\"var({fill})\"/>", points.join(" "))
+        }
+    };
+    format!("<svg width=\"12\" height=\"12\" viewBox=\"-6.5 -6.5 13 13\" aria-hidden=\"true\">{shape}</svg>")
+}
+
+/// Corners of a shape of radius 1; a circle has none.
 fn outline(Mark(shape): Mark) -> &'static [(f64, f64)] {
     match shape % SHAPES {
+        0 => &[],
         1 => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
         2 => &[(0.0, -1.2), (1.1, 0.85), (-1.1, 0.85)],
         3 => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],

@@ -7,7 +7,7 @@ use super::{
     Content,
     axis::Axis,
     facets::{Facets, chosen},
-    lines::cap,
+    geometry::cap,
     over::selected_accuracy,
     palette::Look,
     pen::{Anchor, Drawn, Frame, NORMAL, Pen, Place, SMALL, STRONG, fitted, picture, widest},

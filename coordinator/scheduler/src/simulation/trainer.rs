@@ -136,7 +136,8 @@ impl Trainer {
         let room = self.lanes as usize + self.running.iter().filter(soon).count();
         let lanes = room.saturating_sub(self.running.len() + self.waiting.len());
         let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
-        let wish = Wish { lanes, shape: self.shape(subjects), vaes: self.vaes.clone() };
+        let shape = self.shape(subjects).filter(|_| self.lanes > 1);
+        let wish = Wish { lanes, shape, vaes: self.vaes.clone() };
         let same = |told: &Wish| *told == wish || (told.lanes == 0 && wish.lanes == 0);
         if self.told.as_ref().is_some_and(same) {
             return None;

@@ -27,17 +27,28 @@ pub(super) struct Scene {
     pub(super) sweep: Sweep,
     pub(super) coordinator: Process,
     pub(super) address: String,
+    /// Trials have to leave a file.
+    files: bool,
 }
 
 pub(super) fn scene() -> Scene {
-    let sweep = Sweep::of_grid(
-        "version = 1\nname = \"abuse\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = { count = 20_000 }\nsubset_size = 40\n\
+    of_trials(false)
+}
+
+/// The same, where trials have to leave a file.
+pub(super) fn scene_with_files() -> Scene {
+    of_trials(true)
+}
+
+fn of_trials(files: bool) -> Scene {
+    let sweep = Sweep::of_grid(&format!(
+        "version = 1\nname = \"abuse\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = {{ count = 20_000 }}\nsubset_size = 40\n\
          architecture = \"net\"\nlambda = 0\n[classifier]\niterations = 1_000_000\n[run]\nlease_seconds = 60\n[artifacts]\n\
-         weights = true\n",
-    );
+         weights = {files}\n",
+    ));
     let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
-    Scene { sweep, coordinator, address }
+    Scene { sweep, coordinator, address, files }
 }
 
 /// From where the others come: what they do is held against their address.
@@ -79,17 +90,33 @@ pub(super) fn foreign(number: usize) -> v1::LeaseId {
     v1::LeaseId { trial: format!("{number:032x}"), attempt: 1 }
 }
 
+/// A file of one byte, for a trial that has to leave one.
+fn weights(lease: v1::LeaseId) -> Kind {
+    let (name, content) = ("weights.safetensors".to_owned(), vec![1]);
+    Kind::Artifact(v1::ArtifactPart { lease: Some(lease), name, offset: 0, content, size: 1 })
+}
+
+pub(super) fn succeeded(lease: v1::LeaseId) -> Kind {
+    let outcome = v1::Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..v1::Outcome::default() };
+    Kind::Succeeded(v1::Succeeded { lease: Some(lease), outcome: Some(outcome), dataset_digest: "0".repeat(64) })
+}
+
 /// One that works, trial by trial, until it is over: how long each took, from the question for it to the acknowledged report.
-pub(super) async fn honest(address: String, over: Arc<AtomicBool>) -> Vec<Duration> {
+pub(super) async fn honest(address: String, files: bool, over: Arc<AtomicBool>) -> Vec<Duration> {
     let channel = Endpoint::from_shared(address).expect("a URL").connect().await.expect("the coordinator listens");
     let mut talk = Talk::open(channel, "none", hello("honest")).await.expect("a session");
-    let mut waits = Vec::new();
+    let (mut waits, mut sequence) = (Vec::new(), 0);
     // One at least.
     while waits.is_empty() || !over.load(Ordering::Relaxed) {
-        let (sequence, began) = (waits.len() as u64 + 1, Instant::now());
+        let began = Instant::now();
         talk.tell(0, ask(1)).await;
         let lease = granted(&mut talk).await.remove(0);
-        talk.tell(sequence, failed(lease, 1)).await;
+        if files {
+            sequence += 1;
+            talk.tell(sequence, weights(lease.clone())).await;
+        }
+        sequence += 1;
+        talk.tell(sequence, succeeded(lease)).await;
         while !matches!(talk.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through }) if through == sequence)
         {
         }
@@ -115,7 +142,7 @@ impl Seen {
 /// An honest worker for so long, beside what else goes on.
 pub(super) async fn look(scene: &Scene, seconds: u64) -> Seen {
     let over = Arc::new(AtomicBool::new(false));
-    let worker = tokio::spawn(honest(scene.address.clone(), Arc::clone(&over)));
+    let worker = tokio::spawn(honest(scene.address.clone(), scene.files, Arc::clone(&over)));
     let (began, mut memory) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(seconds) {
         memory = memory.max(resident(&scene.coordinator).expect("it runs"));

@@ -42,14 +42,14 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
         "== attempt 2, ",
         "test/accuracy 0.",
         "trial done",
-        "== succeeded, ",
+        "== done, ",
     ];
     let places: Vec<_> = order.iter().map(|text| place(text)).collect();
     assert!(places.is_sorted(), "{places:?}:\n{story}");
     assert_eq!(story.matches("== attempt").count(), 2, "{story}");
     let mut again = logs(&sweep, "again", &[&running]);
     again.succeed();
-    assert_eq!(again.stdout().replace("succeeded) in", "leased) in"), story, "what was followed is what there is");
+    assert_eq!(again.stdout().replace("done) in", "running) in"), story, "what was followed is what there is");
     let file = fs::read_to_string(sweep.run_dir().join("logs").join(&running).join("2.log")).unwrap();
     assert!(file.contains("step=100") && file.ends_with('\n') && story.contains(&file), "{file}");
 
@@ -58,7 +58,10 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     let mut of_failed = logs(&sweep, "failed", &[&failed["trial"]]);
     of_failed.succeed();
     let story = of_failed.stdout();
-    assert!(story.contains(", and given up: diverged: ") && story.contains("ERROR diverged: "), "{story}");
+    assert!(
+        story.contains("== failed for good, ") && story.contains(": diverged: ") && story.contains("ERROR diverged: "),
+        "{story}"
+    );
     assert!(story.contains("== what its process said last:"), "{story}");
     let mut unknown = logs(&sweep, "unknown", &["0123456789abcdef"]);
     assert_eq!(unknown.wait(), Some(1));

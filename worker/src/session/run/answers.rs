@@ -82,7 +82,7 @@ impl Session {
             Ok(spec) if spec.id() == id.trial => {
                 self.wishes.granted(spec.shape());
                 self.stay.granted(Instant::now(), id);
-                (self.hooks.leased)();
+                (self.hooks.leased)(id.trial);
                 // If nobody is there to take it, that is the trainer's next report.
                 self.orders.send(Order { lease: id, spec, artifacts, cancel }).ok();
             }

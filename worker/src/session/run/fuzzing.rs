@@ -23,7 +23,7 @@ pub(crate) fn session(mut data: &[u8]) {
     let (_reports, report_queue) = mpsc::channel(1);
     let (_stop, stopping) = watch::channel(false);
     let outbox = OutboxLimits::in_folder(std::env::temp_dir());
-    let hooks = Hooks { welcomed: || {}, leased: || {}, settled: Box::new(|_| {}) };
+    let hooks = Hooks { welcomed: || {}, leased: |_| {}, let_go: |_| {}, settled: Box::new(|_| {}) };
     let mut session = Session::new(identity(), address(), outbox, orders, report_queue, stopping, hooks);
     session.absorb(Report::Wants { lanes: 3, shape: None, vaes: Vec::new() });
     let (mut taken, mut reported) = (Vec::<Order>::new(), 0);

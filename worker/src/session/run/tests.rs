@@ -45,7 +45,7 @@ pub(super) fn session_with(
     let (host, libtorch) = ("h".to_owned(), "2.11.0".to_owned());
     let identity = Identity { worker: "ann".parse().unwrap(), predecessor: None, host, device, libtorch };
     let address = Address::new(url, super::super::Access::default()).unwrap();
-    let hooks = Hooks { welcomed: || {}, leased: || {}, settled: Box::new(|_| {}) };
+    let hooks = Hooks { welcomed: || {}, leased: |_| {}, let_go: |_| {}, settled: Box::new(|_| {}) };
     Session::new(identity, address, outbox, orders, reports, stop, hooks)
 }
 

@@ -9,7 +9,7 @@ use std::{
 use swfn_shared::{
     metrics::VAE_LOSS,
     numbers::LearningRate,
-    trial::{Architecture, Classifier, Density, TrialSpec, VaeFamily},
+    trial::{Architecture, Classifier, Density, Epochs, TrialSpec, VaeFamily},
 };
 use swfn_worker::train::{checkpoint::Checkpoints, report::TrainError, trainer::Trainer};
 use tch::Device;
@@ -43,13 +43,15 @@ fn only_file(folder: &Path) -> PathBuf {
     file.clone()
 }
 
-/// With each classifier's own state: batch norm, dropout beside a convolutional VAE, validation images.
+/// With each classifier's own state: batch norm, dropout beside a convolutional VAE, validation images. And all kinds of epochs.
 fn interrupted() -> [TrialSpec; 3] {
     let mut convolutional = long(Architecture::NetDropout);
     let penalty = convolutional.penalty.as_mut().unwrap();
     penalty.density = Density::ConvVae;
     penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
-    let validated = TrialSpec { validation: 30, ..long(Architecture::Net) };
+    convolutional.classifier.epochs = Epochs::Restart { every: 70 };
+    let mut validated = TrialSpec { validation: 30, ..long(Architecture::Net) };
+    validated.classifier.epochs = Epochs::Restart { every: validated.classifier.evaluate_every };
     [long(Architecture::LenetBn), convolutional, validated]
 }
 

@@ -1,0 +1,81 @@
+//! Where lines run, and how far intervals reach.
+
+use super::pen::{Frame, Place};
+
+/// Pixels for which a line is on top.
+const TURN: f64 = 9.0;
+
+/// The smallest and the largest of some values.
+pub(super) fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let finite = values.filter(|value| value.is_finite());
+    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+}
+
+/// Half the width up to which intervals are shown in full: some times the usual one, or as wide as all means are apart.
+pub(super) fn cap(estimates: &[(f64, Option<f64>)]) -> f64 {
+    let mut halves: Vec<f64> = estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
+    halves.sort_by(f64::total_cmp);
+    let (low, high) = extremes(estimates.iter().map(|(mean, _)| *mean));
+    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (8.0 * median).max(high - low))
+}
+
+/// The path from the point on where it enters the frame.
+pub(super) fn entering(path: &[Place], frame: Frame, share: impl Fn(usize) -> f64) -> Vec<Place> {
+    let Some(first) = (0..path.len()).find(|index| share(*index) >= 0.0) else { return Vec::new() };
+    let mut inside = path[first..].to_vec();
+    if first > 0 {
+        let (before, after) = (share(first - 1), share(first));
+        let part = -before / (after - before);
+        let ((left, _), (right, _)) = (path[first - 1], path[first]);
+        inside.insert(0, (left + part * (right - left), frame.bottom));
+    }
+    inside
+}
+
+/// The pieces of a path where it is on top of `count` lines.
+pub(super) fn turns(path: &[Place], number: usize, count: usize) -> Vec<Vec<Place>> {
+    let (Some((left, _)), Some((right, _))) = (path.first(), path.last()) else { return Vec::new() };
+    if count < 2 {
+        return Vec::new();
+    }
+    let round = TURN * count as f64;
+    let first = (left / round).floor() as i64;
+    let starts = (first..).map(|index| index as f64 * round + TURN * number as f64).take_while(|start| start < right);
+    starts
+        .map(|start| between(path, start.max(*left), (start + TURN).min(*right)))
+        .filter(|piece| piece.len() > 1)
+        .collect()
+}
+
+/// The part of a path between two places.
+fn between(path: &[Place], left: f64, right: f64) -> Vec<Place> {
+    let mut part = Vec::new();
+    for pair in path.windows(2) {
+        let [(from, low), (to, high)] = [pair[0], pair[1]];
+        if to <= left || from >= right || to <= from {
+            continue;
+        }
+        let level = |across: f64| low + (high - low) * (across - from) / (to - from);
+        let (start, end) = (from.max(left), to.min(right));
+        if part.is_empty() {
+            part.push((start, level(start)));
+        }
+        part.push((end, level(end)));
+    }
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_coincide_take_turns() {
+        let path = [(0.0, 10.0), (50.0, 20.0), (100.0, 0.0)];
+        let pieces: Vec<_> = (0..3).flat_map(|number| turns(&path, number, 3)).collect();
+        let length: f64 = pieces.iter().map(|piece| piece[piece.len() - 1].0 - piece[0].0).sum();
+        assert!((length - 100.0).abs() < 1e-9, "each place has one of them on top: {length}");
+        assert!(turns(&path, 0, 1).is_empty());
+        assert_eq!(between(&path, 45.0, 55.0), [(45.0, 19.0), (50.0, 20.0), (55.0, 18.0)]);
+    }
+}

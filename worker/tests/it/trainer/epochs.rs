@@ -1,0 +1,58 @@
+//! When epochs begin, and that evaluations change nothing that is trained.
+
+use swfn_shared::{
+    artifacts::Artifacts,
+    metrics,
+    trial::{Architecture, Classifier, Density, Epochs, TrialSpec, VaeFamily},
+};
+
+use super::{Recorder, run, spec, trainer};
+
+/// The weights that a trial comes to.
+fn weights(trial: &TrialSpec) -> Vec<u8> {
+    let wanted = Artifacts { weights: true, ..Artifacts::default() };
+    let (_, files) = trainer().run_for(trial, wanted, &mut Recorder::default()).unwrap();
+    let [file] = &files[..] else { panic!("{} files", files.len()) };
+    // The header names the trial, whose id differs.
+    let header = u64::from_le_bytes(file.content[..8].try_into().unwrap()) as usize;
+    file.content[8 + header..].to_vec()
+}
+
+#[test]
+fn trials_that_differ_in_their_evaluations_alone_come_to_the_same_weights() {
+    let mut convolutional = spec(Architecture::Lenet, 0.1);
+    let penalty = convolutional.penalty.as_mut().unwrap();
+    penalty.density = Density::ConvVae;
+    penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
+    let bases = [spec(Architecture::NetDropout, 0.1), spec(Architecture::LenetBn, 0.0), convolutional];
+    for base in bases {
+        let with = |evaluate_every, epochs| {
+            let classifier = Classifier { iterations: 50, evaluate_every, epochs, ..base.classifier };
+            weights(&TrialSpec { classifier, ..base })
+        };
+        // An epoch has six steps.
+        let restart = Epochs::Restart { every: 20 };
+        for epochs in [Epochs::Continuous, restart] {
+            let rare = with(1000, epochs);
+            assert!(with(7, epochs) == rare && with(20, epochs) == rare, "{} {epochs:?}", base.architecture);
+        }
+        assert!(with(1000, Epochs::Continuous) != with(1000, restart), "{}", base.architecture);
+    }
+}
+
+#[test]
+fn epochs_begin_anew_where_they_are_told_to() {
+    let losses = |epochs| {
+        let trial = spec(Architecture::Net, 0.0);
+        let classifier = Classifier { iterations: 4, evaluate_every: 1, epochs, ..trial.classifier };
+        let (_, recorder) = run(&mut trainer(), &TrialSpec { subset_size: 20, classifier, ..trial });
+        let of_training = recorder.points.iter().filter(|point| point.metric == metrics::TRAIN_LOSS);
+        of_training.map(|point| point.value).collect::<Vec<_>>()
+    };
+    // An epoch has two batches.
+    let continuous = losses(Epochs::Continuous);
+    assert_eq!(losses(Epochs::Restart { every: 2 }), continuous, "there an epoch ends anyway");
+    let restarted = losses(Epochs::Restart { every: 1 });
+    assert_eq!(restarted[0], continuous[0]);
+    assert_ne!(restarted[1], continuous[1]);
+}
