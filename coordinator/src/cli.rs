@@ -25,6 +25,7 @@ use crate::{
     progress::{self, Terminal},
     retry::{Retry, RetryArguments},
     sweep::{self, Ending},
+    view::{self, ViewArguments},
 };
 
 /// Runs a grid of trials on workers and tells which regulariser wins.
@@ -59,6 +60,8 @@ enum CommandLine {
     Backup(BackupArguments),
     /// Show the log of a trial, attempt by attempt, and how each ended
     Logs(LogsArguments),
+    /// Show the page of a run that is over, or runs elsewhere, until Ctrl-C
+    View(ViewArguments),
 }
 
 /// How a sweep is run.
@@ -161,6 +164,7 @@ fn run() -> ExitCode {
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
         Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
         Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),
+        Some(CommandLine::View(arguments)) => return printed(view::run(&arguments)),
         Some(CommandLine::Logs(arguments)) => return printed(logs::run(&arguments).map(|()| String::new())),
     };
     if arguments.grid.is_none() && arguments.run_dir.is_none() {

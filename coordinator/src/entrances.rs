@@ -37,7 +37,7 @@ impl Entrances {
         let said = arguments.listen.clone().unwrap_or(Address::new(Ipv4Addr::LOCALHOST.into(), default_port));
         let address = place::resolve(&said, "--listen")?;
         let mut access = arguments.access.read()?;
-        arguments.access.check(address, &access)?;
+        arguments.access.door.check(address, &access)?;
         let max_connections = grpc::make_room(arguments.access.max_connections)?;
         let listener = Listener::bind(address, "--listen").await?;
         let url = access.url(listener.address, said.host());
@@ -58,8 +58,7 @@ impl Entrances {
             }
         }
         let seen_by_all = lookers.token.is_none() && local::others_are_here();
-        let dashboard =
-            swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access, local_workers, &url).await?;
+        let dashboard = swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access.door, &url).await?;
         Ok(Self { access, max_connections, listener, url, health, dashboard, seen_by_all })
     }
 }

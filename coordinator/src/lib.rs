@@ -29,5 +29,6 @@ mod progress;
 mod rates;
 mod retry;
 mod sweep;
+mod view;
 
 pub use cli::main;

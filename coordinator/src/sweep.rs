@@ -219,10 +219,10 @@ async fn serve(
             place,
             specs,
             snapshots.clone(),
-            swfn_dashboard::Queue::new(&requests),
+            Some(swfn_dashboard::Queue::new(&requests)),
             reader,
         );
-        tokio::spawn(swfn_dashboard::serve(door, app, async {
+        tokio::spawn(swfn_dashboard::serve(door, watch::channel(Arc::new(app)).1, async {
             dashboard_stopped.await.ok();
         }))
     });

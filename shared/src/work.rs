@@ -1,7 +1,10 @@
 //! The arithmetic of a trial, counted before it runs: what `--dry-run` prints and what an estimate of the remaining time weighs by.
 
+use std::collections::HashMap;
+
 use crate::{
     dataset::Dataset,
+    ids::{TrialId, VaeId},
     trial::{Architecture, TrialSpec, Vae, VaeFamily, VaeSamples},
 };
 
@@ -77,6 +80,19 @@ pub fn evaluation_flop(spec: &TrialSpec) -> f64 {
     let images = f64::from(spec.dataset.test_len().saturating_add(spec.validation));
     let macs = classifier_macs(spec.architecture, &spec.dataset);
     f64::from(evaluations(spec)) * FORWARD_FLOP_PER_MAC * macs * images
+}
+
+/// Floating-point operations of each trial; a VAE counts in equal parts for the trials that share it.
+pub fn of_trials<'s>(trials: impl Iterator<Item = (TrialId, &'s TrialSpec)> + Clone) -> HashMap<TrialId, f64> {
+    let mut sharing: HashMap<VaeId, f64> = HashMap::new();
+    for vae in trials.clone().filter_map(|(_, spec)| spec.vae()) {
+        *sharing.entry(vae).or_default() += 1.0;
+    }
+    let flop = |spec: &TrialSpec| {
+        let vae = spec.vae().map_or(0.0, |vae| vae_flop(spec) / sharing[&vae]);
+        classifier_flop(spec) + vae
+    };
+    trials.map(|(id, spec)| (id, flop(spec))).collect()
 }
 
 #[cfg(test)]

@@ -1,26 +1,39 @@
-//! A headless Chromium, where there is one.
+//! A headless Chromium, where there is one, that a test leads through a page: by its debugging
+//! protocol, over pipes.
 
 use std::{
-    path::{Path, PathBuf},
-    process::Command,
+    io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
 };
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::process::{limit, wait_until};
 
 /// Names under which it is installed.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// What a page came to.
+/// The protocol's pipes are 3 and 4. What it prints is nobody's.
+const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
+
+/// A browser with one page. Dropping it ends it.
 #[derive(Debug)]
-pub struct Rendered {
-    /// Its elements, after its scripts have run.
-    pub dom: String,
-    /// What they said to the console; violations of a content security policy are said there, too.
-    pub console: Vec<String>,
+pub struct Browser {
+    child: Child,
+    orders: ChildStdin,
+    messages: Receiver<Value>,
+    session: Option<String>,
+    sent: u64,
+    console: Vec<String>,
+    /// Removed at the end.
+    _profile: TempDir,
 }
 
-/// The browser, if it is installed; says so if it is not.
-pub fn find() -> Option<PathBuf> {
+fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&path).flat_map(|folder| NAMES.map(|name| folder.join(name))).find(|file| file.is_file());
@@ -30,25 +43,119 @@ pub fn find() -> Option<PathBuf> {
     found
 }
 
-fn start(browser: &Path, url: &str, options: &[&str]) -> (String, String) {
-    let profile = TempDir::new().expect("a temporary folder can be made");
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
-        .args(["--enable-logging=stderr", "--virtual-time-budget=10000"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args(options)
-        .arg(url)
-        .output()
-        .expect("the browser starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
+impl Browser {
+    /// The browser, if it is installed, with a window that wide; says so if it is not.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start(width: u32) -> Option<Self> {
+        let program = find()?;
+        let profile = TempDir::new().expect("a temporary folder can be made");
+        let mut child = Command::new("sh")
+            .args(["-c", START])
+            .arg(program)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+            .args(["--disable-component-update", "--disable-sync", "--remote-debugging-pipe"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg("about:blank")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the browser starts");
+        let orders = child.stdin.take().expect("a pipe");
+        let answers = child.stdout.take().expect("a pipe");
+        let (send, messages) = channel();
+        thread::spawn(move || {
+            let mut answers = BufReader::new(answers);
+            let mut text = Vec::new();
+            while answers.read_until(0, &mut text).is_ok_and(|count| count > 0) {
+                let message = serde_json::from_slice(&text[..text.len() - 1]).unwrap_or_default();
+                text.clear();
+                if send.send(message).is_err() {
+                    return;
+                }
+            }
+        });
+        let (session, console) = (None, Vec::new());
+        let mut browser = Self { child, orders, messages, session, sent: 0, console, _profile: profile };
+        let page = wait_until("a page", || {
+            let targets = browser.call("Target.getTargets", &json!({}));
+            let all = targets["targetInfos"].as_array()?;
+            all.iter().find(|target| target["type"] == "page").map(|target| target["targetId"].clone())
+        });
+        let attached = browser.call("Target.attachToTarget", &json!({"targetId": page, "flatten": true}));
+        browser.session = attached["sessionId"].as_str().map(str::to_owned);
+        for domain in ["Page", "Runtime", "Log"] {
+            browser.call(&format!("{domain}.enable"), &json!({}));
+        }
+        let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
+        browser.call("Emulation.setDeviceMetricsOverride", &metrics);
+        Some(browser)
+    }
+
+    fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        self.sent += 1;
+        let mut order = json!({"id": self.sent, "method": method, "params": parameters});
+        if let Some(session) = &self.session {
+            order["sessionId"] = session.as_str().into();
+        }
+        self.orders.write_all(format!("{order}\0").as_bytes()).expect("the browser takes orders");
+        loop {
+            let mut message = self.messages.recv_timeout(limit()).expect("the browser answers");
+            if message["id"] == self.sent {
+                assert!(message.get("error").is_none(), "{method}: {message}");
+                return message["result"].take();
+            }
+            // What breaks a content security policy is said here, too.
+            let said = ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"];
+            if message["method"].as_str().is_some_and(|method| said.contains(&method)) {
+                self.console.push(message["params"].to_string());
+            }
+        }
+    }
+
+    /// Goes to an address.
+    pub fn go(&mut self, url: &str) {
+        self.call("Page.navigate", &json!({"url": url}));
+    }
+
+    /// What an expression comes to in the page, or a promise of it.
+    ///
+    /// # Panics
+    /// If it throws.
+    pub fn evaluate(&mut self, expression: &str) -> Value {
+        let how = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let mut result = self.call("Runtime.evaluate", &how);
+        assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
+        result["result"]["value"].take()
+    }
+
+    /// Waits until an expression is something: neither nothing, nor false, nor zero, nor an empty
+    /// text.
+    pub fn wait(&mut self, what: &str, expression: &str) -> Value {
+        wait_until(what, || {
+            let value =
+                self.evaluate(&format!("(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()"));
+            let nothing = value.is_null() || value == false || value == 0 || value == "";
+            (!nothing).then_some(value)
+        })
+    }
+
+    /// The elements of the page.
+    pub fn dom(&mut self) -> String {
+        self.evaluate("document.documentElement.outerHTML").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What the page has said to the console so far.
+    pub fn console(&self) -> &[String] {
+        &self.console
+    }
 }
 
-/// Opens a page and waits until it is at rest.
-///
-/// # Panics
-/// If the browser does not start.
-pub fn render(browser: &Path, url: &str) -> Rendered {
-    let (dom, log) = start(browser, url, &["--dump-dom"]);
-    Rendered { dom, console: log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect() }
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
 }

@@ -1,6 +1,10 @@
 //! Who may talk to this coordinator: the options about it, and the rule for addresses that other machines can reach.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{bail, ensure};
 use clap::Args;
@@ -9,25 +13,32 @@ use tracing::warn;
 
 use crate::tls::{Tls, TlsFiles};
 
-/// The options of access control.
+/// What a door for people demands, which is a part of what one for workers does.
 #[derive(Debug, Args)]
-pub struct AccessArguments {
-    /// Certificate of this coordinator, with those of authorities between it and the root, as PEM; workers then use https://
+pub struct DoorArguments {
+    /// Certificate of this coordinator, with those of authorities between it and the root, as PEM; clients then use https://
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
     /// Its private key, as PEM
     #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY")]
     tls_key: Option<PathBuf>,
-    /// Admit only workers with a certificate that an authority in this file has signed (mutual TLS); their ids and leases are then
-    /// bound to their certificates
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
-    tls_client_ca: Option<PathBuf>,
-    /// Admit only workers that know the token in this file, of 32 characters or more [default: the environment variable SWFN_TOKEN]
+    /// Admit only who knows the token in this file, of 32 characters or more [default: the environment variable SWFN_TOKEN]
     #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Listen beyond this machine without encryption or authentication
     #[arg(long)]
     insecure: bool,
+}
+
+/// The options of access control.
+#[derive(Debug, Args)]
+pub struct AccessArguments {
+    #[command(flatten)]
+    pub door: DoorArguments,
+    /// Admit only workers with a certificate that an authority in this file has signed (mutual TLS); their ids and leases are then
+    /// bound to their certificates
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CLIENT_CA")]
+    tls_client_ca: Option<PathBuf>,
     /// Connections of workers at a time; each takes an open file
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
@@ -48,9 +59,20 @@ pub struct Access {
 impl AccessArguments {
     /// Reads all files.
     pub fn read(&self) -> anyhow::Result<Access> {
-        let tls = match (pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?, &self.tls_client_ca) {
+        self.door.read_with(self.tls_client_ca.as_deref())
+    }
+}
+
+impl DoorArguments {
+    /// Reads all files.
+    pub fn read(&self) -> anyhow::Result<Access> {
+        self.read_with(None)
+    }
+
+    fn read_with(&self, clients: Option<&Path>) -> anyhow::Result<Access> {
+        let tls = match (pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?, clients) {
             (Some((certificate, key)), clients) => {
-                let (certificate, key, clients) = (certificate.to_owned(), key.to_owned(), clients.clone());
+                let (certificate, key, clients) = (certificate.to_owned(), key.to_owned(), clients.map(Path::to_owned));
                 Some(Arc::new(Tls::open(TlsFiles { certificate, key, clients })?))
             }
             (None, None) => None,
@@ -115,7 +137,7 @@ mod tests {
         );
         let check = |options: &[&str], address: &str, access: &Access| {
             let arguments = Program::parse_from([&["x"], options].concat()).access;
-            arguments.check(address.parse().unwrap(), access).map_err(|error| error.to_string())
+            arguments.door.check(address.parse().unwrap(), access).map_err(|error| error.to_string())
         };
         for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
             for access in [&none, &encrypted, &known, &both] {

@@ -8,4 +8,4 @@ pub mod machine;
 pub mod place;
 pub mod tls;
 
-pub use arguments::{Access, AccessArguments};
+pub use arguments::{Access, AccessArguments, DoorArguments};

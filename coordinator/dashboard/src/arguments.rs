@@ -13,8 +13,8 @@ use swfn_shared::{
 /// Where the dashboard is, and under which names.
 #[derive(Debug, Args)]
 pub struct HttpArguments {
-    /// Address of the dashboard, of its JSON and of Prometheus' metrics, or `off` [default: 127.0.0.1:7078, or any free port with
-    /// --local-workers]
+    /// Address of the dashboard, of its JSON and of Prometheus' metrics, or `off` [default: 127.0.0.1:7078, or the next
+    /// free port]
     #[arg(long, value_name = "HOST:PORT|off", value_parser = discreet::<Place>())]
     pub(super) http: Option<Place>,
     /// Another host name under which people reach the dashboard, such as that of a proxy; may be given several times. Requests for

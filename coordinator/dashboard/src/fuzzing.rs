@@ -6,13 +6,19 @@ use std::{fmt::Write as _, net::IpAddr, str, sync::LazyLock};
 use axum::http::{HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use percent_encoding::percent_decode;
-use swfn_shared::access::Token;
+use swfn_shared::{
+    access::Token,
+    grid::{DEFAULT_MAX_TRIALS, Grid},
+};
 use swfn_store::live::Page;
 
 use crate::{
+    axes::Axes,
     guard::{Guard, is_open},
     problem::Problem,
-    query::{Cells, MAX_ITEMS, MAX_POINTS, Points, Trials, Workers, trial_id},
+    query::{
+        Cells, Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, Workers, attempt, trial_id,
+    },
 };
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -27,6 +33,14 @@ const HOSTS: [&str; 2] = ["head.example", "2001:db8::7"];
 static GUARDS: LazyLock<[Guard; 2]> = LazyLock::new(|| {
     let token = Token::parse(SECRET, "here").expect("a token that is right");
     [None, Some(token)].map(|token| Guard::new(HOSTS.map(str::to_owned).to_vec(), token))
+});
+
+/// Those of a small sweep.
+static AXES: LazyLock<Axes> = LazyLock::new(|| {
+    let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\n\
+                subset_size = [100, 300]\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]\n";
+    let grid = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).expect("the grid is sound");
+    Axes::of(&grid.trials().collect::<Vec<_>>())
 });
 
 /// The name of a target, which is that of its corpus, and what it does.
@@ -110,19 +124,37 @@ fn shows_the_token(head: &Parts) -> bool {
 /// What is asked for says the same when it is written out and read again, and is bounded.
 fn addressed(uri: &Uri) {
     let query = uri.query();
+    let trials = |query: Option<&str>| Trials::parse(query, &AXES);
     same(
-        Trials::parse(query),
-        |Trials { filter, page }| {
+        trials(query),
+        |Trials { state, seed, values, sort, descending, page }| {
             let mut text = in_bounds(*page, MAX_ITEMS);
             let mut add = |name: &str, value: Option<String>| {
                 value.iter().for_each(|value| write!(text, "&{name}={value}").expect("writing to a string"));
             };
-            add("state", filter.state.map(str::to_owned));
-            add("architecture", filter.architecture.map(|architecture| architecture.name().to_owned()));
-            add("subset_size", filter.subset_size.map(|size| size.to_string()));
+            let axes = AXES.all();
+            add("state", state.map(str::to_owned));
+            add("seed", seed.map(|seed| seed.to_string()));
+            for (axis, value) in values {
+                add(&axes[*axis].name, Some(axes[*axis].values()[*value].clone()));
+            }
+            let name = match sort {
+                Sort::By(order) => SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0,
+                Sort::Axis(axis) => &axes[*axis].name,
+            };
+            add("sort", Some(format!("{}{name}", if *descending { "-" } else { "" })));
             text
         },
-        Trials::parse,
+        trials,
+    );
+    same(
+        Curves::parse(query),
+        |Curves { metric, cells }| {
+            assert!((1..=MAX_CURVES).contains(&cells.len()));
+            let cells: Vec<_> = cells.iter().map(ToString::to_string).collect();
+            format!("metric={metric}&cells={}", cells.join(","))
+        },
+        Curves::parse,
     );
     same(
         Points::parse(query),
@@ -136,6 +168,10 @@ fn addressed(uri: &Uri) {
     for part in uri.path().split('/') {
         match trial_id(part) {
             Ok(id) => assert_eq!(id.to_string(), part),
+            Err(problem) => refused(&problem),
+        }
+        match attempt(part) {
+            Ok(number) => assert!(part.ends_with(&number.to_string())),
             Err(problem) => refused(&problem),
         }
     }

@@ -2,7 +2,15 @@
 //! reads, through the store's reader and the engine's snapshots; the actor does not know of it.
 #![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
 
+mod app;
 mod arguments;
+mod axes;
+mod colours;
+mod etag;
+#[cfg(test)]
+mod file_tests;
+mod files;
+mod follow;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -21,8 +29,10 @@ mod summary;
 mod tests;
 mod views;
 
+pub use app::{App, Queue};
 pub use arguments::HttpArguments;
+pub use follow::follow;
 pub use ready::is_ready;
-pub use routes::{App, Queue};
+
 pub use server::{CONNECTIONS, Door, serve};
 pub use summary::LiveSummary;

@@ -12,14 +12,21 @@ type File = (&'static str, &'static str, &'static str);
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// All of them.
-pub(super) const FILES: [File; 8] = [
+pub(super) const FILES: [File; 15] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
     ("/dashboard.js", SCRIPT, include_str!("page/dashboard.js")),
-    ("/tables.js", SCRIPT, include_str!("page/tables.js")),
+    ("/progress.js", SCRIPT, include_str!("page/progress.js")),
+    ("/answer.js", SCRIPT, include_str!("page/answer.js")),
+    ("/pivot.js", SCRIPT, include_str!("page/pivot.js")),
+    ("/curves.js", SCRIPT, include_str!("page/curves.js")),
+    ("/trials.js", SCRIPT, include_str!("page/trials.js")),
     ("/trial.js", SCRIPT, include_str!("page/trial.js")),
+    ("/tables.js", SCRIPT, include_str!("page/tables.js")),
     ("/chart.js", SCRIPT, include_str!("page/chart.js")),
+    ("/axis.js", SCRIPT, include_str!("page/axis.js")),
+    ("/ask.js", SCRIPT, include_str!("page/ask.js")),
     ("/text.js", SCRIPT, include_str!("page/text.js")),
 ];
 

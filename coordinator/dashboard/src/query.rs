@@ -4,10 +4,14 @@ use std::borrow::Cow;
 
 use axum::http::StatusCode;
 use percent_encoding::percent_decode_str;
-use swfn_shared::{ids::TrialId, metrics, quote::printable, trial::Architecture};
-use swfn_store::live::{Filter, Page, STATES};
+use swfn_shared::{
+    ids::{CellId, TrialId},
+    metrics,
+    quote::printable,
+};
+use swfn_store::live::{Choice, Order, Page, STATES};
 
-use super::problem::Problem;
+use super::{axes::Axes, problem::Problem};
 
 /// Items of a list, if nothing is said.
 const USUAL_ITEMS: u32 = 100;
@@ -55,8 +59,6 @@ impl<'q> Parameters<'q> {
     }
 
     fn number(&self, name: &str, least: u32, most: u32) -> Result<Option<u32>, Problem> {
-        // Digits alone: no sign, no blanks.
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let parse = |text: &str| text.parse().ok().filter(|number| digits(text) && (least..=most).contains(number));
         self.get(name, parse, || format!("a whole number from {least} to {most}"))
     }
@@ -67,27 +69,123 @@ impl<'q> Parameters<'q> {
     }
 }
 
-fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
+/// Digits alone: no sign, no blanks.
+fn digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Values of an axis that a refusal lists.
+const NAMED: usize = 40;
+
+fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     format!("one of {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// `/api/v1/trials`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trials {
-    pub(crate) filter: Filter,
+    pub(crate) state: Option<&'static str>,
+    pub(crate) seed: Option<u64>,
+    /// Axes and places on them.
+    pub(crate) values: Vec<(usize, usize)>,
+    pub(crate) sort: Sort,
+    pub(crate) descending: bool,
     pub(crate) page: Page,
 }
 
+/// What trials are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    By(Order),
+    Axis(usize),
+}
+
+/// What trials can be sorted by beside the axes.
+pub(crate) const SORTS: [(&str, Order); 7] = [
+    ("file", Order::File),
+    ("state", Order::State),
+    ("accuracy", Order::Accuracy),
+    ("seconds", Order::Seconds),
+    ("attempts", Order::Attempts),
+    ("worker", Order::Worker),
+    ("seed", Order::Seed),
+];
+
 impl Trials {
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
-        let given = Parameters::parse(query, &["state", "architecture", "subset_size", "limit", "offset"])?;
-        let architectures = || one_of(Architecture::ALL.iter().map(|architecture| architecture.name()));
-        let filter = Filter {
-            state: given.get("state", |text| STATES.into_iter().find(|state| *state == text), || one_of(STATES))?,
-            architecture: given.get("architecture", Architecture::by_name, architectures)?,
-            subset_size: given.number("subset_size", 1, u32::MAX)?,
+    pub(crate) fn parse(query: Option<&str>, axes: &Axes) -> Result<Self, Problem> {
+        let mut known = vec!["state", "seed", "sort", "limit", "offset"];
+        known.extend(axes.all().iter().map(|axis| axis.name.as_str()));
+        let given = Parameters::parse(query, &known)?;
+        let mut values = Vec::new();
+        for (place, axis) in axes.all().iter().enumerate() {
+            let value = |text: &str| axis.values().iter().position(|value| value == text);
+            let allowed = || one_of(axis.values().iter().map(String::as_str).take(NAMED));
+            values.extend(given.get(&axis.name, value, allowed)?.map(|value| (place, value)));
+        }
+        let sorts = || {
+            let axes = axes.all().iter().map(|axis| axis.name.as_str());
+            format!("{}, each also with - before it", one_of(SORTS.iter().map(|(name, _)| *name).chain(axes)))
         };
-        Ok(Self { filter, page: given.page(MAX_ITEMS)? })
+        let sort = |text: &str| {
+            let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+            let known = SORTS.iter().find(|(known, _)| *known == name).map(|(_, order)| Sort::By(*order));
+            let axis = || axes.all().iter().position(|axis| axis.name == name).map(Sort::Axis);
+            Some((known.or_else(axis)?, descending))
+        };
+        let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or((Sort::By(Order::File), false));
+        Ok(Self {
+            state: given.get("state", |text| STATES.into_iter().find(|state| *state == text), || one_of(STATES))?,
+            seed: given.get("seed", |text| digits(text).then(|| text.parse().ok())?, || "a whole number".to_owned())?,
+            values,
+            sort,
+            descending,
+            page: given.page(MAX_ITEMS)?,
+        })
+    }
+
+    /// The same for the store.
+    pub(crate) fn choice(&self, axes: &Axes) -> Choice {
+        let (order, axis) = match self.sort {
+            Sort::By(order) => (order, None),
+            Sort::Axis(axis) => (Order::Cell, Some(axis)),
+        };
+        let all = self.values.is_empty() && axis.is_none();
+        Choice {
+            state: self.state,
+            // The file's integers are signed.
+            seed: self.seed.map(|seed| seed as i64),
+            cells: (!all).then(|| axes.choose(&self.values, axis)),
+            order,
+            descending: self.descending,
+        }
+    }
+}
+
+/// `/api/v1/curves`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Curves {
+    pub(crate) metric: &'static str,
+    /// At least one.
+    pub(crate) cells: Vec<CellId>,
+}
+
+/// Cells whose curves can be asked for at a time.
+pub(crate) const MAX_CURVES: usize = 12;
+
+impl Curves {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
+        let given = Parameters::parse(query, &["metric", "cells"])?;
+        let metric = given.get("metric", metrics::by_name, || one_of(metrics::ALL))?;
+        let cells = |text: &str| {
+            let mut cells: Vec<CellId> = text.split(',').map(|id| id.parse().ok()).collect::<Option<_>>()?;
+            cells.sort_unstable();
+            cells.dedup();
+            (cells.len() <= MAX_CURVES).then_some(cells)
+        };
+        let allowed = || format!("1 to {MAX_CURVES} ids of cells with commas between them");
+        let cells = given.get("cells", cells, allowed)?;
+        let cells = cells.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "parameter `cells` is missing"))?;
+        Ok(Self { metric: metric.unwrap_or(metrics::TEST_ACCURACY), cells })
     }
 }
 
@@ -133,6 +231,14 @@ pub(crate) fn nothing(query: Option<&str>) -> Result<(), Problem> {
     Parameters::parse(query, &[]).map(drop)
 }
 
+/// An attempt's number in a path.
+pub(crate) fn attempt(text: &str) -> Result<u32, Problem> {
+    Some(text).filter(|text| digits(text)).and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let shown = printable(text, 60);
+        Problem::new(StatusCode::BAD_REQUEST, format!("attempt `{shown}` is no number"))
+    })
+}
+
 /// A trial's id in a path.
 pub(crate) fn trial_id(text: &str) -> Result<TrialId, Problem> {
     text.parse().map_err(|_| {
@@ -144,44 +250,71 @@ pub(crate) fn trial_id(text: &str) -> Result<TrialId, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+
     use super::*;
+
+    fn axes() -> Axes {
+        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\n\
+                    subset_size = [100, 300]\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]\n";
+        let specs: Vec<_> = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+        Axes::of(&specs)
+    }
 
     #[test]
     fn right_ones() {
-        let all = "state=quarantined&architecture=lenet+bn&subset_size=300&limit=7&offset=14";
-        let page = Page { limit: 7, offset: 14 };
-        let filter =
-            Filter { state: Some("quarantined"), architecture: Some(Architecture::LenetBn), subset_size: Some(300) };
-        assert_eq!(Trials::parse(Some(all)).unwrap(), Trials { filter, page });
-        assert_eq!(Trials::parse(Some("architecture=lenet%2Bbn")).unwrap().filter.architecture, filter.architecture);
-        let none = Trials::parse(None).unwrap();
-        assert_eq!(none, Trials { filter: Filter::default(), page: Page { limit: 100, offset: 0 } });
-        assert_eq!(Trials::parse(Some("&&")).unwrap(), none);
+        let axes = axes();
+        let parse = |query| Trials::parse(query, &axes).unwrap();
+        let all = parse(Some(
+            "state=quarantined&architecture=lenet+bn&subset_size=300&seed=1&sort=-regulariser&limit=7&offset=14",
+        ));
+        assert_eq!((all.state, all.seed, all.page), (Some("quarantined"), Some(1), Page { limit: 7, offset: 14 }));
+        let choice = all.choice(&axes);
+        assert_eq!((choice.order, choice.descending), (Order::Cell, true));
+        let cells = choice.cells.unwrap();
+        let values: Vec<_> = cells.iter().map(|(cell, _)| axes.values_of(*cell)["regulariser"]).collect();
+        assert_eq!(values, ["bn", "bn + fn 0.1"]);
+        assert!(cells[0].1 < cells[1].1);
+        assert_eq!(parse(Some("architecture=lenet%2Bbn")).values, parse(Some("architecture=lenet+bn")).values);
+        let none = parse(None);
+        assert_eq!((none.choice(&axes), none.page), (Choice::default(), Page { limit: 100, offset: 0 }));
+        assert_eq!(parse(Some("&&")), none);
         let points = Points::parse(Some("metric=test%2faccuracy&offset=1")).unwrap();
         assert_eq!(points, Points { metric: Some("test/accuracy"), page: Page { limit: 5_000, offset: 1 } });
+        let [one, other] = ["0", "f"].map(|digit| digit.repeat(32));
+        let curves = Curves::parse(Some(&format!("cells={other},{one},{one}"))).unwrap();
+        assert_eq!((curves.metric, curves.cells.len()), ("test/accuracy", 2));
         assert!(nothing(None).is_ok());
     }
 
     #[test]
     fn wrong_ones() {
-        let trials = |query| Trials::parse(Some(query)).map(|_| ()).unwrap_err().json();
+        let axes = axes();
+        let trials = |query| Trials::parse(Some(query), &axes).map(|_| ()).unwrap_err().json();
+        let curves = |query| Curves::parse(query).map(|_| ()).unwrap_err().json();
         let texts = [
             trials("state=done"),
             trials("state="),
             trials("architecture=lenet%20bn"),
             trials("subset_size=-1"),
+            trials("seed=+1"),
+            trials("sort=size"),
             trials("limit=0"),
             trials("limit=501"),
             trials("limit=+1"),
             trials("offset=4294967296"),
             trials("offset=%ff"),
             trials("limit=1&limit=2"),
-            trials("seed=1"),
+            trials("colour=1"),
             trials("<script>=1"),
             trials(&format!("state={}", "%1b".repeat(500))),
             Points::parse(Some("metric=test/acc")).map(|_| ()).unwrap_err().json(),
+            curves(None),
+            curves(Some("cells=")),
+            curves(Some(&format!("cells={}", vec!["0".repeat(32); 2].join(";")))),
             nothing(Some("x=1")).unwrap_err().json(),
             trial_id("0123").unwrap_err().json(),
+            attempt("+1").unwrap_err().json(),
         ];
         insta::assert_snapshot!("wrong_queries", texts.join("\n"));
     }

@@ -5,38 +5,34 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{Path, RawQuery, Request, State, rejection::PathRejection},
+    extract::{FromRef, Path, RawQuery, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use swfn_access::gate::Visitor;
-use swfn_report::legend;
-use swfn_shared::{
-    grid::Grid,
-    ids::TrialId,
-    snapshot::Snapshot,
-    treatment::Names,
-    trial::{Architecture, TrialSpec},
-    wire::WORKERS_HEADER,
-};
-use swfn_store::{ReadError, Reader, live, run_dir::Place};
+use swfn_report::{legend, palette};
+use swfn_shared::{ids::TrialId, wire::WORKERS_HEADER};
+use swfn_store::{ReadError, live, mean_curves};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tracing::warn;
 
 use super::{
+    app::App,
+    etag, files,
     guard::{self, Guard},
     is_ready, metrics, page,
     problem::Problem,
-    query::{self, Cells, Points, Trials, Workers},
-    summary::LiveSummary,
-    views::{CellsView, ListView, PointView, PointsView, SweepView, TrialDetails, TrialView, WorkerView},
+    query::{self, Cells, Curves, Points, Trials, Workers},
+    views::{
+        AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView, TrialDetails,
+        TrialView, WorkerView,
+    },
 };
 
 /// Until an answer begins.
@@ -48,90 +44,13 @@ const GUESS: Duration = Duration::from_millis(500);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors";
 
-/// What does not change while the sweep runs.
-#[derive(Debug, Serialize)]
-pub(crate) struct SweepNames {
-    sweep: String,
-    dataset: String,
-    run_dir: String,
-    architectures: Vec<Architecture>,
-    subset_sizes: Vec<u32>,
-}
+/// What all routes share: the newest app.
+#[derive(Debug, Clone)]
+pub(super) struct Stage(pub(super) watch::Receiver<Arc<App>>);
 
-/// Tells how many requests wait for the engine, and how many can.
-pub struct Queue(Box<dyn Fn() -> (usize, usize) + Send + Sync>);
-
-impl Queue {
-    /// The queue that a channel is. The engine stops when its last sender is gone, and this is none.
-    pub fn new<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Self {
-        let requests = requests.downgrade();
-        let waiting = |sender: mpsc::Sender<T>| (sender.max_capacity() - sender.capacity(), sender.max_capacity());
-        Self(Box::new(move || requests.upgrade().map_or((0, 0), waiting)))
-    }
-}
-
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Queue")
-    }
-}
-
-/// Everything that answers are made of.
-#[derive(Debug)]
-pub struct App {
-    names: SweepNames,
-    place: Place,
-    snapshots: watch::Receiver<Snapshot>,
-    queue: Queue,
-    reader: Reader,
-    regularisers: Names,
-    summary: LiveSummary,
-    prometheus: Option<PrometheusHandle>,
-}
-
-impl App {
-    pub fn new(
-        grid: Arc<Grid>,
-        place: &Place,
-        specs: &[TrialSpec],
-        snapshots: watch::Receiver<Snapshot>,
-        queue: Queue,
-        reader: Reader,
-    ) -> Self {
-        let mut subset_sizes: Vec<_> = specs.iter().map(|spec| spec.subset_size).collect();
-        subset_sizes.sort_unstable();
-        subset_sizes.dedup();
-        let used = |architecture: &Architecture| specs.iter().any(|spec| spec.architecture == *architecture);
-        Self {
-            names: SweepNames {
-                sweep: grid.name.clone(),
-                dataset: specs.first().map(|spec| spec.dataset.name().to_owned()).unwrap_or_default(),
-                run_dir: place.path().display().to_string(),
-                architectures: Architecture::ALL.iter().copied().filter(used).collect(),
-                subset_sizes,
-            },
-            place: place.clone(),
-            snapshots,
-            queue,
-            reader,
-            regularisers: Names::among(specs.iter().map(TrialSpec::regulariser)),
-            summary: LiveSummary::new(grid, specs),
-            prometheus: metrics::install(),
-        }
-    }
-
-    pub(super) fn reader(&self) -> &Reader {
-        &self.reader
-    }
-
-    /// What has been measured since is put where it takes no room.
-    pub(super) fn tidy(&self) {
-        self.prometheus.iter().for_each(PrometheusHandle::run_upkeep);
-    }
-
-    /// Nothing holds the watch while an answer is made.
-    fn snapshot(&self) -> Snapshot {
-        self.snapshots.borrow().clone()
+impl FromRef<Stage> for Arc<App> {
+    fn from_ref(stage: &Stage) -> Self {
+        Self::clone(&stage.0.borrow())
     }
 }
 
@@ -140,23 +59,32 @@ type Shared = State<Arc<App>>;
 /// What stands in a path in place of a trial's id, unless it is not even text.
 type TrialInPath = Result<Path<String>, PathRejection>;
 
+/// The same, and what stands behind it.
+type TwoInPath = Result<Path<(String, String)>, PathRejection>;
+
 /// The address that a connection came to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Local(pub(super) IpAddr);
 
 /// All routes behind the guard.
-pub(super) fn router(app: Arc<App>, guard: Guard, join_at: &str) -> Router {
+pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
     let join_at = HeaderValue::from_str(join_at).ok();
     let frames = guard.frames().join(" ");
     let policy = if frames.is_empty() { format!("{POLICY} 'none'") } else { format!("{POLICY} {frames}") };
     let policy = HeaderValue::from_str(&policy).expect("origins are ASCII");
     let mut router = Router::new()
         .route("/api/v1/sweep", get(sweep))
+        .route("/api/v1/answer", get(answer))
         .route("/api/v1/cells", get(cells))
         .route("/api/v1/trials", get(trials))
         .route("/api/v1/trials/{id}", get(trial))
         .route("/api/v1/trials/{id}/points", get(points))
+        .route("/api/v1/trials/{id}/logs/{attempt}", get(log))
+        .route("/api/v1/trials/{id}/files/{name}", get(artifact))
+        .route("/api/v1/curves", get(curves))
         .route("/api/v1/workers", get(workers))
+        .route("/report.html", get(report))
+        .route("/colours.css", get(async || with_type("text/css; charset=utf-8", palette::style())))
         .route("/metrics", get(prometheus))
         .route("/healthz", get(async move || alive(join_at)))
         .route("/readyz", get(ready));
@@ -166,7 +94,8 @@ pub(super) fn router(app: Arc<App>, guard: Guard, join_at: &str) -> Router {
     let missing = async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here").hint("the dashboard is at /");
     router
         .fallback(missing)
-        .with_state(app)
+        .with_state(stage)
+        .layer(middleware::from_fn(etag::spare))
         .layer(middleware::from_fn_with_state(Arc::new(guard), check))
         .layer(middleware::map_response_with_state((policy, frames.is_empty()), label))
 }
@@ -198,7 +127,7 @@ async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
 /// What browsers may do with an answer: show it on this page, and nothing else.
 async fn label(State((policy, alone)): State<(HeaderValue, bool)>, mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     // It knows no list of pages, unlike the policy.
     if alone {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
@@ -254,22 +183,32 @@ impl From<ReadError> for Problem {
 
 async fn sweep(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
-    json(&SweepView::new(&app.names, &app.snapshot()))
+    json(&SweepView::new(&app, &app.snapshot()))
+}
+
+async fn answer(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
+    query::nothing(asked.as_deref())?;
+    let summary = app.summary.get(&app.reader).await?;
+    json(&AnswerView::new(&app.axes, &summary))
 }
 
 async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let Cells(page) = Cells::parse(asked.as_deref())?;
     let summary = app.summary.get(&app.reader).await?;
-    let items: Vec<_> = summary.cells.iter().skip(page.offset as usize).take(page.limit as usize).collect();
+    // The same cells in the same order.
+    let cells = app.axes.cells().zip(&summary.cells).skip(page.offset as usize).take(page.limit as usize);
+    let items: Vec<_> =
+        cells.map(|(id, cell)| CellView { id: id.to_string(), axes: app.axes.values_of(id), cell }).collect();
     let list = ListView::new(page, summary.cells.len() as i64, items);
     json(&CellsView { selection: summary.selection, legend: legend(&summary), list })
 }
 
 async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
-    let Trials { filter, page } = Trials::parse(asked.as_deref())?;
-    let (total, lines) = app.reader.read(move |transaction| live::trials(transaction, filter, page)).await?;
+    let asked = Trials::parse(asked.as_deref(), &app.axes)?;
+    let (page, choice) = (asked.page, asked.choice(&app.axes));
+    let (total, lines) = app.reader.read(move |transaction| live::trials(transaction, &choice, page)).await?;
     let snapshot = app.snapshot();
-    let items = lines.into_iter().map(|line| TrialView::new(line, app.regularisers, &snapshot)).collect();
+    let items = lines.into_iter().map(|line| TrialView::new(line, &app.axes, &snapshot)).collect();
     json(&ListView::new(page, total, items))
 }
 
@@ -285,7 +224,7 @@ async fn trial(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -
     query::nothing(asked.as_deref())?;
     let id = trial_id(id)?;
     let found = app.reader.read(move |transaction| live::trial(transaction, id)).await?.ok_or_else(no_trial)?;
-    json(&TrialDetails::new(found, app.regularisers, &app.snapshot()).map_err(|error| internal(&error))?)
+    json(&TrialDetails::new(found, &app, &app.snapshot()).map_err(|error| internal(&error))?)
 }
 
 async fn points(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
@@ -294,6 +233,36 @@ async fn points(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) 
     let (attempt, total, points) = found.ok_or_else(no_trial)?;
     let items = points.into_iter().map(|(metric, step, value)| PointView { metric, step, value }).collect();
     json(&PointsView { attempt, list: ListView::new(page, total, items) })
+}
+
+async fn curves(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
+    let Curves { metric, cells } = Curves::parse(asked.as_deref())?;
+    if !cells.iter().all(|cell| app.axes.has(*cell)) {
+        let problem = Problem::new(StatusCode::NOT_FOUND, "there is no such cell in this grid");
+        return Err(problem.hint("/api/v1/cells has their ids"));
+    }
+    let read = app.reader.read(move |transaction| mean_curves(transaction, metric, &cells));
+    json(&CurvesView::new(metric, read.await?))
+}
+
+async fn report(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
+    query::nothing(asked.as_deref())?;
+    let mut response = files::file(&app.file("report.html"), "text/html; charset=utf-8").await?;
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(files::REPORT_POLICY));
+    Ok(response)
+}
+
+async fn log(State(app): Shared, path: TwoInPath, RawQuery(asked): RawQuery) -> Answer {
+    query::nothing(asked.as_deref())?;
+    let (id, attempt) = path.map(|Path(parts)| parts).unwrap_or_default();
+    let path = files::log_of(app.place.path(), query::trial_id(&id)?, query::attempt(&attempt)?);
+    files::file(&path, "text/plain; charset=utf-8").await
+}
+
+async fn artifact(State(app): Shared, path: TwoInPath, RawQuery(asked): RawQuery) -> Answer {
+    query::nothing(asked.as_deref())?;
+    let (id, name) = path.map(|Path(parts)| parts).unwrap_or_default();
+    files::artifact(app.place.path(), query::trial_id(&id)?, &name).await
 }
 
 async fn workers(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
@@ -308,7 +277,7 @@ async fn prometheus(State(app): Shared) -> Answer {
     let Some(handle) = &app.prometheus else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "nothing is counted in this process"));
     };
-    metrics::show(&app.snapshot(), (app.queue.0)());
+    metrics::show(&app.snapshot(), app.waiting());
     Ok(with_type("text/plain; version=0.0.4; charset=utf-8", handle.render()))
 }
 

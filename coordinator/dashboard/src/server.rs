@@ -18,7 +18,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use swfn_access::{
-    Access, AccessArguments,
+    Access, DoorArguments,
     gate::{self, Connection, Gate},
     machine, place,
     tls::Tls,
@@ -38,13 +38,17 @@ use tonic::transport::server::Connected as _;
 use tracing::{debug, warn};
 
 use super::{
+    app::App,
     arguments::{HttpArguments, Place},
     guard::Guard,
-    routes::{self, App, Local},
+    routes::{self, Local, Stage},
 };
 
 /// Where the dashboard is unless the user says otherwise.
 const DEFAULT_PORT: u16 = 7078;
+
+/// Ports that are tried, before any other one will do.
+const TRIED: u16 = 100;
 
 /// Connections of those who may look. A browser opens up to six for one page.
 pub const CONNECTIONS: usize = 128;
@@ -94,8 +98,7 @@ impl Door {
     pub async fn open(
         arguments: &HttpArguments,
         access: &Access,
-        rule: &AccessArguments,
-        local_workers: bool,
+        rule: &DoorArguments,
         workers: &str,
     ) -> anyhow::Result<Option<Self>> {
         let (listener, said) = match &arguments.http {
@@ -108,11 +111,7 @@ impl Door {
                 })?;
                 (listener, said.host().clone())
             }
-            None => {
-                let port = if local_workers { 0 } else { DEFAULT_PORT };
-                let listener = bind_or_any((Ipv4Addr::LOCALHOST, port).into());
-                (listener.context("cannot listen for the dashboard\nhint: say --http off")?, Host::Any)
-            }
+            None => (bind_to_next().context("cannot listen for the dashboard\nhint: say --http off")?, Host::Any),
         };
         let address = listener.local_addr()?;
         let mut hosts: Vec<String> = arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
@@ -150,22 +149,25 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// At the usual address, or where there is room.
-fn bind_or_any(address: SocketAddr) -> io::Result<TcpListener> {
-    match bind(address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let listener = bind(SocketAddr::new(address.ip(), 0))?;
-            warn!("port {} is taken, so the dashboard is on port {}", address.port(), listener.local_addr()?.port());
-            Ok(listener)
+/// At the usual port of this machine, or the next one that is free, so that a tunnel to a few ports finds every page.
+fn bind_to_next() -> io::Result<TcpListener> {
+    let at = |port| bind((Ipv4Addr::LOCALHOST, port).into());
+    for port in DEFAULT_PORT..DEFAULT_PORT + TRIED {
+        match at(port) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Ok(listener) if port != DEFAULT_PORT => {
+                warn!("port {DEFAULT_PORT} is taken, so the dashboard is on port {port}");
+                return Ok(listener);
+            }
+            result => return result,
         }
-        result => result,
     }
+    at(0)
 }
 
-/// Serves until `stop` resolves; all connections to the file are closed then.
-pub async fn serve(door: Door, app: App, stop: impl Future<Output = ()>) {
-    let app = Arc::new(app);
-    let router = routes::router(Arc::clone(&app), door.guard, &door.workers);
+/// Serves until `stop` resolves; all connections to the file are closed then. The newest app answers.
+pub async fn serve(door: Door, apps: watch::Receiver<Arc<App>>, stop: impl Future<Output = ()>) {
+    let router = routes::router(Stage(apps.clone()), door.guard, &door.workers);
     let (stopping, stopped) = watch::channel(false);
     let mut incoming = gate::accept(door.listener, Gate::new(CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -174,7 +176,7 @@ pub async fn serve(door: Door, app: App, stop: impl Future<Output = ()>) {
     loop {
         tokio::select! {
             () = &mut stop => break,
-            _ = upkeep.tick() => app.tidy(),
+            _ = upkeep.tick() => apps.borrow().tidy(),
             Some(_) = connections.join_next() => {}
             connection = incoming.next() => match connection {
                 Some(Ok(connection)) => {
@@ -190,7 +192,8 @@ pub async fn serve(door: Door, app: App, stop: impl Future<Output = ()>) {
     let all = async { while connections.join_next().await.is_some() {} };
     timeout(GRACE, all).await.ok();
     connections.shutdown().await;
-    app.reader().close().await;
+    let reader = apps.borrow().reader.clone();
+    reader.close().await;
 }
 
 /// One connection from its first byte to its end.

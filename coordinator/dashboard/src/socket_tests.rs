@@ -14,7 +14,7 @@ use swfn_access::AccessArguments;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -44,12 +44,12 @@ async fn open(
     next_request: Option<Duration>,
 ) -> (String, SocketAddr, oneshot::Sender<()>) {
     let Program { access, http } = Program::parse_from([&["x".to_owned()], options].concat());
-    let mut door = Door::open(&http, &access.read().unwrap(), &access, true, WORKERS).await.unwrap().unwrap();
+    let mut door = Door::open(&http, &access.read().unwrap(), &access.door, WORKERS).await.unwrap().unwrap();
     door.next_request = next_request.unwrap_or(door.next_request);
     let url = door.url.clone();
     let port = url.parse::<Uri>().unwrap().port_u16().unwrap();
     let (stop, stopped) = oneshot::channel();
-    tokio::spawn(serve(door, house.app(), async {
+    tokio::spawn(serve(door, watch::channel(Arc::new(house.app())).1, async {
         stopped.await.ok();
     }));
     (url, SocketAddr::from(([127, 0, 0, 1], port)), stop)

@@ -26,16 +26,20 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use super::{App, Queue, guard::Guard, routes};
+use super::{
+    App, Queue,
+    guard::Guard,
+    routes::{self, Stage},
+};
 
-const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{2028}</";
+pub(super) const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{2028}</";
 
 /// Two seeds of `net` and of `lenet+bn`, without and with function norm: one trial has succeeded, one runs, one was given up.
 pub(super) struct House {
-    dir: TempDir,
+    pub(super) dir: TempDir,
     run_dir: RunDir,
     grid: Arc<Grid>,
-    specs: Arc<[TrialSpec]>,
+    pub(super) specs: Arc<[TrialSpec]>,
     snapshots: watch::Sender<Snapshot>,
     /// As long as it lives, the actor could.
     requests: mpsc::Sender<()>,
@@ -66,11 +70,12 @@ impl House {
     pub(super) fn app(&self) -> App {
         let reader = Reader::new(&self.dir.path().join("sweep.sqlite"));
         let (grid, snapshots) = (Arc::clone(&self.grid), self.snapshots.subscribe());
-        App::new(grid, &self.run_dir.place().unwrap(), &self.specs, snapshots, Queue::new(&self.requests), reader)
+        App::new(grid, &self.run_dir.place().unwrap(), &self.specs, snapshots, Some(Queue::new(&self.requests)), reader)
     }
 
-    fn router(&self, token: Option<Token>) -> Router {
-        routes::router(Arc::new(self.app()), Guard::new(Vec::new(), token), "http://head:7077")
+    pub(super) fn router(&self, token: Option<Token>) -> Router {
+        let stage = Stage(watch::channel(Arc::new(self.app())).1);
+        routes::router(stage, Guard::new(Vec::new(), token), "http://head:7077")
     }
 }
 
@@ -120,7 +125,7 @@ fn batch(specs: &[TrialSpec]) -> Batch {
     }
 }
 
-fn request(path: &str) -> Request<Body> {
+pub(super) fn request(path: &str) -> Request<Body> {
     Request::get(path).header("host", "localhost").body(Body::empty()).unwrap()
 }
 
@@ -128,7 +133,7 @@ async fn text(response: Response<Body>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
-async fn json(router: &Router, path: &str) -> Value {
+pub(super) async fn json(router: &Router, path: &str) -> Value {
     let response = router.clone().oneshot(request(path)).await.unwrap();
     let status = response.status();
     let text = text(response).await;
@@ -166,6 +171,23 @@ async fn what_is_in_the_file_is_told() {
     assert!(failed["error"].as_str().unwrap().len() < 310, "a list has the beginning");
 
     let id = failed["id"].as_str().unwrap().to_owned();
+    // Running ones come first, and axes are what they are sorted and chosen by.
+    let states = async |query: &str| {
+        let list = json(&router, &format!("/api/v1/trials?{query}")).await;
+        let states = list["items"].as_array().unwrap().iter().map(|trial| trial["state"].as_str().unwrap().to_owned());
+        states.collect::<Vec<_>>()
+    };
+    assert_eq!(states("sort=state&limit=4").await, ["leased", "succeeded", "quarantined", "pending"]);
+    assert_eq!(states("sort=-accuracy&limit=2").await, ["succeeded", "leased"]);
+    assert_eq!(
+        all["items"][0]["axes"],
+        serde_json::json!({"network": "net", "regulariser": "none", "subset_size": "100"})
+    );
+    let titles: Vec<_> = sweep["axes"].as_array().unwrap().iter().map(|axis| axis["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["network", "n", "regulariser", "seed"]);
+    let by_seed = of("/api/v1/trials?network=lenet&regulariser=bn%20%2B%20fn%200.1&sort=-seed").await;
+    assert_eq!((&by_seed["total"], &by_seed["items"][0]["seed"]), (&4.into(), &1.into()));
+
     let details = json(&router, &format!("/api/v1/trials/{id}")).await;
     assert_eq!((&details["log"], &details["events"][0]["kind"]), (&"the end".into(), &"failed".into()));
     assert_eq!(details["settings"]["classifier"]["iterations"], 10_000);
@@ -181,10 +203,39 @@ async fn what_is_in_the_file_is_told() {
     assert!(cells["legend"].as_str().unwrap().starts_with("Test accuracy after the last iteration: mean ± half"));
     assert_eq!(cells["selection"], "final");
     assert_eq!((&cells["total"], &cells["items"][0]["final_test_accuracy"]["mean"]), (&8.into(), &0.9.into()));
+    let cell = cells["items"][0]["id"].as_str().unwrap();
+    let curves = json(&router, &format!("/api/v1/curves?cells={cell}")).await;
+    let expected = serde_json::json!({"step": 10_000, "n": 1, "mean": 0.9, "confidence_95": null});
+    assert_eq!(curves["curves"][cell].as_array().unwrap().last().unwrap(), &expected);
+    let answer = json(&router, "/api/v1/answer").await;
+    let first = &answer["pivot"]["rows"][0];
+    assert_eq!(
+        (&first["network"], &first["regulariser"], &answer["cells"][0]),
+        (&"net".into(), &"none".into(), &cell.into())
+    );
+    assert_eq!((&first["cells"][0]["seeds"], &first["cells"][0]["planned"]), (&1.into(), &2.into()));
+    assert_eq!(answer["synthesis"]["open"], true);
     let worker = json(&router, "/api/v1/workers").await["items"][0].clone();
     assert_eq!((&worker["connected"], &worker["running"], &worker["succeeded"]), (&true.into(), &1.into(), &1.into()));
     assert_eq!((&worker["host"], worker["model"].as_str().unwrap().len()), (&HOSTILE.into(), 303));
     drop(house.store);
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_not_sent_again() {
+    let house = House::new();
+    let router = house.router(None);
+    let ask = async |tag: Option<&str>| {
+        let mut request = request("/api/v1/answer");
+        tag.iter().for_each(|tag| drop(request.headers_mut().insert(header::IF_NONE_MATCH, tag.parse().unwrap())));
+        let response = router.clone().oneshot(request).await.unwrap();
+        let tag = response.headers()[header::ETAG].to_str().unwrap().to_owned();
+        (response.status(), tag, text(response).await)
+    };
+    let (status, tag, body) = ask(None).await;
+    assert!(status == StatusCode::OK && body.contains("pivot"), "{body}");
+    assert_eq!(ask(Some(&tag)).await, (StatusCode::NOT_MODIFIED, tag.clone(), String::new()));
+    assert_eq!(ask(Some("\"0\"")).await, (StatusCode::OK, tag, body));
 }
 
 #[tokio::test]
@@ -325,7 +376,7 @@ async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
 
     let hub = vec!["https://hub.example".to_owned(), "http://lab:8000".to_owned()];
     let guard = Guard::new(Vec::new(), None).with_frames(hub);
-    let named = routes::router(Arc::new(house.app()), guard, "");
+    let named = routes::router(Stage(watch::channel(Arc::new(house.app())).1), guard, "");
     let page = named.clone().oneshot(in_frame()).await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
     assert!(policy(&page).ends_with("; frame-ancestors https://hub.example http://lab:8000"), "{}", policy(&page));

@@ -1,19 +1,29 @@
 //! The JSON that is answered.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use swfn_report::{Answer, Summary, half_width, names};
 use swfn_shared::{
     grid::Selection,
-    ids::TrialId,
+    ids::{CellId, TrialId},
     metrics::Outcome,
     snapshot::{Running, Snapshot},
-    treatment::{Names, Regulariser, network},
 };
-use swfn_store::live::{EventLine, Page, TrialLine, TrialPage, WorkerLine};
+use swfn_store::{
+    MeanPoint,
+    live::{EventLine, Page, TrialLine, TrialPage, WorkerLine},
+};
 
-use super::routes::SweepNames;
+use super::{
+    app::{App, SweepNames},
+    axes::Axes,
+    files,
+};
 
 /// `/api/v1/sweep`
 #[derive(Debug, Serialize)]
@@ -23,13 +33,18 @@ pub(super) struct SweepView<'v> {
     version: &'static str,
     trials: CountsView,
     finished: bool,
-    connected_workers: usize,
+    /// None of files, which do not say.
+    connected_workers: Option<usize>,
     /// Of the arithmetic, running trials included, 0 to 1.
     share_done: f64,
     elapsed_seconds: f64,
     remaining_seconds: Option<f64>,
     succeeded_since_start: usize,
     best: Option<BestView>,
+    /// When something was last written, in seconds since 1970; of files alone.
+    changed: Option<f64>,
+    /// When the report was written, if it has been.
+    report: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,8 +65,8 @@ struct BestView {
 }
 
 impl<'v> SweepView<'v> {
-    pub(super) fn new(names: &'v SweepNames, snapshot: &Snapshot) -> Self {
-        let counts = snapshot.counts;
+    pub(super) fn new(app: &'v App, snapshot: &Snapshot) -> Self {
+        let (names, counts) = (&app.names, snapshot.counts);
         let seconds = |duration: Duration| duration.as_secs_f64();
         Self {
             names,
@@ -64,16 +79,19 @@ impl<'v> SweepView<'v> {
                 quarantined: counts.quarantined,
             },
             finished: counts.finished(),
-            connected_workers: snapshot.workers,
+            connected_workers: names.live.then_some(snapshot.workers),
             share_done: snapshot.share_done,
             elapsed_seconds: seconds(snapshot.elapsed),
-            remaining_seconds: snapshot.remaining().filter(|_| !counts.finished()).map(seconds),
+            // Without workers there is no end in sight.
+            remaining_seconds: snapshot.remaining().filter(|_| !counts.finished() && snapshot.workers > 0).map(seconds),
             succeeded_since_start: snapshot.succeeded_here,
             best: snapshot.best.as_ref().map(|best| BestView {
                 cell: best.spec.label(),
                 seeds: best.seeds,
                 test_accuracy_mean: best.mean,
             }),
+            changed: (!names.live).then(|| app.written(&["sweep.sqlite", "sweep.sqlite-wal"])).flatten(),
+            report: app.written(&["report.html"]),
         }
     }
 }
@@ -91,6 +109,35 @@ impl<T> ListView<T> {
     pub(super) fn new(page: Page, total: i64, items: Vec<T>) -> Self {
         Self { total, limit: page.limit, offset: page.offset, items }
     }
+}
+
+/// `/api/v1/answer`
+#[derive(Debug, Serialize)]
+pub(super) struct AnswerView<'s> {
+    /// Which evaluation of each trial counts.
+    selection: Selection,
+    /// What the short names of regularisers mean.
+    names: String,
+    /// The ids of the cells, in the order that the pivot counts them in.
+    cells: Vec<String>,
+    #[serde(flatten)]
+    answer: &'s Answer,
+}
+
+impl<'s> AnswerView<'s> {
+    pub(super) fn new(axes: &Axes, summary: &'s Summary) -> Self {
+        let cells = axes.cells().map(|cell| cell.to_string()).collect();
+        Self { selection: summary.selection, names: names(summary), cells, answer: &summary.answer }
+    }
+}
+
+/// A cell of `/api/v1/cells`
+#[derive(Debug, Serialize)]
+pub(super) struct CellView<'c, C> {
+    pub(super) id: String,
+    pub(super) axes: BTreeMap<&'c str, &'c str>,
+    #[serde(flatten)]
+    pub(super) cell: &'c C,
 }
 
 /// `/api/v1/cells`
@@ -138,13 +185,16 @@ fn exact_numbers(json: &str) -> String {
 
 /// A trial of `/api/v1/trials`
 #[derive(Debug, Serialize)]
-pub(super) struct TrialView {
+pub(super) struct TrialView<'v> {
     id: String,
+    cell: String,
+    /// Its values on the axes of the sweep, but for the seed.
+    axes: BTreeMap<&'v str, &'v str>,
     state: String,
     attempts: u32,
     architecture: String,
-    network: String,
-    regulariser: String,
+    network: &'v str,
+    regulariser: &'v str,
     subset_size: u32,
     #[serde(serialize_with = "exact")]
     seed: u64,
@@ -162,18 +212,19 @@ pub(super) struct TrialView {
     error: Option<String>,
 }
 
-impl TrialView {
-    /// `names`: of the regularisers of the sweep.
-    pub(super) fn new(line: TrialLine, names: Names, snapshot: &Snapshot) -> Self {
-        let regulariser = Regulariser::of(&line.architecture, line.lambda, line.weight_decay);
+impl<'v> TrialView<'v> {
+    pub(super) fn new(line: TrialLine, axes: &'v Axes, snapshot: &Snapshot) -> Self {
+        let axes = axes.values_of(line.cell);
         let running = running(snapshot, line.id);
         let done = line.outcome.is_some();
         Self {
             id: line.id.to_string(),
+            cell: line.cell.to_string(),
             state: line.state,
             attempts: line.attempts,
-            network: network(&line.architecture).to_owned(),
-            regulariser: names.regulariser(regulariser),
+            network: axes.get("network").copied().unwrap_or_default(),
+            regulariser: axes.get("regulariser").copied().unwrap_or_default(),
+            axes,
             architecture: line.architecture,
             subset_size: line.subset_size,
             // The file's integers are signed.
@@ -198,13 +249,17 @@ fn running(snapshot: &Snapshot, id: TrialId) -> Option<&Running> {
 
 /// `/api/v1/trials/{id}`
 #[derive(Debug, Serialize)]
-pub(super) struct TrialDetails {
+pub(super) struct TrialDetails<'v> {
     #[serde(flatten)]
-    trial: TrialView,
+    trial: TrialView<'v>,
     settings: Box<RawValue>,
     log: Option<String>,
     /// Newest first.
     events: Vec<EventView>,
+    /// The files that it has left.
+    files: Vec<&'static str>,
+    /// The attempts that have a log.
+    logs: Vec<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -216,16 +271,46 @@ struct EventView {
     error: Option<String>,
 }
 
-impl TrialDetails {
-    pub(super) fn new(page: TrialPage, names: Names, snapshot: &Snapshot) -> Result<Self, serde_json::Error> {
+impl<'v> TrialDetails<'v> {
+    pub(super) fn new(page: TrialPage, app: &'v App, snapshot: &Snapshot) -> Result<Self, serde_json::Error> {
         let event = |EventLine { at, attempt, kind, worker, error }| EventView { at, attempt, kind, worker, error };
         Ok(Self {
             settings: RawValue::from_string(exact_numbers(&page.spec))?,
             // What failed before does not matter once the trial has succeeded.
             log: page.log.filter(|_| page.line.outcome.is_none()),
-            trial: TrialView::new(page.line, names, snapshot),
+            files: files::left_by(app.place.path(), page.line.id),
+            logs: files::logs_of(app.place.path(), page.line.id, page.line.attempts),
+            trial: TrialView::new(page.line, &app.axes, snapshot),
             events: page.events.into_iter().map(event).collect(),
         })
+    }
+}
+
+/// `/api/v1/curves`
+#[derive(Debug, Serialize)]
+pub(super) struct CurvesView {
+    metric: &'static str,
+    /// By the id of the cell.
+    curves: BTreeMap<String, Vec<MeanView>>,
+}
+
+#[derive(Debug, Serialize)]
+struct MeanView {
+    step: u64,
+    n: usize,
+    mean: f64,
+    /// Half the width of the 95 % interval; unknown of one seed.
+    confidence_95: Option<f64>,
+}
+
+impl CurvesView {
+    pub(super) fn new(metric: &'static str, curves: HashMap<CellId, Vec<MeanPoint>>) -> Self {
+        let mean = |MeanPoint { step, n, mean, standard_deviation }| {
+            let confidence_95 = half_width(n, standard_deviation).filter(|half| *half > 0.0);
+            MeanView { step, n, mean, confidence_95 }
+        };
+        let curve = |(cell, points): (CellId, Vec<_>)| (cell.to_string(), points.into_iter().map(mean).collect());
+        Self { metric, curves: curves.into_iter().map(curve).collect() }
     }
 }
 

@@ -42,11 +42,14 @@ mod view;
 mod words;
 mod write_up;
 
+pub use answer::Answer;
 pub use charts::palette;
 pub use command::{Extent, ReportArguments, page, run, write};
 pub use source::{Run, Sources};
 pub use study::settings;
+pub use statistics::half_width;
 pub use summary::Summary;
 pub use table::legend;
 pub use terminal::terminal;
+pub use words::names;
 pub use words::so_far;

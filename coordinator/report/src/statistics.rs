@@ -35,7 +35,7 @@ impl Estimate {
 }
 
 /// Half the width of the 95 % confidence interval of the mean of `n` values with that standard deviation; unknown for one value.
-pub(crate) fn half_width(n: usize, standard_deviation: f64) -> Option<f64> {
+pub fn half_width(n: usize, standard_deviation: f64) -> Option<f64> {
     let freedom = n.checked_sub(1).filter(|freedom| *freedom > 0)?;
     let t = StudentsT::new(0.0, 1.0, freedom as f64).ok()?.inverse_cdf(0.975);
     Some(t * standard_deviation / (n as f64).sqrt())

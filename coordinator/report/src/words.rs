@@ -227,7 +227,7 @@ pub(super) fn pivot_legend(summary: &Summary) -> String {
 }
 
 /// What the names of regularisers mean, as far as there are any; with a blank before it.
-pub(super) fn names(summary: &Summary) -> String {
+pub fn names(summary: &Summary) -> String {
     let some = |has: fn(&Regulariser) -> bool| summary.cells.iter().any(|cell| has(&cell.treatment));
     let all = [
         (some(|of| of.function_norm.is_some()), "fn: function norm with its weight λ"),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use swfn_scheduler::{Scheduler, TrialState};
 use swfn_shared::{
     grid::Selection,
-    ids::{CellId, TrialId, VaeId, WorkerId},
+    ids::{CellId, TrialId, WorkerId},
     metrics::Outcome,
     snapshot::{BestCell, Running, Snapshot},
     trial::TrialSpec,
@@ -15,7 +15,6 @@ use swfn_shared::{
 /// What a snapshot needs beside the scheduler.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    /// Floating-point operations of each trial; a VAE counts in equal parts for the trials that share it.
     work: HashMap<TrialId, f64>,
     total: f64,
     share_at_start: f64,
@@ -27,15 +26,8 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(scheduler: &Scheduler, selection: Selection) -> Self {
-        let mut sharing: HashMap<VaeId, f64> = HashMap::new();
-        for vae in scheduler.trials().filter_map(|(_, spec, _)| spec.vae()) {
-            *sharing.entry(vae).or_default() += 1.0;
-        }
-        let flop = |spec: &TrialSpec| {
-            let vae = spec.vae().map_or(0.0, |vae| work::vae_flop(spec) / sharing[&vae]);
-            work::classifier_flop(spec) + vae
-        };
-        let work: HashMap<_, _> = scheduler.trials().map(|(id, spec, _)| (id, flop(spec))).collect();
+        let specs: Vec<_> = scheduler.trials().map(|(id, spec, _)| (id, spec)).collect();
+        let work = work::of_trials(specs.iter().copied());
         let total = work.values().sum();
         let succeeded_before = scheduler.counts().succeeded;
         let mut ledger = Self { work, total, share_at_start: 0.0, succeeded_before, selection, cells: HashMap::new() };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use swfn_shared::{
     ids::{CellId, TrialId},
     metrics::MAX_VALUE,
@@ -38,14 +38,7 @@ const POINTS: u64 = 120;
 impl Store {
     /// The last step at which a metric was reported by any of these trials.
     pub fn last_step(&self, metric: &str, trials: &[TrialId]) -> Result<u64, StoreError> {
-        self.run(|connection| {
-            let mut query = connection.prepare(
-                "SELECT coalesce(max((SELECT max(step) FROM point WHERE point.trial = trial.number AND point.attempt = trial.attempt
-                                      AND metric = (SELECT number FROM metric WHERE name = ?1))), 0)
-                 FROM trial WHERE id IN (SELECT value FROM json_each(?2))",
-            )?;
-            query.query_row(params![metric, list(trials)], |row| Ok(row.get::<_, i64>(0)?.max(0) as u64))
-        })
+        self.run(|connection| last_step(connection, metric, trials))
     }
 
     /// Adds what these trials reported of a metric. What is beyond [`MAX_VALUE`], as older versions took it, is no value. Steps are cut into so many equal parts, `last` being the end of all, and a trial counts once in
@@ -57,30 +50,62 @@ impl Store {
         last: u64,
         sums: &mut CurveSums,
     ) -> Result<(), StoreError> {
-        let width = last.div_ceil(POINTS).max(1) as i64;
-        self.run(|connection| {
-            let mut query = connection.prepare(
-                "WITH part AS (
-                   SELECT trial.cell, (point.step - 1) / ?3 AS part, max(point.step) AS step, avg(point.value) AS value
-                   FROM trial JOIN point ON point.trial = trial.number AND point.attempt = trial.attempt
-                   WHERE trial.id IN (SELECT value FROM json_each(?2))
-                     AND point.metric = (SELECT number FROM metric WHERE name = ?1)
-                     AND abs(point.value) <= ?4
-                   GROUP BY trial.number, part)
-                 SELECT cell, part, max(step), count(*), sum(value), sum(value * value) FROM part GROUP BY cell, part",
-            )?;
-            let mut rows = query.query(params![metric, list(trials), width, MAX_VALUE])?;
-            while let Some(row) = rows.next()? {
-                let part: i64 = row.get(1)?;
-                let sum = sums.0.entry((parse(row, 0)?, part.max(0) as u64)).or_default();
-                sum.step = sum.step.max(row.get::<_, i64>(2)?.max(0) as u64);
-                sum.n += row.get::<_, i64>(3)?.max(0) as usize;
-                sum.sum += row.get::<_, f64>(4)?;
-                sum.squares += row.get::<_, f64>(5)?;
-            }
-            Ok(())
-        })
+        self.run(|connection| add_curves(connection, metric, trials, last, sums))
     }
+}
+
+/// Mean curves of a metric, over the trials of these cells that have succeeded.
+pub fn mean_curves(
+    connection: &Connection,
+    metric: &str,
+    cells: &[CellId],
+) -> rusqlite::Result<HashMap<CellId, Vec<MeanPoint>>> {
+    let mut query = connection.prepare_cached(
+        "SELECT id FROM trial WHERE in_grid AND state = 'succeeded' AND cell IN (SELECT value FROM json_each(?1))",
+    )?;
+    let trials: Vec<TrialId> = query.query_map([list(cells)], |row| parse(row, 0))?.collect::<Result<_, _>>()?;
+    let mut sums = CurveSums::default();
+    add_curves(connection, metric, &trials, last_step(connection, metric, &trials)?, &mut sums)?;
+    Ok(sums.curves())
+}
+
+fn last_step(connection: &Connection, metric: &str, trials: &[TrialId]) -> rusqlite::Result<u64> {
+    let mut query = connection.prepare(
+        "SELECT coalesce(max((SELECT max(step) FROM point WHERE point.trial = trial.number AND point.attempt = trial.attempt
+                              AND metric = (SELECT number FROM metric WHERE name = ?1))), 0)
+         FROM trial WHERE id IN (SELECT value FROM json_each(?2))",
+    )?;
+    query.query_row(params![metric, list(trials)], |row| Ok(row.get::<_, i64>(0)?.max(0) as u64))
+}
+
+fn add_curves(
+    connection: &Connection,
+    metric: &str,
+    trials: &[TrialId],
+    last: u64,
+    sums: &mut CurveSums,
+) -> rusqlite::Result<()> {
+    let width = last.div_ceil(POINTS).max(1) as i64;
+    let mut query = connection.prepare(
+        "WITH part AS (
+           SELECT trial.cell, (point.step - 1) / ?3 AS part, max(point.step) AS step, avg(point.value) AS value
+           FROM trial JOIN point ON point.trial = trial.number AND point.attempt = trial.attempt
+           WHERE trial.id IN (SELECT value FROM json_each(?2))
+             AND point.metric = (SELECT number FROM metric WHERE name = ?1)
+             AND abs(point.value) <= ?4
+           GROUP BY trial.number, part)
+         SELECT cell, part, max(step), count(*), sum(value), sum(value * value) FROM part GROUP BY cell, part",
+    )?;
+    let mut rows = query.query(params![metric, list(trials), width, MAX_VALUE])?;
+    while let Some(row) = rows.next()? {
+        let part: i64 = row.get(1)?;
+        let sum = sums.0.entry((parse(row, 0)?, part.max(0) as u64)).or_default();
+        sum.step = sum.step.max(row.get::<_, i64>(2)?.max(0) as u64);
+        sum.n += row.get::<_, i64>(3)?.max(0) as usize;
+        sum.sum += row.get::<_, f64>(4)?;
+        sum.squares += row.get::<_, f64>(5)?;
+    }
+    Ok(())
 }
 
 impl CurveSums {
@@ -98,6 +123,6 @@ impl CurveSums {
     }
 }
 
-fn list(trials: &[TrialId]) -> String {
-    serde_json::Value::from_iter(trials.iter().map(ToString::to_string)).to_string()
+fn list(ids: &[impl ToString]) -> String {
+    serde_json::Value::from_iter(ids.iter().map(ToString::to_string)).to_string()
 }

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
 
 mod artifacts;
+mod connect;
 mod curves;
 #[cfg(test)]
 mod damage_tests;
@@ -23,10 +24,10 @@ mod tests;
 mod write;
 
 pub use artifacts::{ArtifactError, ArtifactFolder};
-pub use curves::{CurveSums, MeanPoint};
+pub use curves::{CurveSums, MeanPoint, mean_curves};
 pub use logs::{LogError, LogFolder, log_file};
 pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered};
-pub use read_only::{Chosen, ReadOnly};
+pub use read_only::{Chosen, ReadOnly, ensure_readable};
 pub use reader::{ReadError, Reader};
 pub use schema::{Store, StoreError};
 pub use write::{Batch, ResultRow, WorkerRow};

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params, params};
 use swfn_shared::{
-    ids::{TrialId, WorkerId},
+    ids::{CellId, TrialId, WorkerId},
     metrics::{self, Outcome},
+    snapshot::Running,
     text,
-    trial::Architecture,
 };
 
 use super::read::{TrialRow, parse};
@@ -23,13 +23,51 @@ pub struct Page {
     pub offset: u32,
 }
 
-/// Which trials.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Filter {
+/// Which trials, and in which order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
     /// One of [`STATES`].
     pub state: Option<&'static str>,
-    pub architecture: Option<Architecture>,
-    pub subset_size: Option<u32>,
+    /// As the file has it: its integers are signed.
+    pub seed: Option<i64>,
+    /// The cells whose trials are wanted, with their places in [`Order::Cell`]; those of all cells if there is no list.
+    pub cells: Option<Vec<(CellId, usize)>>,
+    pub order: Order,
+    pub descending: bool,
+}
+
+/// What trials are ordered by. Those that are equal in it keep the order of the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// That of the file.
+    #[default]
+    File,
+    /// Running ones, then those that are done, have failed and wait.
+    State,
+    /// The places of [`Choice::cells`].
+    Cell,
+    Seed,
+    Accuracy,
+    Seconds,
+    Attempts,
+    Worker,
+}
+
+impl Order {
+    fn column(self) -> &'static str {
+        match self {
+            Self::State => {
+                "CASE state WHEN 'leased' THEN 0 WHEN 'succeeded' THEN 1 WHEN 'quarantined' THEN 2 ELSE 3 END"
+            }
+            Self::File => "trial.number",
+            Self::Cell => "chosen.place",
+            Self::Seed => "seed",
+            Self::Accuracy => "final_test_accuracy",
+            Self::Seconds => "vae_seconds + classifier_seconds",
+            Self::Attempts => "trial.attempt",
+            Self::Worker => "result.worker",
+        }
+    }
 }
 
 /// The names of the states of trials in the file.
@@ -39,6 +77,7 @@ pub const STATES: [&str; 4] = ["pending", "leased", "succeeded", "quarantined"];
 #[derive(Debug)]
 pub struct TrialLine {
     pub id: TrialId,
+    pub cell: CellId,
     pub state: String,
     pub attempts: u32,
     pub architecture: String,
@@ -101,7 +140,7 @@ pub struct WorkerLine {
 const LINE: &str = "trial.id, state, trial.attempt, architecture, subset_size, seed, lambda, density, weight_decay, learning_rate,
     penalty_samples, coalesce(spec ->> '$.classifier.iterations', 0) + coalesce(spec ->> '$.penalty.vae.vae.iterations', 0),
     CASE state WHEN 'succeeded' THEN NULL ELSE trial.error END, result.worker, final_test_accuracy, best_test_accuracy,
-    final_test_loss, vae_seconds, classifier_seconds, validation_accuracy, validated_test_accuracy
+    final_test_loss, vae_seconds, classifier_seconds, validation_accuracy, validated_test_accuracy, trial.cell
     FROM trial LEFT JOIN result
       ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'";
 
@@ -120,6 +159,7 @@ fn line(row: &Row<'_>) -> rusqlite::Result<TrialLine> {
     };
     Ok(TrialLine {
         id: parse(row, 0)?,
+        cell: parse(row, 21)?,
         state: row.get(1)?,
         attempts: row.get(2)?,
         architecture: row.get(3)?,
@@ -142,17 +182,26 @@ fn short(text: String) -> String {
     if beginning.len() < text.len() { format!("{beginning}…") } else { text }
 }
 
-/// A page of the trials of the grid that pass, in the order of the file, and how many pass.
-pub fn trials(connection: &Connection, filter: Filter, page: Page) -> rusqlite::Result<(i64, Vec<TrialLine>)> {
-    let passes =
-        "in_grid AND (:state IS NULL OR state = :state) AND (:architecture IS NULL OR architecture = :architecture)
-                  AND (:subset_size IS NULL OR subset_size = :subset_size)";
-    let architecture = filter.architecture.map(Architecture::name);
-    let which: [(&str, &dyn ToSql); 3] =
-        [(":state", &filter.state), (":architecture", &architecture), (":subset_size", &filter.subset_size)];
-    let mut count = connection.prepare_cached(&format!("SELECT count(*) FROM trial WHERE {passes}"))?;
+/// A page of the trials of the grid that are chosen, and how many are.
+pub fn trials(connection: &Connection, choice: &Choice, page: Page) -> rusqlite::Result<(i64, Vec<TrialLine>)> {
+    const PASSES: &str = "in_grid AND (:state IS NULL OR state = :state) AND (:seed IS NULL OR seed = :seed)
+                          AND (:cells IS NULL OR chosen.place IS NOT NULL)";
+    const CHOSEN: &str = "WITH chosen AS MATERIALIZED (SELECT key AS cell, value AS place FROM json_each(:cells))";
+    const JOINED: &str = "LEFT JOIN chosen ON chosen.cell = trial.cell";
+    let cells = choice.cells.as_ref().map(|cells| {
+        let places = cells.iter().map(|(cell, place)| (cell.to_string(), serde_json::Value::from(*place)));
+        serde_json::Value::Object(places.collect()).to_string()
+    });
+    let which: [(&str, &dyn ToSql); 3] = [(":state", &choice.state), (":seed", &choice.seed), (":cells", &cells)];
+    let mut count =
+        connection.prepare_cached(&format!("{CHOSEN} SELECT count(*) FROM trial {JOINED} WHERE {PASSES}"))?;
     let total = count.query_row(&which[..], |row| row.get(0))?;
-    let sql = format!("SELECT {LINE} WHERE {passes} ORDER BY trial.number LIMIT :limit OFFSET :offset");
+    let (column, direction) = (choice.order.column(), if choice.descending { "DESC" } else { "ASC" });
+    // What is not known stands at the end, whatever the direction.
+    let sql = format!(
+        "{CHOSEN} SELECT {LINE} {JOINED} WHERE {PASSES}
+         ORDER BY {column} IS NULL, {column} {direction}, trial.number LIMIT :limit OFFSET :offset"
+    );
     let part: [(&str, &dyn ToSql); 2] = [(":limit", &page.limit), (":offset", &page.offset)];
     let mut query = connection.prepare_cached(&sql)?;
     let lines = query.query_map(&[&which[..], &part[..]].concat()[..], |row| {
@@ -201,9 +250,7 @@ pub fn points(
     let trial = "SELECT number, attempt FROM trial WHERE in_grid AND id = ?1";
     let trial = connection.query_row(trial, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((number, attempt)): Option<(i64, u32)> = trial else { return Ok(None) };
-    // By number, so that the primary key finds them.
-    let metric =
-        metric.and_then(|metric| metrics::ALL.iter().position(|name| *name == metric)).map(|index| index as i64);
+    let metric = metric.and_then(self::metric);
     let which = "trial = ?1 AND attempt = ?2 AND metric BETWEEN coalesce(?3, 0) AND coalesce(?3, 1000)";
     let mut count = connection.prepare_cached(&format!("SELECT count(*) FROM point WHERE {which}"))?;
     let total = count.query_row(params![number, attempt, metric], |row| row.get(0))?;
@@ -276,4 +323,38 @@ pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
         })
     })?;
     rows.collect()
+}
+
+/// What the journal, the results, the curves and the workers come to: it changes whenever any of them does.
+pub fn fingerprint(connection: &Connection) -> rusqlite::Result<String> {
+    let sql = "SELECT coalesce(group_concat(name || rows || ':' || digest), '') FROM integrity";
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
+/// The states of the trials of the grid.
+pub fn states(connection: &Connection) -> rusqlite::Result<Vec<(TrialId, String)>> {
+    let mut query = connection.prepare_cached("SELECT id, state FROM trial WHERE in_grid")?;
+    query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
+}
+
+/// The trials of the grid that somebody has a lease of, as far as their curves have come.
+pub fn running(connection: &Connection) -> rusqlite::Result<Vec<Running>> {
+    let mut query = connection.prepare_cached(
+        "SELECT trial.id, event.worker,
+                coalesce((SELECT max(step) FROM point WHERE point.trial = trial.number
+                          AND point.attempt = trial.attempt AND metric = ?1), 0)
+                + coalesce((SELECT max(step) FROM point WHERE point.trial = trial.number
+                            AND point.attempt = trial.attempt AND metric = ?2), 0)
+         FROM event JOIN trial ON trial.number = event.trial AND trial.attempt = event.attempt
+         WHERE in_grid AND state = 'leased' AND kind = 'leased' AND event.worker IS NOT NULL",
+    )?;
+    let running = query.query_map(params![metric(metrics::VAE_LOSS), metric(metrics::TRAIN_LOSS)], |row| {
+        Ok(Running { trial: parse(row, 0)?, worker: parse(row, 1)?, step: row.get::<_, i64>(2)?.max(0) as u64 })
+    })?;
+    running.collect()
+}
+
+/// The number of a metric in the file, by which the primary key finds its points.
+fn metric(name: &str) -> Option<i64> {
+    metrics::ALL.iter().position(|known| *known == name).map(|index| index as i64)
 }

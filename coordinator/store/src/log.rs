@@ -29,7 +29,7 @@ impl LogDamage {
     /// Looks at the log of a database that nobody has open. Whatever cannot be read SQLite will not be able to read either, and say so.
     pub(super) fn find(database: &Path) -> Option<Self> {
         let log = of(database);
-        let index = fs::read(with_end(database, "-shm")).ok().and_then(|bytes| Index::read(&bytes));
+        let index = fs::read(index(database)).ok().and_then(|bytes| Index::read(&bytes));
         let file = fs::File::open(&log);
         let found = match file {
             Ok(file) => Reading::of(&mut BufReader::new(file)).ok()?,
@@ -77,6 +77,11 @@ impl fmt::Display for LogDamage {
 /// The log of a database.
 pub(super) fn of(database: &Path) -> PathBuf {
     with_end(database, "-wal")
+}
+
+/// The index of the log of a database.
+pub(super) fn index(database: &Path) -> PathBuf {
+    with_end(database, "-shm")
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {

@@ -9,7 +9,10 @@ use swfn_shared::{
     treatment::{Names, Regulariser, network},
 };
 
-use super::schema::{SCHEMA_VERSION, StoreError, connect_to_read, unreadable};
+use super::{
+    connect::{connect_to_read, connect_unnoticed},
+    schema::{SCHEMA_VERSION, StoreError, unreadable},
+};
 
 /// Writes all of a database, as of one moment, into a new file.
 pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<()> {
@@ -47,6 +50,18 @@ pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Resu
         "CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error, dataset, subset_size, seed,
              architecture, weight_decay, learning_rate, penalty_samples, lambda, density, cell, spec FROM main.trial;"
     ))
+}
+
+/// Whether the file is one that this program reads, found out without a trace beside it.
+pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Missing { path: path.to_owned() });
+    }
+    let version = |connection: Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    match connect_unnoticed(path).and_then(version).map_err(|error| StoreError::new(path, error))? {
+        SCHEMA_VERSION => Ok(()),
+        found => Err(unreadable(path, found)),
+    }
 }
 
 /// The file of a run directory, open for reading.

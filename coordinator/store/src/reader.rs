@@ -13,11 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
+use rusqlite::{Connection, ErrorCode, Transaction};
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
+
+use super::connect;
 
 /// Connections, and so readings at a time.
 const CONNECTIONS: u32 = 2;
@@ -49,6 +51,8 @@ pub struct Reader(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
+    /// Whether the file is another process's, or nobody's.
+    of_others: bool,
     places: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     closing: Arc<AtomicBool>,
@@ -57,8 +61,19 @@ struct Shared {
 impl Reader {
     /// Of a file that the store has opened. Connections are made when they are needed.
     pub fn new(path: &Path) -> Self {
+        Self::with(path, false)
+    }
+
+    /// Of a file that another process may write, or nobody. Nothing is left of a reading but what was read: a connection that stayed
+    /// open would keep SQLite from tidying up when the writer ends.
+    pub fn of_others(path: &Path) -> Self {
+        Self::with(path, true)
+    }
+
+    fn with(path: &Path, of_others: bool) -> Self {
         let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
-        Self(Arc::new(Shared { path: path.to_owned(), places, idle: Mutex::default(), closing: Arc::default() }))
+        let (path, idle, closing) = (path.to_owned(), Mutex::default(), Arc::default());
+        Self(Arc::new(Shared { path, of_others, places, idle, closing }))
     }
 
     /// Reads in one transaction: all of it is of the same moment. It goes on to its end, or its limit, if nobody waits for it any more.
@@ -112,7 +127,9 @@ impl Shared {
             let is_over = move || Instant::now() >= end || closing.load(Ordering::Relaxed);
             connection.progress_handler(INSTRUCTIONS, Some(is_over))?;
             let result = work(&connection.transaction()?);
-            self.idle().push(connection);
+            if !self.of_others {
+                self.idle().push(connection);
+            }
             result
         };
         read().map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
@@ -123,8 +140,11 @@ impl Shared {
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(super::schema::no_uri(&self.path), flags)?;
+        let connection = if self.of_others {
+            connect::connect_unnoticed(&self.path)?
+        } else {
+            Connection::open_with_flags(connect::no_uri(&self.path), connect::read_only())?
+        };
         connection.busy_timeout(BUSY)?;
         Ok(connection)
     }
@@ -137,7 +157,7 @@ mod tests {
     /// Counts for ever.
     const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
 
-    fn count(sql: &'static str) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<i64> {
+    fn count(sql: &'static str) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<i64> + Clone {
         move |transaction| transaction.query_row(sql, [], |row| row.get(0))
     }
 
@@ -157,6 +177,42 @@ mod tests {
         drop(store);
         // The writer was the last, and has tidied up.
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_others_is_read_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sweep.sqlite");
+        let names = || {
+            let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let metrics = count("SELECT count(*) FROM looked");
+        Store::open(&path).unwrap().connection.execute_batch("CREATE TABLE looked (i INTEGER)").unwrap();
+        let (reader, alone) = (Reader::of_others(&path), names());
+        assert_eq!((reader.read(metrics.clone()).await.unwrap(), names()), (0, alone.clone()));
+        // While a coordinator writes, what it has committed is seen at once, and its end tidies up though somebody looked on.
+        let store = Store::open(&path).unwrap();
+        for written in 1..=3 {
+            store.connection.execute("INSERT INTO looked VALUES (1)", []).unwrap();
+            let before = names();
+            assert_eq!(reader.read(metrics.clone()).await.unwrap(), written);
+            assert_eq!(names(), before);
+        }
+        let denied = reader.read(|t| t.execute("DELETE FROM looked", [])).await.unwrap_err();
+        assert!(denied.to_string().contains("readonly database"), "{denied}");
+        drop(store);
+        assert_eq!((reader.read(metrics.clone()).await.unwrap(), names()), (3, alone.clone()));
+        // A log that somebody copied without its index.
+        let store = Store::open(&path).unwrap();
+        store.connection.execute("INSERT INTO looked VALUES (1)", []).unwrap();
+        let copy = dir.path().join("copy");
+        std::fs::create_dir(&copy).unwrap();
+        for name in ["sweep.sqlite", "sweep.sqlite-wal"] {
+            std::fs::copy(dir.path().join(name), copy.join(name)).unwrap();
+        }
+        assert_eq!(Reader::of_others(&copy.join("sweep.sqlite")).read(metrics).await.unwrap(), 4);
     }
 
     #[tokio::test]

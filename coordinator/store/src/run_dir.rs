@@ -20,6 +20,9 @@ pub(super) const GRIDS: &str = "grids";
 /// So long a coordinator that has just got the lock takes to say so, at most.
 const INTRODUCTION: Duration = Duration::from_millis(200);
 
+/// The file with all that must survive.
+const DATABASE: &str = "sweep.sqlite";
+
 /// The folder of what is trained a second time, in a run directory.
 pub const VERIFICATION: &str = "verification";
 
@@ -34,11 +37,21 @@ pub struct RunDir {
 #[derive(Debug, Clone)]
 pub struct Place {
     path: PathBuf,
-    files: [PathBuf; 2],
-    known: [(u64, u64); 2],
+    files: Vec<(PathBuf, (u64, u64))>,
 }
 
 impl Place {
+    /// Where these files of a run directory lie now.
+    fn of(path: &Path, files: &[&str]) -> io::Result<Self> {
+        let known = files.iter().map(|name| path.join(name)).map(|file| identity(&file).map(|found| (file, found)));
+        Ok(Self { path: path.to_owned(), files: known.collect::<Result<_, _>>()? })
+    }
+
+    /// Where the database of a run directory lies now, whoever has that directory.
+    pub fn of_database(path: &Path) -> io::Result<Self> {
+        Self::of(path, &[DATABASE])
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -46,10 +59,10 @@ impl Place {
     /// What is wrong, if they are not where they were.
     pub fn lost(&self) -> Option<String> {
         let shown = self.path.display();
-        let in_place = |file: &PathBuf, known| identity(file).is_ok_and(|found| found == known);
-        match self.files.iter().zip(self.known).find(|(file, known)| !in_place(file, *known)) {
+        let in_place = |(file, known): &&(PathBuf, _)| identity(file).is_ok_and(|found| found == *known);
+        match self.files.iter().find(|file| !in_place(file)) {
             None => None,
-            Some(_) if !self.files.iter().any(|file| file.exists()) => {
+            Some(_) if !self.files.iter().any(|(file, _)| file.exists()) => {
                 Some(format!("the run directory `{shown}` was removed or moved"))
             }
             Some((file, _)) if file.exists() => Some(format!("`{}` was replaced", file.display())),
@@ -133,18 +146,15 @@ impl RunDir {
 
     /// Where its files lie now, the database included.
     pub fn place(&self) -> io::Result<Place> {
-        let files = [self.path.join("lock"), self.database()];
-        let [lock, database] = &files;
-        let known = [identity(lock)?, identity(database)?];
-        Ok(Place { path: self.path.clone(), files, known })
+        Place::of(&self.path, &["lock", DATABASE])
     }
 
     /// Where the directory is now, if it still is somewhere, as Linux tells of open files.
     pub fn moved_to(&self, place: &Place) -> Option<PathBuf> {
         let lock = fs::read_link(format!("/proc/self/fd/{}", self.lock.as_raw_fd())).ok()?;
         let folder = lock.parent()?;
-        let found = [identity(&lock), identity(&folder.join("sweep.sqlite"))];
-        let all = found.iter().zip(place.known).all(|(found, known)| found.as_ref().is_ok_and(|found| *found == known));
+        let found = [identity(&lock), identity(&folder.join(DATABASE))];
+        let all = found.iter().zip(&place.files).all(|(found, (_, known))| found.as_ref().is_ok_and(|f| f == known));
         all.then(|| folder.to_owned())
     }
 
@@ -158,7 +168,7 @@ impl RunDir {
     }
 
     pub fn database(&self) -> PathBuf {
-        self.path.join("sweep.sqlite")
+        self.path.join(DATABASE)
     }
 
     pub fn logs(&self) -> PathBuf {

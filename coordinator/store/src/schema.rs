@@ -6,13 +6,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use swfn_shared::faults;
 
 use super::{
+    connect::{connect_to_read, no_uri},
     integrity::Sums,
     log::{self, LogDamage},
 };
@@ -179,59 +179,6 @@ impl StoreError {
             _ => Self::Sqlite { path, error },
         }
     }
-}
-
-fn read_only() -> OpenFlags {
-    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
-}
-
-/// The same file, under a name that SQLite does not take for a URI: a folder may be called `file:x`.
-pub(super) fn no_uri(path: &Path) -> PathBuf {
-    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") { Path::new(".").join(path) } else { path.to_owned() }
-}
-
-/// Whether commits stand beside the file that are not in it yet.
-fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0)
-}
-
-/// The name of a file that nobody writes to, for SQLite.
-fn immutable(path: &Path) -> String {
-    let bytes = path.as_os_str().as_encoded_bytes();
-    let escaped = bytes.iter().map(|byte| match byte {
-        b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(*byte).to_string(),
-        other => format!("%{other:02X}"),
-    });
-    format!("file:{}?immutable=1", escaped.collect::<String>())
-}
-
-/// A connection that only reads, also where nobody may write.
-pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
-    let connect = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(no_uri(path), read_only())?;
-        // Where nobody may write, SQLite cannot share the file either, and takes it as it is if told that nobody does.
-        let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-        let cannot_share = |error: &rusqlite::Error| {
-            matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly))
-        };
-        let connection = match shared {
-            Err(error) if cannot_share(&error) && !has_log(path) => {
-                Connection::open_with_flags(immutable(path), read_only() | OpenFlags::SQLITE_OPEN_URI)?
-            }
-            Err(error) if cannot_share(&error) => return Err(error),
-            _ => connection,
-        };
-        connection.busy_timeout(Duration::from_secs(10))?;
-        Ok(connection)
-    };
-    connect().map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) if path.is_file() && has_log(path) => {
-            StoreError::LogUnreadable { path: path.to_owned() }
-        }
-        _ => StoreError::new(path, error),
-    })
 }
 
 /// Of a file that is of another version, to who only reads.

@@ -1,9 +1,11 @@
 //! The dashboard of real sweeps: it tells what the files say, to those who may know, and costs the sweep nothing.
 
 mod api;
+mod below;
 mod browser;
 mod crowd;
 mod strangers;
+mod view;
 
 /// Two architectures, with and without function norm.
 pub(crate) const AXES: &str =

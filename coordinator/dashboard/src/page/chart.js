@@ -1,23 +1,10 @@
 // One curve as an SVG.
 
+import { BOTTOM, LEFT, TOP, frame, path, whenPlaced } from "./axis.js";
 import { decimal, element, shape, value } from "./text.js";
 
 const HEIGHT = { large: 220, small: 130 };
-const LEFT = 52;
 const RIGHT = 14;
-const TOP = 10;
-const BOTTOM = 24;
-
-/** Round numbers that part a range into about so many. */
-function ticks(low, high, count) {
-  const rough = (high - low) / count || 1;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= rough);
-  const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, index) => (first + index) * step);
-}
-
-const steps = (step) => (step >= 10_000 && step % 1000 === 0 ? `${step / 1000}k` : String(step));
 
 function label(metric, y, step) {
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
@@ -33,12 +20,8 @@ export function chart(metric, points, end, size) {
     caption.textContent = `${value(metric, last.value)} at step ${last.step}`;
   };
   rest();
-  // Drawn when it has a place, and again when that changes; a moment later, since drawing changes its height.
-  new ResizeObserver(([{ contentRect: { width } }]) => {
-    if (width > 0) requestAnimationFrame(() => draw(Math.round(width)));
-  }).observe(figure);
-
   let svg = null;
+  whenPlaced(figure, draw);
   function draw(width) {
     const height = HEIGHT[size];
     const values = points.map((point) => point.value);
@@ -48,17 +31,12 @@ export function chart(metric, points, end, size) {
     if (metric.endsWith("/accuracy")) high = Math.min(high, 1);
     const x = (step) => LEFT + ((width - LEFT - RIGHT) * step) / Math.max(1, end);
     const y = (value) => TOP + ((height - TOP - BOTTOM) * (high - value)) / (high - low || 1);
-    const rows = ticks(low, high, size === "large" ? 5 : 3);
-    const columns = ticks(0, end, width < 400 ? 3 : 5);
-    const path = points.map((point, index) => `${index ? "L" : "M"}${x(point.step).toFixed(1)} ${y(point.value).toFixed(1)}`).join("");
     const cursor = shape("line", { class: "cursor", y1: TOP, y2: height - BOTTOM, visibility: "hidden" });
     const dots = points.length <= 30 ? points : [last];
     const drawn = shape("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `${metric}: ${value(metric, last.value)} at step ${last.step}` },
-      ...rows.map((row) => shape("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(row), y2: y(row) })),
-      ...rows.map((row) => shape("text", { x: LEFT - 7, y: y(row) + 4, "text-anchor": "end" }, label(metric, row, rows[1] - rows[0] || 1))),
-      ...columns.map((column) => shape("text", { x: x(column), y: height - 6, "text-anchor": "middle" }, steps(column))),
+      ...frame({ width, height, right: RIGHT, x, y, low, high, end, rows: size === "large" ? 5 : 3, label: (row, step) => label(metric, row, step) }),
       cursor,
-      shape("path", { class: "curve", d: path }),
+      shape("path", { class: "curve", d: path(points.map((point) => [x(point.step), y(point.value)])) }),
       ...dots.map((point) => shape("circle", { class: "point", cx: x(point.step), cy: y(point.value), r: 3 })));
     drawn.addEventListener("pointermove", (event) => {
       const at = ((event.clientX - drawn.getBoundingClientRect().left - LEFT) / (width - LEFT - RIGHT)) * end;

@@ -1,136 +1,147 @@
-// The dashboard: asks every few seconds, and draws what has changed.
+// The page: asks every few seconds, and draws what has changed.
 
-import { WORKER_COLUMNS, cellColumns, pages, table, trialColumns } from "./tables.js";
-import { DASH, STATES, byId, decimal, duration, element, percent, rough } from "./text.js";
+import { showAnswer } from "./answer.js";
+import { get, parameters } from "./ask.js";
+import { showCurves } from "./curves.js";
+import { rowsOf, showPivot } from "./pivot.js";
+import { showProgress } from "./progress.js";
+import { pages, table, workerColumns } from "./tables.js";
+import { byId } from "./text.js";
 import { failure, showTrial } from "./trial.js";
+import { showFilters, showTrials, trialsPath } from "./trials.js";
 
 const PERIOD = 2_000;
 /** When nothing moves any more, or nobody answers. */
 const SLOW = 10_000;
+/** Curves that are drawn at a time. */
+const MOST_CURVES = 12;
+/** Of who has not chosen any. */
+const FIRST_CURVES = 6;
 
-const offsets = { cells: 0, failures: 0, trials: 0, workers: 0 };
-const limits = { cells: 100, failures: 10, trials: 15, workers: 15 };
-const filters = { state: "", architecture: "", subset_size: "" };
+const offsets = { failures: 0, workers: 0 };
+const limits = { failures: 10, workers: 15 };
+/** Which evaluation of a trial counts. */
+const SELECTIONS = { final: "Test accuracy after the last iteration", best: "Test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES", validation: "Test accuracy at each trial's best evaluation on validation images" };
+
 /** What was drawn last, by what it is. */
 const drawn = new Map();
-let chosen = location.hash.match(/^#trial=([0-9a-f]{32})$/)?.[1] ?? null;
+let sweep = null;
+/** The sweep as it was when all of it was drawn. */
+let shown = null;
+let answer = null;
+let trial = location.hash.match(/^#trial=([0-9a-f]{32})$/)?.[1] ?? null;
+/** Ids of the cells whose curves are drawn; nobody has chosen any while it is null. */
+let cells = null;
 let heard = null;
 let timer = null;
 
-async function get(path) {
-  const response = await fetch(path, { headers: { accept: "application/json" } });
-  if (!response.ok) {
-    const problem = await response.json().catch(() => null);
-    throw Object.assign(new Error(problem?.error?.message ?? `status ${response.status}`), { status: response.status });
-  }
-  return response.json();
+/** Draws what is not what was drawn last. Answers that have not changed are the same objects. */
+function draw(what, content, how) {
+  const before = drawn.get(what);
+  if (before && before.length === content.length && before.every((part, index) => part === content[index])) return;
+  drawn.set(what, content);
+  performance.mark("draw");
+  how();
+  performance.measure(`draw ${what}`, "draw");
 }
 
-function changed(what, ...content) {
-  const text = JSON.stringify(content);
-  if (drawn.get(what) === text) return false;
-  drawn.set(what, text);
-  return true;
-}
-
-function list(what) {
-  const query = new URLSearchParams({ limit: limits[what], offset: offsets[what] });
-  if (what === "trials") Object.entries(filters).forEach(([name, value]) => value && query.set(name, value));
-  if (what === "failures") query.set("state", "quarantined");
-  return get(`api/v1/${what === "failures" ? "trials" : what}?${query}`);
+function list(what, more = {}) {
+  return get(`api/v1/${what === "failures" ? "trials" : what}?${parameters({ ...more, limit: limits[what], offset: offsets[what] })}`);
 }
 
 function turn(what) {
   return (offset) => {
     offsets[what] = offset;
-    refresh();
+    renew();
   };
 }
 
-function showSweep(sweep) {
-  const { trials } = sweep;
-  byId("sweep").textContent = sweep.sweep;
-  byId("about").textContent = `${sweep.dataset}, ${trials.total} trials, in ${sweep.run_dir}`;
-  byId("version").textContent = `swfn ${sweep.version}`;
-  // Not 100 % before all is done.
-  const done = Math.min(99, 100 * sweep.share_done);
-  const share = sweep.finished ? 100 : done < 10 ? decimal(done, 1) : Math.floor(done);
-  document.title = `${share} % ${sweep.sweep}`;
-  byId("percent").textContent = `${share} %`;
-  const failed = trials.quarantined > 0 ? `finished, ${trials.quarantined} failed` : "finished";
-  const left = sweep.remaining_seconds === null ? "" : `about ${rough(sweep.remaining_seconds)} left`;
-  const idle = sweep.connected_workers === 0 ? "waiting for workers" : left;
-  byId("eta").textContent = sweep.finished ? failed : idle;
-  const order = ["succeeded", "leased", "quarantined", "pending"];
-  byId("bar").replaceChildren(...order.filter((name) => trials[name] > 0).map((name) => {
-    const part = element("span", { class: name });
-    part.style.flexGrow = trials[name];
-    return part;
+/** Somebody wants to see something else. */
+const renew = () => refresh(true);
+
+/** That of a regulariser in the report, too. */
+const colour = (regulariser) => `var(${sweep.colours[regulariser] ?? "--succeeded"})`;
+
+/** What is drawn for who has not chosen: the first column that has results, of the first network. */
+function usual(rows) {
+  const columns = answer.pivot.sizes.map((_, column) => rows.filter(({ network, cells }) => network === rows[0].network && cells[column]?.seeds > 0).map(({ cells }) => cells[column].id));
+  return (columns.find((ids) => ids.length > 0) ?? []).slice(0, FIRST_CURVES);
+}
+
+/** The lines of the chosen cells: a colour for each regulariser, dashes for what else differs. */
+function chosenLines() {
+  const rows = rowsOf(answer);
+  const all = rows.flatMap((row) => row.cells.filter(Boolean).map((cell) => ({ ...cell, row })));
+  const ids = cells ?? usual(rows);
+  const chosen = all.filter(({ id }) => ids.includes(id));
+  const networks = new Set(chosen.map(({ row }) => row.network)).size > 1;
+  const sizes = new Set(chosen.map(({ size }) => size)).size > 1;
+  const styles = [...new Set(chosen.map(({ row, size }) => `${row.network} ${row.variant} ${size}`))];
+  return chosen.map(({ id, size, row }) => ({
+    id,
+    name: [networks || sizes ? row.network : null, networks || sizes ? `n = ${size}` : null, row.regulariser, row.variant].filter(Boolean).join(", "),
+    colour: colour(row.regulariser),
+    dash: styles.indexOf(`${row.network} ${row.variant} ${size}`) % 4,
   }));
-  byId("bar").setAttribute("aria-label", order.map((name) => `${trials[name]} ${STATES[name].name}`).join(", "));
-  byId("states").replaceChildren(...order.map((name) => element("li", { class: name }, element("span", { class: "sign", "aria-hidden": "true" }, STATES[name].sign), element("b", {}, trials[name]), ` ${STATES[name].name}`)));
-  const pace = sweep.succeeded_since_start > 0 ? `${Math.round((3600 * sweep.succeeded_since_start) / sweep.elapsed_seconds)} trials an hour` : DASH;
-  const seeds = sweep.best?.seeds === 1 ? "1 seed" : `${sweep.best?.seeds} seeds`;
-  const facts = [
-    ["workers", `${sweep.connected_workers} connected`],
-    // How long it has been idle since then tells nothing.
-    ...(sweep.finished ? [] : [["running for", duration(sweep.elapsed_seconds)], ["pace", pace]]),
-    [sweep.finished ? "best cell" : "best cell so far", sweep.best ? `${percent(sweep.best.test_accuracy_mean)} % ${sweep.best.cell} (${seeds})` : DASH, "wide"],
-  ];
-  byId("facts").replaceChildren(...facts.map(([name, text, kind]) => element("div", { class: kind }, element("dt", {}, name), element("dd", {}, text))));
-  fillFilters(sweep);
 }
 
-function fillFilters(sweep) {
-  if (!changed("filters", sweep.architectures, sweep.subset_sizes)) return;
-  const choices = {
-    state: Object.entries(STATES).map(([value, { name }]) => [value, name]),
-    architecture: sweep.architectures.map((name) => [name, name]),
-    subset_size: sweep.subset_sizes.map((size) => [size, size]),
-  };
-  for (const [name, values] of Object.entries(choices)) {
-    const select = byId(name === "subset_size" ? "filter-subset" : `filter-${name}`);
-    select.replaceChildren(element("option", { value: "" }, "all"), ...values.map(([value, text]) => element("option", { value }, text)));
-    select.value = filters[name];
-    select.onchange = () => {
-      filters[name] = select.value;
-      offsets.trials = 0;
-      refresh();
-    };
-  }
+function toggle(ids, alone) {
+  const before = cells ?? usual(rowsOf(answer));
+  if (alone) cells = ids.every((id) => before.includes(id)) && before.length === ids.length ? [] : ids;
+  else cells = before.includes(ids[0]) ? before.filter((id) => id !== ids[0]) : [...before, ids[0]];
+  cells = cells.slice(-MOST_CURVES);
+  renew();
 }
 
-function showCells(cells) {
-  if (!changed("cells", cells)) return;
-  table(byId("cells"), cells.items.length > 0 ? cellColumns(cells.items) : [{ title: "cell" }], cells.items, "no cells yet");
-  pages(byId("cells-pages"), cells, turn("cells"));
-  byId("cells-note").textContent = `${cells.legend} ★ highest mean at its subset size so far.`;
+async function answers() {
+  answer = await get("api/v1/answer");
+  draw("answer", [answer, sweep.finished], () => showAnswer(answer, sweep.finished));
+  const lines = chosenLines();
+  const key = lines.map(({ id }) => id).join();
+  draw("pivot", [answer, key], () => {
+    showPivot(answer, new Set(lines.map(({ id }) => id)), colour, toggle);
+    byId("pivot-note").textContent = `${SELECTIONS[answer.selection] ?? "Test accuracy"}, mean ± half of the 95 % interval over seeds, in percent.${answer.names}`;
+  });
+  // Mean curves are of trials that are done: they change when the answer does.
+  if (!drawn.has("curves") || drawn.get("curves")[0] !== answer || drawn.get("curves")[1] !== key) await curves(lines, key);
 }
 
-function showFailures(failures) {
-  byId("failures-section").hidden = failures.total === 0;
-  if (!changed("failures", failures)) return;
-  const open = new Map([...byId("failures").children].filter((node) => node.open).map((node) => [node.dataset.trial, node]));
-  byId("failures").replaceChildren(...failures.items.map((trial) => open.get(trial.id) ?? failure(trial, get)));
-  pages(byId("failures-pages"), failures, turn("failures"));
+async function curves(lines, key) {
+  const ids = lines.map(({ id }) => id).sort().join();
+  const found = key ? (await get(`api/v1/curves?${parameters({ cells: ids })}`)).curves : {};
+  draw("curves", [answer, key], () => {
+    const first = lines[0] && rowsOf(answer).flatMap((row) => row.cells.map((cell) => ({ cell, row }))).find(({ cell }) => cell?.id === lines[0].id);
+    const alone = first && lines.every(({ name }) => !name.includes("n = "));
+    byId("curves-title").textContent = alone ? `Accuracy over iterations: ${first.row.network}, n = ${first.cell.size}` : "Accuracy over iterations";
+    showCurves(lines.map((line) => ({ ...line, points: found[line.id] ?? [] })));
+  });
 }
 
-function showTrials(trials) {
+async function trials() {
+  const page = await get(trialsPath());
   // Something to see for who has not chosen yet.
-  chosen ??= trials.items.find((trial) => ["succeeded", "leased"].includes(trial.state))?.id ?? null;
-  if (!changed("trials", trials, chosen)) return;
-  const button = (trial) => element("button", { type: "button", "aria-label": `show trial ${trial.id}` }, trial.id.slice(0, 8));
-  const attributes = (trial) => ({ "data-trial": trial.id, class: trial.id === chosen && "chosen", "aria-current": trial.id === chosen && "true" });
-  const focused = document.activeElement?.closest("#trials tr")?.dataset.trial;
-  table(byId("trials"), trialColumns(button), trials.items, "no trial is like this", attributes);
-  if (focused) byId("trials").querySelector(`tr[data-trial="${focused}"] button`)?.focus();
-  pages(byId("trials-pages"), trials, turn("trials"));
+  trial ??= page.items.find(({ state }) => ["succeeded", "leased"].includes(state))?.id ?? null;
+  draw("trials", [page, trial], () => showTrials(page, trial, renew));
+  if (trial) await showTrial(trial).catch(forget);
 }
 
-function showWorkers(workers) {
-  if (!changed("workers", workers)) return;
-  table(byId("workers"), WORKER_COLUMNS, workers.items, "no worker has joined yet");
-  pages(byId("workers-pages"), workers, turn("workers"));
+async function failures() {
+  const failed = sweep.trials.quarantined > 0 ? await list("failures", { state: "quarantined" }) : null;
+  byId("failures-section").hidden = !failed;
+  if (!failed) return;
+  draw("failures", [failed], () => {
+    const open = new Map([...byId("failures").children].filter((node) => node.open).map((node) => [node.dataset.trial, node]));
+    byId("failures").replaceChildren(...failed.items.map((trial) => open.get(trial.id) ?? failure(trial)));
+    pages(byId("failures-pages"), failed, turn("failures"));
+  });
+}
+
+async function workers() {
+  const page = await list("workers");
+  draw("workers", [page], () => {
+    table(byId("workers"), workerColumns(sweep.live), page.items, "no worker has joined yet");
+    pages(byId("workers-pages"), page, turn("workers"));
+  });
 }
 
 function connection(kind, text) {
@@ -142,23 +153,24 @@ function connection(kind, text) {
 /** A trial that is not of this grid, as in an old link. */
 function forget(error) {
   if (error.status !== 404) throw error;
-  chosen = null;
+  trial = null;
   byId("trial").hidden = true;
 }
 
-async function refresh() {
+/** `all`: although nothing has changed. */
+async function refresh(all = false) {
   clearTimeout(timer);
   let next = SLOW;
   try {
-    const sweep = await get("api/v1/sweep");
-    showSweep(sweep);
-    showCells(await list("cells"));
-    showFailures(sweep.trials.quarantined > 0 ? await list("failures") : { total: 0, limit: 1, offset: 0, items: [] });
-    showTrials(await list("trials"));
-    showWorkers(await list("workers"));
-    if (chosen) await showTrial(chosen, get).catch(forget);
+    sweep = await get("api/v1/sweep");
+    draw("progress", [sweep], () => showProgress(sweep));
+    draw("filters", [sweep.sweep, JSON.stringify(sweep.axes)], () => showFilters(sweep, renew));
+    // Where nothing has changed, as in the files of a sweep that is over, there is nothing to ask but for the answer, which takes a while.
+    const asked = sweep;
+    await Promise.all([answers(), ...(all || shown !== asked ? [failures(), trials(), workers()] : [])]);
+    shown = asked;
     heard = Date.now();
-    connection("live", sweep.finished ? "finished" : "live");
+    connection(sweep.live ? "live" : "files", sweep.finished ? "finished" : sweep.live ? "live" : "from its files");
     if (!sweep.finished) next = PERIOD;
   } catch (error) {
     const since = heard ? `, as of ${new Date(heard).toLocaleTimeString()}` : "";
@@ -167,16 +179,20 @@ async function refresh() {
     if (heard && Date.now() - heard < 6 * PERIOD) next = PERIOD;
   }
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(refresh, next);
+  if (!document.hidden) timer = setTimeout(() => refresh(), next);
 }
 
 byId("no-scripts").remove();
-byId("trials").addEventListener("click", (event) => {
-  const id = event.target.closest("tr[data-trial]")?.dataset.trial;
+byId("trials").addEventListener("click", ({ target }) => {
+  const id = target.closest("tr[data-trial]")?.dataset.trial;
   if (!id) return;
-  chosen = id;
+  trial = id;
   history.replaceState(null, "", `#trial=${id}`);
-  refresh().then(() => byId("trial").scrollIntoView({ block: "nearest" }));
+  renew().then(() => byId("trial").scrollIntoView({ block: "nearest" }));
+});
+byId("curves-clear").addEventListener("click", () => {
+  cells = [];
+  renew();
 });
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 refresh();

@@ -40,17 +40,39 @@ export const DASH = "–";
 export function decimal(value, digits) {
   const scale = 10 ** digits;
   const rounded = Math.round(Math.round(Math.abs(value) * scale * 1e6) / 1e6) / scale;
-  return (value < 0 && rounded !== 0 ? -rounded : rounded).toFixed(digits).replace("-", "−");
+  return (value < 0 && rounded !== 0 ? "−" : "") + rounded.toFixed(digits);
 }
 
 export const percent = (share) => (share === null || share === undefined ? DASH : decimal(100 * share, 2));
 
-/** An estimate of accuracies, as the terminal's table has it. */
-export function estimate(estimate, sign = false) {
-  if (!estimate) return DASH;
-  const mean = percent(estimate.mean);
-  const half = estimate.confidence_95 === null ? "" : ` ± ${percent(estimate.confidence_95)}`;
-  return (sign && estimate.mean > 0 && Number(mean) !== 0 ? "+" : "") + mean + half;
+/** A difference of shares in percentage points, with its sign. */
+export function points(share) {
+  const text = decimal(100 * share, 2);
+  return (Number(text) > 0 ? "+" : "") + text;
+}
+
+/** A p-value: three digits where decisions are made, and never rounded to the level of 5 %. */
+export function pValue(p) {
+  if (p === null || p === undefined) return DASH;
+  if (p < 0.0001) return "< 0.0001";
+  if (p >= 0.06) return decimal(p, 3);
+  const digits = 2 - Math.floor(Math.log10(p));
+  const texts = Array.from({ length: 9 }, (_, more) => decimal(p, digits + more));
+  return texts.find((text) => Number(text) !== 0.05 || p === 0.05) ?? texts[0];
+}
+
+/** A number of things. */
+export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+
+/** A worker by its place: `local cpu 1`, `hostB cuda:0`. Its id has the rest. */
+export function workerName(id) {
+  const parts = id.split(":");
+  const local = parts[0] === "" || id.startsWith(".local:");
+  const host = local ? "local" : parts[0].replace(/-[0-9a-f]{10}$/, "");
+  const device = parts.map((part) => part.match(/^([a-z]+)(\d*)-(\d+)$/)).find(Boolean);
+  if (!device) return id.length > 24 ? `…${id.slice(-22)}` : id;
+  const [, kind, number, index] = device;
+  return `${host} ${number === "" ? `${kind} ${index}` : `${kind}:${number}`}`;
 }
 
 /** A number as people write it: no more digits than it has. */

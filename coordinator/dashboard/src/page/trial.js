@@ -1,7 +1,10 @@
 // The chosen trial: its curves, its settings, what happened to it.
 
+import { get } from "./ask.js";
 import { chart } from "./chart.js";
-import { DASH, byId, duration, element, number, percent, state, time } from "./text.js";
+import { worker } from "./tables.js";
+import { DASH, byId, count, duration, element, number, percent, state, time } from "./text.js";
+import { trialLabel } from "./trials.js";
 
 /** In the order in which they are drawn, the first one large. */
 const METRICS = ["test/accuracy", "test/loss", "validation/accuracy", "validation/loss", "train/loss", "train/function_norm", "vae/loss"];
@@ -9,24 +12,24 @@ const METRICS = ["test/accuracy", "test/loss", "validation/accuracy", "validatio
 let shown = "";
 
 /** Shows a trial; looks up no more than has changed. */
-export async function showTrial(id, get) {
+export async function showTrial(id) {
   const trial = await get(`api/v1/trials/${id}`);
-  const curves = [];
-  for (const metric of METRICS) {
-    if (metric.startsWith("validation/") && !trial.settings.validation) continue;
-    const list = await get(`api/v1/trials/${id}/points?metric=${encodeURIComponent(metric)}`);
-    if (list.items.length > 0) curves.push([metric, list]);
-  }
+  const metrics = METRICS.filter((metric) => !metric.startsWith("validation/") || trial.settings.validation);
+  const points = await Promise.all(metrics.map((metric) => get(`api/v1/trials/${id}/points?metric=${encodeURIComponent(metric)}`)));
+  const curves = metrics.map((metric, index) => [metric, points[index]]).filter(([, list]) => list.items.length > 0);
   const now = JSON.stringify([trial, curves]);
   if (now === shown) return;
   shown = now;
   byId("trial").hidden = false;
-  byId("trial-title").textContent = `Trial ${trial.id.slice(0, 8)}: ${trial.architecture}, ${trial.subset_size} images, lambda ${number(trial.lambda)}, seed ${trial.seed}`;
+  byId("trial-title").textContent = `Trial ${trial.id.slice(0, 8)}: ${trialLabel(trial)}`;
   const end = (metric, list) => (metric === "vae/loss" ? trial.settings.penalty?.vae?.vae.iterations : trial.settings.classifier.iterations) ?? list.items.at(-1).step;
   const figures = curves.map(([metric, list], index) => chart(metric, list.items, end(metric, list), index === 0 ? "large" : "small"));
-  byId("charts").replaceChildren(...(figures.length > 0 ? figures : [element("p", { class: "quiet" }, "no points of a curve yet")]));
+  byId("charts").replaceChildren(...(figures.length > 0 ? figures : [element("p", { class: "quiet" }, "no curve yet")]));
   byId("trial-facts").replaceChildren(...facts(trial));
 }
+
+/** What people call the files that a trial leaves. */
+const FILES = { "vae.png": "VAE samples", "confusion.csv": "confusion matrix", "weights.safetensors": "weights" };
 
 function facts(trial) {
   const lines = [
@@ -35,15 +38,22 @@ function facts(trial) {
     ["progress", trial.state === "leased" ? `step ${trial.step} of ${trial.steps}` : null],
     ["classifier", trial.outcome ? duration(trial.outcome.classifier_seconds) : null],
     ["VAE", trial.outcome?.vae_seconds > 0 ? duration(trial.outcome.vae_seconds) : null],
+    ["λ", number(trial.lambda)],
     ["weight decay", number(trial.weight_decay)],
     ["learning rate", number(trial.learning_rate)],
     ["density", trial.density === "none" ? null : trial.density],
     ["samples", trial.penalty_samples || null],
     ["attempts", trial.attempts],
-    ["worker", trial.worker],
+    ["worker", trial.worker ? worker(trial.worker) : null],
     ["id", trial.id],
   ].filter(([, content]) => content !== null);
   const parts = [element("dl", {}, ...lines.flatMap(([name, content]) => [element("dt", {}, name), element("dd", {}, content)]))];
+  const links = [
+    ...trial.logs.map((attempt) => [`logs/${attempt}`, trial.logs.length > 1 ? `log of attempt ${attempt}` : "log"]),
+    ...trial.files.map((name) => [`files/${name}`, FILES[name] ?? name]),
+  ].map(([path, text]) => element("li", {}, element("a", { href: `api/v1/trials/${trial.id}/${path}`, target: "_blank", rel: "noopener" }, text)));
+  if (links.length > 0) parts.push(element("h3", {}, "Files"), element("ul", { class: "links" }, ...links));
+  if (trial.files.includes("vae.png")) parts.push(element("img", { class: "sheet", src: `api/v1/trials/${trial.id}/files/vae.png`, alt: "images of the subset, what the VAE makes of them, and samples of the VAE", loading: "lazy" }));
   if (trial.error) parts.push(element("h3", {}, "Last error"), element("p", { class: "error" }, trial.error));
   if (trial.log) parts.push(element("h3", {}, "End of the log"), element("pre", {}, trial.log));
   if (trial.events.length > 0) parts.push(element("h3", {}, "What happened"), element("ol", {}, ...trial.events.map(event)));
@@ -52,15 +62,17 @@ function facts(trial) {
   return parts;
 }
 
-function event({ at, attempt, kind, worker, error }) {
-  const who = worker ? ` to ${worker}` : "";
-  return element("li", {}, `${time(at)}: attempt ${attempt} ${kind}${who}`, error ? element("span", { class: "error" }, ` ${error}`) : null);
+/** What happens to attempts, in the words of people. */
+const KINDS = { leased: "begun", succeeded: "done", lost: "lost with its process", released: "given back", retried: "tried again" };
+
+function event({ at, attempt, kind, worker: by, error }) {
+  const who = by ? ["by ", worker(by)] : [];
+  return element("li", {}, `${time(at)}: attempt ${attempt} ${KINDS[kind] ?? kind} `, ...who, error ? element("span", { class: "error" }, ` ${error}`) : null);
 }
 
 /** A failed trial in a list, with its whole error and log once somebody opens it. */
-export function failure(trial, get) {
-  const attempts = trial.attempts === 1 ? "1 attempt" : `${trial.attempts} attempts`;
-  const cell = `${trial.id.slice(0, 8)}: ${trial.architecture}, ${trial.subset_size} images, lambda ${number(trial.lambda)}, seed ${trial.seed}, after ${attempts}: `;
+export function failure(trial) {
+  const cell = `${trial.id.slice(0, 8)}: ${trialLabel(trial)}, after ${count(trial.attempts, "attempt")}: `;
   const summary = element("summary", {}, state(trial.state), ` ${cell}`, element("span", { class: "error" }, trial.error ?? DASH));
   const details = element("details", { "data-trial": trial.id }, summary);
   details.addEventListener("toggle", async () => {

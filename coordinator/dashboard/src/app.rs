@@ -1,0 +1,145 @@
+//! Everything that answers are made of.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use swfn_shared::{
+    grid::Grid,
+    snapshot::Snapshot,
+    trial::{Architecture, TrialSpec},
+};
+use swfn_store::{Reader, run_dir::Place};
+use tokio::sync::{mpsc, watch};
+use tracing::debug;
+
+use super::{
+    axes::{self, Axes, Axis},
+    colours, metrics,
+    summary::LiveSummary,
+};
+
+/// What does not change while the sweep runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct SweepNames {
+    sweep: String,
+    dataset: String,
+    run_dir: String,
+    architectures: Vec<Architecture>,
+    subset_sizes: Vec<u32>,
+    /// In what trials differ.
+    axes: Vec<Axis>,
+    /// The names of the regularisers' colours in `/colours.css`.
+    colours: BTreeMap<String, String>,
+    /// Whether a coordinator shows this, or its files are all that is known.
+    pub(super) live: bool,
+}
+
+/// Tells how many requests wait for the engine, and how many can.
+pub struct Queue(Box<dyn Fn() -> (usize, usize) + Send + Sync>);
+
+impl Queue {
+    /// The queue that a channel is. The engine stops when its last sender is gone, and this is
+    /// none.
+    pub fn new<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Self {
+        let requests = requests.downgrade();
+        let waiting = |sender: mpsc::Sender<T>| (sender.max_capacity() - sender.capacity(), sender.max_capacity());
+        Self(Box::new(move || requests.upgrade().map_or((0, 0), waiting)))
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Queue")
+    }
+}
+
+/// Everything that answers are made of.
+#[derive(Debug)]
+pub struct App {
+    pub(super) names: SweepNames,
+    pub(super) axes: Axes,
+    pub(super) place: Place,
+    pub(super) snapshots: watch::Receiver<Snapshot>,
+    /// That of the engine; none where there are only files.
+    queue: Option<Queue>,
+    pub(super) reader: Reader,
+    pub(super) summary: LiveSummary,
+    pub(super) prometheus: Option<PrometheusHandle>,
+}
+
+impl App {
+    /// Of a sweep; with a queue if an engine runs it in this process.
+    pub fn new(
+        grid: Arc<Grid>,
+        place: &Place,
+        specs: &[TrialSpec],
+        snapshots: watch::Receiver<Snapshot>,
+        queue: Option<Queue>,
+        reader: Reader,
+    ) -> Self {
+        let mut subset_sizes: Vec<_> = specs.iter().map(|spec| spec.subset_size).collect();
+        subset_sizes.sort_unstable();
+        subset_sizes.dedup();
+        let axes = Axes::of(specs);
+        Self {
+            names: SweepNames {
+                sweep: grid.name.clone(),
+                dataset: specs.first().map(|spec| spec.dataset.name().to_owned()).unwrap_or_default(),
+                run_dir: place.path().display().to_string(),
+                architectures: axes::architectures(specs),
+                subset_sizes,
+                axes: axes.shown(),
+                colours: colours::names(specs),
+                live: queue.is_some(),
+            },
+            axes,
+            place: place.clone(),
+            snapshots,
+            prometheus: queue.as_ref().and_then(|_| metrics::install()),
+            queue,
+            reader,
+            summary: LiveSummary::new(grid, specs),
+        }
+    }
+
+    /// Makes the answer, so that who comes first need not wait for it.
+    pub async fn warm(&self) {
+        if let Err(error) = self.summary.get(&self.reader).await {
+            debug!("the answer cannot be made yet: {error}");
+        }
+    }
+
+    /// What has been measured since is put where it takes no room.
+    pub(super) fn tidy(&self) {
+        self.prometheus.iter().for_each(PrometheusHandle::run_upkeep);
+    }
+
+    /// Nothing holds the watch while an answer is made.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.snapshots.borrow().clone()
+    }
+
+    /// How many requests wait for the engine, and how many can.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        self.queue.as_ref().map_or((0, 0), |queue| (queue.0)())
+    }
+
+    /// A file of the run directory.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    /// When one of these files of the run directory was last written, in seconds since 1970.
+    pub(super) fn written(&self, names: &[&str]) -> Option<f64> {
+        let time = |name: &&str| fs::metadata(self.file(name)).and_then(|file| file.modified()).ok();
+        let newest: SystemTime = names.iter().filter_map(time).max()?;
+        newest.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
+    }
+}

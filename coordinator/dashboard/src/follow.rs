@@ -1,0 +1,132 @@
+//! A run that is seen through its files alone: it is over, or another process runs it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use swfn_shared::{
+    ids::TrialId,
+    snapshot::{Counts, Running, Snapshot},
+    trial::TrialSpec,
+    work,
+};
+use swfn_store::{ReadError, Reader, live};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::warn;
+
+/// How often the file is looked at, which costs next to nothing while nothing has changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the progress of the trials is reckoned from.
+struct Followed {
+    /// The arithmetic and the steps of each trial.
+    trials: HashMap<TrialId, (f64, f64)>,
+    total: f64,
+}
+
+/// Shows the state of a run whenever its file has changed, until nobody looks any more.
+pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::Sender<Snapshot>) {
+    let ids: Vec<_> = specs.iter().map(|spec| (spec.id(), spec)).collect();
+    let work = work::of_trials(ids.iter().copied());
+    let trials: HashMap<_, _> = ids.iter().map(|(id, spec)| (*id, (work[id], spec.steps() as f64))).collect();
+    let followed = Followed { total: work.values().sum(), trials };
+    let mut known = String::new();
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = false;
+    while !snapshots.is_closed() {
+        looks.tick().await;
+        match look(&reader, known.clone()).await {
+            Ok((fingerprint, Some((states, running)))) => {
+                known = fingerprint;
+                snapshots.send_replace(followed.snapshot(&states, running));
+            }
+            // That it is looked at is what makes it ready.
+            Ok((_, None)) => snapshots.send_modify(|_| {}),
+            Err(ReadError::Closed) => return,
+            Err(error) if !told => {
+                warn!("{error}");
+                told = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+type States = Vec<(TrialId, String)>;
+
+/// What the file comes to, and what is in it unless it comes to what is known.
+async fn look(reader: &Reader, known: String) -> Result<(String, Option<(States, Vec<Running>)>), ReadError> {
+    let read = reader.read(move |transaction| {
+        let fingerprint = live::fingerprint(transaction)?;
+        let new = fingerprint != known;
+        let content = || live::states(transaction).and_then(|states| Ok((states, live::running(transaction)?)));
+        Ok((fingerprint, new.then(content).transpose()?))
+    });
+    read.await
+}
+
+impl Followed {
+    fn snapshot(&self, states: &States, running: Vec<Running>) -> Snapshot {
+        let mut counts = Counts::default();
+        let mut done = 0.0;
+        for (id, state) in states {
+            let Some((work, _)) = self.trials.get(id) else { continue };
+            let (count, share) = match state.as_str() {
+                "succeeded" => (&mut counts.succeeded, *work),
+                "quarantined" => (&mut counts.quarantined, *work),
+                "leased" => (&mut counts.leased, 0.0),
+                _ => (&mut counts.pending, 0.0),
+            };
+            *count += 1;
+            done += share;
+        }
+        for Running { trial, step, .. } in &running {
+            let Some((work, steps)) = self.trials.get(trial) else { continue };
+            done += work * (*step as f64 / steps.max(1.0)).min(1.0);
+        }
+        Snapshot { counts, share_done: done / self.total, running: running.into(), ..Snapshot::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::{event::Event, ids::LeaseId, metrics::MetricPoint, metrics::TRAIN_LOSS};
+    use swfn_store::{Batch, Store, samples};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_another_process_writes_is_seen() {
+        let specs: Arc<[TrialSpec]> = samples::specs(2).into();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sweep.sqlite");
+        let mut store = Store::open(&path).unwrap();
+        store.set_trials(&specs).unwrap();
+        let (send, mut snapshots) = watch::channel(Snapshot::default());
+        let following = tokio::spawn(follow(Reader::of_others(&path), Arc::clone(&specs), send));
+        let patience = Duration::from_secs(60);
+        let mut wait = async |state: [usize; 3]| {
+            let seen = snapshots
+                .wait_for(|Snapshot { counts, .. }| [counts.pending, counts.leased, counts.succeeded] == state);
+            timeout(patience, seen).await.unwrap().unwrap().clone()
+        };
+        assert_eq!(wait([4, 0, 0]).await.share_done, 0.0);
+        let lease = |index: usize| LeaseId { trial: specs[index].id(), attempt: 1 };
+        let leased = |index| Event::Leased { lease: lease(index), worker: "ann".parse().unwrap() };
+        let half = MetricPoint { metric: TRAIN_LOSS, step: specs[1].steps() / 2, value: 1.0 };
+        let begun =
+            Batch { events: vec![leased(0), leased(1)], points: vec![(lease(1), vec![half])], ..Batch::default() };
+        store.write(1.0, &begun).unwrap();
+        let seen = wait([2, 2, 0]).await;
+        assert_eq!(seen.running.len(), 2);
+        let running = seen.share_done;
+        assert!(running > 0.0 && running < 0.25, "{running}");
+        store.write(2.0, &samples::batch(lease(0), 0.9)).unwrap();
+        assert!(wait([2, 1, 1]).await.share_done > running);
+        drop(snapshots);
+        timeout(patience, following).await.unwrap().unwrap();
+    }
+}

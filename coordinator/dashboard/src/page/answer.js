@@ -1,0 +1,64 @@
+// What the results say so far: claims with their verdicts, what is decided, what is not.
+
+import { pages, table } from "./tables.js";
+import { DASH, byId, count, element, pValue, points } from "./text.js";
+
+const VERDICTS = {
+  held: { kind: "held", sign: "✓" },
+  "not held": { kind: "not-held", sign: "✕" },
+  undecided: { kind: "undecided", sign: "?" },
+};
+
+/** Decided comparisons that are shown at a time. */
+const ROWS = 10;
+let offset = 0;
+
+/** Fills the section with the answer. */
+export function showAnswer(answer, finished) {
+  const open = !finished && answer.synthesis.open;
+  byId("answer-title").textContent = open ? "What the results say so far" : "What the results say";
+  byId("claims").replaceChildren(...answer.claims.map((line) => claim(line, open)));
+  byId("synthesis").textContent = synthesis(answer.synthesis, open);
+  const list = { items: answer.decided.slice(offset, offset + ROWS), total: answer.decided.length, limit: ROWS, offset };
+  byId("decided-box").hidden = answer.decided.length === 0;
+  table(byId("decided"), columns(answer.decided), list.items, "");
+  pages(byId("decided-pages"), list, (to) => {
+    offset = to;
+    showAnswer(answer, finished);
+  });
+}
+
+function claim({ text, verdict, provisional, pairs, held, least, most, p_holm: p }, open) {
+  const { kind, sign } = VERDICTS[verdict] ?? VERDICTS.undecided;
+  const soFar = open && provisional ? " so far" : "";
+  const badge = element("span", { class: `badge ${kind}` }, element("span", { "aria-hidden": "true" }, sign), ` ${verdict}${soFar}`);
+  const difference = least === null ? "no pair of seeds has results yet" : least === most ? `${points(least)} points` : `${points(least)} to ${points(most)} points`;
+  const details = [difference, p === null ? null : `Holm p ${p < 0.0001 ? "" : "= "}${pValue(p)}`, pairs > 1 ? `held for ${held} of ${pairs} pairs of cells` : null];
+  return element("li", {}, badge, element("span", { class: "claim" }, text, " ", element("span", { class: "quiet" }, details.filter(Boolean).join(", "))));
+}
+
+function synthesis({ comparisons, gains, losses, undecided, unknown, seeds_for_one_point: seeds }, open) {
+  if (comparisons === 0) return "This grid compares nothing: it has no cells to compare, or names none.";
+  const decided = gains + losses;
+  const parts = [`${decided} of ${count(comparisons, "comparison")} ${decided === 1 ? "is" : "are"} decided${open ? " so far" : ""}`];
+  if (decided > 0) parts[0] += ` (${count(gains, "gain")}, ${losses === 1 ? "1 loss" : `${losses} losses`})`;
+  if (undecided > 0) parts.push(`${undecided} ${undecided === 1 ? "is" : "are"} not`);
+  if (unknown > 0) parts.push(`${unknown} ${unknown === 1 ? "has" : "have"} no results yet`);
+  const last = parts.pop();
+  const sentence = parts.length > 0 ? `${parts.join(", ")} and ${last}.` : `${last}.`;
+  return seeds && undecided > 0 ? `${sentence} About ${count(seeds, "seed")} would show a difference of one point.` : sentence;
+}
+
+function columns(decided) {
+  const gain = ({ sign }) => sign === "gain";
+  return [
+    ...(decided.some(({ name }) => name) ? [{ title: "name", content: ({ name }) => name ?? "" }] : []),
+    { title: "at", content: ({ context }) => context },
+    { title: "regulariser", content: ({ treatment }) => treatment },
+    { title: "over", content: ({ control }) => control },
+    { title: "points", number: true, content: (line) => element("b", { class: gain(line) ? "gain" : "loss" }, `${gain(line) ? "▲" : "▼"} ${points(line.mean)}`) },
+    { title: "95 % interval", number: true, content: ({ mean, confidence_95: half }) => (half === null ? DASH : `${points(mean - half)} to ${points(mean + half)}`) },
+    { title: "Holm p", number: true, content: ({ p_holm: p }) => pValue(p) },
+    { title: "seeds", number: true, content: ({ seeds, planned }) => (seeds === planned ? seeds : `${seeds} of ${planned}`) },
+  ];
+}

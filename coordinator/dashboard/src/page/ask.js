@@ -1,0 +1,29 @@
+// Asking the coordinator. What has not changed since it was asked last is not sent again.
+
+const known = new Map();
+/** Answers that are kept; the oldest goes first. */
+const MOST = 40;
+
+/** What a path answers; throws what went wrong. The same answer is the same object. */
+export async function get(path) {
+  const before = known.get(path);
+  const headers = { accept: "application/json", ...(before ? { "if-none-match": before.tag } : {}) };
+  const response = await fetch(path, { headers });
+  if (response.status === 304 && before) return before.value;
+  if (!response.ok) {
+    const problem = await response.json().catch(() => null);
+    throw Object.assign(new Error(problem?.error?.message ?? `status ${response.status}`), { status: response.status });
+  }
+  const value = await response.json();
+  const tag = response.headers.get("etag");
+  known.delete(path);
+  if (tag) known.set(path, { tag, value });
+  if (known.size > MOST) known.delete(known.keys().next().value);
+  return value;
+}
+
+/** Parameters of a request. A `+` stands for itself there, so blanks must not become one. */
+export function parameters(values) {
+  const pairs = Object.entries(values).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join("&");
+}

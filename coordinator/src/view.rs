@@ -1,0 +1,165 @@
+//! `swfn-coordinator view`: the page of a run that is over, or that another process runs. It reads
+//! the files of the run directory and leaves nothing there: whoever writes them does not notice.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use swfn_access::{DoorArguments, tls};
+use swfn_dashboard::{App, Door, HttpArguments, follow};
+use swfn_shared::{
+    access::Token,
+    grid::Grid,
+    output, signals,
+    snapshot::Snapshot,
+    telemetry::{self, LogFormat},
+    threads,
+    trial::TrialSpec,
+};
+use swfn_store::{Reader, ensure_readable, grid_file, run_dir::Place};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::local;
+
+/// Threads of a view: two of the runtime, and some that read files.
+const THREADS: usize = 4;
+
+/// How often it is looked whether the run has another grid.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Which run, and where its page is.
+#[derive(Debug, Args)]
+pub(crate) struct ViewArguments {
+    /// The run directory of a sweep, running or not
+    #[arg(value_name = "RUN_DIR")]
+    run: PathBuf,
+    #[command(flatten)]
+    http: HttpArguments,
+    #[command(flatten)]
+    door: DoorArguments,
+}
+
+/// Shows the page until somebody ends it.
+pub(crate) fn run(arguments: &ViewArguments) -> anyhow::Result<String> {
+    telemetry::init(LogFormat::default(), "warn");
+    let sweep = Sweep::open(&arguments.run)?;
+    threads::ensure(THREADS)?;
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("cannot start the runtime")?.block_on(show(arguments, sweep))?;
+    Ok(String::new())
+}
+
+/// A sweep as its files have it.
+struct Sweep {
+    text: String,
+    grid: Arc<Grid>,
+    specs: Arc<[TrialSpec]>,
+    place: Place,
+}
+
+impl Sweep {
+    fn open(run: &Path) -> anyhow::Result<Self> {
+        ensure_readable(&run.join("sweep.sqlite"))?;
+        let file = run.join("grid.toml");
+        let text = grid_file::read(&file).with_context(|| {
+            format!("`{}` lacks its grid\nhint: copy the grid file there, as grid.toml", run.display())
+        })?;
+        // What was run was not too large to run.
+        let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
+        let specs = grid.trials().collect();
+        let place = Place::of_database(run).with_context(|| format!("cannot look at `{}`", run.display()))?;
+        Ok(Self { text, grid: Arc::new(grid), specs, place })
+    }
+
+    /// What answers for it, and keeps itself up to date.
+    fn app(&self) -> Arc<App> {
+        let reader = Reader::of_others(&self.place.path().join("sweep.sqlite"));
+        let (send, snapshots) = watch::channel(Snapshot::default());
+        tokio::spawn(follow(reader.clone(), Arc::clone(&self.specs), send));
+        let app = Arc::new(App::new(Arc::clone(&self.grid), &self.place, &self.specs, snapshots, None, reader));
+        let warmed = Arc::clone(&app);
+        tokio::spawn(async move { warmed.warm().await });
+        app
+    }
+}
+
+async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
+    let ViewArguments { run, http, door } = arguments;
+    let mut access = door.read()?;
+    if http.http_token && access.token.is_none() {
+        access.token = Some(token(run)?);
+    }
+    let mut stops = signals::stops(access.tls.is_none())?;
+    if let Some(tls) = access.tls.clone() {
+        let hangups = signal(SignalKind::hangup())?;
+        tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
+    }
+    let seen_by_all = access.token.is_none() && local::others_are_here();
+    let opened = Door::open(http, &access, door, "").await?;
+    let opened = opened.context("without a page there is nothing to view\nhint: leave `--http off` out")?;
+    let all = if seen_by_all { " (all users of this machine can look; --http-token asks for a token)" } else { "" };
+    output::say(&format!("`{}` is shown at\n  {}{all}\nCtrl-C ends this", run.display(), opened.url));
+    let (apps, newest) = watch::channel(sweep.app());
+    let stopped = async {
+        tokio::select! {
+            _ = stops.recv() => {}
+            () = keep_up(sweep, run, &apps) => {}
+        }
+    };
+    swfn_dashboard::serve(opened, newest, stopped).await;
+    Ok(())
+}
+
+/// The token that people need: the run's own, since nothing is written here.
+fn token(run: &Path) -> anyhow::Result<Token> {
+    let file = run.join(local::TOKEN_FILE);
+    ensure!(
+        file.is_file(),
+        "there is no token to ask for: `{}` is not there\nhint: name a file with --token-file",
+        file.display()
+    );
+    let token = Token::find(Some(&file))?;
+    token.with_context(|| format!("`{}` has no token\nhint: name a file with --token-file", file.display()))
+}
+
+/// Shows another app when the run has another grid, as after seeds were added to it; never ends.
+async fn keep_up(mut sweep: Sweep, run: &Path, apps: &watch::Sender<Arc<App>>) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let same = grid_file::read(&run.join("grid.toml")).is_ok_and(|text| text == sweep.text);
+        // A file that cannot be read, or is gone, may come back.
+        if same && sweep.place.lost().is_none() {
+            continue;
+        }
+        if let Ok(new) = Sweep::open(run) {
+            apps.send_replace(new.app());
+            sweep = new;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_run_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |run: &Path| Sweep::open(run).err().map(|error| format!("{error:#}")).unwrap_or_default();
+        assert!(refused(dir.path()).contains("is not there\nhint: name the run directory"), "{}", refused(dir.path()));
+        drop(swfn_store::Store::open(&dir.path().join("sweep.sqlite")).unwrap());
+        assert!(refused(dir.path()).contains("lacks its grid\nhint: "), "{}", refused(dir.path()));
+        assert!(token(dir.path()).unwrap_err().to_string().contains("--token-file"));
+    }
+}
