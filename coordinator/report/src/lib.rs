@@ -45,6 +45,7 @@ mod write_up;
 pub use charts::palette;
 pub use command::{Extent, ReportArguments, page, run, write};
 pub use source::{Run, Sources};
+pub use study::settings;
 pub use summary::Summary;
 pub use table::legend;
 pub use terminal::terminal;

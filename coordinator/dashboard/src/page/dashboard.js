@@ -75,7 +75,7 @@ function showSweep(sweep) {
     ["workers", `${sweep.connected_workers} connected`],
     // How long it has been idle since then tells nothing.
     ...(sweep.finished ? [] : [["running for", duration(sweep.elapsed_seconds)], ["pace", pace]]),
-    [sweep.finished ? "best cell" : "best cell so far", sweep.best ? `${percent(sweep.best.final_test_accuracy_mean)} % ${sweep.best.cell} (${seeds})` : DASH, "wide"],
+    [sweep.finished ? "best cell" : "best cell so far", sweep.best ? `${percent(sweep.best.test_accuracy_mean)} % ${sweep.best.cell} (${seeds})` : DASH, "wide"],
   ];
   byId("facts").replaceChildren(...facts.map(([name, text, kind]) => element("div", { class: kind }, element("dt", {}, name), element("dd", {}, text))));
   fillFilters(sweep);
