@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io,
     path::{self, Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -26,6 +27,7 @@ pub(crate) struct BackupArguments {
 /// Makes the copy, or leaves nothing; returns what is in it.
 pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
     let BackupArguments { run, copy } = arguments;
+    let began = Instant::now();
     if copy.symlink_metadata().is_ok() {
         bail!("`{}` is there already, and nothing is overwritten\nhint: name another folder", copy.display());
     }
@@ -52,7 +54,12 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
         fs::remove_dir_all(&temporary).ok();
     }
     let Copied { succeeded, trials, bytes } = made?;
-    Ok(format!("{}: {succeeded} of {trials} trials done, {:.1} MB\n", copy.display(), bytes as f64 / 1e6))
+    Ok(format!(
+        "{}: {succeeded} of {trials} trials done, {:.1} MB, copied in {:.1} s\n",
+        copy.display(),
+        bytes as f64 / 1e6,
+        began.elapsed().as_secs_f64()
+    ))
 }
 
 /// What a copy holds.

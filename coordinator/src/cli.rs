@@ -23,6 +23,7 @@ use crate::{
     backup::{self, BackupArguments},
     logs::{self, LogsArguments},
     progress::{self, Terminal},
+    retry::{Retry, RetryArguments},
     sweep::{self, Ending},
     view::{self, ViewArguments},
 };
@@ -37,6 +38,9 @@ use crate::{
 struct Arguments {
     #[command(subcommand)]
     command: Option<CommandLine>,
+    /// The grid file
+    #[arg(value_name = "GRID", conflicts_with = "grid")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     sweep: SweepArguments,
 }
@@ -54,29 +58,17 @@ enum CommandLine {
     Export(ExportArguments),
     /// Copy a run directory as a whole, also while its sweep goes on
     Backup(BackupArguments),
-    /// Show what a trial said, attempt by attempt, and how each ended
+    /// Show the log of a trial, attempt by attempt, and how each ended
     Logs(LogsArguments),
     /// Show the page of a run that is over, or runs elsewhere, until Ctrl-C
     View(ViewArguments),
-}
-
-#[derive(Debug, Args)]
-struct RetryArguments {
-    /// All failed trials
-    #[arg(long, required_unless_present = "trials", conflicts_with = "trials")]
-    failed: bool,
-    /// The trial of this id, or whose id begins so; may be given several times
-    #[arg(long = "trial", value_name = "ID")]
-    trials: Vec<String>,
-    #[command(flatten)]
-    sweep: SweepArguments,
 }
 
 /// How a sweep is run.
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
     /// The grid file; without it, the one that the run directory was last run with
-    #[arg(long, value_name = "FILE", required_unless_present = "run_dir")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) grid: Option<PathBuf>,
     /// Where the sweep keeps what it does, and where it goes on when started again [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
@@ -96,6 +88,12 @@ pub(crate) struct SweepArguments {
     /// without any, one per core
     #[arg(long, value_name = "N|auto")]
     pub(crate) local_workers: Option<LocalWorkers>,
+    /// What people write for it
+    #[arg(long, hide = true, value_parser = command_line::no_option("did you mean `--local-workers {}`?"))]
+    workers: Option<String>,
+    /// What people write for it
+    #[arg(long, hide = true, value_parser = command_line::no_option("did you mean `--local-workers {}`? It takes GPUs first"))]
+    gpus: Option<String>,
     /// Folder with the data set's files, for local workers [default: the user's cache folder, downloaded when missing]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -115,21 +113,15 @@ pub(crate) struct SweepArguments {
     /// Refuse larger grids
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TRIALS)]
     pub(crate) max_trials: u64,
-    /// Print what would run, and stop
+    /// Set results of the run directory aside that have no trial in common with the grid; an earlier grid's stay readable
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Print what would run, what it costs and what will be compared, and stop
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Form of the log: text or json; the environment variable RUST_LOG filters it
     #[arg(long, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: LogFormat,
-}
-
-/// Which of the failed trials are to be tried again.
-#[derive(Debug, Default)]
-pub(crate) struct Retry {
-    /// All of them.
-    pub(crate) failed: bool,
-    /// How the ids of some begin.
-    pub(crate) trials: Vec<String>,
 }
 
 /// How many workers to start.
@@ -152,6 +144,9 @@ impl FromStr for LocalWorkers {
     }
 }
 
+const NO_GRID: &str =
+    "name a grid file, as in `swfn-coordinator grid.toml`, or a sweep to go on with, as in `--run-dir runs/quick`";
+
 /// Parses the command line, runs the sweep, returns the exit code.
 pub fn main() -> ExitCode {
     let code = run();
@@ -160,14 +155,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let Arguments { command, sweep: arguments } = command_line::parse();
+    let Arguments { command, file, sweep: arguments } = command_line::parse();
     faults::start();
     let (arguments, retry) = match command {
-        None => (arguments, Retry::default()),
-        Some(CommandLine::Retry(arguments)) => {
-            let RetryArguments { failed, trials, sweep } = *arguments;
-            (sweep, Retry { failed, trials })
-        }
+        None => (SweepArguments { grid: file.or(arguments.grid), ..arguments }, Retry::default()),
+        Some(CommandLine::Retry(arguments)) => arguments.split(),
         Some(CommandLine::Report(arguments)) => return printed(swfn_report::run(&arguments, progress::width())),
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
         Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
@@ -175,6 +167,10 @@ fn run() -> ExitCode {
         Some(CommandLine::View(arguments)) => return printed(view::run(&arguments)),
         Some(CommandLine::Logs(arguments)) => return printed(logs::run(&arguments).map(|()| String::new())),
     };
+    if arguments.grid.is_none() && arguments.run_dir.is_none() {
+        output::say(&format!("error: {NO_GRID}\n\nFor more information, try '--help'."));
+        return ExitCode::from(2);
+    }
     let terminal = Terminal::new();
     // Under live progress the coming and going of workers would only be noise.
     // Of a chart's drawing there is nothing to say: a line of one point is none.

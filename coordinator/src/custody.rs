@@ -2,7 +2,7 @@
 //! directory that somebody removes, moves or replaces while it is in use.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs,
     io::Write as _,
     path::{Path, PathBuf},
@@ -12,81 +12,161 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use swfn_shared::{artifacts::Artifacts, grid::Grid, ids::TrialId, output, trial::TrialSpec};
 use swfn_store::{
-    Store,
-    run_dir::{Place, RunDir},
+    KnownTrial, Store, grid_file,
+    run_dir::{self, Place, RunDir},
 };
 
 /// How often the run directory is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Trials of a run directory, and whether they have succeeded.
-type Known = [(TrialId, bool)];
+/// Values of a setting that a message lists; of more it tells how many.
+const VALUES: usize = 4;
 
-/// The grid file that a run directory was last run with, of which not all trials are in the new one.
-const PREVIOUS: &str = "grid.previous.toml";
+/// The results of a run directory, held against a grid.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stock {
+    /// Trials of the grid that have results.
+    pub(crate) done: HashSet<TrialId>,
+    /// How many of those an earlier grid set aside.
+    back: usize,
+    /// Results of the last grid that this one lacks.
+    aside: usize,
+    /// Whether there are results, and no trial of the run directory is of the grid.
+    pub(crate) is_other: bool,
+}
+
+impl Stock {
+    pub(crate) fn of(known: &[KnownTrial], specs: &[TrialSpec]) -> Self {
+        let grid: HashSet<TrialId> = specs.iter().map(TrialSpec::id).collect();
+        let count = |fits: &dyn Fn(&KnownTrial) -> bool| known.iter().filter(|trial| fits(trial)).count();
+        let done = known.iter().filter(|trial| trial.succeeded && grid.contains(&trial.id)).map(|trial| trial.id);
+        Self {
+            done: done.collect(),
+            back: count(&|trial| trial.succeeded && !trial.in_grid && grid.contains(&trial.id)),
+            aside: count(&|trial| trial.succeeded && trial.in_grid && !grid.contains(&trial.id)),
+            is_other: count(&|trial| trial.succeeded) > 0 && count(&|trial| grid.contains(&trial.id)) == 0,
+        }
+    }
+
+    /// What becomes of the results, in sentences.
+    pub(crate) fn told(&self, run: &Path, grid: &Grid) -> Vec<String> {
+        let mut told = Vec::new();
+        if self.aside > 0 {
+            let changes = changes(run, grid);
+            told.push(format!("this grid sets {} of `{}` aside{changes}", results(self.aside), run.display()));
+        }
+        if self.back > 0 {
+            let verb = if self.back == 1 { "comes" } else { "come" };
+            told.push(format!("{} of an earlier grid {verb} back without training", results(self.back)));
+        }
+        told
+    }
+}
+
+fn results(count: usize) -> String {
+    if count == 1 { "1 result".to_owned() } else { format!("{count} results") }
+}
 
 /// Tells what becomes of results that are there already: of those that the grid lacks, and of those without the files that it wants.
+///
+/// A grid that shares no trial with the results is another study, which a person has to confirm by `replaces`.
 pub(crate) fn take_stock(
     run_dir: &RunDir,
     store: &Store,
     grid: &Grid,
     specs: &[TrialSpec],
     text: &str,
+    replaces: bool,
 ) -> anyhow::Result<()> {
-    let (known, in_grid) = (store.known()?, specs.iter().map(TrialSpec::id).collect());
-    set_aside(run_dir, &known, &in_grid, text)?;
-    too_late(run_dir, &known, &in_grid, grid.artifacts);
-    Ok(())
-}
-
-/// Tells of results that a new grid sets aside, and refuses one that has none of them: it is another study.
-fn set_aside(run_dir: &RunDir, known: &Known, in_grid: &HashSet<TrialId>, text: &str) -> anyhow::Result<()> {
-    let shown = run_dir.path().display();
-    let aside = known.iter().filter(|(id, succeeded)| *succeeded && !in_grid.contains(id)).count();
-    if aside == 0 {
-        return Ok(());
-    }
-    if !known.iter().any(|(id, _)| in_grid.contains(id)) {
-        bail!("`{shown}` has the results of {}, and none is of this grid: {}", trials(aside), whose(known, text));
-    }
-    let before = fs::read_to_string(run_dir.path().join("grid.toml")).unwrap_or_default();
-    let told = if before.is_empty() || before == text {
-        String::new()
-    } else {
-        run_dir.write(PREVIOUS, |file| Ok(file.write_all(before.as_bytes())?))?;
-        format!("; their grid is kept in `{shown}/{PREVIOUS}`, and brings them back")
-    };
-    output::say(&format!(
-        "note: this grid lacks {} that `{shown}` has results of: they are kept, and stand in no table{told}",
-        trials(aside)
-    ));
-    Ok(())
-}
-
-/// Whose results those of a run directory are, and what to do.
-fn whose(known: &Known, text: &str) -> String {
-    let known: HashSet<_> = known.iter().map(|(id, _)| *id).collect();
-    let meant = Grid::parse_before_epochs("grid.toml", text, u64::MAX).ok();
-    let common = meant.and_then(|grid| grid.trials().find(|spec| known.contains(&spec.id())));
-    match common.and_then(|spec| spec.classifier.epochs.restart_every()) {
-        None => {
-            "it is another sweep's\nhint: give this one a folder of its own with --run-dir, or another name".to_owned()
+    let (run, known) = (run_dir.path(), store.known()?);
+    let stock = Stock::of(&known, specs);
+    if stock.is_other && !replaces {
+        let shown = run.display();
+        match before_epochs(&known, text) {
+            Some(told) => bail!("`{shown}` has the results of another grid: {told}"),
+            None => bail!(
+                "`{shown}` has the results of another grid, and none of its trials is in this one{}\n\
+                 hint: --replace sets them aside, for `report --grid N`; or name another folder with --run-dir",
+                changes(run, grid)
+            ),
         }
-        Some(every) => format!(
-            "when they were trained, each evaluation started a fresh epoch\nhint: to go on like that, write `epochs = \"restart\"` \
-             and `restart_every = {every}` under [classifier]; for the results of continuous epochs, name another --run-dir"
-        ),
     }
+    let kept = if stock.aside > 0 { keep_grid(run_dir)? } else { None };
+    for told in stock.told(run, grid) {
+        output::say(&format!("note: {told}"));
+    }
+    if let Some(number) = kept {
+        output::say(&format!(
+            "note: they are kept: `swfn-coordinator report {0} --grid {number}` shows them, and {0}/grids/{number}.toml brings them back",
+            run.display()
+        ));
+    }
+    too_late(run_dir, &stock.done, grid.artifacts);
+    Ok(())
+}
+
+/// Keeps the grid that was run last under a number, which it may have already.
+fn keep_grid(run_dir: &RunDir) -> anyhow::Result<Option<u32>> {
+    let Ok(last) = fs::read_to_string(run_dir.path().join("grid.toml")) else { return Ok(None) };
+    let earlier = grid_file::earlier(run_dir.path());
+    let same = earlier.iter().find(|(_, path)| fs::read_to_string(path).is_ok_and(|text| text == last));
+    if let Some((number, _)) = same {
+        return Ok(Some(*number));
+    }
+    let (number, folder) = (earlier.last().map_or(1, |(number, _)| number + 1), run_dir.grids());
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    run_dir::replace(&folder, &format!("{number}.toml"), |file| Ok(file.write_all(last.as_bytes())?))?;
+    Ok(Some(number))
+}
+
+/// Which settings are not as in the grid that was run last, from what to what: the end of a sentence.
+fn changes(run: &Path, grid: &Grid) -> String {
+    let file = run.join("grid.toml");
+    let last = grid_file::read(&file).ok().and_then(|text| Grid::parse("", &text, u64::MAX).ok());
+    let Some(last) = last else { return String::new() };
+    let [old, new] = [&last, grid].map(values);
+    let shown = |values: Option<&BTreeSet<String>>| match values {
+        None => "none".to_owned(),
+        Some(values) if values.len() > VALUES => format!("{} values", values.len()),
+        Some(values) => values.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+    };
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    let lines: Vec<_> =
+        changed.map(|key| format!("\n  {key}: {} -> {}", shown(old.get(key)), shown(new.get(key)))).collect();
+    if lines.is_empty() { String::new() } else { format!(":{}", lines.concat()) }
+}
+
+/// The values of each setting.
+fn values(grid: &Grid) -> BTreeMap<String, BTreeSet<String>> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for spec in grid.trials() {
+        for (key, value) in swfn_report::settings(&spec) {
+            values.entry(key).or_default().insert(value);
+        }
+    }
+    values
+}
+
+/// What to do where the results are of this very grid, from before it could say how epochs go.
+fn before_epochs(known: &[KnownTrial], text: &str) -> Option<String> {
+    let known: HashSet<_> = known.iter().map(|trial| trial.id).collect();
+    let meant = Grid::parse_before_epochs("grid.toml", text, u64::MAX).ok()?;
+    let common = meant.trials().find(|spec| known.contains(&spec.id()))?;
+    let every = common.classifier.epochs.restart_every()?;
+    Some(format!(
+        "when they were trained, each evaluation started a fresh epoch\nhint: to go on like that, write `epochs = \"restart\"` \
+         and `restart_every = {every}` under [classifier]; for the results of continuous epochs, name another --run-dir"
+    ))
 }
 
 /// Tells of trials that had succeeded before their files were asked for.
-fn too_late(run_dir: &RunDir, known: &Known, in_grid: &HashSet<TrialId>, wanted: Artifacts) {
+fn too_late(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifacts) {
     if wanted == Artifacts::default() {
         return;
     }
     let folder = run_dir.artifacts();
-    let without = |id: &TrialId| in_grid.contains(id) && !folder.join(id.to_string()).exists();
-    let missing = known.iter().filter(|(id, succeeded)| *succeeded && without(id)).count();
+    let missing = done.iter().filter(|id| !folder.join(id.to_string()).exists()).count();
     if missing > 0 {
         output::say(&format!(
             "note: {} had succeeded before [artifacts] asked for files, and leave none\nhint: another --run-dir trains all anew",
@@ -142,21 +222,90 @@ mod tests {
 
     use super::*;
 
+    fn text(seeds: &str, iterations: u32) -> String {
+        format!(
+            "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nsubset_size = 100\narchitecture = \"net\"\n\
+             lambda = 0\nseed = {seeds}\n[classifier]\niterations = {iterations}\n"
+        )
+    }
+
+    fn grid(text: &str) -> Grid {
+        Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap()
+    }
+
+    fn known(grid: &Grid, in_grid: bool) -> Vec<KnownTrial> {
+        grid.trials().map(|spec| KnownTrial { id: spec.id(), succeeded: true, in_grid }).collect()
+    }
+
+    #[test]
+    fn results_are_told_of_by_what_becomes_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (text("[0, 1, 2]", 1000), text("[2, 3, 4, 5, 6]", 1000));
+        fs::write(dir.path().join("grid.toml"), &old).unwrap();
+        let (old, new) = (grid(&old), grid(&new));
+        let specs: Vec<_> = new.trials().collect();
+        let mut all = known(&old, true);
+        // A seed of an earlier grid, which has been out of the grid.
+        all.push(KnownTrial { id: specs[1].id(), succeeded: true, in_grid: false });
+        let stock = Stock::of(&all, &specs);
+        assert_eq!((stock.done.len(), stock.back, stock.aside, stock.is_other), (2, 1, 2, false));
+        let shown = dir.path().display();
+        assert_eq!(
+            stock.told(dir.path(), &new),
+            [
+                format!("this grid sets 2 results of `{shown}` aside:\n  seed: 0, 1, 2 -> 5 values"),
+                "1 result of an earlier grid comes back without training".to_owned(),
+            ]
+        );
+        assert_eq!(Stock::of(&[], &specs), Stock::default());
+    }
+
+    #[test]
+    fn another_study_has_to_be_confirmed_and_its_grid_is_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::open(&dir.path().join("run")).unwrap();
+        let texts = [text("[0, 1]", 1000), text("[0, 1]", 1500)];
+        let mut store = Store::open(&run_dir.database()).unwrap();
+        let [old, new]: [Vec<TrialSpec>; 2] = [0, 1].map(|number: usize| grid(&texts[number]).trials().collect());
+        store.set_trials(&old).unwrap();
+        for spec in &old {
+            let lease = swfn_shared::ids::LeaseId { trial: spec.id(), attempt: 1 };
+            store.write(1.0, &swfn_store::samples::leased(lease)).unwrap();
+            store.write(2.0, &swfn_store::samples::batch(lease, 0.5)).unwrap();
+        }
+        fs::write(run_dir.path().join("grid.toml"), &texts[0]).unwrap();
+        let take = |store: &Store, specs: &[TrialSpec], text: &str, replaces| {
+            take_stock(&run_dir, store, &grid(text), specs, text, replaces)
+        };
+        let error = take(&store, &new, &texts[1], false).unwrap_err().to_string();
+        assert!(error.contains("is in this one:\n  classifier.iterations: 1000 -> 1500\nhint: --replace"), "{error}");
+        assert_eq!(grid_file::earlier(run_dir.path()), [], "nothing was changed");
+        for _ in 0..2 {
+            take(&store, &new, &texts[1], true).unwrap();
+            let earlier = grid_file::earlier(run_dir.path());
+            assert_eq!(earlier, [(1, run_dir.grids().join("1.toml"))]);
+            assert_eq!(fs::read_to_string(&earlier[0].1).unwrap(), texts[0]);
+        }
+        store.set_trials(&new).unwrap();
+        // It has trials of both by now.
+        take(&store, &new, &texts[1], false).unwrap();
+        take(&store, &old, &texts[0], false).unwrap();
+    }
+
     #[test]
     fn results_from_before_epochs_could_be_chosen_are_known_again() {
         let grid = |rest: &str| {
             format!(
-                "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 100\nseed = 0\n\
+                "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 100\nseed = [0]\n\
                  architecture = \"net\"\nlambda = 0\n[classifier]\n{rest}"
             )
         };
-        let known = |text: &str| -> Vec<_> {
-            let grid = Grid::parse_before_epochs("t", text, DEFAULT_MAX_TRIALS).unwrap();
-            grid.trials().map(|spec| (spec.id(), true)).collect()
+        let told = |before: &str, now: &str| {
+            let before = Grid::parse_before_epochs("t", &grid(before), DEFAULT_MAX_TRIALS).unwrap();
+            before_epochs(&known(&before, true), &grid(now))
         };
-        let told = |before: &str, now: &str| whose(&known(&grid(before)), &grid(now));
         let every_50 = "evaluate_every = 50\n";
-        assert!(told(every_50, every_50).contains("`epochs = \"restart\"` and `restart_every = 50`"));
-        assert!(told(every_50, "evaluate_every = 20\n").contains("another sweep's"));
+        assert!(told(every_50, every_50).unwrap().contains("`epochs = \"restart\"` and `restart_every = 50`"));
+        assert_eq!(told(every_50, "evaluate_every = 20\n"), None);
     }
 }

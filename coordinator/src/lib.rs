@@ -24,7 +24,10 @@ pub mod fuzzing;
 mod grpc;
 mod local;
 mod logs;
+mod notes;
 mod progress;
+mod rates;
+mod retry;
 mod sweep;
 mod view;
 

@@ -17,7 +17,11 @@ use swfn_shared::{
     treatment::Point,
     trial_log::{MAX_BYTES, harmless},
 };
-use swfn_store::{ReadOnly, log_file};
+use swfn_store::{
+    ReadOnly,
+    grid_file::{self, Earlier},
+    log_file,
+};
 use time::OffsetDateTime;
 
 /// Time between two looks at a trial that is followed.
@@ -28,13 +32,17 @@ const CANDIDATES: usize = 10;
 
 /// Which trial.
 #[derive(Debug, Args)]
+#[command(override_usage = "swfn-coordinator logs [OPTIONS] [RUN_DIR] <TRIAL>")]
 pub(crate) struct LogsArguments {
-    /// Id of the trial, or how it begins
-    #[arg(value_name = "TRIAL")]
-    trial: String,
-    /// Run directory of its sweep [default: the one in `runs` that has the trial]
+    /// Run directory of the sweep [default: the one in `runs` that has the trial], then the id of the trial, or how it begins
+    #[arg(value_name = "[RUN_DIR] TRIAL", required = true)]
+    names: Vec<PathBuf>,
+    /// The same as RUN_DIR
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
+    /// Look among the trials of an earlier grid of the run directory alone: its number [default: all trials]
+    #[arg(long, value_name = "N|all")]
+    grid: Option<Earlier>,
     /// Go on until the trial is done or has failed
     #[arg(long, short)]
     follow: bool,
@@ -51,14 +59,19 @@ struct Found {
 
 /// Shows the log on standard output.
 pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
-    let found = find(&arguments.trial, arguments.run_dir.as_deref())?;
+    let (run_dir, trial) = match (&arguments.names[..], &arguments.run_dir) {
+        ([trial], run_dir) => (run_dir.as_deref(), trial),
+        ([run_dir, trial], None) => (Some(run_dir.as_path()), trial),
+        _ => bail!("more is named than a run directory and a trial\nhint: `swfn-coordinator logs RUN_DIR TRIAL`"),
+    };
+    let found = find_below(Path::new("runs"), &trial.to_string_lossy(), run_dir, arguments.grid)?;
     let reader = ReadOnly::open(&found.run_dir.join("sweep.sqlite"))?;
     output::results(|out| show(&found, &reader, arguments.follow, out))
 }
 
 /// What [`label`] is made of.
 const POINT: &str =
-    "architecture, subset_size, lambda, weight_decay, learning_rate, penalty_samples, density, seed, state";
+    "architecture, subset_size, lambda, weight_decay, learning_rate, penalty_samples, density, seed, state, in_grid";
 
 /// The cell of a trial, its seed and its state, in words.
 fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
@@ -73,16 +86,12 @@ fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
     };
     let (seed, state) = (row.get::<_, i64>("seed")?, row.get_ref("state")?.as_str()?);
     // The file's integers are signed.
-    Ok(format!("{}, seed {}, {}", point.label(), seed as u64, state_name(state)))
+    let earlier = if row.get("in_grid")? { "" } else { ", of an earlier grid" };
+    Ok(format!("{}, seed {}, {}{earlier}", point.label(), seed as u64, state_name(state)))
 }
 
-/// The one trial whose id begins so.
-fn find(prefix: &str, run_dir: Option<&Path>) -> anyhow::Result<Found> {
-    find_below(Path::new("runs"), prefix, run_dir)
-}
-
-/// The same, where the run directories of all sweeps are in that folder.
-fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>) -> anyhow::Result<Found> {
+/// The one trial whose id begins so, where the run directories of all sweeps are in that folder.
+fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Earlier>) -> anyhow::Result<Found> {
     let run_dirs = match run_dir {
         Some(run_dir) => vec![run_dir.to_owned()],
         None => sweeps(all)?,
@@ -104,6 +113,9 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>) -> anyhow::Resul
             Err(error) => return Err(error.into()),
         };
         opened += 1;
+        if let Some(chosen) = grid_file::chosen(&folder, grid)? {
+            reader.choose(&chosen)?;
+        }
         let some = |condition: &str, order: &str| {
             let sql = format!(
                 "SELECT number, id, {POINT} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
@@ -115,7 +127,8 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>) -> anyhow::Resul
         };
         if possible {
             // Nothing but hexadecimal digits, so nothing that means anything in SQL.
-            matches.extend(some(&format!("id LIKE '{wanted}%'"), "number")?);
+            let among = if grid.is_some() { "in_grid" } else { "1" };
+            matches.extend(some(&format!("id LIKE '{wanted}%' AND {among}"), "number")?);
         }
         others.extend(some("in_grid", "state = 'quarantined' DESC, state = 'leased' DESC, attempt DESC, number")?);
     }
@@ -133,7 +146,7 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>) -> anyhow::Resul
         _ => bail!(
             "more than one trial has an id that begins with {}\nhint: give more of its digits{}:{}",
             quote(prefix),
-            if several { ", or --run-dir" } else { "" },
+            if several { ", or the run directory before them" } else { "" },
             list(&matches, run_dir.is_none())
         ),
     }
@@ -150,7 +163,7 @@ fn list(candidates: &[Found], with_folder: bool) -> String {
 
 /// The run directories in a folder.
 fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let none = || format!("there is no sweep in `{}`\nhint: name a run directory with --run-dir", folder.display());
+    let none = || format!("there is no sweep in `{}`\nhint: name a run directory before the trial", folder.display());
     let entries = folder.read_dir().with_context(none)?;
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     found.retain(|path| path.join("sweep.sqlite").is_file());
@@ -286,6 +299,10 @@ mod tests {
         samples::{batch, leased, specs},
     };
 
+    fn find(prefix: &str, run_dir: &Path) -> anyhow::Result<Found> {
+        find_below(Path::new("runs"), prefix, Some(run_dir), None)
+    }
+
     fn shown(found: &Found, run_dir: &Path) -> String {
         let mut out = Vec::new();
         show(found, &ReadOnly::open(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out).unwrap();
@@ -299,11 +316,11 @@ mod tests {
         fs::create_dir(&broken).unwrap();
         fs::write(broken.join("sweep.sqlite"), "no database, but long enough to look like one").unwrap();
         let id = specs(1)[0].id().to_string();
-        assert!(find_below(dir.path(), &id, None).is_err(), "nothing can be read");
+        assert!(find_below(dir.path(), &id, None, None).is_err(), "nothing can be read");
         fs::create_dir(&good).unwrap();
         Store::open(&good.join("sweep.sqlite")).unwrap().set_trials(&specs(1)).unwrap();
-        assert_eq!(find_below(dir.path(), &id, None).unwrap().run_dir, good);
-        assert!(find_below(dir.path(), &id, Some(&broken)).is_err(), "it was named");
+        assert_eq!(find_below(dir.path(), &id, None, None).unwrap().run_dir, good);
+        assert!(find_below(dir.path(), &id, Some(&broken), None).is_err(), "it was named");
     }
 
     #[test]
@@ -329,11 +346,11 @@ mod tests {
         store.write(1e9 + 3600.0, &batch(lease(2), 0.5)).unwrap();
         fs::write(logs.join("1.log"), "first \u{9b}31m\n").unwrap();
         fs::write(logs.join("2.log"), "second\n").unwrap();
-        let found = find(&id[..10].to_uppercase(), Some(dir.path())).unwrap();
+        let found = find(&id[..10].to_uppercase(), dir.path()).unwrap();
         insta::assert_snapshot!(shown(&found, dir.path()));
 
         let error = |prefix: &str| {
-            let error = find(prefix, Some(dir.path())).err().unwrap().to_string();
+            let error = find(prefix, dir.path()).err().unwrap().to_string();
             assert!(error.lines().count() <= CANDIDATES + 4, "{error}");
             error
         };
@@ -349,7 +366,7 @@ mod tests {
             assert!(unknown.contains(&format!("hint: there are\n  {id} (net, n = 100, ")), "{unknown}");
             assert!(unknown.contains("and others") && !unknown.contains('\u{1b}'), "{unknown}");
         }
-        let missing = find("ab", Some(&dir.path().join("nowhere"))).err().unwrap().to_string();
+        let missing = find("ab", &dir.path().join("nowhere")).err().unwrap().to_string();
         assert!(missing.contains("sweep.sqlite` is not there\nhint: name the run directory"), "{missing}");
     }
 }

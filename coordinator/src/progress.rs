@@ -16,6 +16,9 @@ use tracing::info;
 
 use crate::custody::trials;
 
+/// Time without a worker after which a person is told what to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Time between two lines where there is no terminal.
 const LINE_PERIOD: Duration = Duration::from_secs(10);
 
@@ -181,6 +184,22 @@ pub(crate) async fn show(
             }
         }
     }
+}
+
+/// Says once what to start where no worker has come for a while.
+pub(crate) async fn tell_what_to_start(terminal: Terminal, url: String, mut snapshots: watch::Receiver<Snapshot>) {
+    let somebody = snapshots.wait_for(|snapshot| snapshot.workers > 0 || snapshot.counts.finished());
+    if tokio::time::timeout(PATIENCE, somebody).await.is_err() {
+        terminal.say(&what_to_start(&url));
+    }
+}
+
+fn what_to_start(url: &str) -> String {
+    format!(
+        "no worker has joined for {} s: start some with `swfn-worker --coordinator {url}`, or stop this and run it with \
+         `--local-workers auto`",
+        PATIENCE.as_secs()
+    )
 }
 
 /// How far it is and how long it will take, then the counts.

@@ -1,7 +1,6 @@
 //! One sweep from its grid file to its exit code: opens, starts, waits, stops, reports.
 
 use std::{
-    collections::HashSet,
     io::Write as _,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -9,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use nix::sys::signal::Signal;
 use swfn_access::tls;
 use swfn_exports::tensorboard::Exporter;
@@ -36,13 +35,16 @@ use tokio::{
 use tracing::{error, warn};
 
 use crate::{
-    cli::{Retry, SweepArguments},
+    cli::SweepArguments,
     custody, dry_run,
     engine::{Engine, EngineError, Request},
     entrances::Entrances,
     grpc::{self, Service},
     local::{self, LocalSupervisor},
+    notes::{Work, costly_evaluations, notes},
     progress::{self, Standing, Terminal},
+    rates,
+    retry::Retry,
 };
 
 /// Threads of a sweep, whatever the cores: two of the runtime, the engine's, one that writes to people, and some that read files.
@@ -70,11 +72,11 @@ pub(crate) enum Ending {
 /// Runs the sweep that the command line names.
 pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal) -> anyhow::Result<Ending> {
     let (text, grid) = read_grid(arguments)?;
+    let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     if arguments.dry_run {
-        output::print(&dry_run::describe(&grid))?;
+        output::print(&dry_run::run(&grid, &path, arguments.local_workers)?)?;
         return Ok(Ending::AllSucceeded);
     }
-    let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     let run_dir = RunDir::open(&path)?;
     threads::ensure(THREADS)?;
     let runtime =
@@ -85,14 +87,18 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     if let Some(damage) = store.log_damage() {
         warn!("{damage}");
     }
-    ensure_failed(&retry.trials, &store, &specs)?;
-    custody::take_stock(&run_dir, &store, &grid, &specs, &text)?;
+    let failed = retry.find(&store, &specs)?;
+    custody::take_stock(&run_dir, &store, &grid, &specs, &text, arguments.replace)?;
+    let work = Work::of(specs.iter(), rates::here(&rates::load()));
+    for note in notes(&grid, &specs, &work).into_iter().chain(costly_evaluations(&specs, &work)) {
+        output::say(&format!("note: {note}"));
+    }
     let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
     let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
     let mut engine = engine.with_logs(LogFolder::new(run_dir.logs())).sends_workers_home(arguments.exit_when_done);
-    try_again(&mut engine, retry)?;
+    retry.apply(&mut engine, &failed)?;
     let engine = engine.verifies(grid.run.verify, run_dir.verification())?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
@@ -106,7 +112,9 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     if let Some(exporter) = exporter {
         exporter.finish();
     }
-    let run = Run { path: run_dir.path().to_owned(), grid, text, store };
+    rates::keep(&specs, &store);
+    let name = run_dir.path().display().to_string();
+    let run = Run { path: run_dir.path().to_owned(), name, grid, text, store };
     let sources = Sources::new(vec![run])?;
     let mut extent = arguments.report;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
@@ -132,41 +140,11 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
 }
 
-/// A name of no failed trial is a mistake, for which nothing is changed.
-fn ensure_failed(wanted: &[String], store: &Store, specs: &[TrialSpec]) -> anyhow::Result<()> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let in_grid: HashSet<_> = specs.iter().map(TrialSpec::id).collect();
-    let failed = store.trials()?.into_iter().filter(|row| row.state == "quarantined" && in_grid.contains(&row.id));
-    let failed: Vec<_> = failed.map(|row| row.id.to_string()).collect();
-    for wanted in wanted {
-        ensure!(
-            failed.iter().any(|id| id.starts_with(wanted)),
-            "no failed trial has an id that begins with `{wanted}`\n\
-             hint: trials.csv has their ids; `retry --failed` takes all"
-        );
-    }
-    Ok(())
-}
-
-/// Puts back the trials that a person names; that there are none at all is no mistake.
-fn try_again(engine: &mut Engine, retry: &Retry) -> anyhow::Result<()> {
-    if !retry.trials.is_empty() {
-        engine.retry(|id| retry.trials.iter().any(|wanted| id.to_string().starts_with(wanted)))?;
-    }
-    if retry.failed {
-        let count = engine.retry(|_| true)?;
-        output::say(&format!("{} tried again", custody::trials(count)));
-    }
-    Ok(())
-}
-
 fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
     let path = match (&arguments.grid, &arguments.run_dir) {
         (Some(grid), _) => grid.clone(),
         (None, Some(run_dir)) => run_dir.join("grid.toml"),
-        (None, None) => return Err(anyhow!("no grid file\nhint: name one with --grid")),
+        (None, None) => return Err(anyhow!("no grid file\nhint: name one")),
     };
     let text = swfn_store::grid_file::read(&path)?;
     let grid = Grid::parse(&path.display().to_string(), &text, arguments.max_trials)?;
@@ -253,6 +231,9 @@ async fn serve(
     let summary = swfn_dashboard::LiveSummary::new(Arc::new(grid.clone()), specs);
     let standing = Standing::new(summary, Reader::new(&run_dir.database()));
     let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), standing, snapshots.clone()));
+    if arguments.local_workers.is_none() {
+        tokio::spawn(progress::tell_what_to_start(terminal.clone(), url.clone(), snapshots.clone()));
+    }
 
     let mut local = match arguments.local_workers {
         // Nothing left to do: starting workers would only take time.

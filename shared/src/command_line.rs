@@ -3,16 +3,47 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    path::Path,
 };
 
-use clap::{Arg, Command, Parser, builder::Resettable};
+use clap::{Arg, Command, Parser, builder::Resettable, error::ErrorKind};
+
+use crate::quote::printable;
 
 /// Parses the command line. A variable that is set but empty counts as unset, and those that stand for options beside the subcommands
 /// concern no subcommand. Ends the process where the command line is wrong or asks for help.
 pub fn parse<P: Parser>() -> P {
-    let command = heeding(P::command(), env::args_os().nth(1).as_deref(), |name| env::var_os(name));
-    let mut matches = command.get_matches();
+    let arguments = forgiving(env::args_os().collect());
+    let command = heeding(P::command(), arguments.get(1).map(OsString::as_os_str), |name| env::var_os(name));
+    if let Some(problem) = arguments.get(1).and_then(|first| misspelt(&command, first)) {
+        command.clone().error(ErrorKind::InvalidSubcommand, problem).exit();
+    }
+    let mut matches = command.get_matches_from(arguments);
     P::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+}
+
+/// What is wrong with a first argument that is no file, and almost the name of a command.
+fn misspelt(command: &Command, first: &OsStr) -> Option<String> {
+    let written = first.to_str().filter(|text| !text.starts_with('-') && !Path::new(text).exists())?;
+    let distance = |name: &str| strsim::osa_distance(written, name);
+    let nearest = command.get_subcommands().map(Command::get_name).min_by_key(|name| distance(name))?;
+    let is_near = (1..=2).contains(&distance(nearest)) && written.len() > 2;
+    is_near.then(|| {
+        format!("`{}` is neither a file nor a command\n\n  tip: did you mean `{nearest}`?", printable(written, 60))
+    })
+}
+
+/// `help --help` asks for help, too.
+fn forgiving(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|first| first == "help") && arguments[2..].iter().any(|other| other == "--help") {
+        arguments.retain(|argument| argument != "help");
+    }
+    arguments
+}
+
+/// A parser for an option that is not there, though others have one of that name: it tells which is meant. `{}`: the value.
+pub fn no_option(meant: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    move |value| Err(meant.replace("{}", value))
 }
 
 /// The command without the variables that do not count where `first` is the first argument.
@@ -71,6 +102,29 @@ mod tests {
         let look = command.find_subcommand("look").unwrap();
         [&command, look]
             .map(|command| command.get_arguments().find(|arg| arg.get_id() == "file").unwrap().get_env().is_some())
+    }
+
+    #[test]
+    fn a_command_that_is_misspelt_is_no_file() {
+        let of = |first: &str| misspelt(&Program::command(), OsStr::new(first));
+        let said = of("lok").unwrap();
+        assert!(
+            said.starts_with("`lok` is neither a file nor a command") && said.ends_with("did you mean `look`?"),
+            "{said}"
+        );
+        for other in ["look", "grid.toml", "--look", "", "lo"] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn help_may_be_asked_for_twice() {
+        let of = |words: &[&str]| forgiving(words.iter().map(OsString::from).collect());
+        assert_eq!(of(&["p", "help", "--help"]), ["p", "--help"]);
+        assert_eq!(of(&["p", "help", "look", "--help"]), ["p", "look", "--help"]);
+        assert_eq!(of(&["p", "help", "look"]), ["p", "help", "look"]);
+        assert_eq!(of(&["p"]), ["p"]);
+        assert_eq!(no_option("did you mean `--a {}`?")("2").unwrap_err(), "did you mean `--a 2`?");
     }
 
     #[test]

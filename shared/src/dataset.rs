@@ -56,6 +56,30 @@ pub const CLASSES: RangeInclusive<u32> = 2..=256;
 /// Raised when the generator draws other images for the same seed.
 pub const SYNTHETIC_VERSION: u32 = 1;
 
+/// SHA-256 of the files of MNIST, uncompressed: training images and labels, test images and labels.
+pub const MNIST_FILES: [&str; 4] = [
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+];
+
+/// The same of Fashion-MNIST, of the `.gz` files as they are published.
+pub const FASHION_MNIST_FILES: [&str; 4] = [
+    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+];
+
+/// The same of KMNIST, of the `.gz` files as they are published.
+pub const KMNIST_FILES: [&str; 4] = [
+    "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+    "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+    "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+    "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+];
+
 /// The names, in the order in which messages list them.
 pub const NAMES: [&str; 5] = ["synthetic", "mnist", "fashion-mnist", "kmnist", IDX];
 
@@ -81,6 +105,20 @@ impl Dataset {
             Self::Kmnist => "kmnist",
             Self::Synthetic { .. } => "synthetic",
             Self::Idx(_) => IDX,
+        }
+    }
+
+    /// Identifies the content: data sets of equal digests have equal images and labels. It is known without them, and a worker checks
+    /// the files.
+    pub fn digest(&self) -> DataDigest {
+        match self {
+            Self::Mnist => DataDigest::of(MNIST_FILES),
+            Self::FashionMnist => DataDigest::of(FASHION_MNIST_FILES),
+            Self::Kmnist => DataDigest::of(KMNIST_FILES),
+            Self::Synthetic { generator_seed, generator_version } => {
+                DataDigest::of_text(&format!("synthetic digits {generator_version} {generator_seed}"))
+            }
+            Self::Idx(own) => own.digest,
         }
     }
 
@@ -134,5 +172,23 @@ impl FromStr for Dataset {
 impl fmt::Display for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn digests_tell_data_sets_apart_and_stay() {
+        let all =
+            [Dataset::synthetic(0), Dataset::synthetic(1), Dataset::Mnist, Dataset::FashionMnist, Dataset::Kmnist];
+        let digests: HashSet<_> = all.iter().map(Dataset::digest).collect();
+        assert_eq!(digests.len(), all.len());
+        // As in all results so far.
+        let mnist = "ca679089cd9dd461d7b26e36e51216fc71f9271f8082e09656a7c1d29a50483b";
+        assert_eq!(Dataset::Mnist.digest().to_string(), mnist);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use swfn_proto::{Message as _, v1};
 
 use crate::{
-    grid::{Grid, GridError},
+    grid::{Grid, GridError, Mistake},
     trial::TrialSpec,
     work::{classifier_flop, vae_flop},
 };
@@ -20,7 +20,7 @@ pub const TARGETS: &[Target] = &[("grid", grid), ("specification", specification
 const MOST: u64 = 500;
 
 /// The longest message that a person or a log gets to see, in bytes.
-const LONGEST: usize = 2_000;
+const LONGEST: usize = 6_000;
 
 /// A grid file: refused with a place and a hint, or expanded into trials that are distinct, no more than allowed, the same each
 /// time, and that survive the wire.
@@ -63,10 +63,13 @@ fn survives(spec: &TrialSpec) {
 }
 
 fn explained(error: &GridError, text: &str) {
-    assert!(!error.problem.is_empty() && !error.hint.is_empty(), "{error}");
-    if let Some((line, column)) = error.place {
-        let lines = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        assert!((1..=lines).contains(&line) && (1..=text.len() + 1).contains(&column), "{error}");
+    let lines = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    assert!(!error.mistakes.is_empty(), "{error}");
+    for Mistake { place, problem, hint } in &error.mistakes {
+        assert!(!problem.is_empty() && !hint.is_empty(), "{error}");
+        if let Some((line, column)) = place {
+            assert!((1..=lines).contains(line) && (1..=text.len() + 1).contains(column), "{error}");
+        }
     }
     readable(&error.to_string());
 }

@@ -96,7 +96,7 @@ hashed_id! {
     VaeId, "swfn vae"
 }
 
-/// SHA-256 over the files of a data set of the user's own. Of each file, in the order training images, training labels, test images,
+/// SHA-256 over the files of a data set. Of each file, in the order training images, training labels, test images,
 /// test labels, the SHA-256 of its uncompressed content, in hexadecimal; of these four, with a line feed between them, the SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataDigest([u8; 32]);
@@ -109,7 +109,12 @@ pub struct DataDigestError(String);
 impl DataDigest {
     /// That of files with these digests, each in hexadecimal.
     pub fn of(files: [&str; 4]) -> Self {
-        Self(Sha256::digest(files.join("\n")).into())
+        Self::of_text(&files.join("\n"))
+    }
+
+    /// That of what a text stands for.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
     }
 }
 

@@ -12,6 +12,7 @@ pub mod dataset;
 pub mod event;
 pub mod faults;
 pub mod files;
+pub mod folders;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -166,6 +166,11 @@ impl TrialSpec {
 impl TrialSpec {
     /// Its cell in a few words, whatever other cells there are: what is as usual is left out.
     pub fn label(&self) -> String {
+        self.point().label()
+    }
+
+    /// Its cell as files have it.
+    pub fn point(&self) -> Point<'static> {
         Point {
             architecture: self.architecture.name(),
             subset_size: self.subset_size,
@@ -175,7 +180,6 @@ impl TrialSpec {
             samples: self.penalty_samples(),
             density: self.density(),
         }
-        .label()
     }
 }
 
@@ -206,13 +210,16 @@ pub struct Point<'p> {
 impl Point<'_> {
     /// The cell in a few words: what is as usual is left out.
     pub fn label(&self) -> String {
+        let regulariser = Regulariser::of(self.architecture, self.lambda, self.weight_decay);
+        format!("{}, n = {}, {regulariser}{}", network(self.architecture), self.subset_size, self.unusual())
+    }
+
+    /// What is not as usual beside network, size and regulariser: the end of a label.
+    pub fn unusual(&self) -> String {
         const USUAL_RATE: f64 = 0.01;
         const USUAL_SAMPLES: [u32; 2] = [0, 20];
         const USUAL_DENSITIES: [&str; 2] = ["none", "vae"];
-        let mut label = {
-            let regulariser = Regulariser::of(self.architecture, self.lambda, self.weight_decay);
-            format!("{}, n = {}, {regulariser}", network(self.architecture), self.subset_size)
-        };
+        let mut label = String::new();
         if self.learning_rate != USUAL_RATE {
             label += &format!(", lr {}", exact(self.learning_rate));
         }
@@ -312,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_trial_has_both() {
-        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = 0\nsubset_size = 100\n\
+        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\n\
                     architecture = [\"lenet\", \"lenet+bn\"]\nlambda = [0, 0.1]\nweight_decay = [0, 5e-4]\n";
         let grid = crate::grid::Grid::parse("t", grid, crate::grid::DEFAULT_MAX_TRIALS).unwrap();
         let names: BTreeSet<String> = grid.trials().map(|spec| spec.regulariser().to_string()).collect();

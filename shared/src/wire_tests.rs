@@ -9,7 +9,7 @@ use crate::{
 
 #[test]
 fn what_no_grid_file_gives_is_refused_on_the_wire() {
-    let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = 0\nsubset_size = 100\n\
+    let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\n\
                 architecture = \"lenet+bn\"\nlambda = 0.1\npenalty_samples = 2\n";
     let spec = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap();
     let refused = |change: fn(&mut v1::TrialSpec)| {

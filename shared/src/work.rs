@@ -67,9 +67,19 @@ pub fn classifier_flop(spec: &TrialSpec) -> f64 {
         + spec.vae_samples().map_or(0.0, |samples| {
             FORWARD_FLOP_PER_MAC * f64::from(spec.penalty_samples()) * vae_macs(&samples.vae, &spec.dataset).1
         });
-    let evaluations = f64::from(classifier.iterations.div_ceil(classifier.evaluate_every));
-    f64::from(classifier.iterations) * per_step
-        + evaluations * FORWARD_FLOP_PER_MAC * macs * f64::from(spec.dataset.test_len().saturating_add(spec.validation))
+    f64::from(classifier.iterations) * per_step + evaluation_flop(spec)
+}
+
+/// How often a trial's classifier is evaluated.
+pub fn evaluations(spec: &TrialSpec) -> u32 {
+    spec.classifier.iterations.div_ceil(spec.classifier.evaluate_every)
+}
+
+/// Floating-point operations of all its evaluations, which are a part of [`classifier_flop`].
+pub fn evaluation_flop(spec: &TrialSpec) -> f64 {
+    let images = f64::from(spec.dataset.test_len().saturating_add(spec.validation));
+    let macs = classifier_macs(spec.architecture, &spec.dataset);
+    f64::from(evaluations(spec)) * FORWARD_FLOP_PER_MAC * macs * images
 }
 
 /// Floating-point operations of each trial; a VAE counts in equal parts for the trials that share it.

@@ -1,5 +1,5 @@
 """Runs the blocks of a Markdown document, in order and in one place: those in Python as they are, those in SQL in DuckDB. Prints, of each
-block, its language and how many rows it found, if that can be told."""
+block, its language, how many rows it found, if that can be told, and the sum of its hours, if it has some."""
 
 import json
 import os
@@ -13,12 +13,16 @@ document, folder = Path(sys.argv[1]).read_text(), sys.argv[2]
 os.chdir(folder)
 names, told = {}, []
 connection = duckdb.connect()
+hours = None
 for language, code in re.findall(r"^```(python|sql)\n(.*?)^```", document, re.MULTILINE | re.DOTALL):
     if language == "sql":
-        rows = len(connection.sql(code).fetchall())
+        found = connection.sql(code)
+        table, columns = found.fetchall(), found.columns
+        rows = len(table)
+        hours = sum(row[columns.index("hours")] for row in table) if "hours" in columns else None
     else:
         exec(compile(code, "SCHEMA.md", "exec"), names)
         frames = [value for value in names.values() if type(value).__name__ == "DataFrame"]
         rows = len(frames[-1]) if frames else None
-    told.append([language, rows])
+    told.append([language, rows, hours])
 json.dump(told, sys.stdout)

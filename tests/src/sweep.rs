@@ -317,13 +317,13 @@ fn told(coordinator: &Process, words: &str) -> String {
         let log = coordinator.stderr();
         let (_, address) = log.split_once(words)?;
         // The line may not be whole yet.
-        address.split_once([';', ' ', '\n']).map(|(address, _)| address.trim().to_owned())
+        address.split_once([';', ' ', '"', '\n']).map(|(address, _)| address.trim().to_owned())
     })
 }
 
 fn told_address(coordinator: &Process) -> Option<String> {
     let log = coordinator.stderr();
     let start = log.find("--coordinator http")? + "--coordinator ".len();
-    let end = log[start..].find(['`', ' ', '\n'])?;
+    let end = log[start..].find(['`', ' ', '"', '\n'])?;
     Some(log[start..start + end].to_owned())
 }

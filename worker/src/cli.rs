@@ -276,7 +276,7 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     let SupervisorArguments { common, devices, local_to } = arguments;
     start_log(common.log_format);
     // Here too, so that a mistake is told once, and at once.
-    common.access.address()?;
+    let coordinator = common.access.address()?.shown();
     let devices = devices::resolve(&devices)?;
     let mut shared = common.access.to_arguments()?;
     shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
@@ -287,7 +287,7 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     shared.extend(common.end_at.iter().flat_map(|end| ["--end-at".to_owned(), end.to_string()]));
     shared.extend(common.exit_when_idle.iter().flat_map(|idle| ["--exit-when-idle".to_owned(), idle.to_string()]));
     shared.extend(common.lanes.iter().flat_map(|lanes| ["--lanes".to_owned(), lanes.to_string()]));
-    Supervisor { devices, arguments: shared, local_to }.run()
+    Supervisor { devices, arguments: shared, local_to, coordinator }.run()
 }
 
 fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
@@ -324,7 +324,14 @@ fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
         workers.push(format!("{}:", supervisor::machine()));
     }
     let told = drain_workers(&address, workers, now)?;
-    output::print(&told.iter().map(|worker| format!("{worker}\n")).collect::<String>())?;
+    let how = if now { "gives back what it holds" } else { "finishes the trials that it holds first" };
+    let line = |worker| {
+        format!(
+            "asked {worker} to leave; it {how}
+"
+        )
+    };
+    output::print(&told.iter().map(line).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, info_span};
 
 use crate::{
-    data, faults,
+    faults,
     session::{Cancel, End, Order, Report},
     train::{
         jobs::{Job, Jobs, Room},
@@ -144,7 +144,7 @@ impl Jobs<'static> for Orders {
             Ok((outcome, artifacts)) => {
                 let seconds = outcome.vae_seconds + outcome.classifier_seconds;
                 info!(accuracy = outcome.final_test_accuracy, seconds, "trial done");
-                let dataset_digest = data::Source::from(dataset).digest();
+                let dataset_digest = dataset.digest().to_string();
                 (End::Succeeded { outcome, dataset_digest, artifacts }, None)
             }
             Err(TrainError::Cancelled) => {

@@ -114,7 +114,7 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
         "software": env!("SWFN_VERSION"),
         "libtorch": device::TORCH_VERSION,
         "cuda": cuda,
-        "dataset_digest": source.digest(),
+        "dataset_digest": spec.dataset.digest().to_string(),
         "settings": spec,
     }))?;
     if let Some(folder) = &options.artifacts {

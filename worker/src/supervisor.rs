@@ -6,14 +6,17 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     path::PathBuf,
+    pin::pin,
     process::{ExitCode, ExitStatus, Stdio},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
-use sha2::{Digest as _, Sha256};
 use swfn_shared::{
     faults,
     ids::WorkerId,
@@ -31,8 +34,10 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+pub(crate) use self::machine::machine;
 use self::{
     ending::{Ended, Signals, Stop},
+    machine::id_prefix,
     said::{Said, listen, welcomed},
     shortage::Shared,
 };
@@ -47,6 +52,9 @@ pub(crate) const PREDECESSOR_LOG: &str = "SWFN_PREDECESSOR_LOG";
 
 /// Time that a process has to give its leases back before it is killed.
 const GRACE: Duration = Duration::from_secs(20);
+
+/// Time without a coordinator after which a person is told what to start.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Processes that end without having come to anything, one after the other, after which a device is given up.
 const MAX_CRASHES: u32 = 5;
@@ -64,6 +72,8 @@ pub(crate) struct Supervisor {
     /// The run of a coordinator that started this supervisor: it is the beginning of the workers' ids, and the supervisor ends when its
     /// standard input closes.
     pub(crate) local_to: Option<String>,
+    /// Where the coordinator is.
+    pub(crate) coordinator: String,
 }
 
 impl Supervisor {
@@ -78,6 +88,7 @@ impl Supervisor {
         let program = std::env::current_exe().context("this program's own path is unknown")?;
         let prefix = id_prefix(self.local_to.as_deref());
         let (stop, stopping) = watch::channel(Stop::No);
+        let met = Arc::new(AtomicBool::new(false));
         let mut slots = JoinSet::new();
         let shared = Arc::new(Shared::new(Memory::here(), self.devices.len()));
         for (index, device) in self.devices.iter().enumerate() {
@@ -90,6 +101,7 @@ impl Supervisor {
                 stop: stopping.clone(),
                 shared: Arc::clone(&shared),
                 leaving: false,
+                met: Arc::clone(&met),
             };
             slots.spawn(slot.keep_running());
         }
@@ -97,8 +109,17 @@ impl Supervisor {
         let mut stops = signals::stops(true)?;
         let mut signals = Signals::default();
         let mut worst = Ended::InOrder;
+        let mut patience = pin!(sleep(PATIENCE));
+        // A coordinator that starts its workers itself is there.
+        let mut waits = self.local_to.is_none();
         loop {
             tokio::select! {
+                () = &mut patience, if waits => {
+                    waits = false;
+                    if !met.load(Relaxed) {
+                        warn!("{}", what_to_start(&self.coordinator));
+                    }
+                }
                 ended = slots.join_next() => match ended {
                     None => return Ok(worst.code()),
                     Some(Ok(Ok(ended))) => worst = worst.max(ended),
@@ -122,28 +143,13 @@ impl Supervisor {
     }
 }
 
-/// How the ids of workers begin: with the run of the coordinator that starts them, or with what tells this machine from all others.
-pub(crate) fn id_prefix(local_to: Option<&str>) -> String {
-    local_to.map_or_else(machine, str::to_owned)
-}
-
-/// This machine in ids of workers.
-pub(crate) fn machine() -> String {
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    // Where it cannot be read, the name has to do.
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    machine_of(&name.to_string_lossy(), boot.trim())
-}
-
-/// Its name, and a hash of all of its name and of when it was started: pods differ at the end of long names, and many machines are called
-/// `localhost`.
-fn machine_of(name: &str, boot: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    // An id that begins with a dot is a local worker's.
-    let shown: String = name.trim_start_matches('.').chars().map(allowed).take(29).collect();
-    let hash = Sha256::digest(format!("{name}\n{boot}"));
-    let hash: String = hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-    format!("{shown}-{hash}")
+/// What a person can do where no coordinator answers.
+fn what_to_start(coordinator: &str) -> String {
+    format!(
+        "no coordinator has answered at {coordinator} for {} s; this worker goes on trying\n\
+         hint: start one there, `swfn-coordinator GRID`, or one with workers of its own, `swfn-coordinator GRID --local-workers auto`",
+        PATIENCE.as_secs()
+    )
 }
 
 /// Something each time that the coordinator which started this supervisor asks it to stop; nothing more when that is gone.
@@ -170,6 +176,8 @@ struct Slot {
     shared: Arc<Shared>,
     /// The next process only gives back what the one before it held: there is no memory for as many.
     leaving: bool,
+    /// Whether the coordinator has welcomed a process of any slot.
+    met: Arc<AtomicBool>,
 }
 
 impl Slot {
@@ -178,7 +186,7 @@ impl Slot {
         let mut crashes = 0;
         loop {
             let worker = self.worker_id();
-            let said = Arc::new(Said::default());
+            let said = Arc::new(Said::new(&self.met));
             let began = Instant::now();
             let kills = self.shared.kills();
             let (status, log) = self.run_once(&worker, predecessor.as_ref(), &said).await?;
@@ -333,6 +341,7 @@ fn describe(status: ExitStatus) -> String {
 }
 
 mod ending;
+mod machine;
 mod said;
 mod shortage;
 

@@ -60,7 +60,8 @@ struct CountsView {
 struct BestView {
     cell: String,
     seeds: usize,
-    final_test_accuracy_mean: f64,
+    /// Of the evaluation that counts, which `[select]` names.
+    test_accuracy_mean: f64,
 }
 
 impl<'v> SweepView<'v> {
@@ -87,7 +88,7 @@ impl<'v> SweepView<'v> {
             best: snapshot.best.as_ref().map(|best| BestView {
                 cell: best.spec.label(),
                 seeds: best.seeds,
-                final_test_accuracy_mean: best.mean,
+                test_accuracy_mean: best.mean,
             }),
             changed: (!names.live).then(|| app.written(&["sweep.sqlite", "sweep.sqlite-wal"])).flatten(),
             report: app.written(&["report.html"]),

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 use swfn_shared::output;
-use swfn_store::{ReadOnly, run_dir::Before};
+use swfn_store::{
+    ReadOnly,
+    grid_file::{self, Earlier},
+    run_dir::Before,
+};
 
 use super::{
     mlflow,
@@ -19,10 +23,13 @@ pub struct ExportArguments {
     /// The run directory of a sweep; it may be running
     #[arg(value_name = "RUN_DIR")]
     run_dir: PathBuf,
-    /// Form of the files; may be given several times
-    #[arg(long, value_name = "FORMAT", value_enum, required_unless_present = "mlflow")]
+    /// Form of the files; may be given several times [default: csv, unless --mlflow is given]
+    #[arg(long, value_name = "FORMAT", value_enum)]
     format: Vec<Format>,
-    /// Folder for the files [default: RUN_DIR/export]
+    /// The trials of an earlier grid of the run directory, whose results were set aside: its number, or `all` trials
+    #[arg(long, value_name = "N|all")]
+    grid: Option<Earlier>,
+    /// Folder for the files [default: RUN_DIR/export; with --grid RUN_DIR/grids/N]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Send trials to the MLflow server at this URL: each is a run of the experiment that is named after the sweep. What is there is brought
@@ -46,18 +53,29 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
         );
     }
     let mut told = String::new();
-    let folder = arguments.out.clone().unwrap_or_else(|| arguments.run_dir.join("export"));
+    let usual =
+        || arguments.grid.map_or_else(|| arguments.run_dir.join("export"), |grid| grid.folder(&arguments.run_dir));
+    let folder = arguments.out.clone().unwrap_or_else(usual);
+    let chosen = grid_file::chosen(&arguments.run_dir, arguments.grid)?;
+    let open = || -> anyhow::Result<ReadOnly> {
+        let reader = ReadOnly::open(&database)?;
+        chosen.iter().try_for_each(|chosen| reader.choose(chosen))?;
+        Ok(reader)
+    };
     let before = arguments.out.as_deref().map(Before::of);
     let mut formats = arguments.format.clone();
+    if formats.is_empty() && arguments.mlflow.is_none() {
+        formats.push(Format::Csv);
+    }
     formats.dedup();
     for format in formats {
         let names = match format {
             Format::Tensorboard => {
-                tensorboard::write_once(&database, &folder.join("tensorboard"))?;
+                tensorboard::write_once(open()?, &folder.join("tensorboard"))?;
                 vec!["tensorboard".to_owned()]
             }
             Format::Csv | Format::Jsonl | Format::Parquet => {
-                let reader = ReadOnly::open(&database)?;
+                let reader = open()?;
                 reader.hold_still()?;
                 tables::write(&reader, format, &folder)?
             }
@@ -68,7 +86,7 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
     }
     before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
     if let Some(url) = &arguments.mlflow {
-        let reader = ReadOnly::open(&database)?;
+        let reader = open()?;
         let name = match &arguments.experiment {
             Some(name) => name.clone(),
             None => mlflow::sweep_name(&arguments.run_dir)?,

@@ -30,9 +30,10 @@ const COLUMNS: &str =
                        regulariser(architecture, lambda, weight_decay) AS regulariser, subset_size, lambda, density, weight_decay,
                        learning_rate, penalty_samples";
 
-/// The axes beside the seed, in the order of the columns: words, then numbers.
+/// The axes beside the seed, in the order of the columns: words, the one whole number, other numbers.
 const WORDS: [&str; 5] = ["dataset", "architecture", "network", "regulariser", "density"];
-const NUMBERS: [&str; 5] = ["subset_size", "lambda", "weight_decay", "learning_rate", "penalty_samples"];
+const WHOLE: &str = "subset_size";
+const NUMBERS: [&str; 4] = ["lambda", "weight_decay", "learning_rate", "penalty_samples"];
 
 impl Trial {
     /// The trial of that number.
@@ -51,6 +52,7 @@ impl Trial {
         for name in WORDS {
             axes.push((name, row.get::<_, String>(name)?.into()));
         }
+        axes.push((WHOLE, json!(row.get::<_, i64>(WHOLE)?)));
         for name in NUMBERS {
             axes.push((name, json!(row.get::<_, f64>(name)?)));
         }
@@ -81,7 +83,7 @@ impl Trial {
 
     /// The axes that have several values among the trials of the grid.
     pub(super) fn varying(reader: &ReadOnly) -> Result<Vec<&'static str>, StoreError> {
-        let names: Vec<&'static str> = WORDS.into_iter().chain(NUMBERS).collect();
+        let names: Vec<&'static str> = WORDS.into_iter().chain([WHOLE]).chain(NUMBERS).collect();
         // Without the function norm there are neither density nor samples, which alone is no difference.
         let value = |name: &str| match name {
             "density" | "penalty_samples" => format!("CASE WHEN lambda > 0 THEN {name} END"),

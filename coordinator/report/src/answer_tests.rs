@@ -158,6 +158,11 @@ fn the_report_tells_what_is_decided() {
         let rows: Vec<String> =
             decided.flat_map(|table| table.descendants()).filter(|node| node.has_tag_name("tr")).map(text).collect();
         let summary = Summary::united(&[&sources.runs[0].grid], &sources.trials);
+        let table =
+            page.descendants().find(|node| node.attribute("class").is_some_and(|class| class.contains("t-decided")));
+        let body = table.into_iter().flat_map(|table| table.descendants()).filter(|node| node.has_tag_name("tr"));
+        let told = body.filter(|row| row.descendants().any(|node| node.has_tag_name("td"))).count();
+        assert_eq!(told, summary.answer.decided.len());
         let markdown = flat(read("report.md").split_once("\n## Results").unwrap().0);
         for comparison in &summary.comparisons {
             let Comparison { treatment, control, .. } = comparison;

@@ -9,14 +9,17 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use swfn_shared::output;
-use swfn_store::run_dir::{Before, replace};
+use swfn_store::{
+    grid_file::Earlier,
+    run_dir::{Before, replace},
+};
 use time::OffsetDateTime;
 
 use super::{
     charts::{Content, Figure, Theme, png},
     compose::compose,
     files, html,
-    source::{Sources, open},
+    source::{Sources, open, open_grids},
     summary::Summary,
     terminal::terminal,
     verification::Verification,
@@ -29,6 +32,10 @@ pub struct ReportArguments {
     /// Run directories; the trials of several are united. A sweep may still be running in them
     #[arg(value_name = "RUN_DIR", required = true)]
     runs: Vec<PathBuf>,
+    /// The report of an earlier grid of the run directory, whose results were set aside: its number, or `all` grids
+    /// together. It goes into a folder of `grids` there
+    #[arg(long, value_name = "N|all")]
+    grid: Option<Earlier>,
     /// Where the report goes [default: the run directory, if there is one]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -48,7 +55,12 @@ pub enum Extent {
 
 /// Makes the report of what the arguments name, and returns what a terminal of so many columns shows of it.
 pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
-    let ReportArguments { runs, out } = arguments;
+    let ReportArguments { runs, grid, out } = arguments;
+    ensure!(
+        grid.is_none() || runs.len() == 1,
+        "--grid names a grid of one run directory, and there are {}\nhint: make the report of each by itself",
+        runs.len()
+    );
     ensure!(
         out.is_some() || runs.len() == 1,
         "a report of several runs needs a place of its own\nhint: name one with --out"
@@ -65,8 +77,13 @@ pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
             out.display()
         );
     }
-    let sources = Sources::new(open(runs)?)?;
-    let folder = out.as_ref().unwrap_or(&runs[0]);
+    let sources = Sources::new(match grid {
+        None => open(runs)?,
+        grid => open_grids(&runs[0], *grid)?,
+    })?;
+    // The report of another grid does not take the place of the last one's.
+    let usual = || grid.map_or_else(|| runs[0].clone(), |grid| grid.folder(&runs[0]));
+    let folder = &out.clone().unwrap_or_else(usual);
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot make `{}`\nhint: choose another with --out", folder.display()))?;
     let before = out.as_deref().map(Before::of);

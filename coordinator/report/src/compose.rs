@@ -79,11 +79,7 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         settings: tables::settings(&sources.trials),
         provenance: tables::provenance(&sources.trials),
         cost: tables::cost(sources.cost()?, summary, &sources.trials),
-        grids: sources
-            .runs
-            .iter()
-            .map(|run| GridText { run: run.path.display().to_string(), text: run.text.clone() })
-            .collect(),
+        grids: sources.runs.iter().map(|run| GridText { run: run.name.clone(), text: run.text.clone() }).collect(),
     };
     Ok((document, all))
 }

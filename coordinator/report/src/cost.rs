@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use swfn_store::LeaseSpan;
+use swfn_store::{LeaseSpan, covered};
 
 /// Seconds of devices, and what came of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -39,18 +39,6 @@ impl Cost {
             attempts: self.attempts + other.attempts,
         }
     }
-}
-
-/// The length of what intervals cover together.
-fn covered(mut spans: Vec<(f64, f64)>) -> f64 {
-    spans.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let mut end = f64::NEG_INFINITY;
-    let mut sum = 0.0;
-    for (from, to) in spans {
-        sum += (to - from.max(end)).max(0.0);
-        end = end.max(to);
-    }
-    sum
 }
 
 #[cfg(test)]

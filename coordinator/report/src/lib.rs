@@ -47,6 +47,7 @@ pub use charts::palette;
 pub use command::{Extent, ReportArguments, page, run, write};
 pub use source::{Run, Sources};
 pub use statistics::half_width;
+pub use study::settings;
 pub use summary::Summary;
 pub use table::legend;
 pub use terminal::terminal;

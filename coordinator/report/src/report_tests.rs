@@ -146,7 +146,7 @@ fn several_runs_are_united_and_their_conflicts_named() {
         format!("subset_size = 100\nseed = {seeds}\narchitecture = \"net\"\nlambda = {lambda}")
     };
     sample::run(&one, &sample::grid(&axes("[0, 1, 2]", "[0, 0.1]")), |_, _| Some(Ok(())));
-    let longer = axes("[2, 3]", "[0, 0.1]") + "\n[[include]]\nseed = 9\nlambda = 0.1\n";
+    let longer = axes("[2, 3]", "[0, 0.1]") + "\n[[include]]\nseed = [9]\nlambda = 0.1\n";
     sample::run(&other, &sample::grid(&longer), |_, _| Some(Ok(())));
     fs::create_dir(&out).unwrap();
     let [_, markdown, _] = report(&[&one, &other], &out);

@@ -1,7 +1,7 @@
 //! Where a report comes from: one or several run directories. The trials of several are united by their ids.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,10 @@ use swfn_shared::{
     ids::{CellId, TrialId},
     trial::TrialSpec,
 };
-use swfn_store::{CurveRow, CurveSums, Store, TrialRow, grid_file};
+use swfn_store::{
+    Chosen, CurveRow, CurveSums, Store, TrialRow,
+    grid_file::{self, Earlier},
+};
 
 use super::{
     charts::Curves,
@@ -24,6 +27,8 @@ use super::{
 /// A run directory, its grid and its store.
 pub struct Run {
     pub path: PathBuf,
+    /// How the report calls it.
+    pub name: String,
     pub grid: Grid,
     /// The grid file, as it was last run.
     pub text: String,
@@ -92,7 +97,7 @@ impl Sources {
                 known == 0 || trials.len() > before || rows.len() < known,
                 "the trials in `{}` are not those of its grid.toml\nhint: another version of this program made them: make the report with \
                  that one, or run the sweep again with this one",
-                run.path.display()
+                run.name
             );
         }
         let mut warnings = conflicts(&runs);
@@ -158,7 +163,24 @@ pub(crate) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
     Ok(runs)
 }
 
+/// Opens one run directory for each of the grids that are meant; a trial belongs to the first grid that has it.
+pub(crate) fn open_grids(path: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<Run>> {
+    let mut seen = HashSet::new();
+    let runs = grid_file::files(path, which)?.into_iter().map(|file| {
+        let run = open_with(path, &file)?;
+        let trials = run.grid.trials().map(|trial| trial.id()).filter(|id| seen.insert(*id));
+        run.store.choose(&Chosen::Only(trials.collect()))?;
+        Ok(Run { name: file.display().to_string(), ..run })
+    });
+    runs.collect()
+}
+
 fn open_one(path: &Path) -> anyhow::Result<Run> {
+    open_with(path, &path.join("grid.toml"))
+}
+
+/// A run directory with the grid of that file.
+fn open_with(path: &Path, file: &Path) -> anyhow::Result<Run> {
     let shown = path.display();
     let database = path.join("sweep.sqlite");
     if !database.is_file() {
@@ -168,12 +190,11 @@ fn open_one(path: &Path) -> anyhow::Result<Run> {
         );
     }
     let store = Store::open_to_read(&database)?;
-    let file = path.join("grid.toml");
-    let text = grid_file::read(&file)
+    let text = grid_file::read(file)
         .with_context(|| format!("`{shown}` lacks its grid\nhint: copy the grid file there, as grid.toml"))?;
     // What was run was not too large to run.
     let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
-    Ok(Run { path: path.to_owned(), grid, text, store })
+    Ok(Run { path: path.to_owned(), name: shown.to_string(), grid, text, store })
 }
 
 /// Trials of which several runs have a result.
@@ -214,7 +235,7 @@ const AXES: [&str; 3] = ["learning_rate", "penalty.samples", "penalty.density"];
 /// That runs select different evaluations.
 fn selections(runs: &[Run]) -> Option<String> {
     let first = runs.first()?.grid.selection;
-    let each = || runs.iter().map(|run| format!("{} in {}", run.grid.selection.name(), run.path.display()));
+    let each = || runs.iter().map(|run| format!("{} in {}", run.grid.selection.name(), run.name));
     runs.iter().any(|run| run.grid.selection != first).then(|| {
         format!(
             "The runs select different evaluations: {}. What the first one selects counts for all: {}.",
@@ -253,7 +274,7 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
         }
         let each = of_runs.iter().map(|(run, values)| {
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            format!("{} in {}", values.join(" and "), run.path.display())
+            format!("{} in {}", values.join(" and "), run.name)
         });
         let each: Vec<String> = each.collect();
         warnings.push(format!(

@@ -180,7 +180,7 @@ impl Differing {
 }
 
 /// All settings by the path that leads to them; those that are not there are left out.
-pub(super) fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
+pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     fn gather(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
         match value {
             Value::Object(fields) => {

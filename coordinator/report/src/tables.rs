@@ -73,7 +73,7 @@ fn verdicts(summary: &Summary) -> Option<TableView> {
 /// A row for each network and regulariser, a column for each subset size.
 fn pivot(summary: &Summary) -> TableView {
     let pivot = &summary.answer.pivot;
-    let mut view = TableView::new("pivot", "Cells", &pivot_caption(summary), &["network", "regulariser"]);
+    let mut view = TableView::new("pivot", "Cells", &words::pivot_legend(summary), &["network", "regulariser"]);
     let varies = pivot.rows.iter().any(|row| !row.variant.is_empty());
     view.columns.extend(varies.then(|| column("variant", false)));
     view.columns.extend(pivot.sizes.iter().map(|size| column(&format!("n = {size}"), true)));
@@ -87,15 +87,6 @@ fn pivot(summary: &Summary) -> TableView {
         view.rows.push(entries);
     }
     view
-}
-
-fn pivot_caption(summary: &Summary) -> String {
-    let which = table::which(summary.selection);
-    format!(
-        "{which}: mean in % ± half of its 95 % interval (Student's t) over the seeds. Sign: decided to be above (+) or below (−) a \
-         reference.{}",
-        words::names(summary)
-    )
 }
 
 /// Every comparison that is decided, by corrected p-value.

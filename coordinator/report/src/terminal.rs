@@ -24,7 +24,7 @@ pub fn terminal(summary: &Summary, width: u16) -> String {
     let width = usize::from(width);
     let end = [decided(summary, width), failed(summary, width), answer(summary, width)].concat();
     let mut lines = vec![format!("{} on {}: {}", summary.sweep, summary.dataset, table::progress(summary))];
-    let legend = wrap(&pivot_legend(summary), width);
+    let legend = wrap(&words::pivot_legend(summary), width);
     let room = LINES.saturating_sub(end.len() + legend.len() + 2);
     lines.push(String::new());
     lines.extend(pivot(&summary.answer.pivot, width, room));
@@ -87,14 +87,6 @@ fn signs_apart(mut column: Vec<String>) -> Vec<String> {
         column.iter_mut().filter(|text| !signed(text)).for_each(|text| text.push_str("  "));
     }
     column
-}
-
-fn pivot_legend(summary: &Summary) -> String {
-    format!(
-        "{}: mean in % ± half of its 95 % interval over the seeds. Behind it + or −: decided to be above or below a reference.{}",
-        table::which(summary.selection),
-        words::names(summary)
-    )
 }
 
 /// Every comparison that is decided: a line each, or of many their points alone.

@@ -10,6 +10,7 @@ use super::{
     rounding::{decimal, percent, signed},
     statistics::Estimate,
     summary::{Cell, Summary},
+    table,
 };
 
 /// What stands where nothing is known.
@@ -161,11 +162,15 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
             if *losses == 1 { "1 loss".to_owned() } else { format!("{losses} losses") }
         ),
     }];
-    if *undecided > 0 {
-        let needed = seeds_for_one_point
-            .map_or(String::new(), |seeds| format!("; about {seeds} seeds are needed to see one point at this spread"));
-        sentences.push(format!("{undecided} {} not decided{needed}.", if *undecided == 1 { "is" } else { "are" }));
-    }
+    let needed = |about: &str| {
+        seeds_for_one_point.map(|seeds| format!("{about} {seeds} seeds are needed to see one point at this spread."))
+    };
+    let rest = format!("{undecided} {} not decided", if *undecided == 1 { "is" } else { "are" });
+    sentences.extend(match (*undecided, gains + losses) {
+        (0, _) => None,
+        (_, 0) => needed("About"),
+        _ => Some(needed("about").map_or(format!("{rest}."), |needed| format!("{rest}; {needed}"))),
+    });
     if *unknown > 0 {
         let (verb, yet) = (if *unknown == 1 { "has" } else { "have" }, if *open { " yet" } else { "" });
         sentences.push(format!("{unknown} {verb} no seed with both results{yet}."));
@@ -206,6 +211,19 @@ pub(super) fn pivot_cell(cell: &PivotCell) -> String {
     let of = if cell.seeds < cell.planned { format!(" ({}/{})", cell.seeds, cell.planned) } else { String::new() };
     let sign = cell.decided.map_or(String::new(), |sign| format!(" {}", sign.symbol()));
     format!("{}{half}{of}{sign}", percent(mean))
+}
+
+/// What stands in the pivot.
+pub(super) fn pivot_legend(summary: &Summary) -> String {
+    let cells = || summary.answer.pivot.rows.iter().flat_map(|row| row.cells.iter().flatten());
+    let some_missing = cells().any(|cell| cell.mean.is_some() && cell.seeds < cell.planned);
+    format!(
+        "{}: mean in % ± half of its 95 % interval (Student's t) over the seeds. Behind it + or −: decided to be above or below a \
+         reference.{}{}",
+        table::which(summary.selection),
+        if some_missing { " In brackets: seeds with results." } else { "" },
+        names(summary)
+    )
 }
 
 /// What the names of regularisers mean, as far as there are any; with a blank before it.

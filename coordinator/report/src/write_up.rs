@@ -106,7 +106,7 @@ fn pivot_latex(document: &Document) -> String {
             text += " \\\\\n";
         }
     }
-    text + &format!("    \\bottomrule\n  \\end{{tabular}}}}\n\\end{{table}}\n")
+    text + "    \\bottomrule\n  \\end{tabular}}\n\\end{table}\n"
 }
 
 /// The name of a regulariser with its weights as formulas.

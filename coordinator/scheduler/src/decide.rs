@@ -173,7 +173,7 @@ impl Scheduler {
                         lease.step
                     )
                 };
-                events.extend(too_long.iter().flat_map(|index| self.lost(now, &[*index], Blame::Alone, &over, "")));
+                events.extend(too_long.iter().flat_map(|index| self.lost(now, &[*index], Blame::Alone, over, "")));
             }
         }
         events

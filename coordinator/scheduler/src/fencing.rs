@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn only_the_holder_of_the_current_attempt_is_heard() {
-        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = 0\nsubset_size = 100\n\
+        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\n\
                     architecture = \"net\"\nlambda = 0\n";
         let spec = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap();
         let (ann, bob): (WorkerId, WorkerId) = ("ann".parse().unwrap(), "bob".parse().unwrap());

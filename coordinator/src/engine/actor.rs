@@ -145,12 +145,8 @@ impl Engine {
         if let Some(problem) = contradiction(&scheduler, &rows) {
             return Err(store.damaged(problem).into());
         }
-        let mut plausibility = Plausibility::default();
+        let plausibility = Plausibility::of(&store, &scheduler)?;
         for row in rows {
-            let digest = row.dataset_digest.as_deref().and_then(|digest| digest.parse().ok());
-            if let (Some(digest), Some(spec)) = (digest, scheduler.spec(row.id)) {
-                plausibility.known(spec.dataset, digest);
-            }
             if let (Some(outcome), Some(spec)) = (&row.outcome, scheduler.spec(row.id)) {
                 ledger.add(spec, outcome);
             }
@@ -189,7 +185,7 @@ impl Engine {
             drained: false,
             give_up: Arc::default(),
         };
-        for worker in engine.scheduler.lease_holders().into_iter().filter(|worker| dead(worker)) {
+        for worker in engine.scheduler.lease_holders().into_iter().filter(dead) {
             engine.apply(&Command::Left { worker }).ok();
         }
         engine.commit()?;

@@ -1,14 +1,18 @@
-//! What a report says is believed only as far as it can be checked: against the trial, against what was said before, and against
-//! what other workers said. What cannot be true costs the attempt.
+//! What a report says is believed only as far as it can be checked: against the trial, and against what was said before. What cannot be
+//! true costs the attempt.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
 
+use swfn_scheduler::{Scheduler, TrialState};
 use swfn_shared::{
-    dataset::Dataset,
     ids::{DataDigest, LeaseId},
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TEST_LOSS, VALIDATION_ACCURACY},
     trial::TrialSpec,
 };
+use swfn_store::{Store, StoreError};
+
+/// The values of a curve's end, in this order.
+const ENDS: [&str; 2] = [TEST_ACCURACY, TEST_LOSS];
 
 /// Counts are whole numbers; this much is lost when they are divided and multiplied again.
 const ROUNDING: f64 = 1e-6;
@@ -18,11 +22,24 @@ const ROUNDING: f64 = 1e-6;
 pub(super) struct Plausibility {
     /// Accuracy and loss at the ends of the curves of live leases.
     ends: HashMap<LeaseId, [Option<f64>; 2]>,
-    /// One data set is one content.
-    digests: HashMap<Dataset, DataDigest>,
 }
 
 impl Plausibility {
+    /// What leases said that are live after a restart.
+    pub(super) fn of(store: &Store, scheduler: &Scheduler) -> Result<Self, StoreError> {
+        let mut plausibility = Self::default();
+        for (trial, spec, state) in scheduler.trials() {
+            let TrialState::Leased(lease) = state else { continue };
+            let lease = LeaseId { trial, attempt: lease.attempt };
+            for (end, metric) in ENDS.into_iter().enumerate() {
+                if let Some(value) = store.point(lease, metric, spec.classifier.iterations.into())? {
+                    plausibility.ends.entry(lease).or_default()[end] = Some(value);
+                }
+            }
+        }
+        Ok(plausibility)
+    }
+
     /// Takes a report of points; they are those of the trial.
     pub(super) fn points(&mut self, lease: LeaseId, spec: &TrialSpec, points: &[MetricPoint]) -> Result<(), String> {
         let iterations = u64::from(spec.classifier.iterations);
@@ -34,7 +51,7 @@ impl Plausibility {
                 VALIDATION_ACCURACY => share_of(*value, spec.validation, metric)?,
                 _ => {}
             }
-            if let Some(end) = [TEST_ACCURACY, TEST_LOSS].iter().position(|name| name == metric)
+            if let Some(end) = ENDS.iter().position(|name| name == metric)
                 && *step == iterations
             {
                 // The first counts, as in the store.
@@ -44,9 +61,9 @@ impl Plausibility {
         Ok(())
     }
 
-    /// Takes an outcome: it fits the trial, its curve and the data of the others.
+    /// Takes an outcome: it fits the trial, its curve and its data set.
     pub(super) fn outcome(
-        &mut self,
+        &self,
         lease: LeaseId,
         spec: &TrialSpec,
         outcome: &Outcome,
@@ -71,34 +88,20 @@ impl Plausibility {
         }
         let says = [outcome.final_test_accuracy, outcome.final_test_loss];
         let ends = self.ends.get(&lease).copied().unwrap_or_default();
-        for ((name, said), end) in [TEST_ACCURACY, TEST_LOSS].into_iter().zip(says).zip(ends) {
+        for ((name, said), end) in ENDS.into_iter().zip(says).zip(ends) {
             if let Some(end) = end.filter(|end| *end != said) {
                 return Err(format!("the outcome says {name} `{said}`, but its curve ends at `{end}`"));
             }
         }
-        if let Dataset::Idx(own) = &spec.dataset
-            && own.digest != digest
-        {
-            return Err(format!("the data's digest is `{digest}`, but the grid file's is `{}`", own.digest));
-        }
-        match self.digests.entry(spec.dataset) {
-            Entry::Occupied(known) if *known.get() != digest => Err(format!(
-                "the data's digest is `{digest}`, but `{}` in all results before\nhint: compare the files of data set \
-                 `{}` on both machines",
-                known.get(),
+        let pinned = spec.dataset.digest();
+        if digest != pinned {
+            return Err(format!(
+                "the data's digest is `{digest}`, but that of data set `{}` is `{pinned}`\nhint: run the same version of swfn on both \
+                 sides, with the same files",
                 spec.dataset
-            )),
-            Entry::Occupied(_) => Ok(()),
-            Entry::Vacant(first) => {
-                first.insert(digest);
-                Ok(())
-            }
+            ));
         }
-    }
-
-    /// A result of an earlier run: the first of a data set counts.
-    pub(super) fn known(&mut self, dataset: Dataset, digest: DataDigest) {
-        self.digests.entry(dataset).or_insert(digest);
+        Ok(())
     }
 
     /// The lease is over.
@@ -126,16 +129,12 @@ mod tests {
 
     use super::*;
 
-    const GRID: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 300\n[grid]\nseed = 0\n\
+    const GRID: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 300\n[grid]\nseed = [0]\n\
                         subset_size = 100\narchitecture = \"net\"\nlambda = 0.1\n[classifier]\niterations = 500\n\
                         [vae]\niterations = 2000\n";
 
     fn spec(grid: &str) -> TrialSpec {
         Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap()
-    }
-
-    fn digest(digit: &str) -> DataDigest {
-        digit.repeat(64).parse().unwrap()
     }
 
     #[test]
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_fits_its_trial_its_curve_and_the_data_of_the_others() {
+    fn an_outcome_fits_its_trial_its_curve_and_its_data() {
         let (spec, plain) = (spec(GRID), spec(&GRID.replace("validation = 300\n", "")));
         let lease = LeaseId { trial: spec.id(), attempt: 1 };
         let right = Outcome {
@@ -176,21 +175,22 @@ mod tests {
         let mut before = Plausibility::default();
         let end = |metric, value| MetricPoint { metric, step: 500, value };
         before.points(lease, &spec, &[end(TEST_ACCURACY, 0.5), end(TEST_LOSS, 1.5)]).unwrap();
-        let mut said =
-            |spec, outcome, data| before.outcome(lease, spec, &outcome, digest(data)).err().unwrap_or_default();
+        let said = |spec: &TrialSpec, outcome, data: &str| {
+            let digest = if data.is_empty() { spec.dataset.digest() } else { data.repeat(64).parse().unwrap() };
+            before.outcome(lease, spec, &outcome, digest).err().unwrap_or_default()
+        };
         let cases = [
-            (&spec, right, "0", ""),
-            (&spec, right, "0", ""),
-            (&spec, right, "1", "in all results before"),
-            (&spec, Outcome { final_test_accuracy: 0.25, ..right }, "0", "its curve ends at `0.5`"),
-            (&spec, Outcome { final_test_loss: 1.25, ..right }, "0", "its curve ends at `1.5`"),
-            (&spec, Outcome { best_test_accuracy: 0.654_321_09, ..right }, "0", "no share of 10000 images"),
-            (&spec, Outcome { validation_accuracy: Some(0.001), ..right }, "0", "no share of 300 images"),
-            (&plain, right, "0", "`0` validation images, but the outcome has an accuracy"),
+            (&spec, right, "", ""),
+            (&spec, right, "1", "but that of data set `mnist` is `ca679089"),
+            (&spec, Outcome { final_test_accuracy: 0.25, ..right }, "", "its curve ends at `0.5`"),
+            (&spec, Outcome { final_test_loss: 1.25, ..right }, "", "its curve ends at `1.5`"),
+            (&spec, Outcome { best_test_accuracy: 0.654_321_09, ..right }, "", "no share of 10000 images"),
+            (&spec, Outcome { validation_accuracy: Some(0.001), ..right }, "", "no share of 300 images"),
+            (&plain, right, "", "`0` validation images, but the outcome has an accuracy"),
             (
                 &spec,
                 Outcome { validation_accuracy: None, validated_test_accuracy: None, ..right },
-                "0",
+                "",
                 "`300` validation images, but the outcome has no accuracy",
             ),
         ];

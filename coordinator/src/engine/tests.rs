@@ -7,7 +7,7 @@ use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts, CONFUSION},
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
-    metrics::{MetricPoint, Outcome, TRAIN_LOSS},
+    metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS},
     trial::{Architecture, TrialSpec},
     trial_log::LogPart,
 };
@@ -241,8 +241,8 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
         vae_seconds: 0.0,
         classifier_seconds: 1.0,
     };
-    let digest = |digit: &str| digit.repeat(64).parse().unwrap();
-    let succeeded = |lease, outcome, data| FromWorker::Succeeded { lease, outcome, dataset_digest: digest(data) };
+    let right_data = specs()[0].dataset.digest();
+    let succeeded = |lease, outcome| FromWorker::Succeeded { lease, outcome, dataset_digest: right_data };
     let file = |lease| FromWorker::Artifact {
         lease,
         part: ArtifactPart { name: CONFUSION, offset: 0, content: vec![1], size: 1 },
@@ -257,9 +257,9 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
     let cases: [Case<'_>; 5] = [
         (&|lease| vec![FromWorker::Refused { lease, problem: "field `x`".into() }], "field `x`"),
         (&|lease| vec![beyond(lease)], "step `1099511627776`"),
-        (&|lease| vec![succeeded(lease, right, "0")], "no file `confusion.csv`"),
-        (&|lease| vec![file(lease), succeeded(lease, odd, "0")], "no share of 10000 images"),
-        (&|lease| vec![file(lease), succeeded(lease, right, "0")], ""),
+        (&|lease| vec![succeeded(lease, right)], "no file `confusion.csv`"),
+        (&|lease| vec![file(lease), succeeded(lease, odd)], "no share of 10000 images"),
+        (&|lease| vec![file(lease), succeeded(lease, right)], ""),
     ];
     let mut sequence = 0;
     for (reports, problem) in cases {
@@ -274,18 +274,50 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
         }
         ann.ask(1, None).await;
     }
-    // Another content than the first.
     let lease = ann.grant().await[0].0;
     ann.say(90, file(lease)).await;
-    ann.say(91, succeeded(lease, right, "1")).await;
+    let dataset_digest = "1".repeat(64).parse().unwrap();
+    ann.say(91, FromWorker::Succeeded { lease, outcome: right, dataset_digest }).await;
     let Reply::Revoke { reason, .. } = revoked(&mut ann).await else { panic!("no revocation") };
-    assert!(reason.contains("in all results before"), "{reason}");
+    assert!(reason.contains("but that of data set `mnist` is"), "{reason}");
     requests.send(Request::Stop).await.unwrap();
     actor.join().unwrap().unwrap();
     let store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
     let rows = store.trials().unwrap();
     assert_eq!(rows.iter().filter(|row| row.outcome.is_some()).count(), 1);
     assert!(rows.iter().any(|row| row.error.as_ref().is_some_and(|error| error.contains("worker `ann` was refused"))));
+}
+
+#[tokio::test]
+async fn an_outcome_is_held_against_the_curve_that_was_reported_before_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (requests, actor) = engine(&dir);
+    let mut ann = Stream::open(&requests, 1, Vec::new()).await;
+    ann.ask(1, None).await;
+    let (lease, spec) = ann.grant().await[0];
+    let end = MetricPoint { metric: TEST_ACCURACY, step: spec.classifier.iterations.into(), value: 0.5 };
+    ann.say(1, FromWorker::Points { lease, points: vec![end], log: None }).await;
+    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 1 });
+    requests.send(Request::Stop).await.unwrap();
+    actor.join().unwrap().unwrap();
+
+    let (requests, actor) = engine(&dir);
+    let mut ann = Stream::open(&requests, 2, vec![lease]).await;
+    let outcome = Outcome {
+        final_test_accuracy: 0.25,
+        best_test_accuracy: 0.5,
+        final_test_loss: 1.0,
+        validation_accuracy: None,
+        validated_test_accuracy: None,
+        vae_seconds: 0.0,
+        classifier_seconds: 1.0,
+    };
+    assert!(matches!(ann.reply().await, Reply::Confirm { leases } if leases == [lease]));
+    ann.say(2, FromWorker::Succeeded { lease, outcome, dataset_digest: spec.dataset.digest() }).await;
+    let Reply::Revoke { reason, .. } = revoked(&mut ann).await else { panic!("no revocation") };
+    assert!(reason.contains("its curve ends at `0.5`"), "{reason}");
+    requests.send(Request::Stop).await.unwrap();
+    actor.join().unwrap().unwrap();
 }
 
 /// The next revocation, past acknowledgements.

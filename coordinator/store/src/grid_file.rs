@@ -1,9 +1,98 @@
-//! Reads the text of a grid file, which anybody may have put there.
+//! Reads the text of a grid file, which anybody may have put there, and finds the earlier grids of a run directory.
 
-use std::{fs, io::Read as _, path::Path};
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
-use anyhow::{Context as _, anyhow, ensure};
-use swfn_shared::grid::MAX_FILE_BYTES;
+use anyhow::{Context as _, anyhow, bail, ensure};
+use swfn_shared::grid::{Grid, MAX_FILE_BYTES};
+
+use super::{read_only::Chosen, run_dir::GRIDS};
+
+/// Which grid of a run directory is meant, where it is not the one that was run last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// The one of that number.
+    Number(u32),
+    /// All of them, the last one included.
+    All,
+}
+
+impl Earlier {
+    /// The folder for what is made of it, in its run directory.
+    #[must_use]
+    pub fn folder(self, run: &Path) -> PathBuf {
+        run.join(GRIDS).join(match self {
+            Self::Number(number) => number.to_string(),
+            Self::All => "all".to_owned(),
+        })
+    }
+}
+
+impl FromStr for Earlier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(number) => Ok(Self::Number(number)),
+            Err(_) if text == "all" => Ok(Self::All),
+            Err(_) => Err(format!("`{text}` is neither the number of an earlier grid nor `all`")),
+        }
+    }
+}
+
+/// The earlier grids of a run directory by their numbers.
+#[must_use]
+pub fn earlier(run: &Path) -> Vec<(u32, PathBuf)> {
+    let entries = fs::read_dir(run.join(GRIDS)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let numbered =
+        entries.filter_map(|path| Some((path.file_name()?.to_str()?.strip_suffix(".toml")?.parse().ok()?, path)));
+    let mut grids: Vec<_> = numbered.collect();
+    grids.sort();
+    grids
+}
+
+/// The files of the grids that are meant: the one that was run last if nothing is said.
+///
+/// # Errors
+/// If there is no grid of that number.
+pub fn files(run: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<PathBuf>> {
+    let earlier = earlier(run);
+    let last = run.join("grid.toml");
+    match which {
+        None => Ok(vec![last]),
+        Some(Earlier::All) => Ok([last].into_iter().chain(earlier.into_iter().map(|(_, path)| path)).collect()),
+        Some(Earlier::Number(wanted)) => match earlier.iter().find(|(number, _)| *number == wanted) {
+            Some((_, path)) => Ok(vec![path.clone()]),
+            None => {
+                let numbers: Vec<_> = earlier.iter().map(|(number, _)| number.to_string()).collect();
+                let has = match numbers.is_empty() {
+                    true => "it has none: no results were set aside".to_owned(),
+                    false => format!("it has {}, or `all`", numbers.join(", ")),
+                };
+                bail!("`{}` has no earlier grid `{wanted}`\nhint: {has}", run.display())
+            }
+        },
+    }
+}
+
+/// The trials of the grids that are meant; nothing if it is the one that was run last.
+///
+/// # Errors
+/// If there is no such grid, or it cannot be read.
+pub fn chosen(run: &Path, which: Option<Earlier>) -> anyhow::Result<Option<Chosen>> {
+    let Some(Earlier::Number(_)) = which else { return Ok(which.map(|_| Chosen::All)) };
+    let mut trials = Vec::new();
+    for file in files(run, which)? {
+        // What was run was not too large to run.
+        let grid = Grid::parse(&file.display().to_string(), &read(&file)?, u64::MAX)?;
+        trials.extend(grid.trials().map(|trial| trial.id()));
+    }
+    Ok(Some(Chosen::Only(trials)))
+}
 
 /// The text of a grid file.
 ///

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rusqlite::{Row, types::Type};
+use rusqlite::{OptionalExtension as _, Row, params, types::Type};
 use swfn_shared::{
     event::Event,
     ids::{LeaseId, TrialId, WorkerId},
@@ -10,7 +10,7 @@ use swfn_shared::{
 };
 
 use super::{
-    read_only::copy,
+    read_only::{Chosen, choose, copy},
     schema::{Store, StoreError},
     write::{WorkerRow, blame_of},
 };
@@ -31,6 +31,22 @@ pub struct TrialRow {
     pub dataset_digest: Option<String>,
 }
 
+impl TrialRow {
+    /// Whether it failed because its numbers were none any more: the same computation ends so each time.
+    pub fn diverged(&self) -> bool {
+        self.state == "quarantined" && self.error.as_ref().is_some_and(|error| error.starts_with("diverged: "))
+    }
+}
+
+/// A trial that a file knows, maybe of an earlier grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownTrial {
+    pub id: TrialId,
+    pub succeeded: bool,
+    /// Whether it is of the grid that was run last.
+    pub in_grid: bool,
+}
+
 /// One point of a winning attempt.
 #[derive(Debug, Clone)]
 pub struct CurveRow {
@@ -48,6 +64,18 @@ pub struct LeaseSpan {
     /// Seconds since 1970, UTC.
     pub from: f64,
     pub to: f64,
+}
+
+/// The length of what intervals cover together.
+pub fn covered(mut spans: Vec<(f64, f64)>) -> f64 {
+    spans.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut end = f64::NEG_INFINITY;
+    let mut sum = 0.0;
+    for (from, to) in spans {
+        sum += (to - from.max(end)).max(0.0);
+        end = end.max(to);
+    }
+    sum
 }
 
 impl Store {
@@ -101,12 +129,19 @@ impl Store {
         })
     }
 
-    /// All trials that the file knows, whether of the grid or not, and whether they have succeeded.
-    pub fn known(&self) -> Result<Vec<(TrialId, bool)>, StoreError> {
+    /// All trials that the file knows, whether of the grid or not.
+    pub fn known(&self) -> Result<Vec<KnownTrial>, StoreError> {
         self.run(|connection| {
-            let mut query = connection.prepare("SELECT id, state = 'succeeded' FROM trial")?;
-            query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
+            let mut query = connection.prepare("SELECT id, state = 'succeeded', in_grid FROM trial")?;
+            let known =
+                |row: &Row<'_>| Ok(KnownTrial { id: parse(row, 0)?, succeeded: row.get(1)?, in_grid: row.get(2)? });
+            query.query_map([], known)?.collect()
         })
+    }
+
+    /// From here on, those trials are the grid's. For a store that is open to read alone.
+    pub fn choose(&self, trials: &Chosen) -> Result<(), StoreError> {
+        self.run(|connection| choose(connection, trials))
     }
 
     /// Writes all of it into a new file, also where its own has been removed meanwhile.
@@ -130,6 +165,19 @@ impl Store {
                  WHERE in_grid ORDER BY trial.number",
             )?;
             query.query_map([], trial_row)?.collect()
+        })
+    }
+
+    /// What an attempt reported of a metric at that step, if it did.
+    pub fn point(&self, lease: LeaseId, metric: &str, step: u64) -> Result<Option<f64>, StoreError> {
+        self.run(|connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT value FROM point
+                 WHERE trial = (SELECT number FROM trial WHERE id = ?1) AND attempt = ?2
+                   AND metric = (SELECT number FROM metric WHERE name = ?3) AND step = ?4",
+            )?;
+            let key = params![lease.trial.to_string(), lease.attempt, metric, step.cast_signed()];
+            query.query_row(key, |row| row.get(0)).optional()
         })
     }
 

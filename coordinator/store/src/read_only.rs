@@ -4,7 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Params, Row, functions::FunctionFlags};
-use swfn_shared::treatment::{Names, Regulariser, network};
+use swfn_shared::{
+    ids::TrialId,
+    treatment::{Names, Regulariser, network},
+};
 
 use super::{
     connect::{connect_to_read, connect_unnoticed},
@@ -27,6 +30,38 @@ pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
         SCHEMA_VERSION => Ok(()),
         found => Err(unreadable(path, found)),
     }
+}
+
+/// Which trials of a file count as those of the grid, instead of those that were run last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chosen {
+    /// All that the file knows.
+    All,
+    /// Those of an earlier grid.
+    Only(Vec<TrialId>),
+}
+
+/// Lets all queries of this connection see those trials as the grid's.
+///
+/// A view of the connection's own takes the place of the table `trial`, so no query has to know of it, and the file stays as it is.
+pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Result<()> {
+    // What was prepared before would go on reading the table.
+    connection.flush_prepared_statement_cache();
+    connection.execute_batch("CREATE TEMP TABLE chosen (id TEXT PRIMARY KEY) WITHOUT ROWID;")?;
+    let in_grid = match trials {
+        Chosen::All => "1",
+        Chosen::Only(trials) => {
+            let mut insert = connection.prepare("INSERT OR IGNORE INTO temp.chosen VALUES (?1)")?;
+            for trial in trials {
+                insert.execute([trial.to_string()])?;
+            }
+            "id IN (SELECT id FROM temp.chosen)"
+        }
+    };
+    connection.execute_batch(&format!(
+        "CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error, dataset, subset_size, seed,
+             architecture, weight_decay, learning_rate, penalty_samples, lambda, density, cell, spec FROM main.trial;"
+    ))
 }
 
 /// The file of a run directory, open for reading.
@@ -71,6 +106,13 @@ impl ReadOnly {
                 Ok(names.regulariser(regulariser(|column| call.get(column), call.get_raw(0).as_str()?)?))
             })
         })
+    }
+
+    /// From here on, those trials are the grid's.
+    pub fn choose(&self, trials: &Chosen) -> Result<(), StoreError> {
+        self.run(|connection| choose(connection, trials))?;
+        // Names that tell these trials apart.
+        self.name_treatments()
     }
 
     /// Everything read from here on is of one moment, until this reader is dropped.

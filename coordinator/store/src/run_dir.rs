@@ -14,6 +14,9 @@ use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 use swfn_shared::{faults, files};
 use tracing::warn;
 
+/// The folder of earlier grids in a run directory.
+pub(super) const GRIDS: &str = "grids";
+
 /// So long a coordinator that has just got the lock takes to say so, at most.
 const INTRODUCTION: Duration = Duration::from_millis(200);
 
@@ -174,6 +177,11 @@ impl RunDir {
 
     pub fn artifacts(&self) -> PathBuf {
         self.path.join("artifacts")
+    }
+
+    /// The grids that were run before and whose results were set aside, numbered.
+    pub fn grids(&self) -> PathBuf {
+        self.path.join(GRIDS)
     }
 
     pub fn tensorboard(&self) -> PathBuf {

@@ -125,7 +125,8 @@ pub(super) struct Axis {
 /// Bounds that a whole grid shares.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    pub(super) dataset: Dataset,
+    /// None where the file does not name one that is known.
+    pub(super) dataset: Option<Dataset>,
     /// Largest batch that a subset must fill.
     pub(super) batch: u32,
 }
@@ -136,16 +137,25 @@ impl Axis {
     }
 
     /// Reads `[a, b]`, a single value, `{ count = n }` or `{ log10 = [a, b], count = n }`.
-    pub(super) fn read(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<Self, Problem> {
+    pub(super) fn read(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Option<Self> {
+        if let (AxisName::Seed, Ok(number)) = (name, item.integer::<u64>("5")) {
+            // Nobody can tell the number of a seed from how many there are to be.
+            let hint = format!(
+                "write `seed = [{number}]` for seed {number} alone, `seed = {{ count = {number} }}` for {number} seeds"
+            );
+            item.findings.add(item.problem(format!("`seed = {number}` may mean two things"), hint));
+            return None;
+        }
         let values = if item.is_table() { read_range(name, item)? } else { read_list(name, item, bounds)? };
         let axis = Self { name, offset: item.offset, values };
         // Ranges are monotone: when both ends are in bounds, all of it is.
         if let Values::Count { .. } | Values::Log10 { .. } = axis.values {
             for end in [0, axis.len() - 1] {
-                check(name, axis.get(end), bounds).map_err(|(problem, hint)| item.problem(problem, hint))?;
+                let checked = check(name, axis.get(end), bounds);
+                item.findings.keep(checked.map_err(|(problem, hint)| item.problem(problem, hint)))?;
             }
         }
-        Ok(axis)
+        Some(axis)
     }
 
     /// Whether its values are listed one by one.
@@ -198,14 +208,15 @@ impl Axis {
     }
 }
 
-fn read_list(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Result<Values, Problem> {
-    let values =
-        item.elements().iter().map(|element| read_value(name, element, bounds)).collect::<Result<Arc<[_]>, _>>()?;
-    if values.is_empty() {
+fn read_list(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Option<Values> {
+    let elements = item.elements();
+    if elements.is_empty() {
         let hint = format!("give it at least one value, as in `{} = {}`", name.name(), name.example());
-        return Err(item.problem(format!("axis `{}` is empty", name.name()), hint));
+        item.findings.add(item.problem(format!("axis `{}` is empty", name.name()), hint));
+        return None;
     }
-    Ok(Values::List(values))
+    let values: Vec<_> = elements.iter().map(|element| item.findings.keep(read_value(name, element, bounds))).collect();
+    values.into_iter().collect::<Option<Arc<[_]>>>().map(Values::List)
 }
 
 /// One value, checked against the bounds of its axis.
@@ -224,57 +235,63 @@ pub(super) fn read_value(name: AxisName, item: &Item<'_>, bounds: &Bounds) -> Re
 pub(super) type Conditions = Vec<(AxisName, HashSet<(u8, u64)>)>;
 
 /// The values that must be had, on each of these axes that the table names. `called`: the table in messages.
-pub(super) fn read_conditions(
-    table: &mut Table<'_>,
-    called: &str,
-    axes: &[AxisName],
-    bounds: &Bounds,
-) -> Result<Conditions, Problem> {
+pub(super) fn read_conditions(table: &mut Table<'_>, called: &str, axes: &[AxisName], bounds: &Bounds) -> Conditions {
     let mut conditions = Conditions::new();
     for name in axes {
         let Some(item) = table.take(name.name()) else { continue };
-        let values = item.elements().into_iter().map(|element| Ok(read_value(*name, &element, bounds)?.bits()));
-        let values = values.collect::<Result<HashSet<_>, Problem>>()?;
-        if values.is_empty() {
+        let elements = item.elements();
+        if elements.is_empty() {
             let hint = format!("name a value, as in `{} = ...`, or remove the line", name.name());
-            return Err(item.problem(format!("{called}: axis `{}` is empty", name.name()), hint));
+            item.findings.add(item.problem(format!("{called}: axis `{}` is empty", name.name()), hint));
         }
-        conditions.push((*name, values));
+        let values = elements.iter().filter_map(|element| item.findings.keep(read_value(*name, element, bounds)));
+        conditions.push((*name, values.map(AxisValue::bits).collect()));
     }
-    Ok(conditions)
+    conditions
 }
 
-fn read_range(name: AxisName, item: &Item<'_>) -> Result<Values, Problem> {
+fn read_range(name: AxisName, item: &Item<'_>) -> Option<Values> {
+    let findings = item.findings;
     let mut table = item.table()?;
-    let count = match table.need("count", "10")?.integer::<u64>("10")? {
-        0 => return Err(item.problem(format!("axis `{}` is empty: count `0`", name.name()), "count from 1")),
-        count => count,
-    };
+    let count = table.need("count", "10").and_then(|count| findings.keep(count.integer::<u64>("10")));
     let values = match (name, table.take("log10")) {
         (AxisName::Lambda | AxisName::WeightDecay | AxisName::LearningRate, Some(ends)) => {
-            let numbers = ends.elements().iter().map(|end| end.number("-3")).collect::<Result<Vec<_>, _>>()?;
-            match numbers[..] {
-                [from, to] if from.is_finite() && to.is_finite() && from != to => Values::Log10 { from, to, count },
-                _ => {
-                    let problem = format!("log10 of axis `{}` is not two different finite exponents", name.name());
-                    return Err(ends.problem(problem, "write `log10 = [-3, 0]` for 0.001 to 1"));
-                }
-            }
+            let ends = findings.keep(read_exponents(name, &ends));
+            count.zip(ends).map(|(count, [from, to])| Values::Log10 { from, to, count })
         }
         (AxisName::Seed, None) => {
-            let start: u64 = table.get("start", 0, |start| start.integer("0"))?;
-            if start.checked_add(count).is_none_or(|end| end > MAX_SEED) {
-                return Err(item.problem(format!("seeds go beyond `{MAX_SEED}`"), "lower `start` or `count`"));
-            }
-            Values::Count { start, count }
+            let start: u64 = table.get("start", 0, |start| start.integer("0"));
+            count.map(|count| Values::Count { start, count })
         }
         _ => {
             let hint = format!("write for example `{} = {}`", name.name(), name.example());
-            return Err(item.problem(format!("axis `{}` cannot be such a range", name.name()), hint));
+            findings.add(item.problem(format!("axis `{}` cannot be such a range", name.name()), hint));
+            None
         }
     };
-    table.finish()?;
-    Ok(values)
+    table.finish();
+    match values? {
+        Values::Count { count: 0, .. } | Values::Log10 { count: 0, .. } => {
+            findings.add(item.problem(format!("axis `{}` is empty: count `0`", name.name()), "count from 1"));
+            None
+        }
+        Values::Count { start, count } if start.checked_add(count).is_none_or(|end| end > MAX_SEED) => {
+            findings.add(item.problem(format!("seeds go beyond `{MAX_SEED}`"), "lower `start` or `count`"));
+            None
+        }
+        values => Some(values),
+    }
+}
+
+fn read_exponents(name: AxisName, ends: &Item<'_>) -> Result<[f64; 2], Problem> {
+    let numbers = ends.elements().iter().map(|end| end.number("-3")).collect::<Result<Vec<_>, _>>()?;
+    match numbers[..] {
+        [from, to] if from.is_finite() && to.is_finite() && from != to => Ok([from, to]),
+        _ => {
+            let problem = format!("log10 of axis `{}` is not two different finite exponents", name.name());
+            Err(ends.problem(problem, "write `log10 = [-3, 0]` for 0.001 to 1"))
+        }
+    }
 }
 
 /// Seeds fit the signed integers of TOML and SQLite.
@@ -306,8 +323,9 @@ fn check(name: AxisName, value: AxisValue, bounds: &Bounds) -> Result<AxisValue,
             "20 as published; lambda = 0 switches the function norm off".to_owned(),
         ),
         (AxisName::SubsetSize, AxisValue::Whole(v)) => {
-            let (batch, len) = (u64::from(bounds.batch), u64::from(bounds.dataset.train_len()));
-            let why = format!("data set {} has {len} training images, and a batch takes {batch}", bounds.dataset);
+            let Some(dataset) = bounds.dataset else { return Ok(value) };
+            let (batch, len) = (u64::from(bounds.batch), u64::from(dataset.train_len()));
+            let why = format!("data set {dataset} has {len} training images, and a batch takes {batch}");
             whole(v, batch, len, why)
         }
         (AxisName::Architecture, AxisValue::Architecture(_)) | (AxisName::Density, AxisValue::Density(_)) => Ok(value),

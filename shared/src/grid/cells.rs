@@ -9,7 +9,7 @@ use super::{
 
 /// Values of all axes by their bits, without what has no meaning: a cell has no seed, and one without function norm neither density nor
 /// samples.
-type Key = [u64; AxisName::ALL.len()];
+pub(super) type Key = [u64; AxisName::ALL.len()];
 
 /// In place of a value that has no meaning: of no axis the bits of a value.
 const ABSENT: u64 = u64::MAX;
@@ -138,8 +138,14 @@ impl Cells {
 }
 
 fn key(point: &Point) -> Key {
-    let mut key = AxisName::ALL.map(|name| point.get(name).bits().1);
+    let mut key = trial_key(point);
     key[AxisName::Seed as usize] = ABSENT;
+    key
+}
+
+/// The same with the seed: equal for points that are one trial.
+pub(super) fn trial_key(point: &Point) -> Key {
+    let key = AxisName::ALL.map(|name| point.get(name).bits().1);
     if point.get(AxisName::Lambda) == AxisValue::Real(0.0) { outline(key) } else { key }
 }
 

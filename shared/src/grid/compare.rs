@@ -6,6 +6,7 @@ use super::{
     axis::{AxisName, Bounds, Conditions, read_conditions, read_value},
     cells::{Cells, Changes, Place},
     error::Problem,
+    findings::Findings,
     reader::{Item, Table},
 };
 use crate::{choice::choice, ids::CellId, metrics::Outcome, quote::quote};
@@ -83,6 +84,7 @@ const MAX_TEXT: usize = 500;
 const AGAINST_HINT: &str = "name what the reference has instead, as in `against = { lambda = 0 }`";
 
 /// What a table says about the cells, before they are looked up.
+#[derive(Debug)]
 struct Sides {
     /// How messages call the table.
     table: String,
@@ -92,35 +94,48 @@ struct Sides {
 }
 
 /// The cells that stand in a table's own keys, against the same ones with the changes of its key `against`.
-fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Result<Sides, Problem> {
-    let offset = table.offset;
-    let against = table.need("against", "{ lambda = 0 }")?;
-    if !against.is_table() {
-        let problem = format!("{name}: against {} names no axis", against.shown());
-        return Err(against.problem(problem, AGAINST_HINT));
-    }
-    let mut against = against.table()?;
-    let mut changes = Changes::new();
+fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Option<Sides> {
+    let (offset, findings) = (table.offset, table.findings);
+    let against = table.need("against", "{ lambda = 0 }");
     if let Some(item) = table.take(AxisName::Seed.name()) {
         let problem = format!("{name}: `seed` cannot choose cells");
-        return Err(item.problem(problem, "remove it: a cell is all its seeds, and they make the pairs"));
+        findings.add(item.problem(problem, "remove it: a cell is all its seeds, and they make the pairs"));
     }
-    let conditions = read_conditions(table, &name, &AxisName::ALL[1..], bounds)?;
+    let conditions = read_conditions(table, &name, &AxisName::ALL[1..], bounds);
+    let changes = read_changes(&against?, &name, bounds)?;
+    if conditions.iter().any(|(_, values)| values.is_empty()) {
+        return None;
+    }
+    Some(Sides { table: name, offset, conditions, changes })
+}
+
+/// What the reference has instead.
+fn read_changes(against: &Item<'_>, name: &str, bounds: &Bounds) -> Option<Changes> {
+    let findings = against.findings;
+    let mut table = match against.is_table() {
+        true => against.table()?,
+        false => {
+            let problem = format!("{name}: against {} names no axis", against.shown());
+            findings.add(against.problem(problem, AGAINST_HINT));
+            return None;
+        }
+    };
+    if table.is_empty() {
+        findings.add(Problem::at(table.offset, format!("{name}: against names no axis"), AGAINST_HINT));
+    }
+    let mut changes = Changes::new();
     for axis in AxisName::ALL {
-        if let Some(item) = against.take(axis.name()) {
-            if let AxisName::Seed | AxisName::SubsetSize = axis {
-                let problem = format!("{name}: `{}` cannot differ between the sides", axis.name());
-                return Err(item.problem(problem, "the trials of a pair have their subset and their seed in common"));
-            }
-            changes.push((axis, read_value(axis, &item, bounds)?));
+        let Some(item) = table.take(axis.name()) else { continue };
+        if let AxisName::Seed | AxisName::SubsetSize = axis {
+            let problem = format!("{name}: `{}` cannot differ between the sides", axis.name());
+            let hint = "the trials of a pair have their subset and their seed in common";
+            findings.add(item.problem(problem, hint));
+        } else {
+            changes.extend(findings.keep(read_value(axis, &item, bounds)).map(|value| (axis, value)));
         }
     }
-    let empty = Problem::at(against.offset, format!("{name}: against names no axis"), AGAINST_HINT);
-    against.finish()?;
-    if changes.is_empty() {
-        return Err(empty);
-    }
-    Ok(Sides { table: name, offset, conditions, changes })
+    table.finish();
+    (!changes.is_empty()).then_some(changes)
 }
 
 /// Whether a cell that a table matches may lack its reference.
@@ -202,60 +217,90 @@ fn contrasts(
         .collect()
 }
 
-/// All `[[compare]]`: the contrasts, each once, in the order of the file.
-pub(super) fn read_compares(
-    tables: Vec<Table<'_>>,
-    bounds: &Bounds,
+/// A `[[compare]]`, before its cells are looked up.
+#[derive(Debug)]
+pub(super) struct CompareTable {
+    name: Option<String>,
+    sides: Sides,
+}
+
+pub(super) fn read_compare(mut table: Table<'_>, bounds: &Bounds) -> Option<CompareTable> {
+    let findings = table.findings;
+    let name = table.take("name").and_then(|item| findings.keep(read_text(&item, "function norm")));
+    let called = name.as_deref().map_or("[[compare]]".to_owned(), |name| format!("[[compare]] {}", quote(name)));
+    let sides = read_sides(&mut table, called, bounds);
+    table.finish();
+    Some(CompareTable { name, sides: sides? })
+}
+
+/// The contrasts of all `[[compare]]`, each once, in the order of the file.
+pub(super) fn resolve_compares(
+    tables: Vec<CompareTable>,
     cells: &Cells,
     id: &impl Fn(Place) -> CellId,
-) -> Result<Vec<Contrast>, Problem> {
+    findings: &Findings,
+) -> Vec<Contrast> {
     let (mut all, mut seen) = (Vec::new(), HashSet::new());
-    for mut table in tables {
-        let offset = table.offset;
-        let name = table.take("name").map(|item| read_text(&item, "function norm")).transpose()?;
-        let called = name.as_deref().map_or("[[compare]]".to_owned(), |name| format!("[[compare]] {}", quote(name)));
-        let sides = read_sides(&mut table, called, bounds)?;
-        table.finish()?;
-        let new = contrasts(name.as_deref(), sides.pairs(cells, Lacking::LeftOut)?, &mut seen, id);
+    for CompareTable { name, sides } in tables.into_iter().take_while(|_| !findings.enough()) {
+        let Some(pairs) = findings.keep(sides.pairs(cells, Lacking::LeftOut)) else { continue };
+        let new = contrasts(name.as_deref(), pairs, &mut seen, id);
         if new.is_empty() {
             let problem = format!("{}: each of its pairs of cells stands in a table before it", sides.table);
-            return Err(Problem::at(offset, problem, "remove it: a pair is compared once, under one name"));
+            let hint = "remove it: a pair is compared once, under one name";
+            findings.add(Problem::at(sides.offset, problem, hint));
         }
         all.extend(new);
-        refuse_too_many(all.len(), offset)?;
+        findings.keep(refuse_too_many(all.len(), sides.offset));
     }
-    Ok(all)
+    all
+}
+
+/// A `[[claim]]`, before its cells are looked up.
+#[derive(Debug)]
+pub(super) struct ClaimTable {
+    text: String,
+    relation: Relation,
+    margin: f64,
+    alpha: f64,
+    sides: Sides,
+}
+
+pub(super) fn read_claim(mut table: Table<'_>, bounds: &Bounds) -> Option<ClaimTable> {
+    let findings = table.findings;
+    let text = table.need("text", "\"the function norm helps\"");
+    let text = text.and_then(|item| findings.keep(read_text(&item, "the function norm helps")));
+    let called = text.as_deref().map_or("[[claim]]".to_owned(), |text| format!("[[claim]] {}", quote(text)));
+    let is = table.need("is", "\"better\"");
+    let relation = is.as_ref().and_then(|is| findings.keep(is.choice(Relation::ALL, Relation::name)));
+    let margin = table.take("margin_points");
+    if let (None, Some(Relation::NotWorse | Relation::Equal), Some(is)) = (&margin, relation, &is) {
+        let problem = format!("{called}: {} needs a margin", is.shown());
+        let hint = "add how many percentage points do not matter, as in `margin_points = 0.5`";
+        findings.add(is.problem(problem, hint));
+    }
+    let margin = margin.map_or(Some(0.0), |item| findings.keep(read_margin(&item)));
+    let alpha = table.get("alpha", 0.05, read_alpha);
+    let sides = read_sides(&mut table, called, bounds);
+    table.finish();
+    Some(ClaimTable { text: text?, relation: relation?, margin: margin?, alpha, sides: sides? })
 }
 
 /// All `[[claim]]`.
-pub(super) fn read_claims(
-    tables: Vec<Table<'_>>,
-    bounds: &Bounds,
+pub(super) fn resolve_claims(
+    tables: Vec<ClaimTable>,
     cells: &Cells,
     id: &impl Fn(Place) -> CellId,
-) -> Result<Vec<Claim>, Problem> {
+    findings: &Findings,
+) -> Vec<Claim> {
     let (mut claims, mut count) = (Vec::new(), 0);
-    for mut table in tables {
-        let offset = table.offset;
-        let text = read_text(&table.need("text", "\"the function norm helps\"")?, "the function norm helps")?;
-        let is = table.need("is", "\"better\"")?;
-        let relation = is.choice(Relation::ALL, Relation::name)?;
-        let margin = table.take("margin_points").map(|item| read_margin(&item)).transpose()?;
-        let alpha = table.get("alpha", 0.05, read_alpha)?;
-        let sides = read_sides(&mut table, format!("[[claim]] {}", quote(&text)), bounds)?;
-        table.finish()?;
-        if let (Relation::NotWorse | Relation::Equal, None) = (relation, margin) {
-            let problem = format!("[[claim]] {}: `{}` needs a margin", quote(&text), relation.name());
-            return Err(
-                is.problem(problem, "add how many percentage points do not matter, as in `margin_points = 0.5`")
-            );
-        }
-        let contrasts = contrasts(None, sides.pairs(cells, Lacking::Refused)?, &mut HashSet::new(), id);
+    for ClaimTable { text, relation, margin, alpha, sides } in tables.into_iter().take_while(|_| !findings.enough()) {
+        let Some(pairs) = findings.keep(sides.pairs(cells, Lacking::Refused)) else { continue };
+        let contrasts = contrasts(None, pairs, &mut HashSet::new(), id);
         count += contrasts.len();
-        refuse_too_many(count, offset)?;
-        claims.push(Claim { text, relation, margin: margin.unwrap_or(0.0), alpha, contrasts });
+        findings.keep(refuse_too_many(count, sides.offset));
+        claims.push(Claim { text, relation, margin, alpha, contrasts });
     }
-    Ok(claims)
+    claims
 }
 
 fn refuse_too_many(count: usize, offset: usize) -> Result<(), Problem> {
@@ -288,16 +333,14 @@ fn read_alpha(item: &Item<'_>) -> Result<f64, Problem> {
 }
 
 /// `[select]`, of trials with so many validation images.
-pub(super) fn read_select(table: Option<Table<'_>>, validation: u32) -> Result<Selection, Problem> {
-    let Some(mut table) = table else { return Ok(Selection::Final) };
-    let selection =
-        table.get("by", Selection::Final, |item| match item.choice(Selection::ALL, Selection::name)? {
-            Selection::Validation if validation == 0 => {
-                let hint = "add for example `validation = 1000` to [data]; trials with another number are other trials";
-                Err(item.problem("by `validation`: the trials have no validation images", hint))
-            }
-            selection => Ok(selection),
-        })?;
-    table.finish()?;
-    Ok(selection)
+pub(super) fn read_select(mut table: Table<'_>, validation: u32) -> Selection {
+    let selection = table.get("by", Selection::Final, |item| match item.choice(Selection::ALL, Selection::name)? {
+        Selection::Validation if validation == 0 => {
+            let hint = "add for example `validation = 1000` to [data]; trials with another number are other trials";
+            Err(item.problem("by `validation`: the trials have no validation images", hint))
+        }
+        selection => Ok(selection),
+    });
+    table.finish();
+    selection
 }

@@ -160,7 +160,7 @@ fn wrong_tables_get_a_place_and_a_hint() {
         claim("is = \"better\"\nsubset_size = 200"),
         format!("{BASE}[[claim]]\nis = \"better\"\nagainst = {{ lambda = 0 }}\n"),
         // The reference of one of its cells is not in the grid.
-        claim("is = \"better\"") + "[[include]]\nseed = 0\nsubset_size = 1000\nlambda = 0.1\n",
+        claim("is = \"better\"") + "[[include]]\nseed = [0]\nsubset_size = 1000\nlambda = 0.1\n",
         format!("{BASE}[select]\nby = \"luck\"\n"),
         format!("{BASE}[select]\nby = \"validation\"\n"),
         BASE.replace("\"mnist\"", "\"mnist\"\nvalidation = 59701"),
@@ -192,11 +192,11 @@ fn the_number_of_comparisons_is_limited() {
     let many = BASE.replace("lambda = [0, 0.1]", "lambda = { log10 = [-5, 0], count = 3000 }");
     let table = "[[compare]]\nagainst = { weight_decay = 0 }\nweight_decay = 5e-4\n";
     let error = parse(&format!("{many}{table}")).unwrap_err();
-    assert_eq!(error.problem, "more than 10000 pairs of cells up to this table");
+    assert_eq!(error.mistakes[0].problem, "more than 10000 pairs of cells up to this table");
     parse(&format!("{many}{table}subset_size = 100\n")).unwrap();
     let more = many.replace("count = 3000", "count = 30000");
     let error = parse(&format!("{more}{table}")).unwrap_err();
-    assert_eq!(error.problem, "the grid has too many cells to compare them");
+    assert!(error.mistakes[0].problem.starts_with("the grid has too many cells to compare them"), "{error}");
     assert_eq!(parse(&more).unwrap().contrasts(), [], "nobody asked");
 }
 

@@ -4,27 +4,44 @@ use std::ops::RangeInclusive;
 
 use super::{
     error::Problem,
+    findings::{missing, nearest},
     reader::{Item, Table},
 };
-use crate::dataset::{self, CLASSES, Dataset, IDX, IdxDataset, SIDES};
+use crate::{
+    dataset::{self, CLASSES, Dataset, IDX, IdxDataset, SIDES},
+    ids::DataDigest,
+};
 
 /// The keys that describe a data set of the user's own.
 const DESCRIPTION: [&str; 6] = ["digest", "height", "width", "classes", "train_images", "test_images"];
 
-pub(super) fn read_dataset(data: &mut Table<'_>) -> Result<Dataset, Problem> {
+/// The data set; nothing where it cannot be known.
+pub(super) fn read_dataset(data: &mut Table<'_>) -> Option<Dataset> {
     let item = data.need("dataset", "\"mnist\"")?;
-    let name = item.string("mnist")?;
+    let name = data.findings.keep(item.string("mnist"))?;
     if name == IDX {
         return read_idx(data).map(Dataset::Idx);
     }
-    let dataset = name.parse::<Dataset>().map_err(|_| {
-        item.problem(format!("dataset {} is unknown", item.shown()), format!("one of {}", dataset::NAMES.join(", ")))
-    })?;
-    if let Some(item) = DESCRIPTION.into_iter().find_map(|key| data.take(key)) {
+    let parsed = name.parse::<Dataset>().map_err(|_| {
+        let meant = nearest(name, dataset::NAMES.into_iter()).map(|name| format!("did you mean `{name}`? "));
+        let hint = format!("{}one of {}", meant.unwrap_or_default(), dataset::NAMES.join(", "));
+        item.problem(format!("dataset {} is unknown", item.shown()), hint)
+    });
+    let named = data.findings.keep(parsed);
+    // Its other keys are known, whatever it is.
+    let description = DESCRIPTION.map(|key| data.take(key));
+    let seed = data.take("seed");
+    let dataset = named?;
+    data.findings.keep(read_named(dataset, description.into_iter().flatten().next(), seed))
+}
+
+/// A data set that has a name.
+fn read_named(dataset: Dataset, described: Option<Item<'_>>, seed: Option<Item<'_>>) -> Result<Dataset, Problem> {
+    if let Some(item) = described {
         let hint = format!("only images of your own, `dataset = \"{IDX}\"`, are described so");
         return Err(item.problem(format!("`{}` does not go with data set {dataset}", item.key), hint));
     }
-    match (dataset, data.take("seed")) {
+    match (dataset, seed) {
         (Dataset::Synthetic { .. }, Some(seed)) => Ok(Dataset::synthetic(seed.integer("0")?)),
         (Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist | Dataset::Idx(_), Some(seed)) => Err(seed.problem(
             format!("data set {dataset} has no seed"),
@@ -34,25 +51,38 @@ pub(super) fn read_dataset(data: &mut Table<'_>) -> Result<Dataset, Problem> {
     }
 }
 
-fn read_idx(data: &mut Table<'_>) -> Result<IdxDataset, Problem> {
-    let offset = data.offset;
+fn read_idx(data: &mut Table<'_>) -> Option<IdxDataset> {
+    let (offset, findings) = (data.offset, data.findings);
     let mut need = |key| {
-        data.take(key).ok_or_else(|| {
+        let item = data.take(key);
+        if item.is_none() {
             let hint = "`swfn-worker inspect DIR` prints this table for the files in DIR";
-            Problem::at(offset, format!("`{key}` is missing in [data]"), hint)
-        })
+            findings.add(Problem::at(offset, missing(key, "[data]"), hint));
+        }
+        item
     };
-    let digest = need("digest")?;
-    Ok(IdxDataset {
-        digest: digest.string("...")?.parse().map_err(|_| {
-            let problem = format!("digest {} is not 64 hexadecimal digits in lower case", digest.shown());
-            digest.problem(problem, "`swfn-worker inspect DIR` prints it for the files in DIR")
-        })?,
-        height: within(&need("height")?, &SIDES, "pad or scale the images: the networks need these sizes")?,
-        width: within(&need("width")?, &SIDES, "pad or scale the images: the networks need these sizes")?,
-        classes: within(&need("classes")?, &CLASSES, "labels are bytes, from 0 to one below the number of classes")?,
-        train_images: need("train_images")?.count("60000")?,
-        test_images: need("test_images")?.count("10000")?,
+    let scale = "pad or scale the images: the networks need these sizes";
+    let digest = need("digest").and_then(|item| findings.keep(read_digest(&item)));
+    let height = need("height").and_then(|item| findings.keep(within(&item, &SIDES, scale)));
+    let width = need("width").and_then(|item| findings.keep(within(&item, &SIDES, scale)));
+    let labels = "labels are bytes, from 0 to one below the number of classes";
+    let classes = need("classes").and_then(|item| findings.keep(within(&item, &CLASSES, labels)));
+    let train_images = need("train_images").and_then(|item| findings.keep(item.count("60000")));
+    let test_images = need("test_images").and_then(|item| findings.keep(item.count("10000")));
+    Some(IdxDataset {
+        digest: digest?,
+        height: height?,
+        width: width?,
+        classes: classes?,
+        train_images: train_images?,
+        test_images: test_images?,
+    })
+}
+
+fn read_digest(item: &Item<'_>) -> Result<DataDigest, Problem> {
+    item.string("...")?.parse().map_err(|_| {
+        let problem = format!("digest {} is not 64 hexadecimal digits in lower case", item.shown());
+        item.problem(problem, "`swfn-worker inspect DIR` prints it for the files in DIR")
     })
 }
 

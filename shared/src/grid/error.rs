@@ -1,4 +1,4 @@
-//! The one error of grid files: what is wrong, where, and what to do.
+//! What is wrong with a grid file: all of it, each with its place and what to do.
 
 use std::fmt;
 
@@ -7,6 +7,15 @@ use std::fmt;
 pub struct GridError {
     /// The file, as the user named it.
     pub file: String,
+    /// At least one, in the order of the file.
+    pub mistakes: Vec<Mistake>,
+    /// Whether there are more than those.
+    pub more: bool,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
     /// Line and column, from 1, where the problem has a place.
     pub place: Option<(usize, usize)>,
     /// What is wrong; names the offending value.
@@ -17,11 +26,15 @@ pub struct GridError {
 
 impl fmt::Display for GridError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
-        if let Some((line, column)) = self.place {
-            write!(f, ":{line}:{column}")?;
+        for (number, Mistake { place, problem, hint }) in self.mistakes.iter().enumerate() {
+            let line = if number == 0 { "" } else { "\n" };
+            write!(f, "{line}{}", self.file)?;
+            if let Some((line, column)) = place {
+                write!(f, ":{line}:{column}")?;
+            }
+            write!(f, ": {problem}\nhint: {hint}")?;
         }
-        write!(f, ": {}\nhint: {}", self.problem, self.hint)
+        if self.more { write!(f, "\nand there are more mistakes after these") } else { Ok(()) }
     }
 }
 
@@ -45,13 +58,13 @@ impl Problem {
         Self { offset: None, problem: problem.into(), hint: hint.into() }
     }
 
-    pub(super) fn locate(self, file: &str, text: &str) -> GridError {
+    pub(super) fn locate(self, text: &str) -> Mistake {
         let place = self.offset.map(|offset| {
             let before = &text.as_bytes()[..offset.min(text.len())];
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
             let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
             (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
         });
-        GridError { file: file.to_owned(), place, problem: self.problem, hint: self.hint }
+        Mistake { place, problem: self.problem, hint: self.hint }
     }
 }

@@ -26,6 +26,12 @@ impl Dimension {
         self.axes[0].len()
     }
 
+    /// Whether its values at that index are among those that are listed for its axes.
+    fn fits(&self, index: u64, conditions: &Conditions) -> bool {
+        let axis = |name: &AxisName| self.axes.iter().find(|axis| axis.name == *name);
+        conditions.iter().all(|(name, values)| axis(name).is_none_or(|axis| values.contains(&axis.get(index).bits())))
+    }
+
     /// Where the dimension stands among the others: at the place of its outermost axis.
     fn place(&self) -> Option<AxisName> {
         self.axes.iter().map(|axis| axis.name).min()
@@ -45,13 +51,15 @@ impl Point {
 /// The product of some dimensions, which together hold every axis once.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
+    /// Where it stands in the file.
+    pub(super) offset: usize,
     dimensions: Vec<Dimension>,
 }
 
 impl Block {
-    pub(super) fn new(mut dimensions: Vec<Dimension>) -> Self {
+    pub(super) fn new(offset: usize, mut dimensions: Vec<Dimension>) -> Self {
         dimensions.sort_by_key(Dimension::place);
-        Self { dimensions }
+        Self { offset, dimensions }
     }
 
     pub(super) fn dimensions(&self) -> &[Dimension] {
@@ -67,6 +75,11 @@ impl Block {
     /// Number of points; `None` beyond 2^64.
     pub(super) fn len(&self) -> Option<u64> {
         self.dimensions.iter().try_fold(1, |product: u64, dimension| product.checked_mul(dimension.len()))
+    }
+
+    /// Whether some point has one of the listed values on every named axis. No point is made for that.
+    pub(super) fn has(&self, conditions: &Conditions) -> bool {
+        self.dimensions.iter().all(|dimension| (0..dimension.len()).any(|index| dimension.fits(index, conditions)))
     }
 
     /// All points, the last dimension fastest. The block's length must be known to fit.
@@ -90,6 +103,7 @@ impl Block {
 /// Points that a grid leaves out: those that have one of the listed values on every named axis.
 #[derive(Debug, Clone)]
 pub(super) struct Exclude {
+    pub(super) offset: usize,
     pub(super) conditions: Conditions,
 }
 

@@ -6,12 +6,16 @@ use toml::de::DeTable;
 
 use super::{
     axis::{AxisName, AxisValue, Bounds},
-    blocks::{read_blocks, read_exclude, tables_of},
+    blocks::{check_effects, read_blocks, read_exclude, tables_of},
     cells::Cells,
-    compare::{Claim, Contrast, Selection, read_claims, read_compares, read_select},
+    compare::{
+        Claim, ClaimTable, CompareTable, Contrast, Selection, read_claim, read_compare, read_select, resolve_claims,
+        resolve_compares,
+    },
     data::read_dataset,
     error::{GridError, Problem},
     expand::{Block, Exclude, Point},
+    findings::Findings,
     reader::{Item, Table},
     settings::{RunSettings, read_artifacts, read_classifier, read_penalty, read_run, read_vae},
 };
@@ -72,13 +76,21 @@ impl Grid {
 
     /// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
     fn parse_with(file: &str, text: &str, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Result<Self, GridError> {
-        let table = DeTable::parse(text).map_err(|error| {
-            let problem = format!("this is not TOML: {}", error.message());
-            let problem = Problem { offset: error.span().map(|span| span.start), problem, hint: TOML_HINT.to_owned() };
-            problem.locate(file, text)
-        })?;
-        let top = Table::new("the file", 0, table.get_ref());
-        read(top, max_trials, unsaid).map_err(|problem| problem.locate(file, text))
+        let findings = Findings::default();
+        match DeTable::parse(text) {
+            Ok(table) => {
+                let top = Table::new("the file", 0, table.get_ref(), &findings);
+                if let Some(grid) = read(top, max_trials, unsaid).filter(|_| findings.none()) {
+                    return Ok(grid);
+                }
+            }
+            Err(error) => {
+                let offset = error.span().map(|span| span.start);
+                let problem = format!("this is not TOML: {}", error.message());
+                findings.add(Problem { offset, problem, hint: TOML_HINT.to_owned() });
+            }
+        }
+        Err(findings.into_error(file, text))
     }
 
     /// What is compared with what: as `[[compare]]` says, or else each cell with the same one at lambda = 0, and each regulariser with
@@ -99,23 +111,21 @@ impl Grid {
     }
 
     /// Looks up the cells that these tables name.
-    fn read_comparisons(
-        &mut self,
-        compares: Option<Item<'_>>,
-        claims: Option<Item<'_>>,
-        bounds: &Bounds,
-    ) -> Result<(), Problem> {
-        let Some(offset) = compares.as_ref().or(claims.as_ref()).map(|item| item.offset) else { return Ok(()) };
+    fn resolve(&mut self, compares: Option<Vec<CompareTable>>, claims: Vec<ClaimTable>, findings: &Findings) {
+        if compares.is_none() && claims.is_empty() {
+            return;
+        }
         let Some(cells) = Cells::new(self.points()) else {
-            return Err(Problem::at(offset, "the grid has too many cells to compare them", "take values off its axes"));
+            findings.add(Problem::somewhere(
+                "the grid has too many cells to compare them, with [[compare]] or [[claim]]",
+                "take values off its axes",
+            ));
+            return;
         };
         let id = |place| self.trial(cells.point(place)).cell();
-        let given = compares.is_some();
-        let compares = read_compares(tables_of(compares)?, bounds, &cells, &id)?;
-        let claims = read_claims(tables_of(claims)?, bounds, &cells, &id)?;
-        self.compares = given.then_some(compares);
-        self.claims = claims;
-        Ok(())
+        let compares = compares.map(|tables| resolve_compares(tables, &cells, &id, findings));
+        let claims = resolve_claims(claims, &cells, &id, findings);
+        (self.compares, self.claims) = (compares, claims);
     }
 
     /// The trials, each once, in the order in which they are handed out. Two points that name the same computation are one trial.
@@ -125,9 +135,8 @@ impl Grid {
     }
 
     fn points(&self) -> impl Iterator<Item = Point> + '_ {
-        let (grid, includes) = self.blocks.split_at(1);
         let kept = |point: &Point| !self.excludes.iter().any(|exclude| exclude.matches(point));
-        grid.iter().flat_map(Block::points).filter(kept).chain(includes.iter().flat_map(Block::points))
+        self.blocks.iter().flat_map(Block::points).filter(kept)
     }
 
     fn trial(&self, point: &Point) -> TrialSpec {
@@ -185,43 +194,40 @@ impl Grid {
 
 const TOML_HINT: &str = "see https://toml.io; strings need quotes, and each key stands once";
 
-fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Result<Grid, Problem> {
-    let version = top.need("version", "1")?;
-    if version.integer::<u32>("1")? != 1 {
-        let problem = format!("version {} of the grid file is unknown", version.shown());
-        return Err(version.problem(problem, "this program reads version 1"));
+/// The grid, if nothing is wrong that keeps it from being one.
+fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Option<Grid> {
+    let findings = top.findings;
+    if let Some(version) = top.need("version", "1") {
+        // Of a file of another version nothing else can be told.
+        findings.keep(read_version(&version))?;
     }
-    let name = read_name(&top.need("name", "\"quick\"")?)?;
-    let mut data = top.need("data", "{ dataset = \"synthetic\" }")?.table()?;
-    let grid = top.need("grid", "{ seed = { count = 10 }, ... }")?.table()?;
-    let sections = ["classifier", "vae", "penalty", "artifacts", "run"].map(|name| top.take(name));
+    let name = top.need("name", "\"quick\"").and_then(|item| findings.keep(read_name(&item)));
+    let data = top.needed_section("data", "{ dataset = \"synthetic\" }");
+    let grid = top.needed_section("grid", "{ seed = { count = 10 }, ... }");
+    let [classifier, vae, penalty] = ["classifier", "vae", "penalty"].map(|name| top.section(name));
+    let [artifacts, run, select] = ["artifacts", "run", "select"].map(|name| top.section(name));
     let [zips, excludes, includes] = [top.take("zip"), top.take("exclude"), top.take("include")];
-    let [select, compares, claims] = [top.take("select"), top.take("compare"), top.take("claim")];
-    top.finish()?;
+    let [compares, claims] = [top.take("compare"), top.take("claim")];
+    top.finish();
 
-    let dataset = read_dataset(&mut data)?;
-    let sampling = data.get("sampling", Sampling::Uniform, |item| item.choice(Sampling::ALL, Sampling::name))?;
-    let validation = data.take("validation");
-    data.finish()?;
-    let [classifier, vae, penalty, artifacts, run] =
-        sections.map(|section| section.map(|item| item.table()).transpose());
-    let classifier = read_classifier(classifier?, unsaid)?;
-    let vae = read_vae(vae?)?;
-    let (units, batch_norm) = read_penalty(penalty?)?;
-    let artifacts = read_artifacts(artifacts?)?;
-    let run = read_run(run?)?;
-    let images = validation.as_ref().map_or(Ok(0), |item| item.integer::<u32>("1000"))?;
-    let selection = read_select(select.map(|item| item.table()).transpose()?, images)?;
-    let bounds = Bounds { dataset, batch: classifier.batch_size };
-
-    let blocks = read_blocks(grid, zips, includes, &bounds)?;
-    let excludes =
-        tables_of(excludes)?.into_iter().map(|table| read_exclude(table, &bounds)).collect::<Result<_, _>>()?;
+    let data = data.map_or_else(Data::default, read_data);
+    let classifier = read_classifier(classifier, unsaid);
+    let vae = read_vae(vae);
+    let (units, batch_norm) = read_penalty(penalty);
+    let (artifacts, run) = (read_artifacts(artifacts), read_run(run));
+    let selection = read_select(select, data.images);
+    let bounds = Bounds { dataset: data.dataset, batch: classifier.batch_size };
+    let blocks = grid.and_then(|grid| read_blocks(grid, zips, includes, &bounds));
+    let excludes: Vec<_> = tables_of(excludes).into_iter().map(|table| read_exclude(table, &bounds)).collect();
+    let compares = compares.map(|item| item.tables().into_iter().filter_map(|table| read_compare(table, &bounds)));
+    let compares = compares.map(Iterator::collect);
+    let claims = tables_of(claims).into_iter().filter_map(|table| read_claim(table, &bounds)).collect();
+    let (name, dataset, blocks) = (name?, data.dataset?, blocks?);
     for block in &blocks {
-        if let Some(item) = &validation {
-            check_validation(block, item, images, &dataset)?;
+        if let Some(item) = &data.validation {
+            findings.keep(check_validation(block, item, data.images, &dataset));
         }
-        check_batches(block, &classifier, &vae.vae)?;
+        findings.keep(check_batches(block, &classifier, &vae.vae));
     }
     let mut grid = Grid {
         name,
@@ -231,8 +237,8 @@ fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Resul
         selection,
         claims: Vec::new(),
         compares: None,
-        sampling,
-        validation: images,
+        sampling: data.sampling,
+        validation: data.images,
         classifier,
         vae,
         units,
@@ -240,9 +246,44 @@ fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Resul
         blocks,
         excludes,
     };
-    grid.check_size(max_trials)?;
-    grid.read_comparisons(compares, claims, &bounds)?;
-    Ok(grid)
+    findings.keep(grid.check_size(max_trials))?;
+    if findings.none() {
+        check_effects(&grid.blocks, &grid.excludes, findings);
+    }
+    grid.resolve(compares, claims, findings);
+    Some(grid)
+}
+
+fn read_version(version: &Item<'_>) -> Result<(), Problem> {
+    if version.integer::<u32>("1")? == 1 {
+        return Ok(());
+    }
+    let problem = format!("version {} of the grid file is unknown", version.shown());
+    Err(version.problem(problem, "this program reads version 1"))
+}
+
+/// The section `[data]`.
+struct Data<'t> {
+    dataset: Option<Dataset>,
+    sampling: Sampling,
+    validation: Option<Item<'t>>,
+    /// How many that are.
+    images: u32,
+}
+
+impl Default for Data<'_> {
+    fn default() -> Self {
+        Self { dataset: None, sampling: Sampling::Uniform, validation: None, images: 0 }
+    }
+}
+
+fn read_data(mut table: Table<'_>) -> Data<'_> {
+    let dataset = read_dataset(&mut table);
+    let sampling = table.get("sampling", Sampling::Uniform, |item| item.choice(Sampling::ALL, Sampling::name));
+    let validation = table.take("validation");
+    let images = validation.as_ref().and_then(|item| table.findings.keep(item.integer::<u32>("1000")));
+    table.finish();
+    Data { dataset, sampling, validation, images: images.unwrap_or(0) }
 }
 
 /// The layers of the VAE that a density samples, if it does.

@@ -11,7 +11,7 @@ const BASE: &str =
 /// Bytes for what comes after.
 const ROOM: usize = 200;
 
-const SEED: &str = "seed = 0\nsubset_size = 100\n";
+const SEED: &str = "seed = [0]\nsubset_size = 100\n";
 
 /// That text, then so many times this one as there is room for.
 fn filled(text: &str, part: impl Fn(usize) -> String) -> String {
@@ -51,7 +51,11 @@ fn files_that_are_made_to_do_harm_are_answered_soon() {
         ("includes of a long list", filled(&seeds(100_000), same("[[include]]\nlambda=1\n")), "are more than 1000"),
         ("includes of a longer list", seeds(500_000) + &"[[include]]\nlambda=1\n".repeat(1_000), "`500500000` points"),
         ("excludes", filled(&wide, |seed| format!("[[exclude]]\nseed={seed}\n")), "are more than 1000"),
-        ("excludes that leave all", wide.clone() + &"[[exclude]]\nseed=1\nlambda=0\n".repeat(1_000), ""),
+        (
+            "excludes without effect",
+            wide.clone() + &"[[exclude]]\nseed=1\nlambda=0\n".repeat(1_000),
+            "matches no point",
+        ),
         (
             "comparisons of many cells",
             filled(&wide, same("[[compare]]\nlearning_rate=0.1\nagainst={lambda=0}\n")),
@@ -81,7 +85,7 @@ fn files_that_are_made_to_do_harm_are_answered_soon() {
             Ok(()) => assert_eq!(message, "", "{what}"),
             Err(error) => {
                 assert!(!message.is_empty() && error.contains(message), "{what}: {error}");
-                assert!(error.contains("\nhint: ") && error.len() < 2_000, "{what}: {error}");
+                assert!(error.contains("\nhint: ") && error.len() < 4_000, "{what}: {error}");
             }
         }
         assert!(seconds < Duration::from_secs(60), "{what} took {seconds:?}");

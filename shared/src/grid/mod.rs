@@ -1,7 +1,8 @@
 //! The grid file: from TOML to a validated [`Grid`] to its trials.
 //!
-//! `reader` walks the TOML and knows the line of everything; `file`, `blocks` and `settings` give the sections their meaning; `axis` holds the
-//! values of one axis without listing them; `expand` counts and enumerates points; `compare` says which of their `cells` are held against which.
+//! `reader` walks the TOML and knows the line of everything; `findings` gathers what is wrong, so that one run tells of all;
+//! `file`, `blocks` and `settings` give the sections their meaning; `axis` holds the values of one axis without listing them;
+//! `expand` counts and enumerates points; `compare` says which of their `cells` are held against which.
 
 mod axis;
 mod blocks;
@@ -15,6 +16,7 @@ mod epochs_tests;
 mod error;
 mod expand;
 mod file;
+mod findings;
 #[cfg(test)]
 mod hostile_tests;
 mod reader;
@@ -24,6 +26,6 @@ mod tests;
 
 pub use axis::AxisName;
 pub use compare::{Claim, Contrast, MAX_CONTRASTS, Relation, Selection};
-pub use error::GridError;
+pub use error::{GridError, Mistake};
 pub use file::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES};
 pub use settings::{MIN_LEASE_SECONDS, RunSettings};

@@ -5,18 +5,25 @@ use std::str::FromStr;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::Problem;
+use super::{
+    error::Problem,
+    findings::{Findings, Unknown, missing, nearest},
+};
 use crate::quote::quote;
 
 /// Tables of one kind beyond which a file is refused: each exclude is held against each point.
 const MAX_TABLES: usize = 1_000;
 
+/// Unknown keys of one table that are told of, at most.
+const MAX_UNKNOWN: usize = 20;
+
 /// One TOML value that knows the name of its key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Item<'t> {
     pub(super) key: String,
     /// Where the value begins.
     pub(super) offset: usize,
+    pub(super) findings: &'t Findings,
     key_offset: usize,
     value: &'t DeValue<'t>,
 }
@@ -24,16 +31,24 @@ pub(super) struct Item<'t> {
 /// A table whose keys must all be taken.
 #[derive(Debug)]
 pub(super) struct Table<'t> {
-    name: String,
+    pub(super) name: String,
     pub(super) offset: usize,
+    pub(super) findings: &'t Findings,
     items: Vec<Item<'t>>,
     known: Vec<&'static str>,
+    is_section: bool,
 }
 
 impl<'t> Table<'t> {
-    pub(super) fn new(name: &str, offset: usize, table: &'t DeTable<'t>) -> Self {
+    pub(super) fn new(name: &str, offset: usize, table: &'t DeTable<'t>, findings: &'t Findings) -> Self {
+        let item = |key: &str, at, value| item(key, at, value, findings);
         let items = table.iter().map(|(key, value)| item(key.get_ref(), key.span().start, value)).collect();
-        Self { name: name.to_owned(), offset, items, known: Vec::new() }
+        Self { name: name.to_owned(), offset, findings, items, known: Vec::new(), is_section: false }
+    }
+
+    /// Whether no key is left that nobody took.
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 
     /// Takes a key that may be missing.
@@ -44,38 +59,57 @@ impl<'t> Table<'t> {
     }
 
     /// Takes a key that must be there.
-    pub(super) fn need(&mut self, key: &'static str, example: &str) -> Result<Item<'t>, Problem> {
-        let (offset, name) = (self.offset, self.name.clone());
-        self.take(key).ok_or_else(|| {
-            Problem::at(offset, format!("`{key}` is missing in {name}"), format!("add `{key} = {example}`"))
-        })
+    pub(super) fn need(&mut self, key: &'static str, example: &str) -> Option<Item<'t>> {
+        let item = self.take(key);
+        if item.is_none() {
+            let problem = missing(key, &self.name);
+            self.findings.add(Problem::at(self.offset, problem, format!("add `{key} = {example}`")));
+        }
+        item
     }
 
-    /// Takes a key and parses it; `default` where it is missing.
+    /// Takes a key and parses it; `default` where it is missing or wrong.
     pub(super) fn get<T>(
         &mut self,
         key: &'static str,
         default: T,
         parse: impl FnOnce(&Item<'t>) -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        self.take(key).map_or(Ok(default), |item| parse(&item))
+    ) -> T {
+        self.take(key).and_then(|item| self.findings.keep(parse(&item))).unwrap_or(default)
+    }
+
+    /// The section under that key; one without keys where it is missing or no table.
+    pub(super) fn section(&mut self, key: &'static str) -> Self {
+        let table = self.take(key).and_then(|item| item.table());
+        let name = format!("[{key}]");
+        let (offset, findings) = (self.offset, self.findings);
+        let empty = || Self { name, offset, findings, items: Vec::new(), known: Vec::new(), is_section: true };
+        table.map_or_else(empty, |table| Self { is_section: true, ..table })
+    }
+
+    /// The same for a section that must be there.
+    pub(super) fn needed_section(&mut self, key: &'static str, example: &str) -> Option<Self> {
+        let table = self.need(key, example)?.table()?;
+        Some(Self { is_section: true, ..table })
     }
 
     /// Refuses keys that nobody took.
-    pub(super) fn finish(self) -> Result<(), Problem> {
-        match self.items.into_iter().min_by_key(|item| item.offset) {
-            None => Ok(()),
-            Some(item) => Err(Problem::at(
-                item.key_offset,
-                format!("key {} is unknown in {}", quote(&item.key), self.name),
-                format!("known here: {}", self.known.join(", ")),
-            )),
+    pub(super) fn finish(self) {
+        let Self { name, findings, mut items, known, is_section, .. } = self;
+        if is_section {
+            findings.add_section(&name, &known);
+        }
+        items.sort_by_key(|item| item.key_offset);
+        for item in items.into_iter().take(MAX_UNKNOWN) {
+            let number = item.integer("5").ok();
+            let (offset, table, known) = (item.key_offset, name.clone(), known.clone());
+            findings.add_unknown(Unknown { offset, key: item.key, number, table, known });
         }
     }
 }
 
-fn item<'t>(key: &str, key_offset: usize, value: &'t Spanned<DeValue<'t>>) -> Item<'t> {
-    Item { key: key.to_owned(), offset: value.span().start, key_offset, value: value.get_ref() }
+fn item<'t>(key: &str, key_offset: usize, value: &'t Spanned<DeValue<'t>>, findings: &'t Findings) -> Item<'t> {
+    Item { key: key.to_owned(), offset: value.span().start, findings, key_offset, value: value.get_ref() }
 }
 
 impl<'t> Item<'t> {
@@ -85,6 +119,12 @@ impl<'t> Item<'t> {
     }
 
     fn mismatch(&self, wanted: &str, example: &str) -> Problem {
+        if let DeValue::String(text) = self.value
+            && text.trim().parse::<f64>().is_ok()
+        {
+            let problem = format!("{} {} is text, not a number", self.key, self.shown());
+            return self.problem(problem, format!("take the quotes away: {}", quote(text.trim())));
+        }
         self.problem(
             format!("{} {} is not {wanted}", self.key, self.shown()),
             format!("write for example `{} = {example}`", self.key),
@@ -152,17 +192,21 @@ impl<'t> Item<'t> {
     pub(super) fn choice<T: Copy>(&self, all: &[T], name: fn(T) -> &'static str) -> Result<T, Problem> {
         let example = all.first().copied().map_or("", name);
         let given = self.string(example)?;
-        let names = || all.iter().copied().map(name).collect::<Vec<_>>().join(", ");
-        let unknown =
-            || self.problem(format!("{} {} is unknown", self.key, self.shown()), format!("one of {}", names()));
+        let names = || all.iter().copied().map(name);
+        let unknown = || {
+            let meant = nearest(given, names()).map(|name| format!("did you mean `{name}`? "));
+            let hint = format!("{}one of {}", meant.unwrap_or_default(), names().collect::<Vec<_>>().join(", "));
+            self.problem(format!("{} {} is unknown", self.key, self.shown()), hint)
+        };
         all.iter().copied().find(|choice| name(*choice) == given).ok_or_else(unknown)
     }
 
     /// The elements of a list; a single value counts as a list of one.
-    pub(super) fn elements(&self) -> Vec<Item<'t>> {
+    pub(super) fn elements(&self) -> Vec<Self> {
+        let element = |value| item(&self.key, self.key_offset, value, self.findings);
         match self.value {
-            DeValue::Array(array) => array.iter().map(|value| item(&self.key, self.key_offset, value)).collect(),
-            _ => vec![Item { key: self.key.clone(), ..*self }],
+            DeValue::Array(array) => array.iter().map(element).collect(),
+            _ => vec![self.clone()],
         }
     }
 
@@ -172,36 +216,42 @@ impl<'t> Item<'t> {
     }
 
     /// The table under this key.
-    pub(super) fn table(&self) -> Result<Table<'t>, Problem> {
+    pub(super) fn table(&self) -> Option<Table<'t>> {
+        let name = format!("[{}]", self.key);
         match self.value {
-            DeValue::Table(table) => Ok(Table::new(&format!("[{}]", self.key), self.offset, table)),
-            _ => Err(self.problem(
-                format!("{} {} is not a table", self.key, self.shown()),
-                format!("write `[{}]` on a line of its own, then its keys", self.key),
-            )),
+            DeValue::Table(table) => Some(Table::new(&name, self.offset, table, self.findings)),
+            _ => {
+                let problem = format!("{} {} is not a table", self.key, self.shown());
+                let hint = format!("write `{name}` on a line of its own, then its keys");
+                self.findings.add(self.problem(problem, hint));
+                None
+            }
         }
     }
 
     /// The tables under this key, written `[[key]]`.
-    pub(super) fn tables(&self) -> Result<Vec<Table<'t>>, Problem> {
-        let wanted = |offset| {
-            Problem::at(
-                offset,
-                format!("{} is not a list of tables", self.key),
-                format!("write `[[{}]]` on a line of its own, then its keys", self.key),
-            )
+    pub(super) fn tables(&self) -> Vec<Table<'t>> {
+        let name = format!("[[{}]]", self.key);
+        let refuse = |offset| {
+            let hint = format!("write `{name}` on a line of its own, then its keys");
+            self.findings.add(Problem::at(offset, format!("{} is not a list of tables", self.key), hint));
         };
         let DeValue::Array(array) = self.value else {
-            return Err(wanted(self.offset));
+            refuse(self.offset);
+            return Vec::new();
         };
         if array.len() > MAX_TABLES {
-            let problem = format!("`{}` tables [[{}]] are more than {MAX_TABLES}", array.len(), self.key);
-            return Err(Problem::at(self.offset, problem, "lists of values say more in one table"));
+            let problem = format!("`{}` tables {name} are more than {MAX_TABLES}", array.len());
+            self.findings.add(Problem::at(self.offset, problem, "lists of values say more in one table"));
+            return Vec::new();
         }
         let table = |value: &'t Spanned<DeValue<'t>>| match value.get_ref() {
-            DeValue::Table(table) => Ok(Table::new(&format!("[[{}]]", self.key), value.span().start, table)),
-            _ => Err(wanted(value.span().start)),
+            DeValue::Table(table) => Some(Table::new(&name, value.span().start, table, self.findings)),
+            _ => {
+                refuse(value.span().start);
+                None
+            }
         };
-        array.iter().map(table).collect()
+        array.iter().filter_map(table).collect()
     }
 }

@@ -34,7 +34,7 @@ pub struct RunSettings {
 }
 
 /// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
-pub(super) fn read_classifier(table: Option<Table<'_>>, unsaid: fn(u32) -> Epochs) -> Result<Classifier, Problem> {
+pub(super) fn read_classifier(mut table: Table<'_>, unsaid: fn(u32) -> Epochs) -> Classifier {
     let mut classifier = Classifier {
         iterations: 10_000,
         batch_size: 10,
@@ -45,28 +45,37 @@ pub(super) fn read_classifier(table: Option<Table<'_>>, unsaid: fn(u32) -> Epoch
         precision: Precision::Float32,
         epochs: Epochs::Continuous,
     };
-    let Some(mut table) = table else {
-        return Ok(Classifier { epochs: unsaid(classifier.evaluate_every), ..classifier });
-    };
-    classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"))?;
-    classifier.batch_size = table.get("batch_size", classifier.batch_size, |item| item.count("10"))?;
-    classifier.momentum = table.get("momentum", classifier.momentum, |item| real(item, "0.5", Momentum::new))?;
-    classifier.dropout = table.get("dropout", classifier.dropout, |item| real(item, "0.5", Dropout::new))?;
-    classifier.evaluate_every = table.get("evaluate_every", classifier.evaluate_every, |item| item.count("1000"))?;
+    classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"));
+    classifier.batch_size = table.get("batch_size", classifier.batch_size, |item| item.count("10"));
+    classifier.momentum = table.get("momentum", classifier.momentum, |item| real(item, "0.5", Momentum::new));
+    classifier.dropout = table.get("dropout", classifier.dropout, |item| real(item, "0.5", Dropout::new));
+    let iterations = classifier.iterations;
+    classifier.evaluate_every =
+        table.get("evaluate_every", classifier.evaluate_every, |item| match item.count("1000")? {
+            every if every <= iterations => Ok(every),
+            every => {
+                let problem = format!("evaluate_every `{every}` is beyond the {iterations} iterations");
+                Err(item.problem(problem, format!("at most {iterations}, which is one evaluation at the end")))
+            }
+        });
     classifier.batch_norm_scale = table.get("batch_norm_scale", classifier.batch_norm_scale, |item| {
         item.choice(BatchNormScale::ALL, BatchNormScale::name)
-    })?;
+    });
     classifier.precision =
-        table.get("precision", classifier.precision, |item| item.choice(Precision::ALL, Precision::name))?;
-    let epochs = read_epochs(&mut table, classifier.evaluate_every)?;
+        table.get("precision", classifier.precision, |item| item.choice(Precision::ALL, Precision::name));
+    let epochs = read_epochs(table.take("epochs"), table.take("restart_every"), classifier.evaluate_every);
+    let epochs = table.findings.keep(epochs).flatten();
     classifier.epochs = epochs.unwrap_or_else(|| unsaid(classifier.evaluate_every));
-    table.finish()?;
-    Ok(classifier)
+    table.finish();
+    classifier
 }
 
 /// None where the file does not say.
-fn read_epochs(table: &mut Table<'_>, evaluate_every: u32) -> Result<Option<Epochs>, Problem> {
-    let (epochs, every) = (table.take("epochs"), table.take("restart_every"));
+fn read_epochs(
+    epochs: Option<Item<'_>>,
+    every: Option<Item<'_>>,
+    evaluate_every: u32,
+) -> Result<Option<Epochs>, Problem> {
     let names = [Epochs::CONTINUOUS, Epochs::RESTART];
     let restart = match &epochs {
         Some(item) => Some(item.choice(&names, |name| name)? == Epochs::RESTART),
@@ -86,7 +95,7 @@ fn read_epochs(table: &mut Table<'_>, evaluate_every: u32) -> Result<Option<Epoc
     }
 }
 
-pub(super) fn read_vae(table: Option<Table<'_>>) -> Result<VaeSamples, Problem> {
+pub(super) fn read_vae(mut table: Table<'_>) -> VaeSamples {
     let mut vae = Vae {
         family: VaeFamily::Vanilla,
         iterations: 10_000,
@@ -97,43 +106,39 @@ pub(super) fn read_vae(table: Option<Table<'_>>) -> Result<VaeSamples, Problem> 
         latent_statistics: LatentStatistics::LastBatch,
     };
     let mut spread = bounded(Spread::new(3.0));
-    let Some(mut table) = table else { return Ok(VaeSamples { vae, spread }) };
-    vae.iterations = table.get("iterations", vae.iterations, |item| item.count("10000"))?;
-    vae.batch_size = table.get("batch_size", vae.batch_size, |item| item.count("20"))?;
-    vae.learning_rate = table.get("learning_rate", vae.learning_rate, |item| real(item, "1e-3", LearningRate::new))?;
-    vae.hidden = table.get("hidden", vae.hidden, |item| width(item, "128"))?;
-    vae.latent = table.get("latent", vae.latent, |item| width(item, "100"))?;
+    vae.iterations = table.get("iterations", vae.iterations, |item| item.count("10000"));
+    vae.batch_size = table.get("batch_size", vae.batch_size, |item| item.count("20"));
+    vae.learning_rate = table.get("learning_rate", vae.learning_rate, |item| real(item, "1e-3", LearningRate::new));
+    vae.hidden = table.get("hidden", vae.hidden, |item| width(item, "128"));
+    vae.latent = table.get("latent", vae.latent, |item| width(item, "100"));
     vae.latent_statistics = table.get("latent_statistics", vae.latent_statistics, |item| {
         item.choice(LatentStatistics::ALL, LatentStatistics::name)
-    })?;
-    spread = table.get("spread", spread, |item| real(item, "3.0", Spread::new))?;
-    table.finish()?;
-    Ok(VaeSamples { vae, spread })
+    });
+    spread = table.get("spread", spread, |item| real(item, "3.0", Spread::new));
+    table.finish();
+    VaeSamples { vae, spread }
 }
 
 /// How the classifier sees the samples of the function norm: `[penalty]`.
-pub(super) fn read_penalty(table: Option<Table<'_>>) -> Result<(SampleUnits, SampleBatchNorm), Problem> {
+pub(super) fn read_penalty(mut table: Table<'_>) -> (SampleUnits, SampleBatchNorm) {
     let (mut units, mut batch_norm) = (SampleUnits::Vae, SampleBatchNorm::Train);
-    let Some(mut table) = table else { return Ok((units, batch_norm)) };
-    units = table.get("units", units, |item| item.choice(SampleUnits::ALL, SampleUnits::name))?;
-    batch_norm =
-        table.get("batch_norm", batch_norm, |item| item.choice(SampleBatchNorm::ALL, SampleBatchNorm::name))?;
-    table.finish()?;
-    Ok((units, batch_norm))
+    units = table.get("units", units, |item| item.choice(SampleUnits::ALL, SampleUnits::name));
+    batch_norm = table.get("batch_norm", batch_norm, |item| item.choice(SampleBatchNorm::ALL, SampleBatchNorm::name));
+    table.finish();
+    (units, batch_norm)
 }
 
-pub(super) fn read_artifacts(table: Option<Table<'_>>) -> Result<Artifacts, Problem> {
-    let Some(mut table) = table else { return Ok(Artifacts::default()) };
+pub(super) fn read_artifacts(mut table: Table<'_>) -> Artifacts {
     let artifacts = Artifacts {
-        weights: table.get("weights", false, Item::boolean)?,
-        vae_sheet: table.get("vae_sheet", false, Item::boolean)?,
-        confusion: table.get("confusion", false, Item::boolean)?,
+        weights: table.get("weights", false, Item::boolean),
+        vae_sheet: table.get("vae_sheet", false, Item::boolean),
+        confusion: table.get("confusion", false, Item::boolean),
     };
-    table.finish()?;
-    Ok(artifacts)
+    table.finish();
+    artifacts
 }
 
-pub(super) fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem> {
+pub(super) fn read_run(mut table: Table<'_>) -> RunSettings {
     let mut run = RunSettings {
         max_failures: 3,
         max_losses: 10,
@@ -142,24 +147,22 @@ pub(super) fn read_run(table: Option<Table<'_>>) -> Result<RunSettings, Problem>
         trial_minutes: None,
         verify: 0,
     };
-    let Some(mut table) = table else { return Ok(run) };
-    run.max_failures = table.get("max_failures", run.max_failures, |item| item.count("3"))?;
-    run.max_losses = table.get("max_losses", run.max_losses, |item| item.count("10"))?;
+    run.max_failures = table.get("max_failures", run.max_failures, |item| item.count("3"));
+    run.max_losses = table.get("max_losses", run.max_losses, |item| item.count("10"));
     let at_least = |item: &Item<'_>, least: u32, why: &str| match item.count("900")? {
         seconds if seconds >= least => Ok(seconds),
         seconds => Err(item.problem(format!("{} `{seconds}` is below {least}", item.key), why)),
     };
     let beats = "workers report once a second at most, and some beats may get lost";
-    run.lease_seconds =
-        table.get("lease_seconds", run.lease_seconds, |item| at_least(item, MIN_LEASE_SECONDS, beats))?;
+    run.lease_seconds = table.get("lease_seconds", run.lease_seconds, |item| at_least(item, MIN_LEASE_SECONDS, beats));
     let lease = run.lease_seconds;
     run.stall_seconds = table.get("stall_seconds", run.stall_seconds.max(lease), |item| {
         at_least(item, lease, "a lease cannot stand still before it could expire: at least lease_seconds")
-    })?;
-    run.trial_minutes = table.get("trial_minutes", run.trial_minutes, |item| item.count("90").map(Some))?;
-    run.verify = table.get("verify", run.verify, |item| item.integer("5"))?;
-    table.finish()?;
-    Ok(run)
+    });
+    run.trial_minutes = table.get("trial_minutes", run.trial_minutes, |item| item.count("90").map(Some));
+    run.verify = table.get("verify", run.verify, |item| item.integer("5"));
+    table.finish();
+    run
 }
 
 /// A layer's width.

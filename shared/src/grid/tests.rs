@@ -9,7 +9,7 @@ use super::{DEFAULT_MAX_TRIALS, Grid, GridError};
 use crate::{
     artifacts::Artifacts,
     dataset::Dataset,
-    trial::{Epochs, Precision, TrialSpec},
+    trial::{Architecture, Epochs, Precision, TrialSpec},
 };
 
 pub(super) const BASE: &str = r#"version = 1
@@ -190,7 +190,7 @@ fn artifacts_are_no_part_of_a_trial() {
     assert_eq!(grid.artifacts, Artifacts { weights: true, vae_sheet: false, confusion: true });
     assert_eq!(lines(&grid), lines(&plain));
     let error = parse(&format!("{BASE}[artifacts]\nweights = 1\n")).unwrap_err();
-    assert_eq!(error.problem, "weights `1` is not true or false");
+    assert_eq!(error.mistakes[0].problem, "weights `1` is not true or false");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn zipped_values_may_repeat_but_not_their_pairs() {
     };
     assert_eq!(zip("[0.01, 0.01, 0.02]").unwrap().trials().count(), 2 * 2 * 2 * 3);
     let error = zip("[0.01, 0.02, 0.01]").unwrap_err();
-    assert_eq!(error.problem, "[[zip]]: architecture `net` and learning_rate `0.01` stand together twice");
+    assert_eq!(error.mistakes[0].problem, "[[zip]]: architecture `net` and learning_rate `0.01` stand together twice");
 }
 
 #[test]
@@ -286,6 +286,26 @@ fn wrong_files_get_a_place_and_a_hint() {
         BASE.to_owned() + "[[exclude]]\nlambda = []\n",
         BASE.to_owned() + "[[exclude]]\n",
         BASE.to_owned() + "[[exclude]]\nseed = [0, 1]\n",
+        BASE.to_owned() + "[[exclude]]\nlambda = 0.2\n",
+        BASE.to_owned() + "[[include]]\nlambda = 0.1\n",
+        BASE.to_owned() + "[[include]]\nlambda = 1\n[[exclude]]\nlambda = 1\n",
+        swap("{ count = 2 }", "5"),
+        swap("{ count = 2 }", "-5"),
+        BASE.to_owned() + "[[include]]\nseed = 5\n",
+        BASE.to_owned() + "[classifier]\niterations = 300\nevaluate_every = 301\n",
+        swap("lambda = [0, 0.1]", "lambda = \"0.1\""),
+        swap("lambda = [0, 0.1]", "lambda = [0, \"0.1\"]"),
+        swap("seed = { count = 2 }", "seeds = 2"),
+        swap("\"lenet\"]", "\"lenet5\"]"),
+        swap("\"mnist\"", "\"MNIST\""),
+        BASE.to_owned() + "dropout = [0, 0.5]\n",
+        BASE.to_owned() + "iterations = 300\n",
+        BASE.to_owned() + "lr = 0.1\n",
+        BASE.to_owned() + "[classifier]\nlearning_rate = 0.1\n",
+        BASE.to_owned() + "[classifier]\nlr = 0.1\n",
+        BASE.to_owned() + "[classifier]\nlambdas = 0.1\n",
+        BASE.replace("name = \"test\"", "name = \"test\"\nmax_failures = 3"),
+        BASE.replace("name = \"test\"", "name = \"test\"\nclaims = 3"),
         BASE.to_owned() + "[[include]]\n",
         BASE.to_owned() + "zip = 3\n",
         "grid = 3\u{0}".to_owned(),
@@ -293,6 +313,34 @@ fn wrong_files_get_a_place_and_a_hint() {
     ];
     let messages: Vec<_> = wrong.iter().map(|text| parse(text).unwrap_err().to_string()).collect();
     insta::assert_snapshot!(messages.join("\n\n"));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_their_order() {
+    let text = BASE.replace("count = 2", "count = 0").replace("0.1]", "-0.1, nan]").replace("\"net\"", "\"nets\"")
+        + "lr = 3\n[classifier]\nevaluate_every = 0\nlambda = 1\n[[include]]\nlambda = \"1\"\n[[claim]]\nis = \"best\"\n";
+    insta::assert_snapshot!(parse(&text).unwrap_err());
+    let many: String = (0..30).map(|number| format!("k{number} = 0\n")).collect();
+    let error = parse(&(BASE.to_owned() + &many)).unwrap_err();
+    assert!(error.more && error.mistakes.len() == 10, "{error}");
+    assert!(error.to_string().ends_with("and there are more mistakes after these"), "{error}");
+}
+
+#[test]
+fn excludes_take_from_includes_too() {
+    let base = BASE.replace("lambda = [0, 0.1]", "lambda = 0") + "[[include]]\nlambda = 1\n";
+    assert_eq!(parse(&base).unwrap().trials().count(), 16);
+    let without = parse(&(base + "[[exclude]]\narchitecture = \"lenet\"\n")).unwrap();
+    assert_eq!(without.trials().count(), 8);
+    assert!(without.trials().all(|trial| trial.architecture == Architecture::Net));
+}
+
+#[test]
+fn one_evaluation_may_be_the_last_iteration() {
+    let of = |section: &str| parse(&format!("{BASE}[classifier]\niterations = 300\n{section}")).unwrap();
+    let every = |grid: Grid| grid.trials().next().unwrap().classifier.evaluate_every;
+    assert_eq!(every(of("evaluate_every = 300\n")), 300);
+    assert_eq!(every(of("")), 1000, "what a file does not name keeps the identity of its trials");
 }
 
 /// What the expansion means, written as plainly as possible: nested loops over lists.
@@ -353,7 +401,11 @@ proptest! {
         let expected = oracle(seeds, &sizes, &lambdas, &samples, excluded);
         match parse(&text) {
             Ok(grid) => prop_assert_eq!(grid.trials().map(|trial| line(&trial)).collect::<Vec<_>>(), expected),
-            Err(error) => prop_assert!(expected.is_empty() && error.problem.contains("no points"), "{}", error),
+            Err(error) => {
+                let unmatched = excluded.is_some_and(|(seed, _)| seed >= seeds);
+                let what = if unmatched { "matches no point" } else { "no points" };
+                prop_assert!((unmatched || expected.is_empty()) && error.to_string().contains(what), "{}", error);
+            }
         }
     }
 

@@ -2,11 +2,13 @@
 //!
 //! Here stand the rules that all such requests share: which proxy they take, whom they trust, and what is worth another try.
 
+mod follow;
 mod forward;
 mod proxies;
 mod trust;
 mod web;
 
+pub use follow::get;
 pub use trust::Certificates;
 /// What requests are made with.
 pub use ureq;

@@ -182,7 +182,7 @@ pub fn is_about_certificates(alert: AlertDescription) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{
         io::{BufRead as _, BufReader, Write as _},
         net::TcpListener,
@@ -191,8 +191,8 @@ mod tests {
 
     use super::*;
 
-    /// A proxy that gives one answer; returns its address, and what it was asked.
-    fn proxy(answer: &'static str) -> (String, JoinHandle<String>) {
+    /// A server or proxy that gives one answer; returns its address, and what it was asked.
+    pub(crate) fn server(answer: &'static str) -> (String, JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let asked = thread::spawn(move || {
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn without_tls_a_proxy_is_given_the_whole_address() {
-        let (address, asked) = proxy("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        let (address, asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
         let web = by(&address, "http://mlflow.invalid:5000");
         let mut answer = web.agent().get("http://mlflow.invalid:5000/api?a=b").call().unwrap();
         assert_eq!(answer.body_mut().read_to_string().unwrap(), "ok");
@@ -226,7 +226,7 @@ mod tests {
     fn with_tls_it_is_asked_for_a_tunnel_and_named_when_it_refuses() {
         for (answer, hopeless) in [("403 Forbidden", true), ("407 No", true), ("502 Bad Gateway", false)] {
             let (address, asked) =
-                proxy(Box::leak(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").into_boxed_str()));
+                server(Box::leak(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").into_boxed_str()));
             let web = by(&address, "https://mlflow.invalid");
             let failure = web.explain(&web.agent().get("https://mlflow.invalid").call().unwrap_err());
             assert!(asked.join().unwrap().starts_with("CONNECT mlflow.invalid:443 "));

@@ -12,7 +12,7 @@ use crate::{emptied, median, rounded, run, table};
 const RUNS: usize = 6;
 
 /// One trial with function norm, of as few steps as are reported.
-const GRID: &str = "version = 1\nname = \"start\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 300\nseed = 0\n\
+const GRID: &str = "version = 1\nname = \"start\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 300\nseed = [0]\n\
                     architecture = \"net\"\nlambda = 0.1\n[classifier]\niterations = 100\n[vae]\niterations = 100\n";
 
 /// What is waited for, and the log line that says so.

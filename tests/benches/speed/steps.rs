@@ -161,7 +161,7 @@ fn step_flop(case: &str) -> anyhow::Result<f64> {
 fn trial(architecture: &str, lambda: f64, iterations: u32) -> anyhow::Result<TrialSpec> {
     let vae = if lambda > 0.0 { format!("[vae]\niterations = {iterations}\n") } else { String::new() };
     let text = format!(
-        "version = 1\nname = 'steps'\n[data]\ndataset = 'synthetic'\n[grid]\nsubset_size = 300\nseed = 0\n\
+        "version = 1\nname = 'steps'\n[data]\ndataset = 'synthetic'\n[grid]\nsubset_size = 300\nseed = [0]\n\
          architecture = '{architecture}'\nlambda = {lambda}\n[classifier]\niterations = {iterations}\n{vae}"
     );
     let grid = Grid::parse("steps", &text, DEFAULT_MAX_TRIALS)?;

@@ -24,7 +24,7 @@ const LATE: Duration = Duration::from_secs(60);
 const UNREACHABLE: i32 = 69;
 
 fn sweep() -> Sweep {
-    let axes = "seed = 0\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
+    let axes = "seed = [0]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
     slow(&grid(axes, 300, "lease_seconds = 60\n[artifacts]\nweights = true"), 300)
 }
 

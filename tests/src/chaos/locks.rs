@@ -19,7 +19,7 @@ const RIVALS: usize = 3;
 /// # Errors
 /// Never.
 pub fn races(part: Part) -> Result<Tally, Skipped> {
-    let axes = "seed = 0\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
+    let axes = "seed = [0]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
     let new = || judge::sweep(&grid(axes, 100, ""));
     // It has its database: whoever gets past the lock is at work.
     let used = new();

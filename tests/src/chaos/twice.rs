@@ -33,7 +33,7 @@ pub fn asked(part: Part) -> Result<Tally, Skipped> {
 
 /// A sweep of one trial, which hangs at its first report.
 fn hanging() -> Sweep {
-    let axes = "seed = 0\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
+    let axes = "seed = [0]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
     let sweep = judge::sweep(&grid(axes, 300, "lease_seconds = 600\nstall_seconds = 600"));
     sweep.with("SWFN_POISON", "seed=0,step=100,kind=hang")
 }

@@ -32,7 +32,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_sweep_and_a_trial_alone_leave_the_same_files() {
     let _permit = permit::to_compute();
-    let axes = "seed = 3\nsubset_size = 60\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
+    let axes = "seed = [3]\nsubset_size = 60\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
     let sweep = sweep(axes, 50);
     sweep.coordinator("coordinator", &["--local-workers", "2"]).succeed();
     let trials = sweep.csv("trials.csv");
@@ -75,7 +75,7 @@ fn a_sweep_and_a_trial_alone_leave_the_same_files() {
 
 #[test]
 fn every_result_says_where_it_comes_from() {
-    let axes = "seed = 3\nsubset_size = 60\narchitecture = \"net\"\nlambda = 0.1";
+    let axes = "seed = [3]\nsubset_size = 60\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = sweep(axes, 20);
     sweep.coordinator("coordinator", &["--local-workers", "1"]).succeed();
     let lines = fs::read_to_string(sweep.run_dir().join("trials.jsonl")).unwrap();
@@ -99,7 +99,7 @@ fn every_result_says_where_it_comes_from() {
 #[test]
 fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
     let _permit = permit::to_compute();
-    let axes = "seed = 1\nsubset_size = 60\narchitecture = \"lenet+bn\"\nlambda = 0.1\nweight_decay = 5e-4\npenalty_samples = 4";
+    let axes = "seed = [1]\nsubset_size = 60\narchitecture = \"lenet+bn\"\nlambda = 0.1\nweight_decay = 5e-4\npenalty_samples = 4";
     let sweep = || sweep(axes, 300).evaluated_every(25);
     let (undisturbed, disturbed) = (sweep(), sweep().slowed(100));
     let train = |sweep: &Sweep, name: &str, more: &[&str]| {

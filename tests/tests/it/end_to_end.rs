@@ -45,7 +45,7 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
         assert_eq!(lambdas, HashSet::from(["0.1"]), "{metric} only where there is a function norm");
     }
     let table = coordinator.stdout();
-    assert!(table.contains("test on synthetic: 8 of 8 trials") && table.contains("lenet+bn"), "{table}");
+    assert!(table.contains("test on synthetic: 8 of 8 trials") && table.contains("bn + fn 0.1"), "{table}");
     assert!(fs::read_to_string(sweep.run_dir().join("summary.md")).unwrap().contains("| net | fn 0.1 | 40 | 2 |"));
 
     let before = sweep.results();
@@ -133,7 +133,7 @@ fn a_grown_grid_runs_only_what_is_new() {
 
 #[test]
 fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
-    let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
+    let axes = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let vae = |sweep: &Sweep| {
         let curve: Vec<_> = sweep.csv("curves.csv").into_iter().filter(|point| point["metric"] == "vae/loss").collect();
         let curve: Vec<_> = curve.iter().map(|point| (point["step"].clone(), point["value"].clone())).collect();
@@ -190,7 +190,7 @@ fn workers_may_be_started_by_hand_join_late_and_leave() {
 #[test]
 fn a_diverging_trial_is_given_up_and_told() {
     let sweep =
-        Sweep::new("seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0\nlearning_rate = [0.01, 1e9]", 40);
+        Sweep::new("seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0\nlearning_rate = [0.01, 1e9]", 40);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
     let table = coordinator.stdout();
@@ -223,7 +223,7 @@ fn an_interrupt_stops_in_order_and_leaves_no_process_behind() {
 #[test]
 fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
     let sweep =
-        Sweep::new("seed = 3\nsubset_size = 40\narchitecture = [\"lenet\", \"net+dropout\"]\nlambda = [0, 0.1]", 40);
+        Sweep::new("seed = [3]\nsubset_size = 40\narchitecture = [\"lenet\", \"net+dropout\"]\nlambda = [0, 0.1]", 40);
     sweep.coordinator("sweep", &["--local-workers", "2"]).succeed();
     let trials = sweep.csv("trials.csv");
     let trial = trials.iter().find(|trial| trial["architecture"] == "net+dropout" && trial["lambda"] == "0.1").unwrap();

@@ -14,7 +14,7 @@ use std::{
 };
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message, worker_message::Kind};
-use swfn_shared::{ids::TRAINER_REVISION, metrics, wire::PROTOCOL};
+use swfn_shared::{dataset::Dataset, ids::TRAINER_REVISION, metrics, wire::PROTOCOL};
 use swfn_tests::{
     disk::SmallDisk,
     permit,
@@ -80,7 +80,8 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                     }
                     let outcome =
                         v1::Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..v1::Outcome::default() };
-                    let succeeded = v1::Succeeded { lease, outcome: Some(outcome), dataset_digest: "0".repeat(64) };
+                    let dataset_digest = Dataset::synthetic(0).digest().to_string();
+                    let succeeded = v1::Succeeded { lease, outcome: Some(outcome), dataset_digest };
                     say(next, Kind::Succeeded(succeeded)).await;
                     next += 1;
                 }

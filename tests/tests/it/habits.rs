@@ -277,15 +277,65 @@ fn results_that_a_grid_sets_aside_are_told_of_and_another_study_is_refused() {
     let trials = fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap();
     let (code, said) = run(&grid.replace("\"net\"", "\"lenet\""));
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("has the results of 2 trials, and none is of this grid"), "{said}");
+    assert!(said.contains("has the results of another grid, and none of its trials is in this one:\n"), "{said}");
+    assert!(said.contains("architecture: net -> lenet") && said.contains("hint: --replace sets them aside"), "{said}");
     assert_eq!(fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap(), trials, "nothing was replaced");
-    let (code, said) = run(&grid.replace("seed = { count = 2 }", "seed = 1"));
+    let (code, said) = run(&grid.replace("seed = { count = 2 }", "seed = [1]"));
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("this grid lacks 1 trial that"), "{said}");
-    assert_eq!(fs::read_to_string(sweep.run_dir().join("grid.previous.toml")).unwrap(), grid);
+    assert!(said.contains("this grid sets 1 result of ") && said.contains("seed: 0, 1 -> 1\n"), "{said}");
+    assert_eq!(fs::read_to_string(sweep.run_dir().join("grids/1.toml")).unwrap(), grid);
+    what_was_set_aside_stays_readable(&sweep);
     let (code, said) = run(&grid.replace("[grid]", "[artifacts]\nconfusion = true\n[grid]"));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("2 trials had succeeded before [artifacts] asked for files"), "{said}");
+}
+
+fn what_was_set_aside_stays_readable(sweep: &Sweep) {
+    let run_dir = sweep.run_dir().display().to_string();
+    let told = |name: &str, arguments: &[&str]| {
+        let mut program = sweep.bare_coordinator(name, arguments);
+        (program.wait(), program.stdout() + &program.stderr())
+    };
+    let rows = |file: &str| fs::read_to_string(sweep.run_dir().join(file)).unwrap().lines().count() - 1;
+    for (grid, folder, trials) in
+        [(&[][..], "export", 1), (&["--grid", "1"], "grids/1", 2), (&["--grid", "all"], "grids/all", 2)]
+    {
+        assert_eq!(told("export", &[&["export", &run_dir], grid].concat()).0, Some(0));
+        assert_eq!(rows(&format!("{folder}/trials.csv")), trials, "{folder}");
+    }
+    let (code, said) = told("report", &["report", &run_dir, "--grid", "1"]);
+    assert_eq!((code, rows("grids/1/trials.csv"), rows("trials.csv")), (Some(0), 2, 1), "{said}");
+    let (code, said) = told("wrong", &["export", &run_dir, "--grid", "7"]);
+    assert!(code == Some(1) && said.contains("has no earlier grid `7`\nhint: it has 1, or `all`"), "{said}");
+    let (code, said) = told("logs", &["logs", &run_dir, "--grid", "1", "zz"]);
+    assert!(code == Some(1) && said.matches(", seed ").count() == 2, "{said}");
+    let (_, said) = told("logs", &["logs", &run_dir, "zz"]);
+    assert!(said.matches(", seed ").count() == 1, "{said}");
+}
+
+#[test]
+fn what_people_type_first_is_understood() {
+    let sweep = finished();
+    let grid = sweep.grid().display().to_string();
+    let told = |name: &str, arguments: &[&str]| {
+        let mut program = sweep.bare_coordinator(name, arguments);
+        (program.wait(), program.stdout() + &program.stderr())
+    };
+    let (code, said) = told("positional", &[&grid, "--dry-run"]);
+    assert!(code == Some(0) && said.starts_with("sweep "), "{said}");
+    let cases = [
+        (&[&grid, "--workers", "2"][..], "did you mean `--local-workers 2`?"),
+        (&[&grid, "--gpus", "1"], "did you mean `--local-workers 1`? It takes GPUs first"),
+        (&["retri", &grid], "did you mean `retry`?"),
+        (&[], "name a grid file, as in `swfn-coordinator grid.toml`"),
+        (&["retry", "--failed"], "name a grid file"),
+    ];
+    for (arguments, message) in cases {
+        let (code, said) = told("wrong", arguments);
+        assert!(code == Some(2) && said.contains(message), "{arguments:?}: {said}");
+    }
+    let (code, said) = told("help", &["help", "--help"]);
+    assert!(code == Some(0) && said.contains("Usage: "), "{said}");
 }
 
 #[test]

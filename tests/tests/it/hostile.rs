@@ -66,7 +66,7 @@ fn grid_files() {
         (["x = ", &"[".repeat((4 << 20) - 4)].concat().into_bytes(), "grid.toml:1:85: this is not TOML"),
         (["x", &".x".repeat((2 << 20) - 4), "=1"].concat().into_bytes(), "this is not TOML: recursion limit"),
         (
-            [BASE, &"[[include]]\nseed=1\n".repeat(200_000)].concat().into_bytes(),
+            [BASE, &"[[include]]\nseed=[1]\n".repeat(200_000)].concat().into_bytes(),
             "tables [[include]] are more than 1000",
         ),
     ];

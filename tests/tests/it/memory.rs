@@ -13,8 +13,7 @@ use swfn_tests::{
     sweep::{JournalLine, Sweep, grid},
 };
 
-const AXES: &str =
-    "seed = 1\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nweight_decay = [0, 1e-4, 5e-4]\nlambda = 0";
+const AXES: &str = "seed = [1]\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nweight_decay = [0, 1e-4, 5e-4]\nlambda = 0";
 
 /// What the local workers said.
 fn said(sweep: &Sweep) -> String {

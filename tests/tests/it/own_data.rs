@@ -18,7 +18,7 @@ fn images_of_ones_own_are_inspected_and_swept() {
     assert_eq!(inspect.stderr(), "note: 3 classes have 100 training images each\n");
     let grid = |name: &str| {
         format!(
-            "version = 1\nname = \"{name}\"\n{}[grid]\nseed = 0\nsubset_size = 90\narchitecture = [\"net\", \"lenet+bn\"]\n\
+            "version = 1\nname = \"{name}\"\n{}[grid]\nseed = [0]\nsubset_size = 90\narchitecture = [\"net\", \"lenet+bn\"]\n\
              lambda = [0, 0.01]\n[classifier]\niterations = 80\n[vae]\niterations = 40\n",
             inspect.stdout()
         )
@@ -58,7 +58,7 @@ fn a_worker_without_a_folder_for_ones_own_images_says_so() {
     let digest = "0".repeat(64);
     let grid = format!(
         "version = 1\nname = \"own\"\n[data]\ndataset = \"idx\"\ndigest = \"{digest}\"\nheight = 32\nwidth = 32\nclasses = 3\n\
-         train_images = 300\ntest_images = 60\n[grid]\nseed = 0\nsubset_size = 90\narchitecture = \"net\"\nlambda = 0\n"
+         train_images = 300\ntest_images = 60\n[grid]\nseed = [0]\nsubset_size = 90\narchitecture = \"net\"\nlambda = 0\n"
     );
     let sweep = Sweep::of_grid(&grid);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);

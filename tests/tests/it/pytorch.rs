@@ -25,7 +25,7 @@ fn pytorch_classifies_with_the_weights_of_a_trial_as_the_trial_did() {
     let mut inspect = desk.program("inspect", &["inspect", &data]);
     inspect.succeed();
     let sweep = Sweep::of_grid(&format!(
-        "version = 1\nname = \"pytorch\"\n{}[grid]\nseed = 0\nsubset_size = 90\nlambda = 0.01\n\
+        "version = 1\nname = \"pytorch\"\n{}[grid]\nseed = [0]\nsubset_size = 90\nlambda = 0.01\n\
          [[zip]]\narchitecture = [\"net\", \"net+dropout\", \"lenet\", \"lenet+bn\"]\n\
          learning_rate = [0.01, 0.01, 0.001, 1e-5]\n\
          [classifier]\niterations = 12\n[vae]\niterations = 20\n[artifacts]\nweights = true\nconfusion = true\n",

@@ -7,7 +7,7 @@ use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
 use swfn_tests::{process::Process, programs, sweep::Sweep};
 use tonic::{Code, Status, transport::Endpoint};
 
-const AXES: &str = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
+const AXES: &str = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 
 /// Runs a program to its end: exit code and standard error.
 fn run(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
@@ -32,7 +32,7 @@ fn wrong_commands_are_explained() {
     fs::File::create(&huge).unwrap().set_len(1 << 30).unwrap();
     let huge = huge.display().to_string();
     let cases: &[(&str, &[&str], i32, &str)] = &[
-        ("swfn-coordinator", &[], 2, "--grid <FILE>"),
+        ("swfn-coordinator", &[], 2, "name a grid file, as in `swfn-coordinator grid.toml`"),
         ("swfn-coordinator", &["--grid", "missing.toml"], 1, "cannot read the grid file `missing.toml`"),
         ("swfn-coordinator", &["--grid", &wrong], 1, "wrong.toml:15:10: lambda `-1` is negative"),
         ("swfn-coordinator", &["--grid", &huge], 1, "larger than 4 MiB"),

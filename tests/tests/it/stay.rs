@@ -10,7 +10,7 @@ use swfn_tests::{ports, process::wait_until, sweep::Sweep};
 
 #[test]
 fn who_is_out_of_time_gives_back_what_it_holds_for_the_next_one() {
-    let axes = "seed = 0\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
+    let axes = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = Sweep::new(axes, 30_000).evaluated_every(30).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
-use swfn_digits::{IMAGE_SIDE, Part, SYNTHETIC_VERSION, TEST_LEN, TRAIN_LEN};
+use swfn_digits::{IMAGE_SIDE, Part, TEST_LEN, TRAIN_LEN};
 use swfn_shared::dataset::IdxDataset;
 
 use super::error::DataError;
-use super::idx::hex;
 use super::named::{Named, load_named};
 use super::own::load_idx;
 
@@ -36,20 +34,6 @@ impl From<swfn_shared::dataset::Dataset> for Source {
             Name::Idx(own) => Source::Idx(own),
             Name::Synthetic { generator_seed, .. } => Source::Synthetic { seed: generator_seed },
         }
-    }
-}
-
-impl Source {
-    /// Identifies the data: sources with equal digests have equal images and labels. SHA-256 in
-    /// hexadecimal, over the published checksums, over the user's files, or over the generator's
-    /// version and seed; so it is known without the data.
-    pub fn digest(&self) -> String {
-        let text = match self {
-            Source::Synthetic { seed } => format!("synthetic digits {SYNTHETIC_VERSION} {seed}"),
-            Source::Named(named) => named.checksums(),
-            Source::Idx(own) => return own.digest.to_string(),
-        };
-        hex(&Sha256::digest(text))
     }
 }
 
@@ -234,22 +218,5 @@ mod tests {
         let stored = Dataset::new(data.test.clone(), data.test.clone(), 10);
         let some = stored.train.gather(&[7, 0]);
         assert_eq!((some.len(), some.image(0), some.labels[1]), (2, data.test.image(7), data.test.labels[0]));
-    }
-
-    #[test]
-    fn digests_tell_sources_apart() {
-        let sources = [
-            Source::Synthetic { seed: 0 },
-            Source::Synthetic { seed: 1 },
-            Source::Named(Named::Mnist),
-            Source::Named(Named::FashionMnist),
-            Source::Named(Named::Kmnist),
-        ];
-        let digests: std::collections::HashSet<String> = sources.iter().map(Source::digest).collect();
-        assert_eq!(digests.len(), sources.len());
-        assert_eq!(
-            Source::Named(Named::Mnist).digest(),
-            "ca679089cd9dd461d7b26e36e51216fc71f9271f8082e09656a7c1d29a50483b"
-        );
     }
 }

@@ -11,12 +11,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest, Sha256};
 use swfn_shared::{files, output};
 use swfn_web::ureq::{
-    self,
     config::ConfigBuilder,
     http::{Response, StatusCode, header},
     typestate::AgentScope,
 };
-use swfn_web::{Certificates, Web, environment};
+use swfn_web::{Certificates, environment};
 
 use super::error::DataError;
 use super::idx::hex;
@@ -167,17 +166,13 @@ impl Download<'_> {
     /// One request: appends to `part`, which has `have` bytes, or writes it anew if the server
     /// insists.
     fn transfer(&self, url: &str, part: &Path, have: u64) -> Result<(), Failure> {
-        let web = Web::new(url, Certificates::default(), limits, &environment);
-        let web = web.map_err(|error| Failure::Mirror(on_one_line(&error.to_string())))?;
-        let refused = |error: ureq::Error| {
-            let swfn_web::Failure { problem, hint, .. } = web.explain(&error);
+        let range = (have > 0).then(|| (header::RANGE, format!("bytes={have}-")));
+        let range: Vec<_> = range.into_iter().collect();
+        let answer = swfn_web::get(url, Certificates::default(), limits, &environment, &range);
+        let (web, response) = answer.map_err(|swfn_web::Failure { problem, hint, .. }| {
+            let problem = on_one_line(&problem);
             Failure::Mirror(hint.map_or(problem.clone(), |hint| format!("{problem}; {hint}")))
-        };
-        let mut request = web.agent().get(url);
-        if have > 0 {
-            request = request.header(header::RANGE, format!("bytes={have}-"));
-        }
-        let response = request.call().map_err(refused)?;
+        })?;
         let start = match response.status() {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if continues_at(&response, have) => have,

@@ -28,4 +28,3 @@ pub(crate) use named::cache_dir;
 pub use own::{Inspection, inspect};
 pub use sheet::{Ink, sheet};
 pub use subset::{balanced_subset, subset};
-pub use swfn_digits::SYNTHETIC_VERSION;

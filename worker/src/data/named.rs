@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
-use swfn_shared::command_line::variable;
+use swfn_shared::{
+    dataset::{FASHION_MNIST_FILES, KMNIST_FILES, MNIST_FILES},
+    folders,
+};
 
 use super::dataset::{Dataset, LoadOptions, Split};
 use super::download::Download;
@@ -29,11 +31,6 @@ impl Named {
     /// Its name on disk: `mnist`, `fashion-mnist`, `kmnist`.
     pub fn name(self) -> &'static str {
         self.catalogue().name
-    }
-
-    /// The published checksums as text, for [`Source::digest`](super::Source::digest).
-    pub(super) fn checksums(self) -> String {
-        self.catalogue().digests.join("\n")
     }
 
     fn catalogue(self) -> &'static Catalogue {
@@ -72,12 +69,7 @@ pub(super) enum DigestOf {
 static MNIST: Catalogue = Catalogue {
     name: "mnist",
     mirrors: &["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"],
-    digests: [
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ],
+    digests: MNIST_FILES,
     digest_of: DigestOf::Content,
 };
 
@@ -87,12 +79,7 @@ static FASHION_MNIST: Catalogue = Catalogue {
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ],
-    digests: [
-        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-    ],
+    digests: FASHION_MNIST_FILES,
     digest_of: DigestOf::Gzip,
 };
 
@@ -102,12 +89,7 @@ static KMNIST: Catalogue = Catalogue {
         "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
         "https://huggingface.co/datasets/tanganke/kmnist/resolve/main/raw/",
     ],
-    digests: [
-        "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
-        "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
-        "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
-        "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
-    ],
+    digests: KMNIST_FILES,
     digest_of: DigestOf::Gzip,
 };
 
@@ -194,11 +176,7 @@ pub(crate) fn cache_dir(options: &LoadOptions) -> Result<PathBuf, DataError> {
     if let Some(dir) = &options.cache_dir {
         return Ok(dir.clone());
     }
-    if let Some(dir) = variable("SWFN_CACHE") {
-        return Ok(dir.into());
-    }
-    let strategy = etcetera::choose_base_strategy().map_err(|_| DataError::NoCache)?;
-    Ok(strategy.cache_dir().join("swfn"))
+    folders::cache().ok_or(DataError::NoCache)
 }
 
 /// Reads the image file `paths[first]` and the label file after it.

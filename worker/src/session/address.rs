@@ -40,6 +40,11 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// The address as people read it.
+    pub(crate) fn shown(&self) -> String {
+        self.endpoint.uri().to_string()
+    }
+
     /// An error says what is wrong with the URL, or with what goes with it. Without a scheme, certificates mean TLS.
     pub(crate) fn new(url: &str, access: Access) -> anyhow::Result<Self> {
         let CoordinatorUrl { scheme, address } = url.parse().map_err(|problem| wrong(&problem))?;

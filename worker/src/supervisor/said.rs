@@ -31,9 +31,15 @@ pub(super) struct Said {
     giving_up: AtomicBool,
     /// The trials that it holds.
     held: Mutex<BTreeSet<String>>,
+    /// Shared by all processes: whether one was welcomed.
+    met: Arc<AtomicBool>,
 }
 
 impl Said {
+    pub(super) fn new(met: &Arc<AtomicBool>) -> Self {
+        Self { met: Arc::clone(met), ..Self::default() }
+    }
+
     /// Whether a process that lived so long and then died was of use. How often a trial may kill its worker is the coordinator's to count; what
     /// dies without one would die again.
     pub(super) fn was_of_use(&self, lived: Duration) -> bool {
@@ -44,7 +50,7 @@ impl Said {
     fn hear(&self, line: &str) {
         let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match line.split_once(' ').unwrap_or((line, "")) {
-            (WELCOMED, _) => self.welcomed.store(true, Relaxed),
+            (WELCOMED, _) => [&self.welcomed, &self.met].iter().for_each(|known| known.store(true, Relaxed)),
             (LEASED, trial) => {
                 self.leased.store(true, Relaxed);
                 held().insert(trial.to_owned());

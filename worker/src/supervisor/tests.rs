@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{said::GOOD_LIFE, *};
+use super::{machine::machine_of, said::GOOD_LIFE, *};
 
 /// A folder with a program in the place of a device process. It notes each start, with its arguments, in `lives`; LIVES is their number.
 fn program(script: &str) -> tempfile::TempDir {
@@ -27,6 +27,7 @@ fn slot(folder: &tempfile::TempDir, index: usize, shared: &Arc<Shared>, stop: &w
         stop: stop.clone(),
         shared: Arc::clone(shared),
         leaving: false,
+        met: Arc::default(),
     }
 }
 
@@ -126,4 +127,11 @@ fn machines_that_are_called_alike_are_told_apart() {
         assert!(format!("{machine}:cuda15-15:01234567").parse::<WorkerId>().is_ok(), "{machine}");
     }
     assert_eq!(id_prefix(None), machine());
+}
+
+#[test]
+fn whoever_waits_for_a_coordinator_learns_what_to_start() {
+    let said = what_to_start("http://127.0.0.1:7077/");
+    assert!(said.starts_with("no coordinator has answered at http://127.0.0.1:7077/ for 10 s"), "{said}");
+    assert!(said.contains("`swfn-coordinator GRID`") && said.contains("--local-workers"), "{said}");
 }

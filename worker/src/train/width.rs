@@ -273,7 +273,7 @@ mod tests {
     const GPU: Device = Device::Cuda(0);
 
     fn spec() -> TrialSpec {
-        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 40\nseed = 1\n\
+        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 40\nseed = [1]\n\
                     architecture = \"net\"\nlambda = 0.1\n";
         Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap()
     }

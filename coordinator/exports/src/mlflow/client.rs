@@ -73,6 +73,12 @@ impl Client {
             "the URL of the MLflow server names a user\n\
              hint: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD: command lines can be read by others"
         );
+        let insecure = variable("MLFLOW_TRACKING_INSECURE_TLS");
+        ensure!(
+            insecure.is_none_or(|value| !value.eq_ignore_ascii_case("true")) || url.starts_with("http://"),
+            "MLFLOW_TRACKING_INSECURE_TLS is `true`, but the certificate of the MLflow server is always checked\n\
+             hint: unset it, and name the file of the server's authority in MLFLOW_TRACKING_SERVER_CERT_PATH"
+        );
         let limits = |config: ConfigBuilder<AgentScope>| config.timeout_global(Some(TIMEOUT)).max_redirects(0);
         let web = Web::new(url, CERTIFICATES, limits, &variable)?;
         let name = variable("MLFLOW_TRACKING_USERNAME");

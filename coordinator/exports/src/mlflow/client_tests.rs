@@ -86,6 +86,10 @@ fn what_is_no_server_is_named() {
     for url in ["databricks", "file:///tmp", "127.0.0.1:5000"] {
         assert!(client(url, &[]).err().unwrap().to_string().contains("hint: write for example"), "{url}");
     }
+    let insecure = &[("MLFLOW_TRACKING_INSECURE_TLS", "true")];
+    let error = client("https://mlflow.example", insecure).err().unwrap().to_string();
+    assert!(error.starts_with("MLFLOW_TRACKING_INSECURE_TLS is `true`") && error.contains("\nhint: "), "{error}");
+    assert!(client("http://mlflow.example", insecure).is_ok(), "there is nothing to check");
     let error = client("https://ann:pass@host", &[]).err().unwrap().to_string();
     assert!(error.contains("MLFLOW_TRACKING_PASSWORD") && !error.contains("pass@"), "{error}");
     let (url, _) = server(&["200 <html>a page</html>"]);

@@ -181,8 +181,8 @@ fn now() -> f64 {
 }
 
 /// Writes the event files of all that a database has, into a folder of their own, or brings that up to date.
-pub(in super::super) fn write_once(database: &Path, root: &Path) -> anyhow::Result<()> {
-    let mut follower = Follower::new(ReadOnly::open(database)?, root.to_owned())?;
+pub(in super::super) fn write_once(reader: ReadOnly, root: &Path) -> anyhow::Result<()> {
+    let mut follower = Follower::new(reader, root.to_owned())?;
     while follower.advance(now())? {}
     Ok(())
 }

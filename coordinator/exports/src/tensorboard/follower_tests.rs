@@ -107,13 +107,13 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     let all =
         [&BEGINNING[..], &["test/accuracy@100=0.5", "test/accuracy@200=0.75", "_hparams_/session_end_info"]].concat();
     for _ in 0..2 {
-        write_once(&database, &root).unwrap();
+        write_once(ReadOnly::open(&database).unwrap(), &root).unwrap();
         assert_eq!((files(&root).len(), said(file)), (1, all.iter().map(ToString::to_string).collect()));
     }
     assert_eq!(said(&root.join("events.out.tfevents.0000000000.swfn")), ["FileVersio", "_hparams_/experiment"]);
     // From nothing, the same.
     let other = dir.path().join("other");
-    write_once(&database, &other).unwrap();
+    write_once(ReadOnly::open(&database).unwrap(), &other).unwrap();
     assert_eq!(said(&files(&other)[0]), all);
 }
 
@@ -137,6 +137,6 @@ fn more_points_than_one_portion_and_a_disk_that_does_not_take_them() {
     let blocked = dir.path().join("blocked");
     fs::create_dir(&blocked).unwrap();
     fs::write(blocked.join(file.parent().unwrap().file_name().unwrap()), "in the way").unwrap();
-    let error = format!("{:#}", write_once(&database, &blocked).unwrap_err());
+    let error = format!("{:#}", write_once(ReadOnly::open(&database).unwrap(), &blocked).unwrap_err());
     assert!(error.contains("cannot write the event file of trial"), "{error}");
 }

@@ -5,6 +5,9 @@ use super::pen::{Frame, Place};
 /// Pixels for which a line is on top.
 const TURN: f64 = 9.0;
 
+/// Points of a line that all have their mark.
+pub(super) const FEW: usize = 12;
+
 /// The smallest and the largest of some values.
 pub(super) fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|value| value.is_finite());
@@ -63,6 +66,12 @@ fn between(path: &[Place], left: f64, right: f64) -> Vec<Place> {
         part.push((end, level(end)));
     }
     part
+}
+
+/// Of many points every so many-th, not the same ones on each line.
+pub(super) fn marked(index: usize, count: usize, number: usize) -> bool {
+    let every = count.div_ceil(FEW / 2).max(1);
+    (index + number * every / 3) % every == every - 1
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::{
     axis::Axis,
-    geometry::{cap, entering, extremes, turns},
+    geometry::{FEW, cap, entering, extremes, marked, turns},
     palette::Look,
     panels::{
         COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key, key_height, place, y_title,
@@ -89,8 +89,6 @@ enum Spread {
     Ends,
 }
 
-/// Points of a line that all have their mark.
-const FEW: usize = 12;
 /// Lines whose bands can be told apart.
 const BANDS: usize = 3;
 /// Pixels between neighbours that stand beside each other.
@@ -154,8 +152,9 @@ impl Lines {
     fn spread(&self) -> Spread {
         let points = self.panels.iter().flat_map(|panel| &panel.lines).map(|line| line.points.len()).max();
         let lines = self.panels.iter().map(|panel| panel.lines.len()).max();
+        let is_curve = matches!(self.upright(0), Vertical::Late | Vertical::LogIfWide);
         match (points.unwrap_or(0), lines.unwrap_or(0)) {
-            (0..=FEW, _) => Spread::Whiskers,
+            (points, _) if points <= FEW || !is_curve => Spread::Whiskers,
             (_, 0..=BANDS) => Spread::Bands,
             _ => Spread::Ends,
         }
@@ -177,10 +176,14 @@ impl Lines {
             .iter()
             .enumerate()
             .map(|(number, line)| {
-                let path: Vec<Place> =
+                let mut path: Vec<Place> =
                     (0..line.points.len()).map(|index| at(number, index, line.points[index].mean)).collect();
+                if let (Spread::Ends, Some(last)) = (spread, line.points.last()) {
+                    // The line ends at its place, and goes on level to its mark.
+                    path.insert(path.len() - 1, place(frame, &self.x, y, (last.x, last.mean)));
+                }
                 // A line that begins far below the axis comes in from below.
-                entering(&path, frame, |index| y.share(line.points[index].mean))
+                entering(&path, frame, |index| y.share(line.points[index.min(line.points.len() - 1)].mean))
             })
             .collect();
         for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
@@ -211,7 +214,7 @@ impl Lines {
                 if spread == Spread::Whiskers || (spread == Spread::Ends && last) {
                     whisker(pen, frame, y, point, place.0)?;
                 }
-                let shown = line.points.len() <= FEW || last || marked(index, line.points.len(), number);
+                let shown = spread == Spread::Whiskers || last || marked(index, line.points.len(), number);
                 if shown && y.share(point.mean) >= 0.0 {
                     pen.mark(place, point.look.mark, point.look.color(), 4.2)?;
                 }
@@ -296,12 +299,6 @@ impl Lines {
             Vertical::Gain | Vertical::LogIfWide => Axis::linear("", low, high),
         }
     }
-}
-
-/// Of many points every so many-th, not the same ones on each line.
-fn marked(index: usize, count: usize, number: usize) -> bool {
-    let every = count.div_ceil(FEW / 2).max(1);
-    (index + number * every / 3) % every == every - 1
 }
 
 fn band(pen: &Pen<'_>, line: &Line, at: impl Fn(usize, f64) -> Place) -> Drawn {

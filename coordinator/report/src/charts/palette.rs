@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn each_regulariser_has_a_colour_and_a_shape_of_its_own() {
-        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = 0\nsubset_size = 100\narchitecture = [\"net\", \
+        let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\narchitecture = [\"net\", \
                     \"net+dropout\", \"lenet\", \"lenet+bn\"]\nlambda = [0, 0.01, 0.1]\nweight_decay = [0, 5e-4]\n";
         let grid = swfn_shared::grid::Grid::parse("t", grid, 1000).unwrap();
         let legend = legend(grid.trials().map(|spec| spec.regulariser()));

@@ -167,7 +167,7 @@ fn no_line_of_the_forest_crosses_a_name() {
 
 #[test]
 fn one_seed_and_one_lambda_leave_out_what_cannot_be_said() {
-    let axes = "subset_size = 100\nseed = 0\narchitecture = \"net\"\nlambda = [0, 0.1]";
+    let axes = "subset_size = 100\nseed = [0]\narchitecture = \"net\"\nlambda = [0, 0.1]";
     let missing: Vec<_> = missing(axes).into_iter().map(|(name, _)| name).collect();
     assert_eq!(missing, ["lambda", "subset-size", "heat-map", "seeds"]);
     assert_eq!(drawings(drawn(axes)).len(), 3);
@@ -178,7 +178,7 @@ fn a_sweep_without_results_has_no_charts() {
     let dir = tempfile::tempdir().unwrap();
     sample::run(
         dir.path(),
-        &sample::grid("subset_size = 100\nseed = 0\narchitecture = \"net\"\nlambda = [0, 0.1]"),
+        &sample::grid("subset_size = 100\nseed = [0]\narchitecture = \"net\"\nlambda = [0, 0.1]"),
         |_, _| None,
     );
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();

@@ -76,7 +76,7 @@ const HUES: [(u32, u32); FAMILIES] = [
 const FAINT: f64 = 2.7;
 
 /// The colours of all tints: in the light theme and in the dark one.
-static TINTS: LazyLock<[Vec<RGBColor>; 2]> = LazyLock::new(|| [Theme::Light, Theme::Dark].map(|theme| tints(theme)));
+static TINTS: LazyLock<[Vec<RGBColor>; 2]> = LazyLock::new(|| [Theme::Light, Theme::Dark].map(tints));
 
 fn tints(theme: Theme) -> Vec<RGBColor> {
     let ground = theme.color(Role::Ground);

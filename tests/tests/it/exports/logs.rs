@@ -53,6 +53,12 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     let file = fs::read_to_string(sweep.run_dir().join("logs").join(&running).join("2.log")).unwrap();
     assert!(file.contains("step=100") && file.ends_with('\n') && story.contains(&file), "{file}");
 
+    let run_dir = sweep.run_dir().display().to_string();
+    let mut retry = sweep.bare_coordinator("retry", &["retry", &run_dir, "--failed", "--report", "none"]);
+    assert_eq!(retry.wait(), Some(3), "nothing was tried again");
+    let said = retry.stderr();
+    assert!(said.contains("trying again 0 trials that failed; 1 diverged and would diverge again: left out"), "{said}");
+
     let trials = sweep.csv("trials.csv");
     let failed = trials.iter().find(|trial| trial["state"] == "quarantined").unwrap();
     let mut of_failed = logs(&sweep, "failed", &[&failed["trial"]]);

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use swfn_tests::python::{python, script};
+use swfn_tests::{
+    python::{python, script},
+    sweep::Sweep,
+};
 
 use super::{export, that_diverges};
 
@@ -55,4 +58,26 @@ fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
             "an example that finds nothing shows nothing: {told:?}"
         );
     }
+    let hours = told.iter().find_map(|block| block[2].as_f64()).expect("an example adds up hours");
+    let expected = device_seconds(&sweep);
+    assert!((hours * 3600.0 - expected).abs() < 0.001, "{hours} h are not {expected} s");
+}
+
+/// The time for which workers held trials, as the report counts it: a worker that holds two at a time works once.
+fn device_seconds(sweep: &Sweep) -> f64 {
+    let sql = "SELECT begun.worker, begun.at, ended.at FROM event AS begun
+               JOIN event AS ended ON ended.trial = begun.trial AND ended.attempt = begun.attempt AND ended.sequence > begun.sequence
+               WHERE begun.kind = 'leased' AND ended.kind IN ('succeeded', 'failed') ORDER BY begun.worker, begun.at";
+    let database = sweep.database().unwrap();
+    let mut query = database.prepare(sql).unwrap();
+    let spans = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let (mut of, mut end, mut sum) = (String::new(), 0.0, 0.0);
+    for (worker, from, to) in spans.map(Result::<(String, f64, f64), _>::unwrap) {
+        if worker != of {
+            (of, end) = (worker, f64::NEG_INFINITY);
+        }
+        sum += (to - from.max(end)).max(0.0);
+        end = end.max(to);
+    }
+    sum
 }

@@ -1,0 +1,151 @@
+//! What somebody should know of a grid before hours are spent on it. A note changes nothing.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use swfn_shared::{grid::Grid, ids::CellId, trial::TrialSpec, work};
+
+use crate::{dry_run::percent, rates::Rate};
+
+/// Share of the work from which on VAEs or evaluations are worth a note.
+const MUCH: f64 = 0.4;
+
+/// The work of a grid by what it is spent on: in seconds of a worker where speeds are known, else in floating-point operations.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    /// Of classifiers, without evaluations.
+    pub(crate) training: f64,
+    pub(crate) evaluations: f64,
+    pub(crate) vaes: f64,
+    /// What evaluations would be if there were one for each trial.
+    single: f64,
+}
+
+impl Work {
+    pub(crate) fn of<'s>(specs: impl IntoIterator<Item = &'s TrialSpec>, rate: Option<&Rate>) -> Self {
+        let mut vaes = HashSet::new();
+        specs.into_iter().fold(Self::default(), |sum, spec| {
+            let [training, evaluation, vae] = rate.map_or([1.0; 3], |rate| rate.speeds(spec));
+            let evaluations = work::evaluation_flop(spec);
+            let new = spec.vae().is_some_and(|vae| vaes.insert(vae));
+            Self {
+                training: sum.training + (work::classifier_flop(spec) - evaluations) / training,
+                evaluations: sum.evaluations + evaluations / evaluation,
+                vaes: sum.vaes + if new { work::vae_flop(spec) / vae } else { 0.0 },
+                single: sum.single + evaluations / evaluation / f64::from(work::evaluations(spec)),
+            }
+        })
+    }
+
+    pub(crate) fn total(&self) -> f64 {
+        self.training + self.evaluations + self.vaes
+    }
+
+    /// The share of all work that one evaluation of each trial would save.
+    pub(crate) fn saving(&self) -> f64 {
+        (self.evaluations - self.single) / self.total()
+    }
+}
+
+/// All that is worth a note, each in a sentence or two.
+pub(crate) fn notes(grid: &Grid, specs: &[TrialSpec], work: &Work) -> Vec<String> {
+    let mut notes = Vec::new();
+    notes.extend(few_seeds(specs));
+    if grid.contrasts().is_empty() {
+        notes.push("nothing is compared: add what to compare with, as `lambda = 0`, or [[compare]]".to_owned());
+    }
+    let iterations = specs.first().map(|spec| spec.classifier.iterations);
+    let (Some(iterations), total) = (iterations, work.total()) else { return notes };
+    if work.vaes / total > MUCH
+        && let Some(vae) = specs.iter().find_map(TrialSpec::vae_samples)
+    {
+        let much = if work.vaes > 2.0 * (total - work.vaes) {
+            format!("{:.0} times as much work as all else", work.vaes / (total - work.vaes))
+        } else {
+            format!("{} of the work", percent(work.vaes / total))
+        };
+        notes.push(format!(
+            "VAEs take {much}: `[vae] iterations` is {}, `[classifier] iterations` {iterations}",
+            vae.vae.iterations
+        ));
+    }
+    let every = specs[0].classifier.evaluate_every;
+    if every > iterations {
+        notes.push(format!(
+            "each trial is evaluated once, at its end: for curves set `[classifier] evaluate_every` below {iterations}"
+        ));
+    }
+    notes
+}
+
+/// That most of the time would go into evaluations; a dry run shows their share in any case.
+pub(crate) fn costly_evaluations(specs: &[TrialSpec], work: &Work) -> Option<String> {
+    let (share, iterations) = (work.evaluations / work.total(), specs.first()?.classifier.iterations);
+    (share > MUCH && work.saving() > 0.1).then(|| {
+        format!(
+            "evaluations take {} of the work: `[classifier] evaluate_every = {iterations}` would save {}",
+            percent(share),
+            percent(work.saving())
+        )
+    })
+}
+
+/// One seed has no spread, so nothing can be told from it.
+fn few_seeds(specs: &[TrialSpec]) -> Option<String> {
+    let mut seeds: HashMap<CellId, BTreeSet<u64>> = HashMap::new();
+    for spec in specs {
+        seeds.entry(spec.cell()).or_default().insert(spec.seed);
+    }
+    let single = seeds.values().filter(|seeds| seeds.len() == 1).count();
+    let which = match single {
+        0 => return None,
+        all if all == seeds.len() => "each cell has one seed".to_owned(),
+        1 => format!("1 of {} cells has one seed", seeds.len()),
+        some => format!("{some} of {} cells have one seed", seeds.len()),
+    };
+    Some(format!("{which}: there will be no interval and no decided comparison"))
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::grid::DEFAULT_MAX_TRIALS;
+
+    use super::*;
+
+    fn noted(axes: &str) -> String {
+        let text = format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}");
+        let grid = Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap();
+        let specs: Vec<_> = grid.trials().collect();
+        let work = Work::of(&specs, None);
+        let costly = costly_evaluations(&specs, &work);
+        notes(&grid, &specs, &work).into_iter().chain(costly).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn traps_of_a_grid_are_told_of() {
+        let axes = "subset_size = 100\narchitecture = \"net\"\n";
+        let sound = "seed = { count = 5 }\nlambda = [0, 0.1]\n";
+        let short = "[classifier]\niterations = 300\nevaluate_every = 100\n";
+        assert_eq!(noted(&format!("{axes}{sound}")), "");
+        assert_eq!(
+            noted(&format!("{axes}seed = [5]\nlambda = [0, 0.1]\n")),
+            "each cell has one seed: there will be no interval and no decided comparison"
+        );
+        assert_eq!(
+            noted(&format!("{axes}{sound}[[include]]\nseed = [0]\nlambda = [0, 1]\n")),
+            "1 of 3 cells has one seed: there will be no interval and no decided comparison"
+        );
+        assert_eq!(
+            noted(&format!("{axes}seed = {{ count = 2 }}\nlambda = 0\n")),
+            "nothing is compared: add what to compare with, as `lambda = 0`, or [[compare]]"
+        );
+        insta::assert_snapshot!(
+            [
+                format!("{axes}{sound}[classifier]\niterations = 300\n"),
+                format!("{axes}{sound}{short}"),
+                format!("{axes}{sound}{short}[vae]\niterations = 300\n"),
+            ]
+            .map(|text| noted(&text))
+            .join("\n\n")
+        );
+    }
+}
