@@ -287,11 +287,14 @@ impl Sweep {
     }
 
     /// What must not depend on who trained a trial, when, and how often it was tried: the outcomes of all trials and all their curves.
+    /// Nor on the other trials, so without the words that tell it from them.
     pub fn results(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for file in ["trials.csv", "curves.csv"] {
             for mut row in self.csv(file) {
-                for changing in ["vae_seconds", "classifier_seconds", "attempts", "worker", "software", "error"] {
+                for changing in
+                    ["vae_seconds", "classifier_seconds", "attempts", "worker", "software", "error", "variant"]
+                {
                     row.remove(changing);
                 }
                 lines.push(format!("{file} {row:?}"));

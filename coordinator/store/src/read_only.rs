@@ -20,6 +20,18 @@ pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<(
     connection.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]).map(|_| ())
 }
 
+/// Whether the file is one that this program reads, found out without a trace beside it.
+pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Missing { path: path.to_owned() });
+    }
+    let version = |connection: Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    match connect_unnoticed(path).and_then(version).map_err(|error| StoreError::new(path, error))? {
+        SCHEMA_VERSION => Ok(()),
+        found => Err(unreadable(path, found)),
+    }
+}
+
 /// Which trials of a file count as those of the grid, instead of those that were run last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chosen {
@@ -50,18 +62,6 @@ pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Resu
         "CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error, dataset, subset_size, seed,
              architecture, weight_decay, learning_rate, penalty_samples, lambda, density, cell, spec FROM main.trial;"
     ))
-}
-
-/// Whether the file is one that this program reads, found out without a trace beside it.
-pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
-    if !path.is_file() {
-        return Err(StoreError::Missing { path: path.to_owned() });
-    }
-    let version = |connection: Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    match connect_unnoticed(path).and_then(version).map_err(|error| StoreError::new(path, error))? {
-        SCHEMA_VERSION => Ok(()),
-        found => Err(unreadable(path, found)),
-    }
 }
 
 /// The file of a run directory, open for reading.

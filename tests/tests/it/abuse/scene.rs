@@ -9,6 +9,7 @@ use std::{
 };
 
 use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_shared::dataset::Dataset;
 use swfn_tests::{
     process::{Process, resident},
     sweep::Sweep,
@@ -98,7 +99,11 @@ fn weights(lease: v1::LeaseId) -> Kind {
 
 pub(super) fn succeeded(lease: v1::LeaseId) -> Kind {
     let outcome = v1::Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..v1::Outcome::default() };
-    Kind::Succeeded(v1::Succeeded { lease: Some(lease), outcome: Some(outcome), dataset_digest: "0".repeat(64) })
+    Kind::Succeeded(v1::Succeeded {
+        lease: Some(lease),
+        outcome: Some(outcome),
+        dataset_digest: Dataset::synthetic(0).digest().to_string(),
+    })
 }
 
 /// One that works, trial by trial, until it is over: how long each took, from the question for it to the acknowledged report.

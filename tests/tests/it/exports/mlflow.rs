@@ -89,7 +89,7 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
     let more = std::fs::read_to_string(sweep.grid()).unwrap().replace("count = 1", "count = 2");
     std::fs::write(sweep.grid(), more).unwrap();
     let mut command = sweep.command("swfn-coordinator");
-    command.args(["retry", "--failed", "--report", "tables", "--local-workers", "2", "--grid"]).arg(sweep.grid());
+    command.args(["retry", "--diverged", "--report", "tables", "--local-workers", "2", "--grid"]).arg(sweep.grid());
     command.arg("--run-dir").arg(sweep.run_dir()).arg("--data-dir").arg(images::few());
     assert_eq!(sweep.start(&mut command, "more").wait(), Some(3));
     let said = export(&sweep, "more-exported", &arguments);
