@@ -36,7 +36,7 @@ const MAX_CALL_BYTES: usize = 64 << 10;
 const SMALL: usize = 16 << 10;
 
 /// Bytes of messages that have begun: of small ones, and of large ones.
-const BEGUN: [usize; 2] = [8 << 20, 32 << 20];
+const BEGUN: [usize; 2] = [8 << 20, 16 << 20];
 
 /// A message that has begun is whole after that.
 const WHOLE: Duration = Duration::from_secs(20);

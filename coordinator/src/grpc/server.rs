@@ -35,7 +35,7 @@ use crate::engine::{Holder, Request};
 const OTHER_FILES: u64 = 256;
 
 /// Streams of one connection at a time. A worker needs one.
-const STREAMS: u32 = 64;
+const STREAMS: u32 = 16;
 
 /// Bytes of the headers of one request.
 const HEADERS: u32 = 16 << 10;
