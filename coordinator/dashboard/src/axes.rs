@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
-use serde_json::Value;
 use swfn_shared::{
     ids::CellId,
     numbers::short,
@@ -162,24 +161,12 @@ fn number(value: f64) -> String {
 
 /// The settings of a trial by the path that leads to them, without those that are axes already.
 fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
-    fn gather(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
-        match value {
-            Value::Object(fields) => {
-                for (name, value) in fields {
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    gather(&path, value, into);
-                }
-            }
-            Value::Null => {}
-            Value::Number(of) if of.is_f64() => drop(into.insert(path.to_owned(), number(of.as_f64().unwrap_or(0.0)))),
-            Value::String(text) => drop(into.insert(path.to_owned(), text.clone())),
-            other => drop(into.insert(path.to_owned(), other.to_string())),
+    let mut all = swfn_report::settings(spec);
+    for value in all.values_mut().filter(|value| value.contains('.')) {
+        if let Ok(real) = value.parse() {
+            *value = number(real);
         }
     }
-    let mut all = BTreeMap::new();
-    gather("", &serde_json::to_value(spec).unwrap_or(Value::Null), &mut all);
-    // Zero is left out of what a trial is, but it is a value like others.
-    all.entry("validation".to_owned()).or_insert_with(|| spec.validation.to_string());
     // The density says which family its VAE is of.
     for known in ["seed", "subset_size", "architecture", "weight_decay", "penalty.lambda", "penalty.vae.vae.family"] {
         all.remove(known);
