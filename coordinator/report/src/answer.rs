@@ -58,6 +58,8 @@ pub struct Synthesis {
     pub losses: usize,
     /// With results that do not decide.
     pub undecided: usize,
+    /// Of these, those that would be decided if nothing else were compared: p < 0.05 without correction.
+    pub alone: usize,
     /// Without a pair of results.
     pub unknown: usize,
     /// Whether trials have not ended yet.
@@ -222,8 +224,8 @@ fn synthesis(summary: &Summary, decided: &[Decided]) -> Synthesis {
     let comparisons = &summary.comparisons;
     let count = |sign| decided.iter().filter(|decided| decided.sign == sign).count();
     let unknown = comparisons.iter().filter(|comparison| comparison.difference.is_none()).count();
-    let undecided = comparisons.iter().filter(|comparison| comparison.decided().is_none());
-    let spreads = undecided.filter_map(|comparison| comparison.difference?.standard_deviation);
+    let undecided = || comparisons.iter().filter(|comparison| comparison.decided().is_none());
+    let spreads = undecided().filter_map(|comparison| comparison.difference?.standard_deviation);
     let mut spreads: Vec<f64> = spreads.filter(|spread| *spread > 0.0).collect();
     spreads.sort_by(f64::total_cmp);
     let checks = summary.claims.iter().flat_map(|claim| &claim.checks);
@@ -234,6 +236,7 @@ fn synthesis(summary: &Summary, decided: &[Decided]) -> Synthesis {
         gains: count(Sign::Gain),
         losses: count(Sign::Loss),
         undecided: comparisons.len() - unknown - decided.len(),
+        alone: undecided().filter(|comparison| comparison.t_p.is_some_and(|p| p < 0.05)).count(),
         unknown,
         open: summary.is_open(),
         seeds_for_one_point: spreads.get(spreads.len() / 2).and_then(|spread| seeds_needed(0.01 / spread)),

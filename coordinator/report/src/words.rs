@@ -148,7 +148,7 @@ pub(super) fn synthesis(summary: &Summary) -> Vec<String> {
 }
 
 fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
-    let Synthesis { comparisons, gains, losses, undecided, unknown, open, seeds_for_one_point, .. } = synthesis;
+    let Synthesis { comparisons, gains, losses, undecided, alone, unknown, open, seeds_for_one_point, .. } = synthesis;
     if *comparisons == 0 {
         return vec!["Nothing is compared: no cell has a reference in the grid.".to_owned()];
     }
@@ -171,6 +171,10 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
         (_, 0) => needed("About"),
         _ => Some(needed("about").map_or(format!("{rest}."), |needed| format!("{rest}; {needed}"))),
     });
+    if *alone > 0 {
+        let have = if *alone == 1 { "has" } else { "have" };
+        sentences.push(format!("{alone} not decided {have} p < 0.05 alone, which is not enough among so many."));
+    }
     if *unknown > 0 {
         let (verb, yet) = (if *unknown == 1 { "has" } else { "have" }, if *open { " yet" } else { "" });
         sentences.push(format!("{unknown} {verb} no seed with both results{yet}."));
