@@ -40,9 +40,13 @@ function claim({ text, verdict, provisional, pairs, held, least, most, p_holm: p
 function synthesis({ comparisons, gains, losses, undecided, alone, unknown, seeds_for_one_point: seeds }, open) {
   if (comparisons === 0) return "This grid compares nothing: it has no cells to compare, or names none.";
   const decided = gains + losses;
-  const parts = [`${decided} of ${count(comparisons, "comparison")} ${decided === 1 ? "is" : "are"} decided${open ? " so far" : ""}`];
+  const far = open ? " so far" : "";
+  const all = count(comparisons, "comparison");
+  const parts = [decided === 0 ? `None of ${all} is decided${far}` : `${decided} of ${all} ${decided === 1 ? "is" : "are"} decided${far}`];
   if (decided > 0) parts[0] += ` (${count(gains, "gain")}, ${losses === 1 ? "1 loss" : `${losses} losses`})`;
-  if (undecided > 0) parts.push(`${undecided} ${undecided === 1 ? "is" : "are"} not${alone > 0 ? ` (${alone} ${alone === 1 ? "has" : "have"} p < 0.05 alone)` : ""}`);
+  const few = alone > 0 ? ` (${alone} ${alone === 1 ? "has" : "have"} p < 0.05 alone)` : "";
+  if (decided === 0) parts[0] += few;
+  else if (undecided > 0) parts.push(`${undecided} ${undecided === 1 ? "is" : "are"} not${few}`);
   if (unknown > 0) parts.push(`${unknown} ${unknown === 1 ? "has" : "have"} no results yet`);
   const last = parts.pop();
   const sentence = parts.length > 0 ? `${parts.join(", ")} and ${last}.` : `${last}.`;
