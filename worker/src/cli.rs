@@ -364,7 +364,12 @@ fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
     for (counts, part) in [(&train_counts, "training"), (&test_counts, "test")] {
         let missing: Vec<_> = (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
         if !missing.is_empty() {
-            output::say(&format!("note: there are no {part} images of these classes: {}", missing.join(", ")));
+            let from_one =
+                if missing == ["0"] { "; labels count from 0, so take 1 from each if yours begin at 1" } else { "" };
+            output::say(&format!(
+                "note: there are no {part} images of these classes: {}{from_one}",
+                missing.join(", ")
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -178,7 +178,18 @@ impl<'t> Item<'t> {
             }
             _ => None,
         };
-        parsed.ok_or_else(|| self.mismatch("a number", example))
+        let parsed = parsed.ok_or_else(|| self.mismatch("a number", example))?;
+        // What is smaller than the smallest number is read as zero, which means something else.
+        let vanished = |text: &str| {
+            text.split(['e', 'E']).next().is_some_and(|digits| digits.contains(|c: char| ('1'..='9').contains(&c)))
+        };
+        match self.value {
+            DeValue::Float(number) if parsed == 0.0 && vanished(number.as_str()) => {
+                let problem = format!("{} {} is too small to be told from zero", self.key, self.shown());
+                Err(self.problem(problem, "write 0, or a number from 1e-300"))
+            }
+            _ => Ok(parsed),
+        }
     }
 
     pub(super) fn boolean(&self) -> Result<bool, Problem> {

@@ -224,6 +224,7 @@ fn wrong_files_get_a_place_and_a_hint() {
     let wrong = [
         swap("lambda = [0, 0.1]", "lambda = [0, nan]"),
         swap("lambda = [0, 0.1]", "lambda = [0, inf]"),
+        swap("lambda = [0, 0.1]", "lambda = [0, 1e-400]"),
         swap("lambda = [0, 0.1]", "lambda = [0, -0.1]"),
         swap("lambda = [0, 0.1]", "lambda = [0.1, 0.10]"),
         swap("lambda = [0, 0.1]", "lambda = [0, -0.0]"),

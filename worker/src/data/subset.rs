@@ -25,19 +25,21 @@ pub fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Da
 }
 
 /// Draws `n` different indices with as many of each class as of any other: `n / classes` each, and one more of `n % classes` random
-/// classes. `labels`: the class of each image. In the order in which they are drawn.
+/// classes. Classes without any image do not count. `labels`: the class of each image. In the order in which they are drawn.
 ///
 /// # Errors
 /// [`DataError::Subset`] if `n` is more than there are, [`DataError::Class`] if a class has too few images.
 pub fn balanced_subset(labels: &[u8], classes: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, DataError> {
-    let extra = subset(classes, n % classes, rng)?;
-    let mut wanted = vec![n / classes; classes];
-    extra.iter().for_each(|class| wanted[*class] += 1);
-    for (class, wanted) in wanted.iter().enumerate() {
-        let there = labels.iter().filter(|label| usize::from(**label) == class).count();
-        if there < *wanted {
-            return Err(DataError::Class { class, wanted: *wanted, there });
-        }
+    let mut there = vec![0; classes];
+    labels.iter().for_each(|label| there[usize::from(*label)] += 1);
+    let present: Vec<_> = (0..classes).filter(|class| there[*class] > 0).collect();
+    let share = n.checked_div(present.len()).unwrap_or(0);
+    let mut wanted = vec![0; classes];
+    present.iter().for_each(|class| wanted[*class] = share);
+    let extra = subset(present.len(), n - share * present.len(), rng)?;
+    extra.iter().for_each(|class| wanted[present[*class]] += 1);
+    if let Some(class) = (0..classes).find(|class| there[*class] < wanted[*class]) {
+        return Err(DataError::Class { class, wanted: wanted[class], there: there[class] });
     }
     let mut indices = subset(labels.len(), labels.len(), rng)?;
     indices.retain(|index| {
@@ -99,6 +101,17 @@ mod tests {
         assert_eq!(drawn.iter().collect::<std::collections::HashSet<_>>().len(), 29);
         let error = balanced_subset(&labels, 3, 330, &mut rng).unwrap_err().to_string();
         assert!(error.contains("`110` images of class `1`") && error.contains("hint:"), "{error}");
+    }
+
+    #[test]
+    fn classes_without_images_take_no_part_in_balanced_subsets() {
+        let from_one: Vec<u8> = (0..50).map(|index| 1 + index % 5).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let drawn = balanced_subset(&from_one, 6, 20, &mut rng).unwrap();
+        for class in 1..=5 {
+            assert_eq!(drawn.iter().filter(|index| from_one[**index] == class).count(), 4);
+        }
+        assert!(balanced_subset(&[], 6, 1, &mut rng).is_err());
     }
 
     /// Each index is in a subset of 3 of 10 with probability 0.3. Over 20,000 subsets the count has

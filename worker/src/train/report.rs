@@ -42,7 +42,7 @@ pub trait Observer {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TrainError {
     /// A loss left the finite numbers. Training is deterministic: it would do so again.
-    #[error("diverged: {metric} is `{value}` at iteration {step}; hint: a lower learning rate")]
+    #[error("diverged: {metric} is `{value}` at iteration {step}; hint: a lower learning rate, or a lower lambda")]
     Diverged {
         /// The metric.
         metric: &'static str,
