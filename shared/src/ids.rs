@@ -190,7 +190,7 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// One device of one machine, whatever process drives it.
+/// One device of one machine, whatever process drives it. Workers that somebody starts beside each other have places of their own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The machine's name in ids.
@@ -200,7 +200,7 @@ pub struct Place {
 }
 
 impl From<&WorkerId> for Place {
-    /// An id is `HOST:DEVICE:PROCESS`, or `.local:RUN:DEVICE:PROCESS`, where the run changes with each coordinator.
+    /// An id is `HOST:DEVICE.SUPERVISOR:PROCESS`, or `.local:RUN:DEVICE:PROCESS`, where the run changes with each coordinator.
     fn from(worker: &WorkerId) -> Self {
         let id = worker.to_string();
         let place = id.rsplit_once(':').map_or(id.as_str(), |(place, _)| place);
@@ -236,7 +236,8 @@ mod tests {
     #[test]
     fn processes_of_one_device_share_a_place() {
         let place = |id: &str| Place::from(&id.parse::<WorkerId>().unwrap());
-        assert_eq!(place("h-1a:cuda1-0:00000001"), place("h-1a:cuda1-0:00000002"));
+        assert_eq!(place("h-1a:cuda1-0.3f2:00000001"), place("h-1a:cuda1-0.3f2:00000002"));
+        assert_ne!(place("h-1a:cuda1-0.3f2:00000001"), place("h-1a:cuda1-0.3f3:00000001"), "started beside it");
         assert_ne!(place("h-1a:cuda1-0:00000001"), place("h-1a:cuda0-0:00000001"));
         assert_ne!(place("h-1a:cpu-0:00000001"), place("h-1b:cpu-0:00000001"));
         assert_eq!(place(".local:77:cpu-1:1"), place(".local:78:cpu-1:2"), "the next coordinator's");

@@ -243,7 +243,9 @@ impl Slot {
     /// A new id for each process: its random part keeps processes of one host apart for ever.
     fn worker_id(&self) -> WorkerId {
         let random = RandomState::new().hash_one(Instant::now()) as u32;
-        let id = format!("{}:{}-{}:{random:08x}", self.prefix, self.device.replace(':', ""), self.index);
+        // Supervisors that are started beside each other have places of their own; a coordinator has only one.
+        let beside = if self.prefix.starts_with('.') { String::new() } else { format!(".{:x}", std::process::id()) };
+        let id = format!("{}:{}-{}{beside}:{random:08x}", self.prefix, self.device.replace(':', ""), self.index);
         id.parse().expect("at most 64 letters, digits and signs that are allowed")
     }
 

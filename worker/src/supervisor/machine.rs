@@ -20,7 +20,7 @@ pub(crate) fn machine() -> String {
 pub(super) fn machine_of(name: &str, boot: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     // An id that begins with a dot is a local worker's.
-    let shown: String = name.trim_start_matches('.').chars().map(allowed).take(29).collect();
+    let shown: String = name.trim_start_matches('.').chars().map(allowed).take(26).collect();
     let hash = Sha256::digest(format!("{name}\n{boot}"));
     let hash: String = hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
     format!("{shown}-{hash}")

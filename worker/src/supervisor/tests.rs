@@ -124,7 +124,7 @@ fn machines_that_are_called_alike_are_told_apart() {
     for name in ["", ".hidden", "ä b:c", &"x".repeat(64)] {
         let machine = machine_of(name, "boot");
         assert!(machine.len() <= 40 && !machine.starts_with('.') && !machine.contains(':'), "{machine}");
-        assert!(format!("{machine}:cuda15-15:01234567").parse::<WorkerId>().is_ok(), "{machine}");
+        assert!(format!("{machine}:cuda15-15.400000:01234567").parse::<WorkerId>().is_ok(), "{machine}");
     }
     assert_eq!(id_prefix(None), machine());
 }

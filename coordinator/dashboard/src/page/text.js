@@ -69,7 +69,7 @@ export function workerName(id) {
   const parts = id.split(":");
   const local = parts[0] === "" || id.startsWith(".local:");
   const host = local ? "local" : parts[0].replace(/-[0-9a-f]{10}$/, "");
-  const device = parts.map((part) => part.match(/^([a-z]+)(\d*)-(\d+)$/)).find(Boolean);
+  const device = parts.map((part) => part.match(/^([a-z]+)(\d*)-(\d+)(?:\.[0-9a-f]+)?$/)).find(Boolean);
   if (!device) return id.length > 24 ? `…${id.slice(-22)}` : id;
   const [, kind, number, index] = device;
   return `${host} ${number === "" ? `${kind} ${index}` : `${kind}:${number}`}`;
