@@ -137,7 +137,8 @@ impl AblePlaces<'_> {
 
 impl Scheduler {
     pub(super) fn able_places(&self, now: Duration) -> AblePlaces<'_> {
-        let there = |worker: &&Worker| worker.takes && now.saturating_sub(worker.heard) < self.limits.lease;
+        let heard = |worker: &Worker| now.checked_sub(worker.heard).is_some_and(|silent| silent < self.limits.lease);
+        let there = |worker: &&Worker| worker.takes && heard(worker);
         let places: BTreeSet<_> = self.workers.values().filter(there).map(|worker| &worker.place).collect();
         AblePlaces(places.into_iter().filter(|place| !self.records.only_fails(place)).collect())
     }
