@@ -191,6 +191,14 @@ impl Scheduler {
         with_it.map(|(index, _)| index).collect()
     }
 
+    /// Whether a worker is silent, or a trial of its stands still. One that is only slow is awake.
+    pub fn sleeps(&self, now: Duration, id: &WorkerId) -> bool {
+        self.workers.get(id).is_none_or(|worker| {
+            let leases: Vec<_> = worker.leases.iter().copied().collect();
+            now.saturating_sub(worker.heard) >= self.limits.lease || !self.stalled(now, &leases).is_empty()
+        })
+    }
+
     fn is_too_long(&self, now: Duration, index: TrialIndex, worker: &Worker) -> bool {
         let lasts = self.lease_of(index).map_or(Duration::ZERO, |lease| now.saturating_sub(lease.granted));
         let is_over = |longest: Duration| lasts >= longest;

@@ -339,10 +339,12 @@ impl Engine {
             warn!("the coordinator stood still; leases get a whole term");
             self.scheduler.grant_full_terms(now);
         }
-        let held: Vec<_> = self.waiting.keys().map(|worker| self.scheduler.held_by(worker)).collect();
+        let asleep = |worker: &&WorkerId| self.scheduler.sleeps(now, worker);
+        let asleep: HashMap<_, _> =
+            self.waiting.keys().filter(asleep).map(|id| (id.clone(), self.scheduler.held_by(id))).collect();
         self.apply(&Command::Tick).ok();
-        let mut held = held.into_iter();
-        self.waiting.retain(|worker, _| held.next().is_some_and(|held| held <= self.scheduler.held_by(worker)));
+        let lost = |id: &WorkerId| asleep.get(id).is_some_and(|held| *held > self.scheduler.held_by(id));
+        self.waiting.retain(|worker, _| !lost(worker));
     }
 
     fn tell_of_those_set_aside(&mut self) {

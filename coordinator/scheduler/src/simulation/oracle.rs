@@ -164,7 +164,10 @@ impl Oracle {
         })?;
         for event in answer.iter().flatten() {
             if let (Command::Tick, Event::Lost { lease, .. }) = (command, event) {
-                self.asleep.extend(self.live.holder(*lease).cloned());
+                // One that is only slow is awake.
+                if let Some(holder) = self.live.holder(*lease).filter(|holder| self.sleeps(now, holder)).cloned() {
+                    self.asleep.insert(holder);
+                }
                 self.lost.extend(self.live.holder(*lease).map(|worker| (worker.clone(), now)));
             }
             let holder = event.durable().and_then(|lease| self.live.holder(lease).cloned());
@@ -269,6 +272,14 @@ impl Oracle {
                 exactly(answer, &over, &[].into(), &left.cloned().collect(), &[])
             }
         }
+    }
+
+    /// Whether a worker is silent, or any trial of its stands still.
+    fn sleeps(&self, now: Duration, worker: &WorkerId) -> bool {
+        let heard = self.heard.get(worker).copied().unwrap_or_default();
+        let still = |holding: &Holding| now.saturating_sub(holding.moved) >= self.stall;
+        now.saturating_sub(heard) >= self.lease
+            || self.live.leases().any(|(_, holding)| holding.worker == *worker && still(holding))
     }
 
     /// What a worker says of a lease counts if it holds it, changes nothing if it is a repetition, and is refused otherwise.
