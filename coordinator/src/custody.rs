@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use swfn_shared::{artifacts::Artifacts, grid::Grid, ids::TrialId, output, trial::TrialSpec};
+use swfn_shared::{artifacts::Artifacts, grid::Grid, ids::TrialId, output, text, trial::TrialSpec};
 use swfn_store::{
     KnownTrial, Store, grid_file,
     run_dir::{self, Place, RunDir},
@@ -53,18 +53,18 @@ impl Stock {
         let mut told = Vec::new();
         if self.aside > 0 {
             let changes = changes(run, grid);
-            told.push(format!("this grid sets {} of `{}` aside{changes}", results(self.aside), run.display()));
+            told.push(format!(
+                "this grid sets {} of `{}` aside{changes}",
+                text::count(self.aside, "result"),
+                run.display()
+            ));
         }
         if self.back > 0 {
             let verb = if self.back == 1 { "comes" } else { "come" };
-            told.push(format!("{} of an earlier grid {verb} back without training", results(self.back)));
+            told.push(format!("{} of an earlier grid {verb} back without training", text::count(self.back, "result")));
         }
         told
     }
-}
-
-fn results(count: usize) -> String {
-    if count == 1 { "1 result".to_owned() } else { format!("{count} results") }
 }
 
 /// Tells what becomes of results that are there already: of those that the grid lacks, and of those without the files that it wants.
@@ -177,7 +177,7 @@ fn too_late(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifacts) {
 
 /// A number of trials in words.
 pub(crate) fn trials(count: usize) -> String {
-    if count == 1 { "1 trial".to_owned() } else { format!("{count} trials") }
+    text::count(count, "trial")
 }
 
 /// Waits until the run directory is not where it was.

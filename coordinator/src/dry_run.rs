@@ -11,6 +11,7 @@ use indicatif::HumanDuration;
 use swfn_shared::{
     grid::{Contrast, Grid},
     ids::{CellId, TrialId},
+    text,
     treatment::{Names, Network, Regulariser},
     trial::TrialSpec,
 };
@@ -92,9 +93,9 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
 }
 
 fn counted(cells: usize, vaes: usize, done: usize) -> String {
-    let vaes = if vaes == 0 { "no VAE".to_owned() } else { plural(vaes, "VAE") };
+    let vaes = if vaes == 0 { "no VAE".to_owned() } else { text::count(vaes, "VAE") };
     let done = if done == 0 { String::new() } else { format!("; {done} of them are done") };
-    format!(" in {}, with {vaes}{done}", plural(cells, "cell"))
+    format!(" in {}, with {vaes}{done}", text::count(cells, "cell"))
 }
 
 /// A share for people.
@@ -208,17 +209,13 @@ fn section(name: &str, count: usize, lines: impl ExactSizeIterator<Item = String
     let more = lines.len().saturating_sub(listed);
     let mut text = match count {
         0 => format!("no {name}s\n"),
-        count => format!("{}\n", plural(count, name)),
+        count => format!("{}\n", text::count(count, name)),
     };
     lines.take(listed).for_each(|line| text += &(cut(&line) + "\n"));
     if more > 0 {
         text += &format!("     and {more} more like these\n");
     }
     text
-}
-
-fn plural(count: usize, name: &str) -> String {
-    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What the work is spent on, and how long it takes here.

@@ -205,7 +205,7 @@ fn what_to_start(url: &str) -> String {
 /// How far it is and how long it will take, then the counts.
 fn told(snapshot: &Snapshot) -> [String; 2] {
     let counts = snapshot.counts;
-    let total = counts.pending + counts.leased + counts.succeeded + counts.quarantined;
+    let total = counts.total();
     let mut far = format!("{} %", decimal(100.0 * snapshot.share_done, 0));
     // Without workers it would take for ever, whatever the pace was.
     if let Some(remaining) = snapshot.remaining().filter(|_| snapshot.workers > 0 && !counts.finished()) {

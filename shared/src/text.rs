@@ -1,4 +1,9 @@
-//! Parts of texts that have grown too long, cut between characters.
+//! Parts of texts that have grown too long, cut between characters; numbers of things.
+
+/// A number of things: `1 trial`, `2 trials`.
+pub fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
 
 /// The beginning of a text: at most so many bytes.
 pub fn beginning(text: &str, bytes: usize) -> &str {

@@ -72,7 +72,7 @@ impl<'v> SweepView<'v> {
             names,
             version: env!("CARGO_PKG_VERSION"),
             trials: CountsView {
-                total: counts.pending + counts.leased + counts.succeeded + counts.quarantined,
+                total: counts.total(),
                 pending: counts.pending,
                 leased: counts.leased,
                 succeeded: counts.succeeded,

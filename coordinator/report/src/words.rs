@@ -2,6 +2,8 @@
 
 use swfn_shared::treatment::{Regulariser, Switch};
 
+pub(super) use swfn_shared::text::count;
+
 use super::{
     answer::{ClaimLine, Decided, PivotCell, Synthesis},
     claim::Verdict,
@@ -48,11 +50,6 @@ fn p_is(p: Option<f64>) -> String {
 /// The ends of an interval around a mean.
 pub(super) fn interval(mean: f64, half: Option<f64>) -> Option<String> {
     half.map(|half| format!("{} to {}", points(mean - half), points(mean + half)))
-}
-
-/// A number of things.
-pub(super) fn count(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// How many seeds make a pair, and which should and do not.

@@ -152,7 +152,7 @@ impl Scheduler {
         let mut events = Vec::new();
         for (id, worker) in &self.workers {
             let leases: Vec<_> = worker.leases.iter().copied().collect();
-            if now.saturating_sub(worker.heard) >= self.limits.lease {
+            if self.is_silent(now, worker) {
                 let silent = |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
                 events.extend(self.lost(now, &leases, Blame::Among, silent, ""));
                 events.push(Event::WorkerLeft { worker: id.clone() });
@@ -191,11 +191,16 @@ impl Scheduler {
         with_it.map(|(index, _)| index).collect()
     }
 
+    /// Whether nothing was heard of a worker for a whole lease.
+    pub(super) fn is_silent(&self, now: Duration, worker: &Worker) -> bool {
+        now.saturating_sub(worker.heard) >= self.limits.lease
+    }
+
     /// Whether a worker is silent, or a trial of its stands still. One that is only slow is awake.
     pub fn sleeps(&self, now: Duration, id: &WorkerId) -> bool {
         self.workers.get(id).is_none_or(|worker| {
             let leases: Vec<_> = worker.leases.iter().copied().collect();
-            now.saturating_sub(worker.heard) >= self.limits.lease || !self.stalled(now, &leases).is_empty()
+            self.is_silent(now, worker) || !self.stalled(now, &leases).is_empty()
         })
     }
 

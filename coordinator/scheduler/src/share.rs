@@ -20,7 +20,7 @@ impl Scheduler {
         for (id, worker) in &self.workers {
             if id == asking {
                 capacities.push(lanes.max(worker.leases.len()));
-            } else if now.saturating_sub(worker.heard) < self.limits.lease {
+            } else if !self.is_silent(now, worker) {
                 let aside = self.is_set_aside(worker, able);
                 capacities.push(if aside { worker.leases.len() } else { worker.capacity() });
             } else {

@@ -308,6 +308,7 @@ impl Engine {
                 Event::Failed { lease, error, quarantine, log: _ } => {
                     let trial = self.name(lease.trial);
                     warn!(%lease, for_good = quarantine, "trial failed ({trial}): {}", one_line(error));
+                    self.tell_of_those_set_aside();
                 }
                 Event::Lost { lease, error, quarantine, blame, log: _ } => {
                     let with = if *blame == Blame::Alone { "" } else { ", with others" };
@@ -345,6 +346,8 @@ impl Engine {
         self.apply(&Command::Tick).ok();
         let lost = |id: &WorkerId| asleep.get(id).is_some_and(|held| *held > self.scheduler.held_by(id));
         self.waiting.retain(|worker, _| !lost(worker));
+        // Others may have joined.
+        self.tell_of_those_set_aside();
     }
 
     fn tell_of_those_set_aside(&mut self) {
@@ -377,7 +380,6 @@ impl Engine {
                 self.waiting.insert(worker, asked);
             }
         }
-        self.tell_of_those_set_aside();
         if self.sends_home && self.scheduler.counts().finished() && !self.drained && !self.is_due() {
             self.drained = true;
             let workers: Vec<_> = self.sessions.keys().cloned().collect();
