@@ -98,7 +98,7 @@ impl LayerSpec {
             (Self::Relu | Self::BatchNorm | Self::Dropout, _) => Some(input),
             (Self::Conv { out, kernel: Kernel::Whole }, Shape::Image(_)) => Some(Shape::Values(out)),
             (Self::Conv { out, kernel: Kernel::Side(side) }, Shape::Image(from)) => {
-                let left = |pixels: u32| (pixels + 1).checked_sub(side.max(1)).unwrap_or(0);
+                let left = |pixels: u32| (pixels + 1).saturating_sub(side.max(1));
                 image(left(from.height), left(from.width), out)
             }
             (Self::Pool, Shape::Image(from)) => image(from.height / 2, from.width / 2, from.channels),
