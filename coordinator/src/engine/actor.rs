@@ -303,6 +303,7 @@ impl Engine {
                 error!(%problem, "an event did not apply");
                 continue;
             }
+            self.ledger.follow(event);
             metrics::count(event, matches!(command, Command::Tick));
             match event {
                 Event::Failed { lease, error, quarantine, log: _ } => {
