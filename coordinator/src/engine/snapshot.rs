@@ -132,7 +132,10 @@ impl Ledger {
 mod tests {
     use proptest::prelude::*;
     use swfn_scheduler::{Command, FailureKind, Limits};
-    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use swfn_shared::{
+        capacity::Capacity,
+        grid::{DEFAULT_MAX_TRIALS, Grid},
+    };
 
     use super::*;
 
@@ -175,7 +178,7 @@ mod tests {
                 let of_lease = |command: &dyn Fn(swfn_shared::ids::LeaseId) -> Command| lease.map(command);
                 let command = match kind {
                     0 => Some(Command::Joined { worker, predecessor: None, held: Vec::new() }),
-                    1 => Some(Command::Asked { worker, lanes: 4, shape: None, vaes: Vec::new() }),
+                    1 => Some(Command::Asked { worker, capacity: Capacity { lanes: 4, shape: None, vaes: Vec::new() } }),
                     2 => of_lease(&|lease| Command::Progressed { worker: worker.clone(), lease, step: number, waits: false }),
                     3 => of_lease(&|lease| Command::Succeeded { worker: worker.clone(), lease }),
                     4 => of_lease(&|lease| Command::Failed {
