@@ -18,6 +18,7 @@ pub mod folders;
 pub mod fuzzing;
 pub mod grid;
 pub mod ids;
+pub mod image;
 pub mod metrics;
 pub mod numbers;
 pub mod output;
