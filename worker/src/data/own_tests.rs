@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use swfn_shared::dataset::{Dataset as Name, IdxDataset};
+use swfn_shared::image::ImageShape;
 
 use super::dataset::{Dataset, LoadOptions, Source, load};
 use super::error::DataError;
@@ -56,7 +57,7 @@ fn what_is_inspected_can_be_loaded_however_it_is_compressed() {
     let data = try_load(found.description, folder.path()).unwrap();
     assert_eq!((data.train.len(), data.test.len(), data.classes), (3, 2, 4));
     let image = data.train.gather(&[2]);
-    assert_eq!((image.height, image.width, image.labels[0]), (16, 20, 2));
+    assert_eq!((image.shape, image.labels[0]), (ImageShape::grey(16, 20), 2));
     assert_eq!(image.images, pixels(3, 16, 20)[2 * 320..]);
     // A class that has no image at all is the user's to know of.
     let more = IdxDataset { classes: 9, ..found.description };

@@ -13,7 +13,7 @@ use crate::rng::{Purpose, Stream};
 /// the layers would take longer than the layers.
 const FEW_CLASSES: i64 = 16;
 
-/// conv 1->20 5x5, max-pool 2, `[BN]`; conv 20->50 5x5, max-pool 2, `[BN]`; conv 50->500 4x4, `[BN]`; fully connected
+/// conv C->20 5x5, max-pool 2, `[BN]`; conv 20->50 5x5, max-pool 2, `[BN]`; conv 50->500 4x4, `[BN]`; fully connected
 /// 500->10. It has no activation function besides max-pooling. The third convolution covers its whole input, so it is held
 /// as the fully connected layer that it is. With the initial weights of a seed in each lane; `batch_norm`: its initial
 /// scale, `None` without batch norm.
@@ -23,7 +23,12 @@ pub(super) fn new(input: InputShape, batch_norm: Option<BatchNormScale>, seeds: 
     let (height, width) = input.after_two_convolutions();
     let inputs = Inputs::Image((height, width));
     let mut layer = |shape: &[i64]| Layer::uniform(streams, shape, device);
-    let conv1 = Op::ConvPool { names: ["conv1.weight", "conv1.bias"], layer: layer(&[20, 5, 5, 1]), relu: false }; // [K, N, 12, 12, 20] of 28 x 28 pixels
+    // [K, N, 12, 12, 20] of 28 x 28 pixels
+    let conv1 = Op::ConvPool {
+        names: ["conv1.weight", "conv1.bias"],
+        layer: layer(&[20, 5, 5, input.image.channels.into()]),
+        relu: false,
+    };
     let conv2 = Op::ConvPool { names: ["conv2.weight", "conv2.bias"], layer: layer(&[50, 5, 5, 20]), relu: false }; // [K, N, 4, 4, 50]
     let (conv3_names, conv3) = (["conv3.weight", "conv3.bias"], layer(&[500, 50 * height * width])); // [K, N, 500]
     let (fc_names, fc) = (["fc.weight", "fc.bias"], layer(&[input.classes, 500])); // [K, N, classes]
@@ -57,6 +62,7 @@ pub(super) fn new(input: InputShape, batch_norm: Option<BatchNormScale>, seeds: 
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::image::ImageShape;
     use tch::{Device, Tensor};
 
     use super::*;
@@ -65,10 +71,10 @@ mod tests {
     #[test]
     fn the_last_layers_are_the_same_together_and_apart() {
         let images = Stream::new(0, Purpose::Subset).normal(3 * 20 * 33);
-        let images = Tensor::from_slice(&images).view([1, 3, 20, 33]);
+        let images = Tensor::from_slice(&images).view([1, 3, 20, 33, 1]);
         // Up to the bias of the last layer, the logits of the first classes do not depend on how many there are.
         let [together, apart] = [FEW_CLASSES, FEW_CLASSES + 1].map(|classes| {
-            let input = InputShape { height: 20, width: 33, classes };
+            let input = InputShape { image: ImageShape::grey(20, 33), classes };
             let lenet = Network::of(new(input, None, &[1], Device::Cpu), Device::Cpu.into());
             let parameters = lenet.parameters();
             let (_, bias) = parameters.iter().find(|(name, _)| *name == "fc.bias").unwrap();

@@ -13,14 +13,19 @@ pub const CHANNELS: i64 = 20;
 /// Outputs of the first fully connected layer.
 pub const HIDDEN: i64 = 50;
 
-/// conv 1->10 5x5, max-pool 2, ReLU; conv 10->20 5x5, `[channel dropout]`, max-pool 2, ReLU; fully connected 320->50,
+/// conv C->10 5x5, max-pool 2, ReLU; conv 10->20 5x5, `[channel dropout]`, max-pool 2, ReLU; fully connected 320->50,
 /// ReLU, `[dropout]`; 50->10. With the initial weights of a seed in each lane.
 pub(super) fn new(input: InputShape, seeds: &[u64], device: Device) -> Vec<Op> {
     let streams = &mut Stream::each(seeds, Purpose::ClassifierInit);
     let (height, width) = input.after_two_convolutions();
     let mut layer = |shape: &[i64]| Layer::uniform(streams, shape, device);
     vec![
-        Op::ConvPool { names: ["conv1.weight", "conv1.bias"], layer: layer(&[10, 5, 5, 1]), relu: true }, // [K, N, 12, 12, 10] of 28 x 28 pixels
+        // [K, N, 12, 12, 10] of 28 x 28 pixels
+        Op::ConvPool {
+            names: ["conv1.weight", "conv1.bias"],
+            layer: layer(&[10, 5, 5, input.image.channels.into()]),
+            relu: true,
+        },
         Op::ConvPool { names: ["conv2.weight", "conv2.bias"], layer: layer(&[CHANNELS, 5, 5, 10]), relu: true }, // [K, N, 4, 4, 20]
         // Pooling and ReLU commute with factors that are not negative, so the masks may come after them, on a quarter of
         // the values.

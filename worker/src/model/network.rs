@@ -21,7 +21,7 @@ pub struct Network {
 /// What one step of training computes f on.
 #[derive(Debug)]
 pub struct StepInput {
-    /// The batch, then the samples of the function norm: `[K, B + M, H, W]`.
+    /// The batch, then the samples of the function norm: `[K, B + M, H, W, C]`.
     pub images: Tensor,
     /// Classes of the batch, `[K, B]`.
     pub labels: Tensor,
@@ -108,12 +108,12 @@ impl Network {
     }
 
     /// Logits in test mode, without dropout and with the running statistics of batch norm:
-    /// `[K, N, H, W]` -> `[K, N, classes]`.
+    /// `[K, N, H, W, C]` -> `[K, N, classes]`.
     pub fn test_logits(&self, images: &Tensor) -> Tensor {
         let _guard = no_grad_guard();
         let pass = Pass { mode: NormMode::Eval, masks: None };
-        let x = images.unsqueeze(-1);
-        self.ops.iter().fold(x, |x, op| op.forward(self.place.compute, x, pass, true).0)
+        let images = images.shallow_clone();
+        self.ops.iter().fold(images, |x, op| op.forward(self.place.compute, x, pass, true).0)
     }
 
     /// Some of its lanes, copied.
@@ -124,7 +124,7 @@ impl Network {
     }
 
     fn forward(&self, images: &Tensor, mode: NormMode, masks: Option<&DropoutMasks>) -> (Tensor, Vec<Trace>) {
-        let mut x = images.unsqueeze(-1); // [K, N, H, W, 1]
+        let mut x = images.shallow_clone(); // [K, N, H, W, C]
         let mut traces = Vec::with_capacity(self.ops.len());
         for (index, op) in self.ops.iter().enumerate() {
             let (y, trace) = op.forward(self.place.compute, x, Pass { mode, masks }, index == 0);
@@ -175,6 +175,7 @@ impl Lanes for Network {
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::image::ImageShape;
     use tch::Device;
 
     use super::*;
@@ -183,7 +184,7 @@ mod tests {
         rng::{Purpose, Stream},
     };
 
-    const SHAPE: InputShape = InputShape { height: 28, width: 28, classes: 10 };
+    const SHAPE: InputShape = InputShape { image: ImageShape::grey(28, 28), classes: 10 };
 
     fn flat(tensors: &[Tensor]) -> Vec<f32> {
         let values = |x: &Tensor| Vec::<f32>::try_from(x.flatten(0, -1)).expect("floats");
@@ -194,7 +195,7 @@ mod tests {
     fn step(mode: SampleBatchNorm) -> (Network, Tensor, Vec<f32>) {
         let network = Network::new(Architecture::LENET_BN, BatchNormScale::Uniform, SHAPE, &[1], Device::Cpu.into());
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
-        let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28]);
+        let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28, 1]);
         let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]).view([1, 3]), masks: None };
         let (_, samples, _) = network.training_logits(&input, mode);
         let buffers: Vec<_> = network.buffers().into_iter().map(|(_, buffer)| buffer).collect();
@@ -212,7 +213,7 @@ mod tests {
         assert_eq!(kept, also_kept);
         // The samples as tests would see them at that moment.
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
-        let tested = network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([1, 2, 28, 28]));
+        let tested = network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([1, 2, 28, 28, 1]));
         assert_eq!(flat(&[eval]), flat(&[tested]));
     }
 

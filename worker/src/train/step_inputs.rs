@@ -90,16 +90,16 @@ impl Inputs {
     pub(crate) fn assemble(&self, mut draws: Vec<&mut Draws>, steps: usize) -> Vec<StepInput> {
         let (s, k, b) = (steps as i64, draws.len() as i64, self.batch as i64);
         let numbers = self.pool.next_batches(draws.iter_mut().map(|draws| &mut draws.batches), steps);
-        let (height, width) = self.pool.sides();
+        let [height, width, channels] = self.pool.image();
         let (images, labels) = self.pool.gather_with_labels(&numbers);
         let labels = labels.view([s, k, b]);
-        let mut images = images.view([s, k, b, height, width]);
+        let mut images = images.view([s, k, b, height, width, channels]);
         let mut masks = self.masks(&mut draws, steps).into_iter();
         if let Some(samples) = &self.samples {
             let draws = draws.into_iter().filter_map(|draws| draws.samples.as_mut()).collect();
-            let drawn = samples.draw(draws, steps, &self.pool, self.place); // [K, steps * M, H, W]
-            let drawn = drawn.view([k, s, -1, height, width]).transpose(0, 1); // [steps, K, M, H, W]
-            images = Tensor::cat(&[images, drawn], 2); // [steps, K, B + M, H, W]
+            let drawn = samples.draw(draws, steps, &self.pool, self.place); // [K, steps * M, H, W, C]
+            let drawn = drawn.view([k, s, -1, height, width, channels]).transpose(0, 1); // [steps, K, M, H, W, C]
+            images = Tensor::cat(&[images, drawn], 2); // [steps, K, B + M, H, W, C]
         }
         (0..s)
             .map(|step| StepInput { images: images.get(step), labels: labels.get(step), masks: masks.next() })
@@ -148,7 +148,7 @@ mod tests {
     /// Seven images of 2 x 2 pixels, all equal to the image's number plus `first`, which is its label too.
     fn images(first: i64) -> Images {
         let labels = Tensor::from_slice(&Vec::from_iter(first..first + 7));
-        Images { pixels: labels.to_kind(Kind::Float).view([-1, 1, 1]).repeat([1, 2, 2]), labels }
+        Images { pixels: labels.to_kind(Kind::Float).view([-1, 1, 1, 1]).repeat([1, 2, 2, 1]), labels }
     }
 
     /// Lanes of these seeds, whose images begin with ten times the seed.
@@ -194,7 +194,7 @@ mod tests {
         let steps = assemble(&two, &mut draws, 5);
         assert_eq!(steps.len(), 5);
         for input in &steps {
-            assert_eq!(input.images.size(), [2, (B + M) as i64, 2, 2]);
+            assert_eq!(input.images.size(), [2, (B + M) as i64, 2, 2, 1]);
             for (lane, first) in [(0, 10.0), (1, 40.0)] {
                 let pixels = values(&input.images.get(lane));
                 let (batch, samples) = pixels.split_at(4 * B);

@@ -33,7 +33,7 @@ fn blank(seed: u64) -> TrainedVae {
 
 fn convolutional(seed: u64) -> TrainedVae {
     let code = Tensor::full([1, 1, 3], seed as f64, (Kind::Float, Device::Cpu));
-    let vae = ConvVae::new(SIDE, SIDE, 16, 3, &[seed], Device::Cpu);
+    let vae = ConvVae::new([SIDE, SIDE, 1], 16, 3, &[seed], Device::Cpu);
     TrainedVae::new(Densities::new(vae.decoder, &code, &code), Tensor::zeros_like(&code.squeeze_dim(0)), Vec::new())
 }
 

@@ -51,7 +51,7 @@ impl Case {
         let (mut images, labels) = inputs.batch(&numbers("batches"));
         if self.lambda > 0.0 {
             let samples = inputs.dump.floats("decoded").index_select(0, &numbers("samples"));
-            images = Tensor::cat(&[images, in_units(samples, self.units)], 0);
+            images = Tensor::cat(&[images, in_units(samples.unsqueeze(-1), self.units)], 0);
         }
         let samples = images.size()[0] - labels.size()[0];
         let mask = |kept: &str| {

@@ -42,7 +42,7 @@ fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, place: Place) -> (Tensor, T
     codes.unwrap()
 }
 
-/// Normalised pixels, `[N, H, W]`, as a VAE of one lane sees them.
+/// Normalised pixels, `[N, H, W, C]`, as a VAE of one lane sees them.
 fn own_units(images: &Tensor) -> Tensor {
     images.flatten(1, -1).sigmoid().unsqueeze(0)
 }
@@ -58,7 +58,7 @@ fn check(file: &str) {
 fn check_at(file: &str, place: Place) {
     let dump = Dump::read(file);
     let inputs = Inputs::of(&dump);
-    let size = (inputs.shape.height, inputs.shape.width);
+    let image = inputs.shape.image.size();
     let settings = Settings {
         family: VaeFamily::by_name(dump.text("family")).unwrap(),
         hidden: dump.number("hidden") as u32,
@@ -70,7 +70,7 @@ fn check_at(file: &str, place: Place) {
         latent_statistics: LatentStatistics::LastBatch,
     };
     for statistics in LatentStatistics::ALL {
-        let vae = AnyVae::new(&settings, size, &[0], place); // one for each: a density takes its decoder
+        let vae = AnyVae::new(&settings, image, &[0], place); // one for each: a density takes its decoder
         dump.start(&vae.parameters());
         let last_batch = train(&vae, &dump, &inputs, place);
         let (test_mu, test_logvar) = vae.encode(&own_units(&inputs.test_images));
@@ -89,10 +89,11 @@ fn check_at(file: &str, place: Place) {
 fn check_samples(statistics: &str, density: &Densities, dump: &Dump, inputs: &Inputs, place: Place) {
     let net = network(Architecture::NET, &Dump::read(&format!("net-{}", dump.text("inputs"))), inputs, place);
     let (images, labels) = inputs.batch(&dump.integers("batches").get(0));
+    let [height, width, channels] = inputs.shape.image.size();
     for units in SampleUnits::ALL {
         let samples = density.decode(&dump.floats("sample_noise").unsqueeze(0), dump.number("spread"));
         assert!(!samples.requires_grad());
-        let samples = in_units(samples.view([-1, inputs.shape.height, inputs.shape.width]), *units);
+        let samples = in_units(samples.view([-1, height, width, channels]), *units);
         let name = format!("{statistics}/{}", units.name());
         dump.assert_tensor(&format!("{name}/samples"), &samples);
         let images = Tensor::cat(&[&images, &samples], 0).unsqueeze(0);
