@@ -18,6 +18,7 @@ mod faults;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod lanes;
+pub mod layers;
 mod libtorch;
 mod memory;
 pub mod model;

@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 use super::{batches::Batches, report::TrainError};
 use crate::{
     data::{self, Dataset, Split, Train},
-    model::layers::InputShape,
+    layers::InputShape,
     rng::{Purpose, Stream},
 };
 
