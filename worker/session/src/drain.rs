@@ -4,10 +4,13 @@ use anyhow::{Context as _, bail};
 use swfn_proto::v1::{DrainWorkersReply, DrainWorkersRequest, coordinator_client::CoordinatorClient};
 use tonic::Request;
 
-use super::address::Address;
+use crate::address::Address;
 
 /// Tells the workers whose ids begin so to finish the trials that they hold and to leave. Returns who was told.
-pub(crate) fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<Vec<String>> {
+///
+/// # Errors
+/// There is no such worker, the coordinator refuses, or it cannot be reached.
+pub fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = workers.join("`, `");
     let reply = runtime.block_on(async {

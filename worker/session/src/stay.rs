@@ -15,16 +15,16 @@ const WIND_UP: Duration = Duration::from_secs(20);
 
 /// What the user says of it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct StayLimits {
+pub struct StayLimits {
     /// Whoever ends this process otherwise does it then.
-    pub(crate) end: Option<Instant>,
+    pub end: Option<Instant>,
     /// So long without a trial.
-    pub(crate) idle: Option<Duration>,
+    pub idle: Option<Duration>,
 }
 
 /// The trials of this process as far as time is concerned.
 #[derive(Debug)]
-pub(super) struct Stay {
+pub(crate) struct Stay {
     limits: StayLimits,
     began: BTreeMap<LeaseId, Instant>,
     longest: Duration,
@@ -33,39 +33,39 @@ pub(super) struct Stay {
 }
 
 impl Stay {
-    pub(super) fn new(limits: StayLimits, now: Instant) -> Self {
+    pub(crate) fn new(limits: StayLimits, now: Instant) -> Self {
         Self { limits, began: BTreeMap::new(), longest: Duration::ZERO, idle_since: now }
     }
 
     /// A trial begins.
-    pub(super) fn granted(&mut self, now: Instant, lease: LeaseId) {
+    pub(crate) fn granted(&mut self, now: Instant, lease: LeaseId) {
         self.began.insert(lease, now);
     }
 
     /// It ended, by success or otherwise: that it took so long is true in any case.
-    pub(super) fn ended(&mut self, now: Instant, lease: LeaseId) {
+    pub(crate) fn ended(&mut self, now: Instant, lease: LeaseId) {
         if let Some(began) = self.began.remove(&lease) {
             self.longest = self.longest.max(now.saturating_duration_since(began));
         }
     }
 
     /// There is work, or nobody who could give any.
-    pub(super) fn busy(&mut self, now: Instant) {
+    pub(crate) fn busy(&mut self, now: Instant) {
         self.idle_since = now;
     }
 
     /// Whether there was no work for too long.
-    pub(super) fn is_idle(&self, now: Instant) -> bool {
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
         self.limits.idle.is_some_and(|limit| now.saturating_duration_since(self.idle_since) >= limit)
     }
 
     /// When what is held is given back.
-    pub(super) fn end(&self) -> Option<Instant> {
+    pub(crate) fn end(&self) -> Option<Instant> {
         self.limits.end.map(|end| end.checked_sub(WIND_UP).unwrap_or(end))
     }
 
     /// Whether a trial that begins now is not expected to end in time. A tenth more than the longest, since machines are not always as fast.
-    pub(super) fn is_too_late(&self, now: Instant) -> bool {
+    pub(crate) fn is_too_late(&self, now: Instant) -> bool {
         let Some(end) = self.end() else { return false };
         let under_way = self.began.values().map(|began| now.saturating_duration_since(*began)).max();
         let longest = self.longest.max(under_way.unwrap_or_default());

@@ -12,35 +12,35 @@ use swfn_shared::ids::LeaseId;
 
 /// Leases that were revoked and that the trainer has not let go of.
 #[derive(Debug)]
-pub(super) struct Watchdog {
+pub(crate) struct Watchdog {
     revoked: BTreeSet<LeaseId>,
     /// When the trainer last said something, or was last told to stop.
     since: Instant,
 }
 
 impl Watchdog {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { revoked: BTreeSet::new(), since: now }
     }
 
     /// The trainer was told to abandon a lease.
-    pub(super) fn revoked(&mut self, now: Instant, lease: LeaseId) {
+    pub(crate) fn revoked(&mut self, now: Instant, lease: LeaseId) {
         self.revoked.insert(lease);
         self.since = now;
     }
 
     /// The trainer said something.
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(crate) fn heard(&mut self, now: Instant) {
         self.since = now;
     }
 
     /// It let go of a lease.
-    pub(super) fn ended(&mut self, lease: LeaseId) {
+    pub(crate) fn ended(&mut self, lease: LeaseId) {
         self.revoked.remove(&lease);
     }
 
     /// Whether it has been silent for so long, though it was told to stop.
-    pub(super) fn is_hung(&self, now: Instant, limit: Duration) -> bool {
+    pub(crate) fn is_hung(&self, now: Instant, limit: Duration) -> bool {
         !self.revoked.is_empty() && now.saturating_duration_since(self.since) >= limit
     }
 }

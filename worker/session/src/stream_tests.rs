@@ -1,33 +1,39 @@
 //! A session on a real stream, with a coordinator that says what the test wants.
 
-use std::{pin::Pin, sync::mpsc as std_mpsc};
+use std::{
+    pin::Pin,
+    sync::mpsc::{self as std_mpsc, Sender},
+    time::{Duration, Instant},
+};
 
 use swfn_proto::{
     Message as _,
     v1::{
-        coordinator_message,
+        self, coordinator_message,
         coordinator_server::{Coordinator, CoordinatorServer},
         worker_message::Kind,
     },
 };
 use swfn_shared::{
     capacity::Capacity,
+    ids::LeaseId,
     metrics::{MetricPoint, TRAIN_LOSS},
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
 use tokio_stream::{
     Stream,
     wrappers::{ReceiverStream, TcpListenerStream},
 };
 use tonic::{Response, Status, Streaming, transport::Server};
 
-use super::{
-    tests::{grant, leases, session_with},
-    *,
-};
 use crate::{
-    session::{End, OutboxLimits},
-    train::report::Stop,
+    Access, Address, DeviceInfo, End, Exit, Hooks, Identity, Order, OutboxLimits, Protocol, Report, Session,
+    StayLimits, Stop,
+    protocol_tests::{WELCOME, grant, leases},
 };
 
 type Said = Result<v1::CoordinatorMessage, Status>;
@@ -77,13 +83,27 @@ struct Stage {
     session: tokio::task::JoinHandle<Exit>,
 }
 
-const WELCOME: v1::Welcome = v1::Welcome {
-    software_version: String::new(),
-    sweep: String::new(),
-    lease_seconds: 60,
-    heartbeat_seconds: 1,
-    stall_seconds: 1,
-};
+/// The session of a worker whose coordinator is at that address.
+fn session(
+    url: &str,
+    outbox: OutboxLimits,
+    orders: Sender<Order>,
+    reports: mpsc::Receiver<Report>,
+    stop: watch::Receiver<bool>,
+) -> Session {
+    let identity = Identity {
+        worker: "ann".parse().unwrap(),
+        predecessor: None,
+        host: "h".to_owned(),
+        device: DeviceInfo { name: "cuda:0".into(), model: "m".into(), threads: 1, cuda: "13.0".into() },
+        software: "0.1.0".to_owned(),
+        libtorch: "2.11.0".to_owned(),
+    };
+    let address = Address::new(url, Access::default()).unwrap();
+    let hooks = Hooks { welcomed: || {}, leased: |_| {}, let_go: |_| {}, settled: Box::new(|_| {}) };
+    let protocol = Protocol::new(outbox, StayLimits::default(), Instant::now());
+    Session::new(identity, address, protocol, orders, reports, stop, hooks)
+}
 
 impl Stage {
     async fn set(limits: OutboxLimits) -> Self {
@@ -97,7 +117,7 @@ impl Stage {
         let (orders_in, orders) = std_mpsc::channel();
         let (reports, report_queue) = mpsc::channel(64);
         let (stop, stopping) = watch::channel(false);
-        let session = tokio::spawn(session_with(&url, limits, orders_in, report_queue, stopping).run());
+        let session = tokio::spawn(session(&url, limits, orders_in, report_queue, stopping).run());
         Self { heard, streams, orders, reports, stop, session }
     }
 
@@ -237,4 +257,18 @@ async fn a_worker_whose_sweep_is_over_leaves_with_its_stream_whatever_was_not_ac
         let ended = timeout(Duration::from_secs(if leaves { 20 } else { 2 }), stage.session).await;
         assert_eq!(ended.is_ok(), leaves, "{finished}");
     }
+}
+
+#[tokio::test]
+async fn a_coordinator_that_does_not_come_is_waited_for_as_long_as_was_said() {
+    let (orders, _queue) = std_mpsc::channel();
+    let (_reports, report_queue) = mpsc::channel(1);
+    let (_stop, stopping) = watch::channel(false);
+    let patience = Duration::from_millis(300);
+    let outbox = OutboxLimits::in_folder(std::env::temp_dir());
+    let session = session("http://127.0.0.1:1", outbox, orders, report_queue, stopping).with_patience(Some(patience));
+    let start = Instant::now();
+    let exit = session.run().await;
+    assert!(start.elapsed() >= patience);
+    assert!(matches!(&exit, Exit::Unreachable(said) if said.contains("with 0 trials and 0 reports")), "{exit:?}");
 }

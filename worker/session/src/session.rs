@@ -6,27 +6,19 @@ use std::{
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use swfn_proto::v1;
-use swfn_shared::{
-    faults,
-    ids::{LeaseId, TRAINER_REVISION},
-    wire::PROTOCOL,
-};
+use swfn_proto::v1::{self, coordinator_message, worker_message::Kind};
+use swfn_shared::{faults, ids::TRAINER_REVISION, wire::PROTOCOL};
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, sleep_until},
+    time::{interval, sleep, sleep_until},
 };
 use tracing::{info, warn};
 
-use super::{
+use crate::{
     address::Address,
-    hung::Watchdog,
-    ledger::Ledger,
     link::{Link, LinkError},
-    outbox::OutboxLimits,
-    stay::{Stay, StayLimits},
-    wish::Wishes,
-    words::{Exit, Hooks, Identity, Order, Report},
+    messages::{Exit, Hooks, Identity, Order, Report},
+    protocol::Protocol,
 };
 
 /// The longest pause between two attempts to connect.
@@ -35,27 +27,17 @@ const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// A stream that lived so long was good: the next pause is short again.
 const GOOD_STREAM: Duration = Duration::from_secs(30);
 
+/// Points wait so long to become one message.
+const FLUSH: Duration = Duration::from_millis(500);
+
 /// The session of one worker process.
-pub(crate) struct Session {
+pub struct Session {
     identity: Identity,
     address: Address,
-    ledger: Ledger,
+    protocol: Protocol,
     orders: Sender<Order>,
     reports: mpsc::Receiver<Report>,
     stop: watch::Receiver<bool>,
-    wishes: Wishes,
-    /// Why no more trials are wanted, once that is so.
-    leaving: Option<Exit>,
-    /// The sweep has ended: nobody misses what is not acknowledged.
-    over: bool,
-    /// The process was asked to stop, and what it holds to be given back.
-    stopping: bool,
-    /// The trainer has said its last word.
-    broken: bool,
-    /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
-    unconfirmed: Vec<LeaseId>,
-    watchdog: Watchdog,
-    stay: Stay,
     /// So long without a coordinator, and the session ends; for ever, if nothing is said.
     patience: Option<Duration>,
     hooks: Hooks,
@@ -63,47 +45,26 @@ pub(crate) struct Session {
 
 impl Session {
     /// `orders` and `reports` lead to the trainer; a change of `stop` ends the session in order.
-    pub(crate) fn new(
+    pub fn new(
         identity: Identity,
         address: Address,
-        outbox: OutboxLimits,
+        protocol: Protocol,
         orders: Sender<Order>,
         reports: mpsc::Receiver<Report>,
         stop: watch::Receiver<bool>,
         hooks: Hooks,
     ) -> Self {
-        Self {
-            identity,
-            address,
-            ledger: Ledger::new(outbox),
-            orders,
-            reports,
-            stop,
-            wishes: Wishes::default(),
-            leaving: None,
-            over: false,
-            stopping: false,
-            broken: false,
-            unconfirmed: Vec::new(),
-            watchdog: Watchdog::new(Instant::now()),
-            stay: Stay::new(StayLimits::default(), Instant::now()),
-            patience: None,
-            hooks,
-        }
+        Self { identity, address, protocol, orders, reports, stop, patience: None, hooks }
     }
 
     /// Ends without a coordinator for so long.
-    pub(crate) fn with_patience(self, patience: Option<Duration>) -> Self {
+    #[must_use]
+    pub fn with_patience(self, patience: Option<Duration>) -> Self {
         Self { patience, ..self }
     }
 
-    /// Leaves by itself within these limits.
-    pub(crate) fn with_limits(self, limits: StayLimits) -> Self {
-        Self { stay: Stay::new(limits, Instant::now()), ..self }
-    }
-
     /// Runs until there is nothing left to do or no sense in going on.
-    pub(crate) async fn run(mut self) -> Exit {
+    pub async fn run(mut self) -> Exit {
         let pauses = ExponentialBuilder::default()
             .with_jitter()
             .with_min_delay(Duration::from_millis(200))
@@ -115,7 +76,6 @@ impl Session {
         let mut alone_since = Instant::now();
         loop {
             let hello = self.hello();
-            self.unconfirmed = self.ledger.held();
             let address = self.address.clone();
             let opened = tokio::select! {
                 link = Link::open(&address, hello, was_welcome) => link,
@@ -143,14 +103,8 @@ impl Session {
                 Err(LinkError::Unreadable(reason)) => return Exit::Broken(reason),
                 Err(LinkError::Distrusted(reason)) => return Exit::Hopeless(reason),
                 Err(LinkError::Lost(reason)) => {
-                    // The coordinator may be gone before it has heard the goodbye.
-                    if (self.over || self.ledger.is_empty())
-                        && let Some(exit) = self.leaving.take()
-                    {
+                    if let Some(exit) = self.protocol.lost() {
                         return exit;
-                    }
-                    if faults::bug("reports-end-with-the-stream") {
-                        self.ledger.acknowledge(u64::MAX);
                     }
                     if began.elapsed() >= GOOD_STREAM {
                         pause = pauses.build();
@@ -161,7 +115,8 @@ impl Session {
                         return self.give_up(alone);
                     }
                     let length = pause.next().unwrap_or(MAX_PAUSE).min(longest).min(left.unwrap_or(MAX_PAUSE));
-                    warn!(coordinator = %address.endpoint.uri(), "no connection: {reason}; trying again in {length:.1?}");
+                    let uri = address.endpoint.uri();
+                    warn!(coordinator = %uri, "no connection: {reason}; trying again in {length:.1?}");
                     tokio::select! {
                         () = sleep(length) => {}
                         exit = self.absorb_until_stopped() => return exit,
@@ -171,18 +126,20 @@ impl Session {
         }
     }
 
-    /// Whoever might come yet knows nothing of this process. What was reported in vain is trained again from the last checkpoints.
+    /// Whoever might come yet knows nothing of this process. What was reported in vain is trained again from the last
+    /// checkpoints.
     fn give_up(&self, alone: Duration) -> Exit {
         let (uri, reports, trials) =
-            (self.address.endpoint.uri(), self.ledger.unacknowledged().count(), self.ledger.held().len());
+            (self.address.endpoint.uri(), self.protocol.unacknowledged().count(), self.protocol.held().len());
         Exit::Unreachable(format!(
             "no coordinator at `{uri}` for {alone:.0?}: giving up, with {trials} trials and {reports} reports that nobody has \
              acknowledged\nhint: trials go on from their checkpoints; --give-up-after says how long to wait"
         ))
     }
 
-    fn hello(&self) -> v1::Hello {
-        let Identity { worker, predecessor, host, device, libtorch } = &self.identity;
+    fn hello(&mut self) -> v1::Hello {
+        let held = self.protocol.hello().into_iter().map(Into::into).collect();
+        let Identity { worker, predecessor, host, device, software, libtorch } = &self.identity;
         let predecessor = predecessor.clone();
         v1::Hello {
             protocol: PROTOCOL,
@@ -198,90 +155,93 @@ impl Session {
                 threads: device.threads,
                 cuda_version: device.cuda.clone(),
             }),
-            software_version: env!("SWFN_VERSION").to_owned(),
+            software_version: software.clone(),
             libtorch_version: libtorch.clone(),
-            held: if faults::bug("held-leases-are-not-named") {
-                Vec::new()
-            } else {
-                self.ledger.held().into_iter().map(Into::into).collect()
-            },
+            held,
             trainer_revision: TRAINER_REVISION,
         }
     }
 
-    /// Without a stream: the trainer goes on, and its reports are kept. Returns only when the process is asked to stop or its time is up,
-    /// and without a coordinator there is nothing else to do then: leases expire by themselves.
+    /// Without a stream: the trainer goes on, and its reports are kept. Returns only when the process is asked to stop or
+    /// its time is up, and without a coordinator there is nothing else to do then: leases expire by themselves.
     async fn absorb_until_stopped(&mut self) -> Exit {
-        let end = self.stay.end();
+        let end = self.protocol.end();
         loop {
             tokio::select! {
-                report = next(&mut self.reports), if self.listens() => { self.absorb(report); }
+                report = next(&mut self.reports), if self.protocol.listens() => self.absorb(report),
                 () = stopped(&mut self.stop) => return Exit::Done,
                 () = until(end) => return Exit::OutOfTime,
             }
         }
     }
 
-    fn listens(&self) -> bool {
-        !self.broken && !self.ledger.is_full()
-    }
-
-    /// Takes what the trainer says; returns the numbers of the reports that are to be sent.
-    fn absorb(&mut self, report: Report) -> Vec<u64> {
-        self.watchdog.heard(Instant::now());
-        match report {
-            Report::Wants(room) => {
-                if self.leaving.is_none() {
-                    self.wishes.say(room);
+    /// Until the stream breaks; the exit, when the session is over with it.
+    async fn converse(&mut self, mut link: Link) -> Result<Exit, LinkError> {
+        self.protocol.welcomed(Instant::now(), &link.welcome);
+        let mut heartbeat = interval(Duration::from_secs(link.welcome.heartbeat_seconds.max(1).into()));
+        let mut flush = interval(FLUSH);
+        let end = self.protocol.end();
+        loop {
+            let sender = link.outgoing.clone();
+            let goes_on = !self.protocol.is_stopping();
+            tokio::select! {
+                message = link.receive() => self.obey(message?),
+                report = next(&mut self.reports), if self.protocol.listens() => self.absorb(report),
+                () = stopped(&mut self.stop), if goes_on && !faults::bug("stop-is-ignored") => {
+                    info!("asked to stop: giving leases back");
+                    self.protocol.stop(Instant::now(), Exit::Done);
                 }
-                Vec::new()
-            }
-            Report::Progress { lease, step, points, log } => {
-                if self.ledger.progress(lease, step, points, &log) {
-                    self.ledger.flush()
-                } else {
-                    Vec::new()
+                () = until(end), if goes_on => {
+                    info!("time is up: giving leases back");
+                    self.protocol.stop(Instant::now(), Exit::OutOfTime);
+                }
+                room = sender.reserve(), if self.protocol.has_news() => {
+                    let room = room.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))?;
+                    if let Some(message) = self.protocol.next_message().map_err(LinkError::Unreadable)? {
+                        let [before, after] = points_of(&message);
+                        faults::point(before);
+                        room.send(message);
+                        faults::point(after);
+                    }
+                }
+                _ = flush.tick() => self.protocol.flush(Instant::now()),
+                _ = heartbeat.tick() => {
+                    if let Some(exit) = self.protocol.beat(Instant::now()) {
+                        return Ok(exit);
+                    }
                 }
             }
-            Report::Ended { lease, end } => {
-                (self.hooks.let_go)(lease.trial);
-                self.watchdog.ended(lease);
-                self.stay.ended(Instant::now(), lease);
-                self.ledger.end(lease, end)
-            }
-            Report::Broken { error, retry } => {
-                self.broken = true;
-                self.leave(if retry { Exit::Broken(error) } else { Exit::Hopeless(error) });
-                self.ledger.release_all()
+            if let Some(exit) = self.protocol.done() {
+                // A courtesy: nothing is held, so if it gets lost, nothing is lost with it.
+                link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Goodbye(v1::Goodbye {})) }).await.ok();
+                link.close().await;
+                return Ok(exit);
             }
         }
     }
 
-    /// Who has no time for another trial, or has had none for too long, leaves; what is held ends first.
-    fn mind_the_time(&mut self) {
-        let now = Instant::now();
-        if !self.ledger.is_empty() || !self.wishes.stand() {
-            self.stay.busy(now);
+    fn absorb(&mut self, report: Report) {
+        if let Report::Ended { lease, .. } = &report {
+            (self.hooks.let_go)(lease.trial);
         }
-        let (exit, reason) = if self.stay.is_too_late(now) {
-            (Exit::OutOfTime, "another one would not end in time")
-        } else if self.stay.is_idle(now) {
-            (Exit::Done, "there was none for too long")
-        } else {
-            return;
-        };
-        if self.leaving.is_none() {
-            info!("no more trials: {reason}");
-            self.leaving = Some(exit);
-            self.wishes.withdraw();
-        }
+        self.protocol.absorb(Instant::now(), report);
     }
 
-    /// No more trials; what is held is given up as soon as the trainer notices.
-    fn leave(&mut self, exit: Exit) {
-        self.leaving.get_or_insert(exit);
-        self.wishes.withdraw();
-        self.ledger.cancel_all();
+    fn obey(&mut self, message: coordinator_message::Kind) {
+        let acknowledges = matches!(message, coordinator_message::Kind::Acknowledge(_));
+        if acknowledges {
+            faults::point("session/acknowledged");
+        }
+        let heard = self.protocol.obey(Instant::now(), message);
+        heard.settled.into_iter().for_each(&self.hooks.settled);
+        if acknowledges {
+            faults::point("session/settled");
+        }
+        for order in heard.orders {
+            (self.hooks.leased)(order.lease.trial);
+            // If nobody is there to take it, that is the trainer's next report.
+            self.orders.send(order).ok();
+        }
     }
 }
 
@@ -305,11 +265,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
-mod answers;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzzing;
-mod stream;
-#[cfg(test)]
-mod stream_tests;
-#[cfg(test)]
-mod tests;
+/// Where tests kill the process, before and after it sends a message.
+fn points_of(message: &v1::WorkerMessage) -> [&'static str; 2] {
+    match message.kind {
+        Some(Kind::Succeeded(_)) => ["session/result", "session/result-sent"],
+        _ if message.sequence > 0 => ["session/report", "session/report-sent"],
+        _ => ["session/other", "session/other-sent"],
+    }
+}

@@ -14,39 +14,43 @@ use tonic::{
 };
 use tracing::warn;
 
-use super::trust::Probe;
+use crate::trust::Probe;
 
 /// For the TCP connection, and for the TLS handshake on it.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// What this worker shows, and whom it trusts.
 #[derive(Debug, Default)]
-pub(crate) struct Access {
+pub struct Access {
     /// Whose certificate the coordinator must have.
-    pub(crate) authorities: Option<Authorities>,
+    pub authorities: Option<Authorities>,
     /// This worker's own certificate.
-    pub(crate) identity: Option<Identity>,
-    pub(crate) token: Option<Token>,
+    pub identity: Option<Identity>,
+    /// What lets it in.
+    pub token: Option<Token>,
 }
 
 /// A coordinator's address.
 #[derive(Debug, Clone)]
-pub(crate) struct Address {
-    pub(super) endpoint: Endpoint,
+pub struct Address {
+    pub(crate) endpoint: Endpoint,
     /// What goes into the header `authorization`.
-    pub(super) authorization: Option<MetadataValue<Ascii>>,
+    pub(crate) authorization: Option<MetadataValue<Ascii>>,
     /// Finds out why there is no connection.
-    pub(super) probe: Probe,
+    pub(crate) probe: Probe,
 }
 
 impl Address {
     /// The address as people read it.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         self.endpoint.uri().to_string()
     }
 
-    /// An error says what is wrong with the URL, or with what goes with it. Without a scheme, certificates mean TLS.
-    pub(crate) fn new(url: &str, access: Access) -> anyhow::Result<Self> {
+    /// The address of that URL. Without a scheme, certificates mean TLS.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, or with what goes with it.
+    pub fn new(url: &str, access: Access) -> anyhow::Result<Self> {
         let CoordinatorUrl { scheme, address } = url.parse().map_err(|problem| wrong(&problem))?;
         let with_tls = match scheme {
             Some(scheme) => scheme == Scheme::Https,
@@ -98,7 +102,7 @@ impl Address {
     }
 
     /// Adds the token to a request, if there is one.
-    pub(super) fn authorize<T>(&self, request: &mut Request<T>) {
+    pub(crate) fn authorize<T>(&self, request: &mut Request<T>) {
         if let Some(header) = &self.authorization {
             request.metadata_mut().insert("authorization", header.clone());
         }

@@ -15,27 +15,31 @@ use swfn_shared::{
     wire::{self, MAX_POINTS},
 };
 
-use super::{
-    cancel::Cancel,
+use crate::{
+    cancel::{Cancel, Stop},
     outbox::{Outbox, OutboxLimits},
 };
-use crate::train::report::Stop;
 
 /// Points that are sent at once, though the time for it has not come.
 const MANY_POINTS: usize = 256;
 
 /// How a lease ended.
 #[derive(Debug)]
-pub(crate) enum End {
+pub enum End {
+    /// With a result.
     Succeeded {
+        /// The result.
         outcome: Outcome,
         /// SHA-256 of what makes the data set what it is.
         dataset_digest: String,
         /// The files that the trial leaves behind.
         artifacts: Vec<Artifact>,
     },
+    /// Without one.
     Failed {
+        /// Whether it would fail again.
         kind: v1::FailureKind,
+        /// Why.
         message: String,
         /// The end of what the process wrote to its log.
         log: String,
@@ -65,7 +69,7 @@ struct Ended {
 
 /// Leases and reports.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     leases: BTreeMap<LeaseId, Held>,
     outbox: Outbox,
     /// The newest attempt of each trial that was granted on this stream.
@@ -73,17 +77,17 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(limits: OutboxLimits) -> Self {
+    pub(crate) fn new(limits: OutboxLimits) -> Self {
         Self { leases: BTreeMap::new(), outbox: Outbox::new(limits), granted: HashMap::new() }
     }
 
     /// A new stream begins: whoever is at its other end may count attempts anew.
-    pub(super) fn forget_grants(&mut self) {
+    pub(crate) fn forget_grants(&mut self) {
         self.granted.clear();
     }
 
     /// A lease was granted. Returns what cancels it; none if it was granted before: attempts only rise.
-    pub(super) fn grant(&mut self, lease: LeaseId) -> Option<Arc<Cancel>> {
+    pub(crate) fn grant(&mut self, lease: LeaseId) -> Option<Arc<Cancel>> {
         let newest = self.granted.entry(lease.trial).or_default();
         if lease.attempt <= *newest || self.leases.contains_key(&lease) {
             return None;
@@ -97,20 +101,20 @@ impl Ledger {
     }
 
     /// The coordinator ended a lease: nothing more is said of it. True if the trainer works on it.
-    pub(super) fn revoke(&mut self, lease: LeaseId) -> bool {
+    pub(crate) fn revoke(&mut self, lease: LeaseId) -> bool {
         let held = self.leases.remove(&lease);
         held.inspect(|held| held.cancel.ask(Stop::Abandon)).is_some_and(|held| held.end.is_none())
     }
 
     /// Asks the trainer to give back all that it works on.
-    pub(super) fn cancel_all(&self) {
+    pub(crate) fn cancel_all(&self) {
         for held in self.leases.values() {
             held.cancel.ask(Stop::GiveBack);
         }
     }
 
     /// The trainer got on. True when enough points have come together to be sent.
-    pub(super) fn progress(&mut self, lease: LeaseId, step: u64, points: Vec<MetricPoint>, log: &str) -> bool {
+    pub(crate) fn progress(&mut self, lease: LeaseId, step: u64, points: Vec<MetricPoint>, log: &str) -> bool {
         let Some(held) = self.leases.get_mut(&lease) else { return false };
         held.step = held.step.max(step);
         held.points.extend(points);
@@ -119,7 +123,7 @@ impl Ledger {
     }
 
     /// Makes reports of all points and lines. Returns the numbers of the new reports.
-    pub(super) fn flush(&mut self) -> Vec<u64> {
+    pub(crate) fn flush(&mut self) -> Vec<u64> {
         let waits = |held: &Held| !held.points.is_empty() || !held.log.text.is_empty();
         let leases: Vec<_> = self.leases.iter().filter(|(_, held)| waits(held)).map(|(id, _)| *id).collect();
         leases.into_iter().flat_map(|lease| self.flush_one(lease)).collect()
@@ -141,7 +145,7 @@ impl Ledger {
     }
 
     /// A lease ended. Returns the numbers of the new reports: its last points, then its files, then its end.
-    pub(super) fn end(&mut self, lease: LeaseId, end: End) -> Vec<u64> {
+    pub(crate) fn end(&mut self, lease: LeaseId, end: End) -> Vec<u64> {
         if !self.leases.contains_key(&lease) {
             return Vec::new();
         }
@@ -174,13 +178,13 @@ impl Ledger {
     }
 
     /// Gives back all that has not ended. Returns the numbers of the new reports.
-    pub(super) fn release_all(&mut self) -> Vec<u64> {
+    pub(crate) fn release_all(&mut self) -> Vec<u64> {
         let running: Vec<_> = self.leases.iter().filter(|(_, held)| held.end.is_none()).map(|(id, _)| *id).collect();
         running.into_iter().flat_map(|lease| self.end(lease, End::Released)).collect()
     }
 
     /// Everything up to this number is on the coordinator's disk. Returns the trials that are settled by it.
-    pub(super) fn acknowledge(&mut self, through: u64) -> Vec<TrialId> {
+    pub(crate) fn acknowledge(&mut self, through: u64) -> Vec<TrialId> {
         self.outbox.acknowledge(through);
         let mut settled = Vec::new();
         self.leases.retain(|lease, held| match held.end {
@@ -194,23 +198,23 @@ impl Ledger {
     }
 
     /// The numbers of all reports that wait for their acknowledgement, in order.
-    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = u64> {
         self.outbox.sequences()
     }
 
     /// The report of that number; `None` if it has been acknowledged.
-    pub(super) fn report(&mut self, sequence: u64) -> io::Result<Option<v1::WorkerMessage>> {
+    pub(crate) fn report(&mut self, sequence: u64) -> io::Result<Option<v1::WorkerMessage>> {
         self.outbox.message(sequence)
     }
 
     /// Leases that are worked on or whose reports wait.
-    pub(super) fn held(&self) -> Vec<LeaseId> {
+    pub(crate) fn held(&self) -> Vec<LeaseId> {
         self.leases.keys().copied().collect()
     }
 
     /// How far all leases are. Those that have ended are among them until that has been sent: `unsent` is the first report that has not. They
     /// would expire if that takes long, as those would whose trainer has to wait.
-    pub(super) fn heartbeat(&self, unsent: Option<u64>) -> v1::Heartbeat {
+    pub(crate) fn heartbeat(&self, unsent: Option<u64>) -> v1::Heartbeat {
         let is_full = self.is_full();
         let progress = |(lease, held): (&LeaseId, &Held)| {
             let waits = match held.end {
@@ -225,17 +229,17 @@ impl Ledger {
     }
 
     /// How many leases are worked on.
-    pub(super) fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.leases.values().filter(|held| held.end.is_none()).count()
     }
 
     /// Whether the trainer has to wait.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.outbox.is_full()
     }
 
     /// Whether nothing is held and nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.leases.is_empty() && self.outbox.is_empty()
     }
 }

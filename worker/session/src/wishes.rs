@@ -4,7 +4,7 @@ use swfn_shared::{capacity::Capacity, ids::ShapeId};
 
 /// The latest wish, as far as it is not fulfilled.
 #[derive(Debug, Default)]
-pub(super) struct Wishes {
+pub(crate) struct Wishes {
     wish: Option<Capacity>,
     /// The coordinator thinks otherwise.
     unsaid: bool,
@@ -12,14 +12,14 @@ pub(super) struct Wishes {
 
 impl Wishes {
     /// The trainer's newest wish takes the place of what was left of the one before.
-    pub(super) fn say(&mut self, wish: Capacity) {
+    pub(crate) fn say(&mut self, wish: Capacity) {
         let wish = Some(wish).filter(|wish| wish.lanes > 0);
         self.unsaid |= wish != self.wish;
         self.wish = wish;
     }
 
     /// A trial of that shape was granted; what is left of the wish is for its like. The coordinator knows.
-    pub(super) fn granted(&mut self, shape: ShapeId) {
+    pub(crate) fn granted(&mut self, shape: ShapeId) {
         if let Some(wish) = &mut self.wish {
             wish.lanes -= 1;
             wish.shape = Some(shape);
@@ -29,22 +29,22 @@ impl Wishes {
 
     /// Nothing is wanted any more. That is said in any case: what seems fulfilled here may stand there, when leases that were counted with
     /// it had ended, and what is given back would come again for ever.
-    pub(super) fn withdraw(&mut self) {
+    pub(crate) fn withdraw(&mut self) {
         (self.wish, self.unsaid) = (None, true);
     }
 
     /// Whether the trainer has room for a trial that it was not given.
-    pub(super) fn stand(&self) -> bool {
+    pub(crate) fn stand(&self) -> bool {
         self.wish.is_some()
     }
 
     /// A new stream begins: nothing was asked on it yet.
-    pub(super) fn forgotten(&mut self) {
+    pub(crate) fn forgotten(&mut self) {
         self.unsaid = self.wish.is_some();
     }
 
     /// What the coordinator has to be told now, if anything. `running`: trials that the trainer was given and that have not ended.
-    pub(super) fn ask(&mut self, running: usize) -> Option<Capacity> {
+    pub(crate) fn ask(&mut self, running: usize) -> Option<Capacity> {
         let wish = || self.wish.clone().map(|wish| wish.with_held(running)).unwrap_or_default();
         std::mem::take(&mut self.unsaid).then(wish)
     }

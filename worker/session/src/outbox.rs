@@ -16,17 +16,18 @@ use tracing::warn;
 
 /// Where reports are kept, and how many bytes of them.
 #[derive(Debug, Clone)]
-pub(crate) struct OutboxLimits {
+pub struct OutboxLimits {
     /// In memory; beyond it, in the file.
-    pub(crate) memory: usize,
+    pub memory: usize,
     /// In the file; beyond it, the outbox is full.
-    pub(crate) disk: u64,
+    pub disk: u64,
     /// Folder of the file.
-    pub(crate) folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl OutboxLimits {
-    pub(crate) fn in_folder(folder: PathBuf) -> Self {
+    /// As much as a worker may keep, in this folder.
+    pub fn in_folder(folder: PathBuf) -> Self {
         Self { memory: 8 << 20, disk: 4 << 30, folder }
     }
 }
@@ -50,7 +51,7 @@ struct Entry {
 
 /// The reports, in the order of their numbers.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     limits: OutboxLimits,
     entries: VecDeque<Entry>,
     next: u64,
@@ -64,12 +65,12 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(limits: OutboxLimits) -> Self {
+    pub(crate) fn new(limits: OutboxLimits) -> Self {
         Self { limits, entries: VecDeque::new(), next: 1, memory: 0, disk: 0, in_file: 0, file: None, broken: false }
     }
 
     /// Keeps a report; returns its number.
-    pub(super) fn push(&mut self, kind: Kind) -> u64 {
+    pub(crate) fn push(&mut self, kind: Kind) -> u64 {
         let sequence = self.next;
         self.next += 1;
         let message = v1::WorkerMessage { sequence, kind: Some(kind) };
@@ -117,12 +118,12 @@ impl Outbox {
     }
 
     /// The numbers of all reports, in order.
-    pub(super) fn sequences(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = u64> {
         self.entries.iter().map(|entry| entry.sequence)
     }
 
     /// The report of that number; `None` if it has been acknowledged.
-    pub(super) fn message(&mut self, sequence: u64) -> io::Result<Option<v1::WorkerMessage>> {
+    pub(crate) fn message(&mut self, sequence: u64) -> io::Result<Option<v1::WorkerMessage>> {
         let Some(first) = self.entries.front().map(|entry| entry.sequence) else { return Ok(None) };
         let index = sequence.checked_sub(first).and_then(|index| usize::try_from(index).ok());
         let Some(entry) = index.and_then(|index| self.entries.get(index)) else { return Ok(None) };
@@ -140,7 +141,7 @@ impl Outbox {
     }
 
     /// Forgets all reports up to that number.
-    pub(super) fn acknowledge(&mut self, through: u64) {
+    pub(crate) fn acknowledge(&mut self, through: u64) {
         while self.entries.front().is_some_and(|entry| entry.sequence <= through) {
             match self.entries.pop_front() {
                 Some(Entry { bytes, place: Place::Memory(_), .. }) => self.memory -= bytes,
@@ -155,12 +156,12 @@ impl Outbox {
     }
 
     /// Whether nothing more should be put in.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         let no_room = self.broken && self.memory >= self.limits.memory;
         no_room || self.disk >= self.limits.disk || self.entries.len() >= MANY
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 }

@@ -18,7 +18,7 @@ use swfn_shared::{quote::quote, wire::WORKERS_HEADER};
 use swfn_web::is_about_certificates;
 use tonic::transport::Uri;
 
-use super::address::Access;
+use crate::address::Access;
 
 /// For each step. A coordinator that does not object says nothing, so all of it passes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,14 +34,14 @@ const ANSWER: u64 = 4 << 10;
 
 /// How to ask a coordinator.
 #[derive(Debug, Clone)]
-pub(super) enum Probe {
+pub(crate) enum Probe {
     Plain,
     Tls(Arc<ClientConfig>),
 }
 
 impl Probe {
     /// The same terms as those of the real connection.
-    pub(super) fn tls(access: &Access) -> anyhow::Result<Self> {
+    pub(crate) fn tls(access: &Access) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in access.authorities.iter().flat_map(|authorities| certificates(authorities.pem())) {
             roots.add(certificate?)?;
@@ -60,7 +60,7 @@ impl Probe {
     }
 
     /// Why the coordinator and this worker do not trust each other; `None` when that is not the problem.
-    pub(super) async fn ask(self, uri: &Uri) -> Option<String> {
+    pub(crate) async fn ask(self, uri: &Uri) -> Option<String> {
         let host = uri.host()?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if matches!(self, Self::Plain) { 80 } else { 443 });
         tokio::task::spawn_blocking(move || self.ask_now(&host, port)).await.ok()?

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::address::Address;
+use crate::address::Address;
 
 /// Messages on their way out; beyond it, the session waits for the network.
 const OUTGOING: usize = 64;
@@ -18,7 +18,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no stream.
 #[derive(Debug)]
-pub(super) enum LinkError {
+pub(crate) enum LinkError {
     /// May pass: try again.
     Lost(String),
     /// Will not pass: the coordinator does not want this worker.
@@ -45,16 +45,16 @@ impl From<Status> for LinkError {
 
 /// An open stream.
 #[derive(Debug)]
-pub(super) struct Link {
-    pub(super) outgoing: mpsc::Sender<v1::WorkerMessage>,
+pub(crate) struct Link {
+    pub(crate) outgoing: mpsc::Sender<v1::WorkerMessage>,
     incoming: Streaming<v1::CoordinatorMessage>,
-    pub(super) welcome: v1::Welcome,
+    pub(crate) welcome: v1::Welcome,
 }
 
 impl Link {
     /// Connects, says hello and waits for the welcome. `was_welcome`: on an earlier stream. Then what looks like a lack of trust is
     /// somebody's mistake elsewhere, and what was trained waits until that is mended.
-    pub(super) async fn open(address: &Address, hello: v1::Hello, was_welcome: bool) -> Result<Self, LinkError> {
+    pub(crate) async fn open(address: &Address, hello: v1::Hello, was_welcome: bool) -> Result<Self, LinkError> {
         match Self::try_open(address, hello).await {
             Err(LinkError::Lost(reason)) if !was_welcome => {
                 match address.probe.clone().ask(address.endpoint.uri()).await {
@@ -88,12 +88,12 @@ impl Link {
         tokio::time::timeout(ANSWER_TIMEOUT, open).await.map_err(late)?
     }
 
-    pub(super) async fn send(&self, message: v1::WorkerMessage) -> Result<(), LinkError> {
+    pub(crate) async fn send(&self, message: v1::WorkerMessage) -> Result<(), LinkError> {
         self.outgoing.send(message).await.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))
     }
 
     /// The next message. Cancel-safe.
-    pub(super) async fn receive(&mut self) -> Result<coordinator_message::Kind, LinkError> {
+    pub(crate) async fn receive(&mut self) -> Result<coordinator_message::Kind, LinkError> {
         loop {
             match self.incoming.message().await? {
                 Some(v1::CoordinatorMessage { kind: Some(kind) }) => return Ok(kind),
@@ -105,7 +105,7 @@ impl Link {
     }
 
     /// Ends the sending side, then waits a moment for the other side to have read everything.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         let Self { outgoing, mut incoming, .. } = self;
         drop(outgoing);
         let drained = async { while let Ok(Some(_)) = incoming.message().await {} };
