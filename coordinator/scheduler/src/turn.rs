@@ -17,8 +17,9 @@ use std::{
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
+    capacity::Capacity,
     event::{Blame, Event},
-    ids::{DataDigest, LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    ids::{DataDigest, LeaseId, TrialId, WorkerId},
     metrics::{MetricPoint, Outcome},
     quote::one_line,
     trial_log::LogPart,
@@ -84,14 +85,6 @@ pub enum Write {
     },
 }
 
-/// What a worker asked for and has not got all of.
-#[derive(Debug)]
-struct Asked {
-    lanes: u32,
-    shape: Option<ShapeId>,
-    vaes: Vec<VaeId>,
-}
-
 /// What a turn revokes of one worker's leases.
 #[derive(Debug, Default)]
 struct Revoked {
@@ -114,7 +107,7 @@ pub struct Turn {
     /// Workers of which it was said that they get no trials, since theirs only fail.
     aside: BTreeSet<WorkerId>,
     /// Workers that asked for more than they hold, in a fixed order.
-    waiting: BTreeMap<WorkerId, Asked>,
+    waiting: BTreeMap<WorkerId, Capacity>,
     /// All have been told that the sweep is over.
     drained: bool,
     writes: Vec<Write>,
@@ -281,14 +274,11 @@ impl Turn {
 
     /// Grants what can be granted; at the end of each turn. `sends_home`: nothing comes after all trials have ended, and workers are told.
     pub fn serve_waiting(&mut self, at: &mut At<'_>, sends_home: bool) {
-        for (worker, mut asked) in std::mem::take(&mut self.waiting) {
-            let (lanes, shape, vaes) = (asked.lanes, asked.shape, std::mem::take(&mut asked.vaes));
-            let command = Command::Asked { worker: worker.clone(), lanes, shape, vaes };
-            let leases: Vec<_> =
-                self.apply(at, &command).unwrap_or_default().iter().filter_map(Event::durable).collect();
-            if let Command::Asked { vaes, .. } = command {
-                asked.vaes = vaes;
-            }
+        for (worker, asked) in std::mem::take(&mut self.waiting) {
+            let command = Command::Asked { worker, capacity: asked };
+            let events = self.apply(at, &command).unwrap_or_default();
+            let leases: Vec<_> = events.iter().filter_map(Event::durable).collect();
+            let Command::Asked { worker, capacity: mut asked } = command else { continue };
             let grant = leases.into_iter().filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
             let leases: Vec<_> = grant.collect();
             // What it did not get now, it may get later: of the same shape, or its lanes would be of two.

@@ -156,6 +156,7 @@ impl Engine {
     /// Puts quarantined trials back, those that `wanted` names; returns how many.
     pub(crate) fn retry(&mut self, wanted: impl Fn(TrialId) -> bool) -> Result<usize, EngineError> {
         let count = self.turn.retry(&mut At { now: self.now(), rules: &mut Counted }, wanted);
+        self.carry_out();
         self.ledger.start(&self.turn.scheduler);
         self.commit()?;
         Ok(count)
@@ -276,6 +277,7 @@ impl Engine {
 
     fn keep(&mut self, event: Event) {
         let Some(lease) = event.durable() else { return };
+        self.ledger.follow(&event);
         if !matches!(event, Event::Leased { .. }) {
             self.plausibility.forget(lease);
         }

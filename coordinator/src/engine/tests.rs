@@ -8,6 +8,7 @@ use swfn_scheduler::{
 };
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts, CONFUSION},
+    capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS},
@@ -67,7 +68,7 @@ impl Stream {
     }
 
     async fn ask(&self, lanes: u32, shape: Option<ShapeId>) {
-        self.say(0, FromWorker::Ask { lanes, shape, vaes: Vec::new() }).await;
+        self.say(0, FromWorker::Ask(Capacity { lanes, shape, vaes: Vec::new() })).await;
     }
 
     async fn reply(&mut self) -> Reply {

@@ -165,7 +165,7 @@ impl Coordinator {
                     if sequence > 0 {
                         self.batch.heard.push((worker.clone(), sequence));
                     }
-                    if let Said::Ask { .. } = said {
+                    if let Said::Ask(_) = said {
                         around.oracle.asked(&worker);
                     }
                 }
@@ -220,7 +220,7 @@ impl Coordinator {
 /// What a worker says, as the turn hears it. What was measured is no matter here.
 fn from_worker(said: Said) -> FromWorker {
     match said {
-        Said::Ask { lanes, shape, vaes } => FromWorker::Ask { lanes, shape, vaes },
+        Said::Ask(capacity) => FromWorker::Ask(capacity),
         Said::Heartbeat { progress } => {
             // Here reports leave at once, and none of them waits for another.
             let progress = progress.into_iter().map(|(lease, step)| Progress { lease, step, waits: false });

@@ -7,7 +7,7 @@ use swfn_shared::{
 use tracing::{debug, info, warn};
 
 use super::{
-    At, Asked, FromWorker, Hello, Progress, Reply, SessionId, Turn, Write,
+    At, FromWorker, Hello, Progress, Reply, SessionId, Turn, Write,
     message::{FINISHED, LEAVE, drain},
 };
 use crate::{Admission, Command, FailureKind, Rejection};
@@ -78,11 +78,11 @@ impl Turn {
         let worker = worker.clone();
         match message {
             // On its way when the worker was told to leave.
-            FromWorker::Ask { .. } if self.leaving.contains(&worker) => {}
-            FromWorker::Ask { lanes, shape, vaes } => {
+            FromWorker::Ask(_) if self.leaving.contains(&worker) => {}
+            FromWorker::Ask(mut capacity) => {
                 // In place of what it asked for before.
-                let vaes = self.scheduler.of_sweep(vaes);
-                self.waiting.insert(worker, Asked { lanes, shape, vaes });
+                capacity.vaes = self.scheduler.of_sweep(capacity.vaes);
+                self.waiting.insert(worker, capacity);
             }
             FromWorker::Heartbeat { progress } => {
                 for Progress { lease, step, waits } in progress {

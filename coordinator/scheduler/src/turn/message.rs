@@ -4,7 +4,8 @@ use std::fmt;
 
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
-    ids::{DataDigest, LeaseId, ShapeId, VaeId, WorkerId},
+    capacity::Capacity,
+    ids::{DataDigest, LeaseId, WorkerId},
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
     trial_log::LogPart,
@@ -65,11 +66,7 @@ pub struct Progress {
 /// Everything else that a worker says.
 #[derive(Debug)]
 pub enum FromWorker {
-    Ask {
-        lanes: u32,
-        shape: Option<ShapeId>,
-        vaes: Vec<VaeId>,
-    },
+    Ask(Capacity),
     Heartbeat {
         progress: Vec<Progress>,
     },

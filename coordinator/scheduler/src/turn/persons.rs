@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use swfn_shared::ids::{TrialId, WorkerId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{TrialId, WorkerId},
+};
 
 use super::{
     At, Drained, Holder, Turn,
@@ -32,7 +35,7 @@ impl Turn {
     fn send_away(&mut self, at: &mut At<'_>, worker: WorkerId, now: bool) {
         self.waiting.remove(&worker);
         self.leaving.insert(worker.clone());
-        let nothing = Command::Asked { worker: worker.clone(), lanes: 0, shape: None, vaes: Vec::new() };
+        let nothing = Command::Asked { worker: worker.clone(), capacity: Capacity::default() };
         self.apply(at, &nothing).ok();
         if now {
             for lease in self.scheduler.leases_of(&worker) {
