@@ -20,7 +20,7 @@ use swfn_shared::{
 use swfn_store::{
     ReadOnly,
     grid_file::{self, Earlier},
-    log_file,
+    log_file, parse,
 };
 use time::OffsetDateTime;
 
