@@ -4,16 +4,17 @@ use rand::{Rng, RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use swfn_shared::trial::TrialSpec;
 
-use super::{
-    answer::{Decided, Sign},
+use crate::{
     command::write_without_charts,
-    contrast::Comparison,
+    numbers::{
+        answer::{Decided, Sign},
+        contrast::Comparison,
+        source::{Sources, open},
+        summary::{Summary, tests::finished},
+    },
+    phrases::words,
     sample,
-    source::{Sources, open},
-    summary::{Summary, tests::finished},
-    table,
-    terminal::terminal,
-    words,
+    views::{table, terminal::terminal},
 };
 
 fn some<T: Copy + std::fmt::Debug>(random: &mut impl Rng, of: &[T], most: usize) -> String {
@@ -99,7 +100,9 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
                 // One number is rounded in one way wherever it stands.
                 let gain = summary.cells[comparison.cell].gain_over_none;
                 if treatment.starts_with("fn") && !treatment.contains('+') && control == "none" {
-                    let of = |estimate: Option<super::statistics::Estimate>| estimate.map(|of| words::points(of.mean));
+                    let of = |estimate: Option<crate::numbers::statistics::Estimate>| {
+                        estimate.map(|of| words::points(of.mean))
+                    };
                     assert_eq!(of(gain), of(comparison.difference));
                 }
                 let decided = expected.iter().any(|other| std::ptr::eq(*other, comparison));

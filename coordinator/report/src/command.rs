@@ -15,15 +15,19 @@ use swfn_store::{
 };
 use time::OffsetDateTime;
 
-use super::{
-    charts::{Content, Figure, Theme, png},
-    compose::compose,
-    files, html,
-    source::{Sources, open, open_grids},
-    summary::Summary,
-    terminal::terminal,
-    verification::Verification,
-    write_up,
+use crate::{
+    numbers::{
+        source::{Sources, open, open_grids},
+        summary::Summary,
+        verification::Verification,
+    },
+    views::{
+        charts::{Content, Figure, Theme, png},
+        compose::compose,
+        files, html,
+        terminal::terminal,
+        write_up,
+    },
 };
 
 /// Which runs, and where to.

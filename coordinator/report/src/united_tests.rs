@@ -9,13 +9,15 @@ use swfn_shared::{
 };
 use swfn_store::TrialRow;
 
-use super::{
-    charts::{Content, Theme},
+use crate::{
     command::write_without_charts,
+    numbers::{
+        source::{Sources, open},
+        study::Study,
+        summary::{Summary, tests::finished},
+    },
     sample,
-    source::{Sources, open},
-    study::Study,
-    summary::{Summary, tests::finished},
+    views::charts::{Content, Theme},
 };
 
 const AXES: &str = "subset_size = 100\nseed = { count = 4 }\narchitecture = \"net\"\nlambda = [0, 0.1]";

@@ -1,0 +1,300 @@
+//! Where a report comes from: one or several run directories. The trials of several are united by their ids.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use swfn_shared::{
+    grid::Grid,
+    ids::{CellId, TrialId},
+    trial::TrialSpec,
+};
+use swfn_store::{
+    Chosen, CurveRow, CurveSums, Store, TrialRow,
+    grid_file::{self, Earlier},
+};
+
+use crate::{
+    numbers::{
+        cost::Cost,
+        study::{NAMED, Study, key, settings},
+        verification::Verification,
+    },
+    phrases::rounding::percent,
+    views::charts::Curves,
+};
+
+/// A run directory, its grid and its store.
+pub struct Run {
+    pub path: PathBuf,
+    /// How the report calls it.
+    pub name: String,
+    pub grid: Grid,
+    /// The grid file, as it was last run.
+    pub text: String,
+    pub store: Store,
+}
+
+impl Run {
+    /// A file that does not say how epochs go may be from before it could. Then the trials are those of what it meant.
+    fn read_as_it_was_run(&mut self, rows: &HashMap<TrialId, TrialRow>) {
+        let is_of = |grid: &Grid| grid.trials().any(|spec| rows.contains_key(&spec.id()));
+        if rows.is_empty() || is_of(&self.grid) {
+            return;
+        }
+        if let Ok(older) = Grid::parse_before_epochs("grid.toml", &self.text, u64::MAX)
+            && is_of(&older)
+        {
+            self.grid = older;
+        }
+    }
+}
+
+/// All runs of a report, and the trials of all of them.
+pub struct Sources {
+    pub(crate) runs: Vec<Run>,
+    /// Each once, in the order of the grids.
+    pub(crate) trials: Vec<(TrialSpec, TrialRow)>,
+    /// The run from which the row of a trial is.
+    owners: HashMap<TrialId, usize>,
+    pub(crate) verification: Verification,
+    /// What a reader must know of how they fit together.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Sources {
+    pub fn new(mut runs: Vec<Run>) -> anyhow::Result<Self> {
+        let mut trials: Vec<(TrialSpec, TrialRow)> = Vec::new();
+        let mut places: HashMap<TrialId, usize> = HashMap::new();
+        let mut owners = HashMap::new();
+        let mut twice = Twice::default();
+        for (number, run) in runs.iter_mut().enumerate() {
+            let mut rows: HashMap<_, _> = run.store.trials()?.into_iter().map(|row| (row.id, row)).collect();
+            run.read_as_it_was_run(&rows);
+            let known = rows.len();
+            let before = trials.len();
+            // In the order of the grid, whatever the order in which they came into the file.
+            for spec in run.grid.trials() {
+                let Some(row) = rows.remove(&spec.id()) else { continue };
+                match places.get(&row.id) {
+                    None => {
+                        places.insert(row.id, trials.len());
+                        owners.insert(row.id, number);
+                        trials.push((spec, row));
+                    }
+                    Some(place) => {
+                        let other = &mut trials[*place].1;
+                        twice.count(other, &row);
+                        // A result is worth more than none; of two results the first one counts.
+                        if other.outcome.is_none() && row.outcome.is_some() {
+                            owners.insert(row.id, number);
+                            *other = row;
+                        }
+                    }
+                }
+            }
+            ensure!(
+                known == 0 || trials.len() > before || rows.len() < known,
+                "the trials in `{}` are not those of its grid.toml\nhint: another version of this program made them: make the report with \
+                 that one, or run the sweep again with this one",
+                run.name
+            );
+        }
+        let mut warnings = conflicts(&runs);
+        warnings.extend(selections(&runs));
+        warnings.extend(without_value(&runs, &trials));
+        warnings.extend(twice.warning());
+        let verified = runs.iter().map(|run| Verification::of(&run.path, &trials));
+        let verification = verified.reduce(|one, other| Ok(one?.and(other?))).transpose()?.unwrap_or_default();
+        warnings.extend(verification.sentences());
+        Ok(Self { runs, trials, owners, verification, warnings })
+    }
+
+    /// Mean curves of a metric, for those cells.
+    pub(crate) fn curves(&self, metric: &str, study: &Study, cells: &BTreeSet<CellId>) -> anyhow::Result<Curves> {
+        let mut wanted: BTreeMap<usize, Vec<TrialId>> = BTreeMap::new();
+        for cell in study.cells.iter().filter(|cell| cells.contains(&cell.id)) {
+            for trial in &cell.succeeded {
+                wanted.entry(self.owners[trial]).or_default().push(*trial);
+            }
+        }
+        let stores = || wanted.iter().map(|(run, trials)| (&self.runs[*run].store, trials));
+        let mut last = 0;
+        for (store, trials) in stores() {
+            last = store.last_step(metric, trials)?.max(last);
+        }
+        let mut sums = CurveSums::default();
+        for (store, trials) in stores() {
+            store.add_curves(metric, trials, last, &mut sums)?;
+        }
+        Ok(sums.curves())
+    }
+
+    /// Hands the points of all trials that have succeeded to `each`.
+    pub fn points(&self, mut each: impl FnMut(CurveRow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.runs.iter().enumerate().try_for_each(|(number, run)| {
+            let of_run = |row: CurveRow| if self.owners.get(&row.id) == Some(&number) { each(row) } else { Ok(()) };
+            run.store.curves(of_run)
+        })
+    }
+
+    /// What all runs cost.
+    pub(crate) fn cost(&self) -> anyhow::Result<Cost> {
+        self.runs.iter().try_fold(Cost::default(), |cost, run| Ok(cost.and(Cost::of(&run.store.lease_spans()?))))
+    }
+
+    /// Where a trial that has succeeded left a file of that name.
+    pub fn artifact(&self, trial: TrialId, name: &str) -> Option<PathBuf> {
+        let run = &self.runs[*self.owners.get(&trial)?];
+        Some(run.path.join("artifacts").join(trial.to_string()).join(name)).filter(|path| path.is_file())
+    }
+}
+
+/// Opens run directories to read them, whoever else has them open.
+pub(crate) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
+    let mut seen = BTreeSet::new();
+    let mut runs = Vec::new();
+    for path in paths {
+        // The same folder twice would count nothing twice, but looks like a mistake.
+        let place = path.canonicalize().unwrap_or_else(|_| path.clone());
+        ensure!(seen.insert(place), "`{}` is named twice\nhint: name each run directory once", path.display());
+        runs.push(open_one(path)?);
+    }
+    Ok(runs)
+}
+
+/// Opens one run directory for each of the grids that are meant; a trial belongs to the first grid that has it.
+pub(crate) fn open_grids(path: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<Run>> {
+    let mut seen = HashSet::new();
+    let runs = grid_file::files(path, which)?.into_iter().map(|file| {
+        let run = open_with(path, &file)?;
+        let trials = run.grid.trials().map(|trial| trial.id()).filter(|id| seen.insert(*id));
+        run.store.choose(&Chosen::Only(trials.collect()))?;
+        Ok(Run { name: file.display().to_string(), ..run })
+    });
+    runs.collect()
+}
+
+fn open_one(path: &Path) -> anyhow::Result<Run> {
+    open_with(path, &path.join("grid.toml"))
+}
+
+/// A run directory with the grid of that file.
+fn open_with(path: &Path, file: &Path) -> anyhow::Result<Run> {
+    let shown = path.display();
+    let database = path.join("sweep.sqlite");
+    if !database.is_file() {
+        let problem = if path.is_dir() { "it has no sweep.sqlite" } else { "there is no such folder" };
+        bail!(
+            "`{shown}` is no run directory: {problem}\nhint: name the folder that a sweep made, runs/NAME by default"
+        );
+    }
+    let store = Store::open_to_read(&database)?;
+    let text = grid_file::read(file)
+        .with_context(|| format!("`{shown}` lacks its grid\nhint: copy the grid file there, as grid.toml"))?;
+    // What was run was not too large to run.
+    let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
+    Ok(Run { path: path.to_owned(), name: shown.to_string(), grid, text, store })
+}
+
+/// Trials of which several runs have a result.
+#[derive(Default)]
+struct Twice {
+    count: usize,
+    differing: usize,
+    largest: f64,
+}
+
+impl Twice {
+    fn count(&mut self, one: &TrialRow, other: &TrialRow) {
+        let (Some(one), Some(other)) = (&one.outcome, &other.outcome) else { return };
+        self.count += 1;
+        let difference = (one.final_test_accuracy - other.final_test_accuracy).abs();
+        self.differing += usize::from(difference > 0.0);
+        self.largest = self.largest.max(difference);
+    }
+
+    fn warning(&self) -> Option<String> {
+        let Self { count, differing, largest } = self;
+        (*count > 0).then(|| {
+            let how = match differing {
+                0 => "the results are the same".to_owned(),
+                _ => format!(
+                    "{differing} of them differ, by up to {} points, and the first result counts",
+                    percent(*largest)
+                ),
+            };
+            format!("{count} trials have results in several run directories: {how}.")
+        })
+    }
+}
+
+/// The other axes of grids, in which runs may differ as cells of one do.
+const AXES: [&str; 3] = ["learning_rate", "penalty.samples", "penalty.density"];
+
+/// That runs select different evaluations.
+fn selections(runs: &[Run]) -> Option<String> {
+    let first = runs.first()?.grid.selection;
+    let each = || runs.iter().map(|run| format!("{} in {}", run.grid.selection.name(), run.name));
+    runs.iter().any(|run| run.grid.selection != first).then(|| {
+        format!(
+            "The runs select different evaluations: {}. What the first one selects counts for all: {}.",
+            each().collect::<Vec<_>>().join(", "),
+            first.name()
+        )
+    })
+}
+
+/// That trials have no value at the evaluation that counts.
+fn without_value(runs: &[Run], trials: &[(TrialSpec, TrialRow)]) -> Option<String> {
+    let selection = runs.first()?.grid.selection;
+    let outcomes = || trials.iter().filter_map(|(_, row)| row.outcome.as_ref());
+    let count = outcomes().filter(|outcome| selection.accuracy(outcome).is_none()).count();
+    (count > 0).then(|| {
+        format!(
+            "{count} of the {} trials that succeeded have no accuracy by {}, the evaluation that counts: they are in no mean and no \
+             comparison.",
+            outcomes().count(),
+            selection.name()
+        )
+    })
+}
+
+/// The settings that are not axes of a grid and differ from run to run. Runs without the function norm have none of its settings, which is
+/// no conflict.
+fn conflicts(runs: &[Run]) -> Vec<String> {
+    let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
+    let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
+    let mut warnings = Vec::new();
+    for path in paths.into_iter().filter(|path| !NAMED.contains(&path.as_str()) && !AXES.contains(&path.as_str())) {
+        let of_runs: Vec<(&Run, &BTreeSet<String>)> =
+            runs.iter().zip(&values).filter_map(|(run, values)| Some((run, values.get(path)?))).collect();
+        if of_runs.windows(2).all(|pair| pair[0].1 == pair[1].1) {
+            continue;
+        }
+        let each = of_runs.iter().map(|(run, values)| {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            format!("{} in {}", values.join(" and "), run.name)
+        });
+        let each: Vec<String> = each.collect();
+        warnings.push(format!(
+            "The runs differ in {}: {}. Trials that differ in it are cells of their own.",
+            key(path),
+            each.join(", ")
+        ));
+    }
+    warnings
+}
+
+fn values(run: &Run) -> BTreeMap<String, BTreeSet<String>> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut cells = BTreeSet::new();
+    for spec in run.grid.trials().filter(|spec| cells.insert(spec.cell())) {
+        settings(&spec).into_iter().for_each(|(path, value)| {
+            values.entry(path).or_default().insert(value);
+        });
+    }
+    values
+}
