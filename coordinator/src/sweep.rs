@@ -133,7 +133,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     };
     output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
     let verification = summary.verification.unwrap_or_default();
-    verification.sentences().iter().for_each(|sentence| output::say(sentence));
+    swfn_report::verification(&verification).iter().for_each(|sentence| output::say(sentence));
     match ending {
         Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => Ok(Ending::Disagreement),
         _ => Ok(ending),

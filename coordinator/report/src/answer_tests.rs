@@ -7,14 +7,14 @@ use swfn_shared::trial::TrialSpec;
 use crate::{
     command::write_without_charts,
     numbers::{
-        answer::{Decided, Sign},
-        contrast::Comparison,
+        answer::Decided,
+        contrast::{Comparison, Sign},
         source::{Sources, open},
         summary::{Summary, tests::finished},
     },
     phrases::words,
     sample,
-    views::{table, terminal::terminal},
+    views::{markdown, terminal::terminal},
 };
 
 fn some<T: Copy + std::fmt::Debug>(random: &mut impl Rng, of: &[T], most: usize) -> String {
@@ -88,7 +88,7 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
 
         let json = serde_json::to_value(&summary).unwrap();
         assert_eq!(json["answer"]["decided"].as_array().unwrap().len(), expected.len());
-        let markdown = table::markdown(&summary);
+        let markdown = markdown::summary(&summary);
         let (lead, tables) = markdown.split_once("\n## ").unwrap();
         for width in [60, 80, 120] {
             let text = terminal(&summary, width);
@@ -98,7 +98,7 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
             for comparison in &summary.comparisons {
                 let Comparison { context, treatment, control, .. } = comparison;
                 // One number is rounded in one way wherever it stands.
-                let gain = summary.cells[comparison.cell].gain_over_none;
+                let gain = summary.cells()[comparison.cell].gain_over_none;
                 if treatment.starts_with("fn") && !treatment.contains('+') && control == "none" {
                     let of = |estimate: Option<crate::numbers::statistics::Estimate>| {
                         estimate.map(|of| words::points(of.mean))

@@ -27,13 +27,15 @@ mod views;
 pub use command::{Extent, ReportArguments, page, run, write};
 pub use numbers::{
     answer::Answer,
+    settings::settings,
     source::{Run, Sources},
     statistics::half_width,
-    study::settings,
     summary::Summary,
 };
 pub use phrases::{
+    answer::so_far,
+    legends::{cells as legend, names},
     rounding,
-    words::{names, so_far},
+    verification::verification,
 };
-pub use views::{charts::palette, table::legend, terminal::terminal};
+pub use views::{charts::palette, terminal::terminal};

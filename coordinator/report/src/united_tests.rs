@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use swfn_shared::{
-    grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
+    grid::{DEFAULT_MAX_TRIALS, Grid},
     metrics::Outcome,
     trial::TrialSpec,
 };
@@ -13,7 +13,6 @@ use crate::{
     command::write_without_charts,
     numbers::{
         source::{Sources, open},
-        study::Study,
         summary::{Summary, tests::finished},
     },
     sample,
@@ -200,8 +199,8 @@ fn networks_with_a_fixed_regulariser_have_an_answer() {
 #[test]
 fn lambdas_that_look_alike_are_lines_of_their_own() {
     let labels = |lambdas: &str| -> Vec<String> {
-        let study = Study::new(Selection::Final, &trials(&parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)))));
-        study.treatments.iter().map(|treatment| treatment.name.clone()).collect()
+        let grid = parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)));
+        Summary::new(&grid, &trials(&grid)).treatments().iter().map(|treatment| treatment.name.clone()).collect()
     };
     assert_eq!(labels("[0.10001, 0.10002]"), ["fn 0.10001", "fn 0.10002"]);
     assert_eq!(labels("[0.10001, 0.2]"), ["fn 0.1", "fn 0.2"]);

@@ -3,9 +3,14 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use swfn_shared::treatment::{Network, Regulariser};
+use swfn_shared::treatment::Network;
 
-use crate::numbers::{claim::Verdict, contrast::Comparison, hypothesis::seeds_needed, summary::Summary};
+use super::{
+    cell::Cells,
+    claim::{ClaimVerdict, Verdict},
+    contrast::{Comparison, Sign},
+    hypothesis::seeds_needed,
+};
 
 /// What the results say. Accuracies and differences are shares, not percentage points.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -69,29 +74,6 @@ pub struct Synthesis {
     pub seeds_for_one_point: Option<usize>,
 }
 
-/// Which way a difference goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sign {
-    /// Better than the reference.
-    Gain,
-    /// Worse.
-    Loss,
-    /// Better than one reference and worse than another.
-    Both,
-}
-
-impl Sign {
-    /// How tables mark it.
-    pub(crate) fn symbol(self) -> &'static str {
-        match self {
-            Self::Gain => "+",
-            Self::Loss => "−",
-            Self::Both => "+/−",
-        }
-    }
-}
-
 /// All cells: a row for each network, regulariser and variant, a column for each subset size.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Pivot {
@@ -108,9 +90,6 @@ pub struct PivotRow {
     pub network: Network,
     /// Its regulariser by its short name.
     pub regulariser: String,
-    /// The same in its parts.
-    #[serde(skip)]
-    pub treatment: Regulariser,
     /// What else sets the cells apart; mostly empty.
     pub variant: String,
     /// As many as sizes; none where the grid has no such cell.
@@ -165,43 +144,42 @@ pub struct Decided {
     pub planned: usize,
 }
 
-/// The answer of a summary whose other parts are there.
-pub(crate) fn answer(summary: &Summary) -> Answer {
-    let decided = decided(summary);
-    Answer {
-        claims: claims(summary),
-        synthesis: synthesis(summary, &decided),
-        pivot: pivot(summary, &decided),
-        decided,
+impl Answer {
+    /// `open`: whether trials have not ended.
+    pub(super) fn of(cells: &Cells, comparisons: &[Comparison], claims: &[ClaimVerdict], open: bool) -> Self {
+        let decided = decided(cells, comparisons);
+        Self {
+            claims: claims.iter().map(claim).collect(),
+            synthesis: synthesis(comparisons, claims, &decided, open),
+            pivot: pivot(cells, comparisons, &decided),
+            decided,
+        }
     }
 }
 
-fn claims(summary: &Summary) -> Vec<ClaimLine> {
-    let line = |claim: &crate::numbers::claim::ClaimVerdict| {
-        let count = |verdict| claim.checks.iter().filter(|check| check.verdict == verdict).count();
-        let means = || claim.checks.iter().filter_map(|check| Some(check.comparison.difference?.mean));
-        ClaimLine {
-            text: claim.text.clone(),
-            verdict: claim.verdict,
-            provisional: claim.provisional,
-            pairs: claim.checks.len(),
-            held: count(Verdict::Held),
-            not_held: count(Verdict::NotHeld),
-            least: means().min_by(f64::total_cmp),
-            most: means().max_by(f64::total_cmp),
-            p_holm: claim.checks.iter().filter_map(|check| check.p_holm).max_by(f64::total_cmp),
-        }
-    };
-    summary.claims.iter().map(line).collect()
+fn claim(claim: &ClaimVerdict) -> ClaimLine {
+    let count = |verdict| claim.checks.iter().filter(|check| check.verdict == verdict).count();
+    let means = || claim.checks.iter().filter_map(|check| Some(check.comparison.difference?.mean));
+    ClaimLine {
+        text: claim.text.clone(),
+        verdict: claim.verdict,
+        provisional: claim.provisional,
+        pairs: claim.checks.len(),
+        held: count(Verdict::Held),
+        not_held: count(Verdict::NotHeld),
+        least: means().min_by(f64::total_cmp),
+        most: means().max_by(f64::total_cmp),
+        p_holm: claim.checks.iter().filter_map(|check| check.p_holm).max_by(f64::total_cmp),
+    }
 }
 
-fn decided(summary: &Summary) -> Vec<Decided> {
+fn decided(cells: &Cells, comparisons: &[Comparison]) -> Vec<Decided> {
     let of = |(place, comparison): (usize, &Comparison)| {
         let (sign, difference) = (comparison.decided()?, comparison.difference?);
         Some(Decided {
             comparison: place,
             name: comparison.name.clone(),
-            subset_size: summary.cells[comparison.cell].subset_size,
+            subset_size: cells.all[comparison.cell].subset_size,
             context: comparison.context.clone(),
             treatment: comparison.treatment.clone(),
             control: comparison.control.clone(),
@@ -214,21 +192,20 @@ fn decided(summary: &Summary) -> Vec<Decided> {
             planned: comparison.planned,
         })
     };
-    let mut decided: Vec<_> = summary.comparisons.iter().enumerate().filter_map(of).collect();
+    let mut decided: Vec<_> = comparisons.iter().enumerate().filter_map(of).collect();
     // Corrected p-values are often equal; those that are not corrected go on where they end.
     decided.sort_by(|one, other| one.p_holm.total_cmp(&other.p_holm).then(one.p.total_cmp(&other.p)));
     decided
 }
 
-fn synthesis(summary: &Summary, decided: &[Decided]) -> Synthesis {
-    let comparisons = &summary.comparisons;
+fn synthesis(comparisons: &[Comparison], claims: &[ClaimVerdict], decided: &[Decided], open: bool) -> Synthesis {
     let count = |sign| decided.iter().filter(|decided| decided.sign == sign).count();
     let unknown = comparisons.iter().filter(|comparison| comparison.difference.is_none()).count();
     let undecided = || comparisons.iter().filter(|comparison| comparison.decided().is_none());
     let spreads = undecided().filter_map(|comparison| comparison.difference?.standard_deviation);
     let mut spreads: Vec<f64> = spreads.filter(|spread| *spread > 0.0).collect();
     spreads.sort_by(f64::total_cmp);
-    let checks = summary.claims.iter().flat_map(|claim| &claim.checks);
+    let checks = claims.iter().flat_map(|claim| &claim.checks);
     Synthesis {
         comparisons: comparisons.len(),
         family: comparisons.iter().filter(|comparison| comparison.t_p.is_some()).count(),
@@ -238,28 +215,26 @@ fn synthesis(summary: &Summary, decided: &[Decided]) -> Synthesis {
         undecided: comparisons.len() - unknown - decided.len(),
         alone: undecided().filter(|comparison| comparison.t_p.is_some_and(|p| p < 0.05)).count(),
         unknown,
-        open: summary.is_open(),
+        open,
         seeds_for_one_point: spreads.get(spreads.len() / 2).and_then(|spread| seeds_needed(0.01 / spread)),
     }
 }
 
-fn pivot(summary: &Summary, decided: &[Decided]) -> Pivot {
-    let marks = marks(summary, decided);
-    let mut sizes: Vec<u32> = summary.cells.iter().map(|cell| cell.subset_size).collect();
+fn pivot(cells: &Cells, comparisons: &[Comparison], decided: &[Decided]) -> Pivot {
+    let marks = marks(comparisons, decided);
+    let cells = &cells.all;
+    let mut sizes: Vec<u32> = cells.iter().map(|cell| cell.subset_size).collect();
     sizes.sort_unstable();
     sizes.dedup();
-    let mut order: Vec<usize> = (0..summary.cells.len()).collect();
-    let key = |place: usize| {
-        let cell = &summary.cells[place];
-        (cell.network, cell.treatment, cell.variant())
-    };
-    order.sort_by_cached_key(|place| key(*place));
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    let key = |place: usize| (cells[place].network, cells[place].treatment);
+    order.sort_by_key(|place| key(*place));
     let rows = order.chunk_by(|one, other| key(*one) == key(*other)).map(|places| {
-        let mut cells = vec![None; sizes.len()];
+        let mut row = vec![None; sizes.len()];
         for place in places {
-            let cell = &summary.cells[*place];
+            let cell = &cells[*place];
             let Ok(column) = sizes.binary_search(&cell.subset_size) else { continue };
-            cells[column] = Some(PivotCell {
+            row[column] = Some(PivotCell {
                 cell: *place,
                 seeds: cell.succeeded,
                 planned: cell.planned,
@@ -268,18 +243,18 @@ fn pivot(summary: &Summary, decided: &[Decided]) -> Pivot {
                 decided: marks.get(place).copied(),
             });
         }
-        let first = &summary.cells[places[0]];
-        let (network, regulariser, treatment) = (first.network, first.regulariser.clone(), first.treatment);
-        PivotRow { network, regulariser, treatment, variant: first.variant(), cells }
+        let first = &cells[places[0]];
+        let (regulariser, variant) = (first.regulariser.clone(), first.variant());
+        PivotRow { network: first.network, regulariser, variant, cells: row }
     });
     Pivot { rows: rows.collect(), sizes }
 }
 
 /// Which way cells differ from their references.
-fn marks(summary: &Summary, decided: &[Decided]) -> HashMap<usize, Sign> {
+fn marks(comparisons: &[Comparison], decided: &[Decided]) -> HashMap<usize, Sign> {
     let mut marks = HashMap::new();
     for Decided { comparison, sign, .. } in decided {
-        let mark = marks.entry(summary.comparisons[*comparison].cell).or_insert(*sign);
+        let mark = marks.entry(comparisons[*comparison].cell).or_insert(*sign);
         if mark != sign {
             *mark = Sign::Both;
         }

@@ -9,12 +9,9 @@
 use serde::Serialize;
 use swfn_shared::grid::Relation;
 
-use crate::{
-    numbers::{
-        contrast::{self, Comparison},
-        hypothesis::{holm, t_test},
-    },
-    phrases::words,
+use super::{
+    contrast::{self, Comparison},
+    hypothesis::{holm, t_test},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,8 +57,6 @@ pub(crate) struct ClaimVerdict {
     pub(crate) verdict: Verdict,
     /// Whether seeds of any claim are missing, so that the rest may yet change it.
     pub(crate) provisional: bool,
-    /// Why, in one line.
-    pub(crate) reason: String,
     pub(crate) checks: Vec<ClaimCheck>,
 }
 
@@ -83,7 +78,6 @@ pub(crate) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
                 alpha: claim.alpha,
                 verdict: Verdict::Undecided,
                 provisional: false,
-                reason: String::new(),
                 checks: comparisons.into_iter().map(check).collect(),
             }
         })
@@ -91,7 +85,6 @@ pub(crate) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
     let checks = || verdicts.iter().flat_map(|verdict| &verdict.checks);
     let corrected = holm(&checks().map(|check| check.p).collect::<Vec<_>>());
     contrast::correct(verdicts.iter_mut().flat_map(|verdict| &mut verdict.checks).map(|check| &mut check.comparison));
-    let family = corrected.iter().flatten().count();
     let mut corrected = corrected.into_iter();
     for verdict in &mut verdicts {
         for check in &mut verdict.checks {
@@ -99,7 +92,6 @@ pub(crate) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
             check.verdict = decide(verdict.relation, verdict.margin, verdict.alpha, check);
         }
         verdict.verdict = together(&verdict.checks);
-        verdict.reason = reason(verdict, family);
     }
     // A seed that comes to one claim moves the correction of all.
     let checks = || verdicts.iter().flat_map(|verdict| &verdict.checks);
@@ -145,51 +137,15 @@ fn together(checks: &[ClaimCheck]) -> Verdict {
     }
 }
 
-/// Pairs of cells that a reason lists.
-const LISTED: usize = 8;
-
-fn reason(verdict: &ClaimVerdict, family: usize) -> String {
-    let ClaimVerdict { relation, margin, checks, verdict, .. } = verdict;
-    let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { words::points(share) };
-    let wanted = match relation {
-        Relation::Better => format!("above {}", bound(*margin)),
-        Relation::Worse => format!("below {}", bound(-margin)),
-        Relation::NotWorse => format!("above {}", bound(-margin)),
-        Relation::Equal => format!("between {} and {}", bound(-margin), bound(*margin)),
-    };
-    // Those that decide come first.
-    let mut order: Vec<&ClaimCheck> = checks.iter().collect();
-    order.sort_by_key(|check| (check.verdict != *verdict, check.verdict == Verdict::Held));
-    let mut each: Vec<_> = order
-        .into_iter()
-        .take(LISTED)
-        .map(|check| {
-            let Comparison { context, treatment, control, .. } = &check.comparison;
-            let numbers = words::numbers(&check.comparison, check.p, check.p_holm, family);
-            match checks.len() {
-                1 => format!("{context}: {numbers}"),
-                _ => format!("{context}: {treatment} over {control}: {numbers}, {}", check.verdict.name()),
-            }
-        })
-        .collect();
-    if each.is_empty() {
-        return "none of its trials is here".to_owned();
-    }
-    if checks.len() > LISTED {
-        each.push(format!("and {} more in summary.json", checks.len() - LISTED));
-    }
-    format!("claimed {wanted} points; {}", each.join("; "))
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use swfn_shared::grid::Claim;
 
     use super::*;
     use crate::scipy_tests::comparison;
 
     /// Ten seeds whose differences have that mean and a standard deviation of half a point; the interval is ±0.36 points.
-    fn pairs(mean_points: f64) -> Comparison {
+    pub(crate) fn pairs(mean_points: f64) -> Comparison {
         let reference: Vec<_> = (0..10).map(|seed| Some(0.88 + 0.001 * f64::from(seed))).collect();
         let spread = [0.5, -0.5, 0.4, -0.4, 0.6, -0.6, 0.3, -0.3, 0.5, -0.5];
         let cell = reference.iter().zip(spread);
@@ -197,7 +153,7 @@ mod tests {
         comparison(&cell, &reference)
     }
 
-    fn claim(relation: Relation, margin_points: f64) -> Claim {
+    pub(crate) fn claim(relation: Relation, margin_points: f64) -> Claim {
         let text = "a claim".to_owned();
         Claim { text, relation, margin: margin_points / 100.0, alpha: 0.05, contrasts: Vec::new() }
     }
@@ -249,20 +205,6 @@ mod tests {
         assert_eq!(five.verdict, Verdict::Undecided);
         let check = &five.checks[0];
         assert!(check.p.unwrap() < 0.05 && (check.p_holm.unwrap() - 5.0 * check.p.unwrap()).abs() < 1e-12);
-        insta::assert_snapshot!(of(&[0.9, -0.1]).reason);
-    }
-
-    #[test]
-    fn a_reason_names_the_pairs_that_decide_and_is_short() {
-        let better = claim(Relation::Better, 0.0);
-        let mut comparisons: Vec<Comparison> = vec![pairs(0.9); 30];
-        comparisons[20] = Comparison { treatment: "what loses".to_owned(), ..pairs(-0.9) };
-        let verdict = judge(vec![(&better, comparisons)]).remove(0);
-        let mut parts = verdict.reason.split("; ");
-        assert_eq!((verdict.verdict, parts.next()), (Verdict::NotHeld, Some("claimed above 0 points")));
-        let first = parts.next().unwrap();
-        assert!(first.contains(": what loses over ") && first.ends_with(", not held"), "{first}");
-        assert_eq!((parts.clone().count(), parts.last()), (LISTED, Some("and 22 more in summary.json")));
     }
 
     /// A seed that is missing of one claim moves the correction of the other.
@@ -286,8 +228,7 @@ mod tests {
         let none = of(&[None], &[Some(0.8)]);
         let nowhere = judge(vec![(&better, Vec::new())]).remove(0);
         for (verdict, provisional) in [(&equal, false), (&one, true), (&none, true), (&nowhere, false)] {
-            assert_eq!((verdict.verdict, verdict.provisional), (Verdict::Undecided, provisional), "{}", verdict.reason);
+            assert_eq!((verdict.verdict, verdict.provisional), (Verdict::Undecided, provisional));
         }
-        insta::assert_snapshot!([equal, one, none, nowhere].map(|verdict| verdict.reason).join("\n"));
     }
 }

@@ -2,11 +2,22 @@
 
 use serde::Serialize;
 
-use crate::numbers::{
-    answer::Sign,
+use super::{
     hypothesis::{self, WilcoxonMethod, cohens_d, hedges_g, t_test, wilcoxon},
     statistics::Estimate,
 };
+
+/// Which way a difference goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sign {
+    /// Better than the reference.
+    Gain,
+    /// Worse.
+    Loss,
+    /// Better than one reference and worse than another.
+    Both,
+}
 
 /// What one seed says: its two trials have subset, initial weights and batches in common.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

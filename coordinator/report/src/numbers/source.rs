@@ -12,19 +12,14 @@ use swfn_shared::{
     trial::TrialSpec,
 };
 use swfn_store::{
-    Chosen, CurveRow, CurveSums, Store, TrialRow,
+    Chosen, CurveRow, CurveSums, MeanPoint, Store, TrialRow,
     grid_file::{self, Earlier},
 };
 
-use crate::{
-    numbers::{
-        cost::Cost,
-        study::{NAMED, Study, key, settings},
-        verification::Verification,
-    },
-    phrases::rounding::percent,
-    views::charts::Curves,
-};
+use super::{cell::Cell, cost::Cost, verification::Verification};
+
+/// Curves of cells, thinned.
+pub(crate) type Curves = HashMap<CellId, Vec<MeanPoint>>;
 
 /// A run directory, its grid and its store.
 pub struct Run {
@@ -60,8 +55,7 @@ pub struct Sources {
     /// The run from which the row of a trial is.
     owners: HashMap<TrialId, usize>,
     pub(crate) verification: Verification,
-    /// What a reader must know of how they fit together.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) twice: Twice,
 }
 
 impl Sources {
@@ -102,21 +96,16 @@ impl Sources {
                 run.name
             );
         }
-        let mut warnings = conflicts(&runs);
-        warnings.extend(selections(&runs));
-        warnings.extend(without_value(&runs, &trials));
-        warnings.extend(twice.warning());
         let verified = runs.iter().map(|run| Verification::of(&run.path, &trials));
         let verification = verified.reduce(|one, other| Ok(one?.and(other?))).transpose()?.unwrap_or_default();
-        warnings.extend(verification.sentences());
-        Ok(Self { runs, trials, owners, verification, warnings })
+        Ok(Self { runs, trials, owners, verification, twice })
     }
 
     /// Mean curves of a metric, for those cells.
-    pub(crate) fn curves(&self, metric: &str, study: &Study, cells: &BTreeSet<CellId>) -> anyhow::Result<Curves> {
+    pub(crate) fn curves<'c>(&self, metric: &str, cells: impl Iterator<Item = &'c Cell>) -> anyhow::Result<Curves> {
         let mut wanted: BTreeMap<usize, Vec<TrialId>> = BTreeMap::new();
-        for cell in study.cells.iter().filter(|cell| cells.contains(&cell.id)) {
-            for trial in &cell.succeeded {
+        for cell in cells {
+            for trial in &cell.trials {
                 wanted.entry(self.owners[trial]).or_default().push(*trial);
             }
         }
@@ -201,10 +190,11 @@ fn open_with(path: &Path, file: &Path) -> anyhow::Result<Run> {
 
 /// Trials of which several runs have a result.
 #[derive(Default)]
-struct Twice {
-    count: usize,
-    differing: usize,
-    largest: f64,
+pub(crate) struct Twice {
+    pub(crate) count: usize,
+    pub(crate) differing: usize,
+    /// Between accuracies after the last iteration.
+    pub(crate) largest: f64,
 }
 
 impl Twice {
@@ -215,86 +205,4 @@ impl Twice {
         self.differing += usize::from(difference > 0.0);
         self.largest = self.largest.max(difference);
     }
-
-    fn warning(&self) -> Option<String> {
-        let Self { count, differing, largest } = self;
-        (*count > 0).then(|| {
-            let how = match differing {
-                0 => "the results are the same".to_owned(),
-                _ => format!(
-                    "{differing} of them differ, by up to {} points, and the first result counts",
-                    percent(*largest)
-                ),
-            };
-            format!("{count} trials have results in several run directories: {how}.")
-        })
-    }
-}
-
-/// The other axes of grids, in which runs may differ as cells of one do.
-const AXES: [&str; 3] = ["learning_rate", "penalty.samples", "penalty.density"];
-
-/// That runs select different evaluations.
-fn selections(runs: &[Run]) -> Option<String> {
-    let first = runs.first()?.grid.selection;
-    let each = || runs.iter().map(|run| format!("{} in {}", run.grid.selection.name(), run.name));
-    runs.iter().any(|run| run.grid.selection != first).then(|| {
-        format!(
-            "The runs select different evaluations: {}. What the first one selects counts for all: {}.",
-            each().collect::<Vec<_>>().join(", "),
-            first.name()
-        )
-    })
-}
-
-/// That trials have no value at the evaluation that counts.
-fn without_value(runs: &[Run], trials: &[(TrialSpec, TrialRow)]) -> Option<String> {
-    let selection = runs.first()?.grid.selection;
-    let outcomes = || trials.iter().filter_map(|(_, row)| row.outcome.as_ref());
-    let count = outcomes().filter(|outcome| selection.accuracy(outcome).is_none()).count();
-    (count > 0).then(|| {
-        format!(
-            "{count} of the {} trials that succeeded have no accuracy by {}, the evaluation that counts: they are in no mean and no \
-             comparison.",
-            outcomes().count(),
-            selection.name()
-        )
-    })
-}
-
-/// The settings that are not axes of a grid and differ from run to run. Runs without the function norm have none of its settings, which is
-/// no conflict.
-fn conflicts(runs: &[Run]) -> Vec<String> {
-    let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
-    let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
-    let mut warnings = Vec::new();
-    for path in paths.into_iter().filter(|path| !NAMED.contains(&path.as_str()) && !AXES.contains(&path.as_str())) {
-        let of_runs: Vec<(&Run, &BTreeSet<String>)> =
-            runs.iter().zip(&values).filter_map(|(run, values)| Some((run, values.get(path)?))).collect();
-        if of_runs.windows(2).all(|pair| pair[0].1 == pair[1].1) {
-            continue;
-        }
-        let each = of_runs.iter().map(|(run, values)| {
-            let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            format!("{} in {}", values.join(" and "), run.name)
-        });
-        let each: Vec<String> = each.collect();
-        warnings.push(format!(
-            "The runs differ in {}: {}. Trials that differ in it are cells of their own.",
-            key(path),
-            each.join(", ")
-        ));
-    }
-    warnings
-}
-
-fn values(run: &Run) -> BTreeMap<String, BTreeSet<String>> {
-    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut cells = BTreeSet::new();
-    for spec in run.grid.trials().filter(|spec| cells.insert(spec.cell())) {
-        settings(&spec).into_iter().for_each(|(path, value)| {
-            values.entry(path).or_default().insert(value);
-        });
-    }
-    values
 }

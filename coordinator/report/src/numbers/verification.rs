@@ -11,10 +11,7 @@ use swfn_shared::{
 };
 use swfn_store::{Store, TrialRow, WorkerRow, run_dir::VERIFICATION};
 
-use crate::{
-    numbers::study::{Differing, NAMED},
-    phrases::{rounding::percent, words},
-};
+use super::settings::{Differing, NAMED};
 
 /// How far accuracies of different kinds of devices may lie apart, 0 to 1. Their sums are rounded differently, and over thousands of
 /// steps that makes another training, about as different as one with another order of the images.
@@ -114,45 +111,6 @@ impl Verification {
     /// Whether any result was another the second time.
     pub fn disagrees(&self) -> bool {
         !self.disagreements.is_empty()
-    }
-
-    /// What a reader must know; nothing where nothing was drawn.
-    pub fn sentences(&self) -> Vec<String> {
-        let agreed = self.identical + self.within_tolerance;
-        let mut sentences = Vec::new();
-        if self.is_there() {
-            let near = match self.within_tolerance {
-                0 => String::new(),
-                near => format!(", {near} of them within {} points, on another kind of device", percent(TOLERANCE)),
-            };
-            sentences.push(format!(
-                "{} were trained a second time, and {agreed} came to the same{near}.",
-                words::count(self.drawn, "trial")
-            ));
-        }
-        if self.by_the_same_device > 0 {
-            let (count, device) =
-                (words::count(self.by_the_same_device, "trial"), "by the device of the first training");
-            sentences.push(format!("{count} of them {device}, since there was no other."));
-        }
-        let open = self.drawn - agreed - self.disagreements.len();
-        if open > 0 {
-            sentences.push(format!("The second training of {} has no result.", words::count(open, "trial")));
-        }
-        sentences.extend(self.disagreements.iter().map(Disagreement::sentence));
-        sentences
-    }
-}
-
-impl Disagreement {
-    fn sentence(&self) -> String {
-        let Self { trial, label, workers: [one, other], accuracies, same_kind } = self;
-        let [first, second] = accuracies.map(percent);
-        let kind = if *same_kind { "the same kind of device" } else { "another kind of device" };
-        format!(
-            "Results disagree: {label} (trial {trial}) came to {first} % on worker {one} and to {second} % on \
-             worker {other}, {kind}. One of the two is not to be trusted."
-        )
     }
 }
 

@@ -1,23 +1,9 @@
-//! Comparisons and the answer in words and numbers, the same on the terminal and in all files.
+//! Numbers as people read them, the same on the terminal and in all files.
 
-use swfn_shared::treatment::{Regulariser, Switch};
+use swfn_shared::text::count;
 
-pub(crate) use swfn_shared::text::count;
-
-use crate::{
-    numbers::{
-        answer::{ClaimLine, Decided, PivotCell, Synthesis},
-        claim::Verdict,
-        contrast::Comparison,
-        statistics::Estimate,
-        summary::{Cell, Summary},
-    },
-    phrases::rounding::{decimal, percent, signed},
-    views::{
-        comparisons::{FLATTERED, is_flattered},
-        table,
-    },
-};
+use super::rounding::{decimal, percent, signed};
+use crate::numbers::{contrast::Comparison, statistics::Estimate};
 
 /// What stands where nothing is known.
 pub(crate) const UNKNOWN: &str = "–";
@@ -43,12 +29,23 @@ pub(crate) fn p_value(p: f64) -> String {
 }
 
 /// The same with its name.
-fn p_is(p: Option<f64>) -> String {
+pub(super) fn p_is(p: Option<f64>) -> String {
     match p.map(p_value) {
         None => "p unknown".to_owned(),
         Some(p) if p.starts_with('<') => format!("p {p}"),
         Some(p) => format!("p = {p}"),
     }
+}
+
+/// A mean with half of its interval.
+pub(crate) fn estimate(estimate: Option<Estimate>, shown: fn(f64) -> String) -> String {
+    let half = |half: f64| format!(" ± {}", percent(half));
+    known(estimate, |Estimate { mean, confidence_95, .. }| shown(mean) + &confidence_95.map_or(String::new(), half))
+}
+
+/// What is known, in words.
+pub(crate) fn known<T>(value: Option<T>, shown: impl Fn(T) -> String) -> String {
+    value.map_or(UNKNOWN.to_owned(), shown)
 }
 
 /// The ends of an interval around a mean.
@@ -74,173 +71,6 @@ pub(crate) fn seeds(comparison: &Comparison) -> String {
 /// Wins, ties and losses.
 pub(crate) fn wins(comparison: &Comparison) -> String {
     format!("{}/{}/{}", comparison.wins, comparison.ties, comparison.losses)
-}
-
-/// Difference, interval, p-values and wins of a pair of cells of a claim, whose family has so many members.
-pub(crate) fn numbers(comparison: &Comparison, p: Option<f64>, p_holm: Option<f64>, family: usize) -> String {
-    let Some(difference) = comparison.difference else {
-        return format!("no pair of {} has results", count(comparison.planned, "seed"));
-    };
-    let Estimate { mean, confidence_95, .. } = difference;
-    let interval = interval(mean, confidence_95).map_or("interval unknown".to_owned(), |ends| format!("95 % {ends}"));
-    let (p, p_holm, wins, seeds) = (p_is(p), p_is(p_holm), wins(comparison), seeds(comparison));
-    format!("{} points (alone {interval}, {p}, Holm {p_holm} over {family}, w/t/l {wins} of {seeds})", points(mean))
-}
-
-/// What both cells have, then what each of them has.
-pub(crate) fn sides(cell: &Cell, reference: &Cell) -> (String, String, String) {
-    let mut context = vec![format!("n = {}", cell.subset_size)];
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    if cell.network == reference.network {
-        context.push(cell.network.to_string());
-    } else {
-        left.push(cell.network.to_string());
-        right.push(reference.network.to_string());
-    }
-    left.push(cell.regulariser.clone());
-    right.push(reference.regulariser.clone());
-    let is_common = |phrase: &&String| cell.variant.contains(phrase) && reference.variant.contains(phrase);
-    let only = |of: &Cell| of.variant.iter().filter(|phrase| !is_common(phrase)).cloned().collect::<Vec<_>>();
-    left.extend(only(cell));
-    right.extend(only(reference));
-    context.extend(cell.variant.iter().filter(is_common).cloned());
-    (context.join(", "), left.join(", "), right.join(", "))
-}
-
-/// A cell in a few words, with all that tells it from the others.
-pub(crate) fn label(cell: &Cell) -> String {
-    parts(cell).join(", ")
-}
-
-/// The same part by part.
-pub(crate) fn parts(cell: &Cell) -> Vec<String> {
-    let mut parts = vec![cell.network.to_string(), format!("n = {}", cell.subset_size), cell.regulariser.clone()];
-    parts.extend(cell.variant.iter().cloned());
-    parts
-}
-
-/// A verdict, and whether it may yet change.
-pub(crate) fn verdict(claim: &ClaimLine) -> String {
-    let so_far = if claim.provisional { " so far" } else { "" };
-    format!("{}{so_far}", claim.verdict.name())
-}
-
-/// What a claim's verdict rests on, in one line.
-pub(crate) fn grounds(claim: &ClaimLine) -> String {
-    let ClaimLine { pairs, held, not_held, least, most, p_holm, .. } = claim;
-    let range = match least.zip(*most) {
-        None => "no results".to_owned(),
-        Some((least, most)) if points(least) == points(most) => format!("{} points", points(least)),
-        Some((least, most)) => format!("{} to {} points", points(least), points(most)),
-    };
-    match pairs {
-        0 => "none of its trials is here".to_owned(),
-        1 => format!("{range}, Holm {}", p_is(*p_holm)),
-        _ if *not_held > 0 => format!("held for {held} of {pairs} pairs of cells, not held for {not_held}; {range}"),
-        _ => format!("held for {held} of {pairs} pairs of cells; {range}"),
-    }
-}
-
-/// All comparisons in two sentences: what is decided, and what it would take to decide more.
-pub(crate) fn synthesis(summary: &Summary) -> Vec<String> {
-    let mut sentences = all_comparisons(&summary.answer.synthesis);
-    sentences.extend(is_flattered(summary).then(|| format!("All differences are {FLATTERED}.")));
-    sentences
-}
-
-fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
-    let Synthesis { comparisons, gains, losses, undecided, alone, unknown, open, seeds_for_one_point, .. } = synthesis;
-    if *comparisons == 0 {
-        return vec!["Nothing is compared: no cell has a reference in the grid.".to_owned()];
-    }
-    let all = count(*comparisons, "comparison");
-    let mut sentences = vec![match gains + losses {
-        0 => format!("None of {all} is decided (p < 0.05 after Holm's correction)."),
-        decided => format!(
-            "{decided} of {all} {} decided (p < 0.05 after Holm's correction): {} and {}.",
-            if decided == 1 { "is" } else { "are" },
-            count(*gains, "gain"),
-            if *losses == 1 { "1 loss".to_owned() } else { format!("{losses} losses") }
-        ),
-    }];
-    let needed = |about: &str| {
-        seeds_for_one_point.map(|seeds| format!("{about} {seeds} seeds are needed to see one point at this spread."))
-    };
-    let rest = format!("{undecided} {} not decided", if *undecided == 1 { "is" } else { "are" });
-    sentences.extend(match (*undecided, gains + losses) {
-        (0, _) => None,
-        (_, 0) => needed("About"),
-        _ => Some(needed("about").map_or(format!("{rest}."), |needed| format!("{rest}; {needed}"))),
-    });
-    if *alone > 0 {
-        let have = if *alone == 1 { "has" } else { "have" };
-        sentences.push(format!("{alone} not decided {have} p < 0.05 alone, which is not enough among so many."));
-    }
-    if *unknown > 0 {
-        let (verb, yet) = (if *unknown == 1 { "has" } else { "have" }, if *open { " yet" } else { "" });
-        sentences.push(format!("{unknown} {verb} no seed with both results{yet}."));
-    }
-    sentences
-}
-
-/// What the results say while the sweep runs, in a few words.
-pub fn so_far(summary: &Summary) -> String {
-    let claims = &summary.answer.claims;
-    let Synthesis { comparisons, unknown, gains, losses, .. } = summary.answer.synthesis;
-    if !claims.is_empty() {
-        let of = |verdict| claims.iter().filter(|claim| claim.verdict == verdict).count();
-        let [held, not_held, undecided] = [Verdict::Held, Verdict::NotHeld, Verdict::Undecided].map(of);
-        format!("claims so far: {held} held, {not_held} not held, {undecided} undecided")
-    } else if unknown == comparisons {
-        "nothing to compare yet".to_owned()
-    } else {
-        format!("comparisons so far: {gains} better, {losses} worse, {} undecided", comparisons - gains - losses)
-    }
-}
-
-/// What the seeds of [`synthesis`] are reckoned from.
-pub(crate) const SEEDS_NEEDED: &str = "Seeds needed: paired t test alone, two-sided at 5 %, power 80 %, at the median spread of the pairs that are not decided.";
-
-/// A decided comparison: where, what, over what, points, their interval, p-value alone and corrected.
-pub(crate) fn decided(decided: &Decided) -> [String; 7] {
-    let Decided { context, treatment, control, mean, confidence_95, p, p_holm, .. } = decided;
-    let interval = interval(*mean, *confidence_95).unwrap_or(UNKNOWN.to_owned());
-    let [context, treatment, control] = [context, treatment, control].map(String::clone);
-    [context, treatment, control, points(*mean), interval, p_value(*p), p_value(*p_holm)]
-}
-
-/// Mean and interval of a cell of the pivot, the seeds if some are missing, and the sign of what is decided.
-pub(crate) fn pivot_cell(cell: &PivotCell) -> String {
-    let Some(mean) = cell.mean else { return UNKNOWN.to_owned() };
-    let half = cell.confidence_95.map_or(String::new(), |half| format!(" ± {}", percent(half)));
-    let of = if cell.seeds < cell.planned { format!(" ({}/{})", cell.seeds, cell.planned) } else { String::new() };
-    let sign = cell.decided.map_or(String::new(), |sign| format!(" {}", sign.symbol()));
-    format!("{}{half}{of}{sign}", percent(mean))
-}
-
-/// What stands in the pivot.
-pub(crate) fn pivot_legend(summary: &Summary) -> String {
-    let cells = || summary.answer.pivot.rows.iter().flat_map(|row| row.cells.iter().flatten());
-    let some_missing = cells().any(|cell| cell.mean.is_some() && cell.seeds < cell.planned);
-    format!(
-        "{}: mean in % ± half of its 95 % interval (Student's t) over the seeds. Behind it + or −: decided to be above or below a \
-         reference.{}{}",
-        table::which(summary.selection),
-        if some_missing { " In brackets: seeds with results." } else { "" },
-        names(summary)
-    )
-}
-
-/// What the names of regularisers mean, as far as there are any; with a blank before it.
-pub fn names(summary: &Summary) -> String {
-    let some = |has: fn(&Regulariser) -> bool| summary.cells.iter().any(|cell| has(&cell.treatment));
-    let all = [
-        (some(|of| of.function_norm.is_some()), "fn: function norm with its weight λ"),
-        (some(|of| of.weight_decay.is_some()), "wd: weight decay"),
-        (some(|of| of.switch == Some(Switch::BatchNorm)), "bn: batch norm"),
-    ];
-    let used: Vec<&str> = all.into_iter().filter(|(used, _)| *used).map(|(_, meaning)| meaning).collect();
-    if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }
 }
 
 #[cfg(test)]

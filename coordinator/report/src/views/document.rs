@@ -1,6 +1,6 @@
 //! What the report says, in the order in which it says it, before it becomes HTML, Markdown or LaTeX.
 
-use crate::views::{tables::AnswerView, view::TableView};
+use super::{table::TableView, tables::AnswerView};
 
 /// The report.
 pub(crate) struct Document {

@@ -1,157 +1,128 @@
-//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `comparisons.csv`, `summary.{csv,json,md}`.
+//! The result files of a run directory: `trials.csv`, `trials.jsonl`, `curves.csv`, `comparisons.csv`,
+//! `summary.{csv,json,md}`.
 
-use std::{
-    collections::{HashMap, HashSet},
-    io::Write,
-    path::Path,
-};
+use std::{collections::HashMap, io::Write, path::Path};
 
+use serde::Serialize;
 use serde_json::json;
-use swfn_shared::{quote::cell, treatment::Names, trial::TrialSpec};
+use swfn_shared::{metrics::Outcome, quote, trial::TrialSpec};
 use swfn_store::{TrialRow, WorkerRow, run_dir::replace};
 
+use super::{markdown, table::Columns};
 use crate::{
     numbers::{
-        source::Sources,
-        statistics::Estimate,
-        study::{self, Differing},
-        summary::{Cell, SETTINGS, Summary},
+        cell::Cell, claim::ClaimVerdict, contrast::Comparison, source::Sources, statistics::Estimate, summary::Summary,
     },
-    views::{comparisons, table},
+    phrases::claims::reasons,
 };
 
 /// Writes all of them, each as a whole.
 pub(crate) fn write_all(folder: &Path, sources: &Sources, summary: &Summary) -> anyhow::Result<()> {
     let trials = &sources.trials;
-    replace(folder, "trials.csv", |file| trials_csv(file, trials))?;
+    replace(folder, "trials.csv", |file| trials_csv(file, summary, trials))?;
     replace(folder, "trials.jsonl", |file| trials_jsonl(file, trials))?;
-    replace(folder, "curves.csv", |file| curves_csv(file, sources))?;
-    replace(folder, "comparisons.csv", |file| comparisons::csv(file, summary))?;
+    replace(folder, "curves.csv", |file| curves_csv(file, summary, sources))?;
+    replace(folder, "comparisons.csv", |file| comparisons_csv(file, summary))?;
     replace(folder, "summary.csv", |file| summary_csv(file, summary))?;
-    replace(folder, "summary.json", |file| Ok(serde_json::to_writer_pretty(file, summary)?))?;
-    replace(folder, "summary.md", |file| Ok(file.write_all(table::markdown(summary).as_bytes())?))
+    replace(folder, "summary.json", |file| summary_json(file, summary))?;
+    replace(folder, "summary.md", |file| Ok(file.write_all(markdown::summary(summary).as_bytes())?))
 }
 
-const AXES: [&str; 10] = [
-    "architecture",
-    "network",
-    "regulariser",
-    "subset_size",
-    "seed",
-    "lambda",
-    "density",
-    "weight_decay",
-    "learning_rate",
-    "penalty_samples",
-];
-
-fn axes(names: Names, spec: &TrialSpec) -> [String; 10] {
-    [
-        spec.architecture.to_string(),
-        spec.network().to_string(),
-        names.regulariser(spec.regulariser()),
-        spec.subset_size.to_string(),
-        spec.seed.to_string(),
-        spec.lambda().to_string(),
-        spec.density().to_owned(),
-        spec.weight_decay.to_string(),
-        spec.learning_rate.to_string(),
-        spec.penalty_samples().to_string(),
-    ]
+/// A trial with its cell.
+struct Line<'l> {
+    cell: &'l Cell,
+    spec: &'l TrialSpec,
+    row: &'l TrialRow,
 }
 
-/// Names that tell the regularisers of these trials apart.
-fn names(trials: &[(TrialSpec, TrialRow)]) -> Names {
-    Names::among(trials.iter().map(|(spec, _)| spec.regulariser()))
+fn lines<'l>(summary: &'l Summary, trials: &'l [(TrialSpec, TrialRow)]) -> Vec<Line<'l>> {
+    let line = |(spec, row): &'l (TrialSpec, TrialRow)| Some(Line { cell: summary.cell(spec.cell())?, spec, row });
+    trials.iter().filter_map(line).collect()
 }
 
-/// A column of all that network, regulariser and subset size do not say, where anything of it differs.
-struct Variants(Option<Differing>);
-
-impl Variants {
-    fn among(trials: &[(TrialSpec, TrialRow)]) -> Self {
-        let mut cells = HashSet::new();
-        let specs = trials.iter().map(|(spec, _)| spec).filter(|spec| cells.insert(spec.cell()));
-        let differing = Differing::among(specs, &study::NAMED);
-        let some = trials.iter().any(|(spec, _)| !differing.phrases(spec).is_empty());
-        Self(some.then_some(differing))
+/// Adds the settings of a cell, under names that begin so, and the seed if there is one.
+fn settings<'c, T: 'c>(
+    columns: &mut Columns<'c, T>,
+    prefix: &str,
+    cell: impl Fn(&T) -> &Cell + Copy + 'c,
+    seed: Option<fn(&T) -> u64>,
+) {
+    let mut add = |name: &str, value: fn(&Cell) -> String| {
+        columns.words(format!("{prefix}{name}"), move |of| value(cell(of)));
+    };
+    add("architecture", |cell| cell.architecture.to_string());
+    add("network", |cell| cell.network.to_string());
+    add("regulariser", |cell| cell.regulariser.clone());
+    add("subset_size", |cell| cell.subset_size.to_string());
+    if let Some(seed) = seed {
+        columns.words(format!("{prefix}seed"), move |of| seed(of).to_string());
     }
+    let mut add = |name: &str, value: fn(&Cell) -> String| {
+        columns.words(format!("{prefix}{name}"), move |of| value(cell(of)));
+    };
+    add("lambda", |cell| cell.lambda.to_string());
+    add("density", |cell| cell.density.to_owned());
+    add("weight_decay", |cell| cell.weight_decay.to_string());
+    add("learning_rate", |cell| cell.learning_rate.to_string());
+    add("penalty_samples", |cell| cell.penalty_samples.to_string());
+}
 
-    fn header(&self) -> Option<&'static str> {
-        self.0.as_ref().map(|_| "variant")
-    }
+/// Whether there are cells that the columns of the axes do not tell apart.
+fn has_variants(summary: &Summary) -> bool {
+    summary.cells().iter().any(|cell| !cell.variant.is_empty())
+}
 
-    fn of(&self, spec: &TrialSpec) -> Option<String> {
-        self.0.as_ref().map(|differing| differing.phrases(spec).join(", "))
+/// The columns that stand before all others of a trial.
+fn settings_of_trials<'c>(columns: &mut Columns<'c, Line<'c>>, summary: &Summary) {
+    settings(columns, "", |line| line.cell, Some(|line| line.spec.seed));
+    if has_variants(summary) {
+        columns.words("variant", |line| line.cell.variant());
     }
+}
+
+fn maybe<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
 }
 
 /// A worker's words, which are no formula.
-fn text_cell(text: &str) -> String {
-    cell(text).into_owned()
+fn text(text: Option<&String>) -> String {
+    text.map(|text| quote::cell(text).into_owned()).unwrap_or_default()
 }
 
-fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
-    let mut csv = csv::Writer::from_writer(file);
-    let before = ["trial", "state"];
-    let after = [
-        "final_test_accuracy",
-        "best_test_accuracy",
-        "final_test_loss",
-        "validation_accuracy",
-        "validated_test_accuracy",
-        "vae_seconds",
-        "classifier_seconds",
-        "attempts",
-        "worker",
-        "host",
-        "device",
-        "model",
-        "threads",
-        "software",
-        "libtorch",
-        "cuda",
-        "dataset_digest",
-        "error",
-    ];
-    let (names, variants) = (names(trials), Variants::among(trials));
-    csv.write_record(before.iter().chain(&AXES).copied().chain(variants.header()).chain(after))?;
-    for (spec, row) in trials {
-        let number = |value: fn(&swfn_shared::metrics::Outcome) -> f64| {
-            row.outcome.as_ref().map(|outcome| value(outcome).to_string()).unwrap_or_default()
-        };
-        let maybe = |value: fn(&swfn_shared::metrics::Outcome) -> Option<f64>| {
-            row.outcome.as_ref().and_then(value).map(|value| value.to_string()).unwrap_or_default()
-        };
-        let from = |text: fn(&WorkerRow) -> &String| {
-            row.worker.as_ref().map(text).map(|text| text_cell(text)).unwrap_or_default()
-        };
-        let outcome = [
-            number(|o| o.final_test_accuracy),
-            number(|o| o.best_test_accuracy),
-            number(|o| o.final_test_loss),
-            maybe(|o| o.validation_accuracy),
-            maybe(|o| o.validated_test_accuracy),
-            number(|o| o.vae_seconds),
-            number(|o| o.classifier_seconds),
-            row.attempts.to_string(),
-            row.worker.as_ref().map(|worker| worker.id.to_string()).unwrap_or_default(),
-            from(|p| &p.host),
-            from(|p| &p.device),
-            from(|p| &p.model),
-            row.worker.as_ref().and_then(|worker| worker.threads).map(|n| n.to_string()).unwrap_or_default(),
-            from(|p| &p.software),
-            from(|p| &p.libtorch),
-            row.worker.as_ref().and_then(|worker| worker.cuda.as_ref()).map(|text| text_cell(text)).unwrap_or_default(),
-            row.dataset_digest.clone().unwrap_or_default(),
-            // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
-            row.error.as_ref().filter(|_| row.outcome.is_none()).map(|text| text_cell(text)).unwrap_or_default(),
-        ];
-        let variant = variants.of(spec);
-        let before = [row.id.to_string(), row.state.clone()];
-        csv.write_record(before.into_iter().chain(axes(names, spec)).chain(variant).chain(outcome))?;
-    }
-    Ok(csv.flush()?)
+fn trials_csv(file: impl Write, summary: &Summary, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
+    let mut columns = Columns::<Line<'_>>::new();
+    columns.words("trial", |line| line.row.id.to_string());
+    columns.words("state", |line| line.row.state.clone());
+    settings_of_trials(&mut columns, summary);
+    let mut number = |name: &str, value: fn(&Outcome) -> Option<f64>| {
+        columns.words(name, move |line| maybe(line.row.outcome.as_ref().and_then(value)));
+    };
+    number("final_test_accuracy", |outcome| Some(outcome.final_test_accuracy));
+    number("best_test_accuracy", |outcome| Some(outcome.best_test_accuracy));
+    number("final_test_loss", |outcome| Some(outcome.final_test_loss));
+    number("validation_accuracy", |outcome| outcome.validation_accuracy);
+    number("validated_test_accuracy", |outcome| outcome.validated_test_accuracy);
+    number("vae_seconds", |outcome| Some(outcome.vae_seconds));
+    number("classifier_seconds", |outcome| Some(outcome.classifier_seconds));
+    columns.words("attempts", |line| line.row.attempts.to_string());
+    columns.words("worker", |line| maybe(line.row.worker.as_ref().map(|worker| &worker.id)));
+    let mut from = |name: &str, value: fn(&WorkerRow) -> Option<&String>| {
+        columns.words(name, move |line| text(line.row.worker.as_ref().and_then(value)));
+    };
+    from("host", |worker| Some(&worker.host));
+    from("device", |worker| Some(&worker.device));
+    from("model", |worker| Some(&worker.model));
+    columns.words("threads", |line| maybe(line.row.worker.as_ref().and_then(|worker| worker.threads)));
+    let mut from = |name: &str, value: fn(&WorkerRow) -> Option<&String>| {
+        columns.words(name, move |line| text(line.row.worker.as_ref().and_then(value)));
+    };
+    from("software", |worker| Some(&worker.software));
+    from("libtorch", |worker| Some(&worker.libtorch));
+    from("cuda", |worker| worker.cuda.as_ref());
+    columns.words("dataset_digest", |line| line.row.dataset_digest.clone().unwrap_or_default());
+    // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
+    columns.words("error", |line| text(line.row.error.as_ref().filter(|_| line.row.outcome.is_none())));
+    columns.csv(file, &lines(summary, trials))
 }
 
 /// One line per trial: all its settings, resolved, what it came to, and where that comes from.
@@ -185,57 +156,111 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
     Ok(())
 }
 
-fn curves_csv(file: impl Write, sources: &Sources) -> anyhow::Result<()> {
-    let (names, variants) = (names(&sources.trials), Variants::among(&sources.trials));
-    let specs: HashMap<_, _> =
-        sources.trials.iter().map(|(spec, row)| (row.id, (axes(names, spec), variants.of(spec)))).collect();
+fn curves_csv(file: impl Write, summary: &Summary, sources: &Sources) -> anyhow::Result<()> {
+    let mut columns = Columns::<Line<'_>>::new();
+    columns.words("trial", |line| line.row.id.to_string());
+    settings_of_trials(&mut columns, summary);
+    let lines = lines(summary, &sources.trials);
+    let before: HashMap<_, Vec<String>> =
+        lines.iter().map(|line| (line.row.id, columns.texts(line).collect())).collect();
     let mut csv = csv::Writer::from_writer(file);
-    let header = ["trial"].into_iter().chain(AXES).chain(variants.header());
-    csv.write_record(header.chain(["metric", "step", "value"]))?;
+    csv.write_record(columns.titles().chain(["metric", "step", "value"]))?;
     sources.points(|row| {
-        let point = [row.metric, row.step.to_string(), row.value.to_string()];
-        if let Some((axes, variant)) = specs.get(&row.id) {
-            csv.write_record([row.id.to_string()].iter().chain(axes).chain(variant).chain(&point))?;
+        if let Some(before) = before.get(&row.id) {
+            csv.write_record(before.iter().chain(&[row.metric, row.step.to_string(), row.value.to_string()]))?;
         }
         Ok(())
     })?;
     Ok(csv.flush()?)
 }
 
-fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
-    let mut csv = csv::Writer::from_writer(file);
-    let mut header: Vec<String> = SETTINGS.iter().map(ToString::to_string).collect();
-    let variants = comparisons::has_variants(summary);
-    header.extend(variants.then(|| "variant".to_owned()));
-    header.extend(["planned", "succeeded", "quarantined", "complete"].map(str::to_owned));
-    for of in ["final_test_accuracy", "best_test_accuracy", "validated_test_accuracy", "gain_over_none"] {
-        header.extend(["n", "mean", "standard_deviation", "confidence_95"].map(|part| format!("{of}_{part}")));
+/// A line for each comparison, with the settings of both cells. Pairs stand in `summary.json`.
+pub(super) fn comparisons_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
+    let mut columns = Columns::<(&Comparison, &Cell, &Cell)>::new();
+    columns.words("name", |(of, ..)| of.name.clone().unwrap_or_default());
+    columns.words("selection", |_| summary.selection.name());
+    columns.words("context", |(of, ..)| of.context.clone());
+    columns.words("treatment", |(of, ..)| of.treatment.clone());
+    columns.words("control", |(of, ..)| of.control.clone());
+    settings(&mut columns, "", |(_, cell, _)| cell, None);
+    settings(&mut columns, "reference_", |(_, _, reference)| reference, None);
+    if has_variants(summary) {
+        columns.words("variant", |(_, cell, _)| cell.variant());
+        columns.words("reference_variant", |(_, _, reference)| reference.variant());
     }
-    header.extend(["classifier_seconds", "vae_seconds", "selection"].map(str::to_owned));
-    csv.write_record(&header)?;
-    for cell in &summary.cells {
-        let selection = [summary.selection.name().to_owned()];
-        let variant = variants.then(|| cell.variant());
-        let settings = cell.settings();
-        csv.write_record(settings.iter().chain(&variant).chain(&summary_record(cell)).chain(&selection))?;
-    }
-    Ok(csv.flush()?)
+    columns.words("planned", |(of, ..)| of.planned.to_string());
+    columns.words("n", |(of, ..)| of.pairs.len().to_string());
+    columns.words("missing_seeds", |(of, ..)| {
+        of.missing_seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    });
+    let mut number = |name: &str, value: fn(&Comparison) -> Option<f64>| {
+        columns.words(name, move |(of, ..)| maybe(value(of)));
+    };
+    number("mean_difference", |of| Some(of.difference?.mean));
+    number("standard_deviation", |of| of.difference?.standard_deviation);
+    number("confidence_95", |of| of.difference?.confidence_95);
+    number("t_p", |of| of.t_p);
+    number("t_p_holm", |of| of.t_p_holm);
+    number("wilcoxon_p", |of| of.wilcoxon_p);
+    number("wilcoxon_p_holm", |of| of.wilcoxon_p_holm);
+    columns.words("wilcoxon_method", |(of, ..)| maybe(of.wilcoxon_method.map(|method| method.name())));
+    columns.words("cohens_d", |(of, ..)| maybe(of.cohens_d));
+    columns.words("hedges_g", |(of, ..)| maybe(of.hedges_g));
+    columns.words("wins", |(of, ..)| of.wins.to_string());
+    columns.words("ties", |(of, ..)| of.ties.to_string());
+    columns.words("losses", |(of, ..)| of.losses.to_string());
+    let cells = summary.cells();
+    let rows: Vec<_> = summary.comparisons.iter().map(|of| (of, &cells[of.cell], &cells[of.reference])).collect();
+    columns.csv(file, &rows)
 }
 
-/// All but the settings.
-fn summary_record(cell: &Cell) -> Vec<String> {
-    let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let mut record = [cell.planned, cell.succeeded, cell.quarantined].map(|count| count.to_string()).to_vec();
-    record.push(cell.complete().to_string());
-    let accuracies = [cell.final_test_accuracy, cell.best_test_accuracy, cell.validated_test_accuracy];
-    for estimate in accuracies.into_iter().chain([cell.gain_over_none]) {
-        let Estimate { n, mean, standard_deviation, confidence_95 } =
-            estimate.unwrap_or(Estimate { n: 0, mean: f64::NAN, standard_deviation: None, confidence_95: None });
-        let mean = (n > 0).then_some(mean);
-        record.extend([n.to_string(), maybe(mean), maybe(standard_deviation), maybe(confidence_95)]);
+fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
+    let mut columns = Columns::<Cell>::new();
+    settings(&mut columns, "", |cell| cell, None);
+    if has_variants(summary) {
+        columns.words("variant", Cell::variant);
     }
-    record.extend([maybe(cell.classifier_seconds), maybe(cell.vae_seconds)]);
-    record
+    columns.words("planned", |cell| cell.planned.to_string());
+    columns.words("succeeded", |cell| cell.succeeded.to_string());
+    columns.words("quarantined", |cell| cell.quarantined.to_string());
+    columns.words("complete", |cell| cell.complete().to_string());
+    let mut estimate = |name: &str, of: fn(&Cell) -> Option<Estimate>| {
+        columns.words(format!("{name}_n"), move |cell| of(cell).map_or(0, |estimate| estimate.n).to_string());
+        columns.words(format!("{name}_mean"), move |cell| maybe(of(cell).map(|estimate| estimate.mean)));
+        columns.words(format!("{name}_standard_deviation"), move |cell| {
+            maybe(of(cell).and_then(|estimate| estimate.standard_deviation))
+        });
+        columns.words(format!("{name}_confidence_95"), move |cell| {
+            maybe(of(cell).and_then(|estimate| estimate.confidence_95))
+        });
+    };
+    estimate("final_test_accuracy", |cell| cell.final_test_accuracy);
+    estimate("best_test_accuracy", |cell| cell.best_test_accuracy);
+    estimate("validated_test_accuracy", |cell| cell.validated_test_accuracy);
+    estimate("gain_over_none", |cell| cell.gain_over_none);
+    columns.words("classifier_seconds", |cell| maybe(cell.classifier_seconds));
+    columns.words("vae_seconds", |cell| maybe(cell.vae_seconds));
+    columns.words("selection", |_| summary.selection.name());
+    columns.csv(file, summary.cells())
+}
+
+/// The numbers, and with each claim why it has its verdict.
+pub(super) fn summary_json(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Written<'s> {
+        #[serde(flatten)]
+        summary: &'s Summary,
+        claims: Vec<Claim<'s>>,
+    }
+    #[derive(Serialize)]
+    struct Claim<'s> {
+        #[serde(flatten)]
+        claim: &'s ClaimVerdict,
+        reason: String,
+    }
+    let claims = summary.claims.iter().zip(reasons(&summary.claims));
+    let claims = claims.map(|(claim, reason)| Claim { claim, reason }).collect();
+    Ok(serde_json::to_writer_pretty(file, &Written { summary, claims })?)
 }
 
 #[cfg(test)]
@@ -245,13 +270,13 @@ mod tests {
 
     #[test]
     fn what_workers_say_is_no_formula() {
-        let (mut trials, _) = example();
+        let (mut trials, summary) = example();
         for (_, row) in &mut trials {
             row.error = Some("-1+1".to_owned());
             row.worker.iter_mut().for_each(|worker| worker.host = "=cmd|'/C calc'!A0".to_owned());
         }
         let mut file = Vec::new();
-        trials_csv(&mut file, &trials).unwrap();
+        trials_csv(&mut file, &summary, &trials).unwrap();
         let text = String::from_utf8(file).unwrap();
         assert!(text.contains(",'=cmd") && text.contains(",'-1+1"), "{text}");
         assert!(!text.contains(",=cmd") && !text.contains(",-1+1"), "{text}");
@@ -261,7 +286,7 @@ mod tests {
     fn csv_files() {
         let (trials, summary) = example();
         let (mut file, mut other) = (Vec::new(), Vec::new());
-        trials_csv(&mut file, &trials).unwrap();
+        trials_csv(&mut file, &summary, &trials).unwrap();
         insta::assert_snapshot!("trials", String::from_utf8(file).unwrap());
         let mut lines = Vec::new();
         trials_jsonl(&mut lines, &trials[..1]).unwrap();

@@ -4,7 +4,7 @@ use askama::Template;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::views::{charts::Theme, document::Document, view::Entry};
+use super::{charts::Theme, document::Document, table::Entry};
 
 /// Claims on the first screen.
 const FIRST_CLAIMS: usize = 6;

@@ -1,13 +1,14 @@
-//! What people and programs get to see: tables, charts, the terminal, the page, files.
+//! What people and programs get to see of the results: tables, charts, the terminal, the page, files.
 
 pub(crate) mod charts;
-pub(crate) mod comparisons;
 pub(crate) mod compose;
-pub(crate) mod document;
+mod document;
 pub(crate) mod files;
 pub(crate) mod html;
-pub(crate) mod table;
-pub(crate) mod tables;
+pub(crate) mod latex;
+pub(crate) mod markdown;
+mod table;
+mod tables;
 pub(crate) mod terminal;
-pub(crate) mod view;
-pub(crate) mod write_up;
+#[cfg(test)]
+mod tests;

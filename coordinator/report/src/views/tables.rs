@@ -2,20 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swfn_shared::{ids::TRAINER_REVISION, trial::TrialSpec};
+use swfn_shared::{
+    grid::Selection,
+    ids::{CellId, TRAINER_REVISION},
+    text::count as counted,
+    trial::TrialSpec,
+};
 use swfn_store::{TrialRow, WorkerRow};
 
+use super::table::{Columns, Entry, TableView, Tone};
 use crate::{
     numbers::{
+        answer::{ClaimLine, Decided, PivotCell, PivotRow},
+        cell::Cell,
         claim::Verdict,
+        contrast::Comparison,
         cost::Cost,
-        study::{key, settings as settings_of},
-        summary::{Cell, Failure, Summary},
+        settings::{key, settings as settings_of},
+        summary::{Failure, Summary},
     },
-    phrases::{rounding::decimal, words},
-    views::{
-        comparisons, table,
-        view::{Column, Entry, TableView, Tone, markdown},
+    phrases::{
+        answer::{pivot_cell, synthesis},
+        claims::{grounds, reasons, verdict},
+        legends,
+        rounding::{decimal, percent},
+        words::{estimate, interval, known, p_value, points, wins},
     },
 };
 
@@ -37,146 +48,167 @@ pub(crate) struct AnswerView {
 
 /// The answer for files.
 pub(crate) fn answer(summary: &Summary) -> AnswerView {
-    let synthesis = words::synthesis(summary);
+    let synthesis = synthesis(summary);
     AnswerView { claims: verdicts(summary), synthesis, pivot: pivot(summary), decided: decided(summary) }
 }
 
-impl AnswerView {
-    /// In Markdown.
-    pub(crate) fn markdown(&self) -> String {
-        let mut text = String::new();
-        self.claims.iter().for_each(|table| text += &format!("\n{}", table.markdown()));
-        text += &format!("\n{}\n", markdown(&self.synthesis.join(" ")));
-        for table in [Some(&self.pivot), self.decided.as_ref()].into_iter().flatten() {
-            text += &format!("\n{}\n{}\n", table.markdown(), markdown(&table.caption));
-        }
-        text
-    }
-}
-
-fn tone(verdict: Verdict) -> Tone {
-    match verdict {
+fn told(claim: &ClaimLine) -> Entry {
+    let tone = match claim.verdict {
         Verdict::Held => Tone::Held,
         Verdict::NotHeld => Tone::NotHeld,
         Verdict::Undecided => Tone::Undecided,
-    }
+    };
+    Entry { text: verdict(claim), tone }
 }
 
 /// Each claim in a line.
 fn verdicts(summary: &Summary) -> Option<TableView> {
-    let mut view = TableView::new("verdicts", "Claims", "", &["verdict", "claim", "results"]);
-    for claim in &summary.answer.claims {
-        let verdict = Entry { text: words::verdict(claim), tone: tone(claim.verdict) };
-        view.rows.push(vec![verdict, Entry::new(&claim.text), Entry::new(words::grounds(claim))]);
-    }
-    (!view.rows.is_empty()).then_some(view)
+    let mut columns = Columns::<ClaimLine>::new();
+    columns.words("verdict", told);
+    columns.words("claim", |claim| claim.text.clone());
+    columns.words("results", grounds);
+    columns.view("verdicts", "Claims", "", &summary.answer.claims).if_any()
 }
 
 /// A row for each network and regulariser, a column for each subset size.
-fn pivot(summary: &Summary) -> TableView {
+pub(crate) fn pivot(summary: &Summary) -> TableView {
     let pivot = &summary.answer.pivot;
-    let mut view = TableView::new("pivot", "Cells", &words::pivot_legend(summary), &["network", "regulariser"]);
-    let varies = pivot.rows.iter().any(|row| !row.variant.is_empty());
-    view.columns.extend(varies.then(|| column("variant", false)));
-    view.columns.extend(pivot.sizes.iter().map(|size| column(&format!("n = {size}"), true)));
-    for row in &pivot.rows {
-        let mut entries = vec![Entry::new(row.network.name()), Entry::new(&row.regulariser)];
-        entries.extend(varies.then(|| Entry::new(&row.variant)));
-        entries.extend(row.cells.iter().map(|cell| match cell {
-            None => Entry::new(""),
-            Some(cell) => Entry::strong_if(cell.decided.is_some(), words::pivot_cell(cell)),
-        }));
-        view.rows.push(entries);
+    let mut columns = Columns::<PivotRow>::new();
+    columns.words("network", |row| row.network.name());
+    columns.words("regulariser", |row| row.regulariser.clone());
+    if pivot.rows.iter().any(|row| !row.variant.is_empty()) {
+        columns.words("variant", |row| row.variant.clone());
     }
-    view
+    let entry = |cell: &PivotCell| Entry::strong_if(cell.decided.is_some(), pivot_cell(cell));
+    for (place, size) in pivot.sizes.iter().enumerate() {
+        columns
+            .number(format!("n = {size}"), move |row| row.cells[place].as_ref().map_or_else(|| Entry::from(""), entry));
+    }
+    columns.view("pivot", "Cells", legends::pivot(summary), &pivot.rows)
 }
 
 /// Every comparison that is decided, by corrected p-value.
-fn decided(summary: &Summary) -> Option<TableView> {
-    let family = words::count(summary.answer.synthesis.family, "comparison");
+pub(crate) fn decided(summary: &Summary) -> Option<TableView> {
+    let family = counted(summary.answer.synthesis.family, "comparison");
     let caption = format!(
         "Decided comparisons, by Holm p, which is corrected over {family}. 95 % interval and p are of each comparison alone."
     );
-    let titles = ["at", "regulariser", "over", "#points", "#95 % interval", "#p", "#Holm p"];
-    let mut view = TableView::new("decided", "Decided", &caption, &titles);
+    let mut columns = Columns::<Decided>::new();
+    columns.words("at", |decided| decided.context.clone());
+    columns.words("regulariser", |decided| decided.treatment.clone());
+    columns.words("over", |decided| decided.control.clone());
+    columns.number("points", |decided| points(decided.mean));
+    columns.number("95 % interval", |decided| known(interval(decided.mean, decided.confidence_95), |ends| ends));
+    columns.number("p", |decided| p_value(decided.p));
+    columns.number("Holm p", |decided| p_value(decided.p_holm));
     // No row is left out.
-    view.rows = summary.answer.decided.iter().map(|decided| words::decided(decided).map(Entry::new).to_vec()).collect();
-    (!view.rows.is_empty()).then_some(view)
+    columns.view("decided", "Decided", caption, &summary.answer.decided).if_any()
 }
 
 fn claims(summary: &Summary) -> Option<TableView> {
-    let family = words::count(summary.answer.synthesis.claim_family, "pair");
+    let family = counted(summary.answer.synthesis.claim_family, "pair");
     let mut caption = format!(
         "Held: the whole interval of the paired difference lies where the claim says, for all pairs of cells that it names. Not held: for \
          one of them it lies elsewhere. Holm's correction over {family} of cells of all claims decides; what is told of a pair alone is not corrected."
     );
-    if comparisons::is_flattered(summary) {
-        caption += &format!(" Differences {}.", comparisons::FLATTERED);
+    if legends::is_flattered(summary) {
+        caption += &format!(" Differences {}.", legends::FLATTERED);
     }
-    let mut view = TableView::new("claims", "Claims", &caption, &["claim", "verdict", "why"]);
-    for (claim, line) in summary.claims.iter().zip(&summary.answer.claims) {
-        let verdict = Entry { text: words::verdict(line), tone: tone(claim.verdict) };
-        view.push(vec![Entry::new(&claim.text), verdict, Entry::new(&claim.reason)]);
-    }
-    (!view.rows.is_empty()).then_some(view)
+    let mut columns = Columns::<(&ClaimLine, String)>::new();
+    columns.words("claim", |(claim, _)| claim.text.clone());
+    columns.words("verdict", |(claim, _)| told(claim));
+    columns.words("why", |(_, reason)| reason.clone());
+    let rows: Vec<_> = summary.answer.claims.iter().zip(reasons(&summary.claims)).collect();
+    columns.view("claims", "Claims", caption, &rows).limited().if_any()
 }
 
+/// Columns of names and of the signed-rank test are there only if they tell anything.
 fn comparisons(summary: &Summary) -> Option<TableView> {
-    let caption = format!("{} Bold: decided. {}", comparisons::legend(summary), words::SEEDS_NEEDED);
-    let mut view = TableView::new("comparisons", "Comparisons", &caption, &[]);
-    let columns = comparisons::columns(summary);
-    view.columns = columns.iter().map(|(title, number, _)| column(title, *number)).collect();
-    for comparison in &summary.comparisons {
-        let entries = columns.iter();
-        let entry = |(title, _, value): &comparisons::Column| {
-            Entry::strong_if(*title == "points" && comparison.decided().is_some(), value(comparison))
-        };
-        view.push(entries.map(entry).collect());
+    let caption = format!("{} Bold: decided. {}", legends::comparisons(summary), legends::SEEDS_NEEDED);
+    let mut columns = Columns::<Comparison>::new();
+    if summary.comparisons.iter().any(|comparison| comparison.name.is_some()) {
+        columns.words("name", |comparison| comparison.name.clone().unwrap_or_default());
     }
-    (!view.rows.is_empty()).then_some(view)
+    let mean = |comparison: &Comparison| known(comparison.difference, |difference| points(difference.mean));
+    columns.words("at", |comparison| comparison.context.clone());
+    columns.words("regulariser", |comparison| comparison.treatment.clone());
+    columns.words("over", |comparison| comparison.control.clone());
+    columns.number("points", move |comparison| Entry::strong_if(comparison.decided().is_some(), mean(comparison)));
+    columns.number("95 % interval", |comparison| {
+        known(comparison.difference.and_then(|of| interval(of.mean, of.confidence_95)), |ends| ends)
+    });
+    columns.number("p", |comparison| known(comparison.t_p, p_value));
+    columns.number("Holm p", |comparison| known(comparison.t_p_holm, p_value));
+    if legends::signed_rank_decides(summary) {
+        columns.number("signed rank", |comparison| known(comparison.wilcoxon_p_holm, p_value));
+    }
+    columns.number("d", |comparison| known(comparison.hedges_g, |g| decimal(g, 1)));
+    columns.number("w/t/l", |comparison| match comparison.missing_seeds[..] {
+        [] => wins(comparison),
+        _ => format!("{} of {}", wins(comparison), comparison.planned),
+    });
+    columns.view("comparisons", "Comparisons", caption, &summary.comparisons).limited().if_any()
 }
 
+/// A column that is empty everywhere is left out.
 fn cells(summary: &Summary) -> Option<TableView> {
-    let best = best_of_each_size(&summary.cells);
-    let caption = format!("{} Bold: the highest mean of each subset size.", table::legend(summary));
-    let mut view = TableView::new("cells", "Cells", &caption, &[]);
-    let columns = table::columns(summary);
-    view.columns = columns.iter().map(|(title, number, _)| column(title, *number)).collect();
-    for (place, cell) in summary.cells.iter().enumerate() {
-        let strong = |title: &str| title.contains("test accuracy") && best.contains(&place);
-        view.push(columns.iter().map(|(title, _, value)| Entry::strong_if(strong(title), value(cell))).collect());
+    let best = best_of_each_size(summary.cells());
+    let caption = format!("{} Bold: the highest mean of each subset size.", legends::cells(summary));
+    let some = |has: fn(&Cell) -> bool| summary.cells().iter().any(has);
+    let accuracy = match summary.selection {
+        Selection::Final => "test accuracy %",
+        Selection::Best => "best test accuracy %",
+        Selection::Validation => "validated test accuracy %",
+    };
+    let mut columns = Columns::<Cell>::new();
+    columns.words("network", |cell| cell.network.to_string());
+    columns.words("regulariser", |cell| cell.regulariser.clone());
+    if some(|cell| !cell.variant.is_empty()) {
+        columns.words("variant", Cell::variant);
     }
-    (!view.rows.is_empty()).then_some(view)
+    columns.number("n", |cell| cell.subset_size.to_string());
+    columns.number("seeds", seeds);
+    columns.number(accuracy, |cell| Entry::strong_if(best.contains(&cell.id), estimate(cell.test_accuracy, percent)));
+    columns.number("sd", |cell| known(cell.test_accuracy.and_then(|of| of.standard_deviation), percent));
+    if some(|cell| cell.gain_over_none.is_some()) {
+        columns.number("over λ = 0", |cell| estimate(cell.gain_over_none, points));
+    }
+    columns.number("best %", |cell| known(cell.best_test_accuracy, |best| percent(best.mean)));
+    columns.number("s/trial", |cell| known(cell.classifier_seconds, |seconds| decimal(seconds, 1)));
+    columns.view("cells", "Cells", caption, summary.cells()).limited().if_any()
+}
+
+fn seeds(cell: &Cell) -> String {
+    match (cell.complete(), cell.quarantined) {
+        (true, _) => cell.succeeded.to_string(),
+        (false, 0) => format!("{} of {}", cell.succeeded, cell.planned),
+        (false, failed) => format!("{} of {} ({failed} failed)", cell.succeeded, cell.planned),
+    }
+}
+
+/// The cells with the highest mean of their subset size.
+fn best_of_each_size(cells: &[Cell]) -> BTreeSet<CellId> {
+    let mut best: BTreeMap<u32, (CellId, f64)> = BTreeMap::new();
+    for cell in cells {
+        let Some(estimate) = cell.test_accuracy else { continue };
+        let entry = best.entry(cell.subset_size).or_insert((cell.id, estimate.mean));
+        if estimate.mean > entry.1 {
+            *entry = (cell.id, estimate.mean);
+        }
+    }
+    best.into_values().map(|(cell, _)| cell).collect()
 }
 
 /// Every failed trial.
-pub(crate) fn failures(summary: &Summary) -> TableView {
+pub(crate) fn failures(summary: &Summary) -> Option<TableView> {
+    let mut columns = Columns::<Failure>::new();
+    columns.words("trial", |failure| failure.trial[..8].to_owned());
+    columns.words("cell", |failure| failure.label.clone());
+    columns.number("seed", |failure| failure.seed.to_string());
+    columns.number("attempts", |failure| failure.attempts.to_string());
+    columns.words("error", |failure| failure.error.clone());
     let caption = "summary.json has the end of each log.";
-    let titles = ["trial", "cell", "#seed", "#attempts", "error"];
-    let mut view = TableView::new("failures", "Failed trials", caption, &titles);
-    for failure in &summary.failures {
-        let Failure { trial, label, seed, attempts, error, .. } = failure;
-        let row = [trial[..8].to_owned(), label.clone(), seed.to_string(), attempts.to_string(), error.clone()];
-        view.push(row.map(Entry::new).to_vec());
-    }
-    view
-}
-
-fn column(title: &str, number: bool) -> Column {
-    Column { title: title.to_owned(), number }
-}
-
-/// The places of the cells with the highest mean of their subset size.
-fn best_of_each_size(cells: &[Cell]) -> BTreeSet<usize> {
-    let mut best: BTreeMap<u32, (usize, f64)> = BTreeMap::new();
-    for (place, cell) in cells.iter().enumerate() {
-        let Some(estimate) = cell.test_accuracy else { continue };
-        let entry = best.entry(cell.subset_size).or_insert((place, estimate.mean));
-        if estimate.mean > entry.1 {
-            *entry = (place, estimate.mean);
-        }
-    }
-    best.into_values().map(|(place, _)| place).collect()
+    columns.view("failures", "Failed trials", caption, &summary.failures).limited().if_any()
 }
 
 /// Values of one setting that are listed.
@@ -185,7 +217,6 @@ const VALUES: usize = 12;
 /// All settings, resolved; those that vary in bold.
 pub(crate) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
     let caption = "Everything that determines a result, as in the grid file, defaults included. Bold: what varies.";
-    let mut view = TableView::new("settings", "Settings", caption, &["setting", "value"]);
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut cells, mut seeds) = (BTreeSet::new(), BTreeSet::new());
     for (spec, _) in trials {
@@ -205,27 +236,26 @@ pub(crate) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
     if trials.iter().any(|(spec, _)| spec.penalty.is_none()) {
         values.entry("penalty.lambda".to_owned()).or_default().insert(0, "0".to_owned());
     }
-    for (path, values) in values {
-        let shown = match values.len() {
-            count if count > VALUES => {
-                format!("{}, … {} ({count} values)", values[..VALUES - 1].join(", "), values[count - 1])
-            }
-            _ => values.join(", "),
-        };
-        view.push(vec![Entry::strong_if(values.len() > 1, key(&path)), Entry::new(shown)]);
-    }
-    view.rows.sort_by(|one, other| one[0].text.cmp(&other[0].text));
-    view
+    let mut rows: Vec<(String, Vec<String>)> = values.into_iter().map(|(path, values)| (key(&path), values)).collect();
+    rows.sort();
+    let shown = |values: &[String]| match values.len() {
+        count if count > VALUES => {
+            format!("{}, … {} ({count} values)", values[..VALUES - 1].join(", "), values[count - 1])
+        }
+        _ => values.join(", "),
+    };
+    let mut columns = Columns::<(String, Vec<String>)>::new();
+    columns.words("setting", |(key, values)| Entry::strong_if(values.len() > 1, key.as_str()));
+    columns.words("value", |(_, values)| shown(values));
+    columns.view("settings", "Settings", caption, &rows).limited()
 }
 
 /// Where the results come from.
 pub(crate) fn provenance(trials: &[(TrialSpec, TrialRow)]) -> TableView {
     let caption = "Of the trials that succeeded: how many come from where.";
-    let mut view = TableView::new("provenance", "Provenance", caption, &["", "value", "#trials"]);
     let of_worker = |value: fn(&WorkerRow) -> Option<String>| {
         count(trials.iter().filter_map(|(_, row)| value(row.worker.as_ref()?)))
     };
-    let named = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let facts = [
         ("data set digest", count(trials.iter().filter_map(|(_, row)| row.dataset_digest.clone()))),
         ("software", of_worker(|worker| Some(worker.software.clone()))),
@@ -238,19 +268,18 @@ pub(crate) fn provenance(trials: &[(TrialSpec, TrialRow)]) -> TableView {
         ("device", of_worker(|worker| Some(format!("{}, {}", kind(&worker.device), worker.model)))),
         ("threads", of_worker(|worker| worker.threads.map(|threads| threads.to_string()))),
     ];
+    let mut rows: Vec<(&str, String, usize)> = Vec::new();
     for (name, values) in facts {
-        for (value, trials) in values {
-            let Some(value) = named(&value) else { continue };
-            view.push(vec![Entry::new(name), Entry::new(value), Entry::new(trials.to_string())]);
-        }
+        rows.extend(values.into_iter().map(|(value, trials)| (name, value, trials)));
     }
+    rows.retain(|(_, value, _)| !value.is_empty());
     let succeeded = trials.iter().filter(|(_, row)| row.outcome.is_some()).count();
-    view.push(vec![
-        Entry::new("trainer revision"),
-        Entry::new(TRAINER_REVISION.to_string()),
-        Entry::new(succeeded.to_string()),
-    ]);
-    view
+    rows.push(("trainer revision", TRAINER_REVISION.to_string(), succeeded));
+    let mut columns = Columns::<(&str, String, usize)>::new();
+    columns.words("", |(name, ..)| *name);
+    columns.words("value", |(_, value, _)| value.clone());
+    columns.number("trials", |(_, _, trials)| trials.to_string());
+    columns.view("provenance", "Provenance", caption, &rows).limited()
 }
 
 /// `cuda:3` is a `cuda`.
@@ -269,8 +298,8 @@ pub(crate) fn cost(cost: Cost, summary: &Summary, trials: &[(TrialSpec, TrialRow
     let caption = "Device time: how long devices held at least one trial, failed attempts included, added up over devices; of attempts that were \
                    lost or given back, until the event before. Trials an hour: \
                    those that succeeded, over the time for which any device did. Share of the VAEs: of the seconds of the trials that succeeded.";
-    let mut view = TableView::new("cost", "Cost", caption, &["", "#"]);
-    let mut fact = |name: &str, value: String| view.push(vec![Entry::new(name), Entry::new(value)]);
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    let mut fact = |name, value| rows.push((name, value));
     fact("device time", duration(cost.device_seconds));
     fact("elapsed while devices worked", duration(cost.busy_seconds));
     fact("workers", cost.devices.to_string());
@@ -288,7 +317,10 @@ pub(crate) fn cost(cost: Cost, summary: &Summary, trials: &[(TrialSpec, TrialRow
     if all > 0.0 {
         fact("share of the VAEs", format!("{} %", decimal(100.0 * vae / all, 0)));
     }
-    view
+    let mut columns = Columns::<(&str, String)>::new();
+    columns.words("", |(name, _)| *name);
+    columns.number("", |(_, value)| value.clone());
+    columns.view("cost", "Cost", caption, &rows)
 }
 
 fn duration(seconds: f64) -> String {

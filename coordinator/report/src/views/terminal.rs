@@ -1,13 +1,17 @@
 //! The end of a sweep on a terminal: the pivot, what is decided, what failed, and the answer last, where it is seen.
 
+use swfn_shared::text::count;
+
+use super::{table::TableView, tables};
 use crate::{
-    numbers::{
-        answer::{Decided, Pivot},
-        failures,
-        summary::Summary,
+    numbers::{answer::Decided, failures, summary::Summary},
+    phrases::{
+        self,
+        answer::{progress, synthesis},
+        claims::{grounds, verdict},
+        legends,
+        words::points,
     },
-    phrases::words,
-    views::table,
 };
 
 /// Lines beyond which the answer would have scrolled away; the files have all.
@@ -26,60 +30,49 @@ const INDENT: usize = 4;
 pub fn terminal(summary: &Summary, width: u16) -> String {
     let width = usize::from(width);
     let end = [decided(summary, width), failed(summary, width), answer(summary, width)].concat();
-    let mut lines = vec![format!("{} on {}: {}", summary.sweep, summary.dataset, table::progress(summary))];
-    let legend = wrap(&words::pivot_legend(summary), width);
+    let mut lines = vec![format!("{} on {}: {}", summary.sweep, summary.dataset, progress(summary))];
+    let legend = wrap(&legends::pivot(summary), width);
     let room = LINES.saturating_sub(end.len() + legend.len() + 2);
     lines.push(String::new());
-    lines.extend(pivot(&summary.answer.pivot, width, room));
+    lines.extend(pivot(&tables::pivot(summary), width, room));
     lines.extend(legend);
     lines.extend(end);
     lines.join("\n") + "\n"
 }
 
 /// The pivot in blocks of as many subset sizes as fit. Where rows must go, those with nothing decided go first.
-fn pivot(pivot: &Pivot, width: usize, room: usize) -> Vec<String> {
-    let varies = pivot.rows.iter().any(|row| !row.variant.is_empty());
-    let mut head: Vec<Vec<String>> = vec![["network", "regulariser", "variant"][..2 + usize::from(varies)].to_vec()]
-        .into_iter()
-        .map(|titles| titles.into_iter().map(str::to_owned).collect())
-        .collect();
-    head.extend(pivot.rows.iter().map(|row| {
-        let mut labels = vec![row.network.to_string(), row.regulariser.clone()];
-        labels.extend(varies.then(|| row.variant.clone()));
-        labels
-    }));
-    let columns: Vec<Vec<String>> = (pivot.sizes.iter().enumerate())
-        .map(|(place, size)| {
-            let cells = pivot.rows.iter().map(|row| row.cells[place].as_ref().map_or(String::new(), words::pivot_cell));
-            signs_apart(std::iter::once(format!("n = {size}")).chain(cells).collect())
-        })
-        .collect();
-    let label_width: usize = (0..head[0].len()).map(|column| widest(head.iter().map(|row| &row[column])) + 2).sum();
-    let mut blocks: Vec<Vec<usize>> = vec![Vec::new()];
+fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
+    let (mut labels, mut numbers) = (Vec::new(), Vec::new());
+    for (place, title) in view.columns.iter().enumerate() {
+        let entries = view.rows.iter().map(|row| row[place].text.clone());
+        let column: Vec<String> = std::iter::once(title.title.clone()).chain(entries).collect();
+        if title.number { numbers.push(signs_apart(column)) } else { labels.push(column) }
+    }
+    let label_width: usize = labels.iter().map(|column| widest(column) + 2).sum();
+    let mut blocks: Vec<Vec<&Vec<String>>> = vec![Vec::new()];
     let mut used = label_width;
-    for (place, column) in columns.iter().enumerate() {
-        let needed = widest(column.iter()) + 2;
+    for column in &numbers {
+        let needed = widest(column) + 2;
         if used + needed > width + 2 && blocks.last().is_some_and(|block| !block.is_empty()) {
             blocks.push(Vec::new());
             used = label_width;
         }
         used += needed;
-        blocks.last_mut().expect("there is one").push(place);
+        blocks.last_mut().expect("there is one").push(column);
     }
     let rows = (room / blocks.len()).saturating_sub(2).max(LEAST_ROWS);
-    let mut order: Vec<usize> = (0..pivot.rows.len()).collect();
-    let is_plain = |row: &usize| pivot.rows[*row].cells.iter().flatten().all(|cell| cell.decided.is_none());
-    order.sort_by_key(is_plain);
+    let mut order: Vec<usize> = (0..view.rows.len()).collect();
+    order.sort_by_key(|row| view.rows[*row].iter().all(|entry| !entry.strong()));
     order.truncate(rows);
     order.sort_unstable();
     let mut lines = Vec::new();
     for block in blocks {
-        let line = |row: usize| [head[row].clone(), block.iter().map(|place| columns[*place][row].clone()).collect()];
-        let shown = std::iter::once(0).chain(order.iter().map(|row| row + 1)).map(|row| line(row).concat());
-        lines.extend(aligned(shown.collect(), head[0].len()));
+        let shown = std::iter::once(0).chain(order.iter().map(|row| row + 1));
+        let line = |row: usize| labels.iter().chain(block.iter().copied()).map(|column| column[row].clone()).collect();
+        lines.extend(aligned(&shown.map(line).collect::<Vec<_>>(), labels.len()));
     }
-    let left_out = pivot.rows.len() - order.len();
-    lines.extend((left_out > 0).then(|| format!("and {} in summary.md", words::count(left_out, "more row"))));
+    let left_out = view.rows.len() - order.len();
+    lines.extend((left_out > 0).then(|| format!("and {} in summary.md", count(left_out, "more row"))));
     lines
 }
 
@@ -95,27 +88,22 @@ fn signs_apart(mut column: Vec<String>) -> Vec<String> {
 /// Every comparison that is decided: a line each, or of many their points alone.
 fn decided(summary: &Summary, width: usize) -> Vec<String> {
     let decided = &summary.answer.decided;
-    if decided.is_empty() {
-        return Vec::new();
-    }
-    let family = summary.answer.synthesis.family;
+    let Some(view) = tables::decided(summary) else { return Vec::new() };
     let mut rows =
         vec![["decided", "", "over", "points", "95 % alone", "p alone", "Holm p"].map(str::to_owned).to_vec()];
-    rows.extend(decided.iter().map(|decided| words::decided(decided).to_vec()));
+    rows.extend(view.rows.into_iter().map(|row| row.into_iter().map(|entry| entry.text).collect()));
     let mut lines = vec![String::new()];
-    let lines_of = |rows: &[Vec<String>]| aligned(rows.to_vec(), 3);
-    let fits = |rows: &[Vec<String>]| lines_of(rows).iter().all(|line| line.chars().count() <= width);
     // What is alone goes first.
     for left_out in [None, Some(5), Some(4)] {
         if let Some(column) = left_out {
             rows.iter_mut().for_each(|row| drop(row.remove(column)));
         }
-        if fits(&rows) && decided.len() <= DETAILED {
-            lines.extend(lines_of(&rows));
-            lines.extend(wrap(
-                &format!("Points over the same seeds; Holm p is corrected over {family} comparisons."),
-                width,
-            ));
+        let table = aligned(&rows, 3);
+        if table.iter().all(|line| line.chars().count() <= width) && decided.len() <= DETAILED {
+            let family = summary.answer.synthesis.family;
+            let legend = format!("Points over the same seeds; Holm p is corrected over {family} comparisons.");
+            lines.extend(table);
+            lines.extend(wrap(&legend, width));
             return lines;
         }
     }
@@ -129,7 +117,7 @@ fn grouped(decided: &[Decided]) -> Vec<String> {
     let mut groups: Vec<((&str, &str), Vec<String>)> = Vec::new();
     for one in decided {
         let place = (one.context.as_str(), one.control.as_str());
-        let text = format!("{} {}", one.treatment, words::points(one.mean));
+        let text = format!("{} {}", one.treatment, points(one.mean));
         match groups.iter_mut().find(|(other, _)| *other == place) {
             Some((_, texts)) => texts.push(text),
             None => groups.push((place, vec![text])),
@@ -146,13 +134,13 @@ fn failed(summary: &Summary, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for group in groups.iter().take(FAILURES) {
         lines.push(String::new());
-        lines.extend(wrap(&format!("{}: {}", group.title(), group.error()), width));
-        let log = group.log(LOG_LINES);
+        lines.extend(wrap(&format!("{}: {}", phrases::failures::title(group), phrases::failures::error(group)), width));
+        let log = phrases::failures::log(group, LOG_LINES);
         let log = log.iter().flat_map(|line| wrap(line, width.saturating_sub(INDENT)));
         lines.extend(log.map(|line| format!("{:INDENT$}{line}", "")));
     }
     let more = groups.len().saturating_sub(FAILURES);
-    lines.extend((more > 0).then(|| format!("and {} of failures in summary.md", words::count(more, "more kind"))));
+    lines.extend((more > 0).then(|| format!("and {} of failures in summary.md", count(more, "more kind"))));
     lines
 }
 
@@ -160,19 +148,19 @@ fn failed(summary: &Summary, width: usize) -> Vec<String> {
 fn answer(summary: &Summary, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for claim in &summary.answer.claims {
-        let text = format!("claim {}: {} ({})", words::verdict(claim), claim.text, words::grounds(claim));
+        let text = format!("claim {}: {} ({})", verdict(claim), claim.text, grounds(claim));
         lines.extend(wrap(&text, width));
     }
-    lines.extend(wrap(&words::synthesis(summary).join(" "), width));
+    lines.extend(wrap(&synthesis(summary).join(" "), width));
     lines
 }
 
-fn widest<'t>(texts: impl Iterator<Item = &'t String>) -> usize {
-    texts.map(|text| text.chars().count()).max().unwrap_or(0)
+fn widest<'t>(texts: impl IntoIterator<Item = &'t String>) -> usize {
+    texts.into_iter().map(|text| text.chars().count()).max().unwrap_or(0)
 }
 
 /// Rows with columns below each other, two blanks apart; the first so many columns hold words and begin at the left.
-fn aligned(rows: Vec<Vec<String>>, words: usize) -> Vec<String> {
+fn aligned(rows: &[Vec<String>], words: usize) -> Vec<String> {
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns).map(|column| widest(rows.iter().map(|row| &row[column]))).collect();
     let entry = |(column, text): (usize, &String)| match column < words {
@@ -205,7 +193,7 @@ mod tests {
     use super::*;
     use crate::{
         numbers::summary::tests::{example, finished},
-        views::comparisons::tests::summary,
+        views::tests::summary,
     };
 
     /// Sixty cells, with and without decided differences, and a few sizes or many.
@@ -231,7 +219,7 @@ mod tests {
         ] {
             for gain in [0.0, 0.1] {
                 let summary = sixty(sizes, regularisers, gain);
-                assert_eq!((summary.cells.len(), gain > 0.0), (60, !summary.answer.decided.is_empty()));
+                assert_eq!((summary.cells().len(), gain > 0.0), (60, !summary.answer.decided.is_empty()));
                 let text = terminal(&summary, 80);
                 assert!(text.lines().count() <= LINES, "{}\n{text}", text.lines().count());
                 let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap();

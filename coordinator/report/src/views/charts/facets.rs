@@ -3,10 +3,11 @@
 use swfn_shared::treatment::Network;
 
 use super::{
+    figure::Study,
     palette::SHAPES,
     panels::{COLUMNS, ROWS},
 };
-use crate::numbers::study::{Study, StudyCell};
+use crate::numbers::cell::Cell;
 
 /// Lines of one panel: as many as there are shapes of marks.
 pub(super) const LINES: usize = SHAPES;
@@ -24,11 +25,11 @@ pub(super) struct Facets {
 
 impl Facets {
     /// `shown`: the cells of which there is something to show.
-    pub(super) fn new(study: &Study, shown: impl Fn(&StudyCell) -> bool) -> Self {
+    pub(super) fn new(study: &Study<'_>, shown: impl Fn(&Cell) -> bool) -> Self {
         let (mut networks, mut sizes, mut treatments) = (Vec::new(), Vec::new(), Vec::new());
-        for cell in study.cells.iter().filter(|cell| shown(cell)) {
-            networks.push(cell.spec.network());
-            sizes.push(cell.spec.subset_size);
+        for cell in study.cells().iter().filter(|cell| shown(cell)) {
+            networks.push(cell.network);
+            sizes.push(cell.subset_size);
             treatments.push(cell.treatment);
         }
         sizes.sort_unstable();
@@ -56,23 +57,23 @@ impl Facets {
     }
 
     /// The column of a cell, and its row if rows are subset sizes.
-    pub(super) fn column(&self, cell: &StudyCell) -> Option<usize> {
-        self.networks.iter().position(|network| *network == cell.spec.network())
+    pub(super) fn column(&self, cell: &Cell) -> Option<usize> {
+        self.networks.iter().position(|network| *network == cell.network)
     }
 
-    pub(super) fn row(&self, cell: &StudyCell) -> Option<usize> {
-        self.sizes.iter().position(|size| *size == cell.spec.subset_size)
+    pub(super) fn row(&self, cell: &Cell) -> Option<usize> {
+        self.sizes.iter().position(|size| *size == cell.subset_size)
     }
 
     /// Whether the cell's line is one of those that are shown.
-    pub(super) fn has_line(&self, cell: &StudyCell) -> bool {
+    pub(super) fn has_line(&self, cell: &Cell) -> bool {
         self.treatments.contains(&cell.treatment)
     }
 }
 
 /// At most as many as there are shapes: of all variants the same lambdas, if there is room.
-fn chosen_treatments(study: &Study, all: Vec<usize>, note: &mut String) -> Vec<usize> {
-    let lambda = |place: &usize| study.treatments[*place].regulariser.lambda();
+fn chosen_treatments(study: &Study<'_>, all: Vec<usize>, note: &mut String) -> Vec<usize> {
+    let lambda = |place: &usize| study.summary.treatments()[*place].regulariser.lambda();
     let mut lambdas: Vec<f64> = all.iter().map(lambda).collect();
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();

@@ -3,8 +3,8 @@
 use swfn_shared::grid::Selection;
 
 use super::{
-    Content,
     axis::Axis,
+    figure::Content,
     geometry::cap,
     over::selected_accuracy,
     palette::Look,

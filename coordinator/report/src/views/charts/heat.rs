@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use swfn_shared::{grid::Selection, numbers::short, treatment::Regulariser};
 
 use super::{
-    Content,
     facets::chosen,
+    figure::{Content, Study},
     pen::{Anchor, Drawn, Font, Frame, NORMAL, Pen, SMALL, STRONG, fitted, picture, widest},
     theme::{Role, Theme, diverging, sequential},
 };
 use crate::{
     numbers::{
+        cell::{Cell, over_lambda, without},
         statistics::Estimate,
-        study::{Study, StudyCell, over_lambda, without},
     },
     phrases::rounding::{decimal, signed},
 };
@@ -46,10 +46,10 @@ const MAPS: usize = 8;
 const LAMBDAS: usize = 10;
 const SIZES: usize = 10;
 
-pub(super) fn heat(study: &Study) -> Content {
-    let cells = || study.cells.iter().filter(|cell| cell.spec.penalty.is_some() && !cell.accuracies.is_empty());
-    let sizes: BTreeSet<u32> = cells().map(|cell| cell.spec.subset_size).collect();
-    let mut lambdas: Vec<f64> = cells().map(|cell| cell.spec.lambda()).collect();
+pub(super) fn heat(study: &Study<'_>) -> Content {
+    let cells = || study.cells().iter().filter(|cell| cell.spec.penalty.is_some() && !cell.accuracies.is_empty());
+    let sizes: BTreeSet<u32> = cells().map(|cell| cell.subset_size).collect();
+    let mut lambdas: Vec<f64> = cells().map(|cell| cell.lambda).collect();
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();
     if sizes.len() < 2 || lambdas.len() < 2 {
@@ -60,21 +60,21 @@ pub(super) fn heat(study: &Study) -> Content {
     let sizes = chosen(sizes.into_iter().rev().collect(), SIZES, "subset sizes", &mut note);
     let mut maps: Vec<(_, Map)> = Vec::new();
     for cell in cells() {
-        let column = lambdas.iter().position(|lambda| *lambda == cell.spec.lambda());
-        let row = sizes.iter().position(|size| *size == cell.spec.subset_size);
+        let column = lambdas.iter().position(|lambda| *lambda == cell.lambda);
+        let row = sizes.iter().position(|size| *size == cell.subset_size);
         let (Some(column), Some(row), Some(estimate)) = (column, row, mean(cell.accuracies.values().copied())) else {
             continue;
         };
         let mut key = over_lambda(&cell.spec);
         key.subset_size = 1;
         let place = maps.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
-            let others = Regulariser { function_norm: None, ..study.treatments[cell.treatment].regulariser };
-            let variant = &study.treatments[cell.treatment].variant;
+            let others = Regulariser { function_norm: None, ..study.treatment(cell).regulariser };
+            let variant = &study.treatment(cell).variant;
             let title = match (others.parts(), variant.is_empty()) {
-                (0, true) => cell.spec.network().to_string(),
-                (0, false) => format!("{}, {variant}", cell.spec.network()),
-                (_, true) => format!("{} + {others}", cell.spec.network()),
-                (_, false) => format!("{} + {others}, {variant}", cell.spec.network()),
+                (0, true) => cell.network.to_string(),
+                (0, false) => format!("{}, {variant}", cell.network),
+                (_, true) => format!("{} + {others}", cell.network),
+                (_, false) => format!("{} + {others}, {variant}", cell.network),
             };
             maps.push((key, Map { title, fields: Vec::new() }));
             maps.len() - 1
@@ -82,7 +82,7 @@ pub(super) fn heat(study: &Study) -> Content {
         maps[place].1.fields.push(Field { column, row, accuracy: 100.0 * estimate, gain: gain(study, cell) });
     }
     let maps = maps.into_iter().map(|(_, map)| map).collect();
-    let mark = if study.selection == Selection::Best { "best " } else { "" };
+    let mark = if study.summary.selection == Selection::Best { "best " } else { "" };
     let maps = Maps { mark, lambdas, sizes, maps: chosen(maps, MAPS, "maps", &mut note) };
     Content::Drawing { draw: Box::new(move |theme| maps.draw(theme)), note }
 }
@@ -91,8 +91,8 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     Estimate::of(&values.collect::<Vec<_>>()).map(|estimate| estimate.mean)
 }
 
-fn gain(study: &Study, cell: &StudyCell) -> Option<f64> {
-    let none = study.cell(without(&cell.spec).cell())?;
+fn gain(study: &Study<'_>, cell: &Cell) -> Option<f64> {
+    let none = study.summary.cell(without(&cell.spec).cell())?;
     let pairs = cell.accuracies.iter().filter_map(|(seed, with)| Some(100.0 * (with - none.accuracies.get(seed)?)));
     mean(pairs)
 }

@@ -2,6 +2,7 @@
 
 mod axis;
 mod facets;
+mod figure;
 mod forest;
 mod geometry;
 mod heat;
@@ -16,46 +17,21 @@ mod strip;
 mod tests;
 mod theme;
 
+pub(crate) use figure::{Content, Figure, Study};
 pub(crate) use forest::Difference;
-pub(crate) use over::{Curves, cells_of_curves};
-pub(crate) use palette::{Look, looks};
-pub(crate) use pen::{ChartError, swatch};
+pub(crate) use over::cells_of_curves;
+pub(crate) use pen::swatch;
 pub(crate) use png::png;
 pub(crate) use theme::{Theme, follow_page};
 
 use lines::{Upright, Vertical};
 use swfn_shared::grid::Selection;
 
-use crate::numbers::study::Study;
-
-/// Draws a chart in a theme, as SVG.
-pub(crate) type Draw = Box<dyn Fn(Theme) -> Result<String, ChartError>>;
-
-/// A chart, or why there is none.
-pub(crate) enum Content {
-    Drawing {
-        draw: Draw,
-        /// What it leaves out; empty, or a sentence after a space.
-        note: String,
-    },
-    /// What it would take; empty where nobody misses it.
-    Missing(String),
-}
-
-/// A chart with what stands above and below it.
-pub(crate) struct Figure {
-    /// The file's name without its extension.
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
-    pub(crate) caption: String,
-    pub(crate) content: Content,
-}
+use crate::numbers::source::Curves;
 
 /// What figures are drawn from.
 pub(crate) struct Material<'m> {
-    pub(crate) study: &'m Study,
-    /// Which accuracies the study has.
-    pub(crate) selection: Selection,
+    pub(crate) study: &'m Study<'m>,
     pub(crate) accuracy: &'m Curves,
     pub(crate) function_norm: &'m Curves,
     pub(crate) differences: &'m [Difference],
@@ -63,7 +39,8 @@ pub(crate) struct Material<'m> {
 
 /// All figures, the ones without data too.
 pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
-    let Material { study, selection, accuracy, function_norm, differences } = *material;
+    let Material { study, accuracy, function_norm, differences } = *material;
+    let selection = study.summary.selection;
     let which = match selection {
         Selection::Final => "test accuracy after the last iteration",
         Selection::Best => "test accuracy of the best evaluation, CHOSEN ON THE TEST IMAGES",

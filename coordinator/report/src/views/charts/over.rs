@@ -1,32 +1,29 @@
 //! The charts of lines: what is drawn over iterations, over lambda and over the size of the subset.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use swfn_shared::{
     grid::Selection,
     ids::CellId,
     treatment::{Names, Regulariser},
 };
-use swfn_store::MeanPoint;
 
 use super::{
-    Content,
     axis::Axis,
     facets::Facets,
+    figure::{Content, Study},
     lines::{Kind, Line, Lines, Panel, Point, Upright, Vertical},
     palette::kind,
 };
 use crate::{
     numbers::{
+        cell::{Cell, plain},
         hypothesis::difference,
+        source::Curves,
         statistics::{Estimate, half_width},
-        study::{Study, StudyCell, plain},
     },
     phrases::rounding::signed,
 };
-
-/// Curves of cells, thinned.
-pub(crate) type Curves = HashMap<CellId, Vec<MeanPoint>>;
 
 pub(super) const ACCURACY: &str = "test accuracy, %";
 pub(super) const GAIN: &str = "points over none";
@@ -40,26 +37,26 @@ pub(super) fn selected_accuracy(selection: Selection) -> &'static str {
     }
 }
 
-fn point(study: &Study, cell: &StudyCell, x: f64, percent: &[f64]) -> Option<Point> {
+fn point(study: &Study<'_>, cell: &Cell, x: f64, percent: &[f64]) -> Option<Point> {
     let Estimate { mean, confidence_95, .. } = Estimate::of(percent)?;
-    Some(Point { x, mean, half: confidence_95, look: study.treatments[cell.treatment].look })
+    Some(Point { x, mean, half: confidence_95, look: study.look(cell) })
 }
 
 /// The estimate of a cell's accuracy, in percent.
-fn accuracy(study: &Study, cell: &StudyCell, x: f64) -> Option<Point> {
+fn accuracy(study: &Study<'_>, cell: &Cell, x: f64) -> Option<Point> {
     let values: Vec<f64> = cell.accuracies.values().map(|share| 100.0 * share).collect();
     point(study, cell, x, &values)
 }
 
 /// The estimate of what it gains over the same seeds without any regulariser, in percentage points.
-fn gain(study: &Study, cell: &StudyCell, x: f64) -> Option<Point> {
-    let none = study.cell(plain(&cell.spec).cell())?;
+fn gain(study: &Study<'_>, cell: &Cell, x: f64) -> Option<Point> {
+    let none = study.summary.cell(plain(&cell.spec).cell())?;
     let pairs =
         cell.accuracies.iter().filter_map(|(seed, with)| Some(100.0 * difference(*with, *none.accuracies.get(seed)?)));
     point(study, cell, x, &pairs.collect::<Vec<_>>())
 }
 
-fn has_results(cell: &StudyCell) -> bool {
+fn has_results(cell: &Cell) -> bool {
     !cell.accuracies.is_empty()
 }
 
@@ -92,33 +89,31 @@ impl Panels {
 }
 
 /// The line of a cell's treatment.
-fn line_of(study: &Study, cell: &StudyCell, points: Vec<Point>) -> Line {
-    let treatment = &study.treatments[cell.treatment];
-    Line { name: treatment.name.clone(), tint: treatment.look.tint, points, kind: Kind::Line }
+fn line_of(study: &Study<'_>, cell: &Cell, points: Vec<Point>) -> Line {
+    Line { name: study.treatment(cell).name.clone(), tint: study.look(cell).tint, points, kind: Kind::Line }
 }
 
 /// The cells whose curves these charts show.
-pub(crate) fn cells_of_curves(study: &Study) -> BTreeSet<CellId> {
+pub(crate) fn cells_of_curves(study: &Study<'_>) -> BTreeSet<CellId> {
     let facets = Facets::new(study, has_results);
-    let shown =
-        |cell: &&StudyCell| facets.column(cell).is_some() && facets.row(cell).is_some() && facets.has_line(cell);
-    study.cells.iter().filter(shown).map(|cell| cell.id).collect()
+    let shown = |cell: &&Cell| facets.column(cell).is_some() && facets.row(cell).is_some() && facets.has_line(cell);
+    study.cells().iter().filter(shown).map(|cell| cell.id).collect()
 }
 
 /// A metric over the iterations of the classifier, for each cell. Values are multiplied by `factor`.
-pub(super) fn iterations(study: &Study, curves: &Curves, upright: Upright, factor: f64) -> Content {
+pub(super) fn iterations(study: &Study<'_>, curves: &Curves, upright: Upright, factor: f64) -> Content {
     let facets = Facets::new(study, has_results);
     let mut panels = Panels::default();
-    for cell in study.cells.iter().filter(|cell| facets.has_line(cell)) {
+    for cell in study.cells().iter().filter(|cell| facets.has_line(cell)) {
         let curve = curves.get(&cell.id).filter(|curve| curve.len() > 1);
         let (Some(column), Some(row), Some(curve)) = (facets.column(cell), facets.row(cell), curve) else { continue };
         let points = curve.iter().map(|point| Point {
             x: point.step as f64,
             mean: factor * point.mean,
             half: half_width(point.n, point.standard_deviation).map(|half| factor * half),
-            look: study.treatments[cell.treatment].look,
+            look: study.look(cell),
         });
-        let title = format!("{}, n = {}", cell.spec.network(), cell.spec.subset_size);
+        let title = format!("{}, n = {}", cell.network, cell.subset_size);
         panels.line((row, column), title, line_of(study, cell, points.collect()));
     }
     let panels = panels.finished();
@@ -140,16 +135,15 @@ fn beside(names: Names, others: Regulariser) -> String {
 
 /// Over lambda, what is gained over the same seeds without any regulariser; other regularisers are levels. Where such seeds are missing, the
 /// accuracy itself.
-pub(super) fn lambda(study: &Study) -> Content {
+pub(super) fn lambda(study: &Study<'_>) -> Content {
     let facets = Facets::new(study, has_results);
-    let with_norm = |cell: &&StudyCell| cell.spec.penalty.is_some() && has_results(cell);
-    let gains = study.cells.iter().filter(with_norm).all(|cell| gain(study, cell, 1.0).is_some());
+    let with_norm = |cell: &&Cell| cell.spec.penalty.is_some() && has_results(cell);
+    let gains = study.cells().iter().filter(with_norm).all(|cell| gain(study, cell, 1.0).is_some());
     let mut panels = Panels::default();
-    let names = Names::among(study.treatments.iter().map(|treatment| treatment.regulariser));
-    for cell in &study.cells {
-        let treatment = &study.treatments[cell.treatment];
-        let value =
-            if gains { gain(study, cell, cell.spec.lambda()) } else { accuracy(study, cell, cell.spec.lambda()) };
+    let names = Names::among(study.summary.treatments().iter().map(|treatment| treatment.regulariser));
+    for cell in study.cells() {
+        let treatment = study.treatment(cell);
+        let value = if gains { gain(study, cell, cell.lambda) } else { accuracy(study, cell, cell.lambda) };
         let (Some(column), Some(row), Some(point)) = (facets.column(cell), facets.row(cell), value) else { continue };
         let line = match treatment.regulariser.function_norm {
             None => Line { kind: Kind::Level, ..line_of(study, cell, vec![point]) },
@@ -161,7 +155,7 @@ pub(super) fn lambda(study: &Study) -> Content {
                 Line { name, tint: kind(&treatment.regulariser), points: vec![point], kind: Kind::Line }
             }
         };
-        panels.line((row, column), format!("{}, n = {}", cell.spec.network(), cell.spec.subset_size), line);
+        panels.line((row, column), format!("{}, n = {}", cell.network, cell.subset_size), line);
     }
     let mut panels = panels.finished();
     let grows = |line: &Line| line.kind == Kind::Line && line.points.len() > 1;
@@ -213,23 +207,25 @@ fn set_apart(panels: &mut [Panel]) {
     }
 }
 
-fn upright(study: &Study, gains: bool) -> Upright {
-    let accuracy = selected_accuracy(study.selection);
+fn upright(study: &Study<'_>, gains: bool) -> Upright {
+    let accuracy = selected_accuracy(study.summary.selection);
     match gains {
-        true if study.selection == Selection::Final => Upright { title: GAIN.to_owned(), vertical: Vertical::Gain },
+        true if study.summary.selection == Selection::Final => {
+            Upright { title: GAIN.to_owned(), vertical: Vertical::Gain }
+        }
         true => Upright { title: format!("{GAIN}: {accuracy}"), vertical: Vertical::Gain },
         false => Upright { title: format!("{accuracy}, %"), vertical: Vertical::Percent },
     }
 }
 
 /// Over the size of the subset the accuracy, and below it what is gained over the same seeds without any regulariser.
-pub(super) fn size(study: &Study) -> Content {
+pub(super) fn size(study: &Study<'_>) -> Content {
     let facets = Facets::new(study, has_results);
     let mut panels = Panels::default();
-    for cell in study.cells.iter().filter(|cell| facets.has_line(cell)) {
+    for cell in study.cells().iter().filter(|cell| facets.has_line(cell)) {
         let Some(column) = facets.column(cell) else { continue };
-        let x = f64::from(cell.spec.subset_size);
-        let network = cell.spec.network();
+        let x = f64::from(cell.subset_size);
+        let network = cell.network;
         if let Some(point) = accuracy(study, cell, x) {
             panels.line((0, column), network.to_string(), line_of(study, cell, vec![point]));
         }

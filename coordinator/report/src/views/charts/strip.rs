@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Content,
     axis::Axis,
     facets::{Facets, chosen},
+    figure::{Content, Study},
     geometry::cap,
     over::selected_accuracy,
     palette::Look,
@@ -14,10 +14,7 @@ use super::{
     theme::{Role, Theme},
 };
 use crate::{
-    numbers::{
-        statistics::Estimate,
-        study::{Study, StudyCell},
-    },
+    numbers::{cell::Cell, statistics::Estimate},
     phrases::rounding::decimal,
 };
 
@@ -38,12 +35,12 @@ struct Section {
     rows: Vec<Row>,
 }
 
-pub(super) fn strip(study: &Study) -> Content {
+pub(super) fn strip(study: &Study<'_>) -> Content {
     if study.seeds() < 2 {
         return Content::Missing("it takes results of two seeds".to_owned());
     }
     let mut note = String::new();
-    let cells: Vec<&StudyCell> = study.cells.iter().filter(|cell| !cell.accuracies.is_empty()).collect();
+    let cells: Vec<&Cell> = study.cells().iter().filter(|cell| !cell.accuracies.is_empty()).collect();
     let mut cells = chosen(cells, ROWS, "cells", &mut note);
     cells.sort_by_key(|cell| cell.treatment);
     let networks = Facets::new(study, |cell| !cell.accuracies.is_empty()).networks;
@@ -51,15 +48,15 @@ pub(super) fn strip(study: &Study) -> Content {
     for cell in cells {
         let values: BTreeMap<u64, f64> = cell.accuracies.iter().map(|(seed, share)| (*seed, 100.0 * share)).collect();
         let Some(estimate) = Estimate::of(&values.values().copied().collect::<Vec<_>>()) else { continue };
-        let (network, size) = (cell.spec.network(), cell.spec.subset_size);
+        let (network, size) = (cell.network, cell.subset_size);
         let title = format!("{network}, n = {size}");
         let place = networks.iter().position(|other| *other == network);
         let section = sections.entry((place, size)).or_insert(Section { title, rows: Vec::new() });
-        let treatment = &study.treatments[cell.treatment];
-        section.rows.push(Row { label: treatment.name.clone(), values, estimate, look: treatment.look });
+        let treatment = study.treatment(cell);
+        section.rows.push(Row { label: treatment.name.clone(), values, estimate, look: study.look(cell) });
     }
     let sections: Vec<Section> = sections.into_values().collect();
-    let title = format!("{}, %", selected_accuracy(study.selection));
+    let title = format!("{}, %", selected_accuracy(study.summary.selection));
     Content::Drawing { draw: Box::new(move |theme| draw(&sections, &title, theme)), note }
 }
 

@@ -1,45 +1,44 @@
 //! Charts are drawn in the cases at the edges, hold what they show as text, and can be seen.
 
 use roxmltree::Document;
-use swfn_shared::grid::Selection;
 
-use super::{Content, Curves, Difference, Figure, Material, Theme, cells_of_curves, figures, follow_page, png};
+use super::{Content, Difference, Figure, Material, Study, Theme, cells_of_curves, figures, follow_page, png};
 use crate::{
     numbers::{
-        source::{Sources, open},
-        study::Study,
+        source::{Curves, Sources, open},
+        summary::Summary,
     },
     sample,
 };
+
+fn summary(sources: &Sources) -> Summary {
+    Summary::united(&[&sources.runs[0].grid], &sources.trials)
+}
 
 /// All figures of a made-up run of a grid with these axes.
 fn drawn(axes: &str) -> Vec<Figure> {
     let dir = tempfile::tempdir().unwrap();
     sample::run(dir.path(), &sample::grid(axes), |_, _| Some(Ok(())));
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
-    let study = Study::new(Selection::Final, &sources.trials);
+    let summary = summary(&sources);
+    let study = Study::new(&summary);
     let cells = cells_of_curves(&study);
-    let curves = |metric| sources.curves(metric, &study, &cells).unwrap();
-    let (accuracy, function_norm): (Curves, Curves) = (curves("test/accuracy"), curves("train/function_norm"));
+    let curves =
+        |metric| sources.curves(metric, summary.cells().iter().filter(|cell| cells.contains(&cell.id))).unwrap();
+    let (accuracy, function_norm) = (curves("test/accuracy"), curves("train/function_norm"));
     let difference = |index: usize| Difference {
         name: format!("group {} of <none> & \"none\"", index / 3),
-        size: study.cells[index].spec.subset_size,
-        network: study.cells[index].spec.network().to_string(),
-        treatment: study.treatments[study.cells[index].treatment].name.clone(),
+        size: summary.cells()[index].subset_size,
+        network: summary.cells()[index].network.to_string(),
+        treatment: study.treatment(&summary.cells()[index]).name.clone(),
         control: "none".to_owned(),
-        look: study.treatments[study.cells[index].treatment].look,
+        look: study.look(&summary.cells()[index]),
         mean: index as f64 - 1.0,
         half: (!index.is_multiple_of(4)).then_some(0.5 * index as f64),
         decided: index.is_multiple_of(2),
     };
-    let differences: Vec<Difference> = (0..study.cells.len() - 1).map(difference).collect();
-    figures(&Material {
-        study: &study,
-        selection: Selection::Final,
-        accuracy: &accuracy,
-        function_norm: &function_norm,
-        differences: &differences,
-    })
+    let differences: Vec<Difference> = (0..summary.cells().len() - 1).map(difference).collect();
+    figures(&Material { study: &study, accuracy: &accuracy, function_norm: &function_norm, differences: &differences })
 }
 
 /// The texts of a drawing.
@@ -184,15 +183,10 @@ fn a_sweep_without_results_has_no_charts() {
         |_, _| None,
     );
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
-    let study = Study::new(Selection::Final, &sources.trials);
+    let summary = summary(&sources);
+    let study = Study::new(&summary);
     let none = Curves::new();
-    let all = figures(&Material {
-        study: &study,
-        selection: Selection::Final,
-        accuracy: &none,
-        function_norm: &none,
-        differences: &[],
-    });
+    let all = figures(&Material { study: &study, accuracy: &none, function_norm: &none, differences: &[] });
     assert!(all.iter().all(|figure| matches!(figure.content, Content::Missing(_))));
 }
 
