@@ -8,6 +8,7 @@ mod lanes;
 use std::{fs, ops::ControlFlow, path::Path};
 
 use swfn_shared::{
+    artifacts::{Artifact, Artifacts},
     dataset::Dataset as DatasetName,
     metrics::{self, MetricPoint},
     numbers::{LearningRate, WeightDecay},
@@ -35,6 +36,11 @@ fn trainer() -> Trainer {
     let mut trainer = Trainer::new(Device::Cpu);
     trainer.load(DATASET, digits()).unwrap();
     trainer
+}
+
+/// A trial that nobody watches, and its files.
+pub(crate) fn alone(spec: &TrialSpec, wanted: Artifacts) -> (Outcome, Vec<Artifact>) {
+    trainer().run_for(spec, wanted, &mut Recorder::default()).unwrap()
 }
 
 /// Remembers all calls; cancels at a step, to give the trial back or to abandon it.

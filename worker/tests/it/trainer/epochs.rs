@@ -6,12 +6,12 @@ use swfn_shared::{
     trial::{Architecture, Classifier, Density, Epochs, TrialSpec, VaeFamily},
 };
 
-use super::{Recorder, run, spec, trainer};
+use super::{alone, run, spec, trainer};
 
 /// The weights that a trial comes to.
 fn weights(trial: &TrialSpec) -> Vec<u8> {
     let wanted = Artifacts { weights: true, ..Artifacts::default() };
-    let (_, files) = trainer().run_for(trial, wanted, &mut Recorder::default()).unwrap();
+    let (_, files) = alone(trial, wanted);
     let [file] = &files[..] else { panic!("{} files", files.len()) };
     // The header names the trial, whose id differs.
     let header = u64::from_le_bytes(file.content[..8].try_into().unwrap()) as usize;
