@@ -210,7 +210,7 @@ impl Cells {
 /// The treatments of all cells, each once, and in each cell the place of its own.
 fn treatments(cells: &mut [Cell]) -> Vec<Treatment> {
     let treatment = |cell: &Cell| {
-        let name = [&[cell.regulariser.clone()], &cell.variant[..]].concat().join(", ");
+        let name = [std::slice::from_ref(&cell.regulariser), &cell.variant].concat().join(", ");
         Treatment { regulariser: cell.spec.regulariser(), variant: cell.variant(), name }
     };
     let mut all: Vec<Treatment> = cells.iter().map(treatment).collect();

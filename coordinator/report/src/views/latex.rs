@@ -48,7 +48,7 @@ pub(crate) fn table(view: &TableView) -> String {
     let narrow = format!("\\{size}\\setlength{{\\tabcolsep}}{{{gap}pt}}");
     let line = |entries: Vec<String>| format!("    {} \\\\\n", entries.join(" & "));
     let alignment = alignment(view);
-    let caption = format!("\\caption{{{}. {}}}", escaped(&view.title), escaped(&view.caption));
+    let caption = format!("\\caption{{{}. {}}}", escaped(view.title), escaped(&view.caption));
     let label = format!("\\label{{tab:{}}}", view.name);
     let long = view.rows.len() > PAGE;
     let mut text = match long {

@@ -104,7 +104,7 @@ fn paragraphs(text: &mut String, sentences: &[String]) {
 }
 
 fn show(text: &mut String, table: &TableView, level: &str) {
-    write!(text, "\n{level} {}\n\n{}\n{}\n", escaped(&table.title), self::table(table), escaped(&table.caption))
+    write!(text, "\n{level} {}\n\n{}\n{}\n", escaped(table.title), self::table(table), escaped(&table.caption))
         .expect("writing to a string");
 }
 

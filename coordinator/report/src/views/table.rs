@@ -4,7 +4,10 @@
 use std::io::Write;
 
 /// The columns of a table of `T`s: the title of each, and what stands in it.
-pub(crate) struct Columns<'c, T>(Vec<(Title, Box<dyn Fn(&T) -> Entry + 'c>)>);
+pub(crate) struct Columns<'c, T>(Vec<(Title, Value<'c, T>)>);
+
+/// What stands in a column.
+type Value<'c, T> = Box<dyn Fn(&T) -> Entry + 'c>;
 
 impl<'c, T> Columns<'c, T> {
     pub(crate) fn new() -> Self {
