@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::LocalWorkers,
+    arguments::LocalWorkers,
     engine::Holder,
     grpc::{Door, Listener},
 };

@@ -35,13 +35,14 @@ use tokio::{
 use tracing::{error, warn};
 
 use crate::{
-    cli::SweepArguments,
+    amount::Work,
+    arguments::SweepArguments,
     custody, dry_run,
     engine::{Engine, EngineError, Request},
     entrances::Entrances,
     grpc::{self, Service},
     local::{self, LocalSupervisor},
-    notes::{Work, costly_evaluations, notes},
+    notes::{costly_evaluations, notes},
     progress::{self, Standing, Terminal},
     rates,
     retry::Retry,

@@ -26,9 +26,10 @@ use super::{
     app::App,
     etag, files,
     guard::{self, Guard},
-    is_ready, metrics, page,
+    metrics, page,
     problem::Problem,
     query::{self, Cells, Curves, Points, Trials, Workers},
+    ready::is_ready,
     views::{
         AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView, TrialDetails,
         TrialView, WorkerView,
