@@ -8,6 +8,7 @@ use swfn_shared::{
     capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, TRAINER_REVISION, WorkerId},
+    state::TrialState,
     trial::TrialSpec,
     trial_log,
     wire::{MAX_LOG_BYTES, MAX_NAMED, PROTOCOL},
@@ -180,7 +181,7 @@ pub fn conversation(mut data: &[u8]) {
     let trials = store.trials().expect("memory can be read");
     assert_eq!(trials.len(), specs.len());
     for trial in &trials {
-        assert_eq!(trial.state == "succeeded", trial.outcome.is_some(), "{trial:?}");
+        assert_eq!(trial.state == TrialState::Succeeded, trial.outcome.is_some(), "{trial:?}");
         trial.error.iter().for_each(|error| shown(error));
     }
     // Panics if the journal contradicts itself.

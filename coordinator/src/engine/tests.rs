@@ -115,7 +115,7 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
     let leases = ann.grant().await;
     assert_eq!(leases.len(), 3, "all of one shape");
     let (net, lenet) = (leases[0].1.shape(), specs()[1].shape());
-    assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::Net));
+    assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::NET));
 
     // It stands: one lane is free until there is something of the same shape.
     let fail = |lease| FromWorker::Failed { lease, kind: FailureKind::Error, error: "boom".into(), log: String::new() };

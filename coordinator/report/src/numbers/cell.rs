@@ -8,6 +8,7 @@ use swfn_shared::{
     ids::{CellId, TrialId},
     metrics::Outcome,
     numbers::{Lambda, WeightDecay},
+    state::TrialState,
     treatment::{Names, Network, Regulariser},
     trial::{Architecture, Penalty, TrialSpec},
 };
@@ -172,7 +173,7 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
 /// The same cell without any regulariser.
 pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
     let weight_decay = WeightDecay::new(0.0).unwrap_or(spec.weight_decay);
-    TrialSpec { architecture: spec.network().into(), weight_decay, ..without(spec) }
+    TrialSpec { architecture: spec.network(), weight_decay, ..without(spec) }
 }
 
 type Group<'t> = Vec<&'t (TrialSpec, TrialRow)>;
@@ -247,7 +248,7 @@ fn cell(selection: Selection, group: &Group<'_>, names: Names, differing: &Diffe
         treatment: 0,
         planned: group.len(),
         succeeded: outcomes.len(),
-        quarantined: group.iter().filter(|(_, row)| row.state == "quarantined").count(),
+        quarantined: group.iter().filter(|(_, row)| row.state == TrialState::Quarantined).count(),
         test_accuracy: Estimate::of(&selected),
         final_test_accuracy: Estimate::of(&of(|o| Some(o.final_test_accuracy))),
         best_test_accuracy: Estimate::of(&of(|o| Some(o.best_test_accuracy))),

@@ -4,6 +4,7 @@ use serde::Serialize;
 use swfn_shared::{
     grid::{Contrast, Grid, Selection},
     ids::CellId,
+    state::TrialState,
     trial::TrialSpec,
 };
 use swfn_store::TrialRow;
@@ -84,7 +85,7 @@ impl Summary {
         let claims = claims(grids);
         let claims = claims.into_iter().map(|claim| (claim, claim.contrasts.iter().filter_map(compare).collect()));
         let claims = claim::judge(claims.collect());
-        let failures: Vec<Failure> = (trials.iter().filter(|(_, row)| row.state == "quarantined"))
+        let failures: Vec<Failure> = (trials.iter().filter(|(_, row)| row.state == TrialState::Quarantined))
             .map(|(spec, row)| failure(&cells, spec, row))
             .collect();
         let succeeded = trials.iter().filter(|(_, row)| row.outcome.is_some()).count();
@@ -156,9 +157,9 @@ pub(crate) mod tests {
                 validated_test_accuracy: None,
             };
             let (state, outcome, error) = match index {
-                10 => ("pending", None, None),
-                11 => ("quarantined", None, Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned())),
-                _ => ("succeeded", Some(outcome), None),
+                10 => (TrialState::Pending, None, None),
+                11 => (TrialState::Quarantined, None, Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned())),
+                _ => (TrialState::Succeeded, Some(outcome), None),
             };
             let worker = outcome.map(|_| WorkerRow {
                 id: "w".parse().unwrap(),
@@ -172,7 +173,7 @@ pub(crate) mod tests {
                 certificate: None,
             });
             let dataset_digest = outcome.map(|_| "d".repeat(64));
-            let (id, state) = (spec.id(), state.into());
+            let id = spec.id();
             let log = error.is_some().then(|| "WARN one | two\nERROR <three> ``` \u{1b}[31m\n".to_owned());
             (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
         });
@@ -194,7 +195,7 @@ pub(crate) mod tests {
                 validation_accuracy: None,
                 validated_test_accuracy: None,
             });
-            let state = if outcome.is_some() { "succeeded" } else { "pending" }.to_owned();
+            let state = if outcome.is_some() { TrialState::Succeeded } else { TrialState::Pending };
             let (id, error, log, worker, dataset_digest) = (spec.id(), None, None, None, None);
             (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
         });

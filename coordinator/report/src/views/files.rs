@@ -92,7 +92,7 @@ fn text(text: Option<&String>) -> String {
 fn trials_csv(file: impl Write, summary: &Summary, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
     let mut columns = Columns::<Line<'_>>::new();
     columns.words("trial", |line| line.row.id.to_string());
-    columns.words("state", |line| line.row.state.clone());
+    columns.words("state", |line| line.row.state.to_string());
     settings_of_trials(&mut columns, summary);
     let mut number = |name: &str, value: fn(&Outcome) -> Option<f64>| {
         columns.words(name, move |line| maybe(line.row.outcome.as_ref().and_then(value)));
