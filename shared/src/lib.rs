@@ -28,6 +28,7 @@ pub mod output;
 pub mod quote;
 pub mod signals;
 pub mod snapshot;
+pub mod state;
 pub mod telemetry;
 pub mod text;
 pub mod threads;
