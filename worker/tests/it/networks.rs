@@ -161,7 +161,7 @@ fn check_gradients(architecture: Architecture, lambda: f64, place: Place) {
             let logits = forward(&placed, weights, of_lane.narrow(0, BATCH, samples), None);
             let norm = logits.square().sum(Kind::Float) / samples as f64;
             assert!((value(TRAIN_FUNCTION_NORM) / norm.double_value(&[]) - 1.0).abs() < 1e-4, "{architecture}");
-            loss = loss + norm * specs[lane as usize].lambda();
+            loss += norm * specs[lane as usize].lambda();
         }
         let theirs = Tensor::run_backward(&[loss], &leaves, false, false);
         let largest = theirs.iter().map(|gradient| gradient.abs().max().double_value(&[])).fold(0.0, f64::max);
