@@ -196,3 +196,16 @@ fn complain(error: anyhow::Error) -> ExitCode {
     output::say(&format!("error: {}", output::told(error.chain())));
     ExitCode::FAILURE
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+    use crate::generated::{check_page, options};
+
+    #[test]
+    fn the_reference_of_options_is_current() {
+        check_page("swfn-coordinator.md", None, &options(Arguments::command()));
+    }
+}
