@@ -108,9 +108,9 @@ fn name(arg: &Arg) -> String {
 /// The option with its values, its help, its default and its variable.
 fn described(arg: &Arg) -> String {
     let help = arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let (help, default) = match help.split_once(" [default: ") {
-        Some((help, default)) => (help.to_owned(), Some(default.trim_end_matches(']').to_owned())),
-        None => (help, None),
+    let (help, default) = match help.strip_suffix(']').and_then(|help| help.rsplit_once(" [default: ")) {
+        Some((help, default)) => (help, Some(default)),
+        None => (help.as_str(), None),
     };
     let mut text = format!("`{arg}`: {}.", help.trim_end_matches('.').replace('<', "&lt;"));
     let takes_values = arg.get_action().takes_values();
