@@ -126,7 +126,7 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
 /// The same cell without any regulariser.
 pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
     let weight_decay = WeightDecay::new(0.0).unwrap_or(spec.weight_decay);
-    TrialSpec { architecture: spec.network().into(), weight_decay, ..without(spec) }
+    TrialSpec { architecture: spec.network(), weight_decay, ..without(spec) }
 }
 
 const LAMBDA: &str = "penalty.lambda";

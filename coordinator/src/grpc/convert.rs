@@ -1,7 +1,10 @@
 //! What a worker sends, checked and turned into the actor's words; and back.
 
 use swfn_proto::v1::{self, coordinator_message, worker_message};
-use swfn_scheduler::{FailureKind, Predecessor};
+use swfn_scheduler::{
+    FailureKind, Predecessor,
+    turn::{FromWorker, Hello, Holder, Progress, Reply},
+};
 use swfn_shared::{
     capacity::Capacity,
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
@@ -11,8 +14,6 @@ use swfn_shared::{
 };
 use swfn_store::WorkerRow;
 use tonic::Status;
-
-use crate::engine::{FromWorker, Hello, Holder, Progress, Reply};
 
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
 pub(crate) const MAX_TEXT: usize = 4_096;
@@ -67,8 +68,8 @@ fn missing(field: &'static str) -> Status {
     refuse(WireError::Missing(field))
 }
 
-/// The first message of a stream.
-pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello, Status> {
+/// The first message of a stream, and what is kept of the worker.
+pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<(Hello, WorkerRow), Status> {
     let Some(worker_message::Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
@@ -90,18 +91,19 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
     };
     at_most(MAX_NAMED, hello.held.len(), "hello.held")?;
     let device = hello.device.ok_or_else(|| missing("hello.device"))?;
-    Ok(Hello {
-        worker: WorkerRow {
-            id: id(&hello.worker)?,
-            host: label(hello.host),
-            device: label(device.name),
-            model: label(device.model),
-            threads: Some(device.threads),
-            cuda: Some(label(device.cuda_version)),
-            software: label(hello.software_version),
-            libtorch: label(hello.libtorch_version),
-            certificate: None,
-        },
+    let row = WorkerRow {
+        id: id(&hello.worker)?,
+        host: label(hello.host),
+        device: label(device.name),
+        model: label(device.model),
+        threads: Some(device.threads),
+        cuda: Some(label(device.cuda_version)),
+        software: label(hello.software_version),
+        libtorch: label(hello.libtorch_version),
+        certificate: holder.certificate(),
+    };
+    let hello = Hello {
+        worker: row.id.clone(),
         predecessor: match hello.predecessor {
             None => None,
             Some(worker) => Some(Predecessor {
@@ -113,7 +115,8 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
         },
         holder,
         held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
-    })
+    };
+    Ok((hello, row))
 }
 
 /// A report of a lease. Whose it is must be clear; what is wrong with the rest costs the attempt, and not the stream.

@@ -7,31 +7,31 @@ use std::collections::HashMap;
 
 use swfn_shared::ids::{WorkerId, from_hex};
 
-use super::message::Holder;
+use super::Holder;
 
 /// The holders of all worker ids that were used.
 #[derive(Debug, Default)]
-pub(super) struct Holders(HashMap<WorkerId, Holder>);
+pub struct Holders(HashMap<WorkerId, Holder>);
 
 impl Holders {
     /// Those that the store knows: ids with the SHA-256 of their certificates, 64 hexadecimal digits.
-    pub(super) fn of(certificates: Vec<(WorkerId, String)>) -> Self {
+    pub fn of(certificates: Vec<(WorkerId, String)>) -> Self {
         let holder = |(worker, digest): (WorkerId, String)| Some((worker, Holder::Certificate(from_hex(&digest)?)));
         Self(certificates.into_iter().filter_map(holder).collect())
     }
 
     /// Binds the id to the holder. False when it is another's.
-    pub(super) fn claim(&mut self, worker: &WorkerId, holder: Holder) -> bool {
+    pub fn claim(&mut self, worker: &WorkerId, holder: Holder) -> bool {
         *self.0.entry(worker.clone()).or_insert(holder) == holder
     }
 
     /// Whether the holder may speak for the id, used or not.
-    pub(super) fn may_speak_for(&self, worker: &WorkerId, holder: Holder) -> bool {
+    pub fn may_speak_for(&self, worker: &WorkerId, holder: Holder) -> bool {
         self.0.get(worker).is_none_or(|bound| *bound == holder)
     }
 
     /// Whether the holder may tell that worker to leave. Where nobody has a certificate, all who know the token may.
-    pub(super) fn may_send_away(&self, worker: &WorkerId, holder: Holder) -> bool {
+    pub fn may_send_away(&self, worker: &WorkerId, holder: Holder) -> bool {
         holder == Holder::Anyone || self.may_speak_for(worker, holder)
     }
 }

@@ -1,16 +1,44 @@
-//! What stands between the engine and the scheduler: nothing, unless a test plants a bug there (`SWFN_BUG`). The scheduler itself has
-//! no planted bugs, so that its functions hold their own rules and nothing else.
+//! What stands between a turn and the scheduler: what is counted, and what a test plants (`SWFN_BUG`). The scheduler and the turn have no
+//! planted bugs, so that their functions hold their own rules and nothing else.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use swfn_scheduler::{Admission, Blame, Command, Event, Rejection, Scheduler};
+use swfn_dashboard::metrics;
+use swfn_scheduler::{Admission, Blame, Command, Event, Rejection, Scheduler, turn::Rules};
 use swfn_shared::{
     faults,
     ids::{LeaseId, WorkerId},
 };
+use tracing::error;
 
-/// [`Scheduler::decide`].
-pub(super) fn decide(scheduler: &Scheduler, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
+/// The rules of a sweep that runs.
+#[derive(Debug)]
+pub(super) struct Counted;
+
+impl Rules for Counted {
+    fn clock(&self, now: Duration) -> Duration {
+        if faults::bug("leases-by-the-wall-clock") {
+            return SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        }
+        now
+    }
+
+    fn decide(&mut self, scheduler: &Scheduler, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
+        let events = decide(scheduler, now, command)?;
+        events.iter().for_each(|event| metrics::count(event, matches!(command, Command::Tick)));
+        Ok(events)
+    }
+
+    fn admit(&mut self, scheduler: &Scheduler, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
+        if faults::bug("no-fencing") { Ok(Admission::Live) } else { scheduler.admit(worker, lease) }
+    }
+
+    fn contradicted(&mut self, problem: String) {
+        error!(%problem, "an event did not apply");
+    }
+}
+
+fn decide(scheduler: &Scheduler, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
     if faults::bug("leases-never-end") && *command == Command::Tick {
         return Ok(Vec::new());
     }
@@ -24,19 +52,6 @@ pub(super) fn decide(scheduler: &Scheduler, now: Duration, command: &Command) ->
         distort(command, event);
     }
     Ok(events)
-}
-
-/// [`Scheduler::admit`].
-pub(super) fn admit(scheduler: &Scheduler, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
-    if faults::bug("no-fencing") { Ok(Admission::Live) } else { scheduler.admit(worker, lease) }
-}
-
-/// The engine's clock.
-pub(super) fn now(monotonic: Duration) -> Duration {
-    if faults::bug("leases-by-the-wall-clock") {
-        return SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    }
-    monotonic
 }
 
 /// The event of a message about a lease, whether the lease is live or not.
