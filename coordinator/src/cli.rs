@@ -204,9 +204,17 @@ fn complain(error: anyhow::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use swfn_shared::architecture::Architecture;
 
     use super::Arguments;
     use crate::generated::{check_page, options};
+
+    #[test]
+    fn the_reference_of_networks_is_current() {
+        let row = |known: &Architecture| format!("| `{}` | {} |\n", known.name(), known.about());
+        let rows: String = Architecture::ALL.iter().map(row).collect();
+        check_page("grid.md", Some("networks"), &format!("| architecture | layers |\n|---|---|\n{rows}"));
+    }
 
     #[test]
     fn the_reference_of_options_is_current() {
