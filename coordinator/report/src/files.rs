@@ -53,7 +53,7 @@ fn axes(names: Names, spec: &TrialSpec) -> [String; 10] {
         spec.seed.to_string(),
         spec.lambda().to_string(),
         spec.density().to_owned(),
-        spec.weight_decay.to_string(),
+        spec.weight_decay().to_string(),
         spec.learning_rate.to_string(),
         spec.penalty_samples().to_string(),
     ]
@@ -174,7 +174,7 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
             "attempts": row.attempts,
             "error": row.error.as_ref().filter(|_| row.outcome.is_none()),
             "log": row.log.as_ref().filter(|_| row.outcome.is_none()),
-            "settings": spec,
+            "settings": serde_json::from_str::<serde_json::Value>(&spec.to_json())?,
             "outcome": row.outcome,
             "worker": worker,
             "dataset_digest": row.dataset_digest,

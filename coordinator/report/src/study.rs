@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 use swfn_shared::{
+    axes::{self, Value as AxisValue},
     grid::Selection,
     ids::{CellId, TrialId},
-    numbers::{Lambda, WeightDecay, short},
+    numbers::{Lambda, short},
     treatment::{Names, Regulariser},
     trial::{Epochs, Penalty, TrialSpec},
 };
@@ -125,8 +126,8 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
 
 /// The same cell without any regulariser.
 pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
-    let weight_decay = WeightDecay::new(0.0).unwrap_or(spec.weight_decay);
-    TrialSpec { architecture: spec.network().into(), weight_decay, ..without(spec) }
+    let plain = TrialSpec { architecture: spec.network().into(), ..without(spec) };
+    plain.with(axes::WEIGHT_DECAY, AxisValue::Real(0.0))
 }
 
 const LAMBDA: &str = "penalty.lambda";
@@ -203,7 +204,7 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
         }
     }
     let mut all = BTreeMap::new();
-    let value = serde_json::to_value(spec).unwrap_or(Value::Null);
+    let value = serde_json::from_str(&spec.to_json()).unwrap_or(Value::Null);
     gather("", &value, &mut all);
     // What is left out of the identity of a trial is a value like others.
     all.entry("validation".to_owned()).or_insert_with(|| spec.validation.to_string());

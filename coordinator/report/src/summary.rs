@@ -262,7 +262,7 @@ fn cell(
         subset_size: spec.subset_size,
         lambda: spec.lambda(),
         density: spec.density(),
-        weight_decay: spec.weight_decay.get(),
+        weight_decay: spec.weight_decay(),
         learning_rate: spec.learning_rate.get(),
         penalty_samples: spec.penalty_samples(),
         variant,

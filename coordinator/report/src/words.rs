@@ -1,6 +1,9 @@
 //! Comparisons and the answer in words and numbers, the same on the terminal and in all files.
 
-use swfn_shared::treatment::{Regulariser, Switch};
+use swfn_shared::{
+    axes,
+    treatment::{Regulariser, Switch},
+};
 
 pub(super) use swfn_shared::text::count;
 
@@ -231,9 +234,9 @@ pub(super) fn pivot_legend(summary: &Summary) -> String {
 pub fn names(summary: &Summary) -> String {
     let some = |has: fn(&Regulariser) -> bool| summary.cells.iter().any(|cell| has(&cell.treatment));
     let all = [
-        (some(|of| of.function_norm.is_some()), "fn: function norm with its weight λ"),
-        (some(|of| of.weight_decay.is_some()), "wd: weight decay"),
-        (some(|of| of.switch == Some(Switch::BatchNorm)), "bn: batch norm"),
+        (some(|of| of.lambda() > 0.0), "fn: function norm with its weight λ"),
+        (some(|of| of.weight(axes::WEIGHT_DECAY) > 0.0), "wd: weight decay"),
+        (some(|of| of.switch() == Some(Switch::BatchNorm)), "bn: batch norm"),
     ];
     let used: Vec<&str> = all.into_iter().filter(|(used, _)| *used).map(|(_, meaning)| meaning).collect();
     if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }

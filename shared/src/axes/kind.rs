@@ -69,7 +69,7 @@ impl Ord for Value {
     }
 }
 
-/// In all its digits; very small and very large numbers with an exponent.
+/// In all its digits.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -123,6 +123,16 @@ impl Kind {
         }
     }
 
+    /// Some value, the same for all lanes that may differ.
+    pub(crate) fn any(self) -> Value {
+        match self {
+            Self::Whole { .. } => Value::Whole(1),
+            Self::Real(_) => Value::Real(1.0),
+            Self::Choice(names) => Value::Name(names.first().copied().unwrap_or("")),
+            Self::Dataset => Value::Name(""),
+        }
+    }
+
     /// What a value has to be, in a few words.
     pub fn wanted(self) -> String {
         match self {
@@ -136,7 +146,7 @@ impl Kind {
     }
 
     /// The value that an open axis keeps as this number.
-    pub(super) fn from_number(self, number: f64) -> Value {
+    pub(super) fn value_of(self, number: f64) -> Value {
         match self {
             Self::Whole { .. } => Value::Whole(number as u64),
             Self::Real(_) => Value::Real(number),
@@ -145,7 +155,7 @@ impl Kind {
         }
     }
 
-    pub(super) fn to_number(self, value: Value) -> f64 {
+    pub(super) fn number_of(self, value: Value) -> f64 {
         match (self, value) {
             (Self::Choice(names), Value::Name(name)) => {
                 names.iter().position(|known| *known == name).unwrap_or(0) as f64

@@ -13,7 +13,10 @@ pub use json::SpecError;
 pub use kind::{Kind, Value};
 pub use table::AXES;
 
-use crate::{numbers::short, trial::TrialSpec};
+use crate::{
+    numbers::{exact, short},
+    trial::TrialSpec,
+};
 
 /// The table of a grid file in which a setting stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -196,11 +199,6 @@ impl Axis {
         Self::all().filter(move |axis| axis.section == section)
     }
 
-    /// Its place among [`Self::of_grid`].
-    pub(crate) fn grid_index(self) -> Option<usize> {
-        GRID.iter().position(|axis| *axis == self)
-    }
-
     /// The value of a trial; none where the trial does not have it, or it has no effect there.
     pub fn value(self, spec: &TrialSpec) -> Option<Value> {
         if (self.matters)(spec) { self.raw(spec) } else { None }
@@ -215,7 +213,7 @@ impl Axis {
     pub(crate) fn raw(self, spec: &TrialSpec) -> Option<Value> {
         match self.access {
             Access::Field { get, .. } => get(spec),
-            Access::Open => Some(self.kind.from_number(spec.open.0[self.slot()])),
+            Access::Open => Some(self.kind.value_of(spec.open.0[self.slot()])),
         }
     }
 
@@ -223,7 +221,7 @@ impl Axis {
     pub fn set(self, spec: &mut TrialSpec, value: Value) {
         match self.access {
             Access::Field { set, .. } => set(spec, value),
-            Access::Open if (self.matters)(spec) => spec.open.0[self.slot()] = self.kind.to_number(value),
+            Access::Open if (self.matters)(spec) => spec.open.0[self.slot()] = self.kind.number_of(value),
             Access::Open => {}
         }
     }
@@ -243,7 +241,7 @@ impl Axis {
 
     /// A value as part of a cell's name, in all its digits.
     pub fn labelled(self, value: Value) -> String {
-        self.label.replace("{}", &value.to_string())
+        self.label.replace("{}", &value.exact())
     }
 
     /// The same with a number in three digits.
@@ -301,11 +299,18 @@ impl Value {
             other => other.to_string(),
         }
     }
+
+    /// A number in all its digits, those of very small and very large ones with an exponent.
+    pub fn exact(self) -> String {
+        match self {
+            Self::Real(value) => exact(value),
+            other => other.to_string(),
+        }
+    }
 }
 
 const OPEN: usize = count(Which::Open);
-/// How many axes `[grid]` has.
-pub(crate) const GRID_AXES: usize = count(Which::Grid);
+const GRID_AXES: usize = count(Which::Grid);
 /// How many regularisers have a weight.
 pub(crate) const WEIGHTS: usize = count(Which::Regularisers);
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use swfn_shared::{grid::Selection, numbers::short, treatment::Regulariser};
+use swfn_shared::{axes, grid::Selection, numbers::short};
 
 use super::{
     Content,
@@ -66,7 +66,7 @@ pub(super) fn heat(study: &Study) -> Content {
         let mut key = over_lambda(&cell.spec);
         key.subset_size = 1;
         let place = maps.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
-            let others = Regulariser { function_norm: None, ..study.treatments[cell.treatment].regulariser };
+            let others = study.treatments[cell.treatment].regulariser.with(axes::LAMBDA, 0.0);
             let variant = &study.treatments[cell.treatment].variant;
             let title = match (others.parts(), variant.is_empty()) {
                 (0, true) => cell.spec.network().to_string(),
