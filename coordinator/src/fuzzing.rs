@@ -5,8 +5,10 @@ use std::{path::Path, time::Duration};
 use swfn_proto::{Message as _, v1};
 use swfn_shared::{
     artifacts::Artifacts,
+    capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, TRAINER_REVISION, WorkerId},
+    state::TrialState,
     trial::TrialSpec,
     trial_log,
     wire::{MAX_LOG_BYTES, MAX_NAMED, PROTOCOL},
@@ -101,7 +103,7 @@ pub fn worker_message(data: &[u8]) {
             assert_eq!(progress.len(), wire.progress.len());
             assert!(progress.len() <= MAX_NAMED);
         }
-        (FromWorker::Ask { lanes, shape, vaes }, Some(Kind::Ask(wire))) => {
+        (FromWorker::Ask(Capacity { lanes, shape, vaes }), Some(Kind::Ask(wire))) => {
             assert!(lanes <= wire.lanes && vaes.len() <= MAX_NAMED);
             assert_eq!((shape.map(|id| id.to_string()), vaes.len()), (wire.shape, wire.vaes.len()));
         }
@@ -179,7 +181,7 @@ pub fn conversation(mut data: &[u8]) {
     let trials = store.trials().expect("memory can be read");
     assert_eq!(trials.len(), specs.len());
     for trial in &trials {
-        assert_eq!(trial.state == "succeeded", trial.outcome.is_some(), "{trial:?}");
+        assert_eq!(trial.state == TrialState::Succeeded, trial.outcome.is_some(), "{trial:?}");
         trial.error.iter().for_each(|error| shown(error));
     }
     // Panics if the journal contradicts itself.

@@ -13,13 +13,13 @@ use clap::Args;
 use swfn_shared::{
     output,
     quote::quote,
-    snapshot::state_name,
+    state::TrialState,
     trial_log::{MAX_BYTES, harmless},
 };
 use swfn_store::{
     ReadOnly,
     grid_file::{self, Earlier},
-    log_file, spec_of,
+    log_file, parse, spec_of,
 };
 use time::OffsetDateTime;
 
@@ -73,9 +73,9 @@ const POINT: &str = "spec, state, in_grid";
 
 /// The cell of a trial, its seed and its state, in words.
 fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
-    let (spec, state) = (spec_of(row.get_ref("spec")?)?, row.get_ref("state")?.as_str()?);
+    let (spec, state) = (spec_of(row.get_ref("spec")?)?, parse::<TrialState>(row, "state")?);
     let earlier = if row.get("in_grid")? { "" } else { ", of an earlier grid" };
-    Ok(format!("{}, seed {}, {}{earlier}", spec.label(), spec.seed, state_name(state)))
+    Ok(format!("{}, seed {}, {}{earlier}", spec.label(), spec.seed, state.word()))
 }
 
 /// The one trial whose id begins so, where the run directories of all sweeps are in that folder.
@@ -193,9 +193,9 @@ fn show(found: &Found, reader: &ReadOnly, follow: bool, out: &mut impl Write) ->
             *shown = log(found, *attempt, *shown, out)?;
         }
         out.flush()?;
-        let state: Vec<String> =
-            reader.all("SELECT state FROM trial WHERE number = ?1", [found.number], |row| row.get(0))?;
-        let done = matches!(state.first().map(String::as_str), Some("succeeded" | "quarantined") | None);
+        let state: Vec<TrialState> =
+            reader.all("SELECT state FROM trial WHERE number = ?1", [found.number], |row| parse(row, 0))?;
+        let done = state.first().is_none_or(|state| state.is_final());
         if !follow || (done && events_after(reader, found.number, position)?) {
             return Ok(());
         }

@@ -5,8 +5,10 @@
 
 pub mod access;
 pub mod address;
+pub mod architecture;
 pub mod artifacts;
 pub mod axes;
+pub mod capacity;
 mod choice;
 pub mod command_line;
 pub mod dataset;
@@ -19,12 +21,15 @@ pub mod folders;
 pub mod fuzzing;
 pub mod grid;
 pub mod ids;
+pub mod image;
+pub mod layers;
 pub mod metrics;
 pub mod numbers;
 pub mod output;
 pub mod quote;
 pub mod signals;
 pub mod snapshot;
+pub mod state;
 pub mod telemetry;
 pub mod text;
 pub mod threads;

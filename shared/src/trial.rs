@@ -1,37 +1,15 @@
 //! The trial: one point of the grid with everything that determines its result, and the groups that it belongs to.
 
-use std::fmt;
-
 use serde::{Serialize, Serializer};
 
+pub use crate::architecture::Architecture;
 use crate::{
     axes::{self, Axis, Lanes, OpenValues, SpecError, Value},
     choice::choice,
     dataset::Dataset,
     ids::{CellId, ShapeId, SubsetId, TrialId, VaeId},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
-    treatment::Switch,
 };
-
-choice! {
-    /// A classifier with its switches (Rannen Triki et al. 2019, section 4).
-    Architecture {
-        /// Two convolutions and two fully connected layers with ReLU.
-        Net = "net",
-        /// [`Self::Net`] with dropout after its second convolution and its first fully connected layer.
-        NetDropout = "net+dropout",
-        /// Three convolutions and one fully connected layer, linear but for max-pooling.
-        Lenet = "lenet",
-        /// [`Self::Lenet`] with batch norm after each convolution.
-        LenetBn = "lenet+bn",
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 choice! {
     /// Initial scale of batch norm.
@@ -286,7 +264,7 @@ impl TrialSpec {
         sampling: Sampling::Uniform,
         validation: 0,
         seed: 0,
-        architecture: Architecture::Net,
+        architecture: Architecture::NET,
         learning_rate: LearningRate::PUBLISHED,
         classifier: Classifier {
             iterations: 10_000,
@@ -420,10 +398,18 @@ impl TrialSpec {
             within(Axis::at("penalty.vae.vae.batch_size"), samples.vae.batch_size, 1, images)?;
         }
         let alone = self.classifier.batch_size == 1 || self.penalty_samples() == 1;
-        if self.architecture.switch() == Some(Switch::BatchNorm) && alone {
+        if self.architecture.has_batch_norm() && alone {
             return Err(SpecError::wrong(axes::ARCHITECTURE.place, "batch norm has no variance of `1` image"));
         }
         Ok(())
+    }
+}
+
+/// The object of the canonical JSON, in whatever order its keys are written.
+impl Serialize for TrialSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let object: serde_json::Value = serde_json::from_str(&self.to_json()).map_err(serde::ser::Error::custom)?;
+        object.serialize(serializer)
     }
 }
 

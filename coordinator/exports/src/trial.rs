@@ -2,15 +2,15 @@
 
 use rusqlite::Row;
 use serde_json::{Value, json};
-use swfn_store::{ReadOnly, StoreError, spec_of};
+use swfn_shared::state::TrialState;
+use swfn_store::{ReadOnly, StoreError, parse, spec_of};
 
 /// A trial.
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     pub(super) number: i64,
     pub(super) id: String,
-    /// pending, leased, succeeded or quarantined.
-    pub(super) state: String,
+    pub(super) state: TrialState,
     /// The newest one.
     pub(super) attempt: i64,
     /// Equal for trials that differ only in the seed.
@@ -58,7 +58,7 @@ impl Trial {
         Ok(Self {
             number: row.get("number")?,
             id: row.get("id")?,
-            state: row.get("state")?,
+            state: parse(row, "state")?,
             attempt: row.get("attempt")?,
             cell: row.get("cell")?,
             seed: row.get("seed")?,

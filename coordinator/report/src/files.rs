@@ -147,7 +147,7 @@ fn trials_csv(file: impl Write, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Res
             row.error.as_ref().filter(|_| row.outcome.is_none()).map(|text| text_cell(text)).unwrap_or_default(),
         ];
         let variant = variants.of(spec);
-        let before = [row.id.to_string(), row.state.clone()];
+        let before = [row.id.to_string(), row.state.to_string()];
         csv.write_record(before.into_iter().chain(axes(names, spec)).chain(variant).chain(outcome))?;
     }
     Ok(csv.flush()?)
@@ -174,7 +174,7 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
             "attempts": row.attempts,
             "error": row.error.as_ref().filter(|_| row.outcome.is_none()),
             "log": row.log.as_ref().filter(|_| row.outcome.is_none()),
-            "settings": serde_json::from_str::<serde_json::Value>(&spec.to_json())?,
+            "settings": spec,
             "outcome": row.outcome,
             "worker": worker,
             "dataset_digest": row.dataset_digest,

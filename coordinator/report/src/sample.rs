@@ -92,10 +92,10 @@ fn succeed(batch: &mut Batch, lease: LeaseId, spec: &TrialSpec) {
 /// Grows with the subset, has a best lambda near 0.1, and a part that all trials of a (subset, seed) share.
 fn accuracy(spec: &TrialSpec) -> f64 {
     let shared = noise(spec.seed + u64::from(spec.subset_size)) * 0.01;
-    let own = noise(spec.seed * 1000 + (spec.lambda() * 1e6) as u64 + spec.architecture as u64) * 0.002;
+    let own = noise(spec.seed * 1000 + (spec.lambda() * 1e6) as u64 + spec.architecture.index() as u64) * 0.002;
     let size = 0.80 + 0.06 * f64::from(spec.subset_size.min(5000)).log10() - 0.12;
     let gain = if spec.lambda() > 0.0 { 0.02 - 0.008 * (spec.lambda().log10() + 1.0).powi(2) } else { 0.0 };
-    let network = if matches!(spec.architecture, Architecture::Lenet | Architecture::LenetBn) { -0.01 } else { 0.0 };
+    let network = if spec.network() == Architecture::LENET { -0.01 } else { 0.0 };
     (size + gain.max(-0.5) + network + shared + own).clamp(0.0, 1.0)
 }
 

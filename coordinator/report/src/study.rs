@@ -126,7 +126,7 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
 
 /// The same cell without any regulariser.
 pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
-    let plain = TrialSpec { architecture: spec.network().into(), ..without(spec) };
+    let plain = TrialSpec { architecture: spec.network(), ..without(spec) };
     plain.with(axes::WEIGHT_DECAY, AxisValue::Real(0.0))
 }
 
@@ -204,7 +204,7 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
         }
     }
     let mut all = BTreeMap::new();
-    let value = serde_json::from_str(&spec.to_json()).unwrap_or(Value::Null);
+    let value = serde_json::to_value(spec).unwrap_or(Value::Null);
     gather("", &value, &mut all);
     // What is left out of the identity of a trial is a value like others.
     all.entry("validation".to_owned()).or_insert_with(|| spec.validation.to_string());

@@ -7,6 +7,7 @@ use swfn_shared::{
     grid::{Contrast, Grid, Selection},
     ids::CellId,
     metrics::Outcome,
+    state::TrialState,
     treatment::{Names, Network, Regulariser},
     trial::{Architecture, TrialSpec},
 };
@@ -190,15 +191,16 @@ impl Summary {
         let claims = claims(grids);
         let claims = claims.into_iter().map(|claim| (claim, claim.contrasts.iter().filter_map(compare).collect()));
         let claims = claim::judge(claims.collect());
-        let failures = trials.iter().filter(|(_, row)| row.state == "quarantined").map(|(spec, row)| Failure {
-            trial: row.id.to_string(),
-            label: words::label(&cells[order[&spec.cell()]]),
-            cell: order[&spec.cell()],
-            seed: spec.seed,
-            attempts: row.attempts,
-            error: row.error.clone().unwrap_or_default(),
-            log: row.log.clone(),
-        });
+        let failures =
+            trials.iter().filter(|(_, row)| row.state == TrialState::Quarantined).map(|(spec, row)| Failure {
+                trial: row.id.to_string(),
+                label: words::label(&cells[order[&spec.cell()]]),
+                cell: order[&spec.cell()],
+                seed: spec.seed,
+                attempts: row.attempts,
+                error: row.error.clone().unwrap_or_default(),
+                log: row.log.clone(),
+            });
         let mut summary = Self {
             sweep: sweeps(grids),
             dataset: datasets(trials),
@@ -268,7 +270,7 @@ fn cell(
         variant,
         planned: group.len(),
         succeeded: outcomes.len(),
-        quarantined: group.iter().filter(|(_, row)| row.state == "quarantined").count(),
+        quarantined: group.iter().filter(|(_, row)| row.state == TrialState::Quarantined).count(),
         test_accuracy: Estimate::of(&selected),
         final_test_accuracy: Estimate::of(&of(|o| o.final_test_accuracy)),
         best_test_accuracy: Estimate::of(&of(|o| o.best_test_accuracy)),
@@ -305,9 +307,9 @@ pub(super) mod tests {
                 validated_test_accuracy: None,
             };
             let (state, outcome, error) = match index {
-                10 => ("pending", None, None),
-                11 => ("quarantined", None, Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned())),
-                _ => ("succeeded", Some(outcome), None),
+                10 => (TrialState::Pending, None, None),
+                11 => (TrialState::Quarantined, None, Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned())),
+                _ => (TrialState::Succeeded, Some(outcome), None),
             };
             let worker = outcome.map(|_| WorkerRow {
                 id: "w".parse().unwrap(),
@@ -321,7 +323,7 @@ pub(super) mod tests {
                 certificate: None,
             });
             let dataset_digest = outcome.map(|_| "d".repeat(64));
-            let (id, state) = (spec.id(), state.into());
+            let id = spec.id();
             let log = error.is_some().then(|| "WARN one | two\nERROR <three> ``` \u{1b}[31m\n".to_owned());
             (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
         });
@@ -343,7 +345,7 @@ pub(super) mod tests {
                 validation_accuracy: None,
                 validated_test_accuracy: None,
             });
-            let state = if outcome.is_some() { "succeeded" } else { "pending" }.to_owned();
+            let state = if outcome.is_some() { TrialState::Succeeded } else { TrialState::Pending };
             let (id, error, log, worker, dataset_digest) = (spec.id(), None, None, None, None);
             (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
         });

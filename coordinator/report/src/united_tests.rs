@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     metrics::Outcome,
+    state::TrialState,
     trial::TrialSpec,
 };
 use swfn_store::TrialRow;
@@ -156,7 +157,7 @@ fn trials(grid: &Grid) -> Vec<(TrialSpec, TrialRow)> {
             validated_test_accuracy: None,
         });
         let (error, log, worker, dataset_digest) = (None, None, None, None);
-        let (id, state) = (spec.id(), "succeeded".to_owned());
+        let (id, state) = (spec.id(), TrialState::Succeeded);
         (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
     };
     grid.trials().map(row).collect()

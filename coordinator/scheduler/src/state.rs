@@ -18,6 +18,7 @@ use swfn_shared::{
     grid::RunSettings,
     ids::{Attempt, LeaseId, Place, ShapeId, TrialId, VaeId, WorkerId},
     snapshot::Counts,
+    state,
     trial::TrialSpec,
 };
 
@@ -47,6 +48,18 @@ pub enum TrialState {
     Quarantined {
         error: String,
     },
+}
+
+impl TrialState {
+    /// The state without what belongs to it.
+    pub fn kind(&self) -> state::TrialState {
+        match self {
+            Self::Pending => state::TrialState::Pending,
+            Self::Leased(_) => state::TrialState::Leased,
+            Self::Succeeded { .. } => state::TrialState::Succeeded,
+            Self::Quarantined { .. } => state::TrialState::Quarantined,
+        }
+    }
 }
 
 /// A live lease.
@@ -242,6 +255,15 @@ impl Scheduler {
     /// The trials in their order, with their states.
     pub fn trials(&self) -> impl Iterator<Item = (TrialId, &TrialSpec, &TrialState)> {
         self.trials.iter().map(|trial| (trial.id, &trial.spec, &trial.state))
+    }
+
+    /// The live leases, worker by worker, with the trials that they are of.
+    pub fn leases(&self) -> impl Iterator<Item = (TrialId, &TrialSpec, &Lease)> {
+        let held = self.workers.values().flat_map(|worker| &worker.leases);
+        held.filter_map(|index| match &self.trials[*index] {
+            Trial { id, spec, state: TrialState::Leased(lease), .. } => Some((*id, spec, lease)),
+            _ => None,
+        })
     }
 
     /// Of these VAEs those that trials of the sweep need, each once.

@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use swfn_scheduler::{FailureKind, Limits, REQUESTS};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts, CONFUSION},
+    capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS},
@@ -66,7 +67,7 @@ impl Stream {
     }
 
     async fn ask(&self, lanes: u32, shape: Option<ShapeId>) {
-        self.say(0, FromWorker::Ask { lanes, shape, vaes: Vec::new() }).await;
+        self.say(0, FromWorker::Ask(Capacity { lanes, shape, vaes: Vec::new() })).await;
     }
 
     async fn reply(&mut self) -> Reply {
@@ -114,7 +115,7 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
     let leases = ann.grant().await;
     assert_eq!(leases.len(), 3, "all of one shape");
     let (net, lenet) = (leases[0].1.shape(), specs()[1].shape());
-    assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::Net));
+    assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::NET));
 
     // It stands: one lane is free until there is something of the same shape.
     let fail = |lease| FromWorker::Failed { lease, kind: FailureKind::Error, error: "boom".into(), log: String::new() };

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
 
 mod artifacts;
+mod clean;
 mod connect;
 mod curves;
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod write;
 pub use artifacts::{ArtifactError, ArtifactFolder};
 pub use curves::{CurveSums, MeanPoint, mean_curves};
 pub use logs::{LogError, LogFolder, log_file};
-pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered};
+pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
 pub use read_only::{Chosen, ReadOnly, ensure_readable, spec_of};
 pub use reader::{ReadError, Reader};
 pub use schema::{Store, StoreError};

@@ -3,7 +3,6 @@
 use super::{Access, Kind, Lanes, Role, Row, Section, Value, Written};
 use crate::{
     numbers::{Bounds, Dropout, Lambda, LearningRate, Momentum, Spread},
-    treatment::Switch,
     trial::{
         Architecture, BatchNormScale, Density, Epochs, LatentStatistics, MAX_PENALTY_SAMPLES, MAX_WIDTH, Penalty,
         Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, VaeFamily, VaeSamples,
@@ -195,7 +194,7 @@ pub const AXES: &[Row] = &[
         kind: Kind::Real(Dropout::BOUNDS),
         default: Some(Value::Real(0.5)),
         example: "0.5",
-        matters: |spec| spec.architecture.switch() == Some(Switch::Dropout),
+        matters: |spec| spec.architecture.has_dropout(),
         access: field(
             |spec| Some(Value::Real(spec.classifier.dropout.get())),
             |spec, value| spec.classifier.dropout = Dropout::checked(value.number()),
@@ -211,7 +210,7 @@ pub const AXES: &[Row] = &[
         kind: Kind::Choice(BatchNormScale::NAMES),
         default: Some(Value::Name("uniform")),
         example: "\"uniform\"",
-        matters: has_batch_norm,
+        matters: |spec| spec.architecture.has_batch_norm(),
         access: field(
             |spec| Some(Value::Name(spec.classifier.batch_norm_scale.name())),
             |spec, value| {
@@ -509,7 +508,7 @@ pub const AXES: &[Row] = &[
         kind: Kind::Choice(SampleBatchNorm::NAMES),
         default: Some(Value::Name("train")),
         example: "\"train\"",
-        matters: has_batch_norm,
+        matters: |spec| spec.architecture.has_batch_norm(),
         access: field(
             |spec| spec.penalty.map(|penalty| Value::Name(penalty.batch_norm.name())),
             |spec, value| {
@@ -562,10 +561,6 @@ const COUNT: Kind = Kind::Whole { min: 1, max: u32::MAX as u64 };
 
 const fn field(get: fn(&TrialSpec) -> Option<Value>, set: fn(&mut TrialSpec, Value)) -> Access {
     Access::Field { get, set }
-}
-
-fn has_batch_norm(spec: &TrialSpec) -> bool {
-    spec.architecture.switch() == Some(Switch::BatchNorm)
 }
 
 fn restart_at_evaluations(spec: &TrialSpec) -> Epochs {

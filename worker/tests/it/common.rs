@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, sync::
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     axes::{self, Value},
+    capacity::Capacity,
     dataset::{Dataset as DatasetName, SYNTHETIC_VERSION},
     ids::ShapeId,
     metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
@@ -18,7 +19,7 @@ use swfn_worker::{
     compute::Place,
     data::{Dataset, LoadOptions, Source, load},
     train::{
-        jobs::{Job, Jobs, Room},
+        jobs::{Job, Jobs},
         report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
@@ -96,7 +97,7 @@ struct Batch {
     running: Rc<RefCell<usize>>,
     /// Trials to give back, and at which step.
     cancel: Vec<(u64, u64)>,
-    rooms: Vec<Room>,
+    rooms: Vec<Capacity>,
 }
 
 struct Watch {
@@ -120,7 +121,7 @@ impl Observer for Watch {
 }
 
 impl<'o> Jobs<'o> for Batch {
-    fn room(&mut self, room: Room) {
+    fn room(&mut self, room: Capacity) {
         self.rooms.push(room);
     }
 
@@ -149,7 +150,7 @@ pub(crate) fn trainer(place: Place, lanes: usize) -> Trainer {
     trainer
 }
 
-pub(crate) fn run(trainer: &mut Trainer, specs: &[TrialSpec], cancel: Vec<(u64, u64)>) -> (Vec<Said>, Vec<Room>) {
+pub(crate) fn run(trainer: &mut Trainer, specs: &[TrialSpec], cancel: Vec<(u64, u64)>) -> (Vec<Said>, Vec<Capacity>) {
     let said = Rc::new(RefCell::new(vec![Said::default(); specs.len()]));
     let waiting = (0..).zip(specs.iter().copied()).collect();
     let mut batch = Batch { waiting, said: Rc::clone(&said), running: Rc::default(), cancel, rooms: Vec::new() };
@@ -216,15 +217,15 @@ pub(crate) fn bases() -> Vec<TrialSpec> {
     let mut all: Vec<_> = Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.0)).collect();
     all.extend(Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.1)));
     all.extend([
-        penalised(Architecture::Lenet, &conv),
-        penalised(Architecture::NetDropout, &density(Density::Data)),
-        penalised(Architecture::Net, &density(Density::UniformNoise)),
-        penalised(Architecture::LenetBn, &density(Density::GaussianNoise)),
-        penalised(Architecture::LenetBn, &|spec| {
+        penalised(Architecture::LENET, &conv),
+        penalised(Architecture::NET_DROPOUT, &density(Density::Data)),
+        penalised(Architecture::NET, &density(Density::UniformNoise)),
+        penalised(Architecture::LENET_BN, &density(Density::GaussianNoise)),
+        penalised(Architecture::LENET_BN, &|spec| {
             spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::TrainNoUpdate;
             spec.classifier.batch_norm_scale = BatchNormScale::Ones;
         }),
-        penalised(Architecture::LenetBn, &|spec| spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval),
+        penalised(Architecture::LENET_BN, &|spec| spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval),
     ]);
     all
 }

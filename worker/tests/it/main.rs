@@ -9,3 +9,4 @@ mod golden;
 mod gpu;
 mod sizes;
 mod trainer;
+mod weights;

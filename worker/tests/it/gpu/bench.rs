@@ -8,6 +8,7 @@ use std::{cell::RefCell, collections::VecDeque, fs, io::Write as _, ops::Control
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
+    capacity::Capacity,
     ids::ShapeId,
     metrics::{MetricPoint, TRAIN_LOSS, VAE_LOSS},
     trial::{Architecture, Precision, TrialSpec},
@@ -15,7 +16,7 @@ use swfn_shared::{
 use swfn_worker::{
     device,
     train::{
-        jobs::{Job, Jobs, Room},
+        jobs::{Job, Jobs},
         report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
@@ -51,7 +52,7 @@ impl Observer for Watch {
 }
 
 impl<'o> Jobs<'o> for Timed {
-    fn room(&mut self, _: Room) {}
+    fn room(&mut self, _: Capacity) {}
 
     fn next(&mut self, _: Option<ShapeId>) -> Option<Job<'o>> {
         let spec = self.waiting.pop_front()?;
@@ -114,12 +115,12 @@ fn bench_iterations_by_lanes() {
     let model = device::describe(place.device).model;
     println!("{} ({model}), iterations x lanes per second, with function norm", device::name(place.device));
     let cases = [
-        (Architecture::Lenet, 20, Precision::Float32),
-        (Architecture::Lenet, 100, Precision::Float32),
-        (Architecture::Lenet, 20, Precision::Tf32),
-        (Architecture::Net, 20, Precision::Float32),
-        (Architecture::NetDropout, 20, Precision::Float32),
-        (Architecture::LenetBn, 20, Precision::Float32),
+        (Architecture::LENET, 20, Precision::Float32),
+        (Architecture::LENET, 100, Precision::Float32),
+        (Architecture::LENET, 20, Precision::Tf32),
+        (Architecture::NET, 20, Precision::Float32),
+        (Architecture::NET_DROPOUT, 20, Precision::Float32),
+        (Architecture::LENET_BN, 20, Precision::Float32),
     ];
     for (architecture, samples, precision) in cases {
         println!("{architecture}, {samples} samples, {}:", precision.name());

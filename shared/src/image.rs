@@ -1,0 +1,47 @@
+//! The shape of images.
+
+use std::fmt;
+
+/// Height, width and channels of an image. The values of an image lie row by row, those of a pixel
+/// together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageShape {
+    /// Rows of pixels.
+    pub height: u32,
+    /// Columns of pixels.
+    pub width: u32,
+    /// Values of a pixel: one of a grey image, three of a coloured one.
+    pub channels: u32,
+}
+
+impl ImageShape {
+    /// The shape of grey images.
+    pub const fn grey(height: u32, width: u32) -> Self {
+        Self { height, width, channels: 1 }
+    }
+
+    /// Number of pixels.
+    pub fn pixels(self) -> usize {
+        self.height as usize * self.width as usize
+    }
+
+    /// Number of values.
+    pub fn values(self) -> usize {
+        self.pixels() * self.channels as usize
+    }
+
+    /// Sizes of the last three dimensions of tensors of images.
+    pub fn size(self) -> [i64; 3] {
+        [self.height, self.width, self.channels].map(i64::from)
+    }
+}
+
+impl fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {} pixels", self.height, self.width)?;
+        match self.channels {
+            1 => Ok(()),
+            channels => write!(f, " of {channels} channels"),
+        }
+    }
+}
