@@ -12,9 +12,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use swfn_shared::{
     output,
-    quote::quote,
+    quote::{harmless, quote},
     state::TrialState,
-    trial_log::{MAX_BYTES, harmless},
+    trial_log::MAX_BYTES,
 };
 use swfn_store::{
     ReadOnly,
