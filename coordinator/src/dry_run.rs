@@ -18,9 +18,10 @@ use swfn_shared::{
 use swfn_store::Store;
 
 use crate::{
-    cli::LocalWorkers,
+    amount::{Work, percent},
+    arguments::LocalWorkers,
     custody::Stock,
-    notes::{Work, notes},
+    notes::notes,
     rates::{self, Rate},
 };
 
@@ -98,15 +99,6 @@ fn counted(cells: usize, vaes: usize, done: usize) -> String {
     format!(" in {}, with {vaes}{done}", text::count(cells, "cell"))
 }
 
-/// A share for people.
-pub(crate) fn percent(share: f64) -> String {
-    match share * 100.0 {
-        0.0 => "0 %".to_owned(),
-        value if value < 1.0 => "< 1 %".to_owned(),
-        value => format!("{value:.0} %"),
-    }
-}
-
 /// A line no longer than the terminal.
 fn cut(line: &str) -> String {
     if line.chars().count() <= WIDTH {
@@ -119,7 +111,7 @@ fn cut(line: &str) -> String {
 type Row = (Network, Regulariser, String);
 
 fn row(spec: &TrialSpec) -> Row {
-    (spec.network(), spec.regulariser(), spec.point().unusual())
+    (spec.network(), spec.regulariser(), spec.unusual())
 }
 
 /// Seeds of each cell, by network and regulariser and by subset size.
@@ -197,7 +189,7 @@ fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names)
     let [cell, reference] = [contrast.cell, contrast.reference].map(|id| cells[&id]);
     let side = |spec: &TrialSpec| {
         let network = if cell.network() == reference.network() { "" } else { spec.network().name() };
-        let (regulariser, more) = (names.regulariser(spec.regulariser()), spec.point().unusual());
+        let (regulariser, more) = (names.regulariser(spec.regulariser()), spec.unusual());
         if network.is_empty() { regulariser + &more } else { format!("{network} {regulariser}{more}") }
     };
     let name = contrast.name.as_ref().map_or(String::new(), |name| format!("{name}: "));
@@ -251,8 +243,8 @@ fn time(left: &[&TrialSpec], outlook: &Outlook<'_>) -> String {
         );
     };
     let workers = rate.workers(outlook.workers);
-    let longest = left.iter().map(|spec| rate.seconds([**spec].iter())).fold(0.0, f64::max);
-    let seconds = (rate.seconds(left.iter().copied()) / workers as f64).max(longest);
+    let longest = left.iter().map(|spec| Work::of([*spec], Some(rate)).total()).fold(0.0, f64::max);
+    let seconds = (Work::of(left.iter().copied(), Some(rate)).total() / workers as f64).max(longest);
     let duration = Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(Duration::MAX);
     let of = match (workers, outlook.workers) {
         (1, None) => "one worker".to_owned(),
