@@ -10,7 +10,7 @@ pub(super) struct WeightDecay;
 
 impl Term for WeightDecay {
     fn weight(&self, spec: &TrialSpec) -> f64 {
-        spec.weight_decay.get()
+        spec.weight_decay()
     }
 
     fn tune(&self, weight: f64, sgd: &mut sgd::Settings) {
