@@ -112,7 +112,7 @@ fn what_cannot_be_trained_on_is_refused() {
         (
             with(2, idx(&[2, 20, 16], &pixels(2, 20, 16))),
             2,
-            "the images have `20 x 16` pixels, those to train on 16 x 20",
+            "the images have `20 x 16 pixels`, those to train on 16 x 20 pixels",
         ),
         (with(0, idx(&[3], &[0, 1, 2])), 0, "`1` dimensions are not those of images"),
         (with(1, idx(&[3, 1, 1], &TRAIN)), 1, "`3` dimensions are not those of labels"),
