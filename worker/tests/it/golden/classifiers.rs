@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use swfn_shared::{
-    axes::{self, Value},
+    axes,
     metrics::{TRAIN_FUNCTION_NORM, TRAIN_LOSS},
     trial::{Architecture, BatchNormScale, SampleBatchNorm, SampleUnits, TrialSpec},
 };
@@ -39,7 +39,7 @@ impl Case {
         let text = |key: &str| settings[key].as_str().unwrap();
         let architecture = Architecture::by_name(text("architecture")).unwrap();
         let mut spec = spec(architecture, settings["lambda"].as_f64().unwrap());
-        axes::WEIGHT_DECAY.set(&mut spec, Value::Real(settings["weight_decay"].as_f64().unwrap()));
+        axes::WEIGHT_DECAY.set(&mut spec, axes::Value::Real(settings["weight_decay"].as_f64().unwrap()));
         if let Some(penalty) = &mut spec.penalty {
             penalty.units = SampleUnits::by_name(text("units")).unwrap();
             penalty.batch_norm = SampleBatchNorm::by_name(text("batch_norm")).unwrap();
