@@ -12,8 +12,7 @@ use swfn_shared::{
     capacity::Capacity,
     faults,
     ids::{LeaseId, TrialId},
-    trial::TrialSpec,
-    wire,
+    wire::{self, WireError},
 };
 use tracing::{info, warn};
 
