@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use rusqlite::Row;
+use swfn_shared::{problem, problem::OrProblem as _};
 use swfn_store::{ReadOnly, run_dir};
 
 use super::{csv::CsvRows, json::JsonRows, parquet::ParquetRows};
@@ -150,7 +150,7 @@ pub(super) trait Rows {
 /// Writes all tables, each a file of that folder; returns their names.
 pub(super) fn write(reader: &ReadOnly, format: Format, folder: &Path) -> anyhow::Result<Vec<String>> {
     std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder `{}`\nhint: choose another with --out", folder.display()))?;
+        .or_problem(|| problem!("cannot make the folder `{}`", folder.display(); "choose another with --out"))?;
     let mut names = Vec::new();
     for table in &TABLES {
         let name = match format {

@@ -16,6 +16,8 @@ use swfn_shared::{
     capacity::Capacity,
     grid::Selection,
     ids::{LeaseId, TrialId, WorkerId},
+    problem,
+    problem::Problem,
     quote::one_line,
     snapshot::Snapshot,
     trial::TrialSpec,
@@ -130,14 +132,14 @@ impl Engine {
         let limits = scheduler.limits();
         store.set_trials(&specs)?;
         for event in store.journal()? {
-            scheduler.evolve(Duration::ZERO, &event).map_err(EngineError::Journal)?;
+            scheduler.evolve(Duration::ZERO, &event).map_err(contradicts_itself)?;
         }
         scheduler.forget_idle_workers();
         scheduler.grant_full_terms(Duration::ZERO);
         let mut ledger = Ledger::new(&scheduler, selection);
         let rows = store.trials()?;
         if let Some(problem) = contradiction(&scheduler, &rows) {
-            return Err(store.damaged(problem).into());
+            return Err(store.damaged(&problem).into());
         }
         let plausibility = Plausibility::of(&store, &scheduler)?;
         for row in rows {
@@ -378,4 +380,11 @@ impl Engine {
             self.replies.extend(workers.into_iter().map(|worker| (worker, drain(FINISHED))));
         }
     }
+}
+
+fn contradicts_itself(why: String) -> Problem {
+    problem!(
+        "the journal contradicts itself: {why}";
+        "restore the run directory from a backup, or start anew in another"
+    )
 }

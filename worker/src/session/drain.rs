@@ -22,7 +22,10 @@ pub(crate) fn drain_workers(address: &Address, workers: Vec<String>, now: bool) 
     let DrainWorkersReply { drained, others } = reply;
     if drained.is_empty() {
         let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-        bail!("no connected worker has an id that begins with `{asked}`\nhint: those that are connected: {others}");
+        bail!(problem!(
+            "no connected worker has an id that begins with `{asked}`";
+            "those that are connected: {others}"
+        ));
     }
     Ok(drained)
 }
