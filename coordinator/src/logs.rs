@@ -13,10 +13,10 @@ use clap::Args;
 use swfn_shared::{
     output, problem,
     problem::OrProblem as _,
-    quote::quote,
+    quote::{harmless, quote},
     state::TrialState,
     treatment::Point,
-    trial_log::{MAX_BYTES, harmless},
+    trial_log::MAX_BYTES,
 };
 use swfn_store::{
     ReadOnly,

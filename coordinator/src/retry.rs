@@ -7,7 +7,7 @@ use clap::Args;
 use swfn_shared::{ids::TrialId, output, problem, state::TrialState, trial::TrialSpec};
 use swfn_store::Store;
 
-use crate::{cli::SweepArguments, custody::trials, engine::Engine};
+use crate::{arguments::SweepArguments, custody::trials, engine::Engine};
 
 /// The options of `retry`.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::{anyhow, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
-use swfn_shared::{problem, problem::Problem};
+use swfn_shared::{problem, problem::Problem, quote::flat, text};
 use swfn_web::{
     Certificates, Failure, Web,
     ureq::{self, config::ConfigBuilder, typestate::AgentScope},
@@ -76,16 +76,16 @@ impl Client {
                 .is_some_and(|host| host.contains('@')),
             problem!(
                 "the URL of the MLflow server names a user";
-                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD: command lines can \
-                 be read by others"
+                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD: command lines can be \
+                 read by others"
             )
         );
         let insecure = variable("MLFLOW_TRACKING_INSECURE_TLS");
         ensure!(
             insecure.is_none_or(|value| !value.eq_ignore_ascii_case("true")) || url.starts_with("http://"),
             problem!(
-                "MLFLOW_TRACKING_INSECURE_TLS is `true`, but the certificate of the MLflow server is \
-                 always checked";
+                "MLFLOW_TRACKING_INSECURE_TLS is `true`, but the certificate of the MLflow server \
+                 is always checked";
                 "unset it, and name the file of the server's authority in \
                  MLFLOW_TRACKING_SERVER_CERT_PATH"
             )
@@ -193,8 +193,7 @@ impl Client {
         }
         let field = |name| json.as_ref().and_then(|json| json.get(name)).and_then(Value::as_str).unwrap_or_default();
         let message = if json.is_some() { field("message") } else { &text };
-        let message = swfn_shared::text::beginning(message.trim(), 500);
-        let message = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let message = flat(text::beginning(message.trim(), 500));
         // A page instead of an answer is an answer of something else.
         let status = if (200..=299).contains(&status) { 404 } else { status };
         Ok(Answer::Refused { status, code: field("error_code").to_owned(), message })
