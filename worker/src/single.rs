@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{anyhow, bail, ensure};
+use anyhow::{bail, ensure};
 use serde_json::json;
 use swfn_session::DeviceInfo;
 use swfn_shared::{
