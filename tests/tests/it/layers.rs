@@ -22,7 +22,8 @@ fn root() -> PathBuf {
 /// The rows of a table of `ARCHITECTURE.md`: that under "Directions" whose header begins so.
 fn table(header: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let section = text.split("\n## ").find(|section| section.starts_with("Directions\n")).expect("a section Directions");
+    let section =
+        text.split("\n## ").find(|section| section.starts_with("Directions\n")).expect("a section Directions");
     let after = section.split(&format!("\n| {header} |")).nth(1).unwrap_or_else(|| panic!("no table | {header} |"));
     let rows = after.lines().skip(2).take_while(|line| line.starts_with('|'));
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()).collect()
@@ -39,7 +40,8 @@ fn crates_use_the_crates_that_are_named_for_them() {
     for row in table("crate") {
         let [folder, uses, ..] = &row[..] else { panic!("{row:?}") };
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
-        let dependencies = manifest.split("\n[").find_map(|part| part.strip_prefix("dependencies]")).unwrap_or_default();
+        let dependencies =
+            manifest.split("\n[").find_map(|part| part.strip_prefix("dependencies]")).unwrap_or_default();
         let used: BTreeSet<_> =
             dependencies.lines().filter_map(|line| line.strip_prefix("swfn-")?.split(['.', ' ']).next()).collect();
         let allowed = list(uses, ',');
