@@ -5,7 +5,7 @@ use std::fs::File;
 use swfn_shared::metrics::{MetricPoint, TEST_LOSS};
 
 use super::*;
-use crate::train::state::Phase;
+use crate::trial::state::Phase;
 
 fn id(digit: &str) -> TrialId {
     digit.repeat(32).parse().unwrap()

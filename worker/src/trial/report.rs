@@ -221,12 +221,3 @@ impl<'o> Reporter<'o> {
         }
     }
 }
-
-/// A point, if its value is finite.
-pub(crate) fn point(metric: &'static str, step: u64, value: f64) -> Result<MetricPoint, TrainError> {
-    if value.is_finite() {
-        Ok(MetricPoint { metric, step, value })
-    } else {
-        Err(TrainError::Diverged { metric, step, value })
-    }
-}

@@ -25,7 +25,8 @@ use tracing::{debug, warn};
 
 use super::state::State;
 use crate::{
-    device::{self, TORCH_VERSION},
+    device,
+    libtorch::TORCH_VERSION,
     store_file::{self, ABANDONED, FileError, PART},
 };
 

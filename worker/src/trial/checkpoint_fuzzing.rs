@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     lanes::{Named, named},
     rng::{Purpose, Stream},
-    train::batches::Batches,
+    trial::batches::Batches,
 };
 
 /// A file in a folder that others can write. Beside the bytes as they are, which hardly ever have the right checksum, its tensors
