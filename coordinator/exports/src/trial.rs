@@ -2,8 +2,13 @@
 
 use rusqlite::Row;
 use serde_json::{Value, json};
-use swfn_shared::{quote::file_name, state::TrialState, treatment::Point};
-use swfn_store::{ReadOnly, StoreError, parse};
+use swfn_shared::{
+    axes::{Axis, Role, Value as AxisValue},
+    quote::file_name,
+    state::TrialState,
+    trial::TrialSpec,
+};
+use swfn_store::{ReadOnly, StoreError, parse, setting, spec_of};
 
 /// A trial.
 #[derive(Debug, Clone)]
@@ -24,15 +29,23 @@ pub(super) struct Trial {
     pub(super) settings: String,
 }
 
-const COLUMNS: &str =
-    "number, id, state, attempt, cell, seed, spec, dataset, architecture, network(architecture) AS network,
-                       regulariser(architecture, lambda, weight_decay) AS regulariser, subset_size, lambda, density, weight_decay,
-                       learning_rate, penalty_samples";
+const COLUMNS: &str = "number, id, state, attempt, cell, spec, regulariser(spec) AS regulariser";
 
-/// The axes beside the seed, in the order of the columns: words, the one whole number, other numbers.
-const WORDS: [&str; 5] = ["dataset", "architecture", "network", "regulariser", "density"];
-const WHOLE: &str = "subset_size";
-const NUMBERS: [&str; 4] = ["lambda", "weight_decay", "learning_rate", "penalty_samples"];
+/// What a trial is called by beside its seed: by the names of grid files, and with what they make.
+fn axes(spec: &TrialSpec, regulariser: String) -> Vec<(&'static str, Value)> {
+    let value = |value| match value {
+        AxisValue::Whole(number) => json!(number),
+        AxisValue::Real(number) => json!(number),
+        AxisValue::Name(name) => json!(name),
+    };
+    let mut axes = vec![
+        ("dataset", json!(spec.dataset.name())),
+        ("network", json!(spec.network().name())),
+        ("regulariser", json!(regulariser)),
+    ];
+    axes.extend(Axis::columns_of(spec).map(|(name, of)| (name, value(of))));
+    axes
+}
 
 impl Trial {
     /// The trial of that number.
@@ -47,52 +60,35 @@ impl Trial {
     }
 
     fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let mut axes = Vec::new();
-        for name in WORDS {
-            axes.push((name, row.get::<_, String>(name)?.into()));
-        }
-        axes.push((WHOLE, json!(row.get::<_, i64>(WHOLE)?)));
-        for name in NUMBERS {
-            axes.push((name, json!(row.get::<_, f64>(name)?)));
-        }
-        let architecture: String = row.get("architecture")?;
-        let density: String = row.get("density")?;
-        let point = Point {
-            architecture: &architecture,
-            subset_size: row.get("subset_size")?,
-            lambda: row.get("lambda")?,
-            weight_decay: row.get("weight_decay")?,
-            learning_rate: row.get("learning_rate")?,
-            samples: row.get("penalty_samples")?,
-            density: &density,
-        };
-        let label = point.label();
+        let spec = spec_of(row.get_ref("spec")?)?;
         Ok(Self {
             number: row.get("number")?,
             id: row.get("id")?,
             state: parse(row, "state")?,
             attempt: row.get("attempt")?,
             cell: row.get("cell")?,
-            seed: row.get("seed")?,
-            axes,
-            label,
+            seed: spec.seed as i64,
+            axes: axes(&spec, row.get("regulariser")?),
+            label: spec.label(),
             settings: row.get("spec")?,
         })
     }
 
     /// The axes that have several values among the trials of the grid.
     pub(super) fn varying(reader: &ReadOnly) -> Result<Vec<&'static str>, StoreError> {
-        let names: Vec<&'static str> = WORDS.into_iter().chain([WHOLE]).chain(NUMBERS).collect();
-        // Without the function norm there are neither density nor samples, which alone is no difference.
-        let value = |name: &str| match name {
-            "density" | "penalty_samples" => format!("CASE WHEN lambda > 0 THEN {name} END"),
-            _ => name.to_owned(),
-        };
-        let counts: Vec<String> = names.iter().map(|name| format!("count(DISTINCT {}) > 1", value(name))).collect();
-        let sql = format!("SELECT {} FROM (SELECT {COLUMNS} FROM trial WHERE in_grid)", counts.join(", "));
+        let mut columns = vec![
+            ("dataset", setting(Axis::at("dataset"))),
+            ("network", "network(spec)".to_owned()),
+            ("regulariser", "regulariser(spec)".to_owned()),
+        ];
+        // What some trials have not is no difference.
+        let of_cells = Axis::columns().filter(|axis| axis.role != Role::Seed);
+        columns.extend(of_cells.map(|axis| (axis.name, setting(axis))));
+        let counts: Vec<String> = columns.iter().map(|(_, sql)| format!("count(DISTINCT {sql}) > 1")).collect();
+        let sql = format!("SELECT {} FROM trial WHERE in_grid", counts.join(", "));
         let row = |row: &Row<'_>| {
             let several =
-                names.iter().enumerate().map(|(column, name)| Ok(row.get::<_, bool>(column)?.then_some(*name)));
+                columns.iter().enumerate().map(|(column, (name, _))| Ok(row.get::<_, bool>(column)?.then_some(*name)));
             several.filter_map(rusqlite::Result::transpose).collect()
         };
         Ok(reader.all(&sql, [], row)?.pop().unwrap_or_default())

@@ -20,6 +20,7 @@ pub mod run_dir;
 #[doc(hidden)]
 pub mod samples;
 mod schema;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -31,4 +32,5 @@ pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
 pub use read_only::{Chosen, ReadOnly, ensure_readable};
 pub use reader::{ReadError, Reader};
 pub use schema::{Store, StoreError};
+pub use settings::{setting, setting_column, spec_of};
 pub use write::{Batch, ResultRow, WorkerRow};

@@ -47,7 +47,7 @@ fn line(t: &TrialSpec) -> String {
         t.seed,
         t.subset_size,
         t.architecture,
-        t.weight_decay,
+        t.weight_decay(),
         t.learning_rate,
         t.penalty_samples(),
         t.lambda()
@@ -426,7 +426,7 @@ proptest! {
     ) {
         let mut trial = parse(&BASE.replace("\"mnist\"", data)).unwrap().trials().nth(index).unwrap();
         trial.seed = seed;
-        trial.weight_decay = crate::numbers::WeightDecay::new(decay).unwrap();
+        trial = trial.with(crate::axes::WEIGHT_DECAY, crate::axes::Value::Real(decay));
         trial.classifier.precision = precision;
         trial.classifier.epochs = every.map_or(Epochs::Continuous, |every| Epochs::Restart { every });
         trial.validation = (seed % 2) as u32 * (trial.dataset.train_len() - trial.subset_size);
