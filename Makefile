@@ -30,6 +30,10 @@ help: ## list the targets
 sweep: build ## run a small sweep on this machine (GRID=file, WORKERS=n, CUDA=1)
 	target/release/swfn-coordinator --grid $(GRID) --local-workers $(WORKERS)
 
+.PHONY: docs
+docs: cargo-there ## make the parts of docs/ that are made from the programs: options, axes
+	$(WITH_LIBTORCH) UPDATE_DOCS=1 $(CARGO) test --locked --workspace --lib -- reference_of
+
 .PHONY: browser
 browser: ## Chromium, in which a test opens the report, where this user may install packages; elsewhere that test is skipped
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
@@ -52,8 +56,8 @@ test-all: test test-rest ## all tests
 test-rest: build ## what `make test` leaves out: faults in larger numbers, more seeds, what no release may contain
 	$(WITH_LIBTORCH) tests/run.py rest
 
-FUZZ_CORE = grid specification hello worker-message conversation http
-FUZZ_WORKER = idx gzip checkpoint vae lanes session devices
+FUZZ_CORE = grid specification hello worker-message conversation http session
+FUZZ_WORKER = idx gzip checkpoint vae lanes devices
 TARGET ?= core worker
 FUZZED = $(patsubst core,$(FUZZ_CORE),$(patsubst worker,$(FUZZ_WORKER),$(TARGET)))
 # When each target ends, a minute after its start if nothing is said; with SEED, the same inputs come each time.

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
+use swfn_session::{Predecessor, StayLimits, drain_workers};
 use swfn_shared::{
     command_line,
     dataset::{Dataset, IDX, UnknownDataset},
@@ -22,9 +23,7 @@ use crate::{
     cli_access::AccessArguments,
     cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
-    devices, process,
-    session::{Predecessor, StayLimits, drain_workers},
-    single,
+    devices, process, single,
     supervisor::{self, INTERRUPTED, PREDECESSOR_LOG, Supervisor},
     train::checkpoint::DEFAULT_SECONDS,
 };
@@ -391,4 +390,17 @@ fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     std::fs::write(&out, png).with_context(|| format!("cannot write `{}`", out.display()))?;
     output::print(&format!("{count} images of {name} in `{}`\n", out.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+    use crate::generated::{check_page, options};
+
+    #[test]
+    fn the_reference_of_options_is_current() {
+        check_page("swfn-worker.md", None, &options(Arguments::command()));
+    }
 }

@@ -17,6 +17,9 @@ mod faults;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(test)]
+#[path = "../../tests/src/generated.rs"]
+mod generated;
 pub mod lanes;
 mod libtorch;
 mod memory;
@@ -25,7 +28,6 @@ pub mod noise;
 mod orders;
 mod process;
 pub mod rng;
-mod session;
 mod single;
 mod store_file;
 mod supervisor;
