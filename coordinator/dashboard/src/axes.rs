@@ -197,6 +197,7 @@ pub(crate) fn architectures(specs: &[TrialSpec]) -> Vec<Architecture> {
 #[cfg(test)]
 mod tests {
     use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use swfn_store::samples::varied;
 
     use super::*;
 
@@ -236,6 +237,29 @@ mod tests {
         let by_rate = axes.choose(&[], Some(place("learning_rate", "0.1").0));
         let first = by_rate.iter().find(|(_, place)| *place == 0).unwrap().0;
         assert_eq!(axes.values_of(first)["learning_rate"], "1e-4");
+    }
+
+    /// A row of the table of axes is enough: nothing here knows its name.
+    #[test]
+    fn every_axis_of_a_grid_is_a_column_and_a_filter() {
+        for setting in Setting::of_grid() {
+            let (grid, values) = varied(*setting);
+            let specs: Vec<_> = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+            let axes = Axes::of(&specs);
+            assert!(!axes.shown().is_empty(), "{setting:?}");
+            let facts = named(&specs[0]);
+            if setting.role == Role::Seed {
+                continue;
+            }
+            let name = if setting.role == Role::Setting { setting.place } else { setting.name };
+            let filter = axes.all().iter().position(|axis| axis.name == name);
+            let filter = filter.unwrap_or_else(|| panic!("{name} is no filter"));
+            assert_eq!(axes.all()[filter].values, values.map(Value::exact));
+            assert_eq!([0, 1].map(|value| axes.choose(&[(filter, value)], None).len()), [1, 1]);
+            if matches!(setting.role, Role::Regulariser { .. } | Role::Setting) {
+                assert!(facts.contains(&(title(setting.place), values[0].exact())), "{facts:?}");
+            }
+        }
     }
 
     #[test]

@@ -105,3 +105,43 @@ impl Trial {
         format!("{}_seed={}_{id}", file_name(&self.label), self.seed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use swfn_store::{Store, samples::varied};
+
+    use super::*;
+    use crate::tables::tables;
+
+    /// A row of the table of axes is enough: nothing here knows its name.
+    #[test]
+    fn every_axis_of_a_grid_is_exported() {
+        let [trials, ..] = tables();
+        for axis in Axis::of_grid() {
+            let (grid, values) = varied(*axis);
+            let specs: Vec<_> = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+            let dir = tempfile::tempdir().unwrap();
+            let database = dir.path().join("sweep.sqlite");
+            Store::open(&database).unwrap().set_trials(&specs).unwrap();
+            let reader = ReadOnly::open(&database).unwrap();
+            let column = trials.columns.iter().position(|(name, _)| *name == axis.name);
+            let column = column.unwrap_or_else(|| panic!("{axis:?} is no column"));
+            let texts = reader.all(&trials.sql, [], |row| {
+                Ok(match row.get_ref(column)? {
+                    rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                    rusqlite::types::ValueRef::Real(number) => number.to_string(),
+                    other => other.as_str()?.to_owned(),
+                })
+            });
+            assert_eq!(texts.unwrap(), values.map(|value| value.to_string()), "{axis:?}");
+            if axis.role == Role::Seed {
+                continue;
+            }
+            assert!(Trial::varying(&reader).unwrap().contains(&axis.name), "{axis:?}");
+            let trial = Trial::read(&reader, Trial::numbers(&reader).unwrap()[0]).unwrap().unwrap();
+            let param = trial.axes.iter().find(|(name, _)| *name == axis.name).map(|(_, value)| value.clone());
+            assert_eq!(param, Some(serde_json::to_value(values[0]).unwrap()));
+        }
+    }
+}

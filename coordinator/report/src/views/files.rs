@@ -212,7 +212,7 @@ pub(super) fn comparisons_csv(file: impl Write, summary: &Summary) -> anyhow::Re
     columns.csv(file, &rows)
 }
 
-fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
+pub(super) fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     let mut columns = Columns::<Cell>::new();
     settings(&mut columns, "", |cell| cell, None);
     if has_variants(summary) {
