@@ -26,6 +26,7 @@ pub mod layers;
 pub mod metrics;
 pub mod numbers;
 pub mod output;
+pub mod problem;
 pub mod quote;
 pub mod signals;
 pub mod snapshot;
