@@ -2,7 +2,6 @@
 
 use rusqlite::Row;
 use swfn_shared::axes::{Axis, Kind as AxisKind, Role};
-use swfn_store::setting_column;
 
 /// What a column holds. All may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +66,7 @@ fn of_axis(axis: Axis) -> (&'static str, Kind, String) {
         AxisKind::Real(_) => Real,
         AxisKind::Choice(_) | AxisKind::Dataset => Text,
     };
-    (axis.name, kind, setting_column(axis))
+    (axis.name, kind, axis.name.to_owned())
 }
 
 fn trials() -> Table {

@@ -8,7 +8,7 @@ use swfn_shared::{
     state::TrialState,
     trial::TrialSpec,
 };
-use swfn_store::{ReadOnly, StoreError, parse, setting, spec_of};
+use swfn_store::{ReadOnly, StoreError, parse, spec_of};
 
 /// A trial.
 #[derive(Debug, Clone)]
@@ -76,14 +76,19 @@ impl Trial {
 
     /// The axes that have several values among the trials of the grid.
     pub(super) fn varying(reader: &ReadOnly) -> Result<Vec<&'static str>, StoreError> {
+        let column = |axis: Axis| match (axis.role, axis.kind.nothing()) {
+            // What some trials have not is no difference.
+            (Role::Setting, AxisValue::Name(none)) => format!("nullif({}, '{none}')", axis.name),
+            (Role::Setting, none) => format!("nullif({}, {none})", axis.name),
+            _ => axis.name.to_owned(),
+        };
         let mut columns = vec![
-            ("dataset", setting(Axis::at("dataset"))),
+            ("dataset", "dataset".to_owned()),
             ("network", "network(spec)".to_owned()),
             ("regulariser", "regulariser(spec)".to_owned()),
         ];
-        // What some trials have not is no difference.
         let of_cells = Axis::columns().filter(|axis| axis.role != Role::Seed);
-        columns.extend(of_cells.map(|axis| (axis.name, setting(axis))));
+        columns.extend(of_cells.map(|axis| (axis.name, column(axis))));
         let counts: Vec<String> = columns.iter().map(|(_, sql)| format!("count(DISTINCT {sql}) > 1")).collect();
         let sql = format!("SELECT {} FROM trial WHERE in_grid", counts.join(", "));
         let row = |row: &Row<'_>| {

@@ -21,7 +21,6 @@ pub mod run_dir;
 #[doc(hidden)]
 pub mod samples;
 mod schema;
-mod settings;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -31,8 +30,7 @@ pub use curves::{CurveSums, MeanPoint, mean_curves};
 pub use error::StoreError;
 pub use logs::{LogError, LogFolder, log_file};
 pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
-pub use read_only::{Chosen, ReadOnly, ensure_readable};
+pub use read_only::{Chosen, ReadOnly, ensure_readable, spec_of};
 pub use reader::{ReadError, Reader};
 pub use schema::Store;
-pub use settings::{setting, setting_column, spec_of};
 pub use write::{Batch, ResultRow, WorkerRow};

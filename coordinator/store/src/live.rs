@@ -12,7 +12,7 @@ use swfn_shared::{
 
 use super::{
     read::{TrialRow, parse},
-    settings::spec_of,
+    read_only::spec_of,
 };
 
 /// Bytes of an error in a list; one trial's page has all of it.

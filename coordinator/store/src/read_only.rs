@@ -3,13 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Params, Row, functions::FunctionFlags};
+use rusqlite::{Connection, Params, Row, functions::FunctionFlags, types::ValueRef};
 use swfn_shared::{ids::TrialId, treatment::Names, trial::TrialSpec};
 
 use super::{
     connect::{connect_to_read, connect_unnoticed},
     error::{SCHEMA_VERSION, StoreError, unreadable},
-    settings::spec_of,
 };
 
 /// Writes all of a database, as of one moment, into a new file.
@@ -60,6 +59,11 @@ pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Resu
         "CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error, dataset, subset_size, seed,
              architecture, weight_decay, learning_rate, penalty_samples, lambda, density, cell, spec FROM main.trial;"
     ))
+}
+
+/// The trial of a column `spec`.
+pub fn spec_of(column: ValueRef<'_>) -> rusqlite::Result<TrialSpec> {
+    TrialSpec::parse(column.as_str()?).map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
 }
 
 /// The file of a run directory, open for reading.
