@@ -24,7 +24,7 @@ use crate::{
     check::{self, CheckArguments},
     logs::{self, LogsArguments},
     progress::{self, Terminal},
-    retry::{Retry, RetryArguments},
+    retry::RetryArguments,
     sweep::{self, Ending},
     view::{self, ViewArguments},
 };

@@ -17,7 +17,9 @@ use swfn_report::{Extent, Run, Sources};
 use swfn_scheduler::{Limits, REQUESTS};
 use swfn_shared::{
     grid::{Grid, MIN_LEASE_SECONDS},
-    output, signals,
+    output,
+    person::{PersonCommand, Retry},
+    signals,
     snapshot::Snapshot,
     threads,
     trial::TrialSpec,
@@ -43,8 +45,7 @@ use crate::{
     local::{self, LocalSupervisor},
     notes::{Work, costly_evaluations, notes},
     progress::{self, Standing, Terminal},
-    rates,
-    retry::Retry,
+    rates, retry,
 };
 
 /// Threads of a sweep, whatever the cores: two of the runtime, the engine's, one that writes to people, and some that read files.
@@ -87,7 +88,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     if let Some(damage) = store.log_damage() {
         warn!("{damage}");
     }
-    let failed = retry.find(&store, &specs)?;
+    retry::check(retry, &store, &specs)?;
     custody::take_stock(&run_dir, &store, &grid, &specs, &text, arguments.replace)?;
     let work = Work::of(specs.iter(), rates::here(&rates::load()));
     for note in notes(&grid, &specs, &work).into_iter().chain(costly_evaluations(&specs, &work)) {
@@ -98,7 +99,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let limits = Limits::from(grid.run);
     let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
     let mut engine = engine.with_logs(LogFolder::new(run_dir.logs())).sends_workers_home(arguments.exit_when_done);
-    retry.apply(&mut engine, &failed)?;
+    retry::apply(retry.clone(), &mut engine)?;
     let engine = engine.verifies(grid.run.verify, run_dir.verification())?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 

@@ -25,6 +25,7 @@ pub mod layers;
 pub mod metrics;
 pub mod numbers;
 pub mod output;
+pub mod person;
 pub mod quote;
 pub mod signals;
 pub mod snapshot;

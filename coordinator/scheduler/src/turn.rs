@@ -29,7 +29,7 @@ use tracing::warn;
 pub use self::{
     commit::{Commit, Next, Written},
     holders::Holders,
-    message::{Drained, FromWorker, Hello, Holder, Progress, Reply, SessionId},
+    message::{FromWorker, Hello, Holder, Progress, Reply, SessionId},
 };
 use crate::{Admission, Command, Pauses, Rejection, Scheduler};
 
@@ -290,7 +290,10 @@ impl Turn {
                 self.waiting.insert(worker, asked);
             }
         }
-        if sends_home && self.scheduler.counts().finished() && !self.drained {
+        if !self.scheduler.counts().finished() {
+            // Also again, when a person has had trials put back.
+            self.drained = false;
+        } else if sends_home && !self.drained {
             self.drained = true;
             self.replies.extend(self.connected().into_iter().map(|worker| (worker, message::drain(message::FINISHED))));
         }

@@ -1,7 +1,8 @@
 //! A person's wish that workers leave, brought to the coordinator.
 
-use anyhow::{Context as _, bail};
-use swfn_proto::v1::{DrainWorkersReply, DrainWorkersRequest, coordinator_client::CoordinatorClient};
+use anyhow::{Context as _, anyhow, bail};
+use swfn_proto::v1::{CommandRequest, coordinator_client::CoordinatorClient};
+use swfn_shared::person::{Commanded, Drain, PersonCommand};
 use tonic::Request;
 
 use super::address::Address;
@@ -9,30 +10,28 @@ use super::address::Address;
 /// Tells the workers whose ids begin so to finish the trials that they hold and to leave. Returns who was told.
 pub(crate) fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = workers.join("`, `");
-    let reply = runtime.block_on(async {
-        match ask(address, workers, now).await {
-            Ok(reply) => Ok(reply),
+    let command = PersonCommand::Drain(Drain { workers, now });
+    let done = runtime.block_on(async {
+        match tell(address, &command).await {
+            Ok(done) => Ok(done),
             Err(error) => match address.probe.clone().ask(address.endpoint.uri()).await {
                 Some(reason) => bail!("cannot reach the coordinator: {reason}"),
                 None => Err(error),
             },
         }
     })?;
-    let DrainWorkersReply { drained, others } = reply;
-    if drained.is_empty() {
-        let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-        bail!("no connected worker has an id that begins with `{asked}`\nhint: those that are connected: {others}");
+    match done {
+        Commanded::Drained { workers } => Ok(workers),
+        Commanded::Retried { .. } => bail!("the coordinator answers another command: {done}"),
     }
-    Ok(drained)
 }
 
-async fn ask(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<DrainWorkersReply> {
+async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<Commanded> {
     let endpoint = &address.endpoint;
     let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
-    let mut request = Request::new(DrainWorkersRequest { workers, now });
+    let mut request = Request::new(CommandRequest { command: command.json() });
     address.authorize(&mut request);
-    let call = CoordinatorClient::new(channel).drain_workers(request).await;
-    let reply = call.map_err(|status| anyhow::anyhow!("the coordinator refuses: {}", status.message()))?;
-    Ok(reply.into_inner())
+    let call = CoordinatorClient::new(channel).command(request).await;
+    let reply = call.map_err(|status| anyhow!("the coordinator refuses: {}", status.message()))?.into_inner();
+    serde_json::from_str(&reply.done).context("the coordinator answers what this program does not know")
 }

@@ -8,7 +8,7 @@ use std::{
 use swfn_shared::ids::{Attempt, LeaseId, TrialId, WorkerId};
 
 use super::{
-    super::{Blame, Event, Limits},
+    super::{Act, Blame, Event, Limits},
     oracle::Broken,
 };
 
@@ -97,7 +97,7 @@ impl Book {
         let limits = self.limits;
         let entry = self.entries.get_mut(&lease.trial).ok_or_else(|| Broken(format!("{event:?}: unknown trial")))?;
         let wrong = |what: &str, entry: &Entry| Err(Broken(format!("{event:?}: {what}, with {entry:?}")));
-        if let Event::Retried { .. } = event {
+        if let Event::ByPerson { act: Act::Retried, .. } = event {
             if lease.attempt != entry.attempts || !matches!(entry.end, Some(Ending::Quarantined(_))) {
                 return wrong("there is nothing to try again", entry);
             }

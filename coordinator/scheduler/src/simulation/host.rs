@@ -44,9 +44,8 @@ impl World {
         let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
         let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, around)?;
         if let Some(which) = self.retry.take() {
-            let wanted = self.oracle.wants_again(which);
             let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
-            coordinator.retry(around, |trial| wanted.contains(&trial))?;
+            coordinator.retry(around, which)?;
         }
         same_durable_state(&self.replica, &self.oracle.durable, None)?;
         let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
