@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::LocalWorkers,
+    arguments::LocalWorkers,
     grpc::{Door, Listener},
 };
 

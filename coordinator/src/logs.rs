@@ -12,10 +12,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use swfn_shared::{
     output,
-    quote::quote,
+    quote::{harmless, quote},
     state::TrialState,
     treatment::Point,
-    trial_log::{MAX_BYTES, harmless},
+    trial_log::MAX_BYTES,
 };
 use swfn_store::{
     ReadOnly,

@@ -12,7 +12,7 @@ use swfn_shared::{
 };
 use swfn_store::Store;
 
-use crate::{cli::SweepArguments, engine::Engine};
+use crate::{arguments::SweepArguments, engine::Engine};
 
 /// The options of `retry`.
 #[derive(Debug, Args)]

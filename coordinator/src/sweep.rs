@@ -14,11 +14,11 @@ use swfn_access::tls;
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
 use swfn_report::{Extent, Run, Sources};
-use swfn_scheduler::{Limits, REQUESTS};
+use swfn_scheduler::{Limits, REQUESTS, turn::Holder};
 use swfn_shared::{
     grid::{Grid, MIN_LEASE_SECONDS},
     output,
-    person::{PersonCommand, Retry},
+    person::Retry,
     signals,
     snapshot::Snapshot,
     threads,
@@ -37,13 +37,14 @@ use tokio::{
 use tracing::{error, warn};
 
 use crate::{
-    cli::SweepArguments,
+    amount::Work,
+    arguments::SweepArguments,
     custody, dry_run,
     engine::{Engine, EngineError, Request},
     entrances::Entrances,
     grpc::{self, Service},
     local::{self, LocalSupervisor},
-    notes::{Work, costly_evaluations, notes},
+    notes::{costly_evaluations, notes},
     progress::{self, Standing, Terminal},
     rates, retry,
 };
@@ -134,7 +135,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     };
     output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
     let verification = summary.verification.unwrap_or_default();
-    verification.sentences().iter().for_each(|sentence| output::say(sentence));
+    swfn_report::verification(&verification).iter().for_each(|sentence| output::say(sentence));
     match ending {
         Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => Ok(Ending::Disagreement),
         _ => Ok(ending),
@@ -187,7 +188,7 @@ async fn serve(
     if let Some(door) = &dashboard {
         terminal.say(&format!("dashboard: {}", door.url));
         if seen_by_all {
-            terminal.say("all users of this machine can look at it; --http-token asks for a token");
+            terminal.say("all users of this machine can look at it; --http-token asks for a token, and lets you retry and drain there");
         }
     }
 
@@ -215,14 +216,10 @@ async fn serve(
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
         let reader = Reader::new(&run_dir.database());
-        let app = swfn_dashboard::App::new(
-            Arc::new(grid.clone()),
-            place,
-            specs,
-            snapshots.clone(),
-            Some(swfn_dashboard::Queue::new(&requests)),
-            reader,
-        );
+        let queue = Some(swfn_dashboard::Queue::new(&requests));
+        let app = swfn_dashboard::App::new(Arc::new(grid.clone()), place, specs, snapshots.clone(), queue, reader);
+        // Whoever can look may command, but not all users of a machine.
+        let app = if seen_by_all { app } else { app.with_commands(commander(&requests)) };
         tokio::spawn(swfn_dashboard::serve(door, watch::channel(Arc::new(app)).1, async {
             dashboard_stopped.await.ok();
         }))
@@ -333,6 +330,19 @@ fn welcome(grid: &Grid) -> v1::Welcome {
         stall_seconds: grid.run.stall_seconds,
         heartbeat_seconds: (grid.run.lease_seconds / MIN_LEASE_SECONDS).clamp(1, 15),
     }
+}
+
+/// The way of people's commands from the page to the actor, which stops when all others are gone.
+fn commander(requests: &mpsc::Sender<Request>) -> swfn_dashboard::Commander {
+    let requests = requests.downgrade();
+    swfn_dashboard::Commander::new(move |command| {
+        let requests = requests.upgrade();
+        async move {
+            let (answer, answered) = oneshot::channel();
+            requests?.send(Request::Command { command, holder: Holder::Anyone, answer }).await.ok()?;
+            answered.await.ok()
+        }
+    })
 }
 
 /// Tells the actor that time passes, once at a time: while it waits for its disk, ticks would fill the channel, and workers find no place.

@@ -109,6 +109,18 @@ impl PersonCommand {
     }
 }
 
+impl Commanded {
+    /// What has come of a command, as JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("plain types of texts always serialise")
+    }
+
+    /// The same, read; nothing if it means nothing.
+    pub fn parse(json: &str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+}
+
 impl Retry {
     /// Whether a trial that was given up, for this reason, is among them.
     pub fn takes(&self, trial: TrialId, error: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use rusqlite::Row;
 use serde_json::{Value, json};
-use swfn_shared::{state::TrialState, treatment::Point};
+use swfn_shared::{quote::file_name, state::TrialState, treatment::Point};
 use swfn_store::{ReadOnly, StoreError, parse};
 
 /// A trial.
@@ -105,7 +105,7 @@ impl Trial {
 
     /// Its point of the grid and the beginning of its id, fit for the name of a folder.
     pub(super) fn name(&self) -> String {
-        let label = self.label.replace(" = ", "=").replace(" + ", "+").replace(", ", "_").replace(' ', "_");
-        format!("{label}_seed={}_{}", self.seed, self.id.get(..8).unwrap_or(&self.id))
+        let id = self.id.get(..8).unwrap_or(&self.id);
+        format!("{}_seed={}_{id}", file_name(&self.label), self.seed)
     }
 }

@@ -14,7 +14,7 @@ use swfn_shared::{
 use swfn_store::{Batch, ResultRow, Store, WorkerRow};
 
 /// A folder that is removed after the test; or, to have a look at what tests draw, one that stays, where `SWFN_PICTURES` names its parent.
-pub(super) fn folder(name: &str) -> tempfile::TempDir {
+pub(crate) fn folder(name: &str) -> tempfile::TempDir {
     match std::env::var_os("SWFN_PICTURES") {
         None => tempfile::tempdir().unwrap(),
         Some(parent) => {
@@ -24,12 +24,12 @@ pub(super) fn folder(name: &str) -> tempfile::TempDir {
 }
 
 /// A grid of these axes.
-pub(super) fn grid(axes: &str) -> String {
+pub(crate) fn grid(axes: &str) -> String {
     format!("version = 1\nname = \"sample\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}\n")
 }
 
 /// Fills a folder with the run of a grid. `ended` says what a trial comes to: `None`: nothing yet; an error: given up.
-pub(super) fn run(folder: &Path, text: &str, ended: impl Fn(usize, &TrialSpec) -> Option<Result<(), String>>) {
+pub(crate) fn run(folder: &Path, text: &str, ended: impl Fn(usize, &TrialSpec) -> Option<Result<(), String>>) {
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("grid.toml"), text).unwrap();
     let grid = Grid::parse("grid.toml", text, DEFAULT_MAX_TRIALS).unwrap();

@@ -206,15 +206,11 @@ impl Engine {
                 }
                 self.carry_out();
             }
-            let at = &mut At { now: self.now(), rules: &mut Counted };
-            if tick {
-                self.turn.tick(at);
-            }
             if stop {
                 self.turn.stop();
             }
             let sends_home = self.sends_home && !self.is_due();
-            self.turn.serve_waiting(at, sends_home);
+            self.turn.end(&mut At { now: self.now(), rules: &mut Counted }, tick, sends_home);
             self.commit()?;
             for (answer, done) in commanded.drain(..) {
                 // Who asked may be gone.

@@ -8,6 +8,7 @@ use swfn_scheduler::{
 use swfn_shared::{
     capacity::Capacity,
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
+    quote::harmless,
     text,
     trial::TrialSpec,
     wire::{self, MAX_LANES, MAX_LOG_BYTES, MAX_NAMED, MAX_POINTS, PROTOCOL, WireError},
@@ -31,8 +32,8 @@ fn label(text: String) -> String {
 
 /// The beginning of a text, made printable; how much is cut off stands at its end.
 fn cut(text: &str, most: usize) -> String {
-    let shown = printable(text::beginning(text, most));
-    if text.len() <= most && shown.len() <= most {
+    let shown = harmless(text::beginning(text, most));
+    if text.len() <= most {
         return shown;
     }
     let note = format!(" [of {} bytes]", text.len());
@@ -41,13 +42,7 @@ fn cut(text: &str, most: usize) -> String {
 
 /// The end of a log matters, not its beginning.
 fn log(log: String) -> String {
-    text::end(&printable(text::end(&log, MAX_LOG_BYTES)), MAX_LOG_BYTES).to_owned()
-}
-
-/// Nobody can take over a terminal: what is no text, escape sequences included, is replaced.
-fn printable(text: &str) -> String {
-    let replace = |c: char| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
-    text.chars().map(replace).collect()
+    harmless(text::end(&log, MAX_LOG_BYTES))
 }
 
 /// Refuses lists that would keep the actor busy for long, or fill the memory while they wait for it.
@@ -215,8 +210,8 @@ mod tests {
 
     #[test]
     fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
-        assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a\u{fffd}[2J\nb\tc\u{fffd}");
-        for long in ["ä".repeat(MAX_TEXT), "\u{1b}".repeat(MAX_TEXT), format!("a{}", "ä".repeat(MAX_TEXT))] {
+        assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a?[2J\nb\tc??");
+        for long in ["ä".repeat(MAX_TEXT), "\u{1b}".repeat(MAX_TEXT + 1), format!("a{}", "ä".repeat(MAX_TEXT))] {
             let (bytes, cut) = (long.len(), text(long));
             assert!((MAX_TEXT - 4..=MAX_TEXT).contains(&cut.len()), "{}", cut.len());
             assert!(cut.ends_with(&format!(" [of {bytes} bytes]")), "{cut}");

@@ -173,8 +173,7 @@ impl Coordinator for SessionService {
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::Command { command, holder, answer }).await.map_err(stopped)?;
         let done = answered.await.map_err(stopped)?.map_err(refused)?;
-        let done = serde_json::to_string(&done).map_err(|error| Status::internal(error.to_string()))?;
-        Ok(Response::new(v1::CommandReply { done }))
+        Ok(Response::new(v1::CommandReply { done: done.json() }))
     }
 }
 

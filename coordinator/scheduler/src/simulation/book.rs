@@ -48,6 +48,13 @@ pub(super) struct Entry {
     pub(super) end: Option<Ending>,
 }
 
+impl Entry {
+    /// Whether the result of this attempt by this worker is the trial's.
+    pub(super) fn is_of(&self, lease: LeaseId, worker: &WorkerId) -> bool {
+        matches!(&self.end, Some(Ending::Succeeded(attempt, by)) if *attempt == lease.attempt && by == worker)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Book {
     limits: Limits,

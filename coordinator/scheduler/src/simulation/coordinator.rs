@@ -135,7 +135,7 @@ impl Coordinator {
         Duration::from_millis(now - self.started + self.leapt)
     }
 
-    /// One turn of the loop, up to the commit. The tick comes last, as there.
+    /// One turn of the loop, up to the commit.
     pub(super) fn work(&mut self, mut around: Surroundings<'_>, requests: Vec<Request>) -> Result<(), Broken> {
         let now = self.clock(around.now);
         let mut tick = false;
@@ -146,10 +146,7 @@ impl Coordinator {
             }
         }
         let mut at = At { now, rules: &mut around };
-        if tick {
-            self.turn.tick(&mut at);
-        }
-        self.turn.serve_waiting(&mut at, true);
+        self.turn.end(&mut at, tick, true);
         self.end_turn();
         around.broken
     }

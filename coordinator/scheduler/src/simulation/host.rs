@@ -5,7 +5,7 @@ use swfn_shared::ids::WorkerId;
 
 use super::{
     coordinator::{Coordinator, Request, Surroundings},
-    message::{Downward, Millis, StreamId, Upward},
+    message::{Downward, Millis, Said, StreamId, Upward},
     network::Way,
     oracle::{Broken, hold},
     plan::{CrashPoint, millis},
@@ -300,6 +300,11 @@ impl World {
             );
             if let Some(lease) = said.ended() {
                 self.oracle.told_over(&process.id, lease)?;
+            }
+            if let Said::Succeeded { lease } = said {
+                let kept = self.oracle.durable.entry(lease.trial)?.is_of(*lease, &process.id);
+                let told = kept || wild || !process.holds(*lease);
+                hold!(told, "the result of {lease:?} is acknowledged, and nobody said before that it is not kept");
             }
         }
         Ok(())

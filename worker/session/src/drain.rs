@@ -1,0 +1,40 @@
+//! A person's wish that workers leave, brought to the coordinator.
+
+use anyhow::{Context as _, anyhow, bail};
+use swfn_proto::v1::{CommandRequest, coordinator_client::CoordinatorClient};
+use swfn_shared::person::{Commanded, Drain, PersonCommand};
+use tonic::Request;
+
+use crate::address::Address;
+
+/// Tells the workers whose ids begin so to finish the trials that they hold and to leave. Returns who was told.
+///
+/// # Errors
+/// There is no such worker, the coordinator refuses, or it cannot be reached.
+pub fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let command = PersonCommand::Drain(Drain { workers, now });
+    let done = runtime.block_on(async {
+        match tell(address, &command).await {
+            Ok(done) => Ok(done),
+            Err(error) => match address.probe.clone().ask(address.endpoint.uri()).await {
+                Some(reason) => bail!("cannot reach the coordinator: {reason}"),
+                None => Err(error),
+            },
+        }
+    })?;
+    match done {
+        Commanded::Drained { workers } => Ok(workers),
+        Commanded::Retried { .. } => bail!("the coordinator answers another command: {done}"),
+    }
+}
+
+async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<Commanded> {
+    let endpoint = &address.endpoint;
+    let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
+    let mut request = Request::new(CommandRequest { command: command.json() });
+    address.authorize(&mut request);
+    let call = CoordinatorClient::new(channel).command(request).await;
+    let reply = call.map_err(|status| anyhow!("the coordinator refuses: {}", status.message()))?.into_inner();
+    Commanded::parse(&reply.done).context("the coordinator answers what this program does not know")
+}
