@@ -113,3 +113,24 @@ fn complain(error: anyhow::Error) -> ExitCode {
     output::say(&format!("error: {}", output::told(error.chain())));
     ExitCode::FAILURE
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use swfn_shared::architecture::Architecture;
+
+    use super::Arguments;
+    use crate::generated::{check_page, options};
+
+    #[test]
+    fn the_reference_of_networks_is_current() {
+        let row = |known: &Architecture| format!("| `{}` | {} |\n", known.name(), known.about());
+        let rows: String = Architecture::ALL.iter().map(row).collect();
+        check_page("grid.md", Some("networks"), &format!("| architecture | layers |\n|---|---|\n{rows}"));
+    }
+
+    #[test]
+    fn the_reference_of_options_is_current() {
+        check_page("swfn-coordinator.md", None, &options(Arguments::command()));
+    }
+}

@@ -14,13 +14,12 @@ use swfn_shared::{
     output,
     quote::{harmless, quote},
     state::TrialState,
-    treatment::Point,
     trial_log::MAX_BYTES,
 };
 use swfn_store::{
     ReadOnly,
     grid_file::{self, Earlier},
-    log_file, parse,
+    log_file, parse, spec_of,
 };
 use time::OffsetDateTime;
 
@@ -70,24 +69,13 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
 }
 
 /// What [`label`] is made of.
-const POINT: &str =
-    "architecture, subset_size, lambda, weight_decay, learning_rate, penalty_samples, density, seed, state, in_grid";
+const POINT: &str = "spec, state, in_grid";
 
 /// The cell of a trial, its seed and its state, in words.
 fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
-    let point = Point {
-        architecture: row.get_ref("architecture")?.as_str()?,
-        subset_size: row.get("subset_size")?,
-        lambda: row.get("lambda")?,
-        weight_decay: row.get("weight_decay")?,
-        learning_rate: row.get("learning_rate")?,
-        samples: row.get("penalty_samples")?,
-        density: row.get_ref("density")?.as_str()?,
-    };
-    let (seed, state) = (row.get::<_, i64>("seed")?, parse::<TrialState>(row, "state")?);
-    // The file's integers are signed.
+    let (spec, state) = (spec_of(row.get_ref("spec")?)?, parse::<TrialState>(row, "state")?);
     let earlier = if row.get("in_grid")? { "" } else { ", of an earlier grid" };
-    Ok(format!("{}, seed {}, {}{earlier}", point.label(), seed as u64, state.word()))
+    Ok(format!("{}, seed {}, {}{earlier}", spec.label(), spec.seed, state.word()))
 }
 
 /// The one trial whose id begins so, where the run directories of all sweeps are in that folder.

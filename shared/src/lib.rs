@@ -7,6 +7,7 @@ pub mod access;
 pub mod address;
 pub mod architecture;
 pub mod artifacts;
+pub mod axes;
 pub mod capacity;
 mod choice;
 pub mod command_line;

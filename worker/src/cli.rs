@@ -391,3 +391,16 @@ fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     output::print(&format!("{count} images of {name} in `{}`\n", out.display()))?;
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+    use crate::generated::{check_page, options};
+
+    #[test]
+    fn the_reference_of_options_is_current() {
+        check_page("swfn-worker.md", None, &options(Arguments::command()));
+    }
+}

@@ -28,7 +28,7 @@ pub use artifacts::{ArtifactError, ArtifactFolder};
 pub use curves::{CurveSums, MeanPoint, mean_curves};
 pub use logs::{LogError, LogFolder, log_file};
 pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
-pub use read_only::{Chosen, ReadOnly, ensure_readable};
+pub use read_only::{Chosen, ReadOnly, ensure_readable, spec_of};
 pub use reader::{ReadError, Reader};
 pub use schema::{Store, StoreError};
 pub use write::{Batch, ResultRow, WorkerRow};

@@ -14,6 +14,7 @@ mod access;
 mod artifacts;
 mod dashboard;
 mod disk_full;
+mod docs;
 mod end_to_end;
 mod exports;
 mod faults;
