@@ -110,7 +110,7 @@ fn printed(result: anyhow::Result<String>) -> ExitCode {
 }
 
 fn complain(error: anyhow::Error) -> ExitCode {
-    output::say(&format!("error: {}", output::told(error.chain())));
+    output::say(&format!("error: {}", output::told(error.as_ref())));
     ExitCode::FAILURE
 }
 

@@ -11,7 +11,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use swfn_shared::{
-    output,
+    output, problem,
+    problem::OrProblem as _,
     quote::{harmless, quote},
     state::TrialState,
     trial_log::MAX_BYTES,
@@ -61,7 +62,10 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     let (run_dir, trial) = match (&arguments.names[..], &arguments.run_dir) {
         ([trial], run_dir) => (run_dir.as_deref(), trial),
         ([run_dir, trial], None) => (Some(run_dir.as_path()), trial),
-        _ => bail!("more is named than a run directory and a trial\nhint: `swfn-coordinator logs RUN_DIR TRIAL`"),
+        _ => bail!(problem!(
+            "more is named than a run directory and a trial";
+            "`swfn-coordinator logs RUN_DIR TRIAL`"
+        )),
     };
     let found = find_below(Path::new("runs"), &trial.to_string_lossy(), run_dir, arguments.grid)?;
     let reader = ReadOnly::open(&found.run_dir.join("sweep.sqlite"))?;
@@ -126,17 +130,15 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Ear
     let several = run_dir.is_none() && matches.iter().any(|found| found.run_dir != matches[0].run_dir);
     match matches.len() {
         1 => Ok(matches.remove(0)),
-        0 => bail!(
-            "no trial has an id that begins with {}\nhint: there are{}\ntrials.csv has all",
-            quote(prefix),
-            list(&others, run_dir.is_none())
-        ),
-        _ => bail!(
-            "more than one trial has an id that begins with {}\nhint: give more of its digits{}:{}",
-            quote(prefix),
-            if several { ", or the run directory before them" } else { "" },
-            list(&matches, run_dir.is_none())
-        ),
+        0 => bail!(problem!(
+            "no trial has an id that begins with {}", quote(prefix);
+            "there are{}\ntrials.csv has all", list(&others, run_dir.is_none())
+        )),
+        _ => bail!(problem!(
+            "more than one trial has an id that begins with {}", quote(prefix);
+            "give more of its digits{}:{}",
+            if several { ", or the run directory before them" } else { "" }, list(&matches, run_dir.is_none())
+        )),
     }
 }
 
@@ -151,8 +153,13 @@ fn list(candidates: &[Found], with_folder: bool) -> String {
 
 /// The run directories in a folder.
 fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let none = || format!("there is no sweep in `{}`\nhint: name a run directory before the trial", folder.display());
-    let entries = folder.read_dir().with_context(none)?;
+    let none = || {
+        problem!(
+            "there is no sweep in `{}`", folder.display();
+            "name a run directory before the trial"
+        )
+    };
+    let entries = folder.read_dir().or_problem(none)?;
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     found.retain(|path| path.join("sweep.sqlite").is_file());
     found.sort();

@@ -2,7 +2,6 @@
 
 use std::{collections::HashSet, path::PathBuf};
 
-use anyhow::anyhow;
 use clap::Args;
 use swfn_shared::{
     output,
@@ -49,7 +48,7 @@ pub(crate) fn check(retry: &Retry, store: &Store, specs: &[TrialSpec]) -> anyhow
     let in_grid: HashSet<_> = specs.iter().map(TrialSpec::id).collect();
     let rows = store.trials()?.into_iter();
     let failed = rows.filter(|row| row.state == TrialState::Quarantined && in_grid.contains(&row.id));
-    retry.check(&failed.map(|row| row.id).collect::<Vec<_>>()).map_err(|refusal| anyhow!("{refusal}"))
+    Ok(retry.check(&failed.map(|row| row.id).collect::<Vec<_>>())?)
 }
 
 /// Puts them back, and says how many where nobody named them.
@@ -58,7 +57,7 @@ pub(crate) fn apply(retry: Retry, engine: &mut Engine) -> anyhow::Result<()> {
         return Ok(());
     }
     let named = !retry.trials.is_empty();
-    let done = engine.command(&PersonCommand::Retry(retry))?.map_err(|refusal| anyhow!("{refusal}"))?;
+    let done = engine.command(&PersonCommand::Retry(retry))??;
     if !named {
         output::say(&done.to_string());
     }

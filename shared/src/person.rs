@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{TrialId, WorkerId},
+    problem,
+    problem::Problem,
     quote::printable,
     wire::MAX_NAMED,
 };
@@ -62,17 +64,17 @@ pub enum Commanded {
 }
 
 /// Why a command is not carried out; nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// It means nothing.
     #[error("{0}")]
-    Meaningless(String),
+    Meaningless(#[source] Problem),
     /// What it names is not there.
     #[error("{0}")]
-    Missing(String),
+    Missing(#[source] Problem),
     /// It is about what belongs to somebody else.
     #[error("{0}")]
-    Foreign(String),
+    Foreign(#[source] Problem),
 }
 
 impl PersonCommand {
@@ -80,9 +82,9 @@ impl PersonCommand {
     pub fn parse(json: &[u8]) -> Result<Self, Refusal> {
         let wrong = |error: serde_json::Error| {
             let problem = printable(&error.to_string(), 200);
-            Refusal::Meaningless(format!(
-                "this is no command: {problem}\n\
-                 hint: commands look like {{\"retry\": {{\"failed\": true}}}} or {{\"drain\": {{\"workers\": [\"host:\"]}}}}"
+            Refusal::Meaningless(problem!(
+                "this is no command: {problem}";
+                "say {{\"retry\": {{\"failed\": true}}}} or {{\"drain\": {{\"workers\": [\"host:\"]}}}}"
             ))
         };
         let command: Self = serde_json::from_slice(json).map_err(wrong)?;
@@ -100,7 +102,7 @@ impl PersonCommand {
             1..=MAX_NAMED => return Ok(command),
             many => format!("has {many} names, more than {MAX_NAMED}"),
         };
-        Err(Refusal::Meaningless(format!("`{what}` {problem}")))
+        Err(Refusal::Meaningless(problem!("`{what}` {problem}"; "name up to {MAX_NAMED} ids, or how they begin")))
     }
 
     /// The command as JSON.
@@ -135,10 +137,9 @@ impl Retry {
         let ids: Vec<_> = failed.iter().map(ToString::to_string).collect();
         match self.trials.iter().find(|wanted| !ids.iter().any(|id| id.starts_with(wanted.as_str()))) {
             None => Ok(()),
-            Some(wanted) => Err(Refusal::Missing(format!(
-                "no failed trial has an id that begins with `{}`\n\
-                 hint: trials.csv has their ids; `retry --failed` takes all",
-                printable(wanted, 60)
+            Some(wanted) => Err(Refusal::Missing(problem!(
+                "no failed trial has an id that begins with `{}`", printable(wanted, 60);
+                "trials.csv has their ids; `retry --failed` takes all"
             ))),
         }
     }
@@ -208,7 +209,7 @@ mod tests {
             (r#"{"retry": {"failed": true}, "drain": {"workers": ["a"]}}"#, "no command"),
         ] {
             let Err(Refusal::Meaningless(said)) = PersonCommand::parse(json.as_bytes()) else { panic!("{json}") };
-            assert!(said.contains(problem), "{json}: {said}");
+            assert!(said.to_string().contains(problem), "{json}: {said}");
         }
     }
 

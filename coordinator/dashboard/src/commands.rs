@@ -55,14 +55,10 @@ pub(crate) async fn command(State(app): Shared, body: Result<Bytes, BytesRejecti
 }
 
 fn refused(refusal: Refusal) -> Problem {
-    let status = match refusal {
-        Refusal::Meaningless(_) => StatusCode::BAD_REQUEST,
-        Refusal::Missing(_) => StatusCode::NOT_FOUND,
-        Refusal::Foreign(_) => StatusCode::FORBIDDEN,
+    let (status, problem) = match refusal {
+        Refusal::Meaningless(problem) => (StatusCode::BAD_REQUEST, problem),
+        Refusal::Missing(problem) => (StatusCode::NOT_FOUND, problem),
+        Refusal::Foreign(problem) => (StatusCode::FORBIDDEN, problem),
     };
-    let text = refusal.to_string();
-    match text.split_once("\nhint: ") {
-        Some((message, hint)) => Problem::new(status, message).hint(hint),
-        None => Problem::new(status, text),
-    }
+    Problem::new(status, problem.what).hint(problem.hint)
 }

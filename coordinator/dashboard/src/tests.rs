@@ -16,6 +16,7 @@ use swfn_shared::{
     ids::LeaseId,
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS, VAE_LOSS},
     person::{Commanded, PersonCommand, Refusal},
+    problem,
     snapshot::{Counts, Running, Snapshot},
     trial::TrialSpec,
 };
@@ -395,7 +396,7 @@ async fn commands_are_brought_to_the_engine_where_people_may() {
         sender.send(command.clone()).unwrap();
         let done = match command {
             PersonCommand::Retry(_) => Ok(Commanded::Retried { trials: 1, left_out: 0 }),
-            PersonCommand::Drain(_) => Err(Refusal::Missing("no such worker\nhint: look".to_owned())),
+            PersonCommand::Drain(_) => Err(Refusal::Missing(problem!("no such worker"; "look"))),
         };
         std::future::ready(Some(done))
     });

@@ -184,6 +184,7 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     assert!(matches!(command(&requests, drain(), stranger).await, Err(Refusal::Foreign(_))));
     let nobody = PersonCommand::Drain(Drain { workers: vec!["bob".to_owned()], now: false });
     let Err(Refusal::Missing(reason)) = command(&requests, nobody, Holder::Anyone).await else { panic!("he is told") };
+    let reason = reason.to_string();
     assert!(reason.ends_with("begins with `bob`\nhint: those that are connected: ann"), "{reason}");
     let told = Commanded::Drained { workers: vec!["ann".to_owned()] };
     assert_eq!(command(&requests, drain(), Holder::Anyone).await, Ok(told));

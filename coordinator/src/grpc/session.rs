@@ -178,9 +178,10 @@ impl Coordinator for SessionService {
 }
 
 fn refused(refusal: Refusal) -> Status {
+    let reason = refusal.to_string();
     match refusal {
-        Refusal::Meaningless(reason) => Status::invalid_argument(reason),
-        Refusal::Missing(reason) => Status::not_found(reason),
-        Refusal::Foreign(reason) => Status::permission_denied(reason),
+        Refusal::Meaningless(_) => Status::invalid_argument(reason),
+        Refusal::Missing(_) => Status::not_found(reason),
+        Refusal::Foreign(_) => Status::permission_denied(reason),
     }
 }

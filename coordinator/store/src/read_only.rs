@@ -20,7 +20,7 @@ pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<(
 /// Whether the file is one that this program reads, found out without a trace beside it.
 pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
     if !path.is_file() {
-        return Err(StoreError::Missing { path: path.to_owned() });
+        return Err(StoreError::missing(path));
     }
     let version = |connection: Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
     match connect_unnoticed(path).and_then(version).map_err(|error| StoreError::new(path, error))? {
@@ -77,7 +77,7 @@ impl ReadOnly {
     /// Opens the file. One of another version is refused: it is for the coordinator to migrate.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         if !path.is_file() {
-            return Err(StoreError::Missing { path: path.to_owned() });
+            return Err(StoreError::missing(path));
         }
         let reader = Self { connection: connect_to_read(path)?, path: path.to_owned() };
         let found = reader.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
-use swfn_shared::faults;
+use swfn_shared::{faults, problem, problem::Problem};
 
 use super::{
     clean::{CleanEnd, is_clean},
@@ -128,26 +128,25 @@ const WITH_INTEGRITY: i64 = 3;
 /// A store that cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("`{path}`: {error}\nhint: {hint}; what was acknowledged is kept", path = path.display(), hint = hint(error))]
-    Sqlite { path: PathBuf, error: rusqlite::Error },
-    #[error("`{path}` has a log beside it, `sweep.sqlite-wal`, which cannot be read where nothing can be written\nhint: copy the folder to a writable disk, and name the copy", path = path.display())]
-    LogUnreadable { path: PathBuf },
-    #[error("`{path}` has schema version `{found}`\nhint: this program writes version {SCHEMA_VERSION}; use the one that wrote the file, or another --run-dir", path = path.display())]
-    Version { path: PathBuf, found: i64 },
-    #[error("`{path}` has schema version `{found}`, of an earlier program\nhint: `swfn-coordinator --run-dir` with its folder brings it up to date, and trains nothing that is done", path = path.display())]
-    Older { path: PathBuf, found: i64 },
-    #[error("cannot mark `{path}` as in use: {error}\nhint: see whether you may write in its folder", path = path.display())]
-    Mark { path: PathBuf, error: std::io::Error },
-    #[error("`{path}` is not there\nhint: name the run directory of a sweep, such as runs/quick", path = path.display())]
-    Missing { path: PathBuf },
-    #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
-    Damaged { path: PathBuf, problem: String },
+    /// SQLite says so.
+    #[error("{problem}")]
+    Sqlite {
+        code: Option<rusqlite::ErrorCode>,
+        #[source]
+        problem: Problem,
+    },
+    /// The file does not hold what was written.
+    #[error("{0}")]
+    Damaged(#[source] Problem),
+    /// It is not there, of another version, or not to be used here.
+    #[error("{0}")]
+    Unusable(#[from] Problem),
 }
 
 /// What a person can do about it.
-fn hint(error: &rusqlite::Error) -> &'static str {
+fn hint(code: Option<rusqlite::ErrorCode>) -> &'static str {
     use rusqlite::ErrorCode;
-    match error.sqlite_error_code() {
+    match code {
         Some(ErrorCode::DiskFull) => "make room on its disk",
         Some(ErrorCode::SystemIoFailure) => "look after its disk, which does not do what it is asked to",
         Some(ErrorCode::CannotOpen) => "see whether its folder is there, and whether you may read and write there",
@@ -162,38 +161,66 @@ fn hint(error: &rusqlite::Error) -> &'static str {
 impl StoreError {
     /// Whether writing again may succeed: the disk is full, or does not answer.
     pub fn may_pass(&self) -> bool {
-        let Self::Sqlite { error, .. } = self else { return false };
         use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
-        matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
+        matches!(self, Self::Sqlite { code: Some(DiskFull | SystemIoFailure), .. })
     }
 
     /// Whether the disk does not answer, or wrongly. A full one may look like that too, where SQLite cannot tell.
     pub fn is_of_the_device(&self) -> bool {
-        let Self::Sqlite { error, .. } = self else { return false };
-        error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+        matches!(self, Self::Sqlite { code: Some(rusqlite::ErrorCode::SystemIoFailure), .. })
     }
 
     pub fn new(path: &Path, error: rusqlite::Error) -> Self {
-        let path = path.to_owned();
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                Self::Damaged { path, problem: error.to_string() }
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let code = error.sqlite_error_code();
+        match error {
+            rusqlite::Error::FromSqlConversionFailure(..) => Self::damaged(path, &error.to_string()),
+            _ if matches!(code, Some(DatabaseCorrupt | NotADatabase)) => Self::damaged(path, &error.to_string()),
+            _ => {
+                let hint = hint(code);
+                let problem = problem!("`{}`: {error}", path.display(); "{hint}; what was acknowledged is kept");
+                Self::Sqlite { code, problem }
             }
-            None if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) => {
-                Self::Damaged { path, problem: error.to_string() }
-            }
-            _ => Self::Sqlite { path, error },
         }
+    }
+
+    fn damaged(path: &Path, what: &str) -> Self {
+        Self::Damaged(problem!(
+            "`{}` is damaged: {what}", path.display();
+            "restore it from a backup, or start anew in another --run-dir"
+        ))
+    }
+
+    pub(super) fn missing(path: &Path) -> Self {
+        let path = path.display();
+        problem!(
+            "`{path}` is not there";
+            "name the run directory of a sweep, such as runs/quick"
+        )
+        .into()
     }
 }
 
 /// Of a file that is of another version, to who only reads.
 pub(super) fn unreadable(path: &Path, found: i64) -> StoreError {
-    let path = path.to_owned();
+    let shown = path.display();
     match found {
-        1..SCHEMA_VERSION => StoreError::Older { path, found },
-        _ => StoreError::Version { path, found },
+        1..SCHEMA_VERSION => problem!(
+            "`{shown}` has schema version `{found}`, of an earlier program";
+            "`swfn-coordinator --run-dir` with its folder brings it up to date, and trains \
+             nothing that is done"
+        ),
+        _ => of_another_version(path, found),
     }
+    .into()
+}
+
+fn of_another_version(path: &Path, found: i64) -> Problem {
+    problem!(
+        "`{}` has schema version `{found}`", path.display();
+        "this program writes version {SCHEMA_VERSION}; use the one that wrote the file, or \
+         another --run-dir"
+    )
 }
 
 /// The open file.
@@ -226,8 +253,7 @@ impl Store {
         // SQLite would take it for a new file, and remove the log.
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         if size(path) == 0 && size(&log::of(path)) > 0 {
-            let problem = "it is empty, and the log beside it is not".to_owned();
-            return Err(StoreError::Damaged { path: path.to_owned(), problem });
+            return Err(StoreError::damaged(path, "it is empty, and the log beside it is not"));
         }
         // Before SQLite reads it: afterwards it is as if there had been no more.
         let damage = LogDamage::find(path);
@@ -244,10 +270,13 @@ impl Store {
                     store.check_rows(found)?;
                 }
             }
-            _ => return Err(StoreError::Version { path: path.to_owned(), found }),
+            _ => return Err(of_another_version(path, found).into()),
         }
-        let end = CleanEnd::begin(path).map_err(|error| StoreError::Mark { path: path.to_owned(), error })?;
-        store.end = Some(end);
+        let unmarked = |error| {
+            let hint = "see whether you may write in its folder";
+            Problem::new(format!("cannot mark `{}` as in use: {error}", path.display()), hint)
+        };
+        store.end = Some(CleanEnd::begin(path).map_err(unmarked)?);
         match found {
             0 => store.create()?,
             _ => store.migrate(found)?,
@@ -265,7 +294,7 @@ impl Store {
     fn begin_log(&self) -> Result<(), StoreError> {
         if let Some(damage) = &self.damage {
             let kept = damage.keep();
-            kept.map_err(|error| self.damaged(format!("{damage}\nnote: that copy could not be made: {error}")))?;
+            kept.map_err(|error| self.damaged(&format!("{damage}\nnote: that copy could not be made: {error}")))?;
         }
         self.run(|connection| {
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -288,7 +317,7 @@ impl Store {
 
     fn read(path: &Path, check: bool) -> Result<Self, StoreError> {
         if !path.is_file() {
-            return Err(StoreError::Missing { path: path.to_owned() });
+            return Err(StoreError::missing(path));
         }
         let connection = connect_to_read(path)?;
         connection.execute_batch("BEGIN").map_err(|error| StoreError::new(path, error))?;
@@ -344,7 +373,7 @@ impl Store {
     /// Whether the file holds together as SQLite sees it.
     fn check_pages(&self) -> Result<(), StoreError> {
         let verdict: String = self.run(|c| c.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)))?;
-        if verdict == "ok" { Ok(()) } else { Err(self.damaged(verdict)) }
+        if verdict == "ok" { Ok(()) } else { Err(self.damaged(&verdict)) }
     }
 
     /// Whether it holds what was written.
@@ -352,13 +381,13 @@ impl Store {
         let sums = self.run(|connection| Sums::of_rows(connection, version))?;
         match self.run(|connection| sums.problem(connection))? {
             None => self.sums = sums,
-            Some(problem) => return Err(self.damaged(problem)),
+            Some(problem) => return Err(self.damaged(&problem)),
         }
         Ok(())
     }
 
-    pub fn damaged(&self, problem: String) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), problem }
+    pub fn damaged(&self, what: &str) -> StoreError {
+        StoreError::damaged(&self.path, what)
     }
 
     /// Runs something on the connection and gives its error the file's name.

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow, bail};
 use swfn_proto::v1::{CommandRequest, coordinator_client::CoordinatorClient};
 use swfn_shared::person::{Commanded, Drain, PersonCommand};
-use tonic::Request;
+use tonic::{Code, Request, Status};
 
 use crate::address::Address;
 
@@ -35,6 +35,11 @@ async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<Comm
     let mut request = Request::new(CommandRequest { command: command.json() });
     address.authorize(&mut request);
     let call = CoordinatorClient::new(channel).command(request).await;
-    let reply = call.map_err(|status| anyhow!("the coordinator refuses: {}", status.message()))?.into_inner();
+    let refused = |status: Status| match status.code() {
+        // It has understood, and there is no such worker.
+        Code::NotFound => anyhow!("{}", status.message()),
+        _ => anyhow!("the coordinator refuses: {}", status.message()),
+    };
+    let reply = call.map_err(refused)?.into_inner();
     Commanded::parse(&reply.done).context("the coordinator answers what this program does not know")
 }

@@ -4,6 +4,8 @@ use swfn_shared::{
     capacity::Capacity,
     ids::{TrialId, WorkerId},
     person::{Commanded, Drain, PersonCommand, Refusal, Retry, has_diverged},
+    problem,
+    quote::printable,
 };
 
 use super::{
@@ -67,9 +69,9 @@ impl Turn {
 
 fn nobody(which: &Drain, foreign: &[WorkerId], others: &[WorkerId]) -> Refusal {
     if let Some(worker) = foreign.first() {
-        return Refusal::Foreign(format!(
-            "worker `{worker}` belongs to the holder of another certificate\n\
-             hint: name the worker's own with --tls-cert and --tls-key"
+        return Refusal::Foreign(problem!(
+            "worker `{worker}` belongs to the holder of another certificate";
+            "name the worker's own with --tls-cert and --tls-key"
         ));
     }
     /// Workers that are listed; an answer is of limited size.
@@ -80,9 +82,9 @@ fn nobody(which: &Drain, foreign: &[WorkerId], others: &[WorkerId]) -> Refusal {
         few if few <= LISTED => names.join(", "),
         many => format!("{} and {} more", names.join(", "), many - LISTED),
     };
-    let asked = which.workers.iter().take(LISTED).map(|name| swfn_shared::quote::printable(name, 60));
-    Refusal::Missing(format!(
-        "no connected worker has an id that begins with `{}`\nhint: those that are connected: {names}",
-        asked.collect::<Vec<_>>().join("`, `")
+    let asked: Vec<_> = which.workers.iter().take(LISTED).map(|name| printable(name, 60)).collect();
+    Refusal::Missing(problem!(
+        "no connected worker has an id that begins with `{}`", asked.join("`, `");
+        "those that are connected: {names}"
     ))
 }
