@@ -117,10 +117,30 @@ fn complain(error: anyhow::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use swfn_shared::architecture::Architecture;
+    use swfn_shared::{
+        architecture::Architecture,
+        axes::{Axis, Section, Value},
+    };
 
     use super::Arguments;
     use crate::generated::{check_page, options};
+
+    /// The rows of a table of settings.
+    fn settings(axes: impl Iterator<Item = Axis>) -> String {
+        let default = |axis: &Axis| axis.default.map_or("–".to_owned(), |value: Value| format!("`{value}`"));
+        let row = |axis: Axis| {
+            format!("| `{}` | {} | {} | {} |\n", axis.name, axis.purpose, axis.kind.wanted(), default(&axis))
+        };
+        format!("| key | meaning | value | default |\n|---|---|---|---|\n{}", axes.map(row).collect::<String>())
+    }
+
+    #[test]
+    fn the_reference_of_settings_is_current() {
+        check_page("grid.md", Some("axes"), &settings(Axis::of_grid().iter().copied()));
+        for section in [Section::Data, Section::Classifier, Section::Vae, Section::Penalty] {
+            check_page("grid.md", Some(section.name()), &settings(Axis::of_section(section)));
+        }
+    }
 
     #[test]
     fn the_reference_of_networks_is_current() {

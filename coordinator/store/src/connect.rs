@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use swfn_shared::problem;
 
-use super::{log, schema::StoreError};
+use super::{error::StoreError, log};
 
 pub(super) fn read_only() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX

@@ -12,8 +12,9 @@ use swfn_shared::{
 };
 
 use super::{
+    error::StoreError,
     read_only::{Chosen, choose, copy},
-    schema::{Store, StoreError},
+    schema::Store,
     write::{WorkerRow, blame_of},
 };
 

@@ -8,7 +8,7 @@ use swfn_shared::{ids::TrialId, treatment::Names, trial::TrialSpec};
 
 use super::{
     connect::{connect_to_read, connect_unnoticed},
-    schema::{SCHEMA_VERSION, StoreError, unreadable},
+    error::{SCHEMA_VERSION, StoreError, unreadable},
 };
 
 /// Writes all of a database, as of one moment, into a new file.

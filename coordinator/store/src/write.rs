@@ -16,8 +16,9 @@ use swfn_shared::{
 };
 
 use super::{
+    error::StoreError,
     integrity::{Sums, Table},
-    schema::{Store, StoreError},
+    schema::Store,
 };
 
 /// A worker as it introduced itself.

@@ -21,6 +21,7 @@ mod faults;
 mod flood;
 mod habits;
 mod hostile;
+mod layers;
 mod manifests;
 mod memory;
 mod order;

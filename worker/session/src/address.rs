@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use swfn_shared::{
-    access::{Authorities, Identity, Token},
     address::{CoordinatorUrl, Host, Scheme},
     problem,
     problem::Problem,
@@ -16,21 +15,10 @@ use tonic::{
 };
 use tracing::warn;
 
-use crate::trust::Probe;
+use crate::{access::Access, trust::Probe};
 
 /// For the TCP connection, and for the TLS handshake on it.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// What this worker shows, and whom it trusts.
-#[derive(Debug, Default)]
-pub struct Access {
-    /// Whose certificate the coordinator must have.
-    pub authorities: Option<Authorities>,
-    /// This worker's own certificate.
-    pub identity: Option<Identity>,
-    /// What lets it in.
-    pub token: Option<Token>,
-}
 
 /// A coordinator's address.
 #[derive(Debug, Clone)]
@@ -127,6 +115,8 @@ fn is_this_machine(uri: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::access::Token;
+
     use super::*;
 
     #[test]
