@@ -151,7 +151,8 @@ fn images_of_ones_own_are_part_of_the_identity() {
     let grid = parse(&BASE.replace("\"mnist\"", OWN)).unwrap();
     let trial = grid.trials().nth(1).unwrap();
     insta::assert_snapshot!(format!("{}\n{}", trial.to_json(), trial.id()));
-    let facts = (grid.dataset().sides(), grid.dataset().classes(), grid.dataset().train_len(), grid.dataset().test_len());
+    let facts =
+        (grid.dataset().sides(), grid.dataset().classes(), grid.dataset().train_len(), grid.dataset().test_len());
     assert_eq!(facts, ((32, 64), 26, 300, 60));
     let Dataset::Idx(own) = grid.dataset() else { panic!("{:?}", grid.dataset()) };
     assert_eq!(own.to_toml(), format!("[data]\ndataset = {OWN}"));
