@@ -3,7 +3,7 @@
 import { get } from "./ask.js";
 import { chart } from "./chart.js";
 import { worker } from "./tables.js";
-import { DASH, byId, count, duration, element, number, percent, state, time } from "./text.js";
+import { DASH, byId, count, duration, element, percent, state, time } from "./text.js";
 import { trialLabel } from "./trials.js";
 
 /** In the order in which they are drawn, the first one large. */
@@ -38,11 +38,7 @@ function facts(trial) {
     ["progress", trial.state === "leased" ? `step ${trial.step} of ${trial.steps}` : null],
     ["classifier", trial.outcome ? duration(trial.outcome.classifier_seconds) : null],
     ["VAE", trial.outcome?.vae_seconds > 0 ? duration(trial.outcome.vae_seconds) : null],
-    ["λ", number(trial.lambda)],
-    ["weight decay", number(trial.weight_decay)],
-    ["learning rate", number(trial.learning_rate)],
-    ["density", trial.density === "none" ? null : trial.density],
-    ["samples", trial.penalty_samples || null],
+    ...trial.named,
     ["attempts", trial.attempts],
     ["worker", trial.worker ? worker(trial.worker) : null],
     ["id", trial.id],
