@@ -272,3 +272,50 @@ fn the_readme_is_short() {
     let (lines, words) = (text.lines().count(), text.split_whitespace().count());
     assert!(lines <= README_LINES && words <= README_WORDS, "README.md has {lines} lines and {words} words");
 }
+
+/// Words of the longest paragraph of a page and of its longest cell, each with its first words.
+fn longest(page: &Page) -> [(usize, String); 2] {
+    let mut longest = [(0, String::new()), (0, String::new())];
+    let mut note = |kind: usize, text: &str| {
+        let words = text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count();
+        if words > longest[kind].0 {
+            longest[kind] = (words, text.chars().take(60).collect());
+        }
+    };
+    let prose: String = page.prose().into_iter().map(|(_, line)| format!("{line}\n")).collect();
+    for block in prose.split("\n\n") {
+        if block.starts_with('|') {
+            block.lines().flat_map(|line| line.split(" | ")).for_each(|cell| note(1, cell));
+        } else if !block.starts_with('#') && !block.starts_with("    ") {
+            let is_item = |line: &str| line.starts_with("- ") || line.starts_with(|c: char| c.is_ascii_digit());
+            let items = block.lines().fold(Vec::<String>::new(), |mut items, line| {
+                match items.last_mut() {
+                    Some(item) if !is_item(line) => *item += &format!(" {line}"),
+                    _ => items.push(line.to_owned()),
+                }
+                items
+            });
+            items.iter().for_each(|item| note(0, item));
+        }
+    }
+    longest
+}
+
+#[test]
+fn architecture_and_faults_stay_readable() {
+    for name in ["ARCHITECTURE.md", "tests/FAULTS.md"] {
+        let [(words, paragraph), (cell_words, cell)] = longest(&Page::read(name));
+        assert!(words <= 80, "{name}: a paragraph of {words} words: {paragraph}");
+        assert!(cell_words <= 25, "{name}: a cell of {cell_words} words: {cell}");
+    }
+}
+
+#[test]
+fn paths_of_the_architecture_exist() {
+    let page = Page::read("ARCHITECTURE.md");
+    let spans = page.text.split('`').skip(1).step_by(2);
+    let ends = [".rs", ".proto", "/"];
+    let is_path = |span: &&str| span.contains('/') && ends.iter().any(|end| span.ends_with(end));
+    let missing: Vec<_> = spans.filter(is_path).filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
