@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
 use crate::quote::quote;
@@ -108,8 +108,8 @@ pub struct DataDigestError(String);
 
 impl DataDigest {
     /// That of files with these digests, each in hexadecimal.
-    pub fn of(files: [&str; 4]) -> Self {
-        Self::of_text(&files.join("\n"))
+    pub fn of<'f>(files: impl IntoIterator<Item = &'f str>) -> Self {
+        Self::of_text(&files.into_iter().collect::<Vec<_>>().join("\n"))
     }
 
     /// That of what a text stands for.
@@ -135,6 +135,12 @@ impl fmt::Display for DataDigest {
 impl fmt::Debug for DataDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DataDigest({self})")
+    }
+}
+
+impl<'de> Deserialize<'de> for DataDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

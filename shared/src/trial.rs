@@ -78,8 +78,8 @@ choice! {
 }
 
 choice! {
-    /// The units in which the classifier sees the samples of the function norm. It sees real images in normalised units: (pixel -
-    /// 0.1307) / 0.3081 for pixels in 0..1. The inputs of the VAE are the sigmoid of those.
+    /// The units in which the classifier sees the samples of the function norm. It sees real images in normalised units, see
+    /// [`Units`](crate::dataset::Units). The inputs of the VAE are the sigmoid of those.
     SampleUnits {
         /// The VAE's own, in 0..1, as published: not those of the real images.
         Vae = "vae",

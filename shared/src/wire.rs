@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 use swfn_proto::v1;
 
 use crate::{
-    dataset::{CLASSES, Dataset, IDX, IdxDataset, SIDES},
+    catalogue::Origin,
+    dataset::{CHANNELS, CLASSES, Dataset, IDX, IdxDataset, SIDES, Sizes},
     ids::LeaseId,
+    image::ImageShape,
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
     quote::quote,
     trial::{
@@ -183,7 +185,7 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
 /// What no field can know by itself, and what grid files are held to as well.
 fn fits_together(spec: &TrialSpec) -> Result<(), WireError> {
     let (images, vae) = (spec.subset_size, spec.vae_samples().map(|samples| samples.vae));
-    let all = spec.dataset.train_len();
+    let all = spec.dataset.sizes().train_images;
     within(images, &(1..=all), "spec.subset_size")?;
     within(spec.validation, &(0..=all - images), "spec.validation")?;
     within(spec.classifier.batch_size, &(1..=images), "classifier.batch_size")?;
@@ -200,16 +202,20 @@ impl From<Dataset> for v1::Dataset {
     fn from(dataset: Dataset) -> Self {
         let name = dataset.name().to_owned();
         match dataset {
-            Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist => Self { name, generator_seed: None, idx: None },
-            Dataset::Synthetic { generator_seed, .. } => Self { name, generator_seed: Some(generator_seed), idx: None },
-            Dataset::Idx(own) => {
+            Dataset::Named { entry, seed } => {
+                let generated = matches!(entry.origin, Origin::Generated { .. });
+                Self { name, generator_seed: generated.then_some(seed), idx: None }
+            }
+            Dataset::Idx(IdxDataset { digest, sizes }) => {
+                let ImageShape { height, width, channels } = sizes.image;
                 let idx = v1::IdxDataset {
-                    digest: own.digest.to_string(),
-                    height: own.height,
-                    width: own.width,
-                    classes: own.classes,
-                    train_images: own.train_images,
-                    test_images: own.test_images,
+                    digest: digest.to_string(),
+                    height,
+                    width,
+                    classes: sizes.classes,
+                    train_images: sizes.train_images,
+                    test_images: sizes.test_images,
+                    channels: (channels != 1).then_some(channels),
                 };
                 Self { name, generator_seed: None, idx: Some(idx) }
             }
@@ -223,20 +229,31 @@ fn dataset(wire: v1::Dataset) -> Result<Dataset, WireError> {
     }
     let named: Dataset = wire.name.parse().map_err(|error| wrong("dataset.name", error))?;
     match named {
-        Dataset::Synthetic { .. } => need(wire.generator_seed, "dataset.generator_seed").map(Dataset::synthetic),
-        Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist | Dataset::Idx(_) => Ok(named),
+        Dataset::Named { entry, .. } if matches!(entry.origin, Origin::Generated { .. }) => {
+            let seed = need(wire.generator_seed, "dataset.generator_seed")?;
+            Ok(Dataset::Named { entry, seed })
+        }
+        named => Ok(named),
     }
 }
 
 fn idx(wire: v1::IdxDataset) -> Result<IdxDataset, WireError> {
-    Ok(IdxDataset {
-        digest: wire.digest.parse().map_err(|error| wrong("idx.digest", error))?,
+    let channels = wire.channels.unwrap_or(1);
+    if !CHANNELS.contains(&channels) {
+        return Err(wrong("idx.channels", format!("`{channels}` is neither 1 nor 3")));
+    }
+    let image = ImageShape {
         height: within(wire.height, &SIDES, "idx.height")?,
         width: within(wire.width, &SIDES, "idx.width")?,
+        channels,
+    };
+    let sizes = Sizes {
+        image,
         classes: within(wire.classes, &CLASSES, "idx.classes")?,
         train_images: above_zero(wire.train_images, "idx.train_images")?,
         test_images: above_zero(wire.test_images, "idx.test_images")?,
-    })
+    };
+    Ok(IdxDataset { digest: wire.digest.parse().map_err(|error| wrong("idx.digest", error))?, sizes })
 }
 
 fn named<T>(by_name: fn(&str) -> Option<T>, name: &str, field: &'static str) -> Result<T, WireError> {

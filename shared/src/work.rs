@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use crate::{
-    dataset::Dataset,
+    dataset::{Dataset, Sizes},
     ids::{TrialId, VaeId},
+    image::ImageShape,
     trial::{Architecture, TrialSpec, Vae, VaeFamily, VaeSamples},
 };
 
 /// Multiply-adds of one image's forward pass through a classifier.
 fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
-    let (height, width) = dataset.sides();
+    let Sizes { image: ImageShape { height, width, channels }, classes, .. } = dataset.sizes();
     // Pixels that a 5x5 convolution gives, and those that max-pooling leaves of them: 24 x 24, 12 x 12, 8 x 8, 4 x 4 of 28 x 28.
     let after = |(height, width): (u32, u32)| (height.saturating_sub(4), width.saturating_sub(4));
     let halved = |(height, width): (u32, u32)| (height / 2, width / 2);
@@ -18,14 +19,14 @@ fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
     let first = after((height, width));
     let second = after(halved(first));
     let (first, second, last) = (area(first), area(second), area(halved(second)));
-    let classes = f64::from(dataset.classes());
+    let (channels, classes) = (f64::from(channels), f64::from(classes));
     // Convolutions: output pixels x output channels x 25 taps x input channels.
     match architecture {
         Architecture::Net | Architecture::NetDropout => {
-            first * 10.0 * 25.0 + second * 20.0 * 250.0 + last * 20.0 * 50.0 + 50.0 * classes
+            first * 10.0 * 25.0 * channels + second * 20.0 * 250.0 + last * 20.0 * 50.0 + 50.0 * classes
         }
         Architecture::Lenet | Architecture::LenetBn => {
-            first * 20.0 * 25.0 + second * 50.0 * 500.0 + last * 50.0 * 500.0 + 500.0 * classes
+            first * 20.0 * 25.0 * channels + second * 50.0 * 500.0 + last * 50.0 * 500.0 + 500.0 * classes
         }
     }
 }
@@ -33,14 +34,18 @@ fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
 /// Multiply-adds of one image's way through the encoder and of one code's way through the decoder.
 fn vae_macs(vae: &Vae, dataset: &Dataset) -> (f64, f64) {
     let (hidden, latent) = (f64::from(vae.hidden), f64::from(vae.latent));
-    let (height, width) = dataset.sides();
+    let ImageShape { height, width, channels } = dataset.sizes().image;
+    let channels = f64::from(channels);
     let pixels = |halvings: u32| f64::from(height >> halvings) * f64::from(width >> halvings);
     match vae.family {
-        VaeFamily::Vanilla => (hidden * (pixels(0) + 2.0 * latent), hidden * (latent + pixels(0))),
+        VaeFamily::Vanilla => {
+            let values = pixels(0) * channels;
+            (hidden * (values + 2.0 * latent), hidden * (latent + values))
+        }
         VaeFamily::Convolutional => {
-            // Three halvings of both sides, 1 -> h/8 -> h/4 -> h/2 channels, 16 taps each; then h/2 values of each pixel.
+            // Three halvings of both sides, C -> h/8 -> h/4 -> h/2 channels, 16 taps each; then h/2 values of each pixel.
             let (first, second, third) = (hidden / 8.0, hidden / 4.0, hidden / 2.0);
-            let convolutions = pixels(1) * first + pixels(2) * first * second + pixels(3) * second * third;
+            let convolutions = pixels(1) * channels * first + pixels(2) * first * second + pixels(3) * second * third;
             let values = pixels(3) * third;
             (16.0 * convolutions + values * 2.0 * latent, 16.0 * convolutions + values * latent)
         }
@@ -77,7 +82,7 @@ pub fn evaluations(spec: &TrialSpec) -> u32 {
 
 /// Floating-point operations of all its evaluations, which are a part of [`classifier_flop`].
 pub fn evaluation_flop(spec: &TrialSpec) -> f64 {
-    let images = f64::from(spec.dataset.test_len().saturating_add(spec.validation));
+    let images = f64::from(spec.dataset.sizes().test_images.saturating_add(spec.validation));
     let macs = classifier_macs(spec.architecture, &spec.dataset);
     f64::from(evaluations(spec)) * FORWARD_FLOP_PER_MAC * macs * images
 }
@@ -98,17 +103,23 @@ pub fn of_trials<'s>(trials: impl Iterator<Item = (TrialId, &'s TrialSpec)> + Cl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dataset::IdxDataset, ids::DataDigest, numbers::LearningRate, trial::LatentStatistics};
+    use crate::{
+        catalogue::MNIST, dataset::IdxDataset, ids::DataDigest, numbers::LearningRate, trial::LatentStatistics,
+    };
 
     #[test]
     fn the_arithmetic_follows_the_size_of_the_images() {
         let own = |height, width, classes| {
             let digest = DataDigest::of(["", "", "", ""]);
-            Dataset::Idx(IdxDataset { digest, height, width, classes, train_images: 1, test_images: 1 })
+            let image = ImageShape::grey(height, width);
+            Dataset::Idx(IdxDataset { digest, sizes: Sizes { image, classes, train_images: 1, test_images: 1 } })
         };
         // Counted by hand for 28 x 28 pixels, as published.
-        assert_eq!(classifier_macs(Architecture::Net, &Dataset::Mnist), 144_000.0 + 320_000.0 + 16_000.0 + 500.0);
-        assert_eq!(classifier_macs(Architecture::Lenet, &Dataset::Mnist), 288_000.0 + 1_600_000.0 + 400_000.0 + 5000.0);
+        assert_eq!(classifier_macs(Architecture::Net, &Dataset::of(&MNIST)), 144_000.0 + 320_000.0 + 16_000.0 + 500.0);
+        assert_eq!(
+            classifier_macs(Architecture::Lenet, &Dataset::of(&MNIST)),
+            288_000.0 + 1_600_000.0 + 400_000.0 + 5000.0
+        );
         assert_eq!(classifier_macs(Architecture::Lenet, &own(28, 28, 10)), 2_293_000.0);
         // 64 -> 60 -> 30 -> 26 -> 13; 16 -> 12 -> 6 -> 2 -> 1.
         assert_eq!(classifier_macs(Architecture::Net, &own(64, 16, 3)), 180_000.0 + 260_000.0 + 13_000.0 + 150.0);

@@ -324,7 +324,7 @@ fn check(name: AxisName, value: AxisValue, bounds: &Bounds) -> Result<AxisValue,
         ),
         (AxisName::SubsetSize, AxisValue::Whole(v)) => {
             let Some(dataset) = bounds.dataset else { return Ok(value) };
-            let (batch, len) = (u64::from(bounds.batch), u64::from(dataset.train_len()));
+            let (batch, len) = (u64::from(bounds.batch), u64::from(dataset.sizes().train_images));
             let why = format!("data set {dataset} has {len} training images, and a batch takes {batch}");
             whole(v, batch, len, why)
         }

@@ -297,7 +297,7 @@ fn family(density: Density) -> Option<VaeFamily> {
 
 /// Validation images come from what subsets leave of the training images.
 fn check_validation(block: &Block, item: &Item<'_>, images: u32, dataset: &Dataset) -> Result<(), Problem> {
-    let all = u64::from(dataset.train_len());
+    let all = u64::from(dataset.sizes().train_images);
     let too_large = |value: &AxisValue| matches!(value, AxisValue::Whole(size) if size + u64::from(images) > all);
     if block.axis_with(AxisName::SubsetSize, too_large).is_none() {
         return Ok(());

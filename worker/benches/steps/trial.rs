@@ -9,7 +9,7 @@ use swfn_shared::{
     trial::TrialSpec,
 };
 use swfn_worker::{
-    data::{LoadOptions, Source, load},
+    data::{LoadOptions, load},
     train::{
         report::{Observer, REPORT_EVERY, Stop},
         trainer::Trainer,
@@ -48,7 +48,7 @@ impl Clock {
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        let mut digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).expect("digits are drawn");
+        let mut digits = load(&Dataset::synthetic(0), &LoadOptions::default()).expect("digits are drawn");
         digits.test = digits.test.gather(&Vec::from_iter(0..TEST_IMAGES));
         let mut trainer = Trainer::new(Device::Cpu);
         trainer.load(trial("net", 0.0, 0, "").dataset, digits).expect("the digits fit into memory");

@@ -27,7 +27,7 @@ use super::{
     state::{Phase, State},
     width::{Reason, Widths},
 };
-use crate::{compute::Place, data, device, vae::disk::DiskCache};
+use crate::{compute::Place, data::Splits, device, vae::disk::DiskCache};
 
 /// More trials are asked for when some have so many iterations left: they are there when the lanes get free.
 const SOON: u32 = 2 * REPORT_EVERY;
@@ -36,7 +36,7 @@ const SOON: u32 = 2 * REPORT_EVERY;
 const ANSWER_TIME: Duration = Duration::from_millis(500);
 
 /// Reads a data set that a trial needs; the error says why it cannot be had.
-pub type Loader = Box<dyn FnMut(Dataset) -> Result<data::Dataset, String>>;
+pub type Loader = Box<dyn FnMut(Dataset) -> Result<Splits, String>>;
 
 /// Trains trials on one device, trials of one shape side by side. What it keeps between them changes how long a trial
 /// takes, never its result.
@@ -94,7 +94,7 @@ impl Trainer {
     }
 
     /// Keeps a data set for the trials that name it, its test images on the device.
-    pub fn load(&mut self, dataset: Dataset, data: data::Dataset) -> Result<(), TrainError> {
+    pub fn load(&mut self, dataset: Dataset, data: Splits) -> Result<(), TrainError> {
         let data = guarded(|| Ok(DeviceData::new(data, self.place.device)))?;
         self.data.insert(dataset, Rc::new(data));
         Ok(())

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use swfn_shared::{
-    dataset::{CLASSES, Dataset as Name, IdxDataset, SIDES},
+    dataset::{CLASSES, Dataset, IdxDataset, SIDES, Sizes, Units},
     ids::DataDigest,
     image::ImageShape,
     metrics::MetricPoint,
@@ -14,7 +14,7 @@ use swfn_shared::{
     },
 };
 use swfn_worker::{
-    data::{Dataset, Split},
+    data::{Split, Splits},
     model::layers::InputShape,
     train::{
         report::{Observer, Stop},
@@ -33,7 +33,8 @@ impl Observer for Silent {
 
 /// Images of that size: grey noise, and a bright patch whose place tells the class.
 fn images(own: &IdxDataset, count: u32) -> Split {
-    let (height, width, classes) = (own.height as usize, own.width as usize, own.classes as usize);
+    let Sizes { image: shape, classes, .. } = own.sizes;
+    let (height, width, classes) = (shape.height as usize, shape.width as usize, classes as usize);
     let mut state = count;
     let mut images = Vec::new();
     let labels: Vec<u8> = (0..count as usize).map(|index| (index % classes) as u8).collect();
@@ -46,18 +47,20 @@ fn images(own: &IdxDataset, count: u32) -> Split {
             images.push((state >> 26) as u8 + if ink { 190 } else { 0 });
         }
     }
-    Split { images, labels, shape: ImageShape::grey(own.height, own.width) }
+    Split { images, labels, shape }
 }
 
 fn own(height: u32, width: u32, classes: u32) -> IdxDataset {
     let digest = DataDigest::of(["", "", "", ""]);
-    IdxDataset { digest, height, width, classes, train_images: 6 * classes, test_images: 2 * classes }
+    let image = ImageShape::grey(height, width);
+    let sizes = Sizes { image, classes, train_images: 6 * classes, test_images: 2 * classes };
+    IdxDataset { digest, sizes }
 }
 
 fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) -> TrialSpec {
     TrialSpec {
-        dataset: Name::Idx(own),
-        subset_size: own.train_images,
+        dataset: Dataset::Idx(own),
+        subset_size: own.sizes.train_images,
         sampling: Sampling::Balanced,
         validation: 0,
         seed: 1,
@@ -98,8 +101,10 @@ fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) 
 
 fn accuracies(own: IdxDataset) -> Vec<(String, f64)> {
     let mut trainer = Trainer::new(Device::Cpu);
-    let (train, test) = (images(&own, own.train_images), images(&own, own.test_images));
-    trainer.load(Name::Idx(own), Dataset { train: train.into(), test, classes: own.classes as usize }).unwrap();
+    let (train, test) = (images(&own, own.sizes.train_images), images(&own, own.sizes.test_images));
+    let classes = own.sizes.classes as usize;
+    let splits = Splits { train: train.into(), test, classes, units: Units::OF_MNIST };
+    trainer.load(Dataset::Idx(own), splits).unwrap();
     let mut found = Vec::new();
     for family in [None, Some(VaeFamily::Vanilla), Some(VaeFamily::Convolutional)] {
         for &architecture in Architecture::ALL {
@@ -139,8 +144,10 @@ fn the_smallest_images_and_the_largest_and_the_most_classes_pass() {
 /// All architectures train for a few steps.
 fn passes(own: IdxDataset) {
     let mut trainer = Trainer::new(Device::Cpu);
-    let (train, test) = (images(&own, own.train_images), images(&own, own.test_images));
-    trainer.load(Name::Idx(own), Dataset { train: train.into(), test, classes: own.classes as usize }).unwrap();
+    let (train, test) = (images(&own, own.sizes.train_images), images(&own, own.sizes.test_images));
+    let classes = own.sizes.classes as usize;
+    let splits = Splits { train: train.into(), test, classes, units: Units::OF_MNIST };
+    trainer.load(Dataset::Idx(own), splits).unwrap();
     for &architecture in Architecture::ALL {
         let mut spec = spec(own, architecture, Some(VaeFamily::Convolutional));
         spec.classifier.iterations = 3;
