@@ -76,7 +76,7 @@ fn make(source: &ReadOnly, run: &Path, target: &Path) -> anyhow::Result<Copied> 
     let database = target.join(DATABASE);
     source.copy_to(&database)?;
     let mut bytes = copy_files(run, target, true)?;
-    let copied = Store::open_to_read(&database)?.trials()?;
+    let copied = Store::open_to_check(&database)?.trials()?;
     let flushed = File::open(&database).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
     bytes += flushed.with_context(|| format!("cannot write `{}`", database.display()))?.len();
     let succeeded = copied.iter().filter(|row| row.outcome.is_some()).count();

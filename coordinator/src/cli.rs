@@ -21,6 +21,7 @@ use swfn_shared::{
 
 use crate::{
     backup::{self, BackupArguments},
+    check::{self, CheckArguments},
     logs::{self, LogsArguments},
     progress::{self, Terminal},
     retry::{Retry, RetryArguments},
@@ -58,6 +59,8 @@ enum CommandLine {
     Export(ExportArguments),
     /// Copy a run directory as a whole, also while its sweep goes on
     Backup(BackupArguments),
+    /// Check that the results of a run directory are those that were written
+    Check(CheckArguments),
     /// Show the log of a trial, attempt by attempt, and how each ended
     Logs(LogsArguments),
     /// Show the page of a run that is over, or runs elsewhere, until Ctrl-C
@@ -164,6 +167,7 @@ fn run() -> ExitCode {
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
         Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
         Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),
+        Some(CommandLine::Check(arguments)) => return printed(check::run(&arguments)),
         Some(CommandLine::View(arguments)) => return printed(view::run(&arguments)),
         Some(CommandLine::Logs(arguments)) => return printed(logs::run(&arguments).map(|()| String::new())),
     };

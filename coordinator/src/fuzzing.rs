@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use swfn_proto::{Message as _, v1};
 use swfn_shared::{
     artifacts::Artifacts,
+    capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, TRAINER_REVISION, WorkerId},
     trial::TrialSpec,
@@ -101,7 +102,7 @@ pub fn worker_message(data: &[u8]) {
             assert_eq!(progress.len(), wire.progress.len());
             assert!(progress.len() <= MAX_NAMED);
         }
-        (FromWorker::Ask { lanes, shape, vaes }, Some(Kind::Ask(wire))) => {
+        (FromWorker::Ask(Capacity { lanes, shape, vaes }), Some(Kind::Ask(wire))) => {
             assert!(lanes <= wire.lanes && vaes.len() <= MAX_NAMED);
             assert_eq!((shape.map(|id| id.to_string()), vaes.len()), (wire.shape, wire.vaes.len()));
         }

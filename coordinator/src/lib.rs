@@ -13,6 +13,7 @@
 //! Torch is never linked here.
 
 mod backup;
+mod check;
 mod cli;
 mod custody;
 mod dry_run;

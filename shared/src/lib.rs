@@ -6,6 +6,7 @@
 pub mod access;
 pub mod address;
 pub mod artifacts;
+pub mod capacity;
 pub mod catalogue;
 mod choice;
 pub mod command_line;

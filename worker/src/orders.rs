@@ -10,6 +10,7 @@ use std::{
 use swfn_proto::v1::FailureKind;
 use swfn_shared::{
     artifacts::Artifact,
+    capacity::Capacity,
     dataset::Dataset,
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome},
@@ -23,7 +24,7 @@ use crate::{
     faults,
     session::{Cancel, End, Order, Report},
     train::{
-        jobs::{Job, Jobs, Room},
+        jobs::{Job, Jobs},
         report::{Observer, Stop, TrainError},
     },
 };
@@ -38,7 +39,7 @@ pub(crate) struct Orders {
     taken: HashMap<u64, Taken>,
     tickets: u64,
     /// What the session was told last.
-    told: Option<Room>,
+    told: Option<Capacity>,
     /// Nothing more can be trained, or nobody listens.
     over: bool,
 }
@@ -87,17 +88,14 @@ impl Orders {
 }
 
 impl Jobs<'static> for Orders {
-    fn room(&mut self, mut room: Room) {
+    fn room(&mut self, mut room: Capacity) {
         self.collect();
-        room.lanes = room.lanes.saturating_sub(self.waiting.len());
-        // Whoever wants nothing need not say what it would want.
-        let same = |told: &Room| told == &room || (told.lanes == 0 && room.lanes == 0);
-        if self.told.as_ref().is_some_and(same) {
+        room.lanes = room.lanes.saturating_sub(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+        if self.told.as_ref().is_some_and(|told| told.says_the_same(&room)) {
             return;
         }
-        let Room { lanes, shape, vaes } = room.clone();
-        self.told = Some(room);
-        self.send(Report::Wants { lanes: u32::try_from(lanes).unwrap_or(u32::MAX), shape, vaes });
+        self.told = Some(room.clone());
+        self.send(Report::Wants(room));
     }
 
     fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'static>> {
@@ -228,7 +226,7 @@ mod tests {
     /// What was reported: the lanes that are wanted, and leases that ended, by how.
     fn said(queue: &mut mpsc::Receiver<Report>) -> Vec<String> {
         let text = |report| match report {
-            Report::Wants { lanes, shape, .. } => format!("wants {lanes} {}", shape.is_some()),
+            Report::Wants(Capacity { lanes, shape, .. }) => format!("wants {lanes} {}", shape.is_some()),
             Report::Ended { end, .. } => format!("{end:?}"),
             Report::Broken { retry, .. } => format!("broken {retry}"),
             Report::Progress { .. } => "progress".to_owned(),
@@ -243,7 +241,7 @@ mod tests {
         let mut jobs = Orders::new(receiver, reports);
         let (net, lenet) = (orders("\"net\""), orders("\"lenet\""));
         let (shape, other, cancel) = (net[0].spec.shape(), lenet[0].spec.shape(), Arc::clone(&net[1].cancel));
-        jobs.room(Room { lanes: 3, shape: None, vaes: Vec::new() });
+        jobs.room(Capacity { lanes: 3, shape: None, vaes: Vec::new() });
         lenet.into_iter().chain(net).for_each(|order| sender.send(order).unwrap());
         let first = jobs.next(Some(shape)).unwrap();
         assert_eq!(first.spec.shape(), shape);
@@ -251,7 +249,7 @@ mod tests {
         assert!(jobs.next(Some(shape)).is_none());
         assert_eq!(said(&mut queue), ["wants 3 false", "Released"]);
         // Two of the other shape wait for room that is wanted for this one.
-        jobs.room(Room { lanes: 5, shape: Some(shape), vaes: Vec::new() });
+        jobs.room(Capacity { lanes: 5, shape: Some(shape), vaes: Vec::new() });
         assert_eq!(said(&mut queue), ["wants 3 true"]);
         jobs.ended(first.ticket, Err(TrainError::Cancelled));
         jobs.ended(first.ticket, Err(TrainError::Cancelled));
@@ -264,7 +262,7 @@ mod tests {
         let (sender, receiver) = std_mpsc::channel();
         let (reports, mut queue) = mpsc::channel(16);
         let mut jobs = Orders::new(receiver, reports);
-        jobs.room(Room { lanes: 1, shape: None, vaes: Vec::new() });
+        jobs.room(Capacity { lanes: 1, shape: None, vaes: Vec::new() });
         let order = orders("\"net\"").remove(0);
         order.cancel.ask(Stop::Abandon);
         sender.send(order).unwrap();

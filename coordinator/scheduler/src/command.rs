@@ -1,6 +1,9 @@
 //! What comes in and what goes out of the scheduler.
 
-use swfn_shared::ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId, WorkerId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{Attempt, LeaseId, TrialId, WorkerId},
+};
 
 /// Something that happened to a worker or to time.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,7 +12,7 @@ pub enum Command {
     Joined { worker: WorkerId, predecessor: Option<Predecessor>, held: Vec<LeaseId> },
     /// It has lanes for so many trials, those that it holds included, and these VAEs at hand. It takes trials of that shape, or else of
     /// any one shape.
-    Asked { worker: WorkerId, lanes: u32, shape: Option<ShapeId>, vaes: Vec<VaeId> },
+    Asked { worker: WorkerId, capacity: Capacity },
     /// Any sign of life.
     Heard { worker: WorkerId },
     /// A lease's iterations so far. `waits`: they may stand still, since reports wait to be heard.

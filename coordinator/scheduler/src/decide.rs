@@ -3,8 +3,9 @@
 use std::{collections::HashSet, time::Duration};
 
 use swfn_shared::{
+    capacity::Capacity,
     event::{Blame, Event},
-    ids::{LeaseId, Place, ShapeId, TrialId, VaeId, WorkerId},
+    ids::{LeaseId, Place, TrialId, WorkerId},
 };
 
 use super::{
@@ -18,7 +19,7 @@ impl Scheduler {
     pub fn decide(&self, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
         match command {
             Command::Joined { worker, predecessor, held } => Ok(self.joined(now, worker, predecessor.as_ref(), held)),
-            Command::Asked { worker, lanes, shape, vaes } => self.asked(now, worker, *lanes, *shape, vaes),
+            Command::Asked { worker, capacity } => self.asked(now, worker, capacity),
             // Whoever is heard is there, also after a silence for which it was taken off the list.
             Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
             Command::Progressed { worker, lease, step, waits } => {
@@ -111,16 +112,9 @@ impl Scheduler {
         events
     }
 
-    fn asked(
-        &self,
-        now: Duration,
-        worker: &WorkerId,
-        lanes: u32,
-        shape: Option<ShapeId>,
-        vaes: &[VaeId],
-    ) -> Result<Vec<Event>, Rejection> {
+    fn asked(&self, now: Duration, worker: &WorkerId, capacity: &Capacity) -> Result<Vec<Event>, Rejection> {
         let state = self.worker(worker)?;
-        let lanes = usize::try_from(lanes).unwrap_or(usize::MAX);
+        let lanes = usize::try_from(capacity.lanes).unwrap_or(usize::MAX);
         let news = (state.lanes != Some(lanes)).then(|| Event::WorkerAsked { worker: worker.clone(), lanes });
         let picked = if self.counts.pending == 0 || state.leases.iter().any(|index| self.trials[*index].is_suspect()) {
             Vec::new()
@@ -134,7 +128,7 @@ impl Scheduler {
             let wanted = self.share(now, worker, lanes, &able).min(most).saturating_sub(state.leases.len());
             let idle = state.leases.is_empty() && self.has_let_go(now, state);
             let elsewhere = |index: TrialIndex| able.rather_than(&state.place, &self.trials[index]);
-            self.pending.pick(wanted, shape, vaes, idle, elsewhere)
+            self.pending.pick(wanted, capacity.shape, &capacity.vaes, idle, elsewhere)
         };
         let leased = |index| {
             let trial: &Trial = &self.trials[index];

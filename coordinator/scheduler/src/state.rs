@@ -244,6 +244,15 @@ impl Scheduler {
         self.trials.iter().map(|trial| (trial.id, &trial.spec, &trial.state))
     }
 
+    /// The live leases, worker by worker, with the trials that they are of.
+    pub fn leases(&self) -> impl Iterator<Item = (TrialId, &TrialSpec, &Lease)> {
+        let held = self.workers.values().flat_map(|worker| &worker.leases);
+        held.filter_map(|index| match &self.trials[*index] {
+            Trial { id, spec, state: TrialState::Leased(lease), .. } => Some((*id, spec, lease)),
+            _ => None,
+        })
+    }
+
     /// Of these VAEs those that trials of the sweep need, each once.
     pub fn of_sweep(&self, vaes: Vec<VaeId>) -> Vec<VaeId> {
         let known: BTreeSet<_> = vaes.into_iter().filter(|vae| self.pending.knows(vae)).take(MAX_VAES).collect();

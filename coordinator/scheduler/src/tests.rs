@@ -9,6 +9,7 @@ mod records;
 use std::time::Duration;
 
 use swfn_shared::{
+    capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid},
     ids::{LeaseId, ShapeId, TrialId, WorkerId},
     trial::TrialSpec,
@@ -46,6 +47,10 @@ fn dead(name: &str) -> Predecessor {
 }
 
 /// A scheduler with a clock and the journal of its durable events.
+fn room(lanes: u32) -> Capacity {
+    Capacity { lanes, ..Capacity::default() }
+}
+
 struct Sweep {
     scheduler: Scheduler,
     now: Duration,
@@ -86,7 +91,8 @@ impl Sweep {
 
     /// `lanes`: those taken included.
     fn ask_for(&mut self, name: &str, lanes: u32, shape: Option<ShapeId>) -> Vec<LeaseId> {
-        let events = self.tell(Command::Asked { worker: worker(name), lanes, shape, vaes: Vec::new() }).unwrap();
+        let events =
+            self.tell(Command::Asked { worker: worker(name), capacity: Capacity { shape, ..room(lanes) } }).unwrap();
         events.iter().filter_map(Event::durable).collect()
     }
 
@@ -269,10 +275,7 @@ fn a_worker_that_wakes_up_gets_work_again() {
     sweep.join("ann");
     let lost = sweep.ask("ann", 1)[0];
     sweep.wait(1_000);
-    assert!(
-        sweep.tell(Command::Asked { worker: worker("ann"), lanes: 1, shape: None, vaes: Vec::new() }).is_err(),
-        "off the list"
-    );
+    assert!(sweep.tell(Command::Asked { worker: worker("ann"), capacity: room(1) }).is_err(), "off the list");
     sweep.heard("ann");
     assert_eq!(sweep.ask("ann", 1), [LeaseId { trial: lost.trial, attempt: 2 }]);
 }
@@ -384,7 +387,7 @@ fn a_worker_that_comes_back_keeps_what_it_holds_and_frees_what_it_never_got() {
 fn strangers_and_inventions_are_turned_away() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
-    let asked = Command::Asked { worker: worker("eve"), lanes: 1, shape: None, vaes: Vec::new() };
+    let asked = Command::Asked { worker: worker("eve"), capacity: room(1) };
     assert_eq!(sweep.tell(asked).unwrap_err().to_string(), "worker `eve` has not joined");
     let lease = sweep.ask("ann", 1)[0];
     assert!(sweep.succeed("eve", lease).unwrap_err().to_string().contains("belongs to worker `ann`"));

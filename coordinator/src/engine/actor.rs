@@ -13,8 +13,9 @@ use swfn_dashboard::metrics::{self, Meters};
 use swfn_scheduler::{Blame, Command, Event, Limits, Pauses, REQUESTS, Rejection, Scheduler};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
+    capacity::Capacity,
     grid::Selection,
-    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    ids::{LeaseId, TrialId, WorkerId},
     quote::one_line,
     snapshot::Snapshot,
     trial::TrialSpec,
@@ -52,13 +53,6 @@ pub(super) struct Revoked {
     pub(super) first: Option<String>,
 }
 
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) lanes: u32,
-    pub(super) shape: Option<ShapeId>,
-    pub(super) vaes: Vec<VaeId>,
-}
-
 /// The state of the actor.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -83,7 +77,7 @@ pub(crate) struct Engine {
     /// Workers of which it was said that they get no trials, since theirs only fail.
     aside: HashSet<WorkerId>,
     /// Workers that asked for more than they hold, in a fixed order.
-    pub(super) waiting: BTreeMap<WorkerId, Asked>,
+    pub(super) waiting: BTreeMap<WorkerId, Capacity>,
     pub(super) plausibility: Plausibility,
     pub(super) batch: Batch,
     /// Attempts that ended without a result; what there is of their files is removed.
@@ -303,6 +297,7 @@ impl Engine {
                 error!(%problem, "an event did not apply");
                 continue;
             }
+            self.ledger.follow(event);
             metrics::count(event, matches!(command, Command::Tick));
             match event {
                 Event::Failed { lease, error, quarantine, log: _ } => {
@@ -362,13 +357,10 @@ impl Engine {
     }
 
     fn serve_waiting(&mut self) {
-        for (worker, mut asked) in std::mem::take(&mut self.waiting) {
-            let (lanes, shape, vaes) = (asked.lanes, asked.shape, std::mem::take(&mut asked.vaes));
-            let command = Command::Asked { worker: worker.clone(), lanes, shape, vaes };
+        for (worker, asked) in std::mem::take(&mut self.waiting) {
+            let command = Command::Asked { worker, capacity: asked };
             let leases: Vec<_> = self.apply(&command).unwrap_or_default().iter().filter_map(Event::durable).collect();
-            if let Command::Asked { vaes, .. } = command {
-                asked.vaes = vaes;
-            }
+            let Command::Asked { worker, capacity: mut asked } = command else { continue };
             let grant = leases.into_iter().filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
             let leases: Vec<_> = grant.collect();
             // What it did not get now, it may get later: of the same shape, or its lanes would be of two.

@@ -115,7 +115,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Shows the state to whoever watches: a snapshot visits every trial, so not after each batch.
+    /// Shows the state to whoever watches: a snapshot visits every lease, so not after each batch.
     fn publish(&mut self) {
         let (finished, now) = (self.scheduler.counts().finished() && !self.is_due(), self.now());
         let (shown, since) = {

@@ -5,7 +5,8 @@ use std::fmt;
 use swfn_scheduler::{FailureKind, Predecessor};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
-    ids::{DataDigest, LeaseId, ShapeId, VaeId, WorkerId},
+    capacity::Capacity,
+    ids::{DataDigest, LeaseId, WorkerId},
     metrics::{MetricPoint, Outcome},
     trial::TrialSpec,
     trial_log::LogPart,
@@ -67,11 +68,7 @@ pub(crate) struct Progress {
 /// Everything else that a worker says.
 #[derive(Debug)]
 pub(crate) enum FromWorker {
-    Ask {
-        lanes: u32,
-        shape: Option<ShapeId>,
-        vaes: Vec<VaeId>,
-    },
+    Ask(Capacity),
     Heartbeat {
         progress: Vec<Progress>,
     },

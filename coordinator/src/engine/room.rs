@@ -67,7 +67,7 @@ impl Hello {
 /// What a message costs, in bytes.
 pub(crate) fn cost(message: &FromWorker) -> usize {
     match message {
-        FromWorker::Ask { vaes, .. } => MESSAGE + vaes.len() * size_of::<VaeId>(),
+        FromWorker::Ask(capacity) => MESSAGE + capacity.vaes.len() * size_of::<VaeId>(),
         FromWorker::Heartbeat { progress } => MESSAGE + progress.len() * NAMED,
         FromWorker::Points { points, log, .. } => {
             MESSAGE + points.len() * POINT + log.as_ref().map_or(0, |log| log.text.len())

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use swfn_scheduler::{Scheduler, TrialState};
+use swfn_scheduler::{Event, Lease, Scheduler, TrialState};
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId, WorkerId},
@@ -12,57 +12,103 @@ use swfn_shared::{
     work,
 };
 
-/// What a snapshot needs beside the scheduler.
+/// What the results of a cell come to.
+#[derive(Debug)]
+struct Cell {
+    spec: TrialSpec,
+    seeds: usize,
+    sum: f64,
+}
+
+impl Cell {
+    fn mean(&self) -> f64 {
+        self.sum / self.seeds as f64
+    }
+}
+
+/// What a snapshot needs beside the scheduler: sums that follow the events.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     work: HashMap<TrialId, f64>,
     total: f64,
+    /// Work of the trials that have ended.
+    ended: f64,
     share_at_start: f64,
     succeeded_before: usize,
     /// Which accuracy counts.
     selection: Selection,
-    cells: HashMap<CellId, (TrialSpec, usize, f64)>,
+    cells: HashMap<CellId, Cell>,
+    best: Option<CellId>,
 }
 
 impl Ledger {
     pub(crate) fn new(scheduler: &Scheduler, selection: Selection) -> Self {
         let specs: Vec<_> = scheduler.trials().map(|(id, spec, _)| (id, spec)).collect();
         let work = work::of_trials(specs.iter().copied());
-        let total = work.values().sum();
-        let succeeded_before = scheduler.counts().succeeded;
-        let mut ledger = Self { work, total, share_at_start: 0.0, succeeded_before, selection, cells: HashMap::new() };
+        let ended = |(id, _, state): (TrialId, &TrialSpec, &TrialState)| match state {
+            TrialState::Pending | TrialState::Leased(_) => 0.0,
+            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => work[&id],
+        };
+        let mut ledger = Self {
+            total: work.values().sum(),
+            ended: scheduler.trials().map(ended).sum(),
+            work,
+            share_at_start: 0.0,
+            succeeded_before: scheduler.counts().succeeded,
+            selection,
+            cells: HashMap::new(),
+            best: None,
+        };
         ledger.start(scheduler);
         ledger
     }
 
-    /// From here on it is counted what is done.
+    /// Resets the baseline of the estimate of the time left.
     pub(crate) fn start(&mut self, scheduler: &Scheduler) {
         self.share_at_start = self.share_done(scheduler);
+    }
+
+    /// Counts an event that the scheduler has applied.
+    pub(crate) fn follow(&mut self, event: &Event) {
+        match event {
+            Event::Succeeded { lease }
+            | Event::Failed { lease, quarantine: true, .. }
+            | Event::Lost { lease, quarantine: true, .. } => self.ended += self.work[&lease.trial],
+            Event::Retried { lease } => self.ended -= self.work[&lease.trial],
+            _ => {}
+        }
     }
 
     /// Counts a result towards its cell.
     pub(crate) fn add(&mut self, spec: &TrialSpec, outcome: &Outcome) {
         let Some(accuracy) = self.selection.accuracy(outcome) else { return };
-        let (_, seeds, sum) = self.cells.entry(spec.cell()).or_insert((*spec, 0, 0.0));
-        *seeds += 1;
-        *sum += accuracy;
+        let id = spec.cell();
+        let cell = self.cells.entry(id).or_insert(Cell { spec: *spec, seeds: 0, sum: 0.0 });
+        cell.seeds += 1;
+        cell.sum += accuracy;
+        let mean = |id: &CellId| self.cells[id].mean();
+        if self.best == Some(id) {
+            // Its mean may have fallen below that of another one.
+            self.best = self.cells.keys().copied().max_by(|a, b| mean(a).total_cmp(&mean(b)));
+        } else if self.best.is_none_or(|best| mean(&id) > mean(&best)) {
+            self.best = Some(id);
+        }
     }
 
     fn share_done(&self, scheduler: &Scheduler) -> f64 {
-        let done = scheduler.trials().map(|(id, spec, state)| match state {
-            TrialState::Pending => 0.0,
-            TrialState::Leased(lease) => self.work[&id] * (lease.step as f64 / spec.steps() as f64).min(1.0),
-            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => self.work[&id],
+        let under_way = scheduler.leases().map(|(id, spec, lease)| {
+            let share = lease.step as f64 / spec.steps() as f64;
+            self.work[&id] * share.min(1.0)
         });
-        done.sum::<f64>() / self.total
+        (self.ended + under_way.sum::<f64>()) / self.total
     }
 
     pub(crate) fn snapshot(&self, scheduler: &Scheduler, connected: Vec<WorkerId>, elapsed: Duration) -> Snapshot {
-        let means = self.cells.values().map(|(spec, seeds, sum)| BestCell {
-            spec: *spec,
-            seeds: *seeds,
-            mean: sum / *seeds as f64,
-        });
+        let running = |(trial, _, lease): (TrialId, &TrialSpec, &Lease)| Running {
+            trial,
+            worker: lease.worker.clone(),
+            step: lease.step,
+        };
         Snapshot {
             counts: scheduler.counts(),
             verification: None,
@@ -71,53 +117,132 @@ impl Ledger {
             share_at_start: self.share_at_start,
             succeeded_here: scheduler.counts().succeeded - self.succeeded_before,
             elapsed,
-            best: means.max_by(|a, b| a.mean.total_cmp(&b.mean)),
+            best: self.best.map(|id| &self.cells[&id]).map(|cell| BestCell {
+                spec: cell.spec,
+                seeds: cell.seeds,
+                mean: cell.mean(),
+            }),
             connected: connected.into(),
-            running: scheduler.trials().filter_map(running).collect(),
+            running: scheduler.leases().map(running).collect(),
         }
-    }
-}
-
-fn running((trial, _, state): (TrialId, &TrialSpec, &TrialState)) -> Option<Running> {
-    match state {
-        TrialState::Leased(lease) => Some(Running { trial, worker: lease.worker.clone(), step: lease.step }),
-        TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use proptest::prelude::*;
+    use swfn_scheduler::{Command, FailureKind, Limits};
+    use swfn_shared::{
+        capacity::Capacity,
+        grid::{DEFAULT_MAX_TRIALS, Grid},
+    };
 
     use super::*;
-    use swfn_scheduler::Limits;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    const LIMITS: Limits =
+        Limits { max_failures: 2, max_losses: 2, lease: MINUTE, stall: MINUTE, longest: None, portion: 64 };
+
+    fn specs(axes: &str) -> Vec<TrialSpec> {
+        let text =
+            format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 100\n[grid]\n{axes}\n");
+        Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
+    }
+
+    /// What the kept sums have to come to.
+    fn walked(ledger: &Ledger, scheduler: &Scheduler) -> f64 {
+        let done = scheduler.trials().map(|(id, spec, state)| match state {
+            TrialState::Pending => 0.0,
+            TrialState::Leased(lease) => ledger.work[&id] * (lease.step as f64 / spec.steps() as f64).min(1.0),
+            TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => ledger.work[&id],
+        });
+        done.sum::<f64>() / ledger.total
+    }
+
+    proptest! {
+        #[test]
+        fn the_sums_that_are_kept_are_those_of_all_trials(
+            history in prop::collection::vec((0u8..7, 0usize..8, 0u64..3_000, 0.0..1.0f64), 0..150)
+        ) {
+            let axes = "seed = { count = 4 }\nsubset_size = 100\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]";
+            let specs = specs(axes);
+            let mut scheduler = Scheduler::new(LIMITS, specs.clone());
+            let mut ledger = Ledger::new(&scheduler, Selection::Final);
+            let mut results: HashMap<CellId, Vec<f64>> = HashMap::new();
+            let mut now = Duration::ZERO;
+            for (kind, which, number, accuracy) in history {
+                let worker: WorkerId = format!("w{}", which % 3).parse().unwrap();
+                let held = scheduler.leases_of(&worker);
+                let lease = held.get(which % held.len().max(1)).copied();
+                let of_lease = |command: &dyn Fn(swfn_shared::ids::LeaseId) -> Command| lease.map(command);
+                let command = match kind {
+                    0 => Some(Command::Joined { worker, predecessor: None, held: Vec::new() }),
+                    1 => Some(Command::Asked { worker, capacity: Capacity { lanes: 4, shape: None, vaes: Vec::new() } }),
+                    2 => of_lease(&|lease| Command::Progressed { worker: worker.clone(), lease, step: number, waits: false }),
+                    3 => of_lease(&|lease| Command::Succeeded { worker: worker.clone(), lease }),
+                    4 => of_lease(&|lease| Command::Failed {
+                        worker: worker.clone(),
+                        lease,
+                        kind: FailureKind::Diverged,
+                        error: "e".into(),
+                        log: String::new(),
+                    }),
+                    5 => Some(Command::Retry { trial: specs[which].id() }),
+                    _ => {
+                        now += Duration::from_millis(number * 20);
+                        Some(Command::Tick)
+                    }
+                };
+                let Some(events) = command.and_then(|command| scheduler.decide(now, &command).ok()) else { continue };
+                for event in &events {
+                    scheduler.evolve(now, event).unwrap();
+                    ledger.follow(event);
+                    if let Event::Succeeded { lease } = event {
+                        let spec = *scheduler.spec(lease.trial).unwrap();
+                        ledger.add(&spec, &outcome([accuracy, 1.0, f64::NAN]));
+                        results.entry(spec.cell()).or_default().push(accuracy);
+                    }
+                }
+                let snapshot = ledger.snapshot(&scheduler, Vec::new(), now);
+                let all = walked(&ledger, &scheduler);
+                prop_assert!((snapshot.share_done - all).abs() < 1e-9, "{} of {all}", snapshot.share_done);
+                let again = Ledger::new(&scheduler, Selection::Final);
+                prop_assert!((again.share_done(&scheduler) - all).abs() < 1e-9);
+                prop_assert_eq!(snapshot.running.len(), scheduler.counts().leased);
+                let means = results.values().map(|all| all.iter().sum::<f64>() / all.len() as f64);
+                prop_assert_eq!(snapshot.best.map(|best| best.mean), means.max_by(f64::total_cmp));
+            }
+        }
+    }
+
+    /// Final, best and validated accuracy.
+    fn outcome([last, best, validated]: [f64; 3]) -> Outcome {
+        Outcome {
+            final_test_accuracy: last,
+            best_test_accuracy: best,
+            final_test_loss: 1.0,
+            validation_accuracy: None,
+            validated_test_accuracy: Some(validated).filter(|share| share.is_finite()),
+            vae_seconds: 0.0,
+            classifier_seconds: 1.0,
+        }
+    }
 
     #[test]
     fn the_best_cell_is_the_best_by_what_counts() {
-        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 100\n[grid]\nseed = { count = 2 }\nsubset_size = 100\n\
-                    architecture = [\"net\", \"lenet\", \"lenet+bn\"]\nlambda = 0\n";
-        let specs: Vec<_> = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
-        let minute = Duration::from_secs(60);
-        let limits =
-            Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute, longest: None, portion: 64 };
-        let scheduler = Scheduler::new(limits, specs.clone());
+        let specs = specs(
+            "seed = { count = 2 }\nsubset_size = 100\narchitecture = [\"net\", \"lenet\", \"lenet+bn\"]\nlambda = 0",
+        );
+        let scheduler = Scheduler::new(LIMITS, specs.clone());
         // Final, best and validated; the last architecture is not validated.
         let accuracies = [("net", [0.9, 0.91, 0.7]), ("lenet", [0.5, 0.95, 0.6]), ("lenet+bn", [0.4, 0.4, f64::NAN])];
         let best = |selection| {
             let mut ledger = Ledger::new(&scheduler, selection);
             for spec in &specs {
                 let name = spec.architecture.name();
-                let [last, best, validated] = accuracies.iter().find(|(of, _)| *of == name).unwrap().1;
-                let outcome = Outcome {
-                    final_test_accuracy: last,
-                    best_test_accuracy: best,
-                    final_test_loss: 1.0,
-                    validation_accuracy: None,
-                    validated_test_accuracy: Some(validated).filter(|share| share.is_finite()),
-                    vae_seconds: 0.0,
-                    classifier_seconds: 1.0,
-                };
-                ledger.add(spec, &outcome);
+                let accuracies = accuracies.iter().find(|(of, _)| *of == name).unwrap().1;
+                ledger.add(spec, &outcome(accuracies));
             }
             let best = ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO).best.unwrap();
             (best.spec.architecture.name(), best.seeds, best.mean)

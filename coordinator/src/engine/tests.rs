@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use swfn_scheduler::{FailureKind, Limits, REQUESTS};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts, CONFUSION},
+    capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS},
@@ -66,7 +67,7 @@ impl Stream {
     }
 
     async fn ask(&self, lanes: u32, shape: Option<ShapeId>) {
-        self.say(0, FromWorker::Ask { lanes, shape, vaes: Vec::new() }).await;
+        self.say(0, FromWorker::Ask(Capacity { lanes, shape, vaes: Vec::new() })).await;
     }
 
     async fn reply(&mut self) -> Reply {

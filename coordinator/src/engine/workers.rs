@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use swfn_scheduler::{Admission, Command, FailureKind, Rejection};
 use swfn_shared::{
     artifacts::{self, Artifacts},
+    capacity::Capacity,
     ids::{LeaseId, WorkerId},
     quote::one_line,
     trial::TrialSpec,
@@ -14,7 +15,7 @@ use swfn_store::{ResultRow, WorkerRow};
 use tracing::{debug, info, warn};
 
 use super::{
-    actor::{Asked, Engine, Session},
+    actor::{Engine, Session},
     mailbox::Mailbox,
     message::{Drained, FromWorker, Hello, Holder, Progress, Reply, SessionId},
     planted,
@@ -99,7 +100,7 @@ impl Engine {
     fn send_away(&mut self, worker: WorkerId, now: bool) {
         self.waiting.remove(&worker);
         self.leaving.insert(worker.clone());
-        let nothing = Command::Asked { worker: worker.clone(), lanes: 0, shape: None, vaes: Vec::new() };
+        let nothing = Command::Asked { worker: worker.clone(), capacity: Capacity::default() };
         self.apply(&nothing).ok();
         if now {
             for lease in self.scheduler.leases_of(&worker) {
@@ -120,11 +121,11 @@ impl Engine {
         let worker = worker.clone();
         match message {
             // On its way when the worker was told to leave.
-            FromWorker::Ask { .. } if self.leaving.contains(&worker) => {}
-            FromWorker::Ask { lanes, shape, vaes } => {
+            FromWorker::Ask(_) if self.leaving.contains(&worker) => {}
+            FromWorker::Ask(mut capacity) => {
                 // In place of what it asked for before.
-                let vaes = self.scheduler.of_sweep(vaes);
-                self.waiting.insert(worker, Asked { lanes, shape, vaes });
+                capacity.vaes = self.scheduler.of_sweep(capacity.vaes);
+                self.waiting.insert(worker, capacity);
             }
             FromWorker::Heartbeat { progress } => {
                 for Progress { lease, step, waits } in progress {

@@ -3,6 +3,7 @@
 use swfn_proto::v1::{self, coordinator_message, worker_message};
 use swfn_scheduler::{FailureKind, Predecessor};
 use swfn_shared::{
+    capacity::Capacity,
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
     text,
     trial::TrialSpec,
@@ -147,11 +148,8 @@ pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
         worker_message::Kind::Ask(ask) => {
             at_most(MAX_NAMED, ask.vaes.len(), "ask.vaes")?;
             let wrong = |error: IdError| Status::invalid_argument(error.to_string());
-            FromWorker::Ask {
-                lanes: ask.lanes.min(MAX_LANES),
-                shape: ask.shape.map(|shape| shape.parse()).transpose().map_err(wrong)?,
-                vaes: ask.vaes.iter().map(|vae| vae.parse()).collect::<Result<_, _>>().map_err(wrong)?,
-            }
+            let capacity = Capacity::try_from(ask).map_err(wrong)?;
+            FromWorker::Ask(Capacity { lanes: capacity.lanes.min(MAX_LANES), ..capacity })
         }
         worker_message::Kind::Heartbeat(heartbeat) => {
             at_most(MAX_NAMED, heartbeat.progress.len(), "heartbeat.progress")?;

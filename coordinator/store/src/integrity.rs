@@ -2,13 +2,13 @@
 //! it does not.
 //!
 //! Of each table that is only ever added to, the number of rows and the sum of their hashes are kept in the table `integrity`, written in
-//! the transaction that adds rows. A sum does not depend on the order, so rows can be added one by one, and all are summed when the
-//! file is opened. What is not summed follows from what is: a trial's state from the journal, its being in the grid from the grid.
+//! the transaction that adds rows. A sum does not depend on the order, so rows can be added one by one. All are summed
+//! in a check, and when a file is opened whose last writer did not end in order. What is not summed follows from what is: a trial's state from the journal, its being in the grid from the grid.
 
 use std::sync::LazyLock;
 
 use rusqlite::{
-    Connection, Transaction, params, params_from_iter,
+    Connection, OptionalExtension as _, Transaction, params, params_from_iter,
     types::{Value, ValueRef},
 };
 use sha2::{Digest as _, Sha256};
@@ -173,16 +173,23 @@ impl Sums {
         Ok(())
     }
 
+    /// The sums that the file has of itself; of a table that it does not name, none.
+    pub(super) fn written(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut sums = Self::default();
+        let mut query = connection.prepare("SELECT rows, digest FROM integrity WHERE name = ?1")?;
+        for (table, sum) in TABLES.iter().zip(&mut sums.0) {
+            let row = query.query_row([table.name()], |row| Ok(Sum { rows: row.get(0)?, digest: row.get(1)? }));
+            *sum = row.optional()?.unwrap_or_default();
+        }
+        Ok(sums)
+    }
+
     /// What is wrong with the file, if anything, when its rows come to these sums.
     pub(super) fn problem(&self, connection: &Connection) -> rusqlite::Result<Option<String>> {
-        for (table, sum) in TABLES.iter().zip(&self.0) {
-            let mut query = connection.prepare("SELECT rows, digest FROM integrity WHERE name = ?1")?;
-            let mut rows = query.query([table.name()])?;
-            let written =
-                rows.next()?.map(|row| Ok::<_, rusqlite::Error>(Sum { rows: row.get(0)?, digest: row.get(1)? }));
-            if written.transpose()? != Some(*sum) {
-                return Ok(Some(format!("the rows of table `{}` are not those that were written", table.name())));
-            }
+        let written = Self::written(connection)?;
+        let differs = TABLES.iter().zip(self.0.iter().zip(&written.0)).find(|(_, (rows, written))| rows != written);
+        if let Some((table, _)) = differs {
+            return Ok(Some(format!("the rows of table `{}` are not those that were written", table.name())));
         }
         let mut query = connection.prepare("SELECT number, name FROM metric")?;
         let mut rows = query.query([])?;

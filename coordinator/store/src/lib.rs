@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
 
 mod artifacts;
+mod clean;
 mod connect;
 mod curves;
 #[cfg(test)]

@@ -175,8 +175,8 @@ mod tests {
         reader.close().await;
         assert!(matches!(reader.read(count("SELECT 1")).await, Err(ReadError::Closed)));
         drop(store);
-        // The writer was the last, and has tidied up.
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        // The writer was the last, and has tidied up: the file is there, and the mark of a clean end.
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use swfn_shared::faults;
 
 use super::{
+    clean::{CleanEnd, is_clean},
     connect::{connect_to_read, no_uri},
     integrity::Sums,
     log::{self, LogDamage},
@@ -135,6 +136,8 @@ pub enum StoreError {
     Version { path: PathBuf, found: i64 },
     #[error("`{path}` has schema version `{found}`, of an earlier program\nhint: `swfn-coordinator --run-dir` with its folder brings it up to date, and trains nothing that is done", path = path.display())]
     Older { path: PathBuf, found: i64 },
+    #[error("cannot mark `{path}` as in use: {error}\nhint: see whether you may write in its folder", path = path.display())]
+    Mark { path: PathBuf, error: std::io::Error },
     #[error("`{path}` is not there\nhint: name the run directory of a sweep, such as runs/quick", path = path.display())]
     Missing { path: PathBuf },
     #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
@@ -198,10 +201,14 @@ pub struct Store {
     pub(super) sums: Sums,
     damage: Option<LogDamage>,
     path: PathBuf,
+    /// Of a file that is open to write. It stands behind the connection, which is closed first.
+    pub(super) end: Option<CleanEnd>,
 }
 
 impl Store {
     /// Opens the file of a run directory, or makes it. The caller holds the run directory's lock.
+    ///
+    /// Its rows are checked unless its last writer ended in order; [`Store::open_to_check`] checks them in any case.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connect = || -> rusqlite::Result<Connection> {
             let connection = Connection::open_with_flags(no_uri(path), OpenFlags::default())?;
@@ -221,18 +228,26 @@ impl Store {
         }
         // Before SQLite reads it: afterwards it is as if there had been no more.
         let damage = LogDamage::find(path);
+        let clean = damage.is_none() && is_clean(path);
         let connection = connect().map_err(|error| StoreError::new(path, error))?;
-        let mut store = Self { connection, sums: Sums::default(), damage, path: path.to_owned() };
-        match store.version()? {
-            0 if store.is_empty()? => store.create()?,
-            found @ 1..=SCHEMA_VERSION => {
+        let mut store = Self { connection, sums: Sums::default(), damage, path: path.to_owned(), end: None };
+        let found = store.version()?;
+        match found {
+            0 if store.is_empty()? => {}
+            SCHEMA_VERSION if clean => store.sums = store.run(Sums::written)?,
+            1..=SCHEMA_VERSION => {
                 store.check_pages()?;
                 if found >= WITH_INTEGRITY {
                     store.check_rows(found)?;
                 }
-                store.migrate(found)?;
             }
-            found => return Err(StoreError::Version { path: path.to_owned(), found }),
+            _ => return Err(StoreError::Version { path: path.to_owned(), found }),
+        }
+        let end = CleanEnd::begin(path).map_err(|error| StoreError::Mark { path: path.to_owned(), error })?;
+        store.end = Some(end);
+        match found {
+            0 => store.create()?,
+            _ => store.migrate(found)?,
         }
         store.begin_log()?;
         Ok(store)
@@ -257,18 +272,33 @@ impl Store {
     }
 
     /// Opens a file only to read it, as it is now, whoever writes to it meanwhile.
+    ///
+    /// Its rows are checked unless its last writer ended in order.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        Self::read(path, !is_clean(path))
+    }
+
+    /// Opens a file only to read it, and checks that its rows are those that were written.
+    pub fn open_to_check(path: &Path) -> Result<Self, StoreError> {
+        Self::read(path, true)
+    }
+
+    fn read(path: &Path, check: bool) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            return Err(StoreError::Missing { path: path.to_owned() });
+        }
         let connection = connect_to_read(path)?;
         connection.execute_batch("BEGIN").map_err(|error| StoreError::new(path, error))?;
-        let mut store = Self { connection, sums: Sums::default(), path: path.to_owned(), damage: None };
+        let mut store = Self { connection, sums: Sums::default(), path: path.to_owned(), damage: None, end: None };
         match store.version()? {
-            SCHEMA_VERSION => {
+            SCHEMA_VERSION if check => {
                 store.check_pages()?;
                 store.check_rows(SCHEMA_VERSION)?;
-                Ok(store)
             }
-            found => Err(unreadable(path, found)),
+            SCHEMA_VERSION => {}
+            found => return Err(unreadable(path, found)),
         }
+        Ok(store)
     }
 
     fn version(&self) -> Result<i64, StoreError> {

@@ -126,7 +126,10 @@ impl Store {
             faults::point("store/committed");
             Ok(())
         })();
-        result.map_err(|error| self.error(error))?;
+        if let Err(error) = result {
+            self.end.iter_mut().for_each(|end| end.clean = false);
+            return Err(self.error(error));
+        }
         self.sums = sums;
         Ok(())
     }

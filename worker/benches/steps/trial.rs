@@ -4,6 +4,7 @@
 use std::{cell::RefCell, ops::ControlFlow, time::Duration};
 
 use swfn_shared::{
+    dataset::Dataset,
     grid::{DEFAULT_MAX_TRIALS, Grid},
     metrics::{MetricPoint, TEST_LOSS, TRAIN_LOSS, VAE_LOSS},
     trial::TrialSpec,

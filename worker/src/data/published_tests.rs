@@ -8,7 +8,7 @@ use swfn_shared::catalogue::{DigestOf, Entry, Format, IDX_FILES, MNIST, Origin, 
 use swfn_shared::dataset::{Dataset, Sizes, Units};
 use swfn_shared::image::ImageShape;
 
-use super::dataset::{LoadOptions, Splits, load};
+use super::dataset::{LoadOptions, load};
 use super::download_tests::{Server, good};
 use super::error::DataError;
 use super::idx::hex;

@@ -25,7 +25,7 @@ use super::{
     link::{Link, LinkError},
     outbox::OutboxLimits,
     stay::{Stay, StayLimits},
-    wish::{Wish, Wishes},
+    wish::Wishes,
     words::{Exit, Hooks, Identity, Order, Report},
 };
 
@@ -230,9 +230,9 @@ impl Session {
     fn absorb(&mut self, report: Report) -> Vec<u64> {
         self.watchdog.heard(Instant::now());
         match report {
-            Report::Wants { lanes, shape, vaes } => {
+            Report::Wants(room) => {
                 if self.leaving.is_none() {
-                    self.wishes.say(Wish { lanes, shape, vaes });
+                    self.wishes.say(room);
                 }
                 Vec::new()
             }

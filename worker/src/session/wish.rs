@@ -1,30 +1,18 @@
 //! What the trainer wants, and whether the coordinator knows. Pure: no clock, no socket.
 
-use swfn_proto::v1;
-use swfn_shared::ids::{ShapeId, VaeId};
-
-/// More trials for the trainer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wish {
-    /// How many it has room for beyond those that it was given.
-    pub(super) lanes: u32,
-    /// Of which shape; `None`: of any one.
-    pub(super) shape: Option<ShapeId>,
-    /// The VAEs that it has at hand.
-    pub(super) vaes: Vec<VaeId>,
-}
+use swfn_shared::{capacity::Capacity, ids::ShapeId};
 
 /// The latest wish, as far as it is not fulfilled.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    wish: Option<Wish>,
+    wish: Option<Capacity>,
     /// The coordinator thinks otherwise.
     unsaid: bool,
 }
 
 impl Wishes {
     /// The trainer's newest wish takes the place of what was left of the one before.
-    pub(super) fn say(&mut self, wish: Wish) {
+    pub(super) fn say(&mut self, wish: Capacity) {
         let wish = Some(wish).filter(|wish| wish.lanes > 0);
         self.unsaid |= wish != self.wish;
         self.wish = wish;
@@ -56,15 +44,9 @@ impl Wishes {
     }
 
     /// What the coordinator has to be told now, if anything. `running`: trials that the trainer was given and that have not ended.
-    pub(super) fn ask(&mut self, running: usize) -> Option<v1::Ask> {
-        std::mem::take(&mut self.unsaid).then(|| match &self.wish {
-            None => v1::Ask::default(),
-            Some(Wish { lanes, shape, vaes }) => v1::Ask {
-                lanes: lanes.saturating_add(u32::try_from(running).unwrap_or(u32::MAX)),
-                vaes: vaes.iter().map(ToString::to_string).collect(),
-                shape: shape.map(|shape| shape.to_string()),
-            },
-        })
+    pub(super) fn ask(&mut self, running: usize) -> Option<Capacity> {
+        let wish = || self.wish.clone().map(|wish| wish.with_held(running)).unwrap_or_default();
+        std::mem::take(&mut self.unsaid).then(wish)
     }
 }
 
@@ -75,12 +57,12 @@ mod tests {
     const A: &str = "0123456789abcdef0123456789abcdef";
     const B: &str = "fedcba9876543210fedcba9876543210";
 
-    fn wish(lanes: u32, shape: Option<&str>) -> Wish {
-        Wish { lanes, shape: shape.map(|shape| shape.parse().unwrap()), vaes: vec![A.parse().unwrap()] }
+    fn wish(lanes: u32, shape: Option<&str>) -> Capacity {
+        Capacity { lanes, shape: shape.map(|shape| shape.parse().unwrap()), vaes: vec![A.parse().unwrap()] }
     }
 
-    fn ask(lanes: u32, shape: Option<&str>) -> Option<v1::Ask> {
-        Some(v1::Ask { lanes, vaes: vec![A.to_owned()], shape: shape.map(str::to_owned) })
+    fn ask(lanes: u32, shape: Option<&str>) -> Option<Capacity> {
+        Some(wish(lanes, shape))
     }
 
     #[test]
@@ -100,7 +82,7 @@ mod tests {
         wishes.say(wish(3, None));
         assert_eq!(wishes.ask(0), ask(3, None));
         wishes.say(wish(0, None));
-        assert_eq!((wishes.ask(0), wishes.ask(0)), (Some(v1::Ask::default()), None), "withdrawn");
+        assert_eq!((wishes.ask(0), wishes.ask(0)), (Some(Capacity::default()), None), "withdrawn");
     }
 
     #[test]
@@ -119,7 +101,7 @@ mod tests {
         wishes.withdraw();
         assert_eq!(
             (wishes.ask(8), wishes.ask(8)),
-            (Some(v1::Ask::default()), None),
+            (Some(Capacity::default()), None),
             "withdrawn, whatever is thought of it"
         );
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use swfn_shared::{
     artifacts::Artifacts,
-    ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId},
+    capacity::Capacity,
+    ids::{LeaseId, TrialId, WorkerId},
     metrics::MetricPoint,
     trial::TrialSpec,
 };
@@ -28,13 +29,7 @@ pub(crate) struct Order {
 pub(crate) enum Report {
     /// How many more trials it has room for, now that it took all orders that had reached it; 0: none. Orders that were on their way when
     /// it said so may come on top of them: they wait until there is room.
-    Wants {
-        lanes: u32,
-        /// Of which shape; `None`: of any one.
-        shape: Option<ShapeId>,
-        /// The VAEs that it has at hand.
-        vaes: Vec<VaeId>,
-    },
+    Wants(Capacity),
     Progress {
         lease: LeaseId,
         step: u64,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
-    ids::{ShapeId, VaeId},
+    capacity::Capacity,
+    ids::ShapeId,
     trial::TrialSpec,
 };
 use tracing::Span;
@@ -25,21 +26,10 @@ pub struct Job<'o> {
     pub span: Span,
 }
 
-/// Room for more trials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Room {
-    /// How many, now or soon.
-    pub lanes: usize,
-    /// Of this shape; of any one shape if nothing is being trained.
-    pub shape: Option<ShapeId>,
-    /// VAEs at hand, the one used last first.
-    pub vaes: Vec<VaeId>,
-}
-
 /// Gives trials and takes results.
 pub trait Jobs<'o> {
-    /// Says how much room there is.
-    fn room(&mut self, room: Room);
+    /// Says how much room there is for more trials, now or soon.
+    fn room(&mut self, room: Capacity);
 
     /// A trial of that shape that is there, or none. Without a shape: any trial, waited for if need be, or none if no more
     /// will come.
@@ -64,7 +54,7 @@ pub(crate) struct OneJob<'o> {
 }
 
 impl<'o> Jobs<'o> for OneJob<'o> {
-    fn room(&mut self, _: Room) {}
+    fn room(&mut self, _: Capacity) {}
 
     fn next(&mut self, _: Option<ShapeId>) -> Option<Job<'o>> {
         self.job.take()

@@ -10,6 +10,7 @@ use std::{
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
+    capacity::Capacity,
     dataset::Dataset,
     ids::{ShapeId, VaeId},
     trial::{Architecture, TrialSpec, VaeSamples},
@@ -21,7 +22,7 @@ use super::{
     checkpoint::Checkpoints,
     classifier::Classifiers,
     device_data::DeviceData,
-    jobs::{Job, Jobs, OneJob, Room},
+    jobs::{Job, Jobs, OneJob},
     lane::{Candidate, Ended},
     report::{Observer, Outcome, REPORT_EVERY, Reporter, TrainError},
     state::{Phase, State},
@@ -136,6 +137,10 @@ impl Trainer {
         }
     }
 
+    fn room(&self, lanes: usize, shape: Option<ShapeId>) -> Capacity {
+        Capacity { lanes: u32::try_from(lanes).unwrap_or(u32::MAX), shape, vaes: self.vaes() }
+    }
+
     /// Runs trials until there are no more. Each ends on its own: what happens to one changes no other.
     pub fn run_all<'o>(&mut self, jobs: &mut dyn Jobs<'o>) {
         // Trials that gave up their lanes, and go on with fewer beside them.
@@ -144,7 +149,7 @@ impl Trainer {
             let first = match again.pop_front() {
                 Some(job) => job,
                 None => {
-                    jobs.room(Room { lanes: self.widths.unknown_shape(), shape: None, vaes: self.vaes() });
+                    jobs.room(self.room(self.widths.unknown_shape(), None));
                     let Some(job) = jobs.next(None) else { return };
                     job
                 }
@@ -176,7 +181,7 @@ impl Trainer {
             }
             let taken = classifiers.len() + held.arrivals.len() + again.len();
             let lanes = (width + classifiers.end_within(SOON)).saturating_sub(taken);
-            jobs.room(Room { lanes, shape: (width > 1).then_some(shape), vaes: self.vaes() });
+            jobs.room(self.room(lanes, (width > 1).then_some(shape)));
             let admitted = guarded(|| self.admit(&mut held, width, &mut classifiers));
             held.take_stopped().into_iter().for_each(|stopped| tell(self.vaes.doubt(stopped), jobs));
             let advanced = admitted.and_then(|()| guarded(|| classifiers.advance()));
@@ -208,7 +213,7 @@ impl Trainer {
         let (mut count, mut patience) = (1, ANSWER_TIME);
         while count < width {
             let next = take_again(shape, again).or_else(|| {
-                jobs.room(Room { lanes: width - count, shape: Some(shape), vaes: self.vaes() });
+                jobs.room(self.room(width - count, Some(shape)));
                 jobs.next(Some(shape))
             });
             match next {

@@ -265,7 +265,10 @@ pub(crate) mod fuzzing {
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use swfn_shared::{
+        dataset::Dataset,
+        grid::{DEFAULT_MAX_TRIALS, Grid},
+    };
 
     use super::*;
     use crate::data::{LoadOptions, load};

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use swfn_shared::numbers::LearningRate;
+use swfn_shared::{dataset::Dataset, numbers::LearningRate};
 use tch::{Device, Reduction};
 
 use super::*;

@@ -4,6 +4,7 @@ use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, sync::
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
+    capacity::Capacity,
     dataset::Dataset,
     ids::ShapeId,
     metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
@@ -17,7 +18,7 @@ use swfn_worker::{
     compute::Place,
     data::{LoadOptions, Splits, load},
     train::{
-        jobs::{Job, Jobs, Room},
+        jobs::{Job, Jobs},
         report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
@@ -94,7 +95,7 @@ struct Batch {
     running: Rc<RefCell<usize>>,
     /// Trials to give back, and at which step.
     cancel: Vec<(u64, u64)>,
-    rooms: Vec<Room>,
+    rooms: Vec<Capacity>,
 }
 
 struct Watch {
@@ -118,7 +119,7 @@ impl Observer for Watch {
 }
 
 impl<'o> Jobs<'o> for Batch {
-    fn room(&mut self, room: Room) {
+    fn room(&mut self, room: Capacity) {
         self.rooms.push(room);
     }
 
@@ -147,7 +148,7 @@ pub(crate) fn trainer(place: Place, lanes: usize) -> Trainer {
     trainer
 }
 
-pub(crate) fn run(trainer: &mut Trainer, specs: &[TrialSpec], cancel: Vec<(u64, u64)>) -> (Vec<Said>, Vec<Room>) {
+pub(crate) fn run(trainer: &mut Trainer, specs: &[TrialSpec], cancel: Vec<(u64, u64)>) -> (Vec<Said>, Vec<Capacity>) {
     let said = Rc::new(RefCell::new(vec![Said::default(); specs.len()]));
     let waiting = (0..).zip(specs.iter().copied()).collect();
     let mut batch = Batch { waiting, said: Rc::clone(&said), running: Rc::default(), cancel, rooms: Vec::new() };

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use swfn_shared::ids::{LeaseId, ShapeId, TrialId, VaeId, WorkerId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{LeaseId, TrialId, WorkerId},
+};
 
 use super::{
     super::{Admission, Command, Event, Predecessor, Rejection, Scheduler},
@@ -29,13 +32,6 @@ pub(super) enum Request {
     Tick,
 }
 
-#[derive(Debug, Clone)]
-struct Asked {
-    lanes: u32,
-    shape: Option<ShapeId>,
-    vaes: Vec<VaeId>,
-}
-
 /// What an incarnation of the coordinator needs to decide.
 #[derive(Debug)]
 pub(super) struct Surroundings<'s> {
@@ -54,7 +50,7 @@ pub(super) struct Coordinator {
     pauses: Pauses,
     sessions: BTreeMap<WorkerId, StreamId>,
     leaving: BTreeSet<WorkerId>,
-    waiting: BTreeMap<WorkerId, Asked>,
+    waiting: BTreeMap<WorkerId, Capacity>,
     pub(super) batch: Batch,
     replies: Vec<(WorkerId, Downward)>,
     acknowledge: BTreeMap<WorkerId, u64>,
@@ -251,7 +247,7 @@ impl Coordinator {
             }
         }
         for worker in told {
-            let nothing = Command::Asked { worker, lanes: 0, shape: None, vaes: Vec::new() };
+            let nothing = Command::Asked { worker, capacity: Capacity::default() };
             self.apply(around, &nothing)?.ok();
         }
         Ok(())
@@ -267,11 +263,11 @@ impl Coordinator {
         }
         let worker = worker.clone();
         match said {
-            Said::Ask { .. } if self.leaving.contains(&worker) => {}
-            Said::Ask { lanes, shape, vaes } => {
+            Said::Ask(_) if self.leaving.contains(&worker) => {}
+            Said::Ask(mut capacity) => {
                 around.oracle.asked(&worker);
-                let vaes = self.scheduler.of_sweep(vaes);
-                self.waiting.insert(worker, Asked { lanes, shape, vaes });
+                capacity.vaes = self.scheduler.of_sweep(capacity.vaes);
+                self.waiting.insert(worker, capacity);
             }
             Said::Heartbeat { progress } => {
                 for (lease, step) in progress {
@@ -331,9 +327,8 @@ impl Coordinator {
 
     fn serve_waiting(&mut self, around: &mut Surroundings<'_>) -> Result<(), Broken> {
         for (worker, mut asked) in std::mem::take(&mut self.waiting) {
-            let Asked { lanes, shape, vaes } = asked.clone();
-            let events =
-                self.apply(around, &Command::Asked { worker: worker.clone(), lanes, shape, vaes })?.unwrap_or_default();
+            let command = Command::Asked { worker: worker.clone(), capacity: asked.clone() };
+            let events = self.apply(around, &command)?.unwrap_or_default();
             let leases: Vec<_> = events.iter().filter_map(Event::durable).collect();
             if let Some(spec) = leases.first().and_then(|lease| self.scheduler.spec(lease.trial)) {
                 asked.shape = Some(spec.shape());

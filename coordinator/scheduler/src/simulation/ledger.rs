@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use swfn_shared::ids::{Attempt, LeaseId, ShapeId, TrialId, VaeId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{Attempt, LeaseId, ShapeId, TrialId},
+};
 
 use super::{
     super::FailureKind,
@@ -133,23 +136,15 @@ impl Ledger {
     }
 }
 
-/// More trials for the trainer, beyond those that it was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wish {
-    pub(super) lanes: u32,
-    pub(super) shape: Option<ShapeId>,
-    pub(super) vaes: Vec<VaeId>,
-}
-
 /// The latest wish, as far as it is not fulfilled.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    pub(super) wish: Option<Wish>,
+    pub(super) wish: Option<Capacity>,
     unsaid: bool,
 }
 
 impl Wishes {
-    pub(super) fn say(&mut self, wish: Wish) {
+    pub(super) fn say(&mut self, wish: Capacity) {
         let wish = Some(wish).filter(|wish| wish.lanes > 0);
         self.unsaid |= wish != self.wish;
         self.wish = wish;
@@ -173,12 +168,7 @@ impl Wishes {
     }
 
     pub(super) fn ask(&mut self, running: usize) -> Option<Said> {
-        std::mem::take(&mut self.unsaid).then(|| match &self.wish {
-            None => Said::Ask { lanes: 0, shape: None, vaes: Vec::new() },
-            Some(Wish { lanes, shape, vaes }) => {
-                let running = u32::try_from(running).unwrap_or(u32::MAX);
-                Said::Ask { lanes: lanes.saturating_add(running), shape: *shape, vaes: vaes.clone() }
-            }
-        })
+        let wish = || self.wish.clone().map(|wish| wish.with_held(running)).unwrap_or_default();
+        std::mem::take(&mut self.unsaid).then(|| Said::Ask(wish()))
     }
 }

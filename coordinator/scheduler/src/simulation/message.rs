@@ -1,6 +1,9 @@
 //! What workers and coordinator say to each other, as far as the scheduler is concerned by it.
 
-use swfn_shared::ids::{LeaseId, ShapeId, VaeId, WorkerId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{LeaseId, WorkerId},
+};
 
 use super::super::FailureKind;
 
@@ -27,11 +30,7 @@ pub(super) struct Message {
 
 #[derive(Debug, Clone)]
 pub(super) enum Said {
-    Ask {
-        lanes: u32,
-        shape: Option<ShapeId>,
-        vaes: Vec<VaeId>,
-    },
+    Ask(Capacity),
     Heartbeat {
         progress: Vec<(LeaseId, u64)>,
     },
@@ -58,7 +57,7 @@ impl Said {
     pub(super) fn ended(&self) -> Option<LeaseId> {
         match self {
             Self::Succeeded { lease } | Self::Failed { lease, .. } | Self::Released { lease } => Some(*lease),
-            Self::Ask { .. } | Self::Heartbeat { .. } | Self::Points { .. } | Self::Goodbye => None,
+            Self::Ask(_) | Self::Heartbeat { .. } | Self::Points { .. } | Self::Goodbye => None,
         }
     }
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use swfn_shared::ids::{LeaseId, ShapeId, TrialId, WorkerId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{LeaseId, ShapeId, TrialId, WorkerId},
+};
 
 use super::{
     super::{Admission, Blame, Command, Event, FailureKind, Limits, Rejection},
@@ -211,7 +214,7 @@ impl Oracle {
                 self.dead.extend(dead.cloned());
                 exactly(answer, &lost, &unknown, &left.into_iter().collect(), &joined)
             }
-            Command::Asked { worker, lanes, shape, .. } => {
+            Command::Asked { worker, capacity: Capacity { lanes, shape, .. } } => {
                 self.judge_grant(now, worker, *lanes as usize, *shape, answer)
             }
             Command::Heard { worker } => {

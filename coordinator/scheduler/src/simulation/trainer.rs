@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use swfn_shared::ids::{LeaseId, ShapeId, TrialId, VaeId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{LeaseId, ShapeId, TrialId, VaeId},
+};
 
 use super::{
     super::FailureKind,
-    ledger::{End, Wish},
+    ledger::End,
     plan::{Nature, Subject},
 };
 
@@ -20,7 +23,7 @@ pub(super) enum Stop {
 /// What the trainer says.
 #[derive(Debug)]
 pub(super) enum Report {
-    Wants(Wish),
+    Wants(Capacity),
     Progress { lease: LeaseId, step: u64 },
     Ended { lease: LeaseId, end: End },
 }
@@ -48,7 +51,7 @@ pub(super) struct Trainer {
     running: Vec<Lane>,
     waiting: VecDeque<LeaseId>,
     vaes: Vec<VaeId>,
-    told: Option<Wish>,
+    told: Option<Capacity>,
 }
 
 /// VAEs that a trainer has at hand.
@@ -137,9 +140,8 @@ impl Trainer {
         let lanes = room.saturating_sub(self.running.len() + self.waiting.len());
         let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
         let shape = self.shape(subjects).filter(|_| self.lanes > 1);
-        let wish = Wish { lanes, shape, vaes: self.vaes.clone() };
-        let same = |told: &Wish| *told == wish || (told.lanes == 0 && wish.lanes == 0);
-        if self.told.as_ref().is_some_and(same) {
+        let wish = Capacity { lanes, shape, vaes: self.vaes.clone() };
+        if self.told.as_ref().is_some_and(|told| told.says_the_same(&wish)) {
             return None;
         }
         self.told = Some(wish.clone());

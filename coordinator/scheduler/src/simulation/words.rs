@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use swfn_shared::ids::LeaseId;
+use swfn_shared::{capacity::Capacity, ids::LeaseId};
 
 use super::{
     super::{Command, Event},
@@ -39,7 +39,7 @@ pub(super) fn event(event: &Event) -> String {
 
 pub(super) fn command(command: &Command) -> String {
     match command {
-        Command::Asked { worker, lanes, .. } => format!("ask of {worker} for {lanes}"),
+        Command::Asked { worker, capacity } => format!("ask of {worker} for {}", capacity.lanes),
         Command::Progressed { worker, lease, step, .. } => format!("step {step} of {lease} by {worker}"),
         Command::Succeeded { worker, lease } => format!("success of {lease} by {worker}"),
         Command::Failed { worker, lease, kind, .. } => format!("failure ({kind:?}) of {lease} by {worker}"),
@@ -51,8 +51,8 @@ pub(super) fn command(command: &Command) -> String {
 pub(super) fn message(message: &Message) -> String {
     let Message { sequence, said } = message;
     let said = match said {
-        Said::Ask { lanes: 0, .. } => "I want no more".to_owned(),
-        Said::Ask { lanes, shape, vaes } => {
+        Said::Ask(Capacity { lanes: 0, .. }) => "I want no more".to_owned(),
+        Said::Ask(Capacity { lanes, shape, vaes }) => {
             let shape = shape.map_or_else(|| "any shape".to_owned(), |shape| format!("shape {}", shape.short()));
             format!("I have {lanes} lanes for {shape}, and {} VAEs", vaes.len())
         }

@@ -3,11 +3,14 @@
 use std::{collections::HashMap, time::Duration};
 
 use proptest::prelude::*;
-use swfn_shared::ids::{LeaseId, TrialId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{LeaseId, TrialId},
+};
 
 use super::{
     super::{Command, Event, FailureKind, Scheduler, TrialState},
-    LIMITS, Sweep, dead, specs, worker,
+    LIMITS, Sweep, dead, room, specs, worker,
 };
 
 /// A step of a random history; numbers choose among what there is.
@@ -55,7 +58,8 @@ proptest! {
             let command = match step {
                 Step::Join(w, p) => Some(Command::Joined { worker: name(w), predecessor: p.map(|p| dead(&format!("w{p}"))), held: lease(0).into_iter().collect() }),
                 Step::Ask(w, lanes, of) => {
-                    Some(Command::Asked { worker: name(w), lanes, shape: of.map(|index| specs()[index].shape()), vaes: Vec::new() })
+                    let capacity = Capacity { shape: of.map(|index| specs()[index].shape()), ..room(lanes) };
+                    Some(Command::Asked { worker: name(w), capacity })
                 }
                 Step::Heard(w) => Some(Command::Heard { worker: name(w) }),
                 Step::Progress(w, i, step) => lease(i).map(|lease| Command::Progressed { worker: name(w), lease, step, waits: false }),
@@ -83,7 +87,7 @@ proptest! {
             granted.extend(&leases);
 
             // A grant fills lanes and no more, with one shape; an idle worker that takes any shape gets something.
-            if let (Command::Asked { worker, lanes, shape, .. }, Ok(_)) = (&command, &answer) {
+            if let (Command::Asked { worker, capacity: Capacity { lanes, shape, .. } }, Ok(_)) = (&command, &answer) {
                 prop_assert!(leases.is_empty() || sweep.scheduler.held_by(worker) <= *lanes as usize);
                 let wanted = shape.or_else(|| leases.first().map(|lease| sweep.shape(*lease)));
                 prop_assert!(leases.iter().all(|lease| Some(sweep.shape(*lease)) == wanted));

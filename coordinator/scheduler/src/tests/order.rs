@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use swfn_shared::ids::{CellId, VaeId};
+use swfn_shared::{
+    capacity::Capacity,
+    ids::{CellId, VaeId},
+};
 
 use super::*;
 
@@ -23,7 +26,8 @@ fn sweep(workers: usize) -> (Vec<TrialSpec>, usize) {
             if let Some(lease) = held[number].take() {
                 sweep.succeed(name, lease).unwrap();
             }
-            let asked = Command::Asked { worker: worker(name), lanes: 1, shape: None, vaes: vaes[number].clone() };
+            let asked =
+                Command::Asked { worker: worker(name), capacity: Capacity { vaes: vaes[number].clone(), ..room(1) } };
             held[number] = sweep.tell(asked).unwrap().iter().find_map(Event::durable);
             let Some(spec) = held[number].map(|lease| *sweep.scheduler.spec(lease.trial).unwrap()) else { continue };
             begun.push(spec);
@@ -65,7 +69,8 @@ fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_of_the_seed_to
     sweep.succeed("bob", bob).unwrap();
     let vae =
         sweep.scheduler.trials().filter(|(_, spec, _)| spec.subset_size == 300).find_map(|(_, spec, _)| spec.vae());
-    let asked = Command::Asked { worker: worker("bob"), lanes: 1, shape: None, vaes: vae.into_iter().collect() };
+    let asked =
+        Command::Asked { worker: worker("bob"), capacity: Capacity { vaes: vae.into_iter().collect(), ..room(1) } };
     let bob = sweep.tell(asked).unwrap().iter().find_map(Event::durable).unwrap();
     assert_eq!(of(&sweep, bob), (0, 300, true));
     sweep.join("eve");

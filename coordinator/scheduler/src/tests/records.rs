@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{Command, Event, FailureKind, Limits, Rejection, TrialState},
-    LIMITS, Sweep, dead, worker,
+    LIMITS, Sweep, dead, room, worker,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -82,7 +82,7 @@ fn a_trial_waits_for_no_place_that_is_gone() {
     assert_eq!(sweep.ask("b:cpu-0:1", 1), []);
     sweep.fail("a:cpu-0:1", lease, FailureKind::Error);
     assert_eq!(sweep.ask("a:cpu-0:1", 1), []);
-    sweep.tell(Command::Asked { worker: worker("b:cpu-0:1"), lanes: 0, shape: None, vaes: Vec::new() }).unwrap();
+    sweep.tell(Command::Asked { worker: worker("b:cpu-0:1"), capacity: room(0) }).unwrap();
     let [lease] = sweep.ask("a:cpu-0:1", 1)[..] else { panic!("b takes none") };
     sweep.fail("a:cpu-0:1", lease, FailureKind::Error);
     assert_eq!(sweep.quarantined(), 1);

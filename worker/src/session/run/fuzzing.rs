@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::mpsc as std_mpsc};
 
 use swfn_proto::{Message as _, v1::coordinator_message};
 use swfn_shared::{
+    capacity::Capacity,
     metrics::{MetricPoint, TRAIN_LOSS},
     trial::TrialSpec,
 };
@@ -25,7 +26,7 @@ pub(crate) fn session(mut data: &[u8]) {
     let outbox = OutboxLimits::in_folder(std::env::temp_dir());
     let hooks = Hooks { welcomed: || {}, leased: |_| {}, let_go: |_| {}, settled: Box::new(|_| {}) };
     let mut session = Session::new(identity(), address(), outbox, orders, report_queue, stopping, hooks);
-    session.absorb(Report::Wants { lanes: 3, shape: None, vaes: Vec::new() });
+    session.absorb(Report::Wants(Capacity { lanes: 3, ..Capacity::default() }));
     let (mut taken, mut reported) = (Vec::<Order>::new(), 0);
     for _ in 0..100 {
         let Ok(mut message) = v1::CoordinatorMessage::decode_length_delimited(&mut data) else { break };
@@ -52,7 +53,7 @@ pub(crate) fn session(mut data: &[u8]) {
                     let (message, log) = ("e".to_owned(), String::new());
                     Report::Ended { lease, end: End::Failed { kind: v1::FailureKind::Error, message, log } }
                 }
-                _ => Report::Wants { lanes: 3, shape: None, vaes: Vec::new() },
+                _ => Report::Wants(Capacity { lanes: 3, ..Capacity::default() }),
             }));
         }
         sent.extend(session.ledger.flush());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use swfn_proto::v1::{self, worker_message::Kind};
-use swfn_shared::faults;
+use swfn_shared::{capacity::Capacity, faults};
 use tokio::time::interval;
 use tracing::info;
 
@@ -25,7 +25,7 @@ const FLUSH: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 enum Outgoing {
     Report(u64),
-    Ask(v1::Ask),
+    Ask(Capacity),
     Heartbeat,
 }
 
@@ -131,7 +131,7 @@ impl Session {
                     |error| LinkError::Unreadable(format!("report {sequence} cannot be read back: {error}"));
                 return self.ledger.report(sequence).map_err(unreadable);
             }
-            Outgoing::Ask(ask) => Kind::Ask(ask),
+            Outgoing::Ask(room) => Kind::Ask(room.into()),
             Outgoing::Heartbeat => Kind::Heartbeat(self.ledger.heartbeat(unsent)),
         };
         Ok(Some(v1::WorkerMessage { sequence: 0, kind: Some(kind) }))

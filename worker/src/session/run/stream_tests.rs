@@ -10,7 +10,10 @@ use swfn_proto::{
         worker_message::Kind,
     },
 };
-use swfn_shared::metrics::{MetricPoint, TRAIN_LOSS};
+use swfn_shared::{
+    capacity::Capacity,
+    metrics::{MetricPoint, TRAIN_LOSS},
+};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_stream::{
     Stream,
@@ -148,7 +151,7 @@ async fn a_worker_that_was_told_to_leave_gives_back_what_it_holds_when_it_is_ask
     )
     .await;
     // Once it has heard that, it wants no more trials.
-    stage.reports.send(Report::Wants { lanes: 3, shape: None, vaes: Vec::new() }).await.unwrap();
+    stage.reports.send(Report::Wants(Capacity { lanes: 3, ..Capacity::default() })).await.unwrap();
     sleep(Duration::from_millis(300)).await;
     assert_eq!(order.cancel.asked(), None, "it may finish what it holds");
 

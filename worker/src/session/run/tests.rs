@@ -4,6 +4,7 @@ use std::sync::mpsc as std_mpsc;
 
 use swfn_proto::v1::{coordinator_message, worker_message::Kind};
 use swfn_shared::{
+    capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid},
     trial::TrialSpec,
 };
@@ -57,7 +58,7 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     let mut session = session(orders, report_queue, stopping);
     let leases = leases(4);
 
-    assert!(session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() }).is_empty());
+    assert!(session.absorb(Report::Wants(Capacity { lanes: 5, ..Capacity::default() })).is_empty());
     assert_eq!(session.wishes.ask(session.ledger.running()).unwrap().lanes, 5);
     assert!(session.obey(grant(&leases[..3])).is_empty());
     let taken: Vec<_> = queue.try_iter().collect();
@@ -67,18 +68,18 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     // One ends: its lane and the two that are free, of the shape of those that run.
     session.absorb(Report::Ended { lease: taken[0].lease, end: End::Released });
     let shape = Some(taken[0].spec.shape());
-    session.absorb(Report::Wants { lanes: 3, shape, vaes: Vec::new() });
+    session.absorb(Report::Wants(Capacity { lanes: 3, shape, vaes: Vec::new() }));
     let ask = session.wishes.ask(session.ledger.running()).unwrap();
-    assert_eq!((ask.lanes, ask.shape), (5, shape.map(|shape| shape.to_string())));
+    assert_eq!((ask.lanes, ask.shape), (5, shape));
 
     session.leave(Exit::Done);
     assert!(taken[1..].iter().all(|order| order.cancel.asked() == Some(Stop::GiveBack)));
-    assert_eq!(session.wishes.ask(session.ledger.running()), Some(v1::Ask::default()), "withdrawn");
+    assert_eq!(session.wishes.ask(session.ledger.running()), Some(Capacity::default()), "withdrawn");
     let answer = session.obey(grant(&leases[3..]));
     let reports: Vec<_> =
         answer.into_iter().map(|number| session.ledger.report(number).unwrap().unwrap().kind).collect();
     assert!(matches!(&reports[..], [Some(Kind::Released(released))] if released.lease == leases[3].id), "{reports:?}");
-    session.absorb(Report::Wants { lanes: 5, shape: None, vaes: Vec::new() });
+    session.absorb(Report::Wants(Capacity { lanes: 5, ..Capacity::default() }));
     assert_eq!((session.wishes.ask(0), queue.try_iter().count()), (None, 0));
 }
 

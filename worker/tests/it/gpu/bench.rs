@@ -8,6 +8,7 @@ use std::{cell::RefCell, collections::VecDeque, fs, io::Write as _, ops::Control
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
+    capacity::Capacity,
     ids::ShapeId,
     metrics::{MetricPoint, TRAIN_LOSS, VAE_LOSS},
     trial::{Architecture, Precision, TrialSpec},
@@ -15,7 +16,7 @@ use swfn_shared::{
 use swfn_worker::{
     device,
     train::{
-        jobs::{Job, Jobs, Room},
+        jobs::{Job, Jobs},
         report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
@@ -51,7 +52,7 @@ impl Observer for Watch {
 }
 
 impl<'o> Jobs<'o> for Timed {
-    fn room(&mut self, _: Room) {}
+    fn room(&mut self, _: Capacity) {}
 
     fn next(&mut self, _: Option<ShapeId>) -> Option<Job<'o>> {
         let spec = self.waiting.pop_front()?;
