@@ -126,7 +126,7 @@ impl ConvEncoder {
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
             x = norm_elu(norm, &halve(&x, conv), mode); // [B, K * 16, 14, 14]; [B, K * 32, 7, 7]; [B, K * 64, 3, 3]
         }
-        let features = x.view([-1, lanes, self.shapes.features()]).transpose(0, 1); // [K, B, features]
+        let features = x.reshape([-1, lanes, self.shapes.features()]).transpose(0, 1); // [K, B, features]
         let heads = linear(&self.heads, &features); // [K, B, 2 * latent]
         let latent = heads.size()[2] / 2;
         (heads.narrow(2, 0, latent), heads.narrow(2, latent, latent))
