@@ -52,8 +52,8 @@ test-all: test test-rest ## all tests
 test-rest: build ## what `make test` leaves out: faults in larger numbers, more seeds, what no release may contain
 	$(WITH_LIBTORCH) tests/run.py rest
 
-FUZZ_CORE = grid specification hello worker-message conversation http
-FUZZ_WORKER = idx gzip checkpoint vae lanes session devices
+FUZZ_CORE = grid specification hello worker-message conversation http session
+FUZZ_WORKER = idx gzip checkpoint vae lanes devices
 TARGET ?= core worker
 FUZZED = $(patsubst core,$(FUZZ_CORE),$(patsubst worker,$(FUZZ_WORKER),$(TARGET)))
 # When each target ends, a minute after its start if nothing is said; with SEED, the same inputs come each time.

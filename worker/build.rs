@@ -71,7 +71,7 @@ fn version() -> String {
         return format!("{version}+{revision}");
     }
     // HEAD changes when a branch is changed, its log with each commit; the sources make a copy dirty.
-    for path in ["../.git/HEAD", "../.git/logs/HEAD", "src", "../shared/src", "../proto/swfn"] {
+    for path in ["../.git/HEAD", "../.git/logs/HEAD", "src", "session/src", "../shared/src", "../proto/swfn"] {
         if Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }

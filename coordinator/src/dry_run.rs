@@ -18,9 +18,10 @@ use swfn_shared::{
 use swfn_store::Store;
 
 use crate::{
-    cli::LocalWorkers,
+    amount::{Work, percent},
+    arguments::LocalWorkers,
     custody::Stock,
-    notes::{Work, notes},
+    notes::notes,
     rates::{self, Rate},
 };
 
@@ -95,15 +96,6 @@ fn counted(cells: usize, vaes: usize, done: usize) -> String {
     let vaes = if vaes == 0 { "no VAE".to_owned() } else { text::count(vaes, "VAE") };
     let done = if done == 0 { String::new() } else { format!("; {done} of them are done") };
     format!(" in {}, with {vaes}{done}", text::count(cells, "cell"))
-}
-
-/// A share for people.
-pub(crate) fn percent(share: f64) -> String {
-    match share * 100.0 {
-        0.0 => "0 %".to_owned(),
-        value if value < 1.0 => "< 1 %".to_owned(),
-        value => format!("{value:.0} %"),
-    }
 }
 
 /// A line no longer than the terminal.
@@ -250,8 +242,8 @@ fn time(left: &[&TrialSpec], outlook: &Outlook<'_>) -> String {
         );
     };
     let workers = rate.workers(outlook.workers);
-    let longest = left.iter().map(|spec| rate.seconds([**spec].iter())).fold(0.0, f64::max);
-    let seconds = (rate.seconds(left.iter().copied()) / workers as f64).max(longest);
+    let longest = left.iter().map(|spec| Work::of([*spec], Some(rate)).total()).fold(0.0, f64::max);
+    let seconds = (Work::of(left.iter().copied(), Some(rate)).total() / workers as f64).max(longest);
     let duration = Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(Duration::MAX);
     let of = match (workers, outlook.workers) {
         (1, None) => "one worker".to_owned(),

@@ -7,7 +7,7 @@ use swfn_shared::address::Address;
 use swfn_store::run_dir::RunDir;
 
 use crate::{
-    cli::SweepArguments,
+    arguments::SweepArguments,
     grpc::{self, Listener},
     local,
 };

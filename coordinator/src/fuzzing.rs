@@ -8,6 +8,7 @@ use swfn_shared::{
     capacity::Capacity,
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, TRAINER_REVISION, WorkerId},
+    state::TrialState,
     trial::TrialSpec,
     trial_log,
     wire::{MAX_LOG_BYTES, MAX_NAMED, PROTOCOL},
@@ -17,10 +18,13 @@ use tonic::{Code, Status};
 use v1::worker_message::Kind;
 
 use crate::{
-    engine::{Engine, FromWorker, Hello, Holder, Letter, Mailbox, Reply, Request, Room},
+    engine::{Engine, Letter, Mailbox, Request, Room},
     grpc::convert::{self, MAX_TEXT},
 };
-use swfn_scheduler::Limits;
+use swfn_scheduler::{
+    Limits,
+    turn::{FromWorker, Hello, Holder, Reply},
+};
 use swfn_store::{ArtifactFolder, Store};
 
 /// The name of a target, which is that of its corpus, and what it does.
@@ -48,13 +52,13 @@ fn of_this_version(message: &mut v1::WorkerMessage) {
 
 fn introduced(message: v1::WorkerMessage) {
     match convert::hello(message, Holder::Anyone) {
-        Ok(Hello { worker, predecessor, held, holder: _ }) => {
-            let row = [worker.host, worker.device, worker.model, worker.software, worker.libtorch];
-            row.iter().chain(&worker.cuda).for_each(|text| shown(text));
+        Ok((Hello { worker, predecessor, held, holder: _ }, row)) => {
+            let texts = [row.host, row.device, row.model, row.software, row.libtorch];
+            texts.iter().chain(&row.cuda).for_each(|text| shown(text));
             for text in predecessor.iter().flat_map(|dead| [&dead.end, &dead.log]) {
                 assert!(text.len() <= MAX_LOG_BYTES && !text.contains('\u{1b}'));
             }
-            for id in [Some(worker.id), predecessor.map(|dead| dead.worker)].into_iter().flatten() {
+            for id in [Some(worker), predecessor.map(|dead| dead.worker)].into_iter().flatten() {
                 assert_eq!(id.to_string().parse().as_ref(), Ok(&id));
             }
             assert!(held.len() <= MAX_NAMED);
@@ -137,11 +141,12 @@ pub fn conversation(mut data: &[u8]) {
         name_trials(&mut message, &specs);
         let stream = &mut streams[usize::from(*stream) % 4];
         let request = match stream.take() {
-            None => convert::hello(message, Holder::Anyone).map(|hello| {
+            None => convert::hello(message, Holder::Anyone).map(|(hello, row)| {
                 let (replies, receiver) = Mailbox::new();
                 answers.push(receiver);
-                *stream = Some((number, hello.worker.id.clone()));
-                Request::Join { session: number, hello: Box::new(hello), replies, room: Room::default() }
+                *stream = Some((number, hello.worker.clone()));
+                let (hello, row) = (Box::new(hello), Box::new(row));
+                Request::Join { session: number, hello, row, replies, room: Room::default() }
             }),
             Some((session, worker)) => match convert::message(message) {
                 Ok((sequence, message)) => {
@@ -180,7 +185,7 @@ pub fn conversation(mut data: &[u8]) {
     let trials = store.trials().expect("memory can be read");
     assert_eq!(trials.len(), specs.len());
     for trial in &trials {
-        assert_eq!(trial.state == "succeeded", trial.outcome.is_some(), "{trial:?}");
+        assert_eq!(trial.state == TrialState::Succeeded, trial.outcome.is_some(), "{trial:?}");
         trial.error.iter().for_each(|error| shown(error));
     }
     // Panics if the journal contradicts itself.

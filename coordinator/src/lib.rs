@@ -12,6 +12,8 @@
 //!
 //! Torch is never linked here.
 
+mod amount;
+mod arguments;
 mod backup;
 mod check;
 mod cli;

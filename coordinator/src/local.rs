@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use swfn_access::{Access, place};
+use swfn_scheduler::turn::Holder;
 use swfn_shared::{
     access::{TOKEN_VARIABLE, Token},
     files,
@@ -29,8 +30,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::LocalWorkers,
-    engine::Holder,
+    arguments::LocalWorkers,
     grpc::{Door, Listener},
 };
 

@@ -12,15 +12,15 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use swfn_shared::{
     output,
-    quote::quote,
-    snapshot::state_name,
+    quote::{harmless, quote},
+    state::TrialState,
     treatment::Point,
-    trial_log::{MAX_BYTES, harmless},
+    trial_log::MAX_BYTES,
 };
 use swfn_store::{
     ReadOnly,
     grid_file::{self, Earlier},
-    log_file,
+    log_file, parse,
 };
 use time::OffsetDateTime;
 
@@ -84,10 +84,10 @@ fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
         samples: row.get("penalty_samples")?,
         density: row.get_ref("density")?.as_str()?,
     };
-    let (seed, state) = (row.get::<_, i64>("seed")?, row.get_ref("state")?.as_str()?);
+    let (seed, state) = (row.get::<_, i64>("seed")?, parse::<TrialState>(row, "state")?);
     // The file's integers are signed.
     let earlier = if row.get("in_grid")? { "" } else { ", of an earlier grid" };
-    Ok(format!("{}, seed {}, {}{earlier}", point.label(), seed as u64, state_name(state)))
+    Ok(format!("{}, seed {}, {}{earlier}", point.label(), seed as u64, state.word()))
 }
 
 /// The one trial whose id begins so, where the run directories of all sweeps are in that folder.
@@ -205,9 +205,9 @@ fn show(found: &Found, reader: &ReadOnly, follow: bool, out: &mut impl Write) ->
             *shown = log(found, *attempt, *shown, out)?;
         }
         out.flush()?;
-        let state: Vec<String> =
-            reader.all("SELECT state FROM trial WHERE number = ?1", [found.number], |row| row.get(0))?;
-        let done = matches!(state.first().map(String::as_str), Some("succeeded" | "quarantined") | None);
+        let state: Vec<TrialState> =
+            reader.all("SELECT state FROM trial WHERE number = ?1", [found.number], |row| parse(row, 0))?;
+        let done = state.first().is_none_or(|state| state.is_final());
         if !follow || (done && events_after(reader, found.number, position)?) {
             return Ok(());
         }

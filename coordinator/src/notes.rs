@@ -1,50 +1,13 @@
 //! What somebody should know of a grid before hours are spent on it. A note changes nothing.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
-use swfn_shared::{grid::Grid, ids::CellId, trial::TrialSpec, work};
+use swfn_shared::{grid::Grid, ids::CellId, trial::TrialSpec};
 
-use crate::{dry_run::percent, rates::Rate};
+use crate::amount::{Work, percent};
 
 /// Share of the work from which on VAEs or evaluations are worth a note.
 const MUCH: f64 = 0.4;
-
-/// The work of a grid by what it is spent on: in seconds of a worker where speeds are known, else in floating-point operations.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Work {
-    /// Of classifiers, without evaluations.
-    pub(crate) training: f64,
-    pub(crate) evaluations: f64,
-    pub(crate) vaes: f64,
-    /// What evaluations would be if there were one for each trial.
-    single: f64,
-}
-
-impl Work {
-    pub(crate) fn of<'s>(specs: impl IntoIterator<Item = &'s TrialSpec>, rate: Option<&Rate>) -> Self {
-        let mut vaes = HashSet::new();
-        specs.into_iter().fold(Self::default(), |sum, spec| {
-            let [training, evaluation, vae] = rate.map_or([1.0; 3], |rate| rate.speeds(spec));
-            let evaluations = work::evaluation_flop(spec);
-            let new = spec.vae().is_some_and(|vae| vaes.insert(vae));
-            Self {
-                training: sum.training + (work::classifier_flop(spec) - evaluations) / training,
-                evaluations: sum.evaluations + evaluations / evaluation,
-                vaes: sum.vaes + if new { work::vae_flop(spec) / vae } else { 0.0 },
-                single: sum.single + evaluations / evaluation / f64::from(work::evaluations(spec)),
-            }
-        })
-    }
-
-    pub(crate) fn total(&self) -> f64 {
-        self.training + self.evaluations + self.vaes
-    }
-
-    /// The share of all work that one evaluation of each trial would save.
-    pub(crate) fn saving(&self) -> f64 {
-        (self.evaluations - self.single) / self.total()
-    }
-}
 
 /// All that is worth a note, each in a sentence or two.
 pub(crate) fn notes(grid: &Grid, specs: &[TrialSpec], work: &Work) -> Vec<String> {

@@ -13,7 +13,7 @@ use swfn_shared::{folders, ids::TrialId, trial::TrialSpec, work};
 use swfn_store::{LeaseSpan, Store, TrialRow, covered, run_dir::replace};
 use tracing::warn;
 
-use crate::{cli::LocalWorkers, notes::Work};
+use crate::arguments::LocalWorkers;
 
 /// The file in the cache folder.
 const FILE: &str = "rates.json";
@@ -210,11 +210,6 @@ pub(crate) fn here(rates: &[Rate]) -> Option<&Rate> {
 }
 
 impl Rate {
-    /// Seconds of one worker for these trials, with the VAEs that they need.
-    pub(crate) fn seconds<'s>(&self, specs: impl Iterator<Item = &'s TrialSpec>) -> f64 {
-        Work::of(specs, Some(self)).total()
-    }
-
     /// Operations per second in training of a trial, in its evaluations and in its VAE.
     pub(crate) fn speeds(&self, spec: &TrialSpec) -> [f64; 3] {
         let all = self.speeds.get(ALL).copied().unwrap_or(f64::NAN);
@@ -249,6 +244,7 @@ mod tests {
     use swfn_store::samples::{batch, leased, specs};
 
     use super::{sample as rate, *};
+    use crate::amount::Work;
 
     #[test]
     fn the_estimate_of_what_was_measured_is_what_it_took() {
@@ -271,7 +267,7 @@ mod tests {
         let classifiers: f64 = specs.iter().map(work::classifier_flop).sum();
         let vaes = 2.0 * work::vae_flop(&specs[1]);
         let expected = 9.0 * (classifiers + vaes) / classifiers;
-        assert!((rate.seconds(specs.iter()) - expected).abs() < 1e-6, "{rate:?}");
+        assert!((Work::of(&specs, Some(rate)).total() - expected).abs() < 1e-6, "{rate:?}");
         let parts: Vec<_> = rate.speeds.keys().map(String::as_str).collect();
         assert_eq!(
             (rate.kind.as_str(), rate.model.as_str(), parts),

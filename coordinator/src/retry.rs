@@ -4,10 +4,10 @@ use std::{collections::HashSet, path::PathBuf};
 
 use anyhow::ensure;
 use clap::Args;
-use swfn_shared::{ids::TrialId, output, trial::TrialSpec};
+use swfn_shared::{ids::TrialId, output, state::TrialState, trial::TrialSpec};
 use swfn_store::Store;
 
-use crate::{cli::SweepArguments, custody::trials, engine::Engine};
+use crate::{arguments::SweepArguments, custody::trials, engine::Engine};
 
 /// The options of `retry`.
 #[derive(Debug, Args)]
@@ -57,7 +57,8 @@ pub(crate) struct Failed {
 impl Failed {
     fn of(store: &Store, specs: &[TrialSpec]) -> anyhow::Result<Self> {
         let in_grid: HashSet<_> = specs.iter().map(TrialSpec::id).collect();
-        let rows = store.trials()?.into_iter().filter(|row| row.state == "quarantined" && in_grid.contains(&row.id));
+        let rows =
+            store.trials()?.into_iter().filter(|row| row.state == TrialState::Quarantined && in_grid.contains(&row.id));
         let mut failed = Self::default();
         for row in rows {
             if row.diverged() {

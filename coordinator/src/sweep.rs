@@ -35,13 +35,14 @@ use tokio::{
 use tracing::{error, warn};
 
 use crate::{
-    cli::SweepArguments,
+    amount::Work,
+    arguments::SweepArguments,
     custody, dry_run,
     engine::{Engine, EngineError, Request},
     entrances::Entrances,
     grpc::{self, Service},
     local::{self, LocalSupervisor},
-    notes::{Work, costly_evaluations, notes},
+    notes::{costly_evaluations, notes},
     progress::{self, Standing, Terminal},
     rates,
     retry::Retry,
@@ -133,7 +134,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     };
     output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
     let verification = summary.verification.unwrap_or_default();
-    verification.sentences().iter().for_each(|sentence| output::say(sentence));
+    swfn_report::verification(&verification).iter().for_each(|sentence| output::say(sentence));
     match ending {
         Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => Ok(Ending::Disagreement),
         _ => Ok(ending),

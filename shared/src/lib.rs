@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod address;
+pub mod architecture;
 pub mod artifacts;
 pub mod capacity;
 pub mod catalogue;
@@ -21,12 +22,14 @@ pub mod fuzzing;
 pub mod grid;
 pub mod ids;
 pub mod image;
+pub mod layers;
 pub mod metrics;
 pub mod numbers;
 pub mod output;
 pub mod quote;
 pub mod signals;
 pub mod snapshot;
+pub mod state;
 pub mod telemetry;
 pub mod text;
 pub mod threads;

@@ -1,4 +1,5 @@
-//! Other people's text in messages, logs and tables.
+//! Other people's text in what this program writes: one function for each kind of output. What comes
+//! out can neither steer a terminal nor begin a line, a cell, a tag or a command of its own.
 
 use std::borrow::Cow;
 
@@ -34,6 +35,108 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Lines of that text on a terminal, in as many bytes as before: logs are put together from parts
+/// by their offsets.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && c != '\n' && c != '\t' {
+            true => (0..c.len_utf8()).for_each(|_| shown.push('?')),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// All of that text in a sentence or a row: a blank stands for each control character.
+pub fn flat(text: &str) -> String {
+    text.chars().map(blank_if_control).collect()
+}
+
+fn blank_if_control(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
+}
+
+/// A cell's name as the name of a folder: `net_n=300` for `net, n = 300`.
+pub fn file_name(text: &str) -> String {
+    let short = text.replace(" = ", "=").replace(" + ", "+").replace(", ", "_");
+    let plain = |c: char| if c.is_alphanumeric() || "-_.=+".contains(c) { c } else { '_' };
+    short.chars().map(plain).collect()
+}
+
+/// That text as one word of a shell.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// That text in Markdown: no bar ends a cell, no line a row, no tag, picture or link begins, and
+/// no address is one.
+pub fn markdown(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars() {
+        match character {
+            '\\' | '|' | '*' | '`' | '[' | ']' => escaped.extend(['\\', character]),
+            '/' if escaped.ends_with(':') => escaped += "\\/",
+            '.' if ends_with_www(&escaped) => escaped += "\\.",
+            '<' => escaped += "&lt;",
+            '&' => escaped += "&amp;",
+            other => escaped.push(blank_if_control(other)),
+        }
+    }
+    escaped
+}
+
+fn ends_with_www(text: &str) -> bool {
+    text.len().checked_sub(3).and_then(|start| text.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case("www"))
+}
+
+/// That text in LaTeX, with the few characters beyond ASCII that reports use.
+pub fn latex(text: &str) -> String {
+    let mut escaped = String::new();
+    let mut characters = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(character) = characters.next() {
+        let begins_number = matches!(before, ' ' | '(') && characters.peek().is_some_and(char::is_ascii_digit);
+        before = character;
+        match character {
+            '-' if begins_number => escaped += "$-$",
+            // After the end of a row these would be its options.
+            '[' | ']' => escaped.extend(['{', character, '}']),
+            '*' if escaped.is_empty() => escaped += "{*}",
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', character]),
+            '\\' => escaped += "\\textbackslash{}",
+            '~' => escaped += "\\textasciitilde{}",
+            '^' => escaped += "\\textasciicircum{}",
+            '<' => escaped += "\\textless{}",
+            '>' => escaped += "\\textgreater{}",
+            '±' => escaped += "$\\pm$",
+            'λ' => escaped += "$\\lambda$",
+            '–' => escaped += "--",
+            '−' => escaped += "$-$",
+            '×' => escaped += "$\\times$",
+            '≥' => escaped += "$\\geq$",
+            '≤' => escaped += "$\\leq$",
+            '≠' => escaped += "$\\neq$",
+            '≈' => escaped += "$\\approx$",
+            '→' => escaped += "$\\rightarrow$",
+            '←' => escaped += "$\\leftarrow$",
+            '‖' => escaped += "$\\|$",
+            'α' => escaped += "$\\alpha$",
+            'β' => escaped += "$\\beta$",
+            'γ' => escaped += "$\\gamma$",
+            'δ' => escaped += "$\\delta$",
+            'ε' => escaped += "$\\varepsilon$",
+            'μ' | 'µ' => escaped += "$\\mu$",
+            'σ' => escaped += "$\\sigma$",
+            'τ' => escaped += "$\\tau$",
+            'Δ' => escaped += "$\\Delta$",
+            other => escaped.push(blank_if_control(other)),
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +155,19 @@ mod tests {
         assert_eq!(quote("a b"), "`a b`");
         assert_eq!(quote("\u{1b}[2J\n"), "`\\u{1b}[2J\\n`");
         assert_eq!(quote(&"x".repeat(1 << 20)).chars().count(), 63);
+    }
+
+    #[test]
+    fn each_kind_of_output_has_its_own_escapes() {
+        let hostile = "a|b\n<i> [x](y) `c` *d*";
+        assert_eq!(markdown(hostile), "a\\|b &lt;i> \\[x\\](y) \\`c\\` \\*d\\*");
+        let address = "![b](http://a.b) www.a.b Www.c: https://d";
+        assert_eq!(markdown(address), "!\\[b\\](http:\\//a.b) www\\.a.b Www\\.c: https:\\//d");
+        assert_eq!(latex("[1] *a* α ≤ β"), "{[}1{]} *a* $\\alpha$ $\\leq$ $\\beta$");
+        assert_eq!(latex("*a\\input{x} 5 %"), "{*}a\\textbackslash{}input\\{x\\} 5 \\%");
+        assert_eq!(harmless("é\u{1b}[2J\u{9b}m\n\t."), "é?[2J??m\n\t.");
+        assert_eq!(flat("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(file_name("net, n = 300, dropout + fn 0.1/.."), "net_n=300_dropout+fn_0.1_..");
+        assert_eq!((shell_word("a/b"), shell_word("it's")), ("a/b".into(), "'it'\\''s'".into()));
     }
 }

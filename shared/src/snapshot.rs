@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     ids::{TrialId, WorkerId},
+    state::TrialState,
     trial::TrialSpec,
 };
 
@@ -20,18 +21,27 @@ pub struct Counts {
     pub quarantined: usize,
 }
 
-/// A trial's state for people, by its name in files.
-pub fn state_name(state: &str) -> &str {
-    match state {
-        "pending" => "waiting",
-        "leased" => "running",
-        "succeeded" => "done",
-        "quarantined" => "failed",
-        other => other,
-    }
-}
-
 impl Counts {
+    /// The number of trials in that state.
+    pub fn of(&self, state: TrialState) -> usize {
+        match state {
+            TrialState::Pending => self.pending,
+            TrialState::Leased => self.leased,
+            TrialState::Succeeded => self.succeeded,
+            TrialState::Quarantined => self.quarantined,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn of_mut(&mut self, state: TrialState) -> &mut usize {
+        match state {
+            TrialState::Pending => &mut self.pending,
+            TrialState::Leased => &mut self.leased,
+            TrialState::Succeeded => &mut self.succeeded,
+            TrialState::Quarantined => &mut self.quarantined,
+        }
+    }
+
     /// Whether nothing is left to do.
     pub fn finished(&self) -> bool {
         self.pending + self.leased == 0

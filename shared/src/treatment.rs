@@ -7,37 +7,14 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
+pub use crate::architecture::Switch;
 use crate::{
-    choice::choice,
     numbers::{Lambda, WeightDecay, short},
     trial::{Architecture, TrialSpec},
 };
 
-choice! {
-    /// The layers of a classifier, without dropout and batch norm.
-    Network {
-        /// Two convolutions and two fully connected layers with ReLU.
-        Net = "net",
-        /// Three convolutions and one fully connected layer, linear but for max-pooling.
-        Lenet = "lenet",
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-choice! {
-    /// A regulariser that is a layer of the classifier.
-    Switch {
-        /// Dropout.
-        Dropout = "dropout",
-        /// Batch norm.
-        BatchNorm = "bn",
-    }
-}
+/// An architecture without dropout and batch norm.
+pub type Network = Architecture;
 
 /// All that regularises a network; nothing at all is a value, too.
 ///
@@ -115,35 +92,6 @@ impl fmt::Display for Regulariser {
 impl Serialize for Regulariser {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-impl Architecture {
-    /// Its layers without dropout and batch norm.
-    pub fn network(self) -> Network {
-        match self {
-            Self::Net | Self::NetDropout => Network::Net,
-            Self::Lenet | Self::LenetBn => Network::Lenet,
-        }
-    }
-
-    /// What it has beyond that.
-    pub fn switch(self) -> Option<Switch> {
-        match self {
-            Self::Net | Self::Lenet => None,
-            Self::NetDropout => Some(Switch::Dropout),
-            Self::LenetBn => Some(Switch::BatchNorm),
-        }
-    }
-}
-
-impl From<Network> for Architecture {
-    /// The architecture without dropout and batch norm.
-    fn from(network: Network) -> Self {
-        match network {
-            Network::Net => Self::Net,
-            Network::Lenet => Self::Lenet,
-        }
     }
 }
 
@@ -325,7 +273,7 @@ mod tests {
         let names: BTreeSet<String> = grid.trials().map(|spec| spec.regulariser().to_string()).collect();
         let some = ["none", "wd 5e-4", "bn", "fn 0.1", "bn + fn 0.1", "bn + wd 5e-4", "fn 0.1 + wd 5e-4"];
         assert!(some.iter().all(|name| names.contains(*name)) && names.len() == 8, "{names:?}");
-        assert!(grid.trials().all(|spec| spec.network() == Network::Lenet));
+        assert!(grid.trials().all(|spec| spec.network() == Network::LENET));
         assert_eq!(grid.trials().map(|spec| spec.label()).last().unwrap(), "lenet, n = 100, bn + fn 0.1 + wd 5e-4");
     }
 

@@ -1,35 +1,14 @@
 //! The trial: one point of the grid with everything that determines its result, and the groups that it belongs to.
 
-use std::fmt;
-
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
+pub use crate::architecture::Architecture;
 use crate::{
     choice::choice,
     dataset::Dataset,
     ids::{CellId, ShapeId, SubsetId, TrialId, VaeId},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
 };
-
-choice! {
-    /// A classifier with its switches (Rannen Triki et al. 2019, section 4).
-    Architecture {
-        /// Two convolutions and two fully connected layers with ReLU.
-        Net = "net",
-        /// [`Self::Net`] with dropout after its second convolution and its first fully connected layer.
-        NetDropout = "net+dropout",
-        /// Three convolutions and one fully connected layer, linear but for max-pooling.
-        Lenet = "lenet",
-        /// [`Self::Lenet`] with batch norm after each convolution.
-        LenetBn = "lenet+bn",
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 choice! {
     /// Initial scale of batch norm.

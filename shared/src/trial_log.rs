@@ -26,7 +26,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::text;
+use crate::{quote::harmless, text};
 
 /// The name of spans whose lines are kept: one for each attempt of a trial.
 pub const SPAN: &str = "trial";
@@ -53,18 +53,6 @@ pub struct LogPart {
     pub offset: u64,
     /// Lines, none of whose characters means anything to a terminal.
     pub text: String,
-}
-
-/// Nothing that would steer a terminal, in as many bytes as before: a log of a peer is put together from parts by their offsets.
-pub fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() && c != '\n' && c != '\t' {
-            true => (0..c.len_utf8()).for_each(|_| shown.push('?')),
-            false => shown.push(c),
-        }
-    }
-    shown
 }
 
 /// The log of one attempt, shared between whoever says something and whoever sends it.

@@ -190,7 +190,7 @@ fn fits_together(spec: &TrialSpec) -> Result<(), WireError> {
     within(spec.validation, &(0..=all - images), "spec.validation")?;
     within(spec.classifier.batch_size, &(1..=images), "classifier.batch_size")?;
     within(vae.map_or(1, |vae| vae.batch_size), &(1..=images), "vae.batch_size")?;
-    if spec.architecture == Architecture::LenetBn
+    if spec.architecture.has_batch_norm()
         && (spec.classifier.batch_size == 1 || spec.penalty.is_some_and(|penalty| penalty.samples == 1))
     {
         return Err(wrong("spec.architecture", "batch norm has no variance of `1` image"));

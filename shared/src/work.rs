@@ -6,29 +6,15 @@ use crate::{
     dataset::{Dataset, Sizes},
     ids::{TrialId, VaeId},
     image::ImageShape,
+    layers::Placed,
     trial::{Architecture, TrialSpec, Vae, VaeFamily, VaeSamples},
 };
 
-/// Multiply-adds of one image's forward pass through a classifier.
+/// Multiply-adds of one image's forward pass through a classifier; none if it does not fit.
 fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
-    let Sizes { image: ImageShape { height, width, channels }, classes, .. } = dataset.sizes();
-    // Pixels that a 5x5 convolution gives, and those that max-pooling leaves of them: 24 x 24, 12 x 12, 8 x 8, 4 x 4 of 28 x 28.
-    let after = |(height, width): (u32, u32)| (height.saturating_sub(4), width.saturating_sub(4));
-    let halved = |(height, width): (u32, u32)| (height / 2, width / 2);
-    let area = |(height, width): (u32, u32)| f64::from(height) * f64::from(width);
-    let first = after((height, width));
-    let second = after(halved(first));
-    let (first, second, last) = (area(first), area(second), area(halved(second)));
-    let (channels, classes) = (f64::from(channels), f64::from(classes));
-    // Convolutions: output pixels x output channels x 25 taps x input channels.
-    match architecture {
-        Architecture::Net | Architecture::NetDropout => {
-            first * 10.0 * 25.0 * channels + second * 20.0 * 250.0 + last * 20.0 * 50.0 + 50.0 * classes
-        }
-        Architecture::Lenet | Architecture::LenetBn => {
-            first * 20.0 * 25.0 * channels + second * 50.0 * 500.0 + last * 50.0 * 500.0 + 500.0 * classes
-        }
-    }
+    let Sizes { image, classes, .. } = dataset.sizes();
+    let placed = architecture.placed(image, classes);
+    placed.map_or(0.0, |layers| layers.iter().map(Placed::macs).sum())
 }
 
 /// Multiply-adds of one image's way through the encoder and of one code's way through the decoder.
@@ -115,14 +101,14 @@ mod tests {
             Dataset::Idx(IdxDataset { digest, sizes: Sizes { image, classes, train_images: 1, test_images: 1 } })
         };
         // Counted by hand for 28 x 28 pixels, as published.
-        assert_eq!(classifier_macs(Architecture::Net, &Dataset::of(&MNIST)), 144_000.0 + 320_000.0 + 16_000.0 + 500.0);
+        assert_eq!(classifier_macs(Architecture::NET, &Dataset::of(&MNIST)), 144_000.0 + 320_000.0 + 16_000.0 + 500.0);
         assert_eq!(
-            classifier_macs(Architecture::Lenet, &Dataset::of(&MNIST)),
+            classifier_macs(Architecture::LENET, &Dataset::of(&MNIST)),
             288_000.0 + 1_600_000.0 + 400_000.0 + 5000.0
         );
-        assert_eq!(classifier_macs(Architecture::Lenet, &own(28, 28, 10)), 2_293_000.0);
+        assert_eq!(classifier_macs(Architecture::LENET, &own(28, 28, 10)), 2_293_000.0);
         // 64 -> 60 -> 30 -> 26 -> 13; 16 -> 12 -> 6 -> 2 -> 1.
-        assert_eq!(classifier_macs(Architecture::Net, &own(64, 16, 3)), 180_000.0 + 260_000.0 + 13_000.0 + 150.0);
+        assert_eq!(classifier_macs(Architecture::NET, &own(64, 16, 3)), 180_000.0 + 260_000.0 + 13_000.0 + 150.0);
         let vae = |family| Vae {
             family,
             iterations: 1,

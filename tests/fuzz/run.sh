@@ -21,7 +21,8 @@ program_of() {
     case $1 in
     grid | specification) echo shared ;;
     hello | worker-message | conversation | http) echo coordinator ;;
-    idx | gzip | checkpoint | vae | lanes | session | devices) echo worker ;;
+    session) echo session ;;
+    idx | gzip | checkpoint | vae | lanes | devices) echo worker ;;
     *)
         echo "error: target \`$1\` is unknown" >&2
         echo "hint: one of $(ls $corpus | tr '\n' ' ')" >&2
@@ -32,7 +33,7 @@ program_of() {
 
 case ${1-} in
 build)
-    features=${2/core/shared,coordinator}
+    features=${2/core/shared,coordinator,session}
     RUSTC_WRAPPER=$PWD/tests/fuzz/instrument.sh ${CARGO:-cargo} build --locked --profile fuzz --target "$host" \
         --target-dir target/fuzz --package swfn-fuzz --features "$features"
     ;;

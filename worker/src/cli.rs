@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
+use swfn_session::{Predecessor, StayLimits, drain_workers};
 use swfn_shared::{
     catalogue::Origin,
     command_line,
@@ -23,9 +24,7 @@ use crate::{
     cli_access::AccessArguments,
     cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
     data::{self, DataError, LoadOptions},
-    devices, process,
-    session::{Predecessor, StayLimits, drain_workers},
-    single,
+    devices, process, single,
     supervisor::{self, INTERRUPTED, PREDECESSOR_LOG, Supervisor},
     train::checkpoint::DEFAULT_SECONDS,
 };

@@ -4,12 +4,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use swfn_session::{Access, Address};
 use swfn_shared::access::{Authorities, Identity, Token, pair};
 
-use crate::{
-    cli_folders::folder_argument,
-    session::{Access, Address},
-};
+use crate::cli_folders::folder_argument;
 
 #[derive(Debug, Args)]
 pub(crate) struct AccessArguments {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Once};
 
+use swfn_session::DeviceInfo;
 use swfn_shared::trial::Precision;
 use tch::{Cuda, Device};
 
@@ -30,19 +31,6 @@ pub enum DeviceError {
         /// Number of GPUs that this process sees.
         count: i64,
     },
-}
-
-/// A device as people and the coordinator see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// "cpu" or "cuda:0".
-    pub name: String,
-    /// Its model, as the operating system or the driver names it.
-    pub model: String,
-    /// Threads that one operation may use on the host.
-    pub threads: u32,
-    /// Version of the CUDA runtime, such as "13.0"; empty on a CPU.
-    pub cuda: String,
 }
 
 /// Reads `cpu`, `cuda` (the first GPU) or `cuda:<index>`. Whether it is there is [`open`]'s question.

@@ -1,4 +1,4 @@
-//! Fuzz targets: files of images, files in the cache folder, what a coordinator says, device lists. Each panics when a promise is
+//! Fuzz targets: files of images, files in the cache folder, device lists. Each panics when a promise is
 //! broken.
 
 use std::{io::Write as _, path::Path};
@@ -8,7 +8,6 @@ use flate2::{Compression, Crc, read::DeflateDecoder, write::GzEncoder};
 use crate::{
     data::{DataError, Idx, parse_idx},
     device, devices,
-    session::run::fuzzing::session,
     train::{checkpoint::fuzzing::checkpoint, width::fuzzing::lanes},
     vae::file::fuzzing::vae,
 };
@@ -23,7 +22,6 @@ pub const TARGETS: &[Target] = &[
     ("checkpoint", checkpoint),
     ("vae", vae),
     ("lanes", lanes),
-    ("session", session),
     ("devices", device_list),
 ];
 

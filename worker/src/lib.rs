@@ -25,7 +25,6 @@ pub mod noise;
 mod orders;
 mod process;
 pub mod rng;
-mod session;
 mod single;
 mod store_file;
 mod supervisor;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use swfn_proto::v1::FailureKind;
+use swfn_session::{Cancel, End, Order, Report, Stop};
 use swfn_shared::{
     artifacts::Artifact,
     capacity::Capacity,
@@ -22,10 +23,9 @@ use tracing::{debug, error, info, info_span};
 
 use crate::{
     faults,
-    session::{Cancel, End, Order, Report},
     train::{
         jobs::{Job, Jobs},
-        report::{Observer, Stop, TrainError},
+        report::{Observer, TrainError},
     },
 };
 

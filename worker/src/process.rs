@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
+use swfn_session::{Address, Exit, Hooks, Identity, OutboxLimits, Predecessor, Protocol, Session, StayLimits};
 use swfn_shared::{faults, ids::WorkerId, output, signals, wire::STOP_LINE};
 use tch::Device;
 use tokio::sync::{mpsc, watch};
@@ -20,7 +21,6 @@ use crate::{
     data::{self, LoadOptions},
     device,
     orders::Orders,
-    session::{Address, Exit, Hooks, Identity, OutboxLimits, Predecessor, Session, StayLimits},
     train::{checkpoint::Checkpoints, trainer::Trainer},
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
@@ -94,6 +94,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
         predecessor: setup.predecessor,
         host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
         device: device::describe(device),
+        software: env!("SWFN_VERSION").to_owned(),
         libtorch: device::TORCH_VERSION.to_owned(),
     };
     info!(worker = %identity.worker, device = identity.device.name, model = identity.device.model, "worker starts");
@@ -113,8 +114,9 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     };
     let outbox = data::cache_dir(&setup.data).unwrap_or_else(|_| std::env::temp_dir()).join("outbox");
     let outbox = OutboxLimits::in_folder(outbox);
-    let session = Session::new(identity, setup.address, outbox, orders, report_queue, stopping, hooks);
-    let session = session.with_patience(setup.patience).with_limits(setup.limits);
+    let protocol = Protocol::new(outbox, setup.limits, Instant::now());
+    let session = Session::new(identity, setup.address, protocol, orders, report_queue, stopping, hooks);
+    let session = session.with_patience(setup.patience);
     let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
     let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());

@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{anyhow, bail, ensure};
 use serde_json::json;
+use swfn_session::DeviceInfo;
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     grid::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES},
@@ -24,8 +25,7 @@ use swfn_shared::{
 
 use crate::{
     data::{self, LoadOptions},
-    device::{self, DeviceInfo},
-    store_file,
+    device, store_file,
     train::{
         checkpoint::Checkpoints,
         report::{Observer, Stop, TrainError},

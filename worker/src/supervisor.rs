@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
+use swfn_session::Predecessor;
 use swfn_shared::{
     faults,
     ids::WorkerId,
@@ -44,7 +45,6 @@ use self::{
 use crate::{
     cgroup::Memory,
     process::{HOPELESS, OUT_OF_TIME, UNREACHABLE, hear_stops},
-    session::Predecessor,
 };
 
 /// Environment variable with the end of the log of a dead process, for the one that follows it.

@@ -18,6 +18,7 @@ use rustls::pki_types::ServerName;
 use swfn_shared::{
     access::{Identity, Token},
     files,
+    quote::shell_word,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -223,7 +224,7 @@ fn parameters(title: &str, hosts: Vec<String>, days: u16) -> anyhow::Result<Cert
 }
 
 fn usage(out: &Path, host: &str, worker: &str) -> String {
-    let file = |name: &str| quoted(&out.join(name).display().to_string());
+    let file = |name: &str| shell_word(&out.join(name).display().to_string());
     let (ca, token) = (file("ca.pem"), file("token"));
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let mut text = String::new();
@@ -245,12 +246,6 @@ fn usage(out: &Path, host: &str, worker: &str) -> String {
             .to_owned(),
     );
     text
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use swfn_shared::{
     ids::TrialId,
     snapshot::{Counts, Running, Snapshot},
+    state::TrialState,
     trial::TrialSpec,
     work,
 };
@@ -54,7 +55,7 @@ pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::S
     }
 }
 
-type States = Vec<(TrialId, String)>;
+type States = Vec<(TrialId, TrialState)>;
 
 /// What the file comes to, and what is in it unless it comes to what is known.
 async fn look(reader: &Reader, known: String) -> Result<(String, Option<(States, Vec<Running>)>), ReadError> {
@@ -73,14 +74,8 @@ impl Followed {
         let mut done = 0.0;
         for (id, state) in states {
             let Some((work, _)) = self.trials.get(id) else { continue };
-            let (count, share) = match state.as_str() {
-                "succeeded" => (&mut counts.succeeded, *work),
-                "quarantined" => (&mut counts.quarantined, *work),
-                "leased" => (&mut counts.leased, 0.0),
-                _ => (&mut counts.pending, 0.0),
-            };
-            *count += 1;
-            done += share;
+            *counts.of_mut(*state) += 1;
+            done += if state.is_final() { *work } else { 0.0 };
         }
         for Running { trial, step, .. } in &running {
             let Some((work, steps)) = self.trials.get(trial) else { continue };

@@ -133,7 +133,7 @@ fn addressed(uri: &Uri) {
                 value.iter().for_each(|value| write!(text, "&{name}={value}").expect("writing to a string"));
             };
             let axes = AXES.all();
-            add("state", state.map(str::to_owned));
+            add("state", state.map(|state| state.to_string()));
             add("seed", seed.map(|seed| seed.to_string()));
             for (axis, value) in values {
                 add(&axes[*axis].name, Some(axes[*axis].values()[*value].clone()));

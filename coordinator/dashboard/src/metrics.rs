@@ -9,7 +9,9 @@ use std::{
 
 use ::metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use swfn_shared::{event::Event, ids::WorkerId, metrics::Outcome, snapshot::Snapshot, text, trial::TrialSpec};
+use swfn_shared::{
+    event::Event, ids::WorkerId, metrics::Outcome, snapshot::Snapshot, state::TrialState, text, trial::TrialSpec,
+};
 use swfn_store::WorkerRow;
 
 const TRIALS: &str = "swfn_trials";
@@ -90,15 +92,8 @@ fn describe() {
 
 /// Sets the gauges. `waiting`: requests in the actor's queue, and how many it takes.
 pub fn show(snapshot: &Snapshot, waiting: (usize, usize)) {
-    let counts = snapshot.counts;
-    let states = [
-        ("pending", counts.pending),
-        ("leased", counts.leased),
-        ("succeeded", counts.succeeded),
-        ("quarantined", counts.quarantined),
-    ];
-    for (state, count) in states {
-        gauge!(TRIALS, "state" => state).set(count as f64);
+    for state in TrialState::ALL {
+        gauge!(TRIALS, "state" => state.name()).set(snapshot.counts.of(state) as f64);
     }
     gauge!(WORKERS).set(snapshot.workers as f64);
     gauge!(SHARE_DONE).set(snapshot.share_done);

@@ -8,8 +8,9 @@ use swfn_shared::{
     ids::{CellId, TrialId},
     metrics,
     quote::printable,
+    state::TrialState,
 };
-use swfn_store::live::{Choice, Order, Page, STATES};
+use swfn_store::live::{Choice, Order, Page};
 
 use super::{axes::Axes, problem::Problem};
 
@@ -84,7 +85,7 @@ fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 /// `/api/v1/trials`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trials {
-    pub(crate) state: Option<&'static str>,
+    pub(crate) state: Option<TrialState>,
     pub(crate) seed: Option<u64>,
     /// Axes and places on them.
     pub(crate) values: Vec<(usize, usize)>,
@@ -134,7 +135,7 @@ impl Trials {
         };
         let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or((Sort::By(Order::File), false));
         Ok(Self {
-            state: given.get("state", |text| STATES.into_iter().find(|state| *state == text), || one_of(STATES))?,
+            state: given.get("state", TrialState::by_name, || one_of(TrialState::ALL.map(TrialState::name)))?,
             seed: given.get("seed", |text| digits(text).then(|| text.parse().ok())?, || "a whole number".to_owned())?,
             values,
             sort,
@@ -268,7 +269,10 @@ mod tests {
         let all = parse(Some(
             "state=quarantined&architecture=lenet+bn&subset_size=300&seed=1&sort=-regulariser&limit=7&offset=14",
         ));
-        assert_eq!((all.state, all.seed, all.page), (Some("quarantined"), Some(1), Page { limit: 7, offset: 14 }));
+        assert_eq!(
+            (all.state, all.seed, all.page),
+            (Some(TrialState::Quarantined), Some(1), Page { limit: 7, offset: 14 })
+        );
         let choice = all.choice(&axes);
         assert_eq!((choice.order, choice.descending), (Order::Cell, true));
         let cells = choice.cells.unwrap();

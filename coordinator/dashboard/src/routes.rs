@@ -26,9 +26,10 @@ use super::{
     app::App,
     etag, files,
     guard::{self, Guard},
-    is_ready, metrics, page,
+    metrics, page,
     problem::Problem,
     query::{self, Cells, Curves, Points, Trials, Workers},
+    ready::is_ready,
     views::{
         AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView, TrialDetails,
         TrialView, WorkerView,
@@ -196,10 +197,10 @@ async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let Cells(page) = Cells::parse(asked.as_deref())?;
     let summary = app.summary.get(&app.reader).await?;
     // The same cells in the same order.
-    let cells = app.axes.cells().zip(&summary.cells).skip(page.offset as usize).take(page.limit as usize);
+    let cells = app.axes.cells().zip(summary.cells()).skip(page.offset as usize).take(page.limit as usize);
     let items: Vec<_> =
         cells.map(|(id, cell)| CellView { id: id.to_string(), axes: app.axes.values_of(id), cell }).collect();
-    let list = ListView::new(page, summary.cells.len() as i64, items);
+    let list = ListView::new(page, summary.cells().len() as i64, items);
     json(&CellsView { selection: summary.selection, legend: legend(&summary), list })
 }
 

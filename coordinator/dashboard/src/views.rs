@@ -13,6 +13,7 @@ use swfn_shared::{
     ids::{CellId, TrialId},
     metrics::Outcome,
     snapshot::{Running, Snapshot},
+    state::TrialState,
 };
 use swfn_store::{
     MeanPoint,
@@ -190,7 +191,7 @@ pub(super) struct TrialView<'v> {
     cell: String,
     /// Its values on the axes of the sweep, but for the seed.
     axes: BTreeMap<&'v str, &'v str>,
-    state: String,
+    state: TrialState,
     attempts: u32,
     architecture: String,
     network: &'v str,

@@ -1,6 +1,6 @@
 //! `swfn-coordinator export`: of a sweep that runs, or of one that is long over.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::ensure;
 use clap::Args;
@@ -12,9 +12,8 @@ use swfn_store::{
 };
 
 use super::{
-    mlflow,
-    tables::{self, Format},
-    tensorboard,
+    mlflow, tensorboard,
+    write::{Format, write},
 };
 
 /// What is exported, and where to.
@@ -67,7 +66,8 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
     if formats.is_empty() && arguments.mlflow.is_none() {
         formats.push(Format::Csv);
     }
-    formats.dedup();
+    let mut seen = BTreeSet::new();
+    formats.retain(|format| seen.insert(*format));
     for format in formats {
         let names = match format {
             Format::Tensorboard => {
@@ -77,7 +77,7 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
             Format::Csv | Format::Jsonl | Format::Parquet => {
                 let reader = open()?;
                 reader.hold_still()?;
-                tables::write(&reader, format, &folder)?
+                write(&reader, format, &folder)?
             }
         };
         for name in names {

@@ -11,5 +11,6 @@ mod parquet;
 mod tables;
 pub mod tensorboard;
 mod trial;
+mod write;
 
 pub use command::{ExportArguments, run};

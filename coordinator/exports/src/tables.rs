@@ -1,12 +1,6 @@
 //! The tables of an export: their names, their columns, and where in the database they come from.
 
-use std::path::Path;
-
-use anyhow::Context as _;
 use rusqlite::Row;
-use swfn_store::{ReadOnly, run_dir};
-
-use super::{csv::CsvRows, json::JsonRows, parquet::ParquetRows};
 
 /// What a column holds. All may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +22,7 @@ pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: &'static [Column],
     /// Gives the columns in their order.
-    sql: &'static str,
+    pub(super) sql: &'static str,
 }
 
 use Kind::{Json, Real, Text, Truth, Whole};
@@ -126,49 +120,10 @@ pub(super) const TABLES: [Table; 4] = [
     },
 ];
 
-/// How tables are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
-    /// Comma-separated values with a header; null is empty
-    Csv,
-    /// One JSON object a line
-    Jsonl,
-    /// Apache Parquet, compressed with Snappy
-    Parquet,
-    /// Event files for TensorBoard, a folder a trial
-    Tensorboard,
-}
-
 /// A file in the making. Rows come one by one, so memory does not grow with the table.
 pub(super) trait Rows {
     fn row(&mut self, row: &Row<'_>) -> anyhow::Result<()>;
 
     /// Writes what is left.
     fn finish(self: Box<Self>) -> anyhow::Result<()>;
-}
-
-/// Writes all tables, each a file of that folder; returns their names.
-pub(super) fn write(reader: &ReadOnly, format: Format, folder: &Path) -> anyhow::Result<Vec<String>> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder `{}`\nhint: choose another with --out", folder.display()))?;
-    let mut names = Vec::new();
-    for table in &TABLES {
-        let name = match format {
-            Format::Csv => format!("{}.csv", table.name),
-            Format::Jsonl => format!("{}.jsonl", table.name),
-            Format::Parquet => format!("{}.parquet", table.name),
-            Format::Tensorboard => continue,
-        };
-        run_dir::replace(folder, &name, |file| {
-            let mut rows: Box<dyn Rows + '_> = match format {
-                Format::Csv => Box::new(CsvRows::new(file, table.columns)?),
-                Format::Jsonl | Format::Tensorboard => Box::new(JsonRows::new(file, table.columns)),
-                Format::Parquet => Box::new(ParquetRows::new(file, table)?),
-            };
-            reader.each(table.sql, [], |row| rows.row(row))?;
-            rows.finish()
-        })?;
-        names.push(name);
-    }
-    Ok(names)
 }

@@ -2,16 +2,15 @@
 
 use rusqlite::Row;
 use serde_json::{Value, json};
-use swfn_shared::treatment::Point;
-use swfn_store::{ReadOnly, StoreError};
+use swfn_shared::{quote::file_name, state::TrialState, treatment::Point};
+use swfn_store::{ReadOnly, StoreError, parse};
 
 /// A trial.
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     pub(super) number: i64,
     pub(super) id: String,
-    /// pending, leased, succeeded or quarantined.
-    pub(super) state: String,
+    pub(super) state: TrialState,
     /// The newest one.
     pub(super) attempt: i64,
     /// Equal for trials that differ only in the seed.
@@ -71,7 +70,7 @@ impl Trial {
         Ok(Self {
             number: row.get("number")?,
             id: row.get("id")?,
-            state: row.get("state")?,
+            state: parse(row, "state")?,
             attempt: row.get("attempt")?,
             cell: row.get("cell")?,
             seed: row.get("seed")?,
@@ -106,7 +105,7 @@ impl Trial {
 
     /// Its point of the grid and the beginning of its id, fit for the name of a folder.
     pub(super) fn name(&self) -> String {
-        let label = self.label.replace(" = ", "=").replace(" + ", "+").replace(", ", "_").replace(' ', "_");
-        format!("{label}_seed={}_{}", self.seed, self.id.get(..8).unwrap_or(&self.id))
+        let id = self.id.get(..8).unwrap_or(&self.id);
+        format!("{}_seed={}_{id}", file_name(&self.label), self.seed)
     }
 }

@@ -4,16 +4,17 @@ use rand::{Rng, RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use swfn_shared::trial::TrialSpec;
 
-use super::{
-    answer::{Decided, Sign},
+use crate::{
     command::write_without_charts,
-    contrast::Comparison,
+    numbers::{
+        answer::Decided,
+        contrast::{Comparison, Sign},
+        source::{Sources, open},
+        summary::{Summary, tests::finished},
+    },
+    phrases::words,
     sample,
-    source::{Sources, open},
-    summary::{Summary, tests::finished},
-    table,
-    terminal::terminal,
-    words,
+    views::{markdown, terminal::terminal},
 };
 
 fn some<T: Copy + std::fmt::Debug>(random: &mut impl Rng, of: &[T], most: usize) -> String {
@@ -87,7 +88,7 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
 
         let json = serde_json::to_value(&summary).unwrap();
         assert_eq!(json["answer"]["decided"].as_array().unwrap().len(), expected.len());
-        let markdown = table::markdown(&summary);
+        let markdown = markdown::summary(&summary);
         let (lead, tables) = markdown.split_once("\n## ").unwrap();
         for width in [60, 80, 120] {
             let text = terminal(&summary, width);
@@ -97,9 +98,11 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
             for comparison in &summary.comparisons {
                 let Comparison { context, treatment, control, .. } = comparison;
                 // One number is rounded in one way wherever it stands.
-                let gain = summary.cells[comparison.cell].gain_over_none;
+                let gain = summary.cells()[comparison.cell].gain_over_none;
                 if treatment.starts_with("fn") && !treatment.contains('+') && control == "none" {
-                    let of = |estimate: Option<super::statistics::Estimate>| estimate.map(|of| words::points(of.mean));
+                    let of = |estimate: Option<crate::numbers::statistics::Estimate>| {
+                        estimate.map(|of| words::points(of.mean))
+                    };
                     assert_eq!(of(gain), of(comparison.difference));
                 }
                 let decided = expected.iter().any(|other| std::ptr::eq(*other, comparison));

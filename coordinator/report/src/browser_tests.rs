@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use crate::{
     command::write_without_charts,
+    numbers::source::{Sources, open},
     sample,
-    source::{Sources, open},
 };
 
 const WIDTHS: [u32; 2] = [1280, 390];

@@ -15,15 +15,18 @@ use swfn_store::{
 };
 use time::OffsetDateTime;
 
-use super::{
-    charts::{Content, Figure, Theme, png},
-    compose::compose,
-    files, html,
-    source::{Sources, open, open_grids},
-    summary::Summary,
-    terminal::terminal,
-    verification::Verification,
-    write_up,
+use crate::{
+    numbers::{
+        source::{Sources, open, open_grids},
+        summary::Summary,
+        verification::Verification,
+    },
+    views::{
+        charts::{Content, Figure, Theme, png},
+        compose::compose,
+        files, html, latex, markdown,
+        terminal::terminal,
+    },
 };
 
 /// Which runs, and where to.
@@ -109,7 +112,8 @@ pub(crate) fn write_without_charts(sources: &Sources, folder: &Path) -> anyhow::
 pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result<Summary> {
     let grids: Vec<_> = sources.runs.iter().map(|run| &run.grid).collect();
     let verification = Some(sources.verification.clone()).filter(Verification::is_there);
-    let summary = Summary { verification, ..Summary::united(&grids, &sources.trials) };
+    let mut summary = Summary::united(&grids, &sources.trials);
+    summary.verification = verification;
     if extent != Extent::None {
         files::write_all(folder, sources, &summary)?;
     }
@@ -125,8 +129,8 @@ fn write_texts(sources: &Sources, folder: &Path, summary: &Summary) -> anyhow::R
     let (document, figures) = compose(sources, summary, &now())?;
     let text = |name: &str, text: String| replace(folder, name, |file| Ok(file.write_all(text.as_bytes())?));
     text("report.html", html::html(&document)?)?;
-    text("report.md", write_up::report_markdown(&document))?;
-    text("summary.tex", write_up::summary_latex(&document))?;
+    text("report.md", markdown::report(&document))?;
+    text("summary.tex", latex::summary(&document))?;
     Ok(figures)
 }
 

@@ -2,10 +2,10 @@
 
 use std::{fs, process::Command};
 
-use super::{
+use crate::{
     command::write_without_charts,
+    numbers::source::{Sources, open},
     sample,
-    source::{Sources, open},
 };
 
 const PAPER: &str = "\\documentclass{article}\n\\usepackage{booktabs,longtable,graphicx}\n\\begin{document}\n\\input{summary.tex}\n\\end{document}\n";

@@ -4,10 +4,10 @@ use std::{fs, path::Path};
 
 use roxmltree::Document as Xml;
 
-use super::{
+use crate::{
     command::{Extent, write, write_without_charts},
+    numbers::source::{Sources, open},
     sample,
-    source::{Sources, open},
 };
 
 const AXES: &str =

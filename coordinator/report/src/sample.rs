@@ -14,7 +14,7 @@ use swfn_shared::{
 use swfn_store::{Batch, ResultRow, Store, WorkerRow};
 
 /// A folder that is removed after the test; or, to have a look at what tests draw, one that stays, where `SWFN_PICTURES` names its parent.
-pub(super) fn folder(name: &str) -> tempfile::TempDir {
+pub(crate) fn folder(name: &str) -> tempfile::TempDir {
     match std::env::var_os("SWFN_PICTURES") {
         None => tempfile::tempdir().unwrap(),
         Some(parent) => {
@@ -24,12 +24,12 @@ pub(super) fn folder(name: &str) -> tempfile::TempDir {
 }
 
 /// A grid of these axes.
-pub(super) fn grid(axes: &str) -> String {
+pub(crate) fn grid(axes: &str) -> String {
     format!("version = 1\nname = \"sample\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}\n")
 }
 
 /// Fills a folder with the run of a grid. `ended` says what a trial comes to: `None`: nothing yet; an error: given up.
-pub(super) fn run(folder: &Path, text: &str, ended: impl Fn(usize, &TrialSpec) -> Option<Result<(), String>>) {
+pub(crate) fn run(folder: &Path, text: &str, ended: impl Fn(usize, &TrialSpec) -> Option<Result<(), String>>) {
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("grid.toml"), text).unwrap();
     let grid = Grid::parse("grid.toml", text, DEFAULT_MAX_TRIALS).unwrap();
@@ -92,10 +92,10 @@ fn succeed(batch: &mut Batch, lease: LeaseId, spec: &TrialSpec) {
 /// Grows with the subset, has a best lambda near 0.1, and a part that all trials of a (subset, seed) share.
 fn accuracy(spec: &TrialSpec) -> f64 {
     let shared = noise(spec.seed + u64::from(spec.subset_size)) * 0.01;
-    let own = noise(spec.seed * 1000 + (spec.lambda() * 1e6) as u64 + spec.architecture as u64) * 0.002;
+    let own = noise(spec.seed * 1000 + (spec.lambda() * 1e6) as u64 + spec.architecture.index() as u64) * 0.002;
     let size = 0.80 + 0.06 * f64::from(spec.subset_size.min(5000)).log10() - 0.12;
     let gain = if spec.lambda() > 0.0 { 0.02 - 0.008 * (spec.lambda().log10() + 1.0).powi(2) } else { 0.0 };
-    let network = if matches!(spec.architecture, Architecture::Lenet | Architecture::LenetBn) { -0.01 } else { 0.0 };
+    let network = if spec.network() == Architecture::LENET { -0.01 } else { 0.0 };
     (size + gain.max(-0.5) + network + shared + own).clamp(0.0, 1.0)
 }
 

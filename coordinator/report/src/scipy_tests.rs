@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
+use crate::numbers::{
     contrast::{Comparison, Sides},
     hypothesis::{holm, seeds_needed, t_test},
 };
@@ -29,7 +29,7 @@ fn close(what: &str, ours: Option<f64>, theirs: &Value) {
 }
 
 /// A comparison of these accuracies; seeds count from 0.
-pub(super) fn comparison(cell: &[Option<f64>], reference: &[Option<f64>]) -> Comparison {
+pub(crate) fn comparison(cell: &[Option<f64>], reference: &[Option<f64>]) -> Comparison {
     let words = ["n = 300, net", "function norm (lambda 0.1)", "none"].map(str::to_owned);
     let [context, treatment, control] = words;
     let sides = Sides { name: None, context, treatment, control, cell: 1, reference: 0 };

@@ -3,19 +3,21 @@
 use std::{fs, path::Path};
 
 use swfn_shared::{
-    grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
+    grid::{DEFAULT_MAX_TRIALS, Grid},
     metrics::Outcome,
+    state::TrialState,
     trial::TrialSpec,
 };
 use swfn_store::TrialRow;
 
-use super::{
-    charts::{Content, Theme},
+use crate::{
     command::write_without_charts,
+    numbers::{
+        source::{Sources, open},
+        summary::{Summary, tests::finished},
+    },
     sample,
-    source::{Sources, open},
-    study::Study,
-    summary::{Summary, tests::finished},
+    views::charts::{Content, Theme},
 };
 
 const AXES: &str = "subset_size = 100\nseed = { count = 4 }\narchitecture = \"net\"\nlambda = [0, 0.1]";
@@ -156,7 +158,7 @@ fn trials(grid: &Grid) -> Vec<(TrialSpec, TrialRow)> {
             validated_test_accuracy: None,
         });
         let (error, log, worker, dataset_digest) = (None, None, None, None);
-        let (id, state) = (spec.id(), "succeeded".to_owned());
+        let (id, state) = (spec.id(), TrialState::Succeeded);
         (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
     };
     grid.trials().map(row).collect()
@@ -198,8 +200,8 @@ fn networks_with_a_fixed_regulariser_have_an_answer() {
 #[test]
 fn lambdas_that_look_alike_are_lines_of_their_own() {
     let labels = |lambdas: &str| -> Vec<String> {
-        let study = Study::new(Selection::Final, &trials(&parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)))));
-        study.treatments.iter().map(|treatment| treatment.name.clone()).collect()
+        let grid = parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)));
+        Summary::new(&grid, &trials(&grid)).treatments().iter().map(|treatment| treatment.name.clone()).collect()
     };
     assert_eq!(labels("[0.10001, 0.10002]"), ["fn 0.10001", "fn 0.10002"]);
     assert_eq!(labels("[0.10001, 0.2]"), ["fn 0.1", "fn 0.2"]);

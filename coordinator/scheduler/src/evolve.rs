@@ -5,7 +5,6 @@ use std::time::Duration;
 use swfn_shared::{
     event::{Blame, Event},
     ids::{Place, WorkerId},
-    snapshot::Counts,
 };
 
 use super::{
@@ -195,9 +194,9 @@ impl Scheduler {
             }
             TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}
         }
-        *counter(&mut self.counts, &trial.state) -= 1;
+        *self.counts.of_mut(trial.state.kind()) -= 1;
         trial.state = next;
-        *counter(&mut self.counts, &trial.state) += 1;
+        *self.counts.of_mut(trial.state.kind()) += 1;
         match &trial.state {
             TrialState::Pending => self.pending.insert(trial, index),
             TrialState::Leased(lease) => {
@@ -212,13 +211,4 @@ impl Scheduler {
 
 fn after(quarantine: bool, error: &str) -> TrialState {
     if quarantine { TrialState::Quarantined { error: error.to_owned() } } else { TrialState::Pending }
-}
-
-fn counter<'c>(counts: &'c mut Counts, state: &TrialState) -> &'c mut usize {
-    match state {
-        TrialState::Pending => &mut counts.pending,
-        TrialState::Leased(_) => &mut counts.leased,
-        TrialState::Succeeded { .. } => &mut counts.succeeded,
-        TrialState::Quarantined { .. } => &mut counts.quarantined,
-    }
 }

@@ -17,6 +17,7 @@ mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod turn;
 
 pub use command::{Command, FailureKind, Fence, Predecessor, Rejection};
 pub use fencing::Admission;

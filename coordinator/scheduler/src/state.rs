@@ -18,6 +18,7 @@ use swfn_shared::{
     grid::RunSettings,
     ids::{Attempt, LeaseId, Place, ShapeId, TrialId, VaeId, WorkerId},
     snapshot::Counts,
+    state,
     trial::TrialSpec,
 };
 
@@ -47,6 +48,18 @@ pub enum TrialState {
     Quarantined {
         error: String,
     },
+}
+
+impl TrialState {
+    /// The state without what belongs to it.
+    pub fn kind(&self) -> state::TrialState {
+        match self {
+            Self::Pending => state::TrialState::Pending,
+            Self::Leased(_) => state::TrialState::Leased,
+            Self::Succeeded { .. } => state::TrialState::Succeeded,
+            Self::Quarantined { .. } => state::TrialState::Quarantined,
+        }
+    }
 }
 
 /// A live lease.

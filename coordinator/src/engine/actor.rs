@@ -1,7 +1,7 @@
-//! The loop: take what has arrived, decide, commit once, answer.
+//! The loop: take what has arrived, have the turn decide, commit once, answer.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize},
@@ -9,54 +9,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-use swfn_dashboard::metrics::{self, Meters};
-use swfn_scheduler::{Blame, Command, Event, Limits, Pauses, REQUESTS, Rejection, Scheduler};
+use swfn_dashboard::metrics::Meters;
+use swfn_scheduler::{
+    Event, Limits, REQUESTS, Scheduler,
+    turn::{At, FromWorker, Hello, Holders, Reply, SessionId, Turn, Write},
+};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
-    capacity::Capacity,
     grid::Selection,
     ids::{LeaseId, TrialId, WorkerId},
-    quote::one_line,
     snapshot::Snapshot,
     trial::TrialSpec,
     trial_log::LogPart,
 };
-use swfn_store::{ArtifactFolder, Batch, LogFolder, Store, WorkerRow};
+use swfn_store::{ArtifactFolder, Batch, LogFolder, ResultRow, Store, WorkerRow};
 use tokio::sync::{mpsc, watch};
-use tracing::{error, warn};
+use tracing::{info, warn};
 
 use super::{
-    contradiction::contradiction,
-    error::EngineError,
-    holders::Holders,
-    mailbox::Mailbox,
-    message::{Reply, Request, SessionId},
-    planted,
-    plausible::Plausibility,
-    second::Second,
-    snapshot::Ledger,
-    workers::{FINISHED, drain},
+    contradiction::contradiction, error::EngineError, mailbox::Mailbox, message::Request, plausible::Plausibility,
+    rules::Counted, second::Second, snapshot::Ledger,
 };
 
+/// The stream of a session.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) id: SessionId,
+pub(super) struct Stream {
     pub(super) replies: Mailbox,
     pub(super) worker: WorkerRow,
-}
-
-/// What a turn revokes of one worker's leases.
-#[derive(Debug, Default)]
-pub(super) struct Revoked {
-    pub(super) leases: HashSet<LeaseId>,
-    /// Why the first of them was.
-    pub(super) first: Option<String>,
 }
 
 /// The state of the actor.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    pub(super) scheduler: Scheduler,
+    /// What is decided; all else here carries it out.
+    pub(super) turn: Turn,
     pub(super) store: Store,
     pub(super) ledger: Ledger,
     /// Which accuracy counts.
@@ -65,19 +51,10 @@ pub(crate) struct Engine {
     pub(super) second: Option<Second>,
     /// Whether a worker is known to have ended with an earlier coordinator.
     pub(super) dead: fn(&WorkerId) -> bool,
-    /// What trials leave behind, and where.
-    pub(super) artifacts: Artifacts,
+    /// Where the files are that trials leave behind.
     pub(super) folder: ArtifactFolder,
     pub(super) started: Instant,
-    pub(super) pauses: Pauses,
-    pub(super) sessions: HashMap<WorkerId, Session>,
-    pub(super) holders: Holders,
-    /// Workers that a person has told to leave and that have not left yet.
-    pub(super) leaving: HashSet<WorkerId>,
-    /// Workers of which it was said that they get no trials, since theirs only fail.
-    aside: HashSet<WorkerId>,
-    /// Workers that asked for more than they hold, in a fixed order.
-    pub(super) waiting: BTreeMap<WorkerId, Capacity>,
+    pub(super) streams: HashMap<SessionId, Stream>,
     pub(super) plausibility: Plausibility,
     pub(super) batch: Batch,
     /// Attempts that ended without a result; what there is of their files is removed.
@@ -87,17 +64,12 @@ pub(crate) struct Engine {
     /// What trials said, and where it is kept.
     pub(super) said: Vec<(LeaseId, LogPart)>,
     pub(super) logs: Option<LogFolder>,
-    /// Answers that wait for the commit.
-    pub(super) replies: Vec<(WorkerId, Reply)>,
-    pub(super) revoked: HashMap<WorkerId, Revoked>,
     /// Bytes of answers that workers have not read.
     pub(super) unread: Arc<AtomicUsize>,
-    pub(super) acknowledge: HashMap<WorkerId, u64>,
     pub(super) snapshots: watch::Sender<Snapshot>,
     pub(super) meters: Meters,
     /// Whether workers are told that a sweep is over.
     pub(super) sends_home: bool,
-    pub(super) drained: bool,
     /// Set when what cannot be written now is not to be waited for any longer.
     pub(super) give_up: Arc<AtomicBool>,
 }
@@ -127,19 +99,16 @@ impl Engine {
         folder: ArtifactFolder,
         dead: fn(&WorkerId) -> bool,
     ) -> Result<Self, EngineError> {
-        let limits = scheduler.limits();
         store.set_trials(&specs)?;
         for event in store.journal()? {
             scheduler.evolve(Duration::ZERO, &event).map_err(EngineError::Journal)?;
         }
-        scheduler.forget_idle_workers();
-        scheduler.grant_full_terms(Duration::ZERO);
-        let mut ledger = Ledger::new(&scheduler, selection);
         let rows = store.trials()?;
         if let Some(problem) = contradiction(&scheduler, &rows) {
             return Err(store.damaged(problem).into());
         }
         let plausibility = Plausibility::of(&store, &scheduler)?;
+        let mut ledger = Ledger::new(&scheduler, selection);
         for row in rows {
             if let (Some(outcome), Some(spec)) = (&row.outcome, scheduler.spec(row.id)) {
                 ledger.add(spec, outcome);
@@ -147,41 +116,29 @@ impl Engine {
         }
         let holders = Holders::of(store.certificates()?);
         let (snapshots, _) = watch::channel(ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO));
+        let mut start = At { now: Duration::ZERO, rules: &mut Counted };
         let mut engine = Self {
-            scheduler,
+            turn: Turn::resume(&mut start, scheduler, artifacts, holders, dead),
             store,
             ledger,
             selection,
             second: None,
             dead,
-            artifacts,
             folder,
             started: Instant::now(),
-            pauses: Pauses::new(limits),
-            sessions: HashMap::new(),
-            holders,
-            leaving: HashSet::new(),
-            aside: HashSet::new(),
-            waiting: BTreeMap::new(),
+            streams: HashMap::new(),
             plausibility,
             batch: Batch::default(),
             over: Vec::new(),
             parts: Vec::new(),
             said: Vec::new(),
             logs: None,
-            replies: Vec::new(),
-            revoked: HashMap::new(),
             unread: Arc::default(),
-            acknowledge: HashMap::new(),
             snapshots,
             meters: Meters::default(),
             sends_home: true,
-            drained: false,
             give_up: Arc::default(),
         };
-        for worker in engine.scheduler.lease_holders().into_iter().filter(dead) {
-            engine.apply(&Command::Left { worker }).ok();
-        }
         engine.commit()?;
         Ok(engine)
     }
@@ -198,9 +155,9 @@ impl Engine {
 
     /// Puts quarantined trials back, those that `wanted` names; returns how many.
     pub(crate) fn retry(&mut self, wanted: impl Fn(TrialId) -> bool) -> Result<usize, EngineError> {
-        let trials: Vec<_> = self.scheduler.trials().map(|(id, ..)| id).filter(|id| wanted(*id)).collect();
-        let count = trials.into_iter().filter(|trial| self.apply(&Command::Retry { trial: *trial }).is_ok()).count();
-        self.ledger.start(&self.scheduler);
+        let count = self.turn.retry(&mut At { now: self.now(), rules: &mut Counted }, wanted);
+        self.carry_out();
+        self.ledger.start(&self.turn.scheduler);
         self.commit()?;
         Ok(count)
     }
@@ -225,6 +182,7 @@ impl Engine {
             }
             let (mut tick, mut stop) = (false, false);
             for request in arrived.drain(..) {
+                let at = &mut At { now: self.now(), rules: &mut Counted };
                 match request {
                     Request::Tick { taken } => {
                         drop(taken);
@@ -233,35 +191,29 @@ impl Engine {
                     Request::Stop => stop = true,
                     Request::DrainWorkers { ids, now, holder, answer } => {
                         // Who asked may be gone.
-                        answer.send(self.drain_workers(&ids, now, holder)).ok();
+                        answer.send(self.turn.drain_workers(at, &ids, now, holder)).ok();
                     }
-                    Request::Join { session, hello, replies, room } => {
+                    Request::Join { session, hello, row, replies, room } => {
                         rooms.push(room);
-                        self.join(session, *hello, replies);
+                        self.join(at, session, *hello, Stream { replies, worker: *row });
                     }
                     Request::Message { session, worker, sequence, message, room } => {
                         rooms.push(room);
-                        // Of a stream that was replaced: the worker sends it again on the new one.
-                        if self.is_current(&worker, session) {
-                            self.hear(&worker, sequence, message);
-                        }
+                        self.hear(at, session, &worker, sequence, message);
                     }
-                    Request::StreamEnded { session, worker } => {
-                        if self.is_current(&worker, session) {
-                            self.end_session(&worker);
-                        }
-                    }
+                    Request::StreamEnded { session, worker } => self.turn.stream_ended(&worker, session),
                 }
+                self.carry_out();
             }
-            // Last: after a slow commit, signs of life that waited must count before silence does.
+            let at = &mut At { now: self.now(), rules: &mut Counted };
             if tick {
-                self.tick();
+                self.turn.tick(at);
             }
             if stop {
-                self.sessions.clear();
-                self.waiting.clear();
+                self.turn.stop();
             }
-            self.serve_waiting();
+            let sends_home = self.sends_home && !self.is_due();
+            self.turn.serve_waiting(at, sends_home);
             self.commit()?;
             // Streams may go on.
             rooms.clear();
@@ -274,108 +226,66 @@ impl Engine {
         }
     }
 
-    fn is_current(&self, worker: &WorkerId, session: SessionId) -> bool {
-        self.sessions.get(worker).is_some_and(|current| current.id == session)
-    }
-
     pub(super) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// A trial with all that tells it from the others.
-    fn name(&self, trial: TrialId) -> String {
-        self.scheduler.spec(trial).map_or(String::new(), |spec| format!("{}, seed {}", spec.label(), spec.seed))
+    fn join(&mut self, at: &mut At<'_>, session: SessionId, hello: Hello, stream: Stream) {
+        let (row, holder) = (&stream.worker, hello.holder);
+        if let Err(reason) = self.turn.join(at, session, hello) {
+            warn!(worker = %row.id, host = row.host, %holder, "refused: the id is another certificate's");
+            stream.replies.post(&self.unread, Reply::Deny { reason }).ok();
+            return;
+        }
+        info!(worker = %row.id, host = row.host, device = row.device, model = row.model, "worker joined");
+        self.carry_out();
+        self.meters.join(&stream.worker);
+        self.batch.workers.push(stream.worker.clone());
+        self.streams.insert(session, stream);
     }
 
-    /// Decides and evolves; the durable part waits in the batch for the commit.
-    pub(super) fn apply(&mut self, command: &Command) -> Result<Vec<Event>, Rejection> {
-        let now = planted::now(self.now());
-        let events = planted::decide(&self.scheduler, now, command)?;
-        for event in &events {
-            if let Err(problem) = self.scheduler.evolve(now, event) {
-                // Cannot happen: what is decided follows from the state that it was decided on.
-                error!(%problem, "an event did not apply");
-                continue;
-            }
-            self.ledger.follow(event);
-            metrics::count(event, matches!(command, Command::Tick));
-            match event {
-                Event::Failed { lease, error, quarantine, log: _ } => {
-                    let trial = self.name(lease.trial);
-                    warn!(%lease, for_good = quarantine, "trial failed ({trial}): {}", one_line(error));
-                    self.tell_of_those_set_aside();
-                }
-                Event::Lost { lease, error, quarantine, blame, log: _ } => {
-                    let with = if *blame == Blame::Alone { "" } else { ", with others" };
-                    let trial = self.name(lease.trial);
-                    warn!(%lease, for_good = quarantine, "lease lost{with} ({trial}): {}", one_line(error));
-                }
-                _ => {}
-            }
-            if let Some(lease) = event.durable() {
-                if !matches!(event, Event::Leased { .. }) {
-                    self.plausibility.forget(lease);
-                }
-                if matches!(event, Event::Failed { .. } | Event::Lost { .. } | Event::Released { .. })
-                    && self.artifacts != Artifacts::default()
-                {
-                    self.over.push(lease);
-                }
-                self.batch.events.push(event.clone());
-            }
-        }
-        Ok(events)
+    fn hear(&mut self, at: &mut At<'_>, session: SessionId, worker: &WorkerId, sequence: u64, message: FromWorker) {
+        let message = self.believed(worker, session, message);
+        self.turn.hear(at, (worker, session), sequence, message);
     }
 
-    /// Leases expire. Who loses one that way stands still or is gone, and what it asked for would only expire with it, again and again: it
-    /// asks anew when it is awake.
-    fn tick(&mut self) {
-        let now = self.now();
-        if self.pauses.tick(now) {
-            warn!("the coordinator stood still; leases get a whole term");
-            self.scheduler.grant_full_terms(now);
+    /// What a turn wants written waits for the commit; streams that it lets go of end.
+    pub(super) fn carry_out(&mut self) {
+        for (worker, session) in self.turn.closed() {
+            self.streams.remove(&session);
+            self.meters.leave(&worker);
         }
-        let asleep = |worker: &&WorkerId| self.scheduler.sleeps(now, worker);
-        let asleep: HashMap<_, _> =
-            self.waiting.keys().filter(asleep).map(|id| (id.clone(), self.scheduler.held_by(id))).collect();
-        self.apply(&Command::Tick).ok();
-        let lost = |id: &WorkerId| asleep.get(id).is_some_and(|held| *held > self.scheduler.held_by(id));
-        self.waiting.retain(|worker, _| !lost(worker));
-        // Others may have joined.
-        self.tell_of_those_set_aside();
-    }
-
-    fn tell_of_those_set_aside(&mut self) {
-        let aside: HashSet<_> = self.scheduler.set_aside(self.now()).into_iter().cloned().collect();
-        for worker in aside.difference(&self.aside) {
-            warn!(
-                %worker,
-                "this worker gets no more trials: its own only fail, and others are there\n                 hint: look at its log and its device; a worker that is started anew is trusted anew"
-            );
-        }
-        self.aside = aside;
-    }
-
-    fn serve_waiting(&mut self) {
-        for (worker, asked) in std::mem::take(&mut self.waiting) {
-            let command = Command::Asked { worker, capacity: asked };
-            let leases: Vec<_> = self.apply(&command).unwrap_or_default().iter().filter_map(Event::durable).collect();
-            let Command::Asked { worker, capacity: mut asked } = command else { continue };
-            let grant = leases.into_iter().filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
-            let leases: Vec<_> = grant.collect();
-            // What it did not get now, it may get later: of the same shape, or its lanes would be of two.
-            if let Some((_, spec)) = leases.first() {
-                asked.shape = Some(spec.shape());
-                self.replies.push((worker.clone(), Reply::Grant { leases, artifacts: self.artifacts }));
-            }
-            if self.scheduler.held_by(&worker) < usize::try_from(asked.lanes).unwrap_or(usize::MAX) {
-                self.waiting.insert(worker, asked);
+        for write in self.turn.writes() {
+            match write {
+                Write::Event(event) => self.keep(event),
+                Write::Points { lease, worker, points } => {
+                    self.meters.points(&worker, points.len());
+                    self.batch.points.push((lease, points));
+                }
+                Write::Log(lease, part) => self.said.push((lease, part)),
+                Write::File(lease, part) => self.parts.push((lease, part)),
+                Write::Result { lease, worker, outcome, dataset_digest } => {
+                    if let Some(spec) = self.turn.scheduler.spec(lease.trial) {
+                        self.meters.result(&worker, spec, &outcome);
+                        self.ledger.add(spec, &outcome);
+                    }
+                    self.batch.results.push(ResultRow { lease, worker, outcome, dataset_digest });
+                }
             }
         }
-        if self.sends_home && self.scheduler.counts().finished() && !self.drained && !self.is_due() {
-            self.drained = true;
-            let workers: Vec<_> = self.sessions.keys().cloned().collect();
-            self.replies.extend(workers.into_iter().map(|worker| (worker, drain(FINISHED))));
+    }
+
+    fn keep(&mut self, event: Event) {
+        let Some(lease) = event.durable() else { return };
+        self.ledger.follow(&event);
+        if !matches!(event, Event::Leased { .. }) {
+            self.plausibility.forget(lease);
         }
+        if matches!(event, Event::Failed { .. } | Event::Lost { .. } | Event::Released { .. })
+            && self.turn.artifacts != Artifacts::default()
+        {
+            self.over.push(lease);
+        }
+        self.batch.events.push(event);
     }
 }

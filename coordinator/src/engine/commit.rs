@@ -7,19 +7,16 @@ use std::{
 };
 
 use swfn_dashboard::metrics;
-use swfn_shared::{artifacts::ArtifactPart, faults, ids::LeaseId, quote::one_line};
-use swfn_store::Batch;
-use tracing::{error, info, warn};
-
-use super::{
-    actor::{Engine, Revoked},
-    error::EngineError,
-    mailbox::PostError,
-    message::Reply,
+use swfn_scheduler::turn::{Commit, Next, Reply, Written};
+use swfn_shared::{
+    artifacts::ArtifactPart,
+    faults,
+    ids::{LeaseId, WorkerId},
 };
+use swfn_store::Batch;
+use tracing::{error, warn};
 
-/// Time between two attempts to write on a full disk.
-const RETRY_PERIOD: Duration = Duration::from_millis(500);
+use super::{actor::Engine, error::EngineError, mailbox::PostError};
 
 /// How often a disk that may be failing is named.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
@@ -30,38 +27,35 @@ const SNAPSHOT_PERIOD: Duration = Duration::from_millis(200);
 impl Engine {
     /// Writes the batch; only when it is on the disk do the answers leave.
     pub(super) fn commit(&mut self) -> Result<(), EngineError> {
-        if faults::bug("acknowledged-before-the-commit") {
-            self.answer();
+        self.carry_out();
+        let mut commit = self.turn.commit();
+        if faults::bug("acknowledged-before-the-commit")
+            && let Next::Answer(answers) = commit.after(Written::All, false)
+        {
+            self.answer(answers);
         }
         faults::point("engine/commit");
         let (parts, batch) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.batch));
-        self.write_when_possible(&parts, &batch)?;
+        let answers = self.write_when_possible(&mut commit, &parts, &batch)?;
         self.said.clear();
         self.over.drain(..).for_each(|lease| self.folder.forget(lease));
         faults::point("engine/answer");
-        self.answer();
+        self.answer(answers);
         faults::point("engine/answered");
         self.publish();
         Ok(())
     }
 
     /// Sends what waited for the commit.
-    fn answer(&mut self) {
-        for (worker, Revoked { leases, first }) in self.revoked.drain() {
-            let reason = first.unwrap_or_default();
-            match leases.iter().next() {
-                Some(lease) if leases.len() == 1 => info!(%worker, %lease, "revoked: {}", one_line(&reason)),
-                _ => info!(%worker, leases = leases.len(), "revoked many; the first: {}", one_line(&reason)),
-            }
-        }
-        let acknowledged = self.acknowledge.drain().map(|(worker, through)| (worker, Reply::Acknowledge { through }));
-        // Revocations first: who reads that a result is kept must know already if it was not theirs to report.
-        for (worker, reply) in self.replies.drain(..).chain(acknowledged).collect::<Vec<_>>() {
+    fn answer(&mut self, answers: Vec<(WorkerId, Reply)>) {
+        for (worker, reply) in answers {
             // A worker that does not read its answers must not hold up the others: its stream ends, and it may come back.
-            let sent = self.sessions.get(&worker).map(|session| session.replies.post(&self.unread, reply));
+            let stream = self.turn.session(&worker).and_then(|session| self.streams.get(&session));
+            let sent = stream.map(|stream| stream.replies.post(&self.unread, reply));
             if let Some(Err(error)) = sent {
                 warn!(%worker, "stream dropped: {error}");
-                self.end_session(&worker);
+                self.turn.end_session(&worker);
+                self.carry_out();
                 if error == PostError::AllFull {
                     self.drop_the_fullest();
                 }
@@ -71,32 +65,45 @@ impl Engine {
 
     /// Who has read least makes room for the others.
     fn drop_the_fullest(&mut self) {
-        let fullest = self.sessions.iter().max_by_key(|(_, session)| session.replies.unread());
-        if let Some(worker) = fullest.map(|(worker, _)| worker.clone()) {
+        let fullest = self.streams.values().max_by_key(|stream| stream.replies.unread());
+        if let Some(worker) = fullest.map(|stream| stream.worker.id.clone()) {
             warn!(%worker, "stream dropped: it has the most unread answers, and there are too many");
-            self.end_session(&worker);
+            self.turn.end_session(&worker);
+            self.carry_out();
         }
     }
 
-    /// Writes. A full disk is waited for: meanwhile nothing is acknowledged, workers keep what they have and are held up by flow control.
-    fn write_when_possible(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
+    /// Writes, and has the answers that may leave then.
+    fn write_when_possible(
+        &mut self,
+        commit: &mut Commit,
+        parts: &[(LeaseId, ArtifactPart)],
+        batch: &Batch,
+    ) -> Result<Vec<(WorkerId, Reply)>, EngineError> {
         let mut complaint = Complaint::default();
         loop {
-            match self.write(parts, batch) {
-                Ok(()) => break,
-                Err(error) if !error.may_pass() || self.give_up.load(Ordering::Relaxed) => return Err(error),
-                Err(error) => {
-                    if let Some(text) = complaint.about(Instant::now(), &error) {
-                        error!("{text}");
-                    }
+            let result = self.write(parts, batch);
+            let written = match &result {
+                Ok(()) => Written::All,
+                Err(error) if error.may_pass() => Written::NotNow,
+                Err(_) => Written::Never,
+            };
+            match (commit.after(written, self.give_up.load(Ordering::Relaxed)), result) {
+                (Next::Wait(period), result) => {
+                    let text = result.err().and_then(|error| complaint.about(Instant::now(), &error));
+                    text.iter().for_each(|text| error!("{text}"));
+                    thread::sleep(period);
                 }
+                (_, Err(error)) => return Err(error),
+                (Next::Answer(answers), Ok(())) => {
+                    if complaint.last.is_some() {
+                        warn!("it can be written again: going on");
+                    }
+                    return Ok(answers);
+                }
+                (Next::Stop, Ok(())) => return Ok(Vec::new()),
             }
-            thread::sleep(RETRY_PERIOD);
         }
-        if complaint.last.is_some() {
-            warn!("it can be written again: going on");
-        }
-        Ok(())
     }
 
     fn write(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
@@ -117,14 +124,13 @@ impl Engine {
 
     /// Shows the state to whoever watches: a snapshot visits every lease, so not after each batch.
     fn publish(&mut self) {
-        let (finished, now) = (self.scheduler.counts().finished() && !self.is_due(), self.now());
+        let (finished, now) = (self.turn.scheduler.counts().finished() && !self.is_due(), self.now());
         let (shown, since) = {
             let last = self.snapshots.borrow();
             (last.finished(), now.saturating_sub(last.elapsed))
         };
         if since >= SNAPSHOT_PERIOD || finished != shown {
-            let connected = self.sessions.keys().cloned().collect();
-            self.snapshots.send_replace(self.shown(connected));
+            self.snapshots.send_replace(self.shown(self.turn.connected()));
         }
     }
 }

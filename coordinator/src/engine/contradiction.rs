@@ -9,15 +9,15 @@ use swfn_store::TrialRow;
 pub(super) fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<String> {
     let states: HashMap<_, _> = scheduler.trials().map(|(id, _, state)| (id, state)).collect();
     rows.iter().find_map(|row| {
-        let (state, attempt) = match states.get(&row.id)? {
-            TrialState::Pending => ("pending", None),
-            TrialState::Leased(lease) => ("leased", Some(lease.attempt)),
-            TrialState::Succeeded { attempt, .. } => ("succeeded", Some(*attempt)),
-            TrialState::Quarantined { .. } => ("quarantined", None),
+        let state = states.get(&row.id)?;
+        let attempt = match state {
+            TrialState::Leased(lease) => Some(lease.attempt),
+            TrialState::Succeeded { attempt, .. } => Some(*attempt),
+            TrialState::Pending | TrialState::Quarantined { .. } => None,
         };
-        let differs = row.state != state
+        let differs = row.state != state.kind()
             || attempt.is_some_and(|attempt| attempt != row.attempts)
-            || row.outcome.is_some() != (state == "succeeded");
-        differs.then(|| format!("trial `{}` is `{}`, and its journal says {state}", row.id, row.state.escape_debug()))
+            || row.outcome.is_some() != matches!(state, TrialState::Succeeded { .. });
+        differs.then(|| format!("trial `{}` is `{}`, and its journal says {}", row.id, row.state, state.kind()))
     })
 }

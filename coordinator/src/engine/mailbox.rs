@@ -8,10 +8,9 @@ use std::{
     },
 };
 
+use swfn_scheduler::turn::Reply;
 use swfn_shared::{ids::LeaseId, trial::TrialSpec};
 use tokio::sync::mpsc;
-
-use super::message::Reply;
 
 /// Bytes that one worker may leave unread. A turn may revoke all that a worker can hold, beside the largest grant.
 const OF_ONE: usize = 8 << 20;

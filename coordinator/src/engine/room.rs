@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
+use swfn_scheduler::turn::{FromWorker, Hello};
 use swfn_shared::ids::VaeId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::message::{FromWorker, Hello};
 
 /// Bytes of one stream that may be on their way to the disk.
 const OF_ONE: usize = 128 << 10;
@@ -56,12 +55,10 @@ impl Rooms {
     }
 }
 
-impl Hello {
-    /// What it costs, in bytes.
-    pub(crate) fn cost(&self) -> usize {
-        let log = self.predecessor.as_ref().map_or(0, |dead| dead.log.len());
-        4 * EVENT + log + self.held.len() * NAMED
-    }
+/// What an introduction costs, in bytes.
+pub(crate) fn cost_of_hello(hello: &Hello) -> usize {
+    let log = hello.predecessor.as_ref().map_or(0, |dead| dead.log.len());
+    4 * EVENT + log + hello.held.len() * NAMED
 }
 
 /// What a message costs, in bytes.

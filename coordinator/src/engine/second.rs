@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-use swfn_scheduler::{Command, Earlier, Scheduler, TrialState};
+use swfn_scheduler::{Earlier, Scheduler, TrialState, turn::At};
 use swfn_shared::{
     artifacts::Artifacts,
     ids::{TrialId, WorkerId},
@@ -20,7 +20,7 @@ use swfn_shared::{
 };
 use swfn_store::{ArtifactFolder, LogFolder, Store, TrialRow};
 
-use super::{actor::Engine, error::EngineError};
+use super::{actor::Engine, error::EngineError, rules::Counted};
 use crate::custody;
 
 /// What comes after the first training of all trials.
@@ -43,7 +43,7 @@ impl Engine {
 
     /// Whether the second training can begin.
     pub(super) fn is_due(&self) -> bool {
-        matches!(self.second, Some(Second::Ahead { .. })) && self.scheduler.counts().finished()
+        matches!(self.second, Some(Second::Ahead { .. })) && self.turn.scheduler.counts().finished()
     }
 
     /// Goes over to the second training, with all workers that are there.
@@ -53,14 +53,14 @@ impl Engine {
         let store = Store::open(&folder.join("sweep.sqlite"))?;
         let drawn = draw(trials, self.store.trials()?, &store.trials()?);
         let earlier = |(id, spec, _): (TrialId, &TrialSpec, &TrialState)| Some((*spec, drawn.get(&id)?.clone()));
-        let earlier: Vec<_> = self.scheduler.trials().filter_map(earlier).collect();
+        let earlier: Vec<_> = self.turn.scheduler.trials().filter_map(earlier).collect();
         let specs = earlier.iter().map(|(spec, _)| *spec).collect();
-        let scheduler = Scheduler::again(self.scheduler.limits(), earlier);
+        let scheduler = Scheduler::again(self.turn.scheduler.limits(), earlier);
         let (files, nothing) =
             (ArtifactFolder::open(folder.join("artifacts"), Artifacts::default())?, Artifacts::default());
         let mut second = Self::resume(store, scheduler, specs, self.selection, nothing, files, self.dead)?;
         second.logs = Some(LogFolder::new(folder.join("logs")));
-        if !second.scheduler.counts().finished() {
+        if !second.turn.scheduler.counts().finished() {
             output::say(&format!("verifying: {} to train a second time", custody::trials(drawn.len())));
         }
         let shown = self.shown(Vec::new());
@@ -70,25 +70,16 @@ impl Engine {
     /// Takes over the streams of the first sweep, its clock and those who watch it.
     fn in_place_of(mut self, first: Self, shown: Snapshot) -> Self {
         self.started = first.started;
-        self.pauses = first.pauses;
-        self.sessions = first.sessions;
-        self.holders = first.holders;
-        self.leaving = first.leaving;
-        self.waiting = first.waiting;
+        self.streams = first.streams;
         self.unread = first.unread;
         self.meters = first.meters;
         self.give_up = first.give_up;
         self.sends_home = first.sends_home;
         self.snapshots = first.snapshots;
         self.second = Some(Second::UnderWay { first: Box::new(first.store), shown: Box::new(shown) });
-        self.scheduler.grant_full_terms(self.now());
-        let workers: Vec<_> = self.sessions.iter().map(|(id, session)| (id.clone(), session.worker.clone())).collect();
-        for (worker, row) in workers {
-            self.batch.workers.push(row);
-            self.apply(&Command::Joined { worker, predecessor: None, held: Vec::new() }).ok();
-        }
-        let connected = self.sessions.keys().cloned().collect();
-        self.snapshots.send_replace(self.shown(connected));
+        self.batch.workers.extend(self.streams.values().map(|stream| stream.worker.clone()));
+        self.turn.take_over(&mut At { now: self.now(), rules: &mut Counted }, first.turn);
+        self.snapshots.send_replace(self.shown(self.turn.connected()));
         self
     }
 
@@ -102,11 +93,11 @@ impl Engine {
 
     /// What people see: of the first sweep, also while the second is under way.
     pub(super) fn shown(&self, connected: Vec<WorkerId>) -> Snapshot {
-        let snapshot = self.ledger.snapshot(&self.scheduler, connected, self.now());
+        let snapshot = self.ledger.snapshot(&self.turn.scheduler, connected, self.now());
         match &self.second {
             None => snapshot,
             Some(Second::Ahead { trials, .. }) => {
-                let ahead = (*trials).min(self.scheduler.counts().total());
+                let ahead = (*trials).min(self.turn.scheduler.counts().total());
                 Snapshot { verification: Some(Counts { pending: ahead, ..Counts::default() }), ..snapshot }
             }
             Some(Second::UnderWay { shown, .. }) => Snapshot {

@@ -2,7 +2,10 @@
 
 use std::{thread, time::Duration};
 
-use swfn_scheduler::{FailureKind, Limits, REQUESTS};
+use swfn_scheduler::{
+    FailureKind, Limits, REQUESTS,
+    turn::{FromWorker, Hello, Holder, Progress, Reply},
+};
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts, CONFUSION},
     capacity::Capacity,
@@ -21,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Engine, EngineError, FromWorker, Hello, Holder, Letter, Mailbox, Progress, Reply, Request, Room};
+use super::{Engine, EngineError, Letter, Mailbox, Request, Room};
 
 /// Three trials each of `net` and of `lenet`, all without function norm.
 fn specs() -> Vec<TrialSpec> {
@@ -51,11 +54,9 @@ impl Stream {
             certificate: None,
         };
         let (sender, replies) = Mailbox::new();
-        let hello = Hello { worker, holder: Holder::Anyone, predecessor: None, held };
-        requests
-            .send(Request::Join { session, hello: Box::new(hello), replies: sender, room: Room::default() })
-            .await
-            .unwrap();
+        let hello = Hello { worker: worker.id.clone(), holder: Holder::Anyone, predecessor: None, held };
+        let (hello, row, room) = (Box::new(hello), Box::new(worker), Room::default());
+        requests.send(Request::Join { session, hello, row, replies: sender, room }).await.unwrap();
         Self { session, requests: requests.clone(), replies }
     }
 
@@ -115,7 +116,7 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
     let leases = ann.grant().await;
     assert_eq!(leases.len(), 3, "all of one shape");
     let (net, lenet) = (leases[0].1.shape(), specs()[1].shape());
-    assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::Net));
+    assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::NET));
 
     // It stands: one lane is free until there is something of the same shape.
     let fail = |lease| FromWorker::Failed { lease, kind: FailureKind::Error, error: "boom".into(), log: String::new() };

@@ -16,7 +16,7 @@ use tonic::{
 };
 use tracing::warn;
 
-use crate::engine::Holder;
+use swfn_scheduler::turn::Holder;
 
 /// Whether a method is open to strangers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,18 +1,20 @@
 //! What a worker sends, checked and turned into the actor's words; and back.
 
 use swfn_proto::v1::{self, coordinator_message, worker_message};
-use swfn_scheduler::{FailureKind, Predecessor};
+use swfn_scheduler::{
+    FailureKind, Predecessor,
+    turn::{FromWorker, Hello, Holder, Progress, Reply},
+};
 use swfn_shared::{
     capacity::Capacity,
     ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
+    quote::harmless,
     text,
     trial::TrialSpec,
     wire::{self, MAX_LANES, MAX_LOG_BYTES, MAX_NAMED, MAX_POINTS, PROTOCOL, WireError},
 };
 use swfn_store::WorkerRow;
 use tonic::Status;
-
-use crate::engine::{FromWorker, Hello, Holder, Progress, Reply};
 
 /// Text of a peer is cut here, so that nobody can fill the disk with an error message.
 pub(crate) const MAX_TEXT: usize = 4_096;
@@ -30,8 +32,8 @@ fn label(text: String) -> String {
 
 /// The beginning of a text, made printable; how much is cut off stands at its end.
 fn cut(text: &str, most: usize) -> String {
-    let shown = printable(text::beginning(text, most));
-    if text.len() <= most && shown.len() <= most {
+    let shown = harmless(text::beginning(text, most));
+    if text.len() <= most {
         return shown;
     }
     let note = format!(" [of {} bytes]", text.len());
@@ -40,13 +42,7 @@ fn cut(text: &str, most: usize) -> String {
 
 /// The end of a log matters, not its beginning.
 fn log(log: String) -> String {
-    text::end(&printable(text::end(&log, MAX_LOG_BYTES)), MAX_LOG_BYTES).to_owned()
-}
-
-/// Nobody can take over a terminal: what is no text, escape sequences included, is replaced.
-fn printable(text: &str) -> String {
-    let replace = |c: char| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
-    text.chars().map(replace).collect()
+    harmless(text::end(&log, MAX_LOG_BYTES))
 }
 
 /// Refuses lists that would keep the actor busy for long, or fill the memory while they wait for it.
@@ -67,8 +63,8 @@ fn missing(field: &'static str) -> Status {
     refuse(WireError::Missing(field))
 }
 
-/// The first message of a stream.
-pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello, Status> {
+/// The first message of a stream, and what is kept of the worker.
+pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<(Hello, WorkerRow), Status> {
     let Some(worker_message::Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
@@ -90,18 +86,19 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
     };
     at_most(MAX_NAMED, hello.held.len(), "hello.held")?;
     let device = hello.device.ok_or_else(|| missing("hello.device"))?;
-    Ok(Hello {
-        worker: WorkerRow {
-            id: id(&hello.worker)?,
-            host: label(hello.host),
-            device: label(device.name),
-            model: label(device.model),
-            threads: Some(device.threads),
-            cuda: Some(label(device.cuda_version)),
-            software: label(hello.software_version),
-            libtorch: label(hello.libtorch_version),
-            certificate: None,
-        },
+    let row = WorkerRow {
+        id: id(&hello.worker)?,
+        host: label(hello.host),
+        device: label(device.name),
+        model: label(device.model),
+        threads: Some(device.threads),
+        cuda: Some(label(device.cuda_version)),
+        software: label(hello.software_version),
+        libtorch: label(hello.libtorch_version),
+        certificate: holder.certificate(),
+    };
+    let hello = Hello {
+        worker: row.id.clone(),
         predecessor: match hello.predecessor {
             None => None,
             Some(worker) => Some(Predecessor {
@@ -113,7 +110,8 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<Hello,
         },
         holder,
         held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
-    })
+    };
+    Ok((hello, row))
 }
 
 /// A report of a lease. Whose it is must be clear; what is wrong with the rest costs the attempt, and not the stream.
@@ -212,8 +210,8 @@ mod tests {
 
     #[test]
     fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
-        assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a\u{fffd}[2J\nb\tc\u{fffd}");
-        for long in ["ä".repeat(MAX_TEXT), "\u{1b}".repeat(MAX_TEXT), format!("a{}", "ä".repeat(MAX_TEXT))] {
+        assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a?[2J\nb\tc??");
+        for long in ["ä".repeat(MAX_TEXT), "\u{1b}".repeat(MAX_TEXT + 1), format!("a{}", "ä".repeat(MAX_TEXT))] {
             let (bytes, cut) = (long.len(), text(long));
             assert!((MAX_TEXT - 4..=MAX_TEXT).contains(&cut.len()), "{}", cut.len());
             assert!(cut.ends_with(&format!(" [of {bytes} bytes]")), "{cut}");

@@ -29,7 +29,8 @@ use super::{
     intake::Intake,
     session::SessionService,
 };
-use crate::engine::{Holder, Request};
+use crate::engine::Request;
+use swfn_scheduler::turn::Holder;
 
 /// Open files beside those of connections: database, logs, artifacts, workers' pipes.
 const OTHER_FILES: u64 = 256;

@@ -12,6 +12,7 @@ use std::{
 
 use swfn_access::gate::{self, Visitor};
 use swfn_proto::v1::{self, coordinator_message::Kind, coordinator_server::Coordinator};
+use swfn_scheduler::turn::{Drained, Holder, Reply};
 use swfn_shared::{ids::WorkerId, wire::MAX_NAMED};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -25,7 +26,7 @@ use super::{
     convert,
     pace::{Arrivals, Pace},
 };
-use crate::engine::{self, Drained, Holder, Letter, Mailbox, Reply, Request, Rooms};
+use crate::engine::{self, Letter, Mailbox, Request, Rooms};
 
 /// A worker introduces itself at once.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,13 +97,13 @@ impl Coordinator for SessionService {
             .await
             .map_err(|_| Status::deadline_exceeded("no `hello` came"))??
             .ok_or_else(|| Status::failed_precondition("a stream begins with `hello`"))?;
-        let hello = convert::hello(first, holder)?;
+        let (hello, row) = convert::hello(first, holder)?;
         if address.is_some_and(|address| !self.arrivals.admit(address, Instant::now())) {
             return Err(Status::resource_exhausted(
                 "too many workers of this address join in a short time\nhint: wait; the worker tries again by itself",
             ));
         }
-        let worker = hello.worker.id.clone();
+        let worker = row.id.clone();
         let session = self.next_session.fetch_add(1, Ordering::Relaxed);
         let (replies, letters) = Mailbox::new();
         // What the worker says goes to the actor; a full actor holds up this task, and with it the worker, through HTTP/2's flow control.
@@ -110,7 +111,7 @@ impl Coordinator for SessionService {
         let (requests, room) = (self.requests.clone(), Arc::clone(&self.room));
         tokio::spawn(async move {
             let (rooms, mut pace) = (Rooms::new(room), Pace::new());
-            let cost = hello.cost();
+            let cost = engine::cost_of_hello(&hello);
             let room = tokio::select! {
                 room = rooms.take(cost) => room,
                 () = replies.closed() => return,
@@ -124,7 +125,8 @@ impl Coordinator for SessionService {
             let Ok(place_in_line) = place_in_line else { return };
             // Weak: when the actor lets go of the session, the stream must end.
             let refusals = replies.downgrade();
-            place_in_line.send(Request::Join { session, hello: Box::new(hello), replies, room });
+            let (hello, row) = (Box::new(hello), Box::new(row));
+            place_in_line.send(Request::Join { session, hello, row, replies, room });
             let mut hurried = pace.keep(cost).await;
             let end = loop {
                 let message = match messages.message().await {

@@ -15,7 +15,8 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 
 use super::{access::Check, session::SessionService};
-use crate::engine::{Holder, Reply, Request};
+use crate::engine::Request;
+use swfn_scheduler::turn::{Holder, Reply};
 
 #[tokio::test]
 async fn a_worker_is_welcome_while_the_actor_has_no_place() {
@@ -59,7 +60,7 @@ async fn a_worker_is_welcome_while_the_actor_has_no_place() {
     let Ok(Some(Request::Join { session: 2, hello, replies, .. })) = timeout(wait, inbox.recv()).await else {
         panic!("the second joins, and first of all")
     };
-    assert_eq!(hello.worker.id, "ann".parse().unwrap());
+    assert_eq!(hello.worker, "ann".parse().unwrap());
     replies.post(&Arc::default(), Reply::Acknowledge { through: 1 }).unwrap();
     assert!(matches!(timeout(wait, inbox.recv()).await, Ok(Some(Request::Message { session: 2, .. }))));
     let answer = timeout(wait, answers.message()).await.unwrap().unwrap().unwrap();

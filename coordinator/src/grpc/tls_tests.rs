@@ -35,7 +35,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{Door, Listener, Service, serve};
-use crate::engine::Holder;
+use swfn_scheduler::turn::Holder;
 
 /// Far beyond anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);

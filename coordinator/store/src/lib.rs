@@ -27,7 +27,7 @@ mod write;
 pub use artifacts::{ArtifactError, ArtifactFolder};
 pub use curves::{CurveSums, MeanPoint, mean_curves};
 pub use logs::{LogError, LogFolder, log_file};
-pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered};
+pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
 pub use read_only::{Chosen, ReadOnly, ensure_readable};
 pub use reader::{ReadError, Reader};
 pub use schema::{Store, StoreError};

@@ -5,6 +5,7 @@ use swfn_shared::{
     ids::{CellId, TrialId, WorkerId},
     metrics::{self, Outcome},
     snapshot::Running,
+    state::TrialState,
     text,
 };
 
@@ -26,8 +27,7 @@ pub struct Page {
 /// Which trials, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// One of [`STATES`].
-    pub state: Option<&'static str>,
+    pub state: Option<TrialState>,
     /// As the file has it: its integers are signed.
     pub seed: Option<i64>,
     /// The cells whose trials are wanted, with their places in [`Order::Cell`]; those of all cells if there is no list.
@@ -70,15 +70,12 @@ impl Order {
     }
 }
 
-/// The names of the states of trials in the file.
-pub const STATES: [&str; 4] = ["pending", "leased", "succeeded", "quarantined"];
-
 /// A trial in a list.
 #[derive(Debug)]
 pub struct TrialLine {
     pub id: TrialId,
     pub cell: CellId,
-    pub state: String,
+    pub state: TrialState,
     pub attempts: u32,
     pub architecture: String,
     pub subset_size: u32,
@@ -160,7 +157,7 @@ fn line(row: &Row<'_>) -> rusqlite::Result<TrialLine> {
     Ok(TrialLine {
         id: parse(row, 0)?,
         cell: parse(row, 21)?,
-        state: row.get(1)?,
+        state: parse(row, 1)?,
         attempts: row.get(2)?,
         architecture: row.get(3)?,
         subset_size: row.get(4)?,
@@ -192,7 +189,8 @@ pub fn trials(connection: &Connection, choice: &Choice, page: Page) -> rusqlite:
         let places = cells.iter().map(|(cell, place)| (cell.to_string(), serde_json::Value::from(*place)));
         serde_json::Value::Object(places.collect()).to_string()
     });
-    let which: [(&str, &dyn ToSql); 3] = [(":state", &choice.state), (":seed", &choice.seed), (":cells", &cells)];
+    let state = choice.state.map(TrialState::name);
+    let which: [(&str, &dyn ToSql); 3] = [(":state", &state), (":seed", &choice.seed), (":cells", &cells)];
     let mut count =
         connection.prepare_cached(&format!("{CHOSEN} SELECT count(*) FROM trial {JOINED} WHERE {PASSES}"))?;
     let total = count.query_row(&which[..], |row| row.get(0))?;
@@ -313,7 +311,7 @@ pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
         };
         Ok(TrialRow {
             id: parse(row, 0)?,
-            state: row.get(1)?,
+            state: parse(row, 1)?,
             attempts: row.get(2)?,
             error: None,
             log: None,
@@ -332,9 +330,9 @@ pub fn fingerprint(connection: &Connection) -> rusqlite::Result<String> {
 }
 
 /// The states of the trials of the grid.
-pub fn states(connection: &Connection) -> rusqlite::Result<Vec<(TrialId, String)>> {
+pub fn states(connection: &Connection) -> rusqlite::Result<Vec<(TrialId, TrialState)>> {
     let mut query = connection.prepare_cached("SELECT id, state FROM trial WHERE in_grid")?;
-    query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
+    query.query_map([], |row| Ok((parse(row, 0)?, parse(row, 1)?)))?.collect()
 }
 
 /// The trials of the grid that somebody has a lease of, as far as their curves have come.

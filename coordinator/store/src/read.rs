@@ -1,12 +1,13 @@
 //! Reading: the journal at a start, the results at the end.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, str::FromStr};
 
-use rusqlite::{OptionalExtension as _, Row, params, types::Type};
+use rusqlite::{OptionalExtension as _, Row, RowIndex, params, types::Type};
 use swfn_shared::{
     event::Event,
     ids::{LeaseId, TrialId, WorkerId},
     metrics::{MAX_SECONDS, MAX_VALUE, Outcome},
+    state::TrialState,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct TrialRow {
     pub id: TrialId,
-    pub state: String,
+    pub state: TrialState,
     pub attempts: u32,
     pub error: Option<String>,
     /// What the process said last that ended with the newest failure, if anybody knows.
@@ -34,7 +35,8 @@ pub struct TrialRow {
 impl TrialRow {
     /// Whether it failed because its numbers were none any more: the same computation ends so each time.
     pub fn diverged(&self) -> bool {
-        self.state == "quarantined" && self.error.as_ref().is_some_and(|error| error.starts_with("diverged: "))
+        self.state == TrialState::Quarantined
+            && self.error.as_ref().is_some_and(|error| error.starts_with("diverged: "))
     }
 }
 
@@ -202,12 +204,14 @@ impl Store {
     }
 }
 
-pub(super) fn parse<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+/// A value of a row that has a type of its own, from its text.
+pub fn parse<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     row: &Row<'_>,
-    column: usize,
+    column: impl RowIndex + Copy,
 ) -> rusqlite::Result<T> {
-    let text: String = row.get(column)?;
-    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    let text = row.get_ref(column)?.as_str()?;
+    let unknown = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
+    text.parse().map_err(unknown)
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
@@ -269,7 +273,7 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
     };
     Ok(TrialRow {
         id: parse(row, 0)?,
-        state: row.get(1)?,
+        state: parse(row, 1)?,
         attempts: row.get(2)?,
         error: row.get(3)?,
         worker,

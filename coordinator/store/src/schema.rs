@@ -179,6 +179,9 @@ impl StoreError {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
                 Self::Damaged { path, problem: error.to_string() }
             }
+            None if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) => {
+                Self::Damaged { path, problem: error.to_string() }
+            }
             _ => Self::Sqlite { path, error },
         }
     }

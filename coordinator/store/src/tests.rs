@@ -4,6 +4,7 @@ use swfn_shared::{
     event::{Blame, Event},
     ids::LeaseId,
     metrics::{MAX_SECONDS, MetricPoint, TEST_ACCURACY},
+    state::TrialState,
     trial::TrialSpec,
 };
 
@@ -61,7 +62,7 @@ fn what_was_written_is_read_back_after_reopening() {
     let outcome = rows[1].outcome.unwrap();
     assert_eq!(outcome.final_test_accuracy, 0.9);
     assert_eq!((outcome.validation_accuracy, outcome.validated_test_accuracy), (Some(0.25), Some(0.75)));
-    assert_eq!((rows[1].state.as_str(), rows[1].attempts, rows[1].error.as_deref()), ("succeeded", 2, Some("killed")));
+    assert_eq!((rows[1].state, rows[1].attempts, rows[1].error.as_deref()), (TrialState::Succeeded, 2, Some("killed")));
     assert_eq!(rows[1].log.as_deref(), Some("last words"));
     assert!(rows[0].outcome.is_none());
     assert_eq!(curves(&store), [(100, 0.5), (200, 0.9)]);

@@ -11,6 +11,7 @@ use swfn_shared::{
     faults,
     ids::{Attempt, DataDigest, LeaseId, TrialId, WorkerId},
     metrics::{self, MetricPoint, Outcome},
+    state::TrialState,
     trial::TrialSpec,
 };
 
@@ -213,9 +214,9 @@ fn insert_event(
     let (kind, state) = match event {
         Event::Leased { worker, .. } => {
             record.worker = Some(worker.to_string());
-            ("leased", "leased")
+            ("leased", TrialState::Leased)
         }
-        Event::Succeeded { .. } => ("succeeded", "succeeded"),
+        Event::Succeeded { .. } => ("succeeded", TrialState::Succeeded),
         Event::Failed { error, log, quarantine, .. } => {
             record.failed(error, log, *quarantine);
             ("failed", after(*quarantine))
@@ -225,8 +226,8 @@ fn insert_event(
             record.blame = Some(blame_name(*blame).to_owned());
             ("lost", after(*quarantine))
         }
-        Event::Released { .. } => ("released", "pending"),
-        Event::Retried { .. } => ("retried", "pending"),
+        Event::Released { .. } => ("released", TrialState::Pending),
+        Event::Retried { .. } => ("retried", TrialState::Pending),
         Event::WorkerJoined { .. }
         | Event::WorkerHeard { .. }
         | Event::WorkerAsked { .. }
@@ -237,7 +238,7 @@ fn insert_event(
     let attempt = if faults::bug("attempts-are-not-raised") { 1 } else { attempt };
     transaction
         .prepare_cached("UPDATE trial SET state = ?2, attempt = ?3, error = coalesce(?4, error) WHERE number = ?1")?
-        .execute(params![trial, state, attempt, error])?;
+        .execute(params![trial, state.name(), attempt, error])?;
     let row = row![Null, at, trial, attempt, kind.to_owned(), worker, error, quarantine, blame, log];
     sums.insert(transaction, Table::Event, row)
 }
@@ -260,8 +261,8 @@ impl Record {
     }
 }
 
-fn after(quarantine: bool) -> &'static str {
-    if quarantine { "quarantined" } else { "pending" }
+fn after(quarantine: bool) -> TrialState {
+    if quarantine { TrialState::Quarantined } else { TrialState::Pending }
 }
 
 const BLAMES: [(Blame, &str); 3] = [(Blame::Alone, "alone"), (Blame::Among, "among"), (Blame::Suspected, "suspected")];

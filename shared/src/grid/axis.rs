@@ -89,7 +89,7 @@ impl AxisValue {
         match self {
             Self::Whole(value) => (0, value),
             Self::Real(value) => (1, value.to_bits()),
-            Self::Architecture(value) => (2, value as u64),
+            Self::Architecture(value) => (2, value.index() as u64),
             Self::Density(value) => (3, value as u64),
         }
     }

@@ -122,7 +122,7 @@ impl Cells {
             let lambda = (AxisName::Lambda, AxisValue::Real(0.0));
             let decay = (AxisName::WeightDecay, AxisValue::Real(0.0));
             let plain = match point.get(AxisName::Architecture) {
-                AxisValue::Architecture(architecture) => AxisValue::Architecture(architecture.network().into()),
+                AxisValue::Architecture(architecture) => AxisValue::Architecture(architecture.network()),
                 other => other,
             };
             for changes in [vec![lambda], vec![lambda, decay, (AxisName::Architecture, plain)]] {

@@ -24,8 +24,8 @@ use crate::{
     dataset::Dataset,
     numbers::{Lambda, LearningRate, WeightDecay},
     trial::{
-        Architecture, Classifier, Density, Epochs, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae,
-        VaeFamily, VaeSamples,
+        Classifier, Density, Epochs, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily,
+        VaeSamples,
     },
 };
 
@@ -318,7 +318,8 @@ fn check_batches(block: &Block, classifier: &Classifier, vae: &Vae) -> Result<()
         let problem = format!("subset_size has values below `{}`, a batch of the VAE", vae.batch_size);
         return Err(Problem::at(axis.offset, problem, "raise them, lower batch_size in [vae], or set lambda = 0"));
     }
-    let normed = |value: &AxisValue| matches!(value, AxisValue::Architecture(Architecture::LenetBn));
+    let normed =
+        |value: &AxisValue| matches!(value, AxisValue::Architecture(architecture) if architecture.has_batch_norm());
     if let Some(axis) = block.axis_with(AxisName::Architecture, normed) {
         let one_sample = block.axis_with(AxisName::PenaltySamples, |value| below(value, 2)).is_some();
         if classifier.batch_size == 1 || one_sample {

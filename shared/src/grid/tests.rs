@@ -338,7 +338,7 @@ fn excludes_take_from_includes_too() {
     assert_eq!(parse(&base).unwrap().trials().count(), 16);
     let without = parse(&(base + "[[exclude]]\narchitecture = \"lenet\"\n")).unwrap();
     assert_eq!(without.trials().count(), 8);
-    assert!(without.trials().all(|trial| trial.architecture == Architecture::Net));
+    assert!(without.trials().all(|trial| trial.architecture == Architecture::NET));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{
     artifacts::{self, ArtifactPart, Artifacts},
     ids::LeaseId,
     metrics::{self, MAX_SECONDS, MAX_VALUE, MetricPoint, Outcome},
-    quote::quote,
+    quote::{harmless, quote},
     trial_log::{self, LogPart},
 };
 
@@ -48,7 +48,7 @@ impl TryFrom<v1::LogPart> for LogPart {
             let problem = format!("`{}` and {bytes} bytes are more than the {most} of a log", wire.offset);
             return Err(wrong("log.offset", problem));
         }
-        Ok(Self { offset: wire.offset, text: trial_log::harmless(&wire.text) })
+        Ok(Self { offset: wire.offset, text: harmless(&wire.text) })
     }
 }
 

@@ -45,10 +45,11 @@ impl Network {
         seeds: &[u64],
         place: Place,
     ) -> Self {
-        let ops = match architecture {
-            Architecture::Net | Architecture::NetDropout => net::new(input, seeds, place.device),
-            Architecture::Lenet => lenet::new(input, None, seeds, place.device),
-            Architecture::LenetBn => lenet::new(input, Some(scale), seeds, place.device),
+        let scale = architecture.has_batch_norm().then_some(scale);
+        let ops = if architecture.network() == Architecture::NET {
+            net::new(input, seeds, place.device)
+        } else {
+            lenet::new(input, scale, seeds, place.device)
         };
         Self::of(ops, place)
     }
@@ -192,7 +193,7 @@ mod tests {
 
     /// Logits of the samples and the running statistics after a step of three images and two samples.
     fn step(mode: SampleBatchNorm) -> (Network, Tensor, Vec<f32>) {
-        let network = Network::new(Architecture::LenetBn, BatchNormScale::Uniform, SHAPE, &[1], Device::Cpu.into());
+        let network = Network::new(Architecture::LENET_BN, BatchNormScale::Uniform, SHAPE, &[1], Device::Cpu.into());
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
         let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28, 1]);
         let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]).view([1, 3]), masks: None };
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn lanes_are_kept_and_joined_in_their_order() {
         let new = |seeds: &[u64]| {
-            Network::new(Architecture::LenetBn, BatchNormScale::Uniform, SHAPE, seeds, Device::Cpu.into())
+            Network::new(Architecture::LENET_BN, BatchNormScale::Uniform, SHAPE, seeds, Device::Cpu.into())
         };
         let mut all = new(&[5, 6, 7]);
         all.keep(&[2, 0]);

@@ -114,7 +114,7 @@ mod tests {
         let pixels = Stream::new(0, Purpose::Subset).normal(784 * total as usize);
         let pixels = Tensor::from_slice(&pixels).view([total, 28, 28, 1]);
         let shape = InputShape { image: ImageShape::grey(28, 28), classes: 10 };
-        let network = Network::new(Architecture::LenetBn, BatchNormScale::Ones, shape, &[1, 2], place);
+        let network = Network::new(Architecture::LENET_BN, BatchNormScale::Ones, shape, &[1, 2], place);
         let logits = network.test_logits(&pixels.unsqueeze(0).repeat([2, 1, 1, 1, 1])); // [2, total, 10]
         // In the first lane right for the first and the last two images, wrong for all others.
         let best: Vec<i64> = logits.get(0).argmax(1, false).try_into().unwrap();

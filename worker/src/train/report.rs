@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use swfn_session::Stop;
 pub use swfn_shared::metrics::Outcome;
 use swfn_shared::{ids::TrialId, metrics::MetricPoint};
 use tracing::{Span, info};
@@ -20,15 +21,6 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 /// A cancelled trial trains on so long, at most, to the next report: there it can be saved.
 const WIND_DOWN: Duration = Duration::from_secs(5);
-
-/// Why a trial is cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Somebody will go on with it: it is saved where it can be, which takes a moment.
-    GiveBack,
-    /// It is somebody else's already: nothing more is done.
-    Abandon,
-}
 
 /// Who watches a trial.
 pub trait Observer {

@@ -1,10 +1,7 @@
 //! The inputs of many steps at once, for all lanes: batches, samples of the function norm, dropout masks. One gather, one
 //! decoding and one copy to the device instead of one per step and lane.
 
-use swfn_shared::{
-    faults,
-    trial::{Architecture, TrialSpec},
-};
+use swfn_shared::{faults, trial::TrialSpec};
 use tch::{Kind, Tensor};
 
 use super::{
@@ -43,7 +40,7 @@ impl Draws {
         Self {
             batches: Batches::new(images, batch, shuffled_by(spec), Purpose::ClassifierBatches),
             samples: spec.penalty.map(|penalty| Draw::new(penalty.density, spec.seed)),
-            dropout: (spec.architecture == Architecture::NetDropout).then(|| Noise::new(spec.seed, Purpose::Dropout)),
+            dropout: spec.architecture.has_dropout().then(|| Noise::new(spec.seed, Purpose::Dropout)),
         }
     }
 

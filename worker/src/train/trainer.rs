@@ -13,7 +13,7 @@ use swfn_shared::{
     capacity::Capacity,
     dataset::Dataset,
     ids::{ShapeId, VaeId},
-    trial::{Architecture, TrialSpec, VaeSamples},
+    trial::{TrialSpec, VaeSamples},
 };
 use tracing::{Span, warn};
 
@@ -369,7 +369,7 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
     positive("evaluate_every", spec.classifier.evaluate_every)?;
     positive("restart_every", spec.classifier.epochs.restart_every().unwrap_or(1))?;
     fits("batch_size", spec.classifier.batch_size)?;
-    let normed = spec.architecture == Architecture::LenetBn;
+    let normed = spec.architecture.has_batch_norm();
     let alone = |count: u32| normed && count == 1;
     if let Some(penalty) = spec.penalty {
         positive("samples", penalty.samples)?;

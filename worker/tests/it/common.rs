@@ -216,15 +216,15 @@ pub(crate) fn bases() -> Vec<TrialSpec> {
     let mut all: Vec<_> = Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.0)).collect();
     all.extend(Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.1)));
     all.extend([
-        penalised(Architecture::Lenet, &conv),
-        penalised(Architecture::NetDropout, &density(Density::Data)),
-        penalised(Architecture::Net, &density(Density::UniformNoise)),
-        penalised(Architecture::LenetBn, &density(Density::GaussianNoise)),
-        penalised(Architecture::LenetBn, &|spec| {
+        penalised(Architecture::LENET, &conv),
+        penalised(Architecture::NET_DROPOUT, &density(Density::Data)),
+        penalised(Architecture::NET, &density(Density::UniformNoise)),
+        penalised(Architecture::LENET_BN, &density(Density::GaussianNoise)),
+        penalised(Architecture::LENET_BN, &|spec| {
             spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::TrainNoUpdate;
             spec.classifier.batch_norm_scale = BatchNormScale::Ones;
         }),
-        penalised(Architecture::LenetBn, &|spec| spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval),
+        penalised(Architecture::LENET_BN, &|spec| spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval),
     ]);
     all
 }

@@ -23,7 +23,7 @@ use crate::common::{DATASET, assert_close, bases, digits, run, spec, trainer, va
 /// Relative, of losses after a short horizon: libraries choose other orders of summation for other sizes. Batch norm divides by the deviation
 /// of a few samples that are much alike, which enlarges the difference: 5e-3 was seen on an H100.
 fn tolerance(trial: &TrialSpec) -> f64 {
-    if trial.architecture == Architecture::LenetBn { 2e-2 } else { 1e-3 }
+    if trial.architecture == Architecture::LENET_BN { 2e-2 } else { 1e-3 }
 }
 
 fn place() -> Place {
@@ -164,7 +164,7 @@ fn lanes_are_calibrated_and_the_result_is_kept() {
         trainer.load(DATASET, digits()).unwrap();
         trainer
     };
-    let specs: Vec<_> = (0..4).map(|k| varied(&spec(Architecture::Lenet, 0.1), k)).collect();
+    let specs: Vec<_> = (0..4).map(|k| varied(&spec(Architecture::LENET, 0.1), k)).collect();
     let found = || {
         let (said, rooms) = run(&mut trainer(), &specs, Vec::new());
         assert!(said.iter().all(|said| matches!(said.result, Some(Ok(_)))));
@@ -230,7 +230,7 @@ fn tf32_rounds_a_little_and_only_where_it_is_wanted() {
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
 fn a_trial_sets_its_precision() {
     let place = place();
-    let exact = TrialSpec { penalty: None, ..spec(Architecture::Lenet, 0.0) };
+    let exact = TrialSpec { penalty: None, ..spec(Architecture::LENET, 0.0) };
     let classifier = Classifier { precision: Precision::Tf32, ..exact.classifier };
     let rounded = TrialSpec { classifier, ..exact };
     for trial in [exact, rounded, exact] {

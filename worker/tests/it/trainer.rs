@@ -93,13 +93,13 @@ fn finals(outcome: &Outcome) -> [f64; 5] {
 
 #[test]
 fn a_trial_reports_each_block_and_the_end() {
-    let (outcome, recorder) = run(&mut trainer(), &spec(Architecture::Net, 0.1));
+    let (outcome, recorder) = run(&mut trainer(), &spec(Architecture::NET, 0.1));
     assert_eq!(recorder.steps(metrics::VAE_LOSS), [30]);
     for metric in [metrics::TRAIN_LOSS, metrics::TRAIN_FUNCTION_NORM, metrics::TEST_LOSS, metrics::TEST_ACCURACY] {
         assert_eq!(recorder.steps(metric), [10, 20, 25], "{metric}");
     }
     assert!(recorder.calls.is_sorted());
-    assert_eq!(recorder.calls.last(), Some(&spec(Architecture::Net, 0.1).steps()));
+    assert_eq!(recorder.calls.last(), Some(&spec(Architecture::NET, 0.1).steps()));
     let last = recorder.points.iter().rfind(|p| p.metric == metrics::TEST_ACCURACY).unwrap();
     assert_eq!(outcome.final_test_accuracy, last.value);
     assert!(outcome.best_test_accuracy >= last.value && outcome.vae_seconds > 0.0 && outcome.classifier_seconds > 0.0);
@@ -107,7 +107,7 @@ fn a_trial_reports_each_block_and_the_end() {
 
 #[test]
 fn validation_images_choose_an_evaluation_and_change_nothing_else() {
-    let mut plain = spec(Architecture::Net, 0.1);
+    let mut plain = spec(Architecture::NET, 0.1);
     plain.classifier = Classifier { iterations: 200, evaluate_every: 20, ..plain.classifier };
     let (without, silent) = run(&mut trainer(), &plain);
     assert_eq!((without.validation_accuracy, without.validated_test_accuracy), (None, None));
@@ -127,7 +127,7 @@ fn validation_images_choose_an_evaluation_and_change_nothing_else() {
 
 #[test]
 fn long_blocks_are_reported_in_parts() {
-    let mut spec = spec(Architecture::Net, 0.0);
+    let mut spec = spec(Architecture::NET, 0.0);
     spec.classifier.iterations = 230;
     spec.classifier.evaluate_every = 1000;
     let (_, recorder) = run(&mut trainer(), &spec);
@@ -156,9 +156,9 @@ fn a_trial_repeats_bit_for_bit_whatever_ran_before_it() {
         let mut busy = trainer();
         // Another subset, another VAE, a failure, then the same VAE from another architecture: it is found ready below.
         run(&mut busy, &TrialSpec { seed: 2, ..trial });
-        let wild = TrialSpec { learning_rate: LearningRate::new(1e6).unwrap(), ..spec(Architecture::Lenet, 0.0) };
+        let wild = TrialSpec { learning_rate: LearningRate::new(1e6).unwrap(), ..spec(Architecture::LENET, 0.0) };
         assert!(busy.run(&wild, &mut Recorder::default()).is_err());
-        run(&mut busy, &TrialSpec { architecture: Architecture::Net, ..trial });
+        run(&mut busy, &TrialSpec { architecture: Architecture::NET, ..trial });
         assert_eq!(busy.vaes(), [trial.vae().unwrap(), TrialSpec { seed: 2, ..trial }.vae().unwrap()]);
         assert_eq!(said(&mut busy, &trial), alone, "{architecture}");
         assert_ne!(said(&mut busy, &TrialSpec { seed: 2, ..trial }), alone, "{architecture}");
@@ -174,7 +174,7 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
         trainer.load(DATASET, digits()).unwrap();
         trainer
     };
-    for architecture in [Architecture::Net, Architecture::LenetBn] {
+    for architecture in [Architecture::NET, Architecture::LENET_BN] {
         let mut trial = spec(architecture, 0.1);
         // More than one report of the VAE, the last one in the middle of a hundred.
         trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
@@ -194,7 +194,7 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
     let [file] = files.as_slice() else { panic!("{files:?}") };
     let content = fs::read(file).unwrap();
     fs::write(file, &content[..content.len() - 1]).unwrap();
-    let mut trial = spec(Architecture::Net, 0.1);
+    let mut trial = spec(Architecture::NET, 0.1);
     trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
     assert_eq!(said(&mut trainer(folder.path()), &trial), said(&mut self::trainer(), &trial));
     assert_eq!(fs::read(file).unwrap(), content);
@@ -204,7 +204,7 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
 
 #[test]
 fn a_vae_from_disk_with_which_a_trial_diverges_is_trained_anew() {
-    let trial = spec(Architecture::Net, 0.1);
+    let trial = spec(Architecture::NET, 0.1);
     let (vae, settings) = (trial.vae().unwrap(), trial.vae_samples().unwrap().vae);
     let (alone, _) = run(&mut trainer(), &trial);
     let folder = tempfile::tempdir().unwrap();
@@ -233,7 +233,7 @@ fn a_vae_from_disk_with_which_a_trial_diverges_is_trained_anew() {
 
 #[test]
 fn cpus_do_not_mind_the_precision() {
-    let exact = spec(Architecture::LenetBn, 0.1);
+    let exact = spec(Architecture::LENET_BN, 0.1);
     let classifier = Classifier { precision: Precision::Tf32, ..exact.classifier };
     let rounded = TrialSpec { classifier, ..exact };
     assert_ne!(exact.shape(), rounded.shape());
@@ -261,7 +261,7 @@ fn trials_of_one_seed_are_paired() {
 #[test]
 fn without_function_norm_there_is_no_vae() {
     let mut trainer = trainer();
-    let (outcome, recorder) = run(&mut trainer, &spec(Architecture::Lenet, 0.0));
+    let (outcome, recorder) = run(&mut trainer, &spec(Architecture::LENET, 0.0));
     assert!(trainer.vaes().is_empty());
     assert!(recorder.steps(metrics::VAE_LOSS).is_empty() && recorder.steps(metrics::TRAIN_FUNCTION_NORM).is_empty());
     assert_eq!(outcome.vae_seconds, 0.0);
@@ -271,7 +271,7 @@ fn without_function_norm_there_is_no_vae() {
 #[test]
 fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
     let mut trainer = trainer();
-    let published = spec(Architecture::LenetBn, 0.1);
+    let published = spec(Architecture::LENET_BN, 0.1);
     let with = |change: fn(&mut Penalty)| {
         let mut penalty = published.penalty.unwrap();
         change(&mut penalty);
@@ -306,7 +306,7 @@ fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
 
 #[test]
 fn a_loss_that_is_not_finite_fails_the_trial_as_diverged() {
-    let spec = TrialSpec { learning_rate: LearningRate::new(1e6).unwrap(), ..spec(Architecture::Lenet, 0.0) };
+    let spec = TrialSpec { learning_rate: LearningRate::new(1e6).unwrap(), ..spec(Architecture::LENET, 0.0) };
     let error = trainer().run(&spec, &mut Recorder::default()).unwrap_err();
     assert!(matches!(error, TrainError::Diverged { metric: metrics::TRAIN_LOSS, step: 10, .. }), "{error:?}");
     assert!(error.to_string().starts_with("diverged: train/loss is `"), "{error}");
@@ -315,7 +315,7 @@ fn a_loss_that_is_not_finite_fails_the_trial_as_diverged() {
 #[test]
 fn an_observer_can_cancel_and_the_trainer_goes_on() {
     let mut trainer = trainer();
-    let trial = spec(Architecture::Net, 0.1);
+    let trial = spec(Architecture::NET, 0.1);
     // At the end of the VAE's training, at the first block's losses or its evaluation.
     for cancel_at in [30, 40] {
         let mut recorder = Recorder { cancel_at: Some(cancel_at), ..Recorder::default() };
@@ -327,7 +327,7 @@ fn an_observer_can_cancel_and_the_trainer_goes_on() {
 
 #[test]
 fn a_trial_that_does_not_fit_its_data_is_refused_by_name() {
-    let good = spec(Architecture::LenetBn, 0.1);
+    let good = spec(Architecture::LENET_BN, 0.1);
     let with = |change: fn(&mut TrialSpec)| {
         let mut spec = good;
         change(&mut spec);
@@ -354,7 +354,7 @@ fn an_error_of_torch_fails_the_trial_and_not_the_process() {
     let mut broken = digits();
     broken.test.labels.fill(12);
     trainer.load(Dataset::of(&KMNIST), broken).unwrap();
-    let trial = spec(Architecture::Net, 0.0);
+    let trial = spec(Architecture::NET, 0.0);
     let error =
         trainer.run(&TrialSpec { dataset: Dataset::of(&KMNIST), ..trial }, &mut Recorder::default()).unwrap_err();
     assert!(matches!(&error, TrainError::Torch(message) if message.contains("index 12 is out of bounds")), "{error}");

@@ -19,11 +19,11 @@ const RECORD: &str = "tests/it/weights.txt";
 
 fn sixteen() -> Vec<TrialSpec> {
     let mut all = bases();
-    let mut conv = spec(Architecture::NetDropout, 0.1);
+    let mut conv = spec(Architecture::NET_DROPOUT, 0.1);
     let penalty = conv.penalty.as_mut().unwrap();
     penalty.density = Density::ConvVae;
     penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
-    let validated = TrialSpec { validation: 50, ..varied(&spec(Architecture::LenetBn, 0.1), 3) };
+    let validated = TrialSpec { validation: 50, ..varied(&spec(Architecture::LENET_BN, 0.1), 3) };
     all.extend([conv, validated]);
     all
 }

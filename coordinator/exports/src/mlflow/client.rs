@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::{anyhow, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
+use swfn_shared::{quote::flat, text};
 use swfn_web::{
     Certificates, Failure, Web,
     ureq::{self, config::ConfigBuilder, typestate::AgentScope},
@@ -184,8 +185,7 @@ impl Client {
         }
         let field = |name| json.as_ref().and_then(|json| json.get(name)).and_then(Value::as_str).unwrap_or_default();
         let message = if json.is_some() { field("message") } else { &text };
-        let message = swfn_shared::text::beginning(message.trim(), 500);
-        let message = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let message = flat(text::beginning(message.trim(), 500));
         // A page instead of an answer is an answer of something else.
         let status = if (200..=299).contains(&status) { 404 } else { status };
         Ok(Answer::Refused { status, code: field("error_code").to_owned(), message })

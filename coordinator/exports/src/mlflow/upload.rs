@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
-use swfn_shared::{grid::Grid, text};
+use swfn_shared::{grid::Grid, state::TrialState, text};
 use swfn_store::ReadOnly;
 
 use super::{super::trial::Trial, client::Client};
@@ -84,13 +84,13 @@ fn one(
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
     // One that waits has nothing to show; its former attempt may have, and is replaced by the next.
-    if trial.state == "pending" {
+    if trial.state == TrialState::Pending {
         return Ok(());
     }
     match known {
         Some(run) if run.deleted => counts.deleted += 1,
         Some(run) if run.attempt == trial.attempt => {
-            if run.state == trial.state && run.state != "leased" {
+            if run.state == trial.state.name() && trial.state != TrialState::Leased {
                 counts.same += 1;
                 return Ok(());
             }
@@ -261,7 +261,7 @@ fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> any
     send_points(reader, client, trial, known, at)?;
     let mut tags = vec![];
     let mut metrics = vec![];
-    if trial.state == "succeeded" {
+    if trial.state == TrialState::Succeeded {
         let names = [
             "final_test_accuracy",
             "best_test_accuracy",
@@ -282,7 +282,7 @@ fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> any
             Ok(())
         })?;
     }
-    if trial.state == "quarantined" {
+    if trial.state == TrialState::Quarantined {
         let sql = "SELECT error, log FROM event WHERE trial = ?1 AND error IS NOT NULL ORDER BY sequence DESC LIMIT 1";
         reader.each(sql, [trial.number], |row| {
             tags.extend(row.get::<_, Option<String>>(0)?.map(|error| tag("swfn.error", &error)));
@@ -295,17 +295,17 @@ fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> any
     if !metrics.is_empty() || !tags.is_empty() {
         client.post("runs/log-batch", &json!({ "run_id": run, "metrics": metrics, "tags": tags }))?;
     }
-    let status = match trial.state.as_str() {
-        "succeeded" => "FINISHED",
-        "quarantined" => "FAILED",
+    let status = match trial.state {
+        TrialState::Succeeded => "FINISHED",
+        TrialState::Quarantined => "FAILED",
         _ => "RUNNING",
     };
     let mut update = json!({ "run_id": run, "status": status });
-    if trial.state != "leased" {
+    if trial.state != TrialState::Leased {
         update["end_time"] = at.into();
     }
     client.post("runs/update", &update)?;
-    client.post("runs/log-batch", &json!({ "run_id": run, "tags": [tag(STATE, &trial.state)] }))?;
+    client.post("runs/log-batch", &json!({ "run_id": run, "tags": [tag(STATE, trial.state.name())] }))?;
     Ok(())
 }
 

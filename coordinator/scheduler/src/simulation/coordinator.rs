@@ -1,26 +1,23 @@
-//! The actor of `engine/`, step by step the same, around the real scheduler: sessions, asks that stand, batches that are committed before
-//! anybody is answered. Whatever is changed there has to be changed here.
+//! One process of the coordinator: the turn that the actor of `engine/` goes by, on the clock and the disk of the simulation.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use swfn_shared::{
-    capacity::Capacity,
-    ids::{LeaseId, TrialId, WorkerId},
+    artifacts::Artifacts,
+    ids::{DataDigest, LeaseId, TrialId, WorkerId},
+    metrics::{MetricPoint, Outcome, TRAIN_LOSS},
 };
 
 use super::{
     super::{Admission, Command, Event, Predecessor, Rejection, Scheduler},
     disk::{Batch, Disk},
     message::{Downward, Hello, Message, Millis, Said, StreamId},
-    oracle::{Broken, Oracle},
+    oracle::{Answer, Broken, Oracle},
     plan::Plan,
     tally::Trace,
     words,
 };
-use crate::Pauses;
+use crate::turn::{self, At, Commit, FromWorker, Holder, Holders, Next, Progress, Reply, Rules, Turn, Write, Written};
 
 /// What the actor is told.
 #[derive(Debug)]
@@ -28,35 +25,74 @@ pub(super) enum Request {
     Join { session: StreamId, hello: Hello },
     Message { session: StreamId, worker: WorkerId, message: Message },
     StreamEnded { session: StreamId, worker: WorkerId },
-    DrainWorkers { ids: Vec<String> },
+    DrainWorkers { ids: Vec<String>, now: bool },
     Tick,
 }
 
-/// What an incarnation of the coordinator needs to decide.
+/// Who looks on while a coordinator decides.
 #[derive(Debug)]
 pub(super) struct Surroundings<'s> {
     pub(super) now: Millis,
     pub(super) oracle: &'s mut Oracle,
     pub(super) trace: &'s mut Trace,
+    /// The first rule that was broken.
+    pub(super) broken: Result<(), Broken>,
 }
 
-/// One process of the coordinator.
+impl<'s> Surroundings<'s> {
+    pub(super) fn new(now: Millis, oracle: &'s mut Oracle, trace: &'s mut Trace) -> Self {
+        Self { now, oracle, trace, broken: Ok(()) }
+    }
+
+    /// Keeps the first of all rules that are broken.
+    fn check(&mut self, rule: impl FnOnce(&mut Oracle) -> Result<(), Broken>) {
+        if self.broken.is_ok() {
+            self.broken = rule(self.oracle);
+        }
+    }
+}
+
+impl Rules for Surroundings<'_> {
+    fn decide(&mut self, scheduler: &Scheduler, now: Duration, command: &Command) -> Answer {
+        let answer = scheduler.decide(now, command);
+        self.check(|oracle| oracle.decided(now, command, &answer));
+        match &answer {
+            Ok(events) => {
+                for event in events.iter().filter(|event| event.durable().is_some()) {
+                    self.trace.say(self.now, || format!("  {}", words::event(event)));
+                }
+            }
+            Err(rejection) => {
+                self.trace.say(self.now, || format!("  {} refused: {rejection}", words::command(command)));
+            }
+        }
+        answer
+    }
+
+    fn admit(&mut self, scheduler: &Scheduler, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
+        let admission = scheduler.admit(worker, lease);
+        self.check(|oracle| oracle.admitted(worker, lease, &admission));
+        admission
+    }
+
+    fn granted_full_terms(&mut self, now: Duration) {
+        self.trace.say(self.now, || "  the coordinator stood still; leases get a whole term".to_owned());
+        self.oracle.granted_full_terms(now);
+    }
+
+    fn contradicted(&mut self, problem: String) {
+        self.check(|_| Err(Broken(problem)));
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Coordinator {
-    pub(super) scheduler: Scheduler,
+    pub(super) turn: Turn,
     started: Millis,
     /// How far its clock is ahead of virtual time.
     pub(super) leapt: Millis,
-    pauses: Pauses,
-    sessions: BTreeMap<WorkerId, StreamId>,
-    leaving: BTreeSet<WorkerId>,
-    waiting: BTreeMap<WorkerId, Capacity>,
     pub(super) batch: Batch,
-    replies: Vec<(WorkerId, Downward)>,
-    acknowledge: BTreeMap<WorkerId, u64>,
-    /// Streams that it has let go of.
-    pub(super) closed: Vec<StreamId>,
-    drained: bool,
+    commit: Option<Commit>,
 }
 
 impl Coordinator {
@@ -65,45 +101,29 @@ impl Coordinator {
         plan: &Plan,
         disk: &Disk,
         dead: impl Fn(&WorkerId) -> bool,
-        around: &mut Surroundings<'_>,
+        mut around: Surroundings<'_>,
     ) -> Result<Self, Broken> {
-        let mut coordinator = Self {
-            scheduler: replayed(plan, &disk.journal)?,
-            started: around.now,
-            leapt: 0,
-            pauses: Pauses::new(plan.limits),
-            sessions: BTreeMap::new(),
-            leaving: BTreeSet::new(),
-            waiting: BTreeMap::new(),
-            batch: Batch::default(),
-            replies: Vec::new(),
-            acknowledge: BTreeMap::new(),
-            closed: Vec::new(),
-            drained: false,
-        };
-        coordinator.scheduler.forget_idle_workers();
-        coordinator.scheduler.grant_full_terms(Duration::ZERO);
+        let scheduler = replayed(plan, &disk.journal)?;
         around.oracle.restarted();
-        let holders: Vec<_> = coordinator.scheduler.lease_holders().into_iter().filter(dead).collect();
-        for worker in holders {
-            coordinator.apply(around, &Command::Left { worker })?.ok();
-        }
-        Ok(coordinator)
+        let mut at = At { now: Duration::ZERO, rules: &mut around };
+        let turn = Turn::resume(&mut at, scheduler, Artifacts::default(), Holders::default(), dead);
+        let mut coordinator = Self { turn, started: around.now, leapt: 0, batch: Batch::default(), commit: None };
+        coordinator.end_turn();
+        around.broken.map(|()| coordinator)
     }
 
     /// Puts quarantined trials back, those that a person wants. The program does that before anybody can connect.
     pub(super) fn retry(
         &mut self,
-        around: &mut Surroundings<'_>,
+        mut around: Surroundings<'_>,
         wanted: impl Fn(TrialId) -> bool,
     ) -> Result<(), Broken> {
-        let trials: Vec<_> = self.scheduler.trials().map(|(id, ..)| id).filter(|id| wanted(*id)).collect();
-        for trial in trials {
-            if self.apply(around, &Command::Retry { trial })?.is_ok() {
-                around.oracle.tally.fault("trial put back by a person");
-            }
+        let mut at = At { now: self.clock(around.now), rules: &mut around };
+        for _ in 0..self.turn.retry(&mut at, wanted) {
+            around.oracle.tally.fault("trial put back by a person");
         }
-        Ok(())
+        self.end_turn();
+        around.broken
     }
 
     pub(super) fn clock(&self, now: Millis) -> Duration {
@@ -111,238 +131,135 @@ impl Coordinator {
     }
 
     /// One turn of the loop, up to the commit. The tick comes last, as there.
-    pub(super) fn work(&mut self, around: &mut Surroundings<'_>, requests: Vec<Request>) -> Result<(), Broken> {
+    pub(super) fn work(&mut self, mut around: Surroundings<'_>, requests: Vec<Request>) -> Result<(), Broken> {
+        let now = self.clock(around.now);
         let mut tick = false;
         for request in requests {
             match request {
                 Request::Tick => tick = true,
-                Request::Join { session, hello } => self.join(around, session, hello)?,
-                Request::Message { session, worker, message } => {
-                    if self.is_current(&worker, session) {
-                        self.hear(around, &worker, message)?;
-                    }
-                }
-                Request::StreamEnded { session, worker } => {
-                    if self.is_current(&worker, session) {
-                        self.end_session(&worker);
-                    }
-                }
-                Request::DrainWorkers { ids } => self.drain_workers(around, &ids)?,
+                other => self.take(now, &mut around, other),
             }
         }
+        let mut at = At { now, rules: &mut around };
         if tick {
-            self.tick(around)?;
+            self.turn.tick(&mut at);
         }
-        self.serve_waiting(around)
+        self.turn.serve_waiting(&mut at, true);
+        self.end_turn();
+        around.broken
     }
 
-    /// The answers that may leave, now that the batch is on the disk.
-    pub(super) fn answers(&mut self) -> Vec<(StreamId, Downward)> {
-        let acknowledged = std::mem::take(&mut self.acknowledge).into_iter();
-        let acknowledged = acknowledged.map(|(worker, through)| (worker, Downward::Acknowledge(through)));
-        let replies = std::mem::take(&mut self.replies).into_iter().chain(acknowledged);
-        replies.filter_map(|(worker, reply)| Some((*self.sessions.get(&worker)?, reply))).collect()
-    }
-
-    fn tick(&mut self, around: &mut Surroundings<'_>) -> Result<(), Broken> {
-        let now = self.clock(around.now);
-        if self.pauses.tick(now) {
-            around.trace.say(around.now, || "  the coordinator stood still; leases get a whole term".to_owned());
-            self.scheduler.grant_full_terms(now);
-            around.oracle.granted_full_terms(now);
-        }
-        let asleep = |worker: &&WorkerId| self.scheduler.sleeps(now, worker);
-        let asleep: BTreeMap<_, _> =
-            self.waiting.keys().filter(asleep).map(|id| (id.clone(), self.scheduler.held_by(id))).collect();
-        self.apply(around, &Command::Tick)?.ok();
-        let lost = |id: &WorkerId| asleep.get(id).is_some_and(|held| *held > self.scheduler.held_by(id));
-        self.waiting.retain(|worker, _| !lost(worker));
-        Ok(())
-    }
-
-    fn is_current(&self, worker: &WorkerId, session: StreamId) -> bool {
-        self.sessions.get(worker) == Some(&session)
-    }
-
-    fn end_session(&mut self, worker: &WorkerId) {
-        self.closed.extend(self.sessions.remove(worker));
-        self.waiting.remove(worker);
-    }
-
-    fn apply(
-        &mut self,
-        around: &mut Surroundings<'_>,
-        command: &Command,
-    ) -> Result<Result<Vec<Event>, Rejection>, Broken> {
-        let now = self.clock(around.now);
-        let answer = self.scheduler.decide(now, command);
-        around.oracle.decided(now, command, &answer)?;
-        let events = match answer {
-            Ok(events) => events,
-            Err(rejection) => {
-                around.trace.say(around.now, || format!("  {} refused: {rejection}", words::command(command)));
-                return Ok(Err(rejection));
+    fn take(&mut self, now: Duration, around: &mut Surroundings<'_>, request: Request) {
+        match request {
+            Request::Tick => {}
+            Request::Join { session, hello: Hello { worker, predecessor, held } } => {
+                around.check(|oracle| oracle.named(&worker, &held));
+                let predecessor = predecessor.map(dead);
+                let hello = turn::Hello { worker, holder: Holder::Anyone, predecessor, held };
+                let joined = self.turn.join(&mut At { now, rules: around }, session as u64, hello);
+                around.check(|_| joined.map_err(Broken));
+                self.batch.joined = true;
             }
-        };
-        for event in &events {
-            self.scheduler.evolve(now, event).map_err(Broken)?;
-            if event.durable().is_some() {
-                around.trace.say(around.now, || format!("  {}", words::event(event)));
-                self.batch.events.push(event.clone());
+            Request::Message { session, worker, message: Message { sequence, said } } => {
+                if self.turn.session(&worker) == Some(session as u64) {
+                    if sequence > 0 {
+                        self.batch.heard.push((worker.clone(), sequence));
+                    }
+                    if let Said::Ask(_) = said {
+                        around.oracle.asked(&worker);
+                    }
+                }
+                let stream = (&worker, session as u64);
+                self.turn.hear(&mut At { now, rules: around }, stream, sequence, from_worker(said));
+            }
+            Request::StreamEnded { session, worker } => self.turn.stream_ended(&worker, session as u64),
+            Request::DrainWorkers { ids, now: at_once } => {
+                let mut at = At { now, rules: around };
+                let told = self.turn.drain_workers(&mut at, &ids, at_once, Holder::Anyone).drained;
+                for worker in told {
+                    around.oracle.told_to_leave.insert(worker);
+                    around.oracle.tally.fault("worker told to leave by a person");
+                }
             }
         }
-        Ok(Ok(events))
     }
 
-    fn admit(
+    /// What was decided waits for the disk, and the answers for that.
+    fn end_turn(&mut self) {
+        self.batch.add(self.turn.writes());
+        self.commit = Some(self.turn.commit());
+    }
+
+    /// Streams that it has let go of.
+    pub(super) fn closed(&mut self) -> Vec<StreamId> {
+        self.turn.closed().into_iter().map(|(_, session)| session as StreamId).collect()
+    }
+
+    /// What is to be done after an attempt to write.
+    pub(super) fn after(&mut self, written: Written, give_up: bool) -> Next {
+        self.commit.as_mut().map_or(Next::Answer(Vec::new()), |commit| commit.after(written, give_up))
+    }
+
+    /// Answers with the streams that they go to.
+    pub(super) fn addressed(
         &self,
         around: &mut Surroundings<'_>,
-        worker: &WorkerId,
-        lease: LeaseId,
-    ) -> Result<Result<Admission, Rejection>, Broken> {
-        let admission = self.scheduler.admit(worker, lease);
-        around.oracle.admitted(worker, lease, &admission)?;
-        Ok(admission)
+        answers: Vec<(WorkerId, Reply)>,
+    ) -> Vec<(StreamId, Downward)> {
+        for (worker, reply) in &answers {
+            if let Reply::Confirm { leases } = reply {
+                around.check(|oracle| oracle.confirmed(worker, leases));
+            }
+        }
+        around.check(|oracle| oracle.all_confirmed());
+        let to = |worker: &WorkerId| self.turn.session(worker).map(|session| session as StreamId);
+        answers.into_iter().filter_map(|(worker, reply)| Some((to(&worker)?, downward(reply)))).collect()
     }
+}
 
-    fn join(&mut self, around: &mut Surroundings<'_>, session: StreamId, hello: Hello) -> Result<(), Broken> {
-        let Hello { worker, predecessor, mut held } = hello;
-        held.sort_unstable();
-        held.dedup();
-        let mut confirmed = Vec::new();
-        for lease in &held {
-            match self.admit(around, &worker, *lease)? {
-                Ok(Admission::Live | Admission::Repeated) => confirmed.push(*lease),
-                Err(_) => self.revoke(&worker, *lease),
-            }
+/// What a worker says, as the turn hears it. What was measured is no matter here.
+fn from_worker(said: Said) -> FromWorker {
+    match said {
+        Said::Ask(capacity) => FromWorker::Ask(capacity),
+        Said::Heartbeat { progress } => {
+            // Here reports leave at once, and none of them waits for another.
+            let progress = progress.into_iter().map(|(lease, step)| Progress { lease, step, waits: false });
+            FromWorker::Heartbeat { progress: progress.collect() }
         }
-        if !held.is_empty() {
-            around.oracle.confirmed(&worker, &held, &confirmed)?;
-            self.replies.push((worker.clone(), Downward::Confirm(confirmed)));
+        Said::Points { lease, steps } => {
+            let points = steps.into_iter().map(|step| MetricPoint { metric: TRAIN_LOSS, step, value: 1.0 });
+            FromWorker::Points { lease, points: points.collect(), log: None }
         }
-        self.end_session(&worker);
-        if let Some(dead) = &predecessor {
-            self.end_session(dead);
-            self.leaving.remove(dead);
+        Said::Succeeded { lease } => {
+            let outcome = Outcome {
+                final_test_accuracy: 0.5,
+                best_test_accuracy: 0.5,
+                final_test_loss: 1.0,
+                validation_accuracy: None,
+                validated_test_accuracy: None,
+                vae_seconds: 0.0,
+                classifier_seconds: 1.0,
+            };
+            let dataset_digest: DataDigest = "0".repeat(64).parse().expect("64 hexadecimal digits");
+            FromWorker::Succeeded { lease, outcome, dataset_digest }
         }
-        self.sessions.insert(worker.clone(), session);
-        self.batch.joined = true;
-        self.apply(around, &Command::Joined { worker: worker.clone(), predecessor: predecessor.map(dead), held })?.ok();
-        if self.drained || self.leaving.contains(&worker) {
-            self.replies.push((worker, Downward::Drain));
+        Said::Failed { lease, kind } => {
+            let error = format!("{kind:?} in attempt {}", lease.attempt);
+            FromWorker::Failed { lease, kind, error, log: String::new() }
         }
-        Ok(())
+        Said::Released { lease } => FromWorker::Released { lease },
+        Said::Goodbye => FromWorker::Goodbye,
     }
+}
 
-    fn drain_workers(&mut self, around: &mut Surroundings<'_>, ids: &[String]) -> Result<(), Broken> {
-        let mut told = Vec::new();
-        for worker in self.sessions.keys() {
-            if ids.iter().any(|id| worker.to_string().starts_with(id)) {
-                self.waiting.remove(worker);
-                self.leaving.insert(worker.clone());
-                self.replies.push((worker.clone(), Downward::Drain));
-                around.oracle.told_to_leave.insert(worker.clone());
-                told.push(worker.clone());
-                around.oracle.tally.fault("worker told to leave by a person");
-            }
-        }
-        for worker in told {
-            let nothing = Command::Asked { worker, capacity: Capacity::default() };
-            self.apply(around, &nothing)?.ok();
-        }
-        Ok(())
-    }
-
-    fn hear(&mut self, around: &mut Surroundings<'_>, worker: &WorkerId, message: Message) -> Result<(), Broken> {
-        let Message { sequence, said } = message;
-        self.apply(around, &Command::Heard { worker: worker.clone() })?.ok();
-        if sequence > 0 {
-            let through = self.acknowledge.entry(worker.clone()).or_default();
-            *through = sequence.max(*through);
-            self.batch.heard.push((worker.clone(), sequence));
-        }
-        let worker = worker.clone();
-        match said {
-            Said::Ask(_) if self.leaving.contains(&worker) => {}
-            Said::Ask(mut capacity) => {
-                around.oracle.asked(&worker);
-                capacity.vaes = self.scheduler.of_sweep(capacity.vaes);
-                self.waiting.insert(worker, capacity);
-            }
-            Said::Heartbeat { progress } => {
-                for (lease, step) in progress {
-                    // Here reports leave at once, and none of them waits for another.
-                    let worker = worker.clone();
-                    self.of_lease(around, lease, Command::Progressed { worker, lease, step, waits: false })?;
-                }
-            }
-            Said::Points { lease, steps } => match self.admit(around, &worker, lease)? {
-                Ok(Admission::Live) => self.batch.points.push((lease, steps)),
-                Ok(Admission::Repeated) => {}
-                Err(_) => self.revoke(&worker, lease),
-            },
-            Said::Succeeded { lease } => {
-                if self.of_lease(around, lease, Command::Succeeded { worker: worker.clone(), lease })? {
-                    self.batch.results.push((lease, worker));
-                }
-            }
-            Said::Failed { lease, kind } => {
-                let error = format!("{kind:?} in attempt {}", lease.attempt);
-                self.of_lease(around, lease, Command::Failed { worker, lease, kind, error, log: String::new() })?;
-            }
-            Said::Released { lease } => {
-                self.of_lease(around, lease, Command::Released { worker, lease })?;
-            }
-            Said::Goodbye => {
-                self.apply(around, &Command::Left { worker: worker.clone() })?.ok();
-                self.leaving.remove(&worker);
-                self.end_session(&worker);
-            }
-        }
-        Ok(())
-    }
-
-    /// True when something came of it.
-    fn of_lease(&mut self, around: &mut Surroundings<'_>, lease: LeaseId, command: Command) -> Result<bool, Broken> {
-        let answer = self.apply(around, &command)?;
-        if let (
-            Command::Progressed { worker, .. }
-            | Command::Succeeded { worker, .. }
-            | Command::Failed { worker, .. }
-            | Command::Released { worker, .. },
-            Err(_),
-        ) = (&command, &answer)
-        {
-            self.revoke(worker, lease);
-        }
-        Ok(answer.is_ok_and(|events| !events.is_empty()))
-    }
-
-    fn revoke(&mut self, worker: &WorkerId, lease: LeaseId) {
-        let revoke = (worker.clone(), Downward::Revoke(lease));
-        if !self.replies.contains(&revoke) {
-            self.replies.push(revoke);
-        }
-    }
-
-    fn serve_waiting(&mut self, around: &mut Surroundings<'_>) -> Result<(), Broken> {
-        for (worker, mut asked) in std::mem::take(&mut self.waiting) {
-            let command = Command::Asked { worker: worker.clone(), capacity: asked.clone() };
-            let events = self.apply(around, &command)?.unwrap_or_default();
-            let leases: Vec<_> = events.iter().filter_map(Event::durable).collect();
-            if let Some(spec) = leases.first().and_then(|lease| self.scheduler.spec(lease.trial)) {
-                asked.shape = Some(spec.shape());
-                self.replies.push((worker.clone(), Downward::Grant(leases)));
-            }
-            if self.scheduler.held_by(&worker) < usize::try_from(asked.lanes).unwrap_or(usize::MAX) {
-                self.waiting.insert(worker, asked);
-            }
-        }
-        if self.scheduler.counts().finished() && !self.drained {
-            self.drained = true;
-            self.replies.extend(self.sessions.keys().map(|worker| (worker.clone(), Downward::Drain)));
-        }
-        Ok(())
+fn downward(reply: Reply) -> Downward {
+    match reply {
+        Reply::Grant { leases, .. } => Downward::Grant(leases.into_iter().map(|(lease, _)| lease).collect()),
+        Reply::Acknowledge { through } => Downward::Acknowledge(through),
+        Reply::Confirm { leases } => Downward::Confirm(leases),
+        Reply::Revoke { lease, .. } => Downward::Revoke(lease),
+        Reply::Drain { .. } => Downward::Drain,
+        Reply::Refuse { reason } | Reply::Deny { reason } => unreachable!("nobody is a stranger here: {reason}"),
     }
 }
 
@@ -358,4 +275,20 @@ pub(super) fn replayed(plan: &Plan, journal: &[Event]) -> Result<Scheduler, Brok
         scheduler.evolve(Duration::ZERO, event).map_err(|problem| Broken(format!("replay: {problem}")))?;
     }
     Ok(scheduler)
+}
+
+impl Batch {
+    /// What a turn wants written.
+    fn add(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            match write {
+                Write::Event(event) => self.events.push(event),
+                Write::Points { lease, points, .. } => {
+                    self.points.push((lease, points.into_iter().map(|point| point.step).collect()));
+                }
+                Write::Result { lease, worker, .. } => self.results.push((lease, worker)),
+                Write::Log(..) | Write::File(..) => {}
+            }
+        }
+    }
 }

@@ -131,7 +131,7 @@ impl World {
                 (place.may_leave, place.back) = (true, back);
             }
         }
-        self.arrive(Request::DrainWorkers { ids });
+        self.arrive(Request::DrainWorkers { ids, now: false });
     }
 
     /// No process would say that, unless it has been mixed up with another.

@@ -8,13 +8,11 @@ use super::{
     message::{Downward, Millis, StreamId, Upward},
     network::Way,
     oracle::{Broken, hold},
-    plan::CrashPoint,
+    plan::{CrashPoint, millis},
     same::same_durable_state,
     world::{Happening, World},
 };
-
-/// Time between two attempts to write on a full disk.
-const RETRY_PERIOD: Millis = 500;
+use crate::turn::{Next, Written};
 
 /// Requests that the actor takes in one turn. Streams are held up beyond that, in the order in which they came, and fewer than there, so that
 /// it happens.
@@ -43,11 +41,12 @@ impl World {
             return Ok(());
         }
         self.say(|| "coordinator starts".to_owned());
-        let mut around = Surroundings { now: self.now, oracle: &mut self.oracle, trace: &mut self.trace };
-        let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, &mut around)?;
+        let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
+        let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, around)?;
         if let Some(which) = self.retry.take() {
-            let wanted = around.oracle.wants_again(which);
-            coordinator.retry(&mut around, |trial| wanted.contains(&trial))?;
+            let wanted = self.oracle.wants_again(which);
+            let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
+            coordinator.retry(around, |trial| wanted.contains(&trial))?;
         }
         same_durable_state(&self.replica, &self.oracle.durable, None)?;
         let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
@@ -104,10 +103,10 @@ impl World {
         // Turns so short, each followed by a commit longer than a lease, would be a lag of minutes, in which leases end unheard.
         let most = if self.plan.commit > self.plan.lease() { crate::REQUESTS } else { REQUESTS };
         let requests = self.inbox.drain(..self.inbox.len().min(most)).collect();
-        let mut around = Surroundings { now: self.now, oracle: &mut self.oracle, trace: &mut self.trace };
-        coordinator.work(&mut around, requests)?;
+        let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
+        coordinator.work(around, requests)?;
         let writes = !coordinator.batch.is_empty();
-        for stream in std::mem::take(&mut coordinator.closed) {
+        for stream in coordinator.closed() {
             self.close(stream, Way::Up, 0);
         }
         self.busy = true;
@@ -139,10 +138,10 @@ impl World {
                 .map_err(|problem| Broken(format!("replay: {problem}")))?;
         }
         let touched: Vec<_> = events.iter().filter_map(|event| Some(event.durable()?.trial)).collect();
-        for scheduler in [&self.replica, &coordinator.scheduler] {
+        for scheduler in [&self.replica, &coordinator.turn.scheduler] {
             same_durable_state(scheduler, &self.oracle.durable, Some(&touched))?;
         }
-        let finished = coordinator.scheduler.counts().finished();
+        let finished = coordinator.turn.scheduler.counts().finished();
         if finished && !self.finished {
             self.say(|| "all trials have ended".to_owned());
             self.finished = true;
@@ -161,12 +160,18 @@ impl World {
             self.say(|| "nothing can be written: waiting".to_owned());
             self.oracle.tally.fault("coordinator found its disk full");
         }
-        match self.doom {
-            Some((CrashPoint::AfterAnswers, _)) => {
-                self.oracle.tally.fault("coordinator asked to stop while its disk was full");
-                self.is_doomed(CrashPoint::AfterAnswers);
+        let give_up = matches!(self.doom, Some((CrashPoint::AfterAnswers, _)));
+        let Some(coordinator) = &mut self.coordinator else { return Ok(()) };
+        match coordinator.after(Written::NotNow, give_up) {
+            Next::Wait(period) => {
+                let at = self.now + millis(period);
+                self.queue.plan(at, Happening::Commit { coordinator: self.incarnation });
             }
-            _ => self.queue.plan(self.now + RETRY_PERIOD, Happening::Commit { coordinator: self.incarnation }),
+            Next::Stop => {
+                self.oracle.tally.fault("coordinator asked to stop while its disk was full");
+                hold!(self.is_doomed(CrashPoint::AfterAnswers), "nobody asked it to stop");
+            }
+            Next::Answer(answers) => hold!(false, "{answers:?} leave before all that they are about is on the disk"),
         }
         Ok(())
     }
@@ -178,7 +183,12 @@ impl World {
             !self.waits_for_room && coordinator.batch.is_empty() && coordinator.batch.heard.is_empty(),
             "answers leave before all that they are about is on the disk"
         );
-        let mut answers = coordinator.answers();
+        let Next::Answer(answers) = coordinator.after(Written::All, false) else {
+            return Err(Broken("all is on the disk, and nobody is answered".to_owned()));
+        };
+        let mut around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
+        let mut answers = coordinator.addressed(&mut around, answers);
+        around.broken?;
         let dies = answers.len() > 1 && self.doom.is_some_and(|(point, _)| point == CrashPoint::AmidAnswers);
         if dies {
             answers.truncate(self.rng.random_range(1..answers.len()));

@@ -59,6 +59,8 @@ pub(super) struct Oracle {
     pub(super) only_failed: BTreeMap<String, BTreeSet<TrialId>>,
     /// Workers that a person told this incarnation to send away.
     pub(super) told_to_leave: BTreeSet<WorkerId>,
+    /// Workers that have come back in this turn, with the leases that are still theirs of those that they named.
+    pub(super) named: Vec<(WorkerId, Vec<LeaseId>)>,
     /// What a person wants to be tried again, and how often somebody has wanted that.
     pub(super) wanted: BTreeSet<TrialId>,
     pub(super) tries: u32,
@@ -83,6 +85,7 @@ impl Oracle {
             reporters: BTreeSet::new(),
             only_failed: BTreeMap::new(),
             told_to_leave: BTreeSet::new(),
+            named: Vec::new(),
             wanted: BTreeSet::new(),
             tries: 0,
             tally: Tally { seeds: 1, ..Tally::default() },
@@ -105,6 +108,7 @@ impl Oracle {
         self.reporters.clear();
         self.only_failed.clear();
         self.told_to_leave.clear();
+        self.named.clear();
         self.wanted.clear();
         self.heard = self.live.leases().map(|(_, holding)| (holding.worker.clone(), Duration::ZERO)).collect();
     }

@@ -12,19 +12,32 @@ use super::{
 };
 
 impl Oracle {
-    /// A worker that has come back holds these leases, and is told that those are still its own: no other, and none is left out.
-    pub(super) fn confirmed(
-        &mut self,
-        worker: &WorkerId,
-        held: &[LeaseId],
-        confirmed: &[LeaseId],
-    ) -> Result<(), Broken> {
+    /// A worker that comes back names these leases: it is to be told which of them are still its own.
+    pub(super) fn named(&mut self, worker: &WorkerId, held: &[LeaseId]) -> Result<(), Broken> {
+        let mut own = Vec::new();
         for lease in held {
-            let own = self.expected(worker, *lease)?.is_some();
-            hold!(own == confirmed.contains(lease), "{confirmed:?} of {held:?} is confirmed to {worker}");
-            self.tally.answer(if own { "confirmed" } else { "not confirmed" });
+            let is_own = self.expected(worker, *lease)?.is_some();
+            self.tally.answer(if is_own { "confirmed" } else { "not confirmed" });
+            own.extend(is_own.then_some(*lease));
         }
-        hold!(confirmed.iter().all(|lease| held.contains(lease)), "{confirmed:?} was not named by {worker}");
+        if !held.is_empty() {
+            own.sort_unstable();
+            self.named.push((worker.clone(), own));
+        }
+        Ok(())
+    }
+
+    /// It is told that those are still its own: no other, and none is left out.
+    pub(super) fn confirmed(&mut self, worker: &WorkerId, confirmed: &[LeaseId]) -> Result<(), Broken> {
+        let position = self.named.iter().position(|(named, _)| named == worker);
+        let own = position.map(|position| self.named.remove(position).1);
+        hold!(own.as_deref() == Some(confirmed), "{confirmed:?} is confirmed to {worker}, its own is {own:?}");
+        Ok(())
+    }
+
+    /// The answers of a turn have been looked at.
+    pub(super) fn all_confirmed(&mut self) -> Result<(), Broken> {
+        hold!(self.named.is_empty(), "nothing is confirmed of {:?}", self.named);
         Ok(())
     }
 

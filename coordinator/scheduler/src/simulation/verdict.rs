@@ -58,7 +58,7 @@ impl World {
         same_durable_state(&again, &self.oracle.durable, None)?;
         same_durable_state(&self.replica, &self.oracle.durable, None)?;
         if let Some(coordinator) = &self.coordinator {
-            same_durable_state(&coordinator.scheduler, &self.oracle.durable, None)?;
+            same_durable_state(&coordinator.turn.scheduler, &self.oracle.durable, None)?;
         }
         for (trial, subject) in &self.subjects {
             let entry = self.oracle.durable.entry(*trial)?;

@@ -59,7 +59,7 @@ impl Case {
             let ones = Tensor::ones([samples, kept.size()[1]], (Kind::Float, Device::Cpu));
             Tensor::cat(&[kept, ones], 0)
         };
-        let masks = (self.architecture == Architecture::NetDropout)
+        let masks = (self.architecture == Architecture::NET_DROPOUT)
             .then(|| DropoutMasks { channels: mask("kept_channels"), hidden: mask("kept_hidden") });
         let masks = masks.map(|masks| DropoutMasks { channels: lane(&masks.channels), hidden: lane(&masks.hidden) });
         StepInput { images: lane(&images), labels: lane(&labels), masks }
@@ -107,7 +107,7 @@ fn check(case: &Case, dump: &Dump, inputs: &Inputs, place: Place) {
         function_norm.extend(objective.function_norm.as_ref().map(|norm| norm.double_value(&[0])));
         let gradients = objective.gradients(&network, &lambda);
         if step == 0 {
-            let cancelled = if case.architecture == Architecture::LenetBn { &BEFORE_BATCH_NORM[..] } else { &[] };
+            let cancelled = if case.architecture == Architecture::LENET_BN { &BEFORE_BATCH_NORM[..] } else { &[] };
             dump.assert_gradients(&format!("{number}/gradient"), &network.as_pytorch(&gradients, 0), cancelled);
         }
         optimiser.step(&mut network.parameters(), &gradients);

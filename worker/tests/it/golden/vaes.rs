@@ -87,7 +87,7 @@ fn check_at(file: &str, place: Place) {
 
 /// From noise to the function norm of a net.
 fn check_samples(statistics: &str, density: &Densities, dump: &Dump, inputs: &Inputs, place: Place) {
-    let net = network(Architecture::Net, &Dump::read(&format!("net-{}", dump.text("inputs"))), inputs, place);
+    let net = network(Architecture::NET, &Dump::read(&format!("net-{}", dump.text("inputs"))), inputs, place);
     let (images, labels) = inputs.batch(&dump.integers("batches").get(0));
     let [height, width, channels] = inputs.shape.image.size();
     for units in SampleUnits::ALL {

@@ -115,12 +115,12 @@ fn bench_iterations_by_lanes() {
     let model = device::describe(place.device).model;
     println!("{} ({model}), iterations x lanes per second, with function norm", device::name(place.device));
     let cases = [
-        (Architecture::Lenet, 20, Precision::Float32),
-        (Architecture::Lenet, 100, Precision::Float32),
-        (Architecture::Lenet, 20, Precision::Tf32),
-        (Architecture::Net, 20, Precision::Float32),
-        (Architecture::NetDropout, 20, Precision::Float32),
-        (Architecture::LenetBn, 20, Precision::Float32),
+        (Architecture::LENET, 20, Precision::Float32),
+        (Architecture::LENET, 100, Precision::Float32),
+        (Architecture::LENET, 20, Precision::Tf32),
+        (Architecture::NET, 20, Precision::Float32),
+        (Architecture::NET_DROPOUT, 20, Precision::Float32),
+        (Architecture::LENET_BN, 20, Precision::Float32),
     ];
     for (architecture, samples, precision) in cases {
         println!("{architecture}, {samples} samples, {}:", precision.name());

@@ -45,14 +45,14 @@ fn only_file(folder: &Path) -> PathBuf {
 
 /// With each classifier's own state: batch norm, dropout beside a convolutional VAE, validation images. And all kinds of epochs.
 fn interrupted() -> [TrialSpec; 3] {
-    let mut convolutional = long(Architecture::NetDropout);
+    let mut convolutional = long(Architecture::NET_DROPOUT);
     let penalty = convolutional.penalty.as_mut().unwrap();
     penalty.density = Density::ConvVae;
     penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
     convolutional.classifier.epochs = Epochs::Restart { every: 70 };
-    let mut validated = TrialSpec { validation: 30, ..long(Architecture::Net) };
+    let mut validated = TrialSpec { validation: 30, ..long(Architecture::NET) };
     validated.classifier.epochs = Epochs::Restart { every: validated.classifier.evaluate_every };
-    [long(Architecture::LenetBn), convolutional, validated]
+    [long(Architecture::LENET_BN), convolutional, validated]
 }
 
 /// Saved at each report.
@@ -103,7 +103,7 @@ fn it_does_whenever_it_was_saved() {
 
 #[test]
 fn an_abandoned_trial_is_saved_no_more_and_one_that_is_given_back_may_end() {
-    let trial = long(Architecture::NetDropout);
+    let trial = long(Architecture::NET_DROPOUT);
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = resuming(folder.path(), Duration::from_secs(3600));
     let mut recorder = Recorder { cancel_at: Some(100), abandon: true, ..Recorder::default() };
@@ -121,7 +121,7 @@ fn an_abandoned_trial_is_saved_no_more_and_one_that_is_given_back_may_end() {
 
 #[test]
 fn a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used() {
-    let trial = long(Architecture::NetDropout);
+    let trial = long(Architecture::NET_DROPOUT);
     let other = TrialSpec { seed: 2, ..trial };
     let undisturbed = [&trial, &other].map(|trial| said(&mut trainer(), trial));
     let folder = tempfile::tempdir().unwrap();
@@ -143,7 +143,7 @@ fn a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used() {
 
 #[test]
 fn a_trial_that_diverges_after_a_checkpoint_starts_anew_once() {
-    let mut trial = long(Architecture::Net);
+    let mut trial = long(Architecture::NET);
     trial.learning_rate = LearningRate::new(1e30).unwrap();
     let folder = tempfile::tempdir().unwrap();
     interrupt(&mut resuming(folder.path(), AT_THE_END), &trial, 200);

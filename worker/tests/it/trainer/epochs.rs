@@ -20,11 +20,11 @@ fn weights(trial: &TrialSpec) -> Vec<u8> {
 
 #[test]
 fn trials_that_differ_in_their_evaluations_alone_come_to_the_same_weights() {
-    let mut convolutional = spec(Architecture::Lenet, 0.1);
+    let mut convolutional = spec(Architecture::LENET, 0.1);
     let penalty = convolutional.penalty.as_mut().unwrap();
     penalty.density = Density::ConvVae;
     penalty.vae.as_mut().unwrap().vae.family = VaeFamily::Convolutional;
-    let bases = [spec(Architecture::NetDropout, 0.1), spec(Architecture::LenetBn, 0.0), convolutional];
+    let bases = [spec(Architecture::NET_DROPOUT, 0.1), spec(Architecture::LENET_BN, 0.0), convolutional];
     for base in bases {
         let with = |evaluate_every, epochs| {
             let classifier = Classifier { iterations: 50, evaluate_every, epochs, ..base.classifier };
@@ -43,7 +43,7 @@ fn trials_that_differ_in_their_evaluations_alone_come_to_the_same_weights() {
 #[test]
 fn epochs_begin_anew_where_they_are_told_to() {
     let losses = |epochs| {
-        let trial = spec(Architecture::Net, 0.0);
+        let trial = spec(Architecture::NET, 0.0);
         let classifier = Classifier { iterations: 4, evaluate_every: 1, epochs, ..trial.classifier };
         let (_, recorder) = run(&mut trainer(), &TrialSpec { subset_size: 20, classifier, ..trial });
         let of_training = recorder.points.iter().filter(|point| point.metric == metrics::TRAIN_LOSS);

@@ -56,7 +56,7 @@ fn more_lanes_equal_single_trials() {
 
 #[test]
 fn each_lane_sees_its_own_validation_images() {
-    let base = TrialSpec { validation: 200, ..spec(Architecture::Net, 0.1) };
+    let base = TrialSpec { validation: 200, ..spec(Architecture::NET, 0.1) };
     let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
     for place in places() {
         let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
@@ -89,7 +89,7 @@ fn kernels_and_operations_of_gpus_agree() {
 #[test]
 fn a_lane_that_diverges_is_cancelled_or_fails_leaves_the_others_alone() {
     for place in places() {
-        let base = spec(Architecture::LenetBn, 0.1);
+        let base = spec(Architecture::LENET_BN, 0.1);
         let mut specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
         specs[1].learning_rate = LearningRate::new(1e6).unwrap();
         specs[3].subset_size = 60_001;
@@ -109,7 +109,7 @@ fn a_lane_that_diverges_is_cancelled_or_fails_leaves_the_others_alone() {
 
 #[test]
 fn lanes_that_become_free_are_taken_at_once() {
-    let base = spec(Architecture::Net, 0.0);
+    let base = spec(Architecture::NET, 0.0);
     let lengths = [400, 100, 200, 600, 300, 100, 500, 200, 400, 300, 600, 100];
     let trial = |(&iterations, seed): (&u32, u64)| {
         let mut spec = TrialSpec { seed, ..base };
@@ -133,7 +133,7 @@ fn lanes_that_become_free_are_taken_at_once() {
 
 #[test]
 fn a_vae_that_two_wait_for_is_trained_for_the_one_that_stays() {
-    let base = spec(Architecture::Net, 0.1);
+    let base = spec(Architecture::NET, 0.1);
     let mut other = base;
     other.penalty.as_mut().unwrap().lambda = Lambda::new(0.2).unwrap();
     let specs = [base, other];
@@ -150,7 +150,7 @@ fn a_vae_that_two_wait_for_is_trained_for_the_one_that_stays() {
 fn a_trial_goes_on_among_others() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Some(Checkpoints::open(folder.path(), Device::Cpu, Duration::from_secs(3600)).unwrap());
-    let mut base = spec(Architecture::LenetBn, 0.1);
+    let mut base = spec(Architecture::LENET_BN, 0.1);
     base.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 130;
     let specs: Vec<_> = (0..3).map(|k| varied(&base, k)).collect();
     let (alone, _) = run(&mut trainer(Device::Cpu.into(), 1), &specs, Vec::new());
@@ -241,7 +241,7 @@ impl Compute for Small {
 
 #[test]
 fn where_memory_ends_trials_go_on_with_fewer_lanes() {
-    let base = spec(Architecture::Net, 0.1);
+    let base = spec(Architecture::NET, 0.1);
     let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
     let (alone, _) = run(&mut trainer(Device::Cpu.into(), 1), &specs, Vec::new());
     let small = Place { device: Device::Cpu, compute: &Small };

@@ -1,0 +1,164 @@
+//! Tests of paired differences: how easily chance alone would bring them about, and how large they are beside their spread. What cannot
+//! be known is `None`, never a NaN.
+
+use serde::Serialize;
+use statrs::{
+    distribution::{ContinuousCDF as _, Normal, StudentsT},
+    function::gamma::ln_gamma,
+    statistics::Statistics as _,
+};
+
+/// How the p-value of Wilcoxon's test comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum WilcoxonMethod {
+    /// All assignments of signs to the ranks are counted, ties included.
+    #[serde(rename = "exact")]
+    Exact,
+    /// Corrected for ties, not for continuity.
+    #[serde(rename = "normal-approximation")]
+    Normal,
+}
+
+impl WilcoxonMethod {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Normal => "normal-approximation",
+        }
+    }
+}
+
+/// Differences beyond which Wilcoxon's test approximates, as in scipy.
+const MOST_EXACT: usize = 50;
+
+/// The difference of two accuracies, without the noise of float arithmetic: equal differences are equal numbers, and none is exactly zero.
+pub(crate) fn difference(a: f64, b: f64) -> f64 {
+    const DIGITS: f64 = 1e12;
+    // Adding zero turns -0.0 into 0.0.
+    ((a - b) * DIGITS).round() / DIGITS + 0.0
+}
+
+/// The standard deviation, if there is one to go by: not of fewer than two values, nor of equal ones.
+fn spread(values: &[f64]) -> Option<f64> {
+    let first = values.first()?;
+    values.iter().any(|value| value != first).then(|| values.std_dev())
+}
+
+/// The two-sided paired t test of the hypothesis that the mean difference is `mean`. statrs has one, which is no good for p-values below
+/// 1e-10: it subtracts from 1.
+pub(crate) fn t_test(differences: &[f64], mean: f64) -> Option<f64> {
+    let error = spread(differences)? / (differences.len() as f64).sqrt();
+    let t = (differences.mean() - mean) / error;
+    let distribution = StudentsT::new(0.0, 1.0, (differences.len() - 1) as f64).ok()?;
+    known((2.0 * distribution.sf(t.abs())).min(1.0))
+}
+
+/// The two-sided signed-rank test (Wilcoxon 1945) of the hypothesis that the differences are symmetric about zero. Zeros are left out,
+/// equal ones share their ranks. Exact up to 50 differences: without ties as scipy's `exact`, with them as its `PermutationMethod`.
+pub(crate) fn wilcoxon(differences: &[f64]) -> Option<(f64, WilcoxonMethod)> {
+    let mut values: Vec<f64> = differences.iter().copied().filter(|value| *value != 0.0).collect();
+    if differences.len() < 2 || values.is_empty() {
+        return None;
+    }
+    values.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
+    // Twice the ranks, which are whole: those who share the ranks i + 1 to j have their mean.
+    let (mut ranks, mut ties) = (Vec::new(), 0.0);
+    for group in values.chunk_by(|a, b| a.abs() == b.abs()) {
+        let (before, count) = (ranks.len(), group.len());
+        ranks.extend(std::iter::repeat_n(2 * before + count + 1, count));
+        ties += (count as f64).powi(3) - count as f64;
+    }
+    let positive = values.iter().zip(&ranks).filter(|(value, _)| **value > 0.0).map(|(_, rank)| *rank).sum();
+    let (p, method) = match values.len() {
+        n if n <= MOST_EXACT => (exact(&ranks, positive), WilcoxonMethod::Exact),
+        n => (normal(n as f64, ties, positive as f64 / 2.0), WilcoxonMethod::Normal),
+    };
+    Some((known(p.min(1.0))?, method))
+}
+
+/// Counts in how many of all 2^n assignments of signs the positive ranks come to at most, or at least, that sum.
+fn exact(ranks: &[usize], positive: usize) -> f64 {
+    let total: usize = ranks.iter().sum();
+    // Whole numbers up to 2^50, so all sums are exact.
+    let mut ways = vec![0.0; total + 1];
+    ways[0] = 1.0;
+    for rank in ranks {
+        for sum in (*rank..=total).rev() {
+            ways[sum] += ways[sum - rank];
+        }
+    }
+    let (below, above): (f64, f64) = (ways[..=positive].iter().sum(), ways[positive..].iter().sum());
+    2.0 * below.min(above) / 2f64.powi(ranks.len() as i32)
+}
+
+fn normal(n: f64, ties: f64, positive: f64) -> f64 {
+    let mean = n * (n + 1.0) / 4.0;
+    let deviation = ((n * (n + 1.0) * (2.0 * n + 1.0) - ties / 2.0) / 24.0).sqrt();
+    2.0 * Normal::standard().sf((positive - mean).abs() / deviation)
+}
+
+/// The mean difference in standard deviations of the differences: Cohen's d_z.
+pub(crate) fn cohens_d(differences: &[f64]) -> Option<f64> {
+    known(differences.mean() / spread(differences)?)
+}
+
+/// The same without its bias for small n (Hedges 1981, exact factor); there is none for two differences.
+pub(crate) fn hedges_g(differences: &[f64]) -> Option<f64> {
+    let freedom = differences.len().checked_sub(1).filter(|freedom| *freedom > 1)? as f64;
+    let factor = (ln_gamma(freedom / 2.0) - ln_gamma((freedom - 1.0) / 2.0)).exp() / (freedom / 2.0).sqrt();
+    known(cohens_d(differences)? * factor)
+}
+
+/// The p-values of one family, corrected so that the chance of any false alarm among them stays what a single one's is (Holm 1979).
+/// Those that are unknown are no members.
+pub(crate) fn holm(family: &[Option<f64>]) -> Vec<Option<f64>> {
+    let mut order: Vec<(usize, f64)> = family.iter().enumerate().filter_map(|(at, p)| Some((at, (*p)?))).collect();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let (mut corrected, mut largest) = (vec![None; family.len()], 0.0f64);
+    for (before, (at, p)) in order.iter().enumerate() {
+        largest = largest.max((order.len() - before) as f64 * p).min(1.0);
+        corrected[*at] = Some(largest);
+    }
+    corrected
+}
+
+/// Seeds with which a paired t test, two-sided at 5 %, sees a mean difference of so many standard deviations with a power of 80 %.
+/// `None` beyond [`MOST_SEEDS`].
+pub(crate) fn seeds_needed(effect: f64) -> Option<usize> {
+    let enough = |n: usize| power(n, effect.abs()) >= 0.8;
+    let (mut short, mut long) = (1, MOST_SEEDS);
+    if !enough(long) {
+        return None;
+    }
+    while long - short > 1 {
+        let middle = short.midpoint(long);
+        if enough(middle) { long = middle } else { short = middle }
+    }
+    Some(long)
+}
+
+/// Seeds beyond which a study is out of reach.
+const MOST_SEEDS: usize = 100_000;
+
+/// The power of that test: the probability that Student's t with this shift lies beyond its bounds. statrs has no noncentral t, so this
+/// adds up the normal probability over the distribution of the standard deviation.
+fn power(n: usize, effect: f64) -> f64 {
+    const PARTS: usize = 400;
+    let freedom = (n - 1) as f64;
+    let Ok(t) = StudentsT::new(0.0, 1.0, freedom) else { return 0.0 };
+    let (bound, shift, normal) = (t.inverse_cdf(0.975), effect * (n as f64).sqrt(), Normal::standard());
+    let constant = 2f64.ln() + freedom / 2.0 * (freedom / 2.0).ln() - ln_gamma(freedom / 2.0);
+    let width = 8.0 / (2.0 * freedom).sqrt();
+    let from = (1.0 - width).max(0.0);
+    let step = (1.0 + width - from) / PARTS as f64;
+    let part = |place: usize| {
+        let deviation = from + (place as f64 + 0.5) * step;
+        let density = (constant + (freedom - 1.0) * deviation.ln() - freedom * deviation * deviation / 2.0).exp();
+        density * (normal.cdf(shift - bound * deviation) + normal.cdf(-shift - bound * deviation)) * step
+    };
+    (0..PARTS).map(part).sum()
+}
+
+fn known(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}

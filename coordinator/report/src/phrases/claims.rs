@@ -1,0 +1,126 @@
+//! Claims in words: the verdict, and what it rests on.
+
+use swfn_shared::{grid::Relation, text::count};
+
+use super::words::{interval, p_is, points, seeds, wins};
+use crate::numbers::{
+    answer::ClaimLine,
+    claim::{ClaimCheck, ClaimVerdict, Verdict},
+    contrast::Comparison,
+    statistics::Estimate,
+};
+
+/// A verdict, and whether it may yet change.
+pub(crate) fn verdict(claim: &ClaimLine) -> String {
+    let so_far = if claim.provisional { " so far" } else { "" };
+    format!("{}{so_far}", claim.verdict.name())
+}
+
+/// What a claim's verdict rests on, in one line.
+pub(crate) fn grounds(claim: &ClaimLine) -> String {
+    let ClaimLine { pairs, held, not_held, least, most, p_holm, .. } = claim;
+    let range = match least.zip(*most) {
+        None => "no results".to_owned(),
+        Some((least, most)) if points(least) == points(most) => format!("{} points", points(least)),
+        Some((least, most)) => format!("{} to {} points", points(least), points(most)),
+    };
+    match pairs {
+        0 => "none of its trials is here".to_owned(),
+        1 => format!("{range}, Holm {}", p_is(*p_holm)),
+        _ if *not_held > 0 => format!("held for {held} of {pairs} pairs of cells, not held for {not_held}; {range}"),
+        _ => format!("held for {held} of {pairs} pairs of cells; {range}"),
+    }
+}
+
+/// Why each claim has its verdict, in one line.
+pub(crate) fn reasons(claims: &[ClaimVerdict]) -> Vec<String> {
+    let checks = claims.iter().flat_map(|claim| &claim.checks);
+    let family = checks.filter(|check| check.p_holm.is_some()).count();
+    claims.iter().map(|claim| reason(claim, family)).collect()
+}
+
+/// Pairs of cells that a reason lists.
+const LISTED: usize = 8;
+
+fn reason(verdict: &ClaimVerdict, family: usize) -> String {
+    let ClaimVerdict { relation, margin, checks, verdict, .. } = verdict;
+    let bound = |share: f64| if share == 0.0 { "0".to_owned() } else { points(share) };
+    let wanted = match relation {
+        Relation::Better => format!("above {}", bound(*margin)),
+        Relation::Worse => format!("below {}", bound(-margin)),
+        Relation::NotWorse => format!("above {}", bound(-margin)),
+        Relation::Equal => format!("between {} and {}", bound(-margin), bound(*margin)),
+    };
+    // Those that decide come first.
+    let mut order: Vec<&ClaimCheck> = checks.iter().collect();
+    order.sort_by_key(|check| (check.verdict != *verdict, check.verdict == Verdict::Held));
+    let mut each: Vec<_> = order
+        .into_iter()
+        .take(LISTED)
+        .map(|check| {
+            let Comparison { context, treatment, control, .. } = &check.comparison;
+            let numbers = numbers(&check.comparison, check.p, check.p_holm, family);
+            match checks.len() {
+                1 => format!("{context}: {numbers}"),
+                _ => format!("{context}: {treatment} over {control}: {numbers}, {}", check.verdict.name()),
+            }
+        })
+        .collect();
+    if each.is_empty() {
+        return "none of its trials is here".to_owned();
+    }
+    if checks.len() > LISTED {
+        each.push(format!("and {} more in summary.json", checks.len() - LISTED));
+    }
+    format!("claimed {wanted} points; {}", each.join("; "))
+}
+
+/// Difference, interval, p-values and wins of a pair of cells of a claim, whose family has so many members.
+fn numbers(comparison: &Comparison, p: Option<f64>, p_holm: Option<f64>, family: usize) -> String {
+    let Some(difference) = comparison.difference else {
+        return format!("no pair of {} has results", count(comparison.planned, "seed"));
+    };
+    let Estimate { mean, confidence_95, .. } = difference;
+    let interval = interval(mean, confidence_95).map_or("interval unknown".to_owned(), |ends| format!("95 % {ends}"));
+    let (p, p_holm, wins, seeds) = (p_is(p), p_is(p_holm), wins(comparison), seeds(comparison));
+    format!("{} points (alone {interval}, {p}, Holm {p_holm} over {family}, w/t/l {wins} of {seeds})", points(mean))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        numbers::claim::{
+            judge,
+            tests::{claim, pairs},
+        },
+        scipy_tests::comparison,
+    };
+
+    /// The reason of the one claim about these pairs of cells.
+    fn reason_of(comparisons: Vec<Comparison>) -> String {
+        reasons(&judge(vec![(&claim(Relation::Better, 0.0), comparisons)])).remove(0)
+    }
+
+    #[test]
+    fn a_reason_names_the_pairs_that_decide_and_is_short() {
+        let mut comparisons: Vec<Comparison> = vec![pairs(0.9); 30];
+        comparisons[20] = Comparison { treatment: "what loses".to_owned(), ..pairs(-0.9) };
+        let reason = reason_of(comparisons);
+        let mut parts = reason.split("; ");
+        assert_eq!(parts.next(), Some("claimed above 0 points"));
+        let first = parts.next().unwrap();
+        assert!(first.contains(": what loses over ") && first.ends_with(", not held"), "{first}");
+        assert_eq!((parts.clone().count(), parts.last()), (LISTED, Some("and 22 more in summary.json")));
+    }
+
+    #[test]
+    fn reasons_say_what_is_known() {
+        insta::assert_snapshot!("of_two_pairs", reason_of(vec![pairs(0.9), pairs(-0.1)]));
+        let equal = comparison(&[Some(0.9); 5], &[Some(0.8); 5]);
+        let one = comparison(&[Some(0.9), None], &[Some(0.8), Some(0.8)]);
+        let none = comparison(&[None], &[Some(0.8)]);
+        let unknown = [vec![equal], vec![one], vec![none], Vec::new()];
+        insta::assert_snapshot!("of_what_cannot_be_known", unknown.map(reason_of).join("\n"));
+    }
+}

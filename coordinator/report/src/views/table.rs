@@ -1,0 +1,226 @@
+//! Tables: columns of the things that a table lists. What they become, Markdown, LaTeX, HTML, lines of
+//! a terminal or CSV, is the affair of the other views.
+
+use std::io::Write;
+
+/// The columns of a table of `T`s: the title of each, and what stands in it.
+pub(crate) struct Columns<'c, T>(Vec<(Title, Value<'c, T>)>);
+
+/// What stands in a column.
+type Value<'c, T> = Box<dyn Fn(&T) -> Entry + 'c>;
+
+impl<'c, T> Columns<'c, T> {
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a column of words, or of values for programs.
+    pub(crate) fn words<E: Into<Entry>>(&mut self, title: impl Into<String>, entry: impl Fn(&T) -> E + 'c) {
+        let title = Title { title: title.into(), number: false };
+        self.0.push((title, Box::new(move |thing| entry(thing).into())));
+    }
+
+    /// Adds a column of numbers, which stand at the right.
+    pub(crate) fn number<E: Into<Entry>>(&mut self, title: impl Into<String>, entry: impl Fn(&T) -> E + 'c) {
+        let title = Title { title: title.into(), number: true };
+        self.0.push((title, Box::new(move |thing| entry(thing).into())));
+    }
+
+    pub(crate) fn titles(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(title, _)| title.title.as_str())
+    }
+
+    /// What stands in them.
+    pub(crate) fn texts(&self, thing: &T) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(_, entry)| entry(thing).text)
+    }
+
+    /// A table of these things.
+    pub(crate) fn view<'t>(
+        &self,
+        name: &'static str,
+        title: &'static str,
+        caption: impl Into<String>,
+        things: impl IntoIterator<Item = &'t T>,
+    ) -> TableView
+    where
+        T: 't,
+    {
+        let row = |thing| self.0.iter().map(|(_, entry)| entry(thing)).collect();
+        TableView {
+            name,
+            title,
+            caption: caption.into(),
+            columns: self.0.iter().map(|(title, _)| title.clone()).collect(),
+            rows: things.into_iter().map(row).collect(),
+            left_out: 0,
+        }
+    }
+
+    /// These things as comma-separated values, with a header.
+    pub(crate) fn csv<'t>(&self, file: impl Write, things: impl IntoIterator<Item = &'t T>) -> anyhow::Result<()>
+    where
+        T: 't,
+    {
+        let mut csv = csv::Writer::from_writer(file);
+        csv.write_record(self.titles())?;
+        for thing in things {
+            csv.write_record(self.texts(thing))?;
+        }
+        Ok(csv.flush()?)
+    }
+}
+
+/// A table as people see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TableView {
+    /// In lower case, for anchors and labels.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) caption: String,
+    pub(crate) columns: Vec<Title>,
+    pub(crate) rows: Vec<Vec<Entry>>,
+    /// Rows that it would have beside these.
+    pub(crate) left_out: usize,
+}
+
+/// Rows of one table in the report; the files with all of them stand beside it.
+pub(crate) const ROWS: usize = 200;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Title {
+    pub(crate) title: String,
+    pub(crate) number: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) text: String,
+    pub(crate) tone: Tone,
+}
+
+impl<T: Into<String>> From<T> for Entry {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), tone: Tone::Plain }
+    }
+}
+
+/// How an entry is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    /// The best, or told apart from zero.
+    Strong,
+    Held,
+    NotHeld,
+    Undecided,
+}
+
+impl Tone {
+    /// Its class in the style sheet.
+    pub(crate) fn class(self) -> Option<&'static str> {
+        match self {
+            Self::Held => Some("held"),
+            Self::NotHeld => Some("not"),
+            Self::Undecided => Some("open"),
+            Self::Plain | Self::Strong => None,
+        }
+    }
+}
+
+impl Entry {
+    /// Strong, if that is so.
+    pub(crate) fn strong_if(strong: bool, text: impl Into<String>) -> Self {
+        Self { text: text.into(), tone: if strong { Tone::Strong } else { Tone::Plain } }
+    }
+
+    pub(crate) fn strong(&self) -> bool {
+        self.tone == Tone::Strong
+    }
+}
+
+impl TableView {
+    /// No more rows than a report shows.
+    pub(crate) fn limited(mut self) -> Self {
+        self.left_out = self.rows.len().saturating_sub(ROWS);
+        self.rows.truncate(ROWS);
+        self
+    }
+
+    /// Nothing, if it has no rows.
+    pub(crate) fn if_any(self) -> Option<Self> {
+        (!self.rows.is_empty()).then_some(self)
+    }
+
+    /// The class of an entry of that column in the style sheet.
+    pub(crate) fn class(&self, column: &usize, entry: &Entry) -> Option<&'static str> {
+        entry.tone.class().or_else(|| self.own_columns().get(*column).filter(|column| column.number).map(|_| "n"))
+    }
+
+    /// Whether rows of one name stand under it, and the first column holds the names.
+    pub(crate) fn grouped(&self) -> bool {
+        self.columns.first().is_some_and(|column| column.title == "name")
+    }
+
+    /// Columns beside that of the names.
+    pub(crate) fn own_columns(&self) -> &[Title] {
+        &self.columns[usize::from(self.grouped())..]
+    }
+
+    /// The name that begins at that row, if one does.
+    pub(crate) fn begins(&self, row: &usize) -> Option<&str> {
+        let name = |row: usize| self.rows[row].first().map(|entry| entry.text.as_str());
+        let begins = self.grouped() && (*row == 0 || name(*row) != name(row - 1));
+        begins.then(|| name(*row)).flatten().filter(|name| !name.is_empty())
+    }
+
+    /// What stands in the columns beside that of the names.
+    pub(crate) fn own<'r>(&self, row: &'r [Entry]) -> &'r [Entry] {
+        &row[usize::from(self.grouped())..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::{latex, markdown};
+
+    fn table(titles: &[&str], rows: &[&[&str]]) -> TableView {
+        let mut columns = Columns::<&[&str]>::new();
+        for (place, title) in titles.iter().enumerate() {
+            match title.strip_prefix('#') {
+                Some(number) => columns.number(number, move |row| row[place]),
+                None => columns.words(*title, move |row| row[place]),
+            }
+        }
+        columns.view("t", "50 % of <b>", "a_b", rows)
+    }
+
+    #[test]
+    fn hostile_words_stay_words() {
+        let rows: [&[&str]; 2] =
+            [&["a|b\n<i> [x](y) `c` *d*", "1 ± 2"], &["\\input{x} ~ ^ $1$ & #", "– -1.5 to -0.5, a-1"]];
+        let mut table = table(&["who", "#n"], &rows);
+        table.rows[0][1].tone = Tone::Strong;
+        insta::assert_snapshot!("hostile_markdown", markdown::table(&table));
+        insta::assert_snapshot!("hostile_latex", latex::table(&table));
+    }
+
+    #[test]
+    fn long_texts_are_broken_into_lines() {
+        let (one, other) = ("a ".repeat(30), "b ".repeat(30));
+        let words = table(&["claim", "verdict", "why"], &[&[&one, "held", &other]]);
+        assert_eq!(latex::alignment(&words), "p{0.37\\linewidth}lp{0.37\\linewidth}");
+        assert_eq!(latex::alignment(&table(&["cell", "#n"], &[&[&one, "1"]])), "lr");
+    }
+
+    #[test]
+    fn long_tables_end() {
+        let rows = vec![&["1"][..]; ROWS + 7];
+        let table = table(&["n"], &rows).limited();
+        assert_eq!((table.rows.len(), table.left_out), (ROWS, 7));
+        let [markdown, latex] = [markdown::table(&table), latex::table(&table)];
+        assert!(markdown.contains("7 more rows") && latex.contains("\\multicolumn{1}{l}{7 more rows"));
+        assert!(latex.contains("\n\\begin{longtable}") && latex.ends_with("\\end{longtable}}\n"));
+    }
+}

@@ -1,0 +1,238 @@
+//! The end of a sweep on a terminal: the pivot, what is decided, what failed, and the answer last, where it is seen.
+
+use swfn_shared::text::count;
+
+use super::{table::TableView, tables};
+use crate::{
+    numbers::{answer::Decided, failures, summary::Summary},
+    phrases::{
+        self,
+        answer::{progress, synthesis},
+        claims::{grounds, verdict},
+        legends,
+        words::points,
+    },
+};
+
+/// Lines beyond which the answer would have scrolled away; the files have all.
+const LINES: usize = 60;
+/// Rows of the pivot that stay however much else there is to say.
+const LEAST_ROWS: usize = 8;
+/// Decided comparisons beyond which each has its points alone.
+const DETAILED: usize = 12;
+/// Kinds of failures that are told, and lines of the log of each.
+const FAILURES: usize = 3;
+const LOG_LINES: usize = 2;
+/// Blanks before a line of a log.
+const INDENT: usize = 4;
+
+/// What the terminal shows at the end, as so many columns allow.
+pub fn terminal(summary: &Summary, width: u16) -> String {
+    let width = usize::from(width);
+    let end = [decided(summary, width), failed(summary, width), answer(summary, width)].concat();
+    let mut lines = vec![format!("{} on {}: {}", summary.sweep, summary.dataset, progress(summary))];
+    let legend = wrap(&legends::pivot(summary), width);
+    let room = LINES.saturating_sub(end.len() + legend.len() + 2);
+    lines.push(String::new());
+    lines.extend(pivot(&tables::pivot(summary), width, room));
+    lines.extend(legend);
+    lines.extend(end);
+    lines.join("\n") + "\n"
+}
+
+/// The pivot in blocks of as many subset sizes as fit. Where rows must go, those with nothing decided go first.
+fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
+    let (mut labels, mut numbers) = (Vec::new(), Vec::new());
+    for (place, title) in view.columns.iter().enumerate() {
+        let entries = view.rows.iter().map(|row| row[place].text.clone());
+        let column: Vec<String> = std::iter::once(title.title.clone()).chain(entries).collect();
+        if title.number { numbers.push(signs_apart(column)) } else { labels.push(column) }
+    }
+    let label_width: usize = labels.iter().map(|column| widest(column) + 2).sum();
+    let mut blocks: Vec<Vec<&Vec<String>>> = vec![Vec::new()];
+    let mut used = label_width;
+    for column in &numbers {
+        let needed = widest(column) + 2;
+        if used + needed > width + 2 && blocks.last().is_some_and(|block| !block.is_empty()) {
+            blocks.push(Vec::new());
+            used = label_width;
+        }
+        used += needed;
+        blocks.last_mut().expect("there is one").push(column);
+    }
+    let rows = (room / blocks.len()).saturating_sub(2).max(LEAST_ROWS);
+    let mut order: Vec<usize> = (0..view.rows.len()).collect();
+    order.sort_by_key(|row| view.rows[*row].iter().all(|entry| !entry.strong()));
+    order.truncate(rows);
+    order.sort_unstable();
+    let mut lines = Vec::new();
+    for block in blocks {
+        let shown = std::iter::once(0).chain(order.iter().map(|row| row + 1));
+        let line = |row: usize| labels.iter().chain(block.iter().copied()).map(|column| column[row].clone()).collect();
+        lines.extend(aligned(&shown.map(line).collect::<Vec<_>>(), labels.len()));
+    }
+    let left_out = view.rows.len() - order.len();
+    lines.extend((left_out > 0).then(|| format!("and {} in summary.md", count(left_out, "more row"))));
+    lines
+}
+
+/// Room for a sign behind each number, if there is one behind any, so that numbers stand below each other.
+fn signs_apart(mut column: Vec<String>) -> Vec<String> {
+    let signed = |text: &String| text.ends_with(['+', '−']);
+    if column.iter().any(signed) {
+        column.iter_mut().filter(|text| !signed(text)).for_each(|text| text.push_str("  "));
+    }
+    column
+}
+
+/// Every comparison that is decided: a line each, or of many their points alone.
+fn decided(summary: &Summary, width: usize) -> Vec<String> {
+    let decided = &summary.answer.decided;
+    let Some(view) = tables::decided(summary) else { return Vec::new() };
+    let mut rows =
+        vec![["decided", "", "over", "points", "95 % alone", "p alone", "Holm p"].map(str::to_owned).to_vec()];
+    rows.extend(view.rows.into_iter().map(|row| row.into_iter().map(|entry| entry.text).collect()));
+    let mut lines = vec![String::new()];
+    // What is alone goes first.
+    for left_out in [None, Some(5), Some(4)] {
+        if let Some(column) = left_out {
+            rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        }
+        let table = aligned(&rows, 3);
+        if table.iter().all(|line| line.chars().count() <= width) && decided.len() <= DETAILED {
+            let family = summary.answer.synthesis.family;
+            let legend = format!("Points over the same seeds; Holm p is corrected over {family} comparisons.");
+            lines.extend(table);
+            lines.extend(wrap(&legend, width));
+            return lines;
+        }
+    }
+    lines.push("Decided, in points over the same seeds; summary.md has intervals and p:".to_owned());
+    lines.extend(grouped(decided).iter().flat_map(|group| wrap(group, width)));
+    lines
+}
+
+/// What is decided at one place over one reference, in one text.
+fn grouped(decided: &[Decided]) -> Vec<String> {
+    let mut groups: Vec<((&str, &str), Vec<String>)> = Vec::new();
+    for one in decided {
+        let place = (one.context.as_str(), one.control.as_str());
+        let text = format!("{} {}", one.treatment, points(one.mean));
+        match groups.iter_mut().find(|(other, _)| *other == place) {
+            Some((_, texts)) => texts.push(text),
+            None => groups.push((place, vec![text])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|((context, control), texts)| format!("{context}, over {control}: {}", texts.join("; ")))
+        .collect()
+}
+
+fn failed(summary: &Summary, width: usize) -> Vec<String> {
+    let groups = failures::groups(summary);
+    let mut lines = Vec::new();
+    for group in groups.iter().take(FAILURES) {
+        lines.push(String::new());
+        lines.extend(wrap(&format!("{}: {}", phrases::failures::title(group), phrases::failures::error(group)), width));
+        let log = phrases::failures::log(group, LOG_LINES);
+        let log = log.iter().flat_map(|line| wrap(line, width.saturating_sub(INDENT)));
+        lines.extend(log.map(|line| format!("{:INDENT$}{line}", "")));
+    }
+    let more = groups.len().saturating_sub(FAILURES);
+    lines.extend((more > 0).then(|| format!("and {} of failures in summary.md", count(more, "more kind"))));
+    lines
+}
+
+/// Claims and synthesis.
+fn answer(summary: &Summary, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for claim in &summary.answer.claims {
+        let text = format!("claim {}: {} ({})", verdict(claim), claim.text, grounds(claim));
+        lines.extend(wrap(&text, width));
+    }
+    lines.extend(wrap(&synthesis(summary).join(" "), width));
+    lines
+}
+
+fn widest<'t>(texts: impl IntoIterator<Item = &'t String>) -> usize {
+    texts.into_iter().map(|text| text.chars().count()).max().unwrap_or(0)
+}
+
+/// Rows with columns below each other, two blanks apart; the first so many columns hold words and begin at the left.
+fn aligned(rows: &[Vec<String>], words: usize) -> Vec<String> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns).map(|column| widest(rows.iter().map(|row| &row[column]))).collect();
+    let entry = |(column, text): (usize, &String)| match column < words {
+        true => format!("{text:<0$}", widths[column]),
+        false => format!("{text:>0$}", widths[column]),
+    };
+    let line = |row: &Vec<String>| row.iter().enumerate().map(entry).collect::<Vec<_>>().join("  ");
+    rows.iter().map(|row| line(row).trim_end().to_owned()).collect()
+}
+
+/// A text in lines of at most so many columns; words stay whole, and lines after the first are indented.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("never empty");
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() <= width {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(format!("  {word}"));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        numbers::summary::tests::{example, finished},
+        views::tests::summary,
+    };
+
+    /// Sixty cells, with and without decided differences, and a few sizes or many.
+    fn sixty(sizes: &str, regularisers: &str, gain: f64) -> Summary {
+        let grid = format!(
+            "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = 5 }}\nsubset_size = {sizes}\n\
+             architecture = [\"net\", \"lenet+bn\"]\n{regularisers}\n"
+        );
+        finished(&grid, |spec| {
+            let noise = ((spec.seed * 7 + u64::from(spec.subset_size)) % 5) as f64 * 0.002 * (1.0 + spec.lambda());
+            Some(0.8 + noise + gain * spec.lambda())
+        })
+    }
+
+    #[test]
+    fn the_end_fits_a_terminal() {
+        let many_lambdas = "lambda = [0, 0.001, 0.002, 0.004, 0.008, 0.01, 0.02, 0.04, 0.08, 0.1, 0.2, 0.4, 0.8, 1, 2]";
+        for (sizes, regularisers) in [
+            ("[100, 300, 1000]", "lambda = [0, 0.01, 0.1, 1, 2]\nweight_decay = [0, 5e-4]"),
+            ("[100, 200, 300, 500, 700, 1000, 2000, 3000, 5000, 10000]", "lambda = [0, 0.1, 1]"),
+            ("[100, 300]", many_lambdas),
+            ("100", &format!("{many_lambdas}\nweight_decay = [0, 5e-4]")),
+        ] {
+            for gain in [0.0, 0.1] {
+                let summary = sixty(sizes, regularisers, gain);
+                assert_eq!((summary.cells().len(), gain > 0.0), (60, !summary.answer.decided.is_empty()));
+                let text = terminal(&summary, 80);
+                assert!(text.lines().count() <= LINES, "{}\n{text}", text.lines().count());
+                let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+                assert!(longest.chars().count() <= 80, "{longest}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_at_80_and_120_columns() {
+        let (_, small) = example();
+        let large = summary("");
+        insta::assert_snapshot!("at_80", terminal(&small, 80) + "\n===\n" + &terminal(&large, 80));
+        insta::assert_snapshot!("at_120", terminal(&large, 120));
+    }
+}

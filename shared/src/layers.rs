@@ -1,0 +1,225 @@
+//! Networks as lists of layers.
+//!
+//! All that a program must know of a network follows from its list: sizes, names of weights, work,
+//! whether it has dropout or batch norm.
+
+use std::fmt;
+
+use crate::image::ImageShape;
+
+/// One layer of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerSpec {
+    /// Convolution with stride 1, without padding.
+    Conv {
+        /// Channels that it gives.
+        out: u32,
+        /// Size of its filters.
+        kernel: Kernel,
+    },
+    /// Max-pooling of 2 x 2 pixels; an odd last row or column is dropped.
+    Pool,
+    /// ReLU.
+    Relu,
+    /// Batch norm over all but the channels.
+    BatchNorm,
+    /// Dropout of whole channels of an image, else of single values.
+    Dropout,
+    /// Fully connected layer.
+    Dense {
+        /// Values that it gives.
+        out: u32,
+    },
+    /// The last layer: fully connected, with an output for each class.
+    Logits,
+}
+
+/// Size of a convolution's filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// Square, of so many pixels a side.
+    Side(u32),
+    /// As large as the image, so that one pixel is left.
+    Whole,
+}
+
+/// What one layer passes to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// An image.
+    Image(ImageShape),
+    /// So many numbers.
+    Values(u32),
+}
+
+/// A layer in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The layer.
+    pub layer: LayerSpec,
+    /// Its name in PyTorch, `conv1`: numbered if the list has several of its kind.
+    pub name: String,
+    /// What it gets.
+    pub input: Shape,
+    /// What it gives.
+    pub output: Shape,
+}
+
+/// A layer that cannot stand where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("layer `{layer}` does not fit {input}")]
+pub struct Unfit {
+    /// Its name.
+    pub layer: String,
+    /// What it would get.
+    pub input: Shape,
+}
+
+impl LayerSpec {
+    /// The name of its kind in PyTorch.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Conv { .. } => "conv",
+            Self::Pool => "pool",
+            Self::Relu => "relu",
+            Self::BatchNorm => "bn",
+            Self::Dropout => "dropout",
+            Self::Dense { .. } | Self::Logits => "fc",
+        }
+    }
+
+    /// What it gives for that input; nothing if it cannot take it.
+    fn output(self, input: Shape, classes: u32) -> Option<Shape> {
+        let image = |height, width, channels| {
+            let fits = height > 0 && width > 0 && channels > 0;
+            fits.then_some(Shape::Image(ImageShape { height, width, channels }))
+        };
+        match (self, input) {
+            (Self::Relu | Self::BatchNorm | Self::Dropout, _) => Some(input),
+            (Self::Conv { out, kernel: Kernel::Whole }, Shape::Image(_)) => Some(Shape::Values(out)),
+            (Self::Conv { out, kernel: Kernel::Side(side) }, Shape::Image(from)) => {
+                let left = |pixels: u32| (pixels + 1).saturating_sub(side.max(1));
+                image(left(from.height), left(from.width), out)
+            }
+            (Self::Pool, Shape::Image(from)) => image(from.height / 2, from.width / 2, from.channels),
+            (Self::Conv { .. } | Self::Pool, Shape::Values(_)) => None,
+            (Self::Dense { out }, _) => Some(Shape::Values(out)),
+            (Self::Logits, _) => Some(Shape::Values(classes)),
+        }
+    }
+}
+
+impl Shape {
+    /// Channels of an image, or all values.
+    pub fn channels(self) -> u32 {
+        match self {
+            Self::Image(image) => image.channels,
+            Self::Values(values) => values,
+        }
+    }
+
+    /// Number of values.
+    pub fn values(self) -> usize {
+        match self {
+            Self::Image(image) => image.values(),
+            Self::Values(values) => values as usize,
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(image) => image.fmt(f),
+            Self::Values(values) => write!(f, "{values} values"),
+        }
+    }
+}
+
+impl Placed {
+    /// Multiply-adds of one image.
+    pub fn macs(&self) -> f64 {
+        let (inputs, outputs) = (self.input.values() as f64, self.output.values() as f64);
+        match self.layer {
+            LayerSpec::Conv { kernel: Kernel::Side(side), .. } => {
+                // Output pixels x output channels x taps x input channels.
+                outputs * f64::from(side).powi(2) * f64::from(self.input.channels())
+            }
+            LayerSpec::Conv { kernel: Kernel::Whole, .. } | LayerSpec::Dense { .. } | LayerSpec::Logits => {
+                inputs * outputs
+            }
+            LayerSpec::Pool | LayerSpec::Relu | LayerSpec::BatchNorm | LayerSpec::Dropout => 0.0,
+        }
+    }
+}
+
+/// The layers in their places, for images of that shape and so many classes.
+///
+/// # Errors
+/// The first layer that does not fit what comes before it, or a last one that gives no logits.
+pub fn place(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Result<Vec<Placed>, Unfit> {
+    let mut shape = Shape::Image(image);
+    let mut placed = Vec::with_capacity(layers.len());
+    for (index, &layer) in layers.iter().enumerate() {
+        let (name, input) = (name(layers, index), shape);
+        let is_last = index + 1 == layers.len();
+        let output = layer.output(input, classes).filter(|_| (layer == LayerSpec::Logits) == is_last);
+        shape = output.ok_or_else(|| Unfit { layer: name.clone(), input })?;
+        placed.push(Placed { layer, name, input, output: shape });
+    }
+    Ok(placed)
+}
+
+fn name(layers: &[LayerSpec], index: usize) -> String {
+    let kind = layers[index].kind();
+    let count = |layers: &[LayerSpec]| layers.iter().filter(|layer| layer.kind() == kind).count();
+    match count(layers) {
+        1 => kind.to_owned(),
+        _ => format!("{kind}{}", count(&layers[..=index])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONV: LayerSpec = LayerSpec::Conv { out: 4, kernel: Kernel::Side(3) };
+
+    #[test]
+    fn sizes_names_and_work_follow_from_the_list() {
+        let layers = [
+            CONV,
+            LayerSpec::Relu,
+            LayerSpec::Pool,
+            CONV,
+            LayerSpec::Dropout,
+            LayerSpec::Dense { out: 7 },
+            LayerSpec::Logits,
+        ];
+        let image = ImageShape { height: 9, width: 12, channels: 3 };
+        let placed = place(&layers, image, 5).unwrap();
+        let names: Vec<_> = placed.iter().map(|placed| placed.name.as_str()).collect();
+        assert_eq!(names, ["conv1", "relu", "pool", "conv2", "dropout", "fc1", "fc2"]);
+        let shapes: Vec<_> = placed.iter().map(|placed| placed.output.to_string()).collect();
+        let conv1 = "7 x 10 pixels of 4 channels";
+        let (pooled, conv2) = ("3 x 5 pixels of 4 channels", "1 x 3 pixels of 4 channels");
+        assert_eq!(shapes, [conv1, conv1, pooled, conv2, conv2, "7 values", "5 values"]);
+        let macs: Vec<_> = placed.iter().map(Placed::macs).collect();
+        assert_eq!(macs, [280.0 * 27.0, 0.0, 0.0, 12.0 * 36.0, 0.0, 84.0, 35.0]);
+    }
+
+    #[test]
+    fn layers_that_do_not_fit_are_named() {
+        let problem =
+            |layers: &[LayerSpec], side| place(layers, ImageShape::grey(side, side), 2).unwrap_err().to_string();
+        assert_eq!(
+            problem(&[CONV, CONV, LayerSpec::Logits], 4),
+            "layer `conv2` does not fit 2 x 2 pixels of 4 channels"
+        );
+        assert_eq!(problem(&[LayerSpec::Pool, LayerSpec::Logits], 1), "layer `pool` does not fit 1 x 1 pixels");
+        let flat = [LayerSpec::Dense { out: 3 }, CONV, LayerSpec::Logits];
+        assert_eq!(problem(&flat, 9), "layer `conv` does not fit 3 values");
+        assert_eq!(problem(&[LayerSpec::Logits, LayerSpec::Relu], 9), "layer `fc` does not fit 9 x 9 pixels");
+        assert_eq!(problem(&[CONV], 9), "layer `conv` does not fit 9 x 9 pixels");
+    }
+}

@@ -1,0 +1,8 @@
+//! libFuzzer's program for the targets of `swfn-session`, which exist where `make fuzz` builds it.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| swfn_fuzz::chosen(swfn_session::fuzzing::TARGETS)(data));
+
+#[cfg(not(fuzzing))]
+fn main() {}

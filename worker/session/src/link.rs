@@ -1,0 +1,122 @@
+//! One connection: from the address to an open stream with the coordinator's welcome.
+
+use std::time::Duration;
+
+use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message};
+use swfn_shared::wire::MAX_MESSAGE_BYTES;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Status, Streaming};
+
+use crate::address::Address;
+
+/// Messages on their way out; beyond it, the session waits for the network.
+const OUTGOING: usize = 64;
+
+/// A coordinator answers at once or is as good as gone.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there is no stream.
+#[derive(Debug)]
+pub(crate) enum LinkError {
+    /// May pass: try again.
+    Lost(String),
+    /// Will not pass: the coordinator does not want this worker.
+    Refused(String),
+    /// What was to be sent is gone; only another process can help.
+    Unreadable(String),
+    /// Will not pass: one side does not trust the other's certificate.
+    Distrusted(String),
+}
+
+impl From<Status> for LinkError {
+    fn from(status: Status) -> Self {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::FailedPrecondition
+            | Code::InvalidArgument
+            | Code::Unimplemented
+            | Code::PermissionDenied
+            | Code::Unauthenticated => Self::Refused(message),
+            code => Self::Lost(format!("{message} ({code:?})")),
+        }
+    }
+}
+
+/// An open stream.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) outgoing: mpsc::Sender<v1::WorkerMessage>,
+    incoming: Streaming<v1::CoordinatorMessage>,
+    pub(crate) welcome: v1::Welcome,
+}
+
+impl Link {
+    /// Connects, says hello and waits for the welcome. `was_welcome`: on an earlier stream. Then what looks like a lack of trust is
+    /// somebody's mistake elsewhere, and what was trained waits until that is mended.
+    pub(crate) async fn open(address: &Address, hello: v1::Hello, was_welcome: bool) -> Result<Self, LinkError> {
+        match Self::try_open(address, hello).await {
+            Err(LinkError::Lost(reason)) if !was_welcome => {
+                match address.probe.clone().ask(address.endpoint.uri()).await {
+                    Some(reason) => Err(LinkError::Distrusted(reason)),
+                    None => Err(LinkError::Lost(reason)),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    async fn try_open(address: &Address, hello: v1::Hello) -> Result<Self, LinkError> {
+        let failed = |error: tonic::transport::Error| LinkError::Lost(root_cause(&error));
+        let channel = address.endpoint.connect().await.map_err(failed)?;
+        let (outgoing, stream) = mpsc::channel(OUTGOING);
+        let hello = v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };
+        outgoing.try_send(hello).expect("a new channel has room");
+        let late = |_| LinkError::Lost(format!("no answer within {ANSWER_TIMEOUT:?}"));
+        let mut request = Request::new(ReceiverStream::new(stream));
+        address.authorize(&mut request);
+        let open = async {
+            let mut client = CoordinatorClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            let mut incoming = client.session(request).await?.into_inner();
+            match incoming.message().await?.and_then(|message| message.kind) {
+                Some(coordinator_message::Kind::Welcome(welcome)) => Ok(Self { outgoing, incoming, welcome }),
+                other => Err(LinkError::Lost(format!("no welcome, but {other:?}"))),
+            }
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, open).await.map_err(late)?
+    }
+
+    pub(crate) async fn send(&self, message: v1::WorkerMessage) -> Result<(), LinkError> {
+        self.outgoing.send(message).await.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))
+    }
+
+    /// The next message. Cancel-safe.
+    pub(crate) async fn receive(&mut self) -> Result<coordinator_message::Kind, LinkError> {
+        loop {
+            match self.incoming.message().await? {
+                Some(v1::CoordinatorMessage { kind: Some(kind) }) => return Ok(kind),
+                // A kind that a newer coordinator knows.
+                Some(v1::CoordinatorMessage { kind: None }) => {}
+                None => return Err(LinkError::Lost("the coordinator ended the stream".to_owned())),
+            }
+        }
+    }
+
+    /// Ends the sending side, then waits a moment for the other side to have read everything.
+    pub(crate) async fn close(self) {
+        let Self { outgoing, mut incoming, .. } = self;
+        drop(outgoing);
+        let drained = async { while let Ok(Some(_)) = incoming.message().await {} };
+        tokio::time::timeout(Duration::from_secs(2), drained).await.ok();
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
