@@ -5,6 +5,7 @@ use std::path::Path;
 
 use swfn_shared::catalogue::IDX_FILES as FILES;
 use swfn_shared::dataset::{Dataset, IdxDataset, Sizes};
+use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
 use swfn_shared::image::ImageShape;
 
 use super::dataset::{LoadOptions, Splits, load};
@@ -64,6 +65,40 @@ fn what_is_inspected_can_be_loaded_however_it_is_compressed() {
     let mut more = found.description;
     more.sizes.classes = 9;
     assert_eq!(try_load(more, folder.path()).unwrap().classes, 9);
+}
+
+#[test]
+fn images_with_channels_have_four_dimensions() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = |count: u32, channels: u32| {
+        idx(&[count, 16, 20, channels], &pixels(count as usize, 16, 20 * channels as usize))
+    };
+    let [_, train_labels, _, test_labels] = files();
+    let coloured = [images(3, 3), train_labels, images(2, 3), test_labels];
+    write(folder.path(), &coloured);
+    let found = inspect(folder.path()).unwrap().description;
+    let image = ImageShape { height: 16, width: 20, channels: 3 };
+    assert_eq!(found.sizes, Sizes { image, classes: 4, train_images: 3, test_images: 2 });
+    let grid = format!("version = 1\nname = \"t\"\n{}[grid]\nseed = [0]\nsubset_size = 2\n", found.to_toml());
+    let grid = grid + "architecture = \"net\"\nlambda = 0\n[classifier]\nbatch_size = 2\n";
+    let dataset = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().dataset;
+    assert_eq!(dataset, Dataset::Idx(found));
+    assert_eq!(try_load(found, folder.path()).unwrap().test.image(1), &pixels(2, 16, 60)[960..]);
+
+    // One channel is as good as none; the digest is of the files as they are.
+    write(folder.path(), &[images(3, 1), coloured[1].clone(), images(2, 1), coloured[3].clone()]);
+    let grey = inspect(folder.path()).unwrap().description;
+    assert_eq!(grey.sizes.image, ImageShape::grey(16, 20));
+    assert!(!grey.to_toml().contains("channels"));
+    // Colours beside grey, and a number of channels that nothing has.
+    for (test, why) in [
+        (images(2, 3), "byte 8: the images have `16 x 20 pixels of 3 channels`, those to train on 16 x 20 pixels"),
+        (images(2, 4), "byte 16: the images have `4` channels, not 1 (grey) or 3 (colour)"),
+    ] {
+        fs::write(folder.path().join(FILES[2]), test).unwrap();
+        let error = inspect(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(FILES[2]) && error.contains(why) && error.contains("\nhint: "), "{error}");
+    }
 }
 
 #[test]
