@@ -73,7 +73,7 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
     let cells: HashSet<CellId> = specs.iter().map(TrialSpec::cell).collect();
     let vaes: HashSet<_> = specs.iter().filter_map(TrialSpec::vae).collect();
     let names = Names::among(specs.iter().map(TrialSpec::regulariser));
-    let (dataset, sizes) = (grid.dataset, grid.dataset.sizes());
+    let (dataset, sizes) = (grid.dataset(), grid.dataset().sizes());
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         writeln!(text, "{}", cut(&format!("{name:<10}{value}"))).expect("writing to a string");

@@ -158,6 +158,14 @@ pub const LEARNING_RATE: Axis = Axis::at("learning_rate");
 pub const LAMBDA: Axis = Axis::at("penalty.lambda");
 /// What the function norm is sampled from.
 pub const DENSITY: Axis = Axis::at("penalty.density");
+/// Validation images.
+pub(crate) const VALIDATION: Axis = Axis::at("validation");
+/// Steps between two evaluations.
+pub(crate) const EVALUATE_EVERY: Axis = Axis::at("classifier.evaluate_every");
+/// Epochs.
+pub(crate) const EPOCHS: Axis = Axis::at("classifier.epochs");
+/// Steps of epochs that restart.
+pub(crate) const RESTART_EVERY: Axis = Axis::at("classifier.restart_every");
 /// Samples of the function norm per step.
 pub const PENALTY_SAMPLES: Axis = Axis::at("penalty.samples");
 
@@ -197,6 +205,20 @@ impl Axis {
     /// The settings of another table of the grid file.
     pub fn of_section(section: Section) -> impl Iterator<Item = Self> {
         Self::all().filter(move |axis| axis.section == section)
+    }
+
+    /// Its place among [`Self::of_grid`]; behind them for another.
+    pub(crate) fn nesting(self) -> usize {
+        GRID.iter().position(|axis| *axis == self).unwrap_or(GRID_AXES)
+    }
+
+    /// A number that stands for a value, another one for each.
+    pub(crate) fn code(self, value: Value) -> u64 {
+        match value {
+            Value::Whole(value) => value,
+            Value::Real(value) => value.to_bits(),
+            Value::Name(_) => self.kind.number_of(value) as u64,
+        }
     }
 
     /// The value of a trial; none where the trial does not have it, or it has no effect there.
@@ -310,7 +332,8 @@ impl Value {
 }
 
 const OPEN: usize = count(Which::Open);
-const GRID_AXES: usize = count(Which::Grid);
+/// How many axes `[grid]` has.
+pub(crate) const GRID_AXES: usize = count(Which::Grid);
 /// How many regularisers have a weight.
 pub(crate) const WEIGHTS: usize = count(Which::Regularisers);
 

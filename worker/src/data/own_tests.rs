@@ -81,7 +81,7 @@ fn images_with_channels_have_four_dimensions() {
     assert_eq!(found.sizes, Sizes { image, classes: 4, train_images: 3, test_images: 2 });
     let grid = format!("version = 1\nname = \"t\"\n{}[grid]\nseed = [0]\nsubset_size = 2\n", found.to_toml());
     let grid = grid + "architecture = \"net\"\nlambda = 0\n[classifier]\nbatch_size = 2\n";
-    let dataset = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().dataset;
+    let dataset = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().dataset();
     assert_eq!(dataset, Dataset::Idx(found));
     assert_eq!(try_load(found, folder.path()).unwrap().test.image(1), &pixels(2, 16, 60)[960..]);
 
