@@ -147,6 +147,15 @@ impl Kind {
         }
     }
 
+    /// What stands in a column where a trial has no value.
+    pub fn nothing(self) -> Value {
+        match self {
+            Self::Whole { .. } => Value::Whole(0),
+            Self::Real(_) => Value::Real(0.0),
+            Self::Choice(_) | Self::Dataset => Value::Name("none"),
+        }
+    }
+
     /// What a value has to be, in a few words.
     pub fn wanted(self) -> String {
         match self {

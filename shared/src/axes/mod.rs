@@ -169,6 +169,10 @@ pub(crate) const RESTART_EVERY: Axis = Axis::at("classifier.restart_every");
 /// Samples of the function norm per step.
 pub const PENALTY_SAMPLES: Axis = Axis::at("penalty.samples");
 
+/// The order in which files of results have had these from the beginning.
+const FIRST_COLUMNS: [Axis; 8] =
+    [ARCHITECTURE, SUBSET_SIZE, SEED, LAMBDA, DENSITY, WEIGHT_DECAY, LEARNING_RATE, PENALTY_SAMPLES];
+
 impl Axis {
     /// All of them, in the order of the canonical JSON.
     pub fn all() -> impl ExactSizeIterator<Item = Self> + DoubleEndedIterator + Clone {
@@ -195,6 +199,22 @@ impl Axis {
     /// The axes of `[grid]`, outermost first.
     pub fn of_grid() -> &'static [Self] {
         &GRID
+    }
+
+    /// The axes of `[grid]` as columns of results: first those that files have had from the beginning.
+    pub fn columns() -> impl Iterator<Item = Self> + Clone {
+        let others = GRID.iter().filter(|axis| !FIRST_COLUMNS.contains(axis));
+        FIRST_COLUMNS.iter().chain(others).copied()
+    }
+
+    /// Name and value of each column that a cell has, the seed left out.
+    pub fn columns_of(spec: &TrialSpec) -> impl Iterator<Item = (&'static str, Value)> + '_ {
+        Self::columns().filter(|axis| axis.role != Role::Seed).map(|axis| (axis.name, axis.column(spec)))
+    }
+
+    /// The axis of that place in the canonical JSON, if it is one.
+    pub fn of_place(place: &str) -> Option<Self> {
+        Self::all().find(|axis| axis.place == place)
     }
 
     /// The axes that weigh regularisers, in the order of names.
@@ -224,6 +244,11 @@ impl Axis {
     /// The value of a trial; none where the trial does not have it, or it has no effect there.
     pub fn value(self, spec: &TrialSpec) -> Option<Value> {
         if (self.matters)(spec) { self.raw(spec) } else { None }
+    }
+
+    /// The value in a column of results: where a trial has none, zero or `none`.
+    pub fn column(self, spec: &TrialSpec) -> Value {
+        self.value(spec).unwrap_or(self.kind.nothing())
     }
 
     /// The number of a trial; zero where the trial has none.

@@ -5,11 +5,14 @@ use tch::{Tensor, no_grad_guard};
 
 pub use super::op::DropoutMasks;
 use super::{
-    layers::{InputShape, Named, NormMode},
-    lenet, net,
+    build,
     op::{Op, Pass, Trace},
 };
-use crate::{compute::Place, lanes::Lanes};
+use crate::{
+    compute::Place,
+    lanes::{Lanes, Named},
+    layers::{InputShape, NormMode},
+};
 
 /// K classifiers f: images -> logits.
 #[derive(Debug)]
@@ -38,6 +41,9 @@ pub struct Traces {
 
 impl Network {
     /// Draws the initial weights of these seeds, one for each lane. `scale`: that of batch norm.
+    ///
+    /// # Panics
+    /// If the architecture does not take such images.
     pub fn new(
         architecture: Architecture,
         scale: BatchNormScale,
@@ -45,17 +51,9 @@ impl Network {
         seeds: &[u64],
         place: Place,
     ) -> Self {
-        let scale = architecture.has_batch_norm().then_some(scale);
-        let ops = if architecture.network() == Architecture::NET {
-            net::new(input, seeds, place.device)
-        } else {
-            lenet::new(input, scale, seeds, place.device)
-        };
-        Self::of(ops, place)
-    }
-
-    pub(super) fn of(ops: Vec<Op>, place: Place) -> Self {
-        Self { ops, place }
+        let classes = u32::try_from(input.classes).expect("some classes");
+        let placed = architecture.placed(input.image, classes).expect("trials are checked before");
+        Self { ops: build::ops(&placed, scale, seeds, place.device), place }
     }
 
     /// Logits of the batch, `[K, B, classes]`, and of the samples, `[K, M, classes]`, in training mode. The samples go
@@ -78,7 +76,8 @@ impl Network {
             SampleBatchNorm::TrainNoUpdate => NormMode::TrainNoUpdate,
             SampleBatchNorm::Eval => NormMode::Eval,
         };
-        let (of_batch, first) = self.forward(&batch, NormMode::Train, None);
+        let masks = input.masks.as_ref().map(|masks| masks.first(batch.size()[1]));
+        let (of_batch, first) = self.forward(&batch, NormMode::Train, masks.as_ref());
         let (of_samples, second) = self.forward(&samples, mode, None);
         (of_batch, of_samples, Traces { passes: vec![first, second] })
     }
@@ -118,7 +117,7 @@ impl Network {
 
     /// Some of its lanes, copied.
     pub fn some(&self, lanes: &[i64]) -> Self {
-        let mut some = Self::of(self.ops.iter().map(Op::shallow_clone).collect(), self.place);
+        let mut some = Self { ops: self.ops.iter().map(Op::shallow_clone).collect(), place: self.place };
         some.keep(lanes);
         some
     }
@@ -132,6 +131,12 @@ impl Network {
             x = y;
         }
         (x, traces)
+    }
+
+    /// Channels or values that the masks of each dropout layer are for.
+    pub fn mask_widths(&self) -> Vec<i64> {
+        let width = |op: &Op| if let Op::Dropout { width, .. } = op { Some(*width) } else { None };
+        self.ops.iter().filter_map(width).collect()
     }
 
     /// All parameters, named as in PyTorch, each with a leading dimension of lanes and the channels last.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     data::sheet,
     device::TORCH_VERSION,
-    model::layers::Named,
+    lanes::Named,
     rng::{Purpose, Stream},
     store_file::{self, Contents, bytes, dtype, shape},
     vae::trained::TrainedVae,
@@ -56,7 +56,7 @@ pub(crate) fn make(
 /// The network's state dictionary, in safetensors. Its input is `[N, C, H, W]` in normalised units.
 fn weights(spec: &TrialSpec, state_dict: Vec<Named>) -> Result<Vec<u8>, TrainError> {
     let contents: Contents =
-        state_dict.into_iter().map(|(name, t)| (name.to_owned(), (dtype(&t), shape(&t), bytes(&t)))).collect();
+        state_dict.into_iter().map(|(name, t)| (name.into_owned(), (dtype(&t), shape(&t), bytes(&t)))).collect();
     let description = json!({
         "trial": spec.id().to_string(),
         "settings": spec,

@@ -12,7 +12,7 @@ use tch::{Device, Tensor};
 use super::{batches::Batches, report::TrainError};
 use crate::{
     data::{self, Split, Splits, Train},
-    model::layers::InputShape,
+    layers::InputShape,
     rng::{Purpose, Stream},
 };
 

@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::layers::InputShape,
+        layers::InputShape,
         rng::{Purpose, Stream},
     };
 

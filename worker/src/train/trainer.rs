@@ -11,7 +11,7 @@ use std::{
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     capacity::Capacity,
-    dataset::Dataset,
+    dataset::{Dataset, Sizes},
     ids::{ShapeId, VaeId},
     trial::{TrialSpec, VaeSamples},
 };
@@ -371,6 +371,11 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
     fits("batch_size", spec.classifier.batch_size)?;
     let normed = spec.architecture.has_batch_norm();
     let alone = |count: u32| normed && count == 1;
+    let Sizes { image, classes, .. } = spec.dataset.sizes();
+    if let Err(unfit) = spec.architecture.placed(image, classes) {
+        let hint = "hint: take larger images, or another architecture";
+        return Err(TrainError::Data(format!("`{}` does not take these images: {unfit}; {hint}", spec.architecture)));
+    }
     if let Some(penalty) = spec.penalty {
         positive("samples", penalty.samples)?;
     }

@@ -20,8 +20,8 @@ use tch::{Device, Tensor};
 
 use super::model::{Elbo, latent_code};
 use crate::{
-    lanes::Lanes,
-    model::layers::{BatchNorm, Layer, Named, NormMode, he, stacked},
+    lanes::{Lanes, Named, named},
+    layers::{BatchNorm, Layer, NormMode, he, stacked},
     rng::{Purpose, Stream},
 };
 
@@ -134,12 +134,15 @@ impl ConvEncoder {
 
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
-        let [conv1, conv2, conv3] = self.convs.each_ref().map(Tensor::shallow_clone);
-        let mut all =
-            vec![("encoder.conv1.weight", conv1), ("encoder.conv2.weight", conv2), ("encoder.conv3.weight", conv3)];
+        let [conv1, conv2, conv3] = &self.convs;
+        let mut all = vec![
+            named("encoder.conv1.weight", conv1),
+            named("encoder.conv2.weight", conv2),
+            named("encoder.conv3.weight", conv3),
+        ];
         all.extend(affine(&self.norms, ENCODER_NORMS));
-        all.push(("encoder.heads.weight", self.heads.weight.shallow_clone()));
-        all.push(("encoder.heads.bias", self.heads.bias.shallow_clone()));
+        all.push(named("encoder.heads.weight", &self.heads.weight));
+        all.push(named("encoder.heads.bias", &self.heads.bias));
         all
     }
 
@@ -186,16 +189,14 @@ impl ConvDecoder {
 
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
-        let [conv1, conv2, conv3] = self.convs.each_ref().map(Tensor::shallow_clone);
-        let mut all = vec![
-            ("decoder.input.weight", self.input.weight.shallow_clone()),
-            ("decoder.input.bias", self.input.bias.shallow_clone()),
-        ];
+        let [conv1, conv2, conv3] = &self.convs;
+        let mut all =
+            vec![named("decoder.input.weight", &self.input.weight), named("decoder.input.bias", &self.input.bias)];
         all.extend(affine(&self.norms, DECODER_NORMS));
-        all.push(("decoder.conv1.weight", conv1));
-        all.push(("decoder.conv2.weight", conv2));
-        all.push(("decoder.conv3.weight", conv3));
-        all.push(("decoder.conv3.bias", self.bias.shallow_clone()));
+        all.push(named("decoder.conv1.weight", conv1));
+        all.push(named("decoder.conv2.weight", conv2));
+        all.push(named("decoder.conv3.weight", conv3));
+        all.push(named("decoder.conv3.bias", &self.bias));
         all
     }
 
@@ -322,15 +323,13 @@ const DECODER_NORMS: NormNames = [
 /// Scales and shifts.
 fn affine(norms: &[BatchNorm; DEPTH], names: NormNames) -> Vec<Named> {
     let norms = norms.iter().zip(names);
-    norms.flat_map(|(n, [w, b, _, _])| [(w, n.scale.shallow_clone()), (b, n.shift.shallow_clone())]).collect()
+    norms.flat_map(|(n, [w, b, _, _])| [named(w, &n.scale), named(b, &n.shift)]).collect()
 }
 
 /// Running means and variances.
 fn running(norms: &[BatchNorm; DEPTH], names: NormNames) -> Vec<Named> {
     let norms = norms.iter().zip(names);
-    norms
-        .flat_map(|(n, [_, _, m, v])| [(m, n.running_mean.shallow_clone()), (v, n.running_var.shallow_clone())])
-        .collect()
+    norms.flat_map(|(n, [_, _, m, v])| [named(m, &n.running_mean), named(v, &n.running_var)]).collect()
 }
 
 #[cfg(test)]

@@ -38,12 +38,12 @@ fn convolutional(seed: u64) -> TrainedVae {
 }
 
 /// Names, places in memory and bits of all tensors, and bits of all points.
-type Bits = (Vec<(&'static str, Vec<i64>, Vec<i64>, Vec<u32>)>, Vec<(u64, u64)>);
+type Bits = (Vec<(String, Vec<i64>, Vec<i64>, Vec<u32>)>, Vec<(u64, u64)>);
 
 fn bits(vae: &TrainedVae) -> Bits {
     let bits = |tensor: &Tensor| Vec::<f32>::try_from(tensor.detach().flatten(0, -1)).unwrap();
     let tensors = vae.tensors().into_iter().map(|(name, tensor)| {
-        (name, tensor.size(), tensor.stride(), bits(&tensor).into_iter().map(f32::to_bits).collect())
+        (name.into_owned(), tensor.size(), tensor.stride(), bits(&tensor).into_iter().map(f32::to_bits).collect())
     });
     (tensors.collect(), vae.losses().iter().map(|point| (point.step, point.value.to_bits())).collect())
 }

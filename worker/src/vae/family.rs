@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     compute::Place,
-    lanes::Lanes,
-    model::layers::{Named, NormMode},
+    lanes::{Lanes, Named},
+    layers::NormMode,
 };
 
 /// K VAEs of either family.

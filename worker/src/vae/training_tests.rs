@@ -119,7 +119,7 @@ fn latent_statistics_are_of_the_last_batch_before_its_step_or_of_the_subset_afte
     };
     let of = |statistics| {
         let vae = trained(&settings(3, statistics), &pixels);
-        vae.tensors().into_iter().find(|(name, _)| *name == "latent.mu").unwrap().1
+        vae.tensors().into_iter().find(|(name, _)| name == "latent.mu").unwrap().1
     };
     let [before, after] = [2, 3].map(|iterations| {
         let encode = |training: &Training<'_, '_>| training.core.vae.encode(&images).0;

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use swfn_shared::{
     artifacts::Artifacts,
-    ids::{DataDigest, LeaseId, TrialId, WorkerId},
+    ids::{DataDigest, LeaseId, WorkerId},
     metrics::{MetricPoint, Outcome, TRAIN_LOSS},
+    person::{Commanded, Drain, PersonCommand},
 };
 
 use super::{
-    super::{Admission, Command, Event, Predecessor, Rejection, Scheduler},
+    super::{Admission, Command, Event, FailureKind, Predecessor, Rejection, Scheduler},
     disk::{Batch, Disk},
     message::{Downward, Hello, Message, Millis, Said, StreamId},
     oracle::{Answer, Broken, Oracle},
-    plan::Plan,
+    plan::{Plan, Retry},
     tally::Trace,
     words,
 };
@@ -25,7 +26,8 @@ pub(super) enum Request {
     Join { session: StreamId, hello: Hello },
     Message { session: StreamId, worker: WorkerId, message: Message },
     StreamEnded { session: StreamId, worker: WorkerId },
-    DrainWorkers { ids: Vec<String>, now: bool },
+    Drain(Drain),
+    Retry(Retry),
     Tick,
 }
 
@@ -112,25 +114,28 @@ impl Coordinator {
         around.broken.map(|()| coordinator)
     }
 
-    /// Puts quarantined trials back, those that a person wants. The program does that before anybody can connect.
-    pub(super) fn retry(
-        &mut self,
-        mut around: Surroundings<'_>,
-        wanted: impl Fn(TrialId) -> bool,
-    ) -> Result<(), Broken> {
-        let mut at = At { now: self.clock(around.now), rules: &mut around };
-        for _ in 0..self.turn.retry(&mut at, wanted) {
-            around.oracle.tally.fault("trial put back by a person");
-        }
+    /// Puts quarantined trials back, those that a person wants, before anybody can connect.
+    pub(super) fn retry(&mut self, mut around: Surroundings<'_>, which: Retry) -> Result<(), Broken> {
+        let now = self.clock(around.now);
+        self.try_again(now, &mut around, which);
         self.end_turn();
         around.broken
+    }
+
+    fn try_again(&mut self, now: Duration, around: &mut Surroundings<'_>, which: Retry) -> usize {
+        let Some(retry) = around.oracle.wants_again(which) else { return 0 };
+        let command = PersonCommand::Retry(retry);
+        let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+        let count = if let Ok(Commanded::Retried { trials, .. }) = done { trials } else { 0 };
+        around.check(|oracle| oracle.tried_again(&done));
+        count
     }
 
     pub(super) fn clock(&self, now: Millis) -> Duration {
         Duration::from_millis(now - self.started + self.leapt)
     }
 
-    /// One turn of the loop, up to the commit. The tick comes last, as there.
+    /// One turn of the loop, up to the commit.
     pub(super) fn work(&mut self, mut around: Surroundings<'_>, requests: Vec<Request>) -> Result<(), Broken> {
         let now = self.clock(around.now);
         let mut tick = false;
@@ -141,10 +146,7 @@ impl Coordinator {
             }
         }
         let mut at = At { now, rules: &mut around };
-        if tick {
-            self.turn.tick(&mut at);
-        }
-        self.turn.serve_waiting(&mut at, true);
+        self.turn.end(&mut at, tick, true);
         self.end_turn();
         around.broken
     }
@@ -173,12 +175,17 @@ impl Coordinator {
                 self.turn.hear(&mut At { now, rules: around }, stream, sequence, from_worker(said));
             }
             Request::StreamEnded { session, worker } => self.turn.stream_ended(&worker, session as u64),
-            Request::DrainWorkers { ids, now: at_once } => {
-                let mut at = At { now, rules: around };
-                let told = self.turn.drain_workers(&mut at, &ids, at_once, Holder::Anyone).drained;
-                for worker in told {
-                    around.oracle.told_to_leave.insert(worker);
-                    around.oracle.tally.fault("worker told to leave by a person");
+            Request::Drain(which) => {
+                let command = PersonCommand::Drain(which.clone());
+                let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+                let there = self.turn.connected();
+                around.check(|oracle| oracle.drained(&which, &there, &done));
+            }
+            // When all is over, so is the coordinator.
+            Request::Retry(_) if self.turn.scheduler.counts().finished() => {}
+            Request::Retry(which) => {
+                if self.try_again(now, around, which) > 0 {
+                    around.oracle.tally.fault("trial put back while the coordinator runs");
                 }
             }
         }
@@ -244,7 +251,8 @@ fn from_worker(said: Said) -> FromWorker {
             FromWorker::Succeeded { lease, outcome, dataset_digest }
         }
         Said::Failed { lease, kind } => {
-            let error = format!("{kind:?} in attempt {}", lease.attempt);
+            let what = if kind == FailureKind::Diverged { "diverged" } else { "failed" };
+            let error = format!("{what}: in attempt {}", lease.attempt);
             FromWorker::Failed { lease, kind, error, log: String::new() }
         }
         Said::Released { lease } => FromWorker::Released { lease },

@@ -8,7 +8,7 @@ use std::{
 use super::message::Millis;
 
 /// All that can go wrong or that a person can do; what is not seen in many seeds is not tested.
-pub(super) const FAULTS: [&str; 28] = [
+pub(super) const FAULTS: [&str; 29] = [
     "clock leapt",
     "commits slow",
     "coordinator asked to stop while its disk was full",
@@ -29,6 +29,7 @@ pub(super) const FAULTS: [&str; 28] = [
     "trial hung",
     "trial killed its worker",
     "trial put back by a person",
+    "trial put back while the coordinator runs",
     "worker asked to leave",
     "worker cut off",
     "worker killed",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use swfn_shared::{capacity::Capacity, ids::LeaseId};
 
 use super::{
-    super::{Command, Event},
+    super::{Act, Command, Event},
     message::{Downward, Message, Said},
     plan::{Nature, Plan},
 };
@@ -32,7 +32,7 @@ pub(super) fn event(event: &Event) -> String {
         }
         Event::Lost { lease, error, quarantine, .. } => format!("{lease} lost: {error}{}", quarantined(*quarantine)),
         Event::Released { lease } => format!("{lease} given back"),
-        Event::Retried { lease } => format!("{lease} is to be tried again"),
+        Event::ByPerson { lease, act: Act::Retried } => format!("{lease} is to be tried again"),
         other => format!("{other:?}"),
     }
 }

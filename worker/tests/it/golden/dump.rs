@@ -7,7 +7,8 @@ use serde_json::Value;
 use swfn_shared::{dataset::Units, image::ImageShape};
 use swfn_worker::{
     data::{Split, Splits},
-    model::layers::{InputShape, Named},
+    lanes::Named,
+    layers::InputShape,
     train::device_data::{DeviceData, Images},
 };
 use tch::{Device, Kind, Tensor, no_grad_guard};
@@ -100,7 +101,7 @@ impl Dump {
         let expected = |name: &str| values(&self.tensors[&format!("{prefix}/{name}")]);
         let all = norm(&actual.iter().map(|(name, _)| expected(name)[0]).collect::<Vec<_>>());
         for (name, gradient) in actual {
-            if cancelled.contains(name) {
+            if cancelled.contains(&&**name) {
                 let error = norm(&difference(&summary(gradient), &expected(name)));
                 assert!(error <= CANCELLED * all, "{prefix}/{name}: off by {error:e} beside {all:e}");
             } else {
@@ -148,7 +149,7 @@ fn values(tensor: &Tensor) -> Vec<f64> {
 
 /// Gradients with the names of their parameters.
 pub(crate) fn named(gradients: &[Tensor], parameters: Vec<Named>) -> Vec<Named> {
-    parameters.iter().zip(gradients).map(|((name, _), gradient)| (*name, gradient.shallow_clone())).collect()
+    parameters.iter().zip(gradients).map(|((name, _), gradient)| (name.clone(), gradient.shallow_clone())).collect()
 }
 
 /// Images of one size, which all models for that size train on.

@@ -1,12 +1,13 @@
 //! Both VAEs and their Adam; and the whole way from a trained decoder to the function norm.
 
 use swfn_shared::{
+    metrics::TRAIN_FUNCTION_NORM,
     numbers::LearningRate,
-    trial::{Architecture, LatentStatistics, SampleBatchNorm, SampleUnits, Vae as Settings, VaeFamily},
+    trial::{Architecture, LatentStatistics, SampleUnits, Vae as Settings, VaeFamily},
 };
 use swfn_worker::{
     compute::{Place, Torch},
-    device,
+    device, lanes,
     model::network::StepInput,
     train::{objective::Objective, samples::in_units},
     vae::{adam::Adam, family::AnyVae, model::Elbo, trained::Densities},
@@ -17,6 +18,7 @@ use super::{
     classifiers::network,
     dump::{Dump, Inputs, named},
 };
+use crate::common::spec;
 
 /// Trains the VAE and compares; gives it back with the codes of the last batch, as its step saw them.
 fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, place: Place) -> (Tensor, Tensor) {
@@ -98,7 +100,8 @@ fn check_samples(statistics: &str, density: &Densities, dump: &Dump, inputs: &In
         dump.assert_tensor(&format!("{name}/samples"), &samples);
         let images = Tensor::cat(&[&images, &samples], 0).unsqueeze(0);
         let input = StepInput { images, labels: labels.unsqueeze(0), masks: None };
-        let norm = Objective::of(&net, &input, SampleBatchNorm::Train).function_norm.unwrap();
+        let gradient = Objective::new(&[&spec(Architecture::NET, 0.1)], place.device).gradient(&net, &input);
+        let norm = gradient.value(TRAIN_FUNCTION_NORM).unwrap();
         dump.assert_numbers(&format!("{name}/function_norm"), &[norm.double_value(&[0])]);
     }
 }
@@ -121,7 +124,7 @@ fn adam_adds_epsilon_before_the_bias_correction() {
     let gradients = dump.floats("gradients").unsqueeze(0);
     for place in [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }] {
         let weights = Tensor::zeros_like(&gradients);
-        let parameters = &mut [("weights", weights.shallow_clone())];
+        let parameters = &mut [lanes::named("weights", &weights)];
         let mut optimiser = Adam::new(parameters, dump.number("learning_rate"), place);
         for step in 0..dump.steps() {
             let rates = optimiser.rates(&[vec![step as u32 + 1]]);

@@ -6,10 +6,6 @@ use tch::{Device, Tensor};
 
 use crate::rng::Stream;
 
-/// A name and a tensor: what optimisers, checkpoints and tests see of a model. The tensor shares its storage with the
-/// model's.
-pub type Named = (&'static str, Tensor);
-
 /// What a model must know of its images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputShape {
@@ -17,15 +13,6 @@ pub struct InputShape {
     pub image: ImageShape,
     /// Number of classes.
     pub classes: i64,
-}
-
-impl InputShape {
-    /// Height and width after `conv 5x5, max-pool 2`, twice: 4 x 4 for 28 x 28.
-    pub fn after_two_convolutions(&self) -> (i64, i64) {
-        let once = |side: i64| (side - 4) / 2;
-        let [height, width, _] = self.image.size();
-        (once(once(height)), once(once(width)))
-    }
 }
 
 /// Weight and bias of a convolution or of a fully connected layer, K of them.
