@@ -26,7 +26,7 @@ use crate::{
     data::{self, DataError, LoadOptions},
     devices, process, single,
     supervisor::{self, INTERRUPTED, PREDECESSOR_LOG, Supervisor},
-    train::checkpoint::DEFAULT_SECONDS,
+    trial::checkpoint::DEFAULT_SECONDS,
 };
 
 /// Trains the trials that a coordinator hands out, one process per device.

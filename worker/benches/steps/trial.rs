@@ -11,10 +11,8 @@ use swfn_shared::{
 };
 use swfn_worker::{
     data::{LoadOptions, load},
-    train::{
-        report::{Observer, REPORT_EVERY, Stop},
-        trainer::Trainer,
-    },
+    train::trainer::Trainer,
+    trial::report::{Observer, REPORT_EVERY, Stop},
 };
 use tch::Device;
 

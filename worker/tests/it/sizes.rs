@@ -16,10 +16,8 @@ use swfn_shared::{
 };
 use swfn_worker::{
     data::{Split, Splits},
-    train::{
-        report::{Observer, Stop},
-        trainer::Trainer,
-    },
+    train::trainer::Trainer,
+    trial::report::{Observer, Stop},
 };
 use tch::Device;
 
