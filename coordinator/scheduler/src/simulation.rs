@@ -24,7 +24,6 @@ mod draw;
 mod faults;
 mod grants;
 mod host;
-mod ledger;
 mod message;
 mod network;
 mod oracle;
@@ -39,6 +38,7 @@ mod tally;
 mod telling;
 mod trainer;
 mod verdict;
+mod wire;
 mod words;
 mod world;
 
