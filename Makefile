@@ -30,6 +30,10 @@ help: ## list the targets
 sweep: build ## run a small sweep on this machine (GRID=file, WORKERS=n, CUDA=1)
 	target/release/swfn-coordinator --grid $(GRID) --local-workers $(WORKERS)
 
+.PHONY: docs
+docs: cargo-there ## make the parts of docs/ that are made from the programs: options, axes
+	$(WITH_LIBTORCH) UPDATE_DOCS=1 $(CARGO) test --locked --workspace --lib -- reference_of
+
 .PHONY: browser
 browser: ## Chromium, in which a test opens the report, where this user may install packages; elsewhere that test is skipped
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use swfn_shared::{problem, problem::OrProblem as _};
 use swfn_store::{ReadOnly, Store};
 
 const DATABASE: &str = "sweep.sqlite";
@@ -29,12 +30,15 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
     let BackupArguments { run, copy } = arguments;
     let began = Instant::now();
     if copy.symlink_metadata().is_ok() {
-        bail!("`{}` is there already, and nothing is overwritten\nhint: name another folder", copy.display());
+        bail!(problem!(
+            "`{}` is there already, and nothing is overwritten", copy.display();
+            "name another folder"
+        ));
     }
     let source = ReadOnly::open(&run.join(DATABASE))?;
     let name = copy
         .file_name()
-        .with_context(|| format!("`{}` names no folder\nhint: name one that is not there yet", copy.display()))?;
+        .or_problem(|| problem!("`{}` names no folder", copy.display(); "name one that is not there yet"))?;
     // Beside it, so that it can take its name in one step.
     let temporary = copy.with_file_name(format!(".{}.{}.tmp", name.display(), std::process::id()));
     let whole = run.canonicalize().with_context(|| format!("cannot find `{}`", run.display()))?;
@@ -42,9 +46,10 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
     let place = path::absolute(copy)?.ancestors().find_map(|folder| folder.canonicalize().ok());
     ensure!(
         place.is_some_and(|folder| !folder.starts_with(&whole)),
-        "`{}` would be part of what is copied\nhint: name a folder outside of `{}`",
-        copy.display(),
-        run.display()
+        problem!(
+            "`{}` would be part of what is copied", copy.display();
+            "name a folder outside of `{}`", run.display()
+        )
     );
     let made = make(&source, run, &temporary).and_then(|told| {
         fs::rename(&temporary, copy).with_context(|| format!("cannot make `{}`", copy.display()))?;
@@ -71,7 +76,7 @@ struct Copied {
 
 fn make(source: &ReadOnly, run: &Path, target: &Path) -> anyhow::Result<Copied> {
     fs::create_dir_all(target)
-        .with_context(|| format!("cannot make a folder beside `{}`\nhint: name another place", target.display()))?;
+        .or_problem(|| problem!("cannot make a folder beside `{}`", target.display(); "name another place"))?;
     // Before the files: those are there before their trials count as done, so that the copy lacks none.
     let database = target.join(DATABASE);
     source.copy_to(&database)?;
@@ -104,9 +109,8 @@ fn copy_files(from: &Path, to: &Path, top: bool) -> anyhow::Result<u64> {
                 // The coordinator tidies up, too.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    return Err(error).with_context(|| {
-                        format!("cannot copy `{}`\nhint: check disk space and permissions", source.display())
-                    });
+                    let problem = problem!("cannot copy `{}`", source.display(); "check disk space and permissions");
+                    return Err(problem.because(error).into());
                 }
             }
         }

@@ -110,6 +110,47 @@ fn printed(result: anyhow::Result<String>) -> ExitCode {
 }
 
 fn complain(error: anyhow::Error) -> ExitCode {
-    output::say(&format!("error: {}", output::told(error.chain())));
+    output::say(&format!("error: {}", output::told(error.as_ref())));
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use swfn_shared::{
+        architecture::Architecture,
+        axes::{Axis, Section, Value},
+    };
+
+    use super::Arguments;
+    use crate::generated::{check_page, options};
+
+    /// The rows of a table of settings.
+    fn settings(axes: impl Iterator<Item = Axis>) -> String {
+        let default = |axis: &Axis| axis.default.map_or("–".to_owned(), |value: Value| format!("`{value}`"));
+        let row = |axis: Axis| {
+            format!("| `{}` | {} | {} | {} |\n", axis.name, axis.purpose, axis.kind.wanted(), default(&axis))
+        };
+        format!("| key | meaning | value | default |\n|---|---|---|---|\n{}", axes.map(row).collect::<String>())
+    }
+
+    #[test]
+    fn the_reference_of_settings_is_current() {
+        check_page("grid.md", Some("axes"), &settings(Axis::of_grid().iter().copied()));
+        for section in [Section::Data, Section::Classifier, Section::Vae, Section::Penalty] {
+            check_page("grid.md", Some(section.name()), &settings(Axis::of_section(section)));
+        }
+    }
+
+    #[test]
+    fn the_reference_of_networks_is_current() {
+        let row = |known: &Architecture| format!("| `{}` | {} |\n", known.name(), known.about());
+        let rows: String = Architecture::ALL.iter().map(row).collect();
+        check_page("grid.md", Some("networks"), &format!("| architecture | layers |\n|---|---|\n{rows}"));
+    }
+
+    #[test]
+    fn the_reference_of_options_is_current() {
+        check_page("swfn-coordinator.md", None, &options(Arguments::command()));
+    }
 }

@@ -10,7 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use swfn_shared::{artifacts::Artifacts, grid::Grid, ids::TrialId, output, text, trial::TrialSpec};
+use swfn_shared::{
+    artifacts::Artifacts, grid::Grid, ids::TrialId, output, problem, problem::Problem, text, trial::TrialSpec,
+};
 use swfn_store::{
     KnownTrial, Store, grid_file,
     run_dir::{self, Place, RunDir},
@@ -83,12 +85,16 @@ pub(crate) fn take_stock(
     if stock.is_other && !replaces {
         let shown = run.display();
         match before_epochs(&known, text) {
-            Some(told) => bail!("`{shown}` has the results of another grid: {told}"),
-            None => bail!(
-                "`{shown}` has the results of another grid, and none of its trials is in this one{}\n\
-                 hint: --replace sets them aside, for `report --grid N`; or name another folder with --run-dir",
-                changes(run, grid)
-            ),
+            Some(Problem { what, hint, .. }) => {
+                bail!(Problem::new(format!("`{shown}` has the results of another grid: {what}"), hint))
+            }
+            None => bail!(problem!(
+                "`{shown}` has the results of another grid, and none of its trials is in this \
+                 one{}",
+                changes(run, grid);
+                "--replace sets them aside, for `report --grid N`; or name another folder with \
+                 --run-dir"
+            )),
         }
     }
     let kept = if stock.aside > 0 { keep_grid(run_dir)? } else { None };
@@ -149,14 +155,15 @@ fn values(grid: &Grid) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// What to do where the results are of this very grid, from before it could say how epochs go.
-fn before_epochs(known: &[KnownTrial], text: &str) -> Option<String> {
+fn before_epochs(known: &[KnownTrial], text: &str) -> Option<Problem> {
     let known: HashSet<_> = known.iter().map(|trial| trial.id).collect();
     let meant = Grid::parse_before_epochs("grid.toml", text, u64::MAX).ok()?;
     let common = meant.trials().find(|spec| known.contains(&spec.id()))?;
     let every = common.classifier.epochs.restart_every()?;
-    Some(format!(
-        "when they were trained, each evaluation started a fresh epoch\nhint: to go on like that, write `epochs = \"restart\"` \
-         and `restart_every = {every}` under [classifier]; for the results of continuous epochs, name another --run-dir"
+    Some(problem!(
+        "when they were trained, each evaluation started a fresh epoch";
+        "to go on like that, write `epochs = \"restart\"` and `restart_every = {every}` under \
+         [classifier]; for the results of continuous epochs, name another --run-dir"
     ))
 }
 
@@ -194,7 +201,10 @@ pub(crate) async fn lost(place: &Place) -> String {
 pub(crate) fn save(run_dir: &RunDir, place: &Place, store: &Store, text: &str) -> Option<anyhow::Error> {
     let what = place.lost()?;
     let all_is_in = |shown: std::path::Display<'_>| {
-        anyhow!("{what} while the sweep ran\nhint: all results are in `{shown}`: go on with --run-dir {shown}")
+        anyhow!(problem!(
+            "{what} while the sweep ran";
+            "all results are in `{shown}`: go on with --run-dir {shown}"
+        ))
     };
     Some(match run_dir.moved_to(place) {
         Some(folder) => all_is_in(folder.display()),
@@ -305,7 +315,7 @@ mod tests {
             before_epochs(&known(&before, true), &grid(now))
         };
         let every_50 = "evaluate_every = 50\n";
-        assert!(told(every_50, every_50).unwrap().contains("`epochs = \"restart\"` and `restart_every = 50`"));
+        assert!(told(every_50, every_50).unwrap().hint.contains("`epochs = \"restart\"` and `restart_every = 50`"));
         assert_eq!(told(every_50, "evaluate_every = 20\n"), None);
     }
 }

@@ -111,7 +111,7 @@ fn cut(line: &str) -> String {
 type Row = (Network, Regulariser, String);
 
 fn row(spec: &TrialSpec) -> Row {
-    (spec.network(), spec.regulariser(), spec.point().unusual())
+    (spec.network(), spec.regulariser(), spec.unusual())
 }
 
 /// Seeds of each cell, by network and regulariser and by subset size.
@@ -189,7 +189,7 @@ fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names)
     let [cell, reference] = [contrast.cell, contrast.reference].map(|id| cells[&id]);
     let side = |spec: &TrialSpec| {
         let network = if cell.network() == reference.network() { "" } else { spec.network().name() };
-        let (regulariser, more) = (names.regulariser(spec.regulariser()), spec.point().unusual());
+        let (regulariser, more) = (names.regulariser(spec.regulariser()), spec.unusual());
         if network.is_empty() { regulariser + &more } else { format!("{network} {regulariser}{more}") }
     };
     let name = contrast.name.as_ref().map_or(String::new(), |name| format!("{name}: "));

@@ -24,6 +24,9 @@ mod entrances;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(test)]
+#[path = "../../tests/src/generated.rs"]
+mod generated;
 mod grpc;
 mod local;
 mod logs;

@@ -20,6 +20,8 @@ use swfn_shared::{
     access::{TOKEN_VARIABLE, Token},
     files,
     ids::WorkerId,
+    problem,
+    problem::{OrProblem as _, Problem},
     telemetry::LogFormat,
     wire::STOP_LINE,
 };
@@ -60,7 +62,7 @@ pub(crate) const TOKEN_FILE: &str = "token";
 pub(crate) fn run_token(run_dir: &Path) -> anyhow::Result<Token> {
     let (token, path) = (Token::random(), run_dir.join(TOKEN_FILE));
     let write = || files::create_with(&path, 0o600)?.write_all(format!("{}\n", token.reveal()).as_bytes());
-    write().with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))?;
+    write().or_problem(|| Problem::unwritable(&path))?;
     Ok(token)
 }
 
@@ -137,8 +139,10 @@ impl LocalSupervisor {
             std::env::current_exe().context("this program's own path is unknown")?.with_file_name("swfn-worker");
         ensure!(
             program.exists(),
-            "`{}` is missing\nhint: build it beside this program (`make build`), or start workers by hand",
-            program.display()
+            problem!(
+                "`{}` is missing", program.display();
+                "build it beside this program (`make build`), or start workers by hand"
+            )
         );
         let log = logs.join("local-workers.log");
         let output = files::options().create(true).append(true).open(&log);

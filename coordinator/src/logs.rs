@@ -11,16 +11,16 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use swfn_shared::{
-    output,
+    output, problem,
+    problem::OrProblem as _,
     quote::{harmless, quote},
     state::TrialState,
-    treatment::Point,
     trial_log::MAX_BYTES,
 };
 use swfn_store::{
     ReadOnly,
     grid_file::{self, Earlier},
-    log_file, parse,
+    log_file, parse, spec_of,
 };
 use time::OffsetDateTime;
 
@@ -62,7 +62,10 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
     let (run_dir, trial) = match (&arguments.names[..], &arguments.run_dir) {
         ([trial], run_dir) => (run_dir.as_deref(), trial),
         ([run_dir, trial], None) => (Some(run_dir.as_path()), trial),
-        _ => bail!("more is named than a run directory and a trial\nhint: `swfn-coordinator logs RUN_DIR TRIAL`"),
+        _ => bail!(problem!(
+            "more is named than a run directory and a trial";
+            "`swfn-coordinator logs RUN_DIR TRIAL`"
+        )),
     };
     let found = find_below(Path::new("runs"), &trial.to_string_lossy(), run_dir, arguments.grid)?;
     let reader = ReadOnly::open(&found.run_dir.join("sweep.sqlite"))?;
@@ -70,24 +73,13 @@ pub(crate) fn run(arguments: &LogsArguments) -> anyhow::Result<()> {
 }
 
 /// What [`label`] is made of.
-const POINT: &str =
-    "architecture, subset_size, lambda, weight_decay, learning_rate, penalty_samples, density, seed, state, in_grid";
+const POINT: &str = "spec, state, in_grid";
 
 /// The cell of a trial, its seed and its state, in words.
 fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
-    let point = Point {
-        architecture: row.get_ref("architecture")?.as_str()?,
-        subset_size: row.get("subset_size")?,
-        lambda: row.get("lambda")?,
-        weight_decay: row.get("weight_decay")?,
-        learning_rate: row.get("learning_rate")?,
-        samples: row.get("penalty_samples")?,
-        density: row.get_ref("density")?.as_str()?,
-    };
-    let (seed, state) = (row.get::<_, i64>("seed")?, parse::<TrialState>(row, "state")?);
-    // The file's integers are signed.
+    let (spec, state) = (spec_of(row.get_ref("spec")?)?, parse::<TrialState>(row, "state")?);
     let earlier = if row.get("in_grid")? { "" } else { ", of an earlier grid" };
-    Ok(format!("{}, seed {}, {}{earlier}", point.label(), seed as u64, state.word()))
+    Ok(format!("{}, seed {}, {}{earlier}", spec.label(), spec.seed, state.word()))
 }
 
 /// The one trial whose id begins so, where the run directories of all sweeps are in that folder.
@@ -138,17 +130,15 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Ear
     let several = run_dir.is_none() && matches.iter().any(|found| found.run_dir != matches[0].run_dir);
     match matches.len() {
         1 => Ok(matches.remove(0)),
-        0 => bail!(
-            "no trial has an id that begins with {}\nhint: there are{}\ntrials.csv has all",
-            quote(prefix),
-            list(&others, run_dir.is_none())
-        ),
-        _ => bail!(
-            "more than one trial has an id that begins with {}\nhint: give more of its digits{}:{}",
-            quote(prefix),
-            if several { ", or the run directory before them" } else { "" },
-            list(&matches, run_dir.is_none())
-        ),
+        0 => bail!(problem!(
+            "no trial has an id that begins with {}", quote(prefix);
+            "there are{}\ntrials.csv has all", list(&others, run_dir.is_none())
+        )),
+        _ => bail!(problem!(
+            "more than one trial has an id that begins with {}", quote(prefix);
+            "give more of its digits{}:{}",
+            if several { ", or the run directory before them" } else { "" }, list(&matches, run_dir.is_none())
+        )),
     }
 }
 
@@ -163,8 +153,13 @@ fn list(candidates: &[Found], with_folder: bool) -> String {
 
 /// The run directories in a folder.
 fn sweeps(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let none = || format!("there is no sweep in `{}`\nhint: name a run directory before the trial", folder.display());
-    let entries = folder.read_dir().with_context(none)?;
+    let none = || {
+        problem!(
+            "there is no sweep in `{}`", folder.display();
+            "name a run directory before the trial"
+        )
+    };
+    let entries = folder.read_dir().or_problem(none)?;
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     found.retain(|path| path.join("sweep.sqlite").is_file());
     found.sort();

@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf};
 
 use anyhow::ensure;
 use clap::Args;
-use swfn_shared::{ids::TrialId, output, state::TrialState, trial::TrialSpec};
+use swfn_shared::{ids::TrialId, output, problem, state::TrialState, trial::TrialSpec};
 use swfn_store::Store;
 
 use crate::{arguments::SweepArguments, custody::trials, engine::Engine};
@@ -80,8 +80,10 @@ impl Retry {
         for wanted in &self.trials {
             ensure!(
                 failed.ids.iter().any(|id| id.to_string().starts_with(wanted)),
-                "no failed trial has an id that begins with `{wanted}`\n\
-                 hint: trials.csv has their ids; `retry --failed` takes all"
+                problem!(
+                    "no failed trial has an id that begins with `{wanted}`";
+                    "trials.csv has their ids; `retry --failed` takes all"
+                )
             );
         }
         Ok(failed)

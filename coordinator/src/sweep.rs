@@ -17,7 +17,7 @@ use swfn_report::{Extent, Run, Sources};
 use swfn_scheduler::{Limits, REQUESTS};
 use swfn_shared::{
     grid::{Grid, MIN_LEASE_SECONDS},
-    output, signals,
+    output, problem, signals,
     snapshot::Snapshot,
     threads,
     trial::TrialSpec,
@@ -145,7 +145,7 @@ fn read_grid(arguments: &SweepArguments) -> anyhow::Result<(String, Grid)> {
     let path = match (&arguments.grid, &arguments.run_dir) {
         (Some(grid), _) => grid.clone(),
         (None, Some(run_dir)) => run_dir.join("grid.toml"),
-        (None, None) => return Err(anyhow!("no grid file\nhint: name one")),
+        (None, None) => return Err(anyhow!(problem!("no grid file"; "name one"))),
     };
     let text = swfn_store::grid_file::read(&path)?;
     let grid = Grid::parse(&path.display().to_string(), &text, arguments.max_trials)?;
@@ -250,7 +250,7 @@ async fn serve(
     let mut failed = None;
     let event = loop {
         tokio::select! {
-            result = &mut engine_stopped => break Event::Broken(last_words(result).err().unwrap_or(EngineError::Panicked).into()),
+            result = &mut engine_stopped => break Event::Broken(last_words(result).err().unwrap_or_else(EngineError::panicked).into()),
             result = &mut server => break Event::Broken(anyhow!("the gRPC server ended: {result:?}")),
             ending = stop_signal(&mut stops) => break Event::Signal(ending),
             what = custody::lost(place) => {
@@ -321,7 +321,7 @@ async fn serve(
 
 /// What the actor's thread left; nothing at all if it panicked.
 fn last_words(left: Result<Result<Store, EngineError>, oneshot::error::RecvError>) -> Result<Store, EngineError> {
-    left.unwrap_or(Err(EngineError::Panicked))
+    left.unwrap_or_else(|_| Err(EngineError::panicked()))
 }
 
 fn welcome(grid: &Grid) -> v1::Welcome {

@@ -14,7 +14,9 @@ use swfn_dashboard::{App, Door, HttpArguments, follow};
 use swfn_shared::{
     access::Token,
     grid::Grid,
-    output, signals,
+    output, problem,
+    problem::OrProblem as _,
+    signals,
     snapshot::Snapshot,
     telemetry::{self, LogFormat},
     threads,
@@ -70,9 +72,8 @@ impl Sweep {
     fn open(run: &Path) -> anyhow::Result<Self> {
         ensure_readable(&run.join("sweep.sqlite"))?;
         let file = run.join("grid.toml");
-        let text = grid_file::read(&file).with_context(|| {
-            format!("`{}` lacks its grid\nhint: copy the grid file there, as grid.toml", run.display())
-        })?;
+        let text = grid_file::read(&file)
+            .or_problem(|| problem!("`{}` lacks its grid", run.display(); "copy the grid file there, as grid.toml"))?;
         // What was run was not too large to run.
         let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
         let specs = grid.trials().collect();
@@ -105,7 +106,7 @@ async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
     }
     let seen_by_all = access.token.is_none() && local::others_are_here();
     let opened = Door::open(http, &access, door, "").await?;
-    let opened = opened.context("without a page there is nothing to view\nhint: leave `--http off` out")?;
+    let opened = opened.or_problem(|| problem!("without a page there is nothing to view"; "leave `--http off` out"))?;
     let all = if seen_by_all { " (all users of this machine can look; --http-token asks for a token)" } else { "" };
     output::say(&format!("`{}` is shown at\n  {}{all}\nCtrl-C ends this", run.display(), opened.url));
     let (apps, newest) = watch::channel(sweep.app());
@@ -124,11 +125,13 @@ fn token(run: &Path) -> anyhow::Result<Token> {
     let file = run.join(local::TOKEN_FILE);
     ensure!(
         file.is_file(),
-        "there is no token to ask for: `{}` is not there\nhint: name a file with --token-file",
-        file.display()
+        problem!(
+            "there is no token to ask for: `{}` is not there", file.display();
+            "name a file with --token-file"
+        )
     );
     let token = Token::find(Some(&file))?;
-    token.with_context(|| format!("`{}` has no token\nhint: name a file with --token-file", file.display()))
+    Ok(token.or_problem(|| problem!("`{}` has no token", file.display(); "name a file with --token-file"))?)
 }
 
 /// Shows another app when the run has another grid, as after seeds were added to it; never ends.

@@ -10,7 +10,7 @@ use std::{
 
 use rustls::pki_types::ServerName;
 
-use crate::quote::quote;
+use crate::{problem, problem::Problem, quote::quote};
 
 /// A host and a port: `head.example:7077`, `10.0.0.1:7077`, `[::1]:7077`, or `:7077`, which names no host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,54 +31,16 @@ pub enum Host {
     Name(String),
 }
 
-/// A text that is no address. Messages begin with the text, so that whoever tells them can say whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    /// Something stands before an `@`.
-    #[error(
-        "{} has a user or a password before the `@`\n\
-         hint: leave them out: a token comes from a file (--token-file)",
-        quote(&format!("...@{after}"))
-    )]
-    User {
-        /// What stands behind it.
-        after: String,
-    },
-    /// It begins as a URL.
-    #[error("{} begins with a scheme\nhint: write HOST:PORT, as in `127.0.0.1:7077`", quote(.0))]
-    Scheme(String),
-    /// A URL of another kind.
-    #[error("{} is neither an http:// nor an https:// address", quote(.0))]
-    UnknownScheme(String),
-    /// It goes on behind the port.
-    #[error("{} has a path behind its port\nhint: write HOST:PORT, as in `127.0.0.1:7077`", quote(.0))]
-    Path(String),
-    /// The port is missing.
-    #[error("{} has no port\nhint: write HOST:PORT, as in `head.example:7077` or `[::1]:7077`", quote(.0))]
-    NoPort(String),
-    /// The port is none.
-    #[error("{} has port {}, which is not a number from {least} to 65535", quote(.address), quote(.port))]
-    Port {
-        /// The whole text.
-        address: String,
-        /// Its port.
-        port: String,
-        /// The least that it may be.
-        least: u16,
-    },
-    /// The host is none.
-    #[error(
-        "{} has host {}, which is neither a host name nor an IP address\n\
-         hint: an IPv6 address stands in brackets, as in `[::1]:7077`",
-        quote(.address),
-        quote(.host)
-    )]
-    Host {
-        /// The whole text.
-        address: String,
-        /// Its host.
-        host: String,
-    },
+/// How addresses are written.
+const FORM: &str = "write HOST:PORT, as in `head.example:7077` or `[::1]:7077`";
+
+/// That a text is no address. It begins with the text, so that whoever tells it can say whose it is.
+fn wrong(text: &str, why: &str) -> Problem {
+    Problem::new(format!("{} {why}", quote(text)), FORM)
+}
+
+fn wrong_port(address: &str, port: &str, least: u16) -> Problem {
+    wrong(address, &format!("has port {}, which is not a number from {least} to 65535", quote(port)))
 }
 
 impl Address {
@@ -94,29 +56,33 @@ impl Address {
 }
 
 impl FromStr for Address {
-    type Err = AddressError;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         if let Some((_, after)) = text.rsplit_once('@') {
-            return Err(AddressError::User { after: after.to_owned() });
+            return Err(problem!(
+                "{} has a user or a password before the `@`", quote(&format!("...@{after}"));
+                "leave them out: a token comes from a file (--token-file)"
+            ));
         }
         if text.contains("://") {
-            return Err(AddressError::Scheme(text.to_owned()));
+            return Err(wrong(text, "begins with a scheme"));
         }
         if text.contains('/') {
-            return Err(AddressError::Path(text.to_owned()));
+            return Err(wrong(text, "has a path behind its port"));
         }
-        let no_host = |host: &str| AddressError::Host { address: text.to_owned(), host: host.to_owned() };
+        let no_host = |host: &str| {
+            problem!(
+                "{} has host {}, which is neither a host name nor an IP address",
+                quote(text), quote(host);
+                "an IPv6 address stands in brackets, as in `[::1]:7077`"
+            )
+        };
         let in_brackets = text.ends_with(']') || text.parse::<Ipv6Addr>().is_ok();
-        let (host, port) =
-            text.rsplit_once(':').filter(|_| !in_brackets).ok_or_else(|| AddressError::NoPort(text.to_owned()))?;
+        let (host, port) = text.rsplit_once(':').filter(|_| !in_brackets).ok_or_else(|| wrong(text, "has no port"))?;
         // `+1` is a number for the parser.
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|_| digits).ok_or_else(|| AddressError::Port {
-            address: text.to_owned(),
-            port: port.to_owned(),
-            least: 0,
-        })?;
+        let port = port.parse().ok().filter(|_| digits).ok_or_else(|| wrong_port(text, port, 0))?;
         Ok(Self { host: Host::parse(host).ok_or_else(|| no_host(host))?, port })
     }
 }
@@ -175,21 +141,25 @@ pub struct CoordinatorUrl {
 }
 
 impl FromStr for CoordinatorUrl {
-    type Err = AddressError;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         let (scheme, rest) = match text.split_once("://") {
             // What stands there may be a part of a password.
             Some((scheme, _)) if scheme.contains('@') => (None, text),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Some(Scheme::Http), rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Some(Scheme::Https), rest),
-            Some((_, rest)) if !rest.contains('@') => return Err(AddressError::UnknownScheme(text.to_owned())),
+            Some((_, rest)) if !rest.contains('@') => {
+                return Err(problem!(
+                    "{} is neither an http:// nor an https:// address", quote(text);
+                    "it looks like http://host:7077 or https://host:7077"
+                ));
+            }
             _ => (None, text),
         };
         let address: Address = rest.strip_suffix('/').unwrap_or(rest).parse()?;
         if address.port == 0 {
-            let port = address.port.to_string();
-            return Err(AddressError::Port { address: address.to_string(), port, least: 1 });
+            return Err(wrong_port(&address.to_string(), "0", 1));
         }
         Ok(Self { scheme, address })
     }

@@ -108,6 +108,17 @@ impl Architecture {
         }),
     ];
 
+    /// Their names, in the same order.
+    pub const NAMES: &[&'static str] = &{
+        let mut names = [""; Self::ALL.len()];
+        let mut row = 0;
+        while row < names.len() {
+            names[row] = Self::ALL[row].0.name;
+            row += 1;
+        }
+        names
+    };
+
     /// The handle of a row that is none of the table, for tests.
     pub const fn of(design: &'static Design) -> Self {
         Self(design)

@@ -13,6 +13,9 @@ macro_rules! choice {
             /// All of them, the published one first, in the order in which messages list them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
+            /// Their names, in the same order.
+            pub const NAMES: &[&'static str] = &[$($name),+];
+
             /// The name in grid files.
             pub fn name(self) -> &'static str {
                 match self {

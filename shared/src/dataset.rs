@@ -3,8 +3,12 @@
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::{ids::DataDigest, quote::quote};
+use crate::{
+    ids::{DataDigest, DataDigestError},
+    quote::quote,
+};
 
 /// A data set, known by content: a worker checks the files of a published one against pinned SHA-256 digests before it uses them,
 /// those of the user's own against the digest in the grid, and the synthetic digits are a pure function of their generator's version
@@ -95,6 +99,39 @@ impl Dataset {
     /// The synthetic digits of that seed.
     pub fn synthetic(generator_seed: u64) -> Self {
         Self::Synthetic { generator_seed, generator_version: SYNTHETIC_VERSION }
+    }
+
+    /// Reads what it is serialised to.
+    ///
+    /// # Errors
+    /// The key that is wrong, such as `.height`, and what is wrong with it.
+    pub(crate) fn from_json(json: &Value) -> Result<Self, (&'static str, String)> {
+        let number = |key: &'static str, range: RangeInclusive<u64>| {
+            let value = json.get(&key[1..]).and_then(Value::as_u64).filter(|value| range.contains(value));
+            value.ok_or_else(|| (key, format!("it is no whole number from {} to {}", range.start(), range.end())))
+        };
+        let count = |key, range: &RangeInclusive<u32>| {
+            number(key, (*range.start()).into()..=(*range.end()).into()).map(|value| value as u32)
+        };
+        let text = |key: &'static str| {
+            json.get(&key[1..]).and_then(Value::as_str).ok_or_else(|| (key, "it is no text".to_owned()))
+        };
+        let name = text(".name")?;
+        if name == IDX {
+            let images = 1..=u32::MAX;
+            return Ok(Self::Idx(IdxDataset {
+                digest: text(".digest")?.parse().map_err(|error: DataDigestError| (".digest", error.to_string()))?,
+                height: count(".height", &SIDES)?,
+                width: count(".width", &SIDES)?,
+                classes: count(".classes", &CLASSES)?,
+                train_images: count(".train_images", &images)?,
+                test_images: count(".test_images", &images)?,
+            }));
+        }
+        match name.parse().map_err(|error: UnknownDataset| (".name", error.to_string()))? {
+            Self::Synthetic { .. } => number(".generator_seed", 0..=u64::MAX).map(Self::synthetic),
+            named => Ok(named),
+        }
     }
 
     /// The name in grid files and on the command line.

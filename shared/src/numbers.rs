@@ -13,26 +13,86 @@ pub struct NumberError {
     /// The number as it was given.
     pub value: String,
     /// What is wrong with it.
-    pub problem: &'static str,
+    pub problem: String,
+}
+
+/// An interval of numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// Its lower end.
+    pub min: f64,
+    /// Its upper end, which may be infinite.
+    pub max: f64,
+    /// Whether the lower end belongs to it.
+    pub with_min: bool,
+    /// Whether the upper end does.
+    pub with_max: bool,
+}
+
+impl Bounds {
+    /// From zero.
+    pub const FROM_ZERO: Self = Self { min: 0.0, max: f64::INFINITY, with_min: true, with_max: false };
+    /// Above zero.
+    pub const ABOVE_ZERO: Self = Self { with_min: false, ..Self::FROM_ZERO };
+    /// From zero, below one.
+    pub const BELOW_ONE: Self = Self { max: 1.0, ..Self::FROM_ZERO };
+
+    /// From zero up to a number.
+    pub const fn up_to(max: f64) -> Self {
+        Self { max, with_max: true, ..Self::FROM_ZERO }
+    }
+
+    /// The number in its normal form.
+    ///
+    /// # Errors
+    /// The number is not finite or out of bounds. `name`: what the message calls it.
+    pub fn check(self, name: &'static str, value: f64) -> Result<f64, NumberError> {
+        let above = if self.with_min { value >= self.min } else { value > self.min };
+        let below = if self.with_max { value <= self.max } else { value < self.max };
+        let problem = match self {
+            _ if !value.is_finite() => "is not a finite number".to_owned(),
+            // Adding zero turns -0.0 into 0.0, so that equal numbers have equal text and equal ids.
+            _ if above && below => return Ok(value + 0.0),
+            Self::FROM_ZERO => "is negative".to_owned(),
+            Self::ABOVE_ZERO => "is not above zero".to_owned(),
+            _ => format!("is not in {self}"),
+        };
+        Err(NumberError { name, value: value.to_string(), problem })
+    }
+}
+
+/// As in mathematics: `[0, 1)` has zero and not one.
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { min, max, with_min, with_max } = self;
+        let (left, right) = (if *with_min { '[' } else { '(' }, if *with_max { ']' } else { ')' });
+        write!(f, "{left}{min}, ")?;
+        if max.is_finite() { write!(f, "{max}{right}") } else { write!(f, "∞{right}") }
+    }
 }
 
 macro_rules! bounded {
-    ($(#[$doc:meta])* $type:ident, $name:literal, $allowed:expr, $problem:literal) => {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $bounds:expr, $published:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
         #[serde(transparent)]
         pub struct $type(f64);
 
         impl $type {
+            /// What it may be.
+            pub const BOUNDS: Bounds = $bounds;
+
+            /// The published one.
+            pub(crate) const PUBLISHED: Self = Self($published);
+
             /// Checks the bounds.
             pub fn new(value: f64) -> Result<Self, NumberError> {
-                let error = |problem| NumberError { name: $name, value: value.to_string(), problem };
-                if !value.is_finite() {
-                    return Err(error("is not a finite number"));
-                }
-                let allowed: fn(f64) -> bool = $allowed;
-                // Adding zero turns -0.0 into 0.0, so that equal numbers have equal text and equal ids.
-                if allowed(value) { Ok(Self(value + 0.0)) } else { Err(error($problem)) }
+                Self::BOUNDS.check($name, value).map(Self)
+            }
+
+            /// One that has been checked before.
+            pub(crate) fn checked(value: f64) -> Self {
+                Self::new(value).expect("values of axes are checked when they are read")
             }
 
             /// The number itself.
@@ -51,27 +111,28 @@ macro_rules! bounded {
 
 bounded! {
     /// Weight of the function norm in the objective; zero switches the norm off.
-    Lambda, "lambda", |v| v >= 0.0, "is negative"
-}
-bounded! {
-    /// Coefficient of the squared L2 norm of the weights, as in `torch.optim.SGD`.
-    WeightDecay, "weight_decay", |v| v >= 0.0, "is negative"
+    Lambda, "lambda", Bounds::FROM_ZERO, 0.1
 }
 bounded! {
     /// Step size of an optimiser.
-    LearningRate, "learning_rate", |v| v > 0.0, "is not above zero"
+    LearningRate, "learning_rate", Bounds::ABOVE_ZERO, 0.01
 }
 bounded! {
     /// Share of the previous step that a step of SGD keeps.
-    Momentum, "momentum", |v| (0.0..1.0).contains(&v), "is not in [0, 1)"
+    Momentum, "momentum", Bounds::BELOW_ONE, 0.5
 }
 bounded! {
     /// Probability that dropout zeroes an activation.
-    Dropout, "dropout", |v| (0.0..1.0).contains(&v), "is not in [0, 1)"
+    Dropout, "dropout", Bounds::BELOW_ONE, 0.5
 }
 bounded! {
     /// Factor on the standard deviation of the latent code from which penalty samples are decoded.
-    Spread, "spread", |v| v >= 0.0, "is negative"
+    Spread, "spread", Bounds::FROM_ZERO, 3.0
+}
+
+impl LearningRate {
+    /// The published one of VAEs.
+    pub(crate) const PUBLISHED_VAE: Self = Self(1e-3);
 }
 
 /// A number in at most three digits, for people.
@@ -83,6 +144,16 @@ pub fn short(value: f64) -> String {
     match rounded.abs() {
         0.001..1e5 => rounded.to_string(),
         _ => format!("{rounded:e}"),
+    }
+}
+
+/// A number in three digits if it has no more, else in all of them.
+pub fn exact(value: f64) -> String {
+    let few = short(value);
+    match value {
+        _ if few.parse() == Ok(value) => few,
+        0.001..1e5 => value.to_string(),
+        _ => format!("{value:e}"),
     }
 }
 

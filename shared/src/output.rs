@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    error::Error,
     fs::File,
     io::{self, ErrorKind, IsTerminal as _, Write},
     os::fd::AsFd as _,
@@ -14,6 +15,8 @@ use std::{
 };
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::problem;
 
 /// Bytes that wait to be written; beyond them lines are left out.
 const MAX_WAITING_BYTES: usize = 1 << 20;
@@ -252,14 +255,9 @@ pub fn print(text: &str) -> io::Result<()> {
 }
 
 /// What went wrong, from the outermost error to its cause, and after all of it the first hint.
-pub fn told<E: ToString>(chain: impl Iterator<Item = E>) -> String {
-    let texts: Vec<String> = chain.map(|error| error.to_string()).collect();
-    let (problems, hints): (Vec<&str>, Vec<Option<&str>>) = texts
-        .iter()
-        .map(|text| text.split_once("\nhint: ").map_or((text.as_str(), None), |(problem, hint)| (problem, Some(hint))))
-        .unzip();
-    let hint = hints.into_iter().flatten().next().map_or(String::new(), |hint| format!("\nhint: {hint}"));
-    problems.join(": ") + &hint
+pub fn told(error: &(dyn Error + 'static)) -> String {
+    let (what, hint) = problem::told(error);
+    what + &hint.map_or(String::new(), |hint| format!("\nhint: {hint}"))
 }
 
 /// Lines of the log, on their way to standard error.
@@ -335,13 +333,6 @@ mod tests {
         assert_eq!(taken.len(), MAX_WAITING_BYTES / line.len());
         assert_eq!(notices.iter().map(count).sum::<usize>(), lines - taken.len(), "{notices:?}");
         assert_eq!(queue.lock().bytes, 0);
-    }
-
-    #[test]
-    fn the_hint_comes_last() {
-        let chain = ["stopped", "cannot read `x`\nhint: name another", "no such file\nhint: look"];
-        assert_eq!(told(chain.iter()), "stopped: cannot read `x`: no such file\nhint: name another");
-        assert_eq!(told(["stopped"].iter()), "stopped");
     }
 
     #[test]

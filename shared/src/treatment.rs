@@ -9,7 +9,8 @@ use serde::Serialize;
 
 pub use crate::architecture::Switch;
 use crate::{
-    numbers::{Lambda, WeightDecay, short},
+    axes::{self, Axis, Role, Value, WEIGHTS},
+    numbers::{exact, short},
     trial::{Architecture, TrialSpec},
 };
 
@@ -21,45 +22,66 @@ pub type Network = Architecture;
 /// They are ordered as tables list them: none, weight decay, dropout, batch norm, the function norm by its weight, combinations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Regulariser {
-    /// Dropout or batch norm.
-    pub switch: Option<Switch>,
-    /// Weight of the function norm.
-    pub function_norm: Option<Lambda>,
-    /// Weight decay above zero.
-    pub weight_decay: Option<WeightDecay>,
+    switch: Option<Switch>,
+    /// Of each axis that weighs a regulariser, in their order; zero is none.
+    weights: [f64; WEIGHTS],
 }
 
 impl Regulariser {
-    /// That of an architecture by its name, with these weights; zero is none.
-    pub fn of(architecture: &str, lambda: f64, weight_decay: f64) -> Self {
-        Self {
-            switch: Architecture::by_name(architecture).and_then(Architecture::switch),
-            function_norm: Lambda::new(lambda).ok().filter(|lambda| lambda.get() > 0.0),
-            weight_decay: WeightDecay::new(weight_decay).ok().filter(|decay| decay.get() > 0.0),
+    /// That of a trial.
+    pub fn of(spec: &TrialSpec) -> Self {
+        let mut weights = [0.0; WEIGHTS];
+        for (weight, axis) in weights.iter_mut().zip(Axis::regularisers()) {
+            *weight = axis.real(spec);
         }
+        Self { switch: spec.architecture.switch(), weights }
+    }
+
+    /// One without weights.
+    pub fn new(switch: Option<Switch>) -> Self {
+        Self { switch, weights: [0.0; WEIGHTS] }
+    }
+
+    /// The same with another weight of one axis; zero takes it away.
+    #[must_use]
+    pub fn with(mut self, axis: Axis, weight: f64) -> Self {
+        for (own, of) in self.weights.iter_mut().zip(Axis::regularisers()) {
+            if *of == axis {
+                *own = weight;
+            }
+        }
+        self
+    }
+
+    /// Dropout or batch norm.
+    pub fn switch(&self) -> Option<Switch> {
+        self.switch
+    }
+
+    /// The axes whose regularisers act, with their weights, in the order of names.
+    pub fn weights(&self) -> impl Iterator<Item = (Axis, f64)> + '_ {
+        Axis::regularisers().iter().copied().zip(self.weights).filter(|(_, weight)| *weight > 0.0)
+    }
+
+    /// The weight of one; zero if it does not act.
+    pub fn weight(&self, axis: Axis) -> f64 {
+        self.weights().find(|(of, _)| *of == axis).map_or(0.0, |(_, weight)| weight)
     }
 
     /// How many regularisers act together.
     pub fn parts(&self) -> usize {
-        let parts = [self.switch.is_some(), self.function_norm.is_some(), self.weight_decay.is_some()];
-        parts.into_iter().filter(|part| *part).count()
+        usize::from(self.switch.is_some()) + self.weights().count()
     }
 
     /// The weight of the function norm; zero without it.
     pub fn lambda(&self) -> f64 {
-        self.function_norm.map_or(0.0, Lambda::get)
+        self.weight(axes::LAMBDA)
     }
 
-    /// The weight decay; zero without it.
-    pub fn decay(&self) -> f64 {
-        self.weight_decay.map_or(0.0, WeightDecay::get)
-    }
-
-    fn named(&self, lambda: impl Fn(f64) -> String, decay: impl Fn(f64) -> String) -> String {
+    fn named(&self, label: impl Fn(Axis, f64) -> String) -> String {
         let switch = self.switch.map(|switch| switch.name().to_owned());
-        let norm = self.function_norm.map(|weight| format!("fn {}", lambda(weight.get())));
-        let decay = self.weight_decay.map(|weight| format!("wd {}", decay(weight.get())));
-        let parts: Vec<String> = [switch, norm, decay].into_iter().flatten().collect();
+        let weights = self.weights().map(|(axis, weight)| label(axis, weight));
+        let parts: Vec<String> = switch.into_iter().chain(weights).collect();
         if parts.is_empty() { "none".to_owned() } else { parts.join(" + ") }
     }
 }
@@ -74,18 +96,19 @@ impl PartialOrd for Regulariser {
 
 impl Ord for Regulariser {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let coarse = |of: &Self| (of.parts(), of.switch);
+        let rest = |of: &Self| of.weights.map(f64::to_bits);
         (self.parts().cmp(&other.parts()))
             .then_with(|| self.lambda().total_cmp(&other.lambda()))
-            .then_with(|| coarse(self).cmp(&coarse(other)))
-            .then_with(|| self.decay().total_cmp(&other.decay()))
+            .then_with(|| self.switch.cmp(&other.switch))
+            // Weights are not negative, so their bits have their order.
+            .then_with(|| rest(self).cmp(&rest(other)))
     }
 }
 
 /// The exact name, for files: it depends on no other trial.
 impl fmt::Display for Regulariser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.named(exact, exact))
+        f.pad(&self.named(|axis, weight| axis.labelled(Value::Real(weight))))
     }
 }
 
@@ -103,82 +126,27 @@ impl TrialSpec {
 
     /// What regularises it.
     pub fn regulariser(&self) -> Regulariser {
-        Regulariser {
-            switch: self.architecture.switch(),
-            function_norm: self.penalty.map(|penalty| penalty.lambda),
-            weight_decay: (self.weight_decay.get() > 0.0).then_some(self.weight_decay),
-        }
+        Regulariser::of(self)
     }
-}
 
-impl TrialSpec {
     /// Its cell in a few words, whatever other cells there are: what is as usual is left out.
     pub fn label(&self) -> String {
-        self.point().label()
-    }
-
-    /// Its cell as files have it.
-    pub fn point(&self) -> Point<'static> {
-        Point {
-            architecture: self.architecture.name(),
-            subset_size: self.subset_size,
-            lambda: self.lambda(),
-            weight_decay: self.weight_decay.get(),
-            learning_rate: self.learning_rate.get(),
-            samples: self.penalty_samples(),
-            density: self.density(),
-        }
-    }
-}
-
-/// The name of the network of an architecture, by the name of that.
-pub fn network(architecture: &str) -> &str {
-    Architecture::by_name(architecture).map_or(architecture, |known| known.network().name())
-}
-
-/// A cell as files have it: the axes of grid files, where what is not there is zero or `none`.
-#[derive(Debug, Clone, Copy)]
-pub struct Point<'p> {
-    /// Name of the architecture.
-    pub architecture: &'p str,
-    /// Training images.
-    pub subset_size: u32,
-    /// Weight of the function norm.
-    pub lambda: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
-    /// Step size of SGD.
-    pub learning_rate: f64,
-    /// Samples of the function norm.
-    pub samples: u32,
-    /// Name of the density that they come from.
-    pub density: &'p str,
-}
-
-impl Point<'_> {
-    /// The cell in a few words: what is as usual is left out.
-    pub fn label(&self) -> String {
-        let regulariser = Regulariser::of(self.architecture, self.lambda, self.weight_decay);
-        format!("{}, n = {}, {regulariser}{}", network(self.architecture), self.subset_size, self.unusual())
+        format!("{}, {}, {}{}", self.network(), n_of(self), self.regulariser(), self.unusual())
     }
 
     /// What is not as usual beside network, size and regulariser: the end of a label.
     pub fn unusual(&self) -> String {
-        const USUAL_RATE: f64 = 0.01;
-        const USUAL_SAMPLES: [u32; 2] = [0, 20];
-        const USUAL_DENSITIES: [&str; 2] = ["none", "vae"];
-        let mut label = String::new();
-        if self.learning_rate != USUAL_RATE {
-            label += &format!(", lr {}", exact(self.learning_rate));
-        }
-        if !USUAL_SAMPLES.contains(&self.samples) {
-            label += &format!(", {} samples", self.samples);
-        }
-        if !USUAL_DENSITIES.contains(&self.density) {
-            label += &format!(", on {}", self.density);
-        }
-        label
+        let settings = Axis::of_grid().iter().filter(|axis| axis.role == Role::Setting);
+        let unusual = settings.filter_map(|axis| {
+            let value = axis.value(self).filter(|value| Some(*value) != axis.default)?;
+            Some(format!(", {}", axis.labelled(value)))
+        });
+        unusual.collect()
     }
+}
+
+fn n_of(spec: &TrialSpec) -> String {
+    axes::SUBSET_SIZE.labelled(Value::Whole(spec.subset_size.into()))
 }
 
 /// Short names of the regularisers of one study, for people.
@@ -186,44 +154,40 @@ impl Point<'_> {
 /// A number has three digits, unless two values of the study would then have one name.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Names {
-    exact_lambda: bool,
-    exact_decay: bool,
+    /// Of each axis that weighs a regulariser.
+    exact: [bool; WEIGHTS],
 }
 
 impl Names {
     /// Names that tell these apart.
     pub fn among(regularisers: impl IntoIterator<Item = Regulariser>) -> Self {
-        let (mut lambdas, mut decays) = (BTreeSet::new(), BTreeSet::new());
+        let mut values: [BTreeSet<u64>; WEIGHTS] = [const { BTreeSet::new() }; WEIGHTS];
         for regulariser in regularisers {
-            lambdas.insert(regulariser.lambda().to_bits());
-            decays.insert(regulariser.decay().to_bits());
+            for (values, weight) in values.iter_mut().zip(regulariser.weights) {
+                values.insert(weight.to_bits());
+            }
         }
-        let collide = |values: &BTreeSet<u64>| {
+        let collide = |values: BTreeSet<u64>| {
             let names: BTreeSet<String> = values.iter().map(|bits| short(f64::from_bits(*bits))).collect();
             names.len() < values.len()
         };
-        Self { exact_lambda: collide(&lambdas), exact_decay: collide(&decays) }
+        Self { exact: values.map(collide) }
     }
 
     /// The short name of one of them.
     pub fn regulariser(self, regulariser: Regulariser) -> String {
-        regulariser
-            .named(|value| self.lambda(value), |value| if self.exact_decay { exact(value) } else { short(value) })
+        regulariser.named(|axis, weight| axis.label.replace("{}", &self.weight(axis, weight)))
+    }
+
+    /// A weight as it stands in that name.
+    pub fn weight(self, axis: Axis, value: f64) -> String {
+        let place = Axis::regularisers().iter().position(|of| *of == axis);
+        if place.is_some_and(|place| self.exact[place]) { exact(value) } else { short(value) }
     }
 
     /// A weight of the function norm, as it stands in that name.
     pub fn lambda(self, value: f64) -> String {
-        if self.exact_lambda { exact(value) } else { short(value) }
-    }
-}
-
-/// A number in three digits if it has no more, else in all of them.
-fn exact(value: f64) -> String {
-    let few = short(value);
-    match value {
-        _ if few.parse() == Ok(value) => few,
-        0.001..1e5 => value.to_string(),
-        _ => format!("{value:e}"),
+        self.weight(axes::LAMBDA, value)
     }
 }
 
@@ -234,9 +198,7 @@ mod tests {
     use super::*;
 
     fn regulariser(switch: Option<Switch>, lambda: f64, decay: f64) -> Regulariser {
-        let function_norm = (lambda > 0.0).then(|| Lambda::new(lambda).unwrap());
-        let weight_decay = (decay > 0.0).then(|| WeightDecay::new(decay).unwrap());
-        Regulariser { switch, function_norm, weight_decay }
+        Regulariser::new(switch).with(axes::LAMBDA, lambda).with(axes::WEIGHT_DECAY, decay)
     }
 
     #[test]

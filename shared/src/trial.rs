@@ -1,13 +1,14 @@
 //! The trial: one point of the grid with everything that determines its result, and the groups that it belongs to.
 
-use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use serde::{Serialize, Serializer};
 
 pub use crate::architecture::Architecture;
 use crate::{
+    axes::{self, Axis, Lanes, OpenValues, SpecError, Value},
     choice::choice,
     dataset::Dataset,
     ids::{CellId, ShapeId, SubsetId, TrialId, VaeId},
-    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
+    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
 };
 
 choice! {
@@ -116,6 +117,16 @@ impl Epochs {
     pub const CONTINUOUS: &str = "continuous";
     /// See [`Self::CONTINUOUS`].
     pub const RESTART: &str = "restart";
+    /// Both.
+    pub const NAMES: &[&str] = &[Self::CONTINUOUS, Self::RESTART];
+
+    /// The name in grid files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Continuous => Self::CONTINUOUS,
+            Self::Restart { .. } => Self::RESTART,
+        }
+    }
 
     /// The steps after which they restart, if they do.
     pub fn restart_every(self) -> Option<u32> {
@@ -126,7 +137,7 @@ impl Epochs {
     }
 }
 
-/// How a classifier is trained and tested. The published values are the defaults of grid files, but for the epochs.
+/// How a classifier is trained and tested. The published values are the defaults of grid files.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Classifier {
     /// Steps of SGD.
@@ -145,31 +156,6 @@ pub struct Classifier {
     pub precision: Precision,
     /// When epochs begin.
     pub epochs: Epochs,
-}
-
-impl Serialize for Classifier {
-    /// Epochs that restart at each evaluation are left out: all trials had them before they could be chosen, and keep their ids.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { iterations, batch_size, momentum, dropout, batch_norm_scale, evaluate_every, precision, epochs } =
-            self;
-        let restart_every = epochs.restart_every().filter(|every| every != evaluate_every);
-        let mut object = serializer.serialize_struct("Classifier", 9)?;
-        object.serialize_field("iterations", iterations)?;
-        object.serialize_field("batch_size", batch_size)?;
-        object.serialize_field("momentum", momentum)?;
-        object.serialize_field("dropout", dropout)?;
-        object.serialize_field("batch_norm_scale", batch_norm_scale)?;
-        object.serialize_field("evaluate_every", evaluate_every)?;
-        object.serialize_field("precision", precision)?;
-        if *epochs == Epochs::Continuous {
-            object.serialize_field("epochs", Epochs::CONTINUOUS)?;
-        }
-        if let Some(every) = restart_every {
-            object.serialize_field("epochs", Epochs::RESTART)?;
-            object.serialize_field("restart_every", &every)?;
-        }
-        object.end()
-    }
 }
 
 /// Widths of layers: far beyond the largest useful one, so that a mistake ends at once and not in an exhausted memory.
@@ -198,7 +184,7 @@ pub struct Vae {
 }
 
 /// Where the samples of a VAE come from.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VaeSamples {
     /// The VAE.
     pub vae: Vae,
@@ -207,7 +193,7 @@ pub struct VaeSamples {
 }
 
 /// The function norm: `lambda * mean ||f(x)||^2` over `samples` samples x of the density per step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Penalty {
     /// Its weight in the objective; above zero.
     pub lambda: Lambda,
@@ -223,8 +209,80 @@ pub struct Penalty {
     pub batch_norm: SampleBatchNorm,
 }
 
-/// Everything that determines a trial's result.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+impl Penalty {
+    /// Samples another density; the settings of the VAE stay where both have one.
+    pub(crate) fn sample_from(&mut self, density: Density) {
+        let samples = self.vae.unwrap_or(VaeSamples::PUBLISHED);
+        self.density = density;
+        self.vae = density.family().map(|family| VaeSamples { vae: Vae { family, ..samples.vae }, ..samples });
+    }
+}
+
+impl Density {
+    /// The layers of the VAE that it samples, if it does.
+    pub fn family(self) -> Option<VaeFamily> {
+        match self {
+            Self::Vae => Some(VaeFamily::Vanilla),
+            Self::ConvVae => Some(VaeFamily::Convolutional),
+            Self::Data | Self::UniformNoise | Self::GaussianNoise => None,
+        }
+    }
+}
+
+/// The published values, which are the defaults of grid files, too.
+impl VaeSamples {
+    pub(crate) const PUBLISHED: Self = Self {
+        vae: Vae {
+            family: VaeFamily::Vanilla,
+            iterations: 10_000,
+            batch_size: 20,
+            learning_rate: LearningRate::PUBLISHED_VAE,
+            hidden: 128,
+            latent: 100,
+            latent_statistics: LatentStatistics::LastBatch,
+        },
+        spread: Spread::PUBLISHED,
+    };
+}
+
+impl Penalty {
+    pub(crate) const PUBLISHED: Self = Self {
+        lambda: Lambda::PUBLISHED,
+        samples: 20,
+        density: Density::Vae,
+        vae: Some(VaeSamples::PUBLISHED),
+        units: SampleUnits::Vae,
+        batch_norm: SampleBatchNorm::Train,
+    };
+}
+
+impl TrialSpec {
+    /// A trial with the published values.
+    pub const PUBLISHED: Self = Self {
+        dataset: Dataset::Mnist,
+        subset_size: 100,
+        sampling: Sampling::Uniform,
+        validation: 0,
+        seed: 0,
+        architecture: Architecture::NET,
+        learning_rate: LearningRate::PUBLISHED,
+        classifier: Classifier {
+            iterations: 10_000,
+            batch_size: 10,
+            momentum: Momentum::PUBLISHED,
+            dropout: Dropout::PUBLISHED,
+            batch_norm_scale: BatchNormScale::Uniform,
+            evaluate_every: 1_000,
+            precision: Precision::Float32,
+            epochs: Epochs::Continuous,
+        },
+        penalty: None,
+        open: OpenValues::NONE,
+    };
+}
+
+/// Everything that determines a trial's result: fields that the trainer knows, and the values of all other axes.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrialSpec {
     /// Where the images come from.
     pub dataset: Dataset,
@@ -232,16 +290,12 @@ pub struct TrialSpec {
     pub subset_size: u32,
     /// How they are drawn.
     pub sampling: Sampling,
-    /// Training images outside the subset on which each evaluation is made as well; zero: none. They change nothing else, so a trial
-    /// without them is what it was before they could be had.
-    #[serde(skip_serializing_if = "is_zero")]
+    /// Training images outside the subset on which each evaluation is made as well; zero: none.
     pub validation: u32,
     /// Seed of every random stream: subset, VAE, initial weights, order of batches, dropout, samples.
     pub seed: u64,
     /// The classifier.
     pub architecture: Architecture,
-    /// Weight decay of the classifier's SGD.
-    pub weight_decay: WeightDecay,
     /// Step size of the classifier's SGD.
     pub learning_rate: LearningRate,
     /// Its training.
@@ -249,28 +303,36 @@ pub struct TrialSpec {
     /// The function norm; `None` when lambda is zero. Then neither the number of samples nor the VAE can matter, so points of a grid
     /// that differ in nothing else are the same trial.
     pub penalty: Option<Penalty>,
+    /// The values of the axes that have no field here, such as weight decay.
+    pub open: OpenValues,
 }
 
 impl TrialSpec {
     /// The trial's identity.
     pub fn id(&self) -> TrialId {
-        TrialId::of(&canonical(self))
+        TrialId::of(&self.to_json())
     }
 
     /// The cell: all but the seed.
     pub fn cell(&self) -> CellId {
-        CellId::of(&canonical(&Self { seed: 0, ..*self }))
+        CellId::of(&Self { seed: 0, ..*self }.to_json())
     }
 
-    /// The shape: all, the number of validation images included, but what may differ from lane to lane, which is subset, seed, lambda, learning rate, weight decay and the
-    /// classifier's iterations. A lane that has done its own ends, and another trial takes its place.
+    /// The shape: all but what may differ from lane to lane ([`Lanes`]). A lane that has done its iterations ends, and another trial takes
+    /// its place.
     pub fn shape(&self) -> ShapeId {
-        let Self { dataset, architecture, penalty, .. } = self;
-        let classifier = Classifier { iterations: 0, ..self.classifier };
-        let any = penalty.and_then(|_| Lambda::new(1.0).ok());
-        let penalty = penalty.zip(any).map(|(penalty, lambda)| Penalty { lambda, ..penalty });
-        let shape = (dataset, architecture, classifier, penalty);
-        ShapeId::of(&if self.validation == 0 { canonical(&shape) } else { canonical(&(shape, self.validation)) })
+        let mut shape = *self;
+        for axis in Axis::all() {
+            let differs = match axis.lanes {
+                Lanes::Equal => false,
+                Lanes::Differ => true,
+                Lanes::DifferAboveZero => axis.real(self) > 0.0,
+            };
+            if differs {
+                axis.set(&mut shape, axis.kind.any());
+            }
+        }
+        ShapeId::of(&shape.to_json())
     }
 
     /// The training images: all architectures, lambdas and so on of one (subset size, seed) share them.
@@ -294,6 +356,18 @@ impl TrialSpec {
         self.penalty.map_or("none", |penalty| penalty.density.name())
     }
 
+    /// Weight decay of the classifier's SGD.
+    pub fn weight_decay(&self) -> f64 {
+        axes::WEIGHT_DECAY.real(self)
+    }
+
+    /// The same trial with another value of an axis.
+    #[must_use]
+    pub fn with(mut self, axis: Axis, value: Value) -> Self {
+        axis.set(&mut self, value);
+        self
+    }
+
     /// Weight of the function norm, zero included.
     pub fn lambda(&self) -> f64 {
         self.penalty.map_or(0.0, |penalty| penalty.lambda.get())
@@ -310,9 +384,32 @@ impl TrialSpec {
             + self.vae_samples().map_or(0, |samples| u64::from(samples.vae.iterations))
     }
 
-    /// The specification as JSON, for people and for files that stay.
-    pub fn to_json(&self) -> String {
-        canonical(self)
+    /// Whether the settings go together, of which each is in bounds by itself.
+    pub(crate) fn fits_together(&self) -> Result<(), SpecError> {
+        let within = |axis: Axis, value: u32, least: u32, most: u32| {
+            let problem = || format!("`{value}` is not in {least} to {most}");
+            if (least..=most).contains(&value) { Ok(()) } else { Err(SpecError::wrong(axis.place, problem())) }
+        };
+        let (images, all) = (self.subset_size, self.dataset.train_len());
+        within(axes::SUBSET_SIZE, images, 1, all)?;
+        within(Axis::at("validation"), self.validation, 0, all - images)?;
+        within(Axis::at("classifier.batch_size"), self.classifier.batch_size, 1, images)?;
+        if let Some(samples) = self.vae_samples() {
+            within(Axis::at("penalty.vae.vae.batch_size"), samples.vae.batch_size, 1, images)?;
+        }
+        let alone = self.classifier.batch_size == 1 || self.penalty_samples() == 1;
+        if self.architecture.has_batch_norm() && alone {
+            return Err(SpecError::wrong(axes::ARCHITECTURE.place, "batch norm has no variance of `1` image"));
+        }
+        Ok(())
+    }
+}
+
+/// The object of the canonical JSON, in whatever order its keys are written.
+impl Serialize for TrialSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let object: serde_json::Value = serde_json::from_str(&self.to_json()).map_err(serde::ser::Error::custom)?;
+        object.serialize(serializer)
     }
 }
 
@@ -320,10 +417,6 @@ impl Serialize for SubsetId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// One text for one value: JSON with fields in the order of their declaration and the shortest form of each number.

@@ -5,9 +5,10 @@ use std::ops::RangeInclusive;
 use swfn_proto::v1;
 
 use crate::{
+    axes::{self, Value},
     dataset::{CLASSES, Dataset, IDX, IdxDataset, SIDES},
     ids::LeaseId,
-    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
+    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
     quote::quote,
     trial::{
         Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, MAX_PENALTY_SAMPLES, MAX_WIDTH,
@@ -107,7 +108,7 @@ impl From<&TrialSpec> for v1::TrialSpec {
             subset_size: spec.subset_size,
             seed: spec.seed,
             architecture: spec.architecture.name().to_owned(),
-            weight_decay: spec.weight_decay.get(),
+            weight_decay: spec.weight_decay(),
             learning_rate: spec.learning_rate.get(),
             classifier: Some(v1::Classifier {
                 iterations: classifier.iterations,
@@ -154,7 +155,6 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
             validation: wire.validation,
             seed: wire.seed,
             architecture: named(Architecture::by_name, &wire.architecture, "spec.architecture")?,
-            weight_decay: WeightDecay::new(wire.weight_decay).map_err(|error| wrong("spec.weight_decay", error))?,
             learning_rate: LearningRate::new(wire.learning_rate).map_err(|error| wrong("spec.learning_rate", error))?,
             classifier: Classifier {
                 iterations: above_zero(classifier.iterations, "classifier.iterations")?,
@@ -174,7 +174,10 @@ impl TryFrom<v1::TrialSpec> for TrialSpec {
                 },
             },
             penalty: wire.penalty.map(penalty).transpose()?,
+            ..Self::PUBLISHED
         };
+        let decay = axes::WEIGHT_DECAY.check(Value::Real(wire.weight_decay));
+        let spec = spec.with(axes::WEIGHT_DECAY, decay.map_err(|error| wrong("spec.weight_decay", error))?);
         fits_together(&spec)?;
         Ok(spec)
     }

@@ -242,7 +242,7 @@ pub fn main() -> ExitCode {
         None => supervise(arguments.supervisor),
     };
     let code = result.unwrap_or_else(|error| {
-        output::say(&format!("error: {}", output::told(error.chain())));
+        output::say(&format!("error: {}", output::told(error.as_ref())));
         ExitCode::FAILURE
     });
     output::settle();
@@ -362,4 +362,17 @@ fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     std::fs::write(&out, png).with_context(|| format!("cannot write `{}`", out.display()))?;
     output::print(&format!("{count} images of {name} in `{}`\n", out.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+    use crate::generated::{check_page, options};
+
+    #[test]
+    fn the_reference_of_options_is_current() {
+        check_page("swfn-worker.md", None, &options(Arguments::command()));
+    }
 }

@@ -1,7 +1,7 @@
 //! The `--devices` list: from what the user wrote to one name per process.
 
 use anyhow::{bail, ensure};
-use swfn_shared::quote::quote;
+use swfn_shared::{problem, quote::quote};
 use tracing::warn;
 
 use crate::{cgroup::Memory, device};
@@ -42,12 +42,14 @@ pub(crate) fn expand(list: &str, gpus: usize, cores: usize, room: Option<usize>)
         let number = match number.map(str::parse::<usize>) {
             None => None,
             Some(Ok(number)) => Some(number),
-            Some(Err(_)) => bail!("device {}: what follows the colon is not a number\nhint: {HINT}", quote(entry)),
+            Some(Err(_)) => {
+                bail!(problem!("device {}: what follows the colon is not a number", quote(entry); "{HINT}"))
+            }
         };
         match (kind, number) {
-            ("auto" | "cpu", Some(0)) => bail!("device `{entry}` is no process at all\nhint: {HINT}"),
+            ("auto" | "cpu", Some(0)) => bail!(problem!("device `{entry}` is no process at all"; "{HINT}")),
             ("auto" | "cpu", Some(count)) if count > MAX_PROCESSES => {
-                bail!("device `{entry}`: more than {MAX_PROCESSES} processes\nhint: {HINT}")
+                bail!(problem!("device `{entry}`: more than {MAX_PROCESSES} processes"; "{HINT}"))
             }
             ("auto", most) if gpus > 0 => names.extend(all_gpus().into_iter().take(most.unwrap_or(gpus))),
             ("auto", count) => {
@@ -59,13 +61,22 @@ pub(crate) fn expand(list: &str, gpus: usize, cores: usize, room: Option<usize>)
             ("cuda", None) if gpus == 0 => names.push("cuda:0".to_owned()),
             ("cuda", None) => names.extend(all_gpus()),
             ("cuda", Some(index)) => names.push(format!("cuda:{index}")),
-            _ => bail!("device {} is unknown\nhint: {HINT}", quote(entry)),
+            _ => bail!(problem!("device {} is unknown", quote(entry); "{HINT}")),
         }
-        ensure!(names.len() <= MAX_PROCESSES, "`--devices` asks for more than {MAX_PROCESSES} processes\nhint: {HINT}");
+        ensure!(
+            names.len() <= MAX_PROCESSES,
+            problem!("`--devices` asks for more than {MAX_PROCESSES} processes"; "{HINT}")
+        );
     }
     for (index, name) in names.iter().enumerate() {
         let twice = name != "cpu" && names[..index].contains(name);
-        ensure!(!twice, "device `{name}` stands twice in {}\nhint: one process drives a GPU alone", quote(list));
+        ensure!(
+            !twice,
+            problem!(
+                "device `{name}` stands twice in {}", quote(list);
+                "one process drives a GPU alone"
+            )
+        );
     }
     Ok(names)
 }

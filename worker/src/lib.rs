@@ -17,6 +17,9 @@ mod faults;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(test)]
+#[path = "../../tests/src/generated.rs"]
+mod generated;
 pub mod lanes;
 mod libtorch;
 mod memory;

@@ -12,14 +12,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{anyhow, bail, ensure};
+use anyhow::{bail, ensure};
 use serde_json::json;
 use swfn_session::DeviceInfo;
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     grid::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES},
     metrics::MetricPoint,
-    output, signals,
+    output, problem,
+    problem::Problem,
+    signals,
     trial::TrialSpec,
 };
 
@@ -36,9 +38,12 @@ use crate::{
 /// The only trial of a grid file, or the one whose id begins with `id`.
 pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec> {
     let shown = file.display();
-    let unreadable = |error| anyhow!("cannot read `{shown}`: {error}\nhint: name a grid file");
+    let unreadable = |error| problem!("cannot read `{shown}`: {error}"; "name a grid file");
     let size = fs::metadata(file).map_err(unreadable)?.len();
-    ensure!(size <= MAX_FILE_BYTES, "`{shown}` is larger than {} MiB\nhint: name a grid file", MAX_FILE_BYTES >> 20);
+    ensure!(
+        size <= MAX_FILE_BYTES,
+        problem!("`{shown}` is larger than {} MiB", MAX_FILE_BYTES >> 20; "name a grid file")
+    );
     let text = fs::read_to_string(file).map_err(unreadable)?;
     let grid = Grid::parse(&shown.to_string(), &text, DEFAULT_MAX_TRIALS)?;
     let wanted = |spec: &TrialSpec| id.is_none_or(|id| spec.id().to_string().starts_with(id));
@@ -46,15 +51,19 @@ pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec>
     match (found.next(), found.next(), id) {
         (Some(spec), None, _) => Ok(spec),
         (Some(_), Some(_), None) => {
-            bail!(
-                "`{shown}` has more than one trial\nhint: choose one with --trial ID; ids stand in trials.csv of the run directory"
-            )
+            bail!(problem!(
+                "`{shown}` has more than one trial";
+                "choose one with --trial ID; ids stand in trials.csv of the run directory"
+            ))
         }
         (Some(_), Some(_), Some(id)) => {
-            bail!("more than one trial of `{shown}` begins with `{id}`\nhint: give more digits")
+            bail!(problem!("more than one trial of `{shown}` begins with `{id}`"; "give more digits"))
         }
         (None, _, id) => {
-            bail!("no trial of `{shown}` begins with `{}`\nhint: ids stand in trials.csv", id.unwrap_or_default())
+            bail!(problem!(
+                "no trial of `{shown}` begins with `{}`", id.unwrap_or_default();
+                "ids stand in trials.csv"
+            ))
         }
     }
 }
@@ -129,8 +138,8 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
     Ok(Ending::Done)
 }
 
-fn unwritable(what: &str, folder: &Path, error: &io::Error, hint: &str) -> anyhow::Error {
-    anyhow!("cannot {what} the folder `{}`: {error}\nhint: {hint}", folder.display())
+fn unwritable(what: &str, folder: &Path, error: &io::Error, hint: &str) -> Problem {
+    problem!("cannot {what} the folder `{}`: {error}", folder.display(); "{hint}")
 }
 
 /// What is set by Ctrl-C and SIGTERM. A second one ends the process at once.

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{bail, ensure};
 use clap::Args;
-use swfn_shared::access::{Token, pair};
+use swfn_shared::{
+    access::{Token, pair},
+    problem,
+};
 use tracing::warn;
 
 use crate::tls::{Tls, TlsFiles};
@@ -77,7 +80,10 @@ impl DoorArguments {
             }
             (None, None) => None,
             (None, Some(_)) => {
-                bail!("--tls-client-ca needs --tls-cert and --tls-key\nhint: or their variables SWFN_TLS_...")
+                bail!(problem!(
+                    "--tls-client-ca needs --tls-cert and --tls-key";
+                    "or their variables SWFN_TLS_..."
+                ))
             }
         };
         let token = Token::find(self.token_file.as_deref())?;
@@ -96,9 +102,11 @@ impl DoorArguments {
         };
         ensure!(
             self.insecure,
-            "address `{address}` can be reached from other machines, and connections are {problem}\n\
-             hint: say {hint} (`swfn-coordinator certs` makes the files), or listen on 127.0.0.1 and tunnel (`ssh -L`), or say \
-             --insecure on a network that you trust"
+            problem!(
+                "address `{address}` can be reached from other machines, and connections are {problem}";
+                "say {hint} (`swfn-coordinator certs` makes the files), or listen on 127.0.0.1 and \
+                 tunnel (`ssh -L`), or say --insecure on a network that you trust"
+            )
         );
         warn!(%address, "connections from other machines are {problem}: whoever reaches this port may take trials, report results or read along");
         Ok(())

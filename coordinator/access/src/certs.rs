@@ -17,7 +17,8 @@ use rcgen::{
 use rustls::pki_types::ServerName;
 use swfn_shared::{
     access::{Identity, Token},
-    files,
+    files, problem,
+    problem::OrProblem as _,
     quote::shell_word,
 };
 use time::{Duration, OffsetDateTime};
@@ -119,19 +120,19 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     };
     let new = make(trust, hosts, workers, *days).context("cannot make the certificates")?;
     if let Some(file) = new.iter().find(|file| out.join(&file.name).symlink_metadata().is_ok()) {
-        bail!(
-            "`{}` is there already, and nothing is overwritten\nhint: choose another folder with --out",
-            out.join(&file.name).display()
-        );
+        bail!(problem!(
+            "`{}` is there already, and nothing is overwritten", out.join(&file.name).display();
+            "choose another folder with --out"
+        ));
     }
     // Only the owner may look into it.
     let folder = DirBuilder::new().recursive(true).mode(0o700).create(out);
-    folder.with_context(|| format!("cannot make the folder `{}`\nhint: choose another with --out", out.display()))?;
+    folder.or_problem(|| problem!("cannot make the folder `{}`", out.display(); "choose another with --out"))?;
     if let Some(why) = files::open_to_others(out) {
-        bail!(
-            "`{}` is no place for secrets: {why}\nhint: chmod 700, or choose another folder with --out",
-            out.display()
-        );
+        bail!(problem!(
+            "`{}` is no place for secrets: {why}", out.display();
+            "chmod 700, or choose another folder with --out"
+        ));
     }
     for file in &new {
         let path = out.join(&file.name);
@@ -170,8 +171,11 @@ impl Trust {
     fn read(folder: &Path) -> anyhow::Result<Self> {
         let [certificate, key, token] = ["ca.pem", "ca-key.pem", "token"].map(|name| folder.join(name));
         let read = |path: &Path| {
-            files::read_small(path, MAX_BYTES).with_context(|| {
-                format!("cannot read `{}`\nhint: --authority names a folder that `certs` made", path.display())
+            files::read_small(path, MAX_BYTES).or_problem(|| {
+                problem!(
+                    "cannot read `{}`", path.display();
+                    "--authority names a folder that `certs` made"
+                )
             })
         };
         let (text, key_text) = (read(&certificate)?, read(&key)?);

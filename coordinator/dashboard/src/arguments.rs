@@ -5,10 +5,7 @@ use std::str::FromStr;
 use clap::Args;
 use rustls::pki_types::ServerName;
 use swfn_access::place::discreet;
-use swfn_shared::{
-    address::{Address, AddressError},
-    quote::quote,
-};
+use swfn_shared::{address::Address, problem, problem::Problem, quote::quote};
 
 /// Where the dashboard is, and under which names.
 #[derive(Debug, Args)]
@@ -37,9 +34,9 @@ pub(super) enum Place {
 }
 
 impl FromStr for Place {
-    type Err = AddressError;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
     }
 }
@@ -49,16 +46,17 @@ impl FromStr for Place {
 pub(super) struct HostName(pub(super) String);
 
 impl FromStr for HostName {
-    type Err = String;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         match ServerName::try_from(bare) {
             Ok(_) => Ok(Self(bare.to_ascii_lowercase())),
             // What is before an `@` may be a password.
-            Err(_) => Err(format!(
-                "{} is neither a host name nor an IP address\nhint: a port is not a part of it",
-                quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind))
+            Err(_) => Err(problem!(
+                "{} is neither a host name nor an IP address",
+                quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind));
+                "a port is not a part of it"
             )),
         }
     }
@@ -69,9 +67,9 @@ impl FromStr for HostName {
 pub(super) struct Origin(pub(super) String);
 
 impl FromStr for Origin {
-    type Err = String;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         let parts = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme));
         let authority = parts.map(|(_, authority)| authority);
         let is_host = |host: &str| host.parse::<HostName>().is_ok() && !host.contains(['@', '/']);
@@ -80,7 +78,10 @@ impl FromStr for Origin {
             return Ok(Self(text.to_ascii_lowercase()));
         }
         let shown = quote(text.rsplit_once('@').map_or(text, |(_, behind)| behind));
-        Err(format!("{shown} is no origin of a page\nhint: it looks like https://hub.example, without a path"))
+        Err(problem!(
+            "{shown} is no origin of a page";
+            "it looks like https://hub.example, without a path"
+        ))
     }
 }
 
@@ -107,11 +108,11 @@ mod tests {
             "https://*",
         ] {
             let problem = text.parse::<Origin>().unwrap_err();
-            assert!(problem.contains(text) && problem.contains("\nhint: "), "{problem}");
+            assert!(problem.to_string().contains(text) && problem.to_string().contains("\nhint: "), "{problem}");
         }
         let problem = "https://ann:secret@hub".parse::<Origin>().unwrap_err();
-        assert!(!problem.contains("secret"), "{problem}");
+        assert!(!problem.to_string().contains("secret"), "{problem}");
         let problem = "ann:secret@hub".parse::<HostName>().unwrap_err();
-        assert!(!problem.contains("secret"), "{problem}");
+        assert!(!problem.to_string().contains("secret"), "{problem}");
     }
 }

@@ -77,7 +77,7 @@ impl Axes {
         axes.add("regulariser", "regulariser", each(&of), Some(regularisers));
         axes.add("architecture", "architecture", each(&|spec| spec.architecture.to_string()), None);
         axes.add("lambda", "λ", each(&|spec| number(spec.lambda())), None);
-        axes.add("weight_decay", "weight decay", each(&|spec| number(spec.weight_decay.get())), None);
+        axes.add("weight_decay", "weight decay", each(&|spec| number(spec.weight_decay())), None);
         let settings: Vec<_> = specs.iter().map(|spec| settings(spec)).collect();
         let paths: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
         let several = |path: &&String| {

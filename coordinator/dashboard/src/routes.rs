@@ -172,11 +172,8 @@ fn internal(error: &dyn std::error::Error) -> Problem {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::TooLong | ReadError::Closed => {
-                let text = error.to_string();
-                let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, "try again later"));
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, message).hint(hint)
-            }
+            ReadError::TooLong(problem) => Self::new(StatusCode::SERVICE_UNAVAILABLE, problem.what).hint(problem.hint),
+            ReadError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).hint("try again later"),
             ReadError::Sqlite { .. } => internal(&error),
         }
     }

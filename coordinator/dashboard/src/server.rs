@@ -23,7 +23,7 @@ use swfn_access::{
     machine, place,
     tls::Tls,
 };
-use swfn_shared::address::Host;
+use swfn_shared::{address::Host, problem, problem::OrProblem as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket},
@@ -106,12 +106,18 @@ impl Door {
             Some(Place::At(said)) => {
                 let address = place::resolve(said, "--http")?;
                 rule.check(address, access).context("the dashboard")?;
-                let listener = bind(address).with_context(|| {
-                    format!("cannot listen on `{address}`\nhint: choose another address for the dashboard with --http")
+                let listener = bind(address).or_problem(|| {
+                    problem!(
+                        "cannot listen on `{address}`";
+                        "choose another address for the dashboard with --http"
+                    )
                 })?;
                 (listener, said.host().clone())
             }
-            None => (bind_to_next().context("cannot listen for the dashboard\nhint: say --http off")?, Host::Any),
+            None => (
+                bind_to_next().or_problem(|| problem!("cannot listen for the dashboard"; "say --http off"))?,
+                Host::Any,
+            ),
         };
         let address = listener.local_addr()?;
         let mut hosts: Vec<String> = arguments.http_hosts.iter().map(|host| host.0.clone()).collect();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::ensure;
 use clap::Args;
-use swfn_shared::output;
+use swfn_shared::{output, problem};
 use swfn_store::{
     ReadOnly,
     grid_file::{self, Earlier},
@@ -47,8 +47,11 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
         let same = out.canonicalize().is_ok_and(|out| arguments.run_dir.canonicalize().is_ok_and(|run| run == out));
         ensure!(
             !same,
-            "`{}` is the run directory, whose own result files would be overwritten\nhint: name another folder with --out",
-            out.display()
+            problem!(
+                "`{}` is the run directory, whose own result files would be overwritten",
+                out.display();
+                "name another folder with --out"
+            )
         );
     }
     let mut told = String::new();

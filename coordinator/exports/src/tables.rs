@@ -66,8 +66,8 @@ pub(super) const TABLES: [Table; 4] = [
             ("error", Text),
             ("settings", Json),
         ],
-        sql: "SELECT trial.id, state, trial.attempt, dataset, architecture, network(architecture),
-                     regulariser(architecture, lambda, weight_decay), subset_size, seed, lambda, density, weight_decay,
+        sql: "SELECT trial.id, state, trial.attempt, dataset, architecture, network(spec),
+                     regulariser(spec), subset_size, seed, lambda, density, weight_decay,
                      learning_rate, penalty_samples, cell, final_test_accuracy, best_test_accuracy, final_test_loss,
                      validation_accuracy, validated_test_accuracy, vae_seconds, classifier_seconds, result.worker, host, device, model, threads, software, libtorch, cuda, dataset_digest,
                      CASE WHEN state <> 'succeeded' THEN error END, spec

@@ -2,8 +2,8 @@
 
 use rusqlite::Row;
 use serde_json::{Value, json};
-use swfn_shared::{quote::file_name, state::TrialState, treatment::Point};
-use swfn_store::{ReadOnly, StoreError, parse};
+use swfn_shared::{quote::file_name, state::TrialState};
+use swfn_store::{ReadOnly, StoreError, parse, spec_of};
 
 /// A trial.
 #[derive(Debug, Clone)]
@@ -24,9 +24,8 @@ pub(super) struct Trial {
     pub(super) settings: String,
 }
 
-const COLUMNS: &str =
-    "number, id, state, attempt, cell, seed, spec, dataset, architecture, network(architecture) AS network,
-                       regulariser(architecture, lambda, weight_decay) AS regulariser, subset_size, lambda, density, weight_decay,
+const COLUMNS: &str = "number, id, state, attempt, cell, seed, spec, dataset, architecture, network(spec) AS network,
+                       regulariser(spec) AS regulariser, subset_size, lambda, density, weight_decay,
                        learning_rate, penalty_samples";
 
 /// The axes beside the seed, in the order of the columns: words, the one whole number, other numbers.
@@ -55,18 +54,7 @@ impl Trial {
         for name in NUMBERS {
             axes.push((name, json!(row.get::<_, f64>(name)?)));
         }
-        let architecture: String = row.get("architecture")?;
-        let density: String = row.get("density")?;
-        let point = Point {
-            architecture: &architecture,
-            subset_size: row.get("subset_size")?,
-            lambda: row.get("lambda")?,
-            weight_decay: row.get("weight_decay")?,
-            learning_rate: row.get("learning_rate")?,
-            samples: row.get("penalty_samples")?,
-            density: &density,
-        };
-        let label = point.label();
+        let label = spec_of(row.get_ref("spec")?)?.label();
         Ok(Self {
             number: row.get("number")?,
             id: row.get("id")?,

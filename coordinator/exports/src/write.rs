@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use swfn_shared::{problem, problem::OrProblem as _};
 use swfn_store::{ReadOnly, run_dir};
 
 use super::{
@@ -28,7 +28,7 @@ pub(super) enum Format {
 /// Writes all tables, each a file of that folder; returns their names.
 pub(super) fn write(reader: &ReadOnly, format: Format, folder: &Path) -> anyhow::Result<Vec<String>> {
     std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder `{}`\nhint: choose another with --out", folder.display()))?;
+        .or_problem(|| problem!("cannot make the folder `{}`", folder.display(); "choose another with --out"))?;
     let mut names = Vec::new();
     for table in &TABLES {
         let name = match format {

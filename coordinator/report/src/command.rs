@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::{Args, ValueEnum};
-use swfn_shared::output;
+use swfn_shared::{output, problem, problem::OrProblem as _};
 use swfn_store::{
     grid_file::Earlier,
     run_dir::{Before, replace},
@@ -61,12 +61,14 @@ pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     let ReportArguments { runs, grid, out } = arguments;
     ensure!(
         grid.is_none() || runs.len() == 1,
-        "--grid names a grid of one run directory, and there are {}\nhint: make the report of each by itself",
-        runs.len()
+        problem!(
+            "--grid names a grid of one run directory, and there are {}", runs.len();
+            "make the report of each by itself"
+        )
     );
     ensure!(
         out.is_some() || runs.len() == 1,
-        "a report of several runs needs a place of its own\nhint: name one with --out"
+        problem!("a report of several runs needs a place of its own"; "name one with --out")
     );
     let same = |one: &Path, other: &Path| {
         one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
@@ -76,8 +78,11 @@ pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     {
         ensure!(
             !runs.iter().any(|run| same(run, out)),
-            "`{}` is one of the runs, whose own result files would be overwritten\nhint: name another folder with --out",
-            out.display()
+            problem!(
+                "`{}` is one of the runs, whose own result files would be overwritten",
+                out.display();
+                "name another folder with --out"
+            )
         );
     }
     let sources = Sources::new(match grid {
@@ -88,7 +93,7 @@ pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     let usual = || grid.map_or_else(|| runs[0].clone(), |grid| grid.folder(&runs[0]));
     let folder = &out.clone().unwrap_or_else(usual);
     fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make `{}`\nhint: choose another with --out", folder.display()))?;
+        .or_problem(|| problem!("cannot make `{}`", folder.display(); "choose another with --out"))?;
     let before = out.as_deref().map(Before::of);
     let summary = write(&sources, folder, Extent::Full)?;
     before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
@@ -137,7 +142,7 @@ fn write_texts(sources: &Sources, folder: &Path, summary: &Summary) -> anyhow::R
 /// Each chart in both themes, as SVG and PNG. What an earlier report drew and this one cannot is taken away.
 fn charts(figures: &[Figure], folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make `{}`\nhint: check disk space and permissions", folder.display()))?;
+        .or_problem(|| problem!("cannot make `{}`", folder.display(); "check disk space and permissions"))?;
     for figure in figures {
         for theme in [Theme::Light, Theme::Dark] {
             let name = |extension| format!("{}{}.{extension}", figure.name, theme.suffix());

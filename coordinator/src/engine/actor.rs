@@ -18,6 +18,8 @@ use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     grid::Selection,
     ids::{LeaseId, TrialId, WorkerId},
+    problem,
+    problem::Problem,
     snapshot::Snapshot,
     trial::TrialSpec,
     trial_log::LogPart,
@@ -101,11 +103,11 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         store.set_trials(&specs)?;
         for event in store.journal()? {
-            scheduler.evolve(Duration::ZERO, &event).map_err(EngineError::Journal)?;
+            scheduler.evolve(Duration::ZERO, &event).map_err(contradicts_itself)?;
         }
         let rows = store.trials()?;
         if let Some(problem) = contradiction(&scheduler, &rows) {
-            return Err(store.damaged(problem).into());
+            return Err(store.damaged(&problem).into());
         }
         let plausibility = Plausibility::of(&store, &scheduler)?;
         let mut ledger = Ledger::new(&scheduler, selection);
@@ -288,4 +290,11 @@ impl Engine {
         }
         self.batch.events.push(event);
     }
+}
+
+fn contradicts_itself(why: String) -> Problem {
+    problem!(
+        "the journal contradicts itself: {why}";
+        "restore the run directory from a backup, or start anew in another"
+    )
 }

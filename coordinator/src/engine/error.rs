@@ -1,7 +1,6 @@
 //! Why the actor stops.
 
-use std::{io, path::PathBuf};
-
+use swfn_shared::{problem, problem::Problem};
 use swfn_store::{ArtifactError, LogError, StoreError};
 
 /// Why the actor stopped.
@@ -13,20 +12,18 @@ pub(crate) enum EngineError {
     Artifact(#[from] ArtifactError),
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("cannot make `{}`: {error}\nhint: check disk space and permissions", folder.display())]
-    Folder { folder: PathBuf, error: io::Error },
-    #[error(
-        "the coordinator's core stopped without a word\n\
-         hint: this is a defect; what was acknowledged is kept, so run the same command again"
-    )]
-    Panicked,
-    #[error(
-        "the journal contradicts itself: {0}\nhint: restore the run directory from a backup, or start anew in another"
-    )]
-    Journal(String),
+    #[error("{0}")]
+    Other(#[from] Problem),
 }
 
 impl EngineError {
+    pub(crate) fn panicked() -> Self {
+        Self::Other(problem!(
+            "the coordinator's core stopped without a word";
+            "this is a defect; what was acknowledged is kept, so run the same command again"
+        ))
+    }
+
     /// Whether the disk, or what stands for one, gave no answer or a bad one, rather than that it is full.
     pub(super) fn is_of_the_device(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_of_the_device())
@@ -38,7 +35,7 @@ impl EngineError {
             Self::Store(error) => error.may_pass(),
             Self::Artifact(error) => error.may_pass(),
             Self::Log(_) => true,
-            Self::Folder { .. } | Self::Panicked | Self::Journal(_) => false,
+            Self::Other(_) => false,
         }
     }
 }

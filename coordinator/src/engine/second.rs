@@ -14,7 +14,8 @@ use swfn_scheduler::{Earlier, Scheduler, TrialState, turn::At};
 use swfn_shared::{
     artifacts::Artifacts,
     ids::{TrialId, WorkerId},
-    output,
+    output, problem,
+    problem::OrProblem as _,
     snapshot::{Counts, Snapshot},
     trial::TrialSpec,
 };
@@ -49,7 +50,8 @@ impl Engine {
     /// Goes over to the second training, with all workers that are there.
     pub(super) fn verify(mut self) -> Result<Self, EngineError> {
         let Some(Second::Ahead { trials, folder }) = self.second.take() else { return Ok(self) };
-        fs::create_dir_all(&folder).map_err(|error| EngineError::Folder { folder: folder.clone(), error })?;
+        fs::create_dir_all(&folder)
+            .or_problem(|| problem!("cannot make `{}`", folder.display(); "check disk space and permissions"))?;
         let store = Store::open(&folder.join("sweep.sqlite"))?;
         let drawn = draw(trials, self.store.trials()?, &store.trials()?);
         let earlier = |(id, spec, _): (TrialId, &TrialSpec, &TrialState)| Some((*spec, drawn.get(&id)?.clone()));

@@ -11,6 +11,8 @@ use swfn_access::{
 use swfn_dashboard::is_ready;
 use swfn_proto::v1::{self, coordinator_server::CoordinatorServer};
 use swfn_shared::{
+    problem,
+    problem::OrProblem as _,
     snapshot::Snapshot,
     wire::{MAX_MESSAGE_BYTES, MAX_REPORT_BYTES},
 };
@@ -63,7 +65,7 @@ impl Listener {
     pub(crate) async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)
             .await
-            .with_context(|| format!("cannot listen on `{address}`\nhint: choose another address with {option}"))?;
+            .or_problem(|| problem!("cannot listen on `{address}`"; "choose another address with {option}"))?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
@@ -201,7 +203,10 @@ pub(crate) fn make_room(connections: u32) -> anyhow::Result<u32> {
     let room = within(hard);
     ensure!(
         room > 0,
-        "the limit of open files is {hard}, and this program needs {LEAST_FILES} at least\nhint: raise it (`ulimit -n`)"
+        problem!(
+            "the limit of open files is {hard}, and this program needs {LEAST_FILES} at least";
+            "raise it (`ulimit -n`)"
+        )
     );
     let connections = connections.min(room);
     warn!(

@@ -12,25 +12,30 @@ use swfn_shared::{
     artifacts::{self, ArtifactPart, Artifacts},
     faults, files,
     ids::{LeaseId, TrialId},
+    problem,
+    problem::Problem,
 };
 use tracing::warn;
 
 /// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot write `{path}`: {error}\nhint: check disk space and permissions, then run the same command again; or take \
-     [artifacts] off the grid file",
-    path = path.display()
-)]
+#[error("{problem}")]
 pub struct ArtifactError {
-    path: PathBuf,
-    error: io::Error,
+    kind: ErrorKind,
+    #[source]
+    problem: Problem,
 }
 
 impl ArtifactError {
+    fn new(path: &Path, error: &io::Error) -> Self {
+        let hint =
+            "check disk space and permissions, then run the same command again; or take [artifacts] off the grid file";
+        Self { kind: error.kind(), problem: problem!("cannot write `{}`: {error}", path.display(); "{hint}") }
+    }
+
     /// Whether writing again may succeed.
     pub fn may_pass(&self) -> bool {
-        matches!(self.error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        matches!(self.kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     }
 }
 
@@ -55,7 +60,7 @@ impl ArtifactFolder {
                 files::create(&probe)?;
                 fs::remove_file(&probe)
             };
-            try_out().map_err(|error| ArtifactError { path: path.clone(), error })?;
+            try_out().map_err(|error| ArtifactError::new(&path, &error))?;
         }
         Ok(Self(path))
     }
@@ -67,7 +72,7 @@ impl ArtifactFolder {
         for (lease, part) in parts {
             let whole = self.0.join(lease.trial.to_string()).join(part.name);
             let partial = whole.with_file_name(format!(".{}.{}", part.name, lease.attempt));
-            let failed = |error| ArtifactError { path: whole.clone(), error };
+            let failed = |error| ArtifactError::new(&whole, &error);
             let started = match open.remove(&partial) {
                 Some(started) if part.offset > 0 => Some(started),
                 _ => start(&partial, part).map_err(failed)?,
@@ -89,7 +94,7 @@ impl ArtifactFolder {
             }
         }
         for (path, partial) in open {
-            partial.file.sync_all().map_err(|error| ArtifactError { path, error })?;
+            partial.file.sync_all().map_err(|error| ArtifactError::new(&path, &error))?;
         }
         Ok(())
     }

@@ -99,9 +99,9 @@ mod tests {
     use super::*;
     use crate::{
         Store,
+        error::SCHEMA_VERSION,
         integrity::Sums,
         samples::{batch, leased, specs},
-        schema::SCHEMA_VERSION,
     };
 
     fn written(path: &Path) -> Store {

@@ -7,7 +7,9 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{log, schema::StoreError};
+use swfn_shared::problem;
+
+use super::{error::StoreError, log};
 
 pub(super) fn read_only() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -73,7 +75,13 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
     };
     connect().map_err(|error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) if path.is_file() && has_log(path) => {
-            StoreError::LogUnreadable { path: path.to_owned() }
+            problem!(
+                "`{}` has a log beside it, `sweep.sqlite-wal`, which cannot be read where nothing \
+                 can be written",
+                path.display();
+                "copy the folder to a writable disk, and name the copy"
+            )
+            .into()
         }
         _ => StoreError::new(path, error),
     })

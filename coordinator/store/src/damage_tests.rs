@@ -218,7 +218,7 @@ fn a_number_that_is_not_the_one_that_was_written_is_noticed() {
         ("UPDATE trial SET seed = 7 WHERE number = 1", "UPDATE trial SET seed = 0 WHERE number = 1", "trial"),
     ] {
         let error = changed(sql, back).unwrap_or_else(|| panic!("{sql} was not noticed"));
-        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        assert!(matches!(error, StoreError::Damaged(_)), "{error}");
         assert!(error.to_string().contains(&format!("table `{table}`")) && error.to_string().contains("hint: "));
     }
     // A row that is gone, and one that came in.

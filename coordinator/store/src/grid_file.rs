@@ -7,8 +7,12 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::{Context as _, anyhow, bail, ensure};
-use swfn_shared::grid::{Grid, MAX_FILE_BYTES};
+use anyhow::{anyhow, bail, ensure};
+use swfn_shared::{
+    grid::{Grid, MAX_FILE_BYTES},
+    problem,
+    problem::OrProblem as _,
+};
 
 use super::{read_only::Chosen, run_dir::GRIDS};
 
@@ -73,7 +77,7 @@ pub fn files(run: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<PathBuf>>
                     true => "it has none: no results were set aside".to_owned(),
                     false => format!("it has {}, or `all`", numbers.join(", ")),
                 };
-                bail!("`{}` has no earlier grid `{wanted}`\nhint: {has}", run.display())
+                bail!(problem!("`{}` has no earlier grid `{wanted}`", run.display(); "{has}"))
             }
         },
     }
@@ -101,20 +105,23 @@ pub fn chosen(run: &Path, which: Option<Earlier>) -> anyhow::Result<Option<Chose
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let file = fs::File::open(path)
-        .with_context(|| format!("cannot read the grid file `{shown}`\nhint: examples stand in coordinator/grids"))?;
+        .or_problem(|| problem!("cannot read the grid file `{shown}`"; "examples stand in coordinator/grids"))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| anyhow!("cannot read `{shown}`: {error}\nhint: name the grid file itself with --grid"))?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| {
+        anyhow!(problem!("cannot read `{shown}`: {error}"; "name the grid file itself with --grid"))
+    })?;
     ensure!(
         bytes.len() as u64 <= MAX_FILE_BYTES,
-        "`{shown}` is larger than {} MiB\nhint: a grid file is a small TOML file; is this another one?",
-        MAX_FILE_BYTES >> 20
+        problem!(
+            "`{shown}` is larger than {} MiB", MAX_FILE_BYTES >> 20;
+            "a grid file is a small TOML file; is this another one?"
+        )
     );
     String::from_utf8(bytes).map_err(|error| {
-        anyhow!(
-            "`{shown}` is not UTF-8 text: byte {} begins no character\nhint: a grid file is TOML, which is UTF-8",
-            error.utf8_error().valid_up_to()
-        )
+        anyhow!(problem!(
+            "`{shown}` is not UTF-8 text: byte {} begins no character",
+            error.utf8_error().valid_up_to();
+            "a grid file is TOML, which is UTF-8"
+        ))
     })
 }

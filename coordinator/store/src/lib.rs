@@ -8,6 +8,7 @@ mod connect;
 mod curves;
 #[cfg(test)]
 mod damage_tests;
+mod error;
 pub mod grid_file;
 mod integrity;
 pub mod live;
@@ -26,9 +27,10 @@ mod write;
 
 pub use artifacts::{ArtifactError, ArtifactFolder};
 pub use curves::{CurveSums, MeanPoint, mean_curves};
+pub use error::StoreError;
 pub use logs::{LogError, LogFolder, log_file};
 pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
-pub use read_only::{Chosen, ReadOnly, ensure_readable};
+pub use read_only::{Chosen, ReadOnly, ensure_readable, spec_of};
 pub use reader::{ReadError, Reader};
-pub use schema::{Store, StoreError};
+pub use schema::Store;
 pub use write::{Batch, ResultRow, WorkerRow};

@@ -7,16 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use swfn_shared::{files, ids::LeaseId, trial_log::LogPart};
+use swfn_shared::{files, ids::LeaseId, problem, problem::Problem, trial_log::LogPart};
 use tracing::warn;
 
 /// A log that cannot be written for want of space.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write `{path}`: {error}\nhint: check disk space, then run the same command again", path = path.display())]
-pub struct LogError {
-    path: PathBuf,
-    error: io::Error,
-}
+#[error("{0}")]
+pub struct LogError(#[source] Problem);
 
 /// The folder of a run directory that has them.
 #[derive(Debug)]
@@ -45,7 +42,10 @@ impl LogFolder {
             match put(&path, part) {
                 Ok(()) => {}
                 Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-                    return Err(LogError { path, error });
+                    return Err(LogError(problem!(
+                        "cannot write `{}`: {error}", path.display();
+                        "check disk space, then run the same command again"
+                    )));
                 }
                 Err(error) => {
                     if !self.told && broken.insert(path.clone()) {

@@ -11,8 +11,9 @@ use swfn_shared::{
 };
 
 use super::{
+    error::StoreError,
     read_only::{Chosen, choose, copy},
-    schema::{Store, StoreError},
+    schema::Store,
     write::{WorkerRow, blame_of},
 };
 
@@ -207,7 +208,7 @@ impl Store {
 /// A value of a row that has a type of its own, from its text.
 pub fn parse<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     row: &Row<'_>,
-    column: impl RowIndex + Copy,
+    column: impl RowIndex,
 ) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     let unknown = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));

@@ -3,15 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Params, Row, functions::FunctionFlags};
-use swfn_shared::{
-    ids::TrialId,
-    treatment::{Names, Regulariser, network},
-};
+use rusqlite::{Connection, Params, Row, functions::FunctionFlags, types::ValueRef};
+use swfn_shared::{ids::TrialId, treatment::Names, trial::TrialSpec};
 
 use super::{
     connect::{connect_to_read, connect_unnoticed},
-    schema::{SCHEMA_VERSION, StoreError, unreadable},
+    error::{SCHEMA_VERSION, StoreError, unreadable},
 };
 
 /// Writes all of a database, as of one moment, into a new file.
@@ -23,7 +20,7 @@ pub(super) fn copy(connection: &Connection, target: &Path) -> rusqlite::Result<(
 /// Whether the file is one that this program reads, found out without a trace beside it.
 pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
     if !path.is_file() {
-        return Err(StoreError::Missing { path: path.to_owned() });
+        return Err(StoreError::missing(path));
     }
     let version = |connection: Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
     match connect_unnoticed(path).and_then(version).map_err(|error| StoreError::new(path, error))? {
@@ -64,6 +61,11 @@ pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Resu
     ))
 }
 
+/// The trial of a column `spec`.
+pub fn spec_of(column: ValueRef<'_>) -> rusqlite::Result<TrialSpec> {
+    TrialSpec::parse(column.as_str()?).map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
+}
+
 /// The file of a run directory, open for reading.
 #[derive(Debug)]
 pub struct ReadOnly {
@@ -75,7 +77,7 @@ impl ReadOnly {
     /// Opens the file. One of another version is refused: it is for the coordinator to migrate.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         if !path.is_file() {
-            return Err(StoreError::Missing { path: path.to_owned() });
+            return Err(StoreError::missing(path));
         }
         let reader = Self { connection: connect_to_read(path)?, path: path.to_owned() };
         let found = reader.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))?;
@@ -86,24 +88,19 @@ impl ReadOnly {
         Ok(reader)
     }
 
-    /// Gives queries `network(architecture)` and `regulariser(architecture, lambda, weight_decay)`, the names that reports have.
+    /// Gives queries `network(spec)` and `regulariser(spec)`, the names that reports have.
     fn name_treatments(&self) -> Result<(), StoreError> {
-        fn regulariser(
-            row: impl Fn(usize) -> rusqlite::Result<f64>,
-            architecture: &str,
-        ) -> rusqlite::Result<Regulariser> {
-            Ok(Regulariser::of(architecture, row(1)?, row(2)?))
-        }
-        let sql = "SELECT DISTINCT architecture, lambda, weight_decay FROM trial WHERE in_grid";
-        let row = |row: &Row<'_>| regulariser(|column| row.get(column), row.get_ref(0)?.as_str()?);
-        let names = Names::among(self.all(sql, [], row)?);
+        // One trial of each cell.
+        let sql = "SELECT spec FROM trial WHERE in_grid GROUP BY cell";
+        let specs = self.all(sql, [], |row| spec_of(row.get_ref(0)?))?;
+        let names = Names::among(specs.iter().map(TrialSpec::regulariser));
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
         self.run(|connection| {
             connection.create_scalar_function("network", 1, flags, |call| {
-                Ok(network(call.get_raw(0).as_str()?).to_owned())
+                Ok(spec_of(call.get_raw(0))?.network().to_string())
             })?;
-            connection.create_scalar_function("regulariser", 3, flags, move |call| {
-                Ok(names.regulariser(regulariser(|column| call.get(column), call.get_raw(0).as_str()?)?))
+            connection.create_scalar_function("regulariser", 1, flags, move |call| {
+                Ok(names.regulariser(spec_of(call.get_raw(0))?.regulariser()))
             })
         })
     }

@@ -19,6 +19,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use swfn_shared::{problem, problem::Problem};
+
 use super::connect;
 
 /// Connections, and so readings at a time.
@@ -36,8 +38,8 @@ const BUSY: Duration = Duration::from_secs(1);
 /// Why there is nothing to read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    #[error("reading took longer than {LIMIT:?}\nhint: ask for less, or look into the file itself")]
-    TooLong,
+    #[error("{0}")]
+    TooLong(#[source] Problem),
     #[error("the coordinator is stopping")]
     Closed,
     #[error("`{path}` cannot be read: {error}", path = path.display())]
@@ -134,7 +136,10 @@ impl Shared {
         };
         read().map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted) if self.closing.load(Ordering::Relaxed) => ReadError::Closed,
-            Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
+            Some(ErrorCode::OperationInterrupted) => ReadError::TooLong(problem!(
+                "reading took longer than {LIMIT:?}";
+                "ask for less, or look into the file itself"
+            )),
             _ => ReadError::Sqlite { path: self.path.clone(), error },
         })
     }
@@ -222,7 +227,7 @@ mod tests {
         let _store = Store::open(&path).unwrap();
         let reader = Reader::new(&path);
         let began = Instant::now();
-        assert!(matches!(reader.read(count(ENDLESS)).await, Err(ReadError::TooLong)));
+        assert!(matches!(reader.read(count(ENDLESS)).await, Err(ReadError::TooLong(_))));
         assert!(began.elapsed() >= LIMIT);
         // The other connection is free, the first one rests.
         assert_eq!(reader.read(count("SELECT 7")).await.unwrap(), 7);

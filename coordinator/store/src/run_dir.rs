@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
-use swfn_shared::{faults, files};
+use swfn_shared::{
+    faults, files, problem,
+    problem::{OrProblem as _, Problem},
+};
 use tracing::warn;
 
 /// The folder of earlier grids in a run directory.
@@ -105,7 +108,7 @@ impl RunDir {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         fs::create_dir_all(path.join("logs"))
-            .with_context(|| format!("cannot make the run directory `{shown}`\nhint: choose another with --run-dir"))?;
+            .or_problem(|| problem!("cannot make the run directory `{shown}`"; "choose another with --run-dir"))?;
         let lock_path = path.join("lock");
         if let Some(why) = files::open_to_others(path) {
             warn!("the run directory `{shown}` is not safe: {why}\nhint: chmod o-w, or choose another with --run-dir");
@@ -122,25 +125,26 @@ impl RunDir {
             Err(TryLockError::WouldBlock) if faults::bug("no-lock") => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = holder(&lock_path).unwrap_or_else(|| "another coordinator".to_owned());
-                bail!(
-                    "the run directory `{shown}` is in use by {holder}\nhint: wait for it, or choose another --run-dir"
-                );
+                bail!(problem!(
+                    "the run directory `{shown}` is in use by {holder}";
+                    "wait for it, or choose another --run-dir"
+                ));
             }
             Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| {
-                    format!(
-                        "cannot lock `{}`\nhint: its file system seems to have no locks: choose a --run-dir on a local disk, or have it \
-                         mounted with them (NFS: lockd; Lustre: -o flock)",
-                        lock_path.display()
-                    )
-                });
+                let problem = problem!(
+                    "cannot lock `{}`", lock_path.display();
+                    "its file system seems to have no locks: choose a --run-dir on a local disk, \
+                     or have it mounted with them (NFS: lockd; Lustre: -o flock)"
+                );
+                return Err(problem.because(error).into());
             }
         }
         // In one piece: others read it meanwhile.
         let name = format!("process {} on {}", std::process::id(), host());
-        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(name.as_bytes())).with_context(
-            || format!("cannot write `{}`\nhint: check disk space and permissions", lock_path.display()),
-        )?;
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| lock.write_all(name.as_bytes()))
+            .or_problem(|| Problem::unwritable(&lock_path))?;
         Ok(Self { path: path.to_owned(), lock })
     }
 
@@ -218,7 +222,7 @@ pub fn replace(
     if written.is_err() {
         fs::remove_file(&temporary).ok();
     }
-    written.with_context(|| format!("cannot write `{}`\nhint: check disk space and permissions", path.display()))
+    Ok(written.or_problem(|| Problem::unwritable(&path))?)
 }
 
 /// The files of somebody's folder, before others are written into it.

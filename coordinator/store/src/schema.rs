@@ -9,17 +9,15 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
-use swfn_shared::faults;
+use swfn_shared::{faults, problem::Problem};
 
 use super::{
     clean::{CleanEnd, is_clean},
     connect::{connect_to_read, no_uri},
+    error::{SCHEMA_VERSION, StoreError, of_another_version, unreadable},
     integrity::Sums,
     log::{self, LogDamage},
 };
-
-/// Version of the tables below.
-pub(super) const SCHEMA_VERSION: i64 = 4;
 
 const SCHEMA: &str = "
 CREATE TABLE trial (
@@ -125,77 +123,6 @@ ALTER TABLE result ADD COLUMN validated_test_accuracy REAL;
 /// From this version on the file says what its rows come to.
 const WITH_INTEGRITY: i64 = 3;
 
-/// A store that cannot be opened, read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("`{path}`: {error}\nhint: {hint}; what was acknowledged is kept", path = path.display(), hint = hint(error))]
-    Sqlite { path: PathBuf, error: rusqlite::Error },
-    #[error("`{path}` has a log beside it, `sweep.sqlite-wal`, which cannot be read where nothing can be written\nhint: copy the folder to a writable disk, and name the copy", path = path.display())]
-    LogUnreadable { path: PathBuf },
-    #[error("`{path}` has schema version `{found}`\nhint: this program writes version {SCHEMA_VERSION}; use the one that wrote the file, or another --run-dir", path = path.display())]
-    Version { path: PathBuf, found: i64 },
-    #[error("`{path}` has schema version `{found}`, of an earlier program\nhint: `swfn-coordinator --run-dir` with its folder brings it up to date, and trains nothing that is done", path = path.display())]
-    Older { path: PathBuf, found: i64 },
-    #[error("cannot mark `{path}` as in use: {error}\nhint: see whether you may write in its folder", path = path.display())]
-    Mark { path: PathBuf, error: std::io::Error },
-    #[error("`{path}` is not there\nhint: name the run directory of a sweep, such as runs/quick", path = path.display())]
-    Missing { path: PathBuf },
-    #[error("`{path}` is damaged: {problem}\nhint: restore it from a backup, or start anew in another --run-dir", path = path.display())]
-    Damaged { path: PathBuf, problem: String },
-}
-
-/// What a person can do about it.
-fn hint(error: &rusqlite::Error) -> &'static str {
-    use rusqlite::ErrorCode;
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "make room on its disk",
-        Some(ErrorCode::SystemIoFailure) => "look after its disk, which does not do what it is asked to",
-        Some(ErrorCode::CannotOpen) => "see whether its folder is there, and whether you may read and write there",
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "see whether you may write there",
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
-            "another program holds it, or its file system has no locks: then put the run directory on a local disk"
-        }
-        _ => "run the same command again",
-    }
-}
-
-impl StoreError {
-    /// Whether writing again may succeed: the disk is full, or does not answer.
-    pub fn may_pass(&self) -> bool {
-        let Self::Sqlite { error, .. } = self else { return false };
-        use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
-        matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
-    }
-
-    /// Whether the disk does not answer, or wrongly. A full one may look like that too, where SQLite cannot tell.
-    pub fn is_of_the_device(&self) -> bool {
-        let Self::Sqlite { error, .. } = self else { return false };
-        error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
-    }
-
-    pub fn new(path: &Path, error: rusqlite::Error) -> Self {
-        let path = path.to_owned();
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                Self::Damaged { path, problem: error.to_string() }
-            }
-            None if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) => {
-                Self::Damaged { path, problem: error.to_string() }
-            }
-            _ => Self::Sqlite { path, error },
-        }
-    }
-}
-
-/// Of a file that is of another version, to who only reads.
-pub(super) fn unreadable(path: &Path, found: i64) -> StoreError {
-    let path = path.to_owned();
-    match found {
-        1..SCHEMA_VERSION => StoreError::Older { path, found },
-        _ => StoreError::Version { path, found },
-    }
-}
-
 /// The open file.
 #[derive(Debug)]
 pub struct Store {
@@ -226,8 +153,7 @@ impl Store {
         // SQLite would take it for a new file, and remove the log.
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         if size(path) == 0 && size(&log::of(path)) > 0 {
-            let problem = "it is empty, and the log beside it is not".to_owned();
-            return Err(StoreError::Damaged { path: path.to_owned(), problem });
+            return Err(StoreError::damaged(path, "it is empty, and the log beside it is not"));
         }
         // Before SQLite reads it: afterwards it is as if there had been no more.
         let damage = LogDamage::find(path);
@@ -244,10 +170,13 @@ impl Store {
                     store.check_rows(found)?;
                 }
             }
-            _ => return Err(StoreError::Version { path: path.to_owned(), found }),
+            _ => return Err(of_another_version(path, found).into()),
         }
-        let end = CleanEnd::begin(path).map_err(|error| StoreError::Mark { path: path.to_owned(), error })?;
-        store.end = Some(end);
+        let unmarked = |error| {
+            let hint = "see whether you may write in its folder";
+            Problem::new(format!("cannot mark `{}` as in use: {error}", path.display()), hint)
+        };
+        store.end = Some(CleanEnd::begin(path).map_err(unmarked)?);
         match found {
             0 => store.create()?,
             _ => store.migrate(found)?,
@@ -265,7 +194,7 @@ impl Store {
     fn begin_log(&self) -> Result<(), StoreError> {
         if let Some(damage) = &self.damage {
             let kept = damage.keep();
-            kept.map_err(|error| self.damaged(format!("{damage}\nnote: that copy could not be made: {error}")))?;
+            kept.map_err(|error| self.damaged(&format!("{damage}\nnote: that copy could not be made: {error}")))?;
         }
         self.run(|connection| {
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -288,7 +217,7 @@ impl Store {
 
     fn read(path: &Path, check: bool) -> Result<Self, StoreError> {
         if !path.is_file() {
-            return Err(StoreError::Missing { path: path.to_owned() });
+            return Err(StoreError::missing(path));
         }
         let connection = connect_to_read(path)?;
         connection.execute_batch("BEGIN").map_err(|error| StoreError::new(path, error))?;
@@ -344,7 +273,7 @@ impl Store {
     /// Whether the file holds together as SQLite sees it.
     fn check_pages(&self) -> Result<(), StoreError> {
         let verdict: String = self.run(|c| c.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)))?;
-        if verdict == "ok" { Ok(()) } else { Err(self.damaged(verdict)) }
+        if verdict == "ok" { Ok(()) } else { Err(self.damaged(&verdict)) }
     }
 
     /// Whether it holds what was written.
@@ -352,13 +281,13 @@ impl Store {
         let sums = self.run(|connection| Sums::of_rows(connection, version))?;
         match self.run(|connection| sums.problem(connection))? {
             None => self.sums = sums,
-            Some(problem) => return Err(self.damaged(problem)),
+            Some(problem) => return Err(self.damaged(&problem)),
         }
         Ok(())
     }
 
-    pub fn damaged(&self, problem: String) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), problem }
+    pub fn damaged(&self, what: &str) -> StoreError {
+        StoreError::damaged(&self.path, what)
     }
 
     /// Runs something on the connection and gives its error the file's name.

@@ -124,7 +124,7 @@ fn a_file_of_version_2_is_migrated_and_sums_its_rows_from_then_on() {
     drop(store);
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.execute("UPDATE result SET final_test_loss = 0.0 WHERE trial = 1", []).unwrap();
-    assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
+    assert!(matches!(Store::open(&path), Err(StoreError::Damaged(_))));
 }
 
 /// The dump of a file that the last program of version 3 wrote; it sums its rows already, without what version 4 has more.
@@ -140,7 +140,7 @@ fn a_file_of_version_3_is_checked_as_it_was_written_and_migrated() {
     let loss =
         connection.query_row("SELECT final_test_loss FROM result WHERE trial = 1", [], |row| row.get(0)).unwrap();
     set(0.0);
-    assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
+    assert!(matches!(Store::open(&path), Err(StoreError::Damaged(_))));
     set(loss);
     let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(version(), 3);
@@ -165,7 +165,7 @@ fn other_files_are_refused() {
     let path = dir.path().join("sweep.sqlite");
     std::fs::write(&path, "no database, but a text that is long enough to be looked at by SQLite's header check")
         .unwrap();
-    assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
+    assert!(matches!(Store::open(&path), Err(StoreError::Damaged(_))));
     std::fs::remove_file(&path).unwrap();
     Store::open(&path).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&path).unwrap_err().to_string();

@@ -16,8 +16,9 @@ use swfn_shared::{
 };
 
 use super::{
+    error::StoreError,
     integrity::{Sums, Table},
-    schema::{Store, StoreError},
+    schema::Store,
 };
 
 /// A worker as it introduced itself.
@@ -165,7 +166,7 @@ fn trial_row(spec: &TrialSpec, id: String) -> Vec<Value> {
         spec.subset_size,
         spec.seed as i64,
         spec.architecture.name().to_owned(),
-        spec.weight_decay.get(),
+        spec.weight_decay(),
         spec.learning_rate.get(),
         spec.penalty_samples(),
         spec.lambda(),

@@ -4,34 +4,30 @@
 
 use std::path::Path;
 
+use crate::{problem, problem::Problem};
+
 mod pem;
 mod token;
 
-pub use pem::{Authorities, Identity, PemError};
-pub use token::{TOKEN_VARIABLE, Token, TokenError};
+pub use pem::{Authorities, Identity};
+pub use token::{TOKEN_VARIABLE, Token};
 
 /// A certificate and its key, or neither.
 ///
 /// # Errors
 /// One is given without the other.
-pub fn pair<'p>(
-    certificate: Option<&'p Path>,
-    key: Option<&'p Path>,
-) -> Result<Option<(&'p Path, &'p Path)>, HalfAPair> {
+pub fn pair<'p>(certificate: Option<&'p Path>, key: Option<&'p Path>) -> Result<Option<(&'p Path, &'p Path)>, Problem> {
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(HalfAPair { given: "--tls-cert", missing: "--tls-key" }),
-        (None, Some(_)) => Err(HalfAPair { given: "--tls-key", missing: "--tls-cert" }),
+        (Some(_), None) => Err(half("--tls-cert", "--tls-key")),
+        (None, Some(_)) => Err(half("--tls-key", "--tls-cert")),
     }
 }
 
-/// A certificate without its key, or the other way round.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{given} is given, and {missing} is not\nhint: the variables SWFN_TLS_CERT and SWFN_TLS_KEY stand for them, too"
-)]
-pub struct HalfAPair {
-    given: &'static str,
-    missing: &'static str,
+fn half(given: &str, missing: &str) -> Problem {
+    problem!(
+        "{given} is given, and {missing} is not";
+        "the variables SWFN_TLS_CERT and SWFN_TLS_KEY stand for them, too"
+    )
 }

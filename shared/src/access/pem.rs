@@ -1,10 +1,6 @@
 //! Certificates and keys in PEM files, checked before they are used: an error names the file at fault.
 
-use std::{
-    fmt, fs, io,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use rustls::{
     InconsistentKeys, RootCertStore,
@@ -14,47 +10,10 @@ use rustls::{
 };
 use tracing::warn;
 
-use crate::files;
+use crate::{files, problem, problem::Problem};
 
 /// Larger files are no certificates.
 const MAX_BYTES: u64 = 1 << 20;
-
-/// What is wrong with a file.
-#[derive(Debug, thiserror::Error)]
-pub enum PemError {
-    /// It cannot be read.
-    #[error("cannot read `{path}`: {error}\nhint: it is named by {option}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The option that named it.
-        option: &'static str,
-        /// The reason.
-        error: io::Error,
-    },
-    /// It holds something else.
-    #[error(
-        "`{path}` holds no {what}: {problem}\nhint: {option} wants a PEM file; `swfn-coordinator certs` makes some"
-    )]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// The option that named it.
-        option: &'static str,
-        /// What was expected.
-        what: &'static str,
-        /// The reason.
-        problem: String,
-    },
-    /// The certificate is of another key.
-    #[error("the certificate `{certificate}` is not of the key `{key}`\nhint: name two files that were made together")]
-    Mismatch {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-    },
-}
 
 /// Certificates of authorities that are trusted.
 #[derive(Debug, Clone)]
@@ -65,7 +24,7 @@ impl Authorities {
     ///
     /// # Errors
     /// If it holds anything but certificates, or none.
-    pub fn read(path: &Path, option: &'static str) -> Result<Self, PemError> {
+    pub fn read(path: &Path, option: &'static str) -> Result<Self, Problem> {
         let text = read(path, option)?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates(&text, path, option)? {
@@ -99,7 +58,7 @@ impl Identity {
     ///
     /// # Errors
     /// If they hold something else, or do not belong together.
-    pub fn read(certificate: &Path, key: &Path) -> Result<Self, PemError> {
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, Problem> {
         let chain_text = read(certificate, CERTIFICATE_OPTION)?;
         let chain = certificates(&chain_text, certificate, CERTIFICATE_OPTION)?;
         let key_text = read(key, KEY_OPTION)?;
@@ -113,7 +72,11 @@ impl Identity {
         match CertifiedKey::from_der(chain, private, &ring::default_provider()) {
             Ok(_) => Ok(Self { certificate: chain_text, key: key_text }),
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-                Err(PemError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() })
+                let (certificate, key) = (certificate.display(), key.display());
+                Err(problem!(
+                    "the certificate `{certificate}` is not of the key `{key}`";
+                    "name two files that were made together"
+                ))
             }
             Err(error @ rustls::Error::InvalidCertificate(_)) => {
                 Err(content(certificate, CERTIFICATE_OPTION, CERTIFICATE, error.to_string()))
@@ -137,16 +100,19 @@ const CERTIFICATE: &str = "certificate";
 const CERTIFICATE_OPTION: &str = "--tls-cert";
 const KEY_OPTION: &str = "--tls-key";
 
-fn content(path: &Path, option: &'static str, what: &'static str, problem: String) -> PemError {
-    PemError::Content { path: path.to_owned(), option, what, problem }
+fn content(path: &Path, option: &'static str, what: &'static str, problem: String) -> Problem {
+    problem!(
+        "`{}` holds no {what}: {problem}", path.display();
+        "{option} wants a PEM file; `swfn-coordinator certs` makes some"
+    )
 }
 
-fn read(path: &Path, option: &'static str) -> Result<String, PemError> {
-    let unreadable = |error| PemError::Unreadable { path: path.to_owned(), option, error };
-    files::read_small(path, MAX_BYTES).map_err(unreadable)
+fn read(path: &Path, option: &'static str) -> Result<String, Problem> {
+    files::read_small(path, MAX_BYTES)
+        .map_err(|error| problem!("cannot read `{}`: {error}", path.display(); "it is named by {option}"))
 }
 
-fn certificates(text: &str, path: &Path, option: &'static str) -> Result<Vec<CertificateDer<'static>>, PemError> {
+fn certificates(text: &str, path: &Path, option: &'static str) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let read = read.map_err(|error| content(path, option, CERTIFICATE, error.to_string()))?;
     if read.is_empty() {

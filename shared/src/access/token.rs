@@ -1,6 +1,6 @@
 //! The bearer token: a secret that all of a cluster share.
 
-use std::{fmt, io, path::Path};
+use std::{fmt, path::Path};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::crypto::ring;
@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use tracing::warn;
 
 use super::pem::world_readable;
-use crate::{command_line::variable, files};
+use crate::{command_line::variable, files, problem, problem::Problem};
 
 /// The environment variable that holds the token where no file is named.
 pub const TOKEN_VARIABLE: &str = "SWFN_TOKEN";
@@ -23,38 +23,7 @@ const MAX_LENGTH: usize = 1024;
 /// A file with a token has blanks around it at most.
 const MAX_FILE_BYTES: u64 = 16 << 10;
 
-const HINT: &str = "hint: make one with `swfn-coordinator certs`, or with `openssl rand -hex 32`";
-
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// The file cannot be read.
-    #[error("cannot read the token file `{path}`: {error}\nhint: name the file with --token-file")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// The reason.
-        error: io::Error,
-    },
-    /// Too short or too long. The text itself is a secret, so it is not shown.
-    #[error("the token in {place} has `{length}` characters, and not {MIN_LENGTH} to {MAX_LENGTH}\n{HINT}")]
-    Length {
-        /// Where it stands.
-        place: String,
-        /// Its length.
-        length: usize,
-    },
-    /// It cannot be sent as a header.
-    #[error(
-        "the token in {place} has a character that is neither a letter, a digit nor a visible sign, at `{position}`\n{HINT}"
-    )]
-    Character {
-        /// Where it stands.
-        place: String,
-        /// The character's position, from 1.
-        position: usize,
-    },
-}
+const HINT: &str = "make one with `swfn-coordinator certs`, or with `openssl rand -hex 32`";
 
 /// A token of 32 to 1024 visible ASCII characters. It is shown nowhere: neither by `Debug` nor in errors.
 #[derive(Clone)]
@@ -71,11 +40,15 @@ impl Token {
     ///
     /// # Errors
     /// If the file cannot be read, or what it or the variable holds is no token.
-    pub fn find(file: Option<&Path>) -> Result<Option<Self>, TokenError> {
+    pub fn find(file: Option<&Path>) -> Result<Option<Self>, Problem> {
         if let Some(path) = file {
             let shown = path.display().to_string();
-            let text = files::read_small(path, MAX_FILE_BYTES)
-                .map_err(|error| TokenError::Unreadable { path: shown.clone(), error })?;
+            let text = files::read_small(path, MAX_FILE_BYTES).map_err(|error| {
+                problem!(
+                    "cannot read the token file `{shown}`: {error}";
+                    "name the file with --token-file"
+                )
+            })?;
             if let Some(mode) = world_readable(path) {
                 warn!("all users of this machine can read the token file `{shown}` (mode {mode:o})\nhint: chmod 600");
             }
@@ -91,13 +64,17 @@ impl Token {
     ///
     /// # Errors
     /// If it is too short, too long, or cannot be sent as a header.
-    pub fn parse(text: &str, place: &str) -> Result<Self, TokenError> {
-        let (token, place) = (text.trim(), place.to_owned());
+    pub fn parse(text: &str, place: &str) -> Result<Self, Problem> {
+        let token = text.trim();
         if let Some(position) = token.chars().position(|character| !character.is_ascii_graphic()) {
-            return Err(TokenError::Character { place, position: position + 1 });
+            let what = "has a character that is neither a letter, a digit nor a visible sign";
+            return Err(Problem::new(format!("the token in {place} {what}, at `{}`", position + 1), HINT));
         }
         if !(MIN_LENGTH..=MAX_LENGTH).contains(&token.len()) {
-            return Err(TokenError::Length { place, length: token.len() });
+            // The text itself is a secret, so it is not shown.
+            let length = token.len();
+            let what = format!("the token in {place} has `{length}` characters, and not {MIN_LENGTH} to {MAX_LENGTH}");
+            return Err(Problem::new(what, HINT));
         }
         Ok(Self::kept(token.to_owned()))
     }
@@ -170,7 +147,7 @@ mod tests {
     #[test]
     fn errors_say_where_and_what_to_do() {
         let text = |text: &str| Token::parse(text, "`t`").unwrap_err().to_string();
-        assert_eq!(text("short"), format!("the token in `t` has `5` characters, and not 32 to 1024\n{HINT}"));
+        assert_eq!(text("short"), format!("the token in `t` has `5` characters, and not 32 to 1024\nhint: {HINT}"));
         assert!(text("a\u{e9}").contains("at `2`"));
         let missing = Token::find(Some(Path::new("/does/not/exist"))).unwrap_err().to_string();
         assert!(missing.contains("cannot read the token file `/does/not/exist`"), "{missing}");

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     dataset::Dataset,
-    numbers::{Lambda, LearningRate, NumberError, WeightDecay},
+    numbers::{self, Lambda, LearningRate, NumberError},
     quote::quote,
     trial::{Architecture, Density, MAX_PENALTY_SAMPLES},
 };
@@ -313,7 +313,7 @@ fn check(name: AxisName, value: AxisValue, bounds: &Bounds) -> Result<AxisValue,
     };
     match (name, value) {
         (AxisName::Lambda, AxisValue::Real(v)) => real(Lambda::new(v).map(Lambda::get)),
-        (AxisName::WeightDecay, AxisValue::Real(v)) => real(WeightDecay::new(v).map(WeightDecay::get)),
+        (AxisName::WeightDecay, AxisValue::Real(v)) => real(numbers::Bounds::FROM_ZERO.check("weight_decay", v)),
         (AxisName::LearningRate, AxisValue::Real(v)) => real(LearningRate::new(v).map(LearningRate::get)),
         (AxisName::Seed, AxisValue::Whole(v)) => whole(v, 0, MAX_SEED, "choose a smaller seed".to_owned()),
         (AxisName::PenaltySamples, AxisValue::Whole(v)) => whole(

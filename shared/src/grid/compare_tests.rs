@@ -26,7 +26,7 @@ fn lines(grid: &Grid, contrasts: &[Contrast]) -> String {
     let label = |t: &TrialSpec| {
         let density =
             if t.penalty.is_some() { format!(" {} {}", t.density(), t.penalty_samples()) } else { String::new() };
-        format!("{} {} wd {} lambda {}{density}", t.subset_size, t.architecture, t.weight_decay, t.lambda())
+        format!("{} {} wd {} lambda {}{density}", t.subset_size, t.architecture, t.weight_decay(), t.lambda())
     };
     let labels: HashMap<CellId, String> = grid.trials().map(|trial| (trial.cell(), label(&trial))).collect();
     let line = |contrast: &Contrast| {

@@ -21,12 +21,10 @@ use super::{
 };
 use crate::{
     artifacts::Artifacts,
+    axes::{self, Value},
     dataset::Dataset,
-    numbers::{Lambda, LearningRate, WeightDecay},
-    trial::{
-        Classifier, Density, Epochs, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily,
-        VaeSamples,
-    },
+    numbers::{Lambda, LearningRate},
+    trial::{Classifier, Epochs, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeSamples},
 };
 
 /// Trials beyond which a grid is refused unless the user says otherwise.
@@ -157,25 +155,26 @@ impl Grid {
         };
         let lambda = Lambda::new(real(AxisName::Lambda)).expect(checked);
         let samples = u32::try_from(whole(AxisName::PenaltySamples)).expect(checked);
-        TrialSpec {
+        let spec = TrialSpec {
             dataset: self.dataset,
             subset_size: u32::try_from(whole(AxisName::SubsetSize)).expect(checked),
             sampling: self.sampling,
             validation: self.validation,
             seed: whole(AxisName::Seed),
             architecture,
-            weight_decay: WeightDecay::new(real(AxisName::WeightDecay)).expect(checked),
             learning_rate: LearningRate::new(real(AxisName::LearningRate)).expect(checked),
             classifier: self.classifier,
             penalty: (lambda.get() > 0.0).then_some(Penalty {
                 lambda,
                 samples,
                 density,
-                vae: family(density).map(|family| VaeSamples { vae: Vae { family, ..self.vae.vae }, ..self.vae }),
+                vae: density.family().map(|family| VaeSamples { vae: Vae { family, ..self.vae.vae }, ..self.vae }),
                 units: self.units,
                 batch_norm: self.batch_norm,
             }),
-        }
+            ..TrialSpec::PUBLISHED
+        };
+        spec.with(axes::WEIGHT_DECAY, Value::Real(real(AxisName::WeightDecay)))
     }
 
     fn check_size(&self, max_trials: u64) -> Result<(), Problem> {
@@ -286,15 +285,6 @@ fn read_data(mut table: Table<'_>) -> Data<'_> {
     Data { dataset, sampling, validation, images: images.unwrap_or(0) }
 }
 
-/// The layers of the VAE that a density samples, if it does.
-fn family(density: Density) -> Option<VaeFamily> {
-    match density {
-        Density::Vae => Some(VaeFamily::Vanilla),
-        Density::ConvVae => Some(VaeFamily::Convolutional),
-        Density::Data | Density::UniformNoise | Density::GaussianNoise => None,
-    }
-}
-
 /// Validation images come from what subsets leave of the training images.
 fn check_validation(block: &Block, item: &Item<'_>, images: u32, dataset: &Dataset) -> Result<(), Problem> {
     let all = u64::from(dataset.train_len());
@@ -309,7 +299,7 @@ fn check_validation(block: &Block, item: &Item<'_>, images: u32, dataset: &Datas
 /// What no axis can know by itself: batches that do not go together with other axes.
 fn check_batches(block: &Block, classifier: &Classifier, vae: &Vae) -> Result<(), Problem> {
     let penalised = |value: &AxisValue| matches!(value, AxisValue::Real(lambda) if *lambda > 0.0);
-    let sampled = |value: &AxisValue| matches!(value, AxisValue::Density(density) if family(*density).is_some());
+    let sampled = |value: &AxisValue| matches!(value, AxisValue::Density(density) if density.family().is_some());
     let below = |value: &AxisValue, least: u32| matches!(value, AxisValue::Whole(count) if *count < u64::from(least));
     if let Some(axis) = block.axis_with(AxisName::SubsetSize, |value| below(value, vae.batch_size))
         && block.axis_with(AxisName::Lambda, penalised).is_some()

@@ -19,6 +19,8 @@ mod file;
 mod findings;
 #[cfg(test)]
 mod hostile_tests;
+#[cfg(test)]
+mod ids_tests;
 mod reader;
 mod settings;
 #[cfg(test)]

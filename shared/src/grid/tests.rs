@@ -47,7 +47,7 @@ fn line(t: &TrialSpec) -> String {
         t.seed,
         t.subset_size,
         t.architecture,
-        t.weight_decay,
+        t.weight_decay(),
         t.learning_rate,
         t.penalty_samples(),
         t.lambda()
@@ -124,14 +124,14 @@ fn lanes_of_one_shape_may_differ_in_what_ends_them_and_not_in_what_they_compute(
 }
 
 #[test]
-fn the_readme_and_the_example_grids_are_right() {
+fn the_documented_and_the_example_grids_are_right() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let example = readme.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let page = std::fs::read_to_string(root.join("docs/grid.md")).unwrap();
+    let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     // 10 seeds x 2 zipped pairs x (7 pairs of subset size and architecture x 4 lambdas + 2 subset sizes of the include).
     assert_eq!(parse(example).unwrap().trials().count(), 10 * 2 * (7 * 4 + 2));
-    let shown = "grid.toml:9:14: lambda `-0.1` is negative\n    hint: write for example `lambda = [0, 0.1]`";
-    assert!(readme.contains(shown));
+    let shown = "grid.toml:9:14: lambda `-0.1` is negative\nhint: write for example `lambda = [0, 0.1]`";
+    assert!(page.contains(shown));
     let folders = ["coordinator/grids", "coordinator/grids/ablations"];
     let grids = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
     let grids = grids.map(|entry| entry.unwrap().path());
@@ -426,7 +426,7 @@ proptest! {
     ) {
         let mut trial = parse(&BASE.replace("\"mnist\"", data)).unwrap().trials().nth(index).unwrap();
         trial.seed = seed;
-        trial.weight_decay = crate::numbers::WeightDecay::new(decay).unwrap();
+        trial = trial.with(crate::axes::WEIGHT_DECAY, crate::axes::Value::Real(decay));
         trial.classifier.precision = precision;
         trial.classifier.epochs = every.map_or(Epochs::Continuous, |every| Epochs::Restart { every });
         trial.validation = (seed % 2) as u32 * (trial.dataset.train_len() - trial.subset_size);

@@ -12,4 +12,4 @@ pub use follow::get;
 pub use trust::Certificates;
 /// What requests are made with.
 pub use ureq;
-pub use web::{Failure, Web, WebError, environment, is_about_certificates};
+pub use web::{Failure, Web, environment, is_about_certificates};

@@ -5,10 +5,8 @@
 
 use std::net::IpAddr;
 
-use swfn_shared::quote::quote;
+use swfn_shared::{problem, problem::Problem, quote::quote};
 use ureq::{Proxy, ProxyProtocol, http::Uri};
-
-use crate::web::WebError;
 
 /// Looks up a variable of the environment.
 pub(crate) type Variable<'v> = &'v dyn Fn(&str) -> Option<String>;
@@ -25,7 +23,7 @@ pub(crate) struct Chosen {
 ///
 /// # Errors
 /// If a variable names something that is no proxy, or one of a kind that is not supported.
-pub(crate) fn choose(url: &Uri, variable: Variable<'_>) -> Result<Option<Chosen>, WebError> {
+pub(crate) fn choose(url: &Uri, variable: Variable<'_>) -> Result<Option<Chosen>, Problem> {
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
     let scheme = url.scheme_str().unwrap_or("http");
     let either = |name: &str| {
@@ -42,14 +40,22 @@ pub(crate) fn choose(url: &Uri, variable: Variable<'_>) -> Result<Option<Chosen>
     let value = value.trim();
     // What is before it may be a password.
     let address = value.rsplit_once('@').map_or(value, |(_, address)| address);
-    let no_proxy = || WebError::NoProxy { variable: name.clone(), address: quote(address) };
+    let no_proxy = || {
+        problem!(
+            "{} of {name} is no address of a proxy", quote(address);
+            "it looks like http://proxy.example:3128"
+        )
+    };
     let (kind, address) = match value.split_once("://") {
         Some((kind, _)) => (kind, address.split_once("://").map_or(address, |(_, address)| address)),
         None => ("http", address),
     };
     if kind.starts_with("socks") {
         let address = quote(&format!("{kind}://{address}"));
-        return Err(WebError::Unsupported { variable: name, kind: kind.to_owned(), address });
+        return Err(problem!(
+            "the proxy {address} of {name} is of kind `{kind}`, which is not supported";
+            "name an HTTP proxy there, or list the server in NO_PROXY"
+        ));
     }
     if !matches!(kind, "http" | "https") {
         return Err(no_proxy());

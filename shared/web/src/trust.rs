@@ -1,11 +1,17 @@
 //! Whom requests trust, and who they say that they are.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
 
-use crate::{proxies::Variable, web::WebError};
+use swfn_shared::{problem, problem::Problem};
+
+use crate::proxies::Variable;
 
 /// Variables that name the authorities to trust for other programs that people use beside this one, before `SSL_CERT_FILE`.
 const BUNDLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
@@ -26,28 +32,23 @@ impl Certificates {
         format!("name a file with the certificate of its authority in {own}SSL_CERT_FILE")
     }
 
-    pub(crate) fn read(self, variable: Variable<'_>) -> Result<TlsConfig, WebError> {
+    pub(crate) fn read(self, variable: Variable<'_>) -> Result<TlsConfig, Problem> {
         let file = |name: Option<&'static str>| Some((name?, PathBuf::from(variable(name?)?)));
         let roots = match self.authorities.into_iter().chain(BUNDLES).find_map(|name| file(Some(name))) {
             Some((name, path)) => {
                 let (file, folder) = if path.is_dir() { (None, Some(&*path)) } else { (Some(&*path), None) };
                 let read = load_certs_from_paths(file, folder);
                 let problem = read.errors.first().map_or("it has none".to_owned(), ToString::to_string);
-                Some(read.certs).filter(|roots| !roots.is_empty()).ok_or(WebError::Certificates {
-                    what: "certificates of authorities",
-                    variable: name,
-                    path,
-                    problem,
-                })?
+                Some(read.certs)
+                    .filter(|roots| !roots.is_empty())
+                    .ok_or_else(|| unreadable(AUTHORITIES, name, &path, &problem))?
             }
             None => {
                 let read = load_native_certs();
                 let named = variable("SSL_CERT_FILE").map(PathBuf::from);
                 match (named, read.errors.first()) {
                     (Some(path), Some(error)) if read.certs.is_empty() => {
-                        let what = "certificates of authorities";
-                        let problem = error.to_string();
-                        return Err(WebError::Certificates { what, variable: "SSL_CERT_FILE", path, problem });
+                        return Err(unreadable(AUTHORITIES, "SSL_CERT_FILE", &path, &error.to_string()));
                     }
                     _ => read.certs,
                 }
@@ -65,10 +66,18 @@ impl Certificates {
     }
 }
 
+const AUTHORITIES: &str = "certificates of authorities";
+
+fn unreadable(what: &str, variable: &str, path: &Path, why: &str) -> Problem {
+    problem!(
+        "cannot read {what} from `{}`, which {variable} names: {why}", path.display();
+        "name a PEM file"
+    )
+}
+
 /// The certificates and the key in a file.
-fn identity(variable: &'static str, path: PathBuf) -> Result<ClientCert, WebError> {
-    let wrong =
-        |problem: String| WebError::Certificates { what: "certificate and key", variable, path: path.clone(), problem };
+fn identity(variable: &'static str, path: PathBuf) -> Result<ClientCert, Problem> {
+    let wrong = |why: String| unreadable("certificate and key", variable, &path, &why);
     let text = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
     let (mut chain, mut key) = (Vec::new(), None);
     for item in parse_pem(&text) {

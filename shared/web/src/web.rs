@@ -1,6 +1,6 @@
 //! The one place where agents are made, and where their errors are put into words.
 
-use std::{env, io, path::PathBuf};
+use std::{env, io};
 
 use rustls::{AlertDescription, Error as TlsError};
 use ureq::{
@@ -14,52 +14,13 @@ use ureq::{
     },
 };
 
+use swfn_shared::{problem, problem::Problem, quote::quote};
+
 use crate::{
     forward::ForwardConnector,
     proxies::{self, Chosen, Variable},
     trust::Certificates,
 };
-
-/// What the environment says that cannot be done.
-#[derive(Debug, thiserror::Error)]
-pub enum WebError {
-    /// The address of a server.
-    #[error("{0} is no address of a server\nhint: it looks like https://server.example")]
-    Url(String),
-    /// The address of a proxy.
-    #[error("{address} of {variable} is no address of a proxy\nhint: it looks like http://proxy.example:3128")]
-    NoProxy {
-        /// Who names it.
-        variable: String,
-        /// Its address in backticks, without a password.
-        address: String,
-    },
-    /// A proxy that is none of HTTP.
-    #[error(
-        "the proxy {address} of {variable} is of kind `{kind}`, which is not supported\n\
-         hint: name an HTTP proxy there, or list the server in NO_PROXY"
-    )]
-    Unsupported {
-        /// Who names it.
-        variable: String,
-        /// What it speaks.
-        kind: String,
-        /// Its address in backticks, without a password.
-        address: String,
-    },
-    /// A file of certificates.
-    #[error("cannot read {what} from `{}`, which {variable} names: {problem}\nhint: name a PEM file", path.display())]
-    Certificates {
-        /// What it should hold.
-        what: &'static str,
-        /// Who names it.
-        variable: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
 
 /// A variable of the environment that is set and not empty.
 pub fn environment(name: &str) -> Option<String> {
@@ -89,14 +50,19 @@ impl Web {
     /// For the server at that address. `configure` sets limits; `variable` looks up the environment.
     ///
     /// # Errors
-    /// [`WebError`]
+    /// The environment says what cannot be done.
     pub fn new(
         url: &str,
         certificates: Certificates,
         configure: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
         variable: Variable<'_>,
-    ) -> Result<Self, WebError> {
-        let parsed: Uri = url.parse().map_err(|_| WebError::Url(swfn_shared::quote::quote(url)))?;
+    ) -> Result<Self, Problem> {
+        let parsed: Uri = url.parse().map_err(|_| {
+            problem!(
+                "{} is no address of a server", quote(url);
+                "it looks like https://server.example"
+            )
+        })?;
         let proxy = proxies::choose(&parsed, variable)?;
         let config = Config::builder()
             .user_agent(concat!("swfn/", env!("CARGO_PKG_VERSION")))

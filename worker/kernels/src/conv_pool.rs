@@ -3,7 +3,11 @@
 //!
 //! All images have the channels last. Ties, zeros of ReLU and what is not a number are treated as torch treats them.
 
-use crate::{backward::Backward, forward::Forward, level::Level};
+mod backward;
+mod forward;
+
+use self::{backward::Backward, forward::Forward};
+use crate::level::Level;
 
 /// Side of the filters.
 pub(super) const SIDE: usize = 5;

@@ -9,11 +9,9 @@
 //! A crate of its own, since it takes minutes to compile, whatever else of the worker is compiled, and only this crate has
 //! to be optimised in tests. So nothing here is generic to the outside: that would be compiled where it is called.
 
-mod backward;
 pub mod batch_norm;
 pub mod conv_pool;
 pub mod cross_entropy;
-mod forward;
 mod lanes;
 mod level;
 pub mod optimisers;

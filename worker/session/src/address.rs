@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use swfn_shared::{
-    access::{Authorities, Identity, Token},
-    address::{AddressError, CoordinatorUrl, Host, Scheme},
+    address::{CoordinatorUrl, Host, Scheme},
+    problem,
+    problem::Problem,
 };
 use tonic::{
     Request,
@@ -14,21 +15,10 @@ use tonic::{
 };
 use tracing::warn;
 
-use crate::trust::Probe;
+use crate::{access::Access, trust::Probe};
 
 /// For the TCP connection, and for the TLS handshake on it.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// What this worker shows, and whom it trusts.
-#[derive(Debug, Default)]
-pub struct Access {
-    /// Whose certificate the coordinator must have.
-    pub authorities: Option<Authorities>,
-    /// This worker's own certificate.
-    pub identity: Option<Identity>,
-    /// What lets it in.
-    pub token: Option<Token>,
-}
 
 /// A coordinator's address.
 #[derive(Debug, Clone)]
@@ -51,7 +41,7 @@ impl Address {
     /// # Errors
     /// What is wrong with the URL, or with what goes with it.
     pub fn new(url: &str, access: Access) -> anyhow::Result<Self> {
-        let CoordinatorUrl { scheme, address } = url.parse().map_err(|problem| wrong(&problem))?;
+        let CoordinatorUrl { scheme, address } = url.parse().map_err(wrong)?;
         let with_tls = match scheme {
             Some(scheme) => scheme == Scheme::Https,
             None => access.authorities.is_some(),
@@ -71,7 +61,10 @@ impl Address {
         let Access { authorities, identity, token } = access;
         let (endpoint, probe) = if with_tls {
             let Some(authorities) = authorities else {
-                bail!("coordinator `{url}` has a certificate, and nothing says whom to trust\nhint: say --tls-ca");
+                bail!(problem!(
+                    "coordinator `{url}` has a certificate, and nothing says whom to trust";
+                    "say --tls-ca"
+                ));
             };
             let mut config =
                 ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities.pem())).timeout(CONNECT);
@@ -83,8 +76,10 @@ impl Address {
         } else {
             ensure!(
                 authorities.is_none() && identity.is_none(),
-                "coordinator `{url}` is reached without TLS, so certificates mean nothing\n\
-                 hint: say https://, or leave --tls-ca, --tls-cert and --tls-key out"
+                problem!(
+                    "coordinator `{url}` is reached without TLS, so certificates mean nothing";
+                    "say https://, or leave --tls-ca, --tls-cert and --tls-key out"
+                )
             );
             if token.is_some() && !is_this_machine(endpoint.uri()) {
                 warn!("the token goes to `{url}` unencrypted: whoever can read along knows it");
@@ -109,12 +104,8 @@ impl Address {
     }
 }
 
-/// What is wrong with the text, with a hint in any case.
-fn wrong(problem: &AddressError) -> anyhow::Error {
-    let text = problem.to_string();
-    let (problem, hint) =
-        text.split_once("\nhint: ").unwrap_or((&text, "it looks like http://host:7077 or https://host:7077"));
-    anyhow::anyhow!("coordinator {problem}\nhint: {hint}")
+fn wrong(Problem { what, hint, .. }: Problem) -> Problem {
+    Problem::new(format!("coordinator {what}"), hint)
 }
 
 fn is_this_machine(uri: &Uri) -> bool {
@@ -124,6 +115,8 @@ fn is_this_machine(uri: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::access::Token;
+
     use super::*;
 
     #[test]

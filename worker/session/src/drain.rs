@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use swfn_proto::v1::{DrainWorkersReply, DrainWorkersRequest, coordinator_client::CoordinatorClient};
+use swfn_shared::problem;
 use tonic::Request;
 
 use crate::address::Address;
@@ -25,7 +26,10 @@ pub fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyh
     let DrainWorkersReply { drained, others } = reply;
     if drained.is_empty() {
         let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-        bail!("no connected worker has an id that begins with `{asked}`\nhint: those that are connected: {others}");
+        bail!(problem!(
+            "no connected worker has an id that begins with `{asked}`";
+            "those that are connected: {others}"
+        ));
     }
     Ok(drained)
 }

@@ -10,6 +10,7 @@
 //!
 //! `protocol` and all below it are pure. `session` has the clock, the stream and the channels.
 
+mod access;
 mod address;
 mod cancel;
 mod drain;
@@ -31,7 +32,8 @@ mod stream_tests;
 mod trust;
 mod wishes;
 
-pub use address::{Access, Address};
+pub use access::Access;
+pub use address::Address;
 pub use cancel::{Cancel, Stop};
 pub use drain::drain_workers;
 pub use ledger::End;

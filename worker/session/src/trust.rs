@@ -18,7 +18,7 @@ use swfn_shared::{quote::quote, wire::WORKERS_HEADER};
 use swfn_web::is_about_certificates;
 use tonic::transport::Uri;
 
-use crate::address::Access;
+use crate::access::Access;
 
 /// For each step. A coordinator that does not object says nothing, so all of it passes.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -246,7 +246,7 @@ pub(super) fn sgd_settings(spec: &TrialSpec) -> sgd::Settings {
     sgd::Settings {
         learning_rate: spec.learning_rate.get(),
         momentum: spec.classifier.momentum.get(),
-        weight_decay: spec.weight_decay.get(),
+        weight_decay: spec.weight_decay(),
     }
 }
 

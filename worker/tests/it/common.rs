@@ -4,11 +4,12 @@ use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, sync::
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
+    axes::{self, Value},
     capacity::Capacity,
     dataset::{Dataset as DatasetName, SYNTHETIC_VERSION},
     ids::ShapeId,
     metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
-    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
+    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
     trial::{
         Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
         SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
@@ -46,7 +47,6 @@ pub(crate) fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
         validation: 0,
         seed: 1,
         architecture,
-        weight_decay: WeightDecay::new(0.0).unwrap(),
         learning_rate: LearningRate::new(0.01).unwrap(),
         classifier: Classifier {
             iterations: 25,
@@ -77,6 +77,7 @@ pub(crate) fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
                 },
             }),
         }),
+        ..TrialSpec::PUBLISHED
     }
 }
 
@@ -184,9 +185,8 @@ pub(crate) fn varied(base: &TrialSpec, k: u32) -> TrialSpec {
     let mut spec = TrialSpec {
         seed: u64::from(k) + 1,
         subset_size: 40 + 7 * k,
-        weight_decay: WeightDecay::new(f64::from(k) * 0.01).unwrap(),
         learning_rate: LearningRate::new(0.01 + 0.002 * f64::from(k)).unwrap(),
-        ..*base
+        ..base.with(axes::WEIGHT_DECAY, Value::Real(f64::from(k) * 0.01))
     };
     spec.classifier.iterations = 20 + 3 * k;
     if let Some(penalty) = &mut spec.penalty {

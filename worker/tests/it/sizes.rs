@@ -6,7 +6,7 @@ use swfn_shared::{
     dataset::{CLASSES, Dataset as Name, IdxDataset, SIDES},
     ids::DataDigest,
     metrics::MetricPoint,
-    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread, WeightDecay},
+    numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
     trial::{
         Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
         SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
@@ -61,7 +61,6 @@ fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) 
         validation: 0,
         seed: 1,
         architecture,
-        weight_decay: WeightDecay::new(0.0).unwrap(),
         learning_rate: LearningRate::new(0.01).unwrap(),
         classifier: Classifier {
             iterations: 40,
@@ -92,6 +91,7 @@ fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) 
                 },
             }),
         }),
+        ..TrialSpec::PUBLISHED
     }
 }
 

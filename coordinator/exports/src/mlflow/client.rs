@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::{anyhow, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
-use swfn_shared::{quote::flat, text};
+use swfn_shared::{problem, problem::Problem, quote::flat, text};
 use swfn_web::{
     Certificates, Failure, Web,
     ureq::{self, config::ConfigBuilder, typestate::AgentScope},
@@ -63,7 +63,10 @@ impl Client {
     ) -> anyhow::Result<Self> {
         ensure!(
             url.starts_with("http://") || url.starts_with("https://"),
-            "`{url}` is no address of an MLflow server\nhint: write for example --mlflow http://127.0.0.1:5000"
+            problem!(
+                "`{url}` is no address of an MLflow server";
+                "write for example --mlflow http://127.0.0.1:5000"
+            )
         );
         ensure!(
             !url.trim_start_matches("https://")
@@ -71,14 +74,21 @@ impl Client {
                 .split('/')
                 .next()
                 .is_some_and(|host| host.contains('@')),
-            "the URL of the MLflow server names a user\n\
-             hint: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD: command lines can be read by others"
+            problem!(
+                "the URL of the MLflow server names a user";
+                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD: command lines can be \
+                 read by others"
+            )
         );
         let insecure = variable("MLFLOW_TRACKING_INSECURE_TLS");
         ensure!(
             insecure.is_none_or(|value| !value.eq_ignore_ascii_case("true")) || url.starts_with("http://"),
-            "MLFLOW_TRACKING_INSECURE_TLS is `true`, but the certificate of the MLflow server is always checked\n\
-             hint: unset it, and name the file of the server's authority in MLFLOW_TRACKING_SERVER_CERT_PATH"
+            problem!(
+                "MLFLOW_TRACKING_INSECURE_TLS is `true`, but the certificate of the MLflow server \
+                 is always checked";
+                "unset it, and name the file of the server's authority in \
+                 MLFLOW_TRACKING_SERVER_CERT_PATH"
+            )
         );
         let limits = |config: ConfigBuilder<AgentScope>| config.timeout_global(Some(TIMEOUT)).max_redirects(0);
         let web = Web::new(url, CERTIFICATES, limits, &variable)?;
@@ -113,20 +123,18 @@ impl Client {
 
     fn refused(&self, path: &str, status: u16, code: &str, message: &str) -> anyhow::Error {
         let hint = match status {
-            401 | 403 => {
-                "\nhint: set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, to what the server knows"
-            }
-            300..=399 => "\nhint: give the address that the server redirects to",
-            404 => {
-                "\nhint: is this an MLflow server? Give its address without a path, or with the prefix that it is served under"
-            }
-            _ => "",
+            401 | 403 => Some(
+                "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, to what the server knows",
+            ),
+            300..=399 => Some("give the address that the server redirects to"),
+            404 => Some(
+                "is this an MLflow server? Give its address without a path, or with the prefix that it is served under",
+            ),
+            _ => None,
         };
-        anyhow!(
-            "the MLflow server at `{}` answers `{path}` with {status} {code}{}: {message}{hint}",
-            self.url,
-            self.web.by()
-        )
+        let by = self.web.by();
+        let what = format!("the MLflow server at `{}` answers `{path}` with {status} {code}{by}: {message}", self.url);
+        with_hint(what, hint.map(str::to_owned))
     }
 
     /// Sends a request; again, after ever longer pauses, when the server cannot be reached or has trouble of its own.
@@ -143,17 +151,17 @@ impl Client {
             };
             let Failure { problem, hint, hopeless } = problem;
             if hopeless {
-                let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
-                bail!("the MLflow server at `{}` cannot be asked: {problem}{hint}", self.url);
+                let what = format!("the MLflow server at `{}` cannot be asked: {problem}", self.url);
+                return Err(with_hint(what, hint));
             }
             let Some(pause) = pauses.next() else {
                 let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
-                bail!(
-                    "the MLflow server at `{}` does not do its work, after {} tries: {problem}\n\
-                     hint: what has arrived stays; run the same command again when the server is well{hint}",
-                    self.url,
-                    self.pauses.len() + 1
-                );
+                bail!(problem!(
+                    "the MLflow server at `{}` does not do its work, after {} tries: {problem}",
+                    self.url, self.pauses.len() + 1;
+                    "what has arrived stays; run the same command again when the server is \
+                     well{hint}"
+                ));
             };
             thread::sleep(*pause);
         }
@@ -189,5 +197,12 @@ impl Client {
         // A page instead of an answer is an answer of something else.
         let status = if (200..=299).contains(&status) { 404 } else { status };
         Ok(Answer::Refused { status, code: field("error_code").to_owned(), message })
+    }
+}
+
+fn with_hint(what: String, hint: Option<String>) -> anyhow::Error {
+    match hint {
+        Some(hint) => Problem::new(what, hint).into(),
+        None => anyhow!(what),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
-use swfn_shared::{grid::Grid, state::TrialState, text};
+use swfn_shared::{grid::Grid, problem, problem::OrProblem as _, state::TrialState, text};
 use swfn_store::ReadOnly;
 
 use super::{super::trial::Trial, client::Client};
@@ -34,7 +34,7 @@ pub(in super::super) fn sweep_name(run_dir: &Path) -> anyhow::Result<String> {
     let path = run_dir.join("grid.toml");
     let shown = path.display().to_string();
     let text = fs::read_to_string(&path)
-        .with_context(|| format!("cannot read `{shown}`\nhint: name MLflow's experiment with --experiment"))?;
+        .or_problem(|| problem!("cannot read `{shown}`"; "name MLflow's experiment with --experiment"))?;
     Ok(Grid::parse(&shown, &text, u64::MAX)?.name)
 }
 
@@ -124,14 +124,17 @@ fn told(Counts { new, updated, same, deleted }: &Counts) -> String {
 fn open_experiment(client: &Client, name: &str) -> anyhow::Result<String> {
     let id = |answer: &Value| match answer["experiment_id"].as_str() {
         Some(id) => Ok(id.to_owned()),
-        None => bail!("the MLflow server names no id of experiment `{name}`\nhint: is it one of version 1.0 or newer?"),
+        None => bail!(problem!(
+            "the MLflow server names no id of experiment `{name}`";
+            "is it one of version 1.0 or newer?"
+        )),
     };
     match client.get("experiments/get-by-name", ("experiment_name", name))? {
         None => id(&client.post("experiments/create", &json!({ "name": name }))?),
-        Some(answer) if answer["experiment"]["lifecycle_stage"] == "deleted" => bail!(
-            "experiment `{name}` of the MLflow server is deleted\n\
-             hint: restore it (`mlflow experiments restore`), or name another with --experiment"
-        ),
+        Some(answer) if answer["experiment"]["lifecycle_stage"] == "deleted" => bail!(problem!(
+            "experiment `{name}` of the MLflow server is deleted";
+            "restore it (`mlflow experiments restore`), or name another with --experiment"
+        )),
         Some(answer) => id(&answer["experiment"]),
     }
 }
@@ -205,7 +208,10 @@ fn create(reader: &ReadOnly, client: &Client, experiment: &str, trial: &Trial) -
     });
     let answer = client.post("runs/create", &body)?;
     let Some(run) = answer["run"]["info"]["run_id"].as_str() else {
-        bail!("the MLflow server names no id of a new run\nhint: is it one of version 1.0 or newer?")
+        bail!(problem!(
+            "the MLflow server names no id of a new run";
+            "is it one of version 1.0 or newer?"
+        ))
     };
     let params = params(trial)?;
     for some in params.chunks(PARAMS) {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use swfn_shared::{problem, problem::OrProblem as _};
 use swfn_store::{ReadOnly, run_dir};
 use tracing::warn;
 
@@ -64,7 +65,7 @@ struct Follower {
 impl Follower {
     fn new(reader: ReadOnly, root: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&root)
-            .with_context(|| format!("cannot make the folder `{}`\nhint: check permissions", root.display()))?;
+            .or_problem(|| problem!("cannot make the folder `{}`", root.display(); "check permissions"))?;
         let metrics =
             reader.all("SELECT number, name FROM metric ORDER BY number", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let varying = Trial::varying(&reader)?;

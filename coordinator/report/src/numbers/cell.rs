@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use swfn_shared::{
+    axes::{self, Value},
     grid::Selection,
     ids::{CellId, TrialId},
     metrics::Outcome,
-    numbers::{Lambda, WeightDecay},
+    numbers::Lambda,
     state::TrialState,
     treatment::{Names, Network, Regulariser},
     trial::{Architecture, Penalty, TrialSpec},
@@ -172,8 +173,8 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
 
 /// The same cell without any regulariser.
 pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
-    let weight_decay = WeightDecay::new(0.0).unwrap_or(spec.weight_decay);
-    TrialSpec { architecture: spec.network(), weight_decay, ..without(spec) }
+    let plain = TrialSpec { architecture: spec.network(), ..without(spec) };
+    plain.with(axes::WEIGHT_DECAY, Value::Real(0.0))
 }
 
 type Group<'t> = Vec<&'t (TrialSpec, TrialRow)>;
@@ -241,7 +242,7 @@ fn cell(selection: Selection, group: &Group<'_>, names: Names, differing: &Diffe
         subset_size: spec.subset_size,
         lambda: spec.lambda(),
         density: spec.density(),
-        weight_decay: spec.weight_decay.get(),
+        weight_decay: spec.weight_decay(),
         learning_rate: spec.learning_rate.get(),
         penalty_samples: spec.penalty_samples(),
         variant: differing.phrases(spec),

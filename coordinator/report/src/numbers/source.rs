@@ -5,10 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use swfn_shared::{
     grid::Grid,
     ids::{CellId, TrialId},
+    problem,
+    problem::OrProblem as _,
     trial::TrialSpec,
 };
 use swfn_store::{
@@ -91,9 +93,11 @@ impl Sources {
             }
             ensure!(
                 known == 0 || trials.len() > before || rows.len() < known,
-                "the trials in `{}` are not those of its grid.toml\nhint: another version of this program made them: make the report with \
-                 that one, or run the sweep again with this one",
-                run.name
+                problem!(
+                    "the trials in `{}` are not those of its grid.toml", run.name;
+                    "another version of this program made them: make the report with that one, or \
+                     run the sweep again with this one"
+                )
             );
         }
         let verified = runs.iter().map(|run| Verification::of(&run.path, &trials));
@@ -148,7 +152,7 @@ pub(crate) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
     for path in paths {
         // The same folder twice would count nothing twice, but looks like a mistake.
         let place = path.canonicalize().unwrap_or_else(|_| path.clone());
-        ensure!(seen.insert(place), "`{}` is named twice\nhint: name each run directory once", path.display());
+        ensure!(seen.insert(place), problem!("`{}` is named twice", path.display(); "name each run directory once"));
         runs.push(open_one(path)?);
     }
     Ok(runs)
@@ -176,13 +180,14 @@ fn open_with(path: &Path, file: &Path) -> anyhow::Result<Run> {
     let database = path.join("sweep.sqlite");
     if !database.is_file() {
         let problem = if path.is_dir() { "it has no sweep.sqlite" } else { "there is no such folder" };
-        bail!(
-            "`{shown}` is no run directory: {problem}\nhint: name the folder that a sweep made, runs/NAME by default"
-        );
+        bail!(problem!(
+            "`{shown}` is no run directory: {problem}";
+            "name the folder that a sweep made, runs/NAME by default"
+        ));
     }
     let store = Store::open_to_read(&database)?;
     let text = grid_file::read(file)
-        .with_context(|| format!("`{shown}` lacks its grid\nhint: copy the grid file there, as grid.toml"))?;
+        .or_problem(|| problem!("`{shown}` lacks its grid"; "copy the grid file there, as grid.toml"))?;
     // What was run was not too large to run.
     let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
     Ok(Run { path: path.to_owned(), name: shown.to_string(), grid, text, store })

@@ -1,6 +1,7 @@
 //! What columns and names mean, and above all which evaluation counts.
 
 use swfn_shared::{
+    axes,
     grid::Selection,
     text::count,
     treatment::{Regulariser, Switch},
@@ -92,9 +93,9 @@ pub(crate) const SEEDS_NEEDED: &str = "Seeds needed: paired t test alone, two-si
 pub fn names(summary: &Summary) -> String {
     let some = |has: fn(&Regulariser) -> bool| summary.treatments().iter().any(|treatment| has(&treatment.regulariser));
     let all = [
-        (some(|of| of.function_norm.is_some()), "fn: function norm with its weight λ"),
-        (some(|of| of.weight_decay.is_some()), "wd: weight decay"),
-        (some(|of| of.switch == Some(Switch::BatchNorm)), "bn: batch norm"),
+        (some(|of| of.lambda() > 0.0), "fn: function norm with its weight λ"),
+        (some(|of| of.weight(axes::WEIGHT_DECAY) > 0.0), "wd: weight decay"),
+        (some(|of| of.switch() == Some(Switch::BatchNorm)), "bn: batch norm"),
     ];
     let used: Vec<&str> = all.into_iter().filter(|(used, _)| *used).map(|(_, meaning)| meaning).collect();
     if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }

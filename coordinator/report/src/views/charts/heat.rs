@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use swfn_shared::{grid::Selection, numbers::short, treatment::Regulariser};
+use swfn_shared::{axes, grid::Selection, numbers::short};
 
 use super::{
     facets::chosen,
@@ -68,7 +68,7 @@ pub(super) fn heat(study: &Study<'_>) -> Content {
         let mut key = over_lambda(&cell.spec);
         key.subset_size = 1;
         let place = maps.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
-            let others = Regulariser { function_norm: None, ..study.treatment(cell).regulariser };
+            let others = study.treatment(cell).regulariser.with(axes::LAMBDA, 0.0);
             let variant = &study.treatment(cell).variant;
             let title = match (others.parts(), variant.is_empty()) {
                 (0, true) => cell.network.to_string(),

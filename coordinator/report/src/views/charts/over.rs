@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use swfn_shared::{
+    axes,
     grid::Selection,
     ids::CellId,
     treatment::{Names, Regulariser},
@@ -145,10 +146,10 @@ pub(super) fn lambda(study: &Study<'_>) -> Content {
         let treatment = study.treatment(cell);
         let value = if gains { gain(study, cell, cell.lambda) } else { accuracy(study, cell, cell.lambda) };
         let (Some(column), Some(row), Some(point)) = (facets.column(cell), facets.row(cell), value) else { continue };
-        let line = match treatment.regulariser.function_norm {
-            None => Line { kind: Kind::Level, ..line_of(study, cell, vec![point]) },
-            Some(_) => {
-                let others = Regulariser { function_norm: None, ..treatment.regulariser };
+        let line = match treatment.regulariser.lambda() > 0.0 {
+            false => Line { kind: Kind::Level, ..line_of(study, cell, vec![point]) },
+            true => {
+                let others = treatment.regulariser.with(axes::LAMBDA, 0.0);
                 let variant =
                     if treatment.variant.is_empty() { String::new() } else { format!(", {}", treatment.variant) };
                 let name = format!("{}{variant}", beside(names, others));

@@ -1,7 +1,10 @@
 //! How regularisers look: one colour and one shape of marks for each, the same in all charts and on all pages of a study.
 
 use serde::Serialize;
-use swfn_shared::treatment::{Regulariser, Switch};
+use swfn_shared::{
+    axes,
+    treatment::{Regulariser, Switch},
+};
 
 use super::theme::{MIDDLE, Role, SHADES, Theme, Tint, hex};
 
@@ -27,8 +30,8 @@ impl Look {
 
 /// The kind of a regulariser, values left out: its place in the table of hues.
 fn family(regulariser: &Regulariser) -> usize {
-    let (norm, decay) = (regulariser.function_norm.is_some(), regulariser.weight_decay.is_some());
-    match (regulariser.switch, norm, decay) {
+    let (norm, decay) = (regulariser.lambda() > 0.0, regulariser.weight(axes::WEIGHT_DECAY) > 0.0);
+    match (regulariser.switch(), norm, decay) {
         (None, false, false) => 0,
         (None, false, true) => 1,
         (Some(Switch::Dropout), false, false) => 2,
@@ -124,11 +127,7 @@ mod tests {
 
     #[test]
     fn more_of_the_same_kind_is_stronger() {
-        let of = |lambda| Regulariser {
-            switch: None,
-            function_norm: swfn_shared::numbers::Lambda::new(lambda).ok(),
-            weight_decay: None,
-        };
+        let of = |lambda| Regulariser::new(None).with(axes::LAMBDA, lambda);
         for count in 1..12 {
             let all: Vec<Regulariser> = (1..=count).map(|step| of(f64::from(step))).collect();
             let shades: Vec<usize> = looks(&all).iter().map(|look| look.tint.shade).collect();

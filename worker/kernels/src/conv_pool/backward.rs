@@ -3,11 +3,8 @@
 
 #![allow(unsafe_code, reason = "see lanes")]
 
-use crate::{
-    conv_pool::{ConvPool, Gradients, Passed, SIDE},
-    lanes::Lanes,
-    level::Work,
-};
+use super::{ConvPool, Gradients, Passed, SIDE};
+use crate::{lanes::Lanes, level::Work};
 
 /// Vectors in a row that are summed at once, at most.
 const MOST_VECTORS: usize = 8;

@@ -3,11 +3,8 @@
 
 #![allow(unsafe_code, reason = "see lanes")]
 
-use crate::{
-    conv_pool::{ConvPool, SIDE},
-    lanes::Lanes,
-    level::Work,
-};
+use super::{ConvPool, SIDE};
+use crate::{lanes::Lanes, level::Work};
 
 /// Pixels of the convolution in one of the output.
 const WINDOW: usize = 4;
