@@ -3,9 +3,9 @@
 //! ```text
 //!   plan (of a seed) --> faults --+
 //!                                 v
-//!   queue (virtual time) --> world --> place: process = ledger + trainer    (a model of the worker)
+//!   queue (virtual time) --> world --> place: process = protocol + trainer  (the session's protocol; a model of the trainer)
 //!                                 |      |  network: streams that break     (a model of gRPC)
-//!                                 +--> host: coordinator + disk             (a model of the actor, around the real scheduler)
+//!                                 +--> host: coordinator + disk             (the actor's turn; a model of the disk)
 //!                                          |
 //!                              book <-- oracle --> verdict
 //! ```

@@ -198,6 +198,9 @@ impl Process {
         if !self.protocol.has_news() {
             let unsent: Vec<_> = self.protocol.unacknowledged().filter(|number| !self.sent.contains(number)).collect();
             hold!(unsent.is_empty(), "{} does not send {unsent:?} on this stream", self.id);
+            let known: BTreeSet<_> = self.trainer.leases().chain(self.reports.values().copied().flatten()).collect();
+            let lost = self.protocol.held().into_iter().find(|lease| !known.contains(lease));
+            hold!(lost.is_none(), "{} holds {lost:?}, which it neither works on nor has given back", self.id);
             let asks = self.is_leaving() && self.asked > 0;
             hold!(!asks, "{} asks for {} lanes, and was told to leave", self.id, self.asked);
         }
