@@ -5,11 +5,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["swfn/v1/session.proto", "swfn/v1/trial.proto"];
-    for file in files {
-        println!("cargo::rerun-if-changed={file}");
-    }
-    let descriptors = protox::compile(files, ["."])?;
+    let file = "swfn/v1/session.proto";
+    println!("cargo::rerun-if-changed={file}");
+    let descriptors = protox::compile([file], ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("swfn.v1.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use swfn_access::certs::{self, CertsArguments};
 use swfn_exports::ExportArguments;
 use swfn_report::ReportArguments;
-use swfn_shared::{command_line, faults, output, telemetry};
+use swfn_shared::{command_line, faults, output, person::Retry, telemetry};
 
 use crate::{
     arguments::SweepArguments,
@@ -14,7 +14,7 @@ use crate::{
     check::{self, CheckArguments},
     logs::{self, LogsArguments},
     progress::{self, Terminal},
-    retry::{Retry, RetryArguments},
+    retry::RetryArguments,
     sweep::{self, Ending},
     view::{self, ViewArguments},
 };

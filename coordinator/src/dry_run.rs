@@ -73,7 +73,7 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
     let cells: HashSet<CellId> = specs.iter().map(TrialSpec::cell).collect();
     let vaes: HashSet<_> = specs.iter().filter_map(TrialSpec::vae).collect();
     let names = Names::among(specs.iter().map(TrialSpec::regulariser));
-    let (dataset, (height, width)) = (grid.dataset, grid.dataset.sides());
+    let (dataset, (height, width)) = (grid.dataset(), grid.dataset().sides());
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         writeln!(text, "{}", cut(&format!("{name:<10}{value}"))).expect("writing to a string");
@@ -256,7 +256,11 @@ fn time(left: &[&TrialSpec], outlook: &Outlook<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::grid::DEFAULT_MAX_TRIALS;
+    use swfn_shared::{
+        axes::{Axis, Role},
+        grid::DEFAULT_MAX_TRIALS,
+    };
+    use swfn_store::samples::varied;
 
     use super::*;
     use crate::rates::sample;
@@ -275,6 +279,24 @@ mod tests {
             assert!(text.lines().count() <= 30 && text.lines().all(|line| line.chars().count() <= 110), "{text}");
         }
         insta::assert_snapshot!(texts.join("\n---\n"));
+    }
+
+    /// A row of the table of axes is enough: nothing here knows its name.
+    #[test]
+    fn every_axis_of_a_grid_is_in_the_matrix() {
+        for axis in Axis::of_grid() {
+            let (text, values) = varied(*axis);
+            let grid = Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap();
+            let text = describe(&grid, &Outlook::default());
+            let rows = grid.trials().map(|spec| (row(&spec), spec.subset_size, spec.label())).collect::<BTreeSet<_>>();
+            assert_eq!(rows.len(), if axis.role == Role::Seed { 1 } else { 2 }, "{axis:?}");
+            for value in values.iter().filter(|value| Some(**value) != axis.default) {
+                let part = axis.labelled(*value);
+                let named = matches!(axis.role, Role::Regulariser { .. } | Role::Setting);
+                assert!(!named || text.contains(&part), "{part} in {text}");
+                assert!(!named || rows.iter().any(|(_, _, label)| label.contains(&part)), "{part} in {rows:?}");
+            }
+        }
     }
 
     #[test]

@@ -14,10 +14,12 @@ use swfn_access::tls;
 use swfn_exports::tensorboard::Exporter;
 use swfn_proto::v1;
 use swfn_report::{Extent, Run, Sources};
-use swfn_scheduler::{Limits, REQUESTS};
+use swfn_scheduler::{Limits, REQUESTS, turn::Holder};
 use swfn_shared::{
     grid::{Grid, MIN_LEASE_SECONDS},
-    output, problem, signals,
+    output,
+    person::Retry,
+    problem, signals,
     snapshot::Snapshot,
     threads,
     trial::TrialSpec,
@@ -44,8 +46,7 @@ use crate::{
     local::{self, LocalSupervisor},
     notes::{costly_evaluations, notes},
     progress::{self, Standing, Terminal},
-    rates,
-    retry::Retry,
+    rates, retry,
 };
 
 /// Threads of a sweep, whatever the cores: two of the runtime, the engine's, one that writes to people, and some that read files.
@@ -88,7 +89,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     if let Some(damage) = store.log_damage() {
         warn!("{damage}");
     }
-    let failed = retry.find(&store, &specs)?;
+    retry::check(retry, &store, &specs)?;
     custody::take_stock(&run_dir, &store, &grid, &specs, &text, arguments.replace)?;
     let work = Work::of(specs.iter(), rates::here(&rates::load()));
     for note in notes(&grid, &specs, &work).into_iter().chain(costly_evaluations(&specs, &work)) {
@@ -99,7 +100,7 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let limits = Limits::from(grid.run);
     let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
     let mut engine = engine.with_logs(LogFolder::new(run_dir.logs())).sends_workers_home(arguments.exit_when_done);
-    retry.apply(&mut engine, &failed)?;
+    retry::apply(retry.clone(), &mut engine)?;
     let engine = engine.verifies(grid.run.verify, run_dir.verification())?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
@@ -187,7 +188,7 @@ async fn serve(
     if let Some(door) = &dashboard {
         terminal.say(&format!("dashboard: {}", door.url));
         if seen_by_all {
-            terminal.say("all users of this machine can look at it; --http-token asks for a token");
+            terminal.say("all users of this machine can look at it; --http-token asks for a token, and lets you retry and drain there");
         }
     }
 
@@ -215,14 +216,10 @@ async fn serve(
     let (stop_dashboard, dashboard_stopped) = oneshot::channel::<()>();
     let dashboard = dashboard.map(|door| {
         let reader = Reader::new(&run_dir.database());
-        let app = swfn_dashboard::App::new(
-            Arc::new(grid.clone()),
-            place,
-            specs,
-            snapshots.clone(),
-            Some(swfn_dashboard::Queue::new(&requests)),
-            reader,
-        );
+        let queue = Some(swfn_dashboard::Queue::new(&requests));
+        let app = swfn_dashboard::App::new(Arc::new(grid.clone()), place, specs, snapshots.clone(), queue, reader);
+        // Whoever can look may command, but not all users of a machine.
+        let app = if seen_by_all { app } else { app.with_commands(commander(&requests)) };
         tokio::spawn(swfn_dashboard::serve(door, watch::channel(Arc::new(app)).1, async {
             dashboard_stopped.await.ok();
         }))
@@ -333,6 +330,19 @@ fn welcome(grid: &Grid) -> v1::Welcome {
         stall_seconds: grid.run.stall_seconds,
         heartbeat_seconds: (grid.run.lease_seconds / MIN_LEASE_SECONDS).clamp(1, 15),
     }
+}
+
+/// The way of people's commands from the page to the actor, which stops when all others are gone.
+fn commander(requests: &mpsc::Sender<Request>) -> swfn_dashboard::Commander {
+    let requests = requests.downgrade();
+    swfn_dashboard::Commander::new(move |command| {
+        let requests = requests.upgrade();
+        async move {
+            let (answer, answered) = oneshot::channel();
+            requests?.send(Request::Command { command, holder: Holder::Anyone, answer }).await.ok()?;
+            answered.await.ok()
+        }
+    })
 }
 
 /// Tells the actor that time passes, once at a time: while it waits for its disk, ticks would fill the channel, and workers find no place.

@@ -54,6 +54,9 @@ pub struct IdxDataset {
 /// Heights and widths that the networks take: two 5x5 convolutions, each with max-pooling, leave one pixel of 16.
 pub const SIDES: RangeInclusive<u32> = 16..=64;
 
+/// Numbers of channels: grey, and red, green and blue.
+pub const CHANNELS: [u32; 2] = [1, 3];
+
 /// Numbers of classes: labels are bytes.
 pub const CLASSES: RangeInclusive<u32> = 2..=256;
 

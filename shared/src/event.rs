@@ -1,6 +1,9 @@
 //! What happens to the trials of a sweep: the events that the scheduler decides, the store keeps, and reports count.
 
-use crate::ids::{LeaseId, WorkerId};
+use crate::{
+    ids::{LeaseId, WorkerId},
+    state::TrialState,
+};
 
 /// What the loss of a lease says of its trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,25 @@ impl Blame {
             Self::Alone => 0,
             Self::Among => 1,
             Self::Suspected => 2,
+        }
+    }
+}
+
+/// What a person does to a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// A trial that was given up is put back; its attempts go on being counted, its failures and losses begin anew.
+    Retried,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Retried];
+
+    /// Its name in the journal, and the state that it leads to.
+    pub fn in_journal(self) -> (&'static str, TrialState) {
+        match self {
+            Self::Retried => ("retried", TrialState::Pending),
         }
     }
 }
@@ -102,10 +124,12 @@ pub enum Event {
         /// The lease.
         lease: LeaseId,
     },
-    /// A person put a quarantined trial back; its attempts go on being counted, its failures and losses begin anew.
-    Retried {
-        /// The newest lease of the trial, which has ended.
+    /// A person did something to a trial.
+    ByPerson {
+        /// The newest lease of the trial.
         lease: LeaseId,
+        /// What.
+        act: Act,
     },
 }
 
@@ -123,7 +147,7 @@ impl Event {
             | Self::Failed { lease, .. }
             | Self::Lost { lease, .. }
             | Self::Released { lease }
-            | Self::Retried { lease } => Some(*lease),
+            | Self::ByPerson { lease, .. } => Some(*lease),
         }
     }
 }

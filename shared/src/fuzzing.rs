@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use swfn_proto::{Message as _, v1};
-
 use crate::{
     grid::{Grid, GridError, Mistake},
     trial::TrialSpec,
@@ -42,8 +40,8 @@ pub fn grid(data: &[u8]) {
 
 /// The specification of a trial as a coordinator sends it.
 pub fn specification(data: &[u8]) {
-    let Ok(wire) = v1::TrialSpec::decode(data) else { return };
-    match TrialSpec::try_from(wire) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match TrialSpec::parse(text) {
         Ok(spec) => survives(&spec),
         Err(error) => readable(&error.to_string()),
     }
@@ -51,9 +49,7 @@ pub fn specification(data: &[u8]) {
 
 /// What is accepted has the same identity on the other side of the wire, and its work can be counted.
 fn survives(spec: &TrialSpec) {
-    let bytes = v1::TrialSpec::from(spec).encode_to_vec();
-    let wire = v1::TrialSpec::decode(bytes.as_slice()).expect("what was encoded is decoded");
-    let back = TrialSpec::try_from(wire).unwrap_or_else(|error| panic!("{error}: {}", spec.to_json()));
+    let back = TrialSpec::parse(&spec.to_json()).unwrap_or_else(|error| panic!("{error}: {}", spec.to_json()));
     assert_eq!(&back, spec);
     let ids = |spec: &TrialSpec| (spec.id(), spec.cell(), spec.shape(), spec.subset(), spec.vae());
     assert_eq!(ids(&back), ids(spec));

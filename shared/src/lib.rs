@@ -26,6 +26,7 @@ pub mod layers;
 pub mod metrics;
 pub mod numbers;
 pub mod output;
+pub mod person;
 pub mod problem;
 pub mod quote;
 pub mod signals;

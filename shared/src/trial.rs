@@ -392,7 +392,7 @@ impl TrialSpec {
         };
         let (images, all) = (self.subset_size, self.dataset.train_len());
         within(axes::SUBSET_SIZE, images, 1, all)?;
-        within(Axis::at("validation"), self.validation, 0, all - images)?;
+        within(axes::VALIDATION, self.validation, 0, all - images)?;
         within(Axis::at("classifier.batch_size"), self.classifier.batch_size, 1, images)?;
         if let Some(samples) = self.vae_samples() {
             within(Axis::at("penalty.vae.vae.batch_size"), samples.vae.batch_size, 1, images)?;

@@ -358,7 +358,7 @@ fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     let count = count.unwrap_or(len.min(200));
     ensure!((1..=len).contains(&count), "--count `{count}` is not in 1 to {len}");
     let drawn = images.train.gather(&(0..count).collect::<Vec<_>>());
-    let png = data::sheet(&drawn.images, drawn.height, drawn.width, columns, data::Ink::Dark)?;
+    let png = data::sheet(&drawn.images, drawn.shape, columns)?;
     std::fs::write(&out, png).with_context(|| format!("cannot write `{}`", out.display()))?;
     output::print(&format!("{count} images of {name} in `{}`\n", out.display()))?;
     Ok(ExitCode::SUCCESS)

@@ -1,9 +1,18 @@
 //! Lanes: trials of one shape that are computed together. Whatever they learn is a tensor with a leading dimension of
 //! lanes, so that lanes can be left out and others put at the end.
 
+use std::borrow::Cow;
+
 use tch::{Tensor, no_grad_guard};
 
-use crate::model::layers::Named;
+/// A name and a tensor: what optimisers, checkpoints and tests see of a model. The tensor shares its
+/// storage with the model's.
+pub type Named = (Cow<'static, str>, Tensor);
+
+/// A tensor of that name, not a copy.
+pub fn named(name: &'static str, tensor: &Tensor) -> Named {
+    (Cow::Borrowed(name), tensor.shallow_clone())
+}
 
 /// Something with tensors that have a leading dimension of lanes.
 pub trait Lanes {

@@ -21,6 +21,7 @@ pub mod fuzzing;
 #[path = "../../tests/src/generated.rs"]
 mod generated;
 pub mod lanes;
+pub mod layers;
 mod libtorch;
 mod memory;
 pub mod model;

@@ -21,7 +21,9 @@ use tracing::debug;
 
 use super::{
     axes::{self, Axes, Axis},
-    colours, metrics,
+    colours,
+    commands::Commander,
+    metrics,
     summary::LiveSummary,
 };
 
@@ -39,6 +41,8 @@ pub(crate) struct SweepNames {
     colours: BTreeMap<String, String>,
     /// Whether a coordinator shows this, or its files are all that is known.
     pub(super) live: bool,
+    /// Whether people can command something.
+    pub(super) commands: bool,
 }
 
 /// Tells how many requests wait for the engine, and how many can.
@@ -72,6 +76,8 @@ pub struct App {
     pub(super) reader: Reader,
     pub(super) summary: LiveSummary,
     pub(super) prometheus: Option<PrometheusHandle>,
+    /// Brings commands to the engine, where people may.
+    pub(super) commander: Option<Commander>,
 }
 
 impl App {
@@ -98,6 +104,7 @@ impl App {
                 axes: axes.shown(),
                 colours: colours::names(specs),
                 live: queue.is_some(),
+                commands: false,
             },
             axes,
             place: place.clone(),
@@ -106,7 +113,14 @@ impl App {
             queue,
             reader,
             summary: LiveSummary::new(grid, specs),
+            commander: None,
         }
+    }
+
+    /// The same, with commands of people brought to the engine.
+    pub fn with_commands(mut self, commander: Commander) -> Self {
+        (self.names.commands, self.commander) = (true, Some(commander));
+        self
     }
 
     /// Makes the answer, so that who comes first need not wait for it.

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use swfn_shared::{
+    axes::{Axis as Setting, LAMBDA, Role, Section, Value},
     ids::CellId,
-    numbers::short,
     treatment::Names,
     trial::{Architecture, TrialSpec},
 };
 
-/// Settings that the page shows as network, regulariser, n and seed, and which filters may name all
-/// the same.
-const BEHIND: [&str; 3] = ["architecture", "weight_decay", "lambda"];
+/// Whether the page shows a setting as network or regulariser; filters may name it all the same.
+fn is_behind(name: &str) -> bool {
+    let axis = Setting::named("grid", name);
+    axis.is_some_and(|axis| matches!(axis.role, Role::Network | Role::Regulariser { .. }))
+}
 
 /// More values than that are no choice for a list: of seeds there may be thousands.
 const LISTED: usize = 200;
@@ -76,8 +78,9 @@ impl Axes {
         let of = |spec: &TrialSpec| names.regulariser(spec.regulariser());
         axes.add("regulariser", "regulariser", each(&of), Some(regularisers));
         axes.add("architecture", "architecture", each(&|spec| spec.architecture.to_string()), None);
-        axes.add("lambda", "λ", each(&|spec| number(spec.lambda())), None);
-        axes.add("weight_decay", "weight decay", each(&|spec| number(spec.weight_decay())), None);
+        for axis in Setting::columns().filter(|axis| matches!(axis.role, Role::Regulariser { .. })) {
+            axes.add(axis.name, &title(axis.place), each(&|spec| axis.column(spec).exact()), None);
+        }
         let settings: Vec<_> = specs.iter().map(|spec| settings(spec)).collect();
         let paths: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
         let several = |path: &&String| {
@@ -116,7 +119,7 @@ impl Axes {
 
     /// Those in which trials differ, for people: the seed is the last.
     pub(crate) fn shown(&self) -> Vec<Axis> {
-        let varying = self.axes.iter().filter(|axis| axis.varies() && !BEHIND.contains(&axis.name.as_str()));
+        let varying = self.axes.iter().filter(|axis| axis.varies() && !is_behind(&axis.name));
         let seeds: Vec<String> = self.seeds.iter().take(LISTED + 1).map(ToString::to_string).collect();
         let seed = Axis { name: "seed".to_owned(), title: "seed".to_owned(), values: seeds, numeric: true };
         let seed = Some(seed).filter(Axis::varies);
@@ -129,7 +132,7 @@ impl Axes {
         let Some((_, values)) = self.places.get(&cell).and_then(|place| self.cells.get(*place)) else {
             return BTreeMap::new();
         };
-        let shown = self.axes.iter().zip(values).filter(|(axis, _)| !BEHIND.contains(&axis.name.as_str()));
+        let shown = self.axes.iter().zip(values).filter(|(axis, _)| !is_behind(&axis.name));
         shown.filter_map(|(axis, value)| Some((axis.name.as_str(), axis.values.get((*value)?)?.as_str()))).collect()
     }
 
@@ -153,31 +156,35 @@ impl Axes {
     }
 }
 
-/// A number as a request names it.
-fn number(value: f64) -> String {
-    let few = short(value);
-    if few.parse() == Ok(value) { few } else { value.to_string() }
-}
-
 /// The settings of a trial by the path that leads to them, without those that are axes already.
 fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     let mut all = swfn_report::settings(spec);
-    for value in all.values_mut().filter(|value| value.contains('.')) {
-        if let Ok(real) = value.parse() {
-            *value = number(real);
+    all.retain(|place, value| match Setting::of_place(place) {
+        None => true,
+        Some(axis) => {
+            if let Some(real @ Value::Real(_)) = axis.value(spec) {
+                *value = real.exact();
+            }
+            axis.role == Role::Setting && axis.section != Section::Derived
         }
-    }
-    // The density says which family its VAE is of.
-    for known in ["seed", "subset_size", "architecture", "weight_decay", "penalty.lambda", "penalty.vae.vae.family"] {
-        all.remove(known);
-    }
+    });
     all
 }
 
+/// What the axes of a grid vary, for the page of a trial.
+pub(crate) fn named(spec: &TrialSpec) -> Vec<(String, String)> {
+    let shown = |axis: &Setting| matches!(axis.role, Role::Regulariser { .. } | Role::Setting);
+    let named = Setting::columns().filter(shown);
+    named.filter_map(|axis| Some((title(axis.place), axis.value(spec)?.exact()))).collect()
+}
+
 /// `learning rate` for `learning_rate`. The classifier has iterations and batches, too.
-fn title(path: &str) -> String {
-    let whose = if path.starts_with("penalty.vae.vae.") { "VAE " } else { "" };
-    let name = path.strip_suffix(".name").unwrap_or(path).rsplit('.').next().unwrap_or(path).replace('_', " ");
+fn title(place: &str) -> String {
+    if place == LAMBDA.place {
+        return "λ".to_owned();
+    }
+    let whose = if place.starts_with("penalty.vae.vae.") { "VAE " } else { "" };
+    let name = place.strip_suffix(".name").unwrap_or(place).rsplit('.').next().unwrap_or(place).replace('_', " ");
     format!("{whose}{name}")
 }
 
@@ -190,6 +197,7 @@ pub(crate) fn architectures(specs: &[TrialSpec]) -> Vec<Architecture> {
 #[cfg(test)]
 mod tests {
     use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use swfn_store::samples::varied;
 
     use super::*;
 
@@ -229,6 +237,29 @@ mod tests {
         let by_rate = axes.choose(&[], Some(place("learning_rate", "0.1").0));
         let first = by_rate.iter().find(|(_, place)| *place == 0).unwrap().0;
         assert_eq!(axes.values_of(first)["learning_rate"], "1e-4");
+    }
+
+    /// A row of the table of axes is enough: nothing here knows its name.
+    #[test]
+    fn every_axis_of_a_grid_is_a_column_and_a_filter() {
+        for setting in Setting::of_grid() {
+            let (grid, values) = varied(*setting);
+            let specs: Vec<_> = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+            let axes = Axes::of(&specs);
+            assert!(!axes.shown().is_empty(), "{setting:?}");
+            let facts = named(&specs[0]);
+            if setting.role == Role::Seed {
+                continue;
+            }
+            let name = if setting.role == Role::Setting { setting.place } else { setting.name };
+            let filter = axes.all().iter().position(|axis| axis.name == name);
+            let filter = filter.unwrap_or_else(|| panic!("{name} is no filter"));
+            assert_eq!(axes.all()[filter].values, values.map(Value::exact));
+            assert_eq!([0, 1].map(|value| axes.choose(&[(filter, value)], None).len()), [1, 1]);
+            if matches!(setting.role, Role::Regulariser { .. } | Role::Setting) {
+                assert!(facts.contains(&(title(setting.place), values[0].exact())), "{facts:?}");
+            }
+        }
     }
 
     #[test]

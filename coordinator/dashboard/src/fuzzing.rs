@@ -14,6 +14,7 @@ use swfn_store::live::Page;
 
 use crate::{
     axes::Axes,
+    commands,
     guard::{Guard, is_open},
     problem::Problem,
     query::{
@@ -54,7 +55,8 @@ fn request(data: &[u8]) {
     let [open, closed] = &*GUARDS;
     let passed = open.check(&head, Some(LOCAL));
     if passed.is_ok() {
-        assert!(head.method == Method::GET || head.method == Method::HEAD);
+        let reads = head.method == Method::GET || head.method == Method::HEAD;
+        assert!(if head.uri.path() == commands::PATH { head.method == Method::POST } else { reads });
         let hosts: Vec<_> = head.headers.get_all(header::HOST).iter().collect();
         let [host] = hosts[..] else { panic!("{hosts:?}") };
         assert!(is_ours(host.to_str().expect("names are ASCII")), "{host:?}");
@@ -66,7 +68,11 @@ fn request(data: &[u8]) {
             refused(&problem);
         }
         (Err(problem), Err(_)) => refused(&problem),
-        (Err(problem), Ok(())) => panic!("a token does not open what is closed: {}", problem.json()),
+        // Of a command with the token, nobody has to say where it comes from.
+        (Err(problem), Ok(())) => {
+            assert!(head.uri.path() == commands::PATH && shows_the_token(&head), "{}", problem.json());
+            refused(&problem);
+        }
     }
     addressed(&head.uri);
 }

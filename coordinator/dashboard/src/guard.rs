@@ -1,8 +1,10 @@
 //! Who may ask: what every request has to pass before anything is looked up.
 //!
 //! A page of somebody else's that a browser shows may send requests here, or may give its own name this address (DNS rebinding). So the
-//! host that a request names must be one of ours, and what browsers say about where it comes from must be this page or nothing. Nothing
-//! here changes anything, so there is nothing to forge; it is about reading.
+//! host that a request names must be one of ours, and what browsers say about where it comes from must be this page or nothing.
+//!
+//! One path takes commands, and a command must not be forged: it is JSON, which no form of another page can send, and it comes with the
+//! token, or the browser says that it comes from this page.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,7 +16,7 @@ use std::{
 };
 
 use axum::http::{
-    Method, StatusCode,
+    StatusCode,
     header::{self, HeaderName},
     request::Parts,
     uri::Authority,
@@ -24,7 +26,7 @@ use swfn_access::tls::Tls;
 use swfn_shared::{access::Token, quote::printable};
 use tracing::warn;
 
-use super::problem::Problem;
+use super::{commands, problem::Problem};
 
 /// Bytes of path and query.
 const MAX_URI: usize = 2_048;
@@ -81,9 +83,11 @@ impl Guard {
 
     /// Refuses what may not be answered. `local`: the address that the connection came to.
     pub(crate) fn check(&self, head: &Parts, local: Option<IpAddr>) -> Result<(), Problem> {
-        if head.method != Method::GET && head.method != Method::HEAD {
-            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "nothing can be changed here");
-            return Err(problem.hint("methods are GET and HEAD").header(header::ALLOW, "GET, HEAD"));
+        let commands = head.uri.path() == commands::PATH;
+        let (allowed, reads) = if commands { ("POST", false) } else { ("GET, HEAD", true) };
+        if !allowed.split(", ").any(|method| head.method == method) {
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this is not done here");
+            return Err(problem.hint(format!("methods are: {allowed}")).header(header::ALLOW, allowed));
         }
         let uri = head.uri.path_and_query().map_or(0, |text| text.as_str().len());
         if uri > MAX_URI {
@@ -91,11 +95,17 @@ impl Guard {
             return Err(Problem::new(StatusCode::URI_TOO_LONG, message));
         }
         let length = head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-        if length || head.headers.contains_key(header::TRANSFER_ENCODING) {
+        if reads && (length || head.headers.contains_key(header::TRANSFER_ENCODING)) {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "a request for reading has no body"));
         }
         let host = self.host(head, local)?;
         origin(head, host, !self.frames.is_empty())?;
+        if commands {
+            is_json(head)?;
+        }
+        if commands && self.token.is_none() {
+            from_here(head)?;
+        }
         if is_open(head.uri.path()) { Ok(()) } else { self.token(head) }
     }
 
@@ -179,6 +189,28 @@ fn origin(head: &Parts, host: &str, in_frames: bool) -> Result<(), Problem> {
             if link && head.uri.path() == "/" { Ok(()) } else { Err(elsewhere()) }
         }
     }
+}
+
+/// Refuses what a form can send.
+fn is_json(head: &Parts) -> Result<(), Problem> {
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a command is JSON")
+        .hint("say `Content-Type: application/json`"))
+}
+
+/// Where no token is asked for, the browser has to say that this page sends a command. [`origin`] has let nothing else pass but silence.
+fn from_here(head: &Parts) -> Result<(), Problem> {
+    let same_site = head.headers.get(SITE).is_some_and(|site| site == "same-origin");
+    if same_site || head.headers.contains_key(header::ORIGIN) {
+        return Ok(());
+    }
+    let problem = Problem::new(StatusCode::FORBIDDEN, "nobody says where this command comes from");
+    Err(problem
+        .hint("say `Origin: http://HOST:PORT` with the address of this page, or ask for a token with --http-token"))
 }
 
 /// The token that comes with a request.
@@ -281,6 +313,46 @@ mod tests {
             assert_eq!(of("/", &link("document")), 200);
             assert_eq!(of("/", &link("iframe")), 403);
             assert_eq!(of("/api/v1/sweep", &link("document")), 403);
+        }
+    }
+
+    #[test]
+    fn commands_come_from_this_page_or_with_the_token() {
+        let token = Token::random();
+        let bearer = format!("Bearer {}", token.reveal());
+        let (open, closed) = (guard(), Guard::new(Vec::new(), Some(token)));
+        let of = |guard: &Guard, method: &str, more: &[(&str, &str)]| {
+            let json = [("host", "localhost:7078"), ("content-length", "20")];
+            let mut head = head(commands::PATH, &[&json, more].concat());
+            head.method = method.parse().unwrap();
+            status(guard, &head)
+        };
+        let json = ("content-type", "application/json");
+        let here = ("origin", "http://localhost:7078");
+        assert_eq!(of(&open, "POST", &[json, here, ("sec-fetch-site", "same-origin")]), 200);
+        assert_eq!(of(&open, "POST", &[("content-type", "Application/JSON; charset=utf-8"), here]), 200);
+        assert_eq!(of(&open, "POST", &[json, ("sec-fetch-site", "same-origin")]), 200);
+        assert_eq!(of(&open, "POST", &[json]), 403, "nobody says where it comes from");
+        assert_eq!(of(&closed, "POST", &[json, ("authorization", &bearer)]), 200);
+        assert_eq!(of(&closed, "POST", &[json, here]), 401);
+        assert_eq!(of(&closed, "POST", &[json, here, ("authorization", "Bearer x")]), 401);
+        for guard in [&open, &closed] {
+            let token = ("authorization", bearer.as_str());
+            for origin in ["null", "http://evil.example", "http://localhost", "https://localhost:7079"] {
+                assert_eq!(of(guard, "POST", &[json, token, ("origin", origin)]), 403, "{origin}");
+            }
+            for site in ["cross-site", "same-site", "x"] {
+                let link = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+                let sent = [&[json, token, here, ("sec-fetch-site", site)][..], &link].concat();
+                assert_eq!(of(guard, "POST", &sent), 403, "{site}");
+            }
+            for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "json"] {
+                assert_eq!(of(guard, "POST", &[("content-type", kind), token, here]), 415, "{kind}");
+            }
+            assert_eq!(of(guard, "POST", &[token, here]), 415, "no type");
+            for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
+                assert_eq!(of(guard, method, &[json, token, here]), 405, "{method}");
+            }
         }
     }
 

@@ -1,11 +1,12 @@
-//! What people and their tools look at while the sweep runs: the dashboard, the same as JSON, and Prometheus' metrics. It only
-//! reads, through the store's reader and the engine's snapshots; the actor does not know of it.
+//! What people and their tools look at while the sweep runs: the dashboard, the same as JSON, and Prometheus' metrics. It
+//! reads through the store's reader and the engine's snapshots; what people command it passes on.
 #![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
 
 mod app;
 mod arguments;
 mod axes;
 mod colours;
+mod commands;
 mod etag;
 #[cfg(test)]
 mod file_tests;
@@ -31,6 +32,7 @@ mod views;
 
 pub use app::{App, Queue};
 pub use arguments::HttpArguments;
+pub use commands::Commander;
 pub use follow::follow;
 pub use ready::is_ready;
 

@@ -118,7 +118,7 @@ pub fn count(event: &Event, in_time: bool) {
         | Event::WorkerAsked { .. }
         | Event::WorkerLeft { .. }
         | Event::Progressed { .. }
-        | Event::Retried { .. } => return,
+        | Event::ByPerson { .. } => return,
     };
     counter!(LEASES_ENDED, "how" => how).increment(1);
 }

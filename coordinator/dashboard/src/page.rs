@@ -12,7 +12,7 @@ type File = (&'static str, &'static str, &'static str);
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// All of them.
-pub(super) const FILES: [File; 15] = [
+pub(super) const FILES: [File; 16] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
@@ -27,6 +27,7 @@ pub(super) const FILES: [File; 15] = [
     ("/chart.js", SCRIPT, include_str!("page/chart.js")),
     ("/axis.js", SCRIPT, include_str!("page/axis.js")),
     ("/ask.js", SCRIPT, include_str!("page/ask.js")),
+    ("/command.js", SCRIPT, include_str!("page/command.js")),
     ("/text.js", SCRIPT, include_str!("page/text.js")),
 ];
 

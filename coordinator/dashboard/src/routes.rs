@@ -5,11 +5,11 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{FromRef, Path, RawQuery, Request, State, rejection::PathRejection},
+    extract::{DefaultBodyLimit, FromRef, Path, RawQuery, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde::Serialize;
 use swfn_access::gate::Visitor;
@@ -24,7 +24,7 @@ use tracing::warn;
 
 use super::{
     app::App,
-    etag, files,
+    commands, etag, files,
     guard::{self, Guard},
     metrics, page,
     problem::Problem,
@@ -55,7 +55,7 @@ impl FromRef<Stage> for Arc<App> {
     }
 }
 
-type Shared = State<Arc<App>>;
+pub(super) type Shared = State<Arc<App>>;
 
 /// What stands in a path in place of a trial's id, unless it is not even text.
 type TrialInPath = Result<Path<String>, PathRejection>;
@@ -84,6 +84,7 @@ pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
         .route("/api/v1/trials/{id}/files/{name}", get(artifact))
         .route("/api/v1/curves", get(curves))
         .route("/api/v1/workers", get(workers))
+        .route(commands::PATH, post(commands::command).layer(DefaultBodyLimit::max(commands::MAX_BYTES)))
         .route("/report.html", get(report))
         .route("/colours.css", get(async || with_type("text/css; charset=utf-8", palette::style())))
         .route("/metrics", get(prometheus))
@@ -145,7 +146,7 @@ async fn label(State((policy, alone)): State<(HeaderValue, bool)>, mut response:
     response
 }
 
-type Answer = Result<Response, Problem>;
+pub(super) type Answer = Result<Response, Problem>;
 
 fn with_type(content_type: &'static str, body: impl Into<Body>) -> Response {
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
@@ -156,7 +157,7 @@ fn text(text: &'static str) -> Response {
     with_type("text/plain; charset=utf-8", text)
 }
 
-fn json(value: &impl Serialize) -> Answer {
+pub(super) fn json(value: &impl Serialize) -> Answer {
     match serde_json::to_vec(value) {
         Ok(text) => Ok(with_type("application/json", text)),
         Err(error) => Err(internal(&error)),

@@ -15,6 +15,8 @@ use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid},
     ids::LeaseId,
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS, VAE_LOSS},
+    person::{Commanded, PersonCommand, Refusal},
+    problem,
     snapshot::{Counts, Running, Snapshot},
     trial::TrialSpec,
 };
@@ -27,7 +29,7 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use super::{
-    App, Queue,
+    App, Commander, Queue,
     guard::Guard,
     routes::{self, Stage},
 };
@@ -384,4 +386,49 @@ async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
     let mut data = in_frame();
     *data.uri_mut() = "/api/v1/sweep".parse().unwrap();
     assert_eq!(named.oneshot(data).await.unwrap().status(), StatusCode::FORBIDDEN, "the page alone");
+}
+
+#[tokio::test]
+async fn commands_are_brought_to_the_engine_where_people_may() {
+    let house = House::new();
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let commander = Commander::new(move |command: PersonCommand| {
+        sender.send(command.clone()).unwrap();
+        let done = match command {
+            PersonCommand::Retry(_) => Ok(Commanded::Retried { trials: 1, left_out: 0 }),
+            PersonCommand::Drain(_) => Err(Refusal::Missing(problem!("no such worker"; "look"))),
+        };
+        std::future::ready(Some(done))
+    });
+    let stage = |app: App| Stage(watch::channel(Arc::new(app)).1);
+    let router = |app| routes::router(stage(app), Guard::new(Vec::new(), None), "http://head:7077");
+    let post = |body: String| {
+        let request =
+            Request::post("/api/v1/commands").header("host", "localhost").header("origin", "http://localhost");
+        request.header("content-type", "application/json").body(Body::from(body)).unwrap()
+    };
+    let ask = async |router: &Router, body: &str| {
+        let response = router.clone().oneshot(post(body.to_owned())).await.unwrap();
+        (response.status().as_u16(), text(response).await)
+    };
+    let open = router(house.app().with_commands(commander));
+    let retry = format!(r#"{{"retry":{{"failed":false,"diverged":false,"trials":["{}"]}}}}"#, house.specs[2].id());
+    assert_eq!(ask(&open, &retry).await, (200, r#"{"retried":{"trials":1,"left_out":0}}"#.to_owned()));
+    assert_eq!(heard.recv().await.unwrap().json(), retry);
+    let (status, said) = ask(&open, r#"{"drain":{"workers":["bob"]}}"#).await;
+    assert!(status == 404 && said.contains(r#""message":"no such worker","hint":"look""#), "{said}");
+    assert!(matches!(heard.recv().await, Some(PersonCommand::Drain(_))));
+    let (status, said) = ask(&open, r#"{"drain":{"workers":[]}}"#).await;
+    assert!(status == 400 && said.contains("`drain.workers` names nobody"), "{said}");
+    assert_eq!(ask(&open, &"x".repeat(70_000)).await.0, 413);
+    let form = Request::post("/api/v1/commands").header("host", "localhost").body(Body::from(retry.clone())).unwrap();
+    assert_eq!(open.clone().oneshot(form).await.unwrap().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert!(heard.try_recv().is_err(), "what is refused is not brought to anybody");
+    let sweep = json(&open, "/api/v1/sweep").await;
+    assert_eq!(sweep["commands"], true);
+    // Where all users of a machine can look, and in front of files alone.
+    let closed = house.router(None);
+    let (status, said) = ask(&closed, &retry).await;
+    assert!(status == 403 && said.contains("nothing can be commanded here"), "{said}");
+    assert_eq!(json(&closed, "/api/v1/sweep").await["commands"], false);
 }

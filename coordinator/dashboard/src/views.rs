@@ -9,11 +9,13 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use swfn_report::{Answer, Summary, half_width, names};
 use swfn_shared::{
+    axes::Axis,
     grid::Selection,
     ids::{CellId, TrialId},
     metrics::Outcome,
     snapshot::{Running, Snapshot},
     state::TrialState,
+    trial::TrialSpec,
 };
 use swfn_store::{
     MeanPoint,
@@ -22,7 +24,7 @@ use swfn_store::{
 
 use super::{
     app::{App, SweepNames},
-    axes::Axes,
+    axes::{self, Axes},
     files,
 };
 
@@ -193,20 +195,16 @@ pub(super) struct TrialView<'v> {
     axes: BTreeMap<&'v str, &'v str>,
     state: TrialState,
     attempts: u32,
-    architecture: String,
+    /// Its cell, axis by axis.
+    #[serde(flatten, serialize_with = "by_axis")]
+    spec: TrialSpec,
     network: &'v str,
     regulariser: &'v str,
-    subset_size: u32,
     #[serde(serialize_with = "exact")]
     seed: u64,
-    lambda: f64,
-    density: String,
-    weight_decay: f64,
-    learning_rate: f64,
-    penalty_samples: u32,
     /// Iterations in all, those of the VAE included, and how many are done.
-    steps: i64,
-    step: i64,
+    steps: u64,
+    step: u64,
     /// Who trains it, or has.
     worker: Option<String>,
     outcome: Option<Outcome>,
@@ -217,7 +215,7 @@ impl<'v> TrialView<'v> {
     pub(super) fn new(line: TrialLine, axes: &'v Axes, snapshot: &Snapshot) -> Self {
         let axes = axes.values_of(line.cell);
         let running = running(snapshot, line.id);
-        let done = line.outcome.is_some();
+        let (done, steps) = (line.outcome.is_some(), line.spec.steps());
         Self {
             id: line.id.to_string(),
             cell: line.cell.to_string(),
@@ -226,22 +224,19 @@ impl<'v> TrialView<'v> {
             network: axes.get("network").copied().unwrap_or_default(),
             regulariser: axes.get("regulariser").copied().unwrap_or_default(),
             axes,
-            architecture: line.architecture,
-            subset_size: line.subset_size,
-            // The file's integers are signed.
-            seed: line.seed as u64,
-            lambda: line.lambda,
-            density: line.density,
-            weight_decay: line.weight_decay,
-            learning_rate: line.learning_rate,
-            penalty_samples: line.penalty_samples,
-            steps: line.steps,
-            step: if done { line.steps } else { running.map_or(0, |running| line.steps.min(running.step as i64)) },
+            spec: line.spec,
+            seed: line.spec.seed,
+            steps,
+            step: if done { steps } else { running.map_or(0, |running| steps.min(running.step)) },
             worker: line.worker.or_else(|| running.map(|running| running.worker.to_string())),
             outcome: line.outcome,
             error: line.error,
         }
     }
+}
+
+fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(Axis::columns_of(spec))
 }
 
 fn running(snapshot: &Snapshot, id: TrialId) -> Option<&Running> {
@@ -254,6 +249,8 @@ pub(super) struct TrialDetails<'v> {
     #[serde(flatten)]
     trial: TrialView<'v>,
     settings: Box<RawValue>,
+    /// Those that the axes of a grid vary, for people.
+    named: Vec<(String, String)>,
     log: Option<String>,
     /// Newest first.
     events: Vec<EventView>,
@@ -276,7 +273,8 @@ impl<'v> TrialDetails<'v> {
     pub(super) fn new(page: TrialPage, app: &'v App, snapshot: &Snapshot) -> Result<Self, serde_json::Error> {
         let event = |EventLine { at, attempt, kind, worker, error }| EventView { at, attempt, kind, worker, error };
         Ok(Self {
-            settings: RawValue::from_string(exact_numbers(&page.spec))?,
+            settings: RawValue::from_string(exact_numbers(&page.line.spec.to_json()))?,
+            named: axes::named(&page.line.spec),
             // What failed before does not matter once the trial has succeeded.
             log: page.log.filter(|_| page.line.outcome.is_none()),
             files: files::left_by(app.place.path(), page.line.id),

@@ -8,20 +8,20 @@ use swfn_shared::quote::cell;
 use super::tables::{Column, Kind, Rows};
 
 /// A CSV file in the making.
-pub(super) struct CsvRows<W: Write> {
+pub(super) struct CsvRows<'c, W: Write> {
     csv: csv::Writer<W>,
-    columns: &'static [Column],
+    columns: &'c [Column],
 }
 
-impl<W: Write> CsvRows<W> {
-    pub(super) fn new(file: W, columns: &'static [Column]) -> anyhow::Result<Self> {
+impl<'c, W: Write> CsvRows<'c, W> {
+    pub(super) fn new(file: W, columns: &'c [Column]) -> anyhow::Result<Self> {
         let mut csv = csv::Writer::from_writer(file);
         csv.write_record(columns.iter().map(|(name, _)| name))?;
         Ok(Self { csv, columns })
     }
 }
 
-impl<W: Write> Rows for CsvRows<W> {
+impl<W: Write> Rows for CsvRows<'_, W> {
     fn row(&mut self, row: &Row<'_>) -> anyhow::Result<()> {
         for (index, (_, kind)) in self.columns.iter().enumerate() {
             match row.get_ref(index)? {

@@ -9,18 +9,18 @@ use serde_json::{Serializer, Value};
 use super::tables::{Column, Kind, Rows};
 
 /// A file of JSON lines in the making.
-pub(super) struct JsonRows<W: Write> {
+pub(super) struct JsonRows<'c, W: Write> {
     file: W,
-    columns: &'static [Column],
+    columns: &'c [Column],
 }
 
-impl<W: Write> JsonRows<W> {
-    pub(super) fn new(file: W, columns: &'static [Column]) -> Self {
+impl<'c, W: Write> JsonRows<'c, W> {
+    pub(super) fn new(file: W, columns: &'c [Column]) -> Self {
         Self { file, columns }
     }
 }
 
-impl<W: Write> Rows for JsonRows<W> {
+impl<W: Write> Rows for JsonRows<'_, W> {
     fn row(&mut self, row: &Row<'_>) -> anyhow::Result<()> {
         let mut line = Serializer::new(&mut self.file);
         let mut object = line.serialize_map(Some(self.columns.len()))?;

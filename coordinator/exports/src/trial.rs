@@ -2,7 +2,12 @@
 
 use rusqlite::Row;
 use serde_json::{Value, json};
-use swfn_shared::{quote::file_name, state::TrialState};
+use swfn_shared::{
+    axes::{Axis, Role, Value as AxisValue},
+    quote::file_name,
+    state::TrialState,
+    trial::TrialSpec,
+};
 use swfn_store::{ReadOnly, StoreError, parse, spec_of};
 
 /// A trial.
@@ -24,14 +29,23 @@ pub(super) struct Trial {
     pub(super) settings: String,
 }
 
-const COLUMNS: &str = "number, id, state, attempt, cell, seed, spec, dataset, architecture, network(spec) AS network,
-                       regulariser(spec) AS regulariser, subset_size, lambda, density, weight_decay,
-                       learning_rate, penalty_samples";
+const COLUMNS: &str = "number, id, state, attempt, cell, spec, regulariser(spec) AS regulariser";
 
-/// The axes beside the seed, in the order of the columns: words, the one whole number, other numbers.
-const WORDS: [&str; 5] = ["dataset", "architecture", "network", "regulariser", "density"];
-const WHOLE: &str = "subset_size";
-const NUMBERS: [&str; 4] = ["lambda", "weight_decay", "learning_rate", "penalty_samples"];
+/// What a trial is called by beside its seed: by the names of grid files, and with what they make.
+fn axes(spec: &TrialSpec, regulariser: String) -> Vec<(&'static str, Value)> {
+    let value = |value| match value {
+        AxisValue::Whole(number) => json!(number),
+        AxisValue::Real(number) => json!(number),
+        AxisValue::Name(name) => json!(name),
+    };
+    let mut axes = vec![
+        ("dataset", json!(spec.dataset.name())),
+        ("network", json!(spec.network().name())),
+        ("regulariser", json!(regulariser)),
+    ];
+    axes.extend(Axis::columns_of(spec).map(|(name, of)| (name, value(of))));
+    axes
+}
 
 impl Trial {
     /// The trial of that number.
@@ -46,41 +60,40 @@ impl Trial {
     }
 
     fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let mut axes = Vec::new();
-        for name in WORDS {
-            axes.push((name, row.get::<_, String>(name)?.into()));
-        }
-        axes.push((WHOLE, json!(row.get::<_, i64>(WHOLE)?)));
-        for name in NUMBERS {
-            axes.push((name, json!(row.get::<_, f64>(name)?)));
-        }
-        let label = spec_of(row.get_ref("spec")?)?.label();
+        let spec = spec_of(row.get_ref("spec")?)?;
         Ok(Self {
             number: row.get("number")?,
             id: row.get("id")?,
             state: parse(row, "state")?,
             attempt: row.get("attempt")?,
             cell: row.get("cell")?,
-            seed: row.get("seed")?,
-            axes,
-            label,
+            seed: spec.seed as i64,
+            axes: axes(&spec, row.get("regulariser")?),
+            label: spec.label(),
             settings: row.get("spec")?,
         })
     }
 
     /// The axes that have several values among the trials of the grid.
     pub(super) fn varying(reader: &ReadOnly) -> Result<Vec<&'static str>, StoreError> {
-        let names: Vec<&'static str> = WORDS.into_iter().chain([WHOLE]).chain(NUMBERS).collect();
-        // Without the function norm there are neither density nor samples, which alone is no difference.
-        let value = |name: &str| match name {
-            "density" | "penalty_samples" => format!("CASE WHEN lambda > 0 THEN {name} END"),
-            _ => name.to_owned(),
+        let column = |axis: Axis| match (axis.role, axis.kind.nothing()) {
+            // What some trials have not is no difference.
+            (Role::Setting, AxisValue::Name(none)) => format!("nullif({}, '{none}')", axis.name),
+            (Role::Setting, none) => format!("nullif({}, {none})", axis.name),
+            _ => axis.name.to_owned(),
         };
-        let counts: Vec<String> = names.iter().map(|name| format!("count(DISTINCT {}) > 1", value(name))).collect();
-        let sql = format!("SELECT {} FROM (SELECT {COLUMNS} FROM trial WHERE in_grid)", counts.join(", "));
+        let mut columns = vec![
+            ("dataset", "dataset".to_owned()),
+            ("network", "network(spec)".to_owned()),
+            ("regulariser", "regulariser(spec)".to_owned()),
+        ];
+        let of_cells = Axis::columns().filter(|axis| axis.role != Role::Seed);
+        columns.extend(of_cells.map(|axis| (axis.name, column(axis))));
+        let counts: Vec<String> = columns.iter().map(|(_, sql)| format!("count(DISTINCT {sql}) > 1")).collect();
+        let sql = format!("SELECT {} FROM trial WHERE in_grid", counts.join(", "));
         let row = |row: &Row<'_>| {
             let several =
-                names.iter().enumerate().map(|(column, name)| Ok(row.get::<_, bool>(column)?.then_some(*name)));
+                columns.iter().enumerate().map(|(column, (name, _))| Ok(row.get::<_, bool>(column)?.then_some(*name)));
             several.filter_map(rusqlite::Result::transpose).collect()
         };
         Ok(reader.all(&sql, [], row)?.pop().unwrap_or_default())
@@ -95,5 +108,45 @@ impl Trial {
     pub(super) fn name(&self) -> String {
         let id = self.id.get(..8).unwrap_or(&self.id);
         format!("{}_seed={}_{id}", file_name(&self.label), self.seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use swfn_store::{Store, samples::varied};
+
+    use super::*;
+    use crate::tables::tables;
+
+    /// A row of the table of axes is enough: nothing here knows its name.
+    #[test]
+    fn every_axis_of_a_grid_is_exported() {
+        let [trials, ..] = tables();
+        for axis in Axis::of_grid() {
+            let (grid, values) = varied(*axis);
+            let specs: Vec<_> = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+            let dir = tempfile::tempdir().unwrap();
+            let database = dir.path().join("sweep.sqlite");
+            Store::open(&database).unwrap().set_trials(&specs).unwrap();
+            let reader = ReadOnly::open(&database).unwrap();
+            let column = trials.columns.iter().position(|(name, _)| *name == axis.name);
+            let column = column.unwrap_or_else(|| panic!("{axis:?} is no column"));
+            let texts = reader.all(&trials.sql, [], |row| {
+                Ok(match row.get_ref(column)? {
+                    rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                    rusqlite::types::ValueRef::Real(number) => number.to_string(),
+                    other => other.as_str()?.to_owned(),
+                })
+            });
+            assert_eq!(texts.unwrap(), values.map(|value| value.to_string()), "{axis:?}");
+            if axis.role == Role::Seed {
+                continue;
+            }
+            assert!(Trial::varying(&reader).unwrap().contains(&axis.name), "{axis:?}");
+            let trial = Trial::read(&reader, Trial::numbers(&reader).unwrap()[0]).unwrap().unwrap();
+            let param = trial.axes.iter().find(|(name, _)| *name == axis.name).map(|(_, value)| value.clone());
+            assert_eq!(param, Some(serde_json::to_value(values[0]).unwrap()));
+        }
     }
 }

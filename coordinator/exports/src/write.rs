@@ -9,7 +9,7 @@ use super::{
     csv::CsvRows,
     json::JsonRows,
     parquet::ParquetRows,
-    tables::{Rows, TABLES},
+    tables::{Rows, tables},
 };
 
 /// How tables are written.
@@ -30,7 +30,7 @@ pub(super) fn write(reader: &ReadOnly, format: Format, folder: &Path) -> anyhow:
     std::fs::create_dir_all(folder)
         .or_problem(|| problem!("cannot make the folder `{}`", folder.display(); "choose another with --out"))?;
     let mut names = Vec::new();
-    for table in &TABLES {
+    for table in &tables() {
         let name = match format {
             Format::Csv => format!("{}.csv", table.name),
             Format::Jsonl => format!("{}.jsonl", table.name),
@@ -39,11 +39,11 @@ pub(super) fn write(reader: &ReadOnly, format: Format, folder: &Path) -> anyhow:
         };
         run_dir::replace(folder, &name, |file| {
             let mut rows: Box<dyn Rows + '_> = match format {
-                Format::Csv => Box::new(CsvRows::new(file, table.columns)?),
-                Format::Jsonl | Format::Tensorboard => Box::new(JsonRows::new(file, table.columns)),
+                Format::Csv => Box::new(CsvRows::new(file, &table.columns)?),
+                Format::Jsonl | Format::Tensorboard => Box::new(JsonRows::new(file, &table.columns)),
                 Format::Parquet => Box::new(ParquetRows::new(file, table)?),
             };
-            reader.each(table.sql, [], |row| rows.row(row))?;
+            reader.each(&table.sql, [], |row| rows.row(row))?;
             rows.finish()
         })?;
         names.push(name);

@@ -2,6 +2,7 @@
 
 use swfn_shared::{
     capacity::Capacity,
+    event::Act,
     ids::{Attempt, LeaseId, TrialId, WorkerId},
 };
 
@@ -25,8 +26,8 @@ pub enum Command {
     Released { worker: WorkerId, lease: LeaseId },
     /// The worker is gone for good, through no fault of a trial: it said goodbye, or it ended with the coordinator that had started it.
     Left { worker: WorkerId },
-    /// A person wants a quarantined trial to be tried again.
-    Retry { trial: TrialId },
+    /// A person does something to a trial.
+    ByPerson { trial: TrialId, act: Act },
     /// Time passed.
     Tick,
 }

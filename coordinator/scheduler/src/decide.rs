@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use swfn_shared::{
     capacity::Capacity,
-    event::{Blame, Event},
+    event::{Act, Blame, Event},
     ids::{LeaseId, Place, TrialId, WorkerId},
 };
 
@@ -43,7 +43,7 @@ impl Scheduler {
                 let released = leases.map(|trial| Event::Released { lease: trial.newest_lease() });
                 Ok(released.chain([Event::WorkerLeft { worker: worker.clone() }]).collect())
             }
-            Command::Retry { trial } => self.retried(*trial).map(|event| vec![event]),
+            Command::ByPerson { trial, act: Act::Retried } => self.retried(*trial).map(|event| vec![event]),
             Command::Tick => Ok(self.expired(now)),
         }
     }
@@ -51,7 +51,7 @@ impl Scheduler {
     fn retried(&self, trial: TrialId) -> Result<Event, Rejection> {
         let quarantined = self.by_id.get(&trial).map(|index| &self.trials[*index]);
         match quarantined.filter(|trial| matches!(trial.state, TrialState::Quarantined { .. })) {
-            Some(trial) => Ok(Event::Retried { lease: trial.newest_lease() }),
+            Some(trial) => Ok(Event::ByPerson { lease: trial.newest_lease(), act: Act::Retried }),
             None => Err(Rejection::NotQuarantined(trial)),
         }
     }

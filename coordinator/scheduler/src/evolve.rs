@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swfn_shared::{
-    event::{Blame, Event},
+    event::{Act, Blame, Event},
     ids::{Place, WorkerId},
 };
 
@@ -96,7 +96,7 @@ impl Scheduler {
     /// Writes down what the end of a lease says of its trial and of its worker's place.
     fn record(&mut self, now: Duration, index: TrialIndex, event: &Event) {
         let trial = &mut self.trials[index];
-        if matches!(event, Event::Retried { .. }) {
+        if matches!(event, Event::ByPerson { act: Act::Retried, .. }) {
             trial.failed_at.clear();
             self.records.forgive(index);
         }
@@ -154,7 +154,9 @@ impl Scheduler {
                 trial.suspicion += blame.suspicion();
                 Some(after(*quarantine, error))
             }
-            (TrialState::Quarantined { .. }, Event::Retried { lease }) if lease.attempt == trial.attempts => {
+            (TrialState::Quarantined { .. }, Event::ByPerson { lease, act: Act::Retried })
+                if lease.attempt == trial.attempts =>
+            {
                 (trial.failures, trial.losses) = (0, 0);
                 Some(TrialState::Pending)
             }
@@ -173,7 +175,7 @@ impl Scheduler {
                 | Event::Failed { .. }
                 | Event::Lost { .. }
                 | Event::Released { .. }
-                | Event::Retried { .. },
+                | Event::ByPerson { .. },
             ) => None,
         }
     }

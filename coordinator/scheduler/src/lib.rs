@@ -26,4 +26,4 @@ pub use state::{Earlier, Lease, Limits, Scheduler, TrialState};
 /// Requests that wait for the engine; beyond it, streams are held up by flow control. All that wait are committed together.
 pub const REQUESTS: usize = 1024;
 
-pub use swfn_shared::event::{Blame, Event};
+pub use swfn_shared::event::{Act, Blame, Event};

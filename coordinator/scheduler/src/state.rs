@@ -6,7 +6,7 @@
 //!      ^                  |      |
 //!      |  Released, Lost, |      | Failed or Lost, past its limit
 //!      +---- Failed ------+      +------------------> Quarantined
-//!      +----------------------- Retried -----------------+
+//!      +----------------------- ByPerson ----------------+
 //! ```
 
 use std::{

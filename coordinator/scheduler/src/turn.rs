@@ -29,7 +29,7 @@ use tracing::warn;
 pub use self::{
     commit::{Commit, Next, Written},
     holders::Holders,
-    message::{Drained, FromWorker, Hello, Holder, Progress, Reply, SessionId},
+    message::{FromWorker, Hello, Holder, Progress, Reply, SessionId},
 };
 use crate::{Admission, Command, Pauses, Rejection, Scheduler};
 
@@ -241,11 +241,27 @@ impl Turn {
         Ok(events)
     }
 
+    /// All that has arrived is heard: time passes, if it does, and what can be granted is. `sends_home`: nothing comes after all trials
+    /// have ended, and workers are told.
+    ///
+    /// Time comes last: after a slow commit, signs of life that waited must count before silence does.
+    pub fn end(&mut self, at: &mut At<'_>, passes: bool, sends_home: bool) {
+        if passes {
+            self.tick(at);
+        }
+        self.serve_waiting(at);
+        if !self.scheduler.counts().finished() {
+            // Also again, when a person has had trials put back.
+            self.drained = false;
+        } else if sends_home && !self.drained {
+            self.drained = true;
+            self.replies.extend(self.connected().into_iter().map(|worker| (worker, message::drain(message::FINISHED))));
+        }
+    }
+
     /// Leases expire. Who loses one that way stands still or is gone, and what it asked for would only expire with it, again and again: it
     /// asks anew when it is awake.
-    ///
-    /// The last of a turn that is heard: after a slow commit, signs of life that waited must count before silence does.
-    pub fn tick(&mut self, at: &mut At<'_>) {
+    fn tick(&mut self, at: &mut At<'_>) {
         if self.pauses.tick(at.now) {
             warn!("the coordinator stood still; leases get a whole term");
             self.scheduler.grant_full_terms(at.now);
@@ -272,8 +288,7 @@ impl Turn {
         self.aside = aside;
     }
 
-    /// Grants what can be granted; at the end of each turn. `sends_home`: nothing comes after all trials have ended, and workers are told.
-    pub fn serve_waiting(&mut self, at: &mut At<'_>, sends_home: bool) {
+    fn serve_waiting(&mut self, at: &mut At<'_>) {
         for (worker, asked) in std::mem::take(&mut self.waiting) {
             let command = Command::Asked { worker, capacity: asked };
             let events = self.apply(at, &command).unwrap_or_default();
@@ -289,10 +304,6 @@ impl Turn {
             if self.scheduler.held_by(&worker) < usize::try_from(asked.lanes).unwrap_or(usize::MAX) {
                 self.waiting.insert(worker, asked);
             }
-        }
-        if sends_home && self.scheduler.counts().finished() && !self.drained {
-            self.drained = true;
-            self.replies.extend(self.connected().into_iter().map(|worker| (worker, message::drain(message::FINISHED))));
         }
     }
 }

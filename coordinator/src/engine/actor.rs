@@ -12,12 +12,13 @@ use std::{
 use swfn_dashboard::metrics::Meters;
 use swfn_scheduler::{
     Event, Limits, REQUESTS, Scheduler,
-    turn::{At, FromWorker, Hello, Holders, Reply, SessionId, Turn, Write},
+    turn::{At, FromWorker, Hello, Holder, Holders, Reply, SessionId, Turn, Write},
 };
 use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     grid::Selection,
-    ids::{LeaseId, TrialId, WorkerId},
+    ids::{LeaseId, WorkerId},
+    person::{Commanded, PersonCommand, Refusal},
     problem,
     problem::Problem,
     snapshot::Snapshot,
@@ -155,13 +156,14 @@ impl Engine {
         Self { sends_home, ..self }
     }
 
-    /// Puts quarantined trials back, those that `wanted` names; returns how many.
-    pub(crate) fn retry(&mut self, wanted: impl Fn(TrialId) -> bool) -> Result<usize, EngineError> {
-        let count = self.turn.retry(&mut At { now: self.now(), rules: &mut Counted }, wanted);
+    /// Does what a person commands before the sweep goes on, and counts from there what is done.
+    pub(crate) fn command(&mut self, command: &PersonCommand) -> Result<Result<Commanded, Refusal>, EngineError> {
+        let at = &mut At { now: self.now(), rules: &mut Counted };
+        let done = self.turn.command(at, command, Holder::Anyone);
         self.carry_out();
         self.ledger.start(&self.turn.scheduler);
         self.commit()?;
-        Ok(count)
+        Ok(done)
     }
 
     /// What makes it stop, with the error, where it would wait until it can write again.
@@ -177,7 +179,7 @@ impl Engine {
     /// Works until it is told to stop, everyone else is gone, or the store fails; hands the store back. Blocks its thread.
     pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<Store, EngineError> {
         let mut arrived = Vec::with_capacity(REQUESTS);
-        let mut rooms = Vec::new();
+        let (mut rooms, mut commanded) = (Vec::new(), Vec::new());
         loop {
             if requests.blocking_recv_many(&mut arrived, REQUESTS) == 0 {
                 return Ok(self.into_store());
@@ -191,9 +193,8 @@ impl Engine {
                         tick = true;
                     }
                     Request::Stop => stop = true,
-                    Request::DrainWorkers { ids, now, holder, answer } => {
-                        // Who asked may be gone.
-                        answer.send(self.turn.drain_workers(at, &ids, now, holder)).ok();
+                    Request::Command { command, holder, answer } => {
+                        commanded.push((answer, self.turn.command(at, &command, holder)));
                     }
                     Request::Join { session, hello, row, replies, room } => {
                         rooms.push(room);
@@ -207,16 +208,16 @@ impl Engine {
                 }
                 self.carry_out();
             }
-            let at = &mut At { now: self.now(), rules: &mut Counted };
-            if tick {
-                self.turn.tick(at);
-            }
             if stop {
                 self.turn.stop();
             }
             let sends_home = self.sends_home && !self.is_due();
-            self.turn.serve_waiting(at, sends_home);
+            self.turn.end(&mut At { now: self.now(), rules: &mut Counted }, tick, sends_home);
             self.commit()?;
+            for (answer, done) in commanded.drain(..) {
+                // Who asked may be gone.
+                answer.send(done).ok();
+            }
             // Streams may go on.
             rooms.clear();
             if stop {

@@ -1,7 +1,10 @@
 //! What goes into the actor.
 
-use swfn_scheduler::turn::{Drained, FromWorker, Hello, Holder, SessionId};
-use swfn_shared::ids::WorkerId;
+use swfn_scheduler::turn::{FromWorker, Hello, Holder, SessionId};
+use swfn_shared::{
+    ids::WorkerId,
+    person::{Commanded, PersonCommand, Refusal},
+};
 use swfn_store::WorkerRow;
 use tokio::sync::oneshot;
 
@@ -22,8 +25,8 @@ pub(crate) enum Request {
     Message { session: SessionId, worker: WorkerId, sequence: u64, message: FromWorker, room: Room },
     /// The stream ended; the worker may come back.
     StreamEnded { session: SessionId, worker: WorkerId },
-    /// A person wants workers to leave when they are done: those whose ids begin so. `now`: what they hold is taken back at once.
-    DrainWorkers { ids: Vec<String>, now: bool, holder: Holder, answer: oneshot::Sender<Drained> },
+    /// A person commands something, and hears what has come of it when that is on the disk.
+    Command { command: PersonCommand, holder: Holder, answer: oneshot::Sender<Result<Commanded, Refusal>> },
     /// Time passed. That it is `taken` lets the next one come.
     Tick { taken: oneshot::Sender<()> },
     /// Ends the actor once everything before it is on the disk.

@@ -69,7 +69,7 @@ fn unfenced(command: &Command) -> Option<Event> {
         | Command::Asked { .. }
         | Command::Heard { .. }
         | Command::Left { .. }
-        | Command::Retry { .. }
+        | Command::ByPerson { .. }
         | Command::Tick => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use swfn_scheduler::{Event, Lease, Scheduler, TrialState};
+use swfn_scheduler::{Act, Event, Lease, Scheduler, TrialState};
 use swfn_shared::{
     grid::Selection,
     ids::{CellId, TrialId, WorkerId},
@@ -74,7 +74,7 @@ impl Ledger {
             Event::Succeeded { lease }
             | Event::Failed { lease, quarantine: true, .. }
             | Event::Lost { lease, quarantine: true, .. } => self.ended += self.work[&lease.trial],
-            Event::Retried { lease } => self.ended -= self.work[&lease.trial],
+            Event::ByPerson { lease, act: Act::Retried } => self.ended -= self.work[&lease.trial],
             _ => {}
         }
     }
@@ -188,7 +188,7 @@ mod tests {
                         error: "e".into(),
                         log: String::new(),
                     }),
-                    5 => Some(Command::Retry { trial: specs[which].id() }),
+                    5 => Some(Command::ByPerson { trial: specs[which].id(), act: Act::Retried }),
                     _ => {
                         now += Duration::from_millis(number * 20);
                         Some(Command::Tick)

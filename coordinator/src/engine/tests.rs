@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use swfn_scheduler::{
-    FailureKind, Limits, REQUESTS,
+    Act, Event, FailureKind, Limits, REQUESTS,
     turn::{FromWorker, Hello, Holder, Progress, Reply},
 };
 use swfn_shared::{
@@ -12,6 +12,7 @@ use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS},
+    person::{Commanded, Drain, PersonCommand, Refusal, Retry},
     trial::{Architecture, TrialSpec},
     trial_log::LogPart,
 };
@@ -178,17 +179,15 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
     ann.ask(1, None).await;
     let held = ann.grant().await[0].0;
-    let (answer, answered) = oneshot::channel();
-    let ids = || vec!["an".to_owned(), "bob".to_owned()];
-    requests
-        .send(Request::DrainWorkers { ids: ids(), now: false, holder: Holder::Certificate([7; 32]), answer })
-        .await
-        .unwrap();
-    let refused = answered.await.unwrap();
-    assert_eq!((refused.drained.len(), refused.foreign.len(), refused.others.len()), (0, 1, 0));
-    let (answer, answered) = oneshot::channel();
-    requests.send(Request::DrainWorkers { ids: ids(), now: false, holder: Holder::Anyone, answer }).await.unwrap();
-    assert_eq!(answered.await.unwrap().drained.len(), 1);
+    let drain = || PersonCommand::Drain(Drain { workers: vec!["an".to_owned(), "bob".to_owned()], now: false });
+    let stranger = Holder::Certificate([7; 32]);
+    assert!(matches!(command(&requests, drain(), stranger).await, Err(Refusal::Foreign(_))));
+    let nobody = PersonCommand::Drain(Drain { workers: vec!["bob".to_owned()], now: false });
+    let Err(Refusal::Missing(reason)) = command(&requests, nobody, Holder::Anyone).await else { panic!("he is told") };
+    let reason = reason.to_string();
+    assert!(reason.ends_with("begins with `bob`\nhint: those that are connected: ann"), "{reason}");
+    let told = Commanded::Drained { workers: vec!["ann".to_owned()] };
+    assert_eq!(command(&requests, drain(), Holder::Anyone).await, Ok(told));
     assert!(matches!(ann.reply().await, Reply::Drain { .. }));
     // This was on its way.
     ann.ask(2, None).await;
@@ -205,6 +204,51 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     ann.ask(1, None).await;
     assert_eq!(ann.grant().await.len(), 1);
 
+    requests.send(Request::Stop).await.unwrap();
+    actor.join().unwrap().unwrap();
+}
+
+/// What comes of a person's command.
+async fn command(requests: &Sender<Request>, command: PersonCommand, holder: Holder) -> Result<Commanded, Refusal> {
+    let (answer, answered) = oneshot::channel();
+    requests.send(Request::Command { command, holder, answer }).await.unwrap();
+    answered.await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_tried_again_while_the_sweep_runs_and_after_it_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let (requests, actor) = engine(&dir);
+    let mut ann = Stream::open(&requests, 1, Vec::new()).await;
+    let mut sequence = 0;
+    ann.ask(1, None).await;
+    // One place is the only one: a trial that diverges there is given up, and one that fails after three attempts.
+    for number in 0..6 {
+        let lease = ann.grant().await[0].0;
+        sequence += 1;
+        let error = format!("diverged: {number}");
+        ann.say(sequence, FromWorker::Failed { lease, kind: FailureKind::Diverged, error, log: String::new() }).await;
+        ann.ask(1, None).await;
+    }
+    let finished = loop {
+        if let Reply::Drain { finished, .. } = ann.reply().await {
+            break finished;
+        }
+    };
+    assert!(finished);
+    let retry = |retry| command(&requests, PersonCommand::Retry(retry), Holder::Anyone);
+    let failed = Retry { failed: true, ..Retry::default() };
+    assert_eq!(retry(failed).await, Ok(Commanded::Retried { trials: 0, left_out: 6 }));
+    let unknown = Retry { trials: vec!["x".to_owned()], ..Retry::default() };
+    assert!(matches!(retry(unknown).await, Err(Refusal::Missing(_))));
+    let trial = specs()[4].id();
+    let one = Retry { trials: vec![trial.to_string()], ..Retry::default() };
+    assert_eq!(retry(one).await, Ok(Commanded::Retried { trials: 1, left_out: 0 }));
+    // What a person was told is on the disk, and the ask of the worker still stands.
+    let journal = Store::open(&dir.path().join("sweep.sqlite")).unwrap().journal().unwrap();
+    let lease = LeaseId { trial, attempt: 1 };
+    assert!(journal.contains(&Event::ByPerson { lease, act: Act::Retried }), "{journal:?}");
+    assert_eq!(ann.grant().await[0].0, LeaseId { trial, attempt: 2 });
     requests.send(Request::Stop).await.unwrap();
     actor.join().unwrap().unwrap();
 }

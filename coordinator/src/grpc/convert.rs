@@ -185,7 +185,7 @@ pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
         Reply::Grant { leases, artifacts } => {
             let lease = |(id, spec): (LeaseId, TrialSpec)| v1::Lease {
                 id: Some(id.into()),
-                spec: Some((&spec).into()),
+                spec: spec.to_json(),
                 artifacts: Some(artifacts.into()),
             };
             Kind::Grant(v1::Grant { leases: leases.into_iter().map(lease).collect() })

@@ -12,8 +12,8 @@ use std::{
 
 use swfn_access::gate::{self, Visitor};
 use swfn_proto::v1::{self, coordinator_message::Kind, coordinator_server::Coordinator};
-use swfn_scheduler::turn::{Drained, Holder, Reply};
-use swfn_shared::{ids::WorkerId, wire::MAX_NAMED};
+use swfn_scheduler::turn::{Holder, Reply};
+use swfn_shared::person::{PersonCommand, Refusal};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::Instant,
@@ -167,26 +167,21 @@ impl Coordinator for SessionService {
         Ok(Response::new(Box::pin(stream)))
     }
 
-    async fn drain_workers(
-        &self,
-        call: Call<v1::DrainWorkersRequest>,
-    ) -> Result<Response<v1::DrainWorkersReply>, Status> {
+    async fn command(&self, call: Call<v1::CommandRequest>) -> Result<Response<v1::CommandReply>, Status> {
         let holder = *call.extensions().get::<Holder>().ok_or_else(|| Status::internal("nobody checked this call"))?;
-        let v1::DrainWorkersRequest { workers: ids, now } = call.into_inner();
-        convert::at_most(MAX_NAMED, ids.len(), "drain_workers.workers")?;
-        if ids.is_empty() || ids.iter().any(String::is_empty) {
-            return Err(Status::invalid_argument("an empty id would be the beginning of all"));
-        }
+        let command = PersonCommand::parse(call.into_inner().command.as_bytes()).map_err(refused)?;
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::DrainWorkers { ids, now, holder, answer }).await.map_err(stopped)?;
-        let Drained { drained, foreign, others } = answered.await.map_err(stopped)?;
-        if let (true, Some(worker)) = (drained.is_empty(), foreign.first()) {
-            return Err(Status::permission_denied(format!(
-                "worker `{worker}` belongs to the holder of another certificate\n\
-                 hint: name the worker's own with --tls-cert and --tls-key"
-            )));
-        }
-        let names = |workers: Vec<WorkerId>| workers.iter().map(ToString::to_string).collect();
-        Ok(Response::new(v1::DrainWorkersReply { drained: names(drained), others: names(others) }))
+        self.requests.send(Request::Command { command, holder, answer }).await.map_err(stopped)?;
+        let done = answered.await.map_err(stopped)?.map_err(refused)?;
+        Ok(Response::new(v1::CommandReply { done: done.json() }))
+    }
+}
+
+fn refused(refusal: Refusal) -> Status {
+    let reason = refusal.to_string();
+    match refusal {
+        Refusal::Meaningless(_) => Status::invalid_argument(reason),
+        Refusal::Missing(_) => Status::not_found(reason),
+        Refusal::Foreign(_) => Status::permission_denied(reason),
     }
 }

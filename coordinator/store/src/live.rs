@@ -7,9 +7,13 @@ use swfn_shared::{
     snapshot::Running,
     state::TrialState,
     text,
+    trial::TrialSpec,
 };
 
-use super::read::{TrialRow, parse};
+use super::{
+    read::{TrialRow, parse},
+    read_only::spec_of,
+};
 
 /// Bytes of an error in a list; one trial's page has all of it.
 const SHORT_TEXT: usize = 300;
@@ -77,16 +81,7 @@ pub struct TrialLine {
     pub cell: CellId,
     pub state: TrialState,
     pub attempts: u32,
-    pub architecture: String,
-    pub subset_size: u32,
-    pub seed: i64,
-    pub lambda: f64,
-    pub density: String,
-    pub weight_decay: f64,
-    pub learning_rate: f64,
-    pub penalty_samples: u32,
-    /// All of its iterations, those of the VAE included.
-    pub steps: i64,
+    pub spec: TrialSpec,
     pub outcome: Option<Outcome>,
     /// Who trained it, if it succeeded.
     pub worker: Option<String>,
@@ -98,8 +93,6 @@ pub struct TrialLine {
 #[derive(Debug)]
 pub struct TrialPage {
     pub line: TrialLine,
-    /// Everything that determines the result, as JSON.
-    pub spec: String,
     /// What the process said last that ended with the newest failure.
     pub log: Option<String>,
     /// Newest first.
@@ -134,43 +127,35 @@ pub struct WorkerLine {
 }
 
 /// The columns that `line` reads.
-const LINE: &str = "trial.id, state, trial.attempt, architecture, subset_size, seed, lambda, density, weight_decay, learning_rate,
-    penalty_samples, coalesce(spec ->> '$.classifier.iterations', 0) + coalesce(spec ->> '$.penalty.vae.vae.iterations', 0),
+const LINE: &str = "trial.id, state, trial.attempt, spec,
     CASE state WHEN 'succeeded' THEN NULL ELSE trial.error END, result.worker, final_test_accuracy, best_test_accuracy,
     final_test_loss, vae_seconds, classifier_seconds, validation_accuracy, validated_test_accuracy, trial.cell
     FROM trial LEFT JOIN result
       ON result.trial = trial.number AND result.attempt = trial.attempt AND trial.state = 'succeeded'";
 
 fn line(row: &Row<'_>) -> rusqlite::Result<TrialLine> {
-    let worker: Option<String> = row.get(13)?;
-    let outcome = || {
-        Ok::<_, rusqlite::Error>(Outcome {
-            final_test_accuracy: row.get(14)?,
-            best_test_accuracy: row.get(15)?,
-            final_test_loss: row.get(16)?,
-            vae_seconds: row.get(17)?,
-            classifier_seconds: row.get(18)?,
-            validation_accuracy: row.get(19)?,
-            validated_test_accuracy: row.get(20)?,
-        })
-    };
+    let worker: Option<String> = row.get("worker")?;
     Ok(TrialLine {
-        id: parse(row, 0)?,
-        cell: parse(row, 21)?,
-        state: parse(row, 1)?,
-        attempts: row.get(2)?,
-        architecture: row.get(3)?,
-        subset_size: row.get(4)?,
-        seed: row.get(5)?,
-        lambda: row.get(6)?,
-        density: row.get(7)?,
-        weight_decay: row.get(8)?,
-        learning_rate: row.get(9)?,
-        penalty_samples: row.get(10)?,
-        steps: row.get(11)?,
-        error: row.get(12)?,
-        outcome: worker.as_ref().map(|_| outcome()).transpose()?,
+        id: parse(row, "id")?,
+        cell: parse(row, "cell")?,
+        state: parse(row, "state")?,
+        attempts: row.get("attempt")?,
+        spec: spec_of(row.get_ref("spec")?)?,
+        error: row.get(4)?,
+        outcome: worker.as_ref().map(|_| outcome(row)).transpose()?,
         worker,
+    })
+}
+
+fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
+    Ok(Outcome {
+        final_test_accuracy: row.get("final_test_accuracy")?,
+        best_test_accuracy: row.get("best_test_accuracy")?,
+        final_test_loss: row.get("final_test_loss")?,
+        vae_seconds: row.get("vae_seconds")?,
+        classifier_seconds: row.get("classifier_seconds")?,
+        validation_accuracy: row.get("validation_accuracy")?,
+        validated_test_accuracy: row.get("validated_test_accuracy")?,
     })
 }
 
@@ -214,9 +199,7 @@ pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<Tr
     let mut query = connection.prepare_cached(&format!("SELECT {LINE} WHERE in_grid AND trial.id = :id"))?;
     let id = id.to_string();
     let Some(line) = query.query_row(named_params! {":id": id}, line).optional()? else { return Ok(None) };
-    let (number, spec): (i64, String) =
-        connection
-            .query_row("SELECT number, spec FROM trial WHERE id = ?1", [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let number: i64 = connection.query_row("SELECT number FROM trial WHERE id = ?1", [id], |row| row.get(0))?;
     let log = "SELECT log FROM event WHERE trial = ?1 AND error IS NOT NULL ORDER BY sequence DESC LIMIT 1";
     let log = connection.prepare_cached(log)?.query_row([number], |row| row.get(0)).optional()?.flatten();
     let events = "SELECT at, attempt, kind, worker, error FROM event WHERE trial = ?1 ORDER BY sequence DESC LIMIT ?2";
@@ -231,7 +214,7 @@ pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<Tr
         })
     })?;
     let events = events.collect::<Result<_, _>>()?;
-    Ok(Some(TrialPage { line, spec, log, events }))
+    Ok(Some(TrialPage { line, log, events }))
 }
 
 /// A point of a curve: metric, step, value.
@@ -298,17 +281,6 @@ pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
          WHERE in_grid ORDER BY trial.number",
     )?;
     let rows = query.query_map([], |row| {
-        let outcome = |final_test_accuracy| {
-            Ok::<_, rusqlite::Error>(Outcome {
-                final_test_accuracy,
-                best_test_accuracy: row.get(4)?,
-                final_test_loss: row.get(5)?,
-                vae_seconds: row.get(6)?,
-                classifier_seconds: row.get(7)?,
-                validation_accuracy: row.get(8)?,
-                validated_test_accuracy: row.get(9)?,
-            })
-        };
         Ok(TrialRow {
             id: parse(row, 0)?,
             state: parse(row, 1)?,
@@ -316,7 +288,7 @@ pub fn outcomes(connection: &Connection) -> rusqlite::Result<Vec<TrialRow>> {
             error: None,
             log: None,
             worker: None,
-            outcome: row.get::<_, Option<f64>>(3)?.map(outcome).transpose()?,
+            outcome: row.get::<_, Option<f64>>(3)?.map(|_| outcome(row)).transpose()?,
             dataset_digest: None,
         })
     })?;

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, path::Path, str::FromStr};
 
 use rusqlite::{OptionalExtension as _, Row, RowIndex, params, types::Type};
 use swfn_shared::{
-    event::Event,
+    event::{Act, Event},
     ids::{LeaseId, TrialId, WorkerId},
     metrics::{MAX_SECONDS, MAX_VALUE, Outcome},
+    person::has_diverged,
     state::TrialState,
 };
 
@@ -36,8 +37,7 @@ pub struct TrialRow {
 impl TrialRow {
     /// Whether it failed because its numbers were none any more: the same computation ends so each time.
     pub fn diverged(&self) -> bool {
-        self.state == TrialState::Quarantined
-            && self.error.as_ref().is_some_and(|error| error.starts_with("diverged: "))
+        self.state == TrialState::Quarantined && self.error.as_deref().is_some_and(has_diverged)
     }
 }
 
@@ -231,12 +231,13 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         "failed" => Ok(Event::Failed { lease, error: error()?, log: log()?, quarantine: row.get(5)? }),
         "lost" => Ok(Event::Lost { lease, error: error()?, log: log()?, blame: blame()?, quarantine: row.get(5)? }),
         "released" => Ok(Event::Released { lease }),
-        "retried" => Ok(Event::Retried { lease }),
-        _ => Err(rusqlite::Error::FromSqlConversionFailure(
-            2,
-            Type::Text,
-            format!("event kind `{kind}` is unknown").into(),
-        )),
+        _ => match Act::ALL.into_iter().find(|act| act.in_journal().0 == kind) {
+            Some(act) => Ok(Event::ByPerson { lease, act }),
+            None => {
+                let problem = format!("event kind `{kind}` is unknown").into();
+                Err(rusqlite::Error::FromSqlConversionFailure(2, Type::Text, problem))
+            }
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! Made-up trials and batches, for the tests of this crate and of those that read what it has written.
 
 use swfn_shared::{
+    axes::{Axis, Kind, Value},
     event::Event,
     grid::{DEFAULT_MAX_TRIALS, Grid},
     ids::LeaseId,
@@ -22,6 +23,27 @@ pub fn specs(seeds: u32) -> Vec<TrialSpec> {
          architecture = \"net\"\nlambda = [0, 0.1]\n"
     );
     Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).expect("the sample is sound").trials().collect()
+}
+
+/// A grid file that varies one axis of a grid, and the two values that it has there: what must be seen of any axis that there is.
+pub fn varied(axis: Axis) -> (String, [Value; 2]) {
+    let values = match axis.kind {
+        Kind::Whole { min, .. } => [min.max(100), min.max(100) + 1].map(Value::Whole),
+        Kind::Real(_) => [0.25, 0.5].map(Value::Real),
+        Kind::Choice(names) => [Value::Name(names[0]), Value::Name(names[names.len() - 1])],
+        Kind::Dataset => [Value::Name("mnist"), Value::Name("fashion-mnist")],
+    };
+    let written = |value: &Value| match value {
+        Value::Name(name) => format!("\"{name}\""),
+        number => number.to_string(),
+    };
+    let mut grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n".to_owned();
+    let usual = [("seed", "1"), ("subset_size", "100"), ("architecture", "\"net\""), ("lambda", "0.1")];
+    for (name, value) in usual.iter().filter(|(name, _)| *name != axis.name) {
+        grid += &format!("{name} = [{value}]\n");
+    }
+    grid += &format!("{} = [{}]\n", axis.name, values.each_ref().map(written).join(", "));
+    (grid, values)
 }
 
 /// A result of that accuracy, with its worker and two points.

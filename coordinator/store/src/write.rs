@@ -228,7 +228,7 @@ fn insert_event(
             ("lost", after(*quarantine))
         }
         Event::Released { .. } => ("released", TrialState::Pending),
-        Event::Retried { .. } => ("retried", TrialState::Pending),
+        Event::ByPerson { act, .. } => act.in_journal(),
         Event::WorkerJoined { .. }
         | Event::WorkerHeard { .. }
         | Event::WorkerAsked { .. }

@@ -1,6 +1,10 @@
 //! Values of settings, and which of them are allowed.
 
-use std::{cmp::Ordering, fmt};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use serde::{Serialize, Serializer};
 
@@ -50,6 +54,16 @@ impl Value {
 }
 
 impl Eq for Value {}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Whole(value) => value.hash(state),
+            Self::Real(value) => value.to_bits().hash(state),
+            Self::Name(name) => name.hash(state),
+        }
+    }
+}
 
 impl PartialOrd for Value {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
@@ -130,6 +144,15 @@ impl Kind {
             Self::Real(_) => Value::Real(1.0),
             Self::Choice(names) => Value::Name(names.first().copied().unwrap_or("")),
             Self::Dataset => Value::Name(""),
+        }
+    }
+
+    /// What stands in a column where a trial has no value.
+    pub fn nothing(self) -> Value {
+        match self {
+            Self::Whole { .. } => Value::Whole(0),
+            Self::Real(_) => Value::Real(0.0),
+            Self::Choice(_) | Self::Dataset => Value::Name("none"),
         }
     }
 

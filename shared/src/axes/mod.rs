@@ -158,8 +158,20 @@ pub const LEARNING_RATE: Axis = Axis::at("learning_rate");
 pub const LAMBDA: Axis = Axis::at("penalty.lambda");
 /// What the function norm is sampled from.
 pub const DENSITY: Axis = Axis::at("penalty.density");
+/// Validation images.
+pub(crate) const VALIDATION: Axis = Axis::at("validation");
+/// Steps between two evaluations.
+pub(crate) const EVALUATE_EVERY: Axis = Axis::at("classifier.evaluate_every");
+/// Epochs.
+pub(crate) const EPOCHS: Axis = Axis::at("classifier.epochs");
+/// Steps of epochs that restart.
+pub(crate) const RESTART_EVERY: Axis = Axis::at("classifier.restart_every");
 /// Samples of the function norm per step.
 pub const PENALTY_SAMPLES: Axis = Axis::at("penalty.samples");
+
+/// The order in which files of results have had these from the beginning.
+const FIRST_COLUMNS: [Axis; 8] =
+    [ARCHITECTURE, SUBSET_SIZE, SEED, LAMBDA, DENSITY, WEIGHT_DECAY, LEARNING_RATE, PENALTY_SAMPLES];
 
 impl Axis {
     /// All of them, in the order of the canonical JSON.
@@ -189,6 +201,22 @@ impl Axis {
         &GRID
     }
 
+    /// The axes of `[grid]` as columns of results: first those that files have had from the beginning.
+    pub fn columns() -> impl Iterator<Item = Self> + Clone {
+        let others = GRID.iter().filter(|axis| !FIRST_COLUMNS.contains(axis));
+        FIRST_COLUMNS.iter().chain(others).copied()
+    }
+
+    /// Name and value of each column that a cell has, the seed left out.
+    pub fn columns_of(spec: &TrialSpec) -> impl Iterator<Item = (&'static str, Value)> + '_ {
+        Self::columns().filter(|axis| axis.role != Role::Seed).map(|axis| (axis.name, axis.column(spec)))
+    }
+
+    /// The axis of that place in the canonical JSON, if it is one.
+    pub fn of_place(place: &str) -> Option<Self> {
+        Self::all().find(|axis| axis.place == place)
+    }
+
     /// The axes that weigh regularisers, in the order of names.
     pub fn regularisers() -> &'static [Self] {
         &REGULARISERS
@@ -199,9 +227,28 @@ impl Axis {
         Self::all().filter(move |axis| axis.section == section)
     }
 
+    /// Its place among [`Self::of_grid`]; behind them for another.
+    pub(crate) fn nesting(self) -> usize {
+        GRID.iter().position(|axis| *axis == self).unwrap_or(GRID_AXES)
+    }
+
+    /// A number that stands for a value, another one for each.
+    pub(crate) fn code(self, value: Value) -> u64 {
+        match value {
+            Value::Whole(value) => value,
+            Value::Real(value) => value.to_bits(),
+            Value::Name(_) => self.kind.number_of(value) as u64,
+        }
+    }
+
     /// The value of a trial; none where the trial does not have it, or it has no effect there.
     pub fn value(self, spec: &TrialSpec) -> Option<Value> {
         if (self.matters)(spec) { self.raw(spec) } else { None }
+    }
+
+    /// The value in a column of results: where a trial has none, zero or `none`.
+    pub fn column(self, spec: &TrialSpec) -> Value {
+        self.value(spec).unwrap_or(self.kind.nothing())
     }
 
     /// The number of a trial; zero where the trial has none.
@@ -310,7 +357,8 @@ impl Value {
 }
 
 const OPEN: usize = count(Which::Open);
-const GRID_AXES: usize = count(Which::Grid);
+/// How many axes `[grid]` has.
+pub(crate) const GRID_AXES: usize = count(Which::Grid);
 /// How many regularisers have a weight.
 pub(crate) const WEIGHTS: usize = count(Which::Regularisers);
 

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use super::{
-    axis::{Axis, AxisName, AxisValue, Bounds, read_conditions},
+    axis::{Bounds, Span, read_conditions},
     cells::trial_key,
     error::Problem,
     expand::{Block, Dimension, Exclude},
     findings::{Findings, missing},
     reader::{Item, Table},
 };
-use crate::{quote::quote, trial::Density};
+use crate::{axes::Axis, quote::quote};
 
 /// The grid itself, then one block for each include; nothing where an axis is missing or wrong.
 pub(super) fn read_blocks(
@@ -28,19 +28,19 @@ pub(super) fn read_blocks(
             whole = false;
             continue;
         };
-        if let Some(axis) = zip.axes().iter().find(|axis| dimensions.iter().any(|has| has.has(axis.name))) {
+        if let Some(span) = zip.axes().iter().find(|span| dimensions.iter().any(|has| has.has(span.axis))) {
             let problem =
-                format!("axis `{}` of this [[zip]] stands in [grid] or in another [[zip]] too", axis.name.name());
-            findings.add(Problem::at(axis.offset, problem, "remove one of them"));
+                format!("axis `{}` of this [[zip]] stands in [grid] or in another [[zip]] too", span.axis.name);
+            findings.add(Problem::at(span.offset, problem, "remove one of them"));
         }
         dimensions.push(zip);
     }
-    for name in AxisName::ALL.into_iter().filter(|name| !named.contains(name)) {
-        match default_value(name) {
-            Some(value) => dimensions.push(Dimension::new(vec![Axis::single(name, value)])),
+    for axis in Axis::of_grid().iter().filter(|axis| !named.contains(axis)) {
+        match axis.default {
+            Some(value) => dimensions.push(Dimension::new(vec![Span::single(*axis, value)])),
             None => {
-                let hint = format!("add for example `{} = {}`", name.name(), name.example());
-                findings.add(Problem::at(offset, missing(name.name(), "[grid]"), hint));
+                let hint = format!("add for example `{} = {}`", axis.name, axis.example);
+                findings.add(Problem::at(offset, missing(axis.name, "[grid]"), hint));
                 whole = false;
             }
         }
@@ -52,17 +52,6 @@ pub(super) fn read_blocks(
     let includes = tables_of(includes).into_iter().map(|table| read_include(table, &main, bounds));
     blocks.extend(includes.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?);
     whole.then_some(blocks)
-}
-
-/// Axes that need not be named; the others have no value that would suit most.
-fn default_value(name: AxisName) -> Option<AxisValue> {
-    match name {
-        AxisName::WeightDecay => Some(AxisValue::Real(0.0)),
-        AxisName::LearningRate => Some(AxisValue::Real(0.01)),
-        AxisName::Density => Some(AxisValue::Density(Density::Vae)),
-        AxisName::PenaltySamples => Some(AxisValue::Whole(20)),
-        AxisName::Seed | AxisName::SubsetSize | AxisName::Architecture | AxisName::Lambda => None,
-    }
 }
 
 /// An array of tables, which may be missing.
@@ -80,30 +69,30 @@ enum Repeats {
 
 /// The axes of a table.
 struct Axes {
-    axes: Vec<Axis>,
+    axes: Vec<Span>,
     /// Those that it names, rightly or not.
-    named: Vec<AxisName>,
+    named: Vec<Axis>,
     /// Whether all of them could be read.
     whole: bool,
 }
 
 fn read_axes(table: &mut Table<'_>, bounds: &Bounds, repeats: Repeats) -> Axes {
     let (mut axes, mut named) = (Vec::new(), Vec::new());
-    for name in AxisName::ALL {
-        let Some(item) = table.take(name.name()) else { continue };
-        named.push(name);
-        let Some(axis) = Axis::read(name, &item, bounds) else { continue };
+    for axis in Axis::of_grid() {
+        let Some(item) = table.take(axis.name) else { continue };
+        named.push(*axis);
+        let Some(span) = Span::read(*axis, &item, bounds) else { continue };
         if repeats == Repeats::Refused {
-            table.findings.keep(axis.refuse_repeats(&item));
+            table.findings.keep(span.refuse_repeats(&item));
         }
-        axes.push(axis);
+        axes.push(span);
     }
     let whole = axes.len() == named.len();
     Axes { axes, named, whole }
 }
 
 /// Adds the axes that it names to those that are known.
-fn read_zip(mut table: Table<'_>, bounds: &Bounds, known: &mut Vec<AxisName>) -> Option<Dimension> {
+fn read_zip(mut table: Table<'_>, bounds: &Bounds, known: &mut Vec<Axis>) -> Option<Dimension> {
     let (offset, findings) = (table.offset, table.findings);
     let Axes { axes, named, whole } = read_axes(&mut table, bounds, Repeats::Allowed);
     table.finish();
@@ -121,21 +110,21 @@ fn read_zip(mut table: Table<'_>, bounds: &Bounds, known: &mut Vec<AxisName>) ->
 }
 
 /// Axes that advance together have as many values each, and no combination twice.
-fn check_zip(axes: &[Axis]) -> Result<(), Problem> {
+fn check_zip(axes: &[Span]) -> Result<(), Problem> {
     let first = &axes[0];
     if let Some(other) = axes.iter().find(|axis| axis.len() != first.len()) {
         let (a, b) = (first, other);
         let problem =
-            format!("[[zip]]: axis `{}` has {} values and `{}` has {}", a.name.name(), a.len(), b.name.name(), b.len());
+            format!("[[zip]]: axis `{}` has {} values and `{}` has {}", a.axis.name, a.len(), b.axis.name, b.len());
         return Err(Problem::at(b.offset, problem, "axes that advance together have as many values each"));
     }
     let mut seen = HashSet::new();
-    let row = |index: &u64| axes.iter().map(|axis| axis.get(*index).bits()).collect::<Vec<_>>();
+    let row = |index: &u64| axes.iter().map(|axis| axis.get(*index)).collect::<Vec<_>>();
     // Ranges have no repeats, and may be long.
-    let lists = axes.iter().all(Axis::is_list);
+    let lists = axes.iter().all(Span::is_list);
     if let Some(twice) = (0..first.len()).filter(|_| lists).find(|index| !seen.insert(row(index))) {
         let values: Vec<_> =
-            axes.iter().map(|axis| format!("{} {}", axis.name.name(), axis.get(twice).shown())).collect();
+            axes.iter().map(|axis| format!("{} {}", axis.axis.name, axis.get(twice).quoted())).collect();
         let problem = format!("[[zip]]: {} stand together twice", values.join(" and "));
         return Err(Problem::at(first.offset, problem, "remove one of the two from each axis"));
     }
@@ -154,11 +143,11 @@ fn read_include(mut table: Table<'_>, main: &Block, bounds: &Bounds) -> Option<B
     }
     let mut dimensions = Vec::new();
     for dimension in main.dimensions() {
-        match dimension.axes().iter().filter(|axis| named.contains(&axis.name)).count() {
+        match dimension.axes().iter().filter(|span| named.contains(&span.axis)).count() {
             0 => dimensions.push(dimension.clone()),
             all if all == dimension.axes().len() => {}
             _ => {
-                let names: Vec<_> = dimension.axes().iter().map(|axis| quote(axis.name.name())).collect();
+                let names: Vec<_> = dimension.axes().iter().map(|span| quote(span.axis.name)).collect();
                 let problem = format!("[[include]] names some of the zipped axes {}", names.join(", "));
                 findings.add(Problem::at(offset, problem, "name all of them or none"));
             }
@@ -174,7 +163,7 @@ pub(super) fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Exclude {
         let hint = "give it a value, as in `architecture = \"lenet\"`";
         table.findings.add(Problem::at(offset, "[[exclude]] names no axis", hint));
     }
-    let conditions = read_conditions(&mut table, "[[exclude]]", &AxisName::ALL, bounds);
+    let conditions = read_conditions(&mut table, "[[exclude]]", Axis::of_grid(), bounds);
     table.finish();
     Exclude { offset, conditions }
 }

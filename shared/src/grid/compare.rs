@@ -3,13 +3,19 @@
 use std::collections::HashSet;
 
 use super::{
-    axis::{AxisName, Bounds, Conditions, read_conditions, read_value},
+    axis::{Bounds, Conditions, read_conditions, read_value},
     cells::{Cells, Changes, Place},
     error::Problem,
     findings::Findings,
     reader::{Item, Table},
 };
-use crate::{choice::choice, ids::CellId, metrics::Outcome, quote::quote};
+use crate::{
+    axes::{self, Axis},
+    choice::choice,
+    ids::CellId,
+    metrics::Outcome,
+    quote::quote,
+};
 
 choice! {
     /// Which evaluation of a trial its accuracy is taken from.
@@ -97,11 +103,11 @@ struct Sides {
 fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Option<Sides> {
     let (offset, findings) = (table.offset, table.findings);
     let against = table.need("against", "{ lambda = 0 }");
-    if let Some(item) = table.take(AxisName::Seed.name()) {
+    if let Some(item) = table.take(axes::SEED.name) {
         let problem = format!("{name}: `seed` cannot choose cells");
         findings.add(item.problem(problem, "remove it: a cell is all its seeds, and they make the pairs"));
     }
-    let conditions = read_conditions(table, &name, &AxisName::ALL[1..], bounds);
+    let conditions = read_conditions(table, &name, &Axis::of_grid()[1..], bounds);
     let changes = read_changes(&against?, &name, bounds)?;
     if conditions.iter().any(|(_, values)| values.is_empty()) {
         return None;
@@ -124,10 +130,10 @@ fn read_changes(against: &Item<'_>, name: &str, bounds: &Bounds) -> Option<Chang
         findings.add(Problem::at(table.offset, format!("{name}: against names no axis"), AGAINST_HINT));
     }
     let mut changes = Changes::new();
-    for axis in AxisName::ALL {
-        let Some(item) = table.take(axis.name()) else { continue };
-        if let AxisName::Seed | AxisName::SubsetSize = axis {
-            let problem = format!("{name}: `{}` cannot differ between the sides", axis.name());
+    for &axis in Axis::of_grid() {
+        let Some(item) = table.take(axis.name) else { continue };
+        if let axes::SEED | axes::SUBSET_SIZE = axis {
+            let problem = format!("{name}: `{}` cannot differ between the sides", axis.name);
             let hint = "the trials of a pair have their subset and their seed in common";
             findings.add(item.problem(problem, hint));
         } else {
@@ -157,7 +163,7 @@ impl Sides {
             return Err(Problem::at(self.offset, problem, hint));
         }
         let changes = || {
-            let changes = self.changes.iter().map(|(axis, value)| format!("{} {}", axis.name(), value.shown()));
+            let changes = self.changes.iter().map(|(axis, value)| format!("{} {}", axis.name, value.quoted()));
             changes.collect::<Vec<_>>().join(" and ")
         };
         let mut pairs = Vec::new();

@@ -1,25 +1,26 @@
 //! Points of a grid, counted with checked arithmetic and enumerated one at a time: nothing is listed before it is known to be small.
 
-use super::axis::{Axis, AxisName, AxisValue, Conditions};
+use super::axis::{Conditions, Span};
+use crate::axes::{Axis, GRID_AXES, Value};
 
 /// Axes that advance together; most dimensions have one.
 #[derive(Debug, Clone)]
 pub(super) struct Dimension {
-    axes: Vec<Axis>,
+    axes: Vec<Span>,
 }
 
 impl Dimension {
     /// `axes` is not empty and all are of one length.
-    pub(super) fn new(axes: Vec<Axis>) -> Self {
+    pub(super) fn new(axes: Vec<Span>) -> Self {
         Self { axes }
     }
 
-    pub(super) fn axes(&self) -> &[Axis] {
+    pub(super) fn axes(&self) -> &[Span] {
         &self.axes
     }
 
-    pub(super) fn has(&self, name: AxisName) -> bool {
-        self.axes.iter().any(|axis| axis.name == name)
+    pub(super) fn has(&self, axis: Axis) -> bool {
+        self.axes.iter().any(|span| span.axis == axis)
     }
 
     fn len(&self) -> u64 {
@@ -28,23 +29,29 @@ impl Dimension {
 
     /// Whether its values at that index are among those that are listed for its axes.
     fn fits(&self, index: u64, conditions: &Conditions) -> bool {
-        let axis = |name: &AxisName| self.axes.iter().find(|axis| axis.name == *name);
-        conditions.iter().all(|(name, values)| axis(name).is_none_or(|axis| values.contains(&axis.get(index).bits())))
+        let span = |axis: &Axis| self.axes.iter().find(|span| span.axis == *axis);
+        conditions.iter().all(|(axis, values)| span(axis).is_none_or(|span| values.contains(&span.get(index))))
     }
 
     /// Where the dimension stands among the others: at the place of its outermost axis.
-    fn place(&self) -> Option<AxisName> {
-        self.axes.iter().map(|axis| axis.name).min()
+    fn place(&self) -> Option<usize> {
+        self.axes.iter().map(|span| span.axis.nesting()).min()
     }
 }
 
 /// One value of each axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point([AxisValue; AxisName::ALL.len()]);
+pub(super) struct Point([Value; GRID_AXES]);
 
 impl Point {
-    pub(super) fn get(&self, name: AxisName) -> AxisValue {
-        self.0[name as usize]
+    /// `axis`: one of `[grid]`.
+    pub(super) fn get(&self, axis: Axis) -> Value {
+        self.0[axis.nesting()]
+    }
+
+    /// All of them, outermost first.
+    pub(super) fn values(&self) -> impl Iterator<Item = (Axis, Value)> + '_ {
+        Axis::of_grid().iter().copied().zip(self.0)
     }
 }
 
@@ -67,9 +74,9 @@ impl Block {
     }
 
     /// The axis of that name if some value of it fits.
-    pub(super) fn axis_with(&self, name: AxisName, fits: impl Fn(&AxisValue) -> bool) -> Option<&Axis> {
-        let axis = self.dimensions.iter().flat_map(|dimension| &dimension.axes).find(|axis| axis.name == name);
-        axis.filter(|axis| axis.any(fits))
+    pub(super) fn axis_with(&self, axis: Axis, fits: impl Fn(&Value) -> bool) -> Option<&Span> {
+        let span = self.dimensions.iter().flat_map(|dimension| &dimension.axes).find(|span| span.axis == axis);
+        span.filter(|span| span.any(fits))
     }
 
     /// Number of points; `None` beyond 2^64.
@@ -88,12 +95,12 @@ impl Block {
     }
 
     fn point(&self, mut index: u64) -> Point {
-        let mut values = [AxisValue::Whole(0); AxisName::ALL.len()];
+        let mut values = [Value::Whole(0); GRID_AXES];
         for dimension in self.dimensions.iter().rev() {
             let within = index % dimension.len();
             index /= dimension.len();
-            for axis in &dimension.axes {
-                values[axis.name as usize] = axis.get(within);
+            for span in &dimension.axes {
+                values[span.axis.nesting()] = span.get(within);
             }
         }
         Point(values)
@@ -109,6 +116,6 @@ pub(super) struct Exclude {
 
 impl Exclude {
     pub(super) fn matches(&self, point: &Point) -> bool {
-        self.conditions.iter().all(|(name, values)| values.contains(&point.get(*name).bits()))
+        self.conditions.iter().all(|(axis, values)| values.contains(&point.get(*axis)))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toml::de::DeTable;
 
 use super::{
-    axis::{AxisName, AxisValue, Bounds},
+    axis::Bounds,
     blocks::{check_effects, read_blocks, read_exclude, tables_of},
     cells::Cells,
     compare::{
@@ -17,14 +17,13 @@ use super::{
     expand::{Block, Exclude, Point},
     findings::Findings,
     reader::{Item, Table},
-    settings::{RunSettings, read_artifacts, read_classifier, read_penalty, read_run, read_vae},
+    settings::{RunSettings, read_artifacts, read_classifier, read_run, read_section, read_setting},
 };
 use crate::{
     artifacts::Artifacts,
-    axes::{self, Value},
+    axes::{self, Axis, Kind, Section, VALIDATION, Value},
     dataset::Dataset,
-    numbers::{Lambda, LearningRate},
-    trial::{Classifier, Epochs, Penalty, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeSamples},
+    trial::{Architecture, Density, Epochs, TrialSpec},
 };
 
 /// Trials beyond which a grid is refused unless the user says otherwise.
@@ -38,8 +37,6 @@ pub const MAX_FILE_BYTES: u64 = 4 << 20;
 pub struct Grid {
     /// The sweep's name: 1 to 64 letters, digits, `-`, `_` or `.`, not starting with a dot.
     pub name: String,
-    /// Where the images come from.
-    pub dataset: Dataset,
     /// `[run]`.
     pub run: RunSettings,
     /// `[artifacts]`.
@@ -50,18 +47,19 @@ pub struct Grid {
     pub claims: Vec<Claim>,
     /// `[[compare]]`; the usual ones if there is none.
     compares: Option<Vec<Contrast>>,
-    sampling: Sampling,
-    validation: u32,
-    classifier: Classifier,
-    vae: VaeSamples,
-    units: SampleUnits,
-    batch_norm: SampleBatchNorm,
+    /// What all trials have in common, with a function norm.
+    base: TrialSpec,
     /// The grid itself, then one block for each include.
     blocks: Vec<Block>,
     excludes: Vec<Exclude>,
 }
 
 impl Grid {
+    /// Where the images come from.
+    pub fn dataset(&self) -> Dataset {
+        self.base.dataset
+    }
+
     /// Reads the text of a grid file. `file` is how messages call it.
     pub fn parse(file: &str, text: &str, max_trials: u64) -> Result<Self, GridError> {
         Self::parse_with(file, text, max_trials, |_| Epochs::Continuous)
@@ -138,43 +136,9 @@ impl Grid {
     }
 
     fn trial(&self, point: &Point) -> TrialSpec {
-        let whole = |name| match point.get(name) {
-            AxisValue::Whole(value) => value,
-            other => unreachable!("axis {name:?} holds whole numbers, not {other:?}"),
-        };
-        let real = |name| match point.get(name) {
-            AxisValue::Real(value) => value,
-            other => unreachable!("axis {name:?} holds numbers, not {other:?}"),
-        };
-        let AxisValue::Architecture(architecture) = point.get(AxisName::Architecture) else {
-            unreachable!("axis architecture holds architectures");
-        };
-        let checked = "axis values are checked when they are read";
-        let AxisValue::Density(density) = point.get(AxisName::Density) else {
-            unreachable!("axis density holds densities");
-        };
-        let lambda = Lambda::new(real(AxisName::Lambda)).expect(checked);
-        let samples = u32::try_from(whole(AxisName::PenaltySamples)).expect(checked);
-        let spec = TrialSpec {
-            dataset: self.dataset,
-            subset_size: u32::try_from(whole(AxisName::SubsetSize)).expect(checked),
-            sampling: self.sampling,
-            validation: self.validation,
-            seed: whole(AxisName::Seed),
-            architecture,
-            learning_rate: LearningRate::new(real(AxisName::LearningRate)).expect(checked),
-            classifier: self.classifier,
-            penalty: (lambda.get() > 0.0).then_some(Penalty {
-                lambda,
-                samples,
-                density,
-                vae: density.family().map(|family| VaeSamples { vae: Vae { family, ..self.vae.vae }, ..self.vae }),
-                units: self.units,
-                batch_norm: self.batch_norm,
-            }),
-            ..TrialSpec::PUBLISHED
-        };
-        spec.with(axes::WEIGHT_DECAY, Value::Real(real(AxisName::WeightDecay)))
+        let mut spec = self.base;
+        point.values().for_each(|(axis, value)| axis.set(&mut spec, value));
+        spec
     }
 
     fn check_size(&self, max_trials: u64) -> Result<(), Problem> {
@@ -209,42 +173,28 @@ fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Optio
     let [compares, claims] = [top.take("compare"), top.take("claim")];
     top.finish();
 
-    let data = data.map_or_else(Data::default, read_data);
-    let classifier = read_classifier(classifier, unsaid);
-    let vae = read_vae(vae);
-    let (units, batch_norm) = read_penalty(penalty);
+    let mut base = TrialSpec::PUBLISHED.with(axes::LAMBDA, Value::Real(1.0));
+    let (dataset, validation) = data.map_or((None, None), |data| read_data(data, &mut base));
+    read_classifier(classifier, &mut base, unsaid);
+    read_section(vae, Section::Vae, &mut base);
+    read_section(penalty, Section::Penalty, &mut base);
     let (artifacts, run) = (read_artifacts(artifacts), read_run(run));
-    let selection = read_select(select, data.images);
-    let bounds = Bounds { dataset: data.dataset, batch: classifier.batch_size };
+    let selection = read_select(select, base.validation);
+    let bounds = Bounds { dataset, batch: base.classifier.batch_size };
     let blocks = grid.and_then(|grid| read_blocks(grid, zips, includes, &bounds));
     let excludes: Vec<_> = tables_of(excludes).into_iter().map(|table| read_exclude(table, &bounds)).collect();
     let compares = compares.map(|item| item.tables().into_iter().filter_map(|table| read_compare(table, &bounds)));
     let compares = compares.map(Iterator::collect);
     let claims = tables_of(claims).into_iter().filter_map(|table| read_claim(table, &bounds)).collect();
-    let (name, dataset, blocks) = (name?, data.dataset?, blocks?);
+    let (name, blocks) = (name?, blocks?);
+    base.dataset = dataset?;
     for block in &blocks {
-        if let Some(item) = &data.validation {
-            findings.keep(check_validation(block, item, data.images, &dataset));
+        if let Some(item) = &validation {
+            findings.keep(check_validation(block, item, &base));
         }
-        findings.keep(check_batches(block, &classifier, &vae.vae));
+        findings.keep(check_batches(block, &base));
     }
-    let mut grid = Grid {
-        name,
-        dataset,
-        run,
-        artifacts,
-        selection,
-        claims: Vec::new(),
-        compares: None,
-        sampling: data.sampling,
-        validation: data.images,
-        classifier,
-        vae,
-        units,
-        batch_norm,
-        blocks,
-        excludes,
-    };
+    let mut grid = Grid { name, run, artifacts, selection, claims: Vec::new(), compares: None, base, blocks, excludes };
     findings.keep(grid.check_size(max_trials))?;
     if findings.none() {
         check_effects(&grid.blocks, &grid.excludes, findings);
@@ -261,35 +211,26 @@ fn read_version(version: &Item<'_>) -> Result<(), Problem> {
     Err(version.problem(problem, "this program reads version 1"))
 }
 
-/// The section `[data]`.
-struct Data<'t> {
-    dataset: Option<Dataset>,
-    sampling: Sampling,
-    validation: Option<Item<'t>>,
-    /// How many that are.
-    images: u32,
-}
-
-impl Default for Data<'_> {
-    fn default() -> Self {
-        Self { dataset: None, sampling: Sampling::Uniform, validation: None, images: 0 }
-    }
-}
-
-fn read_data(mut table: Table<'_>) -> Data<'_> {
+/// The data set of `[data]`, which may be missing or wrong, and the item that says how many validation images there are.
+fn read_data<'t>(mut table: Table<'t>, base: &mut TrialSpec) -> (Option<Dataset>, Option<Item<'t>>) {
     let dataset = read_dataset(&mut table);
-    let sampling = table.get("sampling", Sampling::Uniform, |item| item.choice(Sampling::ALL, Sampling::name));
-    let validation = table.take("validation");
-    let images = validation.as_ref().and_then(|item| table.findings.keep(item.integer::<u32>("1000")));
+    let mut validation = None;
+    for axis in Axis::of_section(Section::Data).filter(|axis| !matches!(axis.kind, Kind::Dataset)) {
+        let Some(item) = table.take(axis.name) else { continue };
+        if let Some(value) = table.findings.keep(read_setting(axis, &item)) {
+            axis.set(base, value);
+        }
+        validation = Some(item).filter(|_| axis == VALIDATION).or(validation);
+    }
     table.finish();
-    Data { dataset, sampling, validation, images: images.unwrap_or(0) }
+    (dataset, validation)
 }
 
 /// Validation images come from what subsets leave of the training images.
-fn check_validation(block: &Block, item: &Item<'_>, images: u32, dataset: &Dataset) -> Result<(), Problem> {
-    let all = u64::from(dataset.train_len());
-    let too_large = |value: &AxisValue| matches!(value, AxisValue::Whole(size) if size + u64::from(images) > all);
-    if block.axis_with(AxisName::SubsetSize, too_large).is_none() {
+fn check_validation(block: &Block, item: &Item<'_>, base: &TrialSpec) -> Result<(), Problem> {
+    let (images, all) = (base.validation, u64::from(base.dataset.train_len()));
+    let too_large = |value: &Value| matches!(value, Value::Whole(size) if size + u64::from(images) > all);
+    if block.axis_with(axes::SUBSET_SIZE, too_large).is_none() {
         return Ok(());
     }
     let problem = format!("validation `{images}` is more than a subset leaves of the {all} training images");
@@ -297,25 +238,24 @@ fn check_validation(block: &Block, item: &Item<'_>, images: u32, dataset: &Datas
 }
 
 /// What no axis can know by itself: batches that do not go together with other axes.
-fn check_batches(block: &Block, classifier: &Classifier, vae: &Vae) -> Result<(), Problem> {
-    let penalised = |value: &AxisValue| matches!(value, AxisValue::Real(lambda) if *lambda > 0.0);
-    let sampled = |value: &AxisValue| matches!(value, AxisValue::Density(density) if density.family().is_some());
-    let below = |value: &AxisValue, least: u32| matches!(value, AxisValue::Whole(count) if *count < u64::from(least));
-    if let Some(axis) = block.axis_with(AxisName::SubsetSize, |value| below(value, vae.batch_size))
-        && block.axis_with(AxisName::Lambda, penalised).is_some()
-        && block.axis_with(AxisName::Density, sampled).is_some()
+fn check_batches(block: &Block, base: &TrialSpec) -> Result<(), Problem> {
+    let below = |value: &Value, least: u32| matches!(value, Value::Whole(count) if *count < u64::from(least));
+    let sampled = |value: &Value| Density::by_name(value.name()).is_some_and(|density| density.family().is_some());
+    let batch = base.vae_samples().map_or(1, |samples| samples.vae.batch_size);
+    if let Some(span) = block.axis_with(axes::SUBSET_SIZE, |value| below(value, batch))
+        && block.axis_with(axes::LAMBDA, |value| !axes::LAMBDA.is_off(*value)).is_some()
+        && block.axis_with(axes::DENSITY, sampled).is_some()
     {
-        let problem = format!("subset_size has values below `{}`, a batch of the VAE", vae.batch_size);
-        return Err(Problem::at(axis.offset, problem, "raise them, lower batch_size in [vae], or set lambda = 0"));
+        let problem = format!("subset_size has values below `{batch}`, a batch of the VAE");
+        return Err(Problem::at(span.offset, problem, "raise them, lower batch_size in [vae], or set lambda = 0"));
     }
-    let normed =
-        |value: &AxisValue| matches!(value, AxisValue::Architecture(architecture) if architecture.has_batch_norm());
-    if let Some(axis) = block.axis_with(AxisName::Architecture, normed) {
-        let one_sample = block.axis_with(AxisName::PenaltySamples, |value| below(value, 2)).is_some();
-        if classifier.batch_size == 1 || one_sample {
+    let normed = |value: &Value| Architecture::by_name(value.name()).is_some_and(Architecture::has_batch_norm);
+    if let Some(span) = block.axis_with(axes::ARCHITECTURE, normed) {
+        let one_sample = block.axis_with(axes::PENALTY_SAMPLES, |value| below(value, 2)).is_some();
+        if base.classifier.batch_size == 1 || one_sample {
             let problem = "batch norm has no variance of `1` image";
             let hint = "with lenet+bn, batch_size and penalty_samples must be above 1";
-            return Err(Problem::at(axis.offset, problem, hint));
+            return Err(Problem::at(span.offset, problem, hint));
         }
     }
     Ok(())

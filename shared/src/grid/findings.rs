@@ -2,11 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::{
-    axis::AxisName,
-    error::{GridError, Problem},
-};
-use crate::quote::quote;
+use super::error::{GridError, Problem};
+use crate::{axes, quote::quote};
 
 /// Mistakes that a message lists: more would scroll away.
 const SHOWN: usize = 10;
@@ -131,11 +128,11 @@ fn explain(unknown: &Unknown, sections: &[(String, Vec<&'static str>)]) -> Probl
         Some((meant, elsewhere(meant))).filter(|(_, place)| !place.is_empty())
     };
     let hint = match (key.as_str(), elsewhere(key), unknown.meant()) {
-        ("dropout", ..) if known.contains(&AxisName::Architecture.name()) => {
+        ("dropout", ..) if known.contains(&axes::ARCHITECTURE.name) => {
             "dropout is the architecture `net+dropout`; its rate is `dropout` in [classifier]".to_owned()
         }
         (_, place, _) if !place.is_empty() => format!("it belongs in {place}"),
-        (.., Some(meant)) => match number.filter(|_| meant == AxisName::Seed.name()) {
+        (.., Some(meant)) => match number.filter(|_| meant == axes::SEED.name) {
             Some(count) => format!("did you mean `seed = {{ count = {count} }}`?"),
             None => format!("did you mean `{meant}`? {}", here()),
         },

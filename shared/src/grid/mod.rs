@@ -26,7 +26,6 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use axis::AxisName;
 pub use compare::{Claim, Contrast, MAX_CONTRASTS, Relation, Selection};
 pub use error::{GridError, Mistake};
 pub use file::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES};

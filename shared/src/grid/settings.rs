@@ -1,16 +1,14 @@
 //! The sections `[classifier]`, `[vae]`, `[penalty]`, `[artifacts]` and `[run]`. Defaults are the published values.
 
 use super::{
+    axis::advice,
     error::Problem,
     reader::{Item, Table},
 };
 use crate::{
     artifacts::Artifacts,
-    numbers::{Dropout, LearningRate, Momentum, NumberError, Spread},
-    trial::{
-        BatchNormScale, Classifier, Epochs, LatentStatistics, MAX_WIDTH, Precision, SampleBatchNorm, SampleUnits, Vae,
-        VaeFamily, VaeSamples,
-    },
+    axes::{Axis, EPOCHS, EVALUATE_EVERY, Kind, RESTART_EVERY, Section, Value},
+    trial::{Epochs, TrialSpec},
 };
 
 /// The shortest lease: four heartbeats.
@@ -33,41 +31,53 @@ pub struct RunSettings {
     pub verify: u32,
 }
 
+/// The settings of a section; those that it does not name stay as they are.
+pub(super) fn read_section(mut table: Table<'_>, section: Section, base: &mut TrialSpec) {
+    for axis in Axis::of_section(section) {
+        if let Some(value) = table.take(axis.name).and_then(|item| table.findings.keep(read_setting(axis, &item))) {
+            axis.set(base, value);
+        }
+    }
+    table.finish();
+}
+
+/// One value, checked against the bounds of its axis.
+pub(super) fn read_setting(axis: Axis, item: &Item<'_>) -> Result<Value, Problem> {
+    match axis.kind {
+        Kind::Whole { min: 1, max } => match item.count(axis.example)?.into() {
+            count if count <= max => Ok(Value::Whole(count)),
+            count => Err(item.problem(format!("{} `{count}` is above {max}", axis.name), axis.advice)),
+        },
+        Kind::Whole { .. } => item.integer::<u32>(axis.example).map(|value| Value::Whole(value.into())),
+        Kind::Choice(names) => item.choice(names, |name| name).map(Value::Name),
+        Kind::Real(_) | Kind::Dataset => {
+            let value = axis.check(Value::Real(item.number(axis.example)?));
+            value.map_err(|problem| item.problem(problem, advice(axis)))
+        }
+    }
+}
+
 /// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
-pub(super) fn read_classifier(mut table: Table<'_>, unsaid: fn(u32) -> Epochs) -> Classifier {
-    let mut classifier = Classifier {
-        iterations: 10_000,
-        batch_size: 10,
-        momentum: bounded(Momentum::new(0.5)),
-        dropout: bounded(Dropout::new(0.5)),
-        batch_norm_scale: BatchNormScale::Uniform,
-        evaluate_every: 1_000,
-        precision: Precision::Float32,
-        epochs: Epochs::Continuous,
-    };
-    classifier.iterations = table.get("iterations", classifier.iterations, |item| item.count("10000"));
-    classifier.batch_size = table.get("batch_size", classifier.batch_size, |item| item.count("10"));
-    classifier.momentum = table.get("momentum", classifier.momentum, |item| real(item, "0.5", Momentum::new));
-    classifier.dropout = table.get("dropout", classifier.dropout, |item| real(item, "0.5", Dropout::new));
-    let iterations = classifier.iterations;
-    classifier.evaluate_every =
-        table.get("evaluate_every", classifier.evaluate_every, |item| match item.count("1000")? {
-            every if every <= iterations => Ok(every),
-            every => {
+pub(super) fn read_classifier(mut table: Table<'_>, base: &mut TrialSpec, unsaid: fn(u32) -> Epochs) {
+    let with_epochs = [EPOCHS, RESTART_EVERY];
+    for axis in Axis::of_section(Section::Classifier).filter(|axis| !with_epochs.contains(axis)) {
+        let Some(item) = table.take(axis.name) else { continue };
+        let iterations = base.classifier.iterations;
+        let value = read_setting(axis, &item).and_then(|value| match value {
+            Value::Whole(every) if axis == EVALUATE_EVERY && every > iterations.into() => {
                 let problem = format!("evaluate_every `{every}` is beyond the {iterations} iterations");
                 Err(item.problem(problem, format!("at most {iterations}, which is one evaluation at the end")))
             }
+            value => Ok(value),
         });
-    classifier.batch_norm_scale = table.get("batch_norm_scale", classifier.batch_norm_scale, |item| {
-        item.choice(BatchNormScale::ALL, BatchNormScale::name)
-    });
-    classifier.precision =
-        table.get("precision", classifier.precision, |item| item.choice(Precision::ALL, Precision::name));
-    let epochs = read_epochs(table.take("epochs"), table.take("restart_every"), classifier.evaluate_every);
-    let epochs = table.findings.keep(epochs).flatten();
-    classifier.epochs = epochs.unwrap_or_else(|| unsaid(classifier.evaluate_every));
+        if let Some(value) = table.findings.keep(value) {
+            axis.set(base, value);
+        }
+    }
+    let evaluate_every = base.classifier.evaluate_every;
+    let epochs = read_epochs(table.take(EPOCHS.name), table.take(RESTART_EVERY.name), evaluate_every);
+    base.classifier.epochs = table.findings.keep(epochs).flatten().unwrap_or_else(|| unsaid(evaluate_every));
     table.finish();
-    classifier
 }
 
 /// None where the file does not say.
@@ -76,9 +86,8 @@ fn read_epochs(
     every: Option<Item<'_>>,
     evaluate_every: u32,
 ) -> Result<Option<Epochs>, Problem> {
-    let names = [Epochs::CONTINUOUS, Epochs::RESTART];
     let restart = match &epochs {
-        Some(item) => Some(item.choice(&names, |name| name)? == Epochs::RESTART),
+        Some(item) => Some(item.choice(Epochs::NAMES, |name| name)? == Epochs::RESTART),
         None => None,
     };
     match (restart, epochs, every) {
@@ -93,39 +102,6 @@ fn read_epochs(
         )),
         (restart, _, None) => Ok(restart.map(|_| Epochs::Continuous)),
     }
-}
-
-pub(super) fn read_vae(mut table: Table<'_>) -> VaeSamples {
-    let mut vae = Vae {
-        family: VaeFamily::Vanilla,
-        iterations: 10_000,
-        batch_size: 20,
-        learning_rate: bounded(LearningRate::new(1e-3)),
-        hidden: 128,
-        latent: 100,
-        latent_statistics: LatentStatistics::LastBatch,
-    };
-    let mut spread = bounded(Spread::new(3.0));
-    vae.iterations = table.get("iterations", vae.iterations, |item| item.count("10000"));
-    vae.batch_size = table.get("batch_size", vae.batch_size, |item| item.count("20"));
-    vae.learning_rate = table.get("learning_rate", vae.learning_rate, |item| real(item, "1e-3", LearningRate::new));
-    vae.hidden = table.get("hidden", vae.hidden, |item| width(item, "128"));
-    vae.latent = table.get("latent", vae.latent, |item| width(item, "100"));
-    vae.latent_statistics = table.get("latent_statistics", vae.latent_statistics, |item| {
-        item.choice(LatentStatistics::ALL, LatentStatistics::name)
-    });
-    spread = table.get("spread", spread, |item| real(item, "3.0", Spread::new));
-    table.finish();
-    VaeSamples { vae, spread }
-}
-
-/// How the classifier sees the samples of the function norm: `[penalty]`.
-pub(super) fn read_penalty(mut table: Table<'_>) -> (SampleUnits, SampleBatchNorm) {
-    let (mut units, mut batch_norm) = (SampleUnits::Vae, SampleBatchNorm::Train);
-    units = table.get("units", units, |item| item.choice(SampleUnits::ALL, SampleUnits::name));
-    batch_norm = table.get("batch_norm", batch_norm, |item| item.choice(SampleBatchNorm::ALL, SampleBatchNorm::name));
-    table.finish();
-    (units, batch_norm)
 }
 
 pub(super) fn read_artifacts(mut table: Table<'_>) -> Artifacts {
@@ -163,23 +139,4 @@ pub(super) fn read_run(mut table: Table<'_>) -> RunSettings {
     run.verify = table.get("verify", run.verify, |item| item.integer("5"));
     table.finish();
     run
-}
-
-/// A layer's width.
-fn width(item: &Item<'_>, example: &str) -> Result<u32, Problem> {
-    match item.count(example)? {
-        width if width <= MAX_WIDTH => Ok(width),
-        width => {
-            Err(item.problem(format!("{} `{width}` is above {MAX_WIDTH}", item.key), format!("{example} as published")))
-        }
-    }
-}
-
-fn real<T>(item: &Item<'_>, example: &str, new: impl Fn(f64) -> Result<T, NumberError>) -> Result<T, Problem> {
-    new(item.number(example)?)
-        .map_err(|error| item.problem(error.to_string(), format!("write for example `{} = {example}`", item.key)))
-}
-
-fn bounded<T>(number: Result<T, NumberError>) -> T {
-    number.expect("defaults are in bounds")
 }

@@ -155,11 +155,8 @@ impl Coordinator for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
-    async fn drain_workers(
-        &self,
-        call: Request<v1::DrainWorkersRequest>,
-    ) -> Result<Response<v1::DrainWorkersReply>, Status> {
-        CoordinatorClient::new(connect(&self.0).await?).drain_workers(call.into_inner()).await
+    async fn command(&self, call: Request<v1::CommandRequest>) -> Result<Response<v1::CommandReply>, Status> {
+        CoordinatorClient::new(connect(&self.0).await?).command(call.into_inner()).await
     }
 }
 

@@ -108,8 +108,8 @@ async fn messages_that_do_not_end_take_up_no_memory() {
     let scene = scene();
     let to = scene.address.trim_start_matches("http://").parse().unwrap();
     for (method, connections, calls, bytes) in [
-        ("DrainWorkers", 8, 30, 4 << 20),
-        ("DrainWorkers", 60, 30, 60 << 10),
+        ("Command", 8, 30, 4 << 20),
+        ("Command", 60, 30, 60 << 10),
         ("Session", 100, 1, 4 << 20),
         ("Session", 200, 1, 500 << 10),
     ] {

@@ -18,7 +18,7 @@ const README_WORDS: usize = 1_000;
 const README_LINES: usize = 130;
 
 /// Programs of others that pages may show.
-const OTHERS: [&str; 6] = ["git", "cd", "export", "tensorboard", "echo", "mail"];
+const OTHERS: [&str; 7] = ["git", "cd", "curl", "export", "tensorboard", "echo", "mail"];
 
 /// Pages with long lines of before; their links are checked, their columns are not.
 const WIDE: [&str; 6] = [

@@ -1,9 +1,9 @@
 //! A person's wish that workers leave, brought to the coordinator.
 
-use anyhow::{Context as _, bail};
-use swfn_proto::v1::{DrainWorkersReply, DrainWorkersRequest, coordinator_client::CoordinatorClient};
-use swfn_shared::problem;
-use tonic::Request;
+use anyhow::{Context as _, anyhow, bail};
+use swfn_proto::v1::{CommandRequest, coordinator_client::CoordinatorClient};
+use swfn_shared::person::{Commanded, Drain, PersonCommand};
+use tonic::{Code, Request, Status};
 
 use crate::address::Address;
 
@@ -13,33 +13,33 @@ use crate::address::Address;
 /// There is no such worker, the coordinator refuses, or it cannot be reached.
 pub fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = workers.join("`, `");
-    let reply = runtime.block_on(async {
-        match ask(address, workers, now).await {
-            Ok(reply) => Ok(reply),
+    let command = PersonCommand::Drain(Drain { workers, now });
+    let done = runtime.block_on(async {
+        match tell(address, &command).await {
+            Ok(done) => Ok(done),
             Err(error) => match address.probe.clone().ask(address.endpoint.uri()).await {
                 Some(reason) => bail!("cannot reach the coordinator: {reason}"),
                 None => Err(error),
             },
         }
     })?;
-    let DrainWorkersReply { drained, others } = reply;
-    if drained.is_empty() {
-        let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-        bail!(problem!(
-            "no connected worker has an id that begins with `{asked}`";
-            "those that are connected: {others}"
-        ));
+    match done {
+        Commanded::Drained { workers } => Ok(workers),
+        Commanded::Retried { .. } => bail!("the coordinator answers another command: {done}"),
     }
-    Ok(drained)
 }
 
-async fn ask(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<DrainWorkersReply> {
+async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<Commanded> {
     let endpoint = &address.endpoint;
     let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
-    let mut request = Request::new(DrainWorkersRequest { workers, now });
+    let mut request = Request::new(CommandRequest { command: command.json() });
     address.authorize(&mut request);
-    let call = CoordinatorClient::new(channel).drain_workers(request).await;
-    let reply = call.map_err(|status| anyhow::anyhow!("the coordinator refuses: {}", status.message()))?;
-    Ok(reply.into_inner())
+    let call = CoordinatorClient::new(channel).command(request).await;
+    let refused = |status: Status| match status.code() {
+        // It has understood, and there is no such worker.
+        Code::NotFound => anyhow!("{}", status.message()),
+        _ => anyhow!("the coordinator refuses: {}", status.message()),
+    };
+    let reply = call.map_err(refused)?.into_inner();
+    Commanded::parse(&reply.done).context("the coordinator answers what this program does not know")
 }

@@ -76,7 +76,7 @@ fn name_leases(message: &mut v1::CoordinatorMessage, taken: &[Order]) {
     match &mut message.kind {
         Some(coordinator_message::Kind::Grant(grant)) => {
             for lease in &mut grant.leases {
-                let spec = lease.spec.clone().and_then(|spec| TrialSpec::try_from(spec).ok());
+                let spec = TrialSpec::parse(&lease.spec).ok();
                 if let (Some(id), Some(spec)) = (&mut lease.id, spec)
                     && id.trial.is_empty()
                 {

@@ -12,8 +12,7 @@ use swfn_shared::{
     capacity::Capacity,
     faults,
     ids::{LeaseId, TrialId},
-    trial::TrialSpec,
-    wire,
+    wire::{self, WireError},
 };
 use tracing::{info, warn};
 
@@ -171,8 +170,7 @@ impl Protocol {
             warn!("a lease without an id was granted");
             return Ok(None);
         };
-        let spec = lease.spec.ok_or_else(|| "it has no specification".to_owned());
-        let spec = spec.and_then(|spec| TrialSpec::try_from(spec).map_err(|error| error.to_string()));
+        let spec = wire::trial(id, &lease.spec);
         let artifacts: Artifacts = lease.artifacts.unwrap_or_default().into();
         let Some(cancel) = self.ledger.grant(id) else {
             warn!(lease = %id, "a lease was granted that was granted before");
@@ -183,19 +181,18 @@ impl Protocol {
             return Err(self.ledger.end(id, End::Released));
         }
         match spec {
-            Ok(spec) if spec.id() == id.trial => {
+            Ok(spec) => {
                 self.wishes.granted(spec.shape());
                 self.stay.granted(now, id);
                 return Ok(Some(Order { lease: id, spec, artifacts, cancel }));
             }
-            Ok(_) => self.misunderstood(id, "its specification has another id"),
             Err(error) => self.misunderstood(id, &error),
         }
         Ok(None)
     }
 
     /// A lease that makes no sense means that both sides differ in version: nothing good can come of going on.
-    fn misunderstood(&mut self, lease: LeaseId, problem: &str) {
+    fn misunderstood(&mut self, lease: LeaseId, problem: &WireError) {
         self.ledger.revoke(lease);
         self.leave(Exit::Hopeless(format!(
             "lease `{lease}` cannot be understood: {problem}\nhint: run the same version of swfn on both sides"

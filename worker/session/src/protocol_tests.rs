@@ -28,7 +28,7 @@ pub(crate) fn leases(count: u32) -> Vec<v1::Lease> {
     );
     let lease = |spec: TrialSpec| v1::Lease {
         id: Some(LeaseId { trial: spec.id(), attempt: 1 }.into()),
-        spec: Some((&spec).into()),
+        spec: spec.to_json(),
         artifacts: None,
     };
     Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().map(lease).collect()

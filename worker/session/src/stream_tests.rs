@@ -65,10 +65,7 @@ impl Coordinator for Host {
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
-    async fn drain_workers(
-        &self,
-        _: tonic::Request<v1::DrainWorkersRequest>,
-    ) -> Result<Response<v1::DrainWorkersReply>, Status> {
+    async fn command(&self, _: tonic::Request<v1::CommandRequest>) -> Result<Response<v1::CommandReply>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }
 }

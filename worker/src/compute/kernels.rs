@@ -10,8 +10,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates};
 use crate::{
+    layers::{BatchNorm, Layer, NormMode},
     memory::with_slices,
-    model::layers::{BatchNorm, Layer, NormMode},
     noise::At,
 };
 

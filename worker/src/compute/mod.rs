@@ -4,6 +4,7 @@
 //! Everything has a leading dimension of K lanes: independent trials that are computed together. Nothing passes from lane
 //! to lane, not even what is not a number.
 
+pub(crate) mod convolution;
 mod kernels;
 #[cfg(test)]
 mod kernels_tests;
@@ -16,10 +17,13 @@ use std::fmt;
 use tch::{Device, Tensor};
 
 use crate::{
-    model::layers::{BatchNorm, Layer, NormMode},
+    layers::{BatchNorm, Layer, NormMode},
     noise::At,
 };
 pub use {kernels::Kernels, torch::Torch};
+
+/// Side of the filters of [`Compute::conv_pool`].
+pub(crate) const CONV_POOL_SIDE: i64 = 5;
 
 /// The operations.
 pub trait Compute: fmt::Debug + Sync {
@@ -109,12 +113,11 @@ pub struct Pooled {
 pub enum PoolTrace {
     /// Which of its four pixels each maximum is.
     Choice(Vec<u8>),
-    /// The convolution's inputs, a row for each pixel of its output: `[K, N * h * w, 25 * inputs]`; its output,
-    /// `[K * N, outputs, h, w]`; and where the maxima are.
+    /// Of the single operations.
     Columns {
-        /// Inputs.
+        /// The convolution's inputs, a row for each pixel of its output: `[K, N * h * w, 25 * inputs]`.
         columns: Tensor,
-        /// Output.
+        /// Its output, `[K, N, h, w, outputs]`.
         convolved: Tensor,
         /// Places of the maxima, `[K * N, outputs, P, Q]`.
         indices: Tensor,

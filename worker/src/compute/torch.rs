@@ -1,22 +1,16 @@
 //! The operations by torch's, for GPUs, and anywhere for comparison.
-//!
-//! A convolution is a product of matrices, one for each lane: its inputs are laid out, a row for each pixel of the
-//! output. All lanes are one batched product, forward and backward, where grouped convolutions have no fast gradients.
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad_guard};
 
-use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates};
+use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates, convolution};
 use crate::{
-    model::layers::{BatchNorm, Layer, NormMode},
+    layers::{BatchNorm, Layer, NormMode},
     noise::At,
 };
 
 /// See the module.
 #[derive(Debug)]
 pub struct Torch;
-
-/// Side of the filters.
-const SIDE: i64 = 5;
 
 /// Images of all lanes that are tested at once: the columns of the second convolution then take a gigabyte.
 const TEST_IMAGES: usize = 8192;
@@ -26,17 +20,9 @@ const TRAINING_IMAGES: usize = 65_536;
 
 impl Compute for Torch {
     fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled {
-        let (k, n, height, width, inputs) = x.size5().expect("convolutions get images");
-        let outputs = layer.bias.size()[1];
-        let (h, w) = (height - SIDE + 1, width - SIDE + 1);
-        let windows = x.unfold(2, SIDE, 1).unfold(3, SIDE, 1); // [K, N, h, w, inputs, 5, 5]
-        let columns = windows.permute([0, 1, 2, 3, 5, 6, 4]).reshape([k, n * h * w, SIDE * SIDE * inputs]);
-        let weight = layer.weight.view([k, outputs, -1]);
-        let convolved = self.linear(&columns, &weight, &layer.bias); // [K, N * h * w, outputs]
-        let convolved = convolved.view([k * n, h, w, outputs]).permute([0, 3, 1, 2]); // [K * N, outputs, h, w]
-        let (pooled, indices) = convolved.max_pool2d_with_indices([2, 2], [2, 2], [0, 0], [1, 1], false);
-        let pooled = if relu { pooled.relu() } else { pooled };
-        let output = pooled.permute([0, 2, 3, 1]).contiguous().view([k, n, h / 2, w / 2, outputs]);
+        let (convolved, columns) = convolution::convolve(layer, x);
+        let (pooled, indices) = convolution::pool(&convolved);
+        let output = if relu { pooled.relu() } else { pooled };
         Pooled { output, trace: PoolTrace::Columns { columns, convolved, indices } }
     }
 
@@ -44,31 +30,16 @@ impl Compute for Torch {
         let PoolTrace::Columns { columns, convolved, indices } = &pass.pooled.trace else {
             panic!("passes forward and backward are computed in the same way");
         };
-        let (k, n, height, width, inputs) = pass.input.size5().expect("convolutions get images");
-        let (_, outputs, h, w) = convolved.size4().expect("an image of each output");
         let of_output = match pass.relu {
             true => pass.pooled.output.threshold_backward(of_output, 0.0),
             false => of_output.shallow_clone(),
         };
-        let of_pooled = of_output.view([k * n, h / 2, w / 2, outputs]).permute([0, 3, 1, 2]);
-        let of_convolved =
-            convolved.max_pool2d_with_indices_backward(&of_pooled, [2, 2], [2, 2], [0, 0], [1, 1], false, indices);
-        let of_convolved = of_convolved.permute([0, 2, 3, 1]).reshape([k, n * h * w, outputs]);
-        let weight = of_convolved.transpose(1, 2).bmm(columns).view_as(&layer.weight);
-        let bias = of_convolved.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
-        let input = pass.of_input.then(|| {
-            // Of each pixel of the output, 5 x 5 pixels of the input get their share: the way back from the windows, in two operations. As
-            // an addition for each of the 25 it would be a hundred calls, and a GPU waits for calls.
-            let of_columns = of_convolved.bmm(&layer.weight.view([k, outputs, -1]));
-            let of_windows = of_columns.view(&[k, n, h, w, SIDE, SIDE, inputs][..]).permute([0, 1, 2, 3, 6, 4, 5]);
-            let of_rows = Tensor::unfold_backward(&of_windows, [k, n, h, width, inputs, SIDE], 3, SIDE, 1);
-            Tensor::unfold_backward(&of_rows, [k, n, height, width, inputs], 2, SIDE, 1)
-        });
-        LayerGradients { weight, bias, input }
+        let of_convolved = convolution::pool_gradients(convolved, indices, &of_output);
+        convolution::convolve_gradients(layer, &pass.input.size(), columns, &of_convolved, pass.of_input)
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
-        bias.unsqueeze(1).baddbmm(x, &weight.transpose(1, 2), 1, 1)
+        convolution::linear(x, weight, bias)
     }
 
     fn product(&self, a: &Tensor, b: &Tensor) -> Tensor {

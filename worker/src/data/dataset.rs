@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use swfn_digits::{IMAGE_SIDE, Part, TEST_LEN, TRAIN_LEN};
-use swfn_shared::dataset::IdxDataset;
+use swfn_shared::{dataset::IdxDataset, image::ImageShape};
 
 use super::error::DataError;
 use super::named::{Named, load_named};
@@ -40,14 +40,12 @@ impl From<swfn_shared::dataset::Dataset> for Source {
 /// Images with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// Grey values, 0 background to 255 ink, row-major, shape [len, height, width].
+    /// Bytes, shape [len, height, width, channels]; of grey images 0 is background and 255 ink.
     pub images: Vec<u8>,
     /// The class of each image, below the data set's number of classes.
     pub labels: Vec<u8>,
-    /// Height of an image in pixels.
-    pub height: usize,
-    /// Width of an image in pixels.
-    pub width: usize,
+    /// Of an image.
+    pub shape: ImageShape,
 }
 
 impl Split {
@@ -61,13 +59,13 @@ impl Split {
         self.labels.is_empty()
     }
 
-    /// The pixels of image `index`, `height * width` bytes.
+    /// The bytes of image `index`.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn image(&self, index: usize) -> &[u8] {
-        let area = self.height * self.width;
-        &self.images[index * area..(index + 1) * area]
+        let values = self.shape.values();
+        &self.images[index * values..(index + 1) * values]
     }
 
     /// The images at `indices`, in that order.
@@ -75,12 +73,12 @@ impl Split {
     /// # Panics
     /// If an index is not below [`len`](Self::len).
     pub fn gather(&self, indices: &[usize]) -> Split {
-        let mut images = Vec::with_capacity(indices.len() * self.height * self.width);
+        let mut images = Vec::with_capacity(indices.len() * self.shape.values());
         for &index in indices {
             images.extend_from_slice(self.image(index));
         }
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
-        Split { images, labels, height: self.height, width: self.width }
+        Split { images, labels, shape: self.shape }
     }
 }
 
@@ -194,14 +192,15 @@ pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError
 }
 
 fn draw(seed: u64, part: Part, indices: impl ExactSizeIterator<Item = usize>) -> Split {
-    let mut images = Vec::with_capacity(indices.len() * IMAGE_SIDE * IMAGE_SIDE);
+    let shape = ImageShape::grey(IMAGE_SIDE as u32, IMAGE_SIDE as u32);
+    let mut images = Vec::with_capacity(indices.len() * shape.values());
     let mut labels = Vec::with_capacity(indices.len());
     for index in indices {
         let (label, pixels) = swfn_digits::draw(seed, part, index as u64);
         images.extend_from_slice(&pixels);
         labels.push(label);
     }
-    Split { images, labels, height: IMAGE_SIDE, width: IMAGE_SIDE }
+    Split { images, labels, shape }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
+use swfn_shared::dataset::CHANNELS;
 
 use super::error::DataError;
 
@@ -25,7 +26,7 @@ const MAX_DEFLATE_RATIO: u64 = 1032;
 /// The content of an IDX file of unsigned bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idx {
-    /// One size (labels) or three (images: number, height, width); none is 0.
+    /// One size (labels), three or four (images: number, height, width, channels); none is 0.
     pub dims: Vec<usize>,
     /// The elements, as many as the product of `dims`.
     pub data: Vec<u8>,
@@ -146,8 +147,12 @@ impl<'a, R: Read> Content<'a, R> {
         let count: u64 = match magic {
             0x0000_0801 => 1,
             0x0000_0803 => 3,
+            0x0000_0804 => 4,
             other => {
-                let why = format!("the magic number is `{other:08x}`, not `00000801` (labels) or `00000803` (images)");
+                let why = format!(
+                    "the magic number is `{other:08x}`, not `00000801` (labels), `00000803` (images) or `00000804` \
+                     (images with channels)"
+                );
                 return Err(self.error(0, why));
             }
         };
@@ -158,6 +163,9 @@ impl<'a, R: Read> Content<'a, R> {
             let size = u64::from(self.word("a size")?);
             if size == 0 || (axis > 0 && size > MAX_SIDE) {
                 return Err(self.error(at, format!("the size of dimension {axis} is `{size}`")));
+            }
+            if axis == 3 && !CHANNELS.map(u64::from).contains(&size) {
+                return Err(self.error(at, format!("the images have `{size}` channels, not 1 (grey) or 3 (colour)")));
             }
             // Below 2^32 * 2^12 * 2^12: no overflow.
             elements *= size;

@@ -26,5 +26,5 @@ pub use idx::{Idx, parse_idx, read_idx};
 pub use named::Named;
 pub(crate) use named::cache_dir;
 pub use own::{Inspection, inspect};
-pub use sheet::{Ink, sheet};
+pub use sheet::sheet;
 pub use subset::{balanced_subset, subset};

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use swfn_shared::{
     dataset::{FASHION_MNIST_FILES, KMNIST_FILES, MNIST_FILES},
     folders,
+    image::ImageShape,
 };
 
 use super::dataset::{Dataset, LoadOptions, Split};
@@ -136,13 +137,10 @@ fn in_data_dir(catalogue: &Catalogue, file: usize, dir: &Path) -> Result<PathBuf
 
 /// Whether the test images have as many pixels as those to train on.
 pub(super) fn same_size(train: &Split, test_file: &Path, test: &Split) -> Result<(), DataError> {
-    if (train.height, train.width) == (test.height, test.width) {
+    if train.shape == test.shape {
         return Ok(());
     }
-    let why = format!(
-        "the images have `{} x {}` pixels, those to train on {} x {}",
-        test.height, test.width, train.height, train.width
-    );
+    let why = format!("the images have `{}`, those to train on {}", test.shape, train.shape);
     // The sizes stand after the magic number and the count.
     Err(DataError::Idx { file: test_file.to_path_buf(), offset: 8, why })
 }
@@ -196,16 +194,19 @@ pub(super) fn split(
     labels: Idx,
     classes: usize,
 ) -> Result<Split, DataError> {
-    let shape = |file: &Path, found: &Idx, what| DataError::Idx {
+    let not_of = |file: &Path, found: &Idx, what| DataError::Idx {
         file: file.to_path_buf(),
         offset: 3,
         why: format!("`{}` dimensions are not those of {what}", found.dims.len()),
     };
-    let &[count, height, width] = images.dims.as_slice() else {
-        return Err(shape(images_file, &images, "images"));
+    let (count, shape) = match *images.dims.as_slice() {
+        [count, height, width] => (count, [height, width, 1]),
+        [count, height, width, channels] => (count, [height, width, channels]),
+        _ => return Err(not_of(images_file, &images, "images")),
     };
+    let [height, width, channels] = shape.map(|size| size as u32);
     if labels.dims.len() != 1 {
-        return Err(shape(labels_file, &labels, "labels"));
+        return Err(not_of(labels_file, &labels, "labels"));
     }
     if count != labels.data.len() {
         return Err(DataError::Counts {
@@ -223,7 +224,7 @@ pub(super) fn split(
             why: format!("the label `{}` is not below {classes}", labels.data[at]),
         });
     }
-    Ok(Split { images: images.data, labels: labels.data, height, width })
+    Ok(Split { images: images.data, labels: labels.data, shape: ImageShape { height, width, channels } })
 }
 
 /// Reads one of `FILES` from `path` and compares its checksum.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
+use swfn_shared::image::ImageShape;
 
 use super::dataset::{LoadOptions, Source, load};
 use super::download_tests::{Server, good};
@@ -23,7 +24,7 @@ fn mnist_is_what_it_is_known_to_be() {
     let data = load(&Source::Named(Named::Mnist), &options).unwrap();
     assert_eq!((data.train.len(), data.test.len(), data.classes), (60_000, 10_000, 10));
     let train = data.train.gather(&(0..60_000).collect::<Vec<_>>());
-    assert_eq!((train.height, train.width), (28, 28));
+    assert_eq!(train.shape, ImageShape::grey(28, 28));
     assert_eq!(train.labels[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
     assert_eq!(data.test.labels[..10], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
     // The mean with which everyone normalises, 0.1307, known to four digits.

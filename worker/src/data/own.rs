@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use swfn_shared::dataset::{IDX, IdxDataset, SIDES};
 use swfn_shared::ids::DataDigest;
+use swfn_shared::image::ImageShape;
 
 use super::dataset::{Dataset, LoadOptions, Split};
 use super::error::DataError;
@@ -36,12 +37,12 @@ pub fn inspect(dir: &Path) -> Result<Inspection, DataError> {
     let files = Files::read(dir)?;
     let (digest, paths) = (files.digest(), files.paths.clone());
     let (train, test) = files.splits(MOST_CLASSES)?;
-    let side = |side: usize| u32::try_from(side).ok().filter(|side| SIDES.contains(side));
-    let (Some(height), Some(width)) = (side(train.height), side(train.width)) else {
-        let why = format!("the images have `{} x {}` pixels", train.height, train.width);
+    let ImageShape { height, width, .. } = train.shape;
+    if ![height, width].iter().all(|side| SIDES.contains(side)) {
+        let why = format!("the images have `{}`", train.shape);
         let hint = format!("pad or scale them to {} to {} pixels a side", SIDES.start(), SIDES.end());
         return Err(DataError::Unfit { file: paths[0].clone(), why, hint });
-    };
+    }
     if train.labels.iter().all(|label| *label == train.labels[0]) {
         let why = format!("all labels are `{}`", train.labels[0]);
         let hint = "there is nothing to tell apart: at least two classes are needed".to_owned();
@@ -76,8 +77,8 @@ pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<D
     let (train, test) = files.splits(MOST_CLASSES)?;
     let largest = classes(&train).max(classes(&test));
     let facts = [
-        ("height", &paths[0], narrow(train.height), expected.height),
-        ("width", &paths[0], narrow(train.width), expected.width),
+        ("height", &paths[0], train.shape.height, expected.height),
+        ("width", &paths[0], train.shape.width, expected.width),
         ("train_images", &paths[0], narrow(train.len()), expected.train_images),
         ("test_images", &paths[2], narrow(test.len()), expected.test_images),
         // Classes without any image are the user's to know of.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use swfn_shared::dataset::{Dataset as Name, IdxDataset};
+use swfn_shared::image::ImageShape;
 
 use super::dataset::{Dataset, LoadOptions, Source, load};
 use super::error::DataError;
@@ -56,7 +57,7 @@ fn what_is_inspected_can_be_loaded_however_it_is_compressed() {
     let data = try_load(found.description, folder.path()).unwrap();
     assert_eq!((data.train.len(), data.test.len(), data.classes), (3, 2, 4));
     let image = data.train.gather(&[2]);
-    assert_eq!((image.height, image.width, image.labels[0]), (16, 20, 2));
+    assert_eq!((image.shape, image.labels[0]), (ImageShape::grey(16, 20), 2));
     assert_eq!(image.images, pixels(3, 16, 20)[2 * 320..]);
     // A class that has no image at all is the user's to know of.
     let more = IdxDataset { classes: 9, ..found.description };
@@ -111,7 +112,7 @@ fn what_cannot_be_trained_on_is_refused() {
         (
             with(2, idx(&[2, 20, 16], &pixels(2, 20, 16))),
             2,
-            "the images have `20 x 16` pixels, those to train on 16 x 20",
+            "the images have `20 x 16 pixels`, those to train on 16 x 20 pixels",
         ),
         (with(0, idx(&[3], &[0, 1, 2])), 0, "`1` dimensions are not those of images"),
         (with(1, idx(&[3, 1, 1], &TRAIN)), 1, "`3` dimensions are not those of labels"),

@@ -1,36 +1,38 @@
-//! Contact sheets: many small grey images as the tiles of one PNG, for people to look at.
+//! Contact sheets: many small images as the tiles of one PNG, for people to look at.
+
+use swfn_shared::image::ImageShape;
 
 use super::error::DataError;
 
 /// Pixels between the tiles and around them.
 const MARGIN: usize = 2;
-/// Most pixels of a sheet: a quarter of a gigabyte as PNG's raw data.
+/// Most pixels of a sheet: a quarter of a gigabyte as PNG's raw data of a grey one.
 const MAX_PIXELS: usize = 256 << 20;
+/// A grey between paper and ink shows where an empty tile ends.
+const MARGIN_GREY: u8 = 0xd8;
+const PAPER: u8 = 0xff;
 
-/// How a tile's bytes become grey values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ink {
-    /// 255 is black on white paper, as one expects of handwriting.
-    Dark,
-    /// 255 is white, as the bytes are.
-    AsIs,
-}
-
-/// Draws `tiles`, row-major bytes of shape [n, height, width], as an 8-bit grey PNG with `columns`
-/// tiles in a row, from left to right and top to bottom. Returns the bytes of the PNG file.
+/// Draws `tiles`, bytes of shape [n, height, width, channels], as an 8-bit PNG with `columns` tiles in a
+/// row, from left to right and top to bottom. Returns the bytes of the PNG file. Grey tiles are drawn
+/// with 255 as black, as one expects of handwriting on paper; coloured ones as they are.
 ///
 /// # Errors
-/// [`DataError::Sheet`] if there is no tile, the bytes are no whole number of tiles, or the sheet
-/// would be too large.
-pub fn sheet(tiles: &[u8], height: usize, width: usize, columns: usize, ink: Ink) -> Result<Vec<u8>, DataError> {
+/// [`DataError::Sheet`] if there is no tile, the bytes are no whole number of tiles, tiles have neither
+/// one nor three channels, or the sheet would be too large.
+pub fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>, DataError> {
     let fail = |why: String| DataError::Sheet { why };
-    let area = height.checked_mul(width).filter(|&area| area > 0);
-    let area = area.ok_or_else(|| fail(format!("a tile has `{height} x {width}` pixels")))?;
-    if tiles.is_empty() || !tiles.len().is_multiple_of(area) || columns == 0 {
-        let why = format!("`{}` bytes in `{columns}` columns of {area} bytes each", tiles.len());
+    let color = match shape.channels {
+        1 => png::ColorType::Grayscale,
+        3 => png::ColorType::Rgb,
+        channels => return Err(fail(format!("a tile has `{channels}` channels"))),
+    };
+    let (height, width, channels) = (shape.height as usize, shape.width as usize, shape.channels as usize);
+    let values = shape.values();
+    if tiles.is_empty() || values == 0 || !tiles.len().is_multiple_of(values) || columns == 0 {
+        let why = format!("`{}` bytes in `{columns}` columns of {values} bytes each", tiles.len());
         return Err(fail(why));
     }
-    let count = tiles.len() / area;
+    let count = tiles.len() / values;
     let columns = columns.min(count);
     let rows = count.div_ceil(columns);
     let side = |tiles: usize, size: usize| tiles.checked_mul(size + MARGIN)?.checked_add(MARGIN);
@@ -41,34 +43,30 @@ pub fn sheet(tiles: &[u8], height: usize, width: usize, columns: usize, ink: Ink
     let (sheet_width, sheet_height) =
         size.ok_or_else(|| fail(format!("`{rows}` rows of `{columns}` tiles are too many pixels")))?;
 
-    // A grey between paper and ink shows where an empty tile ends.
-    let (margin, paper) = match ink {
-        Ink::Dark => (0xd8, 0xff),
-        Ink::AsIs => (0x48, 0x00),
-    };
-    let mut pixels = vec![margin; sheet_width * sheet_height];
+    let mut pixels = vec![MARGIN_GREY; sheet_width * sheet_height * channels];
     for place in 0..rows * columns {
         let left = MARGIN + place % columns * (width + MARGIN);
         let top = MARGIN + place / columns * (height + MARGIN);
         for row in 0..height {
-            let at = (top + row) * sheet_width + left;
-            let line = &mut pixels[at..at + width];
-            match tiles.get(place * area + row * width..place * area + (row + 1) * width) {
+            let at = ((top + row) * sheet_width + left) * channels;
+            let line = &mut pixels[at..at + width * channels];
+            let start = place * values + row * line.len();
+            match tiles.get(start..start + line.len()) {
                 Some(bytes) => line.copy_from_slice(bytes),
-                None => line.fill(paper),
+                None => line.fill(PAPER),
             }
-            if ink == Ink::Dark && place < count {
+            if channels == 1 && place < count {
                 line.iter_mut().for_each(|byte| *byte = 255 - *byte);
             }
         }
     }
-    encode(&pixels, sheet_width as u32, sheet_height as u32).map_err(|error| fail(error.to_string()))
+    encode(&pixels, sheet_width as u32, sheet_height as u32, color).map_err(|error| fail(error.to_string()))
 }
 
-fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
+fn encode(pixels: &[u8], width: u32, height: u32, color: png::ColorType) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header()?;
     writer.write_image_data(pixels)?;
@@ -80,26 +78,42 @@ fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::Encodi
 mod tests {
     use super::*;
 
-    #[test]
-    fn tiles_stand_in_rows_and_empty_places_are_paper() {
-        // Three tiles of 1 x 2 pixels in two columns: a sheet of 10 x 8 pixels.
-        let png = sheet(&[255, 0, 10, 20, 30, 40], 1, 2, 2, Ink::Dark).unwrap();
+    fn decoded(png: Vec<u8>) -> (u32, u32, png::ColorType, Vec<u8>) {
         let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!((info.width, info.height), (10, 8));
+        (info.width, info.height, info.color_type, pixels)
+    }
+
+    #[test]
+    fn tiles_stand_in_rows_and_empty_places_are_paper() {
+        // Three tiles of 1 x 2 pixels in two columns: a sheet of 10 x 8 pixels.
+        let png = sheet(&[255, 0, 10, 20, 30, 40], ImageShape::grey(1, 2), 2).unwrap();
+        let (width, height, color, pixels) = decoded(png);
+        assert_eq!((width, height, color), (10, 8, png::ColorType::Grayscale));
         let row = |y: usize| &pixels[y * 10..(y + 1) * 10];
-        let m = 0xd8;
+        let m = MARGIN_GREY;
         assert_eq!(row(0), [m; 10]);
         assert_eq!(row(2), [m, m, 0, 255, m, m, 245, 235, m, m]);
         assert_eq!(row(5), [m, m, 225, 215, m, m, 255, 255, m, m]);
     }
 
     #[test]
+    fn colours_stay_as_they_are() {
+        let shape = ImageShape { height: 1, width: 2, channels: 3 };
+        let tile = [255, 0, 10, 20, 30, 40];
+        let (width, height, color, pixels) = decoded(sheet(&tile, shape, 7).unwrap());
+        assert_eq!((width, height, color), (6, 5, png::ColorType::Rgb));
+        assert_eq!(pixels[(2 * 6 + 2) * 3..][..6], tile);
+    }
+
+    #[test]
     fn impossible_sheets_are_refused() {
-        assert!(sheet(&[], 2, 2, 1, Ink::AsIs).is_err());
-        assert!(sheet(&[0; 5], 2, 2, 1, Ink::AsIs).is_err());
-        assert!(sheet(&[0; 4], 2, 2, 0, Ink::AsIs).is_err());
-        assert!(sheet(&[0; 4], usize::MAX, 2, 1, Ink::AsIs).is_err());
+        let (grey, of_two) = (ImageShape::grey(2, 2), ImageShape { height: 1, width: 1, channels: 2 });
+        assert!(sheet(&[], grey, 1).is_err());
+        assert!(sheet(&[0; 5], grey, 1).is_err());
+        assert!(sheet(&[0; 4], grey, 0).is_err());
+        assert!(sheet(&[0; 4], ImageShape::grey(u32::MAX, 2), 1).is_err());
+        assert!(sheet(&[0; 4], of_two, 1).is_err());
     }
 }

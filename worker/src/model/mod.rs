@@ -1,7 +1,5 @@
-//! Classifiers, each as its paper describes it.
+//! Classifiers, made of lists of layers.
 
-pub mod layers;
-mod lenet;
-pub mod net;
+mod build;
 pub mod network;
 pub mod op;

@@ -5,11 +5,14 @@ use tch::{Tensor, no_grad_guard};
 
 pub use super::op::DropoutMasks;
 use super::{
-    layers::{InputShape, Named, NormMode},
-    lenet, net,
+    build,
     op::{Op, Pass, Trace},
 };
-use crate::{compute::Place, lanes::Lanes};
+use crate::{
+    compute::Place,
+    lanes::{Lanes, Named},
+    layers::{InputShape, NormMode},
+};
 
 /// K classifiers f: images -> logits.
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub struct Network {
 /// What one step of training computes f on.
 #[derive(Debug)]
 pub struct StepInput {
-    /// The batch, then the samples of the function norm: `[K, B + M, H, W]`.
+    /// The batch, then the samples of the function norm: `[K, B + M, H, W, C]`.
     pub images: Tensor,
     /// Classes of the batch, `[K, B]`.
     pub labels: Tensor,
@@ -38,6 +41,9 @@ pub struct Traces {
 
 impl Network {
     /// Draws the initial weights of these seeds, one for each lane. `scale`: that of batch norm.
+    ///
+    /// # Panics
+    /// If the architecture does not take such images.
     pub fn new(
         architecture: Architecture,
         scale: BatchNormScale,
@@ -45,17 +51,9 @@ impl Network {
         seeds: &[u64],
         place: Place,
     ) -> Self {
-        let scale = architecture.has_batch_norm().then_some(scale);
-        let ops = if architecture.network() == Architecture::NET {
-            net::new(input, seeds, place.device)
-        } else {
-            lenet::new(input, scale, seeds, place.device)
-        };
-        Self::of(ops, place)
-    }
-
-    pub(super) fn of(ops: Vec<Op>, place: Place) -> Self {
-        Self { ops, place }
+        let classes = u32::try_from(input.classes).expect("some classes");
+        let placed = architecture.placed(input.image, classes).expect("trials are checked before");
+        Self { ops: build::ops(&placed, scale, seeds, place.device), place }
     }
 
     /// Logits of the batch, `[K, B, classes]`, and of the samples, `[K, M, classes]`, in training mode. The samples go
@@ -78,7 +76,8 @@ impl Network {
             SampleBatchNorm::TrainNoUpdate => NormMode::TrainNoUpdate,
             SampleBatchNorm::Eval => NormMode::Eval,
         };
-        let (of_batch, first) = self.forward(&batch, NormMode::Train, None);
+        let masks = input.masks.as_ref().map(|masks| masks.first(batch.size()[1]));
+        let (of_batch, first) = self.forward(&batch, NormMode::Train, masks.as_ref());
         let (of_samples, second) = self.forward(&samples, mode, None);
         (of_batch, of_samples, Traces { passes: vec![first, second] })
     }
@@ -108,23 +107,23 @@ impl Network {
     }
 
     /// Logits in test mode, without dropout and with the running statistics of batch norm:
-    /// `[K, N, H, W]` -> `[K, N, classes]`.
+    /// `[K, N, H, W, C]` -> `[K, N, classes]`.
     pub fn test_logits(&self, images: &Tensor) -> Tensor {
         let _guard = no_grad_guard();
         let pass = Pass { mode: NormMode::Eval, masks: None };
-        let x = images.unsqueeze(-1);
-        self.ops.iter().fold(x, |x, op| op.forward(self.place.compute, x, pass, true).0)
+        let images = images.shallow_clone();
+        self.ops.iter().fold(images, |x, op| op.forward(self.place.compute, x, pass, true).0)
     }
 
     /// Some of its lanes, copied.
     pub fn some(&self, lanes: &[i64]) -> Self {
-        let mut some = Self::of(self.ops.iter().map(Op::shallow_clone).collect(), self.place);
+        let mut some = Self { ops: self.ops.iter().map(Op::shallow_clone).collect(), place: self.place };
         some.keep(lanes);
         some
     }
 
     fn forward(&self, images: &Tensor, mode: NormMode, masks: Option<&DropoutMasks>) -> (Tensor, Vec<Trace>) {
-        let mut x = images.unsqueeze(-1); // [K, N, H, W, 1]
+        let mut x = images.shallow_clone(); // [K, N, H, W, C]
         let mut traces = Vec::with_capacity(self.ops.len());
         for (index, op) in self.ops.iter().enumerate() {
             let (y, trace) = op.forward(self.place.compute, x, Pass { mode, masks }, index == 0);
@@ -132,6 +131,12 @@ impl Network {
             x = y;
         }
         (x, traces)
+    }
+
+    /// Channels or values that the masks of each dropout layer are for.
+    pub fn mask_widths(&self) -> Vec<i64> {
+        let width = |op: &Op| if let Op::Dropout { width, .. } = op { Some(*width) } else { None };
+        self.ops.iter().filter_map(width).collect()
     }
 
     /// All parameters, named as in PyTorch, each with a leading dimension of lanes and the channels last.
@@ -175,6 +180,7 @@ impl Lanes for Network {
 
 #[cfg(test)]
 mod tests {
+    use swfn_shared::image::ImageShape;
     use tch::Device;
 
     use super::*;
@@ -183,7 +189,7 @@ mod tests {
         rng::{Purpose, Stream},
     };
 
-    const SHAPE: InputShape = InputShape { height: 28, width: 28, classes: 10 };
+    const SHAPE: InputShape = InputShape { image: ImageShape::grey(28, 28), classes: 10 };
 
     fn flat(tensors: &[Tensor]) -> Vec<f32> {
         let values = |x: &Tensor| Vec::<f32>::try_from(x.flatten(0, -1)).expect("floats");
@@ -194,7 +200,7 @@ mod tests {
     fn step(mode: SampleBatchNorm) -> (Network, Tensor, Vec<f32>) {
         let network = Network::new(Architecture::LENET_BN, BatchNormScale::Uniform, SHAPE, &[1], Device::Cpu.into());
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
-        let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28]);
+        let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28, 1]);
         let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]).view([1, 3]), masks: None };
         let (_, samples, _) = network.training_logits(&input, mode);
         let buffers: Vec<_> = network.buffers().into_iter().map(|(_, buffer)| buffer).collect();
@@ -212,7 +218,7 @@ mod tests {
         assert_eq!(kept, also_kept);
         // The samples as tests would see them at that moment.
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
-        let tested = network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([1, 2, 28, 28]));
+        let tested = network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([1, 2, 28, 28, 1]));
         assert_eq!(flat(&[eval]), flat(&[tested]));
     }
 

@@ -15,9 +15,9 @@ use super::{
     report::TrainError,
 };
 use crate::{
-    data::{Ink, sheet},
+    data::sheet,
     device::TORCH_VERSION,
-    model::layers::Named,
+    lanes::Named,
     rng::{Purpose, Stream},
     store_file::{self, Contents, bytes, dtype, shape},
     vae::trained::TrainedVae,
@@ -44,7 +44,7 @@ pub(crate) fn make(
     if wanted.vae_sheet
         && let Some(vae) = vae
     {
-        files.push(Artifact { name: VAE_SHEET, content: vae_sheet(spec, subset, vae)? });
+        files.push(Artifact { name: VAE_SHEET, content: vae_sheet(spec, data, subset, vae)? });
     }
     if wanted.confusion {
         let counts = confusion(&data.test().labels, predicted, data.shape().classes)?;
@@ -53,10 +53,10 @@ pub(crate) fn make(
     Ok(files)
 }
 
-/// The network's state dictionary, in safetensors. Its input is `[N, 1, H, W]` in normalised units.
+/// The network's state dictionary, in safetensors. Its input is `[N, C, H, W]` in normalised units.
 fn weights(spec: &TrialSpec, state_dict: Vec<Named>) -> Result<Vec<u8>, TrainError> {
     let contents: Contents =
-        state_dict.into_iter().map(|(name, t)| (name.to_owned(), (dtype(&t), shape(&t), bytes(&t)))).collect();
+        state_dict.into_iter().map(|(name, t)| (name.into_owned(), (dtype(&t), shape(&t), bytes(&t)))).collect();
     let description = json!({
         "trial": spec.id().to_string(),
         "settings": spec,
@@ -69,9 +69,8 @@ fn weights(spec: &TrialSpec, state_dict: Vec<Named>) -> Result<Vec<u8>, TrainErr
 
 /// A PNG: a row of images of the subset, a row of what the VAE makes of them, then rows of samples of the function
 /// norm, all as images: in normalised units, whatever units the classifier sees samples in.
-fn vae_sheet(spec: &TrialSpec, subset: &Images, vae: &TrainedVae) -> Result<Vec<u8>, TrainError> {
+fn vae_sheet(spec: &TrialSpec, data: &DeviceData, subset: &Images, vae: &TrainedVae) -> Result<Vec<u8>, TrainError> {
     let _guard = no_grad_guard();
-    let (height, width) = (subset.pixels.size()[1], subset.pixels.size()[2]);
     let reconstructions = vae.reconstructions();
     let columns = reconstructions.size()[0];
     let spread = spec.vae_samples().map_or(1.0, |samples| samples.spread.get());
@@ -79,10 +78,10 @@ fn vae_sheet(spec: &TrialSpec, subset: &Images, vae: &TrainedVae) -> Result<Vec<
     let count = SAMPLE_ROWS * columns as usize;
     let noise = Tensor::from_slice(&stream.normal(count * vae.density().latent()));
     let noise = noise.view([1, count as i64, -1]).to_device(reconstructions.device());
-    let samples = vae.density().decode(&noise, spread).squeeze_dim(0); // [count, H * W]
+    let samples = vae.density().decode(&noise, spread).squeeze_dim(0); // [count, H * W * C]
     let originals = subset.pixels.narrow(0, 0, columns).flatten(1, -1);
-    let rows = Tensor::cat(&[&originals, reconstructions, &samples], 0); // [6 * columns, H * W]
-    sheet(&bytes(&brightness(&rows)), height as usize, width as usize, columns as usize, Ink::Dark)
+    let rows = Tensor::cat(&[&originals, reconstructions, &samples], 0); // [6 * columns, H * W * C]
+    sheet(&bytes(&brightness(&rows)), data.shape().image, columns as usize)
         .map_err(|error| TrainError::Data(error.to_string()))
 }
 

@@ -2,21 +2,18 @@
 
 use std::rc::Rc;
 
-use swfn_shared::{
-    metrics::{TEST_ACCURACY, TEST_LOSS, TRAIN_FUNCTION_NORM, TRAIN_LOSS, VALIDATION_ACCURACY, VALIDATION_LOSS},
-    trial::SampleBatchNorm,
-};
-use tch::Tensor;
+use swfn_shared::metrics::{TEST_ACCURACY, TEST_LOSS, VALIDATION_ACCURACY, VALIDATION_LOSS};
 
 use super::{
     artifacts,
     device_data::{DeviceData, Pool},
     evaluation::{Evaluation, Seen, evaluate},
-    lane::{Candidate, Core, Ended, Lane, sgd_settings},
-    objective::Objective,
+    lane::{Candidate, Core, Ended, Lane},
+    objective::{Gradient, Objective},
     report::{Outcome, TrainError, point},
     samples::Samples,
     step_inputs::Inputs,
+    terms::{self, sgd_settings},
 };
 use crate::{compute::Place, lanes::Lanes as _, model::network::StepInput};
 
@@ -38,9 +35,7 @@ pub(crate) struct Classifiers<'o> {
 struct Group {
     core: Core,
     inputs: Inputs,
-    /// `[K]`.
-    lambda: Tensor,
-    batch_norm: SampleBatchNorm,
+    objective: Objective,
 }
 
 impl<'o> Classifiers<'o> {
@@ -107,7 +102,6 @@ impl<'o> Classifiers<'o> {
     fn regroup(&self, mut core: Core) -> Result<Group, TrainError> {
         let specs: Vec<_> = self.lanes.iter().map(|lane| &lane.candidate.spec).collect();
         core.optimiser.set(&specs.iter().map(|spec| sgd_settings(spec)).collect::<Vec<_>>());
-        let lambda: Vec<_> = specs.iter().map(|spec| spec.lambda() as f32).collect();
         let subsets: Vec<_> = self.lanes.iter().map(|lane| &*lane.candidate.subset).collect();
         let shape = specs[0];
         let densities = self.lanes.iter().filter_map(|lane| lane.candidate.vae.as_deref());
@@ -123,10 +117,10 @@ impl<'o> Classifiers<'o> {
             batch: shape.classifier.batch_size as usize,
             samples,
             dropout: shape.classifier.dropout.get(),
+            mask_widths: core.network.mask_widths(),
             place: self.place,
         };
-        let batch_norm = shape.penalty.map_or(SampleBatchNorm::Train, |penalty| penalty.batch_norm);
-        Ok(Group { core, inputs, lambda: Tensor::from_slice(&lambda).to_device(self.place.device), batch_norm })
+        Ok(Group { core, inputs, objective: Objective::new(&specs, self.place.device) })
     }
 
     /// Trains all lanes to the next stop of any of them, and reports what is due. Trials that are over leave; the others go on as if
@@ -158,18 +152,16 @@ impl<'o> Classifiers<'o> {
         if !self.lanes.iter().any(due) {
             return Ok(());
         }
-        let sums = Vec::<f32>::try_from(group.core.sums.flatten(0, 1)).expect("two numbers of each lane");
+        let sums = Vec::<f32>::try_from(group.core.sums.flatten(0, 1)).expect("numbers of each lane");
         let mut to_evaluate = Vec::new();
         for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| due(lane)) {
             let _ = group.core.sums.narrow(0, index as i64, 1).zero_();
             let since = f64::from(std::mem::take(&mut lane.progress.since));
             let step = lane.progress.step.into();
-            let mean = |metric, sum: f32| point(metric, step, f64::from(sum) / since);
-            let penalised = lane.candidate.spec.penalty.is_some();
-            let points = mean(TRAIN_LOSS, sums[2 * index]).and_then(|loss| {
-                let norm = penalised.then(|| mean(TRAIN_FUNCTION_NORM, sums[2 * index + 1])).transpose()?;
-                Ok(Vec::from_iter([loss].into_iter().chain(norm)))
-            });
+            let own = &sums[index * terms::ALL.len()..];
+            let told = terms::ALL.iter().zip(own).filter(|(term, _)| term.weight(&lane.candidate.spec) != 0.0);
+            let told = told.filter_map(|(term, sum)| Some((term.metric()?, f64::from(*sum) / since)));
+            let points: Result<Vec<_>, _> = told.map(|(metric, mean)| point(metric, step, mean)).collect();
             let (_, evaluation) = lane.is_due();
             match points {
                 Ok(points) if evaluation => {
@@ -288,13 +280,10 @@ impl Group {
     /// One iteration of all lanes.
     fn step(&mut self, input: &StepInput) {
         let Core { network, optimiser, sums } = &mut self.core;
-        let objective = Objective::of(network, input, self.batch_norm);
-        for (column, loss) in [Some(&objective.nll), objective.function_norm.as_ref()].into_iter().enumerate() {
-            if let Some(loss) = loss {
-                let _ = sums.select(1, column as i64).g_add_(loss);
-            }
+        let Gradient { values, of_parameters } = self.objective.gradient(network, input);
+        for (place, value) in values {
+            let _ = sums.select(1, place as i64).g_add_(&value);
         }
-        let gradients = objective.gradients(network, &self.lambda);
-        optimiser.step(&mut network.parameters(), &gradients);
+        optimiser.step(&mut network.parameters(), &of_parameters);
     }
 }

@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 use super::{batches::Batches, report::TrainError};
 use crate::{
     data::{self, Dataset, Split, Train},
-    model::layers::InputShape,
+    layers::InputShape,
     rng::{Purpose, Stream},
 };
 
@@ -22,7 +22,7 @@ const DEVIATION: f32 = 0.3081;
 /// Images and labels on a device.
 #[derive(Debug)]
 pub struct Images {
-    /// Pixels in normalised units, `[N, H, W]`.
+    /// Pixels in normalised units, `[N, H, W, C]`.
     pub pixels: Tensor,
     /// Classes, `[N]`.
     pub labels: Tensor,
@@ -31,7 +31,7 @@ pub struct Images {
 /// The subsets of K lanes, one after the other.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// `[sum of all n, H, W]` in normalised units.
+    /// `[sum of all n, H, W, C]` in normalised units.
     pixels: Tensor,
     /// `[sum of all n]`.
     labels: Tensor,
@@ -55,9 +55,9 @@ impl Pool {
         Self { pixels: joined(|images| &images.pixels), labels: joined(|images| &images.labels), lanes }
     }
 
-    /// Height and width.
-    pub(crate) fn sides(&self) -> (i64, i64) {
-        (self.pixels.size()[1], self.pixels.size()[2])
+    /// Height, width and channels.
+    pub(crate) fn image(&self) -> [i64; 3] {
+        sizes(&self.pixels)
     }
 
     /// Images of a lane.
@@ -82,12 +82,12 @@ impl Pool {
         numbers.concat()
     }
 
-    /// Images of these numbers, `[count, H, W]`.
+    /// Images of these numbers, `[count, H, W, C]`.
     pub(crate) fn gather(&self, numbers: &[i64]) -> Tensor {
         self.pixels.index_select(0, &Tensor::from_slice(numbers).to_device(self.pixels.device()))
     }
 
-    /// Images of these numbers, `[count, H, W]`, and their labels, `[count]`.
+    /// Images of these numbers, `[count, H, W, C]`, and their labels, `[count]`.
     pub(crate) fn gather_with_labels(&self, numbers: &[i64]) -> (Tensor, Tensor) {
         let numbers = Tensor::from_slice(numbers).to_device(self.pixels.device());
         (self.pixels.index_select(0, &numbers), self.labels.index_select(0, &numbers))
@@ -109,7 +109,7 @@ impl DeviceData {
     /// Copies the test images to the device.
     pub fn new(dataset: Dataset, device: Device) -> Self {
         let Dataset { train, test, classes } = dataset;
-        let shape = InputShape { height: test.height as i64, width: test.width as i64, classes: classes as i64 };
+        let shape = InputShape { image: test.shape, classes: classes as i64 };
         Self { train, test: images(&test, device), shape, device, labels: OnceCell::new() }
     }
 
@@ -164,6 +164,11 @@ impl DeviceData {
     }
 }
 
+/// Height, width and channels of `[N, H, W, C]`.
+pub(crate) fn sizes(pixels: &Tensor) -> [i64; 3] {
+    pixels.size()[1..].try_into().expect("images have three dimensions")
+}
+
 /// The images of a split, normalised. That happens on the host, so that all devices get the same numbers.
 fn images(split: &Split, device: Device) -> Images {
     let mut units = [0.0; 256];
@@ -172,8 +177,9 @@ fn images(split: &Split, device: Device) -> Images {
     }
     let pixels: Vec<f32> = split.images.iter().map(|&byte| units[usize::from(byte)]).collect();
     let labels: Vec<i64> = split.labels.iter().map(|&label| label.into()).collect();
+    let [height, width, channels] = split.shape.size();
     Images {
-        pixels: Tensor::from_slice(&pixels).view([-1, split.height as i64, split.width as i64]).to_device(device),
+        pixels: Tensor::from_slice(&pixels).view([-1, height, width, channels]).to_device(device),
         labels: Tensor::from_slice(&labels).to_device(device),
     }
 }
@@ -191,7 +197,10 @@ pub(super) fn brightness(pixels: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use swfn_shared::{
+        grid::{DEFAULT_MAX_TRIALS, Grid},
+        image::ImageShape,
+    };
 
     use super::*;
 
@@ -201,8 +210,8 @@ mod tests {
                     architecture = \"net\"\nlambda = 0\n";
         let grid = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap();
         // 100 training images whose only pixel is their number.
-        let train = Split { images: (0..100).collect(), labels: [0, 1].repeat(50), height: 1, width: 1 };
-        let test = Split { images: vec![0], labels: vec![0], height: 1, width: 1 };
+        let train = Split { images: (0..100).collect(), labels: [0, 1].repeat(50), shape: ImageShape::grey(1, 1) };
+        let test = Split { images: vec![0], labels: vec![0], shape: ImageShape::grey(1, 1) };
         let data = DeviceData::new(Dataset { train: train.into(), test, classes: 2 }, Device::Cpu);
         let mut all = Vec::new();
         for spec in grid.trials() {
@@ -235,11 +244,15 @@ mod tests {
 
     #[test]
     fn images_are_normalised_and_keep_their_places() {
-        let split = Split { images: (0..12).map(|i| i * 20).collect(), labels: vec![3, 1], height: 2, width: 3 };
+        let split = Split {
+            images: (0..12).map(|i| i * 20).collect(),
+            labels: vec![3, 1],
+            shape: ImageShape { height: 2, width: 3, channels: 1 },
+        };
         let images = images(&split, Device::Cpu);
-        assert_eq!(images.pixels.size(), [2, 2, 3]);
+        assert_eq!(images.pixels.size(), [2, 2, 3, 1]);
         assert_eq!(images.labels.int64_value(&[1]), 1);
-        assert_eq!(images.pixels.double_value(&[1, 0, 2]), f64::from(normalised(160)));
+        assert_eq!(images.pixels.double_value(&[1, 0, 2, 0]), f64::from(normalised(160)));
         let bytes: Vec<u8> = brightness(&images.pixels).flatten(0, -1).try_into().unwrap();
         assert_eq!(bytes, split.images);
         // Black and white as torchvision's ToTensor and Normalize((0.1307,), (0.3081,)) give them.

@@ -91,12 +91,15 @@ pub(crate) fn evaluate(network: &Network, seen: Seen<'_>, place: Place, mut tick
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::trial::{Architecture, BatchNormScale};
+    use swfn_shared::{
+        image::ImageShape,
+        trial::{Architecture, BatchNormScale},
+    };
     use tch::Device;
 
     use super::*;
     use crate::{
-        model::layers::InputShape,
+        layers::InputShape,
         rng::{Purpose, Stream},
     };
 
@@ -109,10 +112,10 @@ mod tests {
         let place = Place::from(Device::Cpu);
         let total = 2 * place.compute.images_at_once(2) as i64 + 23;
         let pixels = Stream::new(0, Purpose::Subset).normal(784 * total as usize);
-        let pixels = Tensor::from_slice(&pixels).view([total, 28, 28]);
-        let shape = InputShape { height: 28, width: 28, classes: 10 };
+        let pixels = Tensor::from_slice(&pixels).view([total, 28, 28, 1]);
+        let shape = InputShape { image: ImageShape::grey(28, 28), classes: 10 };
         let network = Network::new(Architecture::LENET_BN, BatchNormScale::Ones, shape, &[1, 2], place);
-        let logits = network.test_logits(&pixels.unsqueeze(0).repeat([2, 1, 1, 1])); // [2, total, 10]
+        let logits = network.test_logits(&pixels.unsqueeze(0).repeat([2, 1, 1, 1, 1])); // [2, total, 10]
         // In the first lane right for the first and the last two images, wrong for all others.
         let best: Vec<i64> = logits.get(0).argmax(1, false).try_into().unwrap();
         let right = |i: usize| i == 0 || i + 2 >= total as usize;

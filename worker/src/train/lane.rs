@@ -12,9 +12,10 @@ use tch::{Kind, Tensor};
 use super::{
     device_data::{DeviceData, Images},
     report::{Outcome, REPORT_EVERY, Reporter, TrainError},
-    sgd::{self, Sgd},
+    sgd::Sgd,
     state::{Misfit, Phase, State},
     step_inputs::Draws,
+    terms::{self, sgd_settings},
 };
 use crate::{
     compute::Place,
@@ -75,7 +76,7 @@ pub(super) struct Progress {
 pub(super) struct Core {
     pub(super) network: Network,
     pub(super) optimiser: Sgd,
-    /// Of losses and function norms since the last report, `[K, 2]`.
+    /// Of the values of terms since the last report, `[K, terms]`.
     pub(super) sums: Tensor,
 }
 
@@ -118,7 +119,7 @@ impl Core {
         let scale = spec.classifier.batch_norm_scale;
         let network = Network::new(spec.architecture, scale, data.shape(), &[spec.seed], place);
         let optimiser = Sgd::new(&network.parameters(), &[sgd_settings(spec)], place);
-        Self { network, optimiser, sums: Tensor::zeros([1, 2], (Kind::Float, place.device)) }
+        Self { network, optimiser, sums: Tensor::zeros([1, terms::ALL.len() as i64], (Kind::Float, place.device)) }
     }
 
     fn lanes(&self) -> usize {
@@ -239,14 +240,6 @@ impl<'o> Lane<'o> {
             }
             None => candidate.reporter.report(at, points),
         }
-    }
-}
-
-pub(super) fn sgd_settings(spec: &TrialSpec) -> sgd::Settings {
-    sgd::Settings {
-        learning_rate: spec.learning_rate.get(),
-        momentum: spec.classifier.momentum.get(),
-        weight_decay: spec.weight_decay(),
     }
 }
 

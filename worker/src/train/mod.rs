@@ -15,5 +15,6 @@ pub mod samples;
 pub mod sgd;
 pub(crate) mod state;
 pub mod step_inputs;
+pub mod terms;
 pub mod trainer;
 pub(crate) mod width;

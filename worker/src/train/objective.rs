@@ -1,50 +1,72 @@
-//! What a classifier minimises (Rannen Triki et al. 2019): NLL(f, batch) + lambda * R(f), R(f) = mean over M samples of
-//! ||f(x)||^2; in each lane.
+//! What a classifier minimises: the sum of its terms, in each lane.
 
-use swfn_shared::trial::SampleBatchNorm;
-use tch::{Kind, Tensor, no_grad_guard};
+use swfn_shared::trial::{SampleBatchNorm, TrialSpec};
+use tch::{Device, Tensor, no_grad_guard};
 
-use crate::model::network::{Network, StepInput, Traces};
+use super::terms::{self, Gradients, Logits, Term};
+use crate::model::network::{Network, StepInput};
 
-/// The two terms, `[K]` each.
+/// The terms of trials of one shape, a trial in each lane.
 #[derive(Debug)]
 pub struct Objective {
-    /// Negative log-likelihood, mean over the batch, in nats.
-    pub nll: Tensor,
-    /// R, the Monte-Carlo estimate of the squared weighted norm of f; `None` without samples.
-    pub function_norm: Option<Tensor>,
-    traces: Traces,
-    /// Gradient of the first term by the logits of the batch, `[K, B, classes]`.
-    of_batch: Tensor,
-    /// Logits of the samples, `[K, M, classes]`.
-    samples: Tensor,
+    active: Vec<Active>,
+    /// How batch norm treats the samples of the function norm.
+    batch_norm: SampleBatchNorm,
+}
+
+/// A term that at least one of the trials has.
+#[derive(Debug)]
+struct Active {
+    /// Its place among all terms.
+    place: usize,
+    term: &'static dyn Term,
+    /// `[K]`.
+    weights: Tensor,
+}
+
+/// What one step of training gives.
+#[derive(Debug)]
+pub struct Gradient {
+    /// Values of terms without their weights, `[K]` each, by their places among all terms.
+    pub values: Vec<(usize, Tensor)>,
+    /// Gradients by the network's parameters, in their order.
+    pub of_parameters: Vec<Tensor>,
 }
 
 impl Objective {
-    /// Passes batch and samples through the networks in training mode. `batch_norm`: how it treats the samples.
-    pub fn of(network: &Network, input: &StepInput, batch_norm: SampleBatchNorm) -> Self {
-        let _guard = no_grad_guard();
-        let (batch, samples, traces) = network.training_logits(input, batch_norm);
-        let labels = input.labels.unsqueeze(-1); // [K, B, 1]
-        let log_likelihoods = batch.log_softmax(2, Kind::Float); // [K, B, classes]
-        let share = -1.0 / labels.size()[1] as f64;
-        let of_labels = log_likelihoods.gather(2, &labels, false);
-        let nll = of_labels.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float) * share;
-        // softmax(logits) / B, less 1 / B at the label.
-        let mut of_batch = log_likelihoods.exp().g_mul_scalar_(-share);
-        let _ = of_batch.scatter_add_(2, &labels, &of_labels.full_like(share));
-        let count = samples.size()[1];
-        let function_norm = (count > 0)
-            .then(|| samples.square().sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float) / count as f64);
-        Self { nll, function_norm, traces, of_batch, samples }
+    /// The terms of these trials, with their weights on that device.
+    pub fn new(specs: &[&TrialSpec], device: Device) -> Self {
+        let active = |(place, &term): (usize, &&'static dyn Term)| {
+            let weights: Vec<_> = specs.iter().map(|spec| term.weight(spec) as f32).collect();
+            let is_active = weights.iter().any(|weight| *weight != 0.0);
+            is_active.then(|| Active { place, term, weights: Tensor::from_slice(&weights).to_device(device) })
+        };
+        let batch_norm = specs.iter().find_map(|spec| spec.penalty.map(|penalty| penalty.batch_norm));
+        Self {
+            active: terms::ALL.iter().enumerate().filter_map(active).collect(),
+            batch_norm: batch_norm.unwrap_or(SampleBatchNorm::Train),
+        }
     }
 
-    /// Gradients of nll + lambda * function norm by the network's parameters, in their order. `lambda`: `[K]`.
-    pub fn gradients(self, network: &Network, lambda: &Tensor) -> Vec<Tensor> {
+    /// Passes batch and samples through the networks in training mode, and back.
+    pub fn gradient(&self, network: &Network, input: &StepInput) -> Gradient {
         let _guard = no_grad_guard();
-        let Self { traces, of_batch, samples, .. } = self;
-        let count = samples.size()[1].max(1) as f64;
-        let of_samples = samples * (lambda * (2.0 / count)).view([-1, 1, 1]);
-        network.gradients(&traces, of_batch, of_samples)
+        let (batch, samples, traces) = network.training_logits(input, self.batch_norm);
+        let logits = Logits::new(&batch, &input.labels, samples);
+        let mut gradients = Gradients::default();
+        let values = self.active.iter().filter_map(|Active { place, term, weights }| {
+            term.add(&logits, weights, &mut gradients).map(|value| (*place, value))
+        });
+        let values = values.collect();
+        let (of_batch, of_samples) = gradients.into_parts(&logits);
+        Gradient { values, of_parameters: network.gradients(&traces, of_batch, of_samples) }
+    }
+}
+
+impl Gradient {
+    /// The value of the term that this metric tells, `[K]`.
+    pub fn value(&self, metric: &str) -> Option<&Tensor> {
+        let told = |(place, _): &&(usize, Tensor)| terms::ALL[*place].metric() == Some(metric);
+        self.values.iter().find(told).map(|(_, value)| value)
     }
 }

@@ -94,13 +94,13 @@ impl Samples {
         Ok(Self { source, count: penalty.samples as usize, units: penalty.units })
     }
 
-    /// The samples of the next `steps` steps, a stream for each lane: `[K, steps * M, height, width]`. `pool`: the images
+    /// The samples of the next `steps` steps, a stream for each lane: `[K, steps * M, H, W, C]`. `pool`: the images
     /// of all lanes.
     pub(crate) fn draw(&self, draws: Vec<&mut Draw>, steps: usize, pool: &Pool, place: Place) -> Tensor {
         let _guard = no_grad_guard();
-        let (height, width) = pool.sides();
+        let [height, width, channels] = pool.image();
         let lanes = draws.len() as i64;
-        let (pixels, at) = (self.count * (height * width) as usize, place.noise());
+        let (values, at) = (self.count * (height * width * channels) as usize, place.noise());
         let samples = match &self.source {
             Source::Data => {
                 let numbers = draws.into_iter().enumerate().flat_map(|(lane, draw)| match draw {
@@ -122,11 +122,11 @@ impl Samples {
             }
             Source::UniformNoise => {
                 let (black, white) = (f64::from(normalised(0)), f64::from(normalised(255)));
-                noise::uniform(&mut noises(draws), steps, pixels, at) * (white - black) + black
+                noise::uniform(&mut noises(draws), steps, values, at) * (white - black) + black
             }
-            Source::GaussianNoise => noise::normal(&mut noises(draws), steps, pixels, at),
+            Source::GaussianNoise => noise::normal(&mut noises(draws), steps, values, at),
         };
-        in_units(samples.view([lanes, -1, height, width]).to_kind(Kind::Float), self.units)
+        in_units(samples.view([lanes, -1, height, width, channels]).to_kind(Kind::Float), self.units)
     }
 }
 
@@ -157,12 +157,12 @@ mod tests {
         let pool = Pool::new(&[&Images { pixels: pixels.shallow_clone(), labels }]);
         let samples = Samples { source, count: 50, units };
         let drawn = samples.draw(vec![&mut Draw::new(density, 3)], 4, &pool, Device::Cpu.into());
-        assert_eq!(drawn.size(), [1, 200, 6, 5]);
+        assert_eq!(drawn.size(), [1, 200, 6, 5, 1]);
         drawn.flatten(0, -1).try_into().unwrap()
     }
 
     fn draw(source: Source, density: Density) -> Vec<f32> {
-        let pixels = Tensor::zeros([1, 6, 5], (Kind::Float, Device::Cpu));
+        let pixels = Tensor::zeros([1, 6, 5, 1], (Kind::Float, Device::Cpu));
         draw_from(source, density, SampleUnits::Normalised, &pixels)
     }
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn data_are_images_of_the_subset_and_the_units_are_a_sigmoid_apart() {
-        let images = Tensor::from_slice(&[-0.4_f32, 0.5, 2.0]).view([3, 1, 1]).repeat([1, 6, 5]);
+        let images = Tensor::from_slice(&[-0.4_f32, 0.5, 2.0]).view([3, 1, 1, 1]).repeat([1, 6, 5, 1]);
         let plain = draw_from(Source::Data, Density::Data, SampleUnits::Normalised, &images);
         let mut counts = [0; 3];
         for sample in plain.chunks(30) {

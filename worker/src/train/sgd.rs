@@ -4,8 +4,7 @@ use tch::Tensor;
 
 use crate::{
     compute::{Place, Rate, SgdRates},
-    lanes::Lanes,
-    model::layers::Named,
+    lanes::{Lanes, Named},
 };
 
 /// The numbers of one trial.

@@ -11,7 +11,7 @@ use swfn_shared::metrics::{self, MetricPoint};
 use tch::{Tensor, no_grad_guard};
 
 use crate::{
-    model::layers::Named,
+    lanes::Named,
     rng::Stream,
     store_file::{Contents, bytes, dtype, shape},
 };

@@ -12,10 +12,7 @@ use super::{
 };
 use crate::{
     compute::Place,
-    model::{
-        net::{CHANNELS, HIDDEN},
-        network::{DropoutMasks, StepInput},
-    },
+    model::network::{DropoutMasks, StepInput},
     noise::{self, Noise},
     rng::Purpose,
 };
@@ -77,6 +74,8 @@ pub(crate) struct Inputs {
     pub(crate) samples: Option<Samples>,
     /// Probability of dropout.
     pub(crate) dropout: f64,
+    /// Channels or values of each dropout layer.
+    pub(crate) mask_widths: Vec<i64>,
     pub(crate) place: Place,
 }
 
@@ -90,16 +89,16 @@ impl Inputs {
     pub(crate) fn assemble(&self, mut draws: Vec<&mut Draws>, steps: usize) -> Vec<StepInput> {
         let (s, k, b) = (steps as i64, draws.len() as i64, self.batch as i64);
         let numbers = self.pool.next_batches(draws.iter_mut().map(|draws| &mut draws.batches), steps);
-        let (height, width) = self.pool.sides();
+        let [height, width, channels] = self.pool.image();
         let (images, labels) = self.pool.gather_with_labels(&numbers);
         let labels = labels.view([s, k, b]);
-        let mut images = images.view([s, k, b, height, width]);
+        let mut images = images.view([s, k, b, height, width, channels]);
         let mut masks = self.masks(&mut draws, steps).into_iter();
         if let Some(samples) = &self.samples {
             let draws = draws.into_iter().filter_map(|draws| draws.samples.as_mut()).collect();
-            let drawn = samples.draw(draws, steps, &self.pool, self.place); // [K, steps * M, H, W]
-            let drawn = drawn.view([k, s, -1, height, width]).transpose(0, 1); // [steps, K, M, H, W]
-            images = Tensor::cat(&[images, drawn], 2); // [steps, K, B + M, H, W]
+            let drawn = samples.draw(draws, steps, &self.pool, self.place); // [K, steps * M, H, W, C]
+            let drawn = drawn.view([k, s, -1, height, width, channels]).transpose(0, 1); // [steps, K, M, H, W, C]
+            images = Tensor::cat(&[images, drawn], 2); // [steps, K, B + M, H, W, C]
         }
         (0..s)
             .map(|step| StepInput { images: images.get(step), labels: labels.get(step), masks: masks.next() })
@@ -112,17 +111,14 @@ impl Inputs {
         if noises.is_empty() {
             return Vec::new();
         }
-        let (width, place) = (CHANNELS + HIDDEN, self.place);
+        let (width, place) = (self.mask_widths.iter().sum::<i64>(), self.place);
         let size = |rows: usize| [noises.len() as i64, steps as i64, rows as i64, width];
         let (of_batch, of_samples) = (size(self.batch), size(self.sample_count()));
         let probabilities = vec![self.dropout; noises.len()];
         let factors = noise::dropout(&mut noises, &probabilities, steps, self.batch * width as usize, place.noise());
         let ones = Tensor::ones(of_samples, (Kind::Float, place.device));
         let factors = Tensor::cat(&[factors.view(of_batch), ones], 2).transpose(0, 1); // [steps, K, B + M, width]
-        let step = |step| {
-            let factors = factors.get(step);
-            DropoutMasks { channels: factors.narrow(2, 0, CHANNELS), hidden: factors.narrow(2, CHANNELS, HIDDEN) }
-        };
+        let step = |step| DropoutMasks(factors.get(step).split_with_sizes(&self.mask_widths[..], 2));
         (0..steps as i64).map(step).collect()
     }
 
@@ -148,7 +144,7 @@ mod tests {
     /// Seven images of 2 x 2 pixels, all equal to the image's number plus `first`, which is its label too.
     fn images(first: i64) -> Images {
         let labels = Tensor::from_slice(&Vec::from_iter(first..first + 7));
-        Images { pixels: labels.to_kind(Kind::Float).view([-1, 1, 1]).repeat([1, 2, 2]), labels }
+        Images { pixels: labels.to_kind(Kind::Float).view([-1, 1, 1, 1]).repeat([1, 2, 2, 1]), labels }
     }
 
     /// Lanes of these seeds, whose images begin with ten times the seed.
@@ -163,6 +159,7 @@ mod tests {
             batch: B,
             samples: Some(samples),
             dropout: 0.5,
+            mask_widths: vec![20, 50],
             place,
         };
         let draws = |&seed: &u64| Draws {
@@ -184,8 +181,8 @@ mod tests {
     /// All numbers of a lane of one step.
     fn all(input: &StepInput, lane: i64) -> Vec<f32> {
         let masks = input.masks.as_ref().unwrap();
-        let parts = [&input.images, &input.labels, &masks.channels, &masks.hidden];
-        parts.into_iter().flat_map(|part| values(&part.get(lane))).collect()
+        let parts = [&input.images, &input.labels];
+        parts.into_iter().chain(&masks.0).flat_map(|part| values(&part.get(lane))).collect()
     }
 
     #[test]
@@ -194,7 +191,7 @@ mod tests {
         let steps = assemble(&two, &mut draws, 5);
         assert_eq!(steps.len(), 5);
         for input in &steps {
-            assert_eq!(input.images.size(), [2, (B + M) as i64, 2, 2]);
+            assert_eq!(input.images.size(), [2, (B + M) as i64, 2, 2, 1]);
             for (lane, first) in [(0, 10.0), (1, 40.0)] {
                 let pixels = values(&input.images.get(lane));
                 let (batch, samples) = pixels.split_at(4 * B);
@@ -209,7 +206,7 @@ mod tests {
                 );
                 assert!(samples.iter().all(|x| (0.0..=1.0).contains(x)), "{samples:?}");
                 let masks = input.masks.as_ref().unwrap();
-                for (mask, width) in [(&masks.channels, 20), (&masks.hidden, 50)] {
+                for (mask, width) in masks.0.iter().zip([20, 50]) {
                     assert_eq!(mask.size(), [2, (B + M) as i64, width]);
                     let factors = values(&mask.get(lane));
                     let (batch, samples) = factors.split_at(B * width as usize);

@@ -13,6 +13,7 @@ use swfn_shared::{
     capacity::Capacity,
     dataset::Dataset,
     ids::{ShapeId, VaeId},
+    image::ImageShape,
     trial::{TrialSpec, VaeSamples},
 };
 use tracing::{Span, warn};
@@ -371,6 +372,11 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
     fits("batch_size", spec.classifier.batch_size)?;
     let normed = spec.architecture.has_batch_norm();
     let alone = |count: u32| normed && count == 1;
+    let (height, width) = spec.dataset.sides();
+    if let Err(unfit) = spec.architecture.placed(ImageShape::grey(height, width), spec.dataset.classes()) {
+        let hint = "hint: take larger images, or another architecture";
+        return Err(TrainError::Data(format!("`{}` does not take these images: {unfit}; {hint}", spec.architecture)));
+    }
     if let Some(penalty) = spec.penalty {
         positive("samples", penalty.samples)?;
     }

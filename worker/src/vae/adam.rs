@@ -4,8 +4,7 @@ use tch::Tensor;
 
 use crate::{
     compute::{AdamRates, Place, Rate},
-    lanes::Lanes,
-    model::layers::Named,
+    lanes::{Lanes, Named},
     train::state::{Misfit, State},
 };
 

@@ -20,8 +20,8 @@ use tch::{Device, Tensor};
 
 use super::model::{Elbo, latent_code};
 use crate::{
-    lanes::Lanes,
-    model::layers::{BatchNorm, Layer, Named, NormMode, he, stacked},
+    lanes::{Lanes, Named, named},
+    layers::{BatchNorm, Layer, NormMode, he, stacked},
     rng::{Purpose, Stream},
 };
 
@@ -40,10 +40,10 @@ struct Shapes {
 }
 
 impl Shapes {
-    fn new(height: i64, width: i64, hidden: i64) -> Self {
+    fn new([height, width, channels]: [i64; 3], hidden: i64) -> Self {
         Self {
             sides: [0, 1, 2, 3].map(|level| (height >> level, width >> level)), // 28, 14, 7, 3
-            channels: [1, (hidden / 8).max(1), (hidden / 4).max(1), (hidden / 2).max(1)], // 1, 16, 32, 64
+            channels: [channels, (hidden / 8).max(1), (hidden / 4).max(1), (hidden / 2).max(1)], // 1, 16, 32, 64
         }
     }
 
@@ -72,7 +72,7 @@ pub struct ConvDecoder {
     input: Layer,
     norms: [BatchNorm; DEPTH],
     convs: [Tensor; DEPTH],
-    /// Of the last convolution, `[1]`.
+    /// Of the last convolution, `[C]`.
     bias: Tensor,
 }
 
@@ -118,14 +118,15 @@ fn linear(layer: &Layer, x: &Tensor) -> Tensor {
 }
 
 impl ConvEncoder {
-    /// x: `[K, B, H * W]` -> mu, logvar: `[K, B, latent]` each. `mode` is batch norm's.
+    /// x: `[K, B, H * W * C]` -> mu, logvar: `[K, B, latent]` each. `mode` is batch norm's.
     pub fn forward(&self, x: &Tensor, mode: NormMode) -> (Tensor, Tensor) {
-        let (lanes, (height, width)) = (x.size()[0], self.shapes.sides[0]);
-        let mut x = x.transpose(0, 1).reshape([-1, lanes, height, width]); // [B, K, H, W]
+        let (lanes, channels, (height, width)) = (x.size()[0], self.shapes.channels[0], self.shapes.sides[0]);
+        let x = x.view([lanes, -1, height, width, channels]).permute([1, 0, 4, 2, 3]);
+        let mut x = x.reshape([-1, lanes * channels, height, width]); // [B, K * C, H, W]
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
             x = norm_elu(norm, &halve(&x, conv), mode); // [B, K * 16, 14, 14]; [B, K * 32, 7, 7]; [B, K * 64, 3, 3]
         }
-        let features = x.view([-1, lanes, self.shapes.features()]).transpose(0, 1); // [K, B, features]
+        let features = x.reshape([-1, lanes, self.shapes.features()]).transpose(0, 1); // [K, B, features]
         let heads = linear(&self.heads, &features); // [K, B, 2 * latent]
         let latent = heads.size()[2] / 2;
         (heads.narrow(2, 0, latent), heads.narrow(2, latent, latent))
@@ -133,12 +134,15 @@ impl ConvEncoder {
 
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
-        let [conv1, conv2, conv3] = self.convs.each_ref().map(Tensor::shallow_clone);
-        let mut all =
-            vec![("encoder.conv1.weight", conv1), ("encoder.conv2.weight", conv2), ("encoder.conv3.weight", conv3)];
+        let [conv1, conv2, conv3] = &self.convs;
+        let mut all = vec![
+            named("encoder.conv1.weight", conv1),
+            named("encoder.conv2.weight", conv2),
+            named("encoder.conv3.weight", conv3),
+        ];
         all.extend(affine(&self.norms, ENCODER_NORMS));
-        all.push(("encoder.heads.weight", self.heads.weight.shallow_clone()));
-        all.push(("encoder.heads.bias", self.heads.bias.shallow_clone()));
+        all.push(named("encoder.heads.weight", &self.heads.weight));
+        all.push(named("encoder.heads.bias", &self.heads.bias));
         all
     }
 
@@ -167,7 +171,7 @@ impl Lanes for ConvEncoder {
 }
 
 impl ConvDecoder {
-    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W]`; their sigmoid is the image. `mode` is batch norm's.
+    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W * C]`; their sigmoid is the image. `mode` is batch norm's.
     pub fn forward(&self, z: &Tensor, mode: NormMode) -> Tensor {
         let Shapes { sides, channels } = &self.shapes;
         let lanes = z.size()[0];
@@ -176,24 +180,23 @@ impl ConvDecoder {
         for (level, (conv, norm)) in self.convs.iter().zip(&self.norms).enumerate() {
             let bias = (level == DEPTH - 1).then_some(&self.bias);
             let normed = norm_elu(norm, &x, mode);
-            // [B, K * 32, 7, 7]; [B, K * 16, 14, 14]; [B, K, 28, 28]
+            // [B, K * 32, 7, 7]; [B, K * 16, 14, 14]; [B, K * C, 28, 28]
             x = double(&normed, conv, bias, sides[DEPTH - 1 - level]);
         }
-        x.flatten(2, -1).transpose(0, 1)
+        let (height, width) = sides[0];
+        x.reshape([-1, lanes, channels[0], height, width]).permute([1, 0, 3, 4, 2]).flatten(2, -1)
     }
 
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
-        let [conv1, conv2, conv3] = self.convs.each_ref().map(Tensor::shallow_clone);
-        let mut all = vec![
-            ("decoder.input.weight", self.input.weight.shallow_clone()),
-            ("decoder.input.bias", self.input.bias.shallow_clone()),
-        ];
+        let [conv1, conv2, conv3] = &self.convs;
+        let mut all =
+            vec![named("decoder.input.weight", &self.input.weight), named("decoder.input.bias", &self.input.bias)];
         all.extend(affine(&self.norms, DECODER_NORMS));
-        all.push(("decoder.conv1.weight", conv1));
-        all.push(("decoder.conv2.weight", conv2));
-        all.push(("decoder.conv3.weight", conv3));
-        all.push(("decoder.conv3.bias", self.bias.shallow_clone()));
+        all.push(named("decoder.conv1.weight", conv1));
+        all.push(named("decoder.conv2.weight", conv2));
+        all.push(named("decoder.conv3.weight", conv3));
+        all.push(named("decoder.conv3.bias", &self.bias));
         all
     }
 
@@ -231,10 +234,11 @@ impl ConvVae {
     ///
     /// # Panics
     /// If a side is below [`MIN_SIDE`].
-    pub fn new(height: i64, width: i64, hidden: i64, latent: i64, seeds: &[u64], device: Device) -> Self {
+    pub fn new(image: [i64; 3], hidden: i64, latent: i64, seeds: &[u64], device: Device) -> Self {
+        let [height, width, _] = image;
         assert!(height.min(width) >= MIN_SIDE, "images of {height} x {width} pixels leave nothing to the convolutions");
         let streams = &mut Stream::each(seeds, Purpose::VaeInit);
-        let shapes = Shapes::new(height, width, hidden);
+        let shapes = Shapes::new(image, hidden);
         let [c0, c1, c2, c3] = shapes.channels;
         // Ones: nothing is drawn for batch norm.
         let norms = |streams: &mut [Stream], channels: [i64; DEPTH]| {
@@ -267,7 +271,7 @@ impl ConvVae {
     }
 
     /// The loss of a batch in training mode, see [`Elbo::new`], and its gradients in the order of [`Self::parameters`];
-    /// moves the running statistics. x: `[K, B, H * W]` in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
+    /// moves the running statistics. x: `[K, B, H * W * C]` in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
     pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
         let (mu, logvar) = self.encoder.forward(x, NormMode::Train);
         let logits = self.decoder.forward(&latent_code(&mu, &logvar, noise), NormMode::Train); // [K, B, H * W]
@@ -319,15 +323,13 @@ const DECODER_NORMS: NormNames = [
 /// Scales and shifts.
 fn affine(norms: &[BatchNorm; DEPTH], names: NormNames) -> Vec<Named> {
     let norms = norms.iter().zip(names);
-    norms.flat_map(|(n, [w, b, _, _])| [(w, n.scale.shallow_clone()), (b, n.shift.shallow_clone())]).collect()
+    norms.flat_map(|(n, [w, b, _, _])| [named(w, &n.scale), named(b, &n.shift)]).collect()
 }
 
 /// Running means and variances.
 fn running(norms: &[BatchNorm; DEPTH], names: NormNames) -> Vec<Named> {
     let norms = norms.iter().zip(names);
-    norms
-        .flat_map(|(n, [_, _, m, v])| [(m, n.running_mean.shallow_clone()), (v, n.running_var.shallow_clone())])
-        .collect()
+    norms.flat_map(|(n, [_, _, m, v])| [named(m, &n.running_mean), named(v, &n.running_var)]).collect()
 }
 
 #[cfg(test)]
@@ -344,29 +346,26 @@ mod tests {
 
     #[test]
     fn images_of_any_size_come_back_in_their_size() {
-        for (height, width) in [(28, 28), (32, 32), (61, 64), (8, 15), (64, 9)] {
-            let vae = ConvVae::new(height, width, 16, 5, &[0], Device::Cpu);
-            let (elbo, _) = vae.gradients(&normal(4, height * width).sigmoid(), &normal(4, 5));
+        for image in [[28, 28, 1], [32, 32, 3], [61, 64, 1], [8, 15, 2], [64, 9, 1]] {
+            let vae = ConvVae::new(image, 16, 5, &[0], Device::Cpu);
+            let values = image.iter().product();
+            let (elbo, _) = vae.gradients(&normal(4, values).sigmoid(), &normal(4, 5));
             assert_eq!((elbo.mu.size(), elbo.logvar.size()), (vec![1, 4, 5], vec![1, 4, 5]));
             assert!(elbo.loss.double_value(&[0]).is_finite());
-            assert_eq!(
-                vae.decoder.forward(&normal(4, 5), NormMode::Eval).size(),
-                [1, 4, height * width],
-                "{height} x {width}"
-            );
+            assert_eq!(vae.decoder.forward(&normal(4, 5), NormMode::Eval).size(), [1, 4, values], "{image:?}");
         }
     }
 
     #[test]
     fn channels_follow_the_hidden_width() {
-        assert_eq!(Shapes::new(28, 28, 128).channels, [1, 16, 32, 64]);
-        assert_eq!(Shapes::new(28, 28, 1).channels, [1, 1, 1, 1]);
-        assert_eq!(Shapes::new(28, 28, 128).features(), 64 * 3 * 3);
+        assert_eq!(Shapes::new([28, 28, 1], 128).channels, [1, 16, 32, 64]);
+        assert_eq!(Shapes::new([28, 28, 1], 1).channels, [1, 1, 1, 1]);
+        assert_eq!(Shapes::new([28, 28, 1], 128).features(), 64 * 3 * 3);
     }
 
     #[test]
     fn samples_after_training_do_not_depend_on_each_other() {
-        let vae = ConvVae::new(28, 28, 16, 5, &[0], Device::Cpu);
+        let vae = ConvVae::new([28, 28, 1], 16, 5, &[0], Device::Cpu);
         let z = normal(6, 5);
         let decode = |z: &Tensor, mode| no_grad(|| vae.decoder.forward(z, mode));
         let apart =

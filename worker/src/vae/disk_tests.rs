@@ -33,17 +33,17 @@ fn blank(seed: u64) -> TrainedVae {
 
 fn convolutional(seed: u64) -> TrainedVae {
     let code = Tensor::full([1, 1, 3], seed as f64, (Kind::Float, Device::Cpu));
-    let vae = ConvVae::new(SIDE, SIDE, 16, 3, &[seed], Device::Cpu);
+    let vae = ConvVae::new([SIDE, SIDE, 1], 16, 3, &[seed], Device::Cpu);
     TrainedVae::new(Densities::new(vae.decoder, &code, &code), Tensor::zeros_like(&code.squeeze_dim(0)), Vec::new())
 }
 
 /// Names, places in memory and bits of all tensors, and bits of all points.
-type Bits = (Vec<(&'static str, Vec<i64>, Vec<i64>, Vec<u32>)>, Vec<(u64, u64)>);
+type Bits = (Vec<(String, Vec<i64>, Vec<i64>, Vec<u32>)>, Vec<(u64, u64)>);
 
 fn bits(vae: &TrainedVae) -> Bits {
     let bits = |tensor: &Tensor| Vec::<f32>::try_from(tensor.detach().flatten(0, -1)).unwrap();
     let tensors = vae.tensors().into_iter().map(|(name, tensor)| {
-        (name, tensor.size(), tensor.stride(), bits(&tensor).into_iter().map(f32::to_bits).collect())
+        (name.into_owned(), tensor.size(), tensor.stride(), bits(&tensor).into_iter().map(f32::to_bits).collect())
     });
     (tensors.collect(), vae.losses().iter().map(|point| (point.step, point.value.to_bits())).collect())
 }

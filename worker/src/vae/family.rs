@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     compute::Place,
-    lanes::Lanes,
-    model::layers::{Named, NormMode},
+    lanes::{Lanes, Named},
+    layers::NormMode,
 };
 
 /// K VAEs of either family.
@@ -32,20 +32,20 @@ pub enum AnyDecoder {
 }
 
 impl AnyVae {
-    /// Draws the initial weights of these seeds, one for each lane, for images of (height, width) pixels. Of the settings,
+    /// Draws the initial weights of these seeds, one for each lane, for images of (height, width, channels). Of the settings,
     /// `family`, `hidden` and `latent` count.
-    pub fn new(settings: &Settings, (height, width): (i64, i64), seeds: &[u64], place: Place) -> Self {
+    pub fn new(settings: &Settings, image: [i64; 3], seeds: &[u64], place: Place) -> Self {
         let (hidden, latent) = (settings.hidden.into(), settings.latent.into());
         match settings.family {
-            VaeFamily::Vanilla => Self::Vanilla(Vae::new(height * width, hidden, latent, seeds, place)),
+            VaeFamily::Vanilla => Self::Vanilla(Vae::new(image.iter().product(), hidden, latent, seeds, place)),
             VaeFamily::Convolutional => {
-                Self::Convolutional(Box::new(ConvVae::new(height, width, hidden, latent, seeds, place.device)))
+                Self::Convolutional(Box::new(ConvVae::new(image, hidden, latent, seeds, place.device)))
             }
         }
     }
 
     /// The loss of a batch, see [`Elbo::new`], and its gradients in the order of [`Self::parameters`]. Batch norm is in
-    /// training mode. x: `[K, B, H * W]` in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
+    /// training mode. x: `[K, B, H * W * C]` in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
     pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
         match self {
             Self::Vanilla(vae) => vae.gradients(x, noise),
@@ -53,7 +53,7 @@ impl AnyVae {
         }
     }
 
-    /// x: `[K, B, H * W]` in 0..1 -> mu, logvar: `[K, B, latent]` each. Batch norm is in test mode.
+    /// x: `[K, B, H * W * C]` in 0..1 -> mu, logvar: `[K, B, latent]` each. Batch norm is in test mode.
     pub fn encode(&self, x: &Tensor) -> (Tensor, Tensor) {
         let _guard = no_grad_guard();
         match self {
@@ -62,7 +62,7 @@ impl AnyVae {
         }
     }
 
-    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W]`, see [`AnyDecoder::forward`].
+    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W * C]`, see [`AnyDecoder::forward`].
     pub fn decode(&self, z: &Tensor) -> Tensor {
         let _guard = no_grad_guard();
         match self {
@@ -107,7 +107,7 @@ impl AnyVae {
 }
 
 impl AnyDecoder {
-    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W]`, which are the image in normalised units; their sigmoid
+    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W * C]`, which are the image in normalised units; their sigmoid
     /// is the image in the VAE's own units. Batch norm is in test mode.
     pub fn forward(&self, z: &Tensor) -> Tensor {
         let _guard = no_grad_guard();

@@ -79,7 +79,7 @@ pub(super) fn most_bytes(vae: &TrainedVae) -> u64 {
 pub(super) fn encode(id: VaeId, device: Device, vae: &TrainedVae) -> Result<Vec<u8>, FileError> {
     let mut contents = Contents::new();
     for (name, tensor) in vae.tensors() {
-        contents.insert(name.to_owned(), (dtype(&tensor), shape(&tensor), bytes(&tensor)));
+        contents.insert(name.into_owned(), (dtype(&tensor), shape(&tensor), bytes(&tensor)));
     }
     let points = vae.losses();
     let steps = points.iter().flat_map(|point| point.step.to_le_bytes()).collect();
@@ -117,7 +117,7 @@ pub(super) fn decode(
     store_file::check_finite(&contents)?;
     let points = contents.get(STEPS).and_then(|(_, shape, _)| shape.first().copied()).unwrap_or_default();
     let tensors = blank.tensors();
-    let own = tensors.iter().map(|(name, tensor)| (*name, dtype(tensor), shape(tensor)));
+    let own = tensors.iter().map(|(name, tensor)| (&**name, dtype(tensor), shape(tensor)));
     let curve = [(STEPS, Dtype::U64, vec![points]), (VALUES, Dtype::F64, vec![points])];
     let expected = listed(own.chain(curve));
     let found = listed(contents.iter().map(|(name, (dtype, shape, _))| (name.as_str(), *dtype, shape.clone())));
@@ -126,7 +126,7 @@ pub(super) fn decode(
     }
     let _guard = no_grad_guard();
     for (name, mut tensor) in tensors {
-        let values = Tensor::from_data_size(&contents[name].2, &tensor.size(), tensor.kind());
+        let values = Tensor::from_data_size(&contents[&*name].2, &tensor.size(), tensor.kind());
         tensor.copy_(&values);
     }
     Ok(blank.with_losses(curve_of(&contents[STEPS].2, &contents[VALUES].2, iterations)?))

@@ -4,8 +4,8 @@ use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
 use crate::{
     compute::Place,
-    lanes::Lanes,
-    model::layers::{Layer, Named},
+    lanes::{Lanes, Named, named},
+    layers::Layer,
     rng::{Purpose, Stream},
 };
 
@@ -104,10 +104,10 @@ impl Decoder {
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
         vec![
-            ("decoder.hidden.weight", self.hidden.weight.shallow_clone()),
-            ("decoder.hidden.bias", self.hidden.bias.shallow_clone()),
-            ("decoder.output.weight", self.output.weight.shallow_clone()),
-            ("decoder.output.bias", self.output.bias.shallow_clone()),
+            named("decoder.hidden.weight", &self.hidden.weight),
+            named("decoder.hidden.bias", &self.hidden.bias),
+            named("decoder.output.weight", &self.output.weight),
+            named("decoder.output.bias", &self.output.bias),
         ]
     }
 
@@ -189,10 +189,10 @@ impl Vae {
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
         let mut all = vec![
-            ("encoder.hidden.weight", self.encoder.hidden.weight.shallow_clone()),
-            ("encoder.hidden.bias", self.encoder.hidden.bias.shallow_clone()),
-            ("encoder.heads.weight", self.encoder.heads.weight.shallow_clone()),
-            ("encoder.heads.bias", self.encoder.heads.bias.shallow_clone()),
+            named("encoder.hidden.weight", &self.encoder.hidden.weight),
+            named("encoder.hidden.bias", &self.encoder.hidden.bias),
+            named("encoder.heads.weight", &self.encoder.heads.weight),
+            named("encoder.heads.bias", &self.encoder.heads.bias),
         ];
         all.extend(self.decoder.parameters());
         all

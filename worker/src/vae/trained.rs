@@ -4,7 +4,7 @@ use swfn_shared::metrics::MetricPoint;
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::family::AnyDecoder;
-use crate::{lanes::Lanes, model::layers::Named};
+use crate::lanes::{Lanes, Named, named};
 
 /// K densities Q over images: z = mu_bar + spread * exp(logvar_bar / 2) * eps, eps ~ N(0, I); x = sigmoid(decoder(z)).
 #[derive(Debug)]
@@ -106,9 +106,9 @@ impl TrainedVae {
         let Self { density: Densities { decoder, mu, deviation }, reconstructions, losses: _ } = self;
         let mut all = decoder.parameters();
         all.extend(decoder.buffers());
-        all.push(("latent.mu", mu.shallow_clone()));
-        all.push(("latent.deviation", deviation.shallow_clone()));
-        all.push(("reconstructions", reconstructions.shallow_clone()));
+        all.push(named("latent.mu", mu));
+        all.push(named("latent.deviation", deviation));
+        all.push(named("reconstructions", reconstructions));
         all
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     rng::Purpose,
     train::{
         batches::Batches,
-        device_data::{Images, Pool},
+        device_data::{Images, Pool, sizes},
         report::{REPORT_EVERY, Reporter, TrainError, point},
         state::{Misfit, Phase, State},
     },
@@ -50,7 +50,7 @@ pub(crate) type Trained = (TrainedVae, f64);
 /// A VAE as [`train`] returns it, same tensors, same places in memory, but for its numbers: what one that comes from a
 /// file is read into.
 pub(crate) fn untrained(settings: &Settings, pixels: &Tensor, place: Place) -> TrainedVae {
-    let vae = AnyVae::new(settings, sides(pixels), &[0], place);
+    let vae = AnyVae::new(settings, sizes(pixels), &[0], place);
     let codes = Tensor::zeros([1, 1, settings.latent.into()], (Kind::Float, place.device));
     let density = Densities::new(vae.into_decoder(), &codes, &codes);
     TrainedVae::new(density, first(pixels).zeros_like(), Vec::new())
@@ -87,8 +87,8 @@ struct Core {
 }
 
 impl Core {
-    fn new(settings: &Settings, sides: (i64, i64), seed: u64, place: Place) -> Self {
-        let vae = AnyVae::new(settings, sides, &[seed], place);
+    fn new(settings: &Settings, image: [i64; 3], seed: u64, place: Place) -> Self {
+        let vae = AnyVae::new(settings, image, &[seed], place);
         let optimiser = Adam::new(&vae.parameters(), settings.learning_rate.get(), place);
         Self { vae, optimiser, sums: Tensor::zeros([1], (Kind::Float, place.device)) }
     }
@@ -170,7 +170,7 @@ impl<'r, 'o> Training<'r, 'o> {
         let mut lanes = Vec::new();
         for (number, Request { subset, seed, resumed, waiting }) in requests.into_iter().enumerate() {
             check(settings.family, &subset.pixels)?;
-            let sides = sides(&subset.pixels);
+            let image = sizes(&subset.pixels);
             let images = subset.labels.size()[0] as usize;
             let fresh = |waiting| Lane {
                 request: number,
@@ -184,10 +184,10 @@ impl<'r, 'o> Training<'r, 'o> {
                 start: Instant::now(),
                 earlier: 0.0,
             };
-            let (mut lane, mut core) = (fresh(waiting), Core::new(settings, sides, seed, place));
+            let (mut lane, mut core) = (fresh(waiting), Core::new(settings, image, seed, place));
             if let Some(Err(misfit)) = resumed.map(|state| lane.restore(&mut core, &state, settings)) {
                 lane.waiting.iter_mut().for_each(|waiting| waiting.reject_checkpoint(&misfit.to_string()));
-                (lane, core) = (fresh(lane.waiting), Core::new(settings, sides, seed, place));
+                (lane, core) = (fresh(lane.waiting), Core::new(settings, image, seed, place));
             }
             cores.push(core);
             lanes.push(lane);
@@ -218,7 +218,7 @@ impl<'r, 'o> Training<'r, 'o> {
         let (batch, latent) = (self.settings.batch_size as usize, i64::from(self.settings.latent));
         let (s, k, b) = (steps as i64, self.lanes.len() as i64, batch as i64);
         let numbers = self.pool.next_batches(self.lanes.iter_mut().map(|lane| &mut lane.batches), steps);
-        let x = self.pool.gather(&numbers).view([s, k, b, -1]); // [steps, K, B, H * W]
+        let x = self.pool.gather(&numbers).view([s, k, b, -1]); // [steps, K, B, H * W * C]
         let mut noises: Vec<_> = self.lanes.iter_mut().map(|lane| &mut lane.noise).collect();
         let noise = noise::normal(&mut noises, steps, batch * latent as usize, self.place.noise());
         let noise = noise.view([k, s, b, latent]).transpose(0, 1).contiguous(); // [steps, K, B, latent]
@@ -314,7 +314,7 @@ impl<'r, 'o> Training<'r, 'o> {
     fn trained(&self, index: usize) -> Result<TrainedVae, TrainError> {
         let lane = &self.lanes[index];
         let vae = self.core.vae.some(&[index as i64]);
-        let images = |pixels: &Tensor| pixels.flatten(1, -1).sigmoid().unsqueeze(0); // [1, n, H * W]
+        let images = |pixels: &Tensor| pixels.flatten(1, -1).sigmoid().unsqueeze(0); // [1, n, H * W * C]
         let (mu, logvar) = match (self.settings.latent_statistics, &self.codes) {
             (LatentStatistics::Subset, _) => vae.encode(&images(&lane.subset.pixels)),
             (LatentStatistics::LastBatch, Some((mu, logvar))) => {
@@ -325,7 +325,7 @@ impl<'r, 'o> Training<'r, 'o> {
             }
         };
         let some = images(&lane.subset.pixels.narrow(0, 0, RECONSTRUCTIONS.min(lane.subset.pixels.size()[0])));
-        let reconstructions = vae.decode(&vae.encode(&some).0).squeeze_dim(0); // [k, H * W]
+        let reconstructions = vae.decode(&vae.encode(&some).0).squeeze_dim(0); // [k, H * W * C]
         Ok(TrainedVae::new(Densities::new(vae.into_decoder(), &mu, &logvar), reconstructions, lane.losses.clone()))
     }
 }
@@ -340,19 +340,14 @@ fn pool(lanes: &[Lane<'_, '_>]) -> Pool {
     Pool::new(&subsets.iter().collect::<Vec<_>>())
 }
 
-/// The images whose reconstructions are kept: of `[n, H, W]` the first, `[k, H * W]`.
+/// The images whose reconstructions are kept: of `[n, H, W, C]` the first, `[k, H * W * C]`.
 fn first(pixels: &Tensor) -> Tensor {
     pixels.narrow(0, 0, RECONSTRUCTIONS.min(pixels.size()[0])).flatten(1, -1)
 }
 
-/// Height and width of `[n, H, W]`.
-fn sides(pixels: &Tensor) -> (i64, i64) {
-    (pixels.size()[1], pixels.size()[2])
-}
-
 /// Refuses images that are too small for the convolutions.
 fn check(family: VaeFamily, pixels: &Tensor) -> Result<(), TrainError> {
-    let (height, width) = sides(pixels);
+    let [height, width, _] = sizes(pixels);
     match family {
         VaeFamily::Convolutional if height.min(width) < conv::MIN_SIDE => Err(TrainError::Data(format!(
             "images of `{height} x {width}` pixels are too small for the convolutional VAE; \

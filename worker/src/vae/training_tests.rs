@@ -54,7 +54,7 @@ fn trained(settings: &Settings, pixels: &Tensor) -> TrainedVae {
 /// `count` images in normalised units, `[count, 28, 28]`.
 fn normalised(bytes: &[u8], count: i64) -> Tensor {
     let pixels = Tensor::from_slice(&bytes[..count as usize * 784]).to_kind(Kind::Float) / 255.0;
-    ((pixels - 0.1307) / 0.3081).view([count, 28, 28])
+    ((pixels - 0.1307) / 0.3081).view([count, 28, 28, 1])
 }
 
 /// How far images are from their reconstructions, in nats per image: cross-entropy from the codes' means, less the
@@ -86,7 +86,7 @@ fn the_convolutional_vae_reconstructs_no_worse_than_the_vanilla_one() {
 #[test]
 fn a_convolutional_vae_is_trained_sampled_and_made_again() {
     device::use_one_thread();
-    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13, 1]);
     let settings = settings(VaeFamily::Convolutional, 3);
     let noise = Tensor::from_slice(&Stream::new(0, Purpose::PenaltyNoise).normal(400)).view([1, 4, 100]);
     let sample = |vae: &TrainedVae| vae.density().decode(&noise, 3.0);
@@ -110,7 +110,7 @@ fn a_convolutional_vae_is_trained_sampled_and_made_again() {
 #[test]
 fn latent_statistics_are_of_the_last_batch_before_its_step_or_of_the_subset_after_it() {
     device::use_one_thread();
-    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13]);
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13, 1]);
     let images = pixels.flatten(1, -1).sigmoid().unsqueeze(0);
     let settings = |iterations, latent_statistics| Settings {
         batch_size: 20,
@@ -119,7 +119,7 @@ fn latent_statistics_are_of_the_last_batch_before_its_step_or_of_the_subset_afte
     };
     let of = |statistics| {
         let vae = trained(&settings(3, statistics), &pixels);
-        vae.tensors().into_iter().find(|(name, _)| *name == "latent.mu").unwrap().1
+        vae.tensors().into_iter().find(|(name, _)| name == "latent.mu").unwrap().1
     };
     let [before, after] = [2, 3].map(|iterations| {
         let encode = |training: &Training<'_, '_>| training.core.vae.encode(&images).0;
@@ -134,7 +134,7 @@ fn latent_statistics_are_of_the_last_batch_before_its_step_or_of_the_subset_afte
 
 #[test]
 fn images_too_small_for_the_convolutions_are_refused() {
-    let pixels = Tensor::zeros([20, 28, 7], (Kind::Float, Device::Cpu));
+    let pixels = Tensor::zeros([20, 28, 7, 1], (Kind::Float, Device::Cpu));
     let refused = |family| {
         let (images, mut reporter) = (images(&pixels), reporter());
         let request = Request { subset: &images, seed: 1, resumed: None, waiting: vec![&mut reporter] };

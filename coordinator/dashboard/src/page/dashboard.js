@@ -2,6 +2,7 @@
 
 import { showAnswer } from "./answer.js";
 import { get, parameters } from "./ask.js";
+import { commandButton } from "./command.js";
 import { showCurves } from "./curves.js";
 import { rowsOf, showPivot } from "./pivot.js";
 import { showProgress } from "./progress.js";
@@ -122,7 +123,7 @@ async function trials() {
   // Something to see for who has not chosen yet.
   trial ??= page.items.find(({ state }) => ["succeeded", "leased"].includes(state))?.id ?? null;
   draw("trials", [page, trial], () => showTrials(page, trial, renew));
-  if (trial) await showTrial(trial).catch(forget);
+  if (trial) await showTrial(trial, sweep.commands).catch(forget);
 }
 
 async function failures() {
@@ -132,6 +133,7 @@ async function failures() {
   draw("failures", [failed], () => {
     const open = new Map([...byId("failures").children].filter((node) => node.open).map((node) => [node.dataset.trial, node]));
     byId("failures").replaceChildren(...failed.items.map((trial) => open.get(trial.id) ?? failure(trial)));
+    byId("failures-commands").replaceChildren(...(sweep.commands ? [commandButton("Try all again", { retry: { failed: true } })] : []));
     pages(byId("failures-pages"), failed, turn("failures"));
   });
 }
@@ -139,7 +141,7 @@ async function failures() {
 async function workers() {
   const page = await list("workers");
   draw("workers", [page], () => {
-    table(byId("workers"), workerColumns(sweep.live), page.items, "no worker has joined yet");
+    table(byId("workers"), workerColumns(sweep), page.items, "no worker has joined yet");
     pages(byId("workers-pages"), page, turn("workers"));
   });
 }
@@ -194,5 +196,6 @@ byId("curves-clear").addEventListener("click", () => {
   cells = [];
   renew();
 });
+document.addEventListener("commanded", renew);
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 refresh();

@@ -1,5 +1,6 @@
 // Tables, and going through their pages.
 
+import { commandButton } from "./command.js";
 import { DASH, count, duration, element, state, time, workerName } from "./text.js";
 
 /** Fills a table. A column: its title, what is in it, whether that is a number, and what it sorts by, if it can. */
@@ -45,8 +46,10 @@ export const worker = (id) => element("span", { class: "worker", title: id }, wo
 
 const presence = ({ connected }) => element("span", { class: connected ? "succeeded" : "pending" }, element("span", { class: "sign", "aria-hidden": "true" }, connected ? "●" : "○"), connected ? "connected" : "gone");
 
+const leave = ({ id, connected }) => (connected ? commandButton("Drain", { drain: { workers: [id] } }, `${workerName(id)} is to finish its trials and to leave?`) : null);
+
 /** Of files alone nobody knows who is connected. */
-export const workerColumns = (live) => [
+export const workerColumns = ({ live, commands }) => [
   { title: "worker", content: ({ id }) => worker(id) },
   ...(live ? [{ title: "state", content: presence }] : []),
   { title: "running", number: true, content: ({ running }) => running },
@@ -56,4 +59,5 @@ export const workerColumns = (live) => [
   { title: "device", content: ({ device }) => clip(device) },
   { title: "model", content: ({ model }) => clip(model) },
   { title: "joined", content: ({ joined }) => time(joined) },
+  ...(commands ? [{ title: "command", content: leave }] : []),
 ];

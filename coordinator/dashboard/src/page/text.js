@@ -75,12 +75,6 @@ export function workerName(id) {
   return `${host} ${number === "" ? `${kind} ${index}` : `${kind}:${number}`}`;
 }
 
-/** A number as people write it: no more digits than it has. */
-export function number(value) {
-  if (value === 0) return "0";
-  return Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6 ? value.toExponential().replace("e+", "e") : String(value);
-}
-
 /** A value of a curve. */
 export function value(metric, y) {
   if (metric.endsWith("/accuracy")) return `${percent(y)} %`;

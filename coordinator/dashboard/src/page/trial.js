@@ -2,8 +2,9 @@
 
 import { get } from "./ask.js";
 import { chart } from "./chart.js";
+import { commandButton } from "./command.js";
 import { worker } from "./tables.js";
-import { DASH, byId, count, duration, element, number, percent, state, time } from "./text.js";
+import { DASH, byId, count, duration, element, percent, state, time } from "./text.js";
 import { trialLabel } from "./trials.js";
 
 /** In the order in which they are drawn, the first one large. */
@@ -11,8 +12,8 @@ const METRICS = ["test/accuracy", "test/loss", "validation/accuracy", "validatio
 
 let shown = "";
 
-/** Shows a trial; looks up no more than has changed. */
-export async function showTrial(id) {
+/** Shows a trial, with a button where people may command; looks up no more than has changed. */
+export async function showTrial(id, commands) {
   const trial = await get(`api/v1/trials/${id}`);
   const metrics = METRICS.filter((metric) => !metric.startsWith("validation/") || trial.settings.validation);
   const points = await Promise.all(metrics.map((metric) => get(`api/v1/trials/${id}/points?metric=${encodeURIComponent(metric)}`)));
@@ -25,29 +26,26 @@ export async function showTrial(id) {
   const end = (metric, list) => (metric === "vae/loss" ? trial.settings.penalty?.vae?.vae.iterations : trial.settings.classifier.iterations) ?? list.items.at(-1).step;
   const figures = curves.map(([metric, list], index) => chart(metric, list.items, end(metric, list), index === 0 ? "large" : "small"));
   byId("charts").replaceChildren(...(figures.length > 0 ? figures : [element("p", { class: "quiet" }, "no curve yet")]));
-  byId("trial-facts").replaceChildren(...facts(trial));
+  byId("trial-facts").replaceChildren(...facts(trial, commands));
 }
 
 /** What people call the files that a trial leaves. */
 const FILES = { "vae.png": "VAE samples", "confusion.csv": "confusion matrix", "weights.safetensors": "weights" };
 
-function facts(trial) {
+function facts(trial, commands) {
   const lines = [
     ["state", state(trial.state)],
     ["accuracy", trial.outcome ? `${percent(trial.outcome.final_test_accuracy)} % at the end, ${percent(trial.outcome.best_test_accuracy)} % at best` : null],
     ["progress", trial.state === "leased" ? `step ${trial.step} of ${trial.steps}` : null],
     ["classifier", trial.outcome ? duration(trial.outcome.classifier_seconds) : null],
     ["VAE", trial.outcome?.vae_seconds > 0 ? duration(trial.outcome.vae_seconds) : null],
-    ["λ", number(trial.lambda)],
-    ["weight decay", number(trial.weight_decay)],
-    ["learning rate", number(trial.learning_rate)],
-    ["density", trial.density === "none" ? null : trial.density],
-    ["samples", trial.penalty_samples || null],
+    ...trial.named,
     ["attempts", trial.attempts],
     ["worker", trial.worker ? worker(trial.worker) : null],
     ["id", trial.id],
   ].filter(([, content]) => content !== null);
   const parts = [element("dl", {}, ...lines.flatMap(([name, content]) => [element("dt", {}, name), element("dd", {}, content)]))];
+  if (commands && trial.state === "quarantined") parts.push(commandButton("Try again", { retry: { trials: [trial.id] } }));
   const links = [
     ...trial.logs.map((attempt) => [`logs/${attempt}`, trial.logs.length > 1 ? `log of attempt ${attempt}` : "log"]),
     ...trial.files.map((name) => [`files/${name}`, FILES[name] ?? name]),

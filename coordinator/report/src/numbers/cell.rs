@@ -2,49 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use swfn_shared::{
-    axes::{self, Value},
+    axes::{Axis, Value},
     grid::Selection,
     ids::{CellId, TrialId},
     metrics::Outcome,
     numbers::Lambda,
     state::TrialState,
     treatment::{Names, Network, Regulariser},
-    trial::{Architecture, Penalty, TrialSpec},
+    trial::{Penalty, TrialSpec},
 };
 use swfn_store::TrialRow;
 
-use super::{
-    hypothesis,
-    settings::{Differing, NAMED},
-    statistics::Estimate,
-};
+use super::{hypothesis, settings::Differing, statistics::Estimate};
 
 /// All trials that differ only in the seed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cell {
     #[serde(skip)]
     pub(crate) id: CellId,
-    /// Of its first trial; the seed says nothing.
-    #[serde(skip)]
+    /// Of its first trial; the seed says nothing. Files have it axis by axis.
+    #[serde(flatten, serialize_with = "by_axis")]
     pub(crate) spec: TrialSpec,
-    pub architecture: Architecture,
     /// The architecture without dropout and batch norm.
     pub network: Network,
     /// What regularises it, by its short name.
     pub regulariser: String,
+    #[serde(skip)]
     pub subset_size: u32,
-    /// Weight of the function norm; 0 without it.
-    pub lambda: f64,
-    /// What the function norm samples; `none` without it.
-    pub density: &'static str,
-    pub weight_decay: f64,
-    pub learning_rate: f64,
-    /// Per step; 0 without the function norm.
-    pub penalty_samples: u32,
-    /// In what else it differs from other cells, in words: learning rate, density, samples, and
-    /// settings of several runs that are no axes.
+    /// In what else it differs from other cells, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub variant: Vec<String>,
     /// Its place among the treatments.
@@ -99,6 +86,10 @@ pub(crate) struct Cells {
     /// In the order in which they are listed.
     pub(crate) treatments: Vec<Treatment>,
     pub(crate) places: HashMap<CellId, usize>,
+}
+
+fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(Axis::columns_of(spec))
 }
 
 impl Cell {
@@ -174,7 +165,7 @@ pub(crate) fn without(spec: &TrialSpec) -> TrialSpec {
 /// The same cell without any regulariser.
 pub(crate) fn plain(spec: &TrialSpec) -> TrialSpec {
     let plain = TrialSpec { architecture: spec.network(), ..without(spec) };
-    plain.with(axes::WEIGHT_DECAY, Value::Real(0.0))
+    Axis::regularisers().iter().fold(plain, |plain, axis| plain.with(*axis, Value::Real(0.0)))
 }
 
 type Group<'t> = Vec<&'t (TrialSpec, TrialRow)>;
@@ -193,7 +184,7 @@ impl Cells {
             groups[place].push(trial);
         }
         let specs = || groups.iter().map(|group| &group[0].0);
-        let differing = Differing::among(specs(), &NAMED);
+        let differing = Differing::among(specs());
         let names = Names::among(specs().map(TrialSpec::regulariser));
         let mut all: Vec<Cell> = groups.iter().map(|group| cell(selection, group, names, &differing)).collect();
         for place in 0..all.len() {
@@ -236,15 +227,9 @@ fn cell(selection: Selection, group: &Group<'_>, names: Names, differing: &Diffe
     Cell {
         id: spec.cell(),
         spec: *spec,
-        architecture: spec.architecture,
         network: spec.network(),
         regulariser: names.regulariser(spec.regulariser()),
         subset_size: spec.subset_size,
-        lambda: spec.lambda(),
-        density: spec.density(),
-        weight_decay: spec.weight_decay(),
-        learning_rate: spec.learning_rate.get(),
-        penalty_samples: spec.penalty_samples(),
         variant: differing.phrases(spec),
         treatment: 0,
         planned: group.len(),

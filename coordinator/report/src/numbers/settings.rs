@@ -4,61 +4,52 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use swfn_shared::{
+    axes::{Axis, Kind, Role, Section},
     numbers::short,
-    trial::{Epochs, TrialSpec},
+    trial::TrialSpec,
 };
-
-const LAMBDA: &str = "penalty.lambda";
-
-/// What network, regulariser and subset size tell, so that it is no variant.
-pub(crate) const NAMED: [&str; 5] = ["seed", "subset_size", "architecture", "weight_decay", LAMBDA];
 
 /// The settings in which cells differ, and how they are told apart in a few words.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Differing {
-    paths: Vec<String>,
+    places: Vec<String>,
     /// Settings that have values which are the same once they are rounded.
     exact: BTreeSet<String>,
 }
 
 impl Differing {
-    /// Without the settings that have a place of their own. A setting that a cell does not have makes no difference.
-    pub(crate) fn among<'s>(specs: impl Iterator<Item = &'s TrialSpec>, placed: &[&str]) -> Self {
+    /// Without what network, regulariser and subset size tell. A setting that a cell does not have makes no difference.
+    pub(crate) fn among<'s>(specs: impl Iterator<Item = &'s TrialSpec>) -> Self {
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for spec in specs {
-            for (path, value) in settings(spec) {
-                values.entry(path).or_default().insert(value);
-            }
+        for (place, value) in specs.flat_map(settings) {
+            values.entry(place).or_default().insert(value);
         }
-        let differ = |path: &str| values.get(path).is_some_and(|values| values.len() > 1);
-        let mut paths: Vec<String> = values.keys().filter(|path| differ(path)).cloned().collect();
-        paths.retain(|path| !placed.contains(&path.as_str()));
-        if differ("penalty.density") {
-            // The density says as much.
-            paths.retain(|path| path != "penalty.vae.vae.family");
-        }
+        let is_told = |place: &str| {
+            Axis::of_place(place).is_some_and(|axis| axis.role != Role::Setting || axis.section == Section::Derived)
+        };
+        values.retain(|place, values| values.len() > 1 && !is_told(place));
         let collide = |values: &BTreeSet<String>| {
             let rounded: BTreeSet<String> = values.iter().map(|value| rounded(value)).collect();
             rounded.len() < values.len()
         };
-        let exact = values.iter().filter(|(_, values)| collide(values)).map(|(path, _)| path.clone()).collect();
-        Self { paths, exact }
+        let exact = values.iter().filter(|(_, values)| collide(values)).map(|(place, _)| place.clone()).collect();
+        Self { places: values.into_keys().collect(), exact }
     }
 
     /// What sets a cell apart.
     pub(crate) fn phrases(&self, spec: &TrialSpec) -> Vec<String> {
-        if self.paths.is_empty() {
+        if self.places.is_empty() {
             return Vec::new();
         }
         let settings = settings(spec);
-        let shown = |path: &String, value: &String| {
-            phrase(path, &if self.exact.contains(path) { value.clone() } else { rounded(value) })
+        let shown = |place: &String, value: &String| {
+            phrase(place, &if self.exact.contains(place) { value.clone() } else { rounded(value) })
         };
-        self.paths.iter().filter_map(|path| Some(shown(path, settings.get(path)?))).collect()
+        self.places.iter().filter_map(|place| Some(shown(place, settings.get(place)?))).collect()
     }
 }
 
-/// All settings by the path that leads to them; those that are not there are left out.
+/// All settings by their places in the JSON of a trial, those that it leaves out included. What a trial does not have is not there.
 pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     fn gather(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
         match value {
@@ -82,35 +73,24 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
         }
     }
     let mut all = BTreeMap::new();
-    let value = serde_json::to_value(spec).unwrap_or(Value::Null);
+    let value = serde_json::from_str(&spec.to_json()).unwrap_or(Value::Null);
     gather("", &value, &mut all);
-    // What is left out of the identity of a trial is a value like others.
-    all.entry("validation".to_owned()).or_insert_with(|| spec.validation.to_string());
-    if let Some(every) = spec.classifier.epochs.restart_every() {
-        all.insert("classifier.epochs".to_owned(), Epochs::RESTART.to_owned());
-        all.insert("classifier.restart_every".to_owned(), every.to_string());
+    for axis in Axis::all().filter(|axis| !matches!(axis.kind, Kind::Dataset)) {
+        if let Some(value) = axis.value(spec) {
+            all.entry(axis.place.to_owned()).or_insert_with(|| value.to_string());
+        }
     }
     all
 }
 
-/// The section and key of a grid file that say what stands at a path; what no key says has words.
-pub(crate) fn key(path: &str) -> String {
-    match path {
-        "dataset.name" => "[data] dataset".to_owned(),
-        "dataset.generator_seed" => "[data] seed".to_owned(),
-        "dataset.generator_version" => "version of the synthetic digits".to_owned(),
-        "sampling" | "validation" => format!("[data] {path}"),
-        LAMBDA => "[grid] lambda".to_owned(),
-        "penalty.samples" => "[grid] penalty_samples".to_owned(),
-        "penalty.density" => "[grid] density".to_owned(),
-        "penalty.vae.spread" => "[vae] spread".to_owned(),
-        "penalty.vae.vae.family" => "layers of the VAE".to_owned(),
-        _ => match (path.strip_prefix("penalty.vae.vae."), path.split_once('.')) {
-            (Some(name), _) => format!("[vae] {name}"),
-            (None, Some(("dataset", name))) => format!("[data] {name}"),
-            (None, Some((section, name))) => format!("[{section}] {name}"),
-            (None, None) => format!("[grid] {path}"),
-        },
+/// The section and key of a grid file that say what stands at a place; what no key says has words.
+pub(crate) fn key(place: &str) -> String {
+    match (place, Axis::of_place(place), place.strip_prefix("dataset.")) {
+        (_, Some(axis), _) => axis.in_file(),
+        ("dataset.name", ..) => "[data] dataset".to_owned(),
+        ("dataset.generator_seed", ..) => "[data] seed".to_owned(),
+        ("dataset.generator_version", ..) => "version of the synthetic digits".to_owned(),
+        (_, None, name) => format!("[data] {}", name.unwrap_or(place)),
     }
 }
 
@@ -120,19 +100,10 @@ fn rounded(value: &str) -> String {
 }
 
 /// A setting in a few words.
-fn phrase(path: &str, value: &str) -> String {
-    match path {
-        "validation" => format!("{value} validation images"),
-        "dataset.name" => value.to_owned(),
-        "weight_decay" => format!("wd {value}"),
-        "learning_rate" => format!("lr {value}"),
-        "penalty.samples" => format!("{value} samples"),
-        "penalty.density" => format!("on {value}"),
-        "classifier.epochs" => format!("{value} epochs"),
-        _ => {
-            // The classifier has iterations, too.
-            let whose = if path.starts_with("penalty.vae.vae.") { "VAE " } else { "" };
-            format!("{whose}{} {value}", path.rsplit('.').next().unwrap_or(path).replace('_', " "))
-        }
+fn phrase(place: &str, value: &str) -> String {
+    match (Axis::of_place(place), place.strip_prefix("dataset.")) {
+        (Some(axis), _) => axis.label.replace("{}", value),
+        (None, Some("name")) => value.to_owned(),
+        (None, name) => format!("{} {value}", name.unwrap_or(place).replace('_', " ")),
     }
 }

@@ -11,7 +11,7 @@ use swfn_shared::{
 };
 use swfn_store::{Store, TrialRow, WorkerRow, run_dir::VERIFICATION};
 
-use super::settings::{Differing, NAMED};
+use super::settings::Differing;
 
 /// How far accuracies of different kinds of devices may lie apart, 0 to 1. Their sums are rounded differently, and over thousands of
 /// steps that makes another training, about as different as one with another order of the images.
@@ -52,7 +52,7 @@ impl Verification {
         let second: HashMap<TrialId, TrialRow> =
             Store::open_to_read(&database)?.trials()?.into_iter().map(|row| (row.id, row)).collect();
         let names = Names::among(trials.iter().map(|(spec, _)| spec.regulariser()));
-        let differing = Differing::among(trials.iter().map(|(spec, _)| spec), &NAMED);
+        let differing = Differing::among(trials.iter().map(|(spec, _)| spec));
         let label = |spec: &TrialSpec| {
             let mut parts = vec![spec.network().to_string(), format!("n = {}", spec.subset_size)];
             parts.push(names.regulariser(spec.regulariser()));

@@ -56,7 +56,7 @@ mod tests {
             error: format!("diverged: train/loss is `NaN` at iteration {seed}"),
             log: Some("one\ntwo\u{1b}[31m\nthree".to_owned()),
         };
-        let failed: Vec<usize> = (0..4).filter(|cell| summary.cells()[*cell].learning_rate > 1.0).collect();
+        let failed: Vec<usize> = (0..4).filter(|cell| summary.cells()[*cell].spec.learning_rate.get() > 1.0).collect();
         let failures = failed.iter().flat_map(|cell| [failure(*cell, 0), failure(*cell, 1)]).collect();
         let other = Failure { error: "out of memory".to_owned(), ..failure(failed[0], 7) };
         summary.failures = failures;

@@ -1,7 +1,7 @@
 //! What columns and names mean, and above all which evaluation counts.
 
 use swfn_shared::{
-    axes,
+    axes::{self, Axis},
     grid::Selection,
     text::count,
     treatment::{Regulariser, Switch},
@@ -91,12 +91,17 @@ pub(crate) const SEEDS_NEEDED: &str = "Seeds needed: paired t test alone, two-si
 
 /// What the names of regularisers mean, as far as there are any; with a blank before it.
 pub fn names(summary: &Summary) -> String {
-    let some = |has: fn(&Regulariser) -> bool| summary.treatments().iter().any(|treatment| has(&treatment.regulariser));
-    let all = [
-        (some(|of| of.lambda() > 0.0), "fn: function norm with its weight λ"),
-        (some(|of| of.weight(axes::WEIGHT_DECAY) > 0.0), "wd: weight decay"),
-        (some(|of| of.switch() == Some(Switch::BatchNorm)), "bn: batch norm"),
-    ];
-    let used: Vec<&str> = all.into_iter().filter(|(used, _)| *used).map(|(_, meaning)| meaning).collect();
+    let some =
+        |has: &dyn Fn(&Regulariser) -> bool| summary.treatments().iter().any(|treatment| has(&treatment.regulariser));
+    let mut used: Vec<String> = Axis::regularisers()
+        .iter()
+        .copied()
+        .filter(|axis| some(&|of| of.weight(*axis) > 0.0))
+        .map(|axis| {
+            let weight = if axis == axes::LAMBDA { " with its weight λ" } else { "" };
+            format!("{}: {}{weight}", axis.symbol(), axis.title)
+        })
+        .collect();
+    used.extend(some(&|of| of.switch() == Some(Switch::BatchNorm)).then(|| "bn: batch norm".to_owned()));
     if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swfn_shared::{grid::Selection, trial::TrialSpec};
+use swfn_shared::{axes::Axis, grid::Selection, trial::TrialSpec};
 use swfn_store::{MeanPoint, TrialRow};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     verification::verification,
 };
 use crate::numbers::{
-    settings::{NAMED, key, settings},
+    settings::{key, settings},
     source::{Curves, Run, Sources, Twice},
     summary::Summary,
 };
@@ -66,9 +66,6 @@ fn twice(twice: &Twice) -> Option<String> {
     })
 }
 
-/// The other axes of grids, in which runs may differ as cells of one do.
-const AXES: [&str; 3] = ["learning_rate", "penalty.samples", "penalty.density"];
-
 /// That runs select different evaluations.
 fn selections(runs: &[Run]) -> Option<String> {
     let first = runs.first()?.grid.selection;
@@ -103,7 +100,8 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
     let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
     let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
     let mut warnings = Vec::new();
-    for path in paths.into_iter().filter(|path| !NAMED.contains(&path.as_str()) && !AXES.contains(&path.as_str())) {
+    let is_axis = |path: &str| Axis::of_place(path).is_some_and(|axis| axis.section.name() == "grid");
+    for path in paths.into_iter().filter(|path| !is_axis(path)) {
         let of_runs: Vec<(&Run, &BTreeSet<String>)> =
             runs.iter().zip(&values).filter_map(|(run, values)| Some((run, values.get(path)?))).collect();
         if of_runs.windows(2).all(|pair| pair[0].1 == pair[1].1) {

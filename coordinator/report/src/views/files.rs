@@ -5,7 +5,12 @@ use std::{collections::HashMap, io::Write, path::Path};
 
 use serde::Serialize;
 use serde_json::json;
-use swfn_shared::{metrics::Outcome, quote, trial::TrialSpec};
+use swfn_shared::{
+    axes::{Axis, Role},
+    metrics::Outcome,
+    quote,
+    trial::TrialSpec,
+};
 use swfn_store::{TrialRow, WorkerRow, run_dir::replace};
 
 use super::{markdown, table::Columns};
@@ -47,24 +52,17 @@ fn settings<'c, T: 'c>(
     cell: impl Fn(&T) -> &Cell + Copy + 'c,
     seed: Option<fn(&T) -> u64>,
 ) {
-    let mut add = |name: &str, value: fn(&Cell) -> String| {
-        columns.words(format!("{prefix}{name}"), move |of| value(cell(of)));
-    };
-    add("architecture", |cell| cell.architecture.to_string());
-    add("network", |cell| cell.network.to_string());
-    add("regulariser", |cell| cell.regulariser.clone());
-    add("subset_size", |cell| cell.subset_size.to_string());
-    if let Some(seed) = seed {
-        columns.words(format!("{prefix}seed"), move |of| seed(of).to_string());
+    for axis in Axis::columns() {
+        match (axis.role, seed) {
+            (Role::Seed, None) => {}
+            (Role::Seed, Some(seed)) => columns.words(axis.name, move |of| seed(of).to_string()),
+            _ => columns.words(format!("{prefix}{}", axis.name), move |of| axis.column(&cell(of).spec).to_string()),
+        }
+        if axis.role == Role::Network {
+            columns.words(format!("{prefix}network"), move |of| cell(of).network.to_string());
+            columns.words(format!("{prefix}regulariser"), move |of| cell(of).regulariser.clone());
+        }
     }
-    let mut add = |name: &str, value: fn(&Cell) -> String| {
-        columns.words(format!("{prefix}{name}"), move |of| value(cell(of)));
-    };
-    add("lambda", |cell| cell.lambda.to_string());
-    add("density", |cell| cell.density.to_owned());
-    add("weight_decay", |cell| cell.weight_decay.to_string());
-    add("learning_rate", |cell| cell.learning_rate.to_string());
-    add("penalty_samples", |cell| cell.penalty_samples.to_string());
 }
 
 /// Whether there are cells that the columns of the axes do not tell apart.
@@ -146,7 +144,7 @@ fn trials_jsonl(file: &mut dyn Write, trials: &[(TrialSpec, TrialRow)]) -> anyho
             "attempts": row.attempts,
             "error": row.error.as_ref().filter(|_| row.outcome.is_none()),
             "log": row.log.as_ref().filter(|_| row.outcome.is_none()),
-            "settings": spec,
+            "settings": serde_json::from_str::<serde_json::Value>(&spec.to_json())?,
             "outcome": row.outcome,
             "worker": worker,
             "dataset_digest": row.dataset_digest,
@@ -214,7 +212,7 @@ pub(super) fn comparisons_csv(file: impl Write, summary: &Summary) -> anyhow::Re
     columns.csv(file, &rows)
 }
 
-fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
+pub(super) fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result<()> {
     let mut columns = Columns::<Cell>::new();
     settings(&mut columns, "", |cell| cell, None);
     if has_variants(summary) {

@@ -232,10 +232,6 @@ pub(crate) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
         }
     }
     values.insert("seed".to_owned(), seeds.iter().map(u64::to_string).collect());
-    // Without function norm lambda is zero.
-    if trials.iter().any(|(spec, _)| spec.penalty.is_none()) {
-        values.entry("penalty.lambda".to_owned()).or_default().insert(0, "0".to_owned());
-    }
     let mut rows: Vec<(String, Vec<String>)> = values.into_iter().map(|(path, values)| (key(&path), values)).collect();
     rows.sort();
     let shown = |values: &[String]| match values.len() {

@@ -1,7 +1,13 @@
 //! What comparisons and claims look like in each output.
 
-use super::{files, markdown, terminal::terminal};
-use crate::numbers::summary::{Summary, tests::finished};
+use swfn_shared::axes::{Axis, Role};
+use swfn_store::samples::varied;
+
+use super::{charts::palette, files, markdown, terminal::terminal};
+use crate::numbers::{
+    cell::Cell,
+    summary::{Summary, tests::finished},
+};
 
 const GRID: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 5 }\nsubset_size = [100, 300]\n\
                     architecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.01, 0.1]\n";
@@ -28,6 +34,46 @@ fn the_usual_comparisons() {
     let file = String::from_utf8(file).unwrap();
     assert_eq!(file.lines().count(), 15);
     insta::assert_snapshot!("csv", file.lines().take(2).chain(file.lines().last()).collect::<Vec<_>>().join("\n"));
+}
+
+/// A row of the table of axes is enough: nothing here knows its name.
+#[test]
+fn every_axis_of_a_grid_is_seen() {
+    for axis in Axis::of_grid() {
+        let (grid, values) = varied(*axis);
+        let summary = finished(&grid, |spec| Some(0.5 + 0.01 * (spec.seed % 7) as f64));
+        let said = [terminal(&summary, 200), markdown::summary(&summary)];
+        let mut files = [Vec::new(), Vec::new()];
+        files::summary_csv(&mut files[0], &summary).unwrap();
+        files::summary_json(&mut files[1], &summary).unwrap();
+        let [csv, json] = files.map(|file| String::from_utf8(file).unwrap());
+        if axis.role == Role::Seed {
+            assert_eq!((summary.cells().len(), summary.cells()[0].planned), (1, 2));
+            continue;
+        }
+        assert_eq!(summary.cells().len(), 2, "{axis:?}");
+        let column = csv.lines().next().unwrap().split(',').position(|name| name == axis.name);
+        let column = column.unwrap_or_else(|| panic!("{axis:?} is no column: {csv}"));
+        for (value, line) in values.iter().zip(csv.lines().skip(1)) {
+            assert_eq!(line.split(',').nth(column), Some(&*value.to_string()), "{csv}");
+            assert!(json.contains(&format!("\"{}\": {}", axis.name, serde_json::to_string(value).unwrap())), "{json}");
+        }
+        let labels: Vec<String> = summary.cells().iter().map(Cell::label).collect();
+        assert_ne!(labels[0], labels[1]);
+        for (value, label) in values.iter().zip(&labels) {
+            let part = axis.labelled_shortly(*value);
+            if matches!(axis.role, Role::Regulariser { .. } | Role::Setting) {
+                assert!(label.contains(&part), "{part} in {label}");
+                assert!(said.iter().all(|text| text.contains(&part)), "{part} in {said:?}");
+            }
+        }
+        if matches!(axis.role, Role::Regulariser { .. }) {
+            let meaning = format!("{}: {}", axis.symbol(), axis.title);
+            assert!(said.iter().all(|text| text.contains(&meaning)), "{meaning} in {said:?}");
+            let legend = palette::legend(summary.treatments().iter().map(|treatment| treatment.regulariser));
+            assert_ne!((&legend[0].light, legend[0].mark), (&legend[1].light, legend[1].mark));
+        }
+    }
 }
 
 #[test]

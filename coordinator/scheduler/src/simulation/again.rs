@@ -1,11 +1,9 @@
 //! When all is over, a person may have what was given up tried again: the program starts once more, and so do the workers.
 
-use rand::RngExt as _;
-
 use super::{
     book::Ending,
+    draw::retry,
     message::Millis,
-    plan::Retry,
     world::{Happening, World},
 };
 
@@ -18,8 +16,7 @@ impl World {
         }
         self.say(|| "a person has what was given up tried again".to_owned());
         self.plan.again -= 1;
-        let one = self.rng.random_bool(0.5).then(|| self.rng.random_range(0..10));
-        self.retry = Some(one.map_or(Retry::Failed, Retry::One));
+        self.retry = Some(retry(&mut self.rng));
         self.finished = false;
         const PAUSE: Millis = 1_000;
         self.end_coordinator(PAUSE);

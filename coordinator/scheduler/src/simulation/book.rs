@@ -8,7 +8,7 @@ use std::{
 use swfn_shared::ids::{Attempt, LeaseId, TrialId, WorkerId};
 
 use super::{
-    super::{Blame, Event, Limits},
+    super::{Act, Blame, Event, Limits},
     oracle::Broken,
 };
 
@@ -46,6 +46,13 @@ pub(super) struct Entry {
     pub(super) bad_places: BTreeSet<String>,
     pub(super) lease: Option<Holding>,
     pub(super) end: Option<Ending>,
+}
+
+impl Entry {
+    /// Whether the result of this attempt by this worker is the trial's.
+    pub(super) fn is_of(&self, lease: LeaseId, worker: &WorkerId) -> bool {
+        matches!(&self.end, Some(Ending::Succeeded(attempt, by)) if *attempt == lease.attempt && by == worker)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -97,7 +104,7 @@ impl Book {
         let limits = self.limits;
         let entry = self.entries.get_mut(&lease.trial).ok_or_else(|| Broken(format!("{event:?}: unknown trial")))?;
         let wrong = |what: &str, entry: &Entry| Err(Broken(format!("{event:?}: {what}, with {entry:?}")));
-        if let Event::Retried { .. } = event {
+        if let Event::ByPerson { act: Act::Retried, .. } = event {
             if lease.attempt != entry.attempts || !matches!(entry.end, Some(Ending::Quarantined(_))) {
                 return wrong("there is nothing to try again", entry);
             }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
     artifacts::Artifacts,
-    ids::{LeaseId, TrialId, WorkerId},
+    ids::{LeaseId, WorkerId},
+    person::{Commanded, Drain, PersonCommand},
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     disk::{Batch, Disk},
     message::{Downward, Hello, Millis, StreamId},
     oracle::{Answer, Broken, Oracle},
-    plan::Plan,
+    plan::{Plan, Retry},
     tally::Trace,
     wire, words,
 };
@@ -25,7 +26,8 @@ pub(super) enum Request {
     Join { session: StreamId, hello: Hello },
     Message { session: StreamId, worker: WorkerId, message: Box<v1::WorkerMessage> },
     StreamEnded { session: StreamId, worker: WorkerId },
-    DrainWorkers { ids: Vec<String>, now: bool },
+    Drain(Drain),
+    Retry(Retry),
     Tick,
 }
 
@@ -112,25 +114,28 @@ impl Coordinator {
         around.broken.map(|()| coordinator)
     }
 
-    /// Puts quarantined trials back, those that a person wants. The program does that before anybody can connect.
-    pub(super) fn retry(
-        &mut self,
-        mut around: Surroundings<'_>,
-        wanted: impl Fn(TrialId) -> bool,
-    ) -> Result<(), Broken> {
-        let mut at = At { now: self.clock(around.now), rules: &mut around };
-        for _ in 0..self.turn.retry(&mut at, wanted) {
-            around.oracle.tally.fault("trial put back by a person");
-        }
+    /// Puts quarantined trials back, those that a person wants, before anybody can connect.
+    pub(super) fn retry(&mut self, mut around: Surroundings<'_>, which: Retry) -> Result<(), Broken> {
+        let now = self.clock(around.now);
+        self.try_again(now, &mut around, which);
         self.end_turn();
         around.broken
+    }
+
+    fn try_again(&mut self, now: Duration, around: &mut Surroundings<'_>, which: Retry) -> usize {
+        let Some(retry) = around.oracle.wants_again(which) else { return 0 };
+        let command = PersonCommand::Retry(retry);
+        let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+        let count = if let Ok(Commanded::Retried { trials, .. }) = done { trials } else { 0 };
+        around.check(|oracle| oracle.tried_again(&done));
+        count
     }
 
     pub(super) fn clock(&self, now: Millis) -> Duration {
         Duration::from_millis(now - self.started + self.leapt)
     }
 
-    /// One turn of the loop, up to the commit. The tick comes last, as there.
+    /// One turn of the loop, up to the commit.
     pub(super) fn work(&mut self, mut around: Surroundings<'_>, requests: Vec<Request>) -> Result<(), Broken> {
         let now = self.clock(around.now);
         let mut tick = false;
@@ -141,10 +146,7 @@ impl Coordinator {
             }
         }
         let mut at = At { now, rules: &mut around };
-        if tick {
-            self.turn.tick(&mut at);
-        }
-        self.turn.serve_waiting(&mut at, true);
+        self.turn.end(&mut at, tick, true);
         self.end_turn();
         around.broken
     }
@@ -174,12 +176,17 @@ impl Coordinator {
                 self.turn.hear(&mut At { now, rules: around }, stream, sequence, wire::from_worker(*message));
             }
             Request::StreamEnded { session, worker } => self.turn.stream_ended(&worker, session as u64),
-            Request::DrainWorkers { ids, now: at_once } => {
-                let mut at = At { now, rules: around };
-                let told = self.turn.drain_workers(&mut at, &ids, at_once, Holder::Anyone).drained;
-                for worker in told {
-                    around.oracle.told_to_leave.insert(worker);
-                    around.oracle.tally.fault("worker told to leave by a person");
+            Request::Drain(which) => {
+                let command = PersonCommand::Drain(which.clone());
+                let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+                let there = self.turn.connected();
+                around.check(|oracle| oracle.drained(&which, &there, &done));
+            }
+            // When all is over, so is the coordinator.
+            Request::Retry(_) if self.turn.scheduler.counts().finished() => {}
+            Request::Retry(which) => {
+                if self.try_again(now, around, which) > 0 {
+                    around.oracle.tally.fault("trial put back while the coordinator runs");
                 }
             }
         }

@@ -166,11 +166,16 @@ fn fault(limits: Limits, slots: usize, rng: &mut impl Rng) -> Fault {
         89..93 => Fault::SlowCommits { lasts: long, up_to: short },
         93..97 => {
             let (places, back) = (rng.random_range(1..=slots), rng.random_bool(0.8).then_some(long));
-            Fault::DrainWorkers { first: slot, places, back }
+            Fault::DrainWorkers { first: slot, places, now: rng.random_bool(0.3), back }
         }
-        _ => {
-            let one = rng.random_bool(0.3).then(|| rng.random_range(0..10));
-            Fault::Retry { which: one.map_or(Retry::Failed, Retry::One), down: 1 + short / 10 }
-        }
+        _ => Fault::Retry { which: retry(rng), down: rng.random_bool(0.5).then_some(1 + short / 10) },
+    }
+}
+
+pub(super) fn retry(rng: &mut impl Rng) -> Retry {
+    match rng.random_range(0..4) {
+        0 => Retry::Diverged,
+        1 => Retry::Failed,
+        _ => Retry::One(rng.random_range(0..10)),
     }
 }

@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_session::Exit;
-use swfn_shared::metrics::TRAIN_LOSS;
+use swfn_shared::{metrics::TRAIN_LOSS, person::Drain};
 
 use super::{
     coordinator::Request,
@@ -88,13 +88,19 @@ impl World {
                 self.full = self.full.max(self.now + lasts);
                 None
             }
-            Fault::DrainWorkers { first, places, back } => {
-                self.ask_coordinator_to_drain(first, places, back);
+            Fault::DrainWorkers { first, places, now, back } => {
+                self.ask_coordinator_to_drain(first, places, now, back);
                 None
             }
-            Fault::Retry { which, down } => {
-                // What comes of it is counted when it starts again.
+            // What comes of it is counted when it is heard.
+            Fault::Retry { which, down: Some(down) } => {
                 (self.retry, self.doom) = (Some(which), Some((CrashPoint::AfterAnswers, down)));
+                None
+            }
+            Fault::Retry { which, down: None } => {
+                if self.coordinator.is_some() {
+                    self.arrive(Request::Retry(which));
+                }
                 None
             }
         };
@@ -116,20 +122,20 @@ impl World {
     }
 
     /// `swfn-worker drain`: of a coordinator that is away nobody hears.
-    fn ask_coordinator_to_drain(&mut self, first: usize, places: usize, back: Option<Millis>) {
+    fn ask_coordinator_to_drain(&mut self, first: usize, places: usize, now: bool, back: Option<Millis>) {
         if self.coordinator.is_none() {
             return;
         }
-        let mut ids = Vec::new();
+        let mut workers = Vec::new();
         let all = self.slots.len();
         for slot in (first..first + places).map(|slot| slot % all) {
             let place = &mut self.slots[slot];
-            ids.push(place_name(slot, place.plan.local));
+            workers.push(place_name(slot, place.plan.local));
             if place.process.is_some() {
                 (place.may_leave, place.back) = (true, back);
             }
         }
-        self.arrive(Request::DrainWorkers { ids, now: false });
+        self.arrive(Request::Drain(Drain { workers, now }));
     }
 
     /// No process would say that, unless it has been mixed up with another.

@@ -5,7 +5,7 @@ use swfn_shared::ids::WorkerId;
 
 use super::{
     coordinator::{Coordinator, Request, Surroundings},
-    message::{Downward, Millis, StreamId, Upward},
+    message::{Downward, Millis, Said, StreamId, Upward},
     network::Way,
     oracle::{Broken, hold},
     plan::{CrashPoint, millis},
@@ -44,9 +44,8 @@ impl World {
         let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
         let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, around)?;
         if let Some(which) = self.retry.take() {
-            let wanted = self.oracle.wants_again(which);
             let around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
-            coordinator.retry(around, |trial| wanted.contains(&trial))?;
+            coordinator.retry(around, which)?;
         }
         same_durable_state(&self.replica, &self.oracle.durable, None)?;
         let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
@@ -301,6 +300,11 @@ impl World {
             );
             if let Some(lease) = ended {
                 self.oracle.told_over(&process.id, lease)?;
+            }
+            if let Said::Succeeded { lease } = said {
+                let kept = self.oracle.durable.entry(lease.trial)?.is_of(*lease, &process.id);
+                let told = kept || wild || !process.holds(*lease);
+                hold!(told, "the result of {lease:?} is acknowledged, and nobody said before that it is not kept");
             }
         }
         Ok(())

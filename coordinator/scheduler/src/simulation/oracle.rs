@@ -12,7 +12,7 @@ use swfn_shared::{
 };
 
 use super::{
-    super::{Admission, Blame, Command, Event, FailureKind, Limits, Rejection},
+    super::{Act, Admission, Blame, Command, Event, FailureKind, Limits, Rejection},
     book::{Book, Ending, Holding},
     plan::Plan,
     tally::Tally,
@@ -251,7 +251,7 @@ impl Oracle {
                 hold!(answer.is_err(), "nobody left");
                 Ok(())
             }
-            Command::Retry { trial } => self.judge_retry(*trial, answer),
+            Command::ByPerson { trial, act: Act::Retried } => self.judge_retry(*trial, answer),
             Command::Tick => {
                 let silent = |worker: &WorkerId| {
                     let last = self.heard.get(worker).copied().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use swfn_shared::ids::{TrialId, WorkerId};
 
 use super::{
-    super::{Blame, Event},
+    super::{Act, Blame, Event},
     book::{must_end, place_of},
     oracle::{Broken, Oracle, hold},
 };
@@ -43,7 +43,7 @@ impl Oracle {
             (Event::Lost { lease, .. }, _) if self.live.entries[&lease.trial].bad_places.len() > 1 => {
                 self.forgive(lease.trial);
             }
-            (Event::Retried { lease }, _) => self.forgive(lease.trial),
+            (Event::ByPerson { lease, act: Act::Retried }, _) => self.forgive(lease.trial),
             _ => {}
         }
     }

@@ -75,7 +75,10 @@ pub(super) enum CrashPoint {
 /// Which of the trials that were given up a person wants to be tried again.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Retry {
+    /// All that did not diverge.
     Failed,
+    /// All.
+    Diverged,
     /// One of them, counted around.
     One(usize),
 }
@@ -140,16 +143,17 @@ pub(super) enum Fault {
     FillDisk {
         lasts: Millis,
     },
-    /// A person tells the workers of some places to leave when they are done; others come after a while, or never.
+    /// A person tells the workers of some places to leave when they are done, or at once; others come after a while, or never.
     DrainWorkers {
         first: usize,
         places: usize,
+        now: bool,
         back: Option<Millis>,
     },
-    /// A person ends the coordinator in order and starts it again so that it tries again what was given up.
+    /// A person has tried again what was given up: ends the coordinator in order and starts it again so, or says it while it runs.
     Retry {
         which: Retry,
-        down: Millis,
+        down: Option<Millis>,
     },
 }
 

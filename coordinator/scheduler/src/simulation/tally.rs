@@ -8,7 +8,7 @@ use std::{
 use super::message::Millis;
 
 /// All that can go wrong or that a person can do; what is not seen in many seeds is not tested.
-pub(super) const FAULTS: [&str; 32] = [
+pub(super) const FAULTS: [&str; 33] = [
     "clock leapt",
     "commits slow",
     "coordinator asked to stop while its disk was full",
@@ -30,6 +30,7 @@ pub(super) const FAULTS: [&str; 32] = [
     "trial hung",
     "trial killed its worker",
     "trial put back by a person",
+    "trial put back while the coordinator runs",
     "worker asked to leave",
     "worker cut off",
     "worker ended since its trainer hung",

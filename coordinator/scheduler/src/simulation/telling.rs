@@ -1,11 +1,14 @@
 //! What the oracle knows of what workers are told, and of what persons want.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use swfn_shared::ids::{LeaseId, TrialId, WorkerId};
+use swfn_shared::{
+    ids::{LeaseId, TrialId, WorkerId},
+    person::{self, Commanded, Drain, Refusal},
+};
 
 use super::{
-    super::{Event, Rejection},
+    super::{Act, Event, Rejection},
     book::Ending,
     oracle::{Answer, Broken, Oracle, exactly, hold},
     plan::Retry,
@@ -49,26 +52,77 @@ impl Oracle {
         Ok(())
     }
 
-    /// A person wants what was given up to be tried again.
-    pub(super) fn wants_again(&mut self, which: Retry) -> BTreeSet<TrialId> {
-        let given_up = |trial: &&TrialId| matches!(self.live.entries[*trial].end, Some(Ending::Quarantined(_)));
-        let trials: Vec<_> = self.live.entries.keys().filter(given_up).copied().collect();
-        self.wanted = match which {
-            // The program tries all, and is refused where there is nothing to try again.
-            Retry::Failed => self.live.entries.keys().copied().collect(),
-            Retry::One(_) if trials.is_empty() => BTreeSet::new(),
-            Retry::One(number) => [trials[number % trials.len()]].into(),
+    /// A person wants what was given up to be tried again: the command for that, if it means anything.
+    pub(super) fn wants_again(&mut self, which: Retry) -> Option<person::Retry> {
+        let given_up = self.live.entries.iter().filter_map(|(trial, entry)| match &entry.end {
+            Some(Ending::Quarantined(error)) => Some((*trial, error.starts_with("diverged"))),
+            Some(Ending::Succeeded(..)) | None => None,
+        });
+        let given_up: Vec<_> = given_up.collect();
+        let (wanted, command) = match which {
+            Retry::Failed => {
+                let failed = given_up.iter().filter(|(_, diverged)| !diverged);
+                (failed.copied().collect(), person::Retry { failed: true, ..person::Retry::default() })
+            }
+            Retry::Diverged => (given_up, person::Retry { diverged: true, ..person::Retry::default() }),
+            Retry::One(number) => {
+                let one = *given_up.get(number % given_up.len().max(1))?;
+                (vec![one], person::Retry { trials: vec![one.0.to_string()], ..person::Retry::default() })
+            }
         };
+        self.wanted = wanted.into_iter().map(|(trial, _)| trial).collect();
         self.tries += 1;
-        self.wanted.clone()
+        Some(command)
     }
 
-    pub(super) fn judge_retry(&self, trial: TrialId, answer: &Answer) -> Result<(), Broken> {
-        hold!(self.wanted.contains(&trial), "nobody asked for that");
+    /// All that a person wanted is put back.
+    pub(super) fn tried_again(&mut self, done: &Result<Commanded, Refusal>) -> Result<(), Broken> {
+        let Ok(Commanded::Retried { trials, left_out: _ }) = done else {
+            return Err(Broken(format!("nothing is tried again: {done:?}")));
+        };
+        (0..*trials).for_each(|_| self.tally.fault("trial put back by a person"));
+        hold!(self.wanted.is_empty(), "{:?} are not tried again: {done:?}", self.wanted);
+        Ok(())
+    }
+
+    /// A person told workers to leave; `there`: those that have a stream.
+    pub(super) fn drained(
+        &mut self,
+        which: &Drain,
+        there: &[WorkerId],
+        done: &Result<Commanded, Refusal>,
+    ) -> Result<(), Broken> {
+        let named = |id: &&WorkerId| which.workers.iter().any(|name| id.to_string().starts_with(name.as_str()));
+        let named: Vec<_> = there.iter().filter(named).collect();
+        match done {
+            Ok(Commanded::Drained { workers }) => {
+                let same = workers.iter().map(String::as_str).eq(named.iter().map(|id| id.to_string()));
+                hold!(same && !named.is_empty(), "{workers:?} are told to leave, and not {named:?}");
+            }
+            Err(Refusal::Missing(_)) => hold!(named.is_empty(), "{named:?} are not told to leave"),
+            other => hold!(false, "{other:?} does not follow from {which:?}"),
+        }
+        for worker in named {
+            self.tally.fault("worker told to leave by a person");
+            self.told_to_leave.insert(worker.clone());
+            let left = self.live.held_by(worker).next();
+            hold!(!which.now || left.is_none(), "{left:?} was to be taken back from {worker} at once");
+        }
+        Ok(())
+    }
+
+    pub(super) fn judge_retry(&mut self, trial: TrialId, answer: &Answer) -> Result<(), Broken> {
+        hold!(self.wanted.remove(&trial), "nobody asked for that");
         let entry = self.live.entry(trial)?;
         if matches!(entry.end, Some(Ending::Quarantined(_))) {
             let lease = LeaseId { trial, attempt: entry.attempts };
-            return exactly(answer, &BTreeMap::new(), &[].into(), &[].into(), &[Event::Retried { lease }]);
+            return exactly(
+                answer,
+                &BTreeMap::new(),
+                &[].into(),
+                &[].into(),
+                &[Event::ByPerson { lease, act: Act::Retried }],
+            );
         }
         hold!(*answer == Err(Rejection::NotQuarantined(trial)), "tried again, though it was not given up");
         Ok(())

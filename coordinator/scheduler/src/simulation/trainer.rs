@@ -150,7 +150,8 @@ impl Lane {
     }
 
     fn failed(&self, kind: FailureKind) -> End {
-        let message = format!("{kind:?} in attempt {}", self.order.lease.attempt);
+        let what = if kind == FailureKind::Diverged { "diverged" } else { "failed" };
+        let message = format!("{what}: in attempt {}", self.order.lease.attempt);
         End::Failed { kind, message, log: String::new() }
     }
 

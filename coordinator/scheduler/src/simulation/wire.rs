@@ -55,7 +55,7 @@ pub(super) fn to_worker(reply: Reply) -> Downward {
         Reply::Grant { leases, artifacts } => {
             let lease = |(id, spec): (LeaseId, TrialSpec)| v1::Lease {
                 id: Some(id.into()),
-                spec: Some((&spec).into()),
+                spec: spec.to_json(),
                 artifacts: Some(artifacts.into()),
             };
             Downward::Grant(v1::Grant { leases: leases.into_iter().map(lease).collect() })

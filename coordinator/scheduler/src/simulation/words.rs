@@ -6,7 +6,7 @@ use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::ids::LeaseId;
 
 use super::{
-    super::{Command, Event},
+    super::{Act, Command, Event},
     message::Downward,
     plan::{Nature, Plan},
     wire,
@@ -34,7 +34,7 @@ pub(super) fn event(event: &Event) -> String {
         }
         Event::Lost { lease, error, quarantine, .. } => format!("{lease} lost: {error}{}", quarantined(*quarantine)),
         Event::Released { lease } => format!("{lease} given back"),
-        Event::Retried { lease } => format!("{lease} is to be tried again"),
+        Event::ByPerson { lease, act: Act::Retried } => format!("{lease} is to be tried again"),
         other => format!("{other:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! What only a damaged journal holds: events that do not follow from the state. Each is refused, and changes nothing.
 
 use super::{
-    super::{Blame, Event, FailureKind, TrialState},
+    super::{Act, Blame, Event, FailureKind, TrialState},
     Sweep, worker,
 };
 
@@ -40,7 +40,7 @@ fn an_event_of_another_attempt_is_refused_and_changes_nothing() {
     sweep.fail("ann", lease, FailureKind::Diverged);
     assert!(sweep.scheduler.trials().all(|(.., state)| matches!(state, TrialState::Quarantined { .. })));
     for attempt in [0, 1, 3] {
-        refuse(&mut sweep, &Event::Retried { lease: wrong(attempt) });
+        refuse(&mut sweep, &Event::ByPerson { lease: wrong(attempt), act: Act::Retried });
     }
-    sweep.scheduler.evolve(now, &Event::Retried { lease }).unwrap();
+    sweep.scheduler.evolve(now, &Event::ByPerson { lease, act: Act::Retried }).unwrap();
 }

@@ -8,7 +8,7 @@ use swfn_shared::{
 };
 
 use super::{
-    super::{Command, Event, FailureKind, TrialState},
+    super::{Act, Command, Event, FailureKind, TrialState},
     LIMITS, Sweep, dead, specs, worker,
 };
 
@@ -124,13 +124,19 @@ fn a_quarantined_trial_begins_anew_when_a_person_says_so() {
     let mut sweep = Sweep::of_one_shape(1);
     sweep.join("ann");
     let trial = sweep.ask("ann", 1)[0].trial;
-    assert!(sweep.tell(Command::Retry { trial }).unwrap_err().to_string().contains("is not quarantined"));
+    assert!(
+        sweep
+            .tell(Command::ByPerson { trial, act: Act::Retried })
+            .unwrap_err()
+            .to_string()
+            .contains("is not quarantined")
+    );
     let fail = |sweep: &mut Sweep, attempt| sweep.fail("ann", LeaseId { trial, attempt }, FailureKind::Error);
     fail(&mut sweep, 1);
     assert_eq!(sweep.ask("ann", 1).len(), 1);
     fail(&mut sweep, 2);
     assert_eq!(sweep.scheduler.counts().quarantined, 1);
-    sweep.tell(Command::Retry { trial }).unwrap();
+    sweep.tell(Command::ByPerson { trial, act: Act::Retried }).unwrap();
     assert_eq!(sweep.ask("ann", 1), [LeaseId { trial, attempt: 3 }], "attempts are never used twice");
     fail(&mut sweep, 3);
     assert_eq!(sweep.state(trial), &TrialState::Pending, "its failures were forgotten");

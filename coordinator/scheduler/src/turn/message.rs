@@ -103,14 +103,6 @@ pub enum FromWorker {
     Unknown,
 }
 
-/// Who was told to leave, who was not because it is another certificate's, and who else is connected.
-#[derive(Debug, Default)]
-pub struct Drained {
-    pub drained: Vec<WorkerId>,
-    pub foreign: Vec<WorkerId>,
-    pub others: Vec<WorkerId>,
-}
-
 /// What a worker is told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {

@@ -1,54 +1,90 @@
 //! What persons command.
 
-use std::collections::HashSet;
-
 use swfn_shared::{
     capacity::Capacity,
     ids::{TrialId, WorkerId},
+    person::{Commanded, Drain, PersonCommand, Refusal, Retry, has_diverged},
+    problem,
+    quote::printable,
 };
 
 use super::{
-    At, Drained, Holder, Turn,
+    At, Holder, Turn,
     message::{LEAVE, drain},
 };
-use crate::Command;
+use crate::{Act, Command, TrialState};
 
 impl Turn {
-    /// Workers whose ids begin so are to leave when they are done. `now`: what they hold is taken back at once.
-    pub fn drain_workers(&mut self, at: &mut At<'_>, ids: &[String], now: bool, holder: Holder) -> Drained {
-        let mut answer = Drained::default();
-        let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
-        for worker in self.connected() {
-            let name = worker.to_string();
-            if !(1..=name.len()).any(|end| name.get(..end).is_some_and(|beginning| ids.contains(beginning))) {
-                answer.others.push(worker);
-            } else if !self.holders.may_send_away(&worker, holder) {
-                answer.foreign.push(worker);
-            } else {
-                self.send_away(at, worker.clone(), now);
-                answer.drained.push(worker);
-            }
+    /// Does as a person says, or says why not.
+    pub fn command(&mut self, at: &mut At<'_>, command: &PersonCommand, holder: Holder) -> Result<Commanded, Refusal> {
+        match command {
+            PersonCommand::Drain(which) => self.drain(at, which, holder),
+            PersonCommand::Retry(which) => self.retry(at, which),
         }
-        answer
     }
 
-    fn send_away(&mut self, at: &mut At<'_>, worker: WorkerId, now: bool) {
-        self.waiting.remove(&worker);
+    fn drain(&mut self, at: &mut At<'_>, which: &Drain, holder: Holder) -> Result<Commanded, Refusal> {
+        let (named, others): (Vec<_>, Vec<_>) = self.connected().into_iter().partition(|id| which.takes(id));
+        let (own, foreign): (Vec<_>, Vec<_>) = named.into_iter().partition(|id| self.holders.may_send_away(id, holder));
+        if own.is_empty() {
+            return Err(nobody(which, &foreign, &others));
+        }
+        own.iter().for_each(|worker| self.send_away(at, worker, which.now));
+        Ok(Commanded::Drained { workers: own.iter().map(ToString::to_string).collect() })
+    }
+
+    fn send_away(&mut self, at: &mut At<'_>, worker: &WorkerId, now: bool) {
+        self.waiting.remove(worker);
         self.leaving.insert(worker.clone());
         let nothing = Command::Asked { worker: worker.clone(), capacity: Capacity::default() };
         self.apply(at, &nothing).ok();
         if now {
-            for lease in self.scheduler.leases_of(&worker) {
+            for lease in self.scheduler.leases_of(worker) {
                 self.apply(at, &Command::Released { worker: worker.clone(), lease }).ok();
-                self.tell_revoked(&worker, lease, "somebody took back what this worker holds".to_owned());
+                self.tell_revoked(worker, lease, "somebody took back what this worker holds".to_owned());
             }
         }
-        self.replies.push((worker, drain(LEAVE)));
+        self.replies.push((worker.clone(), drain(LEAVE)));
     }
 
-    /// Puts quarantined trials back, those that `wanted` names; returns how many.
-    pub fn retry(&mut self, at: &mut At<'_>, wanted: impl Fn(TrialId) -> bool) -> usize {
-        let trials: Vec<_> = self.scheduler.trials().map(|(id, ..)| id).filter(|id| wanted(*id)).collect();
-        trials.into_iter().filter(|trial| self.apply(at, &Command::Retry { trial: *trial }).is_ok()).count()
+    fn retry(&mut self, at: &mut At<'_>, which: &Retry) -> Result<Commanded, Refusal> {
+        let mut failed = Vec::new();
+        let (mut wanted, mut diverged): (Vec<TrialId>, usize) = (Vec::new(), 0);
+        for (id, _, state) in self.scheduler.trials() {
+            let TrialState::Quarantined { error } = state else { continue };
+            failed.push(id);
+            if which.takes(id, error) {
+                wanted.push(id);
+            } else if has_diverged(error) {
+                diverged += 1;
+            }
+        }
+        which.check(&failed)?;
+        for trial in &wanted {
+            self.apply(at, &Command::ByPerson { trial: *trial, act: Act::Retried }).ok();
+        }
+        Ok(Commanded::Retried { trials: wanted.len(), left_out: if which.failed { diverged } else { 0 } })
     }
+}
+
+fn nobody(which: &Drain, foreign: &[WorkerId], others: &[WorkerId]) -> Refusal {
+    if let Some(worker) = foreign.first() {
+        return Refusal::Foreign(problem!(
+            "worker `{worker}` belongs to the holder of another certificate";
+            "name the worker's own with --tls-cert and --tls-key"
+        ));
+    }
+    /// Workers that are listed; an answer is of limited size.
+    const LISTED: usize = 10;
+    let names: Vec<_> = others.iter().take(LISTED).map(ToString::to_string).collect();
+    let names = match others.len() {
+        0 => "none".to_owned(),
+        few if few <= LISTED => names.join(", "),
+        many => format!("{} and {} more", names.join(", "), many - LISTED),
+    };
+    let asked: Vec<_> = which.workers.iter().take(LISTED).map(|name| printable(name, 60)).collect();
+    Refusal::Missing(problem!(
+        "no connected worker has an id that begins with `{}`", asked.join("`, `");
+        "those that are connected: {names}"
+    ))
 }

@@ -1,7 +1,11 @@
 //! Classifiers with their switches.
 
 use serde_json::Value;
-use swfn_shared::trial::{Architecture, BatchNormScale, SampleBatchNorm, SampleUnits};
+use swfn_shared::{
+    axes,
+    metrics::{TRAIN_FUNCTION_NORM, TRAIN_LOSS},
+    trial::{Architecture, BatchNormScale, SampleBatchNorm, SampleUnits, TrialSpec},
+};
 use swfn_worker::{
     compute::{Place, Torch},
     device,
@@ -10,11 +14,13 @@ use swfn_worker::{
         objective::Objective,
         samples::in_units,
         sgd::{Settings, Sgd},
+        terms::sgd_settings,
     },
 };
 use tch::{Device, Kind, Tensor};
 
 use super::dump::{Dump, Inputs};
+use crate::common::spec;
 
 /// Parameters of `lenet+bn` whose gradient is zero, or what is left when large terms cancel. Batch norm subtracts the mean
 /// of the batch, and with it the bias of the convolution before it; also the shift of the batch norm before that, since
@@ -25,33 +31,29 @@ const BEFORE_BATCH_NORM: [&str; 5] = ["conv1.bias", "conv2.bias", "conv3.bias", 
 /// What a case says about its training.
 struct Case {
     number: usize,
-    architecture: Architecture,
-    lambda: f64,
-    weight_decay: f64,
-    units: SampleUnits,
-    batch_norm: SampleBatchNorm,
+    spec: TrialSpec,
 }
 
 impl Case {
     fn new(number: usize, settings: &Value) -> Self {
         let text = |key: &str| settings[key].as_str().unwrap();
-        Self {
-            number,
-            architecture: Architecture::by_name(text("architecture")).unwrap(),
-            lambda: settings["lambda"].as_f64().unwrap(),
-            weight_decay: settings["weight_decay"].as_f64().unwrap(),
-            units: SampleUnits::by_name(text("units")).unwrap(),
-            batch_norm: SampleBatchNorm::by_name(text("batch_norm")).unwrap(),
+        let architecture = Architecture::by_name(text("architecture")).unwrap();
+        let mut spec = spec(architecture, settings["lambda"].as_f64().unwrap());
+        axes::WEIGHT_DECAY.set(&mut spec, axes::Value::Real(settings["weight_decay"].as_f64().unwrap()));
+        if let Some(penalty) = &mut spec.penalty {
+            penalty.units = SampleUnits::by_name(text("units")).unwrap();
+            penalty.batch_norm = SampleBatchNorm::by_name(text("batch_norm")).unwrap();
         }
+        Self { number, spec }
     }
 
     /// The batch, then the samples, if there is a function norm.
     fn input(&self, dump: &Dump, inputs: &Inputs, step: i64) -> StepInput {
         let numbers = |name: &str| dump.integers(&format!("{}/{name}", self.number)).get(step);
         let (mut images, labels) = inputs.batch(&numbers("batches"));
-        if self.lambda > 0.0 {
+        if let Some(penalty) = &self.spec.penalty {
             let samples = inputs.dump.floats("decoded").index_select(0, &numbers("samples"));
-            images = Tensor::cat(&[images, in_units(samples, self.units)], 0);
+            images = Tensor::cat(&[images, in_units(samples.unsqueeze(-1), penalty.units)], 0);
         }
         let samples = images.size()[0] - labels.size()[0];
         let mask = |kept: &str| {
@@ -59,9 +61,8 @@ impl Case {
             let ones = Tensor::ones([samples, kept.size()[1]], (Kind::Float, Device::Cpu));
             Tensor::cat(&[kept, ones], 0)
         };
-        let masks = (self.architecture == Architecture::NET_DROPOUT)
-            .then(|| DropoutMasks { channels: mask("kept_channels"), hidden: mask("kept_hidden") });
-        let masks = masks.map(|masks| DropoutMasks { channels: lane(&masks.channels), hidden: lane(&masks.hidden) });
+        let masks = self.spec.architecture.has_dropout();
+        let masks = masks.then(|| DropoutMasks(["kept_channels", "kept_hidden"].map(|kept| lane(&mask(kept))).into()));
         StepInput { images: lane(&images), labels: lane(&labels), masks }
     }
 }
@@ -84,36 +85,38 @@ pub(crate) fn network(architecture: Architecture, initial: &Dump, inputs: &Input
 
 /// Trains as a case of the file says and compares.
 fn check(case: &Case, dump: &Dump, inputs: &Inputs, place: Place) {
-    let number = case.number;
-    let network = network(case.architecture, dump, inputs, place);
+    let Case { number, spec } = case;
+    let network = network(spec.architecture, dump, inputs, place);
     let settings = Settings {
         learning_rate: dump.number("learning_rate"),
         momentum: dump.number("momentum"),
-        weight_decay: case.weight_decay,
+        ..sgd_settings(spec)
     };
     let mut optimiser = Sgd::new(&network.parameters(), &[settings], place);
-    let lambda = Tensor::from_slice(&[case.lambda as f32]);
+    let objective = Objective::new(&[spec], place.device);
     let (mut nll, mut function_norm) = (Vec::new(), Vec::new());
     for step in 0..dump.steps() {
         let input = case.input(dump, inputs, step);
         if step == 0 {
+            let batch_norm = spec.penalty.map_or(SampleBatchNorm::Train, |penalty| penalty.batch_norm);
             // Of another network: with batch norm, a pass in training mode leaves traces.
-            let twin = self::network(case.architecture, dump, inputs, place);
-            let (logits, _, _) = twin.training_logits(&input, case.batch_norm);
+            let twin = self::network(spec.architecture, dump, inputs, place);
+            let (logits, _, _) = twin.training_logits(&input, batch_norm);
             dump.assert_tensor(&format!("{number}/logits"), &logits);
         }
-        let objective = Objective::of(&network, &input, case.batch_norm);
-        nll.push(objective.nll.double_value(&[0]));
-        function_norm.extend(objective.function_norm.as_ref().map(|norm| norm.double_value(&[0])));
-        let gradients = objective.gradients(&network, &lambda);
+        let gradient = objective.gradient(&network, &input);
+        let value = |metric| gradient.value(metric).map(|value| value.double_value(&[0]));
+        nll.extend(value(TRAIN_LOSS));
+        function_norm.extend(value(TRAIN_FUNCTION_NORM));
+        let gradients = gradient.of_parameters;
         if step == 0 {
-            let cancelled = if case.architecture == Architecture::LENET_BN { &BEFORE_BATCH_NORM[..] } else { &[] };
+            let cancelled = if spec.architecture == Architecture::LENET_BN { &BEFORE_BATCH_NORM[..] } else { &[] };
             dump.assert_gradients(&format!("{number}/gradient"), &network.as_pytorch(&gradients, 0), cancelled);
         }
         optimiser.step(&mut network.parameters(), &gradients);
     }
     dump.assert_numbers(&format!("{number}/nll"), &nll);
-    if case.lambda > 0.0 {
+    if spec.penalty.is_some() {
         dump.assert_numbers(&format!("{number}/function_norm"), &function_norm);
     } else {
         assert!(function_norm.is_empty());

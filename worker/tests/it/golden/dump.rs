@@ -4,9 +4,11 @@ use std::{collections::HashMap, fs};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
+use swfn_shared::image::ImageShape;
 use swfn_worker::{
     data::{Dataset, Split},
-    model::layers::{InputShape, Named},
+    lanes::Named,
+    layers::InputShape,
     train::device_data::{DeviceData, Images},
 };
 use tch::{Device, Kind, Tensor, no_grad_guard};
@@ -99,7 +101,7 @@ impl Dump {
         let expected = |name: &str| values(&self.tensors[&format!("{prefix}/{name}")]);
         let all = norm(&actual.iter().map(|(name, _)| expected(name)[0]).collect::<Vec<_>>());
         for (name, gradient) in actual {
-            if cancelled.contains(name) {
+            if cancelled.contains(&&**name) {
                 let error = norm(&difference(&summary(gradient), &expected(name)));
                 assert!(error <= CANCELLED * all, "{prefix}/{name}: off by {error:e} beside {all:e}");
             } else {
@@ -147,7 +149,7 @@ fn values(tensor: &Tensor) -> Vec<f64> {
 
 /// Gradients with the names of their parameters.
 pub(crate) fn named(gradients: &[Tensor], parameters: Vec<Named>) -> Vec<Named> {
-    parameters.iter().zip(gradients).map(|((name, _), gradient)| (*name, gradient.shallow_clone())).collect()
+    parameters.iter().zip(gradients).map(|((name, _), gradient)| (name.clone(), gradient.shallow_clone())).collect()
 }
 
 /// Images of one size, which all models for that size train on.
@@ -155,7 +157,7 @@ pub(crate) struct Inputs {
     pub(crate) dump: Dump,
     pub(crate) shape: InputShape,
     pub(crate) images: Images,
-    /// In normalised units, `[N, H, W]`.
+    /// In normalised units, `[N, H, W, C]`.
     pub(crate) test_images: Tensor,
 }
 
@@ -165,7 +167,7 @@ impl Inputs {
         let dump = Dump::read(&format!("inputs-{}", models.text("inputs")));
         let classes = models.number("classes") as i64;
         let size = dump.tensors["images"].size();
-        let shape = InputShape { height: size[1], width: size[2], classes };
+        let shape = InputShape { image: ImageShape::grey(size[1] as u32, size[2] as u32), classes };
         let none = Tensor::zeros([dump.tensors["test_images"].size()[0]], (Kind::Uint8, Device::Cpu));
         let images = normalised(&dump.tensors["images"], &dump.tensors["labels"], shape);
         let test_images = normalised(&dump.tensors["test_images"], &none, shape).pixels;
@@ -181,8 +183,7 @@ impl Inputs {
 /// Bytes as the trainer sees them.
 fn normalised(images: &Tensor, labels: &Tensor, shape: InputShape) -> Images {
     let bytes = |x: &Tensor| Vec::<u8>::try_from(x.flatten(0, -1)).unwrap();
-    let (height, width) = (shape.height as usize, shape.width as usize);
-    let split = Split { images: bytes(images), labels: bytes(labels), height, width };
+    let split = Split { images: bytes(images), labels: bytes(labels), shape: shape.image };
     let dataset = Dataset { train: split.clone().into(), test: split, classes: shape.classes as usize };
     let data = DeviceData::new(dataset, Device::Cpu);
     Images { pixels: data.test().pixels.shallow_clone(), labels: data.test().labels.shallow_clone() }

@@ -1,12 +1,13 @@
 //! Both VAEs and their Adam; and the whole way from a trained decoder to the function norm.
 
 use swfn_shared::{
+    metrics::TRAIN_FUNCTION_NORM,
     numbers::LearningRate,
-    trial::{Architecture, LatentStatistics, SampleBatchNorm, SampleUnits, Vae as Settings, VaeFamily},
+    trial::{Architecture, LatentStatistics, SampleUnits, Vae as Settings, VaeFamily},
 };
 use swfn_worker::{
     compute::{Place, Torch},
-    device,
+    device, lanes,
     model::network::StepInput,
     train::{objective::Objective, samples::in_units},
     vae::{adam::Adam, family::AnyVae, model::Elbo, trained::Densities},
@@ -17,6 +18,7 @@ use super::{
     classifiers::network,
     dump::{Dump, Inputs, named},
 };
+use crate::common::spec;
 
 /// Trains the VAE and compares; gives it back with the codes of the last batch, as its step saw them.
 fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, place: Place) -> (Tensor, Tensor) {
@@ -42,7 +44,7 @@ fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, place: Place) -> (Tensor, T
     codes.unwrap()
 }
 
-/// Normalised pixels, `[N, H, W]`, as a VAE of one lane sees them.
+/// Normalised pixels, `[N, H, W, C]`, as a VAE of one lane sees them.
 fn own_units(images: &Tensor) -> Tensor {
     images.flatten(1, -1).sigmoid().unsqueeze(0)
 }
@@ -58,7 +60,7 @@ fn check(file: &str) {
 fn check_at(file: &str, place: Place) {
     let dump = Dump::read(file);
     let inputs = Inputs::of(&dump);
-    let size = (inputs.shape.height, inputs.shape.width);
+    let image = inputs.shape.image.size();
     let settings = Settings {
         family: VaeFamily::by_name(dump.text("family")).unwrap(),
         hidden: dump.number("hidden") as u32,
@@ -70,7 +72,7 @@ fn check_at(file: &str, place: Place) {
         latent_statistics: LatentStatistics::LastBatch,
     };
     for statistics in LatentStatistics::ALL {
-        let vae = AnyVae::new(&settings, size, &[0], place); // one for each: a density takes its decoder
+        let vae = AnyVae::new(&settings, image, &[0], place); // one for each: a density takes its decoder
         dump.start(&vae.parameters());
         let last_batch = train(&vae, &dump, &inputs, place);
         let (test_mu, test_logvar) = vae.encode(&own_units(&inputs.test_images));
@@ -89,15 +91,17 @@ fn check_at(file: &str, place: Place) {
 fn check_samples(statistics: &str, density: &Densities, dump: &Dump, inputs: &Inputs, place: Place) {
     let net = network(Architecture::NET, &Dump::read(&format!("net-{}", dump.text("inputs"))), inputs, place);
     let (images, labels) = inputs.batch(&dump.integers("batches").get(0));
+    let [height, width, channels] = inputs.shape.image.size();
     for units in SampleUnits::ALL {
         let samples = density.decode(&dump.floats("sample_noise").unsqueeze(0), dump.number("spread"));
         assert!(!samples.requires_grad());
-        let samples = in_units(samples.view([-1, inputs.shape.height, inputs.shape.width]), *units);
+        let samples = in_units(samples.view([-1, height, width, channels]), *units);
         let name = format!("{statistics}/{}", units.name());
         dump.assert_tensor(&format!("{name}/samples"), &samples);
         let images = Tensor::cat(&[&images, &samples], 0).unsqueeze(0);
         let input = StepInput { images, labels: labels.unsqueeze(0), masks: None };
-        let norm = Objective::of(&net, &input, SampleBatchNorm::Train).function_norm.unwrap();
+        let gradient = Objective::new(&[&spec(Architecture::NET, 0.1)], place.device).gradient(&net, &input);
+        let norm = gradient.value(TRAIN_FUNCTION_NORM).unwrap();
         dump.assert_numbers(&format!("{name}/function_norm"), &[norm.double_value(&[0])]);
     }
 }
@@ -120,7 +124,7 @@ fn adam_adds_epsilon_before_the_bias_correction() {
     let gradients = dump.floats("gradients").unsqueeze(0);
     for place in [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }] {
         let weights = Tensor::zeros_like(&gradients);
-        let parameters = &mut [("weights", weights.shallow_clone())];
+        let parameters = &mut [lanes::named("weights", &weights)];
         let mut optimiser = Adam::new(parameters, dump.number("learning_rate"), place);
         for step in 0..dump.steps() {
             let rates = optimiser.rates(&[vec![step as u32 + 1]]);

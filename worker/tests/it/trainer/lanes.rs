@@ -8,7 +8,7 @@ use swfn_shared::{
 };
 use swfn_worker::{
     compute::{AdamRates, Compute, ConvPass, Kernels, LayerGradients, Normed, Place, Pooled, SgdRates, Torch},
-    model::layers::{BatchNorm, Layer, NormMode},
+    layers::{BatchNorm, Layer, NormMode},
     noise::At,
     train::{checkpoint::Checkpoints, report::TrainError},
 };

@@ -49,7 +49,7 @@ const SIZES: usize = 10;
 pub(super) fn heat(study: &Study<'_>) -> Content {
     let cells = || study.cells().iter().filter(|cell| cell.spec.penalty.is_some() && !cell.accuracies.is_empty());
     let sizes: BTreeSet<u32> = cells().map(|cell| cell.subset_size).collect();
-    let mut lambdas: Vec<f64> = cells().map(|cell| cell.lambda).collect();
+    let mut lambdas: Vec<f64> = cells().map(|cell| cell.spec.lambda()).collect();
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();
     if sizes.len() < 2 || lambdas.len() < 2 {
@@ -60,7 +60,7 @@ pub(super) fn heat(study: &Study<'_>) -> Content {
     let sizes = chosen(sizes.into_iter().rev().collect(), SIZES, "subset sizes", &mut note);
     let mut maps: Vec<(_, Map)> = Vec::new();
     for cell in cells() {
-        let column = lambdas.iter().position(|lambda| *lambda == cell.lambda);
+        let column = lambdas.iter().position(|lambda| *lambda == cell.spec.lambda());
         let row = sizes.iter().position(|size| *size == cell.subset_size);
         let (Some(column), Some(row), Some(estimate)) = (column, row, mean(cell.accuracies.values().copied())) else {
             continue;

@@ -144,7 +144,8 @@ pub(super) fn lambda(study: &Study<'_>) -> Content {
     let names = Names::among(study.summary.treatments().iter().map(|treatment| treatment.regulariser));
     for cell in study.cells() {
         let treatment = study.treatment(cell);
-        let value = if gains { gain(study, cell, cell.lambda) } else { accuracy(study, cell, cell.lambda) };
+        let value =
+            if gains { gain(study, cell, cell.spec.lambda()) } else { accuracy(study, cell, cell.spec.lambda()) };
         let (Some(column), Some(row), Some(point)) = (facets.column(cell), facets.row(cell), value) else { continue };
         let line = match treatment.regulariser.lambda() > 0.0 {
             false => Line { kind: Kind::Level, ..line_of(study, cell, vec![point]) },

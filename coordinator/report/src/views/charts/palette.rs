@@ -6,7 +6,7 @@ use swfn_shared::{
     treatment::{Regulariser, Switch},
 };
 
-use super::theme::{MIDDLE, Role, SHADES, Theme, Tint, hex};
+use super::theme::{COMMON, MIDDLE, Role, SHADES, Theme, Tint, hex};
 
 /// How many shapes of marks there are.
 pub(super) const SHAPES: usize = 8;
@@ -30,6 +30,11 @@ impl Look {
 
 /// The kind of a regulariser, values left out: its place in the table of hues.
 fn family(regulariser: &Regulariser) -> usize {
+    let others = regulariser.weights().any(|(axis, _)| ![axes::LAMBDA, axes::WEIGHT_DECAY].contains(&axis));
+    common_family(regulariser) + if others { COMMON } else { 0 }
+}
+
+fn common_family(regulariser: &Regulariser) -> usize {
     let (norm, decay) = (regulariser.lambda() > 0.0, regulariser.weight(axes::WEIGHT_DECAY) > 0.0);
     match (regulariser.switch(), norm, decay) {
         (None, false, false) => 0,

@@ -16,8 +16,11 @@ pub(crate) enum Role {
     Of(Tint),
 }
 
-/// Kinds of regularisers and of their combinations.
-pub(super) const FAMILIES: usize = 12;
+/// Kinds of regularisers and of their combinations: those of dropout, batch norm, function norm and weight decay, and the same
+/// together with anything else.
+pub(super) const FAMILIES: usize = 2 * COMMON;
+/// The first of them.
+pub(super) const COMMON: usize = 12;
 /// Shades of one kind, from faint to strong.
 pub(super) const SHADES: usize = 5;
 /// The shade of a kind that has one alone.
@@ -70,6 +73,18 @@ const HUES: [(u32, u32); FAMILIES] = [
     (0x5F7300, 0xBBD05A),
     (0x8E2F4F, 0xF08CA8),
     (0x3F5878, 0x9DB8DC),
+    (0xB64D2B, 0xEEA087),
+    (0x1D7C64, 0x1DCDA1),
+    (0xBE2D9A, 0xF098DA),
+    (0x357C1D, 0x49CD1D),
+    (0x7656D7, 0xBCAAF3),
+    (0x846B1F, 0xDFAF20),
+    (0x227591, 0x51C1E6),
+    (0xC23B3B, 0xF5A3A3),
+    (0x6E5A8E, 0xB9A6DA),
+    (0xA935D0, 0xDC9DF1),
+    (0x5E741B, 0x9AC41C),
+    (0x4165D2, 0x9DB2F1),
 ];
 
 /// Contrast to the ground of the faintest shade.

@@ -1,32 +1,18 @@
 //! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors with their
 //! initialisation. Each is K layers of the same shape, one for each lane.
 
-use swfn_shared::trial::BatchNormScale;
+use swfn_shared::{image::ImageShape, trial::BatchNormScale};
 use tch::{Device, Tensor};
 
 use crate::rng::Stream;
 
-/// A name and a tensor: what optimisers, checkpoints and tests see of a model. The tensor shares its storage with the
-/// model's.
-pub type Named = (&'static str, Tensor);
-
-/// What a model must know of its images. All have one channel.
+/// What a model must know of its images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputShape {
-    /// Rows of pixels.
-    pub height: i64,
-    /// Columns of pixels.
-    pub width: i64,
+    /// Of an image.
+    pub image: ImageShape,
     /// Number of classes.
     pub classes: i64,
-}
-
-impl InputShape {
-    /// Height and width after `conv 5x5, max-pool 2`, twice: 4 x 4 for 28 x 28.
-    pub fn after_two_convolutions(&self) -> (i64, i64) {
-        let once = |side: i64| (side - 4) / 2;
-        (once(once(self.height)), once(once(self.width)))
-    }
 }
 
 /// Weight and bias of a convolution or of a fully connected layer, K of them.

@@ -1,0 +1,64 @@
+//! What people command from the page: brought to the engine of this process, if there is one, and if people may.
+
+use std::{fmt, pin::Pin};
+
+use axum::{
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::StatusCode,
+};
+use swfn_shared::person::{Commanded, PersonCommand, Refusal};
+
+use super::{
+    problem::Problem,
+    routes::{Answer, Shared, json},
+};
+
+/// Where commands are sent to.
+pub(crate) const PATH: &str = "/api/v1/commands";
+
+/// Bytes of a command.
+pub(crate) const MAX_BYTES: usize = 64 << 10;
+
+type Done = Pin<Box<dyn Future<Output = Option<Result<Commanded, Refusal>>> + Send>>;
+
+/// Brings a command to the engine, and back what has come of it; nothing if the engine is gone.
+pub struct Commander(Box<dyn Fn(PersonCommand) -> Done + Send + Sync>);
+
+impl Commander {
+    /// Commands go this way.
+    pub fn new<F>(way: impl Fn(PersonCommand) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<Result<Commanded, Refusal>>> + Send + 'static,
+    {
+        Self(Box::new(move |command| Box::pin(way(command))))
+    }
+}
+
+impl fmt::Debug for Commander {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Commander")
+    }
+}
+
+/// The answer to a command, which the guard has let pass.
+pub(crate) async fn command(State(app): Shared, body: Result<Bytes, BytesRejection>) -> Answer {
+    let Some(Commander(bring)) = &app.commander else {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "nothing can be commanded here").hint(
+            "a coordinator that runs takes commands where it asks for a token (--http-token), or where nobody else uses its machine",
+        ));
+    };
+    let body = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let command = PersonCommand::parse(&body).map_err(refused)?;
+    let gone = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is stopping");
+    json(&bring(command).await.ok_or_else(gone)?.map_err(refused)?)
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    let (status, problem) = match refusal {
+        Refusal::Meaningless(problem) => (StatusCode::BAD_REQUEST, problem),
+        Refusal::Missing(problem) => (StatusCode::NOT_FOUND, problem),
+        Refusal::Foreign(problem) => (StatusCode::FORBIDDEN, problem),
+    };
+    Problem::new(status, problem.what).hint(problem.hint)
+}
