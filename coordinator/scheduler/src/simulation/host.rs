@@ -5,7 +5,7 @@ use swfn_shared::ids::WorkerId;
 
 use super::{
     coordinator::{Coordinator, Request, Surroundings},
-    message::{Downward, Millis, Said, StreamId, Upward},
+    message::{Downward, Millis, StreamId, Upward},
     network::Way,
     oracle::{Broken, hold},
     plan::{CrashPoint, millis},
@@ -298,12 +298,11 @@ impl World {
                 "report {sequence} of {} was acknowledged and is not on the disk",
                 process.id
             );
-            if let Some(lease) = ended {
-                self.oracle.told_over(&process.id, lease)?;
-            }
-            if let Said::Succeeded { lease } = said {
-                let kept = self.oracle.durable.entry(lease.trial)?.is_of(*lease, &process.id);
-                let told = kept || wild || !process.holds(*lease);
+            let Some((lease, succeeded)) = ended else { continue };
+            self.oracle.told_over(&process.id, lease)?;
+            if succeeded {
+                let kept = self.oracle.durable.entry(lease.trial)?.is_of(lease, &process.id);
+                let told = kept || wild || !process.protocol.held().contains(&lease);
                 hold!(told, "the result of {lease:?} is acknowledged, and nobody said before that it is not kept");
             }
         }

@@ -27,8 +27,9 @@ pub(super) struct Process {
     unconfirmed: Vec<LeaseId>,
     /// What it held when it learnt that it is to leave: it may finish that, and begin nothing.
     last: Option<BTreeSet<LeaseId>>,
-    /// The reports that it has ever sent, with the lease whose end each tells of, and those sent on this stream.
-    reports: BTreeMap<u64, Option<LeaseId>>,
+    /// The reports that it has ever sent, with the lease whose end each tells of and whether it is a success; and those
+    /// sent on this stream.
+    reports: BTreeMap<u64, Option<(LeaseId, bool)>>,
     sent: BTreeSet<u64>,
     /// The lanes that it has asked for on this stream.
     asked: u32,
@@ -93,8 +94,8 @@ impl Process {
         waits && self.trainer.wants_any() && self.protocol.held().is_empty()
     }
 
-    /// Reports that an acknowledgement up to this number would let go of, with the leases whose ends they tell of.
-    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = (u64, Option<LeaseId>)> {
+    /// Reports that an acknowledgement up to this number would let go of, with what each tells of the end of a lease.
+    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = (u64, Option<(LeaseId, bool)>)> {
         let waiting = self.protocol.unacknowledged().take_while(move |sequence| *sequence <= through);
         waiting.map(|sequence| (sequence, self.reports.get(&sequence).copied().flatten()))
     }
@@ -198,7 +199,8 @@ impl Process {
         if !self.protocol.has_news() {
             let unsent: Vec<_> = self.protocol.unacknowledged().filter(|number| !self.sent.contains(number)).collect();
             hold!(unsent.is_empty(), "{} does not send {unsent:?} on this stream", self.id);
-            let known: BTreeSet<_> = self.trainer.leases().chain(self.reports.values().copied().flatten()).collect();
+            let ended = self.reports.values().flatten().map(|(lease, _)| *lease);
+            let known: BTreeSet<_> = self.trainer.leases().chain(ended).collect();
             let lost = self.protocol.held().into_iter().find(|lease| !known.contains(lease));
             hold!(lost.is_none(), "{} holds {lost:?}, which it neither works on nor has given back", self.id);
             let asks = self.is_leaving() && self.asked > 0;

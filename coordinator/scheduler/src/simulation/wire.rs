@@ -11,15 +11,15 @@ pub(super) fn lease(id: Option<v1::LeaseId>) -> LeaseId {
     wire::lease(id).expect("the lease is named")
 }
 
-/// The lease that a report says has ended.
-pub(super) fn ended(kind: &Kind) -> Option<LeaseId> {
+/// The lease that a report says has ended, and whether with success.
+pub(super) fn ended(kind: &Kind) -> Option<(LeaseId, bool)> {
     let id = match kind {
         Kind::Succeeded(report) => &report.lease,
         Kind::Failed(report) => &report.lease,
         Kind::Released(report) => &report.lease,
         _ => return None,
     };
-    Some(lease(id.clone()))
+    Some((lease(id.clone()), matches!(kind, Kind::Succeeded(_))))
 }
 
 /// What a worker says, as the turn hears it.
