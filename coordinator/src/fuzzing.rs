@@ -11,7 +11,7 @@ use swfn_shared::{
     state::TrialState,
     trial::TrialSpec,
     trial_log,
-    wire::{MAX_LOG_BYTES, MAX_NAMED, PROTOCOL},
+    wire::{MAX_LOG_BYTES, MAX_NAMED, PROTOCOL, outcome_values},
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::{Code, Status};
@@ -92,9 +92,10 @@ pub fn worker_message(data: &[u8]) {
             assert_eq!(swfn_shared::wire::artifact_part(lease, part), wire);
         }
         (FromWorker::Succeeded { lease, outcome, dataset_digest }, Some(Kind::Succeeded(wire))) => {
-            let outcome = Some(outcome.into());
-            let back = v1::Succeeded { lease: Some(lease.into()), outcome, dataset_digest: dataset_digest.to_string() };
-            assert_eq!(back, wire);
+            same_lease(lease, wire.lease);
+            assert_eq!(outcome_values(&outcome).len(), wire.outcome.len());
+            assert_eq!(swfn_shared::wire::outcome(&wire.outcome), Ok(outcome));
+            assert_eq!(dataset_digest.to_string(), wire.dataset_digest);
         }
         (FromWorker::Failed { lease, error, log, .. }, Some(Kind::Failed(wire))) => {
             same_lease(lease, wire.lease);

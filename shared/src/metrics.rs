@@ -1,6 +1,6 @@
 //! The names of all metrics, one point of a curve, and what a finished trial comes to.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::trial::TrialSpec;
 
@@ -84,7 +84,7 @@ pub fn by_name(name: &str) -> Option<&'static str> {
 }
 
 /// What a trial comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Outcome {
     /// Share of test images that are classified correctly after the last iteration, 0 to 1.
     pub final_test_accuracy: f64,
@@ -93,13 +93,133 @@ pub struct Outcome {
     /// Mean negative log-likelihood on the test images after the last iteration, in nats.
     pub final_test_loss: f64,
     /// The highest share of validation images that are classified correctly of any evaluation; none without validation images.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
     /// The share of test images at that evaluation, the earliest of equals: chosen without a look at the test images.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub validated_test_accuracy: Option<f64>,
     /// Seconds that training the VAE took; zero when the trial needs none or found it at hand.
     pub vae_seconds: f64,
     /// Seconds that training and testing the classifier took.
     pub classifier_seconds: f64,
+}
+
+/// A number of an [`Outcome`], by which files, messages and tables know it.
+#[derive(Debug, Clone, Copy)]
+pub struct OutcomeMetric {
+    /// Its name.
+    pub name: &'static str,
+    /// It is from zero to this.
+    pub most: f64,
+    /// Whether all outcomes have it.
+    pub always: bool,
+    /// The number of an outcome, if it has it.
+    pub get: fn(&Outcome) -> Option<f64>,
+    set: fn(&mut Outcome, f64),
+}
+
+/// All numbers of outcomes, in the order of columns.
+pub const OUTCOMES: &[OutcomeMetric] = &[
+    OutcomeMetric {
+        name: "final_test_accuracy",
+        most: 1.0,
+        always: true,
+        get: |outcome| Some(outcome.final_test_accuracy),
+        set: |outcome, value| outcome.final_test_accuracy = value,
+    },
+    OutcomeMetric {
+        name: "best_test_accuracy",
+        most: 1.0,
+        always: true,
+        get: |outcome| Some(outcome.best_test_accuracy),
+        set: |outcome, value| outcome.best_test_accuracy = value,
+    },
+    OutcomeMetric {
+        name: "final_test_loss",
+        most: MAX_VALUE,
+        always: true,
+        get: |outcome| Some(outcome.final_test_loss),
+        set: |outcome, value| outcome.final_test_loss = value,
+    },
+    OutcomeMetric {
+        name: "validation_accuracy",
+        most: 1.0,
+        always: false,
+        get: |outcome| outcome.validation_accuracy,
+        set: |outcome, value| outcome.validation_accuracy = Some(value),
+    },
+    OutcomeMetric {
+        name: "validated_test_accuracy",
+        most: 1.0,
+        always: false,
+        get: |outcome| outcome.validated_test_accuracy,
+        set: |outcome, value| outcome.validated_test_accuracy = Some(value),
+    },
+    OutcomeMetric {
+        name: "vae_seconds",
+        most: MAX_SECONDS,
+        always: true,
+        get: |outcome| Some(outcome.vae_seconds),
+        set: |outcome, value| outcome.vae_seconds = value,
+    },
+    OutcomeMetric {
+        name: "classifier_seconds",
+        most: MAX_SECONDS,
+        always: true,
+        get: |outcome| Some(outcome.classifier_seconds),
+        set: |outcome, value| outcome.classifier_seconds = value,
+    },
+];
+
+impl Outcome {
+    /// The numbers that it has, by name.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
+        OUTCOMES.iter().filter_map(|metric| Some((metric.name, (metric.get)(self)?)))
+    }
+
+    /// The outcome of these numbers, each of which is in bounds.
+    ///
+    /// # Errors
+    /// The name of a number that is unknown, missing, there twice or wrong, and what is wrong with it.
+    pub fn of<'v>(values: impl IntoIterator<Item = (&'v str, f64)>) -> Result<Self, (String, String)> {
+        let mut outcome = Self::default();
+        let mut missing: Vec<&OutcomeMetric> = OUTCOMES.iter().collect();
+        for (name, value) in values {
+            let refused = |problem: String| Err((name.chars().take(64).collect(), problem));
+            let Some(place) = missing.iter().position(|metric| metric.name == name) else {
+                return refused("it is unknown, or there twice".to_owned());
+            };
+            let metric = missing.swap_remove(place);
+            if !(0.0..=metric.most).contains(&value) {
+                return refused(format!("`{value}` is not in 0 to {}", metric.most));
+            }
+            (metric.set)(&mut outcome, value);
+        }
+        if let Some(metric) = missing.iter().find(|metric| metric.always) {
+            return Err((metric.name.to_owned(), "it is missing".to_owned()));
+        }
+        outcome.check().map(|()| outcome)
+    }
+
+    /// Whether its numbers go together.
+    fn check(&self) -> Result<(), (String, String)> {
+        let Self { final_test_accuracy, best_test_accuracy: best, validated_test_accuracy, .. } = *self;
+        // Each of the two was an evaluation, and the best is the best of all.
+        for (name, value) in [
+            ("final_test_accuracy", final_test_accuracy),
+            ("validated_test_accuracy", validated_test_accuracy.unwrap_or_default()),
+        ] {
+            if value > best {
+                return Err((name.to_owned(), format!("`{value}` is above the best, `{best}`")));
+            }
+        }
+        if self.validation_accuracy.is_some() != validated_test_accuracy.is_some() {
+            return Err(("validated_test_accuracy".to_owned(), "it goes with validation_accuracy".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.values())
+    }
 }

@@ -6,7 +6,7 @@ use crate::{ids::LeaseId, trial::TrialSpec};
 
 mod reports;
 
-pub use reports::artifact_part;
+pub use reports::{artifact_part, outcome, outcome_values};
 
 /// The version that both sides must speak.
 pub const PROTOCOL: u32 = 6;

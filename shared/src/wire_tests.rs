@@ -1,6 +1,6 @@
 //! Specifications that no grid file gives.
 
-use super::trial;
+use super::{MAX_LANES, MAX_MESSAGE_BYTES, trial};
 use crate::{
     axes::{self, Axis, Value},
     ids::LeaseId,
@@ -43,4 +43,10 @@ fn settings_of_another_trial_are_refused_with_both_ids() {
     assert_eq!(trial(lease, &one.to_json()), Ok(one));
     let error = trial(lease, &other.to_json()).unwrap_err().to_string();
     assert!(error.contains(&one.id().to_string()) && error.contains(&other.id().to_string()), "{error}");
+}
+
+#[test]
+fn a_grant_for_all_lanes_fits_into_a_message() {
+    let lease = TrialSpec::PUBLISHED.with(axes::LAMBDA, Value::Real(f64::MIN_POSITIVE)).to_json().len() + 400;
+    assert!(lease * MAX_LANES as usize <= MAX_MESSAGE_BYTES, "`{lease}` bytes a lease");
 }

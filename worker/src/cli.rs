@@ -26,7 +26,7 @@ use crate::{
     setup::Setup,
     single,
     supervisor::{self, INTERRUPTED, Supervisor},
-    train::checkpoint::DEFAULT_SECONDS,
+    trial::checkpoint::DEFAULT_SECONDS,
 };
 
 /// Trains the trials that a coordinator hands out, one process per device.

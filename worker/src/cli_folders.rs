@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::{
     data::{self, LoadOptions},
-    train::checkpoint::DEFAULT_SECONDS,
+    trial::checkpoint::DEFAULT_SECONDS,
 };
 
 #[derive(Debug, Args, Serialize, Deserialize)]

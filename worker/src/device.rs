@@ -8,9 +8,6 @@ use tch::{Cuda, Device};
 
 use crate::libtorch;
 
-/// The libtorch that tch 0.24 binds; `deploy/libtorch.sh` checks that it is the one that is linked.
-pub(crate) const TORCH_VERSION: &str = "2.11.0";
-
 /// A device that cannot be had. There is never a silent fall-back to another one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {

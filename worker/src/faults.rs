@@ -7,7 +7,7 @@
 //! `SWFN_SLOW=300` has each trial sleep for so many milliseconds at each report: it takes long enough for something to happen to it, and
 //! the machine has time for others.
 
-use crate::train::report::Observer;
+use crate::trial::report::Observer;
 
 /// The observer of a trial of that seed, with the poison if it is meant for it.
 #[cfg(not(debug_assertions))]
@@ -25,7 +25,7 @@ mod on_purpose {
     use swfn_shared::metrics::MetricPoint;
 
     use super::Observer;
-    use crate::train::report::Stop;
+    use crate::trial::report::Stop;
 
     pub(crate) fn poisoned<'o>(seed: u64, observer: Box<dyn Observer + 'o>) -> Box<dyn Observer + 'o> {
         let pause = env::var("SWFN_SLOW").ok().and_then(|text| text.parse().ok()).map(Duration::from_millis);

@@ -8,7 +8,8 @@ use flate2::{Compression, Crc, read::DeflateDecoder, write::GzEncoder};
 use crate::{
     data::{DataError, Idx, parse_idx},
     device, devices,
-    train::{checkpoint::fuzzing::checkpoint, width::fuzzing::lanes},
+    train::width::fuzzing::lanes,
+    trial::checkpoint::fuzzing::checkpoint,
     vae::file::fuzzing::vae,
 };
 

@@ -34,4 +34,5 @@ mod single;
 mod store_file;
 mod supervisor;
 pub mod train;
+pub mod trial;
 pub mod vae;

@@ -23,10 +23,8 @@ use tracing::{debug, error, info, info_span};
 
 use crate::{
     faults,
-    train::{
-        jobs::{Job, Jobs},
-        report::{Observer, TrainError},
-    },
+    train::jobs::{Job, Jobs},
+    trial::report::{Observer, TrainError},
 };
 
 /// The orders of a session as jobs of a trainer, and its results as reports.

@@ -21,7 +21,8 @@ use crate::{
     data::{self, LoadOptions},
     device,
     orders::Orders,
-    train::{checkpoint::Checkpoints, trainer::Trainer},
+    train::trainer::Trainer,
+    trial::checkpoint::Checkpoints,
     vae::disk::{DEFAULT_LIMIT, DiskCache},
 };
 
@@ -95,7 +96,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
         host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
         device: device::describe(device),
         software: env!("SWFN_VERSION").to_owned(),
-        libtorch: device::TORCH_VERSION.to_owned(),
+        libtorch: crate::libtorch::TORCH_VERSION.to_owned(),
     };
     info!(worker = %identity.worker, device = identity.device.name, model = identity.device.model, "worker starts");
     let (orders, order_queue) = std_mpsc::channel();

@@ -28,10 +28,10 @@ use swfn_shared::{
 use crate::{
     data::{self, LoadOptions},
     device, store_file,
-    train::{
+    train::trainer::Trainer,
+    trial::{
         checkpoint::Checkpoints,
         report::{Observer, Stop, TrainError},
-        trainer::Trainer,
     },
 };
 
@@ -121,7 +121,7 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
         "model": model,
         "threads": threads,
         "software": env!("SWFN_VERSION"),
-        "libtorch": device::TORCH_VERSION,
+        "libtorch": crate::libtorch::TORCH_VERSION,
         "cuda": cuda,
         "dataset_digest": spec.dataset.digest().to_string(),
         "settings": spec,

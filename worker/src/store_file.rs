@@ -1,5 +1,5 @@
 //! Files of tensors: how VAEs and checkpoints are written, whole or not at all, and read. What stands in them is
-//! `vae::file`'s and `train::checkpoint`'s business.
+//! `vae::file`'s and `trial::checkpoint`'s business.
 //!
 //! The format is safetensors (<https://github.com/huggingface/safetensors>): reading one runs no code.
 

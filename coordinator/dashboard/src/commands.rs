@@ -2,17 +2,10 @@
 
 use std::{fmt, pin::Pin};
 
-use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
-    http::StatusCode,
-};
+use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
 use swfn_shared::person::{Commanded, PersonCommand, Refusal};
 
-use super::{
-    problem::Problem,
-    routes::{Answer, Shared, json},
-};
+use super::problem::Problem;
 
 /// Where commands are sent to.
 pub(crate) const PATH: &str = "/api/v1/commands";
@@ -41,9 +34,12 @@ impl fmt::Debug for Commander {
     }
 }
 
-/// The answer to a command, which the guard has let pass.
-pub(crate) async fn command(State(app): Shared, body: Result<Bytes, BytesRejection>) -> Answer {
-    let Some(Commander(bring)) = &app.commander else {
+/// What has come of a command that the guard has let pass.
+pub(crate) async fn bring(
+    commander: Option<&Commander>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Commanded, Problem> {
+    let Some(Commander(bring)) = commander else {
         return Err(Problem::new(StatusCode::FORBIDDEN, "nothing can be commanded here").hint(
             "a coordinator that runs takes commands where it asks for a token (--http-token), or where nobody else uses its machine",
         ));
@@ -51,7 +47,7 @@ pub(crate) async fn command(State(app): Shared, body: Result<Bytes, BytesRejecti
     let body = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let command = PersonCommand::parse(&body).map_err(refused)?;
     let gone = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the coordinator is stopping");
-    json(&bring(command).await.ok_or_else(gone)?.map_err(refused)?)
+    bring(command).await.ok_or_else(gone)?.map_err(refused)
 }
 
 fn refused(refusal: Refusal) -> Problem {

@@ -4,8 +4,11 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
-    extract::{DefaultBodyLimit, FromRef, Path, RawQuery, Request, State, rejection::PathRejection},
+    body::{Body, Bytes},
+    extract::{
+        DefaultBodyLimit, FromRef, Path, RawQuery, Request, State,
+        rejection::{BytesRejection, PathRejection},
+    },
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -84,7 +87,7 @@ pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
         .route("/api/v1/trials/{id}/files/{name}", get(artifact))
         .route("/api/v1/curves", get(curves))
         .route("/api/v1/workers", get(workers))
-        .route(commands::PATH, post(commands::command).layer(DefaultBodyLimit::max(commands::MAX_BYTES)))
+        .route(commands::PATH, post(command).layer(DefaultBodyLimit::max(commands::MAX_BYTES)))
         .route("/report.html", get(report))
         .route("/colours.css", get(async || with_type("text/css; charset=utf-8", palette::style())))
         .route("/metrics", get(prometheus))
@@ -178,6 +181,10 @@ impl From<ReadError> for Problem {
             ReadError::Sqlite { .. } => internal(&error),
         }
     }
+}
+
+async fn command(State(app): Shared, body: Result<Bytes, BytesRejection>) -> Answer {
+    json(&commands::bring(app.commander.as_ref(), body).await?)
 }
 
 async fn sweep(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {

@@ -206,7 +206,7 @@ fn what_is_no_run_directory_is_refused_with_a_hint() {
     version(current);
     rusqlite::Connection::open(&database)
         .unwrap()
-        .execute("UPDATE result SET final_test_accuracy = 0.123 WHERE trial = 3", [])
+        .execute("UPDATE outcome SET value = 0.123 WHERE trial = 3 AND metric = 'final_test_accuracy'", [])
         .unwrap();
     assert!(error(&run).contains("is damaged"), "{}", error(&run));
     fs::write(&database, "no database at all, but long enough to look like one").unwrap();

@@ -130,7 +130,7 @@ fn points(lease: LeaseId, report: v1::Points) -> Result<FromWorker, WireError> {
 }
 
 fn succeeded(lease: LeaseId, report: v1::Succeeded) -> Result<FromWorker, WireError> {
-    let outcome = report.outcome.ok_or(WireError::Missing("outcome"))?.try_into()?;
+    let outcome = wire::outcome(&report.outcome)?;
     let wrong = |error: DataDigestError| WireError::Wrong { field: "dataset_digest", problem: error.to_string() };
     Ok(FromWorker::Succeeded { lease, outcome, dataset_digest: report.dataset_digest.parse().map_err(wrong)? })
 }
@@ -206,6 +206,8 @@ pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
 mod tests {
     use prost::Message as _;
 
+    use swfn_shared::metrics::Outcome;
+
     use super::*;
 
     #[test]
@@ -247,10 +249,10 @@ mod tests {
             worker_message::Kind::Artifact(v1::ArtifactPart { lease: of.clone(), name, offset, content, size: 2 })
         };
         let outcome = |final_test_accuracy, best_test_accuracy, vae_seconds| {
-            let outcome =
-                v1::Outcome { final_test_accuracy, best_test_accuracy, vae_seconds, ..v1::Outcome::default() };
+            let outcome = Outcome { final_test_accuracy, best_test_accuracy, vae_seconds, ..Outcome::default() };
+            let outcome = wire::outcome_values(&outcome);
             let dataset_digest = "0".repeat(64);
-            worker_message::Kind::Succeeded(v1::Succeeded { lease: of.clone(), outcome: Some(outcome), dataset_digest })
+            worker_message::Kind::Succeeded(v1::Succeeded { lease: of.clone(), outcome, dataset_digest })
         };
         let nothing = v1::Succeeded { lease: of.clone(), ..v1::Succeeded::default() };
         for (kind, expected) in [
@@ -261,7 +263,7 @@ mod tests {
             (worker_message::Kind::Points(log), "`65535` and 2 bytes are more than the 65536 of a log"),
             (file("../../grid.toml", 0), "`../../grid.toml` is unknown"),
             (file("vae.png", 2), "`2` leaves no room for 1 of 2 bytes"),
-            (worker_message::Kind::Succeeded(nothing), "`outcome` is missing"),
+            (worker_message::Kind::Succeeded(nothing), "`final_test_accuracy`: it is missing"),
             (outcome(0.5, 0.25, 0.0), "`0.5` is above the best, `0.25`"),
             (outcome(0.5, 0.5, 1.7e308), "is not in 0 to 1000000000"),
         ] {

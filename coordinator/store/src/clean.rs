@@ -152,7 +152,7 @@ mod tests {
         assert!(is_clean(&path) && !copied());
         assert!(mark_of(&copy.join("sweep.sqlite")).exists());
         let edit = |value: f64| {
-            let edit = format!("UPDATE result SET final_test_accuracy = {value}");
+            let edit = format!("UPDATE outcome SET value = {value} WHERE metric = 'final_test_accuracy'");
             rusqlite::Connection::open(&path).unwrap().execute_batch(&edit).unwrap();
         };
         for _ in 0..20 {

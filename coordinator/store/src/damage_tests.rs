@@ -211,11 +211,16 @@ fn a_number_that_is_not_the_one_that_was_written_is_noticed() {
         error
     };
     for (sql, back, table) in [
-        ("UPDATE result SET final_test_accuracy = 0.91", "UPDATE result SET final_test_accuracy = 0.9", "result"),
+        (
+            "UPDATE outcome SET value = 0.91 WHERE metric = 'final_test_accuracy'",
+            "UPDATE outcome SET value = 0.9 WHERE metric = 'final_test_accuracy'",
+            "outcome",
+        ),
+        ("UPDATE success SET worker = 'bob'", "UPDATE success SET worker = 'ann'", "success"),
         ("UPDATE point SET value = 0.6 WHERE step = 100", "UPDATE point SET value = 0.5 WHERE step = 100", "point"),
         ("UPDATE event SET attempt = 2 WHERE kind = 'leased'", "UPDATE event SET attempt = 1", "event"),
         ("UPDATE worker SET host = 'other'", "UPDATE worker SET host = 'h'", "worker"),
-        ("UPDATE trial SET seed = 7 WHERE number = 1", "UPDATE trial SET seed = 0 WHERE number = 1", "trial"),
+        ("UPDATE trial SET cell = cell || '0'", "UPDATE trial SET cell = substr(cell, 1, 32)", "trial"),
     ] {
         let error = changed(sql, back).unwrap_or_else(|| panic!("{sql} was not noticed"));
         assert!(matches!(error, StoreError::Damaged(_)), "{error}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use swfn_shared::{problem, problem::Problem};
 
 /// Version of the tables that `schema.rs` makes.
-pub(super) const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 
 /// A store that cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]

@@ -14,69 +14,53 @@ use rusqlite::{
 use sha2::{Digest as _, Sha256};
 use swfn_shared::{faults, metrics};
 
+use super::error::SCHEMA_VERSION;
+
 /// A table whose rows never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Trial,
     Event,
-    Result,
+    Success,
+    Outcome,
     Point,
     Worker,
 }
 
-const TABLES: [Table; 5] = [Table::Trial, Table::Event, Table::Result, Table::Point, Table::Worker];
+const TABLES: [Table; 6] = [Table::Trial, Table::Event, Table::Success, Table::Outcome, Table::Point, Table::Worker];
 
 impl Table {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Trial => "trial",
             Self::Event => "event",
-            Self::Result => "result",
+            Self::Success => "success",
+            Self::Outcome => "outcome",
             Self::Point => "point",
             Self::Worker => "worker",
         }
     }
 
-    /// What was summed by programs of that version of the schema, which knew fewer columns.
-    fn columns_of(self, version: i64) -> &'static [&'static str] {
-        let added = if self == Self::Result && version < 4 { 2 } else { 0 };
-        &self.columns()[..self.columns().len() - added]
+    /// The name and the columns that programs of that version of the schema summed; none where they had no such table.
+    fn summed_by(self, version: i64) -> Option<(&'static str, &'static [&'static str])> {
+        match self {
+            Self::Trial if version < 5 => Some(("trial", &TRIAL_BEFORE_5)),
+            Self::Success if version < 4 => Some(("result", &RESULT_BEFORE_5[..9])),
+            Self::Success if version < 5 => Some(("result", &RESULT_BEFORE_5)),
+            Self::Outcome if version < 5 => None,
+            _ => Some((self.name(), self.columns())),
+        }
     }
 
     /// What is summed, in the order of the values of a row. What a version adds comes last.
     pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Trial => &[
-                "number",
-                "id",
-                "dataset",
-                "subset_size",
-                "seed",
-                "architecture",
-                "weight_decay",
-                "learning_rate",
-                "penalty_samples",
-                "lambda",
-                "density",
-                "cell",
-                "spec",
-            ],
+            Self::Trial => &["number", "id", "cell", "spec"],
             Self::Event => {
                 &["sequence", "at", "trial", "attempt", "kind", "worker", "error", "quarantine", "blame", "log"]
             }
-            Self::Result => &[
-                "trial",
-                "attempt",
-                "worker",
-                "final_test_accuracy",
-                "best_test_accuracy",
-                "final_test_loss",
-                "vae_seconds",
-                "classifier_seconds",
-                "dataset_digest",
-                "validation_accuracy",
-                "validated_test_accuracy",
-            ],
+            Self::Success => &["trial", "attempt", "worker", "dataset_digest"],
+            Self::Outcome => &["trial", "attempt", "metric", "value"],
             Self::Point => &["trial", "attempt", "metric", "step", "value"],
             Self::Worker => {
                 &["id", "host", "device", "model", "software", "libtorch", "joined", "threads", "cuda", "certificate"]
@@ -85,6 +69,38 @@ impl Table {
     }
 }
 
+/// What was summed of trials before settings stood in `spec` alone.
+const TRIAL_BEFORE_5: [&str; 13] = [
+    "number",
+    "id",
+    "dataset",
+    "subset_size",
+    "seed",
+    "architecture",
+    "weight_decay",
+    "learning_rate",
+    "penalty_samples",
+    "lambda",
+    "density",
+    "cell",
+    "spec",
+];
+
+/// What was summed of results before their numbers had rows; before version 4 without the last two.
+const RESULT_BEFORE_5: [&str; 11] = [
+    "trial",
+    "attempt",
+    "worker",
+    "final_test_accuracy",
+    "best_test_accuracy",
+    "final_test_loss",
+    "vae_seconds",
+    "classifier_seconds",
+    "dataset_digest",
+    "validation_accuracy",
+    "validated_test_accuracy",
+];
+
 /// The statements that add a row unless it is there, in the order of [`TABLES`].
 static INSERTS: LazyLock<[String; TABLES.len()]> = LazyLock::new(|| {
     TABLES.map(|table| {
@@ -92,7 +108,7 @@ static INSERTS: LazyLock<[String; TABLES.len()]> = LazyLock::new(|| {
         let places: Vec<_> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
         let (more_columns, more_values) = match table {
             Table::Trial => (", in_grid, state, attempt", ", 1, 'pending', 0"),
-            Table::Event | Table::Result | Table::Point | Table::Worker => ("", ""),
+            _ => ("", ""),
         };
         format!(
             "INSERT INTO {} ({}{more_columns}) VALUES ({}{more_values}) ON CONFLICT DO NOTHING",
@@ -125,8 +141,8 @@ impl Sums {
     pub(super) fn of_rows(connection: &Connection, version: i64) -> rusqlite::Result<Self> {
         let mut sums = Self::default();
         for (table, sum) in TABLES.iter().zip(&mut sums.0) {
-            let columns = table.columns_of(version);
-            let mut query = connection.prepare(&format!("SELECT {} FROM {}", columns.join(", "), table.name()))?;
+            let Some((name, columns)) = table.summed_by(version) else { continue };
+            let mut query = connection.prepare(&format!("SELECT {} FROM {name}", columns.join(", ")))?;
             let mut rows = query.query([])?;
             while let Some(row) = rows.next()? {
                 let mut hash = RowHash::default();
@@ -139,13 +155,13 @@ impl Sums {
         Ok(sums)
     }
 
-    /// Adds a row to a table, unless it is there. A number that the table gives out itself, in the first column, is null.
+    /// Adds a row to a table, unless it is there; whether it was added. A number that the table gives out itself, in the first column, is null.
     pub(super) fn insert(
         &mut self,
         transaction: &Transaction<'_>,
         table: Table,
         mut row: Vec<Value>,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let place = TABLES.iter().position(|of| *of == table).expect("all tables are in the list");
         let mut sql = INSERTS[place].as_str();
         if faults::bug("repeated-rows-are-errors") {
@@ -153,7 +169,7 @@ impl Sums {
         }
         let added = transaction.prepare_cached(sql)?.execute(params_from_iter(&row))?;
         if added == 0 {
-            return Ok(());
+            return Ok(false);
         }
         if row.first() == Some(&Value::Null) {
             row[0] = transaction.last_insert_rowid().into();
@@ -161,7 +177,7 @@ impl Sums {
         let mut hash = RowHash::default();
         row.iter().for_each(|value| hash.add(value.into()));
         self.0[place].add(hash.finish());
-        Ok(())
+        Ok(true)
     }
 
     /// Writes them, as a part of the transaction that is under way.
@@ -175,18 +191,23 @@ impl Sums {
 
     /// The sums that the file has of itself; of a table that it does not name, none.
     pub(super) fn written(connection: &Connection) -> rusqlite::Result<Self> {
+        Self::written_by(connection, SCHEMA_VERSION)
+    }
+
+    fn written_by(connection: &Connection, version: i64) -> rusqlite::Result<Self> {
         let mut sums = Self::default();
         let mut query = connection.prepare("SELECT rows, digest FROM integrity WHERE name = ?1")?;
         for (table, sum) in TABLES.iter().zip(&mut sums.0) {
-            let row = query.query_row([table.name()], |row| Ok(Sum { rows: row.get(0)?, digest: row.get(1)? }));
+            let Some((name, _)) = table.summed_by(version) else { continue };
+            let row = query.query_row([name], |row| Ok(Sum { rows: row.get(0)?, digest: row.get(1)? }));
             *sum = row.optional()?.unwrap_or_default();
         }
         Ok(sums)
     }
 
     /// What is wrong with the file, if anything, when its rows come to these sums.
-    pub(super) fn problem(&self, connection: &Connection) -> rusqlite::Result<Option<String>> {
-        let written = Self::written(connection)?;
+    pub(super) fn problem(&self, connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
+        let written = Self::written_by(connection, version)?;
         let differs = TABLES.iter().zip(self.0.iter().zip(&written.0)).find(|(_, (rows, written))| rows != written);
         if let Some((table, _)) = differs {
             return Ok(Some(format!("the rows of table `{}` are not those that were written", table.name())));

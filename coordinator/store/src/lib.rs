@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod clean;
+mod columns;
 mod connect;
 mod curves;
 #[cfg(test)]

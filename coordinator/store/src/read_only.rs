@@ -7,6 +7,7 @@ use rusqlite::{Connection, Params, Row, functions::FunctionFlags, types::ValueRe
 use swfn_shared::{ids::TrialId, treatment::Names, trial::TrialSpec};
 
 use super::{
+    columns,
     connect::{connect_to_read, connect_unnoticed},
     error::{SCHEMA_VERSION, StoreError, unreadable},
 };
@@ -39,8 +40,6 @@ pub enum Chosen {
 }
 
 /// Lets all queries of this connection see those trials as the grid's.
-///
-/// A view of the connection's own takes the place of the table `trial`, so no query has to know of it, and the file stays as it is.
 pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Result<()> {
     // What was prepared before would go on reading the table.
     connection.flush_prepared_statement_cache();
@@ -55,10 +54,7 @@ pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Resu
             "id IN (SELECT id FROM temp.chosen)"
         }
     };
-    connection.execute_batch(&format!(
-        "CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error, dataset, subset_size, seed,
-             architecture, weight_decay, learning_rate, penalty_samples, lambda, density, cell, spec FROM main.trial;"
-    ))
+    columns::see_all(connection, in_grid)
 }
 
 /// The trial of a column `spec`.
@@ -84,6 +80,7 @@ impl ReadOnly {
         if found != SCHEMA_VERSION {
             return Err(unreadable(path, found));
         }
+        reader.run(|connection| columns::see_all(connection, "in_grid"))?;
         reader.name_treatments()?;
         Ok(reader)
     }

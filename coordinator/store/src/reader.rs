@@ -21,7 +21,7 @@ use tokio::{
 
 use swfn_shared::{problem, problem::Problem};
 
-use super::connect;
+use super::{columns, connect};
 
 /// Connections, and so readings at a time.
 const CONNECTIONS: u32 = 2;
@@ -146,7 +146,10 @@ impl Shared {
 
     fn connect(&self) -> rusqlite::Result<Connection> {
         let connection = if self.of_others {
-            connect::connect_unnoticed(&self.path)?
+            let connection = connect::connect_unnoticed(&self.path)?;
+            // Its columns may be those of an older program.
+            columns::see_all(&connection, "in_grid")?;
+            connection
         } else {
             Connection::open_with_flags(connect::no_uri(&self.path), connect::read_only())?
         };

@@ -13,6 +13,7 @@ use swfn_shared::{faults, problem::Problem};
 
 use super::{
     clean::{CleanEnd, is_clean},
+    columns,
     connect::{connect_to_read, no_uri},
     error::{SCHEMA_VERSION, StoreError, of_another_version, unreadable},
     integrity::Sums,
@@ -27,17 +28,8 @@ CREATE TABLE trial (
     state           TEXT NOT NULL,          -- pending, leased, succeeded, quarantined
     attempt         INTEGER NOT NULL,       -- leases so far; of a succeeded trial the one that won
     error           TEXT,                   -- of the newest failure
-    dataset         TEXT NOT NULL,
-    subset_size     INTEGER NOT NULL,
-    seed            INTEGER NOT NULL,
-    architecture    TEXT NOT NULL,
-    weight_decay    REAL NOT NULL,
-    learning_rate   REAL NOT NULL,
-    penalty_samples INTEGER NOT NULL,       -- 0 without the function norm
-    lambda          REAL NOT NULL,
-    density         TEXT NOT NULL,          -- none without the function norm
     cell            TEXT NOT NULL,          -- equal for trials that differ only in the seed
-    spec            TEXT NOT NULL           -- everything that determines the result, as JSON
+    spec            TEXT NOT NULL           -- everything that determines the result, as JSON; its hash is the id
 );
 CREATE TABLE event (
     sequence INTEGER PRIMARY KEY,
@@ -51,20 +43,20 @@ CREATE TABLE event (
     blame    TEXT,                          -- of a lost lease: alone, or with others: among, suspected
     log      TEXT                           -- what the process said last
 );
-CREATE TABLE result (
-    trial               INTEGER NOT NULL REFERENCES trial,
-    attempt             INTEGER NOT NULL,
-    worker              TEXT NOT NULL,
-    final_test_accuracy REAL NOT NULL,      -- 0 to 1
-    best_test_accuracy  REAL NOT NULL,
-    final_test_loss     REAL NOT NULL,      -- nats
-    vae_seconds         REAL NOT NULL,
-    classifier_seconds  REAL NOT NULL,
-    dataset_digest      TEXT,               -- SHA-256 of what makes the data set what it is
-    validation_accuracy     REAL,           -- the highest of any evaluation; null without validation images
-    validated_test_accuracy REAL,           -- on the test images at that evaluation
+CREATE TABLE success (
+    trial          INTEGER NOT NULL REFERENCES trial,
+    attempt        INTEGER NOT NULL,
+    worker         TEXT NOT NULL,
+    dataset_digest TEXT,                    -- SHA-256 of what makes the data set what it is
     PRIMARY KEY (trial, attempt)
 );
+CREATE TABLE outcome (                      -- the numbers of results, by name
+    trial   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    metric  TEXT NOT NULL,
+    value   REAL NOT NULL,
+    PRIMARY KEY (trial, attempt, metric)
+) WITHOUT ROWID;
 CREATE TABLE metric (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE point (
     trial   INTEGER NOT NULL,
@@ -92,6 +84,10 @@ CREATE TABLE integrity (                    -- of the rows of each table that is
     rows   INTEGER NOT NULL,
     digest INTEGER NOT NULL                 -- sum of the hashes of all rows
 );
+";
+
+/// What is made behind the columns of settings.
+const VIEWS: &str = "
 CREATE VIEW curve AS                        -- the points of the attempts that count
     SELECT trial.id AS trial, trial.architecture, trial.subset_size, trial.lambda, trial.seed,
            metric.name AS metric, point.step, point.value
@@ -117,6 +113,45 @@ CREATE TABLE integrity (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, digest INT
     "
 ALTER TABLE result ADD COLUMN validation_accuracy REAL;
 ALTER TABLE result ADD COLUMN validated_test_accuracy REAL;
+",
+    // Settings stand in `spec` alone, and the numbers of results have rows.
+    "
+DROP VIEW IF EXISTS curve;
+ALTER TABLE trial DROP COLUMN dataset;
+ALTER TABLE trial DROP COLUMN subset_size;
+ALTER TABLE trial DROP COLUMN seed;
+ALTER TABLE trial DROP COLUMN architecture;
+ALTER TABLE trial DROP COLUMN weight_decay;
+ALTER TABLE trial DROP COLUMN learning_rate;
+ALTER TABLE trial DROP COLUMN penalty_samples;
+ALTER TABLE trial DROP COLUMN lambda;
+ALTER TABLE trial DROP COLUMN density;
+CREATE TABLE success (
+    trial          INTEGER NOT NULL REFERENCES trial,
+    attempt        INTEGER NOT NULL,
+    worker         TEXT NOT NULL,
+    dataset_digest TEXT,
+    PRIMARY KEY (trial, attempt)
+);
+CREATE TABLE outcome (
+    trial   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    metric  TEXT NOT NULL,
+    value   REAL NOT NULL,
+    PRIMARY KEY (trial, attempt, metric)
+) WITHOUT ROWID;
+INSERT INTO success SELECT trial, attempt, worker, dataset_digest FROM result;
+INSERT INTO outcome SELECT trial, attempt, 'final_test_accuracy', final_test_accuracy FROM result;
+INSERT INTO outcome SELECT trial, attempt, 'best_test_accuracy', best_test_accuracy FROM result;
+INSERT INTO outcome SELECT trial, attempt, 'final_test_loss', final_test_loss FROM result;
+INSERT INTO outcome SELECT trial, attempt, 'vae_seconds', vae_seconds FROM result;
+INSERT INTO outcome SELECT trial, attempt, 'classifier_seconds', classifier_seconds FROM result;
+INSERT INTO outcome SELECT trial, attempt, 'validation_accuracy', validation_accuracy FROM result
+    WHERE validation_accuracy IS NOT NULL;
+INSERT INTO outcome SELECT trial, attempt, 'validated_test_accuracy', validated_test_accuracy FROM result
+    WHERE validated_test_accuracy IS NOT NULL;
+DROP TABLE result;
+DELETE FROM integrity WHERE name = 'result';
 ",
 ];
 
@@ -230,6 +265,7 @@ impl Store {
             SCHEMA_VERSION => {}
             found => return Err(unreadable(path, found)),
         }
+        store.run(|connection| columns::see_all(connection, "in_grid"))?;
         Ok(store)
     }
 
@@ -245,6 +281,8 @@ impl Store {
     fn create(&self) -> Result<(), StoreError> {
         self.run(|connection| {
             connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"))?;
+            columns::add(connection)?;
+            connection.execute_batch(VIEWS)?;
             self.sums.write(connection)?;
             connection.execute_batch("COMMIT;")
         })
@@ -253,13 +291,19 @@ impl Store {
     /// In one transaction: a program that is killed in the middle leaves the file as it was.
     fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
         if from == SCHEMA_VERSION {
-            return Ok(());
+            return self.run(|connection| {
+                let transaction = connection.unchecked_transaction()?;
+                columns::add(&transaction)?;
+                transaction.commit()
+            });
         }
         let migrate = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
             for sql in MIGRATIONS.iter().skip(from as usize - 1) {
                 transaction.execute_batch(sql)?;
             }
+            columns::add(&transaction)?;
+            transaction.execute_batch(VIEWS)?;
             let sums = Sums::of_rows(&transaction, SCHEMA_VERSION)?;
             sums.write(&transaction)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -279,7 +323,7 @@ impl Store {
     /// Whether it holds what was written.
     fn check_rows(&mut self, version: i64) -> Result<(), StoreError> {
         let sums = self.run(|connection| Sums::of_rows(connection, version))?;
-        match self.run(|connection| sums.problem(connection))? {
+        match self.run(|connection| sums.problem(connection, version))? {
             None => self.sums = sums,
             Some(problem) => return Err(self.damaged(&problem)),
         }

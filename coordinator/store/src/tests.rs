@@ -2,6 +2,7 @@
 
 use swfn_shared::{
     event::{Blame, Event},
+    grid::{DEFAULT_MAX_TRIALS, Grid},
     ids::LeaseId,
     metrics::{MAX_SECONDS, MetricPoint, TEST_ACCURACY},
     state::TrialState,
@@ -123,7 +124,7 @@ fn a_file_of_version_2_is_migrated_and_sums_its_rows_from_then_on() {
     assert!(matches!(lost, Some(Event::Lost { blame: Blame::Alone, log, .. }) if log.is_empty()), "as it counted then");
     drop(store);
     let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.execute("UPDATE result SET final_test_loss = 0.0 WHERE trial = 1", []).unwrap();
+    connection.execute("UPDATE outcome SET value = 0.0 WHERE trial = 1 AND metric = 'final_test_loss'", []).unwrap();
     assert!(matches!(Store::open(&path), Err(StoreError::Damaged(_))));
 }
 
@@ -145,7 +146,7 @@ fn a_file_of_version_3_is_checked_as_it_was_written_and_migrated() {
     let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(version(), 3);
     drop(Store::open(&path).unwrap());
-    assert_eq!(version(), 4);
+    assert_eq!(version(), 5);
     let mut store = Store::open(&path).unwrap();
     let rows = store.trials().unwrap();
     assert!(rows.len() == 4 && rows.iter().all(|row| row.outcome.unwrap().validation_accuracy.is_none()));
@@ -157,6 +158,36 @@ fn a_file_of_version_3_is_checked_as_it_was_written_and_migrated() {
     drop(store);
     let outcome = Store::open(&path).unwrap().trials().unwrap()[0].outcome.unwrap();
     assert_eq!((outcome.final_test_accuracy, outcome.validated_test_accuracy), (0.9, Some(0.75)));
+}
+
+/// The dump of a file of the last program of version 4, which was killed in the middle of its sweep.
+#[test]
+fn a_file_of_version_4_keeps_its_results_and_finds_its_trials_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sweep.sqlite");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch(include_str!("fixtures/version-4.sql")).unwrap();
+    let numbers = |sql: &str| -> Vec<(String, f64, f64, Option<f64>, String)> {
+        let mut query = connection.prepare(sql).unwrap();
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+        query.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let results = "SELECT id, final_test_accuracy, classifier_seconds, validated_test_accuracy, worker
+                   FROM result JOIN trial ON trial.number = result.trial ORDER BY id";
+    let settings = "SELECT id, lambda, weight_decay, penalty_samples + learning_rate + subset_size + seed,
+                    dataset || architecture || density FROM trial ORDER BY id";
+    let before = (numbers(results), numbers(settings));
+    assert_eq!((before.0.len(), before.1.len()), (9, 16));
+    let mut store = Store::open(&path).unwrap();
+    assert_eq!((numbers(results), numbers(settings)), before);
+    let grid = Grid::parse("old", include_str!("fixtures/version-4.toml"), DEFAULT_MAX_TRIALS).unwrap();
+    let specs: Vec<TrialSpec> = grid.trials().collect();
+    store.set_trials(&specs).unwrap();
+    let rows = store.trials().unwrap();
+    assert!(rows.iter().map(|row| row.id).eq(specs.iter().map(TrialSpec::id)), "no trial is new");
+    assert_eq!(rows.iter().filter(|row| row.outcome.is_some()).count(), 9);
+    drop(store);
+    Store::open_to_check(&path).unwrap();
 }
 
 #[test]

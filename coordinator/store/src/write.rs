@@ -98,7 +98,7 @@ impl Store {
             }
             for result in &batch.results {
                 let trial = numbers.of(transaction, result.lease.trial)?;
-                sums.insert(transaction, Table::Result, result_row(trial, result))?;
+                insert_result(transaction, sums, trial, result)?;
             }
             for event in &batch.events {
                 if let Some(lease) = event.durable() {
@@ -159,21 +159,7 @@ macro_rules! row {
 }
 
 fn trial_row(spec: &TrialSpec, id: String) -> Vec<Value> {
-    row![
-        Null,
-        id,
-        spec.dataset.name().to_owned(),
-        spec.subset_size,
-        spec.seed as i64,
-        spec.architecture.name().to_owned(),
-        spec.weight_decay(),
-        spec.learning_rate.get(),
-        spec.penalty_samples(),
-        spec.lambda(),
-        spec.density().to_owned(),
-        spec.cell().to_string(),
-        spec.to_json(),
-    ]
+    row![Null, id, spec.cell().to_string(), spec.to_json(),]
 }
 
 fn worker_row(at: f64, worker: &WorkerRow) -> Vec<Value> {
@@ -186,21 +172,21 @@ fn point_row(trial: i64, attempt: Attempt, point: &MetricPoint) -> Option<Vec<Va
     Some(row![trial, attempt, metric as i64, point.step as i64, point.value])
 }
 
-fn result_row(trial: i64, result: &ResultRow) -> Vec<Value> {
+/// The numbers of a result that is there already stay as they are.
+fn insert_result(
+    transaction: &Transaction<'_>,
+    sums: &mut Sums,
+    trial: i64,
+    result: &ResultRow,
+) -> rusqlite::Result<()> {
     let ResultRow { lease, worker, outcome, dataset_digest } = result;
-    row![
-        trial,
-        lease.attempt,
-        worker.to_string(),
-        outcome.final_test_accuracy,
-        outcome.best_test_accuracy,
-        outcome.final_test_loss,
-        outcome.vae_seconds,
-        outcome.classifier_seconds,
-        dataset_digest.to_string(),
-        outcome.validation_accuracy,
-        outcome.validated_test_accuracy,
-    ]
+    let row = row![trial, lease.attempt, worker.to_string(), dataset_digest.to_string()];
+    if sums.insert(transaction, Table::Success, row)? {
+        for (name, value) in outcome.values() {
+            sums.insert(transaction, Table::Outcome, row![trial, lease.attempt, name.to_owned(), value])?;
+        }
+    }
+    Ok(())
 }
 
 fn insert_event(
@@ -241,7 +227,7 @@ fn insert_event(
         .prepare_cached("UPDATE trial SET state = ?2, attempt = ?3, error = coalesce(?4, error) WHERE number = ?1")?
         .execute(params![trial, state.name(), attempt, error])?;
     let row = row![Null, at, trial, attempt, kind.to_owned(), worker, error, quarantine, blame, log];
-    sums.insert(transaction, Table::Event, row)
+    sums.insert(transaction, Table::Event, row).map(|_| ())
 }
 
 /// What an event has beside its kind and its lease.

@@ -6,7 +6,7 @@ use super::{WireError, wrong};
 use crate::{
     artifacts::{self, ArtifactPart, Artifacts},
     ids::LeaseId,
-    metrics::{self, MAX_SECONDS, MAX_VALUE, MetricPoint, Outcome},
+    metrics::{self, MetricPoint, Outcome},
     quote::{harmless, quote},
     trial_log::{self, LogPart},
 };
@@ -92,54 +92,16 @@ impl TryFrom<v1::ArtifactPart> for ArtifactPart {
     }
 }
 
-impl From<Outcome> for v1::Outcome {
-    fn from(outcome: Outcome) -> Self {
-        Self {
-            final_test_accuracy: outcome.final_test_accuracy,
-            best_test_accuracy: outcome.best_test_accuracy,
-            final_test_loss: outcome.final_test_loss,
-            vae_seconds: outcome.vae_seconds,
-            classifier_seconds: outcome.classifier_seconds,
-            validation_accuracy: outcome.validation_accuracy,
-            validated_test_accuracy: outcome.validated_test_accuracy,
-        }
-    }
+/// The numbers of an outcome by name.
+pub fn outcome_values(outcome: &Outcome) -> Vec<v1::NamedValue> {
+    outcome.values().map(|(name, value)| v1::NamedValue { name: name.to_owned(), value }).collect()
 }
 
-impl TryFrom<v1::Outcome> for Outcome {
-    type Error = WireError;
-
-    fn try_from(wire: v1::Outcome) -> Result<Self, WireError> {
-        let share = |value: f64, field| match value {
-            0.0..=1.0 => Ok(value),
-            _ => Err(wrong(field, format!("`{value}` is not in 0 to 1"))),
-        };
-        let at_least_zero = |value: f64, most: f64, field| match (0.0..=most).contains(&value) {
-            true => Ok(value),
-            false => Err(wrong(field, format!("`{value}` is not in 0 to {most}"))),
-        };
-        // Each of the two was an evaluation, and the best is the best of all.
-        for (field, value) in [
-            ("outcome.final_test_accuracy", wire.final_test_accuracy),
-            ("outcome.validated_test_accuracy", wire.validated_test_accuracy.unwrap_or_default()),
-        ] {
-            if value > wire.best_test_accuracy {
-                let problem = format!("`{value}` is above the best, `{}`", wire.best_test_accuracy);
-                return Err(wrong(field, problem));
-            }
-        }
-        if wire.validation_accuracy.is_some() != wire.validated_test_accuracy.is_some() {
-            return Err(WireError::Missing("outcome.validated_test_accuracy"));
-        }
-        let maybe_share = |value: Option<f64>, field| value.map(|value| share(value, field)).transpose();
-        Ok(Self {
-            validation_accuracy: maybe_share(wire.validation_accuracy, "outcome.validation_accuracy")?,
-            validated_test_accuracy: maybe_share(wire.validated_test_accuracy, "outcome.validated_test_accuracy")?,
-            final_test_accuracy: share(wire.final_test_accuracy, "outcome.final_test_accuracy")?,
-            best_test_accuracy: share(wire.best_test_accuracy, "outcome.best_test_accuracy")?,
-            final_test_loss: at_least_zero(wire.final_test_loss, MAX_VALUE, "outcome.final_test_loss")?,
-            vae_seconds: at_least_zero(wire.vae_seconds, MAX_SECONDS, "outcome.vae_seconds")?,
-            classifier_seconds: at_least_zero(wire.classifier_seconds, MAX_SECONDS, "outcome.classifier_seconds")?,
-        })
-    }
+/// The outcome of these numbers.
+///
+/// # Errors
+/// A number is unknown, missing or wrong, or does not go with the others.
+pub fn outcome(values: &[v1::NamedValue]) -> Result<Outcome, WireError> {
+    let named = values.iter().map(|value| (value.name.as_str(), value.value));
+    Outcome::of(named).map_err(|(name, problem)| wrong("outcome", format!("{}: {problem}", quote(&name))))
 }

@@ -7,6 +7,8 @@ use ureq::{
     typestate::AgentScope,
 };
 
+use swfn_shared::problem::Problem;
+
 use crate::{
     proxies::Variable,
     trust::Certificates,
@@ -32,7 +34,7 @@ pub fn get(
     let mut url = url.to_owned();
     for _ in 0..=MOST {
         let web = Web::new(&url, certificates, |config| configure(config).max_redirects(0), variable);
-        let web = web.map_err(|error| hopeless(error.to_string()))?;
+        let web = web.map_err(|Problem { what, hint, .. }| Failure { hint: Some(hint), ..hopeless(what) })?;
         let request = headers.iter().fold(web.agent().get(&url), |request, (name, value)| request.header(name, value));
         let response = request.call().map_err(|error| web.explain(&error))?;
         let Some(location) = location(&response) else { return Ok((web, response)) };

@@ -152,7 +152,11 @@ impl Record {
                     }
                 }
                 Kind::Succeeded(report) => {
-                    let accuracy = report.outcome.map_or(0.0, |outcome| outcome.final_test_accuracy);
+                    let accuracy = report
+                        .outcome
+                        .iter()
+                        .find(|value| value.name == "final_test_accuracy")
+                        .map_or(0.0, |value| value.value);
                     let row = format!("{trial} {attempt} {accuracy}");
                     need(results.contains(&row), format!("result {row}"));
                 }

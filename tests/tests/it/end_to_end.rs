@@ -1,6 +1,10 @@
 //! Sweeps from the command line to the result files.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    path::Path,
+};
 
 use nix::sys::signal::Signal;
 use swfn_tests::{
@@ -330,4 +334,29 @@ fn a_sweep_writes_as_much_as_it_is_told_and_always_prints_its_table() {
     assert!(printed[0].contains("test on idx: 4 of 4 trials done"), "{}", printed[0]);
     assert!(printed.iter().all(|table| *table == printed[0]), "{printed:#?}");
     assert!(fs::read_dir(run_dir.join("charts")).unwrap().count() > 0);
+}
+
+/// The database is a dump of one that the last program of version 4 wrote, which was killed in the middle of its sweep.
+#[test]
+fn a_sweep_of_an_earlier_program_goes_on_with_nothing_trained_anew() {
+    let _permit = permit::to_compute();
+    let grid = include_str!("../../../coordinator/store/src/fixtures/version-4.toml");
+    let sweep = Sweep::of_grid(&format!("{grid}[run]\nlease_seconds = 4\n"));
+    fs::create_dir_all(sweep.run_dir()).unwrap();
+    fs::write(sweep.run_dir().join("grid.toml"), grid).unwrap();
+    let dump = include_str!("../../../coordinator/store/src/fixtures/version-4.sql");
+    let database = rusqlite::Connection::open(sweep.run_dir().join("sweep.sqlite")).unwrap();
+    database.execute_batch(dump).unwrap();
+    let done = || -> BTreeMap<String, (f64, String)> {
+        let sql = "SELECT id, final_test_accuracy, worker FROM result JOIN trial ON trial.number = result.trial";
+        let mut query = database.prepare(sql).unwrap();
+        let rows = query.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    let before = done();
+    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
+    coordinator.succeed();
+    let after = done();
+    assert_eq!((before.len(), after.len()), (9, 16));
+    assert!(before.iter().all(|(trial, result)| after.get(trial) == Some(result)), "{before:?} {after:?}");
 }

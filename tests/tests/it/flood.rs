@@ -14,7 +14,12 @@ use std::{
 };
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message, worker_message::Kind};
-use swfn_shared::{dataset::Dataset, ids::TRAINER_REVISION, metrics, wire::PROTOCOL};
+use swfn_shared::{
+    dataset::Dataset,
+    ids::TRAINER_REVISION,
+    metrics::{self, Outcome},
+    wire::{PROTOCOL, outcome_values},
+};
 use swfn_tests::{
     disk::SmallDisk,
     permit,
@@ -78,10 +83,9 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                         next += 1;
                         sent.fetch_add(POINTS_PER_MESSAGE, Ordering::Relaxed);
                     }
-                    let outcome =
-                        v1::Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..v1::Outcome::default() };
+                    let outcome = Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..Outcome::default() };
                     let dataset_digest = Dataset::synthetic(0).digest().to_string();
-                    let succeeded = v1::Succeeded { lease, outcome: Some(outcome), dataset_digest };
+                    let succeeded = v1::Succeeded { lease, outcome: outcome_values(&outcome), dataset_digest };
                     say(next, Kind::Succeeded(succeeded)).await;
                     next += 1;
                 }

@@ -10,10 +10,8 @@ use swfn_shared::{
 };
 use swfn_worker::{
     data::{LoadOptions, Source, load},
-    train::{
-        report::{Observer, REPORT_EVERY, Stop},
-        trainer::Trainer,
-    },
+    train::trainer::Trainer,
+    trial::report::{Observer, REPORT_EVERY, Stop},
 };
 use tch::Device;
 

@@ -162,7 +162,7 @@ impl Ledger {
         };
         let kind = match end {
             End::Succeeded { outcome, dataset_digest, artifacts: _ } => {
-                Kind::Succeeded(v1::Succeeded { lease: id, outcome: Some(outcome.into()), dataset_digest })
+                Kind::Succeeded(v1::Succeeded { lease: id, outcome: wire::outcome_values(&outcome), dataset_digest })
             }
             End::Failed { kind, message, log } => {
                 Kind::Failed(v1::Failed { lease: id, kind: kind.into(), message, log })

@@ -170,7 +170,7 @@ impl Download<'_> {
         let range: Vec<_> = range.into_iter().collect();
         let answer = swfn_web::get(url, Certificates::default(), limits, &environment, &range);
         let (web, response) = answer.map_err(|swfn_web::Failure { problem, hint, .. }| {
-            let problem = on_one_line(&problem);
+            // A list of failures has a line for each.
             Failure::Mirror(hint.map_or(problem.clone(), |hint| format!("{problem}; {hint}")))
         })?;
         let start = match response.status() {
@@ -263,11 +263,6 @@ impl Download<'_> {
             output::say(line);
         }
     }
-}
-
-/// A list of failures has a line for each.
-fn on_one_line(text: &str) -> String {
-    text.replace("\nhint: ", "; ")
 }
 
 /// The limits of all requests.

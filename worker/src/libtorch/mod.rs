@@ -2,6 +2,9 @@
 
 #![allow(unsafe_code, reason = "calls of C++ functions that take and give plain numbers, and catch their exceptions")]
 
+/// The version that tch 0.24 binds; `deploy/libtorch.sh` checks that it is the one that is linked.
+pub(crate) const TORCH_VERSION: &str = "2.11.0";
+
 unsafe extern "C" {
     fn swfn_allow_tf32(allowed: bool) -> bool;
     fn swfn_tf32_allowed() -> i32;
@@ -13,7 +16,7 @@ unsafe extern "C" {
 pub(crate) fn allow_tf32(allowed: bool) {
     // SAFETY: takes a value, keeps nothing.
     let done = unsafe { swfn_allow_tf32(allowed) };
-    assert!(done, "libtorch {} has the switch", crate::device::TORCH_VERSION);
+    assert!(done, "libtorch {} has the switch", TORCH_VERSION);
 }
 
 /// What [`allow_tf32`] last said, for products of matrices and for convolutions.

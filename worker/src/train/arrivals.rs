@@ -9,13 +9,13 @@ use std::{
 use swfn_shared::{ids::VaeId, metrics::VAE_LOSS, trial::Vae as VaeSettings};
 use tracing::warn;
 
-use super::{
-    lane::{Candidate, Ended},
-    report::TrainError,
-    state::{Misfit, State},
-};
+use super::lane::{Candidate, Ended};
 use crate::{
     compute::Place,
+    trial::{
+        report::TrainError,
+        state::{Misfit, State},
+    },
     vae::{cache::VaeCache, disk::DiskCache, training},
 };
 

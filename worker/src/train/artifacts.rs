@@ -10,16 +10,14 @@ use swfn_shared::{
 };
 use tch::{Device, Tensor, no_grad_guard};
 
-use super::{
-    device_data::{DeviceData, Images, brightness},
-    report::TrainError,
-};
+use super::device_data::{DeviceData, brightness};
 use crate::{
     data::sheet,
-    device::TORCH_VERSION,
     lanes::Named,
+    libtorch::TORCH_VERSION,
     rng::{Purpose, Stream},
     store_file::{self, Contents, bytes, dtype, shape},
+    trial::{pool::Images, report::TrainError},
     vae::trained::TrainedVae,
 };
 

@@ -6,16 +6,23 @@ use swfn_shared::metrics::{TEST_ACCURACY, TEST_LOSS, VALIDATION_ACCURACY, VALIDA
 
 use super::{
     artifacts,
-    device_data::{DeviceData, Pool},
+    device_data::DeviceData,
     evaluation::{Evaluation, Seen, evaluate},
     lane::{Candidate, Core, Ended, Lane},
     objective::{Gradient, Objective},
-    report::{Outcome, TrainError, point},
     samples::Samples,
     step_inputs::Inputs,
     terms::{self, sgd_settings},
 };
-use crate::{compute::Place, lanes::Lanes as _, model::network::StepInput};
+use crate::{
+    compute::Place,
+    lanes::Lanes as _,
+    model::network::StepInput,
+    trial::{
+        pool::Pool,
+        report::{Outcome, TrainError},
+    },
+};
 
 /// Trials of one shape in training. A state is taken where a step that is reported is over, its evaluation included. Blocks
 /// of inputs are functions of the step alone, so from there the computation is the same; bit for bit with one lane.
@@ -157,11 +164,11 @@ impl<'o> Classifiers<'o> {
         for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| due(lane)) {
             let _ = group.core.sums.narrow(0, index as i64, 1).zero_();
             let since = f64::from(std::mem::take(&mut lane.progress.since));
-            let step = lane.progress.step.into();
             let own = &sums[index * terms::ALL.len()..];
             let told = terms::ALL.iter().zip(own).filter(|(term, _)| term.weight(&lane.candidate.spec) != 0.0);
             let told = told.filter_map(|(term, sum)| Some((term.metric()?, f64::from(*sum) / since)));
-            let points: Result<Vec<_>, _> = told.map(|(metric, mean)| point(metric, step, mean)).collect();
+            let told: Vec<_> = told.collect();
+            let points = lane.progress.measured(&told);
             let (_, evaluation) = lane.is_due();
             match points {
                 Ok(points) if evaluation => {
@@ -212,11 +219,10 @@ impl<'o> Classifiers<'o> {
             }
             let Evaluation { loss, accuracy, predicted } = evaluation;
             let step = lane.progress.step;
-            let at = |metric, value| point(metric, step.into(), value);
-            let points = [(TEST_ACCURACY, accuracy), (TEST_LOSS, loss)]
+            let values = [(TEST_ACCURACY, accuracy), (TEST_LOSS, loss)]
                 .into_iter()
                 .chain(validation.iter().flat_map(|v| [(VALIDATION_ACCURACY, v.accuracy), (VALIDATION_LOSS, v.loss)]));
-            let points = match points.map(|(metric, value)| at(metric, value)).collect::<Result<Vec<_>, _>>() {
+            let points = match lane.progress.measured(&values.collect::<Vec<_>>()) {
                 Ok(points) => points,
                 Err(diverged) => {
                     lane.candidate.reporter.stop(diverged);

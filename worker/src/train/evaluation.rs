@@ -2,8 +2,7 @@
 
 use tch::{Kind, Tensor, no_grad_guard};
 
-use super::device_data::Images;
-use crate::{compute::Place, model::network::Network};
+use crate::{compute::Place, model::network::Network, trial::pool::Images};
 
 /// What an evaluation gives for one lane.
 #[derive(Debug)]

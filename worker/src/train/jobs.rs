@@ -10,7 +10,7 @@ use swfn_shared::{
 };
 use tracing::Span;
 
-use super::report::{Observer, Outcome, TrainError};
+use crate::trial::report::{Observer, Outcome, TrainError};
 
 /// A trial to train.
 pub struct Job<'o> {

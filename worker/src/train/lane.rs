@@ -10,10 +10,8 @@ use swfn_shared::{
 use tch::{Kind, Tensor};
 
 use super::{
-    device_data::{DeviceData, Images},
-    report::{Outcome, REPORT_EVERY, Reporter, TrainError},
+    device_data::DeviceData,
     sgd::Sgd,
-    state::{Misfit, Phase, State},
     step_inputs::Draws,
     terms::{self, sgd_settings},
 };
@@ -21,6 +19,12 @@ use crate::{
     compute::Place,
     lanes::{Lanes, named_lane},
     model::network::Network,
+    trial::{
+        pool::Images,
+        report::{Outcome, REPORT_EVERY, Reporter, TrainError},
+        state::{Misfit, Phase, State},
+        stop::{self, StopRule},
+    },
     vae::trained::TrainedVae,
 };
 
@@ -67,6 +71,8 @@ pub(super) struct Progress {
     pub(super) best: f64,
     /// At the evaluation that was best on the validation images, once there was one: the accuracy on those, and on the test images.
     pub(super) validated: Option<(f64, f64)>,
+    /// When it ends early.
+    stop: Vec<Box<dyn StopRule>>,
     start: Instant,
     /// Seconds before its checkpoint.
     earlier: f64,
@@ -130,7 +136,18 @@ impl Core {
 impl Progress {
     fn new(spec: &TrialSpec) -> Self {
         let (draws, start) = (Draws::new(spec), Instant::now());
-        Self { draws, step: 0, since: 0, best: 0.0, validated: None, start, earlier: 0.0 }
+        Self { draws, step: 0, since: 0, best: 0.0, validated: None, stop: stop::rules(spec), start, earlier: 0.0 }
+    }
+
+    /// The points of what has just been measured.
+    ///
+    /// # Errors
+    /// Why the trial ends here, if a rule says so.
+    pub(super) fn measured(&mut self, values: &[(&'static str, f64)]) -> Result<Vec<MetricPoint>, TrainError> {
+        let step = self.step.into();
+        let points: Vec<_> = values.iter().map(|&(metric, value)| MetricPoint { metric, step, value }).collect();
+        self.stop.iter_mut().try_for_each(|rule| rule.look(&points))?;
+        Ok(points)
     }
 
     /// Takes account of an evaluation. The first of equals on the validation images counts.
@@ -153,6 +170,7 @@ impl Progress {
         state.restore_named("model", core.network.buffers())?;
         state.restore_listed("momentum", core.optimiser.state())?;
         self.draws.restore(state)?;
+        self.stop.iter_mut().try_for_each(|rule| rule.restore(state))?;
         (self.best, self.earlier) = (state.share("best")?, state.float("classifier.seconds")?);
         self.step = state.step(spec.classifier.iterations)?;
         if spec.validation > 0 && self.step >= spec.classifier.evaluate_every {
@@ -168,6 +186,7 @@ impl Progress {
         let momenta: Vec<_> = core.optimiser.state().iter().map(|u| u.narrow(0, index as i64, 1)).collect();
         state.set_listed("momentum", &momenta);
         self.draws.keep(&mut state);
+        self.stop.iter().for_each(|rule| rule.keep(&mut state));
         if let Some(vae) = vae {
             state.set_named("vae", vae.tensors());
         }

@@ -2,18 +2,14 @@
 
 mod arrivals;
 mod artifacts;
-pub mod batches;
-pub mod checkpoint;
 mod classifier;
 pub mod device_data;
 pub mod evaluation;
 pub mod jobs;
 mod lane;
 pub mod objective;
-pub mod report;
 pub mod samples;
 pub mod sgd;
-pub(crate) mod state;
 pub mod step_inputs;
 pub mod terms;
 pub mod trainer;

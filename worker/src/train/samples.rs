@@ -3,15 +3,16 @@
 use swfn_shared::trial::{Density, Penalty, SampleUnits};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
-use super::{
-    device_data::{Pool, normalised},
-    report::TrainError,
-    state::{Misfit, State},
-};
+use super::device_data::normalised;
 use crate::{
     compute::Place,
     noise::{self, Noise},
     rng::{Purpose, Stream},
+    trial::{
+        pool::Pool,
+        report::TrainError,
+        state::{Misfit, State},
+    },
     vae::trained::Densities,
 };
 
@@ -149,7 +150,7 @@ pub fn in_units(mut samples: Tensor, units: SampleUnits) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::device_data::Images;
+    use crate::trial::pool::Images;
 
     /// Of one lane, whose images are these.
     fn draw_from(source: Source, density: Density, units: SampleUnits, pixels: &Tensor) -> Vec<f32> {

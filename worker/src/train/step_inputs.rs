@@ -4,17 +4,17 @@
 use swfn_shared::{faults, trial::TrialSpec};
 use tch::{Kind, Tensor};
 
-use super::{
-    batches::Batches,
-    device_data::Pool,
-    samples::{Draw, Samples},
-    state::{Misfit, State},
-};
+use super::samples::{Draw, Samples};
 use crate::{
     compute::Place,
     model::network::{DropoutMasks, StepInput},
     noise::{self, Noise},
     rng::Purpose,
+    trial::{
+        batches::Batches,
+        pool::Pool,
+        state::{Misfit, State},
+    },
 };
 
 /// The seed of the batches, on a device that works.
@@ -134,7 +134,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        train::{device_data::Images, samples::Source},
+        train::samples::Source,
+        trial::pool::Images,
         vae::{model::Vae, trained::Densities},
     };
 

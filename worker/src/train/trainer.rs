@@ -3,7 +3,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     time::Duration,
 };
@@ -20,16 +19,23 @@ use tracing::{Span, warn};
 
 use super::{
     arrivals::{Arrival, Held, Vaes},
-    checkpoint::Checkpoints,
     classifier::Classifiers,
     device_data::DeviceData,
     jobs::{Job, Jobs, OneJob},
     lane::{Candidate, Ended},
-    report::{Observer, Outcome, REPORT_EVERY, Reporter, TrainError},
-    state::{Phase, State},
     width::{Reason, Widths},
 };
-use crate::{compute::Place, data, device, vae::disk::DiskCache};
+use crate::{
+    compute::Place,
+    data, device,
+    trial::{
+        border::guarded,
+        checkpoint::Checkpoints,
+        report::{Observer, Outcome, REPORT_EVERY, Reporter, TrainError},
+        state::{Phase, State},
+    },
+    vae::disk::DiskCache,
+};
 
 /// More trials are asked for when some have so many iterations left: they are there when the lanes get free.
 const SOON: u32 = 2 * REPORT_EVERY;
@@ -391,20 +397,4 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
         return Err(TrainError::Data(problem.to_owned()));
     }
     Ok(())
-}
-
-/// The border between trials and torch. The wrappers of torch's functions panic when torch reports an error. Here is
-/// the one place that turns such a panic into an error, instead of a result at each of a hundred calls, so that models
-/// read like their papers. That is sound: a trial owns all that it changes, and what the trainer keeps changes only by
-/// whole, finished values. Autograd is switched off by guards alone, which a panic releases.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
-    let work = || {
-        device::use_one_thread();
-        work()
-    };
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic");
-        Err(TrainError::Torch(text.to_owned()))
-    })
 }

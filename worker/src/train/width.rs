@@ -20,14 +20,16 @@ use swfn_shared::{
 use tch::Device;
 use tracing::{Span, debug, info, warn};
 
-use super::{
-    classifier::Classifiers,
-    device_data::DeviceData,
-    lane::Candidate,
-    report::{Observer, Reporter, Stop, TrainError},
-    trainer::guarded,
+use super::{classifier::Classifiers, device_data::DeviceData, lane::Candidate};
+use crate::{
+    compute::Place,
+    device, store_file,
+    trial::{
+        border::guarded,
+        report::{Observer, Reporter, Stop, TrainError},
+    },
+    vae::training,
 };
-use crate::{compute::Place, device, store_file, vae::training};
 
 /// Lanes beyond which nobody looks.
 const MOST: usize = 1024;

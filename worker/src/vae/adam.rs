@@ -5,7 +5,7 @@ use tch::Tensor;
 use crate::{
     compute::{AdamRates, Place, Rate},
     lanes::{Lanes, Named},
-    train::state::{Misfit, State},
+    trial::state::{Misfit, State},
 };
 
 const BETA1: f64 = 0.9;

@@ -151,7 +151,7 @@ fn a_file_that_is_not_what_it_should_be_is_removed() {
     refused("a header of 2^63 bytes", |content| content[..8].copy_from_slice(&(1_u64 << 63).to_le_bytes()));
     refused("another format", replaced(r#"format\":3"#, r#"format\":1"#));
     refused("another revision", replaced(r#"trainer_revision\":3"#, r#"trainer_revision\":0"#));
-    refused("another libtorch", replaced(device::TORCH_VERSION, "2.99.0"));
+    refused("another libtorch", replaced(crate::libtorch::TORCH_VERSION, "2.99.0"));
     refused("another key", replaced(r#"libtorch"#, r#"libtouch"#));
     refused("another kind of device", replaced(r#"\"cpu\""#, r#"\"gpu\""#));
     refused("another name of a tensor", replaced("latent.mu", "latent.mv"));

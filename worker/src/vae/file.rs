@@ -15,7 +15,8 @@ use tch::{Device, Tensor, no_grad_guard};
 
 use super::trained::TrainedVae;
 use crate::{
-    device::{self, TORCH_VERSION},
+    device,
+    libtorch::TORCH_VERSION,
     store_file::{self, Contents, FileError, bytes, checksum, dtype, shape},
 };
 

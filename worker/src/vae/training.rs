@@ -19,11 +19,12 @@ use crate::{
     lanes::{Lanes, named_lane},
     noise::{self, Noise},
     rng::Purpose,
-    train::{
+    trial::{
         batches::Batches,
-        device_data::{Images, Pool, sizes},
-        report::{REPORT_EVERY, Reporter, TrainError, point},
+        pool::{Images, Pool, sizes},
+        report::{REPORT_EVERY, Reporter, TrainError},
         state::{Misfit, Phase, State},
+        stop::{Divergence, StopRule as _},
     },
 };
 
@@ -259,13 +260,11 @@ impl<'r, 'o> Training<'r, 'o> {
             let _ = self.core.sums.narrow(0, index as i64, 1).zero_();
             lane.since = 0;
             let step = u64::from(lane.step);
-            let point = match point(VAE_LOSS, step, mean) {
-                Ok(point) => point,
-                Err(diverged) => {
-                    lane.waiting.iter_mut().for_each(|waiting| waiting.stop(diverged.clone()));
-                    continue;
-                }
-            };
+            let point = MetricPoint { metric: VAE_LOSS, step, value: mean };
+            if let Err(diverged) = Divergence.look(&[point]) {
+                lane.waiting.iter_mut().for_each(|waiting| waiting.stop(diverged.clone()));
+                continue;
+            }
             lane.losses.push(point);
             let (core, seconds) = (&self.core, lane.seconds());
             let keep = || {

@@ -10,7 +10,7 @@ use crate::{
     data::{LoadOptions, Source, load},
     device,
     rng::Stream,
-    train::report::{Observer, Stop},
+    trial::report::{Observer, Stop},
 };
 
 struct Silent;

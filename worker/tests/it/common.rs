@@ -20,9 +20,9 @@ use swfn_worker::{
     data::{Dataset, LoadOptions, Source, load},
     train::{
         jobs::{Job, Jobs},
-        report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
+    trial::report::{Observer, Outcome, Stop, TrainError},
 };
 use tracing::Span;
 

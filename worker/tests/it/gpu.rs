@@ -14,7 +14,8 @@ use swfn_worker::{
     device,
     noise::{self, At, Noise},
     rng::Purpose,
-    train::{report::TrainError, trainer::Trainer},
+    train::trainer::Trainer,
+    trial::report::TrainError,
 };
 use tch::{Device, Kind, Tensor};
 

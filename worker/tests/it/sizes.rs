@@ -15,10 +15,8 @@ use swfn_shared::{
 };
 use swfn_worker::{
     data::{Dataset, Split},
-    train::{
-        report::{Observer, Stop},
-        trainer::Trainer,
-    },
+    train::trainer::Trainer,
+    trial::report::{Observer, Stop},
 };
 use tch::Device;
 

@@ -19,10 +19,8 @@ use swfn_shared::{
     },
 };
 use swfn_worker::{
-    train::{
-        report::{Observer, Outcome, Stop, TrainError},
-        trainer::Trainer,
-    },
+    train::trainer::Trainer,
+    trial::report::{Observer, Outcome, Stop, TrainError},
     vae::{
         disk::{DEFAULT_LIMIT, DiskCache},
         model::Vae,

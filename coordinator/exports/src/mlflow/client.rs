@@ -1,8 +1,9 @@
 //! Requests to an MLflow server: who asks, what it answered, and what is asked again.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
-use anyhow::{anyhow, bail, ensure};
+use anyhow::{anyhow, ensure};
+use backon::{BlockingRetryable as _, ExponentialBuilder};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 use swfn_shared::{problem, problem::Problem, quote::flat, text};
@@ -20,14 +21,9 @@ const CERTIFICATES: Certificates = Certificates {
     identity: Some("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
 };
 
-/// Pauses before a request is sent again.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
+/// Pauses before a request is sent again: half a second, and five in all, each twice as long as the one before.
+const PAUSES: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(500)).with_max_times(5);
 
 /// A server that can be asked.
 pub(super) struct Client {
@@ -36,7 +32,7 @@ pub(super) struct Client {
     url: String,
     /// What lets in, if the environment has it.
     authorization: Option<String>,
-    pauses: &'static [Duration],
+    pauses: ExponentialBuilder,
 }
 
 /// What came of a request.
@@ -53,13 +49,13 @@ enum Answer {
 impl Client {
     /// For the server at that URL, with what lets in from MLflow's own environment variables.
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
-        Self::with(url, swfn_web::environment, &PAUSES)
+        Self::with(url, swfn_web::environment, PAUSES)
     }
 
     pub(super) fn with(
         url: &str,
         variable: impl Fn(&str) -> Option<String>,
-        pauses: &'static [Duration],
+        pauses: ExponentialBuilder,
     ) -> anyhow::Result<Self> {
         ensure!(
             url.starts_with("http://") || url.starts_with("https://"),
@@ -139,32 +135,30 @@ impl Client {
 
     /// Sends a request; again, after ever longer pauses, when the server cannot be reached or has trouble of its own.
     fn ask(&self, path: &str, query: Option<(&str, &str)>, body: Option<&Value>) -> anyhow::Result<Answer> {
-        let mut pauses = self.pauses.iter();
-        loop {
-            let problem = match self.once(path, query, body) {
+        let mut tries = 0;
+        let ask = || {
+            tries += 1;
+            match self.once(path, query, body) {
                 Ok(Answer::Refused { status: status @ (429 | 500..=599), code, message }) => {
                     let problem = format!("it answers {status} {code}{}: {message}", self.web.by());
-                    Failure { problem, hint: None, hopeless: false }
+                    Err(Failure { problem, hint: None, hopeless: false })
                 }
-                Ok(answer) => return Ok(answer),
-                Err(error) => self.web.explain(&error),
-            };
-            let Failure { problem, hint, hopeless } = problem;
-            if hopeless {
-                let what = format!("the MLflow server at `{}` cannot be asked: {problem}", self.url);
-                return Err(with_hint(what, hint));
+                Ok(answer) => Ok(answer),
+                Err(error) => Err(self.web.explain(&error)),
             }
-            let Some(pause) = pauses.next() else {
-                let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
-                bail!(problem!(
-                    "the MLflow server at `{}` does not do its work, after {} tries: {problem}",
-                    self.url, self.pauses.len() + 1;
-                    "what has arrived stays; run the same command again when the server is \
-                     well{hint}"
-                ));
-            };
-            thread::sleep(*pause);
-        }
+        };
+        let answer = ask.retry(self.pauses).when(|failure| !failure.hopeless).call();
+        answer.map_err(|Failure { problem, hint, hopeless }| {
+            if hopeless {
+                return with_hint(format!("the MLflow server at `{}` cannot be asked: {problem}", self.url), hint);
+            }
+            let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+            let problem = problem!(
+                "the MLflow server at `{}` does not do its work, after {tries} tries: {problem}", self.url;
+                "what has arrived stays; run the same command again when the server is well{hint}"
+            );
+            problem.into()
+        })
     }
 
     fn once(&self, path: &str, query: Option<(&str, &str)>, body: Option<&Value>) -> Result<Answer, ureq::Error> {

@@ -12,13 +12,14 @@ use std::{
     time::Duration,
 };
 
+use backon::ExponentialBuilder;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::Value;
 
 use super::client::Client;
 
-const NO_PAUSES: &[Duration] = &[Duration::ZERO; 2];
+const NO_PAUSES: ExponentialBuilder = ExponentialBuilder::new().with_min_delay(Duration::ZERO).with_max_times(2);
 
 /// Answers one request after the other with these, and returns what it was asked.
 pub(super) fn server(answers: &'static [&'static str]) -> (String, JoinHandle<Vec<String>>) {

@@ -3,7 +3,11 @@
 use rand::RngExt as _;
 use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_session::Exit;
-use swfn_shared::{metrics::TRAIN_LOSS, person::Drain};
+use swfn_shared::{
+    metrics::{Outcome, TRAIN_LOSS},
+    person::Drain,
+    wire,
+};
 
 use super::{
     coordinator::Request,
@@ -166,7 +170,7 @@ impl World {
             }
             3 => Kind::Released(v1::Released { lease: id }),
             _ => {
-                let (outcome, dataset_digest) = (Some(v1::Outcome::default()), "0".repeat(64));
+                let (outcome, dataset_digest) = (wire::outcome_values(&Outcome::default()), "0".repeat(64));
                 Kind::Succeeded(v1::Succeeded { lease: id, outcome, dataset_digest })
             }
         };

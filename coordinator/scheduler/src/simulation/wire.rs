@@ -35,7 +35,7 @@ pub(super) fn from_worker(message: v1::WorkerMessage) -> FromWorker {
             FromWorker::Points { lease: lease(report.lease), points: points.collect(), log: None }
         }
         Kind::Succeeded(report) => {
-            let outcome = report.outcome.and_then(|outcome| outcome.try_into().ok()).expect("a success has an outcome");
+            let outcome = wire::outcome(&report.outcome).expect("a success has an outcome");
             let dataset_digest = report.dataset_digest.parse().expect("64 hexadecimal digits");
             FromWorker::Succeeded { lease: lease(report.lease), outcome, dataset_digest }
         }

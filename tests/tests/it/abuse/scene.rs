@@ -9,7 +9,7 @@ use std::{
 };
 
 use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
-use swfn_shared::dataset::Dataset;
+use swfn_shared::{dataset::Dataset, metrics::Outcome, wire::outcome_values};
 use swfn_tests::{
     process::{Process, resident},
     sweep::Sweep,
@@ -98,10 +98,10 @@ fn weights(lease: v1::LeaseId) -> Kind {
 }
 
 pub(super) fn succeeded(lease: v1::LeaseId) -> Kind {
-    let outcome = v1::Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..v1::Outcome::default() };
+    let outcome = Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..Outcome::default() };
     Kind::Succeeded(v1::Succeeded {
         lease: Some(lease),
-        outcome: Some(outcome),
+        outcome: outcome_values(&outcome),
         dataset_digest: Dataset::synthetic(0).digest().to_string(),
     })
 }

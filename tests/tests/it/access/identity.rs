@@ -1,6 +1,7 @@
 //! A worker's id and its leases belong to its certificate.
 
 use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_shared::{metrics::Outcome, wire::outcome_values};
 use swfn_tests::{
     images::few_digest,
     sweep::Sweep,
@@ -27,7 +28,7 @@ fn confirmed(told: &Told) -> &[v1::LeaseId] {
 fn outcome(lease: &v1::LeaseId) -> Kind {
     Kind::Succeeded(v1::Succeeded {
         lease: Some(lease.clone()),
-        outcome: Some(v1::Outcome { final_test_accuracy: 1.0, best_test_accuracy: 1.0, ..v1::Outcome::default() }),
+        outcome: outcome_values(&Outcome { final_test_accuracy: 1.0, best_test_accuracy: 1.0, ..Outcome::default() }),
         dataset_digest: few_digest().to_owned(),
     })
 }

@@ -9,7 +9,8 @@ use swfn_worker::{
     data::{Dataset, Split},
     lanes::Named,
     layers::InputShape,
-    train::device_data::{DeviceData, Images},
+    train::device_data::DeviceData,
+    trial::pool::Images,
 };
 use tch::{Device, Kind, Tensor, no_grad_guard};
 

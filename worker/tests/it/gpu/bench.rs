@@ -17,9 +17,9 @@ use swfn_worker::{
     device,
     train::{
         jobs::{Job, Jobs},
-        report::{Observer, Outcome, Stop, TrainError},
         trainer::Trainer,
     },
+    trial::report::{Observer, Outcome, Stop, TrainError},
 };
 use tracing::Span;
 

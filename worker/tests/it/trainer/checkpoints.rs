@@ -11,7 +11,10 @@ use swfn_shared::{
     numbers::LearningRate,
     trial::{Architecture, Classifier, Density, Epochs, TrialSpec, VaeFamily},
 };
-use swfn_worker::train::{checkpoint::Checkpoints, report::TrainError, trainer::Trainer};
+use swfn_worker::{
+    train::trainer::Trainer,
+    trial::{checkpoint::Checkpoints, report::TrainError},
+};
 use tch::Device;
 
 use super::{Recorder, finals, run, said, spec, trainer};

@@ -10,7 +10,7 @@ use swfn_worker::{
     compute::{AdamRates, Compute, ConvPass, Kernels, LayerGradients, Normed, Place, Pooled, SgdRates, Torch},
     layers::{BatchNorm, Layer, NormMode},
     noise::At,
-    train::{checkpoint::Checkpoints, report::TrainError},
+    trial::{checkpoint::Checkpoints, report::TrainError},
 };
 use tch::{Device, Tensor};
 
