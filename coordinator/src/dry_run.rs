@@ -73,13 +73,12 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
     let cells: HashSet<CellId> = specs.iter().map(TrialSpec::cell).collect();
     let vaes: HashSet<_> = specs.iter().filter_map(TrialSpec::vae).collect();
     let names = Names::among(specs.iter().map(TrialSpec::regulariser));
-    let (dataset, (height, width)) = (grid.dataset(), grid.dataset().sides());
+    let (dataset, sizes) = (grid.dataset(), grid.dataset().sizes());
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         writeln!(text, "{}", cut(&format!("{name:<10}{value}"))).expect("writing to a string");
     };
-    let classes = dataset.classes();
-    line("sweep", format!("{}: {dataset}, {height} x {width} pixels, {classes} classes", grid.name));
+    line("sweep", format!("{}: {dataset}, {}, {} classes", grid.name, sizes.image, sizes.classes));
     line("trials", format!("{}{}", specs.len(), counted(cells.len(), vaes.len(), outlook.done.len())));
     let matrix = matrix(&specs, names);
     let listed = (ROWS.saturating_sub(matrix.lines().count()) / 2).clamp(1, LISTED);

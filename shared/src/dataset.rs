@@ -6,49 +6,71 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    catalogue::{CATALOGUE, Entry, Origin, SYNTHETIC},
     ids::{DataDigest, DataDigestError},
+    image::ImageShape,
     quote::quote,
 };
 
-/// A data set, known by content: a worker checks the files of a published one against pinned SHA-256 digests before it uses them,
-/// those of the user's own against the digest in the grid, and the synthetic digits are a pure function of their generator's version
-/// and seed. So this value can stand for the content in ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(tag = "name", rename_all = "kebab-case")]
+/// A data set, known by content: a worker checks the files of a published one against pinned SHA-256
+/// digests before it uses them, those of the user's own against the digest in the grid, and the
+/// synthetic digits are a pure function of their generator's version and seed. So this value can stand
+/// for the content in ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "Written")]
 pub enum Dataset {
-    /// Handwritten digits (LeCun, Cortes, Burges 1998).
-    Mnist,
-    /// Articles of clothing (Xiao, Rasul, Vollgraf 2017).
-    FashionMnist,
-    /// Cursive Japanese characters (Clanuwat et al. 2018).
-    Kmnist,
-    /// Digits drawn by swfn's own generator.
-    Synthetic {
-        /// Seed of the generator: another seed gives other images of the same distribution.
-        generator_seed: u64,
-        /// Version of the generator; see [`SYNTHETIC_VERSION`].
-        generator_version: u32,
+    /// A row of the catalogue.
+    Named {
+        /// The row.
+        entry: &'static Entry,
+        /// Seed of its generator: another seed gives other images of the same distribution. Zero where
+        /// the images are published.
+        seed: u64,
     },
     /// The user's own images, as four IDX files.
     Idx(IdxDataset),
 }
 
-/// What is known of a data set of the user's own without its files: what they must be, and what a coordinator, which has none of
-/// them, needs to check a grid and to estimate its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// What is known of a data set of the user's own without its files: what they must be, and what a
+/// coordinator, which has none of them, needs to check a grid and to estimate its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdxDataset {
     /// Of the content of the files.
     pub digest: DataDigest,
-    /// Rows of pixels of each image.
-    pub height: u32,
-    /// Columns of pixels.
-    pub width: u32,
+    /// Sizes of the images and of the parts.
+    pub sizes: Sizes,
+}
+
+/// Sizes of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sizes {
+    /// Of each image.
+    pub image: ImageShape,
     /// Number of classes; labels are below it.
     pub classes: u32,
-    /// Number of training images.
+    /// Number of training images that subsets are drawn from.
     pub train_images: u32,
     /// Number of test images.
     pub test_images: u32,
+}
+
+/// The units in which networks see images: (value - mean) / deviation, for values from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Units {
+    /// Mean of all values of the training images.
+    pub mean: f32,
+    /// Their standard deviation.
+    pub deviation: f32,
+}
+
+impl Units {
+    /// Those of MNIST, as published; data sets of the user's own have them, too.
+    pub const OF_MNIST: Self = Self { mean: 0.1307, deviation: 0.3081 };
+
+    /// A byte of an image in these units.
+    pub fn of(self, byte: u8) -> f32 {
+        (f32::from(byte) / 255.0 - self.mean) / self.deviation
+    }
 }
 
 /// Heights and widths that the networks take: two 5x5 convolutions, each with max-pooling, leave one pixel of 16.
@@ -60,48 +82,28 @@ pub const CHANNELS: [u32; 2] = [1, 3];
 /// Numbers of classes: labels are bytes.
 pub const CLASSES: RangeInclusive<u32> = 2..=256;
 
-/// Raised when the generator draws other images for the same seed.
-pub const SYNTHETIC_VERSION: u32 = 1;
-
-/// SHA-256 of the files of MNIST, uncompressed: training images and labels, test images and labels.
-pub const MNIST_FILES: [&str; 4] = [
-    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-];
-
-/// The same of Fashion-MNIST, of the `.gz` files as they are published.
-pub const FASHION_MNIST_FILES: [&str; 4] = [
-    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-];
-
-/// The same of KMNIST, of the `.gz` files as they are published.
-pub const KMNIST_FILES: [&str; 4] = [
-    "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
-    "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
-    "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
-    "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
-];
-
-/// The names, in the order in which messages list them.
-pub const NAMES: [&str; 5] = ["synthetic", "mnist", "fashion-mnist", "kmnist", IDX];
-
 /// The name of all data sets of users' own.
 pub const IDX: &str = "idx";
 
-/// A name that is none of [`NAMES`], or [`IDX`], which alone says nothing of the content.
+/// The names, in the order in which messages list them.
+pub fn names() -> Vec<&'static str> {
+    CATALOGUE.iter().map(|entry| entry.name).chain([IDX]).collect()
+}
+
+/// A name that is none of [`names`], or [`IDX`], which alone says nothing of the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("dataset {} is unknown; hint: one of {names}", quote(.0), names = NAMES.join(", "))]
+#[error("dataset {} is unknown; hint: one of {names}", quote(.0), names = names().join(", "))]
 pub struct UnknownDataset(pub String);
 
 impl Dataset {
+    /// That row of the catalogue, with the first seed of its generator if it has one.
+    pub const fn of(entry: &'static Entry) -> Self {
+        Self::Named { entry, seed: 0 }
+    }
+
     /// The synthetic digits of that seed.
-    pub fn synthetic(generator_seed: u64) -> Self {
-        Self::Synthetic { generator_seed, generator_version: SYNTHETIC_VERSION }
+    pub const fn synthetic(seed: u64) -> Self {
+        Self::Named { entry: &SYNTHETIC, seed }
     }
 
     /// Reads what it is serialised to.
@@ -122,17 +124,26 @@ impl Dataset {
         let name = text(".name")?;
         if name == IDX {
             let images = 1..=u32::MAX;
-            return Ok(Self::Idx(IdxDataset {
-                digest: text(".digest")?.parse().map_err(|error: DataDigestError| (".digest", error.to_string()))?,
-                height: count(".height", &SIDES)?,
-                width: count(".width", &SIDES)?,
+            let digest = text(".digest")?.parse().map_err(|error: DataDigestError| (".digest", error.to_string()))?;
+            let channels = match json.get("channels").map(|channels| u32::try_from(channels.as_u64()?).ok()) {
+                None => 1,
+                Some(Some(channels)) if CHANNELS.contains(&channels) => channels,
+                Some(_) => return Err((".channels", "it is neither 1 nor 3".to_owned())),
+            };
+            let image = ImageShape { height: count(".height", &SIDES)?, width: count(".width", &SIDES)?, channels };
+            let sizes = Sizes {
+                image,
                 classes: count(".classes", &CLASSES)?,
                 train_images: count(".train_images", &images)?,
                 test_images: count(".test_images", &images)?,
-            }));
+            };
+            return Ok(Self::Idx(IdxDataset { digest, sizes }));
         }
         match name.parse().map_err(|error: UnknownDataset| (".name", error.to_string()))? {
-            Self::Synthetic { .. } => number(".generator_seed", 0..=u64::MAX).map(Self::synthetic),
+            Self::Named { entry, .. } if matches!(entry.origin, Origin::Generated { .. }) => {
+                let seed = number(".generator_seed", 0..=u64::MAX)?;
+                Ok(Self::Named { entry, seed })
+            }
             named => Ok(named),
         }
     }
@@ -140,57 +151,33 @@ impl Dataset {
     /// The name in grid files and on the command line.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Mnist => "mnist",
-            Self::FashionMnist => "fashion-mnist",
-            Self::Kmnist => "kmnist",
-            Self::Synthetic { .. } => "synthetic",
+            Self::Named { entry, .. } => entry.name,
             Self::Idx(_) => IDX,
         }
     }
 
-    /// Identifies the content: data sets of equal digests have equal images and labels. It is known without them, and a worker checks
-    /// the files.
+    /// Identifies the content: data sets of equal digests have equal images and labels. It is known
+    /// without them, and a worker checks the files.
     pub fn digest(&self) -> DataDigest {
         match self {
-            Self::Mnist => DataDigest::of(MNIST_FILES),
-            Self::FashionMnist => DataDigest::of(FASHION_MNIST_FILES),
-            Self::Kmnist => DataDigest::of(KMNIST_FILES),
-            Self::Synthetic { generator_seed, generator_version } => {
-                DataDigest::of_text(&format!("synthetic digits {generator_version} {generator_seed}"))
-            }
+            Self::Named { entry, seed } => entry.origin.digest(*seed),
             Self::Idx(own) => own.digest,
         }
     }
 
-    /// Height and width of its images in pixels.
-    pub fn sides(&self) -> (u32, u32) {
+    /// Sizes of its images and of its parts.
+    pub fn sizes(&self) -> Sizes {
         match self {
-            Self::Mnist | Self::FashionMnist | Self::Kmnist | Self::Synthetic { .. } => (28, 28),
-            Self::Idx(own) => (own.height, own.width),
+            Self::Named { entry, .. } => entry.sizes,
+            Self::Idx(own) => own.sizes,
         }
     }
 
-    /// Number of classes.
-    pub fn classes(&self) -> u32 {
+    /// The units in which networks see its images.
+    pub fn units(&self) -> Units {
         match self {
-            Self::Mnist | Self::FashionMnist | Self::Kmnist | Self::Synthetic { .. } => 10,
-            Self::Idx(own) => own.classes,
-        }
-    }
-
-    /// Number of training images that subsets are drawn from.
-    pub fn train_len(&self) -> u32 {
-        match self {
-            Self::Mnist | Self::FashionMnist | Self::Kmnist | Self::Synthetic { .. } => 60_000,
-            Self::Idx(own) => own.train_images,
-        }
-    }
-
-    /// Number of test images.
-    pub fn test_len(&self) -> u32 {
-        match self {
-            Self::Mnist | Self::FashionMnist | Self::Kmnist | Self::Synthetic { .. } => 10_000,
-            Self::Idx(own) => own.test_images,
+            Self::Named { entry, .. } => entry.units,
+            Self::Idx(_) => Units::OF_MNIST,
         }
     }
 }
@@ -199,13 +186,8 @@ impl FromStr for Dataset {
     type Err = UnknownDataset;
 
     fn from_str(name: &str) -> Result<Self, UnknownDataset> {
-        match name {
-            "mnist" => Ok(Self::Mnist),
-            "fashion-mnist" => Ok(Self::FashionMnist),
-            "kmnist" => Ok(Self::Kmnist),
-            "synthetic" => Ok(Self::synthetic(0)),
-            _ => Err(UnknownDataset(name.chars().take(80).collect())),
-        }
+        let entry = CATALOGUE.iter().find(|entry| entry.name == name);
+        entry.map(|entry| Self::of(entry)).ok_or_else(|| UnknownDataset(name.chars().take(80).collect()))
     }
 }
 
@@ -215,20 +197,107 @@ impl fmt::Display for Dataset {
     }
 }
 
+/// A data set as it is written down. What does not go with it is left out, and so is a single channel,
+/// since there were none to choose from when the first ids were made.
+#[derive(Default, Serialize)]
+struct Written {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generator_seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generator_version: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<DataDigest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    train_images: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_images: Option<u32>,
+}
+
+impl From<Dataset> for Written {
+    fn from(dataset: Dataset) -> Self {
+        let written = Self { name: dataset.name(), ..Self::default() };
+        match dataset {
+            Dataset::Named { entry, seed } => match entry.origin {
+                Origin::Published(_) => written,
+                Origin::Generated { version } => {
+                    Self { generator_seed: Some(seed), generator_version: Some(version), ..written }
+                }
+            },
+            Dataset::Idx(IdxDataset { digest, sizes }) => {
+                let Sizes { image: ImageShape { height, width, channels }, classes, train_images, test_images } = sizes;
+                Self {
+                    digest: Some(digest),
+                    height: Some(height),
+                    width: Some(width),
+                    channels: (channels != 1).then_some(channels),
+                    classes: Some(classes),
+                    train_images: Some(train_images),
+                    test_images: Some(test_images),
+                    ..written
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::catalogue::{KMNIST, MNIST};
+
+    const OWN: &str = "{\"name\":\"idx\",\"digest\":\"ca679089cd9dd461d7b26e36e51216fc71f9271f8082e09656a7c1d29a50483b\",\
+                       \"height\":32,\"width\":20,\"classes\":3,\"train_images\":30,\"test_images\":9}";
+
+    fn read(written: &str) -> Result<Dataset, (&'static str, String)> {
+        Dataset::from_json(&serde_json::from_str(written).unwrap())
+    }
 
     #[test]
     fn digests_tell_data_sets_apart_and_stay() {
-        let all =
-            [Dataset::synthetic(0), Dataset::synthetic(1), Dataset::Mnist, Dataset::FashionMnist, Dataset::Kmnist];
+        let mut all: Vec<_> = CATALOGUE.iter().map(|entry| Dataset::of(entry)).collect();
+        all.push(Dataset::synthetic(1));
         let digests: HashSet<_> = all.iter().map(Dataset::digest).collect();
         assert_eq!(digests.len(), all.len());
         // As in all results so far.
         let mnist = "ca679089cd9dd461d7b26e36e51216fc71f9271f8082e09656a7c1d29a50483b";
-        assert_eq!(Dataset::Mnist.digest().to_string(), mnist);
+        assert_eq!(Dataset::of(&MNIST).digest().to_string(), mnist);
+    }
+
+    #[test]
+    fn what_is_written_down_stays_and_comes_back() {
+        let coloured = OWN.replace("20,\"", "20,\"channels\":3,\"");
+        let synthetic = "{\"name\":\"synthetic\",\"generator_seed\":7,\"generator_version\":1}";
+        for written in ["{\"name\":\"kmnist\"}", synthetic, OWN, &coloured] {
+            let read = read(written).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), written);
+        }
+        assert_eq!(read("{\"name\":\"kmnist\"}").unwrap(), Dataset::of(&KMNIST));
+        assert_eq!(read(&coloured).unwrap().sizes().image, ImageShape { height: 32, width: 20, channels: 3 });
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for (from, to, key) in [
+            ("\"idx\"", "\"cifar\"", ".name"),
+            ("32", "15", ".height"),
+            ("20,\"", "20,\"channels\":4,\"", ".channels"),
+            ("\"classes\":3", "\"classes\":1", ".classes"),
+            ("30", "0", ".train_images"),
+            (",\"test_images\":9", "", ".test_images"),
+        ] {
+            assert_eq!(read(&OWN.replace(from, to)).unwrap_err().0, key);
+        }
+        assert_eq!(read("{\"name\":\"synthetic\"}").unwrap_err().0, ".generator_seed");
     }
 }

@@ -108,8 +108,8 @@ pub struct DataDigestError(String);
 
 impl DataDigest {
     /// That of files with these digests, each in hexadecimal.
-    pub fn of(files: [&str; 4]) -> Self {
-        Self::of_text(&files.join("\n"))
+    pub fn of<'f>(files: impl IntoIterator<Item = &'f str>) -> Self {
+        Self::of_text(&files.into_iter().collect::<Vec<_>>().join("\n"))
     }
 
     /// That of what a text stands for.

@@ -9,6 +9,7 @@ pub mod architecture;
 pub mod artifacts;
 pub mod axes;
 pub mod capacity;
+pub mod catalogue;
 mod choice;
 pub mod command_line;
 pub mod dataset;

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 pub use crate::architecture::Architecture;
 use crate::{
     axes::{self, Axis, Lanes, OpenValues, SpecError, Value},
+    catalogue::MNIST,
     choice::choice,
     dataset::Dataset,
     ids::{CellId, ShapeId, SubsetId, TrialId, VaeId},
@@ -58,8 +59,8 @@ choice! {
 }
 
 choice! {
-    /// The units in which the classifier sees the samples of the function norm. It sees real images in normalised units: (pixel -
-    /// 0.1307) / 0.3081 for pixels in 0..1. The inputs of the VAE are the sigmoid of those.
+    /// The units in which the classifier sees the samples of the function norm. It sees real images in normalised units, see
+    /// [`Units`](crate::dataset::Units). The inputs of the VAE are the sigmoid of those.
     SampleUnits {
         /// The VAE's own, in 0..1, as published: not those of the real images.
         Vae = "vae",
@@ -259,7 +260,7 @@ impl Penalty {
 impl TrialSpec {
     /// A trial with the published values.
     pub const PUBLISHED: Self = Self {
-        dataset: Dataset::Mnist,
+        dataset: Dataset::of(&MNIST),
         subset_size: 100,
         sampling: Sampling::Uniform,
         validation: 0,
@@ -390,7 +391,7 @@ impl TrialSpec {
             let problem = || format!("`{value}` is not in {least} to {most}");
             if (least..=most).contains(&value) { Ok(()) } else { Err(SpecError::wrong(axis.place, problem())) }
         };
-        let (images, all) = (self.subset_size, self.dataset.train_len());
+        let (images, all) = (self.subset_size, self.dataset.sizes().train_images);
         within(axes::SUBSET_SIZE, images, 1, all)?;
         within(axes::VALIDATION, self.validation, 0, all - images)?;
         within(Axis::at("classifier.batch_size"), self.classifier.batch_size, 1, images)?;

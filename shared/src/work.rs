@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    dataset::Dataset,
+    dataset::{Dataset, Sizes},
     ids::{TrialId, VaeId},
     image::ImageShape,
     layers::Placed,
@@ -12,22 +12,26 @@ use crate::{
 
 /// Multiply-adds of one image's forward pass through a classifier; none if it does not fit.
 fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
-    let (height, width) = dataset.sides();
-    let placed = architecture.placed(ImageShape::grey(height, width), dataset.classes());
+    let Sizes { image, classes, .. } = dataset.sizes();
+    let placed = architecture.placed(image, classes);
     placed.map_or(0.0, |layers| layers.iter().map(Placed::macs).sum())
 }
 
 /// Multiply-adds of one image's way through the encoder and of one code's way through the decoder.
 fn vae_macs(vae: &Vae, dataset: &Dataset) -> (f64, f64) {
     let (hidden, latent) = (f64::from(vae.hidden), f64::from(vae.latent));
-    let (height, width) = dataset.sides();
+    let ImageShape { height, width, channels } = dataset.sizes().image;
+    let channels = f64::from(channels);
     let pixels = |halvings: u32| f64::from(height >> halvings) * f64::from(width >> halvings);
     match vae.family {
-        VaeFamily::Vanilla => (hidden * (pixels(0) + 2.0 * latent), hidden * (latent + pixels(0))),
+        VaeFamily::Vanilla => {
+            let values = pixels(0) * channels;
+            (hidden * (values + 2.0 * latent), hidden * (latent + values))
+        }
         VaeFamily::Convolutional => {
-            // Three halvings of both sides, 1 -> h/8 -> h/4 -> h/2 channels, 16 taps each; then h/2 values of each pixel.
+            // Three halvings of both sides, C -> h/8 -> h/4 -> h/2 channels, 16 taps each; then h/2 values of each pixel.
             let (first, second, third) = (hidden / 8.0, hidden / 4.0, hidden / 2.0);
-            let convolutions = pixels(1) * first + pixels(2) * first * second + pixels(3) * second * third;
+            let convolutions = pixels(1) * channels * first + pixels(2) * first * second + pixels(3) * second * third;
             let values = pixels(3) * third;
             (16.0 * convolutions + values * 2.0 * latent, 16.0 * convolutions + values * latent)
         }
@@ -64,7 +68,7 @@ pub fn evaluations(spec: &TrialSpec) -> u32 {
 
 /// Floating-point operations of all its evaluations, which are a part of [`classifier_flop`].
 pub fn evaluation_flop(spec: &TrialSpec) -> f64 {
-    let images = f64::from(spec.dataset.test_len().saturating_add(spec.validation));
+    let images = f64::from(spec.dataset.sizes().test_images.saturating_add(spec.validation));
     let macs = classifier_macs(spec.architecture, &spec.dataset);
     f64::from(evaluations(spec)) * FORWARD_FLOP_PER_MAC * macs * images
 }
@@ -85,17 +89,23 @@ pub fn of_trials<'s>(trials: impl Iterator<Item = (TrialId, &'s TrialSpec)> + Cl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dataset::IdxDataset, ids::DataDigest, numbers::LearningRate, trial::LatentStatistics};
+    use crate::{
+        catalogue::MNIST, dataset::IdxDataset, ids::DataDigest, numbers::LearningRate, trial::LatentStatistics,
+    };
 
     #[test]
     fn the_arithmetic_follows_the_size_of_the_images() {
         let own = |height, width, classes| {
             let digest = DataDigest::of(["", "", "", ""]);
-            Dataset::Idx(IdxDataset { digest, height, width, classes, train_images: 1, test_images: 1 })
+            let image = ImageShape::grey(height, width);
+            Dataset::Idx(IdxDataset { digest, sizes: Sizes { image, classes, train_images: 1, test_images: 1 } })
         };
         // Counted by hand for 28 x 28 pixels, as published.
-        assert_eq!(classifier_macs(Architecture::NET, &Dataset::Mnist), 144_000.0 + 320_000.0 + 16_000.0 + 500.0);
-        assert_eq!(classifier_macs(Architecture::LENET, &Dataset::Mnist), 288_000.0 + 1_600_000.0 + 400_000.0 + 5000.0);
+        assert_eq!(classifier_macs(Architecture::NET, &Dataset::of(&MNIST)), 144_000.0 + 320_000.0 + 16_000.0 + 500.0);
+        assert_eq!(
+            classifier_macs(Architecture::LENET, &Dataset::of(&MNIST)),
+            288_000.0 + 1_600_000.0 + 400_000.0 + 5000.0
+        );
         assert_eq!(classifier_macs(Architecture::LENET, &own(28, 28, 10)), 2_293_000.0);
         // 64 -> 60 -> 30 -> 26 -> 13; 16 -> 12 -> 6 -> 2 -> 1.
         assert_eq!(classifier_macs(Architecture::NET, &own(64, 16, 3)), 180_000.0 + 260_000.0 + 13_000.0 + 150.0);

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 use swfn_session::{StayLimits, drain_workers};
 use swfn_shared::{
+    catalogue::Origin,
     command_line,
     dataset::{Dataset, IDX, UnknownDataset},
     faults, output,
@@ -351,8 +352,10 @@ fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     let (name, options) = (dataset.name(), data.options());
     let images = match dataset {
         Sampled::Own => data::inspect(&options.data_dir.ok_or(DataError::NoFolder)?)?.data,
-        Sampled::Named(Dataset::Synthetic { .. }) => data::load(&Dataset::synthetic(seed).into(), &options)?,
-        Sampled::Named(named) => data::load(&named.into(), &options)?,
+        Sampled::Named(Dataset::Named { entry, .. }) if matches!(entry.origin, Origin::Generated { .. }) => {
+            data::load(&Dataset::Named { entry, seed }, &options)?
+        }
+        Sampled::Named(named) => data::load(&named, &options)?,
     };
     let len = images.train.len();
     let count = count.unwrap_or(len.min(200));

@@ -124,7 +124,7 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     let width_folder = data::cache_dir(&data).ok().map(|folder| folder.join("lanes"));
     let trainer = trainer.spawn(move || {
         let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
-        let loader = move |dataset| data::load(&data::Source::from(dataset), &data).map_err(|error| error.to_string());
+        let loader = move |dataset| data::load(&dataset, &data).map_err(|error| error.to_string());
         let mut trainer = Trainer::new(device)
             .with_vae_cache(vaes)
             .with_checkpoints(checkpoints)

@@ -101,8 +101,7 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
         fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).map_err(cannot)?;
     }
     let mut trainer = Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
-    let source = data::Source::from(spec.dataset);
-    trainer.load(spec.dataset, data::load(&source, &options.data)?)?;
+    trainer.load(spec.dataset, data::load(&spec.dataset, &options.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }))?;
     let wanted = if options.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
     let mut printer = Printer { stop: stop_on_signal()?, failed: None };

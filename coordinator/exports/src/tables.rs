@@ -1,7 +1,10 @@
 //! The tables of an export: their names, their columns, and where in the database they come from.
 
 use rusqlite::Row;
-use swfn_shared::axes::{Axis, Kind as AxisKind, Role};
+use swfn_shared::{
+    axes::{Axis, Kind as AxisKind, Role},
+    metrics::OUTCOMES,
+};
 
 /// What a column holds. All may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,16 +82,8 @@ fn trials() -> Table {
             columns.extend(owned(&[("network", Text, "network(spec)"), ("regulariser", Text, "regulariser(spec)")]));
         }
     }
-    columns.extend(same(&[
-        ("cell", Text),
-        ("final_test_accuracy", Real),
-        ("best_test_accuracy", Real),
-        ("final_test_loss", Real),
-        ("validation_accuracy", Real),
-        ("validated_test_accuracy", Real),
-        ("vae_seconds", Real),
-        ("classifier_seconds", Real),
-    ]));
+    columns.extend(same(&[("cell", Text)]));
+    columns.extend(OUTCOMES.iter().map(|metric| (metric.name, Real, metric.name.to_owned())));
     columns.extend(owned(&[("worker", Text, "result.worker")]));
     columns.extend(of_worker());
     columns.extend(owned(&[

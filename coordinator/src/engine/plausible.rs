@@ -47,7 +47,7 @@ impl Plausibility {
             point.check_of(spec)?;
             let MetricPoint { metric, step, value } = point;
             match *metric {
-                TEST_ACCURACY => share_of(*value, spec.dataset.test_len(), metric)?,
+                TEST_ACCURACY => share_of(*value, spec.dataset.sizes().test_images, metric)?,
                 VALIDATION_ACCURACY => share_of(*value, spec.validation, metric)?,
                 _ => {}
             }
@@ -69,7 +69,7 @@ impl Plausibility {
         outcome: &Outcome,
         digest: DataDigest,
     ) -> Result<(), String> {
-        let test = spec.dataset.test_len();
+        let test = spec.dataset.sizes().test_images;
         share_of(outcome.final_test_accuracy, test, "final_test_accuracy")?;
         share_of(outcome.best_test_accuracy, test, "best_test_accuracy")?;
         match (outcome.validation_accuracy, outcome.validated_test_accuracy) {

@@ -205,7 +205,7 @@ const MAX_SEED: u64 = i64::MAX as u64;
 /// The value in its normal form, or what is wrong with it and what to do.
 fn check(axis: Axis, value: Value, bounds: &Bounds) -> Result<Value, (String, String)> {
     if let (axes::SUBSET_SIZE, Value::Whole(size), Some(dataset)) = (axis, value, bounds.dataset) {
-        let (batch, len) = (u64::from(bounds.batch), u64::from(dataset.train_len()));
+        let (batch, len) = (u64::from(bounds.batch), u64::from(dataset.sizes().train_images));
         if !(batch..=len).contains(&size) {
             let why = format!("data set {dataset} has {len} training images, and a batch takes {batch}");
             return Err((format!("{} `{size}` is not in {batch} to {len}", axis.name), why));

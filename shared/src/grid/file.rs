@@ -228,7 +228,7 @@ fn read_data<'t>(mut table: Table<'t>, base: &mut TrialSpec) -> (Option<Dataset>
 
 /// Validation images come from what subsets leave of the training images.
 fn check_validation(block: &Block, item: &Item<'_>, base: &TrialSpec) -> Result<(), Problem> {
-    let (images, all) = (base.validation, u64::from(base.dataset.train_len()));
+    let (images, all) = (base.validation, u64::from(base.dataset.sizes().train_images));
     let too_large = |value: &Value| matches!(value, Value::Whole(size) if size + u64::from(images) > all);
     if block.axis_with(axes::SUBSET_SIZE, too_large).is_none() {
         return Ok(());

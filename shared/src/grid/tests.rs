@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{DEFAULT_MAX_TRIALS, Grid, GridError};
 use crate::{
     artifacts::Artifacts,
-    dataset::Dataset,
+    dataset::{Dataset, Sizes},
+    image::ImageShape,
     trial::{Architecture, Epochs, Precision, TrialSpec},
 };
 use proptest::prelude::*;
@@ -151,16 +152,18 @@ fn images_of_ones_own_are_part_of_the_identity() {
     let grid = parse(&BASE.replace("\"mnist\"", OWN)).unwrap();
     let trial = grid.trials().nth(1).unwrap();
     insta::assert_snapshot!(format!("{}\n{}", trial.to_json(), trial.id()));
-    let facts =
-        (grid.dataset().sides(), grid.dataset().classes(), grid.dataset().train_len(), grid.dataset().test_len());
-    assert_eq!(facts, ((32, 64), 26, 300, 60));
+    let image = ImageShape::grey(32, 64);
+    assert_eq!(grid.dataset().sizes(), Sizes { image, classes: 26, train_images: 300, test_images: 60 });
     let Dataset::Idx(own) = grid.dataset() else { panic!("{:?}", grid.dataset()) };
     assert_eq!(own.to_toml(), format!("[data]\ndataset = {OWN}"));
     let ids =
         |text: &str| parse(&BASE.replace("\"mnist\"", text)).unwrap().trials().map(|t| t.id()).collect::<Vec<_>>();
-    let others = [OWN.replace("0011", "0012"), OWN.replace("= 32", "= 33"), OWN.replace("= 26", "= 27")];
+    let coloured = OWN.replace("classes", "channels = 3\nclasses");
+    let Dataset::Idx(own) = parse(&BASE.replace("\"mnist\"", &coloured)).unwrap().dataset() else { panic!("its own") };
+    assert_eq!(own.to_toml(), format!("[data]\ndataset = {coloured}"));
+    let others = [OWN.replace("0011", "0012"), OWN.replace("= 32", "= 33"), OWN.replace("= 26", "= 27"), coloured];
     let distinct: HashSet<_> = [OWN.to_owned()].iter().chain(&others).flat_map(|text| ids(text)).collect();
-    assert_eq!(distinct.len(), 4 * 16);
+    assert_eq!(distinct.len(), 5 * 16);
 }
 
 #[test]
@@ -253,6 +256,7 @@ fn wrong_files_get_a_place_and_a_hint() {
         swap("\"mnist\"", &OWN.replace("height = 32", "height = 15")),
         swap("\"mnist\"", &OWN.replace("width = 64", "width = 65")),
         swap("\"mnist\"", &OWN.replace("classes = 26", "classes = 257")),
+        swap("\"mnist\"", &OWN.replace("classes = 26", "channels = 4\nclasses = 26")),
         swap("\"mnist\"", &OWN.replace("test_images = 60", "test_images = 0")),
         swap("\"mnist\"", &OWN.replace("train_images = 300", "train_images = 299")),
         swap("\"mnist\"", &(OWN.to_owned() + "seed = 1\n")),
@@ -428,7 +432,7 @@ proptest! {
         trial = trial.with(crate::axes::WEIGHT_DECAY, crate::axes::Value::Real(decay));
         trial.classifier.precision = precision;
         trial.classifier.epochs = every.map_or(Epochs::Continuous, |every| Epochs::Restart { every });
-        trial.validation = (seed % 2) as u32 * (trial.dataset.train_len() - trial.subset_size);
+        trial.validation = (seed % 2) as u32 * (trial.dataset.sizes().train_images - trial.subset_size);
         let back = TrialSpec::parse(&trial.to_json()).unwrap();
         prop_assert_eq!(back, trial);
         prop_assert_eq!(back.id(), trial.id());
@@ -445,6 +449,7 @@ fn images_of_ones_own_are_checked_on_the_wire() {
     let cases = [
         (refused("\"height\":32,", ""), "setting `dataset.height`: it is no whole number from 16 to 64"),
         (refused("\"height\":32", "\"height\":15"), "setting `dataset.height`: it is no whole number from 16 to 64"),
+        (refused("\"classes\"", "\"channels\":2,\"classes\""), "setting `dataset.channels`: it is neither 1 nor 3"),
         (refused("\"classes\":26", "\"classes\":1"), "setting `dataset.classes`: it is no whole number from 2 to 256"),
         (
             refused("\"test_images\":60", "\"test_images\":0"),

@@ -4,12 +4,13 @@
 use std::{cell::RefCell, ops::ControlFlow, time::Duration};
 
 use swfn_shared::{
+    dataset::Dataset,
     grid::{DEFAULT_MAX_TRIALS, Grid},
     metrics::{MetricPoint, TEST_LOSS, TRAIN_LOSS, VAE_LOSS},
     trial::TrialSpec,
 };
 use swfn_worker::{
-    data::{LoadOptions, Source, load},
+    data::{LoadOptions, load},
     train::trainer::Trainer,
     trial::report::{Observer, REPORT_EVERY, Stop},
 };
@@ -46,7 +47,7 @@ impl Clock {
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        let mut digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).expect("digits are drawn");
+        let mut digits = load(&Dataset::synthetic(0), &LoadOptions::default()).expect("digits are drawn");
         digits.test = digits.test.gather(&Vec::from_iter(0..TEST_IMAGES));
         let mut trainer = Trainer::new(Device::Cpu);
         trainer.load(trial("net", 0.0, 0, "").dataset, digits).expect("the digits fit into memory");

@@ -12,7 +12,7 @@ use super::stream::Stream;
 // integer or IEEE 754 single precision with exactly rounded operations only (`+ - * /` and `sqrt`;
 // no library function, no fused operations), so the digest holds on every platform whose `f32` is
 // IEEE 754 without excess precision: all but 32-bit x86 without SSE2.
-pub use swfn_shared::dataset::SYNTHETIC_VERSION;
+pub use swfn_shared::catalogue::SYNTHETIC_VERSION;
 
 /// Images in the training split.
 pub const TRAIN_LEN: usize = 60_000;

@@ -3,39 +3,15 @@
 use std::path::PathBuf;
 
 use swfn_digits::{IMAGE_SIDE, Part, TEST_LEN, TRAIN_LEN};
-use swfn_shared::{dataset::IdxDataset, image::ImageShape};
+use swfn_shared::{
+    catalogue::Origin,
+    dataset::{Dataset, Units},
+    image::ImageShape,
+};
 
 use super::error::DataError;
-use super::named::{Named, load_named};
 use super::own::load_idx;
-
-/// Where images come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// The built-in handwritten digits: 60,000 + 10,000 images of 28 x 28 pixels, 10 classes,
-    /// nothing to download.
-    Synthetic {
-        /// Which of 2^64 data sets; each has its own images.
-        seed: u64,
-    },
-    /// A published data set.
-    Named(Named),
-    /// A data set of the user's own, which must be what is described here.
-    Idx(IdxDataset),
-}
-
-impl From<swfn_shared::dataset::Dataset> for Source {
-    fn from(dataset: swfn_shared::dataset::Dataset) -> Source {
-        use swfn_shared::dataset::Dataset as Name;
-        match dataset {
-            Name::Mnist => Source::Named(Named::Mnist),
-            Name::FashionMnist => Source::Named(Named::FashionMnist),
-            Name::Kmnist => Source::Named(Named::Kmnist),
-            Name::Idx(own) => Source::Idx(own),
-            Name::Synthetic { generator_seed, .. } => Source::Synthetic { seed: generator_seed },
-        }
-    }
-}
+use super::published::load_published;
 
 /// Images with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,20 +115,15 @@ impl Train {
 
 /// A data set in memory.
 #[derive(Debug, Clone)]
-pub struct Dataset {
+pub struct Splits {
     /// The images to train on.
     pub train: Train,
     /// The images to test on.
     pub test: Split,
     /// Number of classes; labels are below it.
     pub classes: usize,
-}
-
-impl Dataset {
-    /// A data set of given splits, both with labels below `classes` and images of one size.
-    pub(super) fn new(train: Split, test: Split, classes: usize) -> Dataset {
-        Dataset { train: Train(Storage::Memory(train)), test, classes }
-    }
+    /// The units in which networks see the images.
+    pub units: Units,
 }
 
 /// Where to find data sets, and how to behave meanwhile.
@@ -179,15 +150,18 @@ pub struct LoadOptions {
 ///
 /// # Errors
 /// All of [`DataError`] except for `Subset` and `Sheet`.
-pub fn load(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
-    match source {
-        Source::Named(named) => load_named(*named, options),
-        Source::Idx(own) => load_idx(own, options),
-        Source::Synthetic { seed } => Ok(Dataset {
-            train: Train(Storage::Synthetic { seed: *seed }),
-            test: draw(*seed, Part::Test, 0..TEST_LEN),
-            classes: 10,
-        }),
+pub fn load(dataset: &Dataset, options: &LoadOptions) -> Result<Splits, DataError> {
+    match dataset {
+        Dataset::Idx(own) => load_idx(own, options),
+        Dataset::Named { entry, seed } => match &entry.origin {
+            Origin::Published(published) => load_published(entry, published, options),
+            Origin::Generated { .. } => Ok(Splits {
+                train: Train(Storage::Synthetic { seed: *seed }),
+                test: draw(*seed, Part::Test, 0..TEST_LEN),
+                classes: entry.sizes.classes as usize,
+                units: entry.units,
+            }),
+        },
     }
 }
 
@@ -209,13 +183,13 @@ mod tests {
 
     #[test]
     fn a_gathered_subset_is_the_same_images_in_the_order_asked_for() {
-        let data = load(&Source::Synthetic { seed: 3 }, &LoadOptions::default()).unwrap();
+        let data = load(&Dataset::synthetic(3), &LoadOptions::default()).unwrap();
         assert_eq!((data.train.len(), data.test.len(), data.classes), (60_000, 10_000, 10));
         let some = data.train.gather(&[59_999, 4, 4]);
         assert_eq!(some.image(0), swfn_digits::draw(3, Part::Train, 59_999).1);
         assert_eq!((some.image(1), some.labels[1]), (some.image(2), some.labels[2]));
-        let stored = Dataset::new(data.test.clone(), data.test.clone(), 10);
-        let some = stored.train.gather(&[7, 0]);
+        let stored = Train::from(data.test.clone());
+        let some = stored.gather(&[7, 0]);
         assert_eq!((some.len(), some.image(0), some.labels[1]), (2, data.test.image(7), data.test.labels[0]));
     }
 }

@@ -7,45 +7,34 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use swfn_shared::dataset::IDX;
+use swfn_shared::catalogue::IDX_FILES;
 
 use super::error::DataError;
-use super::named::FILES;
 
-/// The folders in which torchvision keeps a data set; whoever has one of these as a set of their own may name its root, too.
-fn torchvision(name: &str) -> &'static [&'static str] {
-    match name {
-        "mnist" => &["MNIST/raw"],
-        "fashion-mnist" => &["FashionMNIST/raw"],
-        "kmnist" => &["KMNIST/raw"],
-        IDX => &["MNIST/raw", "EMNIST/raw"],
-        _ => &[],
-    }
-}
-
-/// All folders in which a data set may lie.
-fn folders(dir: &Path, name: &str) -> Vec<PathBuf> {
+/// All folders in which a data set may lie: `dir/name/`, `dir/`, and where other programs have it.
+pub(super) fn places(dir: &Path, name: &str, others: &[&str]) -> Vec<PathBuf> {
     let usual = [dir.join(name), dir.to_path_buf(), dir.join("raw")];
-    usual.into_iter().chain(torchvision(name).iter().map(|folder| dir.join(folder))).collect()
+    usual.into_iter().chain(others.iter().map(|folder| dir.join(folder))).collect()
 }
 
-/// A name of [`FILES`], and how else it is written.
+/// A name of [`IDX_FILES`], and how else it is written. Images with channels have four dimensions.
 fn spellings(file: &str) -> Vec<String> {
-    let mut names = vec![file.to_owned(), file.replace("-idx", ".idx")];
-    if file.starts_with("t10k") {
-        names.extend([file.replace("t10k", "test"), file.replace("t10k", "test").replace("-idx", ".idx")]);
+    let mut names = vec![file.to_owned()];
+    for (usual, other) in [("-idx", ".idx"), ("t10k", "test"), ("idx3", "idx4")] {
+        let others = names.iter().filter(|name| name.contains(usual)).map(|name| name.replace(usual, other));
+        names.extend(others.collect::<Vec<_>>());
     }
     names
 }
 
-/// Looks for a file of the data set `name` in the user's folder: in `dir/name/`, then in `dir/`, then where torchvision has it; there
-/// first uncompressed, if `plain`, then with `.gz`, under its own name and then under others. `prefix` stands before the name.
+/// Looks for a file in these folders: in each first uncompressed, if `plain`, then with `.gz`, under its own name and then
+/// under others. `prefix` stands before the name.
 ///
 /// # Errors
 /// The paths under its own name that were tried, in order.
-pub(super) fn find(dir: &Path, name: &str, prefix: &str, file: &str, plain: bool) -> Result<PathBuf, Vec<PathBuf>> {
+pub(super) fn find(places: &[PathBuf], prefix: &str, file: &str, plain: bool) -> Result<PathBuf, Vec<PathBuf>> {
     let mut looked_for = Vec::new();
-    for folder in folders(dir, name) {
+    for folder in places {
         let names: Vec<_> = spellings(file).into_iter().map(|name| format!("{prefix}{name}")).collect();
         for name in &names {
             let alone = folder.join(name);
@@ -65,14 +54,14 @@ pub(super) fn find(dir: &Path, name: &str, prefix: &str, file: &str, plain: bool
 ///
 /// # Errors
 /// [`DataError::Unfit`] if there are files of several sets.
-pub(super) fn prefix(dir: &Path) -> Result<String, DataError> {
-    for folder in folders(dir, IDX) {
+pub(super) fn prefix(places: &[PathBuf]) -> Result<String, DataError> {
+    for folder in places {
         let mut prefixes = BTreeSet::new();
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let name = name.strip_suffix(".gz").unwrap_or(&name);
             prefixes.extend(
-                spellings(FILES[0]).iter().filter_map(|file| name.strip_suffix(file.as_str())).map(str::to_owned),
+                spellings(IDX_FILES[0]).iter().filter_map(|file| name.strip_suffix(file.as_str())).map(str::to_owned),
             );
         }
         if prefixes.contains("") || prefixes.len() == 1 {
@@ -82,7 +71,7 @@ pub(super) fn prefix(dir: &Path) -> Result<String, DataError> {
             let names = prefixes.into_iter().collect::<Vec<_>>().join("`, `");
             let why = format!("there are files of several sets: `{names}`");
             let hint = "put the four files of one set into a folder of their own, and name that".to_owned();
-            return Err(DataError::Unfit { file: folder, why, hint });
+            return Err(DataError::Unfit { file: folder.clone(), why, hint });
         }
     }
     Ok(String::new())
@@ -156,15 +145,16 @@ mod tests {
                 [
                     "emnist-letters-train-images-idx3-ubyte",
                     "emnist-letters-train-labels-idx1-ubyte.gz",
-                    "emnist-letters-test-images-idx3-ubyte",
+                    "emnist-letters-test-images-idx4-ubyte",
                     "emnist-letters-test-labels-idx1-ubyte",
                 ],
             ),
         ] {
             let folder = folder(&names);
-            let prefix = prefix(folder.path()).unwrap();
-            for (file, expected) in FILES.iter().zip(names) {
-                assert_eq!(find(folder.path(), name, &prefix, file, true), Ok(folder.path().join(expected)), "{name}");
+            let places = places(folder.path(), name, &["MNIST/raw", "KMNIST/raw"]);
+            let prefix = prefix(&places).unwrap();
+            for (file, expected) in IDX_FILES.iter().zip(names) {
+                assert_eq!(find(&places, &prefix, file, true), Ok(folder.path().join(expected)), "{name}");
             }
         }
     }
@@ -172,16 +162,17 @@ mod tests {
     #[test]
     fn own_names_come_first_and_several_sets_are_refused() {
         let both = folder(&["train-images-idx3-ubyte", "train-images.idx3-ubyte", "mnist/train-images-idx3-ubyte.gz"]);
-        let of = |plain| find(both.path(), "mnist", "", FILES[0], plain);
+        let of = |plain| find(&places(both.path(), "mnist", &[]), "", IDX_FILES[0], plain);
         assert_eq!(of(false), Ok(both.path().join("mnist/train-images-idx3-ubyte.gz")));
         fs::remove_dir_all(both.path().join("mnist")).unwrap();
         assert_eq!(of(true), Ok(both.path().join("train-images-idx3-ubyte")));
         assert!(of(false).unwrap_err().contains(&both.path().join("train-images-idx3-ubyte.gz")));
 
         let sets = ["emnist-digits-train-images-idx3-ubyte.gz", "emnist-letters-train-images-idx3-ubyte"];
-        let problem = prefix(folder(&sets).path()).unwrap_err().to_string();
+        let prefix = |folder: tempfile::TempDir| prefix(&places(folder.path(), "idx", &[]));
+        let problem = prefix(folder(&sets)).unwrap_err().to_string();
         assert!(problem.contains("several sets: `emnist-digits-`, `emnist-letters-`\nhint: "), "{problem}");
         let with_usual = folder(&[sets[0], sets[1], "train-images-idx3-ubyte"]);
-        assert_eq!(prefix(with_usual.path()).unwrap(), "");
+        assert_eq!(prefix(with_usual).unwrap(), "");
     }
 }

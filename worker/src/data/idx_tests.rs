@@ -8,8 +8,8 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
 use super::error::DataError;
+use super::format::split;
 use super::idx::{Idx, parse_idx};
-use super::named::split;
 
 fn parse(bytes: &[u8]) -> Result<Idx, DataError> {
     parse_idx(Path::new("some-file"), bytes.len() as u64, bytes)
@@ -84,6 +84,7 @@ fn lying_headers_are_refused_before_anything_is_allocated() {
         (idx(&[5], &[1, 2, 3, 4]), 8, "promises `13` bytes in all, but the file has 12"),
         (idx(&[3], &[1, 2, 3, 4]), 8, "promises `11` bytes in all, but the file has 12"),
         (idx(&[2, 2], &[0; 4]), 0, "the magic number is `00000802`"),
+        (idx(&[1, 2, 2, 4], &[0; 16]), 16, "the images have `4` channels, not 1 (grey) or 3 (colour)"),
         (vec![0, 0, 9, 1, 0, 0, 0, 1, 1], 0, "the magic number is `00000901`"),
         (gzip(&idx(&[100 << 20], &[])), 8, "compressed ones cannot hold"),
         (gzip(&idx(&[3], &[1, 2, 3, 4])), 11, "bytes follow after the last of 3"),
@@ -123,7 +124,7 @@ fn bombs_end_at_once() {
 fn images_and_labels_must_belong_together() {
     let read = |dims: &[u32], data: &[u8]| parse(&idx(dims, data)).unwrap();
     let (images, labels) = (Path::new("images"), Path::new("labels"));
-    let join = |a, b| split(images, a, labels, b, 10).map_err(|error| error.to_string());
+    let join = |a, b| split((images, a), (labels, b), 10).map_err(|error| error.to_string());
     let good = join(read(&[2, 1, 2], &[1, 2, 3, 4]), read(&[2], &[9, 0])).unwrap();
     assert_eq!((good.image(1), good.labels[1]), (&[3, 4][..], 0));
     for (a, b, why) in [

@@ -5,9 +5,10 @@ mod dataset;
 mod download;
 mod error;
 mod find;
+mod format;
 mod idx;
-mod named;
 mod own;
+mod published;
 mod sheet;
 mod subset;
 
@@ -16,15 +17,14 @@ mod download_tests;
 #[cfg(test)]
 mod idx_tests;
 #[cfg(test)]
-mod named_tests;
-#[cfg(test)]
 mod own_tests;
+#[cfg(test)]
+mod published_tests;
 
-pub use dataset::{Dataset, LoadOptions, Source, Split, Train, load};
+pub use dataset::{LoadOptions, Split, Splits, Train, load};
 pub use error::DataError;
 pub use idx::{Idx, parse_idx, read_idx};
-pub use named::Named;
-pub(crate) use named::cache_dir;
 pub use own::{Inspection, inspect};
+pub(crate) use published::cache_dir;
 pub use sheet::sheet;
 pub use subset::{balanced_subset, subset};

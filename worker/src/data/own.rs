@@ -2,18 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use swfn_shared::dataset::{IDX, IdxDataset, SIDES};
+use swfn_shared::catalogue::IDX_FILES;
+use swfn_shared::dataset::{CLASSES, IDX, IdxDataset, SIDES, Sizes, Units};
 use swfn_shared::ids::DataDigest;
 use swfn_shared::image::ImageShape;
 
-use super::dataset::{Dataset, LoadOptions, Split};
+use super::dataset::{LoadOptions, Split, Splits};
 use super::error::DataError;
-use super::find::{find, prefix};
+use super::find::{find, places, prefix};
+use super::format::{same_shape, split};
 use super::idx::{Idx, read_idx};
-use super::named::{FILES, same_size, split};
 
-/// Labels are bytes.
-const MOST_CLASSES: usize = 256;
+/// The most that there can be.
+const MOST_CLASSES: usize = *CLASSES.end() as usize;
+
+/// Folders in which other programs keep them, below a folder of the user's.
+const OTHER_FOLDERS: [&str; 2] = ["MNIST/raw", "EMNIST/raw"];
 
 /// What the files of a folder hold.
 #[derive(Debug, Clone)]
@@ -21,7 +25,7 @@ pub struct Inspection {
     /// What a grid says of them.
     pub description: IdxDataset,
     /// The images and labels.
-    pub data: Dataset,
+    pub data: Splits,
     /// Training images of each class.
     pub train_counts: Vec<usize>,
     /// Test images of each class.
@@ -54,20 +58,14 @@ pub fn inspect(dir: &Path) -> Result<Inspection, DataError> {
         split.labels.iter().for_each(|label| counts[usize::from(*label)] += 1);
         counts
     };
-    let description = IdxDataset {
-        digest,
-        height,
-        width,
-        classes: narrow(classes),
-        train_images: narrow(train.len()),
-        test_images: narrow(test.len()),
-    };
+    let sizes = sizes(&train, &test, classes);
     let (train_counts, test_counts) = (counts(&train), counts(&test));
-    Ok(Inspection { description, data: Dataset::new(train, test, classes), train_counts, test_counts })
+    let description = IdxDataset { digest, sizes };
+    Ok(Inspection { description, data: splits(train, test, classes), train_counts, test_counts })
 }
 
 /// Reads the files from [`LoadOptions::data_dir`] and checks that they are what the grid describes.
-pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<Dataset, DataError> {
+pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<Splits, DataError> {
     let files = Files::read(options.data_dir.as_deref().ok_or(DataError::NoFolder)?)?;
     let (found, paths) = (files.digest(), files.paths.clone());
     if found != expected.digest {
@@ -75,17 +73,20 @@ pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<D
         return Err(DataError::OwnDigest { files: paths.to_vec(), expected, found });
     }
     let (train, test) = files.splits(MOST_CLASSES)?;
-    let largest = classes(&train).max(classes(&test));
+    let expected = expected.sizes;
+    // Classes without any image are the user's to know of.
+    let classes = classes(&train).max(classes(&test)).max(expected.classes as usize);
+    let found = sizes(&train, &test, classes);
     let facts = [
-        ("height", &paths[0], train.shape.height, expected.height),
-        ("width", &paths[0], train.shape.width, expected.width),
-        ("train_images", &paths[0], narrow(train.len()), expected.train_images),
-        ("test_images", &paths[2], narrow(test.len()), expected.test_images),
-        // Classes without any image are the user's to know of.
-        ("classes", &paths[1], narrow(largest).max(expected.classes), expected.classes),
+        ("height", &paths[0], found.image.height, expected.image.height),
+        ("width", &paths[0], found.image.width, expected.image.width),
+        ("channels", &paths[0], found.image.channels, expected.image.channels),
+        ("train_images", &paths[0], found.train_images, expected.train_images),
+        ("test_images", &paths[2], found.test_images, expected.test_images),
+        ("classes", &paths[1], found.classes, expected.classes),
     ];
     match facts.into_iter().find(|(_, _, found, expected)| found != expected) {
-        None => Ok(Dataset::new(train, test, expected.classes as usize)),
+        None => Ok(splits(train, test, classes)),
         Some((key, file, found, expected)) => {
             let why = format!("{key} is `{found}`, but the grid says `{expected}`");
             let hint = "take the [data] table of the grid from `swfn-worker inspect DIR`".to_owned();
@@ -94,7 +95,7 @@ pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<D
     }
 }
 
-/// The four files, in the order of [`FILES`].
+/// The four files, in the order of [`IDX_FILES`].
 struct Files {
     paths: [PathBuf; 4],
     contents: [Idx; 4],
@@ -102,10 +103,11 @@ struct Files {
 
 impl Files {
     fn read(dir: &Path) -> Result<Files, DataError> {
-        let prefix = prefix(dir)?;
+        let places = places(dir, IDX, &OTHER_FOLDERS);
+        let prefix = prefix(&places)?;
         let path = |file: &str| {
             let hint = "name the folder with the four files; each may have `.gz` at its end";
-            find(dir, IDX, &prefix, file, true).map_err(|looked_for| DataError::Missing {
+            find(&places, &prefix, file, true).map_err(|looked_for| DataError::Missing {
                 dataset: IDX,
                 file: file.to_owned(),
                 looked_for,
@@ -113,7 +115,7 @@ impl Files {
             })
         };
         // All files first: a missing one should not be told after minutes of reading others.
-        let [a, b, c, d] = FILES.map(path);
+        let [a, b, c, d] = IDX_FILES.map(path);
         let paths = [a?, b?, c?, d?];
         let [a, b, c, d] = paths.each_ref().map(|path| read_idx(path));
         Ok(Files { contents: [a?, b?, c?, d?], paths })
@@ -126,11 +128,20 @@ impl Files {
     /// Training and test images.
     fn splits(self, classes: usize) -> Result<(Split, Split), DataError> {
         let [train_images, train_labels, test_images, test_labels] = self.contents;
-        let train = split(&self.paths[0], train_images, &self.paths[1], train_labels, classes)?;
-        let test = split(&self.paths[2], test_images, &self.paths[3], test_labels, classes)?;
-        same_size(&train, &self.paths[2], &test)?;
+        let train = split((&self.paths[0], train_images), (&self.paths[1], train_labels), classes)?;
+        let test = split((&self.paths[2], test_images), (&self.paths[3], test_labels), classes)?;
+        same_shape(&train, &self.paths[2], &test)?;
         Ok((train, test))
     }
+}
+
+fn splits(train: Split, test: Split, classes: usize) -> Splits {
+    Splits { train: train.into(), test, classes, units: Units::OF_MNIST }
+}
+
+fn sizes(train: &Split, test: &Split, classes: usize) -> Sizes {
+    let [classes, train_images, test_images] = [classes, train.len(), test.len()].map(narrow);
+    Sizes { image: train.shape, classes, train_images, test_images }
 }
 
 /// One more than the largest label.

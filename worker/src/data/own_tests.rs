@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use swfn_shared::dataset::{Dataset as Name, IdxDataset};
+use swfn_shared::catalogue::IDX_FILES as FILES;
+use swfn_shared::dataset::{Dataset, IdxDataset, Sizes};
+use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
 use swfn_shared::image::ImageShape;
 
-use super::dataset::{Dataset, LoadOptions, Source, load};
+use super::dataset::{LoadOptions, Splits, load};
 use super::error::DataError;
 use super::idx_tests::{gzip, idx};
-use super::named::FILES;
 use super::own::inspect;
 
 const TRAIN: [u8; 3] = [0, 2, 2];
@@ -30,9 +31,9 @@ fn write(folder: &Path, files: &[Vec<u8>; 4]) {
     }
 }
 
-fn try_load(description: IdxDataset, folder: &Path) -> Result<Dataset, DataError> {
+fn try_load(description: IdxDataset, folder: &Path) -> Result<Splits, DataError> {
     let options = LoadOptions { data_dir: Some(folder.to_path_buf()), ..LoadOptions::default() };
-    load(&Source::from(Name::Idx(description)), &options)
+    load(&Dataset::Idx(description), &options)
 }
 
 #[test]
@@ -40,8 +41,9 @@ fn what_is_inspected_can_be_loaded_however_it_is_compressed() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &files());
     let found = inspect(folder.path()).unwrap();
-    let IdxDataset { digest, height, width, classes, train_images, test_images } = found.description;
-    assert_eq!((height, width, classes, train_images, test_images), (16, 20, 4, 3, 2));
+    let IdxDataset { digest, sizes } = found.description;
+    let image = ImageShape::grey(16, 20);
+    assert_eq!(sizes, Sizes { image, classes: 4, train_images: 3, test_images: 2 });
     assert_eq!((found.train_counts, found.test_counts), (vec![1, 0, 2, 0], vec![1, 0, 0, 1]));
     // As Python's hashlib gives it.
     assert_eq!(digest.to_string(), "bddb1e3af670e0018d8a8d85953b34acaf238fbadf4ea7ced39f865f6cc792ef");
@@ -60,8 +62,43 @@ fn what_is_inspected_can_be_loaded_however_it_is_compressed() {
     assert_eq!((image.shape, image.labels[0]), (ImageShape::grey(16, 20), 2));
     assert_eq!(image.images, pixels(3, 16, 20)[2 * 320..]);
     // A class that has no image at all is the user's to know of.
-    let more = IdxDataset { classes: 9, ..found.description };
+    let mut more = found.description;
+    more.sizes.classes = 9;
     assert_eq!(try_load(more, folder.path()).unwrap().classes, 9);
+}
+
+#[test]
+fn images_with_channels_have_four_dimensions() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = |count: u32, channels: u32| {
+        idx(&[count, 16, 20, channels], &pixels(count as usize, 16, 20 * channels as usize))
+    };
+    let [_, train_labels, _, test_labels] = files();
+    let coloured = [images(3, 3), train_labels, images(2, 3), test_labels];
+    write(folder.path(), &coloured);
+    let found = inspect(folder.path()).unwrap().description;
+    let image = ImageShape { height: 16, width: 20, channels: 3 };
+    assert_eq!(found.sizes, Sizes { image, classes: 4, train_images: 3, test_images: 2 });
+    let grid = format!("version = 1\nname = \"t\"\n{}[grid]\nseed = [0]\nsubset_size = 2\n", found.to_toml());
+    let grid = grid + "architecture = \"net\"\nlambda = 0\n[classifier]\nbatch_size = 2\n";
+    let dataset = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().dataset();
+    assert_eq!(dataset, Dataset::Idx(found));
+    assert_eq!(try_load(found, folder.path()).unwrap().test.image(1), &pixels(2, 16, 60)[960..]);
+
+    // One channel is as good as none; the digest is of the files as they are.
+    write(folder.path(), &[images(3, 1), coloured[1].clone(), images(2, 1), coloured[3].clone()]);
+    let grey = inspect(folder.path()).unwrap().description;
+    assert_eq!(grey.sizes.image, ImageShape::grey(16, 20));
+    assert!(!grey.to_toml().contains("channels"));
+    // Colours beside grey, and a number of channels that nothing has.
+    for (test, why) in [
+        (images(2, 3), "byte 8: the images have `16 x 20 pixels of 3 channels`, those to train on 16 x 20 pixels"),
+        (images(2, 4), "byte 16: the images have `4` channels, not 1 (grey) or 3 (colour)"),
+    ] {
+        fs::write(folder.path().join(FILES[2]), test).unwrap();
+        let error = inspect(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(FILES[2]) && error.contains(why) && error.contains("\nhint: "), "{error}");
+    }
 }
 
 #[test]
@@ -69,19 +106,22 @@ fn files_that_the_grid_does_not_describe_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &files());
     let good = inspect(folder.path()).unwrap().description;
-    let wrong = [
-        (IdxDataset { height: 17, ..good }, FILES[0], "height is `16`, but the grid says `17`"),
-        (IdxDataset { width: 21, ..good }, FILES[0], "width is `20`, but the grid says `21`"),
-        (IdxDataset { classes: 3, ..good }, FILES[1], "classes is `4`, but the grid says `3`"),
-        (IdxDataset { train_images: 4, ..good }, FILES[0], "train_images is `3`, but the grid says `4`"),
-        (IdxDataset { test_images: 1, ..good }, FILES[2], "test_images is `2`, but the grid says `1`"),
+    let wrong: [(fn(&mut Sizes), _, _); 6] = [
+        (|sizes| sizes.image.height = 17, FILES[0], "height is `16`, but the grid says `17`"),
+        (|sizes| sizes.image.width = 21, FILES[0], "width is `20`, but the grid says `21`"),
+        (|sizes| sizes.image.channels = 3, FILES[0], "channels is `1`, but the grid says `3`"),
+        (|sizes| sizes.classes = 3, FILES[1], "classes is `4`, but the grid says `3`"),
+        (|sizes| sizes.train_images = 4, FILES[0], "train_images is `3`, but the grid says `4`"),
+        (|sizes| sizes.test_images = 1, FILES[2], "test_images is `2`, but the grid says `1`"),
     ];
-    for (description, file, why) in wrong {
+    for (change, file, why) in wrong {
+        let mut description = good;
+        change(&mut description.sizes);
         let error = try_load(description, folder.path()).unwrap_err().to_string();
         let expected = format!("`{}`: {why}\nhint: ", folder.path().join(file).display());
         assert!(error.starts_with(&expected), "{error}");
     }
-    let error = load(&Source::from(Name::Idx(good)), &LoadOptions::default()).unwrap_err().to_string();
+    let error = load(&Dataset::Idx(good), &LoadOptions::default()).unwrap_err().to_string();
     assert!(error.contains("no folder with them is named\nhint: ") && error.contains("--data-dir DIR"), "{error}");
 
     // One pixel more.
@@ -131,7 +171,7 @@ fn what_cannot_be_trained_on_is_refused() {
         idx(&[2, 16, 65], &pixels(2, 16, 65)),
         idx(&[2], &TEST),
     ];
-    let sizes = [(small, 0, "the images have `15 x 20` pixels"), (wide, 0, "the images have `16 x 65` pixels")];
+    let sizes = [(small, 0, "the images have `15 x 20 pixels`"), (wide, 0, "the images have `16 x 65 pixels`")];
     for (files, file, why) in cases.into_iter().chain(sizes) {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &files);

@@ -79,7 +79,7 @@ fn vae_sheet(spec: &TrialSpec, data: &DeviceData, subset: &Images, vae: &Trained
     let samples = vae.density().decode(&noise, spread).squeeze_dim(0); // [count, H * W * C]
     let originals = subset.pixels.narrow(0, 0, columns).flatten(1, -1);
     let rows = Tensor::cat(&[&originals, reconstructions, &samples], 0); // [6 * columns, H * W * C]
-    sheet(&bytes(&brightness(&rows)), data.shape().image, columns as usize)
+    sheet(&bytes(&brightness(&rows, data.units())), data.shape().image, columns as usize)
         .map_err(|error| TrainError::Data(error.to_string()))
 }
 

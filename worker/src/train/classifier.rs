@@ -118,7 +118,7 @@ impl<'o> Classifiers<'o> {
             first.join(densities);
             first
         });
-        let samples = shape.penalty.map(|penalty| Samples::new(&penalty, densities)).transpose()?;
+        let samples = shape.penalty.map(|penalty| Samples::new(&penalty, densities, self.data.units())).transpose()?;
         let inputs = Inputs {
             pool: Pool::new(&subsets),
             batch: shape.classifier.batch_size as usize,

@@ -3,21 +3,18 @@
 
 use std::cell::OnceCell;
 
-use swfn_shared::trial::{Sampling, TrialSpec};
+use swfn_shared::{
+    dataset::Units,
+    trial::{Sampling, TrialSpec},
+};
 use tch::{Device, Tensor};
 
 use crate::{
-    data::{self, Dataset, Split, Train},
+    data::{self, Split, Splits, Train},
     layers::InputShape,
     rng::{Purpose, Stream},
     trial::{pool::Images, report::TrainError},
 };
-
-/// Mean of the pixels of MNIST's training images, in 0..1. As published, and for every data set: a network sees the
-/// same units.
-const MEAN: f32 = 0.1307;
-/// Their standard deviation.
-const DEVIATION: f32 = 0.3081;
 
 /// A data set, ready for trials.
 #[derive(Debug)]
@@ -25,6 +22,7 @@ pub struct DeviceData {
     train: Train,
     test: Images,
     shape: InputShape,
+    units: Units,
     device: Device,
     /// Of all training images; asked for by balanced subsets only.
     labels: OnceCell<Vec<u8>>,
@@ -32,15 +30,20 @@ pub struct DeviceData {
 
 impl DeviceData {
     /// Copies the test images to the device.
-    pub fn new(dataset: Dataset, device: Device) -> Self {
-        let Dataset { train, test, classes } = dataset;
+    pub fn new(splits: Splits, device: Device) -> Self {
+        let Splits { train, test, classes, units } = splits;
         let shape = InputShape { image: test.shape, classes: classes as i64 };
-        Self { train, test: images(&test, device), shape, device, labels: OnceCell::new() }
+        Self { train, test: images(&test, units, device), shape, units, device, labels: OnceCell::new() }
     }
 
     /// Sizes of the images and number of classes.
     pub fn shape(&self) -> InputShape {
         self.shape
+    }
+
+    /// The units of its images.
+    pub fn units(&self) -> Units {
+        self.units
     }
 
     /// The test images.
@@ -73,7 +76,7 @@ impl DeviceData {
     }
 
     fn train_images(&self, numbers: &[usize]) -> Images {
-        images(&self.train.gather(numbers), self.device)
+        images(&self.train.gather(numbers), self.units, self.device)
     }
 
     fn subset_numbers(&self, size: usize, sampling: Sampling, seed: u64) -> Result<Vec<usize>, TrainError> {
@@ -90,12 +93,12 @@ impl DeviceData {
 }
 
 /// The images of a split, normalised. That happens on the host, so that all devices get the same numbers.
-fn images(split: &Split, device: Device) -> Images {
-    let mut units = [0.0; 256];
-    for (byte, unit) in (0_u8..=255).zip(&mut units) {
-        *unit = normalised(byte);
+fn images(split: &Split, units: Units, device: Device) -> Images {
+    let mut of_byte = [0.0; 256];
+    for (byte, unit) in (0_u8..=255).zip(&mut of_byte) {
+        *unit = units.of(byte);
     }
-    let pixels: Vec<f32> = split.images.iter().map(|&byte| units[usize::from(byte)]).collect();
+    let pixels: Vec<f32> = split.images.iter().map(|&byte| of_byte[usize::from(byte)]).collect();
     let labels: Vec<i64> = split.labels.iter().map(|&label| label.into()).collect();
     let [height, width, channels] = split.shape.size();
     Images {
@@ -104,14 +107,9 @@ fn images(split: &Split, device: Device) -> Images {
     }
 }
 
-/// A pixel in normalised units.
-pub(super) fn normalised(byte: u8) -> f32 {
-    (f32::from(byte) / 255.0 - MEAN) / DEVIATION
-}
-
-/// Pixels in normalised units as the bytes of images, [`normalised`] backwards.
-pub(super) fn brightness(pixels: &Tensor) -> Tensor {
-    let share = pixels * f64::from(DEVIATION) + f64::from(MEAN); // 0..1
+/// Pixels in these units as the bytes of images, [`Units::of`] backwards.
+pub(super) fn brightness(pixels: &Tensor, units: Units) -> Tensor {
+    let share = pixels * f64::from(units.deviation) + f64::from(units.mean); // 0..1
     (share.clamp(0.0, 1.0) * 255.0).round().to_kind(tch::Kind::Uint8).to_device(Device::Cpu)
 }
 
@@ -124,6 +122,8 @@ mod tests {
 
     use super::*;
 
+    const UNITS: Units = Units::OF_MNIST;
+
     #[test]
     fn validation_images_are_none_of_the_subset() {
         let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 3 }\nsubset_size = 40\n\
@@ -132,7 +132,7 @@ mod tests {
         // 100 training images whose only pixel is their number.
         let train = Split { images: (0..100).collect(), labels: [0, 1].repeat(50), shape: ImageShape::grey(1, 1) };
         let test = Split { images: vec![0], labels: vec![0], shape: ImageShape::grey(1, 1) };
-        let data = DeviceData::new(Dataset { train: train.into(), test, classes: 2 }, Device::Cpu);
+        let data = DeviceData::new(Splits { train: train.into(), test, classes: 2, units: UNITS }, Device::Cpu);
         let mut all = Vec::new();
         for spec in grid.trials() {
             for sampling in [Sampling::Uniform, Sampling::Balanced] {
@@ -150,7 +150,7 @@ mod tests {
                 );
                 // They are what is shown, too.
                 let images = data.validation(60, &spec).unwrap();
-                let shown: Vec<u8> = brightness(&images.pixels).flatten(0, -1).try_into().unwrap();
+                let shown: Vec<u8> = brightness(&images.pixels, UNITS).flatten(0, -1).try_into().unwrap();
                 assert_eq!(shown.into_iter().map(usize::from).collect::<Vec<_>>(), validation);
                 let mut both = [subset, validation.clone()].concat();
                 both.sort_unstable();
@@ -169,13 +169,13 @@ mod tests {
             labels: vec![3, 1],
             shape: ImageShape { height: 2, width: 3, channels: 1 },
         };
-        let images = images(&split, Device::Cpu);
+        let images = images(&split, UNITS, Device::Cpu);
         assert_eq!(images.pixels.size(), [2, 2, 3, 1]);
         assert_eq!(images.labels.int64_value(&[1]), 1);
-        assert_eq!(images.pixels.double_value(&[1, 0, 2, 0]), f64::from(normalised(160)));
-        let bytes: Vec<u8> = brightness(&images.pixels).flatten(0, -1).try_into().unwrap();
+        assert_eq!(images.pixels.double_value(&[1, 0, 2, 0]), f64::from(UNITS.of(160)));
+        let bytes: Vec<u8> = brightness(&images.pixels, UNITS).flatten(0, -1).try_into().unwrap();
         assert_eq!(bytes, split.images);
         // Black and white as torchvision's ToTensor and Normalize((0.1307,), (0.3081,)) give them.
-        assert!((normalised(0) + 0.424_212_9).abs() < 1e-6 && (normalised(255) - 2.821_486_7).abs() < 1e-6);
+        assert!((UNITS.of(0) + 0.424_212_9).abs() < 1e-6 && (UNITS.of(255) - 2.821_486_7).abs() < 1e-6);
     }
 }

@@ -1,9 +1,11 @@
 //! The samples x ~ Q on which the function norm is estimated.
 
-use swfn_shared::trial::{Density, Penalty, SampleUnits};
+use swfn_shared::{
+    dataset::Units,
+    trial::{Density, Penalty, SampleUnits},
+};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
-use super::device_data::normalised;
 use crate::{
     compute::Place,
     noise::{self, Noise},
@@ -23,8 +25,8 @@ pub(crate) enum Source {
     Vaes { densities: Densities, spread: f64 },
     /// The images of each lane's subset, with replacement.
     Data,
-    /// Pixels uniform between black and white.
-    UniformNoise,
+    /// Pixels uniform between these, which are black and white.
+    UniformNoise { black: f64, white: f64 },
     /// Pixels normal with mean 0 and variance 1 in normalised units.
     GaussianNoise,
 }
@@ -80,7 +82,7 @@ impl Draw {
 
 impl Samples {
     /// The samples of lanes with that penalty; with a VAE as density, `densities` are those of the lanes.
-    pub(crate) fn new(penalty: &Penalty, densities: Option<Densities>) -> Result<Self, TrainError> {
+    pub(crate) fn new(penalty: &Penalty, densities: Option<Densities>, units: Units) -> Result<Self, TrainError> {
         let source = match (penalty.density, penalty.vae, densities) {
             (Density::Vae | Density::ConvVae, Some(samples), Some(densities)) => {
                 Source::Vaes { densities, spread: samples.spread.get() }
@@ -89,7 +91,10 @@ impl Samples {
                 return Err(TrainError::Data(format!("density `{}` comes without a VAE", penalty.density.name())));
             }
             (Density::Data, _, _) => Source::Data,
-            (Density::UniformNoise, _, _) => Source::UniformNoise,
+            (Density::UniformNoise, _, _) => {
+                let [black, white] = [0, 255].map(|byte| units.of(byte).into());
+                Source::UniformNoise { black, white }
+            }
             (Density::GaussianNoise, _, _) => Source::GaussianNoise,
         };
         Ok(Self { source, count: penalty.samples as usize, units: penalty.units })
@@ -121,9 +126,8 @@ impl Samples {
                     densities.decode(&codes, *spread)
                 }
             }
-            Source::UniformNoise => {
-                let (black, white) = (f64::from(normalised(0)), f64::from(normalised(255)));
-                noise::uniform(&mut noises(draws), steps, values, at) * (white - black) + black
+            Source::UniformNoise { black, white } => {
+                noise::uniform(&mut noises(draws), steps, values, at) * (white - black) + *black
             }
             Source::GaussianNoise => noise::normal(&mut noises(draws), steps, values, at),
         };
@@ -175,8 +179,8 @@ mod tests {
     /// 6,000 pixels each: the standard errors of the means are below 0.013.
     #[test]
     fn noise_has_its_distribution() {
-        let uniform = draw(Source::UniformNoise, Density::UniformNoise);
-        let (black, white) = (normalised(0), normalised(255));
+        let uniform = draw(Source::UniformNoise { black: -0.25, white: 3.5 }, Density::UniformNoise);
+        let (black, white) = (-0.25, 3.5);
         assert!(uniform.iter().all(|x| (black..=white).contains(x)));
         assert!((moments(&uniform).0 - f64::from(black + white) / 2.0).abs() < 0.06);
         let (mean, square) = moments(&draw(Source::GaussianNoise, Density::GaussianNoise));

@@ -10,9 +10,8 @@ use std::{
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     capacity::Capacity,
-    dataset::Dataset,
+    dataset::{Dataset, Sizes},
     ids::{ShapeId, VaeId},
-    image::ImageShape,
     trial::{TrialSpec, VaeSamples},
 };
 use tracing::{Span, warn};
@@ -27,7 +26,8 @@ use super::{
 };
 use crate::{
     compute::Place,
-    data, device,
+    data::Splits,
+    device,
     trial::{
         border::guarded,
         checkpoint::Checkpoints,
@@ -44,7 +44,7 @@ const SOON: u32 = 2 * REPORT_EVERY;
 const ANSWER_TIME: Duration = Duration::from_millis(500);
 
 /// Reads a data set that a trial needs; the error says why it cannot be had.
-pub type Loader = Box<dyn FnMut(Dataset) -> Result<data::Dataset, String>>;
+pub type Loader = Box<dyn FnMut(Dataset) -> Result<Splits, String>>;
 
 /// Trains trials on one device, trials of one shape side by side. What it keeps between them changes how long a trial
 /// takes, never its result.
@@ -102,7 +102,7 @@ impl Trainer {
     }
 
     /// Keeps a data set for the trials that name it, its test images on the device.
-    pub fn load(&mut self, dataset: Dataset, data: data::Dataset) -> Result<(), TrainError> {
+    pub fn load(&mut self, dataset: Dataset, data: Splits) -> Result<(), TrainError> {
         let data = guarded(|| Ok(DeviceData::new(data, self.place.device)))?;
         self.data.insert(dataset, Rc::new(data));
         Ok(())
@@ -378,8 +378,8 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
     fits("batch_size", spec.classifier.batch_size)?;
     let normed = spec.architecture.has_batch_norm();
     let alone = |count: u32| normed && count == 1;
-    let (height, width) = spec.dataset.sides();
-    if let Err(unfit) = spec.architecture.placed(ImageShape::grey(height, width), spec.dataset.classes()) {
+    let Sizes { image, classes, .. } = spec.dataset.sizes();
+    if let Err(unfit) = spec.architecture.placed(image, classes) {
         let hint = "hint: take larger images, or another architecture";
         return Err(TrainError::Data(format!("`{}` does not take these images: {unfit}; {hint}", spec.architecture)));
     }

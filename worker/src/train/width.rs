@@ -267,10 +267,13 @@ pub(crate) mod fuzzing {
 
 #[cfg(test)]
 mod tests {
-    use swfn_shared::grid::{DEFAULT_MAX_TRIALS, Grid};
+    use swfn_shared::{
+        dataset::Dataset,
+        grid::{DEFAULT_MAX_TRIALS, Grid},
+    };
 
     use super::*;
-    use crate::data::{LoadOptions, Source, load};
+    use crate::data::{LoadOptions, load};
 
     const GPU: Device = Device::Cuda(0);
 
@@ -281,7 +284,7 @@ mod tests {
     }
 
     fn data() -> Rc<DeviceData> {
-        let digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).unwrap();
+        let digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
         Rc::new(DeviceData::new(digits, Device::Cpu))
     }
 

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use swfn_shared::numbers::LearningRate;
+use swfn_shared::{dataset::Dataset, numbers::LearningRate};
 use tch::{Device, Reduction};
 
 use super::*;
 use crate::{
-    data::{LoadOptions, Source, load},
+    data::{LoadOptions, load},
     device,
     rng::Stream,
     trial::report::{Observer, Stop},
@@ -75,7 +75,7 @@ fn excess(vae: &AnyVae, pixels: &Tensor) -> (f64, f64) {
 #[test]
 fn the_convolutional_vae_reconstructs_no_worse_than_the_vanilla_one() {
     device::use_one_thread();
-    let digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).unwrap();
+    let digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
     let (train, test) = (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..100)));
     let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 100));
     let [vanilla, convolutional] = [VaeFamily::Vanilla, VaeFamily::Convolutional]

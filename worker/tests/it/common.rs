@@ -6,7 +6,7 @@ use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     axes::{self, Value},
     capacity::Capacity,
-    dataset::{Dataset as DatasetName, SYNTHETIC_VERSION},
+    dataset::Dataset,
     ids::ShapeId,
     metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
@@ -17,7 +17,7 @@ use swfn_shared::{
 };
 use swfn_worker::{
     compute::Place,
-    data::{Dataset, LoadOptions, Source, load},
+    data::{LoadOptions, Splits, load},
     train::{
         jobs::{Job, Jobs},
         trainer::Trainer,
@@ -26,13 +26,12 @@ use swfn_worker::{
 };
 use tracing::Span;
 
-pub(crate) const DATASET: DatasetName =
-    DatasetName::Synthetic { generator_seed: 0, generator_version: SYNTHETIC_VERSION };
+pub(crate) const DATASET: Dataset = Dataset::synthetic(0);
 
 /// Synthetic digits, of which the first 200 are the test images.
-pub(crate) fn digits() -> Dataset {
-    static DIGITS: LazyLock<Dataset> = LazyLock::new(|| {
-        let mut digits = load(&Source::Synthetic { seed: 0 }, &LoadOptions::default()).unwrap();
+pub(crate) fn digits() -> Splits {
+    static DIGITS: LazyLock<Splits> = LazyLock::new(|| {
+        let mut digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
         digits.test = digits.test.gather(&Vec::from_iter(0..200));
         digits
     });

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use swfn_shared::{
-    dataset::{CLASSES, Dataset as Name, IdxDataset},
+    artifacts::Artifacts,
+    dataset::{CLASSES, Dataset, IdxDataset, Sizes, Units},
     ids::DataDigest,
     image::ImageShape,
     metrics::MetricPoint,
@@ -14,7 +15,7 @@ use swfn_shared::{
     },
 };
 use swfn_worker::{
-    data::{Dataset, Split},
+    data::{Split, Splits},
     train::trainer::Trainer,
     trial::report::{Observer, Stop},
 };
@@ -28,9 +29,12 @@ impl Observer for Silent {
     }
 }
 
-/// Images of that size: grey noise, and a bright patch whose place tells the class.
+/// Images of that size: noise, and in one channel a bright patch. Its place tells the class of grey images,
+/// its channel that of coloured ones.
 fn images(own: &IdxDataset, count: u32) -> Split {
-    let (height, width, classes) = (own.height as usize, own.width as usize, own.classes as usize);
+    let Sizes { image: shape, classes, .. } = own.sizes;
+    let [height, width, channels] = shape.size().map(|size| size as usize);
+    let classes = classes as usize;
     let mut state = count;
     let mut images = Vec::new();
     let labels: Vec<u8> = (0..count as usize).map(|index| (index % classes) as u8).collect();
@@ -39,22 +43,27 @@ fn images(own: &IdxDataset, count: u32) -> Split {
         let (rows, label) = (classes.div_ceil(columns), usize::from(*label));
         for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let ink = (y * rows / height, x * columns / width) == (label / columns, label % columns);
-            images.push((state >> 26) as u8 + if ink { 190 } else { 0 });
+            let place = if channels == 1 { label } else { 0 };
+            let ink = (y * rows / height, x * columns / width) == (place / columns, place % columns);
+            for channel in 0..channels {
+                let ink = ink && channel == label % channels;
+                images.push((state >> 26) as u8 + if ink { 190 } else { 0 });
+            }
         }
     }
-    Split { images, labels, shape: ImageShape::grey(own.height, own.width) }
+    Split { images, labels, shape }
 }
 
-fn own(height: u32, width: u32, classes: u32) -> IdxDataset {
+fn own(image: ImageShape, classes: u32) -> IdxDataset {
     let digest = DataDigest::of(["", "", "", ""]);
-    IdxDataset { digest, height, width, classes, train_images: 6 * classes, test_images: 2 * classes }
+    let sizes = Sizes { image, classes, train_images: 6 * classes, test_images: 2 * classes };
+    IdxDataset { digest, sizes }
 }
 
 fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) -> TrialSpec {
     TrialSpec {
-        dataset: Name::Idx(own),
-        subset_size: own.train_images,
+        dataset: Dataset::Idx(own),
+        subset_size: own.sizes.train_images,
         sampling: Sampling::Balanced,
         validation: 0,
         seed: 1,
@@ -93,10 +102,17 @@ fn spec(own: IdxDataset, architecture: Architecture, family: Option<VaeFamily>) 
     }
 }
 
-fn accuracies(own: IdxDataset) -> Vec<(String, f64)> {
+fn trainer(own: IdxDataset) -> Trainer {
     let mut trainer = Trainer::new(Device::Cpu);
-    let (train, test) = (images(&own, own.train_images), images(&own, own.test_images));
-    trainer.load(Name::Idx(own), Dataset { train: train.into(), test, classes: own.classes as usize }).unwrap();
+    let (train, test) = (images(&own, own.sizes.train_images), images(&own, own.sizes.test_images));
+    let classes = own.sizes.classes as usize;
+    let splits = Splits { train: train.into(), test, classes, units: Units::OF_MNIST };
+    trainer.load(Dataset::Idx(own), splits).unwrap();
+    trainer
+}
+
+fn accuracies(own: IdxDataset) -> Vec<(String, f64)> {
+    let mut trainer = trainer(own);
     let mut found = Vec::new();
     for family in [None, Some(VaeFamily::Vanilla), Some(VaeFamily::Convolutional)] {
         for &architecture in Architecture::ALL {
@@ -110,31 +126,62 @@ fn accuracies(own: IdxDataset) -> Vec<(String, f64)> {
 
 #[test]
 fn few_classes_of_oblong_images_are_learnt() {
-    for (trial, accuracy) in accuracies(own(20, 24, 3)) {
+    for (trial, accuracy) in accuracies(own(ImageShape::grey(20, 24), 3)) {
         assert!(accuracy > 0.6, "{trial}: {accuracy} by chance 0.33");
     }
 }
 
 #[test]
+fn colours_are_learnt_with_every_density_and_shown() {
+    let own = own(ImageShape { height: 20, width: 24, channels: 3 }, 3);
+    for (trial, accuracy) in accuracies(own) {
+        assert!(accuracy > 0.6, "{trial}: {accuracy} by chance 0.33");
+    }
+    let mut trainer = trainer(own);
+    for density in [Density::Data, Density::UniformNoise, Density::GaussianNoise] {
+        let mut spec = spec(own, Architecture::NET, Some(VaeFamily::Vanilla));
+        let penalty = spec.penalty.as_mut().unwrap();
+        (penalty.density, penalty.vae) = (density, None);
+        let accuracy = trainer.run(&spec, &mut Silent).unwrap().final_test_accuracy;
+        assert!(accuracy > 0.6, "{density:?}: {accuracy}");
+    }
+
+    let wanted = Artifacts { vae_sheet: true, ..Artifacts::default() };
+    let spec = spec(own, Architecture::NET, Some(VaeFamily::Vanilla));
+    let (_, files) = trainer.run_for(&spec, wanted, &mut Silent).unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&files[0].content)).read_info().unwrap();
+    let mut sheet = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut sheet).unwrap();
+    // 18 columns, which are all images of the subset; two pixels around each tile.
+    assert_eq!((info.color_type, info.width, info.height), (png::ColorType::Rgb, 18 * 26 + 2, 6 * 22 + 2));
+    // The first pixel of each tile of the first row is bright in the channel of its class.
+    let mut classes = [0; 3];
+    for tile in sheet[2 * info.line_size..3 * info.line_size][6..].chunks(26 * 3).take(18) {
+        let bright = (0..3).max_by_key(|channel| tile[*channel]).unwrap();
+        assert!((0..3).all(|channel| (tile[channel] >= 190) == (channel == bright)), "{:?}", &tile[..3]);
+        classes[bright] += 1;
+    }
+    assert_eq!(classes, [6; 3]);
+}
+
+#[test]
 #[ignore = "make test-all: it takes as long as all others of this file"]
 fn many_classes_of_the_largest_images_are_learnt() {
-    for (trial, accuracy) in accuracies(own(64, 64, 26)) {
+    for (trial, accuracy) in accuracies(own(ImageShape::grey(64, 64), 26)) {
         assert!(accuracy > 0.2, "{trial}: {accuracy} by chance 0.04");
     }
 }
 
 #[test]
 fn the_smallest_images_and_the_largest_and_the_most_classes_pass() {
-    for own in [own(16, 17, *CLASSES.end()), own(64, 64, 26)] {
+    for own in [own(ImageShape::grey(16, 17), *CLASSES.end()), own(ImageShape::grey(64, 64), 26)] {
         passes(own);
     }
 }
 
 /// All architectures train for a few steps.
 fn passes(own: IdxDataset) {
-    let mut trainer = Trainer::new(Device::Cpu);
-    let (train, test) = (images(&own, own.train_images), images(&own, own.test_images));
-    trainer.load(Name::Idx(own), Dataset { train: train.into(), test, classes: own.classes as usize }).unwrap();
+    let mut trainer = trainer(own);
     for &architecture in Architecture::ALL {
         let mut spec = spec(own, architecture, Some(VaeFamily::Convolutional));
         spec.classifier.iterations = 3;

@@ -10,7 +10,8 @@ use std::{fs, ops::ControlFlow, path::Path};
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
     axes::{self, Value},
-    dataset::Dataset as DatasetName,
+    catalogue::KMNIST,
+    dataset::Dataset,
     metrics::{self, MetricPoint},
     numbers::LearningRate,
     trial::{
@@ -333,7 +334,7 @@ fn a_trial_that_does_not_fit_its_data_is_refused_by_name() {
     };
     let cases = [
         (with(|s| s.subset_size = 60_001), "a subset of `60001` images was asked for, but there are `60000`"),
-        (with(|s| s.dataset = DatasetName::Kmnist), "data set `kmnist` is not loaded"),
+        (with(|s| s.dataset = Dataset::of(&KMNIST)), "data set `kmnist` is not loaded"),
         (with(|s| s.classifier.batch_size = 61), "batch_size `61` is more than the subset of 60 images"),
         (with(|s| s.classifier.evaluate_every = 0), "evaluate_every `0` is not above zero"),
         (with(|s| s.classifier.epochs = Epochs::Restart { every: 0 }), "restart_every `0` is not above zero"),
@@ -351,10 +352,10 @@ fn an_error_of_torch_fails_the_trial_and_not_the_process() {
     let mut trainer = trainer();
     let mut broken = digits();
     broken.test.labels.fill(12);
-    trainer.load(DatasetName::Kmnist, broken).unwrap();
+    trainer.load(Dataset::of(&KMNIST), broken).unwrap();
     let trial = spec(Architecture::NET, 0.0);
     let error =
-        trainer.run(&TrialSpec { dataset: DatasetName::Kmnist, ..trial }, &mut Recorder::default()).unwrap_err();
+        trainer.run(&TrialSpec { dataset: Dataset::of(&KMNIST), ..trial }, &mut Recorder::default()).unwrap_err();
     assert!(matches!(&error, TrainError::Torch(message) if message.contains("index 12 is out of bounds")), "{error}");
     assert_eq!(said(&mut trainer, &trial), said(&mut self::trainer(), &trial));
 }

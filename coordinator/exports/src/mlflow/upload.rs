@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
-use swfn_shared::{grid::Grid, problem, problem::OrProblem as _, state::TrialState, text};
+use swfn_shared::{grid::Grid, metrics::OUTCOMES, problem, problem::OrProblem as _, state::TrialState, text};
 use swfn_store::ReadOnly;
 
 use super::{super::trial::Trial, client::Client};
@@ -268,15 +268,7 @@ fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> any
     let mut tags = vec![];
     let mut metrics = vec![];
     if trial.state == TrialState::Succeeded {
-        let names = [
-            "final_test_accuracy",
-            "best_test_accuracy",
-            "final_test_loss",
-            "validation_accuracy",
-            "validated_test_accuracy",
-            "vae_seconds",
-            "classifier_seconds",
-        ];
+        let names: Vec<&str> = OUTCOMES.iter().map(|metric| metric.name).collect();
         let sql = format!("SELECT {}, dataset_digest FROM result WHERE trial = ?1 AND attempt = ?2", names.join(", "));
         reader.each(&sql, (trial.number, trial.attempt), |row| {
             for (index, name) in names.iter().enumerate() {

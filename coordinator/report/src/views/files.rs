@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use swfn_shared::{
     axes::{Axis, Role},
-    metrics::Outcome,
+    metrics::OUTCOMES,
     quote,
     trial::TrialSpec,
 };
@@ -92,16 +92,9 @@ fn trials_csv(file: impl Write, summary: &Summary, trials: &[(TrialSpec, TrialRo
     columns.words("trial", |line| line.row.id.to_string());
     columns.words("state", |line| line.row.state.to_string());
     settings_of_trials(&mut columns, summary);
-    let mut number = |name: &str, value: fn(&Outcome) -> Option<f64>| {
-        columns.words(name, move |line| maybe(line.row.outcome.as_ref().and_then(value)));
-    };
-    number("final_test_accuracy", |outcome| Some(outcome.final_test_accuracy));
-    number("best_test_accuracy", |outcome| Some(outcome.best_test_accuracy));
-    number("final_test_loss", |outcome| Some(outcome.final_test_loss));
-    number("validation_accuracy", |outcome| outcome.validation_accuracy);
-    number("validated_test_accuracy", |outcome| outcome.validated_test_accuracy);
-    number("vae_seconds", |outcome| Some(outcome.vae_seconds));
-    number("classifier_seconds", |outcome| Some(outcome.classifier_seconds));
+    for metric in OUTCOMES {
+        columns.words(metric.name, move |line| maybe(line.row.outcome.as_ref().and_then(metric.get)));
+    }
     columns.words("attempts", |line| line.row.attempts.to_string());
     columns.words("worker", |line| maybe(line.row.worker.as_ref().map(|worker| &worker.id)));
     let mut from = |name: &str, value: fn(&WorkerRow) -> Option<&String>| {

@@ -4,9 +4,9 @@ use std::{collections::HashMap, fs};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use swfn_shared::image::ImageShape;
+use swfn_shared::{dataset::Units, image::ImageShape};
 use swfn_worker::{
-    data::{Dataset, Split},
+    data::{Split, Splits},
     lanes::Named,
     layers::InputShape,
     train::device_data::DeviceData,
@@ -185,7 +185,8 @@ impl Inputs {
 fn normalised(images: &Tensor, labels: &Tensor, shape: InputShape) -> Images {
     let bytes = |x: &Tensor| Vec::<u8>::try_from(x.flatten(0, -1)).unwrap();
     let split = Split { images: bytes(images), labels: bytes(labels), shape: shape.image };
-    let dataset = Dataset { train: split.clone().into(), test: split, classes: shape.classes as usize };
-    let data = DeviceData::new(dataset, Device::Cpu);
+    let classes = shape.classes as usize;
+    let splits = Splits { train: split.clone().into(), test: split, classes, units: Units::OF_MNIST };
+    let data = DeviceData::new(splits, Device::Cpu);
     Images { pixels: data.test().pixels.shallow_clone(), labels: data.test().labels.shallow_clone() }
 }

@@ -4,14 +4,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
+use swfn_shared::catalogue::{DigestOf, Entry, Format, IDX_FILES, MNIST, Origin, Published, PublishedFile};
+use swfn_shared::dataset::{Dataset, Sizes, Units};
 use swfn_shared::image::ImageShape;
 
-use super::dataset::{LoadOptions, Source, load};
+use super::dataset::{LoadOptions, load};
 use super::download_tests::{Server, good};
 use super::error::DataError;
 use super::idx::hex;
 use super::idx_tests::{gzip, idx};
-use super::named::{Catalogue, DigestOf, FILES, Named, load_catalogue};
 
 /// Reads the real files from the folder that `SWFN_TEST_MNIST` names; skipped without it.
 #[test]
@@ -21,7 +22,7 @@ fn mnist_is_what_it_is_known_to_be() {
         return;
     };
     let options = LoadOptions { data_dir: Some(PathBuf::from(dir)), ..LoadOptions::default() };
-    let data = load(&Source::Named(Named::Mnist), &options).unwrap();
+    let data = load(&Dataset::of(&MNIST), &options).unwrap();
     assert_eq!((data.train.len(), data.test.len(), data.classes), (60_000, 10_000, 10));
     let train = data.train.gather(&(0..60_000).collect::<Vec<_>>());
     assert_eq!(train.shape, ImageShape::grey(28, 28));
@@ -34,7 +35,7 @@ fn mnist_is_what_it_is_known_to_be() {
 }
 
 /// A data set of three training images and one test image, and a mirror that serves it.
-fn tiny(digest_of: DigestOf) -> (Catalogue, Server) {
+fn tiny(digest_of: DigestOf) -> (Dataset, Server) {
     let files = [
         idx(&[3, 2, 2], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
         idx(&[3], &[0, 9, 4]),
@@ -49,43 +50,55 @@ fn tiny(digest_of: DigestOf) -> (Catalogue, Server) {
         &*hex(&digest).leak()
     });
     let server = Server::start(move |_, (name, range)| {
-        let at = FILES.iter().position(|file| *name == format!("{file}.gz")).unwrap();
+        let at = IDX_FILES.iter().position(|file| *name == format!("{file}.gz")).unwrap();
         good(&gzip(&files[at]), *range)
     });
-    (Catalogue { name: "tiny", mirrors: &[], digests, digest_of }, server)
+    let files = IDX_FILES.iter().zip(digests).map(|(name, sha256)| PublishedFile { name, sha256 });
+    let files = files.collect::<Vec<_>>().leak();
+    let published = Published { format: Format::Idx, files, digest_of, mirrors: &[], folders: &[] };
+    let sizes = Sizes { image: ImageShape::grey(2, 2), classes: 10, train_images: 3, test_images: 1 };
+    let entry = Entry {
+        name: "tiny",
+        title: "",
+        source: "",
+        sizes,
+        units: Units::OF_MNIST,
+        origin: Origin::Published(published),
+    };
+    (Dataset::of(Box::leak(Box::new(entry))), server)
 }
 
 #[test]
 fn a_data_set_is_downloaded_once_and_then_found() {
     for digest_of in [DigestOf::Content, DigestOf::Gzip] {
-        let (catalogue, server) = tiny(digest_of);
+        let (tiny, server) = tiny(digest_of);
         let folder = tempfile::tempdir().unwrap();
         let cache = LoadOptions { cache_dir: Some(folder.path().into()), ..LoadOptions::default() };
         let offline = LoadOptions { offline: true, ..cache.clone() };
-        let error = load_catalogue(&catalogue, &offline).unwrap_err().to_string();
+        let error = load(&tiny, &offline).unwrap_err().to_string();
         assert!(error.contains("`train-images-idx3-ubyte.gz` of tiny not found"), "{error}");
 
         let online = LoadOptions { mirrors: vec![server.address.clone()], ..cache.clone() };
-        let data = load_catalogue(&catalogue, &online).unwrap();
+        let data = load(&tiny, &online).unwrap();
         assert_eq!((data.train.len(), data.test.len(), data.classes), (3, 1, 10));
         assert_eq!(data.train.gather(&[1]).images, [5, 6, 7, 8]);
         assert_eq!((data.test.labels.as_slice(), server.ranges().len()), (&[5][..], 4));
-        load_catalogue(&catalogue, &offline).unwrap();
+        load(&tiny, &offline).unwrap();
 
         // As the user's own folder, with the files of the cache; then one of them is changed.
         let dir = folder.path().join("data");
         let own = LoadOptions { data_dir: Some(dir.clone()), ..LoadOptions::default() };
-        load_catalogue(&catalogue, &own).unwrap();
+        load(&tiny, &own).unwrap();
         let labels = dir.join("tiny/train-labels-idx1-ubyte.gz");
         fs::write(&labels, gzip(&idx(&[3], &[0, 9, 5]))).unwrap();
-        let error = load_catalogue(&catalogue, &own).unwrap_err();
+        let error = load(&tiny, &own).unwrap_err();
         assert!(matches!(&error, DataError::Digest { file, .. } if *file == labels), "{error}");
         fs::remove_file(&labels).unwrap();
-        let error = load_catalogue(&catalogue, &own).unwrap_err().to_string();
+        let error = load(&tiny, &own).unwrap_err().to_string();
         assert!(error.contains(&format!("`{}`", labels.display())), "{error}");
 
         // Uncompressed and right in the folder: fine where the checksum is of the content.
-        fs::write(dir.join(FILES[1]), idx(&[3], &[0, 9, 4])).unwrap();
-        assert_eq!(load_catalogue(&catalogue, &own).is_ok(), digest_of == DigestOf::Content);
+        fs::write(dir.join(IDX_FILES[1]), idx(&[3], &[0, 9, 4])).unwrap();
+        assert_eq!(load(&tiny, &own).is_ok(), digest_of == DigestOf::Content);
     }
 }

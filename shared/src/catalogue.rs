@@ -1,0 +1,211 @@
+//! The data sets that have a name: one row of [`CATALOGUE`] for each. Another one is a row, and a
+//! decoder in the worker where its files have a format of their own.
+
+use std::hash;
+
+use crate::{
+    dataset::{Sizes, Units},
+    ids::DataDigest,
+    image::ImageShape,
+};
+
+/// What is known of a data set by its name alone.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name in grid files, on the command line and on disk.
+    pub name: &'static str,
+    /// Its content, for people.
+    pub title: &'static str,
+    /// Its origin and its licence, in a sentence.
+    pub source: &'static str,
+    /// Sizes of its images and of its parts.
+    pub sizes: Sizes,
+    /// The units in which networks see its images.
+    pub units: Units,
+    /// Where its images come from.
+    pub origin: Origin,
+}
+
+/// Where the images of a data set come from.
+#[derive(Debug)]
+pub enum Origin {
+    /// The program draws them from a seed.
+    Generated {
+        /// Raised when the generator draws other images for the same seed.
+        version: u32,
+    },
+    /// Files that others have published.
+    Published(Published),
+}
+
+/// Published files.
+#[derive(Debug)]
+pub struct Published {
+    /// What the files hold.
+    pub format: Format,
+    /// The files, in the order of their format.
+    pub files: &'static [PublishedFile],
+    /// What their digests cover.
+    pub digest_of: DigestOf,
+    /// Folders from which the files can be downloaded under their names with `.gz`, each ending in `/`.
+    pub mirrors: &'static [&'static str],
+    /// Folders in which other programs keep them, below a folder of the user's.
+    pub folders: &'static [&'static str],
+}
+
+/// A published file.
+#[derive(Debug)]
+pub struct PublishedFile {
+    /// Its name, without `.gz`.
+    pub name: &'static str,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: &'static str,
+}
+
+/// A format of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// That of MNIST: [`IDX_FILES`], each one array.
+    Idx,
+}
+
+/// What a digest covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigestOf {
+    /// The uncompressed file, however it is compressed.
+    Content,
+    /// The `.gz` file as published. Uncompressed or recompressed copies cannot be checked and are not
+    /// accepted.
+    Gzip,
+}
+
+/// Names of the files of [`Format::Idx`]: images before labels, training before test.
+pub const IDX_FILES: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+
+/// Raised when the generator draws other images for the same seed.
+pub const SYNTHETIC_VERSION: u32 = 1;
+
+/// MNIST and all that were made to take its place.
+const LIKE_MNIST: Sizes =
+    Sizes { image: ImageShape::grey(28, 28), classes: 10, train_images: 60_000, test_images: 10_000 };
+
+/// Digits drawn by swfn's own generator.
+pub static SYNTHETIC: Entry = Entry {
+    name: "synthetic",
+    title: "synthetic digits",
+    source: "Drawn by swfn itself, from a seed; nothing is downloaded.",
+    sizes: LIKE_MNIST,
+    units: Units::OF_MNIST,
+    origin: Origin::Generated { version: SYNTHETIC_VERSION },
+};
+
+/// Handwritten digits.
+pub static MNIST: Entry = Entry {
+    name: "mnist",
+    title: "handwritten digits",
+    source: "LeCun, Cortes and Burges 1998, from NIST's Special Databases 1 and 3; CC BY-SA 3.0.",
+    sizes: LIKE_MNIST,
+    units: Units::OF_MNIST,
+    origin: Origin::Published(Published {
+        format: Format::Idx,
+        files: &idx_files([
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ]),
+        digest_of: DigestOf::Content,
+        mirrors: &[
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ],
+        folders: &["MNIST/raw"],
+    }),
+};
+
+/// Articles of clothing.
+pub static FASHION_MNIST: Entry = Entry {
+    name: "fashion-mnist",
+    title: "articles of clothing",
+    source: "Xiao, Rasul and Vollgraf 2017, arXiv 1708.07747; MIT licence.",
+    sizes: LIKE_MNIST,
+    units: Units::OF_MNIST,
+    origin: Origin::Published(Published {
+        format: Format::Idx,
+        files: &idx_files([
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ]),
+        digest_of: DigestOf::Gzip,
+        mirrors: &[
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ],
+        folders: &["FashionMNIST/raw"],
+    }),
+};
+
+/// Cursive Japanese characters.
+pub static KMNIST: Entry = Entry {
+    name: "kmnist",
+    title: "cursive Japanese characters (Kuzushiji-MNIST)",
+    source: "Clanuwat et al. 2018, arXiv 1812.01718, from the Kuzushiji Dataset of CODH; CC BY-SA 4.0.",
+    sizes: LIKE_MNIST,
+    units: Units::OF_MNIST,
+    origin: Origin::Published(Published {
+        format: Format::Idx,
+        files: &idx_files([
+            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+            "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+            "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+        ]),
+        digest_of: DigestOf::Gzip,
+        mirrors: &[
+            "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+            "https://huggingface.co/datasets/tanganke/kmnist/resolve/main/raw/",
+        ],
+        folders: &["KMNIST/raw"],
+    }),
+};
+
+/// All of them, in the order in which messages list them.
+pub static CATALOGUE: [&Entry; 4] = [&SYNTHETIC, &MNIST, &FASHION_MNIST, &KMNIST];
+
+const fn idx_files([a, b, c, d]: [&'static str; 4]) -> [PublishedFile; 4] {
+    let [e, f, g, h] = IDX_FILES;
+    [
+        PublishedFile { name: e, sha256: a },
+        PublishedFile { name: f, sha256: b },
+        PublishedFile { name: g, sha256: c },
+        PublishedFile { name: h, sha256: d },
+    ]
+}
+
+impl Origin {
+    /// Identifies the content, of images that are drawn that of this seed.
+    pub fn digest(&self, seed: u64) -> DataDigest {
+        match self {
+            Self::Published(published) => DataDigest::of(published.files.iter().map(|file| file.sha256)),
+            Self::Generated { version } => DataDigest::of_text(&format!("synthetic digits {version} {seed}")),
+        }
+    }
+}
+
+/// Rows are told apart by their names.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Entry {}
+
+impl hash::Hash for Entry {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
