@@ -23,7 +23,7 @@ coordinator() {
 worker() {
     local file
     for file in /proc/[0-9]*/cmdline; do
-        # The supervisor's are `swfn-worker device --device NAME ...`.
+        # The supervisor's are `swfn-worker device --setup FILE`.
         if tr '\0' ' ' 2>/dev/null <"$file" | grep -q '^[^ ]*swfn-worker device '; then
             return 0
         fi

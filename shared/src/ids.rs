@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::quote::quote;
@@ -163,7 +163,8 @@ impl fmt::Display for LeaseId {
 }
 
 /// One worker process, named by itself: 1 to 64 letters, digits, `-`, `_`, `.` or `:`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct WorkerId(String);
 
 /// A text that cannot name a worker.
@@ -181,6 +182,20 @@ impl FromStr for WorkerId {
         } else {
             Err(WorkerIdError(text.chars().take(64).collect()))
         }
+    }
+}
+
+impl TryFrom<String> for WorkerId {
+    type Error = WorkerIdError;
+
+    fn try_from(text: String) -> Result<Self, WorkerIdError> {
+        text.parse()
+    }
+}
+
+impl From<WorkerId> for String {
+    fn from(WorkerId(text): WorkerId) -> Self {
+        text
     }
 }
 

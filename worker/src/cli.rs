@@ -9,23 +9,24 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
-use swfn_session::{Predecessor, StayLimits, drain_workers};
+use serde::{Deserialize, Serialize};
+use swfn_session::{StayLimits, drain_workers};
 use swfn_shared::{
     catalogue::Origin,
     command_line,
     dataset::{Dataset, IDX, UnknownDataset},
-    faults,
-    ids::WorkerId,
-    output,
+    faults, output,
     telemetry::{self, LogFormat},
 };
 
 use crate::{
     cli_access::AccessArguments,
-    cli_folders::{CheckpointArguments, VaeCacheArguments, folder_argument},
+    cli_folders::{CheckpointArguments, VaeCacheArguments},
     data::{self, DataError, LoadOptions},
-    devices, process, single,
-    supervisor::{self, INTERRUPTED, PREDECESSOR_LOG, Supervisor},
+    devices, process,
+    setup::Setup,
+    single,
+    supervisor::{self, INTERRUPTED, Supervisor},
     trial::checkpoint::DEFAULT_SECONDS,
 };
 
@@ -54,10 +55,11 @@ enum CommandLine {
     Train(TrainArguments),
     /// One device process; started by the supervisor
     #[command(hide = true)]
-    Device(Box<DeviceArguments>),
+    Device(DeviceArguments),
 }
 
-#[derive(Debug, Args)]
+/// What all processes of a supervisor share.
+#[derive(Debug, Args, Serialize, Deserialize)]
 struct Common {
     #[command(flatten)]
     access: AccessArguments,
@@ -95,7 +97,7 @@ impl Common {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 struct DataArguments {
     /// Folder with the data set's files, in DIR/NAME or DIR [default: the user's cache folder, downloaded when missing; idx has none]
     #[arg(long, value_name = "DIR")]
@@ -112,14 +114,6 @@ impl DataArguments {
     fn options(self) -> LoadOptions {
         let Self { data_dir, cache_dir, offline } = self;
         LoadOptions { data_dir, cache_dir, offline, mirrors: Vec::new(), progress: true }
-    }
-
-    /// The same as arguments of a device process.
-    fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
-        let mut arguments = folder_argument("--data-dir", self.data_dir.as_deref())?;
-        arguments.extend(folder_argument("--cache-dir", self.cache_dir.as_deref())?);
-        arguments.extend(self.offline.then(|| "--offline".to_owned()));
-        Ok(arguments)
     }
 }
 
@@ -138,21 +132,9 @@ struct SupervisorArguments {
 
 #[derive(Debug, Args)]
 struct DeviceArguments {
-    #[command(flatten)]
-    common: Common,
-    #[arg(long)]
-    device: String,
-    #[arg(long)]
-    worker_id: WorkerId,
-    #[arg(long)]
-    predecessor: Option<WorkerId>,
-    #[arg(long, default_value = "", requires = "predecessor")]
-    predecessor_end: String,
-    #[arg(long, requires = "predecessor")]
-    predecessor_innocent: bool,
-    /// Too much for a list of processes
-    #[arg(env = PREDECESSOR_LOG, long, default_value = "", hide_env_values = true)]
-    predecessor_log: String,
+    /// What to do, as the supervisor has written it; the file is removed
+    #[arg(long, value_name = "FILE")]
+    setup: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -257,7 +239,7 @@ pub fn main() -> ExitCode {
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
         Some(CommandLine::Drain(arguments)) => drain(arguments),
         Some(CommandLine::Train(arguments)) => train_one(arguments),
-        Some(CommandLine::Device(device)) => device_process(*device),
+        Some(CommandLine::Device(device)) => device_process(&device),
         None => supervise(arguments.supervisor),
     };
     let code = result.unwrap_or_else(|error| {
@@ -278,23 +260,13 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     // Here too, so that a mistake is told once, and at once.
     let coordinator = common.access.address()?.shown();
     let devices = devices::resolve(&devices)?;
-    let mut shared = common.access.to_arguments()?;
-    shared.extend(["--log-format".to_owned(), common.log_format.to_string()]);
-    shared.extend(common.data.to_arguments()?);
-    shared.extend(common.vae_cache.to_arguments()?);
-    shared.extend(common.checkpoints.to_arguments()?);
-    shared.extend(["--give-up-after".to_owned(), common.give_up_after.to_string()]);
-    shared.extend(common.end_at.iter().flat_map(|end| ["--end-at".to_owned(), end.to_string()]));
-    shared.extend(common.exit_when_idle.iter().flat_map(|idle| ["--exit-when-idle".to_owned(), idle.to_string()]));
-    shared.extend(common.lanes.iter().flat_map(|lanes| ["--lanes".to_owned(), lanes.to_string()]));
-    Supervisor { devices, arguments: shared, local_to, coordinator }.run()
+    let arguments = serde_json::to_value(&common)
+        .context("device processes cannot be told their arguments\nhint: give folders and files names of UTF-8")?;
+    Supervisor { devices, arguments, local_to, coordinator }.run()
 }
 
-fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
-    let DeviceArguments { common, device, worker_id, predecessor, predecessor_end, predecessor_log, .. } = arguments;
-    let innocent = arguments.predecessor_innocent;
-    let predecessor =
-        predecessor.map(|worker| Predecessor { worker, end: predecessor_end, log: predecessor_log, innocent });
+fn device_process(arguments: &DeviceArguments) -> anyhow::Result<ExitCode> {
+    let Setup { arguments: common, device, worker, predecessor } = Setup::<Common>::take(&arguments.setup)?;
     start_log(common.log_format);
     let address = common.access.address()?;
     let limits = common.limits();
@@ -306,7 +278,7 @@ fn device_process(arguments: DeviceArguments) -> anyhow::Result<ExitCode> {
     process::run(process::Setup {
         address,
         device,
-        worker: worker_id,
+        worker,
         predecessor,
         data,
         vae_cache,

@@ -1,15 +1,13 @@
-//! The arguments about access to the coordinator; the supervisor passes those that name files on. A token from the environment is
-//! inherited, and never on a command line.
+//! The arguments about access to the coordinator. A token from the environment is inherited by device processes.
 
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use swfn_session::{Access, Address};
 use swfn_shared::access::{Authorities, Identity, Token, pair};
 
-use crate::cli_folders::folder_argument;
-
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub(crate) struct AccessArguments {
     /// Address of the coordinator, such as host:7077, http://host:7077 or https://host:7077
     #[arg(
@@ -46,19 +44,5 @@ impl AccessArguments {
         let files = pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         let identity = files.map(|(certificate, key)| Identity::read(certificate, key)).transpose()?;
         Ok(Access { authorities, identity, token: Token::find(self.token_file.as_deref())? })
-    }
-
-    /// The same as arguments of a device process.
-    pub(crate) fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
-        let mut arguments = vec!["--coordinator".to_owned(), self.coordinator.clone()];
-        for (name, file) in [
-            ("--tls-ca", &self.tls_ca),
-            ("--tls-cert", &self.tls_cert),
-            ("--tls-key", &self.tls_key),
-            ("--token-file", &self.token_file),
-        ] {
-            arguments.extend(folder_argument(name, file.as_deref())?);
-        }
-        Ok(arguments)
     }
 }

@@ -1,12 +1,9 @@
-//! The arguments about the folders in which device processes keep VAEs and checkpoints; the supervisor passes them on.
+//! The arguments about the folders in which device processes keep VAEs and checkpoints.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::{
@@ -14,7 +11,7 @@ use crate::{
     trial::checkpoint::DEFAULT_SECONDS,
 };
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub(crate) struct VaeCacheArguments {
     /// Folder of trained VAEs, which workers that share it train once; on this machine or on a shared file system, at most
     /// 2 GiB [default: vaes in the cache folder]
@@ -40,23 +37,9 @@ impl VaeCacheArguments {
             }
         })
     }
-
-    /// The same as arguments of a device process.
-    pub(crate) fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
-        let mut arguments = folder_argument("--vae-cache", self.vae_cache.as_deref())?;
-        arguments.extend(self.no_vae_cache.then(|| "--no-vae-cache".to_owned()));
-        Ok(arguments)
-    }
 }
 
-/// A folder as an argument of a device process.
-pub(crate) fn folder_argument(name: &str, folder: Option<&Path>) -> anyhow::Result<Vec<String>> {
-    let Some(folder) = folder else { return Ok(Vec::new()) };
-    let text = folder.to_str().with_context(|| format!("`{}` is not UTF-8", folder.display()))?;
-    Ok(vec![name.to_owned(), text.to_owned()])
-}
-
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub(crate) struct CheckpointArguments {
     /// Folder of checkpoints, from which interrupted trials go on, on any worker of the same kind of device that sees it
     /// [default: checkpoints in the cache folder]
@@ -85,14 +68,5 @@ impl CheckpointArguments {
             }
         });
         folder.map(|folder| (folder, Duration::from_secs(checkpoint_seconds.unwrap_or(DEFAULT_SECONDS))))
-    }
-
-    /// The same as arguments of a device process.
-    pub(crate) fn to_arguments(&self) -> anyhow::Result<Vec<String>> {
-        let mut arguments = folder_argument("--checkpoint-dir", self.checkpoint_dir.as_deref())?;
-        arguments.extend(self.no_checkpoints.then(|| "--no-checkpoints".to_owned()));
-        let seconds = self.checkpoint_seconds.map(|seconds| format!("--checkpoint-seconds={seconds}"));
-        arguments.extend(seconds);
-        Ok(arguments)
     }
 }

@@ -29,6 +29,7 @@ pub mod noise;
 mod orders;
 mod process;
 pub mod rng;
+mod setup;
 mod single;
 mod store_file;
 mod supervisor;

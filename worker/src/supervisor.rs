@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use swfn_session::Predecessor;
 use swfn_shared::{
     faults,
@@ -45,10 +46,8 @@ use self::{
 use crate::{
     cgroup::Memory,
     process::{HOPELESS, OUT_OF_TIME, UNREACHABLE, hear_stops},
+    setup::Setup,
 };
-
-/// Environment variable with the end of the log of a dead process, for the one that follows it.
-pub(crate) const PREDECESSOR_LOG: &str = "SWFN_PREDECESSOR_LOG";
 
 /// Time that a process has to give its leases back before it is killed.
 const GRACE: Duration = Duration::from_secs(20);
@@ -67,8 +66,8 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) struct Supervisor {
     /// Devices, one process each.
     pub(crate) devices: Vec<String>,
-    /// Arguments that all processes share.
-    pub(crate) arguments: Vec<String>,
+    /// The arguments that all processes share.
+    pub(crate) arguments: Value,
     /// The run of a coordinator that started this supervisor: it is the beginning of the workers' ids, and the supervisor ends when its
     /// standard input closes.
     pub(crate) local_to: Option<String>,
@@ -171,7 +170,7 @@ struct Slot {
     device: String,
     index: usize,
     prefix: String,
-    arguments: Vec<String>,
+    arguments: Value,
     stop: watch::Receiver<Stop>,
     shared: Arc<Shared>,
     /// The next process only gives back what the one before it held: there is no memory for as many.
@@ -256,17 +255,20 @@ impl Slot {
         said: &Arc<Said>,
     ) -> anyhow::Result<(ExitStatus, String)> {
         let mut command = Command::new(&self.program);
-        command.arg("device").arg("--device").arg(&self.device).arg("--worker-id").arg(worker.to_string());
-        if let Some(Predecessor { worker, end, log, innocent }) = predecessor {
-            command.arg("--predecessor").arg(worker.to_string()).arg("--predecessor-end").arg(end);
-            command.args(innocent.then_some("--predecessor-innocent"));
-            command.env(PREDECESSOR_LOG, log.replace('\0', ""));
-        }
+        let setup = Setup {
+            arguments: self.arguments.clone(),
+            device: self.device.clone(),
+            worker: worker.clone(),
+            predecessor: predecessor.cloned(),
+        };
+        // Kept until the process has ended, which should have removed it.
+        let setup = setup.write()?;
+        command.arg("device").arg("--setup").arg(setup.path());
         if telemetry::colours() {
             command.env("CLICOLOR_FORCE", "1");
         }
         // Standard input is a pipe from here: when this process is gone, the child notices.
-        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         if self.device == "cpu" {
             // Before torch is loaded, so that no library starts threads of its own.

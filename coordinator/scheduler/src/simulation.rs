@@ -3,9 +3,9 @@
 //! ```text
 //!   plan (of a seed) --> faults --+
 //!                                 v
-//!   queue (virtual time) --> world --> place: process = ledger + trainer    (a model of the worker)
+//!   queue (virtual time) --> world --> place: process = protocol + trainer  (the session's protocol; a model of the trainer)
 //!                                 |      |  network: streams that break     (a model of gRPC)
-//!                                 +--> host: coordinator + disk             (a model of the actor, around the real scheduler)
+//!                                 +--> host: coordinator + disk             (the actor's turn; a model of the disk)
 //!                                          |
 //!                              book <-- oracle --> verdict
 //! ```
@@ -24,7 +24,6 @@ mod draw;
 mod faults;
 mod grants;
 mod host;
-mod ledger;
 mod message;
 mod network;
 mod oracle;
@@ -39,6 +38,7 @@ mod tally;
 mod telling;
 mod trainer;
 mod verdict;
+mod wire;
 mod words;
 mod world;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use swfn_shared::{
     artifacts::Artifacts,
     capacity::Capacity,
@@ -76,7 +77,7 @@ pub enum Exit {
 }
 
 /// The process in whose place this one was started.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Predecessor {
     /// Its name.
     pub worker: WorkerId,

@@ -160,6 +160,7 @@ impl Protocol {
         warn!(%lease, "lease revoked: {reason}");
         if self.ledger.revoke(lease) {
             self.watchdog.revoked(now, lease);
+            self.wishes.doubt();
         }
     }
 

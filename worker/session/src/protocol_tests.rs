@@ -201,6 +201,27 @@ fn leases_that_are_not_confirmed_are_abandoned() {
 }
 
 #[test]
+fn a_trainer_that_stood_still_asks_anew_and_attempts_may_be_counted_anew() {
+    let mut stage = Stage::connected(StayLimits::default());
+    stage.tell(room(1));
+    let taken = stage.hear(grant(&leases(1)));
+    // It asks for another, and the coordinator loses patience with the first before it hears that.
+    stage.tell(room(1));
+    assert_eq!(stage.asks().last().unwrap().lanes, 2);
+    let revoke = v1::Revoke { lease: Some(taken[0].lease.into()), reason: "it stood still".to_owned() };
+    stage.hear(coordinator_message::Kind::Revoke(revoke));
+    assert!(stage.asks().is_empty());
+    stage.end(taken[0].lease, End::Released);
+    stage.tell(room(1));
+    assert_eq!(stage.asks().last().unwrap().lanes, 1);
+    // Another coordinator, of another run directory, grants the same attempt.
+    assert!(stage.hear(grant(&leases(1))).is_empty());
+    stage.protocol.lost();
+    stage.connect();
+    assert_eq!(stage.hear(grant(&leases(1))).len(), 1);
+}
+
+#[test]
 fn a_wish_is_said_again_on_the_next_stream_and_withdrawn_before_leases_are_given_back() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(2));

@@ -8,13 +8,15 @@ pub(crate) struct Wishes {
     wish: Option<Capacity>,
     /// The coordinator thinks otherwise.
     unsaid: bool,
+    /// The coordinator may have dropped what it was asked: the next wish is said in any case.
+    doubted: bool,
 }
 
 impl Wishes {
     /// The trainer's newest wish takes the place of what was left of the one before.
     pub(crate) fn say(&mut self, wish: Capacity) {
         let wish = Some(wish).filter(|wish| wish.lanes > 0);
-        self.unsaid |= wish != self.wish;
+        self.unsaid |= wish != self.wish || std::mem::take(&mut self.doubted);
         self.wish = wish;
     }
 
@@ -25,6 +27,12 @@ impl Wishes {
             wish.shape = Some(shape);
         }
         self.wish.take_if(|wish| wish.lanes == 0);
+    }
+
+    /// A lease was revoked. If that was because its trial stood still, what was asked before is dropped with it: whoever
+    /// stands still would lose the next one as well. A trainer that says something after that does not stand still.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted = true;
     }
 
     /// Nothing is wanted any more. That is said in any case: what seems fulfilled here may stand there, when leases that were counted with
@@ -83,6 +91,19 @@ mod tests {
         assert_eq!(wishes.ask(0), ask(3, None));
         wishes.say(wish(0, None));
         assert_eq!((wishes.ask(0), wishes.ask(0)), (Some(Capacity::default()), None), "withdrawn");
+    }
+
+    #[test]
+    fn a_wish_is_said_again_once_after_a_lease_was_revoked() {
+        let mut wishes = Wishes::default();
+        wishes.say(wish(1, None));
+        assert_eq!(wishes.ask(1), ask(2, None));
+        wishes.doubt();
+        assert_eq!(wishes.ask(0), None, "the trainer may stand still");
+        wishes.say(wish(1, None));
+        assert_eq!((wishes.ask(0), wishes.ask(0)), (ask(1, None), None));
+        wishes.say(wish(1, None));
+        assert_eq!(wishes.ask(0), None);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::{machine::machine_of, said::GOOD_LIFE, *};
 
-/// A folder with a program in the place of a device process. It notes each start, with its arguments, in `lives`; LIVES is their number.
+/// A folder with a program in the place of a device process. It notes the setup of each start in `lives`; LIVES is their number.
 fn program(script: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let lives = folder.path().join("lives").display().to_string();
-    let text = format!("#!/bin/sh\necho \"$@\" >> {lives}\n{script}\n");
+    let text = format!("#!/bin/sh\nsetup=$(cat $3)\nprintf '%s\\n' \"$setup\" >> {lives}\n{script}\n");
     // Under its name only when it is closed: a program that is being written cannot be started.
     let draft = folder.path().join("draft");
     std::fs::write(&draft, text.replace("LIVES", &format!("$(wc -l < {lives})"))).unwrap();
@@ -23,7 +23,7 @@ fn slot(folder: &tempfile::TempDir, index: usize, shared: &Arc<Shared>, stop: &w
         device: "cpu".to_owned(),
         index,
         prefix: "ann".to_owned(),
-        arguments: Vec::new(),
+        arguments: Value::Null,
         stop: stop.clone(),
         shared: Arc::clone(shared),
         leaving: false,
@@ -51,11 +51,11 @@ async fn innocents(script: &str) -> Vec<bool> {
         timeout(Duration::from_secs(60), async { tokio::join!(one, two, three) }).await.expect("they end");
     assert_eq!([one, two, three].map(Result::unwrap), [Ended::InOrder; 3]);
     let lives = std::fs::read_to_string(folder.path().join("lives")).unwrap();
-    lives.lines().map(|line| line.contains("--predecessor-innocent")).collect()
+    lives.lines().map(|line| line.contains(r#""innocent":true"#)).collect()
 }
 
 /// One whose predecessor is innocent gives back what that had, when it is asked to.
-const GIVES_BACK: &str = "echo welcomed\ncase \"$*\" in *innocent*) read line; exit 0;; esac\n";
+const GIVES_BACK: &str = "echo welcomed\ncase \"$setup\" in *innocent\\\":true*) read line; exit 0;; esac\n";
 
 #[tokio::test]
 async fn where_processes_of_several_trials_are_killed_fewer_are_tried() {

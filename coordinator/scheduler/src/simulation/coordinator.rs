@@ -2,29 +2,29 @@
 
 use std::time::Duration;
 
+use swfn_proto::v1::{self, worker_message::Kind};
 use swfn_shared::{
     artifacts::Artifacts,
-    ids::{DataDigest, LeaseId, WorkerId},
-    metrics::{MetricPoint, Outcome, TRAIN_LOSS},
+    ids::{LeaseId, WorkerId},
     person::{Commanded, Drain, PersonCommand},
 };
 
 use super::{
-    super::{Admission, Command, Event, FailureKind, Predecessor, Rejection, Scheduler},
+    super::{Admission, Command, Event, Predecessor, Rejection, Scheduler},
     disk::{Batch, Disk},
-    message::{Downward, Hello, Message, Millis, Said, StreamId},
+    message::{Downward, Hello, Millis, StreamId},
     oracle::{Answer, Broken, Oracle},
     plan::{Plan, Retry},
     tally::Trace,
-    words,
+    wire, words,
 };
-use crate::turn::{self, At, Commit, FromWorker, Holder, Holders, Next, Progress, Reply, Rules, Turn, Write, Written};
+use crate::turn::{self, At, Commit, Holder, Holders, Next, Reply, Rules, Turn, Write, Written};
 
 /// What the actor is told.
 #[derive(Debug)]
 pub(super) enum Request {
     Join { session: StreamId, hello: Hello },
-    Message { session: StreamId, worker: WorkerId, message: Message },
+    Message { session: StreamId, worker: WorkerId, message: Box<v1::WorkerMessage> },
     StreamEnded { session: StreamId, worker: WorkerId },
     Drain(Drain),
     Retry(Retry),
@@ -162,17 +162,18 @@ impl Coordinator {
                 around.check(|_| joined.map_err(Broken));
                 self.batch.joined = true;
             }
-            Request::Message { session, worker, message: Message { sequence, said } } => {
+            Request::Message { session, worker, message } => {
+                let sequence = message.sequence;
                 if self.turn.session(&worker) == Some(session as u64) {
                     if sequence > 0 {
                         self.batch.heard.push((worker.clone(), sequence));
                     }
-                    if let Said::Ask(_) = said {
+                    if let Some(Kind::Ask(_)) = message.kind {
                         around.oracle.asked(&worker);
                     }
                 }
                 let stream = (&worker, session as u64);
-                self.turn.hear(&mut At { now, rules: around }, stream, sequence, from_worker(said));
+                self.turn.hear(&mut At { now, rules: around }, stream, sequence, wire::from_worker(*message));
             }
             Request::StreamEnded { session, worker } => self.turn.stream_ended(&worker, session as u64),
             Request::Drain(which) => {
@@ -220,54 +221,7 @@ impl Coordinator {
         }
         around.check(|oracle| oracle.all_confirmed());
         let to = |worker: &WorkerId| self.turn.session(worker).map(|session| session as StreamId);
-        answers.into_iter().filter_map(|(worker, reply)| Some((to(&worker)?, downward(reply)))).collect()
-    }
-}
-
-/// What a worker says, as the turn hears it. What was measured is no matter here.
-fn from_worker(said: Said) -> FromWorker {
-    match said {
-        Said::Ask(capacity) => FromWorker::Ask(capacity),
-        Said::Heartbeat { progress } => {
-            // Here reports leave at once, and none of them waits for another.
-            let progress = progress.into_iter().map(|(lease, step)| Progress { lease, step, waits: false });
-            FromWorker::Heartbeat { progress: progress.collect() }
-        }
-        Said::Points { lease, steps } => {
-            let points = steps.into_iter().map(|step| MetricPoint { metric: TRAIN_LOSS, step, value: 1.0 });
-            FromWorker::Points { lease, points: points.collect(), log: None }
-        }
-        Said::Succeeded { lease } => {
-            let outcome = Outcome {
-                final_test_accuracy: 0.5,
-                best_test_accuracy: 0.5,
-                final_test_loss: 1.0,
-                validation_accuracy: None,
-                validated_test_accuracy: None,
-                vae_seconds: 0.0,
-                classifier_seconds: 1.0,
-            };
-            let dataset_digest: DataDigest = "0".repeat(64).parse().expect("64 hexadecimal digits");
-            FromWorker::Succeeded { lease, outcome, dataset_digest }
-        }
-        Said::Failed { lease, kind } => {
-            let what = if kind == FailureKind::Diverged { "diverged" } else { "failed" };
-            let error = format!("{what}: in attempt {}", lease.attempt);
-            FromWorker::Failed { lease, kind, error, log: String::new() }
-        }
-        Said::Released { lease } => FromWorker::Released { lease },
-        Said::Goodbye => FromWorker::Goodbye,
-    }
-}
-
-fn downward(reply: Reply) -> Downward {
-    match reply {
-        Reply::Grant { leases, .. } => Downward::Grant(leases.into_iter().map(|(lease, _)| lease).collect()),
-        Reply::Acknowledge { through } => Downward::Acknowledge(through),
-        Reply::Confirm { leases } => Downward::Confirm(leases),
-        Reply::Revoke { lease, .. } => Downward::Revoke(lease),
-        Reply::Drain { .. } => Downward::Drain,
-        Reply::Refuse { reason } | Reply::Deny { reason } => unreachable!("nobody is a stranger here: {reason}"),
+        answers.into_iter().filter_map(|(worker, reply)| Some((to(&worker)?, wire::to_worker(reply)))).collect()
     }
 }
 

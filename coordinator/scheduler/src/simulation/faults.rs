@@ -1,13 +1,18 @@
 //! Faults as they happen, and their end.
 
 use rand::RngExt as _;
-use swfn_shared::person::Drain;
+use swfn_proto::v1::{self, worker_message::Kind};
+use swfn_session::Exit;
+use swfn_shared::{
+    metrics::{Outcome, TRAIN_LOSS},
+    person::Drain,
+    wire,
+};
 
 use super::{
-    super::FailureKind,
     coordinator::Request,
     host::place_name,
-    message::{Message, Millis, Said},
+    message::{Millis, Upward},
     network::Way,
     oracle::Broken,
     plan::{CrashPoint, Fault},
@@ -42,13 +47,13 @@ impl World {
                 place.frozen = place.frozen.max(self.now + lasts);
                 place.process.is_some().then_some("trainer stands still")
             }
-            Fault::LeaveWorker { slot, back } => self.ask_to_leave(slot, back).then_some("worker asked to leave"),
+            Fault::LeaveWorker { slot, back } => self.ask_to_leave(slot, back)?.then_some("worker asked to leave"),
             Fault::BreakTrainer { slot } => {
-                let process = self.slots[slot].process.as_mut().filter(|process| !process.leaving);
-                let messages = process.map(|process| process.break_down());
-                let there = messages.is_some();
-                self.speak(slot, messages.unwrap_or_default());
-                there.then_some("trainer broken")
+                let now = self.clock();
+                let process = self.slots[slot].process.as_mut().filter(|process| !process.is_leaving());
+                let there = process.map(|process| process.break_down(now));
+                self.speak(slot)?;
+                there.map(|()| "trainer broken")
             }
             Fault::Meddle { slot } => self.meddle(slot).then_some("worker spoke of a lease of another"),
             Fault::CutStream { slot } => self.cut_stream(slot).then_some("stream cut"),
@@ -110,18 +115,14 @@ impl World {
     }
 
     /// False if there is nobody to ask.
-    fn ask_to_leave(&mut self, slot: usize, back: Option<Millis>) -> bool {
+    fn ask_to_leave(&mut self, slot: usize, back: Option<Millis>) -> Result<bool, Broken> {
         let place = &mut self.slots[slot];
-        let Some(process) = place.process.as_mut().filter(|process| !process.leaving) else { return false };
-        place.back = back;
-        let messages = process.leave();
-        if process.connected {
-            self.speak(slot, messages);
-        } else {
-            // Without a coordinator it just ends: leases expire by themselves.
-            self.leave_done(slot);
+        let there = place.process.as_ref().is_some_and(|process| !process.protocol.is_stopping());
+        if there {
+            place.back = back;
+            self.ask_to_stop(slot, Exit::Done)?;
         }
-        true
+        Ok(there)
     }
 
     /// `swfn-worker drain`: of a coordinator that is away nobody hears.
@@ -143,21 +144,38 @@ impl World {
 
     /// No process would say that, unless it has been mixed up with another.
     fn meddle(&mut self, slot: usize) -> bool {
-        let Some(process) = self.slots[slot].process.as_ref().filter(|process| process.connected) else { return false };
+        let place = &self.slots[slot];
+        let process = place.process.as_ref().filter(|process| process.connected);
+        let (Some(process), Some(stream)) = (process, place.stream) else { return false };
         let others = self.oracle.live.leases().filter(|(_, holding)| holding.worker != process.id);
         let leases: Vec<_> = others.map(|(lease, _)| lease).collect();
         if leases.is_empty() {
             return false;
         }
         let lease = leases[self.rng.random_range(0..leases.len())];
-        let said = match self.rng.random_range(0..5) {
-            0 => Said::Heartbeat { progress: vec![(lease, 1)] },
-            1 => Said::Points { lease, steps: vec![1_000] },
-            2 => Said::Failed { lease, kind: FailureKind::Diverged },
-            3 => Said::Released { lease },
-            _ => Said::Succeeded { lease },
+        let id = Some(lease.into());
+        let kind = match self.rng.random_range(0..5) {
+            0 => {
+                let progress = vec![v1::Progress { lease: id, step: 1, waits: false }];
+                Kind::Heartbeat(v1::Heartbeat { progress })
+            }
+            1 => {
+                let points = vec![v1::MetricPoint { metric: TRAIN_LOSS.to_owned(), step: 1_000, value: 1.0 }];
+                Kind::Points(v1::Points { lease: id, points, log: None })
+            }
+            2 => {
+                let mut failed = v1::Failed { lease: id, message: "diverged".to_owned(), ..v1::Failed::default() };
+                failed.set_kind(v1::FailureKind::Diverged);
+                Kind::Failed(failed)
+            }
+            3 => Kind::Released(v1::Released { lease: id }),
+            _ => {
+                let (outcome, dataset_digest) = (wire::outcome_values(&Outcome::default()), "0".repeat(64));
+                Kind::Succeeded(v1::Succeeded { lease: id, outcome, dataset_digest })
+            }
         };
-        self.speak(slot, vec![Message { sequence: 0, said }]);
+        let message = v1::WorkerMessage { sequence: 0, kind: Some(kind) };
+        self.send_up(stream, Upward::Message(message.into()));
         true
     }
 
@@ -192,7 +210,7 @@ impl World {
             }
         }
         let healthy = self.slots.iter().any(|slot| {
-            let stays = |process: &Process| process.broken || !(process.leaving || slot.may_leave);
+            let stays = |process: &Process| process.broken || !(process.is_leaving() || slot.may_leave);
             let stays = slot.process.as_ref().is_none_or(stays);
             (slot.expected && stays) || slot.back.is_some()
         });

@@ -5,7 +5,7 @@ use swfn_shared::ids::WorkerId;
 
 use super::{
     coordinator::{Coordinator, Request, Surroundings},
-    message::{Downward, Millis, Said, StreamId, Upward},
+    message::{Downward, Millis, StreamId, Upward},
     network::Way,
     oracle::{Broken, hold},
     plan::{CrashPoint, millis},
@@ -77,7 +77,7 @@ impl World {
             Upward::Hello(hello) => {
                 self.arrive(Request::Join { session: stream, hello });
                 // The session's task greets; the actor hears of it in its own time.
-                self.send_down(stream, Downward::Welcome);
+                self.send_down(stream, Downward::Welcome(self.plan.welcome()));
             }
             Upward::Message(message) => {
                 let worker = self.network.streams[stream].worker.clone();
@@ -206,7 +206,7 @@ impl World {
     }
 
     fn send_down(&mut self, stream: StreamId, message: Downward) {
-        let first = message == Downward::Welcome;
+        let first = matches!(message, Downward::Welcome(_));
         let arrivals = self.network.send((stream, Way::Down), self.now, first, &mut self.oracle.tally, &mut self.rng);
         for at in arrivals {
             self.queue.plan(at, Happening::Downward(stream, message.clone()));
@@ -292,18 +292,17 @@ impl World {
         let heard = self.disk.heard.get(&process.id);
         // A stream that loses and swaps messages makes a lie of "up to this number"; the number itself is none.
         let wild = self.plan.weather.wild();
-        for (sequence, said) in process.waiting(through).filter(|(sequence, _)| !wild || *sequence == through) {
+        for (sequence, ended) in process.waiting(through).filter(|(sequence, _)| !wild || *sequence == through) {
             hold!(
-                heard.is_some_and(|heard| heard.contains(sequence)),
+                heard.is_some_and(|heard| heard.contains(&sequence)),
                 "report {sequence} of {} was acknowledged and is not on the disk",
                 process.id
             );
-            if let Some(lease) = said.ended() {
-                self.oracle.told_over(&process.id, lease)?;
-            }
-            if let Said::Succeeded { lease } = said {
-                let kept = self.oracle.durable.entry(lease.trial)?.is_of(*lease, &process.id);
-                let told = kept || wild || !process.holds(*lease);
+            let Some((lease, succeeded)) = ended else { continue };
+            self.oracle.told_over(&process.id, lease)?;
+            if succeeded {
+                let kept = self.oracle.durable.entry(lease.trial)?.is_of(lease, &process.id);
+                let told = kept || wild || !process.protocol.held().contains(&lease);
                 hold!(told, "the result of {lease:?} is acknowledged, and nobody said before that it is not kept");
             }
         }

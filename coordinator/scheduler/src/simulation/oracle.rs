@@ -190,13 +190,15 @@ impl Oracle {
                     self.takers.remove(worker);
                     self.reporters.remove(worker);
                 }
-                Event::Progressed { lease, step, waits: _ } => {
+                Event::Progressed { lease, step, waits } => {
                     if let Some(holding) =
                         self.live.entries.get_mut(&lease.trial).and_then(|entry| entry.lease.as_mut())
-                        && *step > holding.step
+                        && (*step > holding.step || *waits)
                     {
-                        (holding.step, holding.moved) = (*step, now);
-                        self.reporters.insert(holding.worker.clone());
+                        (holding.step, holding.moved) = (holding.step.max(*step), now);
+                        if holding.step > 0 {
+                            self.reporters.insert(holding.worker.clone());
+                        }
                     }
                 }
                 _ => {}

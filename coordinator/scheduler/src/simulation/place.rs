@@ -1,13 +1,17 @@
 //! The workers' machines: processes, their supervisors, and the ends of the streams there.
 
+use std::time::Duration;
+
 use rand::RngExt as _;
+use swfn_session::{Exit, StayLimits};
 use swfn_shared::ids::WorkerId;
 
 use super::{
     host::worker_id,
-    message::{Downward, Message, Millis, StreamId, Upward},
+    message::{Downward, Millis, StreamId, Upward},
     network::Way,
-    oracle::{Broken, hold},
+    oracle::Broken,
+    plan::millis,
     process::{Process, goodbye},
     trainer::Fate,
     words,
@@ -35,8 +39,14 @@ impl World {
         let number = place.number;
         let id = worker_id(slot, number, place.plan.local);
         (place.stalled, place.frozen, place.may_leave) = (0, 0, false);
-        place.process = Some(Process::new(id.clone(), place.predecessor.clone(), place.plan));
-        let predecessor = place.predecessor.clone();
+        let (plan, predecessor) = (place.plan, place.predecessor.clone());
+        let (stay, now) = (self.stay(slot), self.clock());
+        let process = Process::new(id.clone(), predecessor.clone(), plan, stay, now);
+        if let Some(end) = process.protocol.end() {
+            let at = self.now + millis(end.saturating_duration_since(now));
+            self.queue.plan(at, Happening::TimeIsUp { slot, number });
+        }
+        self.slots[slot].process = Some(process);
         self.say(|| match predecessor {
             Some(dead) => format!("{id} starts in place of {dead}"),
             None => format!("{id} starts"),
@@ -46,27 +56,48 @@ impl World {
         self.queue.plan(at, Happening::Turn { slot, number });
     }
 
+    /// How long a process stays that begins now. Some are told when they begin; when they leave, another comes.
+    fn stay(&mut self, slot: usize) -> StayLimits {
+        if self.quiet || self.slots[slot].plan.local || self.rng.random_bool(0.8) {
+            return StayLimits::default();
+        }
+        let seconds = Duration::from_secs(self.rng.random_range(5..=200));
+        self.slots[slot].back = Some(self.rng.random_range(500..=10_000));
+        if self.rng.random_bool(0.5) {
+            StayLimits { end: Some(self.clock() + seconds), idle: None }
+        } else {
+            StayLimits { end: None, idle: Some(seconds / 4) }
+        }
+    }
+
     fn is_there(&self, slot: usize, number: u32) -> bool {
         self.slots[slot].process.is_some() && self.slots[slot].number == number
     }
 
-    pub(super) fn connect(&mut self, slot: usize, number: u32) {
+    pub(super) fn connect(&mut self, slot: usize, number: u32) -> Result<(), Broken> {
         if !self.is_there(slot, number) || self.slots[slot].stream.is_some() {
-            return;
+            return Ok(());
         }
         if self.coordinator.is_none() || self.slots[slot].cut_off > self.now {
-            return self.connect_later(slot);
+            self.connect_later(slot);
+            return Ok(());
         }
-        let Some(process) = &mut self.slots[slot].process else { return };
-        let hello = process.hello();
+        let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
+        let hello = process.hello()?;
         self.say(|| format!("{} connects, holds {}", hello.worker, words::held(&hello.held)));
         let stream = self.network.open(slot, hello.worker.clone());
         self.slots[slot].stream = Some(stream);
         self.send_up(stream, Upward::Hello(hello));
         self.queue.plan(self.now + ANSWER_TIMEOUT, Happening::ConnectTimeout { slot, number, stream });
+        Ok(())
     }
 
+    /// There is no stream: it tries again, or has nothing left to do.
     fn connect_later(&mut self, slot: usize) {
+        let Some(process) = &mut self.slots[slot].process else { return };
+        if let Some(exit) = process.lost() {
+            return self.leave_done(slot, exit);
+        }
         let number = self.slots[slot].number;
         let at = self.now + self.rng.random_range(200..=PAUSE);
         self.queue.plan(at, Happening::Connect { slot, number });
@@ -88,9 +119,7 @@ impl World {
             return;
         }
         self.slots[slot].stream = None;
-        let Some(process) = &mut self.slots[slot].process else { return };
-        process.connected = false;
-        if process.is_done() { self.leave_done(slot) } else { self.connect_later(slot) }
+        self.connect_later(slot);
     }
 
     pub(super) fn obey(&mut self, stream: StreamId, message: Downward) -> Result<(), Broken> {
@@ -98,45 +127,52 @@ impl World {
         if self.slots[slot].stream != Some(stream) {
             return Ok(());
         }
-        if let Downward::Acknowledge(through) = message {
-            self.check_acknowledged(slot, through)?;
+        if let Downward::Acknowledge(acknowledge) = &message {
+            self.check_acknowledged(slot, acknowledge.through)?;
         }
-        let welcomed = message == Downward::Welcome;
+        let (welcomed, now) = (matches!(message, Downward::Welcome(_)), self.clock());
         let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
-        let (id, text) = (process.id.clone(), message.clone());
-        let over = process.told_over(&message);
-        let messages = process.obey(message, &self.subjects);
-        for lease in over {
-            hold!(!process.holds(lease), "{id} goes on with {lease:?}, which it was told is over");
+        let id = process.id.clone();
+        self.trace.say(self.now, || format!("{id} hears: {}", words::answer(&message)));
+        for lease in process.obey(now, message)? {
             self.oracle.told_over(&id, lease)?;
         }
-        self.trace.say(self.now, || format!("{id} hears: {}", words::answer(&text)));
         if welcomed {
             self.queue.plan(self.now, Happening::Beat { slot, stream });
         }
-        self.speak(slot, messages);
-        Ok(())
+        self.speak(slot)
     }
 
     /// Sends what the session says, if there is a stream, and goodbye if that was all.
-    pub(super) fn speak(&mut self, slot: usize, messages: Vec<Message>) {
-        let place = &self.slots[slot];
-        let (Some(stream), Some(process)) = (place.stream, &place.process) else { return };
+    pub(super) fn speak(&mut self, slot: usize) -> Result<(), Broken> {
+        let place = &mut self.slots[slot];
+        let (Some(stream), Some(process)) = (place.stream, &mut place.process) else { return Ok(()) };
         if !process.connected {
-            return;
+            return Ok(());
         }
-        let (done, id) = (process.is_done(), process.id.clone());
+        let (messages, id) = (process.says(self.plan.room)?, process.id.clone());
+        let (more, exit) = (process.protocol.has_news(), process.protocol.done());
         for message in messages {
             self.trace.say(self.now, || format!("{id} says: {}", words::message(&message)));
-            self.send_up(stream, Upward::Message(message));
+            self.send_up(stream, Upward::Message(message.into()));
         }
-        if done {
-            self.send_up(stream, Upward::Message(goodbye()));
-            self.leave_done(slot);
+        if let Some(exit) = exit {
+            self.send_up(stream, Upward::Message(goodbye().into()));
+            self.leave_done(slot, exit);
+        } else if more {
+            self.oracle.tally.fault("stream full");
+            let at = self.soon(200);
+            self.queue.plan(at, Happening::Room { slot, stream });
         }
+        Ok(())
     }
 
-    fn send_up(&mut self, stream: StreamId, message: Upward) {
+    /// There is room on a stream again.
+    pub(super) fn room(&mut self, slot: usize, stream: StreamId) -> Result<(), Broken> {
+        if self.slots[slot].stream == Some(stream) { self.speak(slot) } else { Ok(()) }
+    }
+
+    pub(super) fn send_up(&mut self, stream: StreamId, message: Upward) {
         let first = matches!(message, Upward::Hello(_));
         let arrivals = self.network.send((stream, Way::Up), self.now, first, &mut self.oracle.tally, &mut self.rng);
         for at in arrivals {
@@ -145,22 +181,54 @@ impl World {
     }
 
     /// A process ends in order. If its trainer broke, its supervisor starts another.
-    pub(super) fn leave_done(&mut self, slot: usize) {
-        let Some(process) = &self.slots[slot].process else { return };
+    pub(super) fn leave_done(&mut self, slot: usize, exit: Exit) {
+        let Some(process) = &mut self.slots[slot].process else { return };
+        process.done = true;
+        match exit {
+            Exit::OutOfTime => self.oracle.tally.fault("worker left when its time was up"),
+            Exit::Done if !process.is_leaving() => self.oracle.tally.fault("worker left since it idled"),
+            _ => {}
+        }
         let broken = process.broken.then_some(250);
         let back = self.slots[slot].back.take().or(broken);
         self.end_process(slot, broken.is_some(), back, 100);
         self.slots[slot].expected &= back.is_some();
     }
 
-    pub(super) fn beat(&mut self, slot: usize, stream: StreamId) {
-        let place = &self.slots[slot];
-        let Some(process) = place.process.as_ref().filter(|process| process.connected) else { return };
-        if place.stream == Some(stream) {
-            let beat = process.heartbeat();
-            self.send_up(stream, Upward::Message(beat));
-            self.queue.plan(self.now + self.plan.heartbeat(), Happening::Beat { slot, stream });
+    /// Its time is up: without a coordinator it just ends.
+    pub(super) fn time_is_up(&mut self, slot: usize, number: u32) -> Result<(), Broken> {
+        if !self.is_there(slot, number) {
+            return Ok(());
         }
+        self.ask_to_stop(slot, Exit::OutOfTime)
+    }
+
+    /// A process is asked to stop.
+    pub(super) fn ask_to_stop(&mut self, slot: usize, exit: Exit) -> Result<(), Broken> {
+        let now = self.clock();
+        let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
+        if !process.connected {
+            // Leases expire by themselves.
+            self.leave_done(slot, exit);
+            return Ok(());
+        }
+        process.leave(now, exit);
+        self.speak(slot)
+    }
+
+    pub(super) fn beat(&mut self, slot: usize, stream: StreamId) -> Result<(), Broken> {
+        let now = self.clock();
+        let place = &mut self.slots[slot];
+        let there = place.stream == Some(stream);
+        let Some(process) = place.process.as_mut().filter(|process| there && process.connected) else { return Ok(()) };
+        if process.protocol.beat(now).is_some() {
+            self.say(|| format!("the trainer in slot {slot} hangs: its process ends"));
+            self.oracle.tally.fault("worker ended since its trainer hung");
+            self.end_process(slot, true, Some(500), 100);
+            return Ok(());
+        }
+        self.queue.plan(self.now + self.plan.heartbeat(), Happening::Beat { slot, stream });
+        self.speak(slot)
     }
 
     pub(super) fn turn(&mut self, slot: usize, number: u32) -> Result<(), Broken> {
@@ -172,10 +240,11 @@ impl World {
             return Ok(());
         }
         let flush = self.rng.random_bool(0.5);
+        let now = self.clock();
         let Some(process) = &mut self.slots[slot].process else { return Ok(()) };
-        let (messages, fate) = process.turn(&mut self.subjects, flush);
+        let fate = process.turn(now, &mut self.subjects, flush);
         process.check_work()?;
-        self.speak(slot, messages);
+        self.speak(slot)?;
         match fate {
             Fate::Goes => {}
             Fate::Hangs => {
@@ -206,7 +275,7 @@ impl World {
             place.predecessor = if process.welcomed { Some(process.id.clone()) } else { before };
         }
         (place.idle_since, place.unanswered_since) = (None, None);
-        let (stream, in_order) = (place.stream.take(), process.is_done());
+        let (stream, in_order) = (place.stream.take(), process.done);
         self.trace.say(self.now, || format!("{} ends{}", process.id, if in_order { "" } else { " at once" }));
         if let Some(stream) = stream {
             self.close(stream, Way::Down, notice);

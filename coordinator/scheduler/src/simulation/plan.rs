@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use swfn_proto::v1;
 use swfn_shared::{
     ids::{ShapeId, TrialId, VaeId},
     trial::TrialSpec,
@@ -185,6 +186,8 @@ pub(super) struct Plan {
     pub(super) slots: Vec<SlotPlan>,
     pub(super) faults: Vec<(Millis, Fault)>,
     pub(super) weather: Weather,
+    /// Messages that a worker may send in one go.
+    pub(super) room: usize,
     pub(super) tick: Millis,
     /// Longest time of an ordinary commit.
     pub(super) commit: Millis,
@@ -201,6 +204,17 @@ impl Plan {
 
     pub(super) fn stall(&self) -> Millis {
         millis(self.limits.stall)
+    }
+
+    /// What workers are told when they join.
+    pub(super) fn welcome(&self) -> v1::Welcome {
+        let seconds = |duration: Millis| u32::try_from(duration / 1_000).expect("durations of plans are short");
+        v1::Welcome {
+            lease_seconds: seconds(self.lease()),
+            heartbeat_seconds: seconds(self.heartbeat()),
+            stall_seconds: seconds(self.stall()),
+            ..v1::Welcome::default()
+        }
     }
 
     /// As the coordinator tells its workers.

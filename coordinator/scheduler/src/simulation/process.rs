@@ -1,137 +1,151 @@
-//! A worker process: the session of `session/run.rs` of the worker around its ledger and its trainer.
+//! A worker process: the protocol of `swfn-session` around a trainer, and what it must look like from outside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
+use swfn_proto::v1::{self, worker_message::Kind};
+use swfn_session::{Exit, OutboxLimits, Protocol, Report, StayLimits};
 use swfn_shared::ids::{LeaseId, TrialId, WorkerId};
 
 use super::{
-    ledger::{Ledger, Wishes},
-    message::{Downward, Hello, Message, Said},
+    message::{Downward, Hello},
     oracle::{Broken, hold},
     plan::{SlotPlan, Subject},
-    trainer::{Fate, Report, Stop, Trainer},
+    trainer::{Fate, Trainer},
+    wire,
 };
 
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) id: WorkerId,
     predecessor: Option<WorkerId>,
-    ledger: Ledger,
-    wishes: Wishes,
+    pub(super) protocol: Protocol,
     trainer: Trainer,
-    cancelled: BTreeMap<LeaseId, Stop>,
     /// Leases that the hello of this stream names and that have not been confirmed or revoked yet.
     unconfirmed: Vec<LeaseId>,
     /// What it held when it learnt that it is to leave: it may finish that, and begin nothing.
-    last: BTreeSet<LeaseId>,
+    last: Option<BTreeSet<LeaseId>>,
+    /// The reports that it has ever sent, with the lease whose end each tells of and whether it is a success; and those
+    /// sent on this stream.
+    reports: BTreeMap<u64, Option<(LeaseId, bool)>>,
+    sent: BTreeSet<u64>,
+    /// The lanes that it has asked for on this stream.
+    asked: u32,
     /// The stream is open, and the coordinator has welcomed it.
     pub(super) connected: bool,
-    pub(super) leaving: bool,
     /// The trainer has said its last word.
     pub(super) broken: bool,
     /// A stream was open at some time: the next process names this one as its predecessor.
     pub(super) welcomed: bool,
+    /// It has nothing more to do, and ends in order.
+    pub(super) done: bool,
 }
 
 impl Process {
-    pub(super) fn new(id: WorkerId, predecessor: Option<WorkerId>, plan: SlotPlan) -> Self {
+    pub(super) fn new(
+        id: WorkerId,
+        predecessor: Option<WorkerId>,
+        plan: SlotPlan,
+        stay: StayLimits,
+        now: Instant,
+    ) -> Self {
+        // Reports are small: none goes to the disk.
+        let outbox = OutboxLimits::in_folder(std::env::temp_dir());
         Self {
             id,
             predecessor,
-            ledger: Ledger::default(),
-            wishes: Wishes::default(),
+            protocol: Protocol::new(outbox, stay, now),
             trainer: Trainer::new(plan.lanes, plan.ahead),
-            cancelled: BTreeMap::new(),
             unconfirmed: Vec::new(),
-            last: BTreeSet::new(),
+            last: None,
+            reports: BTreeMap::new(),
+            sent: BTreeSet::new(),
+            asked: 0,
             connected: false,
-            leaving: false,
             broken: false,
             welcomed: false,
+            done: false,
         }
     }
 
-    pub(super) fn hello(&mut self) -> Hello {
-        self.unconfirmed = self.ledger.held();
-        Hello { worker: self.id.clone(), predecessor: self.predecessor.clone(), held: self.ledger.held() }
+    pub(super) fn hello(&mut self) -> Result<Hello, Broken> {
+        let held = self.protocol.hello();
+        hold!(held == self.protocol.held(), "{} names {held:?} of what it holds", self.id);
+        self.unconfirmed.clone_from(&held);
+        Ok(Hello { worker: self.id.clone(), predecessor: self.predecessor.clone(), held })
     }
 
-    /// Whether nothing is held and nothing wanted: it says goodbye and ends.
-    pub(super) fn is_done(&self) -> bool {
-        self.leaving && self.ledger.is_empty()
+    /// There is no stream, or none any more. The exit, if it ends with it.
+    pub(super) fn lost(&mut self) -> Option<Exit> {
+        self.connected = false;
+        self.protocol.lost()
+    }
+
+    /// Whether it was told to leave, by whomever.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.last.is_some()
     }
 
     /// Whether it could do with any trial and has none.
     pub(super) fn is_idle(&self) -> bool {
-        let wants_any = self.wishes.wish.as_ref().is_some_and(|wish| wish.shape.is_none());
-        self.connected && !self.leaving && !self.broken && wants_any && self.ledger.held().is_empty()
+        let waits = self.connected && !self.is_leaving() && !self.broken;
+        waits && self.trainer.wants_any() && self.protocol.held().is_empty()
     }
 
-    /// Reports that an acknowledgement up to this number would let go of.
-    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = &(u64, Said)> {
-        self.ledger.waiting(through)
+    /// Reports that an acknowledgement up to this number would let go of, with what each tells of the end of a lease.
+    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = (u64, Option<(LeaseId, bool)>)> {
+        let waiting = self.protocol.unacknowledged().take_while(move |sequence| *sequence <= through);
+        waiting.map(|sequence| (sequence, self.reports.get(&sequence).copied().flatten()))
     }
 
-    pub(super) fn heartbeat(&self) -> Message {
-        Message { sequence: 0, said: self.ledger.heartbeat() }
-    }
-
-    /// An ask goes first: a wish is withdrawn before leases are given back.
-    fn with_ask(&mut self, messages: Vec<Message>) -> Vec<Message> {
-        let ask = if self.connected { self.wishes.ask(self.ledger.running().len()) } else { None };
-        ask.into_iter().map(|said| Message { sequence: 0, said }).chain(messages).collect()
-    }
-
-    /// What is said at the beginning of a stream.
-    fn converse(&mut self) -> Vec<Message> {
-        (self.connected, self.welcomed) = (true, true);
-        let reports = self.ledger.unacknowledged();
-        self.ledger.forget_grants();
-        self.wishes.forgotten();
-        let asks = self.with_ask(Vec::new());
-        reports.into_iter().chain(asks).collect()
-    }
-
-    /// Does as the coordinator says. `subjects` tell the shape of what is granted.
-    pub(super) fn obey(&mut self, message: Downward, subjects: &BTreeMap<TrialId, Subject>) -> Vec<Message> {
-        let messages = match message {
-            Downward::Welcome => return self.converse(),
-            Downward::Grant(leases) => leases.into_iter().flat_map(|lease| self.take(lease, subjects)).collect(),
-            Downward::Acknowledge(through) => {
-                self.ledger.acknowledge(through);
-                Vec::new()
+    /// Does as the coordinator says. Returns the leases that it was told are over.
+    pub(super) fn obey(&mut self, now: Instant, answer: Downward) -> Result<Vec<LeaseId>, Broken> {
+        let mut over = Vec::new();
+        let mut left = None;
+        match &answer {
+            Downward::Welcome(welcome) => {
+                (self.connected, self.welcomed, self.asked) = (true, true, 0);
+                self.sent.clear();
+                self.protocol.welcomed(now, welcome);
+                return Ok(over);
             }
-            Downward::Revoke(lease) => {
-                self.revoke(lease);
-                Vec::new()
+            Downward::Grant(_) => {}
+            Downward::Acknowledge(v1::Acknowledge { through }) => {
+                left = Some(self.protocol.unacknowledged().filter(|sequence| sequence > through).collect::<Vec<_>>());
             }
-            Downward::Confirm(confirmed) => {
-                let unconfirmed = std::mem::take(&mut self.unconfirmed).into_iter();
-                unconfirmed.filter(|lease| !confirmed.contains(lease)).for_each(|lease| self.revoke(lease));
-                Vec::new()
+            Downward::Revoke(revoke) => over.push(wire::lease(revoke.lease.clone())),
+            Downward::Confirm(confirm) => {
+                let confirmed: BTreeSet<_> =
+                    confirm.leases.iter().map(|lease| wire::lease(Some(lease.clone()))).collect();
+                over.extend(
+                    std::mem::take(&mut self.unconfirmed).into_iter().filter(|named| !confirmed.contains(named)),
+                );
             }
-            Downward::Drain => {
-                self.leave_for_good();
-                self.wishes.withdraw();
-                Vec::new()
-            }
-        };
-        self.with_ask(messages)
-    }
-
-    fn revoke(&mut self, lease: LeaseId) {
-        self.unconfirmed.retain(|named| *named != lease);
-        if self.ledger.held().contains(&lease) {
-            self.cancelled.insert(lease, Stop::Abandon);
+            Downward::Drain(_) => self.is_to_leave(),
         }
-        self.ledger.revoke(lease);
+        self.unconfirmed.retain(|lease| !over.contains(lease));
+        let heard = self.protocol.obey(now, answer);
+        if let Some(left) = left {
+            hold!(
+                self.protocol.unacknowledged().eq(left.iter().copied()),
+                "{} keeps other reports than {left:?}",
+                self.id
+            );
+            self.reports.retain(|sequence, _| left.first().is_some_and(|first| sequence >= first));
+        }
+        let held = self.protocol.held();
+        for lease in &over {
+            hold!(!held.contains(lease), "{} goes on with {lease:?}, which it was told is over", self.id);
+        }
+        heard.orders.into_iter().for_each(|order| self.trainer.order(order));
+        Ok(over)
     }
 
-    fn leave_for_good(&mut self) {
-        if !self.leaving {
-            self.leaving = true;
-            self.last = self.ledger.held().into_iter().collect();
-        }
+    fn is_to_leave(&mut self) {
+        let held = || self.protocol.held().into_iter().collect();
+        self.last.get_or_insert_with(held);
     }
 
     /// Whether it waits to hear what is still its own.
@@ -139,99 +153,77 @@ impl Process {
         !self.unconfirmed.is_empty()
     }
 
-    /// Of these leases those that an answer tells it are over: revoked, or named by its hello and not confirmed.
-    pub(super) fn told_over(&self, answer: &Downward) -> Vec<LeaseId> {
-        match answer {
-            Downward::Revoke(lease) => vec![*lease],
-            Downward::Confirm(confirmed) => {
-                self.unconfirmed.iter().copied().filter(|lease| !confirmed.contains(lease)).collect()
-            }
-            Downward::Welcome | Downward::Grant(_) | Downward::Acknowledge(_) | Downward::Drain => Vec::new(),
-        }
-    }
-
-    pub(super) fn holds(&self, lease: LeaseId) -> bool {
-        self.ledger.held().contains(&lease)
-    }
-
-    /// After a turn the trainer works on what the process holds, and on nothing new if it is to leave.
+    /// After a turn the trainer works on what the process holds, each lease once, and on nothing new if it is to leave.
     pub(super) fn check_work(&self) -> Result<(), Broken> {
+        let held: BTreeSet<_> = self.protocol.held().into_iter().collect();
+        let mut seen = BTreeSet::new();
         // A trainer that is broken works on nothing, whatever it had.
         for lease in self.trainer.leases().filter(|_| !self.broken) {
-            hold!(self.holds(lease), "{} works on {lease:?}, which is not its own any more", self.id);
-            let begun = self.leaving && !self.last.contains(&lease);
+            hold!(held.contains(&lease), "{} works on {lease:?}, which is not its own any more", self.id);
+            let begun = self.last.as_ref().is_some_and(|last| !last.contains(&lease));
             hold!(!begun, "{} has begun {lease:?} after it was told to leave", self.id);
+            hold!(seen.insert(lease), "{} works on {lease:?} twice", self.id);
         }
         Ok(())
     }
 
-    fn take(&mut self, lease: LeaseId, subjects: &BTreeMap<TrialId, Subject>) -> Vec<Message> {
-        if !self.ledger.grant(lease) {
-            return Vec::new();
-        }
-        self.cancelled.remove(&lease);
-        if self.leaving {
-            return self.ledger.end(lease, super::ledger::End::Released);
-        }
-        self.wishes.granted(subjects[&lease.trial].shape);
-        self.trainer.order(lease);
-        Vec::new()
-    }
-
     /// A turn of its trainer. `flush`: points that have come together become a report.
-    pub(super) fn turn(&mut self, subjects: &mut BTreeMap<TrialId, Subject>, flush: bool) -> (Vec<Message>, Fate) {
+    pub(super) fn turn(&mut self, now: Instant, subjects: &mut BTreeMap<TrialId, Subject>, flush: bool) -> Fate {
         if self.broken {
-            return (Vec::new(), Fate::Goes);
+            return Fate::Goes;
         }
-        let (reports, fate) = self.trainer.turn(subjects, &mut self.cancelled);
-        let mut messages: Vec<_> = reports.into_iter().flat_map(|report| self.absorb(report)).collect();
+        let (reports, fate) = self.trainer.turn(subjects);
+        reports.into_iter().for_each(|report| self.protocol.absorb(now, report));
         if flush {
-            messages.extend(self.ledger.flush());
+            self.protocol.flush(now);
         }
-        (messages, fate)
+        fate
     }
 
-    fn absorb(&mut self, report: Report) -> Vec<Message> {
-        let messages = match report {
-            Report::Wants(wish) => {
-                if !self.leaving {
-                    self.wishes.say(wish);
+    /// What it says now, as far as there is room for it.
+    pub(super) fn says(&mut self, room: usize) -> Result<Vec<v1::WorkerMessage>, Broken> {
+        let mut messages = Vec::new();
+        while messages.len() < room && self.protocol.has_news() {
+            messages.extend(self.protocol.next_message().map_err(Broken)?);
+        }
+        for message in &messages {
+            match &message.kind {
+                Some(Kind::Ask(ask)) => self.asked = ask.lanes,
+                Some(kind) if message.sequence > 0 => {
+                    self.reports.insert(message.sequence, wire::ended(kind));
+                    self.sent.insert(message.sequence);
                 }
-                Vec::new()
+                _ => {}
             }
-            Report::Progress { lease, step } => {
-                self.ledger.progress(lease, step);
-                Vec::new()
-            }
-            Report::Ended { lease, end } => self.ledger.end(lease, end),
-        };
-        self.with_ask(messages)
-    }
-
-    /// Asked to stop: what is held is given back when the trainer notices.
-    pub(super) fn leave(&mut self) -> Vec<Message> {
-        self.give_up();
-        self.with_ask(Vec::new())
-    }
-
-    fn give_up(&mut self) {
-        self.leave_for_good();
-        self.wishes.withdraw();
-        for lease in self.ledger.held() {
-            self.cancelled.entry(lease).or_insert(Stop::GiveBack);
         }
+        if !self.protocol.has_news() {
+            let unsent: Vec<_> = self.protocol.unacknowledged().filter(|number| !self.sent.contains(number)).collect();
+            hold!(unsent.is_empty(), "{} does not send {unsent:?} on this stream", self.id);
+            let ended = self.reports.values().flatten().map(|(lease, _)| *lease);
+            let known: BTreeSet<_> = self.trainer.leases().chain(ended).collect();
+            let lost = self.protocol.held().into_iter().find(|lease| !known.contains(lease));
+            hold!(lost.is_none(), "{} holds {lost:?}, which it neither works on nor has given back", self.id);
+            let asks = self.is_leaving() && self.asked > 0;
+            hold!(!asks, "{} asks for {} lanes, and was told to leave", self.id, self.asked);
+        }
+        Ok(messages)
+    }
+
+    /// Asked to stop, or its time is up: what is held is given back when the trainer notices.
+    pub(super) fn leave(&mut self, now: Instant, exit: Exit) {
+        self.is_to_leave();
+        self.protocol.stop(now, exit);
     }
 
     /// The trainer cannot go on in this process.
-    pub(super) fn break_down(&mut self) -> Vec<Message> {
-        self.give_up();
+    pub(super) fn break_down(&mut self, now: Instant) {
+        self.is_to_leave();
         self.broken = true;
-        let released = self.ledger.release_all();
-        self.with_ask(released)
+        self.protocol.absorb(now, Report::Broken { error: "a test breaks it".to_owned(), retry: true });
     }
 }
 
 /// The last word.
-pub(super) fn goodbye() -> Message {
-    Message { sequence: 0, said: Said::Goodbye }
+pub(super) fn goodbye() -> v1::WorkerMessage {
+    v1::WorkerMessage { sequence: 0, kind: Some(Kind::Goodbye(v1::Goodbye {})) }
 }

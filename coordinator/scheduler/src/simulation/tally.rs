@@ -8,7 +8,7 @@ use std::{
 use super::message::Millis;
 
 /// All that can go wrong or that a person can do; what is not seen in many seeds is not tested.
-pub(super) const FAULTS: [&str; 29] = [
+pub(super) const FAULTS: [&str; 33] = [
     "clock leapt",
     "commits slow",
     "coordinator asked to stop while its disk was full",
@@ -24,6 +24,7 @@ pub(super) const FAULTS: [&str; 29] = [
     "message lost",
     "message overtaken",
     "stream cut",
+    "stream full",
     "trainer broken",
     "trainer stands still",
     "trial hung",
@@ -32,8 +33,11 @@ pub(super) const FAULTS: [&str; 29] = [
     "trial put back while the coordinator runs",
     "worker asked to leave",
     "worker cut off",
+    "worker ended since its trainer hung",
     "worker killed",
     "worker killed, successor names it",
+    "worker left since it idled",
+    "worker left when its time was up",
     "worker spoke of a lease of another",
     "worker stopped",
     "worker stopped beyond its lease",

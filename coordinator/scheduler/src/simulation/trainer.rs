@@ -2,31 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use swfn_proto::v1::FailureKind;
+use swfn_session::{End, Order, Report};
 use swfn_shared::{
     capacity::Capacity,
     ids::{LeaseId, ShapeId, TrialId, VaeId},
+    metrics::{MetricPoint, Outcome, TRAIN_LOSS},
 };
 
-use super::{
-    super::FailureKind,
-    ledger::End,
-    plan::{Nature, Subject},
-};
-
-/// How a trial is to be stopped; it may grow, and never shrinks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stop {
-    GiveBack,
-    Abandon,
-}
-
-/// What the trainer says.
-#[derive(Debug)]
-pub(super) enum Report {
-    Wants(Capacity),
-    Progress { lease: LeaseId, step: u64 },
-    Ended { lease: LeaseId, end: End },
-}
+use super::plan::{Nature, Subject};
 
 /// What became of the process in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +23,7 @@ pub(super) enum Fate {
 
 #[derive(Debug)]
 struct Lane {
-    lease: LeaseId,
+    order: Order,
     step: u64,
 }
 
@@ -49,7 +33,7 @@ pub(super) struct Trainer {
     /// Whether it asks for more before its lanes are free.
     ahead: bool,
     running: Vec<Lane>,
-    waiting: VecDeque<LeaseId>,
+    waiting: VecDeque<Order>,
     vaes: Vec<VaeId>,
     told: Option<Capacity>,
 }
@@ -62,80 +46,77 @@ impl Trainer {
         Self { lanes, ahead, running: Vec::new(), waiting: VecDeque::new(), vaes: Vec::new(), told: None }
     }
 
-    /// A lease to work on. What it has is not doubled, which streams do not do in earnest.
-    pub(super) fn order(&mut self, lease: LeaseId) {
-        if !self.waiting.contains(&lease) && self.running.iter().all(|lane| lane.lease != lease) {
-            self.waiting.push_back(lease);
-        }
+    pub(super) fn order(&mut self, order: Order) {
+        self.waiting.push_back(order);
+    }
+
+    /// Whether it has said that it would take any trial.
+    pub(super) fn wants_any(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.lanes > 0 && told.shape.is_none())
     }
 
     /// What it works on, and what waits for that.
     pub(super) fn leases(&self) -> impl Iterator<Item = LeaseId> {
-        self.running.iter().map(|lane| lane.lease).chain(self.waiting.iter().copied())
+        self.running.iter().map(|lane| &lane.order).chain(&self.waiting).map(|order| order.lease)
     }
 
-    /// A turn: takes what waits, works, and says what it wants next. `cancelled` loses what was noticed.
-    pub(super) fn turn(
-        &mut self,
-        subjects: &mut BTreeMap<TrialId, Subject>,
-        cancelled: &mut BTreeMap<LeaseId, Stop>,
-    ) -> (Vec<Report>, Fate) {
+    /// A turn: takes what waits, works, and says what it wants next.
+    pub(super) fn turn(&mut self, subjects: &mut BTreeMap<TrialId, Subject>) -> (Vec<Report>, Fate) {
         let mut reports = Vec::new();
-        let mut go_on = |lease: &LeaseId| {
-            let stopped = cancelled.remove(lease).is_some();
+        let mut go_on = |order: &Order| {
+            let stopped = order.cancel.asked().is_some();
             if stopped {
-                reports.push(Report::Ended { lease: *lease, end: End::Released });
+                reports.push(Report::Ended { lease: order.lease, end: End::Released });
                 self.told = None;
             }
             !stopped
         };
         self.waiting.retain(&mut go_on);
-        self.running.retain(|lane| go_on(&lane.lease));
+        self.running.retain(|lane| go_on(&lane.order));
         self.fill(subjects);
         // Lanes are one computation: none gets on while one does not.
         for lane in &self.running {
-            let fate = lane.fate(subject(subjects, lane.lease));
+            let fate = lane.fate(subject(subjects, lane.order.lease));
             if fate != Fate::Goes {
                 return (reports, fate);
             }
         }
         self.running.retain_mut(|lane| {
             lane.step += 1;
-            let (lease, step) = (lane.lease, lane.step);
-            reports.push(Report::Progress { lease, step });
-            let end = lane.end(subject(subjects, lease));
-            if let Some(end) = end {
-                reports.push(Report::Ended { lease, end });
-                self.told = None;
-            }
-            end.is_none()
+            let (lease, step) = (lane.order.lease, lane.step);
+            let points = vec![MetricPoint { metric: TRAIN_LOSS, step, value: 1.0 }];
+            reports.push(Report::Progress { lease, step, points, log: String::new() });
+            let Some(end) = lane.end(subject(subjects, lease)) else { return true };
+            reports.push(Report::Ended { lease, end });
+            self.told = None;
+            false
         });
         reports.extend(self.wants(subjects));
         (reports, Fate::Goes)
     }
 
     fn shape(&self, subjects: &BTreeMap<TrialId, Subject>) -> Option<ShapeId> {
-        self.running.first().map(|lane| subjects[&lane.lease.trial].shape)
+        self.running.first().map(|lane| subjects[&lane.order.lease.trial].shape)
     }
 
     fn fill(&mut self, subjects: &BTreeMap<TrialId, Subject>) {
         while self.running.len() < self.lanes as usize {
             let shape = self.shape(subjects);
-            let fits = |lease: &LeaseId| shape.is_none_or(|shape| subjects[&lease.trial].shape == shape);
-            let Some(lease) = self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index)) else {
+            let fits = |order: &Order| shape.is_none_or(|shape| subjects[&order.lease.trial].shape == shape);
+            let Some(order) = self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index)) else {
                 return;
             };
             self.told = None;
-            if let Some(vae) = subjects[&lease.trial].vae.filter(|vae| !self.vaes.contains(vae)) {
+            if let Some(vae) = subjects[&order.lease.trial].vae.filter(|vae| !self.vaes.contains(vae)) {
                 self.vaes.insert(0, vae);
                 self.vaes.truncate(VAES);
             }
-            self.running.push(Lane { lease, step: 0 });
+            self.running.push(Lane { order, step: 0 });
         }
     }
 
     fn wants(&mut self, subjects: &BTreeMap<TrialId, Subject>) -> Option<Report> {
-        let soon = |lane: &&Lane| self.ahead && lane.step + 1 >= subjects[&lane.lease.trial].steps;
+        let soon = |lane: &&Lane| self.ahead && lane.step + 1 >= subjects[&lane.order.lease.trial].steps;
         let room = self.lanes as usize + self.running.iter().filter(soon).count();
         let lanes = room.saturating_sub(self.running.len() + self.waiting.len());
         let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
@@ -168,17 +149,36 @@ impl Lane {
         fate
     }
 
+    fn failed(&self, kind: FailureKind) -> End {
+        let what = if kind == FailureKind::Diverged { "diverged" } else { "failed" };
+        let message = format!("{what}: in attempt {}", self.order.lease.attempt);
+        End::Failed { kind, message, log: String::new() }
+    }
+
     fn end(&self, subject: &mut Subject) -> Option<End> {
         let bad = self.step == subject.bad_step();
         match subject.nature {
-            Nature::Diverges if bad => Some(End::Failed(FailureKind::Diverged)),
+            Nature::Diverges if bad => Some(self.failed(FailureKind::Diverged)),
             Nature::Fails(times) if bad && subject.struck < times => {
                 subject.struck = subject.struck.saturating_add(1);
-                Some(End::Failed(FailureKind::Error))
+                Some(self.failed(FailureKind::Error))
             }
-            _ => (self.step == subject.steps).then_some(End::Succeeded),
+            _ => (self.step == subject.steps).then(success),
         }
     }
+}
+
+fn success() -> End {
+    let outcome = Outcome {
+        final_test_accuracy: 0.5,
+        best_test_accuracy: 0.5,
+        final_test_loss: 1.0,
+        validation_accuracy: None,
+        validated_test_accuracy: None,
+        vae_seconds: 0.0,
+        classifier_seconds: 1.0,
+    };
+    End::Succeeded { outcome, dataset_digest: "0".repeat(64), artifacts: Vec::new() }
 }
 
 impl Subject {

@@ -36,7 +36,7 @@ impl World {
             let process = slot.process.as_ref().filter(|process| awake && process.connected);
             let idle = matches!((process, clock), (Some(process), Some(now))
                 if process.is_idle() && self.oracle.waits_for(now, &process.id));
-            let unheard = |process: &Process| !process.leaving && self.oracle.told_to_leave.contains(&process.id);
+            let unheard = |process: &Process| !process.is_leaving() && self.oracle.told_to_leave.contains(&process.id);
             let unanswered = process.is_some_and(|process| process.is_unconfirmed() || unheard(process));
             for (waits, since, what) in [
                 (idle, &mut slot.idle_since, "idle while trials wait"),

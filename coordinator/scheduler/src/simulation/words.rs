@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
-use swfn_shared::{capacity::Capacity, ids::LeaseId};
+use swfn_proto::v1::{self, worker_message::Kind};
+use swfn_shared::ids::LeaseId;
 
 use super::{
     super::{Act, Command, Event},
-    message::{Downward, Message, Said},
+    message::Downward,
     plan::{Nature, Plan},
+    wire,
 };
 
 fn leases<'l>(leases: impl IntoIterator<Item = &'l LeaseId>) -> String {
@@ -48,42 +50,56 @@ pub(super) fn command(command: &Command) -> String {
     }
 }
 
-pub(super) fn message(message: &Message) -> String {
-    let Message { sequence, said } = message;
-    let said = match said {
-        Said::Ask(Capacity { lanes: 0, .. }) => "I want no more".to_owned(),
-        Said::Ask(Capacity { lanes, shape, vaes }) => {
-            let shape = shape.map_or_else(|| "any shape".to_owned(), |shape| format!("shape {}", shape.short()));
-            format!("I have {lanes} lanes for {shape}, and {} VAEs", vaes.len())
+pub(super) fn message(message: &v1::WorkerMessage) -> String {
+    let of = |id: &Option<v1::LeaseId>| wire::lease(id.clone());
+    let said = match message.kind.as_ref() {
+        Some(Kind::Ask(v1::Ask { lanes: 0, .. })) => "I want no more".to_owned(),
+        Some(Kind::Ask(v1::Ask { lanes, shape, vaes })) => {
+            let shape = shape.as_ref().map_or("any", |shape| &shape[..8]);
+            format!("I have {lanes} lanes for shape {shape}, and {} VAEs", vaes.len())
         }
-        Said::Heartbeat { progress } => {
-            let steps = progress.iter().map(|(lease, step)| format!("{lease} at {step}")).collect::<Vec<_>>();
-            format!("I live; {}", steps.join(", "))
+        Some(Kind::Heartbeat(beat)) => {
+            let waits = |progress: &v1::Progress| if progress.waits { ", waits" } else { "" };
+            let step = |p: &v1::Progress| format!("{} at {}{}", of(&p.lease), p.step, waits(p));
+            format!("I live; {}", beat.progress.iter().map(step).collect::<Vec<_>>().join(", "))
         }
-        Said::Points { lease, steps } => format!("points of {lease} at {steps:?}"),
-        Said::Succeeded { lease } => format!("{lease} succeeded"),
-        Said::Failed { lease, kind } => format!("{lease} failed: {kind:?}"),
-        Said::Released { lease } => format!("I give {lease} back"),
-        Said::Goodbye => "goodbye".to_owned(),
+        Some(Kind::Points(report)) => {
+            let steps: Vec<_> = report.points.iter().map(|point| point.step).collect();
+            format!("points of {} at {steps:?}", of(&report.lease))
+        }
+        Some(Kind::Succeeded(report)) => format!("{} succeeded", of(&report.lease)),
+        Some(Kind::Failed(report)) => format!("{} failed: {}", of(&report.lease), report.message),
+        Some(Kind::Released(report)) => format!("I give {} back", of(&report.lease)),
+        Some(Kind::Goodbye(_)) => "goodbye".to_owned(),
+        other => format!("{other:?}"),
     };
-    if *sequence > 0 { format!("#{sequence} {said}") } else { said }
+    if message.sequence > 0 { format!("#{} {said}", message.sequence) } else { said }
 }
 
 pub(super) fn answer(answer: &Downward) -> String {
+    let named = |leases: &[v1::LeaseId]| {
+        let leases: Vec<_> = leases.iter().map(|lease| wire::lease(Some(lease.clone()))).collect();
+        held(&leases)
+    };
     match answer {
-        Downward::Welcome => "welcome".to_owned(),
-        Downward::Grant(granted) => format!("grant of {}", leases(granted)),
-        Downward::Confirm(leases) => format!("still yours: {}", held(leases)),
-        Downward::Acknowledge(through) => format!("acknowledged through #{through}"),
-        Downward::Revoke(lease) => format!("{lease} is over"),
-        Downward::Drain => "no more trials".to_owned(),
+        Downward::Welcome(_) => "welcome".to_owned(),
+        Downward::Grant(grant) => {
+            let ids: Vec<_> = grant.leases.iter().filter_map(|lease| lease.id.clone()).collect();
+            format!("grant of {}", named(&ids))
+        }
+        Downward::Confirm(confirm) => format!("still yours: {}", named(&confirm.leases)),
+        Downward::Acknowledge(acknowledge) => format!("acknowledged through #{}", acknowledge.through),
+        Downward::Revoke(revoke) => format!("{} is over", wire::lease(revoke.lease.clone())),
+        Downward::Drain(drain) => format!("no more trials: {}", drain.reason),
     }
 }
 
 /// The plan without what has a line of its own in the trace.
 pub(super) fn plan(plan: &Plan) -> String {
-    let Plan { promise, limits, subjects, slots, faults, weather, tick, commit, quiet, again, specs: _ } = plan;
-    let mut text = format!("plan: {promise:?}, {limits:?}\n{weather:?}, tick {tick} ms, commits up to {commit} ms\n");
+    let Plan { promise, limits, subjects, slots, faults, weather, room, tick, commit, quiet, again, specs: _ } = plan;
+    let mut text = format!(
+        "plan: {promise:?}, {limits:?}\n{weather:?}, room for {room}, tick {tick} ms, commits up to {commit} ms\n"
+    );
     for (number, slot) in slots.iter().enumerate() {
         writeln!(text, "slot {number}: {slot:?}").expect("a string takes all");
     }

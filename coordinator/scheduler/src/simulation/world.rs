@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
 };
 
 use rand::RngExt as _;
@@ -65,6 +66,14 @@ pub(super) enum Happening {
         slot: usize,
         stream: StreamId,
     },
+    Room {
+        slot: usize,
+        stream: StreamId,
+    },
+    TimeIsUp {
+        slot: usize,
+        number: u32,
+    },
 }
 
 /// A place where worker processes run, and its supervisor.
@@ -94,6 +103,8 @@ pub(super) struct Slot {
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) rng: ChaCha8Rng,
+    /// When virtual time began, for those who count from no such moment.
+    start: Instant,
     pub(super) now: Millis,
     pub(super) queue: Queue<Happening>,
     pub(super) network: Network,
@@ -187,6 +198,7 @@ impl World {
             replica: replayed(&plan, &[]).expect("an empty journal contradicts nothing"),
             plan,
             rng,
+            start: Instant::now(),
             now: 0,
             queue,
             coordinator: None,
@@ -254,10 +266,12 @@ impl World {
             }
             Happening::Ended(stream, way) => self.stream_ended(stream, way),
             Happening::ProcessStarts { slot } => self.start_process(slot),
-            Happening::Connect { slot, number } => self.connect(slot, number),
+            Happening::Connect { slot, number } => self.connect(slot, number)?,
             Happening::ConnectTimeout { slot, number, stream } => self.connect_timeout(slot, number, stream),
             Happening::Turn { slot, number } => self.turn(slot, number)?,
-            Happening::Beat { slot, stream } => self.beat(slot, stream),
+            Happening::Beat { slot, stream } => self.beat(slot, stream)?,
+            Happening::Room { slot, stream } => self.room(slot, stream)?,
+            Happening::TimeIsUp { slot, number } => self.time_is_up(slot, number)?,
         }
         Ok(())
     }
@@ -278,9 +292,16 @@ impl World {
             Happening::Connect { slot, .. }
             | Happening::ConnectTimeout { slot, .. }
             | Happening::Turn { slot, .. }
-            | Happening::Beat { slot, .. } => self.slots[*slot].stalled,
+            | Happening::Beat { slot, .. }
+            | Happening::Room { slot, .. }
+            | Happening::TimeIsUp { slot, .. } => self.slots[*slot].stalled,
         };
         (until > self.now).then_some(until)
+    }
+
+    /// The time as the protocol of workers is told it.
+    pub(super) fn clock(&self) -> Instant {
+        self.start + Duration::from_millis(self.now)
     }
 
     pub(super) fn soon(&mut self, within: Millis) -> Millis {
