@@ -92,8 +92,12 @@ pub fn told(error: &(dyn Error + 'static)) -> (String, Option<String>) {
         if let Some(problem) = error.downcast_ref::<Problem>() {
             texts.push(problem.what.clone());
             hint = hint.or_else(|| Some(problem.hint.clone()));
-        } else if !next.is_some_and(|source| source.is::<Problem>()) {
-            texts.push(error.to_string());
+            continue;
+        }
+        // The kind of a problem says what the problem says.
+        let text = error.to_string();
+        if !next.is_some_and(|source| source.is::<Problem>() && source.to_string() == text) {
+            texts.push(text);
         }
     }
     (texts.join(": "), hint)
@@ -107,6 +111,8 @@ mod tests {
     enum Kind {
         #[error("{0}")]
         Other(#[source] Problem),
+        #[error("the page")]
+        Context(#[source] Problem),
     }
 
     #[test]
@@ -118,6 +124,8 @@ mod tests {
         let outer = Err::<(), _>(inner).or_problem(|| problem!("cannot read `{name}`"; "name another")).unwrap_err();
         let text = "cannot read `x`: no such file `x`, 1".to_owned();
         assert_eq!(told(&outer), (text, Some("name another".to_owned())));
+        let context = Kind::Context(problem!("no room"; "make some"));
+        assert_eq!(told(&context), ("the page: no room".to_owned(), Some("make some".to_owned())));
         assert_eq!(told(&fmt::Error), (fmt::Error.to_string(), None));
     }
 }

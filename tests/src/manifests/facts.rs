@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use swfn_shared::state::TrialState;
+
 use super::promql::words;
 
 /// What the rules compare manifests with.
@@ -66,7 +68,7 @@ impl Facts {
                 self.metrics.insert(value);
             }
         }
-        let states = source.lines().filter(|line| line.contains(", counts.")).flat_map(texts);
+        let states = TrialState::ALL.iter().map(|state| state.name().to_owned());
         self.label_values.insert("state", states.collect());
         let ends = source.lines().filter(|line| line.starts_with("const ENDS")).flat_map(texts);
         self.label_values.insert("how", ends.collect());
@@ -92,14 +94,14 @@ mod tests {
     fn metrics_are_read_from_the_source() {
         let source = "const A: &str = \"swfn_a\";\nconst B: &str = \"swfn_b_seconds\";\nconst X: &str = \"other\";\n\
                       const ENDS: [&str; 2] = [\"lost\", \"failed\"];\n    \
-                      describe_histogram!(B, \"of b\");\n    (\"pending\", counts.pending),\n";
+                      describe_histogram!(B, \"of b\");\n";
         let mut facts = Facts::default();
         facts.learn_metrics(source);
         assert_eq!(
             Vec::from_iter(&facts.metrics),
             ["swfn_a", "swfn_b_seconds_bucket", "swfn_b_seconds_count", "swfn_b_seconds_sum"]
         );
-        assert_eq!(Vec::from_iter(&facts.label_values["state"]), ["pending"]);
+        assert_eq!(Vec::from_iter(&facts.label_values["state"]), ["leased", "pending", "quarantined", "succeeded"]);
         assert_eq!(Vec::from_iter(&facts.label_values["how"]), ["failed", "lost"]);
     }
 }
