@@ -1,4 +1,4 @@
-"""Training of the classifiers: negative log-likelihood + lambda * function norm, by SGD."""
+"""Training of the classifiers: cross-entropy, with smoothed labels or not, + lambda * function norm, by SGD."""
 
 import itertools
 
@@ -12,6 +12,7 @@ from models import classifier
 
 LAMBDA, WEIGHT_DECAY = 0.1, 5e-4
 LEARNING_RATE, MOMENTUM = 0.01, 0.5
+LABEL_SMOOTHING = 0.1
 
 
 def case(architecture, function_norm, weight_decay, units="vae", batch_norm="train"):
@@ -29,6 +30,13 @@ def cases(architecture):
     if architecture == "lenet+bn":
         yield case(architecture, LAMBDA, 0, batch_norm="train-no-update")
         yield case(architecture, LAMBDA, 0, batch_norm="eval")
+
+
+def smoothed_cases():
+    """Labels that are smoothed, alone and beside the function norm, for networks with each switch."""
+    for architecture in ["net", "net+dropout"]:
+        for function_norm in [0, LAMBDA]:
+            yield case(architecture, function_norm, WEIGHT_DECAY) | {"label_smoothing": LABEL_SMOOTHING}
 
 
 def in_units(decoded, units):
@@ -82,9 +90,11 @@ def train(settings, size, weights, inputs, random):
         )
         batches.append((images, samples))
         logits, norm = forward(model, settings, inputs, step, images, samples)
-        nll = F.cross_entropy(logits, inputs["labels"][images.long()].long())
+        labels = inputs["labels"][images.long()].long()
+        nll = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels, label_smoothing=settings.get("label_smoothing", 0.0))
         optimiser.zero_grad()
-        (nll + settings["lambda"] * norm).backward()
+        (loss + settings["lambda"] * norm).backward()
         if step == 0:
             expected |= {"logits": summary(logits)} | gradients(model)
         optimiser.step()

@@ -62,6 +62,9 @@ def main(folder):
             if size == OTHER:
                 cases = [case for case in cases if case["lambda"] > 0 and case["weight_decay"] > 0]
             classifier_file(folder, family, size, inputs[size], weights, cases, random)
+    random = Random(3)
+    cases = list(classifiers.smoothed_cases())
+    classifier_file(folder, "smoothing", PUBLISHED, inputs[PUBLISHED], nets[PUBLISHED], cases, random)
     random = Random(2)
     sizes = {"hidden": 128, "latent": 100, "family": "vanilla"}
     vae = Vae(*PUBLISHED[:2], sizes["hidden"], sizes["latent"])

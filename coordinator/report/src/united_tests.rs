@@ -54,7 +54,7 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
     assert!(markdown.contains(&row(variant)), "{markdown}");
     assert!(markdown.contains(&format!("| n = 100, net, {variant} | fn 0.1 | none |")), "{markdown}");
     for (file, before) in
-        [("trials.csv", "learning_rate,penalty_samples,variant,"), ("summary.csv", "penalty_samples,variant,planned")]
+        [("trials.csv", "label_smoothing,variant,final_"), ("summary.csv", "label_smoothing,variant,planned")]
     {
         let text = fs::read_to_string(dir.path().join("out").join(file)).unwrap();
         assert!(text.lines().next().unwrap().contains(before), "{text}");

@@ -519,6 +519,15 @@ pub const AXES: &[Row] = &[
         ),
         ..PENALTY
     },
+    Row {
+        name: "label_smoothing",
+        place: "label_smoothing",
+        title: "label smoothing",
+        label: "ls {}",
+        purpose: "Share of each label that is spread evenly over all classes (Szegedy et al. 2016).",
+        kind: Kind::Real(Bounds::up_to(0.9)),
+        ..WEIGHT
+    },
 ];
 
 /// What most rows have in common.

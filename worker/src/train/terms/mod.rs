@@ -4,6 +4,7 @@
 
 mod cross_entropy;
 mod function_norm;
+mod label_smoothing;
 mod weight_decay;
 
 use std::fmt;
@@ -14,8 +15,12 @@ use tch::{Kind, Tensor};
 use super::sgd;
 
 /// All terms; trials report their values in this order.
-pub const ALL: [&dyn Term; 3] =
-    [&cross_entropy::CrossEntropy, &function_norm::FunctionNorm, &weight_decay::WeightDecay];
+pub const ALL: [&dyn Term; 4] = [
+    &cross_entropy::CrossEntropy,
+    &label_smoothing::LabelSmoothing,
+    &function_norm::FunctionNorm,
+    &weight_decay::WeightDecay,
+];
 
 /// A term, weighted by one number of the trial.
 pub trait Term: fmt::Debug + Sync {

@@ -40,6 +40,8 @@ impl Case {
         let architecture = Architecture::by_name(text("architecture")).unwrap();
         let mut spec = spec(architecture, settings["lambda"].as_f64().unwrap());
         axes::WEIGHT_DECAY.set(&mut spec, axes::Value::Real(settings["weight_decay"].as_f64().unwrap()));
+        let smoothing = settings["label_smoothing"].as_f64().unwrap_or(0.0);
+        axes::Axis::at("label_smoothing").set(&mut spec, axes::Value::Real(smoothing));
         if let Some(penalty) = &mut spec.penalty {
             penalty.units = SampleUnits::by_name(text("units")).unwrap();
             penalty.batch_norm = SampleBatchNorm::by_name(text("batch_norm")).unwrap();
@@ -143,6 +145,11 @@ fn check_all(file: &str, cases: usize) {
 #[test]
 fn net_trains_as_in_pytorch() {
     check_all("net-28x28", 9);
+}
+
+#[test]
+fn smoothed_labels_train_as_in_pytorch() {
+    check_all("smoothing-28x28", 4);
 }
 
 #[test]

@@ -1,0 +1,30 @@
+//! Label smoothing (Szegedy et al. 2016): a share of each label is spread evenly over all classes.
+
+use swfn_shared::{axes::Axis, trial::TrialSpec};
+use tch::Tensor;
+
+use super::{Gradients, Logits, Term};
+
+const SHARE: Axis = Axis::at("label_smoothing");
+
+/// The cross-entropy with an even distribution, less that with the label: both means over the batch.
+#[derive(Debug)]
+pub(super) struct LabelSmoothing;
+
+impl Term for LabelSmoothing {
+    fn weight(&self, spec: &TrialSpec) -> f64 {
+        SHARE.real(spec)
+    }
+
+    fn add(&self, logits: &Logits, weights: &Tensor, gradients: &mut Gradients) -> Option<Tensor> {
+        let Logits { log_likelihoods, labels, .. } = logits;
+        let size = log_likelihoods.size();
+        let [lanes, batch, classes] = size[..] else { unreachable!("logits are [K, B, classes]") };
+        // The softmax is in both and cancels: 1 / B at the label, less 1 / (B classes) everywhere.
+        let share = weights.view([lanes, 1, 1]) / batch as f64;
+        let everywhere = (&share / -(classes as f64)).expand([lanes, batch, classes], false);
+        let at_labels = share.expand([lanes, batch, 1], false);
+        gradients.add_to_batch(everywhere.scatter_add(2, labels, &at_labels));
+        None
+    }
+}
