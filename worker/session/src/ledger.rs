@@ -100,10 +100,11 @@ impl Ledger {
         Some(cancel)
     }
 
-    /// The coordinator ended a lease: nothing more is said of it. True if the trainer works on it.
-    pub(crate) fn revoke(&mut self, lease: LeaseId) -> bool {
-        let held = self.leases.remove(&lease);
-        held.inspect(|held| held.cancel.ask(Stop::Abandon)).is_some_and(|held| held.end.is_none())
+    /// The coordinator ended a lease: nothing more is said of it. Whether the trainer works on it; none if it is not held.
+    pub(crate) fn revoke(&mut self, lease: LeaseId) -> Option<bool> {
+        let held = self.leases.remove(&lease)?;
+        held.cancel.ask(Stop::Abandon);
+        Some(held.end.is_none())
     }
 
     /// Asks the trainer to give back all that it works on.
@@ -320,14 +321,14 @@ mod tests {
         let cancel = ledger.grant(lease(1)).unwrap();
         assert!(ledger.grant(lease(1)).is_none(), "it is worked on already");
         ledger.progress(lease(1), 1, vec![point(1)], "");
-        assert!(ledger.revoke(lease(1)) && !ledger.revoke(lease(1)));
+        assert_eq!((ledger.revoke(lease(1)), ledger.revoke(lease(1))), (Some(true), None));
         assert_eq!(cancel.asked(), Some(Stop::Abandon));
         ledger.cancel_all();
         assert_eq!(cancel.asked(), Some(Stop::Abandon));
         assert!(ledger.flush().is_empty() && ledger.end(lease(1), End::Released).is_empty() && ledger.is_empty());
         ledger.grant(lease(2));
         ledger.end(lease(2), End::Released);
-        assert!(!ledger.revoke(lease(2)), "the trainer is done with it");
+        assert_eq!(ledger.revoke(lease(2)), Some(false), "the trainer is done with it");
     }
 
     #[test]

@@ -158,9 +158,14 @@ impl Protocol {
     fn revoke(&mut self, now: Instant, lease: LeaseId, reason: &str) {
         self.unconfirmed.retain(|named| *named != lease);
         warn!(%lease, "lease revoked: {reason}");
-        if self.ledger.revoke(lease) {
-            self.watchdog.revoked(now, lease);
-            self.wishes.doubt();
+        match self.ledger.revoke(lease) {
+            Some(true) => {
+                self.watchdog.revoked(now, lease);
+                self.wishes.doubt();
+            }
+            // The trainer has said what it wants since, and the coordinator may have dropped that.
+            Some(false) => self.wishes.repeat(),
+            None => {}
         }
     }
 

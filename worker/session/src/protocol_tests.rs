@@ -222,6 +222,20 @@ fn a_trainer_that_stood_still_asks_anew_and_attempts_may_be_counted_anew() {
 }
 
 #[test]
+fn a_trainer_whose_trial_ended_before_it_was_revoked_has_its_wish_said_again() {
+    let mut stage = Stage::connected(StayLimits::default());
+    stage.tell(room(1));
+    let taken = stage.hear(grant(&leases(1)));
+    stage.tell(room(1));
+    assert_eq!(stage.asks().last().unwrap().lanes, 2);
+    // The coordinator has lost patience with it, and dropped the ask.
+    stage.end(taken[0].lease, End::Released);
+    let revoke = v1::Revoke { lease: Some(taken[0].lease.into()), reason: "it stood still".to_owned() };
+    stage.hear(coordinator_message::Kind::Revoke(revoke));
+    assert_eq!(stage.asks().last().unwrap().lanes, 1);
+}
+
+#[test]
 fn a_wish_is_said_again_on_the_next_stream_and_withdrawn_before_leases_are_given_back() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(2));

@@ -35,6 +35,11 @@ impl Wishes {
         self.doubted = true;
     }
 
+    /// A lease was revoked whose trial has ended here: the trainer does not stand still, so its wish is said once more.
+    pub(crate) fn repeat(&mut self) {
+        self.unsaid |= self.wish.is_some();
+    }
+
     /// Nothing is wanted any more. That is said in any case: what seems fulfilled here may stand there, when leases that were counted with
     /// it had ended, and what is given back would come again for ever.
     pub(crate) fn withdraw(&mut self) {
@@ -104,6 +109,8 @@ mod tests {
         assert_eq!((wishes.ask(0), wishes.ask(0)), (ask(1, None), None));
         wishes.say(wish(1, None));
         assert_eq!(wishes.ask(0), None);
+        wishes.repeat();
+        assert_eq!((wishes.ask(0), wishes.ask(0)), (ask(1, None), None), "the trial had ended");
     }
 
     #[test]
