@@ -175,13 +175,10 @@ impl Scheduler {
 
     /// Of the leases of one worker those whose step stands still. What hangs one computation hangs all of its trials, but they did not
     /// all report in the same moment: with the first go those that have not moved for half of the limit, and those that never began.
-    /// A trial that never began may wait its turn behind one that has, so it does not stand still before that one does.
     fn stalled(&self, now: Duration, leases: &[TrialIndex]) -> Vec<TrialIndex> {
         let still = |lease: &Lease, limit| now.saturating_sub(lease.moved) >= limit;
         let live = || leases.iter().filter_map(|index| Some((*index, self.lease_of(*index)?)));
-        let some_began = live().any(|(_, lease)| lease.step > 0);
-        let counts = |lease: &Lease| lease.step > 0 || !some_began;
-        if !live().any(|(_, lease)| counts(lease) && still(lease, self.limits.stall)) {
+        if !live().any(|(_, lease)| still(lease, self.limits.stall)) {
             return Vec::new();
         }
         let with_it = live().filter(|(_, lease)| still(lease, self.limits.stall / 2) || lease.step == 0);

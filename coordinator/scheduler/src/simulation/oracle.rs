@@ -266,7 +266,7 @@ impl Oracle {
                     // Those that hang together did not report in the same moment.
                     let still = |holding: &Holding, least| now.saturating_sub(holding.moved) >= least;
                     let held: Vec<_> = self.live.leases().filter(|(_, holding)| holding.worker == *worker).collect();
-                    if self.stands_still(now, worker) {
+                    if held.iter().any(|(_, holding)| still(holding, self.stall)) {
                         let with_it = |holding: &Holding| still(holding, self.stall / 2) || holding.step == 0;
                         let together = held.iter().filter(|(_, holding)| with_it(holding)).map(|(lease, _)| *lease);
                         over.extend(blamed(together.collect(), Blame::Suspected));
@@ -286,14 +286,9 @@ impl Oracle {
     /// Whether a worker is silent, or any trial of its stands still.
     fn sleeps(&self, now: Duration, worker: &WorkerId) -> bool {
         let heard = self.heard.get(worker).copied().unwrap_or_default();
-        now.saturating_sub(heard) >= self.lease || self.stands_still(now, worker)
-    }
-
-    /// Whether a trial of a worker has not moved for the whole limit. One that never began may wait behind one that has.
-    fn stands_still(&self, now: Duration, worker: &WorkerId) -> bool {
-        let held = || self.live.leases().map(|(_, holding)| holding).filter(|holding| holding.worker == *worker);
-        let waits = |holding: &&Holding| holding.step == 0 && held().any(|other| other.step > 0);
-        held().filter(|holding| !waits(holding)).any(|holding| now.saturating_sub(holding.moved) >= self.stall)
+        let still = |holding: &Holding| now.saturating_sub(holding.moved) >= self.stall;
+        now.saturating_sub(heard) >= self.lease
+            || self.live.leases().any(|(_, holding)| holding.worker == *worker && still(holding))
     }
 
     /// What a worker says of a lease counts if it holds it, changes nothing if it is a repetition, and is refused otherwise.
