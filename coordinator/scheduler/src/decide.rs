@@ -181,7 +181,11 @@ impl Scheduler {
         if !live().any(|(_, lease)| still(lease, self.limits.stall)) {
             return Vec::new();
         }
-        let with_it = live().filter(|(_, lease)| still(lease, self.limits.stall / 2) || lease.step == 0);
+        // A trial that never began may wait its turn behind one that hangs, of which a late message still told.
+        let began = live().any(|(_, lease)| lease.step > 0 && still(lease, self.limits.stall));
+        let half = self.limits.stall / 2;
+        let company = if began { half } else { half.min(self.limits.lease) };
+        let with_it = live().filter(|(_, lease)| still(lease, company) || lease.step == 0);
         with_it.map(|(index, _)| index).collect()
     }
 

@@ -267,7 +267,9 @@ impl Oracle {
                     let still = |holding: &Holding, least| now.saturating_sub(holding.moved) >= least;
                     let held: Vec<_> = self.live.leases().filter(|(_, holding)| holding.worker == *worker).collect();
                     if held.iter().any(|(_, holding)| still(holding, self.stall)) {
-                        let with_it = |holding: &Holding| still(holding, self.stall / 2) || holding.step == 0;
+                        let began = held.iter().any(|(_, holding)| holding.step > 0 && still(holding, self.stall));
+                        let company = if began { self.stall / 2 } else { self.lease.min(self.stall / 2) };
+                        let with_it = |holding: &Holding| still(holding, company) || holding.step == 0;
                         let together = held.iter().filter(|(_, holding)| with_it(holding)).map(|(lease, _)| *lease);
                         over.extend(blamed(together.collect(), Blame::Suspected));
                     }

@@ -120,6 +120,26 @@ fn one_that_stands_still_among_others_that_move_is_to_blame() {
 }
 
 #[test]
+fn one_that_waited_behind_another_that_hangs_is_not_to_blame_alone() {
+    let mut sweep = Sweep::of_one_shape(2);
+    sweep.join("ann");
+    let [hangs, waits] = sweep.ask("ann", 2)[..] else { panic!("two") };
+    let begin = Command::Progressed { worker: worker("ann"), lease: hangs, step: 1, waits: false };
+    // A late message tells of a step, and then nothing moves any more.
+    let mut told = Some(begin);
+    for second in 0..600 {
+        sweep.wait(1);
+        sweep.heard("ann");
+        if second == 400
+            && let Some(begin) = told.take()
+        {
+            sweep.tell(begin).unwrap();
+        }
+    }
+    assert_eq!((sweep.losses(hangs.trial), sweep.losses(waits.trial)), (0, 0), "they were lost together");
+}
+
+#[test]
 fn a_quarantined_trial_begins_anew_when_a_person_says_so() {
     let mut sweep = Sweep::of_one_shape(1);
     sweep.join("ann");
