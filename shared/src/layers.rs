@@ -107,6 +107,19 @@ impl LayerSpec {
             (Self::Logits, _) => Some(Shape::Values(classes)),
         }
     }
+
+    /// Multiply-adds of one image, between that input and that output.
+    pub fn macs(self, input: Shape, output: Shape) -> f64 {
+        let (inputs, outputs) = (input.values() as f64, output.values() as f64);
+        match self {
+            // Output pixels x output channels x taps x input channels.
+            Self::Conv { kernel: Kernel::Side(side), .. } => {
+                outputs * f64::from(side).powi(2) * f64::from(input.channels())
+            }
+            Self::Conv { kernel: Kernel::Whole, .. } | Self::Dense { .. } | Self::Logits => inputs * outputs,
+            Self::Pool | Self::Relu | Self::BatchNorm | Self::Dropout => 0.0,
+        }
+    }
 }
 
 impl Shape {
@@ -136,23 +149,6 @@ impl fmt::Display for Shape {
     }
 }
 
-impl Placed {
-    /// Multiply-adds of one image.
-    pub fn macs(&self) -> f64 {
-        let (inputs, outputs) = (self.input.values() as f64, self.output.values() as f64);
-        match self.layer {
-            LayerSpec::Conv { kernel: Kernel::Side(side), .. } => {
-                // Output pixels x output channels x taps x input channels.
-                outputs * f64::from(side).powi(2) * f64::from(self.input.channels())
-            }
-            LayerSpec::Conv { kernel: Kernel::Whole, .. } | LayerSpec::Dense { .. } | LayerSpec::Logits => {
-                inputs * outputs
-            }
-            LayerSpec::Pool | LayerSpec::Relu | LayerSpec::BatchNorm | LayerSpec::Dropout => 0.0,
-        }
-    }
-}
-
 /// The layers in their places, for images of that shape and so many classes.
 ///
 /// # Errors
@@ -162,12 +158,27 @@ pub fn place(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Result<Ve
     let mut placed = Vec::with_capacity(layers.len());
     for (index, &layer) in layers.iter().enumerate() {
         let (name, input) = (name(layers, index), shape);
-        let is_last = index + 1 == layers.len();
-        let output = layer.output(input, classes).filter(|_| (layer == LayerSpec::Logits) == is_last);
-        shape = output.ok_or_else(|| Unfit { layer: name.clone(), input })?;
+        shape = output(layers, index, input, classes).ok_or_else(|| Unfit { layer: name.clone(), input })?;
         placed.push(Placed { layer, name, input, output: shape });
     }
     Ok(placed)
+}
+
+/// Multiply-adds of one image on its way through the layers; none if it does not fit. Estimates ask for each trial.
+pub fn macs(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Option<f64> {
+    let mut shape = Shape::Image(image);
+    let each = layers.iter().enumerate().map(|(index, layer)| {
+        let input = shape;
+        shape = output(layers, index, input, classes)?;
+        Some(layer.macs(input, shape))
+    });
+    each.sum()
+}
+
+/// What a layer gives in its place; nothing if it does not fit there. Logits end a list, and nothing else does.
+fn output(layers: &[LayerSpec], index: usize, input: Shape, classes: u32) -> Option<Shape> {
+    let (layer, is_last) = (layers[index], index + 1 == layers.len());
+    layer.output(input, classes).filter(|_| (layer == LayerSpec::Logits) == is_last)
 }
 
 fn name(layers: &[LayerSpec], index: usize) -> String {
@@ -204,8 +215,10 @@ mod tests {
         let conv1 = "7 x 10 pixels of 4 channels";
         let (pooled, conv2) = ("3 x 5 pixels of 4 channels", "1 x 3 pixels of 4 channels");
         assert_eq!(shapes, [conv1, conv1, pooled, conv2, conv2, "7 values", "5 values"]);
-        let macs: Vec<_> = placed.iter().map(Placed::macs).collect();
+        let macs: Vec<_> = placed.iter().map(|placed| placed.layer.macs(placed.input, placed.output)).collect();
         assert_eq!(macs, [280.0 * 27.0, 0.0, 0.0, 12.0 * 36.0, 0.0, 84.0, 35.0]);
+        assert_eq!(super::macs(&layers, image, 5), Some(macs.iter().sum()));
+        assert_eq!(super::macs(&layers[..6], image, 5), None);
     }
 
     #[test]

@@ -6,15 +6,14 @@ use crate::{
     dataset::{Dataset, Sizes},
     ids::{TrialId, VaeId},
     image::ImageShape,
-    layers::Placed,
+    layers,
     trial::{Architecture, TrialSpec, Vae, VaeFamily, VaeSamples},
 };
 
 /// Multiply-adds of one image's forward pass through a classifier; none if it does not fit.
 fn classifier_macs(architecture: Architecture, dataset: &Dataset) -> f64 {
     let Sizes { image, classes, .. } = dataset.sizes();
-    let placed = architecture.placed(image, classes);
-    placed.map_or(0.0, |layers| layers.iter().map(Placed::macs).sum())
+    layers::macs(architecture.layers(), image, classes).unwrap_or(0.0)
 }
 
 /// Multiply-adds of one image's way through the encoder and of one code's way through the decoder.

@@ -3,7 +3,7 @@
 //! One trial has one text: settings in the order of [`AXES`], the shortest form of each number, nothing between them. A text is
 //! read strictly: what differs from the text that this program would write is refused.
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
 use serde_json::{Map, Value as Json};
 
@@ -44,9 +44,9 @@ impl SpecError {
 impl TrialSpec {
     /// The canonical JSON.
     pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(1024);
-        write_group(&mut text, self, 0..AXES.len(), 0);
-        text
+        let mut text = Vec::with_capacity(1024);
+        write_group(&mut text, self, &FORM);
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
 
     /// Reads the canonical JSON of a trial.
@@ -74,38 +74,68 @@ impl TrialSpec {
     }
 }
 
-/// Writes the object of the rows in `range`, whose places have their first `depth` bytes in common.
-fn write_group(text: &mut String, spec: &TrialSpec, range: Range<usize>, depth: usize) {
-    // Of the function norm, for example, a trial may have nothing.
-    if range.clone().all(|row| written(spec, Axis(row as u8)).is_none()) {
-        text.push_str("null");
-        return;
-    }
-    let start = text.len();
+/// What an object of the canonical JSON has under a key.
+#[derive(Debug)]
+enum Node {
+    Setting { key: &'static str, axis: Axis },
+    Group { key: &'static str, nodes: Vec<Node> },
+}
+
+/// The form of all trials, as the places in [`AXES`] give it.
+static FORM: LazyLock<Vec<Node>> = LazyLock::new(|| form(0..AXES.len(), 0));
+
+/// The form of the rows in `range`, whose places have their first `depth` bytes in common.
+fn form(range: Range<usize>, depth: usize) -> Vec<Node> {
+    let mut nodes = Vec::new();
     let mut next = range.start;
     while next < range.end {
         let row = &AXES[next];
         let place = &row.place[depth..];
-        if let Some(dot) = place.find('.') {
-            let group = &row.place[..depth + dot + 1];
-            let length = AXES[next..range.end].iter().take_while(|row| row.place.starts_with(group)).count();
-            write_key(text, &place[..dot], start);
-            write_group(text, spec, next..next + length, group.len());
-            next += length;
+        let Some(dot) = place.find('.') else {
+            nodes.push(Node::Setting { key: place, axis: Axis(next as u8) });
+            next += 1;
             continue;
-        }
-        let axis = Axis(next as u8);
-        if let Some(value) = written(spec, axis) {
-            write_key(text, place, start);
-            let shown = match axis.kind {
-                Kind::Dataset => serde_json::to_string(&spec.dataset),
-                _ => serde_json::to_string(&value),
-            };
-            text.push_str(&shown.expect("plain values of finite numbers always serialise"));
-        }
-        next += 1;
+        };
+        let group = &row.place[..depth + dot + 1];
+        let length = AXES[next..range.end].iter().take_while(|row| row.place.starts_with(group)).count();
+        nodes.push(Node::Group { key: &place[..dot], nodes: form(next..next + length, group.len()) });
+        next += length;
     }
-    text.push('}');
+    nodes
+}
+
+/// Writes an object; `null` where a trial has nothing of it, as of the function norm.
+fn write_group(text: &mut Vec<u8>, spec: &TrialSpec, nodes: &[Node]) {
+    if !nodes.iter().any(|node| is_written(spec, node)) {
+        text.extend(b"null");
+        return;
+    }
+    let start = text.len();
+    for node in nodes {
+        match node {
+            Node::Setting { key, axis } => {
+                let Some(value) = written(spec, *axis) else { continue };
+                write_key(text, key, start);
+                let shown = match axis.kind {
+                    Kind::Dataset => serde_json::to_writer(&mut *text, &spec.dataset),
+                    _ => serde_json::to_writer(&mut *text, &value),
+                };
+                shown.expect("plain values of finite numbers always serialise");
+            }
+            Node::Group { key, nodes } => {
+                write_key(text, key, start);
+                write_group(text, spec, nodes);
+            }
+        }
+    }
+    text.push(b'}');
+}
+
+fn is_written(spec: &TrialSpec, node: &Node) -> bool {
+    match node {
+        Node::Setting { axis, .. } => written(spec, *axis).is_some(),
+        Node::Group { nodes, .. } => nodes.iter().any(|node| is_written(spec, node)),
+    }
 }
 
 /// The value of a setting, if the canonical JSON has it.
@@ -119,11 +149,10 @@ fn written(spec: &TrialSpec, axis: Axis) -> Option<Value> {
     is_written.then_some(value)
 }
 
-fn write_key(text: &mut String, key: &str, start: usize) {
-    text.push(if text.len() == start { '{' } else { ',' });
-    text.push('"');
-    text.push_str(key);
-    text.push_str("\":");
+fn write_key(text: &mut Vec<u8>, key: &str, start: usize) {
+    text.extend(if text.len() == start { b"{\"" } else { b",\"" });
+    text.extend(key.as_bytes());
+    text.extend(b"\":");
 }
 
 /// The value at that place; none if a group on the way is `null` or missing.
