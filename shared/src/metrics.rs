@@ -175,6 +175,20 @@ impl Outcome {
         OUTCOMES.iter().filter_map(|metric| Some((metric.name, (metric.get)(self)?)))
     }
 
+    /// The outcome of the numbers that `value` gives, unchecked.
+    ///
+    /// # Errors
+    /// Those of `value`.
+    pub fn read<E>(value: impl Fn(&OutcomeMetric) -> Result<Option<f64>, E>) -> Result<Self, E> {
+        let mut outcome = Self::default();
+        for metric in OUTCOMES {
+            if let Some(value) = value(metric)? {
+                (metric.set)(&mut outcome, value);
+            }
+        }
+        Ok(outcome)
+    }
+
     /// The outcome of these numbers, each of which is in bounds.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use swfn_shared::{
 };
 
 use super::{
-    read::{TrialRow, parse},
+    read::{TrialRow, outcome, parse},
     read_only::spec_of,
 };
 
@@ -144,18 +144,6 @@ fn line(row: &Row<'_>) -> rusqlite::Result<TrialLine> {
         error: row.get(4)?,
         outcome: worker.as_ref().map(|_| outcome(row)).transpose()?,
         worker,
-    })
-}
-
-fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
-    Ok(Outcome {
-        final_test_accuracy: row.get("final_test_accuracy")?,
-        best_test_accuracy: row.get("best_test_accuracy")?,
-        final_test_loss: row.get("final_test_loss")?,
-        vae_seconds: row.get("vae_seconds")?,
-        classifier_seconds: row.get("classifier_seconds")?,
-        validation_accuracy: row.get("validation_accuracy")?,
-        validated_test_accuracy: row.get("validated_test_accuracy")?,
     })
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, Row, RowIndex, params, types::Type};
 use swfn_shared::{
     event::{Act, Event},
     ids::{LeaseId, TrialId, WorkerId},
-    metrics::{MAX_SECONDS, MAX_VALUE, Outcome},
+    metrics::Outcome,
     person::has_diverged,
     state::TrialState,
 };
@@ -241,24 +241,18 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     }
 }
 
-/// Older versions took any finite number, of which sums may be none.
-fn bounded(value: f64, most: f64) -> f64 {
-    value.clamp(-most, most)
+/// The numbers of a result, from columns of their names. Older versions took any finite number, of which sums may be none.
+pub(super) fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
+    Outcome::read(|metric| {
+        let value = if metric.always { Some(row.get(metric.name)?) } else { row.get(metric.name)? };
+        Ok(value.map(|value: f64| value.clamp(-metric.most, metric.most)))
+    })
 }
 
 fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
     let (outcome, worker) = match row.get::<_, Option<String>>(4)? {
         None => (None, None),
         Some(_) => {
-            let outcome = Outcome {
-                final_test_accuracy: row.get(5)?,
-                best_test_accuracy: row.get(6)?,
-                final_test_loss: bounded(row.get(7)?, MAX_VALUE),
-                vae_seconds: bounded(row.get(8)?, MAX_SECONDS),
-                classifier_seconds: bounded(row.get(9)?, MAX_SECONDS),
-                validation_accuracy: row.get(20)?,
-                validated_test_accuracy: row.get(21)?,
-            };
             let worker = WorkerRow {
                 id: parse(row, 4)?,
                 host: row.get(10)?,
@@ -270,7 +264,7 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRow> {
                 cuda: row.get(16)?,
                 certificate: row.get(19)?,
             };
-            (Some(outcome), Some(worker))
+            (Some(outcome(row)?), Some(worker))
         }
     };
     Ok(TrialRow {
