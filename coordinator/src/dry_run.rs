@@ -290,7 +290,7 @@ mod tests {
             let rows = grid.trials().map(|spec| (row(&spec), spec.subset_size, spec.label())).collect::<BTreeSet<_>>();
             assert_eq!(rows.len(), if axis.role == Role::Seed { 1 } else { 2 }, "{axis:?}");
             for value in values.iter().filter(|value| Some(**value) != axis.default) {
-                let part = axis.labelled(*value);
+                let part = axis.labelled(&value.exact());
                 let named = matches!(axis.role, Role::Regulariser { .. } | Role::Setting);
                 assert!(!named || text.contains(&part), "{part} in {text}");
                 assert!(!named || rows.iter().any(|(_, _, label)| label.contains(&part)), "{part} in {rows:?}");

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use crate::architecture::Switch;
 use crate::{
-    axes::{self, Axis, Role, Value, WEIGHTS},
+    axes::{self, Axis, Role, WEIGHTS},
     numbers::{exact, short},
     trial::{Architecture, TrialSpec},
 };
@@ -108,7 +108,7 @@ impl Ord for Regulariser {
 /// The exact name, for files: it depends on no other trial.
 impl fmt::Display for Regulariser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.named(|axis, weight| axis.labelled(Value::Real(weight))))
+        f.pad(&self.named(|axis, weight| axis.labelled(&exact(weight))))
     }
 }
 
@@ -139,14 +139,14 @@ impl TrialSpec {
         let settings = Axis::of_grid().iter().filter(|axis| axis.role == Role::Setting);
         let unusual = settings.filter_map(|axis| {
             let value = axis.value(self).filter(|value| Some(*value) != axis.default)?;
-            Some(format!(", {}", axis.labelled(value)))
+            Some(format!(", {}", axis.labelled(&value.exact())))
         });
         unusual.collect()
     }
 }
 
 fn n_of(spec: &TrialSpec) -> String {
-    axes::SUBSET_SIZE.labelled(Value::Whole(spec.subset_size.into()))
+    axes::SUBSET_SIZE.labelled(&spec.subset_size.to_string())
 }
 
 /// Short names of the regularisers of one study, for people.
@@ -176,7 +176,7 @@ impl Names {
 
     /// The short name of one of them.
     pub fn regulariser(self, regulariser: Regulariser) -> String {
-        regulariser.named(|axis, weight| axis.label.replace("{}", &self.weight(axis, weight)))
+        regulariser.named(|axis, weight| axis.labelled(&self.weight(axis, weight)))
     }
 
     /// A weight as it stands in that name.

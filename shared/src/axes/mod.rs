@@ -286,19 +286,14 @@ impl Axis {
         matches!(self.role, Role::Regulariser { .. }) && value.number() == 0.0
     }
 
-    /// A value as part of a cell's name, in all its digits.
-    pub fn labelled(self, value: Value) -> String {
-        self.label.replace("{}", &value.exact())
-    }
-
-    /// The same with a number in three digits.
-    pub fn labelled_shortly(self, value: Value) -> String {
-        self.label.replace("{}", &value.short())
+    /// A value, as it is written, as part of a cell's name.
+    pub fn labelled(self, value: &str) -> String {
+        self.label.replace("{}", value)
     }
 
     /// The label without its value, such as `wd`.
     pub fn symbol(self) -> String {
-        self.label.replace("{}", "").trim().to_owned()
+        self.labelled("").trim().to_owned()
     }
 
     /// How people find it in a grid file: `[vae] hidden`.

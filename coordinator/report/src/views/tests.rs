@@ -61,7 +61,7 @@ fn every_axis_of_a_grid_is_seen() {
         let labels: Vec<String> = summary.cells().iter().map(Cell::label).collect();
         assert_ne!(labels[0], labels[1]);
         for (value, label) in values.iter().zip(&labels) {
-            let part = axis.labelled_shortly(*value);
+            let part = axis.labelled(&value.short());
             if matches!(axis.role, Role::Regulariser { .. } | Role::Setting) {
                 assert!(label.contains(&part), "{part} in {label}");
                 assert!(said.iter().all(|text| text.contains(&part)), "{part} in {said:?}");
