@@ -108,14 +108,5 @@ fn plain(idx: &Idx) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn the_corpora_hold() {
-        super::TARGETS.iter().for_each(|target| swfn_fuzz::replay(*target, 2));
-    }
-
-    #[test]
-    #[ignore = "make test-all: the same with more damaged copies of each input"]
-    fn the_corpora_hold_however_damaged() {
-        super::TARGETS.iter().for_each(|target| swfn_fuzz::replay(*target, 20));
-    }
+    swfn_fuzz::corpora_hold!(super::TARGETS);
 }

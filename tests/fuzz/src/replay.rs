@@ -8,6 +8,23 @@ use std::{
 
 use crate::Target;
 
+/// The tests of a crate's targets: their corpora, with few damaged copies of each input and with many.
+#[macro_export]
+macro_rules! corpora_hold {
+    ($targets:expr) => {
+        #[test]
+        fn the_corpora_hold() {
+            $targets.iter().for_each(|target| $crate::replay(*target, 2));
+        }
+
+        #[test]
+        #[ignore = "make test-all: the same with more damaged copies of each input"]
+        fn the_corpora_hold_however_damaged() {
+            $targets.iter().for_each(|target| $crate::replay(*target, 20));
+        }
+    };
+}
+
 /// Calls the target with every file of its corpus, and with so many damaged copies of each.
 ///
 /// # Panics
