@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use swfn_shared::{
     architecture::Design,
-    artifacts::Artifacts,
     image::ImageShape,
     layers::{
         Kernel,
@@ -27,7 +26,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     common::{run, spec, trainer},
-    trainer::alone,
+    trainer::weights_file,
 };
 
 const fn conv(out: u32, side: u32) -> LayerSpec {
@@ -210,9 +209,8 @@ fn a_list_is_all_that_training_takes() {
 #[test]
 fn weights_are_named_and_work_is_estimated() {
     let [plain, regularised] = both();
-    let wanted = Artifacts { weights: true, ..Artifacts::default() };
-    let (_, files) = alone(&spec(regularised, 0.0), wanted);
-    let text = String::from_utf8_lossy(&files[0].content).into_owned();
+    let file = weights_file(&spec(regularised, 0.0));
+    let text = String::from_utf8_lossy(&file);
     let names = ["conv1.weight", "conv3.bias", "bn1.running_mean", "bn4.weight", "fc1.weight", "fc2.bias"];
     assert!(names.iter().all(|name| text.contains(&format!("\"{name}\""))), "{names:?}");
     // 28 -> 26 -> 13 -> 9 -> 4 -> 3.

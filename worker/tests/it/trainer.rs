@@ -8,7 +8,7 @@ mod lanes;
 use std::{fs, ops::ControlFlow, path::Path};
 
 use swfn_shared::{
-    artifacts::{Artifact, Artifacts},
+    artifacts::Artifacts,
     axes::{self, Value},
     catalogue::KMNIST,
     dataset::Dataset,
@@ -38,9 +38,19 @@ fn trainer() -> Trainer {
     trainer
 }
 
-/// A trial that nobody watches, and its files.
-pub(crate) fn alone(spec: &TrialSpec, wanted: Artifacts) -> (Outcome, Vec<Artifact>) {
-    trainer().run_for(spec, wanted, &mut Recorder::default()).unwrap()
+/// The file of the weights that a trial comes to.
+pub(crate) fn weights_file(trial: &TrialSpec) -> Vec<u8> {
+    let wanted = Artifacts { weights: true, ..Artifacts::default() };
+    let (_, files) = trainer().run_for(trial, wanted, &mut Recorder::default()).unwrap();
+    let [file] = &files[..] else { panic!("{} files", files.len()) };
+    file.content.clone()
+}
+
+/// Its numbers alone: the header names the trial, whose id differs.
+pub(crate) fn weights(trial: &TrialSpec) -> Vec<u8> {
+    let file = weights_file(trial);
+    let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    file[8 + header..].to_vec()
 }
 
 /// Remembers all calls; cancels at a step, to give the trial back or to abandon it.

@@ -5,10 +5,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use sha2::{Digest as _, Sha256};
-use swfn_shared::{
-    artifacts::Artifacts,
-    trial::{Architecture, Density, TrialSpec, VaeFamily},
-};
+use swfn_shared::trial::{Architecture, Density, TrialSpec, VaeFamily};
 use swfn_worker::compute::Place;
 use tch::Device;
 
@@ -45,15 +42,10 @@ fn processor() -> String {
 
 /// The digest of the final weights, and their root mean square.
 fn weights(trial: &TrialSpec) -> (String, f64) {
-    let wanted = Artifacts { weights: true, ..Artifacts::default() };
-    let (_, files) = crate::trainer::alone(trial, wanted);
-    let [file] = &files[..] else { panic!("{} files", files.len()) };
-    // The header names the trial.
-    let header = u64::from_le_bytes(file.content[..8].try_into().unwrap()) as usize;
-    let content = &file.content[8 + header..];
+    let content = crate::trainer::weights(trial);
     let numbers = content.chunks_exact(4).map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().unwrap())));
     let squares: f64 = numbers.map(|number| if number.is_finite() { number * number } else { 0.0 }).sum();
-    (hex(content), (squares / (content.len() / 4) as f64).sqrt())
+    (hex(&content), (squares / (content.len() / 4) as f64).sqrt())
 }
 
 /// The digest of all points of three trials side by side.

@@ -1,22 +1,11 @@
 //! When epochs begin, and that evaluations change nothing that is trained.
 
 use swfn_shared::{
-    artifacts::Artifacts,
     metrics,
     trial::{Architecture, Classifier, Density, Epochs, TrialSpec, VaeFamily},
 };
 
-use super::{alone, run, spec, trainer};
-
-/// The weights that a trial comes to.
-fn weights(trial: &TrialSpec) -> Vec<u8> {
-    let wanted = Artifacts { weights: true, ..Artifacts::default() };
-    let (_, files) = alone(trial, wanted);
-    let [file] = &files[..] else { panic!("{} files", files.len()) };
-    // The header names the trial, whose id differs.
-    let header = u64::from_le_bytes(file.content[..8].try_into().unwrap()) as usize;
-    file.content[8 + header..].to_vec()
-}
+use super::{run, spec, trainer, weights};
 
 #[test]
 fn trials_that_differ_in_their_evaluations_alone_come_to_the_same_weights() {
