@@ -203,17 +203,19 @@ async fn what_a_worker_says_stays_text() {
 }
 
 /// Everything has a result but a hundred trials, of which some run.
-const FILLED: &str = "
+const FILLED: &str = r#"
     INSERT INTO worker VALUES ('w', 'h', 'cpu', 'm', '0', '2', 1, 1, '', NULL);
     UPDATE trial SET state = CASE WHEN number % 200 > 0 THEN 'succeeded' ELSE 'leased' END, attempt = 1;
     INSERT INTO event (at, trial, attempt, kind, worker) SELECT number, number, 1, 'leased', 'w' FROM trial;
     INSERT INTO event (at, trial, attempt, kind, worker)
       SELECT number, number, 1, 'succeeded', 'w' FROM trial WHERE state = 'succeeded';
-    INSERT INTO result SELECT number, 1, 'w', 0.5 + (number * 7919 % 1000) / 4000.0, 0.8, 1, 0, 1, NULL, NULL, NULL
-      FROM trial WHERE state = 'succeeded';
+    INSERT INTO success SELECT number, 1, 'w', NULL FROM trial WHERE state = 'succeeded';
+    INSERT INTO outcome SELECT trial, 1, 'final_test_accuracy', 0.5 + (trial * 7919 % 1000) / 4000.0 FROM success;
+    INSERT INTO outcome SELECT trial, 1, metric.value ->> 0, metric.value ->> 1 FROM success, json_each(
+      '[["best_test_accuracy", 0.8], ["final_test_loss", 1], ["vae_seconds", 0], ["classifier_seconds", 1]]') metric;
     INSERT INTO point SELECT trial.number, 1, 2, 100 * value, 0.5 + value / 50.0
       FROM trial, json_each('[1,2,3,4,5,6,7,8,9,10]') WHERE state = 'succeeded';
-    UPDATE integrity SET rows = rows + 1;";
+    UPDATE integrity SET rows = rows + 1;"#;
 
 #[test]
 #[ignore = "make test-all: twenty thousand trials take a while to be made up"]
