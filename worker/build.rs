@@ -44,8 +44,10 @@ fn compile(lib: &Path) {
         println!("cargo::rerun-if-env-changed={name}");
         std::env::var_os(name)
     };
-    let include = variable("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), Into::into).join("include");
-    let abi = variable("LIBTORCH_CXX11_ABI").map_or_else(|| "1".into(), |abi| abi.to_string_lossy().into_owned());
+    let include =
+        variable("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), Into::into).join("include");
+    let abi = variable("LIBTORCH_CXX11_ABI")
+        .map_or_else(|| "1".into(), |abi| abi.to_string_lossy().into_owned());
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -71,7 +73,14 @@ fn version() -> String {
         return format!("{version}+{revision}");
     }
     // HEAD changes when a branch is changed, its log with each commit; the sources make a copy dirty.
-    for path in ["../.git/HEAD", "../.git/logs/HEAD", "src", "session/src", "../shared/src", "../proto/swfn"] {
+    for path in [
+        "../.git/HEAD",
+        "../.git/logs/HEAD",
+        "src",
+        "session/src",
+        "../shared/src",
+        "../proto/swfn",
+    ] {
         if Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }
@@ -80,7 +89,10 @@ fn version() -> String {
         let output = Command::new("git").args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=no"])) {
+    match (
+        git(&["rev-parse", "--short=12", "HEAD"]),
+        git(&["status", "--porcelain", "--untracked-files=no"]),
+    ) {
         (Some(revision), Some(changes)) if changes.is_empty() => format!("{version}+{revision}"),
         (Some(revision), _) => format!("{version}+{revision}.dirty"),
         (None, _) => version.to_owned(),

@@ -18,7 +18,10 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn of<'s>(specs: impl IntoIterator<Item = &'s TrialSpec>, rate: Option<&Rate>) -> Self {
+    pub(crate) fn of<'s>(
+        specs: impl IntoIterator<Item = &'s TrialSpec>,
+        rate: Option<&Rate>,
+    ) -> Self {
         let mut vaes = HashSet::new();
         specs.into_iter().fold(Self::default(), |sum, spec| {
             let [training, evaluation, vae] = rate.map_or([1.0; 3], |rate| rate.speeds(spec));

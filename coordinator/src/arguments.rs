@@ -80,7 +80,9 @@ impl FromStr for LocalWorkers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
-            Ok(0) => Err("`0` workers would do nothing; leave the option out to start none".to_owned()),
+            Ok(0) => {
+                Err("`0` workers would do nothing; leave the option out to start none".to_owned())
+            }
             Ok(count) => Ok(Self::Count(count)),
             Err(_) if text == "auto" => Ok(Self::Auto),
             Err(_) => Err(format!("`{text}` is neither a number nor `auto`")),

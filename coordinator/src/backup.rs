@@ -36,9 +36,9 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
         ));
     }
     let source = ReadOnly::open(&run.join(DATABASE))?;
-    let name = copy
-        .file_name()
-        .or_problem(|| problem!("`{}` names no folder", copy.display(); "name one that is not there yet"))?;
+    let name = copy.file_name().or_problem(
+        || problem!("`{}` names no folder", copy.display(); "name one that is not there yet"),
+    )?;
     // Beside it, so that it can take its name in one step.
     let temporary = copy.with_file_name(format!(".{}.{}.tmp", name.display(), std::process::id()));
     let whole = run.canonicalize().with_context(|| format!("cannot find `{}`", run.display()))?;
@@ -52,7 +52,8 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<String> {
         )
     );
     let made = make(&source, run, &temporary).and_then(|told| {
-        fs::rename(&temporary, copy).with_context(|| format!("cannot make `{}`", copy.display()))?;
+        fs::rename(&temporary, copy)
+            .with_context(|| format!("cannot make `{}`", copy.display()))?;
         Ok(told)
     });
     if made.is_err() {
@@ -75,14 +76,16 @@ struct Copied {
 }
 
 fn make(source: &ReadOnly, run: &Path, target: &Path) -> anyhow::Result<Copied> {
-    fs::create_dir_all(target)
-        .or_problem(|| problem!("cannot make a folder beside `{}`", target.display(); "name another place"))?;
+    fs::create_dir_all(target).or_problem(
+        || problem!("cannot make a folder beside `{}`", target.display(); "name another place"),
+    )?;
     // Before the files: those are there before their trials count as done, so that the copy lacks none.
     let database = target.join(DATABASE);
     source.copy_to(&database)?;
     let mut bytes = copy_files(run, target, true)?;
     let copied = Store::open_to_check(&database)?.trials()?;
-    let flushed = File::open(&database).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
+    let flushed =
+        File::open(&database).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
     bytes += flushed.with_context(|| format!("cannot write `{}`", database.display()))?.len();
     let succeeded = copied.iter().filter(|row| row.outcome.is_some()).count();
     Ok(Copied { trials: copied.len(), succeeded, bytes })
@@ -99,9 +102,11 @@ fn copy_files(from: &Path, to: &Path, top: bool) -> anyhow::Result<u64> {
         if top && (name == "lock" || name.starts_with(DATABASE) || name.starts_with('.')) {
             continue;
         }
-        let kind = entry.file_type().with_context(|| format!("cannot read `{}`", source.display()))?;
+        let kind =
+            entry.file_type().with_context(|| format!("cannot read `{}`", source.display()))?;
         if kind.is_dir() {
-            fs::create_dir(&target).with_context(|| format!("cannot make `{}`", target.display()))?;
+            fs::create_dir(&target)
+                .with_context(|| format!("cannot make `{}`", target.display()))?;
             bytes += copy_files(&source, &target, false)?;
         } else if kind.is_file() {
             match fs::copy(&source, &target) {

@@ -52,11 +52,17 @@ mod tests {
         drop(store);
         let arguments = CheckArguments { run: dir.path().to_owned() };
         let told = run(&arguments).unwrap();
-        assert!(told.contains("1 of 2 trials done, all rows are those that were written"), "{told}");
+        assert!(
+            told.contains("1 of 2 trials done, all rows are those that were written"),
+            "{told}"
+        );
         let edit = "UPDATE outcome SET value = 0.91 WHERE metric = 'final_test_accuracy'";
         rusqlite::Connection::open(&path).unwrap().execute_batch(edit).unwrap();
         let error = run(&arguments).unwrap_err().to_string();
-        assert!(error.contains("the rows of table `outcome` are not those that were written"), "{error}");
+        assert!(
+            error.contains("the rows of table `outcome` are not those that were written"),
+            "{error}"
+        );
         let nowhere = CheckArguments { run: dir.path().join("nowhere") };
         assert!(run(&nowhere).unwrap_err().to_string().contains("is not there"));
     }

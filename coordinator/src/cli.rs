@@ -25,7 +25,12 @@ use crate::{
 /// 4 trials that `[run] verify` had trained a second time came to something else;
 /// 130 interrupted (run the same command again to go on).
 #[derive(Debug, Parser)]
-#[command(name = "swfn-coordinator", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    name = "swfn-coordinator",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<CommandLine>,
@@ -57,8 +62,7 @@ enum CommandLine {
     View(ViewArguments),
 }
 
-const NO_GRID: &str =
-    "name a grid file, as in `swfn-coordinator grid.toml`, or a sweep to go on with, as in `--run-dir runs/quick`";
+const NO_GRID: &str = "name a grid file, as in `swfn-coordinator grid.toml`, or a sweep to go on with, as in `--run-dir runs/quick`";
 
 /// Parses the command line, runs the sweep, returns the exit code.
 pub fn main() -> ExitCode {
@@ -76,13 +80,17 @@ fn run() -> ExitCode {
             (arguments, Retry::default())
         }
         Some(CommandLine::Retry(arguments)) => arguments.split(),
-        Some(CommandLine::Report(arguments)) => return printed(swfn_report::run(&arguments, progress::width())),
+        Some(CommandLine::Report(arguments)) => {
+            return printed(swfn_report::run(&arguments, progress::width()));
+        }
         Some(CommandLine::Certs(arguments)) => return printed(certs::run(&arguments)),
         Some(CommandLine::Export(arguments)) => return printed(swfn_exports::run(&arguments)),
         Some(CommandLine::Backup(arguments)) => return printed(backup::run(&arguments)),
         Some(CommandLine::Check(arguments)) => return printed(check::run(&arguments)),
         Some(CommandLine::View(arguments)) => return printed(view::run(&arguments)),
-        Some(CommandLine::Logs(arguments)) => return printed(logs::run(&arguments).map(|()| String::new())),
+        Some(CommandLine::Logs(arguments)) => {
+            return printed(logs::run(&arguments).map(|()| String::new()));
+        }
     };
     if arguments.grid.is_none() && arguments.run_dir.is_none() {
         output::say(&format!("error: {NO_GRID}\n\nFor more information, try '--help'."));
@@ -127,11 +135,22 @@ mod tests {
 
     /// The rows of a table of settings.
     fn settings(axes: impl Iterator<Item = Axis>) -> String {
-        let default = |axis: &Axis| axis.default.map_or("–".to_owned(), |value: Value| format!("`{value}`"));
-        let row = |axis: Axis| {
-            format!("| `{}` | {} | {} | {} |\n", axis.name, axis.purpose, axis.kind.wanted(), default(&axis))
+        let default = |axis: &Axis| {
+            axis.default.map_or("–".to_owned(), |value: Value| format!("`{value}`"))
         };
-        format!("| key | meaning | value | default |\n|---|---|---|---|\n{}", axes.map(row).collect::<String>())
+        let row = |axis: Axis| {
+            format!(
+                "| `{}` | {} | {} | {} |\n",
+                axis.name,
+                axis.purpose,
+                axis.kind.wanted(),
+                default(&axis)
+            )
+        };
+        format!(
+            "| key | meaning | value | default |\n|---|---|---|---|\n{}",
+            axes.map(row).collect::<String>()
+        )
     }
 
     #[test]
@@ -146,7 +165,11 @@ mod tests {
     fn the_reference_of_networks_is_current() {
         let row = |known: &Architecture| format!("| `{}` | {} |\n", known.name(), known.about());
         let rows: String = Architecture::ALL.iter().map(row).collect();
-        check_page("grid.md", Some("networks"), &format!("| architecture | layers |\n|---|---|\n{rows}"));
+        check_page(
+            "grid.md",
+            Some("networks"),
+            &format!("| architecture | layers |\n|---|---|\n{rows}"),
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use swfn_shared::{
-    artifacts::Artifacts, grid::Grid, ids::TrialId, output, problem, problem::Problem, text, trial::TrialSpec,
+    artifacts::Artifacts, grid::Grid, ids::TrialId, output, problem, problem::Problem, text,
+    trial::TrialSpec,
 };
 use swfn_store::{
     KnownTrial, Store, grid_file,
@@ -40,13 +41,18 @@ pub(crate) struct Stock {
 impl Stock {
     pub(crate) fn of(known: &[KnownTrial], specs: &[TrialSpec]) -> Self {
         let grid: HashSet<TrialId> = specs.iter().map(TrialSpec::id).collect();
-        let count = |fits: &dyn Fn(&KnownTrial) -> bool| known.iter().filter(|trial| fits(trial)).count();
-        let done = known.iter().filter(|trial| trial.succeeded && grid.contains(&trial.id)).map(|trial| trial.id);
+        let count =
+            |fits: &dyn Fn(&KnownTrial) -> bool| known.iter().filter(|trial| fits(trial)).count();
+        let done = known
+            .iter()
+            .filter(|trial| trial.succeeded && grid.contains(&trial.id))
+            .map(|trial| trial.id);
         Self {
             done: done.collect(),
             back: count(&|trial| trial.succeeded && !trial.in_grid && grid.contains(&trial.id)),
             aside: count(&|trial| trial.succeeded && trial.in_grid && !grid.contains(&trial.id)),
-            is_other: count(&|trial| trial.succeeded) > 0 && count(&|trial| grid.contains(&trial.id)) == 0,
+            is_other: count(&|trial| trial.succeeded) > 0
+                && count(&|trial| grid.contains(&trial.id)) == 0,
         }
     }
 
@@ -63,7 +69,10 @@ impl Stock {
         }
         if self.back > 0 {
             let verb = if self.back == 1 { "comes" } else { "come" };
-            told.push(format!("{} of an earlier grid {verb} back without training", text::count(self.back, "result")));
+            told.push(format!(
+                "{} of an earlier grid {verb} back without training",
+                text::count(self.back, "result")
+            ));
         }
         told
     }
@@ -86,7 +95,10 @@ pub(crate) fn take_stock(
         let shown = run.display();
         match before_epochs(&known, text) {
             Some(Problem { what, hint, .. }) => {
-                bail!(Problem::new(format!("`{shown}` has the results of another grid: {what}"), hint))
+                bail!(Problem::new(
+                    format!("`{shown}` has the results of another grid: {what}"),
+                    hint
+                ))
             }
             None => bail!(problem!(
                 "`{shown}` has the results of another grid, and none of its trials is in this \
@@ -115,13 +127,16 @@ pub(crate) fn take_stock(
 fn keep_grid(run_dir: &RunDir) -> anyhow::Result<Option<u32>> {
     let Ok(last) = fs::read_to_string(run_dir.path().join("grid.toml")) else { return Ok(None) };
     let earlier = grid_file::earlier(run_dir.path());
-    let same = earlier.iter().find(|(_, path)| fs::read_to_string(path).is_ok_and(|text| text == last));
+    let same =
+        earlier.iter().find(|(_, path)| fs::read_to_string(path).is_ok_and(|text| text == last));
     if let Some((number, _)) = same {
         return Ok(Some(*number));
     }
     let (number, folder) = (earlier.last().map_or(1, |(number, _)| number + 1), run_dir.grids());
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    run_dir::replace(&folder, &format!("{number}.toml"), |file| Ok(file.write_all(last.as_bytes())?))?;
+    run_dir::replace(&folder, &format!("{number}.toml"), |file| {
+        Ok(file.write_all(last.as_bytes())?)
+    })?;
     Ok(Some(number))
 }
 
@@ -138,8 +153,9 @@ fn changes(run: &Path, grid: &Grid) -> String {
     };
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
-    let lines: Vec<_> =
-        changed.map(|key| format!("\n  {key}: {} -> {}", shown(old.get(key)), shown(new.get(key)))).collect();
+    let lines: Vec<_> = changed
+        .map(|key| format!("\n  {key}: {} -> {}", shown(old.get(key)), shown(new.get(key))))
+        .collect();
     if lines.is_empty() { String::new() } else { format!(":{}", lines.concat()) }
 }
 
@@ -198,7 +214,12 @@ pub(crate) async fn lost(place: &Place) -> String {
 }
 
 /// Saves what the sweep has, if its files are not where they were; says where everything is.
-pub(crate) fn save(run_dir: &RunDir, place: &Place, store: &Store, text: &str) -> Option<anyhow::Error> {
+pub(crate) fn save(
+    run_dir: &RunDir,
+    place: &Place,
+    store: &Store,
+    text: &str,
+) -> Option<anyhow::Error> {
     let what = place.lost()?;
     let all_is_in = |shown: std::path::Display<'_>| {
         anyhow!(problem!(
@@ -210,7 +231,8 @@ pub(crate) fn save(run_dir: &RunDir, place: &Place, store: &Store, text: &str) -
         Some(folder) => all_is_in(folder.display()),
         None => match copy(run_dir.path(), store, text) {
             Ok(saved) => all_is_in(saved.display()),
-            Err(error) => error.context(format!("{what} while the sweep ran, and the results cannot be saved")),
+            Err(error) => error
+                .context(format!("{what} while the sweep ran, and the results cannot be saved")),
         },
     })
 }
@@ -222,7 +244,8 @@ fn copy(path: &Path, store: &Store, text: &str) -> anyhow::Result<PathBuf> {
     let saved = path.with_file_name(format!("{name}.saved-{number}"));
     fs::create_dir_all(&saved).with_context(|| format!("cannot make `{}`", saved.display()))?;
     store.copy_to(&saved.join("sweep.sqlite"))?;
-    fs::write(saved.join("grid.toml"), text).with_context(|| format!("cannot write into `{}`", saved.display()))?;
+    fs::write(saved.join("grid.toml"), text)
+        .with_context(|| format!("cannot write into `{}`", saved.display()))?;
     Ok(saved)
 }
 
@@ -263,7 +286,9 @@ mod tests {
         assert_eq!(
             stock.told(dir.path(), &new),
             [
-                format!("this grid sets 2 results of `{shown}` aside:\n  seed: 0, 1, 2 -> 5 values"),
+                format!(
+                    "this grid sets 2 results of `{shown}` aside:\n  seed: 0, 1, 2 -> 5 values"
+                ),
                 "1 result of an earlier grid comes back without training".to_owned(),
             ]
         );
@@ -276,7 +301,8 @@ mod tests {
         let run_dir = RunDir::open(&dir.path().join("run")).unwrap();
         let texts = [text("[0, 1]", 1000), text("[0, 1]", 1500)];
         let mut store = Store::open(&run_dir.database()).unwrap();
-        let [old, new]: [Vec<TrialSpec>; 2] = [0, 1].map(|number: usize| grid(&texts[number]).trials().collect());
+        let [old, new]: [Vec<TrialSpec>; 2] =
+            [0, 1].map(|number: usize| grid(&texts[number]).trials().collect());
         store.set_trials(&old).unwrap();
         for spec in &old {
             let lease = swfn_shared::ids::LeaseId { trial: spec.id(), attempt: 1 };
@@ -288,7 +314,12 @@ mod tests {
             take_stock(&run_dir, store, &grid(text), specs, text, replaces)
         };
         let error = take(&store, &new, &texts[1], false).unwrap_err().to_string();
-        assert!(error.contains("is in this one:\n  classifier.iterations: 1000 -> 1500\nhint: --replace"), "{error}");
+        assert!(
+            error.contains(
+                "is in this one:\n  classifier.iterations: 1000 -> 1500\nhint: --replace"
+            ),
+            "{error}"
+        );
         assert_eq!(grid_file::earlier(run_dir.path()), [], "nothing was changed");
         for _ in 0..2 {
             take(&store, &new, &texts[1], true).unwrap();
@@ -315,7 +346,12 @@ mod tests {
             before_epochs(&known(&before, true), &grid(now))
         };
         let every_50 = "evaluate_every = 50\n";
-        assert!(told(every_50, every_50).unwrap().hint.contains("`epochs = \"restart\"` and `restart_every = 50`"));
+        assert!(
+            told(every_50, every_50)
+                .unwrap()
+                .hint
+                .contains("`epochs = \"restart\"` and `restart_every = 50`")
+        );
         assert_eq!(told(every_50, "evaluate_every = 20\n"), None);
     }
 }

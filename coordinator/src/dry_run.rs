@@ -53,7 +53,11 @@ pub(crate) struct Outlook<'r> {
 }
 
 /// The text that `--dry-run` prints for a grid that would be run in that directory.
-pub(crate) fn run(grid: &Grid, run_dir: &Path, workers: Option<LocalWorkers>) -> anyhow::Result<String> {
+pub(crate) fn run(
+    grid: &Grid,
+    run_dir: &Path,
+    workers: Option<LocalWorkers>,
+) -> anyhow::Result<String> {
     let specs: Vec<TrialSpec> = grid.trials().collect();
     let database = run_dir.join("sweep.sqlite");
     let stock = match database.is_file() {
@@ -62,7 +66,8 @@ pub(crate) fn run(grid: &Grid, run_dir: &Path, workers: Option<LocalWorkers>) ->
     };
     let (told, rates) = (stock.told(run_dir, grid), rates::load());
     let outlook = Outlook { workers, rate: rates::here(&rates), done: stock.done };
-    let other = stock.is_other.then(|| "this needs --replace, or another folder with --run-dir".to_owned());
+    let other =
+        stock.is_other.then(|| "this needs --replace, or another folder with --run-dir".to_owned());
     let notes = told.into_iter().chain(other).map(|note| format!("note: {note}\n"));
     Ok(describe(grid, &outlook) + &notes.collect::<String>())
 }
@@ -79,7 +84,10 @@ fn describe(grid: &Grid, outlook: &Outlook<'_>) -> String {
         writeln!(text, "{}", cut(&format!("{name:<10}{value}"))).expect("writing to a string");
     };
     line("sweep", format!("{}: {dataset}, {}, {} classes", grid.name, sizes.image, sizes.classes));
-    line("trials", format!("{}{}", specs.len(), counted(cells.len(), vaes.len(), outlook.done.len())));
+    line(
+        "trials",
+        format!("{}{}", specs.len(), counted(cells.len(), vaes.len(), outlook.done.len())),
+    );
     let matrix = matrix(&specs, names);
     let listed = (ROWS.saturating_sub(matrix.lines().count()) / 2).clamp(1, LISTED);
     text.push_str(&matrix);
@@ -124,9 +132,12 @@ fn matrix(specs: &[TrialSpec], names: Names) -> String {
     let name = |(_, regulariser, more): &Row| names.regulariser(*regulariser) + more;
     let shown: Vec<u32> = sizes.iter().copied().take(SIZES).collect();
     let room = WIDTH - 10 - COLUMN * shown.len();
-    let longest = rows.keys().map(|row| name(row).chars().count()).max().unwrap_or(0).clamp(8, room);
+    let longest =
+        rows.keys().map(|row| name(row).chars().count()).max().unwrap_or(0).clamp(8, room);
     let mut text = format!("{:<10}{:<longest$}", "seeds", "");
-    shown.iter().for_each(|size| write!(text, "{:>8}", format!("n={size}")).expect("writing to a string"));
+    shown
+        .iter()
+        .for_each(|size| write!(text, "{:>8}", format!("n={size}")).expect("writing to a string"));
     if sizes.len() > SIZES {
         write!(text, "  and {} n", sizes.len() - SIZES).expect("writing to a string");
     }
@@ -134,7 +145,8 @@ fn matrix(specs: &[TrialSpec], names: Names) -> String {
     for (row, cells) in rows.iter().take(ROWS) {
         let network = if before == Some(row.0) { "" } else { row.0.name() };
         before = Some(row.0);
-        write!(text, "\n  {network:<8}{:<longest$}", short(&name(row), longest)).expect("writing to a string");
+        write!(text, "\n  {network:<8}{:<longest$}", short(&name(row), longest))
+            .expect("writing to a string");
         for size in &shown {
             let seeds = cells.get(size).map_or("-".to_owned(), usize::to_string);
             write!(text, "{seeds:>8}").expect("writing to a string");
@@ -177,26 +189,36 @@ fn comparisons(grid: &Grid, specs: &[TrialSpec], names: Names, listed: usize) ->
         let sizes: Vec<_> = sizes.iter().map(ToString::to_string).collect();
         format!("{count:>4} x {title}: {}; n = {}", networks.join(", "), sizes.join(", "))
     });
-    let claims = grid
-        .claims
-        .iter()
-        .map(|claim| format!("{:>4} x {}: {}", claim.contrasts.len(), claim.relation.name(), claim.text));
-    section("comparison", contrasts.len(), list, listed) + &section("claim", grid.claims.len(), claims, listed)
+    let claims = grid.claims.iter().map(|claim| {
+        format!("{:>4} x {}: {}", claim.contrasts.len(), claim.relation.name(), claim.text)
+    });
+    section("comparison", contrasts.len(), list, listed)
+        + &section("claim", grid.claims.len(), claims, listed)
 }
 
 fn title(contrast: &Contrast, cells: &HashMap<CellId, &TrialSpec>, names: Names) -> String {
     let [cell, reference] = [contrast.cell, contrast.reference].map(|id| cells[&id]);
     let side = |spec: &TrialSpec| {
-        let network = if cell.network() == reference.network() { "" } else { spec.network().name() };
+        let network =
+            if cell.network() == reference.network() { "" } else { spec.network().name() };
         let (regulariser, more) = (names.regulariser(spec.regulariser()), spec.unusual());
-        if network.is_empty() { regulariser + &more } else { format!("{network} {regulariser}{more}") }
+        if network.is_empty() {
+            regulariser + &more
+        } else {
+            format!("{network} {regulariser}{more}")
+        }
     };
     let name = contrast.name.as_ref().map_or(String::new(), |name| format!("{name}: "));
     format!("{name}{} over {}", side(cell), side(reference))
 }
 
 /// How many there are, and some of them.
-fn section(name: &str, count: usize, lines: impl ExactSizeIterator<Item = String>, listed: usize) -> String {
+fn section(
+    name: &str,
+    count: usize,
+    lines: impl ExactSizeIterator<Item = String>,
+    listed: usize,
+) -> String {
     let more = lines.len().saturating_sub(listed);
     let mut text = match count {
         0 => format!("no {name}s\n"),
@@ -224,9 +246,11 @@ fn cost(specs: &[TrialSpec], work: &Work, outlook: &Outlook<'_>) -> String {
     );
     let (saving, iterations) = (work.saving(), specs[0].classifier.iterations);
     if saving >= WORTH {
-        text += &format!("{:<10}`evaluate_every = {iterations}` would save {}\n", "", percent(saving));
+        text +=
+            &format!("{:<10}`evaluate_every = {iterations}` would save {}\n", "", percent(saving));
     }
-    let left: Vec<&TrialSpec> = specs.iter().filter(|spec| !outlook.done.contains(&spec.id())).collect();
+    let left: Vec<&TrialSpec> =
+        specs.iter().filter(|spec| !outlook.done.contains(&spec.id())).collect();
     text + &format!("{:<10}{}\n", "time", time(&left, outlook))
 }
 
@@ -243,14 +267,19 @@ fn time(left: &[&TrialSpec], outlook: &Outlook<'_>) -> String {
     };
     let workers = rate.workers(outlook.workers);
     let longest = left.iter().map(|spec| Work::of([*spec], Some(rate)).total()).fold(0.0, f64::max);
-    let seconds = (Work::of(left.iter().copied(), Some(rate)).total() / workers as f64).max(longest);
+    let seconds =
+        (Work::of(left.iter().copied(), Some(rate)).total() / workers as f64).max(longest);
     let duration = Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(Duration::MAX);
     let of = match (workers, outlook.workers) {
         (1, None) => "one worker".to_owned(),
         (1, _) => "1 local worker".to_owned(),
         (workers, _) => format!("{workers} local workers"),
     };
-    format!("about {}{rest} with {of}, as fast as the last sweep on {}", HumanDuration(duration), rate.model)
+    format!(
+        "about {}{rest} with {of}, as fast as the last sweep on {}",
+        HumanDuration(duration),
+        rate.model
+    )
 }
 
 #[cfg(test)]
@@ -272,10 +301,18 @@ mod tests {
     #[test]
     fn a_grid_fits_on_a_screen() {
         let rate = sample(&[("all", 1.5e11)]);
-        let outlook = Outlook { workers: Some(LocalWorkers::Count(1)), rate: Some(&rate), ..Outlook::default() };
-        let texts = ["quick.toml", "scarce.toml", "paper.toml"].map(|name| describe(&grid(name), &outlook));
+        let outlook = Outlook {
+            workers: Some(LocalWorkers::Count(1)),
+            rate: Some(&rate),
+            ..Outlook::default()
+        };
+        let texts =
+            ["quick.toml", "scarce.toml", "paper.toml"].map(|name| describe(&grid(name), &outlook));
         for text in &texts {
-            assert!(text.lines().count() <= 30 && text.lines().all(|line| line.chars().count() <= 110), "{text}");
+            assert!(
+                text.lines().count() <= 30 && text.lines().all(|line| line.chars().count() <= 110),
+                "{text}"
+            );
         }
         insta::assert_snapshot!(texts.join("\n---\n"));
     }
@@ -287,13 +324,19 @@ mod tests {
             let (text, values) = varied(*axis);
             let grid = Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap();
             let text = describe(&grid, &Outlook::default());
-            let rows = grid.trials().map(|spec| (row(&spec), spec.subset_size, spec.label())).collect::<BTreeSet<_>>();
+            let rows = grid
+                .trials()
+                .map(|spec| (row(&spec), spec.subset_size, spec.label()))
+                .collect::<BTreeSet<_>>();
             assert_eq!(rows.len(), if axis.role == Role::Seed { 1 } else { 2 }, "{axis:?}");
             for value in values.iter().filter(|value| Some(**value) != axis.default) {
                 let part = axis.labelled(&value.exact());
                 let named = matches!(axis.role, Role::Regulariser { .. } | Role::Setting);
                 assert!(!named || text.contains(&part), "{part} in {text}");
-                assert!(!named || rows.iter().any(|(_, _, label)| label.contains(&part)), "{part} in {rows:?}");
+                assert!(
+                    !named || rows.iter().any(|(_, _, label)| label.contains(&part)),
+                    "{part} in {rows:?}"
+                );
             }
         }
     }
@@ -301,10 +344,16 @@ mod tests {
     #[test]
     fn without_a_measured_speed_there_is_no_time() {
         let text = describe(&grid("quick.toml"), &Outlook::default());
-        assert!(text.contains("time      unknown: no sweep has been measured on this machine yet\n"), "{text}");
+        assert!(
+            text.contains("time      unknown: no sweep has been measured on this machine yet\n"),
+            "{text}"
+        );
         let done = grid("quick.toml").trials().map(|spec| spec.id()).collect();
         let text = describe(&grid("quick.toml"), &Outlook { done, ..Outlook::default() });
-        assert!(text.contains("; 20 of them are done\n") && text.contains("nothing is left to train"), "{text}");
+        assert!(
+            text.contains("; 20 of them are done\n") && text.contains("nothing is left to train"),
+            "{text}"
+        );
     }
 
     #[test]

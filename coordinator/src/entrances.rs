@@ -34,7 +34,10 @@ impl Entrances {
     pub(crate) async fn open(arguments: &SweepArguments, run_dir: &RunDir) -> anyhow::Result<Self> {
         let local_workers = arguments.local_workers.is_some();
         let default_port = if local_workers { 0 } else { DEFAULT_PORT };
-        let said = arguments.listen.clone().unwrap_or(Address::new(Ipv4Addr::LOCALHOST.into(), default_port));
+        let said = arguments
+            .listen
+            .clone()
+            .unwrap_or(Address::new(Ipv4Addr::LOCALHOST.into(), default_port));
         let address = place::resolve(&said, "--listen")?;
         let mut access = arguments.access.read()?;
         arguments.access.door.check(address, &access)?;
@@ -49,7 +52,9 @@ impl Entrances {
         }
         let mut lookers = access.clone();
         // Nobody else is meant to come in where nobody said where: neither as a worker, nor, if so wanted, to look.
-        if access.token.is_none() && (arguments.http.http_token || local_workers && arguments.listen.is_none()) {
+        if access.token.is_none()
+            && (arguments.http.http_token || local_workers && arguments.listen.is_none())
+        {
             let token = local::run_token(run_dir.path())?;
             lookers.token = arguments.http.http_token.then(|| token.clone());
             if local_workers && arguments.listen.is_none() {
@@ -58,7 +63,9 @@ impl Entrances {
             }
         }
         let seen_by_all = lookers.token.is_none() && local::others_are_here();
-        let dashboard = swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access.door, &url).await?;
+        let dashboard =
+            swfn_dashboard::Door::open(&arguments.http, &lookers, &arguments.access.door, &url)
+                .await?;
         Ok(Self { access, max_connections, listener, url, health, dashboard, seen_by_all })
     }
 }

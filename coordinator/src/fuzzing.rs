@@ -31,7 +31,8 @@ use swfn_store::{ArtifactFolder, Store};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] = &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
+pub const TARGETS: &[Target] =
+    &[("hello", hello), ("worker-message", worker_message), ("conversation", conversation)];
 
 /// The longest reason for a refusal, in bytes: it travels in a header of limited size.
 const LONGEST: usize = 2_000;
@@ -84,7 +85,11 @@ pub fn worker_message(data: &[u8]) {
             if let Some((log, wire)) = log.zip(wire.log) {
                 assert!(log.offset + log.text.len() as u64 <= trial_log::MAX_BYTES as u64);
                 assert_eq!((log.offset, log.text.len()), (wire.offset, wire.text.len()));
-                assert!(log.text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()), "{:?}", log.text);
+                assert!(
+                    log.text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()),
+                    "{:?}",
+                    log.text
+                );
             }
         }
         (FromWorker::Artifact { lease, part }, Some(Kind::Artifact(wire))) => {
@@ -102,7 +107,9 @@ pub fn worker_message(data: &[u8]) {
             shown(&error);
             assert!(log.len() <= MAX_LOG_BYTES && !log.contains('\u{1b}'));
         }
-        (FromWorker::Released { lease }, Some(Kind::Released(wire))) => same_lease(lease, wire.lease),
+        (FromWorker::Released { lease }, Some(Kind::Released(wire))) => {
+            same_lease(lease, wire.lease)
+        }
         (FromWorker::Heartbeat { progress }, Some(Kind::Heartbeat(wire))) => {
             assert_eq!(progress.len(), wire.progress.len());
             assert!(progress.len() <= MAX_NAMED);
@@ -153,7 +160,13 @@ pub fn conversation(mut data: &[u8]) {
                 Ok((sequence, message)) => {
                     highest = highest.max(sequence);
                     *stream = Some((session, worker.clone()));
-                    Ok(Request::Message { session, worker, sequence, message, room: Room::default() })
+                    Ok(Request::Message {
+                        session,
+                        worker,
+                        sequence,
+                        message,
+                        room: Room::default(),
+                    })
                 }
                 Err(status) => {
                     refused(&status);
@@ -169,12 +182,17 @@ pub fn conversation(mut data: &[u8]) {
     requests.try_send(Request::Stop).expect("the channel has room for all");
     let store = Store::open(Path::new(":memory:")).expect("memory holds a database");
     let store = engine(store, &specs).run(queue).expect("memory can be written");
-    let letters = answers.iter_mut().flat_map(|answers| std::iter::from_fn(|| answers.try_recv().ok()));
+    let letters =
+        answers.iter_mut().flat_map(|answers| std::iter::from_fn(|| answers.try_recv().ok()));
     for reply in letters.flat_map(Letter::replies) {
         match &reply {
-            Reply::Grant { leases, .. } => leases.iter().for_each(|(lease, spec)| assert_eq!(lease.trial, spec.id())),
+            Reply::Grant { leases, .. } => {
+                leases.iter().for_each(|(lease, spec)| assert_eq!(lease.trial, spec.id()))
+            }
             Reply::Acknowledge { through } => assert!((1..=highest).contains(through)),
-            Reply::Revoke { reason, .. } | Reply::Drain { reason, .. } | Reply::Refuse { reason } => {
+            Reply::Revoke { reason, .. }
+            | Reply::Drain { reason, .. }
+            | Reply::Refuse { reason } => {
                 assert!(reason.len() <= LONGEST);
             }
             Reply::Deny { reason } => panic!("nobody has a certificate here: {reason}"),
@@ -202,11 +220,27 @@ fn specs() -> Vec<TrialSpec> {
 
 fn engine(store: Store, specs: &[TrialSpec]) -> Engine {
     let minute = Duration::from_secs(60);
-    let limits = Limits { max_failures: 2, max_losses: 2, lease: minute, stall: minute, longest: None, portion: 64 };
+    let limits = Limits {
+        max_failures: 2,
+        max_losses: 2,
+        lease: minute,
+        stall: minute,
+        longest: None,
+        portion: 64,
+    };
     // No files are wanted, so none are written.
-    let folder = ArtifactFolder::open("nowhere".into(), Artifacts::default()).expect("nothing is opened");
-    Engine::new(store, limits, specs.to_vec(), Selection::Final, Artifacts::default(), folder, |_| false)
-        .expect("the journal is sound")
+    let folder =
+        ArtifactFolder::open("nowhere".into(), Artifacts::default()).expect("nothing is opened");
+    Engine::new(
+        store,
+        limits,
+        specs.to_vec(),
+        Selection::Final,
+        Artifacts::default(),
+        folder,
+        |_| false,
+    )
+    .expect("the journal is sound")
 }
 
 /// A digit in place of a trial's id becomes that of the trial with this number: ids are hard to guess.
@@ -218,7 +252,9 @@ fn name_trials(message: &mut v1::WorkerMessage, specs: &[TrialSpec]) {
     };
     let leases: Vec<&mut v1::LeaseId> = match &mut message.kind {
         Some(Kind::Hello(hello)) => hello.held.iter_mut().collect(),
-        Some(Kind::Heartbeat(heartbeat)) => heartbeat.progress.iter_mut().filter_map(|p| p.lease.as_mut()).collect(),
+        Some(Kind::Heartbeat(heartbeat)) => {
+            heartbeat.progress.iter_mut().filter_map(|p| p.lease.as_mut()).collect()
+        }
         Some(Kind::Points(points)) => points.lease.iter_mut().collect(),
         Some(Kind::Artifact(part)) => part.lease.iter_mut().collect(),
         Some(Kind::Succeeded(succeeded)) => succeeded.lease.iter_mut().collect(),

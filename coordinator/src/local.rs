@@ -46,7 +46,8 @@ const GRACE: Duration = Duration::from_secs(25);
 const LAST_WORDS: u64 = 8 << 10;
 
 /// What workers read about access, and local ones must not take from this program's environment: there it is about the coordinator.
-const WORKER_VARIABLES: [&str; 5] = ["SWFN_TLS_CA", "SWFN_TLS_CERT", "SWFN_TLS_KEY", "SWFN_TOKEN_FILE", TOKEN_VARIABLE];
+const WORKER_VARIABLES: [&str; 5] =
+    ["SWFN_TLS_CA", "SWFN_TLS_CERT", "SWFN_TLS_KEY", "SWFN_TOKEN_FILE", TOKEN_VARIABLE];
 
 /// Where local workers come in, and with what.
 #[derive(Debug)]
@@ -61,7 +62,8 @@ pub(crate) const TOKEN_FILE: &str = "token";
 /// A token for this run: in a file of its directory that only its owner can read.
 pub(crate) fn run_token(run_dir: &Path) -> anyhow::Result<Token> {
     let (token, path) = (Token::random(), run_dir.join(TOKEN_FILE));
-    let write = || files::create_with(&path, 0o600)?.write_all(format!("{}\n", token.reveal()).as_bytes());
+    let write =
+        || files::create_with(&path, 0o600)?.write_all(format!("{}\n", token.reveal()).as_bytes());
     write().or_problem(|| Problem::unwritable(&path))?;
     Ok(token)
 }
@@ -70,8 +72,13 @@ pub(crate) fn run_token(run_dir: &Path) -> anyhow::Result<Token> {
 pub(crate) fn others_are_here() -> bool {
     let me = nix::unistd::Uid::effective().as_raw();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let homes = std::fs::read_dir("/home").into_iter().flatten().flatten().filter_map(|home| home.metadata().ok());
-    others(&users, me) || homes.map(|home| home.uid()).any(|owner| owner != me && PERSONS.contains(&owner))
+    let homes = std::fs::read_dir("/home")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|home| home.metadata().ok());
+    others(&users, me)
+        || homes.map(|home| home.uid()).any(|owner| owner != me && PERSONS.contains(&owner))
 }
 
 /// Numbers that systems give to persons.
@@ -80,9 +87,14 @@ const PERSONS: std::ops::Range<u32> = 1_000..60_000;
 fn others(passwd: &str, me: u32) -> bool {
     passwd.lines().any(|line| {
         let fields: Vec<&str> = line.split(':').collect();
-        let person =
-            fields.get(2).and_then(|uid| uid.parse().ok()).is_some_and(|uid| uid != me && PERSONS.contains(&uid));
-        person && fields.get(6).is_some_and(|shell| !["nologin", "false"].iter().any(|none| shell.ends_with(none)))
+        let person = fields
+            .get(2)
+            .and_then(|uid| uid.parse().ok())
+            .is_some_and(|uid| uid != me && PERSONS.contains(&uid));
+        person
+            && fields
+                .get(6)
+                .is_some_and(|shell| !["nologin", "false"].iter().any(|none| shell.ends_with(none)))
     })
 }
 
@@ -135,8 +147,9 @@ impl LocalSupervisor {
         logs: &Path,
         log_format: LogFormat,
     ) -> anyhow::Result<Self> {
-        let program =
-            std::env::current_exe().context("this program's own path is unknown")?.with_file_name("swfn-worker");
+        let program = std::env::current_exe()
+            .context("this program's own path is unknown")?
+            .with_file_name("swfn-worker");
         ensure!(
             program.exists(),
             problem!(
@@ -180,14 +193,20 @@ impl LocalSupervisor {
             // Not on the command line, which all users of this machine can read.
             command.env(TOKEN_VARIABLE, token.reveal());
         }
-        let mut child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
+        let mut child =
+            command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
         Ok(Self { stdin: child.stdin.take(), child, log })
     }
 
     /// Waits until the supervisor ends by itself; says why when that is no success.
     pub(crate) async fn wait(&mut self) -> anyhow::Result<()> {
         let status = self.child.wait().await.context("cannot wait for the local workers")?;
-        ensure!(status.success(), "the local workers ended ({}){}", describe(status), self.last_words());
+        ensure!(
+            status.success(),
+            "the local workers ended ({}){}",
+            describe(status),
+            self.last_words()
+        );
         Ok(())
     }
 
@@ -244,7 +263,8 @@ mod tests {
     fn only_the_end_of_a_log_is_read_whatever_is_in_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        std::fs::write(&path, [b"no \xff text\n".repeat(1_000), b"the end".to_vec()].concat()).unwrap();
+        std::fs::write(&path, [b"no \xff text\n".repeat(1_000), b"the end".to_vec()].concat())
+            .unwrap();
         let read = end(&path).unwrap();
         assert!(read.ends_with("no \u{fffd} text\nthe end"), "{read}");
         // A byte that is none stands as three.

@@ -83,13 +83,19 @@ fn label(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
 }
 
 /// The one trial whose id begins so, where the run directories of all sweeps are in that folder.
-fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Earlier>) -> anyhow::Result<Found> {
+fn find_below(
+    all: &Path,
+    prefix: &str,
+    run_dir: Option<&Path>,
+    grid: Option<Earlier>,
+) -> anyhow::Result<Found> {
     let run_dirs = match run_dir {
         Some(run_dir) => vec![run_dir.to_owned()],
         None => sweeps(all)?,
     };
     let wanted = prefix.to_ascii_lowercase();
-    let possible = (1..=32).contains(&wanted.len()) && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let possible =
+        (1..=32).contains(&wanted.len()) && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (mut matches, mut others) = (Vec::new(), Vec::new());
     let mut opened = 0;
     let mut unread = None;
@@ -113,7 +119,12 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Ear
                 "SELECT number, id, {POINT} FROM trial WHERE {condition} ORDER BY {order} LIMIT {CANDIDATES} + 1"
             );
             let found = |row: &rusqlite::Row<'_>| {
-                Ok(Found { run_dir: folder.clone(), number: row.get(0)?, id: row.get(1)?, label: label(row)? })
+                Ok(Found {
+                    run_dir: folder.clone(),
+                    number: row.get(0)?,
+                    id: row.get(1)?,
+                    label: label(row)?,
+                })
             };
             reader.all(&sql, (), found)
         };
@@ -122,12 +133,16 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Ear
             let among = if grid.is_some() { "in_grid" } else { "1" };
             matches.extend(some(&format!("id LIKE '{wanted}%' AND {among}"), "number")?);
         }
-        others.extend(some("in_grid", "state = 'quarantined' DESC, state = 'leased' DESC, attempt DESC, number")?);
+        others.extend(some(
+            "in_grid",
+            "state = 'quarantined' DESC, state = 'leased' DESC, attempt DESC, number",
+        )?);
     }
     if let (0, Some(error)) = (opened, unread) {
         return Err(error.into());
     }
-    let several = run_dir.is_none() && matches.iter().any(|found| found.run_dir != matches[0].run_dir);
+    let several =
+        run_dir.is_none() && matches.iter().any(|found| found.run_dir != matches[0].run_dir);
     match matches.len() {
         1 => Ok(matches.remove(0)),
         0 => bail!(problem!(
@@ -144,7 +159,8 @@ fn find_below(all: &Path, prefix: &str, run_dir: Option<&Path>, grid: Option<Ear
 
 fn list(candidates: &[Found], with_folder: bool) -> String {
     let line = |found: &Found| {
-        let place = if with_folder { format!(" in {}", found.run_dir.display()) } else { String::new() };
+        let place =
+            if with_folder { format!(" in {}", found.run_dir.display()) } else { String::new() };
         format!("\n  {} ({}){place}", found.id, harmless(&found.label))
     };
     let more = if candidates.len() > CANDIDATES { "\n  and others" } else { "" };
@@ -180,8 +196,19 @@ struct Event {
 }
 
 /// Writes down what there is and, if it is to be followed, what comes, until the trial is done.
-fn show(found: &Found, reader: &ReadOnly, follow: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    writeln!(out, "trial {} ({}) in {}", found.id, harmless(&found.label), found.run_dir.display())?;
+fn show(
+    found: &Found,
+    reader: &ReadOnly,
+    follow: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    writeln!(
+        out,
+        "trial {} ({}) in {}",
+        found.id,
+        harmless(&found.label),
+        found.run_dir.display()
+    )?;
     let mut position = 0;
     // The attempt that is under way, and how much of its log has been shown.
     let mut current: Option<(u32, u64)> = None;
@@ -201,7 +228,9 @@ fn show(found: &Found, reader: &ReadOnly, follow: bool, out: &mut impl Write) ->
         }
         out.flush()?;
         let state: Vec<TrialState> =
-            reader.all("SELECT state FROM trial WHERE number = ?1", [found.number], |row| parse(row, 0))?;
+            reader.all("SELECT state FROM trial WHERE number = ?1", [found.number], |row| {
+                parse(row, 0)
+            })?;
         let done = state.first().is_none_or(|state| state.is_final());
         if !follow || (done && events_after(reader, found.number, position)?) {
             return Ok(());
@@ -267,7 +296,8 @@ fn log(found: &Found, attempt: u32, from: u64, out: &mut impl Write) -> anyhow::
     let path = log_file(&found.run_dir.join("logs"), &found.id, attempt);
     let Ok(mut file) = File::open(&path) else { return Ok(from) };
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from)).with_context(|| format!("cannot read `{}`", path.display()))?;
+    file.seek(SeekFrom::Start(from))
+        .with_context(|| format!("cannot read `{}`", path.display()))?;
     file.take(2 * MAX_BYTES as u64).read_to_end(&mut bytes)?;
     out.write_all(harmless(&String::from_utf8_lossy(&bytes)).as_bytes())?;
     Ok(from + bytes.len() as u64)
@@ -275,7 +305,9 @@ fn log(found: &Found, attempt: u32, from: u64, out: &mut impl Write) -> anyhow::
 
 /// Of a time in seconds since 1970.
 fn date(at: f64) -> String {
-    let Ok(at) = OffsetDateTime::from_unix_timestamp(at as i64) else { return "at an unknown time".to_owned() };
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(at as i64) else {
+        return "at an unknown time".to_owned();
+    };
     let (year, month, day) = at.to_calendar_date();
     let (hour, minute, second) = at.to_hms();
     format!("{year}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC", u8::from(month))
@@ -300,7 +332,8 @@ mod tests {
 
     fn shown(found: &Found, run_dir: &Path) -> String {
         let mut out = Vec::new();
-        show(found, &ReadOnly::open(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out).unwrap();
+        show(found, &ReadOnly::open(&run_dir.join("sweep.sqlite")).unwrap(), true, &mut out)
+            .unwrap();
         String::from_utf8(out).unwrap().replace(&run_dir.display().to_string(), "RUN_DIR")
     }
 
@@ -309,7 +342,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [broken, good] = ["a-broken", "good"].map(|name| dir.path().join(name));
         fs::create_dir(&broken).unwrap();
-        fs::write(broken.join("sweep.sqlite"), "no database, but long enough to look like one").unwrap();
+        fs::write(broken.join("sweep.sqlite"), "no database, but long enough to look like one")
+            .unwrap();
         let id = specs(1)[0].id().to_string();
         assert!(find_below(dir.path(), &id, None, None).is_err(), "nothing can be read");
         fs::create_dir(&good).unwrap();
@@ -350,18 +384,27 @@ mod tests {
             error
         };
         // Forty trials have sixteen first digits.
-        let digit = (0..16)
-            .map(|digit| format!("{digit:x}"))
-            .find(|digit| specs.iter().filter(|spec| spec.id().to_string().starts_with(digit)).count() > 1);
+        let digit = (0..16).map(|digit| format!("{digit:x}")).find(|digit| {
+            specs.iter().filter(|spec| spec.id().to_string().starts_with(digit)).count() > 1
+        });
         let ambiguous = error(&digit.unwrap());
-        assert!(ambiguous.starts_with("more than one trial") && ambiguous.contains(", n = 100, "), "{ambiguous}");
+        assert!(
+            ambiguous.starts_with("more than one trial") && ambiguous.contains(", n = 100, "),
+            "{ambiguous}"
+        );
         for unknown in ["", "zz", "%", "\u{1b}[2J", &"0".repeat(33)] {
             let unknown = error(unknown);
             // Those that something has happened to come first.
-            assert!(unknown.contains(&format!("hint: there are\n  {id} (net, n = 100, ")), "{unknown}");
+            assert!(
+                unknown.contains(&format!("hint: there are\n  {id} (net, n = 100, ")),
+                "{unknown}"
+            );
             assert!(unknown.contains("and others") && !unknown.contains('\u{1b}'), "{unknown}");
         }
         let missing = find("ab", &dir.path().join("nowhere")).err().unwrap().to_string();
-        assert!(missing.contains("sweep.sqlite` is not there\nhint: name the run directory"), "{missing}");
+        assert!(
+            missing.contains("sweep.sqlite` is not there\nhint: name the run directory"),
+            "{missing}"
+        );
     }
 }

@@ -14,7 +14,10 @@ pub(crate) fn notes(grid: &Grid, specs: &[TrialSpec], work: &Work) -> Vec<String
     let mut notes = Vec::new();
     notes.extend(few_seeds(specs));
     if grid.contrasts().is_empty() {
-        notes.push("nothing is compared: add what to compare with, as `lambda = 0`, or [[compare]]".to_owned());
+        notes.push(
+            "nothing is compared: add what to compare with, as `lambda = 0`, or [[compare]]"
+                .to_owned(),
+        );
     }
     let iterations = specs.first().map(|spec| spec.classifier.iterations);
     let (Some(iterations), total) = (iterations, work.total()) else { return notes };
@@ -42,7 +45,8 @@ pub(crate) fn notes(grid: &Grid, specs: &[TrialSpec], work: &Work) -> Vec<String
 
 /// That most of the time would go into evaluations; a dry run shows their share in any case.
 pub(crate) fn costly_evaluations(specs: &[TrialSpec], work: &Work) -> Option<String> {
-    let (share, iterations) = (work.evaluations / work.total(), specs.first()?.classifier.iterations);
+    let (share, iterations) =
+        (work.evaluations / work.total(), specs.first()?.classifier.iterations);
     (share > MUCH && work.saving() > 0.1).then(|| {
         format!(
             "evaluations take {} of the work: `[classifier] evaluate_every = {iterations}` would save {}",
@@ -75,7 +79,8 @@ mod tests {
     use super::*;
 
     fn noted(axes: &str) -> String {
-        let text = format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}");
+        let text =
+            format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n{axes}");
         let grid = Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap();
         let specs: Vec<_> = grid.trials().collect();
         let work = Work::of(&specs, None);

@@ -3,7 +3,9 @@
 use std::{io, time::Duration};
 
 use console::Term;
-use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use indicatif::{
+    HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike,
+};
 use swfn_dashboard::LiveSummary;
 use swfn_report::{rounding::decimal, so_far};
 use swfn_shared::{
@@ -147,9 +149,11 @@ pub(crate) async fn show(
     mut snapshots: watch::Receiver<Snapshot>,
 ) {
     if let Some(bars) = &terminal.bars {
-        let style = |template| ProgressStyle::with_template(template).expect("the template is constant");
+        let style =
+            |template| ProgressStyle::with_template(template).expect("the template is constant");
         // Hidden until they are among the bars: a bar of its own would write to the terminal itself.
-        let hidden = |length| ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
+        let hidden =
+            |length| ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
         let [bar, counts, results] = [1000, 1, 1].map(hidden);
         bar.set_style(style("{prefix} {bar:20} {wide_msg}").progress_chars("━╸─"));
         bar.set_prefix(sweep);
@@ -157,7 +161,8 @@ pub(crate) async fn show(
         let [bar, counts, results] = [bar, counts, results].map(|bar| bars.add(bar));
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            let (share, told, so_far) = (snapshot.share_done, told(&snapshot), standing.of(snapshot.counts).await);
+            let (share, told, so_far) =
+                (snapshot.share_done, told(&snapshot), standing.of(snapshot.counts).await);
             let (one, two, three) = (bar.clone(), counts.clone(), results.clone());
             output::draw(move || {
                 one.set_position((share * 1000.0) as u64);
@@ -187,8 +192,13 @@ pub(crate) async fn show(
 }
 
 /// Says once what to start where no worker has come for a while.
-pub(crate) async fn tell_what_to_start(terminal: Terminal, url: String, mut snapshots: watch::Receiver<Snapshot>) {
-    let somebody = snapshots.wait_for(|snapshot| snapshot.workers > 0 || snapshot.counts.finished());
+pub(crate) async fn tell_what_to_start(
+    terminal: Terminal,
+    url: String,
+    mut snapshots: watch::Receiver<Snapshot>,
+) {
+    let somebody =
+        snapshots.wait_for(|snapshot| snapshot.workers > 0 || snapshot.counts.finished());
     if tokio::time::timeout(PATIENCE, somebody).await.is_err() {
         terminal.say(&what_to_start(&url));
     }
@@ -208,11 +218,15 @@ fn told(snapshot: &Snapshot) -> [String; 2] {
     let total = counts.total();
     let mut far = format!("{} %", decimal(100.0 * snapshot.share_done, 0));
     // Without workers it would take for ever, whatever the pace was.
-    if let Some(remaining) = snapshot.remaining().filter(|_| snapshot.workers > 0 && !counts.finished()) {
+    if let Some(remaining) =
+        snapshot.remaining().filter(|_| snapshot.workers > 0 && !counts.finished())
+    {
         far += &format!(", about {} left", HumanDuration(remaining));
     }
-    let mut parts =
-        vec![format!("{} of {} done", counts.succeeded, trials(total)), format!("{} running", counts.leased)];
+    let mut parts = vec![
+        format!("{} of {} done", counts.succeeded, trials(total)),
+        format!("{} running", counts.leased),
+    ];
     if let Some(second) = snapshot.verification.filter(|_| counts.finished()) {
         parts.push(format!("{} of {} verified", second.succeeded, second.total()));
     }
@@ -237,10 +251,17 @@ mod tests {
     fn one_share_counts_and_time_only_with_workers() {
         let counts = Counts { pending: 3, leased: 1, succeeded: 1, quarantined: 0 };
         let elapsed = Duration::from_secs(60);
-        let mut snapshot = Snapshot { counts, workers: 1, share_done: 0.25, elapsed, ..Snapshot::default() };
-        assert_eq!(told(&snapshot), ["25 %, about 3 minutes left", "1 of 5 trials done, 1 running, 1 worker"]);
+        let mut snapshot =
+            Snapshot { counts, workers: 1, share_done: 0.25, elapsed, ..Snapshot::default() };
+        assert_eq!(
+            told(&snapshot),
+            ["25 %, about 3 minutes left", "1 of 5 trials done, 1 running, 1 worker"]
+        );
         snapshot.workers = 0;
         snapshot.running = Arc::default();
-        assert_eq!(told(&snapshot), ["25 %", "1 of 5 trials done, 1 running, no worker is connected"]);
+        assert_eq!(
+            told(&snapshot),
+            ["25 %", "1 of 5 trials done, 1 running, no worker is connected"]
+        );
     }
 }

@@ -86,8 +86,10 @@ impl Fit {
         if determinant < LEAST * product {
             return None;
         }
-        let training = self.training_seconds * self.evaluations_squared - self.evaluation_seconds * self.mixed;
-        let evaluation = self.evaluation_seconds * self.training_squared - self.training_seconds * self.mixed;
+        let training =
+            self.training_seconds * self.evaluations_squared - self.evaluation_seconds * self.mixed;
+        let evaluation =
+            self.evaluation_seconds * self.training_squared - self.training_seconds * self.mixed;
         (training > 0.0 && PLAUSIBLE.contains(&(evaluation / training)))
             .then(|| [training / determinant, evaluation / determinant])
     }
@@ -140,11 +142,14 @@ pub(crate) fn measure(specs: &[TrialSpec], rows: &[TrialRow], spans: &[LeaseSpan
     let busy = of_worker.into_iter().map(|(worker, spans)| (worker, covered(spans))).collect();
     let mut kinds: BTreeMap<[String; 3], Measured> = BTreeMap::new();
     for row in rows {
-        let (Some(outcome), Some(worker), Some(spec)) = (&row.outcome, &row.worker, specs.get(&row.id)) else {
+        let (Some(outcome), Some(worker), Some(spec)) =
+            (&row.outcome, &row.worker, specs.get(&row.id))
+        else {
             continue;
         };
         let kind = worker.device.split(':').next().unwrap_or_default();
-        let measured = kinds.entry([worker.host.clone(), kind.to_owned(), worker.model.clone()]).or_default();
+        let measured =
+            kinds.entry([worker.host.clone(), kind.to_owned(), worker.model.clone()]).or_default();
         measured.devices.insert(worker.device.clone());
         measured.workers.insert(worker.id.to_string());
         let (all, evaluations) = (work::classifier_flop(spec), work::evaluation_flop(spec));
@@ -183,8 +188,9 @@ pub(crate) fn keep(specs: &[TrialSpec], store: &Store) {
 /// The newest speed of each part counts.
 fn merged(mut old: Vec<Rate>, new: Vec<Rate>) -> Vec<Rate> {
     for rate in new {
-        let same =
-            |known: &&mut Rate| (&known.host, &known.kind, &known.model) == (&rate.host, &rate.kind, &rate.model);
+        let same = |known: &&mut Rate| {
+            (&known.host, &known.kind, &known.model) == (&rate.host, &rate.kind, &rate.model)
+        };
         match old.iter_mut().find(same) {
             Some(known) => {
                 known.devices = known.devices.max(rate.devices);
@@ -282,7 +288,10 @@ mod tests {
             fit.add(training, evaluations, 0.5 * training + 2.0 * evaluations);
         }
         let [training, evaluation] = fit.solve().unwrap();
-        assert!((training - 0.5).abs() < 1e-9 && (evaluation - 2.0).abs() < 1e-9, "{training} {evaluation}");
+        assert!(
+            (training - 0.5).abs() < 1e-9 && (evaluation - 2.0).abs() < 1e-9,
+            "{training} {evaluation}"
+        );
         let mut alike = Fit::default();
         (0..5).for_each(|_| alike.add(3.0, 2.0, 1.0));
         assert_eq!((alike.solve(), Fit::default().solve()), (None, None));

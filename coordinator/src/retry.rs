@@ -47,7 +47,8 @@ pub(crate) fn check(retry: &Retry, store: &Store, specs: &[TrialSpec]) -> anyhow
     }
     let in_grid: HashSet<_> = specs.iter().map(TrialSpec::id).collect();
     let rows = store.trials()?.into_iter();
-    let failed = rows.filter(|row| row.state == TrialState::Quarantined && in_grid.contains(&row.id));
+    let failed =
+        rows.filter(|row| row.state == TrialState::Quarantined && in_grid.contains(&row.id));
     Ok(retry.check(&failed.map(|row| row.id).collect::<Vec<_>>())?)
 }
 

@@ -72,7 +72,11 @@ pub(crate) enum Ending {
 }
 
 /// Runs the sweep that the command line names.
-pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal) -> anyhow::Result<Ending> {
+pub(crate) fn run(
+    arguments: &SweepArguments,
+    retry: &Retry,
+    terminal: &Terminal,
+) -> anyhow::Result<Ending> {
     let (text, grid) = read_grid(arguments)?;
     let path = arguments.run_dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&grid.name));
     if arguments.dry_run {
@@ -81,8 +85,11 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     }
     let run_dir = RunDir::open(&path)?;
     threads::ensure(THREADS)?;
-    let runtime =
-        Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the runtime")?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let entrances = runtime.block_on(Entrances::open(arguments, &run_dir))?;
     let specs: Arc<[TrialSpec]> = grid.trials().collect();
     let store = Store::open(&run_dir.database())?;
@@ -98,16 +105,29 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
     let limits = Limits::from(grid.run);
-    let engine = Engine::new(store, limits, specs.to_vec(), grid.selection, grid.artifacts, folder, local::is_local)?;
-    let mut engine = engine.with_logs(LogFolder::new(run_dir.logs())).sends_workers_home(arguments.exit_when_done);
+    let engine = Engine::new(
+        store,
+        limits,
+        specs.to_vec(),
+        grid.selection,
+        grid.artifacts,
+        folder,
+        local::is_local,
+    )?;
+    let mut engine = engine
+        .with_logs(LogFolder::new(run_dir.logs()))
+        .sends_workers_home(arguments.exit_when_done);
     retry::apply(retry.clone(), &mut engine)?;
     let engine = engine.verifies(grid.run.verify, run_dir.verification())?;
     run_dir.write("grid.toml", |file| Ok(file.write_all(text.as_bytes())?))?;
 
-    let exporter =
-        arguments.tensorboard.then(|| Exporter::start(run_dir.database(), run_dir.tensorboard())).transpose()?;
+    let exporter = arguments
+        .tensorboard
+        .then(|| Exporter::start(run_dir.database(), run_dir.tensorboard()))
+        .transpose()?;
     let whole = Whole { grid: &grid, run_dir: &run_dir, place: &place, specs: &specs };
-    let (ending, store) = runtime.block_on(serve(arguments, terminal, &whole, engine, entrances))?;
+    let (ending, store) =
+        runtime.block_on(serve(arguments, terminal, &whole, engine, entrances))?;
     if let Some(error) = custody::save(&run_dir, &place, &store, &text) {
         return Err(error);
     }
@@ -130,14 +150,19 @@ pub(crate) fn run(arguments: &SweepArguments, retry: &Retry, terminal: &Terminal
     let end = match extent {
         Extent::Full => swfn_report::page(run_dir.path()),
         Extent::Tables | Extent::None => {
-            format!("no report was written: `swfn-coordinator report {}` writes it\n", path.display())
+            format!(
+                "no report was written: `swfn-coordinator report {}` writes it\n",
+                path.display()
+            )
         }
     };
     output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
     let verification = summary.verification.unwrap_or_default();
     swfn_report::verification(&verification).iter().for_each(|sentence| output::say(sentence));
     match ending {
-        Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => Ok(Ending::Disagreement),
+        Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => {
+            Ok(Ending::Disagreement)
+        }
         _ => Ok(ending),
     }
 }
@@ -182,7 +207,8 @@ async fn serve(
         tokio::spawn(async move { tls.keep(hangups, tls::LOOK).await });
     }
     terminal.say(&format!("sweep {} in `{}`", grid.name, run_dir.path().display()));
-    let join = terminal.command(&format!("swfn-worker{} --coordinator {url}", access.worker_options()));
+    let join =
+        terminal.command(&format!("swfn-worker{} --coordinator {url}", access.worker_options()));
     terminal.say(&format!("workers join with: {join}"));
     health.iter().for_each(|(_, address)| terminal.say(&format!("health: {address}")));
     if let Some(door) = &dashboard {
@@ -201,7 +227,8 @@ async fn serve(
         stopped.send(engine.run(inbox)).ok();
     })?;
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let (doors, local_access) = local::doors(listener, access, arguments.local_workers.is_some()).await?;
+    let (doors, local_access) =
+        local::doors(listener, access, arguments.local_workers.is_some()).await?;
     let service = Service {
         requests: requests.clone(),
         welcome: welcome(grid),
@@ -217,7 +244,14 @@ async fn serve(
     let dashboard = dashboard.map(|door| {
         let reader = Reader::new(&run_dir.database());
         let queue = Some(swfn_dashboard::Queue::new(&requests));
-        let app = swfn_dashboard::App::new(Arc::new(grid.clone()), place, specs, snapshots.clone(), queue, reader);
+        let app = swfn_dashboard::App::new(
+            Arc::new(grid.clone()),
+            place,
+            specs,
+            snapshots.clone(),
+            queue,
+            reader,
+        );
         // Whoever can look may command, but not all users of a machine.
         let app = if seen_by_all { app } else { app.with_commands(commander(&requests)) };
         tokio::spawn(swfn_dashboard::serve(door, watch::channel(Arc::new(app)).1, async {
@@ -228,9 +262,18 @@ async fn serve(
     let ticker = tokio::spawn(tick(ticks));
     let summary = swfn_dashboard::LiveSummary::new(Arc::new(grid.clone()), specs);
     let standing = Standing::new(summary, Reader::new(&run_dir.database()));
-    let progress = tokio::spawn(progress::show(terminal.clone(), grid.name.clone(), standing, snapshots.clone()));
+    let progress = tokio::spawn(progress::show(
+        terminal.clone(),
+        grid.name.clone(),
+        standing,
+        snapshots.clone(),
+    ));
     if arguments.local_workers.is_none() {
-        tokio::spawn(progress::tell_what_to_start(terminal.clone(), url.clone(), snapshots.clone()));
+        tokio::spawn(progress::tell_what_to_start(
+            terminal.clone(),
+            url.clone(),
+            snapshots.clone(),
+        ));
     }
 
     let mut local = match arguments.local_workers {
@@ -239,7 +282,14 @@ async fn serve(
         Some(workers) => {
             let data_dir = arguments.data_dir.as_deref();
             let (lanes, logs) = (arguments.lanes, run_dir.logs());
-            Some(LocalSupervisor::start(workers, &local_access, data_dir, lanes, &logs, arguments.log_format)?)
+            Some(LocalSupervisor::start(
+                workers,
+                &local_access,
+                data_dir,
+                lanes,
+                &logs,
+                arguments.log_format,
+            )?)
         }
         None => None,
     };
@@ -317,7 +367,9 @@ async fn serve(
 }
 
 /// What the actor's thread left; nothing at all if it panicked.
-fn last_words(left: Result<Result<Store, EngineError>, oneshot::error::RecvError>) -> Result<Store, EngineError> {
+fn last_words(
+    left: Result<Result<Store, EngineError>, oneshot::error::RecvError>,
+) -> Result<Store, EngineError> {
     left.unwrap_or_else(|_| Err(EngineError::panicked()))
 }
 
@@ -339,7 +391,10 @@ fn commander(requests: &mpsc::Sender<Request>) -> swfn_dashboard::Commander {
         let requests = requests.upgrade();
         async move {
             let (answer, answered) = oneshot::channel();
-            requests?.send(Request::Command { command, holder: Holder::Anyone, answer }).await.ok()?;
+            requests?
+                .send(Request::Command { command, holder: Holder::Anyone, answer })
+                .await
+                .ok()?;
             answered.await.ok()
         }
     })

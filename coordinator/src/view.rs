@@ -77,7 +77,8 @@ impl Sweep {
         // What was run was not too large to run.
         let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
         let specs = grid.trials().collect();
-        let place = Place::of_database(run).with_context(|| format!("cannot look at `{}`", run.display()))?;
+        let place = Place::of_database(run)
+            .with_context(|| format!("cannot look at `{}`", run.display()))?;
         Ok(Self { text, grid: Arc::new(grid), specs, place })
     }
 
@@ -86,7 +87,14 @@ impl Sweep {
         let reader = Reader::of_others(&self.place.path().join("sweep.sqlite"));
         let (send, snapshots) = watch::channel(Snapshot::default());
         tokio::spawn(follow(reader.clone(), Arc::clone(&self.specs), send));
-        let app = Arc::new(App::new(Arc::clone(&self.grid), &self.place, &self.specs, snapshots, None, reader));
+        let app = Arc::new(App::new(
+            Arc::clone(&self.grid),
+            &self.place,
+            &self.specs,
+            snapshots,
+            None,
+            reader,
+        ));
         let warmed = Arc::clone(&app);
         tokio::spawn(async move { warmed.warm().await });
         app
@@ -106,9 +114,19 @@ async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
     }
     let seen_by_all = access.token.is_none() && local::others_are_here();
     let opened = Door::open(http, &access, door, "").await?;
-    let opened = opened.or_problem(|| problem!("without a page there is nothing to view"; "leave `--http off` out"))?;
-    let all = if seen_by_all { " (all users of this machine can look; --http-token asks for a token)" } else { "" };
-    output::say(&format!("`{}` is shown at\n  {}{all}\nCtrl-C ends this", run.display(), opened.url));
+    let opened = opened.or_problem(
+        || problem!("without a page there is nothing to view"; "leave `--http off` out"),
+    )?;
+    let all = if seen_by_all {
+        " (all users of this machine can look; --http-token asks for a token)"
+    } else {
+        ""
+    };
+    output::say(&format!(
+        "`{}` is shown at\n  {}{all}\nCtrl-C ends this",
+        run.display(),
+        opened.url
+    ));
     let (apps, newest) = watch::channel(sweep.app());
     let stopped = async {
         tokio::select! {
@@ -131,7 +149,9 @@ fn token(run: &Path) -> anyhow::Result<Token> {
         )
     );
     let token = Token::find(Some(&file))?;
-    Ok(token.or_problem(|| problem!("`{}` has no token", file.display(); "name a file with --token-file"))?)
+    Ok(token.or_problem(
+        || problem!("`{}` has no token", file.display(); "name a file with --token-file"),
+    )?)
 }
 
 /// Shows another app when the run has another grid, as after seeds were added to it; never ends.
@@ -159,8 +179,14 @@ mod tests {
     #[test]
     fn what_is_no_run_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = |run: &Path| Sweep::open(run).err().map(|error| format!("{error:#}")).unwrap_or_default();
-        assert!(refused(dir.path()).contains("is not there\nhint: name the run directory"), "{}", refused(dir.path()));
+        let refused = |run: &Path| {
+            Sweep::open(run).err().map(|error| format!("{error:#}")).unwrap_or_default()
+        };
+        assert!(
+            refused(dir.path()).contains("is not there\nhint: name the run directory"),
+            "{}",
+            refused(dir.path())
+        );
         drop(swfn_store::Store::open(&dir.path().join("sweep.sqlite")).unwrap());
         assert!(refused(dir.path()).contains("lacks its grid\nhint: "), "{}", refused(dir.path()));
         assert!(token(dir.path()).unwrap_err().to_string().contains("--token-file"));

@@ -40,7 +40,10 @@ fn wrong(text: &str, why: &str) -> Problem {
 }
 
 fn wrong_port(address: &str, port: &str, least: u16) -> Problem {
-    wrong(address, &format!("has port {}, which is not a number from {least} to 65535", quote(port)))
+    wrong(
+        address,
+        &format!("has port {}, which is not a number from {least} to 65535", quote(port)),
+    )
 }
 
 impl Address {
@@ -79,7 +82,10 @@ impl FromStr for Address {
             )
         };
         let in_brackets = text.ends_with(']') || text.parse::<Ipv6Addr>().is_ok();
-        let (host, port) = text.rsplit_once(':').filter(|_| !in_brackets).ok_or_else(|| wrong(text, "has no port"))?;
+        let (host, port) = text
+            .rsplit_once(':')
+            .filter(|_| !in_brackets)
+            .ok_or_else(|| wrong(text, "has no port"))?;
         // `+1` is a number for the parser.
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|_| digits).ok_or_else(|| wrong_port(text, port, 0))?;
@@ -147,8 +153,12 @@ impl FromStr for CoordinatorUrl {
         let (scheme, rest) = match text.split_once("://") {
             // What stands there may be a part of a password.
             Some((scheme, _)) if scheme.contains('@') => (None, text),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Some(Scheme::Http), rest),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Some(Scheme::Https), rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
+                (Some(Scheme::Http), rest)
+            }
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => {
+                (Some(Scheme::Https), rest)
+            }
             Some((_, rest)) if !rest.contains('@') => {
                 return Err(problem!(
                     "{} is neither an http:// nor an https:// address", quote(text);
@@ -180,7 +190,11 @@ mod tests {
             ("[2001:DB8::7]:1", "[2001:db8::7]:1"),
             (":7077", ":7077"),
         ] {
-            assert_eq!(text.parse::<Address>().map(|address| address.to_string()), Ok(shown.to_owned()), "{text}");
+            assert_eq!(
+                text.parse::<Address>().map(|address| address.to_string()),
+                Ok(shown.to_owned()),
+                "{text}"
+            );
         }
         for (text, shown) in [
             ("http://head:7077", (Some(Scheme::Http), "head:7077")),
@@ -240,10 +254,18 @@ mod tests {
             "http://ann:sec@ret@host:7077",
             "secret@http://host:7077",
         ] {
-            for problem in [text.parse::<Address>().unwrap_err(), text.parse::<CoordinatorUrl>().unwrap_err()] {
+            for problem in
+                [text.parse::<Address>().unwrap_err(), text.parse::<CoordinatorUrl>().unwrap_err()]
+            {
                 let problem = problem.to_string();
-                assert!(problem.contains("has a user or a password before the `@`\nhint: "), "{problem}");
-                assert!(!["sec", "ret", "ann"].into_iter().any(|part| problem.contains(part)), "{problem}");
+                assert!(
+                    problem.contains("has a user or a password before the `@`\nhint: "),
+                    "{problem}"
+                );
+                assert!(
+                    !["sec", "ret", "ann"].into_iter().any(|part| problem.contains(part)),
+                    "{problem}"
+                );
                 assert!(problem.contains("host:7077"), "{problem}");
             }
         }

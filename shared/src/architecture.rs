@@ -83,7 +83,19 @@ impl Architecture {
             about: "`net` with dropout after its second convolution and its first fully connected layer.",
             layers: &{
                 use LayerSpec::{Dense, Dropout, Logits, Pool, Relu};
-                [conv5(10), Pool, Relu, conv5(20), Pool, Relu, Dropout, Dense { out: 50 }, Relu, Dropout, Logits]
+                [
+                    conv5(10),
+                    Pool,
+                    Relu,
+                    conv5(20),
+                    Pool,
+                    Relu,
+                    Dropout,
+                    Dense { out: 50 },
+                    Relu,
+                    Dropout,
+                    Logits,
+                ]
             },
         }),
         Self(&Design {
@@ -103,7 +115,17 @@ impl Architecture {
             about: "`lenet` with batch norm after each convolution.",
             layers: &{
                 use LayerSpec::{BatchNorm, Logits, Pool};
-                [conv5(20), Pool, BatchNorm, conv5(50), Pool, BatchNorm, CONV_WHOLE, BatchNorm, Logits]
+                [
+                    conv5(20),
+                    Pool,
+                    BatchNorm,
+                    conv5(50),
+                    Pool,
+                    BatchNorm,
+                    CONV_WHOLE,
+                    BatchNorm,
+                    Logits,
+                ]
             },
         }),
     ];
@@ -236,11 +258,17 @@ mod tests {
                 Some(Switch::BatchNorm) => Some(LayerSpec::BatchNorm),
                 None => None,
             };
-            let without: Vec<_> =
-                architecture.layers().iter().copied().filter(|layer| Some(*layer) != switch).collect();
+            let without: Vec<_> = architecture
+                .layers()
+                .iter()
+                .copied()
+                .filter(|layer| Some(*layer) != switch)
+                .collect();
             let network = architecture.network();
             assert_eq!(without, network.layers(), "{architecture}");
-            assert!(!network.has_dropout() && !network.has_batch_norm() && network.network() == network);
+            assert!(
+                !network.has_dropout() && !network.has_batch_norm() && network.network() == network
+            );
         }
     }
 
@@ -249,7 +277,10 @@ mod tests {
         for (index, architecture) in Architecture::ALL.iter().enumerate() {
             assert_eq!(Architecture::by_name(architecture.name()), Some(*architecture));
             assert_eq!(serde_json::to_value(architecture).unwrap(), architecture.name());
-            assert_eq!((architecture.index(), architecture.to_string()), (index, format!("{architecture:?}")));
+            assert_eq!(
+                (architecture.index(), architecture.to_string()),
+                (index, format!("{architecture:?}"))
+            );
             assert!(architecture.about().ends_with('.'));
         }
         assert!(Architecture::ALL.is_sorted());
@@ -259,7 +290,8 @@ mod tests {
     fn the_bounds_of_images_are_those_of_the_networks() {
         let (least, most) = (*SIDES.start(), *SIDES.end());
         for architecture in Architecture::ALL {
-            let fits = |side, classes| architecture.placed(ImageShape::grey(side, side), classes).is_ok();
+            let fits =
+                |side, classes| architecture.placed(ImageShape::grey(side, side), classes).is_ok();
             assert!(fits(least, *CLASSES.end()) && fits(most, *CLASSES.start()));
             assert!(!fits(least - 1, 10), "{architecture}");
         }

@@ -43,7 +43,11 @@ impl TryFrom<v1::Ask> for Capacity {
 
     fn try_from(v1::Ask { lanes, shape, vaes }: v1::Ask) -> Result<Self, IdError> {
         let shape = shape.map(|shape| shape.parse()).transpose()?;
-        Ok(Self { lanes, shape, vaes: vaes.iter().map(|vae| vae.parse()).collect::<Result<_, _>>()? })
+        Ok(Self {
+            lanes,
+            shape,
+            vaes: vaes.iter().map(|vae| vae.parse()).collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -54,12 +58,19 @@ mod tests {
     #[test]
     fn a_capacity_survives_the_wire() {
         let id = "0123456789abcdef0123456789abcdef";
-        let capacity = Capacity { lanes: 3, shape: id.parse().ok(), vaes: vec![id.parse().unwrap()] };
+        let capacity =
+            Capacity { lanes: 3, shape: id.parse().ok(), vaes: vec![id.parse().unwrap()] };
         assert_eq!(Capacity::try_from(v1::Ask::from(capacity.clone())), Ok(capacity.clone()));
         assert_eq!(v1::Ask::from(Capacity::default()), v1::Ask::default());
-        assert!(Capacity::try_from(v1::Ask { shape: Some("x".to_owned()), ..v1::Ask::default() }).is_err());
+        assert!(
+            Capacity::try_from(v1::Ask { shape: Some("x".to_owned()), ..v1::Ask::default() })
+                .is_err()
+        );
         assert_eq!(capacity.clone().with_held(2).lanes, 5);
         let full = Capacity { lanes: 0, ..capacity };
-        assert!(full.says_the_same(&Capacity::default()) && !full.says_the_same(&full.clone().with_held(1)));
+        assert!(
+            full.says_the_same(&Capacity::default())
+                && !full.says_the_same(&full.clone().with_held(1))
+        );
     }
 }

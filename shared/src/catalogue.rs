@@ -80,15 +80,23 @@ pub enum DigestOf {
 }
 
 /// Names of the files of [`Format::Idx`]: images before labels, training before test.
-pub const IDX_FILES: [&str; 4] =
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+pub const IDX_FILES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
 
 /// Raised when the generator draws other images for the same seed.
 pub const SYNTHETIC_VERSION: u32 = 1;
 
 /// MNIST and all that were made to take its place.
-const LIKE_MNIST: Sizes =
-    Sizes { image: ImageShape::grey(28, 28), classes: 10, train_images: 60_000, test_images: 10_000 };
+const LIKE_MNIST: Sizes = Sizes {
+    image: ImageShape::grey(28, 28),
+    classes: 10,
+    train_images: 60_000,
+    test_images: 10_000,
+};
 
 /// Digits drawn by swfn's own generator.
 pub static SYNTHETIC: Entry = Entry {
@@ -189,8 +197,12 @@ impl Origin {
     /// Identifies the content, of images that are drawn that of this seed.
     pub fn digest(&self, seed: u64) -> DataDigest {
         match self {
-            Self::Published(published) => DataDigest::of(published.files.iter().map(|file| file.sha256)),
-            Self::Generated { version } => DataDigest::of_text(&format!("synthetic digits {version} {seed}")),
+            Self::Published(published) => {
+                DataDigest::of(published.files.iter().map(|file| file.sha256))
+            }
+            Self::Generated { version } => {
+                DataDigest::of_text(&format!("synthetic digits {version} {seed}"))
+            }
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::quote::printable;
 /// concern no subcommand. Ends the process where the command line is wrong or asks for help.
 pub fn parse<P: Parser>() -> P {
     let arguments = forgiving(env::args_os().collect());
-    let command = heeding(P::command(), arguments.get(1).map(OsString::as_os_str), |name| env::var_os(name));
+    let command =
+        heeding(P::command(), arguments.get(1).map(OsString::as_os_str), |name| env::var_os(name));
     if let Some(problem) = arguments.get(1).and_then(|first| misspelt(&command, first)) {
         command.clone().error(ErrorKind::InvalidSubcommand, problem).exit();
     }
@@ -24,33 +25,50 @@ pub fn parse<P: Parser>() -> P {
 
 /// What is wrong with a first argument that is no file, and almost the name of a command.
 fn misspelt(command: &Command, first: &OsStr) -> Option<String> {
-    let written = first.to_str().filter(|text| !text.starts_with('-') && !Path::new(text).exists())?;
+    let written =
+        first.to_str().filter(|text| !text.starts_with('-') && !Path::new(text).exists())?;
     let distance = |name: &str| strsim::osa_distance(written, name);
-    let nearest = command.get_subcommands().map(Command::get_name).min_by_key(|name| distance(name))?;
+    let nearest =
+        command.get_subcommands().map(Command::get_name).min_by_key(|name| distance(name))?;
     let is_near = (1..=2).contains(&distance(nearest)) && written.len() > 2;
     is_near.then(|| {
-        format!("`{}` is neither a file nor a command\n\n  tip: did you mean `{nearest}`?", printable(written, 60))
+        format!(
+            "`{}` is neither a file nor a command\n\n  tip: did you mean `{nearest}`?",
+            printable(written, 60)
+        )
     })
 }
 
 /// `help --help` asks for help, too.
 fn forgiving(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    if arguments.get(1).is_some_and(|first| first == "help") && arguments[2..].iter().any(|other| other == "--help") {
+    if arguments.get(1).is_some_and(|first| first == "help")
+        && arguments[2..].iter().any(|other| other == "--help")
+    {
         arguments.retain(|argument| argument != "help");
     }
     arguments
 }
 
 /// A parser for an option that is not there, though others have one of that name: it tells which is meant. `{}`: the value.
-pub fn no_option(meant: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+pub fn no_option(
+    meant: &'static str,
+) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
     move |value| Err(meant.replace("{}", value))
 }
 
 /// The command without the variables that do not count where `first` is the first argument.
-fn heeding(command: Command, first: Option<&OsStr>, variable: impl Fn(&OsStr) -> Option<OsString>) -> Command {
-    let is_empty = |arg: &Arg| arg.get_env().and_then(&variable).is_some_and(|value| value.is_empty());
-    let without = |arg: Arg, drops: bool| if drops { arg.env(Resettable::<clap::builder::OsStr>::Reset) } else { arg };
-    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+fn heeding(
+    command: Command,
+    first: Option<&OsStr>,
+    variable: impl Fn(&OsStr) -> Option<OsString>,
+) -> Command {
+    let is_empty =
+        |arg: &Arg| arg.get_env().and_then(&variable).is_some_and(|value| value.is_empty());
+    let without = |arg: Arg, drops: bool| {
+        if drops { arg.env(Resettable::<clap::builder::OsStr>::Reset) } else { arg }
+    };
+    let names: Vec<String> =
+        command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let chosen = first.is_some_and(|first| names.iter().any(|name| first == OsStr::new(name)));
     let command = command.mut_args(|arg| {
         let drops = chosen || is_empty(&arg);
@@ -100,8 +118,9 @@ mod tests {
     fn variables(first: Option<&str>, value: &str) -> [bool; 2] {
         let command = heeding(Program::command(), first.map(OsStr::new), |_| Some(value.into()));
         let look = command.find_subcommand("look").unwrap();
-        [&command, look]
-            .map(|command| command.get_arguments().find(|arg| arg.get_id() == "file").unwrap().get_env().is_some())
+        [&command, look].map(|command| {
+            command.get_arguments().find(|arg| arg.get_id() == "file").unwrap().get_env().is_some()
+        })
     }
 
     #[test]
@@ -109,7 +128,8 @@ mod tests {
         let of = |first: &str| misspelt(&Program::command(), OsStr::new(first));
         let said = of("lok").unwrap();
         assert!(
-            said.starts_with("`lok` is neither a file nor a command") && said.ends_with("did you mean `look`?"),
+            said.starts_with("`lok` is neither a file nor a command")
+                && said.ends_with("did you mean `look`?"),
             "{said}"
         );
         for other in ["look", "grid.toml", "--look", "", "lo"] {

@@ -112,25 +112,37 @@ impl Dataset {
     /// The key that is wrong, such as `.height`, and what is wrong with it.
     pub(crate) fn from_json(json: &Value) -> Result<Self, (&'static str, String)> {
         let number = |key: &'static str, range: RangeInclusive<u64>| {
-            let value = json.get(&key[1..]).and_then(Value::as_u64).filter(|value| range.contains(value));
-            value.ok_or_else(|| (key, format!("it is no whole number from {} to {}", range.start(), range.end())))
+            let value =
+                json.get(&key[1..]).and_then(Value::as_u64).filter(|value| range.contains(value));
+            value.ok_or_else(|| {
+                (key, format!("it is no whole number from {} to {}", range.start(), range.end()))
+            })
         };
         let count = |key, range: &RangeInclusive<u32>| {
             number(key, (*range.start()).into()..=(*range.end()).into()).map(|value| value as u32)
         };
         let text = |key: &'static str| {
-            json.get(&key[1..]).and_then(Value::as_str).ok_or_else(|| (key, "it is no text".to_owned()))
+            json.get(&key[1..])
+                .and_then(Value::as_str)
+                .ok_or_else(|| (key, "it is no text".to_owned()))
         };
         let name = text(".name")?;
         if name == IDX {
             let images = 1..=u32::MAX;
-            let digest = text(".digest")?.parse().map_err(|error: DataDigestError| (".digest", error.to_string()))?;
-            let channels = match json.get("channels").map(|channels| u32::try_from(channels.as_u64()?).ok()) {
-                None => 1,
-                Some(Some(channels)) if CHANNELS.contains(&channels) => channels,
-                Some(_) => return Err((".channels", "it is neither 1 nor 3".to_owned())),
+            let digest = text(".digest")?
+                .parse()
+                .map_err(|error: DataDigestError| (".digest", error.to_string()))?;
+            let channels =
+                match json.get("channels").map(|channels| u32::try_from(channels.as_u64()?).ok()) {
+                    None => 1,
+                    Some(Some(channels)) if CHANNELS.contains(&channels) => channels,
+                    Some(_) => return Err((".channels", "it is neither 1 nor 3".to_owned())),
+                };
+            let image = ImageShape {
+                height: count(".height", &SIDES)?,
+                width: count(".width", &SIDES)?,
+                channels,
             };
-            let image = ImageShape { height: count(".height", &SIDES)?, width: count(".width", &SIDES)?, channels };
             let sizes = Sizes {
                 image,
                 classes: count(".classes", &CLASSES)?,
@@ -187,7 +199,9 @@ impl FromStr for Dataset {
 
     fn from_str(name: &str) -> Result<Self, UnknownDataset> {
         let entry = CATALOGUE.iter().find(|entry| entry.name == name);
-        entry.map(|entry| Self::of(entry)).ok_or_else(|| UnknownDataset(name.chars().take(80).collect()))
+        entry
+            .map(|entry| Self::of(entry))
+            .ok_or_else(|| UnknownDataset(name.chars().take(80).collect()))
     }
 }
 
@@ -233,7 +247,12 @@ impl From<Dataset> for Written {
                 }
             },
             Dataset::Idx(IdxDataset { digest, sizes }) => {
-                let Sizes { image: ImageShape { height, width, channels }, classes, train_images, test_images } = sizes;
+                let Sizes {
+                    image: ImageShape { height, width, channels },
+                    classes,
+                    train_images,
+                    test_images,
+                } = sizes;
                 Self {
                     digest: Some(digest),
                     height: Some(height),
@@ -283,7 +302,10 @@ mod tests {
             assert_eq!(serde_json::to_string(&read).unwrap(), written);
         }
         assert_eq!(read("{\"name\":\"kmnist\"}").unwrap(), Dataset::of(&KMNIST));
-        assert_eq!(read(&coloured).unwrap().sizes().image, ImageShape { height: 32, width: 20, channels: 3 });
+        assert_eq!(
+            read(&coloured).unwrap().sizes().image,
+            ImageShape { height: 32, width: 20, channels: 3 }
+        );
     }
 
     #[test]

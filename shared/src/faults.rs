@@ -50,7 +50,8 @@ mod on_purpose {
         if let Some(folder) = env::var_os("SWFN_FAULT_TOKENS") {
             let name = point.replace('/', ".");
             let tokens = fs::read_dir(folder).into_iter().flatten().flatten();
-            let mut tokens = tokens.filter(|token| token.file_name().to_string_lossy().starts_with(&name));
+            let mut tokens =
+                tokens.filter(|token| token.file_name().to_string_lossy().starts_with(&name));
             if !tokens.any(|token| fs::remove_file(token.path()).is_ok()) {
                 return;
             }

@@ -49,7 +49,10 @@ pub fn read_small(path: &Path, most: u64) -> io::Result<String> {
     // A file may grow, and those of /proc tell no size.
     file.take(most + 1).read_to_string(&mut text)?;
     if text.len() as u64 > most {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {most} bytes"),
+        ));
     }
     Ok(text)
 }
@@ -61,7 +64,8 @@ pub fn open_to_others(folder: &Path) -> Option<String> {
     if owner != me && owner != 0 && me != 0 {
         return Some(format!("user {owner} owns it"));
     }
-    (mode & 0o002 != 0).then(|| format!("all users of this machine can write to it (mode {mode:o})"))
+    (mode & 0o002 != 0)
+        .then(|| format!("all users of this machine can write to it (mode {mode:o})"))
 }
 
 #[cfg(test)]
@@ -89,7 +93,10 @@ mod tests {
         fs::write(&path, "123456").unwrap();
         assert_eq!(read_small(&path, 6).unwrap(), "123456");
         assert_eq!(read_small(&path, 5).unwrap_err().to_string(), "it has more than 5 bytes");
-        assert_eq!(read_small(Path::new("/dev/zero"), 5).unwrap_err().to_string(), "it is no regular file");
+        assert_eq!(
+            read_small(Path::new("/dev/zero"), 5).unwrap_err().to_string(),
+            "it is no regular file"
+        );
         let pipe = folder.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
         assert_eq!(read_small(&pipe, 5).unwrap_err().to_string(), "it is no regular file");

@@ -49,12 +49,17 @@ pub fn specification(data: &[u8]) {
 
 /// What is accepted has the same identity on the other side of the wire, and its work can be counted.
 fn survives(spec: &TrialSpec) {
-    let back = TrialSpec::parse(&spec.to_json()).unwrap_or_else(|error| panic!("{error}: {}", spec.to_json()));
+    let back = TrialSpec::parse(&spec.to_json())
+        .unwrap_or_else(|error| panic!("{error}: {}", spec.to_json()));
     assert_eq!(&back, spec);
     let ids = |spec: &TrialSpec| (spec.id(), spec.cell(), spec.shape(), spec.subset(), spec.vae());
     assert_eq!(ids(&back), ids(spec));
     assert_eq!(spec.vae().is_some(), vae_flop(spec) > 0.0);
-    assert!(vae_flop(spec).is_finite() && classifier_flop(spec).is_finite() && classifier_flop(spec) > 0.0);
+    assert!(
+        vae_flop(spec).is_finite()
+            && classifier_flop(spec).is_finite()
+            && classifier_flop(spec) > 0.0
+    );
     assert!(spec.steps() > 0);
 }
 

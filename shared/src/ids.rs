@@ -13,7 +13,9 @@ pub const TRAINER_REVISION: u32 = 3;
 /// The bytes of exactly `N` pairs of hexadecimal digits in lower case.
 pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
-    if digits.len() != 2 * N || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d)) {
+    if digits.len() != 2 * N
+        || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d))
+    {
         return None;
     }
     let mut bytes = [0; N];
@@ -252,10 +254,18 @@ mod tests {
     fn processes_of_one_device_share_a_place() {
         let place = |id: &str| Place::from(&id.parse::<WorkerId>().unwrap());
         assert_eq!(place("h-1a:cuda1-0.3f2:00000001"), place("h-1a:cuda1-0.3f2:00000002"));
-        assert_ne!(place("h-1a:cuda1-0.3f2:00000001"), place("h-1a:cuda1-0.3f3:00000001"), "started beside it");
+        assert_ne!(
+            place("h-1a:cuda1-0.3f2:00000001"),
+            place("h-1a:cuda1-0.3f3:00000001"),
+            "started beside it"
+        );
         assert_ne!(place("h-1a:cuda1-0:00000001"), place("h-1a:cuda0-0:00000001"));
         assert_ne!(place("h-1a:cpu-0:00000001"), place("h-1b:cpu-0:00000001"));
-        assert_eq!(place(".local:77:cpu-1:1"), place(".local:78:cpu-1:2"), "the next coordinator's");
+        assert_eq!(
+            place(".local:77:cpu-1:1"),
+            place(".local:78:cpu-1:2"),
+            "the next coordinator's"
+        );
         assert_ne!(place("w1"), place("w2"));
     }
 }

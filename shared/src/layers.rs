@@ -96,12 +96,16 @@ impl LayerSpec {
         };
         match (self, input) {
             (Self::Relu | Self::BatchNorm | Self::Dropout, _) => Some(input),
-            (Self::Conv { out, kernel: Kernel::Whole }, Shape::Image(_)) => Some(Shape::Values(out)),
+            (Self::Conv { out, kernel: Kernel::Whole }, Shape::Image(_)) => {
+                Some(Shape::Values(out))
+            }
             (Self::Conv { out, kernel: Kernel::Side(side) }, Shape::Image(from)) => {
                 let left = |pixels: u32| (pixels + 1).saturating_sub(side.max(1));
                 image(left(from.height), left(from.width), out)
             }
-            (Self::Pool, Shape::Image(from)) => image(from.height / 2, from.width / 2, from.channels),
+            (Self::Pool, Shape::Image(from)) => {
+                image(from.height / 2, from.width / 2, from.channels)
+            }
             (Self::Conv { .. } | Self::Pool, Shape::Values(_)) => None,
             (Self::Dense { out }, _) => Some(Shape::Values(out)),
             (Self::Logits, _) => Some(Shape::Values(classes)),
@@ -116,7 +120,9 @@ impl LayerSpec {
             Self::Conv { kernel: Kernel::Side(side), .. } => {
                 outputs * f64::from(side).powi(2) * f64::from(input.channels())
             }
-            Self::Conv { kernel: Kernel::Whole, .. } | Self::Dense { .. } | Self::Logits => inputs * outputs,
+            Self::Conv { kernel: Kernel::Whole, .. } | Self::Dense { .. } | Self::Logits => {
+                inputs * outputs
+            }
             Self::Pool | Self::Relu | Self::BatchNorm | Self::Dropout => 0.0,
         }
     }
@@ -158,7 +164,8 @@ pub fn place(layers: &[LayerSpec], image: ImageShape, classes: u32) -> Result<Ve
     let mut placed = Vec::with_capacity(layers.len());
     for (index, &layer) in layers.iter().enumerate() {
         let (name, input) = (name(layers, index), shape);
-        shape = output(layers, index, input, classes).ok_or_else(|| Unfit { layer: name.clone(), input })?;
+        shape = output(layers, index, input, classes)
+            .ok_or_else(|| Unfit { layer: name.clone(), input })?;
         placed.push(Placed { layer, name, input, output: shape });
     }
     Ok(placed)
@@ -215,7 +222,8 @@ mod tests {
         let conv1 = "7 x 10 pixels of 4 channels";
         let (pooled, conv2) = ("3 x 5 pixels of 4 channels", "1 x 3 pixels of 4 channels");
         assert_eq!(shapes, [conv1, conv1, pooled, conv2, conv2, "7 values", "5 values"]);
-        let macs: Vec<_> = placed.iter().map(|placed| placed.layer.macs(placed.input, placed.output)).collect();
+        let macs: Vec<_> =
+            placed.iter().map(|placed| placed.layer.macs(placed.input, placed.output)).collect();
         assert_eq!(macs, [280.0 * 27.0, 0.0, 0.0, 12.0 * 36.0, 0.0, 84.0, 35.0]);
         assert_eq!(super::macs(&layers, image, 5), Some(macs.iter().sum()));
         assert_eq!(super::macs(&layers[..6], image, 5), None);
@@ -223,16 +231,23 @@ mod tests {
 
     #[test]
     fn layers_that_do_not_fit_are_named() {
-        let problem =
-            |layers: &[LayerSpec], side| place(layers, ImageShape::grey(side, side), 2).unwrap_err().to_string();
+        let problem = |layers: &[LayerSpec], side| {
+            place(layers, ImageShape::grey(side, side), 2).unwrap_err().to_string()
+        };
         assert_eq!(
             problem(&[CONV, CONV, LayerSpec::Logits], 4),
             "layer `conv2` does not fit 2 x 2 pixels of 4 channels"
         );
-        assert_eq!(problem(&[LayerSpec::Pool, LayerSpec::Logits], 1), "layer `pool` does not fit 1 x 1 pixels");
+        assert_eq!(
+            problem(&[LayerSpec::Pool, LayerSpec::Logits], 1),
+            "layer `pool` does not fit 1 x 1 pixels"
+        );
         let flat = [LayerSpec::Dense { out: 3 }, CONV, LayerSpec::Logits];
         assert_eq!(problem(&flat, 9), "layer `conv` does not fit 3 values");
-        assert_eq!(problem(&[LayerSpec::Logits, LayerSpec::Relu], 9), "layer `fc` does not fit 9 x 9 pixels");
+        assert_eq!(
+            problem(&[LayerSpec::Logits, LayerSpec::Relu], 9),
+            "layer `fc` does not fit 9 x 9 pixels"
+        );
         assert_eq!(problem(&[CONV], 9), "layer `conv` does not fit 9 x 9 pixels");
     }
 }

@@ -21,8 +21,15 @@ pub const VALIDATION_ACCURACY: &str = "validation/accuracy";
 pub const VALIDATION_LOSS: &str = "validation/loss";
 
 /// All of the above: what a coordinator accepts. Their places here stand for them in files: new ones come last.
-pub const ALL: [&str; 7] =
-    [TRAIN_LOSS, TRAIN_FUNCTION_NORM, TEST_ACCURACY, TEST_LOSS, VAE_LOSS, VALIDATION_ACCURACY, VALIDATION_LOSS];
+pub const ALL: [&str; 7] = [
+    TRAIN_LOSS,
+    TRAIN_FUNCTION_NORM,
+    TEST_ACCURACY,
+    TEST_LOSS,
+    VAE_LOSS,
+    VALIDATION_ACCURACY,
+    VALIDATION_LOSS,
+];
 
 /// No value of a metric is further from zero than this: sums of many such, and of their squares, are numbers.
 pub const MAX_VALUE: f64 = 1e30;
@@ -193,7 +200,9 @@ impl Outcome {
     ///
     /// # Errors
     /// The name of a number that is unknown, missing, there twice or wrong, and what is wrong with it.
-    pub fn of<'v>(values: impl IntoIterator<Item = (&'v str, f64)>) -> Result<Self, (String, String)> {
+    pub fn of<'v>(
+        values: impl IntoIterator<Item = (&'v str, f64)>,
+    ) -> Result<Self, (String, String)> {
         let mut outcome = Self::default();
         let mut missing: Vec<&OutcomeMetric> = OUTCOMES.iter().collect();
         for (name, value) in values {
@@ -215,7 +224,8 @@ impl Outcome {
 
     /// Whether its numbers go together.
     fn check(&self) -> Result<(), (String, String)> {
-        let Self { final_test_accuracy, best_test_accuracy: best, validated_test_accuracy, .. } = *self;
+        let Self { final_test_accuracy, best_test_accuracy: best, validated_test_accuracy, .. } =
+            *self;
         // Each of the two was an evaluation, and the best is the best of all.
         for (name, value) in [
             ("final_test_accuracy", final_test_accuracy),
@@ -226,7 +236,10 @@ impl Outcome {
             }
         }
         if self.validation_accuracy.is_some() != validated_test_accuracy.is_some() {
-            return Err(("validated_test_accuracy".to_owned(), "it goes with validation_accuracy".to_owned()));
+            return Err((
+                "validated_test_accuracy".to_owned(),
+                "it goes with validation_accuracy".to_owned(),
+            ));
         }
         Ok(())
     }

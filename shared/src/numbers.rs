@@ -31,7 +31,8 @@ pub struct Bounds {
 
 impl Bounds {
     /// From zero.
-    pub const FROM_ZERO: Self = Self { min: 0.0, max: f64::INFINITY, with_min: true, with_max: false };
+    pub const FROM_ZERO: Self =
+        Self { min: 0.0, max: f64::INFINITY, with_min: true, with_max: false };
     /// Above zero.
     pub const ABOVE_ZERO: Self = Self { with_min: false, ..Self::FROM_ZERO };
     /// From zero, below one.
@@ -165,7 +166,10 @@ mod tests {
     fn bounds_are_kept() {
         assert_eq!(Lambda::new(-0.0).unwrap().to_string(), "0");
         assert_eq!(Lambda::new(-0.1).unwrap_err().to_string(), "lambda `-0.1` is negative");
-        assert_eq!(Lambda::new(f64::NAN).unwrap_err().to_string(), "lambda `NaN` is not a finite number");
+        assert_eq!(
+            Lambda::new(f64::NAN).unwrap_err().to_string(),
+            "lambda `NaN` is not a finite number"
+        );
         assert!(LearningRate::new(0.0).is_err());
         assert!(Dropout::new(1.0).is_err());
         assert!(Momentum::new(f64::INFINITY).is_err());

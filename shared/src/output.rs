@@ -46,7 +46,14 @@ struct Waiting {
 }
 
 impl Waiting {
-    const EMPTY: Self = Self { texts: VecDeque::new(), bytes: 0, left_out: 0, picture: None, busy: false, written: 0 };
+    const EMPTY: Self = Self {
+        texts: VecDeque::new(),
+        bytes: 0,
+        left_out: 0,
+        picture: None,
+        busy: false,
+        written: 0,
+    };
 
     fn is_done(&self) -> bool {
         self.texts.is_empty() && self.picture.is_none() && self.left_out == 0 && !self.busy
@@ -64,8 +71,10 @@ impl Waiting {
 
     fn say_what_is_left_out(&mut self) {
         if self.left_out > 0 {
-            let text =
-                crate::telemetry::notice(&format!("{} lines are left out here: nobody took them", self.left_out));
+            let text = crate::telemetry::notice(&format!(
+                "{} lines are left out here: nobody took them",
+                self.left_out
+            ));
             self.left_out = 0;
             self.bytes += text.len();
             self.texts.push_back(text.into_bytes());
@@ -129,7 +138,8 @@ impl Queue {
         let (mut stood, mut since) = (waiting.written, Instant::now());
         while !waiting.is_done() && since.elapsed() < patience {
             let left = patience.saturating_sub(since.elapsed());
-            waiting = self.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            waiting =
+                self.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
             if waiting.written != stood {
                 (stood, since) = (waiting.written, Instant::now());
             }
@@ -238,7 +248,9 @@ impl Write for Results {
 /// # Errors
 /// What the function says; an [`io::Error`] if standard output does not take what is written, on a full disk for example.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-pub fn results<E: From<io::Error>>(write: impl FnOnce(&mut Results) -> Result<(), E>) -> Result<(), E> {
+pub fn results<E: From<io::Error>>(
+    write: impl FnOnce(&mut Results) -> Result<(), E>,
+) -> Result<(), E> {
     settle();
     let file = io::stdout().as_fd().try_clone_to_owned()?;
     let mut out = Results { file: file.into(), closed: false };
@@ -328,7 +340,8 @@ mod tests {
         // As many as wait, and the notices between them.
         (0..lines).for_each(|_| go_on.send(()).unwrap());
         queue.settle(Duration::from_secs(60));
-        let (notices, taken): (Vec<_>, Vec<_>) = said.try_iter().partition(|text| text.contains("are left out here"));
+        let (notices, taken): (Vec<_>, Vec<_>) =
+            said.try_iter().partition(|text| text.contains("are left out here"));
         let count = |notice: &String| notice.split(' ').next().unwrap().parse::<usize>().unwrap();
         assert_eq!(taken.len(), MAX_WAITING_BYTES / line.len());
         assert_eq!(notices.iter().map(count).sum::<usize>(), lines - taken.len(), "{notices:?}");

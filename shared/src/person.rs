@@ -90,8 +90,12 @@ impl PersonCommand {
         let command: Self = serde_json::from_slice(json).map_err(wrong)?;
         let (what, names) = match &command {
             Self::Drain(Drain { workers, now: _ }) => ("drain.workers", Some(workers)),
-            Self::Retry(Retry { trials, failed: false, diverged: false }) => ("retry.trials", Some(trials)),
-            Self::Retry(Retry { trials, .. }) => ("retry.trials", Some(trials).filter(|trials| !trials.is_empty())),
+            Self::Retry(Retry { trials, failed: false, diverged: false }) => {
+                ("retry.trials", Some(trials))
+            }
+            Self::Retry(Retry { trials, .. }) => {
+                ("retry.trials", Some(trials).filter(|trials| !trials.is_empty()))
+            }
         };
         let Some(names) = names else { return Ok(command) };
         let problem = match names.len() {
@@ -102,7 +106,9 @@ impl PersonCommand {
             1..=MAX_NAMED => return Ok(command),
             many => format!("has {many} names, more than {MAX_NAMED}"),
         };
-        Err(Refusal::Meaningless(problem!("`{what}` {problem}"; "name up to {MAX_NAMED} ids, or how they begin")))
+        Err(Refusal::Meaningless(
+            problem!("`{what}` {problem}"; "name up to {MAX_NAMED} ids, or how they begin"),
+        ))
     }
 
     /// The command as JSON.
@@ -135,7 +141,11 @@ impl Retry {
     /// A name that is none of these trials' is a mistake.
     pub fn check(&self, failed: &[TrialId]) -> Result<(), Refusal> {
         let ids: Vec<_> = failed.iter().map(ToString::to_string).collect();
-        match self.trials.iter().find(|wanted| !ids.iter().any(|id| id.starts_with(wanted.as_str()))) {
+        match self
+            .trials
+            .iter()
+            .find(|wanted| !ids.iter().any(|id| id.starts_with(wanted.as_str())))
+        {
             None => Ok(()),
             Some(wanted) => Err(Refusal::Missing(problem!(
                 "no failed trial has an id that begins with `{}`", printable(wanted, 60);
@@ -167,9 +177,9 @@ impl fmt::Display for Commanded {
                 write!(formatter, "trying again {trials} trial{plural} that failed")?;
                 match left_out {
                     0 => Ok(()),
-                    1 => {
-                        formatter.write_str("; 1 diverged and would diverge again: left out (--diverged takes it, too)")
-                    }
+                    1 => formatter.write_str(
+                        "; 1 diverged and would diverge again: left out (--diverged takes it, too)",
+                    ),
                     _ => write!(
                         formatter,
                         "; {left_out} diverged and would diverge again: left out (--diverged takes them, too)"
@@ -187,12 +197,18 @@ mod tests {
     #[test]
     fn commands_are_json() {
         let drain = |workers: &[&str], now| {
-            PersonCommand::Drain(Drain { workers: workers.iter().map(|id| (*id).to_owned()).collect(), now })
+            PersonCommand::Drain(Drain {
+                workers: workers.iter().map(|id| (*id).to_owned()).collect(),
+                now,
+            })
         };
         for (json, command) in [
             (r#"{"drain": {"workers": ["ann"]}}"#, drain(&["ann"], false)),
             (r#"{"drain": {"workers": ["ann", "b"], "now": true}}"#, drain(&["ann", "b"], true)),
-            (r#"{"retry": {"failed": true}}"#, PersonCommand::Retry(Retry { failed: true, ..Retry::default() })),
+            (
+                r#"{"retry": {"failed": true}}"#,
+                PersonCommand::Retry(Retry { failed: true, ..Retry::default() }),
+            ),
         ] {
             assert_eq!(PersonCommand::parse(json.as_bytes()), Ok(command.clone()), "{json}");
             assert_eq!(PersonCommand::parse(command.json().as_bytes()), Ok(command));
@@ -208,7 +224,9 @@ mod tests {
             (r#"{"stop": {}}"#, "unknown variant `stop`"),
             (r#"{"retry": {"failed": true}, "drain": {"workers": ["a"]}}"#, "no command"),
         ] {
-            let Err(Refusal::Meaningless(said)) = PersonCommand::parse(json.as_bytes()) else { panic!("{json}") };
+            let Err(Refusal::Meaningless(said)) = PersonCommand::parse(json.as_bytes()) else {
+                panic!("{json}")
+            };
             assert!(said.to_string().contains(problem), "{json}: {said}");
         }
     }

@@ -120,8 +120,13 @@ mod tests {
         let name = "x";
         let inner = Kind::Other(problem!("no such file `{name}`, {}", 1; "look in {}", "here"));
         assert_eq!(inner.to_string(), "no such file `x`, 1\nhint: look in here");
-        assert_eq!(told(&inner), ("no such file `x`, 1".to_owned(), Some("look in here".to_owned())));
-        let outer = Err::<(), _>(inner).or_problem(|| problem!("cannot read `{name}`"; "name another")).unwrap_err();
+        assert_eq!(
+            told(&inner),
+            ("no such file `x`, 1".to_owned(), Some("look in here".to_owned()))
+        );
+        let outer = Err::<(), _>(inner)
+            .or_problem(|| problem!("cannot read `{name}`"; "name another"))
+            .unwrap_err();
         let text = "cannot read `x`: no such file `x`, 1".to_owned();
         assert_eq!(told(&outer), (text, Some("name another".to_owned())));
         let context = Kind::Context(problem!("no room"; "make some"));

@@ -19,7 +19,8 @@ pub fn printable(text: &str, longest: usize) -> String {
 
 /// All of that text on one line of a log: it can neither begin another nor turn the direction of writing.
 pub fn one_line(text: &str) -> String {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if steers(c) { line.extend(c.escape_debug()) } else { line.push(c) }
@@ -67,7 +68,11 @@ pub fn file_name(text: &str) -> String {
 /// That text as one word of a shell.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// That text in Markdown: no bar ends a cell, no line a row, no tag, picture or link begins, and
@@ -88,7 +93,10 @@ pub fn markdown(text: &str) -> String {
 }
 
 fn ends_with_www(text: &str) -> bool {
-    text.len().checked_sub(3).and_then(|start| text.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case("www"))
+    text.len()
+        .checked_sub(3)
+        .and_then(|start| text.get(start..))
+        .is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }
 
 /// That text in LaTeX, with the few characters beyond ASCII that reports use.
@@ -97,7 +105,8 @@ pub fn latex(text: &str) -> String {
     let mut characters = text.chars().peekable();
     let mut before = ' ';
     while let Some(character) = characters.next() {
-        let begins_number = matches!(before, ' ' | '(') && characters.peek().is_some_and(char::is_ascii_digit);
+        let begins_number =
+            matches!(before, ' ' | '(') && characters.peek().is_some_and(char::is_ascii_digit);
         before = character;
         match character {
             '-' if begins_number => escaped += "$-$",

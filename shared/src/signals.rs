@@ -9,7 +9,8 @@ use tokio::{
 };
 
 /// Those that stop nothing where whoever starts a program has them ignored, as `nohup` does.
-const POLITE: [Signal; 5] = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGXCPU];
+const POLITE: [Signal; 5] =
+    [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGXCPU];
 
 /// Each signal that comes and asks to stop, in a runtime; SIGHUP only with `hangup`, since it may mean something else.
 ///
@@ -25,7 +26,9 @@ pub fn stops(hangup: bool) -> io::Result<mpsc::Receiver<Signal>> {
         }
         let mut signals = signal(SignalKind::from_raw(stop as i32))?;
         let tell = tell.clone();
-        tokio::spawn(async move { while signals.recv().await.is_some() && tell.send(stop).await.is_ok() {} });
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() && tell.send(stop).await.is_ok() {}
+        });
     }
     Ok(heard)
 }

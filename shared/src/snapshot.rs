@@ -99,7 +99,9 @@ impl Snapshot {
     pub fn remaining(&self) -> Option<Duration> {
         let done_here = self.share_done - self.share_at_start;
         let pace = done_here / self.elapsed.as_secs_f64();
-        (done_here > 0.001).then(|| Duration::try_from_secs_f64((1.0 - self.share_done) / pace).ok()).flatten()
+        (done_here > 0.001)
+            .then(|| Duration::try_from_secs_f64((1.0 - self.share_done) / pace).ok())
+            .flatten()
     }
 }
 

@@ -97,7 +97,9 @@ static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 /// A line of the log that no program logged.
 pub(crate) fn notice(text: &str) -> String {
     match FORMAT.get() {
-        Some(LogFormat::Json) => format!("{}\n", serde_json::json!({ "level": "WARN", "message": text })),
+        Some(LogFormat::Json) => {
+            format!("{}\n", serde_json::json!({ "level": "WARN", "message": text }))
+        }
         _ => format!("{text}\n"),
     }
 }

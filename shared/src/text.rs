@@ -13,7 +13,8 @@ pub fn beginning(text: &str, bytes: usize) -> &str {
 
 /// The end of a text: at most so many bytes.
 pub fn end(text: &str, bytes: usize) -> &str {
-    let start = (text.len().saturating_sub(bytes)..=text.len()).find(|start| text.is_char_boundary(*start));
+    let start =
+        (text.len().saturating_sub(bytes)..=text.len()).find(|start| text.is_char_boundary(*start));
     &text[start.unwrap_or(text.len())..]
 }
 
@@ -54,7 +55,8 @@ mod tests {
 
     #[test]
     fn characters_stay_whole() {
-        for (bytes, first, last) in [(0, "", ""), (1, "a", "b"), (2, "a", "b"), (3, "aé", "éb"), (9, "aéb", "aéb")]
+        for (bytes, first, last) in
+            [(0, "", ""), (1, "a", "b"), (2, "a", "b"), (3, "aé", "éb"), (9, "aéb", "aéb")]
         {
             assert_eq!((beginning("aéb", bytes), end("aéb", bytes)), (first, last), "{bytes}");
         }

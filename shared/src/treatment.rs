@@ -168,7 +168,8 @@ impl Names {
             }
         }
         let collide = |values: BTreeSet<u64>| {
-            let names: BTreeSet<String> = values.iter().map(|bits| short(f64::from_bits(*bits))).collect();
+            let names: BTreeSet<String> =
+                values.iter().map(|bits| short(f64::from_bits(*bits))).collect();
             names.len() < values.len()
         };
         Self { exact: values.map(collide) }
@@ -221,7 +222,10 @@ mod tests {
         ];
         let names = Names::among(in_order.iter().map(|(regulariser, _)| *regulariser));
         for (regulariser, name) in in_order {
-            assert_eq!((regulariser.to_string().as_str(), names.regulariser(regulariser).as_str()), (name, name));
+            assert_eq!(
+                (regulariser.to_string().as_str(), names.regulariser(regulariser).as_str()),
+                (name, name)
+            );
             assert_eq!(serde_json::to_value(regulariser).unwrap(), name);
         }
         assert!(in_order.is_sorted_by(|one, other| one.0 < other.0), "{in_order:?}");
@@ -232,11 +236,16 @@ mod tests {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\n\
                     architecture = [\"lenet\", \"lenet+bn\"]\nlambda = [0, 0.1]\nweight_decay = [0, 5e-4]\n";
         let grid = crate::grid::Grid::parse("t", grid, crate::grid::DEFAULT_MAX_TRIALS).unwrap();
-        let names: BTreeSet<String> = grid.trials().map(|spec| spec.regulariser().to_string()).collect();
-        let some = ["none", "wd 5e-4", "bn", "fn 0.1", "bn + fn 0.1", "bn + wd 5e-4", "fn 0.1 + wd 5e-4"];
+        let names: BTreeSet<String> =
+            grid.trials().map(|spec| spec.regulariser().to_string()).collect();
+        let some =
+            ["none", "wd 5e-4", "bn", "fn 0.1", "bn + fn 0.1", "bn + wd 5e-4", "fn 0.1 + wd 5e-4"];
         assert!(some.iter().all(|name| names.contains(*name)) && names.len() == 8, "{names:?}");
         assert!(grid.trials().all(|spec| spec.network() == Network::LENET));
-        assert_eq!(grid.trials().map(|spec| spec.label()).last().unwrap(), "lenet, n = 100, bn + fn 0.1 + wd 5e-4");
+        assert_eq!(
+            grid.trials().map(|spec| spec.label()).last().unwrap(),
+            "lenet, n = 100, bn + fn 0.1 + wd 5e-4"
+        );
     }
 
     #[test]
@@ -244,7 +253,10 @@ mod tests {
         let (one, other) = (regulariser(None, 0.031_622_776, 0.0), regulariser(None, 0.031_6, 0.0));
         assert_eq!(Names::among([one]).regulariser(one), "fn 0.0316");
         let both = Names::among([one, other]);
-        assert_eq!((both.regulariser(one).as_str(), both.regulariser(other).as_str()), ("fn 0.031622776", "fn 0.0316"));
+        assert_eq!(
+            (both.regulariser(one).as_str(), both.regulariser(other).as_str()),
+            ("fn 0.031622776", "fn 0.0316")
+        );
         assert_eq!(one.to_string(), "fn 0.031622776");
     }
 

@@ -215,7 +215,9 @@ impl Penalty {
     pub(crate) fn sample_from(&mut self, density: Density) {
         let samples = self.vae.unwrap_or(VaeSamples::PUBLISHED);
         self.density = density;
-        self.vae = density.family().map(|family| VaeSamples { vae: Vae { family, ..samples.vae }, ..samples });
+        self.vae = density
+            .family()
+            .map(|family| VaeSamples { vae: Vae { family, ..samples.vae }, ..samples });
     }
 }
 
@@ -343,8 +345,9 @@ impl TrialSpec {
 
     /// The VAE that the trial samples from, if it needs one.
     pub fn vae(&self) -> Option<VaeId> {
-        self.vae_samples()
-            .map(|samples| VaeId::of(&canonical(&(self.subset(), samples.vae, self.classifier.precision))))
+        self.vae_samples().map(|samples| {
+            VaeId::of(&canonical(&(self.subset(), samples.vae, self.classifier.precision)))
+        })
     }
 
     /// The VAE's settings and the spread of its samples, if the trial needs one.
@@ -389,7 +392,11 @@ impl TrialSpec {
     pub(crate) fn fits_together(&self) -> Result<(), SpecError> {
         let within = |axis: Axis, value: u32, least: u32, most: u32| {
             let problem = || format!("`{value}` is not in {least} to {most}");
-            if (least..=most).contains(&value) { Ok(()) } else { Err(SpecError::wrong(axis.place, problem())) }
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(SpecError::wrong(axis.place, problem()))
+            }
         };
         let (images, all) = (self.subset_size, self.dataset.sizes().train_images);
         within(axes::SUBSET_SIZE, images, 1, all)?;
@@ -400,7 +407,10 @@ impl TrialSpec {
         }
         let alone = self.classifier.batch_size == 1 || self.penalty_samples() == 1;
         if self.architecture.has_batch_norm() && alone {
-            return Err(SpecError::wrong(axes::ARCHITECTURE.place, "batch norm has no variance of `1` image"));
+            return Err(SpecError::wrong(
+                axes::ARCHITECTURE.place,
+                "batch norm has no variance of `1` image",
+            ));
         }
         Ok(())
     }
@@ -409,7 +419,8 @@ impl TrialSpec {
 /// The object of the canonical JSON, in whatever order its keys are written.
 impl Serialize for TrialSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let object: serde_json::Value = serde_json::from_str(&self.to_json()).map_err(serde::ser::Error::custom)?;
+        let object: serde_json::Value =
+            serde_json::from_str(&self.to_json()).map_err(serde::ser::Error::custom)?;
         object.serialize(serializer)
     }
 }

@@ -82,7 +82,8 @@ impl TrialLog {
 
     /// Adds a line.
     pub fn push(&self, line: &str) {
-        let mut line = harmless(text::beginning(line.trim_end(), LINE_BYTES)).replace('\n', "\n    ");
+        let mut line =
+            harmless(text::beginning(line.trim_end(), LINE_BYTES)).replace('\n', "\n    ");
         line.push('\n');
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.tail.is_empty() && lines.head + line.len() <= HEAD_BYTES {
@@ -186,24 +187,36 @@ mod tests {
 
     #[test]
     fn lines_go_to_the_attempt_that_they_are_about() {
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(TrialLogs.with_filter(filter())), || {
-            let (one, other) = (info_span!("trial", lease = 1), info_span!("trial", lease = 2));
-            one.in_scope(|| {
-                info!(step = 100, "goes on");
-                info_span!("inner").in_scope(|| warn!(file = "a b", "odd \u{1b}[31m\u{9b}1mred"));
-                debug!("too much");
-                debug!(target: TARGET, "and yet wanted");
-            });
-            other.in_scope(|| info!("another"));
-            info!("nobody's");
-            let text = |span| TrialLog::of(span).unwrap().take();
-            let (first, second) = (text(&one), text(&other));
-            let lines: Vec<_> = first.lines().map(|line| line.split_once(' ').unwrap().1.trim()).collect();
-            let expected = ["INFO  goes on step=100", "WARN  odd ?[31m??1mred file=\"a b\"", "DEBUG and yet wanted"];
-            assert_eq!(lines, expected);
-            assert!(second.ends_with("INFO  another\n") && second.lines().count() == 1, "{second}");
-            assert_eq!(text(&one), "", "what was taken does not come again");
-        });
+        tracing::subscriber::with_default(
+            tracing_subscriber::registry().with(TrialLogs.with_filter(filter())),
+            || {
+                let (one, other) = (info_span!("trial", lease = 1), info_span!("trial", lease = 2));
+                one.in_scope(|| {
+                    info!(step = 100, "goes on");
+                    info_span!("inner")
+                        .in_scope(|| warn!(file = "a b", "odd \u{1b}[31m\u{9b}1mred"));
+                    debug!("too much");
+                    debug!(target: TARGET, "and yet wanted");
+                });
+                other.in_scope(|| info!("another"));
+                info!("nobody's");
+                let text = |span| TrialLog::of(span).unwrap().take();
+                let (first, second) = (text(&one), text(&other));
+                let lines: Vec<_> =
+                    first.lines().map(|line| line.split_once(' ').unwrap().1.trim()).collect();
+                let expected = [
+                    "INFO  goes on step=100",
+                    "WARN  odd ?[31m??1mred file=\"a b\"",
+                    "DEBUG and yet wanted",
+                ];
+                assert_eq!(lines, expected);
+                assert!(
+                    second.ends_with("INFO  another\n") && second.lines().count() == 1,
+                    "{second}"
+                );
+                assert_eq!(text(&one), "", "what was taken does not come again");
+            },
+        );
         assert!(TrialLog::of(&info_span!("trial")).is_none(), "nobody keeps it");
     }
 

@@ -91,7 +91,10 @@ pub fn trial(lease: LeaseId, json: &str) -> Result<TrialSpec, WireError> {
     let spec = TrialSpec::parse(json).map_err(|error| wrong("lease.spec", error))?;
     match spec.id() {
         id if id == lease.trial => Ok(spec),
-        id => Err(wrong("lease.spec", format!("trial `{}` comes with the settings of trial `{id}`", lease.trial))),
+        id => Err(wrong(
+            "lease.spec",
+            format!("trial `{}` comes with the settings of trial `{id}`", lease.trial),
+        )),
     }
 }
 

@@ -30,7 +30,9 @@ fn vae_macs(vae: &Vae, dataset: &Dataset) -> (f64, f64) {
         VaeFamily::Convolutional => {
             // Three halvings of both sides, C -> h/8 -> h/4 -> h/2 channels, 16 taps each; then h/2 values of each pixel.
             let (first, second, third) = (hidden / 8.0, hidden / 4.0, hidden / 2.0);
-            let convolutions = pixels(1) * channels * first + pixels(2) * first * second + pixels(3) * second * third;
+            let convolutions = pixels(1) * channels * first
+                + pixels(2) * first * second
+                + pixels(3) * second * third;
             let values = pixels(3) * third;
             (16.0 * convolutions + values * 2.0 * latent, 16.0 * convolutions + values * latent)
         }
@@ -45,7 +47,10 @@ const FORWARD_FLOP_PER_MAC: f64 = 2.0;
 pub fn vae_flop(spec: &TrialSpec) -> f64 {
     spec.vae_samples().map_or(0.0, |VaeSamples { vae, .. }| {
         let (encoder, decoder) = vae_macs(&vae, &spec.dataset);
-        f64::from(vae.iterations) * f64::from(vae.batch_size) * TRAIN_FLOP_PER_MAC * (encoder + decoder)
+        f64::from(vae.iterations)
+            * f64::from(vae.batch_size)
+            * TRAIN_FLOP_PER_MAC
+            * (encoder + decoder)
     })
 }
 
@@ -53,9 +58,13 @@ pub fn vae_flop(spec: &TrialSpec) -> f64 {
 pub fn classifier_flop(spec: &TrialSpec) -> f64 {
     let macs = classifier_macs(spec.architecture, &spec.dataset);
     let classifier = &spec.classifier;
-    let per_step = TRAIN_FLOP_PER_MAC * macs * (f64::from(classifier.batch_size) + f64::from(spec.penalty_samples()))
+    let per_step = TRAIN_FLOP_PER_MAC
+        * macs
+        * (f64::from(classifier.batch_size) + f64::from(spec.penalty_samples()))
         + spec.vae_samples().map_or(0.0, |samples| {
-            FORWARD_FLOP_PER_MAC * f64::from(spec.penalty_samples()) * vae_macs(&samples.vae, &spec.dataset).1
+            FORWARD_FLOP_PER_MAC
+                * f64::from(spec.penalty_samples())
+                * vae_macs(&samples.vae, &spec.dataset).1
         });
     f64::from(classifier.iterations) * per_step + evaluation_flop(spec)
 }
@@ -73,7 +82,9 @@ pub fn evaluation_flop(spec: &TrialSpec) -> f64 {
 }
 
 /// Floating-point operations of each trial; a VAE counts in equal parts for the trials that share it.
-pub fn of_trials<'s>(trials: impl Iterator<Item = (TrialId, &'s TrialSpec)> + Clone) -> HashMap<TrialId, f64> {
+pub fn of_trials<'s>(
+    trials: impl Iterator<Item = (TrialId, &'s TrialSpec)> + Clone,
+) -> HashMap<TrialId, f64> {
     let mut sharing: HashMap<VaeId, f64> = HashMap::new();
     for vae in trials.clone().filter_map(|(_, spec)| spec.vae()) {
         *sharing.entry(vae).or_default() += 1.0;
@@ -89,7 +100,8 @@ pub fn of_trials<'s>(trials: impl Iterator<Item = (TrialId, &'s TrialSpec)> + Cl
 mod tests {
     use super::*;
     use crate::{
-        catalogue::MNIST, dataset::IdxDataset, ids::DataDigest, numbers::LearningRate, trial::LatentStatistics,
+        catalogue::MNIST, dataset::IdxDataset, ids::DataDigest, numbers::LearningRate,
+        trial::LatentStatistics,
     };
 
     #[test]
@@ -97,17 +109,26 @@ mod tests {
         let own = |height, width, classes| {
             let digest = DataDigest::of(["", "", "", ""]);
             let image = ImageShape::grey(height, width);
-            Dataset::Idx(IdxDataset { digest, sizes: Sizes { image, classes, train_images: 1, test_images: 1 } })
+            Dataset::Idx(IdxDataset {
+                digest,
+                sizes: Sizes { image, classes, train_images: 1, test_images: 1 },
+            })
         };
         // Counted by hand for 28 x 28 pixels, as published.
-        assert_eq!(classifier_macs(Architecture::NET, &Dataset::of(&MNIST)), 144_000.0 + 320_000.0 + 16_000.0 + 500.0);
+        assert_eq!(
+            classifier_macs(Architecture::NET, &Dataset::of(&MNIST)),
+            144_000.0 + 320_000.0 + 16_000.0 + 500.0
+        );
         assert_eq!(
             classifier_macs(Architecture::LENET, &Dataset::of(&MNIST)),
             288_000.0 + 1_600_000.0 + 400_000.0 + 5000.0
         );
         assert_eq!(classifier_macs(Architecture::LENET, &own(28, 28, 10)), 2_293_000.0);
         // 64 -> 60 -> 30 -> 26 -> 13; 16 -> 12 -> 6 -> 2 -> 1.
-        assert_eq!(classifier_macs(Architecture::NET, &own(64, 16, 3)), 180_000.0 + 260_000.0 + 13_000.0 + 150.0);
+        assert_eq!(
+            classifier_macs(Architecture::NET, &own(64, 16, 3)),
+            180_000.0 + 260_000.0 + 13_000.0 + 150.0
+        );
         let vae = |family| Vae {
             family,
             iterations: 1,
@@ -117,7 +138,10 @@ mod tests {
             latent: 2,
             latent_statistics: LatentStatistics::LastBatch,
         };
-        assert_eq!(vae_macs(&vae(VaeFamily::Vanilla), &own(64, 16, 3)), (8.0 * 1028.0, 8.0 * 1026.0));
+        assert_eq!(
+            vae_macs(&vae(VaeFamily::Vanilla), &own(64, 16, 3)),
+            (8.0 * 1028.0, 8.0 * 1026.0)
+        );
         let convolutions = 16.0 * (256.0 + 64.0 * 2.0 + 16.0 * 8.0);
         let expected = (convolutions + 64.0 * 4.0, convolutions + 64.0 * 2.0);
         assert_eq!(vae_macs(&vae(VaeFamily::Convolutional), &own(64, 16, 3)), expected);

@@ -35,8 +35,9 @@ pub struct Browser {
 
 fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).flat_map(|folder| NAMES.map(|name| folder.join(name))).find(|file| file.is_file());
+    let found = std::env::split_paths(&path)
+        .flat_map(|folder| NAMES.map(|name| folder.join(name)))
+        .find(|file| file.is_file());
     if found.is_none() {
         eprintln!("skipped: no Chromium is installed (one of {})", NAMES.join(", "));
     }
@@ -54,7 +55,13 @@ impl Browser {
         let mut child = Command::new("sh")
             .args(["-c", START])
             .arg(program)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--no-first-run",
+            ])
             .args(["--disable-component-update", "--disable-sync", "--remote-debugging-pipe"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
@@ -77,18 +84,23 @@ impl Browser {
             }
         });
         let (session, console) = (None, Vec::new());
-        let mut browser = Self { child, orders, messages, session, sent: 0, console, _profile: profile };
+        let mut browser =
+            Self { child, orders, messages, session, sent: 0, console, _profile: profile };
         let page = wait_until("a page", || {
             let targets = browser.call("Target.getTargets", &json!({}));
             let all = targets["targetInfos"].as_array()?;
-            all.iter().find(|target| target["type"] == "page").map(|target| target["targetId"].clone())
+            all.iter()
+                .find(|target| target["type"] == "page")
+                .map(|target| target["targetId"].clone())
         });
-        let attached = browser.call("Target.attachToTarget", &json!({"targetId": page, "flatten": true}));
+        let attached =
+            browser.call("Target.attachToTarget", &json!({"targetId": page, "flatten": true}));
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log"] {
             browser.call(&format!("{domain}.enable"), &json!({}));
         }
-        let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
+        let metrics =
+            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
         browser.call("Emulation.setDeviceMetricsOverride", &metrics);
         Some(browser)
     }
@@ -134,8 +146,9 @@ impl Browser {
     /// text.
     pub fn wait(&mut self, what: &str, expression: &str) -> Value {
         wait_until(what, || {
-            let value =
-                self.evaluate(&format!("(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()"));
+            let value = self.evaluate(&format!(
+                "(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()"
+            ));
             let nothing = value.is_null() || value == false || value == 0 || value == "";
             (!nothing).then_some(value)
         })

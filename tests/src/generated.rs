@@ -16,7 +16,9 @@ const WIDTH: usize = 100;
 /// # Panics
 /// If the page has another text.
 pub(crate) fn check_page(name: &str, part: Option<&str>, text: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("docs").is_dir());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .find(|folder| folder.join("docs").is_dir());
     let file = root.expect("the repository has docs/").join("docs").join(name);
     let there = fs::read_to_string(&file).unwrap_or_default();
     let expected = part.map_or_else(|| text.to_owned(), |part| with_part(&there, part, text));
@@ -28,7 +30,8 @@ pub(crate) fn check_page(name: &str, part: Option<&str>, text: &str) {
 }
 
 fn with_part(page: &str, part: &str, text: &str) -> String {
-    let (start, end) = (format!("<!-- {part}: made by `make docs` -->\n"), format!("<!-- end of {part} -->\n"));
+    let (start, end) =
+        (format!("<!-- {part}: made by `make docs` -->\n"), format!("<!-- end of {part} -->\n"));
     let (before, rest) = page.split_once(&start).expect("the page has the part");
     let (_, after) = rest.split_once(&end).expect("the part ends");
     format!("{before}{start}{text}{end}{after}")
@@ -60,12 +63,17 @@ fn section(page: &mut String, title: &str, command: &Command, parent: Option<&Co
         write("\n");
     }
     let usage = command.clone().render_usage().to_string();
-    let usage = usage.trim_start_matches("Usage: ").lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let usage =
+        usage.trim_start_matches("Usage: ").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     write(&format!("```text\n{usage}\n```\n"));
 
-    let shown = |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
-    let inherited = |arg: &Arg| parent.is_some_and(|parent| parent.get_arguments().any(|other| is_same(arg, other)));
-    let (theirs, own): (Vec<_>, Vec<_>) = command.get_arguments().filter(shown).partition(|arg| inherited(arg));
+    let shown =
+        |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
+    let inherited = |arg: &Arg| {
+        parent.is_some_and(|parent| parent.get_arguments().any(|other| is_same(arg, other)))
+    };
+    let (theirs, own): (Vec<_>, Vec<_>) =
+        command.get_arguments().filter(shown).partition(|arg| inherited(arg));
     let mut headings: Vec<Option<&str>> = Vec::new();
     for arg in &own {
         if !headings.contains(&arg.get_help_heading()) {
@@ -85,7 +93,13 @@ fn section(page: &mut String, title: &str, command: &Command, parent: Option<&Co
         let names: Vec<_> = theirs.iter().map(|arg| format!("`{}`", name(arg))).collect();
         let program = parent.map_or("", Command::get_name);
         write("\n");
-        write(&wrap(&format!("The options of [{program}](#{program}) work here, too: {}.", names.join(", ")), ""));
+        write(&wrap(
+            &format!(
+                "The options of [{program}](#{program}) work here, too: {}.",
+                names.join(", ")
+            ),
+            "",
+        ));
     }
 }
 
@@ -107,18 +121,22 @@ fn name(arg: &Arg) -> String {
 
 /// The option with its values, its help, its default and its variable.
 fn described(arg: &Arg) -> String {
-    let help = arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let (help, default) = match help.strip_suffix(']').and_then(|help| help.rsplit_once(" [default: ")) {
-        Some((help, default)) => (help, Some(default)),
-        None => (help.as_str(), None),
-    };
+    let help =
+        arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let (help, default) =
+        match help.strip_suffix(']').and_then(|help| help.rsplit_once(" [default: ")) {
+            Some((help, default)) => (help, Some(default)),
+            None => (help.as_str(), None),
+        };
     let mut text = format!("`{arg}`: {}.", help.trim_end_matches('.').replace('<', "&lt;"));
     let takes_values = arg.get_action().takes_values();
-    let values: Vec<_> = arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    let values: Vec<_> =
+        arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
     if takes_values && !values.is_empty() && values != ["`true`", "`false`"] {
         write!(text, " Values: {}.", values.join(", ")).expect("writing to a string");
     }
-    let defaults = arg.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy()));
+    let defaults =
+        arg.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy()));
     let defaults: Vec<_> = defaults.filter(|_| takes_values).collect();
     match default {
         Some(default) => write!(text, " Default: {default}."),
@@ -127,7 +145,8 @@ fn described(arg: &Arg) -> String {
     }
     .expect("writing to a string");
     if let Some(variable) = arg.get_env() {
-        write!(text, " Environment: `{}`.", variable.to_string_lossy()).expect("writing to a string");
+        write!(text, " Environment: `{}`.", variable.to_string_lossy())
+            .expect("writing to a string");
     }
     text
 }

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 pub const SIDE: usize = 32;
 
 fn write(folder: &Path, name: &str, sizes: &[usize], content: &[u8]) -> io::Result<()> {
-    let mut file = GzEncoder::new(File::create(folder.join(format!("{name}.gz")))?, Compression::fast());
+    let mut file =
+        GzEncoder::new(File::create(folder.join(format!("{name}.gz")))?, Compression::fast());
     file.write_all(&[0, 0, 8, sizes.len() as u8])?;
     sizes.iter().try_for_each(|size| file.write_all(&(*size as u32).to_be_bytes()))?;
     file.write_all(content)?;

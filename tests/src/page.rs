@@ -30,12 +30,18 @@ pub fn ask(address: &str, path: &str, headers: &[&str]) -> Answer {
     let named = headers.iter().any(|header| header.to_ascii_lowercase().starts_with("host:"));
     let host = if named { String::new() } else { format!("host: {address}\r\n") };
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\n{host}connection: close\r\n{headers}\r\n").expect("a request can be sent");
+    write!(stream, "GET {path} HTTP/1.1\r\n{host}connection: close\r\n{headers}\r\n")
+        .expect("a request can be sent");
     let mut text = Vec::new();
     stream.read_to_end(&mut text).expect("an answer comes");
     let text = String::from_utf8(text).expect("answers are text");
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {path}: {text}"));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an answer has a status");
+    let (head, body) =
+        text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {path}: {text}"));
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("an answer has a status");
     Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
 }
 
@@ -46,5 +52,6 @@ pub fn ask(address: &str, path: &str, headers: &[&str]) -> Answer {
 pub fn json(address: &str, path: &str) -> Value {
     let answer = ask(address, path, &[]);
     assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-    serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.body))
+    serde_json::from_str(&answer.body)
+        .unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.body))
 }

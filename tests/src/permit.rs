@@ -19,7 +19,9 @@ pub struct Permit(());
 pub fn to_compute() -> Permit {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut taken = GIVEN_BACK.wait_while(taken, |taken| *taken >= cores).unwrap_or_else(PoisonError::into_inner);
+    let mut taken = GIVEN_BACK
+        .wait_while(taken, |taken| *taken >= cores)
+        .unwrap_or_else(PoisonError::into_inner);
     *taken += 1;
     Permit(())
 }

@@ -18,7 +18,8 @@ const COUNT: u32 = 12_000;
 pub fn address() -> String {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     // Other programs with tests begin elsewhere.
-    let next = || FIRST + (process::id().wrapping_mul(61) + GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
+    let next =
+        || FIRST + (process::id().wrapping_mul(61) + GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
     let free = (0..COUNT).map(|_| next()).find_map(|port| {
         let address = (Ipv4Addr::LOCALHOST, u16::try_from(port).ok()?);
         TcpListener::bind(address).is_ok().then(|| format!("127.0.0.1:{port}"))

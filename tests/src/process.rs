@@ -72,9 +72,11 @@ impl Process {
     /// # Panics
     /// If the program cannot be started.
     pub fn start(command: &mut Command, folder: &Path, name: &str) -> Self {
-        let (stdout, stderr) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
+        let (stdout, stderr) =
+            (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
         let file = |path| File::create(path).expect("the test's folder can be written");
-        let child = command.stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr)).spawn();
+        let child =
+            command.stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr)).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, stdout, stderr }
     }
@@ -83,10 +85,18 @@ impl Process {
     ///
     /// # Panics
     /// If the program cannot be started.
-    pub fn start_with(command: &mut Command, stdout: Option<Stdio>, stderr: Option<Stdio>, folder: &Path) -> Self {
+    pub fn start_with(
+        command: &mut Command,
+        stdout: Option<Stdio>,
+        stderr: Option<Stdio>,
+        folder: &Path,
+    ) -> Self {
         let paths = ["out", "err"].map(|name| folder.join(format!("elsewhere.{name}")));
-        let file = |path: &PathBuf| Stdio::from(File::create(path).expect("the test's folder can be written"));
-        let (out, err) = (stdout.unwrap_or_else(|| file(&paths[0])), stderr.unwrap_or_else(|| file(&paths[1])));
+        let file = |path: &PathBuf| {
+            Stdio::from(File::create(path).expect("the test's folder can be written"))
+        };
+        let (out, err) =
+            (stdout.unwrap_or_else(|| file(&paths[0])), stderr.unwrap_or_else(|| file(&paths[1])));
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let [stdout, stderr] = paths;
@@ -131,7 +141,9 @@ impl Process {
     pub fn wait(&mut self) -> Option<i32> {
         let ended = poll(limit(), || self.child.try_wait().expect("a child can be waited for"));
         ended
-            .unwrap_or_else(|| panic!("still running after {:?}; it last said:\n{}", limit(), tail(&self.stderr())))
+            .unwrap_or_else(|| {
+                panic!("still running after {:?}; it last said:\n{}", limit(), tail(&self.stderr()))
+            })
             .code()
     }
 
@@ -153,9 +165,14 @@ impl Process {
         let heard = poll(HEARD, || self.ended()).is_some();
         if !heard {
             let log = self.stderr();
-            let newest =
-                log.lines().rfind(|line| ["connected sweep=", "no connection:"].iter().any(|word| line.contains(word)));
-            assert!(newest.is_some_and(|line| line.contains("no connection:")), "it stays, connected:\n{}", tail(&log));
+            let newest = log.lines().rfind(|line| {
+                ["connected sweep=", "no connection:"].iter().any(|word| line.contains(word))
+            });
+            assert!(
+                newest.is_some_and(|line| line.contains("no connection:")),
+                "it stays, connected:\n{}",
+                tail(&log)
+            );
             self.signal(Signal::SIGTERM);
         }
         self.succeed();
@@ -181,7 +198,8 @@ impl Drop for Process {
 /// If it is gone.
 pub fn send(process: u32, signal: Signal) {
     let id = i32::try_from(process).expect("process ids are small");
-    kill(Pid::from_raw(id), signal).unwrap_or_else(|error| panic!("process {process} cannot get {signal}: {error}"));
+    kill(Pid::from_raw(id), signal)
+        .unwrap_or_else(|error| panic!("process {process} cannot get {signal}: {error}"));
 }
 
 /// Living children of a process.

@@ -30,10 +30,15 @@ pub fn folder() -> &'static Path {
 /// Why a program is not the one of this source; `None` if it is.
 fn stale(program: &Path) -> Option<String> {
     let time = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
-    let Ok(built) = time(program) else { return Some(format!("`{}` has not been built", program.display())) };
+    let Ok(built) = time(program) else {
+        return Some(format!("`{}` has not been built", program.display()));
+    };
     // Cargo writes the names of all sources beside each program, in the form of a make rule.
     let rule = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
     let (_, sources) = rule.split_once(": ")?;
     let newer = |source: &&str| time(Path::new(source)).unwrap_or(SystemTime::UNIX_EPOCH) > built;
-    sources.split_whitespace().find(newer).map(|source| format!("`{}` is older than `{source}`", program.display()))
+    sources
+        .split_whitespace()
+        .find(newer)
+        .map(|source| format!("`{}` is older than `{source}`", program.display()))
 }

@@ -41,8 +41,12 @@ pub fn python() -> Option<&'static Path> {
 /// # Panics
 /// If it fails.
 pub fn script(python: &Path, name: &str, arguments: &[&str]) -> Value {
-    let output =
-        Command::new(python).arg("-B").arg(scripts().join(name)).args(arguments).output().expect("Python starts");
+    let output = Command::new(python)
+        .arg("-B")
+        .arg(scripts().join(name))
+        .args(arguments)
+        .output()
+        .expect("Python starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {said}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{name}: {error}: {said}"))

@@ -73,7 +73,8 @@ impl Sweep {
     /// # Panics
     /// If the folder cannot be written.
     pub fn with_leases(seconds: u32, axes: &str, iterations: u32) -> Self {
-        Self::of_grid(&grid(axes, iterations, &format!("lease_seconds = {seconds}"))).on(images::few())
+        Self::of_grid(&grid(axes, iterations, &format!("lease_seconds = {seconds}")))
+            .on(images::few())
     }
 
     /// The same on the synthetic digits: each trial is tested on ten thousand of them.
@@ -120,7 +121,8 @@ impl Sweep {
     /// If the grid does not say how often they are.
     pub fn evaluated_every(self, iterations: u32) -> Self {
         let grid = fs::read_to_string(self.grid()).expect("the grid is there");
-        let (before, after) = grid.split_once("evaluate_every = ").expect("the grid says how often");
+        let (before, after) =
+            grid.split_once("evaluate_every = ").expect("the grid says how often");
         let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
         fs::write(self.grid(), format!("{before}evaluate_every = {iterations}{after}"))
             .expect("the folder can be written");
@@ -176,7 +178,8 @@ impl Sweep {
         if !arguments.contains(&"--report") {
             command.args(["--report", "tables"]);
         }
-        command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
+        command
+            .args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
         command
     }
 
@@ -194,7 +197,8 @@ impl Sweep {
     pub fn worker_command(&self, address: &str, arguments: &[&str]) -> Command {
         let mut command = self.command("swfn-worker");
         command.args(["--coordinator", address, "--devices", "cpu"]).args(arguments);
-        command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
+        command
+            .args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
         command
     }
 
@@ -207,7 +211,8 @@ impl Sweep {
     pub fn train(&self, name: &str, arguments: &[&str]) -> Process {
         let mut command = self.command("swfn-worker");
         command.args(["train", "--spec"]).arg(self.grid()).args(arguments);
-        command.args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
+        command
+            .args(self.data.iter().flat_map(|data| [OsStr::new("--data-dir"), data.as_os_str()]));
         self.start(&mut command, name)
     }
 
@@ -271,7 +276,12 @@ impl Sweep {
         let sql = "SELECT trial.id, event.attempt, kind, worker FROM event JOIN trial ON trial.number = event.trial ORDER BY sequence";
         let mut query = database.prepare(sql).expect("the journal can be read");
         let lines = query.query_map([], |row| {
-            Ok(JournalLine { trial: row.get(0)?, attempt: row.get(1)?, kind: row.get(2)?, worker: row.get(3)? })
+            Ok(JournalLine {
+                trial: row.get(0)?,
+                attempt: row.get(1)?,
+                kind: row.get(2)?,
+                worker: row.get(3)?,
+            })
         });
         lines.and_then(Iterator::collect).expect("the journal can be read")
     }
@@ -282,8 +292,12 @@ impl Sweep {
     /// If the file is not there or is no CSV.
     pub fn csv(&self, name: &str) -> Vec<BTreeMap<String, String>> {
         let path = self.run_dir().join(name);
-        let mut reader = csv::Reader::from_path(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        reader.deserialize().collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        let mut reader = csv::Reader::from_path(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        reader
+            .deserialize()
+            .collect::<Result<_, _>>()
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     /// What must not depend on who trained a trial, when, and how often it was tried: the outcomes of all trials and all their curves.
@@ -292,9 +306,15 @@ impl Sweep {
         let mut lines = Vec::new();
         for file in ["trials.csv", "curves.csv"] {
             for mut row in self.csv(file) {
-                for changing in
-                    ["vae_seconds", "classifier_seconds", "attempts", "worker", "software", "error", "variant"]
-                {
+                for changing in [
+                    "vae_seconds",
+                    "classifier_seconds",
+                    "attempts",
+                    "worker",
+                    "software",
+                    "error",
+                    "variant",
+                ] {
                     row.remove(changing);
                 }
                 lines.push(format!("{file} {row:?}"));

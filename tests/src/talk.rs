@@ -30,7 +30,9 @@ impl Talk {
         let first = v1::WorkerMessage { sequence: 0, kind: Some(Kind::Hello(hello)) };
         say.send(first).await.expect("a new channel has room");
         let mut request = Request::new(ReceiverStream::new(messages));
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("visible ASCII"));
+        request
+            .metadata_mut()
+            .insert("authorization", format!("Bearer {token}").parse().expect("visible ASCII"));
         let mut hear = CoordinatorClient::new(channel).session(request).await?.into_inner();
         let welcome = hear.message().await?.and_then(|message| message.kind);
         assert!(matches!(welcome, Some(v1::coordinator_message::Kind::Welcome(_))), "{welcome:?}");
@@ -42,7 +44,10 @@ impl Talk {
     /// # Panics
     /// If the stream has ended.
     pub async fn tell(&self, sequence: u64, kind: Kind) {
-        self.say.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.expect("the stream is open");
+        self.say
+            .send(v1::WorkerMessage { sequence, kind: Some(kind) })
+            .await
+            .expect("the stream is open");
     }
 
     /// The next message.
@@ -53,7 +58,10 @@ impl Talk {
     /// # Panics
     /// If neither comes within the time limit of tests.
     pub async fn next(&mut self) -> Result<v1::coordinator_message::Kind, Status> {
-        match timeout(limit(), self.hear.message()).await.expect("a message, or the end of the stream")? {
+        match timeout(limit(), self.hear.message())
+            .await
+            .expect("a message, or the end of the stream")?
+        {
             Some(message) => Ok(message.kind.expect("a kind that this test knows")),
             None => Err(Status::ok("ended")),
         }

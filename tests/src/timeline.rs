@@ -69,14 +69,17 @@ pub fn trials(log: &[Value], results: &[Value]) -> Option<Vec<TrialTimes>> {
     // Of each trial: the last training loss, the sum of evaluations.
     let mut running: BTreeMap<&str, (Option<SystemTime>, f64)> = BTreeMap::new();
     for line in log {
-        let Some(trial) = line.pointer("/span/lease").and_then(Value::as_str).and_then(|id| id.split('/').next())
+        let Some(trial) =
+            line.pointer("/span/lease").and_then(Value::as_str).and_then(|id| id.split('/').next())
         else {
             continue;
         };
         let (at, (last, evaluation)) = (time(line)?, running.entry(trial).or_default());
         match (line.get("message")?.as_str()?, line.get("metric").and_then(Value::as_str)) {
             ("reported", Some("train/loss")) => *last = Some(at),
-            ("reported", Some("test/accuracy")) => *evaluation += last.map_or(0.0, |last| seconds(last, at)),
+            ("reported", Some("test/accuracy")) => {
+                *evaluation += last.map_or(0.0, |last| seconds(last, at))
+            }
             ("trial done", _) => drop(ends.insert(trial, (at, *evaluation))),
             _ => {}
         }
@@ -149,10 +152,15 @@ mod tests {
             line(9.0, "bb", done),
         ];
         let result = |trial: &str, worker: &str, vae: f64, classifier: f64| {
-            let outcome = serde_json::json!({ "vae_seconds": vae, "classifier_seconds": classifier });
+            let outcome =
+                serde_json::json!({ "vae_seconds": vae, "classifier_seconds": classifier });
             serde_json::json!({ "trial": format!("{trial}0123"), "worker": { "id": worker }, "outcome": outcome })
         };
-        let results = [result("aa", "x", 2.0, 3.5), result("bb", "y", 0.0, 7.0), result("cc", "x", 0.0, 1.25)];
+        let results = [
+            result("aa", "x", 2.0, 3.5),
+            result("bb", "y", 0.0, 7.0),
+            result("cc", "x", 0.0, 1.25),
+        ];
         let trials = trials(&lines(&log.join("\n")), &results).unwrap();
         let shares = shares(at(0.0), at(10.0), &trials);
         let expected = Shares {

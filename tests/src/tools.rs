@@ -23,7 +23,11 @@ pub fn skip(what: &str, problem: &str) {
 }
 
 /// A folder in `target/`, made by `make` unless it was made from the same files before.
-fn prepared(name: &str, wanted: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
+fn prepared(
+    name: &str,
+    wanted: &str,
+    make: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
     let test = env::current_exe().expect("a running program has a path");
     let folder = test.ancestors().nth(3).expect("tests lie in target/PROFILE/deps").join(name);
     fs::create_dir_all(&folder).expect("the target folder can be written");
@@ -76,7 +80,9 @@ pub fn node(name: &str, from: &Path, files: &[&str]) -> Result<PathBuf, String> 
         for file in files {
             fs::copy(from.join(file), folder.join(file)).expect("the target folder can be written");
         }
-        run(Command::new("npm").args("ci --ignore-scripts --no-audit --no-fund".split(' ')).current_dir(folder))
+        run(Command::new("npm")
+            .args("ci --ignore-scripts --no-audit --no-fund".split(' '))
+            .current_dir(folder))
     })
 }
 
@@ -92,13 +98,17 @@ pub fn promtool() -> Result<PathBuf, String> {
         return Ok("promtool".into());
     }
     let folder = prepared("promtool", "prometheus", |folder| {
-        let download = || run(Command::new("apt-get").args(["download", "prometheus"]).current_dir(folder));
+        let download =
+            || run(Command::new("apt-get").args(["download", "prometheus"]).current_dir(folder));
         download().or_else(|_| {
             run(Command::new("apt-get").arg("update"))?;
             download()
         })?;
-        let files = fs::read_dir(folder).expect("the target folder can be read").filter_map(Result::ok);
-        let packages = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "deb"));
+        let files =
+            fs::read_dir(folder).expect("the target folder can be read").filter_map(Result::ok);
+        let packages = files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "deb"));
         let package = packages.last().ok_or("apt-get brought no package")?;
         run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(folder))
     })?;
@@ -112,7 +122,11 @@ fn run(command: &mut Command) -> Result<(), String> {
         Ok(Output { status, .. }) if status.success() => Ok(()),
         Ok(Output { stderr, .. }) => {
             let said = String::from_utf8_lossy(&stderr);
-            let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it did not say why");
+            let last = said
+                .lines()
+                .rev()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or("it did not say why");
             let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
             Err(format!("`{name} {}` failed: {last}", arguments.join(" ")))
         }
@@ -133,5 +147,6 @@ pub fn ask(program: &Path, arguments: &[&OsStr], question: &Value) -> Value {
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}", program.display());
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{}: {error}: {said}", program.display()))
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{}: {error}: {said}", program.display()))
 }

@@ -46,7 +46,9 @@ impl Memory {
         });
         let Some((top, path, limit, events)) = found else { return Self::default() };
         // In a container the path may be that of the host, and the group itself stands at the top.
-        let own = Some(top.join(path)).filter(|own| own.join(events).exists()).unwrap_or_else(|| top.clone());
+        let own = Some(top.join(path))
+            .filter(|own| own.join(events).exists())
+            .unwrap_or_else(|| top.clone());
         let above = own.ancestors().take_while(|folder| folder.starts_with(&top));
         let read = |folder: &Path| fs::read_to_string(folder.join(limit)).ok()?.trim().parse().ok();
         let limit = above.filter_map(read).filter(|bytes: &u64| *bytes < NO_LIMIT).min();
@@ -61,13 +63,21 @@ impl Memory {
 
     /// How often the system has killed something of this group for want of memory.
     pub(crate) fn kills(&self) -> u64 {
-        let text = self.events.as_deref().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
-        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
+        let text = self
+            .events
+            .as_deref()
+            .and_then(|file| fs::read_to_string(file).ok())
+            .unwrap_or_default();
+        text.lines()
+            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+            .unwrap_or(0)
     }
 
     /// The limit in words.
     pub(crate) fn shown(&self) -> String {
-        self.limit.map_or("what this machine has".to_owned(), |bytes| format!("limited to {} MB", bytes / 1_000_000))
+        self.limit.map_or("what this machine has".to_owned(), |bytes| {
+            format!("limited to {} MB", bytes / 1_000_000)
+        })
     }
 }
 
@@ -94,9 +104,16 @@ mod tests {
         assert_eq!((old.limit, old.room(), old.kills()), (Some(700_000_000), Some(2), 3));
         group(
             root,
-            &[("cgroup.controllers", "memory\n"), ("memory.events", "oom 9\noom_kill 1\n"), ("memory.max", "max\n")],
+            &[
+                ("cgroup.controllers", "memory\n"),
+                ("memory.events", "oom 9\noom_kill 1\n"),
+                ("memory.max", "max\n"),
+            ],
         );
-        group(&root.join("pod"), &[("memory.max", "100000000\n"), ("memory.events", "oom 9\noom_kill 4\n")]);
+        group(
+            &root.join("pod"),
+            &[("memory.max", "100000000\n"), ("memory.events", "oom 9\noom_kill 4\n")],
+        );
         let new = Memory::of("0::/pod\n", root);
         assert_eq!((new.limit, new.room(), new.kills()), (Some(100_000_000), Some(1), 4));
         // The path of the host, which is not there.

@@ -90,7 +90,9 @@ struct Common {
 
 impl Common {
     fn limits(&self) -> StayLimits {
-        let left = |end_at| Duration::from_secs(end_at).saturating_sub(UNIX_EPOCH.elapsed().unwrap_or_default());
+        let left = |end_at| {
+            Duration::from_secs(end_at).saturating_sub(UNIX_EPOCH.elapsed().unwrap_or_default())
+        };
         // Beyond what the clock can tell it is no limit.
         let end = self.end_at.and_then(|end_at| Instant::now().checked_add(left(end_at)));
         StayLimits { end, idle: self.exit_when_idle.map(Duration::from_secs) }
@@ -266,7 +268,8 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn device_process(arguments: &DeviceArguments) -> anyhow::Result<ExitCode> {
-    let Setup { arguments: common, device, worker, predecessor } = Setup::<Common>::take(&arguments.setup)?;
+    let Setup { arguments: common, device, worker, predecessor } =
+        Setup::<Common>::take(&arguments.setup)?;
     start_log(common.log_format);
     let address = common.access.address()?;
     let limits = common.limits();
@@ -274,7 +277,8 @@ fn device_process(arguments: &DeviceArguments) -> anyhow::Result<ExitCode> {
     let vae_cache = common.vae_cache.folder(&data);
     let checkpoints = common.checkpoints.setting(&data);
     let lanes = common.lanes.map(usize::from);
-    let patience = Some(common.give_up_after).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let patience =
+        Some(common.give_up_after).filter(|seconds| *seconds > 0).map(Duration::from_secs);
     process::run(process::Setup {
         address,
         device,
@@ -296,7 +300,8 @@ fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
         workers.push(format!("{}:", supervisor::machine()));
     }
     let told = drain_workers(&address, workers, now)?;
-    let how = if now { "gives back what it holds" } else { "finishes the trials that it holds first" };
+    let how =
+        if now { "gives back what it holds" } else { "finishes the trials that it holds first" };
     let line = |worker| {
         format!(
             "asked {worker} to leave; it {how}
@@ -308,17 +313,24 @@ fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
-    let TrainArguments { spec, trial, device, artifacts, checkpoint_dir, checkpoint_seconds, data } = arguments;
+    let TrainArguments { spec, trial, device, artifacts, checkpoint_dir, checkpoint_seconds, data } =
+        arguments;
     start_log(LogFormat::Text);
     let spec = single::choose(&spec, trial.as_deref())?;
     let every = Duration::from_secs(checkpoint_seconds.unwrap_or(DEFAULT_SECONDS));
     let checkpoints = checkpoint_dir.map(|folder| (folder, every));
     let saved = checkpoints.is_some();
-    match single::train(&spec, &single::Options { device, data: data.options(), artifacts, checkpoints })? {
+    match single::train(
+        &spec,
+        &single::Options { device, data: data.options(), artifacts, checkpoints },
+    )? {
         single::Ending::Done => Ok(ExitCode::SUCCESS),
         single::Ending::Interrupted => {
-            let hint =
-                if saved { "the same command goes on" } else { "--checkpoint-dir would have kept what was done" };
+            let hint = if saved {
+                "the same command goes on"
+            } else {
+                "--checkpoint-dir would have kept what was done"
+            };
             output::say(&format!("interrupted\nhint: {hint}"));
             Ok(ExitCode::from(INTERRUPTED))
         }
@@ -334,10 +346,14 @@ fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
     let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
     output::say(&format!("note: {} classes have {range} training images each", there().count()));
     for (counts, part) in [(&train_counts, "training"), (&test_counts, "test")] {
-        let missing: Vec<_> = (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
+        let missing: Vec<_> =
+            (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
         if !missing.is_empty() {
-            let from_one =
-                if missing == ["0"] { "; labels count from 0, so take 1 from each if yours begin at 1" } else { "" };
+            let from_one = if missing == ["0"] {
+                "; labels count from 0, so take 1 from each if yours begin at 1"
+            } else {
+                ""
+            };
             output::say(&format!(
                 "note: there are no {part} images of these classes: {}{from_one}",
                 missing.join(", ")
@@ -352,7 +368,9 @@ fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     let (name, options) = (dataset.name(), data.options());
     let images = match dataset {
         Sampled::Own => data::inspect(&options.data_dir.ok_or(DataError::NoFolder)?)?.data,
-        Sampled::Named(Dataset::Named { entry, .. }) if matches!(entry.origin, Origin::Generated { .. }) => {
+        Sampled::Named(Dataset::Named { entry, .. })
+            if matches!(entry.origin, Origin::Generated { .. }) =>
+        {
             data::load(&Dataset::Named { entry, seed }, &options)?
         }
         Sampled::Named(named) => data::load(&named, &options)?,

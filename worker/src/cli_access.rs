@@ -40,9 +40,11 @@ impl AccessArguments {
 
     /// Reads all files.
     fn read(&self) -> anyhow::Result<Access> {
-        let authorities = self.tls_ca.as_deref().map(|path| Authorities::read(path, "--tls-ca")).transpose()?;
+        let authorities =
+            self.tls_ca.as_deref().map(|path| Authorities::read(path, "--tls-ca")).transpose()?;
         let files = pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
-        let identity = files.map(|(certificate, key)| Identity::read(certificate, key)).transpose()?;
+        let identity =
+            files.map(|(certificate, key)| Identity::read(certificate, key)).transpose()?;
         Ok(Access { authorities, identity, token: Token::find(self.token_file.as_deref())? })
     }
 }

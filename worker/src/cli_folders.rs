@@ -67,6 +67,8 @@ impl CheckpointArguments {
                 None
             }
         });
-        folder.map(|folder| (folder, Duration::from_secs(checkpoint_seconds.unwrap_or(DEFAULT_SECONDS))))
+        folder.map(|folder| {
+            (folder, Duration::from_secs(checkpoint_seconds.unwrap_or(DEFAULT_SECONDS)))
+        })
     }
 }

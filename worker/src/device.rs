@@ -21,7 +21,9 @@ pub enum DeviceError {
     )]
     NoCuda(String),
     /// A GPU was asked for that is beyond the last one.
-    #[error("device `{name}` is not there: this process sees {count} GPUs; hint: check CUDA_VISIBLE_DEVICES")]
+    #[error(
+        "device `{name}` is not there: this process sees {count} GPUs; hint: check CUDA_VISIBLE_DEVICES"
+    )]
     TooFew {
         /// The name that was asked for.
         name: String,
@@ -37,8 +39,10 @@ pub fn parse(name: &str) -> Result<Device, DeviceError> {
         "cpu" => Ok(Device::Cpu),
         "cuda" => Ok(Device::Cuda(0)),
         _ => {
-            let index =
-                name.strip_prefix("cuda:").filter(|i| i.bytes().all(|b| b.is_ascii_digit())).ok_or_else(unknown)?;
+            let index = name
+                .strip_prefix("cuda:")
+                .filter(|i| i.bytes().all(|b| b.is_ascii_digit()))
+                .ok_or_else(unknown)?;
             // Torch holds an index in eight signed bits.
             index.parse().ok().filter(|&i: &usize| i < 128).map(Device::Cuda).ok_or_else(unknown)
         }
@@ -92,8 +96,14 @@ pub fn try_out(device: Device) -> Result<(), String> {
     };
     match compute() {
         Ok(512.0) => Ok(()),
-        Ok(sum) => Err(format!("device `{}` computes `{sum}` for 512; hint: check its health", name(device))),
-        Err(error) => Err(format!("device `{}` does not compute: {error}; hint: check `nvidia-smi`", name(device))),
+        Ok(sum) => Err(format!(
+            "device `{}` computes `{sum}` for 512; hint: check its health",
+            name(device)
+        )),
+        Err(error) => Err(format!(
+            "device `{}` does not compute: {error}; hint: check `nvidia-smi`",
+            name(device)
+        )),
     }
 }
 
@@ -126,7 +136,9 @@ pub(crate) fn model(device: Device) -> String {
 pub fn describe(device: Device) -> DeviceInfo {
     let cuda = match device {
         // 13000 is 13.0.
-        Device::Cuda(_) => Some(tch::utils::version_cudart()).map(|v| format!("{}.{}", v / 1000, v % 1000 / 10)),
+        Device::Cuda(_) => {
+            Some(tch::utils::version_cudart()).map(|v| format!("{}.{}", v / 1000, v % 1000 / 10))
+        }
         _ => None,
     };
     DeviceInfo {
@@ -150,7 +162,11 @@ pub fn use_one_thread() {
 
 fn no_cuda_reason() -> &'static str {
     // `has_cuda` asks for GPUs, too.
-    if tch::utils::has_cudart() { "CUDA finds no GPU" } else { "this libtorch is built for CPUs only" }
+    if tch::utils::has_cudart() {
+        "CUDA finds no GPU"
+    } else {
+        "this libtorch is built for CPUs only"
+    }
 }
 
 /// The model of the host's GPUs. A process may see only some of them in an order of its own, and the driver's files do
@@ -158,7 +174,10 @@ fn no_cuda_reason() -> &'static str {
 fn gpu_model(folder: &Path) -> Option<String> {
     let mut models = BTreeSet::new();
     for gpu in fs::read_dir(folder).ok()? {
-        models.insert(field(&fs::read_to_string(gpu.ok()?.path().join("information")).ok()?, "Model")?);
+        models.insert(field(
+            &fs::read_to_string(gpu.ok()?.path().join("information")).ok()?,
+            "Model",
+        )?);
     }
     if models.len() == 1 { models.pop_first() } else { None }
 }
@@ -178,7 +197,8 @@ mod tests {
         assert_eq!(parse("cpu"), Ok(Device::Cpu));
         assert_eq!(parse("cuda"), Ok(Device::Cuda(0)));
         assert_eq!(parse("cuda:3"), Ok(Device::Cuda(3)));
-        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:128", "CPU", "mps"] {
+        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:128", "CPU", "mps"]
+        {
             assert_eq!(parse(wrong), Err(DeviceError::Unknown(wrong.to_owned())));
         }
     }

@@ -15,7 +15,9 @@ pub(crate) fn resolve(list: &str) -> anyhow::Result<Vec<String>> {
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     let memory = Memory::here();
     let names = expand(list, gpus, cores, memory.room())?;
-    if let Some(room) = memory.room().filter(|room| gpus == 0 && list.contains("auto") && *room < cores) {
+    if let Some(room) =
+        memory.room().filter(|room| gpus == 0 && list.contains("auto") && *room < cores)
+    {
         warn!(
             "memory is {}: `auto` takes {room} processes at most\nhint: `--devices cpu:N` insists on N",
             memory.shown()
@@ -34,24 +36,36 @@ pub(crate) fn resolve(list: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// `room`: processes that memory suffices for, which `auto` does not exceed on a CPU.
-pub(crate) fn expand(list: &str, gpus: usize, cores: usize, room: Option<usize>) -> anyhow::Result<Vec<String>> {
+pub(crate) fn expand(
+    list: &str,
+    gpus: usize,
+    cores: usize,
+    room: Option<usize>,
+) -> anyhow::Result<Vec<String>> {
     let all_gpus = || (0..gpus).map(|index| format!("cuda:{index}")).collect::<Vec<_>>();
     let mut names = Vec::new();
     for entry in list.split(',').map(str::trim) {
-        let (kind, number) = entry.split_once(':').map_or((entry, None), |(kind, number)| (kind, Some(number)));
+        let (kind, number) =
+            entry.split_once(':').map_or((entry, None), |(kind, number)| (kind, Some(number)));
         let number = match number.map(str::parse::<usize>) {
             None => None,
             Some(Ok(number)) => Some(number),
             Some(Err(_)) => {
-                bail!(problem!("device {}: what follows the colon is not a number", quote(entry); "{HINT}"))
+                bail!(
+                    problem!("device {}: what follows the colon is not a number", quote(entry); "{HINT}")
+                )
             }
         };
         match (kind, number) {
-            ("auto" | "cpu", Some(0)) => bail!(problem!("device `{entry}` is no process at all"; "{HINT}")),
+            ("auto" | "cpu", Some(0)) => {
+                bail!(problem!("device `{entry}` is no process at all"; "{HINT}"))
+            }
             ("auto" | "cpu", Some(count)) if count > MAX_PROCESSES => {
                 bail!(problem!("device `{entry}`: more than {MAX_PROCESSES} processes"; "{HINT}"))
             }
-            ("auto", most) if gpus > 0 => names.extend(all_gpus().into_iter().take(most.unwrap_or(gpus))),
+            ("auto", most) if gpus > 0 => {
+                names.extend(all_gpus().into_iter().take(most.unwrap_or(gpus)))
+            }
             ("auto", count) => {
                 let count = count.unwrap_or(cores).min(room.unwrap_or(usize::MAX));
                 names.extend(vec!["cpu".to_owned(); count]);
@@ -97,7 +111,10 @@ mod tests {
         assert_eq!(names("auto:5", 0), "cpu cpu cpu cpu cpu");
         assert_eq!(names("cpu", 2), "cpu");
         let narrow = |list, gpus| expand(list, gpus, 3, Some(2)).unwrap().len();
-        assert_eq!([narrow("auto", 0), narrow("auto:8", 0), narrow("auto:1", 0), narrow("cpu:8", 0)], [2, 2, 1, 8]);
+        assert_eq!(
+            [narrow("auto", 0), narrow("auto:8", 0), narrow("auto:1", 0), narrow("cpu:8", 0)],
+            [2, 2, 1, 8]
+        );
         assert_eq!(narrow("auto", 3), 3, "GPUs have memory of their own");
         assert_eq!(names("cpu:2, cuda:1", 2), "cpu cpu cuda:1");
         assert_eq!(names("cuda", 2), "cuda:0 cuda:1");
@@ -106,7 +123,17 @@ mod tests {
 
     #[test]
     fn wrong_lists_are_refused_with_a_hint() {
-        let cases = ["", "gpu", "cpu:0", "auto:0", "cpu:x", "cpu:-1", "cuda:0,cuda:0", "cpu,,cpu", "cpu:99999999"];
+        let cases = [
+            "",
+            "gpu",
+            "cpu:0",
+            "auto:0",
+            "cpu:x",
+            "cpu:-1",
+            "cuda:0,cuda:0",
+            "cpu,,cpu",
+            "cpu:99999999",
+        ];
         // One by one they are few enough.
         let many = ["cpu:1000"; 10_000].join(",");
         for wrong in cases.into_iter().chain([many.as_str()]) {

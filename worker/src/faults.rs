@@ -27,14 +27,22 @@ mod on_purpose {
     use super::Observer;
     use crate::trial::report::Stop;
 
-    pub(crate) fn poisoned<'o>(seed: u64, observer: Box<dyn Observer + 'o>) -> Box<dyn Observer + 'o> {
-        let pause = env::var("SWFN_SLOW").ok().and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    pub(crate) fn poisoned<'o>(
+        seed: u64,
+        observer: Box<dyn Observer + 'o>,
+    ) -> Box<dyn Observer + 'o> {
+        let pause = env::var("SWFN_SLOW")
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_millis);
         let observer: Box<dyn Observer + 'o> = match pause {
             Some(pause) => Box::new(Slow { observer, pause }),
             None => observer,
         };
         let Ok(text) = env::var("SWFN_POISON") else { return observer };
-        let value = |key: &str| text.split(',').filter_map(|part| part.split_once('=')).find(|(k, _)| *k == key);
+        let value = |key: &str| {
+            text.split(',').filter_map(|part| part.split_once('=')).find(|(k, _)| *k == key)
+        };
         let number = |key| value(key).and_then(|(_, text)| text.parse::<u64>().ok());
         match (number("seed"), number("step"), value("kind")) {
             (Some(guilty), Some(step), Some((_, kind))) if guilty == seed => {

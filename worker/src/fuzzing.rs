@@ -91,7 +91,10 @@ fn explained(read: Result<Idx, DataError>) -> Option<Idx> {
         }
         Err(error @ DataError::Idx { .. }) => {
             let text = error.to_string();
-            assert!(text.starts_with("`file`, byte ") && text.contains("\nhint: ") && text.len() < 500, "{text}");
+            assert!(
+                text.starts_with("`file`, byte ") && text.contains("\nhint: ") && text.len() < 500,
+                "{text}"
+            );
             None
         }
         Err(other) => panic!("{other}"),

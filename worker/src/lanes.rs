@@ -39,12 +39,14 @@ pub trait Lanes {
         }
         let _guard = no_grad_guard();
         let mut others = others;
-        let mut more: Vec<_> = others.iter_mut().map(|other| other.tensors_mut().into_iter()).collect();
+        let mut more: Vec<_> =
+            others.iter_mut().map(|other| other.tensors_mut().into_iter()).collect();
         for tensor in self.tensors_mut() {
             let grad = tensor.requires_grad();
             let parts = std::iter::once(tensor.shallow_clone());
-            let parts: Vec<_> =
-                parts.chain(more.iter_mut().filter_map(Iterator::next).map(|t| t.shallow_clone())).collect();
+            let parts: Vec<_> = parts
+                .chain(more.iter_mut().filter_map(Iterator::next).map(|t| t.shallow_clone()))
+                .collect();
             *tensor = Tensor::cat(&parts, 0).set_requires_grad(grad);
         }
     }

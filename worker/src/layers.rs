@@ -54,7 +54,10 @@ impl Layer {
         draw: impl FnMut(&mut Stream) -> (Vec<f32>, Vec<f32>),
     ) -> Self {
         let (weights, biases): (Vec<_>, Vec<_>) = streams.iter_mut().map(draw).unzip();
-        Self { weight: stacked(&weights, shape, device), bias: stacked(&biases, &shape[..1], device) }
+        Self {
+            weight: stacked(&weights, shape, device),
+            bias: stacked(&biases, &shape[..1], device),
+        }
     }
 }
 
@@ -95,21 +98,28 @@ impl BatchNorm {
     pub const EPSILON: f64 = 1e-5;
 
     /// Shift 0, running mean 0, running variance 1; a lane for each stream.
-    pub fn new(scale: BatchNormScale, streams: &mut [Stream], channels: i64, device: Device) -> Self {
+    pub fn new(
+        scale: BatchNormScale,
+        streams: &mut [Stream],
+        channels: i64,
+        device: Device,
+    ) -> Self {
         let draw = |stream: &mut Stream| match scale {
             BatchNormScale::Uniform => stream.uniform(0.0, 1.0, count(&[channels])),
             BatchNormScale::Ones => vec![1.0; count(&[channels])],
         };
         let scales: Vec<_> = streams.iter_mut().map(draw).collect();
         let scale = stacked(&scales, &[channels], device);
-        let (shift, running_mean, running_var) = (scale.zeros_like(), scale.zeros_like(), scale.ones_like());
+        let (shift, running_mean, running_var) =
+            (scale.zeros_like(), scale.zeros_like(), scale.ones_like());
         Self { scale, shift, running_mean, running_var }
     }
 
     /// The same one, not a copy.
     pub fn shallow_clone(&self) -> Self {
         let [scale, shift, running_mean, running_var] =
-            [&self.scale, &self.shift, &self.running_mean, &self.running_var].map(Tensor::shallow_clone);
+            [&self.scale, &self.shift, &self.running_mean, &self.running_var]
+                .map(Tensor::shallow_clone);
         Self { scale, shift, running_mean, running_var }
     }
 
@@ -161,8 +171,16 @@ mod tests {
         // 10,000 weights each: the standard errors are below 1 % of the deviation and 1.5 % of the variance.
         let layer = Layer::uniform(stream, &[100, 5, 5, 4], Device::Cpu);
         let ((mean, square), bound) = (moments(&layer.weight), 0.1);
-        assert!(mean.abs() < 0.04 * bound && (square / (bound * bound / 3.0) - 1.0).abs() < 0.06, "{mean} {square}");
-        assert!(values(&layer.weight).iter().chain(&values(&layer.bias)).all(|x| x.abs() <= bound + 1e-7));
+        assert!(
+            mean.abs() < 0.04 * bound && (square / (bound * bound / 3.0) - 1.0).abs() < 0.06,
+            "{mean} {square}"
+        );
+        assert!(
+            values(&layer.weight)
+                .iter()
+                .chain(&values(&layer.bias))
+                .all(|x| x.abs() <= bound + 1e-7)
+        );
         assert!(values(&layer.bias).iter().any(|x| x.abs() > bound / 2.0));
 
         let layer = Layer::he(stream, &[100, 100], Device::Cpu);
@@ -170,7 +188,9 @@ mod tests {
         assert!(mean.abs() < 0.006 && (square / variance - 1.0).abs() < 0.06, "{mean} {square}");
         assert!(values(&layer.bias).iter().all(|&x| x == 0.0));
 
-        let norm = |scale| BatchNorm::new(scale, &mut [Stream::new(0, Purpose::BatchNormInit)], 500, Device::Cpu);
+        let norm = |scale| {
+            BatchNorm::new(scale, &mut [Stream::new(0, Purpose::BatchNormInit)], 500, Device::Cpu)
+        };
         let (mean, _) = moments(&norm(BatchNormScale::Uniform).scale);
         assert!((mean - 0.5).abs() < 0.06, "{mean}");
         assert_eq!(moments(&norm(BatchNormScale::Ones).scale), (1.0, 1.0));

@@ -19,7 +19,10 @@ pub(crate) fn with_slices<const R: usize, const W: usize, T>(
     for (index, one) in write.iter().enumerate() {
         for other in read.iter().chain(&write[index + 1..]) {
             let ((start, end), (other_start, other_end)) = (addresses(one), addresses(other));
-            assert!(end <= other_start || other_end <= start, "tensors that are written share no memory");
+            assert!(
+                end <= other_start || other_end <= start,
+                "tensors that are written share no memory"
+            );
         }
     }
     // SAFETY: `whole` has checked that the floats of each tensor are there; the borrows of the tensors keep them there
@@ -30,7 +33,10 @@ pub(crate) fn with_slices<const R: usize, const W: usize, T>(
 /// Where the floats of a tensor lie.
 fn whole(tensor: &Tensor) -> *mut [f32] {
     assert!(tensor.device() == Device::Cpu && tensor.kind() == Kind::Float, "floats on the CPU");
-    assert!(tensor.is_contiguous(), "values in the order of their indices, without gaps between them");
+    assert!(
+        tensor.is_contiguous(),
+        "values in the order of their indices, without gaps between them"
+    );
     std::ptr::slice_from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel())
 }
 

@@ -61,7 +61,12 @@ impl From<Device> for At {
 /// Uniform numbers in [0, 1), multiples of 2^-24: [streams, steps * per_step].
 ///
 /// Each step begins with a fresh block, so to draw for some steps at once is to draw for one after the other.
-pub fn uniform(streams: &mut [&mut Noise], steps: usize, per_step: usize, at: impl Into<At>) -> Tensor {
+pub fn uniform(
+    streams: &mut [&mut Noise],
+    steps: usize,
+    per_step: usize,
+    at: impl Into<At>,
+) -> Tensor {
     match at.into() {
         At::Loop => by_loop(streams, steps, per_step, |_| Law::Uniform),
         At::Torch(device) => by_torch(streams, steps, per_step, device, torch_uniform),
@@ -69,7 +74,12 @@ pub fn uniform(streams: &mut [&mut Noise], steps: usize, per_step: usize, at: im
 }
 
 /// Normal numbers of mean 0 and variance 1: [streams, steps * per_step], by steps as in [`uniform`]. None is beyond 6.6.
-pub fn normal(streams: &mut [&mut Noise], steps: usize, per_step: usize, at: impl Into<At>) -> Tensor {
+pub fn normal(
+    streams: &mut [&mut Noise],
+    steps: usize,
+    per_step: usize,
+    at: impl Into<At>,
+) -> Tensor {
     match at.into() {
         At::Loop => by_loop(streams, steps, per_step, |_| Law::Normal),
         At::Torch(device) => by_torch(streams, steps, per_step, device, torch_normal),
@@ -96,8 +106,10 @@ pub fn dropout(
             Law::Dropout { probability: probability as f32, keep: keep(probability) }
         }),
         At::Torch(device) => {
-            let column = |values: Vec<f32>| Tensor::from_slice(&values).view([-1, 1]).to_device(device);
-            let threshold = column(probabilities.iter().map(|&probability| probability as f32).collect());
+            let column =
+                |values: Vec<f32>| Tensor::from_slice(&values).view([-1, 1]).to_device(device);
+            let threshold =
+                column(probabilities.iter().map(|&probability| probability as f32).collect());
             let keep = column(probabilities.iter().map(|&probability| keep(probability)).collect());
             let numbers = by_torch(streams, steps, per_step, device, torch_uniform);
             keep.where_scalarother(&numbers.ge_tensor(&threshold), 0.0)
@@ -116,13 +128,23 @@ fn advance(streams: &mut [&mut Noise], blocks: usize) {
     }
 }
 
-fn by_loop(streams: &mut [&mut Noise], steps: usize, per_step: usize, law: impl Fn(usize) -> Law) -> Tensor {
-    let mut numbers = Tensor::empty([streams.len() as i64, (steps * per_step) as i64], (Kind::Float, Device::Cpu));
+fn by_loop(
+    streams: &mut [&mut Noise],
+    steps: usize,
+    per_step: usize,
+    law: impl Fn(usize) -> Law,
+) -> Tensor {
+    let mut numbers = Tensor::empty(
+        [streams.len() as i64, (steps * per_step) as i64],
+        (Kind::Float, Device::Cpu),
+    );
     // Steps of whole blocks follow each other without a gap.
     let run = if per_step.is_multiple_of(WORDS) { steps * per_step } else { per_step };
     if numbers.numel() > 0 {
         with_slices([], [&mut numbers], |[], [numbers]| {
-            for (index, (row, stream)) in numbers.chunks_mut(steps * per_step).zip(streams.iter()).enumerate() {
+            for (index, (row, stream)) in
+                numbers.chunks_mut(steps * per_step).zip(streams.iter()).enumerate()
+            {
                 for (step, out) in row.chunks_mut(run).enumerate() {
                     let first = stream.block.wrapping_add((step * blocks(run)) as u64);
                     philox::fill(stream.key, first, law(index), out);
@@ -220,7 +242,8 @@ mod tests {
     /// Of other seeds, purposes and positions, one of them before the counter's 32nd bit turns over.
     fn streams() -> [Noise; 3] {
         let mut streams =
-            [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::Dropout)].map(|(s, p)| Noise::new(s, p));
+            [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::Dropout)]
+                .map(|(s, p)| Noise::new(s, p));
         streams[1].go_to(u64::from(u32::MAX) - 40);
         streams[2].go_to(7);
         streams
@@ -245,12 +268,16 @@ mod tests {
                 draw(|streams| uniform(streams, steps, per_step, At::Loop)),
                 draw(|streams| uniform(streams, steps, per_step, TORCH))
             );
-            let factors = |at| draw(|streams| dropout(streams, &[0.0, 0.3, 0.75], steps, per_step, at));
+            let factors =
+                |at| draw(|streams| dropout(streams, &[0.0, 0.3, 0.75], steps, per_step, at));
             assert_eq!(factors(At::Loop), factors(TORCH));
             let normal = |at| draw(|streams| normal(streams, steps, per_step, at));
             let ((ours, position), (torch, same)) = (normal(At::Loop), normal(TORCH));
             assert_eq!(position, same);
-            assert_eq!((ours.size(), torch.size()), (vec![3, (steps * per_step) as i64], ours.size()));
+            assert_eq!(
+                (ours.size(), torch.size()),
+                (vec![3, (steps * per_step) as i64], ours.size())
+            );
             // Torch rounds the angle, up to pi, by 2e-7; a radius is at most 6.6.
             for (a, b) in values(&ours).into_iter().zip(values(&torch)) {
                 assert!((a - b).abs() < 1e-6 * a.abs().max(1.0), "{a} {b}");
@@ -261,20 +288,27 @@ mod tests {
     #[test]
     fn streams_and_steps_do_not_depend_on_company() {
         type Make = fn(&mut [&mut Noise], usize, usize, At) -> Tensor;
-        for (make, at) in [(uniform as Make, At::Loop), (normal, At::Loop), (uniform, TORCH), (normal, TORCH)] {
+        for (make, at) in
+            [(uniform as Make, At::Loop), (normal, At::Loop), (uniform, TORCH), (normal, TORCH)]
+        {
             for (per_step, blocks) in [(50, 13), (48, 12)] {
                 let (all, position) = draw(|streams| make(streams, 3, per_step, at));
                 assert_eq!(position, streams().map(|stream| stream.position() + 3 * blocks));
-                let stepwise = |streams: &mut [&mut Noise]| [(); 3].map(|()| make(streams, 1, per_step, at));
+                let stepwise =
+                    |streams: &mut [&mut Noise]| [(); 3].map(|()| make(streams, 1, per_step, at));
                 let (each, same) = draw(|streams| Tensor::cat(&stepwise(streams), 1));
                 assert_eq!((&all, position), (&each, same));
                 for (row, mut stream) in streams().into_iter().enumerate() {
-                    assert_eq!(make(&mut [&mut stream], 3, per_step, at), all.narrow(0, row as i64, 1));
+                    assert_eq!(
+                        make(&mut [&mut stream], 3, per_step, at),
+                        all.narrow(0, row as i64, 1)
+                    );
                 }
             }
         }
         // Other seeds, other purposes.
-        let start = |seed, purpose| values(&uniform(&mut [&mut Noise::new(seed, purpose)], 1, 4, At::Loop));
+        let start =
+            |seed, purpose| values(&uniform(&mut [&mut Noise::new(seed, purpose)], 1, 4, At::Loop));
         assert_ne!(start(3, Purpose::Dropout), start(4, Purpose::Dropout));
         assert_ne!(start(3, Purpose::Dropout), start(3, Purpose::PenaltyNoise));
     }
@@ -295,26 +329,42 @@ mod tests {
     fn numbers_have_their_distributions() {
         const COUNT: usize = 1 << 20;
         // Five standard errors of a mean of values of that deviation.
-        let near = |what: &str, values: &mut dyn Iterator<Item = f64>, mean: f64, deviation: f64| {
-            let error = values.sum::<f64>() / COUNT as f64 - mean;
-            assert!(error.abs() < 5.0 * deviation / (COUNT as f64).sqrt(), "{what}: {error}");
-        };
+        let near =
+            |what: &str, values: &mut dyn Iterator<Item = f64>, mean: f64, deviation: f64| {
+                let error = values.sum::<f64>() / COUNT as f64 - mean;
+                assert!(error.abs() < 5.0 * deviation / (COUNT as f64).sqrt(), "{what}: {error}");
+            };
         let mut stream = Noise::new(1, Purpose::PenaltyNoise);
-        let x: Vec<_> = values(&normal(&mut [&mut stream], 1, COUNT, At::Loop)).into_iter().map(f64::from).collect();
-        for (power, mean, deviation) in
-            [(1, 0.0, 1.0), (2, 1.0, 2_f64.sqrt()), (3, 0.0, 15_f64.sqrt()), (4, 3.0, 96_f64.sqrt())]
-        {
+        let x: Vec<_> = values(&normal(&mut [&mut stream], 1, COUNT, At::Loop))
+            .into_iter()
+            .map(f64::from)
+            .collect();
+        for (power, mean, deviation) in [
+            (1, 0.0, 1.0),
+            (2, 1.0, 2_f64.sqrt()),
+            (3, 0.0, 15_f64.sqrt()),
+            (4, 3.0, 96_f64.sqrt()),
+        ] {
             near(&format!("power {power}"), &mut x.iter().map(|x| x.powi(power)), mean, deviation);
         }
-        for (limit, share) in
-            [(0.5, 0.617_075), (1.0, 0.317_311), (2.0, 0.045_500), (3.0, 0.002_699_8), (4.0, 6.334e-5)]
-        {
+        for (limit, share) in [
+            (0.5, 0.617_075),
+            (1.0, 0.317_311),
+            (2.0, 0.045_500),
+            (3.0, 0.002_699_8),
+            (4.0, 6.334e-5),
+        ] {
             let beyond = &mut x.iter().map(|x| f64::from(u8::from(x.abs() > limit)));
             near(&format!("beyond {limit}"), beyond, share, (share * (1.0 - share)).sqrt());
         }
         // Numbers of one pair share a radius, neighbours in the counter most of their words.
         for lag in [1, 2, 3, 4, 8] {
-            near(&format!("lag {lag}"), &mut x.iter().zip(x.iter().cycle().skip(lag)).map(|(a, b)| a * b), 0.0, 1.0);
+            near(
+                &format!("lag {lag}"),
+                &mut x.iter().zip(x.iter().cycle().skip(lag)).map(|(a, b)| a * b),
+                0.0,
+                1.0,
+            );
             let squares = &mut x.iter().zip(x.iter().cycle().skip(lag)).map(|(a, b)| a * a * b * b);
             near(&format!("squares, lag {lag}"), squares, 1.0, 8_f64.sqrt());
         }
@@ -326,7 +376,12 @@ mod tests {
         }
         let factors = values(&dropout(&mut [&mut stream], &[0.25], 1, COUNT, At::Loop));
         assert!(factors.iter().all(|&factor| factor == 0.0 || factor == 4.0 / 3.0));
-        near("dropout", &mut factors.iter().map(|&factor| factor.into()), 1.0, (1.0 / 3.0_f64).sqrt());
+        near(
+            "dropout",
+            &mut factors.iter().map(|&factor| factor.into()),
+            1.0,
+            (1.0 / 3.0_f64).sqrt(),
+        );
     }
 
     #[test]
@@ -348,12 +403,20 @@ mod tests {
         for count in [600, 60_000] {
             let mut old = Stream::new(0, Purpose::VaeNoise);
             nanos("ChaCha8 normal", count, &mut || drop(std::hint::black_box(old.normal(count))));
-            nanos("ChaCha8 uniform", count, &mut || drop(std::hint::black_box(old.uniform(0.0, 1.0, count))));
+            nanos("ChaCha8 uniform", count, &mut || {
+                drop(std::hint::black_box(old.uniform(0.0, 1.0, count)))
+            });
             let mut new = Noise::new(0, Purpose::VaeNoise);
             for at in [At::Loop, TORCH] {
-                nanos(&format!("{at:?} normal"), count, &mut || drop(normal(&mut [&mut new], 1, count, at)));
-                nanos(&format!("{at:?} uniform"), count, &mut || drop(uniform(&mut [&mut new], 1, count, at)));
-                nanos(&format!("{at:?} dropout"), count, &mut || drop(dropout(&mut [&mut new], &[0.5], 1, count, at)));
+                nanos(&format!("{at:?} normal"), count, &mut || {
+                    drop(normal(&mut [&mut new], 1, count, at))
+                });
+                nanos(&format!("{at:?} uniform"), count, &mut || {
+                    drop(uniform(&mut [&mut new], 1, count, at))
+                });
+                nanos(&format!("{at:?} dropout"), count, &mut || {
+                    drop(dropout(&mut [&mut new], &[0.5], 1, count, at))
+                });
             }
         }
     }

@@ -62,8 +62,9 @@ impl Orders {
     /// Takes what has come; gives back what is not wanted any more, and says whether there was any.
     fn collect(&mut self) -> bool {
         self.waiting.extend(self.orders.try_iter());
-        let (cancelled, waiting): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|order| order.cancel.asked().is_some());
+        let (cancelled, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|order| order.cancel.asked().is_some());
         self.waiting = waiting;
         let any = !cancelled.is_empty();
         for order in cancelled {
@@ -88,7 +89,8 @@ impl Orders {
 impl Jobs<'static> for Orders {
     fn room(&mut self, mut room: Capacity) {
         self.collect();
-        room.lanes = room.lanes.saturating_sub(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+        room.lanes =
+            room.lanes.saturating_sub(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
         if self.told.as_ref().is_some_and(|told| told.says_the_same(&room)) {
             return;
         }
@@ -103,7 +105,8 @@ impl Jobs<'static> for Orders {
                 return None;
             }
             let fits = |order: &Order| shape.is_none_or(|shape| order.spec.shape() == shape);
-            let found = self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index));
+            let found =
+                self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index));
             match (found, shape) {
                 (Some(order), _) => {
                     // With it the room has changed, whatever it was.
@@ -147,10 +150,14 @@ impl Jobs<'static> for Orders {
                 debug!(target: trial_log::TARGET, "given back unfinished");
                 (End::Released, None)
             }
-            Err(error @ TrainError::Diverged { .. }) => (failed(FailureKind::Diverged, &error), None),
+            Err(error @ TrainError::Diverged { .. }) => {
+                (failed(FailureKind::Diverged, &error), None)
+            }
             // No fault of the trial, and the next one would fare no better.
             Err(TrainError::Unloadable(error)) => (End::Released, Some(error)),
-            Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => (failed(FailureKind::Error, &error), None),
+            Err(error @ (TrainError::Data(_) | TrainError::Torch(_))) => {
+                (failed(FailureKind::Error, &error), None)
+            }
         };
         let log = log.finish();
         if !log.is_empty() {
@@ -165,7 +172,10 @@ impl Jobs<'static> for Orders {
 
     fn lost(&mut self, error: &TrainError) {
         // After most CUDA errors the context is lost, and every later call in this process fails with the same error.
-        self.send(Report::Broken { error: format!("starting anew after an error on the GPU: {error}"), retry: true });
+        self.send(Report::Broken {
+            error: format!("starting anew after an error on the GPU: {error}"),
+            retry: true,
+        });
         self.over = true;
     }
 }
@@ -184,10 +194,17 @@ impl Observer for Watch {
             // `make bench` reads from these lines what the time went into.
             debug!(step, metric = first.metric, "reported");
         }
-        for MetricPoint { metric, step, value } in points.iter().filter(|point| point.metric.starts_with("test/")) {
+        for MetricPoint { metric, step, value } in
+            points.iter().filter(|point| point.metric.starts_with("test/"))
+        {
             debug!(target: trial_log::TARGET, step, "{metric} {value}");
         }
-        let report = Report::Progress { lease: self.lease, step, points: points.to_vec(), log: self.log.take() };
+        let report = Report::Progress {
+            lease: self.lease,
+            step,
+            points: points.to_vec(),
+            log: self.log.take(),
+        };
         // First of all: a trial that is given back may yet end, and then has all its points.
         let sent = self.reports.blocking_send(report);
         let nobody_listens = sent.is_err().then_some(Stop::GiveBack);
@@ -224,7 +241,9 @@ mod tests {
     /// What was reported: the lanes that are wanted, and leases that ended, by how.
     fn said(queue: &mut mpsc::Receiver<Report>) -> Vec<String> {
         let text = |report| match report {
-            Report::Wants(Capacity { lanes, shape, .. }) => format!("wants {lanes} {}", shape.is_some()),
+            Report::Wants(Capacity { lanes, shape, .. }) => {
+                format!("wants {lanes} {}", shape.is_some())
+            }
             Report::Ended { end, .. } => format!("{end:?}"),
             Report::Broken { retry, .. } => format!("broken {retry}"),
             Report::Progress { .. } => "progress".to_owned(),
@@ -238,7 +257,8 @@ mod tests {
         let (reports, mut queue) = mpsc::channel(16);
         let mut jobs = Orders::new(receiver, reports);
         let (net, lenet) = (orders("\"net\""), orders("\"lenet\""));
-        let (shape, other, cancel) = (net[0].spec.shape(), lenet[0].spec.shape(), Arc::clone(&net[1].cancel));
+        let (shape, other, cancel) =
+            (net[0].spec.shape(), lenet[0].spec.shape(), Arc::clone(&net[1].cancel));
         jobs.room(Capacity { lanes: 3, shape: None, vaes: Vec::new() });
         lenet.into_iter().chain(net).for_each(|order| sender.send(order).unwrap());
         let first = jobs.next(Some(shape)).unwrap();
@@ -292,17 +312,21 @@ mod tests {
     #[test]
     fn points_are_passed_on_before_a_trial_is_stopped() {
         let (reports, mut queue) = mpsc::channel(2);
-        let lease = LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
+        let lease =
+            LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
         let cancel = Arc::new(Cancel::default());
         let point = MetricPoint { metric: TRAIN_LOSS, step: 1, value: 0.5 };
-        let mut watch = Watch { lease, cancel: Arc::clone(&cancel), reports, log: TrialLog::default() };
+        let mut watch =
+            Watch { lease, cancel: Arc::clone(&cancel), reports, log: TrialLog::default() };
         assert_eq!(watch.points(1, &[point]), ControlFlow::Continue(()));
         for stop in [Stop::GiveBack, Stop::Abandon] {
             cancel.ask(stop);
             queue.try_recv().unwrap();
             assert_eq!(watch.points(2, &[point]), ControlFlow::Break(stop));
         }
-        assert!(matches!(queue.try_recv(), Ok(Report::Progress { step: 2, points, .. }) if points == [point]));
+        assert!(
+            matches!(queue.try_recv(), Ok(Report::Progress { step: 2, points, .. }) if points == [point])
+        );
         drop(queue);
         let mut watch = Watch { cancel: Arc::new(Cancel::default()), ..watch };
         assert_eq!(watch.points(3, &[]), ControlFlow::Break(Stop::GiveBack));

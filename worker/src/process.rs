@@ -11,7 +11,9 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use swfn_session::{Address, Exit, Hooks, Identity, OutboxLimits, Predecessor, Protocol, Session, StayLimits};
+use swfn_session::{
+    Address, Exit, Hooks, Identity, OutboxLimits, Predecessor, Protocol, Session, StayLimits,
+};
 use swfn_shared::{faults, ids::WorkerId, output, signals, wire::STOP_LINE};
 use tch::Device;
 use tokio::sync::{mpsc, watch};
@@ -101,7 +103,8 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     info!(worker = %identity.worker, device = identity.device.name, model = identity.device.model, "worker starts");
     let (orders, order_queue) = std_mpsc::channel();
     let (reports, report_queue) = mpsc::channel(REPORTS);
-    let checkpoints = setup.checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
+    let checkpoints =
+        setup.checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
     let saved = checkpoints.clone();
     let hooks = Hooks {
         welcomed: || tell_supervisor(WELCOMED),
@@ -113,12 +116,16 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
             }
         }),
     };
-    let outbox = data::cache_dir(&setup.data).unwrap_or_else(|_| std::env::temp_dir()).join("outbox");
+    let outbox =
+        data::cache_dir(&setup.data).unwrap_or_else(|_| std::env::temp_dir()).join("outbox");
     let outbox = OutboxLimits::in_folder(outbox);
     let protocol = Protocol::new(outbox, setup.limits, Instant::now());
-    let session = Session::new(identity, setup.address, protocol, orders, report_queue, stopping, hooks);
+    let session =
+        Session::new(identity, setup.address, protocol, orders, report_queue, stopping, hooks);
     let session = session.with_patience(setup.patience);
-    let session = thread::Builder::new().name("session".to_owned()).spawn(move || session_thread(session, &stop))?;
+    let session = thread::Builder::new()
+        .name("session".to_owned())
+        .spawn(move || session_thread(session, &stop))?;
     let (data, vaes, lanes) = (setup.data, setup.vae_cache, setup.lanes);
     let trainer = thread::Builder::new().name("trainer".to_owned());
     let width_folder = data::cache_dir(&data).ok().map(|folder| folder.join("lanes"));
@@ -148,7 +155,9 @@ pub(crate) fn run(setup: Setup) -> anyhow::Result<ExitCode> {
     if !trainer.is_finished() {
         match exit {
             Exit::Done | Exit::OutOfTime | Exit::Interrupted => {}
-            Exit::Hopeless(reason) | Exit::Broken(reason) | Exit::Unreachable(reason) => error!("{reason}"),
+            Exit::Hopeless(reason) | Exit::Broken(reason) | Exit::Unreachable(reason) => {
+                error!("{reason}")
+            }
         }
         error!("the trainer did not stop within {TRAINER_PATIENCE:?}: ending without it");
         tell_supervisor(GIVING_UP);
@@ -228,7 +237,8 @@ fn session_thread(session: Session, stop: &watch::Sender<bool>) -> anyhow::Resul
 
 /// Without that folder every VAE is trained: slower, and with the same results.
 fn open_vae_cache(folder: &Path, device: Device) -> Option<DiskCache> {
-    let warn = |error| warn!(folder = %folder.display(), "trained VAEs are not kept on disk: {error}");
+    let warn =
+        |error| warn!(folder = %folder.display(), "trained VAEs are not kept on disk: {error}");
     DiskCache::open(folder, device, DEFAULT_LIMIT).map_err(warn).ok()
 }
 

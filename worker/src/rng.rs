@@ -96,7 +96,9 @@ impl Stream {
     /// Appends `count` factors of dropout: 0 with that probability, else 1 / (1 - probability), so that the mean is 1.
     pub fn dropout(&mut self, probability: f64, count: usize, factors: &mut Vec<f32>) {
         let (threshold, keep) = (probability as f32, (1.0 / (1.0 - probability)) as f32);
-        factors.extend((0..count).map(|_| if self.0.random::<f32>() < threshold { 0.0 } else { keep }));
+        factors.extend(
+            (0..count).map(|_| if self.0.random::<f32>() < threshold { 0.0 } else { keep }),
+        );
     }
 
     /// `count` whole numbers, uniform in 0..bound.
@@ -148,7 +150,10 @@ mod tests {
         let mut items: Vec<i64> = (0..8).collect();
         stream.shuffle(&mut items);
         let text = format!("{:?} {:?} {items:?}", stream.uniform(-1.0, 1.0, 2), stream.normal(2));
-        assert_eq!(text, "[0.9440708, -0.93317056] [-1.5800734, 0.08577294] [0, 2, 1, 5, 7, 6, 4, 3]");
+        assert_eq!(
+            text,
+            "[0.9440708, -0.93317056] [-1.5800734, 0.08577294] [0, 2, 1, 5, 7, 6, 4, 3]"
+        );
     }
 
     #[test]

@@ -27,7 +27,9 @@ impl<A: Serialize> Setup<A> {
             anyhow::Ok(file)
         };
         let hint = "hint: check space and permissions; TMPDIR names another folder";
-        write().with_context(|| format!("cannot write a file in `{}`\n{hint}", std::env::temp_dir().display()))
+        write().with_context(|| {
+            format!("cannot write a file in `{}`\n{hint}", std::env::temp_dir().display())
+        })
     }
 }
 
@@ -65,6 +67,11 @@ mod tests {
         // One that was never read is gone with its supervisor's interest in it.
         let path = setup.write().unwrap().path().to_owned();
         assert!(!path.exists());
-        assert!(Setup::<u32>::take(setup.write().unwrap().path()).unwrap_err().to_string().contains("is no setup"));
+        assert!(
+            Setup::<u32>::take(setup.write().unwrap().path())
+                .unwrap_err()
+                .to_string()
+                .contains("is no setup")
+        );
     }
 }

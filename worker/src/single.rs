@@ -57,7 +57,9 @@ pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec>
             ))
         }
         (Some(_), Some(_), Some(id)) => {
-            bail!(problem!("more than one trial of `{shown}` begins with `{id}`"; "give more digits"))
+            bail!(
+                problem!("more than one trial of `{shown}` begins with `{id}`"; "give more digits")
+            )
         }
         (None, _, id) => {
             bail!(problem!(
@@ -91,16 +93,19 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
     let device = device::open(&options.device)?;
     device::use_one_thread();
     let open = |(folder, every): &(PathBuf, Duration)| {
-        let cannot = |error| unwritable("make", folder, &error, "choose another with --checkpoint-dir");
+        let cannot =
+            |error| unwritable("make", folder, &error, "choose another with --checkpoint-dir");
         Checkpoints::open(folder, device, *every).map_err(cannot)
     };
     let checkpoints = options.checkpoints.as_ref().map(open).transpose()?;
     if let Some(folder) = &options.artifacts {
         // Before the training, not after it.
-        let cannot = |error| unwritable("write into", folder, &error, "choose another with --artifacts");
+        let cannot =
+            |error| unwritable("write into", folder, &error, "choose another with --artifacts");
         fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).map_err(cannot)?;
     }
-    let mut trainer = Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
+    let mut trainer =
+        Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
     trainer.load(spec.dataset, data::load(&spec.dataset, &options.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }))?;
     let wanted = if options.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
@@ -127,7 +132,9 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<Endin
     }))?;
     if let Some(folder) = &options.artifacts {
         for Artifact { name, content } in artifacts {
-            let cannot = |error| unwritable("write into", folder, &error, "check disk space and permissions");
+            let cannot = |error| {
+                unwritable("write into", folder, &error, "check disk space and permissions")
+            };
             store_file::write(folder, name, &folder.join(name), &content).map_err(cannot)?;
         }
     }

@@ -120,7 +120,9 @@ pub(crate) fn description<T: DeserializeOwned>(file: &[u8]) -> Result<T, FileErr
 pub(crate) fn decode(file: &[u8]) -> Result<Contents, FileError> {
     check_header(file)?;
     let tensors = SafeTensors::deserialize(file)?.tensors().into_iter();
-    Ok(tensors.map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()))).collect())
+    Ok(tensors
+        .map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec())))
+        .collect())
 }
 
 /// Checks that all floats are finite: nothing good can come of going on from others.
@@ -129,8 +131,12 @@ pub(crate) fn decode(file: &[u8]) -> Result<Contents, FileError> {
 /// [`FileError::NotFinite`].
 pub(crate) fn check_finite(contents: &Contents) -> Result<(), FileError> {
     let finite = |kind: Dtype, bytes: &[u8]| match kind {
-        Dtype::F32 => bytes.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite()),
-        Dtype::F64 => bytes.as_chunks().0.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite()),
+        Dtype::F32 => {
+            bytes.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite())
+        }
+        Dtype::F64 => {
+            bytes.as_chunks().0.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite())
+        }
         _ => true,
     };
     match contents.iter().find(|(_, (kind, _, bytes))| !finite(*kind, bytes)) {
@@ -171,7 +177,11 @@ pub(crate) fn dtype(tensor: &Tensor) -> Dtype {
 
 /// Sides.
 pub(crate) fn shape(tensor: &Tensor) -> Vec<usize> {
-    tensor.size().into_iter().map(|side| usize::try_from(side).expect("sizes are not negative")).collect()
+    tensor
+        .size()
+        .into_iter()
+        .map(|side| usize::try_from(side).expect("sizes are not negative"))
+        .collect()
 }
 
 /// The numbers in the order of the indices, whatever their places in memory.

@@ -160,7 +160,10 @@ fn listen_to_coordinator() -> anyhow::Result<mpsc::Receiver<()>> {
             asked.blocking_send(()).ok();
         });
     };
-    std::thread::Builder::new().name("stdin".to_owned()).spawn(hear).context("cannot start a thread")?;
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(hear)
+        .context("cannot start a thread")?;
     Ok(heard)
 }
 
@@ -243,8 +246,17 @@ impl Slot {
     fn worker_id(&self) -> WorkerId {
         let random = RandomState::new().hash_one(Instant::now()) as u32;
         // Supervisors that are started beside each other have places of their own; a coordinator has only one.
-        let beside = if self.prefix.starts_with('.') { String::new() } else { format!(".{:x}", std::process::id()) };
-        let id = format!("{}:{}-{}{beside}:{random:08x}", self.prefix, self.device.replace(':', ""), self.index);
+        let beside = if self.prefix.starts_with('.') {
+            String::new()
+        } else {
+            format!(".{:x}", std::process::id())
+        };
+        let id = format!(
+            "{}:{}-{}{beside}:{random:08x}",
+            self.prefix,
+            self.device.replace(':', ""),
+            self.index
+        );
         id.parse().expect("at most 64 letters, digits and signs that are allowed")
     }
 
@@ -274,10 +286,13 @@ impl Slot {
             // Before torch is loaded, so that no library starts threads of its own.
             command.env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
         }
-        let mut child = command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", self.program.display()))?;
         // Taken out, since waiting for the child would close it.
         let mut stdin = child.stdin.take();
-        let words = child.stdout.take().map(|stdout| tokio::spawn(listen(stdout, Arc::clone(said))));
+        let words =
+            child.stdout.take().map(|stdout| tokio::spawn(listen(stdout, Arc::clone(said))));
         let log = child.stderr.take().map(|stderr| tokio::spawn(pass_on(stderr)));
         info!(%worker, process = child.id(), "worker started");
         let ended = tokio::select! {
@@ -291,7 +306,11 @@ impl Slot {
         };
         // What it has written is there; whoever it may have started and left behind is not waited for.
         let log = match log {
-            Some(log) => timeout(Duration::from_secs(1), log).await.ok().and_then(Result::ok).unwrap_or_default(),
+            Some(log) => timeout(Duration::from_secs(1), log)
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .unwrap_or_default(),
             None => String::new(),
         };
         if let Some(words) = words {
@@ -300,7 +319,11 @@ impl Slot {
         Ok((status, log))
     }
 
-    async fn stop_child(&mut self, child: &mut Child, stdin: Option<&mut ChildStdin>) -> anyhow::Result<ExitStatus> {
+    async fn stop_child(
+        &mut self,
+        child: &mut Child,
+        stdin: Option<&mut ChildStdin>,
+    ) -> anyhow::Result<ExitStatus> {
         if let Some(stdin) = stdin {
             // One that has just ended hears nothing.
             stdin.write_all(format!("{STOP_LINE}\n").as_bytes()).await.ok();

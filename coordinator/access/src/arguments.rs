@@ -75,7 +75,8 @@ impl DoorArguments {
     fn read_with(&self, clients: Option<&Path>) -> anyhow::Result<Access> {
         let tls = match (pair(self.tls_cert.as_deref(), self.tls_key.as_deref())?, clients) {
             (Some((certificate, key)), clients) => {
-                let (certificate, key, clients) = (certificate.to_owned(), key.to_owned(), clients.map(Path::to_owned));
+                let (certificate, key, clients) =
+                    (certificate.to_owned(), key.to_owned(), clients.map(Path::to_owned));
                 Some(Arc::new(Tls::open(TlsFiles { certificate, key, clients })?))
             }
             (None, None) => None,
@@ -96,7 +97,9 @@ impl DoorArguments {
         let (problem, hint) = match (&access.tls, &access.token) {
             _ if address.ip().is_loopback() => return Ok(()),
             (Some(_), Some(_)) => return Ok(()),
-            (None, None) => ("neither encrypted nor authenticated", "--tls-cert, --tls-key and --token-file"),
+            (None, None) => {
+                ("neither encrypted nor authenticated", "--tls-cert, --tls-key and --token-file")
+            }
             (None, Some(_)) => ("not encrypted", "--tls-cert and --tls-key"),
             (Some(_), None) => ("not authenticated by a token", "--token-file"),
         };
@@ -131,7 +134,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
         let pair = KeyPair::generate().unwrap();
-        let signed = CertificateParams::new(vec!["host".to_owned()]).unwrap().self_signed(&pair).unwrap();
+        let signed =
+            CertificateParams::new(vec!["host".to_owned()]).unwrap().self_signed(&pair).unwrap();
         std::fs::write(&certificate, signed.pem()).unwrap();
         std::fs::write(&key, pair.serialize_pem()).unwrap();
         let files = TlsFiles { certificate, key, clients: None };
@@ -145,7 +149,10 @@ mod tests {
         );
         let check = |options: &[&str], address: &str, access: &Access| {
             let arguments = Program::parse_from([&["x"], options].concat()).access;
-            arguments.door.check(address.parse().unwrap(), access).map_err(|error| error.to_string())
+            arguments
+                .door
+                .check(address.parse().unwrap(), access)
+                .map_err(|error| error.to_string())
         };
         for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
             for access in [&none, &encrypted, &known, &both] {
@@ -155,7 +162,11 @@ mod tests {
         for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:127.0.0.1]:1"] {
             assert_eq!(check(&[], address, &both), Ok(()), "{address}");
             for (access, problem, hint) in [
-                (&none, "neither encrypted nor authenticated", "--tls-cert, --tls-key and --token-file"),
+                (
+                    &none,
+                    "neither encrypted nor authenticated",
+                    "--tls-cert, --tls-key and --token-file",
+                ),
                 (&encrypted, "not authenticated by a token", "say --token-file ("),
                 (&known, "are not encrypted", "say --tls-cert and --tls-key ("),
             ] {

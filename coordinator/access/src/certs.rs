@@ -12,7 +12,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::ServerName;
 use swfn_shared::{
@@ -80,14 +81,18 @@ impl FromStr for Workers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let names: Vec<String> = match text.parse() {
-            Ok(count @ 1..=MAX_WORKERS) => (1..=count).map(|number: u32| number.to_string()).collect(),
+            Ok(count @ 1..=MAX_WORKERS) => {
+                (1..=count).map(|number: u32| number.to_string()).collect()
+            }
             Ok(count) => return Err(format!("`{count}` workers are not 1 to {MAX_WORKERS}")),
             Err(_) => text.split(',').map(str::to_owned).collect(),
         };
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         for (index, name) in names.iter().enumerate() {
             if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
-                return Err(format!("name `{name}` is not 1 to 64 letters, digits, dots and dashes"));
+                return Err(format!(
+                    "name `{name}` is not 1 to 64 letters, digits, dots and dashes"
+                ));
             }
             if names[..index].contains(name) {
                 return Err(format!("name `{name}` comes twice"));
@@ -127,7 +132,9 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     }
     // Only the owner may look into it.
     let folder = DirBuilder::new().recursive(true).mode(0o700).create(out);
-    folder.or_problem(|| problem!("cannot make the folder `{}`", out.display(); "choose another with --out"))?;
+    folder.or_problem(
+        || problem!("cannot make the folder `{}`", out.display(); "choose another with --out"),
+    )?;
     if let Some(why) = files::open_to_others(out) {
         bail!(problem!(
             "`{}` is no place for secrets: {why}", out.display();
@@ -136,7 +143,8 @@ pub fn run(arguments: &CertsArguments) -> anyhow::Result<String> {
     }
     for file in &new {
         let path = out.join(&file.name);
-        write(&path, &file.text, file.secrecy).with_context(|| format!("cannot write `{}`", path.display()))?;
+        write(&path, &file.text, file.secrecy)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     Ok(usage(out, &hosts[0].0, &workers[0]))
 }
@@ -169,7 +177,8 @@ impl Trust {
     }
 
     fn read(folder: &Path) -> anyhow::Result<Self> {
-        let [certificate, key, token] = ["ca.pem", "ca-key.pem", "token"].map(|name| folder.join(name));
+        let [certificate, key, token] =
+            ["ca.pem", "ca-key.pem", "token"].map(|name| folder.join(name));
         let read = |path: &Path| {
             files::read_small(path, MAX_BYTES).or_problem(|| {
                 problem!(
@@ -181,15 +190,23 @@ impl Trust {
         let (text, key_text) = (read(&certificate)?, read(&key)?);
         // It says more about what is wrong with them than the next step would.
         Identity::read(&certificate, &key)?;
-        let issuer = KeyPair::from_pem(&key_text).and_then(|key| Issuer::from_ca_cert_pem(&text, key));
-        let issuer = issuer.with_context(|| format!("`{}` is no authority's certificate", certificate.display()))?;
+        let issuer =
+            KeyPair::from_pem(&key_text).and_then(|key| Issuer::from_ca_cert_pem(&text, key));
+        let issuer = issuer.with_context(|| {
+            format!("`{}` is no authority's certificate", certificate.display())
+        })?;
         read(&token)?;
         let token = Token::find(Some(&token))?.context("no token")?;
         Ok(Self { issuer, certificate: text, token })
     }
 }
 
-fn make(trust: Trust, hosts: &[Host], workers: &[String], days: u16) -> anyhow::Result<Vec<NewFile>> {
+fn make(
+    trust: Trust,
+    hosts: &[Host],
+    workers: &[String],
+    days: u16,
+) -> anyhow::Result<Vec<NewFile>> {
     let Trust { issuer, certificate, token } = trust;
     let mut files = Vec::new();
     let mut add = |name: String, text: String, secrecy| files.push(NewFile { name, text, secrecy });
@@ -233,7 +250,10 @@ fn usage(out: &Path, host: &str, worker: &str) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "{line}").expect("writing to a string");
-    line("# the coordinator; beside its grid it needs server.pem, server-key.pem, ca.pem and token".to_owned());
+    line(
+        "# the coordinator; beside its grid it needs server.pem, server-key.pem, ca.pem and token"
+            .to_owned(),
+    );
     line(format!(
         "swfn-coordinator --grid grid.toml --listen 0.0.0.0:7077 --tls-cert {} --tls-key {} --tls-client-ca {ca} --token-file {token}",
         file("server.pem"),
@@ -277,10 +297,14 @@ mod tests {
     fn files_are_secret_belong_together_and_are_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("pki");
-        let arguments = arguments(&out, &["--hosts", "a.example,10.0.0.1,::1", "--workers", "ann,bob"]).unwrap();
+        let arguments =
+            arguments(&out, &["--hosts", "a.example,10.0.0.1,::1", "--workers", "ann,bob"])
+                .unwrap();
         run(&arguments).unwrap();
-        let mut names: Vec<_> =
-            fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(&out)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         let expected = "ca-key.pem ca.pem server-key.pem server.pem token worker-ann-key.pem worker-ann.pem \
                         worker-bob-key.pem worker-bob.pem";
@@ -292,7 +316,8 @@ mod tests {
             assert!(if secret { mode == 0o600 } else { mode & 0o022 == 0 }, "{name} {mode:o}");
         }
         for name in ["ca", "server", "worker-ann", "worker-bob"] {
-            Identity::read(&out.join(format!("{name}.pem")), &out.join(format!("{name}-key.pem"))).unwrap();
+            Identity::read(&out.join(format!("{name}.pem")), &out.join(format!("{name}-key.pem")))
+                .unwrap();
         }
         Authorities::read(&out.join("ca.pem"), "--tls-ca").unwrap();
         Token::find(Some(&out.join("token"))).unwrap().unwrap();
@@ -300,7 +325,10 @@ mod tests {
         let before: Vec<_> = names.iter().map(|name| fs::read(out.join(name)).unwrap()).collect();
         fs::remove_file(out.join("ca.pem")).unwrap();
         let refused = run(&arguments).unwrap_err().to_string();
-        assert!(refused.contains("ca-key.pem` is there already, and nothing is overwritten"), "{refused}");
+        assert!(
+            refused.contains("ca-key.pem` is there already, and nothing is overwritten"),
+            "{refused}"
+        );
         assert!(!out.join("ca.pem").exists(), "all or none");
         for (name, before) in names.iter().zip(before).skip(2) {
             assert_eq!(fs::read(out.join(name)).unwrap(), before, "{name}");
@@ -319,7 +347,10 @@ mod tests {
     fn wrong_names_are_refused() {
         let refused = |more: &[&str]| arguments(Path::new("x"), more).unwrap_err();
         for host in ["", "a b", "*", "a/b", "http://a"] {
-            assert!(refused(&["--hosts", host]).contains("neither a host name nor an IP address"), "{host}");
+            assert!(
+                refused(&["--hosts", host]).contains("neither a host name nor an IP address"),
+                "{host}"
+            );
         }
         for (workers, problem) in [
             ("0", "`0` workers"),
@@ -328,8 +359,14 @@ mod tests {
             ("a,a", "twice"),
             ("", "name ``"),
         ] {
-            assert!(refused(&["--hosts", "a", "--workers", workers]).contains(problem), "{workers}");
+            assert!(
+                refused(&["--hosts", "a", "--workers", workers]).contains(problem),
+                "{workers}"
+            );
         }
-        assert_eq!(arguments(Path::new("x"), &["--hosts", "a", "--workers", "3"]).unwrap().workers.0, ["1", "2", "3"]);
+        assert_eq!(
+            arguments(Path::new("x"), &["--hosts", "a", "--workers", "3"]).unwrap().workers.0,
+            ["1", "2", "3"]
+        );
     }
 }

@@ -65,9 +65,10 @@ struct Waiting {
 pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
-        IpAddr::V6(address) => address
-            .to_ipv4_mapped()
-            .map_or_else(|| Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(), IpAddr::V4),
+        IpAddr::V6(address) => address.to_ipv4_mapped().map_or_else(
+            || Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+            IpAddr::V4,
+        ),
     }
 }
 
@@ -186,7 +187,9 @@ impl Connection {
                 self.standing = Standing::Guest;
             } else {
                 match Pin::new(evicted).poll(context) {
-                    Poll::Ready(Ok(())) => self.standing = Standing::Over(io::ErrorKind::ConnectionAborted),
+                    Poll::Ready(Ok(())) => {
+                        self.standing = Standing::Over(io::ErrorKind::ConnectionAborted)
+                    }
                     // The sender is gone: it has become a guest this moment.
                     Poll::Ready(Err(_)) => self.standing = Standing::Guest,
                     Poll::Pending if deadline.as_mut().poll(context).is_ready() => {
@@ -224,7 +227,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -265,7 +272,8 @@ pub fn accept(listener: TcpListener, gate: Arc<Gate>) -> ReceiverStream<io::Resu
                     stream.set_nodelay(true).ok();
                     let (place, evicted) = gate.enter(address.ip());
                     let visitor = Visitor { place: Arc::new(place), address };
-                    let standing = Standing::Stranger { deadline: Box::pin(sleep(FIRST_REQUEST)), evicted };
+                    let standing =
+                        Standing::Stranger { deadline: Box::pin(sleep(FIRST_REQUEST)), evicted };
                     if accepted.send(Ok(Connection { stream, visitor, standing })).await.is_err() {
                         return;
                     }
@@ -293,7 +301,10 @@ mod tests {
     /// Far beyond anything that these tests wait for, and well below what a hang would take.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    async fn pair(stream: &mut ReceiverStream<io::Result<Connection>>, address: SocketAddr) -> (TcpStream, Connection) {
+    async fn pair(
+        stream: &mut ReceiverStream<io::Result<Connection>>,
+        address: SocketAddr,
+    ) -> (TcpStream, Connection) {
         let client = TcpStream::connect(address).await.unwrap();
         (client, stream.next().await.unwrap().unwrap())
     }
@@ -304,7 +315,9 @@ mod tests {
         (state.strangers.len(), state.guests)
     }
 
-    async fn gate(max_guests: usize) -> (Arc<Gate>, ReceiverStream<io::Result<Connection>>, SocketAddr) {
+    async fn gate(
+        max_guests: usize,
+    ) -> (Arc<Gate>, ReceiverStream<io::Result<Connection>>, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let gate = Gate::new(max_guests);
@@ -321,10 +334,15 @@ mod tests {
         slow_client.write_all(b"P").await.unwrap();
         let mut buffer = [0; 8];
         assert_eq!(slow.read(&mut buffer).await.unwrap(), 1, "it is heard until its time is over");
-        let over = timeout(PATIENCE, slow.read(&mut buffer)).await.expect("a deadline").unwrap_err();
+        let over =
+            timeout(PATIENCE, slow.read(&mut buffer)).await.expect("a deadline").unwrap_err();
         assert_eq!(over.kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() >= FIRST_REQUEST);
-        assert_eq!(slow.write(b"x").await.unwrap_err().kind(), io::ErrorKind::TimedOut, "nor may it write");
+        assert_eq!(
+            slow.write(b"x").await.unwrap_err().kind(),
+            io::ErrorKind::TimedOut,
+            "nor may it write"
+        );
         guest_client.write_all(b"hello").await.unwrap();
         assert_eq!(guest.read(&mut buffer).await.unwrap(), 5);
     }
@@ -343,7 +361,8 @@ mod tests {
         }
         assert_eq!(counts(&gate), (STRANGERS, 1));
         let mut buffer = [0; 8];
-        let evicted = timeout(PATIENCE, all[1].1.read(&mut buffer)).await.expect("at once").unwrap_err();
+        let evicted =
+            timeout(PATIENCE, all[1].1.read(&mut buffer)).await.expect("at once").unwrap_err();
         assert_eq!(evicted.kind(), io::ErrorKind::ConnectionAborted);
         for place in [0, 2] {
             all[place].0.write_all(b"hi").await.unwrap();
@@ -356,8 +375,15 @@ mod tests {
     #[test]
     fn the_network_with_most_strangers_gives_one_up() {
         let mut state = State::default();
-        let addresses =
-            ["10.0.0.1", "10.0.0.2", "10.0.0.2", "2001:db8::1", "2001:db8::2", "2001:db8::3", "::ffff:10.0.0.2"];
+        let addresses = [
+            "10.0.0.1",
+            "10.0.0.2",
+            "10.0.0.2",
+            "2001:db8::1",
+            "2001:db8::2",
+            "2001:db8::3",
+            "::ffff:10.0.0.2",
+        ];
         for (number, address) in addresses.iter().enumerate() {
             let (evict, _) = oneshot::channel();
             let network = network(address.parse().unwrap());

@@ -20,7 +20,9 @@ fn names_of(host: &str, hosts: &str, resolver: &str) -> Vec<String> {
     }
     let lines = |text: &str| {
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-        lines.map(|line| line.split_ascii_whitespace().map(str::to_ascii_lowercase).collect()).collect::<Vec<Vec<_>>>()
+        lines
+            .map(|line| line.split_ascii_whitespace().map(str::to_ascii_lowercase).collect())
+            .collect::<Vec<Vec<_>>>()
     };
     // Whoever wrote the file may have put names of other machines on the same line.
     let called = |line: &Vec<String>| line.iter().skip(1).any(|name| *name == host);
@@ -30,9 +32,13 @@ fn names_of(host: &str, hosts: &str, resolver: &str) -> Vec<String> {
         .into_iter()
         .filter(|line| matches!(line.first().map(String::as_str), Some("search" | "domain")));
     let full = domains.flat_map(|line| line.into_iter().skip(1)).filter(|_| host == short);
-    let full = full.filter(|domain| domain != ".").map(|domain| format!("{short}.{}", domain.trim_matches('.')));
+    let full = full
+        .filter(|domain| domain != ".")
+        .map(|domain| format!("{short}.{}", domain.trim_matches('.')));
     let mut names = vec![host.clone()];
-    for name in [short.to_owned()].into_iter().chain(aliases).chain(full).chain([format!("{short}.local")]) {
+    for name in
+        [short.to_owned()].into_iter().chain(aliases).chain(full).chain([format!("{short}.local")])
+    {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -46,7 +52,8 @@ pub fn outer_addresses() -> Vec<IpAddr> {
         IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
         IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
     };
-    let (mut outer, six): (Vec<_>, Vec<_>) = addresses().into_iter().filter(is_outer).partition(IpAddr::is_ipv4);
+    let (mut outer, six): (Vec<_>, Vec<_>) =
+        addresses().into_iter().filter(is_outer).partition(IpAddr::is_ipv4);
     outer.extend(six);
     outer
 }
@@ -54,7 +61,10 @@ pub fn outer_addresses() -> Vec<IpAddr> {
 /// The addresses of this machine's interfaces.
 pub fn addresses() -> Vec<IpAddr> {
     let interfaces = getifaddrs().into_iter().flatten().filter_map(|interface| interface.address);
-    let ip = |address: nix::sys::socket::SockaddrStorage| match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+    let ip = |address: nix::sys::socket::SockaddrStorage| match (
+        address.as_sockaddr_in(),
+        address.as_sockaddr_in6(),
+    ) {
         (Some(address), _) => Some(IpAddr::from(address.ip())),
         (_, Some(address)) => Some(IpAddr::from(address.ip())),
         _ => None,
@@ -76,7 +86,10 @@ mod tests {
             ["head", "head.lab.example", "head.cluster.example", "head.local"]
         );
         assert_eq!(names_of("head", "127.0.0.1 localhost head", ""), ["head", "head.local"]);
-        assert!(names_of("localhost", hosts, resolver).is_empty() && names_of("", hosts, resolver).is_empty());
+        assert!(
+            names_of("localhost", hosts, resolver).is_empty()
+                && names_of("", hosts, resolver).is_empty()
+        );
     }
 
     #[test]

@@ -32,11 +32,17 @@ where
 {
     type Value = T;
 
-    fn parse_ref(&self, command: &Command, option: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+    fn parse_ref(
+        &self,
+        command: &Command,
+        option: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
         let text = StringValueParser::new().parse_ref(command, option, value)?;
         text.parse().map_err(|problem| {
             let option = option.map(ToString::to_string).unwrap_or_default();
-            clap::Error::raw(ErrorKind::ValueValidation, format!("{option}: {problem}\n")).with_cmd(command)
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{option}: {problem}\n"))
+                .with_cmd(command)
         })
     }
 }
@@ -48,9 +54,13 @@ pub fn resolve(address: &Address, option: &str) -> anyhow::Result<SocketAddr> {
         Host::Ip(ip) => return Ok((*ip, address.port).into()),
         Host::Name(name) => name,
     };
-    let hint = format!("hint: {option} takes an address or a name of this machine, or `:{}` for all", address.port);
+    let hint = format!(
+        "hint: {option} takes an address or a name of this machine, or `:{}` for all",
+        address.port
+    );
     let found = (name.as_str(), address.port).to_socket_addrs();
-    let found: Vec<_> = found.with_context(|| format!("host `{name}` of {option} is not known\n{hint}"))?.collect();
+    let found: Vec<_> =
+        found.with_context(|| format!("host `{name}` of {option} is not known\n{hint}"))?.collect();
     let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
     first.copied().ok_or_else(|| anyhow!("host `{name}` of {option} has no address\n{hint}"))
 }
@@ -88,7 +98,8 @@ impl Access {
     /// The options that workers need to get in.
     pub fn worker_options(&self) -> String {
         let clients = self.tls.as_ref().is_some_and(|tls| tls.asks_for_certificates());
-        let file = self.token_file.as_ref().map_or("FILE".to_owned(), |file| file.display().to_string());
+        let file =
+            self.token_file.as_ref().map_or("FILE".to_owned(), |file| file.display().to_string());
         let options = [
             (self.tls.is_some(), " --tls-ca FILE".to_owned()),
             (clients, " --tls-cert FILE --tls-key FILE".to_owned()),
@@ -145,12 +156,17 @@ mod tests {
 
     #[test]
     fn names_and_ports_alone_are_places() {
-        let of = |text: &str| resolve(&text.parse().unwrap(), "--listen").map(|address| address.to_string());
+        let of = |text: &str| {
+            resolve(&text.parse().unwrap(), "--listen").map(|address| address.to_string())
+        };
         assert_eq!(of("localhost:1").unwrap(), "127.0.0.1:1");
         assert_eq!(of(":7077").unwrap(), "0.0.0.0:7077");
         assert_eq!(of("[::1]:7077").unwrap(), "[::1]:7077");
         let problem = format!("{:#}", of("no-such-host.invalid:7077").unwrap_err());
-        assert!(problem.contains("host `no-such-host.invalid` of --listen is not known\nhint: "), "{problem}");
+        assert!(
+            problem.contains("host `no-such-host.invalid` of --listen is not known\nhint: "),
+            "{problem}"
+        );
     }
 
     #[test]
@@ -174,7 +190,10 @@ mod tests {
         assert_eq!(url(&access, "0.0.0.0:1"), "https://head.example:1");
         assert_eq!(url(&with_certificate(&["localhost"]), "127.0.0.1:1"), "https://localhost:1");
         let host = machine::names().first().cloned().expect("this machine has a name");
-        assert_eq!(url(&with_certificate(&["other.example", &host]), ":1"), format!("https://{host}:1"));
+        assert_eq!(
+            url(&with_certificate(&["other.example", &host]), ":1"),
+            format!("https://{host}:1")
+        );
         assert_eq!(access.worker_options(), " --tls-ca FILE --token-file FILE");
     }
 

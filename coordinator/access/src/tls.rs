@@ -56,15 +56,17 @@ impl TlsFiles {
                 for certificate in CertificateDer::pem_slice_iter(authorities.pem().as_bytes()) {
                     roots.add(certificate?)?;
                 }
-                ServerConfig::builder().with_client_cert_verifier(WebPkiClientVerifier::builder(roots.into()).build()?)
+                ServerConfig::builder()
+                    .with_client_cert_verifier(WebPkiClientVerifier::builder(roots.into()).build()?)
             }
         };
-        let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes()).collect::<Result<_, _>>()?;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes())
+            .collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?;
         let certificate = chain.first().context("there is no certificate")?.clone();
         let people = ServerConfig::builder().with_no_client_auth();
-        let mut people = people.with_single_cert(chain.clone(), key.clone_key()).context("cannot set up TLS")?;
+        let mut people =
+            people.with_single_cert(chain.clone(), key.clone_key()).context("cannot set up TLS")?;
         people.alpn_protocols.push(HTTP.to_vec());
         let mut workers = builder.with_single_cert(chain, key).context("cannot set up TLS")?;
         workers.alpn_protocols.push(GRPC.to_vec());
@@ -111,7 +113,8 @@ impl Tls {
     /// Whether the certificate is of this name or IP address.
     pub fn covers(&self, host: &str) -> bool {
         let offers = self.current.borrow();
-        let (Ok(name), Ok(certificate)) = (ServerName::try_from(host), EndEntityCert::try_from(&offers.certificate))
+        let (Ok(name), Ok(certificate)) =
+            (ServerName::try_from(host), EndEntityCert::try_from(&offers.certificate))
         else {
             return false;
         };
@@ -156,7 +159,9 @@ impl Tls {
             }
             let renewed = self.renew().map_err(|error| format!("{error:#}"));
             let failed = renewed.err();
-            if let Some(error) = failed.as_ref().filter(|error| news || failure.as_ref() != Some(*error)) {
+            if let Some(error) =
+                failed.as_ref().filter(|error| news || failure.as_ref() != Some(*error))
+            {
                 error!("{error}\nnote: the certificates stay as they were");
             }
             failure = failed;

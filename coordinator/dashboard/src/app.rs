@@ -53,7 +53,9 @@ impl Queue {
     /// none.
     pub fn new<T: Send + 'static>(requests: &mpsc::Sender<T>) -> Self {
         let requests = requests.downgrade();
-        let waiting = |sender: mpsc::Sender<T>| (sender.max_capacity() - sender.capacity(), sender.max_capacity());
+        let waiting = |sender: mpsc::Sender<T>| {
+            (sender.max_capacity() - sender.capacity(), sender.max_capacity())
+        };
         Self(Box::new(move || requests.upgrade().map_or((0, 0), waiting)))
     }
 }
@@ -97,7 +99,10 @@ impl App {
         Self {
             names: SweepNames {
                 sweep: grid.name.clone(),
-                dataset: specs.first().map(|spec| spec.dataset.name().to_owned()).unwrap_or_default(),
+                dataset: specs
+                    .first()
+                    .map(|spec| spec.dataset.name().to_owned())
+                    .unwrap_or_default(),
                 run_dir: place.path().display().to_string(),
                 architectures: axes::architectures(specs),
                 subset_sizes,
@@ -152,7 +157,8 @@ impl App {
 
     /// When one of these files of the run directory was last written, in seconds since 1970.
     pub(super) fn written(&self, names: &[&str]) -> Option<f64> {
-        let time = |name: &&str| fs::metadata(self.file(name)).and_then(|file| file.modified()).ok();
+        let time =
+            |name: &&str| fs::metadata(self.file(name)).and_then(|file| file.modified()).ok();
         let newest: SystemTime = names.iter().filter_map(time).max()?;
         newest.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
     }

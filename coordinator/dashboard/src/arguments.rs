@@ -73,7 +73,8 @@ impl FromStr for Origin {
         let parts = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme));
         let authority = parts.map(|(_, authority)| authority);
         let is_host = |host: &str| host.parse::<HostName>().is_ok() && !host.contains(['@', '/']);
-        let with_port = |authority: &str| authority.parse::<Address>().is_ok() && !authority.starts_with(':');
+        let with_port =
+            |authority: &str| authority.parse::<Address>().is_ok() && !authority.starts_with(':');
         if authority.is_some_and(|authority| is_host(authority) || with_port(authority)) {
             return Ok(Self(text.to_ascii_lowercase()));
         }
@@ -91,9 +92,13 @@ mod tests {
 
     #[test]
     fn an_origin_is_a_scheme_and_a_host() {
-        for text in
-            ["https://hub.example", "http://hub:8000", "http://127.0.0.1:8888", "https://[::1]:1", "https://[::1]"]
-        {
+        for text in [
+            "https://hub.example",
+            "http://hub:8000",
+            "http://127.0.0.1:8888",
+            "https://[::1]:1",
+            "https://[::1]",
+        ] {
             assert_eq!(text.parse(), Ok(Origin(text.to_owned())));
         }
         for text in [
@@ -108,7 +113,10 @@ mod tests {
             "https://*",
         ] {
             let problem = text.parse::<Origin>().unwrap_err();
-            assert!(problem.to_string().contains(text) && problem.to_string().contains("\nhint: "), "{problem}");
+            assert!(
+                problem.to_string().contains(text) && problem.to_string().contains("\nhint: "),
+                "{problem}"
+            );
         }
         let problem = "https://ann:secret@hub".parse::<Origin>().unwrap_err();
         assert!(!problem.to_string().contains("secret"), "{problem}");

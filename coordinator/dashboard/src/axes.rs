@@ -70,34 +70,51 @@ impl Axes {
         axes.cells = firsts.iter().map(|(cell, _)| (*cell, Vec::new())).collect();
         let names = Names::among(firsts.iter().map(|(_, spec)| spec.regulariser()));
         let regularisers: BTreeSet<_> = firsts.iter().map(|(_, spec)| spec.regulariser()).collect();
-        let regularisers = regularisers.into_iter().map(|regulariser| names.regulariser(regulariser)).collect();
+        let regularisers =
+            regularisers.into_iter().map(|regulariser| names.regulariser(regulariser)).collect();
         let specs: Vec<_> = firsts.iter().map(|(_, spec)| *spec).collect();
-        let each = |value: &dyn Fn(&TrialSpec) -> String| specs.iter().map(|spec| Some(value(spec))).collect();
+        let each = |value: &dyn Fn(&TrialSpec) -> String| {
+            specs.iter().map(|spec| Some(value(spec))).collect()
+        };
         axes.add("network", "network", each(&|spec| spec.network().to_string()), None);
         axes.add("subset_size", "n", each(&|spec| spec.subset_size.to_string()), None);
         let of = |spec: &TrialSpec| names.regulariser(spec.regulariser());
         axes.add("regulariser", "regulariser", each(&of), Some(regularisers));
         axes.add("architecture", "architecture", each(&|spec| spec.architecture.to_string()), None);
-        for axis in Setting::columns().filter(|axis| matches!(axis.role, Role::Regulariser { .. })) {
+        for axis in Setting::columns().filter(|axis| matches!(axis.role, Role::Regulariser { .. }))
+        {
             axes.add(axis.name, &title(axis.place), each(&|spec| axis.column(spec).exact()), None);
         }
         let settings: Vec<_> = specs.iter().map(|spec| settings(spec)).collect();
         let paths: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
         let several = |path: &&String| {
-            let values: HashSet<_> = settings.iter().filter_map(|settings| settings.get(*path)).collect();
+            let values: HashSet<_> =
+                settings.iter().filter_map(|settings| settings.get(*path)).collect();
             values.len() > 1
         };
         let varying: Vec<_> = paths.into_iter().filter(several).collect();
         for path in varying {
-            axes.add(path, &title(path), settings.iter().map(|settings| settings.get(path).cloned()).collect(), None);
+            axes.add(
+                path,
+                &title(path),
+                settings.iter().map(|settings| settings.get(path).cloned()).collect(),
+                None,
+            );
         }
         axes
     }
 
     /// `order`: of the values, if it is not theirs as numbers or that of the cells.
-    fn add(&mut self, name: &str, title: &str, of_cells: Vec<Option<String>>, order: Option<Vec<String>>) {
+    fn add(
+        &mut self,
+        name: &str,
+        title: &str,
+        of_cells: Vec<Option<String>>,
+        order: Option<Vec<String>>,
+    ) {
         let mut seen = HashSet::new();
-        let mut values: Vec<String> = of_cells.iter().flatten().filter(|value| seen.insert(*value)).cloned().collect();
+        let mut values: Vec<String> =
+            of_cells.iter().flatten().filter(|value| seen.insert(*value)).cloned().collect();
         let numeric = values.iter().all(|value| value.parse::<f64>().is_ok());
         if numeric {
             values.sort_by(|one, other| {
@@ -106,7 +123,8 @@ impl Axes {
             });
         }
         let values = order.unwrap_or(values);
-        let places: HashMap<&str, usize> = values.iter().enumerate().map(|(at, value)| (value.as_str(), at)).collect();
+        let places: HashMap<&str, usize> =
+            values.iter().enumerate().map(|(at, value)| (value.as_str(), at)).collect();
         for ((_, cell), value) in self.cells.iter_mut().zip(&of_cells) {
             cell.push(value.as_deref().and_then(|value| places.get(value).copied()));
         }
@@ -120,20 +138,33 @@ impl Axes {
     /// Those in which trials differ, for people: the seed is the last.
     pub(crate) fn shown(&self) -> Vec<Axis> {
         let varying = self.axes.iter().filter(|axis| axis.varies() && !is_behind(&axis.name));
-        let seeds: Vec<String> = self.seeds.iter().take(LISTED + 1).map(ToString::to_string).collect();
-        let seed = Axis { name: "seed".to_owned(), title: "seed".to_owned(), values: seeds, numeric: true };
+        let seeds: Vec<String> =
+            self.seeds.iter().take(LISTED + 1).map(ToString::to_string).collect();
+        let seed = Axis {
+            name: "seed".to_owned(),
+            title: "seed".to_owned(),
+            values: seeds,
+            numeric: true,
+        };
         let seed = Some(seed).filter(Axis::varies);
-        let bounded = |axis: Axis| if axis.values.len() > LISTED { Axis { values: Vec::new(), ..axis } } else { axis };
+        let bounded = |axis: Axis| {
+            if axis.values.len() > LISTED { Axis { values: Vec::new(), ..axis } } else { axis }
+        };
         varying.cloned().chain(seed).map(bounded).collect()
     }
 
     /// A cell's values on the axes that are shown, but for the seed, by their names.
     pub(crate) fn values_of(&self, cell: CellId) -> BTreeMap<&str, &str> {
-        let Some((_, values)) = self.places.get(&cell).and_then(|place| self.cells.get(*place)) else {
+        let Some((_, values)) = self.places.get(&cell).and_then(|place| self.cells.get(*place))
+        else {
             return BTreeMap::new();
         };
         let shown = self.axes.iter().zip(values).filter(|(axis, _)| !is_behind(&axis.name));
-        shown.filter_map(|(axis, value)| Some((axis.name.as_str(), axis.values.get((*value)?)?.as_str()))).collect()
+        shown
+            .filter_map(|(axis, value)| {
+                Some((axis.name.as_str(), axis.values.get((*value)?)?.as_str()))
+            })
+            .collect()
     }
 
     /// The cells in the order of the grid.
@@ -147,11 +178,19 @@ impl Axes {
 
     /// The cells that have these values, each an axis and a place on it, with their places on the
     /// axis of the order.
-    pub(crate) fn choose(&self, wanted: &[(usize, usize)], order: Option<usize>) -> Vec<(CellId, usize)> {
-        let fits = |values: &[Option<usize>]| wanted.iter().all(|(axis, value)| values[*axis] == Some(*value));
+    pub(crate) fn choose(
+        &self,
+        wanted: &[(usize, usize)],
+        order: Option<usize>,
+    ) -> Vec<(CellId, usize)> {
+        let fits = |values: &[Option<usize>]| {
+            wanted.iter().all(|(axis, value)| values[*axis] == Some(*value))
+        };
         let chosen = self.cells.iter().filter(|(_, values)| fits(values));
         // A cell without such a setting stands behind those that have it.
-        let place = |values: &[Option<usize>]| order.map_or(0, |axis| values[axis].unwrap_or(usize::MAX >> 1));
+        let place = |values: &[Option<usize>]| {
+            order.map_or(0, |axis| values[axis].unwrap_or(usize::MAX >> 1))
+        };
         chosen.map(|(cell, values)| (*cell, place(values))).collect()
     }
 }
@@ -184,14 +223,24 @@ fn title(place: &str) -> String {
         return "λ".to_owned();
     }
     let whose = if place.starts_with("penalty.vae.vae.") { "VAE " } else { "" };
-    let name = place.strip_suffix(".name").unwrap_or(place).rsplit('.').next().unwrap_or(place).replace('_', " ");
+    let name = place
+        .strip_suffix(".name")
+        .unwrap_or(place)
+        .rsplit('.')
+        .next()
+        .unwrap_or(place)
+        .replace('_', " ");
     format!("{whose}{name}")
 }
 
 /// The names of all architectures, for whoever asks for one that this sweep lacks.
 pub(crate) fn architectures(specs: &[TrialSpec]) -> Vec<Architecture> {
     let used: HashSet<&str> = specs.iter().map(|spec| spec.architecture.name()).collect();
-    Architecture::ALL.iter().copied().filter(|architecture| used.contains(architecture.name())).collect()
+    Architecture::ALL
+        .iter()
+        .copied()
+        .filter(|architecture| used.contains(architecture.name()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -213,7 +262,8 @@ mod tests {
             "[grid]\nseed = { count = 2 }\nsubset_size = [1000, 300]\narchitecture = [\"net\", \"net+dropout\"]\n\
              lambda = [0, 0.1]\nlearning_rate = [0.1, 1e-4, 0.02]\npenalty_samples = [10, 20]\n",
         );
-        let shown: Vec<_> = axes.shown().iter().map(|axis| (axis.title.clone(), axis.values.join(" | "))).collect();
+        let shown: Vec<_> =
+            axes.shown().iter().map(|axis| (axis.title.clone(), axis.values.join(" | "))).collect();
         let expected = [
             ("n", "300 | 1000"),
             ("regulariser", "none | dropout | fn 0.1 | dropout + fn 0.1"),
@@ -231,7 +281,11 @@ mod tests {
         assert_eq!(count(&[place("lambda", "0")]), 12);
         assert_eq!(count(&[place("lambda", "0"), place("penalty.samples", "10")]), 0);
         assert_eq!(
-            count(&[place("architecture", "net"), place("penalty.samples", "10"), place("subset_size", "300")]),
+            count(&[
+                place("architecture", "net"),
+                place("penalty.samples", "10"),
+                place("subset_size", "300")
+            ]),
             3
         );
         let by_rate = axes.choose(&[], Some(place("learning_rate", "0.1").0));
@@ -244,7 +298,8 @@ mod tests {
     fn every_axis_of_a_grid_is_a_column_and_a_filter() {
         for setting in Setting::of_grid() {
             let (grid, values) = varied(*setting);
-            let specs: Vec<_> = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+            let specs: Vec<_> =
+                Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
             let axes = Axes::of(&specs);
             assert!(!axes.shown().is_empty(), "{setting:?}");
             let facts = named(&specs[0]);
@@ -268,7 +323,10 @@ mod tests {
             let axes = axes(&format!(
                 "[grid]\nseed = {{ count = {seeds} }}\nsubset_size = 100\narchitecture = \"net\"\nlambda = 0\n"
             ));
-            axes.shown().iter().map(|axis| (axis.name.clone(), axis.values.len())).collect::<Vec<_>>()
+            axes.shown()
+                .iter()
+                .map(|axis| (axis.name.clone(), axis.values.len()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(1), []);
         assert_eq!(of(LISTED), [("seed".to_owned(), LISTED)]);

@@ -15,7 +15,8 @@ use axum::{
 pub(super) async fn spare(request: Request, next: Next) -> Response {
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
     let response = next.run(request).await;
-    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    let is_json =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     if response.status() != StatusCode::OK || !is_json {
         return response;
     }
@@ -26,7 +27,8 @@ pub(super) async fn spare(request: Request, next: Next) -> Response {
     };
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
-    let tag = HeaderValue::from_str(&format!("\"{:016x}\"", hasher.finish())).expect("digits are ASCII");
+    let tag =
+        HeaderValue::from_str(&format!("\"{:016x}\"", hasher.finish())).expect("digits are ASCII");
     head.headers.insert(header::ETAG, tag.clone());
     if known == Some(tag) {
         head.status = StatusCode::NOT_MODIFIED;

@@ -26,15 +26,28 @@ async fn files_are_shown_by_fixed_names_and_nothing_in_them_runs() {
     assert!(json(&router, "/api/v1/sweep").await["report"].is_number());
     let ask = async |path: &str| {
         let response = router.clone().oneshot(request(path)).await.unwrap();
-        let header = |name: &str| response.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
-        let told = [header("content-type"), header("content-disposition"), header("content-security-policy")];
-        assert_eq!((header("x-content-type-options"), header("cache-control")), ("nosniff".into(), "no-store".into()));
+        let header = |name: &str| {
+            response.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned()
+        };
+        let told = [
+            header("content-type"),
+            header("content-disposition"),
+            header("content-security-policy"),
+        ];
+        assert_eq!(
+            (header("x-content-type-options"), header("cache-control")),
+            ("nosniff".into(), "no-store".into())
+        );
         (response.status().as_u16(), told, response.into_body().collect().await.unwrap().to_bytes())
     };
     let trial = format!("/api/v1/trials/{id}");
-    let (status, [kind, saved, policy], body) = ask(&format!("{trial}/files/weights.safetensors")).await;
+    let (status, [kind, saved, policy], body) =
+        ask(&format!("{trial}/files/weights.safetensors")).await;
     assert_eq!((status, kind.as_str(), body.to_vec()), (200, "application/octet-stream", large));
-    assert!(saved.starts_with("attachment; ") && policy.starts_with("default-src 'none'"), "{saved} {policy}");
+    assert!(
+        saved.starts_with("attachment; ") && policy.starts_with("default-src 'none'"),
+        "{saved} {policy}"
+    );
     for path in ["files/confusion.csv", "logs/1"] {
         let (status, [kind, ..], body) = ask(&format!("{trial}/{path}")).await;
         assert_eq!(
@@ -45,7 +58,11 @@ async fn files_are_shown_by_fixed_names_and_nothing_in_them_runs() {
     }
     let (status, [kind, _, policy], _) = ask("/report.html").await;
     assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
-    assert!(policy.starts_with("sandbox; default-src 'none'; style-src") && !policy.contains("script-src"), "{policy}");
+    assert!(
+        policy.starts_with("sandbox; default-src 'none'; style-src")
+            && !policy.contains("script-src"),
+        "{policy}"
+    );
     for missing in [
         "files/other.html",
         "files/vae.png",
@@ -56,7 +73,10 @@ async fn files_are_shown_by_fixed_names_and_nothing_in_them_runs() {
         "logs/-1",
     ] {
         let (status, [kind, ..], _) = ask(&format!("{trial}/{missing}")).await;
-        assert!([400, 404].contains(&status) && kind == "application/json", "{missing}: {status} {kind}");
+        assert!(
+            [400, 404].contains(&status) && kind == "application/json",
+            "{missing}: {status} {kind}"
+        );
     }
     std::fs::remove_file(dir.join("report.html")).unwrap();
     assert_eq!(ask("/report.html").await.0, 404);

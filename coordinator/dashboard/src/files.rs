@@ -58,10 +58,15 @@ pub(super) fn log_of(run_dir: &Path, trial: TrialId, attempt: u32) -> PathBuf {
 }
 
 /// A file that a trial has left.
-pub(super) async fn artifact(run_dir: &Path, trial: TrialId, name: &str) -> Result<Response, Problem> {
+pub(super) async fn artifact(
+    run_dir: &Path,
+    trial: TrialId,
+    name: &str,
+) -> Result<Response, Problem> {
     let Some((name, kind, shown)) = ARTIFACTS.iter().find(|(known, ..)| *known == name) else {
         let names: Vec<_> = ARTIFACTS.iter().map(|(name, ..)| *name).collect();
-        return Err(missing("no file of a trial has that name").hint(format!("names are: {}", names.join(", "))));
+        return Err(missing("no file of a trial has that name")
+            .hint(format!("names are: {}", names.join(", "))));
     };
     let path = run_dir.join("artifacts").join(trial.to_string()).join(name);
     let mut response = file(&path, kind).await?;
@@ -117,7 +122,14 @@ fn is_plain(path: &Path) -> bool {
 /// A plain file, which a link is not: nothing outside of the run directory is shown.
 fn open(path: &Path) -> io::Result<(File, u64)> {
     let mut options = File::options();
-    let file = options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)?;
+    let file = options
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(io::ErrorKind::NotFound.into()) }
+    if metadata.is_file() {
+        Ok((file, metadata.len()))
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
 }

@@ -30,7 +30,8 @@ struct Followed {
 pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::Sender<Snapshot>) {
     let ids: Vec<_> = specs.iter().map(|spec| (spec.id(), spec)).collect();
     let work = work::of_trials(ids.iter().copied());
-    let trials: HashMap<_, _> = ids.iter().map(|(id, spec)| (*id, (work[id], spec.steps() as f64))).collect();
+    let trials: HashMap<_, _> =
+        ids.iter().map(|(id, spec)| (*id, (work[id], spec.steps() as f64))).collect();
     let followed = Followed { total: work.values().sum(), trials };
     let mut known = String::new();
     let mut looks = interval(LOOK);
@@ -58,11 +59,16 @@ pub async fn follow(reader: Reader, specs: Arc<[TrialSpec]>, snapshots: watch::S
 type States = Vec<(TrialId, TrialState)>;
 
 /// What the file comes to, and what is in it unless it comes to what is known.
-async fn look(reader: &Reader, known: String) -> Result<(String, Option<(States, Vec<Running>)>), ReadError> {
+async fn look(
+    reader: &Reader,
+    known: String,
+) -> Result<(String, Option<(States, Vec<Running>)>), ReadError> {
     let read = reader.read(move |transaction| {
         let fingerprint = live::fingerprint(transaction)?;
         let new = fingerprint != known;
-        let content = || live::states(transaction).and_then(|states| Ok((states, live::running(transaction)?)));
+        let content = || {
+            live::states(transaction).and_then(|states| Ok((states, live::running(transaction)?)))
+        };
         Ok((fingerprint, new.then(content).transpose()?))
     });
     read.await
@@ -81,7 +87,12 @@ impl Followed {
             let Some((work, steps)) = self.trials.get(trial) else { continue };
             done += work * (*step as f64 / steps.max(1.0)).min(1.0);
         }
-        Snapshot { counts, share_done: done / self.total, running: running.into(), ..Snapshot::default() }
+        Snapshot {
+            counts,
+            share_done: done / self.total,
+            running: running.into(),
+            ..Snapshot::default()
+        }
     }
 }
 
@@ -104,16 +115,20 @@ mod tests {
         let following = tokio::spawn(follow(Reader::of_others(&path), Arc::clone(&specs), send));
         let patience = Duration::from_secs(60);
         let mut wait = async |state: [usize; 3]| {
-            let seen = snapshots
-                .wait_for(|Snapshot { counts, .. }| [counts.pending, counts.leased, counts.succeeded] == state);
+            let seen = snapshots.wait_for(|Snapshot { counts, .. }| {
+                [counts.pending, counts.leased, counts.succeeded] == state
+            });
             timeout(patience, seen).await.unwrap().unwrap().clone()
         };
         assert_eq!(wait([4, 0, 0]).await.share_done, 0.0);
         let lease = |index: usize| LeaseId { trial: specs[index].id(), attempt: 1 };
         let leased = |index| Event::Leased { lease: lease(index), worker: "ann".parse().unwrap() };
         let half = MetricPoint { metric: TRAIN_LOSS, step: specs[1].steps() / 2, value: 1.0 };
-        let begun =
-            Batch { events: vec![leased(0), leased(1)], points: vec![(lease(1), vec![half])], ..Batch::default() };
+        let begun = Batch {
+            events: vec![leased(0), leased(1)],
+            points: vec![(lease(1), vec![half])],
+            ..Batch::default()
+        };
         store.write(1.0, &begun).unwrap();
         let seen = wait([2, 2, 0]).await;
         assert_eq!(seen.running.len(), 2);

@@ -18,7 +18,8 @@ use crate::{
     guard::{Guard, is_open},
     problem::Problem,
     query::{
-        Cells, Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, Workers, attempt, trial_id,
+        Cells, Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, Workers,
+        attempt, trial_id,
     },
 };
 
@@ -56,13 +57,19 @@ fn request(data: &[u8]) {
     let passed = open.check(&head, Some(LOCAL));
     if passed.is_ok() {
         let reads = head.method == Method::GET || head.method == Method::HEAD;
-        assert!(if head.uri.path() == commands::PATH { head.method == Method::POST } else { reads });
+        assert!(if head.uri.path() == commands::PATH {
+            head.method == Method::POST
+        } else {
+            reads
+        });
         let hosts: Vec<_> = head.headers.get_all(header::HOST).iter().collect();
         let [host] = hosts[..] else { panic!("{hosts:?}") };
         assert!(is_ours(host.to_str().expect("names are ASCII")), "{host:?}");
     }
     match (passed, closed.check(&head, Some(LOCAL))) {
-        (Ok(()), Ok(())) => assert!(is_open(head.uri.path()) || shows_the_token(&head), "{:?}", head.headers),
+        (Ok(()), Ok(())) => {
+            assert!(is_open(head.uri.path()) || shows_the_token(&head), "{:?}", head.headers)
+        }
         (Ok(()), Err(problem)) => {
             assert_eq!(problem.status.as_u16(), 401);
             refused(&problem);
@@ -70,7 +77,11 @@ fn request(data: &[u8]) {
         (Err(problem), Err(_)) => refused(&problem),
         // Of a command with the token, nobody has to say where it comes from.
         (Err(problem), Ok(())) => {
-            assert!(head.uri.path() == commands::PATH && shows_the_token(&head), "{}", problem.json());
+            assert!(
+                head.uri.path() == commands::PATH && shows_the_token(&head),
+                "{}",
+                problem.json()
+            );
             refused(&problem);
         }
     }
@@ -101,10 +112,17 @@ fn split(line: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 fn is_ours(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let without_port = match host.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']')) => name,
+        Some((name, port))
+            if port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
         _ => &host,
     };
-    let name = without_port.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(without_port);
+    let name = without_port
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(without_port);
     let address = name.parse::<IpAddr>().map(|address| address.to_canonical());
     name == "localhost"
         || HOSTS.contains(&name)
@@ -115,9 +133,11 @@ fn is_ours(host: &str) -> bool {
 fn says_the_token(head: &Parts) -> bool {
     let others = head.headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION);
     let has = |bytes: &[u8]| {
-        String::from_utf8_lossy(bytes).contains(SECRET) || percent_decode(bytes).decode_utf8_lossy().contains(SECRET)
+        String::from_utf8_lossy(bytes).contains(SECRET)
+            || percent_decode(bytes).decode_utf8_lossy().contains(SECRET)
     };
-    has(head.uri.to_string().as_bytes()) || others.into_iter().any(|(_, value)| has(value.as_bytes()))
+    has(head.uri.to_string().as_bytes())
+        || others.into_iter().any(|(_, value)| has(value.as_bytes()))
 }
 
 fn shows_the_token(head: &Parts) -> bool {
@@ -136,7 +156,9 @@ fn addressed(uri: &Uri) {
         |Trials { state, seed, values, sort, descending, page }| {
             let mut text = in_bounds(*page, MAX_ITEMS);
             let mut add = |name: &str, value: Option<String>| {
-                value.iter().for_each(|value| write!(text, "&{name}={value}").expect("writing to a string"));
+                value.iter().for_each(|value| {
+                    write!(text, "&{name}={value}").expect("writing to a string")
+                });
             };
             let axes = AXES.all();
             add("state", state.map(|state| state.to_string()));
@@ -145,7 +167,9 @@ fn addressed(uri: &Uri) {
                 add(&axes[*axis].name, Some(axes[*axis].values()[*value].clone()));
             }
             let name = match sort {
-                Sort::By(order) => SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0,
+                Sort::By(order) => {
+                    SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0
+                }
                 Sort::Axis(axis) => &axes[*axis].name,
             };
             add("sort", Some(format!("{}{name}", if *descending { "-" } else { "" })));
@@ -165,7 +189,8 @@ fn addressed(uri: &Uri) {
     same(
         Points::parse(query),
         |Points { metric, page }| {
-            in_bounds(*page, MAX_POINTS) + &metric.map_or(String::new(), |metric| format!("&metric={metric}"))
+            in_bounds(*page, MAX_POINTS)
+                + &metric.map_or(String::new(), |metric| format!("&metric={metric}"))
         },
         Points::parse,
     );

@@ -87,14 +87,20 @@ impl Guard {
         let (allowed, reads) = if commands { ("POST", false) } else { ("GET, HEAD", true) };
         if !allowed.split(", ").any(|method| head.method == method) {
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this is not done here");
-            return Err(problem.hint(format!("methods are: {allowed}")).header(header::ALLOW, allowed));
+            return Err(problem
+                .hint(format!("methods are: {allowed}"))
+                .header(header::ALLOW, allowed));
         }
         let uri = head.uri.path_and_query().map_or(0, |text| text.as_str().len());
         if uri > MAX_URI {
-            let message = format!("the path and its parameters have {uri} bytes, more than {MAX_URI}");
+            let message =
+                format!("the path and its parameters have {uri} bytes, more than {MAX_URI}");
             return Err(Problem::new(StatusCode::URI_TOO_LONG, message));
         }
-        let length = head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+        let length = head
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0");
         if reads && (length || head.headers.contains_key(header::TRANSFER_ENCODING)) {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "a request for reading has no body"));
         }
@@ -114,7 +120,12 @@ impl Guard {
         let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             let address = address.map(|address| address.to_string()).unwrap_or_default();
-            warn!(address, refused = count, "request for the dashboard refused: {}", problem.message());
+            warn!(
+                address,
+                refused = count,
+                "request for the dashboard refused: {}",
+                problem.message()
+            );
         }
     }
 
@@ -133,7 +144,8 @@ impl Guard {
         if differs || authority.host().len() + port != text.len() || text.contains('@') {
             return Err(foreign(text));
         }
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let name =
+            authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let ours = match name.parse::<IpAddr>().map(|address| address.to_canonical()) {
             Ok(address) => {
                 let called = Some(address) == local.map(|local| local.to_canonical());
@@ -149,29 +161,39 @@ impl Guard {
         let Some(token) = &self.token else { return Ok(()) };
         let problem = match presented(head) {
             Some(presented) if token.is(&presented) => return Ok(()),
-            Some(_) => Problem::new(StatusCode::UNAUTHORIZED, "the token is not this coordinator's"),
+            Some(_) => {
+                Problem::new(StatusCode::UNAUTHORIZED, "the token is not this coordinator's")
+            }
             None => Problem::new(StatusCode::UNAUTHORIZED, "a token is needed here"),
         };
         let hint = "in a browser it is the password, and the name does not matter; otherwise say `Authorization: Bearer TOKEN`";
-        Err(problem.hint(hint).header(header::WWW_AUTHENTICATE, "Basic realm=\"swfn\", charset=\"UTF-8\""))
+        Err(problem
+            .hint(hint)
+            .header(header::WWW_AUTHENTICATE, "Basic realm=\"swfn\", charset=\"UTF-8\""))
     }
 }
 
 fn foreign(host: &str) -> Problem {
     let host = printable(host, 60);
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, format!("host `{host}` is not a name of this coordinator"))
-        .hint("say --http-host with the name under which people reach it")
+    Problem::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        format!("host `{host}` is not a name of this coordinator"),
+    )
+    .hint("say --http-host with the name under which people reach it")
 }
 
 /// Refuses what a browser sends on behalf of another page. Links from elsewhere may lead to the dashboard itself.
 fn origin(head: &Parts, host: &str, in_frames: bool) -> Result<(), Problem> {
-    let text = |name: HeaderName| head.headers.get(name).map(|value| str::from_utf8(value.as_bytes()).unwrap_or("?"));
+    let text = |name: HeaderName| {
+        head.headers.get(name).map(|value| str::from_utf8(value.as_bytes()).unwrap_or("?"))
+    };
     let elsewhere = || {
         Problem::new(StatusCode::FORBIDDEN, "pages of other sites may not read this")
             .hint("open the address itself, or ask without a browser")
     };
     if let Some(origin) = text(header::ORIGIN) {
-        let scheme_less = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        let scheme_less =
+            origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         if !scheme_less.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) {
             return Err(elsewhere());
         }
@@ -193,7 +215,11 @@ fn origin(head: &Parts, host: &str, in_frames: bool) -> Result<(), Problem> {
 
 /// Refuses what a form can send.
 fn is_json(head: &Parts) -> Result<(), Problem> {
-    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -236,7 +262,9 @@ mod tests {
     use super::*;
 
     fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
-        let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
+        let request = headers
+            .iter()
+            .fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
         request.body(()).unwrap().into_parts().0
     }
 
@@ -288,7 +316,10 @@ mod tests {
             assert_eq!(status(&guard(), &head("/healthz", &[("host", host)])), 421, "{host}");
         }
         assert_eq!(status(&guard(), &head("/", &[])), 400);
-        assert_eq!(status(&guard(), &head("/", &[("host", "localhost"), ("host", "evil.example")])), 400);
+        assert_eq!(
+            status(&guard(), &head("/", &[("host", "localhost"), ("host", "evil.example")])),
+            400
+        );
         assert_eq!(status(&guard(), &head("http://evil.example/", &[("host", "localhost")])), 421);
         assert_eq!(status(&guard(), &head("http://localhost/", &[("host", "localhost")])), 200);
     }
@@ -298,17 +329,32 @@ mod tests {
         let of = |uri: &str, headers: &[(&str, &str)]| {
             status(&guard(), &head(uri, &[&[("host", "localhost:7078")], headers].concat()))
         };
-        assert_eq!(of("/api/v1/sweep", &[("sec-fetch-site", "same-origin"), ("origin", "http://localhost:7078")]), 200);
+        assert_eq!(
+            of(
+                "/api/v1/sweep",
+                &[("sec-fetch-site", "same-origin"), ("origin", "http://localhost:7078")]
+            ),
+            200
+        );
         assert_eq!(of("/", &[("sec-fetch-site", "none")]), 200);
-        for origin in
-            ["null", "http://evil.example", "http://localhost", "http://localhost:7079", "file://", "localhost:7078"]
-        {
+        for origin in [
+            "null",
+            "http://evil.example",
+            "http://localhost",
+            "http://localhost:7079",
+            "file://",
+            "localhost:7078",
+        ] {
             assert_eq!(of("/api/v1/sweep", &[("origin", origin)]), 403, "{origin}");
         }
         for site in ["cross-site", "same-site", "x", "\u{e9}"] {
             assert_eq!(of("/api/v1/sweep", &[("sec-fetch-site", site)]), 403, "{site}");
             let link = |destination| {
-                [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", destination)]
+                [
+                    ("sec-fetch-site", site),
+                    ("sec-fetch-mode", "navigate"),
+                    ("sec-fetch-dest", destination),
+                ]
             };
             assert_eq!(of("/", &link("document")), 200);
             assert_eq!(of("/", &link("iframe")), 403);
@@ -330,7 +376,10 @@ mod tests {
         let json = ("content-type", "application/json");
         let here = ("origin", "http://localhost:7078");
         assert_eq!(of(&open, "POST", &[json, here, ("sec-fetch-site", "same-origin")]), 200);
-        assert_eq!(of(&open, "POST", &[("content-type", "Application/JSON; charset=utf-8"), here]), 200);
+        assert_eq!(
+            of(&open, "POST", &[("content-type", "Application/JSON; charset=utf-8"), here]),
+            200
+        );
         assert_eq!(of(&open, "POST", &[json, ("sec-fetch-site", "same-origin")]), 200);
         assert_eq!(of(&open, "POST", &[json]), 403, "nobody says where it comes from");
         assert_eq!(of(&closed, "POST", &[json, ("authorization", &bearer)]), 200);
@@ -338,7 +387,9 @@ mod tests {
         assert_eq!(of(&closed, "POST", &[json, here, ("authorization", "Bearer x")]), 401);
         for guard in [&open, &closed] {
             let token = ("authorization", bearer.as_str());
-            for origin in ["null", "http://evil.example", "http://localhost", "https://localhost:7079"] {
+            for origin in
+                ["null", "http://evil.example", "http://localhost", "https://localhost:7079"]
+            {
                 assert_eq!(of(guard, "POST", &[json, token, ("origin", origin)]), 403, "{origin}");
             }
             for site in ["cross-site", "same-site", "x"] {
@@ -346,8 +397,18 @@ mod tests {
                 let sent = [&[json, token, here, ("sec-fetch-site", site)][..], &link].concat();
                 assert_eq!(of(guard, "POST", &sent), 403, "{site}");
             }
-            for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "json"] {
-                assert_eq!(of(guard, "POST", &[("content-type", kind), token, here]), 415, "{kind}");
+            for kind in [
+                "text/plain",
+                "application/x-www-form-urlencoded",
+                "multipart/form-data",
+                "",
+                "json",
+            ] {
+                assert_eq!(
+                    of(guard, "POST", &[("content-type", kind), token, here]),
+                    415,
+                    "{kind}"
+                );
             }
             assert_eq!(of(guard, "POST", &[token, here]), 415, "no type");
             for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
@@ -389,7 +450,8 @@ mod tests {
         assert_eq!(of("/", &format!("bearer {known}")), 200);
         assert_eq!(of("/metrics", &basic(format!("anyone:{known}"))), 200);
         assert_eq!(of("/", &basic(format!(":{known}"))), 200);
-        let wrong = ["", "Bearer", "Bearer ", "Basic", "Basic !", known, "Digest x"].map(str::to_owned);
+        let wrong =
+            ["", "Bearer", "Bearer ", "Basic", "Basic !", known, "Digest x"].map(str::to_owned);
         let others = [
             format!("Bearer {known}x"),
             format!("Bearer  {known}"),

@@ -1,6 +1,9 @@
 //! What people and their tools look at while the sweep runs: the dashboard, the same as JSON, and Prometheus' metrics. It
 //! reads through the store's reader and the engine's snapshots; what people command it passes on.
-#![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
+#![allow(
+    missing_docs,
+    reason = "a part of the coordinator: nobody else sees the fields that are public here"
+)]
 
 mod app;
 mod arguments;

@@ -7,10 +7,13 @@ use std::{
     time::Duration,
 };
 
-use ::metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use ::metrics::{
+    Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use swfn_shared::{
-    event::Event, ids::WorkerId, metrics::Outcome, snapshot::Snapshot, state::TrialState, text, trial::TrialSpec,
+    event::Event, ids::WorkerId, metrics::Outcome, snapshot::Snapshot, state::TrialState, text,
+    trial::TrialSpec,
 };
 use swfn_store::WorkerRow;
 
@@ -44,7 +47,8 @@ const LABEL: usize = 64;
 
 const TRIAL_BUCKETS: [f64; 14] =
     [0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0];
-const COMMIT_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const COMMIT_BUCKETS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// Starts to keep what is counted, once for the whole process. `None`: somebody else keeps it already.
 pub fn install() -> Option<PrometheusHandle> {
@@ -52,10 +56,13 @@ pub fn install() -> Option<PrometheusHandle> {
     HANDLE
         .get_or_init(|| {
             let buckets = |builder: PrometheusBuilder, name: &str, values: &[f64]| {
-                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), values).expect("there are buckets")
+                builder
+                    .set_buckets_for_metric(Matcher::Full(name.to_owned()), values)
+                    .expect("there are buckets")
             };
             let builder = buckets(PrometheusBuilder::new(), TRIAL_SECONDS, &TRIAL_BUCKETS);
-            let handle = buckets(builder, COMMIT_SECONDS, &COMMIT_BUCKETS).install_recorder().ok()?;
+            let handle =
+                buckets(builder, COMMIT_SECONDS, &COMMIT_BUCKETS).install_recorder().ok()?;
             describe();
             // Who watches for the first one needs the zero before it.
             ENDS.iter().for_each(|how| counter!(LEASES_ENDED, "how" => *how).increment(0));
@@ -83,7 +90,10 @@ fn describe() {
         WORKER_ITERATIONS,
         "iterations of the trials that ended with a result, by worker, those of VAEs included"
     );
-    describe_histogram!(TRIAL_SECONDS, "seconds of training of the trials that ended with a result");
+    describe_histogram!(
+        TRIAL_SECONDS,
+        "seconds of training of the trials that ended with a result"
+    );
     describe_histogram!(COMMIT_SECONDS, "seconds that writing took, until it was on the disk");
     describe_gauge!(REQUESTS_WAITING, "requests of workers that wait for the coordinator's core");
     describe_gauge!(REQUESTS_ROOM, "requests that can wait before workers are held up");
@@ -160,8 +170,13 @@ impl Series {
 impl Meters {
     /// A worker has joined. Its series are those of its host and device: processes come and go.
     pub fn join(&mut self, worker: &WorkerRow) {
-        let name = format!("{}/{}", text::beginning(&worker.host, LABEL), text::beginning(&worker.device, LABEL));
-        let known = self.names.contains(&name) || self.names.len() < WORKER_SERIES && self.names.insert(name.clone());
+        let name = format!(
+            "{}/{}",
+            text::beginning(&worker.host, LABEL),
+            text::beginning(&worker.device, LABEL)
+        );
+        let known = self.names.contains(&name)
+            || self.names.len() < WORKER_SERIES && self.names.insert(name.clone());
         let name = if known { name } else { OTHERS.to_owned() };
         self.workers.insert(worker.id.clone(), Series::new(name));
     }
@@ -222,11 +237,18 @@ mod tests {
             assert!(meters.workers.is_empty());
         });
         let text = handle.render();
-        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("swfn_worker_points_total{")).collect();
+        let lines: Vec<_> =
+            text.lines().filter(|line| line.starts_with("swfn_worker_points_total{")).collect();
         assert_eq!(lines.len(), WORKER_SERIES + 1, "{text}");
-        assert!(lines.contains(&"swfn_worker_points_total{worker=\"host \\\"7\\\"\\n/cpu\"} 3"), "{lines:?}");
         assert!(
-            lines.contains(&format!("swfn_worker_points_total{{worker=\"others\"}} {}", 3 * WORKER_SERIES).as_str())
+            lines.contains(&"swfn_worker_points_total{worker=\"host \\\"7\\\"\\n/cpu\"} 3"),
+            "{lines:?}"
+        );
+        assert!(
+            lines.contains(
+                &format!("swfn_worker_points_total{{worker=\"others\"}} {}", 3 * WORKER_SERIES)
+                    .as_str()
+            )
         );
         assert!(text.contains(&format!("swfn_points_total {}", 8 * WORKER_SERIES)), "{text}");
     }

@@ -70,11 +70,18 @@ mod tests {
             + &format!(
                 "console.log({values:?}.map((value) => [0, 1, 2].map((digits) => decimal(value, digits)).join(\" \")).join(\"\\n\"));"
             );
-        let output = Command::new("node").args(["--input-type=module", "-e", &script]).output().unwrap();
+        let output =
+            Command::new("node").args(["--input-type=module", "-e", &script]).output().unwrap();
         let shown = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(shown.lines().count(), values.len(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            shown.lines().count(),
+            values.len(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         for (value, shown) in values.iter().zip(shown.lines()) {
-            let expected = [0, 1, 2].map(|digits| swfn_report::rounding::decimal(*value, digits)).join(" ");
+            let expected =
+                [0, 1, 2].map(|digits| swfn_report::rounding::decimal(*value, digits)).join(" ");
             assert_eq!(shown, expected, "{value}");
         }
     }
@@ -93,7 +100,16 @@ mod tests {
                     "setAttribute(\"style\"",
                     "setAttribute(\"on",
                 ],
-                _ => &["<style", " style=", " onclick", " onload", "javascript:", "http://", "@import", "url("],
+                _ => &[
+                    "<style",
+                    " style=",
+                    " onclick",
+                    " onload",
+                    "javascript:",
+                    "http://",
+                    "@import",
+                    "url(",
+                ],
             };
             for text in forbidden {
                 let content = content.replace("http://www.w3.org/2000/svg", "");

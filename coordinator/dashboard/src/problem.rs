@@ -35,8 +35,13 @@ struct Explanation {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        let explanation =
-            Explanation { message: message.into(), hint: None, parameter: None, value: None, allowed: None };
+        let explanation = Explanation {
+            message: message.into(),
+            hint: None,
+            parameter: None,
+            value: None,
+            allowed: None,
+        };
         Self { status, body: Box::new(explanation), headers: HeaderMap::new() }
     }
 
@@ -53,8 +58,10 @@ impl Problem {
     /// A parameter whose value is not one of those that are allowed.
     pub(crate) fn value(parameter: &str, value: &str, allowed: impl Into<String>) -> Self {
         let (value, allowed) = (printable(value, SHOWN), allowed.into());
-        let mut problem =
-            Self::new(StatusCode::BAD_REQUEST, format!("parameter `{parameter}` is `{value}`, and not {allowed}"));
+        let mut problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("parameter `{parameter}` is `{value}`, and not {allowed}"),
+        );
         problem.body.parameter = Some(parameter.to_owned());
         problem.body.value = Some(value);
         problem.body.allowed = Some(allowed);
@@ -64,7 +71,8 @@ impl Problem {
     /// A parameter that nobody knows.
     pub(crate) fn parameter(name: &str, known: &[&str]) -> Self {
         let name = printable(name, SHOWN);
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, format!("parameter `{name}` is unknown here"));
+        let mut problem =
+            Self::new(StatusCode::BAD_REQUEST, format!("parameter `{name}` is unknown here"));
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         problem.body.hint = Some(format!("parameters are: {known}"));
         problem.body.parameter = Some(name);
@@ -81,7 +89,8 @@ impl Problem {
         struct Error<'e> {
             error: &'e Explanation,
         }
-        serde_json::to_string(&Error { error: &self.body }).expect("plain structs of texts always serialise")
+        serde_json::to_string(&Error { error: &self.body })
+            .expect("plain structs of texts always serialise")
     }
 }
 
@@ -89,7 +98,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.json() + "\n"));
         *response.status_mut() = self.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().extend(self.headers);
         response
     }

@@ -39,7 +39,10 @@ impl<'q> Parameters<'q> {
                 return Err(Problem::value(&name, value, "UTF-8"));
             };
             if all.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::new(StatusCode::BAD_REQUEST, format!("parameter `{name}` is given twice")));
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    format!("parameter `{name}` is given twice"),
+                ));
             }
             all.push((name, value));
         }
@@ -55,12 +58,16 @@ impl<'q> Parameters<'q> {
     ) -> Result<Option<T>, Problem> {
         match self.0.iter().find(|(given, _)| given == name) {
             None => Ok(None),
-            Some((_, value)) => parse(value).map(Some).ok_or_else(|| Problem::value(name, value, allowed())),
+            Some((_, value)) => {
+                parse(value).map(Some).ok_or_else(|| Problem::value(name, value, allowed()))
+            }
         }
     }
 
     fn number(&self, name: &str, least: u32, most: u32) -> Result<Option<u32>, Problem> {
-        let parse = |text: &str| text.parse().ok().filter(|number| digits(text) && (least..=most).contains(number));
+        let parse = |text: &str| {
+            text.parse().ok().filter(|number| digits(text) && (least..=most).contains(number))
+        };
         self.get(name, parse, || format!("a whole number from {least} to {most}"))
     }
 
@@ -125,18 +132,30 @@ impl Trials {
         }
         let sorts = || {
             let axes = axes.all().iter().map(|axis| axis.name.as_str());
-            format!("{}, each also with - before it", one_of(SORTS.iter().map(|(name, _)| *name).chain(axes)))
+            format!(
+                "{}, each also with - before it",
+                one_of(SORTS.iter().map(|(name, _)| *name).chain(axes))
+            )
         };
         let sort = |text: &str| {
-            let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-            let known = SORTS.iter().find(|(known, _)| *known == name).map(|(_, order)| Sort::By(*order));
+            let (name, descending) =
+                text.strip_prefix('-').map_or((text, false), |name| (name, true));
+            let known =
+                SORTS.iter().find(|(known, _)| *known == name).map(|(_, order)| Sort::By(*order));
             let axis = || axes.all().iter().position(|axis| axis.name == name).map(Sort::Axis);
             Some((known.or_else(axis)?, descending))
         };
-        let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or((Sort::By(Order::File), false));
+        let (sort, descending) =
+            given.get("sort", sort, sorts)?.unwrap_or((Sort::By(Order::File), false));
         Ok(Self {
-            state: given.get("state", TrialState::by_name, || one_of(TrialState::ALL.map(TrialState::name)))?,
-            seed: given.get("seed", |text| digits(text).then(|| text.parse().ok())?, || "a whole number".to_owned())?,
+            state: given.get("state", TrialState::by_name, || {
+                one_of(TrialState::ALL.map(TrialState::name))
+            })?,
+            seed: given.get(
+                "seed",
+                |text| digits(text).then(|| text.parse().ok())?,
+                || "a whole number".to_owned(),
+            )?,
             values,
             sort,
             descending,
@@ -178,14 +197,16 @@ impl Curves {
         let given = Parameters::parse(query, &["metric", "cells"])?;
         let metric = given.get("metric", metrics::by_name, || one_of(metrics::ALL))?;
         let cells = |text: &str| {
-            let mut cells: Vec<CellId> = text.split(',').map(|id| id.parse().ok()).collect::<Option<_>>()?;
+            let mut cells: Vec<CellId> =
+                text.split(',').map(|id| id.parse().ok()).collect::<Option<_>>()?;
             cells.sort_unstable();
             cells.dedup();
             (cells.len() <= MAX_CURVES).then_some(cells)
         };
         let allowed = || format!("1 to {MAX_CURVES} ids of cells with commas between them");
         let cells = given.get("cells", cells, allowed)?;
-        let cells = cells.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "parameter `cells` is missing"))?;
+        let cells = cells
+            .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "parameter `cells` is missing"))?;
         Ok(Self { metric: metric.unwrap_or(metrics::TEST_ACCURACY), cells })
     }
 }
@@ -244,8 +265,11 @@ pub(crate) fn attempt(text: &str) -> Result<u32, Problem> {
 pub(crate) fn trial_id(text: &str) -> Result<TrialId, Problem> {
     text.parse().map_err(|_| {
         let shown = printable(text, 60);
-        Problem::new(StatusCode::BAD_REQUEST, format!("trial `{shown}` is not 32 hexadecimal digits in lower case"))
-            .hint("/api/v1/trials has their ids")
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("trial `{shown}` is not 32 hexadecimal digits in lower case"),
+        )
+        .hint("/api/v1/trials has their ids")
     })
 }
 
@@ -276,15 +300,25 @@ mod tests {
         let choice = all.choice(&axes);
         assert_eq!((choice.order, choice.descending), (Order::Cell, true));
         let cells = choice.cells.unwrap();
-        let values: Vec<_> = cells.iter().map(|(cell, _)| axes.values_of(*cell)["regulariser"]).collect();
+        let values: Vec<_> =
+            cells.iter().map(|(cell, _)| axes.values_of(*cell)["regulariser"]).collect();
         assert_eq!(values, ["bn", "bn + fn 0.1"]);
         assert!(cells[0].1 < cells[1].1);
-        assert_eq!(parse(Some("architecture=lenet%2Bbn")).values, parse(Some("architecture=lenet+bn")).values);
+        assert_eq!(
+            parse(Some("architecture=lenet%2Bbn")).values,
+            parse(Some("architecture=lenet+bn")).values
+        );
         let none = parse(None);
-        assert_eq!((none.choice(&axes), none.page), (Choice::default(), Page { limit: 100, offset: 0 }));
+        assert_eq!(
+            (none.choice(&axes), none.page),
+            (Choice::default(), Page { limit: 100, offset: 0 })
+        );
         assert_eq!(parse(Some("&&")), none);
         let points = Points::parse(Some("metric=test%2faccuracy&offset=1")).unwrap();
-        assert_eq!(points, Points { metric: Some("test/accuracy"), page: Page { limit: 5_000, offset: 1 } });
+        assert_eq!(
+            points,
+            Points { metric: Some("test/accuracy"), page: Page { limit: 5_000, offset: 1 } }
+        );
         let [one, other] = ["0", "f"].map(|digit| digit.repeat(32));
         let curves = Curves::parse(Some(&format!("cells={other},{one},{one}"))).unwrap();
         assert_eq!((curves.metric, curves.cells.len()), ("test/accuracy", 2));

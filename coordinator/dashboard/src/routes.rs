@@ -34,8 +34,8 @@ use super::{
     query::{self, Cells, Curves, Points, Trials, Workers},
     ready::is_ready,
     views::{
-        AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView, TrialDetails,
-        TrialView, WorkerView,
+        AnswerView, CellView, CellsView, CurvesView, ListView, PointView, PointsView, SweepView,
+        TrialDetails, TrialView, WorkerView,
     },
 };
 
@@ -74,7 +74,8 @@ pub(super) struct Local(pub(super) IpAddr);
 pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
     let join_at = HeaderValue::from_str(join_at).ok();
     let frames = guard.frames().join(" ");
-    let policy = if frames.is_empty() { format!("{POLICY} 'none'") } else { format!("{POLICY} {frames}") };
+    let policy =
+        if frames.is_empty() { format!("{POLICY} 'none'") } else { format!("{POLICY} {frames}") };
     let policy = HeaderValue::from_str(&policy).expect("origins are ASCII");
     let mut router = Router::new()
         .route("/api/v1/sweep", get(sweep))
@@ -96,7 +97,9 @@ pub(super) fn router(stage: Stage, guard: Guard, join_at: &str) -> Router {
     for file in page::FILES {
         router = router.route(file.0, get(async move || page::response(file)));
     }
-    let missing = async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here").hint("the dashboard is at /");
+    let missing = async || {
+        Problem::new(StatusCode::NOT_FOUND, "there is nothing here").hint("the dashboard is at /")
+    };
     router
         .fallback(missing)
         .with_state(stage)
@@ -122,15 +125,25 @@ async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
         && !guard::is_open(head.uri.path())
         && !visitor.admit()
     {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many people are looking on");
-        return problem.header(header::CONNECTION, "close").header(header::RETRY_AFTER, "10").into_response();
+        let problem =
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many people are looking on");
+        return problem
+            .header(header::CONNECTION, "close")
+            .header(header::RETRY_AFTER, "10")
+            .into_response();
     }
-    let late = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no answer within {ANSWER:?}"));
-    timeout(ANSWER, next.run(Request::from_parts(head, body))).await.unwrap_or_else(|_| late().into_response())
+    let late =
+        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no answer within {ANSWER:?}"));
+    timeout(ANSWER, next.run(Request::from_parts(head, body)))
+        .await
+        .unwrap_or_else(|_| late().into_response())
 }
 
 /// What browsers may do with an answer: show it on this page, and nothing else.
-async fn label(State((policy, alone)): State<(HeaderValue, bool)>, mut response: Response) -> Response {
+async fn label(
+    State((policy, alone)): State<(HeaderValue, bool)>,
+    mut response: Response,
+) -> Response {
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     // It knows no list of pages, unlike the policy.
@@ -152,7 +165,8 @@ async fn label(State((policy, alone)): State<(HeaderValue, bool)>, mut response:
 pub(super) type Answer = Result<Response, Problem>;
 
 fn with_type(content_type: &'static str, body: impl Into<Body>) -> Response {
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    let headers =
+        HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
     (headers, body.into()).into_response()
 }
 
@@ -170,14 +184,18 @@ pub(super) fn json(value: &impl Serialize) -> Answer {
 /// What went wrong is told to those who run the coordinator, and not to those who look.
 fn internal(error: &dyn std::error::Error) -> Problem {
     warn!("a request for the dashboard failed: {error}");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be told now").hint("the coordinator's log says why")
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be told now")
+        .hint("the coordinator's log says why")
 }
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::TooLong(problem) => Self::new(StatusCode::SERVICE_UNAVAILABLE, problem.what).hint(problem.hint),
-            ReadError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).hint("try again later"),
+            ReadError::TooLong(problem) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, problem.what).hint(problem.hint)
+            }
+            ReadError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                .hint("try again later"),
             ReadError::Sqlite { .. } => internal(&error),
         }
     }
@@ -202,9 +220,11 @@ async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let Cells(page) = Cells::parse(asked.as_deref())?;
     let summary = app.summary.get(&app.reader).await?;
     // The same cells in the same order.
-    let cells = app.axes.cells().zip(summary.cells()).skip(page.offset as usize).take(page.limit as usize);
-    let items: Vec<_> =
-        cells.map(|(id, cell)| CellView { id: id.to_string(), axes: app.axes.values_of(id), cell }).collect();
+    let cells =
+        app.axes.cells().zip(summary.cells()).skip(page.offset as usize).take(page.limit as usize);
+    let items: Vec<_> = cells
+        .map(|(id, cell)| CellView { id: id.to_string(), axes: app.axes.values_of(id), cell })
+        .collect();
     let list = ListView::new(page, summary.cells().len() as i64, items);
     json(&CellsView { selection: summary.selection, legend: legend(&summary), list })
 }
@@ -212,7 +232,8 @@ async fn cells(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
 async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let asked = Trials::parse(asked.as_deref(), &app.axes)?;
     let (page, choice) = (asked.page, asked.choice(&app.axes));
-    let (total, lines) = app.reader.read(move |transaction| live::trials(transaction, &choice, page)).await?;
+    let (total, lines) =
+        app.reader.read(move |transaction| live::trials(transaction, &choice, page)).await?;
     let snapshot = app.snapshot();
     let items = lines.into_iter().map(|line| TrialView::new(line, &app.axes, &snapshot)).collect();
     json(&ListView::new(page, total, items))
@@ -223,21 +244,28 @@ fn trial_id(text: TrialInPath) -> Result<TrialId, Problem> {
 }
 
 fn no_trial() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is no such trial in this grid").hint("/api/v1/trials has all")
+    Problem::new(StatusCode::NOT_FOUND, "there is no such trial in this grid")
+        .hint("/api/v1/trials has all")
 }
 
 async fn trial(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let id = trial_id(id)?;
-    let found = app.reader.read(move |transaction| live::trial(transaction, id)).await?.ok_or_else(no_trial)?;
+    let found = app
+        .reader
+        .read(move |transaction| live::trial(transaction, id))
+        .await?
+        .ok_or_else(no_trial)?;
     json(&TrialDetails::new(found, &app, &app.snapshot()).map_err(|error| internal(&error))?)
 }
 
 async fn points(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
     let (Points { metric, page }, id) = (Points::parse(asked.as_deref())?, trial_id(id)?);
-    let found = app.reader.read(move |transaction| live::points(transaction, id, metric, page)).await?;
+    let found =
+        app.reader.read(move |transaction| live::points(transaction, id, metric, page)).await?;
     let (attempt, total, points) = found.ok_or_else(no_trial)?;
-    let items = points.into_iter().map(|(metric, step, value)| PointView { metric, step, value }).collect();
+    let items =
+        points.into_iter().map(|(metric, step, value)| PointView { metric, step, value }).collect();
     json(&PointsView { attempt, list: ListView::new(page, total, items) })
 }
 
@@ -254,7 +282,9 @@ async fn curves(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
 async fn report(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let mut response = files::file(&app.file("report.html"), "text/html; charset=utf-8").await?;
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(files::REPORT_POLICY));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(files::REPORT_POLICY));
     Ok(response)
 }
 
@@ -273,7 +303,8 @@ async fn artifact(State(app): Shared, path: TwoInPath, RawQuery(asked): RawQuery
 
 async fn workers(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     let Workers(page) = Workers::parse(asked.as_deref())?;
-    let (total, lines) = app.reader.read(move |transaction| live::workers(transaction, page)).await?;
+    let (total, lines) =
+        app.reader.read(move |transaction| live::workers(transaction, page)).await?;
     let snapshot = app.snapshot();
     let items = lines.into_iter().map(|line| WorkerView::new(line, &snapshot)).collect();
     json(&ListView::new(page, total, items))
@@ -290,7 +321,9 @@ async fn prometheus(State(app): Shared) -> Answer {
 /// A worker that was sent here is told where workers join.
 fn alive(join_at: Option<HeaderValue>) -> Response {
     let mut response = text("alive\n");
-    response.headers_mut().extend(join_at.map(|join_at| (HeaderName::from_static(WORKERS_HEADER), join_at)));
+    response
+        .headers_mut()
+        .extend(join_at.map(|join_at| (HeaderName::from_static(WORKERS_HEADER), join_at)));
     response
 }
 

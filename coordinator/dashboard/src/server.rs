@@ -115,12 +115,14 @@ impl Door {
                 (listener, said.host().clone())
             }
             None => (
-                bind_to_next().or_problem(|| problem!("cannot listen for the dashboard"; "say --http off"))?,
+                bind_to_next()
+                    .or_problem(|| problem!("cannot listen for the dashboard"; "say --http off"))?,
                 Host::Any,
             ),
         };
         let address = listener.local_addr()?;
-        let mut hosts: Vec<String> = arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
+        let mut hosts: Vec<String> =
+            arguments.http_hosts.iter().map(|host| host.0.clone()).collect();
         hosts.extend(machine::names());
         hosts.extend(machine::addresses().iter().map(ToString::to_string));
         if let Host::Name(name) = &said {
@@ -218,11 +220,13 @@ async fn converse(
     let stream = Box::pin(stream);
     match tls {
         None => answer(stream, router, next_request, stopped).await,
-        Some(tls) => match timeout(HANDSHAKE, TlsAcceptor::from(tls.for_person()).accept(stream)).await {
-            Ok(Ok(stream)) => answer(stream, router, next_request, stopped).await,
-            Ok(Err(error)) => debug!("TLS handshake: {error}"),
-            Err(_) => debug!("no TLS handshake within {HANDSHAKE:?}"),
-        },
+        Some(tls) => {
+            match timeout(HANDSHAKE, TlsAcceptor::from(tls.for_person()).accept(stream)).await {
+                Ok(Ok(stream)) => answer(stream, router, next_request, stopped).await,
+                Ok(Err(error)) => debug!("TLS handshake: {error}"),
+                Err(_) => debug!("no TLS handshake within {HANDSHAKE:?}"),
+            }
+        }
     }
 }
 

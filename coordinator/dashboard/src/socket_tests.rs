@@ -44,7 +44,8 @@ async fn open(
     next_request: Option<Duration>,
 ) -> (String, SocketAddr, oneshot::Sender<()>) {
     let Program { access, http } = Program::parse_from([&["x".to_owned()], options].concat());
-    let mut door = Door::open(&http, &access.read().unwrap(), &access.door, WORKERS).await.unwrap().unwrap();
+    let mut door =
+        Door::open(&http, &access.read().unwrap(), &access.door, WORKERS).await.unwrap().unwrap();
     door.next_request = next_request.unwrap_or(door.next_request);
     let url = door.url.clone();
     let port = url.parse::<Uri>().unwrap().port_u16().unwrap();
@@ -60,8 +61,9 @@ async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
 }
 
 async fn ask_as(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, host: &str) -> String {
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {SECRET}\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {SECRET}\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().ok();
@@ -78,17 +80,19 @@ async fn beyond_loopback_it_speaks_tls_and_on_loopback_it_need_not() {
         path.display().to_string()
     };
     let pair = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned(), "dash.example".to_owned()])
-        .unwrap()
-        .self_signed(&pair)
-        .unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned(), "dash.example".to_owned()])
+            .unwrap()
+            .self_signed(&pair)
+            .unwrap();
     let access = [
         format!("--tls-cert={}", file("c.pem", &certificate.pem())),
         format!("--tls-key={}", file("k.pem", &pair.serialize_pem())),
         format!("--token-file={}", file("token", SECRET)),
     ];
 
-    let (url, address, _stop) = open(&house, &[&access[..], &["--http=0.0.0.0:0".to_owned()]].concat(), None).await;
+    let (url, address, _stop) =
+        open(&house, &[&access[..], &["--http=0.0.0.0:0".to_owned()]].concat(), None).await;
     assert!(url.starts_with("https://"), "{url}");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certificate.der().to_vec())).unwrap();
@@ -99,28 +103,39 @@ async fn beyond_loopback_it_speaks_tls_and_on_loopback_it_need_not() {
         .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
     let stream = TcpStream::connect(address).await.unwrap();
-    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    let stream =
+        connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
     assert!(ask(stream).await.starts_with("HTTP/1.1 200 OK"));
     // Whatever it listens on, it has the names of this machine and of its certificate.
     for host in swfn_access::machine::names().iter().map(String::as_str).chain(["dash.example"]) {
         let stream = TcpStream::connect(address).await.unwrap();
-        let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
-        assert!(ask_as(stream, "/api/v1/sweep", host).await.starts_with("HTTP/1.1 200 OK"), "{host}");
+        let stream =
+            connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        assert!(
+            ask_as(stream, "/api/v1/sweep", host).await.starts_with("HTTP/1.1 200 OK"),
+            "{host}"
+        );
     }
     let plain = ask(TcpStream::connect(address).await.unwrap()).await;
     assert!(!plain.contains("HTTP/1.1"), "{plain}");
 
-    let (url, address, _stop) = open(&house, &[&access[..], &["--http=127.0.0.1:0".to_owned()]].concat(), None).await;
+    let (url, address, _stop) =
+        open(&house, &[&access[..], &["--http=127.0.0.1:0".to_owned()]].concat(), None).await;
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
     assert!(ask(TcpStream::connect(address).await.unwrap()).await.starts_with("HTTP/1.1 200 OK"));
     for host in swfn_access::machine::names().iter().map(String::as_str).chain(["dash.example"]) {
-        let answer = ask_as(TcpStream::connect(address).await.unwrap(), "/api/v1/sweep", host).await;
+        let answer =
+            ask_as(TcpStream::connect(address).await.unwrap(), "/api/v1/sweep", host).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{host}: {answer}");
     }
-    let answer = ask_as(TcpStream::connect(address).await.unwrap(), "/api/v1/sweep", "other.example").await;
+    let answer =
+        ask_as(TcpStream::connect(address).await.unwrap(), "/api/v1/sweep", "other.example").await;
     assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
     let answer = ask_as(TcpStream::connect(address).await.unwrap(), "/healthz", "localhost").await;
-    assert!(answer.contains(&format!("swfn-workers: {WORKERS}\r\n")), "a worker learns where to go: {answer}");
+    assert!(
+        answer.contains(&format!("swfn-workers: {WORKERS}\r\n")),
+        "a worker learns where to go: {answer}"
+    );
 }
 
 /// Asks once, as a guest, and then sends these bytes, ten a second, until the connection ends; returns how long that took.

@@ -48,11 +48,18 @@ impl LiveSummary {
     /// The summary. Who comes while it is made waits for it.
     pub async fn get(&self, reader: &Reader) -> Result<Arc<Summary>, ReadError> {
         let newest = Arc::clone(&self.newest).lock_owned().await;
-        if let Some(made) = newest.as_ref().filter(|made| made.at.elapsed() < PERIOD.max(REST * made.took)) {
+        if let Some(made) =
+            newest.as_ref().filter(|made| made.at.elapsed() < PERIOD.max(REST * made.took))
+        {
             return Ok(Arc::clone(&made.summary));
         }
         // A task of its own: it comes to its end though whoever asked is gone, and nobody begins another beside it.
-        let made = tokio::spawn(make(newest, Arc::clone(&self.grid), Arc::clone(&self.specs), reader.clone()));
+        let made = tokio::spawn(make(
+            newest,
+            Arc::clone(&self.grid),
+            Arc::clone(&self.specs),
+            reader.clone(),
+        ));
         // A panic would be a defect, of this request alone; an end, that of the runtime.
         made.await.map_err(|_| ReadError::Closed)?
     }

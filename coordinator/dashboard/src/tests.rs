@@ -63,16 +63,36 @@ impl House {
             counts: Counts { pending: specs.len() - 3, leased: 1, succeeded: 1, quarantined: 1 },
             workers: 1,
             connected: vec!["ann".parse().unwrap()].into(),
-            running: vec![Running { trial: specs[1].id(), worker: "ann".parse().unwrap(), step: 5_000 }].into(),
+            running: vec![Running {
+                trial: specs[1].id(),
+                worker: "ann".parse().unwrap(),
+                step: 5_000,
+            }]
+            .into(),
             ..Snapshot::default()
         };
-        Self { dir, run_dir, grid, specs, snapshots: watch::channel(snapshot).0, requests: mpsc::channel(8).0, store }
+        Self {
+            dir,
+            run_dir,
+            grid,
+            specs,
+            snapshots: watch::channel(snapshot).0,
+            requests: mpsc::channel(8).0,
+            store,
+        }
     }
 
     pub(super) fn app(&self) -> App {
         let reader = Reader::new(&self.dir.path().join("sweep.sqlite"));
         let (grid, snapshots) = (Arc::clone(&self.grid), self.snapshots.subscribe());
-        App::new(grid, &self.run_dir.place().unwrap(), &self.specs, snapshots, Some(Queue::new(&self.requests)), reader)
+        App::new(
+            grid,
+            &self.run_dir.place().unwrap(),
+            &self.specs,
+            snapshots,
+            Some(Queue::new(&self.requests)),
+            reader,
+        )
     }
 
     pub(super) fn router(&self, token: Option<Token>) -> Router {
@@ -102,10 +122,18 @@ fn batch(specs: &[TrialSpec]) -> Batch {
             leased(1),
             leased(2),
             Event::Succeeded { lease: lease(0) },
-            Event::Failed { lease: lease(2), error: HOSTILE.repeat(50), log: "the end".into(), quarantine: true },
+            Event::Failed {
+                lease: lease(2),
+                error: HOSTILE.repeat(50),
+                log: "the end".into(),
+                quarantine: true,
+            },
         ],
         points: vec![
-            (lease(0), (1..=1_000).map(|step| point(TRAIN_LOSS, 10 * step, 1.0 / step as f64)).collect()),
+            (
+                lease(0),
+                (1..=1_000).map(|step| point(TRAIN_LOSS, 10 * step, 1.0 / step as f64)).collect(),
+            ),
             (lease(0), vec![point(TEST_ACCURACY, 5_000, 0.8), point(TEST_ACCURACY, 10_000, 0.9)]),
             (lease(1), vec![point(VAE_LOSS, 5_000, 90.0)]),
         ],
@@ -158,11 +186,17 @@ async fn what_is_in_the_file_is_told() {
     let all = json(&router, "/api/v1/trials").await;
     assert_eq!((&all["total"], all["items"].as_array().unwrap().len()), (&16.into(), 16));
     let of = |query: &'static str| json(&router, query);
-    assert_eq!(of("/api/v1/trials?state=pending&architecture=lenet+bn&subset_size=300").await["total"], 4);
+    assert_eq!(
+        of("/api/v1/trials?state=pending&architecture=lenet+bn&subset_size=300").await["total"],
+        4
+    );
     let page = of("/api/v1/trials?state=pending&limit=5&offset=10").await;
     assert_eq!((&page["total"], page["items"].as_array().unwrap().len()), (&13.into(), 3));
     let done = &of("/api/v1/trials?state=succeeded").await["items"][0];
-    assert_eq!((&done["outcome"]["final_test_accuracy"], &done["worker"]), (&0.9.into(), &"ann".into()));
+    assert_eq!(
+        (&done["outcome"]["final_test_accuracy"], &done["worker"]),
+        (&0.9.into(), &"ann".into())
+    );
     assert_eq!(done["step"], done["steps"]);
     let running = &of("/api/v1/trials?state=leased").await["items"][0];
     assert_eq!(
@@ -176,35 +210,69 @@ async fn what_is_in_the_file_is_told() {
     // Running ones come first, and axes are what they are sorted and chosen by.
     let states = async |query: &str| {
         let list = json(&router, &format!("/api/v1/trials?{query}")).await;
-        let states = list["items"].as_array().unwrap().iter().map(|trial| trial["state"].as_str().unwrap().to_owned());
+        let states = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|trial| trial["state"].as_str().unwrap().to_owned());
         states.collect::<Vec<_>>()
     };
-    assert_eq!(states("sort=state&limit=4").await, ["leased", "succeeded", "quarantined", "pending"]);
+    assert_eq!(
+        states("sort=state&limit=4").await,
+        ["leased", "succeeded", "quarantined", "pending"]
+    );
     assert_eq!(states("sort=-accuracy&limit=2").await, ["succeeded", "leased"]);
     assert_eq!(
         all["items"][0]["axes"],
         serde_json::json!({"network": "net", "regulariser": "none", "subset_size": "100"})
     );
-    let titles: Vec<_> = sweep["axes"].as_array().unwrap().iter().map(|axis| axis["title"].as_str().unwrap()).collect();
+    let titles: Vec<_> = sweep["axes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|axis| axis["title"].as_str().unwrap())
+        .collect();
     assert_eq!(titles, ["network", "n", "regulariser", "seed"]);
-    let by_seed = of("/api/v1/trials?network=lenet&regulariser=bn%20%2B%20fn%200.1&sort=-seed").await;
+    let by_seed =
+        of("/api/v1/trials?network=lenet&regulariser=bn%20%2B%20fn%200.1&sort=-seed").await;
     assert_eq!((&by_seed["total"], &by_seed["items"][0]["seed"]), (&4.into(), &1.into()));
 
     let details = json(&router, &format!("/api/v1/trials/{id}")).await;
-    assert_eq!((&details["log"], &details["events"][0]["kind"]), (&"the end".into(), &"failed".into()));
+    assert_eq!(
+        (&details["log"], &details["events"][0]["kind"]),
+        (&"the end".into(), &"failed".into())
+    );
     assert_eq!(details["settings"]["classifier"]["iterations"], 10_000);
     let (first, second) = (house.specs[0].id(), house.specs[1].id());
     assert_eq!(json(&router, &format!("/api/v1/trials/{first}/points")).await["total"], 1_002);
     let curve = json(&router, &format!("/api/v1/trials/{first}/points?metric=test/accuracy")).await;
-    assert_eq!(curve["items"][1], serde_json::json!({"metric": "test/accuracy", "step": 10_000, "value": 0.9}));
-    let part = json(&router, &format!("/api/v1/trials/{first}/points?metric=train/loss&limit=10&offset=995")).await;
+    assert_eq!(
+        curve["items"][1],
+        serde_json::json!({"metric": "test/accuracy", "step": 10_000, "value": 0.9})
+    );
+    let part = json(
+        &router,
+        &format!("/api/v1/trials/{first}/points?metric=train/loss&limit=10&offset=995"),
+    )
+    .await;
     assert_eq!(part["items"].as_array().unwrap().len(), 5);
-    assert_eq!(json(&router, &format!("/api/v1/trials/{second}/points")).await["items"][0]["metric"], "vae/loss");
+    assert_eq!(
+        json(&router, &format!("/api/v1/trials/{second}/points")).await["items"][0]["metric"],
+        "vae/loss"
+    );
 
     let cells = json(&router, "/api/v1/cells").await;
-    assert!(cells["legend"].as_str().unwrap().starts_with("Test accuracy after the last iteration: mean ± half"));
+    assert!(
+        cells["legend"]
+            .as_str()
+            .unwrap()
+            .starts_with("Test accuracy after the last iteration: mean ± half")
+    );
     assert_eq!(cells["selection"], "final");
-    assert_eq!((&cells["total"], &cells["items"][0]["final_test_accuracy"]["mean"]), (&8.into(), &0.9.into()));
+    assert_eq!(
+        (&cells["total"], &cells["items"][0]["final_test_accuracy"]["mean"]),
+        (&8.into(), &0.9.into())
+    );
     let cell = cells["items"][0]["id"].as_str().unwrap();
     let curves = json(&router, &format!("/api/v1/curves?cells={cell}")).await;
     let expected = serde_json::json!({"step": 10_000, "n": 1, "mean": 0.9, "confidence_95": null});
@@ -215,10 +283,16 @@ async fn what_is_in_the_file_is_told() {
         (&first["network"], &first["regulariser"], &answer["cells"][0]),
         (&"net".into(), &"none".into(), &cell.into())
     );
-    assert_eq!((&first["cells"][0]["seeds"], &first["cells"][0]["planned"]), (&1.into(), &2.into()));
+    assert_eq!(
+        (&first["cells"][0]["seeds"], &first["cells"][0]["planned"]),
+        (&1.into(), &2.into())
+    );
     assert_eq!(answer["synthesis"]["open"], true);
     let worker = json(&router, "/api/v1/workers").await["items"][0].clone();
-    assert_eq!((&worker["connected"], &worker["running"], &worker["succeeded"]), (&true.into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&worker["connected"], &worker["running"], &worker["succeeded"]),
+        (&true.into(), &1.into(), &1.into())
+    );
     assert_eq!((&worker["host"], worker["model"].as_str().unwrap().len()), (&HOSTILE.into(), 303));
     drop(house.store);
 }
@@ -229,7 +303,9 @@ async fn what_has_not_changed_is_not_sent_again() {
     let router = house.router(None);
     let ask = async |tag: Option<&str>| {
         let mut request = request("/api/v1/answer");
-        tag.iter().for_each(|tag| drop(request.headers_mut().insert(header::IF_NONE_MATCH, tag.parse().unwrap())));
+        tag.iter().for_each(|tag| {
+            drop(request.headers_mut().insert(header::IF_NONE_MATCH, tag.parse().unwrap()))
+        });
         let response = router.clone().oneshot(request).await.unwrap();
         let tag = response.headers()[header::ETAG].to_str().unwrap().to_owned();
         (response.status(), tag, text(response).await)
@@ -254,14 +330,26 @@ async fn every_answer_says_what_may_be_done_with_it() {
         "/nothing",
         "/api/v1/trials?x=1",
     ];
-    for (path, host) in paths.map(|path| (path, "localhost")).into_iter().chain([("/", "evil.example")]) {
+    for (path, host) in
+        paths.map(|path| (path, "localhost")).into_iter().chain([("/", "evil.example")])
+    {
         let mut request = request(path);
         request.headers_mut().insert(header::HOST, host.parse().unwrap());
         let response = router.clone().oneshot(request).await.unwrap();
-        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
+        let header = |name: &str| {
+            response.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+        };
         let policy = header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"), "{path}");
-        assert_eq!((header("x-content-type-options"), header("cache-control")), ("nosniff", "no-store"), "{path}");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'")
+                && !policy.contains("unsafe"),
+            "{path}"
+        );
+        assert_eq!(
+            (header("x-content-type-options"), header("cache-control")),
+            ("nosniff", "no-store"),
+            "{path}"
+        );
         assert_eq!(header("cross-origin-resource-policy"), "same-origin", "{path}");
         assert_eq!(header("access-control-allow-origin"), "", "{path}");
         assert_ne!(header("content-type"), "", "{path}");
@@ -343,7 +431,11 @@ async fn guesses_of_the_token_are_answered_late_and_hold_up_nobody() {
         }
         let began = Instant::now();
         let response = router.clone().oneshot(request).await.unwrap();
-        (response.status(), began.elapsed(), response.headers().contains_key(header::WWW_AUTHENTICATE))
+        (
+            response.status(),
+            began.elapsed(),
+            response.headers().contains_key(header::WWW_AUTHENTICATE),
+        )
     };
     let guess = of("/metrics", Some("Bearer x".to_owned()));
     let known = of("/metrics", Some(format!("Bearer {}", token.reveal())));
@@ -361,14 +453,18 @@ async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
     let in_frame = || {
         let head = request("/");
         let (mut head, body) = head.into_parts();
-        for (name, value) in
-            [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]
-        {
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "iframe"),
+        ] {
             head.headers.insert(name, value.parse().unwrap());
         }
         Request::from_parts(head, body)
     };
-    let policy = |response: &Response<Body>| response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let policy = |response: &Response<Body>| {
+        response.headers()["content-security-policy"].to_str().unwrap().to_owned()
+    };
     let alone = house.router(None);
     let refused = alone.clone().oneshot(in_frame()).await.unwrap();
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
@@ -381,11 +477,19 @@ async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
     let named = routes::router(Stage(watch::channel(Arc::new(house.app())).1), guard, "");
     let page = named.clone().oneshot(in_frame()).await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
-    assert!(policy(&page).ends_with("; frame-ancestors https://hub.example http://lab:8000"), "{}", policy(&page));
+    assert!(
+        policy(&page).ends_with("; frame-ancestors https://hub.example http://lab:8000"),
+        "{}",
+        policy(&page)
+    );
     assert!(!page.headers().contains_key(header::X_FRAME_OPTIONS));
     let mut data = in_frame();
     *data.uri_mut() = "/api/v1/sweep".parse().unwrap();
-    assert_eq!(named.oneshot(data).await.unwrap().status(), StatusCode::FORBIDDEN, "the page alone");
+    assert_eq!(
+        named.oneshot(data).await.unwrap().status(),
+        StatusCode::FORBIDDEN,
+        "the page alone"
+    );
 }
 
 #[tokio::test]
@@ -403,8 +507,9 @@ async fn commands_are_brought_to_the_engine_where_people_may() {
     let stage = |app: App| Stage(watch::channel(Arc::new(app)).1);
     let router = |app| routes::router(stage(app), Guard::new(Vec::new(), None), "http://head:7077");
     let post = |body: String| {
-        let request =
-            Request::post("/api/v1/commands").header("host", "localhost").header("origin", "http://localhost");
+        let request = Request::post("/api/v1/commands")
+            .header("host", "localhost")
+            .header("origin", "http://localhost");
         request.header("content-type", "application/json").body(Body::from(body)).unwrap()
     };
     let ask = async |router: &Router, body: &str| {
@@ -412,17 +517,32 @@ async fn commands_are_brought_to_the_engine_where_people_may() {
         (response.status().as_u16(), text(response).await)
     };
     let open = router(house.app().with_commands(commander));
-    let retry = format!(r#"{{"retry":{{"failed":false,"diverged":false,"trials":["{}"]}}}}"#, house.specs[2].id());
-    assert_eq!(ask(&open, &retry).await, (200, r#"{"retried":{"trials":1,"left_out":0}}"#.to_owned()));
+    let retry = format!(
+        r#"{{"retry":{{"failed":false,"diverged":false,"trials":["{}"]}}}}"#,
+        house.specs[2].id()
+    );
+    assert_eq!(
+        ask(&open, &retry).await,
+        (200, r#"{"retried":{"trials":1,"left_out":0}}"#.to_owned())
+    );
     assert_eq!(heard.recv().await.unwrap().json(), retry);
     let (status, said) = ask(&open, r#"{"drain":{"workers":["bob"]}}"#).await;
-    assert!(status == 404 && said.contains(r#""message":"no such worker","hint":"look""#), "{said}");
+    assert!(
+        status == 404 && said.contains(r#""message":"no such worker","hint":"look""#),
+        "{said}"
+    );
     assert!(matches!(heard.recv().await, Some(PersonCommand::Drain(_))));
     let (status, said) = ask(&open, r#"{"drain":{"workers":[]}}"#).await;
     assert!(status == 400 && said.contains("`drain.workers` names nobody"), "{said}");
     assert_eq!(ask(&open, &"x".repeat(70_000)).await.0, 413);
-    let form = Request::post("/api/v1/commands").header("host", "localhost").body(Body::from(retry.clone())).unwrap();
-    assert_eq!(open.clone().oneshot(form).await.unwrap().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let form = Request::post("/api/v1/commands")
+        .header("host", "localhost")
+        .body(Body::from(retry.clone()))
+        .unwrap();
+    assert_eq!(
+        open.clone().oneshot(form).await.unwrap().status(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    );
     assert!(heard.try_recv().is_err(), "what is refused is not brought to anybody");
     let sweep = json(&open, "/api/v1/sweep").await;
     assert_eq!(sweep["commands"], true);

@@ -86,14 +86,19 @@ impl<'v> SweepView<'v> {
             share_done: snapshot.share_done,
             elapsed_seconds: seconds(snapshot.elapsed),
             // Without workers there is no end in sight.
-            remaining_seconds: snapshot.remaining().filter(|_| !counts.finished() && snapshot.workers > 0).map(seconds),
+            remaining_seconds: snapshot
+                .remaining()
+                .filter(|_| !counts.finished() && snapshot.workers > 0)
+                .map(seconds),
             succeeded_since_start: snapshot.succeeded_here,
             best: snapshot.best.as_ref().map(|best| BestView {
                 cell: best.spec.label(),
                 seeds: best.seeds,
                 test_accuracy_mean: best.mean,
             }),
-            changed: (!names.live).then(|| app.written(&["sweep.sqlite", "sweep.sqlite-wal"])).flatten(),
+            changed: (!names.live)
+                .then(|| app.written(&["sweep.sqlite", "sweep.sqlite-wal"]))
+                .flatten(),
             report: app.written(&["report.html"]),
         }
     }
@@ -159,7 +164,11 @@ const LARGEST_EXACT: u64 = (1 << 53) - 1;
 
 /// A number, or beyond [`LARGEST_EXACT`] its digits as a text.
 fn exact<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    if *number <= LARGEST_EXACT { serializer.serialize_u64(*number) } else { serializer.collect_str(number) }
+    if *number <= LARGEST_EXACT {
+        serializer.serialize_u64(*number)
+    } else {
+        serializer.collect_str(number)
+    }
 }
 
 /// The same of all whole numbers of a JSON text, which stays as it is otherwise.
@@ -270,8 +279,18 @@ struct EventView {
 }
 
 impl<'v> TrialDetails<'v> {
-    pub(super) fn new(page: TrialPage, app: &'v App, snapshot: &Snapshot) -> Result<Self, serde_json::Error> {
-        let event = |EventLine { at, attempt, kind, worker, error }| EventView { at, attempt, kind, worker, error };
+    pub(super) fn new(
+        page: TrialPage,
+        app: &'v App,
+        snapshot: &Snapshot,
+    ) -> Result<Self, serde_json::Error> {
+        let event = |EventLine { at, attempt, kind, worker, error }| EventView {
+            at,
+            attempt,
+            kind,
+            worker,
+            error,
+        };
         Ok(Self {
             settings: RawValue::from_string(exact_numbers(&page.line.spec.to_json()))?,
             named: axes::named(&page.line.spec),
@@ -308,7 +327,9 @@ impl CurvesView {
             let confidence_95 = half_width(n, standard_deviation).filter(|half| *half > 0.0);
             MeanView { step, n, mean, confidence_95 }
         };
-        let curve = |(cell, points): (CellId, Vec<_>)| (cell.to_string(), points.into_iter().map(mean).collect());
+        let curve = |(cell, points): (CellId, Vec<_>)| {
+            (cell.to_string(), points.into_iter().map(mean).collect())
+        };
         Self { metric, curves: curves.into_iter().map(curve).collect() }
     }
 }
@@ -346,7 +367,8 @@ pub(super) struct WorkerView {
 
 impl WorkerView {
     pub(super) fn new(line: WorkerLine, snapshot: &Snapshot) -> Self {
-        let WorkerLine { id, host, device, model, threads, software, joined, succeeded, seconds } = line;
+        let WorkerLine { id, host, device, model, threads, software, joined, succeeded, seconds } =
+            line;
         Self {
             connected: snapshot.connected.contains(&id),
             running: snapshot.running.iter().filter(|running| running.worker == id).count(),

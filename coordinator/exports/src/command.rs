@@ -44,7 +44,9 @@ pub struct ExportArguments {
 pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
     let database = arguments.run_dir.join("sweep.sqlite");
     if let Some(out) = &arguments.out {
-        let same = out.canonicalize().is_ok_and(|out| arguments.run_dir.canonicalize().is_ok_and(|run| run == out));
+        let same = out
+            .canonicalize()
+            .is_ok_and(|out| arguments.run_dir.canonicalize().is_ok_and(|run| run == out));
         ensure!(
             !same,
             problem!(
@@ -55,8 +57,12 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
         );
     }
     let mut told = String::new();
-    let usual =
-        || arguments.grid.map_or_else(|| arguments.run_dir.join("export"), |grid| grid.folder(&arguments.run_dir));
+    let usual = || {
+        arguments.grid.map_or_else(
+            || arguments.run_dir.join("export"),
+            |grid| grid.folder(&arguments.run_dir),
+        )
+    };
     let folder = arguments.out.clone().unwrap_or_else(usual);
     let chosen = grid_file::chosen(&arguments.run_dir, arguments.grid)?;
     let open = || -> anyhow::Result<ReadOnly> {

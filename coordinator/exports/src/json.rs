@@ -30,8 +30,12 @@ impl<W: Write> Rows for JsonRows<'_, W> {
                 ValueRef::Integer(number) if *kind == Kind::Truth => (number != 0).into(),
                 ValueRef::Integer(number) => number.into(),
                 ValueRef::Real(number) => number.into(),
-                ValueRef::Text(bytes) | ValueRef::Blob(bytes) if *kind == Kind::Json => serde_json::from_slice(bytes)?,
-                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into(),
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) if *kind == Kind::Json => {
+                    serde_json::from_slice(bytes)?
+                }
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                    String::from_utf8_lossy(bytes).into()
+                }
             };
             object.serialize_entry(name, &value)?;
         }

@@ -75,7 +75,8 @@ fn field((name, kind): &Column) -> Result<Arc<Type>, parquet::errors::ParquetErr
         Kind::Real => (Physical::DOUBLE, None),
         Kind::Truth => (Physical::BOOLEAN, None),
     };
-    let builder = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
+    let builder =
+        Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
     builder.with_logical_type(logical).build().map(Arc::new)
 }
 
@@ -143,10 +144,18 @@ impl Cells {
         let there = mem::take(&mut self.there);
         let there = Some(there.as_slice());
         match &mut self.values {
-            Values::Text(values) => column.typed::<ByteArrayType>().write_batch(&mem::take(values), there, None)?,
-            Values::Whole(values) => column.typed::<Int64Type>().write_batch(&mem::take(values), there, None)?,
-            Values::Real(values) => column.typed::<DoubleType>().write_batch(&mem::take(values), there, None)?,
-            Values::Truth(values) => column.typed::<BoolType>().write_batch(&mem::take(values), there, None)?,
+            Values::Text(values) => {
+                column.typed::<ByteArrayType>().write_batch(&mem::take(values), there, None)?
+            }
+            Values::Whole(values) => {
+                column.typed::<Int64Type>().write_batch(&mem::take(values), there, None)?
+            }
+            Values::Real(values) => {
+                column.typed::<DoubleType>().write_batch(&mem::take(values), there, None)?
+            }
+            Values::Truth(values) => {
+                column.typed::<BoolType>().write_batch(&mem::take(values), there, None)?
+            }
         };
         Ok(column.close()?)
     }

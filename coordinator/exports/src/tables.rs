@@ -33,7 +33,11 @@ impl Table {
     fn new(name: &'static str, columns: Vec<(&'static str, Kind, String)>, from: &str) -> Self {
         let values: Vec<&str> = columns.iter().map(|(_, _, sql)| sql.as_str()).collect();
         let sql = format!("SELECT {} FROM {from}", values.join(", "));
-        Self { name, columns: columns.into_iter().map(|(name, kind, _)| (name, kind)).collect(), sql }
+        Self {
+            name,
+            columns: columns.into_iter().map(|(name, kind, _)| (name, kind)).collect(),
+            sql,
+        }
     }
 }
 
@@ -73,13 +77,19 @@ fn of_axis(axis: Axis) -> (&'static str, Kind, String) {
 }
 
 fn trials() -> Table {
-    let mut columns =
-        owned(&[("trial", Text, "trial.id"), ("state", Text, "state"), ("attempts", Whole, "trial.attempt")]);
+    let mut columns = owned(&[
+        ("trial", Text, "trial.id"),
+        ("state", Text, "state"),
+        ("attempts", Whole, "trial.attempt"),
+    ]);
     columns.push(of_axis(Axis::at("dataset")));
     for axis in Axis::columns() {
         columns.push(of_axis(axis));
         if axis.role == Role::Network {
-            columns.extend(owned(&[("network", Text, "network(spec)"), ("regulariser", Text, "regulariser(spec)")]));
+            columns.extend(owned(&[
+                ("network", Text, "network(spec)"),
+                ("regulariser", Text, "regulariser(spec)"),
+            ]));
         }
     }
     columns.extend(same(&[("cell", Text)]));

@@ -89,11 +89,14 @@ impl Trial {
         ];
         let of_cells = Axis::columns().filter(|axis| axis.role != Role::Seed);
         columns.extend(of_cells.map(|axis| (axis.name, column(axis))));
-        let counts: Vec<String> = columns.iter().map(|(_, sql)| format!("count(DISTINCT {sql}) > 1")).collect();
+        let counts: Vec<String> =
+            columns.iter().map(|(_, sql)| format!("count(DISTINCT {sql}) > 1")).collect();
         let sql = format!("SELECT {} FROM trial WHERE in_grid", counts.join(", "));
         let row = |row: &Row<'_>| {
-            let several =
-                columns.iter().enumerate().map(|(column, (name, _))| Ok(row.get::<_, bool>(column)?.then_some(*name)));
+            let several = columns
+                .iter()
+                .enumerate()
+                .map(|(column, (name, _))| Ok(row.get::<_, bool>(column)?.then_some(*name)));
             several.filter_map(rusqlite::Result::transpose).collect()
         };
         Ok(reader.all(&sql, [], row)?.pop().unwrap_or_default())
@@ -125,7 +128,8 @@ mod tests {
         let [trials, ..] = tables();
         for axis in Axis::of_grid() {
             let (grid, values) = varied(*axis);
-            let specs: Vec<_> = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
+            let specs: Vec<_> =
+                Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();
             let dir = tempfile::tempdir().unwrap();
             let database = dir.path().join("sweep.sqlite");
             Store::open(&database).unwrap().set_trials(&specs).unwrap();
@@ -145,7 +149,11 @@ mod tests {
             }
             assert!(Trial::varying(&reader).unwrap().contains(&axis.name), "{axis:?}");
             let trial = Trial::read(&reader, Trial::numbers(&reader).unwrap()[0]).unwrap().unwrap();
-            let param = trial.axes.iter().find(|(name, _)| *name == axis.name).map(|(_, value)| value.clone());
+            let param = trial
+                .axes
+                .iter()
+                .find(|(name, _)| *name == axis.name)
+                .map(|(_, value)| value.clone());
             assert_eq!(param, Some(serde_json::to_value(values[0]).unwrap()));
         }
     }

@@ -26,9 +26,14 @@ pub(super) enum Format {
 }
 
 /// Writes all tables, each a file of that folder; returns their names.
-pub(super) fn write(reader: &ReadOnly, format: Format, folder: &Path) -> anyhow::Result<Vec<String>> {
-    std::fs::create_dir_all(folder)
-        .or_problem(|| problem!("cannot make the folder `{}`", folder.display(); "choose another with --out"))?;
+pub(super) fn write(
+    reader: &ReadOnly,
+    format: Format,
+    folder: &Path,
+) -> anyhow::Result<Vec<String>> {
+    std::fs::create_dir_all(folder).or_problem(
+        || problem!("cannot make the folder `{}`", folder.display(); "choose another with --out"),
+    )?;
     let mut names = Vec::new();
     for table in &tables() {
         let name = match format {
@@ -40,7 +45,9 @@ pub(super) fn write(reader: &ReadOnly, format: Format, folder: &Path) -> anyhow:
         run_dir::replace(folder, &name, |file| {
             let mut rows: Box<dyn Rows + '_> = match format {
                 Format::Csv => Box::new(CsvRows::new(file, &table.columns)?),
-                Format::Jsonl | Format::Tensorboard => Box::new(JsonRows::new(file, &table.columns)),
+                Format::Jsonl | Format::Tensorboard => {
+                    Box::new(JsonRows::new(file, &table.columns))
+                }
                 Format::Parquet => Box::new(ParquetRows::new(file, table)?),
             };
             reader.each(&table.sql, [], |row| rows.row(row))?;

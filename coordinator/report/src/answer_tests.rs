@@ -44,7 +44,9 @@ fn results(random: &mut ChaCha8Rng, grid: &str) -> Summary {
     finished(grid, |spec: &TrialSpec| {
         let of = |seed: u64, spec: &TrialSpec| {
             let text = format!("{} {seed} {salt}", spec.cell());
-            let hash = text.bytes().fold(salt, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            let hash = text
+                .bytes()
+                .fold(salt, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
             (hash >> 32) as f64 / f64::from(u32::MAX)
         };
         let own = of(1_000_000, spec);
@@ -55,7 +57,11 @@ fn results(random: &mut ChaCha8Rng, grid: &str) -> Summary {
 
 /// A text with single blanks, so that tables and broken lines read alike.
 fn flat(text: &str) -> String {
-    text.replace(['|', '*'], " ").replace("&lt;", "<").split_whitespace().collect::<Vec<_>>().join(" ")
+    text.replace(['|', '*'], " ")
+        .replace("&lt;", "<")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// How a table tells of a comparison.
@@ -84,7 +90,10 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
         assert!(answer.decided.len() == expected.len() && by_p(&answer.decided), "{grid}");
         let synthesis = &answer.synthesis;
         assert_eq!(synthesis.gains + synthesis.losses, expected.len());
-        assert_eq!(expected.len() + synthesis.undecided + synthesis.unknown, summary.comparisons.len());
+        assert_eq!(
+            expected.len() + synthesis.undecided + synthesis.unknown,
+            summary.comparisons.len()
+        );
 
         let json = serde_json::to_value(&summary).unwrap();
         assert_eq!(json["answer"]["decided"].as_array().unwrap().len(), expected.len());
@@ -106,12 +115,15 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
                     assert_eq!(of(gain), of(comparison.difference));
                 }
                 let decided = expected.iter().any(|other| std::ptr::eq(*other, comparison));
-                let mean = words::points(comparison.difference.map_or(0.0, |difference| difference.mean));
+                let mean =
+                    words::points(comparison.difference.map_or(0.0, |difference| difference.mean));
                 let group = format!("{context}, over {control}: ");
                 let in_group = |told: &str| {
                     told.split(&group).skip(1).any(|rest| {
                         let entries = rest.split(" n = ").next().unwrap_or(rest).split("; ");
-                        entries.into_iter().any(|entry| entry.starts_with(&format!("{treatment} {mean}")))
+                        entries
+                            .into_iter()
+                            .any(|entry| entry.starts_with(&format!("{treatment} {mean}")))
                     })
                 };
                 let is_told = told.contains(&row(comparison)) || in_group(told);
@@ -157,25 +169,37 @@ fn the_report_tells_what_is_decided() {
                     .join(" "),
             )
         };
-        let decided = page.descendants().filter(|node| node.attribute("class") == Some("t-decided"));
-        let rows: Vec<String> =
-            decided.flat_map(|table| table.descendants()).filter(|node| node.has_tag_name("tr")).map(text).collect();
+        let decided =
+            page.descendants().filter(|node| node.attribute("class") == Some("t-decided"));
+        let rows: Vec<String> = decided
+            .flat_map(|table| table.descendants())
+            .filter(|node| node.has_tag_name("tr"))
+            .map(text)
+            .collect();
         let summary = Summary::united(&[&sources.runs[0].grid], &sources.trials);
-        let table =
-            page.descendants().find(|node| node.attribute("class").is_some_and(|class| class.contains("t-decided")));
-        let body = table.into_iter().flat_map(|table| table.descendants()).filter(|node| node.has_tag_name("tr"));
+        let table = page
+            .descendants()
+            .find(|node| node.attribute("class").is_some_and(|class| class.contains("t-decided")));
+        let body = table
+            .into_iter()
+            .flat_map(|table| table.descendants())
+            .filter(|node| node.has_tag_name("tr"));
         let told = body.filter(|row| row.descendants().any(|node| node.has_tag_name("td"))).count();
         assert_eq!(told, summary.answer.decided.len());
         let markdown = flat(read("report.md").split_once("\n## Results").unwrap().0);
         for comparison in &summary.comparisons {
             let Comparison { treatment, control, .. } = comparison;
-            let mean = words::points(comparison.difference.map_or(0.0, |difference| difference.mean));
+            let mean =
+                words::points(comparison.difference.map_or(0.0, |difference| difference.mean));
             let decided = comparison.decided().is_some();
             some_decided += usize::from(decided);
             assert_eq!(markdown.contains(&row(comparison)), decided, "{markdown}");
             if decided {
                 let parts = [treatment, control, &mean];
-                assert!(rows.iter().any(|row| parts.iter().all(|part| row.contains(*part))), "{parts:?} in {rows:?}");
+                assert!(
+                    rows.iter().any(|row| parts.iter().all(|part| row.contains(*part))),
+                    "{parts:?} in {rows:?}"
+                );
             }
         }
     }

@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 fn browser() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    let mut places = std::env::split_paths(&folders).flat_map(|folder| names.map(|name| folder.join(name)));
+    let mut places =
+        std::env::split_paths(&folders).flat_map(|folder| names.map(|name| folder.join(name)));
     places.find(|place| place.is_file())
 }
 
@@ -35,7 +36,13 @@ fn browse(browser: &Path, page: &Path, width: u32, options: &[&str]) -> (String,
     let profile = tempfile::tempdir().unwrap();
     let output = |name: &str| fs::File::create(profile.path().join(name)).unwrap();
     let mut child = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--no-first-run",
+        ])
         .args(["--hide-scrollbars", "--enable-logging=stderr"])
         .arg(format!("--user-data-dir={}", profile.path().join("profile").display()))
         .arg(format!("--window-size={width},2000"))
@@ -55,7 +62,9 @@ fn browse(browser: &Path, page: &Path, width: u32, options: &[&str]) -> (String,
         }
         thread::sleep(Duration::from_millis(50));
     }
-    let read = |name: &str| String::from_utf8_lossy(&fs::read(profile.path().join(name)).unwrap()).into_owned();
+    let read = |name: &str| {
+        String::from_utf8_lossy(&fs::read(profile.path().join(name)).unwrap()).into_owned()
+    };
     (read("out"), read("err"))
 }
 
@@ -79,13 +88,16 @@ fn the_report_in_a_browser() {
     let dir = sample::folder("browser");
     let axes = "subset_size = [100, 300]\nseed = { count = 2 }\narchitecture = [\"net\", \"net+dropout\", \"lenet+bn\"]\n\
                 lambda = [0, 0.01, 0.1]\nweight_decay = [0, 5e-4]";
-    let claim =
-        "\n[[claim]]\ntext = \"the function norm helps\"\nis = \"better\"\nlambda = 0.1\nagainst = { lambda = 0 }\n";
+    let claim = "\n[[claim]]\ntext = \"the function norm helps\"\nis = \"better\"\nlambda = 0.1\nagainst = { lambda = 0 }\n";
     sample::run(dir.path(), &(sample::grid(axes) + claim), |index, _| match index % 50 {
         7 => Some(Err("a_long_word_without_any_place_to_break_it_".repeat(20))),
         _ => Some(Ok(())),
     });
-    write_without_charts(&Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap(), dir.path()).unwrap();
+    write_without_charts(
+        &Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap(),
+        dir.path(),
+    )
+    .unwrap();
     let page = dir.path().join("report.html");
 
     // The page lets no script in, so a copy without its policy is measured; in a frame, since windows are not as narrow as a phone.
@@ -106,14 +118,21 @@ fn the_report_in_a_browser() {
     fs::write(&copy, measured).unwrap();
 
     // Both frames in one page: a start of the browser takes longer than either.
-    let frame = |width| format!("<iframe width=\"{width}\" height=\"2000\" src=\"measured.html\"></iframe>");
+    let frame = |width| {
+        format!("<iframe width=\"{width}\" height=\"2000\" src=\"measured.html\"></iframe>")
+    };
     let script = "<script>onmessage = event => { document.title += event.data; }</script>";
     let frames = dir.path().join("frames.html");
     let style = "<style>iframe { border: 0 }</style>";
     let inner: String = WIDTHS.map(frame).concat();
     fs::write(&frames, format!("<!DOCTYPE html><title></title>{style}{script}{inner}")).unwrap();
-    let (dom, _) = browse(&browser, &frames, WIDTHS[0], &["--dump-dom", "--virtual-time-budget=5000"]);
-    let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).unwrap_or_default();
+    let (dom, _) =
+        browse(&browser, &frames, WIDTHS[0], &["--dump-dom", "--virtual-time-budget=5000"]);
+    let title = dom
+        .split("<title>")
+        .nth(1)
+        .and_then(|rest| rest.split("</title>").next())
+        .unwrap_or_default();
     for width in WIDTHS {
         let fits = format!("window {width} page {width} beyond 0 mute 0 parts 4 ");
         assert!(title.contains(&fits), "the page overflows at {width} pixels: `{title}`");
@@ -122,7 +141,9 @@ fn the_report_in_a_browser() {
     let end: f64 = desk.rsplit(' ').next().unwrap().parse().unwrap();
     assert!(end <= SCREEN, "the answer ends at {end} pixels: `{title}`");
 
-    for (width, scheme, ground) in [(WIDTHS[0], "1", [0xFF, 0xFF, 0xFF]), (WIDTHS[1], "0", [0x14, 0x18, 0x1C])] {
+    for (width, scheme, ground) in
+        [(WIDTHS[0], "1", [0xFF, 0xFF, 0xFF]), (WIDTHS[1], "0", [0x14, 0x18, 0x1C])]
+    {
         let picture = dir.path().join(format!("{width}-{scheme}.png"));
         let screenshot = format!("--screenshot={}", picture.display());
         let scheme = format!("--blink-settings=preferredColorScheme={scheme}");

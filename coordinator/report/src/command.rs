@@ -92,8 +92,9 @@ pub fn run(arguments: &ReportArguments, width: u16) -> anyhow::Result<String> {
     // The report of another grid does not take the place of the last one's.
     let usual = || grid.map_or_else(|| runs[0].clone(), |grid| grid.folder(&runs[0]));
     let folder = &out.clone().unwrap_or_else(usual);
-    fs::create_dir_all(folder)
-        .or_problem(|| problem!("cannot make `{}`", folder.display(); "choose another with --out"))?;
+    fs::create_dir_all(folder).or_problem(
+        || problem!("cannot make `{}`", folder.display(); "choose another with --out"),
+    )?;
     let before = out.as_deref().map(Before::of);
     let summary = write(&sources, folder, Extent::Full)?;
     before.and_then(|before| before.replaced()).iter().for_each(|note| output::say(note));
@@ -108,7 +109,10 @@ pub fn page(folder: &Path) -> String {
 
 /// [`write`] without the charts beside the report, which take most of the time.
 #[cfg(test)]
-pub(crate) fn write_without_charts(sources: &Sources, folder: &Path) -> anyhow::Result<Vec<Figure>> {
+pub(crate) fn write_without_charts(
+    sources: &Sources,
+    folder: &Path,
+) -> anyhow::Result<Vec<Figure>> {
     let summary = write(sources, folder, Extent::Tables)?;
     write_texts(sources, folder, &summary)
 }
@@ -132,7 +136,9 @@ pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result
 /// Writes the report in all its forms; returns the charts that belong beside it.
 fn write_texts(sources: &Sources, folder: &Path, summary: &Summary) -> anyhow::Result<Vec<Figure>> {
     let (document, figures) = compose(sources, summary, &now())?;
-    let text = |name: &str, text: String| replace(folder, name, |file| Ok(file.write_all(text.as_bytes())?));
+    let text = |name: &str, text: String| {
+        replace(folder, name, |file| Ok(file.write_all(text.as_bytes())?))
+    };
     text("report.html", html::html(&document)?)?;
     text("report.md", markdown::report(&document))?;
     text("summary.tex", latex::summary(&document))?;
@@ -141,14 +147,17 @@ fn write_texts(sources: &Sources, folder: &Path, summary: &Summary) -> anyhow::R
 
 /// Each chart in both themes, as SVG and PNG. What an earlier report drew and this one cannot is taken away.
 fn charts(figures: &[Figure], folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)
-        .or_problem(|| problem!("cannot make `{}`", folder.display(); "check disk space and permissions"))?;
+    fs::create_dir_all(folder).or_problem(
+        || problem!("cannot make `{}`", folder.display(); "check disk space and permissions"),
+    )?;
     for figure in figures {
         for theme in [Theme::Light, Theme::Dark] {
             let name = |extension| format!("{}{}.{extension}", figure.name, theme.suffix());
             let drawing = match &figure.content {
                 // Why it could not be drawn stands in the report.
-                Content::Drawing { draw, .. } => draw(theme).and_then(|svg| Ok((png(&svg)?, svg))).ok(),
+                Content::Drawing { draw, .. } => {
+                    draw(theme).and_then(|svg| Ok((png(&svg)?, svg))).ok()
+                }
                 Content::Missing(_) => None,
             };
             match drawing {
@@ -167,5 +176,12 @@ fn charts(figures: &[Figure], folder: &Path) -> anyhow::Result<()> {
 
 fn now() -> String {
     let now = OffsetDateTime::now_utc();
-    format!("{}-{:02}-{:02} {:02}:{:02} UTC", now.year(), u8::from(now.month()), now.day(), now.hour(), now.minute())
+    format!(
+        "{}-{:02}-{:02} {:02}:{:02} UTC",
+        now.year(),
+        u8::from(now.month()),
+        now.day(),
+        now.hour(),
+        now.minute()
+    )
 }

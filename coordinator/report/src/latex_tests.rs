@@ -25,10 +25,13 @@ fn the_tables_compile_and_fit_the_page() {
             "subset_size = {sizes}\nseed = {{ count = 3 }}\narchitecture = [\"net\", \"net+dropout\", \"lenet+bn\"]\nlambda = [0, 0.01, 0.1]\n\
              weight_decay = [0, 5e-4]"
         );
-        let claim =
-            "\n[[claim]]\ntext = '50 % of \\input{x} & a_b'\nis = \"better\"\nlambda = 0.1\nagainst = { lambda = 0 }\n";
+        let claim = "\n[[claim]]\ntext = '50 % of \\input{x} & a_b'\nis = \"better\"\nlambda = 0.1\nagainst = { lambda = 0 }\n";
         sample::run(dir.path(), &(sample::grid(&axes) + claim), |_, _| Some(Ok(())));
-        write_without_charts(&Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap(), dir.path()).unwrap();
+        write_without_charts(
+            &Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap(),
+            dir.path(),
+        )
+        .unwrap();
         fs::write(dir.path().join("paper.tex"), PAPER).unwrap();
         let output = Command::new("pdflatex")
             .args(["-interaction=nonstopmode", "-halt-on-error", "paper.tex"])
@@ -41,8 +44,10 @@ fn the_tables_compile_and_fit_the_page() {
         let tables = fs::read_to_string(dir.path().join("summary.tex")).unwrap();
         assert!(tables.contains("fn $\\lambda = 0.01$ & "), "{tables}");
         // Only listings of many pages are wider, where regularisers have long names.
-        let wide: Vec<&str> =
-            log.lines().filter(|line| line.starts_with("Overfull") && !line.contains("alignment")).collect();
+        let wide: Vec<&str> = log
+            .lines()
+            .filter(|line| line.starts_with("Overfull") && !line.contains("alignment"))
+            .collect();
         assert!(wide.is_empty(), "{wide:?} in {log}");
     }
 }

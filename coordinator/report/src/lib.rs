@@ -3,7 +3,10 @@
 //! ```text
 //!   numbers  <-  phrases  <-  views  <-  command
 //! ```
-#![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
+#![allow(
+    missing_docs,
+    reason = "a part of the coordinator: nobody else sees the fields that are public here"
+)]
 
 #[cfg(test)]
 mod answer_tests;

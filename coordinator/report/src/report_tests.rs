@@ -10,8 +10,7 @@ use crate::{
     sample,
 };
 
-const AXES: &str =
-    "subset_size = [100, 300]\nseed = { count = 4 }\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.01, 0.1]";
+const AXES: &str = "subset_size = [100, 300]\nseed = { count = 4 }\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.01, 0.1]";
 
 const HOSTILE: &str = "<script>alert(1)</script> & \"quotes\" ]]> \\input{x} | `tick` \u{1b}[31m";
 
@@ -30,7 +29,8 @@ fn hostile(folder: &Path) {
 fn report(runs: &[&Path], out: &Path) -> [String; 3] {
     let runs: Vec<_> = runs.iter().map(|run| run.to_path_buf()).collect();
     write_without_charts(&Sources::new(open(&runs).unwrap()).unwrap(), out).unwrap();
-    ["report.html", "report.md", "summary.tex"].map(|name| fs::read_to_string(out.join(name)).unwrap())
+    ["report.html", "report.md", "summary.tex"]
+        .map(|name| fs::read_to_string(out.join(name)).unwrap())
 }
 
 /// Without what differs from call to call.
@@ -55,8 +55,11 @@ fn the_report_in_words() {
     let [html, markdown, latex] = report(&[dir.path()], dir.path());
     insta::assert_snapshot!("report_markdown", still(&markdown, dir.path()));
     insta::assert_snapshot!("summary_latex", still(&latex, dir.path()));
-    let page =
-        Xml::parse_with_options(&html, roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() }).unwrap();
+    let page = Xml::parse_with_options(
+        &html,
+        roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() },
+    )
+    .unwrap();
     let drawn = |node: &roxmltree::Node<'_, '_>| {
         node.ancestors().any(|node| ["svg", "style"].iter().any(|tag| node.has_tag_name(*tag)))
     };
@@ -75,22 +78,40 @@ fn the_page_stands_alone_and_lets_nothing_in() {
     let dir = tempfile::tempdir().unwrap();
     hostile(dir.path());
     let [html, _, _] = report(&[dir.path()], dir.path());
-    let page =
-        Xml::parse_with_options(&html, roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() }).unwrap();
+    let page = Xml::parse_with_options(
+        &html,
+        roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() },
+    )
+    .unwrap();
     let svg = "http://www.w3.org/2000/svg";
     let mut policy = None;
     for node in page.descendants().filter(roxmltree::Node::is_element) {
         let tag = node.tag_name().name();
         assert!(
-            !["script", "link", "iframe", "object", "embed", "base", "form", "foreignObject", "use"].contains(&tag),
+            ![
+                "script",
+                "link",
+                "iframe",
+                "object",
+                "embed",
+                "base",
+                "form",
+                "foreignObject",
+                "use"
+            ]
+            .contains(&tag),
             "<{tag}>"
         );
-        assert!(tag != "img" || node.attribute("src").unwrap().starts_with("data:image/png;base64,"));
+        assert!(
+            tag != "img" || node.attribute("src").unwrap().starts_with("data:image/png;base64,")
+        );
         for attribute in node.attributes() {
             let (name, value) = (attribute.name(), attribute.value());
             assert!(!name.starts_with("on") && name != "style", "{name} of <{tag}>");
             assert!(
-                !["src", "href", "srcset", "action"].contains(&name) || value.starts_with('#') || tag == "img",
+                !["src", "href", "srcset", "action"].contains(&name)
+                    || value.starts_with('#')
+                    || tag == "img",
                 "{name}={value}"
             );
             assert!(!value.contains("url(") && !value.contains("javascript:"), "{value}");
@@ -101,14 +122,23 @@ fn the_page_stands_alone_and_lets_nothing_in() {
         }
     }
     let policy = policy.unwrap();
-    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"),
+        "{policy}"
+    );
     let style = page.descendants().find(|node| node.has_tag_name("style")).unwrap().text().unwrap();
     assert!(!style.contains("url(") && !style.contains("@import"));
-    let text: String = page.descendants().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
-    assert!(text.contains("<script>alert(1)</script> & \"quotes\" ]]>"), "the error is told as it is");
+    let text: String =
+        page.descendants().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
+    assert!(
+        text.contains("<script>alert(1)</script> & \"quotes\" ]]>"),
+        "the error is told as it is"
+    );
     assert!(text.contains("<img src=x onerror=alert(2)> & fn > none_"), "the claim too");
     assert!(text.contains("ERROR it ends <here> & now"), "and the log");
-    let charts = page.descendants().filter(|node| node.attribute("id").is_some_and(|id| id.starts_with("chart-")));
+    let charts = page
+        .descendants()
+        .filter(|node| node.attribute("id").is_some_and(|id| id.starts_with("chart-")));
     assert_eq!(charts.count(), 7);
 }
 
@@ -117,13 +147,20 @@ fn charts_lie_beside_it_in_both_themes() {
     let dir = tempfile::tempdir().unwrap();
     sample::run(
         dir.path(),
-        &sample::grid("subset_size = 100\nseed = { count = 3 }\narchitecture = \"net\"\nlambda = [0, 0.1]"),
+        &sample::grid(
+            "subset_size = 100\nseed = { count = 3 }\narchitecture = \"net\"\nlambda = [0, 0.1]",
+        ),
         |_, _| Some(Ok(())),
     );
     fs::create_dir(dir.path().join("charts")).unwrap();
     // Of an earlier report; this run has nothing to draw there.
     fs::write(dir.path().join("charts/heat-map.svg"), "old").unwrap();
-    write(&Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap(), dir.path(), Extent::Full).unwrap();
+    write(
+        &Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap(),
+        dir.path(),
+        Extent::Full,
+    )
+    .unwrap();
     let mut names: Vec<String> = fs::read_dir(dir.path().join("charts"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -132,7 +169,9 @@ fn charts_lie_beside_it_in_both_themes() {
     let each = ["differences", "function-norm", "iterations", "seeds"];
     let wanted: Vec<String> = each
         .iter()
-        .flat_map(|name| ["-dark.png", "-dark.svg", ".png", ".svg"].map(|end| format!("{name}{end}")))
+        .flat_map(|name| {
+            ["-dark.png", "-dark.svg", ".png", ".svg"].map(|end| format!("{name}{end}"))
+        })
         .collect();
     assert_eq!(names, wanted);
 }
@@ -152,7 +191,9 @@ fn several_runs_are_united_and_their_conflicts_named() {
     let [_, markdown, _] = report(&[&one, &other], &out);
     assert!(markdown.contains("9 of 9 trials done."), "{markdown}");
     assert!(
-        markdown.contains("2 trials have results in several run directories: the results are the same."),
+        markdown.contains(
+            "2 trials have results in several run directories: the results are the same."
+        ),
         "{markdown}"
     );
     assert!(!markdown.contains("The runs differ"), "{markdown}");
@@ -161,7 +202,9 @@ fn several_runs_are_united_and_their_conflicts_named() {
 
     let third = dir.path().join("third");
     let settings = "\n[classifier]\niterations = 500\nevaluate_every = 100\n";
-    sample::run(&third, &(sample::grid(&axes("[0, 1]", "[0, 0.1]")) + settings), |_, _| Some(Ok(())));
+    sample::run(&third, &(sample::grid(&axes("[0, 1]", "[0, 0.1]")) + settings), |_, _| {
+        Some(Ok(()))
+    });
     let [_, markdown, _] = report(&[&one, &third], &out);
     let conflict = format!(
         "The runs differ in \\[classifier\\] iterations: 10000 in {}, 500 in {}.",
@@ -176,9 +219,14 @@ fn several_runs_are_united_and_their_conflicts_named() {
 #[test]
 fn what_is_no_run_directory_is_refused_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
-    let error = |path: &Path| open(&[path.to_owned()]).err().map(|error| format!("{error:#}")).unwrap_or_default();
+    let error = |path: &Path| {
+        open(&[path.to_owned()]).err().map(|error| format!("{error:#}")).unwrap_or_default()
+    };
     let missing = error(&dir.path().join("nowhere"));
-    assert!(missing.contains("there is no such folder") && missing.contains("\nhint: "), "{missing}");
+    assert!(
+        missing.contains("there is no such folder") && missing.contains("\nhint: "),
+        "{missing}"
+    );
     assert!(error(dir.path()).contains("it has no sweep.sqlite"));
 
     let run = dir.path().join("run");
@@ -193,7 +241,10 @@ fn what_is_no_run_directory_is_refused_with_a_hint() {
 
     let database = run.join("sweep.sqlite");
     let version = |number: i64| {
-        rusqlite::Connection::open(&database).unwrap().pragma_update(None, "user_version", number).unwrap();
+        rusqlite::Connection::open(&database)
+            .unwrap()
+            .pragma_update(None, "user_version", number)
+            .unwrap();
     };
     let current: i64 = rusqlite::Connection::open(&database)
         .unwrap()
@@ -202,11 +253,17 @@ fn what_is_no_run_directory_is_refused_with_a_hint() {
     version(99);
     assert!(error(&run).contains("has schema version `99`"));
     version(1);
-    assert!(error(&run).contains("of an earlier program") && error(&run).contains("brings it up to date"));
+    assert!(
+        error(&run).contains("of an earlier program")
+            && error(&run).contains("brings it up to date")
+    );
     version(current);
     rusqlite::Connection::open(&database)
         .unwrap()
-        .execute("UPDATE outcome SET value = 0.123 WHERE trial = 3 AND metric = 'final_test_accuracy'", [])
+        .execute(
+            "UPDATE outcome SET value = 0.123 WHERE trial = 3 AND metric = 'final_test_accuracy'",
+            [],
+        )
         .unwrap();
     assert!(error(&run).contains("is damaged"), "{}", error(&run));
     fs::write(&database, "no database at all, but long enough to look like one").unwrap();
@@ -219,7 +276,11 @@ fn a_running_sweep_is_read_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     sample::run(dir.path(), &sample::grid(AXES), |index, _| (index < 20).then_some(Ok(())));
     let writer = rusqlite::Connection::open(dir.path().join("sweep.sqlite")).unwrap();
-    writer.execute_batch("BEGIN IMMEDIATE; UPDATE trial SET state = 'leased' WHERE state = 'pending';").unwrap();
+    writer
+        .execute_batch(
+            "BEGIN IMMEDIATE; UPDATE trial SET state = 'leased' WHERE state = 'pending';",
+        )
+        .unwrap();
     let out = tempfile::tempdir().unwrap();
     let [_, markdown, _] = report(&[dir.path()], out.path());
     assert!(markdown.contains("20 of 48 trials done, 28 to come."), "{markdown}");
@@ -233,12 +294,16 @@ fn sheets_of_vaes_are_shown_if_they_are_pictures() {
     let dir = tempfile::tempdir().unwrap();
     sample::run(dir.path(), &sample::grid(AXES), |_, _| Some(Ok(())));
     let sources = Sources::new(open(&[dir.path().to_owned()]).unwrap()).unwrap();
-    let with_vae =
-        sources.trials.iter().filter(|(spec, _)| spec.vae().is_some()).map(|(spec, row)| (spec.subset_size, row.id));
+    let with_vae = sources
+        .trials
+        .iter()
+        .filter(|(spec, _)| spec.vae().is_some())
+        .map(|(spec, row)| (spec.subset_size, row.id));
     for (size, id) in with_vae {
         let folder = dir.path().join("artifacts").join(id.to_string());
         fs::create_dir_all(&folder).unwrap();
-        let content: &[u8] = if size == 100 { b"\x89PNG\r\n\x1a\nand so on" } else { b"<svg onload=alert(1)>" };
+        let content: &[u8] =
+            if size == 100 { b"\x89PNG\r\n\x1a\nand so on" } else { b"<svg onload=alert(1)>" };
         fs::write(folder.join("vae.png"), content).unwrap();
     }
     let [html, _, _] = report(&[dir.path()], dir.path());

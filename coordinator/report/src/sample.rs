@@ -17,9 +17,11 @@ use swfn_store::{Batch, ResultRow, Store, WorkerRow};
 pub(crate) fn folder(name: &str) -> tempfile::TempDir {
     match std::env::var_os("SWFN_PICTURES") {
         None => tempfile::tempdir().unwrap(),
-        Some(parent) => {
-            tempfile::Builder::new().prefix(&format!("{name}-")).disable_cleanup(true).tempdir_in(parent).unwrap()
-        }
+        Some(parent) => tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .disable_cleanup(true)
+            .tempdir_in(parent)
+            .unwrap(),
     }
 }
 
@@ -29,7 +31,11 @@ pub(crate) fn grid(axes: &str) -> String {
 }
 
 /// Fills a folder with the run of a grid. `ended` says what a trial comes to: `None`: nothing yet; an error: given up.
-pub(crate) fn run(folder: &Path, text: &str, ended: impl Fn(usize, &TrialSpec) -> Option<Result<(), String>>) {
+pub(crate) fn run(
+    folder: &Path,
+    text: &str,
+    ended: impl Fn(usize, &TrialSpec) -> Option<Result<(), String>>,
+) {
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("grid.toml"), text).unwrap();
     let grid = Grid::parse("grid.toml", text, DEFAULT_MAX_TRIALS).unwrap();
@@ -69,10 +75,13 @@ fn succeed(batch: &mut Batch, lease: LeaseId, spec: &TrialSpec) {
         })
         .collect();
     if spec.penalty.is_some() {
-        points
-            .extend(steps.map(|step| {
-                point(TRAIN_FUNCTION_NORM, step, 40.0 / (1.0 + 200.0 * spec.lambda()) + 1e3 / step as f64)
-            }));
+        points.extend(steps.map(|step| {
+            point(
+                TRAIN_FUNCTION_NORM,
+                step,
+                40.0 / (1.0 + 200.0 * spec.lambda()) + 1e3 / step as f64,
+            )
+        }));
     }
     batch.points.push((lease, points));
     let outcome = Outcome {
@@ -92,9 +101,15 @@ fn succeed(batch: &mut Batch, lease: LeaseId, spec: &TrialSpec) {
 /// Grows with the subset, has a best lambda near 0.1, and a part that all trials of a (subset, seed) share.
 fn accuracy(spec: &TrialSpec) -> f64 {
     let shared = noise(spec.seed + u64::from(spec.subset_size)) * 0.01;
-    let own = noise(spec.seed * 1000 + (spec.lambda() * 1e6) as u64 + spec.architecture.index() as u64) * 0.002;
+    let own =
+        noise(spec.seed * 1000 + (spec.lambda() * 1e6) as u64 + spec.architecture.index() as u64)
+            * 0.002;
     let size = 0.80 + 0.06 * f64::from(spec.subset_size.min(5000)).log10() - 0.12;
-    let gain = if spec.lambda() > 0.0 { 0.02 - 0.008 * (spec.lambda().log10() + 1.0).powi(2) } else { 0.0 };
+    let gain = if spec.lambda() > 0.0 {
+        0.02 - 0.008 * (spec.lambda().log10() + 1.0).powi(2)
+    } else {
+        0.0
+    };
     let network = if spec.network() == Architecture::LENET { -0.01 } else { 0.0 };
     (size + gain.max(-0.5) + network + shared + own).clamp(0.0, 1.0)
 }

@@ -22,7 +22,10 @@ fn close(what: &str, ours: Option<f64>, theirs: &Value) {
     match (ours, theirs.as_f64()) {
         (None, None) => assert!(theirs.is_null(), "{what}: {theirs}"),
         (Some(ours), Some(theirs)) => {
-            assert!((ours - theirs).abs() <= TOLERANCE * theirs.abs(), "{what}: {ours} is not {theirs}");
+            assert!(
+                (ours - theirs).abs() <= TOLERANCE * theirs.abs(),
+                "{what}: {ours} is not {theirs}"
+            );
         }
         (ours, theirs) => panic!("{what}: {ours:?} is not {theirs:?}"),
     }
@@ -33,7 +36,10 @@ pub(crate) fn comparison(cell: &[Option<f64>], reference: &[Option<f64>]) -> Com
     let words = ["n = 300, net", "function norm (lambda 0.1)", "none"].map(str::to_owned);
     let [context, treatment, control] = words;
     let sides = Sides { name: None, context, treatment, control, cell: 1, reference: 0 };
-    Comparison::new(sides, (0..).zip(cell).zip(reference).map(|((seed, cell), reference)| (seed, *cell, *reference)))
+    Comparison::new(
+        sides,
+        (0..).zip(cell).zip(reference).map(|((seed, cell), reference)| (seed, *cell, *reference)),
+    )
 }
 
 #[test]
@@ -57,12 +63,25 @@ fn comparisons_agree_with_scipy() {
         ] {
             close(&format!("{name}: {what}"), ours, &expected[what]);
         }
-        let counts = [("n", ours.pairs.len()), ("wins", ours.wins), ("ties", ours.ties), ("losses", ours.losses)];
+        let counts = [
+            ("n", ours.pairs.len()),
+            ("wins", ours.wins),
+            ("ties", ours.ties),
+            ("losses", ours.losses),
+        ];
         for (what, ours) in counts {
             assert_eq!(Some(ours as u64), expected[what].as_u64(), "{name}: {what}");
         }
-        assert_eq!(serde_json::to_value(&ours.missing_seeds).unwrap(), expected["missing_seeds"], "{name}");
-        assert_eq!(serde_json::to_value(ours.wilcoxon_method).unwrap(), expected["wilcoxon_method"], "{name}");
+        assert_eq!(
+            serde_json::to_value(&ours.missing_seeds).unwrap(),
+            expected["missing_seeds"],
+            "{name}"
+        );
+        assert_eq!(
+            serde_json::to_value(ours.wilcoxon_method).unwrap(),
+            expected["wilcoxon_method"],
+            "{name}"
+        );
         for bound in expected["bounds"].as_array().unwrap() {
             let p = t_test(&ours.differences(), bound[0].as_f64().unwrap());
             close(&format!("{name}: against {}", bound[0]), p, &bound[1]);
@@ -89,8 +108,14 @@ fn corrected_p_values_agree_with_statsmodels() {
 /// The smallest n whose power, by scipy's `nct`, is at least 80 %.
 #[test]
 fn seeds_needed_agree_with_scipy() {
-    for (effect, seeds) in [(0.1, 787), (0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (1.5, 6), (3.0, 4)] {
-        assert_eq!((seeds_needed(effect), seeds_needed(-effect)), (Some(seeds), Some(seeds)), "{effect}");
+    for (effect, seeds) in
+        [(0.1, 787), (0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (1.5, 6), (3.0, 4)]
+    {
+        assert_eq!(
+            (seeds_needed(effect), seeds_needed(-effect)),
+            (Some(seeds), Some(seeds)),
+            "{effect}"
+        );
     }
     assert_eq!(seeds_needed(0.0), None);
 }

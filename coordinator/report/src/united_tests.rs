@@ -20,7 +20,8 @@ use crate::{
     views::charts::{Content, Theme},
 };
 
-const AXES: &str = "subset_size = 100\nseed = { count = 4 }\narchitecture = \"net\"\nlambda = [0, 0.1]";
+const AXES: &str =
+    "subset_size = 100\nseed = { count = 4 }\narchitecture = \"net\"\nlambda = [0, 0.1]";
 
 /// Runs of these grids, the report of all of them in `out`, and what it says in Markdown.
 fn report(dir: &Path, grids: &[&str]) -> String {
@@ -46,16 +47,27 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
     let fashion = sample::grid(AXES).replace("\"mnist\"", "\"fashion-mnist\"");
     let markdown = report(dir.path(), &[&sample::grid(AXES), &short, &with_images(AXES), &fashion]);
     assert!(markdown.starts_with("# sample on fashion-mnist and mnist\n"), "{markdown}");
-    for conflict in ["\\[data\\] validation: 0 in", "\\[classifier\\] iterations: 10000 in", "\\[data\\] dataset"] {
-        assert!(markdown.contains(&format!("The runs differ in {conflict}")), "{conflict}: {markdown}");
+    for conflict in [
+        "\\[data\\] validation: 0 in",
+        "\\[classifier\\] iterations: 10000 in",
+        "\\[data\\] dataset",
+    ] {
+        assert!(
+            markdown.contains(&format!("The runs differ in {conflict}")),
+            "{conflict}: {markdown}"
+        );
     }
     let row = |variant: &str| format!("| net | fn 0.1 | {variant} | 100 | 4 |");
     let variant = "evaluate every 100, iterations 500, mnist, 0 validation images";
     assert!(markdown.contains(&row(variant)), "{markdown}");
-    assert!(markdown.contains(&format!("| n = 100, net, {variant} | fn 0.1 | none |")), "{markdown}");
-    for (file, before) in
-        [("trials.csv", "label_smoothing,variant,final_"), ("summary.csv", "label_smoothing,variant,planned")]
-    {
+    assert!(
+        markdown.contains(&format!("| n = 100, net, {variant} | fn 0.1 | none |")),
+        "{markdown}"
+    );
+    for (file, before) in [
+        ("trials.csv", "label_smoothing,variant,final_"),
+        ("summary.csv", "label_smoothing,variant,planned"),
+    ] {
         let text = fs::read_to_string(dir.path().join("out").join(file)).unwrap();
         assert!(text.lines().next().unwrap().contains(before), "{text}");
         let fields = text.lines().map(|line| {
@@ -70,7 +82,10 @@ fn cells_that_differ_in_no_axis_are_told_apart() {
         });
         let fields: Vec<usize> = fields.collect();
         assert!(fields.iter().all(|count| *count == fields[0]), "{fields:?}");
-        assert_eq!(text.matches("iterations 500").count(), if file == "trials.csv" { 8 } else { 2 });
+        assert_eq!(
+            text.matches("iterations 500").count(),
+            if file == "trials.csv" { 8 } else { 2 }
+        );
     }
 }
 
@@ -79,7 +94,9 @@ fn the_grid_of_a_run_from_before_epochs_could_be_chosen_means_what_it_meant() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     let old = sample::grid(AXES) + "[classifier]\nevaluate_every = 500\n";
-    sample::run(&run, &format!("{old}epochs = \"restart\"\nrestart_every = 500\n"), |_, _| Some(Ok(())));
+    sample::run(&run, &format!("{old}epochs = \"restart\"\nrestart_every = 500\n"), |_, _| {
+        Some(Ok(()))
+    });
     fs::write(run.join("grid.toml"), &old).unwrap();
     write_without_charts(&Sources::new(open(&[run]).unwrap()).unwrap(), dir.path()).unwrap();
     let markdown = fs::read_to_string(dir.path().join("report.md")).unwrap();
@@ -90,7 +107,8 @@ fn the_grid_of_a_run_from_before_epochs_could_be_chosen_means_what_it_meant() {
 #[test]
 fn runs_without_the_function_norm_do_not_conflict_with_those_that_have_it() {
     let dir = tempfile::tempdir().unwrap();
-    let [with, without] = ["[0, 0.1]", "0"].map(|lambda| sample::grid(&AXES.replace("[0, 0.1]", lambda)));
+    let [with, without] =
+        ["[0, 0.1]", "0"].map(|lambda| sample::grid(&AXES.replace("[0, 0.1]", lambda)));
     let markdown = report(dir.path(), &[&with, &without]);
     assert!(!markdown.contains("The runs differ"), "{markdown}");
     assert!(!markdown.contains("variant"), "{markdown}");
@@ -103,22 +121,34 @@ fn runs_that_select_differently_are_told_of() {
     let markdown = report(dir.path(), &[&validated, &sample::grid(AXES)]);
     let [one, other] = ["run-0", "run-1"].map(|run| dir.path().join(run).display().to_string());
     assert!(
-        markdown.contains(&format!("select different evaluations: validation in {one}, final in {other}.")),
+        markdown.contains(&format!(
+            "select different evaluations: validation in {one}, final in {other}."
+        )),
         "{markdown}"
     );
-    assert!(markdown.contains("8 of the 16 trials that succeeded have no accuracy by validation"), "{markdown}");
+    assert!(
+        markdown.contains("8 of the 16 trials that succeeded have no accuracy by validation"),
+        "{markdown}"
+    );
 }
 
 /// All that a run by its validation images, and one by its best evaluations, comes to says so, and with the right numbers.
 #[test]
 fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
-    let claim = "[[claim]]\ntext = \"it helps\"\nlambda = 0.1\nagainst = { lambda = 0 }\nis = \"better\"\n";
+    let claim =
+        "[[claim]]\ntext = \"it helps\"\nlambda = 0.1\nagainst = { lambda = 0 }\nis = \"better\"\n";
     let run = |selection: &str, grid: String| {
         let dir = tempfile::tempdir().unwrap();
-        let markdown = report(dir.path(), &[&format!("{grid}[select]\nby = \"{selection}\"\n{claim}")]);
+        let markdown =
+            report(dir.path(), &[&format!("{grid}[select]\nby = \"{selection}\"\n{claim}")]);
         let sources = Sources::new(open(&[dir.path().join("run-0")]).unwrap()).unwrap();
         let figures = write_without_charts(&sources, &dir.path().join("out")).unwrap();
-        let chart = |name: &str| match &figures.iter().find(|figure| figure.name == name).unwrap().content {
+        let chart = |name: &str| match &figures
+            .iter()
+            .find(|figure| figure.name == name)
+            .unwrap()
+            .content
+        {
             Content::Drawing { draw, .. } => draw(Theme::Light).unwrap(),
             Content::Missing(why) => panic!("{name}: {why}"),
         };
@@ -129,7 +159,10 @@ fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
         (markdown, ["seeds", "differences"].map(chart), counts)
     };
     let (markdown, charts, counts) = run("validation", with_images(AXES));
-    assert!(markdown.contains("validated test accuracy %") && !markdown.contains("CHOSEN ON"), "{markdown}");
+    assert!(
+        markdown.contains("validated test accuracy %") && !markdown.contains("CHOSEN ON"),
+        "{markdown}"
+    );
     assert!(charts.iter().all(|chart| chart.contains("validated test accuracy")));
     assert!((counts + 0.002).abs() < 1e-9, "{counts}");
     let (markdown, charts, counts) = run("best", sample::grid(AXES));
@@ -137,7 +170,8 @@ fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
     assert!((counts - 0.001).abs() < 1e-9, "{counts}");
     let synthesis = markdown.lines().find(|line| line.contains("of 1 comparison ")).unwrap();
     assert!(synthesis.contains("CHOSEN ON THE TEST IMAGES"), "{synthesis}");
-    let caption = markdown.lines().find(|line| line.starts_with("Held: the whole interval")).unwrap();
+    let caption =
+        markdown.lines().find(|line| line.starts_with("Held: the whole interval")).unwrap();
     assert!(caption.contains("CHOSEN ON THE TEST IMAGES"), "{caption}");
 }
 
@@ -192,7 +226,10 @@ fn networks_with_a_fixed_regulariser_have_an_answer() {
         [(dropout, "dropout + fn 0.1", "dropout"), (decay, "fn 0.1 + wd 5e-4", "wd 5e-4")]
     {
         let [comparison] = &summary.comparisons[..] else { panic!("{:?}", summary.comparisons) };
-        assert_eq!((comparison.treatment.as_str(), comparison.control.as_str()), (treatment, control));
+        assert_eq!(
+            (comparison.treatment.as_str(), comparison.control.as_str()),
+            (treatment, control)
+        );
         assert_eq!(summary.answer.synthesis.comparisons, 1);
     }
 }
@@ -201,7 +238,11 @@ fn networks_with_a_fixed_regulariser_have_an_answer() {
 fn lambdas_that_look_alike_are_lines_of_their_own() {
     let labels = |lambdas: &str| -> Vec<String> {
         let grid = parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)));
-        Summary::new(&grid, &trials(&grid)).treatments().iter().map(|treatment| treatment.name.clone()).collect()
+        Summary::new(&grid, &trials(&grid))
+            .treatments()
+            .iter()
+            .map(|treatment| treatment.name.clone())
+            .collect()
     };
     assert_eq!(labels("[0.10001, 0.10002]"), ["fn 0.10001", "fn 0.10002"]);
     assert_eq!(labels("[0.10001, 0.2]"), ["fn 0.1", "fn 0.2"]);

@@ -18,32 +18,51 @@ impl Scheduler {
     /// The events that a command brings about at time `now`, or why it has no effect.
     pub fn decide(&self, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
         match command {
-            Command::Joined { worker, predecessor, held } => Ok(self.joined(now, worker, predecessor.as_ref(), held)),
+            Command::Joined { worker, predecessor, held } => {
+                Ok(self.joined(now, worker, predecessor.as_ref(), held))
+            }
             Command::Asked { worker, capacity } => self.asked(now, worker, capacity),
             // Whoever is heard is there, also after a silence for which it was taken off the list.
             Command::Heard { worker } => Ok(vec![Event::WorkerHeard { worker: worker.clone() }]),
             Command::Progressed { worker, lease, step, waits } => {
                 self.of_live(worker, *lease, |trial| {
                     // Beyond its own there are none, whatever a worker says.
-                    Event::Progressed { lease: *lease, step: (*step).min(trial.spec.steps()), waits: *waits }
+                    Event::Progressed {
+                        lease: *lease,
+                        step: (*step).min(trial.spec.steps()),
+                        waits: *waits,
+                    }
                 })
             }
             Command::Succeeded { worker, lease } => {
                 self.of_live(worker, *lease, |_| Event::Succeeded { lease: *lease })
             }
-            Command::Failed { worker, lease, kind, error, log } => self.of_live(worker, *lease, |trial| {
-                // The same device would find the same again, but a broken one finds what is not so.
-                let limit = if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
-                let quarantine = self.is_at_end(now, trial, &Place::from(worker), trial.failures + 1, limit);
-                Event::Failed { lease: *lease, error: error.clone(), log: log.clone(), quarantine }
-            }),
-            Command::Released { worker, lease } => self.of_live(worker, *lease, |_| Event::Released { lease: *lease }),
+            Command::Failed { worker, lease, kind, error, log } => {
+                self.of_live(worker, *lease, |trial| {
+                    // The same device would find the same again, but a broken one finds what is not so.
+                    let limit =
+                        if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
+                    let quarantine =
+                        self.is_at_end(now, trial, &Place::from(worker), trial.failures + 1, limit);
+                    Event::Failed {
+                        lease: *lease,
+                        error: error.clone(),
+                        log: log.clone(),
+                        quarantine,
+                    }
+                })
+            }
+            Command::Released { worker, lease } => {
+                self.of_live(worker, *lease, |_| Event::Released { lease: *lease })
+            }
             Command::Left { worker } => {
                 let leases = self.worker(worker)?.leases.iter().map(|index| &self.trials[*index]);
                 let released = leases.map(|trial| Event::Released { lease: trial.newest_lease() });
                 Ok(released.chain([Event::WorkerLeft { worker: worker.clone() }]).collect())
             }
-            Command::ByPerson { trial, act: Act::Retried } => self.retried(*trial).map(|event| vec![event]),
+            Command::ByPerson { trial, act: Act::Retried } => {
+                self.retried(*trial).map(|event| vec![event])
+            }
             Command::Tick => Ok(self.expired(now)),
         }
     }
@@ -90,10 +109,18 @@ impl Scheduler {
             };
             let leases: Vec<_> = state.leases.iter().copied().collect();
             if dead.innocent {
-                let lease = |index: &TrialIndex| Event::Released { lease: self.trials[*index].newest_lease() };
+                let lease = |index: &TrialIndex| Event::Released {
+                    lease: self.trials[*index].newest_lease(),
+                };
                 events.extend(leases.iter().map(lease));
             } else {
-                events.extend(self.lost(now, &leases, Blame::Suspected, |_| reason.clone(), &dead.log));
+                events.extend(self.lost(
+                    now,
+                    &leases,
+                    Blame::Suspected,
+                    |_| reason.clone(),
+                    &dead.log,
+                ));
             }
             events.push(Event::WorkerLeft { worker: dead.worker.clone() });
         }
@@ -112,11 +139,19 @@ impl Scheduler {
         events
     }
 
-    fn asked(&self, now: Duration, worker: &WorkerId, capacity: &Capacity) -> Result<Vec<Event>, Rejection> {
+    fn asked(
+        &self,
+        now: Duration,
+        worker: &WorkerId,
+        capacity: &Capacity,
+    ) -> Result<Vec<Event>, Rejection> {
         let state = self.worker(worker)?;
         let lanes = usize::try_from(capacity.lanes).unwrap_or(usize::MAX);
-        let news = (state.lanes != Some(lanes)).then(|| Event::WorkerAsked { worker: worker.clone(), lanes });
-        let picked = if self.counts.pending == 0 || state.leases.iter().any(|index| self.trials[*index].is_suspect()) {
+        let news = (state.lanes != Some(lanes))
+            .then(|| Event::WorkerAsked { worker: worker.clone(), lanes });
+        let picked = if self.counts.pending == 0
+            || state.leases.iter().any(|index| self.trials[*index].is_suspect())
+        {
             Vec::new()
         } else {
             let able = self.able_places(now);
@@ -125,21 +160,27 @@ impl Scheduler {
                 () if state.reported => usize::MAX,
                 () => self.limits.portion,
             };
-            let wanted = self.share(now, worker, lanes, &able).min(most).saturating_sub(state.leases.len());
+            let wanted =
+                self.share(now, worker, lanes, &able).min(most).saturating_sub(state.leases.len());
             let idle = state.leases.is_empty() && self.has_let_go(now, state);
             let elsewhere = |index: TrialIndex| able.rather_than(&state.place, &self.trials[index]);
             self.pending.pick(wanted, capacity.shape, &capacity.vaes, idle, elsewhere)
         };
         let leased = |index| {
             let trial: &Trial = &self.trials[index];
-            Event::Leased { lease: LeaseId { trial: trial.id, attempt: trial.next_attempt() }, worker: worker.clone() }
+            Event::Leased {
+                lease: LeaseId { trial: trial.id, attempt: trial.next_attempt() },
+                worker: worker.clone(),
+            }
         };
         Ok(news.into_iter().chain(picked.into_iter().map(leased)).collect())
     }
 
     /// Whether it has nothing at work any more that it lost: by then it has heard of it and stopped, or was given up because it did not.
     fn has_let_go(&self, now: Duration, worker: &Worker) -> bool {
-        worker.lost.is_none_or(|lost| now.saturating_sub(lost) >= self.limits.lease + self.limits.stall)
+        worker
+            .lost
+            .is_none_or(|lost| now.saturating_sub(lost) >= self.limits.lease + self.limits.stall)
     }
 
     fn expired(&self, now: Duration) -> Vec<Event> {
@@ -147,18 +188,23 @@ impl Scheduler {
         for (id, worker) in &self.workers {
             let leases: Vec<_> = worker.leases.iter().copied().collect();
             if self.is_silent(now, worker) {
-                let silent = |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
+                let silent =
+                    |_: &Lease| format!("worker `{id}` was silent for {:?}", self.limits.lease);
                 events.extend(self.lost(now, &leases, Blame::Among, silent, ""));
                 events.push(Event::WorkerLeft { worker: id.clone() });
             } else {
                 let stalled = |lease: &Lease| {
-                    format!("worker `{id}` stood still at step {} for {:?}", lease.step, self.limits.stall)
+                    format!(
+                        "worker `{id}` stood still at step {} for {:?}",
+                        lease.step, self.limits.stall
+                    )
                 };
                 let still = self.stalled(now, &leases);
                 events.extend(self.lost(now, &still, Blame::Suspected, stalled, ""));
                 // Both are in order.
-                let too_long =
-                    |index: &TrialIndex| still.binary_search(index).is_err() && self.is_too_long(now, *index, worker);
+                let too_long = |index: &TrialIndex| {
+                    still.binary_search(index).is_err() && self.is_too_long(now, *index, worker)
+                };
                 let too_long: Vec<_> = leases.into_iter().filter(too_long).collect();
                 let over = |lease: &Lease| {
                     let minutes = now.saturating_sub(lease.granted).as_secs() / 60;
@@ -167,7 +213,11 @@ impl Scheduler {
                         lease.step
                     )
                 };
-                events.extend(too_long.iter().flat_map(|index| self.lost(now, &[*index], Blame::Alone, over, "")));
+                events.extend(
+                    too_long
+                        .iter()
+                        .flat_map(|index| self.lost(now, &[*index], Blame::Alone, over, "")),
+                );
             }
         }
         events
@@ -203,7 +253,8 @@ impl Scheduler {
     }
 
     fn is_too_long(&self, now: Duration, index: TrialIndex, worker: &Worker) -> bool {
-        let lasts = self.lease_of(index).map_or(Duration::ZERO, |lease| now.saturating_sub(lease.granted));
+        let lasts =
+            self.lease_of(index).map_or(Duration::ZERO, |lease| now.saturating_sub(lease.granted));
         let is_over = |longest: Duration| lasts >= longest;
         self.longest(&self.trials[index], worker, lasts).is_some_and(is_over)
     }
@@ -211,7 +262,9 @@ impl Scheduler {
     fn lease_of(&self, index: TrialIndex) -> Option<&Lease> {
         match &self.trials[index].state {
             TrialState::Leased(lease) => Some(lease),
-            TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => None,
+            TrialState::Pending | TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {
+                None
+            }
         }
     }
 
@@ -228,9 +281,16 @@ impl Scheduler {
         let lost = |index: &TrialIndex| {
             let (trial, lease) = (&self.trials[*index], self.lease_of(*index)?);
             let (place, limit) = (Place::from(&lease.worker), self.limits.max_losses);
-            let quarantine = blame == Blame::Alone && self.is_at_end(now, trial, &place, trial.losses + 1, limit);
+            let quarantine = blame == Blame::Alone
+                && self.is_at_end(now, trial, &place, trial.losses + 1, limit);
             let id = LeaseId { trial: trial.id, attempt: lease.attempt };
-            Some(Event::Lost { lease: id, error: reason(lease), log: log.to_owned(), blame, quarantine })
+            Some(Event::Lost {
+                lease: id,
+                error: reason(lease),
+                log: log.to_owned(),
+                blame,
+                quarantine,
+            })
         };
         leases.iter().filter_map(lost).collect()
     }

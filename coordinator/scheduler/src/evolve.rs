@@ -48,10 +48,11 @@ impl Scheduler {
             durable => {
                 let lease = durable.durable().ok_or("not durable")?;
                 let index = self.find(event, lease.trial)?;
-                let next = self
-                    .transition(now, index, durable)
-                    .ok_or_else(|| format!("{event:?} does not follow from {:?}", self.trials[index].state))?;
-                if let (Event::Lost { .. }, TrialState::Leased(lost)) = (event, &self.trials[index].state)
+                let next = self.transition(now, index, durable).ok_or_else(|| {
+                    format!("{event:?} does not follow from {:?}", self.trials[index].state)
+                })?;
+                if let (Event::Lost { .. }, TrialState::Leased(lost)) =
+                    (event, &self.trials[index].state)
                     && let Some(worker) = self.workers.get_mut(&lost.worker)
                 {
                     worker.lost = Some(now);
@@ -128,17 +129,37 @@ impl Scheduler {
     }
 
     /// The legal transitions of a trial, all of them.
-    fn transition(&mut self, now: Duration, index: TrialIndex, event: &Event) -> Option<TrialState> {
+    fn transition(
+        &mut self,
+        now: Duration,
+        index: TrialIndex,
+        event: &Event,
+    ) -> Option<TrialState> {
         let trial = &mut self.trials[index];
         match (&trial.state, event) {
-            (TrialState::Pending, Event::Leased { lease, worker }) if lease.attempt == trial.next_attempt() => {
+            (TrialState::Pending, Event::Leased { lease, worker })
+                if lease.attempt == trial.next_attempt() =>
+            {
                 let (worker, attempt) = (worker.clone(), lease.attempt);
-                Some(TrialState::Leased(Lease { worker, attempt, step: 0, moved: now, granted: now }))
+                Some(TrialState::Leased(Lease {
+                    worker,
+                    attempt,
+                    step: 0,
+                    moved: now,
+                    granted: now,
+                }))
             }
-            (TrialState::Leased(current), Event::Succeeded { lease }) if current.attempt == lease.attempt => {
-                Some(TrialState::Succeeded { attempt: lease.attempt, worker: current.worker.clone() })
+            (TrialState::Leased(current), Event::Succeeded { lease })
+                if current.attempt == lease.attempt =>
+            {
+                Some(TrialState::Succeeded {
+                    attempt: lease.attempt,
+                    worker: current.worker.clone(),
+                })
             }
-            (TrialState::Leased(current), Event::Released { lease }) if current.attempt == lease.attempt => {
+            (TrialState::Leased(current), Event::Released { lease })
+                if current.attempt == lease.attempt =>
+            {
                 Some(TrialState::Pending)
             }
             (TrialState::Leased(current), Event::Failed { lease, error, quarantine, log: _ })
@@ -147,9 +168,10 @@ impl Scheduler {
                 trial.failures += 1;
                 Some(after(*quarantine, error))
             }
-            (TrialState::Leased(current), Event::Lost { lease, error, blame, quarantine, log: _ })
-                if current.attempt == lease.attempt =>
-            {
+            (
+                TrialState::Leased(current),
+                Event::Lost { lease, error, blame, quarantine, log: _ },
+            ) if current.attempt == lease.attempt => {
                 trial.losses += u32::from(*blame == Blame::Alone);
                 trial.suspicion += blame.suspicion();
                 Some(after(*quarantine, error))
@@ -191,7 +213,8 @@ impl Scheduler {
                 if let Some(worker) = self.workers.get_mut(&lease.worker) {
                     worker.leases.remove(&index);
                     // An ask for what comes next counted this one, too; if the lane is free, there will be another ask.
-                    worker.lanes = worker.lanes.map(|lanes| lanes.saturating_sub(1).max(worker.leases.len()));
+                    worker.lanes =
+                        worker.lanes.map(|lanes| lanes.saturating_sub(1).max(worker.leases.len()));
                 }
             }
             TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => {}
@@ -212,5 +235,9 @@ impl Scheduler {
 }
 
 fn after(quarantine: bool, error: &str) -> TrialState {
-    if quarantine { TrialState::Quarantined { error: error.to_owned() } } else { TrialState::Pending }
+    if quarantine {
+        TrialState::Quarantined { error: error.to_owned() }
+    } else {
+        TrialState::Pending
+    }
 }

@@ -26,9 +26,13 @@ pub(super) fn admit(trial: &Trial, worker: &WorkerId, lease: LeaseId) -> Result<
         TrialState::Leased(current) if current.attempt != lease.attempt => {
             Err(Fence::Superseded { current: current.attempt })
         }
-        TrialState::Leased(current) if current.worker != *worker => Err(Fence::OtherWorker(current.worker.clone())),
+        TrialState::Leased(current) if current.worker != *worker => {
+            Err(Fence::OtherWorker(current.worker.clone()))
+        }
         TrialState::Leased(_) => Ok(Admission::Live),
-        TrialState::Succeeded { attempt, worker: of } if *attempt == lease.attempt && of == worker => {
+        TrialState::Succeeded { attempt, worker: of }
+            if *attempt == lease.attempt && of == worker =>
+        {
             Ok(Admission::Repeated)
         }
         TrialState::Succeeded { .. } => Err(Fence::Done),
@@ -53,7 +57,13 @@ mod tests {
         let spec = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap();
         let (ann, bob): (WorkerId, WorkerId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
         let lease = |attempt| LeaseId { trial: spec.id(), attempt };
-        let held = Lease { worker: ann.clone(), attempt: 2, step: 0, moved: Duration::ZERO, granted: Duration::ZERO };
+        let held = Lease {
+            worker: ann.clone(),
+            attempt: 2,
+            step: 0,
+            moved: Duration::ZERO,
+            granted: Duration::ZERO,
+        };
         let mut trial = Trial::new(spec, 0);
         trial.attempts = 2;
         let mut admitted = |state: TrialState, worker: &WorkerId, attempt| {
@@ -69,7 +79,14 @@ mod tests {
         let succeeded = TrialState::Succeeded { attempt: 2, worker: ann.clone() };
         assert_eq!(admitted(succeeded.clone(), &ann, 2), Ok(Admission::Repeated));
         assert_eq!(admitted(succeeded.clone(), &ann, 1), Err(Fence::Done));
-        assert_eq!(admitted(succeeded, &bob, 2), Err(Fence::Done), "whose points would be taken for its own");
-        assert_eq!(admitted(TrialState::Quarantined { error: "x".into() }, &ann, 2), Err(Fence::Quarantined));
+        assert_eq!(
+            admitted(succeeded, &bob, 2),
+            Err(Fence::Done),
+            "whose points would be taken for its own"
+        );
+        assert_eq!(
+            admitted(TrialState::Quarantined { error: "x".into() }, &ann, 2),
+            Err(Fence::Quarantined)
+        );
     }
 }

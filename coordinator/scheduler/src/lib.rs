@@ -2,7 +2,10 @@
 //!
 //! No clock and no I/O: `now` is the time since some fixed start, passed in by the caller, on a clock that never goes back. Replaying the
 //! durable events of a run gives its state again.
-#![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
+#![allow(
+    missing_docs,
+    reason = "a part of the coordinator: nobody else sees the fields that are public here"
+)]
 
 mod command;
 mod decide;

@@ -23,7 +23,8 @@ impl Pauses {
     /// is always slow, leases would live for ever.
     pub fn tick(&mut self, now: Duration) -> bool {
         let gap = now.saturating_sub(std::mem::replace(&mut self.last, now));
-        let rare = self.found.is_none_or(|before| now.saturating_sub(before) >= 2 * self.limits.stall);
+        let rare =
+            self.found.is_none_or(|before| now.saturating_sub(before) >= 2 * self.limits.stall);
         let found = rare && gap >= self.limits.lease / 4;
         if found {
             self.found = Some(now);
@@ -48,7 +49,15 @@ mod tests {
             portion: 64,
         };
         let mut pauses = Pauses::new(limits);
-        let ticks = [(1, false), (15, false), (30, true), (60, false), (229, false), (230, false), (245, true)];
+        let ticks = [
+            (1, false),
+            (15, false),
+            (30, true),
+            (60, false),
+            (229, false),
+            (230, false),
+            (245, true),
+        ];
         for (now, found) in ticks {
             assert_eq!(pauses.tick(seconds(now)), found, "at {now} s");
         }

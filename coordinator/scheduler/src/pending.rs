@@ -62,7 +62,9 @@ impl Pending {
         if self.suspects.remove(&index).is_some() || self.failed.remove(&index).is_some() {
             return;
         }
-        let Some(place) = self.seeds.get(&trial.spec.seed).map(|seed| (*seed, trial.group)) else { return };
+        let Some(place) = self.seeds.get(&trial.spec.seed).map(|seed| (*seed, trial.group)) else {
+            return;
+        };
         let Some(shapes) = self.groups.get_mut(&place) else { return };
         if let Some(trials) = shapes.get_mut(&trial.shape) {
             if trials.remove(&index) {
@@ -113,23 +115,35 @@ impl Pending {
         }
         self.pick_fresh(wanted, &mut shape, at_hand, &mut picked);
         if picked.is_empty() && wanted > 0 && idle {
-            let fits = |index, of: &ShapeId| shape.is_none_or(|shape| shape == *of) && !elsewhere(index);
-            picked.extend(self.suspects.iter().find(|(index, of)| fits(**index, of)).map(|(index, _)| *index));
+            let fits =
+                |index, of: &ShapeId| shape.is_none_or(|shape| shape == *of) && !elsewhere(index);
+            picked.extend(
+                self.suspects.iter().find(|(index, of)| fits(**index, of)).map(|(index, _)| *index),
+            );
         }
         picked
     }
 
     /// Adds trials that have never failed.
-    fn pick_fresh(&self, wanted: usize, shape: &mut Option<ShapeId>, at_hand: &[VaeId], picked: &mut Vec<TrialIndex>) {
+    fn pick_fresh(
+        &self,
+        wanted: usize,
+        shape: &mut Option<ShapeId>,
+        at_hand: &[VaeId],
+        picked: &mut Vec<TrialIndex>,
+    ) {
         if shape.is_some_and(|shape| !self.waiting.contains_key(&shape)) {
             return;
         }
-        let own: BTreeSet<Position> = at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
-        let (whole, by_seed) = if shape.is_some() { (Some(ALL), None) } else { (None, Some(self.by_seed())) };
+        let own: BTreeSet<Position> =
+            at_hand.iter().filter_map(|vae| self.vaes.get(vae).copied()).collect();
+        let (whole, by_seed) =
+            if shape.is_some() { (Some(ALL), None) } else { (None, Some(self.by_seed())) };
         let within = |span: Range<Position>| self.groups.range(span).map(|(place, _)| *place);
         let untouched = |place: &Position| !self.leased.contains_key(&place.1);
         let order = whole.into_iter().chain(by_seed.into_iter().flatten()).flat_map(|span| {
-            let own = own.range(span.clone()).copied().filter(|place| self.groups.contains_key(place));
+            let own =
+                own.range(span.clone()).copied().filter(|place| self.groups.contains_key(place));
             own.chain(within(span.clone()).filter(untouched)).chain(within(span))
         });
         let mut visited = HashSet::new();
@@ -151,13 +165,19 @@ impl Pending {
 
     /// The places of each seed of which trials wait.
     fn by_seed(&self) -> impl Iterator<Item = Range<Position>> {
-        let from = |place: Position| self.groups.range(place..).next().map(|((seed, _), _)| (*seed, 0)..(*seed + 1, 0));
+        let from = |place: Position| {
+            self.groups.range(place..).next().map(|((seed, _), _)| (*seed, 0)..(*seed + 1, 0))
+        };
         iter::successors(from((0, 0)), move |span| from(span.end))
     }
 
     /// The shape of the trial that comes first in the order of the grid. Who would train a VAE that another worker has, or trains, takes
     /// one without, as long as there are any.
-    fn first_shape(&self, shapes: &BTreeMap<ShapeId, BTreeSet<TrialIndex>>, has_vae: bool) -> ShapeId {
+    fn first_shape(
+        &self,
+        shapes: &BTreeMap<ShapeId, BTreeSet<TrialIndex>>,
+        has_vae: bool,
+    ) -> ShapeId {
         let rank = |shape: &ShapeId| !has_vae && self.sampling.contains(shape);
         let first = shapes.iter().min_by_key(|(shape, trials)| (rank(shape), trials.first()));
         *first.expect("a group that is listed has trials").0

@@ -104,7 +104,8 @@ impl Records {
         let own = self.places.get(place).and_then(|record| record.rates.median(RATES_OF_PLACE));
         let own = own.map(|rate| SLACK_OF_PLACE * rate);
         let rate = own.or_else(|| Some(SLACK_OF_ALL * self.all.median(RATES_OF_ALL)?))?;
-        let longest = Duration::try_from_secs_f64(rate * operations(trial)).unwrap_or(Duration::MAX);
+        let longest =
+            Duration::try_from_secs_f64(rate * operations(trial)).unwrap_or(Duration::MAX);
         Some(longest.max(LEAST))
     }
 }
@@ -122,7 +123,8 @@ impl AblePlaces<'_> {
     fn beyond(&self, places: &[&Place]) -> bool {
         let another_host = |able: &&&Place| !places.iter().any(|place| place.host == able.host);
         let one_place = places.windows(2).all(|pair| pair[0] == pair[1]);
-        self.0.iter().any(|able| another_host(&able)) || one_place && self.0.iter().any(|able| !places.contains(able))
+        self.0.iter().any(|able| another_host(&able))
+            || one_place && self.0.iter().any(|able| !places.contains(able))
     }
 
     /// Whether the trial had better go elsewhere than here: it has failed here, or on this machine, and there are others.
@@ -131,15 +133,19 @@ impl AblePlaces<'_> {
         let another_host = |able: &&&Place| !failed().any(|place| place.host == able.host);
         let another_place = |able: &&&Place| !failed().any(|place| place == **able);
         failed().any(|place| place == here) && self.0.iter().any(|able| another_place(&able))
-            || failed().any(|place| place.host == here.host) && self.0.iter().any(|able| another_host(&able))
+            || failed().any(|place| place.host == here.host)
+                && self.0.iter().any(|able| another_host(&able))
     }
 }
 
 impl Scheduler {
     pub(super) fn able_places(&self, now: Duration) -> AblePlaces<'_> {
-        let heard = |worker: &Worker| now.checked_sub(worker.heard).is_some_and(|silent| silent < self.limits.lease);
+        let heard = |worker: &Worker| {
+            now.checked_sub(worker.heard).is_some_and(|silent| silent < self.limits.lease)
+        };
         let there = |worker: &&Worker| worker.takes && heard(worker);
-        let places: BTreeSet<_> = self.workers.values().filter(there).map(|worker| &worker.place).collect();
+        let places: BTreeSet<_> =
+            self.workers.values().filter(there).map(|worker| &worker.place).collect();
         AblePlaces(places.into_iter().filter(|place| !self.records.only_fails(place)).collect())
     }
 
@@ -157,14 +163,27 @@ impl Scheduler {
 
     /// Whether a trial that ends so at a place has had all its chances: it is at its limit, and there is nowhere else to try it. A limit
     /// and a half more ends it whatever comes and goes meanwhile.
-    pub(super) fn is_at_end(&self, now: Duration, trial: &Trial, place: &Place, count: u32, limit: u32) -> bool {
+    pub(super) fn is_at_end(
+        &self,
+        now: Duration,
+        trial: &Trial,
+        place: &Place,
+        count: u32,
+        limit: u32,
+    ) -> bool {
         let places: Vec<_> = trial.failed_at.iter().chain([place]).collect();
         count >= limit && (count >= most(limit) || !self.able_places(now).beyond(&places))
     }
 
     /// How long a lease may last that has lasted so long; for ever, if nothing tells.
-    pub(super) fn longest(&self, trial: &Trial, worker: &Worker, lasts: Duration) -> Option<Duration> {
-        let by_others = || if lasts < LEAST { None } else { self.records.longest(trial, &worker.place) };
+    pub(super) fn longest(
+        &self,
+        trial: &Trial,
+        worker: &Worker,
+        lasts: Duration,
+    ) -> Option<Duration> {
+        let by_others =
+            || if lasts < LEAST { None } else { self.records.longest(trial, &worker.place) };
         self.limits.longest.or_else(by_others)
     }
 }

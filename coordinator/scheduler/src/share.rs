@@ -14,7 +14,13 @@ use super::{
 
 impl Scheduler {
     /// How many trials `asking`, with so many lanes, may hold; at least one if any waits.
-    pub(super) fn share(&self, now: Duration, asking: &WorkerId, lanes: usize, able: &AblePlaces<'_>) -> usize {
+    pub(super) fn share(
+        &self,
+        now: Duration,
+        asking: &WorkerId,
+        lanes: usize,
+        able: &AblePlaces<'_>,
+    ) -> usize {
         let mut trials = self.counts.pending;
         let mut capacities = Vec::with_capacity(self.workers.len());
         for (id, worker) in &self.workers {

@@ -59,7 +59,12 @@ fn two_thousand_seeds() {
     if count >= 2_000 {
         let seen: Vec<_> = tally.faults.keys().copied().collect();
         assert_eq!(seen, tally::FAULTS, "what never happens is not tested");
-        assert!(tally.named.len() == 2 && tally.refused.len() == 2, "{:?} {:?}", tally.named, tally.refused);
+        assert!(
+            tally.named.len() == 2 && tally.refused.len() == 2,
+            "{:?} {:?}",
+            tally.named,
+            tally.refused
+        );
     }
 }
 

@@ -268,7 +268,8 @@ impl Scheduler {
 
     /// Of these VAEs those that trials of the sweep need, each once.
     pub fn of_sweep(&self, vaes: Vec<VaeId>) -> Vec<VaeId> {
-        let known: BTreeSet<_> = vaes.into_iter().filter(|vae| self.pending.knows(vae)).take(MAX_VAES).collect();
+        let known: BTreeSet<_> =
+            vaes.into_iter().filter(|vae| self.pending.knows(vae)).take(MAX_VAES).collect();
         known.into_iter().collect()
     }
 
@@ -290,12 +291,17 @@ impl Scheduler {
 
     /// Workers that hold a lease, joined or not.
     pub fn lease_holders(&self) -> BTreeSet<WorkerId> {
-        self.workers.iter().filter(|(_, worker)| !worker.leases.is_empty()).map(|(id, _)| id.clone()).collect()
+        self.workers
+            .iter()
+            .filter(|(_, worker)| !worker.leases.is_empty())
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
     /// What a message of `worker` about `lease` may do.
     pub fn admit(&self, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
         let index = self.by_id.get(&lease.trial).ok_or(Rejection::UnknownTrial(lease))?;
-        fencing::admit(&self.trials[*index], worker, lease).map_err(|reason| Rejection::Fenced { lease, reason })
+        fencing::admit(&self.trials[*index], worker, lease)
+            .map_err(|reason| Rejection::Fenced { lease, reason })
     }
 }

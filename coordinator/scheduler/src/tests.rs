@@ -28,7 +28,9 @@ const LIMITS: Limits = Limits {
 
 /// Two seeds x (net, lenet) x (0, 0.1): two subsets with four trials each.
 fn specs() -> Vec<TrialSpec> {
-    specs_of("seed = { count = 2 }\nsubset_size = 100\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\n")
+    specs_of(
+        "seed = { count = 2 }\nsubset_size = 100\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\n",
+    )
 }
 
 /// The trials of a grid with these axes.
@@ -43,7 +45,12 @@ fn worker(name: &str) -> WorkerId {
 
 /// Of a process that is known to have ended.
 fn dead(name: &str) -> Predecessor {
-    Predecessor { worker: worker(name), end: "signal 9".into(), log: "last words".into(), innocent: false }
+    Predecessor {
+        worker: worker(name),
+        end: "signal 9".into(),
+        log: "last words".into(),
+        innocent: false,
+    }
 }
 
 /// A scheduler with a clock and the journal of its durable events.
@@ -82,7 +89,8 @@ impl Sweep {
     }
 
     fn join(&mut self, name: &str) {
-        self.tell(Command::Joined { worker: worker(name), predecessor: None, held: Vec::new() }).unwrap();
+        self.tell(Command::Joined { worker: worker(name), predecessor: None, held: Vec::new() })
+            .unwrap();
     }
 
     fn ask(&mut self, name: &str, lanes: u32) -> Vec<LeaseId> {
@@ -91,8 +99,12 @@ impl Sweep {
 
     /// `lanes`: those taken included.
     fn ask_for(&mut self, name: &str, lanes: u32, shape: Option<ShapeId>) -> Vec<LeaseId> {
-        let events =
-            self.tell(Command::Asked { worker: worker(name), capacity: Capacity { shape, ..room(lanes) } }).unwrap();
+        let events = self
+            .tell(Command::Asked {
+                worker: worker(name),
+                capacity: Capacity { shape, ..room(lanes) },
+            })
+            .unwrap();
         events.iter().filter_map(Event::durable).collect()
     }
 
@@ -109,8 +121,14 @@ impl Sweep {
     }
 
     fn fail(&mut self, name: &str, lease: LeaseId, kind: FailureKind) {
-        self.tell(Command::Failed { worker: worker(name), lease, kind, error: "boom".into(), log: String::new() })
-            .unwrap();
+        self.tell(Command::Failed {
+            worker: worker(name),
+            lease,
+            kind,
+            error: "boom".into(),
+            log: String::new(),
+        })
+        .unwrap();
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -145,7 +163,8 @@ fn a_grant_is_of_one_shape_and_a_fair_share() {
     // Eight trials, two workers: at most four each; two of the first shape exist.
     let leases = sweep.ask("ann", 64);
     assert_eq!(leases.len(), 2);
-    let shapes: Vec<_> = leases.iter().map(|lease| sweep.scheduler.spec(lease.trial).unwrap().shape()).collect();
+    let shapes: Vec<_> =
+        leases.iter().map(|lease| sweep.scheduler.spec(lease.trial).unwrap().shape()).collect();
     assert_eq!(shapes[0], shapes[1]);
     assert_eq!(sweep.ask("bob", 1).len(), 1);
 }
@@ -205,7 +224,10 @@ fn a_worker_with_few_lanes_does_not_hold_back_one_with_many_and_neither_is_idle(
                 sweep.succeed(name, lease).unwrap();
             }
             held.extend(sweep.ask(name, lanes));
-            assert!(sweep.scheduler.counts().pending == 0 || held.len() == lanes as usize, "{name}: {held:?}");
+            assert!(
+                sweep.scheduler.counts().pending == 0 || held.len() == lanes as usize,
+                "{name}: {held:?}"
+            );
         }
     }
 }
@@ -231,9 +253,16 @@ fn whoever_ends_for_want_of_memory_beside_others_costs_its_trials_nothing() {
         sweep.join(&name);
         assert_eq!(sweep.ask(&name, 1).len(), 1, "it is tried again, however often");
         let predecessor = Some(Predecessor { innocent: true, ..dead(&name) });
-        sweep.tell(Command::Joined { worker: worker("next"), predecessor, held: Vec::new() }).unwrap();
+        sweep
+            .tell(Command::Joined { worker: worker("next"), predecessor, held: Vec::new() })
+            .unwrap();
     }
-    assert!(sweep.journal.iter().all(|event| matches!(event, Event::Leased { .. } | Event::Released { .. })));
+    assert!(
+        sweep
+            .journal
+            .iter()
+            .all(|event| matches!(event, Event::Leased { .. } | Event::Released { .. }))
+    );
 }
 
 #[test]
@@ -263,7 +292,10 @@ fn a_silent_worker_loses_its_lease_and_is_fenced() {
     assert_eq!(again, LeaseId { trial: lease.trial, attempt: 2 });
     sweep.join("ann");
     let fenced = sweep.succeed("ann", lease).unwrap_err();
-    assert_eq!(fenced.to_string(), format!("lease `{lease}` is over: attempt 2 of the trial is under way"));
+    assert_eq!(
+        fenced.to_string(),
+        format!("lease `{lease}` is over: attempt 2 of the trial is under way")
+    );
     sweep.succeed("bob", again).unwrap();
     assert_eq!(sweep.succeed("bob", again).unwrap(), [], "a repetition is no news");
     assert!(sweep.succeed("ann", lease).is_err());
@@ -275,7 +307,10 @@ fn a_worker_that_wakes_up_gets_work_again() {
     sweep.join("ann");
     let lost = sweep.ask("ann", 1)[0];
     sweep.wait(1_000);
-    assert!(sweep.tell(Command::Asked { worker: worker("ann"), capacity: room(1) }).is_err(), "off the list");
+    assert!(
+        sweep.tell(Command::Asked { worker: worker("ann"), capacity: room(1) }).is_err(),
+        "off the list"
+    );
     sweep.heard("ann");
     assert_eq!(sweep.ask("ann", 1), [LeaseId { trial: lost.trial, attempt: 2 }]);
 }
@@ -288,13 +323,20 @@ fn a_lease_that_stands_still_expires_however_loud_its_worker() {
     for second in 0..60 {
         sweep.wait(30);
         let step = if second < 20 { second } else { 20 };
-        let _ = sweep.tell(Command::Progressed { worker: worker("ann"), lease, step, waits: false });
+        let _ =
+            sweep.tell(Command::Progressed { worker: worker("ann"), lease, step, waits: false });
         sweep.heard("ann");
         // Step 20 came at 630 s; the stall limit ends the lease at 1,230 s.
         let expected = second < 40;
-        assert_eq!(matches!(sweep.state(lease.trial), TrialState::Leased(_)), expected, "after {second}");
+        assert_eq!(
+            matches!(sweep.state(lease.trial), TrialState::Leased(_)),
+            expected,
+            "after {second}"
+        );
     }
-    let Some(Event::Lost { error, .. }) = sweep.journal.last() else { panic!("{:?}", sweep.journal.last()) };
+    let Some(Event::Lost { error, .. }) = sweep.journal.last() else {
+        panic!("{:?}", sweep.journal.last())
+    };
     assert_eq!(error, "worker `ann` stood still at step 20 for 600s");
 }
 
@@ -309,7 +351,11 @@ fn a_lease_whose_reports_wait_to_be_heard_may_stand_still() {
         let waits = second < 50;
         let _ = sweep.tell(Command::Progressed { worker: worker("ann"), lease, step: 7, waits });
         sweep.heard("ann");
-        assert_eq!(matches!(sweep.state(lease.trial), TrialState::Leased(_)), second < 69, "after {second}");
+        assert_eq!(
+            matches!(sweep.state(lease.trial), TrialState::Leased(_)),
+            second < 69,
+            "after {second}"
+        );
     }
 }
 
@@ -337,7 +383,11 @@ fn lost_leases_have_a_limit_of_their_own() {
     for name in ["a", "b", "c"] {
         sweep.join(name);
         leases.push(sweep.ask(name, 1)[0]);
-        let joined = Command::Joined { worker: worker("next"), predecessor: Some(dead(name)), held: Vec::new() };
+        let joined = Command::Joined {
+            worker: worker("next"),
+            predecessor: Some(dead(name)),
+            held: Vec::new(),
+        };
         sweep.tell(joined).unwrap();
     }
     assert!(leases.iter().all(|lease| lease.trial == leases[0].trial));
@@ -367,9 +417,15 @@ fn a_successor_frees_the_leases_of_the_dead() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let lease = sweep.ask("ann", 1)[0];
-    let joined = Command::Joined { worker: worker("ann2"), predecessor: Some(dead("ann")), held: Vec::new() };
+    let joined = Command::Joined {
+        worker: worker("ann2"),
+        predecessor: Some(dead("ann")),
+        held: Vec::new(),
+    };
     let events = sweep.tell(joined).unwrap();
-    assert!(matches!(&events[0], Event::Lost { lease: lost, quarantine: false, .. } if *lost == lease));
+    assert!(
+        matches!(&events[0], Event::Lost { lease: lost, quarantine: false, .. } if *lost == lease)
+    );
     assert_eq!(sweep.ask("ann2", 1)[0], LeaseId { trial: lease.trial, attempt: 2 });
 }
 
@@ -378,7 +434,9 @@ fn a_worker_that_comes_back_keeps_what_it_holds_and_frees_what_it_never_got() {
     let mut sweep = Sweep::new();
     sweep.join("ann");
     let [kept, unknown] = sweep.ask("ann", 2)[..] else { panic!("two of a shape") };
-    sweep.tell(Command::Joined { worker: worker("ann"), predecessor: None, held: vec![kept] }).unwrap();
+    sweep
+        .tell(Command::Joined { worker: worker("ann"), predecessor: None, held: vec![kept] })
+        .unwrap();
     assert!(matches!(sweep.state(kept.trial), TrialState::Leased(_)));
     assert_eq!(sweep.state(unknown.trial), &TrialState::Pending);
 }
@@ -390,7 +448,9 @@ fn strangers_and_inventions_are_turned_away() {
     let asked = Command::Asked { worker: worker("eve"), capacity: room(1) };
     assert_eq!(sweep.tell(asked).unwrap_err().to_string(), "worker `eve` has not joined");
     let lease = sweep.ask("ann", 1)[0];
-    assert!(sweep.succeed("eve", lease).unwrap_err().to_string().contains("belongs to worker `ann`"));
+    assert!(
+        sweep.succeed("eve", lease).unwrap_err().to_string().contains("belongs to worker `ann`")
+    );
     let invented = LeaseId { attempt: 7, ..lease };
     assert!(sweep.succeed("ann", invented).unwrap_err().to_string().contains("never granted"));
 }

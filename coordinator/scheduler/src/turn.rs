@@ -42,12 +42,22 @@ pub trait Rules {
     }
 
     /// [`Scheduler::decide`].
-    fn decide(&mut self, scheduler: &Scheduler, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Duration,
+        command: &Command,
+    ) -> Result<Vec<Event>, Rejection> {
         scheduler.decide(now, command)
     }
 
     /// [`Scheduler::admit`].
-    fn admit(&mut self, scheduler: &Scheduler, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
+    fn admit(
+        &mut self,
+        scheduler: &Scheduler,
+        worker: &WorkerId,
+        lease: LeaseId,
+    ) -> Result<Admission, Rejection> {
         scheduler.admit(worker, lease)
     }
 
@@ -209,7 +219,9 @@ impl Turn {
 
     /// A trial with all that tells it from the others.
     fn name(&self, trial: TrialId) -> String {
-        self.scheduler.spec(trial).map_or(String::new(), |spec| format!("{}, seed {}", spec.label(), spec.seed))
+        self.scheduler
+            .spec(trial)
+            .map_or(String::new(), |spec| format!("{}, seed {}", spec.label(), spec.seed))
     }
 
     /// Decides and evolves; the durable part is to be written.
@@ -255,7 +267,11 @@ impl Turn {
             self.drained = false;
         } else if sends_home && !self.drained {
             self.drained = true;
-            self.replies.extend(self.connected().into_iter().map(|worker| (worker, message::drain(message::FINISHED))));
+            self.replies.extend(
+                self.connected()
+                    .into_iter()
+                    .map(|worker| (worker, message::drain(message::FINISHED))),
+            );
         }
     }
 
@@ -268,10 +284,15 @@ impl Turn {
             at.rules.granted_full_terms(at.now);
         }
         let asleep = |worker: &&WorkerId| self.scheduler.sleeps(at.now, worker);
-        let asleep: BTreeMap<_, _> =
-            self.waiting.keys().filter(asleep).map(|id| (id.clone(), self.scheduler.held_by(id))).collect();
+        let asleep: BTreeMap<_, _> = self
+            .waiting
+            .keys()
+            .filter(asleep)
+            .map(|id| (id.clone(), self.scheduler.held_by(id)))
+            .collect();
         self.apply(at, &Command::Tick).ok();
-        let lost = |id: &WorkerId| asleep.get(id).is_some_and(|held| *held > self.scheduler.held_by(id));
+        let lost =
+            |id: &WorkerId| asleep.get(id).is_some_and(|held| *held > self.scheduler.held_by(id));
         self.waiting.retain(|worker, _| !lost(worker));
         // Others may have joined.
         self.tell_of_those_set_aside(at.now);
@@ -294,14 +315,18 @@ impl Turn {
             let events = self.apply(at, &command).unwrap_or_default();
             let leases: Vec<_> = events.iter().filter_map(Event::durable).collect();
             let Command::Asked { worker, capacity: mut asked } = command else { continue };
-            let grant = leases.into_iter().filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
+            let grant = leases
+                .into_iter()
+                .filter_map(|lease| Some((lease, *self.scheduler.spec(lease.trial)?)));
             let leases: Vec<_> = grant.collect();
             // What it did not get now, it may get later: of the same shape, or its lanes would be of two.
             if let Some((_, spec)) = leases.first() {
                 asked.shape = Some(spec.shape());
-                self.replies.push((worker.clone(), Reply::Grant { leases, artifacts: self.artifacts }));
+                self.replies
+                    .push((worker.clone(), Reply::Grant { leases, artifacts: self.artifacts }));
             }
-            if self.scheduler.held_by(&worker) < usize::try_from(asked.lanes).unwrap_or(usize::MAX) {
+            if self.scheduler.held_by(&worker) < usize::try_from(asked.lanes).unwrap_or(usize::MAX)
+            {
                 self.waiting.insert(worker, asked);
             }
         }

@@ -30,8 +30,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::{
-    contradiction::contradiction, error::EngineError, mailbox::Mailbox, message::Request, plausible::Plausibility,
-    rules::Counted, second::Second, snapshot::Ledger,
+    contradiction::contradiction, error::EngineError, mailbox::Mailbox, message::Request,
+    plausible::Plausibility, rules::Counted, second::Second, snapshot::Ledger,
 };
 
 /// The stream of a session.
@@ -118,7 +118,8 @@ impl Engine {
             }
         }
         let holders = Holders::of(store.certificates()?);
-        let (snapshots, _) = watch::channel(ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO));
+        let (snapshots, _) =
+            watch::channel(ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO));
         let mut start = At { now: Duration::ZERO, rules: &mut Counted };
         let mut engine = Self {
             turn: Turn::resume(&mut start, scheduler, artifacts, holders, dead),
@@ -157,7 +158,10 @@ impl Engine {
     }
 
     /// Does what a person commands before the sweep goes on, and counts from there what is done.
-    pub(crate) fn command(&mut self, command: &PersonCommand) -> Result<Result<Commanded, Refusal>, EngineError> {
+    pub(crate) fn command(
+        &mut self,
+        command: &PersonCommand,
+    ) -> Result<Result<Commanded, Refusal>, EngineError> {
         let at = &mut At { now: self.now(), rules: &mut Counted };
         let done = self.turn.command(at, command, Holder::Anyone);
         self.carry_out();
@@ -177,7 +181,10 @@ impl Engine {
     }
 
     /// Works until it is told to stop, everyone else is gone, or the store fails; hands the store back. Blocks its thread.
-    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<Store, EngineError> {
+    pub(crate) fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+    ) -> Result<Store, EngineError> {
         let mut arrived = Vec::with_capacity(REQUESTS);
         let (mut rooms, mut commanded) = (Vec::new(), Vec::new());
         loop {
@@ -204,7 +211,9 @@ impl Engine {
                         rooms.push(room);
                         self.hear(at, session, &worker, sequence, message);
                     }
-                    Request::StreamEnded { session, worker } => self.turn.stream_ended(&worker, session),
+                    Request::StreamEnded { session, worker } => {
+                        self.turn.stream_ended(&worker, session)
+                    }
                 }
                 self.carry_out();
             }
@@ -247,7 +256,14 @@ impl Engine {
         self.streams.insert(session, stream);
     }
 
-    fn hear(&mut self, at: &mut At<'_>, session: SessionId, worker: &WorkerId, sequence: u64, message: FromWorker) {
+    fn hear(
+        &mut self,
+        at: &mut At<'_>,
+        session: SessionId,
+        worker: &WorkerId,
+        sequence: u64,
+        message: FromWorker,
+    ) {
         let message = self.believed(worker, session, message);
         self.turn.hear(at, (worker, session), sequence, message);
     }

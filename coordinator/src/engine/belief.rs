@@ -14,8 +14,16 @@ use super::{actor::Engine, rules::Counted};
 
 impl Engine {
     /// The message, if its report of a live lease can be true.
-    pub(super) fn believed(&mut self, worker: &WorkerId, session: SessionId, message: FromWorker) -> FromWorker {
-        let (FromWorker::Points { lease, .. } | FromWorker::Succeeded { lease, .. }) = message else { return message };
+    pub(super) fn believed(
+        &mut self,
+        worker: &WorkerId,
+        session: SessionId,
+        message: FromWorker,
+    ) -> FromWorker {
+        let (FromWorker::Points { lease, .. } | FromWorker::Succeeded { lease, .. }) = message
+        else {
+            return message;
+        };
         let is_live = || Counted.admit(&self.turn.scheduler, worker, lease) == Ok(Admission::Live);
         if self.turn.session(worker) != Some(session) || !is_live() {
             return message;
@@ -27,7 +35,12 @@ impl Engine {
         }
     }
 
-    fn check(&mut self, lease: LeaseId, spec: &TrialSpec, message: &FromWorker) -> Result<(), String> {
+    fn check(
+        &mut self,
+        lease: LeaseId,
+        spec: &TrialSpec,
+        message: &FromWorker,
+    ) -> Result<(), String> {
         match message {
             FromWorker::Points { points, .. } => self.plausibility.points(lease, spec, points),
             FromWorker::Succeeded { outcome, dataset_digest, .. } => {
@@ -51,8 +64,13 @@ impl Engine {
             self.parts = parts;
             return Ok(());
         }
-        match artifacts::NAMES.into_iter().find(|name| wanted.want(name) && !self.folder.has(spec.id(), name)) {
-            Some(name) => Err(format!("the trial has no file `{name}`, which the grid file asks for")),
+        match artifacts::NAMES
+            .into_iter()
+            .find(|name| wanted.want(name) && !self.folder.has(spec.id(), name))
+        {
+            Some(name) => {
+                Err(format!("the trial has no file `{name}`, which the grid file asks for"))
+            }
             None => Ok(()),
         }
     }

@@ -90,7 +90,8 @@ impl Engine {
             };
             match (commit.after(written, self.give_up.load(Ordering::Relaxed)), result) {
                 (Next::Wait(period), result) => {
-                    let text = result.err().and_then(|error| complaint.about(Instant::now(), &error));
+                    let text =
+                        result.err().and_then(|error| complaint.about(Instant::now(), &error));
                     text.iter().for_each(|text| error!("{text}"));
                     thread::sleep(period);
                 }
@@ -106,7 +107,11 @@ impl Engine {
         }
     }
 
-    fn write(&mut self, parts: &[(LeaseId, ArtifactPart)], batch: &Batch) -> Result<(), EngineError> {
+    fn write(
+        &mut self,
+        parts: &[(LeaseId, ArtifactPart)],
+        batch: &Batch,
+    ) -> Result<(), EngineError> {
         // Before the results: a trial that has succeeded has its files.
         self.folder.write(parts)?;
         if let Some(logs) = &mut self.logs {
@@ -124,7 +129,8 @@ impl Engine {
 
     /// Shows the state to whoever watches: a snapshot visits every lease, so not after each batch.
     fn publish(&mut self) {
-        let (finished, now) = (self.turn.scheduler.counts().finished() && !self.is_due(), self.now());
+        let (finished, now) =
+            (self.turn.scheduler.counts().finished() && !self.is_due(), self.now());
         let (shown, since) = {
             let last = self.snapshots.borrow();
             (last.finished(), now.saturating_sub(last.elapsed))
@@ -175,15 +181,24 @@ mod tests {
             let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
             EngineError::from(StoreError::new(Path::new("runs/a/sweep.sqlite"), error))
         };
-        let (full, failing) = (error(rusqlite::ffi::SQLITE_FULL), error(rusqlite::ffi::SQLITE_IOERR));
+        let (full, failing) =
+            (error(rusqlite::ffi::SQLITE_FULL), error(rusqlite::ffi::SQLITE_IOERR));
         assert!(full.may_pass() && failing.may_pass());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut complaint = Complaint::default();
-        assert!(complaint.about(at(0), &full).unwrap().ends_with("nothing is lost: waiting until it can be written"));
+        assert!(
+            complaint
+                .about(at(0), &full)
+                .unwrap()
+                .ends_with("nothing is lost: waiting until it can be written")
+        );
         assert_eq!(complaint.about(at(3_600), &full), None);
         let said = complaint.about(at(3_600), &failing).unwrap();
-        assert!(said.contains("`runs/a/sweep.sqlite`") && said.contains("the disk may be failing"), "{said}");
+        assert!(
+            said.contains("`runs/a/sweep.sqlite`") && said.contains("the disk may be failing"),
+            "{said}"
+        );
         assert!(!said.contains("nothing is lost"), "{said}");
         assert_eq!(complaint.about(at(3_659), &failing), None);
         assert_eq!(complaint.about(at(3_660), &failing), Some(said));

@@ -18,6 +18,8 @@ pub(super) fn contradiction(scheduler: &Scheduler, rows: &[TrialRow]) -> Option<
         let differs = row.state != state.kind()
             || attempt.is_some_and(|attempt| attempt != row.attempts)
             || row.outcome.is_some() != matches!(state, TrialState::Succeeded { .. });
-        differs.then(|| format!("trial `{}` is `{}`, and its journal says {}", row.id, row.state, state.kind()))
+        differs.then(|| {
+            format!("trial `{}` is `{}`, and its journal says {}", row.id, row.state, state.kind())
+        })
     })
 }

@@ -110,7 +110,9 @@ impl WeakMailbox {
     /// Ends the stream with the reason.
     pub(crate) fn refuse(self, reason: String) {
         if let Some(letters) = self.letters.upgrade() {
-            Mailbox { letters, unread: self.unread }.post(&Unread::default(), Reply::Refuse { reason }).ok();
+            Mailbox { letters, unread: self.unread }
+                .post(&Unread::default(), Reply::Refuse { reason })
+                .ok();
         }
     }
 }

@@ -26,7 +26,11 @@ pub(crate) enum Request {
     /// The stream ended; the worker may come back.
     StreamEnded { session: SessionId, worker: WorkerId },
     /// A person commands something, and hears what has come of it when that is on the disk.
-    Command { command: PersonCommand, holder: Holder, answer: oneshot::Sender<Result<Commanded, Refusal>> },
+    Command {
+        command: PersonCommand,
+        holder: Holder,
+        answer: oneshot::Sender<Result<Commanded, Refusal>>,
+    },
     /// Time passed. That it is `taken` lets the next one come.
     Tick { taken: oneshot::Sender<()> },
     /// Ends the actor once everything before it is on the disk.

@@ -32,7 +32,9 @@ impl Plausibility {
             let TrialState::Leased(lease) = state else { continue };
             let lease = LeaseId { trial, attempt: lease.attempt };
             for (end, metric) in ENDS.into_iter().enumerate() {
-                if let Some(value) = store.point(lease, metric, spec.classifier.iterations.into())? {
+                if let Some(value) =
+                    store.point(lease, metric, spec.classifier.iterations.into())?
+                {
                     plausibility.ends.entry(lease).or_default()[end] = Some(value);
                 }
             }
@@ -41,7 +43,12 @@ impl Plausibility {
     }
 
     /// Takes a report of points; they are those of the trial.
-    pub(super) fn points(&mut self, lease: LeaseId, spec: &TrialSpec, points: &[MetricPoint]) -> Result<(), String> {
+    pub(super) fn points(
+        &mut self,
+        lease: LeaseId,
+        spec: &TrialSpec,
+        points: &[MetricPoint],
+    ) -> Result<(), String> {
         let iterations = u64::from(spec.classifier.iterations);
         for point in points {
             point.check_of(spec)?;
@@ -90,7 +97,9 @@ impl Plausibility {
         let ends = self.ends.get(&lease).copied().unwrap_or_default();
         for ((name, said), end) in ENDS.into_iter().zip(says).zip(ends) {
             if let Some(end) = end.filter(|end| *end != said) {
-                return Err(format!("the outcome says {name} `{said}`, but its curve ends at `{end}`"));
+                return Err(format!(
+                    "the outcome says {name} `{said}`, but its curve ends at `{end}`"
+                ));
             }
         }
         let pinned = spec.dataset.digest();
@@ -142,7 +151,9 @@ mod tests {
         let spec = spec(GRID);
         let lease = LeaseId { trial: spec.id(), attempt: 1 };
         let said = |metric, step, value| {
-            Plausibility::default().points(lease, &spec, &[MetricPoint { metric, step, value }]).map_err(|_| ())
+            Plausibility::default()
+                .points(lease, &spec, &[MetricPoint { metric, step, value }])
+                .map_err(|_| ())
         };
         assert_eq!(said(TRAIN_LOSS, 500, 1e29), Ok(()));
         assert_eq!(said(VAE_LOSS, 2_000, -3.0), Ok(()));
@@ -176,7 +187,11 @@ mod tests {
         let end = |metric, value| MetricPoint { metric, step: 500, value };
         before.points(lease, &spec, &[end(TEST_ACCURACY, 0.5), end(TEST_LOSS, 1.5)]).unwrap();
         let said = |spec: &TrialSpec, outcome, data: &str| {
-            let digest = if data.is_empty() { spec.dataset.digest() } else { data.repeat(64).parse().unwrap() };
+            let digest = if data.is_empty() {
+                spec.dataset.digest()
+            } else {
+                data.repeat(64).parse().unwrap()
+            };
             before.outcome(lease, spec, &outcome, digest).err().unwrap_or_default()
         };
         let cases = [
@@ -184,8 +199,18 @@ mod tests {
             (&spec, right, "1", "but that of data set `mnist` is `ca679089"),
             (&spec, Outcome { final_test_accuracy: 0.25, ..right }, "", "its curve ends at `0.5`"),
             (&spec, Outcome { final_test_loss: 1.25, ..right }, "", "its curve ends at `1.5`"),
-            (&spec, Outcome { best_test_accuracy: 0.654_321_09, ..right }, "", "no share of 10000 images"),
-            (&spec, Outcome { validation_accuracy: Some(0.001), ..right }, "", "no share of 300 images"),
+            (
+                &spec,
+                Outcome { best_test_accuracy: 0.654_321_09, ..right },
+                "",
+                "no share of 10000 images",
+            ),
+            (
+                &spec,
+                Outcome { validation_accuracy: Some(0.001), ..right },
+                "",
+                "no share of 300 images",
+            ),
             (&plain, right, "", "`0` validation images, but the outcome has an accuracy"),
             (
                 &spec,
@@ -196,7 +221,11 @@ mod tests {
         ];
         for (spec, outcome, data, problem) in cases {
             let told = said(spec, outcome, data);
-            assert_eq!((told.is_empty(), told.contains(problem)), (problem.is_empty(), true), "{told}");
+            assert_eq!(
+                (told.is_empty(), told.contains(problem)),
+                (problem.is_empty(), true),
+                "{told}"
+            );
         }
     }
 }

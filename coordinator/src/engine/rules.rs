@@ -23,13 +23,23 @@ impl Rules for Counted {
         now
     }
 
-    fn decide(&mut self, scheduler: &Scheduler, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Duration,
+        command: &Command,
+    ) -> Result<Vec<Event>, Rejection> {
         let events = decide(scheduler, now, command)?;
         events.iter().for_each(|event| metrics::count(event, matches!(command, Command::Tick)));
         Ok(events)
     }
 
-    fn admit(&mut self, scheduler: &Scheduler, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
+    fn admit(
+        &mut self,
+        scheduler: &Scheduler,
+        worker: &WorkerId,
+        lease: LeaseId,
+    ) -> Result<Admission, Rejection> {
         if faults::bug("no-fencing") { Ok(Admission::Live) } else { scheduler.admit(worker, lease) }
     }
 
@@ -38,7 +48,11 @@ impl Rules for Counted {
     }
 }
 
-fn decide(scheduler: &Scheduler, now: Duration, command: &Command) -> Result<Vec<Event>, Rejection> {
+fn decide(
+    scheduler: &Scheduler,
+    now: Duration,
+    command: &Command,
+) -> Result<Vec<Event>, Rejection> {
     if faults::bug("leases-never-end") && *command == Command::Tick {
         return Ok(Vec::new());
     }
@@ -61,9 +75,12 @@ fn unfenced(command: &Command) -> Option<Event> {
             Some(Event::Progressed { lease: *lease, step: *step, waits: *waits })
         }
         Command::Succeeded { lease, .. } => Some(Event::Succeeded { lease: *lease }),
-        Command::Failed { lease, error, log, .. } => {
-            Some(Event::Failed { lease: *lease, error: error.clone(), log: log.clone(), quarantine: false })
-        }
+        Command::Failed { lease, error, log, .. } => Some(Event::Failed {
+            lease: *lease,
+            error: error.clone(),
+            log: log.clone(),
+            quarantine: false,
+        }),
         Command::Released { lease, .. } => Some(Event::Released { lease: *lease }),
         Command::Joined { .. }
         | Command::Asked { .. }
@@ -77,15 +94,21 @@ fn unfenced(command: &Command) -> Option<Event> {
 fn distort(command: &Command, event: &mut Event) {
     match event {
         Event::Released { lease }
-            if matches!(command, Command::Released { .. }) && faults::bug("what-is-given-back-is-a-loss") =>
+            if matches!(command, Command::Released { .. })
+                && faults::bug("what-is-given-back-is-a-loss") =>
         {
             let (error, log) = (String::new(), String::new());
-            *event = Event::Lost { lease: *lease, error, log, blame: Blame::Alone, quarantine: false };
+            *event =
+                Event::Lost { lease: *lease, error, log, blame: Blame::Alone, quarantine: false };
         }
-        Event::Lost { blame, quarantine, .. } if *blame != Blame::Alone && faults::bug("mates-are-to-blame") => {
+        Event::Lost { blame, quarantine, .. }
+            if *blame != Blame::Alone && faults::bug("mates-are-to-blame") =>
+        {
             (*blame, *quarantine) = (Blame::Alone, true);
         }
-        Event::Lost { quarantine, .. } if faults::bug("losses-are-not-limited") => *quarantine = false,
+        Event::Lost { quarantine, .. } if faults::bug("losses-are-not-limited") => {
+            *quarantine = false
+        }
         _ => {}
     }
 }

@@ -50,20 +50,29 @@ impl Engine {
     /// Goes over to the second training, with all workers that are there.
     pub(super) fn verify(mut self) -> Result<Self, EngineError> {
         let Some(Second::Ahead { trials, folder }) = self.second.take() else { return Ok(self) };
-        fs::create_dir_all(&folder)
-            .or_problem(|| problem!("cannot make `{}`", folder.display(); "check disk space and permissions"))?;
+        fs::create_dir_all(&folder).or_problem(
+            || problem!("cannot make `{}`", folder.display(); "check disk space and permissions"),
+        )?;
         let store = Store::open(&folder.join("sweep.sqlite"))?;
         let drawn = draw(trials, self.store.trials()?, &store.trials()?);
-        let earlier = |(id, spec, _): (TrialId, &TrialSpec, &TrialState)| Some((*spec, drawn.get(&id)?.clone()));
+        let earlier = |(id, spec, _): (TrialId, &TrialSpec, &TrialState)| {
+            Some((*spec, drawn.get(&id)?.clone()))
+        };
         let earlier: Vec<_> = self.turn.scheduler.trials().filter_map(earlier).collect();
         let specs = earlier.iter().map(|(spec, _)| *spec).collect();
         let scheduler = Scheduler::again(self.turn.scheduler.limits(), earlier);
-        let (files, nothing) =
-            (ArtifactFolder::open(folder.join("artifacts"), Artifacts::default())?, Artifacts::default());
-        let mut second = Self::resume(store, scheduler, specs, self.selection, nothing, files, self.dead)?;
+        let (files, nothing) = (
+            ArtifactFolder::open(folder.join("artifacts"), Artifacts::default())?,
+            Artifacts::default(),
+        );
+        let mut second =
+            Self::resume(store, scheduler, specs, self.selection, nothing, files, self.dead)?;
         second.logs = Some(LogFolder::new(folder.join("logs")));
         if !second.turn.scheduler.counts().finished() {
-            output::say(&format!("verifying: {} to train a second time", custody::trials(drawn.len())));
+            output::say(&format!(
+                "verifying: {} to train a second time",
+                custody::trials(drawn.len())
+            ));
         }
         let shown = self.shown(Vec::new());
         Ok(second.in_place_of(self, shown))
@@ -78,7 +87,8 @@ impl Engine {
         self.give_up = first.give_up;
         self.sends_home = first.sends_home;
         self.snapshots = first.snapshots;
-        self.second = Some(Second::UnderWay { first: Box::new(first.store), shown: Box::new(shown) });
+        self.second =
+            Some(Second::UnderWay { first: Box::new(first.store), shown: Box::new(shown) });
         self.batch.workers.extend(self.streams.values().map(|stream| stream.worker.clone()));
         self.turn.take_over(&mut At { now: self.now(), rules: &mut Counted }, first.turn);
         self.snapshots.send_replace(self.shown(self.turn.connected()));
@@ -100,7 +110,10 @@ impl Engine {
             None => snapshot,
             Some(Second::Ahead { trials, .. }) => {
                 let ahead = (*trials).min(self.turn.scheduler.counts().total());
-                Snapshot { verification: Some(Counts { pending: ahead, ..Counts::default() }), ..snapshot }
+                Snapshot {
+                    verification: Some(Counts { pending: ahead, ..Counts::default() }),
+                    ..snapshot
+                }
             }
             Some(Second::UnderWay { shown, .. }) => Snapshot {
                 verification: Some(snapshot.counts),

@@ -103,7 +103,12 @@ impl Ledger {
         (self.ended + under_way.sum::<f64>()) / self.total
     }
 
-    pub(crate) fn snapshot(&self, scheduler: &Scheduler, connected: Vec<WorkerId>, elapsed: Duration) -> Snapshot {
+    pub(crate) fn snapshot(
+        &self,
+        scheduler: &Scheduler,
+        connected: Vec<WorkerId>,
+        elapsed: Duration,
+    ) -> Snapshot {
         let running = |(trial, _, lease): (TrialId, &TrialSpec, &Lease)| Running {
             trial,
             worker: lease.worker.clone(),
@@ -141,12 +146,19 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    const LIMITS: Limits =
-        Limits { max_failures: 2, max_losses: 2, lease: MINUTE, stall: MINUTE, longest: None, portion: 64 };
+    const LIMITS: Limits = Limits {
+        max_failures: 2,
+        max_losses: 2,
+        lease: MINUTE,
+        stall: MINUTE,
+        longest: None,
+        portion: 64,
+    };
 
     fn specs(axes: &str) -> Vec<TrialSpec> {
-        let text =
-            format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 100\n[grid]\n{axes}\n");
+        let text = format!(
+            "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\nvalidation = 100\n[grid]\n{axes}\n"
+        );
         Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap().trials().collect()
     }
 
@@ -154,7 +166,9 @@ mod tests {
     fn walked(ledger: &Ledger, scheduler: &Scheduler) -> f64 {
         let done = scheduler.trials().map(|(id, spec, state)| match state {
             TrialState::Pending => 0.0,
-            TrialState::Leased(lease) => ledger.work[&id] * (lease.step as f64 / spec.steps() as f64).min(1.0),
+            TrialState::Leased(lease) => {
+                ledger.work[&id] * (lease.step as f64 / spec.steps() as f64).min(1.0)
+            }
             TrialState::Succeeded { .. } | TrialState::Quarantined { .. } => ledger.work[&id],
         });
         done.sum::<f64>() / ledger.total
@@ -236,7 +250,11 @@ mod tests {
         );
         let scheduler = Scheduler::new(LIMITS, specs.clone());
         // Final, best and validated; the last architecture is not validated.
-        let accuracies = [("net", [0.9, 0.91, 0.7]), ("lenet", [0.5, 0.95, 0.6]), ("lenet+bn", [0.4, 0.4, f64::NAN])];
+        let accuracies = [
+            ("net", [0.9, 0.91, 0.7]),
+            ("lenet", [0.5, 0.95, 0.6]),
+            ("lenet+bn", [0.4, 0.4, f64::NAN]),
+        ];
         let best = |selection| {
             let mut ledger = Ledger::new(&scheduler, selection);
             for spec in &specs {

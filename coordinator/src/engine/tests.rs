@@ -55,7 +55,8 @@ impl Stream {
             certificate: None,
         };
         let (sender, replies) = Mailbox::new();
-        let hello = Hello { worker: worker.id.clone(), holder: Holder::Anyone, predecessor: None, held };
+        let hello =
+            Hello { worker: worker.id.clone(), holder: Holder::Anyone, predecessor: None, held };
         let (hello, row, room) = (Box::new(hello), Box::new(worker), Room::default());
         requests.send(Request::Join { session, hello, row, replies: sender, room }).await.unwrap();
         Self { session, requests: requests.clone(), replies }
@@ -65,7 +66,10 @@ impl Stream {
         let worker = "ann".parse().unwrap();
         let session = self.session;
         let room = Room::default();
-        self.requests.send(Request::Message { session, worker, sequence, message, room }).await.unwrap();
+        self.requests
+            .send(Request::Message { session, worker, sequence, message, room })
+            .await
+            .unwrap();
     }
 
     async fn ask(&self, lanes: u32, shape: Option<ShapeId>) {
@@ -73,7 +77,10 @@ impl Stream {
     }
 
     async fn reply(&mut self) -> Reply {
-        let letter = timeout(Duration::from_secs(20), self.replies.recv()).await.expect("an answer").expect("a stream");
+        let letter = timeout(Duration::from_secs(20), self.replies.recv())
+            .await
+            .expect("an answer")
+            .expect("a stream");
         letter.replies().next().expect("it is not empty")
     }
 
@@ -89,7 +96,9 @@ impl Stream {
 }
 
 /// An actor on its thread.
-fn engine(dir: &tempfile::TempDir) -> (Sender<Request>, thread::JoinHandle<Result<(), EngineError>>) {
+fn engine(
+    dir: &tempfile::TempDir,
+) -> (Sender<Request>, thread::JoinHandle<Result<(), EngineError>>) {
     engine_with(dir, Artifacts::default())
 }
 
@@ -100,8 +109,16 @@ fn engine_with(
     let store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
     let folder = ArtifactFolder::open(dir.path().join("artifacts"), artifacts).unwrap();
     let minute = Duration::from_secs(60);
-    let limits = Limits { max_failures: 3, max_losses: 3, lease: minute, stall: minute, longest: None, portion: 64 };
-    let engine = Engine::new(store, limits, specs(), Selection::Best, artifacts, folder, |_| false).unwrap();
+    let limits = Limits {
+        max_failures: 3,
+        max_losses: 3,
+        lease: minute,
+        stall: minute,
+        longest: None,
+        portion: 64,
+    };
+    let engine =
+        Engine::new(store, limits, specs(), Selection::Best, artifacts, folder, |_| false).unwrap();
     let engine = engine.with_logs(LogFolder::new(dir.path().join("logs")));
     let (requests, queue) = channel(REQUESTS);
     (requests, thread::spawn(move || engine.run(queue).map(drop)))
@@ -120,7 +137,12 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
     assert!(leases.iter().all(|(_, spec)| spec.architecture == Architecture::NET));
 
     // It stands: one lane is free until there is something of the same shape.
-    let fail = |lease| FromWorker::Failed { lease, kind: FailureKind::Error, error: "boom".into(), log: String::new() };
+    let fail = |lease| FromWorker::Failed {
+        lease,
+        kind: FailureKind::Error,
+        error: "boom".into(),
+        log: String::new(),
+    };
     let (first, second) = (leases[0].0, leases[1].0);
     ann.say(1, fail(first)).await;
     assert_eq!(ann.grant().await[0].0, LeaseId { attempt: 2, ..first });
@@ -131,13 +153,21 @@ async fn an_ask_stands_until_it_is_satisfied_replaced_or_withdrawn() {
     assert_eq!((replaced.len(), replaced[0].1.shape()), (1, lenet), "three lanes are at work");
 
     ann.say(2, fail(second)).await;
-    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 2 }, "satisfied, so nothing is granted");
+    assert_eq!(
+        ann.reply().await,
+        Reply::Acknowledge { through: 2 },
+        "satisfied, so nothing is granted"
+    );
 
     ann.ask(9, Some(net)).await;
     assert_eq!(ann.grant().await[0].0, LeaseId { attempt: 2, ..second });
     ann.ask(0, None).await;
     ann.say(3, FromWorker::Released { lease: leases[2].0 }).await;
-    assert_eq!(ann.reply().await, Reply::Acknowledge { through: 3 }, "withdrawn, so nothing is granted");
+    assert_eq!(
+        ann.reply().await,
+        Reply::Acknowledge { through: 3 },
+        "withdrawn, so nothing is granted"
+    );
 
     requests.send(Request::Stop).await.unwrap();
     actor.join().unwrap().unwrap();
@@ -179,11 +209,15 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
     ann.ask(1, None).await;
     let held = ann.grant().await[0].0;
-    let drain = || PersonCommand::Drain(Drain { workers: vec!["an".to_owned(), "bob".to_owned()], now: false });
+    let drain = || {
+        PersonCommand::Drain(Drain { workers: vec!["an".to_owned(), "bob".to_owned()], now: false })
+    };
     let stranger = Holder::Certificate([7; 32]);
     assert!(matches!(command(&requests, drain(), stranger).await, Err(Refusal::Foreign(_))));
     let nobody = PersonCommand::Drain(Drain { workers: vec!["bob".to_owned()], now: false });
-    let Err(Refusal::Missing(reason)) = command(&requests, nobody, Holder::Anyone).await else { panic!("he is told") };
+    let Err(Refusal::Missing(reason)) = command(&requests, nobody, Holder::Anyone).await else {
+        panic!("he is told")
+    };
     let reason = reason.to_string();
     assert!(reason.ends_with("begins with `bob`\nhint: those that are connected: ann"), "{reason}");
     let told = Commanded::Drained { workers: vec!["ann".to_owned()] };
@@ -209,7 +243,11 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
 }
 
 /// What comes of a person's command.
-async fn command(requests: &Sender<Request>, command: PersonCommand, holder: Holder) -> Result<Commanded, Refusal> {
+async fn command(
+    requests: &Sender<Request>,
+    command: PersonCommand,
+    holder: Holder,
+) -> Result<Commanded, Refusal> {
     let (answer, answered) = oneshot::channel();
     requests.send(Request::Command { command, holder, answer }).await.unwrap();
     answered.await.unwrap()
@@ -227,7 +265,11 @@ async fn what_was_given_up_is_tried_again_while_the_sweep_runs_and_after_it_has_
         let lease = ann.grant().await[0].0;
         sequence += 1;
         let error = format!("diverged: {number}");
-        ann.say(sequence, FromWorker::Failed { lease, kind: FailureKind::Diverged, error, log: String::new() }).await;
+        ann.say(
+            sequence,
+            FromWorker::Failed { lease, kind: FailureKind::Diverged, error, log: String::new() },
+        )
+        .await;
         ann.ask(1, None).await;
     }
     let finished = loop {
@@ -260,12 +302,18 @@ async fn a_worker_is_told_of_all_its_lost_leases_and_keeps_its_stream() {
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
     let trial = specs()[0].id();
     let lost = 1..=1_024;
-    let progress = lost.clone().map(|attempt| Progress { lease: LeaseId { trial, attempt }, step: 1, waits: false });
+    let progress = lost.clone().map(|attempt| Progress {
+        lease: LeaseId { trial, attempt },
+        step: 1,
+        waits: false,
+    });
     ann.say(0, FromWorker::Heartbeat { progress: progress.collect() }).await;
     // Of a kind that only newer ones know: it would come again if it were not acknowledged.
     ann.say(7, FromWorker::Unknown).await;
     for attempt in lost {
-        assert!(matches!(ann.reply().await, Reply::Revoke { lease, .. } if lease.attempt == attempt));
+        assert!(
+            matches!(ann.reply().await, Reply::Revoke { lease, .. } if lease.attempt == attempt)
+        );
     }
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 7 });
     requests.send(Request::Stop).await.unwrap();
@@ -275,7 +323,8 @@ async fn a_worker_is_told_of_all_its_lost_leases_and_keeps_its_stream() {
 #[tokio::test]
 async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_stream() {
     let dir = tempfile::tempdir().unwrap();
-    let (requests, actor) = engine_with(&dir, Artifacts { confusion: true, ..Artifacts::default() });
+    let (requests, actor) =
+        engine_with(&dir, Artifacts { confusion: true, ..Artifacts::default() });
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
     ann.ask(1, None).await;
     let right = Outcome {
@@ -288,7 +337,8 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
         classifier_seconds: 1.0,
     };
     let right_data = specs()[0].dataset.digest();
-    let succeeded = |lease, outcome| FromWorker::Succeeded { lease, outcome, dataset_digest: right_data };
+    let succeeded =
+        |lease, outcome| FromWorker::Succeeded { lease, outcome, dataset_digest: right_data };
     let file = |lease| FromWorker::Artifact {
         lease,
         part: ArtifactPart { name: CONFUSION, offset: 0, content: vec![1], size: 1 },
@@ -315,7 +365,9 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
             ann.say(sequence, report).await;
         }
         if !problem.is_empty() {
-            let Reply::Revoke { lease: over, reason } = revoked(&mut ann).await else { panic!("no revocation") };
+            let Reply::Revoke { lease: over, reason } = revoked(&mut ann).await else {
+                panic!("no revocation")
+            };
             assert!(over == lease && reason.contains(problem), "{reason}");
         }
         ann.ask(1, None).await;
@@ -331,7 +383,9 @@ async fn a_report_that_cannot_be_true_costs_the_attempt_and_neither_worker_nor_s
     let store = Store::open(&dir.path().join("sweep.sqlite")).unwrap();
     let rows = store.trials().unwrap();
     assert_eq!(rows.iter().filter(|row| row.outcome.is_some()).count(), 1);
-    assert!(rows.iter().any(|row| row.error.as_ref().is_some_and(|error| error.contains("worker `ann` was refused"))));
+    assert!(rows.iter().any(|row| {
+        row.error.as_ref().is_some_and(|error| error.contains("worker `ann` was refused"))
+    }));
 }
 
 #[tokio::test]
@@ -341,7 +395,8 @@ async fn an_outcome_is_held_against_the_curve_that_was_reported_before_a_restart
     let mut ann = Stream::open(&requests, 1, Vec::new()).await;
     ann.ask(1, None).await;
     let (lease, spec) = ann.grant().await[0];
-    let end = MetricPoint { metric: TEST_ACCURACY, step: spec.classifier.iterations.into(), value: 0.5 };
+    let end =
+        MetricPoint { metric: TEST_ACCURACY, step: spec.classifier.iterations.into(), value: 0.5 };
     ann.say(1, FromWorker::Points { lease, points: vec![end], log: None }).await;
     assert_eq!(ann.reply().await, Reply::Acknowledge { through: 1 });
     requests.send(Request::Stop).await.unwrap();
@@ -359,7 +414,8 @@ async fn an_outcome_is_held_against_the_curve_that_was_reported_before_a_restart
         classifier_seconds: 1.0,
     };
     assert!(matches!(ann.reply().await, Reply::Confirm { leases } if leases == [lease]));
-    ann.say(2, FromWorker::Succeeded { lease, outcome, dataset_digest: spec.dataset.digest() }).await;
+    ann.say(2, FromWorker::Succeeded { lease, outcome, dataset_digest: spec.dataset.digest() })
+        .await;
     let Reply::Revoke { reason, .. } = revoked(&mut ann).await else { panic!("no revocation") };
     assert!(reason.contains("its curve ends at `0.5`"), "{reason}");
     requests.send(Request::Stop).await.unwrap();

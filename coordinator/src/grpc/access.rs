@@ -38,7 +38,12 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn new(token: Option<Token>, holder: Holder) -> Self {
-        Self { token: token.map(Arc::new), holder, openness: Openness::Closed, refused: Arc::default() }
+        Self {
+            token: token.map(Arc::new),
+            holder,
+            openness: Openness::Closed,
+            refused: Arc::default(),
+        }
     }
 
     pub(super) fn with(&self, openness: Openness) -> Self {
@@ -50,7 +55,9 @@ impl Check {
         let hint = "hint: say --token-file, or set SWFN_TOKEN, to the token that the coordinator was started with";
         match metadata.get("authorization").map(|value| value.as_bytes().strip_prefix(b"Bearer ")) {
             Some(Some(presented)) if token.is(presented) => Ok(()),
-            Some(_) => Err(Status::unauthenticated(format!("the token is not this coordinator's\n{hint}"))),
+            Some(_) => {
+                Err(Status::unauthenticated(format!("the token is not this coordinator's\n{hint}")))
+            }
             None => Err(Status::unauthenticated(format!("a token is needed here\n{hint}"))),
         }
     }
@@ -70,11 +77,12 @@ impl Interceptor for Check {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let tls = request.extensions().get::<TlsConnectInfo<Visitor>>();
         let certificates = tls.and_then(TlsConnectInfo::peer_certs);
-        let visitor = tls.map(TlsConnectInfo::get_ref).or_else(|| request.extensions().get()).cloned();
+        let visitor =
+            tls.map(TlsConnectInfo::get_ref).or_else(|| request.extensions().get()).cloned();
         let passed = self.token(request.metadata()).and_then(|()| match &visitor {
-            Some(visitor) if !visitor.admit() => {
-                Err(Status::resource_exhausted("there are too many connections\nhint: raise --max-connections"))
-            }
+            Some(visitor) if !visitor.admit() => Err(Status::resource_exhausted(
+                "there are too many connections\nhint: raise --max-connections",
+            )),
             _ => Ok(()),
         });
         match passed {

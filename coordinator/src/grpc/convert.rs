@@ -64,7 +64,10 @@ fn missing(field: &'static str) -> Status {
 }
 
 /// The first message of a stream, and what is kept of the worker.
-pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<(Hello, WorkerRow), Status> {
+pub(crate) fn hello(
+    message: v1::WorkerMessage,
+    holder: Holder,
+) -> Result<(Hello, WorkerRow), Status> {
     let Some(worker_message::Kind::Hello(hello)) = message.kind else {
         return Err(Status::failed_precondition("a stream begins with `hello`"));
     };
@@ -82,7 +85,9 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<(Hello
         )));
     }
     let id = |text: &str| {
-        text.parse().map_err(|error: swfn_shared::ids::WorkerIdError| Status::invalid_argument(error.to_string()))
+        text.parse().map_err(|error: swfn_shared::ids::WorkerIdError| {
+            Status::invalid_argument(error.to_string())
+        })
     };
     at_most(MAX_NAMED, hello.held.len(), "hello.held")?;
     let device = hello.device.ok_or_else(|| missing("hello.device"))?;
@@ -109,7 +114,12 @@ pub(crate) fn hello(message: v1::WorkerMessage, holder: Holder) -> Result<(Hello
             }),
         },
         holder,
-        held: hello.held.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refuse)?,
+        held: hello
+            .held
+            .into_iter()
+            .map(TryInto::try_into)
+            .collect::<Result<_, _>>()
+            .map_err(refuse)?,
     };
     Ok((hello, row))
 }
@@ -120,7 +130,8 @@ fn believed(
     report: impl FnOnce(LeaseId) -> Result<FromWorker, WireError>,
 ) -> Result<FromWorker, Status> {
     let lease = wire::lease(lease).map_err(refuse)?;
-    Ok(report(lease).unwrap_or_else(|error| FromWorker::Refused { lease, problem: error.to_string() }))
+    Ok(report(lease)
+        .unwrap_or_else(|error| FromWorker::Refused { lease, problem: error.to_string() }))
 }
 
 fn points(lease: LeaseId, report: v1::Points) -> Result<FromWorker, WireError> {
@@ -131,8 +142,15 @@ fn points(lease: LeaseId, report: v1::Points) -> Result<FromWorker, WireError> {
 
 fn succeeded(lease: LeaseId, report: v1::Succeeded) -> Result<FromWorker, WireError> {
     let outcome = wire::outcome(&report.outcome)?;
-    let wrong = |error: DataDigestError| WireError::Wrong { field: "dataset_digest", problem: error.to_string() };
-    Ok(FromWorker::Succeeded { lease, outcome, dataset_digest: report.dataset_digest.parse().map_err(wrong)? })
+    let wrong = |error: DataDigestError| WireError::Wrong {
+        field: "dataset_digest",
+        problem: error.to_string(),
+    };
+    Ok(FromWorker::Succeeded {
+        lease,
+        outcome,
+        dataset_digest: report.dataset_digest.parse().map_err(wrong)?,
+    })
 }
 
 /// Every later message: its sequence number and what it says.
@@ -151,16 +169,26 @@ pub(crate) fn message(message: v1::WorkerMessage) -> Result<(u64, FromWorker), S
         }
         worker_message::Kind::Heartbeat(heartbeat) => {
             at_most(MAX_NAMED, heartbeat.progress.len(), "heartbeat.progress")?;
-            let progress =
-                |p: v1::Progress| Ok(Progress { lease: wire::lease(p.lease)?, step: p.step, waits: p.waits });
-            let progress = heartbeat.progress.into_iter().map(progress).collect::<Result<_, _>>().map_err(refuse)?;
+            let progress = |p: v1::Progress| {
+                Ok(Progress { lease: wire::lease(p.lease)?, step: p.step, waits: p.waits })
+            };
+            let progress = heartbeat
+                .progress
+                .into_iter()
+                .map(progress)
+                .collect::<Result<_, _>>()
+                .map_err(refuse)?;
             FromWorker::Heartbeat { progress }
         }
-        worker_message::Kind::Points(report) => believed(report.lease.clone(), |lease| points(lease, report))?,
-        worker_message::Kind::Artifact(mut part) => {
-            believed(part.lease.take(), |lease| Ok(FromWorker::Artifact { lease, part: part.try_into()? }))?
+        worker_message::Kind::Points(report) => {
+            believed(report.lease.clone(), |lease| points(lease, report))?
         }
-        worker_message::Kind::Succeeded(report) => believed(report.lease.clone(), |lease| succeeded(lease, report))?,
+        worker_message::Kind::Artifact(mut part) => believed(part.lease.take(), |lease| {
+            Ok(FromWorker::Artifact { lease, part: part.try_into()? })
+        })?,
+        worker_message::Kind::Succeeded(report) => {
+            believed(report.lease.clone(), |lease| succeeded(lease, report))?
+        }
         worker_message::Kind::Failed(failed) => FromWorker::Failed {
             kind: match failed.kind() {
                 v1::FailureKind::Diverged => FailureKind::Diverged,
@@ -194,7 +222,9 @@ pub(crate) fn reply(reply: Reply) -> Result<v1::CoordinatorMessage, Status> {
         Reply::Confirm { leases } => {
             Kind::Confirm(v1::Confirm { leases: leases.into_iter().map(Into::into).collect() })
         }
-        Reply::Revoke { lease, reason } => Kind::Revoke(v1::Revoke { lease: Some(lease.into()), reason }),
+        Reply::Revoke { lease, reason } => {
+            Kind::Revoke(v1::Revoke { lease: Some(lease.into()), reason })
+        }
         Reply::Drain { reason, finished } => Kind::Drain(v1::Drain { reason, finished }),
         Reply::Deny { reason } => return Err(Status::permission_denied(reason)),
         Reply::Refuse { reason } => return Err(Status::invalid_argument(reason)),
@@ -213,7 +243,11 @@ mod tests {
     #[test]
     fn text_of_a_peer_is_short_and_no_command_to_a_terminal() {
         assert_eq!(text("a\u{1b}[2J\nb\tc\u{9b}".to_owned()), "a?[2J\nb\tc??");
-        for long in ["ä".repeat(MAX_TEXT), "\u{1b}".repeat(MAX_TEXT + 1), format!("a{}", "ä".repeat(MAX_TEXT))] {
+        for long in [
+            "ä".repeat(MAX_TEXT),
+            "\u{1b}".repeat(MAX_TEXT + 1),
+            format!("a{}", "ä".repeat(MAX_TEXT)),
+        ] {
             let (bytes, cut) = (long.len(), text(long));
             assert!((MAX_TEXT - 4..=MAX_TEXT).contains(&cut.len()), "{}", cut.len());
             assert!(cut.ends_with(&format!(" [of {bytes} bytes]")), "{cut}");
@@ -229,14 +263,18 @@ mod tests {
             let bytes = [known.encode_to_vec(), unknown.to_vec()].concat();
             message(v1::WorkerMessage::decode(&*bytes).unwrap()).unwrap()
         };
-        assert!(matches!(said(v1::WorkerMessage { sequence: 7, kind: None }), (7, FromWorker::Unknown)));
+        assert!(matches!(
+            said(v1::WorkerMessage { sequence: 7, kind: None }),
+            (7, FromWorker::Unknown)
+        ));
         let kind = Some(worker_message::Kind::Goodbye(v1::Goodbye {}));
         assert!(matches!(said(v1::WorkerMessage { sequence: 0, kind }), (0, FromWorker::Goodbye)));
     }
 
     #[test]
     fn a_report_that_means_nothing_is_refused_with_its_lease() {
-        let lease = v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
+        let lease =
+            v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
         let of = Some(lease.clone());
         let point = |metric: &str, value| {
             let points = vec![v1::MetricPoint { metric: metric.to_owned(), step: 1, value }];
@@ -246,21 +284,42 @@ mod tests {
         let log = v1::Points { lease: of.clone(), points: Vec::new(), log: Some(log) };
         let file = |name: &str, offset| {
             let (name, content) = (name.to_owned(), vec![0]);
-            worker_message::Kind::Artifact(v1::ArtifactPart { lease: of.clone(), name, offset, content, size: 2 })
+            worker_message::Kind::Artifact(v1::ArtifactPart {
+                lease: of.clone(),
+                name,
+                offset,
+                content,
+                size: 2,
+            })
         };
         let outcome = |final_test_accuracy, best_test_accuracy, vae_seconds| {
-            let outcome = Outcome { final_test_accuracy, best_test_accuracy, vae_seconds, ..Outcome::default() };
+            let outcome = Outcome {
+                final_test_accuracy,
+                best_test_accuracy,
+                vae_seconds,
+                ..Outcome::default()
+            };
             let outcome = wire::outcome_values(&outcome);
             let dataset_digest = "0".repeat(64);
-            worker_message::Kind::Succeeded(v1::Succeeded { lease: of.clone(), outcome, dataset_digest })
+            worker_message::Kind::Succeeded(v1::Succeeded {
+                lease: of.clone(),
+                outcome,
+                dataset_digest,
+            })
         };
         let nothing = v1::Succeeded { lease: of.clone(), ..v1::Succeeded::default() };
         for (kind, expected) in [
-            (point("train/loss", f64::NAN), "`NaN` of train/loss is not in -1000000000000000000000000000000 to 1"),
+            (
+                point("train/loss", f64::NAN),
+                "`NaN` of train/loss is not in -1000000000000000000000000000000 to 1",
+            ),
             (point("train/loss", 1.7e308), "is not in"),
             (point("test/accuracy", 1.5), "`1.5` of test/accuracy is not in 0 to 1"),
             (point("x", 0.0), "`x` is unknown"),
-            (worker_message::Kind::Points(log), "`65535` and 2 bytes are more than the 65536 of a log"),
+            (
+                worker_message::Kind::Points(log),
+                "`65535` and 2 bytes are more than the 65536 of a log",
+            ),
             (file("../../grid.toml", 0), "`../../grid.toml` is unknown"),
             (file("vae.png", 2), "`2` leaves no room for 1 of 2 bytes"),
             (worker_message::Kind::Succeeded(nothing), "`final_test_accuracy`: it is missing"),
@@ -269,7 +328,10 @@ mod tests {
         ] {
             match message(v1::WorkerMessage { sequence: 1, kind: Some(kind) }) {
                 Ok((1, FromWorker::Refused { lease: of, problem })) => {
-                    assert!(v1::LeaseId::from(of) == lease && problem.contains(expected), "{problem}");
+                    assert!(
+                        v1::LeaseId::from(of) == lease && problem.contains(expected),
+                        "{problem}"
+                    );
                 }
                 other => panic!("{other:?} is no refusal: {expected}"),
             }
@@ -278,14 +340,21 @@ mod tests {
 
     #[test]
     fn a_report_has_no_more_points_than_a_worker_sends() {
-        let lease = v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
+        let lease =
+            v1::LeaseId { trial: "0123456789abcdef0123456789abcdef".to_owned(), attempt: 1 };
         let report = |count| {
             let point = v1::MetricPoint { metric: "train/loss".to_owned(), step: 1, value: 1.0 };
-            let points = v1::Points { lease: Some(lease.clone()), points: vec![point; count], log: None };
-            message(v1::WorkerMessage { sequence: 1, kind: Some(worker_message::Kind::Points(points)) })
+            let points =
+                v1::Points { lease: Some(lease.clone()), points: vec![point; count], log: None };
+            message(v1::WorkerMessage {
+                sequence: 1,
+                kind: Some(worker_message::Kind::Points(points)),
+            })
         };
         assert!(matches!(report(MAX_POINTS), Ok((1, FromWorker::Points { .. }))));
-        let Ok((1, FromWorker::Refused { problem, .. })) = report(MAX_POINTS + 1) else { panic!("it is too much") };
+        let Ok((1, FromWorker::Refused { problem, .. })) = report(MAX_POINTS + 1) else {
+            panic!("it is too much")
+        };
         assert!(problem.contains("`2049` are more than 2048"), "{problem}");
     }
 }

@@ -74,7 +74,8 @@ pub(super) struct Intake([Arc<Pool>; 2]);
 
 impl Intake {
     pub(super) fn new() -> Self {
-        let pool = |bytes| Pool { room: Arc::new(Semaphore::new(bytes)), waiting: AtomicUsize::new(0) };
+        let pool =
+            |bytes| Pool { room: Arc::new(Semaphore::new(bytes)), waiting: AtomicUsize::new(0) };
         Self(BEGUN.map(|bytes| Arc::new(pool(bytes))))
     }
 
@@ -112,7 +113,11 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> S::Future {
-        let most = if request.uri().path().ends_with("/Session") { MAX_REPORT_BYTES } else { MAX_CALL_BYTES };
+        let most = if request.uri().path().ends_with("/Session") {
+            MAX_REPORT_BYTES
+        } else {
+            MAX_CALL_BYTES
+        };
         let intake = self.intake.clone();
         let inside = |body| Inside {
             body,
@@ -179,7 +184,8 @@ impl Inside {
                 self.missing = u32::from_be_bytes(length) as usize;
                 if self.missing > self.most {
                     let (length, most) = (self.missing, self.most);
-                    let problem = format!("message length too large: `{length}` bytes are more than {most}");
+                    let problem =
+                        format!("message length too large: `{length}` bytes are more than {most}");
                     return Err(Status::out_of_range(problem));
                 }
                 self.began = Instant::now();
@@ -198,11 +204,13 @@ impl Inside {
     fn end(&mut self, context: &mut Context<'_>) -> Option<Status> {
         let begun = self.begun.as_mut()?;
         while begun.look_again.as_mut().poll(context).is_ready() {
-            let (whole, pressed) = (self.missing == 0, begun.pool.waiting.load(Ordering::Relaxed) > 0);
+            let (whole, pressed) =
+                (self.missing == 0, begun.pool.waiting.load(Ordering::Relaxed) > 0);
             if pressed && whole && begun.since.elapsed() >= WHOLE_UNDER_PRESSURE {
                 return Some(Status::unavailable("others need the room of this stream's messages"));
             }
-            if !whole && self.began.elapsed() >= if pressed { WHOLE_UNDER_PRESSURE } else { WHOLE } {
+            if !whole && self.began.elapsed() >= if pressed { WHOLE_UNDER_PRESSURE } else { WHOLE }
+            {
                 let problem = "a message did not arrive in time\nhint: look at the network between both sides";
                 return Some(Status::deadline_exceeded(problem));
             }
@@ -216,7 +224,10 @@ impl http_body::Body for Inside {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         // Whoever reads on has taken what was whole.
         if let Some(bytes) = this.begins.take().filter(|bytes| !this.has_room(*bytes)) {
@@ -231,7 +242,8 @@ impl http_body::Body for Inside {
                 return Poll::Ready(Some(Err(Status::internal("nobody closes the intake"))));
             };
             let look_again = Box::pin(sleep(WHOLE_UNDER_PRESSURE));
-            this.begun = Some(Begun { pool: Arc::clone(pool), room, since: Instant::now(), look_again });
+            this.begun =
+                Some(Begun { pool: Arc::clone(pool), room, since: Instant::now(), look_again });
             this.waits = None;
         }
         let frame = match Pin::new(&mut this.body).poll_frame(context) {

@@ -63,9 +63,9 @@ pub(crate) struct Listener {
 impl Listener {
     /// Binds; `option` is how the user says where.
     pub(crate) async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(address)
-            .await
-            .or_problem(|| problem!("cannot listen on `{address}`"; "choose another address with {option}"))?;
+        let listener = TcpListener::bind(address).await.or_problem(
+            || problem!("cannot listen on `{address}`"; "choose another address with {option}"),
+        )?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
@@ -111,8 +111,11 @@ pub(crate) async fn serve(
         let mut snapshots = service.snapshots;
         // An engine that is gone is none that comes back.
         while snapshots.has_changed().is_ok() {
-            let status =
-                if is_ready(&mut snapshots).await { ServingStatus::Serving } else { ServingStatus::NotServing };
+            let status = if is_ready(&mut snapshots).await {
+                ServingStatus::Serving
+            } else {
+                ServingStatus::NotServing
+            };
             reporter.set_service_status(READY, status).await;
         }
         reporter.set_service_status(READY, ServingStatus::NotServing).await;
@@ -121,7 +124,9 @@ pub(crate) async fn serve(
     let coordinator = CoordinatorServer::new(sessions)
         .max_decoding_message_size(MAX_REPORT_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let health = health.max_decoding_message_size(HEADERS as usize).max_encoding_message_size(HEADERS as usize);
+    let health = health
+        .max_decoding_message_size(HEADERS as usize)
+        .max_encoding_message_size(HEADERS as usize);
 
     let (stopping, stopped) = watch::channel(false);
     let stop_wanted = || {
@@ -146,15 +151,21 @@ pub(crate) async fn serve(
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let check = Check::new(access.token, holder);
         let router = limited(service.max_connection_age)
-            .add_service(InterceptedService::new(intake.of(health.clone()), check.with(Openness::Open)))
-            .add_service(InterceptedService::new(intake.of(reflection), check.with(Openness::Closed)))
+            .add_service(InterceptedService::new(
+                intake.of(health.clone()),
+                check.with(Openness::Open),
+            ))
+            .add_service(InterceptedService::new(
+                intake.of(reflection),
+                check.with(Openness::Closed),
+            ))
             .add_service(InterceptedService::new(intake.of(coordinator.clone()), check));
         let connections = gate::accept(listener.listener, Arc::clone(&gate));
         match access.tls {
             None => servers.spawn(router.serve_with_incoming_shutdown(connections, stop_wanted())),
-            Some(tls) => {
-                servers.spawn(router.serve_with_incoming_shutdown(shake_hands(connections, tls), stop_wanted()))
-            }
+            Some(tls) => servers.spawn(
+                router.serve_with_incoming_shutdown(shake_hands(connections, tls), stop_wanted()),
+            ),
         };
     }
     tokio::spawn(async move {
@@ -195,11 +206,13 @@ pub(crate) fn make_room(connections: u32) -> anyhow::Result<u32> {
     // Workers and people have a gate each.
     let others = swfn_dashboard::CONNECTIONS as u64 + 2 * STRANGERS as u64 + OTHER_FILES;
     let needed = u64::from(connections) + others;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files is unknown")?;
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files is unknown")?;
     if soft >= needed || setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).is_ok() {
         return Ok(connections);
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("the limit of open files cannot be raised")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+        .context("the limit of open files cannot be raised")?;
     let room = within(hard);
     ensure!(
         room > 0,

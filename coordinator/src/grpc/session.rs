@@ -46,7 +46,11 @@ pub(super) struct SessionService {
 
 impl SessionService {
     /// `max_sessions`: beyond it, streams are refused at once.
-    pub(super) fn new(requests: mpsc::Sender<Request>, welcome: v1::Welcome, max_sessions: usize) -> Self {
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        welcome: v1::Welcome,
+        max_sessions: usize,
+    ) -> Self {
         Self {
             requests,
             welcome,
@@ -73,7 +77,9 @@ impl Stream for Answers {
             if let Some(reply) = this.open.as_mut().and_then(Iterator::next) {
                 return Poll::Ready(Some(reply));
             }
-            let Some(letter) = ready!(this.letters.poll_recv(context)) else { return Poll::Ready(None) };
+            let Some(letter) = ready!(this.letters.poll_recv(context)) else {
+                return Poll::Ready(None);
+            };
             this.open = Some(Box::new(letter.replies()));
         }
     }
@@ -87,11 +93,20 @@ fn stopped<T>(_: T) -> Status {
 impl Coordinator for SessionService {
     type SessionStream = Pin<Box<dyn Stream<Item = Result<v1::CoordinatorMessage, Status>> + Send>>;
 
-    async fn session(&self, call: Call<Streaming<v1::WorkerMessage>>) -> Result<Response<Self::SessionStream>, Status> {
-        let full = |_| Status::resource_exhausted("there are too many sessions\nhint: raise --max-connections");
+    async fn session(
+        &self,
+        call: Call<Streaming<v1::WorkerMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let full = |_| {
+            Status::resource_exhausted("there are too many sessions\nhint: raise --max-connections")
+        };
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
-        let holder = *call.extensions().get::<Holder>().ok_or_else(|| Status::internal("nobody checked this call"))?;
-        let address = call.extensions().get::<Visitor>().map(|visitor| gate::network(visitor.address.ip()));
+        let holder = *call
+            .extensions()
+            .get::<Holder>()
+            .ok_or_else(|| Status::internal("nobody checked this call"))?;
+        let address =
+            call.extensions().get::<Visitor>().map(|visitor| gate::network(visitor.address.ip()));
         let mut messages = call.into_inner();
         let first = tokio::time::timeout(HELLO_TIMEOUT, messages.message())
             .await
@@ -140,7 +155,13 @@ impl Coordinator for SessionService {
                     Ok((sequence, message)) => {
                         let cost = engine::cost(&message);
                         let room = rooms.take(cost).await;
-                        let request = Request::Message { session, worker: worker.clone(), sequence, message, room };
+                        let request = Request::Message {
+                            session,
+                            worker: worker.clone(),
+                            sequence,
+                            message,
+                            room,
+                        };
                         if requests.send(request).await.is_err() {
                             break "the coordinator is stopping".to_owned();
                         }
@@ -167,9 +188,16 @@ impl Coordinator for SessionService {
         Ok(Response::new(Box::pin(stream)))
     }
 
-    async fn command(&self, call: Call<v1::CommandRequest>) -> Result<Response<v1::CommandReply>, Status> {
-        let holder = *call.extensions().get::<Holder>().ok_or_else(|| Status::internal("nobody checked this call"))?;
-        let command = PersonCommand::parse(call.into_inner().command.as_bytes()).map_err(refused)?;
+    async fn command(
+        &self,
+        call: Call<v1::CommandRequest>,
+    ) -> Result<Response<v1::CommandReply>, Status> {
+        let holder = *call
+            .extensions()
+            .get::<Holder>()
+            .ok_or_else(|| Status::internal("nobody checked this call"))?;
+        let command =
+            PersonCommand::parse(call.into_inner().command.as_bytes()).map_err(refused)?;
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::Command { command, holder, answer }).await.map_err(stopped)?;
         let done = answered.await.map_err(stopped)?.map_err(refused)?;

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use swfn_proto::v1::{
-    self, coordinator_client::CoordinatorClient, coordinator_message, coordinator_server::CoordinatorServer,
+    self, coordinator_client::CoordinatorClient, coordinator_message,
+    coordinator_server::CoordinatorServer,
 };
 use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
 use tokio::{
@@ -29,7 +30,8 @@ async fn a_worker_is_welcome_while_the_actor_has_no_place() {
     let check = Check::new(None, Holder::Anyone);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Server::builder().add_service(InterceptedService::new(CoordinatorServer::new(service), check));
+    let router = Server::builder()
+        .add_service(InterceptedService::new(CoordinatorServer::new(service), check));
     tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
 
     let open = async || {
@@ -41,12 +43,15 @@ async fn a_worker_is_welcome_while_the_actor_has_no_place() {
             device: Some(v1::Device::default()),
             ..v1::Hello::default()
         };
-        let hello = v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };
+        let hello =
+            v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };
         outgoing.send(hello).await.unwrap();
         let mut client = CoordinatorClient::connect(url.clone()).await.unwrap();
         let mut answers = client.session(ReceiverStream::new(messages)).await.unwrap().into_inner();
         let first = answers.message().await.unwrap().unwrap().kind;
-        assert!(matches!(first, Some(coordinator_message::Kind::Welcome(welcome)) if welcome.sweep == "t"));
+        assert!(
+            matches!(first, Some(coordinator_message::Kind::Welcome(welcome)) if welcome.sweep == "t")
+        );
         (outgoing, answers)
     };
     // One that goes before the actor has heard of it leaves nothing behind: there is one place for sessions.
@@ -57,12 +62,17 @@ async fn a_worker_is_welcome_while_the_actor_has_no_place() {
     outgoing.send(v1::WorkerMessage { sequence: 0, kind: goodbye }).await.unwrap();
 
     assert!(matches!(inbox.recv().await, Some(Request::Tick { .. })));
-    let Ok(Some(Request::Join { session: 2, hello, replies, .. })) = timeout(wait, inbox.recv()).await else {
+    let Ok(Some(Request::Join { session: 2, hello, replies, .. })) =
+        timeout(wait, inbox.recv()).await
+    else {
         panic!("the second joins, and first of all")
     };
     assert_eq!(hello.worker, "ann".parse().unwrap());
     replies.post(&Arc::default(), Reply::Acknowledge { through: 1 }).unwrap();
-    assert!(matches!(timeout(wait, inbox.recv()).await, Ok(Some(Request::Message { session: 2, .. }))));
+    assert!(matches!(
+        timeout(wait, inbox.recv()).await,
+        Ok(Some(Request::Message { session: 2, .. }))
+    ));
     let answer = timeout(wait, answers.message()).await.unwrap().unwrap().unwrap();
     assert!(matches!(answer.kind, Some(coordinator_message::Kind::Acknowledge(_))));
 }

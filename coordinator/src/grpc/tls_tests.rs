@@ -98,7 +98,8 @@ impl Pair {
         }
         let key = PrivateKeyDer::from_pem_slice(&of.pem("worker-1-key.pem")).unwrap();
         let config = ClientConfig::builder().with_root_certificates(roots);
-        let config = config.with_client_auth_cert(vec![of.certificate("worker-1.pem")], key).unwrap();
+        let config =
+            config.with_client_auth_cert(vec![of.certificate("worker-1.pem")], key).unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
         let name = address.ip().into();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
@@ -109,7 +110,8 @@ impl Pair {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(self.both_authorities()))
             .identity(Identity::from_pem(of.pem("worker-1.pem"), of.pem("worker-1-key.pem")));
-        let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap().tls_config(tls).unwrap();
+        let endpoint =
+            Endpoint::from_shared(format!("https://{address}")).unwrap().tls_config(tls).unwrap();
         HealthClient::new(endpoint.connect_lazy())
     }
 }
@@ -144,7 +146,9 @@ impl Log {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, come).await.unwrap_or_else(|_| panic!("`{text}` {times} times in {}", self.text()));
+        timeout(PATIENCE, come)
+            .await
+            .unwrap_or_else(|_| panic!("`{text}` {times} times in {}", self.text()));
     }
 }
 
@@ -155,13 +159,15 @@ const REFUSED: &str = "the certificates stay as they were";
 async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _logging = tracing::subscriber::set_default(subscriber);
     let folder = tempfile::tempdir().unwrap();
     let pair = Pair(Cluster::make(folder.path(), "old"), Cluster::make(folder.path(), "new"));
     let (old, new) = (&pair.0, &pair.1);
     let live = |name: &str| folder.path().join(name);
-    let files = TlsFiles { certificate: live("c.pem"), key: live("k.pem"), clients: Some(live("ca.pem")) };
+    let files =
+        TlsFiles { certificate: live("c.pem"), key: live("k.pem"), clients: Some(live("ca.pem")) };
     old.put_all(&files);
     let tls = Arc::new(Tls::open(files.clone()).unwrap());
 
@@ -172,7 +178,8 @@ async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
     let welcome = v1::Welcome::default();
     let (_, snapshots) = watch::channel(Snapshot::default());
     let (max_connections, max_connection_age) = (8, NEVER);
-    let service = Service { requests, welcome, max_connections, max_connection_age, snapshots, health: None };
+    let service =
+        Service { requests, welcome, max_connections, max_connection_age, snapshots, health: None };
     let door = Door { listener, access, holder: Holder::Anyone };
     tokio::spawn(serve(vec![door], service, std::future::pending()));
     let hangups = signal(SignalKind::hangup()).unwrap();
@@ -188,7 +195,11 @@ async fn new_certificates_are_taken_while_it_serves_and_broken_ones_are_not() {
     new.put("server.pem", &files.certificate);
     hang_up();
     log.waits_for(REFUSED, 1).await;
-    assert!(log.text().contains("is not of the key") && log.text().contains("hint: "), "{}", log.text());
+    assert!(
+        log.text().contains("is not of the key") && log.text().contains("hint: "),
+        "{}",
+        log.text()
+    );
     assert_eq!(pair.offered(address, old).await, old.certificate("server.pem"));
 
     new.put_all(&files);

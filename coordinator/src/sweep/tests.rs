@@ -11,7 +11,10 @@ async fn ticks_do_not_fill_the_channel_of_an_actor_that_waits() {
     sleep(6 * TICK).await;
     assert_eq!(inbox.len(), 1);
     for _ in 0..3 {
-        assert!(matches!(timeout(Duration::from_secs(20), inbox.recv()).await, Ok(Some(Request::Tick { .. }))));
+        assert!(matches!(
+            timeout(Duration::from_secs(20), inbox.recv()).await,
+            Ok(Some(Request::Tick { .. }))
+        ));
     }
     drop(inbox);
     timeout(Duration::from_secs(20), ticker).await.unwrap().unwrap();
@@ -22,7 +25,10 @@ async fn workers_that_an_old_snapshot_shows_are_not_there() {
     let snapshot = |workers| Snapshot { workers, ..Snapshot::default() };
     let (shown, snapshots) = watch::channel(snapshot(2));
     let mut answer = tokio::spawn(nobody_is_left(snapshots.clone()));
-    assert!(timeout(Duration::from_secs(3), &mut answer).await.is_err(), "the actor waits for its disk");
+    assert!(
+        timeout(Duration::from_secs(3), &mut answer).await.is_err(),
+        "the actor waits for its disk"
+    );
     for workers in [2, 1, 0] {
         shown.send_replace(snapshot(workers));
         sleep(Duration::from_millis(50)).await;

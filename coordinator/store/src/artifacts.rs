@@ -28,9 +28,11 @@ pub struct ArtifactError {
 
 impl ArtifactError {
     fn new(path: &Path, error: &io::Error) -> Self {
-        let hint =
-            "check disk space and permissions, then run the same command again; or take [artifacts] off the grid file";
-        Self { kind: error.kind(), problem: problem!("cannot write `{}`: {error}", path.display(); "{hint}") }
+        let hint = "check disk space and permissions, then run the same command again; or take [artifacts] off the grid file";
+        Self {
+            kind: error.kind(),
+            problem: problem!("cannot write `{}`: {error}", path.display(); "{hint}"),
+        }
     }
 
     /// Whether writing again may succeed.
@@ -107,7 +109,8 @@ impl ArtifactFolder {
     /// Removes what there is of files of an attempt that is over: no more of them will come.
     pub fn forget(&self, lease: LeaseId) {
         for name in artifacts::NAMES {
-            let partial = self.0.join(lease.trial.to_string()).join(format!(".{name}.{}", lease.attempt));
+            let partial =
+                self.0.join(lease.trial.to_string()).join(format!(".{name}.{}", lease.attempt));
             fs::remove_file(partial).ok();
         }
     }
@@ -142,7 +145,13 @@ fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
     if begins {
         make(folder)?;
     }
-    let mut file = match files::options().read(true).write(true).create(begins).truncate(false).open(partial) {
+    let mut file = match files::options()
+        .read(true)
+        .write(true)
+        .create(begins)
+        .truncate(false)
+        .open(partial)
+    {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound && !begins => return Ok(None),
         Err(error) => return Err(error),
@@ -225,11 +234,15 @@ mod tests {
     fn a_file_is_there_when_it_is_whole_and_stays_as_it_is_when_parts_come_again() {
         let dir = tempfile::tempdir().unwrap();
         let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
-        let file = |name| fs::read(dir.path().join("artifacts").join(lease(1).trial.to_string()).join(name)).ok();
+        let file = |name| {
+            fs::read(dir.path().join("artifacts").join(lease(1).trial.to_string()).join(name)).ok()
+        };
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
         assert_eq!(sent.len(), 3);
         let write = |attempt, parts: &[ArtifactPart]| {
-            folder.write(&parts.iter().map(|part| (lease(attempt), part.clone())).collect::<Vec<_>>()).unwrap();
+            folder
+                .write(&parts.iter().map(|part| (lease(attempt), part.clone())).collect::<Vec<_>>())
+                .unwrap();
         };
         write(1, &sent[..2]);
         assert_eq!(file(WEIGHTS), None);
@@ -244,7 +257,12 @@ mod tests {
         assert_eq!(file(WEIGHTS), Some(content(&sent)));
         write(2, &later[1..]);
         assert_eq!(file(WEIGHTS), Some(content(&later)));
-        assert_eq!(fs::read_dir(dir.path().join("artifacts").join(lease(1).trial.to_string())).unwrap().count(), 2);
+        assert_eq!(
+            fs::read_dir(dir.path().join("artifacts").join(lease(1).trial.to_string()))
+                .unwrap()
+                .count(),
+            2
+        );
     }
 
     #[test]
@@ -253,11 +271,14 @@ mod tests {
         let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
         let of_trial = dir.path().join("artifacts").join(lease(1).trial.to_string());
         let write = |parts: &[ArtifactPart]| {
-            folder.write(&parts.iter().map(|part| (lease(1), part.clone())).collect::<Vec<_>>()).unwrap();
+            folder
+                .write(&parts.iter().map(|part| (lease(1), part.clone())).collect::<Vec<_>>())
+                .unwrap();
         };
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
         // What stands there under the same name, and is longer or other, is no part of it.
-        for other in [parts(WEIGHTS, 4 * MAX_PART_BYTES, 0), parts(WEIGHTS, 2 * MAX_PART_BYTES, 7)] {
+        for other in [parts(WEIGHTS, 4 * MAX_PART_BYTES, 0), parts(WEIGHTS, 2 * MAX_PART_BYTES, 7)]
+        {
             write(&other[..other.len() - 1]);
             write(&sent[..1]);
             write(&sent[2..]);
@@ -272,13 +293,21 @@ mod tests {
                     write(&sent[2..]);
                 }
             }
-            assert_eq!(fs::read(of_trial.join(WEIGHTS)).unwrap(), content(&sent), "together: {together}");
+            assert_eq!(
+                fs::read(of_trial.join(WEIGHTS)).unwrap(),
+                content(&sent),
+                "together: {together}"
+            );
             fs::remove_file(of_trial.join(WEIGHTS)).unwrap();
         }
         write(&sent);
         write(&sent[..1]);
         folder.tidy(lease(1).trial);
-        assert_eq!(fs::read_dir(&of_trial).unwrap().count(), 1, "nothing stays of it beside the file");
+        assert_eq!(
+            fs::read_dir(&of_trial).unwrap().count(),
+            1,
+            "nothing stays of it beside the file"
+        );
         folder.tidy("ffffffffffffffffffffffffffffffff".parse().unwrap());
     }
 
@@ -295,7 +324,9 @@ mod tests {
         let of_trial = dir.path().join("artifacts").join(lease(1).trial.to_string());
         assert!(!of_trial.join(WEIGHTS).exists());
         // Until all of it comes, when nothing else of it stays.
-        folder.write(&sent.iter().map(|part| (lease(2), part.clone())).collect::<Vec<_>>()).unwrap();
+        folder
+            .write(&sent.iter().map(|part| (lease(2), part.clone())).collect::<Vec<_>>())
+            .unwrap();
         assert_eq!(fs::read_dir(of_trial).unwrap().count(), 1);
     }
 
@@ -305,7 +336,11 @@ mod tests {
         fs::write(dir.path().join("artifacts"), "in the way").unwrap();
         let path = dir.path().join("artifacts");
         let error = ArtifactFolder::open(path.clone(), Artifacts::ALL).unwrap_err().to_string();
-        assert!(error.contains(&format!("cannot write `{}`", path.display())) && error.contains("hint: "), "{error}");
+        assert!(
+            error.contains(&format!("cannot write `{}`", path.display()))
+                && error.contains("hint: "),
+            "{error}"
+        );
         // Nothing is wanted, nothing is in the way.
         ArtifactFolder::open(path, Artifacts::default()).unwrap();
     }

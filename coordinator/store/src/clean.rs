@@ -86,7 +86,8 @@ impl Drop for CleanEnd {
 }
 
 fn sync_folder(database: &Path) -> io::Result<()> {
-    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
@@ -129,7 +130,11 @@ mod tests {
             Store::open(&path).unwrap()
         };
         assert!(!mark_of(&path).exists());
-        assert_eq!(store.sums, Sums::of_rows(&store.connection, SCHEMA_VERSION).unwrap(), "they are not hashed");
+        assert_eq!(
+            store.sums,
+            Sums::of_rows(&store.connection, SCHEMA_VERSION).unwrap(),
+            "they are not hashed"
+        );
     }
 
     #[test]
@@ -141,9 +146,12 @@ mod tests {
         // As a kill leaves it: what is committed stands in the log.
         fs::create_dir(&copy).unwrap();
         let copied = || {
-            let files = ["", "-wal", "-clean"].map(|end| dir.path().join(format!("sweep.sqlite{end}")));
+            let files =
+                ["", "-wal", "-clean"].map(|end| dir.path().join(format!("sweep.sqlite{end}")));
             let there = files.iter().filter(|file| file.exists());
-            assert!(Command::new("cp").arg("-a").args(there).arg(&copy).status().unwrap().success());
+            assert!(
+                Command::new("cp").arg("-a").args(there).arg(&copy).status().unwrap().success()
+            );
             is_clean(&copy.join("sweep.sqlite"))
         };
         assert!(!copied());
@@ -152,7 +160,8 @@ mod tests {
         assert!(is_clean(&path) && !copied());
         assert!(mark_of(&copy.join("sweep.sqlite")).exists());
         let edit = |value: f64| {
-            let edit = format!("UPDATE outcome SET value = {value} WHERE metric = 'final_test_accuracy'");
+            let edit =
+                format!("UPDATE outcome SET value = {value} WHERE metric = 'final_test_accuracy'");
             rusqlite::Connection::open(&path).unwrap().execute_batch(&edit).unwrap();
         };
         for _ in 0..20 {

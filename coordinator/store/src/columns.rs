@@ -37,7 +37,8 @@ fn column(axis: Axis) -> String {
 /// Gives the file the columns of settings that it lacks: all of a new one, or those of axes that are newer than the file.
 pub(super) fn add(connection: &Connection) -> rusqlite::Result<()> {
     let mut query = connection.prepare("SELECT name FROM pragma_table_xinfo('trial')")?;
-    let known = query.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let known =
+        query.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     for axis in settings().filter(|axis| !known.iter().any(|name| name == axis.name)) {
         connection.execute_batch(&format!("ALTER TABLE trial ADD COLUMN {}", column(axis)))?;
     }
@@ -53,7 +54,8 @@ pub(super) fn add(connection: &Connection) -> rusqlite::Result<()> {
 ///
 /// Views of the connection's own take the places of `trial` and `result`, so no query has to know of it, and the file stays as it is.
 pub(super) fn see_all(connection: &Connection, in_grid: &str) -> rusqlite::Result<()> {
-    let settings: Vec<String> = settings().map(|axis| format!("{} AS {}", expression(axis), axis.name)).collect();
+    let settings: Vec<String> =
+        settings().map(|axis| format!("{} AS {}", expression(axis), axis.name)).collect();
     connection.execute_batch(&format!(
         "DROP VIEW IF EXISTS temp.trial; DROP VIEW IF EXISTS temp.result;
          CREATE TEMP VIEW trial AS SELECT number, id, {in_grid} AS in_grid, state, attempt, error, cell, spec, {}

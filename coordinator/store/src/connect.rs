@@ -18,7 +18,11 @@ pub(super) fn read_only() -> OpenFlags {
 /// The same file, under a name that SQLite does not take for a URI: a folder may be called
 /// `file:x`.
 pub(super) fn no_uri(path: &Path) -> PathBuf {
-    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") { Path::new(".").join(path) } else { path.to_owned() }
+    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") {
+        Path::new(".").join(path)
+    } else {
+        path.to_owned()
+    }
 }
 
 /// Whether commits stand beside the file that are not in it yet.
@@ -30,7 +34,9 @@ fn has_log(path: &Path) -> bool {
 fn uri(path: &Path, told: &str) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     let escaped = bytes.iter().map(|byte| match byte {
-        b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(*byte).to_string(),
+        b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+            char::from(*byte).to_string()
+        }
         other => format!("%{other:02X}"),
     });
     format!("file:{}?{told}", escaped.collect::<String>())
@@ -59,14 +65,19 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
         let connection = Connection::open_with_flags(no_uri(path), read_only())?;
         // Where nobody may write, SQLite cannot share the file either, and takes it as it is if
         // told that nobody does.
-        let shared = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        let shared =
+            connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
         let cannot_share = |error: &rusqlite::Error| {
-            matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly))
+            matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
+            )
         };
         let connection = match shared {
-            Err(error) if cannot_share(&error) && !has_log(path) => {
-                Connection::open_with_flags(uri(path, IMMUTABLE), read_only() | OpenFlags::SQLITE_OPEN_URI)?
-            }
+            Err(error) if cannot_share(&error) && !has_log(path) => Connection::open_with_flags(
+                uri(path, IMMUTABLE),
+                read_only() | OpenFlags::SQLITE_OPEN_URI,
+            )?,
             Err(error) if cannot_share(&error) => return Err(error),
             _ => connection,
         };
@@ -74,7 +85,9 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
         Ok(connection)
     };
     connect().map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) if path.is_file() && has_log(path) => {
+        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
+            if path.is_file() && has_log(path) =>
+        {
             problem!(
                 "`{}` has a log beside it, `sweep.sqlite-wal`, which cannot be read where nothing \
                  can be written",

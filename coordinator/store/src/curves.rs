@@ -63,7 +63,8 @@ pub fn mean_curves(
     let mut query = connection.prepare_cached(
         "SELECT id FROM trial WHERE in_grid AND state = 'succeeded' AND cell IN (SELECT value FROM json_each(?1))",
     )?;
-    let trials: Vec<TrialId> = query.query_map([list(cells)], |row| parse(row, 0))?.collect::<Result<_, _>>()?;
+    let trials: Vec<TrialId> =
+        query.query_map([list(cells)], |row| parse(row, 0))?.collect::<Result<_, _>>()?;
     let mut sums = CurveSums::default();
     add_curves(connection, metric, &trials, last_step(connection, metric, &trials)?, &mut sums)?;
     Ok(sums.curves())

@@ -56,7 +56,11 @@ fn killed(folder: &Path) -> Vec<String> {
     }
     assert_eq!(curves(&store).len(), 12);
     for end in FILES {
-        fs::copy(folder.join(format!("open.sqlite{end}")), folder.join(format!("killed.sqlite{end}"))).unwrap();
+        fs::copy(
+            folder.join(format!("open.sqlite{end}")),
+            folder.join(format!("killed.sqlite{end}")),
+        )
+        .unwrap();
     }
     contents
 }
@@ -84,7 +88,8 @@ fn damage(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) -> usize {
 fn a_damaged_file_is_refused_or_as_it_was_after_a_commit() {
     let folder = tempfile::tempdir().unwrap();
     let contents = killed(folder.path());
-    let whole = FILES.map(|end| fs::read(folder.path().join(format!("killed.sqlite{end}"))).unwrap());
+    let whole =
+        FILES.map(|end| fs::read(folder.path().join(format!("killed.sqlite{end}"))).unwrap());
     assert_eq!((whole[1].len() - LOG_HEADER) % FRAME, 0);
     let last_frame = whole[1].len() - FRAME;
     let (mut refused, mut recovered, mut unharmed, mut silent) = (0, 0, 0, 0);
@@ -119,24 +124,36 @@ fn a_damaged_file_is_refused_or_as_it_was_after_a_commit() {
                 assert!(!told, "seed {seed}, file {which}: a false alarm");
             }
             Ok(content) => {
-                assert!(which == 1 && contents.contains(&content), "seed {seed}, file {which}: {content}");
+                assert!(
+                    which == 1 && contents.contains(&content),
+                    "seed {seed}, file {which}: {content}"
+                );
                 recovered += 1;
                 silent += u32::from(!told);
                 // Without the index, a log that was cut short, or lacks its end, is what an interrupted commit leaves.
-                assert!(told || !index && end > last_frame, "seed {seed}: nobody is told, damaged up to {end}");
+                assert!(
+                    told || !index && end > last_frame,
+                    "seed {seed}: nobody is told, damaged up to {end}"
+                );
             }
         }
         if told {
             let copy = fs::read(folder.path().join("damaged.sqlite-wal.damaged")).unwrap();
             assert_eq!(copy, files[1], "seed {seed}");
-            assert!(Store::open(&path).unwrap().log_damage().is_none(), "seed {seed}: it is said once");
+            assert!(
+                Store::open(&path).unwrap().log_damage().is_none(),
+                "seed {seed}: it is said once"
+            );
         }
     }
     println!(
         "{PLACES} places: {refused} refused, {recovered} as after an earlier commit ({silent} of them a log without its end, and \
          no index), {unharmed} without effect"
     );
-    assert!(refused > 50 && recovered > 50 && recovered > 2 * silent, "{refused} {recovered} {silent} {unharmed}");
+    assert!(
+        refused > 50 && recovered > 50 && recovered > 2 * silent,
+        "{refused} {recovered} {silent} {unharmed}"
+    );
 }
 
 /// What a kill or a power cut leaves of a commit that was never completed is no damage.
@@ -144,7 +161,8 @@ fn a_damaged_file_is_refused_or_as_it_was_after_a_commit() {
 fn an_interrupted_commit_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let contents = killed(folder.path());
-    let [file, log, index] = FILES.map(|end| fs::read(folder.path().join(format!("killed.sqlite{end}"))).unwrap());
+    let [file, log, index] =
+        FILES.map(|end| fs::read(folder.path().join(format!("killed.sqlite{end}"))).unwrap());
     let path = folder.path().join("torn.sqlite");
     let open = |log: &[u8], index: Option<&[u8]>| {
         fs::write(&path, &file).unwrap();
@@ -162,7 +180,11 @@ fn an_interrupted_commit_is_no_damage() {
         assert_eq!(open(&log[..length], None).1, None, "{length}");
     }
     // Frames of a commit that reached the disk out of order, its end included: it cannot be told from one that was damaged.
-    let last_commit = (LOG_HEADER..log.len()).step_by(FRAME).filter(|at| log[at + 4..at + 8] != [0; 4]).rev().nth(1);
+    let last_commit = (LOG_HEADER..log.len())
+        .step_by(FRAME)
+        .filter(|at| log[at + 4..at + 8] != [0; 4])
+        .rev()
+        .nth(1);
     let begin = last_commit.unwrap() + FRAME;
     assert!(log.len() - begin > FRAME, "more than one frame");
     let mut torn = log.clone();
@@ -180,7 +202,10 @@ fn an_interrupted_commit_is_no_damage() {
     fs::remove_file(&path).unwrap();
     fs::write(folder.path().join("torn.sqlite-wal"), &log).unwrap();
     let error = Store::open(&path).unwrap_err().to_string();
-    assert!(error.contains("it is empty, and the log beside it is not") && error.contains("hint: "), "{error}");
+    assert!(
+        error.contains("it is empty, and the log beside it is not") && error.contains("hint: "),
+        "{error}"
+    );
     assert_eq!(fs::read(folder.path().join("torn.sqlite-wal")).unwrap(), log);
     // What an earlier log has left in the file is not of this one.
     let mut older = log[..begin].to_vec();
@@ -217,19 +242,40 @@ fn a_number_that_is_not_the_one_that_was_written_is_noticed() {
             "outcome",
         ),
         ("UPDATE success SET worker = 'bob'", "UPDATE success SET worker = 'ann'", "success"),
-        ("UPDATE point SET value = 0.6 WHERE step = 100", "UPDATE point SET value = 0.5 WHERE step = 100", "point"),
-        ("UPDATE event SET attempt = 2 WHERE kind = 'leased'", "UPDATE event SET attempt = 1", "event"),
+        (
+            "UPDATE point SET value = 0.6 WHERE step = 100",
+            "UPDATE point SET value = 0.5 WHERE step = 100",
+            "point",
+        ),
+        (
+            "UPDATE event SET attempt = 2 WHERE kind = 'leased'",
+            "UPDATE event SET attempt = 1",
+            "event",
+        ),
         ("UPDATE worker SET host = 'other'", "UPDATE worker SET host = 'h'", "worker"),
-        ("UPDATE trial SET cell = cell || '0'", "UPDATE trial SET cell = substr(cell, 1, 32)", "trial"),
+        (
+            "UPDATE trial SET cell = cell || '0'",
+            "UPDATE trial SET cell = substr(cell, 1, 32)",
+            "trial",
+        ),
     ] {
         let error = changed(sql, back).unwrap_or_else(|| panic!("{sql} was not noticed"));
         assert!(matches!(error, StoreError::Damaged(_)), "{error}");
-        assert!(error.to_string().contains(&format!("table `{table}`")) && error.to_string().contains("hint: "));
+        assert!(
+            error.to_string().contains(&format!("table `{table}`"))
+                && error.to_string().contains("hint: ")
+        );
     }
     // A row that is gone, and one that came in.
     let gone = "CREATE TABLE kept AS SELECT * FROM point WHERE step = 100; DELETE FROM point WHERE step = 100";
     assert!(changed(gone, "INSERT INTO point SELECT * FROM kept; DROP TABLE kept").is_some());
-    assert!(changed("INSERT INTO point VALUES (1, 1, 0, 7, 0.0)", "DELETE FROM point WHERE step = 7").is_some());
+    assert!(
+        changed("INSERT INTO point VALUES (1, 1, 0, 7, 0.0)", "DELETE FROM point WHERE step = 7")
+            .is_some()
+    );
     let renamed = "UPDATE metric SET name = 'test/loss2' WHERE name = 'test/loss'";
-    assert!(changed(renamed, "UPDATE metric SET name = 'test/loss' WHERE name = 'test/loss2'").is_some());
+    assert!(
+        changed(renamed, "UPDATE metric SET name = 'test/loss' WHERE name = 'test/loss2'")
+            .is_some()
+    );
 }

@@ -30,10 +30,20 @@ fn hint(code: Option<rusqlite::ErrorCode>) -> &'static str {
     use rusqlite::ErrorCode;
     match code {
         Some(ErrorCode::DiskFull) => "make room on its disk",
-        Some(ErrorCode::SystemIoFailure) => "look after its disk, which does not do what it is asked to",
-        Some(ErrorCode::CannotOpen) => "see whether its folder is there, and whether you may read and write there",
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "see whether you may write there",
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+        Some(ErrorCode::SystemIoFailure) => {
+            "look after its disk, which does not do what it is asked to"
+        }
+        Some(ErrorCode::CannotOpen) => {
+            "see whether its folder is there, and whether you may read and write there"
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            "see whether you may write there"
+        }
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed,
+        ) => {
             "another program holds it, or its file system has no locks: then put the run directory on a local disk"
         }
         _ => "run the same command again",
@@ -56,8 +66,12 @@ impl StoreError {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let code = error.sqlite_error_code();
         match error {
-            rusqlite::Error::FromSqlConversionFailure(..) => Self::damaged(path, &error.to_string()),
-            _ if matches!(code, Some(DatabaseCorrupt | NotADatabase)) => Self::damaged(path, &error.to_string()),
+            rusqlite::Error::FromSqlConversionFailure(..) => {
+                Self::damaged(path, &error.to_string())
+            }
+            _ if matches!(code, Some(DatabaseCorrupt | NotADatabase)) => {
+                Self::damaged(path, &error.to_string())
+            }
             _ => {
                 let hint = hint(code);
                 let problem = problem!("`{}`: {error}", path.display(); "{hint}; what was acknowledged is kept");

@@ -51,9 +51,11 @@ impl FromStr for Earlier {
 /// The earlier grids of a run directory by their numbers.
 #[must_use]
 pub fn earlier(run: &Path) -> Vec<(u32, PathBuf)> {
-    let entries = fs::read_dir(run.join(GRIDS)).into_iter().flatten().flatten().map(|entry| entry.path());
-    let numbered =
-        entries.filter_map(|path| Some((path.file_name()?.to_str()?.strip_suffix(".toml")?.parse().ok()?, path)));
+    let entries =
+        fs::read_dir(run.join(GRIDS)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let numbered = entries.filter_map(|path| {
+        Some((path.file_name()?.to_str()?.strip_suffix(".toml")?.parse().ok()?, path))
+    });
     let mut grids: Vec<_> = numbered.collect();
     grids.sort();
     grids
@@ -68,11 +70,15 @@ pub fn files(run: &Path, which: Option<Earlier>) -> anyhow::Result<Vec<PathBuf>>
     let last = run.join("grid.toml");
     match which {
         None => Ok(vec![last]),
-        Some(Earlier::All) => Ok([last].into_iter().chain(earlier.into_iter().map(|(_, path)| path)).collect()),
-        Some(Earlier::Number(wanted)) => match earlier.iter().find(|(number, _)| *number == wanted) {
+        Some(Earlier::All) => {
+            Ok([last].into_iter().chain(earlier.into_iter().map(|(_, path)| path)).collect())
+        }
+        Some(Earlier::Number(wanted)) => match earlier.iter().find(|(number, _)| *number == wanted)
+        {
             Some((_, path)) => Ok(vec![path.clone()]),
             None => {
-                let numbers: Vec<_> = earlier.iter().map(|(number, _)| number.to_string()).collect();
+                let numbers: Vec<_> =
+                    earlier.iter().map(|(number, _)| number.to_string()).collect();
                 let has = match numbers.is_empty() {
                     true => "it has none: no results were set aside".to_owned(),
                     false => format!("it has {}, or `all`", numbers.join(", ")),
@@ -104,8 +110,9 @@ pub fn chosen(run: &Path, which: Option<Earlier>) -> anyhow::Result<Option<Chose
 /// If the file cannot be read, is larger than 1 MiB, or is not UTF-8.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
-    let file = fs::File::open(path)
-        .or_problem(|| problem!("cannot read the grid file `{shown}`"; "examples stand in coordinator/grids"))?;
+    let file = fs::File::open(path).or_problem(
+        || problem!("cannot read the grid file `{shown}`"; "examples stand in coordinator/grids"),
+    )?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| {
         anyhow!(problem!("cannot read `{shown}`: {error}"; "name the grid file itself with --grid"))

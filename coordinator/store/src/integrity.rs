@@ -27,7 +27,8 @@ pub(super) enum Table {
     Worker,
 }
 
-const TABLES: [Table; 6] = [Table::Trial, Table::Event, Table::Success, Table::Outcome, Table::Point, Table::Worker];
+const TABLES: [Table; 6] =
+    [Table::Trial, Table::Event, Table::Success, Table::Outcome, Table::Point, Table::Worker];
 
 impl Table {
     pub(super) fn name(self) -> &'static str {
@@ -56,15 +57,33 @@ impl Table {
     pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Trial => &["number", "id", "cell", "spec"],
-            Self::Event => {
-                &["sequence", "at", "trial", "attempt", "kind", "worker", "error", "quarantine", "blame", "log"]
-            }
+            Self::Event => &[
+                "sequence",
+                "at",
+                "trial",
+                "attempt",
+                "kind",
+                "worker",
+                "error",
+                "quarantine",
+                "blame",
+                "log",
+            ],
             Self::Success => &["trial", "attempt", "worker", "dataset_digest"],
             Self::Outcome => &["trial", "attempt", "metric", "value"],
             Self::Point => &["trial", "attempt", "metric", "step", "value"],
-            Self::Worker => {
-                &["id", "host", "device", "model", "software", "libtorch", "joined", "threads", "cuda", "certificate"]
-            }
+            Self::Worker => &[
+                "id",
+                "host",
+                "device",
+                "model",
+                "software",
+                "libtorch",
+                "joined",
+                "threads",
+                "cuda",
+                "certificate",
+            ],
         }
     }
 }
@@ -142,7 +161,8 @@ impl Sums {
         let mut sums = Self::default();
         for (table, sum) in TABLES.iter().zip(&mut sums.0) {
             let Some((name, columns)) = table.summed_by(version) else { continue };
-            let mut query = connection.prepare(&format!("SELECT {} FROM {name}", columns.join(", ")))?;
+            let mut query =
+                connection.prepare(&format!("SELECT {} FROM {name}", columns.join(", ")))?;
             let mut rows = query.query([])?;
             while let Some(row) = rows.next()? {
                 let mut hash = RowHash::default();
@@ -182,7 +202,8 @@ impl Sums {
 
     /// Writes them, as a part of the transaction that is under way.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut write = connection.prepare_cached("INSERT OR REPLACE INTO integrity VALUES (?1, ?2, ?3)")?;
+        let mut write =
+            connection.prepare_cached("INSERT OR REPLACE INTO integrity VALUES (?1, ?2, ?3)")?;
         for (table, sum) in TABLES.iter().zip(&self.0) {
             write.execute(params![table.name(), sum.rows, sum.digest])?;
         }
@@ -199,24 +220,36 @@ impl Sums {
         let mut query = connection.prepare("SELECT rows, digest FROM integrity WHERE name = ?1")?;
         for (table, sum) in TABLES.iter().zip(&mut sums.0) {
             let Some((name, _)) = table.summed_by(version) else { continue };
-            let row = query.query_row([name], |row| Ok(Sum { rows: row.get(0)?, digest: row.get(1)? }));
+            let row =
+                query.query_row([name], |row| Ok(Sum { rows: row.get(0)?, digest: row.get(1)? }));
             *sum = row.optional()?.unwrap_or_default();
         }
         Ok(sums)
     }
 
     /// What is wrong with the file, if anything, when its rows come to these sums.
-    pub(super) fn problem(&self, connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
+    pub(super) fn problem(
+        &self,
+        connection: &Connection,
+        version: i64,
+    ) -> rusqlite::Result<Option<String>> {
         let written = Self::written_by(connection, version)?;
-        let differs = TABLES.iter().zip(self.0.iter().zip(&written.0)).find(|(_, (rows, written))| rows != written);
+        let differs = TABLES
+            .iter()
+            .zip(self.0.iter().zip(&written.0))
+            .find(|(_, (rows, written))| rows != written);
         if let Some((table, _)) = differs {
-            return Ok(Some(format!("the rows of table `{}` are not those that were written", table.name())));
+            return Ok(Some(format!(
+                "the rows of table `{}` are not those that were written",
+                table.name()
+            )));
         }
         let mut query = connection.prepare("SELECT number, name FROM metric")?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let (number, name): (i64, String) = (row.get(0)?, row.get(1)?);
-            if metrics::ALL.iter().position(|known| *known == name) != usize::try_from(number).ok() {
+            if metrics::ALL.iter().position(|known| *known == name) != usize::try_from(number).ok()
+            {
                 return Ok(Some(format!("metric {number} is called `{}`", name.escape_debug())));
             }
         }

@@ -1,6 +1,9 @@
 //! What must survive: the journal of the scheduler, the points of all curves, the results, in one SQLite file with one
 //! writer; and the files that trials leave behind.
-#![allow(missing_docs, reason = "a part of the coordinator: nobody else sees the fields that are public here")]
+#![allow(
+    missing_docs,
+    reason = "a part of the coordinator: nobody else sees the fields that are public here"
+)]
 
 mod artifacts;
 mod clean;

@@ -153,21 +153,30 @@ fn short(text: String) -> String {
 }
 
 /// A page of the trials of the grid that are chosen, and how many are.
-pub fn trials(connection: &Connection, choice: &Choice, page: Page) -> rusqlite::Result<(i64, Vec<TrialLine>)> {
-    const PASSES: &str = "in_grid AND (:state IS NULL OR state = :state) AND (:seed IS NULL OR seed = :seed)
+pub fn trials(
+    connection: &Connection,
+    choice: &Choice,
+    page: Page,
+) -> rusqlite::Result<(i64, Vec<TrialLine>)> {
+    const PASSES: &str =
+        "in_grid AND (:state IS NULL OR state = :state) AND (:seed IS NULL OR seed = :seed)
                           AND (:cells IS NULL OR chosen.place IS NOT NULL)";
-    const CHOSEN: &str = "WITH chosen AS MATERIALIZED (SELECT key AS cell, value AS place FROM json_each(:cells))";
+    const CHOSEN: &str =
+        "WITH chosen AS MATERIALIZED (SELECT key AS cell, value AS place FROM json_each(:cells))";
     const JOINED: &str = "LEFT JOIN chosen ON chosen.cell = trial.cell";
     let cells = choice.cells.as_ref().map(|cells| {
-        let places = cells.iter().map(|(cell, place)| (cell.to_string(), serde_json::Value::from(*place)));
+        let places =
+            cells.iter().map(|(cell, place)| (cell.to_string(), serde_json::Value::from(*place)));
         serde_json::Value::Object(places.collect()).to_string()
     });
     let state = choice.state.map(TrialState::name);
-    let which: [(&str, &dyn ToSql); 3] = [(":state", &state), (":seed", &choice.seed), (":cells", &cells)];
-    let mut count =
-        connection.prepare_cached(&format!("{CHOSEN} SELECT count(*) FROM trial {JOINED} WHERE {PASSES}"))?;
+    let which: [(&str, &dyn ToSql); 3] =
+        [(":state", &state), (":seed", &choice.seed), (":cells", &cells)];
+    let mut count = connection
+        .prepare_cached(&format!("{CHOSEN} SELECT count(*) FROM trial {JOINED} WHERE {PASSES}"))?;
     let total = count.query_row(&which[..], |row| row.get(0))?;
-    let (column, direction) = (choice.order.column(), if choice.descending { "DESC" } else { "ASC" });
+    let (column, direction) =
+        (choice.order.column(), if choice.descending { "DESC" } else { "ASC" });
     // What is not known stands at the end, whatever the direction.
     let sql = format!(
         "{CHOSEN} SELECT {LINE} {JOINED} WHERE {PASSES}
@@ -184,12 +193,17 @@ pub fn trials(connection: &Connection, choice: &Choice, page: Page) -> rusqlite:
 
 /// One trial of the grid.
 pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<TrialPage>> {
-    let mut query = connection.prepare_cached(&format!("SELECT {LINE} WHERE in_grid AND trial.id = :id"))?;
+    let mut query =
+        connection.prepare_cached(&format!("SELECT {LINE} WHERE in_grid AND trial.id = :id"))?;
     let id = id.to_string();
-    let Some(line) = query.query_row(named_params! {":id": id}, line).optional()? else { return Ok(None) };
-    let number: i64 = connection.query_row("SELECT number FROM trial WHERE id = ?1", [id], |row| row.get(0))?;
+    let Some(line) = query.query_row(named_params! {":id": id}, line).optional()? else {
+        return Ok(None);
+    };
+    let number: i64 =
+        connection.query_row("SELECT number FROM trial WHERE id = ?1", [id], |row| row.get(0))?;
     let log = "SELECT log FROM event WHERE trial = ?1 AND error IS NOT NULL ORDER BY sequence DESC LIMIT 1";
-    let log = connection.prepare_cached(log)?.query_row([number], |row| row.get(0)).optional()?.flatten();
+    let log =
+        connection.prepare_cached(log)?.query_row([number], |row| row.get(0)).optional()?.flatten();
     let events = "SELECT at, attempt, kind, worker, error FROM event WHERE trial = ?1 ORDER BY sequence DESC LIMIT ?2";
     let mut query = connection.prepare_cached(events)?;
     let events = query.query_map(params![number, EVENTS], |row| {
@@ -217,19 +231,24 @@ pub fn points(
     page: Page,
 ) -> rusqlite::Result<Option<(u32, i64, Vec<Point>)>> {
     let trial = "SELECT number, attempt FROM trial WHERE in_grid AND id = ?1";
-    let trial = connection.query_row(trial, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let trial = connection
+        .query_row(trial, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
     let Some((number, attempt)): Option<(i64, u32)> = trial else { return Ok(None) };
     let metric = metric.and_then(self::metric);
-    let which = "trial = ?1 AND attempt = ?2 AND metric BETWEEN coalesce(?3, 0) AND coalesce(?3, 1000)";
-    let mut count = connection.prepare_cached(&format!("SELECT count(*) FROM point WHERE {which}"))?;
+    let which =
+        "trial = ?1 AND attempt = ?2 AND metric BETWEEN coalesce(?3, 0) AND coalesce(?3, 1000)";
+    let mut count =
+        connection.prepare_cached(&format!("SELECT count(*) FROM point WHERE {which}"))?;
     let total = count.query_row(params![number, attempt, metric], |row| row.get(0))?;
     let mut query = connection.prepare_cached(&format!(
         "SELECT (SELECT name FROM metric WHERE number = point.metric), step, value FROM point WHERE {which}
          ORDER BY point.metric, step LIMIT ?4 OFFSET ?5"
     ))?;
-    let points = query.query_map(params![number, attempt, metric, page.limit, page.offset], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
+    let points = query
+        .query_map(params![number, attempt, metric, page.limit, page.offset], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
     Ok(Some((attempt, total, points.collect::<Result<_, _>>()?)))
 }
 
@@ -306,9 +325,16 @@ pub fn running(connection: &Connection) -> rusqlite::Result<Vec<Running>> {
          FROM event JOIN trial ON trial.number = event.trial AND trial.attempt = event.attempt
          WHERE in_grid AND state = 'leased' AND kind = 'leased' AND event.worker IS NOT NULL",
     )?;
-    let running = query.query_map(params![metric(metrics::VAE_LOSS), metric(metrics::TRAIN_LOSS)], |row| {
-        Ok(Running { trial: parse(row, 0)?, worker: parse(row, 1)?, step: row.get::<_, i64>(2)?.max(0) as u64 })
-    })?;
+    let running = query.query_map(
+        params![metric(metrics::VAE_LOSS), metric(metrics::TRAIN_LOSS)],
+        |row| {
+            Ok(Running {
+                trial: parse(row, 0)?,
+                worker: parse(row, 1)?,
+                step: row.get::<_, i64>(2)?.max(0) as u64,
+            })
+        },
+    )?;
     running.collect()
 }
 

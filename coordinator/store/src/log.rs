@@ -162,7 +162,8 @@ impl Reading {
             let ends_a_commit = number(&frame, 4) != 0;
             let (head, content) = (&frame[..8], &frame[FRAME_HEADER..]);
             sum = sum.over(head, word).over(content, word);
-            readable &= sum == Checksum(number(&frame, 16), number(&frame, 20)) && number(&frame, 0) != 0;
+            readable &=
+                sum == Checksum(number(&frame, 16), number(&frame, 20)) && number(&frame, 0) != 0;
             if readable && ends_a_commit {
                 (found.commits, found.last, found.behind) = (found.commits + 1, position, 0);
                 continue;
@@ -179,12 +180,18 @@ impl Reading {
         let index = index.filter(|index| self.salt.is_none_or(|salt| salt == index.salt));
         match index {
             // All of it has been copied into the database, and the log is gone, as it may be.
-            Some(index) if self.last == 0 && index.copied >= index.last && !self.headless => return None,
+            Some(index) if self.last == 0 && index.copied >= index.last && !self.headless => {
+                return None;
+            }
             Some(index) if u64::from(index.last) > self.last => {
                 return Some((self.behind.max(u64::from(index.last) - self.last), true));
             }
             // It was never completed: the index would know.
-            Some(index) if u64::from(index.last) == self.last && !self.headless && !self.beyond_an_end => return None,
+            Some(index)
+                if u64::from(index.last) == self.last && !self.headless && !self.beyond_an_end =>
+            {
+                return None;
+            }
             _ => {}
         }
         // Before a commit begins, the one before it is on the disk: what lies behind the end of one was not being written.
@@ -216,9 +223,14 @@ impl Index {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk::<48>()?;
         let (again, rest) = rest.split_first_chunk::<48>()?;
-        let word = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word = |at: usize| {
+            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
         let sum = Checksum::default().over(&header[..40], u32::from_ne_bytes);
-        let sound = header == again && word(0) == 3_007_000 && header[12] == 1 && sum == Checksum(word(40), word(44));
+        let sound = header == again
+            && word(0) == 3_007_000
+            && header[12] == 1
+            && sum == Checksum(word(40), word(44));
         let copied = u32::from_ne_bytes(*rest.first_chunk()?);
         let salt = *header[32..40].first_chunk()?;
         sound.then_some(Self { salt, last: word(16), copied })

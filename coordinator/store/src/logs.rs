@@ -41,7 +41,12 @@ impl LogFolder {
             let path = log_file(&self.path, &lease.trial.to_string(), lease.attempt);
             match put(&path, part) {
                 Ok(()) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                    ) =>
+                {
                     return Err(LogError(problem!(
                         "cannot write `{}`: {error}", path.display();
                         "check disk space, then run the same command again"
@@ -77,14 +82,23 @@ mod tests {
     #[test]
     fn a_log_grows_and_parts_that_come_again_change_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let lease = |attempt| LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt };
+        let lease = |attempt| LeaseId {
+            trial: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+            attempt,
+        };
         let part = |offset, text: &str| LogPart { offset, text: text.to_owned() };
         let mut folder = LogFolder::new(dir.path().to_owned());
-        let parts = [(lease(1), part(0, "one\n")), (lease(2), part(0, "other\n")), (lease(1), part(4, "two\n"))];
+        let parts = [
+            (lease(1), part(0, "one\n")),
+            (lease(2), part(0, "other\n")),
+            (lease(1), part(4, "two\n")),
+        ];
         folder.write(&parts).unwrap();
         folder.write(&parts[..1]).unwrap();
         folder.write(&[(lease(1), part(8, "three\n"))]).unwrap();
-        let read = |attempt| fs::read_to_string(log_file(dir.path(), &lease(1).trial.to_string(), attempt)).unwrap();
+        let read = |attempt| {
+            fs::read_to_string(log_file(dir.path(), &lease(1).trial.to_string(), attempt)).unwrap()
+        };
         assert_eq!((read(1).as_str(), read(2).as_str()), ("one\ntwo\nthree\n", "other\n"));
         // Removed in between: what comes later is kept all the same, and no hole before it.
         fs::remove_file(log_file(dir.path(), &lease(1).trial.to_string(), 1)).unwrap();

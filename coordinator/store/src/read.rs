@@ -102,13 +102,22 @@ impl Store {
                 let kind = row.get_ref(2)?.as_str()?;
                 if kind == "leased" && row.get(5)? {
                     let worker: Option<String> = row.get(3)?;
-                    open.insert(lease, LeaseSpan { worker: worker.unwrap_or_default(), from: at, to: at });
+                    open.insert(
+                        lease,
+                        LeaseSpan { worker: worker.unwrap_or_default(), from: at, to: at },
+                    );
                 } else if let Some(span) = open.remove(&lease) {
-                    let to = if matches!(kind, "lost" | "released") { before.max(span.from) } else { at };
+                    let to = if matches!(kind, "lost" | "released") {
+                        before.max(span.from)
+                    } else {
+                        at
+                    };
                     spans.push(LeaseSpan { to, ..span });
                 }
             }
-            spans.extend(open.into_values().map(|span| LeaseSpan { to: newest.max(span.from), ..span }));
+            spans.extend(
+                open.into_values().map(|span| LeaseSpan { to: newest.max(span.from), ..span }),
+            );
             Ok(spans)
         })
     }
@@ -127,7 +136,8 @@ impl Store {
     /// Workers that showed a certificate, with its SHA-256.
     pub fn certificates(&self) -> Result<Vec<(WorkerId, String)>, StoreError> {
         self.run(|connection| {
-            let mut query = connection.prepare("SELECT id, certificate FROM worker WHERE certificate IS NOT NULL")?;
+            let mut query = connection
+                .prepare("SELECT id, certificate FROM worker WHERE certificate IS NOT NULL")?;
             query.query_map([], |row| Ok((parse(row, 0)?, row.get(1)?)))?.collect()
         })
     }
@@ -135,9 +145,11 @@ impl Store {
     /// All trials that the file knows, whether of the grid or not.
     pub fn known(&self) -> Result<Vec<KnownTrial>, StoreError> {
         self.run(|connection| {
-            let mut query = connection.prepare("SELECT id, state = 'succeeded', in_grid FROM trial")?;
-            let known =
-                |row: &Row<'_>| Ok(KnownTrial { id: parse(row, 0)?, succeeded: row.get(1)?, in_grid: row.get(2)? });
+            let mut query =
+                connection.prepare("SELECT id, state = 'succeeded', in_grid FROM trial")?;
+            let known = |row: &Row<'_>| {
+                Ok(KnownTrial { id: parse(row, 0)?, succeeded: row.get(1)?, in_grid: row.get(2)? })
+            };
             query.query_map([], known)?.collect()
         })
     }
@@ -172,7 +184,12 @@ impl Store {
     }
 
     /// What an attempt reported of a metric at that step, if it did.
-    pub fn point(&self, lease: LeaseId, metric: &str, step: u64) -> Result<Option<f64>, StoreError> {
+    pub fn point(
+        &self,
+        lease: LeaseId,
+        metric: &str,
+        step: u64,
+    ) -> Result<Option<f64>, StoreError> {
         self.run(|connection| {
             let mut query = connection.prepare_cached(
                 "SELECT value FROM point
@@ -185,7 +202,10 @@ impl Store {
     }
 
     /// Hands the points of all winning attempts to `each`, trial by trial.
-    pub fn curves(&self, mut each: impl FnMut(CurveRow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    pub fn curves(
+        &self,
+        mut each: impl FnMut(CurveRow) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let mut query = self.run(|connection| {
             connection.prepare(
                 "SELECT trial.id, metric.name, point.step, point.value
@@ -197,7 +217,12 @@ impl Store {
         let mut rows = query.query([]).map_err(|error| self.error(error))?;
         while let Some(row) = rows.next().map_err(|error| self.error(error))? {
             let curve_row = |row: &Row<'_>| {
-                Ok(CurveRow { id: parse(row, 0)?, metric: row.get(1)?, step: row.get(2)?, value: row.get(3)? })
+                Ok(CurveRow {
+                    id: parse(row, 0)?,
+                    metric: row.get(1)?,
+                    step: row.get(2)?,
+                    value: row.get(3)?,
+                })
             };
             each(curve_row(row).map_err(|error| self.error(error))?)?;
         }
@@ -223,13 +248,22 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let blame = || {
         let name: Option<String> = row.get(6)?;
         let unknown = || format!("blame `{}` is unknown", name.clone().unwrap_or_default()).into();
-        blame_of(name.as_deref()).ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, unknown()))
+        blame_of(name.as_deref())
+            .ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, unknown()))
     };
     match kind.as_str() {
         "leased" => Ok(Event::Leased { lease, worker: parse(row, 3)? }),
         "succeeded" => Ok(Event::Succeeded { lease }),
-        "failed" => Ok(Event::Failed { lease, error: error()?, log: log()?, quarantine: row.get(5)? }),
-        "lost" => Ok(Event::Lost { lease, error: error()?, log: log()?, blame: blame()?, quarantine: row.get(5)? }),
+        "failed" => {
+            Ok(Event::Failed { lease, error: error()?, log: log()?, quarantine: row.get(5)? })
+        }
+        "lost" => Ok(Event::Lost {
+            lease,
+            error: error()?,
+            log: log()?,
+            blame: blame()?,
+            quarantine: row.get(5)?,
+        }),
         "released" => Ok(Event::Released { lease }),
         _ => match Act::ALL.into_iter().find(|act| act.in_journal().0 == kind) {
             Some(act) => Ok(Event::ByPerson { lease, act }),

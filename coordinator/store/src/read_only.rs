@@ -23,7 +23,9 @@ pub fn ensure_readable(path: &Path) -> Result<(), StoreError> {
     if !path.is_file() {
         return Err(StoreError::missing(path));
     }
-    let version = |connection: Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let version = |connection: Connection| {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    };
     match connect_unnoticed(path).and_then(version).map_err(|error| StoreError::new(path, error))? {
         SCHEMA_VERSION => Ok(()),
         found => Err(unreadable(path, found)),
@@ -59,7 +61,8 @@ pub(super) fn choose(connection: &Connection, trials: &Chosen) -> rusqlite::Resu
 
 /// The trial of a column `spec`.
 pub fn spec_of(column: ValueRef<'_>) -> rusqlite::Result<TrialSpec> {
-    TrialSpec::parse(column.as_str()?).map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
+    TrialSpec::parse(column.as_str()?)
+        .map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
 }
 
 /// The file of a run directory, open for reading.
@@ -76,7 +79,9 @@ impl ReadOnly {
             return Err(StoreError::missing(path));
         }
         let reader = Self { connection: connect_to_read(path)?, path: path.to_owned() };
-        let found = reader.run(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))?;
+        let found = reader.run(|connection| {
+            connection.pragma_query_value(None, "user_version", |row| row.get(0))
+        })?;
         if found != SCHEMA_VERSION {
             return Err(unreadable(path, found));
         }
@@ -144,7 +149,10 @@ impl ReadOnly {
         self.run(|connection| connection.prepare_cached(sql)?.query_map(parameters, row)?.collect())
     }
 
-    fn run<'s, T>(&'s self, work: impl FnOnce(&'s Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn run<'s, T>(
+        &'s self,
+        work: impl FnOnce(&'s Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         work(&self.connection).map_err(|error| self.error(error))
     }
 

@@ -83,7 +83,8 @@ impl Reader {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let place = Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| ReadError::Closed)?;
+        let place =
+            Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| ReadError::Closed)?;
         let shared = Arc::clone(&self.0);
         let reading = tokio::spawn(async move {
             let began = Instant::now();
@@ -118,7 +119,10 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, ReadError> {
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
         let idle = self.idle().pop();
         let read = || {
             let mut connection = match idle {
@@ -135,7 +139,9 @@ impl Shared {
             result
         };
         read().map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
-            Some(ErrorCode::OperationInterrupted) if self.closing.load(Ordering::Relaxed) => ReadError::Closed,
+            Some(ErrorCode::OperationInterrupted) if self.closing.load(Ordering::Relaxed) => {
+                ReadError::Closed
+            }
             Some(ErrorCode::OperationInterrupted) => ReadError::TooLong(problem!(
                 "reading took longer than {LIMIT:?}";
                 "ask for less, or look into the file itself"
@@ -163,7 +169,8 @@ mod tests {
     use super::{super::Store, *};
 
     /// Counts for ever.
-    const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    const ENDLESS: &str =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
 
     fn count(sql: &'static str) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<i64> + Clone {
         move |transaction| transaction.query_row(sql, [], |row| row.get(0))
@@ -178,7 +185,10 @@ mod tests {
         assert_eq!(reader.read(count("SELECT count(*) FROM metric")).await.unwrap(), 0);
         store.connection.execute("INSERT INTO metric VALUES (1, 'x')", []).unwrap();
         assert_eq!(reader.read(count("SELECT count(*) FROM metric")).await.unwrap(), 1);
-        let written = reader.read(|transaction| transaction.execute("DELETE FROM metric", [])).await.unwrap_err();
+        let written = reader
+            .read(|transaction| transaction.execute("DELETE FROM metric", []))
+            .await
+            .unwrap_err();
         assert!(written.to_string().contains("readonly database"), "{written}");
         reader.close().await;
         assert!(matches!(reader.read(count("SELECT 1")).await, Err(ReadError::Closed)));
@@ -192,12 +202,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let names = || {
-            let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            let mut names: Vec<_> =
+                std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
             names.sort();
             names
         };
         let metrics = count("SELECT count(*) FROM looked");
-        Store::open(&path).unwrap().connection.execute_batch("CREATE TABLE looked (i INTEGER)").unwrap();
+        Store::open(&path)
+            .unwrap()
+            .connection
+            .execute_batch("CREATE TABLE looked (i INTEGER)")
+            .unwrap();
         let (reader, alone) = (Reader::of_others(&path), names());
         assert_eq!((reader.read(metrics.clone()).await.unwrap(), names()), (0, alone.clone()));
         // While a coordinator writes, what it has committed is seen at once, and its end tidies up though somebody looked on.
@@ -258,7 +273,11 @@ mod tests {
             let reader = reader.clone();
             let sum = "SELECT sum(length(t)) FROM big";
             looking.spawn(async move {
-                while reader.read(|t| t.query_row(sum, [], |row| row.get::<_, Option<i64>>(0))).await.is_ok() {}
+                while reader
+                    .read(|t| t.query_row(sum, [], |row| row.get::<_, Option<i64>>(0)))
+                    .await
+                    .is_ok()
+                {}
             });
         }
         let mut longest = 0;
@@ -266,7 +285,8 @@ mod tests {
             let batch = "BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
                          INSERT INTO big SELECT i, hex(randomblob(100)) FROM n; COMMIT";
             store.connection.execute_batch(batch).unwrap();
-            longest = longest.max(std::fs::metadata(dir.path().join("sweep.sqlite-wal")).unwrap().len());
+            longest =
+                longest.max(std::fs::metadata(dir.path().join("sweep.sqlite-wal")).unwrap().len());
             sleep(Duration::from_millis(10)).await;
         }
         reader.close().await;

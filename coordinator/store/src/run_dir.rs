@@ -46,7 +46,10 @@ pub struct Place {
 impl Place {
     /// Where these files of a run directory lie now.
     fn of(path: &Path, files: &[&str]) -> io::Result<Self> {
-        let known = files.iter().map(|name| path.join(name)).map(|file| identity(&file).map(|found| (file, found)));
+        let known = files
+            .iter()
+            .map(|name| path.join(name))
+            .map(|file| identity(&file).map(|found| (file, found)));
         Ok(Self { path: path.to_owned(), files: known.collect::<Result<_, _>>()? })
     }
 
@@ -62,7 +65,8 @@ impl Place {
     /// What is wrong, if they are not where they were.
     pub fn lost(&self) -> Option<String> {
         let shown = self.path.display();
-        let in_place = |(file, known): &&(PathBuf, _)| identity(file).is_ok_and(|found| found == *known);
+        let in_place =
+            |(file, known): &&(PathBuf, _)| identity(file).is_ok_and(|found| found == *known);
         match self.files.iter().find(|file| !in_place(file)) {
             None => None,
             Some(_) if !self.files.iter().any(|(file, _)| file.exists()) => {
@@ -96,7 +100,9 @@ fn holder(lock: &Path) -> Option<String> {
 
 /// Of processes of other machines nothing is known.
 fn may_be_alive(name: &str) -> bool {
-    let Some((process, host)) = name.strip_prefix("process ").and_then(|name| name.split_once(" on ")) else {
+    let Some((process, host)) =
+        name.strip_prefix("process ").and_then(|name| name.split_once(" on "))
+    else {
         return false;
     };
     let Ok(process) = process.parse() else { return false };
@@ -107,11 +113,14 @@ impl RunDir {
     /// Makes the directory if it is missing, and locks it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        fs::create_dir_all(path.join("logs"))
-            .or_problem(|| problem!("cannot make the run directory `{shown}`"; "choose another with --run-dir"))?;
+        fs::create_dir_all(path.join("logs")).or_problem(
+            || problem!("cannot make the run directory `{shown}`"; "choose another with --run-dir"),
+        )?;
         let lock_path = path.join("lock");
         if let Some(why) = files::open_to_others(path) {
-            warn!("the run directory `{shown}` is not safe: {why}\nhint: chmod o-w, or choose another with --run-dir");
+            warn!(
+                "the run directory `{shown}` is not safe: {why}\nhint: chmod o-w, or choose another with --run-dir"
+            );
         }
         let mut lock = files::options()
             .read(true)
@@ -158,7 +167,10 @@ impl RunDir {
         let lock = fs::read_link(format!("/proc/self/fd/{}", self.lock.as_raw_fd())).ok()?;
         let folder = lock.parent()?;
         let found = [identity(&lock), identity(&folder.join(DATABASE))];
-        let all = found.iter().zip(&place.files).all(|(found, (_, known))| found.as_ref().is_ok_and(|f| f == known));
+        let all = found
+            .iter()
+            .zip(&place.files)
+            .all(|(found, (_, known))| found.as_ref().is_ok_and(|f| f == known));
         all.then(|| folder.to_owned())
     }
 
@@ -242,10 +254,14 @@ impl Before {
 
     /// A sentence about those that have been replaced since, if any were.
     pub fn replaced(&self) -> Option<String> {
-        let gone = |(path, known): &&(PathBuf, _)| identity(path).is_ok_and(|found| found != *known);
-        let names: Vec<_> = self.0.iter().filter(gone).map(|(path, _)| format!("`{}`", path.display())).collect();
+        let gone =
+            |(path, known): &&(PathBuf, _)| identity(path).is_ok_and(|found| found != *known);
+        let names: Vec<_> =
+            self.0.iter().filter(gone).map(|(path, _)| format!("`{}`", path.display())).collect();
         let verb = if names.len() == 1 { "was" } else { "were" };
-        (!names.is_empty()).then(|| format!("note: {} {verb} there already, and {verb} replaced", names.join(", ")))
+        (!names.is_empty()).then(|| {
+            format!("note: {} {verb} there already, and {verb} replaced", names.join(", "))
+        })
     }
 }
 
@@ -273,7 +289,10 @@ mod tests {
         assert_eq!(place.lost(), None);
         fs::rename(&path, dir.path().join("other")).unwrap();
         assert!(place.lost().unwrap().ends_with("/run` was removed or moved"));
-        assert_eq!(run_dir.moved_to(&place), Some(dir.path().canonicalize().unwrap().join("other")));
+        assert_eq!(
+            run_dir.moved_to(&place),
+            Some(dir.path().canonicalize().unwrap().join("other"))
+        );
         fs::rename(dir.path().join("other"), &path).unwrap();
         assert_eq!(place.lost(), None);
         fs::write(path.join("new"), "new").unwrap();
@@ -297,7 +316,10 @@ mod tests {
             replace(dir.path(), name, |file| Ok(file.write_all(b"new")?)).unwrap();
         }
         let replaced = dir.path().join("trials.csv").display().to_string();
-        assert_eq!(before.replaced(), Some(format!("note: `{replaced}` was there already, and was replaced")));
+        assert_eq!(
+            before.replaced(),
+            Some(format!("note: `{replaced}` was there already, and was replaced"))
+        );
     }
 
     #[test]
@@ -309,11 +331,20 @@ mod tests {
         let refused = || RunDir::open(dir.path()).unwrap_err().to_string();
         // No system counts so far.
         let dead = i32::MAX;
-        for former in ["", "process 1", "process x on y", &format!("process {dead} on {}", host())] {
+        for former in ["", "process 1", "process x on y", &format!("process {dead} on {}", host())]
+        {
             fs::write(&path, former).unwrap();
-            assert!(refused().contains("is in use by another coordinator\nhint: "), "{former}: {}", refused());
+            assert!(
+                refused().contains("is in use by another coordinator\nhint: "),
+                "{former}: {}",
+                refused()
+            );
         }
         fs::write(&path, format!("process {dead} on another-machine")).unwrap();
-        assert!(refused().contains(&format!("is in use by process {dead} on another-machine\n")), "{}", refused());
+        assert!(
+            refused().contains(&format!("is in use by process {dead} on another-machine\n")),
+            "{}",
+            refused()
+        );
     }
 }

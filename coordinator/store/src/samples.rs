@@ -38,7 +38,8 @@ pub fn varied(axis: Axis) -> (String, [Value; 2]) {
         number => number.to_string(),
     };
     let mut grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n".to_owned();
-    let usual = [("seed", "1"), ("subset_size", "100"), ("architecture", "\"net\""), ("lambda", "0.1")];
+    let usual =
+        [("seed", "1"), ("subset_size", "100"), ("architecture", "\"net\""), ("lambda", "0.1")];
     for (name, value) in usual.iter().filter(|(name, _)| *name != axis.name) {
         grid += &format!("{name} = [{value}]\n");
     }

@@ -194,7 +194,8 @@ impl Store {
         let damage = LogDamage::find(path);
         let clean = damage.is_none() && is_clean(path);
         let connection = connect().map_err(|error| StoreError::new(path, error))?;
-        let mut store = Self { connection, sums: Sums::default(), damage, path: path.to_owned(), end: None };
+        let mut store =
+            Self { connection, sums: Sums::default(), damage, path: path.to_owned(), end: None };
         let found = store.version()?;
         match found {
             0 if store.is_empty()? => {}
@@ -229,7 +230,9 @@ impl Store {
     fn begin_log(&self) -> Result<(), StoreError> {
         if let Some(damage) = &self.damage {
             let kept = damage.keep();
-            kept.map_err(|error| self.damaged(&format!("{damage}\nnote: that copy could not be made: {error}")))?;
+            kept.map_err(|error| {
+                self.damaged(&format!("{damage}\nnote: that copy could not be made: {error}"))
+            })?;
         }
         self.run(|connection| {
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -256,7 +259,13 @@ impl Store {
         }
         let connection = connect_to_read(path)?;
         connection.execute_batch("BEGIN").map_err(|error| StoreError::new(path, error))?;
-        let mut store = Self { connection, sums: Sums::default(), path: path.to_owned(), damage: None, end: None };
+        let mut store = Self {
+            connection,
+            sums: Sums::default(),
+            path: path.to_owned(),
+            damage: None,
+            end: None,
+        };
         match store.version()? {
             SCHEMA_VERSION if check => {
                 store.check_pages()?;
@@ -274,13 +283,16 @@ impl Store {
     }
 
     fn is_empty(&self) -> Result<bool, StoreError> {
-        let tables: i64 = self.run(|c| c.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)))?;
+        let tables: i64 =
+            self.run(|c| c.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)))?;
         Ok(tables == 0)
     }
 
     fn create(&self) -> Result<(), StoreError> {
         self.run(|connection| {
-            connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"))?;
+            connection.execute_batch(&format!(
+                "BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"
+            ))?;
             columns::add(connection)?;
             connection.execute_batch(VIEWS)?;
             self.sums.write(connection)?;
@@ -310,13 +322,15 @@ impl Store {
             transaction.commit()?;
             Ok(sums)
         };
-        self.sums = migrate(&mut self.connection).map_err(|error| StoreError::new(&self.path, error))?;
+        self.sums =
+            migrate(&mut self.connection).map_err(|error| StoreError::new(&self.path, error))?;
         Ok(())
     }
 
     /// Whether the file holds together as SQLite sees it.
     fn check_pages(&self) -> Result<(), StoreError> {
-        let verdict: String = self.run(|c| c.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)))?;
+        let verdict: String =
+            self.run(|c| c.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)))?;
         if verdict == "ok" { Ok(()) } else { Err(self.damaged(&verdict)) }
     }
 

@@ -58,7 +58,10 @@ pub struct Batch {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        self.workers.is_empty() && self.events.is_empty() && self.points.is_empty() && self.results.is_empty()
+        self.workers.is_empty()
+            && self.events.is_empty()
+            && self.points.is_empty()
+            && self.results.is_empty()
     }
 }
 
@@ -75,7 +78,10 @@ impl Store {
                 }
             }
             for (number, name) in metrics::ALL.iter().enumerate() {
-                transaction.execute("INSERT OR IGNORE INTO metric VALUES (?1, ?2)", params![number as i64, name])?;
+                transaction.execute(
+                    "INSERT OR IGNORE INTO metric VALUES (?1, ?2)",
+                    params![number as i64, name],
+                )?;
             }
             Ok(())
         })
@@ -163,7 +169,8 @@ fn trial_row(spec: &TrialSpec, id: String) -> Vec<Value> {
 }
 
 fn worker_row(at: f64, worker: &WorkerRow) -> Vec<Value> {
-    let WorkerRow { id, host, device, model, threads, cuda, software, libtorch, certificate } = worker.clone();
+    let WorkerRow { id, host, device, model, threads, cuda, software, libtorch, certificate } =
+        worker.clone();
     row![id.to_string(), host, device, model, software, libtorch, at, threads, cuda, certificate]
 }
 
@@ -183,7 +190,11 @@ fn insert_result(
     let row = row![trial, lease.attempt, worker.to_string(), dataset_digest.to_string()];
     if sums.insert(transaction, Table::Success, row)? {
         for (name, value) in outcome.values() {
-            sums.insert(transaction, Table::Outcome, row![trial, lease.attempt, name.to_owned(), value])?;
+            sums.insert(
+                transaction,
+                Table::Outcome,
+                row![trial, lease.attempt, name.to_owned(), value],
+            )?;
         }
     }
     Ok(())
@@ -226,7 +237,8 @@ fn insert_event(
     transaction
         .prepare_cached("UPDATE trial SET state = ?2, attempt = ?3, error = coalesce(?4, error) WHERE number = ?1")?
         .execute(params![trial, state.name(), attempt, error])?;
-    let row = row![Null, at, trial, attempt, kind.to_owned(), worker, error, quarantine, blame, log];
+    let row =
+        row![Null, at, trial, attempt, kind.to_owned(), worker, error, quarantine, blame, log];
     sums.insert(transaction, Table::Event, row).map(|_| ())
 }
 
@@ -252,7 +264,8 @@ fn after(quarantine: bool) -> TrialState {
     if quarantine { TrialState::Quarantined } else { TrialState::Pending }
 }
 
-const BLAMES: [(Blame, &str); 3] = [(Blame::Alone, "alone"), (Blame::Among, "among"), (Blame::Suspected, "suspected")];
+const BLAMES: [(Blame, &str); 3] =
+    [(Blame::Alone, "alone"), (Blame::Among, "among"), (Blame::Suspected, "suspected")];
 
 fn blame_name(blame: Blame) -> &'static str {
     BLAMES.iter().find(|(of, _)| *of == blame).map_or("", |(_, name)| name)

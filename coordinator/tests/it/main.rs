@@ -13,7 +13,9 @@ fn run(arguments: &[&str]) -> Output {
 
 fn grids(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let files = fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it can be read").path());
+    let files = fs::read_dir(folder)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("it can be read").path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect()
 }
 
@@ -35,7 +37,8 @@ fn the_extent_of_a_report_is_one_of_three() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(
-        error.contains("'some' for '--report <EXTENT>'") && error.contains("[possible values: none, tables, full]"),
+        error.contains("'some' for '--report <EXTENT>'")
+            && error.contains("[possible values: none, tables, full]"),
         "{error}"
     );
 }

@@ -16,7 +16,10 @@ pub use token::{TOKEN_VARIABLE, Token};
 ///
 /// # Errors
 /// One is given without the other.
-pub fn pair<'p>(certificate: Option<&'p Path>, key: Option<&'p Path>) -> Result<Option<(&'p Path, &'p Path)>, Problem> {
+pub fn pair<'p>(
+    certificate: Option<&'p Path>,
+    key: Option<&'p Path>,
+) -> Result<Option<(&'p Path, &'p Path)>, Problem> {
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
         (None, None) => Ok(None),

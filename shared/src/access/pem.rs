@@ -28,7 +28,8 @@ impl Authorities {
         let text = read(path, option)?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates(&text, path, option)? {
-            let problem = |error: rustls::Error| content(path, option, CERTIFICATE, error.to_string());
+            let problem =
+                |error: rustls::Error| content(path, option, CERTIFICATE, error.to_string());
             roots.add(certificate).map_err(problem)?;
         }
         Ok(Self(text))
@@ -64,7 +65,9 @@ impl Identity {
         let key_text = read(key, KEY_OPTION)?;
         if let Some(mode) = world_readable(key) {
             let shown = key.display();
-            warn!("all users of this machine can read the private key `{shown}` (mode {mode:o})\nhint: chmod 600");
+            warn!(
+                "all users of this machine can read the private key `{shown}` (mode {mode:o})\nhint: chmod 600"
+            );
         }
         // What the reader says of a key may quote it.
         let no_key = |_| content(key, KEY_OPTION, "private key", "it cannot be parsed".to_owned());
@@ -81,7 +84,9 @@ impl Identity {
             Err(error @ rustls::Error::InvalidCertificate(_)) => {
                 Err(content(certificate, CERTIFICATE_OPTION, CERTIFICATE, error.to_string()))
             }
-            Err(error) => Err(content(key, KEY_OPTION, "private key that can be used", error.to_string())),
+            Err(error) => {
+                Err(content(key, KEY_OPTION, "private key that can be used", error.to_string()))
+            }
         }
     }
 
@@ -108,15 +113,25 @@ fn content(path: &Path, option: &'static str, what: &'static str, problem: Strin
 }
 
 fn read(path: &Path, option: &'static str) -> Result<String, Problem> {
-    files::read_small(path, MAX_BYTES)
-        .map_err(|error| problem!("cannot read `{}`: {error}", path.display(); "it is named by {option}"))
+    files::read_small(path, MAX_BYTES).map_err(
+        |error| problem!("cannot read `{}`: {error}", path.display(); "it is named by {option}"),
+    )
 }
 
-fn certificates(text: &str, path: &Path, option: &'static str) -> Result<Vec<CertificateDer<'static>>, Problem> {
+fn certificates(
+    text: &str,
+    path: &Path,
+    option: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let read = read.map_err(|error| content(path, option, CERTIFICATE, error.to_string()))?;
     if read.is_empty() {
-        return Err(content(path, option, CERTIFICATE, "there is no PEM section of that kind".to_owned()));
+        return Err(content(
+            path,
+            option,
+            CERTIFICATE,
+            "there is no PEM section of that kind".to_owned(),
+        ));
     }
     Ok(read)
 }
@@ -142,14 +157,23 @@ mod tests {
             path
         };
         let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let signed = CertificateParams::new(vec!["host".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
-        let (certificate, key_pem) = (write("c.pem", &signed), write("k.pem", &key.serialize_pem()));
+        let signed = CertificateParams::new(vec!["host".to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap()
+            .pem();
+        let (certificate, key_pem) =
+            (write("c.pem", &signed), write("k.pem", &key.serialize_pem()));
         let strange = write("strange.pem", &other.serialize_pem());
-        let broken = write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let broken =
+            write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         let missing = folder.path().join("missing.pem");
 
         let identity = Identity::read(&certificate, &key_pem).unwrap();
-        assert_eq!((identity.certificate_pem(), identity.key_pem()), (&*signed, &*key.serialize_pem()));
+        assert_eq!(
+            (identity.certificate_pem(), identity.key_pem()),
+            (&*signed, &*key.serialize_pem())
+        );
         assert_eq!(format!("{identity:?}"), "Identity(hidden)");
         assert_eq!(Authorities::read(&certificate, "--tls-ca").unwrap().pem(), signed);
 
@@ -164,16 +188,23 @@ mod tests {
         refused(&broken, &key_pem, &broken, "holds no certificate: invalid peer certificate");
         refused(&missing, &key_pem, &missing, "named by --tls-cert");
         refused(&certificate, &missing, &missing, "named by --tls-key");
-        for (path, expected) in [(&key_pem, "no PEM section"), (&broken, "BadEncoding"), (&missing, "by --tls-ca")] {
+        for (path, expected) in
+            [(&key_pem, "no PEM section"), (&broken, "BadEncoding"), (&missing, "by --tls-ca")]
+        {
             let text = Authorities::read(path, "--tls-ca").unwrap_err().to_string();
-            assert!(text.contains(&format!("`{}`", path.display())) && text.contains(expected), "{text}");
+            assert!(
+                text.contains(&format!("`{}`", path.display())) && text.contains(expected),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_file_is_world_readable_if_others_may_read_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        for (mode, expected) in [(0o600, None), (0o640, None), (0o644, Some(0o644)), (0o604, Some(0o604))] {
+        for (mode, expected) in
+            [(0o600, None), (0o640, None), (0o644, Some(0o644)), (0o604, Some(0o604))]
+        {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(world_readable(file.path()), expected);
         }

@@ -50,7 +50,9 @@ impl Token {
                 )
             })?;
             if let Some(mode) = world_readable(path) {
-                warn!("all users of this machine can read the token file `{shown}` (mode {mode:o})\nhint: chmod 600");
+                warn!(
+                    "all users of this machine can read the token file `{shown}` (mode {mode:o})\nhint: chmod 600"
+                );
             }
             return Self::parse(&text, &format!("`{shown}`")).map(Some);
         }
@@ -68,12 +70,17 @@ impl Token {
         let token = text.trim();
         if let Some(position) = token.chars().position(|character| !character.is_ascii_graphic()) {
             let what = "has a character that is neither a letter, a digit nor a visible sign";
-            return Err(Problem::new(format!("the token in {place} {what}, at `{}`", position + 1), HINT));
+            return Err(Problem::new(
+                format!("the token in {place} {what}, at `{}`", position + 1),
+                HINT,
+            ));
         }
         if !(MIN_LENGTH..=MAX_LENGTH).contains(&token.len()) {
             // The text itself is a secret, so it is not shown.
             let length = token.len();
-            let what = format!("the token in {place} has `{length}` characters, and not {MIN_LENGTH} to {MAX_LENGTH}");
+            let what = format!(
+                "the token in {place} has `{length}` characters, and not {MIN_LENGTH} to {MAX_LENGTH}"
+            );
             return Err(Problem::new(what, HINT));
         }
         Ok(Self::kept(token.to_owned()))
@@ -92,7 +99,10 @@ impl Token {
     /// If the operating system has no random numbers.
     pub fn random() -> Self {
         let mut bytes = [0; 32];
-        ring::default_provider().secure_random.fill(&mut bytes).expect("the operating system has random numbers");
+        ring::default_provider()
+            .secure_random
+            .fill(&mut bytes)
+            .expect("the operating system has random numbers");
         Self::kept(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
@@ -123,9 +133,13 @@ mod tests {
     fn only_the_whole_token_is_the_token() {
         let token = Token::parse(&format!("{SECRET}\n"), "here").unwrap();
         assert!(token.is(SECRET.as_bytes()));
-        for wrong in
-            ["", &SECRET[..31], "0123456789abcdef0123456789abcdeg", &format!("{SECRET}0"), &format!("{SECRET}\n")]
-        {
+        for wrong in [
+            "",
+            &SECRET[..31],
+            "0123456789abcdef0123456789abcdeg",
+            &format!("{SECRET}0"),
+            &format!("{SECRET}\n"),
+        ] {
             assert!(!token.is(wrong.as_bytes()), "{wrong:?}");
         }
         let (one, other) = (Token::random(), Token::random());
@@ -136,8 +150,13 @@ mod tests {
     #[test]
     fn it_is_shown_nowhere() {
         let token = Token::parse(SECRET, "here").unwrap();
-        assert_eq!(format!("{token:?} {:#?}", Some(&token)), "Token(hidden) Some(\n    Token(hidden),\n)");
-        for bad in ["secret-but-short", "secret with blanks, which is long enough", &"secret".repeat(200)] {
+        assert_eq!(
+            format!("{token:?} {:#?}", Some(&token)),
+            "Token(hidden) Some(\n    Token(hidden),\n)"
+        );
+        for bad in
+            ["secret-but-short", "secret with blanks, which is long enough", &"secret".repeat(200)]
+        {
             let error = Token::parse(bad, "`file`").unwrap_err();
             let shown = format!("{error} {error:?}");
             assert!(shown.contains("`file`") && !shown.contains("secret"), "{shown}");
@@ -147,7 +166,10 @@ mod tests {
     #[test]
     fn errors_say_where_and_what_to_do() {
         let text = |text: &str| Token::parse(text, "`t`").unwrap_err().to_string();
-        assert_eq!(text("short"), format!("the token in `t` has `5` characters, and not 32 to 1024\nhint: {HINT}"));
+        assert_eq!(
+            text("short"),
+            format!("the token in `t` has `5` characters, and not 32 to 1024\nhint: {HINT}")
+        );
         assert!(text("a\u{e9}").contains("at `2`"));
         let missing = Token::find(Some(Path::new("/does/not/exist"))).unwrap_err().to_string();
         assert!(missing.contains("cannot read the token file `/does/not/exist`"), "{missing}");

@@ -54,7 +54,8 @@ impl TrialSpec {
     /// # Errors
     /// The text is not what [`Self::to_json`] would give for a trial that can be trained.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let json: Map<String, Json> = serde_json::from_str(text).map_err(|error| SpecError::Json(error.to_string()))?;
+        let json: Map<String, Json> =
+            serde_json::from_str(text).map_err(|error| SpecError::Json(error.to_string()))?;
         let mut spec = Self::PUBLISHED;
         for axis in Axis::all() {
             match (find(&json, axis.place), axis.written, axis.raw(&spec)) {
@@ -97,8 +98,12 @@ fn form(range: Range<usize>, depth: usize) -> Vec<Node> {
             continue;
         };
         let group = &row.place[..depth + dot + 1];
-        let length = AXES[next..range.end].iter().take_while(|row| row.place.starts_with(group)).count();
-        nodes.push(Node::Group { key: &place[..dot], nodes: form(next..next + length, group.len()) });
+        let length =
+            AXES[next..range.end].iter().take_while(|row| row.place.starts_with(group)).count();
+        nodes.push(Node::Group {
+            key: &place[..dot],
+            nodes: form(next..next + length, group.len()),
+        });
         next += length;
     }
     nodes
@@ -172,13 +177,20 @@ fn read(axis: Axis, json: &Json, spec: &mut TrialSpec) -> Result<(), SpecError> 
         }
         Kind::Whole { .. } => json.as_u64().map(Value::Whole),
         Kind::Real(_) => json.as_f64().map(Value::Real),
-        Kind::Choice(names) => {
-            json.as_str().and_then(|given| names.iter().find(|name| **name == given)).map(|name| Value::Name(name))
-        }
+        Kind::Choice(names) => json
+            .as_str()
+            .and_then(|given| names.iter().find(|name| **name == given))
+            .map(|name| Value::Name(name)),
     };
-    let refused =
-        || SpecError::wrong(axis.place, format!("{} is not {}", quote(&json.to_string()), axis.kind.wanted()));
-    let value = axis.check(value.ok_or_else(refused)?).map_err(|problem| SpecError::wrong(axis.place, problem))?;
+    let refused = || {
+        SpecError::wrong(
+            axis.place,
+            format!("{} is not {}", quote(&json.to_string()), axis.kind.wanted()),
+        )
+    };
+    let value = axis
+        .check(value.ok_or_else(refused)?)
+        .map_err(|problem| SpecError::wrong(axis.place, problem))?;
     axis.set(spec, value);
     Ok(())
 }

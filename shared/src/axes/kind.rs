@@ -125,7 +125,9 @@ pub enum Kind {
 impl Kind {
     pub(super) fn check(self, name: &'static str, value: Value) -> Result<Value, String> {
         match (self, value) {
-            (Self::Whole { min, max }, Value::Whole(number)) if (min..=max).contains(&number) => Ok(value),
+            (Self::Whole { min, max }, Value::Whole(number)) if (min..=max).contains(&number) => {
+                Ok(value)
+            }
             (Self::Whole { min, max }, Value::Whole(number)) => {
                 Err(format!("{name} `{number}` is not in {min} to {max}"))
             }
@@ -159,7 +161,9 @@ impl Kind {
     /// What a value has to be, in a few words.
     pub fn wanted(self) -> String {
         match self {
-            Self::Whole { min: 1, max } if max >= u32::MAX.into() => "a whole number from 1".to_owned(),
+            Self::Whole { min: 1, max } if max >= u32::MAX.into() => {
+                "a whole number from 1".to_owned()
+            }
             Self::Whole { min: 0, max } if max >= u32::MAX.into() => "a whole number".to_owned(),
             Self::Whole { min, max } => format!("a whole number from {min} to {max}"),
             Self::Real(bounds) => format!("a number in {bounds}"),

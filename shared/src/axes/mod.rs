@@ -170,8 +170,16 @@ pub(crate) const RESTART_EVERY: Axis = Axis::at("classifier.restart_every");
 pub const PENALTY_SAMPLES: Axis = Axis::at("penalty.samples");
 
 /// The order in which files of results have had these from the beginning.
-const FIRST_COLUMNS: [Axis; 8] =
-    [ARCHITECTURE, SUBSET_SIZE, SEED, LAMBDA, DENSITY, WEIGHT_DECAY, LEARNING_RATE, PENALTY_SAMPLES];
+const FIRST_COLUMNS: [Axis; 8] = [
+    ARCHITECTURE,
+    SUBSET_SIZE,
+    SEED,
+    LAMBDA,
+    DENSITY,
+    WEIGHT_DECAY,
+    LEARNING_RATE,
+    PENALTY_SAMPLES,
+];
 
 impl Axis {
     /// All of them, in the order of the canonical JSON.
@@ -209,7 +217,9 @@ impl Axis {
 
     /// Name and value of each column that a cell has, the seed left out.
     pub fn columns_of(spec: &TrialSpec) -> impl Iterator<Item = (&'static str, Value)> + '_ {
-        Self::columns().filter(|axis| axis.role != Role::Seed).map(|axis| (axis.name, axis.column(spec)))
+        Self::columns()
+            .filter(|axis| axis.role != Role::Seed)
+            .map(|axis| (axis.name, axis.column(spec)))
     }
 
     /// The axis of that place in the canonical JSON, if it is one.
@@ -268,7 +278,9 @@ impl Axis {
     pub fn set(self, spec: &mut TrialSpec, value: Value) {
         match self.access {
             Access::Field { set, .. } => set(spec, value),
-            Access::Open if (self.matters)(spec) => spec.open.0[self.slot()] = self.kind.number_of(value),
+            Access::Open if (self.matters)(spec) => {
+                spec.open.0[self.slot()] = self.kind.number_of(value)
+            }
             Access::Open => {}
         }
     }

@@ -4,8 +4,9 @@ use super::{Access, Kind, Lanes, Role, Row, Section, Value, Written};
 use crate::{
     numbers::{Bounds, Dropout, Lambda, LearningRate, Momentum, Spread},
     trial::{
-        Architecture, BatchNormScale, Density, Epochs, LatentStatistics, MAX_PENALTY_SAMPLES, MAX_WIDTH, Penalty,
-        Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Density, Epochs, LatentStatistics, MAX_PENALTY_SAMPLES,
+        MAX_WIDTH, Penalty, Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec,
+        VaeFamily, VaeSamples,
     },
 };
 
@@ -68,7 +69,10 @@ pub const AXES: &[Row] = &[
         default: Some(Value::Whole(0)),
         example: "1000",
         written: Written::Unless(Value::Whole(0)),
-        access: field(|spec| Some(Value::Whole(spec.validation.into())), |spec, value| spec.validation = value.count()),
+        access: field(
+            |spec| Some(Value::Whole(spec.validation.into())),
+            |spec, value| spec.validation = value.count(),
+        ),
         ..SETTING
     },
     Row {
@@ -106,7 +110,9 @@ pub const AXES: &[Row] = &[
         role: Role::Network,
         access: field(
             |spec| Some(Value::Name(spec.architecture.name())),
-            |spec, value| spec.architecture = Architecture::by_name(value.name()).unwrap_or(spec.architecture),
+            |spec, value| {
+                spec.architecture = Architecture::by_name(value.name()).unwrap_or(spec.architecture)
+            },
         ),
         ..SETTING
     },
@@ -249,7 +255,8 @@ pub const AXES: &[Row] = &[
             |spec| Some(Value::Name(spec.classifier.precision.name())),
             |spec, value| {
                 let classifier = &mut spec.classifier;
-                classifier.precision = Precision::by_name(value.name()).unwrap_or(classifier.precision);
+                classifier.precision =
+                    Precision::by_name(value.name()).unwrap_or(classifier.precision);
             },
         ),
         ..CLASSIFIER
@@ -272,7 +279,8 @@ pub const AXES: &[Row] = &[
             |spec| Some(Value::Name(spec.classifier.epochs.name())),
             |spec, value| {
                 let restart = value.name() == Epochs::RESTART;
-                spec.classifier.epochs = if restart { restart_at_evaluations(spec) } else { Epochs::Continuous };
+                spec.classifier.epochs =
+                    if restart { restart_at_evaluations(spec) } else { Epochs::Continuous };
             },
         ),
         ..CLASSIFIER
@@ -285,7 +293,10 @@ pub const AXES: &[Row] = &[
         purpose: "Steps after which epochs restart, wherever they stand; only with `epochs = \"restart\"`.",
         kind: COUNT,
         example: "1000",
-        written: Written::If { written: |spec| spec.classifier.epochs != restart_at_evaluations(spec), absent: |_| () },
+        written: Written::If {
+            written: |spec| spec.classifier.epochs != restart_at_evaluations(spec),
+            absent: |_| (),
+        },
         access: field(
             |spec| spec.classifier.epochs.restart_every().map(|every| Value::Whole(every.into())),
             |spec, value| {
@@ -313,8 +324,8 @@ pub const AXES: &[Row] = &[
             |spec| Some(Value::Real(spec.lambda())),
             |spec, value| {
                 let lambda = Lambda::checked(value.number());
-                spec.penalty =
-                    (lambda.get() > 0.0).then(|| Penalty { lambda, ..spec.penalty.unwrap_or(Penalty::PUBLISHED) });
+                spec.penalty = (lambda.get() > 0.0)
+                    .then(|| Penalty { lambda, ..spec.penalty.unwrap_or(Penalty::PUBLISHED) });
             },
         ),
         ..WEIGHT
@@ -364,7 +375,10 @@ pub const AXES: &[Row] = &[
         label: "VAE family {}",
         purpose: "The layers of the VAE; the density says which.",
         kind: Kind::Choice(VaeFamily::NAMES),
-        access: field(|spec| spec.vae_samples().map(|samples| Value::Name(samples.vae.family.name())), |_, _| ()),
+        access: field(
+            |spec| spec.vae_samples().map(|samples| Value::Name(samples.vae.family.name())),
+            |_, _| (),
+        ),
         ..SETTING
     },
     Row {
@@ -409,7 +423,9 @@ pub const AXES: &[Row] = &[
         access: field(
             |spec| vae(spec, |samples| Value::Real(samples.vae.learning_rate.get())),
             |spec, value| {
-                with_vae(spec, |samples| samples.vae.learning_rate = LearningRate::checked(value.number()));
+                with_vae(spec, |samples| {
+                    samples.vae.learning_rate = LearningRate::checked(value.number())
+                });
             },
         ),
         ..VAE
@@ -459,7 +475,8 @@ pub const AXES: &[Row] = &[
             |spec| vae(spec, |samples| Value::Name(samples.vae.latent_statistics.name())),
             |spec, value| {
                 with_vae(spec, |VaeSamples { vae, .. }| {
-                    vae.latent_statistics = LatentStatistics::by_name(value.name()).unwrap_or(vae.latent_statistics);
+                    vae.latent_statistics =
+                        LatentStatistics::by_name(value.name()).unwrap_or(vae.latent_statistics);
                 });
             },
         ),
@@ -476,7 +493,9 @@ pub const AXES: &[Row] = &[
         example: "3.0",
         access: field(
             |spec| vae(spec, |samples| Value::Real(samples.spread.get())),
-            |spec, value| with_vae(spec, |samples| samples.spread = Spread::checked(value.number())),
+            |spec, value| {
+                with_vae(spec, |samples| samples.spread = Spread::checked(value.number()))
+            },
         ),
         ..VAE
     },
@@ -513,7 +532,8 @@ pub const AXES: &[Row] = &[
             |spec| spec.penalty.map(|penalty| Value::Name(penalty.batch_norm.name())),
             |spec, value| {
                 with(&mut spec.penalty, |penalty| {
-                    penalty.batch_norm = SampleBatchNorm::by_name(value.name()).unwrap_or(penalty.batch_norm);
+                    penalty.batch_norm =
+                        SampleBatchNorm::by_name(value.name()).unwrap_or(penalty.batch_norm);
                 });
             },
         ),

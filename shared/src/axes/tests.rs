@@ -10,7 +10,10 @@ fn rows_are_complete_and_defaults_are_the_published_values() {
     let places: HashSet<_> = AXES.iter().map(|row| row.place).collect();
     assert_eq!(places.len(), AXES.len());
     for axis in Axis::all() {
-        assert!(axis.label.contains("{}") && !axis.title.is_empty() && axis.purpose.ends_with('.'), "{axis:?}");
+        assert!(
+            axis.label.contains("{}") && !axis.title.is_empty() && axis.purpose.ends_with('.'),
+            "{axis:?}"
+        );
         if let Some(default) = axis.default {
             assert_eq!(axis.check(default), Ok(default), "{axis:?}");
             if axis != Axis::at("classifier.epochs") && axis != LAMBDA {

@@ -53,13 +53,15 @@ impl Span {
             item.findings.add(item.problem(format!("`seed = {number}` may mean two things"), hint));
             return None;
         }
-        let values = if item.is_table() { read_range(axis, item)? } else { read_list(axis, item, bounds)? };
+        let values =
+            if item.is_table() { read_range(axis, item)? } else { read_list(axis, item, bounds)? };
         let span = Self { axis, offset: item.offset, values };
         // Ranges are monotone: when both ends are in bounds, all of it is.
         if let Values::Count { .. } | Values::Log10 { .. } = span.values {
             for end in [0, span.len() - 1] {
                 let checked = check(axis, span.get(end), bounds);
-                item.findings.keep(checked.map_err(|(problem, hint)| item.problem(problem, hint)))?;
+                item.findings
+                    .keep(checked.map_err(|(problem, hint)| item.problem(problem, hint)))?;
             }
         }
         Some(span)
@@ -122,7 +124,10 @@ fn read_list(axis: Axis, item: &Item<'_>, bounds: &Bounds) -> Option<Values> {
         item.findings.add(item.problem(format!("axis `{}` is empty", axis.name), hint));
         return None;
     }
-    let values: Vec<_> = elements.iter().map(|element| item.findings.keep(read_value(axis, element, bounds))).collect();
+    let values: Vec<_> = elements
+        .iter()
+        .map(|element| item.findings.keep(read_value(axis, element, bounds)))
+        .collect();
     values.into_iter().collect::<Option<Arc<[_]>>>().map(Values::List)
 }
 
@@ -141,16 +146,24 @@ pub(super) fn read_value(axis: Axis, item: &Item<'_>, bounds: &Bounds) -> Result
 pub(super) type Conditions = Vec<(Axis, HashSet<Value>)>;
 
 /// The values that must be had, on each of these axes that the table names. `called`: the table in messages.
-pub(super) fn read_conditions(table: &mut Table<'_>, called: &str, axes: &[Axis], bounds: &Bounds) -> Conditions {
+pub(super) fn read_conditions(
+    table: &mut Table<'_>,
+    called: &str,
+    axes: &[Axis],
+    bounds: &Bounds,
+) -> Conditions {
     let mut conditions = Conditions::new();
     for axis in axes {
         let Some(item) = table.take(axis.name) else { continue };
         let elements = item.elements();
         if elements.is_empty() {
             let hint = format!("name a value, as in `{} = ...`, or remove the line", axis.name);
-            item.findings.add(item.problem(format!("{called}: axis `{}` is empty", axis.name), hint));
+            item.findings
+                .add(item.problem(format!("{called}: axis `{}` is empty", axis.name), hint));
         }
-        let values = elements.iter().filter_map(|element| item.findings.keep(read_value(*axis, element, bounds)));
+        let values = elements
+            .iter()
+            .filter_map(|element| item.findings.keep(read_value(*axis, element, bounds)));
         conditions.push((*axis, values.collect()));
     }
     conditions
@@ -159,7 +172,8 @@ pub(super) fn read_conditions(table: &mut Table<'_>, called: &str, axes: &[Axis]
 fn read_range(axis: Axis, item: &Item<'_>) -> Option<Values> {
     let findings = item.findings;
     let mut table = item.table()?;
-    let count = table.need("count", "10").and_then(|count| findings.keep(count.integer::<u64>("10")));
+    let count =
+        table.need("count", "10").and_then(|count| findings.keep(count.integer::<u64>("10")));
     let values = match (axis.kind, table.take("log10")) {
         (Kind::Real(_), Some(ends)) => {
             let ends = findings.keep(read_exponents(axis, &ends));
@@ -171,18 +185,25 @@ fn read_range(axis: Axis, item: &Item<'_>) -> Option<Values> {
         }
         _ => {
             let hint = format!("write for example `{} = {}`", axis.name, axis.example);
-            findings.add(item.problem(format!("axis `{}` cannot be such a range", axis.name), hint));
+            findings
+                .add(item.problem(format!("axis `{}` cannot be such a range", axis.name), hint));
             None
         }
     };
     table.finish();
     match values? {
         Values::Count { count: 0, .. } | Values::Log10 { count: 0, .. } => {
-            findings.add(item.problem(format!("axis `{}` is empty: count `0`", axis.name), "count from 1"));
+            findings.add(
+                item.problem(format!("axis `{}` is empty: count `0`", axis.name), "count from 1"),
+            );
             None
         }
-        Values::Count { start, count } if start.checked_add(count).is_none_or(|end| end > MAX_SEED) => {
-            findings.add(item.problem(format!("seeds go beyond `{MAX_SEED}`"), "lower `start` or `count`"));
+        Values::Count { start, count }
+            if start.checked_add(count).is_none_or(|end| end > MAX_SEED) =>
+        {
+            findings.add(
+                item.problem(format!("seeds go beyond `{MAX_SEED}`"), "lower `start` or `count`"),
+            );
             None
         }
         values => Some(values),
@@ -190,11 +211,13 @@ fn read_range(axis: Axis, item: &Item<'_>) -> Option<Values> {
 }
 
 fn read_exponents(axis: Axis, ends: &Item<'_>) -> Result<[f64; 2], Problem> {
-    let numbers = ends.elements().iter().map(|end| end.number("-3")).collect::<Result<Vec<_>, _>>()?;
+    let numbers =
+        ends.elements().iter().map(|end| end.number("-3")).collect::<Result<Vec<_>, _>>()?;
     match numbers[..] {
         [from, to] if from.is_finite() && to.is_finite() && from != to => Ok([from, to]),
         _ => {
-            let problem = format!("log10 of axis `{}` is not two different finite exponents", axis.name);
+            let problem =
+                format!("log10 of axis `{}` is not two different finite exponents", axis.name);
             Err(ends.problem(problem, "write `log10 = [-3, 0]` for 0.001 to 1"))
         }
     }
@@ -207,7 +230,8 @@ fn check(axis: Axis, value: Value, bounds: &Bounds) -> Result<Value, (String, St
     if let (axes::SUBSET_SIZE, Value::Whole(size), Some(dataset)) = (axis, value, bounds.dataset) {
         let (batch, len) = (u64::from(bounds.batch), u64::from(dataset.sizes().train_images));
         if !(batch..=len).contains(&size) {
-            let why = format!("data set {dataset} has {len} training images, and a batch takes {batch}");
+            let why =
+                format!("data set {dataset} has {len} training images, and a batch takes {batch}");
             return Err((format!("{} `{size}` is not in {batch} to {len}", axis.name), why));
         }
     }

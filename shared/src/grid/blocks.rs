@@ -22,15 +22,20 @@ pub(super) fn read_blocks(
     let (offset, findings) = (grid.offset, grid.findings);
     let Axes { axes, mut named, mut whole } = read_axes(&mut grid, bounds, Repeats::Refused);
     grid.finish();
-    let mut dimensions: Vec<Dimension> = axes.into_iter().map(|axis| Dimension::new(vec![axis])).collect();
+    let mut dimensions: Vec<Dimension> =
+        axes.into_iter().map(|axis| Dimension::new(vec![axis])).collect();
     for table in tables_of(zips) {
         let Some(zip) = read_zip(table, bounds, &mut named) else {
             whole = false;
             continue;
         };
-        if let Some(span) = zip.axes().iter().find(|span| dimensions.iter().any(|has| has.has(span.axis))) {
-            let problem =
-                format!("axis `{}` of this [[zip]] stands in [grid] or in another [[zip]] too", span.axis.name);
+        if let Some(span) =
+            zip.axes().iter().find(|span| dimensions.iter().any(|has| has.has(span.axis)))
+        {
+            let problem = format!(
+                "axis `{}` of this [[zip]] stands in [grid] or in another [[zip]] too",
+                span.axis.name
+            );
             findings.add(Problem::at(span.offset, problem, "remove one of them"));
         }
         dimensions.push(zip);
@@ -114,17 +119,28 @@ fn check_zip(axes: &[Span]) -> Result<(), Problem> {
     let first = &axes[0];
     if let Some(other) = axes.iter().find(|axis| axis.len() != first.len()) {
         let (a, b) = (first, other);
-        let problem =
-            format!("[[zip]]: axis `{}` has {} values and `{}` has {}", a.axis.name, a.len(), b.axis.name, b.len());
-        return Err(Problem::at(b.offset, problem, "axes that advance together have as many values each"));
+        let problem = format!(
+            "[[zip]]: axis `{}` has {} values and `{}` has {}",
+            a.axis.name,
+            a.len(),
+            b.axis.name,
+            b.len()
+        );
+        return Err(Problem::at(
+            b.offset,
+            problem,
+            "axes that advance together have as many values each",
+        ));
     }
     let mut seen = HashSet::new();
     let row = |index: &u64| axes.iter().map(|axis| axis.get(*index)).collect::<Vec<_>>();
     // Ranges have no repeats, and may be long.
     let lists = axes.iter().all(Span::is_list);
     if let Some(twice) = (0..first.len()).filter(|_| lists).find(|index| !seen.insert(row(index))) {
-        let values: Vec<_> =
-            axes.iter().map(|axis| format!("{} {}", axis.axis.name, axis.get(twice).quoted())).collect();
+        let values: Vec<_> = axes
+            .iter()
+            .map(|axis| format!("{} {}", axis.axis.name, axis.get(twice).quoted()))
+            .collect();
         let problem = format!("[[zip]]: {} stand together twice", values.join(" and "));
         return Err(Problem::at(first.offset, problem, "remove one of the two from each axis"));
     }
@@ -147,8 +163,10 @@ fn read_include(mut table: Table<'_>, main: &Block, bounds: &Bounds) -> Option<B
             0 => dimensions.push(dimension.clone()),
             all if all == dimension.axes().len() => {}
             _ => {
-                let names: Vec<_> = dimension.axes().iter().map(|span| quote(span.axis.name)).collect();
-                let problem = format!("[[include]] names some of the zipped axes {}", names.join(", "));
+                let names: Vec<_> =
+                    dimension.axes().iter().map(|span| quote(span.axis.name)).collect();
+                let problem =
+                    format!("[[include]] names some of the zipped axes {}", names.join(", "));
                 findings.add(Problem::at(offset, problem, "name all of them or none"));
             }
         }
@@ -170,8 +188,11 @@ pub(super) fn read_exclude(mut table: Table<'_>, bounds: &Bounds) -> Exclude {
 
 /// Refuses tables that change nothing: whoever wrote them meant something else.
 pub(super) fn check_effects(blocks: &[Block], excludes: &[Exclude], findings: &Findings) {
-    for exclude in excludes.iter().filter(|exclude| !blocks.iter().any(|block| block.has(&exclude.conditions))) {
-        let hint = "its values must stand together in [grid] or in an [[include]]; correct or remove it";
+    for exclude in
+        excludes.iter().filter(|exclude| !blocks.iter().any(|block| block.has(&exclude.conditions)))
+    {
+        let hint =
+            "its values must stand together in [grid] or in an [[include]]; correct or remove it";
         findings.add(Problem::at(exclude.offset, "[[exclude]] matches no point of the grid", hint));
     }
     if blocks.len() == 1 {
@@ -179,7 +200,8 @@ pub(super) fn check_effects(blocks: &[Block], excludes: &[Exclude], findings: &F
     }
     let mut seen = HashSet::new();
     for (number, block) in blocks.iter().enumerate() {
-        let kept = block.points().filter(|point| !excludes.iter().any(|exclude| exclude.matches(point)));
+        let kept =
+            block.points().filter(|point| !excludes.iter().any(|exclude| exclude.matches(point)));
         let new = kept.filter(|point| seen.insert(trial_key(point))).count();
         if new == 0 && number > 0 {
             let hint = "[grid], or an [[include]] before it, has its points, or an [[exclude]] takes them; remove it";

@@ -49,7 +49,9 @@ impl Cells {
             let key = key(&point);
             if seen.insert(key) {
                 alike.entry(outline(key)).or_default().push(points.len());
-                for (axis, code) in Axis::of_grid().iter().zip(key).filter(|(_, code)| *code != ABSENT) {
+                for (axis, code) in
+                    Axis::of_grid().iter().zip(key).filter(|(_, code)| *code != ABSENT)
+                {
                     with_value.entry((*axis, code)).or_default().push(points.len());
                 }
                 points.push(point);
@@ -69,12 +71,14 @@ impl Cells {
     /// The cells that a table names.
     pub(super) fn matching(&self, conditions: &Conditions) -> Vec<Place> {
         let has = |place: Place, (axis, values): &(Axis, HashSet<Value>)| {
-            self.keys[place][axis.nesting()] != ABSENT && values.contains(&self.points[place].get(*axis))
+            self.keys[place][axis.nesting()] != ABSENT
+                && values.contains(&self.points[place].get(*axis))
         };
         let has_all = |place: &Place| conditions.iter().all(|condition| has(*place, condition));
         // Of a thousand tables, each may name one of a hundred thousand cells.
         let with = |(axis, values): &(Axis, HashSet<Value>)| -> Vec<&[Place]> {
-            let places = |value: &Value| self.with_value.get(&(*axis, axis.code(*value))).map(Vec::as_slice);
+            let places =
+                |value: &Value| self.with_value.get(&(*axis, axis.code(*value))).map(Vec::as_slice);
             values.iter().filter_map(places).collect()
         };
         let count = |lists: &Vec<&[Place]>| lists.iter().map(|list| list.len()).sum::<usize>();
@@ -89,7 +93,11 @@ impl Cells {
 
     /// The cells that differ from that one by these changes and in nothing else. Where one side has no function norm, the other's density
     /// and samples are no difference of their own, so there may be several.
-    pub(super) fn changed<'c>(&'c self, place: Place, changes: &'c Changes) -> impl Iterator<Item = Place> + 'c {
+    pub(super) fn changed<'c>(
+        &'c self,
+        place: Place,
+        changes: &'c Changes,
+    ) -> impl Iterator<Item = Place> + 'c {
         let mut wanted = self.keys[place];
         for (axis, value) in changes {
             wanted[axis.nesting()] = axis.code(*value);
@@ -105,13 +113,17 @@ impl Cells {
     /// Whether a cell has the values of those changes itself, as far as they mean anything for it.
     pub(super) fn has(&self, place: Place, changes: &Changes) -> bool {
         let key = &self.keys[place];
-        changes.iter().all(|(axis, value)| [axis.code(*value), ABSENT].contains(&key[axis.nesting()]))
+        changes
+            .iter()
+            .all(|(axis, value)| [axis.code(*value), ABSENT].contains(&key[axis.nesting()]))
     }
 
     /// The values of a cell, in words.
     pub(super) fn shown(&self, place: Place) -> String {
-        let known = Axis::of_grid().iter().filter(|axis| self.keys[place][axis.nesting()] != ABSENT);
-        let values = known.map(|axis| format!("{} {}", axis.name, self.points[place].get(*axis).quoted()));
+        let known =
+            Axis::of_grid().iter().filter(|axis| self.keys[place][axis.nesting()] != ABSENT);
+        let values =
+            known.map(|axis| format!("{} {}", axis.name, self.points[place].get(*axis).quoted()));
         values.collect::<Vec<_>>().join(", ")
     }
 
@@ -122,7 +134,8 @@ impl Cells {
         for (place, point) in self.points.iter().enumerate() {
             let off = |axis: Axis| (axis, Value::Real(0.0));
             let architecture = Architecture::by_name(point.get(axes::ARCHITECTURE).name());
-            let plain = architecture.map(|known| (axes::ARCHITECTURE, Value::Name(known.network().name())));
+            let plain =
+                architecture.map(|known| (axes::ARCHITECTURE, Value::Name(known.network().name())));
             let none = Axis::regularisers().iter().copied().map(off).chain(plain).collect();
             for changes in [vec![off(axes::LAMBDA)], none] {
                 // A change to lambda = 0 leaves one cell at most. With the function norm alone, that is none.

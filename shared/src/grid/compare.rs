@@ -105,7 +105,9 @@ fn read_sides(table: &mut Table<'_>, name: String, bounds: &Bounds) -> Option<Si
     let against = table.need("against", "{ lambda = 0 }");
     if let Some(item) = table.take(axes::SEED.name) {
         let problem = format!("{name}: `seed` cannot choose cells");
-        findings.add(item.problem(problem, "remove it: a cell is all its seeds, and they make the pairs"));
+        findings.add(
+            item.problem(problem, "remove it: a cell is all its seeds, and they make the pairs"),
+        );
     }
     let conditions = read_conditions(table, &name, &Axis::of_grid()[1..], bounds);
     let changes = read_changes(&against?, &name, bounds)?;
@@ -127,7 +129,11 @@ fn read_changes(against: &Item<'_>, name: &str, bounds: &Bounds) -> Option<Chang
         }
     };
     if table.is_empty() {
-        findings.add(Problem::at(table.offset, format!("{name}: against names no axis"), AGAINST_HINT));
+        findings.add(Problem::at(
+            table.offset,
+            format!("{name}: against names no axis"),
+            AGAINST_HINT,
+        ));
     }
     let mut changes = Changes::new();
     for &axis in Axis::of_grid() {
@@ -137,7 +143,8 @@ fn read_changes(against: &Item<'_>, name: &str, bounds: &Bounds) -> Option<Chang
             let hint = "the trials of a pair have their subset and their seed in common";
             findings.add(item.problem(problem, hint));
         } else {
-            changes.extend(findings.keep(read_value(axis, &item, bounds)).map(|value| (axis, value)));
+            changes
+                .extend(findings.keep(read_value(axis, &item, bounds)).map(|value| (axis, value)));
         }
     }
     table.finish();
@@ -163,14 +170,20 @@ impl Sides {
             return Err(Problem::at(self.offset, problem, hint));
         }
         let changes = || {
-            let changes = self.changes.iter().map(|(axis, value)| format!("{} {}", axis.name, value.quoted()));
+            let changes = self
+                .changes
+                .iter()
+                .map(|(axis, value)| format!("{} {}", axis.name, value.quoted()));
             changes.collect::<Vec<_>>().join(" and ")
         };
         let mut pairs = Vec::new();
         for cell in &matching {
             let before = pairs.len();
             pairs.extend(cells.changed(*cell, &self.changes).map(|reference| (*cell, reference)));
-            if lacking == Lacking::Refused && pairs.len() == before && !cells.has(*cell, &self.changes) {
+            if lacking == Lacking::Refused
+                && pairs.len() == before
+                && !cells.has(*cell, &self.changes)
+            {
                 let problem = format!(
                     "{} speaks of a cell that has no reference in the grid, with {} instead: {}",
                     self.table,
@@ -203,10 +216,18 @@ impl Sides {
 
 fn read_text(item: &Item<'_>, example: &str) -> Result<String, Problem> {
     let text = item.string(example)?;
-    if text.trim().is_empty() || text.chars().count() > MAX_TEXT || text.chars().any(char::is_control) {
-        let problem =
-            format!("{} {} is empty, longer than {MAX_TEXT} characters or not one line", item.key, item.shown());
-        return Err(item.problem(problem, format!("write for example `{} = \"{example}\"`", item.key)));
+    if text.trim().is_empty()
+        || text.chars().count() > MAX_TEXT
+        || text.chars().any(char::is_control)
+    {
+        let problem = format!(
+            "{} {} is empty, longer than {MAX_TEXT} characters or not one line",
+            item.key,
+            item.shown()
+        );
+        return Err(
+            item.problem(problem, format!("write for example `{} = \"{example}\"`", item.key))
+        );
     }
     Ok(text.to_owned())
 }
@@ -219,8 +240,12 @@ fn contrasts(
     id: &impl Fn(Place) -> CellId,
 ) -> Vec<Contrast> {
     let new = pairs.into_iter().filter(|pair| seen.insert(*pair));
-    new.map(|(cell, reference)| Contrast { name: name.map(str::to_owned), cell: id(cell), reference: id(reference) })
-        .collect()
+    new.map(|(cell, reference)| Contrast {
+        name: name.map(str::to_owned),
+        cell: id(cell),
+        reference: id(reference),
+    })
+    .collect()
 }
 
 /// A `[[compare]]`, before its cells are looked up.
@@ -233,7 +258,9 @@ pub(super) struct CompareTable {
 pub(super) fn read_compare(mut table: Table<'_>, bounds: &Bounds) -> Option<CompareTable> {
     let findings = table.findings;
     let name = table.take("name").and_then(|item| findings.keep(read_text(&item, "function norm")));
-    let called = name.as_deref().map_or("[[compare]]".to_owned(), |name| format!("[[compare]] {}", quote(name)));
+    let called = name
+        .as_deref()
+        .map_or("[[compare]]".to_owned(), |name| format!("[[compare]] {}", quote(name)));
     let sides = read_sides(&mut table, called, bounds);
     table.finish();
     Some(CompareTable { name, sides: sides? })
@@ -251,7 +278,8 @@ pub(super) fn resolve_compares(
         let Some(pairs) = findings.keep(sides.pairs(cells, Lacking::LeftOut)) else { continue };
         let new = contrasts(name.as_deref(), pairs, &mut seen, id);
         if new.is_empty() {
-            let problem = format!("{}: each of its pairs of cells stands in a table before it", sides.table);
+            let problem =
+                format!("{}: each of its pairs of cells stands in a table before it", sides.table);
             let hint = "remove it: a pair is compared once, under one name";
             findings.add(Problem::at(sides.offset, problem, hint));
         }
@@ -275,9 +303,11 @@ pub(super) fn read_claim(mut table: Table<'_>, bounds: &Bounds) -> Option<ClaimT
     let findings = table.findings;
     let text = table.need("text", "\"the function norm helps\"");
     let text = text.and_then(|item| findings.keep(read_text(&item, "the function norm helps")));
-    let called = text.as_deref().map_or("[[claim]]".to_owned(), |text| format!("[[claim]] {}", quote(text)));
+    let called =
+        text.as_deref().map_or("[[claim]]".to_owned(), |text| format!("[[claim]] {}", quote(text)));
     let is = table.need("is", "\"better\"");
-    let relation = is.as_ref().and_then(|is| findings.keep(is.choice(Relation::ALL, Relation::name)));
+    let relation =
+        is.as_ref().and_then(|is| findings.keep(is.choice(Relation::ALL, Relation::name)));
     let margin = table.take("margin_points");
     if let (None, Some(Relation::NotWorse | Relation::Equal), Some(is)) = (&margin, relation, &is) {
         let problem = format!("{called}: {} needs a margin", is.shown());
@@ -299,7 +329,9 @@ pub(super) fn resolve_claims(
     findings: &Findings,
 ) -> Vec<Claim> {
     let (mut claims, mut count) = (Vec::new(), 0);
-    for ClaimTable { text, relation, margin, alpha, sides } in tables.into_iter().take_while(|_| !findings.enough()) {
+    for ClaimTable { text, relation, margin, alpha, sides } in
+        tables.into_iter().take_while(|_| !findings.enough())
+    {
         let Some(pairs) = findings.keep(sides.pairs(cells, Lacking::Refused)) else { continue };
         let contrasts = contrasts(None, pairs, &mut HashSet::new(), id);
         count += contrasts.len();

@@ -24,11 +24,21 @@ fn parse(text: &str) -> Result<Grid, GridError> {
 /// A line for each contrast.
 fn lines(grid: &Grid, contrasts: &[Contrast]) -> String {
     let label = |t: &TrialSpec| {
-        let density =
-            if t.penalty.is_some() { format!(" {} {}", t.density(), t.penalty_samples()) } else { String::new() };
-        format!("{} {} wd {} lambda {}{density}", t.subset_size, t.architecture, t.weight_decay(), t.lambda())
+        let density = if t.penalty.is_some() {
+            format!(" {} {}", t.density(), t.penalty_samples())
+        } else {
+            String::new()
+        };
+        format!(
+            "{} {} wd {} lambda {}{density}",
+            t.subset_size,
+            t.architecture,
+            t.weight_decay(),
+            t.lambda()
+        )
     };
-    let labels: HashMap<CellId, String> = grid.trials().map(|trial| (trial.cell(), label(&trial))).collect();
+    let labels: HashMap<CellId, String> =
+        grid.trials().map(|trial| (trial.cell(), label(&trial))).collect();
     let line = |contrast: &Contrast| {
         let name = contrast.name.as_ref().map_or(String::new(), |name| format!("{name}: "));
         format!("{name}{} | {}\n", labels[&contrast.cell], labels[&contrast.reference])
@@ -39,7 +49,9 @@ fn lines(grid: &Grid, contrasts: &[Contrast]) -> String {
 #[test]
 fn without_a_word_regularisers_are_compared_with_none() {
     let grid = parse(BASE).unwrap();
-    assert!(!grid.names_contrasts() && grid.claims.is_empty() && grid.selection == Selection::Final);
+    assert!(
+        !grid.names_contrasts() && grid.claims.is_empty() && grid.selection == Selection::Final
+    );
     insta::assert_snapshot!(lines(&grid, &grid.contrasts()));
     // Without lambda = 0 there is less to compare with.
     let grid = parse(&BASE.replace("lambda = [0, 0.1]", "lambda = 0.1")).unwrap();
@@ -49,7 +61,8 @@ fn without_a_word_regularisers_are_compared_with_none() {
 #[test]
 fn tables_name_cells_and_what_is_changed() {
     let densities = "density = [\"vae\", \"data\"]\npenalty_samples = [20, 40]\n";
-    let text = BASE.replace("architecture = [\"net\", \"net+dropout\"]", "architecture = \"net\"") + densities;
+    let text = BASE.replace("architecture = [\"net\", \"net+dropout\"]", "architecture = \"net\"")
+        + densities;
     let grid = parse(&format!(
         r#"{text}
 [[compare]]
@@ -116,7 +129,8 @@ alpha = 0.01
     let shown = |claim: &Claim| format!("{}\n{}", claim.text, lines(&grid, &claim.contrasts));
     insta::assert_snapshot!([better, equal].map(shown).join("\n"));
     // Cells that have the values of the reference themselves need none.
-    let densities = BASE.replace("[\"net\", \"net+dropout\"]", "\"net\"") + "density = [\"vae\", \"data\"]\n";
+    let densities =
+        BASE.replace("[\"net\", \"net+dropout\"]", "\"net\"") + "density = [\"vae\", \"data\"]\n";
     let table = "[[claim]]\ntext = \"both\"\nis = \"better\"\nsubset_size = 100\nweight_decay = 0\nagainst = { density = \"vae\" }\n";
     let both = parse(&format!("{densities}{table}")).unwrap();
     assert_eq!(lines(&both, &both.claims[0].contrasts).lines().count(), 1);
@@ -129,7 +143,9 @@ alpha = 0.01
 fn wrong_tables_get_a_place_and_a_hint() {
     let compare = |table: &str| format!("{BASE}[[compare]]\n{table}\n");
     let claim = |table: &str| {
-        format!("{BASE}[[claim]]\ntext = \"more is better\"\nlambda = 0.1\nagainst = {{ lambda = 0 }}\n{table}\n")
+        format!(
+            "{BASE}[[claim]]\ntext = \"more is better\"\nlambda = 0.1\nagainst = {{ lambda = 0 }}\n{table}\n"
+        )
     };
     let wrong = [
         compare("lambda = 0.1"),
@@ -144,9 +160,13 @@ fn wrong_tables_get_a_place_and_a_hint() {
         compare("against = { lambda = 0 }\nlambda = []"),
         compare("against = { lambda = 0 }\nlambda = 0.2"),
         compare("name = \"large\"\nagainst = { lambda = 0 }\nlambda = 0\ndensity = \"vae\""),
-        compare("name = \"dropout\"\nagainst = { architecture = \"lenet\" }\narchitecture = \"net+dropout\""),
+        compare(
+            "name = \"dropout\"\nagainst = { architecture = \"lenet\" }\narchitecture = \"net+dropout\"",
+        ),
         compare("against = { lambda = 0 }\nlambda = 0"),
-        compare("against = { lambda = 0 }\n[[compare]]\nname = \"again\"\nlambda = 0.1\nagainst = { lambda = 0 }"),
+        compare(
+            "against = { lambda = 0 }\n[[compare]]\nname = \"again\"\nlambda = 0.1\nagainst = { lambda = 0 }",
+        ),
         compare("against = { lambda = 0 }\nwhere = 1"),
         compare("against = { lambda = 0 }\nname = \"\""),
         compare("against = { lambda = 0 }\nname = \"two\\nlines\""),
@@ -174,16 +194,31 @@ fn wrong_tables_get_a_place_and_a_hint() {
 
 #[test]
 fn trials_without_validation_images_are_what_they_were() {
-    let of = |images: &str| parse(&BASE.replace("\"mnist\"", &format!("\"mnist\"\n{images}"))).unwrap();
-    let [none, zero, some, other] = ["", "validation = 0", "validation = 59700", "validation = 100"].map(of);
-    assert!(zero.trials().eq(none.trials()) && none.trials().all(|trial| !trial.to_json().contains("validation")));
+    let of =
+        |images: &str| parse(&BASE.replace("\"mnist\"", &format!("\"mnist\"\n{images}"))).unwrap();
+    let [none, zero, some, other] =
+        ["", "validation = 0", "validation = 59700", "validation = 100"].map(of);
+    assert!(
+        zero.trials().eq(none.trials())
+            && none.trials().all(|trial| !trial.to_json().contains("validation"))
+    );
     for ((none, some), other) in none.trials().zip(some.trials()).zip(other.trials()) {
         assert_eq!(some, TrialSpec { validation: 59_700, ..none });
         let ids = [none, some, other].map(|trial| (trial.id(), trial.cell(), trial.shape()));
-        assert!(ids[0] != ids[1] && ids[1].0 != ids[2].0 && ids[1].2 != ids[2].2, "what lanes do together is the same");
-        assert_eq!((none.subset(), none.vae()), (some.subset(), some.vae()), "nor do subset and VAE know of it");
+        assert!(
+            ids[0] != ids[1] && ids[1].0 != ids[2].0 && ids[1].2 != ids[2].2,
+            "what lanes do together is the same"
+        );
+        assert_eq!(
+            (none.subset(), none.vae()),
+            (some.subset(), some.vae()),
+            "nor do subset and VAE know of it"
+        );
     }
-    let selected = parse(&(BASE.replace("\"mnist\"", "\"mnist\"\nvalidation = 9") + "[select]\nby = \"validation\"\n"));
+    let selected = parse(
+        &(BASE.replace("\"mnist\"", "\"mnist\"\nvalidation = 9")
+            + "[select]\nby = \"validation\"\n"),
+    );
     assert_eq!(selected.unwrap().selection, Selection::Validation);
 }
 
@@ -196,7 +231,10 @@ fn the_number_of_comparisons_is_limited() {
     parse(&format!("{many}{table}subset_size = 100\n")).unwrap();
     let more = many.replace("count = 3000", "count = 30000");
     let error = parse(&format!("{more}{table}")).unwrap_err();
-    assert!(error.mistakes[0].problem.starts_with("the grid has too many cells to compare them"), "{error}");
+    assert!(
+        error.mistakes[0].problem.starts_with("the grid has too many cells to compare them"),
+        "{error}"
+    );
     assert_eq!(parse(&more).unwrap().contrasts(), [], "nobody asked");
 }
 
@@ -204,8 +242,12 @@ fn the_number_of_comparisons_is_limited() {
 fn the_published_claims_stand_in_the_grid_of_the_paper() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/grids/paper.toml");
     let grid = parse(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let claims = grid.claims.iter().map(|claim| format!("{} ({})\n", claim.text, claim.relation.name()));
+    let claims =
+        grid.claims.iter().map(|claim| format!("{} ({})\n", claim.text, claim.relation.name()));
     insta::assert_snapshot!(
-        claims.zip(&grid.claims).map(|(text, claim)| text + &lines(&grid, &claim.contrasts)).collect::<String>()
+        claims
+            .zip(&grid.claims)
+            .map(|(text, claim)| text + &lines(&grid, &claim.contrasts))
+            .collect::<String>()
     );
 }

@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// The keys that describe a data set of the user's own.
-const DESCRIPTION: [&str; 7] = ["digest", "height", "width", "channels", "classes", "train_images", "test_images"];
+const DESCRIPTION: [&str; 7] =
+    ["digest", "height", "width", "channels", "classes", "train_images", "test_images"];
 
 /// The data set; nothing where it cannot be known.
 pub(super) fn read_dataset(data: &mut Table<'_>) -> Option<Dataset> {
@@ -25,7 +26,8 @@ pub(super) fn read_dataset(data: &mut Table<'_>) -> Option<Dataset> {
         return read_idx(data).map(Dataset::Idx);
     }
     let parsed = name.parse::<Dataset>().map_err(|_| {
-        let meant = nearest(name, dataset::names().into_iter()).map(|name| format!("did you mean `{name}`? "));
+        let meant = nearest(name, dataset::names().into_iter())
+            .map(|name| format!("did you mean `{name}`? "));
         let hint = format!("{}one of {}", meant.unwrap_or_default(), dataset::names().join(", "));
         item.problem(format!("dataset {} is unknown", item.shown()), hint)
     });
@@ -38,13 +40,21 @@ pub(super) fn read_dataset(data: &mut Table<'_>) -> Option<Dataset> {
 }
 
 /// A data set that has a name.
-fn read_named(dataset: Dataset, described: Option<Item<'_>>, seed: Option<Item<'_>>) -> Result<Dataset, Problem> {
+fn read_named(
+    dataset: Dataset,
+    described: Option<Item<'_>>,
+    seed: Option<Item<'_>>,
+) -> Result<Dataset, Problem> {
     if let Some(item) = described {
         let hint = format!("only images of your own, `dataset = \"{IDX}\"`, are described so");
-        return Err(item.problem(format!("`{}` does not go with data set {dataset}", item.key), hint));
+        return Err(
+            item.problem(format!("`{}` does not go with data set {dataset}", item.key), hint)
+        );
     }
     match (dataset, seed) {
-        (Dataset::Named { entry, .. }, Some(seed)) if matches!(entry.origin, Origin::Generated { .. }) => {
+        (Dataset::Named { entry, .. }, Some(seed))
+            if matches!(entry.origin, Origin::Generated { .. }) =>
+        {
             Ok(Dataset::Named { entry, seed: seed.integer("0")? })
         }
         (_, Some(seed)) => Err(seed.problem(
@@ -79,7 +89,8 @@ fn read_idx(data: &mut Table<'_>) -> Option<IdxDataset> {
     let train_images = need("train_images").and_then(|item| findings.keep(item.count("60000")));
     let test_images = need("test_images").and_then(|item| findings.keep(item.count("10000")));
     let image = ImageShape { height: height?, width: width?, channels: channels? };
-    let sizes = Sizes { image, classes: classes?, train_images: train_images?, test_images: test_images? };
+    let sizes =
+        Sizes { image, classes: classes?, train_images: train_images?, test_images: test_images? };
     Some(IdxDataset { digest: digest?, sizes })
 }
 
@@ -87,8 +98,12 @@ fn read_channels(item: &Item<'_>) -> Result<u32, Problem> {
     match item.integer::<u32>("3")? {
         channels if CHANNELS.contains(&channels) => Ok(channels),
         channels => {
-            let problem = format!("channels `{channels}` is neither 1 (grey) nor 3 (red, green and blue)");
-            Err(item.problem(problem, "convert the images: `swfn-worker inspect DIR` prints this table for them"))
+            let problem =
+                format!("channels `{channels}` is neither 1 (grey) nor 3 (red, green and blue)");
+            Err(item.problem(
+                problem,
+                "convert the images: `swfn-worker inspect DIR` prints this table for them",
+            ))
         }
     }
 }
@@ -105,7 +120,8 @@ impl IdxDataset {
     pub fn to_toml(&self) -> String {
         let Self { digest, sizes: Sizes { image, classes, train_images, test_images } } = self;
         let ImageShape { height, width, channels } = image;
-        let channels = if *channels == 1 { String::new() } else { format!("channels = {channels}\n") };
+        let channels =
+            if *channels == 1 { String::new() } else { format!("channels = {channels}\n") };
         format!(
             "[data]\ndataset = \"{IDX}\"\ndigest = \"{digest}\"\nheight = {height}\nwidth = {width}\n{channels}\
              classes = {classes}\ntrain_images = {train_images}\ntest_images = {test_images}\n"
@@ -117,6 +133,8 @@ fn within(item: &Item<'_>, range: &RangeInclusive<u32>, hint: &str) -> Result<u3
     let (from, to) = (range.start(), range.end());
     match item.integer::<u32>(&from.to_string())? {
         value if range.contains(&value) => Ok(value),
-        value => Err(item.problem(format!("{} `{value}` is not in {from} to {to}", item.key), hint)),
+        value => {
+            Err(item.problem(format!("{} `{value}` is not in {from} to {to}", item.key), hint))
+        }
     }
 }

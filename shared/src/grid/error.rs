@@ -62,7 +62,8 @@ impl Problem {
         let place = self.offset.map(|offset| {
             let before = &text.as_bytes()[..offset.min(text.len())];
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+            let start =
+                before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
             (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
         });
         Mistake { place, problem: self.problem, hint: self.hint }

@@ -30,7 +30,9 @@ impl Dimension {
     /// Whether its values at that index are among those that are listed for its axes.
     fn fits(&self, index: u64, conditions: &Conditions) -> bool {
         let span = |axis: &Axis| self.axes.iter().find(|span| span.axis == *axis);
-        conditions.iter().all(|(axis, values)| span(axis).is_none_or(|span| values.contains(&span.get(index))))
+        conditions
+            .iter()
+            .all(|(axis, values)| span(axis).is_none_or(|span| values.contains(&span.get(index))))
     }
 
     /// Where the dimension stands among the others: at the place of its outermost axis.
@@ -75,18 +77,26 @@ impl Block {
 
     /// The axis of that name if some value of it fits.
     pub(super) fn axis_with(&self, axis: Axis, fits: impl Fn(&Value) -> bool) -> Option<&Span> {
-        let span = self.dimensions.iter().flat_map(|dimension| &dimension.axes).find(|span| span.axis == axis);
+        let span = self
+            .dimensions
+            .iter()
+            .flat_map(|dimension| &dimension.axes)
+            .find(|span| span.axis == axis);
         span.filter(|span| span.any(fits))
     }
 
     /// Number of points; `None` beyond 2^64.
     pub(super) fn len(&self) -> Option<u64> {
-        self.dimensions.iter().try_fold(1, |product: u64, dimension| product.checked_mul(dimension.len()))
+        self.dimensions
+            .iter()
+            .try_fold(1, |product: u64, dimension| product.checked_mul(dimension.len()))
     }
 
     /// Whether some point has one of the listed values on every named axis. No point is made for that.
     pub(super) fn has(&self, conditions: &Conditions) -> bool {
-        self.dimensions.iter().all(|dimension| (0..dimension.len()).any(|index| dimension.fits(index, conditions)))
+        self.dimensions
+            .iter()
+            .all(|dimension| (0..dimension.len()).any(|index| dimension.fits(index, conditions)))
     }
 
     /// All points, the last dimension fastest. The block's length must be known to fit.

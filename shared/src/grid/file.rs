@@ -9,15 +9,17 @@ use super::{
     blocks::{check_effects, read_blocks, read_exclude, tables_of},
     cells::Cells,
     compare::{
-        Claim, ClaimTable, CompareTable, Contrast, Selection, read_claim, read_compare, read_select, resolve_claims,
-        resolve_compares,
+        Claim, ClaimTable, CompareTable, Contrast, Selection, read_claim, read_compare,
+        read_select, resolve_claims, resolve_compares,
     },
     data::read_dataset,
     error::{GridError, Problem},
     expand::{Block, Exclude, Point},
     findings::Findings,
     reader::{Item, Table},
-    settings::{RunSettings, read_artifacts, read_classifier, read_run, read_section, read_setting},
+    settings::{
+        RunSettings, read_artifacts, read_classifier, read_run, read_section, read_setting,
+    },
 };
 use crate::{
     artifacts::Artifacts,
@@ -71,7 +73,12 @@ impl Grid {
     }
 
     /// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
-    fn parse_with(file: &str, text: &str, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Result<Self, GridError> {
+    fn parse_with(
+        file: &str,
+        text: &str,
+        max_trials: u64,
+        unsaid: fn(u32) -> Epochs,
+    ) -> Result<Self, GridError> {
         let findings = Findings::default();
         match DeTable::parse(text) {
             Ok(table) => {
@@ -96,7 +103,13 @@ impl Grid {
             let Some(cells) = Cells::new(self.points()) else { return Vec::new() };
             let id = |place| self.trial(cells.point(place)).cell();
             let pairs = cells.usual_pairs().into_iter();
-            pairs.map(|(cell, reference)| Contrast { name: None, cell: id(cell), reference: id(reference) }).collect()
+            pairs
+                .map(|(cell, reference)| Contrast {
+                    name: None,
+                    cell: id(cell),
+                    reference: id(reference),
+                })
+                .collect()
         };
         self.compares.clone().unwrap_or_else(usual)
     }
@@ -107,7 +120,12 @@ impl Grid {
     }
 
     /// Looks up the cells that these tables name.
-    fn resolve(&mut self, compares: Option<Vec<CompareTable>>, claims: Vec<ClaimTable>, findings: &Findings) {
+    fn resolve(
+        &mut self,
+        compares: Option<Vec<CompareTable>>,
+        claims: Vec<ClaimTable>,
+        findings: &Findings,
+    ) {
         if compares.is_none() && claims.is_empty() {
             return;
         }
@@ -146,10 +164,16 @@ impl Grid {
         if total.is_none_or(|total| total > max_trials) {
             let count = total.map_or("more than 2^64".to_owned(), |total| total.to_string());
             let problem = format!("the grid has `{count}` points, and the limit is {max_trials}");
-            return Err(Problem::somewhere(problem, "take values off its axes, or raise the limit with --max-trials"));
+            return Err(Problem::somewhere(
+                problem,
+                "take values off its axes, or raise the limit with --max-trials",
+            ));
         }
         if self.points().next().is_none() {
-            return Err(Problem::somewhere("the grid has no points: [[exclude]] takes them all", "exclude less"));
+            return Err(Problem::somewhere(
+                "the grid has no points: [[exclude]] takes them all",
+                "exclude less",
+            ));
         }
         Ok(())
     }
@@ -182,10 +206,13 @@ fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Optio
     let selection = read_select(select, base.validation);
     let bounds = Bounds { dataset, batch: base.classifier.batch_size };
     let blocks = grid.and_then(|grid| read_blocks(grid, zips, includes, &bounds));
-    let excludes: Vec<_> = tables_of(excludes).into_iter().map(|table| read_exclude(table, &bounds)).collect();
-    let compares = compares.map(|item| item.tables().into_iter().filter_map(|table| read_compare(table, &bounds)));
+    let excludes: Vec<_> =
+        tables_of(excludes).into_iter().map(|table| read_exclude(table, &bounds)).collect();
+    let compares = compares
+        .map(|item| item.tables().into_iter().filter_map(|table| read_compare(table, &bounds)));
     let compares = compares.map(Iterator::collect);
-    let claims = tables_of(claims).into_iter().filter_map(|table| read_claim(table, &bounds)).collect();
+    let claims =
+        tables_of(claims).into_iter().filter_map(|table| read_claim(table, &bounds)).collect();
     let (name, blocks) = (name?, blocks?);
     base.dataset = dataset?;
     for block in &blocks {
@@ -194,7 +221,17 @@ fn read(mut top: Table<'_>, max_trials: u64, unsaid: fn(u32) -> Epochs) -> Optio
         }
         findings.keep(check_batches(block, &base));
     }
-    let mut grid = Grid { name, run, artifacts, selection, claims: Vec::new(), compares: None, base, blocks, excludes };
+    let mut grid = Grid {
+        name,
+        run,
+        artifacts,
+        selection,
+        claims: Vec::new(),
+        compares: None,
+        base,
+        blocks,
+        excludes,
+    };
     findings.keep(grid.check_size(max_trials))?;
     if findings.none() {
         check_effects(&grid.blocks, &grid.excludes, findings);
@@ -212,7 +249,10 @@ fn read_version(version: &Item<'_>) -> Result<(), Problem> {
 }
 
 /// The data set of `[data]`, which may be missing or wrong, and the item that says how many validation images there are.
-fn read_data<'t>(mut table: Table<'t>, base: &mut TrialSpec) -> (Option<Dataset>, Option<Item<'t>>) {
+fn read_data<'t>(
+    mut table: Table<'t>,
+    base: &mut TrialSpec,
+) -> (Option<Dataset>, Option<Item<'t>>) {
     let dataset = read_dataset(&mut table);
     let mut validation = None;
     for axis in Axis::of_section(Section::Data).filter(|axis| !matches!(axis.kind, Kind::Dataset)) {
@@ -229,27 +269,37 @@ fn read_data<'t>(mut table: Table<'t>, base: &mut TrialSpec) -> (Option<Dataset>
 /// Validation images come from what subsets leave of the training images.
 fn check_validation(block: &Block, item: &Item<'_>, base: &TrialSpec) -> Result<(), Problem> {
     let (images, all) = (base.validation, u64::from(base.dataset.sizes().train_images));
-    let too_large = |value: &Value| matches!(value, Value::Whole(size) if size + u64::from(images) > all);
+    let too_large =
+        |value: &Value| matches!(value, Value::Whole(size) if size + u64::from(images) > all);
     if block.axis_with(axes::SUBSET_SIZE, too_large).is_none() {
         return Ok(());
     }
-    let problem = format!("validation `{images}` is more than a subset leaves of the {all} training images");
+    let problem =
+        format!("validation `{images}` is more than a subset leaves of the {all} training images");
     Err(item.problem(problem, "lower it, or subset_size"))
 }
 
 /// What no axis can know by itself: batches that do not go together with other axes.
 fn check_batches(block: &Block, base: &TrialSpec) -> Result<(), Problem> {
     let below = |value: &Value, least: u32| matches!(value, Value::Whole(count) if *count < u64::from(least));
-    let sampled = |value: &Value| Density::by_name(value.name()).is_some_and(|density| density.family().is_some());
+    let sampled = |value: &Value| {
+        Density::by_name(value.name()).is_some_and(|density| density.family().is_some())
+    };
     let batch = base.vae_samples().map_or(1, |samples| samples.vae.batch_size);
     if let Some(span) = block.axis_with(axes::SUBSET_SIZE, |value| below(value, batch))
         && block.axis_with(axes::LAMBDA, |value| !axes::LAMBDA.is_off(*value)).is_some()
         && block.axis_with(axes::DENSITY, sampled).is_some()
     {
         let problem = format!("subset_size has values below `{batch}`, a batch of the VAE");
-        return Err(Problem::at(span.offset, problem, "raise them, lower batch_size in [vae], or set lambda = 0"));
+        return Err(Problem::at(
+            span.offset,
+            problem,
+            "raise them, lower batch_size in [vae], or set lambda = 0",
+        ));
     }
-    let normed = |value: &Value| Architecture::by_name(value.name()).is_some_and(Architecture::has_batch_norm);
+    let normed = |value: &Value| {
+        Architecture::by_name(value.name()).is_some_and(Architecture::has_batch_norm)
+    };
     if let Some(span) = block.axis_with(axes::ARCHITECTURE, normed) {
         let one_sample = block.axis_with(axes::PENALTY_SAMPLES, |value| below(value, 2)).is_some();
         if base.classifier.batch_size == 1 || one_sample {

@@ -40,7 +40,9 @@ impl Unknown {
     /// The key of its own table that was meant.
     fn meant(&self) -> Option<&'static str> {
         let known = || self.known.iter().copied();
-        known().find(|known| alias(&self.key) == Some(known)).or_else(|| nearest(&self.key, known()))
+        known()
+            .find(|known| alias(&self.key) == Some(known))
+            .or_else(|| nearest(&self.key, known()))
     }
 }
 
@@ -129,14 +131,16 @@ fn explain(unknown: &Unknown, sections: &[(String, Vec<&'static str>)]) -> Probl
     };
     let hint = match (key.as_str(), elsewhere(key), unknown.meant()) {
         ("dropout", ..) if known.contains(&axes::ARCHITECTURE.name) => {
-            "dropout is the architecture `net+dropout`; its rate is `dropout` in [classifier]".to_owned()
+            "dropout is the architecture `net+dropout`; its rate is `dropout` in [classifier]"
+                .to_owned()
         }
         (_, place, _) if !place.is_empty() => format!("it belongs in {place}"),
         (.., Some(meant)) => match number.filter(|_| meant == axes::SEED.name) {
             Some(count) => format!("did you mean `seed = {{ count = {count} }}`?"),
             None => format!("did you mean `{meant}`? {}", here()),
         },
-        _ => other().map_or_else(here, |(meant, place)| format!("did you mean `{meant}` in {place}?")),
+        _ => other()
+            .map_or_else(here, |(meant, place)| format!("did you mean `{meant}` in {place}?")),
     };
     Problem::at(*offset, format!("key {} is unknown in {table}", quote(key)), hint)
 }

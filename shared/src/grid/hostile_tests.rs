@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES};
 
-const BASE: &str =
-    "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\narchitecture = \"net\"\nlambda = 0\n";
+const BASE: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\narchitecture = \"net\"\nlambda = 0\n";
 
 /// Bytes for what comes after.
 const ROOM: usize = 200;
@@ -38,19 +37,47 @@ fn files_that_are_made_to_do_harm_are_answered_soon() {
         ("a dotted header", filled("[a", same(".a")) + "]\n", "this is not TOML"),
         ("lists in lists", filled("x = ", same("[")), "this is not TOML"),
         ("tables in tables", filled("x = ", same("{x=")), "this is not TOML"),
-        ("unknown keys", filled(BASE, |number| format!("k{number} = 0\n")), "key `k0` is unknown in [grid]"),
+        (
+            "unknown keys",
+            filled(BASE, |number| format!("k{number} = 0\n")),
+            "key `k0` is unknown in [grid]",
+        ),
         ("unknown tables", filled("", |number| format!("[t{number}]\n")), "`version` is missing"),
-        ("headers of one table", filled("", |number| format!("[t.{number}]\n")), "`version` is missing"),
-        ("a long name", filled("version = 1\nname = \"", same("x")) + "\"\n", "cannot name a sweep"),
+        (
+            "headers of one table",
+            filled("", |number| format!("[t.{number}]\n")),
+            "`version` is missing",
+        ),
+        (
+            "a long name",
+            filled("version = 1\nname = \"", same("x")) + "\"\n",
+            "cannot name a sweep",
+        ),
         ("a long key", filled(BASE, same("k")) + " = 1\n", "is unknown in [grid]"),
-        ("a long number", filled(&format!("{BASE}seed = 1"), same("0")) + "\n", "is not a whole number"),
+        (
+            "a long number",
+            filled(&format!("{BASE}seed = 1"), same("0")) + "\n",
+            "is not a whole number",
+        ),
         ("a long line of noise", filled("\u{1}", same("\u{1}")), "this is not TOML"),
         ("carriage returns", filled("", same("\r")), "this is not TOML"),
         ("quotes", filled("x = ", same("\"")), "this is not TOML"),
         ("empty lists", filled("zip = [", same("[],")) + "]\n" + BASE + SEED, "are more than 1000"),
-        ("includes of a long list", filled(&seeds(100_000), same("[[include]]\nlambda=1\n")), "are more than 1000"),
-        ("includes of a longer list", seeds(500_000) + &"[[include]]\nlambda=1\n".repeat(1_000), "`500500000` points"),
-        ("excludes", filled(&wide, |seed| format!("[[exclude]]\nseed={seed}\n")), "are more than 1000"),
+        (
+            "includes of a long list",
+            filled(&seeds(100_000), same("[[include]]\nlambda=1\n")),
+            "are more than 1000",
+        ),
+        (
+            "includes of a longer list",
+            seeds(500_000) + &"[[include]]\nlambda=1\n".repeat(1_000),
+            "`500500000` points",
+        ),
+        (
+            "excludes",
+            filled(&wide, |seed| format!("[[exclude]]\nseed={seed}\n")),
+            "are more than 1000",
+        ),
         (
             "excludes without effect",
             wide.clone() + &"[[exclude]]\nseed=1\nlambda=0\n".repeat(1_000),
@@ -63,22 +90,37 @@ fn files_that_are_made_to_do_harm_are_answered_soon() {
         ),
         (
             "comparisons that match all cells",
-            wide.replace("1_000_000", "100_000") + &"[[compare]]\nagainst={lambda=0}\n".repeat(1_000),
+            wide.replace("1_000_000", "100_000")
+                + &"[[compare]]\nagainst={lambda=0}\n".repeat(1_000),
             "none has its reference",
         ),
         (
             "claims that match nothing but one cell",
             wide.replace("1_000_000", "50_000").replace("lambda = 0\n", "lambda = [0, 1]\n")
-                + &"[[claim]]\ntext=\"a\"\nis=\"better\"\nlearning_rate=0.1\nagainst={lambda=0}\n".repeat(1_000),
+                + &"[[claim]]\ntext=\"a\"\nis=\"better\"\nlearning_rate=0.1\nagainst={lambda=0}\n"
+                    .repeat(1_000),
             "",
         ),
-        ("an exclude of a long list", wide.clone() + "[[exclude]]\nseed=[1," + &list(400_000) + "]\n", "no points"),
-        ("a long zip", format!("{BASE}subset_size=100\n[[zip]]\nseed=[{0}]\nweight_decay=[{0}]\n", list(250_000)), ""),
+        (
+            "an exclude of a long list",
+            wide.clone() + "[[exclude]]\nseed=[1," + &list(400_000) + "]\n",
+            "no points",
+        ),
+        (
+            "a long zip",
+            format!(
+                "{BASE}subset_size=100\n[[zip]]\nseed=[{0}]\nweight_decay=[{0}]\n",
+                list(250_000)
+            ),
+            "",
+        ),
     ];
     for (what, text, message) in cases {
         assert!(text.len() as u64 <= MAX_FILE_BYTES, "{what}: {} bytes", text.len());
         let start = Instant::now();
-        let answer = Grid::parse("grid.toml", &text, DEFAULT_MAX_TRIALS).map(drop).map_err(|error| error.to_string());
+        let answer = Grid::parse("grid.toml", &text, DEFAULT_MAX_TRIALS)
+            .map(drop)
+            .map_err(|error| error.to_string());
         let seconds = start.elapsed();
         println!("{what}: {seconds:.2?}: {answer:?}");
         match answer {

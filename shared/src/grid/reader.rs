@@ -40,10 +40,23 @@ pub(super) struct Table<'t> {
 }
 
 impl<'t> Table<'t> {
-    pub(super) fn new(name: &str, offset: usize, table: &'t DeTable<'t>, findings: &'t Findings) -> Self {
+    pub(super) fn new(
+        name: &str,
+        offset: usize,
+        table: &'t DeTable<'t>,
+        findings: &'t Findings,
+    ) -> Self {
         let item = |key: &str, at, value| item(key, at, value, findings);
-        let items = table.iter().map(|(key, value)| item(key.get_ref(), key.span().start, value)).collect();
-        Self { name: name.to_owned(), offset, findings, items, known: Vec::new(), is_section: false }
+        let items =
+            table.iter().map(|(key, value)| item(key.get_ref(), key.span().start, value)).collect();
+        Self {
+            name: name.to_owned(),
+            offset,
+            findings,
+            items,
+            known: Vec::new(),
+            is_section: false,
+        }
     }
 
     /// Whether no key is left that nobody took.
@@ -63,7 +76,11 @@ impl<'t> Table<'t> {
         let item = self.take(key);
         if item.is_none() {
             let problem = missing(key, &self.name);
-            self.findings.add(Problem::at(self.offset, problem, format!("add `{key} = {example}`")));
+            self.findings.add(Problem::at(
+                self.offset,
+                problem,
+                format!("add `{key} = {example}`"),
+            ));
         }
         item
     }
@@ -83,7 +100,14 @@ impl<'t> Table<'t> {
         let table = self.take(key).and_then(|item| item.table());
         let name = format!("[{key}]");
         let (offset, findings) = (self.offset, self.findings);
-        let empty = || Self { name, offset, findings, items: Vec::new(), known: Vec::new(), is_section: true };
+        let empty = || Self {
+            name,
+            offset,
+            findings,
+            items: Vec::new(),
+            known: Vec::new(),
+            is_section: true,
+        };
         table.map_or_else(empty, |table| Self { is_section: true, ..table })
     }
 
@@ -108,8 +132,19 @@ impl<'t> Table<'t> {
     }
 }
 
-fn item<'t>(key: &str, key_offset: usize, value: &'t Spanned<DeValue<'t>>, findings: &'t Findings) -> Item<'t> {
-    Item { key: key.to_owned(), offset: value.span().start, findings, key_offset, value: value.get_ref() }
+fn item<'t>(
+    key: &str,
+    key_offset: usize,
+    value: &'t Spanned<DeValue<'t>>,
+    findings: &'t Findings,
+) -> Item<'t> {
+    Item {
+        key: key.to_owned(),
+        offset: value.span().start,
+        findings,
+        key_offset,
+        value: value.get_ref(),
+    }
 }
 
 impl<'t> Item<'t> {
@@ -181,11 +216,14 @@ impl<'t> Item<'t> {
         let parsed = parsed.ok_or_else(|| self.mismatch("a number", example))?;
         // What is smaller than the smallest number is read as zero, which means something else.
         let vanished = |text: &str| {
-            text.split(['e', 'E']).next().is_some_and(|digits| digits.contains(|c: char| ('1'..='9').contains(&c)))
+            text.split(['e', 'E'])
+                .next()
+                .is_some_and(|digits| digits.contains(|c: char| ('1'..='9').contains(&c)))
         };
         match self.value {
             DeValue::Float(number) if parsed == 0.0 && vanished(number.as_str()) => {
-                let problem = format!("{} {} is too small to be told from zero", self.key, self.shown());
+                let problem =
+                    format!("{} {} is too small to be told from zero", self.key, self.shown());
                 Err(self.problem(problem, "write 0, or a number from 1e-300"))
             }
             _ => Ok(parsed),
@@ -200,13 +238,21 @@ impl<'t> Item<'t> {
     }
 
     /// One of a few names.
-    pub(super) fn choice<T: Copy>(&self, all: &[T], name: fn(T) -> &'static str) -> Result<T, Problem> {
+    pub(super) fn choice<T: Copy>(
+        &self,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Result<T, Problem> {
         let example = all.first().copied().map_or("", name);
         let given = self.string(example)?;
         let names = || all.iter().copied().map(name);
         let unknown = || {
             let meant = nearest(given, names()).map(|name| format!("did you mean `{name}`? "));
-            let hint = format!("{}one of {}", meant.unwrap_or_default(), names().collect::<Vec<_>>().join(", "));
+            let hint = format!(
+                "{}one of {}",
+                meant.unwrap_or_default(),
+                names().collect::<Vec<_>>().join(", ")
+            );
             self.problem(format!("{} {} is unknown", self.key, self.shown()), hint)
         };
         all.iter().copied().find(|choice| name(*choice) == given).ok_or_else(unknown)
@@ -245,7 +291,11 @@ impl<'t> Item<'t> {
         let name = format!("[[{}]]", self.key);
         let refuse = |offset| {
             let hint = format!("write `{name}` on a line of its own, then its keys");
-            self.findings.add(Problem::at(offset, format!("{} is not a list of tables", self.key), hint));
+            self.findings.add(Problem::at(
+                offset,
+                format!("{} is not a list of tables", self.key),
+                hint,
+            ));
         };
         let DeValue::Array(array) = self.value else {
             refuse(self.offset);
@@ -253,11 +303,17 @@ impl<'t> Item<'t> {
         };
         if array.len() > MAX_TABLES {
             let problem = format!("`{}` tables {name} are more than {MAX_TABLES}", array.len());
-            self.findings.add(Problem::at(self.offset, problem, "lists of values say more in one table"));
+            self.findings.add(Problem::at(
+                self.offset,
+                problem,
+                "lists of values say more in one table",
+            ));
             return Vec::new();
         }
         let table = |value: &'t Spanned<DeValue<'t>>| match value.get_ref() {
-            DeValue::Table(table) => Some(Table::new(&name, value.span().start, table, self.findings)),
+            DeValue::Table(table) => {
+                Some(Table::new(&name, value.span().start, table, self.findings))
+            }
             _ => {
                 refuse(value.span().start);
                 None

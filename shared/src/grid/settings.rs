@@ -34,7 +34,9 @@ pub struct RunSettings {
 /// The settings of a section; those that it does not name stay as they are.
 pub(super) fn read_section(mut table: Table<'_>, section: Section, base: &mut TrialSpec) {
     for axis in Axis::of_section(section) {
-        if let Some(value) = table.take(axis.name).and_then(|item| table.findings.keep(read_setting(axis, &item))) {
+        if let Some(value) =
+            table.take(axis.name).and_then(|item| table.findings.keep(read_setting(axis, &item)))
+        {
             axis.set(base, value);
         }
     }
@@ -46,9 +48,13 @@ pub(super) fn read_setting(axis: Axis, item: &Item<'_>) -> Result<Value, Problem
     match axis.kind {
         Kind::Whole { min: 1, max } => match item.count(axis.example)?.into() {
             count if count <= max => Ok(Value::Whole(count)),
-            count => Err(item.problem(format!("{} `{count}` is above {max}", axis.name), axis.advice)),
+            count => {
+                Err(item.problem(format!("{} `{count}` is above {max}", axis.name), axis.advice))
+            }
         },
-        Kind::Whole { .. } => item.integer::<u32>(axis.example).map(|value| Value::Whole(value.into())),
+        Kind::Whole { .. } => {
+            item.integer::<u32>(axis.example).map(|value| Value::Whole(value.into()))
+        }
         Kind::Choice(names) => item.choice(names, |name| name).map(Value::Name),
         Kind::Real(_) | Kind::Dataset => {
             let value = axis.check(Value::Real(item.number(axis.example)?));
@@ -58,15 +64,23 @@ pub(super) fn read_setting(axis: Axis, item: &Item<'_>) -> Result<Value, Problem
 }
 
 /// `unsaid`: the epochs where the file does not say, from the steps between two evaluations.
-pub(super) fn read_classifier(mut table: Table<'_>, base: &mut TrialSpec, unsaid: fn(u32) -> Epochs) {
+pub(super) fn read_classifier(
+    mut table: Table<'_>,
+    base: &mut TrialSpec,
+    unsaid: fn(u32) -> Epochs,
+) {
     let with_epochs = [EPOCHS, RESTART_EVERY];
     for axis in Axis::of_section(Section::Classifier).filter(|axis| !with_epochs.contains(axis)) {
         let Some(item) = table.take(axis.name) else { continue };
         let iterations = base.classifier.iterations;
         let value = read_setting(axis, &item).and_then(|value| match value {
             Value::Whole(every) if axis == EVALUATE_EVERY && every > iterations.into() => {
-                let problem = format!("evaluate_every `{every}` is beyond the {iterations} iterations");
-                Err(item.problem(problem, format!("at most {iterations}, which is one evaluation at the end")))
+                let problem =
+                    format!("evaluate_every `{every}` is beyond the {iterations} iterations");
+                Err(item.problem(
+                    problem,
+                    format!("at most {iterations}, which is one evaluation at the end"),
+                ))
             }
             value => Ok(value),
         });
@@ -75,8 +89,10 @@ pub(super) fn read_classifier(mut table: Table<'_>, base: &mut TrialSpec, unsaid
         }
     }
     let evaluate_every = base.classifier.evaluate_every;
-    let epochs = read_epochs(table.take(EPOCHS.name), table.take(RESTART_EVERY.name), evaluate_every);
-    base.classifier.epochs = table.findings.keep(epochs).flatten().unwrap_or_else(|| unsaid(evaluate_every));
+    let epochs =
+        read_epochs(table.take(EPOCHS.name), table.take(RESTART_EVERY.name), evaluate_every);
+    base.classifier.epochs =
+        table.findings.keep(epochs).flatten().unwrap_or_else(|| unsaid(evaluate_every));
     table.finish();
 }
 
@@ -94,7 +110,9 @@ fn read_epochs(
         (Some(true), _, Some(every)) => Ok(Some(Epochs::Restart { every: every.count("1000")? })),
         (Some(true), Some(epochs), None) => Err(epochs.problem(
             "epochs `restart` lack their length",
-            format!("add `restart_every = {evaluate_every}` for a fresh epoch after each evaluation"),
+            format!(
+                "add `restart_every = {evaluate_every}` for a fresh epoch after each evaluation"
+            ),
         )),
         (_, _, Some(every)) => Err(every.problem(
             format!("restart_every {} is of no use: epochs do not restart", every.shown()),
@@ -130,12 +148,18 @@ pub(super) fn read_run(mut table: Table<'_>) -> RunSettings {
         seconds => Err(item.problem(format!("{} `{seconds}` is below {least}", item.key), why)),
     };
     let beats = "workers report once a second at most, and some beats may get lost";
-    run.lease_seconds = table.get("lease_seconds", run.lease_seconds, |item| at_least(item, MIN_LEASE_SECONDS, beats));
+    run.lease_seconds = table
+        .get("lease_seconds", run.lease_seconds, |item| at_least(item, MIN_LEASE_SECONDS, beats));
     let lease = run.lease_seconds;
     run.stall_seconds = table.get("stall_seconds", run.stall_seconds.max(lease), |item| {
-        at_least(item, lease, "a lease cannot stand still before it could expire: at least lease_seconds")
+        at_least(
+            item,
+            lease,
+            "a lease cannot stand still before it could expire: at least lease_seconds",
+        )
     });
-    run.trial_minutes = table.get("trial_minutes", run.trial_minutes, |item| item.count("90").map(Some));
+    run.trial_minutes =
+        table.get("trial_minutes", run.trial_minutes, |item| item.count("90").map(Some));
     run.verify = table.get("verify", run.verify, |item| item.integer("5"));
     table.finish();
     run

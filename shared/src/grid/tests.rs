@@ -40,7 +40,11 @@ fn lines(grid: &Grid) -> String {
 }
 
 fn line(t: &TrialSpec) -> String {
-    let density = if let "none" | "vae" = t.density() { String::new() } else { format!(" on {}", t.density()) };
+    let density = if let "none" | "vae" = t.density() {
+        String::new()
+    } else {
+        format!(" on {}", t.density())
+    };
     format!(
         "seed {} n {} {} wd {} lr {} M {} lambda {}{density}",
         t.seed,
@@ -129,15 +133,23 @@ fn the_documented_and_the_example_grids_are_right() {
     let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     // 10 seeds x 2 zipped pairs x (7 pairs of subset size and architecture x 4 lambdas + 2 subset sizes of the include).
     assert_eq!(parse(example).unwrap().trials().count(), 10 * 2 * (7 * 4 + 2));
-    let shown = "grid.toml:9:14: lambda `-0.1` is negative\nhint: write for example `lambda = [0, 0.1]`";
+    let shown =
+        "grid.toml:9:14: lambda `-0.1` is negative\nhint: write for example `lambda = [0, 0.1]`";
     assert!(page.contains(shown));
     let folders = ["coordinator/grids", "coordinator/grids/ablations"];
     let grids = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
     let grids = grids.map(|entry| entry.unwrap().path());
-    let files: Vec<_> = grids.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    let files: Vec<_> = grids
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
     assert!(files.len() >= 11);
     for file in files {
-        Grid::parse(&file.display().to_string(), &std::fs::read_to_string(&file).unwrap(), DEFAULT_MAX_TRIALS).unwrap();
+        Grid::parse(
+            &file.display().to_string(),
+            &std::fs::read_to_string(&file).unwrap(),
+            DEFAULT_MAX_TRIALS,
+        )
+        .unwrap();
     }
 }
 
@@ -153,22 +165,39 @@ fn images_of_ones_own_are_part_of_the_identity() {
     let trial = grid.trials().nth(1).unwrap();
     insta::assert_snapshot!(format!("{}\n{}", trial.to_json(), trial.id()));
     let image = ImageShape::grey(32, 64);
-    assert_eq!(grid.dataset().sizes(), Sizes { image, classes: 26, train_images: 300, test_images: 60 });
+    assert_eq!(
+        grid.dataset().sizes(),
+        Sizes { image, classes: 26, train_images: 300, test_images: 60 }
+    );
     let Dataset::Idx(own) = grid.dataset() else { panic!("{:?}", grid.dataset()) };
     assert_eq!(own.to_toml(), format!("[data]\ndataset = {OWN}"));
-    let ids =
-        |text: &str| parse(&BASE.replace("\"mnist\"", text)).unwrap().trials().map(|t| t.id()).collect::<Vec<_>>();
+    let ids = |text: &str| {
+        parse(&BASE.replace("\"mnist\"", text))
+            .unwrap()
+            .trials()
+            .map(|t| t.id())
+            .collect::<Vec<_>>()
+    };
     let coloured = OWN.replace("classes", "channels = 3\nclasses");
-    let Dataset::Idx(own) = parse(&BASE.replace("\"mnist\"", &coloured)).unwrap().dataset() else { panic!("its own") };
+    let Dataset::Idx(own) = parse(&BASE.replace("\"mnist\"", &coloured)).unwrap().dataset() else {
+        panic!("its own")
+    };
     assert_eq!(own.to_toml(), format!("[data]\ndataset = {coloured}"));
-    let others = [OWN.replace("0011", "0012"), OWN.replace("= 32", "= 33"), OWN.replace("= 26", "= 27"), coloured];
-    let distinct: HashSet<_> = [OWN.to_owned()].iter().chain(&others).flat_map(|text| ids(text)).collect();
+    let others = [
+        OWN.replace("0011", "0012"),
+        OWN.replace("= 32", "= 33"),
+        OWN.replace("= 26", "= 27"),
+        coloured,
+    ];
+    let distinct: HashSet<_> =
+        [OWN.to_owned()].iter().chain(&others).flat_map(|text| ids(text)).collect();
     assert_eq!(distinct.len(), 5 * 16);
 }
 
 #[test]
 fn densities_need_a_vae_only_if_they_are_one() {
-    let text = BASE.to_owned() + "density = [\"vae\", \"conv-vae\", \"data\", \"uniform-noise\", \"gaussian-noise\"]\n";
+    let text = BASE.to_owned()
+        + "density = [\"vae\", \"conv-vae\", \"data\", \"uniform-noise\", \"gaussian-noise\"]\n";
     let grid = parse(&text).unwrap();
     // 2 seeds x 2 sizes x 2 architectures x (none + 5 densities).
     assert_eq!(grid.trials().count(), 48);
@@ -177,10 +206,12 @@ fn densities_need_a_vae_only_if_they_are_one() {
     let vaes: HashSet<_> = grid.trials().filter_map(|trial| trial.vae()).collect();
     assert_eq!(vaes.len(), 8, "one of each family per subset");
     let quirks = "[penalty]\nunits = \"normalised\"\nbatch_norm = \"eval\"\n[vae]\nlatent_statistics = \"subset\"\n";
-    let other = parse(&(text.replace("\"mnist\"", "\"mnist\"\nsampling = \"balanced\"") + quirks)).unwrap();
+    let other =
+        parse(&(text.replace("\"mnist\"", "\"mnist\"\nsampling = \"balanced\"") + quirks)).unwrap();
     let ids: HashSet<_> = grid.trials().chain(other.trials()).map(|trial| trial.id()).collect();
     assert_eq!(ids.len(), 96, "every setting is part of the identity");
-    let subsets: HashSet<_> = grid.trials().chain(other.trials()).map(|trial| trial.subset()).collect();
+    let subsets: HashSet<_> =
+        grid.trials().chain(other.trials()).map(|trial| trial.subset()).collect();
     assert_eq!(subsets.len(), 8);
 }
 
@@ -199,11 +230,16 @@ fn artifacts_are_no_part_of_a_trial() {
 fn zipped_values_may_repeat_but_not_their_pairs() {
     let zip = |rates: &str| {
         let text = BASE.replace("architecture = [\"net\", \"lenet\"]\n", "");
-        parse(&format!("{text}[[zip]]\narchitecture = [\"net\", \"lenet\", \"net\"]\nlearning_rate = {rates}\n"))
+        parse(&format!(
+            "{text}[[zip]]\narchitecture = [\"net\", \"lenet\", \"net\"]\nlearning_rate = {rates}\n"
+        ))
     };
     assert_eq!(zip("[0.01, 0.01, 0.02]").unwrap().trials().count(), 2 * 2 * 2 * 3);
     let error = zip("[0.01, 0.02, 0.01]").unwrap_err();
-    assert_eq!(error.mistakes[0].problem, "[[zip]]: architecture `net` and learning_rate `0.01` stand together twice");
+    assert_eq!(
+        error.mistakes[0].problem,
+        "[[zip]]: architecture `net` and learning_rate `0.01` stand together twice"
+    );
 }
 
 #[test]
@@ -275,7 +311,8 @@ fn wrong_files_get_a_place_and_a_hint() {
         BASE.to_owned() + "[[zip]]\nlambda = [0]\nweight_decay = [0]\n",
         BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\nweight_decay = [0]\n",
         BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\n",
-        BASE.to_owned() + "[[zip]]\nlearning_rate = [0.1, 0.2]\nweight_decay = [0, 1]\n[[include]]\nweight_decay = 3\n",
+        BASE.to_owned()
+            + "[[zip]]\nlearning_rate = [0.1, 0.2]\nweight_decay = [0, 1]\n[[include]]\nweight_decay = 3\n",
         BASE.to_owned()
             + "[[zip]]\nlearning_rate = [1, 2]\nweight_decay = [0, 1]\n[[zip]]\nlearning_rate = [1, 2]\npenalty_samples = [3, 4]\n",
         BASE.to_owned() + "[run]\nlease_seconds = 3\n",
@@ -321,7 +358,10 @@ fn wrong_files_get_a_place_and_a_hint() {
 
 #[test]
 fn all_mistakes_are_told_at_once_in_their_order() {
-    let text = BASE.replace("count = 2", "count = 0").replace("0.1]", "-0.1, nan]").replace("\"net\"", "\"nets\"")
+    let text = BASE
+        .replace("count = 2", "count = 0")
+        .replace("0.1]", "-0.1, nan]")
+        .replace("\"net\"", "\"nets\"")
         + "lr = 3\n[classifier]\nevaluate_every = 0\nlambda = 1\n[[include]]\nlambda = \"1\"\n[[claim]]\nis = \"best\"\n";
     insta::assert_snapshot!(parse(&text).unwrap_err());
     let many: String = (0..30).map(|number| format!("k{number} = 0\n")).collect();
@@ -341,14 +381,21 @@ fn excludes_take_from_includes_too() {
 
 #[test]
 fn one_evaluation_may_be_the_last_iteration() {
-    let of = |section: &str| parse(&format!("{BASE}[classifier]\niterations = 300\n{section}")).unwrap();
+    let of =
+        |section: &str| parse(&format!("{BASE}[classifier]\niterations = 300\n{section}")).unwrap();
     let every = |grid: Grid| grid.trials().next().unwrap().classifier.evaluate_every;
     assert_eq!(every(of("evaluate_every = 300\n")), 300);
     assert_eq!(every(of("")), 1000, "what a file does not name keeps the identity of its trials");
 }
 
 /// What the expansion means, written as plainly as possible: nested loops over lists.
-fn oracle(seeds: u64, sizes: &[u32], lambdas: &[f64], samples: &[u64], excluded: Option<(u64, f64)>) -> Vec<String> {
+fn oracle(
+    seeds: u64,
+    sizes: &[u32],
+    lambdas: &[f64],
+    samples: &[u64],
+    excluded: Option<(u64, f64)>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     for seed in 0..seeds {
         for size in sizes {
@@ -359,8 +406,9 @@ fn oracle(seeds: u64, sizes: &[u32], lambdas: &[f64], samples: &[u64], excluded:
                             continue;
                         }
                         let sample = if *lambda == 0.0 { 0 } else { *sample };
-                        let line =
-                            format!("seed {seed} n {size} {architecture} wd 0 lr 0.01 M {sample} lambda {lambda}");
+                        let line = format!(
+                            "seed {seed} n {size} {architecture} wd 0 lr 0.01 M {sample} lambda {lambda}"
+                        );
                         if !lines.contains(&line) {
                             lines.push(line);
                         }
@@ -447,10 +495,22 @@ fn images_of_ones_own_are_checked_on_the_wire() {
         TrialSpec::parse(&json.replace(old, new)).unwrap_err().to_string()
     };
     let cases = [
-        (refused("\"height\":32,", ""), "setting `dataset.height`: it is no whole number from 16 to 64"),
-        (refused("\"height\":32", "\"height\":15"), "setting `dataset.height`: it is no whole number from 16 to 64"),
-        (refused("\"classes\"", "\"channels\":2,\"classes\""), "setting `dataset.channels`: it is neither 1 nor 3"),
-        (refused("\"classes\":26", "\"classes\":1"), "setting `dataset.classes`: it is no whole number from 2 to 256"),
+        (
+            refused("\"height\":32,", ""),
+            "setting `dataset.height`: it is no whole number from 16 to 64",
+        ),
+        (
+            refused("\"height\":32", "\"height\":15"),
+            "setting `dataset.height`: it is no whole number from 16 to 64",
+        ),
+        (
+            refused("\"classes\"", "\"channels\":2,\"classes\""),
+            "setting `dataset.channels`: it is neither 1 nor 3",
+        ),
+        (
+            refused("\"classes\":26", "\"classes\":1"),
+            "setting `dataset.classes`: it is no whole number from 2 to 256",
+        ),
         (
             refused("\"test_images\":60", "\"test_images\":0"),
             "setting `dataset.test_images`: it is no whole number from 1",

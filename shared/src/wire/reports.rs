@@ -45,7 +45,8 @@ impl TryFrom<v1::LogPart> for LogPart {
     fn try_from(wire: v1::LogPart) -> Result<Self, WireError> {
         let (most, bytes) = (trial_log::MAX_BYTES as u64, wire.text.len() as u64);
         if wire.offset.checked_add(bytes).is_none_or(|end| end > most) {
-            let problem = format!("`{}` and {bytes} bytes are more than the {most} of a log", wire.offset);
+            let problem =
+                format!("`{}` and {bytes} bytes are more than the {most} of a log", wire.offset);
             return Err(wrong("log.offset", problem));
         }
         Ok(Self { offset: wire.offset, text: harmless(&wire.text) })
@@ -75,17 +76,22 @@ impl TryFrom<v1::ArtifactPart> for ArtifactPart {
 
     fn try_from(wire: v1::ArtifactPart) -> Result<Self, WireError> {
         let unknown = || wrong("artifact.name", format!("{} is unknown", quote(&wire.name)));
-        let name = artifacts::NAMES.into_iter().find(|name| *name == wire.name).ok_or_else(unknown)?;
+        let name =
+            artifacts::NAMES.into_iter().find(|name| *name == wire.name).ok_or_else(unknown)?;
         let bytes = wire.content.len();
         if !(1..=artifacts::MAX_PART_BYTES).contains(&bytes) {
             let most = artifacts::MAX_PART_BYTES;
             return Err(wrong("artifact.content", format!("`{bytes}` bytes are not 1 to {most}")));
         }
         if wire.size > artifacts::MAX_BYTES {
-            return Err(wrong("artifact.size", format!("`{}` is above {}", wire.size, artifacts::MAX_BYTES)));
+            return Err(wrong(
+                "artifact.size",
+                format!("`{}` is above {}", wire.size, artifacts::MAX_BYTES),
+            ));
         }
         if wire.offset.checked_add(bytes as u64).is_none_or(|end| end > wire.size) {
-            let problem = format!("`{}` leaves no room for {bytes} of {} bytes", wire.offset, wire.size);
+            let problem =
+                format!("`{}` leaves no room for {bytes} of {} bytes", wire.offset, wire.size);
             return Err(wrong("artifact.offset", problem));
         }
         Ok(Self { name, offset: wire.offset, content: wire.content, size: wire.size })
@@ -103,5 +109,6 @@ pub fn outcome_values(outcome: &Outcome) -> Vec<v1::NamedValue> {
 /// A number is unknown, missing or wrong, or does not go with the others.
 pub fn outcome(values: &[v1::NamedValue]) -> Result<Outcome, WireError> {
     let named = values.iter().map(|value| (value.name.as_str(), value.value));
-    Outcome::of(named).map_err(|(name, problem)| wrong("outcome", format!("{}: {problem}", quote(&name))))
+    Outcome::of(named)
+        .map_err(|(name, problem)| wrong("outcome", format!("{}: {problem}", quote(&name))))
 }

@@ -33,13 +33,19 @@ pub fn get(
     let hopeless = |problem| Failure { problem, hint: None, hopeless: true };
     let mut url = url.to_owned();
     for _ in 0..=MOST {
-        let web = Web::new(&url, certificates, |config| configure(config).max_redirects(0), variable);
-        let web = web.map_err(|Problem { what, hint, .. }| Failure { hint: Some(hint), ..hopeless(what) })?;
-        let request = headers.iter().fold(web.agent().get(&url), |request, (name, value)| request.header(name, value));
+        let web =
+            Web::new(&url, certificates, |config| configure(config).max_redirects(0), variable);
+        let web = web
+            .map_err(|Problem { what, hint, .. }| Failure { hint: Some(hint), ..hopeless(what) })?;
+        let request = headers
+            .iter()
+            .fold(web.agent().get(&url), |request, (name, value)| request.header(name, value));
         let response = request.call().map_err(|error| web.explain(&error))?;
         let Some(location) = location(&response) else { return Ok((web, response)) };
         let next = resolve(&url, location);
-        url = next.ok_or_else(|| hopeless(format!("`{url}` redirects to something that is no address{}", web.by())))?;
+        url = next.ok_or_else(|| {
+            hopeless(format!("`{url}` redirects to something that is no address{}", web.by()))
+        })?;
     }
     Err(hopeless(format!("more than {MOST} redirects, the last one to `{url}`")))
 }
@@ -53,7 +59,8 @@ fn location<T>(response: &Response<T>) -> Option<&str> {
         StatusCode::TEMPORARY_REDIRECT,
         StatusCode::PERMANENT_REDIRECT,
     ];
-    let location = response.headers().get(header::LOCATION).filter(|_| moved.contains(&response.status()));
+    let location =
+        response.headers().get(header::LOCATION).filter(|_| moved.contains(&response.status()));
     location.and_then(|location| location.to_str().ok())
 }
 
@@ -72,7 +79,8 @@ fn resolve(base: &str, location: &str) -> Option<String> {
         format!("{scheme}://{authority}{folder}/{location}")
     };
     let parsed: Uri = absolute.parse().ok()?;
-    (matches!(parsed.scheme_str(), Some("http" | "https")) && parsed.host().is_some()).then_some(absolute)
+    (matches!(parsed.scheme_str(), Some("http" | "https")) && parsed.host().is_some())
+        .then_some(absolute)
 }
 
 #[cfg(test)]
@@ -89,7 +97,10 @@ mod tests {
     }
 
     fn redirect(to: &str) -> &'static str {
-        Box::leak(format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").into_boxed_str())
+        Box::leak(
+            format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")
+                .into_boxed_str(),
+        )
     }
 
     const DONE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

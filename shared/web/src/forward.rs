@@ -6,7 +6,9 @@ use std::fmt;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ureq::{
     Error, ProxyProtocol,
-    unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport},
+    unversioned::transport::{
+        Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+    },
 };
 
 /// Connects to the proxy, if there is one, in the place of a server without TLS.
@@ -16,8 +18,14 @@ pub(crate) struct ForwardConnector(TcpConnector);
 impl Connector for ForwardConnector {
     type Out = Forward;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Forward>, Error> {
-        let Some(proxy) = details.config.proxy().filter(|proxy| proxy.protocol() == ProxyProtocol::Http) else {
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Forward>, Error> {
+        let Some(proxy) =
+            details.config.proxy().filter(|proxy| proxy.protocol() == ProxyProtocol::Http)
+        else {
             return Ok(None);
         };
         if details.needs_tls() {
@@ -36,13 +44,20 @@ impl Connector for ForwardConnector {
             run_connector: details.run_connector.clone(),
             register_shutdown: details.register_shutdown.clone(),
         };
-        let Some(socket) = Connector::<()>::connect(&self.0, &to_proxy, None)? else { return Ok(None) };
-        let credentials = proxy.username().map(|name| format!("{name}:{}", proxy.password().unwrap_or_default()));
+        let Some(socket) = Connector::<()>::connect(&self.0, &to_proxy, None)? else {
+            return Ok(None);
+        };
+        let credentials =
+            proxy.username().map(|name| format!("{name}:{}", proxy.password().unwrap_or_default()));
         let credentials = credentials.map_or(String::new(), |credentials| {
             format!("proxy-authorization: Basic {}\r\n", BASE64_STANDARD.encode(credentials))
         });
         let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
-        Ok(Some(Forward { socket: Box::new(socket), server: Some(format!("http://{host}")), credentials }))
+        Ok(Some(Forward {
+            socket: Box::new(socket),
+            server: Some(format!("http://{host}")),
+            credentials,
+        }))
     }
 }
 
@@ -65,7 +80,16 @@ impl fmt::Debug for Forward {
 fn for_proxy(head: &[u8], server: &str, credentials: &str) -> Option<Vec<u8>> {
     let path = 1 + head.iter().position(|byte| *byte == b' ')?;
     let headers = 2 + head.windows(2).position(|pair| pair == b"\r\n")?;
-    Some([&head[..path], server.as_bytes(), &head[path..headers], credentials.as_bytes(), &head[headers..]].concat())
+    Some(
+        [
+            &head[..path],
+            server.as_bytes(),
+            &head[path..headers],
+            credentials.as_bytes(),
+            &head[headers..],
+        ]
+        .concat(),
+    )
 }
 
 impl Transport for Forward {
@@ -74,9 +98,12 @@ impl Transport for Forward {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let Some(server) = self.server.take() else { return self.socket.transmit_output(amount, timeout) };
+        let Some(server) = self.server.take() else {
+            return self.socket.transmit_output(amount, timeout);
+        };
         let output = self.socket.buffers().output();
-        let too_long = || Error::ConnectProxyFailed("the head of the request is too long for it".to_owned());
+        let too_long =
+            || Error::ConnectProxyFailed("the head of the request is too long for it".to_owned());
         let text = for_proxy(&output[..amount], &server, &self.credentials).ok_or_else(too_long)?;
         output.get_mut(..text.len()).ok_or_else(too_long)?.copy_from_slice(&text);
         self.socket.transmit_output(text.len(), timeout)
@@ -100,8 +127,7 @@ mod tests {
     fn the_first_line_has_the_whole_address() {
         let head = b"POST /a?b=c HTTP/1.1\r\nhost: x\r\n\r\nbody\r\n";
         let text = for_proxy(head, "http://x:5000", "proxy-authorization: Basic eA==\r\n").unwrap();
-        let expected =
-            "POST http://x:5000/a?b=c HTTP/1.1\r\nproxy-authorization: Basic eA==\r\nhost: x\r\n\r\nbody\r\n";
+        let expected = "POST http://x:5000/a?b=c HTTP/1.1\r\nproxy-authorization: Basic eA==\r\nhost: x\r\n\r\nbody\r\n";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
         assert_eq!(for_proxy(b"POST", "", ""), None);
     }

@@ -27,14 +27,19 @@ pub(crate) fn choose(url: &Uri, variable: Variable<'_>) -> Result<Option<Chosen>
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
     let scheme = url.scheme_str().unwrap_or("http");
     let either = |name: &str| {
-        let of = |name: String| variable(&name).filter(|value| !value.trim().is_empty()).map(|value| (name, value));
+        let of = |name: String| {
+            variable(&name).filter(|value| !value.trim().is_empty()).map(|value| (name, value))
+        };
         of(name.to_ascii_lowercase()).or_else(|| of(name.to_ascii_uppercase()))
     };
     let port = url.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-    let Some((name, value)) = either(&format!("{scheme}_proxy")).or_else(|| either("all_proxy")) else {
+    let Some((name, value)) = either(&format!("{scheme}_proxy")).or_else(|| either("all_proxy"))
+    else {
         return Ok(None);
     };
-    if is_this_machine(&host) || either("no_proxy").is_some_and(|(_, list)| is_exempt(&list, &host, port)) {
+    if is_this_machine(&host)
+        || either("no_proxy").is_some_and(|(_, list)| is_exempt(&list, &host, port))
+    {
         return Ok(None);
     }
     let value = value.trim();
@@ -47,7 +52,9 @@ pub(crate) fn choose(url: &Uri, variable: Variable<'_>) -> Result<Option<Chosen>
         )
     };
     let (kind, address) = match value.split_once("://") {
-        Some((kind, _)) => (kind, address.split_once("://").map_or(address, |(_, address)| address)),
+        Some((kind, _)) => {
+            (kind, address.split_once("://").map_or(address, |(_, address)| address))
+        }
         None => ("http", address),
     };
     if kind.starts_with("socks") {
@@ -78,24 +85,28 @@ fn is_this_machine(host: &str) -> bool {
 fn is_exempt(list: &str, host: &str, port: u16) -> bool {
     let host = host.trim_end_matches('.');
     let address: Option<IpAddr> = host.parse().ok();
-    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty()).any(|entry| {
-        if entry == "*" {
-            return true;
-        }
-        let (entry, of_port) = without_port(entry);
-        if of_port.is_some_and(|of_port| of_port != port) {
-            return false;
-        }
-        match (address, entry.split_once('/')) {
-            (Some(address), Some((network, bits))) => is_in(address, network, bits),
-            (Some(address), None) => entry.parse().is_ok_and(|entry: IpAddr| entry == address),
-            (None, _) => {
-                let domain = entry.trim_start_matches('*').trim_matches('.').to_ascii_lowercase();
-                let before = host.strip_suffix(domain.as_str());
-                !domain.is_empty() && before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty()).any(
+        |entry| {
+            if entry == "*" {
+                return true;
             }
-        }
-    })
+            let (entry, of_port) = without_port(entry);
+            if of_port.is_some_and(|of_port| of_port != port) {
+                return false;
+            }
+            match (address, entry.split_once('/')) {
+                (Some(address), Some((network, bits))) => is_in(address, network, bits),
+                (Some(address), None) => entry.parse().is_ok_and(|entry: IpAddr| entry == address),
+                (None, _) => {
+                    let domain =
+                        entry.trim_start_matches('*').trim_matches('.').to_ascii_lowercase();
+                    let before = host.strip_suffix(domain.as_str());
+                    !domain.is_empty()
+                        && before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+                }
+            }
+        },
+    )
 }
 
 /// An entry as `host`, `[address]`, `host:port` or `[address]:port`. More colons than one belong to an address of IPv6.
@@ -111,9 +122,13 @@ fn without_port(entry: &str) -> (&str, Option<u16>) {
 
 fn is_in(address: IpAddr, network: &str, bits: &str) -> bool {
     let Ok(bits) = bits.parse::<u32>() else { return false };
-    let same = |one: u128, other: u128, all: u32| bits <= all && (bits == 0 || (one ^ other) >> (all - bits) == 0);
+    let same = |one: u128, other: u128, all: u32| {
+        bits <= all && (bits == 0 || (one ^ other) >> (all - bits) == 0)
+    };
     match (address, network.parse()) {
-        (IpAddr::V4(one), Ok(IpAddr::V4(other))) => same(one.to_bits().into(), other.to_bits().into(), 32),
+        (IpAddr::V4(one), Ok(IpAddr::V4(other))) => {
+            same(one.to_bits().into(), other.to_bits().into(), 32)
+        }
         (IpAddr::V6(one), Ok(IpAddr::V6(other))) => same(one.to_bits(), other.to_bits(), 128),
         _ => false,
     }
@@ -124,7 +139,9 @@ mod tests {
     use super::*;
 
     fn chosen(url: &str, variables: &[(&str, &str)]) -> Result<Option<String>, String> {
-        let variable = |name: &str| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+        let variable = |name: &str| {
+            variables.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned())
+        };
         let chosen = choose(&url.parse().unwrap(), &variable);
         chosen.map(|chosen| chosen.map(|chosen| chosen.shown)).map_err(|error| error.to_string())
     }
@@ -182,9 +199,19 @@ mod tests {
             ("[2001:db8::7]:5000", "http://[2001:db8:0::7]:5000"),
             ("0.0.0.0/0", "http://10.9.8.7"),
         ] {
-            assert_eq!(chosen(url, &[("all_proxy", "p:1"), ("NO_PROXY", list)]), Ok(None), "{list} {url}");
-            assert_eq!(chosen(url, &[("all_proxy", "p:1"), ("no_proxy", list), ("NO_PROXY", "x")]), Ok(None));
-            assert_eq!(chosen(url, &[("all_proxy", "p:1"), ("NO_PROXY", list), ("no_proxy", "")]), Ok(None));
+            assert_eq!(
+                chosen(url, &[("all_proxy", "p:1"), ("NO_PROXY", list)]),
+                Ok(None),
+                "{list} {url}"
+            );
+            assert_eq!(
+                chosen(url, &[("all_proxy", "p:1"), ("no_proxy", list), ("NO_PROXY", "x")]),
+                Ok(None)
+            );
+            assert_eq!(
+                chosen(url, &[("all_proxy", "p:1"), ("NO_PROXY", list), ("no_proxy", "")]),
+                Ok(None)
+            );
         }
         for (list, url) in [
             ("", "http://a.example"),
@@ -199,7 +226,10 @@ mod tests {
             ("2001:db8::/32", "http://[2001:db9::7]"),
             (".", "http://a.example"),
         ] {
-            assert!(chosen(url, &[("all_proxy", "p:1"), ("NO_PROXY", list)]).unwrap().is_some(), "{list} {url}");
+            assert!(
+                chosen(url, &[("all_proxy", "p:1"), ("NO_PROXY", list)]).unwrap().is_some(),
+                "{list} {url}"
+            );
         }
     }
 
@@ -207,12 +237,16 @@ mod tests {
     fn what_is_no_proxy_is_refused_and_passwords_are_not_shown() {
         let refused = |value: &str| chosen("http://a", &[("http_proxy", value)]).unwrap_err();
         let socks = refused("socks5h://ann:secret@proxy:1080");
-        assert!(socks.contains("`socks5h://proxy:1080` of http_proxy") && socks.contains("\nhint: "), "{socks}");
+        assert!(
+            socks.contains("`socks5h://proxy:1080` of http_proxy") && socks.contains("\nhint: "),
+            "{socks}"
+        );
         for value in ["ann:secret@", "ftp://ann:secret@proxy", "http://", "http://ann:secret@a b"] {
             let problem = refused(value);
             assert!(problem.contains("http_proxy") && !problem.contains("secret"), "{problem}");
         }
-        let shown = chosen("http://a", &[("http_proxy", "http://ann:secret@proxy:3128")]).unwrap().unwrap();
+        let shown =
+            chosen("http://a", &[("http_proxy", "http://ann:secret@proxy:3128")]).unwrap().unwrap();
         assert_eq!(shown, "`http://proxy:3128` of http_proxy");
     }
 }

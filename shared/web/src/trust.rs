@@ -34,32 +34,40 @@ impl Certificates {
 
     pub(crate) fn read(self, variable: Variable<'_>) -> Result<TlsConfig, Problem> {
         let file = |name: Option<&'static str>| Some((name?, PathBuf::from(variable(name?)?)));
-        let roots = match self.authorities.into_iter().chain(BUNDLES).find_map(|name| file(Some(name))) {
-            Some((name, path)) => {
-                let (file, folder) = if path.is_dir() { (None, Some(&*path)) } else { (Some(&*path), None) };
-                let read = load_certs_from_paths(file, folder);
-                let problem = read.errors.first().map_or("it has none".to_owned(), ToString::to_string);
-                Some(read.certs)
-                    .filter(|roots| !roots.is_empty())
-                    .ok_or_else(|| unreadable(AUTHORITIES, name, &path, &problem))?
-            }
-            None => {
-                let read = load_native_certs();
-                let named = variable("SSL_CERT_FILE").map(PathBuf::from);
-                match (named, read.errors.first()) {
-                    (Some(path), Some(error)) if read.certs.is_empty() => {
-                        return Err(unreadable(AUTHORITIES, "SSL_CERT_FILE", &path, &error.to_string()));
-                    }
-                    _ => read.certs,
+        let roots =
+            match self.authorities.into_iter().chain(BUNDLES).find_map(|name| file(Some(name))) {
+                Some((name, path)) => {
+                    let (file, folder) =
+                        if path.is_dir() { (None, Some(&*path)) } else { (Some(&*path), None) };
+                    let read = load_certs_from_paths(file, folder);
+                    let problem =
+                        read.errors.first().map_or("it has none".to_owned(), ToString::to_string);
+                    Some(read.certs)
+                        .filter(|roots| !roots.is_empty())
+                        .ok_or_else(|| unreadable(AUTHORITIES, name, &path, &problem))?
                 }
-            }
-        };
+                None => {
+                    let read = load_native_certs();
+                    let named = variable("SSL_CERT_FILE").map(PathBuf::from);
+                    match (named, read.errors.first()) {
+                        (Some(path), Some(error)) if read.certs.is_empty() => {
+                            return Err(unreadable(
+                                AUTHORITIES,
+                                "SSL_CERT_FILE",
+                                &path,
+                                &error.to_string(),
+                            ));
+                        }
+                        _ => read.certs,
+                    }
+                }
+            };
         // A machine without any store of its own, such as a container, trusts those whom browsers trust.
         let roots = match roots.is_empty() {
             true => RootCerts::WebPki,
-            false => {
-                RootCerts::Specific(Arc::new(roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect()))
-            }
+            false => RootCerts::Specific(Arc::new(
+                roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect(),
+            )),
         };
         let identity = file(self.identity).map(|(name, path)| identity(name, path)).transpose()?;
         Ok(TlsConfig::builder().root_certs(roots).client_cert(identity).build())
@@ -103,10 +111,15 @@ mod tests {
 
     #[test]
     fn files_are_read_and_what_is_wrong_with_them_is_named() {
-        const OF: Certificates = Certificates { authorities: Some("AUTHORITIES"), identity: Some("IDENTITY") };
+        const OF: Certificates =
+            Certificates { authorities: Some("AUTHORITIES"), identity: Some("IDENTITY") };
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
-        let signed = CertificateParams::new(vec!["host".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+        let signed = CertificateParams::new(vec!["host".to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap()
+            .pem();
         let file = |name: &str, text: String| {
             let path = folder.path().join(name);
             fs::write(&path, text).unwrap();

@@ -73,7 +73,8 @@ impl Web {
             .chain(ConnectProxyConnector::default())
             .chain(TcpConnector::default())
             .chain(RustlsConnector::default());
-        let agent = Agent::with_parts(configure(config).build(), connector, DefaultResolver::default());
+        let agent =
+            Agent::with_parts(configure(config).build(), connector, DefaultResolver::default());
         Ok(Self { agent, proxy, certificates })
     }
 
@@ -84,7 +85,9 @@ impl Web {
 
     /// The proxy, for messages about what came through it: empty, or words with a blank before them.
     pub fn by(&self) -> String {
-        self.proxy.as_ref().map_or(String::new(), |chosen| format!(" by the proxy {}", chosen.shown))
+        self.proxy
+            .as_ref()
+            .map_or(String::new(), |chosen| format!(" by the proxy {}", chosen.shown))
     }
 
     /// What an error means.
@@ -92,12 +95,15 @@ impl Web {
         let around = || Some("list the server in NO_PROXY to go without the proxy".to_owned());
         if let Some(problem) = tls(error) {
             let (problem, hint) = match problem {
-                TlsError::InvalidCertificate(_) => {
-                    (format!("the server's certificate is not trusted: {problem}"), Some(self.certificates.hint()))
-                }
+                TlsError::InvalidCertificate(_) => (
+                    format!("the server's certificate is not trusted: {problem}"),
+                    Some(self.certificates.hint()),
+                ),
                 TlsError::AlertReceived(alert) if is_about_certificates(*alert) => (
                     format!("the server misses our certificate, or does not trust it: {alert:?}"),
-                    self.certificates.identity.map(|name| format!("name a PEM file with one and its key in {name}")),
+                    self.certificates
+                        .identity
+                        .map(|name| format!("name a PEM file with one and its key in {name}")),
                 ),
                 _ => return Failure { problem: problem.to_string(), hint: None, hopeless: false },
             };
@@ -111,8 +117,14 @@ impl Web {
                 // Who answers with 5xx has trouble, which may pass.
                 hopeless: reason.contains(" responded 4") || reason.contains(" responded 3"),
             },
-            Error::Io(problem) if problem.kind() == io::ErrorKind::ConnectionRefused && self.proxy.is_some() => {
-                Failure { problem: format!("no connection{by}: {problem}"), hint: around(), hopeless: true }
+            Error::Io(problem)
+                if problem.kind() == io::ErrorKind::ConnectionRefused && self.proxy.is_some() =>
+            {
+                Failure {
+                    problem: format!("no connection{by}: {problem}"),
+                    hint: around(),
+                    hopeless: true,
+                }
             }
             other => {
                 let hint = if self.proxy.is_some() { around() } else { None };
@@ -172,7 +184,8 @@ pub(crate) mod tests {
     }
 
     fn by(address: &str, url: &str) -> Web {
-        let variable = |name: &str| (name == "all_proxy").then(|| format!("http://ann:secret@{address}"));
+        let variable =
+            |name: &str| (name == "all_proxy").then(|| format!("http://ann:secret@{address}"));
         Web::new(url, Certificates::default(), |config| config, &variable).unwrap()
     }
 
@@ -183,22 +196,32 @@ pub(crate) mod tests {
         let mut answer = web.agent().get("http://mlflow.invalid:5000/api?a=b").call().unwrap();
         assert_eq!(answer.body_mut().read_to_string().unwrap(), "ok");
         let asked = asked.join().unwrap().to_ascii_lowercase();
-        assert!(asked.starts_with("get http://mlflow.invalid:5000/api?a=b http/1.1\r\n"), "{asked}");
+        assert!(
+            asked.starts_with("get http://mlflow.invalid:5000/api?a=b http/1.1\r\n"),
+            "{asked}"
+        );
         assert!(asked.contains("proxy-authorization: basic yw5uonnly3jlda==\r\n"), "{asked}");
         assert!(asked.contains("host: mlflow.invalid:5000\r\n"), "{asked}");
     }
 
     #[test]
     fn with_tls_it_is_asked_for_a_tunnel_and_named_when_it_refuses() {
-        for (answer, hopeless) in [("403 Forbidden", true), ("407 No", true), ("502 Bad Gateway", false)] {
-            let (address, asked) =
-                server(Box::leak(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").into_boxed_str()));
+        for (answer, hopeless) in
+            [("403 Forbidden", true), ("407 No", true), ("502 Bad Gateway", false)]
+        {
+            let (address, asked) = server(Box::leak(
+                format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").into_boxed_str(),
+            ));
             let web = by(&address, "https://mlflow.invalid");
-            let failure = web.explain(&web.agent().get("https://mlflow.invalid").call().unwrap_err());
+            let failure =
+                web.explain(&web.agent().get("https://mlflow.invalid").call().unwrap_err());
             assert!(asked.join().unwrap().starts_with("CONNECT mlflow.invalid:443 "));
             assert_eq!(failure.hopeless, hopeless, "{failure:?}");
             let named = format!("by the proxy `http://{address}` of all_proxy");
-            assert!(failure.problem.contains(&named) && !failure.problem.contains("secret"), "{failure:?}");
+            assert!(
+                failure.problem.contains(&named) && !failure.problem.contains("secret"),
+                "{failure:?}"
+            );
             assert!(failure.hint.unwrap().contains("NO_PROXY"));
         }
     }

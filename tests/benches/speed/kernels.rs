@@ -7,7 +7,16 @@ use crate::{command, table};
 
 pub(crate) fn measure() -> anyhow::Result<Value> {
     let mut cargo = command::cargo();
-    cargo.args(["test", "--release", "--quiet", "--locked", "--package", "swfn-worker", "--lib", "kernels_timings"]);
+    cargo.args([
+        "test",
+        "--release",
+        "--quiet",
+        "--locked",
+        "--package",
+        "swfn-worker",
+        "--lib",
+        "kernels_timings",
+    ]);
     let text = command::output(cargo.args(["--", "--ignored", "--nocapture"]))?;
     // kernel, size, vectors, microseconds, GFLOP/s or `-`.
     let rows = text.lines().map(|line| Vec::from_iter(line.split_whitespace().map(str::to_owned)));
@@ -19,6 +28,12 @@ pub(crate) fn measure() -> anyhow::Result<Value> {
     });
     let json = json.collect();
     let texts = ["kernel", "size", "vectors"];
-    table::print("Kernels, one thread", &texts, &["us", "GFLOP/s"], rows, &["Medians of 101 runs in a row."]);
+    table::print(
+        "Kernels, one thread",
+        &texts,
+        &["us", "GFLOP/s"],
+        rows,
+        &["Medians of 101 runs in a row."],
+    );
     Ok(json)
 }

@@ -25,7 +25,8 @@ pub(crate) fn describe() -> anyhow::Result<Machine> {
     };
     let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| field(text, "model name"));
     let load = fs::read_to_string("/proc/loadavg").ok();
-    let version = command::output(Command::new(programs::folder().join("swfn-worker")).arg("--version"))?;
+    let version =
+        command::output(Command::new(programs::folder().join("swfn-worker")).arg("--version"))?;
     Ok(Machine {
         model: cpu.unwrap_or_else(|| "unknown".to_owned()),
         cores: thread::available_parallelism()?.get(),

@@ -82,7 +82,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         results.insert("kernels".to_owned(), kernels::measure()?);
     }
     if wanted(Part::Steps) {
-        results.insert("steps".to_owned(), steps::measure(&folder, arguments.rounds, arguments.python.as_deref())?);
+        results.insert(
+            "steps".to_owned(),
+            steps::measure(&folder, arguments.rounds, arguments.python.as_deref())?,
+        );
     }
     if wanted(Part::Start) {
         results.insert("start".to_owned(), start::measure(&folder)?);
@@ -100,18 +103,22 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
 /// `target/bench`, made if it is not there.
 fn folder() -> anyhow::Result<PathBuf> {
     let program = env::current_exe().context("this program's own path is unknown")?;
-    let target = program.ancestors().nth(3).context("this program does not lie in target/release/deps")?;
+    let target =
+        program.ancestors().nth(3).context("this program does not lie in target/release/deps")?;
     let folder = target.join("bench");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     Ok(folder)
 }
 
 /// A new, empty folder in place of an old one.
 fn emptied(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot empty the folder `{}`", folder.display()))?;
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot empty the folder `{}`", folder.display()))?;
     }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder `{}`", folder.display()))
 }
 
 /// The middle value; of an even number the lower one of the middle two.

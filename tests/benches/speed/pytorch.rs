@@ -27,19 +27,29 @@ impl PyTorch {
         if !python.exists() {
             return Err(format!("`{shown}` is missing\n{hint}"));
         }
-        let version = command::output(Command::new(python).args(["-c", "import torch; print(torch.__version__)"]));
-        let version = version.map_err(|error| format!("`{shown}` has no PyTorch\n{hint}\n{error:#}"))?;
+        let version = command::output(
+            Command::new(python).args(["-c", "import torch; print(torch.__version__)"]),
+        );
+        let version =
+            version.map_err(|error| format!("`{shown}` has no PyTorch\n{hint}\n{error:#}"))?;
         Ok(Self { python: python.to_owned(), version: version.trim().to_owned() })
     }
 
     /// Microseconds of a step.
     pub(crate) fn step(&self, case: &str) -> anyhow::Result<f64> {
         let mut program = Command::new(&self.python);
-        program.current_dir(command::repository().join("tests/reference")).args(["-B", "bench.py", SECONDS, case]);
+        program
+            .current_dir(command::repository().join("tests/reference"))
+            .args(["-B", "bench.py", SECONDS, case]);
         let text = command::output(&mut program)?;
-        let rate =
-            text.trim().strip_prefix(case).and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
+        let rate = text
+            .trim()
+            .strip_prefix(case)
+            .and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
         let rate = rate.and_then(|rate| rate.parse::<f64>().ok()).filter(|rate| *rate > 0.0);
-        Ok(1e6 / rate.with_context(|| format!("bench.py printed no rate of `{case}`: `{}`", text.trim()))?)
+        Ok(1e6
+            / rate.with_context(|| {
+                format!("bench.py printed no rate of `{case}`: `{}`", text.trim())
+            })?)
     }
 }

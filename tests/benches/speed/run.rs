@@ -39,13 +39,22 @@ pub(crate) struct Run {
 }
 
 /// Runs the grid with so many workers; `folder` gets the run directory `name` and the output, `cache` is that of all processes.
-pub(crate) fn sweep(grid: &Path, folder: &Path, name: &str, cache: &Path, workers: usize) -> anyhow::Result<Run> {
+pub(crate) fn sweep(
+    grid: &Path,
+    folder: &Path,
+    name: &str,
+    cache: &Path,
+    workers: usize,
+) -> anyhow::Result<Run> {
     let run_dir = folder.join(name);
     let mut command = Command::new(programs::folder().join("swfn-coordinator"));
     command.arg("--grid").arg(grid).arg("--run-dir").arg(&run_dir).args(["--log-format", "json"]);
     command.args(["--local-workers", &workers.to_string()]);
     // What is measured is the CPU. The workers' lines of level debug say when they reported.
-    command.env("SWFN_CACHE", cache).env("RUST_LOG", "info,swfn_worker=debug").env("CUDA_VISIBLE_DEVICES", "");
+    command
+        .env("SWFN_CACHE", cache)
+        .env("RUST_LOG", "info,swfn_worker=debug")
+        .env("CUDA_VISIBLE_DEVICES", "");
     let (began, start) = (Instant::now(), SystemTime::now());
     let mut coordinator = Process::start(&mut command, folder, name);
     let mut memory: BTreeMap<u32, u64> = BTreeMap::new();
@@ -73,7 +82,9 @@ pub(crate) fn sweep(grid: &Path, folder: &Path, name: &str, cache: &Path, worker
     if !status.success() {
         bail!("the sweep of `{}` failed ({status}):\n{}", grid.display(), coordinator.stderr());
     }
-    let text = |file: PathBuf| fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()));
+    let text = |file: PathBuf| {
+        fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))
+    };
     let mut log = timeline::lines(&coordinator.stderr());
     log.extend(timeline::lines(&text(run_dir.join("logs/local-workers.log"))?));
     let results = timeline::lines(&text(run_dir.join("trials.jsonl"))?);
@@ -86,5 +97,7 @@ pub(crate) fn sweep(grid: &Path, folder: &Path, name: &str, cache: &Path, worker
 fn peak(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or_default() * 1024
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .unwrap_or_default()
+        * 1024
 }

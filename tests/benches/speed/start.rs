@@ -31,9 +31,14 @@ pub(crate) fn measure(folder: &Path) -> anyhow::Result<Value> {
     let mut times = MILESTONES.map(|_| Vec::new());
     for number in 0..RUNS {
         let run = run::sweep(&grid, &folder, &format!("run-{number}"), &folder.join("cache"), 1)?;
-        for ((what, message, metric), times) in MILESTONES.iter().zip(&mut times).filter(|_| number > 0) {
+        for ((what, message, metric), times) in
+            MILESTONES.iter().zip(&mut times).filter(|_| number > 0)
+        {
             let line = first(&run.log, message, *metric).and_then(time);
-            times.push(seconds(run.start, line.with_context(|| format!("no log line says that {what}"))?));
+            times.push(seconds(
+                run.start,
+                line.with_context(|| format!("no log line says that {what}"))?,
+            ));
         }
     }
     let rows = MILESTONES.iter().zip(&times).map(|((what, ..), times)| {
@@ -45,7 +50,8 @@ pub(crate) fn measure(folder: &Path) -> anyhow::Result<Value> {
         &format!("{} starts after one that filled the caches.", RUNS - 1),
     ];
     table::print("Start", &["until"], &["median s", "longest s"], rows, &notes);
-    let [coordinator, loaded, connected, trained] = times.each_ref().map(|times| rounded(median(times), 3));
+    let [coordinator, loaded, connected, trained] =
+        times.each_ref().map(|times| rounded(median(times), 3));
     Ok(json!({
         "seconds_to_coordinator": coordinator,
         "seconds_to_worker": loaded,

@@ -109,11 +109,23 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
             .to_owned(),
         "and their vectors may be wider than those of torch's product.".to_owned(),
     ];
-    table::print("Steps of training", &["step"], &columns, rows, &notes.each_ref().map(String::as_str));
-    let rows = evaluations
-        .iter()
-        .map(|(architecture, times)| vec![(*architecture).to_owned(), format!("{:.1}", median(times) / 1e3)]);
-    table::print("Evaluations of 1,000 images, processor time of one thread", &["architecture"], &["ms"], rows, &[]);
+    table::print(
+        "Steps of training",
+        &["step"],
+        &columns,
+        rows,
+        &notes.each_ref().map(String::as_str),
+    );
+    let rows = evaluations.iter().map(|(architecture, times)| {
+        vec![(*architecture).to_owned(), format!("{:.1}", median(times) / 1e3)]
+    });
+    table::print(
+        "Evaluations of 1,000 images, processor time of one thread",
+        &["architecture"],
+        &["ms"],
+        rows,
+        &[],
+    );
     let json_evaluations = evaluations.iter().map(|(architecture, times)| {
         json!({ "architecture": architecture, "images": 1000, "microseconds": rounded(median(times), 1) })
     });
@@ -129,22 +141,40 @@ pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyh
 /// The worker's benchmark of steps. It is run without cargo, which would build it anew should a source change meanwhile.
 fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = command::cargo();
-    cargo.args(["bench", "--quiet", "--locked", "--package", "swfn-worker", "--bench", "steps", "--no-run"]);
+    cargo.args([
+        "bench",
+        "--quiet",
+        "--locked",
+        "--package",
+        "swfn-worker",
+        "--bench",
+        "steps",
+        "--no-run",
+    ]);
     let messages = command::output(cargo.args(["--message-format", "json-render-diagnostics"]))?;
-    let programs =
-        timeline::lines(&messages).into_iter().filter(|line| line.pointer("/target/name") == Some(&json!("steps")));
-    let program = programs.filter_map(|line| Some(PathBuf::from(line.get("executable")?.as_str()?))).next_back();
+    let programs = timeline::lines(&messages)
+        .into_iter()
+        .filter(|line| line.pointer("/target/name") == Some(&json!("steps")));
+    let program = programs
+        .filter_map(|line| Some(PathBuf::from(line.get("executable")?.as_str()?)))
+        .next_back();
     program.context("cargo has built no benchmark of steps")
 }
 
 /// Measures one benchmark. Its median is where criterion keeps it.
 fn micros(program: &Path, criterion: &Path, group: &str, name: &str) -> anyhow::Result<f64> {
     let filter = format!("^{group}/{}$", name.replace('+', "\\+"));
-    command::output(Command::new(program).env("CRITERION_HOME", criterion).args(["--bench", "--noplot", &filter]))?;
+    command::output(
+        Command::new(program)
+            .env("CRITERION_HOME", criterion)
+            .args(["--bench", "--noplot", &filter]),
+    )?;
     let file = criterion.join(group).join(name).join("new").join("estimates.json");
-    let text = fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
-    let nanos =
-        serde_json::from_str::<Value>(&text).ok().and_then(|all| all.pointer("/median/point_estimate")?.as_f64());
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let nanos = serde_json::from_str::<Value>(&text)
+        .ok()
+        .and_then(|all| all.pointer("/median/point_estimate")?.as_f64());
     Ok(nanos.with_context(|| format!("`{}` has no median", file.display()))? / 1e3)
 }
 
@@ -153,13 +183,16 @@ fn step_flop(case: &str) -> anyhow::Result<f64> {
     if case == "vae" {
         return Ok(vae_flop(&trial("net", 0.1, 1)?));
     }
-    let (architecture, lambda) = case.strip_suffix(" fn").map_or((case, 0.0), |architecture| (architecture, 0.1));
-    Ok(classifier_flop(&trial(architecture, lambda, 2)?) - classifier_flop(&trial(architecture, lambda, 1)?))
+    let (architecture, lambda) =
+        case.strip_suffix(" fn").map_or((case, 0.0), |architecture| (architecture, 0.1));
+    Ok(classifier_flop(&trial(architecture, lambda, 2)?)
+        - classifier_flop(&trial(architecture, lambda, 1)?))
 }
 
 /// The published trial with so many iterations.
 fn trial(architecture: &str, lambda: f64, iterations: u32) -> anyhow::Result<TrialSpec> {
-    let vae = if lambda > 0.0 { format!("[vae]\niterations = {iterations}\n") } else { String::new() };
+    let vae =
+        if lambda > 0.0 { format!("[vae]\niterations = {iterations}\n") } else { String::new() };
     let text = format!(
         "version = 1\nname = 'steps'\n[data]\ndataset = 'synthetic'\n[grid]\nsubset_size = 300\nseed = [0]\n\
          architecture = '{architecture}'\nlambda = {lambda}\n[classifier]\niterations = {iterations}\n{vae}"

@@ -49,7 +49,9 @@ pub(crate) fn measure(folder: &Path, cores: usize) -> anyhow::Result<Value> {
         "the test results; what a worker waits for itself and others is the rest.",
         &memory,
     ];
-    let title = format!("Sweep: {count} trials, {workers} workers, {wall:.0} s, {per_hour:.0} trials per hour");
+    let title = format!(
+        "Sweep: {count} trials, {workers} workers, {wall:.0} s, {per_hour:.0} trials per hour"
+    );
     table::print(&title, &["worker time"], &["s", "share"], rows, &notes);
     let share = |seconds: f64| rounded(seconds / all, 4);
     Ok(json!({

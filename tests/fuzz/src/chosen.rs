@@ -17,6 +17,13 @@ pub fn chosen(targets: &[Target]) -> fn(&[u8]) {
         let name = env::var(VARIABLE).unwrap_or_default();
         let found = targets.iter().find(|(known, _)| *known == name);
         let known: Vec<_> = targets.iter().map(|(known, _)| *known).collect();
-        found.unwrap_or_else(|| panic!("target `{name}` is unknown\nhint: {VARIABLE} is one of {}", known.join(", "))).1
+        found
+            .unwrap_or_else(|| {
+                panic!(
+                    "target `{name}` is unknown\nhint: {VARIABLE} is one of {}",
+                    known.join(", ")
+                )
+            })
+            .1
     })
 }

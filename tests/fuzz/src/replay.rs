@@ -31,12 +31,15 @@ macro_rules! corpora_hold {
 /// If the target does, with the name of the file; or if there is no corpus.
 pub fn replay((name, target): Target, damaged_copies: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("corpus `{}`: {error}", folder.display()));
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read to its end").path()).collect();
+    let entries = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("corpus `{}`: {error}", folder.display()));
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("a folder can be read to its end").path()).collect();
     files.sort();
     assert!(!files.is_empty(), "corpus `{}` is empty", folder.display());
     for file in files {
-        let content = fs::read(&file).unwrap_or_else(|error| panic!("`{}`: {error}", file.display()));
+        let content =
+            fs::read(&file).unwrap_or_else(|error| panic!("`{}`: {error}", file.display()));
         run(target, &content, &file, None);
         let mut random = Random(content.len() as u64 + 1);
         for number in 0..damaged_copies {
@@ -48,9 +51,13 @@ pub fn replay((name, target): Target, damaged_copies: usize) {
 /// Calls the target; if it panics, with its input in a file.
 fn run(target: fn(&[u8]), input: &[u8], file: &Path, damaged: Option<usize>) {
     if let Err(panicked) = panic::catch_unwind(AssertUnwindSafe(|| target(input))) {
-        let kept = env::temp_dir().join(format!("swfn-fuzz-{}", file.file_name().unwrap_or_default().display()));
+        let kept = env::temp_dir()
+            .join(format!("swfn-fuzz-{}", file.file_name().unwrap_or_default().display()));
         let kept = fs::write(&kept, input).map(|()| kept.display().to_string());
-        eprintln!("the target fails on `{}`, damaged copy {damaged:?}; the input is kept in {kept:?}", file.display());
+        eprintln!(
+            "the target fails on `{}`, damaged copy {damaged:?}; the input is kept in {kept:?}",
+            file.display()
+        );
         panic::resume_unwind(panicked);
     }
 }

@@ -31,7 +31,11 @@ pub fn audit(sweep: &Sweep) {
         if line.kind == "succeeded" {
             *over = true;
             let result = results.remove(&(line.trial.clone(), line.attempt));
-            assert_eq!(result.as_ref(), worker.as_ref(), "the result is of who held the lease: {line:?}");
+            assert_eq!(
+                result.as_ref(),
+                worker.as_ref(),
+                "the result is of who held the lease: {line:?}"
+            );
         }
     }
     assert!(results.is_empty(), "results of attempts that did not succeed: {results:?}");

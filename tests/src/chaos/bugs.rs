@@ -26,7 +26,11 @@ pub const ALL: &[Bug] = &[
     bug("repeated-rows-are-errors", "repeated-messages", &["UNIQUE constraint failed"]),
     bug("reports-are-not-sent-again", "lost-reports", &["reports are not sent again"]),
     bug("reports-end-with-the-stream", "lost-reports", &["reports are not sent again"]),
-    bug("files-are-not-written-as-a-whole", "worker-failpoints", &["a kill leaves no damaged checkpoint"]),
+    bug(
+        "files-are-not-written-as-a-whole",
+        "worker-failpoints",
+        &["a kill leaves no damaged checkpoint"],
+    ),
     bug("trials-go-on-one-step-earlier", "worker-kills", &["they differ first in"]),
     bug("leases-by-the-wall-clock", "clock-jumps", &["costs no attempt"]),
     bug("no-lock", "lock-races", &["are at work in one run directory"]),
@@ -38,7 +42,11 @@ pub const ALL: &[Bug] = &[
     ),
     bug("what-is-given-back-is-a-loss", "stops", &["what is given back is no loss"]),
     bug("mates-are-to-blame", "aborting-trials", &["an innocent trial is quarantined"]),
-    bug("losses-are-not-limited", "aborting-trials", &["a trial that ends its worker is tried for the"]),
+    bug(
+        "losses-are-not-limited",
+        "aborting-trials",
+        &["a trial that ends its worker is tried for the"],
+    ),
     bug("held-leases-are-not-named", "cut-connections", &["costs no attempt"]),
     bug("second-signals-are-ignored", "second-signals", &["that was asked twice waits for its"]),
     bug("nobody-gives-up", "gone-coordinators", &["still waits for its coordinator"]),
@@ -55,9 +63,11 @@ mod tests {
 
     #[test]
     fn the_documents_table_is_this_one() {
-        let (_, table) =
-            include_str!("../../FAULTS.md").split_once("| bug | noticed by | by what |\n|---|---|---|\n").unwrap();
-        let row = |Bug { name, by, says }: &Bug| format!("| {name} | {by} | {} |", says.join(" / "));
+        let (_, table) = include_str!("../../FAULTS.md")
+            .split_once("| bug | noticed by | by what |\n|---|---|---|\n")
+            .unwrap();
+        let row =
+            |Bug { name, by, says }: &Bug| format!("| {name} | {by} | {} |", says.join(" / "));
         let rows: Vec<_> = ALL.iter().map(row).collect();
         assert_eq!(table.lines().collect::<Vec<_>>(), rows);
         assert!(ALL.iter().all(|bug| scenario::named(bug.by).is_some()));

@@ -22,7 +22,10 @@ const LIBRARIES: [&str; 4] = [
 /// # Errors
 /// There is no libfaketime here.
 pub fn jumps(part: Part) -> Result<Tally, Skipped> {
-    let library = LIBRARIES.iter().find(|path| Path::new(path).exists()).ok_or("there is no libfaketime here")?;
+    let library = LIBRARIES
+        .iter()
+        .find(|path| Path::new(path).exists())
+        .ok_or("there is no libfaketime here")?;
     let mut tally = Tally::default();
     while part.left(&tally) > 0 {
         let sweep = slow(&grid(EIGHT, 150, "lease_seconds = 60"), 200);
@@ -30,7 +33,9 @@ pub fn jumps(part: Part) -> Result<Tally, Skipped> {
         // In place as a whole: a reader must not find it empty.
         let set = |offset: &str| {
             let new = clock.with_extension("new");
-            fs::write(&new, offset).and_then(|()| fs::rename(&new, &clock)).expect("the test's folder can be written");
+            fs::write(&new, offset)
+                .and_then(|()| fs::rename(&new, &clock))
+                .expect("the test's folder can be written");
         };
         set("+0");
         let mut command = sweep.coordinator_command(&["--listen", "127.0.0.1:0"]);
@@ -38,7 +43,9 @@ pub fn jumps(part: Part) -> Result<Tally, Skipped> {
         command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1");
         let mut coordinator = sweep.start(&mut command, "coordinator");
         let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
-        wait_until("points", || (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(()));
+        wait_until("points", || {
+            (sweep.query("SELECT count(*) FROM point") > Some(0)).then_some(())
+        });
         let mut jumps = 0;
         while jumps < 4.min(part.left(&tally)) {
             let (offset, ahead) = [("+3d", 1), ("-3d", -1)][jumps as usize % 2];
@@ -46,10 +53,11 @@ pub fn jumps(part: Part) -> Result<Tally, Skipped> {
             // Days by which the newest event is ahead of this process's clock.
             let days = "SELECT CAST(round((at - unixepoch('now')) / 86400.0) AS INTEGER) FROM event
                         ORDER BY sequence DESC LIMIT 1";
-            let jumped = wait_until("an event after the jump or the end", || match coordinator.ended() {
-                Some(_) => Some(false),
-                None => (sweep.query(days) == Some(3 * ahead)).then_some(true),
-            });
+            let jumped =
+                wait_until("an event after the jump or the end", || match coordinator.ended() {
+                    Some(_) => Some(false),
+                    None => (sweep.query(days) == Some(3 * ahead)).then_some(true),
+                });
             if !jumped {
                 break;
             }

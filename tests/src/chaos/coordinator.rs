@@ -55,7 +55,11 @@ impl Killed {
     fn new(seed: u32, before: u64) -> Self {
         let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true";
         let sweep = slow(&grid(EIGHT, 30, more), 200);
-        let proxy = MessageProxy::start("http://127.0.0.1:1", u64::from(seed) + before, Mischief::default());
+        let proxy = MessageProxy::start(
+            "http://127.0.0.1:1",
+            u64::from(seed) + before,
+            Mischief::default(),
+        );
         let worker = sweep.worker("worker", &proxy.url(), &[]);
         Self { worker, proxy, starts: 0, acknowledged: 0, sweep }
     }
@@ -63,8 +67,9 @@ impl Killed {
     fn start(&mut self, failpoints: &str) -> Process {
         self.starts += 1;
         let mut command = self.sweep.coordinator_command(&["--listen", "127.0.0.1:0"]);
-        let mut coordinator =
-            self.sweep.start(command.env("FAILPOINTS", failpoints), &format!("coordinator-{}", self.starts));
+        let mut coordinator = self
+            .sweep
+            .start(command.env("FAILPOINTS", failpoints), &format!("coordinator-{}", self.starts));
         if let Some(address) = self.sweep.address_or_end(&mut coordinator) {
             self.proxy.lead_to(&address);
         }
@@ -113,7 +118,10 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
                 // The sweep was over first.
                 due.push_back((point, passes));
                 early += 1;
-                assert!(early <= 10 + 2 * POINTS.len() as u32 * part.count, "the coordinator seldom comes to {due:?}");
+                assert!(
+                    early <= 10 + 2 * POINTS.len() as u32 * part.count,
+                    "the coordinator seldom comes to {due:?}"
+                );
                 break;
             }
             here += 1;
@@ -144,7 +152,11 @@ fn kill_at(killed: &mut Killed, point: &str, passes: u32, random: &mut ChaCha8Rn
             let slow = if point == "store/begin" { "" } else { slow };
             let mut coordinator = killed.start(&format!("{point}={pass}*off->return;{slow}"));
             let code = coordinator.wait();
-            assert!(matches!(code, None | Some(0)), "it ended with {code:?}:\n{}", coordinator.stderr());
+            assert!(
+                matches!(code, None | Some(0)),
+                "it ended with {code:?}:\n{}",
+                coordinator.stderr()
+            );
             code.is_none()
         }
     }

@@ -22,7 +22,11 @@ const CUTS: u64 = 8;
 
 /// Nothing was done twice: each trial has one attempt.
 pub(super) fn assert_nothing_twice(sweep: &Sweep) {
-    let again: Vec<_> = sweep.journal().into_iter().filter(|line| line.attempt > 1 || line.kind == "lost").collect();
+    let again: Vec<_> = sweep
+        .journal()
+        .into_iter()
+        .filter(|line| line.attempt > 1 || line.kind == "lost")
+        .collect();
     assert!(again.is_empty(), "a cut shorter than the lease costs no attempt: {again:?}");
 }
 

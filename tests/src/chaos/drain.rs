@@ -42,7 +42,11 @@ pub fn asked_to_stop(part: Part) -> Result<Tally, Skipped> {
             let time = up_to(&mut random, Duration::from_millis(1500));
             let turn = tally.faults + stops;
             let signal = if turn % 4 < 2 { signal_one } else { signal_all };
-            let stopped = if turn % 2 == 0 { coordinator(&sweep, time, signal) } else { worker(&sweep, time, signal) };
+            let stopped = if turn % 2 == 0 {
+                coordinator(&sweep, time, signal)
+            } else {
+                worker(&sweep, time, signal)
+            };
             if !stopped {
                 break;
             }
@@ -75,7 +79,8 @@ fn released(sweep: &Sweep) -> i64 {
 fn leased(sweep: &Sweep, coordinator: &mut Process) -> bool {
     wait_until("a lease or the end", || match coordinator.ended() {
         Some(_) => Some(false),
-        None => (sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'") > Some(0)).then_some(true),
+        None => (sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'") > Some(0))
+            .then_some(true),
     })
 }
 

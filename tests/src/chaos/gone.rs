@@ -35,7 +35,8 @@ fn sweep() -> Sweep {
 pub fn for_good(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     for number in part.seed..part.seed + part.count {
-        let (results, acknowledged) = if number % 2 == 0 { unheard(number) } else { killed(number) };
+        let (results, acknowledged) =
+            if number % 2 == 0 { unheard(number) } else { killed(number) };
         tally.add(Tally { faults: 1, results, acknowledged });
     }
     Ok(tally)
@@ -71,10 +72,16 @@ fn killed(seed: u32) -> (u64, u64) {
 }
 
 fn gives_up(worker: &mut Process) {
-    let broken = format!("a worker that was told to wait for {PATIENCE} seconds still waits for its coordinator");
+    let broken = format!(
+        "a worker that was told to wait for {PATIENCE} seconds still waits for its coordinator"
+    );
     let status = within(LATE, &broken, || worker.ended());
     let log = worker.stderr();
     assert_eq!(status.code(), Some(UNREACHABLE), "{log}");
     assert!(log.contains("giving up, with 1 trials and "), "{log}");
-    assert_eq!(log.matches("worker started").count(), 1, "another process would find nobody, either:\n{log}");
+    assert_eq!(
+        log.matches("worker started").count(),
+        1,
+        "another process would find nobody, either:\n{log}"
+    );
 }

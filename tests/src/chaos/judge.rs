@@ -72,7 +72,11 @@ pub fn judge_without(sweep: &Sweep, trials: &[&str]) -> u64 {
         let differs = |(found, expected): &(&String, &String)| found != expected;
         let pairs = results.iter().zip(&wanted);
         let different: Vec<_> = pairs.filter(differs).take(3).collect();
-        panic!("{} lines, {} expected; they differ first in {different:#?}", results.len(), wanted.len());
+        panic!(
+            "{} lines, {} expected; they differ first in {different:#?}",
+            results.len(),
+            wanted.len()
+        );
     }
     let files = files(&sweep.run_dir());
     let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
@@ -126,7 +130,8 @@ fn shared(grid: &str, folder: &Path) -> Undisturbed {
     fs::create_dir_all(&folder).expect("the shared folder can be written");
     let lock = File::create(folder.join("lock")).expect("the shared folder can be written");
     lock.lock().expect("a file can be locked");
-    let (sweep, over) = (Sweep::in_place(&folder).on(images::few()).with("SWFN_BUG", ""), folder.join("over"));
+    let (sweep, over) =
+        (Sweep::in_place(&folder).on(images::few()).with("SWFN_BUG", ""), folder.join("over"));
     if over.exists() {
         return left(&sweep);
     }
@@ -153,7 +158,8 @@ fn is_hidden(name: &str) -> bool {
 }
 
 fn all_files(run_dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().collect::<Vec<_>>();
+    let list =
+        |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().collect::<Vec<_>>();
     let mut files = BTreeMap::new();
     for trial in list(&run_dir.join("artifacts")) {
         for file in list(&trial.path()) {

@@ -29,7 +29,9 @@ pub fn races(part: Part) -> Result<Tally, Skipped> {
     for race in 0..part.count {
         let new = (race % 4 == 3).then(new);
         let sweep = new.as_ref().unwrap_or(&used);
-        let start = |number| sweep.coordinator(&format!("rival-{race}-{number}"), &["--listen", "127.0.0.1:0"]);
+        let start = |number| {
+            sweep.coordinator(&format!("rival-{race}-{number}"), &["--listen", "127.0.0.1:0"])
+        };
         let mut rivals: Vec<_> = (0..RIVALS).map(start).collect();
         let losers = |rivals: &mut [Process]| rivals.iter_mut().filter_map(Process::ended).count();
         wait_until("all rivals but one to give up", || {
@@ -37,7 +39,8 @@ pub fn races(part: Part) -> Result<Tally, Skipped> {
             assert!(at_work <= 1, "{at_work} coordinators are at work in one run directory");
             (losers(&mut rivals) == RIVALS - 1).then_some(())
         });
-        let winner = rivals.iter_mut().position(|rival| rival.ended().is_none()).expect("one rival is left");
+        let winner =
+            rivals.iter_mut().position(|rival| rival.ended().is_none()).expect("one rival is left");
         let mut winner = rivals.swap_remove(winner);
         // It lives on: it is at work.
         sweep.address(&winner);
@@ -47,8 +50,13 @@ pub fn races(part: Part) -> Result<Tally, Skipped> {
             assert_eq!(rival.wait(), Some(1));
             let said = rival.stderr();
             // On a machine that many share, the winner may not have come to saying so.
-            let right = said.contains(&holder) || said.contains("is in use by another coordinator\n");
-            assert!(right, "who comes too late does not say that {} holds the directory, but: {said}", winner.id());
+            let right =
+                said.contains(&holder) || said.contains("is in use by another coordinator\n");
+            assert!(
+                right,
+                "who comes too late does not say that {} holds the directory, but: {said}",
+                winner.id()
+            );
         }
         let late = rivals.pop().expect("one came late").stderr();
         assert!(late.contains(&holder), "{} holds it: {late}", winner.id());

@@ -45,11 +45,16 @@ fn through(axes: &str, seed: u64, mischief: Mischief) -> (Sweep, Faults, Tally) 
 pub fn repeated(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     while part.left(&tally) > 0 {
-        let mischief = Mischief { repeats: 10, delay: Duration::from_millis(10), ..Mischief::default() };
-        let (sweep, faults, more) = through(OF_MANY_PARTS, u64::from(part.seed) + tally.faults, mischief);
+        let mischief =
+            Mischief { repeats: 10, delay: Duration::from_millis(10), ..Mischief::default() };
+        let (sweep, faults, more) =
+            through(OF_MANY_PARTS, u64::from(part.seed) + tally.faults, mischief);
         assert!(faults.duplicates > 0 && faults.replays > 0 && faults.delays > 0, "{faults:?}");
         let unfinished = judge::unfinished(&sweep.run_dir());
-        assert!(unfinished.is_empty(), "beginnings that come again leave nothing behind: {unfinished:?}");
+        assert!(
+            unfinished.is_empty(),
+            "beginnings that come again leave nothing behind: {unfinished:?}"
+        );
         tally.add(Tally { faults: faults.repeated(), ..more });
     }
     Ok(tally)
@@ -65,8 +70,11 @@ pub fn lost(part: Part) -> Result<Tally, Skipped> {
         let mischief = Mischief { lose: Some((6, 2)), ..Mischief::default() };
         let (sweep, faults, more) = through(EIGHT, u64::from(part.seed) + tally.faults, mischief);
         assert!(faults.lost > 0 && faults.cuts > 0, "{faults:?}");
-        let again: Vec<_> =
-            sweep.journal().into_iter().filter(|line| line.attempt > 1 || line.kind == "lost").collect();
+        let again: Vec<_> = sweep
+            .journal()
+            .into_iter()
+            .filter(|line| line.attempt > 1 || line.kind == "lost")
+            .collect();
         assert!(again.is_empty(), "nothing is done twice: {again:?}");
         tally.add(Tally { faults: faults.lost, ..more });
     }

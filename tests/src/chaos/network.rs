@@ -29,7 +29,11 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        Err(format!("`{program} {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+        Err(format!(
+            "`{program} {}`: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
     }
 }
 
@@ -44,13 +48,22 @@ impl Hosts {
         for name in [a, b] {
             run("ip", &["netns", "add", name])?;
         }
-        run("ip", &["link", "add", "cable", "netns", a, "type", "veth", "peer", "name", "cable", "netns", b])?;
+        run(
+            "ip",
+            &[
+                "link", "add", "cable", "netns", a, "type", "veth", "peer", "name", "cable",
+                "netns", b,
+            ],
+        )?;
         for (name, address) in hosts.names.iter().zip(ADDRESSES) {
             run("ip", &["-n", name, "addr", "add", &format!("{address}/24"), "dev", "cable"])?;
             run("ip", &["-n", name, "link", "set", "cable", "up"])?;
             run("ip", &["-n", name, "link", "set", "lo", "up"])?;
         }
-        hosts.nft(1, "add table ip faults; add chain ip faults in { type filter hook input priority 0; }")?;
+        hosts.nft(
+            1,
+            "add table ip faults; add chain ip faults in { type filter hook input priority 0; }",
+        )?;
         hosts.nft(1, "add chain ip faults out { type filter hook output priority 0; }")?;
         Ok(hosts)
     }
@@ -58,7 +71,10 @@ impl Hosts {
     /// A command on a host.
     fn on(&self, host: usize, command: &Command) -> Command {
         let mut there = Command::new("ip");
-        there.args(["netns", "exec", &self.names[host]]).arg(command.get_program()).args(command.get_args());
+        there
+            .args(["netns", "exec", &self.names[host]])
+            .arg(command.get_program())
+            .args(command.get_args());
         there
     }
 
@@ -124,9 +140,13 @@ pub fn of_networks(part: Part) -> Result<Tally, Skipped> {
             let rules = hosts.nft(1, "list table ip faults")?;
             hosts.nft(1, "flush table ip faults")?;
             // Whether a packet was there to be dropped.
-            cuts += u64::from(rules.lines().any(|line| line.contains("drop") && !line.contains("packets 0 ")));
+            cuts += u64::from(
+                rules.lines().any(|line| line.contains("drop") && !line.contains("packets 0 ")),
+            );
             if long {
-                wait_until("another connection after a long cut", || (connections(&worker) > before).then_some(()));
+                wait_until("another connection after a long cut", || {
+                    (connections(&worker) > before).then_some(())
+                });
             }
             sleep(Duration::from_millis(random.random_range(500..1500)));
         }

@@ -61,7 +61,9 @@ fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
     let axes = "seed = { count = 4 }\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
     // Only who hangs has to be waited for: whoever is slow shall not be taken for one that hangs.
     let terms = if kind == "hang" { 8 } else { 60 };
-    let more = format!("lease_seconds = {terms}\nstall_seconds = {terms}\nmax_losses = 2\nmax_failures = 2");
+    let more = format!(
+        "lease_seconds = {terms}\nstall_seconds = {terms}\nmax_losses = 2\nmax_failures = 2"
+    );
     let poison = format!("seed={GUILTY},step={step},kind={kind}");
     let sweep = judge::sweep(&grid(axes, 400, &more)).with("SWFN_POISON", &poison);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -73,7 +75,10 @@ fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
     let mut worker = sweep.start(&mut limited, "worker");
     wait_until("the end of the sweep", || {
         let attempts = sweep.query("SELECT max(attempt) FROM event").unwrap_or(0);
-        assert!(attempts <= ATTEMPTS, "a trial that ends its worker is tried for the {attempts}th time");
+        assert!(
+            attempts <= ATTEMPTS,
+            "a trial that ends its worker is tried for the {attempts}th time"
+        );
         coordinator.ended()
     });
     assert_eq!(coordinator.wait(), Some(3), "{poison}, {lanes} lanes:\n{}", coordinator.stderr());
@@ -82,11 +87,19 @@ fn one(kind: &str, error: &str, lanes: &str, step: u32) -> Tally {
         let guilty = trial["seed"] == GUILTY.to_string();
         let expected = if guilty { "quarantined" } else { "succeeded" };
         let (state, who) = (&trial["state"], if guilty { "the guilty" } else { "an innocent" });
-        assert!(state == expected, "{who} trial is {state}: {poison}, {lanes} lanes: {trial:?}\n{}", worker.stderr());
+        assert!(
+            state == expected,
+            "{who} trial is {state}: {poison}, {lanes} lanes: {trial:?}\n{}",
+            worker.stderr()
+        );
         assert!(!guilty || trial["error"].contains(error), "{poison}, {lanes} lanes: {trial:?}");
     }
-    let guilty: Vec<_> = trials.iter().filter(|trial| trial["seed"] == GUILTY.to_string()).collect();
-    let results = judge_without(&sweep, &guilty.iter().map(|trial| trial["trial"].as_str()).collect::<Vec<_>>());
+    let guilty: Vec<_> =
+        trials.iter().filter(|trial| trial["seed"] == GUILTY.to_string()).collect();
+    let results = judge_without(
+        &sweep,
+        &guilty.iter().map(|trial| trial["trial"].as_str()).collect::<Vec<_>>(),
+    );
     end(&mut worker, kind);
     Tally { faults: 1, results, acknowledged: 0 }
 }
@@ -106,17 +119,26 @@ pub fn diverging(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     for number in part.seed..part.seed + part.count {
         for lanes in ["1", "4"] {
-            let axes =
-                format!("seed = [{number}, {}]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0", number + 1);
-            let of = |rates: &str| grid(&format!("{axes}\nlearning_rate = {rates}"), 300, "lease_seconds = 8");
+            let axes = format!(
+                "seed = [{number}, {}]\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0",
+                number + 1
+            );
+            let of = |rates: &str| {
+                grid(&format!("{axes}\nlearning_rate = {rates}"), 300, "lease_seconds = 8")
+            };
             let sweep = judge::sweep(&of("[0.01, 1e30]"));
-            let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--lanes", lanes]);
+            let mut coordinator =
+                sweep.coordinator("coordinator", &["--local-workers", "1", "--lanes", lanes]);
             assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
             let trials = sweep.csv("trials.csv");
-            let guilty: Vec<_> = trials.iter().filter(|trial| trial["state"] == "quarantined").collect();
+            let guilty: Vec<_> =
+                trials.iter().filter(|trial| trial["state"] == "quarantined").collect();
             assert_eq!(guilty.len(), 2, "{trials:?}");
             assert!(guilty.iter().all(|trial| trial["error"].contains("diverged")), "{guilty:?}");
-            assert!(guilty.iter().all(|trial| trial["attempts"] == "1"), "it would diverge again: {guilty:?}");
+            assert!(
+                guilty.iter().all(|trial| trial["attempts"] == "1"),
+                "it would diverge again: {guilty:?}"
+            );
             let ids: Vec<_> = guilty.iter().map(|trial| trial["trial"].as_str()).collect();
             std::fs::write(sweep.grid(), of("0.01")).expect("the test's folder can be written");
             let results = judge_without(&sweep, &ids);

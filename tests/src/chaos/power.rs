@@ -32,8 +32,17 @@ struct Disk {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().map_err(|error| format!("`{program}`: {error}"))?;
-    let said = || format!("`{program} {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("`{program}`: {error}"))?;
+    let said = || {
+        format!(
+            "`{program} {}`: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        )
+    };
     output.status.success().then_some(()).ok_or_else(said)
 }
 
@@ -46,7 +55,9 @@ impl Disk {
         match image {
             Some(image) => drop(fs::copy(image, disk.image()).expect("an image can be copied")),
             None => {
-                fs::File::create(disk.image()).and_then(|file| file.set_len(96 << 20)).expect("there is room");
+                fs::File::create(disk.image())
+                    .and_then(|file| file.set_len(96 << 20))
+                    .expect("there is room");
                 run("mkfs.ext4", &["-q", "-F", &file])?;
             }
         }
@@ -79,14 +90,25 @@ pub fn cuts(part: Part) -> Result<Tally, Skipped> {
     let mut random = part.random();
     for number in 0..part.count {
         let disk = Disk::new(None)?;
-        let text = grid(EIGHT, 100, "lease_seconds = 8\nmax_losses = 1000\n[artifacts]\nweights = true");
+        let text =
+            grid(EIGHT, 100, "lease_seconds = 8\nmax_losses = 1000\n[artifacts]\nweights = true");
         let sweep = Sweep::in_folder(&disk.root(), &text).on(images::few()).slowed(200);
         // The grid is the user's, and was there before.
         run("sync", &["-f", &disk.root().display().to_string()])?;
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
-        let proxy = MessageProxy::start(&sweep.address(&coordinator), (part.seed + number).into(), Mischief::default());
-        let worker = sweep.worker("worker", &proxy.url(), &["--cache-dir", &disk.folder.path().display().to_string()]);
-        wait_until("a result or the end", || (sweep.succeeded() > 0 || coordinator.ended().is_some()).then_some(()));
+        let proxy = MessageProxy::start(
+            &sweep.address(&coordinator),
+            (part.seed + number).into(),
+            Mischief::default(),
+        );
+        let worker = sweep.worker(
+            "worker",
+            &proxy.url(),
+            &["--cache-dir", &disk.folder.path().display().to_string()],
+        );
+        wait_until("a result or the end", || {
+            (sweep.succeeded() > 0 || coordinator.ended().is_some()).then_some(())
+        });
         sleep(up_to(&mut random, Duration::from_millis(1000)));
         coordinator.signal(Signal::SIGKILL);
         coordinator.wait();

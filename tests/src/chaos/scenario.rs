@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use rand_chacha::ChaCha8Rng;
 
-use super::{clock, coordinator, cuts, drain, gone, locks, messages, network, poison, power, twice, workers, zombies};
+use super::{
+    clock, coordinator, cuts, drain, gone, locks, messages, network, poison, power, twice, workers,
+    zombies,
+};
 use crate::proxy::mischief;
 
 /// What a scenario has done.

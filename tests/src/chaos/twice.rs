@@ -65,14 +65,18 @@ fn coordinator() {
 /// A supervisor and its device process, whose trainer hangs.
 fn hung_worker(sweep: &Sweep, coordinator: &Process) -> (Process, u32) {
     let worker = sweep.worker("worker", &sweep.address(coordinator), &[]);
-    wait_until("a report", || (sweep.query("SELECT count(*) FROM point WHERE step >= 100") > Some(0)).then_some(()));
+    wait_until("a report", || {
+        (sweep.query("SELECT count(*) FROM point WHERE step >= 100") > Some(0)).then_some(())
+    });
     let device = *children(worker.id()).first().expect("who reports is there");
     (worker, device)
 }
 
 /// The device process has heard that it is to stop, and would wait for its trainer.
 fn wait_until_it_waits(worker: &mut Process) {
-    wait_until("the first request", || worker.stderr().contains("asked to stop: giving leases back").then_some(()));
+    wait_until("the first request", || {
+        worker.stderr().contains("asked to stop: giving leases back").then_some(())
+    });
     assert!(worker.ended().is_none(), "a first request waits for the trainer");
 }
 
@@ -84,7 +88,9 @@ fn supervisor() {
     worker.signal(Signal::SIGINT);
     wait_until_it_waits(&mut worker);
     worker.signal(Signal::SIGINT);
-    let status = within(AT_ONCE, "a supervisor that was asked twice waits for its process", || worker.ended());
+    let status = within(AT_ONCE, "a supervisor that was asked twice waits for its process", || {
+        worker.ended()
+    });
     assert_eq!(status.code(), Some(130), "{}", worker.stderr());
 }
 
@@ -96,7 +102,10 @@ fn device() {
     send(device, Signal::SIGINT);
     wait_until_it_waits(&mut worker);
     send(device, Signal::SIGINT);
-    let status = within(AT_ONCE, "a device process that was asked twice waits for its trainer", || worker.ended());
+    let status =
+        within(AT_ONCE, "a device process that was asked twice waits for its trainer", || {
+            worker.ended()
+        });
     let log = worker.stderr();
     assert_eq!(status.code(), Some(130), "{log}");
     assert!(log.contains("asked to stop twice"), "{log}");

@@ -38,7 +38,8 @@ const POINTS: [&str; 10] = [
 const INTERVAL: i64 = 100;
 
 fn sweep(pause: u32) -> Sweep {
-    let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true\nconfusion = true";
+    let more =
+        "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true\nconfusion = true";
     slow(&grid(EIGHT, 150, more), pause)
 }
 
@@ -59,14 +60,18 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
         while kills < part.left(&tally) {
             // A process that ends before it was welcomed has failed at its start, which is another matter. With its welcome, the leases
             // of the one before it are over.
-            let at_work = wait_until("a lease of another process or the end", || match coordinator.ended() {
+            let at_work = wait_until("a lease of another process or the end", || match coordinator
+                .ended()
+            {
                 Some(_) => Some(false),
                 None => (sweep.query("SELECT count(*) FROM worker") > Some(kills as i64)
                     && sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'") > Some(0))
                 .then_some(true),
             });
             sleep(up_to(&mut random, Duration::from_millis(1200)));
-            let Some(victim) = children(worker.id()).first().copied().filter(|_| at_work) else { break };
+            let Some(victim) = children(worker.id()).first().copied().filter(|_| at_work) else {
+                break;
+            };
             // It may just have come to its end.
             let killed = kill(Pid::from_raw(victim.cast_signed()), Signal::SIGKILL).is_ok();
             kills += u64::from(killed);
@@ -83,10 +88,13 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
 /// How many processes have lost attempts.
 fn who_lost(sweep: &Sweep) -> u64 {
     let journal = sweep.journal();
-    let holders: HashMap<_, _> =
-        journal.iter().filter_map(|line| Some(((&line.trial, line.attempt), line.worker.as_ref()?))).collect();
+    let holders: HashMap<_, _> = journal
+        .iter()
+        .filter_map(|line| Some(((&line.trial, line.attempt), line.worker.as_ref()?)))
+        .collect();
     let lost = journal.iter().filter(|line| line.kind == "lost");
-    lost.filter_map(|line| holders.get(&(&line.trial, line.attempt))).collect::<HashSet<_>>().len() as u64
+    lost.filter_map(|line| holders.get(&(&line.trial, line.attempt))).collect::<HashSet<_>>().len()
+        as u64
 }
 
 /// So many kills at each failpoint.
@@ -97,7 +105,8 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut tokens: Vec<String> = Vec::new();
     for point in POINTS {
-        tokens.extend((0..part.count).map(|number| format!("{}.{number}", point.replace('/', "."))));
+        tokens
+            .extend((0..part.count).map(|number| format!("{}.{number}", point.replace('/', "."))));
     }
     let failpoints: Vec<_> = POINTS.iter().map(|point| format!("{point}=20%return")).collect();
     let mut sweeps = 0;
@@ -134,7 +143,10 @@ fn finish(sweep: &Sweep, mut coordinator: Process, worker: &mut Process, kills: 
     worker.signal(Signal::SIGTERM);
     worker.wait();
     let log = worker.stderr();
-    assert!(!log.contains("a checkpoint is not used and removed"), "a kill leaves no damaged checkpoint:\n{log}");
+    assert!(
+        !log.contains("a checkpoint is not used and removed"),
+        "a kill leaves no damaged checkpoint:\n{log}"
+    );
     resumed_in_time(sweep, &log);
     Tally { faults: kills, results: judge(sweep), acknowledged: 0 }
 }
@@ -145,9 +157,12 @@ fn resumed_in_time(sweep: &Sweep, log: &str) {
     let mut resumed = BTreeMap::new();
     for line in log.lines().filter(|line| line.contains("goes on from a checkpoint")) {
         let word = |prefix: &str| {
-            line.split(|c: char| c.is_whitespace() || c == '{').find_map(|word| word.strip_prefix(prefix))
+            line.split(|c: char| c.is_whitespace() || c == '{')
+                .find_map(|word| word.strip_prefix(prefix))
         };
-        if let (Some(lease), Some(step)) = (word("lease="), word("step=").and_then(|step| step.parse::<i64>().ok())) {
+        if let (Some(lease), Some(step)) =
+            (word("lease="), word("step=").and_then(|step| step.parse::<i64>().ok()))
+        {
             resumed.insert(lease.to_owned(), step);
         }
     }
@@ -156,18 +171,24 @@ fn resumed_in_time(sweep: &Sweep, log: &str) {
                JOIN event ON event.trial = point.trial AND event.attempt = point.attempt AND event.kind = 'lost'
                WHERE trial.lambda = 0 GROUP BY 1, 2";
     let mut query = database.prepare(sql).expect("the points can be read");
-    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("the points can be read");
+    let rows = query
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .expect("the points can be read");
     for row in rows {
         let (trial, attempt, reached): (String, u32, i64) = row.expect("a point can be read");
         let next = format!("{}/{}", &trial[..8], attempt + 1);
         let begun = "SELECT count(*) FROM point JOIN trial ON trial.number = point.trial";
-        let begun = sweep.query(&format!("{begun} WHERE id = '{trial}' AND point.attempt = {}", attempt + 1));
+        let begun = sweep
+            .query(&format!("{begun} WHERE id = '{trial}' AND point.attempt = {}", attempt + 1));
         let from = match resumed.get(&next) {
             Some(from) => *from,
             // Killed again before it came so far: then the attempt after it tells.
             None if begun == Some(0) => continue,
             None => 0,
         };
-        assert!(from + INTERVAL >= reached, "{next} goes on from {from}, but {reached} was reported:\n{log}");
+        assert!(
+            from + INTERVAL >= reached,
+            "{next} goes on from {from}, but {reached} was reported:\n{log}"
+        );
     }
 }

@@ -45,17 +45,21 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
     let mut random = part.random();
     while part.left(&tally) > 0 {
         let axes = "seed = { count = 8 }\nsubset_size = 42\narchitecture = \"net\"\nlambda = 0";
-        let sweep = slow(&grid(axes, 300, &format!("lease_seconds = {TERM}\nmax_losses = 1000")), 250);
+        let sweep =
+            slow(&grid(axes, 300, &format!("lease_seconds = {TERM}\nmax_losses = 1000")), 250);
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let proxy = MessageProxy::start(&sweep.address(&coordinator), 0, Mischief::default());
         let mut workers = ["first", "second"].map(|name| sweep.worker(name, &proxy.url(), &[]));
         let mut all = Vec::new();
         while (all.len() as u64) < STOPS.min(part.left(&tally)) {
             let worker = random.random_range(0..workers.len());
-            let Some(slept) = stop(&sweep, &mut coordinator, &workers[worker], worker) else { break };
+            let Some(slept) = stop(&sweep, &mut coordinator, &workers[worker], worker) else {
+                break;
+            };
             let Slept { trial, attempt, .. } = &slept;
             // It wakes up before its successor has begun, while it is at work, or when it is done.
-            let of_next = format!("FROM trial WHERE id = '{trial}' AND (attempt > {attempt} AND state");
+            let of_next =
+                format!("FROM trial WHERE id = '{trial}' AND (attempt > {attempt} AND state");
             let awaited = match random.random_range(0..3) {
                 0 => format!("SELECT count(*) FROM trial WHERE id = '{trial}'"),
                 1 => format!("SELECT count(*) {of_next} IN ('leased', 'succeeded'))"),
@@ -66,20 +70,24 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
             // Before it is stopped again, it hears that it was too late.
             let revoked = revocation(&slept);
             within(HEARD, "a lease was not revoked whose holder has slept past its end", || {
-                (is_told(&workers[worker].stderr(), &revoked) || coordinator.ended().is_some()).then_some(())
+                (is_told(&workers[worker].stderr(), &revoked) || coordinator.ended().is_some())
+                    .then_some(())
             });
             all.push(slept);
         }
         coordinator.succeed();
         let heard = workers.each_mut().map(Process::leave);
         // Who was still cut off when the sweep ended was told nothing.
-        all.retain(|slept| heard[slept.worker] || is_told(&workers[slept.worker].stderr(), &revocation(slept)));
+        all.retain(|slept| {
+            heard[slept.worker] || is_told(&workers[slept.worker].stderr(), &revocation(slept))
+        });
         for slept in &all {
             let log = workers[slept.worker].stderr();
             let lease = revocation(slept);
             assert!(is_told(&log, &lease), "{slept:?} was not revoked:\n{log}");
             let after = log.lines().skip_while(|line| !is_revocation(line, &lease));
-            let done = after.filter(|line| line.contains("trial done") && line.contains(&lease)).count();
+            let done =
+                after.filter(|line| line.contains("trial done") && line.contains(&lease)).count();
             assert_eq!(done, 0, "a revoked trial is trained to its end: {slept:?}\n{log}");
         }
         assert!(proxy.record(|record| record.revocations) >= all.len() as u64);
@@ -105,10 +113,11 @@ fn is_told(log: &str, lease: &str) -> bool {
 /// Stops a worker in the middle of a trial and waits until its lease is over; `None` when the sweep was over first.
 fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize) -> Option<Slept> {
     loop {
-        let process = wait_until("a device process or the end", || match children(worker.id()).first() {
-            Some(process) => Some(Some(*process)),
-            None => coordinator.ended().map(|_| None),
-        })?;
+        let process =
+            wait_until("a device process or the end", || match children(worker.id()).first() {
+                Some(process) => Some(Some(*process)),
+                None => coordinator.ended().map(|_| None),
+            })?;
         let id = worker_id(worker, process)?;
         let sql = format!(
             "SELECT trial.id, trial.attempt FROM trial
@@ -118,7 +127,9 @@ fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize
         );
         let lease = || {
             let database = sweep.database()?;
-            database.query_row(&sql, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?))).ok()
+            database
+                .query_row(&sql, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?)))
+                .ok()
         };
         let (trial, attempt) = wait_until("a trial under way or the end", || match lease() {
             Some(lease) => Some(Some(lease)),
@@ -127,8 +138,9 @@ fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize
         send(process, Signal::SIGSTOP);
         let ended = |kind: &str| {
             let sql = "SELECT count(*) FROM event JOIN trial ON trial.number = event.trial";
-            sweep.query(&format!("{sql} WHERE id = '{trial}' AND event.attempt = {attempt} AND kind = '{kind}'"))
-                > Some(0)
+            sweep.query(&format!(
+                "{sql} WHERE id = '{trial}' AND event.attempt = {attempt} AND kind = '{kind}'"
+            )) > Some(0)
         };
         let broken = format!("a lease of {TERM} seconds, whose holder is stopped, does not end");
         let lost = within(LATE, &broken, || match (ended("lost"), ended("succeeded")) {
@@ -149,6 +161,7 @@ fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize
 fn worker_id(worker: &Process, process: u32) -> Option<String> {
     let ending = format!("process={process}");
     let log = worker.stderr();
-    let line = log.lines().find(|line| line.contains("worker started") && line.ends_with(&ending))?;
+    let line =
+        log.lines().find(|line| line.contains("worker started") && line.ends_with(&ending))?;
     line.split_whitespace().find_map(|word| word.strip_prefix("worker=")).map(str::to_owned)
 }

@@ -64,7 +64,8 @@ impl<'a> Container<'a> {
 
     /// What an environment variable is set to.
     pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
-        let variable = list(self.value, "/env").iter().find(|variable| text(variable, "/name") == name)?;
+        let variable =
+            list(self.value, "/env").iter().find(|variable| text(variable, "/name") == name)?;
         at(variable, "/value").as_str()
     }
 
@@ -81,8 +82,12 @@ impl<'a> Container<'a> {
 
     /// The devices that it is given: extended resources and claims.
     pub(super) fn devices(&self) -> Vec<&'a str> {
-        let extended = entries(self.value, "/resources/limits").map(|(name, _)| name).filter(|name| name.contains('/'));
-        extended.chain(list(self.value, "/resources/claims").iter().map(|claim| text(claim, "/name"))).collect()
+        let extended = entries(self.value, "/resources/limits")
+            .map(|(name, _)| name)
+            .filter(|name| name.contains('/'));
+        extended
+            .chain(list(self.value, "/resources/claims").iter().map(|claim| text(claim, "/name")))
+            .collect()
     }
 
     /// The words of the command that it runs before it is asked to stop, as a shell would see them.
@@ -96,29 +101,45 @@ impl<'a> Container<'a> {
         let volumes = self.pod.volumes();
         let mounts = list(self.value, "/volumeMounts").iter().filter_map(|mount| {
             let (name, at_path) = (text(mount, "/name"), text(mount, "/mountPath"));
-            let below = path.strip_prefix(at_path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let below = path
+                .strip_prefix(at_path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let read_only = at(mount, "/readOnly").as_bool().unwrap_or(false);
-            below.then(|| Mount { path: at_path, volume: volumes.get(name).cloned().unwrap_or_default(), read_only })
+            below.then(|| Mount {
+                path: at_path,
+                volume: volumes.get(name).cloned().unwrap_or_default(),
+                read_only,
+            })
         });
         mounts.max_by_key(|mount| mount.path.len())
     }
 
     /// What is wrong with a file that has to be there.
     pub(super) fn unreadable(&self, rendering: &Rendering, path: &str) -> Option<String> {
-        let Some(mount) = self.mount(path) else { return Some(format!("`{path}` is on no volume")) };
+        let Some(mount) = self.mount(path) else {
+            return Some(format!("`{path}` is on no volume"));
+        };
         let key = path[mount.path.len()..].trim_start_matches('/');
-        let (kind, name) = match (text(&mount.volume, "/secret/secretName"), text(&mount.volume, "/configMap/name")) {
-            ("", "") => return Some(format!("`{path}` is on a volume that has no files of its own")),
+        let (kind, name) = match (
+            text(&mount.volume, "/secret/secretName"),
+            text(&mount.volume, "/configMap/name"),
+        ) {
+            ("", "") => {
+                return Some(format!("`{path}` is on a volume that has no files of its own"));
+            }
             ("", name) => ("ConfigMap", name),
             (name, _) => ("Secret", name),
         };
-        (!rendering.has_key(kind, name, key)).then(|| format!("`{path}`: {kind} {name} has no key `{key}`"))
+        (!rendering.has_key(kind, name, key))
+            .then(|| format!("`{path}`: {kind} {name} has no key `{key}`"))
     }
 
     /// Whether files can be written at a path.
     pub(super) fn can_write(&self, path: &str) -> bool {
         self.mount(path).is_some_and(|mount| {
-            let writable = ["emptyDir", "persistentVolumeClaim"].iter().any(|kind| mount.volume.get(kind).is_some());
+            let writable = ["emptyDir", "persistentVolumeClaim"]
+                .iter()
+                .any(|kind| mount.volume.get(kind).is_some());
             writable && !mount.read_only
         })
     }

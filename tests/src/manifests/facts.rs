@@ -38,14 +38,20 @@ impl Interface {
         for line in help.lines() {
             let option = line.trim_start();
             if line.len() - option.len() <= INDENT && option.starts_with('-') {
-                let name = option.split_whitespace().find(|word| word.starts_with("--")).unwrap_or("");
-                let after = option.split_once(name).map_or("", |(_, after)| after.trim_start_matches([' ', '.']));
+                let name =
+                    option.split_whitespace().find(|word| word.starts_with("--")).unwrap_or("");
+                let after = option
+                    .split_once(name)
+                    .map_or("", |(_, after)| after.trim_start_matches([' ', '.']));
                 interface.options.insert(name.to_owned(), after.starts_with(['<', '[']));
             }
         }
         let is_variable = |word: &&str| {
-            let signs = |sign: char| sign.is_ascii_uppercase() || sign.is_ascii_digit() || sign == '_';
-            word.contains('_') && word.starts_with(|sign: char| sign.is_ascii_uppercase()) && word.chars().all(signs)
+            let signs =
+                |sign: char| sign.is_ascii_uppercase() || sign.is_ascii_digit() || sign == '_';
+            word.contains('_')
+                && word.starts_with(|sign: char| sign.is_ascii_uppercase())
+                && word.chars().all(signs)
         };
         interface.variables.extend(words(help).filter(is_variable).map(str::to_owned));
         interface
@@ -55,15 +61,18 @@ impl Interface {
 impl Facts {
     /// Takes names and label values of metrics from the coordinator's source file of them.
     pub fn learn_metrics(&mut self, source: &str) {
-        let texts = |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let texts =
+            |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
         let constants = source.lines().filter_map(|line| {
             let (name, _) = line.trim_start().strip_prefix("const ")?.split_once(": &str = ")?;
-            let value = texts(line).into_iter().next().filter(|value| value.starts_with("swfn_"))?;
+            let value =
+                texts(line).into_iter().next().filter(|value| value.starts_with("swfn_"))?;
             Some((name, value))
         });
         for (name, value) in constants {
             if source.contains(&format!("describe_histogram!({name},")) {
-                self.metrics.extend(["_bucket", "_sum", "_count"].map(|part| format!("{value}{part}")));
+                self.metrics
+                    .extend(["_bucket", "_sum", "_count"].map(|part| format!("{value}{part}")));
             } else {
                 self.metrics.insert(value);
             }
@@ -86,7 +95,10 @@ mod tests {
                     --insecure       Listen\n      --exit [<BOOL>]  Whether\n  -h, --help           Print help";
         let Interface { options, variables } = Interface::from_help(help);
         let options: Vec<_> = options.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        assert_eq!(options, [("--exit", true), ("--grid", true), ("--help", false), ("--insecure", false)]);
+        assert_eq!(
+            options,
+            [("--exit", true), ("--grid", true), ("--help", false), ("--insecure", false)]
+        );
         assert_eq!(Vec::from_iter(variables), ["SWFN_CACHE", "SWFN_GRID"]);
     }
 
@@ -101,7 +113,10 @@ mod tests {
             Vec::from_iter(&facts.metrics),
             ["swfn_a", "swfn_b_seconds_bucket", "swfn_b_seconds_count", "swfn_b_seconds_sum"]
         );
-        assert_eq!(Vec::from_iter(&facts.label_values["state"]), ["leased", "pending", "quarantined", "succeeded"]);
+        assert_eq!(
+            Vec::from_iter(&facts.label_values["state"]),
+            ["leased", "pending", "quarantined", "succeeded"]
+        );
         assert_eq!(Vec::from_iter(&facts.label_values["how"]), ["failed", "lost"]);
     }
 }

@@ -31,11 +31,13 @@ impl Fault {
     pub fn seed(&self, rendering: &Rendering) -> Result<Rendering, String> {
         let mut faulty = rendering.clone();
         let wanted = |document: &&mut Value| {
-            self.document.split_once(' ') == Some((text(document, "/kind"), text(document, "/metadata/name")))
+            self.document.split_once(' ')
+                == Some((text(document, "/kind"), text(document, "/metadata/name")))
         };
         let document = faulty.documents_mut().iter_mut().find(wanted);
         let document = document.ok_or_else(|| format!("there is no `{}`", self.document))?;
-        let value = document.pointer_mut(&self.at).ok_or_else(|| format!("there is no `{}`", self.at))?;
+        let value =
+            document.pointer_mut(&self.at).ok_or_else(|| format!("there is no `{}`", self.at))?;
         if self.from.as_ref().is_some_and(|from| from != value) || *value == self.to {
             return Err(format!("`{}` of {} is {value}", self.at, self.document));
         }

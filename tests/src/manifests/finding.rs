@@ -33,7 +33,13 @@ impl Findings {
     }
 
     /// Adds one where something does not hold.
-    pub(super) fn ensure(&mut self, holds: bool, rule: &'static str, place: &str, problem: impl Into<String>) {
+    pub(super) fn ensure(
+        &mut self,
+        holds: bool,
+        rule: &'static str,
+        place: &str,
+        problem: impl Into<String>,
+    ) {
         if !holds {
             self.add(rule, place, problem);
         }

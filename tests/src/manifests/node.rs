@@ -23,7 +23,10 @@ pub(super) fn texts<'a>(value: &'a Value, pointer: &str) -> Vec<&'a str> {
 }
 
 /// Names and values of the object at a JSON pointer.
-pub(super) fn entries<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+pub(super) fn entries<'a>(
+    value: &'a Value,
+    pointer: &str,
+) -> impl Iterator<Item = (&'a str, &'a Value)> {
     at(value, pointer).as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
@@ -35,6 +38,7 @@ pub(super) fn place(document: &Value) -> String {
 /// Whether labels have all that `matchLabels` asks for; a selector that asks for nothing is no selector here.
 pub(super) fn matches(labels: &Value, match_labels: &Value) -> bool {
     let wanted = match_labels.as_object();
-    wanted
-        .is_some_and(|wanted| !wanted.is_empty() && wanted.iter().all(|(name, value)| labels.get(name) == Some(value)))
+    wanted.is_some_and(|wanted| {
+        !wanted.is_empty() && wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
+    })
 }

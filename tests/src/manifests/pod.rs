@@ -48,9 +48,16 @@ impl<'a> Pod<'a> {
 
     /// Its volumes by their names, those of claim templates as claims.
     pub(super) fn volumes(&self) -> BTreeMap<&'a str, Value> {
-        let own = list(self.spec(), "/volumes").iter().map(|volume| (text(volume, "/name"), volume.clone()));
+        let own = list(self.spec(), "/volumes")
+            .iter()
+            .map(|volume| (text(volume, "/name"), volume.clone()));
         let claims = list(self.owner, "/spec/volumeClaimTemplates").iter();
-        own.chain(claims.map(|claim| (text(claim, "/metadata/name"), json!({ "persistentVolumeClaim": {} })))).collect()
+        own.chain(
+            claims.map(|claim| {
+                (text(claim, "/metadata/name"), json!({ "persistentVolumeClaim": {} }))
+            }),
+        )
+        .collect()
     }
 
     /// The numbers of its named ports.

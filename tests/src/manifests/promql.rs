@@ -2,7 +2,8 @@
 
 /// The words of letters, digits and `_`.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_').filter(|word| !word.is_empty())
+    text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_')
+        .filter(|word| !word.is_empty())
 }
 
 /// Metrics of this project.
@@ -19,7 +20,9 @@ pub(super) fn label_values<'a>(expression: &'a str, label: &str) -> Vec<&'a str>
         rest = &rest[begin + label.len()..];
         let starts = before.is_none_or(|sign| !sign.is_ascii_alphanumeric() && sign != '_');
         let comparison = rest.trim_start_matches(['=', '!', '~']);
-        if let (true, Some(text)) = (starts && comparison.len() < rest.len(), comparison.strip_prefix('"')) {
+        if let (true, Some(text)) =
+            (starts && comparison.len() < rest.len(), comparison.strip_prefix('"'))
+        {
             values.extend(text.split('"').next().unwrap_or("").split('|'));
         }
     }
@@ -32,8 +35,7 @@ mod tests {
 
     #[test]
     fn metrics_and_labels_of_an_expression() {
-        let expression =
-            "sum by (state) (swfn_trials{namespace=\"swfn\",state=~\"pending|leased\"}) / swfn_workers > 0";
+        let expression = "sum by (state) (swfn_trials{namespace=\"swfn\",state=~\"pending|leased\"}) / swfn_workers > 0";
         assert_eq!(Vec::from_iter(metrics(expression)), ["swfn_trials", "swfn_workers"]);
         assert_eq!(label_values(expression, "state"), ["pending", "leased"]);
         assert_eq!(label_values(expression, "namespace"), ["swfn"]);

@@ -22,7 +22,8 @@ impl Rendering {
     /// # Errors
     /// If it is no YAML, or a document is not an object.
     pub fn parse(yaml: &str) -> Result<Self, String> {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).map_err(|error| error.to_string())?;
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(yaml).map_err(|error| error.to_string())?;
         match documents.iter().find(|document| !document.is_object()) {
             Some(document) => Err(format!("a document is not an object: `{document}`")),
             None => Ok(Self { documents }),
@@ -65,7 +66,9 @@ impl Rendering {
 
     /// The services that a selector's `matchLabels` chooses.
     pub(super) fn services(&self, match_labels: &Value) -> Vec<&Value> {
-        self.of("Service").filter(|service| matches(at(service, "/metadata/labels"), match_labels)).collect()
+        self.of("Service")
+            .filter(|service| matches(at(service, "/metadata/labels"), match_labels))
+            .collect()
     }
 
     /// The name of the namespace that all of it is in.
@@ -76,7 +79,9 @@ impl Rendering {
     /// Whether a Secret or ConfigMap has a key.
     pub(super) fn has_key(&self, kind: &str, name: &str, key: &str) -> bool {
         self.get(kind, name).is_some_and(|document| {
-            ["/data", "/stringData", "/binaryData"].iter().any(|part| at(document, part).get(key).is_some())
+            ["/data", "/stringData", "/binaryData"]
+                .iter()
+                .any(|part| at(document, part).get(key).is_some())
         })
     }
 

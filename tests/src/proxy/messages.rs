@@ -44,7 +44,11 @@ const LOSING: Duration = Duration::from_millis(300);
 /// # Panics
 /// If there are no threads.
 pub(super) fn runtime() -> Runtime {
-    Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads can be started")
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("threads can be started")
 }
 
 /// All that the streams share.
@@ -73,7 +77,8 @@ impl MessageProxy {
     /// If there is no port.
     pub fn start(upstream: &str, seed: u64, mischief: Mischief) -> Self {
         let runtime = runtime();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("loopback has a free port");
+        let listener =
+            runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let state = State {
             upstream: upstream.to_owned(),
@@ -155,7 +160,10 @@ impl Coordinator for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
-    async fn command(&self, call: Request<v1::CommandRequest>) -> Result<Response<v1::CommandReply>, Status> {
+    async fn command(
+        &self,
+        call: Request<v1::CommandRequest>,
+    ) -> Result<Response<v1::CommandReply>, Status> {
         CoordinatorClient::new(connect(&self.0).await?).command(call.into_inner()).await
     }
 }
@@ -165,10 +173,13 @@ async fn connect(state: &Mutex<State>) -> Result<Channel, Status> {
     loop {
         // Named anew when it was started again.
         let upstream = lock(state).upstream.clone();
-        let endpoint = Endpoint::from_shared(upstream).map_err(|error| Status::internal(error.to_string()))?;
+        let endpoint =
+            Endpoint::from_shared(upstream).map_err(|error| Status::internal(error.to_string()))?;
         match endpoint.connect().await {
             Ok(channel) => return Ok(channel),
-            Err(error) if start.elapsed() > PATIENCE => return Err(Status::unavailable(error.to_string())),
+            Err(error) if start.elapsed() > PATIENCE => {
+                return Err(Status::unavailable(error.to_string()));
+            }
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
@@ -180,7 +191,12 @@ fn repeatable(message: &v1::WorkerMessage) -> bool {
 }
 
 /// What comes again after the newest message of that history.
-fn repeats<T: Clone>(random: &mut ChaCha8Rng, mischief: &Mischief, faults: &mut Faults, history: &[T]) -> Vec<T> {
+fn repeats<T: Clone>(
+    random: &mut ChaCha8Rng,
+    mischief: &Mischief,
+    faults: &mut Faults,
+    history: &[T],
+) -> Vec<T> {
     let places = again(random, mischief, history.len());
     let newest = places.iter().filter(|place| **place + 1 == history.len()).count() as u64;
     faults.duplicates += newest;
@@ -271,7 +287,8 @@ async fn down(
             let State { mischief, random, faults, record, answered, .. } = &mut *guard;
             record.answered(worker, &answer);
             use coordinator_message::Kind;
-            let says_the_end = matches!(answer.kind, Some(Kind::Drain(_))) || record.ends_a_trial(worker, &answer);
+            let says_the_end =
+                matches!(answer.kind, Some(Kind::Drain(_))) || record.ends_a_trial(worker, &answer);
             if mischief.deaf && says_the_end {
                 faults.cuts += 1;
                 return;

@@ -58,6 +58,7 @@ pub fn again(random: &mut impl Rng, mischief: &Mischief, history: usize) -> Vec<
     }
     let count = random.random_range(0..=mischief.repeats);
     // Half of them the newest: what a network would repeat.
-    let place = |_| if random.random_bool(0.5) { history - 1 } else { random.random_range(0..history) };
+    let place =
+        |_| if random.random_bool(0.5) { history - 1 } else { random.random_range(0..history) };
     (0..count).map(place).collect()
 }

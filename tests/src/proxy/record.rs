@@ -54,7 +54,8 @@ impl Record {
         let acknowledged = self.through.get(worker).copied().unwrap_or(0);
         let due = resent.through.max(acknowledged) + 1;
         let missing = match message.sequence {
-            0 => (due <= resent.newest_before).then(|| format!("report {due}, though another stream goes on")),
+            0 => (due <= resent.newest_before)
+                .then(|| format!("report {due}, though another stream goes on")),
             number => (number > due).then(|| format!("report {due}, but report {number}")),
         };
         self.forgotten.extend(missing.map(|what| format!("`{worker}` does not send {what}")));
@@ -71,7 +72,9 @@ impl Record {
 
     /// Whether that acknowledges the end of a trial.
     pub fn ends_a_trial(&self, worker: &str, answer: &v1::CoordinatorMessage) -> bool {
-        let Some(coordinator_message::Kind::Acknowledge(acknowledge)) = &answer.kind else { return false };
+        let Some(coordinator_message::Kind::Acknowledge(acknowledge)) = &answer.kind else {
+            return false;
+        };
         let of_worker = (worker.to_owned(), 0)..=(worker.to_owned(), acknowledge.through);
         self.reports.range(of_worker).any(|(_, kind)| matches!(kind, Kind::Succeeded(_)))
     }
@@ -85,11 +88,15 @@ impl Record {
             }
             Some(coordinator_message::Kind::Acknowledge(acknowledge)) => {
                 let through = self.through.entry(worker.to_owned()).or_default();
-                let new =
-                    (worker.to_owned(), *through + 1)..=(worker.to_owned(), acknowledge.through.max(*through + 1));
+                let new = (worker.to_owned(), *through + 1)
+                    ..=(worker.to_owned(), acknowledge.through.max(*through + 1));
                 if acknowledge.through > *through {
-                    let live = |kind: &&Kind| lease(kind).is_some_and(|lease| !self.revoked.contains(&lease));
-                    self.kept.extend(self.reports.range(new).map(|(_, kind)| kind).filter(live).cloned());
+                    let live = |kind: &&Kind| {
+                        lease(kind).is_some_and(|lease| !self.revoked.contains(&lease))
+                    };
+                    self.kept.extend(
+                        self.reports.range(new).map(|(_, kind)| kind).filter(live).cloned(),
+                    );
                     *through = acknowledge.through;
                 }
             }
@@ -112,7 +119,10 @@ impl Record {
             return 0;
         }
         let lost = |error: rusqlite::Error| -> rusqlite::Connection {
-            panic!("acknowledged and lost: all {} reports; there is no database: {error}", self.kept.len())
+            panic!(
+                "acknowledged and lost: all {} reports; there is no database: {error}",
+                self.kept.len()
+            )
         };
         // The file may be there, and its content not.
         let opened = database(run_dir).and_then(|database| {
@@ -123,7 +133,8 @@ impl Record {
         let rows = |sql: &str, columns: usize| -> HashSet<String> {
             let mut query = database.prepare(sql).expect("the database can be read");
             let row = |row: &rusqlite::Row<'_>| {
-                let cells: Result<Vec<String>, _> = (0..columns).map(|column| cell(row, column)).collect();
+                let cells: Result<Vec<String>, _> =
+                    (0..columns).map(|column| cell(row, column)).collect();
                 cells.map(|cells| cells.join(" "))
             };
             let rows = query.query_map([], row).and_then(Iterator::collect);
@@ -134,7 +145,10 @@ impl Record {
              JOIN trial ON trial.number = point.trial JOIN metric ON metric.number = point.metric",
             5,
         );
-        let ends = rows("SELECT trial.id, event.attempt, kind FROM event JOIN trial ON trial.number = event.trial", 3);
+        let ends = rows(
+            "SELECT trial.id, event.attempt, kind FROM event JOIN trial ON trial.number = event.trial",
+            3,
+        );
         let results = rows(
             "SELECT trial.id, result.attempt, final_test_accuracy FROM result JOIN trial ON trial.number = result.trial",
             3,
@@ -161,10 +175,16 @@ impl Record {
                     need(results.contains(&row), format!("result {row}"));
                 }
                 Kind::Failed(_) => {
-                    need(ends.contains(&format!("{trial} {attempt} failed")), format!("failure {trial} {attempt}"));
+                    need(
+                        ends.contains(&format!("{trial} {attempt} failed")),
+                        format!("failure {trial} {attempt}"),
+                    );
                 }
                 Kind::Released(_) => {
-                    need(ends.contains(&format!("{trial} {attempt} released")), format!("release {trial} {attempt}"));
+                    need(
+                        ends.contains(&format!("{trial} {attempt} released")),
+                        format!("release {trial} {attempt}"),
+                    );
                 }
                 // A file is there when all of it is.
                 Kind::Artifact(part) if part.offset + part.content.len() as u64 == part.size => {

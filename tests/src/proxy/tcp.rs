@@ -62,7 +62,8 @@ impl TcpProxy {
     /// If there is no port.
     pub fn start(upstream: &str) -> Self {
         let runtime = super::messages::runtime();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("loopback has a free port");
+        let listener =
+            runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let control = Control {
             mode: watch::Sender::new(Mode::Pass),
@@ -144,7 +145,11 @@ async fn connection(mut near: TcpStream, mut far: TcpStream, control: &Control) 
     }
 }
 
-async fn copy(mut from: tokio::net::tcp::ReadHalf<'_>, mut to: tokio::net::tcp::WriteHalf<'_>, control: &Control) {
+async fn copy(
+    mut from: tokio::net::tcp::ReadHalf<'_>,
+    mut to: tokio::net::tcp::WriteHalf<'_>,
+    control: &Control,
+) {
     let mut buffer = vec![0; 4096];
     let mut mode = control.mode.subscribe();
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -155,7 +160,9 @@ async fn copy(mut from: tokio::net::tcp::ReadHalf<'_>, mut to: tokio::net::tcp::
         match now {
             Mode::Pass => {}
             Mode::Delay(time) => tokio::time::sleep(time).await,
-            Mode::Throttle(rate) => tokio::time::sleep(Duration::from_secs(1) * read as u32 / rate).await,
+            Mode::Throttle(rate) => {
+                tokio::time::sleep(Duration::from_secs(1) * read as u32 / rate).await
+            }
             Mode::Hold => drop(mode.wait_for(|mode| *mode != Mode::Hold).await),
             Mode::Swallow => continue,
         }

@@ -80,11 +80,14 @@ impl Surroundings {
         let output = command.output().expect("a program can start itself");
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         match output.status.code() {
-            Some(0) => Verdict::Kept(said.parse().expect("a scenario that succeeds says its numbers")),
+            Some(0) => {
+                Verdict::Kept(said.parse().expect("a scenario that succeeds says its numbers"))
+            }
             Some(code) if code == i32::from(SKIPPED) => Verdict::Skipped(said),
             _ => {
                 let log = String::from_utf8_lossy(&output.stderr).into_owned();
-                let name = format!("{}-{}-{}.log", scenario.name, part.seed, bug.unwrap_or("sound"));
+                let name =
+                    format!("{}-{}-{}.log", scenario.name, part.seed, bug.unwrap_or("sound"));
                 fs::write(self.logs.join(name), &log).ok();
                 Verdict::Broken(last_words(&log).to_owned())
             }

@@ -95,7 +95,8 @@ fn one(name: &str, part: Part) -> ExitCode {
 
 fn run_all(all: &All) -> ExitCode {
     let wanted = |scenario: &&Scenario| {
-        all.names.is_empty() || all.names.iter().any(|name| [scenario.name, scenario.promise].contains(&&**name))
+        all.names.is_empty()
+            || all.names.iter().any(|name| [scenario.name, scenario.promise].contains(&&**name))
     };
     let scenarios: Vec<_> = scenario::ALL.iter().filter(wanted).collect();
     let mut parts: Vec<_> = scenarios.iter().flat_map(|scenario| parts(scenario, all)).collect();
@@ -123,8 +124,15 @@ fn mutants(names: &[String], at_a_time: Option<usize>) -> ExitCode {
     let bugs: Vec<_> = bugs::ALL.iter().filter(|bug| wanted(bug.name)).collect();
     let job = |scenario: &'static Scenario, bug| Job { scenario, part: Part::few(scenario), bug };
     // Those without any, too: who always fails notices nothing.
-    let needed = scenario::ALL.iter().filter(|scenario| bugs.iter().any(|bug| bug.by == scenario.name));
+    let needed =
+        scenario::ALL.iter().filter(|scenario| bugs.iter().any(|bug| bug.by == scenario.name));
     let sound = needed.map(|scenario| job(scenario, None));
-    let planted = bugs.iter().map(|bug| job(scenario::named(bug.by).expect("bugs name scenarios"), Some(bug.name)));
-    tables::mutants(sound.chain(planted).collect(), at_a_time.unwrap_or_else(usual_number), MUTANTS_LIMIT)
+    let planted = bugs
+        .iter()
+        .map(|bug| job(scenario::named(bug.by).expect("bugs name scenarios"), Some(bug.name)));
+    tables::mutants(
+        sound.chain(planted).collect(),
+        at_a_time.unwrap_or_else(usual_number),
+        MUTANTS_LIMIT,
+    )
 }

@@ -24,7 +24,11 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// Runs jobs, and tells of each.
-fn run(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> (Vec<(Job, Verdict, Duration)>, Surroundings) {
+fn run(
+    jobs: Vec<Job>,
+    at_a_time: usize,
+    limit: u32,
+) -> (Vec<(Job, Verdict, Duration)>, Surroundings) {
     let surroundings = Surroundings::new(limit).expect("folders can be made");
     let count = jobs.len();
     let (start, ended) = (Instant::now(), std::sync::atomic::AtomicUsize::new(0));
@@ -34,12 +38,17 @@ fn run(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> (Vec<(Job, Verdict, Dura
         let said = match (verdict, job.bug) {
             (Verdict::Kept(tally), _) => format!("kept ({} faults)", tally.faults),
             (Verdict::Skipped(reason), _) => format!("skipped: {reason}"),
-            (Verdict::Broken(words), None) => format!("BROKEN: {}\nagain: {}", short(words), job.command()),
+            (Verdict::Broken(words), None) => {
+                format!("BROKEN: {}\nagain: {}", short(words), job.command())
+            }
             (Verdict::Broken(words), Some(_)) => format!("broken: {}", short(words)),
         };
         let bug = job.bug.map(|bug| format!(" with {bug}")).unwrap_or_default();
         let name = job.scenario.name;
-        eprintln!("{done}/{count} after {:.0?}: {name} {faults} from {seed}{bug}, {time:.0?}: {said}", start.elapsed());
+        eprintln!(
+            "{done}/{count} after {:.0?}: {name} {faults} from {seed}{bug}, {time:.0?}: {said}",
+            start.elapsed()
+        );
     };
     let ended = side_by_side(jobs, at_a_time, &surroundings, tell);
     println!("{count} parts, {at_a_time} at a time, in {:.0?}", start.elapsed());
@@ -47,7 +56,12 @@ fn run(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> (Vec<(Job, Verdict, Dura
 }
 
 /// A row for each scenario, in which its parts are added up.
-pub(crate) fn scenarios(scenarios: &[&'static Scenario], jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode {
+pub(crate) fn scenarios(
+    scenarios: &[&'static Scenario],
+    jobs: Vec<Job>,
+    at_a_time: usize,
+    limit: u32,
+) -> ExitCode {
     let (ended, surroundings) = run(jobs, at_a_time, limit);
     let header = [
         "promise",
@@ -62,8 +76,11 @@ pub(crate) fn scenarios(scenarios: &[&'static Scenario], jobs: Vec<Job>, at_a_ti
     let mut table = table(&header);
     let mut broken = Vec::new();
     for scenario in scenarios {
-        let (mut sum, mut spent, mut parts, mut verdict) = (Tally::default(), Duration::ZERO, 0, "kept".to_owned());
-        for (job, outcome, time) in ended.iter().filter(|(job, _, _)| job.scenario.name == scenario.name) {
+        let (mut sum, mut spent, mut parts, mut verdict) =
+            (Tally::default(), Duration::ZERO, 0, "kept".to_owned());
+        for (job, outcome, time) in
+            ended.iter().filter(|(job, _, _)| job.scenario.name == scenario.name)
+        {
             parts += 1;
             spent += *time;
             match outcome {
@@ -99,7 +116,9 @@ pub(crate) fn mutants(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode 
         let (good, verdict) = match (verdict, job.bug) {
             (Verdict::Skipped(reason), _) => (true, format!("skipped: {reason}")),
             (Verdict::Kept(_), None) => (true, "passes".to_owned()),
-            (Verdict::Broken(words), None) => (false, format!("FAILS WITHOUT A BUG: {}", short(&words))),
+            (Verdict::Broken(words), None) => {
+                (false, format!("FAILS WITHOUT A BUG: {}", short(&words)))
+            }
             (Verdict::Kept(_), Some(_)) => (false, "SURVIVES".to_owned()),
             (Verdict::Broken(words), Some(name)) => {
                 let says = bugs::named(name).expect("jobs have known bugs").says;
@@ -111,7 +130,12 @@ pub(crate) fn mutants(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode 
             }
         };
         survivors += u32::from(!good);
-        table.add_row([job.bug.unwrap_or("-"), job.scenario.name, &verdict, &format!("{time:.0?}")]);
+        table.add_row([
+            job.bug.unwrap_or("-"),
+            job.scenario.name,
+            &verdict,
+            &format!("{time:.0?}"),
+        ]);
     }
     println!("{table}");
     if survivors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -23,8 +23,8 @@ use swfn_tests::{
 use tokio::{net::TcpSocket, task::JoinSet, time::sleep};
 
 use scene::{
-    ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, granted, look, open, scene, scene_with_files,
-    succeeded,
+    ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, granted, look, open, scene,
+    scene_with_files, succeeded,
 };
 
 /// Kilobytes on the disk: of the run directory, and of the coordinator's log.
@@ -33,7 +33,11 @@ fn disk(scene: &Scene) -> u64 {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         entries
             .map(|entry| {
-                if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().map_or(0, |data| data.len()) }
+                if entry.path().is_dir() {
+                    size(&entry.path())
+                } else {
+                    entry.metadata().map_or(0, |data| data.len())
+                }
             })
             .sum()
     }
@@ -49,7 +53,11 @@ async fn leases_that_nobody_granted_hold_nobody_up() {
     let address = scene.address.clone();
     attack.spawn(async move {
         let mut talk = open(&address, hello("beats")).await;
-        let progress = (0..8192).map(|number| v1::Progress { lease: Some(foreign(number)), step: 1, waits: false });
+        let progress = (0..8192).map(|number| v1::Progress {
+            lease: Some(foreign(number)),
+            step: 1,
+            waits: false,
+        });
         let beat = v1::WorkerMessage {
             sequence: 0,
             kind: Some(Kind::Heartbeat(v1::Heartbeat { progress: progress.collect() })),
@@ -91,7 +99,11 @@ async fn unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u
         let request = http::Request::post(format!("http://{to}/swfn.v1.Coordinator/{method}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
-        let Ok((answer, mut body)) = ready.send_request(request.body(()).expect("a request"), false) else { return };
+        let Ok((answer, mut body)) =
+            ready.send_request(request.body(()).expect("a request"), false)
+        else {
+            return;
+        };
         let head = [&[0][..], &bytes.to_be_bytes()].concat();
         body.send_data(head.into(), false).ok();
         body.send_data(vec![10; bytes as usize - 1].into(), false).ok();
@@ -122,7 +134,10 @@ async fn messages_that_do_not_end_take_up_no_memory() {
                 }
             });
         }
-        assert_well(&format!("{method}, {connections} x {calls} x {bytes} bytes"), &look(&scene, 4).await);
+        assert_well(
+            &format!("{method}, {connections} x {calls} x {bytes} bytes"),
+            &look(&scene, 4).await,
+        );
     }
 }
 
@@ -133,13 +148,17 @@ async fn noise(address: String, name: String, sent: Arc<AtomicUsize>) {
     let lease = granted(&mut talk).await.remove(0);
     for sequence in 1_u64.. {
         let point = |step| v1::MetricPoint { metric: "train/loss".into(), step, value: 0.5 };
-        let points = ((sequence - 1) * 2_000..sequence * 2_000).map(|step| point(step % 1_000_000)).collect();
+        let points = ((sequence - 1) * 2_000..sequence * 2_000)
+            .map(|step| point(step % 1_000_000))
+            .collect();
         let kind = Kind::Points(v1::Points { lease: Some(lease.clone()), points, log: None });
         if talk.say.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_err() {
             return;
         }
         sent.fetch_add(2_000, Ordering::Relaxed);
-        while let Ok(Ok(Some(_))) = tokio::time::timeout(Duration::ZERO, talk.hear.message()).await {}
+        while let Ok(Ok(Some(_))) = tokio::time::timeout(Duration::ZERO, talk.hear.message()).await
+        {
+        }
     }
 }
 
@@ -182,7 +201,9 @@ async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
                 let leases = granted(&mut talk).await;
                 for sequence in 1.. {
                     // It gives back what it got at first, though that is over, and asks again; nobody reads what comes of it.
-                    let released = v1::Released { lease: leases.get(sequence as usize % leases.len()).cloned() };
+                    let released = v1::Released {
+                        lease: leases.get(sequence as usize % leases.len()).cloned(),
+                    };
                     let said = [Kind::Released(released), ask(2_000)]
                         .map(|kind| v1::WorkerMessage { sequence, kind: Some(kind) });
                     for message in said {
@@ -223,7 +244,8 @@ async fn nobody_fills_the_disk_in_minutes() {
         let channel = connect(&address).await;
         for number in 0.. {
             let text = || "z".repeat(4_000);
-            let device = v1::Device { name: text(), model: text(), threads: 1, cuda_version: text() };
+            let device =
+                v1::Device { name: text(), model: text(), threads: 1, cuda_version: text() };
             let (host, software_version, libtorch_version) = (text(), text(), text());
             let hello = v1::Hello {
                 device: Some(device),
@@ -245,15 +267,23 @@ async fn nobody_fills_the_disk_in_minutes() {
                 for lease in granted(&mut talk).await {
                     for part in 0..if way == 0 { 1024 } else { 0 } {
                         sequence += 1;
-                        let (name, content) = ("weights.safetensors".into(), vec![part as u8; 64 << 10]);
+                        let (name, content) =
+                            ("weights.safetensors".into(), vec![part as u8; 64 << 10]);
                         let (offset, size) = (part << 16, 64 << 20);
-                        let part = v1::ArtifactPart { lease: Some(lease.clone()), name, offset, content, size };
+                        let part = v1::ArtifactPart {
+                            lease: Some(lease.clone()),
+                            name,
+                            offset,
+                            content,
+                            size,
+                        };
                         talk.tell(sequence, Kind::Artifact(part)).await;
                     }
                     sequence += 1;
                     if way == 1 {
                         let log = Some(v1::LogPart { offset: 0, text: "w".repeat(32 << 10) });
-                        let points = v1::Points { lease: Some(lease.clone()), points: Vec::new(), log };
+                        let points =
+                            v1::Points { lease: Some(lease.clone()), points: Vec::new(), log };
                         talk.tell(sequence, Kind::Points(points)).await;
                         sequence += 1;
                     }
@@ -270,9 +300,12 @@ async fn nobody_fills_the_disk_in_minutes() {
     assert_well("joins, artifacts, logs and give-backs", &seen);
     assert!((100..24 << 10).contains(&rate), "{rate} KiB a second");
     // What is there of a file goes with its attempt.
-    let files = std::fs::read_dir(scene.sweep.run_dir().join("artifacts")).into_iter().flatten().flatten();
-    let files = files.flat_map(|trial| std::fs::read_dir(trial.path()).into_iter().flatten().flatten());
-    let partial = files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".")).count();
+    let files =
+        std::fs::read_dir(scene.sweep.run_dir().join("artifacts")).into_iter().flatten().flatten();
+    let files =
+        files.flat_map(|trial| std::fs::read_dir(trial.path()).into_iter().flatten().flatten());
+    let partial =
+        files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".")).count();
     assert!(partial <= 3, "{partial} files of attempts that are over");
     let log = scene.coordinator.stderr();
     assert!(log.contains("it says so much that it is held up"), "nobody is told");
@@ -283,16 +316,26 @@ async fn nobody_fills_the_disk_in_minutes() {
 async fn what_workers_say_begins_no_line_of_the_log() {
     let scene = scene();
     let forged = "2026-11-29T00:00:00.000000Z  INFO worker joined worker=forged";
-    let liar =
-        v1::Hello { host: format!("host\n{forged}"), predecessor_end: format!("gone\n{forged}"), ..hello("liar") };
+    let liar = v1::Hello {
+        host: format!("host\n{forged}"),
+        predecessor_end: format!("gone\n{forged}"),
+        ..hello("liar")
+    };
     let mut talk = open(&scene.address, liar).await;
     talk.tell(0, ask(1)).await;
     let lease = granted(&mut talk).await.remove(0);
-    let failed =
-        v1::Failed { lease: Some(lease), message: format!("boom\n{forged}\r\u{202e}x"), ..v1::Failed::default() };
+    let failed = v1::Failed {
+        lease: Some(lease),
+        message: format!("boom\n{forged}\r\u{202e}x"),
+        ..v1::Failed::default()
+    };
     talk.tell(1, Kind::Failed(failed)).await;
     while !matches!(talk.next().await.unwrap(), Told::Acknowledge(_)) {}
-    let heir = v1::Hello { predecessor: Some("liar".into()), predecessor_end: format!("x\n{forged}"), ..hello("heir") };
+    let heir = v1::Hello {
+        predecessor: Some("liar".into()),
+        predecessor_end: format!("x\n{forged}"),
+        ..hello("heir")
+    };
     talk.tell(0, ask(1)).await;
     granted(&mut talk).await;
     let mut talk = open(&scene.address, heir).await;
@@ -323,7 +366,9 @@ async fn fails(address: String, lanes: u32, kind: v1::FailureKind) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_fails_everything_costs_no_trial() {
-    for (lanes, kind) in [(1, v1::FailureKind::Error), (64, v1::FailureKind::Error), (1, v1::FailureKind::Diverged)] {
+    for (lanes, kind) in
+        [(1, v1::FailureKind::Error), (64, v1::FailureKind::Error), (1, v1::FailureKind::Diverged)]
+    {
         let sweep = Sweep::of_grid(
             "version = 1\nname = \"broken\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = { count = 200 }\n\
              subset_size = 40\narchitecture = \"net\"\nlambda = 0\n",
@@ -335,7 +380,10 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
         let mut leases = granted(&mut talk).await;
         let broken = tokio::spawn(fails(address, lanes, kind));
         // So that it has begun.
-        let begun = || (sweep.query("SELECT count(*) FROM event WHERE kind = 'failed'") > Some(2)).then_some(());
+        let begun = || {
+            (sweep.query("SELECT count(*) FROM event WHERE kind = 'failed'") > Some(2))
+                .then_some(())
+        };
         tokio::task::block_in_place(|| wait_until("the other fails", begun));
         let mut sequence = 0;
         loop {
@@ -345,7 +393,9 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
             }
             talk.tell(0, ask(1)).await;
             match talk.next().await {
-                Ok(Told::Grant(grant)) => leases.extend(grant.leases.into_iter().filter_map(|lease| lease.id)),
+                Ok(Told::Grant(grant)) => {
+                    leases.extend(grant.leases.into_iter().filter_map(|lease| lease.id))
+                }
                 Ok(Told::Drain(_)) => break,
                 Ok(_) => {}
                 Err(_) => break,
@@ -353,7 +403,12 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
         }
         drop(talk);
         broken.abort();
-        assert_eq!(coordinator.wait(), Some(0), "{lanes} lanes, {kind:?}: {}", coordinator.stderr());
+        assert_eq!(
+            coordinator.wait(),
+            Some(0),
+            "{lanes} lanes, {kind:?}: {}",
+            coordinator.stderr()
+        );
         assert!(coordinator.stderr().contains("gets no more trials"), "{}", coordinator.stderr());
         assert_eq!(sweep.succeeded(), 200);
     }
@@ -367,7 +422,8 @@ async fn who_only_holds_trials_holds_few_and_can_be_put_out() {
     hog.tell(0, ask(4_096)).await;
     let held = granted(&mut hog).await;
     assert_eq!(held.len(), 64);
-    let progress = held.iter().map(|lease| v1::Progress { lease: Some(lease.clone()), step: 0, waits: true });
+    let progress =
+        held.iter().map(|lease| v1::Progress { lease: Some(lease.clone()), step: 0, waits: true });
     hog.tell(0, Kind::Heartbeat(v1::Heartbeat { progress: progress.collect() })).await;
     hog.tell(0, ask(4_096)).await;
     let put_out = ["drain", "hog:", "--now", "--coordinator", &scene.address];

@@ -18,13 +18,16 @@ use swfn_tests::{
 /// On few images: they are of three classes, and ninety of them are for the test.
 fn sweep(axes: &str, iterations: u32) -> Sweep {
     let more = "[artifacts]\nweights = true\nvae_sheet = true\nconfusion = true";
-    let grid = grid(axes, iterations, more).replace("[vae]\niterations = 60", "[vae]\niterations = 200");
+    let grid =
+        grid(axes, iterations, more).replace("[vae]\niterations = 60", "[vae]\niterations = 200");
     Sweep::of_grid(&grid).on(images::few())
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -32,7 +35,8 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_sweep_and_a_trial_alone_leave_the_same_files() {
     let _permit = permit::to_compute();
-    let axes = "seed = [3]\nsubset_size = 60\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
+    let axes =
+        "seed = [3]\nsubset_size = 60\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
     let sweep = sweep(axes, 50);
     sweep.coordinator("coordinator", &["--local-workers", "2"]).succeed();
     let trials = sweep.csv("trials.csv");
@@ -55,12 +59,15 @@ fn a_sweep_and_a_trial_alone_leave_the_same_files() {
             (images, right) = (images + row[4], right + row[1 + class]);
         }
         assert_eq!(images, 90.0);
-        assert!((right / images - trial["final_test_accuracy"].parse::<f64>().unwrap()).abs() < 1e-9);
+        assert!(
+            (right / images - trial["final_test_accuracy"].parse::<f64>().unwrap()).abs() < 1e-9
+        );
     }
     for trial in trials.iter().filter(|trial| trial["lambda"] == "0.1") {
         let alone = sweep.run_dir().join("alone").join(&trial["trial"]);
         let id = trial["trial"].as_str();
-        let mut program = sweep.train("alone", &["--trial", id, "--artifacts", alone.to_str().unwrap()]);
+        let mut program =
+            sweep.train("alone", &["--trial", id, "--artifacts", alone.to_str().unwrap()]);
         program.succeed();
         for name in ["weights.safetensors", "vae.png", "confusion.csv"] {
             let swept = fs::read(sweep.run_dir().join("artifacts").join(id).join(name)).unwrap();
@@ -138,8 +145,13 @@ fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
     }
     assert!(kills >= 2 && resumed >= 2, "{kills} kills, {resumed} resumed");
     for name in ["weights.safetensors", "vae.png", "confusion.csv"] {
-        let [one, other] = [&undisturbed, &disturbed].map(|sweep| fs::read(sweep.run_dir().join(name)).unwrap());
+        let [one, other] =
+            [&undisturbed, &disturbed].map(|sweep| fs::read(sweep.run_dir().join(name)).unwrap());
         assert!(one == other, "{name} differs after {kills} kills");
     }
-    assert!(names(&checkpoints).iter().all(|name| !name.ends_with(".checkpoint")), "{:?}", names(&checkpoints));
+    assert!(
+        names(&checkpoints).iter().all(|name| !name.ends_with(".checkpoint")),
+        "{:?}",
+        names(&checkpoints)
+    );
 }

@@ -8,8 +8,8 @@ mod strangers;
 mod view;
 
 /// Two architectures, with and without function norm.
-pub(crate) const AXES: &str =
-    "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
+pub(crate) const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"net\", \"lenet+bn\"]\nlambda = [0, 0.1]";
 
 /// What a coordinator is told that a test asks.
-pub(crate) const DOORS: [&str; 5] = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--exit-when-done=false"];
+pub(crate) const DOORS: [&str; 5] =
+    ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--exit-when-done=false"];

@@ -5,7 +5,8 @@ use std::{thread::sleep, time::Duration};
 
 use nix::sys::signal::Signal;
 use swfn_tests::{
-    chaos::judge::judge, disk::SmallDisk, page::ask, ports, probe::serves, process::wait_until, sweep::Sweep,
+    chaos::judge::judge, disk::SmallDisk, page::ask, ports, probe::serves, process::wait_until,
+    sweep::Sweep,
 };
 
 const AXES: &str = "seed = { count = 4 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
@@ -60,7 +61,11 @@ fn a_coordinator_that_waits_for_its_disk_can_be_stopped_and_started_again() {
     wait_until("the disk to be noticed", || coordinator.stderr().contains(WAITS).then_some(()));
     coordinator.signal(Signal::SIGTERM);
     assert_eq!(coordinator.wait(), Some(1), "{}", coordinator.stderr());
-    assert!(coordinator.stderr().contains("hint: make room on its disk"), "{}", coordinator.stderr());
+    assert!(
+        coordinator.stderr().contains("hint: make room on its disk"),
+        "{}",
+        coordinator.stderr()
+    );
     // Before there is space it does not start, or comes as far as what its predecessor's log took and waits there.
     let mut early = sweep.coordinator("early", &["--listen", &door]);
     let waits = wait_until("the disk to be noticed", || match early.ended() {
@@ -101,7 +106,10 @@ fn walk(folder: &std::path::Path) -> Vec<u64> {
     let files = |folder: &std::path::Path| {
         std::fs::read_dir(folder).expect("a folder that is there").flatten().collect::<Vec<_>>()
     };
-    let all = files(folder).into_iter().filter(|entry| entry.path().is_dir()).flat_map(|entry| files(&entry.path()));
+    let all = files(folder)
+        .into_iter()
+        .filter(|entry| entry.path().is_dir())
+        .flat_map(|entry| files(&entry.path()));
     all.map(|entry| entry.metadata().expect("a file that is there").len()).collect()
 }
 
@@ -109,7 +117,8 @@ fn walk(folder: &std::path::Path) -> Vec<u64> {
 fn without_room_for_result_files_the_same_command_writes_them_later() {
     let sweep = sweep();
     let Some(disk) = SmallDisk::mount(&sweep.run_dir(), 2 << 20) else { return };
-    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--exit-when-done", "false"]);
+    let mut coordinator =
+        sweep.coordinator("coordinator", &["--local-workers", "1", "--exit-when-done", "false"]);
     wait_until("all results", || (sweep.succeeded() == 4).then_some(()));
     let filling = disk.fill();
     coordinator.signal(Signal::SIGTERM);

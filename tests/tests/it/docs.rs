@@ -46,7 +46,8 @@ struct Block<'p> {
 impl Page {
     fn read(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let text = fs::read_to_string(root().join(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = fs::read_to_string(root().join(&path))
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self { path, text }
     }
 
@@ -105,7 +106,8 @@ fn root() -> &'static Path {
 
 /// The pages that follow all rules.
 fn pages() -> Vec<Page> {
-    let top = ["README.md", "STYLE.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md"].map(Page::read);
+    let top = ["README.md", "STYLE.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md"]
+        .map(Page::read);
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
     let docs = docs.filter(|name| name.to_string_lossy().ends_with(".md"));
     top.into_iter().chain(docs.map(|name| Page::read(Path::new("docs").join(name)))).collect()
@@ -129,7 +131,11 @@ fn grid_files_of_pages_parse() {
                 continue;
             }
             let place = page.at(block.line);
-            problems.extend(Grid::parse(&place, &block.text, DEFAULT_MAX_TRIALS).err().map(|error| error.to_string()));
+            problems.extend(
+                Grid::parse(&place, &block.text, DEFAULT_MAX_TRIALS)
+                    .err()
+                    .map(|error| error.to_string()),
+            );
             count += 1;
         }
     }
@@ -146,7 +152,9 @@ fn options() -> BTreeMap<String, BTreeSet<String>> {
             let (title, text) = section.split_once('\n').unwrap();
             let names = between(text, "`--", '`').into_iter();
             let names = names.map(|name| format!("--{}", name.split([' ', '[']).next().unwrap()));
-            all.entry(title.to_owned()).or_default().extend(names.chain(["--help".to_owned(), "-h".to_owned()]));
+            all.entry(title.to_owned())
+                .or_default()
+                .extend(names.chain(["--help".to_owned(), "-h".to_owned()]));
         }
         all.get_mut(program).unwrap().insert("--version".to_owned());
     }
@@ -160,19 +168,28 @@ fn wrong(command: &str, options: &BTreeMap<String, BTreeSet<String>>) -> Option<
     let name = first.strip_prefix("target/release/").unwrap_or(first);
     match name {
         "swfn-coordinator" | "swfn-worker" => {
-            let sub = rest.first().map(|sub| format!("{name} {sub}")).filter(|sub| options.contains_key(sub));
+            let sub = rest
+                .first()
+                .map(|sub| format!("{name} {sub}"))
+                .filter(|sub| options.contains_key(sub));
             let known = &options[sub.as_deref().unwrap_or(name)];
             let unknown = rest.iter().map(|word| word.split('=').next().unwrap());
-            let mut unknown = unknown.filter(|word| word.starts_with("--") && !known.contains(*word));
+            let mut unknown =
+                unknown.filter(|word| word.starts_with("--") && !known.contains(*word));
             unknown.next().map(|option| format!("{name} has no option {option} there"))
         }
         "make" => {
             let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
-            let targets = rest.iter().take_while(|word| !word.starts_with('#')).filter(|word| !word.contains('='));
+            let targets = rest
+                .iter()
+                .take_while(|word| !word.starts_with('#'))
+                .filter(|word| !word.contains('='));
             let mut missing = targets.filter(|target| !makefile.contains(&format!("\n{target}:")));
             missing.next().map(|target| format!("there is no target {target}"))
         }
-        path if path.contains('/') => (!root().join(path).is_file()).then(|| format!("{path} is not there")),
+        path if path.contains('/') => {
+            (!root().join(path).is_file()).then(|| format!("{path} is not there"))
+        }
         other => (!OTHERS.contains(&other)).then(|| format!("{other} is no program of ours")),
     }
 }
@@ -185,7 +202,9 @@ fn commands_of_pages_exist() {
         let mut commands: Vec<(usize, String)> = Vec::new();
         for block in page.blocks().iter().filter(|block| block.language == "sh") {
             let joined = block.text.replace("\\\n", " ");
-            let parts = joined.lines().flat_map(|line| line.split(" #").next().unwrap().split([';', '&', '|']));
+            let parts = joined
+                .lines()
+                .flat_map(|line| line.split(" #").next().unwrap().split([';', '&', '|']));
             commands.extend(parts.map(|command| (block.line, command.to_owned())));
         }
         for (number, line) in page.prose() {
@@ -196,14 +215,19 @@ fn commands_of_pages_exist() {
         }
         for (line, command) in commands {
             let problem = wrong(&command, &options);
-            problems.extend(problem.map(|problem| format!("{}: `{}`: {problem}", page.at(line), command.trim())));
+            problems.extend(
+                problem
+                    .map(|problem| format!("{}: `{}`: {problem}", page.at(line), command.trim())),
+            );
             count += 1;
         }
     }
     assert_none(&problems);
     assert!(count >= 40, "{count} commands were found");
     assert!(wrong("swfn-coordinator retry --tensorboards", &options).is_some());
-    assert!(wrong("make nonsense", &options).is_some() && wrong("deploy/none.sh", &options).is_some());
+    assert!(
+        wrong("make nonsense", &options).is_some() && wrong("deploy/none.sh", &options).is_some()
+    );
 }
 
 #[test]
@@ -215,7 +239,10 @@ fn the_dry_run_of_the_first_steps_is_current() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("grid.toml"), &grid.text).unwrap();
     let mut command = Command::new(programs::folder().join("swfn-coordinator"));
-    command.args(["grid.toml", "--dry-run"]).current_dir(folder.path()).env("SWFN_CACHE", folder.path());
+    command
+        .args(["grid.toml", "--dry-run"])
+        .current_dir(folder.path())
+        .env("SWFN_CACHE", folder.path());
     let output = command.output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     // The work is told in shares of the time that this machine would take.
@@ -236,11 +263,16 @@ fn links_lead_somewhere() {
         for (number, line) in page.prose() {
             for target in targets(line).into_iter().filter(|target| !target.starts_with("http")) {
                 let (file, part) = target.split_once('#').unwrap_or((target, ""));
-                let path = if file.is_empty() { page.path.clone() } else { page.path.with_file_name(file) };
+                let path = if file.is_empty() {
+                    page.path.clone()
+                } else {
+                    page.path.with_file_name(file)
+                };
                 let is_page = path.extension().is_some_and(|extension| extension == "md");
                 if !root().join(&path).exists() {
                     problems.push(format!("{}: `{target}` is not there", page.at(number)));
-                } else if !part.is_empty() && is_page && !Page::read(&path).anchors().contains(part) {
+                } else if !part.is_empty() && is_page && !Page::read(&path).anchors().contains(part)
+                {
                     problems.push(format!("{}: `{target}` has no such heading", page.at(number)));
                 }
                 count += 1;
@@ -270,14 +302,18 @@ fn lines_keep_their_columns() {
 fn the_readme_is_short() {
     let text = Page::read("README.md").text;
     let (lines, words) = (text.lines().count(), text.split_whitespace().count());
-    assert!(lines <= README_LINES && words <= README_WORDS, "README.md has {lines} lines and {words} words");
+    assert!(
+        lines <= README_LINES && words <= README_WORDS,
+        "README.md has {lines} lines and {words} words"
+    );
 }
 
 /// Words of the longest paragraph of a page and of its longest cell, each with its first words.
 fn longest(page: &Page) -> [(usize, String); 2] {
     let mut longest = [(0, String::new()), (0, String::new())];
     let mut note = |kind: usize, text: &str| {
-        let words = text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count();
+        let words =
+            text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count();
         if words > longest[kind].0 {
             longest[kind] = (words, text.chars().take(60).collect());
         }
@@ -287,7 +323,9 @@ fn longest(page: &Page) -> [(usize, String); 2] {
         if block.starts_with('|') {
             block.lines().flat_map(|line| line.split(" | ")).for_each(|cell| note(1, cell));
         } else if !block.starts_with('#') && !block.starts_with("    ") {
-            let is_item = |line: &str| line.starts_with("- ") || line.starts_with(|c: char| c.is_ascii_digit());
+            let is_item = |line: &str| {
+                line.starts_with("- ") || line.starts_with(|c: char| c.is_ascii_digit())
+            };
             let items = block.lines().fold(Vec::<String>::new(), |mut items, line| {
                 match items.last_mut() {
                     Some(item) if !is_item(line) => *item += &format!(" {line}"),
@@ -316,6 +354,7 @@ fn paths_of_the_architecture_exist() {
     let spans = page.text.split('`').skip(1).step_by(2);
     let ends = [".rs", ".proto", "/"];
     let is_path = |span: &&str| span.contains('/') && ends.iter().any(|end| span.ends_with(end));
-    let missing: Vec<_> = spans.filter(is_path).filter(|path| !root().join(path).exists()).collect();
+    let missing: Vec<_> =
+        spans.filter(is_path).filter(|path| !root().join(path).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -24,7 +24,10 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
 
     let trials = sweep.csv("trials.csv");
     assert_eq!(trials.len(), 8);
-    assert!(trials.iter().all(|trial| trial["state"] == "succeeded" && trial["attempts"] == "1"), "{trials:?}");
+    assert!(
+        trials.iter().all(|trial| trial["state"] == "succeeded" && trial["attempts"] == "1"),
+        "{trials:?}"
+    );
     let workers: HashSet<_> = trials.iter().map(|trial| &trial["worker"]).collect();
     assert_eq!(workers.len(), 2, "both workers had something to do");
     let journal = sweep.journal();
@@ -41,16 +44,25 @@ fn two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do() {
     }
     let curves = sweep.csv("curves.csv");
     for metric in ["train/loss", "test/accuracy", "test/loss"] {
-        let of: HashSet<_> = curves.iter().filter(|p| p["metric"] == metric).map(|p| &p["trial"]).collect();
+        let of: HashSet<_> =
+            curves.iter().filter(|p| p["metric"] == metric).map(|p| &p["trial"]).collect();
         assert_eq!(of.len(), 8, "{metric}");
     }
     for metric in ["train/function_norm", "vae/loss"] {
-        let lambdas: HashSet<_> = curves.iter().filter(|p| p["metric"] == metric).map(|p| &*p["lambda"]).collect();
+        let lambdas: HashSet<_> =
+            curves.iter().filter(|p| p["metric"] == metric).map(|p| &*p["lambda"]).collect();
         assert_eq!(lambdas, HashSet::from(["0.1"]), "{metric} only where there is a function norm");
     }
     let table = coordinator.stdout();
-    assert!(table.contains("test on synthetic: 8 of 8 trials") && table.contains("bn + fn 0.1"), "{table}");
-    assert!(fs::read_to_string(sweep.run_dir().join("summary.md")).unwrap().contains("| net | fn 0.1 | 40 | 2 |"));
+    assert!(
+        table.contains("test on synthetic: 8 of 8 trials") && table.contains("bn + fn 0.1"),
+        "{table}"
+    );
+    assert!(
+        fs::read_to_string(sweep.run_dir().join("summary.md"))
+            .unwrap()
+            .contains("| net | fn 0.1 | 40 | 2 |")
+    );
 
     let before = sweep.results();
     let mut again = sweep.coordinator("again", &["--local-workers", "2"]);
@@ -87,9 +99,13 @@ fn one_worker_trains_trials_side_by_side_to_the_same_results() {
         trials
     };
     for (one, four) in by_trial(&one).iter().zip(by_trial(&four)) {
-        assert_eq!((&one["trial"], &*four["state"], &*four["attempts"]), (&four["trial"], "succeeded", "1"));
-        let loss =
-            |trial: &std::collections::BTreeMap<String, String>| -> f64 { trial["final_test_loss"].parse().unwrap() };
+        assert_eq!(
+            (&one["trial"], &*four["state"], &*four["attempts"]),
+            (&four["trial"], "succeeded", "1")
+        );
+        let loss = |trial: &std::collections::BTreeMap<String, String>| -> f64 {
+            trial["final_test_loss"].parse().unwrap()
+        };
         assert!((loss(one) - loss(&four)).abs() < 1e-3 * loss(one), "{one:?} {four:?}");
     }
 }
@@ -100,8 +116,10 @@ fn a_grown_grid_runs_only_what_is_new() {
     let axes = "subset_size = 40\narchitecture = \"net\"\nlambda = 0\nseed = { count = 2 }";
     let sweep = Sweep::new(axes, 20);
     sweep.coordinator("first", &["--local-workers", "1"]).succeed();
-    let (journal, grown) =
-        (sweep.journal(), fs::read_to_string(sweep.grid()).unwrap().replace("count = 2", "count = 3"));
+    let (journal, grown) = (
+        sweep.journal(),
+        fs::read_to_string(sweep.grid()).unwrap().replace("count = 2", "count = 3"),
+    );
     fs::write(sweep.grid(), grown).unwrap();
     sweep.coordinator("second", &["--local-workers", "1"]).succeed();
     let after = sweep.journal();
@@ -110,17 +128,22 @@ fn a_grown_grid_runs_only_what_is_new() {
     assert_eq!(sweep.csv("trials.csv").len(), 3);
     // Axes may grow as well. The results are about all of the grid, those that came earlier included.
     let more = fs::read_to_string(sweep.grid()).unwrap();
-    let more = more.replace("lambda = 0", "lambda = [0, 0.1]").replace("\"net\"", "[\"net\", \"lenet\"]");
+    let more =
+        more.replace("lambda = 0", "lambda = [0, 0.1]").replace("\"net\"", "[\"net\", \"lenet\"]");
     fs::write(sweep.grid(), &more).unwrap();
     sweep.coordinator("third", &["--local-workers", "1"]).succeed();
     let grown = sweep.journal();
     assert_eq!(grown[..after.len()], after);
     let succeeded = grown[after.len()..].iter().filter(|line| line.kind == "succeeded");
     assert_eq!(succeeded.count(), 9, "3 seeds x 4 cells, less the 3 trials from before");
-    assert!(grown[after.len()..].iter().all(|line| after.iter().all(|known| known.trial != line.trial)));
+    assert!(
+        grown[after.len()..].iter().all(|line| after.iter().all(|known| known.trial != line.trial))
+    );
     let comparisons = |sweep: &Sweep| {
         let lines = sweep.csv("comparisons.csv").into_iter();
-        lines.map(|line| format!("{} of {}: {}", line["n"], line["planned"], line["context"])).collect::<Vec<_>>()
+        lines
+            .map(|line| format!("{} of {}: {}", line["n"], line["planned"], line["context"]))
+            .collect::<Vec<_>>()
     };
     assert_eq!(comparisons(&sweep), ["3 of 3: n = 40, net", "3 of 3: n = 40, lenet"]);
     // What is compared and claimed may change without anything to train, even where nobody could.
@@ -139,8 +162,13 @@ fn a_grown_grid_runs_only_what_is_new() {
 fn a_vae_is_trained_once_for_all_sweeps_that_share_a_folder() {
     let axes = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let vae = |sweep: &Sweep| {
-        let curve: Vec<_> = sweep.csv("curves.csv").into_iter().filter(|point| point["metric"] == "vae/loss").collect();
-        let curve: Vec<_> = curve.iter().map(|point| (point["step"].clone(), point["value"].clone())).collect();
+        let curve: Vec<_> = sweep
+            .csv("curves.csv")
+            .into_iter()
+            .filter(|point| point["metric"] == "vae/loss")
+            .collect();
+        let curve: Vec<_> =
+            curve.iter().map(|point| (point["step"].clone(), point["value"].clone())).collect();
         assert_eq!(curve.len(), 1, "{curve:?}");
         (sweep.csv("trials.csv")[0]["vae_seconds"].parse::<f64>().unwrap(), curve)
     };
@@ -179,28 +207,46 @@ fn workers_may_be_started_by_hand_join_late_and_leave() {
     wait_until("the first result", || (sweep.succeeded() >= 1).then_some(()));
     let mut second = sweep.worker("second", &address, &[]);
     wait_until("a lease of the second worker", || {
-        (sweep.query("SELECT count(DISTINCT worker) FROM event WHERE kind = 'leased'") == Some(2)).then_some(())
+        (sweep.query("SELECT count(DISTINCT worker) FROM event WHERE kind = 'leased'") == Some(2))
+            .then_some(())
     });
     first.signal(Signal::SIGTERM);
     first.succeed();
     second.succeed();
     coordinator.succeed();
     let journal = sweep.journal();
-    assert!(journal.iter().all(|line| line.kind != "lost"), "a worker that leaves in order loses nothing: {journal:?}");
-    assert!(journal.iter().any(|line| line.kind == "released"), "the first left in the middle of a trial: {journal:?}");
-    assert_eq!(sweep.csv("trials.csv").iter().filter(|trial| trial["state"] == "succeeded").count(), 6);
+    assert!(
+        journal.iter().all(|line| line.kind != "lost"),
+        "a worker that leaves in order loses nothing: {journal:?}"
+    );
+    assert!(
+        journal.iter().any(|line| line.kind == "released"),
+        "the first left in the middle of a trial: {journal:?}"
+    );
+    assert_eq!(
+        sweep.csv("trials.csv").iter().filter(|trial| trial["state"] == "succeeded").count(),
+        6
+    );
 }
 
 #[test]
 fn a_diverging_trial_is_given_up_and_told() {
-    let sweep =
-        Sweep::new("seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0\nlearning_rate = [0.01, 1e9]", 40);
+    let sweep = Sweep::new(
+        "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0\nlearning_rate = [0.01, 1e9]",
+        40,
+    );
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
     let table = coordinator.stdout();
-    assert!(table.contains("net, n = 40, none, lr 1e9, seed 0") && table.contains("train/loss is `"), "{table}");
+    assert!(
+        table.contains("net, n = 40, none, lr 1e9, seed 0") && table.contains("train/loss is `"),
+        "{table}"
+    );
     let trials = sweep.csv("trials.csv");
-    assert_eq!(trials.iter().map(|trial| &*trial["state"]).collect::<Vec<_>>(), ["succeeded", "quarantined"]);
+    assert_eq!(
+        trials.iter().map(|trial| &*trial["state"]).collect::<Vec<_>>(),
+        ["succeeded", "quarantined"]
+    );
     assert_eq!(trials[1]["attempts"], "1", "training is deterministic: it is not tried again");
     let cells = sweep.csv("summary.csv");
     assert_eq!(cells.iter().map(|cell| &*cell["complete"]).collect::<Vec<_>>(), ["true", "false"]);
@@ -208,10 +254,15 @@ fn a_diverging_trial_is_given_up_and_told() {
 
 #[test]
 fn an_interrupt_stops_in_order_and_leaves_no_process_behind() {
-    let sweep =
-        Sweep::new("seed = { count = 2 }\nsubset_size = 40\narchitecture = \"lenet\"\nlambda = 0", 100_000).slowed(200);
+    let sweep = Sweep::new(
+        "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"lenet\"\nlambda = 0",
+        100_000,
+    )
+    .slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "2"]);
-    wait_until("two leases", || (sweep.query("SELECT count(*) FROM event") >= Some(2)).then_some(()));
+    wait_until("two leases", || {
+        (sweep.query("SELECT count(*) FROM event") >= Some(2)).then_some(())
+    });
     let supervisors = children(coordinator.id());
     let workers: Vec<_> = supervisors.iter().flat_map(|id| children(*id)).collect();
     assert_eq!((supervisors.len(), workers.len()), (1, 2));
@@ -221,23 +272,37 @@ fn an_interrupt_stops_in_order_and_leaves_no_process_behind() {
     assert!(supervisors.iter().chain(&workers).all(gone));
     let journal = sweep.journal();
     assert_eq!(journal.iter().filter(|line| line.kind == "released").count(), 2, "{journal:?}");
-    assert!(coordinator.stdout().contains("0 of 2"), "what there is, is told: {}", coordinator.stdout());
+    assert!(
+        coordinator.stdout().contains("0 of 2"),
+        "what there is, is told: {}",
+        coordinator.stdout()
+    );
 }
 
 #[test]
 fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
-    let sweep =
-        Sweep::new("seed = [3]\nsubset_size = 40\narchitecture = [\"lenet\", \"net+dropout\"]\nlambda = [0, 0.1]", 40);
+    let sweep = Sweep::new(
+        "seed = [3]\nsubset_size = 40\narchitecture = [\"lenet\", \"net+dropout\"]\nlambda = [0, 0.1]",
+        40,
+    );
     sweep.coordinator("sweep", &["--local-workers", "2"]).succeed();
     let trials = sweep.csv("trials.csv");
-    let trial = trials.iter().find(|trial| trial["architecture"] == "net+dropout" && trial["lambda"] == "0.1").unwrap();
+    let trial = trials
+        .iter()
+        .find(|trial| trial["architecture"] == "net+dropout" && trial["lambda"] == "0.1")
+        .unwrap();
     let id = &trial["trial"];
     let mut alone = sweep.train("alone", &["--trial", &id[..10]]);
     alone.succeed();
     let lines = alone.stdout();
     let points = sweep.csv("curves.csv").into_iter().filter(|point| point["trial"] == *id);
     let mut expected: Vec<_> = points
-        .map(|p| format!("\"metric\":\"{}\",\"step\":{},\"value\":{}", p["metric"], p["step"], p["value"]))
+        .map(|p| {
+            format!(
+                "\"metric\":\"{}\",\"step\":{},\"value\":{}",
+                p["metric"], p["step"], p["value"]
+            )
+        })
         .collect();
     assert!(expected.len() >= 5);
     expected.push(format!("\"final_test_accuracy\":{}", trial["final_test_accuracy"]));
@@ -247,7 +312,11 @@ fn a_trial_alone_gives_the_same_result_as_within_its_sweep() {
     }
     let mut unclear = sweep.train("unclear", &[]);
     assert_eq!(unclear.wait(), Some(1));
-    assert!(unclear.stderr().contains("more than one trial\nhint: choose one with --trial ID"), "{}", unclear.stderr());
+    assert!(
+        unclear.stderr().contains("more than one trial\nhint: choose one with --trial ID"),
+        "{}",
+        unclear.stderr()
+    );
 }
 
 #[test]
@@ -289,9 +358,19 @@ fn a_copy_of_a_sweep_that_goes_on_ends_with_the_same_results() {
 /// What is not written at the end is written later: it is all in the run directory.
 #[test]
 fn a_sweep_writes_as_much_as_it_is_told_and_always_prints_its_table() {
-    let sweep = Sweep::new("seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = [0, 0.1]", 20);
-    let tables =
-        ["trials.csv", "trials.jsonl", "curves.csv", "comparisons.csv", "summary.csv", "summary.json", "summary.md"];
+    let sweep = Sweep::new(
+        "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = [0, 0.1]",
+        20,
+    );
+    let tables = [
+        "trials.csv",
+        "trials.jsonl",
+        "curves.csv",
+        "comparisons.csv",
+        "summary.csv",
+        "summary.json",
+        "summary.md",
+    ];
     let reports = ["report.html", "report.md", "summary.tex", "charts"];
     let in_folder = |folder: &Path, names: &[&str]| {
         let there: Vec<_> = names.iter().map(|name| folder.join(name).exists()).collect();
@@ -301,24 +380,32 @@ fn a_sweep_writes_as_much_as_it_is_told_and_always_prints_its_table() {
     let run_dir = sweep.run_dir();
     let report = |name: &str, out: &Path| {
         let mut command = sweep.command("swfn-coordinator");
-        let mut program = sweep.start(command.arg("report").arg(&run_dir).arg("--out").arg(out), name);
+        let mut program =
+            sweep.start(command.arg("report").arg(&run_dir).arg("--out").arg(out), name);
         program.succeed();
         program.stdout()
     };
-    let later = format!("no report was written: `swfn-coordinator report {}` writes it", run_dir.display());
+    let later =
+        format!("no report was written: `swfn-coordinator report {}` writes it", run_dir.display());
     let mut printed = Vec::new();
-    for (extent, has_tables, has_report) in [("none", false, false), ("tables", true, false), ("full", true, true)] {
+    for (extent, has_tables, has_report) in
+        [("none", false, false), ("tables", true, false), ("full", true, true)]
+    {
         // All but the first find the sweep at its end.
-        let mut coordinator = sweep.coordinator(extent, &["--local-workers", "1", "--report", extent]);
+        let mut coordinator =
+            sweep.coordinator(extent, &["--local-workers", "1", "--report", extent]);
         coordinator.succeed();
         let there = (in_folder(&run_dir, &tables), in_folder(&run_dir, &reports));
         assert_eq!(there, (has_tables, has_report), "--report {extent}");
         let elsewhere = sweep.folder().join(format!("after-{extent}"));
         let after = report(&format!("report-{extent}"), &elsewhere);
-        for (text, folder, has_report) in [(coordinator.stdout(), &run_dir, has_report), (after, &elsewhere, true)] {
+        for (text, folder, has_report) in
+            [(coordinator.stdout(), &run_dir, has_report), (after, &elsewhere, true)]
+        {
             let (table, last) = text.trim_end().rsplit_once('\n').unwrap();
             let page = folder.join("report.html").canonicalize();
-            let expected = page.map_or(later.clone(), |page| format!("report: file://{}", page.display()));
+            let expected =
+                page.map_or(later.clone(), |page| format!("report: file://{}", page.display()));
             assert_eq!(
                 (last, has_report),
                 (expected.as_str(), folder.join("report.html").exists()),
@@ -350,7 +437,8 @@ fn a_sweep_of_an_earlier_program_goes_on_with_nothing_trained_anew() {
     let done = || -> BTreeMap<String, (f64, String)> {
         let sql = "SELECT id, final_test_accuracy, worker FROM result JOIN trial ON trial.number = result.trial";
         let mut query = database.prepare(sql).unwrap();
-        let rows = query.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).unwrap();
+        let rows =
+            query.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
     };
     let before = done();
@@ -358,5 +446,8 @@ fn a_sweep_of_an_earlier_program_goes_on_with_nothing_trained_anew() {
     coordinator.succeed();
     let after = done();
     assert_eq!((before.len(), after.len()), (9, 16));
-    assert!(before.iter().all(|(trial, result)| after.get(trial) == Some(result)), "{before:?} {after:?}");
+    assert!(
+        before.iter().all(|(trial, result)| after.get(trial) == Some(result)),
+        "{before:?} {after:?}"
+    );
 }

@@ -22,7 +22,9 @@ fn start_export(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     let mut command = sweep.command("swfn-coordinator");
     command.arg("export").arg(sweep.run_dir()).args(arguments);
     // Nothing of whoever runs the tests goes to a server, nor through somebody else's.
-    for variable in ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"] {
+    for variable in
+        ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
+    {
         command.env_remove(variable);
     }
     sweep.start(&mut command, name)
@@ -34,6 +36,7 @@ fn that_diverges(seeds: u32, iterations: u32) -> Sweep {
         "seed = {{ count = {seeds} }}\nsubset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]\n\
          learning_rate = [0.01, 1000.0]\n[[exclude]]\nlambda = 0.1\nlearning_rate = 1000.0"
     );
-    let grid = grid(&axes, iterations, "lease_seconds = 60").replace("name = \"test\"", "name = \"exported\"");
+    let grid = grid(&axes, iterations, "lease_seconds = 60")
+        .replace("name = \"test\"", "name = \"exported\"");
     Sweep::of_grid(&grid).on(images::few()).evaluated_every(iterations / 5)
 }

@@ -48,7 +48,10 @@ fn a_worker_killed_in_the_middle_changes_nothing() {
     let succeeded: HashSet<_> =
         journal.iter().filter(|line| line.kind == "succeeded").map(|line| &line.trial).collect();
     assert_eq!(succeeded.len(), 8);
-    assert!(!Path::new(&format!("/proc/{}", orphans[0])).exists(), "a device process does not outlive its supervisor");
+    assert!(
+        !Path::new(&format!("/proc/{}", orphans[0])).exists(),
+        "a device process does not outlive its supervisor"
+    );
     judge(&sweep);
 }
 
@@ -81,7 +84,8 @@ fn a_killed_worker_goes_on_from_its_checkpoints() {
     coordinator.succeed();
     worker.succeed();
     let log = worker.stderr();
-    let resumed = log.lines().filter(|line| line.contains("goes on from a checkpoint step=")).count();
+    let resumed =
+        log.lines().filter(|line| line.contains("goes on from a checkpoint step=")).count();
     assert!(kills >= 2 && (1..=kills).contains(&resumed), "{kills} {resumed}\n{log}");
     assert!(sweep.journal().iter().any(|line| line.kind == "lost"), "a fault hit a trial");
     // What a kill left half-written is no checkpoint; it is removed when it is an hour old.
@@ -105,18 +109,30 @@ fn a_coordinator_killed_in_the_middle_goes_on_where_it_stopped() {
         });
     }
     let before = sweep.journal();
-    let done: HashSet<_> =
-        before.iter().filter(|line| line.kind == "succeeded").map(|line| line.trial.clone()).collect();
+    let done: HashSet<_> = before
+        .iter()
+        .filter(|line| line.kind == "succeeded")
+        .map(|line| line.trial.clone())
+        .collect();
     assert!((2..8).contains(&done.len()), "{before:?}");
 
     sweep.coordinator("again", &["--local-workers", "2"]).succeed();
     let journal = sweep.journal();
     assert_eq!(journal[..before.len()], before);
     let again = &journal[before.len()..];
-    assert!(again.iter().all(|line| !done.contains(&line.trial)), "nothing done is done again: {again:?}");
+    assert!(
+        again.iter().all(|line| !done.contains(&line.trial)),
+        "nothing done is done again: {again:?}"
+    );
     let released = again.iter().take_while(|line| line.kind == "released").count();
-    assert!((1..=4).contains(&released), "leases of the dead workers are given back first: {again:?}");
-    assert!(journal.iter().all(|line| line.kind != "lost"), "the coordinator's death is no trial's fault: {journal:?}");
+    assert!(
+        (1..=4).contains(&released),
+        "leases of the dead workers are given back first: {again:?}"
+    );
+    assert!(
+        journal.iter().all(|line| line.kind != "lost"),
+        "the coordinator's death is no trial's fault: {journal:?}"
+    );
     judge(&sweep);
 }
 
@@ -159,7 +175,8 @@ fn a_worker_that_was_stopped_past_its_lease_wakes_up_and_goes_on() {
     coordinator.succeed();
     worker.succeed();
     let journal = sweep.journal();
-    let lost: HashSet<_> = journal.iter().filter(|line| line.kind == "lost").map(|line| &line.trial).collect();
+    let lost: HashSet<_> =
+        journal.iter().filter(|line| line.kind == "lost").map(|line| &line.trial).collect();
     for trial in lost {
         let of_lost = journal.iter().filter(|line| line.trial == *trial);
         let kinds: Vec<_> = of_lost.map(|line| (line.kind.as_str(), line.attempt)).collect();
@@ -186,7 +203,8 @@ fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_
     let mut attempt = 0;
     while state("state = 'quarantined'") != Some(1) {
         let next = wait_until("the next attempt or the end of them", || {
-            let attempts = state("CASE state WHEN 'leased' THEN attempt WHEN 'quarantined' THEN 0 END")?;
+            let attempts =
+                state("CASE state WHEN 'leased' THEN attempt WHEN 'quarantined' THEN 0 END")?;
             (attempts == 0 || attempts > attempt).then_some(attempts)
         });
         if next > 0 {
@@ -198,19 +216,34 @@ fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_
     assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
     worker.succeed();
     assert!(attempt >= 3, "only what it did alone counts: {attempt}");
-    let states: Vec<_> = sweep.csv("trials.csv").iter().map(|trial| trial["state"].clone()).collect();
+    let states: Vec<_> =
+        sweep.csv("trials.csv").iter().map(|trial| trial["state"].clone()).collect();
     assert_eq!(states, ["quarantined", "succeeded", "succeeded"]);
     let table = coordinator.stdout();
     assert!(table.contains("its worker process ended (signal 9, SIGKILL)"), "{table}");
     let mut told = table.lines().skip_while(|line| !line.contains("its worker process ended"));
-    assert!(told.any(|line| line.starts_with("    ") && line.contains("connected")), "its last words: {table}");
+    assert!(
+        told.any(|line| line.starts_with("    ") && line.contains("connected")),
+        "its last words: {table}"
+    );
 
-    let (run_dir, data) = (sweep.run_dir().display().to_string(), images::few().display().to_string());
+    let (run_dir, data) =
+        (sweep.run_dir().display().to_string(), images::few().display().to_string());
     let retry = |name: &str, which: &[&str]| {
         sweep.bare_coordinator(
             name,
             &[
-                &["retry", "--run-dir", &run_dir, "--report", "tables", "--local-workers", "1", "--data-dir", &data],
+                &[
+                    "retry",
+                    "--run-dir",
+                    &run_dir,
+                    "--report",
+                    "tables",
+                    "--local-workers",
+                    "1",
+                    "--data-dir",
+                    &data,
+                ],
                 which,
             ]
             .concat(),
@@ -226,7 +259,8 @@ fn a_trial_that_kills_its_worker_is_given_up_and_tried_again_when_a_person_says_
     let address = taken.local_addr().unwrap().to_string();
     let mut unheard = retry("unheard", &["--failed", "--listen", &address]);
     assert_eq!(unheard.wait(), Some(1));
-    let put_back = sweep.query("SELECT count(*) FROM trial WHERE state <> 'quarantined' AND state <> 'succeeded'");
+    let put_back = sweep
+        .query("SELECT count(*) FROM trial WHERE state <> 'quarantined' AND state <> 'succeeded'");
     assert_eq!(put_back, Some(0), "what cannot be done as a whole is not done at all");
     retry("again", &["--failed"]).succeed();
     judge(&sweep);
@@ -249,9 +283,15 @@ fn a_worker_that_a_person_drains_finishes_what_it_holds() {
     let told = drain.stdout();
     let journal = sweep.journal();
     let holder = journal.iter().find_map(|line| line.worker.clone()).unwrap();
-    assert_eq!(told, format!("asked {holder} to leave; it finishes the trials that it holds first\n"));
+    assert_eq!(
+        told,
+        format!("asked {holder} to leave; it finishes the trials that it holds first\n")
+    );
     let done = journal.iter().filter(|line| line.kind == "succeeded").count();
-    assert!((1..6).contains(&done) && journal.len() == 2 * done, "what it held, and no more: {journal:?}");
+    assert!(
+        (1..6).contains(&done) && journal.len() == 2 * done,
+        "what it held, and no more: {journal:?}"
+    );
     sweep.worker("second", &address, &[]).succeed();
     coordinator.succeed();
     assert!(sweep.journal().iter().all(|line| ["leased", "succeeded"].contains(&&*line.kind)));
@@ -292,7 +332,11 @@ fn asked_to_stop(ask: fn(&Sweep, &str, &Process)) {
     coordinator.succeed();
     second.succeed();
     assert!(second.stderr().contains("goes on from a checkpoint step="), "{}", second.stderr());
-    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0, "removed with the acknowledgement of the result");
+    assert_eq!(
+        fs::read_dir(&folder).expect("a folder").count(),
+        0,
+        "removed with the acknowledgement of the result"
+    );
     let kinds: Vec<_> = sweep.journal().into_iter().map(|line| line.kind).collect();
     assert_eq!(kinds, ["leased", "released", "leased", "succeeded"]);
     judge(&sweep);

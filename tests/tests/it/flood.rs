@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message, worker_message::Kind};
+use swfn_proto::v1::{
+    self, coordinator_client::CoordinatorClient, coordinator_message, worker_message::Kind,
+};
 use swfn_shared::{
     dataset::Dataset,
     ids::TRAINER_REVISION,
@@ -58,7 +60,12 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
         let outgoing = outgoing.clone();
         async move { outgoing.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_ok() }
     };
-    let device = v1::Device { name: "cpu".into(), model: "none".into(), threads: 1, cuda_version: String::new() };
+    let device = v1::Device {
+        name: "cpu".into(),
+        model: "none".into(),
+        threads: 1,
+        cuda_version: String::new(),
+    };
     let hello = v1::Hello {
         protocol: PROTOCOL,
         worker: format!("flood:{number}"),
@@ -68,7 +75,8 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
         ..v1::Hello::default()
     };
     say(0, Kind::Hello(hello)).await;
-    let mut incoming = client.session(ReceiverStream::new(stream)).await.expect("a stream").into_inner();
+    let mut incoming =
+        client.session(ReceiverStream::new(stream)).await.expect("a stream").into_inner();
     let mut next = 1;
     say(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
     while let Ok(Some(message)) = incoming.message().await {
@@ -77,15 +85,29 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                 for lease in grant.leases {
                     let lease = lease.id;
                     for first in (0..per_trial).step_by(POINTS_PER_MESSAGE as usize) {
-                        let point = |step| v1::MetricPoint { metric: metrics::TRAIN_LOSS.into(), step, value: 0.5 };
-                        let points = (first..per_trial.min(first + POINTS_PER_MESSAGE)).map(point).collect();
-                        say(next, Kind::Points(v1::Points { lease: lease.clone(), points, log: None })).await;
+                        let point = |step| v1::MetricPoint {
+                            metric: metrics::TRAIN_LOSS.into(),
+                            step,
+                            value: 0.5,
+                        };
+                        let points =
+                            (first..per_trial.min(first + POINTS_PER_MESSAGE)).map(point).collect();
+                        say(
+                            next,
+                            Kind::Points(v1::Points { lease: lease.clone(), points, log: None }),
+                        )
+                        .await;
                         next += 1;
                         sent.fetch_add(POINTS_PER_MESSAGE, Ordering::Relaxed);
                     }
-                    let outcome = Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..Outcome::default() };
+                    let outcome = Outcome {
+                        final_test_accuracy: 0.5,
+                        best_test_accuracy: 0.5,
+                        ..Outcome::default()
+                    };
                     let dataset_digest = Dataset::synthetic(0).digest().to_string();
-                    let succeeded = v1::Succeeded { lease, outcome: outcome_values(&outcome), dataset_digest };
+                    let succeeded =
+                        v1::Succeeded { lease, outcome: outcome_values(&outcome), dataset_digest };
                     say(next, Kind::Succeeded(succeeded)).await;
                     next += 1;
                 }
@@ -104,10 +126,12 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
 fn flood(address: &str, sent: &Arc<AtomicU64>) -> thread::JoinHandle<()> {
     let (address, sent) = (address.to_owned(), Arc::clone(sent));
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let per_trial = points() / TRIALS;
-            let workers = (0..WORKERS).map(|number| worker(address.clone(), number, per_trial, Arc::clone(&sent)));
+            let workers = (0..WORKERS)
+                .map(|number| worker(address.clone(), number, per_trial, Arc::clone(&sent)));
             let mut tasks = tokio::task::JoinSet::from_iter(workers);
             while tasks.join_next().await.is_some() {}
         });
@@ -117,7 +141,9 @@ fn flood(address: &str, sent: &Arc<AtomicU64>) -> thread::JoinHandle<()> {
 /// Resident memory of a process in KiB; `None` once it has ended.
 fn resident(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
 }
 
 /// Watches the coordinator's memory until it ends: what it had when a tenth of the points were sent, and the most after that.
@@ -147,7 +173,8 @@ fn fifty_workers_flood_the_coordinator_and_its_memory_stays_flat() {
     flooding.join().unwrap();
     let (begun, most) = memory.join().unwrap();
     println!("{} points; {begun} KiB when a tenth was sent, at most {most} KiB", points());
-    let arrived = sweep.query("SELECT count(*) FROM point").and_then(|count| u64::try_from(count).ok());
+    let arrived =
+        sweep.query("SELECT count(*) FROM point").and_then(|count| u64::try_from(count).ok());
     assert_eq!(arrived, Some(points()));
     assert!(begun > 0 && most < begun + GROWTH_KIB, "{begun} KiB grew to {most} KiB");
 }
@@ -174,6 +201,7 @@ fn while_the_disk_is_full_the_flood_is_held_up() {
     disk.grow(1 << 30);
     coordinator.succeed();
     flooding.join().unwrap();
-    let arrived = sweep.query("SELECT count(*) FROM point").and_then(|count| u64::try_from(count).ok());
+    let arrived =
+        sweep.query("SELECT count(*) FROM point").and_then(|count| u64::try_from(count).ok());
     assert_eq!(arrived, Some(points()));
 }

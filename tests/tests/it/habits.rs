@@ -45,15 +45,24 @@ fn command(sweep: &Sweep, program: &str, arguments: &[&str]) -> Command {
 #[test]
 fn a_reader_that_is_gone_changes_no_exit_code() {
     let sweep = finished();
-    let (grid, run_dir) = (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
+    let (grid, run_dir) =
+        (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
     let (nowhere, data) = ("http://127.0.0.1:1", swfn_tests::images::few().display().to_string());
     let cases: &[(&str, &[&str], i32)] = &[
-        ("swfn-coordinator", &["--grid", &grid, "--run-dir", "other", "--local-workers", "1", "--data-dir", &data], 0),
+        (
+            "swfn-coordinator",
+            &["--grid", &grid, "--run-dir", "other", "--local-workers", "1", "--data-dir", &data],
+            0,
+        ),
         ("swfn-coordinator", &["--grid", &grid, "--dry-run"], 0),
         ("swfn-coordinator", &["--help"], 0),
         ("swfn-coordinator", &["report", &run_dir], 0),
         ("swfn-coordinator", &["report", "nowhere"], 1),
-        ("swfn-coordinator", &["retry", "--failed", "--run-dir", &run_dir, "--local-workers", "1"], 0),
+        (
+            "swfn-coordinator",
+            &["retry", "--failed", "--run-dir", &run_dir, "--local-workers", "1"],
+            0,
+        ),
         ("swfn-coordinator", &["export", &run_dir, "--format", "csv", "--out", "tables"], 0),
         ("swfn-coordinator", &["logs", "ffff", "--run-dir", &run_dir], 1),
         ("swfn-coordinator", &["backup", &run_dir, "copy"], 0),
@@ -62,7 +71,11 @@ fn a_reader_that_is_gone_changes_no_exit_code() {
         ("swfn-worker", &["samples", "--dataset", "synthetic", "--out", "x.png"], 0),
         ("swfn-worker", &["drain", "--coordinator", nowhere], 1),
         ("swfn-worker", &["train", "--spec", &grid], 1),
-        ("swfn-worker", &["--coordinator", nowhere, "--devices", "cpu", "--give-up-after", "1"], 69),
+        (
+            "swfn-worker",
+            &["--coordinator", nowhere, "--devices", "cpu", "--give-up-after", "1"],
+            69,
+        ),
     ];
     for (program, arguments, code) in cases {
         let mut process = Process::start_with(
@@ -79,7 +92,8 @@ fn a_reader_that_is_gone_changes_no_exit_code() {
 #[test]
 fn a_full_disk_behind_results_is_an_error_and_behind_the_log_it_is_none() {
     let sweep = finished();
-    let (grid, run_dir) = (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
+    let (grid, run_dir) =
+        (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
     let one = sweep.csv("trials.csv")[0]["trial"].clone();
     let data = swfn_tests::images::few().display().to_string();
     let cases: &[(&str, &[&str])] = &[
@@ -91,8 +105,12 @@ fn a_full_disk_behind_results_is_an_error_and_behind_the_log_it_is_none() {
     ];
     for (program, arguments) in cases {
         let run = |stdout: Option<Stdio>, stderr: Option<Stdio>| {
-            let mut process =
-                Process::start_with(&mut command(&sweep, program, arguments), stdout, stderr, sweep.folder());
+            let mut process = Process::start_with(
+                &mut command(&sweep, program, arguments),
+                stdout,
+                stderr,
+                sweep.folder(),
+            );
             (process.wait(), process.stderr())
         };
         let (code, said) = run(Some(full()), None);
@@ -118,7 +136,9 @@ fn a_standard_error_that_takes_nothing_holds_nothing_up() {
     let (_reader, stderr) = blocked();
     let mut coordinator = sweep.coordinator_command(&["--listen", "127.0.0.1:0", "--http", "off"]);
     let mut coordinator = Process::start_with(&mut coordinator, None, Some(stderr), sweep.folder());
-    let holder = || fs::read_to_string(sweep.run_dir().join("lock")).ok().filter(|holder| !holder.is_empty());
+    let holder = || {
+        fs::read_to_string(sweep.run_dir().join("lock")).ok().filter(|holder| !holder.is_empty())
+    };
     wait_until("the run directory", holder);
     // Nobody can be told where it listens, but the system knows.
     let port = wait_until("the port", || listens(coordinator.id()));
@@ -137,7 +157,8 @@ fn listens(process: u32) -> Option<u16> {
         let target = fs::read_link(entry.path()).ok()?.display().to_string();
         target.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned)
     };
-    let mine: Vec<String> = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten().filter_map(inode).collect();
+    let mine: Vec<String> =
+        fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten().filter_map(inode).collect();
     let sockets = fs::read_to_string(format!("/proc/{process}/net/tcp")).ok()?;
     sockets.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -149,7 +170,8 @@ fn listens(process: u32) -> Option<u16> {
 #[test]
 fn variables_that_are_empty_count_as_unset() {
     let sweep = finished();
-    let (grid, run_dir) = (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
+    let (grid, run_dir) =
+        (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
     let variables = [
         "SWFN_TLS_CERT",
         "SWFN_TLS_KEY",
@@ -163,7 +185,11 @@ fn variables_that_are_empty_count_as_unset() {
     ];
     let run = |program: &str, arguments: &[&str], variables: &[(&str, &str)]| {
         let mut command = Command::new(programs::folder().join(program));
-        command.args(arguments).current_dir(sweep.folder()).env("HOME", sweep.folder()).envs(variables.iter().copied());
+        command
+            .args(arguments)
+            .current_dir(sweep.folder())
+            .env("HOME", sweep.folder())
+            .envs(variables.iter().copied());
         let mut process = Process::start(&mut command, sweep.folder(), "program");
         (process.wait(), process.stderr())
     };
@@ -189,14 +215,21 @@ fn variables_that_are_empty_count_as_unset() {
     let (code, said) = run("swfn-coordinator", &["--run-dir", &run_dir], &half);
     assert_eq!(code, Some(1));
     assert!(said.contains("--tls-cert is given, and --tls-key is not"), "{said}");
-    let (_, said) = run("swfn-coordinator", &["--run-dir", &run_dir, "--local-workers", "1"], &[("RUST_LOG", "=,=a")]);
+    let (_, said) = run(
+        "swfn-coordinator",
+        &["--run-dir", &run_dir, "--local-workers", "1"],
+        &[("RUST_LOG", "=,=a")],
+    );
     assert!(said.contains("RUST_LOG is `=,=a`, which is no filter"), "{said}");
 }
 
 /// Those of schedulers, service managers and shells, but what whoever runs these tests has ignored: so it stays in what they start.
 fn signals() -> impl Iterator<Item = Signal> {
     let status = fs::read_to_string("/proc/self/status").expect("/proc is there");
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("it says what is ignored");
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .expect("it says what is ignored");
     let ignored = u64::from_str_radix(mask.trim(), 16).expect("a mask");
     [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGXCPU]
         .into_iter()
@@ -209,12 +242,19 @@ fn any_signal_that_asks_to_stop_is_taken_as_such() {
     for signal in signals() {
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let address = sweep.address(&coordinator);
-        let leased = || (sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'") > Some(0)).then_some(());
+        let leased = || {
+            (sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'") > Some(0))
+                .then_some(())
+        };
         let mut worker = sweep.worker("worker", &address, &[]);
         wait_until("a lease", leased);
         worker.signal(signal);
         worker.succeed();
-        assert_eq!(sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'"), Some(0), "{signal}: given back");
+        assert_eq!(
+            sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'"),
+            Some(0),
+            "{signal}: given back"
+        );
         coordinator.signal(signal);
         coordinator.succeed();
         let said = coordinator.stderr();
@@ -228,7 +268,11 @@ fn any_signal_that_asks_to_stop_is_taken_as_such() {
 fn a_run_directory_that_is_taken_away_ends_the_sweep_and_its_results_are_kept() {
     type Taking = fn(&Sweep);
     let ways: [(Taking, &str, &str); 3] = [
-        (|sweep| fs::remove_dir_all(sweep.run_dir()).unwrap(), "/run` was removed or moved", "run.saved-1"),
+        (
+            |sweep| fs::remove_dir_all(sweep.run_dir()).unwrap(),
+            "/run` was removed or moved",
+            "run.saved-1",
+        ),
         (
             |sweep| {
                 for name in ["sweep.sqlite", "sweep.sqlite-wal", "sweep.sqlite-shm"] {
@@ -245,7 +289,10 @@ fn a_run_directory_that_is_taken_away_ends_the_sweep_and_its_results_are_kept() 
         ),
     ];
     for (take, what, kept) in ways {
-        let sweep = Sweep::new("seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 200);
+        let sweep = Sweep::new(
+            "seed = { count = 6 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0",
+            200,
+        );
         let sweep = sweep.evaluated_every(20).slowed(100);
         let run = sweep.folder().join("run");
         assert_eq!(sweep.run_dir(), run);
@@ -277,12 +324,26 @@ fn results_that_a_grid_sets_aside_are_told_of_and_another_study_is_refused() {
     let trials = fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap();
     let (code, said) = run(&grid.replace("\"net\"", "\"lenet\""));
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("has the results of another grid, and none of its trials is in this one:\n"), "{said}");
-    assert!(said.contains("architecture: net -> lenet") && said.contains("hint: --replace sets them aside"), "{said}");
-    assert_eq!(fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap(), trials, "nothing was replaced");
+    assert!(
+        said.contains("has the results of another grid, and none of its trials is in this one:\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("architecture: net -> lenet")
+            && said.contains("hint: --replace sets them aside"),
+        "{said}"
+    );
+    assert_eq!(
+        fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap(),
+        trials,
+        "nothing was replaced"
+    );
     let (code, said) = run(&grid.replace("seed = { count = 2 }", "seed = [1]"));
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("this grid sets 1 result of ") && said.contains("seed: 0, 1 -> 1\n"), "{said}");
+    assert!(
+        said.contains("this grid sets 1 result of ") && said.contains("seed: 0, 1 -> 1\n"),
+        "{said}"
+    );
     assert_eq!(fs::read_to_string(sweep.run_dir().join("grids/1.toml")).unwrap(), grid);
     what_was_set_aside_stays_readable(&sweep);
     let (code, said) = run(&grid.replace("[grid]", "[artifacts]\nconfusion = true\n[grid]"));
@@ -296,17 +357,23 @@ fn what_was_set_aside_stays_readable(sweep: &Sweep) {
         let mut program = sweep.bare_coordinator(name, arguments);
         (program.wait(), program.stdout() + &program.stderr())
     };
-    let rows = |file: &str| fs::read_to_string(sweep.run_dir().join(file)).unwrap().lines().count() - 1;
-    for (grid, folder, trials) in
-        [(&[][..], "export", 1), (&["--grid", "1"], "grids/1", 2), (&["--grid", "all"], "grids/all", 2)]
-    {
+    let rows =
+        |file: &str| fs::read_to_string(sweep.run_dir().join(file)).unwrap().lines().count() - 1;
+    for (grid, folder, trials) in [
+        (&[][..], "export", 1),
+        (&["--grid", "1"], "grids/1", 2),
+        (&["--grid", "all"], "grids/all", 2),
+    ] {
         assert_eq!(told("export", &[&["export", &run_dir], grid].concat()).0, Some(0));
         assert_eq!(rows(&format!("{folder}/trials.csv")), trials, "{folder}");
     }
     let (code, said) = told("report", &["report", &run_dir, "--grid", "1"]);
     assert_eq!((code, rows("grids/1/trials.csv"), rows("trials.csv")), (Some(0), 2, 1), "{said}");
     let (code, said) = told("wrong", &["export", &run_dir, "--grid", "7"]);
-    assert!(code == Some(1) && said.contains("has no earlier grid `7`\nhint: it has 1, or `all`"), "{said}");
+    assert!(
+        code == Some(1) && said.contains("has no earlier grid `7`\nhint: it has 1, or `all`"),
+        "{said}"
+    );
     let (code, said) = told("logs", &["logs", &run_dir, "--grid", "1", "zz"]);
     assert!(code == Some(1) && said.matches(", seed ").count() == 2, "{said}");
     let (_, said) = told("logs", &["logs", &run_dir, "zz"]);
@@ -368,7 +435,11 @@ fn a_sweep_with_local_workers_lets_in_nobody_else_who_does_not_know_its_token() 
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&file).unwrap());
     assert_eq!(mode & 0o777, 0o600);
     let file = file.display().to_string();
-    assert!(coordinator.stderr().contains(&format!("--token-file {file} --coordinator")), "{}", coordinator.stderr());
+    assert!(
+        coordinator.stderr().contains(&format!("--token-file {file} --coordinator")),
+        "{}",
+        coordinator.stderr()
+    );
     let mut known = sweep.worker("known", &address, &["--token-file", &file]);
     wait_until("two workers", || {
         let of_known = "SELECT count(*) FROM worker WHERE id NOT LIKE '.local:%'";

@@ -53,7 +53,10 @@ fn grid_files() {
     let folder = TempDir::new().unwrap();
     let swap = |from: &str, to: &str| BASE.replace(from, to).into_bytes();
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (swap("count = 2", "count = 1_000_000_000_000"), "grid.toml: the grid has `4000000000000` points"),
+        (
+            swap("count = 2", "count = 1_000_000_000_000"),
+            "grid.toml: the grid has `4000000000000` points",
+        ),
         (swap("0.1]", "nan]"), "grid.toml:9:14: lambda `NaN` is not a finite number"),
         (swap("0.1]", "-inf]"), "grid.toml:9:14: lambda `-inf` is not a finite number"),
         (swap("0.1]", "1e999]"), "grid.toml:9:14: lambda `inf` is not a finite number"),
@@ -63,8 +66,14 @@ fn grid_files() {
         (b"version = 1\nname = \"\xff\"\n".to_vec(), "is not UTF-8 text: byte 20"),
         (b"\x1f\x8b\x08\x00".to_vec(), "is not UTF-8 text: byte 1"),
         (["x = ", &"[".repeat(4 << 20)].concat().into_bytes(), "is larger than 4 MiB"),
-        (["x = ", &"[".repeat((4 << 20) - 4)].concat().into_bytes(), "grid.toml:1:85: this is not TOML"),
-        (["x", &".x".repeat((2 << 20) - 4), "=1"].concat().into_bytes(), "this is not TOML: recursion limit"),
+        (
+            ["x = ", &"[".repeat((4 << 20) - 4)].concat().into_bytes(),
+            "grid.toml:1:85: this is not TOML",
+        ),
+        (
+            ["x", &".x".repeat((2 << 20) - 4), "=1"].concat().into_bytes(),
+            "this is not TOML: recursion limit",
+        ),
         (
             [BASE, &"[[include]]\nseed=[1]\n".repeat(180_000)].concat().into_bytes(),
             "tables [[include]] are more than 1000",
@@ -79,8 +88,16 @@ fn grid_files() {
     // A gigabyte of nothing, and what has no end.
     File::create(&file).unwrap().set_len(1 << 30).unwrap();
     refused("swfn-coordinator", &["--dry-run", "--grid", &name], "is larger than 4 MiB");
-    refused("swfn-coordinator", &["--dry-run", "--grid", "/dev/zero"], "`/dev/zero` is larger than 4 MiB");
-    refused("swfn-coordinator", &["--dry-run", "--grid", &folder.path().display().to_string()], "cannot read");
+    refused(
+        "swfn-coordinator",
+        &["--dry-run", "--grid", "/dev/zero"],
+        "`/dev/zero` is larger than 4 MiB",
+    );
+    refused(
+        "swfn-coordinator",
+        &["--dry-run", "--grid", &folder.path().display().to_string()],
+        "cannot read",
+    );
 }
 
 fn idx(sizes: &[u32], content: &[u8]) -> Vec<u8> {
@@ -113,9 +130,15 @@ fn images() {
     write("t10k-labels-idx1-ubyte", &idx(&[1], &[0]));
     let train = "train-images-idx3-ubyte";
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (idx(&[3, 16, 16], &[0; 767]), "`, byte 16: the header promises `784` bytes in all, but the file has 783"),
+        (
+            idx(&[3, 16, 16], &[0; 767]),
+            "`, byte 16: the header promises `784` bytes in all, but the file has 783",
+        ),
         (idx(&[u32::MAX, 4096, 4096], &[]), "`, byte 4: the sizes promise `4294967295` bytes"),
-        (idx(&[1 << 30, 1, 1], &[]), "`, byte 16: the header promises `1073741840` bytes in all, but the file has 16"),
+        (
+            idx(&[1 << 30, 1, 1], &[]),
+            "`, byte 16: the header promises `1073741840` bytes in all, but the file has 16",
+        ),
         (idx(&[3, 16, 0], &[]), "`, byte 12: the size of dimension 2 is `0`"),
         (b"<!DOCTYPE html>".to_vec(), "`, byte 0: the magic number is `3c21444f`"),
         (Vec::new(), "`, byte 0: the file ends within the magic number"),
@@ -133,9 +156,17 @@ fn images() {
     bomb(&packed, &[], 1 << 10);
     refused("swfn-worker", &["inspect", &path], ".gz`, byte 0: the magic number is `00000000`");
     bomb(&packed, &idx(&[3, 16, 16], &[]), 1 << 10);
-    refused("swfn-worker", &["inspect", &path], ".gz`, byte 784: bytes follow after the last of 768 elements");
+    refused(
+        "swfn-worker",
+        &["inspect", &path],
+        ".gz`, byte 784: bytes follow after the last of 768 elements",
+    );
     bomb(&packed, &idx(&[1 << 30, 1, 1], &[]), 1);
-    refused("swfn-worker", &["inspect", &path], ".gz`, byte 16: the header promises `1073741840` bytes");
+    refused(
+        "swfn-worker",
+        &["inspect", &path],
+        ".gz`, byte 16: the header promises `1073741840` bytes",
+    );
     let whole = fs::read(&packed).unwrap();
     bomb(&packed, &idx(&[1 << 20, 1, 1], &[]), 1);
     fs::write(&packed, &fs::read(&packed).unwrap()[..1 << 10]).unwrap();
@@ -150,5 +181,9 @@ fn images() {
     }
     bomb(&packed, &idx(&[1 << 18, 64, 64], &[]), 1 << 10);
     let samples = ["samples", "--dataset", "mnist", "--data-dir", &path, "--out", "x.png"];
-    refused("swfn-worker", &samples, ".gz`, byte 12: the sizes promise `1073741824` bytes, more than 47040000");
+    refused(
+        "swfn-worker",
+        &samples,
+        ".gz`, byte 12: the sizes promise `1073741824` bytes, more than 47040000",
+    );
 }

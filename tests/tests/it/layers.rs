@@ -22,16 +22,27 @@ fn root() -> PathBuf {
 /// The rows of a table of `ARCHITECTURE.md`: that under "Directions" whose header begins so.
 fn table(header: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let section =
-        text.split("\n## ").find(|section| section.starts_with("Directions\n")).expect("a section Directions");
-    let after = section.split(&format!("\n| {header} |")).nth(1).unwrap_or_else(|| panic!("no table | {header} |"));
+    let section = text
+        .split("\n## ")
+        .find(|section| section.starts_with("Directions\n"))
+        .expect("a section Directions");
+    let after = section
+        .split(&format!("\n| {header} |"))
+        .nth(1)
+        .unwrap_or_else(|| panic!("no table | {header} |"));
     let rows = after.lines().skip(2).take_while(|line| line.starts_with('|'));
-    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()).collect()
+    rows.map(|row| {
+        row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()
+    })
+    .collect()
 }
 
 /// The words of a cell that lists things.
 fn list(cell: &str, between: char) -> Vec<String> {
-    cell.split(between).map(|word| word.trim().to_owned()).filter(|word| !word.is_empty() && word != "none").collect()
+    cell.split(between)
+        .map(|word| word.trim().to_owned())
+        .filter(|word| !word.is_empty() && word != "none")
+        .collect()
 }
 
 #[test]
@@ -40,17 +51,28 @@ fn crates_use_the_crates_that_are_named_for_them() {
     for row in table("crate") {
         let [folder, uses, ..] = &row[..] else { panic!("{row:?}") };
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
-        let dependencies =
-            manifest.split("\n[").find_map(|part| part.strip_prefix("dependencies]")).unwrap_or_default();
-        let used: BTreeSet<_> =
-            dependencies.lines().filter_map(|line| line.strip_prefix("swfn-")?.split(['.', ' ']).next()).collect();
+        let dependencies = manifest
+            .split("\n[")
+            .find_map(|part| part.strip_prefix("dependencies]"))
+            .unwrap_or_default();
+        let used: BTreeSet<_> = dependencies
+            .lines()
+            .filter_map(|line| line.strip_prefix("swfn-")?.split(['.', ' ']).next())
+            .collect();
         let allowed = list(uses, ',');
-        assert_eq!(used, allowed.iter().map(String::as_str).collect(), "{folder}: uses, and ARCHITECTURE.md's table");
+        assert_eq!(
+            used,
+            allowed.iter().map(String::as_str).collect(),
+            "{folder}: uses, and ARCHITECTURE.md's table"
+        );
         seen.insert(folder.clone());
     }
     let members = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let members = members.split("members = [").nth(1).unwrap().split(']').next().unwrap().to_owned();
-    for member in members.split('"').skip(1).step_by(2).filter(|member| !member.starts_with("tests")) {
+    let members =
+        members.split("members = [").nth(1).unwrap().split(']').next().unwrap().to_owned();
+    for member in
+        members.split('"').skip(1).step_by(2).filter(|member| !member.starts_with("tests"))
+    {
         assert!(seen.contains(member), "ARCHITECTURE.md does not say what `{member}` may use");
     }
 }
@@ -62,14 +84,19 @@ fn layers_use_those_before_them() {
         let layers = list(layers, '<');
         let place = |module: &Module| layers.iter().position(|layer| Some(layer) == module.first());
         for layer in &layers {
-            let there = ["", ".rs"].iter().any(|end| root().join(folder).join(format!("src/{layer}{end}")).exists());
+            let there = ["", ".rs"]
+                .iter()
+                .any(|end| root().join(folder).join(format!("src/{layer}{end}")).exists());
             assert!(there, "{folder} has no layer `{layer}`");
         }
         for (module, used) in uses(&root().join(folder).join("src")) {
             for other in used {
                 if let (Some(one), Some(another)) = (place(&module), place(&other)) {
                     let (module, other) = (module.join("::"), other.join("::"));
-                    assert!(another <= one, "{folder}: `{module}` uses `{other}`, a layer above it");
+                    assert!(
+                        another <= one,
+                        "{folder}: `{module}` uses `{other}`, a layer above it"
+                    );
                 }
             }
         }
@@ -84,8 +111,10 @@ fn no_modules_use_each_other() {
     for row in table("crate") {
         let source = root().join(&row[0]).join("src");
         for circle in circles_in(&uses(&source)) {
-            let names: Vec<_> = circle.iter().map(|module| format!("{}::{}", row[0], module.join("::"))).collect();
-            match allowed.iter().position(|allowed| names.iter().all(|name| allowed.contains(name))) {
+            let names: Vec<_> =
+                circle.iter().map(|module| format!("{}::{}", row[0], module.join("::"))).collect();
+            match allowed.iter().position(|allowed| names.iter().all(|name| allowed.contains(name)))
+            {
                 Some(place) => needed[place] = true,
                 None => circles.push(names.join(" <-> ")),
             }
@@ -115,7 +144,8 @@ fn circles_in(uses: &Uses) -> Vec<BTreeSet<Module>> {
         if !others.contains(module) || circles.iter().any(|circle| circle.contains(*module)) {
             continue;
         }
-        let back = |other: &&&Module| reached.get(**other).is_some_and(|reached| reached.contains(module));
+        let back =
+            |other: &&&Module| reached.get(**other).is_some_and(|reached| reached.contains(module));
         circles.push(others.iter().filter(back).map(|other| (*other).clone()).collect());
     }
     circles
@@ -141,7 +171,10 @@ fn uses(source: &Path) -> Uses {
 
 /// The module in which a path of the crate ends, through what others hand on.
 fn home(path: &Module, all: &BTreeMap<&Module, Vec<Module>>, patience: u32) -> Option<Module> {
-    let module = (0..=path.len()).rev().map(|end| path[..end].to_vec()).find(|start| all.contains_key(start))?;
+    let module = (0..=path.len())
+        .rev()
+        .map(|end| path[..end].to_vec())
+        .find(|start| all.contains_key(start))?;
     let Some(name) = path.get(module.len()).filter(|_| patience > 0) else { return Some(module) };
     let handed_on = all[&module].iter().find(|used| used.last() == Some(name) && **used != *path);
     handed_on.and_then(|used| home(used, all, patience - 1)).or(Some(module))
@@ -154,12 +187,14 @@ fn read(source: &Path, folder: &Path, texts: &mut BTreeMap<Module, String>) {
             read(source, &entry, texts);
         } else if entry.extension().is_some_and(|extension| extension == "rs") {
             let path = entry.strip_prefix(source).unwrap().with_extension("");
-            let mut module: Module = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            let mut module: Module =
+                path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
             if ["mod", "lib", "main"].contains(&module.last().unwrap().as_str()) {
                 module.pop();
             }
             let text = fs::read_to_string(&entry).unwrap();
-            texts.insert(module, text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned());
+            texts
+                .insert(module, text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned());
         }
     }
 }
@@ -167,7 +202,8 @@ fn read(source: &Path, folder: &Path, texts: &mut BTreeMap<Module, String>) {
 /// The modules that a module has only for tests and fuzzing.
 fn tests_of(module: &Module, text: &str) -> Vec<Module> {
     let lines: Vec<_> = text.lines().collect();
-    let pairs = lines.windows(2).filter(|pair| pair[0].starts_with("#[cfg(") && pair[0].contains("test"));
+    let pairs =
+        lines.windows(2).filter(|pair| pair[0].starts_with("#[cfg(") && pair[0].contains("test"));
     let name = |pair: &[&str]| Some(pair[1].split("mod ").nth(1)?.trim_end_matches(';').to_owned());
     pairs.filter_map(name).map(|name| module.iter().cloned().chain([name]).collect()).collect()
 }
@@ -177,10 +213,14 @@ fn paths(module: &Module, text: &str) -> Vec<Module> {
     let mut found = Vec::new();
     let lines = text.lines().collect::<Vec<_>>();
     for (number, line) in lines.iter().enumerate() {
-        let line = line.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").trim_start_matches("pub ");
+        let line = line
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ")
+            .trim_start_matches("pub ");
         let Some(first) = line.strip_prefix("use ") else { continue };
         let rest = lines[number + 1..].iter().copied();
-        let whole: String = std::iter::once(first).chain(rest).map(str::trim).collect::<Vec<_>>().join(" ");
+        let whole: String =
+            std::iter::once(first).chain(rest).map(str::trim).collect::<Vec<_>>().join(" ");
         let tree = whole.split(';').next().unwrap_or_default();
         leaves(tree, &mut Vec::new(), &mut |path| found.extend(absolute(module, path)));
     }
@@ -216,7 +256,12 @@ fn leaves(tree: &str, start: &mut Module, each: &mut impl FnMut(&[String])) {
     let depth = start.len();
     match tree.split_once('{') {
         Some((before, inside)) => {
-            start.extend(before.split("::").map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()));
+            start.extend(
+                before
+                    .split("::")
+                    .map(|part| part.trim().to_owned())
+                    .filter(|part| !part.is_empty()),
+            );
             let inside = inside.trim_end().strip_suffix('}').unwrap_or(inside);
             let (mut open, mut begin) = (0, 0);
             for (at, letter) in inside.char_indices() {
@@ -234,7 +279,9 @@ fn leaves(tree: &str, start: &mut Module, each: &mut impl FnMut(&[String])) {
         }
         None => {
             let name = tree.split(" as ").next().unwrap_or(tree);
-            start.extend(name.split("::").map(|part| part.trim().to_owned()).filter(|part| part != "self"));
+            start.extend(
+                name.split("::").map(|part| part.trim().to_owned()).filter(|part| part != "self"),
+            );
             each(start);
         }
     }

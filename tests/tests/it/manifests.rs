@@ -34,8 +34,10 @@ fn told(findings: &[Finding]) -> String {
 /// Documents by what they are; in several renderings many are the same.
 fn different(renderings: &[Rendered], admits: impl Fn(&Rendered) -> bool) -> Vec<&Value> {
     let mut seen = BTreeSet::new();
-    let documents =
-        renderings.iter().filter(|rendered| admits(rendered)).flat_map(|rendered| rendered.rendering.documents());
+    let documents = renderings
+        .iter()
+        .filter(|rendered| admits(rendered))
+        .flat_map(|rendered| rendered.rendering.documents());
     documents.filter(|document| seen.insert(document.to_string())).collect()
 }
 
@@ -54,9 +56,13 @@ fn no_rendering_has_a_finding() {
             told(&findings)
         );
     }
-    let documents: usize = renderings.iter().map(|rendered| rendered.rendering.documents().len()).sum();
+    let documents: usize =
+        renderings.iter().map(|rendered| rendered.rendering.documents().len()).sum();
     let distinct = different(renderings, |_| true).len();
-    println!("{} renderings: {documents} documents, {distinct} of them different, {total} findings", renderings.len());
+    println!(
+        "{} renderings: {documents} documents, {distinct} of them different, {total} findings",
+        renderings.len()
+    );
     assert_eq!(total, 0, "see above");
 }
 
@@ -68,7 +74,8 @@ struct Faults {
 }
 
 #[test]
-fn twenty_five_seeded_faults_are_noticed_by_the_rules_that_are_about_them_and_no_rule_is_without_one() {
+fn twenty_five_seeded_faults_are_noticed_by_the_rules_that_are_about_them_and_no_rule_is_without_one()
+ {
     let Some(renderings) = all() else { return };
     let facts = programs::facts();
     let file = fs::read_to_string(folder().join("faults.toml")).unwrap();
@@ -81,7 +88,9 @@ fn twenty_five_seeded_faults_are_noticed_by_the_rules_that_are_about_them_and_no
             let at = fault.at.rsplit('/').next().unwrap_or("").replace("~1", "/");
             match findings.iter().find(|finding| finding.rule == fault.rule) {
                 Some(finding) => println!("noticed: {at} becomes {}: {finding}", fault.to),
-                None => missed.push(format!("{} of {}: {}", fault.at, fault.document, told(&findings))),
+                None => {
+                    missed.push(format!("{} of {}: {}", fault.at, fault.document, told(&findings)))
+                }
             }
         }
         faults.len() + before - missed.len()
@@ -95,7 +104,8 @@ fn twenty_five_seeded_faults_are_noticed_by_the_rules_that_are_about_them_and_no
         further.len()
     );
     assert!(missed.is_empty() && fault.len() == 25, "{missed:#?}");
-    let rules: BTreeSet<_> = fault.iter().chain(&further).map(|fault| fault.rule.as_str()).collect();
+    let rules: BTreeSet<_> =
+        fault.iter().chain(&further).map(|fault| fault.rule.as_str()).collect();
     assert_eq!(rules, BTreeSet::from(RULES));
 }
 
@@ -108,9 +118,11 @@ fn every_overlay_and_every_component_is_rendered() {
     };
     let names: BTreeSet<_> = renderings.iter().map(|rendered| rendered.name.clone()).collect();
     assert!(folders("overlays").is_subset(&names), "{names:?}");
-    let used: BTreeSet<_> = renderings.iter().flat_map(|rendered| rendered.components.iter().cloned()).collect();
+    let used: BTreeSet<_> =
+        renderings.iter().flat_map(|rendered| rendered.components.iter().cloned()).collect();
     // What the kinds of GPUs have in common is no component to be chosen.
-    let wanted: BTreeSet<_> = folders("components").into_iter().filter(|name| name != "gpu").collect();
+    let wanted: BTreeSet<_> =
+        folders("components").into_iter().filter(|name| name != "gpu").collect();
     assert_eq!(used, wanted);
     assert_eq!(names.len(), folders("overlays").len() + BESIDE.len());
 }
@@ -126,7 +138,11 @@ fn grids_are_the_ones_of_the_coordinator() {
         ("overlays/cluster-batch", "scarce.toml"),
     ] {
         let copy = fs::read_to_string(manifests().join(copy).join("grid.toml")).unwrap();
-        assert_eq!(copy, fs::read_to_string(grids.join(original)).unwrap(), "copy {original} again");
+        assert_eq!(
+            copy,
+            fs::read_to_string(grids.join(original)).unwrap(),
+            "copy {original} again"
+        );
     }
 }
 
@@ -134,7 +150,12 @@ fn grids_are_the_ones_of_the_coordinator() {
 fn pods_of_the_job_are_those_of_the_deployment() {
     let Some(renderings) = all() else { return };
     let template = |overlay: &str, kind| {
-        get(renderings, overlay).get(kind, "swfn-worker").unwrap().pointer("/spec/template").unwrap().clone()
+        get(renderings, overlay)
+            .get(kind, "swfn-worker")
+            .unwrap()
+            .pointer("/spec/template")
+            .unwrap()
+            .clone()
     };
     let (deployment, mut job) = (template("plain", "Deployment"), template("job", "Job"));
     let spec = job["spec"].as_object_mut().unwrap();
@@ -154,7 +175,9 @@ fn the_programs_take_what_the_pods_tell_them() {
     let Some(renderings) = all() else { return };
     let mut told = BTreeMap::new();
     for Rendered { name, rendering, .. } in renderings {
-        told.extend(programs::commands(rendering).into_iter().map(|command| (command, name.clone())));
+        told.extend(
+            programs::commands(rendering).into_iter().map(|command| (command, name.clone())),
+        );
     }
     for (command, name) in &told {
         programs::try_out(command, name);
@@ -166,7 +189,8 @@ fn the_programs_take_what_the_pods_tell_them() {
 fn a_job_tells_workers_that_were_asked_to_stop_from_those_that_are_done() {
     let Some(renderings) = all() else { return };
     let job = get(renderings, "job").get("Job", "swfn-worker").unwrap();
-    let script = job.pointer("/spec/template/spec/containers/0/command/2").unwrap().as_str().unwrap();
+    let script =
+        job.pointer("/spec/template/spec/containers/0/command/2").unwrap().as_str().unwrap();
     assert_eq!(programs::endings(script), [Some(0), Some(69), Some(75)]);
 }
 

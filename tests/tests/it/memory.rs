@@ -30,40 +30,53 @@ fn two_processes_that_are_killed_with_trials_of_their_own_make_room() {
     let mut coordinator = sweep.coordinator("run", &["--local-workers", "3"]);
     let holders = || sweep.query("SELECT count(DISTINCT worker) FROM event WHERE kind = 'leased'");
     wait_until("three workers with trials", || (holders() == Some(3)).then_some(()));
-    let supervisor = wait_until("the local workers", || children(coordinator.id()).first().copied());
+    let supervisor =
+        wait_until("the local workers", || children(coordinator.id()).first().copied());
     let devices = children(supervisor);
     assert_eq!(devices.len(), 3);
     devices[..2].iter().for_each(|device| send(*device, Signal::SIGKILL));
     coordinator.succeed();
     let said = said(&sweep);
-    assert_eq!(said.matches("leaves, since memory does not suffice for all workers").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("leaves, since memory does not suffice for all workers").count(),
+        1,
+        "{said}"
+    );
     assert!(
-        said.contains("signal 9, SIGKILL, as with another trial just before: memory is the likely reason"),
+        said.contains(
+            "signal 9, SIGKILL, as with another trial just before: memory is the likely reason"
+        ),
         "{said}"
     );
     // The first one may have been a trial's fault; the second one is nobody's.
     let journal = sweep.journal();
-    let holders: BTreeSet<_> = of_kind(&journal, "lost").iter().map(|lost| holder(&journal, lost)).collect();
+    let holders: BTreeSet<_> =
+        of_kind(&journal, "lost").iter().map(|lost| holder(&journal, lost)).collect();
     assert_eq!(holders.len(), 1, "{journal:?}");
     assert!(!of_kind(&journal, "released").is_empty(), "{journal:?}");
 }
 
 /// Who had the lease that ended like that.
 fn holder(journal: &[JournalLine], end: &JournalLine) -> String {
-    let leased =
-        |line: &&JournalLine| line.kind == "leased" && (&line.trial, line.attempt) == (&end.trial, end.attempt);
+    let leased = |line: &&JournalLine| {
+        line.kind == "leased" && (&line.trial, line.attempt) == (&end.trial, end.attempt)
+    };
     journal.iter().find(leased).and_then(|line| line.worker.clone()).expect("it was leased")
 }
 
 #[test]
 fn a_trial_that_aborts_whoever_has_it_is_given_up_and_costs_no_worker() {
-    let axes =
-        AXES.replace("seed = [1]", "seed = [0, 1, 2]").replace("[0, 1e-4, 5e-4]", "0").replace(", \"net+dropout\"", "");
-    let sweep = Sweep::of_grid(&grid(&axes, 100, "lease_seconds = 60\nmax_losses = 2")).on(swfn_tests::images::few());
+    let axes = AXES
+        .replace("seed = [1]", "seed = [0, 1, 2]")
+        .replace("[0, 1e-4, 5e-4]", "0")
+        .replace(", \"net+dropout\"", "");
+    let sweep = Sweep::of_grid(&grid(&axes, 100, "lease_seconds = 60\nmax_losses = 2"))
+        .on(swfn_tests::images::few());
     let sweep = sweep.with("SWFN_POISON", "seed=1,step=50,kind=abort");
     let mut coordinator = sweep.coordinator("run", &["--local-workers", "2"]);
     assert_eq!(coordinator.wait(), Some(3), "{}", coordinator.stderr());
-    let states: Vec<_> = sweep.csv("trials.csv").iter().map(|trial| trial["state"].clone()).collect();
+    let states: Vec<_> =
+        sweep.csv("trials.csv").iter().map(|trial| trial["state"].clone()).collect();
     assert_eq!(states, ["succeeded", "quarantined", "succeeded"]);
     assert!(!said(&sweep).contains("memory"), "{}", said(&sweep));
 }
@@ -75,19 +88,26 @@ impl Group {
     /// With that limit, in bytes.
     fn new(limit: u64) -> Result<Self, String> {
         let groups = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
-        let path_of = |line: &str| line.splitn(3, ':').nth(2).unwrap_or("").trim_start_matches('/').to_owned();
+        let path_of = |line: &str| {
+            line.splitn(3, ':').nth(2).unwrap_or("").trim_start_matches('/').to_owned()
+        };
         let root = Path::new("/sys/fs/cgroup");
         let old = groups
             .lines()
             .find(|line| line.contains(":memory:"))
             .map(|line| (root.join("memory").join(path_of(line)), "memory.limit_in_bytes"));
-        let new =
-            || groups.lines().find(|line| line.starts_with("0::")).map(|line| (root.join(path_of(line)), "memory.max"));
+        let new = || {
+            groups
+                .lines()
+                .find(|line| line.starts_with("0::"))
+                .map(|line| (root.join(path_of(line)), "memory.max"))
+        };
         let (parent, file) = old.or_else(new).ok_or("this process is in no control group")?;
         let folder = parent.join(format!("swfn-test-{}", std::process::id()));
         fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let group = Self(folder);
-        fs::write(group.0.join(file), limit.to_string()).map_err(|error| format!("{file}: {error}"))?;
+        fs::write(group.0.join(file), limit.to_string())
+            .map_err(|error| format!("{file}: {error}"))?;
         Ok(group)
     }
 
@@ -113,12 +133,18 @@ fn a_control_group_that_is_too_small_for_all_workers_has_fewer_and_blames_no_tri
         Ok(group) => group,
         Err(reason) => return println!("skipped: no control group can be made here: {reason}"),
     };
-    let sweep = Sweep::new(AXES, 100).evaluated_every(25).slowed(300).with("SWFN_POISON", "seed=1,step=1,kind=swell");
+    let sweep = Sweep::new(AXES, 100)
+        .evaluated_every(25)
+        .slowed(300)
+        .with("SWFN_POISON", "seed=1,step=1,kind=swell");
     let command = sweep.coordinator_command(&["--local-workers", "4"]);
     let mut coordinator = sweep.start(&mut group.run(&command), "run");
     coordinator.succeed();
     let said = said(&sweep);
     assert!(said.contains("killed for want of memory, which is limited to 1153 MB"), "{said}");
-    assert!((1..=3).contains(&said.matches("leaves, since memory does not suffice").count()), "{said}");
+    assert!(
+        (1..=3).contains(&said.matches("leaves, since memory does not suffice").count()),
+        "{said}"
+    );
     assert!(sweep.csv("trials.csv").iter().all(|trial| trial["state"] == "succeeded"));
 }

@@ -64,5 +64,8 @@ fn a_worker_without_a_folder_for_ones_own_images_says_so() {
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     assert_eq!(coordinator.wait(), Some(1));
     let told = coordinator.stderr();
-    assert!(told.contains("no folder with them is named") && told.contains("--data-dir DIR"), "{told}");
+    assert!(
+        told.contains("no folder with them is named") && told.contains("--data-dir DIR"),
+        "{told}"
+    );
 }

@@ -9,7 +9,9 @@ use swfn_tests::{images::write_images, sweep::Sweep};
 fn counts(csv: &[u8]) -> Vec<Vec<u32>> {
     let mut rows = csv::Reader::from_reader(csv);
     let columns = rows.headers().unwrap().len();
-    let row = |row: csv::StringRecord| row.iter().take(columns - 1).map(|cell| cell.parse().unwrap()).collect();
+    let row = |row: csv::StringRecord| {
+        row.iter().take(columns - 1).map(|cell| cell.parse().unwrap()).collect()
+    };
     rows.records().map(|record| row(record.unwrap())).collect()
 }
 
@@ -37,8 +39,14 @@ fn pytorch_classifies_with_the_weights_of_a_trial_as_the_trial_did() {
     for trial in sweep.csv("trials.csv") {
         let artifacts = sweep.run_dir().join("artifacts").join(&trial["trial"]);
         let mut program = Command::new(&python);
-        program.arg("-B").arg(reference.join("confusion.py")).arg(artifacts.join("weights.safetensors"));
-        program.args(["images-idx3", "labels-idx1"].map(|name| folder.path().join(format!("t10k-{name}-ubyte.gz"))));
+        program
+            .arg("-B")
+            .arg(reference.join("confusion.py"))
+            .arg(artifacts.join("weights.safetensors"));
+        program.args(
+            ["images-idx3", "labels-idx1"]
+                .map(|name| folder.path().join(format!("t10k-{name}-ubyte.gz"))),
+        );
         let output = program.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let ours = counts(&fs::read(artifacts.join("confusion.csv")).unwrap());

@@ -26,22 +26,53 @@ fn wrong_commands_are_explained() {
     let sweep = Sweep::new(AXES, 10);
     let grid = sweep.grid().display().to_string();
     let wrong = sweep.run_dir().with_file_name("wrong.toml");
-    fs::write(&wrong, fs::read_to_string(&grid).unwrap().replace("lambda = 0", "lambda = -1")).unwrap();
+    fs::write(&wrong, fs::read_to_string(&grid).unwrap().replace("lambda = 0", "lambda = -1"))
+        .unwrap();
     let wrong = wrong.display().to_string();
     let huge = sweep.run_dir().with_file_name("huge.toml");
     fs::File::create(&huge).unwrap().set_len(1 << 30).unwrap();
     let huge = huge.display().to_string();
     let cases: &[(&str, &[&str], i32, &str)] = &[
         ("swfn-coordinator", &[], 2, "name a grid file, as in `swfn-coordinator grid.toml`"),
-        ("swfn-coordinator", &["--grid", "missing.toml"], 1, "cannot read the grid file `missing.toml`"),
+        (
+            "swfn-coordinator",
+            &["--grid", "missing.toml"],
+            1,
+            "cannot read the grid file `missing.toml`",
+        ),
         ("swfn-coordinator", &["--grid", &wrong], 1, "wrong.toml:15:10: lambda `-1` is negative"),
         ("swfn-coordinator", &["--grid", &huge], 1, "larger than 4 MiB"),
-        ("swfn-coordinator", &["--grid", &grid, "--local-workers", "0"], 2, "`0` workers would do nothing"),
-        ("swfn-coordinator", &["--grid", &grid, "--listen", "0.0.0.0:0"], 1, "neither encrypted nor authenticated"),
-        ("swfn-coordinator", &["--grid", &grid, "--listen", "127.0.0.1:99999"], 2, "127.0.0.1:99999"),
+        (
+            "swfn-coordinator",
+            &["--grid", &grid, "--local-workers", "0"],
+            2,
+            "`0` workers would do nothing",
+        ),
+        (
+            "swfn-coordinator",
+            &["--grid", &grid, "--listen", "0.0.0.0:0"],
+            1,
+            "neither encrypted nor authenticated",
+        ),
+        (
+            "swfn-coordinator",
+            &["--grid", &grid, "--listen", "127.0.0.1:99999"],
+            2,
+            "127.0.0.1:99999",
+        ),
         ("swfn-coordinator", &["--grid", &grid, "--max-trials", "0"], 1, "the limit is 0"),
-        ("swfn-coordinator", &["report", "a", "b"], 1, "a report of several runs needs a place of its own"),
-        ("swfn-coordinator", &["report", ".", "missing", "--out", "."], 1, "`.` is one of the runs"),
+        (
+            "swfn-coordinator",
+            &["report", "a", "b"],
+            1,
+            "a report of several runs needs a place of its own",
+        ),
+        (
+            "swfn-coordinator",
+            &["report", ".", "missing", "--out", "."],
+            1,
+            "`.` is one of the runs",
+        ),
         ("swfn-coordinator", &["report", "missing"], 1, "`missing`"),
         ("swfn-coordinator", &["backup", "missing", "copy"], 1, "`missing/sweep.sqlite`"),
         (
@@ -53,12 +84,27 @@ fn wrong_commands_are_explained() {
         ("swfn-worker", &["--devices", "gpu"], 1, "device `gpu` is unknown"),
         ("swfn-worker", &["--end-at", "tomorrow"], 2, "--end-at <SECONDS>"),
         ("swfn-worker", &["--exit-when-idle", "0"], 2, "--exit-when-idle <SECONDS>"),
-        ("swfn-worker", &["--vae-cache", "vaes", "--no-vae-cache"], 2, "cannot be used with '--no-vae-cache'"),
+        (
+            "swfn-worker",
+            &["--vae-cache", "vaes", "--no-vae-cache"],
+            2,
+            "cannot be used with '--no-vae-cache'",
+        ),
         ("swfn-worker", &["--devices", "cuda:127"], 1, "`cuda:127` is not there"),
         ("swfn-worker", &["--coordinator", "nonsense"], 1, "coordinator `nonsense`"),
         ("swfn-worker", &["inspect", "."], 1, "`train-images-idx3-ubyte` of idx not found"),
-        ("swfn-worker", &["samples", "--dataset", "idx", "--out", "x.png"], 1, "no folder with them is named"),
-        ("swfn-worker", &["samples", "--dataset", "imagenet", "--out", "x.png"], 2, "dataset `imagenet` is unknown"),
+        (
+            "swfn-worker",
+            &["samples", "--dataset", "idx", "--out", "x.png"],
+            1,
+            "no folder with them is named",
+        ),
+        (
+            "swfn-worker",
+            &["samples", "--dataset", "imagenet", "--out", "x.png"],
+            2,
+            "dataset `imagenet` is unknown",
+        ),
         (
             "swfn-worker",
             &["samples", "--dataset", "mnist", "--data-dir", ".", "--out", "x.png"],
@@ -71,8 +117,15 @@ fn wrong_commands_are_explained() {
         let (ended, stderr) = run(program, arguments);
         assert_eq!(ended, Some(*code), "{program} {arguments:?}: {stderr}");
         assert!(stderr.contains(message), "{program} {arguments:?}: {stderr}");
-        assert!(*code == 2 || stderr.contains("hint:"), "{program} {arguments:?} has no hint: {stderr}");
-        assert!(start.elapsed().as_secs() < 20, "{program} {arguments:?} took {:?}", start.elapsed());
+        assert!(
+            *code == 2 || stderr.contains("hint:"),
+            "{program} {arguments:?} has no hint: {stderr}"
+        );
+        assert!(
+            start.elapsed().as_secs() < 20,
+            "{program} {arguments:?} took {:?}",
+            start.elapsed()
+        );
     }
 }
 
@@ -88,7 +141,11 @@ fn a_run_directory_has_one_coordinator_and_a_port_one_owner() {
     let other = Sweep::new(AXES, 10);
     let mut third = other.coordinator("third", &["--listen", &address]);
     assert_eq!(third.wait(), Some(1));
-    assert!(third.stderr().contains(&format!("cannot listen on `{address}`")), "{}", third.stderr());
+    assert!(
+        third.stderr().contains(&format!("cannot listen on `{address}`")),
+        "{}",
+        third.stderr()
+    );
 }
 
 #[test]
@@ -97,7 +154,8 @@ fn local_workers_without_data_end_the_sweep_with_the_reason() {
     let sweep = Sweep::of_grid(&grid);
     let empty = tempfile::tempdir().unwrap();
     let folder = empty.path().display().to_string();
-    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--data-dir", &folder]);
+    let mut coordinator =
+        sweep.coordinator("coordinator", &["--local-workers", "1", "--data-dir", &folder]);
     assert_eq!(coordinator.wait(), Some(1));
     let told = coordinator.stderr();
     assert!(told.contains("train-images-idx3-ubyte") && told.contains(&folder), "{told}");
@@ -108,10 +166,13 @@ fn local_workers_without_data_end_the_sweep_with_the_reason() {
 
 /// Opens a session with these messages and returns how the coordinator ends it.
 async fn talk(address: &str, messages: Vec<Kind>) -> Status {
-    let messages = messages.into_iter().map(|kind| v1::WorkerMessage { sequence: 0, kind: Some(kind) });
-    let mut client = CoordinatorClient::connect(address.to_owned()).await.expect("the coordinator listens");
+    let messages =
+        messages.into_iter().map(|kind| v1::WorkerMessage { sequence: 0, kind: Some(kind) });
+    let mut client =
+        CoordinatorClient::connect(address.to_owned()).await.expect("the coordinator listens");
     // Left open: the coordinator has to end it.
-    let stream = tokio_stream::StreamExt::chain(tokio_stream::iter(messages), tokio_stream::pending());
+    let stream =
+        tokio_stream::StreamExt::chain(tokio_stream::iter(messages), tokio_stream::pending());
     match client.session(stream).await {
         Err(status) => status,
         Ok(response) => {
@@ -144,8 +205,16 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
     let address = sweep.address(&coordinator);
     let lease = Some(v1::LeaseId { trial: "x".into(), attempt: 1 });
     let cases = vec![
-        (vec![Kind::Goodbye(v1::Goodbye {})], Code::FailedPrecondition, "a stream begins with `hello`"),
-        (vec![Kind::Hello(v1::Hello { protocol: 99, ..hello() })], Code::FailedPrecondition, "protocol `99`"),
+        (
+            vec![Kind::Goodbye(v1::Goodbye {})],
+            Code::FailedPrecondition,
+            "a stream begins with `hello`",
+        ),
+        (
+            vec![Kind::Hello(v1::Hello { protocol: 99, ..hello() })],
+            Code::FailedPrecondition,
+            "protocol `99`",
+        ),
         (
             vec![Kind::Hello(v1::Hello { trainer_revision: 99, ..hello() })],
             Code::FailedPrecondition,
@@ -156,9 +225,21 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
             Code::InvalidArgument,
             "`8193` are more than 8192",
         ),
-        (vec![Kind::Hello(v1::Hello { worker: "a b".into(), ..hello() })], Code::InvalidArgument, "worker id `a b`"),
-        (vec![Kind::Hello(hello()), Kind::Hello(hello())], Code::InvalidArgument, "`hello` comes once"),
-        (vec![Kind::Hello(hello()), Kind::Released(v1::Released { lease })], Code::InvalidArgument, "id `x`"),
+        (
+            vec![Kind::Hello(v1::Hello { worker: "a b".into(), ..hello() })],
+            Code::InvalidArgument,
+            "worker id `a b`",
+        ),
+        (
+            vec![Kind::Hello(hello()), Kind::Hello(hello())],
+            Code::InvalidArgument,
+            "`hello` comes once",
+        ),
+        (
+            vec![Kind::Hello(hello()), Kind::Released(v1::Released { lease })],
+            Code::InvalidArgument,
+            "id `x`",
+        ),
     ];
     for (messages, code, reason) in cases {
         let status = talk(&address, messages).await;
@@ -172,7 +253,9 @@ async fn messages_that_mean_nothing_end_the_stream_and_harm_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_reflection_answer() {
-    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+    use tonic_health::pb::{
+        HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+    };
     use tonic_reflection::pb::v1::{
         ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
         server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -189,11 +272,16 @@ async fn health_and_reflection_answer() {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let mut answers = reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap().into_inner();
-    let Some(MessageResponse::ListServicesResponse(list)) = answers.message().await.unwrap().unwrap().message_response
+    let mut answers =
+        reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap().into_inner();
+    let Some(MessageResponse::ListServicesResponse(list)) =
+        answers.message().await.unwrap().unwrap().message_response
     else {
         panic!("no list of services");
     };
     let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
-    assert!(names.contains(&"swfn.v1.Coordinator") && names.contains(&"grpc.health.v1.Health"), "{names:?}");
+    assert!(
+        names.contains(&"swfn.v1.Coordinator") && names.contains(&"grpc.health.v1.Health"),
+        "{names:?}"
+    );
 }

@@ -16,7 +16,8 @@ fn who_is_out_of_time_gives_back_what_it_holds_for_the_next_one() {
     let address = sweep.address(&coordinator);
     // Twenty seconds of it are for the end; before that it has begun, on a machine that many share, too.
     let end = (UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(32)).as_secs().to_string();
-    let mut first = sweep.worker("first", &address, &["--end-at", &end, "--checkpoint-seconds", "3600"]);
+    let mut first =
+        sweep.worker("first", &address, &["--end-at", &end, "--checkpoint-seconds", "3600"]);
     assert_eq!(first.wait(), Some(75), "{}", first.stderr());
     let log = first.stderr();
     assert!(log.contains("time is up: giving leases back"), "{log}");
@@ -28,16 +29,22 @@ fn who_is_out_of_time_gives_back_what_it_holds_for_the_next_one() {
     assert_eq!(late.wait(), Some(75), "{}", late.stderr());
     assert_eq!(kinds(), ["leased", "released"]);
     let second = sweep.worker("second", &address, &[]);
-    wait_until("the checkpoint", || second.stderr().contains("goes on from a checkpoint step=").then_some(()));
+    wait_until("the checkpoint", || {
+        second.stderr().contains("goes on from a checkpoint step=").then_some(())
+    });
     coordinator.signal(Signal::SIGTERM);
     coordinator.succeed();
 }
 
 #[test]
 fn who_is_idle_leaves_if_told_to_and_others_wait_for_more() {
-    let sweep = Sweep::new("seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 40);
+    let sweep = Sweep::new(
+        "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0",
+        40,
+    );
     let door = ports::address();
-    let mut coordinator = sweep.coordinator("coordinator", &["--listen", &door, "--exit-when-done=false"]);
+    let mut coordinator =
+        sweep.coordinator("coordinator", &["--listen", &door, "--exit-when-done=false"]);
     let address = sweep.address(&coordinator);
     let mut waiting = sweep.worker("waiting", &address, &[]);
     sweep.worker("leaving", &address, &["--exit-when-idle", "1"]).succeed();

@@ -10,7 +10,8 @@ use swfn_tests::{
     sweep::{self, Sweep},
 };
 
-const AXES: &str = "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = [0, 0.1]";
+const AXES: &str =
+    "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = [0, 0.1]";
 
 /// A sweep of six trials, with that line in `[run]`.
 fn sweep(more: &str) -> Sweep {
@@ -18,7 +19,8 @@ fn sweep(more: &str) -> Sweep {
 }
 
 fn summary(sweep: &Sweep) -> Value {
-    serde_json::from_str(&fs::read_to_string(sweep.run_dir().join("summary.json")).unwrap()).unwrap()
+    serde_json::from_str(&fs::read_to_string(sweep.run_dir().join("summary.json")).unwrap())
+        .unwrap()
 }
 
 #[test]
@@ -28,9 +30,16 @@ fn a_second_training_comes_to_the_same_and_is_not_done_a_third_time() {
     let mut first = sweep.coordinator("first", &["--local-workers", "2"]);
     first.succeed();
     let said = first.stderr();
-    assert!(said.contains("2 trials were trained a second time, and 2 came to the same."), "{said}");
+    assert!(
+        said.contains("2 trials were trained a second time, and 2 came to the same."),
+        "{said}"
+    );
     let verification = &summary(&sweep)["verification"];
-    assert_eq!((&verification["drawn"], &verification["identical"]), (&2.into(), &2.into()), "{verification}");
+    assert_eq!(
+        (&verification["drawn"], &verification["identical"]),
+        (&2.into(), &2.into()),
+        "{verification}"
+    );
     assert_eq!(sweep.csv("trials.csv").len(), 6);
     let events = || -> i64 {
         let database = sweep::database(&sweep.run_dir().join("verification")).unwrap();
@@ -46,18 +55,25 @@ fn a_second_training_comes_to_the_same_and_is_not_done_a_third_time() {
 fn a_device_that_computes_something_else_is_named_beside_the_other() {
     let _permit = permit::to_compute();
     let sweep = sweep("verify = 6");
-    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--listen", "127.0.0.1:0"]);
+    let mut coordinator =
+        sweep.coordinator("coordinator", &["--local-workers", "1", "--listen", "127.0.0.1:0"]);
     let address = sweep.address(&coordinator);
     let mut broken = sweep.worker_command(&address, &[]);
     let mut broken = sweep.start(broken.env("SWFN_BUG", "a-device-computes-wrongly"), "broken");
     assert_eq!(coordinator.wait(), Some(4), "{}", coordinator.stderr());
     broken.wait();
-    let disagreements = summary(&sweep)["verification"]["disagreements"].as_array().unwrap().clone();
+    let disagreements =
+        summary(&sweep)["verification"]["disagreements"].as_array().unwrap().clone();
     assert!(!disagreements.is_empty());
     let said = coordinator.stderr();
     for disagreement in &disagreements {
-        let workers: Vec<_> = disagreement["workers"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-        assert_eq!(workers.iter().filter(|worker| worker.starts_with(".local:")).count(), 1, "{workers:?}");
+        let workers: Vec<_> =
+            disagreement["workers"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!(
+            workers.iter().filter(|worker| worker.starts_with(".local:")).count(),
+            1,
+            "{workers:?}"
+        );
         assert!(workers.iter().all(|worker| said.contains(worker)), "{said}");
     }
     let run_dir = sweep.run_dir().display().to_string();

@@ -39,15 +39,19 @@ impl Observer for Clock {
 impl Clock {
     /// The time from each point of `from` to the next one of `to`, if no other loss comes between.
     fn between(&self, from: &str, to: &str) -> Duration {
-        let losses = || self.0.iter().filter(|(metric, _)| [VAE_LOSS, TRAIN_LOSS, TEST_LOSS].contains(metric));
-        let pairs = losses().zip(losses().skip(1)).filter(|(one, next)| one.0 == from && next.0 == to);
+        let losses = || {
+            self.0.iter().filter(|(metric, _)| [VAE_LOSS, TRAIN_LOSS, TEST_LOSS].contains(metric))
+        };
+        let pairs =
+            losses().zip(losses().skip(1)).filter(|(one, next)| one.0 == from && next.0 == to);
         pairs.map(|(one, next)| next.1 - one.1).sum()
     }
 }
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        let mut digits = load(&Dataset::synthetic(0), &LoadOptions::default()).expect("digits are drawn");
+        let mut digits =
+            load(&Dataset::synthetic(0), &LoadOptions::default()).expect("digits are drawn");
         digits.test = digits.test.gather(&Vec::from_iter(0..TEST_IMAGES));
         let mut trainer = Trainer::new(Device::Cpu);
         trainer.load(trial("net", 0.0, 0, "").dataset, digits).expect("the digits fit into memory");
@@ -63,9 +67,16 @@ impl Desk {
     /// The time of that many steps of a classifier. Those before a trial's first report do not count: memory is new to them.
     pub(crate) fn classifier(&self, architecture: &str, lambda: f64, count: u64) -> Duration {
         let (steps, part) = rounded(count);
-        let vae = if lambda > 0.0 { format!("[vae]\niterations = {REPORT_EVERY}\n") } else { String::new() };
-        let sections = format!("[classifier]\niterations = {steps}\nevaluate_every = {steps}\n{vae}");
-        self.run(&trial(architecture, lambda, 0, &sections)).between(TRAIN_LOSS, TRAIN_LOSS).mul_f64(part)
+        let vae = if lambda > 0.0 {
+            format!("[vae]\niterations = {REPORT_EVERY}\n")
+        } else {
+            String::new()
+        };
+        let sections =
+            format!("[classifier]\niterations = {steps}\nevaluate_every = {steps}\n{vae}");
+        self.run(&trial(architecture, lambda, 0, &sections))
+            .between(TRAIN_LOSS, TRAIN_LOSS)
+            .mul_f64(part)
     }
 
     /// The same of the VAE. `seed`: one that was not asked for before, as VAEs are kept.
@@ -95,6 +106,7 @@ fn trial(architecture: &str, lambda: f64, seed: u64, sections: &str) -> TrialSpe
         "version = 1\nname = 'steps'\n[data]\ndataset = 'synthetic'\n\
          [grid]\nsubset_size = 300\narchitecture = '{architecture}'\nlambda = {lambda}\nseed = {seed}\n{sections}"
     );
-    let grid = Grid::parse("steps", &grid, DEFAULT_MAX_TRIALS).unwrap_or_else(|error| panic!("{error}\n{grid}"));
+    let grid = Grid::parse("steps", &grid, DEFAULT_MAX_TRIALS)
+        .unwrap_or_else(|error| panic!("{error}\n{grid}"));
     grid.trials().next().expect("a grid of one point has one trial")
 }

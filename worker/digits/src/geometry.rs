@@ -76,7 +76,9 @@ mod tests {
         catmull_rom(&knots, 4, &mut out);
         assert_eq!(out.len(), 13);
         for (i, point) in out.iter().enumerate() {
-            assert!((point.x - i as f32 / 4.0).abs() < 1e-6 && (point.y - 2.0 * point.x).abs() < 1e-6);
+            assert!(
+                (point.x - i as f32 / 4.0).abs() < 1e-6 && (point.y - 2.0 * point.x).abs() < 1e-6
+            );
         }
     }
 }

@@ -49,7 +49,8 @@ pub(super) fn pose(class: usize, stream: &mut Stream) -> Pose {
     let haste = stream.unit();
     let sloppy = CALM + HASTE * haste * haste;
     let style = style(class, stream);
-    let mut strokes: Vec<Vec<Point>> = mixture(style, sloppy, stream).iter().map(|stroke| spline(stroke)).collect();
+    let mut strokes: Vec<Vec<Point>> =
+        mixture(style, sloppy, stream).iter().map(|stroke| spline(stroke)).collect();
     for stroke in &mut strokes {
         trim(stroke, stream);
     }
@@ -85,7 +86,8 @@ fn mixture(style: &Style, sloppy: f32, stream: &mut Stream) -> Vec<Vec<Knot>> {
     let raw: Vec<f32> = exemplars.iter().map(|_| share()).collect();
     let total: f32 = raw.iter().sum();
     let count = exemplars.len() as f32;
-    let weights: Vec<f32> = raw.iter().map(|w| 1.0 / count + OVERSHOOT * (w / total - 1.0 / count)).collect();
+    let weights: Vec<f32> =
+        raw.iter().map(|w| 1.0 / count + OVERSHOOT * (w / total - 1.0 / count)).collect();
 
     let mut mixed = exemplars[0].clone();
     for (s, stroke) in mixed.iter_mut().enumerate() {
@@ -169,7 +171,8 @@ fn slant(strokes: &mut [Vec<Point>], sloppy: f32, stream: &mut Stream) {
     let shear = LEAN + SHEAR * stream.normal();
     // The tangent of half the angle: sine and cosine follow by division alone.
     let half = TURN * sloppy * stream.normal();
-    let (cosine, sine) = ((1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half));
+    let (cosine, sine) =
+        ((1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half));
     for point in strokes.iter_mut().flatten() {
         // A parabola that leaves 0 and 100 in place and moves the middle.
         let x = point.x + side * point.x * (1.0 - point.x / 100.0) - 50.0;
@@ -200,7 +203,10 @@ fn place(strokes: &mut [Vec<Point>], stream: &mut Stream) -> f32 {
     let (length, width, height) = (mass * scale, extent.x * scale, extent.y * scale);
     // Nobody writes a narrow 8 with a broad pen: its loops would fill. A plain line cannot fill.
     let winding = length > 1.5 * extent.times(scale).length();
-    while winding && radius > 0.6 && radius * length > 0.29 * (width + 2.0 * radius) * (height + 2.0 * radius) {
+    while winding
+        && radius > 0.6
+        && radius * length > 0.29 * (width + 2.0 * radius) * (height + 2.0 * radius)
+    {
         radius *= 0.95;
     }
     let centre = moment.times(1.0 / mass);

@@ -23,11 +23,17 @@ pub(super) fn render(pose: &Pose, stream: &mut Stream) -> Pixels {
             let along = pair[1].minus(pair[0]);
             let length = along.length();
             written += length;
-            if gap.is_some_and(|(stroke, at)| stroke == s && (written - 0.5 * length - at).abs() < GAP) {
+            if gap.is_some_and(|(stroke, at)| {
+                stroke == s && (written - 0.5 * length - at).abs() < GAP
+            }) {
                 continue;
             }
             // A broad nib writes wide across its edge; a hand presses more at one end of a stroke.
-            let across = if length > 0.0 { ((along.x * nib.x + along.y * nib.y) / length).abs() } else { 0.5 };
+            let across = if length > 0.0 {
+                ((along.x * nib.x + along.y * nib.y) / length).abs()
+            } else {
+                0.5
+            };
             let press = 1.0 + taper * (2.0 * i as f32 / last - 1.0);
             let radius = pose.radius * press * (0.88 + 0.24 * across);
             segment(&mut ink, pair[0], pair[1], radius, blur);

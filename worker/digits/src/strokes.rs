@@ -26,7 +26,8 @@ pub(super) struct Style {
 /// The styles of each class, 0 to 9.
 pub(super) fn styles() -> &'static [Vec<Style>] {
     static STYLES: LazyLock<Vec<Vec<Style>>> = LazyLock::new(|| {
-        parse(include_str!("strokes.txt")).expect("the built-in strokes are well-formed, which a test checks")
+        parse(include_str!("strokes.txt"))
+            .expect("the built-in strokes are well-formed, which a test checks")
     });
     &STYLES
 }
@@ -50,7 +51,8 @@ fn parse(text: &str) -> Result<Vec<Vec<Style>>, String> {
                 open = Some((class, Style { weight, freedom, exemplars: Vec::new() }));
             }
             words => {
-                let (_, style) = open.as_mut().ok_or_else(|| fail("an exemplar outside of a style"))?;
+                let (_, style) =
+                    open.as_mut().ok_or_else(|| fail("an exemplar outside of a style"))?;
                 let exemplar = exemplar(words).ok_or_else(|| fail("not a list of points"))?;
                 if style.exemplars.first().is_some_and(|first| !same_structure(first, &exemplar)) {
                     return Err(fail("the structure differs from that of the first exemplar"));
@@ -89,7 +91,10 @@ fn knot(word: &str) -> Option<Knot> {
     let (x, y) = plain.split_once(',')?;
     // Whole numbers below 1,000 are exact as f32.
     let coordinate = |text: &str| text.parse::<u16>().ok().filter(|&v| v < 1000).map(f32::from);
-    Some(Knot { at: Point { x: coordinate(x)?, y: coordinate(y)? }, corner: plain.len() != word.len() })
+    Some(Knot {
+        at: Point { x: coordinate(x)?, y: coordinate(y)? },
+        corner: plain.len() != word.len(),
+    })
 }
 
 fn same_structure(a: &[Vec<Knot>], b: &[Vec<Knot>]) -> bool {

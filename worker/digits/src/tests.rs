@@ -33,7 +33,10 @@ fn all_images_are_distinct() {
         }
     }
     let (_, pixels) = draw(1, Part::Train, 0);
-    assert!(!seen.contains(&<[u8; 32]>::from(Sha256::digest(pixels))), "another seed, the same image");
+    assert!(
+        !seen.contains(&<[u8; 32]>::from(Sha256::digest(pixels))),
+        "another seed, the same image"
+    );
 }
 
 /// The pipeline normalises with MNIST's mean 0.1307 and standard deviation 0.3081, so these must
@@ -76,6 +79,9 @@ fn digits_are_centred() {
             y += ink * (i / 28) as f64;
         }
         let (x, y) = (x / mass - 13.5, y / mass - 13.5);
-        assert!(x.abs() < 2.5 && y.abs() < 2.5, "image {index} of class {label} is off by {x}, {y}");
+        assert!(
+            x.abs() < 2.5 && y.abs() < 2.5,
+            "image {index} of class {label} is off by {x}, {y}"
+        );
     }
 }

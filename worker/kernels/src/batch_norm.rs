@@ -26,7 +26,12 @@ pub fn forward(
 }
 
 /// Gradients of scale and shift: of_scale = sum of of_output * normalised over the rows, of_shift = sum of of_output.
-pub fn of_parameters(of_output: &[f32], normalised: &[f32], of_scale: &mut [f32], of_shift: &mut [f32]) {
+pub fn of_parameters(
+    of_output: &[f32],
+    normalised: &[f32],
+    of_scale: &mut [f32],
+    of_shift: &mut [f32],
+) {
     Level::best().run(OfParameters { of_output, normalised, of_scale, of_shift });
 }
 
@@ -117,7 +122,11 @@ impl Work for Forward<'_> {
     unsafe fn run<V: Lanes>(self) {
         let Self { x, mean, inverse_deviation, scale, shift, normalised, output } = self;
         let channels = mean.len();
-        assert!(inverse_deviation.len() == channels && scale.len() == channels && shift.len() == channels);
+        assert!(
+            inverse_deviation.len() == channels
+                && scale.len() == channels
+                && shift.len() == channels
+        );
         let rows = x.chunks_exact(channels);
         let to = normalised.chunks_exact_mut(channels).zip(output.chunks_exact_mut(channels));
         for (x, (normalised, output)) in rows.zip(to) {
@@ -159,7 +168,8 @@ impl Work for OfInput<'_> {
         let rows = of_output.chunks_exact(channels).zip(normalised.chunks_exact(channels));
         for (of_x, (of_output, normalised)) in of_x.chunks_exact_mut(channels).zip(rows) {
             for c in 0..channels {
-                of_x[c] = (of_output[c] - mean_shift[c] - normalised[c] * mean_scale[c]) * factor[c];
+                of_x[c] =
+                    (of_output[c] - mean_shift[c] - normalised[c] * mean_scale[c]) * factor[c];
             }
         }
     }

@@ -68,7 +68,14 @@ impl ConvPool {
 
     /// input: `[N, H, W, I]`, filters: `[O, 5, 5, I]`, bias: `[O]` -> output: `[N, P, Q, O]`, and `choice`, of the same
     /// size: which of its four pixels each maximum is, 2 * row + column, which [`Self::backward`] needs.
-    pub fn forward(&self, input: &[f32], filters: &[f32], bias: &[f32], output: &mut [f32], choice: &mut [u8]) {
+    pub fn forward(
+        &self,
+        input: &[f32],
+        filters: &[f32],
+        bias: &[f32],
+        output: &mut [f32],
+        choice: &mut [u8],
+    ) {
         self.forward_at(Level::best(), input, filters, bias, output, choice);
     }
 

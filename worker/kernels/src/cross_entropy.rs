@@ -19,7 +19,13 @@ pub fn cross_entropy(logits: &[f32], x: &[f32], share: f32, of_logits: &mut [f32
 }
 
 /// The same with these instructions.
-pub fn cross_entropy_at(level: Level, logits: &[f32], x: &[f32], share: f32, of_logits: &mut [f32]) -> f64 {
+pub fn cross_entropy_at(
+    level: Level,
+    logits: &[f32],
+    x: &[f32],
+    share: f32,
+    of_logits: &mut [f32],
+) -> f64 {
     let mut sum = 0.0;
     level.run(Pass { logits, x, share, of_logits, sum: &mut sum });
     sum
@@ -41,7 +47,9 @@ impl Work for Pass<'_> {
         let blocks = logits.chunks(BLOCK).zip(x.chunks(BLOCK)).zip(of_logits.chunks_mut(BLOCK));
         for ((logits, x), of_logits) in blocks {
             let mut losses = [0.0_f32; BLOCK];
-            for (((loss, logit), x), of_logit) in losses.iter_mut().zip(logits).zip(x).zip(of_logits) {
+            for (((loss, logit), x), of_logit) in
+                losses.iter_mut().zip(logits).zip(x).zip(of_logits)
+            {
                 let small = exp_of_negative(-logit.abs()); // in 0..=1
                 let inverse = 1.0 / (1.0 + small);
                 let p = if *logit < 0.0 { small * inverse } else { inverse };

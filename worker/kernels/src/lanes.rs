@@ -3,7 +3,10 @@
 //! Every method is inlined into a function that has the instructions switched on, see `level`; called from anywhere else
 //! they would be slow, or not run at all.
 
-#![allow(unsafe_code, reason = "intrinsics; pointers without bounds checks, which took half of the inner loops' time")]
+#![allow(
+    unsafe_code,
+    reason = "intrinsics; pointers without bounds checks, which took half of the inner loops' time"
+)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -44,7 +47,12 @@ pub(super) trait Lanes: Copy {
     unsafe fn no_choice() -> Self::Choice;
     /// The larger of this and a candidate, and its number: that of the candidate, or `choice`, the number of this. The
     /// candidate must be larger, or not a number, to win, as in torch's max-pooling.
-    unsafe fn larger(self, choice: Self::Choice, candidate: Self, number: u8) -> (Self, Self::Choice);
+    unsafe fn larger(
+        self,
+        choice: Self::Choice,
+        candidate: Self,
+        number: u8,
+    ) -> (Self, Self::Choice);
     /// The numbers of all lanes; behind them, zeros.
     unsafe fn numbers(choice: Self::Choice) -> [u8; WIDEST];
 }
@@ -154,7 +162,12 @@ impl Lanes for __m256 {
 
     #[inline(always)]
     unsafe fn first(count: usize) -> __m256i {
-        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+        unsafe {
+            _mm256_cmpgt_epi32(
+                _mm256_set1_epi32(count as i32),
+                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+            )
+        }
     }
 
     #[inline(always)]

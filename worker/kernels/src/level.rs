@@ -60,7 +60,8 @@ impl Level {
 
     /// The best one that this processor has.
     pub fn best() -> Self {
-        static BEST: LazyLock<Level> = LazyLock::new(|| *Level::all().last().expect("one is portable"));
+        static BEST: LazyLock<Level> =
+            LazyLock::new(|| *Level::all().last().expect("one is portable"));
         *BEST
     }
 

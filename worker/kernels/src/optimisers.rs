@@ -44,7 +44,13 @@ impl Sgd {
 
 impl Adam {
     /// All slices have the same length.
-    pub fn step(self, weights: &mut [f32], momenta: &mut [f32], squares: &mut [f32], gradients: &[f32]) {
+    pub fn step(
+        self,
+        weights: &mut [f32],
+        momenta: &mut [f32],
+        squares: &mut [f32],
+        gradients: &[f32],
+    ) {
         Level::best().run(AdamStep(self, weights, [momenta, squares], gradients));
     }
 }
@@ -64,10 +70,17 @@ impl Work for SgdStep<'_> {
 impl Work for AdamStep<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let Self(Adam { rate, beta1, beta2, epsilon }, weights, [momenta, squares], gradients) = self;
-        assert!(momenta.len() == weights.len() && squares.len() == weights.len() && gradients.len() == weights.len());
+        let Self(Adam { rate, beta1, beta2, epsilon }, weights, [momenta, squares], gradients) =
+            self;
+        assert!(
+            momenta.len() == weights.len()
+                && squares.len() == weights.len()
+                && gradients.len() == weights.len()
+        );
         let states = momenta.iter_mut().zip(squares);
-        for ((weight, (momentum, square)), gradient) in weights.iter_mut().zip(states).zip(gradients) {
+        for ((weight, (momentum, square)), gradient) in
+            weights.iter_mut().zip(states).zip(gradients)
+        {
             *momentum = beta1 * *momentum + gradient;
             *square = beta2 * *square + gradient * gradient;
             *weight -= rate * *momentum / (square.sqrt() + epsilon);

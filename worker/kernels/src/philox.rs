@@ -50,7 +50,9 @@ pub enum Law {
 
 /// The key of each round.
 pub fn round_keys(key: [u32; 2]) -> [[u32; 2]; ROUNDS] {
-    std::array::from_fn(|round| std::array::from_fn(|i| key[i].wrapping_add(WEYL[i].wrapping_mul(round as u32))))
+    std::array::from_fn(|round| {
+        std::array::from_fn(|i| key[i].wrapping_add(WEYL[i].wrapping_mul(round as u32)))
+    })
 }
 
 /// Fills `out` with numbers from the start of that block on, four from each.
@@ -77,7 +79,9 @@ impl Work for Fill<'_> {
             Law::Uniform => self.each(|words| words.map(uniform)),
             Law::Normal => self.each(normal),
             Law::Dropout { probability, keep } => {
-                self.each(|words| words.map(|word| if uniform(word) < probability { 0.0 } else { keep }));
+                self.each(|words| {
+                    words.map(|word| if uniform(word) < probability { 0.0 } else { keep })
+                });
             }
         }
     }
@@ -168,11 +172,15 @@ fn sine_cosine(word: u32) -> (f32, f32) {
     let quarters = (turn + QUARTER / 2) >> 22;
     let angle = (turn - quarters * QUARTER) as f32 * (std::f32::consts::TAU * UNIT);
     let x = angle * angle;
-    let sine = angle + angle * x * (-1.0 / 6.0 + x * (1.0 / 120.0 + x * (-1.0 / 5040.0 + x * (1.0 / 362_880.0))));
+    let sine = angle
+        + angle
+            * x
+            * (-1.0 / 6.0 + x * (1.0 / 120.0 + x * (-1.0 / 5040.0 + x * (1.0 / 362_880.0))));
     let cosine = 1.0 + x * (-0.5 + x * (1.0 / 24.0 + x * (-1.0 / 720.0 + x * (1.0 / 40_320.0))));
     let (a, b) = if quarters & 1 == 0 { (sine, cosine) } else { (cosine, sine) };
     // The second bit of a count of quarters is a sign: the sine's of `quarters`, the cosine's of the next.
-    let signed = |value: f32, quarters: i32| f32::from_bits(value.to_bits() ^ (quarters as u32 & 2) << 30);
+    let signed =
+        |value: f32, quarters: i32| f32::from_bits(value.to_bits() ^ (quarters as u32 & 2) << 30);
     (signed(a, quarters), signed(b, quarters + 1))
 }
 
@@ -217,12 +225,19 @@ mod tests {
         let words = (0..1 << 20).map(|i| i << 12 | i).chain((0..2000).flat_map(|i| [i, !i]));
         let mut worst = [0.0_f64; 2];
         for word in words {
-            let exact = (-2.0 * (f64::from(((word >> 1 | 1) as i32) as f32) / 2_f64.powi(31)).ln()).sqrt();
-            let error = if exact == 0.0 { f64::from(radius(word)) } else { f64::from(radius(word)) / exact - 1.0 };
+            let exact =
+                (-2.0 * (f64::from(((word >> 1 | 1) as i32) as f32) / 2_f64.powi(31)).ln()).sqrt();
+            let error = if exact == 0.0 {
+                f64::from(radius(word))
+            } else {
+                f64::from(radius(word)) / exact - 1.0
+            };
             worst[0] = worst[0].max(error.abs());
             let (sine, cosine) = sine_cosine(word);
             let angle = (f64::from(word >> 8) / 2_f64.powi(24) - 0.5) * std::f64::consts::TAU;
-            worst[1] = worst[1].max((f64::from(sine) - angle.sin()).abs()).max((f64::from(cosine) - angle.cos()).abs());
+            worst[1] = worst[1]
+                .max((f64::from(sine) - angle.sin()).abs())
+                .max((f64::from(cosine) - angle.cos()).abs());
         }
         assert!(worst[0] < 2e-7 && worst[1] < 1.2e-7, "{worst:?}");
     }

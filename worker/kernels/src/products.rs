@@ -32,7 +32,14 @@ pub fn forward_at(level: Level, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32
 }
 
 /// As [`product`] or [`transposed_product`], with these instructions.
-pub fn product_at(level: Level, a: &[f32], transposed: bool, b: &[f32], rows: usize, to: &mut [f32]) {
+pub fn product_at(
+    level: Level,
+    a: &[f32],
+    transposed: bool,
+    b: &[f32],
+    rows: usize,
+    to: &mut [f32],
+) {
     let (depth, columns) = (a.len() / rows, to.len() / rows);
     assert_eq!((a.len(), b.len(), to.len()), (rows * depth, depth * columns, rows * columns));
     let steps = if transposed { (1, rows) } else { (depth, 1) };
@@ -79,7 +86,11 @@ impl Forward<'_> {
     /// # Safety
     /// The processor has the instructions of V; rows and outputs are there.
     #[inline(always)]
-    unsafe fn dots<V: Lanes, const ROWS: usize, const OUTPUTS: usize>(&mut self, row: usize, output: usize) {
+    unsafe fn dots<V: Lanes, const ROWS: usize, const OUTPUTS: usize>(
+        &mut self,
+        row: usize,
+        output: usize,
+    ) {
         let inputs = self.inputs;
         // SAFETY: as that of this function; the mask keeps the last vector within the inputs.
         unsafe {
@@ -111,7 +122,8 @@ impl Forward<'_> {
             }
             for (r, sums) in sums.into_iter().enumerate() {
                 for (o, sum) in sums.into_iter().enumerate() {
-                    self.y[(row + r) * self.bias.len() + output + o] = self.bias[output + o] + sum.sum();
+                    self.y[(row + r) * self.bias.len() + output + o] =
+                        self.bias[output + o] + sum.sum();
                 }
             }
         }
@@ -141,7 +153,9 @@ impl Work for Product<'_> {
                 // SAFETY: V is what the caller says; rows and columns are there.
                 row += unsafe {
                     match (left, width > V::COUNT) {
-                        (8.., true) if V::MANY_REGISTERS => self.block::<V, 8, 2>(row, column, width),
+                        (8.., true) if V::MANY_REGISTERS => {
+                            self.block::<V, 8, 2>(row, column, width)
+                        }
                         (4.., true) => self.block::<V, 4, 2>(row, column, width),
                         (_, true) => self.block::<V, 1, 2>(row, column, width),
                         (8.., false) => self.block::<V, 8, 1>(row, column, width),

@@ -47,9 +47,15 @@ impl Address {
             None => access.authorities.is_some(),
         };
         // Whoever names no host means this machine.
-        let host = if *address.host() == Host::Any { "localhost".to_owned() } else { address.host().to_string() };
-        let url = &*format!("{}://{host}:{}", if with_tls { "https" } else { "http" }, address.port);
-        let endpoint = Endpoint::from_shared(url.to_owned()).with_context(|| format!("coordinator `{url}`"))?;
+        let host = if *address.host() == Host::Any {
+            "localhost".to_owned()
+        } else {
+            address.host().to_string()
+        };
+        let url =
+            &*format!("{}://{host}:{}", if with_tls { "https" } else { "http" }, address.port);
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .with_context(|| format!("coordinator `{url}`"))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
@@ -66,10 +72,12 @@ impl Address {
                     "say --tls-ca"
                 ));
             };
-            let mut config =
-                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities.pem())).timeout(CONNECT);
+            let mut config = ClientTlsConfig::new()
+                .ca_certificate(Certificate::from_pem(authorities.pem()))
+                .timeout(CONNECT);
             if let Some(identity) = identity {
-                let identity = transport::Identity::from_pem(identity.certificate_pem(), identity.key_pem());
+                let identity =
+                    transport::Identity::from_pem(identity.certificate_pem(), identity.key_pem());
                 config = config.identity(identity);
             }
             (endpoint.tls_config(config).with_context(cannot)?, tls)
@@ -88,7 +96,8 @@ impl Address {
         };
         let authorization = token.map(|token| {
             let header = format!("Bearer {}", token.reveal());
-            let mut header: MetadataValue<Ascii> = header.parse().expect("a token is visible ASCII");
+            let mut header: MetadataValue<Ascii> =
+                header.parse().expect("a token is visible ASCII");
             // Neither logs nor header compression keep it.
             header.set_sensitive(true);
             header
@@ -122,17 +131,22 @@ mod tests {
     #[test]
     fn an_address_has_what_its_scheme_needs() {
         let refused = |url: &str| Address::new(url, Access::default()).unwrap_err().to_string();
-        assert!(Address::new("http://127.0.0.1:1", Access::default()).unwrap().authorization.is_none());
+        assert!(
+            Address::new("http://127.0.0.1:1", Access::default()).unwrap().authorization.is_none()
+        );
         assert!(refused("nonsense").contains("coordinator `nonsense` has no port\nhint: "));
         assert!(refused("http://localhost").contains("coordinator `localhost` has no port"));
         assert!(refused("http://127.0.0.1:99999").contains("`127.0.0.1:99999` has port `99999`"));
-        assert!(refused("ftp://a").contains("is neither an http:// nor an https:// address\nhint: "));
+        assert!(
+            refused("ftp://a").contains("is neither an http:// nor an https:// address\nhint: ")
+        );
         assert!(refused("https://a:1").contains("nothing says whom to trust\nhint: say --tls-ca"));
     }
 
     #[test]
     fn an_address_needs_no_scheme_and_no_host() {
-        let uri = |url: &str| Address::new(url, Access::default()).unwrap().endpoint.uri().to_string();
+        let uri =
+            |url: &str| Address::new(url, Access::default()).unwrap().endpoint.uri().to_string();
         assert_eq!(uri("head.example:7077"), "http://head.example:7077/");
         assert_eq!(uri("[::1]:7077"), "http://[::1]:7077/");
         assert_eq!(uri(":7077"), "http://localhost:7077/");
@@ -140,7 +154,9 @@ mod tests {
 
     #[test]
     fn a_password_is_neither_used_nor_shown() {
-        let problem = Address::new("http://ann:secret@127.0.0.1:1", Access::default()).unwrap_err().to_string();
+        let problem = Address::new("http://ann:secret@127.0.0.1:1", Access::default())
+            .unwrap_err()
+            .to_string();
         assert!(problem.contains("before the `@`") && !problem.contains("secret"), "{problem}");
     }
 
@@ -148,7 +164,9 @@ mod tests {
     fn the_token_is_sent_and_never_shown() {
         let token = Token::random();
         let secret = token.reveal().to_owned();
-        let address = Address::new("http://localhost:1", Access { token: Some(token), ..Access::default() }).unwrap();
+        let address =
+            Address::new("http://localhost:1", Access { token: Some(token), ..Access::default() })
+                .unwrap();
         let header = address.authorization.clone().unwrap();
         assert_eq!(header.to_str().unwrap(), format!("Bearer {secret}"));
         assert!(!format!("{address:?}").contains(&secret));
@@ -157,7 +175,13 @@ mod tests {
     #[test]
     fn only_loopback_is_this_machine() {
         let this = |uri: &str| is_this_machine(&uri.parse().unwrap());
-        assert!(["http://localhost:1", "http://127.0.0.9:1", "http://[::1]:1"].into_iter().all(this));
-        assert!(!["http://10.0.0.1:1", "http://localhost.evil:1", "http://[::2]:1"].into_iter().any(this));
+        assert!(
+            ["http://localhost:1", "http://127.0.0.9:1", "http://[::1]:1"].into_iter().all(this)
+        );
+        assert!(
+            !["http://10.0.0.1:1", "http://localhost.evil:1", "http://[::2]:1"]
+                .into_iter()
+                .any(this)
+        );
     }
 }

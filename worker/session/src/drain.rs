@@ -11,7 +11,11 @@ use crate::address::Address;
 ///
 /// # Errors
 /// There is no such worker, the coordinator refuses, or it cannot be reached.
-pub fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyhow::Result<Vec<String>> {
+pub fn drain_workers(
+    address: &Address,
+    workers: Vec<String>,
+    now: bool,
+) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let command = PersonCommand::Drain(Drain { workers, now });
     let done = runtime.block_on(async {
@@ -31,7 +35,8 @@ pub fn drain_workers(address: &Address, workers: Vec<String>, now: bool) -> anyh
 
 async fn tell(address: &Address, command: &PersonCommand) -> anyhow::Result<Commanded> {
     let endpoint = &address.endpoint;
-    let channel = endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
+    let channel =
+        endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
     let mut request = Request::new(CommandRequest { command: command.json() });
     address.authorize(&mut request);
     let call = CoordinatorClient::new(channel).command(request).await;

@@ -33,7 +33,9 @@ pub fn session(mut data: &[u8]) {
     protocol.absorb(now, room());
     let (mut taken, mut reported) = (Vec::<Order>::new(), 0);
     for _ in 0..100 {
-        let Ok(mut message) = v1::CoordinatorMessage::decode_length_delimited(&mut data) else { break };
+        let Ok(mut message) = v1::CoordinatorMessage::decode_length_delimited(&mut data) else {
+            break;
+        };
         name_leases(&mut message, &taken);
         let Some(kind) = message.kind else { continue };
         let held: BTreeSet<_> = protocol.held().into_iter().collect();
@@ -49,12 +51,20 @@ pub fn session(mut data: &[u8]) {
             let report = match act % 4 {
                 0 => {
                     let points = vec![MetricPoint { metric: TRAIN_LOSS, step, value: 1.0 }];
-                    Report::Progress { lease, step, points, log: "said\n".repeat(step as usize % 2) }
+                    Report::Progress {
+                        lease,
+                        step,
+                        points,
+                        log: "said\n".repeat(step as usize % 2),
+                    }
                 }
                 1 => Report::Ended { lease, end: End::Released },
                 2 => {
                     let (message, log) = ("e".to_owned(), String::new());
-                    Report::Ended { lease, end: End::Failed { kind: v1::FailureKind::Error, message, log } }
+                    Report::Ended {
+                        lease,
+                        end: End::Failed { kind: v1::FailureKind::Error, message, log },
+                    }
                 }
                 _ => room(),
             };
@@ -62,7 +72,9 @@ pub fn session(mut data: &[u8]) {
         }
         protocol.flush(now);
         while protocol.has_news() {
-            let Some(message) = protocol.next_message().expect("memory can be read") else { continue };
+            let Some(message) = protocol.next_message().expect("memory can be read") else {
+                continue;
+            };
             if message.sequence > 0 {
                 reported += 1;
                 assert_eq!(message.sequence, reported);
@@ -84,7 +96,9 @@ fn name_leases(message: &mut v1::CoordinatorMessage, taken: &[Order]) {
                 }
             }
         }
-        Some(coordinator_message::Kind::Revoke(v1::Revoke { lease: Some(lease), .. })) if lease.trial.is_empty() => {
+        Some(coordinator_message::Kind::Revoke(v1::Revoke { lease: Some(lease), .. }))
+            if lease.trial.is_empty() =>
+        {
             if let Some(order) = taken.first() {
                 *lease = order.lease.into();
             }

@@ -51,7 +51,8 @@ mod tests {
 
     #[test]
     fn only_silence_after_a_revocation_counts() {
-        let lease = LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
+        let lease =
+            LeaseId { trial: "0123456789abcdef0123456789abcdef".parse().unwrap(), attempt: 1 };
         let start = Instant::now();
         let (limit, at) = (Duration::from_secs(10), |seconds| start + Duration::from_secs(seconds));
         let mut watchdog = Watchdog::new(start);

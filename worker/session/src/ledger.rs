@@ -115,7 +115,13 @@ impl Ledger {
     }
 
     /// The trainer got on. True when enough points have come together to be sent.
-    pub(crate) fn progress(&mut self, lease: LeaseId, step: u64, points: Vec<MetricPoint>, log: &str) -> bool {
+    pub(crate) fn progress(
+        &mut self,
+        lease: LeaseId,
+        step: u64,
+        points: Vec<MetricPoint>,
+        log: &str,
+    ) -> bool {
         let Some(held) = self.leases.get_mut(&lease) else { return false };
         held.step = held.step.max(step);
         held.points.extend(points);
@@ -126,15 +132,19 @@ impl Ledger {
     /// Makes reports of all points and lines. Returns the numbers of the new reports.
     pub(crate) fn flush(&mut self) -> Vec<u64> {
         let waits = |held: &Held| !held.points.is_empty() || !held.log.text.is_empty();
-        let leases: Vec<_> = self.leases.iter().filter(|(_, held)| waits(held)).map(|(id, _)| *id).collect();
+        let leases: Vec<_> =
+            self.leases.iter().filter(|(_, held)| waits(held)).map(|(id, _)| *id).collect();
         leases.into_iter().flat_map(|lease| self.flush_one(lease)).collect()
     }
 
     fn flush_one(&mut self, lease: LeaseId) -> Vec<u64> {
         let Some(held) = self.leases.get_mut(&lease) else { return Vec::new() };
-        let mut points: Vec<v1::MetricPoint> = std::mem::take(&mut held.points).into_iter().map(Into::into).collect();
-        let next = LogPart { offset: held.log.offset + held.log.text.len() as u64, text: String::new() };
-        let mut log = Some(std::mem::replace(&mut held.log, next)).filter(|part| !part.text.is_empty());
+        let mut points: Vec<v1::MetricPoint> =
+            std::mem::take(&mut held.points).into_iter().map(Into::into).collect();
+        let next =
+            LogPart { offset: held.log.offset + held.log.text.len() as u64, text: String::new() };
+        let mut log =
+            Some(std::mem::replace(&mut held.log, next)).filter(|part| !part.text.is_empty());
         let mut reports = Vec::new();
         while !points.is_empty() || log.is_some() {
             let later = points.split_off(points.len().min(MAX_POINTS));
@@ -153,7 +163,10 @@ impl Ledger {
         let mut reports = self.flush_one(lease);
         if let End::Succeeded { artifacts, .. } = &end {
             let parts = artifacts.iter().flat_map(Artifact::parts);
-            reports.extend(parts.map(|part| self.outbox.push(Kind::Artifact(wire::artifact_part(lease, part)))));
+            reports
+                .extend(parts.map(|part| {
+                    self.outbox.push(Kind::Artifact(wire::artifact_part(lease, part)))
+                }));
         }
         let id = Some(lease.into());
         let settled = match end {
@@ -163,7 +176,11 @@ impl Ledger {
         };
         let kind = match end {
             End::Succeeded { outcome, dataset_digest, artifacts: _ } => {
-                Kind::Succeeded(v1::Succeeded { lease: id, outcome: wire::outcome_values(&outcome), dataset_digest })
+                Kind::Succeeded(v1::Succeeded {
+                    lease: id,
+                    outcome: wire::outcome_values(&outcome),
+                    dataset_digest,
+                })
             }
             End::Failed { kind, message, log } => {
                 Kind::Failed(v1::Failed { lease: id, kind: kind.into(), message, log })
@@ -180,7 +197,8 @@ impl Ledger {
 
     /// Gives back all that has not ended. Returns the numbers of the new reports.
     pub(crate) fn release_all(&mut self) -> Vec<u64> {
-        let running: Vec<_> = self.leases.iter().filter(|(_, held)| held.end.is_none()).map(|(id, _)| *id).collect();
+        let running: Vec<_> =
+            self.leases.iter().filter(|(_, held)| held.end.is_none()).map(|(id, _)| *id).collect();
         running.into_iter().flat_map(|lease| self.end(lease, End::Released)).collect()
     }
 
@@ -294,7 +312,9 @@ mod tests {
             matches!(points, Some(Kind::Points(ref points)) if points.log == Some(log) && points.points.len() == 1)
         );
         let part = ledger.report(4).unwrap().and_then(|report| report.kind);
-        assert!(matches!(part, Some(Kind::Artifact(ref part)) if part.offset == MAX_PART_BYTES as u64));
+        assert!(
+            matches!(part, Some(Kind::Artifact(ref part)) if part.offset == MAX_PART_BYTES as u64)
+        );
         assert_eq!(ledger.unacknowledged().count(), 5);
         assert!(ledger.acknowledge(4).is_empty());
         assert_eq!((ledger.unacknowledged().count(), ledger.held()), (1, vec![lease(1)]));
@@ -306,11 +326,20 @@ mod tests {
         assert!(ledger.is_empty());
         ledger.grant(lease(2));
         assert_eq!(ledger.end(lease(2), End::Released).len(), 1);
-        assert!(ledger.acknowledge(6).is_empty() && ledger.is_empty(), "what is given back has no result");
-        let kinds = [(3, v1::FailureKind::Error, vec![]), (4, v1::FailureKind::Diverged, vec![lease(4).trial])];
+        assert!(
+            ledger.acknowledge(6).is_empty() && ledger.is_empty(),
+            "what is given back has no result"
+        );
+        let kinds = [
+            (3, v1::FailureKind::Error, vec![]),
+            (4, v1::FailureKind::Diverged, vec![lease(4).trial]),
+        ];
         for (attempt, kind, settled) in kinds {
             ledger.grant(lease(attempt));
-            let end = ledger.end(lease(attempt), End::Failed { kind, message: String::new(), log: String::new() });
+            let end = ledger.end(
+                lease(attempt),
+                End::Failed { kind, message: String::new(), log: String::new() },
+            );
             assert_eq!(ledger.acknowledge(end[0]), settled, "{kind:?}");
         }
     }
@@ -325,7 +354,11 @@ mod tests {
         assert_eq!(cancel.asked(), Some(Stop::Abandon));
         ledger.cancel_all();
         assert_eq!(cancel.asked(), Some(Stop::Abandon));
-        assert!(ledger.flush().is_empty() && ledger.end(lease(1), End::Released).is_empty() && ledger.is_empty());
+        assert!(
+            ledger.flush().is_empty()
+                && ledger.end(lease(1), End::Released).is_empty()
+                && ledger.is_empty()
+        );
         ledger.grant(lease(2));
         ledger.end(lease(2), End::Released);
         assert_eq!(ledger.revoke(lease(2)), Some(false), "the trainer is done with it");
@@ -346,7 +379,9 @@ mod tests {
         ledger.progress(lease(1), 1, (0..2 * MAX_POINTS as u64 + 1).map(point).collect(), "once\n");
         assert_eq!(ledger.flush(), [1, 2, 3]);
         let reports = [1, 2, 3].map(|number| match ledger.report(number).unwrap().unwrap().kind {
-            Some(Kind::Points(report)) => (report.points.len(), report.points[0].step, report.log.is_some()),
+            Some(Kind::Points(report)) => {
+                (report.points.len(), report.points[0].step, report.log.is_some())
+            }
             other => panic!("{other:?}"),
         });
         assert_eq!(reports, [(MAX_POINTS, 0, true), (MAX_POINTS, 2_048, false), (1, 4_096, false)]);
@@ -354,7 +389,8 @@ mod tests {
 
     #[test]
     fn leases_whose_trainer_is_held_up_wait() {
-        let mut ledger = Ledger::new(OutboxLimits { memory: 1_000, disk: 1_000, folder: std::env::temp_dir() });
+        let mut ledger =
+            Ledger::new(OutboxLimits { memory: 1_000, disk: 1_000, folder: std::env::temp_dir() });
         ledger.grant(lease(1));
         let waits = |ledger: &Ledger| ledger.heartbeat(None).progress[0].waits;
         assert!(!waits(&ledger));

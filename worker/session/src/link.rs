@@ -54,7 +54,11 @@ pub(crate) struct Link {
 impl Link {
     /// Connects, says hello and waits for the welcome. `was_welcome`: on an earlier stream. Then what looks like a lack of trust is
     /// somebody's mistake elsewhere, and what was trained waits until that is mended.
-    pub(crate) async fn open(address: &Address, hello: v1::Hello, was_welcome: bool) -> Result<Self, LinkError> {
+    pub(crate) async fn open(
+        address: &Address,
+        hello: v1::Hello,
+        was_welcome: bool,
+    ) -> Result<Self, LinkError> {
         match Self::try_open(address, hello).await {
             Err(LinkError::Lost(reason)) if !was_welcome => {
                 match address.probe.clone().ask(address.endpoint.uri()).await {
@@ -70,7 +74,8 @@ impl Link {
         let failed = |error: tonic::transport::Error| LinkError::Lost(root_cause(&error));
         let channel = address.endpoint.connect().await.map_err(failed)?;
         let (outgoing, stream) = mpsc::channel(OUTGOING);
-        let hello = v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };
+        let hello =
+            v1::WorkerMessage { sequence: 0, kind: Some(v1::worker_message::Kind::Hello(hello)) };
         outgoing.try_send(hello).expect("a new channel has room");
         let late = |_| LinkError::Lost(format!("no answer within {ANSWER_TIMEOUT:?}"));
         let mut request = Request::new(ReceiverStream::new(stream));
@@ -81,7 +86,9 @@ impl Link {
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
             let mut incoming = client.session(request).await?.into_inner();
             match incoming.message().await?.and_then(|message| message.kind) {
-                Some(coordinator_message::Kind::Welcome(welcome)) => Ok(Self { outgoing, incoming, welcome }),
+                Some(coordinator_message::Kind::Welcome(welcome)) => {
+                    Ok(Self { outgoing, incoming, welcome })
+                }
                 other => Err(LinkError::Lost(format!("no welcome, but {other:?}"))),
             }
         };
@@ -89,7 +96,10 @@ impl Link {
     }
 
     pub(crate) async fn send(&self, message: v1::WorkerMessage) -> Result<(), LinkError> {
-        self.outgoing.send(message).await.map_err(|_| LinkError::Lost("the stream is closed".to_owned()))
+        self.outgoing
+            .send(message)
+            .await
+            .map_err(|_| LinkError::Lost("the stream is closed".to_owned()))
     }
 
     /// The next message. Cancel-safe.

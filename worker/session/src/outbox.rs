@@ -66,7 +66,16 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(limits: OutboxLimits) -> Self {
-        Self { limits, entries: VecDeque::new(), next: 1, memory: 0, disk: 0, in_file: 0, file: None, broken: false }
+        Self {
+            limits,
+            entries: VecDeque::new(),
+            next: 1,
+            memory: 0,
+            disk: 0,
+            in_file: 0,
+            file: None,
+            broken: false,
+        }
     }
 
     /// Keeps a report; returns its number.
@@ -128,13 +137,16 @@ impl Outbox {
         let index = sequence.checked_sub(first).and_then(|index| usize::try_from(index).ok());
         let Some(entry) = index.and_then(|index| self.entries.get(index)) else { return Ok(None) };
         match &entry.place {
-            Place::Memory(kind) => Ok(Some(v1::WorkerMessage { sequence, kind: Some(*kind.clone()) })),
+            Place::Memory(kind) => {
+                Ok(Some(v1::WorkerMessage { sequence, kind: Some(*kind.clone()) }))
+            }
             Place::Disk { offset } => {
                 let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
                 let mut bytes = vec![0; entry.bytes];
                 file.seek(SeekFrom::Start(*offset))?;
                 file.read_exact(&mut bytes)?;
-                let message = v1::WorkerMessage::decode(bytes.as_slice()).map_err(io::Error::other)?;
+                let message =
+                    v1::WorkerMessage::decode(bytes.as_slice()).map_err(io::Error::other)?;
                 Ok(Some(message).filter(|message| message.sequence == sequence))
             }
         }
@@ -188,7 +200,10 @@ mod tests {
         assert!(outbox.memory <= 1_000 && outbox.disk > 3_000, "{outbox:?}");
         for index in 1..=10 {
             let message = outbox.message(index).unwrap().unwrap();
-            assert_eq!((message.sequence, message.kind), (index, Some(report(100 * index as usize))));
+            assert_eq!(
+                (message.sequence, message.kind),
+                (index, Some(report(100 * index as usize)))
+            );
         }
         assert!(!outbox.is_full());
         outbox.push(report(2_000));
@@ -201,7 +216,11 @@ mod tests {
         assert_eq!((outbox.memory, outbox.disk), (0, 0));
         outbox.push(report(3_000));
         assert_eq!(outbox.message(12).unwrap().unwrap().kind, Some(report(3_000)));
-        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 0, "the file has no name");
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("new")).unwrap().count(),
+            0,
+            "the file has no name"
+        );
     }
 
     #[test]

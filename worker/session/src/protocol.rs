@@ -93,7 +93,8 @@ impl Protocol {
     pub fn welcomed(&mut self, now: Instant, welcome: &v1::Welcome) {
         self.stall = Duration::from_secs(welcome.stall_seconds.into());
         let again = !faults::bug("reports-are-not-sent-again");
-        self.outgoing = Some(self.ledger.unacknowledged().filter(|_| again).map(Outgoing::Report).collect());
+        self.outgoing =
+            Some(self.ledger.unacknowledged().filter(|_| again).map(Outgoing::Report).collect());
         self.ledger.forget_grants();
         self.wishes.forgotten();
         // Without a coordinator it had no work and did not idle.
@@ -135,8 +136,11 @@ impl Protocol {
                 }
             }
             coordinator_message::Kind::Confirm(confirm) => {
-                let confirmed: HashSet<_> =
-                    confirm.leases.into_iter().filter_map(|id| LeaseId::try_from(id).ok()).collect();
+                let confirmed: HashSet<_> = confirm
+                    .leases
+                    .into_iter()
+                    .filter_map(|id| LeaseId::try_from(id).ok())
+                    .collect();
                 for lease in std::mem::take(&mut self.unconfirmed) {
                     if !confirmed.contains(&lease) {
                         self.revoke(now, lease, "the coordinator does not know it");
@@ -249,7 +253,8 @@ impl Protocol {
         }
         let stall = self.stall;
         if stall > Duration::ZERO && self.watchdog.is_hung(now, stall) {
-            let text = format!("the trainer has been silent for {stall:?} and was told to stop: it hangs");
+            let text =
+                format!("the trainer has been silent for {stall:?} and was told to stop: it hangs");
             return Some(Exit::Broken(text));
         }
         // One that has not left yet will say what is true when it leaves. Before all reports: leases must not expire

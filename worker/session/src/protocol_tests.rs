@@ -43,7 +43,9 @@ fn drain(finished: bool) -> coordinator_message::Kind {
 }
 
 fn confirm(leases: &[LeaseId]) -> coordinator_message::Kind {
-    coordinator_message::Kind::Confirm(v1::Confirm { leases: leases.iter().map(|lease| (*lease).into()).collect() })
+    coordinator_message::Kind::Confirm(v1::Confirm {
+        leases: leases.iter().map(|lease| (*lease).into()).collect(),
+    })
 }
 
 fn acknowledge(through: u64) -> coordinator_message::Kind {
@@ -96,7 +98,12 @@ impl Stage {
     fn says(&mut self) -> Vec<(u64, Kind)> {
         let mut said = Vec::new();
         while self.protocol.has_news() {
-            said.extend(self.protocol.next_message().unwrap().map(|message| (message.sequence, message.kind.unwrap())));
+            said.extend(
+                self.protocol
+                    .next_message()
+                    .unwrap()
+                    .map(|message| (message.sequence, message.kind.unwrap())),
+            );
         }
         said
     }
@@ -137,7 +144,10 @@ fn several_leases_are_held_at_a_time_and_given_back_once_it_leaves() {
     assert_eq!(stage.asks(), [v1::Ask::default()], "withdrawn");
     assert!(stage.hear(grant(&leases[3..])).is_empty());
     let reports = stage.says();
-    assert!(matches!(&reports[..], [(2, Kind::Released(released))] if released.lease == leases[3].id), "{reports:?}");
+    assert!(
+        matches!(&reports[..], [(2, Kind::Released(released))] if released.lease == leases[3].id),
+        "{reports:?}"
+    );
     stage.tell(room(5));
     assert!(stage.asks().is_empty() && stage.protocol.done().is_none());
     stage.end(taken[1].lease, End::Released);
@@ -158,7 +168,11 @@ fn a_worker_that_is_drained_finishes_what_it_holds_and_asks_for_nothing() {
     stage.tell(room(3));
     assert!(stage.asks().is_empty());
     stage.end(taken[0].lease, End::Released);
-    assert_eq!((stage.numbers(), stage.protocol.done()), (vec![1], None), "nothing is lost with it");
+    assert_eq!(
+        (stage.numbers(), stage.protocol.done()),
+        (vec![1], None),
+        "nothing is lost with it"
+    );
     assert_eq!(stage.protocol.lost(), None);
     assert_eq!(stage.connect(), [taken[0].lease]);
     assert_eq!(stage.numbers(), [1]);
@@ -170,11 +184,16 @@ fn a_worker_that_is_drained_finishes_what_it_holds_and_asks_for_nothing() {
 fn a_stream_begins_with_all_that_was_not_acknowledged() {
     let mut stage = Stage::connected(StayLimits::default());
     stage.tell(room(3));
-    let taken: Vec<_> = stage.hear(grant(&leases(3))).into_iter().map(|order| order.lease).collect();
+    let taken: Vec<_> =
+        stage.hear(grant(&leases(3))).into_iter().map(|order| order.lease).collect();
     taken.iter().for_each(|lease| stage.end(*lease, End::Released));
     assert_eq!(stage.numbers(), [1, 2, 3]);
     stage.hear(acknowledge(1));
-    assert_eq!(stage.protocol.unacknowledged().collect::<Vec<_>>(), [2, 3], "and no more than that");
+    assert_eq!(
+        stage.protocol.unacknowledged().collect::<Vec<_>>(),
+        [2, 3],
+        "and no more than that"
+    );
     stage.protocol.lost();
     assert!(!stage.protocol.has_news(), "there is nobody to tell");
     assert_eq!(stage.connect(), taken[1..]);
@@ -197,7 +216,9 @@ fn leases_that_are_not_confirmed_are_abandoned() {
     // The trainer does not react, and is silent for as long as a step may take.
     assert!(stage.protocol.beat(stage.now).is_none());
     stage.now += Duration::from_secs(1);
-    assert!(matches!(stage.protocol.beat(stage.now), Some(Exit::Broken(text)) if text.contains("it hangs")));
+    assert!(
+        matches!(stage.protocol.beat(stage.now), Some(Exit::Broken(text)) if text.contains("it hangs"))
+    );
 }
 
 #[test]
@@ -208,7 +229,8 @@ fn a_trainer_that_stood_still_asks_anew_and_attempts_may_be_counted_anew() {
     // It asks for another, and the coordinator loses patience with the first before it hears that.
     stage.tell(room(1));
     assert_eq!(stage.asks().last().unwrap().lanes, 2);
-    let revoke = v1::Revoke { lease: Some(taken[0].lease.into()), reason: "it stood still".to_owned() };
+    let revoke =
+        v1::Revoke { lease: Some(taken[0].lease.into()), reason: "it stood still".to_owned() };
     stage.hear(coordinator_message::Kind::Revoke(revoke));
     assert!(stage.asks().is_empty());
     stage.end(taken[0].lease, End::Released);
@@ -230,7 +252,8 @@ fn a_trainer_whose_trial_ended_before_it_was_revoked_has_its_wish_said_again() {
     assert_eq!(stage.asks().last().unwrap().lanes, 2);
     // The coordinator has lost patience with it, and dropped the ask.
     stage.end(taken[0].lease, End::Released);
-    let revoke = v1::Revoke { lease: Some(taken[0].lease.into()), reason: "it stood still".to_owned() };
+    let revoke =
+        v1::Revoke { lease: Some(taken[0].lease.into()), reason: "it stood still".to_owned() };
     stage.hear(coordinator_message::Kind::Revoke(revoke));
     assert_eq!(stage.asks().last().unwrap().lanes, 1);
 }
@@ -246,7 +269,10 @@ fn a_wish_is_said_again_on_the_next_stream_and_withdrawn_before_leases_are_given
     assert_eq!(stage.asks()[0].lanes, 2, "one for the trial that it holds");
     stage.tell(Report::Broken { error: "e".to_owned(), retry: true });
     let said = stage.says();
-    assert!(matches!(&said[..], [(0, Kind::Ask(ask)), (1, Kind::Released(_))] if ask.lanes == 0), "{said:?}");
+    assert!(
+        matches!(&said[..], [(0, Kind::Ask(ask)), (1, Kind::Released(_))] if ask.lanes == 0),
+        "{said:?}"
+    );
     assert!(!stage.protocol.listens());
     stage.hear(acknowledge(1));
     assert_eq!(stage.protocol.done(), Some(Exit::Broken("e".to_owned())));
@@ -266,7 +292,10 @@ fn a_worker_leaves_when_it_idles_or_another_trial_would_not_end_in_time() {
     assert_eq!(stage.protocol.done(), None);
     stage.now += Duration::from_secs(1);
     stage.protocol.flush(stage.now);
-    assert_eq!((stage.asks().last(), stage.protocol.done()), (Some(&v1::Ask::default()), Some(Exit::Done)));
+    assert_eq!(
+        (stage.asks().last(), stage.protocol.done()),
+        (Some(&v1::Ask::default()), Some(Exit::Done))
+    );
 
     let mut stage = Stage::connected(limits(Some(120), None));
     stage.tell(room(1));
@@ -285,5 +314,7 @@ fn a_lease_that_cannot_be_understood_ends_the_worker() {
     let mut leases = leases(2);
     leases[0].spec = leases[1].spec.clone();
     assert!(stage.hear(grant(&leases[..1])).is_empty());
-    assert!(matches!(stage.protocol.done(), Some(Exit::Hopeless(text)) if text.contains("the same version of swfn")));
+    assert!(
+        matches!(stage.protocol.done(), Some(Exit::Hopeless(text)) if text.contains("the same version of swfn"))
+    );
 }

@@ -85,7 +85,8 @@ impl Session {
             let result = match opened {
                 Ok(link) => {
                     // Leases outlive several tries to come back.
-                    longest = MAX_PAUSE.min(Duration::from_secs(link.welcome.lease_seconds.into()) / 4);
+                    longest =
+                        MAX_PAUSE.min(Duration::from_secs(link.welcome.lease_seconds.into()) / 4);
                     info!(sweep = link.welcome.sweep, coordinator = %address.endpoint.uri(), "connected");
                     was_welcome = true;
                     (self.hooks.welcomed)();
@@ -98,7 +99,9 @@ impl Session {
             match result {
                 Ok(exit) => return exit,
                 Err(LinkError::Refused(reason)) => {
-                    return Exit::Hopeless(format!("the coordinator refuses this worker: {reason}"));
+                    return Exit::Hopeless(format!(
+                        "the coordinator refuses this worker: {reason}"
+                    ));
                 }
                 Err(LinkError::Unreadable(reason)) => return Exit::Broken(reason),
                 Err(LinkError::Distrusted(reason)) => return Exit::Hopeless(reason),
@@ -114,7 +117,11 @@ impl Session {
                     if left == Some(Duration::ZERO) && !faults::bug("nobody-gives-up") {
                         return self.give_up(alone);
                     }
-                    let length = pause.next().unwrap_or(MAX_PAUSE).min(longest).min(left.unwrap_or(MAX_PAUSE));
+                    let length = pause
+                        .next()
+                        .unwrap_or(MAX_PAUSE)
+                        .min(longest)
+                        .min(left.unwrap_or(MAX_PAUSE));
                     let uri = address.endpoint.uri();
                     warn!(coordinator = %uri, "no connection: {reason}; trying again in {length:.1?}");
                     tokio::select! {
@@ -129,8 +136,11 @@ impl Session {
     /// Whoever might come yet knows nothing of this process. What was reported in vain is trained again from the last
     /// checkpoints.
     fn give_up(&self, alone: Duration) -> Exit {
-        let (uri, reports, trials) =
-            (self.address.endpoint.uri(), self.protocol.unacknowledged().count(), self.protocol.held().len());
+        let (uri, reports, trials) = (
+            self.address.endpoint.uri(),
+            self.protocol.unacknowledged().count(),
+            self.protocol.held().len(),
+        );
         Exit::Unreachable(format!(
             "no coordinator at `{uri}` for {alone:.0?}: giving up, with {trials} trials and {reports} reports that nobody has \
              acknowledged\nhint: trials go on from their checkpoints; --give-up-after says how long to wait"
@@ -178,7 +188,8 @@ impl Session {
     /// Until the stream breaks; the exit, when the session is over with it.
     async fn converse(&mut self, mut link: Link) -> Result<Exit, LinkError> {
         self.protocol.welcomed(Instant::now(), &link.welcome);
-        let mut heartbeat = interval(Duration::from_secs(link.welcome.heartbeat_seconds.max(1).into()));
+        let mut heartbeat =
+            interval(Duration::from_secs(link.welcome.heartbeat_seconds.max(1).into()));
         let mut flush = interval(FLUSH);
         let end = self.protocol.end();
         loop {
@@ -213,7 +224,12 @@ impl Session {
             }
             if let Some(exit) = self.protocol.done() {
                 // A courtesy: nothing is held, so if it gets lost, nothing is lost with it.
-                link.send(v1::WorkerMessage { sequence: 0, kind: Some(Kind::Goodbye(v1::Goodbye {})) }).await.ok();
+                link.send(v1::WorkerMessage {
+                    sequence: 0,
+                    kind: Some(Kind::Goodbye(v1::Goodbye {})),
+                })
+                .await
+                .ok();
                 link.close().await;
                 return Ok(exit);
             }

@@ -56,7 +56,9 @@ impl Stay {
 
     /// Whether there was no work for too long.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
-        self.limits.idle.is_some_and(|limit| now.saturating_duration_since(self.idle_since) >= limit)
+        self.limits
+            .idle
+            .is_some_and(|limit| now.saturating_duration_since(self.idle_since) >= limit)
     }
 
     /// When what is held is given back.
@@ -67,7 +69,8 @@ impl Stay {
     /// Whether a trial that begins now is not expected to end in time. A tenth more than the longest, since machines are not always as fast.
     pub(crate) fn is_too_late(&self, now: Instant) -> bool {
         let Some(end) = self.end() else { return false };
-        let under_way = self.began.values().map(|began| now.saturating_duration_since(*began)).max();
+        let under_way =
+            self.began.values().map(|began| now.saturating_duration_since(*began)).max();
         let longest = self.longest.max(under_way.unwrap_or_default());
         now + longest + longest / 10 >= end
     }
@@ -87,11 +90,17 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut stay = Stay::new(StayLimits { end: Some(at(1_020)), idle: None }, start);
         assert_eq!(stay.end(), Some(at(1_000)));
-        assert!(!stay.is_too_late(at(999)) && stay.is_too_late(at(1_000)), "nothing is known of trials");
+        assert!(
+            !stay.is_too_late(at(999)) && stay.is_too_late(at(1_000)),
+            "nothing is known of trials"
+        );
         stay.granted(at(0), lease(1));
         stay.granted(at(0), lease(2));
         stay.ended(at(100), lease(1));
-        assert!(!stay.is_too_late(at(400)), "the other has taken 400 s so far, and 440 more would fit");
+        assert!(
+            !stay.is_too_late(at(400)),
+            "the other has taken 400 s so far, and 440 more would fit"
+        );
         assert!(stay.is_too_late(at(500)));
         stay.ended(at(300), lease(2));
         stay.ended(at(900), lease(2));
@@ -110,7 +119,8 @@ mod tests {
     fn idleness_counts_from_the_last_work() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut stay = Stay::new(StayLimits { end: None, idle: Some(Duration::from_secs(10)) }, start);
+        let mut stay =
+            Stay::new(StayLimits { end: None, idle: Some(Duration::from_secs(10)) }, start);
         assert!(!stay.is_idle(at(9)) && stay.is_idle(at(10)));
         stay.busy(at(8));
         assert!(!stay.is_idle(at(17)) && stay.is_idle(at(18)));

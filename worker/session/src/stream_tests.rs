@@ -31,8 +31,8 @@ use tokio_stream::{
 use tonic::{Response, Status, Streaming, transport::Server};
 
 use crate::{
-    Access, Address, DeviceInfo, End, Exit, Hooks, Identity, Order, OutboxLimits, Protocol, Report, Session,
-    StayLimits, Stop,
+    Access, Address, DeviceInfo, End, Exit, Hooks, Identity, Order, OutboxLimits, Protocol, Report,
+    Session, StayLimits, Stop,
     protocol_tests::{WELCOME, grant, leases},
 };
 
@@ -53,10 +53,13 @@ impl Coordinator for Host {
         &self,
         call: tonic::Request<Streaming<v1::WorkerMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let answers = self.streams.lock().await.recv().await.ok_or_else(|| Status::unavailable("no more"))?;
+        let answers =
+            self.streams.lock().await.recv().await.ok_or_else(|| Status::unavailable("no more"))?;
         let (mut messages, heard) = (call.into_inner(), self.heard.clone());
         tokio::spawn(async move {
-            while let Ok(Some(v1::WorkerMessage { kind: Some(kind), .. })) = messages.message().await {
+            while let Ok(Some(v1::WorkerMessage { kind: Some(kind), .. })) =
+                messages.message().await
+            {
                 if heard.send(kind).await.is_err() {
                     break;
                 }
@@ -65,7 +68,10 @@ impl Coordinator for Host {
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
-    async fn command(&self, _: tonic::Request<v1::CommandRequest>) -> Result<Response<v1::CommandReply>, Status> {
+    async fn command(
+        &self,
+        _: tonic::Request<v1::CommandRequest>,
+    ) -> Result<Response<v1::CommandReply>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }
 }
@@ -92,12 +98,18 @@ fn session(
         worker: "ann".parse().unwrap(),
         predecessor: None,
         host: "h".to_owned(),
-        device: DeviceInfo { name: "cuda:0".into(), model: "m".into(), threads: 1, cuda: "13.0".into() },
+        device: DeviceInfo {
+            name: "cuda:0".into(),
+            model: "m".into(),
+            threads: 1,
+            cuda: "13.0".into(),
+        },
         software: "0.1.0".to_owned(),
         libtorch: "2.11.0".to_owned(),
     };
     let address = Address::new(url, Access::default()).unwrap();
-    let hooks = Hooks { welcomed: || {}, leased: |_| {}, let_go: |_| {}, settled: Box::new(|_| {}) };
+    let hooks =
+        Hooks { welcomed: || {}, leased: |_| {}, let_go: |_| {}, settled: Box::new(|_| {}) };
     let protocol = Protocol::new(outbox, StayLimits::default(), Instant::now());
     Session::new(identity, address, protocol, orders, reports, stop, hooks)
 }
@@ -164,7 +176,10 @@ async fn a_worker_that_was_told_to_leave_gives_back_what_it_holds_when_it_is_ask
     let order = stage.order().await;
     say(
         &stream,
-        coordinator_message::Kind::Drain(v1::Drain { reason: "a person says so".to_owned(), finished: false }),
+        coordinator_message::Kind::Drain(v1::Drain {
+            reason: "a person says so".to_owned(),
+            finished: false,
+        }),
     )
     .await;
     // Once it has heard that, it wants no more trials.
@@ -217,24 +232,36 @@ async fn heartbeats_go_before_reports_that_wait_and_name_those_whose_end_is_amon
     drop(stream);
     // Without a stream one of them gets on, and ends.
     for step in 1..=500 {
-        let points = (0..300).map(|point| MetricPoint { metric: TRAIN_LOSS, step: 300 * step + point, value: 1.0 });
+        let points = (0..300).map(|point| MetricPoint {
+            metric: TRAIN_LOSS,
+            step: 300 * step + point,
+            value: 1.0,
+        });
         let (lease, points) = (second.lease, points.collect());
-        stage.reports.send(Report::Progress { lease, step, points, log: String::new() }).await.unwrap();
+        stage
+            .reports
+            .send(Report::Progress { lease, step, points, log: String::new() })
+            .await
+            .unwrap();
     }
-    let end = End::Failed { kind: v1::FailureKind::Error, message: "e".to_owned(), log: String::new() };
+    let end =
+        End::Failed { kind: v1::FailureKind::Error, message: "e".to_owned(), log: String::new() };
     stage.reports.send(Report::Ended { lease: second.lease, end }).await.unwrap();
     sleep(Duration::from_millis(300)).await;
     let _stream = stage.stream().await;
     let progress = stage
         .hear(|kind| match kind {
-            Kind::Heartbeat(beat) if beat.progress.iter().any(|progress| progress.waits) => Some(beat.progress.clone()),
+            Kind::Heartbeat(beat) if beat.progress.iter().any(|progress| progress.waits) => {
+                Some(beat.progress.clone())
+            }
             Kind::Failed(_) => panic!("the end came before a heartbeat"),
             _ => None,
         })
         .await;
     let of = |lease: LeaseId, step, waits| v1::Progress { lease: Some(lease.into()), step, waits };
     assert!(
-        progress.contains(&of(first.lease, 0, false)) && progress.contains(&of(second.lease, 500, true)),
+        progress.contains(&of(first.lease, 0, false))
+            && progress.contains(&of(second.lease, 500, true)),
         "{progress:?}"
     );
 }
@@ -248,7 +275,11 @@ async fn a_worker_whose_sweep_is_over_leaves_with_its_stream_whatever_was_not_ac
         let order = stage.order().await;
         stage.reports.send(Report::Ended { lease: order.lease, end: End::Released }).await.unwrap();
         stage.hear(|kind| matches!(kind, Kind::Released(_)).then_some(())).await;
-        say(&stream, coordinator_message::Kind::Drain(v1::Drain { reason: "over".to_owned(), finished })).await;
+        say(
+            &stream,
+            coordinator_message::Kind::Drain(v1::Drain { reason: "over".to_owned(), finished }),
+        )
+        .await;
         sleep(Duration::from_millis(300)).await;
         drop(stream);
         let ended = timeout(Duration::from_secs(if leaves { 20 } else { 2 }), stage.session).await;
@@ -263,9 +294,13 @@ async fn a_coordinator_that_does_not_come_is_waited_for_as_long_as_was_said() {
     let (_stop, stopping) = watch::channel(false);
     let patience = Duration::from_millis(300);
     let outbox = OutboxLimits::in_folder(std::env::temp_dir());
-    let session = session("http://127.0.0.1:1", outbox, orders, report_queue, stopping).with_patience(Some(patience));
+    let session = session("http://127.0.0.1:1", outbox, orders, report_queue, stopping)
+        .with_patience(Some(patience));
     let start = Instant::now();
     let exit = session.run().await;
     assert!(start.elapsed() >= patience);
-    assert!(matches!(&exit, Exit::Unreachable(said) if said.contains("with 0 trials and 0 reports")), "{exit:?}");
+    assert!(
+        matches!(&exit, Exit::Unreachable(said) if said.contains("with 0 trials and 0 reports")),
+        "{exit:?}"
+    );
 }

@@ -10,7 +10,8 @@ use std::{
 };
 
 use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, Error as TlsError, RootCertStore, StreamOwned,
+    AlertDescription, ClientConfig, ClientConnection, Error as TlsError, RootCertStore,
+    StreamOwned,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
@@ -43,7 +44,9 @@ impl Probe {
     /// The same terms as those of the real connection.
     pub(crate) fn tls(access: &Access) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
-        for certificate in access.authorities.iter().flat_map(|authorities| certificates(authorities.pem())) {
+        for certificate in
+            access.authorities.iter().flat_map(|authorities| certificates(authorities.pem()))
+        {
             roots.add(certificate?)?;
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -51,7 +54,10 @@ impl Probe {
         let mut config = match &access.identity {
             Some(identity) => {
                 let chain = certificates(identity.certificate_pem()).collect::<Result<_, _>>()?;
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?)?
+                builder.with_client_auth_cert(
+                    chain,
+                    PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?,
+                )?
             }
             None => builder.with_no_client_auth(),
         };
@@ -70,9 +76,10 @@ impl Probe {
         let place = || format!("`{host}:{port}`");
         match self {
             Self::Plain => match first_byte(connect(host, port).ok()?) {
-                Ok(ALERT) => {
-                    Some("the coordinator speaks TLS\nhint: use an https:// address, with --tls-ca".to_owned())
-                }
+                Ok(ALERT) => Some(
+                    "the coordinator speaks TLS\nhint: use an https:// address, with --tls-ca"
+                        .to_owned(),
+                ),
                 // It speaks HTTP/2, whose first frame is short, and frames begin with their length.
                 Ok(0) => None,
                 Err(error) if is_patience(&error) => None,
@@ -88,7 +95,9 @@ impl Probe {
                         http_server(self.over_tls(&Arc::new(config), host, port)?, &place())
                     }
                     problem @ TlsError::InvalidMessage(_) => {
-                        let http = connect(host, port).ok().and_then(|stream| http_server(stream, &place()));
+                        let http = connect(host, port)
+                            .ok()
+                            .and_then(|stream| http_server(stream, &place()));
                         http.or_else(|| distrust(problem))
                     }
                     problem => distrust(problem),
@@ -109,7 +118,9 @@ impl Probe {
     }
 }
 
-fn certificates(pem: &str) -> impl Iterator<Item = Result<CertificateDer<'static>, rustls::pki_types::pem::Error>> {
+fn certificates(
+    pem: &str,
+) -> impl Iterator<Item = Result<CertificateDer<'static>, rustls::pki_types::pem::Error>> {
     CertificateDer::pem_slice_iter(pem.as_bytes())
 }
 
@@ -144,7 +155,9 @@ fn is_patience(error: &io::Error) -> bool {
 /// What an HTTP/1 server is, if it is one. One that has trouble may be a proxy before a coordinator that has not begun.
 fn http_server(mut stream: impl Read + Write, place: &str) -> Option<String> {
     // A dashboard answers to this name, whatever others it has.
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .ok()?;
     let mut answer = Vec::new();
     // What came before an end that is no clean one is an answer.
     stream.take(ANSWER).read_to_end(&mut answer).ok();
@@ -155,7 +168,9 @@ fn http_server(mut stream: impl Read + Write, place: &str) -> Option<String> {
         name.eq_ignore_ascii_case(WORKERS_HEADER).then(|| value.trim())
     });
     match workers {
-        Some(workers) => Some(format!("{place} is the dashboard\nhint: workers join at {}", quote(workers))),
+        Some(workers) => {
+            Some(format!("{place} is the dashboard\nhint: workers join at {}", quote(workers)))
+        }
         None if status.starts_with('5') => None,
         None => Some(format!(
             "{place} is an HTTP server, and no coordinator\n\
@@ -196,10 +211,15 @@ mod tests {
 
     #[test]
     fn matters_of_trust_are_told_from_what_may_pass() {
-        let unknown = distrust(&TlsError::InvalidCertificate(CertificateError::UnknownIssuer)).unwrap();
+        let unknown =
+            distrust(&TlsError::InvalidCertificate(CertificateError::UnknownIssuer)).unwrap();
         assert!(unknown.contains("not trusted") && unknown.contains("hint: --tls-ca"), "{unknown}");
-        let required = distrust(&TlsError::AlertReceived(AlertDescription::CertificateRequired)).unwrap();
-        assert!(required.contains("CertificateRequired") && required.contains("hint: --tls-cert"), "{required}");
+        let required =
+            distrust(&TlsError::AlertReceived(AlertDescription::CertificateRequired)).unwrap();
+        assert!(
+            required.contains("CertificateRequired") && required.contains("hint: --tls-cert"),
+            "{required}"
+        );
         assert_eq!(distrust(&TlsError::AlertReceived(AlertDescription::InternalError)), None);
         assert!(problem(&io::Error::new(ErrorKind::InvalidData, TlsError::DecryptError)).is_some());
         assert!(problem(&ErrorKind::ConnectionRefused.into()).is_none());
@@ -232,9 +252,14 @@ mod tests {
         }
         let other = "HTTP/1.0 404 Not Found\r\n\r\nswfn-workers: x";
         assert!(
-            told(&["", "HTTP/1.0 404 Not Found\r\n\r\n"]).unwrap().contains("is an HTTP server, and no coordinator")
+            told(&["", "HTTP/1.0 404 Not Found\r\n\r\n"])
+                .unwrap()
+                .contains("is an HTTP server, and no coordinator")
         );
-        assert!(told(Vec::leak(vec!["", other])).unwrap().contains("no coordinator\nhint: "), "a page is no header");
+        assert!(
+            told(Vec::leak(vec!["", other])).unwrap().contains("no coordinator\nhint: "),
+            "a page is no header"
+        );
         for passing in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "", "SSH-2.0-x\r\n"] {
             assert_eq!(told(Vec::leak(vec!["", passing])), None, "{passing}");
         }

@@ -71,7 +71,11 @@ mod tests {
     const B: &str = "fedcba9876543210fedcba9876543210";
 
     fn wish(lanes: u32, shape: Option<&str>) -> Capacity {
-        Capacity { lanes, shape: shape.map(|shape| shape.parse().unwrap()), vaes: vec![A.parse().unwrap()] }
+        Capacity {
+            lanes,
+            shape: shape.map(|shape| shape.parse().unwrap()),
+            vaes: vec![A.parse().unwrap()],
+        }
     }
 
     fn ask(lanes: u32, shape: Option<&str>) -> Option<Capacity> {

@@ -17,7 +17,8 @@ pub(crate) fn convolve(layer: &Layer, x: &Tensor) -> (Tensor, Tensor) {
     let (outputs, side) = (layer.weight.size()[1], layer.weight.size()[2]);
     let (h, w) = (height - side + 1, width - side + 1);
     let windows = x.unfold(2, side, 1).unfold(3, side, 1); // [K, N, h, w, inputs, side, side]
-    let columns = windows.permute([0, 1, 2, 3, 5, 6, 4]).reshape([k, n * h * w, side * side * inputs]);
+    let columns =
+        windows.permute([0, 1, 2, 3, 5, 6, 4]).reshape([k, n * h * w, side * side * inputs]);
     let weight = layer.weight.view([k, outputs, -1]);
     (linear(&columns, &weight, &layer.bias).view([k, n, h, w, outputs]), columns)
 }
@@ -41,8 +42,10 @@ pub(crate) fn convolve_gradients(
         // from the windows, in two operations. As an addition for each of the 25 of a 5x5 filter it
         // would be a hundred calls, and a GPU waits for calls.
         let of_columns = of_output.bmm(&layer.weight.view([k, outputs, -1]));
-        let of_windows = of_columns.view(&[k, n, h, w, side, side, inputs][..]).permute([0, 1, 2, 3, 6, 4, 5]);
-        let of_rows = Tensor::unfold_backward(&of_windows, [k, n, h, width, inputs, side], 3, side, 1);
+        let of_windows =
+            of_columns.view(&[k, n, h, w, side, side, inputs][..]).permute([0, 1, 2, 3, 6, 4, 5]);
+        let of_rows =
+            Tensor::unfold_backward(&of_windows, [k, n, h, width, inputs, side], 3, side, 1);
         Tensor::unfold_backward(&of_rows, [k, n, height, width, inputs], 2, side, 1)
     });
     LayerGradients { weight, bias, input }
@@ -52,16 +55,25 @@ pub(crate) fn convolve_gradients(
 /// maxima are, `[K * N, C, P, Q]`.
 pub(crate) fn pool(x: &Tensor) -> (Tensor, Tensor) {
     let (k, n, height, width, channels) = x.size5().expect("pooling gets images");
-    let (pooled, indices) = channels_first(x).max_pool2d_with_indices([2, 2], [2, 2], [0, 0], [1, 1], false);
-    let pooled = pooled.permute([0, 2, 3, 1]).contiguous().view([k, n, height / 2, width / 2, channels]);
+    let (pooled, indices) =
+        channels_first(x).max_pool2d_with_indices([2, 2], [2, 2], [0, 0], [1, 1], false);
+    let pooled =
+        pooled.permute([0, 2, 3, 1]).contiguous().view([k, n, height / 2, width / 2, channels]);
     (pooled, indices)
 }
 
 /// Its gradient from that of its output.
 pub(crate) fn pool_gradients(x: &Tensor, indices: &Tensor, of_output: &Tensor) -> Tensor {
     let of_output = channels_first(of_output);
-    let of_x =
-        channels_first(x).max_pool2d_with_indices_backward(&of_output, [2, 2], [2, 2], [0, 0], [1, 1], false, indices);
+    let of_x = channels_first(x).max_pool2d_with_indices_backward(
+        &of_output,
+        [2, 2],
+        [2, 2],
+        [0, 0],
+        [1, 1],
+        false,
+        indices,
+    );
     of_x.permute([0, 2, 3, 1]).reshape(x.size())
 }
 

@@ -41,7 +41,12 @@ fn lane_mut<T>(all: &mut [T], lanes: usize, lane: usize) -> &mut [T] {
 }
 
 /// A product of matrices in each lane, with so many rows: `[K, rows, columns]`.
-fn by_lane(product: fn(&[f32], &[f32], usize, &mut [f32]), a: &Tensor, b: &Tensor, rows: i64) -> Tensor {
+fn by_lane(
+    product: fn(&[f32], &[f32], usize, &mut [f32]),
+    a: &Tensor,
+    b: &Tensor,
+    rows: i64,
+) -> Tensor {
     let (lanes, columns) = (a.size()[0], b.size()[2]);
     let mut to = empty(&[lanes, rows, columns]);
     let lanes = lanes as usize;
@@ -66,53 +71,78 @@ impl Compute for Kernels {
     fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled {
         let (lanes, sizes) = sizes(x, layer, relu);
         let (rows, columns) = sizes.pooled();
-        let mut output = empty(&[lanes, sizes.images, rows, columns, sizes.outputs].map(|size| size as i64));
+        let mut output =
+            empty(&[lanes, sizes.images, rows, columns, sizes.outputs].map(|size| size as i64));
         let mut choice = vec![0; lanes * sizes.output_len()];
         let from = [&x.contiguous(), &layer.weight, &layer.bias];
         with_slices(from, [&mut output], |[x, filters, bias], [output]| {
             for k in 0..lanes {
                 let [x, filters, bias] = [x, filters, bias].map(|all| lane(all, lanes, k));
-                sizes.forward(x, filters, bias, lane_mut(output, lanes, k), lane_mut(&mut choice, lanes, k));
+                sizes.forward(
+                    x,
+                    filters,
+                    bias,
+                    lane_mut(output, lanes, k),
+                    lane_mut(&mut choice, lanes, k),
+                );
             }
         });
         Pooled { output, trace: PoolTrace::Choice(choice) }
     }
 
-    fn conv_pool_gradients(&self, layer: &Layer, pass: &ConvPass, of_output: &Tensor) -> LayerGradients {
+    fn conv_pool_gradients(
+        &self,
+        layer: &Layer,
+        pass: &ConvPass,
+        of_output: &Tensor,
+    ) -> LayerGradients {
         let PoolTrace::Choice(choice) = &pass.pooled.trace else {
             panic!("passes forward and backward are computed in the same way");
         };
         let (lanes, sizes) = sizes(&pass.input, layer, pass.relu);
         let (mut of_weight, mut of_bias) = (layer.weight.empty_like(), layer.bias.empty_like());
         let mut of_input = empty(&if pass.of_input { pass.input.size() } else { vec![0] });
-        let from = [&pass.input.contiguous(), &layer.weight, &pass.pooled.output, &of_output.contiguous()];
+        let from =
+            [&pass.input.contiguous(), &layer.weight, &pass.pooled.output, &of_output.contiguous()];
         let to = [&mut of_weight, &mut of_bias, &mut of_input];
-        with_slices(from, to, |[input, filters, output, gradient], [of_weight, of_bias, of_input]| {
-            for k in 0..lanes {
-                let [input, filters, output, gradient] =
-                    [input, filters, output, gradient].map(|all| lane(all, lanes, k));
-                let from = Passed { input, filters, output, choice: lane(choice, lanes, k) };
-                let to = Gradients {
-                    filters: lane_mut(of_weight, lanes, k),
-                    bias: lane_mut(of_bias, lanes, k),
-                    input: pass.of_input.then(|| lane_mut(of_input, lanes, k)),
-                };
-                sizes.backward(from, gradient, to);
-            }
-        });
-        LayerGradients { weight: of_weight, bias: of_bias, input: pass.of_input.then_some(of_input) }
+        with_slices(
+            from,
+            to,
+            |[input, filters, output, gradient], [of_weight, of_bias, of_input]| {
+                for k in 0..lanes {
+                    let [input, filters, output, gradient] =
+                        [input, filters, output, gradient].map(|all| lane(all, lanes, k));
+                    let from = Passed { input, filters, output, choice: lane(choice, lanes, k) };
+                    let to = Gradients {
+                        filters: lane_mut(of_weight, lanes, k),
+                        bias: lane_mut(of_bias, lanes, k),
+                        input: pass.of_input.then(|| lane_mut(of_input, lanes, k)),
+                    };
+                    sizes.backward(from, gradient, to);
+                }
+            },
+        );
+        LayerGradients {
+            weight: of_weight,
+            bias: of_bias,
+            input: pass.of_input.then_some(of_input),
+        }
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
         let (lanes, rows, outputs) = (x.size()[0], x.size()[1], weight.size()[1]);
         let mut y = empty(&[lanes, rows, outputs]);
         let lanes = lanes as usize;
-        with_slices([&x.contiguous(), &weight.contiguous(), bias], [&mut y], |[x, weight, bias], [y]| {
-            for k in 0..lanes {
-                let [x, weight, bias] = [x, weight, bias].map(|all| lane(all, lanes, k));
-                products::forward(x, weight, bias, lane_mut(y, lanes, k));
-            }
-        });
+        with_slices(
+            [&x.contiguous(), &weight.contiguous(), bias],
+            [&mut y],
+            |[x, weight, bias], [y]| {
+                for k in 0..lanes {
+                    let [x, weight, bias] = [x, weight, bias].map(|all| lane(all, lanes, k));
+                    products::forward(x, weight, bias, lane_mut(y, lanes, k));
+                }
+            },
+        );
         y
     }
 
@@ -130,7 +160,8 @@ impl Compute for Kernels {
         let (mean, variance) = match mode {
             NormMode::Eval => (norm.running_mean.shallow_clone(), norm.running_var.shallow_clone()),
             NormMode::Train | NormMode::TrainNoUpdate => {
-                let (mut mean, mut variance) = (norm.running_mean.empty_like(), norm.running_var.empty_like());
+                let (mut mean, mut variance) =
+                    (norm.running_mean.empty_like(), norm.running_var.empty_like());
                 with_slices([&x], [&mut mean, &mut variance], |[x], [mean, variance]| {
                     for k in 0..lanes {
                         let to = (lane_mut(mean, lanes, k), lane_mut(variance, lanes, k));
@@ -146,26 +177,44 @@ impl Compute for Kernels {
         let inverse_deviation = (variance + BatchNorm::EPSILON).rsqrt();
         let (mut normalised, mut output) = (x.empty_like(), x.empty_like());
         let from = [&x, &mean, &inverse_deviation, &norm.scale, &norm.shift];
-        with_slices(from, [&mut normalised, &mut output], |[x, of_channels @ ..], [normalised, output]| {
-            for k in 0..lanes {
-                let of_channels = of_channels.map(|all| lane(all, lanes, k));
-                let to = (lane_mut(normalised, lanes, k), lane_mut(output, lanes, k));
-                batch_norm::forward(lane(x, lanes, k), of_channels, to.0, to.1);
-            }
-        });
+        with_slices(
+            from,
+            [&mut normalised, &mut output],
+            |[x, of_channels @ ..], [normalised, output]| {
+                for k in 0..lanes {
+                    let of_channels = of_channels.map(|all| lane(all, lanes, k));
+                    let to = (lane_mut(normalised, lanes, k), lane_mut(output, lanes, k));
+                    batch_norm::forward(lane(x, lanes, k), of_channels, to.0, to.1);
+                }
+            },
+        );
         Normed { output, normalised, inverse_deviation, mode }
     }
 
-    fn batch_norm_gradients(&self, norm: &BatchNorm, normed: &Normed, of_output: &Tensor) -> [Tensor; 3] {
+    fn batch_norm_gradients(
+        &self,
+        norm: &BatchNorm,
+        normed: &Normed,
+        of_output: &Tensor,
+    ) -> [Tensor; 3] {
         let (of_output, normalised) = (of_output.contiguous(), &normed.normalised);
         let lanes = of_output.size()[0] as usize;
         let (mut of_scale, mut of_shift) = (norm.scale.empty_like(), norm.shift.empty_like());
-        with_slices([&of_output, normalised], [&mut of_scale, &mut of_shift], |[g, normalised], [scale, shift]| {
-            for k in 0..lanes {
-                let to = (lane_mut(scale, lanes, k), lane_mut(shift, lanes, k));
-                batch_norm::of_parameters(lane(g, lanes, k), lane(normalised, lanes, k), to.0, to.1);
-            }
-        });
+        with_slices(
+            [&of_output, normalised],
+            [&mut of_scale, &mut of_shift],
+            |[g, normalised], [scale, shift]| {
+                for k in 0..lanes {
+                    let to = (lane_mut(scale, lanes, k), lane_mut(shift, lanes, k));
+                    batch_norm::of_parameters(
+                        lane(g, lanes, k),
+                        lane(normalised, lanes, k),
+                        to.0,
+                        to.1,
+                    );
+                }
+            },
+        );
         let share = match normed.mode {
             NormMode::Eval => 0.0, // the statistics do not depend on the input
             NormMode::Train | NormMode::TrainNoUpdate => 1.0 / of_output.size()[1] as f64,
@@ -198,19 +247,29 @@ impl Compute for Kernels {
         (Tensor::from_slice(&sums), of_logits)
     }
 
-    fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor) {
+    fn sgd(
+        &self,
+        rates: &SgdRates,
+        parameter: &mut Tensor,
+        velocity: &mut Tensor,
+        gradient: &Tensor,
+    ) {
         let lanes = rates.decay.host.len();
-        with_slices([&gradient.contiguous()], [parameter, velocity], |[gradient], [parameter, velocity]| {
-            for k in 0..lanes {
-                let kernel = optimisers::Sgd {
-                    learning_rate: rates.learning_rate.host[k],
-                    momentum: rates.momentum.host[k],
-                    decay: rates.decay.host[k],
-                };
-                let (w, u) = (lane_mut(parameter, lanes, k), lane_mut(velocity, lanes, k));
-                kernel.step(w, u, lane(gradient, lanes, k));
-            }
-        });
+        with_slices(
+            [&gradient.contiguous()],
+            [parameter, velocity],
+            |[gradient], [parameter, velocity]| {
+                for k in 0..lanes {
+                    let kernel = optimisers::Sgd {
+                        learning_rate: rates.learning_rate.host[k],
+                        momentum: rates.momentum.host[k],
+                        decay: rates.decay.host[k],
+                    };
+                    let (w, u) = (lane_mut(parameter, lanes, k), lane_mut(velocity, lanes, k));
+                    kernel.step(w, u, lane(gradient, lanes, k));
+                }
+            },
+        );
     }
 
     fn adam(

@@ -46,8 +46,10 @@ impl Case {
         let (mut output, mut choice) = (old(sizes.output_len()), vec![9; sizes.output_len()]);
         sizes.forward_at(level, input, filters, bias, &mut output, &mut choice);
         let from = Passed { input, filters, output: &output, choice: &choice };
-        let [mut of_filters, mut of_bias, mut of_input] = [filters, bias, input].map(|x| old(x.len()));
-        let to = Gradients { filters: &mut of_filters, bias: &mut of_bias, input: Some(&mut of_input) };
+        let [mut of_filters, mut of_bias, mut of_input] =
+            [filters, bias, input].map(|x| old(x.len()));
+        let to =
+            Gradients { filters: &mut of_filters, bias: &mut of_bias, input: Some(&mut of_input) };
         sizes.backward_at(level, from, gradient, to);
         let (mut same_filters, mut same_bias) = (old(filters.len()), old(bias.len()));
         let to = Gradients { filters: &mut same_filters, bias: &mut same_bias, input: None };
@@ -64,7 +66,8 @@ impl Case {
         let ConvPool { images, height, width, inputs, outputs, relu } = self.sizes;
         let (rows, columns) = self.sizes.pooled();
         let tensor = |values: &[f32], size: [usize; 4]| {
-            let tensor = Tensor::from_slice(values).to_kind(Kind::Double).view(size.map(|side| side as i64));
+            let tensor =
+                Tensor::from_slice(values).to_kind(Kind::Double).view(size.map(|side| side as i64));
             tensor.permute([0, 3, 1, 2]).contiguous()
         };
         let input = tensor(&self.input, [images, height, width, inputs]).set_requires_grad(true);
@@ -74,13 +77,19 @@ impl Case {
         let x = input.conv2d(&filters, Some(&bias), [1, 1], [0, 0], [1, 1], 1);
         let x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false);
         let output = if relu { x.relu() } else { x };
-        let gradients = Tensor::run_backward(&[&output * gradient], &[filters, bias, input], false, false);
+        let gradients =
+            Tensor::run_backward(&[&output * gradient], &[filters, bias, input], false, false);
         let last = |x: &Tensor| x.detach().permute([0, 2, 3, 1]).flatten(0, -1);
         [last(&output), last(&gradients[0]), gradients[1].shallow_clone(), last(&gradients[2])]
     }
 }
 
-fn sizes(images: usize, (height, width): (usize, usize), (inputs, outputs): (usize, usize), relu: bool) -> ConvPool {
+fn sizes(
+    images: usize,
+    (height, width): (usize, usize),
+    (inputs, outputs): (usize, usize),
+    relu: bool,
+) -> ConvPool {
     ConvPool { images, height, width, inputs, outputs, relu }
 }
 
@@ -99,7 +108,8 @@ fn error(ours: &[f32], expected: &Tensor) -> f64 {
 fn both_passes_equal_torch_for_any_size() {
     let mut stream = Stream::new(0, Purpose::Subset);
     let published = [(28, (1, 10)), (12, (10, 20)), (28, (1, 20)), (12, (20, 50))];
-    let published = published.map(|(side, channels)| sizes(3, (side, side), channels, channels.1 < 50));
+    let published =
+        published.map(|(side, channels)| sizes(3, (side, side), channels, channels.1 < 50));
     let mut pick = Stream::new(1, Purpose::Subset);
     let mut up_to = |low: i64, high: i64| (low + pick.below(high - low + 1, 1)[0]) as usize;
     let random = (0..24).map(|number| {
@@ -148,7 +158,10 @@ fn what_is_not_a_number_is_passed_on() {
     for level in Level::all() {
         let [output, ..] = case.ours(level);
         let wrong = output.iter().map(|value| value.is_nan()).collect::<Vec<_>>();
-        assert!(wrong[35 * 12..].iter().all(|&wrong| wrong) && !wrong[..35 * 12].contains(&true), "{level:?}");
+        assert!(
+            wrong[35 * 12..].iter().all(|&wrong| wrong) && !wrong[..35 * 12].contains(&true),
+            "{level:?}"
+        );
     }
 }
 
@@ -166,8 +179,9 @@ fn products_equal_torch_for_any_size() {
     let mut pick = Stream::new(7, Purpose::Subset);
     for _ in 0..30 {
         let [rows, inputs, outputs] = [40, 200, 60].map(|most| 1 + pick.below(most, 1)[0]);
-        let mut draw =
-            |rows, columns| Tensor::from_slice(&stream.normal((rows * columns) as usize)).view([rows, columns]);
+        let mut draw = |rows, columns| {
+            Tensor::from_slice(&stream.normal((rows * columns) as usize)).view([rows, columns])
+        };
         let (x, w, gradient) = (draw(rows, inputs), draw(outputs, inputs), draw(rows, outputs));
         let bias = draw(1, outputs);
         let floats = |x: &Tensor| Vec::<f32>::try_from(x.flatten(0, -1)).unwrap();
@@ -179,13 +193,17 @@ fn products_equal_torch_for_any_size() {
         ];
         let [x, w, gradient, bias] = [&x, &w, &gradient, &bias].map(floats);
         for level in Level::all() {
-            let [mut y, mut of_x, mut of_w] = expected.each_ref().map(|x| vec![f32::NAN; x.numel()]);
+            let [mut y, mut of_x, mut of_w] =
+                expected.each_ref().map(|x| vec![f32::NAN; x.numel()]);
             products::forward_at(level, &x, &w, &bias, &mut y);
             products::product_at(level, &gradient, false, &w, rows as usize, &mut of_x);
             products::product_at(level, &gradient, true, &x, outputs as usize, &mut of_w);
             for (ours, expected) in [y, of_x, of_w].iter().zip(&expected) {
                 let error = error(ours, &expected.flatten(0, -1));
-                assert!(error < TOLERANCE, "{rows} {inputs} {outputs} at {level:?}: off by {error:e}");
+                assert!(
+                    error < TOLERANCE,
+                    "{rows} {inputs} {outputs} at {level:?}: off by {error:e}"
+                );
             }
         }
     }
@@ -238,7 +256,11 @@ fn cross_entropy_equals_torch_for_any_logit() {
                 "{level:?} {}: {one} {loss}",
                 logits[i]
             );
-            assert!((2.0 * f64::from(gradients[i]) - gradient).abs() < 3e-7, "{level:?} {}", logits[i]);
+            assert!(
+                (2.0 * f64::from(gradients[i]) - gradient).abs() < 3e-7,
+                "{level:?} {}",
+                logits[i]
+            );
         }
         assert!(cross_entropy_at(level, &[f32::NAN], &[0.5], 1.0, &mut [0.0]).is_nan());
     }

@@ -25,7 +25,11 @@ fn line(kernel: &str, size: impl Display, level: Level, flop: f64, work: &mut dy
     times.sort_by(f64::total_cmp);
     let micros = times[RUNS / 2];
     let rate = if flop > 0.0 { format!("{:.1}", flop / micros / 1e3) } else { "-".to_owned() };
-    println!("{kernel:<18} {:<18} {:<9} {micros:>8.1} {rate:>8}", size.to_string(), format!("{level:?}"));
+    println!(
+        "{kernel:<18} {:<18} {:<9} {micros:>8.1} {rate:>8}",
+        size.to_string(),
+        format!("{level:?}")
+    );
 }
 
 #[test]
@@ -40,7 +44,8 @@ fn timings() {
         [(28, 1, 10, true), (12, 10, 20, true), (28, 1, 20, false), (12, 20, 50, false)]
     {
         let sizes = ConvPool { images, height: side, width: side, inputs, outputs, relu };
-        let [input, filters, bias] = [sizes.input_len(), sizes.filters_len(), outputs].map(&mut draw);
+        let [input, filters, bias] =
+            [sizes.input_len(), sizes.filters_len(), outputs].map(&mut draw);
         let gradient = draw(sizes.output_len());
         let (mut output, mut choice) = (vec![0.0; sizes.output_len()], vec![0; sizes.output_len()]);
         let (rows, columns) = sizes.pooled();
@@ -50,23 +55,32 @@ fn timings() {
             line("conv-pool", &name, level, flop, &mut || {
                 sizes.forward_at(level, &input, &filters, &bias, &mut output, &mut choice);
             });
-            let from = Passed { input: &input, filters: &filters, output: &output, choice: &choice };
+            let from =
+                Passed { input: &input, filters: &filters, output: &output, choice: &choice };
             let [mut f, mut b, mut i] = [&filters, &bias, &input].map(Vec::clone);
             // Of the input of the first layer nobody wants a gradient. No rate: what the maximum was not taken of is left out.
             line("conv-pool-backward", &name, level, 0.0, &mut || {
                 let input = (inputs > 1).then_some(&mut i[..]);
-                sizes.backward_at(level, from, &gradient, Gradients { filters: &mut f, bias: &mut b, input });
+                sizes.backward_at(
+                    level,
+                    from,
+                    &gradient,
+                    Gradients { filters: &mut f, bias: &mut b, input },
+                );
             });
         }
     }
     // The first of `net`, the largest of `lenet`, the first of the VAE.
     for (rows, inputs, outputs) in [(images, 320, 50), (images, 800, 500), (20, 784, 128)] {
-        let [x, w, bias, y] = [rows * inputs, outputs * inputs, outputs, rows * outputs].map(&mut draw);
+        let [x, w, bias, y] =
+            [rows * inputs, outputs * inputs, outputs, rows * outputs].map(&mut draw);
         let flop = 2.0 * (rows * inputs * outputs) as f64;
         let name = format!("{rows}x{inputs}->{outputs}");
         let [mut to_y, mut to_x, mut to_w] = [&y, &x, &w].map(Vec::clone);
         for level in Level::all() {
-            line("linear", &name, level, flop, &mut || products::forward_at(level, &x, &w, &bias, &mut to_y));
+            line("linear", &name, level, flop, &mut || {
+                products::forward_at(level, &x, &w, &bias, &mut to_y)
+            });
             line("linear-of-input", &name, level, flop, &mut || {
                 products::product_at(level, &y, false, &w, rows, &mut to_x);
             });
@@ -87,7 +101,9 @@ fn timings() {
     let mut out = vec![0.0; numbers];
     for (name, law) in [("uniform", Law::Uniform), ("normal", Law::Normal)] {
         for level in Level::all() {
-            line(name, numbers, level, 0.0, &mut || philox::fill_at(level, [5, 7], 0, law, &mut out));
+            line(name, numbers, level, 0.0, &mut || {
+                philox::fill_at(level, [5, 7], 0, law, &mut out)
+            });
         }
     }
 }

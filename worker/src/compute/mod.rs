@@ -32,7 +32,12 @@ pub trait Compute: fmt::Debug + Sync {
     fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled;
 
     /// Its gradients from that of its output.
-    fn conv_pool_gradients(&self, layer: &Layer, pass: &ConvPass, of_output: &Tensor) -> LayerGradients;
+    fn conv_pool_gradients(
+        &self,
+        layer: &Layer,
+        pass: &ConvPass,
+        of_output: &Tensor,
+    ) -> LayerGradients;
 
     /// x: `[K, N, inputs]`, weight: `[K, outputs, inputs]`, bias: `[K, outputs]` -> `[K, N, outputs]`.
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor;
@@ -47,14 +52,25 @@ pub trait Compute: fmt::Debug + Sync {
     fn batch_norm(&self, norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Normed;
 
     /// Gradients of scale, shift and x from that of the output.
-    fn batch_norm_gradients(&self, norm: &BatchNorm, normed: &Normed, of_output: &Tensor) -> [Tensor; 3];
+    fn batch_norm_gradients(
+        &self,
+        norm: &BatchNorm,
+        normed: &Normed,
+        of_output: &Tensor,
+    ) -> [Tensor; 3];
 
     /// Cross-entropy of pixels x in 0..1 and their logits, summed over each lane, `[K]`; and its gradient by the logits, times
     /// `share`. Both: `[K, N, pixels]`.
     fn cross_entropy(&self, logits: &Tensor, x: &Tensor, share: f64) -> (Tensor, Tensor);
 
     /// u = momentum * u + learning_rate * gradient + decay * w; w -= u.
-    fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor);
+    fn sgd(
+        &self,
+        rates: &SgdRates,
+        parameter: &mut Tensor,
+        velocity: &mut Tensor,
+        gradient: &Tensor,
+    );
 
     /// m = beta1 * m + gradient; v = beta2 * v + gradient^2; w -= rate * m / (sqrt(v) + epsilon).
     fn adam(
@@ -202,7 +218,8 @@ impl Rate {
 
     /// Numbers of some steps, with one copy to the device.
     pub fn each(steps: Vec<Vec<f32>>, device: Device) -> Vec<Self> {
-        let all = Tensor::from_slice(&steps.concat()).view([steps.len() as i64, -1]).to_device(device);
+        let all =
+            Tensor::from_slice(&steps.concat()).view([steps.len() as i64, -1]).to_device(device);
         (0..).zip(steps).map(|(step, host)| Self { tensor: all.get(step), host }).collect()
     }
 

@@ -2,7 +2,9 @@
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad_guard};
 
-use super::{AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates, convolution};
+use super::{
+    AdamRates, Compute, ConvPass, LayerGradients, Normed, PoolTrace, Pooled, SgdRates, convolution,
+};
 use crate::{
     layers::{BatchNorm, Layer, NormMode},
     noise::At,
@@ -26,7 +28,12 @@ impl Compute for Torch {
         Pooled { output, trace: PoolTrace::Columns { columns, convolved, indices } }
     }
 
-    fn conv_pool_gradients(&self, layer: &Layer, pass: &ConvPass, of_output: &Tensor) -> LayerGradients {
+    fn conv_pool_gradients(
+        &self,
+        layer: &Layer,
+        pass: &ConvPass,
+        of_output: &Tensor,
+    ) -> LayerGradients {
         let PoolTrace::Columns { columns, convolved, indices } = &pass.pooled.trace else {
             panic!("passes forward and backward are computed in the same way");
         };
@@ -35,7 +42,13 @@ impl Compute for Torch {
             false => of_output.shallow_clone(),
         };
         let of_convolved = convolution::pool_gradients(convolved, indices, &of_output);
-        convolution::convolve_gradients(layer, &pass.input.size(), columns, &of_convolved, pass.of_input)
+        convolution::convolve_gradients(
+            layer,
+            &pass.input.size(),
+            columns,
+            &of_convolved,
+            pass.of_input,
+        )
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
@@ -53,7 +66,9 @@ impl Compute for Torch {
     fn batch_norm(&self, norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Normed {
         let mean_of = |x: &Tensor| x.mean_dim([1_i64].as_slice(), false, Kind::Float); // [K, channels]
         let (centred, variance) = match mode {
-            NormMode::Eval => (x - norm.running_mean.unsqueeze(1), norm.running_var.shallow_clone()),
+            NormMode::Eval => {
+                (x - norm.running_mean.unsqueeze(1), norm.running_var.shallow_clone())
+            }
             NormMode::Train | NormMode::TrainNoUpdate => {
                 let mean = mean_of(x);
                 let centred = x - mean.unsqueeze(1);
@@ -70,7 +85,12 @@ impl Compute for Torch {
         Normed { output, normalised, inverse_deviation, mode }
     }
 
-    fn batch_norm_gradients(&self, norm: &BatchNorm, normed: &Normed, of_output: &Tensor) -> [Tensor; 3] {
+    fn batch_norm_gradients(
+        &self,
+        norm: &BatchNorm,
+        normed: &Normed,
+        of_output: &Tensor,
+    ) -> [Tensor; 3] {
         let sum = |x: &Tensor| x.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float); // [K, channels]
         let (of_scale, of_shift) = (sum(&(of_output * &normed.normalised)), sum(of_output));
         let factor = (&norm.scale * &normed.inverse_deviation).unsqueeze(1); // [K, 1, channels]
@@ -87,15 +107,24 @@ impl Compute for Torch {
 
     fn cross_entropy(&self, logits: &Tensor, x: &Tensor, share: f64) -> (Tensor, Tensor) {
         // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
-        let losses = logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None);
+        let losses =
+            logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None);
         let sum = losses.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float);
         (sum, logits.sigmoid().g_sub_(x).g_mul_scalar_(share))
     }
 
-    fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor) {
+    fn sgd(
+        &self,
+        rates: &SgdRates,
+        parameter: &mut Tensor,
+        velocity: &mut Tensor,
+        gradient: &Tensor,
+    ) {
         let _guard = no_grad_guard();
         let along = parameter.dim();
-        let _ = velocity.g_mul_(&rates.momentum.along(along)).addcmul_(gradient, &rates.learning_rate.along(along));
+        let _ = velocity
+            .g_mul_(&rates.momentum.along(along))
+            .addcmul_(gradient, &rates.learning_rate.along(along));
         if rates.decay.host.iter().any(|decay| *decay > 0.0) {
             let _ = velocity.addcmul_(parameter, &rates.decay.along(along));
         }

@@ -190,6 +190,9 @@ mod tests {
         assert_eq!((some.image(1), some.labels[1]), (some.image(2), some.labels[2]));
         let stored = Train::from(data.test.clone());
         let some = stored.gather(&[7, 0]);
-        assert_eq!((some.len(), some.image(0), some.labels[1]), (2, data.test.image(7), data.test.labels[0]));
+        assert_eq!(
+            (some.len(), some.image(0), some.labels[1]),
+            (2, data.test.image(7), data.test.labels[0])
+        );
     }
 }

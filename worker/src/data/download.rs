@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// For one transfer as a whole, so that a trickle does not hold the lock for ever.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 60);
 
-const DISK_HINT: &str = "check the free space and the permissions, or set SWFN_CACHE to another folder";
+const DISK_HINT: &str =
+    "check the free space and the permissions, or set SWFN_CACHE to another folder";
 
 /// A file to fetch.
 pub(super) struct Download<'a> {
@@ -61,7 +62,10 @@ impl Download<'_> {
     ///
     /// # Errors
     /// [`DataError::Download`] with the reasons of all mirrors, [`DataError::Io`] for the own disk.
-    pub(super) fn run(&self, verify: impl Fn(&Path) -> Result<(), DataError>) -> Result<(), DataError> {
+    pub(super) fn run(
+        &self,
+        verify: impl Fn(&Path) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
         let folder = self.target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(DataError::io("create", folder, DISK_HINT))?;
         let _lock = self.lock()?;
@@ -90,7 +94,8 @@ impl Download<'_> {
     /// Held until the returned file is closed, by a killed process as well.
     fn lock(&self) -> Result<File, DataError> {
         let path = self.sibling("lock");
-        let hint = "its file system seems to have no locks: set SWFN_CACHE to a folder on a local disk";
+        let hint =
+            "its file system seems to have no locks: set SWFN_CACHE to a folder on a local disk";
         let file = files::options()
             .create(true)
             .truncate(false)
@@ -148,7 +153,9 @@ impl Download<'_> {
                         // more from the start.
                         if before == 0 {
                             let text = error.to_string();
-                            return Err(Failure::Mirror(text.lines().next().unwrap_or_default().into()));
+                            return Err(Failure::Mirror(
+                                text.lines().next().unwrap_or_default().into(),
+                            ));
                         }
                     }
                 },
@@ -178,11 +185,18 @@ impl Download<'_> {
             StatusCode::PARTIAL_CONTENT if continues_at(&response, have) => have,
             // Nothing lies beyond what is here: it is whole, or wrong, which the caller finds out.
             StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
-            status => return Err(Failure::Mirror(format!("unexpected HTTP status `{status}`{}", web.by()))),
+            status => {
+                return Err(Failure::Mirror(format!(
+                    "unexpected HTTP status `{status}`{}",
+                    web.by()
+                )));
+            }
         };
         let total = response.body().content_length().map(|length| start.saturating_add(length));
         if let Some(total) = total.filter(|&total| total > MAX_BYTES) {
-            return Err(Failure::Mirror(format!("the file has `{total}` bytes, more than {MAX_BYTES}")));
+            return Err(Failure::Mirror(format!(
+                "the file has `{total}` bytes, more than {MAX_BYTES}"
+            )));
         }
         let mut file = File::options()
             .create(true)
@@ -200,7 +214,9 @@ impl Download<'_> {
                 Ok(0) => break Ok(()),
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => break Err(Failure::Mirror(format!("cut after `{written}` bytes: {error}"))),
+                Err(error) => {
+                    break Err(Failure::Mirror(format!("cut after `{written}` bytes: {error}")));
+                }
             };
             file.write_all(&buffer[..n]).map_err(DataError::io("write", part, DISK_HINT))?;
             written += n as u64;
@@ -215,7 +231,9 @@ impl Download<'_> {
         file.sync_all().map_err(DataError::io("write", part, DISK_HINT))?;
         outcome?;
         match total {
-            Some(total) if written != total => Err(Failure::Mirror(format!("cut after `{written}` of {total} bytes"))),
+            Some(total) if written != total => {
+                Err(Failure::Mirror(format!("cut after `{written}` of {total} bytes")))
+            }
             _ => Ok(()),
         }
     }
@@ -288,7 +306,9 @@ fn size(path: &Path) -> u64 {
 
 fn remove(path: &Path) -> Result<(), DataError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DataError::io("delete", path, DISK_HINT)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(DataError::io("delete", path, DISK_HINT)(error))
+        }
         _ => Ok(()),
     }
 }

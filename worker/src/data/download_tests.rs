@@ -77,7 +77,9 @@ pub(super) fn good(content: &[u8], range: Option<usize>) -> Vec<u8> {
 
 /// An answer whose header promises `length` bytes, whatever the body has.
 fn reply(status: &str, headers: &str, body: &[u8], length: usize) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n"
+    );
     [head.as_bytes(), body].concat()
 }
 
@@ -89,10 +91,15 @@ fn content() -> Vec<u8> {
 fn fetch(folder: &Path, mirrors: &[&str], content: &[u8]) -> Result<(), DataError> {
     let mirrors: Vec<String> = mirrors.iter().map(|mirror| mirror.to_string()).collect();
     let target = folder.join("sub").join("file.gz");
-    let download = Download { file: "file.gz", target: &target, mirrors: &mirrors, progress: false };
+    let download =
+        Download { file: "file.gz", target: &target, mirrors: &mirrors, progress: false };
     let outcome = download.run(|path| match fs::read(path).unwrap() == content {
         true => Ok(()),
-        false => Err(DataError::Digest { file: path.to_owned(), expected: "good".into(), found: "bad".into() }),
+        false => Err(DataError::Digest {
+            file: path.to_owned(),
+            expected: "good".into(),
+            found: "bad".into(),
+        }),
     });
     if outcome.is_ok() {
         assert_eq!(fs::read(&target).unwrap(), content);

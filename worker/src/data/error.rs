@@ -128,11 +128,15 @@ pub enum DataError {
     },
 
     /// The user has no cache folder.
-    #[error("no folder for downloads is known: neither a home nor a cache folder is set\nhint: set SWFN_CACHE")]
+    #[error(
+        "no folder for downloads is known: neither a home nor a cache folder is set\nhint: set SWFN_CACHE"
+    )]
     NoCache,
 
     /// More images were asked for than there are.
-    #[error("a subset of `{n}` images was asked for, but there are `{len}`\nhint: choose at most {len}")]
+    #[error(
+        "a subset of `{n}` images was asked for, but there are `{len}`\nhint: choose at most {len}"
+    )]
     Subset {
         /// The size asked for.
         n: usize,

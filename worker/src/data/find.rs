@@ -21,7 +21,8 @@ pub(super) fn places(dir: &Path, name: &str, others: &[&str]) -> Vec<PathBuf> {
 fn spellings(file: &str) -> Vec<String> {
     let mut names = vec![file.to_owned()];
     for (usual, other) in [("-idx", ".idx"), ("t10k", "test"), ("idx3", "idx4")] {
-        let others = names.iter().filter(|name| name.contains(usual)).map(|name| name.replace(usual, other));
+        let others =
+            names.iter().filter(|name| name.contains(usual)).map(|name| name.replace(usual, other));
         names.extend(others.collect::<Vec<_>>());
     }
     names
@@ -32,20 +33,30 @@ fn spellings(file: &str) -> Vec<String> {
 ///
 /// # Errors
 /// The paths under its own name that were tried, in order.
-pub(super) fn find(places: &[PathBuf], prefix: &str, file: &str, plain: bool) -> Result<PathBuf, Vec<PathBuf>> {
+pub(super) fn find(
+    places: &[PathBuf],
+    prefix: &str,
+    file: &str,
+    plain: bool,
+) -> Result<PathBuf, Vec<PathBuf>> {
     let mut looked_for = Vec::new();
     for folder in places {
-        let names: Vec<_> = spellings(file).into_iter().map(|name| format!("{prefix}{name}")).collect();
+        let names: Vec<_> =
+            spellings(file).into_iter().map(|name| format!("{prefix}{name}")).collect();
         for name in &names {
             let alone = folder.join(name);
             let in_folder = names.iter().map(|inner| alone.join(inner));
             let plain_ones = [alone.clone()].into_iter().chain(in_folder).filter(|_| plain);
-            if let Some(found) = plain_ones.chain([folder.join(format!("{name}.gz"))]).find(|path| path.is_file()) {
+            if let Some(found) =
+                plain_ones.chain([folder.join(format!("{name}.gz"))]).find(|path| path.is_file())
+            {
                 return Ok(found);
             }
         }
         let own = folder.join(&names[0]);
-        looked_for.extend([own].into_iter().filter(|_| plain).chain([folder.join(format!("{}.gz", names[0]))]));
+        looked_for.extend(
+            [own].into_iter().filter(|_| plain).chain([folder.join(format!("{}.gz", names[0]))]),
+        );
     }
     Err(looked_for)
 }
@@ -61,16 +72,24 @@ pub(super) fn prefix(places: &[PathBuf]) -> Result<String, DataError> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let name = name.strip_suffix(".gz").unwrap_or(&name);
             prefixes.extend(
-                spellings(IDX_FILES[0]).iter().filter_map(|file| name.strip_suffix(file.as_str())).map(str::to_owned),
+                spellings(IDX_FILES[0])
+                    .iter()
+                    .filter_map(|file| name.strip_suffix(file.as_str()))
+                    .map(str::to_owned),
             );
         }
         if prefixes.contains("") || prefixes.len() == 1 {
-            return Ok(if prefixes.contains("") { String::new() } else { prefixes.into_iter().collect() });
+            return Ok(if prefixes.contains("") {
+                String::new()
+            } else {
+                prefixes.into_iter().collect()
+            });
         }
         if !prefixes.is_empty() {
             let names = prefixes.into_iter().collect::<Vec<_>>().join("`, `");
             let why = format!("there are files of several sets: `{names}`");
-            let hint = "put the four files of one set into a folder of their own, and name that".to_owned();
+            let hint = "put the four files of one set into a folder of their own, and name that"
+                .to_owned();
             return Err(DataError::Unfit { file: folder.clone(), why, hint });
         }
     }
@@ -154,24 +173,36 @@ mod tests {
             let places = places(folder.path(), name, &["MNIST/raw", "KMNIST/raw"]);
             let prefix = prefix(&places).unwrap();
             for (file, expected) in IDX_FILES.iter().zip(names) {
-                assert_eq!(find(&places, &prefix, file, true), Ok(folder.path().join(expected)), "{name}");
+                assert_eq!(
+                    find(&places, &prefix, file, true),
+                    Ok(folder.path().join(expected)),
+                    "{name}"
+                );
             }
         }
     }
 
     #[test]
     fn own_names_come_first_and_several_sets_are_refused() {
-        let both = folder(&["train-images-idx3-ubyte", "train-images.idx3-ubyte", "mnist/train-images-idx3-ubyte.gz"]);
+        let both = folder(&[
+            "train-images-idx3-ubyte",
+            "train-images.idx3-ubyte",
+            "mnist/train-images-idx3-ubyte.gz",
+        ]);
         let of = |plain| find(&places(both.path(), "mnist", &[]), "", IDX_FILES[0], plain);
         assert_eq!(of(false), Ok(both.path().join("mnist/train-images-idx3-ubyte.gz")));
         fs::remove_dir_all(both.path().join("mnist")).unwrap();
         assert_eq!(of(true), Ok(both.path().join("train-images-idx3-ubyte")));
         assert!(of(false).unwrap_err().contains(&both.path().join("train-images-idx3-ubyte.gz")));
 
-        let sets = ["emnist-digits-train-images-idx3-ubyte.gz", "emnist-letters-train-images-idx3-ubyte"];
+        let sets =
+            ["emnist-digits-train-images-idx3-ubyte.gz", "emnist-letters-train-images-idx3-ubyte"];
         let prefix = |folder: tempfile::TempDir| prefix(&places(folder.path(), "idx", &[]));
         let problem = prefix(folder(&sets)).unwrap_err().to_string();
-        assert!(problem.contains("several sets: `emnist-digits-`, `emnist-letters-`\nhint: "), "{problem}");
+        assert!(
+            problem.contains("several sets: `emnist-digits-`, `emnist-letters-`\nhint: "),
+            "{problem}"
+        );
         let with_usual = folder(&[sets[0], sets[1], "train-images-idx3-ubyte"]);
         assert_eq!(prefix(with_usual).unwrap(), "");
     }

@@ -13,13 +13,22 @@ use super::error::DataError;
 use super::idx::{Idx, hex, read_idx_of};
 
 /// Reads all files of a published data set; `paths`: where each of them lies.
-pub(super) fn read(entry: &Entry, published: &Published, paths: &[PathBuf]) -> Result<(Split, Split), DataError> {
+pub(super) fn read(
+    entry: &Entry,
+    published: &Published,
+    paths: &[PathBuf],
+) -> Result<(Split, Split), DataError> {
     match published.format {
         Format::Idx => {
             let part = |first: usize| {
-                let [images, labels] = [first, first + 1]
-                    .map(|file| read_verified(entry, published.digest_of, &published.files[file], &paths[file]));
-                split((&paths[first], images?), (&paths[first + 1], labels?), entry.sizes.classes as usize)
+                let [images, labels] = [first, first + 1].map(|file| {
+                    read_verified(entry, published.digest_of, &published.files[file], &paths[file])
+                });
+                split(
+                    (&paths[first], images?),
+                    (&paths[first + 1], labels?),
+                    entry.sizes.classes as usize,
+                )
             };
             let (train, test) = (part(0)?, part(2)?);
             same_shape(&train, &paths[2], &test)?;
@@ -29,7 +38,12 @@ pub(super) fn read(entry: &Entry, published: &Published, paths: &[PathBuf]) -> R
 }
 
 /// Checks one of the files, which is at `path`.
-pub(super) fn check(entry: &Entry, published: &Published, file: &PublishedFile, path: &Path) -> Result<(), DataError> {
+pub(super) fn check(
+    entry: &Entry,
+    published: &Published,
+    file: &PublishedFile,
+    path: &Path,
+) -> Result<(), DataError> {
     match published.format {
         Format::Idx => read_verified(entry, published.digest_of, file, path).map(drop),
     }
@@ -79,7 +93,11 @@ pub(super) fn split(
             why: format!("the label `{}` is not below {classes}", labels.data[at]),
         });
     }
-    Ok(Split { images: images.data, labels: labels.data, shape: ImageShape { height, width, channels } })
+    Ok(Split {
+        images: images.data,
+        labels: labels.data,
+        shape: ImageShape { height, width, channels },
+    })
 }
 
 /// Whether the test images, which are in an IDX file, have the shape of those to train on.
@@ -93,7 +111,12 @@ pub(super) fn same_shape(train: &Split, test_file: &Path, test: &Split) -> Resul
 }
 
 /// Reads a published IDX file from `path` and compares its checksum.
-fn read_verified(entry: &Entry, digest_of: DigestOf, file: &PublishedFile, path: &Path) -> Result<Idx, DataError> {
+fn read_verified(
+    entry: &Entry,
+    digest_of: DigestOf,
+    file: &PublishedFile,
+    path: &Path,
+) -> Result<Idx, DataError> {
     let found_in_gzip = match digest_of {
         DigestOf::Content => None,
         DigestOf::Gzip => Some(file_sha256(path)?),
@@ -101,7 +124,11 @@ fn read_verified(entry: &Entry, digest_of: DigestOf, file: &PublishedFile, path:
     let idx = read_idx_of(path, most_bytes(entry))?;
     let (expected, found) = (file.sha256, found_in_gzip.unwrap_or(idx.sha256.clone()));
     if found != expected {
-        return Err(DataError::Digest { file: path.to_path_buf(), expected: expected.to_owned(), found });
+        return Err(DataError::Digest {
+            file: path.to_path_buf(),
+            expected: expected.to_owned(),
+            found,
+        });
     }
     Ok(idx)
 }

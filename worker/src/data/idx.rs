@@ -59,11 +59,20 @@ pub fn parse_idx(file: &Path, len: u64, input: impl BufRead) -> Result<Idx, Data
     parse_idx_of(file, len, input, MAX_ELEMENTS)
 }
 
-fn parse_idx_of(file: &Path, len: u64, mut input: impl BufRead, most: u64) -> Result<Idx, DataError> {
+fn parse_idx_of(
+    file: &Path,
+    len: u64,
+    mut input: impl BufRead,
+    most: u64,
+) -> Result<Idx, DataError> {
     // A reader may return a single byte, so that the magic bytes need a loop of their own; `chain`
     // puts them back.
     let mut magic = Vec::with_capacity(2);
-    input.by_ref().take(2).read_to_end(&mut magic).map_err(DataError::io("read", file, "check the disk"))?;
+    input.by_ref().take(2).read_to_end(&mut magic).map_err(DataError::io(
+        "read",
+        file,
+        "check the disk",
+    ))?;
     let compressed = magic == [0x1f, 0x8b];
     let whole = std::io::Cursor::new(magic).chain(input);
     let size = Size { len, compressed, most };
@@ -119,7 +128,9 @@ impl Size {
         if !self.compressed && promised != len {
             Err(format!("the header promises `{promised}` bytes in all, but the file has {len}"))
         } else if self.compressed && promised > len.saturating_mul(MAX_DEFLATE_RATIO) {
-            Err(format!("the header promises `{promised}` bytes, which {len} compressed ones cannot hold"))
+            Err(format!(
+                "the header promises `{promised}` bytes, which {len} compressed ones cannot hold"
+            ))
         } else {
             Ok(())
         }
@@ -165,12 +176,18 @@ impl<'a, R: Read> Content<'a, R> {
                 return Err(self.error(at, format!("the size of dimension {axis} is `{size}`")));
             }
             if axis == 3 && !CHANNELS.map(u64::from).contains(&size) {
-                return Err(self.error(at, format!("the images have `{size}` channels, not 1 (grey) or 3 (colour)")));
+                return Err(self.error(
+                    at,
+                    format!("the images have `{size}` channels, not 1 (grey) or 3 (colour)"),
+                ));
             }
             // Below 2^32 * 2^12 * 2^12: no overflow.
             elements *= size;
             if elements > size_on_disk.most {
-                let why = format!("the sizes promise `{elements}` bytes, more than {}", size_on_disk.most);
+                let why = format!(
+                    "the sizes promise `{elements}` bytes, more than {}",
+                    size_on_disk.most
+                );
                 return Err(self.error(at, why));
             }
             dims.push(size as usize);
@@ -184,7 +201,9 @@ impl<'a, R: Read> Content<'a, R> {
         }
         let end = self.offset;
         if !self.read(1)?.is_empty() {
-            return Err(self.error(end, format!("bytes follow after the last of {elements} elements")));
+            return Err(
+                self.error(end, format!("bytes follow after the last of {elements} elements"))
+            );
         }
         Ok(Idx { dims, data, sha256: hex(&self.hasher.finalize()) })
     }

@@ -40,7 +40,10 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn plain_and_compressed_files_are_the_same() {
     let bytes = idx(&[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
     let plain = parse(&bytes).unwrap();
-    assert_eq!((plain.dims.as_slice(), plain.data.as_slice()), (&[2, 1, 3][..], &[1, 2, 3, 4, 5, 6][..]));
+    assert_eq!(
+        (plain.dims.as_slice(), plain.data.as_slice()),
+        (&[2, 1, 3][..], &[1, 2, 3, 4, 5, 6][..])
+    );
     assert_eq!(parse(&gzip(&bytes)).unwrap(), plain);
 }
 
@@ -84,7 +87,11 @@ fn lying_headers_are_refused_before_anything_is_allocated() {
         (idx(&[5], &[1, 2, 3, 4]), 8, "promises `13` bytes in all, but the file has 12"),
         (idx(&[3], &[1, 2, 3, 4]), 8, "promises `11` bytes in all, but the file has 12"),
         (idx(&[2, 2], &[0; 4]), 0, "the magic number is `00000802`"),
-        (idx(&[1, 2, 2, 4], &[0; 16]), 16, "the images have `4` channels, not 1 (grey) or 3 (colour)"),
+        (
+            idx(&[1, 2, 2, 4], &[0; 16]),
+            16,
+            "the images have `4` channels, not 1 (grey) or 3 (colour)",
+        ),
         (vec![0, 0, 9, 1, 0, 0, 0, 1, 1], 0, "the magic number is `00000901`"),
         (gzip(&idx(&[100 << 20], &[])), 8, "compressed ones cannot hold"),
         (gzip(&idx(&[3], &[1, 2, 3, 4])), 11, "bytes follow after the last of 3"),
@@ -128,10 +135,26 @@ fn images_and_labels_must_belong_together() {
     let good = join(read(&[2, 1, 2], &[1, 2, 3, 4]), read(&[2], &[9, 0])).unwrap();
     assert_eq!((good.image(1), good.labels[1]), (&[3, 4][..], 0));
     for (a, b, why) in [
-        (read(&[2, 1, 1], &[1, 2]), read(&[1], &[9]), "`images` has `2` images, but `labels` has `1` labels"),
-        (read(&[2, 1, 1], &[1, 2]), read(&[2], &[9, 10]), "`labels`, byte 9: the label `10` is not below 10"),
-        (read(&[2], &[1, 2]), read(&[2], &[1, 2]), "`images`, byte 3: `1` dimensions are not those of images"),
-        (read(&[1, 1, 1], &[1]), read(&[1, 1, 1], &[1]), "`labels`, byte 3: `3` dimensions are not those of labels"),
+        (
+            read(&[2, 1, 1], &[1, 2]),
+            read(&[1], &[9]),
+            "`images` has `2` images, but `labels` has `1` labels",
+        ),
+        (
+            read(&[2, 1, 1], &[1, 2]),
+            read(&[2], &[9, 10]),
+            "`labels`, byte 9: the label `10` is not below 10",
+        ),
+        (
+            read(&[2], &[1, 2]),
+            read(&[2], &[1, 2]),
+            "`images`, byte 3: `1` dimensions are not those of images",
+        ),
+        (
+            read(&[1, 1, 1], &[1]),
+            read(&[1, 1, 1], &[1]),
+            "`labels`, byte 3: `3` dimensions are not those of labels",
+        ),
     ] {
         let text = join(a, b).unwrap_err();
         assert!(text.contains(why) && text.contains("\nhint: "), "{text}");

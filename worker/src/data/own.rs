@@ -44,7 +44,8 @@ pub fn inspect(dir: &Path) -> Result<Inspection, DataError> {
     let ImageShape { height, width, .. } = train.shape;
     if ![height, width].iter().all(|side| SIDES.contains(side)) {
         let why = format!("the images have `{}`", train.shape);
-        let hint = format!("pad or scale them to {} to {} pixels a side", SIDES.start(), SIDES.end());
+        let hint =
+            format!("pad or scale them to {} to {} pixels a side", SIDES.start(), SIDES.end());
         return Err(DataError::Unfit { file: paths[0].clone(), why, hint });
     }
     if train.labels.iter().all(|label| *label == train.labels[0]) {
@@ -89,7 +90,8 @@ pub(super) fn load_idx(expected: &IdxDataset, options: &LoadOptions) -> Result<S
         None => Ok(splits(train, test, classes)),
         Some((key, file, found, expected)) => {
             let why = format!("{key} is `{found}`, but the grid says `{expected}`");
-            let hint = "take the [data] table of the grid from `swfn-worker inspect DIR`".to_owned();
+            let hint =
+                "take the [data] table of the grid from `swfn-worker inspect DIR`".to_owned();
             Err(DataError::Unfit { file: file.clone(), why, hint })
         }
     }

@@ -22,7 +22,12 @@ fn pixels(count: usize, height: usize, width: usize) -> Vec<u8> {
 
 /// Images of 16 x 20 pixels, each with its labels.
 fn files() -> [Vec<u8>; 4] {
-    [idx(&[3, 16, 20], &pixels(3, 16, 20)), idx(&[3], &TRAIN), idx(&[2, 16, 20], &pixels(2, 16, 20)), idx(&[2], &TEST)]
+    [
+        idx(&[3, 16, 20], &pixels(3, 16, 20)),
+        idx(&[3], &TRAIN),
+        idx(&[2, 16, 20], &pixels(2, 16, 20)),
+        idx(&[2], &TEST),
+    ]
 }
 
 fn write(folder: &Path, files: &[Vec<u8>; 4]) {
@@ -46,7 +51,10 @@ fn what_is_inspected_can_be_loaded_however_it_is_compressed() {
     assert_eq!(sizes, Sizes { image, classes: 4, train_images: 3, test_images: 2 });
     assert_eq!((found.train_counts, found.test_counts), (vec![1, 0, 2, 0], vec![1, 0, 0, 1]));
     // As Python's hashlib gives it.
-    assert_eq!(digest.to_string(), "bddb1e3af670e0018d8a8d85953b34acaf238fbadf4ea7ced39f865f6cc792ef");
+    assert_eq!(
+        digest.to_string(),
+        "bddb1e3af670e0018d8a8d85953b34acaf238fbadf4ea7ced39f865f6cc792ef"
+    );
 
     // The same in a folder of its name, compressed.
     fs::create_dir(folder.path().join("idx")).unwrap();
@@ -79,7 +87,10 @@ fn images_with_channels_have_four_dimensions() {
     let found = inspect(folder.path()).unwrap().description;
     let image = ImageShape { height: 16, width: 20, channels: 3 };
     assert_eq!(found.sizes, Sizes { image, classes: 4, train_images: 3, test_images: 2 });
-    let grid = format!("version = 1\nname = \"t\"\n{}[grid]\nseed = [0]\nsubset_size = 2\n", found.to_toml());
+    let grid = format!(
+        "version = 1\nname = \"t\"\n{}[grid]\nseed = [0]\nsubset_size = 2\n",
+        found.to_toml()
+    );
     let grid = grid + "architecture = \"net\"\nlambda = 0\n[classifier]\nbatch_size = 2\n";
     let dataset = Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().dataset();
     assert_eq!(dataset, Dataset::Idx(found));
@@ -92,12 +103,18 @@ fn images_with_channels_have_four_dimensions() {
     assert!(!grey.to_toml().contains("channels"));
     // Colours beside grey, and a number of channels that nothing has.
     for (test, why) in [
-        (images(2, 3), "byte 8: the images have `16 x 20 pixels of 3 channels`, those to train on 16 x 20 pixels"),
+        (
+            images(2, 3),
+            "byte 8: the images have `16 x 20 pixels of 3 channels`, those to train on 16 x 20 pixels",
+        ),
         (images(2, 4), "byte 16: the images have `4` channels, not 1 (grey) or 3 (colour)"),
     ] {
         fs::write(folder.path().join(FILES[2]), test).unwrap();
         let error = inspect(folder.path()).unwrap_err().to_string();
-        assert!(error.contains(FILES[2]) && error.contains(why) && error.contains("\nhint: "), "{error}");
+        assert!(
+            error.contains(FILES[2]) && error.contains(why) && error.contains("\nhint: "),
+            "{error}"
+        );
     }
 }
 
@@ -122,7 +139,10 @@ fn files_that_the_grid_does_not_describe_are_refused() {
         assert!(error.starts_with(&expected), "{error}");
     }
     let error = load(&Dataset::Idx(good), &LoadOptions::default()).unwrap_err().to_string();
-    assert!(error.contains("no folder with them is named\nhint: ") && error.contains("--data-dir DIR"), "{error}");
+    assert!(
+        error.contains("no folder with them is named\nhint: ") && error.contains("--data-dir DIR"),
+        "{error}"
+    );
 
     // One pixel more.
     let mut changed = files();
@@ -130,13 +150,17 @@ fn files_that_the_grid_does_not_describe_are_refused() {
     write(folder.path(), &changed);
     let found = inspect(folder.path()).unwrap().description.digest;
     let error = try_load(good, folder.path()).unwrap_err().to_string();
-    let digests = format!("have together the digest `{found}`, but the grid says `{}`\nhint: ", good.digest);
+    let digests =
+        format!("have together the digest `{found}`, but the grid says `{}`\nhint: ", good.digest);
     assert!(error.contains(&digests), "{error}");
     assert!(error.contains(&format!("`{}`", folder.path().join(FILES[2]).display())), "{error}");
 
     fs::remove_file(folder.path().join(FILES[3])).unwrap();
     let error = try_load(good, folder.path()).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("`{}` of idx not found, looked for: ", FILES[3])), "{error}");
+    assert!(
+        error.starts_with(&format!("`{}` of idx not found, looked for: ", FILES[3])),
+        "{error}"
+    );
 }
 
 #[test]
@@ -157,7 +181,11 @@ fn what_cannot_be_trained_on_is_refused() {
         (with(0, idx(&[3], &[0, 1, 2])), 0, "`1` dimensions are not those of images"),
         (with(1, idx(&[3, 1, 1], &TRAIN)), 1, "`3` dimensions are not those of labels"),
         (with(1, idx(&[3], &[7, 7, 7])), 1, "all labels are `7`"),
-        (with(3, idx(&[2], &TEST)[..9].to_vec()), 3, "the header promises `10` bytes in all, but the file has 9"),
+        (
+            with(3, idx(&[2], &TEST)[..9].to_vec()),
+            3,
+            "the header promises `10` bytes in all, but the file has 9",
+        ),
     ];
     let small = [
         idx(&[3, 15, 20], &pixels(3, 15, 20)),
@@ -171,12 +199,18 @@ fn what_cannot_be_trained_on_is_refused() {
         idx(&[2, 16, 65], &pixels(2, 16, 65)),
         idx(&[2], &TEST),
     ];
-    let sizes = [(small, 0, "the images have `15 x 20 pixels`"), (wide, 0, "the images have `16 x 65 pixels`")];
+    let sizes = [
+        (small, 0, "the images have `15 x 20 pixels`"),
+        (wide, 0, "the images have `16 x 65 pixels`"),
+    ];
     for (files, file, why) in cases.into_iter().chain(sizes) {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &files);
         let error = inspect(folder.path()).unwrap_err().to_string();
         let path = format!("`{}`", folder.path().join(FILES[file]).display());
-        assert!(error.starts_with(&path) && error.contains(why) && error.contains("\nhint: "), "{error}");
+        assert!(
+            error.starts_with(&path) && error.contains(why) && error.contains("\nhint: "),
+            "{error}"
+        );
     }
 }

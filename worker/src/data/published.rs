@@ -14,7 +14,11 @@ use super::find::{find, places};
 use super::format;
 
 /// Finds, checks and reads the files of a published data set; see [`LoadOptions`] for where.
-pub(super) fn load_published(entry: &Entry, published: &Published, options: &LoadOptions) -> Result<Splits, DataError> {
+pub(super) fn load_published(
+    entry: &Entry,
+    published: &Published,
+    options: &LoadOptions,
+) -> Result<Splits, DataError> {
     // All files first: a missing one should not be told after minutes of reading others.
     let paths = published.files.iter().map(|file| match &options.data_dir {
         Some(dir) => in_data_dir(entry, published, file, dir),
@@ -22,10 +26,20 @@ pub(super) fn load_published(entry: &Entry, published: &Published, options: &Loa
     });
     let paths = paths.collect::<Result<Vec<_>, _>>()?;
     let (train, test) = format::read(entry, published, &paths)?;
-    Ok(Splits { train: train.into(), test, classes: entry.sizes.classes as usize, units: entry.units })
+    Ok(Splits {
+        train: train.into(),
+        test,
+        classes: entry.sizes.classes as usize,
+        units: entry.units,
+    })
 }
 
-fn in_data_dir(entry: &Entry, published: &Published, file: &PublishedFile, dir: &Path) -> Result<PathBuf, DataError> {
+fn in_data_dir(
+    entry: &Entry,
+    published: &Published,
+    file: &PublishedFile,
+    dir: &Path,
+) -> Result<PathBuf, DataError> {
     let places = places(dir, entry.name, published.folders);
     let plain = published.digest_of == DigestOf::Content;
     find(&places, "", file.name, plain).map_err(|looked_for| {

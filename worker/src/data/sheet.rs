@@ -26,7 +26,8 @@ pub fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>,
         3 => png::ColorType::Rgb,
         channels => return Err(fail(format!("a tile has `{channels}` channels"))),
     };
-    let (height, width, channels) = (shape.height as usize, shape.width as usize, shape.channels as usize);
+    let (height, width, channels) =
+        (shape.height as usize, shape.width as usize, shape.channels as usize);
     let values = shape.values();
     if tiles.is_empty() || values == 0 || !tiles.len().is_multiple_of(values) || columns == 0 {
         let why = format!("`{}` bytes in `{columns}` columns of {values} bytes each", tiles.len());
@@ -37,11 +38,11 @@ pub fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>,
     let rows = count.div_ceil(columns);
     let side = |tiles: usize, size: usize| tiles.checked_mul(size + MARGIN)?.checked_add(MARGIN);
     let (sheet_width, sheet_height) = (side(columns, width), side(rows, height));
-    let size = sheet_width
-        .zip(sheet_height)
-        .filter(|(width, height)| width.checked_mul(*height).is_some_and(|pixels| pixels <= MAX_PIXELS));
-    let (sheet_width, sheet_height) =
-        size.ok_or_else(|| fail(format!("`{rows}` rows of `{columns}` tiles are too many pixels")))?;
+    let size = sheet_width.zip(sheet_height).filter(|(width, height)| {
+        width.checked_mul(*height).is_some_and(|pixels| pixels <= MAX_PIXELS)
+    });
+    let (sheet_width, sheet_height) = size
+        .ok_or_else(|| fail(format!("`{rows}` rows of `{columns}` tiles are too many pixels")))?;
 
     let mut pixels = vec![MARGIN_GREY; sheet_width * sheet_height * channels];
     for place in 0..rows * columns {
@@ -60,10 +61,16 @@ pub fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>,
             }
         }
     }
-    encode(&pixels, sheet_width as u32, sheet_height as u32, color).map_err(|error| fail(error.to_string()))
+    encode(&pixels, sheet_width as u32, sheet_height as u32, color)
+        .map_err(|error| fail(error.to_string()))
 }
 
-fn encode(pixels: &[u8], width: u32, height: u32, color: png::ColorType) -> Result<Vec<u8>, png::EncodingError> {
+fn encode(
+    pixels: &[u8],
+    width: u32,
+    height: u32,
+    color: png::ColorType,
+) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(color);
@@ -109,7 +116,8 @@ mod tests {
 
     #[test]
     fn impossible_sheets_are_refused() {
-        let (grey, of_two) = (ImageShape::grey(2, 2), ImageShape { height: 1, width: 1, channels: 2 });
+        let (grey, of_two) =
+            (ImageShape::grey(2, 2), ImageShape { height: 1, width: 1, channels: 2 });
         assert!(sheet(&[], grey, 1).is_err());
         assert!(sheet(&[0; 5], grey, 1).is_err());
         assert!(sheet(&[0; 4], grey, 0).is_err());

@@ -29,7 +29,12 @@ pub fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Da
 ///
 /// # Errors
 /// [`DataError::Subset`] if `n` is more than there are, [`DataError::Class`] if a class has too few images.
-pub fn balanced_subset(labels: &[u8], classes: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, DataError> {
+pub fn balanced_subset(
+    labels: &[u8],
+    classes: usize,
+    n: usize,
+    rng: &mut impl Rng,
+) -> Result<Vec<usize>, DataError> {
     let mut there = vec![0; classes];
     labels.iter().for_each(|label| there[usize::from(*label)] += 1);
     let present: Vec<_> = (0..classes).filter(|class| there[*class] > 0).collect();
@@ -86,12 +91,16 @@ mod tests {
         assert_eq!(all, (0..1000).collect::<Vec<_>>());
         assert!(subset(10, 0, &mut rng).unwrap().is_empty());
         let error = subset(10, 11, &mut rng).unwrap_err().to_string();
-        assert_eq!(error, "a subset of `11` images was asked for, but there are `10`\nhint: choose at most 10");
+        assert_eq!(
+            error,
+            "a subset of `11` images was asked for, but there are `10`\nhint: choose at most 10"
+        );
     }
 
     #[test]
     fn balanced_subsets_have_as_many_of_each_class() {
-        let labels: Vec<u8> = (0..900).map(|index| if index < 600 { 0 } else { (index % 3) as u8 }).collect();
+        let labels: Vec<u8> =
+            (0..900).map(|index| if index < 600 { 0 } else { (index % 3) as u8 }).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let drawn = balanced_subset(&labels, 3, 29, &mut rng).unwrap();
         let count = |class: u8| drawn.iter().filter(|index| labels[**index] == class).count();

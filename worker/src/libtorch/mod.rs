@@ -1,6 +1,9 @@
 //! What of libtorch the trainer needs and tch does not bind: a few lines of C++, behind safe functions.
 
-#![allow(unsafe_code, reason = "calls of C++ functions that take and give plain numbers, and catch their exceptions")]
+#![allow(
+    unsafe_code,
+    reason = "calls of C++ functions that take and give plain numbers, and catch their exceptions"
+)]
 
 /// The version that tch 0.24 binds; `deploy/libtorch.sh` checks that it is the one that is linked.
 pub(crate) const TORCH_VERSION: &str = "2.11.0";

@@ -21,7 +21,12 @@ const FEW: i64 = 16;
 
 /// The operations of these layers, with the initial weights of a seed in each lane. `scale`: that of
 /// batch norm.
-pub(super) fn ops(layers: &[Placed], scale: BatchNormScale, seeds: &[u64], device: Device) -> Vec<Op> {
+pub(super) fn ops(
+    layers: &[Placed],
+    scale: BatchNormScale,
+    seeds: &[u64],
+    device: Device,
+) -> Vec<Op> {
     let streams = &mut Stream::each(seeds, Purpose::ClassifierInit);
     let scales = &mut Stream::each(seeds, Purpose::BatchNormInit);
     let mut learnt = |placed: &Placed, shape: &[i64], inputs| {
@@ -31,22 +36,28 @@ pub(super) fn ops(layers: &[Placed], scale: BatchNormScale, seeds: &[u64], devic
     let mut ops = Vec::new();
     let mut sites = 0..;
     for placed in layers {
-        let (channels, outputs) = (i64::from(placed.input.channels()), i64::from(placed.output.channels()));
+        let (channels, outputs) =
+            (i64::from(placed.input.channels()), i64::from(placed.output.channels()));
         let op = match placed.layer {
             LayerSpec::Conv { kernel: Kernel::Side(side), .. } => {
                 let side = i64::from(side);
                 Op::Conv(learnt(placed, &[outputs, side, side, channels], Inputs::Pixels))
             }
-            LayerSpec::Conv { kernel: Kernel::Whole, .. } | LayerSpec::Dense { .. } | LayerSpec::Logits => {
+            LayerSpec::Conv { kernel: Kernel::Whole, .. }
+            | LayerSpec::Dense { .. }
+            | LayerSpec::Logits => {
                 let shape = [outputs, placed.input.values() as i64];
                 Op::Linear { learnt: learnt(placed, &shape, inputs(placed)), relu: false }
             }
             LayerSpec::Pool => Op::Pool,
             LayerSpec::Relu => Op::Relu,
-            LayerSpec::BatchNorm => {
-                Op::BatchNorm { name: placed.name.clone(), norm: BatchNorm::new(scale, scales, channels, device) }
+            LayerSpec::BatchNorm => Op::BatchNorm {
+                name: placed.name.clone(),
+                norm: BatchNorm::new(scale, scales, channels, device),
+            },
+            LayerSpec::Dropout => {
+                Op::Dropout { site: sites.next().unwrap_or_default(), width: channels }
             }
-            LayerSpec::Dropout => Op::Dropout { site: sites.next().unwrap_or_default(), width: channels },
         };
         push(&mut ops, op);
     }
@@ -57,7 +68,9 @@ pub(super) fn ops(layers: &[Placed], scale: BatchNormScale, seeds: &[u64], devic
 fn inputs(placed: &Placed) -> Inputs {
     match (placed.input, placed.layer) {
         (Shape::Values(_), _) => Inputs::Values,
-        (Shape::Image(image), LayerSpec::Conv { .. }) => Inputs::Image((image.height.into(), image.width.into())),
+        (Shape::Image(image), LayerSpec::Conv { .. }) => {
+            Inputs::Image((image.height.into(), image.width.into()))
+        }
         (Shape::Image(image), _) => Inputs::Flattened((image.height.into(), image.width.into())),
     }
 }
@@ -68,13 +81,14 @@ fn push(ops: &mut Vec<Op>, op: Op) {
         (Some(Op::Conv(learnt)), Op::Pool) if learnt.layer.weight.size()[2] == CONV_POOL_SIDE => {
             Op::ConvPool { learnt, relu: false }
         }
-        (Some(Op::ConvPool { learnt, relu: false }), Op::Relu) => Op::ConvPool { learnt, relu: true },
-        (Some(Op::Linear { learnt, relu: false }), Op::Relu) => Op::Linear { learnt, relu: true },
-        (Some(Op::Linear { learnt: first, relu: false }), Op::Linear { learnt: second, relu: false })
-            if second.layer.bias.size()[1] <= FEW =>
-        {
-            Op::TwoLinear([first, second])
+        (Some(Op::ConvPool { learnt, relu: false }), Op::Relu) => {
+            Op::ConvPool { learnt, relu: true }
         }
+        (Some(Op::Linear { learnt, relu: false }), Op::Relu) => Op::Linear { learnt, relu: true },
+        (
+            Some(Op::Linear { learnt: first, relu: false }),
+            Op::Linear { learnt: second, relu: false },
+        ) if second.layer.bias.size()[1] <= FEW => Op::TwoLinear([first, second]),
         (last, op) => {
             ops.extend(last);
             op
@@ -124,7 +138,13 @@ mod tests {
         // Up to the bias of the last layer, the logits of the first classes do not depend on how many there are.
         let [together, apart] = [FEW, FEW + 1].map(|classes| {
             let input = InputShape { image: ImageShape::grey(20, 33), classes };
-            let lenet = Network::new(Architecture::LENET, BatchNormScale::Ones, input, &[1], Device::Cpu.into());
+            let lenet = Network::new(
+                Architecture::LENET,
+                BatchNormScale::Ones,
+                input,
+                &[1],
+                Device::Cpu.into(),
+            );
             let parameters = lenet.parameters();
             let (_, bias) = parameters.iter().find(|(name, _)| name == "fc.bias").unwrap();
             (lenet.test_logits(&images) - bias.unsqueeze(1)).narrow(2, 0, FEW)

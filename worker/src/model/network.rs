@@ -59,14 +59,19 @@ impl Network {
     /// Logits of the batch, `[K, B, classes]`, and of the samples, `[K, M, classes]`, in training mode. The samples go
     /// through the network together with the batch, except with batch norm: there they go after it, and `batch_norm`
     /// says how they are normalised.
-    pub fn training_logits(&self, input: &StepInput, batch_norm: SampleBatchNorm) -> (Tensor, Tensor, Traces) {
+    pub fn training_logits(
+        &self,
+        input: &StepInput,
+        batch_norm: SampleBatchNorm,
+    ) -> (Tensor, Tensor, Traces) {
         let _guard = no_grad_guard();
         let batch = input.labels.size()[1];
         let samples = input.images.size()[1] - batch;
         let split = |x: &Tensor| (x.narrow(1, 0, batch), x.narrow(1, batch, samples));
         let has_batch_norm = self.ops.iter().any(|op| matches!(op, Op::BatchNorm { .. }));
         if !has_batch_norm || samples == 0 {
-            let (logits, passes) = self.forward(&input.images, NormMode::Train, input.masks.as_ref());
+            let (logits, passes) =
+                self.forward(&input.images, NormMode::Train, input.masks.as_ref());
             let (of_batch, of_samples) = split(&logits);
             return (of_batch, of_samples, Traces { passes: vec![passes] });
         }
@@ -103,7 +108,10 @@ impl Network {
                 }
             }
         }
-        gradients.into_iter().map(|gradient| gradient.expect("logits depend on all parameters")).collect()
+        gradients
+            .into_iter()
+            .map(|gradient| gradient.expect("logits depend on all parameters"))
+            .collect()
     }
 
     /// Logits in test mode, without dropout and with the running statistics of batch norm:
@@ -117,12 +125,18 @@ impl Network {
 
     /// Some of its lanes, copied.
     pub fn some(&self, lanes: &[i64]) -> Self {
-        let mut some = Self { ops: self.ops.iter().map(Op::shallow_clone).collect(), place: self.place };
+        let mut some =
+            Self { ops: self.ops.iter().map(Op::shallow_clone).collect(), place: self.place };
         some.keep(lanes);
         some
     }
 
-    fn forward(&self, images: &Tensor, mode: NormMode, masks: Option<&DropoutMasks>) -> (Tensor, Vec<Trace>) {
+    fn forward(
+        &self,
+        images: &Tensor,
+        mode: NormMode,
+        masks: Option<&DropoutMasks>,
+    ) -> (Tensor, Vec<Trace>) {
         let mut x = images.shallow_clone(); // [K, N, H, W, C]
         let mut traces = Vec::with_capacity(self.ops.len());
         for (index, op) in self.ops.iter().enumerate() {
@@ -155,7 +169,9 @@ impl Network {
         let mut tensors = tensors.iter();
         let of_op = |op: &Op| {
             let named = op.parameters().into_iter().enumerate().zip(tensors.by_ref());
-            named.map(|((index, (name, _)), tensor)| (name, op.as_pytorch(index, tensor, lane))).collect::<Vec<_>>()
+            named
+                .map(|((index, (name, _)), tensor)| (name, op.as_pytorch(index, tensor, lane)))
+                .collect::<Vec<_>>()
         };
         self.ops.iter().flat_map(of_op).collect()
     }
@@ -163,12 +179,22 @@ impl Network {
     /// Parameters and buffers of a lane as PyTorch's modules of the same layers name and shape them.
     pub fn state_dict(&self, lane: i64) -> Vec<Named> {
         let _guard = no_grad_guard();
-        let flattened = self.ops.iter().flat_map(|op| (0..op.parameters().len()).map(|index| op.is_flattened(index)));
+        let flattened = self
+            .ops
+            .iter()
+            .flat_map(|op| (0..op.parameters().len()).map(|index| op.is_flattened(index)));
         let tensors: Vec<_> = self.parameters().into_iter().map(|(_, tensor)| tensor).collect();
-        let shaped =
-            |((name, tensor), flattened): (Named, bool)| (name, if flattened { tensor.flatten(1, -1) } else { tensor });
-        let buffers = self.buffers().into_iter().map(|(name, buffer)| (name, buffer.select(0, lane)));
-        self.as_pytorch(&tensors, lane).into_iter().zip(flattened).map(shaped).chain(buffers).collect()
+        let shaped = |((name, tensor), flattened): (Named, bool)| {
+            (name, if flattened { tensor.flatten(1, -1) } else { tensor })
+        };
+        let buffers =
+            self.buffers().into_iter().map(|(name, buffer)| (name, buffer.select(0, lane)));
+        self.as_pytorch(&tensors, lane)
+            .into_iter()
+            .zip(flattened)
+            .map(shaped)
+            .chain(buffers)
+            .collect()
     }
 }
 
@@ -198,10 +224,20 @@ mod tests {
 
     /// Logits of the samples and the running statistics after a step of three images and two samples.
     fn step(mode: SampleBatchNorm) -> (Network, Tensor, Vec<f32>) {
-        let network = Network::new(Architecture::LENET_BN, BatchNormScale::Uniform, SHAPE, &[1], Device::Cpu.into());
+        let network = Network::new(
+            Architecture::LENET_BN,
+            BatchNormScale::Uniform,
+            SHAPE,
+            &[1],
+            Device::Cpu.into(),
+        );
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
         let images = Tensor::from_slice(&pixels).view([1, 5, 28, 28, 1]);
-        let input = StepInput { images, labels: Tensor::from_slice(&[0_i64, 1, 2]).view([1, 3]), masks: None };
+        let input = StepInput {
+            images,
+            labels: Tensor::from_slice(&[0_i64, 1, 2]).view([1, 3]),
+            masks: None,
+        };
         let (_, samples, _) = network.training_logits(&input, mode);
         let buffers: Vec<_> = network.buffers().into_iter().map(|(_, buffer)| buffer).collect();
         (network, samples, flat(&buffers))
@@ -212,27 +248,40 @@ mod tests {
         let (_, train, moved) = step(SampleBatchNorm::Train);
         let (_, own, kept) = step(SampleBatchNorm::TrainNoUpdate);
         let (network, eval, also_kept) = step(SampleBatchNorm::Eval);
-        assert_eq!(flat(&[train.shallow_clone()]), flat(&[own]), "both use the samples' own statistics");
+        assert_eq!(
+            flat(&[train.shallow_clone()]),
+            flat(&[own]),
+            "both use the samples' own statistics"
+        );
         assert_ne!(flat(&[train]), flat(&[eval.shallow_clone()]));
         assert_ne!(moved, kept, "the published way moves the running statistics");
         assert_eq!(kept, also_kept);
         // The samples as tests would see them at that moment.
         let pixels = Stream::new(0, Purpose::Subset).normal(5 * 784);
-        let tested = network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([1, 2, 28, 28, 1]));
+        let tested =
+            network.test_logits(&Tensor::from_slice(&pixels[3 * 784..]).view([1, 2, 28, 28, 1]));
         assert_eq!(flat(&[eval]), flat(&[tested]));
     }
 
     #[test]
     fn lanes_are_kept_and_joined_in_their_order() {
         let new = |seeds: &[u64]| {
-            Network::new(Architecture::LENET_BN, BatchNormScale::Uniform, SHAPE, seeds, Device::Cpu.into())
+            Network::new(
+                Architecture::LENET_BN,
+                BatchNormScale::Uniform,
+                SHAPE,
+                seeds,
+                Device::Cpu.into(),
+            )
         };
         let mut all = new(&[5, 6, 7]);
         all.keep(&[2, 0]);
         all.join(vec![new(&[8])]);
         for (lane, seed) in [7, 5, 8].into_iter().enumerate() {
             let one = new(&[seed]);
-            for ((name, mine), (_, expected)) in named_lane(all.parameters(), lane).into_iter().zip(one.parameters()) {
+            for ((name, mine), (_, expected)) in
+                named_lane(all.parameters(), lane).into_iter().zip(one.parameters())
+            {
                 assert_eq!(mine, expected, "{name} {seed}");
             }
         }

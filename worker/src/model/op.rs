@@ -119,7 +119,13 @@ impl Inputs {
 
 impl Op {
     /// `first`: nothing before it has gradients.
-    pub(super) fn forward(&self, compute: &dyn Compute, x: Tensor, pass: Pass<'_>, first: bool) -> (Tensor, Trace) {
+    pub(super) fn forward(
+        &self,
+        compute: &dyn Compute,
+        x: Tensor,
+        pass: Pass<'_>,
+        first: bool,
+    ) -> (Tensor, Trace) {
         match self {
             Self::Conv(Learnt { layer, .. }) => {
                 let (output, columns) = convolution::convolve(layer, &x);
@@ -136,7 +142,10 @@ impl Op {
             Self::ConvPool { learnt, relu } => {
                 let pooled = compute.conv_pool(&learnt.layer, &x, *relu);
                 let output = pooled.output.shallow_clone();
-                (output, Trace::ConvPool(ConvPass { input: x, pooled, relu: *relu, of_input: !first }))
+                (
+                    output,
+                    Trace::ConvPool(ConvPass { input: x, pooled, relu: *relu, of_input: !first }),
+                )
             }
             Self::Linear { learnt: Learnt { layer, .. }, relu } => {
                 let mut output = compute.linear(&rows(&x), &layer.weight, &layer.bias);
@@ -147,7 +156,8 @@ impl Op {
             }
             Self::TwoLinear([Learnt { layer: first, .. }, Learnt { layer: second, .. }]) => {
                 let weight = compute.product(&second.weight, &first.weight); // [K, outputs, inputs]
-                let bias = second.weight.bmm(&first.bias.unsqueeze(-1)).squeeze_dim(-1) + &second.bias;
+                let bias =
+                    second.weight.bmm(&first.bias.unsqueeze(-1)).squeeze_dim(-1) + &second.bias;
                 (compute.linear(&rows(&x), &weight, &bias), Trace::TwoLinear { x, weight })
             }
             Self::BatchNorm { norm, .. } => {
@@ -158,7 +168,11 @@ impl Op {
                 let Some(masks) = pass.masks else { return (x, Trace::Nothing) };
                 let mask = &masks.0[*site];
                 // Of an image: [K, N, 1, 1, channels].
-                let factors = if x.dim() == 5 { mask.unsqueeze(2).unsqueeze(2) } else { mask.shallow_clone() };
+                let factors = if x.dim() == 5 {
+                    mask.unsqueeze(2).unsqueeze(2)
+                } else {
+                    mask.shallow_clone()
+                };
                 (x * &factors, Trace::Factors(factors))
             }
         }
@@ -186,10 +200,12 @@ impl Op {
             input
         };
         match (self, trace) {
-            (Self::Conv(learnt), Trace::Conv { size, columns, of_input }) => {
-                add_both(convolution::convolve_gradients(&learnt.layer, size, columns, of_output, *of_input))
+            (Self::Conv(learnt), Trace::Conv { size, columns, of_input }) => add_both(
+                convolution::convolve_gradients(&learnt.layer, size, columns, of_output, *of_input),
+            ),
+            (Self::Pool, Trace::Pool { x, indices }) => {
+                Some(convolution::pool_gradients(x, indices, of_output))
             }
-            (Self::Pool, Trace::Pool { x, indices }) => Some(convolution::pool_gradients(x, indices, of_output)),
             (Self::Relu, Trace::Relu(output)) => Some(output.threshold_backward(of_output, 0.0)),
             (Self::ConvPool { learnt, .. }, Trace::ConvPool(pass)) => {
                 add_both(compute.conv_pool_gradients(&learnt.layer, pass, of_output))
@@ -214,12 +230,17 @@ impl Op {
                 add(0, compute.transposed_product(&second.weight, &of_weight));
                 add(1, second.weight.transpose(1, 2).bmm(&column).squeeze_dim(-1));
                 let none = first.bias.zeros_like();
-                add(2, compute.linear(&of_weight, &first.weight, &none) + column.bmm(&first.bias.unsqueeze(1)));
+                add(
+                    2,
+                    compute.linear(&of_weight, &first.weight, &none)
+                        + column.bmm(&first.bias.unsqueeze(1)),
+                );
                 add(3, of_bias);
                 Some(compute.product(of_output, weight).view_as(x))
             }
             (Self::BatchNorm { norm, .. }, Trace::BatchNorm { size, normed }) => {
-                let [scale, shift, input] = compute.batch_norm_gradients(norm, normed, &channels(of_output));
+                let [scale, shift, input] =
+                    compute.batch_norm_gradients(norm, normed, &channels(of_output));
                 add(0, scale);
                 add(1, shift);
                 Some(input.view(&size[..]))
@@ -236,10 +257,16 @@ impl Op {
             Self::Conv(learnt) => Self::Conv(learnt.shallow_clone()),
             Self::Pool => Self::Pool,
             Self::Relu => Self::Relu,
-            Self::ConvPool { learnt, relu } => Self::ConvPool { learnt: learnt.shallow_clone(), relu: *relu },
-            Self::Linear { learnt, relu } => Self::Linear { learnt: learnt.shallow_clone(), relu: *relu },
+            Self::ConvPool { learnt, relu } => {
+                Self::ConvPool { learnt: learnt.shallow_clone(), relu: *relu }
+            }
+            Self::Linear { learnt, relu } => {
+                Self::Linear { learnt: learnt.shallow_clone(), relu: *relu }
+            }
             Self::TwoLinear(both) => Self::TwoLinear(both.each_ref().map(Learnt::shallow_clone)),
-            Self::BatchNorm { name, norm } => Self::BatchNorm { name: name.clone(), norm: norm.shallow_clone() },
+            Self::BatchNorm { name, norm } => {
+                Self::BatchNorm { name: name.clone(), norm: norm.shallow_clone() }
+            }
             Self::Dropout { site, width } => Self::Dropout { site: *site, width: *width },
         }
     }
@@ -260,17 +287,19 @@ impl Op {
         if let Self::BatchNorm { name, norm } = self {
             return named(name, [("weight", &norm.scale), ("bias", &norm.shift)]);
         }
-        let of_layer =
-            |Learnt { name, layer, .. }: &Learnt| named(name, [("weight", &layer.weight), ("bias", &layer.bias)]);
+        let of_layer = |Learnt { name, layer, .. }: &Learnt| {
+            named(name, [("weight", &layer.weight), ("bias", &layer.bias)])
+        };
         self.learnt().iter().flat_map(of_layer).collect()
     }
 
     /// What training changes besides.
     pub(super) fn buffers(&self) -> Vec<Named> {
         match self {
-            Self::BatchNorm { name, norm } => {
-                named(name, [("running_mean", &norm.running_mean), ("running_var", &norm.running_var)])
-            }
+            Self::BatchNorm { name, norm } => named(
+                name,
+                [("running_mean", &norm.running_mean), ("running_var", &norm.running_var)],
+            ),
             _ => Vec::new(),
         }
     }
@@ -281,10 +310,17 @@ impl Op {
             [&mut learnt.layer.weight, &mut learnt.layer.bias]
         }
         match self {
-            Self::Conv(learnt) | Self::ConvPool { learnt, .. } | Self::Linear { learnt, .. } => both(learnt).into(),
+            Self::Conv(learnt) | Self::ConvPool { learnt, .. } | Self::Linear { learnt, .. } => {
+                both(learnt).into()
+            }
             Self::TwoLinear(learnt) => learnt.iter_mut().flat_map(both).collect(),
             Self::BatchNorm { norm, .. } => {
-                vec![&mut norm.scale, &mut norm.shift, &mut norm.running_mean, &mut norm.running_var]
+                vec![
+                    &mut norm.scale,
+                    &mut norm.shift,
+                    &mut norm.running_mean,
+                    &mut norm.running_var,
+                ]
             }
             Self::Dropout { .. } | Self::Pool | Self::Relu => Vec::new(),
         }
@@ -303,7 +339,8 @@ impl Op {
     /// Whether PyTorch's weight has one dimension for all its inputs, though they are an image.
     pub(super) fn is_flattened(&self, index: usize) -> bool {
         let learnt = self.learnt().get(index / 2);
-        index.is_multiple_of(2) && learnt.is_some_and(|learnt| matches!(learnt.inputs, Inputs::Flattened(_)))
+        index.is_multiple_of(2)
+            && learnt.is_some_and(|learnt| matches!(learnt.inputs, Inputs::Flattened(_)))
     }
 }
 

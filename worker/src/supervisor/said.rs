@@ -50,7 +50,9 @@ impl Said {
     fn hear(&self, line: &str) {
         let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match line.split_once(' ').unwrap_or((line, "")) {
-            (WELCOMED, _) => [&self.welcomed, &self.met].iter().for_each(|known| known.store(true, Relaxed)),
+            (WELCOMED, _) => {
+                [&self.welcomed, &self.met].iter().for_each(|known| known.store(true, Relaxed))
+            }
             (LEASED, trial) => {
                 self.leased.store(true, Relaxed);
                 held().insert(trial.to_owned());

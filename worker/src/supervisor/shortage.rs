@@ -41,7 +41,12 @@ impl Shared {
     }
 
     /// Why memory is the reason of an end, or likely to be; `kills`: as many as there were when the process began, `held`: its trials.
-    pub(super) fn shortage(&self, kills: u64, status: ExitStatus, held: BTreeSet<String>) -> Option<String> {
+    pub(super) fn shortage(
+        &self,
+        kills: u64,
+        status: ExitStatus,
+        held: BTreeSet<String>,
+    ) -> Option<String> {
         if self.memory.kills() > kills {
             return Some(format!("killed for want of memory, which is {}", self.memory.shown()));
         }
@@ -91,7 +96,9 @@ mod tests {
         assert!(!ended(&shared, 6, &["x", "y"]));
         assert!(!ended(&shared, 6, &["x"]) && !ended(&shared, 9, &["x", "z"]));
         // Neither those that have no trial nor those that end otherwise count.
-        assert!(!ended(&shared, 9, &[]) && !ended(&shared, 11, &["a"]) && !ended(&shared, 15, &["b"]));
+        assert!(
+            !ended(&shared, 9, &[]) && !ended(&shared, 11, &["a"]) && !ended(&shared, 15, &["b"])
+        );
         assert!(ended(&shared, 9, &["a", "b"]));
     }
 

@@ -8,7 +8,8 @@ use super::{machine::machine_of, said::GOOD_LIFE, *};
 fn program(script: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let lives = folder.path().join("lives").display().to_string();
-    let text = format!("#!/bin/sh\nsetup=$(cat $3)\nprintf '%s\\n' \"$setup\" >> {lives}\n{script}\n");
+    let text =
+        format!("#!/bin/sh\nsetup=$(cat $3)\nprintf '%s\\n' \"$setup\" >> {lives}\n{script}\n");
     // Under its name only when it is closed: a program that is being written cannot be started.
     let draft = folder.path().join("draft");
     std::fs::write(&draft, text.replace("LIVES", &format!("$(wc -l < {lives})"))).unwrap();
@@ -17,7 +18,12 @@ fn program(script: &str) -> tempfile::TempDir {
     folder
 }
 
-fn slot(folder: &tempfile::TempDir, index: usize, shared: &Arc<Shared>, stop: &watch::Receiver<Stop>) -> Slot {
+fn slot(
+    folder: &tempfile::TempDir,
+    index: usize,
+    shared: &Arc<Shared>,
+    stop: &watch::Receiver<Stop>,
+) -> Slot {
     Slot {
         program: folder.path().join("worker"),
         device: "cpu".to_owned(),
@@ -46,33 +52,44 @@ async fn innocents(script: &str) -> Vec<bool> {
     let folder = program(script);
     let (_stop, stop) = watch::channel(Stop::No);
     let shared = Arc::new(Shared::new(Memory::default(), 3));
-    let [one, two, three] = [0, 1, 2].map(|index| slot(&folder, index, &shared, &stop).keep_running());
+    let [one, two, three] =
+        [0, 1, 2].map(|index| slot(&folder, index, &shared, &stop).keep_running());
     let (one, two, three) =
-        timeout(Duration::from_secs(60), async { tokio::join!(one, two, three) }).await.expect("they end");
+        timeout(Duration::from_secs(60), async { tokio::join!(one, two, three) })
+            .await
+            .expect("they end");
     assert_eq!([one, two, three].map(Result::unwrap), [Ended::InOrder; 3]);
     let lives = std::fs::read_to_string(folder.path().join("lives")).unwrap();
     lives.lines().map(|line| line.contains(r#""innocent":true"#)).collect()
 }
 
 /// One whose predecessor is innocent gives back what that had, when it is asked to.
-const GIVES_BACK: &str = "echo welcomed\ncase \"$setup\" in *innocent\\\":true*) read line; exit 0;; esac\n";
+const GIVES_BACK: &str =
+    "echo welcomed\ncase \"$setup\" in *innocent\\\":true*) read line; exit 0;; esac\n";
 
 #[tokio::test]
 async fn where_processes_of_several_trials_are_killed_fewer_are_tried() {
     for signal in ["KILL", "ABRT"] {
-        let script =
-            format!("{GIVES_BACK}echo leased trial-$$\n[ LIVES -lt 12 ] || exit 0\nkill -{signal} $$\nsleep 9");
+        let script = format!(
+            "{GIVES_BACK}echo leased trial-$$\n[ LIVES -lt 12 ] || exit 0\nkill -{signal} $$\nsleep 9"
+        );
         let innocents = innocents(&script).await;
         // All but the last one leave; what ends that counts.
-        assert_eq!(innocents.iter().filter(|innocent| **innocent).count(), 2, "{signal}: {innocents:?}");
+        assert_eq!(
+            innocents.iter().filter(|innocent| **innocent).count(),
+            2,
+            "{signal}: {innocents:?}"
+        );
         assert!(innocents.len() >= 12, "{signal}: {innocents:?}");
     }
 }
 
 #[tokio::test]
 async fn a_trial_that_kills_whoever_has_it_is_to_blame() {
-    let innocents =
-        innocents(&format!("{GIVES_BACK}echo leased x\n[ LIVES -lt 9 ] || exit 0\nkill -ABRT $$\nsleep 9")).await;
+    let innocents = innocents(&format!(
+        "{GIVES_BACK}echo leased x\n[ LIVES -lt 9 ] || exit 0\nkill -ABRT $$\nsleep 9"
+    ))
+    .await;
     assert!(innocents.len() >= 9 && !innocents.contains(&true), "{innocents:?}");
     // Those that it had before are none of the others' business.
     let before = "echo leased $$\necho let-go $$\necho leased x";
@@ -84,12 +101,18 @@ async fn a_trial_that_kills_whoever_has_it_is_to_blame() {
 async fn processes_that_die_right_after_their_welcome_are_given_up() {
     let (count, ended) = lives("echo welcomed\nexit 9").await;
     assert_eq!(count, 5);
-    assert!(ended.unwrap_err().to_string().contains("failed 5 times in a row at its start (exit code 9)"));
+    assert!(
+        ended
+            .unwrap_err()
+            .to_string()
+            .contains("failed 5 times in a row at its start (exit code 9)")
+    );
 }
 
 #[tokio::test]
 async fn processes_that_die_of_their_trials_are_replaced() {
-    let (count, ended) = lives("echo welcomed\necho leased\n[ LIVES -lt 8 ] || exit 0\nexit 9").await;
+    let (count, ended) =
+        lives("echo welcomed\necho leased\n[ LIVES -lt 8 ] || exit 0\nexit 9").await;
     assert_eq!((count, ended.unwrap()), (8, Ended::InOrder));
 }
 
@@ -116,15 +139,23 @@ fn whoever_lived_long_was_of_use() {
 
 #[test]
 fn machines_that_are_called_alike_are_told_apart() {
-    let pod = |end: &str| machine_of(&format!("team-vision-mnist-2026-swfn-worker-gpu-pool-7f9c8d6b5-{end}"), "boot");
+    let pod = |end: &str| {
+        machine_of(&format!("team-vision-mnist-2026-swfn-worker-gpu-pool-7f9c8d6b5-{end}"), "boot")
+    };
     assert_ne!(pod("aaaaa"), pod("bbbbb"));
     assert_eq!(pod("aaaaa"), pod("aaaaa"));
     assert_ne!(machine_of("localhost", "one boot"), machine_of("localhost", "another"));
     assert!(machine_of("node1", "boot").starts_with("node1-"), "people name machines so");
     for name in ["", ".hidden", "ä b:c", &"x".repeat(64)] {
         let machine = machine_of(name, "boot");
-        assert!(machine.len() <= 40 && !machine.starts_with('.') && !machine.contains(':'), "{machine}");
-        assert!(format!("{machine}:cuda15-15.400000:01234567").parse::<WorkerId>().is_ok(), "{machine}");
+        assert!(
+            machine.len() <= 40 && !machine.starts_with('.') && !machine.contains(':'),
+            "{machine}"
+        );
+        assert!(
+            format!("{machine}:cuda15-15.400000:01234567").parse::<WorkerId>().is_ok(),
+            "{machine}"
+        );
     }
     assert_eq!(id_prefix(None), machine());
 }
@@ -132,6 +163,9 @@ fn machines_that_are_called_alike_are_told_apart() {
 #[test]
 fn whoever_waits_for_a_coordinator_learns_what_to_start() {
     let said = what_to_start("http://127.0.0.1:7077/");
-    assert!(said.starts_with("no coordinator has answered at http://127.0.0.1:7077/ for 10 s"), "{said}");
+    assert!(
+        said.starts_with("no coordinator has answered at http://127.0.0.1:7077/ for 10 s"),
+        "{said}"
+    );
     assert!(said.contains("`swfn-coordinator GRID`") && said.contains("--local-workers"), "{said}");
 }

@@ -54,8 +54,12 @@ impl<'o> Held<'o> {
     /// Whether those in lanes shall wait while VAEs are trained: for a tenth of the lanes together, or when it has been
     /// long. A VAE alone takes almost as long as many.
     pub(super) fn are_due(&self, width: usize) -> bool {
-        let missing = self.arrivals.iter().filter(|arrival| arrival.vae.is_some() && arrival.candidate.vae.is_none());
-        10 * missing.count() >= width || self.since.is_some_and(|since| since.elapsed() > LONGEST_WAIT)
+        let missing = self
+            .arrivals
+            .iter()
+            .filter(|arrival| arrival.vae.is_some() && arrival.candidate.vae.is_none());
+        10 * missing.count() >= width
+            || self.since.is_some_and(|since| since.elapsed() > LONGEST_WAIT)
     }
 
     /// Those that are not to go on.
@@ -63,7 +67,8 @@ impl<'o> Held<'o> {
         for arrival in &mut self.arrivals {
             arrival.candidate.reporter.tick(0);
         }
-        let stopped = self.arrivals.extract_if(.., |arrival| arrival.candidate.reporter.stopped().is_some());
+        let stopped =
+            self.arrivals.extract_if(.., |arrival| arrival.candidate.reporter.stopped().is_some());
         let end = |Arrival { candidate, .. }: Arrival<'o>| {
             let error = candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled);
             Ended { candidate, result: Err(error) }
@@ -101,7 +106,9 @@ impl Vaes {
             reporter.reject_checkpoint(&error.to_string());
         }
         if *from_file || read.is_some() {
-            reporter.span().in_scope(|| warn!("it began from a file, which is removed, and starts anew: {error}"));
+            reporter.span().in_scope(|| {
+                warn!("it began from a file, which is removed, and starts anew: {error}")
+            });
             self.doubted = true;
             ended.result = Err(TrainError::Cancelled);
         }
@@ -118,19 +125,28 @@ impl Vaes {
     }
 
     /// Trains the VAEs that trials miss, side by side.
-    pub(super) fn train(&mut self, arrivals: &mut [Arrival<'_>], place: Place) -> Result<(), TrainError> {
+    pub(super) fn train(
+        &mut self,
+        arrivals: &mut [Arrival<'_>],
+        place: Place,
+    ) -> Result<(), TrainError> {
         // Another trial's checkpoint may have brought one.
         self.find(arrivals, place);
         let missing = |arrival: &&mut Arrival<'_>| arrival.candidate.vae.is_none();
         let mut groups: Vec<(VaeId, VaeSettings, Vec<&mut Arrival<'_>>)> = Vec::new();
         for arrival in arrivals.iter_mut().filter(missing) {
-            let (Some(id), Some(samples)) = (arrival.vae, arrival.candidate.spec.vae_samples()) else { continue };
+            let (Some(id), Some(samples)) = (arrival.vae, arrival.candidate.spec.vae_samples())
+            else {
+                continue;
+            };
             match groups.iter_mut().find(|(known, _, _)| *known == id) {
                 Some((_, _, group)) => group.push(arrival),
                 None => groups.push((id, samples.vae, vec![arrival])),
             }
         }
-        let Some(settings) = groups.first().map(|(_, settings, _)| *settings) else { return Ok(()) };
+        let Some(settings) = groups.first().map(|(_, settings, _)| *settings) else {
+            return Ok(());
+        };
         let mut subsets = Vec::new();
         let mut seeds = Vec::new();
         let mut states = Vec::new();
@@ -141,12 +157,13 @@ impl Vaes {
             states.push(group.iter_mut().find_map(|arrival| arrival.vae_resumed.take()));
         }
         let requests = groups.iter_mut().zip(&subsets).zip(seeds).zip(states);
-        let requests = requests.map(|((((_, _, group), subset), seed), resumed)| training::Request {
-            subset,
-            seed,
-            resumed,
-            waiting: group.iter_mut().map(|arrival| &mut arrival.candidate.reporter).collect(),
-        });
+        let requests =
+            requests.map(|((((_, _, group), subset), seed), resumed)| training::Request {
+                subset,
+                seed,
+                resumed,
+                waiting: group.iter_mut().map(|arrival| &mut arrival.candidate.reporter).collect(),
+            });
         let requests = requests.collect();
         let trained = training::train(&settings, requests, place)?;
         for ((id, _, group), trained) in groups.into_iter().zip(trained) {
@@ -158,14 +175,21 @@ impl Vaes {
             self.memory.insert(id, Rc::clone(&vae));
             self.read.remove(&id);
             for arrival in group {
-                (arrival.candidate.vae, arrival.candidate.vae_seconds) = (Some(Rc::clone(&vae)), seconds);
+                (arrival.candidate.vae, arrival.candidate.vae_seconds) =
+                    (Some(Rc::clone(&vae)), seconds);
             }
         }
         Ok(())
     }
 
     /// Looks for a trial's VAE in its checkpoint, in memory and, once, on disk.
-    fn find_one(&mut self, id: VaeId, settings: &VaeSettings, arrival: &mut Arrival<'_>, place: Place) {
+    fn find_one(
+        &mut self,
+        id: VaeId,
+        settings: &VaeSettings,
+        arrival: &mut Arrival<'_>,
+        place: Place,
+    ) {
         let Arrival { candidate, vae_resumed, looked, .. } = arrival;
         let blank = || training::untrained(settings, &candidate.subset.pixels, place);
         if !std::mem::replace(looked, true) {

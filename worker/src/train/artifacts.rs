@@ -53,8 +53,10 @@ pub(crate) fn make(
 
 /// The network's state dictionary, in safetensors. Its input is `[N, C, H, W]` in normalised units.
 fn weights(spec: &TrialSpec, state_dict: Vec<Named>) -> Result<Vec<u8>, TrainError> {
-    let contents: Contents =
-        state_dict.into_iter().map(|(name, t)| (name.into_owned(), (dtype(&t), shape(&t), bytes(&t)))).collect();
+    let contents: Contents = state_dict
+        .into_iter()
+        .map(|(name, t)| (name.into_owned(), (dtype(&t), shape(&t), bytes(&t))))
+        .collect();
     let description = json!({
         "trial": spec.id().to_string(),
         "settings": spec,
@@ -62,12 +64,18 @@ fn weights(spec: &TrialSpec, state_dict: Vec<Named>) -> Result<Vec<u8>, TrainErr
         "software": env!("SWFN_VERSION"),
         "libtorch": TORCH_VERSION,
     });
-    store_file::encode(&contents, description.to_string()).map_err(|error| TrainError::Data(error.to_string()))
+    store_file::encode(&contents, description.to_string())
+        .map_err(|error| TrainError::Data(error.to_string()))
 }
 
 /// A PNG: a row of images of the subset, a row of what the VAE makes of them, then rows of samples of the function
 /// norm, all as images: in normalised units, whatever units the classifier sees samples in.
-fn vae_sheet(spec: &TrialSpec, data: &DeviceData, subset: &Images, vae: &TrainedVae) -> Result<Vec<u8>, TrainError> {
+fn vae_sheet(
+    spec: &TrialSpec,
+    data: &DeviceData,
+    subset: &Images,
+    vae: &TrainedVae,
+) -> Result<Vec<u8>, TrainError> {
     let _guard = no_grad_guard();
     let reconstructions = vae.reconstructions();
     let columns = reconstructions.size()[0];
@@ -84,9 +92,14 @@ fn vae_sheet(spec: &TrialSpec, data: &DeviceData, subset: &Images, vae: &Trained
 }
 
 /// How often each class, the first index, was taken for each class, the second.
-fn confusion(labels: &Tensor, predicted: &Tensor, classes: i64) -> Result<Vec<Vec<i64>>, TrainError> {
+fn confusion(
+    labels: &Tensor,
+    predicted: &Tensor,
+    classes: i64,
+) -> Result<Vec<Vec<i64>>, TrainError> {
     let pairs = labels * classes + predicted;
-    let counts: Vec<i64> = pairs.bincount::<&Tensor>(None, classes * classes).to_device(Device::Cpu).try_into()?;
+    let counts: Vec<i64> =
+        pairs.bincount::<&Tensor>(None, classes * classes).to_device(Device::Cpu).try_into()?;
     Ok(counts.chunks(classes as usize).map(<[i64]>::to_vec).collect())
 }
 
@@ -98,9 +111,14 @@ fn confusion_csv(counts: &[Vec<i64>]) -> String {
     csv.push_str(",images,accuracy\n");
     for (class, row) in counts.iter().enumerate() {
         let images: i64 = row.iter().sum();
-        let accuracy = if images > 0 { (row[class] as f64 / images as f64).to_string() } else { String::new() };
+        let accuracy = if images > 0 {
+            (row[class] as f64 / images as f64).to_string()
+        } else {
+            String::new()
+        };
         let cells: Vec<_> = row.iter().map(ToString::to_string).collect();
-        writeln!(csv, "{class},{},{images},{accuracy}", cells.join(",")).expect("strings take text");
+        writeln!(csv, "{class},{},{images},{accuracy}", cells.join(","))
+            .expect("strings take text");
     }
     csv
 }
@@ -111,7 +129,8 @@ mod tests {
 
     #[test]
     fn rows_are_classes_and_columns_what_they_were_taken_for() {
-        let [labels, predicted] = [[0_i64, 0, 1, 1, 1], [0, 1, 1, 1, 0]].map(|x| Tensor::from_slice(&x));
+        let [labels, predicted] =
+            [[0_i64, 0, 1, 1, 1], [0, 1, 1, 1, 0]].map(|x| Tensor::from_slice(&x));
         assert_eq!(
             confusion_csv(&confusion(&labels, &predicted, 3).unwrap()),
             "class,0,1,2,images,accuracy\n0,1,1,0,2,0.5\n1,1,2,0,3,0.6666666666666666\n2,0,0,0,0,\n"

@@ -48,7 +48,14 @@ struct Group {
 impl<'o> Classifiers<'o> {
     /// No lanes yet, for trials on that data set.
     pub(crate) fn new(data: Rc<DeviceData>, place: Place) -> Self {
-        Self { data, place, lanes: Vec::new(), arriving: Vec::new(), ended: Vec::new(), group: None }
+        Self {
+            data,
+            place,
+            lanes: Vec::new(),
+            arriving: Vec::new(),
+            ended: Vec::new(),
+            group: None,
+        }
     }
 
     /// Lanes in training.
@@ -70,8 +77,13 @@ impl<'o> Classifiers<'o> {
         let started = self.arriving.iter_mut().map(|candidate| candidate.start(data, place));
         let (progress, cores): (Vec<_>, Vec<_>) = started.unzip();
         let lanes = self.arriving.drain(..).zip(progress);
-        self.lanes.extend(lanes.map(|(candidate, progress)| Lane { candidate, progress, result: None }));
-        let mut cores: Vec<_> = self.group.take().map(|group| group.core).into_iter().chain(cores).collect();
+        self.lanes.extend(lanes.map(|(candidate, progress)| Lane {
+            candidate,
+            progress,
+            result: None,
+        }));
+        let mut cores: Vec<_> =
+            self.group.take().map(|group| group.core).into_iter().chain(cores).collect();
         if cores.is_empty() {
             return Ok(());
         }
@@ -118,7 +130,10 @@ impl<'o> Classifiers<'o> {
             first.join(densities);
             first
         });
-        let samples = shape.penalty.map(|penalty| Samples::new(&penalty, densities, self.data.units())).transpose()?;
+        let samples = shape
+            .penalty
+            .map(|penalty| Samples::new(&penalty, densities, self.data.units()))
+            .transpose()?;
         let inputs = Inputs {
             pool: Pool::new(&subsets),
             batch: shape.classifier.batch_size as usize,
@@ -159,14 +174,19 @@ impl<'o> Classifiers<'o> {
         if !self.lanes.iter().any(due) {
             return Ok(());
         }
-        let sums = Vec::<f32>::try_from(group.core.sums.flatten(0, 1)).expect("numbers of each lane");
+        let sums =
+            Vec::<f32>::try_from(group.core.sums.flatten(0, 1)).expect("numbers of each lane");
         let mut to_evaluate = Vec::new();
         for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| due(lane)) {
             let _ = group.core.sums.narrow(0, index as i64, 1).zero_();
             let since = f64::from(std::mem::take(&mut lane.progress.since));
             let own = &sums[index * terms::ALL.len()..];
-            let told = terms::ALL.iter().zip(own).filter(|(term, _)| term.weight(&lane.candidate.spec) != 0.0);
-            let told = told.filter_map(|(term, sum)| Some((term.metric()?, f64::from(*sum) / since)));
+            let told = terms::ALL
+                .iter()
+                .zip(own)
+                .filter(|(term, _)| term.weight(&lane.candidate.spec) != 0.0);
+            let told =
+                told.filter_map(|(term, sum)| Some((term.metric()?, f64::from(*sum) / since)));
             let told: Vec<_> = told.collect();
             let points = lane.progress.measured(&told);
             let (_, evaluation) = lane.is_due();
@@ -193,10 +213,16 @@ impl<'o> Classifiers<'o> {
         let network = if indices.len() == self.lanes.len() {
             &group.core.network
         } else {
-            some = group.core.network.some(&indices.iter().map(|index| *index as i64).collect::<Vec<_>>());
+            some = group
+                .core
+                .network
+                .some(&indices.iter().map(|index| *index as i64).collect::<Vec<_>>());
             &some
         };
-        let own: Vec<_> = indices.iter().filter_map(|index| self.lanes[*index].candidate.validation.clone()).collect();
+        let own: Vec<_> = indices
+            .iter()
+            .filter_map(|index| self.lanes[*index].candidate.validation.clone())
+            .collect();
         let own: Vec<_> = own.iter().map(|images| &**images).collect();
         let mut tick = || {
             for lane in &mut self.lanes {
@@ -204,7 +230,12 @@ impl<'o> Classifiers<'o> {
                 lane.candidate.reporter.tick(at);
             }
         };
-        let evaluations = evaluate(network, Seen::Together(self.data.test(), indices.len()), self.place, &mut tick);
+        let evaluations = evaluate(
+            network,
+            Seen::Together(self.data.test(), indices.len()),
+            self.place,
+            &mut tick,
+        );
         // All trials of a shape have validation images, or none has.
         let validations = match &own[..] {
             [] => Vec::new(),
@@ -219,9 +250,11 @@ impl<'o> Classifiers<'o> {
             }
             let Evaluation { loss, accuracy, predicted } = evaluation;
             let step = lane.progress.step;
-            let values = [(TEST_ACCURACY, accuracy), (TEST_LOSS, loss)]
-                .into_iter()
-                .chain(validation.iter().flat_map(|v| [(VALIDATION_ACCURACY, v.accuracy), (VALIDATION_LOSS, v.loss)]));
+            let values = [(TEST_ACCURACY, accuracy), (TEST_LOSS, loss)].into_iter().chain(
+                validation
+                    .iter()
+                    .flat_map(|v| [(VALIDATION_ACCURACY, v.accuracy), (VALIDATION_LOSS, v.loss)]),
+            );
             let points = match lane.progress.measured(&values.collect::<Vec<_>>()) {
                 Ok(points) => points,
                 Err(diverged) => {
@@ -246,7 +279,15 @@ impl<'o> Classifiers<'o> {
                 classifier_seconds: lane.progress.seconds(),
             };
             let state_dict = group.core.network.state_dict(index as i64);
-            let files = artifacts::make(*wanted, spec, &self.data, subset, vae.as_deref(), state_dict, &predicted)?;
+            let files = artifacts::make(
+                *wanted,
+                spec,
+                &self.data,
+                subset,
+                vae.as_deref(),
+                state_dict,
+                &predicted,
+            )?;
             lane.result = Some((outcome, files));
         }
         Ok(())
@@ -254,7 +295,11 @@ impl<'o> Classifiers<'o> {
 
     /// Leaves out the trials that are over.
     fn leave_out(&mut self) -> Result<(), TrainError> {
-        let kept: Vec<_> = (0_i64..).zip(&self.lanes).filter(|(_, lane)| !lane.is_over()).map(|(k, _)| k).collect();
+        let kept: Vec<_> = (0_i64..)
+            .zip(&self.lanes)
+            .filter(|(_, lane)| !lane.is_over())
+            .map(|(k, _)| k)
+            .collect();
         if kept.len() == self.lanes.len() {
             return Ok(());
         }

@@ -33,7 +33,14 @@ impl DeviceData {
     pub fn new(splits: Splits, device: Device) -> Self {
         let Splits { train, test, classes, units } = splits;
         let shape = InputShape { image: test.shape, classes: classes as i64 };
-        Self { train, test: images(&test, units, device), shape, units, device, labels: OnceCell::new() }
+        Self {
+            train,
+            test: images(&test, units, device),
+            shape,
+            units,
+            device,
+            labels: OnceCell::new(),
+        }
     }
 
     /// Sizes of the images and number of classes.
@@ -79,7 +86,12 @@ impl DeviceData {
         images(&self.train.gather(numbers), self.units, self.device)
     }
 
-    fn subset_numbers(&self, size: usize, sampling: Sampling, seed: u64) -> Result<Vec<usize>, TrainError> {
+    fn subset_numbers(
+        &self,
+        size: usize,
+        sampling: Sampling,
+        seed: u64,
+    ) -> Result<Vec<usize>, TrainError> {
         let mut stream = Stream::new(seed, Purpose::Subset);
         let numbers = match sampling {
             Sampling::Uniform => data::subset(self.train.len(), size, stream.generator()),
@@ -130,9 +142,16 @@ mod tests {
                     architecture = \"net\"\nlambda = 0\n";
         let grid = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap();
         // 100 training images whose only pixel is their number.
-        let train = Split { images: (0..100).collect(), labels: [0, 1].repeat(50), shape: ImageShape::grey(1, 1) };
+        let train = Split {
+            images: (0..100).collect(),
+            labels: [0, 1].repeat(50),
+            shape: ImageShape::grey(1, 1),
+        };
         let test = Split { images: vec![0], labels: vec![0], shape: ImageShape::grey(1, 1) };
-        let data = DeviceData::new(Splits { train: train.into(), test, classes: 2, units: UNITS }, Device::Cpu);
+        let data = DeviceData::new(
+            Splits { train: train.into(), test, classes: 2, units: UNITS },
+            Device::Cpu,
+        );
         let mut all = Vec::new();
         for spec in grid.trials() {
             for sampling in [Sampling::Uniform, Sampling::Balanced] {
@@ -141,7 +160,8 @@ mod tests {
                 let validation = data.validation_numbers(60, &spec).unwrap();
                 assert_ne!(
                     validation,
-                    data.validation_numbers(60, &TrialSpec { seed: spec.seed + 1, ..spec }).unwrap()
+                    data.validation_numbers(60, &TrialSpec { seed: spec.seed + 1, ..spec })
+                        .unwrap()
                 );
                 assert_eq!(
                     validation[..7],
@@ -150,12 +170,15 @@ mod tests {
                 );
                 // They are what is shown, too.
                 let images = data.validation(60, &spec).unwrap();
-                let shown: Vec<u8> = brightness(&images.pixels, UNITS).flatten(0, -1).try_into().unwrap();
+                let shown: Vec<u8> =
+                    brightness(&images.pixels, UNITS).flatten(0, -1).try_into().unwrap();
                 assert_eq!(shown.into_iter().map(usize::from).collect::<Vec<_>>(), validation);
                 let mut both = [subset, validation.clone()].concat();
                 both.sort_unstable();
                 assert_eq!(both, (0..100).collect::<Vec<_>>(), "disjoint, and all there are");
-                assert!(data.validation(61, &spec).unwrap_err().to_string().contains("`61` images"));
+                assert!(
+                    data.validation(61, &spec).unwrap_err().to_string().contains("`61` images")
+                );
                 all.push(validation);
             }
         }
@@ -176,6 +199,8 @@ mod tests {
         let bytes: Vec<u8> = brightness(&images.pixels, UNITS).flatten(0, -1).try_into().unwrap();
         assert_eq!(bytes, split.images);
         // Black and white as torchvision's ToTensor and Normalize((0.1307,), (0.3081,)) give them.
-        assert!((UNITS.of(0) + 0.424_212_9).abs() < 1e-6 && (UNITS.of(255) - 2.821_486_7).abs() < 1e-6);
+        assert!(
+            (UNITS.of(0) + 0.424_212_9).abs() < 1e-6 && (UNITS.of(255) - 2.821_486_7).abs() < 1e-6
+        );
     }
 }

@@ -125,7 +125,11 @@ impl Core {
         let scale = spec.classifier.batch_norm_scale;
         let network = Network::new(spec.architecture, scale, data.shape(), &[spec.seed], place);
         let optimiser = Sgd::new(&network.parameters(), &[sgd_settings(spec)], place);
-        Self { network, optimiser, sums: Tensor::zeros([1, terms::ALL.len() as i64], (Kind::Float, place.device)) }
+        Self {
+            network,
+            optimiser,
+            sums: Tensor::zeros([1, terms::ALL.len() as i64], (Kind::Float, place.device)),
+        }
     }
 
     fn lanes(&self) -> usize {
@@ -136,16 +140,29 @@ impl Core {
 impl Progress {
     fn new(spec: &TrialSpec) -> Self {
         let (draws, start) = (Draws::new(spec), Instant::now());
-        Self { draws, step: 0, since: 0, best: 0.0, validated: None, stop: stop::rules(spec), start, earlier: 0.0 }
+        Self {
+            draws,
+            step: 0,
+            since: 0,
+            best: 0.0,
+            validated: None,
+            stop: stop::rules(spec),
+            start,
+            earlier: 0.0,
+        }
     }
 
     /// The points of what has just been measured.
     ///
     /// # Errors
     /// Why the trial ends here, if a rule says so.
-    pub(super) fn measured(&mut self, values: &[(&'static str, f64)]) -> Result<Vec<MetricPoint>, TrainError> {
+    pub(super) fn measured(
+        &mut self,
+        values: &[(&'static str, f64)],
+    ) -> Result<Vec<MetricPoint>, TrainError> {
         let step = self.step.into();
-        let points: Vec<_> = values.iter().map(|&(metric, value)| MetricPoint { metric, step, value }).collect();
+        let points: Vec<_> =
+            values.iter().map(|&(metric, value)| MetricPoint { metric, step, value }).collect();
         self.stop.iter_mut().try_for_each(|rule| rule.look(&points))?;
         Ok(points)
     }
@@ -174,7 +191,8 @@ impl Progress {
         (self.best, self.earlier) = (state.share("best")?, state.float("classifier.seconds")?);
         self.step = state.step(spec.classifier.iterations)?;
         if spec.validation > 0 && self.step >= spec.classifier.evaluate_every {
-            self.validated = Some((state.share("validation.best")?, state.share("validation.test")?));
+            self.validated =
+                Some((state.share("validation.best")?, state.share("validation.test")?));
         }
         Ok(())
     }
@@ -183,7 +201,8 @@ impl Progress {
         let mut state = State::new(Phase::Classifier, self.step);
         state.set_named("model", named_lane(core.network.parameters(), index));
         state.set_named("model", named_lane(core.network.buffers(), index));
-        let momenta: Vec<_> = core.optimiser.state().iter().map(|u| u.narrow(0, index as i64, 1)).collect();
+        let momenta: Vec<_> =
+            core.optimiser.state().iter().map(|u| u.narrow(0, index as i64, 1)).collect();
         state.set_listed("momentum", &momenta);
         self.draws.keep(&mut state);
         self.stop.iter().for_each(|rule| rule.keep(&mut state));
@@ -206,7 +225,8 @@ impl<'o> Lane<'o> {
     pub(super) fn end(self) -> Ended<'o> {
         let Self { candidate, result, .. } = self;
         // A trial that was cancelled and came to its end all the same has a result.
-        let result = result.ok_or_else(|| candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled));
+        let result = result
+            .ok_or_else(|| candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled));
         Ended { candidate, result }
     }
 
@@ -226,7 +246,10 @@ impl<'o> Lane<'o> {
         let (classifier, step) = (&self.candidate.spec.classifier, self.progress.step);
         let in_block = step % classifier.evaluate_every;
         let to_report = (REPORT_EVERY - in_block % REPORT_EVERY).min(self.to_block_end());
-        classifier.epochs.restart_every().map_or(to_report, |every| to_report.min(every - step % every))
+        classifier
+            .epochs
+            .restart_every()
+            .map_or(to_report, |every| to_report.min(every - step % every))
     }
 
     /// Whether the next step begins a fresh epoch, wherever the last one stands.

@@ -39,9 +39,14 @@ impl Objective {
         let active = |(place, &term): (usize, &&'static dyn Term)| {
             let weights: Vec<_> = specs.iter().map(|spec| term.weight(spec) as f32).collect();
             let is_active = weights.iter().any(|weight| *weight != 0.0);
-            is_active.then(|| Active { place, term, weights: Tensor::from_slice(&weights).to_device(device) })
+            is_active.then(|| Active {
+                place,
+                term,
+                weights: Tensor::from_slice(&weights).to_device(device),
+            })
         };
-        let batch_norm = specs.iter().find_map(|spec| spec.penalty.map(|penalty| penalty.batch_norm));
+        let batch_norm =
+            specs.iter().find_map(|spec| spec.penalty.map(|penalty| penalty.batch_norm));
         Self {
             active: terms::ALL.iter().enumerate().filter_map(active).collect(),
             batch_norm: batch_norm.unwrap_or(SampleBatchNorm::Train),

@@ -82,13 +82,20 @@ impl Draw {
 
 impl Samples {
     /// The samples of lanes with that penalty; with a VAE as density, `densities` are those of the lanes.
-    pub(crate) fn new(penalty: &Penalty, densities: Option<Densities>, units: Units) -> Result<Self, TrainError> {
+    pub(crate) fn new(
+        penalty: &Penalty,
+        densities: Option<Densities>,
+        units: Units,
+    ) -> Result<Self, TrainError> {
         let source = match (penalty.density, penalty.vae, densities) {
             (Density::Vae | Density::ConvVae, Some(samples), Some(densities)) => {
                 Source::Vaes { densities, spread: samples.spread.get() }
             }
             (Density::Vae | Density::ConvVae, _, _) => {
-                return Err(TrainError::Data(format!("density `{}` comes without a VAE", penalty.density.name())));
+                return Err(TrainError::Data(format!(
+                    "density `{}` comes without a VAE",
+                    penalty.density.name()
+                )));
             }
             (Density::Data, _, _) => Source::Data,
             (Density::UniformNoise, _, _) => {
@@ -102,7 +109,13 @@ impl Samples {
 
     /// The samples of the next `steps` steps, a stream for each lane: `[K, steps * M, H, W, C]`. `pool`: the images
     /// of all lanes.
-    pub(crate) fn draw(&self, draws: Vec<&mut Draw>, steps: usize, pool: &Pool, place: Place) -> Tensor {
+    pub(crate) fn draw(
+        &self,
+        draws: Vec<&mut Draw>,
+        steps: usize,
+        pool: &Pool,
+        place: Place,
+    ) -> Tensor {
         let _guard = no_grad_guard();
         let [height, width, channels] = pool.image();
         let lanes = draws.len() as i64;
@@ -110,7 +123,9 @@ impl Samples {
         let samples = match &self.source {
             Source::Data => {
                 let numbers = draws.into_iter().enumerate().flat_map(|(lane, draw)| match draw {
-                    Draw::Images(stream) => pool.numbers(lane, &stream.below(pool.images(lane), steps * self.count)),
+                    Draw::Images(stream) => {
+                        pool.numbers(lane, &stream.below(pool.images(lane), steps * self.count))
+                    }
                     Draw::Noise(_) => panic!("draws are of their density"),
                 });
                 pool.gather(&numbers.collect::<Vec<_>>())
@@ -121,7 +136,10 @@ impl Samples {
                 let codes = codes.view([lanes, -1, latent as i64]);
                 if place.device == Device::Cpu && densities.round_by_count() {
                     let decode = |codes: &Tensor| densities.decode(codes, *spread);
-                    Tensor::cat(&codes.chunk(steps as i64, 1).iter().map(decode).collect::<Vec<_>>(), 1)
+                    Tensor::cat(
+                        &codes.chunk(steps as i64, 1).iter().map(decode).collect::<Vec<_>>(),
+                        1,
+                    )
                 } else {
                     densities.decode(&codes, *spread)
                 }
@@ -131,7 +149,10 @@ impl Samples {
             }
             Source::GaussianNoise => noise::normal(&mut noises(draws), steps, values, at),
         };
-        in_units(samples.view([lanes, -1, height, width, channels]).to_kind(Kind::Float), self.units)
+        in_units(
+            samples.view([lanes, -1, height, width, channels]).to_kind(Kind::Float),
+            self.units,
+        )
     }
 }
 
@@ -157,7 +178,12 @@ mod tests {
     use crate::trial::pool::Images;
 
     /// Of one lane, whose images are these.
-    fn draw_from(source: Source, density: Density, units: SampleUnits, pixels: &Tensor) -> Vec<f32> {
+    fn draw_from(
+        source: Source,
+        density: Density,
+        units: SampleUnits,
+        pixels: &Tensor,
+    ) -> Vec<f32> {
         let labels = Tensor::zeros([pixels.size()[0]], (Kind::Int64, Device::Cpu));
         let pool = Pool::new(&[&Images { pixels: pixels.shallow_clone(), labels }]);
         let samples = Samples { source, count: 50, units };
@@ -172,14 +198,17 @@ mod tests {
     }
 
     fn moments(values: &[f32]) -> (f64, f64) {
-        let mean = |f: fn(f64) -> f64| values.iter().map(|&x| f(x.into())).sum::<f64>() / values.len() as f64;
+        let mean = |f: fn(f64) -> f64| {
+            values.iter().map(|&x| f(x.into())).sum::<f64>() / values.len() as f64
+        };
         (mean(|x| x), mean(|x| x * x))
     }
 
     /// 6,000 pixels each: the standard errors of the means are below 0.013.
     #[test]
     fn noise_has_its_distribution() {
-        let uniform = draw(Source::UniformNoise { black: -0.25, white: 3.5 }, Density::UniformNoise);
+        let uniform =
+            draw(Source::UniformNoise { black: -0.25, white: 3.5 }, Density::UniformNoise);
         let (black, white) = (-0.25, 3.5);
         assert!(uniform.iter().all(|x| (black..=white).contains(x)));
         assert!((moments(&uniform).0 - f64::from(black + white) / 2.0).abs() < 0.06);
@@ -189,7 +218,8 @@ mod tests {
 
     #[test]
     fn data_are_images_of_the_subset_and_the_units_are_a_sigmoid_apart() {
-        let images = Tensor::from_slice(&[-0.4_f32, 0.5, 2.0]).view([3, 1, 1, 1]).repeat([1, 6, 5, 1]);
+        let images =
+            Tensor::from_slice(&[-0.4_f32, 0.5, 2.0]).view([3, 1, 1, 1]).repeat([1, 6, 5, 1]);
         let plain = draw_from(Source::Data, Density::Data, SampleUnits::Normalised, &images);
         let mut counts = [0; 3];
         for sample in plain.chunks(30) {

@@ -37,7 +37,10 @@ impl Draws {
         Self {
             batches: Batches::new(images, batch, shuffled_by(spec), Purpose::ClassifierBatches),
             samples: spec.penalty.map(|penalty| Draw::new(penalty.density, spec.seed)),
-            dropout: spec.architecture.has_dropout().then(|| Noise::new(spec.seed, Purpose::Dropout)),
+            dropout: spec
+                .architecture
+                .has_dropout()
+                .then(|| Noise::new(spec.seed, Purpose::Dropout)),
         }
     }
 
@@ -88,7 +91,8 @@ impl Inputs {
     /// The inputs of the next `steps` steps, from the draws of each lane.
     pub(crate) fn assemble(&self, mut draws: Vec<&mut Draws>, steps: usize) -> Vec<StepInput> {
         let (s, k, b) = (steps as i64, draws.len() as i64, self.batch as i64);
-        let numbers = self.pool.next_batches(draws.iter_mut().map(|draws| &mut draws.batches), steps);
+        let numbers =
+            self.pool.next_batches(draws.iter_mut().map(|draws| &mut draws.batches), steps);
         let [height, width, channels] = self.pool.image();
         let (images, labels) = self.pool.gather_with_labels(&numbers);
         let labels = labels.view([s, k, b]);
@@ -101,13 +105,18 @@ impl Inputs {
             images = Tensor::cat(&[images, drawn], 2); // [steps, K, B + M, H, W, C]
         }
         (0..s)
-            .map(|step| StepInput { images: images.get(step), labels: labels.get(step), masks: masks.next() })
+            .map(|step| StepInput {
+                images: images.get(step),
+                labels: labels.get(step),
+                masks: masks.next(),
+            })
             .collect()
     }
 
     /// The masks of each step; none without dropout. Masks of samples are ones.
     fn masks(&self, draws: &mut [&mut Draws], steps: usize) -> Vec<DropoutMasks> {
-        let mut noises: Vec<_> = draws.iter_mut().filter_map(|draws| draws.dropout.as_mut()).collect();
+        let mut noises: Vec<_> =
+            draws.iter_mut().filter_map(|draws| draws.dropout.as_mut()).collect();
         if noises.is_empty() {
             return Vec::new();
         }
@@ -115,10 +124,17 @@ impl Inputs {
         let size = |rows: usize| [noises.len() as i64, steps as i64, rows as i64, width];
         let (of_batch, of_samples) = (size(self.batch), size(self.sample_count()));
         let probabilities = vec![self.dropout; noises.len()];
-        let factors = noise::dropout(&mut noises, &probabilities, steps, self.batch * width as usize, place.noise());
+        let factors = noise::dropout(
+            &mut noises,
+            &probabilities,
+            steps,
+            self.batch * width as usize,
+            place.noise(),
+        );
         let ones = Tensor::ones(of_samples, (Kind::Float, place.device));
         let factors = Tensor::cat(&[factors.view(of_batch), ones], 2).transpose(0, 1); // [steps, K, B + M, width]
-        let step = |step| DropoutMasks(factors.get(step).split_with_sizes(&self.mask_widths[..], 2));
+        let step =
+            |step| DropoutMasks(factors.get(step).split_with_sizes(&self.mask_widths[..], 2));
         (0..steps as i64).map(step).collect()
     }
 
@@ -145,7 +161,10 @@ mod tests {
     /// Seven images of 2 x 2 pixels, all equal to the image's number plus `first`, which is its label too.
     fn images(first: i64) -> Images {
         let labels = Tensor::from_slice(&Vec::from_iter(first..first + 7));
-        Images { pixels: labels.to_kind(Kind::Float).view([-1, 1, 1, 1]).repeat([1, 2, 2, 1]), labels }
+        Images {
+            pixels: labels.to_kind(Kind::Float).view([-1, 1, 1, 1]).repeat([1, 2, 2, 1]),
+            labels,
+        }
     }
 
     /// Lanes of these seeds, whose images begin with ten times the seed.
@@ -154,7 +173,11 @@ mod tests {
         let subsets: Vec<_> = seeds.iter().map(|seed| images(10 * seed.cast_signed())).collect();
         let codes = Tensor::zeros([seeds.len() as i64, 1, 3], (Kind::Float, Device::Cpu));
         let densities = Densities::new(Vae::new(4, 5, 3, seeds, place).decoder, &codes, &codes);
-        let samples = Samples { source: Source::Vaes { densities, spread: 3.0 }, count: M, units: SampleUnits::Vae };
+        let samples = Samples {
+            source: Source::Vaes { densities, spread: 3.0 },
+            count: M,
+            units: SampleUnits::Vae,
+        };
         let inputs = Inputs {
             pool: Pool::new(&subsets.iter().collect::<Vec<_>>()),
             batch: B,
@@ -212,7 +235,9 @@ mod tests {
                     let factors = values(&mask.get(lane));
                     let (batch, samples) = factors.split_at(B * width as usize);
                     assert!(
-                        batch.contains(&0.0) && batch.contains(&2.0) && batch.iter().all(|f| [0.0, 2.0].contains(f))
+                        batch.contains(&0.0)
+                            && batch.contains(&2.0)
+                            && batch.iter().all(|f| [0.0, 2.0].contains(f))
                     );
                     assert!(samples.iter().all(|&f| f == 1.0));
                 }
@@ -227,7 +252,8 @@ mod tests {
         let (three, mut draws) = inputs(&[1, 4, 2]);
         let together = assemble(&three, &mut draws, 5);
         let (alone, mut draws) = inputs(&[4]);
-        let pieces: Vec<_> = [2, 1, 2].into_iter().flat_map(|steps| assemble(&alone, &mut draws, steps)).collect();
+        let pieces: Vec<_> =
+            [2, 1, 2].into_iter().flat_map(|steps| assemble(&alone, &mut draws, steps)).collect();
         for (one, other) in together.iter().zip(&pieces) {
             let (one, other) = (all(one, 1), all(other, 0));
             // Samples come from products of other sizes, which may round differently.

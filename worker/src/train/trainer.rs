@@ -119,7 +119,11 @@ impl Trainer {
     /// [`TrainError::Cancelled`] when the observer breaks, [`TrainError::Diverged`] when a loss is not finite,
     /// [`TrainError::Data`] when the data set is not loaded or the trial does not fit it, [`TrainError::Torch`] for all
     /// else. After any of them the trainer is ready for the next trial, unless the device itself is lost.
-    pub fn run(&mut self, spec: &TrialSpec, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    pub fn run(
+        &mut self,
+        spec: &TrialSpec,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, TrainError> {
         self.run_for(spec, Artifacts::default(), observer).map(|(outcome, _)| outcome)
     }
 
@@ -166,7 +170,12 @@ impl Trainer {
     }
 
     /// Runs a trial, and beside it as many others of its shape as there are lanes, until they run dry.
-    fn run_shape<'o>(&mut self, first: Job<'o>, jobs: &mut dyn Jobs<'o>, again: &mut VecDeque<Job<'o>>) {
+    fn run_shape<'o>(
+        &mut self,
+        first: Job<'o>,
+        jobs: &mut dyn Jobs<'o>,
+        again: &mut VecDeque<Job<'o>>,
+    ) {
         let shape = first.spec.shape();
         let data = match check(&first.spec).and_then(|()| self.data_of(first.spec.dataset)) {
             Ok(data) => data,
@@ -180,19 +189,28 @@ impl Trainer {
         });
         let mut classifiers = Classifiers::new(Rc::clone(&data), self.place);
         let mut held = Held::default();
-        self.gather(first, width, jobs, again, |trainer, job, jobs| held.push(trainer.arrive(job, &data, false, jobs)));
+        self.gather(first, width, jobs, again, |trainer, job, jobs| {
+            held.push(trainer.arrive(job, &data, false, jobs))
+        });
         loop {
             while classifiers.len() + held.arrivals.len() < width {
-                let Some(job) = take_again(shape, again).or_else(|| jobs.next(Some(shape))) else { break };
+                let Some(job) = take_again(shape, again).or_else(|| jobs.next(Some(shape))) else {
+                    break;
+                };
                 held.push(self.arrive(job, &data, true, jobs));
             }
             let taken = classifiers.len() + held.arrivals.len() + again.len();
             let lanes = (width + classifiers.end_within(SOON)).saturating_sub(taken);
             jobs.room(self.room(lanes, (width > 1).then_some(shape)));
             let admitted = guarded(|| self.admit(&mut held, width, &mut classifiers));
-            held.take_stopped().into_iter().for_each(|stopped| tell(self.vaes.doubt(stopped), jobs));
+            held.take_stopped()
+                .into_iter()
+                .for_each(|stopped| tell(self.vaes.doubt(stopped), jobs));
             let advanced = admitted.and_then(|()| guarded(|| classifiers.advance()));
-            classifiers.take_ended().into_iter().for_each(|ended| tell(self.vaes.doubt(ended), jobs));
+            classifiers
+                .take_ended()
+                .into_iter()
+                .for_each(|ended| tell(self.vaes.doubt(ended), jobs));
             if let Err(error) = advanced {
                 let (ended, candidates) = classifiers.into_parts();
                 ended.into_iter().for_each(|ended| tell(ended, jobs));
@@ -240,7 +258,8 @@ impl Trainer {
             return Ok(Rc::clone(data));
         }
         let missing = || TrainError::Data(format!("data set `{dataset}` is not loaded"));
-        let data = self.loader.as_mut().ok_or_else(missing)?(dataset).map_err(TrainError::Unloadable)?;
+        let data =
+            self.loader.as_mut().ok_or_else(missing)?(dataset).map_err(TrainError::Unloadable)?;
         self.load(dataset, data)?;
         self.data.get(&dataset).map(Rc::clone).ok_or_else(missing)
     }
@@ -266,7 +285,8 @@ impl Trainer {
         let (subset, validation) = match drawn {
             Ok(drawn) => drawn,
             Err(error) => {
-                let error = if beside && error.is_out_of_memory() { TrainError::Cancelled } else { error };
+                let error =
+                    if beside && error.is_out_of_memory() { TrainError::Cancelled } else { error };
                 span.in_scope(|| jobs.ended(ticket, Err(error)));
                 return None;
             }
@@ -283,8 +303,18 @@ impl Trainer {
             Ok(None) | Err(_) => (None, None),
         };
         let (vae, vae_seconds) = (None, 0.0);
-        let candidate =
-            Candidate { ticket, spec, wanted, reporter, subset, validation, vae, vae_seconds, from_file, resumed };
+        let candidate = Candidate {
+            ticket,
+            spec,
+            wanted,
+            reporter,
+            subset,
+            validation,
+            vae,
+            vae_seconds,
+            from_file,
+            resumed,
+        };
         Some(Arrival { candidate, vae: spec.vae(), vae_resumed, looked: false })
     }
 
@@ -301,9 +331,11 @@ impl Trainer {
             self.vaes.train(&mut held.arrivals, self.place)?;
         }
         let ready = |arrival: &mut Arrival<'o>| {
-            arrival.candidate.reporter.stopped().is_none() && arrival.vae.is_some() == arrival.candidate.vae.is_some()
+            arrival.candidate.reporter.stopped().is_none()
+                && arrival.vae.is_some() == arrival.candidate.vae.is_some()
         };
-        let ready: Vec<_> = held.arrivals.extract_if(.., ready).map(|arrival| arrival.candidate).collect();
+        let ready: Vec<_> =
+            held.arrivals.extract_if(.., ready).map(|arrival| arrival.candidate).collect();
         if ready.is_empty() { Ok(()) } else { classifiers.add(ready) }
     }
 
@@ -318,7 +350,8 @@ impl Trainer {
         jobs: &mut dyn Jobs<'o>,
         again: &mut VecDeque<Job<'o>>,
     ) {
-        let (together, lost) = (candidates.len() > 1, self.place.device.is_cuda() && !error.is_out_of_memory());
+        let (together, lost) =
+            (candidates.len() > 1, self.place.device.is_cuda() && !error.is_out_of_memory());
         if together {
             let lanes = candidates.len().div_ceil(2);
             warn!(lanes, "trials go on with fewer lanes: {error}");
@@ -368,9 +401,10 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
         _ => Ok(()),
     };
     let fits = |name, batch: u32| match batch {
-        _ if batch > spec.subset_size => {
-            Err(TrainError::Data(format!("{name} `{batch}` is more than the subset of {} images", spec.subset_size)))
-        }
+        _ if batch > spec.subset_size => Err(TrainError::Data(format!(
+            "{name} `{batch}` is more than the subset of {} images",
+            spec.subset_size
+        ))),
         _ => positive(name, batch),
     };
     positive("evaluate_every", spec.classifier.evaluate_every)?;
@@ -381,7 +415,10 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
     let Sizes { image, classes, .. } = spec.dataset.sizes();
     if let Err(unfit) = spec.architecture.placed(image, classes) {
         let hint = "hint: take larger images, or another architecture";
-        return Err(TrainError::Data(format!("`{}` does not take these images: {unfit}; {hint}", spec.architecture)));
+        return Err(TrainError::Data(format!(
+            "`{}` does not take these images: {unfit}; {hint}",
+            spec.architecture
+        )));
     }
     if let Some(penalty) = spec.penalty {
         positive("samples", penalty.samples)?;
@@ -393,7 +430,8 @@ fn check(spec: &TrialSpec) -> Result<(), TrainError> {
         fits("vae.batch_size", vae.batch_size)?;
     }
     if alone(spec.classifier.batch_size) || alone(spec.penalty_samples()) {
-        let problem = "batch norm has no variance of `1` image; hint: batch_size and samples above 1";
+        let problem =
+            "batch norm has no variance of `1` image; hint: batch_size and samples above 1";
         return Err(TrainError::Data(problem.to_owned()));
     }
     Ok(())

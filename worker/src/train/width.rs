@@ -118,7 +118,10 @@ impl Widths {
         }
         let lanes = match (self.fixed, self.device) {
             // A fault counts whatever was asked for.
-            (Some(fixed), _) => self.read(shape).filter(|kept| kept.until.is_some()).map_or(fixed, |kept| kept.lanes),
+            (Some(fixed), _) => self
+                .read(shape)
+                .filter(|kept| kept.until.is_some())
+                .map_or(fixed, |kept| kept.lanes),
             (None, Device::Cpu) => 1,
             (None, _) => match self.read(shape) {
                 Some(kept) => kept.lanes,
@@ -143,7 +146,8 @@ impl Widths {
 
     fn path(&self, shape: ShapeId) -> Option<(PathBuf, Kept)> {
         let device_model = device::model(self.device);
-        let name: String = device_model.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let name: String =
+            device_model.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let path = self.folder.as_ref()?.join(format!("{shape}.{name}.lanes.json"));
         Some((path, Kept { device_model, shape: shape.to_string(), lanes: 0, until: None }))
     }
@@ -157,8 +161,8 @@ impl Widths {
     /// An error costs the time of another measurement, later.
     fn write(&self, shape: ShapeId, lanes: usize, until: Option<u64>) {
         let (Some(folder), Some((path, kept))) = (&self.folder, self.path(shape)) else { return };
-        let text =
-            serde_json::to_vec_pretty(&Kept { lanes, until, ..kept }).expect("texts and numbers always serialise");
+        let text = serde_json::to_vec_pretty(&Kept { lanes, until, ..kept })
+            .expect("texts and numbers always serialise");
         let written = fs::create_dir_all(folder)
             .and_then(|()| store_file::write(folder, &format!("{shape}.lanes"), &path, &text));
         if let Err(error) = written {
@@ -181,7 +185,11 @@ fn now() -> u64 {
 }
 
 /// The lanes that are worth it and fit.
-pub(super) fn measure(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place) -> Result<usize, TrainError> {
+pub(super) fn measure(
+    spec: &TrialSpec,
+    data: &Rc<DeviceData>,
+    place: Place,
+) -> Result<usize, TrainError> {
     let start = Instant::now();
     let (lanes, per_second) = search(|lanes| guarded(|| speed(spec, data, place, lanes)))?;
     info!(lanes, per_second, seconds = start.elapsed().as_secs_f64(), architecture = %spec.architecture, "lanes calibrated");
@@ -190,7 +198,9 @@ pub(super) fn measure(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place) -> 
 
 /// Doubles the lanes as long as that is worth it and memory lasts. What else uses the device at that moment, another process perhaps, must
 /// not decide: its number would be kept.
-fn search(mut speed: impl FnMut(usize) -> Result<f64, TrainError>) -> Result<(usize, f64), TrainError> {
+fn search(
+    mut speed: impl FnMut(usize) -> Result<f64, TrainError>,
+) -> Result<(usize, f64), TrainError> {
     let mut best = (1, 0.0);
     let (mut lanes, mut in_vain) = (1, 0);
     while lanes <= MOST && (in_vain < IN_VAIN || lanes <= ALWAYS) {
@@ -214,10 +224,16 @@ fn search(mut speed: impl FnMut(usize) -> Result<f64, TrainError>) -> Result<(us
 }
 
 /// Iterations of all lanes per second.
-fn speed(spec: &TrialSpec, data: &Rc<DeviceData>, place: Place, lanes: usize) -> Result<f64, TrainError> {
+fn speed(
+    spec: &TrialSpec,
+    data: &Rc<DeviceData>,
+    place: Place,
+    lanes: usize,
+) -> Result<f64, TrainError> {
     let subset = Rc::new(data.subset(spec.subset_size as usize, spec.sampling, spec.seed)?);
-    let vae =
-        spec.vae_samples().map(|VaeSamples { vae, .. }| Rc::new(training::untrained(&vae, &subset.pixels, place)));
+    let vae = spec
+        .vae_samples()
+        .map(|VaeSamples { vae, .. }| Rc::new(training::untrained(&vae, &subset.pixels, place)));
     let candidate = |lane: usize| Candidate {
         ticket: 0,
         spec: TrialSpec { seed: lane as u64, ..*spec },
@@ -257,7 +273,12 @@ pub(crate) mod fuzzing {
 
     /// A file of lanes: of this shape and model alone, with a number that can be had, and written back the same.
     pub(crate) fn lanes(data: &[u8]) {
-        let expected = |lanes, until| Kept { device_model: "m".to_owned(), shape: "s".to_owned(), lanes, until };
+        let expected = |lanes, until| Kept {
+            device_model: "m".to_owned(),
+            shape: "s".to_owned(),
+            lanes,
+            until,
+        };
         let Some(kept) = decode(data, expected(0, None)) else { return };
         assert!((1..=MOST).contains(&kept.lanes), "{kept:?}");
         let again = serde_json::to_vec_pretty(&kept).expect("texts and numbers always serialise");
@@ -303,10 +324,17 @@ mod tests {
         assert_eq!(first.of(shape, &spec, &data, place), Ok(48));
         assert_eq!(widths().of(shape, &spec, &data, place), Ok(48), "from the file");
         first.shrink(shape, 3, Reason::Fault);
-        assert_eq!((first.of(shape, &spec, &data, place), widths().of(shape, &spec, &data, place)), (Ok(3), Ok(3)));
+        assert_eq!(
+            (first.of(shape, &spec, &data, place), widths().of(shape, &spec, &data, place)),
+            (Ok(3), Ok(3))
+        );
         let mut asked = widths();
         asked.set(Some(7));
-        assert_eq!(asked.of(shape, &spec, &data, place), Ok(3), "a fault counts whatever was asked for");
+        assert_eq!(
+            asked.of(shape, &spec, &data, place),
+            Ok(3),
+            "a fault counts whatever was asked for"
+        );
         first.write(shape, 3, Some(now() - 1));
         assert_eq!(widths().read(shape), None, "the hour is over");
         let mut asked = widths();
@@ -317,14 +345,20 @@ mod tests {
         // A file that is not what it should be is as good as none.
         let (path, _) = first.path(shape).unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        for wrong in
-            [text.replace("\"lanes\": 4", "\"lanes\": 0"), text.replace(&shape.to_string(), "x"), "{".to_owned()]
-        {
+        for wrong in [
+            text.replace("\"lanes\": 4", "\"lanes\": 0"),
+            text.replace(&shape.to_string(), "x"),
+            "{".to_owned(),
+        ] {
             assert_ne!(wrong, text);
             fs::write(&path, wrong).unwrap();
             assert_eq!(widths().read(shape), None);
         }
-        assert_eq!(Widths::new(Device::Cpu).of(shape, &spec, &data, place), Ok(1), "nothing is gained on a CPU");
+        assert_eq!(
+            Widths::new(Device::Cpu).of(shape, &spec, &data, place),
+            Ok(1),
+            "nothing is gained on a CPU"
+        );
     }
 
     #[test]

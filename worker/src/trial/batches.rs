@@ -20,7 +20,12 @@ impl Batches {
     /// If there is no full batch.
     pub fn new(images: usize, batch: usize, seed: u64, purpose: Purpose) -> Self {
         assert!((1..=images).contains(&batch), "batches of {batch} out of {images} images");
-        Self { order: (0..).take(images).collect(), batch, used: images, stream: Stream::new(seed, purpose) }
+        Self {
+            order: (0..).take(images).collect(),
+            batch,
+            used: images,
+            stream: Stream::new(seed, purpose),
+        }
     }
 
     /// Ends the epoch early: the next batch starts a fresh one.
@@ -40,7 +45,8 @@ impl Batches {
         let misfit = || Misfit::of(name);
         let order = state.integers(&format!("{name}.order"))?;
         let images = order.len() as i64;
-        if order.len() != self.order.len() || order.iter().any(|image| !(0..images).contains(image)) {
+        if order.len() != self.order.len() || order.iter().any(|image| !(0..images).contains(image))
+        {
             return Err(misfit());
         }
         let used = usize::try_from(state.number(&format!("{name}.used"))?).map_err(|_| misfit())?;

@@ -16,7 +16,8 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result
     };
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic");
+        let text =
+            text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic");
         Err(TrainError::Torch(text.to_owned()))
     })
 }

@@ -172,7 +172,8 @@ impl Checkpoints {
 
     fn decode(&self, trial: TrialId, content: &[u8]) -> Result<State, FileError> {
         let found: Description = store_file::description(content)?;
-        let (identity, expected) = (found.identity(), self.description(trial, &State::default()).identity());
+        let (identity, expected) =
+            (found.identity(), self.description(trial, &State::default()).identity());
         if identity != expected {
             return Err(FileError::Other { found: identity, expected });
         }
@@ -189,7 +190,10 @@ impl Checkpoints {
         let description = self.description(trial, state).to_json();
         let content = store_file::encode(&state.tensors, description).map_err(io::Error::other)?;
         if content.len() as u64 > MOST {
-            return Err(io::Error::other(format!("a file of `{}` bytes is too large", content.len())));
+            return Err(io::Error::other(format!(
+                "a file of `{}` bytes is too large",
+                content.len()
+            )));
         }
         store_file::write(&self.folder, &trial.to_string(), &self.path(trial), &content)
     }
@@ -212,9 +216,15 @@ impl Checkpoints {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         for entry in entries.flatten() {
             let Some(limit) = entry.file_name().to_str().and_then(oldest) else { continue };
-            let written = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(|file| file.modified().ok());
+            let written = entry
+                .metadata()
+                .ok()
+                .filter(fs::Metadata::is_file)
+                .and_then(|file| file.modified().ok());
             // A time in the future is no age.
-            if written.is_some_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > limit)) {
+            if written.is_some_and(|time| {
+                SystemTime::now().duration_since(time).is_ok_and(|age| age > limit)
+            }) {
                 fs::remove_file(entry.path()).ok();
             }
         }

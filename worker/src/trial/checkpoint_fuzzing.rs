@@ -20,17 +20,20 @@ pub(crate) fn checkpoint(data: &[u8]) {
         Err(error) => assert!(error.to_string().len() < 10_000, "{error}"),
     }
     let Ok(tensors) = store_file::decode(data) else { return };
-    let numbers =
-        store_file::description(data).or_else(|_| store_file::description::<Description>(data).map(|d| d.numbers));
+    let numbers = store_file::description(data)
+        .or_else(|_| store_file::description::<Description>(data).map(|d| d.numbers));
     let state = State { numbers: numbers.unwrap_or_default(), tensors };
     let description = checkpoints.description(trial, &state).to_json();
-    let content = store_file::encode(&state.tensors, description).expect("what was decoded is encoded");
+    let content =
+        store_file::encode(&state.tensors, description).expect("what was decoded is encoded");
     match checkpoints.decode(trial, &content) {
         Ok(back) => {
             assert_eq!(back, state);
             go_on(&back);
         }
-        Err(error) => assert!(matches!(error, FileError::NotFinite(_)), "a file of our own is read: {error}"),
+        Err(error) => {
+            assert!(matches!(error, FileError::NotFinite(_)), "a file of our own is read: {error}")
+        }
     }
 }
 
@@ -40,9 +43,14 @@ fn go_on(state: &State) {
     state.phase().ok();
     assert!(state.step(7).is_ok_and(|step| step < 7) || state.step(7).is_err());
     if let Ok(points) = state.points(|_| true) {
-        assert!(points.iter().all(|point| point.value.is_finite() && i64::try_from(point.step).is_ok()));
+        assert!(
+            points.iter().all(|point| point.value.is_finite() && i64::try_from(point.step).is_ok())
+        );
     }
-    assert!(state.float("best").is_ok_and(|best| best.is_finite() && best >= 0.0) || state.float("best").is_err());
+    assert!(
+        state.float("best").is_ok_and(|best| best.is_finite() && best >= 0.0)
+            || state.float("best").is_err()
+    );
     let mut batches = Batches::new(IMAGES, 3, 0, Purpose::ClassifierBatches);
     if batches.restore("batches", state).is_ok() {
         for _ in 0..2 * IMAGES {

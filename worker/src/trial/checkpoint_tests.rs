@@ -14,7 +14,10 @@ fn id(digit: &str) -> TrialId {
 fn state() -> State {
     let mut state = State::new(Phase::Classifier, 200);
     state.set_float("best", 0.1 + 0.2);
-    state.set_listed("weights", &[tch::Tensor::from_slice(&[0.1_f32, -0.0]), tch::Tensor::from_slice(&[1e-40_f32])]);
+    state.set_listed(
+        "weights",
+        &[tch::Tensor::from_slice(&[0.1_f32, -0.0]), tch::Tensor::from_slice(&[1e-40_f32])],
+    );
     state.set_points(&[MetricPoint { metric: TEST_LOSS, step: 7, value: f64::MIN_POSITIVE }]);
     state
 }
@@ -107,7 +110,12 @@ fn only_own_files_grow_too_old() {
         file.set_modified(SystemTime::now() - age * day).unwrap();
     }
     Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
-    let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut left: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, [format!("{trial}.cuda.checkpoint"), "notes.checkpoint".to_owned()].map(std::ffi::OsString::from));
+    assert_eq!(
+        left,
+        [format!("{trial}.cuda.checkpoint"), "notes.checkpoint".to_owned()]
+            .map(std::ffi::OsString::from)
+    );
 }

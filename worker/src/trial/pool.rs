@@ -37,7 +37,11 @@ impl Pool {
             [one] => of(one).shallow_clone(),
             many => Tensor::cat(&many.iter().map(|images| of(images)).collect::<Vec<_>>(), 0),
         };
-        Self { pixels: joined(|images| &images.pixels), labels: joined(|images| &images.labels), lanes }
+        Self {
+            pixels: joined(|images| &images.pixels),
+            labels: joined(|images| &images.labels),
+            lanes,
+        }
     }
 
     /// Height, width and channels.
@@ -57,7 +61,11 @@ impl Pool {
     }
 
     /// The numbers of the next `steps` batches of all lanes: step by step, and in each lane by lane.
-    pub(crate) fn next_batches<'b>(&self, batches: impl Iterator<Item = &'b mut Batches>, steps: usize) -> Vec<i64> {
+    pub(crate) fn next_batches<'b>(
+        &self,
+        batches: impl Iterator<Item = &'b mut Batches>,
+        steps: usize,
+    ) -> Vec<i64> {
         let mut numbers = vec![Vec::new(); steps];
         for (lane, batches) in batches.enumerate() {
             for numbers in &mut numbers {

@@ -34,7 +34,9 @@ pub trait Observer {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TrainError {
     /// A loss left the finite numbers. Training is deterministic: it would do so again.
-    #[error("diverged: {metric} is `{value}` at iteration {step}; hint: a lower learning rate, or a lower lambda")]
+    #[error(
+        "diverged: {metric} is `{value}` at iteration {step}; hint: a lower learning rate, or a lower lambda"
+    )]
     Diverged {
         /// The metric.
         metric: &'static str,
@@ -126,7 +128,14 @@ impl<'o> Reporter<'o> {
             last: now,
             cost: Duration::ZERO,
         };
-        Self { observer, span, last: now, saver: checkpoints.map(saver), cancelled: None, stopped: None }
+        Self {
+            observer,
+            span,
+            last: now,
+            saver: checkpoints.map(saver),
+            cancelled: None,
+            stopped: None,
+        }
     }
 
     /// The span, for what is said about the trial elsewhere.
@@ -206,7 +215,8 @@ impl<'o> Reporter<'o> {
         if let Some(saver) = &mut self.saver {
             saver.points.extend(points);
         }
-        if let ControlFlow::Break(stop) = self.span.in_scope(|| self.observer.points(step, points)) {
+        if let ControlFlow::Break(stop) = self.span.in_scope(|| self.observer.points(step, points))
+        {
             let (_, first) = self.cancelled.get_or_insert((self.last, stop));
             if stop == Stop::Abandon {
                 *first = stop;

@@ -52,7 +52,8 @@ impl State {
 
     pub(crate) fn phase(&self) -> Result<Phase, Misfit> {
         let phase = self.number("phase")?;
-        let known = [Phase::Vae, Phase::Classifier].into_iter().find(|known| *known as u64 == phase);
+        let known =
+            [Phase::Vae, Phase::Classifier].into_iter().find(|known| *known as u64 == phase);
         known.ok_or_else(|| Misfit("phase".to_owned()))
     }
 
@@ -77,18 +78,26 @@ impl State {
 
     /// A share, 0 to 1.
     pub(crate) fn share(&self, name: &str) -> Result<f64, Misfit> {
-        self.float(name).and_then(|value| if value <= 1.0 { Ok(value) } else { Err(Misfit(name.to_owned())) })
+        self.float(name)
+            .and_then(|value| if value <= 1.0 { Ok(value) } else { Err(Misfit(name.to_owned())) })
     }
 
     /// Seconds: a number from 0 that is no nonsense.
     pub(crate) fn float(&self, name: &str) -> Result<f64, Misfit> {
         let value = f64::from_bits(self.number(name)?);
-        if (0.0..=metrics::MAX_SECONDS).contains(&value) { Ok(value) } else { Err(Misfit(name.to_owned())) }
+        if (0.0..=metrics::MAX_SECONDS).contains(&value) {
+            Ok(value)
+        } else {
+            Err(Misfit(name.to_owned()))
+        }
     }
 
     /// Where a random stream stands. None comes so far that what is drawn after it would have no number any more.
     pub(crate) fn position(&self, name: &str) -> Result<u64, Misfit> {
-        self.number(name).ok().filter(|position| *position < 1 << 62).ok_or_else(|| Misfit(name.to_owned()))
+        self.number(name)
+            .ok()
+            .filter(|position| *position < 1 << 62)
+            .ok_or_else(|| Misfit(name.to_owned()))
     }
 
     pub(crate) fn set_stream(&mut self, name: &str, stream: &Stream) {
@@ -108,7 +117,9 @@ impl State {
 
     pub(crate) fn integers(&self, name: &str) -> Result<Vec<i64>, Misfit> {
         match self.tensors.get(name) {
-            Some((Dtype::I64, _, bytes)) => Ok(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect()),
+            Some((Dtype::I64, _, bytes)) => {
+                Ok(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
+            }
             _ => Err(Misfit(name.to_owned())),
         }
     }
@@ -116,26 +127,34 @@ impl State {
     /// Tensors of a model, as `prefix.name`.
     pub(crate) fn set_named(&mut self, prefix: &str, tensors: Vec<Named>) {
         for (name, tensor) in tensors {
-            self.tensors.insert(format!("{prefix}.{name}"), (dtype(&tensor), shape(&tensor), bytes(&tensor)));
+            self.tensors.insert(
+                format!("{prefix}.{name}"),
+                (dtype(&tensor), shape(&tensor), bytes(&tensor)),
+            );
         }
     }
 
     /// Copies them back in place, so that their layout in memory stays that of a fresh model: torch's order of
     /// summation may depend on it.
     pub(crate) fn restore_named(&self, prefix: &str, tensors: Vec<Named>) -> Result<(), Misfit> {
-        tensors.into_iter().try_for_each(|(name, tensor)| self.restore(&format!("{prefix}.{name}"), tensor))
+        tensors
+            .into_iter()
+            .try_for_each(|(name, tensor)| self.restore(&format!("{prefix}.{name}"), tensor))
     }
 
     /// Tensors of an optimiser, as `prefix.index`.
     pub(crate) fn set_listed(&mut self, prefix: &str, tensors: &[Tensor]) {
         for (index, tensor) in tensors.iter().enumerate() {
-            self.tensors.insert(format!("{prefix}.{index}"), (dtype(tensor), shape(tensor), bytes(tensor)));
+            self.tensors
+                .insert(format!("{prefix}.{index}"), (dtype(tensor), shape(tensor), bytes(tensor)));
         }
     }
 
     pub(crate) fn restore_listed(&self, prefix: &str, tensors: &[Tensor]) -> Result<(), Misfit> {
         let mut tensors = tensors.iter().enumerate();
-        tensors.try_for_each(|(index, tensor)| self.restore(&format!("{prefix}.{index}"), tensor.shallow_clone()))
+        tensors.try_for_each(|(index, tensor)| {
+            self.restore(&format!("{prefix}.{index}"), tensor.shallow_clone())
+        })
     }
 
     fn restore(&self, name: &str, mut tensor: Tensor) -> Result<(), Misfit> {
@@ -151,15 +170,22 @@ impl State {
 
     /// All points that the trial has reported so far.
     pub(crate) fn set_points(&mut self, points: &[MetricPoint]) {
-        let metric = |point: &MetricPoint| metrics::ALL.iter().position(|known| *known == point.metric);
+        let metric =
+            |point: &MetricPoint| metrics::ALL.iter().position(|known| *known == point.metric);
         let column = |of: &dyn Fn(&MetricPoint) -> i64| points.iter().map(of).collect::<Vec<_>>();
-        self.set_integers("points.metric", &column(&|point| metric(point).map_or(-1, |index| index as i64)));
+        self.set_integers(
+            "points.metric",
+            &column(&|point| metric(point).map_or(-1, |index| index as i64)),
+        );
         self.set_integers("points.step", &column(&|point| point.step.cast_signed()));
         self.set_integers("points.value", &column(&|point| point.value.to_bits().cast_signed()));
     }
 
     /// The points again, if all of them are `sound`.
-    pub(crate) fn points(&self, sound: impl Fn(&MetricPoint) -> bool) -> Result<Vec<MetricPoint>, Misfit> {
+    pub(crate) fn points(
+        &self,
+        sound: impl Fn(&MetricPoint) -> bool,
+    ) -> Result<Vec<MetricPoint>, Misfit> {
         let [names, steps, values] =
             ["points.metric", "points.step", "points.value"].map(|column| self.integers(column));
         let (names, steps, values) = (names?, steps?, values?);
@@ -167,8 +193,10 @@ impl State {
             return Err(Misfit("points".to_owned()));
         }
         let point = |((name, step), value): ((i64, i64), i64)| {
-            let metric = usize::try_from(name).ok().and_then(|index| metrics::ALL.get(index).copied());
-            let value = Some(f64::from_bits(value.cast_unsigned())).filter(|value| value.is_finite());
+            let metric =
+                usize::try_from(name).ok().and_then(|index| metrics::ALL.get(index).copied());
+            let value =
+                Some(f64::from_bits(value.cast_unsigned())).filter(|value| value.is_finite());
             Some(MetricPoint { metric: metric?, step: u64::try_from(step).ok()?, value: value? })
         };
         let points: Option<Vec<_>> = names.into_iter().zip(steps).zip(values).map(point).collect();

@@ -27,7 +27,8 @@ pub struct Adam {
 impl Adam {
     /// An optimiser of these parameters, each with a leading dimension of lanes.
     pub fn new(parameters: &[Named], learning_rate: f64, place: Place) -> Self {
-        let zeros = || parameters.iter().map(|(_, parameter)| parameter.detach().zeros_like()).collect();
+        let zeros =
+            || parameters.iter().map(|(_, parameter)| parameter.detach().zeros_like()).collect();
         Self { learning_rate, momenta: zeros(), squares: zeros(), place }
     }
 
@@ -49,18 +50,24 @@ impl Adam {
         // With M = m / (1 - b1) and V = v / (1 - b2), the step is -rate * M / (sqrt(V) + eps / sqrt(1 - b2)).
         let root = (1.0 - BETA2).sqrt();
         let rate = |&count: &u32| {
-            let [correction1, correction2] = [BETA1, BETA2].map(|beta| 1.0 - beta.powf(count.into()));
+            let [correction1, correction2] =
+                [BETA1, BETA2].map(|beta| 1.0 - beta.powf(count.into()));
             (self.learning_rate * correction2.sqrt() * (1.0 - BETA1) / (root * correction1)) as f32
         };
-        let host: Vec<Vec<f32>> = counts.iter().map(|lanes| lanes.iter().map(rate).collect()).collect();
+        let host: Vec<Vec<f32>> =
+            counts.iter().map(|lanes| lanes.iter().map(rate).collect()).collect();
         let rates = Rate::each(host, self.place.device).into_iter();
-        rates.map(|rate| AdamRates { rate, beta1: BETA1, beta2: BETA2, epsilon: EPSILON / root }).collect()
+        rates
+            .map(|rate| AdamRates { rate, beta1: BETA1, beta2: BETA2, epsilon: EPSILON / root })
+            .collect()
     }
 
     /// One step of these parameters, in place, down these gradients, one for each of them, with its [`Self::rates`].
     pub fn step(&mut self, parameters: &mut [Named], gradients: &[Tensor], rates: &AdamRates) {
         let states = self.momenta.iter_mut().zip(&mut self.squares);
-        for (((_, parameter), gradient), (momentum, square)) in parameters.iter_mut().zip(gradients).zip(states) {
+        for (((_, parameter), gradient), (momentum, square)) in
+            parameters.iter_mut().zip(gradients).zip(states)
+        {
             self.place.compute.adam(rates, parameter, momentum, square, gradient);
         }
     }

@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn the_vae_not_used_for_the_longest_time_is_forgotten() {
         let codes = Tensor::zeros([1, 1, 1], (Kind::Float, Device::Cpu));
-        let density = || Densities::new(Vae::new(1, 1, 1, &[0], Device::Cpu.into()).decoder, &codes, &codes);
+        let density =
+            || Densities::new(Vae::new(1, 1, 1, &[0], Device::Cpu.into()).decoder, &codes, &codes);
         let vae = || Rc::new(TrainedVae::new(density(), codes.squeeze_dim(0), Vec::new()));
         let id = |digit: &str| digit.repeat(32).parse::<VaeId>().unwrap();
         let (a, b, c) = (id("a"), id("b"), id("c"));

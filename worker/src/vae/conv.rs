@@ -97,7 +97,15 @@ fn halve(x: &Tensor, weight: &Tensor) -> Tensor {
 fn double(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, size: (i64, i64)) -> Tensor {
     let bias = bias.map(|bias| bias.flatten(0, 1));
     let padding = [size.0 % 2, size.1 % 2];
-    x.conv_transpose2d(&weight.flatten(0, 1), bias.as_ref(), [2, 2], [1, 1], padding, weight.size()[0], [1, 1])
+    x.conv_transpose2d(
+        &weight.flatten(0, 1),
+        bias.as_ref(),
+        [2, 2],
+        [1, 1],
+        padding,
+        weight.size()[0],
+        [1, 1],
+    )
 }
 
 /// Batch norm, and ELU. x: `[B, K * channels, H, W]`.
@@ -109,7 +117,17 @@ fn norm_elu(norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Tensor {
         NormMode::TrainNoUpdate => (None, None),
     };
     let (training, momentum) = (mode != NormMode::Eval, BatchNorm::MOMENTUM);
-    x.batch_norm(Some(&scale), Some(&shift), mean, var, training, momentum, BatchNorm::EPSILON, true).elu()
+    x.batch_norm(
+        Some(&scale),
+        Some(&shift),
+        mean,
+        var,
+        training,
+        momentum,
+        BatchNorm::EPSILON,
+        true,
+    )
+    .elu()
 }
 
 /// x: `[K, B, inputs]` -> `[K, B, outputs]`, for autograd.
@@ -120,7 +138,8 @@ fn linear(layer: &Layer, x: &Tensor) -> Tensor {
 impl ConvEncoder {
     /// x: `[K, B, H * W * C]` -> mu, logvar: `[K, B, latent]` each. `mode` is batch norm's.
     pub fn forward(&self, x: &Tensor, mode: NormMode) -> (Tensor, Tensor) {
-        let (lanes, channels, (height, width)) = (x.size()[0], self.shapes.channels[0], self.shapes.sides[0]);
+        let (lanes, channels, (height, width)) =
+            (x.size()[0], self.shapes.channels[0], self.shapes.sides[0]);
         let x = x.view([lanes, -1, height, width, channels]).permute([1, 0, 4, 2, 3]);
         let mut x = x.reshape([-1, lanes * channels, height, width]); // [B, K * C, H, W]
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
@@ -190,8 +209,10 @@ impl ConvDecoder {
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
         let [conv1, conv2, conv3] = &self.convs;
-        let mut all =
-            vec![named("decoder.input.weight", &self.input.weight), named("decoder.input.bias", &self.input.bias)];
+        let mut all = vec![
+            named("decoder.input.weight", &self.input.weight),
+            named("decoder.input.bias", &self.input.bias),
+        ];
         all.extend(affine(&self.norms, DECODER_NORMS));
         all.push(named("decoder.conv1.weight", conv1));
         all.push(named("decoder.conv2.weight", conv2));
@@ -221,7 +242,12 @@ impl Lanes for ConvDecoder {
     fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
         let Self { shapes: _, input, norms, convs, bias } = self;
         let norms = norms.iter_mut().flat_map(of_norm);
-        [&mut input.weight, &mut input.bias].into_iter().chain(norms).chain(convs).chain([bias]).collect()
+        [&mut input.weight, &mut input.bias]
+            .into_iter()
+            .chain(norms)
+            .chain(convs)
+            .chain([bias])
+            .collect()
     }
 }
 
@@ -236,7 +262,10 @@ impl ConvVae {
     /// If a side is below [`MIN_SIDE`].
     pub fn new(image: [i64; 3], hidden: i64, latent: i64, seeds: &[u64], device: Device) -> Self {
         let [height, width, _] = image;
-        assert!(height.min(width) >= MIN_SIDE, "images of {height} x {width} pixels leave nothing to the convolutions");
+        assert!(
+            height.min(width) >= MIN_SIDE,
+            "images of {height} x {width} pixels leave nothing to the convolutions"
+        );
         let streams = &mut Stream::each(seeds, Purpose::VaeInit);
         let shapes = Shapes::new(image, hidden);
         let [c0, c1, c2, c3] = shapes.channels;
@@ -246,7 +275,8 @@ impl ConvVae {
         };
         let filters = |streams: &mut [Stream], shape: [i64; 4], fan_in| {
             let count = shape.iter().product::<i64>() as usize;
-            let values: Vec<_> = streams.iter_mut().map(|stream| he(stream, count, fan_in)).collect();
+            let values: Vec<_> =
+                streams.iter_mut().map(|stream| he(stream, count, fan_in)).collect();
             stacked(&values, &shape, device)
         };
         let convs = [(c0, c1), (c1, c2), (c2, c3)]
@@ -309,15 +339,45 @@ impl Lanes for ConvVae {
 type NormNames = [[&'static str; 4]; DEPTH];
 
 const ENCODER_NORMS: NormNames = [
-    ["encoder.bn1.weight", "encoder.bn1.bias", "encoder.bn1.running_mean", "encoder.bn1.running_var"],
-    ["encoder.bn2.weight", "encoder.bn2.bias", "encoder.bn2.running_mean", "encoder.bn2.running_var"],
-    ["encoder.bn3.weight", "encoder.bn3.bias", "encoder.bn3.running_mean", "encoder.bn3.running_var"],
+    [
+        "encoder.bn1.weight",
+        "encoder.bn1.bias",
+        "encoder.bn1.running_mean",
+        "encoder.bn1.running_var",
+    ],
+    [
+        "encoder.bn2.weight",
+        "encoder.bn2.bias",
+        "encoder.bn2.running_mean",
+        "encoder.bn2.running_var",
+    ],
+    [
+        "encoder.bn3.weight",
+        "encoder.bn3.bias",
+        "encoder.bn3.running_mean",
+        "encoder.bn3.running_var",
+    ],
 ];
 
 const DECODER_NORMS: NormNames = [
-    ["decoder.bn1.weight", "decoder.bn1.bias", "decoder.bn1.running_mean", "decoder.bn1.running_var"],
-    ["decoder.bn2.weight", "decoder.bn2.bias", "decoder.bn2.running_mean", "decoder.bn2.running_var"],
-    ["decoder.bn3.weight", "decoder.bn3.bias", "decoder.bn3.running_mean", "decoder.bn3.running_var"],
+    [
+        "decoder.bn1.weight",
+        "decoder.bn1.bias",
+        "decoder.bn1.running_mean",
+        "decoder.bn1.running_var",
+    ],
+    [
+        "decoder.bn2.weight",
+        "decoder.bn2.bias",
+        "decoder.bn2.running_mean",
+        "decoder.bn2.running_var",
+    ],
+    [
+        "decoder.bn3.weight",
+        "decoder.bn3.bias",
+        "decoder.bn3.running_mean",
+        "decoder.bn3.running_var",
+    ],
 ];
 
 /// Scales and shifts.
@@ -329,7 +389,9 @@ fn affine(norms: &[BatchNorm; DEPTH], names: NormNames) -> Vec<Named> {
 /// Running means and variances.
 fn running(norms: &[BatchNorm; DEPTH], names: NormNames) -> Vec<Named> {
     let norms = norms.iter().zip(names);
-    norms.flat_map(|(n, [_, _, m, v])| [named(m, &n.running_mean), named(v, &n.running_var)]).collect()
+    norms
+        .flat_map(|(n, [_, _, m, v])| [named(m, &n.running_mean), named(v, &n.running_var)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -352,7 +414,11 @@ mod tests {
             let (elbo, _) = vae.gradients(&normal(4, values).sigmoid(), &normal(4, 5));
             assert_eq!((elbo.mu.size(), elbo.logvar.size()), (vec![1, 4, 5], vec![1, 4, 5]));
             assert!(elbo.loss.double_value(&[0]).is_finite());
-            assert_eq!(vae.decoder.forward(&normal(4, 5), NormMode::Eval).size(), [1, 4, values], "{image:?}");
+            assert_eq!(
+                vae.decoder.forward(&normal(4, 5), NormMode::Eval).size(),
+                [1, 4, values],
+                "{image:?}"
+            );
         }
     }
 
@@ -368,8 +434,12 @@ mod tests {
         let vae = ConvVae::new([28, 28, 1], 16, 5, &[0], Device::Cpu);
         let z = normal(6, 5);
         let decode = |z: &Tensor, mode| no_grad(|| vae.decoder.forward(z, mode));
-        let apart =
-            |mode| (decode(&z, mode).narrow(1, 0, 2) - decode(&z.narrow(1, 0, 2), mode)).abs().max().double_value(&[]);
+        let apart = |mode| {
+            (decode(&z, mode).narrow(1, 0, 2) - decode(&z.narrow(1, 0, 2), mode))
+                .abs()
+                .max()
+                .double_value(&[])
+        };
         assert!(apart(NormMode::Eval) < 1e-5);
         assert!(apart(NormMode::TrainNoUpdate) > 1e-2);
     }

@@ -53,7 +53,12 @@ impl DiskCache {
 
     /// That VAE, bit for bit as it was trained, if it is there. `blank` makes a VAE of the same settings, on the device of
     /// this cache, which takes up what is in the file. A file that is not what it should be is removed. `iterations`: of its training.
-    pub fn get(&self, id: VaeId, iterations: u32, blank: impl FnOnce() -> TrainedVae) -> Option<TrainedVae> {
+    pub fn get(
+        &self,
+        id: VaeId,
+        iterations: u32,
+        blank: impl FnOnce() -> TrainedVae,
+    ) -> Option<TrainedVae> {
         let path = self.path(id);
         match self.read(id, iterations, &path, blank) {
             Ok(Ok(vae)) => {

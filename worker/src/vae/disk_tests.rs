@@ -24,7 +24,9 @@ fn trained(seed: u64) -> TrainedVae {
 
 /// The same without a curve.
 fn blank(seed: u64) -> TrainedVae {
-    let code = |factor: f64| Tensor::from_slice(&[0.1, -0.2, 0.3]).view([1, 1, 3]).to_kind(Kind::Float) * factor;
+    let code = |factor: f64| {
+        Tensor::from_slice(&[0.1, -0.2, 0.3]).view([1, 1, 3]).to_kind(Kind::Float) * factor
+    };
     let vae = Vae::new(SIDE * SIDE, 5, 3, &[seed], Device::Cpu.into());
     let reconstructions = Tensor::full([2, SIDE * SIDE], seed as f64, (Kind::Float, Device::Cpu));
     let density = Densities::new(vae.decoder, &code(seed as f64), &code(-1.0));
@@ -34,7 +36,11 @@ fn blank(seed: u64) -> TrainedVae {
 fn convolutional(seed: u64) -> TrainedVae {
     let code = Tensor::full([1, 1, 3], seed as f64, (Kind::Float, Device::Cpu));
     let vae = ConvVae::new([SIDE, SIDE, 1], 16, 3, &[seed], Device::Cpu);
-    TrainedVae::new(Densities::new(vae.decoder, &code, &code), Tensor::zeros_like(&code.squeeze_dim(0)), Vec::new())
+    TrainedVae::new(
+        Densities::new(vae.decoder, &code, &code),
+        Tensor::zeros_like(&code.squeeze_dim(0)),
+        Vec::new(),
+    )
 }
 
 /// Names, places in memory and bits of all tensors, and bits of all points.
@@ -43,9 +49,17 @@ type Bits = (Vec<(String, Vec<i64>, Vec<i64>, Vec<u32>)>, Vec<(u64, u64)>);
 fn bits(vae: &TrainedVae) -> Bits {
     let bits = |tensor: &Tensor| Vec::<f32>::try_from(tensor.detach().flatten(0, -1)).unwrap();
     let tensors = vae.tensors().into_iter().map(|(name, tensor)| {
-        (name.into_owned(), tensor.size(), tensor.stride(), bits(&tensor).into_iter().map(f32::to_bits).collect())
+        (
+            name.into_owned(),
+            tensor.size(),
+            tensor.stride(),
+            bits(&tensor).into_iter().map(f32::to_bits).collect(),
+        )
     });
-    (tensors.collect(), vae.losses().iter().map(|point| (point.step, point.value.to_bits())).collect())
+    (
+        tensors.collect(),
+        vae.losses().iter().map(|point| (point.step, point.value.to_bits())).collect(),
+    )
 }
 
 fn id(digit: &str) -> VaeId {
@@ -60,8 +74,10 @@ fn cache() -> (TempDir, DiskCache) {
 
 /// Names of all files, sorted.
 fn files(folder: &TempDir) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -79,7 +95,10 @@ fn a_vae_comes_back_bit_for_bit() {
     cache.put(id("c"), &convolutional(3));
     assert_eq!(bits(&cache.get(id("a"), 130, || blank(9)).unwrap()), bits(&trained(1)));
     assert_eq!(bits(&cache.get(id("b"), 130, || blank(9)).unwrap()), bits(&trained(2)));
-    assert_eq!(bits(&cache.get(id("c"), 130, || convolutional(9)).unwrap()), bits(&convolutional(3)));
+    assert_eq!(
+        bits(&cache.get(id("c"), 130, || convolutional(9)).unwrap()),
+        bits(&convolutional(3))
+    );
     assert_ne!(bits(&trained(1)).0, bits(&trained(9)).0);
 }
 
@@ -100,7 +119,11 @@ fn refused(what: &str, change: impl FnOnce(&mut Vec<u8>)) {
 #[test]
 fn a_sound_file_with_a_curve_or_numbers_that_no_training_leaves_is_not_used() {
     let with = |points: &[(u64, f64)]| {
-        let point = |(step, value): &(u64, f64)| MetricPoint { metric: VAE_LOSS, step: *step, value: *value };
+        let point = |(step, value): &(u64, f64)| MetricPoint {
+            metric: VAE_LOSS,
+            step: *step,
+            value: *value,
+        };
         trained(1).with_losses(points.iter().map(point).collect())
     };
     let vae = trained(1);
@@ -129,8 +152,14 @@ fn a_file_with_any_wrong_byte_is_not_used() {
     for place in 0..file.len() {
         let mut damaged = file.clone();
         damaged[place] ^= 0x80;
-        assert!(file::decode(&damaged, id("a"), Device::Cpu, 130, blank(9)).is_err(), "byte {place}");
-        assert!(file::decode(&file[..place], id("a"), Device::Cpu, 130, blank(9)).is_err(), "cut at {place}");
+        assert!(
+            file::decode(&damaged, id("a"), Device::Cpu, 130, blank(9)).is_err(),
+            "byte {place}"
+        );
+        assert!(
+            file::decode(&file[..place], id("a"), Device::Cpu, 130, blank(9)).is_err(),
+            "cut at {place}"
+        );
     }
     assert!(file::decode(&file, id("a"), Device::Cpu, 130, blank(9)).is_ok());
 }
@@ -148,7 +177,9 @@ fn a_file_that_is_not_what_it_should_be_is_removed() {
     refused("a truncated file", |content| content.truncate(content.len() / 2));
     refused("an empty file", Vec::clear);
     refused("garbage", |content| content.fill(b'x'));
-    refused("a header of 2^63 bytes", |content| content[..8].copy_from_slice(&(1_u64 << 63).to_le_bytes()));
+    refused("a header of 2^63 bytes", |content| {
+        content[..8].copy_from_slice(&(1_u64 << 63).to_le_bytes())
+    });
     refused("another format", replaced(r#"format\":3"#, r#"format\":1"#));
     refused("another revision", replaced(r#"trainer_revision\":3"#, r#"trainer_revision\":0"#));
     refused("another libtorch", replaced(crate::libtorch::TORCH_VERSION, "2.99.0"));
@@ -159,13 +190,19 @@ fn a_file_that_is_not_what_it_should_be_is_removed() {
     refused("another shape", |content| {
         let vae = Vae::new(SIDE * SIDE, 6, 3, &[1], Device::Cpu.into());
         let code = Tensor::zeros([1, 1, 3], (Kind::Float, Device::Cpu));
-        let other = TrainedVae::new(Densities::new(vae.decoder, &code, &code), code.squeeze_dim(0), Vec::new());
+        let other = TrainedVae::new(
+            Densities::new(vae.decoder, &code, &code),
+            code.squeeze_dim(0),
+            Vec::new(),
+        );
         *content = file::encode(id("a"), Device::Cpu, &other).unwrap();
     });
     refused("another family", |content| {
         *content = file::encode(id("a"), Device::Cpu, &convolutional(1)).unwrap();
     });
-    refused("another VAE", |content| *content = file::encode(id("b"), Device::Cpu, &trained(1)).unwrap());
+    refused("another VAE", |content| {
+        *content = file::encode(id("b"), Device::Cpu, &trained(1)).unwrap()
+    });
     refused("a curve that is not finite", |content| {
         let point = MetricPoint { metric: VAE_LOSS, step: 1, value: f64::NAN };
         *content = file::encode(id("a"), Device::Cpu, &blank(1).with_losses(vec![point])).unwrap();
@@ -247,7 +284,9 @@ fn a_folder_that_cannot_be_written_is_told_once() {
     cache.put(id("a"), &trained(1));
     assert!(cache.told);
     cache.put(id("a"), &trained(1));
-    assert!(DiskCache::open(Path::new("/proc/self/stat/vaes"), Device::Cpu, DEFAULT_LIMIT).is_err());
+    assert!(
+        DiskCache::open(Path::new("/proc/self/stat/vaes"), Device::Cpu, DEFAULT_LIMIT).is_err()
+    );
 }
 
 #[test]

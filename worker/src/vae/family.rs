@@ -37,10 +37,16 @@ impl AnyVae {
     pub fn new(settings: &Settings, image: [i64; 3], seeds: &[u64], place: Place) -> Self {
         let (hidden, latent) = (settings.hidden.into(), settings.latent.into());
         match settings.family {
-            VaeFamily::Vanilla => Self::Vanilla(Vae::new(image.iter().product(), hidden, latent, seeds, place)),
-            VaeFamily::Convolutional => {
-                Self::Convolutional(Box::new(ConvVae::new(image, hidden, latent, seeds, place.device)))
+            VaeFamily::Vanilla => {
+                Self::Vanilla(Vae::new(image.iter().product(), hidden, latent, seeds, place))
             }
+            VaeFamily::Convolutional => Self::Convolutional(Box::new(ConvVae::new(
+                image,
+                hidden,
+                latent,
+                seeds,
+                place.device,
+            ))),
         }
     }
 

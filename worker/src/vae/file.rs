@@ -69,7 +69,10 @@ impl Description {
 
 /// The largest file that [`decode`] reads into that VAE, in bytes.
 pub(super) fn most_bytes(vae: &TrainedVae) -> u64 {
-    vae.tensors().iter().map(|(_, tensor)| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64).sum::<u64>()
+    vae.tensors()
+        .iter()
+        .map(|(_, tensor)| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64)
+        .sum::<u64>()
         + SLACK
 }
 
@@ -107,7 +110,10 @@ pub(super) fn decode(
     let found: Description = store_file::description(file)?;
     let expected = Description::new(id, device, String::new());
     if found.without_checksum() != expected.to_json() {
-        return Err(FileError::Other { found: found.without_checksum(), expected: expected.to_json() });
+        return Err(FileError::Other {
+            found: found.without_checksum(),
+            expected: expected.to_json(),
+        });
     }
     let contents = store_file::decode(file)?;
     let sum = checksum(&contents);
@@ -116,12 +122,15 @@ pub(super) fn decode(
     }
     // Those of the curve, too.
     store_file::check_finite(&contents)?;
-    let points = contents.get(STEPS).and_then(|(_, shape, _)| shape.first().copied()).unwrap_or_default();
+    let points =
+        contents.get(STEPS).and_then(|(_, shape, _)| shape.first().copied()).unwrap_or_default();
     let tensors = blank.tensors();
     let own = tensors.iter().map(|(name, tensor)| (&**name, dtype(tensor), shape(tensor)));
     let curve = [(STEPS, Dtype::U64, vec![points]), (VALUES, Dtype::F64, vec![points])];
     let expected = listed(own.chain(curve));
-    let found = listed(contents.iter().map(|(name, (dtype, shape, _))| (name.as_str(), *dtype, shape.clone())));
+    let found = listed(
+        contents.iter().map(|(name, (dtype, shape, _))| (name.as_str(), *dtype, shape.clone())),
+    );
     if found != expected {
         return Err(FileError::Tensors { found, expected });
     }
@@ -149,7 +158,8 @@ fn curve_of(steps: &[u8], values: &[u8], iterations: u32) -> Result<Vec<MetricPo
 
 /// Names, kinds and shapes, sorted, for comparison and for people.
 fn listed<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, Vec<usize>)>) -> String {
-    let mut all: Vec<_> = tensors.map(|(name, dtype, shape)| format!("{name}: {dtype} {shape:?}")).collect();
+    let mut all: Vec<_> =
+        tensors.map(|(name, dtype, shape)| format!("{name}: {dtype} {shape:?}")).collect();
     all.sort();
     all.join(", ")
 }

@@ -42,5 +42,7 @@ fn blank() -> TrainedVae {
             (Densities::new(Vae::new(4, 1, 1, &[0], Device::Cpu.into()).decoder, &code, &code), zeros(&[1, 4]))
         };
     }
-    PARTS.with(|(density, images)| TrainedVae::new(density.shallow_clone(), images.shallow_clone(), Vec::new()))
+    PARTS.with(|(density, images)| {
+        TrainedVae::new(density.shallow_clone(), images.shallow_clone(), Vec::new())
+    })
 }

@@ -57,7 +57,8 @@ impl Elbo {
     /// batch. x: `[K, B, pixels]` in 0..1; logits: `[K, B, pixels]`, decoded from a [`latent_code`] of mu and logvar.
     pub fn new(x: &Tensor, logits: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
         // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
-        let losses = logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None);
+        let losses =
+            logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None);
         Self::of(&sum(&losses), mu, logvar)
     }
 
@@ -86,7 +87,11 @@ impl Encoder {
 
     /// The same one, not a copy.
     pub fn shallow_clone(&self) -> Self {
-        Self { hidden: self.hidden.shallow_clone(), heads: self.heads.shallow_clone(), place: self.place }
+        Self {
+            hidden: self.hidden.shallow_clone(),
+            heads: self.heads.shallow_clone(),
+            place: self.place,
+        }
     }
 }
 
@@ -113,7 +118,11 @@ impl Decoder {
 
     /// The same one, not a copy.
     pub fn shallow_clone(&self) -> Self {
-        Self { hidden: self.hidden.shallow_clone(), output: self.output.shallow_clone(), place: self.place }
+        Self {
+            hidden: self.hidden.shallow_clone(),
+            output: self.output.shallow_clone(),
+            place: self.place,
+        }
     }
 }
 
@@ -130,8 +139,16 @@ impl Vae {
         let streams = &mut Stream::each(seeds, Purpose::VaeInit);
         let mut layer = |shape: &[i64]| Layer::he(streams, shape, place.device);
         Self {
-            encoder: Encoder { hidden: layer(&[hidden, pixels]), heads: layer(&[2 * latent, hidden]), place },
-            decoder: Decoder { hidden: layer(&[hidden, latent]), output: layer(&[pixels, hidden]), place },
+            encoder: Encoder {
+                hidden: layer(&[hidden, pixels]),
+                heads: layer(&[2 * latent, hidden]),
+                place,
+            },
+            decoder: Decoder {
+                hidden: layer(&[hidden, latent]),
+                output: layer(&[pixels, hidden]),
+                place,
+            },
         }
     }
 
@@ -207,7 +224,8 @@ impl Vae {
 impl Lanes for Vae {
     fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
         let Encoder { hidden, heads, place: _ } = &mut self.encoder;
-        let mut all = vec![&mut hidden.weight, &mut hidden.bias, &mut heads.weight, &mut heads.bias];
+        let mut all =
+            vec![&mut hidden.weight, &mut hidden.bias, &mut heads.weight, &mut heads.bias];
         all.extend(self.decoder.tensors_mut());
         all
     }

@@ -59,7 +59,11 @@ impl Densities {
     /// The same ones, not copies.
     pub(crate) fn shallow_clone(&self) -> Self {
         let Self { decoder, mu, deviation } = self;
-        Self { decoder: decoder.shallow_clone(), mu: mu.shallow_clone(), deviation: deviation.shallow_clone() }
+        Self {
+            decoder: decoder.shallow_clone(),
+            mu: mu.shallow_clone(),
+            deviation: deviation.shallow_clone(),
+        }
     }
 }
 
@@ -103,7 +107,8 @@ impl TrainedVae {
 
     /// Everything that it gives away depends on, named. The tensors share their storage with the VAE's.
     pub(crate) fn tensors(&self) -> Vec<Named> {
-        let Self { density: Densities { decoder, mu, deviation }, reconstructions, losses: _ } = self;
+        let Self { density: Densities { decoder, mu, deviation }, reconstructions, losses: _ } =
+            self;
         let mut all = decoder.parameters();
         all.extend(decoder.buffers());
         all.push(named("latent.mu", mu));

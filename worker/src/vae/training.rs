@@ -69,7 +69,9 @@ pub(crate) fn train(
     place: Place,
 ) -> Result<Vec<Option<Trained>>, TrainError> {
     let mut trained: Vec<_> = requests.iter().map(|_| None).collect();
-    let Some(mut training) = Training::start(settings, requests, place)? else { return Ok(trained) };
+    let Some(mut training) = Training::start(settings, requests, place)? else {
+        return Ok(trained);
+    };
     while !training.lanes.is_empty() {
         training.advance();
         for (request, vae) in training.take_ended()? {
@@ -123,7 +125,12 @@ struct Lane<'r, 'o> {
 
 impl Lane<'_, '_> {
     /// Takes up where the state was taken, with the core of this lane alone.
-    fn restore(&mut self, core: &mut Core, state: &State, settings: &Settings) -> Result<(), Misfit> {
+    fn restore(
+        &mut self,
+        core: &mut Core,
+        state: &State,
+        settings: &Settings,
+    ) -> Result<(), Misfit> {
         state.restore_named("model", core.vae.parameters())?;
         state.restore_named("model", core.vae.buffers())?;
         core.optimiser.restore_lane(0, state)?;
@@ -131,7 +138,9 @@ impl Lane<'_, '_> {
         self.noise.go_to(state.position("noise")?);
         self.earlier = state.float("vae.seconds")?;
         let most = u64::from(settings.iterations);
-        let sound = |point: &MetricPoint| point.metric == VAE_LOSS && point.step <= most && point.check().is_ok();
+        let sound = |point: &MetricPoint| {
+            point.metric == VAE_LOSS && point.step <= most && point.check().is_ok()
+        };
         self.losses = state.points(sound)?;
         self.step = state.step(settings.iterations)?;
         for waiting in &mut self.waiting {
@@ -166,10 +175,15 @@ struct Training<'r, 'o> {
 }
 
 impl<'r, 'o> Training<'r, 'o> {
-    fn start(settings: &Settings, requests: Vec<Request<'r, 'o>>, place: Place) -> Result<Option<Self>, TrainError> {
+    fn start(
+        settings: &Settings,
+        requests: Vec<Request<'r, 'o>>,
+        place: Place,
+    ) -> Result<Option<Self>, TrainError> {
         let mut cores = Vec::new();
         let mut lanes = Vec::new();
-        for (number, Request { subset, seed, resumed, waiting }) in requests.into_iter().enumerate() {
+        for (number, Request { subset, seed, resumed, waiting }) in requests.into_iter().enumerate()
+        {
             check(settings.family, &subset.pixels)?;
             let image = sizes(&subset.pixels);
             let images = subset.labels.size()[0] as usize;
@@ -177,7 +191,12 @@ impl<'r, 'o> Training<'r, 'o> {
                 request: number,
                 subset,
                 waiting,
-                batches: Batches::new(images, settings.batch_size as usize, seed, Purpose::VaeBatches),
+                batches: Batches::new(
+                    images,
+                    settings.batch_size as usize,
+                    seed,
+                    Purpose::VaeBatches,
+                ),
                 noise: Noise::new(seed, Purpose::VaeNoise),
                 step: 0,
                 since: 0,
@@ -186,8 +205,12 @@ impl<'r, 'o> Training<'r, 'o> {
                 earlier: 0.0,
             };
             let (mut lane, mut core) = (fresh(waiting), Core::new(settings, image, seed, place));
-            if let Some(Err(misfit)) = resumed.map(|state| lane.restore(&mut core, &state, settings)) {
-                lane.waiting.iter_mut().for_each(|waiting| waiting.reject_checkpoint(&misfit.to_string()));
+            if let Some(Err(misfit)) =
+                resumed.map(|state| lane.restore(&mut core, &state, settings))
+            {
+                lane.waiting
+                    .iter_mut()
+                    .for_each(|waiting| waiting.reject_checkpoint(&misfit.to_string()));
                 (lane, core) = (fresh(lane.waiting), Core::new(settings, image, seed, place));
             }
             cores.push(core);
@@ -218,7 +241,8 @@ impl<'r, 'o> Training<'r, 'o> {
     fn train_steps(&mut self, steps: usize) {
         let (batch, latent) = (self.settings.batch_size as usize, i64::from(self.settings.latent));
         let (s, k, b) = (steps as i64, self.lanes.len() as i64, batch as i64);
-        let numbers = self.pool.next_batches(self.lanes.iter_mut().map(|lane| &mut lane.batches), steps);
+        let numbers =
+            self.pool.next_batches(self.lanes.iter_mut().map(|lane| &mut lane.batches), steps);
         let x = self.pool.gather(&numbers).view([s, k, b, -1]); // [steps, K, B, H * W * C]
         let mut noises: Vec<_> = self.lanes.iter_mut().map(|lane| &mut lane.noise).collect();
         let noise = noise::normal(&mut noises, steps, batch * latent as usize, self.place.noise());
@@ -246,7 +270,8 @@ impl<'r, 'o> Training<'r, 'o> {
     /// Tells the losses of lanes that are due.
     fn report(&mut self) {
         let iterations = self.settings.iterations;
-        let is_due = |lane: &Lane<'_, '_>| lane.step.is_multiple_of(REPORT_EVERY) || lane.step == iterations;
+        let is_due =
+            |lane: &Lane<'_, '_>| lane.step.is_multiple_of(REPORT_EVERY) || lane.step == iterations;
         if !self.lanes.iter().any(is_due) {
             return;
         }
@@ -280,7 +305,11 @@ impl<'r, 'o> Training<'r, 'o> {
             let ended = lane.step == iterations;
             let mut waiting = lane.waiting.iter_mut().filter(|waiting| waiting.stopped().is_none());
             if let Some(first) = waiting.next() {
-                if ended { first.report(step, &[point]) } else { first.report_and_save(step, &[point], lanes, keep) }
+                if ended {
+                    first.report(step, &[point])
+                } else {
+                    first.report_and_save(step, &[point], lanes, keep)
+                }
             }
             waiting.for_each(|waiting| waiting.report(step, &[point]));
         }
@@ -320,12 +349,22 @@ impl<'r, 'o> Training<'r, 'o> {
                 (mu.narrow(0, index as i64, 1), logvar.narrow(0, index as i64, 1))
             }
             (LatentStatistics::LastBatch, None) => {
-                return Err(TrainError::Data("a VAE of `0` iterations has no latent statistics".to_owned()));
+                return Err(TrainError::Data(
+                    "a VAE of `0` iterations has no latent statistics".to_owned(),
+                ));
             }
         };
-        let some = images(&lane.subset.pixels.narrow(0, 0, RECONSTRUCTIONS.min(lane.subset.pixels.size()[0])));
+        let some = images(&lane.subset.pixels.narrow(
+            0,
+            0,
+            RECONSTRUCTIONS.min(lane.subset.pixels.size()[0]),
+        ));
         let reconstructions = vae.decode(&vae.encode(&some).0).squeeze_dim(0); // [k, H * W * C]
-        Ok(TrainedVae::new(Densities::new(vae.into_decoder(), &mu, &logvar), reconstructions, lane.losses.clone()))
+        Ok(TrainedVae::new(
+            Densities::new(vae.into_decoder(), &mu, &logvar),
+            reconstructions,
+            lane.losses.clone(),
+        ))
     }
 }
 
@@ -348,11 +387,13 @@ fn first(pixels: &Tensor) -> Tensor {
 fn check(family: VaeFamily, pixels: &Tensor) -> Result<(), TrainError> {
     let [height, width, _] = sizes(pixels);
     match family {
-        VaeFamily::Convolutional if height.min(width) < conv::MIN_SIDE => Err(TrainError::Data(format!(
-            "images of `{height} x {width}` pixels are too small for the convolutional VAE; \
+        VaeFamily::Convolutional if height.min(width) < conv::MIN_SIDE => {
+            Err(TrainError::Data(format!(
+                "images of `{height} x {width}` pixels are too small for the convolutional VAE; \
              hint: at least {side} x {side}, or the vanilla one",
-            side = conv::MIN_SIDE,
-        ))),
+                side = conv::MIN_SIDE,
+            )))
+        }
         VaeFamily::Vanilla | VaeFamily::Convolutional => Ok(()),
     }
 }

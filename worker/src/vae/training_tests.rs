@@ -24,7 +24,15 @@ impl Observer for Silent {
 fn settings(family: VaeFamily, iterations: u32) -> Settings {
     let learning_rate = LearningRate::new(1e-3).unwrap();
     let latent_statistics = LatentStatistics::LastBatch;
-    Settings { family, iterations, batch_size: 20, learning_rate, hidden: 128, latent: 100, latent_statistics }
+    Settings {
+        family,
+        iterations,
+        batch_size: 20,
+        learning_rate,
+        hidden: 128,
+        latent: 100,
+        latent_statistics,
+    }
 }
 
 fn reporter() -> Reporter<'static> {
@@ -33,14 +41,18 @@ fn reporter() -> Reporter<'static> {
 }
 
 fn images(pixels: &Tensor) -> Images {
-    Images { pixels: pixels.shallow_clone(), labels: Tensor::zeros([pixels.size()[0]], (Kind::Int64, pixels.device())) }
+    Images {
+        pixels: pixels.shallow_clone(),
+        labels: Tensor::zeros([pixels.size()[0]], (Kind::Int64, pixels.device())),
+    }
 }
 
 /// Trained with seed 1 to its last step; then whatever is wanted of the training.
 fn fitted<T>(settings: &Settings, pixels: &Tensor, then: impl FnOnce(&Training<'_, '_>) -> T) -> T {
     let (images, mut reporter) = (images(pixels), reporter());
     let request = Request { subset: &images, seed: 1, resumed: None, waiting: vec![&mut reporter] };
-    let mut training = Training::start(settings, vec![request], Device::Cpu.into()).unwrap().unwrap();
+    let mut training =
+        Training::start(settings, vec![request], Device::Cpu.into()).unwrap().unwrap();
     while training.lanes[0].step < settings.iterations {
         training.advance();
     }
@@ -67,7 +79,9 @@ fn excess(vae: &AnyVae, pixels: &Tensor) -> (f64, f64) {
     let logits = vae.decode(&mu).squeeze_dim(0);
     let bce = |logits: &Tensor| {
         let (logits, x) = (logits.to_kind(Kind::Double), x.to_kind(Kind::Double));
-        logits.binary_cross_entropy_with_logits::<&Tensor>(&x, None, None, Reduction::Sum).double_value(&[])
+        logits
+            .binary_cross_entropy_with_logits::<&Tensor>(&x, None, None, Reduction::Sum)
+            .double_value(&[])
     };
     ((bce(&logits) - bce(&pixels.flatten(1, -1))) / count, divergence.double_value(&[]) / count)
 }
@@ -76,19 +90,23 @@ fn excess(vae: &AnyVae, pixels: &Tensor) -> (f64, f64) {
 fn the_convolutional_vae_reconstructs_no_worse_than_the_vanilla_one() {
     device::use_one_thread();
     let digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
-    let (train, test) = (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..100)));
+    let (train, test) =
+        (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..100)));
     let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 100));
-    let [vanilla, convolutional] = [VaeFamily::Vanilla, VaeFamily::Convolutional]
-        .map(|family| fitted(&settings(family, 200), &train, |training| excess(&training.core.vae, &test).0));
+    let [vanilla, convolutional] = [VaeFamily::Vanilla, VaeFamily::Convolutional].map(|family| {
+        fitted(&settings(family, 200), &train, |training| excess(&training.core.vae, &test).0)
+    });
     assert!(0.0 < convolutional && convolutional < vanilla, "{convolutional} {vanilla}");
 }
 
 #[test]
 fn a_convolutional_vae_is_trained_sampled_and_made_again() {
     device::use_one_thread();
-    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13, 1]);
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13))
+        .view([20, 9, 13, 1]);
     let settings = settings(VaeFamily::Convolutional, 3);
-    let noise = Tensor::from_slice(&Stream::new(0, Purpose::PenaltyNoise).normal(400)).view([1, 4, 100]);
+    let noise =
+        Tensor::from_slice(&Stream::new(0, Purpose::PenaltyNoise).normal(400)).view([1, 4, 100]);
     let sample = |vae: &TrainedVae| vae.density().decode(&noise, 3.0);
     let (one, other) = (trained(&settings, &pixels), trained(&settings, &pixels));
     assert_eq!(sample(&one).size(), [1, 4, 9 * 13]);
@@ -110,7 +128,8 @@ fn a_convolutional_vae_is_trained_sampled_and_made_again() {
 #[test]
 fn latent_statistics_are_of_the_last_batch_before_its_step_or_of_the_subset_after_it() {
     device::use_one_thread();
-    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13)).view([20, 9, 13, 1]);
+    let pixels = Tensor::from_slice(&Stream::new(0, Purpose::Subset).normal(20 * 9 * 13))
+        .view([20, 9, 13, 1]);
     let images = pixels.flatten(1, -1).sigmoid().unsqueeze(0);
     let settings = |iterations, latent_statistics| Settings {
         batch_size: 20,
@@ -137,10 +156,14 @@ fn images_too_small_for_the_convolutions_are_refused() {
     let pixels = Tensor::zeros([20, 28, 7, 1], (Kind::Float, Device::Cpu));
     let refused = |family| {
         let (images, mut reporter) = (images(&pixels), reporter());
-        let request = Request { subset: &images, seed: 1, resumed: None, waiting: vec![&mut reporter] };
+        let request =
+            Request { subset: &images, seed: 1, resumed: None, waiting: vec![&mut reporter] };
         super::train(&settings(family, 1), vec![request], Device::Cpu.into()).err()
     };
     let error = refused(VaeFamily::Convolutional).unwrap().to_string();
-    assert!(error.starts_with("images of `28 x 7` pixels are too small for the convolutional VAE"), "{error}");
+    assert!(
+        error.starts_with("images of `28 x 7` pixels are too small for the convolutional VAE"),
+        "{error}"
+    );
     assert_eq!(refused(VaeFamily::Vanilla), None);
 }

@@ -11,8 +11,8 @@ use swfn_shared::{
     metrics::{MetricPoint, TEST_ACCURACY, VALIDATION_ACCURACY},
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
-        SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty,
+        Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 use swfn_worker::{
@@ -129,7 +129,8 @@ impl<'o> Jobs<'o> for Batch {
         let index = self.waiting.iter().position(fits)?;
         let (ticket, spec) = self.waiting.remove(index)?;
         *self.running.borrow_mut() += 1;
-        let cancel_at = self.cancel.iter().find(|(known, _)| *known == ticket).map(|(_, step)| *step);
+        let cancel_at =
+            self.cancel.iter().find(|(known, _)| *known == ticket).map(|(_, step)| *step);
         let (said, running) = (Rc::clone(&self.said), Rc::clone(&self.running));
         let observer = Box::new(Watch { ticket: ticket as usize, cancel_at, said, running });
         Some(Job { ticket, spec, wanted: Artifacts::default(), observer, span: Span::none() })
@@ -149,10 +150,20 @@ pub(crate) fn trainer(place: Place, lanes: usize) -> Trainer {
     trainer
 }
 
-pub(crate) fn run(trainer: &mut Trainer, specs: &[TrialSpec], cancel: Vec<(u64, u64)>) -> (Vec<Said>, Vec<Capacity>) {
+pub(crate) fn run(
+    trainer: &mut Trainer,
+    specs: &[TrialSpec],
+    cancel: Vec<(u64, u64)>,
+) -> (Vec<Said>, Vec<Capacity>) {
     let said = Rc::new(RefCell::new(vec![Said::default(); specs.len()]));
     let waiting = (0..).zip(specs.iter().copied()).collect();
-    let mut batch = Batch { waiting, said: Rc::clone(&said), running: Rc::default(), cancel, rooms: Vec::new() };
+    let mut batch = Batch {
+        waiting,
+        said: Rc::clone(&said),
+        running: Rc::default(),
+        cancel,
+        rooms: Vec::new(),
+    };
     trainer.run_all(&mut batch);
     assert!(batch.waiting.is_empty());
     let said = said.borrow().clone();
@@ -167,7 +178,8 @@ pub(crate) fn assert_close(one: &Said, other: &Said, tolerance: f64, what: &str)
         assert_eq!((one.metric, one.step), (other.metric, other.step), "{what}");
         // Of 200 test or validation images, one may lie on a border, and more where more is tolerated.
         let is_share = [TEST_ACCURACY, VALIDATION_ACCURACY].contains(&one.metric);
-        let allowed = if is_share { 0.0051 + 2.0 * tolerance } else { tolerance * other.value.abs() };
+        let allowed =
+            if is_share { 0.0051 + 2.0 * tolerance } else { tolerance * other.value.abs() };
         assert!((one.value - other.value).abs() <= allowed, "{what}: {one:?} {other:?}");
     }
     match (one.result.clone().unwrap(), other.result.clone().unwrap()) {
@@ -213,7 +225,8 @@ pub(crate) fn bases() -> Vec<TrialSpec> {
         let vae = &mut penalty.vae.as_mut().unwrap().vae;
         (vae.family, vae.latent_statistics) = (VaeFamily::Convolutional, LatentStatistics::Subset);
     };
-    let mut all: Vec<_> = Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.0)).collect();
+    let mut all: Vec<_> =
+        Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.0)).collect();
     all.extend(Architecture::ALL.iter().map(|architecture| spec(*architecture, 0.1)));
     all.extend([
         penalised(Architecture::LENET, &conv),
@@ -224,7 +237,9 @@ pub(crate) fn bases() -> Vec<TrialSpec> {
             spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::TrainNoUpdate;
             spec.classifier.batch_norm_scale = BatchNormScale::Ones;
         }),
-        penalised(Architecture::LENET_BN, &|spec| spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval),
+        penalised(Architecture::LENET_BN, &|spec| {
+            spec.penalty.as_mut().unwrap().batch_norm = SampleBatchNorm::Eval
+        }),
     ]);
     all
 }

@@ -84,7 +84,8 @@ fn gpu_and_kernels_of_the_cpu_agree() {
     let place = place();
     for base in bases() {
         let specs: Vec<_> = (0..2).map(|k| varied(&base, k)).collect();
-        let [cpu, gpu] = [Device::Cpu.into(), place].map(|place| run(&mut trainer(place, 2), &specs, Vec::new()).0);
+        let [cpu, gpu] = [Device::Cpu.into(), place]
+            .map(|place| run(&mut trainer(place, 2), &specs, Vec::new()).0);
         for (cpu, gpu) in cpu.iter().zip(&gpu) {
             assert_close(gpu, cpu, tolerance(&base), &format!("{base:?}"));
         }
@@ -104,8 +105,9 @@ fn random_numbers_are_those_of_the_cpu() {
     let place = place();
     for (index, (make, tolerance)) in make.into_iter().enumerate() {
         let [cpu, gpu] = [At::Loop, At::Torch(place.device)].map(|at| {
-            let mut streams = [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::VaeNoise)]
-                .map(|(s, p)| Noise::new(s, p));
+            let mut streams =
+                [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::VaeNoise)]
+                    .map(|(s, p)| Noise::new(s, p));
             // The counter's 32nd bit turns over on the way.
             streams[1].go_to(u64::from(u32::MAX) - 1000);
             let numbers = make(&mut streams.each_mut(), at);
@@ -174,7 +176,8 @@ fn lanes_are_calibrated_and_the_result_is_kept() {
     };
     let lanes = found();
     assert!(lanes > 1, "{lanes} lanes");
-    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [file] = files.as_slice() else { panic!("{files:?}") };
     let text = fs::read_to_string(file).unwrap();
     eprintln!("{text}");
@@ -200,8 +203,11 @@ fn memory_that_ends_is_recognised_and_the_device_goes_on() {
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
 fn tf32_rounds_a_little_and_only_where_it_is_wanted() {
     let place = place();
-    let numbers = |seed, purpose| noise::normal(&mut [&mut Noise::new(seed, purpose)], 1, 512 * 512, At::Loop);
-    let [a, b] = [(1, Purpose::Dropout), (2, Purpose::VaeNoise)].map(|(seed, purpose)| numbers(seed, purpose));
+    let numbers = |seed, purpose| {
+        noise::normal(&mut [&mut Noise::new(seed, purpose)], 1, 512 * 512, At::Loop)
+    };
+    let [a, b] = [(1, Purpose::Dropout), (2, Purpose::VaeNoise)]
+        .map(|(seed, purpose)| numbers(seed, purpose));
     let [a, b] = [a, b].map(|x| x.to_device(place.device));
     let matrices = |a: &Tensor, b: &Tensor| a.view([4, 256, 256]).bmm(&b.view([4, 256, 256]));
     // 256 channels of 32 x 32 pixels, 64 filters.
@@ -215,14 +221,20 @@ fn tf32_rounds_a_little_and_only_where_it_is_wanted() {
         let [full, rounded] = [Precision::Float32, Precision::Tf32].map(|precision| {
             device::set_precision(precision);
             let difference = work(&a, &b).to_kind(Kind::Double) - &exact;
-            difference.square().mean(Kind::Double).sqrt().double_value(&[]) / exact.std(true).double_value(&[])
+            difference.square().mean(Kind::Double).sqrt().double_value(&[])
+                / exact.std(true).double_value(&[])
         });
         device::set_precision(Precision::Float32);
-        eprintln!("{what}: error relative to the size of results {full:.1e} exact, {rounded:.1e} with tf32");
+        eprintln!(
+            "{what}: error relative to the size of results {full:.1e} exact, {rounded:.1e} with tf32"
+        );
         // Some algorithms of convolution are less exact than a plain sum, but not as inexact as ten bits.
         assert!(full < 2e-5, "{what}: {full}");
         if !left_out(place, "tf32") && std::env::var_os("NVIDIA_TF32_OVERRIDE").is_none() {
-            assert!(rounded > 5e-5 && rounded < 2e-3, "{what}: {rounded}; GPUs before Ampere have no tf32");
+            assert!(
+                rounded > 5e-5 && rounded < 2e-3,
+                "{what}: {rounded}; GPUs before Ampere have no tf32"
+            );
         }
     }
 }

@@ -39,7 +39,19 @@ const fn design(name: &'static str, layers: &'static [LayerSpec]) -> Design {
 
 static DEEP: Design = design(
     "deep",
-    &[conv(6, 3), Relu, Pool, conv(8, 5), Pool, Relu, conv(10, 2), Relu, Dense { out: 12 }, Relu, Logits],
+    &[
+        conv(6, 3),
+        Relu,
+        Pool,
+        conv(8, 5),
+        Pool,
+        Relu,
+        conv(10, 2),
+        Relu,
+        Dense { out: 12 },
+        Relu,
+        Logits,
+    ],
 );
 
 static DEEP_REGULARISED: Design = design(
@@ -77,12 +89,19 @@ const SAMPLES: i64 = 3;
 const LANES: i64 = 2;
 
 /// Logits of images `[N, C, H, W]` by torch's modules, batch norm in training mode.
-fn forward(placed: &[Placed], weights: &BTreeMap<String, Tensor>, images: Tensor, masks: Option<&[Tensor]>) -> Tensor {
+fn forward(
+    placed: &[Placed],
+    weights: &BTreeMap<String, Tensor>,
+    images: Tensor,
+    masks: Option<&[Tensor]>,
+) -> Tensor {
     let mut masks = masks.map(<[Tensor]>::iter);
     placed.iter().fold(images, |x, layer| {
         let of = |part: &str| &weights[&format!("{}.{part}", layer.name)];
         match layer.layer {
-            Conv { kernel: Kernel::Side(_), .. } => x.conv2d(of("weight"), Some(of("bias")), [1, 1], [0, 0], [1, 1], 1),
+            Conv { kernel: Kernel::Side(_), .. } => {
+                x.conv2d(of("weight"), Some(of("bias")), [1, 1], [0, 0], [1, 1], 1)
+            }
             Conv { kernel: Kernel::Whole, .. } => {
                 x.conv2d(of("weight"), Some(of("bias")), [1, 1], [0, 0], [1, 1], 1).flatten(1, -1)
             }
@@ -90,7 +109,16 @@ fn forward(placed: &[Placed], weights: &BTreeMap<String, Tensor>, images: Tensor
             Relu => x.relu(),
             BatchNorm => {
                 let none = None::<&Tensor>;
-                x.batch_norm(Some(of("weight")), Some(of("bias")), none, none, true, 0.1, 1e-5, false)
+                x.batch_norm(
+                    Some(of("weight")),
+                    Some(of("bias")),
+                    none,
+                    none,
+                    true,
+                    0.1,
+                    1e-5,
+                    false,
+                )
             }
             Dropout => match masks.as_mut().and_then(Iterator::next) {
                 Some(mask) if x.dim() == 4 => x * mask.unsqueeze(-1).unsqueeze(-1),
@@ -127,28 +155,42 @@ fn check_gradients(architecture: Architecture, lambda: f64, place: Place) {
         .mask_widths()
         .into_iter()
         .map(|width| {
-            let of_batch =
-                Tensor::rand([LANES, BATCH, width], (Kind::Float, Device::Cpu)).ge(0.5).to_kind(Kind::Float) * 2.0;
-            Tensor::cat(&[of_batch, Tensor::ones([LANES, samples, width], (Kind::Float, Device::Cpu))], 1)
+            let of_batch = Tensor::rand([LANES, BATCH, width], (Kind::Float, Device::Cpu))
+                .ge(0.5)
+                .to_kind(Kind::Float)
+                * 2.0;
+            Tensor::cat(
+                &[of_batch, Tensor::ones([LANES, samples, width], (Kind::Float, Device::Cpu))],
+                1,
+            )
         })
         .collect();
     let step = StepInput {
         images: images.shallow_clone(),
         labels: labels.shallow_clone(),
-        masks: architecture.has_dropout().then(|| DropoutMasks(masks.iter().map(Tensor::shallow_clone).collect())),
+        masks: architecture
+            .has_dropout()
+            .then(|| DropoutMasks(masks.iter().map(Tensor::shallow_clone).collect())),
     };
     let specs = specs(architecture, lambda);
     let weights: Vec<BTreeMap<_, _>> = (0..LANES)
         .map(|lane| {
-            network.state_dict(lane).into_iter().map(|(name, weight)| (name.into_owned(), weight.copy())).collect()
+            network
+                .state_dict(lane)
+                .into_iter()
+                .map(|(name, weight)| (name.into_owned(), weight.copy()))
+                .collect()
         })
         .collect();
-    let gradient = Objective::new(&specs.iter().collect::<Vec<_>>(), Device::Cpu).gradient(&network, &step);
+    let gradient =
+        Objective::new(&specs.iter().collect::<Vec<_>>(), Device::Cpu).gradient(&network, &step);
     for lane in 0..LANES {
         let weights = &weights[lane as usize];
         let ours = network.as_pytorch(&gradient.of_parameters, lane);
-        let leaves: Vec<_> =
-            ours.iter().map(|(name, _)| weights[&**name].shallow_clone().set_requires_grad(true)).collect();
+        let leaves: Vec<_> = ours
+            .iter()
+            .map(|(name, _)| weights[&**name].shallow_clone().set_requires_grad(true))
+            .collect();
         let of_lane = images.get(lane).permute([0, 3, 1, 2]);
         let masks: Vec<_> = masks.iter().map(|mask| mask.get(lane).narrow(0, 0, BATCH)).collect();
         let logits = forward(&placed, weights, of_lane.narrow(0, 0, BATCH), Some(&masks));
@@ -159,11 +201,17 @@ fn check_gradients(architecture: Architecture, lambda: f64, place: Place) {
         if samples > 0 {
             let logits = forward(&placed, weights, of_lane.narrow(0, BATCH, samples), None);
             let norm = logits.square().sum(Kind::Float) / samples as f64;
-            assert!((value(TRAIN_FUNCTION_NORM) / norm.double_value(&[]) - 1.0).abs() < 1e-4, "{architecture}");
+            assert!(
+                (value(TRAIN_FUNCTION_NORM) / norm.double_value(&[]) - 1.0).abs() < 1e-4,
+                "{architecture}"
+            );
             loss += norm * specs[lane as usize].lambda();
         }
         let theirs = Tensor::run_backward(&[loss], &leaves, false, false);
-        let largest = theirs.iter().map(|gradient| gradient.abs().max().double_value(&[])).fold(0.0, f64::max);
+        let largest = theirs
+            .iter()
+            .map(|gradient| gradient.abs().max().double_value(&[]))
+            .fold(0.0, f64::max);
         for ((name, ours), theirs) in ours.iter().zip(&theirs) {
             let error = (ours.reshape(theirs.size()) - theirs).abs().max().double_value(&[]);
             assert!(
@@ -192,13 +240,21 @@ fn a_list_is_all_that_training_takes() {
             let mut trial = spec(architecture, lambda);
             trial.classifier.iterations = 60;
             trial.classifier.evaluate_every = 30;
-            let (said, _) =
-                run(&mut trainer(Place::from(Device::Cpu), 2), &[trial, TrialSpec { seed: 2, ..trial }], Vec::new());
+            let (said, _) = run(
+                &mut trainer(Place::from(Device::Cpu), 2),
+                &[trial, TrialSpec { seed: 2, ..trial }],
+                Vec::new(),
+            );
             for said in said {
-                let losses: Vec<_> =
-                    said.points.iter().filter(|point| point.metric == TEST_LOSS).map(|point| point.value).collect();
+                let losses: Vec<_> = said
+                    .points
+                    .iter()
+                    .filter(|point| point.metric == TEST_LOSS)
+                    .map(|point| point.value)
+                    .collect();
                 assert!(losses.len() == 2 && losses[1] < losses[0], "{architecture}: {losses:?}");
-                let norms = said.points.iter().filter(|point| point.metric == TRAIN_FUNCTION_NORM).count();
+                let norms =
+                    said.points.iter().filter(|point| point.metric == TRAIN_FUNCTION_NORM).count();
                 assert_eq!(norms > 0, lambda > 0.0);
                 assert!(said.result.unwrap().is_ok());
             }
@@ -211,10 +267,15 @@ fn weights_are_named_and_work_is_estimated() {
     let [plain, regularised] = both();
     let file = weights_file(&spec(regularised, 0.0));
     let text = String::from_utf8_lossy(&file);
-    let names = ["conv1.weight", "conv3.bias", "bn1.running_mean", "bn4.weight", "fc1.weight", "fc2.bias"];
+    let names =
+        ["conv1.weight", "conv3.bias", "bn1.running_mean", "bn4.weight", "fc1.weight", "fc2.bias"];
     assert!(names.iter().all(|name| text.contains(&format!("\"{name}\""))), "{names:?}");
     // 28 -> 26 -> 13 -> 9 -> 4 -> 3.
-    let macs = 676.0 * 6.0 * 9.0 + 81.0 * 8.0 * 25.0 * 6.0 + 9.0 * 10.0 * 4.0 * 8.0 + 90.0 * 12.0 + 12.0 * 10.0;
+    let macs = 676.0 * 6.0 * 9.0
+        + 81.0 * 8.0 * 25.0 * 6.0
+        + 9.0 * 10.0 * 4.0 * 8.0
+        + 90.0 * 12.0
+        + 12.0 * 10.0;
     let per_image = |architecture| {
         let spec = spec(architecture, 0.0);
         (work::classifier_flop(&spec) - work::evaluation_flop(&spec)) / (25.0 * 10.0)

@@ -10,8 +10,8 @@ use swfn_shared::{
     metrics::MetricPoint,
     numbers::{Dropout, Lambda, LearningRate, Momentum, Spread},
     trial::{
-        Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
-        SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
+        Architecture, BatchNormScale, Classifier, Density, Epochs, LatentStatistics, Penalty,
+        Precision, SampleBatchNorm, SampleUnits, Sampling, TrialSpec, Vae, VaeFamily, VaeSamples,
     },
 };
 use swfn_worker::{
@@ -44,7 +44,8 @@ fn images(own: &IdxDataset, count: u32) -> Split {
         for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let place = if channels == 1 { label } else { 0 };
-            let ink = (y * rows / height, x * columns / width) == (place / columns, place % columns);
+            let ink =
+                (y * rows / height, x * columns / width) == (place / columns, place % columns);
             for channel in 0..channels {
                 let ink = ink && channel == label % channels;
                 images.push((state >> 26) as u8 + if ink { 190 } else { 0 });
@@ -149,16 +150,24 @@ fn colours_are_learnt_with_every_density_and_shown() {
     let wanted = Artifacts { vae_sheet: true, ..Artifacts::default() };
     let spec = spec(own, Architecture::NET, Some(VaeFamily::Vanilla));
     let (_, files) = trainer.run_for(&spec, wanted, &mut Silent).unwrap();
-    let mut reader = png::Decoder::new(std::io::Cursor::new(&files[0].content)).read_info().unwrap();
+    let mut reader =
+        png::Decoder::new(std::io::Cursor::new(&files[0].content)).read_info().unwrap();
     let mut sheet = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut sheet).unwrap();
     // 18 columns, which are all images of the subset; two pixels around each tile.
-    assert_eq!((info.color_type, info.width, info.height), (png::ColorType::Rgb, 18 * 26 + 2, 6 * 22 + 2));
+    assert_eq!(
+        (info.color_type, info.width, info.height),
+        (png::ColorType::Rgb, 18 * 26 + 2, 6 * 22 + 2)
+    );
     // The first pixel of each tile of the first row is bright in the channel of its class.
     let mut classes = [0; 3];
     for tile in sheet[2 * info.line_size..3 * info.line_size][6..].chunks(26 * 3).take(18) {
         let bright = (0..3).max_by_key(|channel| tile[*channel]).unwrap();
-        assert!((0..3).all(|channel| (tile[channel] >= 190) == (channel == bright)), "{:?}", &tile[..3]);
+        assert!(
+            (0..3).all(|channel| (tile[channel] >= 190) == (channel == bright)),
+            "{:?}",
+            &tile[..3]
+        );
         classes[bright] += 1;
     }
     assert_eq!(classes, [6; 3]);
@@ -187,6 +196,9 @@ fn passes(own: IdxDataset) {
         spec.classifier.iterations = 3;
         // Four pixels a channel are left where the VAE's images are smallest: batch norm has a variance even of one image.
         spec.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.batch_size = 1;
-        assert!(trainer.run(&spec, &mut Silent).unwrap().final_test_loss.is_finite(), "{architecture}");
+        assert!(
+            trainer.run(&spec, &mut Silent).unwrap().final_test_loss.is_finite(),
+            "{architecture}"
+        );
     }
 }

@@ -15,8 +15,8 @@ use swfn_shared::{
     metrics::{self, MetricPoint},
     numbers::LearningRate,
     trial::{
-        Architecture, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision, SampleBatchNorm, SampleUnits,
-        Sampling, TrialSpec, VaeFamily,
+        Architecture, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
+        SampleBatchNorm, SampleUnits, Sampling, TrialSpec, VaeFamily,
     },
 };
 use swfn_worker::{
@@ -67,7 +67,11 @@ impl Observer for Recorder {
         self.calls.push(step);
         self.points.extend(points);
         let stop = if self.abandon { Stop::Abandon } else { Stop::GiveBack };
-        if self.cancel_at.is_some_and(|at| step >= at) { ControlFlow::Break(stop) } else { ControlFlow::Continue(()) }
+        if self.cancel_at.is_some_and(|at| step >= at) {
+            ControlFlow::Break(stop)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -96,22 +100,38 @@ fn said(trainer: &mut Trainer, spec: &TrialSpec) -> Vec<(&'static str, u64, u64)
 /// All of an outcome but wall time; -1 in place of what there is not.
 fn finals(outcome: &Outcome) -> [f64; 5] {
     let Outcome { validation_accuracy, validated_test_accuracy, .. } = *outcome;
-    let [validation, validated] = [validation_accuracy, validated_test_accuracy].map(|share| share.unwrap_or(-1.0));
-    [outcome.final_test_accuracy, outcome.best_test_accuracy, outcome.final_test_loss, validation, validated]
+    let [validation, validated] =
+        [validation_accuracy, validated_test_accuracy].map(|share| share.unwrap_or(-1.0));
+    [
+        outcome.final_test_accuracy,
+        outcome.best_test_accuracy,
+        outcome.final_test_loss,
+        validation,
+        validated,
+    ]
 }
 
 #[test]
 fn a_trial_reports_each_block_and_the_end() {
     let (outcome, recorder) = run(&mut trainer(), &spec(Architecture::NET, 0.1));
     assert_eq!(recorder.steps(metrics::VAE_LOSS), [30]);
-    for metric in [metrics::TRAIN_LOSS, metrics::TRAIN_FUNCTION_NORM, metrics::TEST_LOSS, metrics::TEST_ACCURACY] {
+    for metric in [
+        metrics::TRAIN_LOSS,
+        metrics::TRAIN_FUNCTION_NORM,
+        metrics::TEST_LOSS,
+        metrics::TEST_ACCURACY,
+    ] {
         assert_eq!(recorder.steps(metric), [10, 20, 25], "{metric}");
     }
     assert!(recorder.calls.is_sorted());
     assert_eq!(recorder.calls.last(), Some(&spec(Architecture::NET, 0.1).steps()));
     let last = recorder.points.iter().rfind(|p| p.metric == metrics::TEST_ACCURACY).unwrap();
     assert_eq!(outcome.final_test_accuracy, last.value);
-    assert!(outcome.best_test_accuracy >= last.value && outcome.vae_seconds > 0.0 && outcome.classifier_seconds > 0.0);
+    assert!(
+        outcome.best_test_accuracy >= last.value
+            && outcome.vae_seconds > 0.0
+            && outcome.classifier_seconds > 0.0
+    );
 }
 
 #[test]
@@ -121,15 +141,23 @@ fn validation_images_choose_an_evaluation_and_change_nothing_else() {
     let (without, silent) = run(&mut trainer(), &plain);
     assert_eq!((without.validation_accuracy, without.validated_test_accuracy), (None, None));
     let (with, recorder) = run(&mut trainer(), &TrialSpec { validation: 50, ..plain });
-    let said = |metric: &str| recorder.points.iter().filter(|p| p.metric == metric).collect::<Vec<_>>();
+    let said =
+        |metric: &str| recorder.points.iter().filter(|p| p.metric == metric).collect::<Vec<_>>();
     let (validation, test) = (said(metrics::VALIDATION_ACCURACY), said(metrics::TEST_ACCURACY));
     assert_eq!((validation.len(), test.len(), said(metrics::VALIDATION_LOSS).len()), (10, 10, 10));
     // The first of the highest.
     let best = validation.iter().rev().max_by(|a, b| a.value.total_cmp(&b.value)).unwrap();
     let at_best = test.iter().find(|point| point.step == best.step).unwrap();
-    assert_eq!((with.validation_accuracy, with.validated_test_accuracy), (Some(best.value), Some(at_best.value)));
-    assert!(best.value > 0.3 && (best.value * 50.0 - (best.value * 50.0).round()).abs() < 1e-9, "{best:?}");
-    let others: Vec<_> = recorder.points.iter().filter(|p| !p.metric.starts_with("validation/")).copied().collect();
+    assert_eq!(
+        (with.validation_accuracy, with.validated_test_accuracy),
+        (Some(best.value), Some(at_best.value))
+    );
+    assert!(
+        best.value > 0.3 && (best.value * 50.0 - (best.value * 50.0).round()).abs() < 1e-9,
+        "{best:?}"
+    );
+    let others: Vec<_> =
+        recorder.points.iter().filter(|p| !p.metric.starts_with("validation/")).copied().collect();
     assert_eq!(others, silent.points);
     assert_eq!(finals(&with)[..3], finals(&without)[..3]);
 }
@@ -165,10 +193,16 @@ fn a_trial_repeats_bit_for_bit_whatever_ran_before_it() {
         let mut busy = trainer();
         // Another subset, another VAE, a failure, then the same VAE from another architecture: it is found ready below.
         run(&mut busy, &TrialSpec { seed: 2, ..trial });
-        let wild = TrialSpec { learning_rate: LearningRate::new(1e6).unwrap(), ..spec(Architecture::LENET, 0.0) };
+        let wild = TrialSpec {
+            learning_rate: LearningRate::new(1e6).unwrap(),
+            ..spec(Architecture::LENET, 0.0)
+        };
         assert!(busy.run(&wild, &mut Recorder::default()).is_err());
         run(&mut busy, &TrialSpec { architecture: Architecture::NET, ..trial });
-        assert_eq!(busy.vaes(), [trial.vae().unwrap(), TrialSpec { seed: 2, ..trial }.vae().unwrap()]);
+        assert_eq!(
+            busy.vaes(),
+            [trial.vae().unwrap(), TrialSpec { seed: 2, ..trial }.vae().unwrap()]
+        );
         assert_eq!(said(&mut busy, &trial), alone, "{architecture}");
         assert_ne!(said(&mut busy, &TrialSpec { seed: 2, ..trial }), alone, "{architecture}");
     }
@@ -190,16 +224,24 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
         let alone = said(&mut self::trainer(), &trial);
         // The first trains the VAE, the others find it.
         for process in 0..2 {
-            assert_eq!(said(&mut trainer(folder.path()), &trial), alone, "{architecture} {process}");
+            assert_eq!(
+                said(&mut trainer(folder.path()), &trial),
+                alone,
+                "{architecture} {process}"
+            );
         }
         let mut trainer = trainer(folder.path());
         let (outcome, recorder) = run(&mut trainer, &trial);
-        assert_eq!((outcome.vae_seconds, recorder.steps(metrics::VAE_LOSS)), (0.0, vec![100, 200, 230]));
+        assert_eq!(
+            (outcome.vae_seconds, recorder.steps(metrics::VAE_LOSS)),
+            (0.0, vec![100, 200, 230])
+        );
         assert_eq!(recorder.calls.first(), Some(&230));
         assert_eq!(trainer.vaes(), [trial.vae().unwrap()]);
     }
     // One VAE, whatever the architecture. Damaged, it is trained again, and put back.
-    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [file] = files.as_slice() else { panic!("{files:?}") };
     let content = fs::read(file).unwrap();
     fs::write(file, &content[..content.len() - 1]).unwrap();
@@ -208,7 +250,10 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
     assert_eq!(said(&mut trainer(folder.path()), &trial), said(&mut self::trainer(), &trial));
     assert_eq!(fs::read(file).unwrap(), content);
     // Where nothing can be written, VAEs are trained.
-    assert_eq!(said(&mut trainer(Path::new("/proc/self")), &trial), said(&mut self::trainer(), &trial));
+    assert_eq!(
+        said(&mut trainer(Path::new("/proc/self")), &trial),
+        said(&mut self::trainer(), &trial)
+    );
 }
 
 #[test]
@@ -224,9 +269,13 @@ fn a_vae_from_disk_with_which_a_trial_diverges_is_trained_anew() {
     let sound = fs::read(&file).unwrap();
     // Finite numbers, and the right shapes.
     let code = Tensor::full([1, 1, i64::from(settings.latent)], 1e38, (Kind::Float, Device::Cpu));
-    let decoder = || Vae::new(784, settings.hidden.into(), settings.latent.into(), &[0], Device::Cpu.into()).decoder;
+    let decoder = || {
+        Vae::new(784, settings.hidden.into(), settings.latent.into(), &[0], Device::Cpu.into())
+            .decoder
+    };
     let images = |count: i64| Tensor::zeros([count, 784], (Kind::Float, Device::Cpu));
-    let wrong = |count| TrainedVae::new(Densities::new(decoder(), &code, &code), images(count), Vec::new());
+    let wrong =
+        |count| TrainedVae::new(Densities::new(decoder(), &code, &code), images(count), Vec::new());
     let count = (1..100).find(|count| {
         cache().get(vae, settings.iterations, || wrong(*count)).is_some() || {
             fs::write(&file, &sound).unwrap();
@@ -263,7 +312,10 @@ fn trials_of_one_seed_are_paired() {
             // The first batch goes through the same weights; with samples beside it, sums may round differently.
             assert!((first_loss(other) - loss).abs() < 1e-5 * loss, "{architecture}");
         }
-        assert!((first_loss(TrialSpec { seed: 2, ..plain }) - loss).abs() > 1e-3 * loss, "{architecture}");
+        assert!(
+            (first_loss(TrialSpec { seed: 2, ..plain }) - loss).abs() > 1e-3 * loss,
+            "{architecture}"
+        );
     }
 }
 
@@ -272,7 +324,10 @@ fn without_function_norm_there_is_no_vae() {
     let mut trainer = trainer();
     let (outcome, recorder) = run(&mut trainer, &spec(Architecture::LENET, 0.0));
     assert!(trainer.vaes().is_empty());
-    assert!(recorder.steps(metrics::VAE_LOSS).is_empty() && recorder.steps(metrics::TRAIN_FUNCTION_NORM).is_empty());
+    assert!(
+        recorder.steps(metrics::VAE_LOSS).is_empty()
+            && recorder.steps(metrics::TRAIN_FUNCTION_NORM).is_empty()
+    );
     assert_eq!(outcome.vae_seconds, 0.0);
     assert_eq!(recorder.calls.last(), Some(&25));
 }
@@ -304,20 +359,34 @@ fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
     let mut losses: Vec<u64> = Vec::new();
     for (index, variant) in variants.iter().enumerate() {
         let (outcome, recorder) = run(&mut trainer, variant);
-        assert_eq!(recorder.steps(metrics::VAE_LOSS).is_empty(), variant.vae().is_none(), "{index}");
+        assert_eq!(
+            recorder.steps(metrics::VAE_LOSS).is_empty(),
+            variant.vae().is_none(),
+            "{index}"
+        );
         assert_eq!(recorder.steps(metrics::TRAIN_FUNCTION_NORM), [10, 20, 25], "{index}");
         losses.push(outcome.final_test_loss.to_bits());
     }
     let distinct: std::collections::HashSet<_> = losses.iter().collect();
     assert_eq!(distinct.len(), variants.len(), "{losses:?}");
-    assert_eq!(trainer.vaes().len(), 4, "published, subset's statistics, convolutional, balanced subset");
+    assert_eq!(
+        trainer.vaes().len(),
+        4,
+        "published, subset's statistics, convolutional, balanced subset"
+    );
 }
 
 #[test]
 fn a_loss_that_is_not_finite_fails_the_trial_as_diverged() {
-    let spec = TrialSpec { learning_rate: LearningRate::new(1e6).unwrap(), ..spec(Architecture::LENET, 0.0) };
+    let spec = TrialSpec {
+        learning_rate: LearningRate::new(1e6).unwrap(),
+        ..spec(Architecture::LENET, 0.0)
+    };
     let error = trainer().run(&spec, &mut Recorder::default()).unwrap_err();
-    assert!(matches!(error, TrainError::Diverged { metric: metrics::TRAIN_LOSS, step: 10, .. }), "{error:?}");
+    assert!(
+        matches!(error, TrainError::Diverged { metric: metrics::TRAIN_LOSS, step: 10, .. }),
+        "{error:?}"
+    );
     assert!(error.to_string().starts_with("diverged: train/loss is `"), "{error}");
 }
 
@@ -343,17 +412,29 @@ fn a_trial_that_does_not_fit_its_data_is_refused_by_name() {
         spec
     };
     let cases = [
-        (with(|s| s.subset_size = 60_001), "a subset of `60001` images was asked for, but there are `60000`"),
+        (
+            with(|s| s.subset_size = 60_001),
+            "a subset of `60001` images was asked for, but there are `60000`",
+        ),
         (with(|s| s.dataset = Dataset::of(&KMNIST)), "data set `kmnist` is not loaded"),
-        (with(|s| s.classifier.batch_size = 61), "batch_size `61` is more than the subset of 60 images"),
+        (
+            with(|s| s.classifier.batch_size = 61),
+            "batch_size `61` is more than the subset of 60 images",
+        ),
         (with(|s| s.classifier.evaluate_every = 0), "evaluate_every `0` is not above zero"),
-        (with(|s| s.classifier.epochs = Epochs::Restart { every: 0 }), "restart_every `0` is not above zero"),
+        (
+            with(|s| s.classifier.epochs = Epochs::Restart { every: 0 }),
+            "restart_every `0` is not above zero",
+        ),
         (with(|s| s.classifier.batch_size = 1), "batch norm has no variance of `1` image"),
     ];
     let mut trainer = trainer();
     for (spec, message) in cases {
         let error = trainer.run(&spec, &mut Recorder::default()).unwrap_err();
-        assert!(matches!(error, TrainError::Data(_)) && error.to_string().starts_with(message), "{error}");
+        assert!(
+            matches!(error, TrainError::Data(_)) && error.to_string().starts_with(message),
+            "{error}"
+        );
     }
 }
 
@@ -364,8 +445,12 @@ fn an_error_of_torch_fails_the_trial_and_not_the_process() {
     broken.test.labels.fill(12);
     trainer.load(Dataset::of(&KMNIST), broken).unwrap();
     let trial = spec(Architecture::NET, 0.0);
-    let error =
-        trainer.run(&TrialSpec { dataset: Dataset::of(&KMNIST), ..trial }, &mut Recorder::default()).unwrap_err();
-    assert!(matches!(&error, TrainError::Torch(message) if message.contains("index 12 is out of bounds")), "{error}");
+    let error = trainer
+        .run(&TrialSpec { dataset: Dataset::of(&KMNIST), ..trial }, &mut Recorder::default())
+        .unwrap_err();
+    assert!(
+        matches!(&error, TrainError::Torch(message) if message.contains("index 12 is out of bounds")),
+        "{error}"
+    );
     assert_eq!(said(&mut trainer, &trial), said(&mut self::trainer(), &trial));
 }

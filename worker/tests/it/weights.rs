@@ -43,8 +43,11 @@ fn processor() -> String {
 /// The digest of the final weights, and their root mean square.
 fn weights(trial: &TrialSpec) -> (String, f64) {
     let content = crate::trainer::weights(trial);
-    let numbers = content.chunks_exact(4).map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().unwrap())));
-    let squares: f64 = numbers.map(|number| if number.is_finite() { number * number } else { 0.0 }).sum();
+    let numbers = content
+        .chunks_exact(4)
+        .map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().unwrap())));
+    let squares: f64 =
+        numbers.map(|number| if number.is_finite() { number * number } else { 0.0 }).sum();
     (hex(&content), (squares / (content.len() / 4) as f64).sqrt())
 }
 
@@ -73,7 +76,9 @@ fn final_weights_are_the_recorded_ones() {
     if std::env::var_os("SWFN_RECORD").is_some() {
         let lines: Vec<_> = now
             .iter()
-            .map(|(number, digest, beside, size)| format!("{number} {processor} {digest} {beside} {size:.9}\n"))
+            .map(|(number, digest, beside, size)| {
+                format!("{number} {processor} {digest} {beside} {size:.9}\n")
+            })
             .collect();
         fs::write(&record, lines.concat()).unwrap();
     }

@@ -78,7 +78,8 @@ impl Client {
         );
         let insecure = variable("MLFLOW_TRACKING_INSECURE_TLS");
         ensure!(
-            insecure.is_none_or(|value| !value.eq_ignore_ascii_case("true")) || url.starts_with("http://"),
+            insecure.is_none_or(|value| !value.eq_ignore_ascii_case("true"))
+                || url.starts_with("http://"),
             problem!(
                 "MLFLOW_TRACKING_INSECURE_TLS is `true`, but the certificate of the MLflow server \
                  is always checked";
@@ -86,17 +87,20 @@ impl Client {
                  MLFLOW_TRACKING_SERVER_CERT_PATH"
             )
         );
-        let limits = |config: ConfigBuilder<AgentScope>| config.timeout_global(Some(TIMEOUT)).max_redirects(0);
+        let limits = |config: ConfigBuilder<AgentScope>| {
+            config.timeout_global(Some(TIMEOUT)).max_redirects(0)
+        };
         let web = Web::new(url, CERTIFICATES, limits, &variable)?;
         let name = variable("MLFLOW_TRACKING_USERNAME");
-        let authorization = match (variable("MLFLOW_TRACKING_TOKEN"), name, variable("MLFLOW_TRACKING_PASSWORD")) {
-            // As MLflow's own client does it.
-            (_, Some(name), Some(password)) => {
-                Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))))
-            }
-            (Some(token), ..) => Some(format!("Bearer {token}")),
-            (None, ..) => None,
-        };
+        let authorization =
+            match (variable("MLFLOW_TRACKING_TOKEN"), name, variable("MLFLOW_TRACKING_PASSWORD")) {
+                // As MLflow's own client does it.
+                (_, Some(name), Some(password)) => {
+                    Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))))
+                }
+                (Some(token), ..) => Some(format!("Bearer {token}")),
+                (None, ..) => None,
+            };
         Ok(Self { web, url: url.trim_end_matches('/').to_owned(), authorization, pauses })
     }
 
@@ -105,7 +109,9 @@ impl Client {
         match self.ask(path, Some(query), None)? {
             Answer::Fine(value) => Ok(Some(value)),
             Answer::Refused { code, .. } if code == "RESOURCE_DOES_NOT_EXIST" => Ok(None),
-            Answer::Refused { status, code, message } => Err(self.refused(path, status, &code, &message)),
+            Answer::Refused { status, code, message } => {
+                Err(self.refused(path, status, &code, &message))
+            }
         }
     }
 
@@ -113,7 +119,9 @@ impl Client {
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         match self.ask(path, None, Some(body))? {
             Answer::Fine(value) => Ok(value),
-            Answer::Refused { status, code, message } => Err(self.refused(path, status, &code, &message)),
+            Answer::Refused { status, code, message } => {
+                Err(self.refused(path, status, &code, &message))
+            }
         }
     }
 
@@ -129,12 +137,20 @@ impl Client {
             _ => None,
         };
         let by = self.web.by();
-        let what = format!("the MLflow server at `{}` answers `{path}` with {status} {code}{by}: {message}", self.url);
+        let what = format!(
+            "the MLflow server at `{}` answers `{path}` with {status} {code}{by}: {message}",
+            self.url
+        );
         with_hint(what, hint.map(str::to_owned))
     }
 
     /// Sends a request; again, after ever longer pauses, when the server cannot be reached or has trouble of its own.
-    fn ask(&self, path: &str, query: Option<(&str, &str)>, body: Option<&Value>) -> anyhow::Result<Answer> {
+    fn ask(
+        &self,
+        path: &str,
+        query: Option<(&str, &str)>,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
         let mut tries = 0;
         let ask = || {
             tries += 1;
@@ -161,7 +177,12 @@ impl Client {
         })
     }
 
-    fn once(&self, path: &str, query: Option<(&str, &str)>, body: Option<&Value>) -> Result<Answer, ureq::Error> {
+    fn once(
+        &self,
+        path: &str,
+        query: Option<(&str, &str)>,
+        body: Option<&Value>,
+    ) -> Result<Answer, ureq::Error> {
         let url = format!("{}/api/2.0/mlflow/{path}", self.url);
         let mut response = match body {
             Some(body) => {
@@ -185,7 +206,12 @@ impl Client {
         if let (200..=299, Some(json)) = (status, &json) {
             return Ok(Answer::Fine(json.clone()));
         }
-        let field = |name| json.as_ref().and_then(|json| json.get(name)).and_then(Value::as_str).unwrap_or_default();
+        let field = |name| {
+            json.as_ref()
+                .and_then(|json| json.get(name))
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         let message = if json.is_some() { field("message") } else { &text };
         let message = flat(text::beginning(message.trim(), 500));
         // A page instead of an answer is an answer of something else.

@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
-use swfn_shared::{grid::Grid, metrics::OUTCOMES, problem, problem::OrProblem as _, state::TrialState, text};
+use swfn_shared::{
+    grid::Grid, metrics::OUTCOMES, problem, problem::OrProblem as _, state::TrialState, text,
+};
 use swfn_store::ReadOnly;
 
 use super::{super::trial::Trial, client::Client};
@@ -33,8 +35,9 @@ const PARAM_BYTES: usize = 500;
 pub(in super::super) fn sweep_name(run_dir: &Path) -> anyhow::Result<String> {
     let path = run_dir.join("grid.toml");
     let shown = path.display().to_string();
-    let text = fs::read_to_string(&path)
-        .or_problem(|| problem!("cannot read `{shown}`"; "name MLflow's experiment with --experiment"))?;
+    let text = fs::read_to_string(&path).or_problem(
+        || problem!("cannot read `{shown}`"; "name MLflow's experiment with --experiment"),
+    )?;
     Ok(Grid::parse(&shown, &text, u64::MAX)?.name)
 }
 
@@ -59,7 +62,11 @@ struct Known {
 }
 
 /// Sends all trials that have begun to the experiment of that name; tells what was sent.
-pub(in super::super) fn upload(reader: &ReadOnly, url: &str, experiment: &str) -> anyhow::Result<String> {
+pub(in super::super) fn upload(
+    reader: &ReadOnly,
+    url: &str,
+    experiment: &str,
+) -> anyhow::Result<String> {
     let client = Client::new(url)?;
     let id = open_experiment(&client, experiment)?;
     let mut known = known_runs(&client, &id)?;
@@ -114,7 +121,9 @@ fn told(Counts { new, updated, same, deleted }: &Counts) -> String {
     let skipped = match deleted {
         0 => String::new(),
         deleted => {
-            format!(", {deleted} left out because they were deleted there (`mlflow runs restore` brings them back)")
+            format!(
+                ", {deleted} left out because they were deleted there (`mlflow runs restore` brings them back)"
+            )
         }
     };
     format!("{new} new runs, {updated} brought up to date, {same} there already{skipped}")
@@ -152,18 +161,26 @@ fn known_runs(client: &Client, experiment: &str) -> anyhow::Result<HashMap<Strin
         let answer = client.post("runs/search", &body)?;
         for run in answer["runs"].as_array().into_iter().flatten() {
             let tags = run["data"]["tags"].as_array().into_iter().flatten();
-            let tags: HashMap<_, _> =
-                tags.filter_map(|tag| Some((tag["key"].as_str()?, tag["value"].as_str()?))).collect();
-            let (Some(trial), Some(id)) = (tags.get(TRIAL), run["info"]["run_id"].as_str()) else { continue };
+            let tags: HashMap<_, _> = tags
+                .filter_map(|tag| Some((tag["key"].as_str()?, tag["value"].as_str()?)))
+                .collect();
+            let (Some(trial), Some(id)) = (tags.get(TRIAL), run["info"]["run_id"].as_str()) else {
+                continue;
+            };
             let attempt = tags.get(ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or(0);
-            let points = tags.get(POINTS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let points = tags
+                .get(POINTS)
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default();
             let state = tags.get(STATE).map(|state| (*state).to_owned()).unwrap_or_default();
             let deleted = run["info"]["lifecycle_stage"] == "deleted";
             if deleted && (tags.contains_key(REPLACED) || known.contains_key(*trial)) {
                 continue;
             }
             let run = Known { run: id.to_owned(), attempt, points, state, deleted };
-            if let Some(twice) = known.insert((*trial).to_owned(), run).filter(|twice| !twice.deleted) {
+            if let Some(twice) =
+                known.insert((*trial).to_owned(), run).filter(|twice| !twice.deleted)
+            {
                 replace(client, &twice.run)?;
             }
         }
@@ -185,16 +202,29 @@ fn milliseconds(seconds: f64) -> i64 {
     (seconds * 1000.0) as i64
 }
 
-fn create(reader: &ReadOnly, client: &Client, experiment: &str, trial: &Trial) -> anyhow::Result<Known> {
+fn create(
+    reader: &ReadOnly,
+    client: &Client,
+    experiment: &str,
+    trial: &Trial,
+) -> anyhow::Result<Known> {
     let sql = "SELECT event.at, worker.id, host, device, model, software, libtorch, cuda FROM event
                LEFT JOIN worker ON worker.id = event.worker
                WHERE event.trial = ?1 AND event.attempt = ?2 AND kind = 'leased' ORDER BY sequence LIMIT 1";
     let mut began = 0.0;
-    let mut tags = vec![tag(TRIAL, &trial.id), tag(ATTEMPT, &trial.attempt.to_string()), tag("swfn.cell", &trial.cell)];
+    let mut tags = vec![
+        tag(TRIAL, &trial.id),
+        tag(ATTEMPT, &trial.attempt.to_string()),
+        tag("swfn.cell", &trial.cell),
+    ];
     reader.each(sql, (trial.number, trial.attempt), |row| {
         began = row.get(0)?;
-        for (index, name) in ["worker", "host", "device", "model", "software", "libtorch", "cuda"].iter().enumerate() {
-            if let Some(text) = row.get::<_, Option<String>>(index + 1)?.filter(|text| !text.is_empty()) {
+        for (index, name) in
+            ["worker", "host", "device", "model", "software", "libtorch", "cuda"].iter().enumerate()
+        {
+            if let Some(text) =
+                row.get::<_, Option<String>>(index + 1)?.filter(|text| !text.is_empty())
+            {
                 tags.push(tag(&format!("swfn.{name}"), &text));
             }
         }
@@ -237,8 +267,7 @@ fn params(trial: &Trial) -> anyhow::Result<Vec<Value>> {
     all.extend(trial.axes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     flatten("", &serde_json::from_str(&trial.settings)?, &mut all);
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let param =
-        |(key, value): (&String, &Value)| json!({ "key": key, "value": text::beginning(&shown(value), PARAM_BYTES) });
+    let param = |(key, value): (&String, &Value)| json!({ "key": key, "value": text::beginning(&shown(value), PARAM_BYTES) });
     Ok(all.iter().map(param).collect())
 }
 
@@ -269,14 +298,22 @@ fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> any
     let mut metrics = vec![];
     if trial.state == TrialState::Succeeded {
         let names: Vec<&str> = OUTCOMES.iter().map(|metric| metric.name).collect();
-        let sql = format!("SELECT {}, dataset_digest FROM result WHERE trial = ?1 AND attempt = ?2", names.join(", "));
+        let sql = format!(
+            "SELECT {}, dataset_digest FROM result WHERE trial = ?1 AND attempt = ?2",
+            names.join(", ")
+        );
         reader.each(&sql, (trial.number, trial.attempt), |row| {
             for (index, name) in names.iter().enumerate() {
                 // Not all trials have validation images.
                 let value = row.get::<_, Option<f64>>(index)?;
-                metrics.extend(value.map(|value| json!({ "key": name, "value": value, "timestamp": at, "step": 0 })));
+                metrics.extend(value.map(
+                    |value| json!({ "key": name, "value": value, "timestamp": at, "step": 0 }),
+                ));
             }
-            tags.extend(row.get::<_, Option<String>>(names.len())?.map(|digest| tag("swfn.dataset_digest", &digest)));
+            tags.extend(
+                row.get::<_, Option<String>>(names.len())?
+                    .map(|digest| tag("swfn.dataset_digest", &digest)),
+            );
             Ok(())
         })?;
     }
@@ -291,7 +328,8 @@ fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> any
     }
     // Last, since whoever reads that a trial has ended sends nothing more.
     if !metrics.is_empty() || !tags.is_empty() {
-        client.post("runs/log-batch", &json!({ "run_id": run, "metrics": metrics, "tags": tags }))?;
+        client
+            .post("runs/log-batch", &json!({ "run_id": run, "metrics": metrics, "tags": tags }))?;
     }
     let status = match trial.state {
         TrialState::Succeeded => "FINISHED",
@@ -303,29 +341,42 @@ fn send(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known) -> any
         update["end_time"] = at.into();
     }
     client.post("runs/update", &update)?;
-    client.post("runs/log-batch", &json!({ "run_id": run, "tags": [tag(STATE, trial.state.name())] }))?;
+    client.post(
+        "runs/log-batch",
+        &json!({ "run_id": run, "tags": [tag(STATE, trial.state.name())] }),
+    )?;
     Ok(())
 }
 
 /// When the newest attempt began, and when it ended, if it has.
 fn times(reader: &ReadOnly, trial: &Trial) -> anyhow::Result<(f64, Option<f64>)> {
-    let sql =
-        "SELECT min(at), max(CASE WHEN kind <> 'leased' THEN at END) FROM event WHERE trial = ?1 AND attempt = ?2";
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<f64>>(0)?.unwrap_or(0.0), row.get(1)?));
+    let sql = "SELECT min(at), max(CASE WHEN kind <> 'leased' THEN at END) FROM event WHERE trial = ?1 AND attempt = ?2";
+    let row =
+        |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<f64>>(0)?.unwrap_or(0.0), row.get(1)?));
     Ok(reader.all(sql, (trial.number, trial.attempt), row)?.pop().unwrap_or((0.0, None)))
 }
 
 /// Sends the points that the server does not have. A tag that goes with them says how far that is.
-fn send_points(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known, at: i64) -> anyhow::Result<()> {
+fn send_points(
+    reader: &ReadOnly,
+    client: &Client,
+    trial: &Trial,
+    known: &Known,
+    at: i64,
+) -> anyhow::Result<()> {
     let metrics: Vec<(i64, String)> =
-        reader.all("SELECT number, name FROM metric ORDER BY number", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        reader.all("SELECT number, name FROM metric ORDER BY number", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     let mut sent = known.points.clone();
     let mut batch = Vec::new();
     let flush = |batch: &mut Vec<Value>, sent: &BTreeMap<String, i64>| -> anyhow::Result<()> {
         if !batch.is_empty() {
             let tags = [tag(POINTS, &serde_json::to_string(sent)?)];
-            client
-                .post("runs/log-batch", &json!({ "run_id": known.run, "metrics": mem::take(batch), "tags": tags }))?;
+            client.post(
+                "runs/log-batch",
+                &json!({ "run_id": known.run, "metrics": mem::take(batch), "tags": tags }),
+            )?;
         }
         Ok(())
     };
@@ -336,7 +387,8 @@ fn send_points(reader: &ReadOnly, client: &Client, trial: &Trial, known: &Known,
             let room = METRICS - batch.len();
             let last = sent.get(&name).copied().unwrap_or(-1);
             let parameters = (trial.number, trial.attempt, number, last, room as i64);
-            let points: Vec<(i64, f64)> = reader.all(sql, parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let points: Vec<(i64, f64)> =
+                reader.all(sql, parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
             let Some((step, _)) = points.last() else { break };
             sent.insert(name.clone(), *step);
             batch.extend(
@@ -380,8 +432,16 @@ mod tests {
         );
         let asked = asked.join().unwrap();
         assert!(asked[0].contains(r#""run_view_type":"ALL""#), "{}", asked[0]);
-        assert!(asked[1].contains("runs/set-tag") && asked[1].contains("swfn.replaced"), "{}", asked[1]);
-        assert!(asked[2].contains("runs/delete") && asked[2].contains(r#""run_id":"1""#), "{}", asked[2]);
+        assert!(
+            asked[1].contains("runs/set-tag") && asked[1].contains("swfn.replaced"),
+            "{}",
+            asked[1]
+        );
+        assert!(
+            asked[2].contains("runs/delete") && asked[2].contains(r#""run_id":"1""#),
+            "{}",
+            asked[2]
+        );
         let counts = Counts { deleted: 2, ..Counts::default() };
         assert!(told(&counts).contains("2 left out because they were deleted there"));
     }

@@ -87,7 +87,11 @@ impl Event {
     /// Something for a plugin.
     pub(super) fn plugin(wall_time: f64, tag: &str, plugin: &str, content: Vec<u8>) -> Self {
         let plugin_data = Some(PluginData { plugin_name: plugin.to_owned(), content });
-        let value = Value { tag: tag.to_owned(), simple_value: None, metadata: Some(SummaryMetadata { plugin_data }) };
+        let value = Value {
+            tag: tag.to_owned(),
+            simple_value: None,
+            metadata: Some(SummaryMetadata { plugin_data }),
+        };
         Self { wall_time, step: 0, what: Some(What::Summary(Summary { value: vec![value] })) }
     }
 
@@ -113,7 +117,8 @@ pub(super) fn unframe(bytes: &[u8]) -> Option<(Event, usize)> {
     if u32::from_le_bytes(*checksum) != masked_checksum(length) {
         return None;
     }
-    let length = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= MAX_RECORD)?;
+    let length =
+        usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= MAX_RECORD)?;
     let (content, rest) = rest.split_at_checked(length)?;
     let (checksum, _) = rest.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*checksum) != masked_checksum(content) {

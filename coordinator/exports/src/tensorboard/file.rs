@@ -31,7 +31,13 @@ pub(super) struct EventFile {
 impl EventFile {
     /// The file of an attempt that began at that time, in seconds since 1970; it is made if it is not there. What other attempts left in the
     /// folder is removed.
-    pub(super) fn open(root: &Path, trial: &Trial, varying: &[&str], attempt: i64, began: f64) -> io::Result<Self> {
+    pub(super) fn open(
+        root: &Path,
+        trial: &Trial,
+        varying: &[&str],
+        attempt: i64,
+        began: f64,
+    ) -> io::Result<Self> {
         let folder = root.join(trial.name());
         fs::create_dir_all(&folder)?;
         // TensorBoard reads the files of a folder in the order of their names.
@@ -39,14 +45,21 @@ impl EventFile {
         for entry in fs::read_dir(&folder)?.flatten() {
             let other = entry.file_name();
             let other = other.to_string_lossy();
-            if other.starts_with("events.out.tfevents.") && other.contains(".swfn.") && other != name {
+            if other.starts_with("events.out.tfevents.")
+                && other.contains(".swfn.")
+                && other != name
+            {
                 fs::remove_file(entry.path())?;
             }
         }
-        let mut file = Self { path: folder.join(name), length: 0, steps: HashMap::new(), ended: false };
+        let mut file =
+            Self { path: folder.join(name), length: 0, steps: HashMap::new(), ended: false };
         file.find()?;
         if file.length == 0 {
-            file.add([Event::first(began), Event::anew(began), hparams::begin(trial, varying, began)].into_iter())?;
+            file.add(
+                [Event::first(began), Event::anew(began), hparams::begin(trial, varying, began)]
+                    .into_iter(),
+            )?;
         }
         Ok(file)
     }

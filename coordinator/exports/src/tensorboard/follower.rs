@@ -64,14 +64,18 @@ struct Follower {
 
 impl Follower {
     fn new(reader: ReadOnly, root: PathBuf) -> anyhow::Result<Self> {
-        fs::create_dir_all(&root)
-            .or_problem(|| problem!("cannot make the folder `{}`", root.display(); "check permissions"))?;
-        let metrics =
-            reader.all("SELECT number, name FROM metric ORDER BY number", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        fs::create_dir_all(&root).or_problem(
+            || problem!("cannot make the folder `{}`", root.display(); "check permissions"),
+        )?;
+        let metrics = reader.all("SELECT number, name FROM metric ORDER BY number", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         let varying = Trial::varying(&reader)?;
         // One that makes no sense is as good as none: then all is gone through again, to the same files.
-        let position = fs::read_to_string(root.join(POSITION)).ok().and_then(|text| text.trim().parse().ok());
-        let mut follower = Self { reader, root, metrics, varying, position: 0, attempts: BTreeMap::new() };
+        let position =
+            fs::read_to_string(root.join(POSITION)).ok().and_then(|text| text.trim().parse().ok());
+        let mut follower =
+            Self { reader, root, metrics, varying, position: 0, attempts: BTreeMap::new() };
         let position = position.unwrap_or(0);
         while follower.position < position && follower.journal(position)? {
             follower.attempts.retain(|_, attempt| attempt.end.is_none());
@@ -92,7 +96,9 @@ impl Follower {
         }
         if self.position != before {
             let text = format!("{}\n", self.position);
-            run_dir::replace(&self.root, POSITION, |file| Ok(std::io::Write::write_all(file, text.as_bytes())?))?;
+            run_dir::replace(&self.root, POSITION, |file| {
+                Ok(std::io::Write::write_all(file, text.as_bytes())?)
+            })?;
         }
         Ok(more)
     }
@@ -145,7 +151,8 @@ impl Follower {
         if attempt.file.is_none() {
             let Some(trial) = Trial::read(reader, number)? else { return Ok(true) };
             let file = EventFile::open(root, &trial, varying, attempt.number, attempt.began);
-            let file = file.with_context(|| format!("cannot write the event file of trial `{}`", trial.id))?;
+            let file = file
+                .with_context(|| format!("cannot write the event file of trial `{}`", trial.id))?;
             attempt.file = Some((trial, file));
         }
         let Some((trial, file)) = &mut attempt.file else { return Ok(true) };
@@ -161,8 +168,10 @@ impl Follower {
                            WHERE trial = ?1 AND attempt = ?2 AND metric = ?3 AND step > ?4 ORDER BY step LIMIT ?5";
                 let last = file.last_step(tag).unwrap_or(-1);
                 let parameters = (number, attempt.number, *metric, last, PORTION as i64);
-                let points: Vec<(i64, f64)> = reader.all(sql, parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
-                let scalar = |(step, value): &(i64, f64)| Event::scalar(wall_time, tag, *step, *value);
+                let points: Vec<(i64, f64)> =
+                    reader.all(sql, parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
+                let scalar =
+                    |(step, value): &(i64, f64)| Event::scalar(wall_time, tag, *step, *value);
                 file.add(points.iter().map(scalar)).with_context(failed)?;
                 if points.len() < PORTION {
                     break;
@@ -200,8 +209,9 @@ impl Exporter {
     /// Starts it. Whatever goes wrong with event files is said, tried again, and never the end of a sweep.
     pub fn start(database: PathBuf, root: PathBuf) -> std::io::Result<Self> {
         let (running, over) = mpsc::channel();
-        let thread =
-            thread::Builder::new().name("tensorboard".to_owned()).spawn(move || follow(&database, &root, &over))?;
+        let thread = thread::Builder::new()
+            .name("tensorboard".to_owned())
+            .spawn(move || follow(&database, &root, &over))?;
         Ok(Self { running, thread })
     }
 

@@ -22,11 +22,15 @@ fn said(path: &Path) -> Vec<String> {
     while let Some((event, length)) = unframe(&bytes[place..]) {
         place += length;
         match event.what {
-            Some(What::Summary(summary)) => said.extend(summary.value.iter().map(|value| match value.simple_value {
-                Some(number) => format!("{}@{}={number}", value.tag, event.step),
-                None => value.tag.clone(),
-            })),
-            other => said.extend(other.map(|other| format!("{other:?}").chars().take(10).collect())),
+            Some(What::Summary(summary)) => {
+                said.extend(summary.value.iter().map(|value| match value.simple_value {
+                    Some(number) => format!("{}@{}={number}", value.tag, event.step),
+                    None => value.tag.clone(),
+                }))
+            }
+            other => {
+                said.extend(other.map(|other| format!("{other:?}").chars().take(10).collect()))
+            }
         }
     }
     assert_eq!(place, bytes.len(), "torn");
@@ -35,9 +39,15 @@ fn said(path: &Path) -> Vec<String> {
 
 /// The event files of all trials, by their paths.
 fn files(root: &Path) -> Vec<PathBuf> {
-    let folders = fs::read_dir(root).unwrap().flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    let mut files: Vec<_> =
-        folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()).collect();
+    let folders = fs::read_dir(root)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    let mut files: Vec<_> = folders
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     files
 }
@@ -55,7 +65,10 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     let points = |attempt, steps: &[u64]| Batch {
         points: vec![(
             lease(attempt),
-            steps.iter().map(|step| MetricPoint { metric: metrics::TRAIN_LOSS, step: *step, value: 0.25 }).collect(),
+            steps
+                .iter()
+                .map(|step| MetricPoint { metric: metrics::TRAIN_LOSS, step: *step, value: 0.25 })
+                .collect(),
         )],
         ..Batch::default()
     };
@@ -69,7 +82,8 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     let [file] = &files(&root)[..] else { panic!() };
     let name = file.strip_prefix(&root).unwrap().display().to_string();
     let short = specs[1].id().short();
-    let expected = format!("net_n=100_fn_0.1_seed=0_{short}/events.out.tfevents.0000000010.swfn.00001");
+    let expected =
+        format!("net_n=100_fn_0.1_seed=0_{short}/events.out.tfevents.0000000010.swfn.00001");
     assert_eq!(name, expected);
     let first = [&BEGINNING[..], &["train/loss@100=0.25", "train/loss@200=0.25"]].concat();
     assert_eq!(said(file), first);
@@ -104,13 +118,22 @@ fn a_trial_has_one_curve_whatever_becomes_of_attempts_coordinators_and_files() {
     // It ends while nobody looks, and the position in the journal is lost, too.
     store.write(30.0, &batch(lease(2), 0.75)).unwrap();
     fs::remove_file(root.join(POSITION)).unwrap();
-    let all =
-        [&BEGINNING[..], &["test/accuracy@100=0.5", "test/accuracy@200=0.75", "_hparams_/session_end_info"]].concat();
+    let all = [
+        &BEGINNING[..],
+        &["test/accuracy@100=0.5", "test/accuracy@200=0.75", "_hparams_/session_end_info"],
+    ]
+    .concat();
     for _ in 0..2 {
         write_once(ReadOnly::open(&database).unwrap(), &root).unwrap();
-        assert_eq!((files(&root).len(), said(file)), (1, all.iter().map(ToString::to_string).collect()));
+        assert_eq!(
+            (files(&root).len(), said(file)),
+            (1, all.iter().map(ToString::to_string).collect())
+        );
     }
-    assert_eq!(said(&root.join("events.out.tfevents.0000000000.swfn")), ["FileVersio", "_hparams_/experiment"]);
+    assert_eq!(
+        said(&root.join("events.out.tfevents.0000000000.swfn")),
+        ["FileVersio", "_hparams_/experiment"]
+    );
     // From nothing, the same.
     let other = dir.path().join("other");
     write_once(ReadOnly::open(&database).unwrap(), &other).unwrap();
@@ -127,7 +150,12 @@ fn more_points_than_one_portion_and_a_disk_that_does_not_take_them() {
     let lease = LeaseId { trial: specs[0].id(), attempt: 1 };
     let point = |step| MetricPoint { metric: metrics::TRAIN_LOSS, step, value: 0.5 };
     store.write(1.0, &leased(lease)).unwrap();
-    store.write(2.0, &Batch { points: vec![(lease, (0..2500).map(point).collect())], ..Batch::default() }).unwrap();
+    store
+        .write(
+            2.0,
+            &Batch { points: vec![(lease, (0..2500).map(point).collect())], ..Batch::default() },
+        )
+        .unwrap();
     let exporter = Exporter::start(database.clone(), root.clone()).unwrap();
     exporter.finish();
     let [file] = &files(&root)[..] else { panic!() };
@@ -137,6 +165,7 @@ fn more_points_than_one_portion_and_a_disk_that_does_not_take_them() {
     let blocked = dir.path().join("blocked");
     fs::create_dir(&blocked).unwrap();
     fs::write(blocked.join(file.parent().unwrap().file_name().unwrap()), "in the way").unwrap();
-    let error = format!("{:#}", write_once(ReadOnly::open(&database).unwrap(), &blocked).unwrap_err());
+    let error =
+        format!("{:#}", write_once(ReadOnly::open(&database).unwrap(), &blocked).unwrap_err());
     assert!(error.contains("cannot write the event file of trial"), "{error}");
 }

@@ -121,11 +121,18 @@ pub(super) fn experiment(trial: &Trial, varying: &[&str]) -> Event {
     ];
     let metric = |tag: &str| Metric { name: Some(MetricName { tag: tag.to_owned() }) };
     let settings = axes(trial, varying).map(setting).collect();
-    event(0.0, EXPERIMENT, Data::Experiment(Experiment { settings, metrics: order.map(metric).to_vec() }))
+    event(
+        0.0,
+        EXPERIMENT,
+        Data::Experiment(Experiment { settings, metrics: order.map(metric).to_vec() }),
+    )
 }
 
 /// What never varies would only be a column of one value.
-fn axes<'t>(trial: &'t Trial, varying: &'t [&str]) -> impl Iterator<Item = &'t (&'static str, Json)> {
+fn axes<'t>(
+    trial: &'t Trial,
+    varying: &'t [&str],
+) -> impl Iterator<Item = &'t (&'static str, Json)> {
     trial.axes.iter().filter(|(name, _)| varying.contains(name))
 }
 
@@ -135,9 +142,15 @@ pub(super) fn begin(trial: &Trial, varying: &[&str], at: f64) -> Event {
         Json::String(text) => ValueKind::Text(text.clone()),
         number => ValueKind::Number(number.as_f64().unwrap_or_default()),
     };
-    let setting = |(name, json): &(&'static str, Json)| ((*name).to_owned(), Value { kind: Some(value(json)) });
+    let setting = |(name, json): &(&'static str, Json)| {
+        ((*name).to_owned(), Value { kind: Some(value(json)) })
+    };
     let settings = axes(trial, varying).map(setting).collect();
-    event(at, SESSION_START, Data::SessionStart(SessionStart { settings, group: trial.group(), at }))
+    event(
+        at,
+        SESSION_START,
+        Data::SessionStart(SessionStart { settings, group: trial.group(), at }),
+    )
 }
 
 /// A trial ends.

@@ -146,7 +146,12 @@ pub struct Decided {
 
 impl Answer {
     /// `open`: whether trials have not ended.
-    pub(super) fn of(cells: &Cells, comparisons: &[Comparison], claims: &[ClaimVerdict], open: bool) -> Self {
+    pub(super) fn of(
+        cells: &Cells,
+        comparisons: &[Comparison],
+        claims: &[ClaimVerdict],
+        open: bool,
+    ) -> Self {
         let decided = decided(cells, comparisons);
         Self {
             claims: claims.iter().map(claim).collect(),
@@ -194,11 +199,17 @@ fn decided(cells: &Cells, comparisons: &[Comparison]) -> Vec<Decided> {
     };
     let mut decided: Vec<_> = comparisons.iter().enumerate().filter_map(of).collect();
     // Corrected p-values are often equal; those that are not corrected go on where they end.
-    decided.sort_by(|one, other| one.p_holm.total_cmp(&other.p_holm).then(one.p.total_cmp(&other.p)));
+    decided
+        .sort_by(|one, other| one.p_holm.total_cmp(&other.p_holm).then(one.p.total_cmp(&other.p)));
     decided
 }
 
-fn synthesis(comparisons: &[Comparison], claims: &[ClaimVerdict], decided: &[Decided], open: bool) -> Synthesis {
+fn synthesis(
+    comparisons: &[Comparison],
+    claims: &[ClaimVerdict],
+    decided: &[Decided],
+    open: bool,
+) -> Synthesis {
     let count = |sign| decided.iter().filter(|decided| decided.sign == sign).count();
     let unknown = comparisons.iter().filter(|comparison| comparison.difference.is_none()).count();
     let undecided = || comparisons.iter().filter(|comparison| comparison.decided().is_none());
@@ -216,7 +227,9 @@ fn synthesis(comparisons: &[Comparison], claims: &[ClaimVerdict], decided: &[Dec
         alone: undecided().filter(|comparison| comparison.t_p.is_some_and(|p| p < 0.05)).count(),
         unknown,
         open,
-        seeds_for_one_point: spreads.get(spreads.len() / 2).and_then(|spread| seeds_needed(0.01 / spread)),
+        seeds_for_one_point: spreads
+            .get(spreads.len() / 2)
+            .and_then(|spread| seeds_needed(0.01 / spread)),
     }
 }
 

@@ -105,7 +105,11 @@ impl Cell {
 
     /// Its name, part by part: all that tells it from the others.
     pub(crate) fn parts(&self) -> Vec<String> {
-        let mut parts = vec![self.network.to_string(), format!("n = {}", self.subset_size), self.regulariser.clone()];
+        let mut parts = vec![
+            self.network.to_string(),
+            format!("n = {}", self.subset_size),
+            self.regulariser.clone(),
+        ];
         parts.extend(self.variant.iter().cloned());
         parts
     }
@@ -121,7 +125,9 @@ impl Cell {
         reference: &'a Self,
     ) -> impl Iterator<Item = (u64, Option<f64>, Option<f64>)> + 'a {
         let known = |cell: &Self, seed: &u64| cell.accuracies.get(seed).copied();
-        self.seeds.intersection(&reference.seeds).map(move |seed| (*seed, known(self, seed), known(reference, seed)))
+        self.seeds
+            .intersection(&reference.seeds)
+            .map(move |seed| (*seed, known(self, seed), known(reference, seed)))
     }
 
     /// Differences to the same seeds of another cell, as far as both are known.
@@ -143,8 +149,11 @@ pub(crate) fn sides(cell: &Cell, reference: &Cell) -> (String, String, String) {
     }
     left.push(cell.regulariser.clone());
     right.push(reference.regulariser.clone());
-    let is_common = |phrase: &&String| cell.variant.contains(phrase) && reference.variant.contains(phrase);
-    let only = |of: &Cell| of.variant.iter().filter(|phrase| !is_common(phrase)).cloned().collect::<Vec<_>>();
+    let is_common =
+        |phrase: &&String| cell.variant.contains(phrase) && reference.variant.contains(phrase);
+    let only = |of: &Cell| {
+        of.variant.iter().filter(|phrase| !is_common(phrase)).cloned().collect::<Vec<_>>()
+    };
     left.extend(only(cell));
     right.extend(only(reference));
     context.extend(cell.variant.iter().filter(is_common).cloned());
@@ -153,7 +162,9 @@ pub(crate) fn sides(cell: &Cell, reference: &Cell) -> (String, String, String) {
 
 /// Equal for cells that differ in lambda alone, zero excluded.
 pub(crate) fn over_lambda(spec: &TrialSpec) -> TrialSpec {
-    let penalty = spec.penalty.and_then(|penalty| Some(Penalty { lambda: Lambda::new(1.0).ok()?, ..penalty }));
+    let penalty = spec
+        .penalty
+        .and_then(|penalty| Some(Penalty { lambda: Lambda::new(1.0).ok()?, ..penalty }));
     TrialSpec { penalty, seed: 0, ..*spec }
 }
 
@@ -186,10 +197,13 @@ impl Cells {
         let specs = || groups.iter().map(|group| &group[0].0);
         let differing = Differing::among(specs());
         let names = Names::among(specs().map(TrialSpec::regulariser));
-        let mut all: Vec<Cell> = groups.iter().map(|group| cell(selection, group, names, &differing)).collect();
+        let mut all: Vec<Cell> =
+            groups.iter().map(|group| cell(selection, group, names, &differing)).collect();
         for place in 0..all.len() {
-            let none = all[place].spec.penalty.and_then(|_| places.get(&without(&all[place].spec).cell()));
-            all[place].gain_over_none = none.and_then(|none| Estimate::of(&all[place].differences(&all[*none])));
+            let none =
+                all[place].spec.penalty.and_then(|_| places.get(&without(&all[place].spec).cell()));
+            all[place].gain_over_none =
+                none.and_then(|none| Estimate::of(&all[place].differences(&all[*none])));
         }
         let treatments = treatments(&mut all);
         Self { all, treatments, places }
@@ -218,9 +232,11 @@ fn treatments(cells: &mut [Cell]) -> Vec<Treatment> {
 fn cell(selection: Selection, group: &Group<'_>, names: Names, differing: &Differing) -> Cell {
     let spec = &group[0].0;
     let outcomes: Vec<_> = group.iter().filter_map(|(_, row)| row.outcome).collect();
-    let of = |value: fn(&Outcome) -> Option<f64>| outcomes.iter().filter_map(value).collect::<Vec<_>>();
+    let of =
+        |value: fn(&Outcome) -> Option<f64>| outcomes.iter().filter_map(value).collect::<Vec<_>>();
     let mean = |values: &[f64]| Estimate::of(values).map(|estimate| estimate.mean);
-    let selected: Vec<f64> = outcomes.iter().filter_map(|outcome| selection.accuracy(outcome)).collect();
+    let selected: Vec<f64> =
+        outcomes.iter().filter_map(|outcome| selection.accuracy(outcome)).collect();
     let accuracy = |row: &TrialRow| selection.accuracy(row.outcome.as_ref()?);
     let accuracies: BTreeMap<u64, f64> =
         group.iter().filter_map(|(spec, row)| Some((spec.seed, accuracy(row)?))).collect();
@@ -244,6 +260,10 @@ fn cell(selection: Selection, group: &Group<'_>, names: Names, differing: &Diffe
         vae_seconds: mean(&of(|o| Some(o.vae_seconds).filter(|seconds| *seconds > 0.0))),
         seeds: group.iter().map(|(spec, _)| spec.seed).collect(),
         accuracies,
-        trials: group.iter().filter(|(_, row)| row.outcome.is_some()).map(|(_, row)| row.id).collect(),
+        trials: group
+            .iter()
+            .filter(|(_, row)| row.outcome.is_some())
+            .map(|(_, row)| row.id)
+            .collect(),
     }
 }

@@ -61,7 +61,9 @@ pub(crate) struct ClaimVerdict {
 }
 
 /// Judges all claims of a sweep together. Each comes with its pairs of cells.
-pub(crate) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -> Vec<ClaimVerdict> {
+pub(crate) fn judge(
+    claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>,
+) -> Vec<ClaimVerdict> {
     let mut verdicts: Vec<ClaimVerdict> = claims
         .into_iter()
         .map(|(claim, comparisons)| {
@@ -84,7 +86,12 @@ pub(crate) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
         .collect();
     let checks = || verdicts.iter().flat_map(|verdict| &verdict.checks);
     let corrected = holm(&checks().map(|check| check.p).collect::<Vec<_>>());
-    contrast::correct(verdicts.iter_mut().flat_map(|verdict| &mut verdict.checks).map(|check| &mut check.comparison));
+    contrast::correct(
+        verdicts
+            .iter_mut()
+            .flat_map(|verdict| &mut verdict.checks)
+            .map(|check| &mut check.comparison),
+    );
     let mut corrected = corrected.into_iter();
     for verdict in &mut verdicts {
         for check in &mut verdict.checks {
@@ -96,7 +103,9 @@ pub(crate) fn judge(claims: Vec<(&swfn_shared::grid::Claim, Vec<Comparison>)>) -
     // A seed that comes to one claim moves the correction of all.
     let checks = || verdicts.iter().flat_map(|verdict| &verdict.checks);
     let provisional = checks().any(|check| !check.comparison.missing_seeds.is_empty());
-    verdicts.iter_mut().for_each(|verdict| verdict.provisional = provisional && !verdict.checks.is_empty());
+    verdicts
+        .iter_mut()
+        .for_each(|verdict| verdict.provisional = provisional && !verdict.checks.is_empty());
     verdicts
 }
 
@@ -107,11 +116,16 @@ fn p(relation: Relation, margin: f64, differences: &[f64]) -> Option<f64> {
         Relation::Worse | Relation::NotWorse => vec![-margin],
         Relation::Equal => vec![-margin, margin],
     };
-    bounds.into_iter().map(|bound| t_test(differences, bound)).try_fold(0.0, |most: f64, p| Some(most.max(p?)))
+    bounds
+        .into_iter()
+        .map(|bound| t_test(differences, bound))
+        .try_fold(0.0, |most: f64, p| Some(most.max(p?)))
 }
 
 fn decide(relation: Relation, margin: f64, alpha: f64, check: &ClaimCheck) -> Verdict {
-    let (Some(difference), Some(p)) = (check.comparison.difference, check.p_holm) else { return Verdict::Undecided };
+    let (Some(difference), Some(p)) = (check.comparison.difference, check.p_holm) else {
+        return Verdict::Undecided;
+    };
     let mean = difference.mean;
     let as_claimed = match relation {
         Relation::Better => mean > margin,
@@ -149,7 +163,9 @@ pub(crate) mod tests {
         let reference: Vec<_> = (0..10).map(|seed| Some(0.88 + 0.001 * f64::from(seed))).collect();
         let spread = [0.5, -0.5, 0.4, -0.4, 0.6, -0.6, 0.3, -0.3, 0.5, -0.5];
         let cell = reference.iter().zip(spread);
-        let cell: Vec<_> = cell.map(|(accuracy, noise)| accuracy.map(|a| a + (mean_points + noise) / 100.0)).collect();
+        let cell: Vec<_> = cell
+            .map(|(accuracy, noise)| accuracy.map(|a| a + (mean_points + noise) / 100.0))
+            .collect();
         comparison(&cell, &reference)
     }
 
@@ -204,7 +220,10 @@ pub(crate) mod tests {
         let five = of(&[0.4; 5]);
         assert_eq!(five.verdict, Verdict::Undecided);
         let check = &five.checks[0];
-        assert!(check.p.unwrap() < 0.05 && (check.p_holm.unwrap() - 5.0 * check.p.unwrap()).abs() < 1e-12);
+        assert!(
+            check.p.unwrap() < 0.05
+                && (check.p_holm.unwrap() - 5.0 * check.p.unwrap()).abs() < 1e-12
+        );
     }
 
     /// A seed that is missing of one claim moves the correction of the other.
@@ -213,7 +232,10 @@ pub(crate) mod tests {
         let better = claim(Relation::Better, 0.0);
         let open = comparison(&[Some(0.9), None], &[Some(0.8), Some(0.8)]);
         let verdicts = judge(vec![(&better, vec![pairs(0.9)]), (&better, vec![open])]);
-        assert_eq!(verdicts.iter().map(|verdict| verdict.provisional).collect::<Vec<_>>(), [true, true]);
+        assert_eq!(
+            verdicts.iter().map(|verdict| verdict.provisional).collect::<Vec<_>>(),
+            [true, true]
+        );
         assert!(!judge(vec![(&better, vec![pairs(0.9)])])[0].provisional);
     }
 
@@ -227,7 +249,9 @@ pub(crate) mod tests {
         let one = of(&[Some(0.9), None], &[Some(0.8), Some(0.8)]);
         let none = of(&[None], &[Some(0.8)]);
         let nowhere = judge(vec![(&better, Vec::new())]).remove(0);
-        for (verdict, provisional) in [(&equal, false), (&one, true), (&none, true), (&nowhere, false)] {
+        for (verdict, provisional) in
+            [(&equal, false), (&one, true), (&none, true), (&nowhere, false)]
+        {
             assert_eq!((verdict.verdict, verdict.provisional), (Verdict::Undecided, provisional));
         }
     }

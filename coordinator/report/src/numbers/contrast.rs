@@ -88,7 +88,10 @@ pub(crate) struct Sides {
 
 impl Comparison {
     /// `seeds`: those that the grid has of both cells, with the accuracies as far as they are known, in the order of the seeds.
-    pub(crate) fn new(sides: Sides, seeds: impl Iterator<Item = (u64, Option<f64>, Option<f64>)>) -> Self {
+    pub(crate) fn new(
+        sides: Sides,
+        seeds: impl Iterator<Item = (u64, Option<f64>, Option<f64>)>,
+    ) -> Self {
         let (mut pairs, mut missing_seeds) = (Vec::new(), Vec::new());
         for (seed, accuracy, reference) in seeds {
             match accuracy.zip(reference) {
@@ -100,7 +103,9 @@ impl Comparison {
             }
         }
         let differences: Vec<f64> = pairs.iter().map(|pair| pair.difference).collect();
-        let count = |fits: fn(f64) -> bool| differences.iter().filter(|difference| fits(**difference)).count();
+        let count = |fits: fn(f64) -> bool| {
+            differences.iter().filter(|difference| fits(**difference)).count()
+        };
         let wilcoxon = wilcoxon(&differences);
         let Sides { name, context, treatment, control, cell, reference } = sides;
         Self {

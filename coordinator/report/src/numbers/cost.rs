@@ -48,9 +48,17 @@ mod tests {
     #[test]
     fn trials_side_by_side_take_the_time_of_one() {
         let span = |worker: &str, from, to| LeaseSpan { worker: worker.to_owned(), from, to };
-        let spans = [span("a", 0.0, 10.0), span("a", 1.0, 10.0), span("b", 5.0, 15.0), span("a", 100.0, 110.0)];
+        let spans = [
+            span("a", 0.0, 10.0),
+            span("a", 1.0, 10.0),
+            span("b", 5.0, 15.0),
+            span("a", 100.0, 110.0),
+        ];
         let cost = Cost::of(&spans);
-        assert_eq!(cost, Cost { device_seconds: 30.0, busy_seconds: 25.0, devices: 2, attempts: 4 });
+        assert_eq!(
+            cost,
+            Cost { device_seconds: 30.0, busy_seconds: 25.0, devices: 2, attempts: 4 }
+        );
         assert_eq!(Cost::of(&[]), Cost::default());
     }
 }

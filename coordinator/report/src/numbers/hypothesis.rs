@@ -68,7 +68,8 @@ pub(crate) fn wilcoxon(differences: &[f64]) -> Option<(f64, WilcoxonMethod)> {
         ranks.extend(std::iter::repeat_n(2 * before + count + 1, count));
         ties += (count as f64).powi(3) - count as f64;
     }
-    let positive = values.iter().zip(&ranks).filter(|(value, _)| **value > 0.0).map(|(_, rank)| *rank).sum();
+    let positive =
+        values.iter().zip(&ranks).filter(|(value, _)| **value > 0.0).map(|(_, rank)| *rank).sum();
     let (p, method) = match values.len() {
         n if n <= MOST_EXACT => (exact(&ranks, positive), WilcoxonMethod::Exact),
         n => (normal(n as f64, ties, positive as f64 / 2.0), WilcoxonMethod::Normal),
@@ -87,7 +88,8 @@ fn exact(ranks: &[usize], positive: usize) -> f64 {
             ways[sum] += ways[sum - rank];
         }
     }
-    let (below, above): (f64, f64) = (ways[..=positive].iter().sum(), ways[positive..].iter().sum());
+    let (below, above): (f64, f64) =
+        (ways[..=positive].iter().sum(), ways[positive..].iter().sum());
     2.0 * below.min(above) / 2f64.powi(ranks.len() as i32)
 }
 
@@ -105,14 +107,16 @@ pub(crate) fn cohens_d(differences: &[f64]) -> Option<f64> {
 /// The same without its bias for small n (Hedges 1981, exact factor); there is none for two differences.
 pub(crate) fn hedges_g(differences: &[f64]) -> Option<f64> {
     let freedom = differences.len().checked_sub(1).filter(|freedom| *freedom > 1)? as f64;
-    let factor = (ln_gamma(freedom / 2.0) - ln_gamma((freedom - 1.0) / 2.0)).exp() / (freedom / 2.0).sqrt();
+    let factor =
+        (ln_gamma(freedom / 2.0) - ln_gamma((freedom - 1.0) / 2.0)).exp() / (freedom / 2.0).sqrt();
     known(cohens_d(differences)? * factor)
 }
 
 /// The p-values of one family, corrected so that the chance of any false alarm among them stays what a single one's is (Holm 1979).
 /// Those that are unknown are no members.
 pub(crate) fn holm(family: &[Option<f64>]) -> Vec<Option<f64>> {
-    let mut order: Vec<(usize, f64)> = family.iter().enumerate().filter_map(|(at, p)| Some((at, (*p)?))).collect();
+    let mut order: Vec<(usize, f64)> =
+        family.iter().enumerate().filter_map(|(at, p)| Some((at, (*p)?))).collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
     let (mut corrected, mut largest) = (vec![None; family.len()], 0.0f64);
     for (before, (at, p)) in order.iter().enumerate() {
@@ -146,15 +150,20 @@ fn power(n: usize, effect: f64) -> f64 {
     const PARTS: usize = 400;
     let freedom = (n - 1) as f64;
     let Ok(t) = StudentsT::new(0.0, 1.0, freedom) else { return 0.0 };
-    let (bound, shift, normal) = (t.inverse_cdf(0.975), effect * (n as f64).sqrt(), Normal::standard());
+    let (bound, shift, normal) =
+        (t.inverse_cdf(0.975), effect * (n as f64).sqrt(), Normal::standard());
     let constant = 2f64.ln() + freedom / 2.0 * (freedom / 2.0).ln() - ln_gamma(freedom / 2.0);
     let width = 8.0 / (2.0 * freedom).sqrt();
     let from = (1.0 - width).max(0.0);
     let step = (1.0 + width - from) / PARTS as f64;
     let part = |place: usize| {
         let deviation = from + (place as f64 + 0.5) * step;
-        let density = (constant + (freedom - 1.0) * deviation.ln() - freedom * deviation * deviation / 2.0).exp();
-        density * (normal.cdf(shift - bound * deviation) + normal.cdf(-shift - bound * deviation)) * step
+        let density = (constant + (freedom - 1.0) * deviation.ln()
+            - freedom * deviation * deviation / 2.0)
+            .exp();
+        density
+            * (normal.cdf(shift - bound * deviation) + normal.cdf(-shift - bound * deviation))
+            * step
     };
     (0..PARTS).map(part).sum()
 }

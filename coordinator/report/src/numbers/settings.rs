@@ -25,14 +25,19 @@ impl Differing {
             values.entry(place).or_default().insert(value);
         }
         let is_told = |place: &str| {
-            Axis::of_place(place).is_some_and(|axis| axis.role != Role::Setting || axis.section == Section::Derived)
+            Axis::of_place(place)
+                .is_some_and(|axis| axis.role != Role::Setting || axis.section == Section::Derived)
         };
         values.retain(|place, values| values.len() > 1 && !is_told(place));
         let collide = |values: &BTreeSet<String>| {
             let rounded: BTreeSet<String> = values.iter().map(|value| rounded(value)).collect();
             rounded.len() < values.len()
         };
-        let exact = values.iter().filter(|(_, values)| collide(values)).map(|(place, _)| place.clone()).collect();
+        let exact = values
+            .iter()
+            .filter(|(_, values)| collide(values))
+            .map(|(place, _)| place.clone())
+            .collect();
         Self { places: values.into_keys().collect(), exact }
     }
 
@@ -55,7 +60,8 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    let path =
+                        if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                     gather(&path, value, into);
                 }
             }

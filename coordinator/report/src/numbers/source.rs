@@ -67,7 +67,8 @@ impl Sources {
         let mut owners = HashMap::new();
         let mut twice = Twice::default();
         for (number, run) in runs.iter_mut().enumerate() {
-            let mut rows: HashMap<_, _> = run.store.trials()?.into_iter().map(|row| (row.id, row)).collect();
+            let mut rows: HashMap<_, _> =
+                run.store.trials()?.into_iter().map(|row| (row.id, row)).collect();
             run.read_as_it_was_run(&rows);
             let known = rows.len();
             let before = trials.len();
@@ -101,12 +102,17 @@ impl Sources {
             );
         }
         let verified = runs.iter().map(|run| Verification::of(&run.path, &trials));
-        let verification = verified.reduce(|one, other| Ok(one?.and(other?))).transpose()?.unwrap_or_default();
+        let verification =
+            verified.reduce(|one, other| Ok(one?.and(other?))).transpose()?.unwrap_or_default();
         Ok(Self { runs, trials, owners, verification, twice })
     }
 
     /// Mean curves of a metric, for those cells.
-    pub(crate) fn curves<'c>(&self, metric: &str, cells: impl Iterator<Item = &'c Cell>) -> anyhow::Result<Curves> {
+    pub(crate) fn curves<'c>(
+        &self,
+        metric: &str,
+        cells: impl Iterator<Item = &'c Cell>,
+    ) -> anyhow::Result<Curves> {
         let mut wanted: BTreeMap<usize, Vec<TrialId>> = BTreeMap::new();
         for cell in cells {
             for trial in &cell.trials {
@@ -126,22 +132,30 @@ impl Sources {
     }
 
     /// Hands the points of all trials that have succeeded to `each`.
-    pub fn points(&self, mut each: impl FnMut(CurveRow) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    pub fn points(
+        &self,
+        mut each: impl FnMut(CurveRow) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         self.runs.iter().enumerate().try_for_each(|(number, run)| {
-            let of_run = |row: CurveRow| if self.owners.get(&row.id) == Some(&number) { each(row) } else { Ok(()) };
+            let of_run = |row: CurveRow| {
+                if self.owners.get(&row.id) == Some(&number) { each(row) } else { Ok(()) }
+            };
             run.store.curves(of_run)
         })
     }
 
     /// What all runs cost.
     pub(crate) fn cost(&self) -> anyhow::Result<Cost> {
-        self.runs.iter().try_fold(Cost::default(), |cost, run| Ok(cost.and(Cost::of(&run.store.lease_spans()?))))
+        self.runs.iter().try_fold(Cost::default(), |cost, run| {
+            Ok(cost.and(Cost::of(&run.store.lease_spans()?)))
+        })
     }
 
     /// Where a trial that has succeeded left a file of that name.
     pub fn artifact(&self, trial: TrialId, name: &str) -> Option<PathBuf> {
         let run = &self.runs[*self.owners.get(&trial)?];
-        Some(run.path.join("artifacts").join(trial.to_string()).join(name)).filter(|path| path.is_file())
+        Some(run.path.join("artifacts").join(trial.to_string()).join(name))
+            .filter(|path| path.is_file())
     }
 }
 
@@ -152,7 +166,10 @@ pub(crate) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
     for path in paths {
         // The same folder twice would count nothing twice, but looks like a mistake.
         let place = path.canonicalize().unwrap_or_else(|_| path.clone());
-        ensure!(seen.insert(place), problem!("`{}` is named twice", path.display(); "name each run directory once"));
+        ensure!(
+            seen.insert(place),
+            problem!("`{}` is named twice", path.display(); "name each run directory once")
+        );
         runs.push(open_one(path)?);
     }
     Ok(runs)
@@ -179,15 +196,17 @@ fn open_with(path: &Path, file: &Path) -> anyhow::Result<Run> {
     let shown = path.display();
     let database = path.join("sweep.sqlite");
     if !database.is_file() {
-        let problem = if path.is_dir() { "it has no sweep.sqlite" } else { "there is no such folder" };
+        let problem =
+            if path.is_dir() { "it has no sweep.sqlite" } else { "there is no such folder" };
         bail!(problem!(
             "`{shown}` is no run directory: {problem}";
             "name the folder that a sweep made, runs/NAME by default"
         ));
     }
     let store = Store::open_to_read(&database)?;
-    let text = grid_file::read(file)
-        .or_problem(|| problem!("`{shown}` lacks its grid"; "copy the grid file there, as grid.toml"))?;
+    let text = grid_file::read(file).or_problem(
+        || problem!("`{shown}` lacks its grid"; "copy the grid file there, as grid.toml"),
+    )?;
     // What was run was not too large to run.
     let grid = Grid::parse(&file.display().to_string(), &text, u64::MAX)?;
     Ok(Run { path: path.to_owned(), name: shown.to_string(), grid, text, store })

@@ -74,20 +74,25 @@ impl Summary {
         let selection = grids.first().map_or(Selection::Final, |grid| grid.selection);
         let cells = Cells::of(selection, trials);
         let compare = |contrast: &Contrast| {
-            let (cell, reference) = (*cells.places.get(&contrast.cell)?, *cells.places.get(&contrast.reference)?);
+            let (cell, reference) =
+                (*cells.places.get(&contrast.cell)?, *cells.places.get(&contrast.reference)?);
             let (of, over) = (&cells.all[cell], &cells.all[reference]);
             let (context, treatment, control) = sides(of, over);
-            let sides = Sides { name: contrast.name.clone(), context, treatment, control, cell, reference };
+            let sides =
+                Sides { name: contrast.name.clone(), context, treatment, control, cell, reference };
             Some(Comparison::new(sides, of.paired(over)))
         };
         let mut comparisons: Vec<_> = contrasts(grids, trials).iter().filter_map(compare).collect();
         contrast::correct(comparisons.iter_mut());
         let claims = claims(grids);
-        let claims = claims.into_iter().map(|claim| (claim, claim.contrasts.iter().filter_map(compare).collect()));
+        let claims = claims
+            .into_iter()
+            .map(|claim| (claim, claim.contrasts.iter().filter_map(compare).collect()));
         let claims = claim::judge(claims.collect());
-        let failures: Vec<Failure> = (trials.iter().filter(|(_, row)| row.state == TrialState::Quarantined))
-            .map(|(spec, row)| failure(&cells, spec, row))
-            .collect();
+        let failures: Vec<Failure> =
+            (trials.iter().filter(|(_, row)| row.state == TrialState::Quarantined))
+                .map(|(spec, row)| failure(&cells, spec, row))
+                .collect();
         let succeeded = trials.iter().filter(|(_, row)| row.outcome.is_some()).count();
         let open = succeeded + failures.len() < trials.len();
         Self {
@@ -146,7 +151,8 @@ pub(crate) mod tests {
                     architecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]\n";
         let grid = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap();
         let trials = grid.trials().enumerate().map(|(index, spec)| {
-            let accuracy = 0.80 + 0.01 * spec.seed as f64 + if spec.penalty.is_some() { 0.025 } else { 0.0 };
+            let accuracy =
+                0.80 + 0.01 * spec.seed as f64 + if spec.penalty.is_some() { 0.025 } else { 0.0 };
             let outcome = Outcome {
                 final_test_accuracy: accuracy,
                 best_test_accuracy: accuracy + 0.002,
@@ -158,7 +164,11 @@ pub(crate) mod tests {
             };
             let (state, outcome, error) = match index {
                 10 => (TrialState::Pending, None, None),
-                11 => (TrialState::Quarantined, None, Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned())),
+                11 => (
+                    TrialState::Quarantined,
+                    None,
+                    Some("train/loss is `NaN`, in a | cell\nand <more>".to_owned()),
+                ),
                 _ => (TrialState::Succeeded, Some(outcome), None),
             };
             let worker = outcome.map(|_| WorkerRow {
@@ -174,7 +184,9 @@ pub(crate) mod tests {
             });
             let dataset_digest = outcome.map(|_| "d".repeat(64));
             let id = spec.id();
-            let log = error.is_some().then(|| "WARN one | two\nERROR <three> ``` \u{1b}[31m\n".to_owned());
+            let log = error
+                .is_some()
+                .then(|| "WARN one | two\nERROR <three> ``` \u{1b}[31m\n".to_owned());
             (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
         });
         let trials: Vec<_> = trials.collect();
@@ -206,11 +218,20 @@ pub(crate) mod tests {
     fn cells_pair_seeds_and_show_what_is_missing() {
         let (_, summary) = example();
         assert_eq!((summary.planned, summary.succeeded, summary.cells().len()), (12, 10, 4));
-        let [net, net_fn, lenet, lenet_fn] = summary.cells() else { panic!("{:?}", summary.cells()) };
+        let [net, net_fn, lenet, lenet_fn] = summary.cells() else {
+            panic!("{:?}", summary.cells())
+        };
         assert!(net.complete() && net_fn.complete() && !lenet.complete() && !lenet_fn.complete());
-        assert_eq!((lenet.succeeded, lenet.quarantined, lenet_fn.succeeded, lenet_fn.quarantined), (2, 0, 2, 1));
+        assert_eq!(
+            (lenet.succeeded, lenet.quarantined, lenet_fn.succeeded, lenet_fn.quarantined),
+            (2, 0, 2, 1)
+        );
         let gain = net_fn.gain_over_none.unwrap();
-        assert!((gain.mean - 0.025).abs() < 1e-12 && gain.standard_deviation.unwrap() < 1e-12 && gain.n == 3);
+        assert!(
+            (gain.mean - 0.025).abs() < 1e-12
+                && gain.standard_deviation.unwrap() < 1e-12
+                && gain.n == 3
+        );
         assert!(net.gain_over_none.is_none());
         assert_eq!(net_fn.vae_seconds, Some(1.0));
         assert_eq!(net.vae_seconds, None);

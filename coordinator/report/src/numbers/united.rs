@@ -43,7 +43,8 @@ pub(crate) fn contrasts(grids: &[&Grid], trials: &[(TrialSpec, TrialRow)]) -> Ve
         let mut known = HashSet::new();
         cells.extend(trials.iter().map(|(spec, _)| spec).filter(|spec| known.insert(spec.cell())));
         let with_norm = cells.into_iter().filter(|spec| spec.penalty.is_some());
-        let pairs = with_norm.map(|spec| (spec.cell(), TrialSpec { penalty: None, ..*spec }.cell()));
+        let pairs =
+            with_norm.map(|spec| (spec.cell(), TrialSpec { penalty: None, ..*spec }.cell()));
         let pairs = pairs.filter(|(_, reference)| known.contains(reference));
         all.extend(pairs.map(|(cell, reference)| Contrast { name: None, cell, reference }));
     }

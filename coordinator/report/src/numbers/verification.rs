@@ -49,8 +49,11 @@ impl Verification {
         if !database.is_file() {
             return Ok(Self::default());
         }
-        let second: HashMap<TrialId, TrialRow> =
-            Store::open_to_read(&database)?.trials()?.into_iter().map(|row| (row.id, row)).collect();
+        let second: HashMap<TrialId, TrialRow> = Store::open_to_read(&database)?
+            .trials()?
+            .into_iter()
+            .map(|row| (row.id, row))
+            .collect();
         let names = Names::among(trials.iter().map(|(spec, _)| spec.regulariser()));
         let differing = Differing::among(trials.iter().map(|(spec, _)| spec));
         let label = |spec: &TrialSpec| {
@@ -77,7 +80,8 @@ impl Verification {
         let data_agree = first.dataset_digest == second.dataset_digest;
         let identical = data_agree && bits(&one) == bits(&other);
         let near = (one.final_test_accuracy - other.final_test_accuracy).abs() <= TOLERANCE;
-        self.by_the_same_device += usize::from(Place::from(&by_one.id) == Place::from(&by_other.id));
+        self.by_the_same_device +=
+            usize::from(Place::from(&by_one.id) == Place::from(&by_other.id));
         if identical {
             self.identical += 1;
         } else if data_agree && near && !same_kind {

@@ -36,11 +36,16 @@ const REGULARISERS: usize = 10;
 /// What was asked.
 pub(crate) fn question(summary: &Summary) -> String {
     let sizes: Vec<String> = summary.answer.pivot.sizes.iter().map(u32::to_string).collect();
-    let networks: Vec<String> = in_order(summary.cells().iter().map(|cell| cell.network.to_string()));
+    let networks: Vec<String> =
+        in_order(summary.cells().iter().map(|cell| cell.network.to_string()));
     let (plain, others): (Vec<_>, Vec<_>) =
         summary.treatments().iter().partition(|treatment| treatment.regulariser.parts() == 0);
     let others: Vec<String> = others.iter().map(|treatment| treatment.name.clone()).collect();
-    let named = if others.len() > REGULARISERS { format!("{} regularisers", others.len()) } else { listed(&others) };
+    let named = if others.len() > REGULARISERS {
+        format!("{} regularisers", others.len())
+    } else {
+        listed(&others)
+    };
     let with = match (others.is_empty(), plain.is_empty()) {
         (true, _) => "How well does training without a regulariser do".to_owned(),
         (false, true) => format!("How do {named} compare"),
@@ -66,7 +71,9 @@ fn listed(items: &[String]) -> String {
     match items {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
-        [first, .., last] if items.len() > LISTED => format!("{first} to {last} ({} values)", items.len()),
+        [first, .., last] if items.len() > LISTED => {
+            format!("{first} to {last} ({} values)", items.len())
+        }
         [begin @ .., last] => format!("{} and {last}", begin.join(", ")),
     }
 }
@@ -84,7 +91,17 @@ pub(crate) fn synthesis(summary: &Summary) -> Vec<String> {
 }
 
 fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
-    let Synthesis { comparisons, gains, losses, undecided, alone, unknown, open, seeds_for_one_point, .. } = synthesis;
+    let Synthesis {
+        comparisons,
+        gains,
+        losses,
+        undecided,
+        alone,
+        unknown,
+        open,
+        seeds_for_one_point,
+        ..
+    } = synthesis;
     if *comparisons == 0 {
         return vec!["Nothing is compared: no cell has a reference in the grid.".to_owned()];
     }
@@ -99,7 +116,9 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
         ),
     }];
     let needed = |about: &str| {
-        seeds_for_one_point.map(|seeds| format!("{about} {seeds} seeds are needed to see one point at this spread."))
+        seeds_for_one_point.map(|seeds| {
+            format!("{about} {seeds} seeds are needed to see one point at this spread.")
+        })
     };
     let rest = format!("{undecided} {} not decided", if *undecided == 1 { "is" } else { "are" });
     sentences.extend(match (*undecided, gains + losses) {
@@ -109,10 +128,13 @@ fn all_comparisons(synthesis: &Synthesis) -> Vec<String> {
     });
     if *alone > 0 {
         let have = if *alone == 1 { "has" } else { "have" };
-        sentences.push(format!("{alone} not decided {have} p < 0.05 alone, which is not enough among so many."));
+        sentences.push(format!(
+            "{alone} not decided {have} p < 0.05 alone, which is not enough among so many."
+        ));
     }
     if *unknown > 0 {
-        let (verb, yet) = (if *unknown == 1 { "has" } else { "have" }, if *open { " yet" } else { "" });
+        let (verb, yet) =
+            (if *unknown == 1 { "has" } else { "have" }, if *open { " yet" } else { "" });
         sentences.push(format!("{unknown} {verb} no seed with both results{yet}."));
     }
     sentences
@@ -124,12 +146,16 @@ pub fn so_far(summary: &Summary) -> String {
     let Synthesis { comparisons, unknown, gains, losses, .. } = summary.answer.synthesis;
     if !claims.is_empty() {
         let of = |verdict| claims.iter().filter(|claim| claim.verdict == verdict).count();
-        let [held, not_held, undecided] = [Verdict::Held, Verdict::NotHeld, Verdict::Undecided].map(of);
+        let [held, not_held, undecided] =
+            [Verdict::Held, Verdict::NotHeld, Verdict::Undecided].map(of);
         format!("claims so far: {held} held, {not_held} not held, {undecided} undecided")
     } else if unknown == comparisons {
         "nothing to compare yet".to_owned()
     } else {
-        format!("comparisons so far: {gains} better, {losses} worse, {} undecided", comparisons - gains - losses)
+        format!(
+            "comparisons so far: {gains} better, {losses} worse, {} undecided",
+            comparisons - gains - losses
+        )
     }
 }
 
@@ -137,7 +163,11 @@ pub fn so_far(summary: &Summary) -> String {
 pub(crate) fn pivot_cell(cell: &PivotCell) -> String {
     let Some(mean) = cell.mean else { return UNKNOWN.to_owned() };
     let half = cell.confidence_95.map_or(String::new(), |half| format!(" ± {}", percent(half)));
-    let of = if cell.seeds < cell.planned { format!(" ({}/{})", cell.seeds, cell.planned) } else { String::new() };
+    let of = if cell.seeds < cell.planned {
+        format!(" ({}/{})", cell.seeds, cell.planned)
+    } else {
+        String::new()
+    };
     let sign = cell.decided.map_or(String::new(), |sign| format!(" {}", symbol(sign)));
     format!("{}{half}{of}{sign}", percent(mean))
 }

@@ -27,7 +27,9 @@ pub(crate) fn grounds(claim: &ClaimLine) -> String {
     match pairs {
         0 => "none of its trials is here".to_owned(),
         1 => format!("{range}, Holm {}", p_is(*p_holm)),
-        _ if *not_held > 0 => format!("held for {held} of {pairs} pairs of cells, not held for {not_held}; {range}"),
+        _ if *not_held > 0 => {
+            format!("held for {held} of {pairs} pairs of cells, not held for {not_held}; {range}")
+        }
         _ => format!("held for {held} of {pairs} pairs of cells; {range}"),
     }
 }
@@ -62,7 +64,10 @@ fn reason(verdict: &ClaimVerdict, family: usize) -> String {
             let numbers = numbers(&check.comparison, check.p, check.p_holm, family);
             match checks.len() {
                 1 => format!("{context}: {numbers}"),
-                _ => format!("{context}: {treatment} over {control}: {numbers}, {}", check.verdict.name()),
+                _ => format!(
+                    "{context}: {treatment} over {control}: {numbers}, {}",
+                    check.verdict.name()
+                ),
             }
         })
         .collect();
@@ -81,9 +86,13 @@ fn numbers(comparison: &Comparison, p: Option<f64>, p_holm: Option<f64>, family:
         return format!("no pair of {} has results", count(comparison.planned, "seed"));
     };
     let Estimate { mean, confidence_95, .. } = difference;
-    let interval = interval(mean, confidence_95).map_or("interval unknown".to_owned(), |ends| format!("95 % {ends}"));
+    let interval = interval(mean, confidence_95)
+        .map_or("interval unknown".to_owned(), |ends| format!("95 % {ends}"));
     let (p, p_holm, wins, seeds) = (p_is(p), p_is(p_holm), wins(comparison), seeds(comparison));
-    format!("{} points (alone {interval}, {p}, Holm {p_holm} over {family}, w/t/l {wins} of {seeds})", points(mean))
+    format!(
+        "{} points (alone {interval}, {p}, Holm {p_holm} over {family}, w/t/l {wins} of {seeds})",
+        points(mean)
+    )
 }
 
 #[cfg(test)]
@@ -111,7 +120,10 @@ mod tests {
         assert_eq!(parts.next(), Some("claimed above 0 points"));
         let first = parts.next().unwrap();
         assert!(first.contains(": what loses over ") && first.ends_with(", not held"), "{first}");
-        assert_eq!((parts.clone().count(), parts.last()), (LISTED, Some("and 22 more in summary.json")));
+        assert_eq!(
+            (parts.clone().count(), parts.last()),
+            (LISTED, Some("and 22 more in summary.json"))
+        );
     }
 
     #[test]

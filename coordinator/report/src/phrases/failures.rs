@@ -9,7 +9,9 @@ pub(crate) fn title(group: &FailureGroup<'_>) -> String {
     match (&group.trials[..], &group.common()[..]) {
         ([one], _) => name(one),
         (trials, []) => format!("{} failed", count(trials.len(), "trial")),
-        (trials, common) => format!("{} failed ({})", count(trials.len(), "trial"), common.join(", ")),
+        (trials, common) => {
+            format!("{} failed ({})", count(trials.len(), "trial"), common.join(", "))
+        }
     }
 }
 
@@ -20,8 +22,11 @@ pub(crate) fn error(group: &FailureGroup<'_>) -> String {
 
 /// Its trials by name, at most so many.
 pub(crate) fn names(group: &FailureGroup<'_>, most: usize) -> Vec<String> {
-    let mut names: Vec<String> = group.trials.iter().take(most).map(|failure| name(failure)).collect();
-    names.extend((group.trials.len() > most).then(|| format!("and {} more", group.trials.len() - most)));
+    let mut names: Vec<String> =
+        group.trials.iter().take(most).map(|failure| name(failure)).collect();
+    names.extend(
+        (group.trials.len() > most).then(|| format!("and {} more", group.trials.len() - most)),
+    );
     names
 }
 
@@ -56,16 +61,25 @@ mod tests {
             error: format!("diverged: train/loss is `NaN` at iteration {seed}"),
             log: Some("one\ntwo\u{1b}[31m\nthree".to_owned()),
         };
-        let failed: Vec<usize> = (0..4).filter(|cell| summary.cells()[*cell].spec.learning_rate.get() > 1.0).collect();
-        let failures = failed.iter().flat_map(|cell| [failure(*cell, 0), failure(*cell, 1)]).collect();
+        let failed: Vec<usize> =
+            (0..4).filter(|cell| summary.cells()[*cell].spec.learning_rate.get() > 1.0).collect();
+        let failures =
+            failed.iter().flat_map(|cell| [failure(*cell, 0), failure(*cell, 1)]).collect();
         let other = Failure { error: "out of memory".to_owned(), ..failure(failed[0], 7) };
         summary.failures = failures;
         summary.failures.push(other);
         let groups = groups(&summary);
         let titles: Vec<String> = groups.iter().map(title).collect();
         assert_eq!(titles[0], "4 trials failed (lr 1000)");
-        assert_eq!((titles.len(), titles[1].contains(", lr 1000, seed 7 (trial ")), (2, true), "{titles:?}");
+        assert_eq!(
+            (titles.len(), titles[1].contains(", lr 1000, seed 7 (trial ")),
+            (2, true),
+            "{titles:?}"
+        );
         assert_eq!(log(&groups[0], 2), ["two [31m", "three"]);
-        assert_eq!((names(&groups[0], 3).len(), names(&groups[0], 3)[3].as_str()), (4, "and 1 more"));
+        assert_eq!(
+            (names(&groups[0], 3).len(), names(&groups[0], 3)[3].as_str()),
+            (4, "and 1 more")
+        );
     }
 }

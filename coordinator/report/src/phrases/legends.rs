@@ -21,8 +21,12 @@ pub(crate) fn is_flattered(summary: &Summary) -> bool {
 pub(crate) fn which(selection: Selection) -> &'static str {
     match selection {
         Selection::Final => "Test accuracy after the last iteration",
-        Selection::Best => "Test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES, so it flatters",
-        Selection::Validation => "Test accuracy at the evaluation that is best on the validation images",
+        Selection::Best => {
+            "Test accuracy of each trial's best evaluation, CHOSEN ON THE TEST IMAGES, so it flatters"
+        }
+        Selection::Validation => {
+            "Test accuracy at the evaluation that is best on the validation images"
+        }
     }
 }
 
@@ -39,7 +43,8 @@ pub fn cells(summary: &Summary) -> String {
 
 /// What the columns of comparisons mean, and how the p-values come about.
 pub(crate) fn comparisons(summary: &Summary) -> String {
-    let which = if is_flattered(summary) { format!("Differences {FLATTERED}. ") } else { String::new() };
+    let which =
+        if is_flattered(summary) { format!("Differences {FLATTERED}. ") } else { String::new() };
     let family = count(summary.answer.synthesis.family, "comparison");
     format!(
         "{which}Points: mean difference over the same seeds, in percentage points. 95 % interval (Student's t) and p (paired t test, \
@@ -52,7 +57,8 @@ pub(crate) fn comparisons(summary: &Summary) -> String {
 /// The smallest corrected p-value that Wilcoxon's test can have here, and of how many seeds; `None` without results.
 fn least_signed_rank(summary: &Summary) -> Option<(f64, usize)> {
     let seeds = summary.comparisons.iter().map(|comparison| comparison.pairs.len()).max()?;
-    let family = summary.comparisons.iter().filter(|comparison| comparison.wilcoxon_p.is_some()).count();
+    let family =
+        summary.comparisons.iter().filter(|comparison| comparison.wilcoxon_p.is_some()).count();
     (family > 0).then(|| (family as f64 * 0.5f64.powi(seeds as i32 - 1), seeds))
 }
 
@@ -64,7 +70,9 @@ pub(crate) fn signed_rank_decides(summary: &Summary) -> bool {
 fn signed_rank(summary: &Summary) -> String {
     match least_signed_rank(summary) {
         None => String::new(),
-        Some(_) if signed_rank_decides(summary) => "Signed rank: Holm p of Wilcoxon's test.".to_owned(),
+        Some(_) if signed_rank_decides(summary) => {
+            "Signed rank: Holm p of Wilcoxon's test.".to_owned()
+        }
         Some((least, seeds)) => format!(
             "Wilcoxon's signed-rank test cannot decide here: with {} its Holm p is at least {}.",
             count(seeds, "seed"),
@@ -91,8 +99,9 @@ pub(crate) const SEEDS_NEEDED: &str = "Seeds needed: paired t test alone, two-si
 
 /// What the names of regularisers mean, as far as there are any; with a blank before it.
 pub fn names(summary: &Summary) -> String {
-    let some =
-        |has: &dyn Fn(&Regulariser) -> bool| summary.treatments().iter().any(|treatment| has(&treatment.regulariser));
+    let some = |has: &dyn Fn(&Regulariser) -> bool| {
+        summary.treatments().iter().any(|treatment| has(&treatment.regulariser))
+    };
     let mut used: Vec<String> = Axis::regularisers()
         .iter()
         .copied()
@@ -102,6 +111,8 @@ pub fn names(summary: &Summary) -> String {
             format!("{}: {}{weight}", axis.symbol(), axis.title)
         })
         .collect();
-    used.extend(some(&|of| of.switch() == Some(Switch::BatchNorm)).then(|| "bn: batch norm".to_owned()));
+    used.extend(
+        some(&|of| of.switch() == Some(Switch::BatchNorm)).then(|| "bn: batch norm".to_owned()),
+    );
     if used.is_empty() { String::new() } else { format!(" {}.", used.join("; ")) }
 }

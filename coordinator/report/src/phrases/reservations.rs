@@ -100,10 +100,14 @@ fn conflicts(runs: &[Run]) -> Vec<String> {
     let values: Vec<BTreeMap<String, BTreeSet<String>>> = runs.iter().map(values).collect();
     let paths: BTreeSet<&String> = values.iter().flat_map(|values| values.keys()).collect();
     let mut warnings = Vec::new();
-    let is_axis = |path: &str| Axis::of_place(path).is_some_and(|axis| axis.section.name() == "grid");
+    let is_axis =
+        |path: &str| Axis::of_place(path).is_some_and(|axis| axis.section.name() == "grid");
     for path in paths.into_iter().filter(|path| !is_axis(path)) {
-        let of_runs: Vec<(&Run, &BTreeSet<String>)> =
-            runs.iter().zip(&values).filter_map(|(run, values)| Some((run, values.get(path)?))).collect();
+        let of_runs: Vec<(&Run, &BTreeSet<String>)> = runs
+            .iter()
+            .zip(&values)
+            .filter_map(|(run, values)| Some((run, values.get(path)?)))
+            .collect();
         if of_runs.windows(2).all(|pair| pair[0].1 == pair[1].1) {
             continue;
         }
@@ -136,8 +140,12 @@ fn values(run: &Run) -> BTreeMap<String, BTreeSet<String>> {
 pub(crate) fn unfinished_vaes(summary: &Summary, losses: &Curves) -> Option<String> {
     /// A fall that nobody needs to know of.
     const SMALL: f64 = 0.02;
-    let falls = summary.cells().iter().filter_map(|cell| Some((fall(losses.get(&cell.id)?)?, cell.subset_size)));
-    let (fall, size) = falls.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(fall, _)| *fall > SMALL)?;
+    let falls = summary
+        .cells()
+        .iter()
+        .filter_map(|cell| Some((fall(losses.get(&cell.id)?)?, cell.subset_size)));
+    let (fall, size) =
+        falls.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(fall, _)| *fall > SMALL)?;
     Some(format!(
         "The loss of VAEs still fell by {} % in the last quarter of their training (n = {size}): with more iterations in [vae] the function \
          norm may do better.",

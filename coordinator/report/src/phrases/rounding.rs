@@ -15,7 +15,11 @@ pub fn decimal(value: f64, digits: usize) -> String {
 /// The same with its sign; what is shown as zero has none.
 pub fn signed(value: f64, digits: usize) -> String {
     let text = decimal(value, digits);
-    if value > 0.0 && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) { format!("+{text}") } else { text }
+    if value > 0.0 && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
+        format!("+{text}")
+    } else {
+        text
+    }
 }
 
 /// A share in percent, with as many digits as 10,000 test images can tell apart.
@@ -42,7 +46,10 @@ mod tests {
         ] {
             assert_eq!(percent(share), text, "{share}");
         }
-        assert_eq!((decimal(0.05, 1), decimal(9.95, 1), decimal(2.5, 0)), ("0.1".into(), "10.0".into(), "3".into()));
+        assert_eq!(
+            (decimal(0.05, 1), decimal(9.95, 1), decimal(2.5, 0)),
+            ("0.1".into(), "10.0".into(), "3".into())
+        );
         assert_eq!((decimal(1e300, 2).len(), decimal(f64::INFINITY, 2)), (304, "inf".to_owned()));
         assert_eq!(
             (signed(2.105, 2), signed(-2.105, 2), signed(0.004, 2)),

@@ -12,7 +12,10 @@ pub fn verification(found: &Verification) -> Vec<String> {
     if found.is_there() {
         let near = match found.within_tolerance {
             0 => String::new(),
-            near => format!(", {near} of them within {} points, on another kind of device", percent(TOLERANCE)),
+            near => format!(
+                ", {near} of them within {} points, on another kind of device",
+                percent(TOLERANCE)
+            ),
         };
         sentences.push(format!(
             "{} were trained a second time, and {agreed} came to the same{near}.",
@@ -20,7 +23,8 @@ pub fn verification(found: &Verification) -> Vec<String> {
         ));
     }
     if found.by_the_same_device > 0 {
-        let (count, device) = (count(found.by_the_same_device, "trial"), "by the device of the first training");
+        let (count, device) =
+            (count(found.by_the_same_device, "trial"), "by the device of the first training");
         sentences.push(format!("{count} of them {device}, since there was no other."));
     }
     let open = found.drawn - agreed - found.disagreements.len();

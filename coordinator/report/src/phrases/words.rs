@@ -40,7 +40,9 @@ pub(super) fn p_is(p: Option<f64>) -> String {
 /// A mean with half of its interval.
 pub(crate) fn estimate(estimate: Option<Estimate>, shown: fn(f64) -> String) -> String {
     let half = |half: f64| format!(" ± {}", percent(half));
-    known(estimate, |Estimate { mean, confidence_95, .. }| shown(mean) + &confidence_95.map_or(String::new(), half))
+    known(estimate, |Estimate { mean, confidence_95, .. }| {
+        shown(mean) + &confidence_95.map_or(String::new(), half)
+    })
 }
 
 /// What is known, in words.

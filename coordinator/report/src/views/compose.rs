@@ -10,10 +10,13 @@ use swfn_shared::{
 };
 
 use super::{
-    charts::{Content, Difference, Figure, Material, Study, Theme, cells_of_curves, figures, follow_page, swatch},
+    charts::{
+        Content, Difference, Figure, Material, Study, Theme, cells_of_curves, figures, follow_page,
+        swatch,
+    },
     document::{
-        Document, FailureView, FigureView, GridText, MissingFigure, PivotEntry, PivotGroup, PivotRowView, PivotView,
-        Sheet,
+        Document, FailureView, FigureView, GridText, MissingFigure, PivotEntry, PivotGroup,
+        PivotRowView, PivotView, Sheet,
     },
     tables,
 };
@@ -41,16 +44,27 @@ const LISTED: usize = 10;
 const LOG_LINES: usize = 30;
 
 /// The report, and its figures still to be drawn into files. `made`: when, in UTC.
-pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyhow::Result<(Document, Vec<Figure>)> {
+pub(crate) fn compose(
+    sources: &Sources,
+    summary: &Summary,
+    made: &str,
+) -> anyhow::Result<(Document, Vec<Figure>)> {
     let study = Study::new(summary);
     let shown = cells_of_curves(&study);
     let of_charts = || summary.cells().iter().filter(|cell| shown.contains(&cell.id));
     let accuracy = sources.curves(TEST_ACCURACY, of_charts())?;
     let function_norm = sources.curves(TRAIN_FUNCTION_NORM, of_charts())?;
-    let differences: Vec<Difference> =
-        summary.comparisons.iter().filter_map(|comparison| difference(&study, comparison)).collect();
-    let material =
-        Material { study: &study, accuracy: &accuracy, function_norm: &function_norm, differences: &differences };
+    let differences: Vec<Difference> = summary
+        .comparisons
+        .iter()
+        .filter_map(|comparison| difference(&study, comparison))
+        .collect();
+    let material = Material {
+        study: &study,
+        accuracy: &accuracy,
+        function_norm: &function_norm,
+        differences: &differences,
+    };
     let with_vae = summary.cells().iter().filter(|cell| cell.spec.vae().is_some());
     let vae_losses = sources.curves(VAE_LOSS, with_vae)?;
     let all = figures(&material);
@@ -70,7 +84,10 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         progress: progress(summary),
         answer: tables::answer(summary),
         pivot: pivot(summary, &study),
-        warnings: reservations(sources, summary).into_iter().chain(unfinished_vaes(summary, &vae_losses)).collect(),
+        warnings: reservations(sources, summary)
+            .into_iter()
+            .chain(unfinished_vaes(summary, &vae_losses))
+            .collect(),
         results: tables::results(summary),
         figures: shown,
         missing_figures: missing,
@@ -81,7 +98,11 @@ pub(crate) fn compose(sources: &Sources, summary: &Summary, made: &str) -> anyho
         settings: tables::settings(&sources.trials),
         provenance: tables::provenance(&sources.trials),
         cost: tables::cost(sources.cost()?, summary, &sources.trials),
-        grids: sources.runs.iter().map(|run| GridText { run: run.name.clone(), text: run.text.clone() }).collect(),
+        grids: sources
+            .runs
+            .iter()
+            .map(|run| GridText { run: run.name.clone(), text: run.text.clone() })
+            .collect(),
     };
     Ok((document, all))
 }
@@ -100,7 +121,8 @@ fn draw(figure: &Figure) -> Result<FigureView, String> {
 /// A row of the forest plot.
 fn difference(study: &Study<'_>, comparison: &Comparison) -> Option<Difference> {
     let estimate = comparison.difference?;
-    let [cell, reference] = [comparison.cell, comparison.reference].map(|place| &study.summary.cells()[place]);
+    let [cell, reference] =
+        [comparison.cell, comparison.reference].map(|place| &study.summary.cells()[place]);
     let treatment = |cell: &Cell| study.treatment(cell).name.clone();
     let control = if cell.network == reference.network {
         treatment(reference)
@@ -125,7 +147,8 @@ fn pivot(summary: &Summary, study: &Study<'_>) -> PivotView {
     let row = |row: &PivotRow| {
         let first = row.cells.iter().flatten().next();
         let look = first.map(|cell| study.look(&summary.cells()[cell.cell]));
-        let variant = if row.variant.is_empty() { String::new() } else { format!(", {}", row.variant) };
+        let variant =
+            if row.variant.is_empty() { String::new() } else { format!(", {}", row.variant) };
         let entry = |cell: &PivotCell| PivotEntry {
             text: pivot_cell(&PivotCell { decided: None, ..*cell }),
             sign: cell.decided.map_or("", symbol),
@@ -133,18 +156,26 @@ fn pivot(summary: &Summary, study: &Study<'_>) -> PivotView {
         PivotRowView {
             swatch: look.map(swatch).unwrap_or_default(),
             name: format!("{}{variant}", row.regulariser),
-            cells: row.cells.iter().map(|cell| cell.as_ref().map(entry).unwrap_or_default()).collect(),
+            cells: row
+                .cells
+                .iter()
+                .map(|cell| cell.as_ref().map(entry).unwrap_or_default())
+                .collect(),
         }
     };
     let groups = pivot.rows.chunk_by(|one, other| one.network == other.network);
-    let groups =
-        groups.map(|rows| PivotGroup { network: rows[0].network.name(), rows: rows.iter().map(row).collect() });
+    let groups = groups.map(|rows| PivotGroup {
+        network: rows[0].network.name(),
+        rows: rows.iter().map(row).collect(),
+    });
     PivotView { sizes: pivot.sizes.clone(), groups: groups.collect() }
 }
 
 fn failures_lead(summary: &Summary) -> String {
     let count = count(summary.failures.len(), "trial");
-    format!("{count} failed; trials.jsonl has all. The command “swfn-coordinator retry --failed” tries them again.")
+    format!(
+        "{count} failed; trials.jsonl has all. The command “swfn-coordinator retry --failed” tries them again."
+    )
 }
 
 fn failure(group: &FailureGroup<'_>) -> FailureView {
@@ -164,7 +195,11 @@ fn sheets(sources: &Sources) -> Vec<Sheet> {
     let mut sheets: BTreeMap<(u32, &str), Sheet> = BTreeMap::new();
     for (spec, row) in &sources.trials {
         let kind = (spec.subset_size, spec.density());
-        if row.outcome.is_none() || spec.vae().is_none() || sheets.contains_key(&kind) || sheets.len() >= SHEETS {
+        if row.outcome.is_none()
+            || spec.vae().is_none()
+            || sheets.contains_key(&kind)
+            || sheets.len() >= SHEETS
+        {
             continue;
         }
         let Some(path) = sources.artifact(row.id, VAE_SHEET) else { continue };
@@ -172,9 +207,12 @@ fn sheets(sources: &Sources) -> Vec<Sheet> {
             continue;
         }
         // What is no picture is left out, as is what cannot be read: a report does not depend on it.
-        let Some(bytes) = std::fs::read(path).ok().filter(|bytes| bytes.starts_with(PNG)) else { continue };
+        let Some(bytes) = std::fs::read(path).ok().filter(|bytes| bytes.starts_with(PNG)) else {
+            continue;
+        };
         let label = format!("{} images, seed {}", spec.subset_size, spec.seed);
-        let label = if spec.density() == "vae" { label } else { format!("{label}, {}", spec.density()) };
+        let label =
+            if spec.density() == "vae" { label } else { format!("{label}, {}", spec.density()) };
         sheets.insert(kind, Sheet { label, base64: BASE64_STANDARD.encode(bytes) });
     }
     sheets.into_values().collect()

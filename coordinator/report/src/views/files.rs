@@ -16,7 +16,8 @@ use swfn_store::{TrialRow, WorkerRow, run_dir::replace};
 use super::{markdown, table::Columns};
 use crate::{
     numbers::{
-        cell::Cell, claim::ClaimVerdict, contrast::Comparison, source::Sources, statistics::Estimate, summary::Summary,
+        cell::Cell, claim::ClaimVerdict, contrast::Comparison, source::Sources,
+        statistics::Estimate, summary::Summary,
     },
     phrases::claims::reasons,
 };
@@ -41,7 +42,9 @@ struct Line<'l> {
 }
 
 fn lines<'l>(summary: &'l Summary, trials: &'l [(TrialSpec, TrialRow)]) -> Vec<Line<'l>> {
-    let line = |(spec, row): &'l (TrialSpec, TrialRow)| Some(Line { cell: summary.cell(spec.cell())?, spec, row });
+    let line = |(spec, row): &'l (TrialSpec, TrialRow)| {
+        Some(Line { cell: summary.cell(spec.cell())?, spec, row })
+    };
     trials.iter().filter_map(line).collect()
 }
 
@@ -56,7 +59,9 @@ fn settings<'c, T: 'c>(
         match (axis.role, seed) {
             (Role::Seed, None) => {}
             (Role::Seed, Some(seed)) => columns.words(axis.name, move |of| seed(of).to_string()),
-            _ => columns.words(format!("{prefix}{}", axis.name), move |of| axis.column(&cell(of).spec).to_string()),
+            _ => columns.words(format!("{prefix}{}", axis.name), move |of| {
+                axis.column(&cell(of).spec).to_string()
+            }),
         }
         if axis.role == Role::Network {
             columns.words(format!("{prefix}network"), move |of| cell(of).network.to_string());
@@ -87,13 +92,18 @@ fn text(text: Option<&String>) -> String {
     text.map(|text| quote::cell(text).into_owned()).unwrap_or_default()
 }
 
-fn trials_csv(file: impl Write, summary: &Summary, trials: &[(TrialSpec, TrialRow)]) -> anyhow::Result<()> {
+fn trials_csv(
+    file: impl Write,
+    summary: &Summary,
+    trials: &[(TrialSpec, TrialRow)],
+) -> anyhow::Result<()> {
     let mut columns = Columns::<Line<'_>>::new();
     columns.words("trial", |line| line.row.id.to_string());
     columns.words("state", |line| line.row.state.to_string());
     settings_of_trials(&mut columns, summary);
     for metric in OUTCOMES {
-        columns.words(metric.name, move |line| maybe(line.row.outcome.as_ref().and_then(metric.get)));
+        columns
+            .words(metric.name, move |line| maybe(line.row.outcome.as_ref().and_then(metric.get)));
     }
     columns.words("attempts", |line| line.row.attempts.to_string());
     columns.words("worker", |line| maybe(line.row.worker.as_ref().map(|worker| &worker.id)));
@@ -103,7 +113,8 @@ fn trials_csv(file: impl Write, summary: &Summary, trials: &[(TrialSpec, TrialRo
     from("host", |worker| Some(&worker.host));
     from("device", |worker| Some(&worker.device));
     from("model", |worker| Some(&worker.model));
-    columns.words("threads", |line| maybe(line.row.worker.as_ref().and_then(|worker| worker.threads)));
+    columns
+        .words("threads", |line| maybe(line.row.worker.as_ref().and_then(|worker| worker.threads)));
     let mut from = |name: &str, value: fn(&WorkerRow) -> Option<&String>| {
         columns.words(name, move |line| text(line.row.worker.as_ref().and_then(value)));
     };
@@ -112,7 +123,9 @@ fn trials_csv(file: impl Write, summary: &Summary, trials: &[(TrialSpec, TrialRo
     from("cuda", |worker| worker.cuda.as_ref());
     columns.words("dataset_digest", |line| line.row.dataset_digest.clone().unwrap_or_default());
     // A trial that succeeded in the end has no error, whatever became of its earlier attempts.
-    columns.words("error", |line| text(line.row.error.as_ref().filter(|_| line.row.outcome.is_none())));
+    columns.words("error", |line| {
+        text(line.row.error.as_ref().filter(|_| line.row.outcome.is_none()))
+    });
     columns.csv(file, &lines(summary, trials))
 }
 
@@ -158,7 +171,11 @@ fn curves_csv(file: impl Write, summary: &Summary, sources: &Sources) -> anyhow:
     csv.write_record(columns.titles().chain(["metric", "step", "value"]))?;
     sources.points(|row| {
         if let Some(before) = before.get(&row.id) {
-            csv.write_record(before.iter().chain(&[row.metric, row.step.to_string(), row.value.to_string()]))?;
+            csv.write_record(before.iter().chain(&[
+                row.metric,
+                row.step.to_string(),
+                row.value.to_string(),
+            ]))?;
         }
         Ok(())
     })?;
@@ -194,14 +211,16 @@ pub(super) fn comparisons_csv(file: impl Write, summary: &Summary) -> anyhow::Re
     number("t_p_holm", |of| of.t_p_holm);
     number("wilcoxon_p", |of| of.wilcoxon_p);
     number("wilcoxon_p_holm", |of| of.wilcoxon_p_holm);
-    columns.words("wilcoxon_method", |(of, ..)| maybe(of.wilcoxon_method.map(|method| method.name())));
+    columns
+        .words("wilcoxon_method", |(of, ..)| maybe(of.wilcoxon_method.map(|method| method.name())));
     columns.words("cohens_d", |(of, ..)| maybe(of.cohens_d));
     columns.words("hedges_g", |(of, ..)| maybe(of.hedges_g));
     columns.words("wins", |(of, ..)| of.wins.to_string());
     columns.words("ties", |(of, ..)| of.ties.to_string());
     columns.words("losses", |(of, ..)| of.losses.to_string());
     let cells = summary.cells();
-    let rows: Vec<_> = summary.comparisons.iter().map(|of| (of, &cells[of.cell], &cells[of.reference])).collect();
+    let rows: Vec<_> =
+        summary.comparisons.iter().map(|of| (of, &cells[of.cell], &cells[of.reference])).collect();
     columns.csv(file, &rows)
 }
 
@@ -216,8 +235,12 @@ pub(super) fn summary_csv(file: impl Write, summary: &Summary) -> anyhow::Result
     columns.words("quarantined", |cell| cell.quarantined.to_string());
     columns.words("complete", |cell| cell.complete().to_string());
     let mut estimate = |name: &str, of: fn(&Cell) -> Option<Estimate>| {
-        columns.words(format!("{name}_n"), move |cell| of(cell).map_or(0, |estimate| estimate.n).to_string());
-        columns.words(format!("{name}_mean"), move |cell| maybe(of(cell).map(|estimate| estimate.mean)));
+        columns.words(format!("{name}_n"), move |cell| {
+            of(cell).map_or(0, |estimate| estimate.n).to_string()
+        });
+        columns.words(format!("{name}_mean"), move |cell| {
+            maybe(of(cell).map(|estimate| estimate.mean))
+        });
         columns.words(format!("{name}_standard_deviation"), move |cell| {
             maybe(of(cell).and_then(|estimate| estimate.standard_deviation))
         });

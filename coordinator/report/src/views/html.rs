@@ -24,8 +24,9 @@ pub(crate) fn html(document: &Document) -> Result<String, askama::Error> {
     let style = style();
     // Nothing but this one style sheet, and pictures that stand in the page itself.
     let hash = BASE64_STANDARD.encode(Sha256::digest(&style));
-    let policy =
-        format!("default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'");
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'"
+    );
     let rows = document.answer.claims.as_ref().map_or(&[][..], |claims| &claims.rows);
     let (first, more) = rows.split_at(rows.len().min(FIRST_CLAIMS));
     Page { document, claims: [first, more], style, policy }.render()
@@ -33,7 +34,11 @@ pub(crate) fn html(document: &Document) -> Result<String, askama::Error> {
 
 fn style() -> String {
     let (light, dark) = (Theme::Light.declarations(), Theme::Dark.declarations());
-    let dark = format!("{dark}--quiet:#1C2126;--good:#3DD6A3;--bad:#FF9A5C;--shade:rgba(255,255,255,.28);");
+    let dark = format!(
+        "{dark}--quiet:#1C2126;--good:#3DD6A3;--bad:#FF9A5C;--shade:rgba(255,255,255,.28);"
+    );
     let rules = include_str!("../../templates/report.css");
-    format!("\n:root{{{light}}}\n{rules}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n")
+    format!(
+        "\n:root{{{light}}}\n{rules}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
+    )
 }

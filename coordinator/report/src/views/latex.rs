@@ -28,7 +28,8 @@ pub(crate) fn summary(document: &Document) -> String {
 pub(crate) fn alignment(view: &TableView) -> String {
     const LONG: usize = 16;
     let columns = view.own_columns();
-    let is_long = |place: usize| view.rows.iter().any(|row| view.own(row)[place].text.chars().count() > LONG);
+    let is_long =
+        |place: usize| view.rows.iter().any(|row| view.own(row)[place].text.chars().count() > LONG);
     let broken = |place: &usize| columns.iter().all(|column| !column.number) && is_long(*place);
     let share = 0.74 / (0..columns.len()).filter(broken).count().max(1) as f64;
     let columns = columns.iter().enumerate().map(|(place, column)| match column.number {
@@ -53,7 +54,9 @@ pub(crate) fn table(view: &TableView) -> String {
     let long = view.rows.len() > PAGE;
     let mut text = match long {
         true => {
-            format!("{{{narrow}\n\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n")
+            format!(
+                "{{{narrow}\n\\begin{{longtable}}{{{alignment}}}\n  {caption} {label} \\\\\n    \\toprule\n"
+            )
         }
         false => format!(
             "\\begin{{table}}\n  \\centering\n  {caption}\n  {label}\n  {narrow}\n  {FITTED}\\begin{{tabular}}{{{alignment}}}\n    \\toprule\n"
@@ -102,7 +105,9 @@ fn pivot(document: &Document) -> String {
             for PivotEntry { text: cell, sign } in &row.cells {
                 text += &match sign.is_empty() {
                     true => format!(" & {}", escaped(cell)),
-                    false => format!(" & \\textbf{{{}}}$^{{{}}}$", escaped(cell), sign.replace('−', "-")),
+                    false => {
+                        format!(" & \\textbf{{{}}}$^{{{}}}$", escaped(cell), sign.replace('−', "-"))
+                    }
                 };
             }
             text += " \\\\\n";
@@ -113,7 +118,8 @@ fn pivot(document: &Document) -> String {
 
 /// The name of a regulariser with its weights as formulas.
 fn regulariser(name: &str) -> String {
-    let (regulariser, variant) = name.split_once(", ").map_or((name, None), |(name, variant)| (name, Some(variant)));
+    let (regulariser, variant) =
+        name.split_once(", ").map_or((name, None), |(name, variant)| (name, Some(variant)));
     let part = |part: &str| match part.split_once(' ') {
         Some(("fn", weight)) => format!("fn $\\lambda = {}$", formula(weight)),
         Some((kind, weight)) => format!("{} ${}$", escaped(kind), formula(weight)),
@@ -141,7 +147,10 @@ mod tests {
         for (name, wanted) in [
             ("none", "none"),
             ("fn 0.1", "fn $\\lambda = 0.1$"),
-            ("dropout + fn 1e-3 + wd 5e-4", "dropout + fn $\\lambda = 10^{-3}$ + wd $5 \\cdot 10^{-4}$"),
+            (
+                "dropout + fn 1e-3 + wd 5e-4",
+                "dropout + fn $\\lambda = 10^{-3}$ + wd $5 \\cdot 10^{-4}$",
+            ),
             ("fn 1, lr 0.1", "fn $\\lambda = 1$, lr 0.1"),
         ] {
             assert_eq!(regulariser(name), wanted);

@@ -15,7 +15,12 @@ use crate::{numbers::summary::Summary, phrases};
 pub(crate) fn table(view: &TableView) -> String {
     let line = |entries: Vec<String>| format!("| {} |\n", entries.join(" | "));
     let mut text = line(view.columns.iter().map(|column| escaped(&column.title)).collect());
-    text += &line(view.columns.iter().map(|column| if column.number { "---:" } else { "---" }.to_owned()).collect());
+    text += &line(
+        view.columns
+            .iter()
+            .map(|column| if column.number { "---:" } else { "---" }.to_owned())
+            .collect(),
+    );
     for row in &view.rows {
         let entry = |entry: &Entry| match entry.strong() {
             true => format!("**{}**", escaped(&entry.text)),
@@ -69,14 +74,20 @@ pub(crate) fn report(document: &Document) -> String {
     text += "\n## Charts\n";
     for figure in &document.figures {
         let (title, name) = (figure.title, figure.name);
-        write!(text, "\n### {title}\n\n![{title}](charts/{name}.svg)\n\n{}\n", escaped(&figure.caption))
-            .expect("writing to a string");
+        write!(
+            text,
+            "\n### {title}\n\n![{title}](charts/{name}.svg)\n\n{}\n",
+            escaped(&figure.caption)
+        )
+        .expect("writing to a string");
     }
     for missing in &document.missing_figures {
-        write!(text, "\nNo chart “{}”: {}.\n", missing.title, escaped(&missing.why)).expect("writing to a string");
+        write!(text, "\nNo chart “{}”: {}.\n", missing.title, escaped(&missing.why))
+            .expect("writing to a string");
     }
     if !document.failures.is_empty() {
-        write!(text, "\n## Failures\n\n{}\n", escaped(&document.failures_lead)).expect("writing to a string");
+        write!(text, "\n## Failures\n\n{}\n", escaped(&document.failures_lead))
+            .expect("writing to a string");
     }
     for failure in &document.failures {
         write!(text, "\n### {}\n\n{}\n", escaped(&failure.title), escaped(&failure.error))
@@ -104,8 +115,14 @@ fn paragraphs(text: &mut String, sentences: &[String]) {
 }
 
 fn show(text: &mut String, table: &TableView, level: &str) {
-    write!(text, "\n{level} {}\n\n{}\n{}\n", escaped(table.title), self::table(table), escaped(&table.caption))
-        .expect("writing to a string");
+    write!(
+        text,
+        "\n{level} {}\n\n{}\n{}\n",
+        escaped(table.title),
+        self::table(table),
+        escaped(&table.caption)
+    )
+    .expect("writing to a string");
 }
 
 #[cfg(test)]

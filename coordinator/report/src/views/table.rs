@@ -15,13 +15,21 @@ impl<'c, T> Columns<'c, T> {
     }
 
     /// Adds a column of words, or of values for programs.
-    pub(crate) fn words<E: Into<Entry>>(&mut self, title: impl Into<String>, entry: impl Fn(&T) -> E + 'c) {
+    pub(crate) fn words<E: Into<Entry>>(
+        &mut self,
+        title: impl Into<String>,
+        entry: impl Fn(&T) -> E + 'c,
+    ) {
         let title = Title { title: title.into(), number: false };
         self.0.push((title, Box::new(move |thing| entry(thing).into())));
     }
 
     /// Adds a column of numbers, which stand at the right.
-    pub(crate) fn number<E: Into<Entry>>(&mut self, title: impl Into<String>, entry: impl Fn(&T) -> E + 'c) {
+    pub(crate) fn number<E: Into<Entry>>(
+        &mut self,
+        title: impl Into<String>,
+        entry: impl Fn(&T) -> E + 'c,
+    ) {
         let title = Title { title: title.into(), number: true };
         self.0.push((title, Box::new(move |thing| entry(thing).into())));
     }
@@ -58,7 +66,11 @@ impl<'c, T> Columns<'c, T> {
     }
 
     /// These things as comma-separated values, with a header.
-    pub(crate) fn csv<'t>(&self, file: impl Write, things: impl IntoIterator<Item = &'t T>) -> anyhow::Result<()>
+    pub(crate) fn csv<'t>(
+        &self,
+        file: impl Write,
+        things: impl IntoIterator<Item = &'t T>,
+    ) -> anyhow::Result<()>
     where
         T: 't,
     {
@@ -154,7 +166,10 @@ impl TableView {
 
     /// The class of an entry of that column in the style sheet.
     pub(crate) fn class(&self, column: &usize, entry: &Entry) -> Option<&'static str> {
-        entry.tone.class().or_else(|| self.own_columns().get(*column).filter(|column| column.number).map(|_| "n"))
+        entry
+            .tone
+            .class()
+            .or_else(|| self.own_columns().get(*column).filter(|column| column.number).map(|_| "n"))
     }
 
     /// Whether rows of one name stand under it, and the first column holds the names.
@@ -198,8 +213,10 @@ mod tests {
 
     #[test]
     fn hostile_words_stay_words() {
-        let rows: [&[&str]; 2] =
-            [&["a|b\n<i> [x](y) `c` *d*", "1 ± 2"], &["\\input{x} ~ ^ $1$ & #", "– -1.5 to -0.5, a-1"]];
+        let rows: [&[&str]; 2] = [
+            &["a|b\n<i> [x](y) `c` *d*", "1 ± 2"],
+            &["\\input{x} ~ ^ $1$ & #", "– -1.5 to -0.5, a-1"],
+        ];
         let mut table = table(&["who", "#n"], &rows);
         table.rows[0][1].tone = Tone::Strong;
         insta::assert_snapshot!("hostile_markdown", markdown::table(&table));
@@ -220,7 +237,9 @@ mod tests {
         let table = table(&["n"], &rows).limited();
         assert_eq!((table.rows.len(), table.left_out), (ROWS, 7));
         let [markdown, latex] = [markdown::table(&table), latex::table(&table)];
-        assert!(markdown.contains("7 more rows") && latex.contains("\\multicolumn{1}{l}{7 more rows"));
+        assert!(
+            markdown.contains("7 more rows") && latex.contains("\\multicolumn{1}{l}{7 more rows")
+        );
         assert!(latex.contains("\n\\begin{longtable}") && latex.ends_with("\\end{longtable}}\n"));
     }
 }

@@ -49,7 +49,12 @@ pub(crate) struct AnswerView {
 /// The answer for files.
 pub(crate) fn answer(summary: &Summary) -> AnswerView {
     let synthesis = synthesis(summary);
-    AnswerView { claims: verdicts(summary), synthesis, pivot: pivot(summary), decided: decided(summary) }
+    AnswerView {
+        claims: verdicts(summary),
+        synthesis,
+        pivot: pivot(summary),
+        decided: decided(summary),
+    }
 }
 
 fn told(claim: &ClaimLine) -> Entry {
@@ -81,8 +86,9 @@ pub(crate) fn pivot(summary: &Summary) -> TableView {
     }
     let entry = |cell: &PivotCell| Entry::strong_if(cell.decided.is_some(), pivot_cell(cell));
     for (place, size) in pivot.sizes.iter().enumerate() {
-        columns
-            .number(format!("n = {size}"), move |row| row.cells[place].as_ref().map_or_else(|| Entry::from(""), entry));
+        columns.number(format!("n = {size}"), move |row| {
+            row.cells[place].as_ref().map_or_else(|| Entry::from(""), entry)
+        });
     }
     columns.view("pivot", "Cells", legends::pivot(summary), &pivot.rows)
 }
@@ -98,7 +104,9 @@ pub(crate) fn decided(summary: &Summary) -> Option<TableView> {
     columns.words("regulariser", |decided| decided.treatment.clone());
     columns.words("over", |decided| decided.control.clone());
     columns.number("points", |decided| points(decided.mean));
-    columns.number("95 % interval", |decided| known(interval(decided.mean, decided.confidence_95), |ends| ends));
+    columns.number("95 % interval", |decided| {
+        known(interval(decided.mean, decided.confidence_95), |ends| ends)
+    });
     columns.number("p", |decided| p_value(decided.p));
     columns.number("Holm p", |decided| p_value(decided.p_holm));
     // No row is left out.
@@ -124,16 +132,21 @@ fn claims(summary: &Summary) -> Option<TableView> {
 
 /// Columns of names and of the signed-rank test are there only if they tell anything.
 fn comparisons(summary: &Summary) -> Option<TableView> {
-    let caption = format!("{} Bold: decided. {}", legends::comparisons(summary), legends::SEEDS_NEEDED);
+    let caption =
+        format!("{} Bold: decided. {}", legends::comparisons(summary), legends::SEEDS_NEEDED);
     let mut columns = Columns::<Comparison>::new();
     if summary.comparisons.iter().any(|comparison| comparison.name.is_some()) {
         columns.words("name", |comparison| comparison.name.clone().unwrap_or_default());
     }
-    let mean = |comparison: &Comparison| known(comparison.difference, |difference| points(difference.mean));
+    let mean = |comparison: &Comparison| {
+        known(comparison.difference, |difference| points(difference.mean))
+    };
     columns.words("at", |comparison| comparison.context.clone());
     columns.words("regulariser", |comparison| comparison.treatment.clone());
     columns.words("over", |comparison| comparison.control.clone());
-    columns.number("points", move |comparison| Entry::strong_if(comparison.decided().is_some(), mean(comparison)));
+    columns.number("points", move |comparison| {
+        Entry::strong_if(comparison.decided().is_some(), mean(comparison))
+    });
     columns.number("95 % interval", |comparison| {
         known(comparison.difference.and_then(|of| interval(of.mean, of.confidence_95)), |ends| ends)
     });
@@ -153,7 +166,8 @@ fn comparisons(summary: &Summary) -> Option<TableView> {
 /// A column that is empty everywhere is left out.
 fn cells(summary: &Summary) -> Option<TableView> {
     let best = best_of_each_size(summary.cells());
-    let caption = format!("{} Bold: the highest mean of each subset size.", legends::cells(summary));
+    let caption =
+        format!("{} Bold: the highest mean of each subset size.", legends::cells(summary));
     let some = |has: fn(&Cell) -> bool| summary.cells().iter().any(has);
     let accuracy = match summary.selection {
         Selection::Final => "test accuracy %",
@@ -168,8 +182,12 @@ fn cells(summary: &Summary) -> Option<TableView> {
     }
     columns.number("n", |cell| cell.subset_size.to_string());
     columns.number("seeds", seeds);
-    columns.number(accuracy, |cell| Entry::strong_if(best.contains(&cell.id), estimate(cell.test_accuracy, percent)));
-    columns.number("sd", |cell| known(cell.test_accuracy.and_then(|of| of.standard_deviation), percent));
+    columns.number(accuracy, |cell| {
+        Entry::strong_if(best.contains(&cell.id), estimate(cell.test_accuracy, percent))
+    });
+    columns.number("sd", |cell| {
+        known(cell.test_accuracy.and_then(|of| of.standard_deviation), percent)
+    });
     if some(|cell| cell.gain_over_none.is_some()) {
         columns.number("over λ = 0", |cell| estimate(cell.gain_over_none, points));
     }
@@ -232,7 +250,8 @@ pub(crate) fn settings(trials: &[(TrialSpec, TrialRow)]) -> TableView {
         }
     }
     values.insert("seed".to_owned(), seeds.iter().map(u64::to_string).collect());
-    let mut rows: Vec<(String, Vec<String>)> = values.into_iter().map(|(path, values)| (key(&path), values)).collect();
+    let mut rows: Vec<(String, Vec<String>)> =
+        values.into_iter().map(|(path, values)| (key(&path), values)).collect();
     rows.sort();
     let shown = |values: &[String]| match values.len() {
         count if count > VALUES => {
@@ -258,7 +277,15 @@ pub(crate) fn provenance(trials: &[(TrialSpec, TrialRow)]) -> TableView {
         ("libtorch", of_worker(|worker| Some(worker.libtorch.clone()))),
         (
             "CUDA",
-            of_worker(|worker| Some(worker.cuda.clone().filter(|cuda| !cuda.is_empty()).unwrap_or("none".to_owned()))),
+            of_worker(|worker| {
+                Some(
+                    worker
+                        .cuda
+                        .clone()
+                        .filter(|cuda| !cuda.is_empty())
+                        .unwrap_or("none".to_owned()),
+                )
+            }),
         ),
         ("host", of_worker(|worker| Some(worker.host.clone()))),
         ("device", of_worker(|worker| Some(format!("{}, {}", kind(&worker.device), worker.model)))),

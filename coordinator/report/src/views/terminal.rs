@@ -30,7 +30,8 @@ const INDENT: usize = 4;
 pub fn terminal(summary: &Summary, width: u16) -> String {
     let width = usize::from(width);
     let end = [decided(summary, width), failed(summary, width), answer(summary, width)].concat();
-    let mut lines = vec![format!("{} on {}: {}", summary.sweep, summary.dataset, progress(summary))];
+    let mut lines =
+        vec![format!("{} on {}: {}", summary.sweep, summary.dataset, progress(summary))];
     let legend = wrap(&legends::pivot(summary), width);
     let room = LINES.saturating_sub(end.len() + legend.len() + 2);
     lines.push(String::new());
@@ -68,11 +69,15 @@ fn pivot(view: &TableView, width: usize, room: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for block in blocks {
         let shown = std::iter::once(0).chain(order.iter().map(|row| row + 1));
-        let line = |row: usize| labels.iter().chain(block.iter().copied()).map(|column| column[row].clone()).collect();
+        let line = |row: usize| {
+            labels.iter().chain(block.iter().copied()).map(|column| column[row].clone()).collect()
+        };
         lines.extend(aligned(&shown.map(line).collect::<Vec<_>>(), labels.len()));
     }
     let left_out = view.rows.len() - order.len();
-    lines.extend((left_out > 0).then(|| format!("and {} in summary.md", count(left_out, "more row"))));
+    lines.extend(
+        (left_out > 0).then(|| format!("and {} in summary.md", count(left_out, "more row"))),
+    );
     lines
 }
 
@@ -89,8 +94,11 @@ fn signs_apart(mut column: Vec<String>) -> Vec<String> {
 fn decided(summary: &Summary, width: usize) -> Vec<String> {
     let decided = &summary.answer.decided;
     let Some(view) = tables::decided(summary) else { return Vec::new() };
-    let mut rows =
-        vec![["decided", "", "over", "points", "95 % alone", "p alone", "Holm p"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["decided", "", "over", "points", "95 % alone", "p alone", "Holm p"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(view.rows.into_iter().map(|row| row.into_iter().map(|entry| entry.text).collect()));
     let mut lines = vec![String::new()];
     // What is alone goes first.
@@ -101,13 +109,16 @@ fn decided(summary: &Summary, width: usize) -> Vec<String> {
         let table = aligned(&rows, 3);
         if table.iter().all(|line| line.chars().count() <= width) && decided.len() <= DETAILED {
             let family = summary.answer.synthesis.family;
-            let legend = format!("Points over the same seeds; Holm p is corrected over {family} comparisons.");
+            let legend = format!(
+                "Points over the same seeds; Holm p is corrected over {family} comparisons."
+            );
             lines.extend(table);
             lines.extend(wrap(&legend, width));
             return lines;
         }
     }
-    lines.push("Decided, in points over the same seeds; summary.md has intervals and p:".to_owned());
+    lines
+        .push("Decided, in points over the same seeds; summary.md has intervals and p:".to_owned());
     lines.extend(grouped(decided).iter().flat_map(|group| wrap(group, width)));
     lines
 }
@@ -125,7 +136,9 @@ fn grouped(decided: &[Decided]) -> Vec<String> {
     }
     groups
         .into_iter()
-        .map(|((context, control), texts)| format!("{context}, over {control}: {}", texts.join("; ")))
+        .map(|((context, control), texts)| {
+            format!("{context}, over {control}: {}", texts.join("; "))
+        })
         .collect()
 }
 
@@ -134,13 +147,18 @@ fn failed(summary: &Summary, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for group in groups.iter().take(FAILURES) {
         lines.push(String::new());
-        lines.extend(wrap(&format!("{}: {}", phrases::failures::title(group), phrases::failures::error(group)), width));
+        lines.extend(wrap(
+            &format!("{}: {}", phrases::failures::title(group), phrases::failures::error(group)),
+            width,
+        ));
         let log = phrases::failures::log(group, LOG_LINES);
         let log = log.iter().flat_map(|line| wrap(line, width.saturating_sub(INDENT)));
         lines.extend(log.map(|line| format!("{:INDENT$}{line}", "")));
     }
     let more = groups.len().saturating_sub(FAILURES);
-    lines.extend((more > 0).then(|| format!("and {} of failures in summary.md", count(more, "more kind"))));
+    lines.extend(
+        (more > 0).then(|| format!("and {} of failures in summary.md", count(more, "more kind"))),
+    );
     lines
 }
 
@@ -162,7 +180,8 @@ fn widest<'t>(texts: impl IntoIterator<Item = &'t String>) -> usize {
 /// Rows with columns below each other, two blanks apart; the first so many columns hold words and begin at the left.
 fn aligned(rows: &[Vec<String>], words: usize) -> Vec<String> {
     let columns = rows.first().map_or(0, Vec::len);
-    let widths: Vec<usize> = (0..columns).map(|column| widest(rows.iter().map(|row| &row[column]))).collect();
+    let widths: Vec<usize> =
+        (0..columns).map(|column| widest(rows.iter().map(|row| &row[column]))).collect();
     let entry = |(column, text): (usize, &String)| match column < words {
         true => format!("{text:<0$}", widths[column]),
         false => format!("{text:>0$}", widths[column]),
@@ -203,7 +222,9 @@ mod tests {
              architecture = [\"net\", \"lenet+bn\"]\n{regularisers}\n"
         );
         finished(&grid, |spec| {
-            let noise = ((spec.seed * 7 + u64::from(spec.subset_size)) % 5) as f64 * 0.002 * (1.0 + spec.lambda());
+            let noise = ((spec.seed * 7 + u64::from(spec.subset_size)) % 5) as f64
+                * 0.002
+                * (1.0 + spec.lambda());
             Some(0.8 + noise + gain * spec.lambda())
         })
     }
@@ -219,7 +240,10 @@ mod tests {
         ] {
             for gain in [0.0, 0.1] {
                 let summary = sixty(sizes, regularisers, gain);
-                assert_eq!((summary.cells().len(), gain > 0.0), (60, !summary.answer.decided.is_empty()));
+                assert_eq!(
+                    (summary.cells().len(), gain > 0.0),
+                    (60, !summary.answer.decided.is_empty())
+                );
                 let text = terminal(&summary, 80);
                 assert!(text.lines().count() <= LINES, "{}\n{text}", text.lines().count());
                 let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap();

@@ -16,11 +16,19 @@ const GRID: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[gri
 pub(crate) fn summary(tables: &str) -> Summary {
     finished(&format!("{GRID}{tables}"), |spec| {
         let noise = |salt: u64| ((spec.seed * 7 + salt) % 5) as f64 * 0.002;
-        let norm: f64 = spec.penalty.map_or(0.0, |penalty| if penalty.lambda.get() > 0.05 { 0.02 } else { 0.01 });
+        let norm: f64 = spec
+            .penalty
+            .map_or(0.0, |penalty| if penalty.lambda.get() > 0.05 { 0.02 } else { 0.01 });
         let dropout = spec.architecture.switch().map_or(0.0, |_| 0.03 + noise(2) / 4.0);
         let with_norm = if norm > 0.0 { noise(3) } else { 0.0 };
-        let last = spec.seed == 4 && spec.lambda() == 0.1 && spec.subset_size == 300 && dropout > 0.0;
-        (!last).then(|| 0.8 + 0.0002 * f64::from(spec.subset_size) + norm.max(dropout) + with_norm + noise(1) * norm)
+        let last =
+            spec.seed == 4 && spec.lambda() == 0.1 && spec.subset_size == 300 && dropout > 0.0;
+        (!last).then(|| {
+            0.8 + 0.0002 * f64::from(spec.subset_size)
+                + norm.max(dropout)
+                + with_norm
+                + noise(1) * norm
+        })
     })
 }
 
@@ -33,7 +41,10 @@ fn the_usual_comparisons() {
     files::comparisons_csv(&mut file, &summary).unwrap();
     let file = String::from_utf8(file).unwrap();
     assert_eq!(file.lines().count(), 15);
-    insta::assert_snapshot!("csv", file.lines().take(2).chain(file.lines().last()).collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(
+        "csv",
+        file.lines().take(2).chain(file.lines().last()).collect::<Vec<_>>().join("\n")
+    );
 }
 
 /// A row of the table of axes is enough: nothing here knows its name.
@@ -56,7 +67,14 @@ fn every_axis_of_a_grid_is_seen() {
         let column = column.unwrap_or_else(|| panic!("{axis:?} is no column: {csv}"));
         for (value, line) in values.iter().zip(csv.lines().skip(1)) {
             assert_eq!(line.split(',').nth(column), Some(&*value.to_string()), "{csv}");
-            assert!(json.contains(&format!("\"{}\": {}", axis.name, serde_json::to_string(value).unwrap())), "{json}");
+            assert!(
+                json.contains(&format!(
+                    "\"{}\": {}",
+                    axis.name,
+                    serde_json::to_string(value).unwrap()
+                )),
+                "{json}"
+            );
         }
         let labels: Vec<String> = summary.cells().iter().map(Cell::label).collect();
         assert_ne!(labels[0], labels[1]);
@@ -70,7 +88,8 @@ fn every_axis_of_a_grid_is_seen() {
         if matches!(axis.role, Role::Regulariser { .. }) {
             let meaning = format!("{}: {}", axis.symbol(), axis.title);
             assert!(said.iter().all(|text| text.contains(&meaning)), "{meaning} in {said:?}");
-            let legend = palette::legend(summary.treatments().iter().map(|treatment| treatment.regulariser));
+            let legend =
+                palette::legend(summary.treatments().iter().map(|treatment| treatment.regulariser));
             assert_ne!((&legend[0].light, legend[0].mark), (&legend[1].light, legend[1].mark));
         }
     }
@@ -113,6 +132,9 @@ margin_points = 0.2
     let mut file = Vec::new();
     files::summary_json(&mut file, &summary).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&file).unwrap();
-    assert_eq!((&json["selection"], &json["claims"][0]["verdict"]), (&"best".into(), &"held".into()));
+    assert_eq!(
+        (&json["selection"], &json["claims"][0]["verdict"]),
+        (&"best".into(), &"held".into())
+    );
     assert_eq!(json["comparisons"][0]["pairs"].as_array().unwrap().len(), 5);
 }

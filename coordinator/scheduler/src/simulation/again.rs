@@ -11,7 +11,9 @@ impl World {
     /// False if nobody wants that, or there is nothing to try again.
     pub(super) fn begin_again(&mut self) -> bool {
         let given_up = |end: &Option<Ending>| matches!(end, Some(Ending::Quarantined(_)));
-        if self.plan.again == 0 || !self.oracle.durable.entries.values().any(|entry| given_up(&entry.end)) {
+        if self.plan.again == 0
+            || !self.oracle.durable.entries.values().any(|entry| given_up(&entry.end))
+        {
             return false;
         }
         self.say(|| "a person has what was given up tried again".to_owned());

@@ -84,7 +84,11 @@ impl Book {
     /// Who holds this very attempt.
     pub(super) fn holder(&self, lease: LeaseId) -> Option<&WorkerId> {
         let entry = self.entries.get(&lease.trial)?;
-        entry.lease.as_ref().filter(|_| entry.attempts == lease.attempt).map(|holding| &holding.worker)
+        entry
+            .lease
+            .as_ref()
+            .filter(|_| entry.attempts == lease.attempt)
+            .map(|holding| &holding.worker)
     }
 
     /// Live leases.
@@ -94,7 +98,10 @@ impl Book {
         })
     }
 
-    pub(super) fn held_by<'b>(&'b self, worker: &'b WorkerId) -> impl Iterator<Item = LeaseId> + 'b {
+    pub(super) fn held_by<'b>(
+        &'b self,
+        worker: &'b WorkerId,
+    ) -> impl Iterator<Item = LeaseId> + 'b {
         self.leases().filter(move |(_, holding)| holding.worker == *worker).map(|(lease, _)| lease)
     }
 
@@ -102,10 +109,15 @@ impl Book {
     pub(super) fn write(&mut self, now: Duration, event: &Event) -> Result<(), Broken> {
         let Some(lease) = event.durable() else { return Ok(()) };
         let limits = self.limits;
-        let entry = self.entries.get_mut(&lease.trial).ok_or_else(|| Broken(format!("{event:?}: unknown trial")))?;
-        let wrong = |what: &str, entry: &Entry| Err(Broken(format!("{event:?}: {what}, with {entry:?}")));
+        let entry = self
+            .entries
+            .get_mut(&lease.trial)
+            .ok_or_else(|| Broken(format!("{event:?}: unknown trial")))?;
+        let wrong =
+            |what: &str, entry: &Entry| Err(Broken(format!("{event:?}: {what}, with {entry:?}")));
         if let Event::ByPerson { act: Act::Retried, .. } = event {
-            if lease.attempt != entry.attempts || !matches!(entry.end, Some(Ending::Quarantined(_))) {
+            if lease.attempt != entry.attempts || !matches!(entry.end, Some(Ending::Quarantined(_)))
+            {
                 return wrong("there is nothing to try again", entry);
             }
             entry.forgiven += entry.failures + entry.losses;
@@ -125,7 +137,8 @@ impl Book {
                 return wrong("attempts count one by one", entry);
             }
             entry.attempts = lease.attempt;
-            entry.lease = Some(Holding { worker: worker.clone(), granted: now, moved: now, step: 0 });
+            entry.lease =
+                Some(Holding { worker: worker.clone(), granted: now, moved: now, step: 0 });
             return Ok(());
         }
         if lease.attempt != entry.attempts {
@@ -133,7 +146,9 @@ impl Book {
         }
         let Some(holding) = entry.lease.take() else { return wrong("no live lease", entry) };
         match event {
-            Event::Succeeded { .. } => entry.end = Some(Ending::Succeeded(lease.attempt, holding.worker)),
+            Event::Succeeded { .. } => {
+                entry.end = Some(Ending::Succeeded(lease.attempt, holding.worker))
+            }
             Event::Failed { error, quarantine, .. } => {
                 entry.failures += 1;
                 if must_end(entry.failures, limits.max_failures) && !quarantine {
@@ -145,7 +160,8 @@ impl Book {
             Event::Lost { error, quarantine, blame, .. } => {
                 let losses = entry.losses + u32::from(*blame == Blame::Alone);
                 let may = *blame == Blame::Alone && losses >= limits.max_losses;
-                if *quarantine && !may || !*quarantine && may && must_end(losses, limits.max_losses) {
+                if *quarantine && !may || !*quarantine && may && must_end(losses, limits.max_losses)
+                {
                     return wrong("the limit of losses is another", entry);
                 }
                 match blame {
@@ -153,9 +169,13 @@ impl Book {
                         entry.losses += 1;
                         entry.bad_places.insert(place_of(&holding.worker));
                     }
-                    Blame::Among => (entry.in_company, entry.suspicion) = (entry.in_company + 1, entry.suspicion + 1),
+                    Blame::Among => {
+                        (entry.in_company, entry.suspicion) =
+                            (entry.in_company + 1, entry.suspicion + 1)
+                    }
                     Blame::Suspected => {
-                        (entry.in_company, entry.suspicion) = (entry.in_company + 1, entry.suspicion + 2)
+                        (entry.in_company, entry.suspicion) =
+                            (entry.in_company + 1, entry.suspicion + 2)
                     }
                 }
                 entry.end = quarantine.then(|| Ending::Quarantined(error.clone()));

@@ -65,20 +65,28 @@ impl Rules for Surroundings<'_> {
                 }
             }
             Err(rejection) => {
-                self.trace.say(self.now, || format!("  {} refused: {rejection}", words::command(command)));
+                self.trace.say(self.now, || {
+                    format!("  {} refused: {rejection}", words::command(command))
+                });
             }
         }
         answer
     }
 
-    fn admit(&mut self, scheduler: &Scheduler, worker: &WorkerId, lease: LeaseId) -> Result<Admission, Rejection> {
+    fn admit(
+        &mut self,
+        scheduler: &Scheduler,
+        worker: &WorkerId,
+        lease: LeaseId,
+    ) -> Result<Admission, Rejection> {
         let admission = scheduler.admit(worker, lease);
         self.check(|oracle| oracle.admitted(worker, lease, &admission));
         admission
     }
 
     fn granted_full_terms(&mut self, now: Duration) {
-        self.trace.say(self.now, || "  the coordinator stood still; leases get a whole term".to_owned());
+        self.trace
+            .say(self.now, || "  the coordinator stood still; leases get a whole term".to_owned());
         self.oracle.granted_full_terms(now);
     }
 
@@ -109,13 +117,18 @@ impl Coordinator {
         around.oracle.restarted();
         let mut at = At { now: Duration::ZERO, rules: &mut around };
         let turn = Turn::resume(&mut at, scheduler, Artifacts::default(), Holders::default(), dead);
-        let mut coordinator = Self { turn, started: around.now, leapt: 0, batch: Batch::default(), commit: None };
+        let mut coordinator =
+            Self { turn, started: around.now, leapt: 0, batch: Batch::default(), commit: None };
         coordinator.end_turn();
         around.broken.map(|()| coordinator)
     }
 
     /// Puts quarantined trials back, those that a person wants, before anybody can connect.
-    pub(super) fn retry(&mut self, mut around: Surroundings<'_>, which: Retry) -> Result<(), Broken> {
+    pub(super) fn retry(
+        &mut self,
+        mut around: Surroundings<'_>,
+        which: Retry,
+    ) -> Result<(), Broken> {
         let now = self.clock(around.now);
         self.try_again(now, &mut around, which);
         self.end_turn();
@@ -136,7 +149,11 @@ impl Coordinator {
     }
 
     /// One turn of the loop, up to the commit.
-    pub(super) fn work(&mut self, mut around: Surroundings<'_>, requests: Vec<Request>) -> Result<(), Broken> {
+    pub(super) fn work(
+        &mut self,
+        mut around: Surroundings<'_>,
+        requests: Vec<Request>,
+    ) -> Result<(), Broken> {
         let now = self.clock(around.now);
         let mut tick = false;
         for request in requests {
@@ -173,12 +190,20 @@ impl Coordinator {
                     }
                 }
                 let stream = (&worker, session as u64);
-                self.turn.hear(&mut At { now, rules: around }, stream, sequence, wire::from_worker(*message));
+                self.turn.hear(
+                    &mut At { now, rules: around },
+                    stream,
+                    sequence,
+                    wire::from_worker(*message),
+                );
             }
-            Request::StreamEnded { session, worker } => self.turn.stream_ended(&worker, session as u64),
+            Request::StreamEnded { session, worker } => {
+                self.turn.stream_ended(&worker, session as u64)
+            }
             Request::Drain(which) => {
                 let command = PersonCommand::Drain(which.clone());
-                let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+                let done =
+                    self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
                 let there = self.turn.connected();
                 around.check(|oracle| oracle.drained(&which, &there, &done));
             }
@@ -205,7 +230,9 @@ impl Coordinator {
 
     /// What is to be done after an attempt to write.
     pub(super) fn after(&mut self, written: Written, give_up: bool) -> Next {
-        self.commit.as_mut().map_or(Next::Answer(Vec::new()), |commit| commit.after(written, give_up))
+        self.commit
+            .as_mut()
+            .map_or(Next::Answer(Vec::new()), |commit| commit.after(written, give_up))
     }
 
     /// Answers with the streams that they go to.
@@ -221,7 +248,10 @@ impl Coordinator {
         }
         around.check(|oracle| oracle.all_confirmed());
         let to = |worker: &WorkerId| self.turn.session(worker).map(|session| session as StreamId);
-        answers.into_iter().filter_map(|(worker, reply)| Some((to(&worker)?, wire::to_worker(reply)))).collect()
+        answers
+            .into_iter()
+            .filter_map(|(worker, reply)| Some((to(&worker)?, wire::to_worker(reply))))
+            .collect()
     }
 }
 
@@ -234,7 +264,9 @@ fn dead(worker: WorkerId) -> Predecessor {
 pub(super) fn replayed(plan: &Plan, journal: &[Event]) -> Result<Scheduler, Broken> {
     let mut scheduler = Scheduler::new(plan.limits, plan.specs.iter().copied());
     for event in journal {
-        scheduler.evolve(Duration::ZERO, event).map_err(|problem| Broken(format!("replay: {problem}")))?;
+        scheduler
+            .evolve(Duration::ZERO, event)
+            .map_err(|problem| Broken(format!("replay: {problem}")))?;
     }
     Ok(scheduler)
 }

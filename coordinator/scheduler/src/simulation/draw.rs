@@ -35,7 +35,8 @@ impl Plan {
         // A slow disk alone must cost nobody a lease, nor a coordinator that was away for once.
         let slow = calm && rng.random_bool(0.3);
         let quiet = if calm { 30_000 } else { rng.random_range(20_000..200_000) };
-        let slots: Vec<_> = (0..rng.random_range(1..=6)).map(|_| slot(calm, quiet, limits, &mut rng)).collect();
+        let slots: Vec<_> =
+            (0..rng.random_range(1..=6)).map(|_| slot(calm, quiet, limits, &mut rng)).collect();
         let mut faults = Vec::new();
         if !calm {
             let count = rng.random_range(0..30);
@@ -50,7 +51,23 @@ impl Plan {
         let tick = rng.random_range(250..500);
         let commit = if slow { millis(limits.lease) * 3 / 2 } else { rng.random_range(1..200) };
         let again = if rng.random_bool(0.5) { rng.random_range(1..=2) } else { 0 };
-        (Self { promise, limits, specs, subjects, slots, faults, weather, room, tick, commit, quiet, again }, rng)
+        (
+            Self {
+                promise,
+                limits,
+                specs,
+                subjects,
+                slots,
+                faults,
+                weather,
+                room,
+                tick,
+                commit,
+                quiet,
+                again,
+            },
+            rng,
+        )
     }
 }
 
@@ -85,7 +102,10 @@ fn specs(rng: &mut impl Rng) -> Vec<TrialSpec> {
         "version = 1\nname = \"s\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = {{ count = {seeds} }}\nsubset_size = [{sizes}]\n\
          architecture = [{architectures}]\nlambda = [{lambdas}]\n"
     );
-    Grid::parse("s", &grid, DEFAULT_MAX_TRIALS).expect("a grid of the simulation is valid").trials().collect()
+    Grid::parse("s", &grid, DEFAULT_MAX_TRIALS)
+        .expect("a grid of the simulation is valid")
+        .trials()
+        .collect()
 }
 
 fn nature(promise: Promise, limits: Limits, rng: &mut impl Rng) -> Nature {
@@ -95,7 +115,8 @@ fn nature(promise: Promise, limits: Limits, rng: &mut impl Rng) -> Nature {
         _ if rng.random_bool(0.5) => u32::MAX,
         _ => rng.random_range(1..=limit),
     };
-    let (fails, kills, hangs) = (times(limits.max_failures), times(limits.max_losses), times(limits.max_losses));
+    let (fails, kills, hangs) =
+        (times(limits.max_failures), times(limits.max_losses), times(limits.max_losses));
     match rng.random_range(0..100) {
         0..5 => Nature::Diverges,
         5..13 => Nature::Fails(fails),
@@ -111,7 +132,11 @@ fn slot(calm: bool, quiet: Millis, limits: Limits, rng: &mut impl Rng) -> SlotPl
         2 => rng.random_range(2..=8),
         _ => 64,
     };
-    let starts = if calm || rng.random_bool(0.7) { rng.random_range(0..1_000) } else { rng.random_range(0..quiet) };
+    let starts = if calm || rng.random_bool(0.7) {
+        rng.random_range(0..1_000)
+    } else {
+        rng.random_range(0..quiet)
+    };
     // A trial that gets on is not taken for one that stands still.
     let pace = rng.random_range(500..(millis(limits.lease) / 3).min(3_000));
     let local = !calm && rng.random_bool(0.2);
@@ -144,8 +169,15 @@ fn fault(limits: Limits, slots: usize, rng: &mut impl Rng) -> Fault {
     let mut up_to = |longest: Millis| rng.random_range(1..=longest);
     let (short, long, longest) = (up_to(lease), up_to(3 * lease), up_to(2 * stall));
     match rng.random_range(0..100) {
-        0..16 => Fault::CrashWorker { slot, named: rng.random_bool(0.6), down: short, silent: rng.random_bool(0.2) },
-        16..27 => Fault::StallWorker { slot, lasts: if rng.random_bool(0.5) { long } else { short } },
+        0..16 => Fault::CrashWorker {
+            slot,
+            named: rng.random_bool(0.6),
+            down: short,
+            silent: rng.random_bool(0.2),
+        },
+        16..27 => {
+            Fault::StallWorker { slot, lasts: if rng.random_bool(0.5) { long } else { short } }
+        }
         27..33 => Fault::FreezeTrainer { slot, lasts: longest },
         33..40 => Fault::LeaveWorker { slot, back: rng.random_bool(0.7).then_some(long) },
         40..42 => Fault::BreakTrainer { slot },
@@ -160,15 +192,21 @@ fn fault(limits: Limits, slots: usize, rng: &mut impl Rng) -> Fault {
                 5 | 6 => CrashPoint::AmidAnswers,
                 _ => CrashPoint::AfterAnswers,
             };
-            Fault::CrashCoordinator { point, down: if rng.random_bool(0.5) { long } else { 1 + short / 10 } }
+            Fault::CrashCoordinator {
+                point,
+                down: if rng.random_bool(0.5) { long } else { 1 + short / 10 },
+            }
         }
         78..89 => absence(limits, rng),
         89..93 => Fault::SlowCommits { lasts: long, up_to: short },
         93..97 => {
-            let (places, back) = (rng.random_range(1..=slots), rng.random_bool(0.8).then_some(long));
+            let (places, back) =
+                (rng.random_range(1..=slots), rng.random_bool(0.8).then_some(long));
             Fault::DrainWorkers { first: slot, places, now: rng.random_bool(0.3), back }
         }
-        _ => Fault::Retry { which: retry(rng), down: rng.random_bool(0.5).then_some(1 + short / 10) },
+        _ => {
+            Fault::Retry { which: retry(rng), down: rng.random_bool(0.5).then_some(1 + short / 10) }
+        }
     }
 }
 

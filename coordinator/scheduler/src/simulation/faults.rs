@@ -31,7 +31,11 @@ impl World {
                 let notice = if silent { 2 * KEEP_ALIVE } else { 500 };
                 let there = self.slots[slot].process.is_some();
                 self.end_process(slot, named, Some(down), notice);
-                there.then_some(if named { "worker killed, successor names it" } else { "worker killed" })
+                there.then_some(if named {
+                    "worker killed, successor names it"
+                } else {
+                    "worker killed"
+                })
             }
             Fault::StallWorker { slot, lasts } => {
                 let place = &mut self.slots[slot];
@@ -47,15 +51,20 @@ impl World {
                 place.frozen = place.frozen.max(self.now + lasts);
                 place.process.is_some().then_some("trainer stands still")
             }
-            Fault::LeaveWorker { slot, back } => self.ask_to_leave(slot, back)?.then_some("worker asked to leave"),
+            Fault::LeaveWorker { slot, back } => {
+                self.ask_to_leave(slot, back)?.then_some("worker asked to leave")
+            }
             Fault::BreakTrainer { slot } => {
                 let now = self.clock();
-                let process = self.slots[slot].process.as_mut().filter(|process| !process.is_leaving());
+                let process =
+                    self.slots[slot].process.as_mut().filter(|process| !process.is_leaving());
                 let there = process.map(|process| process.break_down(now));
                 self.speak(slot)?;
                 there.map(|()| "trainer broken")
             }
-            Fault::Meddle { slot } => self.meddle(slot).then_some("worker spoke of a lease of another"),
+            Fault::Meddle { slot } => {
+                self.meddle(slot).then_some("worker spoke of a lease of another")
+            }
             Fault::CutStream { slot } => self.cut_stream(slot).then_some("stream cut"),
             Fault::Partition { slot, lasts } => {
                 self.slots[slot].cut_off = self.now + lasts;
@@ -126,7 +135,13 @@ impl World {
     }
 
     /// `swfn-worker drain`: of a coordinator that is away nobody hears.
-    fn ask_coordinator_to_drain(&mut self, first: usize, places: usize, now: bool, back: Option<Millis>) {
+    fn ask_coordinator_to_drain(
+        &mut self,
+        first: usize,
+        places: usize,
+        now: bool,
+        back: Option<Millis>,
+    ) {
         if self.coordinator.is_none() {
             return;
         }
@@ -160,17 +175,26 @@ impl World {
                 Kind::Heartbeat(v1::Heartbeat { progress })
             }
             1 => {
-                let points = vec![v1::MetricPoint { metric: TRAIN_LOSS.to_owned(), step: 1_000, value: 1.0 }];
+                let points = vec![v1::MetricPoint {
+                    metric: TRAIN_LOSS.to_owned(),
+                    step: 1_000,
+                    value: 1.0,
+                }];
                 Kind::Points(v1::Points { lease: id, points, log: None })
             }
             2 => {
-                let mut failed = v1::Failed { lease: id, message: "diverged".to_owned(), ..v1::Failed::default() };
+                let mut failed = v1::Failed {
+                    lease: id,
+                    message: "diverged".to_owned(),
+                    ..v1::Failed::default()
+                };
                 failed.set_kind(v1::FailureKind::Diverged);
                 Kind::Failed(failed)
             }
             3 => Kind::Released(v1::Released { lease: id }),
             _ => {
-                let (outcome, dataset_digest) = (wire::outcome_values(&Outcome::default()), "0".repeat(64));
+                let (outcome, dataset_digest) =
+                    (wire::outcome_values(&Outcome::default()), "0".repeat(64));
                 Kind::Succeeded(v1::Succeeded { lease: id, outcome, dataset_digest })
             }
         };
@@ -200,7 +224,8 @@ impl World {
         self.say(|| "the faults are over".to_owned());
         (self.quiet, self.doom) = (true, None);
         let ends = self.slots.iter().flat_map(|slot| [slot.stalled, slot.frozen, slot.cut_off]);
-        let last = ends.chain([self.now, self.deaf, self.slow.0, self.full]).max().unwrap_or_default();
+        let last =
+            ends.chain([self.now, self.deaf, self.slow.0, self.full]).max().unwrap_or_default();
         // Whoever is down comes back, and whoever is dead is noticed.
         self.calm_from = last + 4 * self.plan.lease() + 3 * KEEP_ALIVE;
         for stream in self.network.calm_down() {
@@ -210,7 +235,8 @@ impl World {
             }
         }
         let healthy = self.slots.iter().any(|slot| {
-            let stays = |process: &Process| process.broken || !(process.is_leaving() || slot.may_leave);
+            let stays =
+                |process: &Process| process.broken || !(process.is_leaving() || slot.may_leave);
             let stays = slot.process.as_ref().is_none_or(stays);
             (slot.expected && stays) || slot.back.is_some()
         });

@@ -32,7 +32,9 @@ pub(super) fn place_name(slot: usize, local: bool) -> String {
 }
 
 pub(super) fn worker_id(slot: usize, number: u32, local: bool) -> WorkerId {
-    format!("{}{number}", place_name(slot, local)).parse().expect("an id of few letters and digits is valid")
+    format!("{}{number}", place_name(slot, local))
+        .parse()
+        .expect("an id of few letters and digits is valid")
 }
 
 impl World {
@@ -49,7 +51,10 @@ impl World {
         }
         same_durable_state(&self.replica, &self.oracle.durable, None)?;
         let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
-        hold!(lost.is_none(), "{lost:?} is left to a worker that has died with the coordinator before");
+        hold!(
+            lost.is_none(),
+            "{lost:?} is left to a worker that has died with the coordinator before"
+        );
         self.coordinator = Some(coordinator);
         self.busy = true;
         self.queue.plan(self.now, Happening::Commit { coordinator: self.incarnation });
@@ -68,7 +73,8 @@ impl World {
         if !self.inbox.iter().any(|request| matches!(request, Request::Tick)) {
             self.arrive(Request::Tick);
         }
-        self.queue.plan(self.now + self.plan.tick, Happening::Tick { coordinator: self.incarnation });
+        self.queue
+            .plan(self.now + self.plan.tick, Happening::Tick { coordinator: self.incarnation });
     }
 
     /// A message reaches the end of its stream.
@@ -96,7 +102,9 @@ impl World {
 
     /// Takes what has arrived, decides, and begins to write.
     pub(super) fn work(&mut self) -> Result<(), Broken> {
-        let Some(coordinator) = self.coordinator.as_mut().filter(|_| !self.busy && !self.inbox.is_empty()) else {
+        let Some(coordinator) =
+            self.coordinator.as_mut().filter(|_| !self.busy && !self.inbox.is_empty())
+        else {
             return Ok(());
         };
         // Turns so short, each followed by a commit longer than a lease, would be a lag of minutes, in which leases end unheard.
@@ -136,7 +144,8 @@ impl World {
                 .evolve(std::time::Duration::ZERO, event)
                 .map_err(|problem| Broken(format!("replay: {problem}")))?;
         }
-        let touched: Vec<_> = events.iter().filter_map(|event| Some(event.durable()?.trial)).collect();
+        let touched: Vec<_> =
+            events.iter().filter_map(|event| Some(event.durable()?.trial)).collect();
         for scheduler in [&self.replica, &coordinator.turn.scheduler] {
             same_durable_state(scheduler, &self.oracle.durable, Some(&touched))?;
         }
@@ -170,7 +179,9 @@ impl World {
                 self.oracle.tally.fault("coordinator asked to stop while its disk was full");
                 hold!(self.is_doomed(CrashPoint::AfterAnswers), "nobody asked it to stop");
             }
-            Next::Answer(answers) => hold!(false, "{answers:?} leave before all that they are about is on the disk"),
+            Next::Answer(answers) => {
+                hold!(false, "{answers:?} leave before all that they are about is on the disk")
+            }
         }
         Ok(())
     }
@@ -179,7 +190,9 @@ impl World {
     pub(super) fn answer(&mut self) -> Result<(), Broken> {
         let Some(coordinator) = self.coordinator.as_mut() else { return Ok(()) };
         hold!(
-            !self.waits_for_room && coordinator.batch.is_empty() && coordinator.batch.heard.is_empty(),
+            !self.waits_for_room
+                && coordinator.batch.is_empty()
+                && coordinator.batch.heard.is_empty(),
             "answers leave before all that they are about is on the disk"
         );
         let Next::Answer(answers) = coordinator.after(Written::All, false) else {
@@ -188,7 +201,8 @@ impl World {
         let mut around = Surroundings::new(self.now, &mut self.oracle, &mut self.trace);
         let mut answers = coordinator.addressed(&mut around, answers);
         around.broken?;
-        let dies = answers.len() > 1 && self.doom.is_some_and(|(point, _)| point == CrashPoint::AmidAnswers);
+        let dies = answers.len() > 1
+            && self.doom.is_some_and(|(point, _)| point == CrashPoint::AmidAnswers);
         if dies {
             answers.truncate(self.rng.random_range(1..answers.len()));
         }
@@ -196,7 +210,9 @@ impl World {
             self.send_down(stream, answer);
         }
         self.busy = false;
-        if (dies && self.is_doomed(CrashPoint::AmidAnswers)) || self.is_doomed(CrashPoint::AfterAnswers) {
+        if (dies && self.is_doomed(CrashPoint::AmidAnswers))
+            || self.is_doomed(CrashPoint::AfterAnswers)
+        {
             return Ok(());
         }
         if !self.inbox.is_empty() {
@@ -207,7 +223,13 @@ impl World {
 
     fn send_down(&mut self, stream: StreamId, message: Downward) {
         let first = matches!(message, Downward::Welcome(_));
-        let arrivals = self.network.send((stream, Way::Down), self.now, first, &mut self.oracle.tally, &mut self.rng);
+        let arrivals = self.network.send(
+            (stream, Way::Down),
+            self.now,
+            first,
+            &mut self.oracle.tally,
+            &mut self.rng,
+        );
         for at in arrivals {
             self.queue.plan(at, Happening::Downward(stream, message.clone()));
         }
@@ -292,7 +314,9 @@ impl World {
         let heard = self.disk.heard.get(&process.id);
         // A stream that loses and swaps messages makes a lie of "up to this number"; the number itself is none.
         let wild = self.plan.weather.wild();
-        for (sequence, ended) in process.waiting(through).filter(|(sequence, _)| !wild || *sequence == through) {
+        for (sequence, ended) in
+            process.waiting(through).filter(|(sequence, _)| !wild || *sequence == through)
+        {
             hold!(
                 heard.is_some_and(|heard| heard.contains(&sequence)),
                 "report {sequence} of {} was acknowledged and is not on the disk",
@@ -303,7 +327,10 @@ impl World {
             if succeeded {
                 let kept = self.oracle.durable.entry(lease.trial)?.is_of(lease, &process.id);
                 let told = kept || wild || !process.protocol.held().contains(&lease);
-                hold!(told, "the result of {lease:?} is acknowledged, and nobody said before that it is not kept");
+                hold!(
+                    told,
+                    "the result of {lease:?} is acknowledged, and nobody said before that it is not kept"
+                );
             }
         }
         Ok(())

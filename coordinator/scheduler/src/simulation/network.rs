@@ -45,15 +45,28 @@ impl Network {
     /// From now on nothing but time passes on the way. Returns the streams that must be renewed for that.
     pub(super) fn calm_down(&mut self) -> Vec<StreamId> {
         let was_wild = self.weather.wild();
-        self.weather =
-            Weather { lost: 0.0, doubled: 0.0, overtaken: 0.0, latency: self.weather.latency.min(200), ..self.weather };
-        let open = self.streams.iter().enumerate().filter(|(_, stream)| stream.open.contains(&true));
+        self.weather = Weather {
+            lost: 0.0,
+            doubled: 0.0,
+            overtaken: 0.0,
+            latency: self.weather.latency.min(200),
+            ..self.weather
+        };
+        let open =
+            self.streams.iter().enumerate().filter(|(_, stream)| stream.open.contains(&true));
         if was_wild { open.map(|(id, _)| id).collect() } else { Vec::new() }
     }
 
     pub(super) fn open(&mut self, slot: usize, worker: WorkerId) -> StreamId {
         let wild = self.weather.wild();
-        self.streams.push(Stream { slot, worker, wild, open: [true; 2], last: [0; 2], cut: [None; 2] });
+        self.streams.push(Stream {
+            slot,
+            worker,
+            wild,
+            open: [true; 2],
+            last: [0; 2],
+            cut: [None; 2],
+        });
         self.streams.len() - 1
     }
 

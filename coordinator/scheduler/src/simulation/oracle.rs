@@ -110,7 +110,11 @@ impl Oracle {
         self.told_to_leave.clear();
         self.named.clear();
         self.wanted.clear();
-        self.heard = self.live.leases().map(|(_, holding)| (holding.worker.clone(), Duration::ZERO)).collect();
+        self.heard = self
+            .live
+            .leases()
+            .map(|(_, holding)| (holding.worker.clone(), Duration::ZERO))
+            .collect();
     }
 
     /// The coordinator has been away: all are taken to be awake.
@@ -143,26 +147,41 @@ impl Oracle {
             Ok(Admission::Repeated) => self.tally.refuse("repeated"),
             Err(Rejection::Fenced { .. }) => self.tally.refuse("fenced"),
             // A lease that a worker names was granted to it, and a grant leaves after its commit.
-            Err(Rejection::UnknownTrial(_) | Rejection::UnknownWorker(_) | Rejection::NotQuarantined(_)) => {
+            Err(
+                Rejection::UnknownTrial(_)
+                | Rejection::UnknownWorker(_)
+                | Rejection::NotQuarantined(_),
+            ) => {
                 return Err(Broken(format!("{worker} speaks of {lease:?}: {admission:?}")));
             }
         }
         Ok(())
     }
 
-    pub(super) fn expected(&self, worker: &WorkerId, lease: LeaseId) -> Result<Option<Admission>, Broken> {
+    pub(super) fn expected(
+        &self,
+        worker: &WorkerId,
+        lease: LeaseId,
+    ) -> Result<Option<Admission>, Broken> {
         let entry = self.live.entry(lease.trial)?;
-        hold!(lease.attempt <= entry.attempts, "{worker} speaks of {lease:?}, which was never granted: {entry:?}");
+        hold!(
+            lease.attempt <= entry.attempts,
+            "{worker} speaks of {lease:?}, which was never granted: {entry:?}"
+        );
         if self.live.holder(lease) == Some(worker) {
             return Ok(Some(Admission::Live));
         }
-        let repeated =
-            matches!(&entry.end, Some(Ending::Succeeded(attempt, of)) if *attempt == lease.attempt && of == worker);
+        let repeated = matches!(&entry.end, Some(Ending::Succeeded(attempt, of)) if *attempt == lease.attempt && of == worker);
         Ok(repeated.then_some(Admission::Repeated))
     }
 
     /// The scheduler has answered a command; what follows from it is written down.
-    pub(super) fn decided(&mut self, now: Duration, command: &Command, answer: &Answer) -> Result<(), Broken> {
+    pub(super) fn decided(
+        &mut self,
+        now: Duration,
+        command: &Command,
+        answer: &Answer,
+    ) -> Result<(), Broken> {
         let losses = || answer.iter().flatten().try_for_each(|event| self.judge_loss(now, event));
         losses().and_then(|()| self.judge(now, command, answer)).map_err(|Broken(rule)| {
             Broken(format!(
@@ -172,7 +191,9 @@ impl Oracle {
         for event in answer.iter().flatten() {
             if let (Command::Tick, Event::Lost { lease, .. }) = (command, event) {
                 // One that is only slow is awake.
-                if let Some(holder) = self.live.holder(*lease).filter(|holder| self.sleeps(now, holder)).cloned() {
+                if let Some(holder) =
+                    self.live.holder(*lease).filter(|holder| self.sleeps(now, holder)).cloned()
+                {
                     self.asleep.insert(holder);
                 }
                 self.lost.extend(self.live.holder(*lease).map(|worker| (worker.clone(), now)));
@@ -191,8 +212,11 @@ impl Oracle {
                     self.reporters.remove(worker);
                 }
                 Event::Progressed { lease, step, waits } => {
-                    if let Some(holding) =
-                        self.live.entries.get_mut(&lease.trial).and_then(|entry| entry.lease.as_mut())
+                    if let Some(holding) = self
+                        .live
+                        .entries
+                        .get_mut(&lease.trial)
+                        .and_then(|entry| entry.lease.as_mut())
                         && (*step > holding.step || *waits)
                     {
                         (holding.step, holding.moved) = (holding.step.max(*step), now);
@@ -210,10 +234,13 @@ impl Oracle {
     fn judge(&mut self, now: Duration, command: &Command, answer: &Answer) -> Result<(), Broken> {
         match command {
             Command::Joined { worker, predecessor, held } => {
-                let dead = predecessor.as_ref().map(|dead| &dead.worker).filter(|dead| *dead != worker);
-                let lost: BTreeSet<_> = dead.map(|dead| self.live.held_by(dead).collect()).unwrap_or_default();
+                let dead =
+                    predecessor.as_ref().map(|dead| &dead.worker).filter(|dead| *dead != worker);
+                let lost: BTreeSet<_> =
+                    dead.map(|dead| self.live.held_by(dead).collect()).unwrap_or_default();
                 let lost = blamed(lost, Blame::Suspected);
-                let unknown = self.live.held_by(worker).filter(|lease| !held.contains(lease)).collect();
+                let unknown =
+                    self.live.held_by(worker).filter(|lease| !held.contains(lease)).collect();
                 let left = dead.filter(|dead| self.heard.contains_key(*dead)).cloned();
                 let anew = predecessor.is_none() && !self.heard.contains_key(worker);
                 let joined = [Event::WorkerJoined { worker: worker.clone(), anew }];
@@ -227,18 +254,27 @@ impl Oracle {
                 let event = Event::WorkerHeard { worker: worker.clone() };
                 exactly(answer, &BTreeMap::new(), &[].into(), &[].into(), &[event])
             }
-            Command::Progressed { worker, lease, step, waits } => {
-                self.of_lease(worker, *lease, Event::Progressed { lease: *lease, step: *step, waits: *waits }, answer)
-            }
+            Command::Progressed { worker, lease, step, waits } => self.of_lease(
+                worker,
+                *lease,
+                Event::Progressed { lease: *lease, step: *step, waits: *waits },
+                answer,
+            ),
             Command::Succeeded { worker, lease } => {
                 self.of_lease(worker, *lease, Event::Succeeded { lease: *lease }, answer)
             }
             Command::Failed { worker, lease, kind, error, log } => {
                 let failures = self.live.entry(lease.trial)?.failures + 1;
-                let limit = if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
+                let limit =
+                    if *kind == FailureKind::Diverged { 1 } else { self.limits.max_failures };
                 let quarantine = self.ends(now, lease.trial, worker, failures, limit)?;
                 let (error, log) = (error.clone(), log.clone());
-                self.of_lease(worker, *lease, Event::Failed { lease: *lease, error, log, quarantine }, answer)
+                self.of_lease(
+                    worker,
+                    *lease,
+                    Event::Failed { lease: *lease, error, log, quarantine },
+                    answer,
+                )
             }
             Command::Released { worker, lease } => {
                 self.of_lease(worker, *lease, Event::Released { lease: *lease }, answer)
@@ -264,17 +300,31 @@ impl Oracle {
                         continue;
                     }
                     // Those that hang together did not report in the same moment.
-                    let still = |holding: &Holding, least| now.saturating_sub(holding.moved) >= least;
-                    let held: Vec<_> = self.live.leases().filter(|(_, holding)| holding.worker == *worker).collect();
+                    let still =
+                        |holding: &Holding, least| now.saturating_sub(holding.moved) >= least;
+                    let held: Vec<_> = self
+                        .live
+                        .leases()
+                        .filter(|(_, holding)| holding.worker == *worker)
+                        .collect();
                     if held.iter().any(|(_, holding)| still(holding, self.stall)) {
-                        let began = held.iter().any(|(_, holding)| holding.step > 0 && still(holding, self.stall));
-                        let company = if began { self.stall / 2 } else { self.lease.min(self.stall / 2) };
-                        let with_it = |holding: &Holding| still(holding, company) || holding.step == 0;
-                        let together = held.iter().filter(|(_, holding)| with_it(holding)).map(|(lease, _)| *lease);
+                        let began = held
+                            .iter()
+                            .any(|(_, holding)| holding.step > 0 && still(holding, self.stall));
+                        let company =
+                            if began { self.stall / 2 } else { self.lease.min(self.stall / 2) };
+                        let with_it =
+                            |holding: &Holding| still(holding, company) || holding.step == 0;
+                        let together = held
+                            .iter()
+                            .filter(|(_, holding)| with_it(holding))
+                            .map(|(lease, _)| *lease);
                         over.extend(blamed(together.collect(), Blame::Suspected));
                     }
                     let longest = self.limits.longest.unwrap_or(Duration::MAX);
-                    let too_long = held.iter().filter(|(_, holding)| now.saturating_sub(holding.granted) >= longest);
+                    let too_long = held
+                        .iter()
+                        .filter(|(_, holding)| now.saturating_sub(holding.granted) >= longest);
                     for (lease, _) in too_long {
                         over.entry(*lease).or_insert(Blame::Alone);
                     }
@@ -294,15 +344,26 @@ impl Oracle {
     }
 
     /// What a worker says of a lease counts if it holds it, changes nothing if it is a repetition, and is refused otherwise.
-    fn of_lease(&mut self, worker: &WorkerId, lease: LeaseId, event: Event, answer: &Answer) -> Result<(), Broken> {
+    fn of_lease(
+        &mut self,
+        worker: &WorkerId,
+        lease: LeaseId,
+        event: Event,
+        answer: &Answer,
+    ) -> Result<(), Broken> {
         match self.expected(worker, lease)? {
-            Some(Admission::Live) => hold!(answer.as_ref() == Ok(&vec![event.clone()]), "expected {event:?}"),
+            Some(Admission::Live) => {
+                hold!(answer.as_ref() == Ok(&vec![event.clone()]), "expected {event:?}")
+            }
             Some(Admission::Repeated) => {
                 hold!(answer.as_ref() == Ok(&Vec::new()), "a repetition is no news");
                 self.tally.refuse("repeated");
             }
             None => {
-                hold!(matches!(answer, Err(Rejection::Fenced { .. })), "a message about a dead lease was heard");
+                hold!(
+                    matches!(answer, Err(Rejection::Fenced { .. })),
+                    "a message about a dead lease was heard"
+                );
                 self.tally.refuse("fenced");
             }
         }
@@ -319,7 +380,8 @@ pub(super) fn exactly(
     others: &[Event],
 ) -> Result<(), Broken> {
     let Ok(events) = answer else { return Err(Broken("refused".to_owned())) };
-    let (mut seen_lost, mut seen_released, mut seen_left, mut rest) = (vec![], vec![], vec![], vec![]);
+    let (mut seen_lost, mut seen_released, mut seen_left, mut rest) =
+        (vec![], vec![], vec![], vec![]);
     for event in events {
         match event {
             Event::Lost { lease, blame, .. } => seen_lost.push((*lease, *blame)),
@@ -329,7 +391,10 @@ pub(super) fn exactly(
         }
     }
     let in_order: BTreeMap<_, _> = seen_lost.iter().copied().collect();
-    hold!(in_order == *lost && seen_lost.len() == lost.len(), "lost: {seen_lost:?} instead of {lost:?}");
+    hold!(
+        in_order == *lost && seen_lost.len() == lost.len(),
+        "lost: {seen_lost:?} instead of {lost:?}"
+    );
     hold!(same(&seen_released, released), "released: {seen_released:?} instead of {released:?}");
     hold!(same(&seen_left, left), "left: {seen_left:?} instead of {left:?}");
     hold!(rest == others, "besides: {rest:?} instead of {others:?}");

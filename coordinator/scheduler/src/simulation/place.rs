@@ -88,7 +88,8 @@ impl World {
         let stream = self.network.open(slot, hello.worker.clone());
         self.slots[slot].stream = Some(stream);
         self.send_up(stream, Upward::Hello(hello));
-        self.queue.plan(self.now + ANSWER_TIMEOUT, Happening::ConnectTimeout { slot, number, stream });
+        self.queue
+            .plan(self.now + ANSWER_TIMEOUT, Happening::ConnectTimeout { slot, number, stream });
         Ok(())
     }
 
@@ -146,7 +147,9 @@ impl World {
     /// Sends what the session says, if there is a stream, and goodbye if that was all.
     pub(super) fn speak(&mut self, slot: usize) -> Result<(), Broken> {
         let place = &mut self.slots[slot];
-        let (Some(stream), Some(process)) = (place.stream, &mut place.process) else { return Ok(()) };
+        let (Some(stream), Some(process)) = (place.stream, &mut place.process) else {
+            return Ok(());
+        };
         if !process.connected {
             return Ok(());
         }
@@ -174,7 +177,13 @@ impl World {
 
     pub(super) fn send_up(&mut self, stream: StreamId, message: Upward) {
         let first = matches!(message, Upward::Hello(_));
-        let arrivals = self.network.send((stream, Way::Up), self.now, first, &mut self.oracle.tally, &mut self.rng);
+        let arrivals = self.network.send(
+            (stream, Way::Up),
+            self.now,
+            first,
+            &mut self.oracle.tally,
+            &mut self.rng,
+        );
         for at in arrivals {
             self.queue.plan(at, Happening::Upward(stream, message.clone()));
         }
@@ -186,7 +195,9 @@ impl World {
         process.done = true;
         match exit {
             Exit::OutOfTime => self.oracle.tally.fault("worker left when its time was up"),
-            Exit::Done if !process.is_leaving() => self.oracle.tally.fault("worker left since it idled"),
+            Exit::Done if !process.is_leaving() => {
+                self.oracle.tally.fault("worker left since it idled")
+            }
             _ => {}
         }
         let broken = process.broken.then_some(250);
@@ -220,7 +231,10 @@ impl World {
         let now = self.clock();
         let place = &mut self.slots[slot];
         let there = place.stream == Some(stream);
-        let Some(process) = place.process.as_mut().filter(|process| there && process.connected) else { return Ok(()) };
+        let Some(process) = place.process.as_mut().filter(|process| there && process.connected)
+        else {
+            return Ok(());
+        };
         if process.protocol.beat(now).is_some() {
             self.say(|| format!("the trainer in slot {slot} hangs: its process ends"));
             self.oracle.tally.fault("worker ended since its trainer hung");
@@ -267,7 +281,13 @@ impl World {
 
     /// The process in this slot ends, in order or not. `named`: its successor will say so; `down`: when that comes, if one does. The
     /// coordinator notices the end of the stream within some time.
-    pub(super) fn end_process(&mut self, slot: usize, named: bool, down: Option<Millis>, notice: Millis) {
+    pub(super) fn end_process(
+        &mut self,
+        slot: usize,
+        named: bool,
+        down: Option<Millis>,
+        notice: Millis,
+    ) {
         let place = &mut self.slots[slot];
         let Some(process) = place.process.take() else { return };
         let before: Option<WorkerId> = place.predecessor.take();
@@ -276,7 +296,9 @@ impl World {
         }
         (place.idle_since, place.unanswered_since) = (None, None);
         let (stream, in_order) = (place.stream.take(), process.done);
-        self.trace.say(self.now, || format!("{} ends{}", process.id, if in_order { "" } else { " at once" }));
+        self.trace.say(self.now, || {
+            format!("{} ends{}", process.id, if in_order { "" } else { " at once" })
+        });
         if let Some(stream) = stream {
             self.close(stream, Way::Down, notice);
             if !in_order && !self.plan.weather.flushes {

@@ -40,7 +40,9 @@ impl Oracle {
                     self.forgive(lease.trial);
                 }
             }
-            (Event::Lost { lease, .. }, _) if self.live.entries[&lease.trial].bad_places.len() > 1 => {
+            (Event::Lost { lease, .. }, _)
+                if self.live.entries[&lease.trial].bad_places.len() > 1 =>
+            {
                 self.forgive(lease.trial);
             }
             (Event::ByPerson { lease, act: Act::Retried }, _) => self.forgive(lease.trial),
@@ -75,7 +77,9 @@ impl Oracle {
         let able = self.able(now);
         let elsewhere = bad.contains(&here) && able.iter().any(|place| !bad.contains(place));
         let bad_hosts: BTreeSet<_> = bad.iter().map(|place| host_of(place)).collect();
-        elsewhere || bad_hosts.contains(host_of(&here)) && able.iter().any(|place| !bad_hosts.contains(host_of(place)))
+        elsewhere
+            || bad_hosts.contains(host_of(&here))
+                && able.iter().any(|place| !bad_hosts.contains(host_of(place)))
     }
 
     /// Whether a trial that has failed so often, at last on this worker, is given up.
@@ -101,7 +105,8 @@ impl Oracle {
         if let Event::Lost { lease, blame, quarantine, .. } = event {
             let losses = self.live.entry(lease.trial)?.losses + 1;
             let Some(worker) = self.live.holder(*lease) else { return Ok(()) };
-            let ends = *blame == Blame::Alone && self.ends(now, lease.trial, worker, losses, self.limits.max_losses)?;
+            let ends = *blame == Blame::Alone
+                && self.ends(now, lease.trial, worker, losses, self.limits.max_losses)?;
             hold!(*quarantine == ends, "given up: {quarantine}, with other places left: {event:?}");
         }
         Ok(())

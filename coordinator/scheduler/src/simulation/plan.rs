@@ -208,7 +208,9 @@ impl Plan {
 
     /// What workers are told when they join.
     pub(super) fn welcome(&self) -> v1::Welcome {
-        let seconds = |duration: Millis| u32::try_from(duration / 1_000).expect("durations of plans are short");
+        let seconds = |duration: Millis| {
+            u32::try_from(duration / 1_000).expect("durations of plans are short")
+        };
         v1::Welcome {
             lease_seconds: seconds(self.lease()),
             heartbeat_seconds: seconds(self.heartbeat()),

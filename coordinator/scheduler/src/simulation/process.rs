@@ -95,8 +95,12 @@ impl Process {
     }
 
     /// Reports that an acknowledgement up to this number would let go of, with what each tells of the end of a lease.
-    pub(super) fn waiting(&self, through: u64) -> impl Iterator<Item = (u64, Option<(LeaseId, bool)>)> {
-        let waiting = self.protocol.unacknowledged().take_while(move |sequence| *sequence <= through);
+    pub(super) fn waiting(
+        &self,
+        through: u64,
+    ) -> impl Iterator<Item = (u64, Option<(LeaseId, bool)>)> {
+        let waiting =
+            self.protocol.unacknowledged().take_while(move |sequence| *sequence <= through);
         waiting.map(|sequence| (sequence, self.reports.get(&sequence).copied().flatten()))
     }
 
@@ -113,14 +117,21 @@ impl Process {
             }
             Downward::Grant(_) => {}
             Downward::Acknowledge(v1::Acknowledge { through }) => {
-                left = Some(self.protocol.unacknowledged().filter(|sequence| sequence > through).collect::<Vec<_>>());
+                left = Some(
+                    self.protocol
+                        .unacknowledged()
+                        .filter(|sequence| sequence > through)
+                        .collect::<Vec<_>>(),
+                );
             }
             Downward::Revoke(revoke) => over.push(wire::lease(revoke.lease.clone())),
             Downward::Confirm(confirm) => {
                 let confirmed: BTreeSet<_> =
                     confirm.leases.iter().map(|lease| wire::lease(Some(lease.clone()))).collect();
                 over.extend(
-                    std::mem::take(&mut self.unconfirmed).into_iter().filter(|named| !confirmed.contains(named)),
+                    std::mem::take(&mut self.unconfirmed)
+                        .into_iter()
+                        .filter(|named| !confirmed.contains(named)),
                 );
             }
             Downward::Drain(_) => self.is_to_leave(),
@@ -137,7 +148,11 @@ impl Process {
         }
         let held = self.protocol.held();
         for lease in &over {
-            hold!(!held.contains(lease), "{} goes on with {lease:?}, which it was told is over", self.id);
+            hold!(
+                !held.contains(lease),
+                "{} goes on with {lease:?}, which it was told is over",
+                self.id
+            );
         }
         heard.orders.into_iter().for_each(|order| self.trainer.order(order));
         Ok(over)
@@ -159,7 +174,11 @@ impl Process {
         let mut seen = BTreeSet::new();
         // A trainer that is broken works on nothing, whatever it had.
         for lease in self.trainer.leases().filter(|_| !self.broken) {
-            hold!(held.contains(&lease), "{} works on {lease:?}, which is not its own any more", self.id);
+            hold!(
+                held.contains(&lease),
+                "{} works on {lease:?}, which is not its own any more",
+                self.id
+            );
             let begun = self.last.as_ref().is_some_and(|last| !last.contains(&lease));
             hold!(!begun, "{} has begun {lease:?} after it was told to leave", self.id);
             hold!(seen.insert(lease), "{} works on {lease:?} twice", self.id);
@@ -168,7 +187,12 @@ impl Process {
     }
 
     /// A turn of its trainer. `flush`: points that have come together become a report.
-    pub(super) fn turn(&mut self, now: Instant, subjects: &mut BTreeMap<TrialId, Subject>, flush: bool) -> Fate {
+    pub(super) fn turn(
+        &mut self,
+        now: Instant,
+        subjects: &mut BTreeMap<TrialId, Subject>,
+        flush: bool,
+    ) -> Fate {
         if self.broken {
             return Fate::Goes;
         }
@@ -197,12 +221,20 @@ impl Process {
             }
         }
         if !self.protocol.has_news() {
-            let unsent: Vec<_> = self.protocol.unacknowledged().filter(|number| !self.sent.contains(number)).collect();
+            let unsent: Vec<_> = self
+                .protocol
+                .unacknowledged()
+                .filter(|number| !self.sent.contains(number))
+                .collect();
             hold!(unsent.is_empty(), "{} does not send {unsent:?} on this stream", self.id);
             let ended = self.reports.values().flatten().map(|(lease, _)| *lease);
             let known: BTreeSet<_> = self.trainer.leases().chain(ended).collect();
             let lost = self.protocol.held().into_iter().find(|lease| !known.contains(lease));
-            hold!(lost.is_none(), "{} holds {lost:?}, which it neither works on nor has given back", self.id);
+            hold!(
+                lost.is_none(),
+                "{} holds {lost:?}, which it neither works on nor has given back",
+                self.id
+            );
             let asks = self.is_leaving() && self.asked > 0;
             hold!(!asks, "{} asks for {} lanes, and was told to leave", self.id, self.asked);
         }
@@ -219,7 +251,8 @@ impl Process {
     pub(super) fn break_down(&mut self, now: Instant) {
         self.is_to_leave();
         self.broken = true;
-        self.protocol.absorb(now, Report::Broken { error: "a test breaks it".to_owned(), retry: true });
+        self.protocol
+            .absorb(now, Report::Broken { error: "a test breaks it".to_owned(), retry: true });
     }
 }
 

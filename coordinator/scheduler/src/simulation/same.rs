@@ -9,7 +9,11 @@ use super::{
 };
 
 /// Compares all that is durable of a scheduler with a book: of these trials, or else of all, and then the sums and indices as well.
-pub(super) fn same_durable_state(scheduler: &Scheduler, book: &Book, of: Option<&[TrialId]>) -> Result<(), Broken> {
+pub(super) fn same_durable_state(
+    scheduler: &Scheduler,
+    book: &Book,
+    of: Option<&[TrialId]>,
+) -> Result<(), Broken> {
     if let Some(trials) = of {
         return trials.iter().try_for_each(|trial| {
             let found = &scheduler.trials[scheduler.by_id[trial]];
@@ -35,7 +39,8 @@ pub(super) fn same_durable_state(scheduler: &Scheduler, book: &Book, of: Option<
     for (id, worker) in &scheduler.workers {
         let held: Vec<_> = worker.leases.iter().map(|index| scheduler.trials[*index].id).collect();
         hold!(
-            held.len() == book.held_by(id).count() && book.held_by(id).all(|lease| held.contains(&lease.trial)),
+            held.len() == book.held_by(id).count()
+                && book.held_by(id).all(|lease| held.contains(&lease.trial)),
             "{id} is listed with {held:?}"
         );
     }
@@ -46,8 +51,19 @@ pub(super) fn same_durable_state(scheduler: &Scheduler, book: &Book, of: Option<
 
 fn same_trial(trial: &Trial, entry: &Entry) -> Result<(), Broken> {
     // All fields by name: a new one has to be compared here, or said to be none of the journal's.
-    let Trial { spec: _, id: _, shape: _, vae: _, group: _, state, attempts, failures, losses, suspicion, failed_at } =
-        trial;
+    let Trial {
+        spec: _,
+        id: _,
+        shape: _,
+        vae: _,
+        group: _,
+        state,
+        attempts,
+        failures,
+        losses,
+        suspicion,
+        failed_at,
+    } = trial;
     let same_state = match (state, &entry.lease, &entry.end) {
         (TrialState::Pending, None, None) => true,
         (TrialState::Leased(lease), Some(holding), None) => {
@@ -56,13 +72,16 @@ fn same_trial(trial: &Trial, entry: &Entry) -> Result<(), Broken> {
         (TrialState::Succeeded { attempt, worker }, None, Some(Ending::Succeeded(theirs, of))) => {
             attempt == theirs && worker == of
         }
-        (TrialState::Quarantined { error }, None, Some(Ending::Quarantined(reason))) => error == reason,
+        (TrialState::Quarantined { error }, None, Some(Ending::Quarantined(reason))) => {
+            error == reason
+        }
         _ => false,
     };
     hold!(
         same_state
             && (*attempts, *failures) == (entry.attempts, entry.failures)
-            && (*losses, *suspicion, failed_at.len()) == (entry.losses, entry.suspicion, entry.bad_places.len()),
+            && (*losses, *suspicion, failed_at.len())
+                == (entry.losses, entry.suspicion, entry.bad_places.len()),
         "the journal says {entry:?} of {trial:?}"
     );
     Ok(())

@@ -17,7 +17,10 @@ use super::{
 /// A number from the environment.
 pub(super) fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`\nhint: a number of at most 64 bits")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is `{text}`\nhint: a number of at most 64 bits")),
+    )
 }
 
 /// Simulates so many seeds; panics with the smallest that breaks a rule, what led to it, and how to see it again. One alone is traced.

@@ -76,14 +76,26 @@ impl Tally {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        let Self { seeds, happenings, journal, results, quarantined, refused, named, faults, virtual_hours } = other;
+        let Self {
+            seeds,
+            happenings,
+            journal,
+            results,
+            quarantined,
+            refused,
+            named,
+            faults,
+            virtual_hours,
+        } = other;
         self.seeds += seeds;
         self.happenings += happenings;
         self.journal += journal;
         self.results += results;
         self.quarantined += quarantined;
         self.virtual_hours += virtual_hours;
-        for (mine, theirs) in [(&mut self.refused, refused), (&mut self.named, named), (&mut self.faults, faults)] {
+        for (mine, theirs) in
+            [(&mut self.refused, refused), (&mut self.named, named), (&mut self.faults, faults)]
+        {
             for (kind, count) in theirs {
                 *mine.entry(kind).or_default() += count;
             }
@@ -93,7 +105,17 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, happenings, journal, results, quarantined, refused, named, faults, virtual_hours } = self;
+        let Self {
+            seeds,
+            happenings,
+            journal,
+            results,
+            quarantined,
+            refused,
+            named,
+            faults,
+            virtual_hours,
+        } = self;
         writeln!(f, "{seeds:>12} seeds, {virtual_hours:.0} hours of virtual time")?;
         writeln!(f, "{happenings:>12} happenings")?;
         writeln!(f, "{journal:>12} events in journals")?;

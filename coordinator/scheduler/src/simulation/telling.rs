@@ -31,10 +31,17 @@ impl Oracle {
     }
 
     /// It is told that those are still its own: no other, and none is left out.
-    pub(super) fn confirmed(&mut self, worker: &WorkerId, confirmed: &[LeaseId]) -> Result<(), Broken> {
+    pub(super) fn confirmed(
+        &mut self,
+        worker: &WorkerId,
+        confirmed: &[LeaseId],
+    ) -> Result<(), Broken> {
         let position = self.named.iter().position(|(named, _)| named == worker);
         let own = position.map(|position| self.named.remove(position).1);
-        hold!(own.as_deref() == Some(confirmed), "{confirmed:?} is confirmed to {worker}, its own is {own:?}");
+        hold!(
+            own.as_deref() == Some(confirmed),
+            "{confirmed:?} is confirmed to {worker}, its own is {own:?}"
+        );
         Ok(())
     }
 
@@ -62,12 +69,20 @@ impl Oracle {
         let (wanted, command) = match which {
             Retry::Failed => {
                 let failed = given_up.iter().filter(|(_, diverged)| !diverged);
-                (failed.copied().collect(), person::Retry { failed: true, ..person::Retry::default() })
+                (
+                    failed.copied().collect(),
+                    person::Retry { failed: true, ..person::Retry::default() },
+                )
             }
-            Retry::Diverged => (given_up, person::Retry { diverged: true, ..person::Retry::default() }),
+            Retry::Diverged => {
+                (given_up, person::Retry { diverged: true, ..person::Retry::default() })
+            }
             Retry::One(number) => {
                 let one = *given_up.get(number % given_up.len().max(1))?;
-                (vec![one], person::Retry { trials: vec![one.0.to_string()], ..person::Retry::default() })
+                (
+                    vec![one],
+                    person::Retry { trials: vec![one.0.to_string()], ..person::Retry::default() },
+                )
             }
         };
         self.wanted = wanted.into_iter().map(|(trial, _)| trial).collect();
@@ -92,12 +107,18 @@ impl Oracle {
         there: &[WorkerId],
         done: &Result<Commanded, Refusal>,
     ) -> Result<(), Broken> {
-        let named = |id: &&WorkerId| which.workers.iter().any(|name| id.to_string().starts_with(name.as_str()));
+        let named = |id: &&WorkerId| {
+            which.workers.iter().any(|name| id.to_string().starts_with(name.as_str()))
+        };
         let named: Vec<_> = there.iter().filter(named).collect();
         match done {
             Ok(Commanded::Drained { workers }) => {
-                let same = workers.iter().map(String::as_str).eq(named.iter().map(|id| id.to_string()));
-                hold!(same && !named.is_empty(), "{workers:?} are told to leave, and not {named:?}");
+                let same =
+                    workers.iter().map(String::as_str).eq(named.iter().map(|id| id.to_string()));
+                hold!(
+                    same && !named.is_empty(),
+                    "{workers:?} are told to leave, and not {named:?}"
+                );
             }
             Err(Refusal::Missing(_)) => hold!(named.is_empty(), "{named:?} are not told to leave"),
             other => hold!(false, "{other:?} does not follow from {which:?}"),
@@ -106,7 +127,10 @@ impl Oracle {
             self.tally.fault("worker told to leave by a person");
             self.told_to_leave.insert(worker.clone());
             let left = self.live.held_by(worker).next();
-            hold!(!which.now || left.is_none(), "{left:?} was to be taken back from {worker} at once");
+            hold!(
+                !which.now || left.is_none(),
+                "{left:?} was to be taken back from {worker} at once"
+            );
         }
         Ok(())
     }
@@ -124,7 +148,10 @@ impl Oracle {
                 &[Event::ByPerson { lease, act: Act::Retried }],
             );
         }
-        hold!(*answer == Err(Rejection::NotQuarantined(trial)), "tried again, though it was not given up");
+        hold!(
+            *answer == Err(Rejection::NotQuarantined(trial)),
+            "tried again, though it was not given up"
+        );
         Ok(())
     }
 }

@@ -43,7 +43,14 @@ const VAES: usize = 3;
 
 impl Trainer {
     pub(super) fn new(lanes: u32, ahead: bool) -> Self {
-        Self { lanes, ahead, running: Vec::new(), waiting: VecDeque::new(), vaes: Vec::new(), told: None }
+        Self {
+            lanes,
+            ahead,
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+            vaes: Vec::new(),
+            told: None,
+        }
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -61,7 +68,10 @@ impl Trainer {
     }
 
     /// A turn: takes what waits, works, and says what it wants next.
-    pub(super) fn turn(&mut self, subjects: &mut BTreeMap<TrialId, Subject>) -> (Vec<Report>, Fate) {
+    pub(super) fn turn(
+        &mut self,
+        subjects: &mut BTreeMap<TrialId, Subject>,
+    ) -> (Vec<Report>, Fate) {
         let mut reports = Vec::new();
         let mut go_on = |order: &Order| {
             let stopped = order.cancel.asked().is_some();
@@ -102,12 +112,18 @@ impl Trainer {
     fn fill(&mut self, subjects: &BTreeMap<TrialId, Subject>) {
         while self.running.len() < self.lanes as usize {
             let shape = self.shape(subjects);
-            let fits = |order: &Order| shape.is_none_or(|shape| subjects[&order.lease.trial].shape == shape);
-            let Some(order) = self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index)) else {
+            let fits = |order: &Order| {
+                shape.is_none_or(|shape| subjects[&order.lease.trial].shape == shape)
+            };
+            let Some(order) =
+                self.waiting.iter().position(fits).and_then(|index| self.waiting.remove(index))
+            else {
                 return;
             };
             self.told = None;
-            if let Some(vae) = subjects[&order.lease.trial].vae.filter(|vae| !self.vaes.contains(vae)) {
+            if let Some(vae) =
+                subjects[&order.lease.trial].vae.filter(|vae| !self.vaes.contains(vae))
+            {
                 self.vaes.insert(0, vae);
                 self.vaes.truncate(VAES);
             }
@@ -116,7 +132,8 @@ impl Trainer {
     }
 
     fn wants(&mut self, subjects: &BTreeMap<TrialId, Subject>) -> Option<Report> {
-        let soon = |lane: &&Lane| self.ahead && lane.step + 1 >= subjects[&lane.order.lease.trial].steps;
+        let soon =
+            |lane: &&Lane| self.ahead && lane.step + 1 >= subjects[&lane.order.lease.trial].steps;
         let room = self.lanes as usize + self.running.iter().filter(soon).count();
         let lanes = room.saturating_sub(self.running.len() + self.waiting.len());
         let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);

@@ -26,8 +26,10 @@ impl World {
         let attempt = self.plan.lease() + self.plan.stall() + 60_000;
         let bound = self.calm_from + 12 * attempt * self.subjects.len() as Millis;
         if self.now > bound {
-            let open: Vec<_> = self.oracle.live.entries.iter().filter(|(_, entry)| entry.end.is_none()).collect();
-            let there: Vec<_> = self.slots.iter().filter_map(|slot| slot.process.as_ref()).collect();
+            let open: Vec<_> =
+                self.oracle.live.entries.iter().filter(|(_, entry)| entry.end.is_none()).collect();
+            let there: Vec<_> =
+                self.slots.iter().filter_map(|slot| slot.process.as_ref()).collect();
             return Err(Broken(format!("no end: trials {open:#?}, workers {there:#?}")));
         }
         let clock = self.coordinator.as_ref().map(|coordinator| coordinator.clock(self.now));
@@ -36,11 +38,18 @@ impl World {
             let process = slot.process.as_ref().filter(|process| awake && process.connected);
             let idle = matches!((process, clock), (Some(process), Some(now))
                 if process.is_idle() && self.oracle.waits_for(now, &process.id));
-            let unheard = |process: &Process| !process.is_leaving() && self.oracle.told_to_leave.contains(&process.id);
-            let unanswered = process.is_some_and(|process| process.is_unconfirmed() || unheard(process));
+            let unheard = |process: &Process| {
+                !process.is_leaving() && self.oracle.told_to_leave.contains(&process.id)
+            };
+            let unanswered =
+                process.is_some_and(|process| process.is_unconfirmed() || unheard(process));
             for (waits, since, what) in [
                 (idle, &mut slot.idle_since, "idle while trials wait"),
-                (unanswered, &mut slot.unanswered_since, "unconfirmed, or told to leave without a word"),
+                (
+                    unanswered,
+                    &mut slot.unanswered_since,
+                    "unconfirmed, or told to leave without a word",
+                ),
             ] {
                 let began = *since.get_or_insert(self.now);
                 if !waits {
@@ -63,7 +72,9 @@ impl World {
         for (trial, subject) in &self.subjects {
             let entry = self.oracle.durable.entry(*trial)?;
             self.check_trial(subject, entry).map_err(|Broken(rule)| {
-                Broken(format!("{rule}\n  trial {trial} is {subject:?}\n  the journal says {entry:?}"))
+                Broken(format!(
+                    "{rule}\n  trial {trial} is {subject:?}\n  the journal says {entry:?}"
+                ))
             })?;
             self.check_result(*trial, subject, entry)?;
         }
@@ -83,12 +94,18 @@ impl World {
         let limits = self.plan.limits;
         hold!(entry.lease.is_none(), "a lease is left");
         let bounded = |count: u32, limit: u32| count == 0 || !must_end(count - 1, limit);
-        let bounded = bounded(entry.failures, limits.max_failures) && bounded(entry.losses, limits.max_losses);
+        let bounded = bounded(entry.failures, limits.max_failures)
+            && bounded(entry.losses, limits.max_losses);
         hold!(bounded, "retried without bound");
         // Two losses in company, of whatever kind, and it is tried alone.
         hold!(entry.in_company <= 2, "lost in company again and again");
         let succeeded = u32::from(matches!(entry.end, Some(Ending::Succeeded(..))));
-        let ways_out = entry.failures + entry.losses + entry.forgiven + entry.in_company + entry.released + succeeded;
+        let ways_out = entry.failures
+            + entry.losses
+            + entry.forgiven
+            + entry.in_company
+            + entry.released
+            + succeeded;
         hold!(entry.attempts == ways_out, "{ways_out} attempts have ended");
         hold!(entry.retried <= self.oracle.tries, "tried again more often than anybody wanted");
         let can = match subject.nature {
@@ -112,7 +129,8 @@ impl World {
                     Promise::AllEnd => false,
                 };
                 hold!(!entitled, "it was to succeed and was quarantined");
-                let enough = entry.failures >= limits.max_failures || entry.losses >= limits.max_losses;
+                let enough =
+                    entry.failures >= limits.max_failures || entry.losses >= limits.max_losses;
                 hold!(enough || subject.nature == Nature::Diverges, "quarantined before any limit");
                 hold!(!error.is_empty(), "quarantined without a reason");
             }
@@ -122,18 +140,28 @@ impl World {
 
     /// One result of the attempt that won, with all its points.
     fn check_result(&self, trial: TrialId, subject: &Subject, entry: &Entry) -> Result<(), Broken> {
-        let results: Vec<_> = self.disk.results.iter().filter(|(lease, _)| lease.trial == trial).collect();
+        let results: Vec<_> =
+            self.disk.results.iter().filter(|(lease, _)| lease.trial == trial).collect();
         let Some(Ending::Succeeded(attempt, worker)) = &entry.end else {
             hold!(results.is_empty(), "results {results:?} of a trial without success");
             return Ok(());
         };
-        let [(lease, of)] = results[..] else { return Err(Broken(format!("results {results:?} of one trial"))) };
-        hold!(lease.attempt == *attempt && of == worker, "the result of {lease:?} by {of} is not of attempt {attempt}");
+        let [(lease, of)] = results[..] else {
+            return Err(Broken(format!("results {results:?} of one trial")));
+        };
+        hold!(
+            lease.attempt == *attempt && of == worker,
+            "the result of {lease:?} by {of} is not of attempt {attempt}"
+        );
         let points = self.disk.points.get(lease).cloned().unwrap_or_default();
         // Wild streams lose messages for good; the others none.
         let complete = points.len() as u64 == subject.steps || self.plan.weather.wild();
         let own = points.iter().all(|step| (1..=subject.steps).contains(step));
-        hold!(complete && own, "points {points:?} of {lease:?} are on the disk, not those of {} steps", subject.steps);
+        hold!(
+            complete && own,
+            "points {points:?} of {lease:?} are on the disk, not those of {} steps",
+            subject.steps
+        );
         Ok(())
     }
 }

@@ -27,11 +27,13 @@ pub(super) fn from_worker(message: v1::WorkerMessage) -> FromWorker {
     match message.kind.expect("the message is of a known kind") {
         Kind::Ask(ask) => FromWorker::Ask(ask.try_into().expect("ids are ids")),
         Kind::Heartbeat(beat) => {
-            let progress = |p: v1::Progress| Progress { lease: lease(p.lease), step: p.step, waits: p.waits };
+            let progress =
+                |p: v1::Progress| Progress { lease: lease(p.lease), step: p.step, waits: p.waits };
             FromWorker::Heartbeat { progress: beat.progress.into_iter().map(progress).collect() }
         }
         Kind::Points(report) => {
-            let points = report.points.into_iter().map(|point| point.try_into().expect("points are points"));
+            let points =
+                report.points.into_iter().map(|point| point.try_into().expect("points are points"));
             FromWorker::Points { lease: lease(report.lease), points: points.collect(), log: None }
         }
         Kind::Succeeded(report) => {
@@ -40,8 +42,14 @@ pub(super) fn from_worker(message: v1::WorkerMessage) -> FromWorker {
             FromWorker::Succeeded { lease: lease(report.lease), outcome, dataset_digest }
         }
         Kind::Failed(report) => {
-            let kind = if report.kind() == Diverged { FailureKind::Diverged } else { FailureKind::Error };
-            FromWorker::Failed { lease: lease(report.lease), kind, error: report.message, log: report.log }
+            let kind =
+                if report.kind() == Diverged { FailureKind::Diverged } else { FailureKind::Error };
+            FromWorker::Failed {
+                lease: lease(report.lease),
+                kind,
+                error: report.message,
+                log: report.log,
+            }
         }
         Kind::Released(report) => FromWorker::Released { lease: lease(report.lease) },
         Kind::Goodbye(_) => FromWorker::Goodbye,
@@ -64,8 +72,12 @@ pub(super) fn to_worker(reply: Reply) -> Downward {
         Reply::Confirm { leases } => {
             Downward::Confirm(v1::Confirm { leases: leases.into_iter().map(Into::into).collect() })
         }
-        Reply::Revoke { lease, reason } => Downward::Revoke(v1::Revoke { lease: Some(lease.into()), reason }),
+        Reply::Revoke { lease, reason } => {
+            Downward::Revoke(v1::Revoke { lease: Some(lease.into()), reason })
+        }
         Reply::Drain { reason, finished } => Downward::Drain(v1::Drain { reason, finished }),
-        Reply::Refuse { reason } | Reply::Deny { reason } => unreachable!("nobody is a stranger here: {reason}"),
+        Reply::Refuse { reason } | Reply::Deny { reason } => {
+            unreachable!("nobody is a stranger here: {reason}")
+        }
     }
 }

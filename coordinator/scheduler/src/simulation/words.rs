@@ -32,7 +32,9 @@ pub(super) fn event(event: &Event) -> String {
         Event::Failed { lease, error, quarantine, .. } => {
             format!("{lease} failed: {error}{}", quarantined(*quarantine))
         }
-        Event::Lost { lease, error, quarantine, .. } => format!("{lease} lost: {error}{}", quarantined(*quarantine)),
+        Event::Lost { lease, error, quarantine, .. } => {
+            format!("{lease} lost: {error}{}", quarantined(*quarantine))
+        }
         Event::Released { lease } => format!("{lease} given back"),
         Event::ByPerson { lease, act: Act::Retried } => format!("{lease} is to be tried again"),
         other => format!("{other:?}"),
@@ -42,9 +44,13 @@ pub(super) fn event(event: &Event) -> String {
 pub(super) fn command(command: &Command) -> String {
     match command {
         Command::Asked { worker, capacity } => format!("ask of {worker} for {}", capacity.lanes),
-        Command::Progressed { worker, lease, step, .. } => format!("step {step} of {lease} by {worker}"),
+        Command::Progressed { worker, lease, step, .. } => {
+            format!("step {step} of {lease} by {worker}")
+        }
         Command::Succeeded { worker, lease } => format!("success of {lease} by {worker}"),
-        Command::Failed { worker, lease, kind, .. } => format!("failure ({kind:?}) of {lease} by {worker}"),
+        Command::Failed { worker, lease, kind, .. } => {
+            format!("failure ({kind:?}) of {lease} by {worker}")
+        }
         Command::Released { worker, lease } => format!("return of {lease} by {worker}"),
         other => format!("{other:?}"),
     }
@@ -88,7 +94,9 @@ pub(super) fn answer(answer: &Downward) -> String {
             format!("grant of {}", named(&ids))
         }
         Downward::Confirm(confirm) => format!("still yours: {}", named(&confirm.leases)),
-        Downward::Acknowledge(acknowledge) => format!("acknowledged through #{}", acknowledge.through),
+        Downward::Acknowledge(acknowledge) => {
+            format!("acknowledged through #{}", acknowledge.through)
+        }
         Downward::Revoke(revoke) => format!("{} is over", wire::lease(revoke.lease.clone())),
         Downward::Drain(drain) => format!("no more trials: {}", drain.reason),
     }
@@ -96,7 +104,20 @@ pub(super) fn answer(answer: &Downward) -> String {
 
 /// The plan without what has a line of its own in the trace.
 pub(super) fn plan(plan: &Plan) -> String {
-    let Plan { promise, limits, subjects, slots, faults, weather, room, tick, commit, quiet, again, specs: _ } = plan;
+    let Plan {
+        promise,
+        limits,
+        subjects,
+        slots,
+        faults,
+        weather,
+        room,
+        tick,
+        commit,
+        quiet,
+        again,
+        specs: _,
+    } = plan;
     let mut text = format!(
         "plan: {promise:?}, {limits:?}\n{weather:?}, room for {room}, tick {tick} ms, commits up to {commit} ms\n"
     );
@@ -106,8 +127,12 @@ pub(super) fn plan(plan: &Plan) -> String {
     for (trial, subject) in subjects {
         let (id, nature, steps) = (trial.short(), subject.nature, subject.steps);
         let mark = if nature == Nature::Sound { "" } else { " (!)" };
-        writeln!(text, "trial {id}: {nature:?}{mark}, {steps} steps, shape {}", subject.shape.short())
-            .expect("a string takes all");
+        writeln!(
+            text,
+            "trial {id}: {nature:?}{mark}, {steps} steps, shape {}",
+            subject.shape.short()
+        )
+        .expect("a string takes all");
     }
     write!(text, "{} faults, the last before {quiet} ms, tried again {again} times", faults.len())
         .expect("a string takes all");

@@ -251,9 +251,16 @@ impl World {
             Happening::CoordinatorStarts => self.start_coordinator()?,
             Happening::Tick { coordinator } if coordinator == self.incarnation => self.tick(),
             Happening::Work { coordinator } if coordinator == self.incarnation => self.work()?,
-            Happening::Commit { coordinator } if coordinator == self.incarnation => self.commit()?,
-            Happening::Answer { coordinator } if coordinator == self.incarnation => self.answer()?,
-            Happening::Tick { .. } | Happening::Work { .. } | Happening::Commit { .. } | Happening::Answer { .. } => {}
+            Happening::Commit { coordinator } if coordinator == self.incarnation => {
+                self.commit()?
+            }
+            Happening::Answer { coordinator } if coordinator == self.incarnation => {
+                self.answer()?
+            }
+            Happening::Tick { .. }
+            | Happening::Work { .. }
+            | Happening::Commit { .. }
+            | Happening::Answer { .. } => {}
             Happening::Upward(stream, message) => {
                 if self.network.reads(stream, Way::Up, self.now) {
                     self.hear(stream, message);
@@ -267,7 +274,9 @@ impl World {
             Happening::Ended(stream, way) => self.stream_ended(stream, way),
             Happening::ProcessStarts { slot } => self.start_process(slot),
             Happening::Connect { slot, number } => self.connect(slot, number)?,
-            Happening::ConnectTimeout { slot, number, stream } => self.connect_timeout(slot, number, stream),
+            Happening::ConnectTimeout { slot, number, stream } => {
+                self.connect_timeout(slot, number, stream)
+            }
             Happening::Turn { slot, number } => self.turn(slot, number)?,
             Happening::Beat { slot, stream } => self.beat(slot, stream)?,
             Happening::Room { slot, stream } => self.room(slot, stream)?,
@@ -279,12 +288,14 @@ impl World {
     /// Until when whom it concerns stands still, if so.
     fn held_up(&self, happening: &Happening) -> Option<Millis> {
         let until = match happening {
-            Happening::Fault(_) | Happening::Quiet | Happening::CoordinatorStarts | Happening::ProcessStarts { .. } => {
-                0
-            }
-            Happening::Tick { .. } | Happening::Work { .. } | Happening::Commit { .. } | Happening::Answer { .. } => {
-                self.paused
-            }
+            Happening::Fault(_)
+            | Happening::Quiet
+            | Happening::CoordinatorStarts
+            | Happening::ProcessStarts { .. } => 0,
+            Happening::Tick { .. }
+            | Happening::Work { .. }
+            | Happening::Commit { .. }
+            | Happening::Answer { .. } => self.paused,
             Happening::Upward(..) | Happening::Ended(_, Way::Up) => self.deaf,
             Happening::Downward(stream, _) | Happening::Ended(stream, Way::Down) => {
                 self.slots[self.network.streams[*stream].slot].stalled

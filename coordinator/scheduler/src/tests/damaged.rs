@@ -27,8 +27,14 @@ fn an_event_of_another_attempt_is_refused_and_changes_nothing() {
         let (lease, error, log) = (wrong(attempt), String::new(), String::new());
         refuse(&mut sweep, &Event::Succeeded { lease });
         refuse(&mut sweep, &Event::Released { lease });
-        refuse(&mut sweep, &Event::Failed { lease, error: error.clone(), log: log.clone(), quarantine: true });
-        refuse(&mut sweep, &Event::Lost { lease, error, log, blame: Blame::Alone, quarantine: true });
+        refuse(
+            &mut sweep,
+            &Event::Failed { lease, error: error.clone(), log: log.clone(), quarantine: true },
+        );
+        refuse(
+            &mut sweep,
+            &Event::Lost { lease, error, log, blame: Blame::Alone, quarantine: true },
+        );
     }
 
     sweep.scheduler.evolve(now, &Event::Released { lease }).unwrap();
@@ -38,7 +44,9 @@ fn an_event_of_another_attempt_is_refused_and_changes_nothing() {
 
     let lease = sweep.ask("ann", 1)[0];
     sweep.fail("ann", lease, FailureKind::Diverged);
-    assert!(sweep.scheduler.trials().all(|(.., state)| matches!(state, TrialState::Quarantined { .. })));
+    assert!(
+        sweep.scheduler.trials().all(|(.., state)| matches!(state, TrialState::Quarantined { .. }))
+    );
     for attempt in [0, 1, 3] {
         refuse(&mut sweep, &Event::ByPerson { lease: wrong(attempt), act: Act::Retried });
     }

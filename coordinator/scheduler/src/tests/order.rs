@@ -26,10 +26,15 @@ fn sweep(workers: usize) -> (Vec<TrialSpec>, usize) {
             if let Some(lease) = held[number].take() {
                 sweep.succeed(name, lease).unwrap();
             }
-            let asked =
-                Command::Asked { worker: worker(name), capacity: Capacity { vaes: vaes[number].clone(), ..room(1) } };
+            let asked = Command::Asked {
+                worker: worker(name),
+                capacity: Capacity { vaes: vaes[number].clone(), ..room(1) },
+            };
             held[number] = sweep.tell(asked).unwrap().iter().find_map(Event::durable);
-            let Some(spec) = held[number].map(|lease| *sweep.scheduler.spec(lease.trial).unwrap()) else { continue };
+            let Some(spec) = held[number].map(|lease| *sweep.scheduler.spec(lease.trial).unwrap())
+            else {
+                continue;
+            };
             begun.push(spec);
             if let Some(vae) = spec.vae().filter(|vae| !vaes[number].contains(vae)) {
                 vaes[number].push(vae);
@@ -47,8 +52,13 @@ fn a_sweep_fills_up_seed_by_seed() {
         let seeds: Vec<_> = begun.iter().map(|spec| spec.seed).collect();
         assert!(seeds.is_sorted(), "{workers}: {seeds:?}");
         let mut cells: HashMap<CellId, usize> = HashMap::new();
-        begun[..begun.len() / 2].iter().for_each(|spec| *cells.entry(spec.cell()).or_default() += 1);
-        assert!(cells.len() == 10 && cells.values().all(|count| *count == 2), "{workers}: {cells:?}");
+        begun[..begun.len() / 2]
+            .iter()
+            .for_each(|spec| *cells.entry(spec.cell()).or_default() += 1);
+        assert!(
+            cells.len() == 10 && cells.values().all(|count| *count == 2),
+            "{workers}: {cells:?}"
+        );
         // Two subsets of each seed: as long as there are not more workers than that, each VAE is one worker's.
         assert!(trained == 8 || workers > 2, "{workers}: {trained}");
     }
@@ -65,12 +75,21 @@ fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_of_the_seed_to
     };
     let ann = sweep.ask("ann", 1)[0];
     let bob = sweep.ask("bob", 1)[0];
-    assert_eq!((of(&sweep, ann), of(&sweep, bob)), ((0, 100, false), (0, 300, false)), "a subset each");
+    assert_eq!(
+        (of(&sweep, ann), of(&sweep, bob)),
+        ((0, 100, false), (0, 300, false)),
+        "a subset each"
+    );
     sweep.succeed("bob", bob).unwrap();
-    let vae =
-        sweep.scheduler.trials().filter(|(_, spec, _)| spec.subset_size == 300).find_map(|(_, spec, _)| spec.vae());
-    let asked =
-        Command::Asked { worker: worker("bob"), capacity: Capacity { vaes: vae.into_iter().collect(), ..room(1) } };
+    let vae = sweep
+        .scheduler
+        .trials()
+        .filter(|(_, spec, _)| spec.subset_size == 300)
+        .find_map(|(_, spec, _)| spec.vae());
+    let asked = Command::Asked {
+        worker: worker("bob"),
+        capacity: Capacity { vaes: vae.into_iter().collect(), ..room(1) },
+    };
     let bob = sweep.tell(asked).unwrap().iter().find_map(Event::durable).unwrap();
     assert_eq!(of(&sweep, bob), (0, 300, true));
     sweep.join("eve");

@@ -15,7 +15,8 @@ use super::{
 impl Sweep {
     /// The worker process ends, and its supervisor starts another.
     fn replace(&mut self, old: &str, new: &str) -> Vec<Event> {
-        let joined = Command::Joined { worker: worker(new), predecessor: Some(dead(old)), held: Vec::new() };
+        let joined =
+            Command::Joined { worker: worker(new), predecessor: Some(dead(old)), held: Vec::new() };
         self.tell(joined).unwrap()
     }
 
@@ -58,7 +59,10 @@ fn the_guilty_one_is_found_alone_and_the_others_lose_nothing() {
     let error = "its worker process ended (signal 9)".to_owned();
     assert_eq!(sweep.state(guilty), &TrialState::Quarantined { error });
     assert_eq!((sweep.scheduler.counts().succeeded, sweep.scheduler.counts().quarantined), (5, 1));
-    let logs = sweep.journal.iter().filter(|event| matches!(event, Event::Lost { log, .. } if log == "last words"));
+    let logs = sweep
+        .journal
+        .iter()
+        .filter(|event| matches!(event, Event::Lost { log, .. } if log == "last words"));
     assert_eq!(logs.count(), 4 + LIMITS.max_losses as usize);
 }
 
@@ -89,16 +93,27 @@ fn what_hangs_takes_its_lane_mates_with_it() {
     let mut last = Vec::new();
     for second in 0..80 {
         sweep.wait(10);
-        let progress = |lease| Command::Progressed { worker: worker("ann"), lease, step: second, waits: false };
+        let progress = |lease| Command::Progressed {
+            worker: worker("ann"),
+            lease,
+            step: second,
+            waits: false,
+        };
         // They report one after the other, and the third stops long before the others.
-        for (index, lease) in leases.iter().enumerate().filter(|(index, _)| second < [20, 19, 2][*index]) {
+        for (index, lease) in
+            leases.iter().enumerate().filter(|(index, _)| second < [20, 19, 2][*index])
+        {
             sweep.now += std::time::Duration::from_millis(index as u64);
             sweep.tell(progress(*lease)).unwrap();
         }
         sweep.heard("ann");
         last.push(sweep.scheduler.counts().leased);
     }
-    assert_eq!((last[0], last.contains(&2), last.contains(&1)), (3, false, false), "all at once: {last:?}");
+    assert_eq!(
+        (last[0], last.contains(&2), last.contains(&1)),
+        (3, false, false),
+        "all at once: {last:?}"
+    );
     assert_eq!(last.last(), Some(&0));
     assert!(leases.iter().all(|lease| sweep.losses(lease.trial) == 0));
     sweep.join("bob");
@@ -112,7 +127,9 @@ fn one_that_stands_still_among_others_that_move_is_to_blame() {
     let [moving, still] = sweep.ask("ann", 2)[..] else { panic!("two") };
     for step in 0..60 {
         sweep.wait(10);
-        sweep.tell(Command::Progressed { worker: worker("ann"), lease: moving, step, waits: false }).unwrap();
+        sweep
+            .tell(Command::Progressed { worker: worker("ann"), lease: moving, step, waits: false })
+            .unwrap();
         sweep.heard("ann");
     }
     assert!(matches!(sweep.state(moving.trial), TrialState::Leased(_)));
@@ -136,7 +153,11 @@ fn one_that_waited_behind_another_that_hangs_is_not_to_blame_alone() {
             sweep.tell(begin).unwrap();
         }
     }
-    assert_eq!((sweep.losses(hangs.trial), sweep.losses(waits.trial)), (0, 0), "they were lost together");
+    assert_eq!(
+        (sweep.losses(hangs.trial), sweep.losses(waits.trial)),
+        (0, 0),
+        "they were lost together"
+    );
 }
 
 #[test]
@@ -151,13 +172,19 @@ fn a_quarantined_trial_begins_anew_when_a_person_says_so() {
             .to_string()
             .contains("is not quarantined")
     );
-    let fail = |sweep: &mut Sweep, attempt| sweep.fail("ann", LeaseId { trial, attempt }, FailureKind::Error);
+    let fail = |sweep: &mut Sweep, attempt| {
+        sweep.fail("ann", LeaseId { trial, attempt }, FailureKind::Error)
+    };
     fail(&mut sweep, 1);
     assert_eq!(sweep.ask("ann", 1).len(), 1);
     fail(&mut sweep, 2);
     assert_eq!(sweep.scheduler.counts().quarantined, 1);
     sweep.tell(Command::ByPerson { trial, act: Act::Retried }).unwrap();
-    assert_eq!(sweep.ask("ann", 1), [LeaseId { trial, attempt: 3 }], "attempts are never used twice");
+    assert_eq!(
+        sweep.ask("ann", 1),
+        [LeaseId { trial, attempt: 3 }],
+        "attempts are never used twice"
+    );
     fail(&mut sweep, 3);
     assert_eq!(sweep.state(trial), &TrialState::Pending, "its failures were forgotten");
     // What was said before is still fenced.
@@ -180,6 +207,8 @@ fn steps_beyond_a_trials_own_are_no_progress_and_vaes_of_other_sweeps_are_not_ke
     let sweep = Sweep::new();
     let own: Vec<_> = specs().iter().filter_map(TrialSpec::vae).collect();
     let foreign = (0..8_192).map(|number| format!("{number:032x}").parse().unwrap());
-    let kept = sweep.scheduler.of_sweep(foreign.chain(own.iter().copied()).chain(own.iter().copied()).collect());
+    let kept = sweep
+        .scheduler
+        .of_sweep(foreign.chain(own.iter().copied()).chain(own.iter().copied()).collect());
     assert_eq!(kept.into_iter().collect::<HashSet<_>>(), own.into_iter().collect());
 }

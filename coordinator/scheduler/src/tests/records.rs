@@ -37,7 +37,8 @@ fn a_worker_that_fails_everything_costs_no_trial() {
             sweep.fail("bad:cpu-0:1", lease, kind);
         }
     }
-    let aside: Vec<_> = sweep.scheduler.set_aside(sweep.now).into_iter().map(ToString::to_string).collect();
+    let aside: Vec<_> =
+        sweep.scheduler.set_aside(sweep.now).into_iter().map(ToString::to_string).collect();
     assert_eq!(aside, ["bad:cpu-0:1"]);
     let failed = sweep.journal.iter().filter(|event| matches!(event, Event::Failed { .. })).count();
     assert_eq!(failed, 3, "then it gets none");
@@ -103,8 +104,11 @@ fn a_place_is_trusted_again_after_a_success_a_second_opinion_or_a_new_start() {
             sweep.fail("b:cpu-0:1", lease, FailureKind::Diverged);
             assert_eq!(sweep.ask("a:cpu-0:1", 1).len(), 1);
         } else {
-            let successor =
-                |predecessor| Command::Joined { worker: worker("a:cpu-0:2"), predecessor, held: Vec::new() };
+            let successor = |predecessor| Command::Joined {
+                worker: worker("a:cpu-0:2"),
+                predecessor,
+                held: Vec::new(),
+            };
             sweep.tell(successor(Some(dead("a:cpu-0:1")))).unwrap();
             assert_eq!(sweep.ask("a:cpu-0:2", 1), [], "its supervisor has started it, nobody else");
             sweep.join("a:cpu-0:3");
@@ -145,7 +149,8 @@ fn a_newcomer_gets_a_portion_until_one_of_its_trials_gets_on() {
     let first = sweep.ask("w", 4_096);
     assert_eq!(first.len(), LIMITS.portion);
     assert_eq!(sweep.ask("w", 4_096), []);
-    let step = |step, waits| Command::Progressed { worker: worker("w"), lease: first[0], step, waits };
+    let step =
+        |step, waits| Command::Progressed { worker: worker("w"), lease: first[0], step, waits };
     sweep.tell(step(0, true)).unwrap();
     assert_eq!(sweep.ask("w", 4_096), [], "to wait is not to get on");
     sweep.tell(step(1, false)).unwrap();
@@ -162,13 +167,18 @@ fn a_trial_lasts_no_longer_than_the_grid_file_says() {
         sweep.now = minute * MINUTE - Duration::from_secs(1);
         sweep.heard("w");
         let worker = worker("w");
-        sweep.tell(Command::Progressed { worker, lease, step: u64::from(minute), waits: true }).unwrap();
+        sweep
+            .tell(Command::Progressed { worker, lease, step: u64::from(minute), waits: true })
+            .unwrap();
         assert_eq!(sweep.tell(Command::Tick).unwrap(), []);
     }
     sweep.now = 90 * MINUTE;
     sweep.heard("w");
     let [Event::Lost { error, .. }] = &sweep.tell(Command::Tick).unwrap()[..] else { panic!() };
-    assert_eq!(error, "worker `w` had it for 90 minutes and was at step 89: longer than `[run] trial_minutes` allows");
+    assert_eq!(
+        error,
+        "worker `w` had it for 90 minutes and was at step 89: longer than `[run] trial_minutes` allows"
+    );
     assert!(matches!(sweep.succeed("w", lease), Err(Rejection::Fenced { .. })));
 }
 
@@ -180,7 +190,14 @@ fn without_a_word_of_the_grid_file_the_median_tells() {
     let lasts = |sweep: &mut Sweep, until: Duration, step: u64| {
         sweep.now = until;
         ["fast:cuda0-0:1", "slow:cpu-0:1"].iter().for_each(|name| sweep.heard(name));
-        sweep.tell(Command::Progressed { worker: worker("slow:cpu-0:1"), lease: slow, step, waits: true }).unwrap();
+        sweep
+            .tell(Command::Progressed {
+                worker: worker("slow:cpu-0:1"),
+                lease: slow,
+                step,
+                waits: true,
+            })
+            .unwrap();
         sweep.tell(Command::Tick).unwrap().len()
     };
     for result in 1..=5 {

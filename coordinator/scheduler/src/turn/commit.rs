@@ -55,14 +55,19 @@ impl Turn {
         for (worker, Revoked { leases, first }) in std::mem::take(&mut self.revoked) {
             let reason = first.unwrap_or_default();
             match leases.iter().next() {
-                Some(lease) if leases.len() == 1 => info!(%worker, %lease, "revoked: {}", one_line(&reason)),
-                _ => info!(%worker, leases = leases.len(), "revoked many; the first: {}", one_line(&reason)),
+                Some(lease) if leases.len() == 1 => {
+                    info!(%worker, %lease, "revoked: {}", one_line(&reason))
+                }
+                _ => {
+                    info!(%worker, leases = leases.len(), "revoked many; the first: {}", one_line(&reason))
+                }
             }
         }
         // Revocations first: who reads that a result is kept must know already if it was not theirs to report.
         let mut answers = std::mem::take(&mut self.replies);
         let acknowledged = std::mem::take(&mut self.acknowledge).into_iter();
-        answers.extend(acknowledged.map(|(worker, through)| (worker, Reply::Acknowledge { through })));
+        answers
+            .extend(acknowledged.map(|(worker, through)| (worker, Reply::Acknowledge { through })));
         Commit { answers }
     }
 }

@@ -14,7 +14,12 @@ use crate::{Admission, Command, FailureKind, Rejection};
 
 impl Turn {
     /// A worker opens a stream. The reason why it is not welcome, if so.
-    pub fn join(&mut self, at: &mut At<'_>, session: SessionId, hello: Hello) -> Result<(), String> {
+    pub fn join(
+        &mut self,
+        at: &mut At<'_>,
+        session: SessionId,
+        hello: Hello,
+    ) -> Result<(), String> {
         let Hello { worker, holder, mut predecessor, mut held } = hello;
         if !self.holders.claim(&worker, holder) {
             return Err(format!(
@@ -23,7 +28,9 @@ impl Turn {
             ));
         }
         // No reason to turn the worker itself away: its certificate may have been renewed in between. Leases of the other expire as usual.
-        if let Some(dead) = predecessor.take_if(|dead| !self.holders.may_speak_for(&dead.worker, holder)) {
+        if let Some(dead) =
+            predecessor.take_if(|dead| !self.holders.may_speak_for(&dead.worker, holder))
+        {
             warn!(%worker, predecessor = %dead.worker, "the predecessor is another certificate's, and left alone");
         }
         held.sort_unstable();
@@ -86,38 +93,60 @@ impl Turn {
             }
             FromWorker::Heartbeat { progress } => {
                 for Progress { lease, step, waits } in progress {
-                    let progressed = Command::Progressed { worker: worker.clone(), lease, step, waits };
+                    let progressed =
+                        Command::Progressed { worker: worker.clone(), lease, step, waits };
                     self.of_lease(at, &worker, lease, &progressed);
                 }
             }
-            FromWorker::Points { lease, points, log } => match at.rules.admit(&self.scheduler, &worker, lease) {
-                Ok(Admission::Live) => {
-                    self.writes.extend(log.map(|part| Write::Log(lease, part)));
-                    if !points.is_empty() {
-                        self.writes.push(Write::Points { lease, worker, points });
+            FromWorker::Points { lease, points, log } => {
+                match at.rules.admit(&self.scheduler, &worker, lease) {
+                    Ok(Admission::Live) => {
+                        self.writes.extend(log.map(|part| Write::Log(lease, part)));
+                        if !points.is_empty() {
+                            self.writes.push(Write::Points { lease, worker, points });
+                        }
                     }
+                    // A trial that has succeeded has its points.
+                    Ok(Admission::Repeated) => {}
+                    Err(rejection) => self.revoke(&worker, lease, &rejection),
                 }
-                // A trial that has succeeded has its points.
-                Ok(Admission::Repeated) => {}
-                Err(rejection) => self.revoke(&worker, lease, &rejection),
-            },
-            FromWorker::Artifact { lease, part } => match at.rules.admit(&self.scheduler, &worker, lease) {
-                // What an earlier grid asked for is not wanted any more, and a trial that has succeeded has its files.
-                Ok(Admission::Live) if self.artifacts.want(part.name) => self.writes.push(Write::File(lease, part)),
-                Ok(Admission::Live | Admission::Repeated) => {}
-                Err(rejection) => self.revoke(&worker, lease, &rejection),
-            },
+            }
+            FromWorker::Artifact { lease, part } => {
+                match at.rules.admit(&self.scheduler, &worker, lease) {
+                    // What an earlier grid asked for is not wanted any more, and a trial that has succeeded has its files.
+                    Ok(Admission::Live) if self.artifacts.want(part.name) => {
+                        self.writes.push(Write::File(lease, part))
+                    }
+                    Ok(Admission::Live | Admission::Repeated) => {}
+                    Err(rejection) => self.revoke(&worker, lease, &rejection),
+                }
+            }
             FromWorker::Succeeded { lease, outcome, dataset_digest } => {
-                if self.of_lease(at, &worker, lease, &Command::Succeeded { worker: worker.clone(), lease }) {
+                if self.of_lease(
+                    at,
+                    &worker,
+                    lease,
+                    &Command::Succeeded { worker: worker.clone(), lease },
+                ) {
                     self.writes.push(Write::Result { lease, worker, outcome, dataset_digest });
                 }
             }
             FromWorker::Failed { lease, kind, error, log } => {
-                self.of_lease(at, &worker, lease, &Command::Failed { worker: worker.clone(), lease, kind, error, log });
+                self.of_lease(
+                    at,
+                    &worker,
+                    lease,
+                    &Command::Failed { worker: worker.clone(), lease, kind, error, log },
+                );
             }
             FromWorker::Refused { lease, problem } => self.refuse(at, &worker, lease, &problem),
             FromWorker::Released { lease } => {
-                self.of_lease(at, &worker, lease, &Command::Released { worker: worker.clone(), lease });
+                self.of_lease(
+                    at,
+                    &worker,
+                    lease,
+                    &Command::Released { worker: worker.clone(), lease },
+                );
             }
             FromWorker::Goodbye => {
                 info!(%worker, "worker left");
@@ -131,7 +160,13 @@ impl Turn {
     }
 
     /// Applies what a worker says of a lease; tells it when the lease is over. True when something came of it.
-    fn of_lease(&mut self, at: &mut At<'_>, worker: &WorkerId, lease: LeaseId, command: &Command) -> bool {
+    fn of_lease(
+        &mut self,
+        at: &mut At<'_>,
+        worker: &WorkerId,
+        lease: LeaseId,
+        command: &Command,
+    ) -> bool {
         match self.apply(at, command) {
             Ok(events) => !events.is_empty(),
             Err(rejection) => {
@@ -146,7 +181,12 @@ impl Turn {
         let error = format!("a report of worker `{worker}` was refused: {problem}");
         let (kind, log) = (FailureKind::Error, String::new());
         let told = error.clone();
-        if self.of_lease(at, worker, lease, &Command::Failed { worker: worker.clone(), lease, kind, error, log }) {
+        if self.of_lease(
+            at,
+            worker,
+            lease,
+            &Command::Failed { worker: worker.clone(), lease, kind, error, log },
+        ) {
             self.tell_revoked(worker, lease, told);
         }
     }

@@ -16,7 +16,9 @@ pub struct Holders(HashMap<WorkerId, Holder>);
 impl Holders {
     /// Those that the store knows: ids with the SHA-256 of their certificates, 64 hexadecimal digits.
     pub fn of(certificates: Vec<(WorkerId, String)>) -> Self {
-        let holder = |(worker, digest): (WorkerId, String)| Some((worker, Holder::Certificate(from_hex(&digest)?)));
+        let holder = |(worker, digest): (WorkerId, String)| {
+            Some((worker, Holder::Certificate(from_hex(&digest)?)))
+        };
         Self(certificates.into_iter().filter_map(holder).collect())
     }
 
@@ -48,7 +50,10 @@ mod tests {
         assert!(holders.may_speak_for(&ann, one) && holders.may_speak_for(&ann, other));
         assert!(holders.claim(&ann, one));
         for stranger in [other, Holder::Local, Holder::Anyone] {
-            assert!(!holders.claim(&ann, stranger) && !holders.may_speak_for(&ann, stranger), "{stranger:?}");
+            assert!(
+                !holders.claim(&ann, stranger) && !holders.may_speak_for(&ann, stranger),
+                "{stranger:?}"
+            );
         }
         assert!(holders.claim(&ann, one) && holders.may_speak_for(&ann, one));
         assert!(holders.claim(&bob, other) && !holders.claim(&bob, one));

@@ -39,7 +39,9 @@ impl fmt::Display for Holder {
         match self {
             Self::Anyone => formatter.write_str("anyone"),
             Self::Local => formatter.write_str("local"),
-            Self::Certificate(digest) => digest.iter().try_for_each(|byte| write!(formatter, "{byte:02x}")),
+            Self::Certificate(digest) => {
+                digest.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+            }
         }
     }
 }

@@ -16,16 +16,28 @@ use crate::{Act, Command, TrialState};
 
 impl Turn {
     /// Does as a person says, or says why not.
-    pub fn command(&mut self, at: &mut At<'_>, command: &PersonCommand, holder: Holder) -> Result<Commanded, Refusal> {
+    pub fn command(
+        &mut self,
+        at: &mut At<'_>,
+        command: &PersonCommand,
+        holder: Holder,
+    ) -> Result<Commanded, Refusal> {
         match command {
             PersonCommand::Drain(which) => self.drain(at, which, holder),
             PersonCommand::Retry(which) => self.retry(at, which),
         }
     }
 
-    fn drain(&mut self, at: &mut At<'_>, which: &Drain, holder: Holder) -> Result<Commanded, Refusal> {
-        let (named, others): (Vec<_>, Vec<_>) = self.connected().into_iter().partition(|id| which.takes(id));
-        let (own, foreign): (Vec<_>, Vec<_>) = named.into_iter().partition(|id| self.holders.may_send_away(id, holder));
+    fn drain(
+        &mut self,
+        at: &mut At<'_>,
+        which: &Drain,
+        holder: Holder,
+    ) -> Result<Commanded, Refusal> {
+        let (named, others): (Vec<_>, Vec<_>) =
+            self.connected().into_iter().partition(|id| which.takes(id));
+        let (own, foreign): (Vec<_>, Vec<_>) =
+            named.into_iter().partition(|id| self.holders.may_send_away(id, holder));
         if own.is_empty() {
             return Err(nobody(which, &foreign, &others));
         }
@@ -41,7 +53,11 @@ impl Turn {
         if now {
             for lease in self.scheduler.leases_of(worker) {
                 self.apply(at, &Command::Released { worker: worker.clone(), lease }).ok();
-                self.tell_revoked(worker, lease, "somebody took back what this worker holds".to_owned());
+                self.tell_revoked(
+                    worker,
+                    lease,
+                    "somebody took back what this worker holds".to_owned(),
+                );
             }
         }
         self.replies.push((worker.clone(), drain(LEAVE)));
@@ -63,7 +79,10 @@ impl Turn {
         for trial in &wanted {
             self.apply(at, &Command::ByPerson { trial: *trial, act: Act::Retried }).ok();
         }
-        Ok(Commanded::Retried { trials: wanted.len(), left_out: if which.failed { diverged } else { 0 } })
+        Ok(Commanded::Retried {
+            trials: wanted.len(),
+            left_out: if which.failed { diverged } else { 0 },
+        })
     }
 }
 

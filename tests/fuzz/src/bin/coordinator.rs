@@ -3,7 +3,9 @@
 
 #[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    swfn_fuzz::chosen(&[swfn_coordinator::fuzzing::TARGETS, swfn_dashboard::fuzzing::TARGETS].concat())(data)
+    swfn_fuzz::chosen(
+        &[swfn_coordinator::fuzzing::TARGETS, swfn_dashboard::fuzzing::TARGETS].concat(),
+    )(data)
 });
 
 #[cfg(not(fuzzing))]

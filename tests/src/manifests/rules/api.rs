@@ -33,7 +33,12 @@ const KINDS: [(&str, &str, bool); 19] = [
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     let namespace = rendering.namespace();
-    findings.ensure(rendering.of("Namespace").count() == 1, "names", "all", "there must be one Namespace");
+    findings.ensure(
+        rendering.of("Namespace").count() == 1,
+        "names",
+        "all",
+        "there must be one Namespace",
+    );
     let mut seen = BTreeSet::new();
     for document in rendering.documents() {
         let (place, kind) = (place(document), text(document, "/kind"));
@@ -43,10 +48,20 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
             findings.add("api", &place, format!("kind `{kind}` is unknown"));
             continue;
         };
-        findings.ensure(version == *expected, "api", &place, format!("`{version}` instead of `{expected}`"));
+        findings.ensure(
+            version == *expected,
+            "api",
+            &place,
+            format!("`{version}` instead of `{expected}`"),
+        );
         let wanted = if *namespaced { Some(namespace) } else { None };
         let own = at(document, "/metadata/namespace").as_str();
-        findings.ensure(own == wanted, "names", &place, format!("namespace {own:?} instead of {wanted:?}"));
+        findings.ensure(
+            own == wanted,
+            "names",
+            &place,
+            format!("namespace {own:?} instead of {wanted:?}"),
+        );
         let part = at(document, "/metadata/labels").get("app.kubernetes.io/name");
         findings.ensure(part.is_some(), "names", &place, "it has no label app.kubernetes.io/name");
     }

@@ -8,7 +8,8 @@ use crate::manifests::{
 };
 
 /// Variables with paths of files.
-const FILES: [&str; 5] = ["SWFN_TLS_CERT", "SWFN_TLS_KEY", "SWFN_TLS_CA", "SWFN_TLS_CLIENT_CA", "SWFN_TOKEN_FILE"];
+const FILES: [&str; 5] =
+    ["SWFN_TLS_CERT", "SWFN_TLS_KEY", "SWFN_TLS_CA", "SWFN_TLS_CLIENT_CA", "SWFN_TOKEN_FILE"];
 
 /// Characters that a token has at least.
 const TOKEN: usize = 32;
@@ -19,8 +20,11 @@ pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Finding
         check_interface(container, facts, findings);
         check_image(container, facts, findings);
         for name in FILES {
-            let problem = container.variable(name).and_then(|path| container.unreadable(rendering, path));
-            problem.into_iter().for_each(|problem| findings.add("files", &container.place(), problem));
+            let problem =
+                container.variable(name).and_then(|path| container.unreadable(rendering, path));
+            problem
+                .into_iter()
+                .for_each(|problem| findings.add("files", &container.place(), problem));
         }
         let known = container.variable("SWFN_TOKEN_FILE").is_some();
         findings.ensure(known, "token", &container.place(), "it has no token");
@@ -32,7 +36,12 @@ pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Finding
         let encoded = text(secret, "/data/token");
         // Four signs stand for three bytes.
         let long = encoded.is_empty() || encoded.trim_end_matches('=').len() * 3 / 4 >= TOKEN;
-        findings.ensure(long, "token", &place(secret), format!("it has less than {TOKEN} characters"));
+        findings.ensure(
+            long,
+            "token",
+            &place(secret),
+            format!("it has less than {TOKEN} characters"),
+        );
     }
 }
 
@@ -67,7 +76,9 @@ fn check_interface(container: &Container<'_>, facts: &Facts, findings: &mut Find
 fn check_hook(container: &Container<'_>, facts: &Facts, findings: &mut Findings) {
     let hook = container.hook();
     for command in hook.split(|word| ["&&", "||", ";"].contains(word)) {
-        let Some(start) = command.iter().position(|word| word.starts_with("swfn-")) else { continue };
+        let Some(start) = command.iter().position(|word| word.starts_with("swfn-")) else {
+            continue;
+        };
         let (program, rest) = match &command[start..] {
             [program, subcommand, rest @ ..] if !subcommand.starts_with('-') => {
                 (format!("{program} {subcommand}"), rest)
@@ -81,7 +92,12 @@ fn check_hook(container: &Container<'_>, facts: &Facts, findings: &mut Findings)
         };
         for word in rest.iter().filter(|word| word.starts_with('-')) {
             let known = interface.options.contains_key(option(word).0);
-            findings.ensure(known, "flags", &container.place(), format!("{program} has no `{word}`"));
+            findings.ensure(
+                known,
+                "flags",
+                &container.place(),
+                format!("{program} has no `{word}`"),
+            );
         }
     }
 }
@@ -91,12 +107,18 @@ fn check_image(container: &Container<'_>, facts: &Facts, findings: &mut Findings
     let image = text(container.value, "/image");
     let (path, tag) = image.rsplit_once(':').unwrap_or((image, ""));
     let name = path.rsplit('/').next().unwrap_or("");
-    findings.ensure(name == program, "image", &place, format!("`{image}` is not the image of {program}"));
+    findings.ensure(
+        name == program,
+        "image",
+        &place,
+        format!("`{image}` is not the image of {program}"),
+    );
     let expected = match (program, container.devices().is_empty()) {
         ("swfn-worker", true) => format!("{}-cpu", facts.version),
         ("swfn-worker", false) => format!("{}-cuda", facts.version),
         _ => facts.version.clone(),
     };
-    let problem = format!("tag `{tag}` instead of `{expected}`, with devices {:?}", container.devices());
+    let problem =
+        format!("tag `{tag}` instead of `{expected}`, with devices {:?}", container.devices());
     findings.ensure(tag == expected, "image", &place, problem);
 }

@@ -3,11 +3,14 @@
 use crate::manifests::{Rendering, container::Container, finding::Findings, node::at};
 
 /// Options with an address, and the names of their ports.
-const ADDRESSES: [(&str, &str); 3] = [("--listen", "grpc"), ("--http", "http"), ("--health", "health")];
+const ADDRESSES: [(&str, &str); 3] =
+    [("--listen", "grpc"), ("--http", "http"), ("--health", "health")];
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     for pod in rendering.pods() {
-        for container in pod.containers().iter().filter(|container| container.program() == "swfn-coordinator") {
+        for container in
+            pod.containers().iter().filter(|container| container.program() == "swfn-coordinator")
+        {
             check_container(rendering, container, findings);
         }
     }
@@ -17,11 +20,20 @@ fn check_container(rendering: &Rendering, container: &Container<'_>, findings: &
     let place = container.place();
     match container.argument("--grid").map(|grid| container.unreadable(rendering, grid)) {
         None => findings.add("files", &place, "it has no grid"),
-        Some(problem) => problem.into_iter().for_each(|problem| findings.add("files", &place, problem)),
+        Some(problem) => {
+            problem.into_iter().for_each(|problem| findings.add("files", &place, problem))
+        }
     }
     let run_dir = container.argument("--run-dir").unwrap_or("runs");
-    findings.ensure(container.can_write(run_dir), "writable", &place, format!("`{run_dir}` cannot be written"));
-    let kept = container.mount(run_dir).is_some_and(|mount| mount.volume.get("persistentVolumeClaim").is_some());
+    findings.ensure(
+        container.can_write(run_dir),
+        "writable",
+        &place,
+        format!("`{run_dir}` cannot be written"),
+    );
+    let kept = container
+        .mount(run_dir)
+        .is_some_and(|mount| mount.volume.get("persistentVolumeClaim").is_some());
     findings.ensure(kept, "writable", &place, format!("`{run_dir}` does not outlive the pod"));
     findings.ensure(container.can_write("/tmp"), "writable", &place, "SQLite cannot sort in /tmp");
 
@@ -33,7 +45,12 @@ fn check_container(rendering: &Rendering, container: &Container<'_>, findings: &
         let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
         let expected = container.port(name);
         let same = expected.is_some_and(|expected| port.parse() == Ok(expected));
-        findings.ensure(same, "listen", &place, format!("{option} `{address}` is not port `{name}`"));
+        findings.ensure(
+            same,
+            "listen",
+            &place,
+            format!("{option} `{address}` is not port `{name}`"),
+        );
         let reached = ["", "0.0.0.0", "[::]"].contains(&host);
         findings.ensure(
             reached,
@@ -47,7 +64,17 @@ fn check_container(rendering: &Rendering, container: &Container<'_>, findings: &
     let known = rendering.has("Service", host);
     findings.ensure(known, "listen", &place, format!("--http-host: there is no Service `{host}`"));
     let stays = container.argument("--exit-when-done") == Some("false");
-    findings.ensure(stays, "exit-when-done", &place, "a StatefulSet would start it again and again");
+    findings.ensure(
+        stays,
+        "exit-when-done",
+        &place,
+        "a StatefulSet would start it again and again",
+    );
     let grace = at(container.pod.spec(), "/terminationGracePeriodSeconds").as_u64().unwrap_or(30);
-    findings.ensure(grace >= 60, "grace", &place, format!("{grace} s are not enough to write all tables"));
+    findings.ensure(
+        grace >= 60,
+        "grace",
+        &place,
+        format!("{grace} s are not enough to write all tables"),
+    );
 }

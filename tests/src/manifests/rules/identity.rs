@@ -19,11 +19,26 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
         let place = pod.place();
         let account = text(pod.spec(), "/serviceAccountName");
         let known = rendering.has("ServiceAccount", account);
-        findings.ensure(known, "service-account", &place, format!("there is no ServiceAccount `{account}`"));
+        findings.ensure(
+            known,
+            "service-account",
+            &place,
+            format!("there is no ServiceAccount `{account}`"),
+        );
         let none = *at(pod.spec(), "/automountServiceAccountToken") == false;
-        findings.ensure(none, "service-account-token", &place, "a token is mounted, and nothing needs one");
+        findings.ensure(
+            none,
+            "service-account-token",
+            &place,
+            "a token is mounted, and nothing needs one",
+        );
         let class = text(pod.spec(), "/priorityClassName");
         let known = class.is_empty() || rendering.has("PriorityClass", class);
-        findings.ensure(known, "priority-class", &place, format!("there is no PriorityClass `{class}`"));
+        findings.ensure(
+            known,
+            "priority-class",
+            &place,
+            format!("there is no PriorityClass `{class}`"),
+        );
     }
 }

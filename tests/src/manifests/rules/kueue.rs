@@ -89,11 +89,23 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
         findings.ensure(there, "kueue", &place(queue), "there is no such ClusterQueue");
     }
     for pod in rendering.pods() {
-        let Some(name) = at(pod.owner, "/metadata/labels").get(QUEUE).and_then(Value::as_str) else { continue };
+        let Some(name) = at(pod.owner, "/metadata/labels").get(QUEUE).and_then(Value::as_str)
+        else {
+            continue;
+        };
         let local = rendering.get("LocalQueue", name);
-        findings.ensure(local.is_some(), "kueue", &pod.place(), format!("there is no LocalQueue `{name}`"));
-        let cluster = local.and_then(|local| rendering.get("ClusterQueue", at(local, "/spec/clusterQueue").as_str()?));
-        let Some(spec) = cluster.and_then(|cluster| spec::<ClusterQueue>(cluster).ok()) else { continue };
+        findings.ensure(
+            local.is_some(),
+            "kueue",
+            &pod.place(),
+            format!("there is no LocalQueue `{name}`"),
+        );
+        let cluster = local.and_then(|local| {
+            rendering.get("ClusterQueue", at(local, "/spec/clusterQueue").as_str()?)
+        });
+        let Some(spec) = cluster.and_then(|cluster| spec::<ClusterQueue>(cluster).ok()) else {
+            continue;
+        };
         pod.containers().iter().for_each(|container| check_covered(container, &spec, findings));
     }
 }
@@ -109,21 +121,38 @@ fn read<T: DeserializeOwned>(document: &Value, findings: &mut Findings) -> Optio
 fn check_group(rendering: &Rendering, group: &ResourceGroup, place: &str, findings: &mut Findings) {
     for flavor in &group.flavors {
         let there = rendering.has("ResourceFlavor", &flavor.name);
-        findings.ensure(there, "kueue", place, format!("there is no ResourceFlavor `{}`", flavor.name));
+        findings.ensure(
+            there,
+            "kueue",
+            place,
+            format!("there is no ResourceFlavor `{}`", flavor.name),
+        );
         // Kueue wants the same order, too.
         let same = flavor.resources.iter().map(|quota| &quota.name).eq(&group.covered_resources);
         findings.ensure(same, "kueue", place, "quotas are not of the resources that are covered");
         for quota in &flavor.resources {
             let right = thousandths(&quota.nominal_quota).is_some();
-            findings.ensure(right, "quantity", place, format!("{}: its quota is no quantity", quota.name));
+            findings.ensure(
+                right,
+                "quantity",
+                place,
+                format!("{}: its quota is no quantity", quota.name),
+            );
         }
     }
 }
 
 fn check_covered(container: &Container<'_>, queue: &ClusterQueue, findings: &mut Findings) {
     for (name, _) in entries(container.value, "/resources/requests") {
-        let covered =
-            queue.resource_groups.iter().any(|group| group.covered_resources.iter().any(|other| other == name));
-        findings.ensure(covered, "kueue", &container.place(), format!("{name} has no quota, so nothing would begin"));
+        let covered = queue
+            .resource_groups
+            .iter()
+            .any(|group| group.covered_resources.iter().any(|other| other == name));
+        findings.ensure(
+            covered,
+            "kueue",
+            &container.place(),
+            format!("{name} has no quota, so nothing would begin"),
+        );
     }
 }

@@ -12,7 +12,13 @@ use crate::manifests::{
 pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Findings) {
     for scaled in rendering.of("ScaledObject") {
         for trigger in list(scaled, "/spec/triggers") {
-            check_expression(rendering, facts, text(trigger, "/metadata/query"), &place(scaled), findings);
+            check_expression(
+                rendering,
+                facts,
+                text(trigger, "/metadata/query"),
+                &place(scaled),
+                findings,
+            );
         }
     }
     for rules in rendering.of("PrometheusRule") {
@@ -20,7 +26,12 @@ pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Finding
             let place = format!("{}/{}", place(rules), text(rule, "/alert"));
             check_expression(rendering, facts, text(rule, "/expr"), &place, findings);
             for said in ["/annotations/summary", "/annotations/description", "/labels/severity"] {
-                findings.ensure(!text(rule, said).is_empty(), "metrics", &place, format!("it has no {}", &said[1..]));
+                findings.ensure(
+                    !text(rule, said).is_empty(),
+                    "metrics",
+                    &place,
+                    format!("it has no {}", &said[1..]),
+                );
             }
         }
     }
@@ -34,13 +45,29 @@ pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Finding
     }
 }
 
-fn check_expression(rendering: &Rendering, facts: &Facts, expression: &str, place: &str, findings: &mut Findings) {
+fn check_expression(
+    rendering: &Rendering,
+    facts: &Facts,
+    expression: &str,
+    place: &str,
+    findings: &mut Findings,
+) {
     for name in promql::metrics(expression) {
-        findings.ensure(facts.metrics.contains(name), "metrics", place, format!("there is no metric `{name}`"));
+        findings.ensure(
+            facts.metrics.contains(name),
+            "metrics",
+            place,
+            format!("there is no metric `{name}`"),
+        );
     }
     for (label, known) in &facts.label_values {
         for value in promql::label_values(expression, label) {
-            findings.ensure(known.contains(value), "metrics", place, format!("there is no {label} `{value}`"));
+            findings.ensure(
+                known.contains(value),
+                "metrics",
+                place,
+                format!("there is no {label} `{value}`"),
+            );
         }
     }
     for value in promql::label_values(expression, "namespace") {
@@ -49,7 +76,13 @@ fn check_expression(rendering: &Rendering, facts: &Facts, expression: &str, plac
     }
 }
 
-fn check_dashboard(rendering: &Rendering, facts: &Facts, json: &Value, place: &str, findings: &mut Findings) {
+fn check_dashboard(
+    rendering: &Rendering,
+    facts: &Facts,
+    json: &Value,
+    place: &str,
+    findings: &mut Findings,
+) {
     let dashboard = json.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
     let Some(dashboard) = dashboard else {
         findings.add("metrics", place, "it is no JSON");
@@ -71,18 +104,31 @@ fn check_dashboard(rendering: &Rendering, facts: &Facts, json: &Value, place: &s
 
 fn check_monitor(rendering: &Rendering, monitor: &Value, findings: &mut Findings) {
     let place = place(monitor);
-    let mut ensure = |holds, problem: String| findings.ensure(holds, "service-monitor", &place, problem);
+    let mut ensure =
+        |holds, problem: String| findings.ensure(holds, "service-monitor", &place, problem);
     let services = rendering.services(at(monitor, "/spec/selector/matchLabels"));
     ensure(!services.is_empty(), "it selects no Service".to_owned());
-    let encrypted = rendering.pods().iter().flat_map(|pod| pod.containers()).any(|container| container.speaks_tls());
+    let encrypted = rendering
+        .pods()
+        .iter()
+        .flat_map(|pod| pod.containers())
+        .any(|container| container.speaks_tls());
     for endpoint in list(monitor, "/spec/endpoints") {
         let port = text(endpoint, "/port");
-        let there = services.iter().all(|service| Rendering::has_port(service, |entry| text(entry, "/name") == port));
+        let there = services
+            .iter()
+            .all(|service| Rendering::has_port(service, |entry| text(entry, "/name") == port));
         ensure(there, format!("its Service has no port `{port}`"));
         ensure(text(endpoint, "/path") == "/metrics", "metrics are at /metrics".to_owned());
-        ensure((text(endpoint, "/scheme") == "https") == encrypted, "its scheme is not the coordinator's".to_owned());
+        ensure(
+            (text(endpoint, "/scheme") == "https") == encrypted,
+            "its scheme is not the coordinator's".to_owned(),
+        );
         let authority = at(endpoint, "/tlsConfig/ca/secret");
-        ensure(authority.is_null() != encrypted, "with TLS it needs an authority, and only then".to_owned());
+        ensure(
+            authority.is_null() != encrypted,
+            "with TLS it needs an authority, and only then".to_owned(),
+        );
         for secret in [at(endpoint, "/authorization/credentials"), authority] {
             let (name, key) = (text(secret, "/name"), text(secret, "/key"));
             ensure(
@@ -91,6 +137,9 @@ fn check_monitor(rendering: &Rendering, monitor: &Value, findings: &mut Findings
             );
         }
         let host = text(endpoint, "/tlsConfig/serverName");
-        ensure(host.is_empty() || rendering.has("Service", host), format!("certificates are not of `{host}`"));
+        ensure(
+            host.is_empty() || rendering.has("Service", host),
+            format!("certificates are not of `{host}`"),
+        );
     }
 }

@@ -28,14 +28,28 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     for policy in rendering.of("NetworkPolicy") {
         let pods = rendering.selected(at(policy, "/spec/podSelector/matchLabels"));
         findings.ensure(!pods.is_empty(), "network", &place(policy), "it selects no pod");
-        for (direction, rules, peers) in [("Ingress", "/spec/ingress", "/from"), ("Egress", "/spec/egress", "/to")] {
+        for (direction, rules, peers) in
+            [("Ingress", "/spec/ingress", "/from"), ("Egress", "/spec/egress", "/to")]
+        {
             let listed = texts(policy, "/spec/policyTypes").contains(&direction);
             if listed {
                 holes.closed.extend(pods.iter().map(|pod| (pod.place(), direction)));
             }
             for rule in list(policy, rules) {
-                findings.ensure(listed, "network", &place(policy), format!("{direction} is not among its policyTypes"));
-                check_rule(rendering, policy, &pods, (direction, rule, peers), &mut holes, findings);
+                findings.ensure(
+                    listed,
+                    "network",
+                    &place(policy),
+                    format!("{direction} is not among its policyTypes"),
+                );
+                check_rule(
+                    rendering,
+                    policy,
+                    &pods,
+                    (direction, rule, peers),
+                    &mut holes,
+                    findings,
+                );
             }
         }
     }
@@ -53,7 +67,12 @@ fn check_rule(
     let place = place(policy);
     let ports = list(rule, "/ports");
     findings.ensure(!ports.is_empty(), "network", &place, "a rule without ports opens all of them");
-    findings.ensure(!list(rule, peers).is_empty(), "network", &place, "a rule without peers is for everybody");
+    findings.ensure(
+        !list(rule, peers).is_empty(),
+        "network",
+        &place,
+        "a rule without peers is for everybody",
+    );
     if direction == "Egress" && ports.iter().any(|port| *at(port, "/port") == 53) {
         holes.names.extend(pods.iter().map(Pod::place));
     }
@@ -67,13 +86,21 @@ fn check_rule(
             &place,
             "a peer selects no pod",
         );
-        let receivers = if direction == "Ingress" { pods } else { others.as_deref().unwrap_or(&[]) };
+        let receivers =
+            if direction == "Ingress" { pods } else { others.as_deref().unwrap_or(&[]) };
         for name in ports.iter().map(|port| text(port, "/port")).filter(|name| !name.is_empty()) {
             for receiver in receivers {
                 let there = receiver.port(name).is_some();
-                findings.ensure(there, "network", &place, format!("`{name}` is no port of {}", receiver.place()));
+                findings.ensure(
+                    there,
+                    "network",
+                    &place,
+                    format!("`{name}` is no port of {}", receiver.place()),
+                );
             }
-            for (pod, other) in pods.iter().flat_map(|pod| others.iter().flatten().map(move |other| (pod, other))) {
+            for (pod, other) in
+                pods.iter().flat_map(|pod| others.iter().flatten().map(move |other| (pod, other)))
+            {
                 if direction == "Ingress" {
                     holes.inward.insert((other.place(), pod.place(), name.to_owned()));
                 } else {
@@ -90,11 +117,18 @@ fn check_reach(rendering: &Rendering, holes: &Holes, findings: &mut Findings) {
     for pod in &pods {
         for direction in ["Ingress", "Egress"] {
             let closed = holes.closed.contains(&(pod.place(), direction));
-            findings.ensure(closed, "network", &pod.place(), format!("{direction} is open for everything"));
+            findings.ensure(
+                closed,
+                "network",
+                &pod.place(),
+                format!("{direction} is open for everything"),
+            );
         }
     }
     let of = |program| {
-        pods.iter().filter(move |pod| pod.containers().iter().any(|container| container.program() == program))
+        pods.iter().filter(move |pod| {
+            pod.containers().iter().any(|container| container.program() == program)
+        })
     };
     for worker in of("swfn-worker") {
         for coordinator in of("swfn-coordinator") {

@@ -9,7 +9,8 @@ use crate::manifests::{
 
 /// Probes, and the name of the service that they ask about: liveness must depend on nothing but the program, so that neither a full disk
 /// nor missing workers restart it.
-const PROBES: [(&str, &str); 3] = [("/startupProbe", ""), ("/livenessProbe", ""), ("/readinessProbe", "ready")];
+const PROBES: [(&str, &str); 3] =
+    [("/startupProbe", ""), ("/livenessProbe", ""), ("/readinessProbe", "ready")];
 
 /// Seconds in which a large database is read.
 const START: u64 = 300;
@@ -33,7 +34,11 @@ fn check_container(container: &Container<'_>, findings: &mut Findings) {
     for (probe, service) in PROBES {
         let name = &probe[1..];
         let Some(grpc) = at(container.value, probe).get("grpc") else {
-            findings.add("probes", &place, format!("{name} is missing, or of another kind than grpc"));
+            findings.add(
+                "probes",
+                &place,
+                format!("{name} is missing, or of another kind than grpc"),
+            );
             continue;
         };
         let port = at(grpc, "/port").as_u64();
@@ -53,5 +58,10 @@ fn check_container(container: &Container<'_>, findings: &mut Findings) {
     let start = at(container.value, "/startupProbe");
     let number = |pointer, default| at(start, pointer).as_u64().unwrap_or(default);
     let long = number("/periodSeconds", 10) * number("/failureThreshold", 3) >= START;
-    findings.ensure(long, "probes", &place, format!("a large database takes longer to open; allow {START} s"));
+    findings.ensure(
+        long,
+        "probes",
+        &place,
+        format!("a large database takes longer to open; allow {START} s"),
+    );
 }

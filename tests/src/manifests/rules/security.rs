@@ -9,8 +9,16 @@ use crate::manifests::{
 };
 
 /// Kinds of volumes that `restricted` admits.
-const VOLUMES: [&str; 8] =
-    ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
+const VOLUMES: [&str; 8] = [
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+];
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     for namespace in rendering.of("Namespace") {
@@ -46,7 +54,8 @@ fn check_pod(pod: Pod<'_>, findings: &mut Findings) {
 
 fn check_container(container: &Container<'_>, findings: &mut Findings) {
     let (place, context) = (container.place(), at(container.value, "/securityContext"));
-    let no_more = *at(context, "/allowPrivilegeEscalation") == false && *at(context, "/privileged") != true;
+    let no_more =
+        *at(context, "/allowPrivilegeEscalation") == false && *at(context, "/privileged") != true;
     findings.ensure(no_more, "restricted", &place, "it may gain privileges");
     let dropped = texts(context, "/capabilities/drop").contains(&"ALL");
     let added = texts(context, "/capabilities/add").iter().any(|name| *name != "NET_BIND_SERVICE");

@@ -24,7 +24,13 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     }
 }
 
-fn check_volume(rendering: &Rendering, place: &str, name: &str, volume: &Value, findings: &mut Findings) {
+fn check_volume(
+    rendering: &Rendering,
+    place: &str,
+    name: &str,
+    volume: &Value,
+    findings: &mut Findings,
+) {
     for (rule, kind, pointer) in [
         ("secret", "Secret", "/secret/secretName"),
         ("config-map", "ConfigMap", "/configMap/name"),
@@ -32,11 +38,21 @@ fn check_volume(rendering: &Rendering, place: &str, name: &str, volume: &Value, 
     ] {
         let wanted = text(volume, pointer);
         let there = wanted.is_empty() || rendering.has(kind, wanted);
-        findings.ensure(there, rule, place, format!("volume `{name}`: there is no {kind} `{wanted}`"));
+        findings.ensure(
+            there,
+            rule,
+            place,
+            format!("volume `{name}`: there is no {kind} `{wanted}`"),
+        );
     }
     if volume.get("secret").is_some() {
         let mode = at(volume, "/secret/defaultMode").as_u64().unwrap_or(DEFAULT_MODE);
-        findings.ensure(mode & 0o007 == 0, "secret-mode", place, format!("everybody may read volume `{name}`"));
+        findings.ensure(
+            mode & 0o007 == 0,
+            "secret-mode",
+            place,
+            format!("everybody may read volume `{name}`"),
+        );
     }
 }
 
@@ -47,8 +63,18 @@ fn check_mounts(pod: Pod<'_>, findings: &mut Findings) {
         let (place, mut paths) = (container.place(), BTreeSet::new());
         for mount in list(container.value, "/volumeMounts") {
             let (name, path) = (text(mount, "/name"), text(mount, "/mountPath"));
-            findings.ensure(volumes.contains_key(name), "volumes", &place, format!("there is no volume `{name}`"));
-            findings.ensure(paths.insert(path), "volumes", &place, format!("`{path}` is mounted twice"));
+            findings.ensure(
+                volumes.contains_key(name),
+                "volumes",
+                &place,
+                format!("there is no volume `{name}`"),
+            );
+            findings.ensure(
+                paths.insert(path),
+                "volumes",
+                &place,
+                format!("`{path}` is mounted twice"),
+            );
             unused.remove(name);
         }
     }
@@ -63,13 +89,23 @@ fn check_claims(rendering: &Rendering, pod: Pod<'_>, findings: &mut Findings) {
     for claim in claims {
         let template = text(claim, "/resourceClaimTemplateName");
         let there = rendering.has("ResourceClaimTemplate", template);
-        findings.ensure(there, "claim", &pod.place(), format!("there is no ResourceClaimTemplate `{template}`"));
+        findings.ensure(
+            there,
+            "claim",
+            &pod.place(),
+            format!("there is no ResourceClaimTemplate `{template}`"),
+        );
     }
     for container in pod.containers() {
         for used in list(container.value, "/resources/claims") {
             let name = text(used, "/name");
             let there = claims.iter().any(|claim| text(claim, "/name") == name);
-            findings.ensure(there, "claim", &container.place(), format!("the pod has no resource claim `{name}`"));
+            findings.ensure(
+                there,
+                "claim",
+                &container.place(),
+                format!("the pod has no resource claim `{name}`"),
+            );
         }
     }
 }

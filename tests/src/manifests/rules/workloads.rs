@@ -50,41 +50,64 @@ fn job(pod: Pod<'_>, findings: &mut Findings) {
     ensure(text(pod.spec(), "/restartPolicy") == "Never", "restartPolicy is to be Never");
     ensure(text(job, "/spec/completionMode") == "Indexed", "it is not Indexed");
     ensure(at(job, "/spec/backoffLimitPerIndex").is_u64(), "one bad node would end all indices");
-    ensure(at(job, "/spec/completions") == at(job, "/spec/parallelism"), "an index that begins later finds no work");
+    ensure(
+        at(job, "/spec/completions") == at(job, "/spec/parallelism"),
+        "an index that begins later finds no work",
+    );
     let rules = list(job, "/spec/podFailurePolicy/rules");
     let ignored = rules.iter().any(|rule| {
-        let disruption =
-            |condition: &Value| text(condition, "/type") == "DisruptionTarget" && text(condition, "/status") == "True";
+        let disruption = |condition: &Value| {
+            text(condition, "/type") == "DisruptionTarget" && text(condition, "/status") == "True"
+        };
         text(rule, "/action") == "Ignore" && list(rule, "/onPodConditions").iter().any(disruption)
     });
     ensure(ignored, "disruptions count as failures");
-    let failing: Vec<_> = rules.iter().filter(|rule| text(rule, "/action") == "FailIndex").collect();
-    let mut codes: Vec<_> =
-        failing.iter().flat_map(|rule| list(rule, "/onExitCodes/values")).filter_map(Value::as_u64).collect();
+    let failing: Vec<_> =
+        rules.iter().filter(|rule| text(rule, "/action") == "FailIndex").collect();
+    let mut codes: Vec<_> = failing
+        .iter()
+        .flat_map(|rule| list(rule, "/onExitCodes/values"))
+        .filter_map(Value::as_u64)
+        .collect();
     codes.sort_unstable();
-    ensure(codes == HOPELESS, "the exit codes after which another start would end the same are others");
+    ensure(
+        codes == HOPELESS,
+        "the exit codes after which another start would end the same are others",
+    );
     for container in pod.containers() {
         // Who was asked to stop is not done; the hook and the command talk through a file.
         let says = |words: &[&str]| words.iter().any(|word| word.contains(ASKED));
         let hook = container.hook();
-        ensure(says(&texts(container.value, "/command")), "a worker that is asked to stop counts as done");
+        ensure(
+            says(&texts(container.value, "/command")),
+            "a worker that is asked to stop counts as done",
+        );
         ensure(hook.is_empty() || says(&hook), "a worker that is drained counts as done");
     }
     let names: Vec<_> = pod.containers().iter().map(|container| container.name()).collect();
-    let known = failing.iter().all(|rule| names.contains(&text(rule, "/onExitCodes/containerName")));
+    let known =
+        failing.iter().all(|rule| names.contains(&text(rule, "/onExitCodes/containerName")));
     ensure(known, "a rule is about a container that is not there");
 }
 
 fn scaled_object(rendering: &Rendering, scaled: &Value, findings: &mut Findings) {
     let place = place(scaled);
-    match rendering.get(text(scaled, "/spec/scaleTargetRef/kind"), text(scaled, "/spec/scaleTargetRef/name")) {
+    match rendering
+        .get(text(scaled, "/spec/scaleTargetRef/kind"), text(scaled, "/spec/scaleTargetRef/name"))
+    {
         None => findings.add("scale", &place, "its target is not there"),
         Some(target) => {
             let free = target.pointer("/spec/replicas").is_none();
-            findings.ensure(free, "scale", &place, "each `kubectl apply` would put the number of workers back");
+            findings.ensure(
+                free,
+                "scale",
+                &place,
+                "each `kubectl apply` would put the number of workers back",
+            );
         }
     }
-    let pending =
-        list(scaled, "/spec/triggers").iter().any(|trigger| text(trigger, "/metadata/query").contains("pending"));
+    let pending = list(scaled, "/spec/triggers")
+        .iter()
+        .any(|trigger| text(trigger, "/metadata/query").contains("pending"));
     findings.ensure(pending, "scale", &place, "it does not look at trials that wait");
 }

@@ -98,7 +98,8 @@ fn weights(lease: v1::LeaseId) -> Kind {
 }
 
 pub(super) fn succeeded(lease: v1::LeaseId) -> Kind {
-    let outcome = Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..Outcome::default() };
+    let outcome =
+        Outcome { final_test_accuracy: 0.5, best_test_accuracy: 0.5, ..Outcome::default() };
     Kind::Succeeded(v1::Succeeded {
         lease: Some(lease),
         outcome: outcome_values(&outcome),
@@ -108,7 +109,11 @@ pub(super) fn succeeded(lease: v1::LeaseId) -> Kind {
 
 /// One that works, trial by trial, until it is over: how long each took, from the question for it to the acknowledged report.
 pub(super) async fn honest(address: String, files: bool, over: Arc<AtomicBool>) -> Vec<Duration> {
-    let channel = Endpoint::from_shared(address).expect("a URL").connect().await.expect("the coordinator listens");
+    let channel = Endpoint::from_shared(address)
+        .expect("a URL")
+        .connect()
+        .await
+        .expect("the coordinator listens");
     let mut talk = Talk::open(channel, "none", hello("honest")).await.expect("a session");
     let (mut waits, mut sequence) = (Vec::new(), 0);
     // One at least.
@@ -140,7 +145,11 @@ impl Seen {
     pub(super) fn tell(&self, what: &str) {
         let most = self.waits.last().copied().unwrap_or_default();
         let p99 = self.waits[self.waits.len() * 99 / 100];
-        println!("{what}: {} trials, p99 {p99:.0?}, at most {most:.0?}; {} KiB", self.waits.len(), self.memory);
+        println!(
+            "{what}: {} trials, p99 {p99:.0?}, at most {most:.0?}; {} KiB",
+            self.waits.len(),
+            self.memory
+        );
     }
 }
 
@@ -154,7 +163,10 @@ pub(super) async fn look(scene: &Scene, seconds: u64) -> Seen {
         sleep(Duration::from_millis(20)).await;
     }
     over.store(true, Ordering::Relaxed);
-    let mut waits = tokio::time::timeout(Duration::from_secs(60), worker).await.expect("its report is heard").unwrap();
+    let mut waits = tokio::time::timeout(Duration::from_secs(60), worker)
+        .await
+        .expect("its report is heard")
+        .unwrap();
     waits.sort();
     Seen { waits, memory }
 }

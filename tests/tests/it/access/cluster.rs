@@ -29,7 +29,8 @@ impl Cluster {
             made.succeed();
             let commands = made.stdout();
             assert!(
-                commands.contains("swfn-coordinator --grid") && commands.contains("swfn-worker --coor"),
+                commands.contains("swfn-coordinator --grid")
+                    && commands.contains("swfn-worker --coor"),
                 "{commands}"
             );
         }
@@ -58,7 +59,9 @@ impl Cluster {
 
     /// Replaces `@NAME` with the file of that name.
     pub(crate) fn resolved(&self, options: &str) -> Vec<String> {
-        let resolve = |word: &str| word.strip_prefix('@').map_or_else(|| word.to_owned(), |name| self.file(name));
+        let resolve = |word: &str| {
+            word.strip_prefix('@').map_or_else(|| word.to_owned(), |name| self.file(name))
+        };
         options.split_whitespace().map(resolve).collect()
     }
 
@@ -82,22 +85,27 @@ impl Cluster {
         );
         let authority = Certificate::from_pem(self.read("pki/ca.pem"));
         let tls = ClientTlsConfig::new().ca_certificate(authority).identity(identity);
-        let endpoint = Endpoint::from_shared(address.to_owned()).expect("a URL").tls_config(tls).expect("good files");
+        let endpoint = Endpoint::from_shared(address.to_owned())
+            .expect("a URL")
+            .tls_config(tls)
+            .expect("good files");
         endpoint.connect().await.expect("the coordinator listens")
     }
 }
 
 /// Everything that a coordinator beyond loopback has.
-pub(crate) const ALL: &str =
-    "--tls-cert @pki/server.pem --tls-key @pki/server-key.pem --tls-client-ca @pki/ca.pem --token-file @pki/token";
+pub(crate) const ALL: &str = "--tls-cert @pki/server.pem --tls-key @pki/server-key.pem --tls-client-ca @pki/ca.pem --token-file @pki/token";
 
 /// What a worker needs to be admitted there.
-pub(crate) const ANN: &str =
-    "--tls-ca @pki/ca.pem --tls-cert @pki/worker-ann.pem --tls-key @pki/worker-ann-key.pem --token-file @pki/token";
+pub(crate) const ANN: &str = "--tls-ca @pki/ca.pem --tls-cert @pki/worker-ann.pem --tls-key @pki/worker-ann-key.pem --token-file @pki/token";
 
 /// Where a coordinator listens.
 pub(crate) fn socket(address: &str) -> SocketAddr {
-    address.split("//").nth(1).and_then(|socket| socket.parse().ok()).expect("a URL with an IP address")
+    address
+        .split("//")
+        .nth(1)
+        .and_then(|socket| socket.parse().ok())
+        .expect("a URL with an IP address")
 }
 
 /// Waits until a process has said that.

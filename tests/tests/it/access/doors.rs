@@ -17,14 +17,19 @@ fn descendants(process: u32) -> Vec<u32> {
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries: Vec<_> = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
-    entries.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    let entries: Vec<_> =
+        fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
+    entries
+        .into_iter()
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
 }
 
 #[test]
 fn a_sweep_beyond_loopback_with_certificates_and_a_token() {
     let cluster = Cluster::new(Sweep::new(&axes(3), 60));
-    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 0.0.0.0:0 --http 127.0.0.1:0 {ALL}"));
+    let mut coordinator =
+        cluster.coordinator("coordinator", &format!("--listen 0.0.0.0:0 --http 127.0.0.1:0 {ALL}"));
     let address = cluster.sweep.address(&coordinator);
     let port = address.rsplit(':').next().unwrap();
     assert!(address.starts_with("https://"), "{address}");
@@ -43,17 +48,24 @@ fn renewed_certificates_are_trusted_by_those_who_have_the_old_ones() {
     let cluster = Cluster::new(Sweep::new(&axes(4), 60));
     let certs = |name: &str, authority: &str| {
         let authority = cluster.file(authority);
-        cluster.certs(name, &["--hosts", "127.0.0.1", "--workers", "eve", "--authority", &authority])
+        cluster
+            .certs(name, &["--hosts", "127.0.0.1", "--workers", "eve", "--authority", &authority])
     };
     certs("renewed", "pki").succeed();
     for file in ["ca.pem", "ca-key.pem", "token"] {
-        assert_eq!(cluster.read(&format!("renewed/{file}")), cluster.read(&format!("pki/{file}")), "{file}");
+        assert_eq!(
+            cluster.read(&format!("renewed/{file}")),
+            cluster.read(&format!("pki/{file}")),
+            "{file}"
+        );
     }
     let options = ALL.replace("@pki/server", "@renewed/server");
-    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {options}"));
+    let mut coordinator =
+        cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {options}"));
     let address = cluster.sweep.address(&coordinator);
-    let mut workers = [("ann", ANN.to_owned()), ("eve", ANN.replace("pki/", "renewed/").replace("ann", "eve"))]
-        .map(|(name, options)| cluster.worker(name, &address, &options));
+    let mut workers =
+        [("ann", ANN.to_owned()), ("eve", ANN.replace("pki/", "renewed/").replace("ann", "eve"))]
+            .map(|(name, options)| cluster.worker(name, &address, &options));
     coordinator.succeed();
     workers.iter_mut().for_each(Process::succeed);
     let trained = cluster.sweep.query("SELECT count(DISTINCT worker) FROM result");
@@ -62,10 +74,13 @@ fn renewed_certificates_are_trusted_by_those_who_have_the_old_ones() {
     fs::remove_file(cluster.file("other/ca-key.pem")).unwrap();
     fs::copy(cluster.file("pki/ca-key.pem"), cluster.file("renewed/ca-key.pem")).unwrap();
     fs::copy(cluster.file("other/ca.pem"), cluster.file("renewed/ca.pem")).unwrap();
-    for (number, (authority, problem)) in
-        [("missing", "--authority names a folder"), ("other", "other/ca-key.pem`"), ("renewed", "is not of the key")]
-            .into_iter()
-            .enumerate()
+    for (number, (authority, problem)) in [
+        ("missing", "--authority names a folder"),
+        ("other", "other/ca-key.pem`"),
+        ("renewed", "is not of the key"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let name = format!("refused-{number}");
         let mut refused = certs(&name, authority);
@@ -78,9 +93,12 @@ fn renewed_certificates_are_trusted_by_those_who_have_the_old_ones() {
 #[test]
 fn local_workers_need_no_certificates_and_the_token_is_in_no_log_and_on_no_command_line() {
     let cluster = Cluster::new(Sweep::new(&axes(2), 60).evaluated_every(15).slowed(500));
-    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 --local-workers 2 {ALL}"));
+    let mut coordinator = cluster
+        .coordinator("coordinator", &format!("--listen 127.0.0.1:0 --local-workers 2 {ALL}"));
     let token = cluster.token();
-    wait_until("two leases", || (cluster.sweep.query("SELECT count(*) FROM event") >= Some(2)).then_some(()));
+    wait_until("two leases", || {
+        (cluster.sweep.query("SELECT count(*) FROM event") >= Some(2)).then_some(())
+    });
     let processes = [vec![coordinator.id()], descendants(coordinator.id())].concat();
     assert!(processes.len() >= 4, "a supervisor and two workers: {processes:?}");
     for process in processes {
@@ -101,7 +119,8 @@ fn local_workers_need_no_certificates_and_the_token_is_in_no_log_and_on_no_comma
 #[test]
 fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
-    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
+    let mut coordinator =
+        cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
     let address = cluster.sweep.address(&coordinator);
     let by_name = address.replace("127.0.0.1", "localhost");
     let plain = address.replace("https", "http");
@@ -111,8 +130,16 @@ fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
     let foreign = "--tls-cert @other/worker-ann.pem --tls-key @other/worker-ann-key.pem";
     let (token, wrong) = ("--token-file @pki/token", "--token-file @other/token");
     let cases = [
-        (&address, format!("{ca} {certificate}"), "the coordinator refuses this worker: a token is needed here"),
-        (&address, format!("{ca} {certificate} {wrong}"), "refuses this worker: the token is not this coordinator's"),
+        (
+            &address,
+            format!("{ca} {certificate}"),
+            "the coordinator refuses this worker: a token is needed here",
+        ),
+        (
+            &address,
+            format!("{ca} {certificate} {wrong}"),
+            "refuses this worker: the token is not this coordinator's",
+        ),
         (&address, format!("{ca} {token}"), "misses this worker's certificate"),
         (&address, format!("{ca} {foreign} {token}"), "or does not trust it"),
         (
@@ -136,7 +163,9 @@ fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
     let started: Vec<_> = cases
         .iter()
         .enumerate()
-        .map(|(number, (address, options, _))| cluster.worker(&format!("worker-{number}"), address, options))
+        .map(|(number, (address, options, _))| {
+            cluster.worker(&format!("worker-{number}"), address, options)
+        })
         .collect();
     for (mut worker, (_, options, message)) in started.into_iter().zip(&cases) {
         assert_eq!(worker.wait(), Some(1), "{options}: {}", worker.stderr());
@@ -144,7 +173,11 @@ fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
         assert!(told.contains(message) && told.contains("hint: "), "{options}: {told}");
     }
     wait_for(&coordinator, "request refused: a token is needed here");
-    assert_eq!(cluster.sweep.query("SELECT count(*) FROM worker"), Some(0), "none of them was admitted");
+    assert_eq!(
+        cluster.sweep.query("SELECT count(*) FROM worker"),
+        Some(0),
+        "none of them was admitted"
+    );
     cluster.worker("good", &address, ANN).succeed();
     coordinator.succeed();
 }
@@ -152,7 +185,8 @@ fn a_worker_that_is_not_trusted_is_told_why_and_stops() {
 #[test]
 fn a_coordinator_without_tls_says_so_and_admits_by_token() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
-    let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
+    let mut coordinator =
+        cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
     let address = cluster.sweep.address(&coordinator);
     let mut wrong = cluster.worker("wrong", &address.replace("http", "https"), ANN);
     assert_eq!(wrong.wait(), Some(1));
@@ -170,10 +204,22 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
     let cases = [
         ("--listen 0.0.0.0:0".to_owned(), 1, "neither encrypted nor authenticated"),
         ("--listen [::]:0 --token-file @pki/token".to_owned(), 1, "connections are not encrypted"),
-        (format!("--listen 0.0.0.0:0 {tls} --tls-client-ca @pki/ca.pem"), 1, "not authenticated by a token"),
+        (
+            format!("--listen 0.0.0.0:0 {tls} --tls-client-ca @pki/ca.pem"),
+            1,
+            "not authenticated by a token",
+        ),
         (format!("{tls} --tls-client-ca @pki/token"), 1, "pki/token` holds no certificate"),
-        ("--tls-cert @pki/server.pem --tls-key @other/server-key.pem".to_owned(), 1, "is not of the key"),
-        ("--tls-cert @pki/server.pem --tls-key @pki/server.pem".to_owned(), 1, "holds no private key"),
+        (
+            "--tls-cert @pki/server.pem --tls-key @other/server-key.pem".to_owned(),
+            1,
+            "is not of the key",
+        ),
+        (
+            "--tls-cert @pki/server.pem --tls-key @pki/server.pem".to_owned(),
+            1,
+            "holds no private key",
+        ),
         ("--tls-cert @pki/server.pem".to_owned(), 1, "--tls-cert is given, and --tls-key is not"),
         ("--tls-client-ca @pki/ca.pem".to_owned(), 1, "--tls-client-ca needs --tls-cert"),
         ("--token-file @missing".to_owned(), 1, "cannot read the token file"),
@@ -183,10 +229,14 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
         let mut coordinator = cluster.coordinator(&format!("coordinator-{number}"), options);
         assert_eq!(coordinator.wait(), Some(*code), "{options}: {}", coordinator.stderr());
         let told = coordinator.stderr();
-        assert!(told.contains(message) && (*code == 2 || told.contains("hint: ")), "{options}: {told}");
+        assert!(
+            told.contains(message) && (*code == 2 || told.contains("hint: ")),
+            "{options}: {told}"
+        );
     }
 
-    fs::set_permissions(cluster.file("pki/server-key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(cluster.file("pki/server-key.pem"), fs::Permissions::from_mode(0o644))
+        .unwrap();
     let careless = cluster.coordinator("careless", &format!("--listen 0.0.0.0:0 --insecure {tls}"));
     cluster.sweep.address(&careless);
     let told = careless.stderr();
@@ -196,6 +246,10 @@ fn a_coordinator_that_is_not_safe_does_not_start() {
     let before = cluster.token();
     let mut again = cluster.certs("pki", &["--hosts", "127.0.0.1"]);
     assert_eq!(again.wait(), Some(1));
-    assert!(again.stderr().contains("is there already, and nothing is overwritten"), "{}", again.stderr());
+    assert!(
+        again.stderr().contains("is there already, and nothing is overwritten"),
+        "{}",
+        again.stderr()
+    );
     assert_eq!(cluster.token(), before);
 }

@@ -72,7 +72,12 @@ async fn hold(from: &str, to: SocketAddr, hold: Hold) -> std::io::Result<()> {
 }
 
 /// So many strangers at a time from one address, each with a new connection soon after the last has been ended. Dropping the set ends it.
-fn besiege(to: SocketAddr, strangers: usize, ways: &'static [Hold], ended: &Arc<AtomicUsize>) -> JoinSet<()> {
+fn besiege(
+    to: SocketAddr,
+    strangers: usize,
+    ways: &'static [Hold],
+    ended: &Arc<AtomicUsize>,
+) -> JoinSet<()> {
     let mut siege = JoinSet::new();
     for number in 0..strangers {
         let ended = Arc::clone(ended);
@@ -105,7 +110,8 @@ fn finish(coordinator: &mut Process) -> u64 {
 /// A sweep under siege, by hundreds of strangers of one address, and beside them one of each way from an address of its own, which
 /// nobody pushes out: only its time can be over.
 async fn finishes_under_siege(cluster: Cluster, server: &str, worker: &str, ways: &'static [Hold]) {
-    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {server}"));
+    let mut coordinator =
+        cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {server}"));
     let address = cluster.sweep.address(&coordinator);
     let to = socket(&address);
     let before = resident(&coordinator).expect("it runs");
@@ -115,7 +121,10 @@ async fn finishes_under_siege(cluster: Cluster, server: &str, worker: &str, ways
     let mut alone = JoinSet::new();
     for way in ways {
         alone.spawn(async move {
-            timeout(limit(), hold("127.0.0.3", to, *way)).await.expect("a stranger's connection is ended").ok();
+            timeout(limit(), hold("127.0.0.3", to, *way))
+                .await
+                .expect("a stranger's connection is ended")
+                .ok();
             assert!(began.elapsed() >= Duration::from_secs(10), "it had room and time");
         });
     }
@@ -149,7 +158,11 @@ async fn a_sweep_finishes_while_strangers_hold_tls_handshakes() {
 
 /// Opens streams and resets them at once, until the other side ends the connection or so many are through. Returns their number, and
 /// whether the coordinator ended it because of them.
-async fn reset(to: SocketAddr, token: Option<&str>, streams: usize) -> std::io::Result<(usize, bool)> {
+async fn reset(
+    to: SocketAddr,
+    token: Option<&str>,
+    streams: usize,
+) -> std::io::Result<(usize, bool)> {
     let stream = connect("127.0.0.2", to).await?;
     let (sender, connection) = client::handshake(stream).await.map_err(std::io::Error::other)?;
     let connection = tokio::spawn(connection);
@@ -162,22 +175,30 @@ async fn reset(to: SocketAddr, token: Option<&str>, streams: usize) -> std::io::
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let Ok((_, mut body)) = ready.send_request(request.body(()).expect("a request"), false) else { break };
+        let Ok((_, mut body)) = ready.send_request(request.body(()).expect("a request"), false)
+        else {
+            break;
+        };
         // The headers leave before the reset, or there would be nothing to reset.
         tokio::task::yield_now().await;
         body.send_reset(Reason::CANCEL);
         resets += 1;
     }
     drop(sender);
-    let ended = timeout(limit(), connection).await.expect("the connection ends").expect("its task does not panic");
-    let calm = |error: h2::Error| error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+    let ended = timeout(limit(), connection)
+        .await
+        .expect("the connection ends")
+        .expect("its task does not panic");
+    let calm =
+        |error: h2::Error| error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
     Ok((resets, ended.is_err_and(calm)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_finishes_while_clients_open_and_reset_streams() {
     let cluster = Cluster::new(Sweep::new(&axes(3), 60));
-    let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
+    let mut coordinator =
+        cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
     let to = socket(&address);
     let before = resident(&coordinator).expect("it runs");
@@ -212,6 +233,8 @@ async fn a_sweep_finishes_while_clients_open_and_reset_streams() {
     worker.succeed();
     assert_eq!(cluster.sweep.succeeded(), 3);
     assert!(calmed >= 1, "the coordinator ended no connection for it");
-    println!("{resets} streams reset, {calmed} connections ended for it; from {before} to at most {most} KiB");
+    println!(
+        "{resets} streams reset, {calmed} connections ended for it; from {before} to at most {most} KiB"
+    );
     assert!(most <= before + GROWTH, "from {before} to {most} KiB");
 }

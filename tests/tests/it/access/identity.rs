@@ -28,7 +28,11 @@ fn confirmed(told: &Told) -> &[v1::LeaseId] {
 fn outcome(lease: &v1::LeaseId) -> Kind {
     Kind::Succeeded(v1::Succeeded {
         lease: Some(lease.clone()),
-        outcome: outcome_values(&Outcome { final_test_accuracy: 1.0, best_test_accuracy: 1.0, ..Outcome::default() }),
+        outcome: outcome_values(&Outcome {
+            final_test_accuracy: 1.0,
+            best_test_accuracy: 1.0,
+            ..Outcome::default()
+        }),
         dataset_digest: few_digest().to_owned(),
     })
 }
@@ -42,9 +46,11 @@ fn points(lease: &v1::LeaseId, step: u64) -> Kind {
 async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     // Long leases: none may expire while this machine is busy with other tests.
     let cluster = Cluster::new(Sweep::with_leases(600, &axes(2), 60));
-    let mut coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
+    let mut coordinator =
+        cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
-    let mut ann = Talk::open(cluster.connect(&address, "ann").await, &token, hello("ann:1")).await.unwrap();
+    let mut ann =
+        Talk::open(cluster.connect(&address, "ann").await, &token, hello("ann:1")).await.unwrap();
     ann.tell(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
     let Told::Grant(grant) = ann.next().await.unwrap() else { panic!("no grant") };
     let lease = grant.leases[0].id.clone().unwrap();
@@ -54,22 +60,36 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     let mut thief = Talk::open(bob_there.clone(), &token, hello("ann:1")).await.unwrap();
     let refused = thief.next().await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
-    assert!(refused.message().contains("`ann:1` belongs to the holder of another certificate"), "{refused}");
+    assert!(
+        refused.message().contains("`ann:1` belongs to the holder of another certificate"),
+        "{refused}"
+    );
 
     // As her successor, and as the holder of her lease.
-    let successor = v1::Hello { predecessor: Some("ann:1".into()), held: vec![lease.clone()], ..hello("bob:1") };
+    let successor = v1::Hello {
+        predecessor: Some("ann:1".into()),
+        held: vec![lease.clone()],
+        ..hello("bob:1")
+    };
     let mut bob = Talk::open(bob_there, &token, successor).await.unwrap();
     assert!(revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`"));
     assert_eq!(confirmed(&bob.next().await.unwrap()), []);
     // In the middle of it.
-    for (sequence, kind) in
-        [points(&lease, 1), outcome(&lease), Kind::Released(v1::Released { lease: Some(lease.clone()) })]
-            .into_iter()
-            .enumerate()
+    for (sequence, kind) in [
+        points(&lease, 1),
+        outcome(&lease),
+        Kind::Released(v1::Released { lease: Some(lease.clone()) }),
+    ]
+    .into_iter()
+    .enumerate()
     {
         bob.tell(sequence as u64 + 1, kind).await;
-        assert!(revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`"));
-        let Told::Acknowledge(_) = bob.next().await.unwrap() else { panic!("heard, with no effect") };
+        assert!(
+            revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`")
+        );
+        let Told::Acknowledge(_) = bob.next().await.unwrap() else {
+            panic!("heard, with no effect")
+        };
     }
 
     // She noticed nothing, and may come again on another connection.
@@ -84,12 +104,16 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     bob.tell(4, points(&lease, 9)).await;
     assert!(revoked(&bob.next().await.unwrap(), &lease).contains("the trial has its result"));
 
-    let journal: Vec<_> = cluster.sweep.journal().into_iter().map(|line| (line.kind, line.attempt)).collect();
+    let journal: Vec<_> =
+        cluster.sweep.journal().into_iter().map(|line| (line.kind, line.attempt)).collect();
     assert_eq!(journal, [("leased".to_owned(), 1), ("succeeded".to_owned(), 1)]);
     assert_eq!(cluster.sweep.query("SELECT count(*) FROM point"), Some(1), "hers");
     assert_eq!(cluster.sweep.query("SELECT count(*) FROM result WHERE worker = 'ann:1'"), Some(1));
     let log = coordinator.stderr();
-    assert!(log.contains("the id is another certificate's") && log.contains("predecessor is another"), "{log}");
+    assert!(
+        log.contains("the id is another certificate's") && log.contains("predecessor is another"),
+        "{log}"
+    );
 
     drop((ann, bob, thief));
     cluster.worker("worker", &address, ANN).succeed();

@@ -16,13 +16,18 @@ use tonic::{
 use super::cluster::{ALL, Cluster, axes};
 
 async fn connect(address: &str) -> Channel {
-    Endpoint::from_shared(address.to_owned()).expect("a URL").connect().await.expect("the coordinator listens")
+    Endpoint::from_shared(address.to_owned())
+        .expect("a URL")
+        .connect()
+        .await
+        .expect("the coordinator listens")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_is_refused_and_harms_nobody() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
-    let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
+    let mut coordinator =
+        cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
 
     let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
@@ -41,7 +46,8 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
         let mut request = Request::new(tokio_stream::once(v1::WorkerMessage::default()));
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         request.metadata_mut().insert("x-padding", "x".repeat(bytes).parse().unwrap());
-        let status = CoordinatorClient::new(connect(&address).await).session(request).await.unwrap_err();
+        let status =
+            CoordinatorClient::new(connect(&address).await).session(request).await.unwrap_err();
         let heard = status.message().contains("a stream begins with `hello`");
         assert_eq!(heard, passes, "{bytes} bytes of headers: {status}");
     }
@@ -52,13 +58,15 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
 #[test]
 fn probes_that_know_neither_tls_nor_token_have_a_door_behind_which_is_nothing_else() {
     let cluster = Cluster::new(Sweep::new(&axes(1), 60));
-    let coordinator = cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 --health 0.0.0.0:0 {ALL}"));
+    let coordinator = cluster
+        .coordinator("coordinator", &format!("--listen 127.0.0.1:0 --health 0.0.0.0:0 {ALL}"));
     let address = from_here(&cluster.sweep.health(&coordinator));
     wait_until("readiness", || (serves(&address, "ready") == Ok(true)).then_some(()));
     assert_eq!((serves(&address, ""), serves(&address, "other")), (Ok(true), Err(Code::NotFound)));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let refused = runtime.block_on(async {
-        Talk::open(connect(&format!("http://{address}")).await, &cluster.token(), hello("eve")).await
+        Talk::open(connect(&format!("http://{address}")).await, &cluster.token(), hello("eve"))
+            .await
     });
     assert_eq!(refused.expect_err("there is no such service").code(), Code::Unimplemented);
 }
@@ -70,11 +78,14 @@ async fn one_connection_too_many_is_told_and_comes_in_when_there_is_room() {
     let mut coordinator = cluster.coordinator("coordinator", options);
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
     let first = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
-    let refused = Talk::open(connect(&address).await, &token, hello("ivy")).await.expect_err("one too many");
+    let refused =
+        Talk::open(connect(&address).await, &token, hello("ivy")).await.expect_err("one too many");
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
     assert!(refused.message().contains("hint: raise --max-connections"), "{refused}");
     let mut worker = cluster.worker("worker", &address, "--token-file @pki/token");
-    wait_until("the worker's complaint", || worker.stderr().contains("too many connections").then_some(()));
+    wait_until("the worker's complaint", || {
+        worker.stderr().contains("too many connections").then_some(())
+    });
     drop(first);
     worker.succeed();
     coordinator.succeed();
@@ -83,8 +94,10 @@ async fn one_connection_too_many_is_told_and_comes_in_when_there_is_room() {
 #[test]
 fn a_connection_that_is_too_old_is_replaced_and_nothing_is_lost() {
     let trials = 3;
-    let cluster = Cluster::new(Sweep::with_leases(120, &axes(trials), 60).evaluated_every(20).slowed(900));
-    let mut coordinator = cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --max-connection-age 1");
+    let cluster =
+        Cluster::new(Sweep::with_leases(120, &axes(trials), 60).evaluated_every(20).slowed(900));
+    let mut coordinator =
+        cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --max-connection-age 1");
     let mut worker = cluster.worker("worker", &cluster.sweep.address(&coordinator), "");
     coordinator.succeed();
     worker.succeed();
@@ -93,7 +106,11 @@ fn a_connection_that_is_too_old_is_replaced_and_nothing_is_lost() {
     let journal = cluster.sweep.journal();
     let count = |kind: &str| journal.iter().filter(|line| line.kind == kind).count();
     let (leased, released, succeeded) = (count("leased"), count("released"), count("succeeded"));
-    assert_eq!(journal.len(), leased + released + succeeded, "nothing is lost and nothing fails: {journal:?}");
+    assert_eq!(
+        journal.len(),
+        leased + released + succeeded,
+        "nothing is lost and nothing fails: {journal:?}"
+    );
     assert_eq!(succeeded, trials as usize, "each trial succeeds once: {journal:?}");
     // A grant that was on its way when its connection ended is taken back, and given again.
     assert!(leased == succeeded + released && released < connected, "{journal:?}");

@@ -26,12 +26,16 @@ fn the_api_tells_what_the_files_say() {
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
     assert_eq!(ask(&page, "/readyz", &[]).body, "ready\n");
-    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
+    let mut worker =
+        sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
     let mut seen_running = false;
     wait_until("the end of the sweep", || {
         let state = json(&page, "/api/v1/sweep");
         let count = |name: &str| state["trials"][name].as_u64().expect("a count");
-        assert_eq!(count("total"), count("pending") + count("leased") + count("succeeded") + count("quarantined"));
+        assert_eq!(
+            count("total"),
+            count("pending") + count("leased") + count("succeeded") + count("quarantined")
+        );
         seen_running |= count("leased") == 1 && state["connected_workers"] == 1;
         (state["finished"] == true).then_some(())
     });
@@ -42,18 +46,30 @@ fn the_api_tells_what_the_files_say() {
     for trial in items(&trials) {
         let id = trial["id"].as_str().expect("an id");
         let details = json(&page, &format!("/api/v1/trials/{id}"));
-        assert_eq!((&details["state"], &details["settings"]["seed"]), (&"succeeded".into(), &trial["seed"]));
+        assert_eq!(
+            (&details["state"], &details["settings"]["seed"]),
+            (&"succeeded".into(), &trial["seed"])
+        );
         for point in items(&json(&page, &format!("/api/v1/trials/{id}/points"))) {
-            let key = (id.to_owned(), point["metric"].as_str().expect("a name").to_owned(), point["step"].to_string());
-            assert!(points.insert(key, point["value"].as_f64().expect("a number")).is_none(), "{point}");
+            let key = (
+                id.to_owned(),
+                point["metric"].as_str().expect("a name").to_owned(),
+                point["step"].to_string(),
+            );
+            assert!(
+                points.insert(key, point["value"].as_f64().expect("a number")).is_none(),
+                "{point}"
+            );
         }
     }
     let workers = json(&page, "/api/v1/workers");
     assert_eq!((&workers["total"], &workers["items"][0]["succeeded"]), (&1.into(), &8.into()));
     let metrics = ask(&page, "/metrics", &[]).body;
-    for line in
-        ["swfn_trials{state=\"succeeded\"} 8", "swfn_results_total 8", "swfn_leases_ended_total{how=\"succeeded\"} 8"]
-    {
+    for line in [
+        "swfn_trials{state=\"succeeded\"} 8",
+        "swfn_results_total 8",
+        "swfn_leases_ended_total{how=\"succeeded\"} 8",
+    ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
     assert!(metrics.contains(&format!("swfn_points_total {}", points.len())), "{metrics}");
@@ -72,7 +88,10 @@ fn the_api_tells_what_the_files_say() {
             assert_eq!(row[key], trial[key].as_str().unwrap(), "{key}");
         }
         for key in ["final_test_accuracy", "best_test_accuracy", "final_test_loss"] {
-            assert!((number(&row[key]) - trial["outcome"][key].as_f64().unwrap()).abs() < 1e-14, "{key}");
+            assert!(
+                (number(&row[key]) - trial["outcome"][key].as_f64().unwrap()).abs() < 1e-14,
+                "{key}"
+            );
         }
         for key in ["lambda", "seed", "subset_size", "attempts", "weight_decay"] {
             assert_eq!(number(&row[key]), trial[key].as_f64().unwrap(), "{key}");
@@ -81,7 +100,12 @@ fn the_api_tells_what_the_files_say() {
     let curves: BTreeMap<_, _> = sweep
         .csv("curves.csv")
         .into_iter()
-        .map(|row| ((row["trial"].clone(), row["metric"].clone(), row["step"].clone()), number(&row["value"])))
+        .map(|row| {
+            (
+                (row["trial"].clone(), row["metric"].clone(), row["step"].clone()),
+                number(&row["value"]),
+            )
+        })
         .collect();
     assert!(curves.len() > 16, "{} points", curves.len());
     assert!(points.keys().eq(curves.keys()), "{points:?} {curves:?}");
@@ -89,7 +113,8 @@ fn the_api_tells_what_the_files_say() {
     let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-15 * a.abs().max(b.abs());
     assert!(points.values().zip(curves.values()).all(close), "{points:?} {curves:?}");
     let summary: Value =
-        serde_json::from_str(&fs::read_to_string(sweep.run_dir().join("summary.json")).unwrap()).unwrap();
+        serde_json::from_str(&fs::read_to_string(sweep.run_dir().join("summary.json")).unwrap())
+            .unwrap();
     let mut told = cells["items"].clone();
     for cell in told.as_array_mut().expect("a list") {
         let cell = cell.as_object_mut().expect("a cell");
@@ -104,20 +129,25 @@ fn the_api_tells_what_the_files_say() {
 #[test]
 fn the_usual_port_may_be_taken_and_a_named_one_may_not() {
     let sweeps = [Sweep::new(AXES, 60), Sweep::new(AXES, 60)];
-    let started: Vec<_> =
-        sweeps.iter().map(|sweep| sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"])).collect();
-    let pages: Vec<_> = sweeps.iter().zip(&started).map(|(sweep, coordinator)| sweep.dashboard(coordinator)).collect();
+    let started: Vec<_> = sweeps
+        .iter()
+        .map(|sweep| sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]))
+        .collect();
+    let pages: Vec<_> = sweeps
+        .iter()
+        .zip(&started)
+        .map(|(sweep, coordinator)| sweep.dashboard(coordinator))
+        .collect();
     assert_ne!(pages[0], pages[1]);
-    assert!(
-        started
-            .iter()
-            .any(|coordinator| coordinator.stderr().contains("port 7078 is taken, so the dashboard is on port"))
-    );
+    assert!(started.iter().any(|coordinator| {
+        coordinator.stderr().contains("port 7078 is taken, so the dashboard is on port")
+    }));
     for page in &pages {
         assert_eq!(ask(page, "/healthz", &[]).status, 200);
     }
     let third = Sweep::new(AXES, 60);
-    let mut refused = third.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", &pages[0]]);
+    let mut refused =
+        third.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", &pages[0]]);
     assert_eq!(refused.wait(), Some(1));
     let said = refused.stderr();
     assert!(

@@ -29,7 +29,8 @@ fn pass(stream: TcpStream, page: &str, path: &str) {
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|count| count > 0) {}
     let mut stream = reader.into_inner();
     let Some(rest) = head.strip_prefix(&format!("GET {path}")) else {
-        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let _ = stream
+            .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         return;
     };
     let mut server = TcpStream::connect(page).unwrap();

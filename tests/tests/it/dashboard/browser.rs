@@ -20,7 +20,9 @@ const AXES: &str = "seed = { count = 3 }\nsubset_size = 40\narchitecture = [\"ne
 
 /// The texts of all elements that a selector finds.
 fn texts(browser: &mut Browser, selector: &str) -> Vec<String> {
-    let all = format!("[...document.querySelectorAll({selector:?})].map((node) => node.textContent.trim())");
+    let all = format!(
+        "[...document.querySelectorAll({selector:?})].map((node) => node.textContent.trim())"
+    );
     let Value::Array(texts) = browser.evaluate(&all) else { return Vec::new() };
     texts.into_iter().map(|text| text.as_str().unwrap_or_default().to_owned()).collect()
 }
@@ -46,8 +48,11 @@ fn it_shows_a_finished_sweep() {
     assert_eq!(browser.evaluate("document.getElementById('bar-done').style.width"), "0%");
     assert_eq!(texts(&mut browser, ".entry .star"), [""; 0], "nothing is best yet");
 
-    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
-    wait_until("the end of the sweep", || (json(&page, "/api/v1/sweep")["finished"] == true).then_some(()));
+    let mut worker =
+        sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
+    wait_until("the end of the sweep", || {
+        (json(&page, "/api/v1/sweep")["finished"] == true).then_some(())
+    });
     browser.wait(
         "the page to say so",
         "document.title === '100 % test' && document.querySelectorAll('.entry .half').length === 4",
@@ -63,7 +68,11 @@ fn it_shows_a_finished_sweep() {
     let shown: Vec<_> = texts(&mut browser, ".entry .mean");
     let bare: Vec<_> = shown.iter().map(|text| text.trim_matches(['★', '▲', '▼', ' '])).collect();
     assert_eq!(bare, cells);
-    assert_eq!(shown.iter().filter(|text| text.contains('★')).count(), 2, "one in each column of each network");
+    assert_eq!(
+        shown.iter().filter(|text| text.contains('★')).count(),
+        2,
+        "one in each column of each network"
+    );
     assert!(
         texts(&mut browser, "#synthesis")[0].contains(" of 2 comparisons "),
         "{:?}",
@@ -78,8 +87,10 @@ fn it_shows_a_finished_sweep() {
     browser.evaluate("document.querySelector('.panel:last-child .entry').click()");
     browser.wait("as before", "document.querySelectorAll('.overlay .band').length === 2");
     browser.evaluate("document.querySelector('.panel:last-child .column').click()");
-    browser
-        .wait("those of a column", "document.querySelectorAll('.panel:last-child [aria-pressed=true]').length === 2");
+    browser.wait(
+        "those of a column",
+        "document.querySelectorAll('.panel:last-child [aria-pressed=true]').length === 2",
+    );
 
     // Filters for all axes that vary, and lists that are sorted by them.
     let filters = texts(&mut browser, "#filters label")
@@ -96,8 +107,10 @@ fn it_shows_a_finished_sweep() {
         "the highest first",
         "document.querySelector('#trials th[aria-sort=descending]')?.textContent.startsWith('accuracy')",
     );
-    let sorted: Vec<f64> =
-        texts(&mut browser, "#trials td[data-title='accuracy %']").iter().map(|text| text.parse().unwrap()).collect();
+    let sorted: Vec<f64> = texts(&mut browser, "#trials td[data-title='accuracy %']")
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
     assert!(sorted.is_sorted_by(|one, other| one >= other), "{sorted:?}");
 
     browser.evaluate("document.querySelector('#trials tbody tr').click()");
@@ -110,7 +123,11 @@ fn it_shows_a_finished_sweep() {
         "{:?}",
         texts(&mut browser, "#trial-title")
     );
-    assert!(texts(&mut browser, "#trials .worker").iter().all(|name| name.ends_with(" cpu 0") && name.len() < 45));
+    assert!(
+        texts(&mut browser, "#trials .worker")
+            .iter()
+            .all(|name| name.ends_with(" cpu 0") && name.len() < 45)
+    );
     assert_eq!(browser.console(), [""; 0], "the page breaks its own rules");
     worker.succeed();
     coordinator.signal(Signal::SIGTERM);
@@ -123,7 +140,10 @@ fn it_fits_a_phone() {
     let sweep = Sweep::new(AXES, 60);
     let coordinator = sweep.coordinator("coordinator", &DOORS);
     browser.go(&format!("http://{}/", sweep.dashboard(&coordinator)));
-    browser.wait("the page", "document.querySelector('#workers .empty') && document.querySelector('#pivot table')");
+    browser.wait(
+        "the page",
+        "document.querySelector('#workers .empty') && document.querySelector('#pivot table')",
+    );
     assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), 390);
     let boxes = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth).length";
     assert_eq!(browser.evaluate(boxes), 0, "nothing has to be scrolled sideways");
@@ -132,11 +152,15 @@ fn it_fits_a_phone() {
 #[test]
 fn it_works_below_a_path() {
     let Some(mut browser) = Browser::start(1280) else { return };
-    let grid = swfn_tests::sweep::grid(AXES, 60, "lease_seconds = 60") + "[artifacts]\nconfusion = true\n";
+    let grid =
+        swfn_tests::sweep::grid(AXES, 60, "lease_seconds = 60") + "[artifacts]\nconfusion = true\n";
     let sweep = Sweep::of_grid(&grid).on(swfn_tests::images::few());
-    let coordinator = sweep.coordinator("coordinator", &[&DOORS[..], &["--local-workers", "1"]].concat());
+    let coordinator =
+        sweep.coordinator("coordinator", &[&DOORS[..], &["--local-workers", "1"]].concat());
     let page = sweep.dashboard(&coordinator);
-    wait_until("the end of the sweep", || (json(&page, "/api/v1/sweep")["finished"] == true).then_some(()));
+    wait_until("the end of the sweep", || {
+        (json(&page, "/api/v1/sweep")["finished"] == true).then_some(())
+    });
     std::fs::write(sweep.run_dir().join("report.html"), "<p>the report").unwrap();
     let place = below_a_path(&page, "/user/me/proxy/7078");
     browser.go(&place);
@@ -146,23 +170,29 @@ fn it_works_below_a_path() {
     );
     let inside = |browser: &mut Browser, what: &str| {
         let Value::Array(all) = browser.evaluate(what) else { panic!("{what}") };
-        let outside: Vec<_> =
-            all.iter().filter(|url| !url.as_str().is_some_and(|url| url.starts_with(&place))).collect();
+        let outside: Vec<_> = all
+            .iter()
+            .filter(|url| !url.as_str().is_some_and(|url| url.starts_with(&place)))
+            .collect();
         assert!(outside.is_empty(), "{outside:?}");
         all.len()
     };
-    assert!(inside(&mut browser, "performance.getEntriesByType('resource').map(({ name }) => name)") >= 20);
-    let links = "[...document.querySelectorAll('[href], [src]')].map((node) => node.href ?? node.src)";
+    assert!(
+        inside(&mut browser, "performance.getEntriesByType('resource').map(({ name }) => name)")
+            >= 20
+    );
+    let links =
+        "[...document.querySelectorAll('[href], [src]')].map((node) => node.href ?? node.src)";
     assert!(inside(&mut browser, links) >= 20);
     // All of them are there: the report, the log, the file, what is for programs.
-    let fetched =
-        "Promise.all([...document.querySelectorAll('a[href]')].map(async ({ href }) => (await fetch(href)).status))";
+    let fetched = "Promise.all([...document.querySelectorAll('a[href]')].map(async ({ href }) => (await fetch(href)).status))";
     let Value::Array(statuses) = browser.evaluate(fetched) else { panic!("no statuses") };
     assert!(statuses.len() >= 5 && statuses.iter().all(|status| *status == 200), "{statuses:?}");
     assert_eq!(browser.console(), [""; 0]);
 }
 
-const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
+const HOSTILE: &str =
+    "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
 
 #[tokio::test]
 async fn what_a_worker_says_stays_text() {
@@ -174,7 +204,8 @@ async fn what_a_worker_says_stays_text() {
     let page = sweep.dashboard(&coordinator);
     let endpoint = Endpoint::from_shared(sweep.address(&coordinator)).expect("a URL");
     let channel = endpoint.connect().await.expect("the coordinator listens");
-    let device = v1::Device { name: HOSTILE.into(), model: HOSTILE.into(), ..v1::Device::default() };
+    let device =
+        v1::Device { name: HOSTILE.into(), model: HOSTILE.into(), ..v1::Device::default() };
     let introduction = v1::Hello { host: HOSTILE.into(), device: Some(device), ..hello("mallory") };
     let mut talk = Talk::open(channel, "none", introduction).await.expect("it is let in");
     talk.tell(0, Kind::Ask(v1::Ask { lanes: 2, ..v1::Ask::default() })).await;
@@ -184,7 +215,12 @@ async fn what_a_worker_says_stays_text() {
         }
     };
     let id = lease.as_ref().expect("a lease has an id").trial.clone();
-    let failed = v1::Failed { lease, message: HOSTILE.into(), log: format!("{HOSTILE}\n"), ..v1::Failed::default() };
+    let failed = v1::Failed {
+        lease,
+        message: HOSTILE.into(),
+        log: format!("{HOSTILE}\n"),
+        ..v1::Failed::default()
+    };
     talk.tell(1, Kind::Failed(failed)).await;
     let (dom, console) = tokio::task::spawn_blocking(move || {
         wait_until("the failure", || (json(&page, "/api/v1/sweep")["trials"]["quarantined"] == 1).then_some(()));
@@ -224,7 +260,8 @@ fn twenty_thousand_trials_are_shown_at_once() {
     let axes = "seed = { count = 100 }\nsubset_size = [20, 40, 60, 80, 100]\nlambda = [0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10]\n\
                 architecture = [\"net\", \"net+dropout\", \"lenet\", \"lenet+bn\"]";
     let sweep = Sweep::new(axes, 1_000);
-    let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", "off"]);
+    let mut coordinator =
+        sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", "off"]);
     sweep.address(&coordinator);
     coordinator.signal(Signal::SIGTERM);
     coordinator.succeed();
@@ -234,14 +271,17 @@ fn twenty_thousand_trials_are_shown_at_once() {
     let page = super::view::shown(&view);
     wait_until("the answer", || (ask(&page, "/api/v1/answer", &[]).status == 200).then_some(()));
     assert_eq!(json(&page, "/api/v1/answer")["cells"].as_array().map(Vec::len), Some(200));
-    let measure = "performance.getEntriesByType('measure').reduce((sum, { duration }) => sum + duration, 0)";
+    let measure =
+        "performance.getEntriesByType('measure').reduce((sum, { duration }) => sum + duration, 0)";
     browser.go(&format!("http://{page}/"));
     browser.wait(
         "all of it",
         "document.querySelector('.overlay') && document.querySelectorAll('#trials tbody tr').length === 15",
     );
-    let paint =
-        browser.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime").as_f64().unwrap();
+    let paint = browser
+        .evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        .as_f64()
+        .unwrap();
     let drawn = browser.evaluate(measure).as_f64().unwrap();
     let sent = browser
         .evaluate("performance.getEntriesByType('resource').reduce((sum, { transferSize }) => sum + transferSize, 0)");
@@ -253,7 +293,9 @@ fn twenty_thousand_trials_are_shown_at_once() {
         "performance.getEntriesByName('draw pivot').length > 0 && performance.getEntriesByName('draw curves').length > 0",
     );
     let update = browser.evaluate(measure).as_f64().unwrap();
-    println!("first paint {paint:.0} ms, scripts {drawn:.0} ms, {sent} bytes; an update {update:.0} ms");
+    println!(
+        "first paint {paint:.0} ms, scripts {drawn:.0} ms, {sent} bytes; an update {update:.0} ms"
+    );
     assert!(
         paint < 5_000.0 && drawn < 2_500.0 && update < 1_000.0,
         "first paint {paint}, drawn in {drawn}, update {update}"

@@ -35,8 +35,14 @@ const WAYS: [(&str, &str); 6] = [
     ("", ""),
     ("G", ""),
     ("GET / HTTP/1.1\r\n", "x: y\r\n"),
-    ("GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n", "GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n"),
-    ("GET /api/v1/trials HTTP/1.1\r\nhost: localhost\r\n\r\n", "GET /api/v1/cells HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+    (
+        "GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n",
+    ),
+    (
+        "GET /api/v1/trials HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "GET /api/v1/cells HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ),
     ("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n", ""),
 ];
 
@@ -69,7 +75,10 @@ async fn never_read(to: SocketAddr) -> io::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_finishes_whoever_looks_on() {
-    let sweep = Sweep::new("seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0", 60);
+    let sweep = Sweep::new(
+        "seed = { count = 3 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0",
+        60,
+    );
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
     let to: SocketAddr = page.parse().expect("an address");
@@ -91,18 +100,25 @@ async fn a_sweep_finishes_whoever_looks_on() {
     let mut alone = JoinSet::new();
     for way in &WAYS[..4] {
         alone.spawn(async move {
-            timeout(limit(), hold("127.0.0.3", to, *way)).await.expect("a stranger's connection is ended").ok();
+            timeout(limit(), hold("127.0.0.3", to, *way))
+                .await
+                .expect("a stranger's connection is ended")
+                .ok();
             assert!(began.elapsed() >= Duration::from_secs(9), "{way:?} had room and time");
         });
     }
     for _ in 0..8 {
         alone.spawn(async move {
-            timeout(limit(), never_read(to)).await.expect("who does not read is ended").unwrap_err();
+            timeout(limit(), never_read(to))
+                .await
+                .expect("who does not read is ended")
+                .unwrap_err();
         });
     }
     alone.join_all().await;
     let mut most = resident(&coordinator).expect("it runs");
-    let mut worker = sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
+    let mut worker =
+        sweep.worker("worker", &sweep.address(&coordinator), &["--exit-when-idle", "1"]);
     let (coordinator, most) = tokio::task::spawn_blocking(move || {
         worker.succeed();
         most = most.max(resident(&coordinator).expect("it runs"));

@@ -13,7 +13,10 @@ use super::AXES;
 
 pub(super) fn view(sweep: &Sweep, name: &str, options: &[&str]) -> Process {
     let run_dir = sweep.run_dir().display().to_string();
-    sweep.bare_coordinator(name, &[&["view", run_dir.as_str(), "--http", "127.0.0.1:0"], options].concat())
+    sweep.bare_coordinator(
+        name,
+        &[&["view", run_dir.as_str(), "--http", "127.0.0.1:0"], options].concat(),
+    )
 }
 
 /// Where it says that the page is.
@@ -33,7 +36,8 @@ fn names(folder: &Path) -> BTreeSet<String> {
 #[test]
 fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
     let sweep = Sweep::new(AXES, 60).slowed(50);
-    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--http", "off"]);
+    let mut coordinator =
+        sweep.coordinator("coordinator", &["--local-workers", "1", "--http", "off"]);
     wait_until("a running sweep", || (sweep.succeeded() > 0).then_some(()));
     let mut beside = view(&sweep, "beside", &[]);
     let page = shown(&beside);
@@ -46,12 +50,17 @@ fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
         (json(&page, "/api/v1/sweep")["trials"]["succeeded"] == 8).then_some(())
     });
     coordinator.succeed();
-    assert!(!names(&sweep.run_dir()).contains("sweep.sqlite-wal"), "who looked on did not keep it from tidying up");
+    assert!(
+        !names(&sweep.run_dir()).contains("sweep.sqlite-wal"),
+        "who looked on did not keep it from tidying up"
+    );
     // Seeds that are added while it is shown are shown, too.
     let grid = fs::read_to_string(sweep.grid()).unwrap().replace("count = 2", "count = 3");
     fs::write(sweep.grid(), grid).unwrap();
     sweep.coordinator("more", &["--local-workers", "1", "--http", "off"]).succeed();
-    wait_until("the new grid", || (json(&page, "/api/v1/sweep")["trials"]["succeeded"] == 12).then_some(()));
+    wait_until("the new grid", || {
+        (json(&page, "/api/v1/sweep")["trials"]["succeeded"] == 12).then_some(())
+    });
     beside.signal(Signal::SIGINT);
     beside.succeed();
 
@@ -62,7 +71,11 @@ fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
     let answer = json(&page, "/api/v1/answer");
     assert_eq!(answer["pivot"]["rows"][0]["cells"][0]["seeds"], 3);
     let id = json(&page, "/api/v1/trials")["items"][0]["id"].as_str().unwrap().to_owned();
-    assert!(ask(&page, &format!("/api/v1/trials/{id}/logs/1"), &[]).head.contains("content-type: text/plain"));
+    assert!(
+        ask(&page, &format!("/api/v1/trials/{id}/logs/1"), &[])
+            .head
+            .contains("content-type: text/plain")
+    );
     assert_eq!(ask(&page, "/readyz", &[]).status, 200);
     assert_eq!(ask(&page, "/metrics", &[]).status, 404, "nothing is counted there");
     after.signal(Signal::SIGINT);
@@ -80,20 +93,32 @@ fn who_may_look_is_as_of_a_sweep() {
         "{}",
         nothing.stderr()
     );
-    let coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", "off"]);
+    let coordinator =
+        sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", "off"]);
     sweep.address(&coordinator);
     let mut without = view(&sweep, "without", &["--http-token"]);
     assert_eq!(without.wait(), Some(1));
-    assert!(without.stderr().contains("hint: name a file with --token-file"), "{}", without.stderr());
+    assert!(
+        without.stderr().contains("hint: name a file with --token-file"),
+        "{}",
+        without.stderr()
+    );
     let token = sweep.folder().join("mine");
     fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
-    let with =
-        view(&sweep, "with", &["--token-file", &token.display().to_string(), "--http-frame", "https://hub.example"]);
+    let with = view(
+        &sweep,
+        "with",
+        &["--token-file", &token.display().to_string(), "--http-frame", "https://hub.example"],
+    );
     let page = shown(&with);
     assert_eq!(ask(&page, "/api/v1/sweep", &[]).status, 401);
     let known = "authorization: Bearer 0123456789abcdef0123456789abcdef";
     let answer = ask(&page, "/", &[known]);
-    assert!(answer.status == 200 && answer.head.contains("frame-ancestors https://hub.example"), "{}", answer.head);
+    assert!(
+        answer.status == 200 && answer.head.contains("frame-ancestors https://hub.example"),
+        "{}",
+        answer.head
+    );
     assert_eq!(ask(&page, "/", &[known, "host: evil.example"]).status, 421);
     let mut off = view(&sweep, "off", &["--http", "off"]);
     assert_ne!(off.wait(), Some(0));

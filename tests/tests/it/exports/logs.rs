@@ -24,16 +24,20 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     let worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
     let sql = "SELECT id FROM trial WHERE state = 'leased' AND learning_rate < 1 AND EXISTS
                (SELECT 1 FROM point WHERE point.trial = number AND point.attempt = trial.attempt)";
-    let running =
-        wait_until("a trial on its way", || sweep.database()?.query_row(sql, [], |row| row.get::<_, String>(0)).ok());
+    let running = wait_until("a trial on its way", || {
+        sweep.database()?.query_row(sql, [], |row| row.get::<_, String>(0)).ok()
+    });
     let mut followed = logs(&sweep, "followed", &[&running[..12], "--follow"]);
-    wait_until("the log of a trial that runs", || followed.stdout().contains("begins settings=").then_some(()));
+    wait_until("the log of a trial that runs", || {
+        followed.stdout().contains("begins settings=").then_some(())
+    });
     children(worker.id()).into_iter().for_each(|process| send(process, Signal::SIGKILL));
     assert_eq!(coordinator.wait(), Some(3));
     // It ends by itself, when the trial does.
     followed.succeed();
     let story = followed.stdout();
-    let place = |text: &str| story.find(text).unwrap_or_else(|| panic!("`{text}` is missing:\n{story}"));
+    let place =
+        |text: &str| story.find(text).unwrap_or_else(|| panic!("`{text}` is missing:\n{story}"));
     let order = [
         "== attempt 1, ",
         "begins settings={\"dataset\"",
@@ -49,15 +53,26 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     assert_eq!(story.matches("== attempt").count(), 2, "{story}");
     let mut again = logs(&sweep, "again", &[&running]);
     again.succeed();
-    assert_eq!(again.stdout().replace("done) in", "running) in"), story, "what was followed is what there is");
-    let file = fs::read_to_string(sweep.run_dir().join("logs").join(&running).join("2.log")).unwrap();
+    assert_eq!(
+        again.stdout().replace("done) in", "running) in"),
+        story,
+        "what was followed is what there is"
+    );
+    let file =
+        fs::read_to_string(sweep.run_dir().join("logs").join(&running).join("2.log")).unwrap();
     assert!(file.contains("step=100") && file.ends_with('\n') && story.contains(&file), "{file}");
 
     let run_dir = sweep.run_dir().display().to_string();
-    let mut retry = sweep.bare_coordinator("retry", &["retry", &run_dir, "--failed", "--report", "none"]);
+    let mut retry =
+        sweep.bare_coordinator("retry", &["retry", &run_dir, "--failed", "--report", "none"]);
     assert_eq!(retry.wait(), Some(3), "nothing was tried again");
     let said = retry.stderr();
-    assert!(said.contains("trying again 0 trials that failed; 1 diverged and would diverge again: left out"), "{said}");
+    assert!(
+        said.contains(
+            "trying again 0 trials that failed; 1 diverged and would diverge again: left out"
+        ),
+        "{said}"
+    );
 
     let trials = sweep.csv("trials.csv");
     let failed = trials.iter().find(|trial| trial["state"] == "quarantined").unwrap();
@@ -65,7 +80,9 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     of_failed.succeed();
     let story = of_failed.stdout();
     assert!(
-        story.contains("== failed for good, ") && story.contains(": diverged: ") && story.contains("ERROR diverged: "),
+        story.contains("== failed for good, ")
+            && story.contains(": diverged: ")
+            && story.contains("ERROR diverged: "),
         "{story}"
     );
     assert!(story.contains("== what its process said last:"), "{story}");
@@ -73,7 +90,8 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     assert_eq!(unknown.wait(), Some(1));
     let said = unknown.stderr();
     assert!(
-        said.contains("no trial has an id that begins with `0123456789abcdef`") && said.contains(&failed["trial"]),
+        said.contains("no trial has an id that begins with `0123456789abcdef`")
+            && said.contains(&failed["trial"]),
         "{said}"
     );
 }

@@ -34,7 +34,18 @@ impl Server {
         let (host, port) = address.split_once(':').unwrap();
         let mut command = Command::new(python);
         command
-            .args(["-B", "-m", "mlflow", "server", "--host", host, "--workers", "1", "--port", port])
+            .args([
+                "-B",
+                "-m",
+                "mlflow",
+                "server",
+                "--host",
+                host,
+                "--workers",
+                "1",
+                "--port",
+                port,
+            ])
             .arg("--backend-store-uri")
             .arg(format!("sqlite:///{}", folder.join("mlflow.db").display()))
             .arg("--artifacts-destination")
@@ -47,7 +58,10 @@ impl Server {
             .current_dir(folder)
             // Its workers are processes of their own, and end with the group.
             .process_group(0);
-        let server = Self { process: Process::start(&mut command, folder, "mlflow"), url: format!("http://{address}") };
+        let server = Self {
+            process: Process::start(&mut command, folder, "mlflow"),
+            url: format!("http://{address}"),
+        };
         let healthy = || {
             let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).ok()?;
             stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -74,8 +88,9 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
     let sweep = that_diverges(1, 100);
     assert_eq!(sweep.coordinator("first", &["--local-workers", "2"]).wait(), Some(3));
     let server = Server::start(python, sweep.folder());
-    let runs =
-        || -> Vec<Value> { script(python, "mlflow_runs.py", &[&server.url, "exported"]).as_array().unwrap().clone() };
+    let runs = || -> Vec<Value> {
+        script(python, "mlflow_runs.py", &[&server.url, "exported"]).as_array().unwrap().clone()
+    };
     let arguments = ["--mlflow", server.url.as_str()];
     let said = export(&sweep, "once", &arguments);
     assert!(said.ends_with("3 new runs, 0 brought up to date, 0 there already\n"), "{said}");
@@ -89,18 +104,27 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
     let more = std::fs::read_to_string(sweep.grid()).unwrap().replace("count = 1", "count = 2");
     std::fs::write(sweep.grid(), more).unwrap();
     let mut command = sweep.command("swfn-coordinator");
-    command.args(["retry", "--diverged", "--report", "tables", "--local-workers", "2", "--grid"]).arg(sweep.grid());
+    command
+        .args(["retry", "--diverged", "--report", "tables", "--local-workers", "2", "--grid"])
+        .arg(sweep.grid());
     command.arg("--run-dir").arg(sweep.run_dir()).arg("--data-dir").arg(images::few());
     assert_eq!(sweep.start(&mut command, "more").wait(), Some(3));
     let said = export(&sweep, "more-exported", &arguments);
     assert!(said.ends_with("4 new runs, 0 brought up to date, 2 there already\n"), "{said}");
     let all = runs();
     let (live, deleted): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["stage"] == "active");
-    assert_eq!((live.len(), deleted.len()), (6, 1), "the run of the attempt that does not count is deleted");
+    assert_eq!(
+        (live.len(), deleted.len()),
+        (6, 1),
+        "the run of the attempt that does not count is deleted"
+    );
     let trials = sweep.csv("trials.csv");
     let curves = sweep.csv("curves.csv");
     for trial in &trials {
-        let of: Vec<_> = live.iter().filter(|run| run["tags"]["swfn.trial"] == trial["trial"].as_str()).collect();
+        let of: Vec<_> = live
+            .iter()
+            .filter(|run| run["tags"]["swfn.trial"] == trial["trial"].as_str())
+            .collect();
         let [run] = of[..] else { panic!("{} runs of one trial", of.len()) };
         for axis in ["architecture", "subset_size", "seed", "density"] {
             assert_eq!(run["params"][axis], trial[axis].as_str(), "{axis}");
@@ -113,11 +137,16 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
             assert!(run["tags"]["swfn.error"].as_str().unwrap().contains("diverged"));
             continue;
         }
-        assert_eq!((&run["status"], &run["tags"]["swfn.device"]), (&"FINISHED".into(), &"cpu".into()));
+        assert_eq!(
+            (&run["status"], &run["tags"]["swfn.device"]),
+            (&"FINISHED".into(), &"cpu".into())
+        );
         let accuracy: f64 = trial["final_test_accuracy"].parse().unwrap();
         assert_eq!(run["curves"]["final_test_accuracy"], serde_json::json!([[0, accuracy]]));
         for metric in ["train/loss", "test/accuracy", "test/loss"] {
-            let of = curves.iter().filter(|point| point["trial"] == trial["trial"] && point["metric"] == metric);
+            let of = curves
+                .iter()
+                .filter(|point| point["trial"] == trial["trial"] && point["metric"] == metric);
             let points: Vec<(i64, f64)> =
                 of.map(|p| (p["step"].parse().unwrap(), p["value"].parse().unwrap())).collect();
             assert!(!points.is_empty());
@@ -125,7 +154,8 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
         }
     }
     // What is no MLflow server is told from one.
-    let mut wrong = start_export(&sweep, "wrong", &["--mlflow", &format!("{}/nowhere", server.url)]);
+    let mut wrong =
+        start_export(&sweep, "wrong", &["--mlflow", &format!("{}/nowhere", server.url)]);
     assert_eq!(wrong.wait(), Some(1));
     assert!(wrong.stderr().contains("hint: is this an MLflow server?"), "{}", wrong.stderr());
 }

@@ -13,10 +13,15 @@ use super::{export, that_diverges};
 fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
     let sweep = that_diverges(2, 100);
     assert_eq!(sweep.coordinator("coordinator", &["--local-workers", "2"]).wait(), Some(3));
-    let said = export(&sweep, "export", &["--format", "csv", "--format", "jsonl", "--format", "parquet"]);
+    let said =
+        export(&sweep, "export", &["--format", "csv", "--format", "jsonl", "--format", "parquet"]);
     let folder = sweep.run_dir().join("export");
     assert_eq!(said.lines().count(), 12);
-    assert!(said.lines().all(|path| Path::new(path).is_file() && path.starts_with(folder.to_str().unwrap())), "{said}");
+    assert!(
+        said.lines()
+            .all(|path| Path::new(path).is_file() && path.starts_with(folder.to_str().unwrap())),
+        "{said}"
+    );
     let Some(python) = python() else { return };
     let read = script(python, "tables.py", &[folder.to_str().unwrap()]);
     let rows = |table: &str| read[table]["rows"].as_array().unwrap();
@@ -24,9 +29,13 @@ fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
     assert_eq!((rows("trials").len(), trials.len()), (6, 6));
     for (row, trial) in rows("trials").iter().zip(&trials) {
         assert_eq!(row["trial"], trial["trial"].as_str());
-        let accuracy = row["final_test_accuracy"].as_f64().map(|value| value.to_string()).unwrap_or_default();
+        let accuracy =
+            row["final_test_accuracy"].as_f64().map(|value| value.to_string()).unwrap_or_default();
         assert_eq!(accuracy, trial["final_test_accuracy"]);
-        assert_eq!((&row["settings"]["seed"], row["seed"].to_string()), (&row["seed"], trial["seed"].clone()));
+        assert_eq!(
+            (&row["settings"]["seed"], row["seed"].to_string()),
+            (&row["seed"], trial["seed"].clone())
+        );
         assert_eq!(row["error"].as_str().unwrap_or_default(), trial["error"]);
         for name in ["network", "regulariser"] {
             assert_eq!(row[name], trial[name].as_str());
@@ -34,21 +43,32 @@ fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
         assert_eq!(row["error"].is_null(), trial["state"] == "succeeded");
     }
     let counts = [
-        ("points", "SELECT count(*) FROM point JOIN trial ON number = trial AND trial.attempt = point.attempt"),
+        (
+            "points",
+            "SELECT count(*) FROM point JOIN trial ON number = trial AND trial.attempt = point.attempt",
+        ),
         ("events", "SELECT count(*) FROM event"),
         ("workers", "SELECT count(*) FROM worker"),
     ];
     for (table, sql) in counts {
         assert_eq!(rows(table).len() as i64, sweep.query(sql).unwrap(), "{table}");
     }
-    let types = [("trials", "seed", "int64"), ("points", "value", "double"), ("events", "quarantine", "bool")];
+    let types = [
+        ("trials", "seed", "int64"),
+        ("points", "value", "double"),
+        ("events", "quarantine", "bool"),
+    ];
     for (table, column, kind) in types.into_iter().chain([("trials", "error", "string")]) {
         assert_eq!(read[table]["types"][column], kind);
     }
     assert!(read["trials"]["by"].as_str().unwrap().starts_with("swfn "));
 
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/SCHEMA.md");
-    let told = script(python, "document.py", &[document.to_str().unwrap(), sweep.run_dir().to_str().unwrap()]);
+    let told = script(
+        python,
+        "document.py",
+        &[document.to_str().unwrap(), sweep.run_dir().to_str().unwrap()],
+    );
     let told = told.as_array().unwrap();
     let of = |language: &str| told.iter().filter(|block| block[0] == language).count();
     assert!(of("python") >= 3 && of("sql") >= 3, "{told:?}");

@@ -19,15 +19,26 @@ fn tensorboard_shows_the_curves_of_the_sweep_and_compares_its_cells() {
     let Some(python) = python() else { return };
     let axes = "seed = { count = 2 }\nsubset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]";
     let sweep = Sweep::new(axes, 300).evaluated_every(30).slowed(300);
-    let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1", "--tensorboard"]);
+    let mut coordinator =
+        sweep.coordinator("coordinator", &["--local-workers", "1", "--tensorboard"]);
     let root = sweep.run_dir().join("tensorboard");
     let files = || -> Vec<_> {
-        let folders = fs::read_dir(&root).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
-        folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten()).map(|file| file.path()).collect()
+        let folders = fs::read_dir(&root)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().is_dir());
+        folders
+            .flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten())
+            .map(|file| file.path())
+            .collect()
     };
     // A trial that is under way has a curve; then its worker is killed, and it begins anew.
     wait_until("a curve", || {
-        files().iter().any(|path| fs::metadata(path).is_ok_and(|file| file.len() > 1000)).then_some(())
+        files()
+            .iter()
+            .any(|path| fs::metadata(path).is_ok_and(|file| file.len() > 1000))
+            .then_some(())
     });
     let supervisor = children(coordinator.id())[0];
     children(supervisor).into_iter().for_each(|worker| send(worker, Signal::SIGKILL));
@@ -38,7 +49,8 @@ fn tensorboard_shows_the_curves_of_the_sweep_and_compares_its_cells() {
 
     let mut expected = Curves::new();
     for point in sweep.csv("curves.csv") {
-        let curve = expected.entry((point["trial"][..8].to_owned(), point["metric"].clone())).or_default();
+        let curve =
+            expected.entry((point["trial"][..8].to_owned(), point["metric"].clone())).or_default();
         curve.push((point["step"].parse().unwrap(), point["value"].parse::<f64>().unwrap() as f32));
     }
     assert!(expected.len() >= 14, "{:?}", expected.keys());
@@ -50,7 +62,9 @@ fn tensorboard_shows_the_curves_of_the_sweep_and_compares_its_cells() {
         for (run, tags) in read["runs"].as_object().unwrap() {
             let trial = run.rsplit('_').next().unwrap();
             for (tag, points) in tags.as_object().unwrap() {
-                let point = |point: &serde_json::Value| (point[0].as_i64().unwrap(), point[1].as_f64().unwrap() as f32);
+                let point = |point: &serde_json::Value| {
+                    (point[0].as_i64().unwrap(), point[1].as_f64().unwrap() as f32)
+                };
                 let points = points.as_array().unwrap().iter().map(point).collect();
                 curves.insert((trial.to_owned(), tag.clone()), points);
             }
@@ -69,12 +83,21 @@ fn tensorboard_shows_the_curves_of_the_sweep_and_compares_its_cells() {
             assert_eq!(names, ["lambda", "regulariser"]);
             let lambda = settings["lambda"].as_f64().unwrap().to_string();
             assert_eq!(settings["regulariser"], if lambda == "0" { "none" } else { "fn 0.1" });
-            let of_cell = sweep.csv("trials.csv").into_iter().filter(|trial| trial["lambda"] == lambda);
-            let accuracies: Vec<f64> = of_cell.map(|trial| trial["final_test_accuracy"].parse().unwrap()).collect();
+            let of_cell =
+                sweep.csv("trials.csv").into_iter().filter(|trial| trial["lambda"] == lambda);
+            let accuracies: Vec<f64> =
+                of_cell.map(|trial| trial["final_test_accuracy"].parse().unwrap()).collect();
             let mean = accuracies.iter().sum::<f64>() / 2.0;
-            assert!((group["metrics"]["test/accuracy"].as_f64().unwrap() - mean).abs() < 1e-6, "{group}");
+            assert!(
+                (group["metrics"]["test/accuracy"].as_f64().unwrap() - mean).abs() < 1e-6,
+                "{group}"
+            );
         }
         assert_eq!(read["metrics"][0], "test/accuracy");
-        assert!(read["hparams"].as_array().unwrap().contains(&"lambda".into()), "{}", read["hparams"]);
+        assert!(
+            read["hparams"].as_array().unwrap().contains(&"lambda".into()),
+            "{}",
+            read["hparams"]
+        );
     }
 }

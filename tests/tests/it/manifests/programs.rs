@@ -19,7 +19,11 @@ const COMMANDS: [&[&str]; 3] = [&["swfn-coordinator"], &["swfn-worker"], &["swfn
 pub(crate) fn facts() -> Facts {
     let mut facts = Facts { version: env!("CARGO_PKG_VERSION").to_owned(), ..Facts::default() };
     for words in COMMANDS {
-        let output = Command::new(programs::folder().join(words[0])).args(&words[1..]).arg("--help").output().unwrap();
+        let output = Command::new(programs::folder().join(words[0]))
+            .args(&words[1..])
+            .arg("--help")
+            .output()
+            .unwrap();
         let interface = Interface::from_help(&String::from_utf8(output.stdout).unwrap());
         assert!(interface.options.len() > 3, "{words:?} tells too little: {interface:?}");
         facts.interfaces.insert(words.join(" "), interface);
@@ -32,13 +36,20 @@ pub(crate) fn facts() -> Facts {
 
 /// Program and arguments of each container, without the shell around them, and the grid.
 pub(crate) fn commands(rendering: &Rendering) -> Vec<(Vec<String>, String)> {
-    let grids = rendering.of("ConfigMap").filter_map(|map| map.pointer("/data/grid.toml")?.as_str());
+    let grids =
+        rendering.of("ConfigMap").filter_map(|map| map.pointer("/data/grid.toml")?.as_str());
     let grid: String = grids.collect();
-    let workloads = ["StatefulSet", "Deployment", "Job"].into_iter().flat_map(|kind| rendering.of(kind));
-    let containers = workloads.flat_map(|owner| owner["spec"]["template"]["spec"]["containers"].as_array().unwrap());
+    let workloads =
+        ["StatefulSet", "Deployment", "Job"].into_iter().flat_map(|kind| rendering.of(kind));
+    let containers = workloads
+        .flat_map(|owner| owner["spec"]["template"]["spec"]["containers"].as_array().unwrap());
     let words = |container: &serde_json::Value| {
-        let parts = ["command", "args"].into_iter().flat_map(|part| container[part].as_array().unwrap());
-        parts.map(|word| word.as_str().unwrap().to_owned()).skip_while(|word| !word.starts_with("swfn-")).collect()
+        let parts =
+            ["command", "args"].into_iter().flat_map(|part| container[part].as_array().unwrap());
+        parts
+            .map(|word| word.as_str().unwrap().to_owned())
+            .skip_while(|word| !word.starts_with("swfn-"))
+            .collect()
     };
     containers.map(|container| (words(container), grid.clone())).collect()
 }
@@ -79,10 +90,14 @@ pub(crate) fn endings(script: &str) -> [Option<i32>; 3] {
         let worker = folder.path().join("swfn-worker");
         fs::write(&worker, WORKER).unwrap();
         fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
-        let script = script.replace("/tmp/asked", &folder.path().join("asked").display().to_string());
+        let script =
+            script.replace("/tmp/asked", &folder.path().join("asked").display().to_string());
         let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", &script, "swfn-worker", what]).env("PATH", path).current_dir(folder.path());
+        command
+            .args(["-c", &script, "swfn-worker", what])
+            .env("PATH", path)
+            .current_dir(folder.path());
         let mut child = command.spawn().unwrap();
         if what == "stays" {
             wait_until("the worker", || folder.path().join("began").exists().then_some(()));

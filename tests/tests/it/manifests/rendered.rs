@@ -49,7 +49,11 @@ pub(crate) fn all() -> Option<&'static [Rendered]> {
 
 /// The one of that name.
 pub(crate) fn get<'a>(renderings: &'a [Rendered], name: &str) -> &'a Rendering {
-    &renderings.iter().find(|rendered| rendered.name == name).expect("a rendering of that name").rendering
+    &renderings
+        .iter()
+        .find(|rendered| rendered.name == name)
+        .expect("a rendering of that name")
+        .rendering
 }
 
 /// What renders a folder, as words of a command line.
@@ -80,10 +84,14 @@ fn render_all(kustomize: &[&str]) -> Vec<Rendered> {
         fs::create_dir(&overlay).unwrap();
         let lines = |name: &str, items: &[String]| match items {
             [] => String::new(),
-            items => format!("{name}:\n{}", items.iter().map(|item| format!("  - ../../{item}\n")).collect::<String>()),
+            items => format!(
+                "{name}:\n{}",
+                items.iter().map(|item| format!("  - ../../{item}\n")).collect::<String>()
+            ),
         };
         let resources = lines("resources", &["base", "secrets"].map(str::to_owned));
-        let components: Vec<_> = components.iter().map(|name| format!("components/{name}")).collect();
+        let components: Vec<_> =
+            components.iter().map(|name| format!("components/{name}")).collect();
         let file = format!(
             "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n{resources}{}",
             lines("components", &components)
@@ -103,10 +111,11 @@ fn render(kustomize: &[&str], overlay: &Path) -> Rendered {
     let said = String::from_utf8_lossy(&stderr);
     // Warnings are about fields that the next version may not have.
     assert!(status.success() && said.is_empty(), "{name}: {said}");
-    let rendering =
-        Rendering::parse(&String::from_utf8(stdout).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let rendering = Rendering::parse(&String::from_utf8(stdout).unwrap())
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     let file = fs::read_to_string(overlay.join("kustomization.yaml")).unwrap();
-    let components = file.lines().filter_map(|line| line.trim().strip_prefix("- ../../components/"));
+    let components =
+        file.lines().filter_map(|line| line.trim().strip_prefix("- ../../components/"));
     Rendered { name, components: components.map(str::to_owned).collect(), rendering }
 }
 

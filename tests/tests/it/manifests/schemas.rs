@@ -27,7 +27,9 @@ const CUSTOM: [&str; 3] = ["keda.sh/", "monitoring.coreos.com/", "kueue.x-k8s.io
 const TYPED: [&str; 2] = ["keda.sh/", "monitoring.coreos.com/"];
 
 fn is_of(document: &Value, groups: &[&str]) -> bool {
-    groups.iter().any(|group| document["apiVersion"].as_str().is_some_and(|version| version.starts_with(group)))
+    groups.iter().any(|group| {
+        document["apiVersion"].as_str().is_some_and(|version| version.starts_with(group))
+    })
 }
 
 fn has_claims(rendered: &Rendered) -> bool {
@@ -44,19 +46,33 @@ fn documents_are_what_each_version_of_kubernetes_takes() {
     };
     let mut wanted: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for version in VERSIONS {
-        let documents = different(renderings, |rendered| version >= FIRST_WITH_CLAIMS || !has_claims(rendered));
-        wanted.insert(version, documents.into_iter().filter(|document| !is_of(document, &CUSTOM)).collect());
+        let documents =
+            different(renderings, |rendered| version >= FIRST_WITH_CLAIMS || !has_claims(rendered));
+        wanted.insert(
+            version,
+            documents.into_iter().filter(|document| !is_of(document, &CUSTOM)).collect(),
+        );
     }
     // What is there to be found is found: an unknown kind, an unknown field.
-    let (widget, field) = (json!({ "apiVersion": "v1", "kind": "Widget", "metadata": { "name": "w" } }), {
-        let mut service =
-            wanted["1.37"].iter().copied().find(|document| document["kind"] == "Service").unwrap().clone();
-        service["spec"]["selectors"] = json!({});
-        service
-    });
+    let (widget, field) =
+        (json!({ "apiVersion": "v1", "kind": "Widget", "metadata": { "name": "w" } }), {
+            let mut service = wanted["1.37"]
+                .iter()
+                .copied()
+                .find(|document| document["kind"] == "Service")
+                .unwrap()
+                .clone();
+            service["spec"]["selectors"] = json!({});
+            service
+        });
     let problems = |wanted: &BTreeMap<&str, Vec<&Value>>| -> BTreeMap<String, Vec<String>> {
         let script = folder().join("validate.py");
-        serde_json::from_value(tools::ask(&python, &["-B".as_ref(), script.as_os_str()], &json!(wanted))).unwrap()
+        serde_json::from_value(tools::ask(
+            &python,
+            &["-B".as_ref(), script.as_os_str()],
+            &json!(wanted),
+        ))
+        .unwrap()
     };
     for version in VERSIONS {
         let found = problems(&BTreeMap::from([(version, vec![&widget, &field])]));
@@ -77,17 +93,26 @@ fn documents_are_what_each_version_of_kubernetes_takes() {
 fn custom_kinds_are_of_their_published_types() {
     let _permit = permit::to_compute();
     let Some(renderings) = all() else { return };
-    let checker = match tools::node("manifests-node", &folder(), &["package.json", "package-lock.json", "check.mjs"]) {
+    let checker = match tools::node(
+        "manifests-node",
+        &folder(),
+        &["package.json", "package-lock.json", "check.mjs"],
+    ) {
         Ok(folder) => folder.join("check.mjs"),
-        Err(problem) => return skip("what the types of custom kinds say of the manifests", &problem),
+        Err(problem) => {
+            return skip("what the types of custom kinds say of the manifests", &problem);
+        }
     };
     let problems = |documents: &[&Value]| -> Vec<String> {
         let answer = tools::ask("node".as_ref(), &[checker.as_os_str()], &json!(documents));
         serde_json::from_value(answer).unwrap()
     };
-    let documents: Vec<_> =
-        different(renderings, |_| true).into_iter().filter(|document| is_of(document, &TYPED)).collect();
-    let of = |kind: &str| (*documents.iter().find(|document| document["kind"] == kind).unwrap()).clone();
+    let documents: Vec<_> = different(renderings, |_| true)
+        .into_iter()
+        .filter(|document| is_of(document, &TYPED))
+        .collect();
+    let of =
+        |kind: &str| (*documents.iter().find(|document| document["kind"] == kind).unwrap()).clone();
     // What is there to be found is found: an unknown field, a wrong value.
     let (mut monitor, mut scaled) = (of("ServiceMonitor"), of("ScaledObject"));
     monitor["spec"]["endpoints"][0]["ports"] = json!("http");
@@ -116,12 +141,18 @@ fn prometheus_takes_the_alerts() {
     let check = |spec: &Value| {
         let file = folder.path().join("rules.yml");
         std::fs::write(&file, spec.to_string()).unwrap();
-        let output = std::process::Command::new(&promtool).args(["check", "rules"]).arg(&file).output().unwrap();
+        let output = std::process::Command::new(&promtool)
+            .args(["check", "rules"])
+            .arg(&file)
+            .output()
+            .unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).trim().to_owned())
     };
-    let rules: Vec<_> =
-        different(renderings, |_| true).into_iter().filter(|it| it["kind"] == "PrometheusRule").collect();
+    let rules: Vec<_> = different(renderings, |_| true)
+        .into_iter()
+        .filter(|it| it["kind"] == "PrometheusRule")
+        .collect();
     assert!(!rules.is_empty());
     for rule in rules {
         let (right, said) = check(&rule["spec"]);

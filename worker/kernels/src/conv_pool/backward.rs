@@ -43,14 +43,26 @@ struct Terms {
 impl<'a> Backward<'a> {
     /// # Panics
     /// If a slice does not have its size, an image 2^32 values, or the output 2^16 channels.
-    pub(super) fn new(sizes: ConvPool, from: Passed<'a>, gradient: &'a [f32], to: Gradients<'a>) -> Self {
+    pub(super) fn new(
+        sizes: ConvPool,
+        from: Passed<'a>,
+        gradient: &'a [f32],
+        to: Gradients<'a>,
+    ) -> Self {
         let lens = (from.input.len(), from.output.len(), from.choice.len(), gradient.len());
-        assert_eq!(lens, (sizes.input_len(), sizes.output_len(), sizes.output_len(), sizes.output_len()));
+        assert_eq!(
+            lens,
+            (sizes.input_len(), sizes.output_len(), sizes.output_len(), sizes.output_len())
+        );
         let filters = sizes.filters_len();
-        assert_eq!((from.filters.len(), to.filters.len(), to.bias.len()), (filters, filters, sizes.outputs));
+        assert_eq!(
+            (from.filters.len(), to.filters.len(), to.bias.len()),
+            (filters, filters, sizes.outputs)
+        );
         assert!(to.input.as_ref().is_none_or(|input| input.len() == sizes.input_len()));
         assert!(
-            u32::try_from(filters.max(sizes.height * sizes.row())).is_ok() && sizes.outputs <= usize::from(u16::MAX)
+            u32::try_from(filters.max(sizes.height * sizes.row())).is_ok()
+                && sizes.outputs <= usize::from(u16::MAX)
         );
         Self { sizes, from, gradient, to }
     }
@@ -59,7 +71,8 @@ impl<'a> Backward<'a> {
     #[inline(always)]
     fn sort(&mut self, image: usize, terms: &mut Terms) {
         let ConvPool { outputs, inputs, relu, .. } = self.sizes;
-        let (places, (_, columns), row) = (self.sizes.places(), self.sizes.pooled(), self.sizes.row());
+        let (places, (_, columns), row) =
+            (self.sizes.places(), self.sizes.pooled(), self.sizes.row());
         let filter = SIDE * self.sizes.filter_row();
         let all = image * places * outputs..(image + 1) * places * outputs;
         let (gradient, output) = (&self.gradient[all.clone()], &self.from.output[all.clone()]);
@@ -71,14 +84,20 @@ impl<'a> Backward<'a> {
         }
         terms.bias.fill(0.0);
         for gradient in terms.gradient.chunks_exact(outputs) {
-            terms.bias.iter_mut().zip(gradient).for_each(|(sum, gradient)| *sum += f64::from(*gradient));
+            terms
+                .bias
+                .iter_mut()
+                .zip(gradient)
+                .for_each(|(sum, gradient)| *sum += f64::from(*gradient));
         }
         terms.channels.fill(0);
         for (place, (gradient, choice)) in pixels(&terms.gradient, choice, outputs).enumerate() {
             let corner = 2 * (place / columns) * row + 2 * (place % columns) * inputs;
             let starts = [0, inputs, row, row + inputs].map(|offset| (corner + offset) as u32);
             let of_channels = terms.of_channels.chunks_exact_mut(places).zip(&mut terms.channels);
-            for ((&factor, choice), (of_channel, count)) in gradient.iter().zip(choice).zip(of_channels) {
+            for ((&factor, choice), (of_channel, count)) in
+                gradient.iter().zip(choice).zip(of_channels)
+            {
                 of_channel[*count] = Term { factor, start: starts[usize::from(choice & 3)] };
                 *count += usize::from(factor != 0.0);
             }
@@ -87,7 +106,9 @@ impl<'a> Backward<'a> {
             return;
         }
         let of_places = terms.of_places.chunks_exact_mut(4 * outputs).zip(&mut terms.places);
-        for ((gradient, choice), (of_place, counts)) in pixels(&terms.gradient, choice, outputs).zip(of_places) {
+        for ((gradient, choice), (of_place, counts)) in
+            pixels(&terms.gradient, choice, outputs).zip(of_places)
+        {
             *counts = 0;
             for (channel, (&factor, choice)) in gradient.iter().zip(choice).enumerate() {
                 let choice = usize::from(choice & 3);
@@ -101,7 +122,11 @@ impl<'a> Backward<'a> {
 
 /// Gradient and choice of each pixel.
 #[inline(always)]
-fn pixels<'a>(gradient: &'a [f32], choice: &'a [u8], outputs: usize) -> impl Iterator<Item = (&'a [f32], &'a [u8])> {
+fn pixels<'a>(
+    gradient: &'a [f32],
+    choice: &'a [u8],
+    outputs: usize,
+) -> impl Iterator<Item = (&'a [f32], &'a [u8])> {
     gradient.chunks_exact(outputs).zip(choice.chunks_exact(outputs))
 }
 
@@ -123,7 +148,10 @@ impl Work for Backward<'_> {
             of_channels: vec![Term::default(); outputs * places],
             channels: vec![0; outputs],
             bias: vec![0.0; outputs],
-            of_places: vec![Term::default(); if self.to.input.is_some() { 4 * outputs * places } else { 0 }],
+            of_places: vec![
+                Term::default();
+                if self.to.input.is_some() { 4 * outputs * places } else { 0 }
+            ],
             places: vec![0; places],
         };
         self.to.filters.fill(0.0);
@@ -141,7 +169,8 @@ impl Work for Backward<'_> {
             for channel in 0..outputs {
                 let of_channel = &terms.of_channels[channel * places..][..terms.channels[channel]];
                 for y in (0..SIDE).step_by(rows) {
-                    let to = &mut self.to.filters[(channel * SIDE + y) * filter_row..][..rows * filter_row];
+                    let to = &mut self.to.filters[(channel * SIDE + y) * filter_row..]
+                        [..rows * filter_row];
                     // SAFETY: V is what the caller says; where a filter met the image all of its rows are in it.
                     unsafe {
                         add_rows::<V>(
@@ -261,8 +290,10 @@ unsafe fn add<V: Lanes, const ROWS: usize, const VECTORS: usize>(
             let from = from.add(term.start as usize);
             for (row, sums) in sums.iter_mut().enumerate() {
                 for (vector, sum) in sums.iter_mut().enumerate() {
-                    *sum =
-                        factor.mul_add(load(from.add(row * from_step + vector * V::COUNT), vector == last, mask), *sum);
+                    *sum = factor.mul_add(
+                        load(from.add(row * from_step + vector * V::COUNT), vector == last, mask),
+                        *sum,
+                    );
                 }
             }
         }

@@ -30,7 +30,10 @@ impl<'a> Forward<'a> {
         output: &'a mut [f32],
         choice: &'a mut [u8],
     ) -> Self {
-        assert_eq!((input.len(), output.len(), choice.len()), (sizes.input_len(), sizes.output_len(), output.len()));
+        assert_eq!(
+            (input.len(), output.len(), choice.len()),
+            (sizes.input_len(), sizes.output_len(), output.len())
+        );
         assert_eq!((filters.len(), bias.len()), (sizes.filters_len(), sizes.outputs));
         Self { sizes, input, filters, bias, output, choice }
     }
@@ -46,7 +49,14 @@ impl Work for Forward<'_> {
         let mut done = 0;
         for group in 0..groups {
             let size = (vectors - done).div_ceil(groups - group);
-            pack(&self.sizes, self.filters, self.bias, done * V::COUNT, size * V::COUNT, &mut packed);
+            pack(
+                &self.sizes,
+                self.filters,
+                self.bias,
+                done * V::COUNT,
+                size * V::COUNT,
+                &mut packed,
+            );
             // SAFETY: V is what the caller says; `packed` is of this group.
             unsafe {
                 match (size, V::MANY_REGISTERS) {
@@ -63,7 +73,14 @@ impl Work for Forward<'_> {
 
 /// Bias and filters of `lanes` channels from `first` on: `[1 + 25 * I, lanes]`, zero where there is no channel.
 #[inline(always)]
-fn pack(sizes: &ConvPool, filters: &[f32], bias: &[f32], first: usize, lanes: usize, packed: &mut Vec<f32>) {
+fn pack(
+    sizes: &ConvPool,
+    filters: &[f32],
+    bias: &[f32],
+    first: usize,
+    lanes: usize,
+    packed: &mut Vec<f32>,
+) {
     let taps = SIDE * sizes.filter_row();
     packed.clear();
     packed.resize((1 + taps) * lanes, 0.0);
@@ -135,7 +152,8 @@ unsafe fn windows<V: Lanes, const VECTORS: usize, const WINDOWS: usize>(
                 let weight = load::<V, VECTORS>(weights);
                 for (window, sums) in sums.iter_mut().enumerate() {
                     let corner = upper.add(tap + 2 * window * pixel);
-                    let values = [corner, corner.add(pixel), corner.add(row), corner.add(row + pixel)];
+                    let values =
+                        [corner, corner.add(pixel), corner.add(row), corner.add(row + pixel)];
                     for (sums, value) in sums.iter_mut().zip(values) {
                         let value = V::splat(*value);
                         for (sum, weight) in sums.iter_mut().zip(weight) {
@@ -160,7 +178,11 @@ unsafe fn windows<V: Lanes, const VECTORS: usize, const WINDOWS: usize>(
                 } else {
                     largest.store_masked(to, V::first(count));
                 }
-                std::ptr::copy_nonoverlapping(numbers.as_ptr(), work.choice.as_mut_ptr().add(at), count);
+                std::ptr::copy_nonoverlapping(
+                    numbers.as_ptr(),
+                    work.choice.as_mut_ptr().add(at),
+                    count,
+                );
             }
         }
     }

@@ -18,7 +18,12 @@ impl Term for FunctionNorm {
         Some(TRAIN_FUNCTION_NORM)
     }
 
-    fn add(&self, Logits { samples, .. }: &Logits, weights: &Tensor, gradients: &mut Gradients) -> Option<Tensor> {
+    fn add(
+        &self,
+        Logits { samples, .. }: &Logits,
+        weights: &Tensor,
+        gradients: &mut Gradients,
+    ) -> Option<Tensor> {
         let count = samples.size()[1] as f64;
         gradients.add_to_samples(samples * (weights * (2.0 / count)).view([-1, 1, 1]));
         Some(sum(&samples.square()) / count)

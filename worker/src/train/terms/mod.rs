@@ -34,7 +34,12 @@ pub trait Term: fmt::Debug + Sync {
 
     /// Adds its gradients by the logits, times `weights`, a number for each lane, `[K]`. Gives its value
     /// without the weight, `[K]`, if a metric tells it.
-    fn add(&self, _logits: &Logits, _weights: &Tensor, _gradients: &mut Gradients) -> Option<Tensor> {
+    fn add(
+        &self,
+        _logits: &Logits,
+        _weights: &Tensor,
+        _gradients: &mut Gradients,
+    ) -> Option<Tensor> {
         None
     }
 
@@ -63,7 +68,11 @@ pub struct Gradients {
 impl Logits {
     /// From the logits of the batch, `[K, B, classes]`, its labels, `[K, B]`, and those of the samples.
     pub fn new(batch: &Tensor, labels: &Tensor, samples: Tensor) -> Self {
-        Self { log_likelihoods: batch.log_softmax(2, Kind::Float), labels: labels.unsqueeze(-1), samples }
+        Self {
+            log_likelihoods: batch.log_softmax(2, Kind::Float),
+            labels: labels.unsqueeze(-1),
+            samples,
+        }
     }
 }
 
@@ -80,7 +89,9 @@ impl Gradients {
 
     /// Those of the batch and of the samples.
     pub fn into_parts(self, logits: &Logits) -> (Tensor, Tensor) {
-        let or_zero = |gradient: Option<Tensor>, logits: &Tensor| gradient.unwrap_or_else(|| logits.zeros_like());
+        let or_zero = |gradient: Option<Tensor>, logits: &Tensor| {
+            gradient.unwrap_or_else(|| logits.zeros_like())
+        };
         (or_zero(self.batch, &logits.log_likelihoods), or_zero(self.samples, &logits.samples))
     }
 }

@@ -11,7 +11,9 @@ pub(crate) struct Divergence;
 impl StopRule for Divergence {
     fn look(&mut self, points: &[MetricPoint]) -> Result<(), TrainError> {
         match points.iter().find(|point| !point.value.is_finite()) {
-            Some(&MetricPoint { metric, step, value }) => Err(TrainError::Diverged { metric, step, value }),
+            Some(&MetricPoint { metric, step, value }) => {
+                Err(TrainError::Diverged { metric, step, value })
+            }
             None => Ok(()),
         }
     }

@@ -26,7 +26,8 @@ use crate::common::spec;
 /// of the batch, and with it the bias of the convolution before it; also the shift of the batch norm before that, since
 /// nothing but convolution and max-pooling lies between them. What remains is the share of samples that batch norm treats
 /// otherwise, if there are any, and rounding: that of the terms, however small their sum.
-const BEFORE_BATCH_NORM: [&str; 5] = ["conv1.bias", "conv2.bias", "conv3.bias", "bn1.bias", "bn2.bias"];
+const BEFORE_BATCH_NORM: [&str; 5] =
+    ["conv1.bias", "conv2.bias", "conv3.bias", "bn1.bias", "bn2.bias"];
 
 /// What a case says about its training.
 struct Case {
@@ -39,7 +40,8 @@ impl Case {
         let text = |key: &str| settings[key].as_str().unwrap();
         let architecture = Architecture::by_name(text("architecture")).unwrap();
         let mut spec = spec(architecture, settings["lambda"].as_f64().unwrap());
-        axes::WEIGHT_DECAY.set(&mut spec, axes::Value::Real(settings["weight_decay"].as_f64().unwrap()));
+        axes::WEIGHT_DECAY
+            .set(&mut spec, axes::Value::Real(settings["weight_decay"].as_f64().unwrap()));
         let smoothing = settings["label_smoothing"].as_f64().unwrap_or(0.0);
         axes::Axis::at("label_smoothing").set(&mut spec, axes::Value::Real(smoothing));
         if let Some(penalty) = &mut spec.penalty {
@@ -64,7 +66,9 @@ impl Case {
             Tensor::cat(&[kept, ones], 0)
         };
         let masks = self.spec.architecture.has_dropout();
-        let masks = masks.then(|| DropoutMasks(["kept_channels", "kept_hidden"].map(|kept| lane(&mask(kept))).into()));
+        let masks = masks.then(|| {
+            DropoutMasks(["kept_channels", "kept_hidden"].map(|kept| lane(&mask(kept))).into())
+        });
         StepInput { images: lane(&images), labels: lane(&labels), masks }
     }
 }
@@ -79,7 +83,12 @@ fn tensors(network: &Network) -> Vec<Tensor> {
 }
 
 /// A network of one lane with the weights that the file starts from.
-pub(crate) fn network(architecture: Architecture, initial: &Dump, inputs: &Inputs, place: Place) -> Network {
+pub(crate) fn network(
+    architecture: Architecture,
+    initial: &Dump,
+    inputs: &Inputs,
+    place: Place,
+) -> Network {
     let network = Network::new(architecture, BatchNormScale::Uniform, inputs.shape, &[0], place);
     initial.start(&network.as_pytorch(&tensors(&network), 0));
     network
@@ -100,7 +109,8 @@ fn check(case: &Case, dump: &Dump, inputs: &Inputs, place: Place) {
     for step in 0..dump.steps() {
         let input = case.input(dump, inputs, step);
         if step == 0 {
-            let batch_norm = spec.penalty.map_or(SampleBatchNorm::Train, |penalty| penalty.batch_norm);
+            let batch_norm =
+                spec.penalty.map_or(SampleBatchNorm::Train, |penalty| penalty.batch_norm);
             // Of another network: with batch norm, a pass in training mode leaves traces.
             let twin = self::network(spec.architecture, dump, inputs, place);
             let (logits, _, _) = twin.training_logits(&input, batch_norm);
@@ -112,8 +122,16 @@ fn check(case: &Case, dump: &Dump, inputs: &Inputs, place: Place) {
         function_norm.extend(value(TRAIN_FUNCTION_NORM));
         let gradients = gradient.of_parameters;
         if step == 0 {
-            let cancelled = if spec.architecture == Architecture::LENET_BN { &BEFORE_BATCH_NORM[..] } else { &[] };
-            dump.assert_gradients(&format!("{number}/gradient"), &network.as_pytorch(&gradients, 0), cancelled);
+            let cancelled = if spec.architecture == Architecture::LENET_BN {
+                &BEFORE_BATCH_NORM[..]
+            } else {
+                &[]
+            };
+            dump.assert_gradients(
+                &format!("{number}/gradient"),
+                &network.as_pytorch(&gradients, 0),
+                cancelled,
+            );
         }
         optimiser.step(&mut network.parameters(), &gradients);
     }
@@ -124,7 +142,10 @@ fn check(case: &Case, dump: &Dump, inputs: &Inputs, place: Place) {
         assert!(function_norm.is_empty());
     }
     dump.assert_tensors(&format!("{number}/trained"), &network.state_dict(0));
-    dump.assert_tensor(&format!("{number}/test_logits"), &network.test_logits(&lane(&inputs.test_images)));
+    dump.assert_tensor(
+        &format!("{number}/test_logits"),
+        &network.test_logits(&lane(&inputs.test_images)),
+    );
 }
 
 fn check_all(file: &str, cases: usize) {

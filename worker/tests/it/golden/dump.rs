@@ -33,9 +33,11 @@ pub(crate) struct Dump {
 
 impl Dump {
     pub(crate) fn read(name: &str) -> Self {
-        let path = format!("{}/../tests/reference/golden/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let path =
+            format!("{}/../tests/reference/golden/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         let (_, metadata) = SafeTensors::read_metadata(&fs::read(&path).unwrap()).unwrap();
-        let settings = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["settings"]).unwrap();
+        let settings =
+            serde_json::from_str(&metadata.metadata().as_ref().unwrap()["settings"]).unwrap();
         Self { tensors: Tensor::read_safetensors(path).unwrap().into_iter().collect(), settings }
     }
 
@@ -104,7 +106,10 @@ impl Dump {
         for (name, gradient) in actual {
             if cancelled.contains(&&**name) {
                 let error = norm(&difference(&summary(gradient), &expected(name)));
-                assert!(error <= CANCELLED * all, "{prefix}/{name}: off by {error:e} beside {all:e}");
+                assert!(
+                    error <= CANCELLED * all,
+                    "{prefix}/{name}: off by {error:e} beside {all:e}"
+                );
             } else {
                 self.assert_tensor(&format!("{prefix}/{name}"), gradient);
             }
@@ -112,8 +117,10 @@ impl Dump {
     }
 
     fn assert_names(&self, prefix: &str, actual: &[Named]) {
-        let mut actual: Vec<_> = actual.iter().map(|(name, _)| format!("{prefix}/{name}")).collect();
-        let mut expected: Vec<_> = self.tensors.keys().filter(|name| name.starts_with(&format!("{prefix}/"))).collect();
+        let mut actual: Vec<_> =
+            actual.iter().map(|(name, _)| format!("{prefix}/{name}")).collect();
+        let mut expected: Vec<_> =
+            self.tensors.keys().filter(|name| name.starts_with(&format!("{prefix}/"))).collect();
         actual.sort();
         expected.sort();
         assert_eq!(actual.iter().collect::<Vec<_>>(), expected);
@@ -124,7 +131,8 @@ impl Dump {
 fn assert_close(what: &str, actual: &[f64], expected: &[f64]) {
     let errors = difference(actual, expected);
     let largest = |values: &[f64]| values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
-    let close = norm(&errors) <= TOLERANCE * norm(expected) && largest(&errors) <= TOLERANCE * largest(expected);
+    let close = norm(&errors) <= TOLERANCE * norm(expected)
+        && largest(&errors) <= TOLERANCE * largest(expected);
     assert!(close, "{what}: off by {:e} beside {:e}", norm(&errors), norm(expected));
 }
 
@@ -141,7 +149,10 @@ fn norm(values: &[f64]) -> f64 {
 fn summary(tensor: &Tensor) -> Vec<f64> {
     let values = values(tensor);
     let (count, last) = (values.len().min(64), values.len() - 1);
-    [norm(&values)].into_iter().chain((0..count).map(|i| values[i * last / (count - 1).max(1)])).collect()
+    [norm(&values)]
+        .into_iter()
+        .chain((0..count).map(|i| values[i * last / (count - 1).max(1)]))
+        .collect()
 }
 
 fn values(tensor: &Tensor) -> Vec<f64> {
@@ -150,7 +161,11 @@ fn values(tensor: &Tensor) -> Vec<f64> {
 
 /// Gradients with the names of their parameters.
 pub(crate) fn named(gradients: &[Tensor], parameters: Vec<Named>) -> Vec<Named> {
-    parameters.iter().zip(gradients).map(|((name, _), gradient)| (name.clone(), gradient.shallow_clone())).collect()
+    parameters
+        .iter()
+        .zip(gradients)
+        .map(|((name, _), gradient)| (name.clone(), gradient.shallow_clone()))
+        .collect()
 }
 
 /// Images of one size, which all models for that size train on.
@@ -169,7 +184,8 @@ impl Inputs {
         let classes = models.number("classes") as i64;
         let size = dump.tensors["images"].size();
         let shape = InputShape { image: ImageShape::grey(size[1] as u32, size[2] as u32), classes };
-        let none = Tensor::zeros([dump.tensors["test_images"].size()[0]], (Kind::Uint8, Device::Cpu));
+        let none =
+            Tensor::zeros([dump.tensors["test_images"].size()[0]], (Kind::Uint8, Device::Cpu));
         let images = normalised(&dump.tensors["images"], &dump.tensors["labels"], shape);
         let test_images = normalised(&dump.tensors["test_images"], &none, shape).pixels;
         Self { dump, shape, images, test_images }
@@ -186,7 +202,11 @@ fn normalised(images: &Tensor, labels: &Tensor, shape: InputShape) -> Images {
     let bytes = |x: &Tensor| Vec::<u8>::try_from(x.flatten(0, -1)).unwrap();
     let split = Split { images: bytes(images), labels: bytes(labels), shape: shape.image };
     let classes = shape.classes as usize;
-    let splits = Splits { train: split.clone().into(), test: split, classes, units: Units::OF_MNIST };
+    let splits =
+        Splits { train: split.clone().into(), test: split, classes, units: Units::OF_MNIST };
     let data = DeviceData::new(splits, Device::Cpu);
-    Images { pixels: data.test().pixels.shallow_clone(), labels: data.test().labels.shallow_clone() }
+    Images {
+        pixels: data.test().pixels.shallow_clone(),
+        labels: data.test().labels.shallow_clone(),
+    }
 }

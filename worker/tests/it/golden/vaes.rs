@@ -27,7 +27,8 @@ fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, place: Place) -> (Tensor, T
     let (mut losses, mut codes) = (Vec::new(), None);
     for step in 0..dump.steps() {
         let noise = noise.get(step).unsqueeze(0);
-        let (elbo, gradients) = vae.gradients(&own_units(&inputs.batch(&batches.get(step)).0), &noise);
+        let (elbo, gradients) =
+            vae.gradients(&own_units(&inputs.batch(&batches.get(step)).0), &noise);
         let Elbo { loss, mu, logvar, .. } = elbo;
         if step == 0 {
             dump.assert_tensor("mu", &mu);
@@ -40,7 +41,10 @@ fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, place: Place) -> (Tensor, T
         codes = Some((mu, logvar));
     }
     dump.assert_numbers("losses", &losses);
-    dump.assert_tensors("trained", &[vae.parameters(), vae.buffers()].into_iter().flatten().collect::<Vec<_>>());
+    dump.assert_tensors(
+        "trained",
+        &[vae.parameters(), vae.buffers()].into_iter().flatten().collect::<Vec<_>>(),
+    );
     codes.unwrap()
 }
 
@@ -88,19 +92,32 @@ fn check_at(file: &str, place: Place) {
 }
 
 /// From noise to the function norm of a net.
-fn check_samples(statistics: &str, density: &Densities, dump: &Dump, inputs: &Inputs, place: Place) {
-    let net = network(Architecture::NET, &Dump::read(&format!("net-{}", dump.text("inputs"))), inputs, place);
+fn check_samples(
+    statistics: &str,
+    density: &Densities,
+    dump: &Dump,
+    inputs: &Inputs,
+    place: Place,
+) {
+    let net = network(
+        Architecture::NET,
+        &Dump::read(&format!("net-{}", dump.text("inputs"))),
+        inputs,
+        place,
+    );
     let (images, labels) = inputs.batch(&dump.integers("batches").get(0));
     let [height, width, channels] = inputs.shape.image.size();
     for units in SampleUnits::ALL {
-        let samples = density.decode(&dump.floats("sample_noise").unsqueeze(0), dump.number("spread"));
+        let samples =
+            density.decode(&dump.floats("sample_noise").unsqueeze(0), dump.number("spread"));
         assert!(!samples.requires_grad());
         let samples = in_units(samples.view([-1, height, width, channels]), *units);
         let name = format!("{statistics}/{}", units.name());
         dump.assert_tensor(&format!("{name}/samples"), &samples);
         let images = Tensor::cat(&[&images, &samples], 0).unsqueeze(0);
         let input = StepInput { images, labels: labels.unsqueeze(0), masks: None };
-        let gradient = Objective::new(&[&spec(Architecture::NET, 0.1)], place.device).gradient(&net, &input);
+        let gradient =
+            Objective::new(&[&spec(Architecture::NET, 0.1)], place.device).gradient(&net, &input);
         let norm = gradient.value(TRAIN_FUNCTION_NORM).unwrap();
         dump.assert_numbers(&format!("{name}/function_norm"), &[norm.double_value(&[0])]);
     }
@@ -130,6 +147,9 @@ fn adam_adds_epsilon_before_the_bias_correction() {
             let rates = optimiser.rates(&[vec![step as u32 + 1]]);
             optimiser.step(parameters, &[gradients.shallow_clone()], &rates[0]);
         }
-        dump.assert_numbers("weights", &Vec::try_from(weights.squeeze_dim(0).to_kind(Kind::Double)).unwrap());
+        dump.assert_numbers(
+            "weights",
+            &Vec::try_from(weights.squeeze_dim(0).to_kind(Kind::Double)).unwrap(),
+        );
     }
 }

@@ -4,7 +4,10 @@
 //! the assembly of lanes are outside. SWFN_GPU_BENCH_LANES names other numbers of lanes (`1,2,4`), SWFN_GPU_BENCH_OUT a file
 //! that lines are appended to.
 
-use std::{cell::RefCell, collections::VecDeque, fs, io::Write as _, ops::ControlFlow, rc::Rc, time::Instant};
+use std::{
+    cell::RefCell, collections::VecDeque, fs, io::Write as _, ops::ControlFlow, rc::Rc,
+    time::Instant,
+};
 
 use swfn_shared::{
     artifacts::{Artifact, Artifacts},
@@ -45,7 +48,9 @@ struct Watch(Option<Times>);
 impl Observer for Watch {
     fn points(&mut self, _: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
         if let Some(times) = &self.0 {
-            times.borrow_mut().extend(points.iter().map(|point| (point.metric, point.step, Instant::now())));
+            times
+                .borrow_mut()
+                .extend(points.iter().map(|point| (point.metric, point.step, Instant::now())));
         }
         ControlFlow::Continue(())
     }
@@ -73,7 +78,12 @@ impl<'o> Jobs<'o> for Timed {
 fn rates(trainer: &mut Trainer, trial: &TrialSpec, lanes: usize) -> Result<(f64, f64), String> {
     let (times, failed) = (Times::default(), Rc::default());
     let waiting = (0..lanes as u64).map(|lane| TrialSpec { seed: lane + 1, ..*trial }).collect();
-    trainer.run_all(&mut Timed { waiting, tickets: 0, times: Rc::clone(&times), failed: Rc::clone(&failed) });
+    trainer.run_all(&mut Timed {
+        waiting,
+        tickets: 0,
+        times: Rc::clone(&times),
+        failed: Rc::clone(&failed),
+    });
     if let Some(error) = failed.borrow().as_ref() {
         return Err(error.clone());
     }
@@ -108,12 +118,16 @@ fn timed(architecture: Architecture, samples: u32, precision: Precision) -> Tria
 #[ignore = "prints timings of a GPU: deploy/gpu-check.sh"]
 fn bench_iterations_by_lanes() {
     let place = place();
-    let lanes = std::env::var("SWFN_GPU_BENCH_LANES").unwrap_or_else(|_| "1,2,4,8,16,32,64,128,256".to_owned());
+    let lanes = std::env::var("SWFN_GPU_BENCH_LANES")
+        .unwrap_or_else(|_| "1,2,4,8,16,32,64,128,256".to_owned());
     let lanes: Vec<usize> = lanes.split(',').map(|lanes| lanes.trim().parse().unwrap()).collect();
     let mut out = std::env::var_os("SWFN_GPU_BENCH_OUT")
         .map(|path| fs::File::options().create(true).append(true).open(path).unwrap());
     let model = device::describe(place.device).model;
-    println!("{} ({model}), iterations x lanes per second, with function norm", device::name(place.device));
+    println!(
+        "{} ({model}), iterations x lanes per second, with function norm",
+        device::name(place.device)
+    );
     let cases = [
         (Architecture::LENET, 20, Precision::Float32),
         (Architecture::LENET, 100, Precision::Float32),
@@ -127,14 +141,17 @@ fn bench_iterations_by_lanes() {
         let mut alone = None;
         for &lanes in &lanes {
             // A trainer of its own, so that no VAE is found ready.
-            let (classifier, vae) =
-                match rates(&mut trainer(place, lanes), &timed(architecture, samples, precision), lanes) {
-                    Ok(rates) => rates,
-                    Err(error) => {
-                        println!("  {lanes:4} lanes: {error}");
-                        break;
-                    }
-                };
+            let (classifier, vae) = match rates(
+                &mut trainer(place, lanes),
+                &timed(architecture, samples, precision),
+                lanes,
+            ) {
+                Ok(rates) => rates,
+                Err(error) => {
+                    println!("  {lanes:4} lanes: {error}");
+                    break;
+                }
+            };
             let (all, of_vaes) = (classifier * lanes as f64, vae * lanes as f64);
             let first = *alone.get_or_insert(all);
             println!(

@@ -119,7 +119,10 @@ fn an_abandoned_trial_is_saved_no_more_and_one_that_is_given_back_may_end() {
     assert!(trainer.run(&trial, &mut recorder).is_ok());
     let points = recorder.points.iter().map(|point| (point.metric, point.step)).collect::<Vec<_>>();
     let (_, whole) = run(&mut self::trainer(), &trial);
-    assert_eq!(points, whole.points.iter().map(|point| (point.metric, point.step)).collect::<Vec<_>>());
+    assert_eq!(
+        points,
+        whole.points.iter().map(|point| (point.metric, point.step)).collect::<Vec<_>>()
+    );
 }
 
 #[test]

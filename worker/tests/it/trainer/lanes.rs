@@ -7,7 +7,10 @@ use swfn_shared::{
     trial::{Architecture, TrialSpec},
 };
 use swfn_worker::{
-    compute::{AdamRates, Compute, ConvPass, Kernels, LayerGradients, Normed, Place, Pooled, SgdRates, Torch},
+    compute::{
+        AdamRates, Compute, ConvPass, Kernels, LayerGradients, Normed, Place, Pooled, SgdRates,
+        Torch,
+    },
     layers::{BatchNorm, Layer, NormMode},
     noise::At,
     trial::{checkpoint::Checkpoints, report::TrainError},
@@ -36,7 +39,11 @@ fn check_lanes(place: Place, trials: u32, widths: &[usize]) {
         for &lanes in widths {
             let (beside, _) = run(&mut trainer(place, lanes), &specs, Vec::new());
             for ((alone, beside), spec) in alone.iter().zip(&beside).zip(&specs) {
-                assert_same(beside, alone, &format!("{lanes} lanes, {:?}, {spec:?}", place.compute));
+                assert_same(
+                    beside,
+                    alone,
+                    &format!("{lanes} lanes, {:?}, {spec:?}", place.compute),
+                );
             }
             assert!(beside.iter().any(|said| said.beside.contains(&lanes)), "side by side");
         }
@@ -63,7 +70,8 @@ fn each_lane_sees_its_own_validation_images() {
         let (beside, _) = run(&mut trainer(place, 3), &specs, Vec::new());
         for (alone, beside) in alone.iter().zip(&beside) {
             assert_same(beside, alone, &format!("{:?}", place.compute));
-            let of = |said: &Said| said.result.clone().unwrap().unwrap().validation_accuracy.unwrap();
+            let of =
+                |said: &Said| said.result.clone().unwrap().unwrap().validation_accuracy.unwrap();
             assert!((of(alone) - of(beside)).abs() < 0.0051, "{alone:?} {beside:?}");
         }
     }
@@ -98,7 +106,10 @@ fn a_lane_that_diverges_is_cancelled_or_fails_leaves_the_others_alone() {
         let (beside, _) = run(&mut trainer(place, 5), &specs, vec![(2, 40)]);
         let result = |k: usize| beside[k].result.clone().unwrap();
         assert!(matches!(result(1), Err(TrainError::Diverged { .. })), "{:?}", result(1));
-        assert_eq!(result(1).unwrap_err().to_string(), alone[1].result.clone().unwrap().unwrap_err().to_string());
+        assert_eq!(
+            result(1).unwrap_err().to_string(),
+            alone[1].result.clone().unwrap().unwrap_err().to_string()
+        );
         assert_eq!(result(2), Err(TrainError::Cancelled));
         assert!(matches!(result(3), Err(TrainError::Data(_))), "{:?}", result(3));
         for k in [0, 4] {
@@ -127,7 +138,11 @@ fn lanes_that_become_free_are_taken_at_once() {
     // More are asked for before the lanes are free, and never of another shape while some are busy.
     assert_eq!((rooms[0].lanes, rooms[0].shape), (3, None));
     assert_eq!((rooms[1].lanes, rooms[1].shape), (2, Some(specs[0].shape())), "one has come");
-    assert_eq!((rooms[3].lanes, rooms[4].lanes), (0, 1), "all are taken; after 100 iterations, one is to end soon");
+    assert_eq!(
+        (rooms[3].lanes, rooms[4].lanes),
+        (0, 1),
+        "all are taken; after 100 iterations, one is to end soon"
+    );
     assert!(rooms.iter().all(|room| room.lanes <= 3));
 }
 
@@ -149,7 +164,8 @@ fn a_vae_that_two_wait_for_is_trained_for_the_one_that_stays() {
 #[test]
 fn a_trial_goes_on_among_others() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || Some(Checkpoints::open(folder.path(), Device::Cpu, Duration::from_secs(3600)).unwrap());
+    let open =
+        || Some(Checkpoints::open(folder.path(), Device::Cpu, Duration::from_secs(3600)).unwrap());
     let mut base = spec(Architecture::LENET_BN, 0.1);
     base.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 130;
     let specs: Vec<_> = (0..3).map(|k| varied(&base, k)).collect();
@@ -183,7 +199,12 @@ impl Compute for Small {
         Kernels.conv_pool(layer, x, relu)
     }
 
-    fn conv_pool_gradients(&self, layer: &Layer, pass: &ConvPass, of_output: &Tensor) -> LayerGradients {
+    fn conv_pool_gradients(
+        &self,
+        layer: &Layer,
+        pass: &ConvPass,
+        of_output: &Tensor,
+    ) -> LayerGradients {
         Kernels.conv_pool_gradients(layer, pass, of_output)
     }
 
@@ -203,7 +224,12 @@ impl Compute for Small {
         Kernels.batch_norm(norm, x, mode)
     }
 
-    fn batch_norm_gradients(&self, norm: &BatchNorm, normed: &Normed, of_output: &Tensor) -> [Tensor; 3] {
+    fn batch_norm_gradients(
+        &self,
+        norm: &BatchNorm,
+        normed: &Normed,
+        of_output: &Tensor,
+    ) -> [Tensor; 3] {
         Kernels.batch_norm_gradients(norm, normed, of_output)
     }
 
@@ -211,7 +237,13 @@ impl Compute for Small {
         Kernels.cross_entropy(logits, x, share)
     }
 
-    fn sgd(&self, rates: &SgdRates, parameter: &mut Tensor, velocity: &mut Tensor, gradient: &Tensor) {
+    fn sgd(
+        &self,
+        rates: &SgdRates,
+        parameter: &mut Tensor,
+        velocity: &mut Tensor,
+        gradient: &Tensor,
+    ) {
         Kernels.sgd(rates, parameter, velocity, gradient);
     }
 

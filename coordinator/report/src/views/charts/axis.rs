@@ -24,14 +24,20 @@ const ZERO: f64 = 0.05;
 impl Axis {
     /// From `low` to `high`, with about five round numbers.
     pub(super) fn linear(title: &str, low: f64, high: f64) -> Self {
-        let mut axis = Self { title: title.to_owned(), log: false, zero: None, low, high, ticks: Vec::new() };
+        let mut axis =
+            Self { title: title.to_owned(), log: false, zero: None, low, high, ticks: Vec::new() };
         let step = round_step((high - low) / 5.0);
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
-        let decimals = if (step * 10f64.powi(decimals as i32)).fract().abs() > 1e-6 { decimals + 1 } else { decimals };
+        let decimals = if (step * 10f64.powi(decimals as i32)).fract().abs() > 1e-6 {
+            decimals + 1
+        } else {
+            decimals
+        };
         let thousands = step % 500.0 == 0.0 && high >= 5000.0;
         let first = (low / step - 1e-9).ceil();
-        let values =
-            (0..50).map(|index| (first + f64::from(index)) * step).take_while(|value| *value <= high + step * 1e-6);
+        let values = (0..50)
+            .map(|index| (first + f64::from(index)) * step)
+            .take_while(|value| *value <= high + step * 1e-6);
         axis.ticks = values
             .map(|value| {
                 let text = match thousands && value > 0.0 {
@@ -82,8 +88,14 @@ impl Axis {
         let lone = if high - low < 0.4 { 0.3 * span } else { 0.0 };
         let left = if zero { 0.25 * span } else { 0.09 * span };
         let (low, high) = (low - left - lone, high + 0.09 * span + lone);
-        let mut axis =
-            Self { title: title.to_owned(), log: true, zero: zero.then_some(ZERO), low, high, ticks: Vec::new() };
+        let mut axis = Self {
+            title: title.to_owned(),
+            log: true,
+            zero: zero.then_some(ZERO),
+            low,
+            high,
+            ticks: Vec::new(),
+        };
         axis.ticks = values.iter().map(|value| (axis.share(*value), short(*value))).collect();
         axis
     }
@@ -134,15 +146,22 @@ mod tests {
         assert_eq!(texts(&Axis::linear("", 0.0, 0.9)), ["0.0", "0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(texts(&Axis::log("", 0.002, 900.0)), ["0.01", "0.1", "1", "10", "100", "1000"]);
         assert_eq!(texts(&Axis::log("", 13.0, 60.0)), ["20", "50"]);
-        assert_eq!(texts(&Axis::of("", &[0.0, 0.000_316_227_766, 0.1, 1.0])), ["0", "3.16e-4", "0.1", "1"]);
+        assert_eq!(
+            texts(&Axis::of("", &[0.0, 0.000_316_227_766, 0.1, 1.0])),
+            ["0", "3.16e-4", "0.1", "1"]
+        );
     }
 
     #[test]
     fn places_lie_on_the_axis_in_order_whatever_the_values() {
-        for values in [&[0.0][..], &[0.1], &[0.0, 0.1], &[1e-9, 1e9], &[0.0, 1e-3, 1e-2, 0.1, 1.0]] {
+        for values in [&[0.0][..], &[0.1], &[0.0, 0.1], &[1e-9, 1e9], &[0.0, 1e-3, 1e-2, 0.1, 1.0]]
+        {
             let axis = Axis::of("", values);
             let places: Vec<f64> = values.iter().map(|value| axis.share(*value)).collect();
-            assert!(places.iter().all(|place| (0.0..=1.0).contains(place)), "{values:?}: {places:?}");
+            assert!(
+                places.iter().all(|place| (0.0..=1.0).contains(place)),
+                "{values:?}: {places:?}"
+            );
             assert!(places.is_sorted_by(|a, b| a < b), "{values:?}: {places:?}");
         }
     }

@@ -93,6 +93,11 @@ pub(super) fn chosen<T>(all: Vec<T>, limit: usize, what: &str, note: &mut String
         return all;
     }
     note.push_str(&format!(" Shown are {limit} of {count} {what}, evenly chosen."));
-    let wanted: Vec<usize> = (0..limit).map(|index| index * (count - 1) / (limit - 1).max(1)).collect();
-    all.into_iter().enumerate().filter(|(index, _)| wanted.contains(index)).map(|(_, item)| item).collect()
+    let wanted: Vec<usize> =
+        (0..limit).map(|index| index * (count - 1) / (limit - 1).max(1)).collect();
+    all.into_iter()
+        .enumerate()
+        .filter(|(index, _)| wanted.contains(index))
+        .map(|(_, item)| item)
+        .collect()
 }

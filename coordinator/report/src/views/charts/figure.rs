@@ -42,7 +42,8 @@ pub(crate) struct Study<'s> {
 
 impl<'s> Study<'s> {
     pub(crate) fn new(summary: &'s Summary) -> Self {
-        let regularisers: Vec<_> = summary.treatments().iter().map(|treatment| treatment.regulariser).collect();
+        let regularisers: Vec<_> =
+            summary.treatments().iter().map(|treatment| treatment.regulariser).collect();
         Self { summary, looks: looks(&regularisers) }
     }
 

@@ -69,13 +69,16 @@ fn telling(differences: &[Difference], limit: usize) -> (Vec<Difference>, String
     if count <= limit {
         return (differences.to_vec(), String::new());
     }
-    let (decided, open): (Vec<usize>, Vec<usize>) = (0..count).partition(|place| differences[*place].decided);
+    let (decided, open): (Vec<usize>, Vec<usize>) =
+        (0..count).partition(|place| differences[*place].decided);
     let mut kept: Vec<usize> = decided.iter().copied().take(limit).collect();
     let room = limit - kept.len();
     kept.extend((0..room).map(|index| open[index * open.len() / room]));
     kept.sort_unstable();
-    let note =
-        format!(" Shown are {limit} of {count} differences, {} decided ones among them.", decided.len().min(limit));
+    let note = format!(
+        " Shown are {limit} of {count} differences, {} decided ones among them.",
+        decided.len().min(limit)
+    );
     (kept.into_iter().map(|place| differences[place].clone()).collect(), note)
 }
 
@@ -97,7 +100,10 @@ impl Forest {
         // Rows of one name stand together, where the first of them stood.
         let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
         rows.sort_by_key(|row| names.iter().position(|name| *name == row.name));
-        let column = |title, text: fn(&Difference) -> String| Column { title, texts: rows.iter().map(text).collect() };
+        let column = |title, text: fn(&Difference) -> String| Column {
+            title,
+            texts: rows.iter().map(text).collect(),
+        };
         let columns = vec![
             column("n", |row| row.size.to_string()),
             column("network", |row| row.network.clone()),
@@ -148,7 +154,9 @@ impl Forest {
         let left = lefts[lefts.len() - 1] + 4.0;
         let right = left + PLOT;
         let numbers = right + 10.0;
-        let total = numbers + widest(self.numbers.iter().map(String::as_str).chain(["± 95 %"]), BOLD)? + EDGE;
+        let total = numbers
+            + widest(self.numbers.iter().map(String::as_str).chain(["± 95 %"]), BOLD)?
+            + EDGE;
         let blocks = self.blocks();
         let bottom = blocks.last().map_or(HEAD, |(rows, level)| level + STEP * rows.len() as f64);
         let x = axis(&self.rows);
@@ -182,24 +190,44 @@ impl Forest {
             }
             pen.line((left, bottom), (right, bottom), Role::Muted, 1.0)?;
             let mut x = x.clone();
-            let widths: Vec<f64> = x.ticks.iter().map(|(_, text)| width(text, SMALL)).collect::<Drawn<_>>()?;
+            let widths: Vec<f64> =
+                x.ticks.iter().map(|(_, text)| width(text, SMALL)).collect::<Drawn<_>>()?;
             let most = widths.into_iter().fold(0.0, f64::max);
             x.thin(|_| (most + 6.0) / PLOT);
             for (share, text) in &x.ticks {
-                pen.text(text, (left + share * PLOT, bottom + 12.0), Anchor::Middle, SMALL, Role::Muted)?;
+                pen.text(
+                    text,
+                    (left + share * PLOT, bottom + 12.0),
+                    Anchor::Middle,
+                    SMALL,
+                    Role::Muted,
+                )?;
             }
-            let middle = ((left + right) / 2.0).min(total - EDGE - width(&self.title, NORMAL)? / 2.0);
+            let middle =
+                ((left + right) / 2.0).min(total - EDGE - width(&self.title, NORMAL)? / 2.0);
             pen.text(&self.title, (middle, bottom + 30.0), Anchor::Middle, NORMAL, Role::Ink)
         })
     }
 
-    fn draw_row(&self, pen: &Pen<'_>, row: usize, level: f64, x: &Axis, (left, right): (f64, f64)) -> Drawn {
+    fn draw_row(
+        &self,
+        pen: &Pen<'_>,
+        row: usize,
+        level: f64,
+        x: &Axis,
+        (left, right): (f64, f64),
+    ) -> Drawn {
         let Difference { mean, half, look, decided, .. } = &self.rows[row];
         let across = |value: f64| left + x.share(value).clamp(0.0, 1.0) * (right - left);
         let color = look.color();
         let ends = half.map(|half| (mean - half, mean + half));
         if let Some((from, to)) = ends {
-            pen.line((across(from), level), (across(to), level), color, if *decided { 2.6 } else { 1.5 })?;
+            pen.line(
+                (across(from), level),
+                (across(to), level),
+                color,
+                if *decided { 2.6 } else { 1.5 },
+            )?;
         }
         match decided {
             true => pen.mark((across(*mean), level), look.mark, color, 4.2)?,
@@ -212,7 +240,11 @@ impl Forest {
                 true => pen.line((end, level - 5.5), (end, level + 5.5), color, 1.5)?,
                 // An interval that goes beyond the picture ends in an arrow.
                 false => pen.area(
-                    &[(end, level), (end - 6.0 * outwards, level - 3.5), (end - 6.0 * outwards, level + 3.5)],
+                    &[
+                        (end, level),
+                        (end - 6.0 * outwards, level - 3.5),
+                        (end - 6.0 * outwards, level + 3.5),
+                    ],
                     color,
                     1.0,
                 )?,
@@ -235,10 +267,14 @@ fn directions(pen: &Pen<'_>, zero: f64, left: f64, right: f64) -> Drawn {
 
 /// Around zero, all means and all intervals but those that dwarf the others.
 fn axis(rows: &[Difference]) -> Axis {
-    let estimates: Vec<(f64, Option<f64>)> = rows.iter().map(|row| (row.mean, row.half)).chain([(0.0, None)]).collect();
+    let estimates: Vec<(f64, Option<f64>)> =
+        rows.iter().map(|row| (row.mean, row.half)).chain([(0.0, None)]).collect();
     let cap = cap(&estimates);
-    let ends =
-        |sign: f64| rows.iter().map(move |row| sign * row.mean + row.half.unwrap_or(0.0).min(cap)).fold(0.0, f64::max);
+    let ends = |sign: f64| {
+        rows.iter()
+            .map(move |row| sign * row.mean + row.half.unwrap_or(0.0).min(cap))
+            .fold(0.0, f64::max)
+    };
     let (below, above) = (ends(-1.0), ends(1.0));
     let margin = (0.06 * (below + above)).max(0.05);
     Axis::linear("", -below - margin, above + margin)

@@ -11,12 +11,15 @@ pub(super) const FEW: usize = 12;
 /// The smallest and the largest of some values.
 pub(super) fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|value| value.is_finite());
-    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    })
 }
 
 /// Half the width up to which intervals are shown in full: some times the usual one, or as wide as all means are apart.
 pub(super) fn cap(estimates: &[(f64, Option<f64>)]) -> f64 {
-    let mut halves: Vec<f64> = estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
+    let mut halves: Vec<f64> =
+        estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
     halves.sort_by(f64::total_cmp);
     let (low, high) = extremes(estimates.iter().map(|(mean, _)| *mean));
     halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (8.0 * median).max(high - low))
@@ -37,13 +40,17 @@ pub(super) fn entering(path: &[Place], frame: Frame, share: impl Fn(usize) -> f6
 
 /// The pieces of a path where it is on top of `count` lines.
 pub(super) fn turns(path: &[Place], number: usize, count: usize) -> Vec<Vec<Place>> {
-    let (Some((left, _)), Some((right, _))) = (path.first(), path.last()) else { return Vec::new() };
+    let (Some((left, _)), Some((right, _))) = (path.first(), path.last()) else {
+        return Vec::new();
+    };
     if count < 2 {
         return Vec::new();
     }
     let round = TURN * count as f64;
     let first = (left / round).floor() as i64;
-    let starts = (first..).map(|index| index as f64 * round + TURN * number as f64).take_while(|start| start < right);
+    let starts = (first..)
+        .map(|index| index as f64 * round + TURN * number as f64)
+        .take_while(|start| start < right);
     starts
         .map(|start| between(path, start.max(*left), (start + TURN).min(*right)))
         .filter(|piece| piece.len() > 1)

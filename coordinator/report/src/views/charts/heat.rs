@@ -47,13 +47,20 @@ const LAMBDAS: usize = 10;
 const SIZES: usize = 10;
 
 pub(super) fn heat(study: &Study<'_>) -> Content {
-    let cells = || study.cells().iter().filter(|cell| cell.spec.penalty.is_some() && !cell.accuracies.is_empty());
+    let cells = || {
+        study
+            .cells()
+            .iter()
+            .filter(|cell| cell.spec.penalty.is_some() && !cell.accuracies.is_empty())
+    };
     let sizes: BTreeSet<u32> = cells().map(|cell| cell.subset_size).collect();
     let mut lambdas: Vec<f64> = cells().map(|cell| cell.spec.lambda()).collect();
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();
     if sizes.len() < 2 || lambdas.len() < 2 {
-        return Content::Missing("it takes results of two subset sizes and two values of λ above zero".to_owned());
+        return Content::Missing(
+            "it takes results of two subset sizes and two values of λ above zero".to_owned(),
+        );
     }
     let mut note = String::new();
     let lambdas = chosen(lambdas, LAMBDAS, "values of λ", &mut note);
@@ -62,7 +69,9 @@ pub(super) fn heat(study: &Study<'_>) -> Content {
     for cell in cells() {
         let column = lambdas.iter().position(|lambda| *lambda == cell.spec.lambda());
         let row = sizes.iter().position(|size| *size == cell.subset_size);
-        let (Some(column), Some(row), Some(estimate)) = (column, row, mean(cell.accuracies.values().copied())) else {
+        let (Some(column), Some(row), Some(estimate)) =
+            (column, row, mean(cell.accuracies.values().copied()))
+        else {
             continue;
         };
         let mut key = over_lambda(&cell.spec);
@@ -79,7 +88,12 @@ pub(super) fn heat(study: &Study<'_>) -> Content {
             maps.push((key, Map { title, fields: Vec::new() }));
             maps.len() - 1
         });
-        maps[place].1.fields.push(Field { column, row, accuracy: 100.0 * estimate, gain: gain(study, cell) });
+        maps[place].1.fields.push(Field {
+            column,
+            row,
+            accuracy: 100.0 * estimate,
+            gain: gain(study, cell),
+        });
     }
     let maps = maps.into_iter().map(|(_, map)| map).collect();
     let mark = if study.summary.selection == Selection::Best { "best " } else { "" };
@@ -93,7 +107,10 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 fn gain(study: &Study<'_>, cell: &Cell) -> Option<f64> {
     let none = study.summary.cell(without(&cell.spec).cell())?;
-    let pairs = cell.accuracies.iter().filter_map(|(seed, with)| Some(100.0 * (with - none.accuracies.get(seed)?)));
+    let pairs = cell
+        .accuracies
+        .iter()
+        .filter_map(|(seed, with)| Some(100.0 * (with - none.accuracies.get(seed)?)));
     mean(pairs)
 }
 
@@ -129,12 +146,26 @@ impl Maps {
             let middle = ABOVE + map_height / 2.0;
             (0..rows).try_for_each(|row| {
                 let level = middle + row as f64 * (ABOVE + map_height + BELOW);
-                pen.text("training images", (LEFT / 2.0 + 2.0, level), Anchor::Upwards, NORMAL, Role::Ink)
+                pen.text(
+                    "training images",
+                    (LEFT / 2.0 + 2.0, level),
+                    Anchor::Upwards,
+                    NORMAL,
+                    Role::Ink,
+                )
             })
         })
     }
 
-    fn draw_map(&self, pen: &Pen<'_>, map: &Map, frame: Frame, sizes: &[String], width: f64, strongest: f64) -> Drawn {
+    fn draw_map(
+        &self,
+        pen: &Pen<'_>,
+        map: &Map,
+        frame: Frame,
+        sizes: &[String],
+        width: f64,
+        strongest: f64,
+    ) -> Drawn {
         let title = fitted(&map.title, STRONG, frame.width())?;
         pen.text(&title, (frame.left, frame.top - 13.0), Anchor::Left, STRONG, Role::Ink)?;
         for (row, size) in sizes.iter().enumerate() {
@@ -143,12 +174,19 @@ impl Maps {
         }
         for (column, lambda) in self.lambdas.iter().enumerate() {
             let across = frame.left + (column as f64 + 0.5) * width;
-            pen.text(&short(*lambda), (across, frame.bottom + 13.0), Anchor::Middle, SMALL, Role::Muted)?;
+            pen.text(
+                &short(*lambda),
+                (across, frame.bottom + 13.0),
+                Anchor::Middle,
+                SMALL,
+                Role::Muted,
+            )?;
         }
         let middle = (frame.left + frame.right) / 2.0;
         pen.text("weight λ", (middle, frame.bottom + 31.0), Anchor::Middle, NORMAL, Role::Ink)?;
         let accuracies = || map.fields.iter().map(|field| field.accuracy);
-        let (low, high) = (accuracies().fold(f64::INFINITY, f64::min), accuracies().fold(0.0, f64::max));
+        let (low, high) =
+            (accuracies().fold(f64::INFINITY, f64::min), accuracies().fold(0.0, f64::max));
         for field in &map.fields {
             let left = frame.left + field.column as f64 * width;
             let top = frame.top + field.row as f64 * CELL_HEIGHT;
@@ -162,7 +200,13 @@ impl Maps {
             let accuracy = format!("{}{} %", self.mark, decimal(field.accuracy, 1));
             match field.gain {
                 Some(gain) => {
-                    pen.ink(&signed(gain, 2), (middle - 1.0, level - 7.5), Anchor::Middle, LARGE, ink)?;
+                    pen.ink(
+                        &signed(gain, 2),
+                        (middle - 1.0, level - 7.5),
+                        Anchor::Middle,
+                        LARGE,
+                        ink,
+                    )?;
                     pen.ink(&accuracy, (middle - 1.0, level + 8.0), Anchor::Middle, LITTLE, ink)?;
                 }
                 None => pen.ink(&accuracy, (middle - 1.0, level), Anchor::Middle, LARGE, ink)?,

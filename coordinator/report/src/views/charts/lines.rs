@@ -6,7 +6,8 @@ use super::{
     geometry::{FEW, cap, entering, extremes, marked, turns},
     palette::Look,
     panels::{
-        COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key, key_height, place, y_title,
+        COLUMNS, KeyEntry, Layout, ROWS, Shown, axes, end_labels, end_labels_width, key,
+        key_height, place, y_title,
     },
     pen::{Drawn, Frame, Pen, Place, SMALL, picture, widest},
     theme::{Role, Theme, Tint},
@@ -98,11 +99,14 @@ const LABEL: f64 = 15.0;
 
 impl Lines {
     pub(super) fn draw(&self, theme: Theme) -> Drawn<String> {
-        let columns = self.panels.iter().map(|panel| panel.column + 1).max().unwrap_or(1).min(COLUMNS);
+        let columns =
+            self.panels.iter().map(|panel| panel.column + 1).max().unwrap_or(1).min(COLUMNS);
         let rows = self.panels.iter().map(|panel| panel.row + 1).max().unwrap_or(1).min(ROWS);
         let vertical: Vec<Axis> = (0..rows).map(|row| self.vertical(row)).collect();
-        let numbers =
-            widest(vertical.iter().flat_map(|axis| &axis.ticks).map(|(_, text)| text.as_str()), SMALL)? + 10.0;
+        let numbers = widest(
+            vertical.iter().flat_map(|axis| &axis.ticks).map(|(_, text)| text.as_str()),
+            SMALL,
+        )? + 10.0;
         let entries = self.entries();
         let height = if rows == 1 { 240.0 } else { 180.0 };
         let most = self.panels.iter().map(|panel| panel.lines.len()).max().unwrap_or(0);
@@ -111,7 +115,8 @@ impl Lines {
         let names: Vec<&str> = entries.iter().map(|(_, name)| *name).collect();
         let beside = if direct { end_labels_width(&names)? } else { 0.0 };
         let mut layout = Layout { rows, columns, height, beside, above: 0.0, numbers };
-        let entries: Vec<KeyEntry<'_>> = if entries.len() > 1 && !direct { entries } else { Vec::new() };
+        let entries: Vec<KeyEntry<'_>> =
+            if entries.len() > 1 && !direct { entries } else { Vec::new() };
         layout.above = key_height(&entries, layout.width())?;
         picture(layout.width(), layout.total_height(), theme, |pen| {
             key(pen, &entries, layout.width())?;
@@ -119,12 +124,17 @@ impl Lines {
                 let last = if self.uprights.len() == 1 { rows - 1 } else { index };
                 y_title(pen, &layout, &upright.title, index..=last)?;
             }
-            for panel in self.panels.iter().filter(|panel| panel.row < rows && panel.column < columns) {
+            for panel in
+                self.panels.iter().filter(|panel| panel.row < rows && panel.column < columns)
+            {
                 let frame = layout.frame(panel.row, panel.column);
                 let y = &vertical[panel.row];
                 let below = |other: &Panel| other.column == panel.column && other.row > panel.row;
                 let left = |other: &Panel| other.row == panel.row && other.column < panel.column;
-                let shown = Shown { y_numbers: !self.panels.iter().any(left), x_title: !self.panels.iter().any(below) };
+                let shown = Shown {
+                    y_numbers: !self.panels.iter().any(left),
+                    x_title: !self.panels.iter().any(below),
+                };
                 axes(pen, frame, &panel.title, &self.x, y, shown)?;
                 self.draw_panel(pen, frame, panel, y, direct)?;
             }
@@ -133,7 +143,10 @@ impl Lines {
     }
 
     fn upright(&self, row: usize) -> Vertical {
-        self.uprights.get(row).or(self.uprights.first()).map_or(Vertical::Percent, |upright| upright.vertical)
+        self.uprights
+            .get(row)
+            .or(self.uprights.first())
+            .map_or(Vertical::Percent, |upright| upright.vertical)
     }
 
     /// What stands in the key: each line once, in the order in which it looks.
@@ -150,7 +163,8 @@ impl Lines {
     }
 
     fn spread(&self) -> Spread {
-        let points = self.panels.iter().flat_map(|panel| &panel.lines).map(|line| line.points.len()).max();
+        let points =
+            self.panels.iter().flat_map(|panel| &panel.lines).map(|line| line.points.len()).max();
         let lines = self.panels.iter().map(|panel| panel.lines.len()).max();
         let is_curve = matches!(self.upright(0), Vertical::Late | Vertical::LogIfWide);
         match (points.unwrap_or(0), lines.unwrap_or(0)) {
@@ -160,7 +174,14 @@ impl Lines {
         }
     }
 
-    fn draw_panel(&self, pen: &Pen<'_>, frame: Frame, panel: &Panel, y: &Axis, direct: bool) -> Drawn {
+    fn draw_panel(
+        &self,
+        pen: &Pen<'_>,
+        frame: Frame,
+        panel: &Panel,
+        y: &Axis,
+        direct: bool,
+    ) -> Drawn {
         let spread = self.spread();
         if self.upright(panel.row) == Vertical::Gain {
             let level = frame.bottom - y.share(0.0) * frame.height();
@@ -176,14 +197,17 @@ impl Lines {
             .iter()
             .enumerate()
             .map(|(number, line)| {
-                let mut path: Vec<Place> =
-                    (0..line.points.len()).map(|index| at(number, index, line.points[index].mean)).collect();
+                let mut path: Vec<Place> = (0..line.points.len())
+                    .map(|index| at(number, index, line.points[index].mean))
+                    .collect();
                 if let (Spread::Ends, Some(last)) = (spread, line.points.last()) {
                     // The line ends at its place, and goes on level to its mark.
                     path.insert(path.len() - 1, place(frame, &self.x, y, (last.x, last.mean)));
                 }
                 // A line that begins far below the axis comes in from below.
-                entering(&path, frame, |index| y.share(line.points[index.min(line.points.len() - 1)].mean))
+                entering(&path, frame, |index| {
+                    y.share(line.points[index.min(line.points.len() - 1)].mean)
+                })
             })
             .collect();
         for (number, (line, path)) in panel.lines.iter().zip(&paths).enumerate() {
@@ -192,7 +216,9 @@ impl Lines {
                 band(pen, line, |index, up| at(number, index, up))?;
             }
             match (line.kind, path.last()) {
-                (Kind::Level, Some((_, level))) => pen.dashes((frame.left, *level), frame.right, color, 1.2)?,
+                (Kind::Level, Some((_, level))) => {
+                    pen.dashes((frame.left, *level), frame.right, color, 1.2)?
+                }
                 (Kind::Line, _) => pen.path(path, color, 2.0)?,
                 _ => {}
             }
@@ -214,7 +240,8 @@ impl Lines {
                 if spread == Spread::Whiskers || (spread == Spread::Ends && last) {
                     whisker(pen, frame, y, point, place.0)?;
                 }
-                let shown = spread == Spread::Whiskers || last || marked(index, line.points.len(), number);
+                let shown =
+                    spread == Spread::Whiskers || last || marked(index, line.points.len(), number);
                 if shown && y.share(point.mean) >= 0.0 {
                     pen.mark(place, point.look.mark, point.look.color(), 4.2)?;
                 }
@@ -225,7 +252,9 @@ impl Lines {
         }
         let ends = panel.lines.iter().zip(&paths).filter_map(|(line, path)| {
             let (across, level) = match line.kind {
-                Kind::Beyond => place(frame, &self.x, y, (line.points.last()?.x, line.points.last()?.mean)),
+                Kind::Beyond => {
+                    place(frame, &self.x, y, (line.points.last()?.x, line.points.last()?.mean))
+                }
                 Kind::Line | Kind::Level => *path.last()?,
             };
             let across = if line.kind == Kind::Line { across } else { frame.right };
@@ -236,14 +265,24 @@ impl Lines {
     }
 
     /// How far points stand beside their places, so that no interval hides another one.
-    fn asides(&self, frame: Frame, panel: &Panel, spread: Spread) -> impl Fn(usize, usize) -> f64 + use<> {
-        let mut places: Vec<f64> =
-            panel.lines.iter().flat_map(|line| &line.points).map(|point| self.x.share(point.x)).collect();
+    fn asides(
+        &self,
+        frame: Frame,
+        panel: &Panel,
+        spread: Spread,
+    ) -> impl Fn(usize, usize) -> f64 + use<> {
+        let mut places: Vec<f64> = panel
+            .lines
+            .iter()
+            .flat_map(|line| &line.points)
+            .map(|point| self.x.share(point.x))
+            .collect();
         places.sort_by(f64::total_cmp);
         let apart = places.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1e-9);
         let room = 0.7 * apart.fold(1.0, f64::min) * frame.width();
         let counts: Vec<usize> = panel.lines.iter().map(|line| line.points.len()).collect();
-        let step = if spread == Spread::Ends { BESIDE } else { BESIDE.min(room / counts.len() as f64) };
+        let step =
+            if spread == Spread::Ends { BESIDE } else { BESIDE.min(room / counts.len() as f64) };
         let middle = (counts.len() as f64 - 1.0) / 2.0;
         move |line, point| match spread {
             Spread::Whiskers => (line as f64 - middle) * step,
@@ -257,7 +296,8 @@ impl Lines {
     fn vertical(&self, row: usize) -> Axis {
         let upright = self.upright(row);
         let spread = self.spread();
-        let lines = || self.panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
+        let lines =
+            || self.panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
         let lines = || lines().filter(|line| line.kind != Kind::Beyond);
         let points = || lines().flat_map(|line| &line.points);
         if upright == Vertical::LogIfWide {
@@ -302,8 +342,12 @@ impl Lines {
 }
 
 fn band(pen: &Pen<'_>, line: &Line, at: impl Fn(usize, f64) -> Place) -> Drawn {
-    let banded: Vec<_> =
-        line.points.iter().enumerate().filter_map(|(index, point)| Some((index, point.mean, point.half?))).collect();
+    let banded: Vec<_> = line
+        .points
+        .iter()
+        .enumerate()
+        .filter_map(|(index, point)| Some((index, point.mean, point.half?)))
+        .collect();
     if banded.len() < 2 {
         return Ok(());
     }
@@ -319,7 +363,11 @@ fn outwards(pen: &Pen<'_>, frame: Frame, (across, level): Place, point: &Point) 
     let color = point.look.color();
     pen.line((across, level), (across, level + 16.0 * inwards), color, 1.5)?;
     pen.area(
-        &[(across, level), (across - 4.0, level + 7.0 * inwards), (across + 4.0, level + 7.0 * inwards)],
+        &[
+            (across, level),
+            (across - 4.0, level + 7.0 * inwards),
+            (across + 4.0, level + 7.0 * inwards),
+        ],
         color,
         1.0,
     )
@@ -336,7 +384,11 @@ fn whisker(pen: &Pen<'_>, frame: Frame, y: &Axis, point: &Point, across: f64) ->
         let end = level(value);
         if !(0.0..=1.0).contains(&y.share(value)) {
             pen.area(
-                &[(across, end), (across - 3.5, end - 6.0 * outwards), (across + 3.5, end - 6.0 * outwards)],
+                &[
+                    (across, end),
+                    (across - 3.5, end - 6.0 * outwards),
+                    (across + 3.5, end - 6.0 * outwards),
+                ],
                 color,
                 1.0,
             )?;
@@ -360,7 +412,8 @@ mod tests {
     fn axis(lines: Vec<Line>, vertical: Vertical) -> Axis {
         let panel = Panel { row: 0, column: 0, title: String::new(), lines };
         let uprights = vec![Upright { title: String::new(), vertical }];
-        Lines { uprights, x: Axis::linear("iteration", 0.0, 10_000.0), panels: vec![panel] }.vertical(0)
+        Lines { uprights, x: Axis::linear("iteration", 0.0, 10_000.0), panels: vec![panel] }
+            .vertical(0)
     }
 
     fn inside(axis: &Axis, value: f64) -> bool {
@@ -370,7 +423,8 @@ mod tests {
     #[test]
     fn a_peak_at_the_beginning_and_a_short_run_stay_in_the_picture() {
         // From 10 to a peak of 90 at a tenth, and down to 80.
-        let early = |i: i32| (f64::from(i) * 500.0, if i < 2 { 10.0 } else { 90.5 - f64::from(i) * 0.5 });
+        let early =
+            |i: i32| (f64::from(i) * 500.0, if i < 2 { 10.0 } else { 90.5 - f64::from(i) * 0.5 });
         let long = axis(vec![line((1..=20).map(early))], Vertical::Late);
         assert!(inside(&long, 89.5) && inside(&long, 80.5) && !inside(&long, 10.0));
         // All of the second one lies before three tenths of the first.

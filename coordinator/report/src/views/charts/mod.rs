@@ -60,16 +60,24 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         };
         Figure { name, title, caption, content }
     };
-    let differences_are =
-        format!("Differences between trials of the same subset and seed, with 95 % intervals: {which}.");
+    let differences_are = format!(
+        "Differences between trials of the same subset and seed, with 95 % intervals: {which}."
+    );
     vec![
         figure(
             "differences",
             "Paired differences",
-            &format!("{differences_are} Filled and bold: decided after Holm's correction; hollow: not decided."),
+            &format!(
+                "{differences_are} Filled and bold: decided after Holm's correction; hollow: not decided."
+            ),
             forest::first(differences, selection),
         ),
-        figure("all-differences", "All paired differences", &differences_are, forest::all(differences, selection)),
+        figure(
+            "all-differences",
+            "All paired differences",
+            &differences_are,
+            forest::all(differences, selection),
+        ),
         figure(
             "lambda",
             "Gain over λ",
@@ -81,7 +89,9 @@ pub(crate) fn figures(material: &Material<'_>) -> Vec<Figure> {
         figure(
             "subset-size",
             "Accuracy and gain over the size of the subset",
-            &format!("Over the number of training images: {which}; below it points gained {same}. {intervals}"),
+            &format!(
+                "Over the number of training images: {which}; below it points gained {same}. {intervals}"
+            ),
             over::size(study),
         ),
         figure(

@@ -52,8 +52,10 @@ fn accuracy(study: &Study<'_>, cell: &Cell, x: f64) -> Option<Point> {
 /// The estimate of what it gains over the same seeds without any regulariser, in percentage points.
 fn gain(study: &Study<'_>, cell: &Cell, x: f64) -> Option<Point> {
     let none = study.summary.cell(plain(&cell.spec).cell())?;
-    let pairs =
-        cell.accuracies.iter().filter_map(|(seed, with)| Some(100.0 * difference(*with, *none.accuracies.get(seed)?)));
+    let pairs = cell
+        .accuracies
+        .iter()
+        .filter_map(|(seed, with)| Some(100.0 * difference(*with, *none.accuracies.get(seed)?)));
     point(study, cell, x, &pairs.collect::<Vec<_>>())
 }
 
@@ -82,7 +84,10 @@ impl Panels {
     /// Lines in the order of their colours, points in that of their places.
     fn finished(mut self) -> Vec<Panel> {
         for panel in &mut self.0 {
-            panel.lines.iter_mut().for_each(|line| line.points.sort_by(|one, other| one.x.total_cmp(&other.x)));
+            panel
+                .lines
+                .iter_mut()
+                .for_each(|line| line.points.sort_by(|one, other| one.x.total_cmp(&other.x)));
             panel.lines.sort_by_key(|line| line.points.first().map(|point| point.look.tint));
         }
         self.0
@@ -91,23 +96,38 @@ impl Panels {
 
 /// The line of a cell's treatment.
 fn line_of(study: &Study<'_>, cell: &Cell, points: Vec<Point>) -> Line {
-    Line { name: study.treatment(cell).name.clone(), tint: study.look(cell).tint, points, kind: Kind::Line }
+    Line {
+        name: study.treatment(cell).name.clone(),
+        tint: study.look(cell).tint,
+        points,
+        kind: Kind::Line,
+    }
 }
 
 /// The cells whose curves these charts show.
 pub(crate) fn cells_of_curves(study: &Study<'_>) -> BTreeSet<CellId> {
     let facets = Facets::new(study, has_results);
-    let shown = |cell: &&Cell| facets.column(cell).is_some() && facets.row(cell).is_some() && facets.has_line(cell);
+    let shown = |cell: &&Cell| {
+        facets.column(cell).is_some() && facets.row(cell).is_some() && facets.has_line(cell)
+    };
     study.cells().iter().filter(shown).map(|cell| cell.id).collect()
 }
 
 /// A metric over the iterations of the classifier, for each cell. Values are multiplied by `factor`.
-pub(super) fn iterations(study: &Study<'_>, curves: &Curves, upright: Upright, factor: f64) -> Content {
+pub(super) fn iterations(
+    study: &Study<'_>,
+    curves: &Curves,
+    upright: Upright,
+    factor: f64,
+) -> Content {
     let facets = Facets::new(study, has_results);
     let mut panels = Panels::default();
     for cell in study.cells().iter().filter(|cell| facets.has_line(cell)) {
         let curve = curves.get(&cell.id).filter(|curve| curve.len() > 1);
-        let (Some(column), Some(row), Some(curve)) = (facets.column(cell), facets.row(cell), curve) else { continue };
+        let (Some(column), Some(row), Some(curve)) = (facets.column(cell), facets.row(cell), curve)
+        else {
+            continue;
+        };
         let points = curve.iter().map(|point| Point {
             x: point.step as f64,
             mean: factor * point.mean,
@@ -118,7 +138,11 @@ pub(super) fn iterations(study: &Study<'_>, curves: &Curves, upright: Upright, f
         panels.line((row, column), title, line_of(study, cell, points.collect()));
     }
     let panels = panels.finished();
-    let steps = panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points).map(|point| point.x);
+    let steps = panels
+        .iter()
+        .flat_map(|panel| &panel.lines)
+        .flat_map(|line| &line.points)
+        .map(|point| point.x);
     let last = steps.fold(0.0, f64::max);
     if last <= 0.0 {
         return Content::Missing("no trial that has ended reported two values".to_owned());
@@ -131,7 +155,11 @@ pub(super) fn iterations(study: &Study<'_>, curves: &Curves, upright: Upright, f
 
 /// What the line of a function norm beside other regularisers is called.
 fn beside(names: Names, others: Regulariser) -> String {
-    if others.parts() == 0 { "fn".to_owned() } else { format!("fn + {}", names.regulariser(others)) }
+    if others.parts() == 0 {
+        "fn".to_owned()
+    } else {
+        format!("fn + {}", names.regulariser(others))
+    }
 }
 
 /// Over lambda, what is gained over the same seeds without any regulariser; other regularisers are levels. Where such seeds are missing, the
@@ -141,20 +169,35 @@ pub(super) fn lambda(study: &Study<'_>) -> Content {
     let with_norm = |cell: &&Cell| cell.spec.penalty.is_some() && has_results(cell);
     let gains = study.cells().iter().filter(with_norm).all(|cell| gain(study, cell, 1.0).is_some());
     let mut panels = Panels::default();
-    let names = Names::among(study.summary.treatments().iter().map(|treatment| treatment.regulariser));
+    let names =
+        Names::among(study.summary.treatments().iter().map(|treatment| treatment.regulariser));
     for cell in study.cells() {
         let treatment = study.treatment(cell);
-        let value =
-            if gains { gain(study, cell, cell.spec.lambda()) } else { accuracy(study, cell, cell.spec.lambda()) };
-        let (Some(column), Some(row), Some(point)) = (facets.column(cell), facets.row(cell), value) else { continue };
+        let value = if gains {
+            gain(study, cell, cell.spec.lambda())
+        } else {
+            accuracy(study, cell, cell.spec.lambda())
+        };
+        let (Some(column), Some(row), Some(point)) = (facets.column(cell), facets.row(cell), value)
+        else {
+            continue;
+        };
         let line = match treatment.regulariser.lambda() > 0.0 {
             false => Line { kind: Kind::Level, ..line_of(study, cell, vec![point]) },
             true => {
                 let others = treatment.regulariser.with(axes::LAMBDA, 0.0);
-                let variant =
-                    if treatment.variant.is_empty() { String::new() } else { format!(", {}", treatment.variant) };
+                let variant = if treatment.variant.is_empty() {
+                    String::new()
+                } else {
+                    format!(", {}", treatment.variant)
+                };
                 let name = format!("{}{variant}", beside(names, others));
-                Line { name, tint: kind(&treatment.regulariser), points: vec![point], kind: Kind::Line }
+                Line {
+                    name,
+                    tint: kind(&treatment.regulariser),
+                    points: vec![point],
+                    kind: Kind::Line,
+                }
             }
         };
         panels.line((row, column), format!("{}, n = {}", cell.network, cell.subset_size), line);
@@ -166,7 +209,8 @@ pub(super) fn lambda(study: &Study<'_>) -> Content {
     for panel in &mut panels {
         // Levels fill the room that lines leave.
         let mut note_of_panel = String::new();
-        let (levels, lines): (Vec<Line>, Vec<Line>) = panel.lines.drain(..).partition(|line| line.kind == Kind::Level);
+        let (levels, lines): (Vec<Line>, Vec<Line>) =
+            panel.lines.drain(..).partition(|line| line.kind == Kind::Level);
         let lines = super::facets::chosen(lines, super::facets::LINES, "lines", &mut note_of_panel);
         let room = (super::facets::LINES + 2).saturating_sub(lines.len());
         panel.lines = super::facets::chosen(levels, room, "levels", &mut note_of_panel);
@@ -178,7 +222,11 @@ pub(super) fn lambda(study: &Study<'_>) -> Content {
     if gains {
         set_apart(&mut panels);
     }
-    let places = panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points).map(|point| point.x);
+    let places = panels
+        .iter()
+        .flat_map(|panel| &panel.lines)
+        .flat_map(|line| &line.points)
+        .map(|point| point.x);
     let mut lambdas: Vec<f64> = places.collect();
     lambdas.sort_by(f64::total_cmp);
     lambdas.dedup();
@@ -195,11 +243,15 @@ fn set_apart(panels: &mut [Panel]) {
     for row in 0..=rows {
         let lines = panels.iter().filter(|panel| panel.row == row).flat_map(|panel| &panel.lines);
         let points = lines.filter(|line| line.kind == Kind::Line).flat_map(|line| &line.points);
-        let ends =
-            points.flat_map(|point| [point.mean - point.half.unwrap_or(0.0), point.mean + point.half.unwrap_or(0.0)]);
-        let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
+        let ends = points.flat_map(|point| {
+            [point.mean - point.half.unwrap_or(0.0), point.mean + point.half.unwrap_or(0.0)]
+        });
+        let (low, high) =
+            ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
         let reach = (high - low).max(1.0);
-        for line in panels.iter_mut().filter(|panel| panel.row == row).flat_map(|panel| &mut panel.lines) {
+        for line in
+            panels.iter_mut().filter(|panel| panel.row == row).flat_map(|panel| &mut panel.lines)
+        {
             let Some(mean) = line.points.first().map(|point| point.mean) else { continue };
             if line.kind == Kind::Level && !(low - reach..=high + reach).contains(&mean) {
                 line.kind = Kind::Beyond;
@@ -232,7 +284,11 @@ pub(super) fn size(study: &Study<'_>) -> Content {
             panels.line((0, column), network.to_string(), line_of(study, cell, vec![point]));
         }
         if let Some(point) = gain(study, cell, x) {
-            panels.line((1, column), format!("{network}: same seeds"), line_of(study, cell, vec![point]));
+            panels.line(
+                (1, column),
+                format!("{network}: same seeds"),
+                line_of(study, cell, vec![point]),
+            );
         }
     }
     let mut panels = panels.finished();

@@ -30,7 +30,8 @@ impl Look {
 
 /// The kind of a regulariser, values left out: its place in the table of hues.
 fn family(regulariser: &Regulariser) -> usize {
-    let others = regulariser.weights().any(|(axis, _)| ![axes::LAMBDA, axes::WEIGHT_DECAY].contains(&axis));
+    let others =
+        regulariser.weights().any(|(axis, _)| ![axes::LAMBDA, axes::WEIGHT_DECAY].contains(&axis));
     common_family(regulariser) + if others { COMMON } else { 0 }
 }
 
@@ -84,8 +85,16 @@ pub struct Legend {
 }
 
 /// What the shapes are called, in the order of [`Mark`].
-const MARKS: [&str; SHAPES] =
-    ["circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "bar", "triangle-left"];
+const MARKS: [&str; SHAPES] = [
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "triangle-down",
+    "triangle-right",
+    "bar",
+    "triangle-left",
+];
 
 /// The looks of the regularisers of a study, as its report has them.
 pub fn legend(regularisers: impl IntoIterator<Item = Regulariser>) -> Vec<Legend> {
@@ -120,7 +129,8 @@ mod tests {
         let grid = swfn_shared::grid::Grid::parse("t", grid, 1000).unwrap();
         let legend = legend(grid.trials().map(|spec| spec.regulariser()));
         assert_eq!(legend.len(), 3 * 2 * 3);
-        let colours: std::collections::BTreeSet<_> = legend.iter().map(|entry| &entry.light).collect();
+        let colours: std::collections::BTreeSet<_> =
+            legend.iter().map(|entry| &entry.light).collect();
         assert_eq!(colours.len(), legend.len());
         let none = serde_json::to_value(&legend[0]).unwrap();
         assert_eq!(

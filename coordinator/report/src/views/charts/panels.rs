@@ -47,11 +47,17 @@ impl Layout {
 
     pub(super) fn width(&self) -> f64 {
         let columns = self.columns as f64;
-        LEFT + self.numbers + columns * (self.panel_width() + self.beside) + (columns - 1.0) * GAP + EDGE
+        LEFT + self.numbers
+            + columns * (self.panel_width() + self.beside)
+            + (columns - 1.0) * GAP
+            + EDGE
     }
 
     pub(super) fn total_height(&self) -> f64 {
-        self.above + self.rows as f64 * (TITLE + self.height) + (self.rows - 1) as f64 * BELOW * 0.6 + BELOW
+        self.above
+            + self.rows as f64 * (TITLE + self.height)
+            + (self.rows - 1) as f64 * BELOW * 0.6
+            + BELOW
     }
 
     /// The frame of the data of a panel.
@@ -76,7 +82,14 @@ pub(super) struct Shown {
 }
 
 /// Grid lines, numbers and titles of a panel.
-pub(super) fn axes(pen: &Pen<'_>, frame: Frame, title: &str, x: &Axis, y: &Axis, shown: Shown) -> Drawn {
+pub(super) fn axes(
+    pen: &Pen<'_>,
+    frame: Frame,
+    title: &str,
+    x: &Axis,
+    y: &Axis,
+    shown: Shown,
+) -> Drawn {
     let title = fitted(title, STRONG, frame.width())?;
     pen.text(&title, (frame.left, frame.top - 13.0), Anchor::Left, STRONG, Role::Ink)?;
     for (share, text) in &y.ticks {
@@ -87,7 +100,8 @@ pub(super) fn axes(pen: &Pen<'_>, frame: Frame, title: &str, x: &Axis, y: &Axis,
         }
     }
     let mut x = x.clone();
-    let widths: Vec<f64> = x.ticks.iter().map(|(_, text)| width(text, SMALL)).collect::<Drawn<_>>()?;
+    let widths: Vec<f64> =
+        x.ticks.iter().map(|(_, text)| width(text, SMALL)).collect::<Drawn<_>>()?;
     let room: std::collections::HashMap<String, f64> =
         x.ticks.iter().map(|(_, text)| text.clone()).zip(widths).collect();
     x.thin(|text| (room.get(text).copied().unwrap_or(0.0) + 4.0) / frame.width());
@@ -105,7 +119,12 @@ pub(super) fn axes(pen: &Pen<'_>, frame: Frame, title: &str, x: &Axis, y: &Axis,
 }
 
 /// The title of the vertical axis of some rows.
-pub(super) fn y_title(pen: &Pen<'_>, layout: &Layout, title: &str, rows: RangeInclusive<usize>) -> Drawn {
+pub(super) fn y_title(
+    pen: &Pen<'_>,
+    layout: &Layout,
+    title: &str,
+    rows: RangeInclusive<usize>,
+) -> Drawn {
     let (top, bottom) = (layout.frame(*rows.start(), 0).top, layout.frame(*rows.end(), 0).bottom);
     let title = fitted(title, NORMAL, bottom - top + TITLE)?;
     pen.text(&title, (LEFT / 2.0 + 2.0, (top + bottom) / 2.0), Anchor::Upwards, NORMAL, Role::Ink)

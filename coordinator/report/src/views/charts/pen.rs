@@ -89,7 +89,12 @@ pub(super) struct Pen<'p> {
 }
 
 /// Draws a picture of that size and returns it as SVG.
-pub(super) fn picture(width: f64, height: f64, theme: Theme, draw: impl FnOnce(&Pen<'_>) -> Drawn) -> Drawn<String> {
+pub(super) fn picture(
+    width: f64,
+    height: f64,
+    theme: Theme,
+    draw: impl FnOnce(&Pen<'_>) -> Drawn,
+) -> Drawn<String> {
     know_fonts()?;
     let mut svg = String::new();
     let size = ((width * UNITS) as u32, (height * UNITS) as u32);
@@ -113,11 +118,19 @@ impl Pen<'_> {
 
     pub(super) fn path(&self, points: &[Place], color: Role, width: f64) -> Drawn {
         let style = self.theme.color(color).stroke_width((width * UNITS) as u32);
-        Ok(self.area.draw(&PathElement::new(points.iter().map(units).collect::<Vec<_>>(), style))?)
+        Ok(self
+            .area
+            .draw(&PathElement::new(points.iter().map(units).collect::<Vec<_>>(), style))?)
     }
 
     /// A level line of dashes.
-    pub(super) fn dashes(&self, (mut left, y): Place, right: f64, color: Role, width: f64) -> Drawn {
+    pub(super) fn dashes(
+        &self,
+        (mut left, y): Place,
+        right: f64,
+        color: Role,
+        width: f64,
+    ) -> Drawn {
         while left < right {
             self.line((left, y), ((left + 5.0).min(right), y), color, width)?;
             left += 9.0;
@@ -144,7 +157,11 @@ impl Pen<'_> {
     fn bare_mark(&self, (x, y): Place, shape: Mark, color: Role, radius: f64) -> Drawn {
         if shape.0.is_multiple_of(SHAPES) {
             let style = self.theme.color(color).filled();
-            return Ok(self.area.draw(&Circle::new(units(&(x, y)), (radius * UNITS) as i32, style))?);
+            return Ok(self.area.draw(&Circle::new(
+                units(&(x, y)),
+                (radius * UNITS) as i32,
+                style,
+            ))?);
         }
         let corners = outline(shape).iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius));
         self.area(&corners.collect::<Vec<_>>(), color, 1.0)
@@ -156,20 +173,37 @@ impl Pen<'_> {
         self.bare_mark(place, shape, Role::Ground, radius - 1.8)
     }
 
-    pub(super) fn text(&self, text: &str, place: Place, anchor: Anchor, font: Font, color: Role) -> Drawn {
+    pub(super) fn text(
+        &self,
+        text: &str,
+        place: Place,
+        anchor: Anchor,
+        font: Font,
+        color: Role,
+    ) -> Drawn {
         self.ink(text, place, anchor, font, self.theme.color(color))
     }
 
     /// As [`Self::text`], in any colour.
-    pub(super) fn ink(&self, text: &str, place: Place, anchor: Anchor, font: Font, color: RGBColor) -> Drawn {
+    pub(super) fn ink(
+        &self,
+        text: &str,
+        place: Place,
+        anchor: Anchor,
+        font: Font,
+        color: RGBColor,
+    ) -> Drawn {
         let horizontal = match anchor {
             Anchor::Left => HPos::Left,
             Anchor::Middle | Anchor::Upwards => HPos::Center,
             Anchor::Right => HPos::Right,
         };
-        let transform = if anchor == Anchor::Upwards { FontTransform::Rotate270 } else { FontTransform::None };
-        let style =
-            TextStyle::from(face(font)).color(&color).transform(transform).pos(Pos::new(horizontal, VPos::Center));
+        let transform =
+            if anchor == Anchor::Upwards { FontTransform::Rotate270 } else { FontTransform::None };
+        let style = TextStyle::from(face(font))
+            .color(&color)
+            .transform(transform)
+            .pos(Pos::new(horizontal, VPos::Center));
         Ok(self.area.draw_text(text, &style, units(&place))?)
     }
 }
@@ -177,7 +211,8 @@ impl Pen<'_> {
 /// The width of a text. Other fonts that a reader may have are narrower.
 pub(super) fn width(text: &str, font: Font) -> Drawn<f64> {
     know_fonts()?;
-    let ((left, _), (right, _)) = face(font).layout_box(text).map_err(|error| ChartError(error.to_string()))?;
+    let ((left, _), (right, _)) =
+        face(font).layout_box(text).map_err(|error| ChartError(error.to_string()))?;
     Ok(f64::from(right - left) / UNITS)
 }
 
@@ -199,7 +234,8 @@ pub(super) fn fitted(text: &str, font: Font, room: f64) -> Drawn<String> {
 /// Tells plotters the fonts that it is to measure with.
 fn know_fonts() -> Drawn {
     static KNOWN: OnceLock<bool> = OnceLock::new();
-    let fonts = [(FontStyle::Normal, dejavu::sans::regular()), (FontStyle::Bold, dejavu::sans::bold())];
+    let fonts =
+        [(FontStyle::Normal, dejavu::sans::regular()), (FontStyle::Bold, dejavu::sans::bold())];
     let all = |(style, font)| register_font("sans-serif", style, font).is_ok();
     match KNOWN.get_or_init(|| fonts.into_iter().all(all)) {
         true => Ok(()),
@@ -222,11 +258,14 @@ pub(crate) fn swatch(look: Look) -> String {
     let shape = match outline(look.mark) {
         [] => format!("<circle r=\"4.6\" fill=\"var({fill})\"/>"),
         corners => {
-            let points: Vec<String> = corners.iter().map(|(x, y)| format!("{:.1},{:.1}", 5.0 * x, 5.0 * y)).collect();
+            let points: Vec<String> =
+                corners.iter().map(|(x, y)| format!("{:.1},{:.1}", 5.0 * x, 5.0 * y)).collect();
             format!("<polygon points=\"{}\" fill=\"var({fill})\"/>", points.join(" "))
         }
     };
-    format!("<svg width=\"12\" height=\"12\" viewBox=\"-6.5 -6.5 13 13\" aria-hidden=\"true\">{shape}</svg>")
+    format!(
+        "<svg width=\"12\" height=\"12\" viewBox=\"-6.5 -6.5 13 13\" aria-hidden=\"true\">{shape}</svg>"
+    )
 }
 
 /// Corners of a shape of radius 1; a circle has none.

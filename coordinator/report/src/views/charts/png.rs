@@ -27,7 +27,8 @@ pub(crate) fn png(svg: &str) -> Drawn<Vec<u8>> {
     let tree = Tree::from_str(svg, &options).map_err(|error| ChartError(error.to_string()))?;
     let size = tree.size();
     let (width, height) = ((size.width() * SCALE) as u32, (size.height() * SCALE) as u32);
-    let mut pixels = Pixmap::new(width, height).ok_or_else(|| ChartError(format!("{width} x {height} pixels")))?;
+    let mut pixels = Pixmap::new(width, height)
+        .ok_or_else(|| ChartError(format!("{width} x {height} pixels")))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
     pixels.encode_png().map_err(|error| ChartError(error.to_string()))
 }

@@ -40,20 +40,29 @@ pub(super) fn strip(study: &Study<'_>) -> Content {
         return Content::Missing("it takes results of two seeds".to_owned());
     }
     let mut note = String::new();
-    let cells: Vec<&Cell> = study.cells().iter().filter(|cell| !cell.accuracies.is_empty()).collect();
+    let cells: Vec<&Cell> =
+        study.cells().iter().filter(|cell| !cell.accuracies.is_empty()).collect();
     let mut cells = chosen(cells, ROWS, "cells", &mut note);
     cells.sort_by_key(|cell| cell.treatment);
     let networks = Facets::new(study, |cell| !cell.accuracies.is_empty()).networks;
     let mut sections: BTreeMap<(Option<usize>, u32), Section> = BTreeMap::new();
     for cell in cells {
-        let values: BTreeMap<u64, f64> = cell.accuracies.iter().map(|(seed, share)| (*seed, 100.0 * share)).collect();
-        let Some(estimate) = Estimate::of(&values.values().copied().collect::<Vec<_>>()) else { continue };
+        let values: BTreeMap<u64, f64> =
+            cell.accuracies.iter().map(|(seed, share)| (*seed, 100.0 * share)).collect();
+        let Some(estimate) = Estimate::of(&values.values().copied().collect::<Vec<_>>()) else {
+            continue;
+        };
         let (network, size) = (cell.network, cell.subset_size);
         let title = format!("{network}, n = {size}");
         let place = networks.iter().position(|other| *other == network);
         let section = sections.entry((place, size)).or_insert(Section { title, rows: Vec::new() });
         let treatment = study.treatment(cell);
-        section.rows.push(Row { label: treatment.name.clone(), values, estimate, look: study.look(cell) });
+        section.rows.push(Row {
+            label: treatment.name.clone(),
+            values,
+            estimate,
+            look: study.look(cell),
+        });
     }
     let sections: Vec<Section> = sections.into_values().collect();
     let title = format!("{}, %", selected_accuracy(study.summary.selection));
@@ -72,7 +81,8 @@ fn draw(sections: &[Section], title: &str, theme: Theme) -> Drawn<String> {
     let numbers = widest(["100.00 ± 10.00"], SMALL)?;
     let left = EDGE + labels + 12.0;
     let width = left + PLOT + 12.0 + numbers + EDGE;
-    let height: f64 = sections.iter().map(|section| ABOVE + BELOW + STEP * section.rows.len() as f64).sum();
+    let height: f64 =
+        sections.iter().map(|section| ABOVE + BELOW + STEP * section.rows.len() as f64).sum();
     picture(width, height + 26.0, theme, |pen| {
         let mut top = 0.0;
         for section in sections {
@@ -94,9 +104,10 @@ fn horizontal(section: &Section) -> Axis {
         let half = row.estimate.confidence_95.unwrap_or(0.0).min(cap);
         [row.estimate.mean - half, row.estimate.mean + half]
     });
-    let (low, high) = values
-        .chain(ends)
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) =
+        values.chain(ends).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
     let margin = 0.04 * (high - low).max(0.5);
     Axis::linear("", low - margin, high + margin)
 }
@@ -106,7 +117,13 @@ fn draw_section(pen: &Pen<'_>, section: &Section, frame: Frame, labels: f64) -> 
     let across = |value: f64| frame.left + x.share(value).clamp(0.0, 1.0) * frame.width();
     let level = |row: usize| frame.top + (row as f64 + 0.5) * STEP;
     pen.text(&section.title, (EDGE, frame.top - 13.0), Anchor::Left, STRONG, Role::Ink)?;
-    pen.text("mean ± 95 %", (frame.right + 12.0, frame.top - 13.0), Anchor::Left, SMALL, Role::Muted)?;
+    pen.text(
+        "mean ± 95 %",
+        (frame.right + 12.0, frame.top - 13.0),
+        Anchor::Left,
+        SMALL,
+        Role::Muted,
+    )?;
     for (share, text) in &x.ticks {
         let place = frame.left + share * frame.width();
         pen.line((place, frame.top), (place, frame.bottom), Role::Grid, 1.0)?;
@@ -122,7 +139,11 @@ fn draw_section(pen: &Pen<'_>, section: &Section, frame: Frame, labels: f64) -> 
         if let Some(half) = confidence_95 {
             let (from, to) = (across(mean - half), across(mean + half));
             let (above, below) = (level - 6.5, level + 6.5);
-            pen.area(&[(from, above), (to, above), (to, below), (from, below)], row.look.color(), 0.2)?;
+            pen.area(
+                &[(from, above), (to, above), (to, below), (from, below)],
+                row.look.color(),
+                0.2,
+            )?;
             text += &format!(" ± {}", decimal(half, 2));
         }
         pen.text(&text, (frame.right + 12.0, level), Anchor::Left, SMALL, Role::Ink)?;

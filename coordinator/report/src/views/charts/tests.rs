@@ -2,7 +2,9 @@
 
 use roxmltree::Document;
 
-use super::{Content, Difference, Figure, Material, Study, Theme, cells_of_curves, figures, follow_page, png};
+use super::{
+    Content, Difference, Figure, Material, Study, Theme, cells_of_curves, figures, follow_page, png,
+};
 use crate::{
     numbers::{
         source::{Curves, Sources, open},
@@ -23,8 +25,11 @@ fn drawn(axes: &str) -> Vec<Figure> {
     let summary = summary(&sources);
     let study = Study::new(&summary);
     let cells = cells_of_curves(&study);
-    let curves =
-        |metric| sources.curves(metric, summary.cells().iter().filter(|cell| cells.contains(&cell.id))).unwrap();
+    let curves = |metric| {
+        sources
+            .curves(metric, summary.cells().iter().filter(|cell| cells.contains(&cell.id)))
+            .unwrap()
+    };
     let (accuracy, function_norm) = (curves("test/accuracy"), curves("train/function_norm"));
     let difference = |index: usize| Difference {
         name: format!("group {} of <none> & \"none\"", index / 3),
@@ -38,7 +43,12 @@ fn drawn(axes: &str) -> Vec<Figure> {
         decided: index.is_multiple_of(2),
     };
     let differences: Vec<Difference> = (0..summary.cells().len() - 1).map(difference).collect();
-    figures(&Material { study: &study, accuracy: &accuracy, function_norm: &function_norm, differences: &differences })
+    figures(&Material {
+        study: &study,
+        accuracy: &accuracy,
+        function_norm: &function_norm,
+        differences: &differences,
+    })
 }
 
 /// The texts of a drawing.
@@ -57,16 +67,22 @@ fn drawings(figures: Vec<Figure>) -> Vec<(&'static str, String)> {
         for theme in [Theme::Light, Theme::Dark] {
             let svg = draw(theme).unwrap();
             let document = Document::parse(&svg).unwrap();
-            let size: Vec<f64> =
-                document.root_element().attribute("viewBox").unwrap().split(' ').map(|n| n.parse().unwrap()).collect();
+            let size: Vec<f64> = document
+                .root_element()
+                .attribute("viewBox")
+                .unwrap()
+                .split(' ')
+                .map(|n| n.parse().unwrap())
+                .collect();
             for node in document.descendants().filter(|node| node.has_tag_name("text")) {
                 let at = |name| node.attribute(name).unwrap().parse::<f64>().unwrap();
-                let inside = (0.0..=size[2]).contains(&at("x")) && (0.0..=size[3]).contains(&at("y"));
+                let inside =
+                    (0.0..=size[2]).contains(&at("x")) && (0.0..=size[3]).contains(&at("y"));
                 assert!(inside, "{}: {:?} stands outside", figure.name, node.text());
             }
-            let marks = document
-                .descendants()
-                .filter(|node| ["polygon", "circle", "polyline", "rect"].iter().any(|tag| node.has_tag_name(*tag)));
+            let marks = document.descendants().filter(|node| {
+                ["polygon", "circle", "polyline", "rect"].iter().any(|tag| node.has_tag_name(*tag))
+            });
             assert!(marks.count() > 3, "{}", figure.name);
             if std::env::var_os("SWFN_PICTURES").is_some() {
                 let name = format!("{}{}.png", figure.name, theme.suffix());
@@ -97,14 +113,42 @@ fn a_usual_sweep_has_all_charts_with_their_labels() {
     let has = |name: &str, wanted: &[&str]| {
         let (_, svg) = drawings.iter().find(|(other, _)| *other == name).unwrap();
         let texts = texts(svg);
-        wanted.iter().for_each(|text| assert!(texts.iter().any(|other| other == text), "{name}: {text} of {texts:?}"));
+        wanted.iter().for_each(|text| {
+            assert!(texts.iter().any(|other| other == text), "{name}: {text} of {texts:?}")
+        });
     };
-    has("lambda", &["net, n = 100", "lenet, n = 300", "0", "0.01", "0.1", "1", "none", "fn", "points over none"]);
+    has(
+        "lambda",
+        &[
+            "net, n = 100",
+            "lenet, n = 300",
+            "0",
+            "0.01",
+            "0.1",
+            "1",
+            "none",
+            "fn",
+            "points over none",
+        ],
+    );
     has("iterations", &["none", "fn 0.1", "iteration", "10k"]);
-    has("subset-size", &["net", "100", "300", "training images", "test accuracy, %", "points over none"]);
+    has(
+        "subset-size",
+        &["net", "100", "300", "training images", "test accuracy, %", "points over none"],
+    );
     has("heat-map", &["net", "lenet", "100", "300", "weight λ"]);
     has("seeds", &["net, n = 100", "fn 0.1"]);
-    has("differences", &["group 0 of <none> & \"none\"", "lenet", "fn 0.01", "+1.00 ± 1.00", "regulariser", "over"]);
+    has(
+        "differences",
+        &[
+            "group 0 of <none> & \"none\"",
+            "lenet",
+            "fn 0.01",
+            "+1.00 ± 1.00",
+            "regulariser",
+            "over",
+        ],
+    );
     has("function-norm", &["fn 1", "function norm R(f)"]);
 }
 
@@ -117,8 +161,12 @@ fn colour_of(svg: &str, name: &str) -> Option<String> {
     let mut last = None;
     for node in document.descendants().filter(roxmltree::Node::is_element) {
         match node.attribute("fill") {
-            Some(fill) if node.has_tag_name("polygon") || node.has_tag_name("circle") => last = Some(fill.to_owned()),
-            _ if node.has_tag_name("text") && node.text().unwrap_or_default().trim() == name => return last,
+            Some(fill) if node.has_tag_name("polygon") || node.has_tag_name("circle") => {
+                last = Some(fill.to_owned())
+            }
+            _ if node.has_tag_name("text") && node.text().unwrap_or_default().trim() == name => {
+                return last;
+            }
             _ => {}
         }
     }
@@ -135,8 +183,12 @@ fn regularisers_of_one_network_share_its_panels_and_keep_their_colours() {
         assert!(texts.iter().any(|text| text == "dropout"), "{chart}: {texts:?}");
     }
     for name in ["none", "wd 5e-4", "dropout"] {
-        let colours = ["subset-size", "lambda", "iterations"].map(|chart| colour_of(svg(chart), name));
-        assert!(colours[0].is_some() && colours.iter().all(|colour| *colour == colours[0]), "{name}: {colours:?}");
+        let colours =
+            ["subset-size", "lambda", "iterations"].map(|chart| colour_of(svg(chart), name));
+        assert!(
+            colours[0].is_some() && colours.iter().all(|colour| *colour == colours[0]),
+            "{name}: {colours:?}"
+        );
     }
     let [none, decay] = ["none", "wd 5e-4"].map(|name| colour_of(svg("iterations"), name));
     assert_ne!(none, decay);
@@ -149,8 +201,12 @@ fn no_line_of_the_forest_crosses_a_name() {
     let document = Document::parse(&drawings[0].1).unwrap();
     let mut lines = Vec::new();
     for node in document.descendants().filter(|node| node.has_tag_name("polyline")) {
-        let points: Vec<f64> =
-            node.attribute("points").unwrap().split([' ', ',']).filter_map(|number| number.parse().ok()).collect();
+        let points: Vec<f64> = node
+            .attribute("points")
+            .unwrap()
+            .split([' ', ','])
+            .filter_map(|number| number.parse().ok())
+            .collect();
         if let [left, top, right, bottom] = points[..]
             && left == right
         {
@@ -158,7 +214,8 @@ fn no_line_of_the_forest_crosses_a_name() {
         }
     }
     let names = document.descendants().filter(|node| node.has_tag_name("text"));
-    let names: Vec<_> = names.filter(|node| node.text().is_some_and(|text| text.contains("group"))).collect();
+    let names: Vec<_> =
+        names.filter(|node| node.text().is_some_and(|text| text.contains("group"))).collect();
     assert!(names.len() > 1 && lines.len() > 10);
     for name in names {
         let level: f64 = name.attribute("y").unwrap().parse().unwrap();
@@ -186,7 +243,12 @@ fn a_sweep_without_results_has_no_charts() {
     let summary = summary(&sources);
     let study = Study::new(&summary);
     let none = Curves::new();
-    let all = figures(&Material { study: &study, accuracy: &none, function_norm: &none, differences: &[] });
+    let all = figures(&Material {
+        study: &study,
+        accuracy: &none,
+        function_norm: &none,
+        differences: &[],
+    });
     assert!(all.iter().all(|figure| matches!(figure.content, Content::Missing(_))));
 }
 
@@ -206,8 +268,10 @@ fn a_large_sweep_shows_a_choice_and_says_so() {
 
 #[test]
 fn pictures_have_letters_without_any_font_of_the_machine() {
-    let (_, svg) =
-        drawings(drawn("subset_size = 100\nseed = { count = 2 }\narchitecture = \"net\"\nlambda = [0, 0.1]")).remove(0);
+    let (_, svg) = drawings(drawn(
+        "subset_size = 100\nseed = { count = 2 }\narchitecture = \"net\"\nlambda = [0, 0.1]",
+    ))
+    .remove(0);
     let reader = ::png::Decoder::new(std::io::Cursor::new(png(&svg).unwrap()));
     let mut reader = reader.read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
@@ -225,7 +289,8 @@ fn pictures_have_letters_without_any_font_of_the_machine() {
         }
         within &= !line.starts_with("</text");
     }
-    let mut reader = ::png::Decoder::new(std::io::Cursor::new(png(&without).unwrap())).read_info().unwrap();
+    let mut reader =
+        ::png::Decoder::new(std::io::Cursor::new(png(&without).unwrap())).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
     let without_text = dark(&pixels, info.color_type.samples());
@@ -238,11 +303,15 @@ fn dark(pixels: &[u8], samples: usize) -> usize {
 
 #[test]
 fn in_the_page_colours_follow_the_page() {
-    let (_, svg) =
-        drawings(drawn("subset_size = 100\nseed = { count = 2 }\narchitecture = \"net\"\nlambda = [0, 0.1]")).remove(0);
+    let (_, svg) = drawings(drawn(
+        "subset_size = 100\nseed = { count = 2 }\narchitecture = \"net\"\nlambda = [0, 0.1]",
+    ))
+    .remove(0);
     let inline = follow_page(&svg);
     assert!(
-        inline.contains("\"var(--ink)\"") && inline.contains("\"var(--ground)\"") && inline.contains("\"var(--r0-2)\"")
+        inline.contains("\"var(--ink)\"")
+            && inline.contains("\"var(--ground)\"")
+            && inline.contains("\"var(--r0-2)\"")
     );
     assert!(!inline.contains("#FFFFFF"));
 }

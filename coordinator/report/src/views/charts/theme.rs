@@ -91,7 +91,8 @@ const HUES: [(u32, u32); FAMILIES] = [
 const FAINT: f64 = 2.7;
 
 /// The colours of all tints: in the light theme and in the dark one.
-static TINTS: LazyLock<[Vec<RGBColor>; 2]> = LazyLock::new(|| [Theme::Light, Theme::Dark].map(tints));
+static TINTS: LazyLock<[Vec<RGBColor>; 2]> =
+    LazyLock::new(|| [Theme::Light, Theme::Dark].map(tints));
 
 fn tints(theme: Theme) -> Vec<RGBColor> {
     let ground = theme.color(Role::Ground);
@@ -120,7 +121,9 @@ fn toward(base: RGBColor, end: RGBColor, wanted: f64, ground: RGBColor) -> RGBCo
 }
 
 fn blend(from: RGBColor, to: RGBColor, share: f64) -> RGBColor {
-    let mix = |from: u8, to: u8| (f64::from(from) + share * (f64::from(to) - f64::from(from))).round() as u8;
+    let mix = |from: u8, to: u8| {
+        (f64::from(from) + share * (f64::from(to) - f64::from(from))).round() as u8
+    };
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
 }
 
@@ -129,7 +132,8 @@ impl Theme {
         if let Role::Of(tint) = role {
             return TINTS[self as usize][tint.family * SHADES + tint.shade];
         }
-        let (_, _, light, dark) = PLAIN.into_iter().find(|(other, ..)| *other == role).unwrap_or(PLAIN[0]);
+        let (_, _, light, dark) =
+            PLAIN.into_iter().find(|(other, ..)| *other == role).unwrap_or(PLAIN[0]);
         rgb(if self == Self::Light { light } else { dark })
     }
 
@@ -199,7 +203,8 @@ fn mixed(steps: &[[f64; 3]], share: f64) -> (RGBColor, RGBColor) {
     let place = share * (steps.len() - 1) as f64;
     let lower = (place as usize).min(steps.len() - 2);
     let part = place - lower as f64;
-    let [r, g, b] = [0, 1, 2].map(|c| steps[lower][c] + part * (steps[lower + 1][c] - steps[lower][c]));
+    let [r, g, b] =
+        [0, 1, 2].map(|c| steps[lower][c] + part * (steps[lower + 1][c] - steps[lower][c]));
     let color = RGBColor(r as u8, g as u8, b as u8);
     // Where black and white stand out alike.
     let ink = if luminance(color) < 0.178 { rgb(0xFEFEFE) } else { rgb(0x000000) };
@@ -254,9 +259,13 @@ mod tests {
             let ground = theme.color(Role::Ground);
             for family in 0..FAMILIES {
                 let of = |shade| contrast(theme.color(Role::Of(Tint { family, shade })), ground);
-                assert!((1..SHADES).all(|shade| of(shade) > 1.15 * of(shade - 1)), "{theme:?} {family}");
+                assert!(
+                    (1..SHADES).all(|shade| of(shade) > 1.15 * of(shade - 1)),
+                    "{theme:?} {family}"
+                );
             }
-            let all: std::collections::BTreeSet<String> = named().map(|(role, _)| hex(theme.color(role))).collect();
+            let all: std::collections::BTreeSet<String> =
+                named().map(|(role, _)| hex(theme.color(role))).collect();
             assert_eq!(all.len(), named().count(), "the page replaces colours by their names");
         }
     }
