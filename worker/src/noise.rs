@@ -1,10 +1,14 @@
 //! Random numbers in bulk, for trials that train side by side, each from streams of its own.
 //!
-//! They come from a counter, so no number waits for the one before, and a device makes its own: by a loop of the kernels in
-//! the CPU's memory, by torch's operations on a GPU. Both give the same numbers; only logarithm, sine and cosine of normal
-//! ones round differently. Words are those of `swfn_kernels::philox`.
+//! They come from a counter, so no number waits for the one before, and a device makes its own: by
+//! a loop of the kernels in the CPU's memory, by torch's operations on a GPU. Both give the same
+//! numbers; only logarithm, sine and cosine of normal ones round differently. Words are those of
+//! `swfn_kernels::philox`.
 
-use swfn_kernels::philox::{self, Law, MULTIPLIERS, ROUNDS, UNIT, WORDS};
+use swfn_kernels::{
+    Level,
+    philox::{self, Law, MULTIPLIERS, ROUNDS, UNIT, WORDS},
+};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::{
@@ -15,8 +19,8 @@ use crate::{
 /// The low half of 64 bits.
 const LOW: i64 = 0xFFFF_FFFF;
 
-/// A stream of random numbers: Philox4x32-10 under the first eight bytes of SHA-256("swfn noise", length of the purpose's
-/// name, name, seed). Its numbers come in blocks of four.
+/// A stream of random numbers: Philox4x32-10 under the first eight bytes of SHA-256("swfn noise",
+/// length of the purpose's name, name, seed). Its numbers come in blocks of four.
 #[derive(Debug, Clone)]
 pub struct Noise {
     key: [u32; 2],
@@ -47,7 +51,8 @@ impl Noise {
 pub enum At {
     /// In the CPU's memory, by a loop.
     Loop,
-    /// On any device, by torch's operations. They take 12 bytes for each number beside the number itself.
+    /// On any device, by torch's operations. They take 12 bytes for each number beside the number
+    /// itself.
     Torch(Device),
 }
 
@@ -60,7 +65,8 @@ impl From<Device> for At {
 
 /// Uniform numbers in [0, 1), multiples of 2^-24: [streams, steps * per_step].
 ///
-/// Each step begins with a fresh block, so to draw for some steps at once is to draw for one after the other.
+/// Each step begins with a fresh block, so to draw for some steps at once is to draw for one after
+/// the other.
 pub fn uniform(
     streams: &mut [&mut Noise],
     steps: usize,
@@ -73,7 +79,8 @@ pub fn uniform(
     }
 }
 
-/// Normal numbers of mean 0 and variance 1: [streams, steps * per_step], by steps as in [`uniform`]. None is beyond 6.6.
+/// Normal numbers of mean 0 and variance 1: [streams, steps * per_step], by steps as in
+/// [`uniform`]. None is beyond 6.6.
 pub fn normal(
     streams: &mut [&mut Noise],
     steps: usize,
@@ -86,8 +93,8 @@ pub fn normal(
     }
 }
 
-/// Factors of dropout: 0 with the probability of the stream, else 1 / (1 - probability), so that the mean is 1: [streams,
-/// steps * per_step], by steps as in [`uniform`].
+/// Factors of dropout: 0 with the probability of the stream, else 1 / (1 - probability), so that
+/// the mean is 1: [streams, steps * per_step], by steps as in [`uniform`].
 ///
 /// # Panics
 /// If there are not as many probabilities as streams.
@@ -147,7 +154,7 @@ fn by_loop(
             {
                 for (step, out) in row.chunks_mut(run).enumerate() {
                     let first = stream.block.wrapping_add((step * blocks(run)) as u64);
-                    philox::fill(stream.key, first, law(index), out);
+                    philox::fill(Level::best(), stream.key, first, law(index), out);
                 }
             }
         });
@@ -156,8 +163,8 @@ fn by_loop(
     numbers
 }
 
-/// `numbers` gets the words as [`torch_words`] makes them, and fills [2, streams, blocks, 2]: halves of blocks, a view into
-/// memory where the numbers of a block lie side by side.
+/// `numbers` gets the words as [`torch_words`] makes them, and fills [2, streams, blocks, 2]:
+/// halves of blocks, a view into memory where the numbers of a block lie side by side.
 fn by_torch(
     streams: &mut [&mut Noise],
     steps: usize,
@@ -175,10 +182,11 @@ fn by_torch(
     made.narrow(2, 0, per_step as i64).reshape([count, (steps * per_step) as i64])
 }
 
-/// The words of so many blocks: first and third, second and fourth, each [2, streams, blocks] of 64 bits, of which the
-/// upper half is zero.
+/// The words of so many blocks: first and third, second and fourth, each [2, streams, blocks] of 64
+/// bits, of which the upper half is zero.
 ///
-/// Some 70 launches on a GPU, whatever the size: for a few streams and one step they take longer than the arithmetic.
+/// Some 70 launches on a GPU, whatever the size: for a few streams and one step they take longer
+/// than the arithmetic.
 fn torch_words(streams: &[&mut Noise], blocks: usize, device: Device) -> [Tensor; 2] {
     let keys: Vec<_> = streams.iter().map(|stream| philox::round_keys(stream.key)).collect();
     let mut table = Vec::with_capacity((2 * ROUNDS + 1) * streams.len());
@@ -204,7 +212,8 @@ fn torch_words(streams: &[&mut Noise], blocks: usize, device: Device) -> [Tensor
             let _written = left.get(from).mul_out(&product.get(to), factor);
         }
         let keys = table.narrow(0, 2 * round, 2);
-        // A product wraps around, and its sign fills the upper half. What lies there matters only to the next product.
+        // A product wraps around, and its sign fills the upper half. What lies there matters only
+        // to the next product.
         left = product.bitwise_right_shift_tensor_scalar_out(&left, 32).bitwise_xor_tensor_(&right);
         left = left.bitwise_xor_tensor_(&keys).bitwise_and_(LOW);
         std::mem::swap(&mut right, &mut product);
@@ -239,7 +248,8 @@ mod tests {
 
     const TORCH: At = At::Torch(Device::Cpu);
 
-    /// Of other seeds, purposes and positions, one of them before the counter's 32nd bit turns over.
+    /// Of other seeds, purposes and positions, one of them before the counter's 32nd bit turns
+    /// over.
     fn streams() -> [Noise; 3] {
         let mut streams =
             [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::Dropout)]

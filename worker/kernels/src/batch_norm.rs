@@ -1,4 +1,4 @@
-//! Batch norm of rows of channels. The compiler makes vectors of these loops.
+//! Batch norm of rows of channels. The compiler vectorises these loops.
 
 #![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
 
@@ -7,10 +7,11 @@ use crate::{
     level::{Level, Work},
 };
 
-/// Rows whose sums are single floats; beyond them, sums are doubles.
+/// Number of rows that are summed in single precision; sums of blocks are doubles.
 const BLOCK: usize = 32;
 
-/// Mean and variance of each channel. x: `[rows, channels]`; the variance is divided by the number of rows.
+/// Mean and variance of each channel. x: `[rows, channels]`. The variance divides by the number of
+/// rows.
 pub fn statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
     Level::best().run(Statistics { x, mean, variance });
 }
@@ -25,7 +26,8 @@ pub fn forward(
     Level::best().run(Forward { x, mean, inverse_deviation, scale, shift, normalised, output });
 }
 
-/// Gradients of scale and shift: of_scale = sum of of_output * normalised over the rows, of_shift = sum of of_output.
+/// Gradients of scale and shift, summed over the rows: of_scale = sum of of_output * normalised,
+/// of_shift = sum of of_output.
 pub fn of_parameters(
     of_output: &[f32],
     normalised: &[f32],
@@ -77,7 +79,7 @@ struct OfInput<'a> {
     of_x: &'a mut [f32],
 }
 
-/// Sums of a function of rows over all rows, times `factor`. `add` adds one row to the sums of a block.
+/// Sums over all rows, times `factor`. `add` adds one row to the sums of a block.
 #[inline(always)]
 fn sums(rows: usize, factor: f64, to: &mut [f32], mut add: impl FnMut(usize, &mut [f32])) {
     let mut whole = vec![0.0_f64; to.len()];

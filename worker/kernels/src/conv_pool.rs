@@ -1,7 +1,8 @@
-//! Convolution with 5x5 filters, without padding; bias; max-pooling of 2x2 pixels; and ReLU, if wanted: as one operation,
-//! so that the result of the convolution, the largest tensor of the network, is never written to memory.
+//! Convolution with 5x5 filters, without padding; bias; max-pooling of 2x2 pixels; and ReLU, if
+//! wanted. As one operation, they never write the convolution's result, the network's largest
+//! tensor, to memory.
 //!
-//! All images have the channels last. Ties, zeros of ReLU and what is not a number are treated as torch treats them.
+//! All images have the channels last. Ties, zeros of ReLU and NaN are treated as torch treats them.
 
 mod backward;
 mod forward;
@@ -30,7 +31,8 @@ pub struct ConvPool {
 }
 
 impl ConvPool {
-    /// Height and width of an output image, P and Q: odd last rows and columns of the convolution are dropped.
+    /// Height and width of an output image, P and Q. Odd last rows and columns of the convolution
+    /// are dropped.
     pub fn pooled(&self) -> (usize, usize) {
         ((self.height + 1 - SIDE) / 2, (self.width + 1 - SIDE) / 2)
     }
@@ -61,26 +63,19 @@ impl ConvPool {
         self.width * self.inputs
     }
 
-    /// Values in a row of a filter: in memory they lie side by side, as do the values of an image that they meet.
+    /// Values in a row of a filter. They are contiguous in memory, as are the pixels that they
+    /// meet.
     pub(super) fn filter_row(&self) -> usize {
         SIDE * self.inputs
     }
 
-    /// input: `[N, H, W, I]`, filters: `[O, 5, 5, I]`, bias: `[O]` -> output: `[N, P, Q, O]`, and `choice`, of the same
-    /// size: which of its four pixels each maximum is, 2 * row + column, which [`Self::backward`] needs.
+    /// Computes the output, `[N, P, Q, O]`, from input `[N, H, W, I]`, filters `[O, 5, 5, I]` and
+    /// bias `[O]`. `choice`, of the output's size, gets the pixel that each maximum is, 2 * row +
+    /// column. [`Self::backward`] needs it.
+    ///
+    /// # Panics
+    /// If a slice does not have its size.
     pub fn forward(
-        &self,
-        input: &[f32],
-        filters: &[f32],
-        bias: &[f32],
-        output: &mut [f32],
-        choice: &mut [u8],
-    ) {
-        self.forward_at(Level::best(), input, filters, bias, output, choice);
-    }
-
-    /// The same with these instructions.
-    pub fn forward_at(
         &self,
         level: Level,
         input: &[f32],
@@ -89,21 +84,31 @@ impl ConvPool {
         output: &mut [f32],
         choice: &mut [u8],
     ) {
-        level.run(Forward::new(*self, input, filters, bias, output, choice));
+        let lens = [input.len(), output.len(), choice.len(), filters.len(), bias.len()];
+        let (of_output, of_filters) = (self.output_len(), self.filters_len());
+        assert_eq!(lens, [self.input_len(), of_output, of_output, of_filters, self.outputs]);
+        level.run(Forward { sizes: *self, input, filters, bias, output, choice });
     }
 
-    /// Gradients of filters and bias, and of the input, if wanted, from that of the output.
-    pub fn backward(&self, from: Passed<'_>, gradient: &[f32], to: Gradients<'_>) {
-        self.backward_at(Level::best(), from, gradient, to);
-    }
-
-    /// The same with these instructions.
-    pub fn backward_at(&self, level: Level, from: Passed<'_>, gradient: &[f32], to: Gradients<'_>) {
-        level.run(Backward::new(*self, from, gradient, to));
+    /// Computes the gradients of filters and bias, and of the input if wanted, from that of the
+    /// output.
+    ///
+    /// # Panics
+    /// If a slice does not have its size, an image 2^32 values, or the output 2^16 channels.
+    pub fn backward(&self, level: Level, from: Passed<'_>, gradient: &[f32], to: Gradients<'_>) {
+        let (of_output, of_filters) = (self.output_len(), self.filters_len());
+        let lens = [from.input.len(), from.output.len(), from.choice.len(), gradient.len()];
+        assert_eq!(lens, [self.input_len(), of_output, of_output, of_output]);
+        let lens = [from.filters.len(), to.filters.len(), to.bias.len()];
+        assert_eq!(lens, [of_filters, of_filters, self.outputs]);
+        assert!(to.input.as_ref().is_none_or(|input| input.len() == self.input_len()));
+        let largest = of_filters.max(self.height * self.row());
+        assert!(u32::try_from(largest).is_ok() && self.outputs <= usize::from(u16::MAX));
+        level.run(Backward { sizes: *self, from, gradient, to });
     }
 }
 
-/// What a pass forward was given, and gave.
+/// Inputs and results of a forward pass.
 #[derive(Debug, Clone, Copy)]
 pub struct Passed<'a> {
     /// `[N, H, W, I]`.
@@ -116,7 +121,7 @@ pub struct Passed<'a> {
     pub choice: &'a [u8],
 }
 
-/// Where gradients go; whatever was there is overwritten.
+/// Where gradients are written. Earlier values are overwritten.
 #[derive(Debug)]
 pub struct Gradients<'a> {
     /// `[O, 5, 5, I]`.

@@ -1,4 +1,5 @@
-//! Cross-entropy of pixels in 0..1 and logits, with its gradient, in one pass. The compiler makes vectors of this loop.
+//! Cross-entropy of pixels in 0..1 and logits, with its gradient, in one pass. The compiler
+//! vectorises this loop.
 
 #![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
 
@@ -7,19 +8,15 @@ use crate::{
     level::{Level, Work},
 };
 
-/// Values whose sum is a single float; beyond them, sums are doubles.
+/// Number of values that are summed in single precision; sums of blocks are doubles.
 const BLOCK: usize = 64;
 
 /// Adding this leaves the nearest whole number in the last bits of a float of small absolute value.
 const ROUND: f32 = 12_582_912.0;
 
-/// The sum of -x log p - (1 - x) log(1 - p), p = 1 / (1 + exp(-logit)); and its gradient by each logit, p - x, times `share`.
-pub fn cross_entropy(logits: &[f32], x: &[f32], share: f32, of_logits: &mut [f32]) -> f64 {
-    cross_entropy_at(Level::best(), logits, x, share, of_logits)
-}
-
-/// The same with these instructions.
-pub fn cross_entropy_at(
+/// Sum of -x log p - (1 - x) log(1 - p), p = 1 / (1 + exp(-logit)). `of_logits` gets the gradient
+/// by each logit, p - x, times `share`.
+pub fn cross_entropy(
     level: Level,
     logits: &[f32],
     x: &[f32],
@@ -70,7 +67,8 @@ impl Work for Pass<'_> {
     }
 }
 
-/// exp(x) of x <= 0: 2^n times a Taylor series around n log 2. Below -87 it is as at -87.
+/// exp(x) for x <= 0: 2^n times a Taylor series around n log 2. Below -87 the result is that of
+/// -87.
 #[inline(always)]
 fn exp_of_negative(x: f32) -> f32 {
     let x = x.max(-87.0);
@@ -86,7 +84,7 @@ fn exp_of_negative(x: f32) -> f32 {
     series * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
 }
 
-/// log(1 + e) of e in 0..=1: twice the series of artanh of s = e / (2 + e), which is at most 1/3.
+/// log(1 + e) for e in 0..=1: twice the series of artanh of s = e / (2 + e), which is at most 1/3.
 #[inline(always)]
 fn log_of_one_and(e: f32) -> f32 {
     let s = e / (2.0 + e);

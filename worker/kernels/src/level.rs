@@ -1,4 +1,4 @@
-//! Which instructions the processor has, and how work gets compiled for them.
+//! Instructions that the processor has, and work that is compiled for them.
 
 #![allow(unsafe_code, reason = "calls of functions for instructions that not every processor has")]
 
@@ -8,21 +8,21 @@ use std::{fmt, sync::LazyLock};
 
 use crate::lanes::Lanes;
 
-/// A loop that is compiled for each width of vectors. `run` and all that it calls must be inlined, `#[inline(always)]`:
-/// only then does it become part of a function that has the instructions switched on.
+/// A loop that is compiled for each width of vectors. `run` and all that it calls must be
+/// `#[inline(always)]`: only then are they part of a function that has the instructions switched
+/// on.
 pub(super) trait Work {
     /// # Safety
     /// The processor has the instructions of V.
     unsafe fn run<V: Lanes>(self);
 }
 
-/// Instructions for vectors that this processor has: only those can be had.
+/// Instructions for vectors. Only those that this processor has can be constructed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Level(Instructions);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Instructions {
-    /// Those that every processor has.
     Portable,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
@@ -39,12 +39,14 @@ impl fmt::Debug for Level {
 }
 
 impl Level {
-    /// What every processor has.
+    /// The instructions that every processor has.
     pub const PORTABLE: Self = Self(Instructions::Portable);
 
-    /// All that this processor has, the best one last. Those of convolutions are the same with AVX2 and AVX-512, bit for
-    /// bit; fully connected layers sum in another order with each, and without FMA all is rounded more often. So trials
-    /// repeat bit for bit on processors of one kind.
+    /// All levels of this processor, the best one last.
+    ///
+    /// Convolutions are equal with AVX2 and AVX-512, bit for bit. Fully connected layers sum in
+    /// another order with each, and without FMA everything is rounded more often. So trials repeat
+    /// bit for bit on processors of one kind.
     pub fn all() -> Vec<Self> {
         #[allow(unused_mut, reason = "other processors have only one")]
         let mut all = vec![Self::PORTABLE];
@@ -58,16 +60,16 @@ impl Level {
         all
     }
 
-    /// The best one that this processor has.
+    /// The best level of this processor.
     pub fn best() -> Self {
         static BEST: LazyLock<Level> =
-            LazyLock::new(|| *Level::all().last().expect("one is portable"));
+            LazyLock::new(|| *Level::all().last().expect("`PORTABLE` is in it"));
         *BEST
     }
 
     /// Runs the work with these instructions.
     pub(super) fn run(self, work: impl Work) {
-        // SAFETY: only what the processor has is ever made.
+        // SAFETY: a level is only constructed where the processor has it.
         unsafe {
             match self.0 {
                 Instructions::Portable => work.run::<[f32; 8]>(),

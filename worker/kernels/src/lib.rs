@@ -1,13 +1,12 @@
-//! What takes most of the time on a CPU, written for it: slices of floats in, slices of floats out, on one thread. Torch is
-//! not known here: the worker's tests compare the two.
+//! Arithmetic that takes most of the time on a CPU: slices of floats in, slices of floats out, on
+//! one thread. This crate knows no torch; the worker's tests compare the two.
 //!
-//! `conv_pool` is the joined 5x5 convolution, bias, 2x2 max-pooling and ReLU, `forward` and `backward` its two
-//! directions; `products` are those of fully connected layers; `batch_norm` and `cross_entropy` are what their names say;
-//! `optimisers` are the loops that change weights; `philox` draws random numbers. All are written once, for `lanes` of
-//! any width; [`Level`] is the width that the processor has. A function whose name ends with `_at` is told which one.
+//! `conv_pool` joins 5x5 convolution, bias, 2x2 max-pooling and ReLU. `products` serve fully
+//! connected layers, `optimisers` change weights, and `philox` draws random numbers. All are
+//! written once, for `lanes` of any width. [`Level`] is the width that the processor has.
 //!
-//! A crate of its own, since it takes minutes to compile, whatever else of the worker is compiled, and only this crate has
-//! to be optimised in tests. So nothing here is generic to the outside: that would be compiled where it is called.
+//! It is a crate of its own because it takes minutes to compile, and because tests need it
+//! optimised. Nothing here is generic to the outside: that would be compiled where it is called.
 
 pub mod batch_norm;
 pub mod conv_pool;

@@ -1,4 +1,5 @@
-//! One step of an optimiser for one parameter, in one pass over memory. The compiler makes vectors of these loops.
+//! One step of an optimiser for one parameter, in one pass over memory. The compiler vectorises
+//! these loops.
 
 #![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
 
@@ -10,9 +11,9 @@ use crate::{
 /// u = momentum * u + learning_rate * gradient + decay * w; w -= u.
 #[derive(Debug, Clone, Copy)]
 pub struct Sgd {
-    /// What the gradient is multiplied by.
+    /// Factor of the gradient.
     pub learning_rate: f32,
-    /// What is kept of the last change.
+    /// Factor of the last change.
     pub momentum: f32,
     /// Learning rate times weight decay.
     pub decay: f32,
@@ -21,11 +22,11 @@ pub struct Sgd {
 /// m = beta1 * m + gradient; v = beta2 * v + gradient^2; w -= rate * m / (sqrt(v) + epsilon).
 #[derive(Debug, Clone, Copy)]
 pub struct Adam {
-    /// What the change is multiplied by.
+    /// Factor of the change.
     pub rate: f32,
-    /// What is kept of the sum of gradients.
+    /// Factor of the running sum of gradients.
     pub beta1: f32,
-    /// What is kept of the sum of their squares.
+    /// Factor of the running sum of their squares.
     pub beta2: f32,
     /// Added to the root, against division by zero.
     pub epsilon: f32,
@@ -36,14 +37,14 @@ struct SgdStep<'a>(Sgd, &'a mut [f32], &'a mut [f32], &'a [f32]);
 struct AdamStep<'a>(Adam, &'a mut [f32], [&'a mut [f32]; 2], &'a [f32]);
 
 impl Sgd {
-    /// All slices have the same length.
+    /// Changes weights and velocities. All slices have the same length.
     pub fn step(self, weights: &mut [f32], velocities: &mut [f32], gradients: &[f32]) {
         Level::best().run(SgdStep(self, weights, velocities, gradients));
     }
 }
 
 impl Adam {
-    /// All slices have the same length.
+    /// Changes weights, momenta and squares. All slices have the same length.
     pub fn step(
         self,
         weights: &mut [f32],

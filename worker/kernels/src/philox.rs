@@ -1,8 +1,9 @@
-//! Random numbers from a counter: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1,
-//! 2, 3", 2011), made uniform or normal. The compiler makes vectors of these loops.
+//! Random numbers from a counter: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random
+//! numbers: as easy as 1, 2, 3", 2011), made uniform or normal. The compiler vectorises these
+//! loops.
 //!
-//! Nothing here is fused, reordered or left to the system's library of functions, so the numbers are the same at every
-//! level, bit for bit.
+//! Nothing here is fused, reordered or left to the system's mathematical library. So the numbers
+//! are the same at every level, bit for bit.
 
 #![allow(unsafe_code, reason = "the trait of work for vectors; nothing here is unsafe by itself")]
 
@@ -11,7 +12,7 @@ use crate::{
     level::{Level, Work},
 };
 
-/// Words that one value of the counter gives.
+/// Number of words that one value of the counter yields.
 pub const WORDS: usize = 4;
 
 /// Factors of the first and the third word.
@@ -20,7 +21,7 @@ pub const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 /// Rounds that mix the counter.
 pub const ROUNDS: usize = 10;
 
-/// What the key grows by in each round.
+/// Increments of the key in each round.
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
 /// The low half of 64 bits.
@@ -29,10 +30,11 @@ const LOW: u64 = 0xFFFF_FFFF;
 /// 2^-24: uniform numbers are multiples of it, which are exact.
 pub const UNIT: f32 = 1.0 / (1 << 24) as f32;
 
-/// Blocks that are made at a time: whole vectors, for the last chunk is made whole even if less was asked for.
+/// Number of blocks that are computed at once: whole vectors. The last chunk is computed whole,
+/// too.
 const CHUNK: usize = 2 * WIDEST;
 
-/// What the words become.
+/// The distribution of the numbers.
 #[derive(Debug, Clone, Copy)]
 pub enum Law {
     /// In [0, 1).
@@ -41,9 +43,9 @@ pub enum Law {
     Normal,
     /// Zero with a probability, else `keep`.
     Dropout {
-        /// Of a zero.
+        /// The probability of zero.
         probability: f32,
-        /// What else it is.
+        /// The value of all other numbers.
         keep: f32,
     },
 }
@@ -55,13 +57,8 @@ pub fn round_keys(key: [u32; 2]) -> [[u32; 2]; ROUNDS] {
     })
 }
 
-/// Fills `out` with numbers from the start of that block on, four from each.
-pub fn fill(key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
-    fill_at(Level::best(), key, block, law, out);
-}
-
-/// The same with these instructions.
-pub fn fill_at(level: Level, key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
+/// Fills `out` with numbers from the start of that block on, four from each block.
+pub fn fill(level: Level, key: [u32; 2], block: u64, law: Law, out: &mut [f32]) {
     level.run(Fill { keys: round_keys(key), block, law, out });
 }
 
@@ -94,7 +91,8 @@ impl Fill<'_> {
         let mut numbers = [[0.0; WORDS]; CHUNK];
         let mut first = self.block;
         for out in self.out.chunks_mut(CHUNK * WORDS) {
-            // Apart from the next loop: products have twice as many bits, so half as many fit in a vector.
+            // Separate from the next loop: products have twice the bits, so half as many fit in a
+            // vector.
             for i in 0..CHUNK {
                 let block = first.wrapping_add(i as u64);
                 let made = philox([block as u32, (block >> 32) as u32, 0, 0], &self.keys);
@@ -111,8 +109,8 @@ impl Fill<'_> {
     }
 }
 
-/// The words of one value of the counter. The upper halves of the state hold rests that no later step looks at: to remove
-/// them would cost instructions.
+/// The words of one value of the counter. The upper halves of the state hold remainders that no
+/// later step reads; clearing them would cost instructions.
 #[inline(always)]
 fn philox(counter: [u32; WORDS], keys: &[[u32; 2]; ROUNDS]) -> [u32; WORDS] {
     let [mut a, mut b, mut c, mut d] = counter.map(u64::from);
@@ -130,8 +128,8 @@ fn uniform(word: u32) -> f32 {
     (word >> 8) as i32 as f32 * UNIT
 }
 
-/// Two times the method of Box and Muller ("A note on the generation of random normal deviates", 1958): a radius and an
-/// angle make two independent numbers.
+/// Twice the method of Box and Muller ("A note on the generation of random normal deviates", 1958):
+/// a radius and an angle make two independent numbers.
 #[inline(always)]
 fn normal([a, b, c, d]: [u32; WORDS]) -> [f32; WORDS] {
     let ((first, second), (third, fourth)) = (pair(a, b), pair(c, d));
@@ -145,10 +143,11 @@ fn pair(for_radius: u32, for_angle: u32) -> (f32, f32) {
     (radius * cosine, radius * sine)
 }
 
-/// sqrt(-2 ln u) for the odd number u = n / 2^31: that is never zero, and the largest radius is 6.6.
+/// sqrt(-2 ln u) for u = n / 2^31 with odd n. So u is never zero, and the largest radius is 6.6.
 ///
-/// n = m 2^e with m from sqrt(1/2) to sqrt(2), found by taking the bits of sqrt(1/2) from those of n; ln m = 2 artanh(s)
-/// for s = (m - 1) / (m + 1), by its series up to s^9. With |s| < 0.172 the rest is below 1e-9.
+/// n = m 2^e with m from sqrt(1/2) to sqrt(2): the bits of sqrt(1/2) are subtracted from those of
+/// n. ln m = 2 artanh(s) for s = (m - 1) / (m + 1), by its series up to s^9. As |s| < 0.172, the
+/// remainder is below 1e-9.
 #[inline(always)]
 fn radius(word: u32) -> f32 {
     const ROOT_HALF: i32 = std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32;
@@ -161,10 +160,10 @@ fn radius(word: u32) -> f32 {
     (-2.0 * std::f32::consts::LN_2 * exponent - 4.0 * series).sqrt()
 }
 
-/// Of the angle that the upper 24 bits are, from -1/2 turn up to 1/2.
+/// Sine and cosine of the angle in the upper 24 bits, from -1/2 turn to 1/2.
 ///
-/// The nearest quarter turn is taken away, exactly, which leaves at most pi/4 for the series of Taylor: the sine's up to
-/// x^9 and the cosine's up to x^8 leave 2e-9 and 3e-8.
+/// Subtracting the nearest quarter turn is exact, and leaves at most pi/4 for Taylor series. The
+/// sine's series up to x^9 is off by 2e-9, the cosine's up to x^8 by 3e-8.
 #[inline(always)]
 fn sine_cosine(word: u32) -> (f32, f32) {
     const QUARTER: i32 = 1 << 22;
@@ -178,7 +177,8 @@ fn sine_cosine(word: u32) -> (f32, f32) {
             * (-1.0 / 6.0 + x * (1.0 / 120.0 + x * (-1.0 / 5040.0 + x * (1.0 / 362_880.0))));
     let cosine = 1.0 + x * (-0.5 + x * (1.0 / 24.0 + x * (-1.0 / 720.0 + x * (1.0 / 40_320.0))));
     let (a, b) = if quarters & 1 == 0 { (sine, cosine) } else { (cosine, sine) };
-    // The second bit of a count of quarters is a sign: the sine's of `quarters`, the cosine's of the next.
+    // The second bit of a count of quarters is a sign: the sine's of `quarters`, the cosine's of
+    // the next.
     let signed =
         |value: f32, quarters: i32| f32::from_bits(value.to_bits() ^ (quarters as u32 & 2) << 30);
     (signed(a, quarters), signed(b, quarters + 1))
@@ -188,7 +188,8 @@ fn sine_cosine(word: u32) -> (f32, f32) {
 mod tests {
     use super::*;
 
-    /// From the generator's authors (Random123, `kat_vectors`): all zeros, all ones, digits of pi.
+    /// Answers of the generator's authors (Random123, `kat_vectors`): all zeros, all ones, digits
+    /// of pi.
     #[test]
     fn known_answers() {
         let answers = [
@@ -210,7 +211,7 @@ mod tests {
         for law in [Law::Uniform, Law::Normal, Law::Dropout { probability: 0.3, keep: 2.0 }] {
             let draw = |level| {
                 let mut numbers = vec![f32::NAN; 1001];
-                fill_at(level, [5, 7], u64::from(u32::MAX) - 100, law, &mut numbers);
+                fill(level, [5, 7], u64::from(u32::MAX) - 100, law, &mut numbers);
                 numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>()
             };
             for level in Level::all() {
@@ -219,7 +220,8 @@ mod tests {
         }
     }
 
-    /// Beside double precision, relative for the radius and absolute for the angle; 6e-8 is half a unit in the last place.
+    /// Compares with double precision: relative for the radius, absolute for the angle. Half a unit
+    /// in the last place is 6e-8.
     #[test]
     fn radius_and_angle_are_accurate() {
         let words = (0..1 << 20).map(|i| i << 12 | i).chain((0..2000).flat_map(|i| [i, !i]));

@@ -1,4 +1,4 @@
-//! Products of matrices in the forms that fully connected layers need, for few rows: that of torch's library does not use
+//! Products of matrices for fully connected layers with few rows. Torch's library does not use
 //! AVX-512 on every processor that has it.
 
 #![allow(unsafe_code, reason = "see lanes")]
@@ -8,38 +8,18 @@ use crate::{
     level::{Level, Work},
 };
 
-/// y = x w^T + bias. x: `[rows, inputs]`, w: `[outputs, inputs]`, y: `[rows, outputs]`, all row by row.
-pub fn forward(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
-    forward_at(Level::best(), x, w, bias, y);
-}
-
-/// a b. a: `[rows, depth]`, b: `[depth, columns]` -> `[rows, columns]`.
-pub fn product(a: &[f32], b: &[f32], rows: usize, to: &mut [f32]) {
-    product_at(Level::best(), a, false, b, rows, to);
-}
-
-/// a^T b. a: `[depth, rows]`, b: `[depth, columns]` -> `[rows, columns]`.
-pub fn transposed_product(a: &[f32], b: &[f32], rows: usize, to: &mut [f32]) {
-    product_at(Level::best(), a, true, b, rows, to);
-}
-
-/// As [`forward`], with these instructions.
-pub fn forward_at(level: Level, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+/// y = x w^T + bias. x: `[rows, inputs]`, w: `[outputs, inputs]`, y: `[rows, outputs]`, all row by
+/// row.
+pub fn forward(level: Level, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
     let outputs = bias.len();
     let (inputs, rows) = (w.len() / outputs, y.len() / outputs);
     assert_eq!((w.len(), x.len(), y.len()), (inputs * outputs, inputs * rows, rows * outputs));
     level.run(Forward { x, w, bias, y, inputs, rows });
 }
 
-/// As [`product`] or [`transposed_product`], with these instructions.
-pub fn product_at(
-    level: Level,
-    a: &[f32],
-    transposed: bool,
-    b: &[f32],
-    rows: usize,
-    to: &mut [f32],
-) {
+/// a b, or a^T b if a is `transposed`. a: `[rows, depth]` or `[depth, rows]`, b: `[depth, columns]`
+/// -> `[rows, columns]`.
+pub fn product(level: Level, a: &[f32], transposed: bool, b: &[f32], rows: usize, to: &mut [f32]) {
     let (depth, columns) = (a.len() / rows, to.len() / rows);
     assert_eq!((a.len(), b.len(), to.len()), (rows * depth, depth * columns, rows * columns));
     let steps = if transposed { (1, rows) } else { (depth, 1) };
@@ -81,7 +61,7 @@ impl Work for Forward<'_> {
 }
 
 impl Forward<'_> {
-    /// ROWS times OUTPUTS values of y. Lanes run along the inputs.
+    /// Computes ROWS times OUTPUTS values of y. Lanes run along the inputs.
     ///
     /// # Safety
     /// The processor has the instructions of V; rows and outputs are there.
@@ -132,7 +112,7 @@ impl Forward<'_> {
 
 struct Product<'a> {
     a: &'a [f32],
-    /// From one row of a to the next, and from one of its columns to the next.
+    /// Distance from one row of a to the next, and from one column to the next.
     steps: (usize, usize),
     b: &'a [f32],
     to: &'a mut [f32],
@@ -169,11 +149,12 @@ impl Work for Product<'_> {
 }
 
 impl Product<'_> {
-    /// ROWS rows of VECTORS vectors of the result, the last of them perhaps partial; gives ROWS back. Lanes run along the
-    /// columns.
+    /// Computes ROWS rows of VECTORS vectors of the result, the last of them perhaps partial, and
+    /// returns ROWS. Lanes run along the columns.
     ///
     /// # Safety
-    /// The processor has the instructions of V; rows and columns are there; `width` ends in the last vector.
+    /// The processor has the instructions of V; rows and columns are there; `width` ends in the
+    /// last vector.
     #[inline(always)]
     unsafe fn block<V: Lanes, const ROWS: usize, const VECTORS: usize>(
         &mut self,

@@ -1,7 +1,7 @@
 //! Convolutions and max-pooling by torch's operations, on any device.
 //!
-//! A convolution is a product of matrices, one for each lane: its inputs are laid out, a row for each
-//! pixel of the output. All lanes are one batched product, forward and backward, where grouped
+//! A convolution is a product of matrices for each lane. Its inputs are laid out, a row for each
+//! pixel of the output. All lanes are one batched product, forward and backward, because grouped
 //! convolutions have no fast gradients.
 
 use tch::{Kind, Tensor};
@@ -9,9 +9,9 @@ use tch::{Kind, Tensor};
 use super::LayerGradients;
 use crate::layers::Layer;
 
-/// Convolution with stride 1, without padding, by filters `[K, outputs, side, side, inputs]`.
-/// x: `[K, N, H, W, inputs]` -> `[K, N, h, w, outputs]`; and its inputs, a row for each pixel of the
-/// output, `[K, N * h * w, side * side * inputs]`, which its gradients need.
+/// Convolution with stride 1, without padding, by filters `[K, outputs, side, side, inputs]`. x:
+/// `[K, N, H, W, inputs]` -> `[K, N, h, w, outputs]`; and for the gradients its inputs, a row for
+/// each pixel of the output, `[K, N * h * w, side * side * inputs]`.
 pub(crate) fn convolve(layer: &Layer, x: &Tensor) -> (Tensor, Tensor) {
     let (k, n, height, width, inputs) = x.size5().expect("convolutions get images");
     let (outputs, side) = (layer.weight.size()[1], layer.weight.size()[2]);
@@ -23,7 +23,7 @@ pub(crate) fn convolve(layer: &Layer, x: &Tensor) -> (Tensor, Tensor) {
     (linear(&columns, &weight, &layer.bias).view([k, n, h, w, outputs]), columns)
 }
 
-/// Its gradients from that of its output. `size`: that of x.
+/// Gradients of [`convolve`] from that of its output. `size` is that of x.
 pub(crate) fn convolve_gradients(
     layer: &Layer,
     size: &[i64],
@@ -38,9 +38,9 @@ pub(crate) fn convolve_gradients(
     let weight = of_output.transpose(1, 2).bmm(columns).view_as(&layer.weight);
     let bias = of_output.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
     let input = of_input.then(|| {
-        // Of each pixel of the output, side x side pixels of the input get their share: the way back
-        // from the windows, in two operations. As an addition for each of the 25 of a 5x5 filter it
-        // would be a hundred calls, and a GPU waits for calls.
+        // Each pixel of the output contributes to side x side pixels of the input: the way back
+        // from the windows, in two operations. With an addition for each of the 25 pixels of a 5x5
+        // filter it would take a hundred calls, and a GPU waits for calls.
         let of_columns = of_output.bmm(&layer.weight.view([k, outputs, -1]));
         let of_windows =
             of_columns.view(&[k, n, h, w, side, side, inputs][..]).permute([0, 1, 2, 3, 6, 4, 5]);
@@ -51,8 +51,8 @@ pub(crate) fn convolve_gradients(
     LayerGradients { weight, bias, input }
 }
 
-/// Max-pooling of 2 x 2 pixels, rounded down. x: `[K, N, H, W, C]` -> `[K, N, P, Q, C]`; and where the
-/// maxima are, `[K * N, C, P, Q]`.
+/// Max-pooling of 2 x 2 pixels, rounded down. x: `[K, N, H, W, C]` -> `[K, N, P, Q, C]`; and the
+/// indices of the maxima, `[K * N, C, P, Q]`.
 pub(crate) fn pool(x: &Tensor) -> (Tensor, Tensor) {
     let (k, n, height, width, channels) = x.size5().expect("pooling gets images");
     let (pooled, indices) =
@@ -62,7 +62,7 @@ pub(crate) fn pool(x: &Tensor) -> (Tensor, Tensor) {
     (pooled, indices)
 }
 
-/// Its gradient from that of its output.
+/// Gradient of [`pool`] from that of its output.
 pub(crate) fn pool_gradients(x: &Tensor, indices: &Tensor, of_output: &Tensor) -> Tensor {
     let of_output = channels_first(of_output);
     let of_x = channels_first(x).max_pool2d_with_indices_backward(

@@ -1,5 +1,7 @@
-//! Microseconds of each kernel at the published sizes, for people and for `make bench`: a line has kernel, size, vectors,
-//! microseconds and, of products, billions of operations a second. As a test, which needs no program of its own.
+//! Microseconds of each kernel at the published sizes, for people and for `make bench`.
+//!
+//! A line has kernel, size, vectors, microseconds and, for products, billions of operations a
+//! second. It is a test, so that it needs no program of its own.
 
 use std::{fmt::Display, time::Instant};
 
@@ -13,7 +15,7 @@ use swfn_kernels::{
 
 use crate::rng::{Purpose, Stream};
 
-/// Of these the median counts.
+/// Number of runs, whose median counts.
 const RUNS: usize = 101;
 
 fn line(kernel: &str, size: impl Display, level: Level, flop: f64, work: &mut dyn FnMut()) {
@@ -53,15 +55,16 @@ fn timings() {
         let name = format!("{images}x{side}x{side}x{inputs}->{outputs}");
         for level in Level::all() {
             line("conv-pool", &name, level, flop, &mut || {
-                sizes.forward_at(level, &input, &filters, &bias, &mut output, &mut choice);
+                sizes.forward(level, &input, &filters, &bias, &mut output, &mut choice);
             });
             let from =
                 Passed { input: &input, filters: &filters, output: &output, choice: &choice };
             let [mut f, mut b, mut i] = [&filters, &bias, &input].map(Vec::clone);
-            // Of the input of the first layer nobody wants a gradient. No rate: what the maximum was not taken of is left out.
+            // The input of the first layer needs no gradient. No rate, as only maxima are
+            // multiplied.
             line("conv-pool-backward", &name, level, 0.0, &mut || {
                 let input = (inputs > 1).then_some(&mut i[..]);
-                sizes.backward_at(
+                sizes.backward(
                     level,
                     from,
                     &gradient,
@@ -79,13 +82,13 @@ fn timings() {
         let [mut to_y, mut to_x, mut to_w] = [&y, &x, &w].map(Vec::clone);
         for level in Level::all() {
             line("linear", &name, level, flop, &mut || {
-                products::forward_at(level, &x, &w, &bias, &mut to_y)
+                products::forward(level, &x, &w, &bias, &mut to_y)
             });
             line("linear-of-input", &name, level, flop, &mut || {
-                products::product_at(level, &y, false, &w, rows, &mut to_x);
+                products::product(level, &y, false, &w, rows, &mut to_x);
             });
             line("linear-of-weight", &name, level, flop, &mut || {
-                products::product_at(level, &y, true, &x, outputs, &mut to_w);
+                products::product(level, &y, true, &x, outputs, &mut to_w);
             });
         }
     }
@@ -101,9 +104,7 @@ fn timings() {
     let mut out = vec![0.0; numbers];
     for (name, law) in [("uniform", Law::Uniform), ("normal", Law::Normal)] {
         for level in Level::all() {
-            line(name, numbers, level, 0.0, &mut || {
-                philox::fill_at(level, [5, 7], 0, law, &mut out)
-            });
+            line(name, numbers, level, 0.0, &mut || philox::fill(level, [5, 7], 0, law, &mut out));
         }
     }
 }

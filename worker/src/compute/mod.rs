@@ -1,8 +1,8 @@
-//! What differs between devices, behind one interface: the operations that take the time, and their gradients. Kernels of
-//! our own do them on the CPU, torch's operations on a GPU; all else is written once.
+//! One interface for all that differs between devices: the operations that take the time, and their
+//! gradients. Our own kernels do them on the CPU, torch's operations on a GPU.
 //!
-//! Everything has a leading dimension of K lanes: independent trials that are computed together. Nothing passes from lane
-//! to lane, not even what is not a number.
+//! Everything has a leading dimension of K lanes: independent trials that are computed together.
+//! Nothing passes from lane to lane, not even NaN.
 
 pub(crate) mod convolution;
 mod kernels;
@@ -25,13 +25,14 @@ pub use {kernels::Kernels, torch::Torch};
 /// Side of the filters of [`Compute::conv_pool`].
 pub(crate) const CONV_POOL_SIDE: i64 = 5;
 
-/// The operations.
+/// The operations of one kind of device.
 pub trait Compute: fmt::Debug + Sync {
-    /// Convolution with 5x5 filters, stride 1, without padding; max-pooling of 2 x 2 pixels, rounded down; ReLU, if
-    /// wanted. x: `[K, N, H, W, inputs]` -> `[K, N, P, Q, outputs]`, P = (H - 4) / 2, Q = (W - 4) / 2.
+    /// Convolution with 5x5 filters, stride 1, without padding; max-pooling of 2 x 2 pixels,
+    /// rounded down; ReLU, if wanted. x: `[K, N, H, W, inputs]` -> `[K, N, P, Q, outputs]`, P = (H
+    /// - 4) / 2, Q = (W - 4) / 2.
     fn conv_pool(&self, layer: &Layer, x: &Tensor, relu: bool) -> Pooled;
 
-    /// Its gradients from that of its output.
+    /// Gradients of [`Self::conv_pool`] from that of its output.
     fn conv_pool_gradients(
         &self,
         layer: &Layer,
@@ -39,16 +40,20 @@ pub trait Compute: fmt::Debug + Sync {
         of_output: &Tensor,
     ) -> LayerGradients;
 
-    /// x: `[K, N, inputs]`, weight: `[K, outputs, inputs]`, bias: `[K, outputs]` -> `[K, N, outputs]`.
+    /// A fully connected layer. x: `[K, N, inputs]`, weight: `[K, outputs, inputs]`, bias:
+    /// `[K, outputs]` -> `[K, N, outputs]`.
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor;
 
-    /// a: `[K, rows, depth]`, b: `[K, depth, columns]` -> `[K, rows, columns]`.
+    /// The product of a and b. a: `[K, rows, depth]`, b: `[K, depth, columns]` ->
+    /// `[K, rows, columns]`.
     fn product(&self, a: &Tensor, b: &Tensor) -> Tensor;
 
-    /// The product of a^T and b. a: `[K, depth, rows]`, b: `[K, depth, columns]` -> `[K, rows, columns]`.
+    /// The product of a^T and b. a: `[K, depth, rows]`, b: `[K, depth, columns]` ->
+    /// `[K, rows, columns]`.
     fn transposed_product(&self, a: &Tensor, b: &Tensor) -> Tensor;
 
-    /// Batch norm; its running statistics move in [`NormMode::Train`]. x: `[K, rows, channels]`.
+    /// Batch norm, which moves its running statistics in [`NormMode::Train`]. x:
+    /// `[K, rows, channels]`.
     fn batch_norm(&self, norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Normed;
 
     /// Gradients of scale, shift and x from that of the output.
@@ -59,112 +64,101 @@ pub trait Compute: fmt::Debug + Sync {
         of_output: &Tensor,
     ) -> [Tensor; 3];
 
-    /// Cross-entropy of pixels x in 0..1 and their logits, summed over each lane, `[K]`; and its gradient by the logits, times
-    /// `share`. Both: `[K, N, pixels]`.
+    /// Cross-entropy of pixels x in 0..1 and their logits, summed over each lane, `[K]`; and its
+    /// gradient by the logits, times `share`. x, logits: `[K, N, pixels]`.
     fn cross_entropy(&self, logits: &Tensor, x: &Tensor, share: f64) -> (Tensor, Tensor);
 
-    /// u = momentum * u + learning_rate * gradient + decay * w; w -= u.
-    fn sgd(
-        &self,
-        rates: &SgdRates,
-        parameter: &mut Tensor,
-        velocity: &mut Tensor,
-        gradient: &Tensor,
-    );
+    /// A step of SGD, which changes w and u: u = momentum * u + learning_rate * gradient + decay *
+    /// w; w -= u.
+    fn sgd(&self, rates: &SgdRates, changed: [&mut Tensor; 2], gradient: &Tensor);
 
-    /// m = beta1 * m + gradient; v = beta2 * v + gradient^2; w -= rate * m / (sqrt(v) + epsilon).
-    fn adam(
-        &self,
-        rates: &AdamRates,
-        parameter: &mut Tensor,
-        momentum: &mut Tensor,
-        square: &mut Tensor,
-        gradient: &Tensor,
-    );
+    /// A step of Adam, which changes w, m and v: m = beta1 * m + gradient; v = beta2 * v +
+    /// gradient^2; w -= rate * m / (sqrt(v) + epsilon).
+    fn adam(&self, rates: &AdamRates, changed: [&mut Tensor; 3], gradient: &Tensor);
 
-    /// Test images that each of `lanes` lanes passes through a classifier at once.
+    /// Number of test images that each of `lanes` lanes passes through a classifier at once.
     fn images_at_once(&self, lanes: usize) -> usize;
 
-    /// Training images and samples that are put together at once for each of `lanes` lanes.
+    /// Number of training images and samples that are assembled at once for each of `lanes` lanes.
     fn inputs_at_once(&self, lanes: usize) -> usize;
 
-    /// Where random numbers are made, for tensors on that device.
+    /// Where random numbers for tensors on that device are computed.
     fn noise(&self, device: Device) -> At;
 }
 
-/// A device, and who computes there.
+/// A device, and the operations that compute there.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
-    /// Where tensors lie.
+pub struct Backend {
+    /// The device of all tensors.
     pub device: Device,
-    /// Who computes with them.
+    /// The operations.
     pub compute: &'static dyn Compute,
 }
 
-impl From<Device> for Place {
+impl From<Device> for Backend {
     fn from(device: Device) -> Self {
         let compute: &dyn Compute = if device == Device::Cpu { &Kernels } else { &Torch };
         Self { device, compute }
     }
 }
 
-impl Place {
-    /// Where random numbers are made.
+impl Backend {
+    /// Where random numbers are computed.
     pub fn noise(&self) -> At {
         self.compute.noise(self.device)
     }
 }
 
-/// What a convolution with pooling gives.
+/// Result of a convolution with pooling.
 #[derive(Debug)]
 pub struct Pooled {
     /// `[K, N, P, Q, outputs]`.
     pub output: Tensor,
-    /// What its gradients need.
+    /// Memory for the gradients.
     pub trace: PoolTrace,
 }
 
-/// What the gradients of a convolution with pooling need besides its input and its output.
+/// Memory of a convolution with pooling for its gradients, besides input and output.
 #[derive(Debug)]
 pub enum PoolTrace {
-    /// Which of its four pixels each maximum is.
+    /// The kernels': which of its four pixels each maximum is.
     Choice(Vec<u8>),
-    /// Of the single operations.
+    /// Torch's, of the single operations.
     Columns {
-        /// The convolution's inputs, a row for each pixel of its output: `[K, N * h * w, 25 * inputs]`.
+        /// The convolution's inputs, a row per pixel of its output: `[K, N * h * w, 25 * inputs]`.
         columns: Tensor,
-        /// Its output, `[K, N, h, w, outputs]`.
+        /// The convolution's output, `[K, N, h, w, outputs]`.
         convolved: Tensor,
-        /// Places of the maxima, `[K * N, outputs, P, Q]`.
+        /// Indices of the maxima, `[K * N, outputs, P, Q]`.
         indices: Tensor,
     },
 }
 
-/// A pass forward through a convolution with pooling.
+/// A forward pass through a convolution with pooling.
 #[derive(Debug)]
 pub struct ConvPass {
     /// `[K, N, H, W, inputs]`.
     pub input: Tensor,
-    /// What it gave.
+    /// Output, and memory for the gradients.
     pub pooled: Pooled,
     /// Whether ReLU followed.
     pub relu: bool,
-    /// Whether somebody wants the gradient of the input.
+    /// Whether the gradient of the input is needed.
     pub of_input: bool,
 }
 
 /// Gradients of a layer.
 #[derive(Debug)]
 pub struct LayerGradients {
-    /// As the weight.
+    /// Shaped as the weight.
     pub weight: Tensor,
-    /// As the bias.
+    /// Shaped as the bias.
     pub bias: Tensor,
-    /// As the input, if it is wanted.
+    /// Shaped as the input, if it is needed.
     pub input: Option<Tensor>,
 }
 
-/// What batch norm gives.
+/// Result of batch norm.
 #[derive(Debug)]
 pub struct Normed {
     /// `[K, rows, channels]`.
@@ -173,11 +167,11 @@ pub struct Normed {
     pub normalised: Tensor,
     /// 1 / sqrt(variance + epsilon), `[K, channels]`.
     pub inverse_deviation: Tensor,
-    /// How it was normalised.
+    /// The statistics that it used.
     pub mode: NormMode,
 }
 
-/// The numbers of SGD for each lane, on the host and as tensors of one dimension.
+/// The hyperparameters of SGD for each lane.
 #[derive(Debug)]
 pub struct SgdRates {
     /// Learning rates.
@@ -188,42 +182,42 @@ pub struct SgdRates {
     pub decay: Rate,
 }
 
-/// The numbers of Adam for each lane.
+/// The hyperparameters of Adam.
 #[derive(Debug)]
 pub struct AdamRates {
-    /// The factor of the step, `[K]`, with the bias corrections.
+    /// Factor of the step, with the bias corrections.
     pub rate: Rate,
-    /// Of the momenta.
+    /// Factor of the momenta.
     pub beta1: f64,
-    /// Of the squares.
+    /// Factor of the squares.
     pub beta2: f64,
     /// Added to the roots of the squares.
     pub epsilon: f64,
 }
 
-/// One number for each lane.
+/// A number for each lane.
 #[derive(Debug)]
 pub struct Rate {
-    /// On the host.
+    /// The numbers on the host.
     pub host: Vec<f32>,
-    /// `[K]`, on the device.
+    /// The numbers on the device, `[K]`.
     pub tensor: Tensor,
 }
 
 impl Rate {
-    /// These numbers, also on the device.
+    /// Copies these numbers to the device.
     pub fn new(host: Vec<f32>, device: Device) -> Self {
         Self { tensor: Tensor::from_slice(&host).to_device(device), host }
     }
 
-    /// Numbers of some steps, with one copy to the device.
+    /// The numbers of several steps, with one copy to the device.
     pub fn each(steps: Vec<Vec<f32>>, device: Device) -> Vec<Self> {
         let all =
             Tensor::from_slice(&steps.concat()).view([steps.len() as i64, -1]).to_device(device);
         (0..).zip(steps).map(|(step, host)| Self { tensor: all.get(step), host }).collect()
     }
 
-    /// As a factor of a tensor of so many dimensions.
+    /// As a factor for a tensor of so many dimensions.
     fn along(&self, dimensions: usize) -> Tensor {
         let mut size = vec![1; dimensions];
         size[0] = -1;

@@ -1,4 +1,4 @@
-//! The operations by torch's, for GPUs, and anywhere for comparison.
+//! The operations by torch, for GPUs, and on any device for comparison.
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad_guard};
 
@@ -10,14 +10,15 @@ use crate::{
     noise::At,
 };
 
-/// See the module.
+/// The operations by torch.
 #[derive(Debug)]
 pub struct Torch;
 
-/// Images of all lanes that are tested at once: the columns of the second convolution then take a gigabyte.
+/// Number of images of all lanes that are tested at once: the columns of the second convolution
+/// then take a gigabyte.
 const TEST_IMAGES: usize = 8192;
 
-/// Images and samples of all lanes that are put together at once: 200 MB of 28 x 28 pixels.
+/// Number of images and samples of all lanes that are assembled at once: 200 MB of 28 x 28 pixels.
 const TRAINING_IMAGES: usize = 65_536;
 
 impl Compute for Torch {
@@ -35,7 +36,7 @@ impl Compute for Torch {
         of_output: &Tensor,
     ) -> LayerGradients {
         let PoolTrace::Columns { columns, convolved, indices } = &pass.pooled.trace else {
-            panic!("passes forward and backward are computed in the same way");
+            panic!("the forward pass was computed by the same operations");
         };
         let of_output = match pass.relu {
             true => pass.pooled.output.threshold_backward(of_output, 0.0),
@@ -64,7 +65,8 @@ impl Compute for Torch {
     }
 
     fn batch_norm(&self, norm: &BatchNorm, x: &Tensor, mode: NormMode) -> Normed {
-        let mean_of = |x: &Tensor| x.mean_dim([1_i64].as_slice(), false, Kind::Float); // [K, channels]
+        // [K, channels]
+        let mean_of = |x: &Tensor| x.mean_dim([1_i64].as_slice(), false, Kind::Float);
         let (centred, variance) = match mode {
             NormMode::Eval => {
                 (x - norm.running_mean.unsqueeze(1), norm.running_var.shallow_clone())
@@ -91,7 +93,8 @@ impl Compute for Torch {
         normed: &Normed,
         of_output: &Tensor,
     ) -> [Tensor; 3] {
-        let sum = |x: &Tensor| x.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float); // [K, channels]
+        // [K, channels]
+        let sum = |x: &Tensor| x.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
         let (of_scale, of_shift) = (sum(&(of_output * &normed.normalised)), sum(of_output));
         let factor = (&norm.scale * &normed.inverse_deviation).unsqueeze(1); // [K, 1, channels]
         let of_input = match normed.mode {
@@ -113,14 +116,9 @@ impl Compute for Torch {
         (sum, logits.sigmoid().g_sub_(x).g_mul_scalar_(share))
     }
 
-    fn sgd(
-        &self,
-        rates: &SgdRates,
-        parameter: &mut Tensor,
-        velocity: &mut Tensor,
-        gradient: &Tensor,
-    ) {
+    fn sgd(&self, rates: &SgdRates, changed: [&mut Tensor; 2], gradient: &Tensor) {
         let _guard = no_grad_guard();
+        let [parameter, velocity] = changed;
         let along = parameter.dim();
         let _ = velocity
             .g_mul_(&rates.momentum.along(along))
@@ -131,15 +129,9 @@ impl Compute for Torch {
         let _ = parameter.g_sub_(velocity);
     }
 
-    fn adam(
-        &self,
-        rates: &AdamRates,
-        parameter: &mut Tensor,
-        momentum: &mut Tensor,
-        square: &mut Tensor,
-        gradient: &Tensor,
-    ) {
+    fn adam(&self, rates: &AdamRates, changed: [&mut Tensor; 3], gradient: &Tensor) {
         let _guard = no_grad_guard();
+        let [parameter, momentum, square] = changed;
         let _ = momentum.g_mul_scalar_(rates.beta1).g_add_(gradient);
         let _ = square.g_mul_scalar_(rates.beta2).addcmul_(gradient, gradient);
         let denominator = square.sqrt().g_add_scalar_(rates.epsilon);

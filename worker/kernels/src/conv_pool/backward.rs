@@ -1,72 +1,47 @@
-//! The pass backward: of the four pixels that a maximum was taken of, one has a gradient, so there is a quarter of the
-//! multiplications. Lanes run along the rows of filters and images, which lie side by side in memory.
+//! The backward pass. One of the four pixels that compete for a maximum has a gradient, which saves
+//! three quarters of the multiplications. Lanes run along the rows of filters and images, which are
+//! contiguous in memory.
 
 #![allow(unsafe_code, reason = "see lanes")]
 
 use super::{ConvPool, Gradients, Passed, SIDE};
 use crate::{lanes::Lanes, level::Work};
 
-/// Vectors in a row that are summed at once, at most.
+/// Most vectors of a row that are summed at once.
 const MOST_VECTORS: usize = 8;
 
 /// See [`ConvPool::backward`].
 pub(super) struct Backward<'a> {
-    sizes: ConvPool,
-    from: Passed<'a>,
-    gradient: &'a [f32],
-    to: Gradients<'a>,
+    pub(super) sizes: ConvPool,
+    pub(super) from: Passed<'a>,
+    pub(super) gradient: &'a [f32],
+    pub(super) to: Gradients<'a>,
 }
 
-/// A factor, and where the row starts that it multiplies.
+/// A factor, and the start of the row that it multiplies.
 #[derive(Debug, Clone, Copy, Default)]
 struct Term {
     factor: f32,
     start: u32,
 }
 
-/// The gradient of one image's output, in the two orders in which it is summed. Zeros are left out.
+/// The gradient of one image's output, in the two orders in which it is summed, without zeros.
 struct Terms {
-    /// The gradient of what ReLU took, `[P, Q, O]`.
+    /// The gradient of ReLU's input, `[P, Q, O]`.
     gradient: Vec<f32>,
-    /// For each channel, as many as there are pixels: where in the image the filter met it.
+    /// Terms of each channel, with room for all pixels: where in the image the filter met it.
     of_channels: Vec<Term>,
-    /// How many of them there are.
+    /// Number of terms of each channel.
     channels: Vec<usize>,
-    /// For each channel, the sum.
+    /// Sum of each channel.
     bias: Vec<f64>,
-    /// For each pixel and choice, as many as there are channels: where the filter starts.
+    /// Terms of each pixel and choice, with room for all channels: where the filter starts.
     of_places: Vec<Term>,
-    /// For each pixel, how many there are of each choice, 16 bits each: in one number, they stay in a register.
+    /// Number of terms of each pixel: 16 bits for each choice, so that all four stay in a register.
     places: Vec<u64>,
 }
 
-impl<'a> Backward<'a> {
-    /// # Panics
-    /// If a slice does not have its size, an image 2^32 values, or the output 2^16 channels.
-    pub(super) fn new(
-        sizes: ConvPool,
-        from: Passed<'a>,
-        gradient: &'a [f32],
-        to: Gradients<'a>,
-    ) -> Self {
-        let lens = (from.input.len(), from.output.len(), from.choice.len(), gradient.len());
-        assert_eq!(
-            lens,
-            (sizes.input_len(), sizes.output_len(), sizes.output_len(), sizes.output_len())
-        );
-        let filters = sizes.filters_len();
-        assert_eq!(
-            (from.filters.len(), to.filters.len(), to.bias.len()),
-            (filters, filters, sizes.outputs)
-        );
-        assert!(to.input.as_ref().is_none_or(|input| input.len() == sizes.input_len()));
-        assert!(
-            u32::try_from(filters.max(sizes.height * sizes.row())).is_ok()
-                && sizes.outputs <= usize::from(u16::MAX)
-        );
-        Self { sizes, from, gradient, to }
-    }
-
+impl Backward<'_> {
     /// Sorts the gradient of an image's output.
     #[inline(always)]
     fn sort(&mut self, image: usize, terms: &mut Terms) {
@@ -77,8 +52,8 @@ impl<'a> Backward<'a> {
         let all = image * places * outputs..(image + 1) * places * outputs;
         let (gradient, output) = (&self.gradient[all.clone()], &self.from.output[all.clone()]);
         let choice = &self.from.choice[all];
-        // Each loop does one thing, so that the compiler makes vectors of the first two. The others have no branch that
-        // depends on the numbers: it would be mispredicted.
+        // Each loop does one thing, so that the compiler vectorises the first two. The others have
+        // no branch that depends on the numbers: it would be mispredicted.
         for ((masked, gradient), output) in terms.gradient.iter_mut().zip(gradient).zip(output) {
             *masked = if relu && *output <= 0.0 { 0.0 } else { *gradient };
         }
@@ -159,7 +134,7 @@ impl Work for Backward<'_> {
         if let Some(input) = &mut self.to.input {
             input.fill(0.0);
         }
-        // Rows of a filter that are summed at once: more where they are short, so that enough sums are under way.
+        // Short rows of a filter are summed several at once, so that enough sums are in flight.
         let vectors = filter_row.div_ceil(V::COUNT);
         let rows = if vectors == 1 || (V::MANY_REGISTERS && vectors <= 4) { SIDE } else { 1 };
         for image in 0..sizes.images {
@@ -171,7 +146,8 @@ impl Work for Backward<'_> {
                 for y in (0..SIDE).step_by(rows) {
                     let to = &mut self.to.filters[(channel * SIDE + y) * filter_row..]
                         [..rows * filter_row];
-                    // SAFETY: V is what the caller says; where a filter met the image all of its rows are in it.
+                    // SAFETY: V is what the caller says; where a filter met the image, all its rows
+                    // are in it.
                     unsafe {
                         add_rows::<V>(
                             of_channel,
@@ -195,8 +171,8 @@ impl Work for Backward<'_> {
                         let of_place = &terms.of_places[(4 * place + choice) * outputs..][..count];
                         let corner = (2 * (place / columns) + choice / 2 + y) * row;
                         let to = &mut to[corner + (2 * (place % columns) + choice % 2) * inputs..];
-                        // SAFETY: V is what the caller says; filters start at multiples of their size, and where they
-                        // met the image all of their rows are in it.
+                        // SAFETY: V is what the caller says; filters start at multiples of their
+                        // size, and where they met the image, all their rows are in it.
                         unsafe {
                             add_rows::<V>(
                                 of_place,
@@ -215,11 +191,12 @@ impl Work for Backward<'_> {
     }
 }
 
-/// to[r * to_step + i] += sum of factor * from[start + r * from_step + i] over all terms, for r < rows, i < width. `rows`
-/// is 1, or 5 where `width` has no more than four vectors.
+/// to[r * to_step + i] += sum of factor * from[start + r * from_step + i] over all terms, for r <
+/// rows and i < width. `rows` is 1, or 5 where `width` has at most four vectors.
 ///
 /// # Safety
-/// The processor has the instructions of V; all of these indices are within what the pointers point to.
+/// The processor has the instructions of V; all of these indices are within what the pointers point
+/// to.
 #[inline(always)]
 unsafe fn add_rows<V: Lanes>(
     terms: &[Term],
@@ -283,7 +260,7 @@ unsafe fn add<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     // SAFETY: as that of this function; the mask keeps the last vector within the width.
     unsafe {
         let mask = V::first(width - last * V::COUNT);
-        // From zero, not from what is there: sums over many images stay exact for longer.
+        // Sums start at zero, not at what is there: so sums over many images stay exact for longer.
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
         for term in terms {
             let factor = V::splat(term.factor);
@@ -311,6 +288,6 @@ unsafe fn add<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 /// As that of [`add`].
 #[inline(always)]
 unsafe fn load<V: Lanes>(from: *const f32, partial: bool, mask: V::Mask) -> V {
-    // SAFETY: as that of this function. A closure would not be inlined for sure.
+    // SAFETY: as that of this function. A closure might not be inlined.
     unsafe { if partial { V::load_masked(from, mask) } else { V::load(from) } }
 }

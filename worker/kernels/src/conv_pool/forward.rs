@@ -1,42 +1,22 @@
-//! The pass forward: for each pixel of the output the four pixels of the convolution that it is the maximum of stay in
-//! registers. Lanes are channels of the output.
+//! The forward pass. For each pixel of the output, the four pixels of the convolution that compete
+//! for the maximum stay in registers. Lanes are channels of the output.
 
 #![allow(unsafe_code, reason = "see lanes")]
 
 use super::{ConvPool, SIDE};
 use crate::{lanes::Lanes, level::Work};
 
-/// Pixels of the convolution in one of the output.
+/// Pixels of the convolution per pixel of the output.
 const WINDOW: usize = 4;
 
 /// See [`ConvPool::forward`].
 pub(super) struct Forward<'a> {
-    sizes: ConvPool,
-    input: &'a [f32],
-    filters: &'a [f32],
-    bias: &'a [f32],
-    output: &'a mut [f32],
-    choice: &'a mut [u8],
-}
-
-impl<'a> Forward<'a> {
-    /// # Panics
-    /// If a slice does not have its size.
-    pub(super) fn new(
-        sizes: ConvPool,
-        input: &'a [f32],
-        filters: &'a [f32],
-        bias: &'a [f32],
-        output: &'a mut [f32],
-        choice: &'a mut [u8],
-    ) -> Self {
-        assert_eq!(
-            (input.len(), output.len(), choice.len()),
-            (sizes.input_len(), sizes.output_len(), output.len())
-        );
-        assert_eq!((filters.len(), bias.len()), (sizes.filters_len(), sizes.outputs));
-        Self { sizes, input, filters, bias, output, choice }
-    }
+    pub(super) sizes: ConvPool,
+    pub(super) input: &'a [f32],
+    pub(super) filters: &'a [f32],
+    pub(super) bias: &'a [f32],
+    pub(super) output: &'a mut [f32],
+    pub(super) choice: &'a mut [u8],
 }
 
 impl Work for Forward<'_> {
@@ -71,7 +51,8 @@ impl Work for Forward<'_> {
     }
 }
 
-/// Bias and filters of `lanes` channels from `first` on: `[1 + 25 * I, lanes]`, zero where there is no channel.
+/// Packs bias and filters of `lanes` channels from `first` on: `[1 + 25 * I, lanes]`, zero where
+/// there is no channel.
 #[inline(always)]
 fn pack(
     sizes: &ConvPool,
@@ -93,7 +74,8 @@ fn pack(
     }
 }
 
-/// All pixels of the output, for the channels of VECTORS vectors; WINDOWS pixels side by side at a time.
+/// Computes all pixels of the output, for the channels of VECTORS vectors, WINDOWS adjacent pixels
+/// at a time.
 ///
 /// # Safety
 /// The processor has the instructions of V; `packed` holds the channels from `first` on.
@@ -126,7 +108,8 @@ unsafe fn all_places<V: Lanes, const VECTORS: usize, const WINDOWS: usize>(
     }
 }
 
-/// WINDOWS pixels of the output. `input`: where the first one's pixels begin; `output`: where it goes, both as indices.
+/// Computes WINDOWS pixels of the output. `input` is the index of the first pixel's window,
+/// `output` that of its result.
 ///
 /// # Safety
 /// As [`all_places`]; the pixels are within the image.
@@ -139,8 +122,9 @@ unsafe fn windows<V: Lanes, const VECTORS: usize, const WINDOWS: usize>(
     output: usize,
 ) {
     let (row, pixel, taps) = (work.sizes.row(), work.sizes.inputs, work.sizes.filter_row());
-    // SAFETY: a window of 6 x 6 input pixels, and 2 more columns for each further window, are within the image since the
-    // output pixels are; `packed` has a row for the bias and for each tap.
+    // SAFETY: a window of 6 x 6 input pixels, and 2 more columns for each further window, are
+    // within the image since the output pixels are; `packed` has a row for the bias and for each
+    // tap.
     unsafe {
         let mut weights = packed.as_ptr();
         let mut sums = [[load::<V, VECTORS>(weights); WINDOW]; WINDOWS];
@@ -188,13 +172,13 @@ unsafe fn windows<V: Lanes, const VECTORS: usize, const WINDOWS: usize>(
     }
 }
 
-/// Vectors side by side.
+/// Loads adjacent vectors.
 ///
 /// # Safety
 /// As [`windows`]; the floats are there.
 #[inline(always)]
 unsafe fn load<V: Lanes, const VECTORS: usize>(from: *const f32) -> [V; VECTORS] {
-    // SAFETY: as that of this function. A closure would not be inlined for sure.
+    // SAFETY: as that of this function. A closure might not be inlined.
     unsafe {
         let mut all = [V::splat(0.0); VECTORS];
         for (v, vector) in all.iter_mut().enumerate() {
