@@ -1,54 +1,62 @@
-//! Lanes: trials of one shape that are computed together. Whatever they learn is a tensor with a leading dimension of
-//! lanes, so that lanes can be left out and others put at the end.
+//! Lanes: trials of one shape that are computed together. Everything that they learn is a tensor
+//! with a leading dimension of lanes, so that lanes can leave and others can join.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
 use tch::{Tensor, no_grad_guard};
 
-/// A name and a tensor: what optimisers, checkpoints and tests see of a model. The tensor shares its
-/// storage with the model's.
+/// A name and a tensor: the view that optimisers, checkpoints and tests have of a model. The tensor
+/// shares its storage with the model's.
 pub type Named = (Cow<'static, str>, Tensor);
 
-/// A tensor of that name, not a copy.
-pub fn named(name: &'static str, tensor: &Tensor) -> Named {
-    (Cow::Borrowed(name), tensor.shallow_clone())
+/// A tensor with that name, not a copy.
+pub fn named(name: impl Into<Cow<'static, str>>, tensor: &Tensor) -> Named {
+    (name.into(), tensor.shallow_clone())
 }
 
-/// Something with tensors that have a leading dimension of lanes.
-pub trait Lanes {
-    /// All of them, always in the same order.
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor>;
+/// A function of a tensor.
+pub type Map<'f> = dyn FnMut(&Tensor) -> Tensor + 'f;
 
-    /// Keeps these lanes, in this order.
-    fn keep(&mut self, lanes: &[i64]) {
-        let _guard = no_grad_guard();
-        for tensor in self.tensors_mut() {
-            let lanes = Tensor::from_slice(lanes).to_device(tensor.device());
-            let grad = tensor.requires_grad();
-            *tensor = tensor.index_select(0, &lanes).set_requires_grad(grad);
-        }
+/// A value with tensors that have a leading dimension of lanes.
+pub trait Lanes: Sized {
+    /// The same value with the results of `f` as its tensors. The order of the calls is always the
+    /// same.
+    fn map(&self, f: &mut Map<'_>) -> Self;
+
+    /// The same tensors, not copies.
+    fn shallow_clone(&self) -> Self {
+        self.map(&mut Tensor::shallow_clone)
     }
 
-    /// Puts the lanes of others of the same shape at the end.
-    fn join(&mut self, others: Vec<Self>)
-    where
-        Self: Sized,
-    {
+    /// Copies these lanes, in this order.
+    fn select(&self, lanes: &[i64]) -> Self {
+        let _guard = no_grad_guard();
+        self.map(&mut |tensor| {
+            let lanes = Tensor::from_slice(lanes).to_device(tensor.device());
+            tensor.index_select(0, &lanes).set_requires_grad(tensor.requires_grad())
+        })
+    }
+
+    /// Appends the lanes of others of the same shape.
+    fn join(&mut self, others: &[Self]) {
         if others.is_empty() {
             return;
         }
         let _guard = no_grad_guard();
-        let mut others = others;
-        let mut more: Vec<_> =
-            others.iter_mut().map(|other| other.tensors_mut().into_iter()).collect();
-        for tensor in self.tensors_mut() {
-            let grad = tensor.requires_grad();
-            let parts = std::iter::once(tensor.shallow_clone());
-            let parts: Vec<_> = parts
-                .chain(more.iter_mut().filter_map(Iterator::next).map(|t| t.shallow_clone()))
-                .collect();
-            *tensor = Tensor::cat(&parts, 0).set_requires_grad(grad);
-        }
+        let tensors = |of: &Self| {
+            let mut all = Vec::new();
+            of.map(&mut |tensor| {
+                all.push(tensor.shallow_clone());
+                tensor.shallow_clone()
+            });
+            all.into_iter()
+        };
+        let mut others: Vec<_> = others.iter().map(tensors).collect();
+        *self = self.map(&mut |tensor| {
+            let more = others.iter_mut().filter_map(Iterator::next);
+            let parts: Vec<_> = iter::once(tensor.shallow_clone()).chain(more).collect();
+            Tensor::cat(&parts, 0).set_requires_grad(tensor.requires_grad())
+        });
     }
 }
 

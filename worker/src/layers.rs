@@ -1,10 +1,13 @@
-//! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors with their
-//! initialisation. Each is K layers of the same shape, one for each lane.
+//! The layers that all models share: convolution, fully connected layer and batch norm, as plain
+//! tensors with their initialisation. Each is K layers of the same shape, one for each lane.
 
 use swfn_shared::{image::ImageShape, trial::BatchNormScale};
 use tch::{Device, Tensor};
 
-use crate::rng::Stream;
+use crate::{
+    lanes::{Lanes, Map, Named, named},
+    rng::Stream,
+};
 
 /// What a model must know of its images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +28,8 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Weight and bias uniform in +-1/sqrt(fan_in), the default of PyTorch. `shape`: that of one lane's weight; a lane for
-    /// each stream.
+    /// Weight and bias uniform in +-1/sqrt(fan_in), the default of PyTorch. `shape`: that of one
+    /// lane's weight; a lane for each stream.
     pub fn uniform(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
         let bound = 1.0 / (fan_in(shape) as f32).sqrt();
         Self::draw(streams, shape, device, |stream| {
@@ -42,9 +45,12 @@ impl Layer {
         })
     }
 
-    /// The same one, not a copy.
-    pub fn shallow_clone(&self) -> Self {
-        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+    /// Weight and bias, as PyTorch names them in a layer of that name.
+    pub fn named(&self, layer: &str) -> Vec<Named> {
+        vec![
+            named(format!("{layer}.weight"), &self.weight),
+            named(format!("{layer}.bias"), &self.bias),
+        ]
     }
 
     fn draw(
@@ -58,6 +64,12 @@ impl Layer {
             weight: stacked(&weights, shape, device),
             bias: stacked(&biases, &shape[..1], device),
         }
+    }
+}
+
+impl Lanes for Layer {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { weight: f(&self.weight), bias: f(&self.bias) }
     }
 }
 
@@ -115,20 +127,39 @@ impl BatchNorm {
         Self { scale, shift, running_mean, running_var }
     }
 
-    /// The same one, not a copy.
-    pub fn shallow_clone(&self) -> Self {
-        let [scale, shift, running_mean, running_var] =
-            [&self.scale, &self.shift, &self.running_mean, &self.running_var]
-                .map(Tensor::shallow_clone);
-        Self { scale, shift, running_mean, running_var }
+    /// Scale and shift, as PyTorch names them in a layer of that name.
+    pub fn parameters(&self, layer: &str) -> Vec<Named> {
+        vec![
+            named(format!("{layer}.weight"), &self.scale),
+            named(format!("{layer}.bias"), &self.shift),
+        ]
     }
 
-    /// Moves the running statistics towards those of `rows` values of each channel. `mean`, `variance`: `[K, channels]`,
-    /// the variance divided by the number of rows.
+    /// The running statistics, as PyTorch names them in a layer of that name.
+    pub fn buffers(&self, layer: &str) -> Vec<Named> {
+        vec![
+            named(format!("{layer}.running_mean"), &self.running_mean),
+            named(format!("{layer}.running_var"), &self.running_var),
+        ]
+    }
+
+    /// Moves the running statistics towards those of `rows` values of each channel. `mean`,
+    /// `variance`: `[K, channels]`, the variance divided by the number of rows.
     pub fn move_running(&self, mean: &Tensor, variance: &Tensor, rows: i64) {
         let unbiased = variance * (rows as f64 / (rows - 1) as f64);
         for (running, new) in [(&self.running_mean, mean), (&self.running_var, &unbiased)] {
             let _ = running.shallow_clone().lerp_(new, Self::MOMENTUM);
+        }
+    }
+}
+
+impl Lanes for BatchNorm {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self {
+            scale: f(&self.scale),
+            shift: f(&self.shift),
+            running_mean: f(&self.running_mean),
+            running_var: f(&self.running_var),
         }
     }
 }
@@ -168,7 +199,8 @@ mod tests {
     #[test]
     fn initial_weights_have_the_published_distributions() {
         let stream = &mut [Stream::new(0, Purpose::ClassifierInit)];
-        // 10,000 weights each: the standard errors are below 1 % of the deviation and 1.5 % of the variance.
+        // 10,000 weights each: the standard errors are below 1 % of the deviation and 1.5 % of the
+        // variance.
         let layer = Layer::uniform(stream, &[100, 5, 5, 4], Device::Cpu);
         let ((mean, square), bound) = (moments(&layer.weight), 0.1);
         assert!(

@@ -1,6 +1,5 @@
-//! From a list of layers to operations.
-//!
-//! Each layer is one operation, unless a faster kernel does it together with those before it.
+//! Operations from a list of layers. Each layer is one operation, unless a faster kernel joins it
+//! with those before it.
 
 use swfn_shared::{
     layers::{Kernel, LayerSpec, Placed, Shape},
@@ -15,12 +14,12 @@ use crate::{
     rng::{Purpose, Stream},
 };
 
-/// Outputs up to which two fully connected layers in a row are computed as one. With more outputs than
-/// a step has images, the product of the layers would take longer than the layers.
+/// Most outputs of two fully connected layers that are computed as one. With more outputs than a
+/// step has images, the product of the layers would take longer than the layers.
 const FEW: i64 = 16;
 
-/// The operations of these layers, with the initial weights of a seed in each lane. `scale`: that of
-/// batch norm.
+/// The operations of these layers, with the initial weights of a seed in each lane. `scale` is that
+/// of batch norm.
 pub(super) fn ops(
     layers: &[Placed],
     scale: BatchNormScale,
@@ -64,7 +63,7 @@ pub(super) fn ops(
     ops
 }
 
-/// What a layer that sees all of its input sees.
+/// The kind of input of a layer that sees all of it.
 fn inputs(placed: &Placed) -> Inputs {
     match (placed.input, placed.layer) {
         (Shape::Values(_), _) => Inputs::Values,
@@ -75,7 +74,7 @@ fn inputs(placed: &Placed) -> Inputs {
     }
 }
 
-/// Adds an operation, joined with the last one where a kernel does both.
+/// Adds an operation, joined with the last one where one kernel does both.
 fn push(ops: &mut Vec<Op>, op: Op) {
     let joined = match (ops.pop(), op) {
         (Some(Op::Conv(learnt)), Op::Pool) if learnt.layer.weight.size()[2] == CONV_POOL_SIDE => {
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
     use crate::{layers::InputShape, model::network::Network};
 
-    /// What the kernels of that network are, a letter for each.
+    /// The operations of that network, a letter for each.
     fn kernels(architecture: Architecture, classes: u32) -> String {
         let placed = architecture.placed(ImageShape::grey(28, 28), classes).unwrap();
         let letter = |op: &Op| match op {
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn kernels_that_do_several_layers_are_found() {
+    fn joint_kernels_replace_several_layers() {
         let of_ten = |architecture| kernels(architecture, 10);
         let all: Vec<_> = Architecture::ALL.iter().copied().map(of_ten).collect();
         assert_eq!(all, ["RRLl", "RRdLdl", "CC2", "CbCblbl"]);
@@ -132,10 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn the_last_layers_are_the_same_together_and_apart() {
+    fn joint_last_layers_equal_separate_ones() {
         let images = Stream::new(0, Purpose::Subset).normal(3 * 20 * 33);
         let images = Tensor::from_slice(&images).view([1, 3, 20, 33, 1]);
-        // Up to the bias of the last layer, the logits of the first classes do not depend on how many there are.
+        // Up to the bias of the last layer, logits of the first classes do not depend on the number
+        // of classes.
         let [together, apart] = [FEW, FEW + 1].map(|classes| {
             let input = InputShape { image: ImageShape::grey(20, 33), classes };
             let lenet = Network::new(

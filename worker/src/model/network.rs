@@ -1,4 +1,5 @@
-//! The classifiers of K trials, of one architecture: their passes over training and test images, and the gradients.
+//! Classifiers of K trials with one architecture: passes over training and test images, and
+//! gradients.
 
 use swfn_shared::trial::{Architecture, BatchNormScale, SampleBatchNorm};
 use tch::{Tensor, no_grad_guard};
@@ -9,8 +10,8 @@ use super::{
     op::{Op, Pass, Trace},
 };
 use crate::{
-    compute::Place,
-    lanes::{Lanes, Named},
+    compute::Backend,
+    lanes::{Lanes, Map, Named},
     layers::{InputShape, NormMode},
 };
 
@@ -18,29 +19,30 @@ use crate::{
 #[derive(Debug)]
 pub struct Network {
     ops: Vec<Op>,
-    place: Place,
+    backend: Backend,
 }
 
-/// What one step of training computes f on.
+/// Inputs of one training step.
 #[derive(Debug)]
 pub struct StepInput {
     /// The batch, then the samples of the function norm: `[K, B + M, H, W, C]`.
     pub images: Tensor,
     /// Classes of the batch, `[K, B]`.
     pub labels: Tensor,
-    /// Dropout's masks for B + M rows, those of the samples all ones: the function norm is that of f without dropout.
+    /// Dropout's masks for B + M rows. Those of the samples are ones, because the function norm is
+    /// that of f without dropout.
     pub masks: Option<DropoutMasks>,
 }
 
-/// What a pass forward in training mode leaves behind for the gradients.
+/// Memory of a forward pass in training mode for the gradients.
 #[derive(Debug)]
 pub struct Traces {
-    /// One of batch and samples together, or one of each.
+    /// One pass of batch and samples together, or one of each.
     passes: Vec<Vec<Trace>>,
 }
 
 impl Network {
-    /// Draws the initial weights of these seeds, one for each lane. `scale`: that of batch norm.
+    /// Draws the initial weights of these seeds, one for each lane. `scale` is that of batch norm.
     ///
     /// # Panics
     /// If the architecture does not take such images.
@@ -49,16 +51,18 @@ impl Network {
         scale: BatchNormScale,
         input: InputShape,
         seeds: &[u64],
-        place: Place,
+        backend: Backend,
     ) -> Self {
         let classes = u32::try_from(input.classes).expect("some classes");
         let placed = architecture.placed(input.image, classes).expect("trials are checked before");
-        Self { ops: build::ops(&placed, scale, seeds, place.device), place }
+        Self { ops: build::ops(&placed, scale, seeds, backend.device), backend }
     }
 
-    /// Logits of the batch, `[K, B, classes]`, and of the samples, `[K, M, classes]`, in training mode. The samples go
-    /// through the network together with the batch, except with batch norm: there they go after it, and `batch_norm`
-    /// says how they are normalised.
+    /// Logits of the batch, `[K, B, classes]`, and of the samples, `[K, M, classes]`, in training
+    /// mode.
+    ///
+    /// The samples pass the network together with the batch, except with batch norm: then they
+    /// follow it, and are normalised as `batch_norm` says.
     pub fn training_logits(
         &self,
         input: &StepInput,
@@ -87,7 +91,8 @@ impl Network {
         (of_batch, of_samples, Traces { passes: vec![first, second] })
     }
 
-    /// Gradients of all parameters, in the order of [`Self::parameters`], from those of the logits of batch and samples.
+    /// Gradients of all parameters, in the order of [`Self::parameters`], from those of the logits
+    /// of batch and samples.
     pub fn gradients(&self, traces: &Traces, of_batch: Tensor, of_samples: Tensor) -> Vec<Tensor> {
         let _guard = no_grad_guard();
         let counts: Vec<usize> = self.ops.iter().map(|op| op.parameters().len()).collect();
@@ -102,9 +107,9 @@ impl Network {
             for ((op, trace), count) in self.ops.iter().zip(traces).zip(&counts).rev() {
                 let own = end - count..end;
                 end = own.start;
-                match op.backward(self.place.compute, trace, &gradient, &mut gradients[own]) {
+                match op.backward(self.backend.compute, trace, &gradient, &mut gradients[own]) {
                     Some(of_input) => gradient = of_input,
-                    None => break, // the first one
+                    None => break, // the first operation
                 }
             }
         }
@@ -120,15 +125,7 @@ impl Network {
         let _guard = no_grad_guard();
         let pass = Pass { mode: NormMode::Eval, masks: None };
         let images = images.shallow_clone();
-        self.ops.iter().fold(images, |x, op| op.forward(self.place.compute, x, pass, true).0)
-    }
-
-    /// Some of its lanes, copied.
-    pub fn some(&self, lanes: &[i64]) -> Self {
-        let mut some =
-            Self { ops: self.ops.iter().map(Op::shallow_clone).collect(), place: self.place };
-        some.keep(lanes);
-        some
+        self.ops.iter().fold(images, |x, op| op.forward(self.backend.compute, x, pass, true).0)
     }
 
     fn forward(
@@ -140,31 +137,33 @@ impl Network {
         let mut x = images.shallow_clone(); // [K, N, H, W, C]
         let mut traces = Vec::with_capacity(self.ops.len());
         for (index, op) in self.ops.iter().enumerate() {
-            let (y, trace) = op.forward(self.place.compute, x, Pass { mode, masks }, index == 0);
+            let (y, trace) = op.forward(self.backend.compute, x, Pass { mode, masks }, index == 0);
             traces.push(trace);
             x = y;
         }
         (x, traces)
     }
 
-    /// Channels or values that the masks of each dropout layer are for.
+    /// Number of channels or values of each dropout layer's masks.
     pub fn mask_widths(&self) -> Vec<i64> {
         let width = |op: &Op| if let Op::Dropout { width, .. } = op { Some(*width) } else { None };
         self.ops.iter().filter_map(width).collect()
     }
 
-    /// All parameters, named as in PyTorch, each with a leading dimension of lanes and the channels last.
+    /// All parameters, named as in PyTorch, with a leading dimension of lanes and the channels
+    /// last.
     pub fn parameters(&self) -> Vec<Named> {
         self.ops.iter().flat_map(Op::parameters).collect()
     }
 
-    /// What training changes besides the parameters, named as in PyTorch, `[K, channels]` each.
+    /// Batch norm's running statistics, named as in PyTorch, `[K, channels]` each.
     pub fn buffers(&self) -> Vec<Named> {
         self.ops.iter().flat_map(Op::buffers).collect()
     }
 
-    /// One lane of tensors in the order of [`Self::parameters`], such as gradients, in PyTorch's order of dimensions. They
-    /// share their storage. Only the inputs of a fully connected layer that are an image are still three dimensions.
+    /// One lane of tensors in the order of [`Self::parameters`], such as gradients, in PyTorch's
+    /// order of dimensions. They share their storage. Where a fully connected layer sees an image,
+    /// its inputs still have three dimensions.
     pub fn as_pytorch(&self, tensors: &[Tensor], lane: i64) -> Vec<Named> {
         let mut tensors = tensors.iter();
         let of_op = |op: &Op| {
@@ -176,7 +175,8 @@ impl Network {
         self.ops.iter().flat_map(of_op).collect()
     }
 
-    /// Parameters and buffers of a lane as PyTorch's modules of the same layers name and shape them.
+    /// Parameters and buffers of a lane as PyTorch's modules of the same layers name and shape
+    /// them.
     pub fn state_dict(&self, lane: i64) -> Vec<Named> {
         let _guard = no_grad_guard();
         let flattened = self
@@ -199,8 +199,8 @@ impl Network {
 }
 
 impl Lanes for Network {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        self.ops.iter_mut().flat_map(Op::tensors_mut).collect()
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { ops: self.ops.iter().map(|op| op.map(f)).collect(), backend: self.backend }
     }
 }
 
@@ -222,7 +222,8 @@ mod tests {
         tensors.iter().flat_map(values).collect()
     }
 
-    /// Logits of the samples and the running statistics after a step of three images and two samples.
+    /// Returns logits of the samples and running statistics after a step of three images and two
+    /// samples.
     fn step(mode: SampleBatchNorm) -> (Network, Tensor, Vec<f32>) {
         let network = Network::new(
             Architecture::LENET_BN,
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_are_kept_and_joined_in_their_order() {
+    fn lanes_are_selected_and_joined_in_their_order() {
         let new = |seeds: &[u64]| {
             Network::new(
                 Architecture::LENET_BN,
@@ -274,9 +275,8 @@ mod tests {
                 Device::Cpu.into(),
             )
         };
-        let mut all = new(&[5, 6, 7]);
-        all.keep(&[2, 0]);
-        all.join(vec![new(&[8])]);
+        let mut all = new(&[5, 6, 7]).select(&[2, 0]);
+        all.join(&[new(&[8])]);
         for (lane, seed) in [7, 5, 8].into_iter().enumerate() {
             let one = new(&[seed]);
             for ((name, mine), (_, expected)) in

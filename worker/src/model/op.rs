@@ -1,38 +1,47 @@
-//! What a classifier computes: operations, one after the other, each with its gradients written out.
-//! Sizes: K lanes, N images each.
+//! Operations of a classifier, each with its gradients written out. Sizes: K lanes, N images each.
 
 use tch::{Kind, Tensor};
 
 use crate::{
     compute::{Compute, ConvPass, LayerGradients, Normed, convolution},
-    lanes::Named,
+    lanes::{Lanes, Map, Named},
     layers::{BatchNorm, Layer, NormMode},
 };
 
-/// One operation, with what it learns.
+/// One operation, with its parameters.
 #[derive(Debug)]
 pub(super) enum Op {
     /// Convolution: `[K, N, H, W, C]` -> `[K, N, h, w, outputs]`.
     Conv(Learnt),
     /// 2x2 max-pooling: `[K, N, H, W, C]` -> `[K, N, H / 2, W / 2, C]`.
     Pool,
-    /// ReLU.
     Relu,
-    /// 5x5 convolution, 2x2 max-pooling, ReLU if wanted, as one:
-    /// `[K, N, H, W, C]` -> `[K, N, P, Q, outputs]`.
-    ConvPool { learnt: Learnt, relu: bool },
+    /// 5x5 convolution, 2x2 max-pooling, ReLU if wanted, as one: `[K, N, H, W, C]` ->
+    /// `[K, N, P, Q, outputs]`.
+    ConvPool {
+        learnt: Learnt,
+        relu: bool,
+    },
     /// Fully connected layer, ReLU if wanted: `[K, N, ...]` -> `[K, N, outputs]`.
-    Linear { learnt: Learnt, relu: bool },
-    /// Two fully connected layers with nothing between them, computed as the one linear map that they
-    /// are, a small one.
+    Linear {
+        learnt: Learnt,
+        relu: bool,
+    },
+    /// Two fully connected layers with nothing between them, computed as one small linear map.
     TwoLinear([Learnt; 2]),
-    /// Over all but lanes and channels.
-    BatchNorm { name: String, norm: BatchNorm },
-    /// Factors of all values of a channel, or of each value. `site`: the place of its masks.
-    Dropout { site: usize, width: i64 },
+    /// Batch norm over everything but lanes and channels.
+    BatchNorm {
+        name: String,
+        norm: BatchNorm,
+    },
+    /// Dropout of channels or of single values. `site` is the index of its masks.
+    Dropout {
+        site: usize,
+        width: i64,
+    },
 }
 
-/// Weight and bias of a layer, and what PyTorch makes of them.
+/// Weight and bias of a layer, and how PyTorch names and orders them.
 #[derive(Debug)]
 pub(super) struct Learnt {
     /// The layer's name in PyTorch.
@@ -41,25 +50,25 @@ pub(super) struct Learnt {
     pub(super) inputs: Inputs,
 }
 
-/// What the inputs of a layer are, which matters to PyTorch's order of its weights.
+/// The kind of a layer's inputs, on which PyTorch's order of the weights depends.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Inputs {
-    /// The pixels that a filter covers, channels last; PyTorch has the channels first.
+    /// The pixels that a filter covers, channels last. PyTorch has the channels first.
     Pixels,
-    /// Just numbers.
+    /// Numbers without an order of dimensions.
     Values,
-    /// An image of (height, width), channels last; PyTorch has the channels first.
+    /// An image of (height, width), channels last. PyTorch flattens it with the channels first.
     Flattened((i64, i64)),
-    /// The same, of a layer that is a convolution over the whole image.
+    /// The image that a convolution covers as a whole, ordered as above.
     Image((i64, i64)),
 }
 
-/// The factors of one forward pass with dropout: 0, or 1 / (1 - probability); 1 in rows without
-/// dropout. A tensor for each dropout layer, `[K, N, channels or values]`.
+/// Factors of one forward pass with dropout: 0, or 1 / (1 - probability); 1 in rows without
+/// dropout. They are a tensor for each dropout layer, `[K, N, channels or values]`.
 #[derive(Debug)]
 pub struct DropoutMasks(pub Vec<Tensor>);
 
-/// What a pass forward leaves behind for the gradients.
+/// Memory of an operation's forward pass for its gradients.
 #[derive(Debug)]
 pub(super) enum Trace {
     Conv { size: Vec<i64>, columns: Tensor, of_input: bool },
@@ -73,7 +82,7 @@ pub(super) enum Trace {
     Nothing,
 }
 
-/// How a pass forward is meant.
+/// Settings of a forward pass.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pass<'a> {
     pub(super) mode: NormMode,
@@ -91,21 +100,15 @@ fn channels(x: &Tensor) -> Tensor {
 }
 
 impl DropoutMasks {
-    /// Those of `count` rows from the first.
+    /// The masks of the first `count` rows.
     pub(super) fn first(&self, count: i64) -> Self {
         Self(self.0.iter().map(|mask| mask.narrow(1, 0, count)).collect())
     }
 }
 
-impl Learnt {
-    fn shallow_clone(&self) -> Self {
-        Self { name: self.name.clone(), layer: self.layer.shallow_clone(), inputs: self.inputs }
-    }
-}
-
 impl Inputs {
-    /// A weight of one lane as PyTorch orders it: `[outputs, inputs, height, width]`, of an image's
-    /// layer likewise. It shares its storage.
+    /// A weight of one lane in PyTorch's order, `[outputs, inputs, height, width]` where the inputs
+    /// are pixels. It shares its storage.
     fn as_pytorch(self, weight: Tensor) -> Tensor {
         match self {
             Self::Values => weight,
@@ -118,7 +121,7 @@ impl Inputs {
 }
 
 impl Op {
-    /// `first`: nothing before it has gradients.
+    /// Computes the output. In the `first` operation, the input needs no gradient.
     pub(super) fn forward(
         &self,
         compute: &dyn Compute,
@@ -167,19 +170,17 @@ impl Op {
             Self::Dropout { site, .. } => {
                 let Some(masks) = pass.masks else { return (x, Trace::Nothing) };
                 let mask = &masks.0[*site];
-                // Of an image: [K, N, 1, 1, channels].
-                let factors = if x.dim() == 5 {
-                    mask.unsqueeze(2).unsqueeze(2)
-                } else {
-                    mask.shallow_clone()
+                let factors = match x.dim() {
+                    5 => mask.unsqueeze(2).unsqueeze(2), // of images: [K, N, 1, 1, channels]
+                    _ => mask.shallow_clone(),
                 };
                 (x * &factors, Trace::Factors(factors))
             }
         }
     }
 
-    /// Gradients of what it learns, added to `gradients` in the order of [`Self::parameters`], and of
-    /// its input, from that of its output.
+    /// Adds the gradients of the parameters to `gradients`, in the order of [`Self::parameters`],
+    /// and returns that of the input, if it is needed. `of_output` is the gradient of the output.
     pub(super) fn backward(
         &self,
         compute: &dyn Compute,
@@ -223,8 +224,9 @@ impl Op {
             }
             (Self::TwoLinear([first, second]), Trace::TwoLinear { x, weight }) => {
                 let (first, second) = (&first.layer, &second.layer);
-                // Of the joined weight and bias; from them to the layers.
-                let of_weight = compute.transposed_product(of_output, &rows(x)); // [K, outputs, inputs]
+                // First the gradients of the joined weight and bias, then those of the layers. [K,
+                // outputs, inputs]
+                let of_weight = compute.transposed_product(of_output, &rows(x));
                 let of_bias = sum(of_output); // [K, outputs]
                 let column = of_bias.unsqueeze(-1);
                 add(0, compute.transposed_product(&second.weight, &of_weight));
@@ -247,31 +249,11 @@ impl Op {
             }
             (Self::Dropout { .. }, Trace::Factors(factors)) => Some(of_output * factors),
             (Self::Dropout { .. }, Trace::Nothing) => Some(of_output.shallow_clone()),
-            _ => panic!("a trace is of the network that left it"),
+            _ => panic!("the trace is of another network"),
         }
     }
 
-    /// The same one, not a copy.
-    pub(super) fn shallow_clone(&self) -> Self {
-        match self {
-            Self::Conv(learnt) => Self::Conv(learnt.shallow_clone()),
-            Self::Pool => Self::Pool,
-            Self::Relu => Self::Relu,
-            Self::ConvPool { learnt, relu } => {
-                Self::ConvPool { learnt: learnt.shallow_clone(), relu: *relu }
-            }
-            Self::Linear { learnt, relu } => {
-                Self::Linear { learnt: learnt.shallow_clone(), relu: *relu }
-            }
-            Self::TwoLinear(both) => Self::TwoLinear(both.each_ref().map(Learnt::shallow_clone)),
-            Self::BatchNorm { name, norm } => {
-                Self::BatchNorm { name: name.clone(), norm: norm.shallow_clone() }
-            }
-            Self::Dropout { site, width } => Self::Dropout { site: *site, width: *width },
-        }
-    }
-
-    /// Its layers.
+    /// Its layers with parameters.
     fn learnt(&self) -> &[Learnt] {
         match self {
             Self::Conv(learnt) | Self::ConvPool { learnt, .. } | Self::Linear { learnt, .. } => {
@@ -282,51 +264,23 @@ impl Op {
         }
     }
 
-    /// What it learns.
+    /// Its parameters, named as in PyTorch.
     pub(super) fn parameters(&self) -> Vec<Named> {
-        if let Self::BatchNorm { name, norm } = self {
-            return named(name, [("weight", &norm.scale), ("bias", &norm.shift)]);
+        match self {
+            Self::BatchNorm { name, norm } => norm.parameters(name),
+            _ => self.learnt().iter().flat_map(|learnt| learnt.layer.named(&learnt.name)).collect(),
         }
-        let of_layer = |Learnt { name, layer, .. }: &Learnt| {
-            named(name, [("weight", &layer.weight), ("bias", &layer.bias)])
-        };
-        self.learnt().iter().flat_map(of_layer).collect()
     }
 
-    /// What training changes besides.
+    /// Its running statistics, named as in PyTorch.
     pub(super) fn buffers(&self) -> Vec<Named> {
         match self {
-            Self::BatchNorm { name, norm } => named(
-                name,
-                [("running_mean", &norm.running_mean), ("running_var", &norm.running_var)],
-            ),
+            Self::BatchNorm { name, norm } => norm.buffers(name),
             _ => Vec::new(),
         }
     }
 
-    /// Parameters and buffers.
-    pub(super) fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        fn both(learnt: &mut Learnt) -> [&mut Tensor; 2] {
-            [&mut learnt.layer.weight, &mut learnt.layer.bias]
-        }
-        match self {
-            Self::Conv(learnt) | Self::ConvPool { learnt, .. } | Self::Linear { learnt, .. } => {
-                both(learnt).into()
-            }
-            Self::TwoLinear(learnt) => learnt.iter_mut().flat_map(both).collect(),
-            Self::BatchNorm { norm, .. } => {
-                vec![
-                    &mut norm.scale,
-                    &mut norm.shift,
-                    &mut norm.running_mean,
-                    &mut norm.running_var,
-                ]
-            }
-            Self::Dropout { .. } | Self::Pool | Self::Relu => Vec::new(),
-        }
-    }
-
-    /// One lane of a tensor in the order of [`Self::parameters`], such as a gradient, in PyTorch's
+    /// One lane of the parameter `index` of [`Self::parameters`], or of its gradient, in PyTorch's
     /// order of dimensions. It shares its storage.
     pub(super) fn as_pytorch(&self, index: usize, tensor: &Tensor, lane: i64) -> Tensor {
         let tensor = tensor.select(0, lane);
@@ -336,7 +290,7 @@ impl Op {
         }
     }
 
-    /// Whether PyTorch's weight has one dimension for all its inputs, though they are an image.
+    /// Whether PyTorch's weight has one dimension for inputs that are an image.
     pub(super) fn is_flattened(&self, index: usize) -> bool {
         let learnt = self.learnt().get(index / 2);
         index.is_multiple_of(2)
@@ -344,12 +298,32 @@ impl Op {
     }
 }
 
-/// Tensors of a layer of that name.
-fn named<const N: usize>(layer: &str, tensors: [(&str, &Tensor); N]) -> Vec<Named> {
-    tensors.map(|(part, tensor)| (format!("{layer}.{part}").into(), tensor.shallow_clone())).into()
+impl Lanes for Op {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        match self {
+            Self::Conv(learnt) => Self::Conv(learnt.map(f)),
+            Self::Pool => Self::Pool,
+            Self::Relu => Self::Relu,
+            Self::ConvPool { learnt, relu } => {
+                Self::ConvPool { learnt: learnt.map(f), relu: *relu }
+            }
+            Self::Linear { learnt, relu } => Self::Linear { learnt: learnt.map(f), relu: *relu },
+            Self::TwoLinear([first, second]) => Self::TwoLinear([first.map(f), second.map(f)]),
+            Self::BatchNorm { name, norm } => {
+                Self::BatchNorm { name: name.clone(), norm: norm.map(f) }
+            }
+            Self::Dropout { site, width } => Self::Dropout { site: *site, width: *width },
+        }
+    }
 }
 
-/// Over the rows: `[K, N, outputs]` -> `[K, outputs]`.
+impl Lanes for Learnt {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { name: self.name.clone(), layer: self.layer.map(f), inputs: self.inputs }
+    }
+}
+
+/// Sum over the rows: `[K, N, outputs]` -> `[K, outputs]`.
 fn sum(x: &Tensor) -> Tensor {
     x.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float)
 }

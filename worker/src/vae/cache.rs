@@ -1,4 +1,4 @@
-//! The VAEs that a process keeps: trials of one (subset, VAE settings) share one, whatever their lambda or
+//! VAEs in memory. Trials with equal subsets and VAE settings share one, whatever their lambda or
 //! architecture.
 
 use std::{collections::VecDeque, rc::Rc};
@@ -7,11 +7,11 @@ use swfn_shared::ids::VaeId;
 
 use super::trained::TrainedVae;
 
-/// The VAEs used last, on the device.
+/// The most recently used VAEs, on the device.
 #[derive(Debug)]
 pub struct VaeCache {
     capacity: usize,
-    /// The one used last is the first.
+    /// The most recently used one is first.
     entries: VecDeque<(VaeId, Rc<TrainedVae>)>,
 }
 
@@ -21,7 +21,7 @@ impl VaeCache {
         Self { capacity: capacity.max(1), entries: VecDeque::new() }
     }
 
-    /// That VAE, which becomes the one used last.
+    /// Returns a VAE, which becomes the most recently used one.
     pub fn get(&mut self, id: VaeId) -> Option<Rc<TrainedVae>> {
         let index = self.entries.iter().position(|(known, _)| *known == id)?;
         let entry = self.entries.remove(index)?;
@@ -29,19 +29,19 @@ impl VaeCache {
         self.entries.front().map(|(_, vae)| Rc::clone(vae))
     }
 
-    /// Keeps a VAE, and forgets the one that was not used for the longest time if there are too many.
+    /// Keeps a VAE, and drops the least recently used one if there are too many.
     pub fn insert(&mut self, id: VaeId, vae: Rc<TrainedVae>) {
         self.entries.retain(|(known, _)| *known != id);
         self.entries.push_front((id, vae));
         self.entries.truncate(self.capacity);
     }
 
-    /// Forgets a VAE.
+    /// Drops a VAE.
     pub fn remove(&mut self, id: VaeId) {
         self.entries.retain(|(known, _)| *known != id);
     }
 
-    /// All that are at hand, the one used last first.
+    /// All VAEs in the cache, the most recently used one first.
     pub fn ids(&self) -> Vec<VaeId> {
         self.entries.iter().map(|(id, _)| *id).collect()
     }
@@ -55,7 +55,7 @@ mod tests {
     use crate::vae::{model::Vae, trained::Densities};
 
     #[test]
-    fn the_vae_not_used_for_the_longest_time_is_forgotten() {
+    fn the_least_recently_used_vae_is_dropped() {
         let codes = Tensor::zeros([1, 1, 1], (Kind::Float, Device::Cpu));
         let density =
             || Densities::new(Vae::new(1, 1, 1, &[0], Device::Cpu.into()).decoder, &codes, &codes);

@@ -1,4 +1,4 @@
-//! The two VAEs as one: what their training and their samples need, whichever it is.
+//! The two VAEs as one type: all that their training and their samples need.
 
 use swfn_shared::trial::{Vae as Settings, VaeFamily};
 use tch::{Tensor, no_grad_guard};
@@ -8,8 +8,8 @@ use super::{
     model::{Decoder, Elbo, Vae},
 };
 use crate::{
-    compute::Place,
-    lanes::{Lanes, Named},
+    compute::Backend,
+    lanes::{Lanes, Map, Named},
     layers::NormMode,
 };
 
@@ -31,35 +31,40 @@ pub enum AnyDecoder {
     Convolutional(Box<ConvDecoder>),
 }
 
+/// The same expression for either family.
+macro_rules! either {
+    ($either:expr, $model:ident => $work:expr) => {
+        match $either {
+            Self::Vanilla($model) => $work,
+            Self::Convolutional($model) => $work,
+        }
+    };
+}
+
 impl AnyVae {
-    /// Draws the initial weights of these seeds, one for each lane, for images of (height, width, channels). Of the settings,
-    /// `family`, `hidden` and `latent` count.
-    pub fn new(settings: &Settings, image: [i64; 3], seeds: &[u64], place: Place) -> Self {
+    /// Draws the initial weights of these seeds, one for each lane, for images of (height, width,
+    /// channels). It uses `family`, `hidden` and `latent` of the settings.
+    pub fn new(settings: &Settings, image: [i64; 3], seeds: &[u64], backend: Backend) -> Self {
         let (hidden, latent) = (settings.hidden.into(), settings.latent.into());
+        let pixels = image.iter().product();
         match settings.family {
-            VaeFamily::Vanilla => {
-                Self::Vanilla(Vae::new(image.iter().product(), hidden, latent, seeds, place))
+            VaeFamily::Vanilla => Self::Vanilla(Vae::new(pixels, hidden, latent, seeds, backend)),
+            VaeFamily::Convolutional => {
+                let vae = ConvVae::new(image, hidden, latent, seeds, backend.device);
+                Self::Convolutional(Box::new(vae))
             }
-            VaeFamily::Convolutional => Self::Convolutional(Box::new(ConvVae::new(
-                image,
-                hidden,
-                latent,
-                seeds,
-                place.device,
-            ))),
         }
     }
 
-    /// The loss of a batch, see [`Elbo::new`], and its gradients in the order of [`Self::parameters`]. Batch norm is in
-    /// training mode. x: `[K, B, H * W * C]` in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
+    /// The loss of a batch, see [`Elbo::new`], and its gradients in the order of
+    /// [`Self::parameters`], with batch norm in training mode. x: `[K, B, H * W * C]` in 0..1;
+    /// noise: `[K, B, latent]` ~ N(0, 1).
     pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
-        match self {
-            Self::Vanilla(vae) => vae.gradients(x, noise),
-            Self::Convolutional(vae) => vae.gradients(x, noise),
-        }
+        either!(self, vae => vae.gradients(x, noise))
     }
 
-    /// x: `[K, B, H * W * C]` in 0..1 -> mu, logvar: `[K, B, latent]` each. Batch norm is in test mode.
+    /// x: `[K, B, H * W * C]` in 0..1 -> mu, logvar: `[K, B, latent]` each, with batch norm in test
+    /// mode.
     pub fn encode(&self, x: &Tensor) -> (Tensor, Tensor) {
         let _guard = no_grad_guard();
         match self {
@@ -68,24 +73,12 @@ impl AnyVae {
         }
     }
 
-    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W * C]`, see [`AnyDecoder::forward`].
-    pub fn decode(&self, z: &Tensor) -> Tensor {
-        let _guard = no_grad_guard();
-        match self {
-            Self::Vanilla(vae) => vae.decoder.forward(z),
-            Self::Convolutional(vae) => vae.decoder.forward(z, NormMode::Eval),
-        }
-    }
-
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
-        match self {
-            Self::Vanilla(vae) => vae.parameters(),
-            Self::Convolutional(vae) => vae.parameters(),
-        }
+        either!(self, vae => vae.parameters())
     }
 
-    /// What training changes besides the parameters, named as in PyTorch.
+    /// The running statistics of batch norm, named as in PyTorch.
     pub fn buffers(&self) -> Vec<Named> {
         match self {
             Self::Vanilla(_) => Vec::new(),
@@ -93,28 +86,16 @@ impl AnyVae {
         }
     }
 
-    /// Some of its lanes, copied.
-    pub fn some(&self, lanes: &[i64]) -> Self {
-        let mut some = match self {
-            Self::Vanilla(vae) => Self::Vanilla(vae.shallow_clone()),
-            Self::Convolutional(vae) => Self::Convolutional(Box::new(vae.shallow_clone())),
-        };
-        some.keep(lanes);
-        some
-    }
-
-    /// What samples need of it.
+    /// The part that samples need.
     pub fn into_decoder(self) -> AnyDecoder {
-        match self {
-            Self::Vanilla(vae) => vae.decoder.into(),
-            Self::Convolutional(vae) => vae.decoder.into(),
-        }
+        either!(self, vae => vae.decoder.into())
     }
 }
 
 impl AnyDecoder {
-    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W * C]`, which are the image in normalised units; their sigmoid
-    /// is the image in the VAE's own units. Batch norm is in test mode.
+    /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, H * W * C]`, with batch norm in test
+    /// mode. The logits are the image in normalised units, and their sigmoid is it in the VAE's own
+    /// units.
     pub fn forward(&self, z: &Tensor) -> Tensor {
         let _guard = no_grad_guard();
         match self {
@@ -125,44 +106,30 @@ impl AnyDecoder {
 
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
-        match self {
-            Self::Vanilla(decoder) => decoder.parameters(),
-            Self::Convolutional(decoder) => decoder.parameters(),
-        }
+        either!(self, decoder => decoder.parameters())
     }
 
-    /// What training changes besides the parameters, named as in PyTorch.
+    /// The running statistics of batch norm, named as in PyTorch.
     pub fn buffers(&self) -> Vec<Named> {
         match self {
             Self::Vanilla(_) => Vec::new(),
             Self::Convolutional(decoder) => decoder.buffers(),
         }
     }
-
-    /// The same one, not a copy.
-    pub fn shallow_clone(&self) -> Self {
-        match self {
-            Self::Vanilla(decoder) => decoder.shallow_clone().into(),
-            Self::Convolutional(decoder) => decoder.shallow_clone().into(),
-        }
-    }
 }
 
 impl Lanes for AnyVae {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+    fn map(&self, f: &mut Map<'_>) -> Self {
         match self {
-            Self::Vanilla(vae) => vae.tensors_mut(),
-            Self::Convolutional(vae) => vae.tensors_mut(),
+            Self::Vanilla(vae) => Self::Vanilla(vae.map(f)),
+            Self::Convolutional(vae) => Self::Convolutional(Box::new(vae.map(f))),
         }
     }
 }
 
 impl Lanes for AnyDecoder {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        match self {
-            Self::Vanilla(decoder) => decoder.tensors_mut(),
-            Self::Convolutional(decoder) => decoder.tensors_mut(),
-        }
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        either!(self, decoder => decoder.map(f).into())
     }
 }
 

@@ -1,5 +1,5 @@
-//! The density that the function norm is weighted with: a variational autoencoder of the training images, its training,
-//! its samples, and where trained ones are kept.
+//! Variational autoencoders of the training images, the density that the function norm is weighted
+//! with: models, training, samples, and where trained ones are kept.
 
 pub mod adam;
 pub mod cache;

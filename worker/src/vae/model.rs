@@ -1,29 +1,30 @@
-//! The vanilla variational autoencoder (Kingma, Welling 2014), with fully connected layers; K of them.
+//! The vanilla variational autoencoder (Kingma, Welling 2014) with fully connected layers, K of
+//! them.
 
 use tch::{Kind, Reduction, Tensor, no_grad_guard};
 
 use crate::{
-    compute::Place,
-    lanes::{Lanes, Named, named},
+    compute::Backend,
+    lanes::{Lanes, Map, Named},
     layers::Layer,
     rng::{Purpose, Stream},
 };
 
-/// pixels -> hidden (ReLU) -> mean and log-variance of the latent code.
+/// Pixels -> hidden (ReLU) -> mean and log-variance of the latent code.
 #[derive(Debug)]
 pub struct Encoder {
     hidden: Layer,
-    /// Both heads: rows 0..latent give mu, the others logvar.
+    /// Both heads: rows 0..latent yield mu, the others logvar.
     heads: Layer,
-    place: Place,
+    backend: Backend,
 }
 
-/// latent -> hidden (ReLU) -> pixels.
+/// Latent code -> hidden (ReLU) -> pixels.
 #[derive(Debug)]
 pub struct Decoder {
     hidden: Layer,
     output: Layer,
-    place: Place,
+    backend: Backend,
 }
 
 /// Encoder and decoder.
@@ -35,7 +36,7 @@ pub struct Vae {
     pub decoder: Decoder,
 }
 
-/// What one pass over a batch gives.
+/// Result of one pass over a batch.
 #[derive(Debug)]
 pub struct Elbo {
     /// Negative evidence lower bound, in nats per image: reconstruction + KL divergence, `[K]`.
@@ -46,119 +47,97 @@ pub struct Elbo {
     pub logvar: Tensor,
 }
 
-/// A code of each image, from N(mu, exp(logvar)), by the reparameterisation of Kingma and Welling. All:
-/// `[K, B, latent]`; noise ~ N(0, 1).
+/// A code of each image from N(mu, exp(logvar)), by the reparameterisation of Kingma and Welling.
+/// All are `[K, B, latent]`; noise ~ N(0, 1).
 pub fn latent_code(mu: &Tensor, logvar: &Tensor, noise: &Tensor) -> Tensor {
     mu + (logvar * 0.5).exp() * noise
 }
 
 impl Elbo {
-    /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0, I)), mean over the
-    /// batch. x: `[K, B, pixels]` in 0..1; logits: `[K, B, pixels]`, decoded from a [`latent_code`] of mu and logvar.
+    /// The loss of a batch: binary cross-entropy summed over pixels + KL(N(mu, exp(logvar)) || N(0,
+    /// I)), mean over the batch. x: `[K, B, pixels]` in 0..1; logits: `[K, B, pixels]`, decoded
+    /// from a [`latent_code`] of mu and logvar.
     pub fn new(x: &Tensor, logits: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
-        // The sigmoid is part of the cross-entropy: the same value, computed more exactly.
+        // With the sigmoid as part of it, the cross-entropy is computed more exactly.
         let losses =
             logits.binary_cross_entropy_with_logits::<&Tensor>(x, None, None, Reduction::None);
-        Self::of(&sum(&losses), mu, logvar)
+        Self::from_sums(&sum(&losses), mu, logvar)
     }
 
-    /// The same from the binary cross-entropy, summed over each lane, `[K]`.
-    fn of(reconstruction: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
+    /// The loss from the binary cross-entropy, summed over each lane, `[K]`.
+    fn from_sums(reconstruction: &Tensor, mu: Tensor, logvar: Tensor) -> Self {
         let batch = mu.size()[1] as f64;
         let divergence = sum(&(logvar.exp() + mu.square() - 1.0 - &logvar)) * 0.5;
         Self { loss: (reconstruction + divergence) / batch, mu, logvar }
     }
 }
 
-/// Over each lane: `[K, B, ...]` -> `[K]`.
+/// Sum over each lane: `[K, B, ...]` -> `[K]`.
 fn sum(x: &Tensor) -> Tensor {
     x.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float)
+}
+
+fn linear(backend: Backend, layer: &Layer, x: &Tensor) -> Tensor {
+    backend.compute.linear(x, &layer.weight, &layer.bias)
 }
 
 impl Encoder {
     /// x: `[K, B, pixels]` -> mu, logvar: `[K, B, latent]` each.
     pub fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
         let _guard = no_grad_guard();
-        let hidden = linear(self.place, &self.hidden, x).relu_(); // [K, B, hidden]
-        let heads = linear(self.place, &self.heads, &hidden); // [K, B, 2 * latent]
+        let hidden = linear(self.backend, &self.hidden, x).relu_(); // [K, B, hidden]
+        let heads = linear(self.backend, &self.heads, &hidden); // [K, B, 2 * latent]
         let latent = heads.size()[2] / 2;
         (heads.narrow(2, 0, latent), heads.narrow(2, latent, latent))
     }
-
-    /// The same one, not a copy.
-    pub fn shallow_clone(&self) -> Self {
-        Self {
-            hidden: self.hidden.shallow_clone(),
-            heads: self.heads.shallow_clone(),
-            place: self.place,
-        }
-    }
-}
-
-fn linear(place: Place, layer: &Layer, x: &Tensor) -> Tensor {
-    place.compute.linear(x, &layer.weight, &layer.bias)
 }
 
 impl Decoder {
     /// z: `[K, B, latent]` -> logits of the pixels, `[K, B, pixels]`; their sigmoid is the image.
     pub fn forward(&self, z: &Tensor) -> Tensor {
         let _guard = no_grad_guard();
-        linear(self.place, &self.output, &linear(self.place, &self.hidden, z).relu_())
+        linear(self.backend, &self.output, &linear(self.backend, &self.hidden, z).relu_())
     }
 
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
-        vec![
-            named("decoder.hidden.weight", &self.hidden.weight),
-            named("decoder.hidden.bias", &self.hidden.bias),
-            named("decoder.output.weight", &self.output.weight),
-            named("decoder.output.bias", &self.output.bias),
-        ]
+        let layers = [self.hidden.named("decoder.hidden"), self.output.named("decoder.output")];
+        layers.into_iter().flatten().collect()
     }
+}
 
-    /// The same one, not a copy.
-    pub fn shallow_clone(&self) -> Self {
-        Self {
-            hidden: self.hidden.shallow_clone(),
-            output: self.output.shallow_clone(),
-            place: self.place,
-        }
+impl Lanes for Encoder {
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { hidden: self.hidden.map(f), heads: self.heads.map(f), backend: self.backend }
     }
 }
 
 impl Lanes for Decoder {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        let Self { hidden, output, place: _ } = self;
-        vec![&mut hidden.weight, &mut hidden.bias, &mut output.weight, &mut output.bias]
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { hidden: self.hidden.map(f), output: self.output.map(f), backend: self.backend }
     }
 }
 
 impl Vae {
     /// Draws the initial weights of these seeds, one for each lane.
-    pub fn new(pixels: i64, hidden: i64, latent: i64, seeds: &[u64], place: Place) -> Self {
+    pub fn new(pixels: i64, hidden: i64, latent: i64, seeds: &[u64], backend: Backend) -> Self {
         let streams = &mut Stream::each(seeds, Purpose::VaeInit);
-        let mut layer = |shape: &[i64]| Layer::he(streams, shape, place.device);
+        let mut layer = |shape: &[i64]| Layer::he(streams, shape, backend.device);
+        let (encode, heads) = (layer(&[hidden, pixels]), layer(&[2 * latent, hidden]));
+        let (decode, output) = (layer(&[hidden, latent]), layer(&[pixels, hidden]));
         Self {
-            encoder: Encoder {
-                hidden: layer(&[hidden, pixels]),
-                heads: layer(&[2 * latent, hidden]),
-                place,
-            },
-            decoder: Decoder {
-                hidden: layer(&[hidden, latent]),
-                output: layer(&[pixels, hidden]),
-                place,
-            },
+            encoder: Encoder { hidden: encode, heads, backend },
+            decoder: Decoder { hidden: decode, output, backend },
         }
     }
 
-    /// The loss of a batch, see [`Elbo::new`], and its gradients in the order of [`Self::parameters`]. x: `[K, B, pixels]`
-    /// in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
+    /// The loss of a batch, see [`Elbo::new`], and its gradients in the order of
+    /// [`Self::parameters`]. x: `[K, B, pixels]` in 0..1; noise: `[K, B, latent]` ~ N(0, 1).
     pub fn gradients(&self, x: &Tensor, noise: &Tensor) -> (Elbo, Vec<Tensor>) {
         let _guard = no_grad_guard();
-        let (Encoder { hidden: encode, heads, place }, Decoder { hidden: decode, output, .. }) =
+        let (Encoder { hidden: encode, heads, backend }, Decoder { hidden: decode, output, .. }) =
             (&self.encoder, &self.decoder);
-        let linear = |layer: &Layer, x: &Tensor| linear(*place, layer, x);
+        let linear = |layer: &Layer, x: &Tensor| linear(*backend, layer, x);
         let batch = x.size()[1] as f64;
         // Forward.
         let encoded = linear(encode, x).relu_(); // [K, B, hidden]
@@ -170,25 +149,26 @@ impl Vae {
         let z = &mu + &spread;
         let decoded = linear(decode, &z).relu_(); // [K, B, hidden]
         let logits = linear(output, &decoded); // [K, B, pixels]
-        // Backward. Of weight, bias and input of a layer, from that of its output.
+        // Backward: gradients of weight, bias and input of a layer from that of its output.
         let of_layer = |layer: &Layer, of_output: &Tensor, x: &Tensor| {
-            let of_weight = place.compute.transposed_product(of_output, x);
+            let of_weight = backend.compute.transposed_product(of_output, x);
             let of_bias = of_output.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
-            (of_weight, of_bias, place.compute.product(of_output, &layer.weight))
+            (of_weight, of_bias, backend.compute.product(of_output, &layer.weight))
         };
-        // Of the cross-entropy by the logits: (sigmoid(logits) - x) / B.
-        let (reconstruction, of_logits) = place.compute.cross_entropy(&logits, x, 1.0 / batch);
+        // Gradient of the cross-entropy by the logits: (sigmoid(logits) - x) / B.
+        let (reconstruction, of_logits) = backend.compute.cross_entropy(&logits, x, 1.0 / batch);
         let (of_output, of_output_bias, of_decoded) = of_layer(output, &of_logits, &decoded);
         let of_decoded = decoded.threshold_backward(&of_decoded, 0.0);
-        let (of_decode, of_decode_bias, of_z) = of_layer(decode, &of_decoded, &z); // of_z: [K, B, latent]
-        // Of the divergence by mu: mu / B; by logvar: (exp(logvar) - 1) / 2B.
+        // of_z: [K, B, latent]
+        let (of_decode, of_decode_bias, of_z) = of_layer(decode, &of_decoded, &z);
+        // Gradient of the divergence by mu: mu / B; by logvar: (exp(logvar) - 1) / 2B.
         let of_mu = &of_z + &mu * (1.0 / batch);
         let mut of_divergence = (deviation.square() - 1.0) * (0.5 / batch);
         let of_logvar = of_divergence.addcmul_(&of_z, &(spread * 0.5));
         let of_codes = Tensor::cat(&[of_mu, of_logvar], 2); // [K, B, 2 * latent]
         let (of_heads, of_heads_bias, of_encoded) = of_layer(heads, &of_codes, &encoded);
         let of_encoded = encoded.threshold_backward(&of_encoded, 0.0);
-        let of_encode = place.compute.transposed_product(&of_encoded, x);
+        let of_encode = backend.compute.transposed_product(&of_encoded, x);
         let of_encode_bias = of_encoded.sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
         let gradients = vec![
             of_encode,
@@ -200,33 +180,19 @@ impl Vae {
             of_output,
             of_output_bias,
         ];
-        (Elbo::of(&reconstruction, mu, logvar), gradients)
+        (Elbo::from_sums(&reconstruction, mu, logvar), gradients)
     }
 
     /// All parameters, named as in PyTorch.
     pub fn parameters(&self) -> Vec<Named> {
-        let mut all = vec![
-            named("encoder.hidden.weight", &self.encoder.hidden.weight),
-            named("encoder.hidden.bias", &self.encoder.hidden.bias),
-            named("encoder.heads.weight", &self.encoder.heads.weight),
-            named("encoder.heads.bias", &self.encoder.heads.bias),
-        ];
-        all.extend(self.decoder.parameters());
-        all
-    }
-
-    /// The same ones, not copies.
-    pub fn shallow_clone(&self) -> Self {
-        Self { encoder: self.encoder.shallow_clone(), decoder: self.decoder.shallow_clone() }
+        let Encoder { hidden, heads, .. } = &self.encoder;
+        let encoder = [hidden.named("encoder.hidden"), heads.named("encoder.heads")];
+        encoder.into_iter().flatten().chain(self.decoder.parameters()).collect()
     }
 }
 
 impl Lanes for Vae {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        let Encoder { hidden, heads, place: _ } = &mut self.encoder;
-        let mut all =
-            vec![&mut hidden.weight, &mut hidden.bias, &mut heads.weight, &mut heads.bias];
-        all.extend(self.decoder.tensors_mut());
-        all
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { encoder: self.encoder.map(f), decoder: self.decoder.map(f) }
     }
 }

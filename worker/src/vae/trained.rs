@@ -1,12 +1,13 @@
-//! A VAE whose training is over: what the function norm needs of it.
+//! Trained VAEs: the part of them that the function norm needs.
 
 use swfn_shared::metrics::MetricPoint;
 use tch::{Kind, Tensor, no_grad_guard};
 
 use super::family::AnyDecoder;
-use crate::lanes::{Lanes, Named, named};
+use crate::lanes::{Lanes, Map, Named, named};
 
-/// K densities Q over images: z = mu_bar + spread * exp(logvar_bar / 2) * eps, eps ~ N(0, I); x = sigmoid(decoder(z)).
+/// K densities Q over images: z = mu_bar + spread * exp(logvar_bar / 2) * eps, eps ~ N(0, I); x =
+/// sigmoid(decoder(z)).
 #[derive(Debug)]
 pub struct Densities {
     decoder: AnyDecoder,
@@ -16,21 +17,21 @@ pub struct Densities {
     deviation: Tensor,
 }
 
-/// One density, with what trials and people want to know of it.
+/// A VAE after its training.
 #[derive(Debug)]
 pub struct TrainedVae {
-    /// Of one lane.
+    /// Its density, of one lane.
     density: Densities,
-    /// What it makes of the first images that it was trained on, for people to look at: `[k, pixels]` in normalised
+    /// Reconstructions of the first images that it was trained on: `[k, pixels]` in normalised
     /// units.
     reconstructions: Tensor,
-    /// The curve of its training, so that a trial which finds this VAE ready reports the same points as one that trains
-    /// it.
+    /// The curve of its training. A trial that finds this VAE reports the same points as one that
+    /// trains it.
     losses: Vec<MetricPoint>,
 }
 
 impl Densities {
-    /// `mu`, `logvar`: `[K, B, latent]`, of the images that stand for all.
+    /// Densities from codes of the images that represent all: `mu`, `logvar`: `[K, B, latent]`.
     pub fn new(decoder: impl Into<AnyDecoder>, mu: &Tensor, logvar: &Tensor) -> Self {
         let _guard = no_grad_guard();
         let mean = |x: &Tensor| x.mean_dim([1_i64].as_slice(), false, Kind::Float).detach();
@@ -42,36 +43,28 @@ impl Densities {
         self.mu.size()[1] as usize
     }
 
-    /// The images of this noise, the eps above: `[K, N, latent]` -> `[K, N, pixels]`, before the sigmoid: since the inputs
-    /// of the VAE are the sigmoid of normalised pixels, these are normalised pixels. No gradient flows into the VAE.
+    /// The images of this noise, the eps above: `[K, N, latent]` -> `[K, N, pixels]`, before the
+    /// sigmoid.
+    ///
+    /// They are normalised pixels, as the VAE's inputs are the sigmoid of normalised pixels. No
+    /// gradient flows into the VAE.
     pub fn decode(&self, noise: &Tensor, spread: f64) -> Tensor {
         let _guard = no_grad_guard();
-        let z = self.mu.unsqueeze(1) + self.deviation.unsqueeze(1) * spread * noise; // [K, N, latent]
+        // [K, N, latent]
+        let z = self.mu.unsqueeze(1) + self.deviation.unsqueeze(1) * spread * noise;
         self.decoder.forward(&z)
     }
 
-    /// Whether torch's convolutions make them: on a CPU they round by how many images they give. A step's images are then decoded
-    /// alone, lest they depend on how many steps are assembled at once.
+    /// Whether torch's convolutions decode the images. On a CPU their rounding depends on the
+    /// number of images, so each step's images must be decoded alone.
     pub(crate) fn round_by_count(&self) -> bool {
         matches!(self.decoder, AnyDecoder::Convolutional(_))
-    }
-
-    /// The same ones, not copies.
-    pub(crate) fn shallow_clone(&self) -> Self {
-        let Self { decoder, mu, deviation } = self;
-        Self {
-            decoder: decoder.shallow_clone(),
-            mu: mu.shallow_clone(),
-            deviation: deviation.shallow_clone(),
-        }
     }
 }
 
 impl Lanes for Densities {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        let mut all = self.decoder.tensors_mut();
-        all.extend([&mut self.mu, &mut self.deviation]);
-        all
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { decoder: self.decoder.map(f), mu: f(&self.mu), deviation: f(&self.deviation) }
     }
 }
 
@@ -90,7 +83,8 @@ impl TrainedVae {
         &self.density
     }
 
-    /// What it makes of the first images that it was trained on: `[k, pixels]` in normalised units.
+    /// Reconstructions of the first images that it was trained on: `[k, pixels]` in normalised
+    /// units.
     pub fn reconstructions(&self) -> &Tensor {
         &self.reconstructions
     }
@@ -105,15 +99,15 @@ impl TrainedVae {
         Self { losses, ..self }
     }
 
-    /// Everything that it gives away depends on, named. The tensors share their storage with the VAE's.
+    /// All tensors, named. They share their storage with the VAE's.
     pub(crate) fn tensors(&self) -> Vec<Named> {
         let Self { density: Densities { decoder, mu, deviation }, reconstructions, losses: _ } =
             self;
-        let mut all = decoder.parameters();
-        all.extend(decoder.buffers());
-        all.push(named("latent.mu", mu));
-        all.push(named("latent.deviation", deviation));
-        all.push(named("reconstructions", reconstructions));
-        all
+        let others = [
+            named("latent.mu", mu),
+            named("latent.deviation", deviation),
+            named("reconstructions", reconstructions),
+        ];
+        decoder.parameters().into_iter().chain(decoder.buffers()).chain(others).collect()
     }
 }

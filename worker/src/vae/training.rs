@@ -1,6 +1,6 @@
-//! The training of VAEs, a lane for each, and the statistics of their latent codes.
+//! Training of VAEs, a lane for each, and statistics of their latent codes.
 
-use std::time::Instant;
+use std::{rc::Rc, time::Instant};
 
 use swfn_shared::{
     metrics::{MetricPoint, VAE_LOSS},
@@ -15,8 +15,8 @@ use super::{
     trained::{Densities, TrainedVae},
 };
 use crate::{
-    compute::Place,
-    lanes::{Lanes, named_lane},
+    compute::Backend,
+    lanes::{Lanes, Map, Named, named_lane},
     noise::{self, Noise},
     rng::Purpose,
     trial::{
@@ -28,115 +28,116 @@ use crate::{
     },
 };
 
-/// Steps whose inputs are gathered at once.
+/// Number of steps whose inputs are gathered at once.
 const CHUNK: u32 = 50;
 
-/// Images whose reconstructions are kept, at most.
+/// Most images whose reconstructions are kept.
 const RECONSTRUCTIONS: i64 = 20;
 
-/// A VAE that is wanted.
+/// A request for a VAE.
 pub(crate) struct Request<'r, 'o> {
-    /// The images, in normalised units; the VAE's own units are their sigmoid.
-    pub(crate) subset: &'r Images,
+    /// The images, in normalised units. The VAE's own units are their sigmoid.
+    pub(crate) subset: Rc<Images>,
     pub(crate) seed: u64,
-    /// Where its training goes on.
+    /// The state that its training resumes from.
     pub(crate) resumed: Option<State>,
-    /// The trials that wait for it. Its training is saved as that of the first.
+    /// The trials that wait for it. Checkpoints are those of the first.
     pub(crate) waiting: Vec<&'r mut Reporter<'o>>,
 }
 
 /// A VAE, and the seconds that its training took.
 pub(crate) type Trained = (TrainedVae, f64);
 
-/// A VAE as [`train`] returns it, same tensors, same places in memory, but for its numbers: what one that comes from a
-/// file is read into.
-pub(crate) fn untrained(settings: &Settings, pixels: &Tensor, place: Place) -> TrainedVae {
-    let vae = AnyVae::new(settings, sizes(pixels), &[0], place);
-    let codes = Tensor::zeros([1, 1, settings.latent.into()], (Kind::Float, place.device));
+/// A VAE with the tensors that [`train`] returns, in the same layout, but with other numbers. A
+/// file is read into it.
+pub(crate) fn untrained(settings: &Settings, pixels: &Tensor, backend: Backend) -> TrainedVae {
+    let vae = AnyVae::new(settings, sizes(pixels), &[0], backend);
+    let codes = Tensor::zeros([1, 1, settings.latent.into()], (Kind::Float, backend.device));
     let density = Densities::new(vae.into_decoder(), &codes, &codes);
-    TrainedVae::new(density, first(pixels).zeros_like(), Vec::new())
+    TrainedVae::new(density, first(pixels).flatten(1, -1).zeros_like(), Vec::new())
 }
 
-/// Trains VAEs of the same settings, each on a subset. Gives each with the seconds that its training took; none where
-/// nobody waits any more, because all who waited were cancelled or because it diverged, which they then know.
+/// Trains VAEs of the same settings, each on a subset. Returns each with the seconds that its
+/// training took. It is `None` if no trial waits any more: all were cancelled, or it diverged,
+/// which stops them.
 ///
-/// The latent statistics are those of the last training batch as its step saw them, before its update, as published; or
-/// those of all images under the final weights. Batch norm, which the convolutional VAE has, is in training mode for
-/// the former, in test mode for the latter.
+/// The latent statistics are those of the last training batch before its step's update, as
+/// published, or of all images under the final weights. Batch norm of the convolutional VAE is in
+/// training mode for the former, in test mode for the latter.
 pub(crate) fn train(
     settings: &Settings,
     requests: Vec<Request<'_, '_>>,
-    place: Place,
+    backend: Backend,
 ) -> Result<Vec<Option<Trained>>, TrainError> {
     let mut trained: Vec<_> = requests.iter().map(|_| None).collect();
-    let Some(mut training) = Training::start(settings, requests, place)? else {
+    let Some(mut training) = Training::start(settings, requests, backend)? else {
         return Ok(trained);
     };
     while !training.lanes.is_empty() {
         training.advance();
-        for (request, vae) in training.take_ended()? {
+        for (request, vae) in training.take_finished()? {
             trained[request] = Some(vae);
         }
     }
     Ok(trained)
 }
 
-/// All that training changes, of K lanes.
+/// Everything that training changes, of K lanes.
 struct Core {
     vae: AnyVae,
     optimiser: Adam,
-    /// Of the losses since the last report, `[K]`.
+    /// Sums of the losses since the last report, `[K]`.
     sums: Tensor,
 }
 
 impl Core {
-    fn new(settings: &Settings, image: [i64; 3], seed: u64, place: Place) -> Self {
-        let vae = AnyVae::new(settings, image, &[seed], place);
-        let optimiser = Adam::new(&vae.parameters(), settings.learning_rate.get(), place);
-        Self { vae, optimiser, sums: Tensor::zeros([1], (Kind::Float, place.device)) }
+    fn new(settings: &Settings, image: [i64; 3], seed: u64, backend: Backend) -> Self {
+        let vae = AnyVae::new(settings, image, &[seed], backend);
+        let optimiser = Adam::new(&vae.parameters(), settings.learning_rate.get(), backend);
+        Self { vae, optimiser, sums: Tensor::zeros([1], (Kind::Float, backend.device)) }
+    }
+
+    /// Tensors of a lane that a checkpoint keeps: of the model, and of the optimiser.
+    fn of_lane(&self, lane: usize) -> [(&'static str, Vec<Named>); 2] {
+        let mut model = self.vae.parameters();
+        model.extend(self.vae.buffers());
+        [("model", model), ("adam", self.optimiser.state())]
+            .map(|(prefix, tensors)| (prefix, named_lane(tensors, lane)))
     }
 }
 
 impl Lanes for Core {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        let mut all = self.vae.tensors_mut();
-        all.extend(self.optimiser.tensors_mut());
-        all.push(&mut self.sums);
-        all
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        Self { vae: self.vae.map(f), optimiser: self.optimiser.map(f), sums: f(&self.sums) }
     }
 }
 
 /// One VAE in training.
 struct Lane<'r, 'o> {
     request: usize,
-    subset: &'r Images,
+    subset: Rc<Images>,
     waiting: Vec<&'r mut Reporter<'o>>,
     batches: Batches,
     noise: Noise,
-    /// Iterations done.
+    /// Finished iterations.
     step: u32,
-    /// Those since the last report.
+    /// Iterations since the last report.
     since: u32,
     losses: Vec<MetricPoint>,
     start: Instant,
-    /// Seconds before its checkpoint.
+    /// Seconds of training before its checkpoint.
     earlier: f64,
 }
 
 impl Lane<'_, '_> {
-    /// Takes up where the state was taken, with the core of this lane alone.
-    fn restore(
-        &mut self,
-        core: &mut Core,
-        state: &State,
-        settings: &Settings,
-    ) -> Result<(), Misfit> {
-        state.restore_named("model", core.vae.parameters())?;
-        state.restore_named("model", core.vae.buffers())?;
-        core.optimiser.restore_lane(0, state)?;
+    /// Resumes from the state, with the core of this lane alone.
+    fn restore(&mut self, core: &Core, state: &State, settings: &Settings) -> Result<(), Misfit> {
+        for (prefix, tensors) in core.of_lane(0) {
+            state.restore_named(prefix, tensors)?;
+        }
         self.batches.restore("batches", state)?;
         self.noise.go_to(state.position("noise")?);
-        self.earlier = state.float("vae.seconds")?;
+        self.earlier = state.seconds("vae.seconds")?;
         let most = u64::from(settings.iterations);
         let sound = |point: &MetricPoint| {
             point.metric == VAE_LOSS && point.step <= most && point.check().is_ok()
@@ -144,7 +145,7 @@ impl Lane<'_, '_> {
         self.losses = state.points(sound)?;
         self.step = state.step(settings.iterations)?;
         for waiting in &mut self.waiting {
-            waiting.go_on(self.step.into(), &self.losses);
+            waiting.resume(self.step.into(), &self.losses);
         }
         Ok(())
     }
@@ -165,12 +166,12 @@ impl Lane<'_, '_> {
 
 struct Training<'r, 'o> {
     settings: Settings,
-    place: Place,
+    backend: Backend,
     core: Core,
     lanes: Vec<Lane<'r, 'o>>,
     /// Images of all lanes in the VAEs' own units.
     pool: Pool,
-    /// Codes of the last batch, as its step saw them: mu and logvar, `[K, B, latent]` each.
+    /// Codes of the last batch before its step's update: mu and logvar, `[K, B, latent]` each.
     codes: Option<(Tensor, Tensor)>,
 }
 
@@ -178,49 +179,46 @@ impl<'r, 'o> Training<'r, 'o> {
     fn start(
         settings: &Settings,
         requests: Vec<Request<'r, 'o>>,
-        place: Place,
+        backend: Backend,
     ) -> Result<Option<Self>, TrainError> {
         let mut cores = Vec::new();
         let mut lanes = Vec::new();
         for (number, Request { subset, seed, resumed, waiting }) in requests.into_iter().enumerate()
         {
             check(settings.family, &subset.pixels)?;
-            let image = sizes(&subset.pixels);
-            let images = subset.labels.size()[0] as usize;
-            let fresh = |waiting| Lane {
-                request: number,
-                subset,
-                waiting,
-                batches: Batches::new(
-                    images,
-                    settings.batch_size as usize,
-                    seed,
-                    Purpose::VaeBatches,
-                ),
-                noise: Noise::new(seed, Purpose::VaeNoise),
-                step: 0,
-                since: 0,
-                losses: Vec::new(),
-                start: Instant::now(),
-                earlier: 0.0,
+            let (images, batch) = (subset.labels.size()[0] as usize, settings.batch_size as usize);
+            let fresh = |waiting| {
+                let lane = Lane {
+                    request: number,
+                    subset: Rc::clone(&subset),
+                    waiting,
+                    batches: Batches::new(images, batch, seed, Purpose::VaeBatches),
+                    noise: Noise::new(seed, Purpose::VaeNoise),
+                    step: 0,
+                    since: 0,
+                    losses: Vec::new(),
+                    start: Instant::now(),
+                    earlier: 0.0,
+                };
+                (lane, Core::new(settings, sizes(&subset.pixels), seed, backend))
             };
-            let (mut lane, mut core) = (fresh(waiting), Core::new(settings, image, seed, place));
-            if let Some(Err(misfit)) =
-                resumed.map(|state| lane.restore(&mut core, &state, settings))
-            {
-                lane.waiting
-                    .iter_mut()
-                    .for_each(|waiting| waiting.reject_checkpoint(&misfit.to_string()));
-                (lane, core) = (fresh(lane.waiting), Core::new(settings, image, seed, place));
+            let (mut lane, mut core) = fresh(waiting);
+            if let Some(Err(misfit)) = resumed.map(|state| lane.restore(&core, &state, settings)) {
+                for waiting in &mut lane.waiting {
+                    waiting.reject_checkpoint(&misfit.to_string());
+                }
+                (lane, core) = fresh(lane.waiting);
             }
             cores.push(core);
             lanes.push(lane);
         }
-        let mut cores = cores.into_iter();
-        let Some(mut core) = cores.next() else { return Ok(None) };
-        core.join(cores.collect());
+        if cores.is_empty() {
+            return Ok(None);
+        }
+        let mut core = cores.remove(0);
+        core.join(&cores);
         let pool = pool(&lanes);
-        Ok(Some(Self { settings: *settings, place, core, lanes, pool, codes: None }))
+        Ok(Some(Self { settings: *settings, backend, core, lanes, pool, codes: None }))
     }
 
     /// Trains to the next report of any lane.
@@ -245,8 +243,10 @@ impl<'r, 'o> Training<'r, 'o> {
             self.pool.next_batches(self.lanes.iter_mut().map(|lane| &mut lane.batches), steps);
         let x = self.pool.gather(&numbers).view([s, k, b, -1]); // [steps, K, B, H * W * C]
         let mut noises: Vec<_> = self.lanes.iter_mut().map(|lane| &mut lane.noise).collect();
-        let noise = noise::normal(&mut noises, steps, batch * latent as usize, self.place.noise());
-        let noise = noise.view([k, s, b, latent]).transpose(0, 1).contiguous(); // [steps, K, B, latent]
+        let noise =
+            noise::normal(&mut noises, steps, batch * latent as usize, self.backend.noise());
+        // [steps, K, B, latent]
+        let noise = noise.view([k, s, b, latent]).transpose(0, 1).contiguous();
         let mut parameters = self.core.vae.parameters();
         let counts = |step| self.lanes.iter().map(|lane| lane.step + 1 + step).collect();
         let rates = self.core.optimiser.rates(&(0..steps as u32).map(counts).collect::<Vec<_>>());
@@ -267,7 +267,7 @@ impl<'r, 'o> Training<'r, 'o> {
         }
     }
 
-    /// Tells the losses of lanes that are due.
+    /// Reports the losses of lanes that are due.
     fn report(&mut self) {
         let iterations = self.settings.iterations;
         let is_due =
@@ -286,7 +286,7 @@ impl<'r, 'o> Training<'r, 'o> {
             lane.since = 0;
             let step = u64::from(lane.step);
             let point = MetricPoint { metric: VAE_LOSS, step, value: mean };
-            if let Err(diverged) = Divergence.look(&[point]) {
+            if let Err(diverged) = Divergence::for_vae().look(&[point]) {
                 lane.waiting.iter_mut().for_each(|waiting| waiting.stop(diverged.clone()));
                 continue;
             }
@@ -294,35 +294,33 @@ impl<'r, 'o> Training<'r, 'o> {
             let (core, seconds) = (&self.core, lane.seconds());
             let keep = || {
                 let mut state = State::new(Phase::Vae, lane.step);
-                state.set_named("model", named_lane(core.vae.parameters(), index));
-                state.set_named("model", named_lane(core.vae.buffers(), index));
-                core.optimiser.keep_lane(index as i64, &mut state);
+                for (prefix, tensors) in core.of_lane(index) {
+                    state.set_named(prefix, tensors);
+                }
                 lane.batches.keep("batches", &mut state);
                 state.set("noise", lane.noise.position());
                 state.set_float("vae.seconds", seconds);
                 state
             };
-            let ended = lane.step == iterations;
             let mut waiting = lane.waiting.iter_mut().filter(|waiting| waiting.stopped().is_none());
-            if let Some(first) = waiting.next() {
-                if ended {
-                    first.report(step, &[point])
-                } else {
-                    first.report_and_save(step, &[point], lanes, keep)
-                }
+            match waiting.next() {
+                Some(first) if lane.step == iterations => first.report(step, &[point]),
+                Some(first) => first.report_and_save(step, &[point], lanes, keep),
+                None => {}
             }
             waiting.for_each(|waiting| waiting.report(step, &[point]));
         }
     }
 
-    /// Leaves out the lanes that are not to go on, and gives those that are trained, with the numbers of their requests.
-    fn take_ended(&mut self) -> Result<Vec<(usize, Trained)>, TrainError> {
+    /// Drops lanes that are finished or unwanted. Returns the trained VAEs with the numbers of
+    /// their requests.
+    fn take_finished(&mut self) -> Result<Vec<(usize, Trained)>, TrainError> {
         let _guard = no_grad_guard();
-        let mut ended = Vec::new();
+        let mut finished = Vec::new();
         let mut kept = Vec::new();
         for (index, lane) in self.lanes.iter().enumerate() {
             if lane.is_wanted() && lane.step == self.settings.iterations {
-                ended.push((lane.request, (self.trained(index)?, lane.seconds())));
+                finished.push((lane.request, (self.trained(index)?, lane.seconds())));
             } else if lane.is_wanted() {
                 kept.push(index as i64);
             }
@@ -331,18 +329,19 @@ impl<'r, 'o> Training<'r, 'o> {
             let mut index = 0..;
             self.lanes.retain(|_| index.next().is_some_and(|index| kept.contains(&index)));
             if !self.lanes.is_empty() {
-                self.core.keep(&kept);
+                self.core = self.core.select(&kept);
                 self.pool = pool(&self.lanes);
                 self.codes = None;
             }
         }
-        Ok(ended)
+        Ok(finished)
     }
 
     fn trained(&self, index: usize) -> Result<TrainedVae, TrainError> {
         let lane = &self.lanes[index];
-        let vae = self.core.vae.some(&[index as i64]);
-        let images = |pixels: &Tensor| pixels.flatten(1, -1).sigmoid().unsqueeze(0); // [1, n, H * W * C]
+        let vae = self.core.vae.select(&[index as i64]);
+        // [1, n, H * W * C]
+        let images = |pixels: &Tensor| pixels.flatten(1, -1).sigmoid().unsqueeze(0);
         let (mu, logvar) = match (self.settings.latent_statistics, &self.codes) {
             (LatentStatistics::Subset, _) => vae.encode(&images(&lane.subset.pixels)),
             (LatentStatistics::LastBatch, Some((mu, logvar))) => {
@@ -354,17 +353,11 @@ impl<'r, 'o> Training<'r, 'o> {
                 ));
             }
         };
-        let some = images(&lane.subset.pixels.narrow(
-            0,
-            0,
-            RECONSTRUCTIONS.min(lane.subset.pixels.size()[0]),
-        ));
-        let reconstructions = vae.decode(&vae.encode(&some).0).squeeze_dim(0); // [k, H * W * C]
-        Ok(TrainedVae::new(
-            Densities::new(vae.into_decoder(), &mu, &logvar),
-            reconstructions,
-            lane.losses.clone(),
-        ))
+        let codes = vae.encode(&images(&first(&lane.subset.pixels))).0;
+        let decoder = vae.into_decoder();
+        let reconstructions = decoder.forward(&codes).squeeze_dim(0); // [k, H * W * C]
+        let density = Densities::new(decoder, &mu, &logvar);
+        Ok(TrainedVae::new(density, reconstructions, lane.losses.clone()))
     }
 }
 
@@ -378,24 +371,22 @@ fn pool(lanes: &[Lane<'_, '_>]) -> Pool {
     Pool::new(&subsets.iter().collect::<Vec<_>>())
 }
 
-/// The images whose reconstructions are kept: of `[n, H, W, C]` the first, `[k, H * W * C]`.
+/// The first images, whose reconstructions are kept: `[n, H, W, C]` -> `[k, H, W, C]`.
 fn first(pixels: &Tensor) -> Tensor {
-    pixels.narrow(0, 0, RECONSTRUCTIONS.min(pixels.size()[0])).flatten(1, -1)
+    pixels.narrow(0, 0, RECONSTRUCTIONS.min(pixels.size()[0]))
 }
 
 /// Refuses images that are too small for the convolutions.
 fn check(family: VaeFamily, pixels: &Tensor) -> Result<(), TrainError> {
     let [height, width, _] = sizes(pixels);
-    match family {
-        VaeFamily::Convolutional if height.min(width) < conv::MIN_SIDE => {
-            Err(TrainError::Data(format!(
-                "images of `{height} x {width}` pixels are too small for the convolutional VAE; \
-             hint: at least {side} x {side}, or the vanilla one",
-                side = conv::MIN_SIDE,
-            )))
-        }
-        VaeFamily::Vanilla | VaeFamily::Convolutional => Ok(()),
+    if family == VaeFamily::Convolutional && height.min(width) < conv::MIN_SIDE {
+        return Err(TrainError::Data(format!(
+            "images of `{height} x {width}` pixels are too small for the convolutional VAE; \
+             hint: use images of at least {side} x {side}, or the vanilla VAE",
+            side = conv::MIN_SIDE,
+        )));
     }
+    Ok(())
 }
 
 #[cfg(test)]
