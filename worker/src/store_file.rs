@@ -1,7 +1,8 @@
-//! Files of tensors: how VAEs and checkpoints are written, whole or not at all, and read. What stands in them is
-//! `vae::file`'s and `trial::checkpoint`'s business.
+//! Files of tensors: how VAEs and checkpoints are written, whole or not at all, and read. What
+//! stands in them is `vae::file`'s and `trial::checkpoint`'s business.
 //!
-//! The format is safetensors (<https://github.com/huggingface/safetensors>): reading one runs no code.
+//! The format is safetensors (<https://github.com/huggingface/safetensors>): reading one runs no
+//! code.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,14 +22,15 @@ use sha2::{Digest as _, Sha256};
 use swfn_shared::{faults, quote::printable};
 use tch::{Device, Kind, Tensor};
 
-/// The one key of the metadata. There is only one since their order in the file is random, and equal contents shall
-/// have equal files.
+/// The one key of the metadata. There is only one since their order in the file is random, and
+/// equal contents shall have equal files.
 const DESCRIPTION: &str = "swfn";
 
 /// How the names of files end that are being written.
 pub(crate) const PART: &str = ".part";
 
-/// The longest header that is looked at, in bytes. Those that are written have some kilobytes; safetensors would take 100 MB.
+/// The longest header that is looked at, in bytes. Those that are written have some kilobytes;
+/// safetensors would take 100 MB.
 const MOST_HEADER: u64 = 1 << 20;
 
 /// Characters of a file that a message tells.
@@ -151,13 +153,8 @@ fn check_header(file: &[u8]) -> Result<(), SafeTensorError> {
     if length > MOST_HEADER { Err(SafeTensorError::HeaderTooLarge) } else { Ok(()) }
 }
 
-/// SHA-256 of names and bytes, in the order of the names.
-pub(crate) fn checksum(contents: &Contents) -> String {
-    checksum_with(contents, &[])
-}
-
-/// The same, with more bytes after them.
-pub(crate) fn checksum_with(contents: &Contents, more: &[u8]) -> String {
+/// SHA-256 of names and bytes, in the order of the names, and of more bytes after them.
+pub(crate) fn checksum(contents: &Contents, more: &[u8]) -> String {
     let mut hasher = Sha256::new();
     for (name, (_, _, bytes)) in contents {
         hasher.update(name);
@@ -213,7 +210,8 @@ pub(crate) fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// What an open file says of itself, of which only the header is read; none if that is not to be understood.
+/// What an open file says of itself, of which only the header is read; none if that is not to be
+/// understood.
 pub(crate) fn description_alone<T: DeserializeOwned>(mut file: &File) -> Option<T> {
     let mut bytes = [0; 8];
     file.read_exact(&mut bytes).ok()?;
@@ -223,7 +221,8 @@ pub(crate) fn description_alone<T: DeserializeOwned>(mut file: &File) -> Option<
     serde_json::from_str(header["__metadata__"][DESCRIPTION].as_str()?).ok()
 }
 
-/// Writes a file that gets its name when it is whole and on the disk. `owner` begins the name that it has before.
+/// Writes a file that gets its name when it is whole and on the disk. `owner` begins the name that
+/// it has before.
 ///
 /// # Errors
 /// The folder is missing, full or not to be written; nothing of the name has changed then.
@@ -235,7 +234,8 @@ pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> 
         return file.write_all(&content[content.len() / 2..]);
     }
     faults::point("file/write");
-    // The permissions that any new file has; those of temporary files would shut out other users of a shared folder.
+    // The permissions that any new file has; those of temporary files would shut out other users of
+    // a shared folder.
     let mut part = tempfile::Builder::new()
         .prefix(&format!("{owner}."))
         .suffix(PART)
@@ -247,7 +247,8 @@ pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> 
     faults::point("file/synced");
     part.persist(name)?;
     faults::point("file/named");
-    // The new name survives a power cut only after this; a file system that cannot is no reason to fail.
+    // The new name survives a power cut only after this; a file system that cannot is no reason to
+    // fail.
     if let Ok(folder) = File::open(folder) {
         folder.sync_all().ok();
     }

@@ -9,36 +9,33 @@ use crate::{
     trial::batches::Batches,
 };
 
-/// A file in a folder that others can write. Beside the bytes as they are, which hardly ever have the right checksum, its tensors
-/// and numbers in a file that is right: that one comes back the same, and what is taken from it cannot do harm.
+/// Reads a file in a folder that others can write: the bytes as they are, which hardly ever have
+/// the right checksum, and their tensors and numbers in a valid file. That file is read back the
+/// same, and its state does no harm.
 pub(crate) fn checkpoint(data: &[u8]) {
     let trial = "0123456789abcdef0123456789abcdef".parse().expect("an id");
-    let (every, folder) = (Duration::ZERO, PathBuf::new());
-    let checkpoints = Checkpoints { folder, device: Device::Cpu, every, told: Arc::default() };
-    match checkpoints.decode(trial, data) {
-        Ok(state) => go_on(&state),
+    match decode(data, trial, Device::Cpu) {
+        Ok(state) => resume(&state),
         Err(error) => assert!(error.to_string().len() < 10_000, "{error}"),
     }
     let Ok(tensors) = store_file::decode(data) else { return };
-    let numbers = store_file::description(data)
-        .or_else(|_| store_file::description::<Description>(data).map(|d| d.numbers));
+    let numbers = store_file::description::<Numbers>(data).ok().or_else(|| {
+        store_file::description::<Description>(data).ok().and_then(|found| found.numbers)
+    });
     let state = State { numbers: numbers.unwrap_or_default(), tensors };
-    let description = checkpoints.description(trial, &state).to_json();
-    let content =
-        store_file::encode(&state.tensors, description).expect("what was decoded is encoded");
-    match checkpoints.decode(trial, &content) {
+    let numbers = Some(state.numbers.clone());
+    let content = folder::encode(Owner::Trial(trial), Device::Cpu, &state.tensors, numbers);
+    match decode(&content.expect("decoded tensors can be encoded"), trial, Device::Cpu) {
         Ok(back) => {
             assert_eq!(back, state);
-            go_on(&back);
+            resume(&back);
         }
-        Err(error) => {
-            assert!(matches!(error, FileError::NotFinite(_)), "a file of our own is read: {error}")
-        }
+        Err(error) => assert!(matches!(error, FileError::NotFinite(_)), "a valid file: {error}"),
     }
 }
 
-/// As trials do.
-fn go_on(state: &State) {
+/// Restores values from the state, as trials do.
+fn resume(state: &State) {
     const IMAGES: usize = 10;
     state.phase().ok();
     assert!(state.step(7).is_ok_and(|step| step < 7) || state.step(7).is_err());
@@ -48,8 +45,8 @@ fn go_on(state: &State) {
         );
     }
     assert!(
-        state.float("best").is_ok_and(|best| best.is_finite() && best >= 0.0)
-            || state.float("best").is_err()
+        state.seconds("best").is_ok_and(|best| best.is_finite() && best >= 0.0)
+            || state.seconds("best").is_err()
     );
     let mut batches = Batches::new(IMAGES, 3, 0, Purpose::ClassifierBatches);
     if batches.restore("batches", state).is_ok() {
@@ -59,7 +56,8 @@ fn go_on(state: &State) {
         batches.keep("batches", &mut State::default());
     }
     let mut stream = Stream::new(0, Purpose::PenaltyNoise);
-    if state.restore_stream("samples", &mut stream).is_ok() {
+    if let Ok(position) = state.position("samples") {
+        stream.go_to(position);
         stream.below(10, 10);
         stream.position();
     }

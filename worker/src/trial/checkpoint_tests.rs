@@ -1,11 +1,11 @@
-//! Checkpoints on disk: they come back as they were, or not at all.
+//! Checkpoints on disk are read back as they were written, or not at all.
 
-use std::fs::File;
+use std::{fs::File, time::SystemTime};
 
 use swfn_shared::metrics::{MetricPoint, TEST_LOSS};
 
 use super::*;
-use crate::trial::state::Phase;
+use crate::{lanes::named, trial::state::Phase};
 
 fn id(digit: &str) -> TrialId {
     digit.repeat(32).parse().unwrap()
@@ -14,16 +14,14 @@ fn id(digit: &str) -> TrialId {
 fn state() -> State {
     let mut state = State::new(Phase::Classifier, 200);
     state.set_float("best", 0.1 + 0.2);
-    state.set_listed(
-        "weights",
-        &[tch::Tensor::from_slice(&[0.1_f32, -0.0]), tch::Tensor::from_slice(&[1e-40_f32])],
-    );
+    let weights = [&[0.1_f32, -0.0][..], &[1e-40]].map(tch::Tensor::from_slice);
+    state.set_named("weights", vec![named("0", &weights[0]), named("1", &weights[1])]);
     state.set_points(&[MetricPoint { metric: TEST_LOSS, step: 7, value: f64::MIN_POSITIVE }]);
     state
 }
 
 #[test]
-fn a_state_comes_back_bit_for_bit_and_to_its_trial_alone() {
+fn a_state_is_read_back_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
     assert_eq!(checkpoints.get(id("a")), None);
@@ -31,45 +29,45 @@ fn a_state_comes_back_bit_for_bit_and_to_its_trial_alone() {
     let found = checkpoints.get(id("a")).unwrap();
     assert_eq!(found, state());
     assert_eq!(found.points(|_| true).unwrap()[0].value.to_bits(), f64::MIN_POSITIVE.to_bits());
-    fs::copy(checkpoints.path(id("a")), checkpoints.path(id("b"))).unwrap();
+    fs::copy(checkpoints.folder.path(id("a")), checkpoints.folder.path(id("b"))).unwrap();
     assert_eq!(checkpoints.get(id("b")), None, "another trial's");
-    assert!(!checkpoints.path(id("b")).exists());
+    assert!(!checkpoints.folder.path(id("b")).exists());
     assert!(checkpoints.get(id("a")).is_some());
     checkpoints.remove(id("a"));
     assert_eq!(checkpoints.get(id("a")), None);
 }
 
 #[test]
-fn a_damaged_file_is_removed_wherever_the_damage_is() {
+fn a_file_with_any_damage_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
     checkpoints.put(id("a"), &state());
-    let path = checkpoints.path(id("a"));
+    let path = checkpoints.folder.path(id("a"));
     let whole = fs::read(&path).unwrap();
-    for place in 0..whole.len() {
+    for at in 0..whole.len() {
         let mut flipped = whole.clone();
-        flipped[place] ^= 1;
-        for damaged in [&flipped, &whole[..place]] {
+        flipped[at] ^= 1;
+        for damaged in [&flipped, &whole[..at]] {
             fs::write(&path, damaged).unwrap();
-            // What is left of the header's padding may be any blank.
+            // The header's padding may be any blank.
             let found = checkpoints.get(id("a"));
-            assert!(found.is_none_or(|found| found == state()), "{place}");
+            assert!(found.is_none_or(|found| found == state()), "{at}");
         }
-        assert!(!path.exists(), "{place}: cut");
+        assert!(!path.exists(), "{at}: cut");
     }
 }
 
 #[test]
-fn a_state_with_numbers_that_no_training_leaves_is_not_gone_on_from() {
+fn a_state_with_impossible_numbers_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, Duration::ZERO).unwrap();
     for wrong in [f32::NAN, f32::INFINITY] {
         let mut state = state();
-        state.set_listed("momentum", &[tch::Tensor::from_slice(&[0.5, wrong])]);
+        state.set_named("momentum", vec![named("0", &tch::Tensor::from_slice(&[0.5, wrong]))]);
         checkpoints.put(id("a"), &state);
-        assert!(checkpoints.path(id("a")).exists());
+        assert!(checkpoints.folder.path(id("a")).exists());
         assert_eq!(checkpoints.get(id("a")), None, "{wrong}");
-        assert!(!checkpoints.path(id("a")).exists());
+        assert!(!checkpoints.folder.path(id("a")).exists());
     }
     let mut state = state();
     assert!(state.share("best").is_ok() && state.points(|_| false).is_err());
@@ -90,8 +88,8 @@ fn a_checkpoint_that_is_further_stays() {
         checkpoints.put(id("a"), &at(phase, step));
         assert_eq!(checkpoints.get(id("a")), Some(at(Phase::Classifier, 200)));
     }
-    // One that nobody understands is in nobody's way.
-    fs::write(checkpoints.path(id("a")), "garbage").unwrap();
+    // A damaged file is replaced.
+    fs::write(checkpoints.folder.path(id("a")), "garbage").unwrap();
     checkpoints.put(id("a"), &at(Phase::Vae, 1));
     assert_eq!(checkpoints.get(id("a")), Some(at(Phase::Vae, 1)));
 }

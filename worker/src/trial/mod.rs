@@ -1,9 +1,10 @@
-//! A trial as all that trains it knows it: its images and their order, what it tells, when it stops, how
-//! it is saved.
+//! A trial as all parts of the training know it: its images and their order, its reports, when it
+//! stops, and how it is saved.
 
 pub mod batches;
 pub(crate) mod border;
 pub mod checkpoint;
+pub(crate) mod folder;
 pub mod pool;
 pub mod report;
 pub(crate) mod state;

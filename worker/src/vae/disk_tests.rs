@@ -1,4 +1,4 @@
-//! VAEs on disk: they come back as they were, or not at all.
+//! VAEs on disk are read back as they were written, or not at all.
 
 use std::{
     fs::{self, File},
@@ -11,7 +11,10 @@ use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
 use super::*;
-use crate::vae::{conv::ConvVae, model::Vae, trained::Densities};
+use crate::{
+    store_file::ABANDONED,
+    vae::{conv::ConvVae, model::Vae, trained::Densities},
+};
 
 const SIDE: i64 = 8;
 
@@ -87,8 +90,8 @@ fn set_age(path: PathBuf, age: Duration) {
 }
 
 #[test]
-fn a_vae_comes_back_bit_for_bit() {
-    let (_folder, mut cache) = cache();
+fn a_vae_is_read_back_bit_for_bit() {
+    let (_folder, cache) = cache();
     assert!(cache.get(id("a"), 130, || unreachable!("there is no file")).is_none());
     cache.put(id("a"), &trained(1));
     cache.put(id("b"), &trained(2));
@@ -102,11 +105,12 @@ fn a_vae_comes_back_bit_for_bit() {
     assert_ne!(bits(&trained(1)).0, bits(&trained(9)).0);
 }
 
-/// Puts a changed file in place of a good one. It must not be used, must be removed, and must be replaced by the next.
+/// Puts a changed file in place of a good one. It must not be used, must be removed, and must be
+/// replaced by the next.
 fn refused(what: &str, change: impl FnOnce(&mut Vec<u8>)) {
-    let (folder, mut cache) = cache();
+    let (folder, cache) = cache();
     cache.put(id("a"), &trained(1));
-    let path = cache.path(id("a"));
+    let path = cache.folder.path(id("a"));
     let mut content = fs::read(&path).unwrap();
     change(&mut content);
     fs::write(&path, content).unwrap();
@@ -117,7 +121,7 @@ fn refused(what: &str, change: impl FnOnce(&mut Vec<u8>)) {
 }
 
 #[test]
-fn a_sound_file_with_a_curve_or_numbers_that_no_training_leaves_is_not_used() {
+fn a_file_with_impossible_numbers_is_not_used() {
     let with = |points: &[(u64, f64)]| {
         let point = |(step, value): &(u64, f64)| MetricPoint {
             metric: VAE_LOSS,
@@ -138,7 +142,7 @@ fn a_sound_file_with_a_curve_or_numbers_that_no_training_leaves_is_not_used() {
         ("a loss beyond all sums", with(&[(100, 1.7e308)])),
         ("a number that is none", vae),
     ] {
-        let (folder, mut cache) = cache();
+        let (folder, cache) = cache();
         cache.put(id("a"), &vae);
         assert_eq!(files(&folder).len(), 1);
         assert!(cache.get(id("a"), 130, || blank(9)).is_none(), "{what}");
@@ -147,25 +151,28 @@ fn a_sound_file_with_a_curve_or_numbers_that_no_training_leaves_is_not_used() {
 }
 
 #[test]
-fn a_file_with_any_wrong_byte_is_not_used() {
-    let file = file::encode(id("a"), Device::Cpu, &trained(1)).unwrap();
-    for place in 0..file.len() {
+fn a_file_with_a_wrong_byte_is_rejected() {
+    let small = |seed: i64| {
+        let vae = Vae::new(2, 1, 1, &[seed.unsigned_abs()], Device::Cpu.into());
+        let code = Tensor::full([1, 1, 1], seed, (Kind::Float, Device::Cpu));
+        TrainedVae::new(Densities::new(vae.decoder, &code, &code), code.squeeze_dim(0), Vec::new())
+    };
+    let vae = small(1).with_losses(trained(1).losses().to_vec());
+    let file = file::encode(id("a"), Device::Cpu, &vae).unwrap();
+    for at in 0..file.len() {
         let mut damaged = file.clone();
-        damaged[place] ^= 0x80;
+        damaged[at] ^= 0x80;
+        assert!(file::decode(&damaged, id("a"), Device::Cpu, 130, small(9)).is_err(), "byte {at}");
         assert!(
-            file::decode(&damaged, id("a"), Device::Cpu, 130, blank(9)).is_err(),
-            "byte {place}"
-        );
-        assert!(
-            file::decode(&file[..place], id("a"), Device::Cpu, 130, blank(9)).is_err(),
-            "cut at {place}"
+            file::decode(&file[..at], id("a"), Device::Cpu, 130, small(9)).is_err(),
+            "cut at {at}"
         );
     }
-    assert!(file::decode(&file, id("a"), Device::Cpu, 130, blank(9)).is_ok());
+    assert!(file::decode(&file, id("a"), Device::Cpu, 130, small(9)).is_ok());
 }
 
 #[test]
-fn a_file_that_is_not_what_it_should_be_is_removed() {
+fn a_wrong_file_is_removed() {
     let replaced = |old: &'static str, new: &'static str| {
         move |content: &mut Vec<u8>| {
             assert_eq!(old.len(), new.len());
@@ -211,47 +218,47 @@ fn a_file_that_is_not_what_it_should_be_is_removed() {
 
 #[test]
 fn kinds_of_devices_do_not_share() {
-    let (folder, mut cache) = cache();
+    let (folder, cache) = cache();
     cache.put(id("a"), &trained(1));
     let other = DiskCache::open(folder.path(), Device::Cuda(1), DEFAULT_LIMIT).unwrap();
     assert!(other.get(id("a"), 130, || unreachable!("there is no file")).is_none());
-    fs::rename(cache.path(id("a")), other.path(id("a"))).unwrap();
+    fs::rename(cache.folder.path(id("a")), other.folder.path(id("a"))).unwrap();
     assert!(other.get(id("a"), 130, || blank(9)).is_none());
     assert_eq!(files(&folder), [""; 0]);
 }
 
 #[test]
-fn writers_and_readers_at_once_do_not_disturb_each_other() {
-    let (folder, mut cache) = cache();
+fn writers_and_readers_do_not_disturb_each_other() {
+    let (folder, cache) = cache();
     cache.put(id("a"), &trained(1));
-    let bytes = fs::read(cache.path(id("a"))).unwrap();
+    let bytes = fs::read(cache.folder.path(id("a"))).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let mut cache = DiskCache::open(folder.path(), Device::Cpu, DEFAULT_LIMIT).unwrap();
+                let cache = DiskCache::open(folder.path(), Device::Cpu, DEFAULT_LIMIT).unwrap();
                 (0..20).for_each(|_| cache.put(id("a"), &trained(1)));
-                assert!(!cache.told);
+                assert!(!cache.folder.has_warned());
             });
         }
         for _ in 0..100 {
             assert_eq!(bits(&cache.get(id("a"), 130, || blank(9)).unwrap()), bits(&trained(1)));
         }
     });
-    assert_eq!(fs::read(cache.path(id("a"))).unwrap(), bytes);
+    assert_eq!(fs::read(cache.folder.path(id("a"))).unwrap(), bytes);
     assert_eq!(files(&folder).len(), 1);
 }
 
 #[test]
-fn the_files_not_used_for_the_longest_time_go_first() {
+fn the_least_recently_used_files_go_first() {
     let (folder, mut cache) = cache();
     cache.put(id("a"), &trained(1));
-    cache.limit = 3 * fs::metadata(cache.path(id("a"))).unwrap().len();
+    cache.limit = 3 * fs::metadata(cache.folder.path(id("a"))).unwrap().len();
     fs::write(folder.path().join("of somebody else"), [0; 100_000]).unwrap();
     for (digit, age) in [("b", 20), ("c", 30)] {
         cache.put(id(digit), &trained(1));
-        set_age(cache.path(id(digit)), Duration::from_secs(age));
+        set_age(cache.folder.path(id(digit)), Duration::from_secs(age));
     }
-    set_age(cache.path(id("a")), Duration::from_secs(40));
+    set_age(cache.folder.path(id("a")), Duration::from_secs(40));
     assert!(cache.get(id("a"), 130, || blank(9)).is_some());
     cache.put(id("d"), &trained(1));
     let left: Vec<_> = files(&folder).into_iter().map(|name| name[..1].to_owned()).collect();
@@ -259,11 +266,14 @@ fn the_files_not_used_for_the_longest_time_go_first() {
 
     cache.limit = 100;
     cache.put(id("e"), &trained(1));
-    assert!(cache.told && files(&folder).len() == 4, "a VAE that never fits drives no others out");
+    assert!(
+        cache.folder.has_warned() && files(&folder).len() == 4,
+        "a VAE that never fits drives no others out"
+    );
 }
 
 #[test]
-fn what_dead_writers_left_behind_is_removed() {
+fn files_of_dead_writers_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (format!("{}.X1.part", id("a")), format!("{}.X2.part", id("a")));
     for name in [&old, &new, "of somebody else.part"] {
@@ -277,12 +287,12 @@ fn what_dead_writers_left_behind_is_removed() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_once() {
+fn an_unwritable_folder_is_reported_once() {
     // Nobody can make a file there, not even root.
-    let mut cache = DiskCache::open(Path::new("/proc/self"), Device::Cpu, DEFAULT_LIMIT).unwrap();
-    assert!(cache.get(id("a"), 130, || blank(9)).is_none() && !cache.told);
+    let cache = DiskCache::open(Path::new("/proc/self"), Device::Cpu, DEFAULT_LIMIT).unwrap();
+    assert!(cache.get(id("a"), 130, || blank(9)).is_none() && !cache.folder.has_warned());
     cache.put(id("a"), &trained(1));
-    assert!(cache.told);
+    assert!(cache.folder.has_warned());
     cache.put(id("a"), &trained(1));
     assert!(
         DiskCache::open(Path::new("/proc/self/stat/vaes"), Device::Cpu, DEFAULT_LIMIT).is_err()
@@ -290,10 +300,10 @@ fn a_folder_that_cannot_be_written_is_told_once() {
 }
 
 #[test]
-fn something_else_under_the_name_of_a_file_is_left_alone() {
-    let (folder, mut cache) = cache();
-    fs::create_dir(cache.path(id("a"))).unwrap();
+fn a_folder_with_a_files_name_stays() {
+    let (folder, cache) = cache();
+    fs::create_dir(cache.folder.path(id("a"))).unwrap();
     assert!(cache.get(id("a"), 130, || blank(9)).is_none());
     cache.put(id("a"), &trained(1));
-    assert!(cache.told && files(&folder).len() == 1);
+    assert!(cache.folder.has_warned() && files(&folder).len() == 1);
 }

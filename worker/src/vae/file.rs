@@ -1,73 +1,34 @@
-//! The file of one trained VAE: its bytes, and all that must be right before they are used. Where files lie is
-//! `disk`'s business.
+//! The file of one trained VAE: its bytes, and all checks before they are used. The files' folder
+//! is `disk`'s business.
 //!
-//! The format is safetensors (<https://github.com/huggingface/safetensors>): reading one runs no code. Beside the VAE's
-//! own tensors stand the curve of its training, `loss.step` and `loss.value`, and a description of the file under the
-//! key `swfn` of the metadata.
+//! The format is safetensors (<https://github.com/huggingface/safetensors>): reading one runs no
+//! code. The file has the VAE's tensors and the curve of its training, `loss.step` and
+//! `loss.value`. Its description is the key `swfn` of the metadata.
 
 use safetensors::Dtype;
-use serde::{Deserialize, Serialize};
 use swfn_shared::{
-    ids::{TRAINER_REVISION, VaeId},
+    ids::VaeId,
     metrics::{MetricPoint, VAE_LOSS},
 };
 use tch::{Device, Tensor, no_grad_guard};
 
 use super::trained::TrainedVae;
 use crate::{
-    device,
-    libtorch::TORCH_VERSION,
-    store_file::{self, Contents, FileError, bytes, checksum, dtype, shape},
+    store_file::{Contents, FileError, bytes, dtype, shape},
+    trial::folder::{self, Owner},
 };
 
-/// Raised whenever files are written otherwise: older ones are then not read.
-const FORMAT: u32 = 3;
-
-/// Iterations of each point of the curve, 64-bit integers, `[points]`.
+/// Iterations of the curve's points, 64-bit integers, `[points]`.
 const STEPS: &str = "loss.step";
 
-/// Losses of each point of the curve in nats per image, 64-bit floats, `[points]`.
+/// Losses of the curve's points in nats per image, 64-bit floats, `[points]`.
 const VALUES: &str = "loss.value";
 
-/// Room in bytes for all but the VAE's own tensors: the curve of 50 million iterations, and the header.
+/// Room in bytes for everything but the VAE's own tensors: the header, and the curve of 50 million
+/// iterations.
 const SLACK: u64 = 16 << 20;
 
-/// What a file says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Description {
-    format: u32,
-    vae: String,
-    /// "cpu" or "cuda".
-    device: String,
-    trainer_revision: u32,
-    libtorch: String,
-    /// Of the names and bytes of all tensors, in the order of their names.
-    sha256: String,
-}
-
-impl Description {
-    fn new(id: VaeId, device: Device, sha256: String) -> Self {
-        Self {
-            format: FORMAT,
-            vae: id.to_string(),
-            device: device::kind(device).to_owned(),
-            trainer_revision: TRAINER_REVISION,
-            libtorch: TORCH_VERSION.to_owned(),
-            sha256,
-        }
-    }
-
-    fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a struct of texts and integers always serialises")
-    }
-
-    fn without_checksum(&self) -> String {
-        Self { sha256: String::new(), ..self.clone() }.to_json()
-    }
-}
-
-/// The largest file that [`decode`] reads into that VAE, in bytes.
+/// Size of the largest file that [`decode`] reads into a VAE, in bytes.
 pub(super) fn most_bytes(vae: &TrainedVae) -> u64 {
     vae.tensors()
         .iter()
@@ -76,10 +37,10 @@ pub(super) fn most_bytes(vae: &TrainedVae) -> u64 {
         + SLACK
 }
 
-/// The file of that VAE: always the same bytes for the same VAE. The device is the one that it was trained on.
+/// The file of a VAE that was trained on `device`.
 ///
 /// # Errors
-/// [`FileError::Damaged`] for a VAE of more than 100 MB of names and shapes.
+/// [`FileError::Damaged`] for more than 100 MB of names and shapes.
 pub(super) fn encode(id: VaeId, device: Device, vae: &TrainedVae) -> Result<Vec<u8>, FileError> {
     let mut contents = Contents::new();
     for (name, tensor) in vae.tensors() {
@@ -90,13 +51,12 @@ pub(super) fn encode(id: VaeId, device: Device, vae: &TrainedVae) -> Result<Vec<
     let values = points.iter().flat_map(|point| point.value.to_le_bytes()).collect();
     contents.insert(STEPS.to_owned(), (Dtype::U64, vec![points.len()], steps));
     contents.insert(VALUES.to_owned(), (Dtype::F64, vec![points.len()], values));
-    let description = Description::new(id, device, checksum(&contents)).to_json();
-    store_file::encode(&contents, description)
+    folder::encode(Owner::Vae(id), device, &contents, None)
 }
 
-/// Reads that VAE's file into `blank`, a VAE of the same settings with any numbers, on the device that the file's VAE
-/// was trained on for so many iterations. So the tensors get the layout in memory that those of a freshly trained VAE have, on which torch's
-/// order of summation may depend.
+/// Reads a VAE's file into `blank`, a VAE of the same settings with any numbers. So its tensors
+/// have the layout in memory of a freshly trained VAE, on which torch's order of summation may
+/// depend. `device` and `iterations` are those of the training.
 ///
 /// # Errors
 /// All of [`FileError`]; `blank` is then lost.
@@ -107,21 +67,7 @@ pub(super) fn decode(
     iterations: u32,
     blank: TrainedVae,
 ) -> Result<TrainedVae, FileError> {
-    let found: Description = store_file::description(file)?;
-    let expected = Description::new(id, device, String::new());
-    if found.without_checksum() != expected.to_json() {
-        return Err(FileError::Other {
-            found: found.without_checksum(),
-            expected: expected.to_json(),
-        });
-    }
-    let contents = store_file::decode(file)?;
-    let sum = checksum(&contents);
-    if sum != found.sha256 {
-        return Err(FileError::Checksum { found: sum, expected: found.sha256 });
-    }
-    // Those of the curve, too.
-    store_file::check_finite(&contents)?;
+    let (contents, _) = folder::decode(file, Owner::Vae(id), device)?;
     let points =
         contents.get(STEPS).and_then(|(_, shape, _)| shape.first().copied()).unwrap_or_default();
     let tensors = blank.tensors();
@@ -139,11 +85,11 @@ pub(super) fn decode(
         let values = Tensor::from_data_size(&contents[&*name].2, &tensor.size(), tensor.kind());
         tensor.copy_(&values);
     }
-    Ok(blank.with_losses(curve_of(&contents[STEPS].2, &contents[VALUES].2, iterations)?))
+    Ok(blank.with_losses(self::curve(&contents[STEPS].2, &contents[VALUES].2, iterations)?))
 }
 
 /// The points of a curve, from little-endian integers and floats.
-fn curve_of(steps: &[u8], values: &[u8], iterations: u32) -> Result<Vec<MetricPoint>, FileError> {
+fn curve(steps: &[u8], values: &[u8], iterations: u32) -> Result<Vec<MetricPoint>, FileError> {
     let (steps, values) = (steps.as_chunks().0.iter(), values.as_chunks().0.iter());
     let point = |(step, value): (&[u8; 8], &[u8; 8])| MetricPoint {
         metric: VAE_LOSS,
@@ -156,7 +102,7 @@ fn curve_of(steps: &[u8], values: &[u8], iterations: u32) -> Result<Vec<MetricPo
     if sound { Ok(points) } else { Err(FileError::Curve) }
 }
 
-/// Names, kinds and shapes, sorted, for comparison and for people.
+/// Names, kinds and shapes, sorted.
 fn listed<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, Vec<usize>)>) -> String {
     let mut all: Vec<_> =
         tensors.map(|(name, dtype, shape)| format!("{name}: {dtype} {shape:?}")).collect();
