@@ -144,7 +144,7 @@ fn finish(sweep: &Sweep, mut coordinator: Process, worker: &mut Process, kills: 
     worker.wait();
     let log = worker.stderr();
     assert!(
-        !log.contains("a checkpoint is not used and removed"),
+        !log.contains("removed a checkpoint that cannot be used"),
         "a kill leaves no damaged checkpoint:\n{log}"
     );
     resumed_in_time(sweep, &log);
@@ -155,7 +155,7 @@ fn finish(sweep: &Sweep, mut coordinator: Process, worker: &mut Process, kills: 
 /// a VAE: only of those is a point's step that of the checkpoint.
 fn resumed_in_time(sweep: &Sweep, log: &str) {
     let mut resumed = BTreeMap::new();
-    for line in log.lines().filter(|line| line.contains("goes on from a checkpoint")) {
+    for line in log.lines().filter(|line| line.contains("resumed from a checkpoint")) {
         let word = |prefix: &str| {
             line.split(|c: char| c.is_whitespace() || c == '{')
                 .find_map(|word| word.strip_prefix(prefix))

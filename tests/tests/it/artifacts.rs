@@ -138,7 +138,7 @@ fn a_trial_that_is_killed_again_and_again_ends_with_the_same_weights() {
             program.wait();
             (kills, killed) = (kills + 1, SystemTime::now());
         }
-        resumed += usize::from(program.stderr().contains("goes on from a checkpoint"));
+        resumed += usize::from(program.stderr().contains("resumed from a checkpoint"));
         if ended {
             break;
         }

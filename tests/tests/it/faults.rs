@@ -85,7 +85,7 @@ fn a_killed_worker_goes_on_from_its_checkpoints() {
     worker.succeed();
     let log = worker.stderr();
     let resumed =
-        log.lines().filter(|line| line.contains("goes on from a checkpoint step=")).count();
+        log.lines().filter(|line| line.contains("resumed from a checkpoint step=")).count();
     assert!(kills >= 2 && (1..=kills).contains(&resumed), "{kills} {resumed}\n{log}");
     assert!(sweep.journal().iter().any(|line| line.kind == "lost"), "a fault hit a trial");
     // What a kill left half-written is no checkpoint; it is removed when it is an hour old.
@@ -331,7 +331,7 @@ fn asked_to_stop(ask: fn(&Sweep, &str, &Process)) {
     let mut second = sweep.worker("second", &address, &[]);
     coordinator.succeed();
     second.succeed();
-    assert!(second.stderr().contains("goes on from a checkpoint step="), "{}", second.stderr());
+    assert!(second.stderr().contains("resumed from a checkpoint step="), "{}", second.stderr());
     assert_eq!(
         fs::read_dir(&folder).expect("a folder").count(),
         0,

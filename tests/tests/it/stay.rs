@@ -30,7 +30,7 @@ fn who_is_out_of_time_gives_back_what_it_holds_for_the_next_one() {
     assert_eq!(kinds(), ["leased", "released"]);
     let second = sweep.worker("second", &address, &[]);
     wait_until("the checkpoint", || {
-        second.stderr().contains("goes on from a checkpoint step=").then_some(())
+        second.stderr().contains("resumed from a checkpoint step=").then_some(())
     });
     coordinator.signal(Signal::SIGTERM);
     coordinator.succeed();

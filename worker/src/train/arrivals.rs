@@ -9,9 +9,9 @@ use std::{
 use swfn_shared::{ids::VaeId, metrics::VAE_LOSS, trial::Vae as VaeSettings};
 use tracing::warn;
 
-use super::lane::{Candidate, Ended};
+use super::lane::{Candidate, FinishedTrial};
 use crate::{
-    compute::Place,
+    compute::Backend,
     trial::{
         report::TrainError,
         state::{Misfit, State},
@@ -19,84 +19,90 @@ use crate::{
     vae::{cache::VaeCache, disk::DiskCache, training},
 };
 
-/// VAEs that are kept: half a megabyte each in the published size.
+/// Number of VAEs in memory: half a megabyte each in the published size.
 const VAES: usize = 256;
 
-/// How long trials wait for others whose VAEs could be trained with theirs.
+/// Longest time that trials wait for others whose VAEs could be trained with theirs.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A trial on its way to its lane.
 pub(super) struct Arrival<'o> {
     pub(super) candidate: Candidate<'o>,
     pub(super) vae: Option<VaeId>,
-    /// Where its VAE's training goes on.
+    /// The state that its VAE's training resumes from.
     pub(super) vae_resumed: Option<State>,
     /// Whether its VAE was looked for in its checkpoint and on disk.
     pub(super) looked: bool,
 }
 
+impl Arrival<'_> {
+    fn lacks_vae(&self) -> bool {
+        self.vae.is_some() && self.candidate.vae.is_none()
+    }
+}
+
 /// Trials that wait for their VAEs.
 #[derive(Default)]
-pub(super) struct Held<'o> {
-    pub(super) arrivals: Vec<Arrival<'o>>,
-    /// Since when there are any.
+pub(super) struct Arrivals<'o> {
+    pub(super) waiting: Vec<Arrival<'o>>,
+    /// The time when the first of them came.
     since: Option<Instant>,
 }
 
-impl<'o> Held<'o> {
+impl<'o> Arrivals<'o> {
     pub(super) fn push(&mut self, arrival: Option<Arrival<'o>>) {
-        if self.arrivals.is_empty() {
+        if self.waiting.is_empty() {
             self.since = Some(Instant::now());
         }
-        self.arrivals.extend(arrival);
+        self.waiting.extend(arrival);
     }
 
-    /// Whether those in lanes shall wait while VAEs are trained: for a tenth of the lanes together, or when it has been
-    /// long. A VAE alone takes almost as long as many.
+    /// Whether trials in lanes should wait while VAEs are trained. That is so if the VAEs serve a
+    /// tenth of the lanes, or have been missing for long. One VAE takes almost as long as many.
     pub(super) fn are_due(&self, width: usize) -> bool {
-        let missing = self
-            .arrivals
-            .iter()
-            .filter(|arrival| arrival.vae.is_some() && arrival.candidate.vae.is_none());
-        10 * missing.count() >= width
+        10 * self.waiting.iter().filter(|arrival| arrival.lacks_vae()).count() >= width
             || self.since.is_some_and(|since| since.elapsed() > LONGEST_WAIT)
     }
 
-    /// Those that are not to go on.
-    pub(super) fn take_stopped(&mut self) -> Vec<Ended<'o>> {
-        for arrival in &mut self.arrivals {
+    /// Takes trials that must stop.
+    pub(super) fn take_stopped(&mut self) -> Vec<FinishedTrial<'o>> {
+        for arrival in &mut self.waiting {
             arrival.candidate.reporter.tick(0);
         }
         let stopped =
-            self.arrivals.extract_if(.., |arrival| arrival.candidate.reporter.stopped().is_some());
-        let end = |Arrival { candidate, .. }: Arrival<'o>| {
+            self.waiting.extract_if(.., |arrival| arrival.candidate.reporter.stopped().is_some());
+        let finish = |Arrival { candidate, .. }: Arrival<'o>| {
             let error = candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled);
-            Ended { candidate, result: Err(error) }
+            FinishedTrial { candidate, result: Err(error) }
         };
-        stopped.map(end).collect()
+        stopped.map(finish).collect()
     }
 }
 
-/// Where VAEs come from: memory, a folder, or training.
+/// Sources of VAEs: memory, a folder, and training.
 pub(super) struct Vaes {
     pub(super) memory: VaeCache,
     pub(super) disk: Option<DiskCache>,
-    /// Those in memory that were read from a file.
+    /// VAEs in memory that were read from a file.
     read: HashSet<VaeId>,
-    /// Whether a trial was given back because of what was read.
-    pub(super) doubted: bool,
+    /// Whether a trial was returned because of a file.
+    pub(super) returned: bool,
 }
 
 impl Vaes {
     pub(super) fn new() -> Self {
-        Self { memory: VaeCache::new(VAES), disk: None, read: HashSet::new(), doubted: false }
+        Self { memory: VaeCache::new(VAES), disk: None, read: HashSet::new(), returned: false }
     }
 
-    /// A trial that diverged after it began from a file is given back, without that file: what is in it may be no training's.
-    /// Whoever has the trial next starts anew, and then it is the trial's own.
-    pub(super) fn doubt<'o>(&mut self, mut ended: Ended<'o>) -> Ended<'o> {
-        let Err(error @ TrainError::Diverged { .. }) = &ended.result else { return ended };
-        let Candidate { spec, from_file, reporter, .. } = &mut ended.candidate;
+    /// Returns a trial without a result if it diverged after it began from a file, and removes the
+    /// file. Its numbers may come from no training. The next attempt starts anew, and its end
+    /// counts.
+    pub(super) fn return_if_from_file<'o>(
+        &mut self,
+        mut finished: FinishedTrial<'o>,
+    ) -> FinishedTrial<'o> {
+        let Err(error @ TrainError::Diverged { .. }) = &finished.result else { return finished };
+        let Candidate { spec, from_file, reporter, .. } = &mut finished.candidate;
         let read = spec.vae().filter(|vae| self.read.remove(vae));
         if let Some(vae) = read {
             self.memory.remove(vae);
@@ -107,34 +113,33 @@ impl Vaes {
         }
         if *from_file || read.is_some() {
             reporter.span().in_scope(|| {
-                warn!("it began from a file, which is removed, and starts anew: {error}")
+                warn!("removed a file that the trial began from, and returned the trial: {error}")
             });
-            self.doubted = true;
-            ended.result = Err(TrainError::Cancelled);
+            self.returned = true;
+            finished.result = Err(TrainError::Cancelled);
         }
-        ended
+        finished
     }
 
-    /// Gives trials the VAEs that are somewhere.
-    pub(super) fn find(&mut self, arrivals: &mut [Arrival<'_>], place: Place) {
+    /// Gives trials the VAEs that are in a checkpoint, in memory or on disk.
+    pub(super) fn find(&mut self, arrivals: &mut [Arrival<'_>], backend: Backend) {
         for arrival in arrivals.iter_mut().filter(|arrival| arrival.candidate.vae.is_none()) {
             if let (Some(id), Some(samples)) = (arrival.vae, arrival.candidate.spec.vae_samples()) {
-                self.find_one(id, &samples.vae, arrival, place);
+                self.find_one(id, &samples.vae, arrival, backend);
             }
         }
     }
 
-    /// Trains the VAEs that trials miss, side by side.
+    /// Trains the VAEs that trials lack, side by side.
     pub(super) fn train(
         &mut self,
         arrivals: &mut [Arrival<'_>],
-        place: Place,
+        backend: Backend,
     ) -> Result<(), TrainError> {
         // Another trial's checkpoint may have brought one.
-        self.find(arrivals, place);
-        let missing = |arrival: &&mut Arrival<'_>| arrival.candidate.vae.is_none();
+        self.find(arrivals, backend);
         let mut groups: Vec<(VaeId, VaeSettings, Vec<&mut Arrival<'_>>)> = Vec::new();
-        for arrival in arrivals.iter_mut().filter(missing) {
+        for arrival in arrivals.iter_mut().filter(|arrival| arrival.lacks_vae()) {
             let (Some(id), Some(samples)) = (arrival.vae, arrival.candidate.spec.vae_samples())
             else {
                 continue;
@@ -144,39 +149,28 @@ impl Vaes {
                 None => groups.push((id, samples.vae, vec![arrival])),
             }
         }
-        let Some(settings) = groups.first().map(|(_, settings, _)| *settings) else {
-            return Ok(());
-        };
-        let mut subsets = Vec::new();
-        let mut seeds = Vec::new();
-        let mut states = Vec::new();
+        let Some(&(_, settings, _)) = groups.first() else { return Ok(()) };
+        let mut requests = Vec::new();
         for (_, _, group) in &mut groups {
-            subsets.push(Rc::clone(&group[0].candidate.subset));
-            seeds.push(group[0].candidate.spec.seed);
-            // Any of those who wait may have been the one whose checkpoint has the VAE.
-            states.push(group.iter_mut().find_map(|arrival| arrival.vae_resumed.take()));
-        }
-        let requests = groups.iter_mut().zip(&subsets).zip(seeds).zip(states);
-        let requests =
-            requests.map(|((((_, _, group), subset), seed), resumed)| training::Request {
-                subset,
-                seed,
-                resumed,
+            requests.push(training::Request {
+                subset: Rc::clone(&group[0].candidate.subset),
+                seed: group[0].candidate.spec.seed,
+                // Any of the trials may have the checkpoint with the VAE.
+                resumed: group.iter_mut().find_map(|arrival| arrival.vae_resumed.take()),
                 waiting: group.iter_mut().map(|arrival| &mut arrival.candidate.reporter).collect(),
             });
-        let requests = requests.collect();
-        let trained = training::train(&settings, requests, place)?;
+        }
+        let trained = training::train(&settings, requests, backend)?;
         for ((id, _, group), trained) in groups.into_iter().zip(trained) {
             let Some((vae, seconds)) = trained else { continue };
             let vae = Rc::new(vae);
-            if let Some(disk) = &mut self.disk {
+            if let Some(disk) = &self.disk {
                 disk.put(id, &vae);
             }
             self.memory.insert(id, Rc::clone(&vae));
             self.read.remove(&id);
-            for arrival in group {
-                (arrival.candidate.vae, arrival.candidate.vae_seconds) =
-                    (Some(Rc::clone(&vae)), seconds);
+            for Arrival { candidate, .. } in group {
+                (candidate.vae, candidate.vae_seconds) = (Some(Rc::clone(&vae)), seconds);
             }
         }
         Ok(())
@@ -188,26 +182,24 @@ impl Vaes {
         id: VaeId,
         settings: &VaeSettings,
         arrival: &mut Arrival<'_>,
-        place: Place,
+        backend: Backend,
     ) {
         let Arrival { candidate, vae_resumed, looked, .. } = arrival;
-        let blank = || training::untrained(settings, &candidate.subset.pixels, place);
+        let blank = || training::untrained(settings, &candidate.subset.pixels, backend);
         if !std::mem::replace(looked, true) {
             if let Some(state) = &candidate.resumed {
                 let known = self.memory.get(id).is_some();
                 let from_state = || {
                     let vae = blank();
                     state.restore_named("vae", vae.tensors())?;
-                    let losses = state
-                        .points(|point| point.check_of(&candidate.spec).is_ok())?
-                        .into_iter()
-                        .filter(|point| point.metric == VAE_LOSS)
-                        .collect();
+                    let mut losses =
+                        state.points(|point| point.check_of(&candidate.spec).is_ok())?;
+                    losses.retain(|point| point.metric == VAE_LOSS);
                     Ok::<_, Misfit>(vae.with_losses(losses))
                 };
-                // So the trial goes on where its VAE is not known, too.
+                // So a trial can resume where its VAE is unknown.
                 let restored = (!known).then(from_state).transpose();
-                match restored.and_then(|vae| Ok((vae, state.float("vae.seconds")?))) {
+                match restored.and_then(|vae| Ok((vae, state.seconds("vae.seconds")?))) {
                     Ok((vae, seconds)) => {
                         candidate.vae_seconds = seconds;
                         if let Some(vae) = vae {
@@ -231,7 +223,7 @@ impl Vaes {
             }
         }
         if let Some(vae) = self.memory.get(id) {
-            // Of a classifier's checkpoint, the VAE's points are part.
+            // A classifier's checkpoint has the VAE's points.
             if candidate.resumed.is_none() {
                 candidate.reporter.report(settings.iterations.into(), vae.losses());
             }

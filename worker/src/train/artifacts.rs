@@ -1,6 +1,4 @@
-//! The files that a trial leaves behind, made of what is left when it ends.
-
-use std::fmt::Write as _;
+//! The files that a trial makes at its end.
 
 use serde_json::json;
 use swfn_shared::{
@@ -21,11 +19,11 @@ use crate::{
     vae::trained::TrainedVae,
 };
 
-/// Rows of samples on the sheet of a VAE.
+/// Rows of samples on a VAE's sheet.
 const SAMPLE_ROWS: usize = 4;
 
-/// Makes the files that are wanted. `state_dict`: the network's, as PyTorch has it; `predicted`: the class that each test
-/// image was taken for at the end, `[N]`.
+/// Makes the files that are wanted. `state_dict` is the network's, as in PyTorch. `predicted` has
+/// the class that the final network predicts for each test image, `[N]`.
 pub(crate) fn make(
     wanted: Artifacts,
     spec: &TrialSpec,
@@ -51,7 +49,7 @@ pub(crate) fn make(
     Ok(files)
 }
 
-/// The network's state dictionary, in safetensors. Its input is `[N, C, H, W]` in normalised units.
+/// The network's state dictionary in safetensors. Its input is `[N, C, H, W]` in normalised units.
 fn weights(spec: &TrialSpec, state_dict: Vec<Named>) -> Result<Vec<u8>, TrainError> {
     let contents: Contents = state_dict
         .into_iter()
@@ -68,8 +66,8 @@ fn weights(spec: &TrialSpec, state_dict: Vec<Named>) -> Result<Vec<u8>, TrainErr
         .map_err(|error| TrainError::Data(error.to_string()))
 }
 
-/// A PNG: a row of images of the subset, a row of what the VAE makes of them, then rows of samples of the function
-/// norm, all as images: in normalised units, whatever units the classifier sees samples in.
+/// A PNG with a row of images of the subset, a row of their reconstructions, and rows of samples of
+/// the function norm. All are in normalised units, whatever units the classifier sees.
 fn vae_sheet(
     spec: &TrialSpec,
     data: &DeviceData,
@@ -91,7 +89,7 @@ fn vae_sheet(
         .map_err(|error| TrainError::Data(error.to_string()))
 }
 
-/// How often each class, the first index, was taken for each class, the second.
+/// Counts of images by true class, the first index, and predicted class, the second.
 fn confusion(
     labels: &Tensor,
     predicted: &Tensor,
@@ -103,22 +101,18 @@ fn confusion(
     Ok(counts.chunks(classes as usize).map(<[i64]>::to_vec).collect())
 }
 
-/// A row for each class: how often its images were taken for each class, how many there are, and the share that was
-/// right; that is empty for a class without images.
+/// A row for each class: counts of its images by predicted class, their number, and the share that
+/// is correct. The share is empty for a class without images.
 fn confusion_csv(counts: &[Vec<i64>]) -> String {
-    let mut csv = "class".to_owned();
-    (0..counts.len()).for_each(|class| write!(csv, ",{class}").expect("strings take text"));
-    csv.push_str(",images,accuracy\n");
+    let cells = |numbers: &mut dyn Iterator<Item = i64>| {
+        numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(",")
+    };
+    let mut csv = format!("class,{},images,accuracy\n", cells(&mut (0..counts.len() as i64)));
     for (class, row) in counts.iter().enumerate() {
         let images: i64 = row.iter().sum();
-        let accuracy = if images > 0 {
-            (row[class] as f64 / images as f64).to_string()
-        } else {
-            String::new()
-        };
-        let cells: Vec<_> = row.iter().map(ToString::to_string).collect();
-        writeln!(csv, "{class},{},{images},{accuracy}", cells.join(","))
-            .expect("strings take text");
+        let share = (images > 0).then(|| (row[class] as f64 / images as f64).to_string());
+        let (cells, share) = (cells(&mut row.iter().copied()), share.unwrap_or_default());
+        csv.push_str(&format!("{class},{cells},{images},{share}\n"));
     }
     csv
 }
@@ -128,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_classes_and_columns_what_they_were_taken_for() {
+    fn rows_are_true_classes_and_columns_predicted_ones() {
         let [labels, predicted] =
             [[0_i64, 0, 1, 1, 1], [0, 1, 1, 1, 0]].map(|x| Tensor::from_slice(&x));
         assert_eq!(

@@ -1,4 +1,5 @@
-//! The training of classifiers: trials of one shape, each in a lane, which come and go while the others go on.
+//! Training of classifiers: trials of one shape, each in a lane. They join and leave while the
+//! others go on.
 
 use std::rc::Rc;
 
@@ -7,15 +8,15 @@ use swfn_shared::metrics::{TEST_ACCURACY, TEST_LOSS, VALIDATION_ACCURACY, VALIDA
 use super::{
     artifacts,
     device_data::DeviceData,
-    evaluation::{Evaluation, Seen, evaluate},
-    lane::{Candidate, Core, Ended, Lane},
+    evaluation::{Evaluation, evaluate},
+    lane::{Candidate, Core, FinishedTrial, Lane},
     objective::{Gradient, Objective},
     samples::Samples,
     step_inputs::Inputs,
     terms::{self, sgd_settings},
 };
 use crate::{
-    compute::Place,
+    compute::Backend,
     lanes::Lanes as _,
     model::network::StepInput,
     trial::{
@@ -24,21 +25,23 @@ use crate::{
     },
 };
 
-/// Trials of one shape in training. A state is taken where a step that is reported is over, its evaluation included. Blocks
-/// of inputs are functions of the step alone, so from there the computation is the same; bit for bit with one lane.
+/// Trials of one shape in training.
+///
+/// A state is taken right after a report and its evaluation. Blocks of inputs are functions of the
+/// step, so a resumed trial does the same computation; with one lane bit for bit.
 pub(crate) struct Classifiers<'o> {
     data: Rc<DeviceData>,
-    place: Place,
+    backend: Backend,
     lanes: Vec<Lane<'o>>,
-    /// On their way to their lanes.
+    /// Trials on their way to their lanes.
     arriving: Vec<Candidate<'o>>,
-    /// Over, and not taken yet.
-    ended: Vec<Ended<'o>>,
-    /// While there are lanes.
+    /// Finished trials that were not taken yet.
+    finished: Vec<FinishedTrial<'o>>,
+    /// Present while there are lanes.
     group: Option<Group>,
 }
 
-/// The lanes together.
+/// The joint computation of all lanes.
 struct Group {
     core: Core,
     inputs: Inputs,
@@ -46,54 +49,44 @@ struct Group {
 }
 
 impl<'o> Classifiers<'o> {
-    /// No lanes yet, for trials on that data set.
-    pub(crate) fn new(data: Rc<DeviceData>, place: Place) -> Self {
-        Self {
-            data,
-            place,
-            lanes: Vec::new(),
-            arriving: Vec::new(),
-            ended: Vec::new(),
-            group: None,
-        }
+    /// Without lanes, for trials on that data set.
+    pub(crate) fn new(data: Rc<DeviceData>, backend: Backend) -> Self {
+        let (lanes, arriving, finished) = (Vec::new(), Vec::new(), Vec::new());
+        Self { data, backend, lanes, arriving, finished, group: None }
     }
 
-    /// Lanes in training.
+    /// Number of lanes.
     pub(crate) fn len(&self) -> usize {
         self.lanes.len()
     }
 
-    /// Lanes that end within so many iterations.
+    /// Number of lanes that end within so many iterations.
     pub(crate) fn end_within(&self, iterations: u32) -> usize {
         let left = |lane: &Lane<'_>| lane.candidate.spec.classifier.iterations - lane.progress.step;
         self.lanes.iter().filter(|lane| left(lane) <= iterations).count()
     }
 
-    /// Takes up trials of the same shape as the others, which go on as if nothing had happened.
+    /// Adds trials of the same shape. The other lanes go on undisturbed.
     pub(crate) fn add(&mut self, candidates: Vec<Candidate<'o>>) -> Result<(), TrainError> {
-        // Here they are not lost whatever goes wrong.
+        // They are stored first, so that an error below does not lose them.
         self.arriving = candidates;
-        let (data, place) = (&self.data, self.place);
-        let started = self.arriving.iter_mut().map(|candidate| candidate.start(data, place));
-        let (progress, cores): (Vec<_>, Vec<_>) = started.unzip();
-        let lanes = self.arriving.drain(..).zip(progress);
-        self.lanes.extend(lanes.map(|(candidate, progress)| Lane {
-            candidate,
-            progress,
-            result: None,
-        }));
-        let mut cores: Vec<_> =
-            self.group.take().map(|group| group.core).into_iter().chain(cores).collect();
-        if cores.is_empty() {
-            return Ok(());
-        }
-        let mut core = cores.remove(0);
-        core.join(cores);
-        self.group = Some(self.regroup(core)?);
+        let (data, backend) = (&self.data, self.backend);
+        let started = self.arriving.iter_mut().map(|candidate| candidate.start(data, backend));
+        let (progress, mut cores): (Vec<_>, Vec<_>) = started.unzip();
+        let lane = |(candidate, progress)| Lane { candidate, progress, result: None };
+        self.lanes.extend(self.arriving.drain(..).zip(progress).map(lane));
+        let mut core = match self.group.take() {
+            Some(group) => group.core,
+            None if cores.is_empty() => return Ok(()),
+            None => cores.remove(0),
+        };
+        core.join(&cores);
+        self.group = Some(self.group_of(core)?);
         Ok(())
     }
 
-    /// Trains all lanes for so many iterations, reports nothing, and waits for the device. For measurements.
+    /// Trains all lanes for so many iterations without reports, and waits for the device. It is for
+    /// measurements.
     pub(crate) fn try_out(&mut self, steps: usize) {
         let mut left = steps;
         while left > 0 {
@@ -104,8 +97,8 @@ impl<'o> Classifiers<'o> {
         }
     }
 
-    /// Trains all lanes for as many iterations as are assembled at once, `most` at most, and gives their number. `done` is
-    /// called for each lane after each of them.
+    /// Trains all lanes for as many iterations as are assembled at once, `most` at most. Returns
+    /// their number. Calls `done` for each lane after each iteration.
     fn train_chunk(&mut self, most: usize, done: impl Fn(&mut Lane<'o>)) -> usize {
         let Some(group) = &mut self.group else { return most };
         let steps = group.inputs.chunk(self.lanes.len()).min(most);
@@ -117,8 +110,8 @@ impl<'o> Classifiers<'o> {
         steps
     }
 
-    /// What belongs to a core of these lanes.
-    fn regroup(&self, mut core: Core) -> Result<Group, TrainError> {
+    /// The computation of the present lanes with that core.
+    fn group_of(&self, mut core: Core) -> Result<Group, TrainError> {
         let specs: Vec<_> = self.lanes.iter().map(|lane| &lane.candidate.spec).collect();
         core.optimiser.set(&specs.iter().map(|spec| sgd_settings(spec)).collect::<Vec<_>>());
         let subsets: Vec<_> = self.lanes.iter().map(|lane| &*lane.candidate.subset).collect();
@@ -127,7 +120,7 @@ impl<'o> Classifiers<'o> {
         let mut densities: Vec<_> = densities.map(|vae| vae.density().shallow_clone()).collect();
         let densities = (densities.len() == self.lanes.len()).then(|| {
             let mut first = densities.remove(0);
-            first.join(densities);
+            first.join(&densities);
             first
         });
         let samples = shape
@@ -140,13 +133,13 @@ impl<'o> Classifiers<'o> {
             samples,
             dropout: shape.classifier.dropout.get(),
             mask_widths: core.network.mask_widths(),
-            place: self.place,
+            backend: self.backend,
         };
-        Ok(Group { core, inputs, objective: Objective::new(&specs, self.place.device) })
+        Ok(Group { core, inputs, objective: Objective::new(&specs, self.backend.device) })
     }
 
-    /// Trains all lanes to the next stop of any of them, and reports what is due. Trials that are over leave; the others go on as if
-    /// nothing had happened.
+    /// Trains all lanes to the next stop of any of them, and reports what is due. Finished trials
+    /// leave, and the others go on undisturbed.
     pub(crate) fn advance(&mut self) -> Result<(), TrainError> {
         let mut left = self.lanes.iter().map(Lane::to_stop).min().unwrap_or(0) as usize;
         for lane in self.lanes.iter_mut().filter(|lane| lane.epoch_restarts()) {
@@ -156,7 +149,8 @@ impl<'o> Classifiers<'o> {
             left -= self.train_chunk(left, |lane| {
                 lane.progress.step += 1;
                 lane.progress.since += 1;
-                // At the last one the report follows at once, and cancels where the trial can be saved.
+                // At the last iteration the report follows at once, where a cancelled trial can be
+                // saved.
                 if !lane.is_due().0 {
                     let at = lane.total_step();
                     lane.candidate.reporter.tick(at);
@@ -164,7 +158,7 @@ impl<'o> Classifiers<'o> {
             });
         }
         self.report()?;
-        self.leave_out()
+        self.drop_finished()
     }
 
     /// Reports what is due, evaluations included.
@@ -174,21 +168,16 @@ impl<'o> Classifiers<'o> {
         if !self.lanes.iter().any(due) {
             return Ok(());
         }
-        let sums =
-            Vec::<f32>::try_from(group.core.sums.flatten(0, 1)).expect("numbers of each lane");
+        let sums = Vec::<f32>::try_from(group.core.sums.flatten(0, 1)).expect("a vector of floats");
         let mut to_evaluate = Vec::new();
         for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| due(lane)) {
             let _ = group.core.sums.narrow(0, index as i64, 1).zero_();
             let since = f64::from(std::mem::take(&mut lane.progress.since));
-            let own = &sums[index * terms::ALL.len()..];
-            let told = terms::ALL
-                .iter()
-                .zip(own)
-                .filter(|(term, _)| term.weight(&lane.candidate.spec) != 0.0);
-            let told =
-                told.filter_map(|(term, sum)| Some((term.metric()?, f64::from(*sum) / since)));
-            let told: Vec<_> = told.collect();
-            let points = lane.progress.measured(&told);
+            let (spec, own) = (&lane.candidate.spec, &sums[index * terms::ALL.len()..]);
+            let active = terms::ALL.iter().zip(own).filter(|(term, _)| term.weight(spec) != 0.0);
+            let means =
+                active.filter_map(|(term, sum)| Some((term.metric()?, f64::from(*sum) / since)));
+            let points = lane.progress.points(means);
             let (_, evaluation) = lane.is_due();
             match points {
                 Ok(points) if evaluation => {
@@ -206,23 +195,18 @@ impl<'o> Classifiers<'o> {
         Ok(())
     }
 
-    /// Tests these lanes and reports it; ends those that have had their last iteration.
+    /// Evaluates these lanes and reports the results. After the last iteration it makes a trial's
+    /// result.
     fn evaluate(&mut self, indices: &[usize]) -> Result<(), TrainError> {
         let Some(group) = &self.group else { return Ok(()) };
-        let some;
         let network = if indices.len() == self.lanes.len() {
-            &group.core.network
+            group.core.network.shallow_clone()
         } else {
-            some = group
-                .core
-                .network
-                .some(&indices.iter().map(|index| *index as i64).collect::<Vec<_>>());
-            &some
+            let lanes: Vec<_> = indices.iter().map(|index| *index as i64).collect();
+            group.core.network.select(&lanes)
         };
-        let own: Vec<_> = indices
-            .iter()
-            .filter_map(|index| self.lanes[*index].candidate.validation.clone())
-            .collect();
+        let validation = |index: &usize| self.lanes[*index].candidate.validation.clone();
+        let own: Vec<_> = indices.iter().filter_map(validation).collect();
         let own: Vec<_> = own.iter().map(|images| &**images).collect();
         let mut tick = || {
             for lane in &mut self.lanes {
@@ -230,16 +214,12 @@ impl<'o> Classifiers<'o> {
                 lane.candidate.reporter.tick(at);
             }
         };
-        let evaluations = evaluate(
-            network,
-            Seen::Together(self.data.test(), indices.len()),
-            self.place,
-            &mut tick,
-        );
-        // All trials of a shape have validation images, or none has.
+        let test = vec![self.data.test(); indices.len()];
+        let evaluations = evaluate(&network, &test, self.backend, &mut tick);
+        // Either all trials of a shape have validation images, or none has.
         let validations = match &own[..] {
             [] => Vec::new(),
-            own => evaluate(network, Seen::Each(own), self.place, &mut tick),
+            own => evaluate(&network, own, self.backend, &mut tick),
         };
         let mut validations = validations.into_iter();
         for (&index, evaluation) in indices.iter().zip(evaluations) {
@@ -250,19 +230,20 @@ impl<'o> Classifiers<'o> {
             }
             let Evaluation { loss, accuracy, predicted } = evaluation;
             let step = lane.progress.step;
-            let values = [(TEST_ACCURACY, accuracy), (TEST_LOSS, loss)].into_iter().chain(
-                validation
-                    .iter()
-                    .flat_map(|v| [(VALIDATION_ACCURACY, v.accuracy), (VALIDATION_LOSS, v.loss)]),
-            );
-            let points = match lane.progress.measured(&values.collect::<Vec<_>>()) {
+            let validated = validation
+                .iter()
+                .flat_map(|v| [(VALIDATION_ACCURACY, v.accuracy), (VALIDATION_LOSS, v.loss)]);
+            let values =
+                [(TEST_ACCURACY, accuracy), (TEST_LOSS, loss)].into_iter().chain(validated);
+            let points = match lane.progress.points(values) {
                 Ok(points) => points,
                 Err(diverged) => {
                     lane.candidate.reporter.stop(diverged);
                     continue;
                 }
             };
-            lane.progress.evaluated(accuracy, validation.map(|validation| validation.accuracy));
+            lane.progress
+                .note_evaluation(accuracy, validation.map(|validation| validation.accuracy));
             if step < lane.candidate.spec.classifier.iterations {
                 lane.report(&points, Some(&group.core), index);
                 continue;
@@ -278,23 +259,16 @@ impl<'o> Classifiers<'o> {
                 vae_seconds: *vae_seconds,
                 classifier_seconds: lane.progress.seconds(),
             };
-            let state_dict = group.core.network.state_dict(index as i64);
-            let files = artifacts::make(
-                *wanted,
-                spec,
-                &self.data,
-                subset,
-                vae.as_deref(),
-                state_dict,
-                &predicted,
-            )?;
+            let (vae, weights) = (vae.as_deref(), group.core.network.state_dict(index as i64));
+            let files =
+                artifacts::make(*wanted, spec, &self.data, subset, vae, weights, &predicted)?;
             lane.result = Some((outcome, files));
         }
         Ok(())
     }
 
-    /// Leaves out the trials that are over.
-    fn leave_out(&mut self) -> Result<(), TrainError> {
+    /// Drops the lanes of finished trials.
+    fn drop_finished(&mut self) -> Result<(), TrainError> {
         let kept: Vec<_> = (0_i64..)
             .zip(&self.lanes)
             .filter(|(_, lane)| !lane.is_over())
@@ -303,37 +277,37 @@ impl<'o> Classifiers<'o> {
         if kept.len() == self.lanes.len() {
             return Ok(());
         }
-        // First of all: whatever goes wrong now, they have ended.
-        self.ended.extend(self.lanes.extract_if(.., |lane| lane.is_over()).map(Lane::end));
-        let Some(Group { mut core, inputs, .. }) = self.group.take() else { return Ok(()) };
+        // They are stored first, so that an error below does not lose them.
+        self.finished.extend(self.lanes.extract_if(.., |lane| lane.is_over()).map(Lane::finish));
+        let Some(Group { core, inputs, .. }) = self.group.take() else { return Ok(()) };
         drop(inputs);
         if !kept.is_empty() {
-            core.keep(&kept);
-            self.group = Some(self.regroup(core)?);
+            self.group = Some(self.group_of(core.select(&kept))?);
         }
         Ok(())
     }
 
-    /// The trials that are over.
-    pub(crate) fn take_ended(&mut self) -> Vec<Ended<'o>> {
-        std::mem::take(&mut self.ended)
+    /// Takes the finished trials.
+    pub(crate) fn take_finished(&mut self) -> Vec<FinishedTrial<'o>> {
+        std::mem::take(&mut self.finished)
     }
 
-    /// After an error: the trials that are over all the same, and the others.
-    pub(crate) fn into_parts(self) -> (Vec<Ended<'o>>, Vec<Candidate<'o>>) {
+    /// Splits up after an error: the finished trials, and all others.
+    pub(crate) fn into_parts(self) -> (Vec<FinishedTrial<'o>>, Vec<Candidate<'o>>) {
         let (over, lanes): (Vec<_>, Vec<_>) = self.lanes.into_iter().partition(Lane::is_over);
-        let ended = self.ended.into_iter().chain(over.into_iter().map(Lane::end)).collect();
-        (ended, lanes.into_iter().map(|lane| lane.candidate).chain(self.arriving).collect())
+        let finished = self.finished.into_iter().chain(over.into_iter().map(Lane::finish));
+        let others = lanes.into_iter().map(|lane| lane.candidate).chain(self.arriving);
+        (finished.collect(), others.collect())
     }
 }
 
 impl Group {
-    /// One iteration of all lanes.
+    /// Trains all lanes for one iteration.
     fn step(&mut self, input: &StepInput) {
         let Core { network, optimiser, sums } = &mut self.core;
         let Gradient { values, of_parameters } = self.objective.gradient(network, input);
-        for (place, value) in values {
-            let _ = sums.select(1, place as i64).g_add_(&value);
+        for (index, value) in values {
+            let _ = sums.select(1, index as i64).g_add_(&value);
         }
         optimiser.step(&mut network.parameters(), &of_parameters);
     }

@@ -1,5 +1,5 @@
-//! A data set as a trainer holds it: normalised test images on the device, training images on the host, from which each
-//! trial takes its subset.
+//! A data set in a trainer: normalised test images on the device, and training images on the host,
+//! from which each trial takes its subset.
 
 use std::cell::OnceCell;
 
@@ -16,7 +16,7 @@ use crate::{
     trial::{pool::Images, report::TrainError},
 };
 
-/// A data set, ready for trials.
+/// A data set that is ready for trials.
 #[derive(Debug)]
 pub struct DeviceData {
     train: Train,
@@ -24,7 +24,7 @@ pub struct DeviceData {
     shape: InputShape,
     units: Units,
     device: Device,
-    /// Of all training images; asked for by balanced subsets only.
+    /// Labels of all training images, for balanced subsets.
     labels: OnceCell<Vec<u8>>,
 }
 
@@ -33,14 +33,8 @@ impl DeviceData {
     pub fn new(splits: Splits, device: Device) -> Self {
         let Splits { train, test, classes, units } = splits;
         let shape = InputShape { image: test.shape, classes: classes as i64 };
-        Self {
-            train,
-            test: images(&test, units, device),
-            shape,
-            units,
-            device,
-            labels: OnceCell::new(),
-        }
+        let test = images(&test, units, device);
+        Self { train, test, shape, units, device, labels: OnceCell::new() }
     }
 
     /// Sizes of the images and number of classes.
@@ -58,14 +52,14 @@ impl DeviceData {
         &self.test
     }
 
-    /// `size` training images, drawn without replacement, by the seed. Of uniform subsets of one seed the smaller is a part of the
-    /// larger.
+    /// Draws `size` training images without replacement, by the seed. A uniform subset contains the
+    /// smaller ones of its seed.
     pub fn subset(&self, size: usize, sampling: Sampling, seed: u64) -> Result<Images, TrainError> {
         Ok(self.train_images(&self.subset_numbers(size, sampling, seed)?))
     }
 
-    /// The validation images of a trial: `count` of the training images that its subset leaves, drawn uniformly without replacement, by the
-    /// seed.
+    /// Draws the validation images of a trial: `count` of the training images outside its subset,
+    /// uniformly without replacement, by the seed.
     pub fn validation(&self, count: usize, spec: &TrialSpec) -> Result<Images, TrainError> {
         Ok(self.train_images(&self.validation_numbers(count, spec)?))
     }
@@ -79,7 +73,7 @@ impl DeviceData {
         let mut stream = Stream::new(spec.seed, Purpose::Validation);
         let drawn = data::subset(left.len(), count, stream.generator());
         let drawn = drawn.map_err(|error| TrainError::Data(error.to_string()))?;
-        Ok(drawn.into_iter().map(|place| left[place]).collect())
+        Ok(drawn.into_iter().map(|index| left[index]).collect())
     }
 
     fn train_images(&self, numbers: &[usize]) -> Images {
@@ -104,12 +98,9 @@ impl DeviceData {
     }
 }
 
-/// The images of a split, normalised. That happens on the host, so that all devices get the same numbers.
+/// Normalises the images of a split, on the host, so that all devices get the same numbers.
 fn images(split: &Split, units: Units, device: Device) -> Images {
-    let mut of_byte = [0.0; 256];
-    for (byte, unit) in (0_u8..=255).zip(&mut of_byte) {
-        *unit = units.of(byte);
-    }
+    let of_byte: Vec<f32> = (0..=255).map(|byte| units.of(byte)).collect();
     let pixels: Vec<f32> = split.images.iter().map(|&byte| of_byte[usize::from(byte)]).collect();
     let labels: Vec<i64> = split.labels.iter().map(|&label| label.into()).collect();
     let [height, width, channels] = split.shape.size();
@@ -119,7 +110,7 @@ fn images(split: &Split, units: Units, device: Device) -> Images {
     }
 }
 
-/// Pixels in these units as the bytes of images, [`Units::of`] backwards.
+/// Bytes of images from pixels in these units: the inverse of [`Units::of`].
 pub(super) fn brightness(pixels: &Tensor, units: Units) -> Tensor {
     let share = pixels * f64::from(units.deviation) + f64::from(units.mean); // 0..1
     (share.clamp(0.0, 1.0) * 255.0).round().to_kind(tch::Kind::Uint8).to_device(Device::Cpu)
@@ -138,7 +129,8 @@ mod tests {
 
     #[test]
     fn validation_images_are_none_of_the_subset() {
-        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 3 }\nsubset_size = 40\n\
+        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n\
+                    [grid]\nseed = { count = 3 }\nsubset_size = 40\n\
                     architecture = \"net\"\nlambda = 0\n";
         let grid = Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap();
         // 100 training images whose only pixel is their number.
@@ -168,7 +160,7 @@ mod tests {
                     data.validation_numbers(7, &spec).unwrap(),
                     "a smaller one is its beginning"
                 );
-                // They are what is shown, too.
+                // The images are those with these numbers.
                 let images = data.validation(60, &spec).unwrap();
                 let shown: Vec<u8> =
                     brightness(&images.pixels, UNITS).flatten(0, -1).try_into().unwrap();
@@ -186,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_normalised_and_keep_their_places() {
+    fn images_are_normalised_in_their_order() {
         let split = Split {
             images: (0..12).map(|i| i * 20).collect(),
             labels: vec![3, 1],
@@ -198,7 +190,8 @@ mod tests {
         assert_eq!(images.pixels.double_value(&[1, 0, 2, 0]), f64::from(UNITS.of(160)));
         let bytes: Vec<u8> = brightness(&images.pixels, UNITS).flatten(0, -1).try_into().unwrap();
         assert_eq!(bytes, split.images);
-        // Black and white as torchvision's ToTensor and Normalize((0.1307,), (0.3081,)) give them.
+        // The values of black and white in torchvision's ToTensor and Normalize((0.1307,),
+        // (0.3081,)).
         assert!(
             (UNITS.of(0) + 0.424_212_9).abs() < 1e-6 && (UNITS.of(255) - 2.821_486_7).abs() < 1e-6
         );

@@ -1,4 +1,4 @@
-//! Where trials come from and where their results go.
+//! The interface through which a trainer gets trials and returns results.
 
 use std::time::Duration;
 
@@ -14,40 +14,40 @@ use crate::trial::report::{Observer, Outcome, TrainError};
 
 /// A trial to train.
 pub struct Job<'o> {
-    /// By which its result is told from others'.
+    /// The number that identifies its result.
     pub ticket: u64,
-    /// What to train.
+    /// Its settings.
     pub spec: TrialSpec,
-    /// The files that are wanted of it.
+    /// The files to make of it.
     pub wanted: Artifacts,
-    /// Whom its progress is told.
+    /// Receives its progress.
     pub observer: Box<dyn Observer + 'o>,
-    /// What is logged about it belongs to this span.
+    /// The span of its log lines.
     pub span: Span,
 }
 
-/// Gives trials and takes results.
+/// A source of trials and sink of results.
 pub trait Jobs<'o> {
-    /// Says how much room there is for more trials, now or soon.
+    /// Reports the room for more trials, now or soon.
     fn room(&mut self, room: Capacity);
 
-    /// A trial of that shape that is there, or none. Without a shape: any trial, waited for if need be, or none if no more
-    /// will come.
+    /// Returns a trial of that shape, if one is available. Without a shape it waits for any trial,
+    /// and returns `None` if no more will come.
     fn next(&mut self, shape: Option<ShapeId>) -> Option<Job<'o>>;
 
-    /// Waits until another trial comes, but not longer than that. Whether one has come.
+    /// Waits until another trial comes, up to a limit. Returns whether one has come.
     fn wait(&mut self, _limit: Duration) -> bool {
         false
     }
 
-    /// The device does not compute any more: no other trial is taken.
+    /// Reports that the device no longer computes. No other trial can be trained.
     fn lost(&mut self, _error: &TrainError) {}
 
-    /// A trial is over.
+    /// Takes a trial's result.
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>);
 }
 
-/// One trial, and then no more.
+/// A source of one trial.
 pub(crate) struct OneJob<'o> {
     pub(crate) job: Option<Job<'o>>,
     pub(crate) result: Option<Result<(Outcome, Vec<Artifact>), TrainError>>,

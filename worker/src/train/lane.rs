@@ -1,4 +1,4 @@
-//! One trial in training: what it is, how far it is, and how it is saved.
+//! One trial in training: its parts, its progress, and its checkpoints.
 
 use std::{rc::Rc, time::Instant};
 
@@ -16,8 +16,8 @@ use super::{
     terms::{self, sgd_settings},
 };
 use crate::{
-    compute::Place,
-    lanes::{Lanes, named_lane},
+    compute::Backend,
+    lanes::{Lanes, Map, Named, named_lane},
     model::network::Network,
     trial::{
         pool::Images,
@@ -28,27 +28,26 @@ use crate::{
     vae::trained::TrainedVae,
 };
 
-/// A trial that is ready for its classifier, or in the middle of it.
+/// A trial whose classifier can be trained, or is in training.
 pub(crate) struct Candidate<'o> {
-    /// Whose it is, for who asked for it.
+    /// The number of its job.
     pub(crate) ticket: u64,
     pub(crate) spec: TrialSpec,
     pub(crate) wanted: Artifacts,
     pub(crate) reporter: Reporter<'o>,
     pub(crate) subset: Rc<Images>,
-    /// If it has any.
     pub(crate) validation: Option<Rc<Images>>,
     pub(crate) vae: Option<Rc<TrainedVae>>,
-    /// What training the VAE took.
+    /// Time that training the VAE took.
     pub(crate) vae_seconds: f64,
-    /// Whether anything of it was read from a checkpoint.
+    /// Whether it began from a checkpoint.
     pub(crate) from_file: bool,
-    /// Where the classifier's training goes on.
+    /// The state that the classifier's training resumes from.
     pub(crate) resumed: Option<State>,
 }
 
-/// A trial that is over.
-pub(crate) struct Ended<'o> {
+/// A finished trial with its result.
+pub(crate) struct FinishedTrial<'o> {
     pub(crate) candidate: Candidate<'o>,
     pub(crate) result: Result<(Outcome, Vec<Artifact>), TrainError>,
 }
@@ -57,55 +56,52 @@ pub(crate) struct Ended<'o> {
 pub(super) struct Lane<'o> {
     pub(super) candidate: Candidate<'o>,
     pub(super) progress: Progress,
-    /// How it ended, if it came to its end.
+    /// Its result after the last iteration.
     pub(super) result: Option<(Outcome, Vec<Artifact>)>,
 }
 
-/// How far a trial is.
+/// The progress of a trial.
 pub(super) struct Progress {
     pub(super) draws: Draws,
-    /// Iterations done.
+    /// Finished iterations.
     pub(super) step: u32,
-    /// Those since the last report.
+    /// Iterations since the last report.
     pub(super) since: u32,
     pub(super) best: f64,
-    /// At the evaluation that was best on the validation images, once there was one: the accuracy on those, and on the test images.
+    /// Accuracies on validation and test images, at the evaluation that is best on the former.
     pub(super) validated: Option<(f64, f64)>,
-    /// When it ends early.
-    stop: Vec<Box<dyn StopRule>>,
+    stop_rules: Vec<Box<dyn StopRule>>,
     start: Instant,
-    /// Seconds before its checkpoint.
+    /// Seconds of training before its checkpoint.
     earlier: f64,
 }
 
-/// All that training changes, of K lanes.
+/// Everything that training changes, of K lanes.
 pub(super) struct Core {
     pub(super) network: Network,
     pub(super) optimiser: Sgd,
-    /// Of the values of terms since the last report, `[K, terms]`.
+    /// Sums of the terms' values since the last report, `[K, terms]`.
     pub(super) sums: Tensor,
 }
 
 impl Lanes for Core {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        let mut all = self.network.tensors_mut();
-        all.extend(self.optimiser.tensors_mut());
-        all.push(&mut self.sums);
-        all
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        let (network, optimiser) = (self.network.map(f), self.optimiser.map(f));
+        Self { network, optimiser, sums: f(&self.sums) }
     }
 }
 
 impl Candidate<'_> {
-    /// How far it is, and its core: at the start, or where it goes on. A state that does not fit is done without.
-    pub(super) fn start(&mut self, data: &DeviceData, place: Place) -> (Progress, Core) {
-        let fresh = |spec: &TrialSpec| (Progress::new(spec), Core::new(spec, data, place));
-        let (mut progress, mut core) = fresh(&self.spec);
+    /// Starts or resumes the trial. A state that does not fit is rejected.
+    pub(super) fn start(&mut self, data: &DeviceData, backend: Backend) -> (Progress, Core) {
+        let fresh = |spec: &TrialSpec| (Progress::new(spec), Core::new(spec, data, backend));
+        let (mut progress, core) = fresh(&self.spec);
         if let Some(state) = self.resumed.take() {
             match progress
-                .restore(&mut core, &state, &self.spec)
+                .restore(&core, &state, &self.spec)
                 .and_then(|()| state.points(|point| point.check_of(&self.spec).is_ok()))
             {
-                Ok(points) => self.reporter.go_on(total_step(&self.spec, progress.step), &points),
+                Ok(points) => self.reporter.resume(total_step(&self.spec, progress.step), &points),
                 Err(misfit) => {
                     self.reporter.reject_checkpoint(&misfit.to_string());
                     if let Some(vae) = &self.vae {
@@ -120,16 +116,21 @@ impl Candidate<'_> {
 }
 
 impl Core {
-    /// Of one lane, before its first step.
-    fn new(spec: &TrialSpec, data: &DeviceData, place: Place) -> Self {
+    /// The core of one lane before its first step.
+    fn new(spec: &TrialSpec, data: &DeviceData, backend: Backend) -> Self {
         let scale = spec.classifier.batch_norm_scale;
-        let network = Network::new(spec.architecture, scale, data.shape(), &[spec.seed], place);
-        let optimiser = Sgd::new(&network.parameters(), &[sgd_settings(spec)], place);
-        Self {
-            network,
-            optimiser,
-            sums: Tensor::zeros([1, terms::ALL.len() as i64], (Kind::Float, place.device)),
-        }
+        let network = Network::new(spec.architecture, scale, data.shape(), &[spec.seed], backend);
+        let optimiser = Sgd::new(&network.parameters(), &[sgd_settings(spec)], backend);
+        let sums = Tensor::zeros([1, terms::ALL.len() as i64], (Kind::Float, backend.device));
+        Self { network, optimiser, sums }
+    }
+
+    /// Tensors of a lane that a checkpoint keeps: of the model, and of the optimiser.
+    fn of_lane(&self, lane: usize) -> [(&'static str, Vec<Named>); 2] {
+        let mut model = self.network.parameters();
+        model.extend(self.network.buffers());
+        [("model", model), ("momentum", self.optimiser.state())]
+            .map(|(prefix, tensors)| (prefix, named_lane(tensors, lane)))
     }
 
     fn lanes(&self) -> usize {
@@ -139,36 +140,35 @@ impl Core {
 
 impl Progress {
     fn new(spec: &TrialSpec) -> Self {
-        let (draws, start) = (Draws::new(spec), Instant::now());
         Self {
-            draws,
+            draws: Draws::new(spec),
             step: 0,
             since: 0,
             best: 0.0,
             validated: None,
-            stop: stop::rules(spec),
-            start,
+            stop_rules: stop::rules(spec),
+            start: Instant::now(),
             earlier: 0.0,
         }
     }
 
-    /// The points of what has just been measured.
+    /// The points of new values.
     ///
     /// # Errors
-    /// Why the trial ends here, if a rule says so.
-    pub(super) fn measured(
+    /// The reason why a rule ends the trial here.
+    pub(super) fn points(
         &mut self,
-        values: &[(&'static str, f64)],
+        values: impl Iterator<Item = (&'static str, f64)>,
     ) -> Result<Vec<MetricPoint>, TrainError> {
         let step = self.step.into();
         let points: Vec<_> =
-            values.iter().map(|&(metric, value)| MetricPoint { metric, step, value }).collect();
-        self.stop.iter_mut().try_for_each(|rule| rule.look(&points))?;
+            values.map(|(metric, value)| MetricPoint { metric, step, value }).collect();
+        self.stop_rules.iter_mut().try_for_each(|rule| rule.look(&points))?;
         Ok(points)
     }
 
-    /// Takes account of an evaluation. The first of equals on the validation images counts.
-    pub(super) fn evaluated(&mut self, test: f64, validation: Option<f64>) {
+    /// Notes the accuracies of an evaluation. The first of equals on the validation images counts.
+    pub(super) fn note_evaluation(&mut self, test: f64, validation: Option<f64>) {
         self.best = self.best.max(test);
         if let Some(validation) = validation
             && self.validated.is_none_or(|(best, _)| validation > best)
@@ -181,14 +181,14 @@ impl Progress {
         self.earlier + self.start.elapsed().as_secs_f64()
     }
 
-    /// Takes up where the state was taken, with the core of this lane alone.
-    fn restore(&mut self, core: &mut Core, state: &State, spec: &TrialSpec) -> Result<(), Misfit> {
-        state.restore_named("model", core.network.parameters())?;
-        state.restore_named("model", core.network.buffers())?;
-        state.restore_listed("momentum", core.optimiser.state())?;
+    /// Resumes from the state, with the core of this lane alone.
+    fn restore(&mut self, core: &Core, state: &State, spec: &TrialSpec) -> Result<(), Misfit> {
+        for (prefix, tensors) in core.of_lane(0) {
+            state.restore_named(prefix, tensors)?;
+        }
         self.draws.restore(state)?;
-        self.stop.iter_mut().try_for_each(|rule| rule.restore(state))?;
-        (self.best, self.earlier) = (state.share("best")?, state.float("classifier.seconds")?);
+        self.stop_rules.iter_mut().try_for_each(|rule| rule.restore(state))?;
+        (self.best, self.earlier) = (state.share("best")?, state.seconds("classifier.seconds")?);
         self.step = state.step(spec.classifier.iterations)?;
         if spec.validation > 0 && self.step >= spec.classifier.evaluate_every {
             self.validated =
@@ -199,13 +199,11 @@ impl Progress {
 
     fn keep(&self, core: &Core, index: usize, vae: Option<&TrainedVae>, vae_seconds: f64) -> State {
         let mut state = State::new(Phase::Classifier, self.step);
-        state.set_named("model", named_lane(core.network.parameters(), index));
-        state.set_named("model", named_lane(core.network.buffers(), index));
-        let momenta: Vec<_> =
-            core.optimiser.state().iter().map(|u| u.narrow(0, index as i64, 1)).collect();
-        state.set_listed("momentum", &momenta);
+        for (prefix, tensors) in core.of_lane(index) {
+            state.set_named(prefix, tensors);
+        }
         self.draws.keep(&mut state);
-        self.stop.iter().for_each(|rule| rule.keep(&mut state));
+        self.stop_rules.iter().for_each(|rule| rule.keep(&mut state));
         if let Some(vae) = vae {
             state.set_named("vae", vae.tensors());
         }
@@ -221,27 +219,28 @@ impl Progress {
 }
 
 impl<'o> Lane<'o> {
-    /// Its end, which has come.
-    pub(super) fn end(self) -> Ended<'o> {
+    /// The trial, which is over. If it was cancelled but came to its end, it has a result.
+    pub(super) fn finish(self) -> FinishedTrial<'o> {
         let Self { candidate, result, .. } = self;
-        // A trial that was cancelled and came to its end all the same has a result.
         let result = result
             .ok_or_else(|| candidate.reporter.stopped().cloned().unwrap_or(TrainError::Cancelled));
-        Ended { candidate, result }
+        FinishedTrial { candidate, result }
     }
 
     pub(super) fn total_step(&self) -> u64 {
         total_step(&self.candidate.spec, self.progress.step)
     }
 
-    /// Iterations to the end of the block, where the trial is evaluated; none at the end of the last one.
+    /// Iterations to the end of the block, where the trial is evaluated. Zero at the end of the
+    /// last block.
     fn to_block_end(&self) -> u32 {
         let classifier = &self.candidate.spec.classifier;
         let every = classifier.evaluate_every;
         (every - self.progress.step % every).min(classifier.iterations - self.progress.step)
     }
 
-    /// Iterations to the next report, or to the next restart of the epoch. Reports are counted from the start of the block.
+    /// Iterations to the next report or restart of the epoch. Reports count from the start of the
+    /// block.
     pub(super) fn to_stop(&self) -> u32 {
         let (classifier, step) = (&self.candidate.spec.classifier, self.progress.step);
         let in_block = step % classifier.evaluate_every;
@@ -252,13 +251,13 @@ impl<'o> Lane<'o> {
             .map_or(to_report, |every| to_report.min(every - step % every))
     }
 
-    /// Whether the next step begins a fresh epoch, wherever the last one stands.
+    /// Whether the next step begins a fresh epoch, even in the middle of one.
     pub(super) fn epoch_restarts(&self) -> bool {
         let every = self.candidate.spec.classifier.epochs.restart_every();
         every.is_some_and(|every| self.progress.step.is_multiple_of(every))
     }
 
-    /// Whether a report is due, and whether an evaluation is. Something has been trained since the last one.
+    /// Whether a report is due, and whether an evaluation is due.
     pub(super) fn is_due(&self) -> (bool, bool) {
         let classifier = &self.candidate.spec.classifier;
         let in_block = self.progress.step % classifier.evaluate_every;
@@ -270,7 +269,7 @@ impl<'o> Lane<'o> {
         self.result.is_some() || self.candidate.reporter.stopped().is_some()
     }
 
-    /// Hands points over; with a core the trial goes on from here, and may be saved.
+    /// Reports points. With a core, training goes on from here, and the trial may be saved.
     pub(super) fn report(&mut self, points: &[MetricPoint], core: Option<&Core>, index: usize) {
         let at = self.total_step();
         let Self { candidate, progress, .. } = self;
@@ -285,7 +284,7 @@ impl<'o> Lane<'o> {
     }
 }
 
-/// Steps of a trial count the iterations of its VAE, too.
+/// The trial's steps, which include the iterations of its VAE.
 fn total_step(spec: &TrialSpec, step: u32) -> u64 {
     spec.vae_samples().map_or(0, |samples| u64::from(samples.vae.iterations)) + u64::from(step)
 }

@@ -1,4 +1,5 @@
-//! The training of trials, many of one shape at a time: VAEs first where the function norm needs one, then classifiers.
+//! Training of trials, many of one shape at a time: VAEs first where the function norm needs one,
+//! then classifiers.
 
 mod arrivals;
 mod artifacts;

@@ -1,4 +1,4 @@
-//! What a classifier minimises: the sum of its terms, in each lane.
+//! The objective of classifiers: the sum of its terms, in each lane.
 
 use swfn_shared::trial::{SampleBatchNorm, TrialSpec};
 use tch::{Device, Tensor, no_grad_guard};
@@ -6,7 +6,7 @@ use tch::{Device, Tensor, no_grad_guard};
 use super::terms::{self, Gradients, Logits, Term};
 use crate::model::network::{Network, StepInput};
 
-/// The terms of trials of one shape, a trial in each lane.
+/// The objective of trials of one shape, a trial in each lane.
 #[derive(Debug)]
 pub struct Objective {
     active: Vec<Active>,
@@ -17,33 +17,30 @@ pub struct Objective {
 /// A term that at least one of the trials has.
 #[derive(Debug)]
 struct Active {
-    /// Its place among all terms.
-    place: usize,
+    /// Its index in [`terms::ALL`].
+    index: usize,
     term: &'static dyn Term,
     /// `[K]`.
     weights: Tensor,
 }
 
-/// What one step of training gives.
+/// Result of one training step.
 #[derive(Debug)]
 pub struct Gradient {
-    /// Values of terms without their weights, `[K]` each, by their places among all terms.
+    /// Values of terms without their weights, `[K]` each, with their indices in [`terms::ALL`].
     pub values: Vec<(usize, Tensor)>,
     /// Gradients by the network's parameters, in their order.
     pub of_parameters: Vec<Tensor>,
 }
 
 impl Objective {
-    /// The terms of these trials, with their weights on that device.
+    /// The objective of these trials, with its weights on that device.
     pub fn new(specs: &[&TrialSpec], device: Device) -> Self {
-        let active = |(place, &term): (usize, &&'static dyn Term)| {
+        let active = |(index, &term): (usize, &&'static dyn Term)| {
             let weights: Vec<_> = specs.iter().map(|spec| term.weight(spec) as f32).collect();
+            let tensor = || Tensor::from_slice(&weights).to_device(device);
             let is_active = weights.iter().any(|weight| *weight != 0.0);
-            is_active.then(|| Active {
-                place,
-                term,
-                weights: Tensor::from_slice(&weights).to_device(device),
-            })
+            is_active.then(|| Active { index, term, weights: tensor() })
         };
         let batch_norm =
             specs.iter().find_map(|spec| spec.penalty.map(|penalty| penalty.batch_norm));
@@ -53,14 +50,14 @@ impl Objective {
         }
     }
 
-    /// Passes batch and samples through the networks in training mode, and back.
+    /// Passes batch and samples forward through the networks in training mode, and back.
     pub fn gradient(&self, network: &Network, input: &StepInput) -> Gradient {
         let _guard = no_grad_guard();
         let (batch, samples, traces) = network.training_logits(input, self.batch_norm);
         let logits = Logits::new(&batch, &input.labels, samples);
         let mut gradients = Gradients::default();
-        let values = self.active.iter().filter_map(|Active { place, term, weights }| {
-            term.add(&logits, weights, &mut gradients).map(|value| (*place, value))
+        let values = self.active.iter().filter_map(|Active { index, term, weights }| {
+            term.add(&logits, weights, &mut gradients).map(|value| (*index, value))
         });
         let values = values.collect();
         let (of_batch, of_samples) = gradients.into_parts(&logits);
@@ -69,9 +66,10 @@ impl Objective {
 }
 
 impl Gradient {
-    /// The value of the term that this metric tells, `[K]`.
+    /// The value of the term with this metric, `[K]`.
     pub fn value(&self, metric: &str) -> Option<&Tensor> {
-        let told = |(place, _): &&(usize, Tensor)| terms::ALL[*place].metric() == Some(metric);
-        self.values.iter().find(told).map(|(_, value)| value)
+        let has_metric =
+            |(index, _): &&(usize, Tensor)| terms::ALL[*index].metric() == Some(metric);
+        self.values.iter().find(has_metric).map(|(_, value)| value)
     }
 }

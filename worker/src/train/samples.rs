@@ -7,7 +7,7 @@ use swfn_shared::{
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::{
-    compute::Place,
+    compute::Backend,
     noise::{self, Noise},
     rng::{Purpose, Stream},
     trial::{
@@ -21,13 +21,13 @@ use crate::{
 /// The density Q of each lane.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// VAEs' decoders, at codes of that spread.
+    /// Decoders of VAEs, at codes of that spread.
     Vaes { densities: Densities, spread: f64 },
-    /// The images of each lane's subset, with replacement.
+    /// Images of each lane's subset, with replacement.
     Data,
-    /// Pixels uniform between these, which are black and white.
+    /// Pixels that are uniform between black and white.
     UniformNoise { black: f64, white: f64 },
-    /// Pixels normal with mean 0 and variance 1 in normalised units.
+    /// Pixels that are normal with mean 0 and variance 1 in normalised units.
     GaussianNoise,
 }
 
@@ -35,17 +35,17 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct Samples {
     pub(crate) source: Source,
-    /// M, per step and lane.
+    /// M, the number of samples per step and lane.
     pub(crate) count: usize,
     pub(crate) units: SampleUnits,
 }
 
-/// What the samples of one trial are drawn from.
+/// The random stream of one trial's samples.
 #[derive(Debug, Clone)]
 pub(crate) enum Draw {
-    /// Numbers of images.
+    /// It draws numbers of images.
     Images(Box<Stream>),
-    /// Codes or pixels.
+    /// It draws codes or pixels.
     Noise(Noise),
 }
 
@@ -60,7 +60,7 @@ impl Draw {
         }
     }
 
-    /// Keeps where it stands.
+    /// Keeps its position.
     pub(crate) fn keep(&self, state: &mut State) {
         let position = match self {
             Self::Images(stream) => stream.position(),
@@ -69,7 +69,7 @@ impl Draw {
         state.set("samples", position);
     }
 
-    /// Goes on where [`Self::keep`] left off.
+    /// Resumes where [`Self::keep`] left off.
     pub(crate) fn restore(&mut self, state: &State) -> Result<(), Misfit> {
         let position = state.position("samples")?;
         match self {
@@ -81,7 +81,8 @@ impl Draw {
 }
 
 impl Samples {
-    /// The samples of lanes with that penalty; with a VAE as density, `densities` are those of the lanes.
+    /// The samples of lanes with that penalty. With a VAE as density, `densities` are those of the
+    /// lanes.
     pub(crate) fn new(
         penalty: &Penalty,
         densities: Option<Densities>,
@@ -107,26 +108,26 @@ impl Samples {
         Ok(Self { source, count: penalty.samples as usize, units: penalty.units })
     }
 
-    /// The samples of the next `steps` steps, a stream for each lane: `[K, steps * M, H, W, C]`. `pool`: the images
-    /// of all lanes.
+    /// Draws the samples of the next `steps` steps, with a stream for each lane:
+    /// `[K, steps * M, H, W, C]`. `pool` has the images of all lanes.
     pub(crate) fn draw(
         &self,
         draws: Vec<&mut Draw>,
         steps: usize,
         pool: &Pool,
-        place: Place,
+        backend: Backend,
     ) -> Tensor {
         let _guard = no_grad_guard();
         let [height, width, channels] = pool.image();
         let lanes = draws.len() as i64;
-        let (values, at) = (self.count * (height * width * channels) as usize, place.noise());
+        let (values, at) = (self.count * (height * width * channels) as usize, backend.noise());
         let samples = match &self.source {
             Source::Data => {
                 let numbers = draws.into_iter().enumerate().flat_map(|(lane, draw)| match draw {
                     Draw::Images(stream) => {
                         pool.numbers(lane, &stream.below(pool.images(lane), steps * self.count))
                     }
-                    Draw::Noise(_) => panic!("draws are of their density"),
+                    Draw::Noise(_) => panic!("the stream is of another density"),
                 });
                 pool.gather(&numbers.collect::<Vec<_>>())
             }
@@ -134,14 +135,12 @@ impl Samples {
                 let latent = densities.latent();
                 let codes = noise::normal(&mut noises(draws), steps, self.count * latent, at);
                 let codes = codes.view([lanes, -1, latent as i64]);
-                if place.device == Device::Cpu && densities.round_by_count() {
-                    let decode = |codes: &Tensor| densities.decode(codes, *spread);
-                    Tensor::cat(
-                        &codes.chunk(steps as i64, 1).iter().map(decode).collect::<Vec<_>>(),
-                        1,
-                    )
+                let decode = |codes: &Tensor| densities.decode(codes, *spread);
+                if backend.device == Device::Cpu && densities.round_by_count() {
+                    let images = codes.chunk(steps as i64, 1);
+                    Tensor::cat(&images.iter().map(decode).collect::<Vec<_>>(), 1)
                 } else {
-                    densities.decode(&codes, *spread)
+                    decode(&codes)
                 }
             }
             Source::UniformNoise { black, white } => {
@@ -149,22 +148,21 @@ impl Samples {
             }
             Source::GaussianNoise => noise::normal(&mut noises(draws), steps, values, at),
         };
-        in_units(
-            samples.view([lanes, -1, height, width, channels]).to_kind(Kind::Float),
-            self.units,
-        )
+        let samples = samples.view([lanes, -1, height, width, channels]);
+        in_units(samples.to_kind(Kind::Float), self.units)
     }
 }
 
 fn noises(draws: Vec<&mut Draw>) -> Vec<&mut Noise> {
     let noise = |draw| match draw {
         &mut Draw::Noise(ref mut noise) => noise,
-        Draw::Images(_) => panic!("draws are of their density"),
+        Draw::Images(_) => panic!("the stream is of another density"),
     };
     draws.into_iter().map(noise).collect()
 }
 
-/// Samples in the units that the classifier shall see, from normalised ones, such as a decoder gives before its sigmoid.
+/// Converts normalised samples, such as a decoder's before its sigmoid, to the units that the
+/// classifier sees.
 pub fn in_units(mut samples: Tensor, units: SampleUnits) -> Tensor {
     match units {
         SampleUnits::Vae => samples.sigmoid_(),
@@ -177,7 +175,7 @@ mod tests {
     use super::*;
     use crate::trial::pool::Images;
 
-    /// Of one lane, whose images are these.
+    /// Draws samples of one lane with these images.
     fn draw_from(
         source: Source,
         density: Density,
@@ -217,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn data_are_images_of_the_subset_and_the_units_are_a_sigmoid_apart() {
+    fn data_samples_are_images_of_the_subset() {
         let images =
             Tensor::from_slice(&[-0.4_f32, 0.5, 2.0]).view([3, 1, 1, 1]).repeat([1, 6, 5, 1]);
         let plain = draw_from(Source::Data, Density::Data, SampleUnits::Normalised, &images);

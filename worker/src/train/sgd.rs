@@ -1,67 +1,74 @@
-//! Stochastic gradient descent as `torch.optim.SGD` defines it, with momentum and weight decay, without dampening.
+//! Stochastic gradient descent as `torch.optim.SGD` defines it, with momentum and weight decay,
+//! without dampening.
+
+use std::rc::Rc;
 
 use tch::Tensor;
 
 use crate::{
-    compute::{Place, Rate, SgdRates},
-    lanes::{Lanes, Named},
+    compute::{Backend, Rate, SgdRates},
+    lanes::{Lanes, Map, Named, named},
 };
 
-/// The numbers of one trial.
+/// The hyperparameters of one trial.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Step size.
     pub learning_rate: f64,
-    /// Share of the last step that is made again.
+    /// Share of the last step that is added to the next one.
     pub momentum: f64,
-    /// Weight decay.
+    /// Coefficient of weight decay.
     pub weight_decay: f64,
 }
 
-/// g = gradient + weight_decay * w; u = momentum * u + g; w -= learning_rate * u. For K lanes.
+/// SGD for K lanes: g = gradient + weight_decay * w; u = momentum * u + g; w -= learning_rate * u.
 #[derive(Debug)]
 pub struct Sgd {
-    rates: SgdRates,
-    /// learning_rate * u of each parameter: so scaled, gradients and weights are added without temporary tensors.
+    rates: Rc<SgdRates>,
+    /// learning_rate * u of each parameter. So scaled, gradients and weights are added without
+    /// temporary tensors.
     velocities: Vec<Tensor>,
-    place: Place,
+    backend: Backend,
 }
 
 impl Sgd {
-    /// An optimiser of these parameters, each with a leading dimension of lanes.
-    pub fn new(parameters: &[Named], settings: &[Settings], place: Place) -> Self {
+    /// An optimiser of these parameters, which have a leading dimension of lanes.
+    pub fn new(parameters: &[Named], settings: &[Settings], backend: Backend) -> Self {
         let velocities = parameters.iter().map(|(_, parameter)| parameter.zeros_like()).collect();
-        Self { rates: rates(settings, place), velocities, place }
+        Self { rates: Rc::new(rates(settings, backend)), velocities, backend }
     }
 
-    /// Goes on with these numbers, for lanes that have changed.
+    /// Sets the hyperparameters after lanes have changed.
     pub fn set(&mut self, settings: &[Settings]) {
-        self.rates = rates(settings, self.place);
+        self.rates = Rc::new(rates(settings, self.backend));
     }
 
-    /// What training changes in it.
-    pub(crate) fn state(&self) -> &[Tensor] {
-        &self.velocities
+    /// Velocities of each parameter, for checkpoints.
+    pub(crate) fn state(&self) -> Vec<Named> {
+        let velocities = self.velocities.iter().enumerate();
+        velocities.map(|(index, velocity)| named(index.to_string(), velocity)).collect()
     }
 
-    /// One step of these parameters, in place, down these gradients, one for each of them.
+    /// Changes the parameters in place by one step. There is a gradient for each parameter.
     pub fn step(&mut self, parameters: &mut [Named], gradients: &[Tensor]) {
         let with = gradients.iter().zip(&mut self.velocities);
         for ((_, parameter), (gradient, velocity)) in parameters.iter_mut().zip(with) {
-            self.place.compute.sgd(&self.rates, parameter, velocity, gradient);
+            self.backend.compute.sgd(&self.rates, [parameter, velocity], gradient);
         }
     }
 }
 
 impl Lanes for Sgd {
-    fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        self.velocities.iter_mut().collect()
+    /// The hyperparameters stay: [`Sgd::set`] follows.
+    fn map(&self, f: &mut Map<'_>) -> Self {
+        let velocities = self.velocities.iter().map(f).collect();
+        Self { rates: Rc::clone(&self.rates), velocities, backend: self.backend }
     }
 }
 
-fn rates(settings: &[Settings], place: Place) -> SgdRates {
+fn rates(settings: &[Settings], backend: Backend) -> SgdRates {
     let rate = |of: fn(&Settings) -> f64| {
-        Rate::new(settings.iter().map(|settings| of(settings) as f32).collect(), place.device)
+        Rate::new(settings.iter().map(|settings| of(settings) as f32).collect(), backend.device)
     };
     SgdRates {
         learning_rate: rate(|s| s.learning_rate),

@@ -1,12 +1,13 @@
-//! The inputs of many steps at once, for all lanes: batches, samples of the function norm, dropout masks. One gather, one
-//! decoding and one copy to the device instead of one per step and lane.
+//! Inputs of many steps at once, for all lanes: batches, samples of the function norm, dropout
+//! masks. So there is one gather, one decoding and one copy to the device instead of one per step
+//! and lane.
 
 use swfn_shared::{faults, trial::TrialSpec};
 use tch::{Kind, Tensor};
 
 use super::samples::{Draw, Samples};
 use crate::{
-    compute::Place,
+    compute::Backend,
     model::network::{DropoutMasks, StepInput},
     noise::{self, Noise},
     rng::Purpose,
@@ -17,12 +18,12 @@ use crate::{
     },
 };
 
-/// The seed of the batches, on a device that works.
-fn shuffled_by(spec: &TrialSpec) -> u64 {
+/// The seed of the batches, unless a fault is planted.
+fn batch_seed(spec: &TrialSpec) -> u64 {
     if faults::bug("a-device-computes-wrongly") { spec.seed + 1 } else { spec.seed }
 }
 
-/// What one trial's inputs are drawn from.
+/// The random streams of one trial's inputs.
 #[derive(Debug)]
 pub(crate) struct Draws {
     pub(crate) batches: Batches,
@@ -31,11 +32,11 @@ pub(crate) struct Draws {
 }
 
 impl Draws {
-    /// The streams of that trial, from their start.
+    /// The streams of a trial at their start.
     pub(crate) fn new(spec: &TrialSpec) -> Self {
         let (images, batch) = (spec.subset_size as usize, spec.classifier.batch_size as usize);
         Self {
-            batches: Batches::new(images, batch, shuffled_by(spec), Purpose::ClassifierBatches),
+            batches: Batches::new(images, batch, batch_seed(spec), Purpose::ClassifierBatches),
             samples: spec.penalty.map(|penalty| Draw::new(penalty.density, spec.seed)),
             dropout: spec
                 .architecture
@@ -44,7 +45,7 @@ impl Draws {
         }
     }
 
-    /// Keeps where the streams stand.
+    /// Keeps the positions of the streams.
     pub(crate) fn keep(&self, state: &mut State) {
         self.batches.keep("batches", state);
         if let Some(samples) = &self.samples {
@@ -55,7 +56,7 @@ impl Draws {
         }
     }
 
-    /// Goes on where [`Self::keep`] left off.
+    /// Resumes where [`Self::keep`] left off.
     pub(crate) fn restore(&mut self, state: &State) -> Result<(), Misfit> {
         self.batches.restore("batches", state)?;
         if let Some(samples) = &mut self.samples {
@@ -68,27 +69,27 @@ impl Draws {
     }
 }
 
-/// What the inputs of all lanes are made of.
+/// Sources of the inputs of all lanes.
 #[derive(Debug)]
 pub(crate) struct Inputs {
     pub(crate) pool: Pool,
-    /// B, images of a batch.
+    /// B, the number of images in a batch.
     pub(crate) batch: usize,
     pub(crate) samples: Option<Samples>,
     /// Probability of dropout.
     pub(crate) dropout: f64,
-    /// Channels or values of each dropout layer.
+    /// Number of channels or values of each dropout layer.
     pub(crate) mask_widths: Vec<i64>,
-    pub(crate) place: Place,
+    pub(crate) backend: Backend,
 }
 
 impl Inputs {
-    /// Steps to assemble at once for so many lanes.
+    /// Number of steps to assemble at once for so many lanes.
     pub(crate) fn chunk(&self, lanes: usize) -> usize {
-        (self.place.compute.inputs_at_once(lanes) / (self.batch + self.sample_count())).max(1)
+        (self.backend.compute.inputs_at_once(lanes) / (self.batch + self.sample_count())).max(1)
     }
 
-    /// The inputs of the next `steps` steps, from the draws of each lane.
+    /// Assembles the inputs of the next `steps` steps, from the streams of each lane.
     pub(crate) fn assemble(&self, mut draws: Vec<&mut Draws>, steps: usize) -> Vec<StepInput> {
         let (s, k, b) = (steps as i64, draws.len() as i64, self.batch as i64);
         let numbers =
@@ -100,17 +101,16 @@ impl Inputs {
         let mut masks = self.masks(&mut draws, steps).into_iter();
         if let Some(samples) = &self.samples {
             let draws = draws.into_iter().filter_map(|draws| draws.samples.as_mut()).collect();
-            let drawn = samples.draw(draws, steps, &self.pool, self.place); // [K, steps * M, H, W, C]
-            let drawn = drawn.view([k, s, -1, height, width, channels]).transpose(0, 1); // [steps, K, M, H, W, C]
-            images = Tensor::cat(&[images, drawn], 2); // [steps, K, B + M, H, W, C]
+            // [K, steps * M, H, W, C] -> [steps, K, M, H, W, C]
+            let samples = samples.draw(draws, steps, &self.pool, self.backend);
+            let samples = samples.view([k, s, -1, height, width, channels]).transpose(0, 1);
+            images = Tensor::cat(&[images, samples], 2); // [steps, K, B + M, H, W, C]
         }
-        (0..s)
-            .map(|step| StepInput {
-                images: images.get(step),
-                labels: labels.get(step),
-                masks: masks.next(),
-            })
-            .collect()
+        let step = |step| {
+            let (images, labels) = (images.get(step), labels.get(step));
+            StepInput { images, labels, masks: masks.next() }
+        };
+        (0..s).map(step).collect()
     }
 
     /// The masks of each step; none without dropout. Masks of samples are ones.
@@ -120,19 +120,15 @@ impl Inputs {
         if noises.is_empty() {
             return Vec::new();
         }
-        let (width, place) = (self.mask_widths.iter().sum::<i64>(), self.place);
+        let (width, backend) = (self.mask_widths.iter().sum::<i64>(), self.backend);
         let size = |rows: usize| [noises.len() as i64, steps as i64, rows as i64, width];
         let (of_batch, of_samples) = (size(self.batch), size(self.sample_count()));
         let probabilities = vec![self.dropout; noises.len()];
-        let factors = noise::dropout(
-            &mut noises,
-            &probabilities,
-            steps,
-            self.batch * width as usize,
-            place.noise(),
-        );
-        let ones = Tensor::ones(of_samples, (Kind::Float, place.device));
-        let factors = Tensor::cat(&[factors.view(of_batch), ones], 2).transpose(0, 1); // [steps, K, B + M, width]
+        let count = self.batch * width as usize;
+        let factors = noise::dropout(&mut noises, &probabilities, steps, count, backend.noise());
+        let ones = Tensor::ones(of_samples, (Kind::Float, backend.device));
+        // [steps, K, B + M, width]
+        let factors = Tensor::cat(&[factors.view(of_batch), ones], 2).transpose(0, 1);
         let step =
             |step| DropoutMasks(factors.get(step).split_with_sizes(&self.mask_widths[..], 2));
         (0..steps as i64).map(step).collect()
@@ -158,7 +154,8 @@ mod tests {
     const B: usize = 3;
     const M: usize = 2;
 
-    /// Seven images of 2 x 2 pixels, all equal to the image's number plus `first`, which is its label too.
+    /// Seven images of 2 x 2 pixels, all equal to the image's number plus `first`, which is its
+    /// label too.
     fn images(first: i64) -> Images {
         let labels = Tensor::from_slice(&Vec::from_iter(first..first + 7));
         Images {
@@ -169,10 +166,10 @@ mod tests {
 
     /// Lanes of these seeds, whose images begin with ten times the seed.
     fn inputs(seeds: &[u64]) -> (Inputs, Vec<Draws>) {
-        let place = Place::from(Device::Cpu);
+        let backend = Backend::from(Device::Cpu);
         let subsets: Vec<_> = seeds.iter().map(|seed| images(10 * seed.cast_signed())).collect();
         let codes = Tensor::zeros([seeds.len() as i64, 1, 3], (Kind::Float, Device::Cpu));
-        let densities = Densities::new(Vae::new(4, 5, 3, seeds, place).decoder, &codes, &codes);
+        let densities = Densities::new(Vae::new(4, 5, 3, seeds, backend).decoder, &codes, &codes);
         let samples = Samples {
             source: Source::Vaes { densities, spread: 3.0 },
             count: M,
@@ -184,7 +181,7 @@ mod tests {
             samples: Some(samples),
             dropout: 0.5,
             mask_widths: vec![20, 50],
-            place,
+            backend,
         };
         let draws = |&seed: &u64| Draws {
             batches: Batches::new(7, B, seed, Purpose::ClassifierBatches),
@@ -248,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_draws_the_same_alone_and_beside_others_and_in_pieces() {
+    fn lanes_draw_the_same_beside_others() {
         let (three, mut draws) = inputs(&[1, 4, 2]);
         let together = assemble(&three, &mut draws, 5);
         let (alone, mut draws) = inputs(&[4]);

@@ -1,8 +1,8 @@
-//! The trainer: all that one process keeps between trials, which trials share a computation, and the border between
-//! trials and torch.
+//! The trainer: what a process keeps between trials, and which trials share a computation.
 
 use std::{
     collections::{HashMap, VecDeque},
+    path::PathBuf,
     rc::Rc,
     time::Duration,
 };
@@ -12,20 +12,20 @@ use swfn_shared::{
     capacity::Capacity,
     dataset::{Dataset, Sizes},
     ids::{ShapeId, VaeId},
-    trial::{TrialSpec, VaeSamples},
+    trial::TrialSpec,
 };
 use tracing::{Span, warn};
 
 use super::{
-    arrivals::{Arrival, Held, Vaes},
+    arrivals::{Arrival, Arrivals, Vaes},
     classifier::Classifiers,
     device_data::DeviceData,
     jobs::{Job, Jobs, OneJob},
-    lane::{Candidate, Ended},
+    lane::{Candidate, FinishedTrial},
     width::{Reason, Widths},
 };
 use crate::{
-    compute::Place,
+    compute::Backend,
     data::Splits,
     device,
     trial::{
@@ -37,19 +37,20 @@ use crate::{
     vae::disk::DiskCache,
 };
 
-/// More trials are asked for when some have so many iterations left: they are there when the lanes get free.
+/// Iterations before the end of trials at which more are requested. So they are there when lanes
+/// get free.
 const SOON: u32 = 2 * REPORT_EVERY;
 
-/// How long answers to a question for trials are waited for, where lanes would be idle without.
+/// Longest time to wait for requested trials where lanes would be idle without them.
 const ANSWER_TIME: Duration = Duration::from_millis(500);
 
-/// Reads a data set that a trial needs; the error says why it cannot be had.
+/// Reads a data set that a trial needs. The error is the reason why it cannot.
 pub type Loader = Box<dyn FnMut(Dataset) -> Result<Splits, String>>;
 
-/// Trains trials on one device, trials of one shape side by side. What it keeps between them changes how long a trial
-/// takes, never its result.
+/// Trains trials on one device, those of one shape side by side. What it keeps between trials
+/// changes their time, never their results.
 pub struct Trainer {
-    place: Place,
+    backend: Backend,
     data: HashMap<Dataset, Rc<DeviceData>>,
     loader: Option<Loader>,
     vaes: Vaes,
@@ -58,67 +59,67 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A trainer without data, with one lane on a CPU and as many as are found best on a GPU.
-    pub fn new(place: impl Into<Place>) -> Self {
-        let place = place.into();
+    /// A trainer without data, with one lane on a CPU and the best number of lanes on a GPU.
+    pub fn new(backend: impl Into<Backend>) -> Self {
+        let backend = backend.into();
         Self {
-            place,
+            backend,
             data: HashMap::new(),
             loader: None,
             vaes: Vaes::new(),
             checkpoints: None,
-            widths: Widths::new(place.device),
+            widths: Widths::new(backend.device),
         }
     }
 
-    /// The same trainer, which looks for VAEs in that cache, one for the same device, before it trains them, and keeps them
-    /// there.
+    /// Sets the cache of VAEs, which must be for the same device.
     pub fn with_vae_cache(mut self, disk: Option<DiskCache>) -> Self {
         self.vaes.disk = disk;
         self
     }
 
-    /// The same trainer, whose trials are saved there while they train, and go on from there. It removes no checkpoint of
-    /// a trial that ends: only who has the result in a safe place may.
+    /// Sets the checkpoints that trials write and resume from. The trainer keeps the checkpoint of
+    /// a trial that ends, because its result is not in a safe place yet.
     pub fn with_checkpoints(self, checkpoints: Option<Checkpoints>) -> Self {
         Self { checkpoints, ..self }
     }
 
-    /// The same trainer with that many lanes.
+    /// Sets the number of lanes.
     pub fn with_lanes(mut self, lanes: Option<usize>) -> Self {
         self.widths.set(lanes);
         self
     }
 
-    /// The same trainer, which keeps the numbers of lanes that it found best in that folder.
-    pub fn with_width_folder(mut self, folder: Option<std::path::PathBuf>) -> Self {
+    /// Sets the folder in which the best numbers of lanes are kept.
+    pub fn with_width_folder(mut self, folder: Option<PathBuf>) -> Self {
         self.widths.keep_in(folder);
         self
     }
 
-    /// The same trainer, which loads the data sets that trials need.
+    /// Sets the function that loads data sets.
     pub fn with_loader(self, loader: Loader) -> Self {
         Self { loader: Some(loader), ..self }
     }
 
-    /// Keeps a data set for the trials that name it, its test images on the device.
+    /// Adds a data set for the trials that name it, with its test images on the device.
     pub fn load(&mut self, dataset: Dataset, data: Splits) -> Result<(), TrainError> {
-        let data = guarded(|| Ok(DeviceData::new(data, self.place.device)))?;
+        let data = guarded(|| Ok(DeviceData::new(data, self.backend.device)))?;
         self.data.insert(dataset, Rc::new(data));
         Ok(())
     }
 
-    /// The VAEs at hand, the one used last first.
+    /// The VAEs in memory, the most recently used one first.
     pub fn vaes(&self) -> Vec<VaeId> {
         self.vaes.memory.ids()
     }
 
-    /// Runs one trial to its end.
+    /// Trains one trial to its end.
     ///
     /// # Errors
-    /// [`TrainError::Cancelled`] when the observer breaks, [`TrainError::Diverged`] when a loss is not finite,
-    /// [`TrainError::Data`] when the data set is not loaded or the trial does not fit it, [`TrainError::Torch`] for all
-    /// else. After any of them the trainer is ready for the next trial, unless the device itself is lost.
+    /// [`TrainError::Cancelled`] if the observer breaks, [`TrainError::Diverged`] if a loss is not
+    /// finite, [`TrainError::Data`] if the trial does not fit its data, [`TrainError::Torch`] in
+    /// all other cases. The trainer is then ready for the next trial, unless the device itself is
+    /// lost.
     pub fn run(
         &mut self,
         spec: &TrialSpec,
@@ -127,10 +128,10 @@ impl Trainer {
         self.run_for(spec, Artifacts::default(), observer).map(|(outcome, _)| outcome)
     }
 
-    /// [`Self::run`], and the files that are wanted of the trial.
+    /// [`Self::run`], which also returns the wanted files.
     ///
     /// # Errors
-    /// The same.
+    /// Those of [`Self::run`].
     pub fn run_for(
         &mut self,
         spec: &TrialSpec,
@@ -142,8 +143,8 @@ impl Trainer {
             let job = Job { ticket: 0, spec: *spec, wanted, observer, span: Span::current() };
             let mut one = OneJob { job: Some(job), result: None };
             self.run_all(&mut one);
-            if !std::mem::take(&mut self.vaes.doubted) {
-                return one.result.expect("a trial that was taken has ended");
+            if !std::mem::take(&mut self.vaes.returned) {
+                return one.result.expect("a trial that was taken has a result");
             }
         }
     }
@@ -152,12 +153,12 @@ impl Trainer {
         Capacity { lanes: u32::try_from(lanes).unwrap_or(u32::MAX), shape, vaes: self.vaes() }
     }
 
-    /// Runs trials until there are no more. Each ends on its own: what happens to one changes no other.
+    /// Trains trials until there are no more. They do not affect each other.
     pub fn run_all<'o>(&mut self, jobs: &mut dyn Jobs<'o>) {
-        // Trials that gave up their lanes, and go on with fewer beside them.
-        let mut again: VecDeque<Job<'o>> = VecDeque::new();
+        // Trials that gave up their lanes after an error, to go on with fewer beside them.
+        let mut requeued: VecDeque<Job<'o>> = VecDeque::new();
         loop {
-            let first = match again.pop_front() {
+            let first = match requeued.pop_front() {
                 Some(job) => job,
                 None => {
                     jobs.room(self.room(self.widths.unknown_shape(), None));
@@ -165,16 +166,17 @@ impl Trainer {
                     job
                 }
             };
-            self.run_shape(first, jobs, &mut again);
+            self.run_shape(first, jobs, &mut requeued);
         }
     }
 
-    /// Runs a trial, and beside it as many others of its shape as there are lanes, until they run dry.
+    /// Trains a trial, and beside it as many others of its shape as there are lanes, until none are
+    /// left.
     fn run_shape<'o>(
         &mut self,
         first: Job<'o>,
         jobs: &mut dyn Jobs<'o>,
-        again: &mut VecDeque<Job<'o>>,
+        requeued: &mut VecDeque<Job<'o>>,
     ) {
         let shape = first.spec.shape();
         let data = match check(&first.spec).and_then(|()| self.data_of(first.spec.dataset)) {
@@ -182,69 +184,68 @@ impl Trainer {
             Err(error) => return first.span.in_scope(|| jobs.ended(first.ticket, Err(error))),
         };
         device::set_precision(first.spec.classifier.precision);
-        let width = guarded(|| self.widths.of(shape, &first.spec, &data, self.place));
+        let width = guarded(|| self.widths.find(shape, &first.spec, &data, self.backend));
         let width = width.unwrap_or_else(|error| {
-            warn!("one lane, for the best number could not be measured: {error}");
+            warn!("the best number of lanes could not be measured, so there is one: {error}");
             1
         });
-        let mut classifiers = Classifiers::new(Rc::clone(&data), self.place);
-        let mut held = Held::default();
-        self.gather(first, width, jobs, again, |trainer, job, jobs| {
-            held.push(trainer.arrive(job, &data, false, jobs))
+        let mut classifiers = Classifiers::new(Rc::clone(&data), self.backend);
+        let mut arrivals = Arrivals::default();
+        self.gather(first, width, jobs, requeued, |trainer, job, jobs| {
+            arrivals.push(trainer.arrive(job, &data, false, jobs))
         });
         loop {
-            while classifiers.len() + held.arrivals.len() < width {
-                let Some(job) = take_again(shape, again).or_else(|| jobs.next(Some(shape))) else {
-                    break;
-                };
-                held.push(self.arrive(job, &data, true, jobs));
+            while classifiers.len() + arrivals.waiting.len() < width {
+                let next = take_requeued(shape, requeued).or_else(|| jobs.next(Some(shape)));
+                let Some(job) = next else { break };
+                arrivals.push(self.arrive(job, &data, true, jobs));
             }
-            let taken = classifiers.len() + held.arrivals.len() + again.len();
+            let taken = classifiers.len() + arrivals.waiting.len() + requeued.len();
             let lanes = (width + classifiers.end_within(SOON)).saturating_sub(taken);
             jobs.room(self.room(lanes, (width > 1).then_some(shape)));
-            let admitted = guarded(|| self.admit(&mut held, width, &mut classifiers));
-            held.take_stopped()
-                .into_iter()
-                .for_each(|stopped| tell(self.vaes.doubt(stopped), jobs));
-            let advanced = admitted.and_then(|()| guarded(|| classifiers.advance()));
-            classifiers
-                .take_ended()
-                .into_iter()
-                .for_each(|ended| tell(self.vaes.doubt(ended), jobs));
-            if let Err(error) = advanced {
-                let (ended, candidates) = classifiers.into_parts();
-                ended.into_iter().for_each(|ended| tell(ended, jobs));
-                let held = held.arrivals.into_iter().map(|arrival| arrival.candidate);
-                return self.split(shape, &error, held.chain(candidates).collect(), jobs, again);
+            let admitted = guarded(|| self.admit(&mut arrivals, width, &mut classifiers));
+            for stopped in arrivals.take_stopped() {
+                hand_over(self.vaes.return_if_from_file(stopped), jobs);
             }
-            if classifiers.len() + held.arrivals.len() == 0 {
+            let advanced = admitted.and_then(|()| guarded(|| classifiers.advance()));
+            for finished in classifiers.take_finished() {
+                hand_over(self.vaes.return_if_from_file(finished), jobs);
+            }
+            if let Err(error) = advanced {
+                let (finished, others) = classifiers.into_parts();
+                finished.into_iter().for_each(|finished| hand_over(finished, jobs));
+                let waiting = arrivals.waiting.into_iter().map(|arrival| arrival.candidate);
+                let candidates = waiting.chain(others).collect();
+                return self.split(shape, &error, candidates, jobs, requeued);
+            }
+            if classifiers.len() + arrivals.waiting.len() == 0 {
                 return;
             }
         }
     }
 
-    /// Takes the trials that a computation begins with. Where there are lanes for more than one, those that are asked for
-    /// now are waited for a moment: it saves training their VAEs later, while others wait.
+    /// Takes the trials that a computation begins with. With several lanes it waits a moment for
+    /// requested trials. Otherwise others would wait later, while their VAEs are trained.
     fn gather<'o>(
         &self,
         first: Job<'o>,
         width: usize,
         jobs: &mut dyn Jobs<'o>,
-        again: &mut VecDeque<Job<'o>>,
+        requeued: &mut VecDeque<Job<'o>>,
         mut take: impl FnMut(&Self, Job<'o>, &mut dyn Jobs<'o>),
     ) {
         let shape = first.spec.shape();
         take(self, first, jobs);
         let (mut count, mut patience) = (1, ANSWER_TIME);
         while count < width {
-            let next = take_again(shape, again).or_else(|| {
+            let next = take_requeued(shape, requeued).or_else(|| {
                 jobs.room(self.room(width - count, Some(shape)));
                 jobs.next(Some(shape))
             });
             match next {
                 Some(job) => {
                     take(self, job, jobs);
-                    // What was granted together comes together.
+                    // Trials that were granted together arrive together.
                     (count, patience) = (count + 1, ANSWER_TIME / 10);
                 }
                 None if jobs.wait(patience) => {}
@@ -264,8 +265,8 @@ impl Trainer {
         self.data.get(&dataset).map(Rc::clone).ok_or_else(missing)
     }
 
-    /// Prepares a trial: its subset, and what is left of it from before. A trial that cannot be trained ends here; one that
-    /// has no room `beside` others is given back.
+    /// Prepares a trial: its subset and its checkpoint. A trial that cannot be trained ends here.
+    /// One without room `beside` others is returned.
     fn arrive<'o>(
         &self,
         job: Job<'o>,
@@ -302,7 +303,6 @@ impl Trainer {
             Ok(Some(Phase::Classifier)) => (None, state),
             Ok(None) | Err(_) => (None, None),
         };
-        let (vae, vae_seconds) = (None, 0.0);
         let candidate = Candidate {
             ticket,
             spec,
@@ -310,56 +310,56 @@ impl Trainer {
             reporter,
             subset,
             validation,
-            vae,
-            vae_seconds,
+            vae: None,
+            vae_seconds: 0.0,
             from_file,
             resumed,
         };
         Some(Arrival { candidate, vae: spec.vae(), vae_resumed, looked: false })
     }
 
-    /// Gives trials their lanes that need no VAE or have it. VAEs that are nowhere are trained now, if it is time to, side
-    /// by side; else the others wait.
+    /// Gives lanes to trials that need no VAE or have it. If missing VAEs are due, they are trained
+    /// now, side by side. Otherwise their trials wait.
     fn admit<'o>(
         &mut self,
-        held: &mut Held<'o>,
+        arrivals: &mut Arrivals<'o>,
         width: usize,
         classifiers: &mut Classifiers<'o>,
     ) -> Result<(), TrainError> {
-        self.vaes.find(&mut held.arrivals, self.place);
-        if classifiers.len() == 0 || held.are_due(width) {
-            self.vaes.train(&mut held.arrivals, self.place)?;
+        self.vaes.find(&mut arrivals.waiting, self.backend);
+        if classifiers.len() == 0 || arrivals.are_due(width) {
+            self.vaes.train(&mut arrivals.waiting, self.backend)?;
         }
         let ready = |arrival: &mut Arrival<'o>| {
             arrival.candidate.reporter.stopped().is_none()
                 && arrival.vae.is_some() == arrival.candidate.vae.is_some()
         };
         let ready: Vec<_> =
-            held.arrivals.extract_if(.., ready).map(|arrival| arrival.candidate).collect();
+            arrivals.waiting.extract_if(.., ready).map(|arrival| arrival.candidate).collect();
         if ready.is_empty() { Ok(()) } else { classifiers.add(ready) }
     }
 
-    /// After an error in a computation that trials shared: they go on with fewer beside them, from where they were saved
-    /// last. If only one is left, the error is its own. A device that is lost takes the whole process with it: then they go
-    /// on elsewhere, or here in the next one.
+    /// Handles an error in a computation that trials shared. They go on with fewer beside them,
+    /// from their last checkpoints. If only one is left, the error is its own. If the device is
+    /// lost, the process ends, and they go on elsewhere or in the next process.
     fn split<'o>(
         &mut self,
         shape: ShapeId,
         error: &TrainError,
         candidates: Vec<Candidate<'o>>,
         jobs: &mut dyn Jobs<'o>,
-        again: &mut VecDeque<Job<'o>>,
+        requeued: &mut VecDeque<Job<'o>>,
     ) {
-        let (together, lost) =
-            (candidates.len() > 1, self.place.device.is_cuda() && !error.is_out_of_memory());
+        let together = candidates.len() > 1;
+        let lost = self.backend.device.is_cuda() && !error.is_out_of_memory();
         if together {
             let lanes = candidates.len().div_ceil(2);
-            warn!(lanes, "trials go on with fewer lanes: {error}");
+            warn!(lanes, "reduced the number of lanes: {error}");
             let reason = if error.is_out_of_memory() { Reason::Memory } else { Reason::Fault };
             self.widths.shrink(shape, lanes, reason);
         }
         if together && !lost {
-            again.extend(candidates.into_iter().map(|candidate| {
+            requeued.extend(candidates.into_iter().map(|candidate| {
                 let Candidate { ticket, spec, wanted, reporter, .. } = candidate;
                 let (observer, span) = reporter.into_parts();
                 Job { ticket, spec, wanted, observer, span }
@@ -368,14 +368,14 @@ impl Trainer {
         }
         for candidate in candidates {
             if let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| !together) {
-                // Whatever went wrong after a checkpoint, the next attempt does without it.
-                checkpoints.reject_if_there(candidate.spec.id(), &error.to_string());
+                // The checkpoint may be the cause, so the next attempt starts without it.
+                checkpoints.reject(candidate.spec.id(), &error.to_string());
             }
             let result = Err(if together { TrainError::Cancelled } else { error.clone() });
-            tell(Ended { candidate, result }, jobs);
+            hand_over(FinishedTrial { candidate, result }, jobs);
         }
         if lost {
-            for Job { ticket, span, .. } in again.drain(..) {
+            for Job { ticket, span, .. } in requeued.drain(..) {
                 span.in_scope(|| jobs.ended(ticket, Err(TrainError::Cancelled)));
             }
             jobs.lost(error);
@@ -383,56 +383,57 @@ impl Trainer {
     }
 }
 
-/// A trial of that shape that has lost its lane.
-fn take_again<'o>(shape: ShapeId, again: &mut VecDeque<Job<'o>>) -> Option<Job<'o>> {
-    let index = again.iter().position(|job| job.spec.shape() == shape)?;
-    again.remove(index)
+/// Takes a requeued trial of that shape.
+fn take_requeued<'o>(shape: ShapeId, requeued: &mut VecDeque<Job<'o>>) -> Option<Job<'o>> {
+    let index = requeued.iter().position(|job| job.spec.shape() == shape)?;
+    requeued.remove(index)
 }
 
-fn tell<'o>(ended: Ended<'o>, jobs: &mut dyn Jobs<'o>) {
-    let Ended { candidate, result } = ended;
+fn hand_over<'o>(finished: FinishedTrial<'o>, jobs: &mut dyn Jobs<'o>) {
+    let FinishedTrial { candidate, result } = finished;
     candidate.reporter.span().in_scope(|| jobs.ended(candidate.ticket, result));
 }
 
-/// Refuses what torch would refuse less clearly.
+/// Checks a trial whose faults torch would report less clearly.
 fn check(spec: &TrialSpec) -> Result<(), TrainError> {
-    let positive = |name, value: u32| match value {
-        0 => Err(TrainError::Data(format!("{name} `0` is not above zero"))),
-        _ => Ok(()),
-    };
-    let fits = |name, batch: u32| match batch {
-        _ if batch > spec.subset_size => Err(TrainError::Data(format!(
-            "{name} `{batch}` is more than the subset of {} images",
-            spec.subset_size
-        ))),
-        _ => positive(name, batch),
-    };
-    positive("evaluate_every", spec.classifier.evaluate_every)?;
-    positive("restart_every", spec.classifier.epochs.restart_every().unwrap_or(1))?;
-    fits("batch_size", spec.classifier.batch_size)?;
-    let normed = spec.architecture.has_batch_norm();
-    let alone = |count: u32| normed && count == 1;
+    let refuse = |problem: String| Err(TrainError::Data(problem));
     let Sizes { image, classes, .. } = spec.dataset.sizes();
+    let (classifier, vae) = (&spec.classifier, spec.vae_samples().map(|samples| samples.vae));
+    let positive = [
+        ("evaluate_every", Some(classifier.evaluate_every)),
+        ("restart_every", classifier.epochs.restart_every()),
+        ("batch_size", Some(classifier.batch_size)),
+        ("samples", spec.penalty.map(|penalty| penalty.samples)),
+        ("vae.iterations", vae.map(|vae| vae.iterations)),
+        ("vae.hidden", vae.map(|vae| vae.hidden)),
+        ("vae.latent", vae.map(|vae| vae.latent)),
+        ("vae.batch_size", vae.map(|vae| vae.batch_size)),
+    ];
+    if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == Some(0)) {
+        return refuse(format!("{name} `0` is not above zero"));
+    }
+    let batches = [
+        ("batch_size", classifier.batch_size),
+        ("vae.batch_size", vae.map_or(1, |vae| vae.batch_size)),
+    ];
+    for (name, batch) in batches {
+        if batch > spec.subset_size {
+            let images = spec.subset_size;
+            return refuse(format!("{name} `{batch}` is more than the subset of {images} images"));
+        }
+    }
     if let Err(unfit) = spec.architecture.placed(image, classes) {
-        let hint = "hint: take larger images, or another architecture";
-        return Err(TrainError::Data(format!(
-            "`{}` does not take these images: {unfit}; {hint}",
+        return refuse(format!(
+            "`{}` does not take these images: {unfit}; \
+             hint: use larger images, or another architecture",
             spec.architecture
-        )));
+        ));
     }
-    if let Some(penalty) = spec.penalty {
-        positive("samples", penalty.samples)?;
-    }
-    if let Some(VaeSamples { vae, .. }) = spec.vae_samples() {
-        positive("vae.iterations", vae.iterations)?;
-        positive("vae.hidden", vae.hidden)?;
-        positive("vae.latent", vae.latent)?;
-        fits("vae.batch_size", vae.batch_size)?;
-    }
-    if alone(spec.classifier.batch_size) || alone(spec.penalty_samples()) {
-        let problem =
-            "batch norm has no variance of `1` image; hint: batch_size and samples above 1";
-        return Err(TrainError::Data(problem.to_owned()));
+    if spec.architecture.has_batch_norm()
+        && [classifier.batch_size, spec.penalty_samples()].contains(&1)
+    {
+        let hint = "hint: set batch_size and samples above 1";
+        return refuse(format!("batch norm has no variance of `1` image; {hint}"));
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! How many lanes are best: on a CPU one, on a GPU as many as still make it faster and fit. That is measured once for each
-//! shape and model of GPU, and kept.
+//! The best number of lanes: one on a CPU; on a GPU as many as make it faster and fit. It is
+//! measured once for each shape and model of GPU, and kept.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use tracing::{Span, debug, info, warn};
 
 use super::{classifier::Classifiers, device_data::DeviceData, lane::Candidate};
 use crate::{
-    compute::Place,
+    compute::Backend,
     device, store_file,
     trial::{
         border::guarded,
@@ -31,57 +31,57 @@ use crate::{
     vae::training,
 };
 
-/// Lanes beyond which nobody looks.
+/// Most lanes that the search tries.
 const MOST: usize = 1024;
 
-/// Twice the lanes are worth it if they make so many times the iterations of all lanes per second.
+/// Least gain in iterations per second for which doubling the lanes is worth it.
 const WORTH: f64 = 1.1;
 
-/// Up to here lanes are tried out whatever was found before: fewer cannot keep a GPU busy, so if twice the lanes gain nothing, something
-/// else disturbed the measurement.
+/// Lanes that the search tries whatever it has found. Fewer cannot keep a GPU busy, so if doubling
+/// them gains nothing, something else disturbed the measurement.
 const ALWAYS: usize = 16;
 
-/// Numbers of lanes in a row that gain nothing, after which nobody looks further.
+/// Consecutive attempts without a gain that end the search.
 const IN_VAIN: usize = 2;
 
-/// Iterations that are timed, as many times as said, the fastest counts.
+/// Iterations of a round, of which the fastest counts.
 const STEPS: usize = 10;
 const ROUNDS: usize = 3;
 
 /// The largest file that is read, in bytes.
 const MOST_BYTES: u64 = 1 << 12;
 
-/// What a file says.
+/// A stored number of lanes.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct StoredWidth {
     device_model: String,
     shape: String,
     lanes: usize,
-    /// After that, in seconds since 1970, it does not count any more.
+    /// Its expiry in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
 }
 
-/// Why there are fewer lanes than before.
+/// The reason why there are fewer lanes than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// Memory ended.
+    /// Memory ran out.
     Memory,
-    /// Something else went wrong, perhaps because of one of the trials.
+    /// Another error, perhaps because of one of the trials.
     Fault,
 }
 
-/// How long later processes know of a fault.
+/// Time for which later processes know of a fault.
 const FAULT: Duration = Duration::from_secs(3600);
 
-/// The numbers of lanes.
+/// The numbers of lanes for each shape.
 #[derive(Debug)]
 pub(super) struct Widths {
     device: Device,
-    /// That was asked for.
+    /// The number that the user set.
     fixed: Option<usize>,
-    /// That were found, or that memory ended at.
+    /// Numbers that were measured, or reduced after an error.
     known: HashMap<ShapeId, usize>,
     folder: Option<PathBuf>,
 }
@@ -99,34 +99,34 @@ impl Widths {
         self.folder = folder;
     }
 
-    /// Trials to ask for while nobody knows their shape.
+    /// Number of trials to request while their shape is unknown.
     pub(super) fn unknown_shape(&self) -> usize {
         self.fixed.unwrap_or(1)
     }
 
-    /// The lanes for trials of that shape, of which `spec` is one.
-    pub(super) fn of(
+    /// The number of lanes for trials of that shape, of which `spec` is one. It may measure.
+    pub(super) fn find(
         &mut self,
         shape: ShapeId,
         spec: &TrialSpec,
         data: &Rc<DeviceData>,
-        place: Place,
+        backend: Backend,
     ) -> Result<usize, TrainError> {
         let most = self.fixed.unwrap_or(usize::MAX);
         if let Some(known) = self.known.get(&shape) {
             return Ok(most.min(*known));
         }
         let lanes = match (self.fixed, self.device) {
-            // A fault counts whatever was asked for.
-            (Some(fixed), _) => self
-                .read(shape)
-                .filter(|kept| kept.until.is_some())
-                .map_or(fixed, |kept| kept.lanes),
+            // A fault limits the number that the user set, too.
+            (Some(fixed), _) => match self.read(shape) {
+                Some(StoredWidth { lanes, until: Some(_), .. }) => lanes,
+                _ => fixed,
+            },
             (None, Device::Cpu) => 1,
             (None, _) => match self.read(shape) {
-                Some(kept) => kept.lanes,
+                Some(stored) => stored.lanes,
                 None => {
-                    let found = measure(spec, data, place)?;
+                    let found = measure(spec, data, backend)?;
                     self.write(shape, found, None);
                     found
                 }
@@ -137,46 +137,49 @@ impl Widths {
         Ok(lanes)
     }
 
-    /// No more than so many lanes from now on, in later processes too: for ever if memory is the reason, else for an hour,
-    /// so that the trial whose fault it is ends up alone.
+    /// Limits the number of lanes from now on, in later processes too. The limit lasts for ever if
+    /// memory ran out, and else for an hour, so that the trial whose fault it is ends up alone.
     pub(super) fn shrink(&mut self, shape: ShapeId, lanes: usize, reason: Reason) {
         self.known.insert(shape, lanes);
         self.write(shape, lanes, (reason == Reason::Fault).then(|| now() + FAULT.as_secs()));
     }
 
-    fn path(&self, shape: ShapeId) -> Option<(PathBuf, Kept)> {
+    /// The path of a shape's file, and its identity.
+    fn path(&self, shape: ShapeId) -> Option<(PathBuf, StoredWidth)> {
         let device_model = device::model(self.device);
         let name: String =
             device_model.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let path = self.folder.as_ref()?.join(format!("{shape}.{name}.lanes.json"));
-        Some((path, Kept { device_model, shape: shape.to_string(), lanes: 0, until: None }))
+        Some((path, StoredWidth { device_model, shape: shape.to_string(), lanes: 0, until: None }))
     }
 
-    fn read(&self, shape: ShapeId) -> Option<Kept> {
+    fn read(&self, shape: ShapeId) -> Option<StoredWidth> {
         let (path, expected) = self.path(shape)?;
         let (file, _) = store_file::open(&path).ok()?;
         decode(&store_file::read(&file, MOST_BYTES).ok()?, expected)
     }
 
-    /// An error costs the time of another measurement, later.
+    /// Writes a shape's file. An error costs the time of another measurement.
     fn write(&self, shape: ShapeId, lanes: usize, until: Option<u64>) {
-        let (Some(folder), Some((path, kept))) = (&self.folder, self.path(shape)) else { return };
-        let text = serde_json::to_vec_pretty(&Kept { lanes, until, ..kept })
+        let (Some(folder), Some((path, identity))) = (&self.folder, self.path(shape)) else {
+            return;
+        };
+        let text = serde_json::to_vec_pretty(&StoredWidth { lanes, until, ..identity })
             .expect("texts and numbers always serialise");
         let written = fs::create_dir_all(folder)
             .and_then(|()| store_file::write(folder, &format!("{shape}.lanes"), &path, &text));
         if let Err(error) = written {
-            debug!(folder = %folder.display(), "the number of lanes is not kept: {error}");
+            debug!(folder = %folder.display(), "the number of lanes cannot be written: {error}");
         }
     }
 }
 
-/// What stands in a file, if it is of this shape and model and counts now.
-fn decode(content: &[u8], expected: Kept) -> Option<Kept> {
-    let kept: Kept = serde_json::from_slice(content).ok()?;
-    let (lanes, until) = (kept.lanes, kept.until);
+/// The content of a file, if it is of the expected shape and model, possible and not expired.
+fn decode(content: &[u8], expected: StoredWidth) -> Option<StoredWidth> {
+    let stored: StoredWidth = serde_json::from_slice(content).ok()?;
+    let (lanes, until) = (stored.lanes, stored.until);
     let counts = (1..=MOST).contains(&lanes) && until.is_none_or(|until| now() < until);
-    (counts && kept == Kept { lanes, until, ..expected }).then_some(kept)
+    (counts && stored == StoredWidth { lanes, until, ..expected }).then_some(stored)
 }
 
 /// Seconds since 1970.
@@ -184,20 +187,21 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// The lanes that are worth it and fit.
+/// Measures the best number of lanes that fit.
 pub(super) fn measure(
     spec: &TrialSpec,
     data: &Rc<DeviceData>,
-    place: Place,
+    backend: Backend,
 ) -> Result<usize, TrainError> {
     let start = Instant::now();
-    let (lanes, per_second) = search(|lanes| guarded(|| speed(spec, data, place, lanes)))?;
-    info!(lanes, per_second, seconds = start.elapsed().as_secs_f64(), architecture = %spec.architecture, "lanes calibrated");
+    let (lanes, per_second) = search(|lanes| guarded(|| speed(spec, data, backend, lanes)))?;
+    let (seconds, architecture) = (start.elapsed().as_secs_f64(), spec.architecture);
+    info!(lanes, per_second, seconds, %architecture, "lanes calibrated");
     Ok(lanes)
 }
 
-/// Doubles the lanes as long as that is worth it and memory lasts. What else uses the device at that moment, another process perhaps, must
-/// not decide: its number would be kept.
+/// Doubles the lanes as long as that is worth it and memory lasts. A short disturbance, such as
+/// another process on the device, must not decide, since the result is kept.
 fn search(
     mut speed: impl FnMut(usize) -> Result<f64, TrainError>,
 ) -> Result<(usize, f64), TrainError> {
@@ -207,7 +211,7 @@ fn search(
         let per_second = match speed(lanes) {
             Ok(per_second) => per_second,
             Err(error) if error.is_out_of_memory() && lanes > 1 => {
-                warn!(lanes, "memory ends: {error}");
+                warn!(lanes, "memory ran out: {error}");
                 break;
             }
             Err(error) => return Err(error),
@@ -223,22 +227,22 @@ fn search(
     Ok(best)
 }
 
-/// Iterations of all lanes per second.
+/// Measures iterations of all lanes per second.
 fn speed(
     spec: &TrialSpec,
     data: &Rc<DeviceData>,
-    place: Place,
+    backend: Backend,
     lanes: usize,
 ) -> Result<f64, TrainError> {
     let subset = Rc::new(data.subset(spec.subset_size as usize, spec.sampling, spec.seed)?);
     let vae = spec
         .vae_samples()
-        .map(|VaeSamples { vae, .. }| Rc::new(training::untrained(&vae, &subset.pixels, place)));
+        .map(|VaeSamples { vae, .. }| Rc::new(training::untrained(&vae, &subset.pixels, backend)));
     let candidate = |lane: usize| Candidate {
         ticket: 0,
         spec: TrialSpec { seed: lane as u64, ..*spec },
         wanted: Artifacts::default(),
-        reporter: Reporter::new(Box::new(Nobody), Span::none(), spec.id(), None),
+        reporter: Reporter::new(Box::new(NoObserver), Span::none(), spec.id(), None),
         subset: Rc::clone(&subset),
         validation: None,
         vae: vae.clone(),
@@ -246,9 +250,9 @@ fn speed(
         from_file: false,
         resumed: None,
     };
-    let mut classifiers = Classifiers::new(Rc::clone(data), place);
+    let mut classifiers = Classifiers::new(Rc::clone(data), backend);
     classifiers.add((0..lanes).map(candidate).collect())?;
-    // The first iterations find algorithms and memory.
+    // The first iterations also choose algorithms and allocate memory.
     classifiers.try_out(STEPS);
     let mut fastest = Duration::MAX;
     for _ in 0..ROUNDS {
@@ -259,33 +263,17 @@ fn speed(
     Ok((lanes * STEPS) as f64 / fastest.as_secs_f64())
 }
 
-struct Nobody;
+struct NoObserver;
 
-impl Observer for Nobody {
+impl Observer for NoObserver {
     fn points(&mut self, _: u64, _: &[MetricPoint]) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
     }
 }
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzzing {
-    use super::{Kept, MOST, decode};
-
-    /// A file of lanes: of this shape and model alone, with a number that can be had, and written back the same.
-    pub(crate) fn lanes(data: &[u8]) {
-        let expected = |lanes, until| Kept {
-            device_model: "m".to_owned(),
-            shape: "s".to_owned(),
-            lanes,
-            until,
-        };
-        let Some(kept) = decode(data, expected(0, None)) else { return };
-        assert!((1..=MOST).contains(&kept.lanes), "{kept:?}");
-        let again = serde_json::to_vec_pretty(&kept).expect("texts and numbers always serialise");
-        assert_eq!(decode(&again, expected(0, None)), Some(kept));
-    }
-}
-
+#[path = "width_fuzzing.rs"]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests {
     use swfn_shared::{
@@ -299,20 +287,22 @@ mod tests {
     const GPU: Device = Device::Cuda(0);
 
     fn spec() -> TrialSpec {
-        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n[grid]\nsubset_size = 40\nseed = [1]\n\
+        let text = "version = 1\nname = \"t\"\n[data]\ndataset = \"synthetic\"\n\
+                    [grid]\nsubset_size = 40\nseed = [1]\n\
                     architecture = \"net\"\nlambda = 0.1\n";
         Grid::parse("t", text, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap()
     }
 
     fn data() -> Rc<DeviceData> {
-        let digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
+        let mut digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
+        digits.test = digits.test.gather(&[0]);
         Rc::new(DeviceData::new(digits, Device::Cpu))
     }
 
     #[test]
-    fn a_number_is_kept_for_later_processes_unless_it_was_asked_for() {
+    fn later_processes_know_the_number_of_lanes() {
         let folder = tempfile::tempdir().unwrap();
-        let (spec, data, place) = (spec(), data(), Place::from(Device::Cpu));
+        let (spec, data, backend) = (spec(), data(), Backend::from(Device::Cpu));
         let widths = || {
             let mut widths = Widths::new(GPU);
             widths.keep_in(Some(folder.path().join("lanes")));
@@ -321,28 +311,28 @@ mod tests {
         let (mut first, shape) = (widths(), spec.shape());
         assert_eq!(first.unknown_shape(), 1);
         first.shrink(shape, 48, Reason::Memory);
-        assert_eq!(first.of(shape, &spec, &data, place), Ok(48));
-        assert_eq!(widths().of(shape, &spec, &data, place), Ok(48), "from the file");
+        assert_eq!(first.find(shape, &spec, &data, backend), Ok(48));
+        assert_eq!(widths().find(shape, &spec, &data, backend), Ok(48), "from the file");
         first.shrink(shape, 3, Reason::Fault);
         assert_eq!(
-            (first.of(shape, &spec, &data, place), widths().of(shape, &spec, &data, place)),
+            (first.find(shape, &spec, &data, backend), widths().find(shape, &spec, &data, backend)),
             (Ok(3), Ok(3))
         );
         let mut asked = widths();
         asked.set(Some(7));
         assert_eq!(
-            asked.of(shape, &spec, &data, place),
+            asked.find(shape, &spec, &data, backend),
             Ok(3),
-            "a fault counts whatever was asked for"
+            "a fault limits the user's number"
         );
         first.write(shape, 3, Some(now() - 1));
         assert_eq!(widths().read(shape), None, "the hour is over");
         let mut asked = widths();
         asked.set(Some(7));
-        assert_eq!((asked.unknown_shape(), asked.of(shape, &spec, &data, place)), (7, Ok(7)));
+        assert_eq!((asked.unknown_shape(), asked.find(shape, &spec, &data, backend)), (7, Ok(7)));
         asked.shrink(shape, 4, Reason::Memory);
-        assert_eq!(asked.of(shape, &spec, &data, place), Ok(4), "what memory allows");
-        // A file that is not what it should be is as good as none.
+        assert_eq!(asked.find(shape, &spec, &data, backend), Ok(4), "what memory allows");
+        // A wrong file is ignored.
         let (path, _) = first.path(shape).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         for wrong in [
@@ -355,7 +345,7 @@ mod tests {
             assert_eq!(widths().read(shape), None);
         }
         assert_eq!(
-            Widths::new(Device::Cpu).of(shape, &spec, &data, place),
+            Widths::new(Device::Cpu).find(shape, &spec, &data, backend),
             Ok(1),
             "nothing is gained on a CPU"
         );
@@ -363,7 +353,7 @@ mod tests {
 
     #[test]
     fn one_disturbed_measurement_does_not_decide() {
-        // Of a GPU that is busy from 64 lanes on, slower at some numbers since somebody else uses it.
+        // Measures a GPU that is busy from 64 lanes on, and slowed down at some numbers.
         let found = |disturbed: &'static [usize]| {
             let mut tried = Vec::new();
             let found = search(|lanes| {
@@ -389,12 +379,12 @@ mod tests {
     }
 
     #[test]
-    fn the_measurement_trains_for_real_and_ends_with_a_power_of_two() {
+    fn the_measurement_trains_real_lanes() {
         let (spec, data, mut tried) = (spec(), data(), Vec::new());
         let found = search(|lanes| {
             tried.push(lanes);
             match lanes {
-                1 | 2 => guarded(|| speed(&spec, &data, Place::from(Device::Cpu), lanes)),
+                1 | 2 => guarded(|| speed(&spec, &data, Backend::from(Device::Cpu), lanes)),
                 _ => Err(TrainError::Torch("CUDA out of memory".to_owned())),
             }
         });

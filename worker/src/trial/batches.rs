@@ -1,20 +1,20 @@
-//! The order in which images are trained on.
+//! The order in which a trial sees its images.
 
 use super::state::{Misfit, State};
 use crate::rng::{Purpose, Stream};
 
-/// Batches of image numbers: reshuffled in each epoch, the last partial batch of an epoch dropped.
+/// Batches of image numbers. Each epoch reshuffles them, and drops its last partial batch.
 #[derive(Debug)]
 pub struct Batches {
     order: Vec<i64>,
     batch: usize,
-    /// Images of this epoch that were handed out.
+    /// Number of images that this epoch has used.
     used: usize,
     stream: Stream,
 }
 
 impl Batches {
-    /// Batches of `batch` out of `images` images, the order by (seed, purpose).
+    /// Batches of `batch` out of `images` images. Seed and purpose determine the order.
     ///
     /// # Panics
     /// If there is no full batch.
@@ -28,33 +28,32 @@ impl Batches {
         }
     }
 
-    /// Ends the epoch early: the next batch starts a fresh one.
+    /// Ends the epoch early. The next batch starts a fresh one.
     pub fn end_epoch(&mut self) {
         self.used = self.order.len();
     }
 
-    /// Keeps where it stands in a state, under that name.
+    /// Keeps the order and the position in a state, under that name.
     pub(crate) fn keep(&self, name: &str, state: &mut State) {
         state.set_integers(&format!("{name}.order"), &self.order);
         state.set(&format!("{name}.used"), self.used as u64);
-        state.set_stream(&format!("{name}.stream"), &self.stream);
+        state.set(&format!("{name}.stream"), self.stream.position());
     }
 
-    /// Goes on where [`Self::keep`] left off.
+    /// Resumes where [`Self::keep`] left off.
     pub(crate) fn restore(&mut self, name: &str, state: &State) -> Result<(), Misfit> {
-        let misfit = || Misfit::of(name);
         let order = state.integers(&format!("{name}.order"))?;
-        let images = order.len() as i64;
-        if order.len() != self.order.len() || order.iter().any(|image| !(0..images).contains(image))
+        let used = state.number(&format!("{name}.used"))? as usize;
+        let images = 0..order.len() as i64;
+        if order.len() != self.order.len()
+            || used > order.len()
+            || order.iter().any(|image| !images.contains(image))
         {
-            return Err(misfit());
+            return Err(Misfit::of(name));
         }
-        let used = usize::try_from(state.number(&format!("{name}.used"))?).map_err(|_| misfit())?;
-        if used > order.len() {
-            return Err(misfit());
-        }
+        self.stream.go_to(state.position(&format!("{name}.stream"))?);
         (self.order, self.used) = (order, used);
-        state.restore_stream(&format!("{name}.stream"), &mut self.stream)
+        Ok(())
     }
 
     /// The next batch.
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_shows_each_image_at_most_once_and_drops_the_partial_batch() {
+    fn an_epoch_shows_each_image_at_most_once() {
         let mut batches = Batches::new(11, 3, 5, Purpose::ClassifierBatches);
         let (mut first, second) = (draw(&mut batches, 3), draw(&mut batches, 3));
         assert_ne!(first, second);
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_that_is_ended_is_followed_by_a_fresh_one() {
+    fn a_fresh_epoch_follows_one_that_was_ended() {
         let whole = |end: bool| {
             let mut batches = Batches::new(6, 2, 5, Purpose::ClassifierBatches);
             let first = draw(&mut batches, 1);

@@ -5,10 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::report::TrainError;
 use crate::device;
 
-/// The border between trials and torch. The wrappers of torch's functions panic when torch reports an error. Here is
-/// the one place that turns such a panic into an error, instead of a result at each of a hundred calls, so that models
-/// read like their papers. That is sound: a trial owns all that it changes, and what the trainer keeps changes only by
-/// whole, finished values. Autograd is switched off by guards alone, which a panic releases.
+/// Does work with torch, and returns its panic as an error.
+///
+/// The wrappers of torch's functions panic when torch reports an error. Catching that here, instead
+/// of returning a result from each of a hundred calls, lets models read like their papers. It is
+/// sound: a trial owns all that it changes, and the trainer only stores finished values. A panic
+/// releases the guards that switch off autograd.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
     let work = || {
         device::use_one_thread();

@@ -13,14 +13,14 @@ pub struct Images {
     pub labels: Tensor,
 }
 
-/// The subsets of K lanes, one after the other.
+/// The subsets of K lanes, concatenated.
 #[derive(Debug)]
 pub(crate) struct Pool {
     /// `[sum of all n, H, W, C]` in normalised units.
     pixels: Tensor,
     /// `[sum of all n]`.
     labels: Tensor,
-    /// First image of each lane, and how many it has.
+    /// First image and number of images of each lane.
     lanes: Vec<(i64, i64)>,
 }
 
@@ -49,18 +49,18 @@ impl Pool {
         sizes(&self.pixels)
     }
 
-    /// Images of a lane.
+    /// Number of images of a lane.
     pub(crate) fn images(&self, lane: usize) -> i64 {
         self.lanes[lane].1
     }
 
-    /// The numbers that a lane's images have here, from those within its subset.
+    /// The numbers of a lane's images in the pool, from those in its subset.
     pub(crate) fn numbers(&self, lane: usize, within: &[i64]) -> Vec<i64> {
         let (start, _) = self.lanes[lane];
         within.iter().map(|number| start + number).collect()
     }
 
-    /// The numbers of the next `steps` batches of all lanes: step by step, and in each lane by lane.
+    /// The image numbers of the next `steps` batches of all lanes: step by step, each lane by lane.
     pub(crate) fn next_batches<'b>(
         &self,
         batches: impl Iterator<Item = &'b mut Batches>,
@@ -75,12 +75,12 @@ impl Pool {
         numbers.concat()
     }
 
-    /// Images of these numbers, `[count, H, W, C]`.
+    /// The images with these numbers, `[count, H, W, C]`.
     pub(crate) fn gather(&self, numbers: &[i64]) -> Tensor {
         self.pixels.index_select(0, &Tensor::from_slice(numbers).to_device(self.pixels.device()))
     }
 
-    /// Images of these numbers, `[count, H, W, C]`, and their labels, `[count]`.
+    /// The images with these numbers, `[count, H, W, C]`, and their labels, `[count]`.
     pub(crate) fn gather_with_labels(&self, numbers: &[i64]) -> (Tensor, Tensor) {
         let numbers = Tensor::from_slice(numbers).to_device(self.pixels.device());
         (self.pixels.index_select(0, &numbers), self.labels.index_select(0, &numbers))

@@ -1,4 +1,4 @@
-//! What a trial tells while it trains, how it ends, and why it fails.
+//! Reports of a trial, its end, and the reasons of its failure.
 
 use std::{
     ops::ControlFlow,
@@ -12,49 +12,51 @@ use tracing::{Span, info};
 
 use super::{checkpoint::Checkpoints, state::State};
 
-/// Iterations between two reports of training losses.
+/// Number of iterations between two reports of training losses.
 pub const REPORT_EVERY: u32 = 100;
 
-/// How long an observer is left without a call while a trial runs: progress and cancellation then wait no longer than
-/// about this.
+/// Longest time without a call of the observer while a trial runs. So progress and cancellation are
+/// delayed by about this at most.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// A cancelled trial trains on so long, at most, to the next report: there it can be saved.
+/// Longest time that a cancelled trial continues to its next report, where it can be saved.
 const WIND_DOWN: Duration = Duration::from_secs(5);
 
-/// Who watches a trial.
+/// Receives the reports of a trial.
 pub trait Observer {
-    /// Called at each report, and between reports, without points, when some time has passed. `step` counts the
-    /// iterations done, those of the VAE included. `Break` cancels the trial; a trial that is given back may still report,
-    /// and even end.
+    /// Receives the points of a report. Between reports it is called without points from time to
+    /// time.
+    ///
+    /// `step` counts finished iterations, those of the VAE included. `Break` cancels the trial. A
+    /// trial that is given back may still report, and even end.
     fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop>;
 }
 
 /// Why a trial has no outcome.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TrainError {
-    /// A loss left the finite numbers. Training is deterministic: it would do so again.
-    #[error(
-        "diverged: {metric} is `{value}` at iteration {step}; hint: a lower learning rate, or a lower lambda"
-    )]
+    /// A loss is no longer finite. Training is deterministic, so it would diverge again.
+    #[error("diverged: {metric} is `{value}` at iteration {step}; hint: lower {settings}")]
     Diverged {
         /// The metric.
         metric: &'static str,
-        /// Iterations of the VAE or of the classifier, whichever the metric belongs to.
+        /// Iteration of the VAE or of the classifier, whichever the metric belongs to.
         step: u64,
-        /// Infinite or not a number.
+        /// Infinite or NaN.
         value: f64,
+        /// The settings that may prevent it.
+        settings: &'static str,
     },
-    /// The observer asked for it.
+    /// The observer cancelled the trial.
     #[error("cancelled")]
     Cancelled,
     /// The trial cannot be trained on the data that are loaded.
     #[error("{0}")]
     Data(String),
-    /// The data set cannot be had.
+    /// The data set cannot be loaded.
     #[error("{0}")]
     Unloadable(String),
-    /// Torch refused: out of memory, a broken device, or a mistake of the trainer.
+    /// Torch reported an error: out of memory, a broken device, or a mistake of the trainer.
     #[error("torch failed: {0}")]
     Torch(String),
 }
@@ -72,17 +74,17 @@ impl From<tch::TchError> for TrainError {
 }
 
 impl TrainError {
-    /// Whether less memory may be all that it takes, by the words of torch and of CUDA's libraries.
+    /// Whether memory ran out, judged by the messages of torch and of CUDA's libraries.
     pub fn is_out_of_memory(&self) -> bool {
-        let words = ["out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED"];
-        matches!(self, Self::Torch(text) if words.iter().any(|words| text.contains(words)))
+        let signs = ["out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED"];
+        matches!(self, Self::Torch(text) if signs.iter().any(|sign| text.contains(sign)))
     }
 }
 
-/// Who watches a trial, where its checkpoints go, and why it was stopped, once it was.
+/// Observer and checkpoints of a trial, and the reason why it was stopped, if it was.
 pub(crate) struct Reporter<'o> {
     observer: Box<dyn Observer + 'o>,
-    /// What is logged about the trial belongs to it.
+    /// The span of the trial's log lines.
     span: Span,
     last: Instant,
     saver: Option<Saver>,
@@ -95,17 +97,18 @@ pub(crate) struct Reporter<'o> {
 struct Saver {
     trial: TrialId,
     checkpoints: Checkpoints,
-    /// All that was reported: the attempt that goes on reports it again, since the points of one attempt alone count.
+    /// All reported points. A resumed attempt reports them again, since only points of one attempt
+    /// count.
     points: Vec<MetricPoint>,
     last: Instant,
-    /// What the last checkpoint took.
+    /// Time that the last checkpoint took.
     cost: Duration,
 }
 
 impl Saver {
-    /// Saving takes less than a hundredth of the time, however slow the disk is and however many trials are saved beside
-    /// this one.
-    fn due(&self, trials: usize) -> bool {
+    /// Whether to save now. Saving takes less than a hundredth of the time, however slow the disk
+    /// is and however many trials are saved beside this one.
+    fn is_due(&self, trials: usize) -> bool {
         let every = self.checkpoints.every;
         let cost = self.cost * 100 * u32::try_from(trials).unwrap_or(u32::MAX);
         every.is_zero() || self.last.elapsed() >= every.max(cost)
@@ -113,7 +116,7 @@ impl Saver {
 }
 
 impl<'o> Reporter<'o> {
-    /// One that saves the trial, too, if there is a place for that.
+    /// A reporter, which also saves the trial if there are checkpoints.
     pub(crate) fn new(
         observer: Box<dyn Observer + 'o>,
         span: Span,
@@ -138,41 +141,42 @@ impl<'o> Reporter<'o> {
         }
     }
 
-    /// The span, for what is said about the trial elsewhere.
+    /// The span of the trial's log lines.
     pub(crate) fn span(&self) -> &Span {
         &self.span
     }
 
-    /// The observer and the span, for another try.
+    /// Observer and span, to train the trial again.
     pub(crate) fn into_parts(self) -> (Box<dyn Observer + 'o>, Span) {
         (self.observer, self.span)
     }
 
-    /// Why the trial is not to go on, once that is so.
+    /// The reason why the trial must stop, if it must.
     pub(crate) fn stopped(&self) -> Option<&TrainError> {
         self.stopped.as_ref()
     }
 
-    /// Stops the trial, if nothing else has.
+    /// Stops the trial. An earlier reason stays.
     pub(crate) fn stop(&mut self, error: TrainError) {
         self.stopped.get_or_insert(error);
     }
 
-    /// Does without the trial's checkpoint.
+    /// Removes the trial's checkpoint.
     pub(crate) fn reject_checkpoint(&mut self, why: &str) {
         if let Some(saver) = &self.saver {
             saver.checkpoints.reject(saver.trial, why);
         }
     }
 
-    /// Reports again what was reported before a checkpoint, in portions that fit into messages, and says so.
-    pub(crate) fn go_on(&mut self, step: u64, points: &[MetricPoint]) {
-        self.span.in_scope(|| info!(step, "goes on from a checkpoint"));
+    /// Logs that the trial resumes from a checkpoint, and reports its earlier points, in portions
+    /// that fit into messages.
+    pub(crate) fn resume(&mut self, step: u64, points: &[MetricPoint]) {
+        self.span.in_scope(|| info!(step, "resumed from a checkpoint"));
         points.chunks(1000).for_each(|points| self.report(step, points));
     }
 
-    /// Hands points over, after which training goes on from `state`. That is saved if it is time to, or if the trial is
-    /// cancelled. `trials`: how many share the time.
+    /// Reports points after which training goes on from `state`. It is saved if that is due, or if
+    /// the trial is cancelled. `trials` is the number of trials that share the time.
     pub(crate) fn report_and_save(
         &mut self,
         step: u64,
@@ -180,11 +184,11 @@ impl<'o> Reporter<'o> {
         trials: usize,
         state: impl FnOnce() -> State,
     ) {
-        self.tell(step, points);
+        self.pass_on(step, points);
         let stop = self.cancelled.map(|(_, stop)| stop);
         if let Some(saver) = &mut self.saver
             && stop != Some(Stop::Abandon)
-            && (stop.is_some() || saver.due(trials))
+            && (stop.is_some() || saver.is_due(trials))
         {
             let start = Instant::now();
             let mut state = state();
@@ -197,9 +201,9 @@ impl<'o> Reporter<'o> {
         }
     }
 
-    /// Hands points over where the trial cannot be saved.
+    /// Reports points where the trial cannot be saved.
     pub(crate) fn report(&mut self, step: u64, points: &[MetricPoint]) {
-        self.tell(step, points);
+        self.pass_on(step, points);
         let over = match self.cancelled {
             Some((_, Stop::Abandon)) => true,
             Some((since, Stop::GiveBack)) => self.saver.is_none() || since.elapsed() > WIND_DOWN,
@@ -210,7 +214,7 @@ impl<'o> Reporter<'o> {
         }
     }
 
-    fn tell(&mut self, step: u64, points: &[MetricPoint]) {
+    fn pass_on(&mut self, step: u64, points: &[MetricPoint]) {
         self.last = Instant::now();
         if let Some(saver) = &mut self.saver {
             saver.points.extend(points);
@@ -224,7 +228,7 @@ impl<'o> Reporter<'o> {
         }
     }
 
-    /// Calls the observer if it has not been called for a while.
+    /// Calls the observer if its last call was long ago.
     pub(crate) fn tick(&mut self, step: u64) {
         if self.last.elapsed() >= SILENCE {
             self.report(step, &[]);

@@ -1,8 +1,9 @@
-//! A trial in the middle of its training, as named numbers and tensors: all that the rest of it depends on beside its
-//! specification and its data.
+//! A trial in the middle of its training, as named numbers and tensors. Together with its
+//! specification and its data, they determine the rest of the training.
 //!
-//! It is taken only where a report has just been made and training goes on. No assembled input is pending then, all
-//! loss meters are empty, and the codes of a VAE's last batch will be those of a later one: none of them is part of it.
+//! A state is taken only right after a report, where training goes on. No assembled input is
+//! pending then, and all loss meters are empty. Codes of a VAE's last batch will be those of a
+//! later one. So none of these is part of the state.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +13,17 @@ use tch::{Tensor, no_grad_guard};
 
 use crate::{
     lanes::Named,
-    rng::Stream,
     store_file::{Contents, bytes, dtype, shape},
 };
 
-/// Which part of a trial is being trained.
+/// The part of a trial that is being trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Vae,
     Classifier,
 }
 
-/// A state that does not fit what it is read into. The text names what is missing or different.
+/// The name of a value that is missing from a state, or does not fit what it is read into.
 #[derive(Debug, thiserror::Error)]
 #[error("it does not fit its trial: `{0}`")]
 pub(crate) struct Misfit(String);
@@ -42,7 +42,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Of that phase, `step` iterations of which are done.
+    /// The state of a phase after `step` iterations.
     pub(crate) fn new(phase: Phase, step: u32) -> Self {
         let mut state = Self::default();
         state.set("phase", phase as u64);
@@ -54,13 +54,13 @@ impl State {
         let phase = self.number("phase")?;
         let known =
             [Phase::Vae, Phase::Classifier].into_iter().find(|known| *known as u64 == phase);
-        known.ok_or_else(|| Misfit("phase".to_owned()))
+        known.ok_or_else(|| Misfit::of("phase"))
     }
 
-    /// Iterations of the phase that are done; training goes on, so they are fewer than `iterations`.
+    /// Finished iterations of the phase. As training goes on, they are fewer than `iterations`.
     pub(crate) fn step(&self, iterations: u32) -> Result<u32, Misfit> {
         let step = u32::try_from(self.number("step")?).ok().filter(|step| *step < iterations);
-        step.ok_or_else(|| Misfit("step".to_owned()))
+        step.ok_or_else(|| Misfit::of("step"))
     }
 
     pub(crate) fn set(&mut self, name: &str, value: u64) {
@@ -68,48 +68,36 @@ impl State {
     }
 
     pub(crate) fn number(&self, name: &str) -> Result<u64, Misfit> {
-        self.numbers.get(name).copied().ok_or_else(|| Misfit(name.to_owned()))
+        self.numbers.get(name).copied().ok_or_else(|| Misfit::of(name))
     }
 
-    /// A float by its bits: decimal digits may not bring them back.
+    /// Keeps the bits of a float, which decimal digits might change.
     pub(crate) fn set_float(&mut self, name: &str, value: f64) {
         self.set(name, value.to_bits());
     }
 
     /// A share, 0 to 1.
     pub(crate) fn share(&self, name: &str) -> Result<f64, Misfit> {
-        self.float(name)
-            .and_then(|value| if value <= 1.0 { Ok(value) } else { Err(Misfit(name.to_owned())) })
+        self.float(name, 1.0)
     }
 
-    /// Seconds: a number from 0 that is no nonsense.
-    pub(crate) fn float(&self, name: &str) -> Result<f64, Misfit> {
+    /// A plausible number of seconds.
+    pub(crate) fn seconds(&self, name: &str) -> Result<f64, Misfit> {
+        self.float(name, metrics::MAX_SECONDS)
+    }
+
+    fn float(&self, name: &str, most: f64) -> Result<f64, Misfit> {
         let value = f64::from_bits(self.number(name)?);
-        if (0.0..=metrics::MAX_SECONDS).contains(&value) {
-            Ok(value)
-        } else {
-            Err(Misfit(name.to_owned()))
-        }
+        if (0.0..=most).contains(&value) { Ok(value) } else { Err(Misfit::of(name)) }
     }
 
-    /// Where a random stream stands. None comes so far that what is drawn after it would have no number any more.
+    /// The position of a random stream. Training stays far below the limit, beyond which positions
+    /// might overflow.
     pub(crate) fn position(&self, name: &str) -> Result<u64, Misfit> {
-        self.number(name)
-            .ok()
-            .filter(|position| *position < 1 << 62)
-            .ok_or_else(|| Misfit(name.to_owned()))
+        self.number(name).and_then(|at| if at < 1 << 62 { Ok(at) } else { Err(Misfit::of(name)) })
     }
 
-    pub(crate) fn set_stream(&mut self, name: &str, stream: &Stream) {
-        self.set(name, stream.position());
-    }
-
-    pub(crate) fn restore_stream(&self, name: &str, stream: &mut Stream) -> Result<(), Misfit> {
-        stream.go_to(self.position(name)?);
-        Ok(())
-    }
-
-    /// Whole numbers, such as an order of images.
+    /// Keeps whole numbers, such as an order of images.
     pub(crate) fn set_integers(&mut self, name: &str, values: &[i64]) {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.tensors.insert(name.to_owned(), (Dtype::I64, vec![values.len()], bytes));
@@ -120,68 +108,47 @@ impl State {
             Some((Dtype::I64, _, bytes)) => {
                 Ok(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
             }
-            _ => Err(Misfit(name.to_owned())),
+            _ => Err(Misfit::of(name)),
         }
     }
 
-    /// Tensors of a model, as `prefix.name`.
+    /// Keeps tensors of a model or of an optimiser, as `prefix.name`.
     pub(crate) fn set_named(&mut self, prefix: &str, tensors: Vec<Named>) {
-        for (name, tensor) in tensors {
-            self.tensors.insert(
-                format!("{prefix}.{name}"),
-                (dtype(&tensor), shape(&tensor), bytes(&tensor)),
-            );
-        }
+        self.tensors.extend(tensors.into_iter().map(|(name, tensor)| {
+            (format!("{prefix}.{name}"), (dtype(&tensor), shape(&tensor), bytes(&tensor)))
+        }));
     }
 
-    /// Copies them back in place, so that their layout in memory stays that of a fresh model: torch's order of
-    /// summation may depend on it.
+    /// Copies tensors back in place. So their layout in memory stays that of a fresh model, on
+    /// which torch's order of summation may depend.
     pub(crate) fn restore_named(&self, prefix: &str, tensors: Vec<Named>) -> Result<(), Misfit> {
-        tensors
-            .into_iter()
-            .try_for_each(|(name, tensor)| self.restore(&format!("{prefix}.{name}"), tensor))
-    }
-
-    /// Tensors of an optimiser, as `prefix.index`.
-    pub(crate) fn set_listed(&mut self, prefix: &str, tensors: &[Tensor]) {
-        for (index, tensor) in tensors.iter().enumerate() {
-            self.tensors
-                .insert(format!("{prefix}.{index}"), (dtype(tensor), shape(tensor), bytes(tensor)));
-        }
-    }
-
-    pub(crate) fn restore_listed(&self, prefix: &str, tensors: &[Tensor]) -> Result<(), Misfit> {
-        let mut tensors = tensors.iter().enumerate();
-        tensors.try_for_each(|(index, tensor)| {
-            self.restore(&format!("{prefix}.{index}"), tensor.shallow_clone())
-        })
-    }
-
-    fn restore(&self, name: &str, mut tensor: Tensor) -> Result<(), Misfit> {
-        match self.tensors.get(name) {
-            Some((kind, sides, bytes)) if (*kind, sides) == (dtype(&tensor), &shape(&tensor)) => {
-                let _guard = no_grad_guard();
-                tensor.copy_(&Tensor::from_data_size(bytes, &tensor.size(), tensor.kind()));
-                Ok(())
+        let _guard = no_grad_guard();
+        for (name, mut tensor) in tensors {
+            let name = format!("{prefix}.{name}");
+            match self.tensors.get(&name) {
+                Some((kind, sides, bytes))
+                    if (*kind, sides) == (dtype(&tensor), &shape(&tensor)) =>
+                {
+                    tensor.copy_(&Tensor::from_data_size(bytes, &tensor.size(), tensor.kind()));
+                }
+                _ => return Err(Misfit(name)),
             }
-            _ => Err(Misfit(name.to_owned())),
         }
+        Ok(())
     }
 
-    /// All points that the trial has reported so far.
+    /// Keeps all points that the trial has reported so far.
     pub(crate) fn set_points(&mut self, points: &[MetricPoint]) {
-        let metric =
-            |point: &MetricPoint| metrics::ALL.iter().position(|known| *known == point.metric);
+        let metric = |point: &MetricPoint| {
+            metrics::ALL.iter().position(|known| *known == point.metric).map_or(-1, |at| at as i64)
+        };
         let column = |of: &dyn Fn(&MetricPoint) -> i64| points.iter().map(of).collect::<Vec<_>>();
-        self.set_integers(
-            "points.metric",
-            &column(&|point| metric(point).map_or(-1, |index| index as i64)),
-        );
+        self.set_integers("points.metric", &column(&metric));
         self.set_integers("points.step", &column(&|point| point.step.cast_signed()));
         self.set_integers("points.value", &column(&|point| point.value.to_bits().cast_signed()));
     }
 
-    /// The points again, if all of them are `sound`.
+    /// The reported points, if all of them are `sound`.
     pub(crate) fn points(
         &self,
         sound: impl Fn(&MetricPoint) -> bool,
@@ -190,7 +157,7 @@ impl State {
             ["points.metric", "points.step", "points.value"].map(|column| self.integers(column));
         let (names, steps, values) = (names?, steps?, values?);
         if names.len() != steps.len() || names.len() != values.len() {
-            return Err(Misfit("points".to_owned()));
+            return Err(Misfit::of("points"));
         }
         let point = |((name, step), value): ((i64, i64), i64)| {
             let metric =
@@ -200,27 +167,26 @@ impl State {
             Some(MetricPoint { metric: metric?, step: u64::try_from(step).ok()?, value: value? })
         };
         let points: Option<Vec<_>> = names.into_iter().zip(steps).zip(values).map(point).collect();
-        points.filter(|points| points.iter().all(sound)).ok_or_else(|| Misfit("points".to_owned()))
+        points.filter(|points| points.iter().all(sound)).ok_or_else(|| Misfit::of("points"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Purpose;
 
     #[test]
     fn numbers_that_no_training_leaves_behind_are_misfits() {
         let mut state = State::default();
         for wrong in [f64::NAN, f64::INFINITY, -1.0] {
             state.set_float("best", wrong);
-            assert!(state.float("best").is_err(), "{wrong}");
+            assert!(state.seconds("best").is_err(), "{wrong}");
         }
         state.set_float("best", 0.5);
-        assert_eq!(state.float("best").ok(), Some(0.5));
-        // So far that the stream would end before the trial does.
+        assert_eq!(state.seconds("best").ok(), Some(0.5));
+        // The stream would end before the trial does.
         state.set("stream", u64::MAX);
-        assert!(state.restore_stream("stream", &mut Stream::new(0, Purpose::Dropout)).is_err());
+        assert!(state.position("stream").is_err());
 
         let columns = |steps: &[i64]| {
             let mut state = State::default();

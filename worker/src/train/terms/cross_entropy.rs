@@ -1,11 +1,11 @@
-//! Cross-entropy of the batch: the loss that all other terms are added to.
+//! Cross-entropy of the batch, to which all other terms are added.
 
 use swfn_shared::{metrics::TRAIN_LOSS, trial::TrialSpec};
 use tch::Tensor;
 
 use super::{Gradients, Logits, Term, sum};
 
-/// The negative log-likelihood of the labels, mean over the batch, in nats.
+/// Mean negative log-likelihood of the labels, in nats.
 #[derive(Debug)]
 pub(super) struct CrossEntropy;
 
@@ -22,7 +22,7 @@ impl Term for CrossEntropy {
         let Logits { log_likelihoods, labels, .. } = logits;
         let share = -1.0 / labels.size()[1] as f64;
         let of_labels = log_likelihoods.gather(2, labels, false);
-        // softmax(logits) / B, less 1 / B at the label.
+        // softmax(logits) / B, minus 1 / B at the label.
         let mut of_batch = log_likelihoods.exp().g_mul_scalar_(-share);
         let _ = of_batch.scatter_add_(2, labels, &of_labels.full_like(share));
         gradients.add_to_batch(of_batch);

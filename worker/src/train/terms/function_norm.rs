@@ -1,11 +1,11 @@
-//! The function norm (Rannen Triki et al. 2019): the mean over M samples x of ||f(x)||^2.
+//! The squared function norm (Rannen Triki et al. 2017): the mean over M samples x of ||f(x)||^2.
 
 use swfn_shared::{metrics::TRAIN_FUNCTION_NORM, trial::TrialSpec};
 use tch::Tensor;
 
 use super::{Gradients, Logits, Term, sum};
 
-/// The Monte-Carlo estimate of the squared weighted norm of f.
+/// Monte-Carlo estimate of the squared weighted norm of f.
 #[derive(Debug)]
 pub(super) struct FunctionNorm;
 

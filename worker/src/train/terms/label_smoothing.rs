@@ -1,4 +1,5 @@
-//! Label smoothing (Szegedy et al. 2016): a share of each label is spread evenly over all classes.
+//! Label smoothing (Szegedy et al. 2016), which spreads a share of each label evenly over all
+//! classes.
 
 use swfn_shared::{axes::Axis, trial::TrialSpec};
 use tch::Tensor;
@@ -7,7 +8,7 @@ use super::{Gradients, Logits, Term};
 
 const SHARE: Axis = Axis::at("label_smoothing");
 
-/// The cross-entropy with an even distribution, less that with the label: both means over the batch.
+/// Mean cross-entropy with an even distribution, minus that with the labels.
 #[derive(Debug)]
 pub(super) struct LabelSmoothing;
 
@@ -20,7 +21,7 @@ impl Term for LabelSmoothing {
         let Logits { log_likelihoods, labels, .. } = logits;
         let size = log_likelihoods.size();
         let [lanes, batch, classes] = size[..] else { unreachable!("logits are [K, B, classes]") };
-        // The softmax is in both and cancels: 1 / B at the label, less 1 / (B classes) everywhere.
+        // The softmax cancels: 1 / B at the label, minus 1 / (B classes) everywhere.
         let share = weights.view([lanes, 1, 1]) / batch as f64;
         let everywhere = (&share / -(classes as f64)).expand([lanes, batch, classes], false);
         let at_labels = share.expand([lanes, batch, 1], false);

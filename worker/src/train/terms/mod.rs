@@ -1,6 +1,6 @@
-//! The terms of what a classifier minimises, each in a file of its own.
+//! Terms of the objective, one file each.
 //!
-//! A new one is a file here, with a number in the trial's specification, and a place in [`ALL`].
+//! To add a term, write its file, give the trial a setting for its weight, and list it in [`ALL`].
 
 mod cross_entropy;
 mod function_norm;
@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 
 use super::sgd;
 
-/// All terms; trials report their values in this order.
+/// All terms. Trials report their values in this order.
 pub const ALL: [&dyn Term; 4] = [
     &cross_entropy::CrossEntropy,
     &label_smoothing::LabelSmoothing,
@@ -24,16 +24,16 @@ pub const ALL: [&dyn Term; 4] = [
 
 /// A term, weighted by one number of the trial.
 pub trait Term: fmt::Debug + Sync {
-    /// Its weight in that trial; 0: the trial does without it.
+    /// Its weight in a trial. Zero switches it off.
     fn weight(&self, spec: &TrialSpec) -> f64;
 
-    /// The metric that tells its mean value, if one does.
+    /// The metric that reports its mean value, if there is one.
     fn metric(&self) -> Option<&'static str> {
         None
     }
 
-    /// Adds its gradients by the logits, times `weights`, a number for each lane, `[K]`. Gives its value
-    /// without the weight, `[K]`, if a metric tells it.
+    /// Adds its gradients by the logits, times `weights`, `[K]`. Returns its value without the
+    /// weight, `[K]`, if a metric reports it.
     fn add(
         &self,
         _logits: &Logits,
@@ -43,14 +43,14 @@ pub trait Term: fmt::Debug + Sync {
         None
     }
 
-    /// Sets what the optimiser does in its place.
+    /// Sets the optimiser, if that has the gradient instead.
     fn tune(&self, _weight: f64, _sgd: &mut sgd::Settings) {}
 }
 
-/// What one step of training computes of K lanes.
+/// Logits of one training step of K lanes.
 #[derive(Debug)]
 pub struct Logits {
-    /// Logarithms of the probabilities of each class, for the images of the batch, `[K, B, classes]`.
+    /// Log-probabilities of each class, for the images of the batch, `[K, B, classes]`.
     pub log_likelihoods: Tensor,
     /// Classes of the batch, `[K, B, 1]`.
     pub labels: Tensor,
@@ -58,7 +58,7 @@ pub struct Logits {
     pub samples: Tensor,
 }
 
-/// Gradients by logits, as far as terms have added them.
+/// Sums of the terms' gradients by the logits.
 #[derive(Debug, Default)]
 pub struct Gradients {
     batch: Option<Tensor>,
@@ -66,7 +66,7 @@ pub struct Gradients {
 }
 
 impl Logits {
-    /// From the logits of the batch, `[K, B, classes]`, its labels, `[K, B]`, and those of the samples.
+    /// Logits of the batch, `[K, B, classes]`, its labels, `[K, B]`, and logits of the samples.
     pub fn new(batch: &Tensor, labels: &Tensor, samples: Tensor) -> Self {
         Self {
             log_likelihoods: batch.log_softmax(2, Kind::Float),
@@ -77,17 +77,17 @@ impl Logits {
 }
 
 impl Gradients {
-    /// Adds one by the logits of the batch, `[K, B, classes]`.
+    /// Adds a gradient by the logits of the batch, `[K, B, classes]`.
     pub fn add_to_batch(&mut self, gradient: Tensor) {
         add(&mut self.batch, gradient);
     }
 
-    /// Adds one by the logits of the samples, `[K, M, classes]`.
+    /// Adds a gradient by the logits of the samples, `[K, M, classes]`.
     pub fn add_to_samples(&mut self, gradient: Tensor) {
         add(&mut self.samples, gradient);
     }
 
-    /// Those of the batch and of the samples.
+    /// The gradients by the logits of batch and samples.
     pub fn into_parts(self, logits: &Logits) -> (Tensor, Tensor) {
         let or_zero = |gradient: Option<Tensor>, logits: &Tensor| {
             gradient.unwrap_or_else(|| logits.zeros_like())
@@ -103,12 +103,12 @@ fn add(sum: &mut Option<Tensor>, gradient: Tensor) {
     });
 }
 
-/// Over each lane: `[K, N, classes]` -> `[K]`.
+/// Sum over each lane: `[K, N, classes]` -> `[K]`.
 fn sum(x: &Tensor) -> Tensor {
     x.sum_dim_intlist([1_i64, 2].as_slice(), false, Kind::Float)
 }
 
-/// The numbers of a trial's optimiser.
+/// The hyperparameters of a trial's optimiser.
 pub fn sgd_settings(spec: &TrialSpec) -> sgd::Settings {
     let mut settings = sgd::Settings {
         learning_rate: spec.learning_rate.get(),

@@ -1,10 +1,10 @@
-//! Weight decay: half of the squared norm of all parameters, whose gradient the optimiser adds.
+//! Weight decay: half the squared norm of all parameters. The optimiser adds its gradient.
 
 use swfn_shared::trial::TrialSpec;
 
 use super::{super::sgd, Term};
 
-/// See the module.
+/// Half the squared norm of all parameters.
 #[derive(Debug)]
 pub(super) struct WeightDecay;
 

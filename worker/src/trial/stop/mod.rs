@@ -1,6 +1,6 @@
-//! When a trial ends before its last iteration: rules, each in a file of its own.
+//! Rules that end a trial before its last iteration, one file each.
 //!
-//! A new one is a file here and a place in [`rules`].
+//! To add a rule, write its file and list it in [`rules`].
 
 mod divergence;
 
@@ -13,24 +13,24 @@ use super::{
     state::{Misfit, State},
 };
 
-/// A rule, as it stands in one trial.
+/// A rule with its memory of one trial.
 pub(crate) trait StopRule {
-    /// Looks at what has just been measured, before it is reported.
+    /// Checks points before they are reported.
     ///
     /// # Errors
-    /// Why the trial ends.
+    /// The reason why the trial ends.
     fn look(&mut self, points: &[MetricPoint]) -> Result<(), TrainError>;
 
-    /// Keeps what it remembers.
+    /// Keeps its memory in a checkpoint.
     fn keep(&self, _: &mut State) {}
 
-    /// Goes on where [`Self::keep`] left off.
+    /// Resumes where [`Self::keep`] left off.
     fn restore(&mut self, _: &State) -> Result<(), Misfit> {
         Ok(())
     }
 }
 
-/// The rules of a trial, in the order in which they look.
-pub(crate) fn rules(_: &TrialSpec) -> Vec<Box<dyn StopRule>> {
-    vec![Box::new(Divergence)]
+/// The rules of a trial, in the order in which they check.
+pub(crate) fn rules(spec: &TrialSpec) -> Vec<Box<dyn StopRule>> {
+    vec![Box::new(Divergence::for_classifier(spec))]
 }
