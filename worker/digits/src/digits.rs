@@ -4,14 +4,14 @@ use super::pose::{SIDE, pose};
 use super::render::{Pixels, render};
 use super::stream::Stream;
 
-// The version counts up whenever any image of any seed changes, because results on different
-// images must not be taken for results of the same trial.
+// The version counts up whenever any image of any seed changes, because results on different images
+// must not be taken for results of the same trial.
 //
-// What a version fixes is tested by a digest: SHA-256 over the first 1,000 training images of seed
-// 0, in order, for each its label as one byte, then its 784 pixels row by row. All arithmetic is
-// integer or IEEE 754 single precision with exactly rounded operations only (`+ - * /` and `sqrt`;
-// no library function, no fused operations), so the digest holds on every platform whose `f32` is
-// IEEE 754 without excess precision: all but 32-bit x86 without SSE2.
+// A digest tests each version: SHA-256 over the first 1,000 training images of seed 0, in order,
+// for each its label as one byte, then its 784 pixels row by row. All arithmetic is integer or IEEE
+// 754 single precision with exactly rounded operations only (`+ - * /` and `sqrt`; no library
+// function, no fused operations). So the digest holds on every platform whose `f32` is IEEE 754
+// without excess precision: all but 32-bit x86 without SSE2.
 pub use swfn_shared::catalogue::SYNTHETIC_VERSION;
 
 /// Images in the training split.

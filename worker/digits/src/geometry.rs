@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_spline_passes_its_knots_and_keeps_straight_lines_straight() {
+    fn the_spline_passes_knots_and_keeps_lines_straight() {
         let knots: Vec<Point> = (0..4).map(|i| Point { x: i as f32, y: 2.0 * i as f32 }).collect();
         let mut out = Vec::new();
         catmull_rom(&knots, 4, &mut out);

@@ -1,5 +1,5 @@
-//! Handwritten digits without a download: strokes, a hand that varies them, ink. 28 x 28 grey
-//! images of ten classes, with the pixel statistics and about the difficulty of MNIST.
+//! Handwritten digits without a download: strokes, a hand that varies them, and ink. They are 28 x
+//! 28 grey images of ten classes, with the pixel statistics and about the difficulty of MNIST.
 
 mod digits;
 mod geometry;

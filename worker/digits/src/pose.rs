@@ -15,9 +15,9 @@ const BOX: f32 = 20.0;
 // that they reach on MNIST for n from 100 to 10,000, while people can still read nearly every
 // digit.
 
-/// What a calm hand makes of all the deformations below that carelessness enlarges.
+/// Factor of the deformations below for the calmest hand.
 const CALM: f32 = 0.85;
-/// What the most careless hand adds to it; most hands are near calm.
+/// Increase of that factor for the most careless hand. Most hands are near calm.
 const HASTE: f32 = 0.75;
 /// How far a mixture goes towards one exemplar: 1 stays between them, more goes beyond.
 const OVERSHOOT: f32 = 1.6;
@@ -183,8 +183,8 @@ fn slant(strokes: &mut [Vec<Point>], sloppy: f32, stream: &mut Stream) {
     }
 }
 
-/// Scales the digit into the box, puts its centre of mass near the centre of the image, and chooses
-/// the pen: half of its width is returned, in pixels.
+/// Scales the digit into the box, and puts its centre of mass near the centre of the image. Returns
+/// half the width of the pen in pixels.
 fn place(strokes: &mut [Vec<Point>], stream: &mut Stream) -> f32 {
     let mut radius = (1.32 + 0.33 * stream.normal()).max(0.65);
     let (least, greatest) = bounds(strokes.iter().flatten());
@@ -201,7 +201,7 @@ fn place(strokes: &mut [Vec<Point>], stream: &mut Stream) -> f32 {
         }
     }
     let (length, width, height) = (mass * scale, extent.x * scale, extent.y * scale);
-    // Nobody writes a narrow 8 with a broad pen: its loops would fill. A plain line cannot fill.
+    // A broad pen would fill the loops of a narrow 8. A plain line cannot fill.
     let winding = length > 1.5 * extent.times(scale).length();
     while winding
         && radius > 0.6

@@ -45,8 +45,8 @@ impl Stream {
     }
 
     /// Nearly normal with mean 0 and standard deviation 1, within +-3.47: the sum of four uniform
-    /// 16-bit numbers. No logarithm or cosine, whose last bit differs between platforms; and no far
-    /// tails, which would be illegible.
+    /// 16-bit numbers. It has no logarithm or cosine, whose last bit differs between platforms, and
+    /// no far tails, which would be illegible.
     pub(super) fn normal(&mut self) -> f32 {
         let (a, b) = (self.bits(), self.bits());
         let sum = (a & 0xffff) + (a >> 16) + (b & 0xffff) + (b >> 16);

@@ -1,4 +1,4 @@
-//! What the rest of the system relies on: stable bytes, distinct images, MNIST-like statistics.
+//! Properties that others rely on: stable bytes, distinct images, MNIST-like statistics.
 
 use std::collections::HashSet;
 
