@@ -1,8 +1,10 @@
-//! Processor time per step of each part of a trial on one thread of the CPU, at the published sizes; `cargo bench --bench steps -- 'lenet'`
-//! compares with the last run. `make bench` sets the numbers beside PyTorch's.
+//! Processor time per step of each part of a trial, on one thread of the CPU, at the published
+//! sizes. `cargo bench --bench steps -- 'lenet'` compares with the last run, and `make bench` with
+//! PyTorch.
 //!
-//! `step/CASE`: a step of training, where `fn` stands for the function norm with 20 samples; `evaluation/ARCHITECTURE`: a pass of
-//! 1,000 images through the network; `sgemm`: torch's product of two matrices of 1024 x 1024, a measure for the rest.
+//! `step/CASE` is a step of training, where `fn` means the function norm with 20 samples.
+//! `evaluation/ARCHITECTURE` is a pass of 1,000 images through the network. `sgemm` is torch's
+//! product of two matrices of 1024 x 1024, for scale.
 
 mod clock;
 mod trial;

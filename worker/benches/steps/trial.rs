@@ -1,5 +1,5 @@
-//! The one place that knows how a trial is run: through the trainer, as in a sweep, watched from outside. A step's time is that
-//! between two reports of losses, so nothing inside of the trainer needs to be known, nor anything added to it.
+//! Runs trials through the trainer, as in a sweep, and measures the time between two reports of
+//! losses. So the benchmark depends on no part of the trainer's inside.
 
 use std::{cell::RefCell, ops::ControlFlow, time::Duration};
 
@@ -64,7 +64,8 @@ impl Desk {
         clock
     }
 
-    /// The time of that many steps of a classifier. Those before a trial's first report do not count: memory is new to them.
+    /// The time of so many steps of a classifier. Steps before a trial's first report do not count,
+    /// since they allocate memory.
     pub(crate) fn classifier(&self, architecture: &str, lambda: f64, count: u64) -> Duration {
         let (steps, part) = rounded(count);
         let vae = if lambda > 0.0 {
@@ -79,28 +80,29 @@ impl Desk {
             .mul_f64(part)
     }
 
-    /// The same of the VAE. `seed`: one that was not asked for before, as VAEs are kept.
+    /// The time of so many steps of the VAE. As VAEs are kept, `seed` must be new.
     pub(crate) fn vae(&self, seed: u64, count: u64) -> Duration {
         let (steps, part) = rounded(count);
         let sections = format!("[classifier]\niterations = 1\n[vae]\niterations = {steps}\n");
         self.run(&trial("net", 1.0, seed, &sections)).between(VAE_LOSS, VAE_LOSS).mul_f64(part)
     }
 
-    /// The time of that many evaluations of [`TEST_IMAGES`] images.
+    /// The time of so many evaluations of [`TEST_IMAGES`] images.
     pub(crate) fn evaluation(&self, architecture: &str, count: u64) -> Duration {
         let sections = format!("[classifier]\niterations = {count}\nevaluate_every = 1\n");
         self.run(&trial(architecture, 0.0, 0, &sections)).between(TRAIN_LOSS, TEST_LOSS)
     }
 }
 
-/// Steps of a trial in which at least `count` lie between two reports, and the part that `count` is of those.
+/// The steps of a trial with at least `count` between two reports, and the share of `count` in
+/// those.
 fn rounded(count: u64) -> (u64, f64) {
     let unit = u64::from(REPORT_EVERY);
     let measured = count.div_ceil(unit) * unit;
     (unit + measured, count as f64 / measured as f64)
 }
 
-/// A trial with the published settings but for these. `sections`: of the grid file, below its axes.
+/// A trial with the published settings but for these. `sections` follow the axes in the grid file.
 fn trial(architecture: &str, lambda: f64, seed: u64, sections: &str) -> TrialSpec {
     let grid = format!(
         "version = 1\nname = 'steps'\n[data]\ndataset = 'synthetic'\n\

@@ -1,4 +1,4 @@
-//! What tests of the trainer share: few images, short trials, and who watches them.
+//! Fixtures of the trainer's tests: few images, short trials, and observers.
 
 use std::{cell::RefCell, collections::VecDeque, ops::ControlFlow, rc::Rc, sync::LazyLock};
 
@@ -16,7 +16,7 @@ use swfn_shared::{
     },
 };
 use swfn_worker::{
-    compute::Place,
+    compute::Backend,
     data::{LoadOptions, Splits, load},
     train::{
         jobs::{Job, Jobs},
@@ -80,9 +80,9 @@ pub(crate) fn spec(architecture: Architecture, lambda: f64) -> TrialSpec {
     }
 }
 
-/// What a trial said, and how it ended.
+/// The reports of a trial, and its result.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Said {
+pub(crate) struct Recording {
     pub(crate) points: Vec<MetricPoint>,
     pub(crate) result: Option<Result<Outcome, TrainError>>,
     /// Trials under way at each call of an observer.
@@ -92,9 +92,9 @@ pub(crate) struct Said {
 /// Trials that are there from the start.
 struct Batch {
     waiting: VecDeque<(u64, TrialSpec)>,
-    said: Rc<RefCell<Vec<Said>>>,
+    recorded: Rc<RefCell<Vec<Recording>>>,
     running: Rc<RefCell<usize>>,
-    /// Trials to give back, and at which step.
+    /// Trials to return, and the steps at which to do so.
     cancel: Vec<(u64, u64)>,
     rooms: Vec<Capacity>,
 }
@@ -102,15 +102,15 @@ struct Batch {
 struct Watch {
     ticket: usize,
     cancel_at: Option<u64>,
-    said: Rc<RefCell<Vec<Said>>>,
+    recorded: Rc<RefCell<Vec<Recording>>>,
     running: Rc<RefCell<usize>>,
 }
 
 impl Observer for Watch {
     fn points(&mut self, step: u64, points: &[MetricPoint]) -> ControlFlow<Stop> {
-        let mut said = self.said.borrow_mut();
-        said[self.ticket].points.extend(points);
-        said[self.ticket].beside.push(*self.running.borrow());
+        let mut recorded = self.recorded.borrow_mut();
+        recorded[self.ticket].points.extend(points);
+        recorded[self.ticket].beside.push(*self.running.borrow());
         if self.cancel_at.is_some_and(|at| step >= at) {
             ControlFlow::Break(Stop::GiveBack)
         } else {
@@ -131,21 +131,21 @@ impl<'o> Jobs<'o> for Batch {
         *self.running.borrow_mut() += 1;
         let cancel_at =
             self.cancel.iter().find(|(known, _)| *known == ticket).map(|(_, step)| *step);
-        let (said, running) = (Rc::clone(&self.said), Rc::clone(&self.running));
-        let observer = Box::new(Watch { ticket: ticket as usize, cancel_at, said, running });
+        let (recorded, running) = (Rc::clone(&self.recorded), Rc::clone(&self.running));
+        let observer = Box::new(Watch { ticket: ticket as usize, cancel_at, recorded, running });
         Some(Job { ticket, spec, wanted: Artifacts::default(), observer, span: Span::none() })
     }
 
     fn ended(&mut self, ticket: u64, result: Result<(Outcome, Vec<Artifact>), TrainError>) {
         *self.running.borrow_mut() -= 1;
-        let said = &mut self.said.borrow_mut()[ticket as usize];
-        assert!(said.result.is_none(), "a trial ends once");
-        said.result = Some(result.map(|(outcome, _)| outcome));
+        let recorded = &mut self.recorded.borrow_mut()[ticket as usize];
+        assert!(recorded.result.is_none(), "a trial ends once");
+        recorded.result = Some(result.map(|(outcome, _)| outcome));
     }
 }
 
-pub(crate) fn trainer(place: Place, lanes: usize) -> Trainer {
-    let mut trainer = Trainer::new(place).with_lanes(Some(lanes));
+pub(crate) fn trainer(backend: Backend, lanes: usize) -> Trainer {
+    let mut trainer = Trainer::new(backend).with_lanes(Some(lanes));
     trainer.load(DATASET, digits()).unwrap();
     trainer
 }
@@ -154,29 +154,31 @@ pub(crate) fn run(
     trainer: &mut Trainer,
     specs: &[TrialSpec],
     cancel: Vec<(u64, u64)>,
-) -> (Vec<Said>, Vec<Capacity>) {
-    let said = Rc::new(RefCell::new(vec![Said::default(); specs.len()]));
+) -> (Vec<Recording>, Vec<Capacity>) {
+    let recorded = Rc::new(RefCell::new(vec![Recording::default(); specs.len()]));
     let waiting = (0..).zip(specs.iter().copied()).collect();
     let mut batch = Batch {
         waiting,
-        said: Rc::clone(&said),
+        recorded: Rc::clone(&recorded),
         running: Rc::default(),
         cancel,
         rooms: Vec::new(),
     };
     trainer.run_all(&mut batch);
     assert!(batch.waiting.is_empty());
-    let said = said.borrow().clone();
-    (said, batch.rooms)
+    let recorded = recorded.borrow().clone();
+    (recorded, batch.rooms)
 }
 
-/// The same points with about the same values, and about the same end. Sums round differently beside others, and ReLU and
-/// maxima may then choose differently: hence the short horizon. `tolerance`: relative, of losses.
-pub(crate) fn assert_close(one: &Said, other: &Said, tolerance: f64, what: &str) {
+/// Asserts equal points with close values, and close results. Sums round differently beside other
+/// lanes, and ReLU and maxima may then choose differently, hence the short horizon. `tolerance` is
+/// relative, for losses.
+pub(crate) fn assert_close(one: &Recording, other: &Recording, tolerance: f64, what: &str) {
     assert_eq!(one.points.len(), other.points.len(), "{what}");
     for (one, other) in one.points.iter().zip(&other.points) {
         assert_eq!((one.metric, one.step), (other.metric, other.step), "{what}");
-        // Of 200 test or validation images, one may lie on a border, and more where more is tolerated.
+        // One of 200 test or validation images may lie on a border, and more with a larger
+        // tolerance.
         let is_share = [TEST_ACCURACY, VALIDATION_ACCURACY].contains(&one.metric);
         let allowed =
             if is_share { 0.0051 + 2.0 * tolerance } else { tolerance * other.value.abs() };
@@ -206,7 +208,7 @@ pub(crate) fn varied(base: &TrialSpec, k: u32) -> TrialSpec {
     spec
 }
 
-/// All architectures, switches and VAEs, each at least once.
+/// Trials with all architectures, switches and VAEs, each at least once.
 pub(crate) fn bases() -> Vec<TrialSpec> {
     let penalised = |architecture: Architecture, change: &dyn Fn(&mut TrialSpec)| {
         let mut base = spec(architecture, 0.1);

@@ -1,8 +1,8 @@
-//! What only a GPU can tell: lanes, kernels and random numbers there against those of the CPU, memory, precision, and
-//! (`bench`) the time it takes. `deploy/gpu-check.sh` runs them, one at a time.
+//! Tests that need a GPU: lanes, kernels and random numbers against those of the CPU, memory,
+//! precision, and (`bench`) speed. `deploy/gpu-check.sh` runs them, one at a time.
 //!
-//! The device is that of SWFN_GPU_TEST_DEVICE, `cuda:0` without it. `cpu` tries the tests themselves out, with the
-//! operations of GPUs; what a CPU cannot tell is then left out, and said to be.
+//! SWFN_GPU_TEST_DEVICE names the device, `cuda:0` by default. `cpu` tries the tests themselves
+//! with the operations of GPUs. It skips and reports whatever a CPU cannot show.
 
 mod bench;
 
@@ -10,7 +10,7 @@ use std::fs;
 
 use swfn_shared::trial::{Architecture, Classifier, Precision, TrialSpec};
 use swfn_worker::{
-    compute::{Place, Torch},
+    compute::{Backend, Torch},
     device,
     noise::{self, At, Noise},
     rng::Purpose,
@@ -21,25 +21,26 @@ use tch::{Device, Kind, Tensor};
 
 use crate::common::{DATASET, assert_close, bases, digits, run, spec, trainer, varied};
 
-/// Relative, of losses after a short horizon: libraries choose other orders of summation for other sizes. Batch norm divides by the deviation
-/// of a few samples that are much alike, which enlarges the difference: 5e-3 was seen on an H100.
+/// Tolerance of losses after a short horizon, relative: libraries sum in other orders for other
+/// sizes. Batch norm divides by the deviation of a few similar samples, which enlarges the
+/// difference. 5e-3 was seen on an H100.
 fn tolerance(trial: &TrialSpec) -> f64 {
     if trial.architecture == Architecture::LENET_BN { 2e-2 } else { 1e-3 }
 }
 
-fn place() -> Place {
+fn backend() -> Backend {
     let name = std::env::var("SWFN_GPU_TEST_DEVICE").unwrap_or_else(|_| "cuda:0".to_owned());
     let device = device::open(&name).unwrap_or_else(|error| panic!("{error}"));
     device::use_one_thread();
     match device {
-        Device::Cpu => Place { device, compute: &Torch },
-        gpu => Place::from(gpu),
+        Device::Cpu => Backend { device, compute: &Torch },
+        gpu => Backend::from(gpu),
     }
 }
 
-/// Whether a CPU stands in for the GPU, of which this cannot be asked.
-fn left_out(place: Place, what: &str) -> bool {
-    let cpu = place.device == Device::Cpu;
+/// Whether a CPU replaces the GPU, so that the check is skipped.
+fn left_out(backend: Backend, what: &str) -> bool {
+    let cpu = backend.device == Device::Cpu;
     if cpu {
         eprintln!("left out on a CPU: {what}");
     }
@@ -49,12 +50,12 @@ fn left_out(place: Place, what: &str) -> bool {
 #[test]
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
 fn a_few_lanes_equal_single_trials() {
-    let place = place();
+    let backend = backend();
     for base in bases() {
         let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
-        let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
+        let (alone, _) = run(&mut trainer(backend, 1), &specs, Vec::new());
         for lanes in [2, 5] {
-            let (beside, _) = run(&mut trainer(place, lanes), &specs, Vec::new());
+            let (beside, _) = run(&mut trainer(backend, lanes), &specs, Vec::new());
             for ((alone, beside), spec) in alone.iter().zip(&beside).zip(&specs) {
                 assert_close(beside, alone, tolerance(spec), &format!("{lanes} lanes, {spec:?}"));
             }
@@ -66,13 +67,13 @@ fn a_few_lanes_equal_single_trials() {
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
 fn many_lanes_equal_single_trials() {
     const LANES: u32 = 64;
-    let place = place();
+    let backend = backend();
     for base in bases() {
         let lane = |k: u32| TrialSpec { seed: u64::from(k) + 1, ..varied(&base, k % 5) };
         let specs: Vec<_> = (0..LANES).map(lane).collect();
-        let (beside, _) = run(&mut trainer(place, LANES as usize), &specs, Vec::new());
+        let (beside, _) = run(&mut trainer(backend, LANES as usize), &specs, Vec::new());
         for k in [0, 20, 43, LANES as usize - 1] {
-            let (alone, _) = run(&mut trainer(place, 1), &[specs[k]], Vec::new());
+            let (alone, _) = run(&mut trainer(backend, 1), &[specs[k]], Vec::new());
             assert_close(&beside[k], &alone[0], tolerance(&base), &format!("{:?}", specs[k]));
         }
     }
@@ -81,11 +82,11 @@ fn many_lanes_equal_single_trials() {
 #[test]
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
 fn gpu_and_kernels_of_the_cpu_agree() {
-    let place = place();
+    let backend = backend();
     for base in bases() {
         let specs: Vec<_> = (0..2).map(|k| varied(&base, k)).collect();
-        let [cpu, gpu] = [Device::Cpu.into(), place]
-            .map(|place| run(&mut trainer(place, 2), &specs, Vec::new()).0);
+        let [cpu, gpu] = [Device::Cpu.into(), backend]
+            .map(|backend| run(&mut trainer(backend, 2), &specs, Vec::new()).0);
         for (cpu, gpu) in cpu.iter().zip(&gpu) {
             assert_close(gpu, cpu, tolerance(&base), &format!("{base:?}"));
         }
@@ -102,9 +103,9 @@ fn random_numbers_are_those_of_the_cpu() {
         // Logarithm, sine and cosine round differently; a number is 6.6 at most.
         (|streams, at| noise::normal(streams, 3, 10_001, at), 5e-6),
     ];
-    let place = place();
+    let backend = backend();
     for (index, (make, tolerance)) in make.into_iter().enumerate() {
-        let [cpu, gpu] = [At::Loop, At::Torch(place.device)].map(|at| {
+        let [cpu, gpu] = [At::Loop, At::Torch(backend.device)].map(|at| {
             let mut streams =
                 [(3, Purpose::Dropout), (3, Purpose::PenaltyNoise), (4, Purpose::VaeNoise)]
                     .map(|(s, p)| Noise::new(s, p));
@@ -135,18 +136,18 @@ fn bytes_in_use(device: Device) -> u64 {
 #[test]
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
 fn a_hundred_trials_leave_no_memory_behind() {
-    let place = place();
+    let backend = backend();
     // Tensors on a GPU are counted; a process keeps freed memory for later, of trials of all sizes.
-    let allowed = if place.device == Device::Cpu { 64 << 20 } else { 1 << 20 };
-    let mut trainer = trainer(place, 4);
+    let allowed = if backend.device == Device::Cpu { 64 << 20 } else { 1 << 20 };
+    let mut trainer = trainer(backend, 4);
     let mut used = Vec::new();
     for round in 0..25_u32 {
         // Four trials at a time. VAEs are kept: there are four of them, from the first round on.
         let architecture = Architecture::ALL[round as usize % Architecture::ALL.len()];
         let specs: Vec<_> = (0..4).map(|k| varied(&spec(architecture, 0.1), k)).collect();
-        let (said, _) = run(&mut trainer, &specs, Vec::new());
-        assert!(said.iter().all(|said| matches!(said.result, Some(Ok(_)))));
-        used.push(bytes_in_use(place.device));
+        let (recorded, _) = run(&mut trainer, &specs, Vec::new());
+        assert!(recorded.iter().all(|recorded| matches!(recorded.result, Some(Ok(_)))));
+        used.push(bytes_in_use(backend.device));
     }
     let (early, late) = (used[4], used[24]);
     eprintln!("memory after 20 trials: {early} bytes, after 100: {late}");
@@ -157,21 +158,21 @@ fn a_hundred_trials_leave_no_memory_behind() {
 #[test]
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
 fn lanes_are_calibrated_and_the_result_is_kept() {
-    let place = place();
-    if left_out(place, "calibration") {
+    let backend = backend();
+    if left_out(backend, "calibration") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let trainer = || {
-        let mut trainer = Trainer::new(place).with_width_folder(Some(folder.path().to_owned()));
+        let mut trainer = Trainer::new(backend).with_width_folder(Some(folder.path().to_owned()));
         trainer.load(DATASET, digits()).unwrap();
         trainer
     };
     let specs: Vec<_> = (0..4).map(|k| varied(&spec(Architecture::LENET, 0.1), k)).collect();
     let found = || {
-        let (said, rooms) = run(&mut trainer(), &specs, Vec::new());
-        assert!(said.iter().all(|said| matches!(said.result, Some(Ok(_)))));
-        assert!(said.iter().any(|said| said.beside.contains(&4)), "side by side");
+        let (recorded, rooms) = run(&mut trainer(), &specs, Vec::new());
+        assert!(recorded.iter().all(|recorded| matches!(recorded.result, Some(Ok(_)))));
+        assert!(recorded.iter().any(|recorded| recorded.beside.contains(&4)), "side by side");
         rooms.iter().filter(|room| room.shape.is_some()).map(|room| room.lanes).max().unwrap()
     };
     let lanes = found();
@@ -181,7 +182,7 @@ fn lanes_are_calibrated_and_the_result_is_kept() {
     let [file] = files.as_slice() else { panic!("{files:?}") };
     let text = fs::read_to_string(file).unwrap();
     eprintln!("{text}");
-    // What the next process finds there it does not measure.
+    // The next process uses the file and does not measure.
     let kept = serde_json::from_str::<serde_json::Value>(&text).unwrap()["lanes"].as_u64().unwrap();
     fs::write(file, text.replace(&format!("\"lanes\": {kept}"), "\"lanes\": 3")).unwrap();
     let (_, rooms) = run(&mut trainer(), &specs[..1], Vec::new());
@@ -190,25 +191,25 @@ fn lanes_are_calibrated_and_the_result_is_kept() {
 
 #[test]
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
-fn memory_that_ends_is_recognised_and_the_device_goes_on() {
-    let place = place();
+fn the_device_survives_running_out_of_memory() {
+    let backend = backend();
     // 4 PiB.
-    let error = Tensor::f_zeros([1 << 50], (Kind::Float, place.device)).unwrap_err();
+    let error = Tensor::f_zeros([1 << 50], (Kind::Float, backend.device)).unwrap_err();
     let error = TrainError::from(error);
     assert!(error.is_out_of_memory(), "{error}");
-    assert_eq!(device::try_out(place.device), Ok(()));
+    assert_eq!(device::try_out(backend.device), Ok(()));
 }
 
 #[test]
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
-fn tf32_rounds_a_little_and_only_where_it_is_wanted() {
-    let place = place();
+fn tf32_rounds_only_where_it_is_wanted() {
+    let backend = backend();
     let numbers = |seed, purpose| {
         noise::normal(&mut [&mut Noise::new(seed, purpose)], 1, 512 * 512, At::Loop)
     };
     let [a, b] = [(1, Purpose::Dropout), (2, Purpose::VaeNoise)]
         .map(|(seed, purpose)| numbers(seed, purpose));
-    let [a, b] = [a, b].map(|x| x.to_device(place.device));
+    let [a, b] = [a, b].map(|x| x.to_device(backend.device));
     let matrices = |a: &Tensor, b: &Tensor| a.view([4, 256, 256]).bmm(&b.view([4, 256, 256]));
     // 256 channels of 32 x 32 pixels, 64 filters.
     let convolution = |a: &Tensor, b: &Tensor| {
@@ -228,9 +229,10 @@ fn tf32_rounds_a_little_and_only_where_it_is_wanted() {
         eprintln!(
             "{what}: error relative to the size of results {full:.1e} exact, {rounded:.1e} with tf32"
         );
-        // Some algorithms of convolution are less exact than a plain sum, but not as inexact as ten bits.
+        // Some algorithms of convolution are less exact than a plain sum, but more exact than ten
+        // bits.
         assert!(full < 2e-5, "{what}: {full}");
-        if !left_out(place, "tf32") && std::env::var_os("NVIDIA_TF32_OVERRIDE").is_none() {
+        if !left_out(backend, "tf32") && std::env::var_os("NVIDIA_TF32_OVERRIDE").is_none() {
             assert!(
                 rounded > 5e-5 && rounded < 2e-3,
                 "{what}: {rounded}; GPUs before Ampere have no tf32"
@@ -242,12 +244,12 @@ fn tf32_rounds_a_little_and_only_where_it_is_wanted() {
 #[test]
 #[ignore = "needs a GPU: deploy/gpu-check.sh"]
 fn a_trial_sets_its_precision() {
-    let place = place();
+    let backend = backend();
     let exact = TrialSpec { penalty: None, ..spec(Architecture::LENET, 0.0) };
     let classifier = Classifier { precision: Precision::Tf32, ..exact.classifier };
     let rounded = TrialSpec { classifier, ..exact };
     for trial in [exact, rounded, exact] {
-        run(&mut trainer(place, 1), &[trial], Vec::new());
+        run(&mut trainer(backend, 1), &[trial], Vec::new());
         assert_eq!(device::precision(), Some(trial.classifier.precision));
     }
     device::set_precision(Precision::Float32);

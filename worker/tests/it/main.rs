@@ -1,5 +1,5 @@
-//! The trainer on real tensors: against numbers of PyTorch, whole trials alone and side by side, images of other sizes, and a GPU.
-//! One program, so that libtorch is linked once.
+//! The trainer on real tensors: against numbers of PyTorch, whole trials alone and side by side,
+//! images of other sizes, and a GPU. They are one program, so that libtorch is linked once.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "developers read it, as it comes")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]

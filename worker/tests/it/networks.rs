@@ -1,5 +1,5 @@
-//! Networks that are lists of layers and nothing else: their gradients beside torch's, their training,
-//! the names of their weights, their work.
+//! Networks that are lists of layers and nothing else: their gradients beside torch's, their
+//! training, the names of their weights, their work.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use swfn_shared::{
     work,
 };
 use swfn_worker::{
-    compute::{Place, Torch},
+    compute::{Backend, Torch},
     layers::InputShape,
     model::network::{DropoutMasks, Network, StepInput},
     train::objective::Objective,
@@ -143,10 +143,10 @@ fn specs(architecture: Architecture, lambda: f64) -> Vec<TrialSpec> {
     (0..LANES).map(spec).collect()
 }
 
-fn check_gradients(architecture: Architecture, lambda: f64, place: Place) {
+fn check_gradients(architecture: Architecture, lambda: f64, backend: Backend) {
     let placed = architecture.placed(IMAGE, CLASSES).unwrap();
     let input = InputShape { image: IMAGE, classes: CLASSES.into() };
-    let network = Network::new(architecture, BatchNormScale::Uniform, input, &[1, 2], place);
+    let network = Network::new(architecture, BatchNormScale::Uniform, input, &[1, 2], backend);
     let samples = if lambda > 0.0 { SAMPLES } else { 0 };
     let rows = BATCH + samples;
     let images = Tensor::randn([LANES, rows, 28, 26, 3], (Kind::Float, Device::Cpu));
@@ -216,7 +216,7 @@ fn check_gradients(architecture: Architecture, lambda: f64, place: Place) {
             let error = (ours.reshape(theirs.size()) - theirs).abs().max().double_value(&[]);
             assert!(
                 error < 1e-4 * largest,
-                "{name} of {architecture}, lambda {lambda}, {place:?}: {error:e} {largest:e}"
+                "{name} of {architecture}, lambda {lambda}, {backend:?}: {error:e} {largest:e}"
             );
         }
     }
@@ -226,9 +226,11 @@ fn check_gradients(architecture: Architecture, lambda: f64, place: Place) {
 fn gradients_of_any_list_are_those_of_autograd() {
     tch::manual_seed(1);
     for &architecture in Architecture::ALL.iter().chain(&both()) {
-        for place in [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }] {
-            check_gradients(architecture, 0.0, place);
-            check_gradients(architecture, 0.1, place);
+        for backend in
+            [Backend::from(Device::Cpu), Backend { device: Device::Cpu, compute: &Torch }]
+        {
+            check_gradients(architecture, 0.0, backend);
+            check_gradients(architecture, 0.1, backend);
         }
     }
 }
@@ -240,23 +242,26 @@ fn a_list_is_all_that_training_takes() {
             let mut trial = spec(architecture, lambda);
             trial.classifier.iterations = 60;
             trial.classifier.evaluate_every = 30;
-            let (said, _) = run(
-                &mut trainer(Place::from(Device::Cpu), 2),
+            let (recorded, _) = run(
+                &mut trainer(Backend::from(Device::Cpu), 2),
                 &[trial, TrialSpec { seed: 2, ..trial }],
                 Vec::new(),
             );
-            for said in said {
-                let losses: Vec<_> = said
+            for recorded in recorded {
+                let losses: Vec<_> = recorded
                     .points
                     .iter()
                     .filter(|point| point.metric == TEST_LOSS)
                     .map(|point| point.value)
                     .collect();
                 assert!(losses.len() == 2 && losses[1] < losses[0], "{architecture}: {losses:?}");
-                let norms =
-                    said.points.iter().filter(|point| point.metric == TRAIN_FUNCTION_NORM).count();
+                let norms = recorded
+                    .points
+                    .iter()
+                    .filter(|point| point.metric == TRAIN_FUNCTION_NORM)
+                    .count();
                 assert_eq!(norms > 0, lambda > 0.0);
-                assert!(said.result.unwrap().is_ok());
+                assert!(recorded.result.unwrap().is_ok());
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Images of other sizes, and other numbers of classes, through every architecture and every kind of VAE.
+//! Images of other sizes, and other numbers of classes, through every architecture and every kind
+//! of VAE.
 
 use std::ops::ControlFlow;
 
@@ -29,8 +30,8 @@ impl Observer for Silent {
     }
 }
 
-/// Images of that size: noise, and in one channel a bright patch. Its place tells the class of grey images,
-/// its channel that of coloured ones.
+/// Images of that size: noise, with a bright patch in one channel. The patch's position is the
+/// class of grey images, its channel that of coloured ones.
 fn images(own: &IdxDataset, count: u32) -> Split {
     let Sizes { image: shape, classes, .. } = own.sizes;
     let [height, width, channels] = shape.size().map(|size| size as usize);
@@ -182,7 +183,7 @@ fn many_classes_of_the_largest_images_are_learnt() {
 }
 
 #[test]
-fn the_smallest_images_and_the_largest_and_the_most_classes_pass() {
+fn extreme_sizes_and_numbers_of_classes_pass() {
     for own in [own(ImageShape::grey(16, 17), *CLASSES.end()), own(ImageShape::grey(64, 64), 26)] {
         passes(own);
     }
@@ -194,7 +195,8 @@ fn passes(own: IdxDataset) {
     for &architecture in Architecture::ALL {
         let mut spec = spec(own, architecture, Some(VaeFamily::Convolutional));
         spec.classifier.iterations = 3;
-        // Four pixels a channel are left where the VAE's images are smallest: batch norm has a variance even of one image.
+        // Four pixels a channel are left where the VAE's images are smallest: batch norm has a
+        // variance even of one image.
         spec.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.batch_size = 1;
         assert!(
             trainer.run(&spec, &mut Silent).unwrap().final_test_loss.is_finite(),

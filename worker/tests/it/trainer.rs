@@ -1,5 +1,4 @@
-//! Whole trials on few images: what they report, that they repeat, that they are independent of each other, and how
-//! they fail.
+//! Whole trials on few images: their reports, repetition, independence and failures.
 
 mod checkpoints;
 mod epochs;
@@ -38,7 +37,7 @@ fn trainer() -> Trainer {
     trainer
 }
 
-/// The file of the weights that a trial comes to.
+/// The file of a trial's final weights.
 pub(crate) fn weights_file(trial: &TrialSpec) -> Vec<u8> {
     let wanted = Artifacts { weights: true, ..Artifacts::default() };
     let (_, files) = trainer().run_for(trial, wanted, &mut Recorder::default()).unwrap();
@@ -46,14 +45,14 @@ pub(crate) fn weights_file(trial: &TrialSpec) -> Vec<u8> {
     file.content.clone()
 }
 
-/// Its numbers alone: the header names the trial, whose id differs.
+/// The numbers of that file. Its header names the trial, whose id differs.
 pub(crate) fn weights(trial: &TrialSpec) -> Vec<u8> {
     let file = weights_file(trial);
     let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     file[8 + header..].to_vec()
 }
 
-/// Remembers all calls; cancels at a step, to give the trial back or to abandon it.
+/// Records all calls, and cancels at a step, to return the trial or to abandon it.
 #[derive(Default)]
 struct Recorder {
     calls: Vec<u64>,
@@ -90,14 +89,14 @@ fn run(trainer: &mut Trainer, spec: &TrialSpec) -> (Outcome, Recorder) {
     (trainer.run(spec, &mut recorder).unwrap(), recorder)
 }
 
-/// All that a trial says, wall time left out, by bits.
-fn said(trainer: &mut Trainer, spec: &TrialSpec) -> Vec<(&'static str, u64, u64)> {
+/// All reports of a trial as bits, without wall times.
+fn recorded(trainer: &mut Trainer, spec: &TrialSpec) -> Vec<(&'static str, u64, u64)> {
     let (outcome, recorder) = run(trainer, spec);
     let finals = finals(&outcome).map(|value| ("outcome", 0, value.to_bits()));
     recorder.points.iter().map(|p| (p.metric, p.step, p.value.to_bits())).chain(finals).collect()
 }
 
-/// All of an outcome but wall time; -1 in place of what there is not.
+/// All numbers of an outcome but wall times, with -1 for missing ones.
 fn finals(outcome: &Outcome) -> [f64; 5] {
     let Outcome { validation_accuracy, validated_test_accuracy, .. } = *outcome;
     let [validation, validated] =
@@ -135,16 +134,20 @@ fn a_trial_reports_each_block_and_the_end() {
 }
 
 #[test]
-fn validation_images_choose_an_evaluation_and_change_nothing_else() {
+fn validation_images_only_choose_an_evaluation() {
     let mut plain = spec(Architecture::NET, 0.1);
     plain.classifier = Classifier { iterations: 200, evaluate_every: 20, ..plain.classifier };
     let (without, silent) = run(&mut trainer(), &plain);
     assert_eq!((without.validation_accuracy, without.validated_test_accuracy), (None, None));
     let (with, recorder) = run(&mut trainer(), &TrialSpec { validation: 50, ..plain });
-    let said =
+    let recorded =
         |metric: &str| recorder.points.iter().filter(|p| p.metric == metric).collect::<Vec<_>>();
-    let (validation, test) = (said(metrics::VALIDATION_ACCURACY), said(metrics::TEST_ACCURACY));
-    assert_eq!((validation.len(), test.len(), said(metrics::VALIDATION_LOSS).len()), (10, 10, 10));
+    let (validation, test) =
+        (recorded(metrics::VALIDATION_ACCURACY), recorded(metrics::TEST_ACCURACY));
+    assert_eq!(
+        (validation.len(), test.len(), recorded(metrics::VALIDATION_LOSS).len()),
+        (10, 10, 10)
+    );
     // The first of the highest.
     let best = validation.iter().rev().max_by(|a, b| a.value.total_cmp(&b.value)).unwrap();
     let at_best = test.iter().find(|point| point.step == best.step).unwrap();
@@ -186,12 +189,13 @@ fn digits_are_learnt() {
 }
 
 #[test]
-fn a_trial_repeats_bit_for_bit_whatever_ran_before_it() {
+fn a_trial_repeats_bit_for_bit() {
     for &architecture in Architecture::ALL {
         let trial = spec(architecture, 0.1);
-        let alone = said(&mut trainer(), &trial);
+        let alone = recorded(&mut trainer(), &trial);
         let mut busy = trainer();
-        // Another subset, another VAE, a failure, then the same VAE from another architecture: it is found ready below.
+        // The trainer has seen another subset, another VAE, a failure, and this VAE with another
+        // architecture.
         run(&mut busy, &TrialSpec { seed: 2, ..trial });
         let wild = TrialSpec {
             learning_rate: LearningRate::new(1e6).unwrap(),
@@ -203,13 +207,13 @@ fn a_trial_repeats_bit_for_bit_whatever_ran_before_it() {
             busy.vaes(),
             [trial.vae().unwrap(), TrialSpec { seed: 2, ..trial }.vae().unwrap()]
         );
-        assert_eq!(said(&mut busy, &trial), alone, "{architecture}");
-        assert_ne!(said(&mut busy, &TrialSpec { seed: 2, ..trial }), alone, "{architecture}");
+        assert_eq!(recorded(&mut busy, &trial), alone, "{architecture}");
+        assert_ne!(recorded(&mut busy, &TrialSpec { seed: 2, ..trial }), alone, "{architecture}");
     }
 }
 
 #[test]
-fn a_vae_from_disk_changes_nothing_but_the_time() {
+fn a_vae_from_disk_only_saves_time() {
     let folder = tempfile::tempdir().unwrap();
     let trainer = |folder: &Path| {
         let disk = DiskCache::open(folder, Device::Cpu, DEFAULT_LIMIT).unwrap();
@@ -221,11 +225,11 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
         let mut trial = spec(architecture, 0.1);
         // More than one report of the VAE, the last one in the middle of a hundred.
         trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
-        let alone = said(&mut self::trainer(), &trial);
+        let alone = recorded(&mut self::trainer(), &trial);
         // The first trains the VAE, the others find it.
         for process in 0..2 {
             assert_eq!(
-                said(&mut trainer(folder.path()), &trial),
+                recorded(&mut trainer(folder.path()), &trial),
                 alone,
                 "{architecture} {process}"
             );
@@ -239,7 +243,7 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
         assert_eq!(recorder.calls.first(), Some(&230));
         assert_eq!(trainer.vaes(), [trial.vae().unwrap()]);
     }
-    // One VAE, whatever the architecture. Damaged, it is trained again, and put back.
+    // There is one VAE for all architectures. A damaged file is replaced after another training.
     let files: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [file] = files.as_slice() else { panic!("{files:?}") };
@@ -247,17 +251,20 @@ fn a_vae_from_disk_changes_nothing_but_the_time() {
     fs::write(file, &content[..content.len() - 1]).unwrap();
     let mut trial = spec(Architecture::NET, 0.1);
     trial.penalty.as_mut().unwrap().vae.as_mut().unwrap().vae.iterations = 230;
-    assert_eq!(said(&mut trainer(folder.path()), &trial), said(&mut self::trainer(), &trial));
+    assert_eq!(
+        recorded(&mut trainer(folder.path()), &trial),
+        recorded(&mut self::trainer(), &trial)
+    );
     assert_eq!(fs::read(file).unwrap(), content);
     // Where nothing can be written, VAEs are trained.
     assert_eq!(
-        said(&mut trainer(Path::new("/proc/self")), &trial),
-        said(&mut self::trainer(), &trial)
+        recorded(&mut trainer(Path::new("/proc/self")), &trial),
+        recorded(&mut self::trainer(), &trial)
     );
 }
 
 #[test]
-fn a_vae_from_disk_with_which_a_trial_diverges_is_trained_anew() {
+fn a_vae_that_makes_trials_diverge_is_retrained() {
     let trial = spec(Architecture::NET, 0.1);
     let (vae, settings) = (trial.vae().unwrap(), trial.vae_samples().unwrap().vae);
     let (alone, _) = run(&mut trainer(), &trial);
@@ -295,7 +302,7 @@ fn cpus_do_not_mind_the_precision() {
     let classifier = Classifier { precision: Precision::Tf32, ..exact.classifier };
     let rounded = TrialSpec { classifier, ..exact };
     assert_ne!(exact.shape(), rounded.shape());
-    assert_eq!(said(&mut trainer(), &exact), said(&mut trainer(), &rounded));
+    assert_eq!(recorded(&mut trainer(), &exact), recorded(&mut trainer(), &rounded));
 }
 
 #[test]
@@ -309,7 +316,8 @@ fn trials_of_one_seed_are_paired() {
         let loss = first_loss(plain);
         let others = [spec(architecture, 0.1), plain.with(axes::WEIGHT_DECAY, Value::Real(0.1))];
         for other in others {
-            // The first batch goes through the same weights; with samples beside it, sums may round differently.
+            // The first batch goes through the same weights; with samples beside it, sums may round
+            // differently.
             assert!((first_loss(other) - loss).abs() < 1e-5 * loss, "{architecture}");
         }
         assert!(
@@ -333,7 +341,7 @@ fn without_function_norm_there_is_no_vae() {
 }
 
 #[test]
-fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
+fn every_setting_of_the_samples_matters() {
     let mut trainer = trainer();
     let published = spec(Architecture::LENET_BN, 0.1);
     let with = |change: fn(&mut Penalty)| {
@@ -377,7 +385,7 @@ fn every_density_and_every_setting_of_the_samples_is_another_experiment() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_fails_the_trial_as_diverged() {
+fn a_trial_with_an_infinite_loss_diverges() {
     let spec = TrialSpec {
         learning_rate: LearningRate::new(1e6).unwrap(),
         ..spec(Architecture::LENET, 0.0)
@@ -391,7 +399,7 @@ fn a_loss_that_is_not_finite_fails_the_trial_as_diverged() {
 }
 
 #[test]
-fn an_observer_can_cancel_and_the_trainer_goes_on() {
+fn the_trainer_survives_cancelled_trials() {
     let mut trainer = trainer();
     let trial = spec(Architecture::NET, 0.1);
     // At the end of the VAE's training, at the first block's losses or its evaluation.
@@ -400,11 +408,11 @@ fn an_observer_can_cancel_and_the_trainer_goes_on() {
         assert_eq!(trainer.run(&trial, &mut recorder), Err(TrainError::Cancelled));
         assert_eq!(recorder.calls.last(), Some(&cancel_at));
     }
-    assert_eq!(said(&mut trainer, &trial), said(&mut self::trainer(), &trial));
+    assert_eq!(recorded(&mut trainer, &trial), recorded(&mut self::trainer(), &trial));
 }
 
 #[test]
-fn a_trial_that_does_not_fit_its_data_is_refused_by_name() {
+fn trials_that_do_not_fit_their_data_are_refused() {
     let good = spec(Architecture::LENET_BN, 0.1);
     let with = |change: fn(&mut TrialSpec)| {
         let mut spec = good;
@@ -439,7 +447,7 @@ fn a_trial_that_does_not_fit_its_data_is_refused_by_name() {
 }
 
 #[test]
-fn an_error_of_torch_fails_the_trial_and_not_the_process() {
+fn an_error_of_torch_fails_only_the_trial() {
     let mut trainer = trainer();
     let mut broken = digits();
     broken.test.labels.fill(12);
@@ -452,5 +460,5 @@ fn an_error_of_torch_fails_the_trial_and_not_the_process() {
         matches!(&error, TrainError::Torch(message) if message.contains("index 12 is out of bounds")),
         "{error}"
     );
-    assert_eq!(said(&mut trainer, &trial), said(&mut self::trainer(), &trial));
+    assert_eq!(recorded(&mut trainer, &trial), recorded(&mut self::trainer(), &trial));
 }

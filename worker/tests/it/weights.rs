@@ -1,17 +1,18 @@
-//! The weights that sixteen trials come to, held against recorded ones: what is rebuilt inside of the trainer changes no bit.
+//! Final weights of sixteen trials, compared with recorded ones: changes inside the trainer must
+//! not change a bit.
 //!
-//! Bits are those of one kind of processor. On another one, the size of the weights has to agree.
+//! Bits depend on the kind of processor. On another one, the size of the weights has to agree.
 
 use std::{fmt::Write as _, fs, path::Path};
 
 use sha2::{Digest as _, Sha256};
 use swfn_shared::trial::{Architecture, Density, TrialSpec, VaeFamily};
-use swfn_worker::compute::Place;
+use swfn_worker::compute::Backend;
 use tch::Device;
 
 use crate::common::{DATASET, bases, digits, run, spec, trainer, varied};
 
-/// Where the recorded lines stand: trial, processor, digests, size.
+/// The file of recorded lines: trial, processor, digests, size.
 const RECORD: &str = "tests/it/weights.txt";
 
 fn sixteen() -> Vec<TrialSpec> {
@@ -54,8 +55,8 @@ fn weights(trial: &TrialSpec) -> (String, f64) {
 /// The digest of all points of three trials side by side.
 fn side_by_side(trial: &TrialSpec) -> String {
     let specs: Vec<_> = (0..3).map(|k| varied(trial, k)).collect();
-    let (said, _) = run(&mut trainer(Place::from(Device::Cpu), 3), &specs, Vec::new());
-    let points = said.iter().flat_map(|said| &said.points);
+    let (recorded, _) = run(&mut trainer(Backend::from(Device::Cpu), 3), &specs, Vec::new());
+    let points = recorded.iter().flat_map(|recorded| &recorded.points);
     let bits = points.flat_map(|point| point.value.to_bits().to_le_bytes());
     hex(&bits.collect::<Vec<_>>())
 }

@@ -7,7 +7,7 @@ use swfn_shared::{
     trial::{Architecture, BatchNormScale, SampleBatchNorm, SampleUnits, TrialSpec},
 };
 use swfn_worker::{
-    compute::{Place, Torch},
+    compute::{Backend, Torch},
     device,
     model::network::{DropoutMasks, Network, StepInput},
     train::{
@@ -22,14 +22,16 @@ use tch::{Device, Kind, Tensor};
 use super::dump::{Dump, Inputs};
 use crate::common::spec;
 
-/// Parameters of `lenet+bn` whose gradient is zero, or what is left when large terms cancel. Batch norm subtracts the mean
-/// of the batch, and with it the bias of the convolution before it; also the shift of the batch norm before that, since
-/// nothing but convolution and max-pooling lies between them. What remains is the share of samples that batch norm treats
-/// otherwise, if there are any, and rounding: that of the terms, however small their sum.
+/// Parameters of `lenet+bn` whose gradient is zero, or the remainder of large terms that cancel.
+///
+/// Batch norm subtracts the mean of the batch, and with it the bias of the convolution before it.
+/// As only convolution and max-pooling lie between two batch norms, it also subtracts the shift of
+/// the previous one. The remainder comes from samples that batch norm treats differently, and from
+/// rounding.
 const BEFORE_BATCH_NORM: [&str; 5] =
     ["conv1.bias", "conv2.bias", "conv3.bias", "bn1.bias", "bn2.bias"];
 
-/// What a case says about its training.
+/// A case of the file: its settings.
 struct Case {
     number: usize,
     spec: TrialSpec,
@@ -73,7 +75,7 @@ impl Case {
     }
 }
 
-/// With a leading dimension of one lane.
+/// Adds a leading dimension of one lane.
 fn lane(tensor: &Tensor) -> Tensor {
     tensor.unsqueeze(0)
 }
@@ -87,32 +89,33 @@ pub(crate) fn network(
     architecture: Architecture,
     initial: &Dump,
     inputs: &Inputs,
-    place: Place,
+    backend: Backend,
 ) -> Network {
-    let network = Network::new(architecture, BatchNormScale::Uniform, inputs.shape, &[0], place);
+    let network = Network::new(architecture, BatchNormScale::Uniform, inputs.shape, &[0], backend);
     initial.start(&network.as_pytorch(&tensors(&network), 0));
     network
 }
 
-/// Trains as a case of the file says and compares.
-fn check(case: &Case, dump: &Dump, inputs: &Inputs, place: Place) {
+/// Trains as a case of the file demands, and compares.
+fn check(case: &Case, dump: &Dump, inputs: &Inputs, backend: Backend) {
     let Case { number, spec } = case;
-    let network = network(spec.architecture, dump, inputs, place);
+    let network = network(spec.architecture, dump, inputs, backend);
     let settings = Settings {
         learning_rate: dump.number("learning_rate"),
         momentum: dump.number("momentum"),
         ..sgd_settings(spec)
     };
-    let mut optimiser = Sgd::new(&network.parameters(), &[settings], place);
-    let objective = Objective::new(&[spec], place.device);
+    let mut optimiser = Sgd::new(&network.parameters(), &[settings], backend);
+    let objective = Objective::new(&[spec], backend.device);
     let (mut nll, mut function_norm) = (Vec::new(), Vec::new());
     for step in 0..dump.steps() {
         let input = case.input(dump, inputs, step);
         if step == 0 {
             let batch_norm =
                 spec.penalty.map_or(SampleBatchNorm::Train, |penalty| penalty.batch_norm);
-            // Of another network: with batch norm, a pass in training mode leaves traces.
-            let twin = self::network(spec.architecture, dump, inputs, place);
+            // A second network is needed, because batch norm in training mode changes its
+            // statistics.
+            let twin = self::network(spec.architecture, dump, inputs, backend);
             let (logits, _, _) = twin.training_logits(&input, batch_norm);
             dump.assert_tensor(&format!("{number}/logits"), &logits);
         }
@@ -156,9 +159,11 @@ fn check_all(file: &str, cases: usize) {
     assert_eq!(all.len(), cases);
     for (number, settings) in all.iter().enumerate() {
         // By the kernels, and by the operations that GPUs use.
-        for place in [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }] {
-            println!("case {number}, {place:?}: {settings}"); // shown if it fails
-            check(&Case::new(number, settings), &dump, &inputs, place);
+        for backend in
+            [Backend::from(Device::Cpu), Backend { device: Device::Cpu, compute: &Torch }]
+        {
+            println!("case {number}, {backend:?}: {settings}"); // shown if it fails
+            check(&Case::new(number, settings), &dump, &inputs, backend);
         }
     }
 }

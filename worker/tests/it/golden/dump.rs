@@ -14,15 +14,17 @@ use swfn_worker::{
 };
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
-/// Largest error of a number, relative to that number, and of a tensor in the Euclidean and in the maximum norm, relative
-/// to that tensor's. The expected numbers were computed in double precision; ours, in single precision, whose unit
-/// roundoff is 6e-8, are off by 6e-6 at most, losses and weights after 20 steps by less than 1e-6. Hardly a mistake is so
-/// small: the smallest effect that the cases vary, weight decay, has then changed weights by 2e-4 of their size.
+/// Largest error of a number, relative to that number, and of a tensor, relative to its norm: in
+/// the Euclidean and in the maximum norm.
+///
+/// The expected numbers were computed in double precision. Ours have single precision, whose unit
+/// roundoff is 6e-8. They are off by 6e-6 at most, and losses and weights after 20 steps by less
+/// than 1e-6. The smallest effect that the cases vary is weight decay, which then has changed
+/// weights by 2e-4 of their size.
 const TOLERANCE: f64 = 1e-5;
 
-/// Largest error of a gradient in which large terms cancel, relative to the gradient of all parameters, of whose size
-/// those terms are: relative to what remains of them, which may be nothing, there is no bound. Ours are off by 3e-7 at
-/// most.
+/// Largest error of a gradient in which large terms cancel, relative to the gradient of all
+/// parameters. The terms are of its size, and their sum may be zero. Ours are off by 3e-7 at most.
 const CANCELLED: f64 = 1e-6;
 
 /// One file.
@@ -98,7 +100,8 @@ impl Dump {
         }
     }
 
-    /// The same for gradients, those of `cancelled` parameters within [`CANCELLED`] of the gradient of all parameters.
+    /// Compares gradients. Those of `cancelled` parameters must be within [`CANCELLED`] of the
+    /// gradient of all parameters.
     pub(crate) fn assert_gradients(&self, prefix: &str, actual: &[Named], cancelled: &[&str]) {
         self.assert_names(prefix, actual);
         let expected = |name: &str| values(&self.tensors[&format!("{prefix}/{name}")]);

@@ -6,7 +6,7 @@ use swfn_shared::{
     trial::{Architecture, LatentStatistics, SampleUnits, Vae as Settings, VaeFamily},
 };
 use swfn_worker::{
-    compute::{Place, Torch},
+    compute::{Backend, Torch},
     device, lanes,
     model::network::StepInput,
     train::{objective::Objective, samples::in_units},
@@ -20,9 +20,9 @@ use super::{
 };
 use crate::common::spec;
 
-/// Trains the VAE and compares; gives it back with the codes of the last batch, as its step saw them.
-fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, place: Place) -> (Tensor, Tensor) {
-    let mut optimiser = Adam::new(&vae.parameters(), dump.number("learning_rate"), place);
+/// Trains the VAE and compares it. Returns the codes of the last batch before its step's update.
+fn train(vae: &AnyVae, dump: &Dump, inputs: &Inputs, backend: Backend) -> (Tensor, Tensor) {
+    let mut optimiser = Adam::new(&vae.parameters(), dump.number("learning_rate"), backend);
     let (batches, noise) = (dump.integers("batches"), dump.floats("noise"));
     let (mut losses, mut codes) = (Vec::new(), None);
     for step in 0..dump.steps() {
@@ -53,15 +53,15 @@ fn own_units(images: &Tensor) -> Tensor {
     images.flatten(1, -1).sigmoid().unsqueeze(0)
 }
 
-/// By the kernels, and by the operations that GPUs use.
+/// Checks the kernels, and the operations that GPUs use.
 fn check(file: &str) {
     device::use_one_thread();
-    for place in [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }] {
-        check_at(file, place);
+    for backend in [Backend::from(Device::Cpu), Backend { device: Device::Cpu, compute: &Torch }] {
+        check_at(file, backend);
     }
 }
 
-fn check_at(file: &str, place: Place) {
+fn check_at(file: &str, backend: Backend) {
     let dump = Dump::read(file);
     let inputs = Inputs::of(&dump);
     let image = inputs.shape.image.size();
@@ -76,9 +76,10 @@ fn check_at(file: &str, place: Place) {
         latent_statistics: LatentStatistics::LastBatch,
     };
     for statistics in LatentStatistics::ALL {
-        let vae = AnyVae::new(&settings, image, &[0], place); // one for each: a density takes its decoder
+        // one for each: a density takes its decoder
+        let vae = AnyVae::new(&settings, image, &[0], backend);
         dump.start(&vae.parameters());
-        let last_batch = train(&vae, &dump, &inputs, place);
+        let last_batch = train(&vae, &dump, &inputs, backend);
         let (test_mu, test_logvar) = vae.encode(&own_units(&inputs.test_images));
         dump.assert_tensor("test_mu", &test_mu);
         dump.assert_tensor("test_logvar", &test_logvar);
@@ -87,23 +88,23 @@ fn check_at(file: &str, place: Place) {
             LatentStatistics::Subset => vae.encode(&own_units(&inputs.images.pixels)),
         };
         let density = Densities::new(vae.into_decoder(), &mu, &logvar);
-        check_samples(statistics.name(), &density, &dump, &inputs, place);
+        check_samples(statistics.name(), &density, &dump, &inputs, backend);
     }
 }
 
-/// From noise to the function norm of a net.
+/// Compares everything from the noise to the function norm of a net.
 fn check_samples(
     statistics: &str,
     density: &Densities,
     dump: &Dump,
     inputs: &Inputs,
-    place: Place,
+    backend: Backend,
 ) {
     let net = network(
         Architecture::NET,
         &Dump::read(&format!("net-{}", dump.text("inputs"))),
         inputs,
-        place,
+        backend,
     );
     let (images, labels) = inputs.batch(&dump.integers("batches").get(0));
     let [height, width, channels] = inputs.shape.image.size();
@@ -117,32 +118,32 @@ fn check_samples(
         let images = Tensor::cat(&[&images, &samples], 0).unsqueeze(0);
         let input = StepInput { images, labels: labels.unsqueeze(0), masks: None };
         let gradient =
-            Objective::new(&[&spec(Architecture::NET, 0.1)], place.device).gradient(&net, &input);
+            Objective::new(&[&spec(Architecture::NET, 0.1)], backend.device).gradient(&net, &input);
         let norm = gradient.value(TRAIN_FUNCTION_NORM).unwrap();
         dump.assert_numbers(&format!("{name}/function_norm"), &[norm.double_value(&[0])]);
     }
 }
 
 #[test]
-fn the_vae_trains_and_samples_as_in_pytorch() {
+fn the_vanilla_vae_trains_as_in_pytorch() {
     check("vae");
 }
 
 #[test]
-fn the_convolutional_vae_trains_and_samples_as_in_pytorch() {
+fn the_convolutional_vae_trains_as_in_pytorch() {
     check("conv-vae");
 }
 
-/// Gradients down to 1e-10, of the size of epsilon: only those tell whether epsilon is added before or after the bias
-/// correction.
+/// Uses gradients down to 1e-10, the size of epsilon. Only those show whether epsilon is added
+/// before or after the bias correction.
 #[test]
 fn adam_adds_epsilon_before_the_bias_correction() {
     let dump = Dump::read("adam");
     let gradients = dump.floats("gradients").unsqueeze(0);
-    for place in [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }] {
+    for backend in [Backend::from(Device::Cpu), Backend { device: Device::Cpu, compute: &Torch }] {
         let weights = Tensor::zeros_like(&gradients);
         let parameters = &mut [lanes::named("weights", &weights)];
-        let mut optimiser = Adam::new(parameters, dump.number("learning_rate"), place);
+        let mut optimiser = Adam::new(parameters, dump.number("learning_rate"), backend);
         for step in 0..dump.steps() {
             let rates = optimiser.rates(&[vec![step as u32 + 1]]);
             optimiser.step(parameters, &[gradients.shallow_clone()], &rates[0]);

@@ -1,8 +1,8 @@
-//! The time that training takes, by the number of lanes: a table for people, JSON lines for programs.
+//! The time of training by the number of lanes: a table for people, JSON lines for programs.
 //!
-//! What is timed is the trainer itself, between two reports of training losses, which wait for the device; evaluations and
-//! the assembly of lanes are outside. SWFN_GPU_BENCH_LANES names other numbers of lanes (`1,2,4`), SWFN_GPU_BENCH_OUT a file
-//! that lines are appended to.
+//! The time is measured between two reports of training losses, which wait for the device. So it
+//! excludes evaluations and the assembly of lanes. SWFN_GPU_BENCH_LANES names other numbers of
+//! lanes (`1,2,4`), and SWFN_GPU_BENCH_OUT a file to which lines are appended.
 
 use std::{
     cell::RefCell, collections::VecDeque, fs, io::Write as _, ops::ControlFlow, rc::Rc,
@@ -26,13 +26,13 @@ use swfn_worker::{
 };
 use tracing::Span;
 
-use super::place;
+use super::backend;
 use crate::common::{spec, trainer};
 
 /// Reports of a hundred iterations each, the first of which is not timed.
 const REPORTS: u32 = 4;
 
-/// When the first trial reported what.
+/// Metrics and steps of the first trial's reports, with their times.
 type Times = Rc<RefCell<Vec<(&'static str, u64, Instant)>>>;
 
 /// Trials that are there from the start, the first of which is timed.
@@ -117,16 +117,16 @@ fn timed(architecture: Architecture, samples: u32, precision: Precision) -> Tria
 #[test]
 #[ignore = "prints timings of a GPU: deploy/gpu-check.sh"]
 fn bench_iterations_by_lanes() {
-    let place = place();
+    let backend = backend();
     let lanes = std::env::var("SWFN_GPU_BENCH_LANES")
         .unwrap_or_else(|_| "1,2,4,8,16,32,64,128,256".to_owned());
     let lanes: Vec<usize> = lanes.split(',').map(|lanes| lanes.trim().parse().unwrap()).collect();
     let mut out = std::env::var_os("SWFN_GPU_BENCH_OUT")
         .map(|path| fs::File::options().create(true).append(true).open(path).unwrap());
-    let model = device::describe(place.device).model;
+    let model = device::describe(backend.device).model;
     println!(
         "{} ({model}), iterations x lanes per second, with function norm",
-        device::name(place.device)
+        device::name(backend.device)
     );
     let cases = [
         (Architecture::LENET, 20, Precision::Float32),
@@ -142,7 +142,7 @@ fn bench_iterations_by_lanes() {
         for &lanes in &lanes {
             // A trainer of its own, so that no VAE is found ready.
             let (classifier, vae) = match rates(
-                &mut trainer(place, lanes),
+                &mut trainer(backend, lanes),
                 &timed(architecture, samples, precision),
                 lanes,
             ) {

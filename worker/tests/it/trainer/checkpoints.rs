@@ -1,4 +1,4 @@
-//! Interrupted trials go on from their checkpoints, and end with the same bits.
+//! Interrupted trials resume from their checkpoints, and end with the same bits.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use swfn_worker::{
 };
 use tch::Device;
 
-use super::{Recorder, finals, run, said, spec, trainer};
+use super::{Recorder, finals, recorded, run, spec, trainer};
 
 /// A trainer that finds nothing but the checkpoints in that folder.
 fn resuming(folder: &Path, every: Duration) -> Trainer {
@@ -46,7 +46,8 @@ fn only_file(folder: &Path) -> PathBuf {
     file.clone()
 }
 
-/// With each classifier's own state: batch norm, dropout beside a convolutional VAE, validation images. And all kinds of epochs.
+/// Trials with each classifier's own state: batch norm, dropout beside a convolutional VAE,
+/// validation images. They have all kinds of epochs.
 fn interrupted() -> [TrialSpec; 3] {
     let mut convolutional = long(Architecture::NET_DROPOUT);
     let penalty = convolutional.penalty.as_mut().unwrap();
@@ -64,9 +65,9 @@ const ALWAYS: Duration = Duration::ZERO;
 const AT_THE_END: Duration = Duration::from_secs(3600);
 
 fn goes_on_to_the_same_bits(trial: &TrialSpec, every: Duration) {
-    let undisturbed = said(&mut trainer(), trial);
+    let undisturbed = recorded(&mut trainer(), trial);
     let folder = tempfile::tempdir().unwrap();
-    // A trial that is cancelled at its first report at or after a step is saved at the next that it can go on from.
+    // A cancelled trial is saved at the next report from which it can resume.
     let mut stood = 0;
     for (cancel_at, saved) in [(100, 100), (200, 200), (330, 330), (350, 350), (450, 450)] {
         let recorder = interrupt(&mut resuming(folder.path(), every), trial, cancel_at);
@@ -78,8 +79,8 @@ fn goes_on_to_the_same_bits(trial: &TrialSpec, every: Duration) {
     assert_eq!(recorder.calls[0], 450, "{every:?}");
     assert!(outcome.vae_seconds > 0.0);
     assert_eq!(last.vaes(), [trial.vae().unwrap()]);
-    // The result may get lost on its way. It comes again from the last checkpoint, until that is removed.
-    let again = said(&mut last, trial);
+    // The result may get lost on its way. The checkpoint reproduces it until it is removed.
+    let again = recorded(&mut last, trial);
     let checkpoints = Checkpoints::open(folder.path(), Device::Cpu, every).unwrap();
     checkpoints.remove(trial.id());
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
@@ -90,7 +91,7 @@ fn goes_on_to_the_same_bits(trial: &TrialSpec, every: Duration) {
 }
 
 #[test]
-fn an_interrupted_trial_goes_on_and_ends_with_the_same_bits() {
+fn an_interrupted_trial_ends_with_the_same_bits() {
     for (trial, every) in interrupted().iter().zip([ALWAYS, AT_THE_END, AT_THE_END]) {
         goes_on_to_the_same_bits(trial, every);
     }
@@ -105,16 +106,16 @@ fn it_does_whenever_it_was_saved() {
 }
 
 #[test]
-fn an_abandoned_trial_is_saved_no_more_and_one_that_is_given_back_may_end() {
+fn an_abandoned_trial_is_not_saved() {
     let trial = long(Architecture::NET_DROPOUT);
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = resuming(folder.path(), Duration::from_secs(3600));
     let mut recorder = Recorder { cancel_at: Some(100), abandon: true, ..Recorder::default() };
     assert_eq!(trainer.run(&trial, &mut recorder), Err(TrainError::Cancelled));
-    // On a slow machine it gives a sign of life before.
+    // On a slow machine there may be earlier calls without points.
     assert_eq!(recorder.calls.last(), Some(&100));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    // Nothing can be saved after the last block: it ends, with all its points.
+    // After the last block nothing can be saved, so the trial ends with all its points.
     let mut recorder = Recorder { cancel_at: Some(480), ..Recorder::default() };
     assert!(trainer.run(&trial, &mut recorder).is_ok());
     let points = recorder.points.iter().map(|point| (point.metric, point.step)).collect::<Vec<_>>();
@@ -126,10 +127,10 @@ fn an_abandoned_trial_is_saved_no_more_and_one_that_is_given_back_may_end() {
 }
 
 #[test]
-fn a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used() {
+fn wrong_checkpoints_are_not_used() {
     let trial = long(Architecture::NET_DROPOUT);
     let other = TrialSpec { seed: 2, ..trial };
-    let undisturbed = [&trial, &other].map(|trial| said(&mut trainer(), trial));
+    let undisturbed = [&trial, &other].map(|trial| recorded(&mut trainer(), trial));
     let folder = tempfile::tempdir().unwrap();
     let trainer = || resuming(folder.path(), Duration::from_secs(3600));
     interrupt(&mut trainer(), &trial, 330);
@@ -139,16 +140,16 @@ fn a_checkpoint_that_is_damaged_or_of_another_trial_is_not_used() {
     damaged[content.len() / 2] ^= 1;
     fs::write(&file, damaged).unwrap();
     // From the start.
-    assert_eq!(said(&mut trainer(), &trial), undisturbed[0]);
+    assert_eq!(recorded(&mut trainer(), &trial), undisturbed[0]);
     assert!(!file.exists());
     let name = file.to_str().unwrap().replace(&trial.id().to_string(), &other.id().to_string());
     fs::write(&name, content).unwrap();
-    assert_eq!(said(&mut trainer(), &other), undisturbed[1]);
+    assert_eq!(recorded(&mut trainer(), &other), undisturbed[1]);
     assert!(!Path::new(&name).exists());
 }
 
 #[test]
-fn a_trial_that_diverges_after_a_checkpoint_starts_anew_once() {
+fn a_resumed_trial_that_diverges_starts_anew() {
     let mut trial = long(Architecture::NET);
     trial.learning_rate = LearningRate::new(1e30).unwrap();
     let folder = tempfile::tempdir().unwrap();

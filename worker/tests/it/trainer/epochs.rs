@@ -8,7 +8,7 @@ use swfn_shared::{
 use super::{run, spec, trainer, weights};
 
 #[test]
-fn trials_that_differ_in_their_evaluations_alone_come_to_the_same_weights() {
+fn evaluations_do_not_change_the_weights() {
     let mut convolutional = spec(Architecture::LENET, 0.1);
     let penalty = convolutional.penalty.as_mut().unwrap();
     penalty.density = Density::ConvVae;

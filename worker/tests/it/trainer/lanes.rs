@@ -8,7 +8,7 @@ use swfn_shared::{
 };
 use swfn_worker::{
     compute::{
-        AdamRates, Compute, ConvPass, Kernels, LayerGradients, Normed, Place, Pooled, SgdRates,
+        AdamRates, Backend, Compute, ConvPass, Kernels, LayerGradients, Normed, Pooled, SgdRates,
         Torch,
     },
     layers::{BatchNorm, Layer, NormMode},
@@ -18,34 +18,34 @@ use swfn_worker::{
 use tch::{Device, Tensor};
 
 use super::Recorder;
-use crate::common::{Said, assert_close, bases, run, spec, trainer, varied};
+use crate::common::{Recording, assert_close, bases, run, spec, trainer, varied};
 
-/// By our kernels, and by the operations of GPUs.
-fn places() -> [Place; 2] {
-    [Place::from(Device::Cpu), Place { device: Device::Cpu, compute: &Torch }]
+/// Our kernels, and the operations of GPUs.
+fn places() -> [Backend; 2] {
+    [Backend::from(Device::Cpu), Backend { device: Device::Cpu, compute: &Torch }]
 }
 
-/// Of sums in another order, a few steps later.
+/// Tolerance for sums in another order, a few steps later.
 const TOLERANCE: f64 = 2e-4;
 
-fn assert_same(one: &Said, other: &Said, what: &str) {
+fn assert_same(one: &Recording, other: &Recording, what: &str) {
     assert_close(one, other, TOLERANCE, what);
 }
 
-fn check_lanes(place: Place, trials: u32, widths: &[usize]) {
+fn check_lanes(backend: Backend, trials: u32, widths: &[usize]) {
     for base in bases() {
         let specs: Vec<_> = (0..trials).map(|k| varied(&base, k)).collect();
-        let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
+        let (alone, _) = run(&mut trainer(backend, 1), &specs, Vec::new());
         for &lanes in widths {
-            let (beside, _) = run(&mut trainer(place, lanes), &specs, Vec::new());
+            let (beside, _) = run(&mut trainer(backend, lanes), &specs, Vec::new());
             for ((alone, beside), spec) in alone.iter().zip(&beside).zip(&specs) {
                 assert_same(
                     beside,
                     alone,
-                    &format!("{lanes} lanes, {:?}, {spec:?}", place.compute),
+                    &format!("{lanes} lanes, {:?}, {spec:?}", backend.compute),
                 );
             }
-            assert!(beside.iter().any(|said| said.beside.contains(&lanes)), "side by side");
+            assert!(beside.iter().any(|recorded| recorded.beside.contains(&lanes)), "side by side");
         }
     }
 }
@@ -58,20 +58,21 @@ fn lanes_equal_single_trials() {
 #[test]
 #[ignore = "make test-all: more trials, and more of them side by side"]
 fn more_lanes_equal_single_trials() {
-    places().into_iter().for_each(|place| check_lanes(place, 5, &[2, 5]));
+    places().into_iter().for_each(|backend| check_lanes(backend, 5, &[2, 5]));
 }
 
 #[test]
 fn each_lane_sees_its_own_validation_images() {
     let base = TrialSpec { validation: 200, ..spec(Architecture::NET, 0.1) };
     let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
-    for place in places() {
-        let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
-        let (beside, _) = run(&mut trainer(place, 3), &specs, Vec::new());
+    for backend in places() {
+        let (alone, _) = run(&mut trainer(backend, 1), &specs, Vec::new());
+        let (beside, _) = run(&mut trainer(backend, 3), &specs, Vec::new());
         for (alone, beside) in alone.iter().zip(&beside) {
-            assert_same(beside, alone, &format!("{:?}", place.compute));
-            let of =
-                |said: &Said| said.result.clone().unwrap().unwrap().validation_accuracy.unwrap();
+            assert_same(beside, alone, &format!("{:?}", backend.compute));
+            let of = |recorded: &Recording| {
+                recorded.result.clone().unwrap().unwrap().validation_accuracy.unwrap()
+            };
             assert!((of(alone) - of(beside)).abs() < 0.0051, "{alone:?} {beside:?}");
         }
     }
@@ -79,7 +80,7 @@ fn each_lane_sees_its_own_validation_images() {
 
 #[test]
 #[ignore = "make test-all: that they agree with the kernels, two lanes wide, is tested always"]
-fn lanes_equal_single_trials_by_the_operations_of_gpus() {
+fn lanes_of_gpu_operations_equal_single_trials() {
     check_lanes(places()[1], 2, &[2]);
 }
 
@@ -87,7 +88,8 @@ fn lanes_equal_single_trials_by_the_operations_of_gpus() {
 fn kernels_and_operations_of_gpus_agree() {
     for base in bases() {
         let specs: Vec<_> = (0..2).map(|k| varied(&base, k)).collect();
-        let [ours, torch] = places().map(|place| run(&mut trainer(place, 2), &specs, Vec::new()).0);
+        let [ours, torch] =
+            places().map(|backend| run(&mut trainer(backend, 2), &specs, Vec::new()).0);
         for (ours, torch) in ours.iter().zip(&torch) {
             assert_same(ours, torch, &format!("{base:?}"));
         }
@@ -95,15 +97,15 @@ fn kernels_and_operations_of_gpus_agree() {
 }
 
 #[test]
-fn a_lane_that_diverges_is_cancelled_or_fails_leaves_the_others_alone() {
-    for place in places() {
+fn failing_lanes_leave_the_others_alone() {
+    for backend in places() {
         let base = spec(Architecture::LENET_BN, 0.1);
         let mut specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
         specs[1].learning_rate = LearningRate::new(1e6).unwrap();
         specs[3].subset_size = 60_001;
-        let (alone, _) = run(&mut trainer(place, 1), &specs, Vec::new());
+        let (alone, _) = run(&mut trainer(backend, 1), &specs, Vec::new());
         // The third is given back at its first report after the VAE's.
-        let (beside, _) = run(&mut trainer(place, 5), &specs, vec![(2, 40)]);
+        let (beside, _) = run(&mut trainer(backend, 5), &specs, vec![(2, 40)]);
         let result = |k: usize| beside[k].result.clone().unwrap();
         assert!(matches!(result(1), Err(TrainError::Diverged { .. })), "{:?}", result(1));
         assert_eq!(
@@ -113,7 +115,7 @@ fn a_lane_that_diverges_is_cancelled_or_fails_leaves_the_others_alone() {
         assert_eq!(result(2), Err(TrainError::Cancelled));
         assert!(matches!(result(3), Err(TrainError::Data(_))), "{:?}", result(3));
         for k in [0, 4] {
-            assert_same(&beside[k], &alone[k], &format!("{k}, {:?}", place.compute));
+            assert_same(&beside[k], &alone[k], &format!("{k}, {:?}", backend.compute));
         }
     }
 }
@@ -129,11 +131,11 @@ fn lanes_that_become_free_are_taken_at_once() {
         spec
     };
     let specs: Vec<_> = lengths.iter().zip(1..).map(trial).collect();
-    let (said, rooms) = run(&mut trainer(Device::Cpu.into(), 3), &specs, Vec::new());
-    assert!(said.iter().all(|said| matches!(said.result, Some(Ok(_)))));
+    let (recorded, rooms) = run(&mut trainer(Device::Cpu.into(), 3), &specs, Vec::new());
+    assert!(recorded.iter().all(|recorded| matches!(recorded.result, Some(Ok(_)))));
     // While the last one had not begun, all three lanes were in use at each report.
-    for said in &said[..specs.len() - 3] {
-        assert!(said.beside.iter().all(|beside| *beside == 3), "{:?}", said.beside);
+    for recorded in &recorded[..specs.len() - 3] {
+        assert!(recorded.beside.iter().all(|beside| *beside == 3), "{:?}", recorded.beside);
     }
     // More are asked for before the lanes are free, and never of another shape while some are busy.
     assert_eq!((rooms[0].lanes, rooms[0].shape), (3, None));
@@ -147,7 +149,7 @@ fn lanes_that_become_free_are_taken_at_once() {
 }
 
 #[test]
-fn a_vae_that_two_wait_for_is_trained_for_the_one_that_stays() {
+fn a_cancelled_trial_does_not_stop_a_shared_vae() {
     let base = spec(Architecture::NET, 0.1);
     let mut other = base;
     other.penalty.as_mut().unwrap().lambda = Lambda::new(0.2).unwrap();
@@ -237,25 +239,12 @@ impl Compute for Small {
         Kernels.cross_entropy(logits, x, share)
     }
 
-    fn sgd(
-        &self,
-        rates: &SgdRates,
-        parameter: &mut Tensor,
-        velocity: &mut Tensor,
-        gradient: &Tensor,
-    ) {
-        Kernels.sgd(rates, parameter, velocity, gradient);
+    fn sgd(&self, rates: &SgdRates, changed: [&mut Tensor; 2], gradient: &Tensor) {
+        Kernels.sgd(rates, changed, gradient);
     }
 
-    fn adam(
-        &self,
-        rates: &AdamRates,
-        parameter: &mut Tensor,
-        momentum: &mut Tensor,
-        square: &mut Tensor,
-        gradient: &Tensor,
-    ) {
-        Kernels.adam(rates, parameter, momentum, square, gradient);
+    fn adam(&self, rates: &AdamRates, changed: [&mut Tensor; 3], gradient: &Tensor) {
+        Kernels.adam(rates, changed, gradient);
     }
 
     fn images_at_once(&self, lanes: usize) -> usize {
@@ -272,22 +261,22 @@ impl Compute for Small {
 }
 
 #[test]
-fn where_memory_ends_trials_go_on_with_fewer_lanes() {
+fn trials_without_memory_get_fewer_lanes() {
     let base = spec(Architecture::NET, 0.1);
     let specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
     let (alone, _) = run(&mut trainer(Device::Cpu.into(), 1), &specs, Vec::new());
-    let small = Place { device: Device::Cpu, compute: &Small };
+    let small = Backend { device: Device::Cpu, compute: &Small };
     let mut trainer = trainer(small, 5);
     let (beside, _) = run(&mut trainer, &specs, Vec::new());
     for (beside, alone) in beside.iter().zip(&alone) {
-        // What was reported before is reported again.
+        // Earlier points are reported again.
         let from = beside.points.len() - alone.points.len();
-        let last = Said { points: beside.points[from..].to_vec(), ..beside.clone() };
+        let last = Recording { points: beside.points[from..].to_vec(), ..beside.clone() };
         assert_same(&last, alone, "with fewer lanes");
     }
-    // It is known from now on: the first try fits.
+    // The trainer remembers the limit, so the first attempt fits.
     let (again, rooms) = run(&mut trainer, &specs, Vec::new());
-    assert!(again.iter().all(|said| said.beside.iter().all(|beside| *beside <= 2)));
+    assert!(again.iter().all(|recorded| recorded.beside.iter().all(|beside| *beside <= 2)));
     assert_eq!(rooms[0].lanes, 5, "nobody knows the shape yet");
     assert!(rooms[1..].iter().all(|room| room.lanes <= 5));
 }
