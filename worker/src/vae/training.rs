@@ -93,7 +93,7 @@ struct Core {
 impl Core {
     fn new(settings: &Settings, image: [i64; 3], seed: u64, backend: Backend) -> Self {
         let vae = AnyVae::new(settings, image, &[seed], backend);
-        let optimiser = Adam::new(&vae.parameters(), settings.learning_rate.get(), backend);
+        let optimiser = Adam::new(&vae.parameters(), settings.learning_rate, backend);
         Self { vae, optimiser, sums: Tensor::zeros([1], (Kind::Float, backend.device)) }
     }
 

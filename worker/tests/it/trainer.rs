@@ -12,7 +12,6 @@ use swfn_shared::{
     catalogue::KMNIST,
     dataset::Dataset,
     metrics::{self, MetricPoint},
-    numbers::LearningRate,
     trial::{
         Architecture, Classifier, Density, Epochs, LatentStatistics, Penalty, Precision,
         SampleBatchNorm, SampleUnits, Sampling, TrialSpec, VaeFamily,
@@ -197,10 +196,7 @@ fn a_trial_repeats_bit_for_bit() {
         // The trainer has seen another subset, another VAE, a failure, and this VAE with another
         // architecture.
         run(&mut busy, &TrialSpec { seed: 2, ..trial });
-        let wild = TrialSpec {
-            learning_rate: LearningRate::new(1e6).unwrap(),
-            ..spec(Architecture::LENET, 0.0)
-        };
+        let wild = TrialSpec { learning_rate: 1e6, ..spec(Architecture::LENET, 0.0) };
         assert!(busy.run(&wild, &mut Recorder::default()).is_err());
         run(&mut busy, &TrialSpec { architecture: Architecture::NET, ..trial });
         assert_eq!(
@@ -386,10 +382,7 @@ fn every_setting_of_the_samples_matters() {
 
 #[test]
 fn a_trial_with_an_infinite_loss_diverges() {
-    let spec = TrialSpec {
-        learning_rate: LearningRate::new(1e6).unwrap(),
-        ..spec(Architecture::LENET, 0.0)
-    };
+    let spec = TrialSpec { learning_rate: 1e6, ..spec(Architecture::LENET, 0.0) };
     let error = trainer().run(&spec, &mut Recorder::default()).unwrap_err();
     assert!(
         matches!(error, TrainError::Diverged { metric: metrics::TRAIN_LOSS, step: 10, .. }),

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use swfn_shared::{
-    numbers::{Lambda, LearningRate},
-    trial::{Architecture, TrialSpec},
-};
+use swfn_shared::trial::{Architecture, TrialSpec};
 use swfn_worker::{
     compute::{
         AdamRates, Backend, Compute, ConvPass, Kernels, LayerGradients, Normed, Pooled, SgdRates,
@@ -101,7 +98,7 @@ fn failing_lanes_leave_the_others_alone() {
     for backend in places() {
         let base = spec(Architecture::LENET_BN, 0.1);
         let mut specs: Vec<_> = (0..5).map(|k| varied(&base, k)).collect();
-        specs[1].learning_rate = LearningRate::new(1e6).unwrap();
+        specs[1].learning_rate = 1e6;
         specs[3].subset_size = 60_001;
         let (alone, _) = run(&mut trainer(backend, 1), &specs, Vec::new());
         // The third is given back at its first report after the VAE's.
@@ -152,7 +149,7 @@ fn lanes_that_become_free_are_taken_at_once() {
 fn a_cancelled_trial_does_not_stop_a_shared_vae() {
     let base = spec(Architecture::NET, 0.1);
     let mut other = base;
-    other.penalty.as_mut().unwrap().lambda = Lambda::new(0.2).unwrap();
+    other.penalty.as_mut().unwrap().lambda = 0.2;
     let specs = [base, other];
     let (alone, _) = run(&mut trainer(Device::Cpu.into(), 1), &specs, Vec::new());
     // The first is given back at the VAE's first report.
