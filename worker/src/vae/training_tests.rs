@@ -92,10 +92,10 @@ fn the_convolutional_vae_reconstructs_better() {
     device::use_one_thread();
     let digits = load(&Dataset::synthetic(0), &LoadOptions::default()).unwrap();
     let (train, test) =
-        (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..100)));
-    let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 100));
+        (digits.train.gather(&Vec::from_iter(0..200)), digits.test.gather(&Vec::from_iter(0..50)));
+    let (train, test) = (normalised(&train.images, 200), normalised(&test.images, 50));
     let [vanilla, convolutional] = [VaeFamily::Vanilla, VaeFamily::Convolutional].map(|family| {
-        fitted(&settings(family, 200), &train, |training| excess(&training.core.vae, &test).0)
+        fitted(&settings(family, 120), &train, |training| excess(&training.core.vae, &test).0)
     });
     assert!(0.0 < convolutional && convolutional < vanilla, "{convolutional} {vanilla}");
 }
