@@ -193,7 +193,7 @@ impl Vaes {
                     let vae = blank();
                     state.restore_named("vae", vae.tensors())?;
                     let mut losses =
-                        state.points(|point| point.check_of(&candidate.spec).is_ok())?;
+                        state.points(|point| point.check_against(&candidate.spec).is_ok())?;
                     losses.retain(|point| point.metric == VAE_LOSS);
                     Ok::<_, Misfit>(vae.with_losses(losses))
                 };

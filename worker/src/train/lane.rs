@@ -99,7 +99,7 @@ impl Candidate<'_> {
         if let Some(state) = self.resumed.take() {
             match progress
                 .restore(&core, &state, &self.spec)
-                .and_then(|()| state.points(|point| point.check_of(&self.spec).is_ok()))
+                .and_then(|()| state.points(|point| point.check_against(&self.spec).is_ok()))
             {
                 Ok(points) => self.reporter.resume(total_step(&self.spec, progress.step), &points),
                 Err(misfit) => {
