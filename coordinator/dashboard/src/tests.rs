@@ -266,7 +266,7 @@ async fn what_is_in_the_file_is_told() {
         cells["legend"]
             .as_str()
             .unwrap()
-            .starts_with("Test accuracy after the last iteration: mean ± half")
+            .starts_with("Mean ± half of the 95 % confidence interval")
     );
     assert_eq!(cells["selection"], "final");
     assert_eq!(

@@ -14,10 +14,11 @@ use crate::{
     command::write_without_charts,
     numbers::{
         source::{Sources, open},
-        summary::{Summary, tests::finished},
+        summary::Summary,
+        summary_tests::finished,
     },
     sample,
-    views::charts::{Content, Theme},
+    views::charts::Theme,
 };
 
 const AXES: &str =
@@ -143,14 +144,8 @@ fn the_evaluation_that_counts_stands_in_tables_sentences_and_charts() {
             report(dir.path(), &[&format!("{grid}[select]\nby = \"{selection}\"\n{claim}")]);
         let sources = Sources::new(open(&[dir.path().join("run-0")]).unwrap()).unwrap();
         let figures = write_without_charts(&sources, &dir.path().join("out")).unwrap();
-        let chart = |name: &str| match &figures
-            .iter()
-            .find(|figure| figure.name == name)
-            .unwrap()
-            .content
-        {
-            Content::Drawing { draw, .. } => draw(Theme::Light).unwrap(),
-            Content::Missing(why) => panic!("{name}: {why}"),
+        let chart = |name: &str| {
+            figures.iter().find(|figure| figure.name == name).unwrap().svg(Theme::Light).unwrap()
         };
         let summary = fs::read_to_string(dir.path().join("out/summary.json")).unwrap();
         let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();

@@ -4,7 +4,7 @@ use swfn_shared::{quote::flat, text::count};
 
 use crate::numbers::{failures::FailureGroup, summary::Failure};
 
-/// How many they are, and what they have in common.
+/// The number of trials, and the properties that they share.
 pub(crate) fn title(group: &FailureGroup<'_>) -> String {
     match (&group.trials[..], &group.common()[..]) {
         ([one], _) => name(one),
@@ -20,7 +20,7 @@ pub(crate) fn error(group: &FailureGroup<'_>) -> String {
     flat(&group.first().error)
 }
 
-/// Its trials by name, at most so many.
+/// The names of the trials: at most `most` of them.
 pub(crate) fn names(group: &FailureGroup<'_>, most: usize) -> Vec<String> {
     let mut names: Vec<String> =
         group.trials.iter().take(most).map(|failure| name(failure)).collect();
@@ -30,13 +30,13 @@ pub(crate) fn names(group: &FailureGroup<'_>, most: usize) -> Vec<String> {
     names
 }
 
-/// The last lines of the first log.
+/// The last lines of the first failure's log.
 pub(crate) fn log(group: &FailureGroup<'_>, count: usize) -> Vec<String> {
     let lines: Vec<_> = group.first().log.as_deref().unwrap_or_default().lines().collect();
     lines[lines.len().saturating_sub(count)..].iter().map(|line| flat(line)).collect()
 }
 
-/// A failed trial with all that tells it from the others.
+/// The name of a failed trial.
 fn name(failure: &Failure) -> String {
     let Failure { label, seed, trial, attempts, .. } = failure;
     format!("{label}, seed {seed} (trial {}, attempt {attempts})", &trial[..8])
@@ -45,10 +45,10 @@ fn name(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numbers::{failures::groups, summary::tests::finished};
+    use crate::numbers::{failures::groups, summary_tests::finished};
 
     #[test]
-    fn equal_failures_are_told_once() {
+    fn equal_failures_are_one_group() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\nsubset_size = 100\n\
                     architecture = \"net\"\nlambda = [0, 0.1]\nlearning_rate = [0.01, 1000]\n";
         let mut summary = finished(grid, |spec| (spec.learning_rate.get() < 1.0).then_some(0.8));

@@ -4,10 +4,7 @@ use swfn_shared::axes::{Axis, Role};
 use swfn_store::samples::varied;
 
 use super::{charts::palette, files, markdown, terminal::terminal};
-use crate::numbers::{
-    cell::Cell,
-    summary::{Summary, tests::finished},
-};
+use crate::numbers::{cell::Cell, summary::Summary, summary_tests::finished};
 
 const GRID: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 5 }\nsubset_size = [100, 300]\n\
                     architecture = [\"net\", \"net+dropout\"]\nlambda = [0, 0.01, 0.1]\n";
@@ -88,9 +85,9 @@ fn every_axis_of_a_grid_is_seen() {
         if matches!(axis.role, Role::Regulariser { .. }) {
             let meaning = format!("{}: {}", axis.symbol(), axis.title);
             assert!(said.iter().all(|text| text.contains(&meaning)), "{meaning} in {said:?}");
-            let legend =
-                palette::legend(summary.treatments().iter().map(|treatment| treatment.regulariser));
-            assert_ne!((&legend[0].light, legend[0].mark), (&legend[1].light, legend[1].mark));
+            let regularisers = summary.treatments().iter().map(|treatment| treatment.regulariser);
+            let looks = palette::looks(&regularisers.collect::<Vec<_>>());
+            assert_ne!(looks[0], looks[1]);
         }
     }
 }
