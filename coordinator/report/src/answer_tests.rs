@@ -1,4 +1,4 @@
-//! On made-up results: each view tells of every comparison that is decided, and of no other as if it were.
+//! Views of made-up results: each shows exactly the decided comparisons as decided.
 
 use rand::{Rng, RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -77,7 +77,7 @@ fn by_p(decided: &[Decided]) -> bool {
 }
 
 #[test]
-fn every_view_tells_what_is_decided_and_nothing_else() {
+fn every_view_shows_exactly_the_decided_comparisons() {
     let (mut decided_at_all, mut many) = (0, 0);
     for seed in 0..60 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -148,7 +148,7 @@ fn every_view_tells_what_is_decided_and_nothing_else() {
 
 /// The page and the report in Markdown have the same answer as the summary beside them.
 #[test]
-fn the_report_tells_what_is_decided() {
+fn the_report_shows_the_decided_comparisons() {
     let mut some_decided = 0;
     for seed in 0..4 {
         let dir = tempfile::tempdir().unwrap();

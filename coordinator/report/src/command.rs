@@ -119,9 +119,12 @@ pub(crate) fn write_without_charts(
 /// Writes results into a folder, as much as `extent` says.
 pub fn write(sources: &Sources, folder: &Path, extent: Extent) -> anyhow::Result<Summary> {
     let grids: Vec<_> = sources.runs.iter().map(|run| &run.grid).collect();
-    let verification = Some(sources.verification.clone()).filter(Verification::is_there);
     let mut summary = Summary::united(&grids, &sources.trials);
-    summary.verification = verification;
+    let mut verification = Verification::default();
+    for run in &sources.runs {
+        verification.add(&run.path, &sources.trials, |spec| summary.label(spec))?;
+    }
+    summary.verification = Some(verification).filter(Verification::is_there);
     if extent != Extent::None {
         files::write_all(folder, sources, &summary)?;
     }

@@ -1,4 +1,5 @@
-//! The answer: statistics of cells, comparisons and claims, and the files and tables that show them.
+//! The answer: statistics of cells, comparisons and claims, and the files and tables that show
+//! them.
 //!
 //! ```text
 //!   numbers  <-  phrases  <-  views  <-  command

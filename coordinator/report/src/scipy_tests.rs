@@ -1,4 +1,5 @@
-//! Comparisons against numbers that scipy and statsmodels computed (`tests/reference/hypotheses.py`).
+//! Comparisons against numbers that scipy and statsmodels computed
+//! (`tests/reference/hypotheses.py`).
 
 use serde_json::Value;
 
@@ -7,7 +8,8 @@ use crate::numbers::{
     hypothesis::{holm, seeds_needed, t_test},
 };
 
-/// Both sides compute in double precision; the largest difference is that of statrs' beta function and of the quantiles of t.
+/// Both sides compute in double precision; the largest difference is that of statrs' beta function
+/// and of the quantiles of t.
 const TOLERANCE: f64 = 1e-8;
 
 fn fixture() -> Value {

@@ -70,8 +70,8 @@ pub struct Synthesis {
     pub open: bool,
     /// Seeds that a difference of one percentage point needs, with a power of 80 %.
     ///
-    /// The test is a paired t test, two-sided at 5 % and uncorrected. The spread is the median standard
-    /// deviation of the undecided comparisons.
+    /// The test is a paired t test, two-sided at 5 % and uncorrected. The spread is the median
+    /// standard deviation of the undecided comparisons.
     pub seeds_for_one_point: Option<usize>,
 }
 

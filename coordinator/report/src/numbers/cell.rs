@@ -46,7 +46,8 @@ pub struct Cell {
     pub test_accuracy: Option<Estimate>,
     /// Test accuracy after the last iteration, 0 to 1.
     pub final_test_accuracy: Option<Estimate>,
-    /// Highest test accuracy of any evaluation, 0 to 1. It is chosen on the test images and flatters.
+    /// Highest test accuracy of any evaluation, 0 to 1. It is chosen on the test images and
+    /// flatters.
     pub best_test_accuracy: Option<Estimate>,
     /// Test accuracy at each trial's best evaluation on the validation images, 0 to 1.
     pub validated_test_accuracy: Option<Estimate>,
@@ -201,10 +202,6 @@ impl Cells {
         }
         let treatments = treatments(&mut all);
         Self { all, treatments, indices }
-    }
-
-    pub(crate) fn get(&self, id: CellId) -> Option<&Cell> {
-        self.indices.get(&id).map(|index| &self.all[*index])
     }
 }
 

@@ -4,10 +4,10 @@
 //! The confidence interval at the level 1 - alpha decides. The claim is held if the whole interval
 //! lies where the claim says, not held if the whole interval lies elsewhere, and else undecided.
 //!
-//! Several claims, or pairs of cells, widen the intervals by Holm's correction. In terms of p-values:
-//! that of the paired t test against the nearest bound is corrected over all pairs of all claims, and
-//! compared with alpha. So `better` is a two-sided test. `equal` is two one-sided tests at alpha / 2
-//! each, which is stricter than the customary alpha.
+//! Several claims, or pairs of cells, widen the intervals by Holm's correction. In terms of
+//! p-values: that of the paired t test against the nearest bound is corrected over all pairs of all
+//! claims, and compared with alpha. So `better` is a two-sided test. `equal` is two one-sided tests
+//! at alpha / 2 each, which is stricter than the customary alpha.
 
 use serde::Serialize;
 use swfn_shared::grid::{Claim, Relation};

@@ -59,8 +59,8 @@ pub(crate) struct Comparison {
     pub(crate) t_p: Option<f64>,
     /// The same after Holm's correction over all comparisons of the summary.
     pub(crate) t_p_holm: Option<f64>,
-    /// Two-sided p-value of Wilcoxon's signed-rank test. `None` for fewer than two pairs, and if all
-    /// differences are zero.
+    /// Two-sided p-value of Wilcoxon's signed-rank test. `None` for fewer than two pairs, and if
+    /// all differences are zero.
     pub(crate) wilcoxon_p: Option<f64>,
     /// The same after Holm's correction.
     pub(crate) wilcoxon_p_holm: Option<f64>,
@@ -78,8 +78,8 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// A comparison without names. Takes the seeds that the grid has for both cells, in their order,
-    /// with the accuracies that are known.
+    /// A comparison without names. Takes the seeds that the grid has for both cells, in their
+    /// order, with the accuracies that are known.
     pub(crate) fn of_seeds(seeds: impl Iterator<Item = (u64, Option<f64>, Option<f64>)>) -> Self {
         let (mut pairs, mut missing_seeds) = (Vec::new(), Vec::new());
         for (seed, accuracy, reference) in seeds {
@@ -111,7 +111,8 @@ impl Comparison {
         }
     }
 
-    /// The sign of the difference, if it is decided: at 5 %, after the correction over all comparisons.
+    /// The sign of the difference, if it is decided: at 5 %, after the correction over all
+    /// comparisons.
     pub(crate) fn decided(&self) -> Option<Sign> {
         let mean = self.difference?.mean;
         let decided = self.t_p_holm.is_some_and(|p| p < 0.05);

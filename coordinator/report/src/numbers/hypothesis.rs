@@ -29,7 +29,8 @@ impl WilcoxonMethod {
 /// The most differences for which Wilcoxon's test is exact, as in scipy.
 const MOST_EXACT: usize = 50;
 
-/// The difference of two accuracies, rounded to 12 digits, so that equal differences are equal numbers.
+/// The difference of two accuracies, rounded to 12 digits, so that equal differences are equal
+/// numbers.
 pub(crate) fn difference(a: f64, b: f64) -> f64 {
     const DIGITS: f64 = 1e12;
     // Adding zero turns -0.0 into 0.0.

@@ -90,8 +90,8 @@ pub fn settings(spec: &TrialSpec) -> BTreeMap<String, String> {
     all
 }
 
-/// The section and key of a grid file for a place in the JSON of a trial, or words where there is no
-/// key.
+/// The section and key of a grid file for a place in the JSON of a trial, or words where there is
+/// no key.
 pub(crate) fn key(place: &str) -> String {
     match (place, Axis::of_place(place), place.strip_prefix("dataset.")) {
         (_, Some(axis), _) => axis.in_file(),

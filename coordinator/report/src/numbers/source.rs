@@ -18,7 +18,7 @@ use swfn_store::{
     grid_file::{self, Earlier},
 };
 
-use super::{cell::Cell, cost::Cost, verification::Verification};
+use super::{cell::Cell, cost::Cost};
 
 /// Thinned curves of cells.
 pub(crate) type Curves = HashMap<CellId, Vec<MeanPoint>>;
@@ -35,7 +35,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads a grid file that is older than the key `epochs` as it was meant then, if its trials agree.
+    /// Reads a grid file that is older than the key `epochs` as it was meant then, if its trials
+    /// agree.
     fn read_as_before_epochs(&mut self, rows: &HashMap<TrialId, TrialRow>) {
         let has_trials = |grid: &Grid| grid.trials().any(|spec| rows.contains_key(&spec.id()));
         if rows.is_empty() || has_trials(&self.grid) {
@@ -56,7 +57,6 @@ pub struct Sources {
     pub(crate) trials: Vec<(TrialSpec, TrialRow)>,
     /// The run that each trial's row is from.
     owners: HashMap<TrialId, usize>,
-    pub(crate) verification: Verification,
     pub(crate) repeated: Repeated,
 }
 
@@ -100,11 +100,7 @@ impl Sources {
                 )
             );
         }
-        let mut verification = Verification::default();
-        for run in &runs {
-            verification.add(&run.path, &trials)?;
-        }
-        Ok(Self { runs, trials, owners, verification, repeated })
+        Ok(Self { runs, trials, owners, repeated })
     }
 
     /// Mean curves of a metric for these cells.

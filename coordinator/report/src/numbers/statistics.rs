@@ -13,8 +13,9 @@ pub struct Estimate {
     pub mean: f64,
     /// Standard deviation of the sample (n - 1 in the denominator); `None` for one value.
     pub standard_deviation: Option<f64>,
-    /// Half of the 95 % confidence interval of the mean, by Student's t with n - 1 degrees of freedom.
-    /// `None` for one value and for equal values, which do not show how far others would lie apart.
+    /// Half of the 95 % confidence interval of the mean, by Student's t with n - 1 degrees of
+    /// freedom. `None` for one value and for equal values, which do not show how far others would
+    /// lie apart.
     pub confidence_95: Option<f64>,
 }
 
@@ -31,6 +32,11 @@ impl Estimate {
             .and_then(|deviation| half_width(n, deviation));
         Some(Self { n, mean: values.mean(), standard_deviation, confidence_95 })
     }
+
+    /// Mean and half of the interval of shares, in percent.
+    pub(crate) fn percent(self) -> (f64, Option<f64>) {
+        (100.0 * self.mean, self.confidence_95.map(|half| 100.0 * half))
+    }
 }
 
 /// Half of the 95 % confidence interval of the mean of `n` values; `None` for one value.
@@ -44,7 +50,8 @@ pub fn half_width(n: usize, standard_deviation: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Expected values from scipy 1.17.1: `mean()`, `std(ddof=1)`, `stats.t.ppf(0.975, n - 1) * stats.sem(v)`.
+    /// Expected values from scipy 1.17.1: `mean()`, `std(ddof=1)`, `stats.t.ppf(0.975, n - 1) *
+    /// stats.sem(v)`.
     #[test]
     fn agrees_with_scipy() {
         let estimate = Estimate::of(&[0.881, 0.902, 0.8745, 0.8913]).unwrap();

@@ -116,7 +116,13 @@ impl Summary {
     }
 
     pub(crate) fn cell(&self, id: CellId) -> Option<&Cell> {
-        self.cells.get(id)
+        self.cells.indices.get(&id).map(|index| &self.cells.all[*index])
+    }
+
+    /// The name of a trial: `net, n = 300, fn 0.1, seed 3`.
+    pub(crate) fn label(&self, spec: &TrialSpec) -> String {
+        let cell = self.cell(spec.cell()).map(Cell::label).unwrap_or_default();
+        format!("{cell}, seed {}", spec.seed)
     }
 }
 

@@ -6,17 +6,14 @@ use serde::Serialize;
 use swfn_shared::{
     ids::{Place, TrialId},
     metrics::Outcome,
-    treatment::Names,
     trial::TrialSpec,
 };
 use swfn_store::{Store, TrialRow, WorkerRow, run_dir::VERIFICATION};
 
-use super::settings::Differing;
-
 /// The largest difference between accuracies of different kinds of devices, 0 to 1.
 ///
-/// Such devices round sums differently. Over thousands of steps, that changes as much as another order
-/// of the images.
+/// Such devices round sums differently. Over thousands of steps, that changes as much as another
+/// order of the images.
 pub(crate) const TOLERANCE: f64 = 0.03;
 
 /// Results of training trials a second time.
@@ -45,11 +42,12 @@ pub(crate) struct Disagreement {
 }
 
 impl Verification {
-    /// Adds the trials of a run that were trained a second time.
+    /// Adds the trials of a run that were trained a second time. `label` names a trial.
     pub(crate) fn add(
         &mut self,
         run: &Path,
         trials: &[(TrialSpec, TrialRow)],
+        label: impl Fn(&TrialSpec) -> String,
     ) -> anyhow::Result<()> {
         let database = run.join(VERIFICATION).join("sweep.sqlite");
         if !database.is_file() {
@@ -58,14 +56,6 @@ impl Verification {
         let rows = Store::open_to_read(&database)?.trials()?;
         let second: HashMap<TrialId, TrialRow> =
             rows.into_iter().map(|row| (row.id, row)).collect();
-        let names = Names::among(trials.iter().map(|(spec, _)| spec.regulariser()));
-        let differing = Differing::among(trials.iter().map(|(spec, _)| spec));
-        let label = |spec: &TrialSpec| {
-            let mut parts = vec![spec.network().to_string(), format!("n = {}", spec.subset_size)];
-            parts.push(names.regulariser(spec.regulariser()));
-            parts.extend(differing.phrases(spec));
-            format!("{}, seed {}", parts.join(", "), spec.seed)
-        };
         for (spec, first) in trials {
             if let Some(second) = second.get(&first.id) {
                 self.drawn += 1;

@@ -64,8 +64,8 @@ pub(crate) fn comparisons(summary: &Summary) -> String {
     )
 }
 
-/// The smallest corrected p-value that Wilcoxon's test can have here, and the number of seeds; `None`
-/// without results.
+/// The smallest corrected p-value that Wilcoxon's test can have here, and the number of seeds;
+/// `None` without results.
 fn least_signed_rank(summary: &Summary) -> Option<(f64, usize)> {
     let seeds = summary.comparisons.iter().map(|comparison| comparison.pairs.len()).max()?;
     let family =

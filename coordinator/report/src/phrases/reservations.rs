@@ -45,7 +45,7 @@ pub(crate) fn reservations(sources: &Sources, summary: &Summary, losses: &Curves
     warnings.extend(selections(&sources.runs));
     warnings.extend(without_accuracy(&sources.runs, &sources.trials));
     warnings.extend(repeated(&sources.repeated));
-    warnings.extend(verification(&sources.verification));
+    warnings.extend(summary.verification.iter().flat_map(verification));
     warnings.extend(unfinished_vaes(summary, losses));
     warnings
 }
@@ -134,7 +134,8 @@ fn values(run: &Run) -> BTreeMap<String, BTreeSet<String>> {
     values
 }
 
-/// VAEs whose loss was still falling: names the subset size with the largest fall in the last quarter.
+/// VAEs whose loss was still falling: names the subset size with the largest fall in the last
+/// quarter.
 fn unfinished_vaes(summary: &Summary, losses: &Curves) -> Option<String> {
     /// The largest fall that is not worth a sentence.
     const SMALL: f64 = 0.02;

@@ -1,7 +1,7 @@
 //! Rounding of numbers for people, the same everywhere. The dashboard's `text.js` does the same.
 
-/// Steps between two last digits. Rounding to them first removes the noise in the last bits of sums, so
-/// that halves stay halves.
+/// Steps between two last digits. Rounding to them first removes the noise in the last bits of
+/// sums, so that halves stay halves.
 const NOISE: f64 = 1e6;
 
 /// A number with that many digits behind the point.

@@ -39,7 +39,8 @@ pub(crate) fn alignment(view: &TableView) -> String {
     columns.collect()
 }
 
-/// The table as a float, for the package booktabs; a table of several pages for the package longtable.
+/// The table as a float, for the package booktabs; a table of several pages for the package
+/// longtable.
 pub(crate) fn table(view: &TableView) -> String {
     /// Rows that fit on a page.
     const PAGE: usize = 40;

@@ -1,5 +1,5 @@
-//! The end of a sweep on a terminal: pivot, decided comparisons, failures, and the answer last, where
-//! people see it.
+//! The end of a sweep on a terminal: pivot, decided comparisons, failures, and the answer last,
+//! where people see it.
 
 use swfn_shared::text::count;
 

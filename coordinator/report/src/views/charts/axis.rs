@@ -62,7 +62,8 @@ impl Axis {
         Self::new(title, true, low, high).with_ticks(values.map(|value| (value, short(value))))
     }
 
-    /// A logarithmic axis whose numbers are these, in ascending order. Zero stands alone at the left.
+    /// A logarithmic axis whose numbers are these, in ascending order. Zero stands alone at the
+    /// left.
     pub(super) fn with_values(title: &str, values: &[f64]) -> Self {
         let mut above = values.iter().filter(|value| **value > 0.0).map(|value| value.log10());
         let low = above.next().unwrap_or(0.0);

@@ -143,7 +143,8 @@ impl Canvas {
         self.area(&[(x, y), side(1.0), side(-1.0)], color, 1.0);
     }
 
-    /// A mark with a seam in the colour of the ground, so that marks on top of each other stay apart.
+    /// A mark with a seam in the colour of the ground, so that marks on top of each other stay
+    /// apart.
     pub(super) fn mark(&mut self, center: Position, look: Look, radius: f64) {
         self.shape(center, look.mark, radius + 1.2, Color::Ground);
         self.shape(center, look.mark, radius, look.color());

@@ -14,10 +14,10 @@ pub(crate) enum Content {
     Drawing {
         /// Draws the chart as SVG.
         draw: Box<dyn Fn(Theme) -> String>,
-        /// What it omits: empty, or a sentence after a space.
+        /// A sentence about omitted parts, after a space; empty if there are none.
         note: String,
     },
-    /// What the chart would need; empty where nobody misses it.
+    /// The results that the chart needs; empty if another chart shows the same.
     Missing(String),
 }
 

@@ -8,7 +8,7 @@ use super::{
         Anchor, BOLD_LABEL, Canvas, Frame, LABEL, NUMBER, PANEL_TITLE, fitted, picture, widest,
     },
     figure::{Content, Study},
-    geometry::cap,
+    geometry::{ends, extremes},
     palette::Look,
     panels::{horizontal_axis, vertical_lines, x_title},
     theme::{Color, Theme},
@@ -55,7 +55,7 @@ const GAP: f64 = 14.0;
 /// The widest column of texts.
 const COLUMN: f64 = 190.0;
 
-/// The most telling differences: those that are decided, and an even choice of the others.
+/// A choice of the differences: those that are decided, and an even choice of the others.
 pub(super) fn first(study: &Study<'_>) -> Content {
     forest(study, FIRST)
 }
@@ -86,8 +86,7 @@ fn forest(study: &Study<'_>, limit: usize) -> Content {
 
 fn row(study: &Study<'_>, comparison: &Comparison) -> Option<Row> {
     let Comparison { name, context, treatment, control, .. } = comparison;
-    let estimate = comparison.difference?;
-    let (mean, half) = (100.0 * estimate.mean, estimate.confidence_95.map(|half| 100.0 * half));
+    let (mean, half) = comparison.difference?.percent();
     let interval = half.map_or(String::new(), |half| format!(" ± {}", decimal(half, 2)));
     Some(Row {
         name: name.clone().unwrap_or_default(),
@@ -199,14 +198,8 @@ impl Row {
 
 /// The axis around zero, all means and all intervals, except those that dwarf the others.
 fn axis(rows: &[Row]) -> Axis {
-    let estimates: Vec<_> =
-        rows.iter().map(|row| (row.mean, row.half)).chain([(0.0, None)]).collect();
-    let cap = cap(&estimates);
-    let end = |sign: f64| {
-        let ends = rows.iter().map(|row| sign * row.mean + row.half.unwrap_or(0.0).min(cap));
-        ends.fold(0.0, f64::max)
-    };
-    let (below, above) = (end(-1.0), end(1.0));
-    let margin = (0.06 * (below + above)).max(0.05);
-    Axis::linear("", -below - margin, above + margin)
+    let estimates = rows.iter().map(|row| (row.mean, row.half));
+    let (low, high) = extremes(ends(estimates.chain([(0.0, None)])));
+    let margin = (0.06 * (high - low)).max(0.05);
+    Axis::linear("", low - margin, high + margin)
 }

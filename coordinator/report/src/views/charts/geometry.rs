@@ -24,14 +24,22 @@ pub(super) fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
     })
 }
 
-/// The half width up to which intervals are shown in full: eight times the median, or the range of
-/// the means.
-pub(super) fn cap(estimates: &[(f64, Option<f64>)]) -> f64 {
-    let mut halves: Vec<f64> =
-        estimates.iter().filter_map(|(_, half)| *half).filter(|half| half.is_finite()).collect();
+/// The ends of the intervals around some means, without the parts that dwarf the others.
+///
+/// An interval is cut beyond eight times the median width, or beyond the range of the means.
+pub(super) fn ends(
+    estimates: impl Iterator<Item = (f64, Option<f64>)>,
+) -> impl Iterator<Item = f64> + Clone {
+    let estimates: Vec<_> = estimates.collect();
+    let mut halves: Vec<f64> = estimates.iter().filter_map(|(_, half)| *half).collect();
     halves.sort_by(f64::total_cmp);
     let (low, high) = extremes(estimates.iter().map(|(mean, _)| *mean));
-    halves.get(halves.len() / 2).map_or(f64::INFINITY, |median| (8.0 * median).max(high - low))
+    let median = halves.get(halves.len() / 2);
+    let most = median.map_or(f64::INFINITY, |median| (8.0 * median).max(high - low));
+    estimates.into_iter().flat_map(move |(mean, half)| {
+        let half = half.unwrap_or(0.0).min(most);
+        [mean - half, mean + half]
+    })
 }
 
 /// The part of a path from where it enters the frame. `share` is the height of each of its points.

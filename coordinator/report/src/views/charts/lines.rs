@@ -1,12 +1,12 @@
 //! Panels of lines: over iterations, over lambda, over the size of the subset.
 //!
-//! Lines that coincide are set apart, so that none hides another: points stand beside each other, and
-//! lines that lie on each other take turns on top.
+//! Lines that coincide are set apart, so that none hides another: points stand beside each other,
+//! and lines that lie on each other take turns on top.
 
 use super::{
     axis::Axis,
     canvas::{Canvas, Frame, NUMBER, Position, picture, widest},
-    geometry::{FEW, ascending, cap, entering, extremes, is_marked, turns},
+    geometry::{FEW, ascending, ends, entering, extremes, is_marked, turns},
     palette::Look,
     panels::{
         END_LABEL, KeyEntry, Layout, axes, end_labels, end_labels_width, key, key_height, x_title,
@@ -242,14 +242,12 @@ impl Lines {
             }
         }
         if direct {
-            let end = |(line, path): (&'_ Line, &Vec<Position>)| match line.kind {
-                LineKind::Curve => path.last().copied(),
-                LineKind::Level | LineKind::Beyond => {
-                    Some((frame.right, level(line.points.last()?.mean)))
-                }
-            };
             let ends = panel.lines.iter().zip(&paths).filter_map(|(line, path)| {
-                Some((end((line, path))?, (line.look()?, line.name.as_str())))
+                let end = match line.kind {
+                    LineKind::Curve => *path.last()?,
+                    LineKind::Level | LineKind::Beyond => (frame.right, level(line.points[0].mean)),
+                };
+                Some((end, (line.look()?, line.name.as_str())))
             });
             end_labels(canvas, frame, ends.collect());
         }
@@ -303,12 +301,7 @@ impl Lines {
                 (point.mean, point.half.filter(|_| is_shown))
             })
         });
-        let late: Vec<(f64, Option<f64>)> = late.collect();
-        let cap = cap(&late);
-        let ends = late.iter().flat_map(|(mean, half)| {
-            let half = half.unwrap_or(0.0).min(cap);
-            [mean - half, mean + half]
-        });
+        let ends = ends(late);
         // A peak is never cut.
         let zero = (scale == Scale::Gain).then_some(0.0);
         let (low, _) = extremes(ends.clone().chain(zero));
@@ -389,7 +382,8 @@ mod tests {
         assert!(both.contains(60.0) && both.contains(89.5) && !both.contains(10.0));
     }
 
-    /// Means that lie close together among wide intervals; one interval is far wider than the others.
+    /// Means that lie close together among wide intervals; one interval is far wider than the
+    /// others.
     #[test]
     fn only_intervals_that_dwarf_others_are_cut() {
         let mut close = line((1..=4).map(|i| (f64::from(i) * 100.0, 80.0 + 0.1 * f64::from(i))));

@@ -30,7 +30,7 @@ const GAIN: &str = "points over none";
 
 /// A cell's estimate at a place of the axis, in percent.
 fn point(study: &Study<'_>, cell: &Cell, x: f64, share: Estimate) -> Point {
-    let (mean, half) = (100.0 * share.mean, share.confidence_95.map(|half| 100.0 * half));
+    let (mean, half) = share.percent();
     Point { x, mean, half, look: study.look(cell) }
 }
 
@@ -38,7 +38,7 @@ fn accuracy(study: &Study<'_>, cell: &Cell, x: f64) -> Option<Point> {
     Some(point(study, cell, x, cell.test_accuracy?))
 }
 
-/// What a cell gains over the same seeds without any regulariser, in percentage points.
+/// The gain of a cell over the same seeds without any regulariser, in percentage points.
 fn gain(study: &Study<'_>, cell: &Cell, x: f64) -> Option<Point> {
     let none = study.summary.cell(plain(&cell.spec).cell())?;
     Some(point(study, cell, x, Estimate::of(&cell.differences(none))?))
@@ -123,7 +123,7 @@ pub(super) fn iterations(
     drawing(Lines { verticals: vec![vertical], x, panels }, note)
 }
 
-/// What a function norm gains over the same seeds without any regulariser, over lambda.
+/// The gain of the function norm over the same seeds without any regulariser, over lambda.
 ///
 /// Other regularisers are levels. If such seeds are missing, the chart shows the accuracy itself.
 pub(super) fn lambda(study: &Study<'_>) -> Content {

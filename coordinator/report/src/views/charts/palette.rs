@@ -1,4 +1,5 @@
-//! How regularisers look: each has one colour and one shape of marks, in all charts and on all pages.
+//! How regularisers look: each has one colour and one shape of marks, in all charts and on all
+//! pages.
 
 use swfn_shared::{
     axes,

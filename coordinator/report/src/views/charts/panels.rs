@@ -100,7 +100,8 @@ pub(super) fn vertical_lines(canvas: &mut Canvas, frame: Frame, x: &Axis) {
     }
 }
 
-/// Draws the title of the horizontal axis, at the middle of a frame or left of it to fit the picture.
+/// Draws the title of the horizontal axis, at the middle of a frame or left of it to fit the
+/// picture.
 pub(super) fn x_title(canvas: &mut Canvas, frame: Frame, title: &str, picture: f64) {
     let middle = frame.center().0.min(picture - EDGE - width(title, AXIS_TITLE) / 2.0);
     canvas.text(title, (middle, frame.bottom + 33.0), Anchor::Middle, AXIS_TITLE);
@@ -149,7 +150,8 @@ pub(super) fn key(canvas: &mut Canvas, entries: &[KeyEntry<'_>], room: f64) {
 /// Height of a label at the end of a line.
 pub(super) const END_LABEL: f64 = 15.0;
 
-/// Draws labels at the right of a panel, at the ends of their lines, but never on top of each other.
+/// Draws labels at the right of a panel, at the ends of their lines, but never on top of each
+/// other.
 pub(super) fn end_labels(
     canvas: &mut Canvas,
     frame: Frame,

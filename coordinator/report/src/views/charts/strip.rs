@@ -11,12 +11,15 @@ use super::{
     },
     facets::{Facets, chosen},
     figure::{Content, Study},
-    geometry::{cap, extremes},
+    geometry::{ends, extremes},
     palette::Look,
     panels::{horizontal_axis, vertical_lines},
     theme::{Color, Theme},
 };
-use crate::phrases::{legends::selected_accuracy, rounding::decimal};
+use crate::{
+    numbers::statistics::Estimate,
+    phrases::{legends::selected_accuracy, rounding::decimal},
+};
 
 /// The most rows of all sections together.
 const ROWS: usize = 80;
@@ -47,15 +50,15 @@ pub(super) fn strip(study: &Study<'_>) -> Content {
     let facets = Facets::new(study);
     let mut sections: BTreeMap<(Option<usize>, u32), Section> = BTreeMap::new();
     for cell in cells {
-        let Some(estimate) = cell.test_accuracy else { continue };
+        let Some((mean, half)) = cell.test_accuracy.map(Estimate::percent) else { continue };
         let title = format!("{}, n = {}", cell.network, cell.subset_size);
         let place = (facets.column(cell), cell.subset_size);
         let section = sections.entry(place).or_insert(Section { title, rows: Vec::new() });
         section.rows.push(Row {
             label: study.treatment(cell).name.clone(),
             values: cell.accuracies.iter().map(|(seed, share)| (*seed, 100.0 * share)).collect(),
-            mean: 100.0 * estimate.mean,
-            half: estimate.confidence_95.map(|half| 100.0 * half),
+            mean,
+            half,
             look: study.look(cell),
         });
     }
@@ -94,14 +97,9 @@ fn draw(sections: &[Section], title: &str, theme: Theme) -> String {
 impl Section {
     /// The axis around all values and intervals, except intervals that dwarf the others.
     fn axis(&self) -> Axis {
-        let estimates: Vec<_> = self.rows.iter().map(|row| (row.mean, row.half)).collect();
-        let cap = cap(&estimates);
-        let ends = estimates.iter().flat_map(|(mean, half)| {
-            let half = half.unwrap_or(0.0).min(cap);
-            [mean - half, mean + half]
-        });
+        let estimates = self.rows.iter().map(|row| (row.mean, row.half));
         let values = self.rows.iter().flat_map(|row| row.values.values().copied());
-        let (low, high) = extremes(values.chain(ends));
+        let (low, high) = extremes(values.chain(ends(estimates)));
         let margin = 0.04 * (high - low).max(0.5);
         Axis::linear("", low - margin, high + margin)
     }

@@ -86,7 +86,7 @@ fn missing(axes: &str) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_usual_sweep_has_all_charts_with_their_labels() {
+fn a_usual_sweep_has_all_charts() {
     let axes = "subset_size = [100, 300]\nseed = { count = 5 }\narchitecture = [\"net\", \"lenet\"]\n\
                 lambda = [0, 0.01, 0.1, 1]";
     let axes = &format!("{axes}{GROUPS}");
@@ -215,9 +215,11 @@ fn a_sweep_without_results_has_no_charts() {
 }
 
 #[test]
-fn a_large_sweep_shows_a_choice_and_says_so() {
-    let axes = "subset_size = [20, 50, 100, 300, 1000, 3000]\nseed = { count = 2 }\narchitecture = [\"net\", \"net+dropout\", \"lenet\", \
-                \"lenet+bn\"]\nlambda = { log10 = [-4, 2], count = 13 }\nweight_decay = [0, 5e-4]";
+fn a_large_sweep_shows_a_choice() {
+    let axes = "subset_size = [20, 50, 100, 300, 1000, 3000]\nseed = { count = 2 }\n\
+                architecture = [\"net\", \"net+dropout\", \"lenet\", \"lenet+bn\"]\n\
+                lambda = { log10 = [-4, 2], count = 13 }\nweight_decay = [0, 5e-4]\n\
+                [[compare]]\nweight_decay = 5e-4\nagainst = { weight_decay = 0 }\n";
     let figures = figures_of(axes, true);
     for figure in &figures {
         assert!(figure.caption.contains("Shown are"), "{}: {}", figure.name, figure.caption);

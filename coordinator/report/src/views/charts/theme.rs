@@ -1,7 +1,7 @@
 //! Colours by their purpose, on light and on dark ground.
 //!
-//! Hues are those of Okabe and Ito, which colour-blind readers can tell apart. Marks repeat in their
-//! shapes what colours express.
+//! Hues are those of Okabe and Ito, which colour-blind readers can distinguish. Marks repeat in
+//! their shapes what colours express.
 
 use std::{fmt, sync::LazyLock};
 
@@ -191,8 +191,8 @@ pub(super) fn diverging(share: f64) -> (Color, Color) {
     mixed(&STEPS, (share.clamp(-1.0, 1.0) + 1.0) / 2.0)
 }
 
-/// The colour of a number, the larger, the darker, and an ink that can be read on it; `share` from 0
-/// to 1.
+/// The colour of a number, the larger, the darker, and an ink that can be read on it; `share` from
+/// 0 to 1.
 pub(super) fn sequential(share: f64) -> (Color, Color) {
     const STEPS: [[u8; 3]; 4] = [[240, 245, 250], [158, 196, 225], [67, 128, 184], [18, 62, 116]];
     mixed(&STEPS, share.clamp(0.0, 1.0))
