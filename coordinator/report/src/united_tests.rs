@@ -232,7 +232,7 @@ fn networks_with_a_fixed_regulariser_have_an_answer() {
 fn similar_lambdas_have_lines_of_their_own() {
     let labels = |lambdas: &str| -> Vec<String> {
         let grid = parse(&sample::grid(&AXES.replace("[0, 0.1]", lambdas)));
-        Summary::new(&grid, &trials(&grid))
+        Summary::united(&[&grid], &trials(&grid))
             .treatments()
             .iter()
             .map(|treatment| treatment.name.clone())

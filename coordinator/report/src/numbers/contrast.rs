@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    hypothesis::{self, WilcoxonMethod, cohens_d, hedges_g, t_test, wilcoxon},
+    hypothesis::{self, cohens_d, hedges_g, t_test, wilcoxon},
     statistics::Estimate,
 };
 
@@ -64,7 +64,8 @@ pub(crate) struct Comparison {
     pub(crate) wilcoxon_p: Option<f64>,
     /// The same after Holm's correction.
     pub(crate) wilcoxon_p_holm: Option<f64>,
-    pub(crate) wilcoxon_method: Option<WilcoxonMethod>,
+    /// `exact` or `normal-approximation`.
+    pub(crate) wilcoxon_method: Option<&'static str>,
     /// Mean difference over the standard deviation of the differences: Cohen's d_z.
     pub(crate) cohens_d: Option<f64>,
     /// The same with Hedges' correction for small n.

@@ -30,16 +30,11 @@ fn without_numbers(error: &str) -> String {
 }
 
 impl FailureGroup<'_> {
-    /// The failure whose error and log stand for all.
-    pub(crate) fn first(&self) -> &Failure {
-        self.trials[0]
-    }
-
     /// The properties that these trials share, and not all others have: `lr 1000`.
     pub(crate) fn common(&self) -> Vec<String> {
         let cells = self.summary.cells();
         let failed: BTreeSet<usize> = self.trials.iter().map(|failure| failure.cell).collect();
-        let mut parts = cells[self.first().cell].parts();
+        let mut parts = cells[self.trials[0].cell].parts();
         parts.retain(|part| failed.iter().all(|cell| cells[*cell].parts().contains(part)));
         parts.retain(|part| !cells.iter().all(|cell| cell.parts().contains(part)));
         parts

@@ -1,30 +1,10 @@
 //! Tests of paired differences, and sizes of effects. Unknown numbers are `None`, never a NaN.
 
-use serde::Serialize;
 use statrs::{
     distribution::{ContinuousCDF as _, Normal, StudentsT},
     function::gamma::ln_gamma,
     statistics::Statistics as _,
 };
-
-/// The method that gave the p-value of Wilcoxon's test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum WilcoxonMethod {
-    /// Counts all assignments of signs to the ranks, ties included.
-    Exact,
-    /// Corrects for ties, not for continuity.
-    NormalApproximation,
-}
-
-impl WilcoxonMethod {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::NormalApproximation => "normal-approximation",
-        }
-    }
-}
 
 /// The most differences for which Wilcoxon's test is exact, as in scipy.
 const MOST_EXACT: usize = 50;
@@ -57,8 +37,9 @@ pub(crate) fn t_test(differences: &[f64], mean: f64) -> Option<f64> {
 /// about zero.
 ///
 /// Zeros are dropped, and equal differences share their ranks. Up to 50 differences the test is
-/// exact: without ties as scipy's `exact`, with ties as its `PermutationMethod`.
-pub(crate) fn wilcoxon(differences: &[f64]) -> Option<(f64, WilcoxonMethod)> {
+/// exact: without ties as scipy's `exact`, with ties as its `PermutationMethod`. Beyond, a normal
+/// approximation corrects for ties, not for continuity. Returns the p-value and the method's name.
+pub(crate) fn wilcoxon(differences: &[f64]) -> Option<(f64, &'static str)> {
     let mut values: Vec<f64> = differences.iter().copied().filter(|value| *value != 0.0).collect();
     if differences.len() < 2 || values.is_empty() {
         return None;
@@ -75,8 +56,8 @@ pub(crate) fn wilcoxon(differences: &[f64]) -> Option<(f64, WilcoxonMethod)> {
     let positive =
         values.iter().zip(&ranks).filter(|(value, _)| **value > 0.0).map(|(_, rank)| *rank).sum();
     let (p, method) = match values.len() {
-        n if n <= MOST_EXACT => (exact(&ranks, positive), WilcoxonMethod::Exact),
-        n => (normal(n as f64, ties, positive as f64 / 2.0), WilcoxonMethod::NormalApproximation),
+        n if n <= MOST_EXACT => (exact(&ranks, positive), "exact"),
+        n => (normal(n as f64, ties, positive as f64 / 2.0), "normal-approximation"),
     };
     Some((known(p.min(1.0))?, method))
 }

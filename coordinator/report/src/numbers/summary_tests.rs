@@ -54,7 +54,7 @@ pub(crate) fn example() -> (Vec<(TrialSpec, TrialRow)>, Summary) {
         (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
     });
     let trials: Vec<_> = trials.collect();
-    let summary = Summary::new(&grid, &trials);
+    let summary = Summary::united(&[&grid], &trials);
     (trials, summary)
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn finished(grid: &str, accuracy: impl Fn(&TrialSpec) -> Option<f64>)
         let (id, error, log, worker, dataset_digest) = (spec.id(), None, None, None, None);
         (spec, TrialRow { id, state, attempts: 1, error, log, worker, outcome, dataset_digest })
     });
-    Summary::new(&grid, &trials.collect::<Vec<_>>())
+    Summary::united(&[&grid], &trials.collect::<Vec<_>>())
 }
 
 #[test]

@@ -4,36 +4,36 @@ use swfn_shared::{quote::flat, text::count};
 
 use crate::numbers::{failures::FailureGroup, summary::Failure};
 
-/// The number of trials, and the properties that they share.
-pub(crate) fn title(group: &FailureGroup<'_>) -> String {
-    match (&group.trials[..], &group.common()[..]) {
+/// The most trials of a group that are named.
+const LISTED: usize = 10;
+
+/// A group of failed trials in words.
+pub(crate) struct FailureText {
+    /// The number of trials, and the properties that they share.
+    pub(crate) title: String,
+    /// The first error, in one line.
+    pub(crate) error: String,
+    pub(crate) trials: Vec<String>,
+    /// The last lines of the first failure's log.
+    pub(crate) log: Vec<String>,
+}
+
+/// Describes a group of failed trials, with at most `lines` of their log.
+pub(crate) fn describe(group: &FailureGroup<'_>, lines: usize) -> FailureText {
+    let FailureGroup { trials, .. } = group;
+    let failed = format!("{} failed", count(trials.len(), "trial"));
+    let title = match (&trials[..], &group.common()[..]) {
         ([one], _) => name(one),
-        (trials, []) => format!("{} failed", count(trials.len(), "trial")),
-        (trials, common) => {
-            format!("{} failed ({})", count(trials.len(), "trial"), common.join(", "))
-        }
+        (_, []) => failed,
+        (_, common) => format!("{failed} ({})", common.join(", ")),
+    };
+    let mut names: Vec<String> = trials.iter().take(LISTED).map(|failure| name(failure)).collect();
+    if trials.len() > LISTED {
+        names.push(format!("and {} more", trials.len() - LISTED));
     }
-}
-
-/// The first error, in one line.
-pub(crate) fn error(group: &FailureGroup<'_>) -> String {
-    flat(&group.first().error)
-}
-
-/// The names of the trials: at most `most` of them.
-pub(crate) fn names(group: &FailureGroup<'_>, most: usize) -> Vec<String> {
-    let mut names: Vec<String> =
-        group.trials.iter().take(most).map(|failure| name(failure)).collect();
-    names.extend(
-        (group.trials.len() > most).then(|| format!("and {} more", group.trials.len() - most)),
-    );
-    names
-}
-
-/// The last lines of the first failure's log.
-pub(crate) fn log(group: &FailureGroup<'_>, count: usize) -> Vec<String> {
-    let lines: Vec<_> = group.first().log.as_deref().unwrap_or_default().lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|line| flat(line)).collect()
+    let log: Vec<_> = trials[0].log.as_deref().unwrap_or_default().lines().map(flat).collect();
+    let log = log[log.len().saturating_sub(lines)..].to_vec();
+    FailureText { title, error: flat(&trials[0].error), trials: names, log }
 }
 
 /// The name of a failed trial.
@@ -69,17 +69,10 @@ mod tests {
         summary.failures = failures;
         summary.failures.push(other);
         let groups = groups(&summary);
-        let titles: Vec<String> = groups.iter().map(title).collect();
-        assert_eq!(titles[0], "4 trials failed (lr 1000)");
-        assert_eq!(
-            (titles.len(), titles[1].contains(", lr 1000, seed 7 (trial ")),
-            (2, true),
-            "{titles:?}"
-        );
-        assert_eq!(log(&groups[0], 2), ["two [31m", "three"]);
-        assert_eq!(
-            (names(&groups[0], 3).len(), names(&groups[0], 3)[3].as_str()),
-            (4, "and 1 more")
-        );
+        assert_eq!(groups.len(), 2);
+        let [group, single] = [0, 1].map(|index| describe(&groups[index], 2));
+        assert_eq!(group.title, "4 trials failed (lr 1000)");
+        assert!(single.title.contains(", lr 1000, seed 7 (trial "), "{}", single.title);
+        assert_eq!((group.log, group.trials.len()), (vec!["two [31m".into(), "three".into()], 4));
     }
 }

@@ -16,13 +16,13 @@ use super::{
 };
 use crate::{
     numbers::{
-        failures::{self, FailureGroup},
+        failures::groups,
         source::{Run, Sources},
         summary::Summary,
     },
     phrases::{
         answer::{progress, question},
-        failures::{error, log, names, title},
+        failures::{FailureText, describe},
         reservations::reservations,
     },
 };
@@ -45,7 +45,7 @@ pub(crate) struct Document<'s> {
     pub(crate) figures: Vec<Figure>,
     pub(crate) sheets: Vec<Sheet>,
     pub(crate) failures_lead: String,
-    pub(crate) failures: Vec<FailureView>,
+    pub(crate) failures: Vec<FailureText>,
     pub(crate) settings: TableView,
     pub(crate) provenance: TableView,
     pub(crate) cost: TableView,
@@ -56,14 +56,6 @@ pub(crate) struct Document<'s> {
 pub(crate) struct Sheet {
     pub(crate) label: String,
     pub(crate) base64: String,
-}
-
-/// Trials that failed with one error.
-pub(crate) struct FailureView {
-    pub(crate) title: String,
-    pub(crate) error: String,
-    pub(crate) trials: Vec<String>,
-    pub(crate) log: String,
 }
 
 impl Document<'_> {
@@ -85,8 +77,6 @@ impl Document<'_> {
 
 /// The most groups of failures in the report.
 const FAILURES: usize = 20;
-/// The most trials of a group that are named.
-const LISTED: usize = 10;
 /// The most lines of a group's log.
 const LOG_LINES: usize = 30;
 
@@ -107,6 +97,7 @@ pub(crate) fn compose<'s>(
         let cell = row.cells.iter().flatten().next();
         cell.map(|cell| swatch(study.look(&summary.cells()[cell.cell]))).unwrap_or_default()
     });
+    let failures = groups(summary);
     Ok(Document {
         title: format!("{} on {}", summary.sweep, summary.dataset),
         made,
@@ -124,21 +115,12 @@ pub(crate) fn compose<'s>(
              retries them.",
             count(summary.failures.len(), "trial")
         ),
-        failures: failures::groups(summary).iter().take(FAILURES).map(failure).collect(),
+        failures: failures.iter().take(FAILURES).map(|group| describe(group, LOG_LINES)).collect(),
         settings: tables::settings(&sources.trials),
         provenance: tables::provenance(&sources.trials),
         cost: tables::cost(sources.cost()?, summary, &sources.trials),
         runs: &sources.runs,
     })
-}
-
-fn failure(group: &FailureGroup<'_>) -> FailureView {
-    FailureView {
-        title: title(group),
-        error: error(group),
-        trials: names(group, LISTED),
-        log: log(group, LOG_LINES).join("\n"),
-    }
 }
 
 /// The sheets of some VAEs: one for each subset size and density.

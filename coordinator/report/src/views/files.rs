@@ -209,8 +209,7 @@ pub(super) fn comparisons_csv(file: impl Write, summary: &Summary) -> anyhow::Re
     number("t_p_holm", |of| of.t_p_holm);
     number("wilcoxon_p", |of| of.wilcoxon_p);
     number("wilcoxon_p_holm", |of| of.wilcoxon_p_holm);
-    columns
-        .words("wilcoxon_method", |(of, ..)| maybe(of.wilcoxon_method.map(|method| method.name())));
+    columns.words("wilcoxon_method", |(of, ..)| maybe(of.wilcoxon_method));
     columns.words("cohens_d", |(of, ..)| maybe(of.cohens_d));
     columns.words("hedges_g", |(of, ..)| maybe(of.hedges_g));
     columns.words("wins", |(of, ..)| of.wins.to_string());

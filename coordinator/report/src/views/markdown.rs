@@ -89,7 +89,7 @@ pub(crate) fn report(document: &Document<'_>) -> String {
         if !failure.log.is_empty() {
             // A fence in a log cannot end an indented block.
             text.push('\n');
-            failure.log.lines().for_each(|line| text += &format!("    {line}\n"));
+            failure.log.iter().for_each(|line| text += &format!("    {line}\n"));
         }
     }
     for table in [&document.settings, &document.provenance, &document.cost] {

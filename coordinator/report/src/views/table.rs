@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use crate::numbers::claim::Verdict;
+
 /// The columns of a table of `T`s.
 pub(crate) struct Columns<'c, T>(Vec<(Column, Value<'c, T>)>);
 
@@ -127,18 +129,16 @@ pub(crate) enum Tone {
     Plain,
     /// The best of several, or decided.
     Strong,
-    Held,
-    NotHeld,
-    Undecided,
+    Verdict(Verdict),
 }
 
 impl Tone {
     /// The tone's class in the style sheet.
     pub(crate) fn class(self) -> Option<&'static str> {
         match self {
-            Self::Held => Some("held"),
-            Self::NotHeld => Some("not"),
-            Self::Undecided => Some("open"),
+            Self::Verdict(Verdict::Held) => Some("held"),
+            Self::Verdict(Verdict::NotHeld) => Some("not"),
+            Self::Verdict(Verdict::Undecided) => Some("open"),
             Self::Plain | Self::Strong => None,
         }
     }

@@ -14,7 +14,6 @@ use crate::{
     numbers::{
         answer::{ClaimLine, PivotRow},
         cell::Cell,
-        claim::Verdict,
         contrast::Comparison,
         cost::Cost,
         settings::{key, settings as settings_of},
@@ -55,12 +54,7 @@ pub(crate) fn answer(summary: &Summary) -> AnswerView {
 }
 
 fn verdict_entry(claim: &ClaimLine) -> Entry {
-    let tone = match claim.verdict {
-        Verdict::Held => Tone::Held,
-        Verdict::NotHeld => Tone::NotHeld,
-        Verdict::Undecided => Tone::Undecided,
-    };
-    Entry::with_tone(tone, verdict(claim))
+    Entry::with_tone(Tone::Verdict(claim.verdict), verdict(claim))
 }
 
 /// Each claim in a line.

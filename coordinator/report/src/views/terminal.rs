@@ -7,9 +7,9 @@ use super::{table::TableView, tables};
 use crate::{
     numbers::{answer::Decided, failures, summary::Summary},
     phrases::{
-        self,
         answer::{progress, synthesis},
         claims::{grounds, verdict},
+        failures::{FailureText, describe},
         legends,
         values::points,
     },
@@ -146,12 +146,9 @@ fn failed(summary: &Summary, width: usize) -> Vec<String> {
     let groups = failures::groups(summary);
     let mut lines = Vec::new();
     for group in groups.iter().take(FAILURES) {
+        let FailureText { title, error, log, .. } = describe(group, LOG_LINES);
         lines.push(String::new());
-        lines.extend(wrap(
-            &format!("{}: {}", phrases::failures::title(group), phrases::failures::error(group)),
-            width,
-        ));
-        let log = phrases::failures::log(group, LOG_LINES);
+        lines.extend(wrap(&format!("{title}: {error}"), width));
         let log = log.iter().flat_map(|line| wrap(line, width.saturating_sub(INDENT)));
         lines.extend(log.map(|line| format!("{:INDENT$}{line}", "")));
     }
