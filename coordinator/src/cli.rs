@@ -118,7 +118,7 @@ fn printed(result: anyhow::Result<String>) -> ExitCode {
 }
 
 fn complain(error: anyhow::Error) -> ExitCode {
-    output::say(&format!("error: {}", output::told(error.as_ref())));
+    output::say(&format!("error: {}", output::describe_error(error.as_ref())));
     ExitCode::FAILURE
 }
 
@@ -136,7 +136,7 @@ mod tests {
     /// The rows of a table of settings.
     fn settings(axes: impl Iterator<Item = Axis>) -> String {
         let default = |axis: &Axis| {
-            axis.default.map_or("–".to_owned(), |value: Value| format!("`{value}`"))
+            axis.default().map_or("–".to_owned(), |value: Value| format!("`{value}`"))
         };
         let row = |axis: Axis| {
             format!(

@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use super::*;
 
 #[test]
-fn rows_are_complete_and_defaults_are_the_published_values() {
-    let published = TrialSpec::PUBLISHED.with(LAMBDA, Value::Real(0.1));
+fn rows_are_complete_with_published_defaults() {
     let places: HashSet<_> = AXES.iter().map(|row| row.place).collect();
     assert_eq!(places.len(), AXES.len());
     for axis in Axis::all() {
@@ -14,12 +13,11 @@ fn rows_are_complete_and_defaults_are_the_published_values() {
             axis.label.contains("{}") && !axis.title.is_empty() && axis.purpose.ends_with('.'),
             "{axis:?}"
         );
-        if let Some(default) = axis.default {
+        assert!(!matches!(axis.access, Access::Open) || matches!(axis.kind, Kind::Real(_)));
+        if let Some(default) = axis.default() {
             assert_eq!(axis.check(default), Ok(default), "{axis:?}");
-            if axis != Axis::at("classifier.epochs") && axis != LAMBDA {
-                assert_eq!(axis.raw(&published), Some(default), "{axis:?}");
-            }
         }
+        assert!(axis.section == Section::Derived || !axis.example().is_empty(), "{axis:?}");
     }
     let grid: Vec<_> = Axis::of_grid().iter().map(|axis| axis.name).collect();
     let names = [
@@ -36,14 +34,14 @@ fn rows_are_complete_and_defaults_are_the_published_values() {
 }
 
 #[test]
-fn the_canonical_json_of_a_trial_is_the_trial() {
+fn canonical_json_survives_parsing() {
     for spec in [TrialSpec::PUBLISHED, TrialSpec::PUBLISHED.with(LAMBDA, Value::Real(0.25))] {
         assert_eq!(TrialSpec::parse(&spec.to_json()), Ok(spec));
     }
 }
 
 #[test]
-fn other_texts_are_refused_with_the_place_and_the_reason() {
+fn other_texts_are_refused_with_path_and_reason() {
     let text = TrialSpec::PUBLISHED.with(LAMBDA, Value::Real(0.25)).to_json();
     let with = |old: &str, new: &str| {
         assert!(text.contains(old), "{old}: {text}");
