@@ -1,6 +1,6 @@
 //! Failed trials in words.
 
-use swfn_shared::{quote::flat, text::count};
+use swfn_shared::{quote::for_sentence, text::count};
 
 use crate::numbers::{failures::FailureGroup, summary::Failure};
 
@@ -31,9 +31,10 @@ pub(crate) fn describe(group: &FailureGroup<'_>, lines: usize) -> FailureText {
     if trials.len() > LISTED {
         names.push(format!("and {} more", trials.len() - LISTED));
     }
-    let log: Vec<_> = trials[0].log.as_deref().unwrap_or_default().lines().map(flat).collect();
+    let log: Vec<_> =
+        trials[0].log.as_deref().unwrap_or_default().lines().map(for_sentence).collect();
     let log = log[log.len().saturating_sub(lines)..].to_vec();
-    FailureText { title, error: flat(&trials[0].error), trials: names, log }
+    FailureText { title, error: for_sentence(&trials[0].error), trials: names, log }
 }
 
 /// The name of a failed trial.

@@ -6,7 +6,7 @@ use skrifa::{
     FontRef, MetadataProvider as _,
     instance::{LocationRef, Size},
 };
-use swfn_shared::quote::flat;
+use swfn_shared::quote::for_sentence;
 
 use super::{
     palette::{Look, Mark, SHAPES},
@@ -162,7 +162,8 @@ impl Canvas {
 
     pub(super) fn text(&mut self, text: &str, at: Position, anchor: Anchor, style: TextStyle) {
         let ((x, y), color) = (at, self.theme.paint(style.color));
-        let text = flat(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let text =
+            for_sentence(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let weight = if style.bold { " font-weight=\"bold\"" } else { "" };
         let (anchor, turn) = match anchor {
             Anchor::Left => ("start", String::new()),
