@@ -1,12 +1,11 @@
-//! The colours of regularisers, the same as in the report.
+//! The colours of regularisers, as in the report.
 
 use std::collections::BTreeMap;
 
 use swfn_report::palette;
 use swfn_shared::{treatment::Names, trial::TrialSpec};
 
-/// The name of the colour of each regulariser, by the short name that the regulariser has in this
-/// sweep.
+/// The names of regularisers' colours, by the short names of regularisers in this sweep.
 pub(super) fn names(specs: &[TrialSpec]) -> BTreeMap<String, String> {
     let looks = palette::legend(specs.iter().map(TrialSpec::regulariser));
     let names = Names::among(looks.iter().map(|look| look.regulariser));

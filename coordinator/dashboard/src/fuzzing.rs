@@ -18,8 +18,8 @@ use crate::{
     guard::{Guard, is_open},
     problem::Problem,
     query::{
-        Cells, Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, Workers,
-        attempt, trial_id,
+        Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, attempt, page,
+        trial_id,
     },
 };
 
@@ -194,8 +194,7 @@ fn addressed(uri: &Uri) {
         },
         Points::parse,
     );
-    same(Workers::parse(query), |Workers(page)| in_bounds(*page, MAX_ITEMS), Workers::parse);
-    same(Cells::parse(query), |Cells(page)| in_bounds(*page, MAX_ITEMS), Cells::parse);
+    same(page(query), |page| in_bounds(*page, MAX_ITEMS), page);
     for part in uri.path().split('/') {
         match trial_id(part) {
             Ok(id) => assert_eq!(id.to_string(), part),

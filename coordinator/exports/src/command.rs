@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::Args;
 use swfn_shared::{output, problem};
 use swfn_store::{
-    ReadOnly,
+    Store,
     grid_file::{self, Earlier},
     run_dir::Before,
 };
@@ -65,8 +65,8 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
     };
     let folder = arguments.out.clone().unwrap_or_else(usual);
     let chosen = grid_file::chosen(&arguments.run_dir, arguments.grid)?;
-    let open = || -> anyhow::Result<ReadOnly> {
-        let reader = ReadOnly::open(&database)?;
+    let open = || -> anyhow::Result<Store> {
+        let reader = Store::open_live(&database)?;
         chosen.iter().try_for_each(|chosen| reader.choose(chosen))?;
         Ok(reader)
     };

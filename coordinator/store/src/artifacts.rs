@@ -1,5 +1,5 @@
-//! The folder of files that trials leave behind: `artifacts/TRIAL/NAME`. A file has its name when it is whole and on the
-//! disk, not before.
+//! The folder of files that trials leave behind: `artifacts/TRIAL/NAME`. A file has its name only
+//! when it is whole and on the disk.
 
 use std::{
     collections::BTreeMap,
@@ -17,27 +17,30 @@ use swfn_shared::{
 };
 use tracing::warn;
 
+use super::{clean::sync_folder, logs::is_full};
+
 /// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}")]
 pub struct ArtifactError {
-    kind: ErrorKind,
+    disk_full: bool,
     #[source]
     problem: Problem,
 }
 
 impl ArtifactError {
     fn new(path: &Path, error: &io::Error) -> Self {
-        let hint = "check disk space and permissions, then run the same command again; or take [artifacts] off the grid file";
-        Self {
-            kind: error.kind(),
-            problem: problem!("cannot write `{}`: {error}", path.display(); "{hint}"),
-        }
+        let problem = problem!(
+            "cannot write `{}`: {error}", path.display();
+            "check disk space and permissions, then run the same command again; or take \
+             [artifacts] off the grid file"
+        );
+        Self { disk_full: is_full(error), problem }
     }
 
     /// Whether writing again may succeed.
     pub fn may_pass(&self) -> bool {
-        matches!(self.kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        self.disk_full
     }
 }
 
@@ -53,7 +56,7 @@ struct Partial {
 }
 
 impl ArtifactFolder {
-    /// Makes the folder and tries it out, if any files are wanted: not when the first trial ends.
+    /// Makes the folder and tries it out at once, if any files are wanted.
     pub fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, ArtifactError> {
         if wanted != Artifacts::default() {
             let probe = path.join(".probe");
@@ -67,8 +70,8 @@ impl ArtifactFolder {
         Ok(Self(path))
     }
 
-    /// Writes parts of files of live leases and returns when they are on the disk. A worker sends again what was not
-    /// acknowledged: writing a part, or all parts, twice changes nothing.
+    /// Writes parts of files of live leases and returns when they are on the disk. Workers send
+    /// parts again that were not acknowledged, so writing a part twice changes nothing.
     pub fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), ArtifactError> {
         let mut open = BTreeMap::new();
         for (lease, part) in parts {
@@ -80,10 +83,11 @@ impl ArtifactFolder {
                 _ => start(&partial, part).map_err(failed)?,
             };
             let Some(mut started) = started.filter(|started| started.bytes >= part.offset) else {
-                // After a lost acknowledgement the end comes again of a file that is whole. Otherwise somebody removed what
-                // was before, or never sent it.
+                // After a lost acknowledgement, the end of a whole file comes again. Otherwise
+                // somebody removed the parts before it.
                 if !whole.is_file() {
-                    warn!(file = %whole.display(), "a part before byte {} is missing: it is left out", part.offset);
+                    let (file, offset) = (whole.display(), part.offset);
+                    warn!(%file, offset, "left out a part, since the one before it is missing");
                 }
                 continue;
             };
@@ -101,12 +105,12 @@ impl ArtifactFolder {
         Ok(())
     }
 
-    /// Whether the trial has that file, whole.
+    /// Whether the trial has that whole file.
     pub fn has(&self, trial: TrialId, name: &str) -> bool {
         self.0.join(trial.to_string()).join(name).is_file()
     }
 
-    /// Removes what there is of files of an attempt that is over: no more of them will come.
+    /// Removes the unfinished files of an attempt that is over.
     pub fn forget(&self, lease: LeaseId) {
         for name in artifacts::NAMES {
             let partial =
@@ -115,15 +119,14 @@ impl ArtifactFolder {
         }
     }
 
-    /// Removes what there is of a trial that has succeeded beside its whole files: beginnings that came again, and what lost attempts left.
+    /// Removes all unfinished files of a trial that has succeeded: those of lost attempts, and
+    /// beginnings that came again.
     pub fn tidy(&self, trial: TrialId) {
         let folder = self.0.join(trial.to_string());
-        match remove(&folder, ".") {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => {
-                warn!(folder = %folder.display(), "what is left of unfinished files cannot be removed: {error}")
-            }
+        if let Err(error) = remove(&folder, ".")
+            && error.kind() != ErrorKind::NotFound
+        {
+            warn!(folder = %folder.display(), "could not remove unfinished files: {error}");
         }
     }
 }
@@ -137,21 +140,17 @@ impl Partial {
     }
 }
 
-/// The file that a part goes into; none if there is none and the part is not its beginning. A beginning that comes again leaves what follows
-/// it as it is: that has been acknowledged, perhaps, and does not come again.
+/// The file that a part goes into; `None` if its beginning is missing. A beginning that comes again
+/// keeps the parts behind it: they may have been acknowledged, and would not come again.
 fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
     let begins = part.offset == 0;
     let folder = partial.parent().unwrap_or(partial);
     if begins {
         make(folder)?;
     }
-    let mut file = match files::options()
-        .read(true)
-        .write(true)
-        .create(begins)
-        .truncate(false)
-        .open(partial)
-    {
+    let mut options = files::options();
+    let opened = options.read(true).write(true).create(begins).truncate(false).open(partial);
+    let mut file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound && !begins => return Ok(None),
         Err(error) => return Err(error),
@@ -162,7 +161,7 @@ fn start(partial: &Path, part: &ArtifactPart) -> io::Result<Option<Partial>> {
             file.set_len(0)?;
             bytes = 0;
         }
-        sync(folder)?;
+        sync_folder(folder)?;
     }
     Ok(Some(Partial { file, bytes }))
 }
@@ -173,7 +172,7 @@ fn begins_with(file: &mut File, content: &[u8]) -> io::Result<bool> {
     Ok(there == content)
 }
 
-/// Gives a file its name, and removes what other attempts left of theirs.
+/// Gives a file its name, and removes the unfinished files of other attempts.
 fn finish(file: &File, last: &ArtifactPart, partial: &Path, whole: &Path) -> io::Result<()> {
     faults::point("artifact/whole");
     file.set_len(last.size)?;
@@ -183,7 +182,7 @@ fn finish(file: &File, last: &ArtifactPart, partial: &Path, whole: &Path) -> io:
     faults::point("artifact/named");
     let folder = whole.parent().unwrap_or(whole);
     remove(folder, &format!(".{}.", last.name))?;
-    sync(folder)
+    sync_folder(folder)
 }
 
 /// Removes the files whose names begin so.
@@ -196,19 +195,13 @@ fn remove(folder: &Path, beginning: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder; its name is on the disk after that.
+/// Makes a folder, and brings its name to the disk.
 fn make(folder: &Path) -> io::Result<()> {
     if !folder.is_dir() {
         fs::create_dir_all(folder)?;
-        folder.ancestors().skip(1).take(2).try_for_each(sync)?;
+        folder.ancestors().skip(1).take(2).try_for_each(sync_folder)?;
     }
     Ok(())
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    // The parent of `a` is the empty path, which nobody can open.
-    let here = folder.as_os_str().is_empty();
-    File::open(if here { Path::new(".") } else { folder })?.sync_all()
 }
 
 #[cfg(test)]

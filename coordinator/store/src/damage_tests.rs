@@ -194,10 +194,10 @@ fn an_interrupted_commit_is_no_damage() {
     assert!(told.unwrap().contains("if the machine lost its power in that moment"));
     // The index knows that it was completed.
     let told = open(&torn, Some(&index)).1.unwrap();
-    assert!(told.contains("is damaged behind commit") && told.contains("hint: "), "{told}");
+    assert!(told.contains("is damaged after commit") && told.contains("hint: "), "{told}");
     // A log that is gone, as only the index knows; had the database all of it, nothing would be missing.
     let told = open(&[], Some(&index)).1.unwrap();
-    assert!(told.contains("is damaged behind commit 0"), "{told}");
+    assert!(told.contains("is damaged after commit 0"), "{told}");
     // A file that is gone, and is not taken for a new one.
     fs::remove_file(&path).unwrap();
     fs::write(folder.path().join("torn.sqlite-wal"), &log).unwrap();

@@ -1,5 +1,5 @@
-//! What must survive: the journal of the scheduler, the points of all curves, the results, in one SQLite file with one
-//! writer; and the files that trials leave behind.
+//! The memory of a run: journal, curve points and results in one SQLite file with one writer; and
+//! the files that trials leave behind.
 #![allow(
     missing_docs,
     reason = "a part of the coordinator: nobody else sees the fields that are public here"
@@ -22,7 +22,9 @@ mod read;
 mod read_only;
 mod reader;
 pub mod run_dir;
+#[cfg(any(test, debug_assertions))]
 #[doc(hidden)]
+#[path = "tests/samples.rs"]
 pub mod samples;
 mod schema;
 #[cfg(test)]
@@ -34,7 +36,7 @@ pub use curves::{CurveSums, MeanPoint, mean_curves};
 pub use error::StoreError;
 pub use logs::{LogError, LogFolder, log_file};
 pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
-pub use read_only::{Chosen, ReadOnly, ensure_readable, spec_of};
+pub use read_only::{Chosen, ensure_readable, spec_of};
 pub use reader::{ReadError, Reader};
 pub use schema::Store;
 pub use write::{Batch, ResultRow, WorkerRow};
