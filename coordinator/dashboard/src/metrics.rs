@@ -87,9 +87,9 @@ pub fn install() -> Option<PrometheusHandle> {
 }
 
 fn describe() {
-    GAUGES.map(|(name, description)| describe_gauge!(name, description));
-    COUNTERS.map(|(name, description)| describe_counter!(name, description));
-    HISTOGRAMS.map(|(name, description)| describe_histogram!(name, description));
+    GAUGES.iter().for_each(|(name, text)| describe_gauge!(*name, *text));
+    COUNTERS.iter().for_each(|(name, text)| describe_counter!(*name, *text));
+    HISTOGRAMS.iter().for_each(|(name, text)| describe_histogram!(*name, *text));
 }
 
 /// Sets the gauges. `waiting`: requests in the engine's queue, and the most that it takes.

@@ -128,9 +128,9 @@ impl Door {
         if let Host::Name(name) = &said {
             hosts.push(name.clone());
         }
-        let frames = arguments.http_frames.iter().map(|origin| origin.0.clone()).collect();
-        let guard = Guard::new(hosts, access.token.clone());
-        let guard = Guard { tls: access.tls.clone(), frames, ..guard };
+        let mut guard = Guard::new(hosts, access.token.clone());
+        guard.tls = access.tls.clone();
+        guard.frames = arguments.http_frames.iter().map(|origin| origin.0.clone()).collect();
         let mut access = access.clone();
         if address.ip().is_loopback() {
             // Nobody can read along there, and certificates have other names.

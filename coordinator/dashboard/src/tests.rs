@@ -473,7 +473,8 @@ async fn only_pages_that_somebody_named_may_have_it_in_a_frame() {
     assert_eq!(page.headers()[header::X_FRAME_OPTIONS], "DENY");
 
     let hub = vec!["https://hub.example".to_owned(), "http://lab:8000".to_owned()];
-    let guard = Guard { frames: hub, ..Guard::new(Vec::new(), None) };
+    let mut guard = Guard::new(Vec::new(), None);
+    guard.frames = hub;
     let named = routes::router(Stage(watch::channel(Arc::new(house.app())).1), guard, "");
     let page = named.clone().oneshot(in_frame()).await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
