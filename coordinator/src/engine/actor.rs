@@ -117,7 +117,7 @@ impl Engine {
                 ledger.add(spec, outcome);
             }
         }
-        let holders = Holders::of(store.certificates()?);
+        let holders = Holders::with_certificates(store.certificates()?);
         let (snapshots, _) =
             watch::channel(ledger.snapshot(&scheduler, Vec::new(), Duration::ZERO));
         let mut start = At { now: Duration::ZERO, rules: &mut Counted };

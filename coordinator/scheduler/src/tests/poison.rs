@@ -209,6 +209,6 @@ fn steps_beyond_a_trials_own_are_no_progress_and_vaes_of_other_sweeps_are_not_ke
     let foreign = (0..8_192).map(|number| format!("{number:032x}").parse().unwrap());
     let kept = sweep
         .scheduler
-        .of_sweep(foreign.chain(own.iter().copied()).chain(own.iter().copied()).collect());
+        .needed_vaes(foreign.chain(own.iter().copied()).chain(own.iter().copied()).collect());
     assert_eq!(kept.into_iter().collect::<HashSet<_>>(), own.into_iter().collect());
 }
