@@ -10,9 +10,11 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
+use swfn_report::palette;
 use swfn_shared::{
     grid::Grid,
     snapshot::Snapshot,
+    treatment::Names,
     trial::{Architecture, TrialSpec},
 };
 use swfn_store::{Reader, run_dir::Place};
@@ -21,7 +23,6 @@ use tracing::debug;
 
 use super::{
     axes::{self, Axes, Axis},
-    colours,
     commands::Commander,
     metrics,
     summary::LiveSummary,
@@ -57,6 +58,13 @@ impl Queue {
         };
         Self(Box::new(move || requests.upgrade().map_or((0, 0), waiting)))
     }
+}
+
+/// The names of the report's colours, by the short names of regularisers in this sweep.
+fn colours(specs: &[TrialSpec]) -> BTreeMap<String, String> {
+    let looks = palette::legend(specs.iter().map(TrialSpec::regulariser));
+    let names = Names::among(looks.iter().map(|look| look.regulariser));
+    looks.into_iter().map(|look| (names.regulariser(look.regulariser), look.variable)).collect()
 }
 
 /// The state that answers are made from.
@@ -96,7 +104,7 @@ impl App {
                 architectures: axes::architectures(specs),
                 subset_sizes,
                 axes: axes.shown(),
-                colours: colours::names(specs),
+                colours: colours(specs),
                 live: queue.is_some(),
                 commands: false,
             },
@@ -139,7 +147,6 @@ impl App {
         self.queue.as_ref().map_or((0, 0), |queue| (queue.0)())
     }
 
-    /// A file of the run directory.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }

@@ -19,7 +19,6 @@ fn is_behind(name: &str) -> bool {
 /// The most values that a list to choose from has: there may be thousands of seeds.
 const LISTED: usize = 200;
 
-/// One axis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Axis {
     /// The name in requests.
@@ -209,7 +208,6 @@ fn title(place: &str) -> String {
     format!("{whose}{}", name.replace('_', " "))
 }
 
-/// The architectures of the sweep.
 pub(crate) fn architectures(specs: &[TrialSpec]) -> Vec<Architecture> {
     let used: HashSet<&str> = specs.iter().map(|spec| spec.architecture.name()).collect();
     Architecture::ALL.iter().copied().filter(|known| used.contains(known.name())).collect()
@@ -229,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_varies_is_an_axis_whatever_it_is() {
+    fn varying_settings_are_axes() {
         let axes = axes(
             "[grid]\nseed = { count = 2 }\nsubset_size = [1000, 300]\narchitecture = [\"net\", \"net+dropout\"]\n\
              lambda = [0, 0.1]\nlearning_rate = [0.1, 1e-4, 0.02]\npenalty_samples = [10, 20]\n",
@@ -267,7 +265,7 @@ mod tests {
 
     /// A row of the table of axes is enough: nothing here knows its name.
     #[test]
-    fn every_axis_of_a_grid_is_a_column_and_a_filter() {
+    fn grid_axes_are_columns_and_filters() {
         for setting in Setting::of_grid() {
             let (grid, values) = varied(*setting);
             let specs: Vec<_> =
@@ -290,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_seeds_none_is_listed() {
+    fn many_seeds_are_not_listed() {
         let of = |seeds: usize| {
             let axes = axes(&format!(
                 "[grid]\nseed = {{ count = {seeds} }}\nsubset_size = 100\narchitecture = \"net\"\nlambda = 0\n"

@@ -7,10 +7,8 @@ use swfn_shared::person::{Commanded, PersonCommand, Refusal};
 
 use super::problem::Problem;
 
-/// The path for commands.
 pub(crate) const PATH: &str = "/api/v1/commands";
 
-/// The most bytes of a command.
 pub(crate) const MAX_BYTES: usize = 64 << 10;
 
 type Done = Pin<Box<dyn Future<Output = Option<Result<Commanded, Refusal>>> + Send>>;

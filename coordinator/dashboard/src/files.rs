@@ -52,12 +52,10 @@ pub(super) fn logs_of(run_dir: &Path, trial: TrialId, attempts: u32) -> Vec<u32>
     newest.rev().filter(|attempt| is_plain(&log_of(run_dir, trial, *attempt))).collect()
 }
 
-/// Where the log of an attempt is.
 pub(super) fn log_of(run_dir: &Path, trial: TrialId, attempt: u32) -> PathBuf {
     log_file(&run_dir.join("logs"), &trial.to_string(), attempt)
 }
 
-/// A file that a trial has left.
 pub(super) async fn artifact(
     run_dir: &Path,
     trial: TrialId,

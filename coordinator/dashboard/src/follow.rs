@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_another_process_writes_is_seen() {
+    async fn writes_of_another_process_are_seen() {
         let specs: Arc<[TrialSpec]> = samples::specs(2).into();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");

@@ -18,8 +18,7 @@ use crate::{
     guard::{Guard, is_open},
     problem::Problem,
     query::{
-        Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Sort, Trials, attempt, page,
-        trial_id,
+        Curves, MAX_CURVES, MAX_ITEMS, MAX_POINTS, Points, SORTS, Trials, attempt, page, trial_id,
     },
 };
 
@@ -167,10 +166,8 @@ fn addressed(uri: &Uri) {
                 add(&axes[*axis].name, Some(axes[*axis].values()[*value].clone()));
             }
             let name = match sort {
-                Sort::By(order) => {
-                    SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0
-                }
-                Sort::Axis(axis) => &axes[*axis].name,
+                (_, Some(axis)) => &axes[*axis].name,
+                (order, None) => SORTS.iter().find(|(_, of)| of == order).expect("it has a name").0,
             };
             add("sort", Some(format!("{}{name}", if *descending { "-" } else { "" })));
             text

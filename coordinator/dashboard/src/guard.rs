@@ -39,7 +39,6 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// The check.
 #[derive(Debug)]
 pub(crate) struct Guard {
     /// Names and addresses of this coordinator, in lower case. Those of loopback and the address
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_come_from_this_page_or_with_the_token() {
+    fn commands_need_this_page_or_the_token() {
         let token = Token::random();
         let bearer = format!("Bearer {}", token.reveal());
         let (open, closed) = (guard(), Guard::new(Vec::new(), Some(token)));
@@ -396,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_reading() {
+    fn all_other_methods_are_refused() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "BREW"] {
             let mut head = head("/", &[("host", "localhost")]);
             head.method = method.parse().unwrap();
@@ -411,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_comes_as_bearer_or_as_a_password() {
+    fn the_token_is_a_bearer_or_a_password() {
         let token = Token::random();
         let guard = Guard::new(Vec::new(), Some(token.clone()));
         let of = |uri: &str, authorization: &str| {

@@ -9,7 +9,6 @@
 mod app;
 mod arguments;
 mod axes;
-mod colours;
 mod commands;
 mod etag;
 #[cfg(test)]

@@ -125,12 +125,10 @@ pub fn count(event: &Event, in_time: bool) {
     counter!(LEASES_ENDED.0, "how" => how).increment(1);
 }
 
-/// Counts a commit.
 pub fn committed(took: Duration) {
     histogram!(COMMIT_SECONDS.0).record(took);
 }
 
-/// The metrics of each worker.
 #[derive(Debug, Default)]
 pub struct Meters {
     workers: HashMap<WorkerId, Series>,
@@ -175,7 +173,6 @@ impl Meters {
         self.workers.remove(worker);
     }
 
-    /// Counts points of a worker.
     pub fn points(&self, worker: &WorkerId, count: usize) {
         counter!(POINTS.0).increment(count as u64);
         if let Some(series) = self.workers.get(worker) {
@@ -183,7 +180,6 @@ impl Meters {
         }
     }
 
-    /// Counts a result of a worker.
     pub fn result(&self, worker: &WorkerId, spec: &TrialSpec, outcome: &Outcome) {
         counter!(RESULTS.0).increment(1);
         histogram!(TRIAL_SECONDS.0).record(outcome.vae_seconds + outcome.classifier_seconds);

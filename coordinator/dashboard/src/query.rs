@@ -96,16 +96,10 @@ pub(crate) struct Trials {
     pub(crate) seed: Option<u64>,
     /// Axes, and positions of values on them.
     pub(crate) values: Vec<(usize, usize)>,
-    pub(crate) sort: Sort,
+    /// [`Order::Cell`] comes with the axis whose positions sort the cells.
+    pub(crate) sort: (Order, Option<usize>),
     pub(crate) descending: bool,
     pub(crate) page: Page,
-}
-
-/// The order of trials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sort {
-    By(Order),
-    Axis(usize),
 }
 
 /// The orders of trials beside those by axes.
@@ -138,13 +132,12 @@ impl Trials {
         let sort = |text: &str| {
             let (name, descending) =
                 text.strip_prefix('-').map_or((text, false), |name| (name, true));
-            let known =
-                SORTS.iter().find(|(known, _)| *known == name).map(|(_, order)| Sort::By(*order));
-            let axis = || axes.all().iter().position(|axis| axis.name == name).map(Sort::Axis);
-            Some((known.or_else(axis)?, descending))
+            let known = SORTS.iter().find(|(known, _)| *known == name);
+            let axis = || axes.all().iter().position(|axis| axis.name == name);
+            let sort = known.map(|(_, order)| (*order, None));
+            Some((sort.or_else(|| Some((Order::Cell, Some(axis()?))))?, descending))
         };
-        let (sort, descending) =
-            given.get("sort", sort, sorts)?.unwrap_or((Sort::By(Order::File), false));
+        let (sort, descending) = given.get("sort", sort, sorts)?.unwrap_or_default();
         let states = || one_of(TrialState::ALL.map(TrialState::name));
         let state = given.get("state", TrialState::by_name, states)?;
         let seed = |text: &str| digits(text).then(|| text.parse().ok())?;
@@ -154,10 +147,7 @@ impl Trials {
 
     /// The same in the terms of the store.
     pub(crate) fn choice(&self, axes: &Axes) -> Choice {
-        let (order, axis) = match self.sort {
-            Sort::By(order) => (order, None),
-            Sort::Axis(axis) => (Order::Cell, Some(axis)),
-        };
+        let (order, axis) = self.sort;
         let all = self.values.is_empty() && axis.is_none();
         Choice {
             state: self.state,

@@ -45,7 +45,6 @@ use super::{
     routes::{self, Local, Stage},
 };
 
-/// The default port.
 const DEFAULT_PORT: u16 = 7078;
 
 /// Ports that are tried before any other one.
@@ -57,7 +56,6 @@ pub const CONNECTIONS: usize = 128;
 /// The most bytes of the headers of one request, and of its buffer.
 const HEADERS: usize = 16 << 10;
 
-/// The most headers of one request.
 const MAX_HEADERS: usize = 64;
 
 /// [`Door::next_request`], unless a test is in a hurry.

@@ -71,7 +71,7 @@ async fn ask_as(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, hos
 }
 
 #[tokio::test]
-async fn beyond_loopback_it_speaks_tls_and_on_loopback_it_need_not() {
+async fn tls_is_needed_beyond_loopback_only() {
     let house = House::new();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
@@ -164,7 +164,7 @@ async fn dawdle(address: SocketAddr, bytes: &[u8]) -> Duration {
 }
 
 #[tokio::test]
-async fn a_guest_who_does_not_go_on_is_let_go() {
+async fn an_idle_guest_is_disconnected() {
     let house = House::new();
     let http = ["--http=127.0.0.1:0".to_owned()];
     let limit = Duration::from_secs(1);

@@ -100,7 +100,7 @@ mod tests {
     use swfn_store::Store;
 
     #[tokio::test]
-    async fn one_that_was_begun_is_kept_though_nobody_waits_for_it() {
+    async fn an_abandoned_summary_is_finished_and_kept() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\n\
                     subset_size = 100\narchitecture = \"net\"\nlambda = 0\n";
         let grid = Arc::new(Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap());

@@ -321,36 +321,17 @@ pub(super) struct PointsView {
 /// A worker of `/api/v1/workers`
 #[derive(Debug, Serialize)]
 pub(super) struct WorkerView {
-    id: String,
-    host: String,
-    device: String,
-    model: String,
-    threads: Option<u32>,
-    software: String,
-    joined: f64,
+    #[serde(flatten)]
+    line: WorkerLine,
     connected: bool,
     running: usize,
-    succeeded: i64,
-    seconds: f64,
 }
 
 impl WorkerView {
     pub(super) fn new(line: WorkerLine, snapshot: &Snapshot) -> Self {
-        let WorkerLine { id, host, device, model, threads, software, joined, succeeded, seconds } =
-            line;
-        Self {
-            connected: snapshot.connected.contains(&id),
-            running: snapshot.running.iter().filter(|running| running.worker == id).count(),
-            id: id.to_string(),
-            host,
-            device,
-            model,
-            threads,
-            software,
-            joined,
-            succeeded,
-            seconds,
-        }
+        let connected = snapshot.connected.contains(&line.id);
+        let running = snapshot.running.iter().filter(|running| running.worker == line.id).count();
+        Self { line, connected, running }
     }
 }
 

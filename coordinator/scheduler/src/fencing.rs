@@ -53,7 +53,7 @@ mod tests {
     use crate::state::Lease;
 
     #[test]
-    fn only_the_holder_of_the_current_attempt_is_heard() {
+    fn only_the_current_holder_is_admitted() {
         let grid = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = [0]\nsubset_size = 100\n\
                     architecture = \"net\"\nlambda = 0\n";
         let spec = Grid::parse("t", grid, DEFAULT_MAX_TRIALS).unwrap().trials().next().unwrap();

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_gap_is_a_pause_but_not_again_and_again() {
+    fn only_a_rare_gap_is_a_pause() {
         let seconds = Duration::from_secs;
         let limits = Limits {
             max_failures: 3,

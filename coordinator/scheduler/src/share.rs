@@ -68,7 +68,7 @@ mod tests {
     use super::even_share;
 
     #[test]
-    fn what_small_workers_cannot_take_goes_to_large_ones() {
+    fn large_workers_take_the_rest_of_small_ones() {
         let any = usize::MAX;
         for (trials, capacities, share) in [
             (100, vec![64, any], 50),

@@ -1,7 +1,7 @@
 //! Why the actor stops.
 
 use swfn_shared::{problem, problem::Problem};
-use swfn_store::{ArtifactError, LogError, StoreError};
+use swfn_store::{FileError, StoreError};
 
 /// Why the actor stopped.
 #[derive(Debug, thiserror::Error)]
@@ -9,9 +9,7 @@ pub(crate) enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    #[error(transparent)]
-    Log(#[from] LogError),
+    File(#[from] FileError),
     #[error("{0}")]
     Other(#[from] Problem),
 }
@@ -33,8 +31,7 @@ impl EngineError {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Store(error) => error.may_pass(),
-            Self::Artifact(error) => error.may_pass(),
-            Self::Log(_) => true,
+            Self::File(error) => error.may_pass(),
             Self::Other(_) => false,
         }
     }

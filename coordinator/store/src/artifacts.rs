@@ -12,39 +12,17 @@ use swfn_shared::{
     artifacts::{self, ArtifactPart, Artifacts},
     faults, files,
     ids::{LeaseId, TrialId},
-    problem,
-    problem::Problem,
 };
 use tracing::warn;
 
-use super::{clean::sync_folder, logs::is_full};
+use super::{clean::sync_folder, error::FileError};
 
-/// A file that cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub struct ArtifactError {
-    disk_full: bool,
-    #[source]
-    problem: Problem,
+fn unwritable(path: &Path, error: &io::Error) -> FileError {
+    let hint = "check disk space and permissions, then run the same command again; or take \
+                [artifacts] off the grid file";
+    FileError::new(path, error, hint)
 }
 
-impl ArtifactError {
-    fn new(path: &Path, error: &io::Error) -> Self {
-        let problem = problem!(
-            "cannot write `{}`: {error}", path.display();
-            "check disk space and permissions, then run the same command again; or take \
-             [artifacts] off the grid file"
-        );
-        Self { disk_full: is_full(error), problem }
-    }
-
-    /// Whether writing again may succeed.
-    pub fn may_pass(&self) -> bool {
-        self.disk_full
-    }
-}
-
-/// The folder.
 #[derive(Debug)]
 pub struct ArtifactFolder(PathBuf);
 
@@ -57,7 +35,7 @@ struct Partial {
 
 impl ArtifactFolder {
     /// Makes the folder and tries it out at once, if any files are wanted.
-    pub fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, ArtifactError> {
+    pub fn open(path: PathBuf, wanted: Artifacts) -> Result<Self, FileError> {
         if wanted != Artifacts::default() {
             let probe = path.join(".probe");
             let try_out = || {
@@ -65,19 +43,19 @@ impl ArtifactFolder {
                 files::create(&probe)?;
                 fs::remove_file(&probe)
             };
-            try_out().map_err(|error| ArtifactError::new(&path, &error))?;
+            try_out().map_err(|error| unwritable(&path, &error))?;
         }
         Ok(Self(path))
     }
 
     /// Writes parts of files of live leases and returns when they are on the disk. Workers send
     /// parts again that were not acknowledged, so writing a part twice changes nothing.
-    pub fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), ArtifactError> {
+    pub fn write(&self, parts: &[(LeaseId, ArtifactPart)]) -> Result<(), FileError> {
         let mut open = BTreeMap::new();
         for (lease, part) in parts {
             let whole = self.0.join(lease.trial.to_string()).join(part.name);
             let partial = whole.with_file_name(format!(".{}.{}", part.name, lease.attempt));
-            let failed = |error| ArtifactError::new(&whole, &error);
+            let failed = |error| unwritable(&whole, &error);
             let started = match open.remove(&partial) {
                 Some(started) if part.offset > 0 => Some(started),
                 _ => start(&partial, part).map_err(failed)?,
@@ -100,7 +78,7 @@ impl ArtifactFolder {
             }
         }
         for (path, partial) in open {
-            partial.file.sync_all().map_err(|error| ArtifactError::new(&path, &error))?;
+            partial.file.sync_all().map_err(|error| unwritable(&path, &error))?;
         }
         Ok(())
     }
@@ -224,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_there_when_it_is_whole_and_stays_as_it_is_when_parts_come_again() {
+    fn a_file_appears_only_when_it_is_whole() {
         let dir = tempfile::tempdir().unwrap();
         let folder = ArtifactFolder::open(dir.path().join("artifacts"), Artifacts::ALL).unwrap();
         let file = |name| {

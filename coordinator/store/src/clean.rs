@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_in_order_is_marked_and_a_start_removes_the_mark() {
+    fn a_clean_end_is_marked_until_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let mut store = written(&path);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_copied_edited_or_left_open_has_no_mark_that_fits() {
+    fn a_copied_or_edited_file_has_no_mark() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let copy = dir.path().join("copy");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_took_the_name_of_another_one_is_not_marked() {
+    fn a_replaced_file_is_not_marked() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let store = written(&path);

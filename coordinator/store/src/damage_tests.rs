@@ -85,7 +85,7 @@ fn damage(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) -> usize {
 }
 
 #[test]
-fn a_damaged_file_is_refused_or_as_it_was_after_a_commit() {
+fn a_damaged_file_never_reads_as_something_else() {
     let folder = tempfile::tempdir().unwrap();
     let contents = killed(folder.path());
     let whole =
@@ -218,7 +218,7 @@ fn an_interrupted_commit_is_no_damage() {
 
 /// SQLite's own check does not notice a number that became another number.
 #[test]
-fn a_number_that_is_not_the_one_that_was_written_is_noticed() {
+fn a_changed_number_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sweep.sqlite");
     let specs: Vec<TrialSpec> = specs(1);

@@ -1,6 +1,9 @@
 //! A store that cannot be opened, read or written, and what to do about it.
 
-use std::path::Path;
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 use rusqlite::ErrorCode;
 use swfn_shared::{problem, problem::Problem};
@@ -77,6 +80,32 @@ impl StoreError {
         problem!("`{path}` is not there"; "name the run directory of a sweep, such as runs/quick")
             .into()
     }
+}
+
+/// A file of a trial that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct FileError {
+    disk_full: bool,
+    #[source]
+    problem: Problem,
+}
+
+impl FileError {
+    pub(super) fn new(path: &Path, error: &io::Error, hint: &str) -> Self {
+        let problem = problem!("cannot write `{}`: {error}", path.display(); "{hint}");
+        Self { disk_full: is_full(error), problem }
+    }
+
+    /// Whether writing again may succeed.
+    pub fn may_pass(&self) -> bool {
+        self.disk_full
+    }
+}
+
+/// Whether the disk, or the user's share of it, is full.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// The error for a reader that finds a file of another version.

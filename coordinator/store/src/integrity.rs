@@ -91,7 +91,6 @@ impl Sum {
     }
 }
 
-/// The sums of all tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Sums([Sum; TABLES.len()]);
 

@@ -31,10 +31,10 @@ mod schema;
 mod tests;
 mod write;
 
-pub use artifacts::{ArtifactError, ArtifactFolder};
+pub use artifacts::ArtifactFolder;
 pub use curves::{CurveSums, MeanPoint, mean_curves};
-pub use error::StoreError;
-pub use logs::{LogError, LogFolder, log_file};
+pub use error::{FileError, StoreError};
+pub use logs::{LogFolder, log_file};
 pub use read::{CurveRow, KnownTrial, LeaseSpan, TrialRow, covered, parse};
 pub use read_only::{Chosen, ensure_readable, spec_of};
 pub use reader::{ReadError, Reader};

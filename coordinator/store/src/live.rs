@@ -75,7 +75,6 @@ impl Order {
     }
 }
 
-/// A trial in a list.
 #[derive(Debug)]
 pub struct TrialLine {
     pub id: TrialId,
@@ -112,7 +111,7 @@ pub struct EventLine {
 }
 
 /// A worker that has ever joined.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct WorkerLine {
     pub id: WorkerId,
     pub host: String,
@@ -190,7 +189,6 @@ pub fn trials(
     Ok((total, lines.collect::<Result<_, _>>()?))
 }
 
-/// One trial of the grid.
 pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<TrialPage>> {
     let mut query =
         connection.prepare_cached(&format!("SELECT {LINE} WHERE in_grid AND trial.id = :id"))?;
@@ -220,7 +218,6 @@ pub fn trial(connection: &Connection, id: TrialId) -> rusqlite::Result<Option<Tr
     Ok(Some(TrialPage { line, log, events }))
 }
 
-/// A point of a curve.
 #[derive(Debug, Serialize)]
 pub struct Point {
     pub metric: String,
@@ -326,7 +323,6 @@ fn fingerprint(connection: &Connection) -> rusqlite::Result<String> {
     connection.query_row(sql, [], |row| row.get(0))
 }
 
-/// The states of the trials of the grid.
 pub fn states(connection: &Connection) -> rusqlite::Result<Vec<(TrialId, TrialState)>> {
     let mut query = connection.prepare_cached("SELECT id, state FROM trial WHERE in_grid")?;
     query.query_map([], |row| Ok((parse(row, 0)?, parse(row, 1)?)))?.collect()

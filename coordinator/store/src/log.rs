@@ -76,12 +76,10 @@ impl fmt::Display for LogDamage {
     }
 }
 
-/// The log of a database.
 pub(super) fn path_of(database: &Path) -> PathBuf {
     with_end(database, "-wal")
 }
 
-/// The index of the log of a database.
 pub(super) fn index_of(database: &Path) -> PathBuf {
     with_end(database, "-shm")
 }

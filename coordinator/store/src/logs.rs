@@ -3,17 +3,14 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, ErrorKind, Seek as _, SeekFrom, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
-use swfn_shared::{files, ids::LeaseId, problem, problem::Problem, trial_log::LogPart};
+use swfn_shared::{files, ids::LeaseId, trial_log::LogPart};
 use tracing::warn;
 
-/// A log that cannot be written, since the disk is full.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct LogError(#[source] Problem);
+use super::error::{FileError, is_full};
 
 /// The folder of logs in a run directory.
 #[derive(Debug)]
@@ -37,17 +34,15 @@ impl LogFolder {
     ///
     /// Unlike results, lines are not synced: a power cut may cost a log its end. A full disk is an
     /// error, since the coordinator pauses for it. Any other obstacle costs the log alone.
-    pub fn write(&mut self, parts: &[(LeaseId, LogPart)]) -> Result<(), LogError> {
+    pub fn write(&mut self, parts: &[(LeaseId, LogPart)]) -> Result<(), FileError> {
         let mut broken = BTreeSet::new();
         for (lease, part) in parts {
             let path = log_file(&self.path, &lease.trial.to_string(), lease.attempt);
             match put(&path, part) {
                 Ok(()) => {}
                 Err(error) if is_full(&error) => {
-                    return Err(LogError(problem!(
-                        "cannot write `{}`: {error}", path.display();
-                        "check disk space, then run the same command again"
-                    )));
+                    let hint = "check disk space, then run the same command again";
+                    return Err(FileError::new(&path, &error, hint));
                 }
                 Err(error) => {
                     if !self.warned && broken.insert(path.clone()) {
@@ -59,11 +54,6 @@ impl LogFolder {
         self.warned |= !broken.is_empty();
         Ok(())
     }
-}
-
-/// Whether the disk, or the user's share of it, is full.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Writes a part at its place, or at the end if somebody has removed the lines before it.
@@ -82,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_grows_and_parts_that_come_again_change_nothing() {
+    fn repeated_parts_do_not_change_a_log() {
         let dir = tempfile::tempdir().unwrap();
         let lease = |attempt| LeaseId {
             trial: "0123456789abcdef0123456789abcdef".parse().unwrap(),

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_others_is_read_and_nothing_is_left_beside_it() {
+    async fn a_reader_leaves_no_files_behind() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let names = || {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_takes_too_long_ends_and_so_does_everything_at_a_stop() {
+    async fn long_readings_end_and_so_does_closing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.sqlite");
         let _store = Store::open(&path).unwrap();

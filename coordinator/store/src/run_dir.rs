@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_away_is_noticed() {
+    fn a_removed_run_directory_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run");
         let run_dir = RunDir::open(&path).unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn who_replaces_files_says_so() {
+    fn replaced_files_are_reported() {
         let dir = tempfile::tempdir().unwrap();
         let before = Before::of(&dir.path().join("missing"));
         assert_eq!(before.replaced(), None);

@@ -158,7 +158,6 @@ DELETE FROM integrity WHERE name = 'result';
 /// From this version on the file has the sums of its rows.
 const WITH_INTEGRITY: i64 = 3;
 
-/// The open file.
 #[derive(Debug)]
 pub struct Store {
     pub(super) connection: Connection,

@@ -43,7 +43,6 @@ pub struct WorkerRow {
     pub certificate: Option<String>,
 }
 
-/// The result of a lease.
 #[derive(Debug, Clone)]
 pub struct ResultRow {
     pub lease: LeaseId,

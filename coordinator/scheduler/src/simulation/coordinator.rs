@@ -1,4 +1,5 @@
-//! One process of the coordinator: the turn that the actor of `engine/` goes by, on the clock and the disk of the simulation.
+//! One process of the coordinator: the turn of `engine/`, on the clock and the disk of the
+//! simulation.
 
 use std::time::Duration;
 
@@ -16,11 +17,11 @@ use super::{
     oracle::{Answer, Broken, Oracle},
     plan::{Plan, Retry},
     tally::Trace,
-    wire, words,
+    trace_text, wire,
 };
 use crate::turn::{self, At, Commit, Holder, Holders, Next, Reply, Rules, Turn, Write, Written};
 
-/// What the actor is told.
+/// A request for the actor.
 #[derive(Debug)]
 pub(super) enum Request {
     Join { session: StreamId, hello: Hello },
@@ -31,9 +32,9 @@ pub(super) enum Request {
     Tick,
 }
 
-/// Who looks on while a coordinator decides.
+/// Observes the decisions of a coordinator.
 #[derive(Debug)]
-pub(super) struct Surroundings<'s> {
+pub(super) struct Observer<'s> {
     pub(super) now: Millis,
     pub(super) oracle: &'s mut Oracle,
     pub(super) trace: &'s mut Trace,
@@ -41,7 +42,7 @@ pub(super) struct Surroundings<'s> {
     pub(super) broken: Result<(), Broken>,
 }
 
-impl<'s> Surroundings<'s> {
+impl<'s> Observer<'s> {
     pub(super) fn new(now: Millis, oracle: &'s mut Oracle, trace: &'s mut Trace) -> Self {
         Self { now, oracle, trace, broken: Ok(()) }
     }
@@ -54,19 +55,19 @@ impl<'s> Surroundings<'s> {
     }
 }
 
-impl Rules for Surroundings<'_> {
+impl Rules for Observer<'_> {
     fn decide(&mut self, scheduler: &Scheduler, now: Duration, command: &Command) -> Answer {
         let answer = scheduler.decide(now, command);
         self.check(|oracle| oracle.decided(now, command, &answer));
         match &answer {
             Ok(events) => {
                 for event in events.iter().filter(|event| event.durable().is_some()) {
-                    self.trace.say(self.now, || format!("  {}", words::event(event)));
+                    self.trace.say(self.now, || format!("  {}", trace_text::event(event)));
                 }
             }
             Err(rejection) => {
                 self.trace.say(self.now, || {
-                    format!("  {} refused: {rejection}", words::command(command))
+                    format!("  {} refused: {rejection}", trace_text::command(command))
                 });
             }
         }
@@ -111,7 +112,7 @@ impl Coordinator {
         plan: &Plan,
         disk: &Disk,
         dead: impl Fn(&WorkerId) -> bool,
-        mut around: Surroundings<'_>,
+        mut around: Observer<'_>,
     ) -> Result<Self, Broken> {
         let scheduler = replayed(plan, &disk.journal)?;
         around.oracle.restarted();
@@ -124,23 +125,19 @@ impl Coordinator {
     }
 
     /// Puts quarantined trials back, those that a person wants, before anybody can connect.
-    pub(super) fn retry(
-        &mut self,
-        mut around: Surroundings<'_>,
-        which: Retry,
-    ) -> Result<(), Broken> {
+    pub(super) fn retry(&mut self, mut around: Observer<'_>, which: Retry) -> Result<(), Broken> {
         let now = self.clock(around.now);
-        self.try_again(now, &mut around, which);
+        self.retry_trials(now, &mut around, which);
         self.end_turn();
         around.broken
     }
 
-    fn try_again(&mut self, now: Duration, around: &mut Surroundings<'_>, which: Retry) -> usize {
-        let Some(retry) = around.oracle.wants_again(which) else { return 0 };
+    fn retry_trials(&mut self, now: Duration, around: &mut Observer<'_>, which: Retry) -> usize {
+        let Some(retry) = around.oracle.retry_command(which) else { return 0 };
         let command = PersonCommand::Retry(retry);
         let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
         let count = if let Ok(Commanded::Retried { trials, .. }) = done { trials } else { 0 };
-        around.check(|oracle| oracle.tried_again(&done));
+        around.check(|oracle| oracle.retried(&done));
         count
     }
 
@@ -151,7 +148,7 @@ impl Coordinator {
     /// One turn of the loop, up to the commit.
     pub(super) fn work(
         &mut self,
-        mut around: Surroundings<'_>,
+        mut around: Observer<'_>,
         requests: Vec<Request>,
     ) -> Result<(), Broken> {
         let now = self.clock(around.now);
@@ -168,7 +165,7 @@ impl Coordinator {
         around.broken
     }
 
-    fn take(&mut self, now: Duration, around: &mut Surroundings<'_>, request: Request) {
+    fn take(&mut self, now: Duration, around: &mut Observer<'_>, request: Request) {
         match request {
             Request::Tick => {}
             Request::Join { session, hello: Hello { worker, predecessor, held } } => {
@@ -210,14 +207,14 @@ impl Coordinator {
             // When all is over, so is the coordinator.
             Request::Retry(_) if self.turn.scheduler.counts().finished() => {}
             Request::Retry(which) => {
-                if self.try_again(now, around, which) > 0 {
+                if self.retry_trials(now, around, which) > 0 {
                     around.oracle.tally.fault("trial put back while the coordinator runs");
                 }
             }
         }
     }
 
-    /// What was decided waits for the disk, and the answers for that.
+    /// Keeps the answers until the writes are on the disk.
     fn end_turn(&mut self) {
         self.batch.add(self.turn.writes());
         self.commit = Some(self.turn.commit());
@@ -228,7 +225,7 @@ impl Coordinator {
         self.turn.closed().into_iter().map(|(_, session)| session as StreamId).collect()
     }
 
-    /// What is to be done after an attempt to write.
+    /// The next step after an attempt to write.
     pub(super) fn after(&mut self, written: Written, give_up: bool) -> Next {
         self.commit
             .as_mut()
@@ -238,7 +235,7 @@ impl Coordinator {
     /// Answers with the streams that they go to.
     pub(super) fn addressed(
         &self,
-        around: &mut Surroundings<'_>,
+        around: &mut Observer<'_>,
         answers: Vec<(WorkerId, Reply)>,
     ) -> Vec<(StreamId, Downward)> {
         for (worker, reply) in &answers {
@@ -272,7 +269,7 @@ pub(super) fn replayed(plan: &Plan, journal: &[Event]) -> Result<Scheduler, Brok
 }
 
 impl Batch {
-    /// What a turn wants written.
+    /// Adds the writes of a turn to the batch.
     fn add(&mut self, writes: Vec<Write>) {
         for write in writes {
             match write {

@@ -65,7 +65,7 @@ fn a_sweep_fills_up_seed_by_seed() {
 }
 
 #[test]
-fn a_worker_gets_trials_whose_vae_it_has_and_leaves_other_subsets_of_the_seed_to_others() {
+fn a_worker_gets_trials_whose_vae_it_has() {
     let mut sweep = Sweep::of(specs_of(AXES));
     sweep.join("ann");
     sweep.join("bob");
