@@ -47,7 +47,7 @@ pub(crate) struct SweepNames {
 }
 
 /// Counts the requests that wait for the engine, and those that can.
-pub struct Queue(Box<dyn Fn() -> (usize, usize) + Send + Sync>);
+pub struct Queue(pub(super) Box<dyn Fn() -> (usize, usize) + Send + Sync>);
 
 impl Queue {
     /// Counts those of a channel, without keeping it open: its engine stops with the last sender.
@@ -74,7 +74,7 @@ pub struct App {
     pub(super) place: Place,
     pub(super) snapshots: watch::Receiver<Snapshot>,
     /// `None` where only files are known.
-    queue: Option<Queue>,
+    pub(super) queue: Option<Queue>,
     pub(super) reader: Reader,
     pub(super) summary: LiveSummary,
     pub(super) prometheus: Option<PrometheusHandle>,
@@ -132,19 +132,9 @@ impl App {
         }
     }
 
-    /// Merges new samples into histograms, so that they do not pile up.
-    pub(super) fn merge_samples(&self) {
-        self.prometheus.iter().for_each(PrometheusHandle::run_upkeep);
-    }
-
     /// A copy, so that no answer locks the watch while it is made.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.snapshots.borrow().clone()
-    }
-
-    /// The requests that wait for the engine, and the most that can.
-    pub(super) fn waiting(&self) -> (usize, usize) {
-        self.queue.as_ref().map_or((0, 0), |queue| (queue.0)())
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {

@@ -67,8 +67,8 @@ impl<'q> Parameters<'q> {
         self.get(name, parse, || format!("a whole number from {least} to {most}"))
     }
 
-    fn page(&self, most: u32) -> Result<Page, Problem> {
-        let limit = self.number("limit", 1, most)?.unwrap_or(USUAL_ITEMS);
+    fn page(&self, usual: u32, most: u32) -> Result<Page, Problem> {
+        let limit = self.number("limit", 1, most)?.unwrap_or(usual);
         Ok(Page { limit, offset: self.number("offset", 0, u32::MAX)?.unwrap_or(0) })
     }
 }
@@ -142,7 +142,14 @@ impl Trials {
         let state = given.get("state", TrialState::by_name, states)?;
         let seed = |text: &str| digits(text).then(|| text.parse().ok())?;
         let seed = given.get("seed", seed, || "a whole number".to_owned())?;
-        Ok(Self { state, seed, values, sort, descending, page: given.page(MAX_ITEMS)? })
+        Ok(Self {
+            state,
+            seed,
+            values,
+            sort,
+            descending,
+            page: given.page(USUAL_ITEMS, MAX_ITEMS)?,
+        })
     }
 
     /// The same in the terms of the store.
@@ -200,14 +207,13 @@ impl Points {
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
         let given = Parameters::parse(query, &["metric", "limit", "offset"])?;
         let metric = given.get("metric", metrics::by_name, || one_of(metrics::ALL))?;
-        let limit = given.number("limit", 1, MAX_POINTS)?.unwrap_or(MAX_POINTS);
-        Ok(Self { metric, page: Page { limit, ..given.page(MAX_POINTS)? } })
+        Ok(Self { metric, page: given.page(MAX_POINTS, MAX_POINTS)? })
     }
 }
 
 /// `/api/v1/workers` and `/api/v1/cells`
 pub(crate) fn page(query: Option<&str>) -> Result<Page, Problem> {
-    Parameters::parse(query, &["limit", "offset"])?.page(MAX_ITEMS)
+    Parameters::parse(query, &["limit", "offset"])?.page(USUAL_ITEMS, MAX_ITEMS)
 }
 
 /// Refuses all parameters.

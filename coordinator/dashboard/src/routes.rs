@@ -60,11 +60,8 @@ impl FromRef<Stage> for Arc<App> {
 
 pub(super) type Shared = State<Arc<App>>;
 
-/// The text in the place of a trial's id in a path, unless it is no UTF-8.
-type TrialInPath = Result<Path<String>, PathRejection>;
-
-/// The same, and the text behind it.
-type TwoInPath = Result<Path<(String, String)>, PathRejection>;
+/// The variable texts of a path, unless they are no UTF-8.
+type InPath<T> = Result<Path<T>, PathRejection>;
 
 /// The address that a connection came to.
 #[derive(Debug, Clone, Copy)]
@@ -233,7 +230,7 @@ async fn trials(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     json(&ListView::new(page, total, items))
 }
 
-fn trial_id(text: TrialInPath) -> Result<TrialId, Problem> {
+fn trial_id(text: InPath<String>) -> Result<TrialId, Problem> {
     query::trial_id(&text.map(|Path(text)| text).unwrap_or_default())
 }
 
@@ -242,7 +239,7 @@ fn no_trial() -> Problem {
         .hint("/api/v1/trials has all")
 }
 
-async fn trial(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
+async fn trial(State(app): Shared, id: InPath<String>, RawQuery(asked): RawQuery) -> Answer {
     query::nothing(asked.as_deref())?;
     let id = trial_id(id)?;
     let found = app.reader.read(move |transaction| live::trial(transaction, id)).await?;
@@ -250,7 +247,7 @@ async fn trial(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -
     json(&TrialDetails::new(found, &app, &app.snapshot()).map_err(|error| internal(&error))?)
 }
 
-async fn points(State(app): Shared, id: TrialInPath, RawQuery(asked): RawQuery) -> Answer {
+async fn points(State(app): Shared, id: InPath<String>, RawQuery(asked): RawQuery) -> Answer {
     let (Points { metric, page }, id) = (Points::parse(asked.as_deref())?, trial_id(id)?);
     let found =
         app.reader.read(move |transaction| live::points(transaction, id, metric, page)).await?;
@@ -277,14 +274,22 @@ async fn report(State(app): Shared, RawQuery(asked): RawQuery) -> Answer {
     Ok(response)
 }
 
-async fn log(State(app): Shared, path: TwoInPath, RawQuery(asked): RawQuery) -> Answer {
+async fn log(
+    State(app): Shared,
+    path: InPath<(String, String)>,
+    RawQuery(asked): RawQuery,
+) -> Answer {
     query::nothing(asked.as_deref())?;
     let (id, attempt) = path.map(|Path(parts)| parts).unwrap_or_default();
     let path = files::log_of(app.place.path(), query::trial_id(&id)?, query::attempt(&attempt)?);
     files::file(&path, "text/plain; charset=utf-8").await
 }
 
-async fn artifact(State(app): Shared, path: TwoInPath, RawQuery(asked): RawQuery) -> Answer {
+async fn artifact(
+    State(app): Shared,
+    path: InPath<(String, String)>,
+    RawQuery(asked): RawQuery,
+) -> Answer {
     query::nothing(asked.as_deref())?;
     let (id, name) = path.map(|Path(parts)| parts).unwrap_or_default();
     files::artifact(app.place.path(), query::trial_id(&id)?, &name).await
@@ -303,7 +308,8 @@ async fn prometheus(State(app): Shared) -> Answer {
     let Some(handle) = &app.prometheus else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "nothing is counted in this process"));
     };
-    metrics::show(&app.snapshot(), app.waiting());
+    let waiting = app.queue.as_ref().map_or((0, 0), |queue| (queue.0)());
+    metrics::show(&app.snapshot(), waiting);
     Ok(with_type("text/plain; version=0.0.4; charset=utf-8", handle.render()))
 }
 

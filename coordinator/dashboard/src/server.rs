@@ -1,8 +1,8 @@
 //! The socket, and the limits for those who connect.
 //!
-//! The gate stands before strangers, as it does before gRPC. A guest's connection ends when it sends
-//! nothing for a while, does not read its answer, or is old. Only HTTP/1.1 is spoken, which has no
-//! streams to open and reset.
+//! The gate stands before strangers, as it does before gRPC. A guest's connection ends when it
+//! sends nothing for a while, does not read its answer, or is old. Only HTTP/1.1 is spoken, which
+//! has no streams to open and reset.
 
 use std::{
     io,
@@ -176,7 +176,8 @@ pub async fn serve(door: Door, apps: watch::Receiver<Arc<App>>, stop: impl Futur
     loop {
         tokio::select! {
             () = &mut stop => break,
-            _ = upkeep.tick() => apps.borrow().merge_samples(),
+            // New samples are merged into histograms, so that they do not pile up.
+            _ = upkeep.tick() => apps.borrow().prometheus.iter().for_each(|p| p.run_upkeep()),
             Some(_) = connections.join_next() => {}
             connection = incoming.next() => match connection {
                 Some(Ok(connection)) => {

@@ -36,7 +36,8 @@ use super::{
 
 pub(super) const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{2028}</";
 
-/// Two seeds of `net` and of `lenet+bn`, without and with function norm: one trial has succeeded, one runs, one was given up.
+/// Two seeds of `net` and of `lenet+bn`, without and with function norm: one trial has succeeded,
+/// one runs, one was given up.
 pub(super) struct House {
     pub(super) dir: TempDir,
     run_dir: RunDir,

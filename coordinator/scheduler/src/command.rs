@@ -12,8 +12,8 @@ pub enum Command {
     /// A worker opened a stream. `held`: the leases that it works on, or whose reports are not
     /// acknowledged.
     Joined { worker: WorkerId, predecessor: Option<Predecessor>, held: Vec<LeaseId> },
-    /// A worker asked for trials: it has so many lanes, used ones included, and these VAEs. It takes
-    /// trials of the named shape, or of any single shape.
+    /// A worker asked for trials: it has so many lanes, used ones included, and these VAEs. It
+    /// takes trials of the named shape, or of any single shape.
     Asked { worker: WorkerId, capacity: Capacity },
     /// Any sign of life.
     Heard { worker: WorkerId },
@@ -53,7 +53,8 @@ pub(crate) const SUSPECT: u32 = 2;
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The loss is no longer finite. Training is deterministic, so another attempt would diverge, too.
+    /// The loss is no longer finite. Training is deterministic, so another attempt would diverge,
+    /// too.
     Diverged,
     /// Any other failure of the trial itself.
     Error,

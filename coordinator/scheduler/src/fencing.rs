@@ -15,7 +15,8 @@ use super::{
 pub enum Admission {
     /// The worker holds the lease.
     Live,
-    /// This attempt has ended with a result, whose acknowledgement got lost: the message came again.
+    /// This attempt has ended with a result, whose acknowledgement got lost: the message came
+    /// again.
     Repeated,
 }
 

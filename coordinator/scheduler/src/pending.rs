@@ -94,9 +94,9 @@ impl Pending {
     /// Up to `wanted` trials of one shape for a worker with these VAEs.
     ///
     /// First come trials that have failed, then those whose VAE it has, then those of subsets that
-    /// nobody works on, then any. Without a `shape`, the first trial sets it, and a seed goes before
-    /// the next. If there are no others, an `idle` worker gets one suspect. `elsewhere`: whether a
-    /// trial should run at another place.
+    /// nobody works on, then any. Without a `shape`, the first trial sets it, and a seed goes
+    /// before the next. If there are no others, an `idle` worker gets one suspect. `elsewhere`:
+    /// whether a trial should run at another place.
     pub(super) fn pick(
         &self,
         wanted: usize,

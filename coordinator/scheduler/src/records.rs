@@ -30,14 +30,6 @@ const SLACK_OF_ALL: f64 = 100.0;
 /// No trial takes too long before that, unless the grid file says so.
 const LEAST: Duration = Duration::from_secs(3600);
 
-/// The record of one place.
-#[derive(Debug, Default)]
-pub(super) struct Record {
-    /// Trials that have failed here alone, since the last success here.
-    failed: BTreeSet<TrialIndex>,
-    rates: Rates,
-}
-
 /// Seconds per operation of the newest results.
 #[derive(Debug, Default)]
 pub(super) struct Rates(VecDeque<f64>);
@@ -60,7 +52,9 @@ impl Rates {
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    places: BTreeMap<Place, Record>,
+    /// Trials that have failed at one place alone, since the last success there.
+    failed: BTreeMap<Place, BTreeSet<TrialIndex>>,
+    rates: BTreeMap<Place, Rates>,
     all: Rates,
 }
 
@@ -69,46 +63,44 @@ impl Records {
     /// trial's, and count against no place.
     pub(super) fn failed(&mut self, index: TrialIndex, places: &[Place]) {
         if let [only] = places {
-            self.places.entry(only.clone()).or_default().failed.insert(index);
+            self.failed.entry(only.clone()).or_default().insert(index);
         } else {
             self.forgive(index);
         }
     }
 
     pub(super) fn succeeded(&mut self, place: &Place, rate: Option<f64>) {
-        let record = self.places.entry(place.clone()).or_default();
-        record.failed.clear();
+        self.failed.remove(place);
         if let Some(rate) = rate {
-            record.rates.add(rate);
+            self.rates.entry(place.clone()).or_default().add(rate);
             self.all.add(rate);
         }
     }
 
     /// Drops the failures of a trial.
     pub(super) fn forgive(&mut self, index: TrialIndex) {
-        self.places.retain(|_, record| {
-            record.failed.remove(&index);
-            !(record.failed.is_empty() && record.rates.0.is_empty())
-        });
+        for failed in self.failed.values_mut() {
+            failed.remove(&index);
+        }
     }
 
     /// Drops the record of a place where somebody has started a worker anew.
     pub(super) fn forget(&mut self, place: &Place) {
-        self.places.remove(place);
+        self.failed.remove(place);
+        self.rates.remove(place);
     }
 
     fn only_fails(&self, place: &Place) -> bool {
-        self.places.get(place).is_some_and(|record| record.failed.len() >= TOO_MANY)
+        self.failed.get(place).is_some_and(|failed| failed.len() >= TOO_MANY)
     }
 
     /// How long a trial may take at a place, judging by others.
     fn longest(&self, trial: &Trial, place: &Place) -> Option<Duration> {
-        let own = self.places.get(place).and_then(|record| record.rates.median(RATES_OF_PLACE));
+        let own = self.rates.get(place).and_then(|rates| rates.median(RATES_OF_PLACE));
         let own = own.map(|rate| SLACK_OF_PLACE * rate);
         let rate = own.or_else(|| Some(SLACK_OF_ALL * self.all.median(RATES_OF_ALL)?))?;
-        let longest =
-            Duration::try_from_secs_f64(rate * operations(trial)).unwrap_or(Duration::MAX);
-        Some(longest.max(LEAST))
+        let longest = Duration::try_from_secs_f64(rate * operations(trial));
+        Some(longest.unwrap_or(Duration::MAX).max(LEAST))
     }
 }
 

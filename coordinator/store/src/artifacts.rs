@@ -217,7 +217,8 @@ mod tests {
         };
         write(1, &sent[..2]);
         assert_eq!(file(WEIGHTS), None);
-        // Acknowledgements got lost: everything, then the end alone, comes again. A confusion matrix between them.
+        // Acknowledgements got lost: everything, then the end alone, comes again. A confusion
+        // matrix between them.
         let other = parts(CONFUSION, 7, 0);
         write(1, &[&sent[..1], &other, &sent[1..]].concat());
         write(1, &sent[2..]);
@@ -247,7 +248,7 @@ mod tests {
                 .unwrap();
         };
         let sent = parts(WEIGHTS, 2 * MAX_PART_BYTES + 5, 0);
-        // What stands there under the same name, and is longer or other, is no part of it.
+        // Another file under the same name is no part of it.
         for other in [parts(WEIGHTS, 4 * MAX_PART_BYTES, 0), parts(WEIGHTS, 2 * MAX_PART_BYTES, 7)]
         {
             write(&other[..other.len() - 1]);

@@ -49,7 +49,7 @@ const RESULT_4: &str = "trial, attempt, worker, final_test_accuracy, best_test_a
     final_test_loss, vae_seconds, classifier_seconds, dataset_digest, validation_accuracy, \
     validated_test_accuracy";
 
-/// What programs of that version of the schema summed; `None` where they had no such table.
+/// The tables that programs of that version summed; `None` where they had no such table.
 fn tables_of(version: i64) -> [Option<(&'static str, &'static str)>; TABLES.len()] {
     let mut tables = TABLES.map(Some);
     if version < 5 {
@@ -162,7 +162,7 @@ impl Sums {
         Ok(sums)
     }
 
-    /// What is wrong with a file whose rows have these sums, if anything.
+    /// The problem of a file whose rows have these sums, if any.
     pub(super) fn problem(
         &self,
         connection: &Connection,

@@ -1,4 +1,5 @@
-//! Lists for the page while the sweep runs: trials, one trial, its points, workers. All are bounded.
+//! Lists for the page while the sweep runs: trials, one trial, its points, workers. All are
+//! bounded.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params, params};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What was written is read back; writing again changes nothing; what is not ours is refused.
+//! Rows are read back; writing again changes nothing; foreign files are refused.
 
 use swfn_shared::{
     event::{Blame, Event},
@@ -126,7 +126,8 @@ fn version_1_is_migrated_with_all_rows() {
     assert_eq!(store.trials().unwrap()[0].dataset_digest.as_deref(), Some(DIGEST));
 }
 
-/// The dump of a file that the last program of version 2 wrote, of a sweep whose worker was killed once.
+/// The dump of a file that the last program of version 2 wrote, of a sweep whose worker was killed
+/// once.
 #[test]
 fn version_2_is_migrated_and_sums_its_rows() {
     let dir = tempfile::tempdir().unwrap();
@@ -154,7 +155,8 @@ fn version_2_is_migrated_and_sums_its_rows() {
     assert!(matches!(Store::open(&path), Err(StoreError::Damaged(_))));
 }
 
-/// The dump of a file that the last program of version 3 wrote; it sums its rows already, without what version 4 has more.
+/// The dump of a file that the last program of version 3 wrote; it sums its rows already, without
+/// what version 4 has more.
 #[test]
 fn version_3_is_checked_and_migrated() {
     let dir = tempfile::tempdir().unwrap();
@@ -195,7 +197,8 @@ fn version_3_is_checked_and_migrated() {
     assert_eq!((outcome.final_test_accuracy, outcome.validated_test_accuracy), (0.9, Some(0.75)));
 }
 
-/// The dump of a file of the last program of version 4, which was killed in the middle of its sweep.
+/// The dump of a file of the last program of version 4, which was killed in the middle of its
+/// sweep.
 #[test]
 fn version_4_keeps_its_results_and_trials() {
     let dir = tempfile::tempdir().unwrap();

@@ -14,7 +14,8 @@ pub(super) struct Batch {
     pub(super) results: Vec<(LeaseId, WorkerId)>,
     /// Somebody joined, which leaves a row.
     pub(super) joined: bool,
-    /// Reports that were heard, whatever came of them: they may be acknowledged once this is written.
+    /// Reports that were heard, whatever came of them: they may be acknowledged once this is
+    /// written.
     pub(super) heard: Vec<(WorkerId, u64)>,
 }
 

@@ -22,7 +22,8 @@ impl World {
         if !self.quiet || self.now < self.calm_from {
             return Ok(());
         }
-        // Trials may hang, fail and kill up to their limits, one after the other on one slow worker.
+        // Trials may hang, fail and kill up to their limits, one after the other on one slow
+        // worker.
         let attempt = self.plan.lease() + self.plan.stall() + 60_000;
         let bound = self.calm_from + 12 * attempt * self.subjects.len() as Millis;
         if self.now > bound {
