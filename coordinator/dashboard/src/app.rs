@@ -17,7 +17,7 @@ use swfn_shared::{
     treatment::Names,
     trial::{Architecture, TrialSpec},
 };
-use swfn_store::{Reader, run_dir::Place};
+use swfn_store::{Reader, run_dir::RunFiles};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -71,7 +71,7 @@ fn colours(specs: &[TrialSpec]) -> BTreeMap<String, String> {
 pub struct App {
     pub(super) names: SweepNames,
     pub(super) axes: Axes,
-    pub(super) place: Place,
+    pub(super) place: RunFiles,
     pub(super) snapshots: watch::Receiver<Snapshot>,
     /// `None` where only files are known.
     pub(super) queue: Option<Queue>,
@@ -86,7 +86,7 @@ impl App {
     /// Makes the state for a sweep; with a queue if this process runs its engine.
     pub fn new(
         grid: Arc<Grid>,
-        place: &Place,
+        place: &RunFiles,
         specs: &[TrialSpec],
         snapshots: watch::Receiver<Snapshot>,
         queue: Option<Queue>,

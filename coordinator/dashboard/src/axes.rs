@@ -47,8 +47,7 @@ impl Axis {
 pub(crate) struct Axes {
     axes: Vec<Axis>,
     seeds: Vec<u64>,
-    /// In the order of the grid, with the position of the value on each axis; `None` where a cell
-    /// lacks the setting.
+    /// In the order of the grid, with the positions on each axis; `None` without that setting.
     cells: Vec<(CellId, Vec<Option<usize>>)>,
     positions: HashMap<CellId, usize>,
 }
@@ -155,8 +154,8 @@ impl Axes {
         self.positions.contains_key(&cell)
     }
 
-    /// The cells that have these values, each an axis and a position on it, with their positions on
-    /// the axis of the order.
+    /// The cells with these values (axis and position), and their positions on the axis of the
+    /// order.
     pub(crate) fn choose(
         &self,
         wanted: &[(usize, usize)],

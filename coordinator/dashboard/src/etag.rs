@@ -1,5 +1,4 @@
-//! Answers that have not changed are not sent again: a request with the tag of the present answer
-//! gets only a status.
+//! Answers that have not changed are not sent again: the tag of the present one gets a status.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 

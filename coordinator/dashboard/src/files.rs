@@ -1,6 +1,5 @@
-//! Files of the run directory that people open from the page: the report, logs, and files that
-//! trials leave. Their names are fixed. Browsers run nothing in them: they show a file as its
-//! stated type, or save it.
+//! Files of the run directory that people open from the page: the report, logs, and files of
+//! trials. Their names are fixed, and browsers run nothing in them.
 
 use std::{
     fs::File,

@@ -158,8 +158,7 @@ fn foreign(host: &str) -> Problem {
         .hint("say --http-host with the name under which people reach it")
 }
 
-/// Refuses requests that a browser sends for another page. Links to the dashboard itself may come
-/// from anywhere.
+/// Refuses requests that a browser sends for another page, except links to the dashboard itself.
 fn origin(head: &Parts, host: &str, in_frames: bool) -> Result<(), Problem> {
     let text = |name: HeaderName| {
         head.headers.get(name).map(|value| str::from_utf8(value.as_bytes()).unwrap_or("?"))
@@ -202,8 +201,7 @@ fn is_json(head: &Parts) -> Result<(), Problem> {
         .hint("say `Content-Type: application/json`"))
 }
 
-/// Without a token, the browser has to say that this page sends a command. [`origin`] has refused
-/// other pages already, but not silence.
+/// Without a token, a command needs an origin. [`origin`] has refused all foreign ones.
 fn from_here(head: &Parts) -> Result<(), Problem> {
     let same_site = head.headers.get(SITE).is_some_and(|site| site == "same-origin");
     if same_site || head.headers.contains_key(header::ORIGIN) {

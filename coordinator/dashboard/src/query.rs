@@ -1,5 +1,4 @@
-//! Parameters of requests, parsed into types that cannot be wrong. They are percent-encoded; `+`
-//! stands for itself, as in `lenet+bn`.
+//! Parameters of requests as types. They are percent-encoded, but `+` is itself, as in `lenet+bn`.
 
 use std::borrow::Cow;
 

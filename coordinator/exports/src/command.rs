@@ -8,7 +8,7 @@ use swfn_shared::{output, problem};
 use swfn_store::{
     Store,
     grid_file::{self, Earlier},
-    run_dir::Before,
+    run_dir::ExistingFiles,
 };
 
 use super::{
@@ -70,7 +70,7 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<String> {
         chosen.iter().try_for_each(|chosen| reader.choose(chosen))?;
         Ok(reader)
     };
-    let before = arguments.out.as_deref().map(Before::of);
+    let before = arguments.out.as_deref().map(ExistingFiles::of);
     let mut formats = arguments.format.clone();
     if formats.is_empty() && arguments.mlflow.is_none() {
         formats.push(Format::Csv);

@@ -9,16 +9,14 @@ use swfn_shared::{
 /// Something that happened to a worker or to time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// A worker opened a stream. `held`: the leases that it works on, or whose reports are not
-    /// acknowledged.
+    /// A worker opened a stream. `held`: its leases with work to do or reports to acknowledge.
     Joined { worker: WorkerId, predecessor: Option<Predecessor>, held: Vec<LeaseId> },
     /// A worker asked for trials: it has so many lanes, used ones included, and these VAEs. It
     /// takes trials of the named shape, or of any single shape.
     Asked { worker: WorkerId, capacity: Capacity },
     /// Any sign of life.
     Heard { worker: WorkerId },
-    /// A worker reported iterations. `waits`: they may stand still, since reports wait for
-    /// acknowledgement.
+    /// A worker reported iterations. `waits`: they may stand still, since reports are on their way.
     Progressed { worker: WorkerId, lease: LeaseId, step: u64, waits: bool },
     /// A trial ended with a result.
     Succeeded { worker: WorkerId, lease: LeaseId },
@@ -26,8 +24,7 @@ pub enum Command {
     Failed { worker: WorkerId, lease: LeaseId, kind: FailureKind, error: String, log: String },
     /// The worker returned a lease unfinished.
     Released { worker: WorkerId, lease: LeaseId },
-    /// The worker is gone, through no fault of a trial: it said goodbye, or it ended with the
-    /// coordinator that had started it.
+    /// The worker is gone without fault of a trial: by its goodbye, or with its coordinator.
     Left { worker: WorkerId },
     /// A person acted on a trial.
     ByPerson { trial: TrialId, act: Act },
@@ -53,8 +50,7 @@ pub(crate) const SUSPECT: u32 = 2;
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The loss is no longer finite. Training is deterministic, so another attempt would diverge,
-    /// too.
+    /// The loss is no longer finite. Training is deterministic, so it would be again.
     Diverged,
     /// Any other failure of the trial itself.
     Error,

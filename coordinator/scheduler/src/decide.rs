@@ -1,5 +1,4 @@
-//! Decides the events that follow from a command. Nothing changes here; [`Scheduler::evolve`]
-//! applies the events.
+//! Decides the events of a command. Nothing changes before [`Scheduler::evolve`] applies them.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -138,7 +137,7 @@ impl Scheduler {
         } else {
             let able = self.able_places(now);
             let most = if state.reported { usize::MAX } else { self.limits.portion };
-            let most = if self.is_set_aside(state, &able) { 0 } else { most };
+            let most = if self.is_excluded(state, &able) { 0 } else { most };
             let share = self.share(now, worker, lanes, &able).min(most);
             let wanted = share.saturating_sub(state.leases.len());
             let idle = state.leases.is_empty() && self.has_let_go(now, state);
@@ -235,8 +234,7 @@ impl Scheduler {
         if let TrialState::Leased(lease) = &self.trials[index].state { Some(lease) } else { None }
     }
 
-    /// The losses of leases that one worker lost together. `blame` holds for several; a single one
-    /// is to blame for itself.
+    /// Leases that one worker lost together. `blame` is for several; a single one takes all blame.
     fn lost(
         &self,
         now: Duration,

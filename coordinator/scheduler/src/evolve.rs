@@ -15,8 +15,7 @@ use super::{
 impl Scheduler {
     /// Applies an event that [`Self::decide`] returned or that a journal has.
     ///
-    /// An event of a damaged journal may not fit the state. It changes nothing, and is described in
-    /// the error.
+    /// An event of a damaged journal may not fit the state: then it changes nothing.
     pub fn evolve(&mut self, now: Duration, event: &Event) -> Result<(), String> {
         match event {
             Event::WorkerJoined { worker, anew } => {

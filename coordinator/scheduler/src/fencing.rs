@@ -15,8 +15,7 @@ use super::{
 pub enum Admission {
     /// The worker holds the lease.
     Live,
-    /// This attempt has ended with a result, whose acknowledgement got lost: the message came
-    /// again.
+    /// This attempt has its result, whose acknowledgement got lost.
     Repeated,
 }
 

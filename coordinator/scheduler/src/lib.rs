@@ -27,8 +27,7 @@ pub use command::{Command, FailureKind, Fence, Predecessor, Rejection};
 pub use fencing::Admission;
 pub use pauses::Pauses;
 pub use state::{Earlier, Lease, Limits, Scheduler, TrialState};
-/// The most requests that wait for the engine, which commits them together. Flow control holds up
-/// further ones.
+/// The most requests that wait for the engine. Flow control holds up further ones.
 pub const REQUESTS: usize = 1024;
 
 pub use swfn_shared::event::{Act, Blame, Event};

@@ -1,5 +1,4 @@
-//! Pauses of the coordinator itself. Messages of workers wait in its sockets meanwhile, so workers
-//! only seem silent.
+//! Pauses of the coordinator itself, when workers only seem silent.
 
 use std::time::Duration;
 

@@ -59,8 +59,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Records a failure of a trial that has failed at these places. Failures at two places are the
-    /// trial's, and count against no place.
+    /// Records a failure. Failures at two places are the trial's, and count against no place.
     pub(super) fn failed(&mut self, index: TrialIndex, places: &[Place]) {
         if let [only] = places {
             self.failed.entry(only.clone()).or_default().insert(index);
@@ -122,7 +121,7 @@ impl AblePlaces<'_> {
     }
 
     /// Whether a trial should run elsewhere: it has failed here, or on this host, and there are
-    /// other places, or other hosts.
+    /// others.
     pub(super) fn prefer_others(&self, here: &Place, trial: &Trial) -> bool {
         let failed = || trial.failed_at.iter();
         let another_host = |able: &&&Place| !failed().any(|place| place.host == able.host);
@@ -145,14 +144,14 @@ impl Scheduler {
     }
 
     /// Whether a worker gets no trials, since its place only fails and there are others.
-    pub(super) fn is_set_aside(&self, worker: &Worker, able: &AblePlaces<'_>) -> bool {
+    pub(super) fn is_excluded(&self, worker: &Worker, able: &AblePlaces<'_>) -> bool {
         !able.0.is_empty() && self.records.only_fails(&worker.place)
     }
 
     /// The workers that get no trials for that reason.
-    pub fn set_aside(&self, now: Duration) -> Vec<&WorkerId> {
+    pub fn excluded_workers(&self, now: Duration) -> Vec<&WorkerId> {
         let able = self.able_places(now);
-        let aside = self.workers.iter().filter(|(_, worker)| self.is_set_aside(worker, &able));
+        let aside = self.workers.iter().filter(|(_, worker)| self.is_excluded(worker, &able));
         aside.map(|(id, _)| id).collect()
     }
 

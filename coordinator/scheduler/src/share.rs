@@ -27,7 +27,7 @@ impl Scheduler {
             if id == asking {
                 capacities.push(lanes.max(worker.leases.len()));
             } else if !self.is_silent(now, worker) {
-                let aside = self.is_set_aside(worker, able);
+                let aside = self.is_excluded(worker, able);
                 capacities.push(if aside { worker.leases.len() } else { worker.capacity() });
             } else {
                 continue;

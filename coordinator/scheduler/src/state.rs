@@ -219,7 +219,7 @@ impl Scheduler {
 
     /// A sweep that repeats trials of an earlier one, at other places if there are any. Attempts go
     /// on from the earlier ones, which fences those off.
-    pub fn again(limits: Limits, trials: impl IntoIterator<Item = (TrialSpec, Earlier)>) -> Self {
+    pub fn repeat(limits: Limits, trials: impl IntoIterator<Item = (TrialSpec, Earlier)>) -> Self {
         let (specs, earlier): (Vec<_>, Vec<_>) = trials.into_iter().unzip();
         let mut trials = Self::new(limits, specs).trials;
         for (trial, Earlier { attempts, worker }) in trials.iter_mut().zip(earlier) {

@@ -28,7 +28,7 @@ use swfn_shared::{
 use tracing::warn;
 
 pub use self::{
-    commit::{Commit, Next, Written},
+    commit::{Commit, NextStep, WriteOutcome},
     holders::Holders,
     message::{FromWorker, Hello, Holder, Progress, Reply, SessionId},
 };
@@ -70,7 +70,7 @@ pub trait Rules {
 }
 
 /// The time of a turn, and its rules.
-pub struct At<'r> {
+pub struct TurnContext<'r> {
     /// Since some fixed start, on a clock that never goes back.
     pub now: Duration,
     pub rules: &'r mut dyn Rules,
@@ -131,10 +131,9 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Resumes with the scheduler that a journal leads to. Leases of dead workers are returned at
-    /// once, the others get a whole term.
+    /// Resumes from a journal. Leases of dead workers are returned, the others get a whole term.
     pub fn resume(
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         mut scheduler: Scheduler,
         artifacts: Artifacts,
         holders: Holders,
@@ -165,7 +164,7 @@ impl Turn {
     }
 
     /// Takes over the workers of another sweep, which is over.
-    pub fn take_over(&mut self, at: &mut At<'_>, first: Self) {
+    pub fn take_over(&mut self, at: &mut TurnContext<'_>, first: Self) {
         let Self { pauses, sessions, holders, leaving, waiting, .. } = first;
         (self.pauses, self.sessions, self.holders) = (pauses, sessions, holders);
         (self.leaving, self.waiting) = (leaving, waiting);
@@ -226,7 +225,11 @@ impl Turn {
     }
 
     /// Decides, evolves, and adds the durable events to the writes.
-    fn apply(&mut self, at: &mut At<'_>, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn apply(
+        &mut self,
+        at: &mut TurnContext<'_>,
+        command: &Command,
+    ) -> Result<Vec<Event>, Rejection> {
         let now = at.rules.clock(at.now);
         let events = at.rules.decide(&self.scheduler, now, command)?;
         for event in &events {
@@ -258,7 +261,7 @@ impl Turn {
     /// workers are drained once all trials have ended.
     ///
     /// Time comes last: after a slow commit, waiting signs of life must count before silence.
-    pub fn end(&mut self, at: &mut At<'_>, passes: bool, sends_home: bool) {
+    pub fn end(&mut self, at: &mut TurnContext<'_>, passes: bool, sends_home: bool) {
         if passes {
             self.tick(at);
         }
@@ -275,7 +278,7 @@ impl Turn {
 
     /// Lets leases expire. A worker that loses one that way is stuck or gone, and new leases would
     /// only expire again. So its ask is dropped: it asks anew when it is awake.
-    fn tick(&mut self, at: &mut At<'_>) {
+    fn tick(&mut self, at: &mut TurnContext<'_>) {
         if self.pauses.tick(at.now) {
             warn!("the coordinator stood still, so leases get a whole term");
             self.scheduler.grant_full_terms(at.now);
@@ -293,7 +296,8 @@ impl Turn {
     }
 
     fn warn_of_failing_places(&mut self, now: Duration) {
-        let failing: BTreeSet<_> = self.scheduler.set_aside(now).into_iter().cloned().collect();
+        let failing: BTreeSet<_> =
+            self.scheduler.excluded_workers(now).into_iter().cloned().collect();
         for worker in failing.difference(&self.warned) {
             warn!(
                 %worker,
@@ -304,7 +308,7 @@ impl Turn {
         self.warned = failing;
     }
 
-    fn serve_waiting(&mut self, at: &mut At<'_>) {
+    fn serve_waiting(&mut self, at: &mut TurnContext<'_>) {
         for (worker, capacity) in std::mem::take(&mut self.waiting) {
             let command = Command::Asked { worker, capacity };
             let events = self.apply(at, &command).unwrap_or_default();

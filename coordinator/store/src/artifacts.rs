@@ -1,5 +1,4 @@
-//! The folder of files that trials leave behind: `artifacts/TRIAL/NAME`. A file has its name only
-//! when it is whole and on the disk.
+//! The folder of files of trials: `artifacts/TRIAL/NAME`. Only whole files have their names.
 
 use std::{
     collections::BTreeMap,
@@ -61,8 +60,7 @@ impl ArtifactFolder {
                 _ => start(&partial, part).map_err(failed)?,
             };
             let Some(mut started) = started.filter(|started| started.bytes >= part.offset) else {
-                // After a lost acknowledgement, the end of a whole file comes again. Otherwise
-                // somebody removed the parts before it.
+                // The end of a whole file came again, or somebody has removed its beginning.
                 if !whole.is_file() {
                     let (file, offset) = (whole.display(), part.offset);
                     warn!(%file, offset, "left out a part, since the one before it is missing");
@@ -89,7 +87,7 @@ impl ArtifactFolder {
     }
 
     /// Removes the unfinished files of an attempt that is over.
-    pub fn forget(&self, lease: LeaseId) {
+    pub fn remove_attempt(&self, lease: LeaseId) {
         for name in artifacts::NAMES {
             let partial =
                 self.0.join(lease.trial.to_string()).join(format!(".{name}.{}", lease.attempt));
@@ -97,9 +95,8 @@ impl ArtifactFolder {
         }
     }
 
-    /// Removes all unfinished files of a trial that has succeeded: those of lost attempts, and
-    /// beginnings that came again.
-    pub fn tidy(&self, trial: TrialId) {
+    /// Removes unfinished files of a trial that has succeeded, such as those of lost attempts.
+    pub fn remove_unfinished(&self, trial: TrialId) {
         let folder = self.0.join(trial.to_string());
         if let Err(error) = remove(&folder, ".")
             && error.kind() != ErrorKind::NotFound
@@ -274,13 +271,13 @@ mod tests {
         }
         write(&sent);
         write(&sent[..1]);
-        folder.tidy(lease(1).trial);
+        folder.remove_unfinished(lease(1).trial);
         assert_eq!(
             fs::read_dir(&of_trial).unwrap().count(),
             1,
             "nothing stays of it beside the file"
         );
-        folder.tidy("ffffffffffffffffffffffffffffffff".parse().unwrap());
+        folder.remove_unfinished("ffffffffffffffffffffffffffffffff".parse().unwrap());
     }
 
     #[test]

@@ -11,8 +11,7 @@ fn settings() -> impl Iterator<Item = Axis> {
     Axis::all().filter(|axis| matches!(axis.kind, Kind::Dataset) || Axis::of_grid().contains(axis))
 }
 
-/// A setting's value, from a trial's JSON. Without the function norm, numbers are 0 and names
-/// `none`.
+/// The value in a trial's JSON. Without the function norm, numbers are 0 and names `none`.
 fn expression(axis: Axis) -> String {
     let path = if matches!(axis.kind, Kind::Dataset) { "dataset.name" } else { axis.place };
     let absent = match (axis.written, axis.kind) {

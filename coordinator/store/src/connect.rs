@@ -15,8 +15,7 @@ pub(super) fn read_only() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-/// The same file, under a name that SQLite does not take for a URI: a folder may be called
-/// `file:x`.
+/// The file's name, such that SQLite does not take a folder `file:x` for a URI.
 pub(super) fn no_uri(path: &Path) -> PathBuf {
     if path.as_os_str().as_encoded_bytes().starts_with(b"file:") {
         Path::new(".").join(path)

@@ -45,13 +45,13 @@ fn hint(code: Option<ErrorCode>) -> &'static str {
 
 impl StoreError {
     /// Whether writing again may succeed: the disk is full, or does not answer.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Sqlite { code: Some(ErrorCode::DiskFull), .. })
-            || self.is_of_the_device()
+            || self.is_device_failure()
     }
 
     /// Whether the disk fails. A full one may look like that too, where SQLite cannot tell.
-    pub fn is_of_the_device(&self) -> bool {
+    pub fn is_device_failure(&self) -> bool {
         matches!(self, Self::Sqlite { code: Some(ErrorCode::SystemIoFailure), .. })
     }
 
@@ -98,7 +98,7 @@ impl FileError {
     }
 
     /// Whether writing again may succeed.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         self.disk_full
     }
 }

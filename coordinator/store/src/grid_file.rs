@@ -1,5 +1,4 @@
-//! Reads the text of a grid file, which may be anything, and finds the earlier grids of a run
-//! directory.
+//! Reads grid files, which may be anything, and finds the earlier grids of a run directory.
 
 use std::{
     fs,

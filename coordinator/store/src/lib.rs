@@ -1,5 +1,4 @@
-//! The memory of a run: journal, curve points and results in one SQLite file with one writer; and
-//! the files that trials leave behind.
+//! The memory of a run: journal, points and results in one SQLite file; and the files of trials.
 #![allow(
     missing_docs,
     reason = "a part of the coordinator: nobody else sees the fields that are public here"

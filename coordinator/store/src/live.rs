@@ -1,5 +1,4 @@
-//! Lists for the page while the sweep runs: trials, one trial, its points, workers. All are
-//! bounded.
+//! Bounded lists for the page: trials, one trial, its points, workers.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params, params};
 use serde::Serialize;
@@ -226,8 +225,7 @@ pub struct Point {
     pub value: f64,
 }
 
-/// The newest attempt of a trial, the number of its points, and a page of them by metric and step.
-/// `None` if the grid has no such trial.
+/// The newest attempt of a trial of the grid, the number of its points, and a page of them.
 pub fn points(
     connection: &Connection,
     id: TrialId,

@@ -37,8 +37,8 @@ pub struct TrialRow {
 }
 
 impl TrialRow {
-    /// Whether its numbers were no longer finite. Training is deterministic, so a retry would
-    /// diverge again.
+    /// Whether its loss was no longer finite. Training is deterministic: a retry would diverge
+    /// again.
     pub fn diverged(&self) -> bool {
         self.state == TrialState::Quarantined && self.error.as_deref().is_some_and(has_diverged)
     }
@@ -237,8 +237,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-/// The numbers of a result, from columns of their names. Older versions accepted any finite number,
-/// whose sums might be infinite.
+/// The numbers of a result. Older versions accepted any finite number, even without finite sums.
 pub(super) fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
     Outcome::read(|metric| {
         let value = if metric.always { Some(row.get(metric.name)?) } else { row.get(metric.name)? };

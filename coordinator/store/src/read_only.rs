@@ -1,7 +1,7 @@
 //! The file as others read it, while the coordinator writes or long after.
 //!
-//! A reader never holds up the writer. Each statement sees the commits before it and is over soon,
-//! unless the reader holds still.
+//! A reader never holds up the writer. Each statement sees the newest commits, until it holds
+//! still.
 
 use std::path::Path;
 
@@ -9,9 +9,10 @@ use rusqlite::{Connection, Params, Row, functions::FunctionFlags, types::ValueRe
 use swfn_shared::{ids::TrialId, treatment::Names, trial::TrialSpec};
 
 use super::{
-    Store, columns,
+    columns,
     connect::connect_unnoticed,
     error::{SCHEMA_VERSION, StoreError, unreadable},
+    schema::Store,
 };
 
 /// Checks that this program can read the file, without a trace beside it.

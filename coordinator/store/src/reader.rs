@@ -78,8 +78,7 @@ impl Reader {
         Self(Arc::new(Shared { path, of_others, permits, idle, closing }))
     }
 
-    /// Reads in one transaction, as of one moment. The reading goes on to its end, or its limit,
-    /// even if the caller is gone.
+    /// Reads as of one moment, to the end or the limit, even if the caller is gone.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -104,8 +103,7 @@ impl Reader {
         reading.await.map_err(|_| ReadError::Closed)?.map_err(|_| ReadError::Closed)?
     }
 
-    /// Ends all readings and closes all connections. The writer's is the last one then, and
-    /// removes the log.
+    /// Ends all readings and closes all connections, so that the writer's can remove the log.
     pub async fn close(&self) {
         self.0.closing.store(true, Ordering::Relaxed);
         let all = timeout(LIMIT, self.0.permits.acquire_many(CONNECTIONS)).await;

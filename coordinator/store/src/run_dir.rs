@@ -1,5 +1,4 @@
-//! The run directory: everything that a sweep leaves behind, and the lock that lets only one
-//! coordinator in.
+//! The run directory with everything of a sweep, and the lock for its only coordinator.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -39,7 +38,7 @@ pub struct RunDir {
 
 /// The identities of files of a run directory in use: others may remove, move or replace them.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct RunFiles {
     path: PathBuf,
     files: Vec<(PathBuf, Identity)>,
 }
@@ -47,7 +46,7 @@ pub struct Place {
 /// Device and inode of a file.
 type Identity = (u64, u64);
 
-impl Place {
+impl RunFiles {
     fn of(path: &Path, files: &[&str]) -> io::Result<Self> {
         let files = files.iter().map(|name| path.join(name));
         let known = files.map(|file| identity(&file).map(|found| (file, found)));
@@ -154,12 +153,12 @@ impl RunDir {
     }
 
     /// The identities of its files now.
-    pub fn place(&self) -> io::Result<Place> {
-        Place::of(&self.path, &["lock", DATABASE])
+    pub fn place(&self) -> io::Result<RunFiles> {
+        RunFiles::of(&self.path, &["lock", DATABASE])
     }
 
     /// Where the directory is now, if it is somewhere: Linux knows the path of the open lock.
-    pub fn moved_to(&self, place: &Place) -> Option<PathBuf> {
+    pub fn moved_to(&self, place: &RunFiles) -> Option<PathBuf> {
         let lock = fs::read_link(format!("/proc/self/fd/{}", self.lock.as_raw_fd())).ok()?;
         let folder = lock.parent()?;
         let found = [identity(&lock).ok()?, identity(&folder.join(DATABASE)).ok()?];
@@ -169,11 +168,6 @@ impl RunDir {
 
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// The folder of trials that are trained a second time.
-    pub fn verification(&self) -> PathBuf {
-        self.path.join(VERIFICATION)
     }
 
     pub fn database(&self) -> PathBuf {
@@ -195,15 +189,6 @@ impl RunDir {
 
     pub fn tensorboard(&self) -> PathBuf {
         self.path.join("tensorboard")
-    }
-
-    /// [`replace`] in this directory.
-    pub fn write(
-        &self,
-        name: &str,
-        content: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        replace(&self.path, name, content)
     }
 }
 
@@ -232,9 +217,9 @@ pub fn replace(
 
 /// The files that a folder has before results are written into it.
 #[derive(Debug)]
-pub struct Before(Vec<(PathBuf, Identity)>);
+pub struct ExistingFiles(Vec<(PathBuf, Identity)>);
 
-impl Before {
+impl ExistingFiles {
     pub fn of(folder: &Path) -> Self {
         let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let files = paths.filter(|path| path.is_file());
@@ -296,12 +281,12 @@ mod tests {
     #[test]
     fn replaced_files_are_reported() {
         let dir = tempfile::tempdir().unwrap();
-        let before = Before::of(&dir.path().join("missing"));
+        let before = ExistingFiles::of(&dir.path().join("missing"));
         assert_eq!(before.replaced(), None);
         for name in ["mine.csv", "trials.csv"] {
             fs::write(dir.path().join(name), "mine").unwrap();
         }
-        let before = Before::of(dir.path());
+        let before = ExistingFiles::of(dir.path());
         for name in ["new.csv", "trials.csv"] {
             replace(dir.path(), name, |file| Ok(file.write_all(b"new")?)).unwrap();
         }

@@ -64,6 +64,7 @@ impl Facts {
         let texts =
             |line: &str| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
         let histograms = source.lines().find(|line| line.starts_with("const HISTOGRAMS"));
+        let (_, histograms) = histograms.and_then(|line| line.rsplit_once('[')).unwrap_or_default();
         let mut name = "";
         for line in source.lines() {
             if let Some((constant, _)) =
@@ -76,7 +77,7 @@ impl Facts {
             else {
                 continue;
             };
-            if histograms.is_some_and(|line| line.contains(name)) {
+            if histograms.split([',', ']']).any(|histogram| histogram.trim() == name) {
                 self.metrics
                     .extend(["_bucket", "_sum", "_count"].map(|part| format!("{value}{part}")));
             } else {

@@ -19,7 +19,9 @@ use super::{
     tally::Trace,
     trace_text, wire,
 };
-use crate::turn::{self, At, Commit, Holder, Holders, Next, Reply, Rules, Turn, Write, Written};
+use crate::turn::{
+    self, Commit, Holder, Holders, NextStep, Reply, Rules, Turn, TurnContext, Write, WriteOutcome,
+};
 
 /// A request for the actor.
 #[derive(Debug)]
@@ -116,7 +118,7 @@ impl Coordinator {
     ) -> Result<Self, Broken> {
         let scheduler = replayed(plan, &disk.journal)?;
         around.oracle.restarted();
-        let mut at = At { now: Duration::ZERO, rules: &mut around };
+        let mut at = TurnContext { now: Duration::ZERO, rules: &mut around };
         let turn = Turn::resume(&mut at, scheduler, Artifacts::default(), Holders::default(), dead);
         let mut coordinator =
             Self { turn, started: around.now, leapt: 0, batch: Batch::default(), commit: None };
@@ -135,7 +137,8 @@ impl Coordinator {
     fn retry_trials(&mut self, now: Duration, around: &mut Observer<'_>, which: Retry) -> usize {
         let Some(retry) = around.oracle.retry_command(which) else { return 0 };
         let command = PersonCommand::Retry(retry);
-        let done = self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+        let done =
+            self.turn.command(&mut TurnContext { now, rules: around }, &command, Holder::Anyone);
         let count = if let Ok(Commanded::Retried { trials, .. }) = done { trials } else { 0 };
         around.check(|oracle| oracle.retried(&done));
         count
@@ -159,7 +162,7 @@ impl Coordinator {
                 other => self.take(now, &mut around, other),
             }
         }
-        let mut at = At { now, rules: &mut around };
+        let mut at = TurnContext { now, rules: &mut around };
         self.turn.end(&mut at, tick, true);
         self.end_turn();
         around.broken
@@ -172,7 +175,8 @@ impl Coordinator {
                 around.check(|oracle| oracle.named(&worker, &held));
                 let predecessor = predecessor.map(dead);
                 let hello = turn::Hello { worker, holder: Holder::Anyone, predecessor, held };
-                let joined = self.turn.join(&mut At { now, rules: around }, session as u64, hello);
+                let joined =
+                    self.turn.join(&mut TurnContext { now, rules: around }, session as u64, hello);
                 around.check(|_| joined.map_err(Broken));
                 self.batch.joined = true;
             }
@@ -188,7 +192,7 @@ impl Coordinator {
                 }
                 let stream = (&worker, session as u64);
                 self.turn.hear(
-                    &mut At { now, rules: around },
+                    &mut TurnContext { now, rules: around },
                     stream,
                     sequence,
                     wire::from_worker(*message),
@@ -199,8 +203,11 @@ impl Coordinator {
             }
             Request::Drain(which) => {
                 let command = PersonCommand::Drain(which.clone());
-                let done =
-                    self.turn.command(&mut At { now, rules: around }, &command, Holder::Anyone);
+                let done = self.turn.command(
+                    &mut TurnContext { now, rules: around },
+                    &command,
+                    Holder::Anyone,
+                );
                 let there = self.turn.connected();
                 around.check(|oracle| oracle.drained(&which, &there, &done));
             }
@@ -226,10 +233,10 @@ impl Coordinator {
     }
 
     /// The next step after an attempt to write.
-    pub(super) fn after(&mut self, written: Written, give_up: bool) -> Next {
+    pub(super) fn after(&mut self, written: WriteOutcome, give_up: bool) -> NextStep {
         self.commit
             .as_mut()
-            .map_or(Next::Answer(Vec::new()), |commit| commit.after(written, give_up))
+            .map_or(NextStep::Answer(Vec::new()), |commit| commit.after(written, give_up))
     }
 
     /// Answers with the streams that they go to.

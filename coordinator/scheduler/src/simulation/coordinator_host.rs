@@ -12,7 +12,7 @@ use super::{
     state_check::check_durable_state,
     world::{Happening, World},
 };
-use crate::turn::{Next, Written};
+use crate::turn::{NextStep, WriteOutcome};
 
 /// The most requests of one turn; streams are held up beyond that. It is smaller than in the
 /// coordinator, so that this happens.
@@ -172,16 +172,16 @@ impl World {
         }
         let give_up = matches!(self.doom, Some((CrashPoint::AfterAnswers, _)));
         let Some(coordinator) = &mut self.coordinator else { return Ok(()) };
-        match coordinator.after(Written::NotNow, give_up) {
-            Next::Wait(period) => {
+        match coordinator.after(WriteOutcome::NotNow, give_up) {
+            NextStep::Wait(period) => {
                 let at = self.now + millis(period);
                 self.queue.plan(at, Happening::Commit { coordinator: self.incarnation });
             }
-            Next::Stop => {
+            NextStep::Stop => {
                 self.oracle.tally.fault("coordinator asked to stop while its disk was full");
                 hold!(self.is_doomed(CrashPoint::AfterAnswers), "nobody asked it to stop");
             }
-            Next::Answer(answers) => {
+            NextStep::Answer(answers) => {
                 hold!(false, "{answers:?} leave before all that they are about is on the disk")
             }
         }
@@ -195,7 +195,7 @@ impl World {
             !self.disk_full && coordinator.batch.is_empty() && coordinator.batch.heard.is_empty(),
             "answers leave before all that they are about is on the disk"
         );
-        let Next::Answer(answers) = coordinator.after(Written::All, false) else {
+        let NextStep::Answer(answers) = coordinator.after(WriteOutcome::All, false) else {
             return Err(Broken("all is on the disk, and nobody is answered".to_owned()));
         };
         let mut around = Observer::new(self.now, &mut self.oracle, &mut self.trace);

@@ -59,7 +59,7 @@ impl Oracle {
             "more than a portion for a newcomer"
         );
         hold!(
-            granted.is_empty() || !self.is_set_aside(now, worker),
+            granted.is_empty() || !self.is_excluded(now, worker),
             "a grant to a worker that only fails"
         );
         let avoided = granted.iter().find(|lease| self.avoids(now, lease.trial, worker));
@@ -102,7 +102,7 @@ impl Oracle {
             entry.end.is_none() && entry.lease.is_none() && (any || entry.suspicion < 2)
         };
         let mut waiting = self.live.entries.iter().filter(|(_, entry)| may(entry));
-        !self.is_set_aside(now, worker)
+        !self.is_excluded(now, worker)
             && waiting.any(|(trial, _)| !self.avoids(now, *trial, worker))
     }
 }

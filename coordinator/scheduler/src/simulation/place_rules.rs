@@ -67,7 +67,7 @@ impl Oracle {
         takers.map(|(worker, _)| place_of(worker)).filter(|place| !self.only_fails(place)).collect()
     }
 
-    pub(super) fn is_set_aside(&self, now: Duration, worker: &WorkerId) -> bool {
+    pub(super) fn is_excluded(&self, now: Duration, worker: &WorkerId) -> bool {
         self.only_fails(&place_of(worker)) && !self.able(now).is_empty()
     }
 

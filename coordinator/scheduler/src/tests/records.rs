@@ -38,7 +38,7 @@ fn a_worker_that_fails_everything_costs_no_trial() {
         }
     }
     let aside: Vec<_> =
-        sweep.scheduler.set_aside(sweep.now).into_iter().map(ToString::to_string).collect();
+        sweep.scheduler.excluded_workers(sweep.now).into_iter().map(ToString::to_string).collect();
     assert_eq!(aside, ["bad:cpu-0:1"]);
     let failed = sweep.journal.iter().filter(|event| matches!(event, Event::Failed { .. })).count();
     assert_eq!(failed, 3, "then it gets none");
@@ -61,7 +61,7 @@ fn divergence_is_believed_at_two_places() {
     assert_eq!(again.trial, lease.trial);
     sweep.fail("b:cpu-0:1", again, FailureKind::Diverged);
     assert!(matches!(sweep.state(lease.trial), TrialState::Quarantined { .. }));
-    assert_eq!(sweep.scheduler.set_aside(sweep.now).len(), 0);
+    assert_eq!(sweep.scheduler.excluded_workers(sweep.now).len(), 0);
 }
 
 #[test]

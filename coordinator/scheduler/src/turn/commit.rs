@@ -12,7 +12,7 @@ const RETRY_PERIOD: Duration = Duration::from_millis(500);
 
 /// The result of an attempt to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum WriteOutcome {
     /// All of it is on the disk.
     All,
     /// It may work later: a disk is full, or does not answer.
@@ -22,7 +22,7 @@ pub enum Written {
 
 /// The next step after an attempt to write.
 #[derive(Debug, PartialEq)]
-pub enum Next {
+pub enum NextStep {
     /// Send these, in this order.
     Answer(Vec<(WorkerId, Reply)>),
     /// Write the same again after that time. Until then nothing is acknowledged: workers keep their
@@ -40,11 +40,11 @@ pub struct Commit {
 
 impl Commit {
     /// The next step. `give_up`: a write that may work later is not tried again.
-    pub fn after(&mut self, written: Written, give_up: bool) -> Next {
+    pub fn after(&mut self, written: WriteOutcome, give_up: bool) -> NextStep {
         match written {
-            Written::All => Next::Answer(std::mem::take(&mut self.answers)),
-            Written::NotNow if !give_up => Next::Wait(RETRY_PERIOD),
-            Written::NotNow | Written::Never => Next::Stop,
+            WriteOutcome::All => NextStep::Answer(std::mem::take(&mut self.answers)),
+            WriteOutcome::NotNow if !give_up => NextStep::Wait(RETRY_PERIOD),
+            WriteOutcome::NotNow | WriteOutcome::Never => NextStep::Stop,
         }
     }
 }

@@ -7,7 +7,7 @@ use swfn_shared::{
 use tracing::{debug, info, warn};
 
 use super::{
-    At, FromWorker, Hello, Progress, Reply, SessionId, Turn, Write,
+    FromWorker, Hello, Progress, Reply, SessionId, Turn, TurnContext, Write,
     message::{FINISHED, LEAVE, drain},
 };
 use crate::{Admission, Command, FailureKind};
@@ -19,7 +19,7 @@ impl Turn {
     /// The reason why it is refused.
     pub fn join(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         session: SessionId,
         hello: Hello,
     ) -> Result<(), String> {
@@ -67,7 +67,7 @@ impl Turn {
     /// Takes a message of a worker. `sequence` is 0 if it needs no acknowledgement.
     pub fn hear(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         (worker, session): (&WorkerId, SessionId),
         sequence: u64,
         message: FromWorker,
@@ -139,16 +139,20 @@ impl Turn {
     }
 
     /// The standing of a lease; `None`, and the lease is revoked, if it is over.
-    fn admit(&mut self, at: &mut At<'_>, worker: &WorkerId, lease: LeaseId) -> Option<Admission> {
+    fn admit(
+        &mut self,
+        at: &mut TurnContext<'_>,
+        worker: &WorkerId,
+        lease: LeaseId,
+    ) -> Option<Admission> {
         let admission = at.rules.admit(&self.scheduler, worker, lease);
         admission.map_err(|rejection| self.revoke(worker, lease, rejection.to_string())).ok()
     }
 
-    /// Applies a worker's report of a lease, which is revoked if it is over. True if anything
-    /// changed.
+    /// Applies a report of a lease, or revokes it. True if anything changed.
     fn report(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         worker: &WorkerId,
         lease: LeaseId,
         command: Command,
@@ -159,7 +163,13 @@ impl Turn {
     }
 
     /// Fails the attempt of a report that cannot be true. The worker goes on.
-    fn refuse(&mut self, at: &mut At<'_>, worker: &WorkerId, lease: LeaseId, problem: &str) {
+    fn refuse(
+        &mut self,
+        at: &mut TurnContext<'_>,
+        worker: &WorkerId,
+        lease: LeaseId,
+        problem: &str,
+    ) {
         let error = format!("a report of worker `{worker}` was refused: {problem}");
         let (kind, log, reason) = (FailureKind::Error, String::new(), error.clone());
         let failed = Command::Failed { worker: worker.clone(), lease, kind, error, log };

@@ -9,7 +9,7 @@ use swfn_shared::{
 };
 
 use super::{
-    At, Holder, Turn,
+    Holder, Turn, TurnContext,
     message::{LEAVE, drain},
 };
 use crate::{Act, Command, TrialState};
@@ -18,7 +18,7 @@ impl Turn {
     /// Carries out a command, or refuses it.
     pub fn command(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         command: &PersonCommand,
         holder: Holder,
     ) -> Result<Commanded, Refusal> {
@@ -30,7 +30,7 @@ impl Turn {
 
     fn drain(
         &mut self,
-        at: &mut At<'_>,
+        at: &mut TurnContext<'_>,
         which: &Drain,
         holder: Holder,
     ) -> Result<Commanded, Refusal> {
@@ -45,7 +45,7 @@ impl Turn {
         Ok(Commanded::Drained { workers: own.iter().map(ToString::to_string).collect() })
     }
 
-    fn drain_worker(&mut self, at: &mut At<'_>, worker: &WorkerId, now: bool) {
+    fn drain_worker(&mut self, at: &mut TurnContext<'_>, worker: &WorkerId, now: bool) {
         self.waiting.remove(worker);
         self.leaving.insert(worker.clone());
         let nothing = Command::Asked { worker: worker.clone(), capacity: Capacity::default() };
@@ -63,7 +63,7 @@ impl Turn {
         self.replies.push((worker.clone(), drain(LEAVE)));
     }
 
-    fn retry(&mut self, at: &mut At<'_>, which: &Retry) -> Result<Commanded, Refusal> {
+    fn retry(&mut self, at: &mut TurnContext<'_>, which: &Retry) -> Result<Commanded, Refusal> {
         let (mut failed, mut wanted, mut diverged) = (Vec::new(), Vec::new(), 0);
         for (id, _, state) in self.scheduler.trials() {
             let TrialState::Quarantined { error } = state else { continue };
