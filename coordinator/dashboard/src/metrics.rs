@@ -95,7 +95,7 @@ fn describe() {
 /// Sets the gauges. `waiting`: requests in the engine's queue, and the most that it takes.
 pub fn show(snapshot: &Snapshot, waiting: (usize, usize)) {
     for state in TrialState::ALL {
-        gauge!(TRIALS.0, "state" => state.name()).set(snapshot.counts.of(state) as f64);
+        gauge!(TRIALS.0, "state" => state.name()).set(snapshot.counts.get(state) as f64);
     }
     gauge!(WORKERS.0).set(snapshot.workers as f64);
     gauge!(SHARE_DONE.0).set(snapshot.share_done);

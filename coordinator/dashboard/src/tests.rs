@@ -535,7 +535,7 @@ async fn permitted_commands_reach_the_engine() {
     );
     assert!(matches!(heard.recv().await, Some(PersonCommand::Drain(_))));
     let (status, said) = ask(&open, r#"{"drain":{"workers":[]}}"#).await;
-    assert!(status == 400 && said.contains("`drain.workers` names nobody"), "{said}");
+    assert!(status == 400 && said.contains("`drain.workers` is empty"), "{said}");
     assert_eq!(ask(&open, &"x".repeat(70_000)).await.0, 413);
     let form = Request::post("/api/v1/commands")
         .header("host", "localhost")

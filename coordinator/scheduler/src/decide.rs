@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use swfn_shared::{
     capacity::Capacity,
     event::{Act, Blame, Event},
-    ids::{LeaseId, Place, TrialId, WorkerId},
+    ids::{LeaseId, TrialId, WorkerDevice, WorkerId},
 };
 
 use super::{
@@ -39,7 +39,7 @@ impl Scheduler {
                     // The same device would diverge again. Another may not, if this one is broken.
                     let diverged = *kind == FailureKind::Diverged;
                     let limit = if diverged { 1 } else { self.limits.max_failures };
-                    let place = Place::from(worker);
+                    let place = WorkerDevice::from(worker);
                     let quarantine = self.is_at_end(now, trial, &place, trial.failures + 1, limit);
                     Event::Failed { lease, error: error.clone(), log: log.clone(), quarantine }
                 })
@@ -246,7 +246,7 @@ impl Scheduler {
         let blame = if leases.len() == 1 { Blame::Alone } else { blame };
         let lost = |index: &TrialIndex| {
             let (trial, lease) = (&self.trials[*index], self.lease_of(*index)?);
-            let (place, limit) = (Place::from(&lease.worker), self.limits.max_losses);
+            let (place, limit) = (WorkerDevice::from(&lease.worker), self.limits.max_losses);
             let quarantine = blame == Blame::Alone
                 && self.is_at_end(now, trial, &place, trial.losses + 1, limit);
             let (error, log) = (reason(lease), log.to_owned());

@@ -10,7 +10,7 @@ use std::{
 };
 
 use swfn_shared::{
-    ids::{Place, WorkerId},
+    ids::{WorkerDevice, WorkerId},
     work,
 };
 
@@ -53,14 +53,14 @@ impl Rates {
 #[derive(Debug, Default)]
 pub(super) struct Records {
     /// Trials that have failed at one place alone, since the last success there.
-    failed: BTreeMap<Place, BTreeSet<TrialIndex>>,
-    rates: BTreeMap<Place, Rates>,
+    failed: BTreeMap<WorkerDevice, BTreeSet<TrialIndex>>,
+    rates: BTreeMap<WorkerDevice, Rates>,
     all: Rates,
 }
 
 impl Records {
     /// Records a failure. Failures at two places are the trial's, and count against no place.
-    pub(super) fn failed(&mut self, index: TrialIndex, places: &[Place]) {
+    pub(super) fn failed(&mut self, index: TrialIndex, places: &[WorkerDevice]) {
         if let [only] = places {
             self.failed.entry(only.clone()).or_default().insert(index);
         } else {
@@ -68,7 +68,7 @@ impl Records {
         }
     }
 
-    pub(super) fn succeeded(&mut self, place: &Place, rate: Option<f64>) {
+    pub(super) fn succeeded(&mut self, place: &WorkerDevice, rate: Option<f64>) {
         self.failed.remove(place);
         if let Some(rate) = rate {
             self.rates.entry(place.clone()).or_default().add(rate);
@@ -84,17 +84,17 @@ impl Records {
     }
 
     /// Drops the record of a place where somebody has started a worker anew.
-    pub(super) fn forget(&mut self, place: &Place) {
+    pub(super) fn forget(&mut self, place: &WorkerDevice) {
         self.failed.remove(place);
         self.rates.remove(place);
     }
 
-    fn only_fails(&self, place: &Place) -> bool {
+    fn only_fails(&self, place: &WorkerDevice) -> bool {
         self.failed.get(place).is_some_and(|failed| failed.len() >= TOO_MANY)
     }
 
     /// How long a trial may take at a place, judging by others.
-    fn longest(&self, trial: &Trial, place: &Place) -> Option<Duration> {
+    fn longest(&self, trial: &Trial, place: &WorkerDevice) -> Option<Duration> {
         let own = self.rates.get(place).and_then(|rates| rates.median(RATES_OF_PLACE));
         let own = own.map(|rate| SLACK_OF_PLACE * rate);
         let rate = own.or_else(|| Some(SLACK_OF_ALL * self.all.median(RATES_OF_ALL)?))?;
@@ -109,12 +109,13 @@ pub(super) fn operations(trial: &Trial) -> f64 {
 }
 
 /// The places where trials can run: their workers are there, take trials and do not only fail.
-pub(super) struct AblePlaces<'s>(BTreeSet<&'s Place>);
+pub(super) struct AblePlaces<'s>(BTreeSet<&'s WorkerDevice>);
 
 impl AblePlaces<'_> {
     /// Whether there is another host than these, or, if they are one place, another place.
-    fn beyond(&self, places: &[&Place]) -> bool {
-        let another_host = |able: &&&Place| !places.iter().any(|place| place.host == able.host);
+    fn beyond(&self, places: &[&WorkerDevice]) -> bool {
+        let another_host =
+            |able: &&&WorkerDevice| !places.iter().any(|place| place.host == able.host);
         let one_place = places.windows(2).all(|pair| pair[0] == pair[1]);
         self.0.iter().any(|able| another_host(&able))
             || one_place && self.0.iter().any(|able| !places.contains(able))
@@ -122,10 +123,10 @@ impl AblePlaces<'_> {
 
     /// Whether a trial should run elsewhere: it has failed here, or on this host, and there are
     /// others.
-    pub(super) fn prefer_others(&self, here: &Place, trial: &Trial) -> bool {
+    pub(super) fn prefer_others(&self, here: &WorkerDevice, trial: &Trial) -> bool {
         let failed = || trial.failed_at.iter();
-        let another_host = |able: &&&Place| !failed().any(|place| place.host == able.host);
-        let another_place = |able: &&&Place| !failed().any(|place| place == **able);
+        let another_host = |able: &&&WorkerDevice| !failed().any(|place| place.host == able.host);
+        let another_place = |able: &&&WorkerDevice| !failed().any(|place| place == **able);
         failed().any(|place| place == here) && self.0.iter().any(|able| another_place(&able))
             || failed().any(|place| place.host == here.host)
                 && self.0.iter().any(|able| another_host(&able))
@@ -161,7 +162,7 @@ impl Scheduler {
         &self,
         now: Duration,
         trial: &Trial,
-        place: &Place,
+        place: &WorkerDevice,
         count: u32,
         limit: u32,
     ) -> bool {
