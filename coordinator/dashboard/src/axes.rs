@@ -26,16 +26,12 @@ pub(crate) struct Axis {
     /// The name for people.
     title: String,
     /// The values in their order; empty if there are too many to choose from.
-    values: Vec<String>,
+    pub(crate) values: Vec<String>,
     /// Whether all values are numbers.
     numeric: bool,
 }
 
 impl Axis {
-    pub(crate) fn values(&self) -> &[String] {
-        &self.values
-    }
-
     /// Whether the trials differ in it.
     fn varies(&self) -> bool {
         self.values.len() > 1
@@ -45,7 +41,7 @@ impl Axis {
 /// All axes but the seed, and the position of each cell on them.
 #[derive(Debug, Default)]
 pub(crate) struct Axes {
-    axes: Vec<Axis>,
+    pub(crate) axes: Vec<Axis>,
     seeds: Vec<u64>,
     /// In the order of the grid, with the positions on each axis; `None` without that setting.
     cells: Vec<(CellId, Vec<Option<usize>>)>,
@@ -119,10 +115,6 @@ impl Axes {
             cell.push(value.as_deref().and_then(|value| positions.get(value).copied()));
         }
         self.axes.push(Axis { name: name.to_owned(), title: title.to_owned(), values, numeric });
-    }
-
-    pub(crate) fn all(&self) -> &[Axis] {
-        &self.axes
     }
 
     /// The axes in which trials differ, for people. The seed is the last.
@@ -242,8 +234,8 @@ mod tests {
         ];
         assert_eq!(shown, expected.map(|(title, values)| (title.to_owned(), values.to_owned())));
         let place = |name: &str, value: &str| {
-            let axis = axes.all().iter().position(|axis| axis.name == name).unwrap();
-            (axis, axes.all()[axis].values.iter().position(|of| of == value).unwrap())
+            let axis = axes.axes.iter().position(|axis| axis.name == name).unwrap();
+            (axis, axes.axes[axis].values.iter().position(|of| of == value).unwrap())
         };
         let count = |wanted: &[(usize, usize)]| axes.choose(wanted, None).len();
         assert_eq!((axes.cells().count(), count(&[])), (2 * 3 * (2 + 2 * 2), 36));
@@ -276,9 +268,9 @@ mod tests {
                 continue;
             }
             let name = if setting.role == Role::Setting { setting.place } else { setting.name };
-            let filter = axes.all().iter().position(|axis| axis.name == name);
+            let filter = axes.axes.iter().position(|axis| axis.name == name);
             let filter = filter.unwrap_or_else(|| panic!("{name} is no filter"));
-            assert_eq!(axes.all()[filter].values, values.map(Value::exact));
+            assert_eq!(axes.axes[filter].values, values.map(Value::exact));
             assert_eq!([0, 1].map(|value| axes.choose(&[(filter, value)], None).len()), [1, 1]);
             if matches!(setting.role, Role::Regulariser { .. } | Role::Setting) {
                 assert!(facts.contains(&(title(setting.place), values[0].exact())), "{facts:?}");

@@ -160,11 +160,11 @@ fn addressed(uri: &Uri) {
                     write!(text, "&{name}={value}").expect("writing to a string")
                 });
             };
-            let axes = AXES.all();
+            let axes = &AXES.axes;
             add("state", state.map(|state| state.to_string()));
             add("seed", seed.map(|seed| seed.to_string()));
             for (axis, value) in values {
-                add(&axes[*axis].name, Some(axes[*axis].values()[*value].clone()));
+                add(&axes[*axis].name, Some(axes[*axis].values[*value].clone()));
             }
             let name = match sort {
                 (_, Some(axis)) => &axes[*axis].name,

@@ -138,13 +138,12 @@ impl Guard {
 
     fn token(&self, head: &Parts) -> Result<(), Problem> {
         let Some(token) = &self.token else { return Ok(()) };
-        let problem = match presented(head) {
+        let message = match presented(head) {
             Some(presented) if token.is(&presented) => return Ok(()),
-            Some(_) => {
-                Problem::new(StatusCode::UNAUTHORIZED, "the token is not this coordinator's")
-            }
-            None => Problem::new(StatusCode::UNAUTHORIZED, "a token is needed here"),
+            Some(_) => "the token is not this coordinator's",
+            None => "a token is needed here",
         };
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, message);
         let hint = "in a browser it is the password, and the name does not matter; otherwise say \
                     `Authorization: Bearer TOKEN`";
         let basic = "Basic realm=\"swfn\", charset=\"UTF-8\"";

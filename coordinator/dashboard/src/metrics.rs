@@ -135,16 +135,11 @@ pub struct Meters {
     names: HashSet<String>,
 }
 
+#[derive(Debug)]
 struct Series {
     points: Counter,
     results: Counter,
     iterations: Counter,
-}
-
-impl std::fmt::Debug for Series {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Series")
-    }
 }
 
 impl Series {

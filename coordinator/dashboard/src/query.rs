@@ -115,16 +115,16 @@ pub(crate) const SORTS: [(&str, Order); 7] = [
 impl Trials {
     pub(crate) fn parse(query: Option<&str>, axes: &Axes) -> Result<Self, Problem> {
         let mut known = vec!["state", "seed", "sort", "limit", "offset"];
-        known.extend(axes.all().iter().map(|axis| axis.name.as_str()));
+        known.extend(axes.axes.iter().map(|axis| axis.name.as_str()));
         let given = Parameters::parse(query, &known)?;
         let mut values = Vec::new();
-        for (place, axis) in axes.all().iter().enumerate() {
-            let value = |text: &str| axis.values().iter().position(|value| value == text);
-            let allowed = || one_of(axis.values().iter().map(String::as_str).take(LISTED));
+        for (place, axis) in axes.axes.iter().enumerate() {
+            let value = |text: &str| axis.values.iter().position(|value| value == text);
+            let allowed = || one_of(axis.values.iter().map(String::as_str).take(LISTED));
             values.extend(given.get(&axis.name, value, allowed)?.map(|value| (place, value)));
         }
         let sorts = || {
-            let axes = axes.all().iter().map(|axis| axis.name.as_str());
+            let axes = axes.axes.iter().map(|axis| axis.name.as_str());
             let names = one_of(SORTS.iter().map(|(name, _)| *name).chain(axes));
             format!("{names}, each also with - before it")
         };
@@ -132,7 +132,7 @@ impl Trials {
             let (name, descending) =
                 text.strip_prefix('-').map_or((text, false), |name| (name, true));
             let known = SORTS.iter().find(|(known, _)| *known == name);
-            let axis = || axes.all().iter().position(|axis| axis.name == name);
+            let axis = || axes.axes.iter().position(|axis| axis.name == name);
             let sort = known.map(|(_, order)| (*order, None));
             Some((sort.or_else(|| Some((Order::Cell, Some(axis()?))))?, descending))
         };

@@ -8,9 +8,9 @@ use swfn_report::{Answer, Summary, half_width, names};
 use swfn_shared::{
     axes::Axis,
     grid::Selection,
-    ids::{CellId, TrialId},
+    ids::CellId,
     metrics::Outcome,
-    snapshot::{Counts, Running, Snapshot},
+    snapshot::{Counts, Snapshot},
     state::TrialState,
     trial::TrialSpec,
 };
@@ -215,7 +215,7 @@ pub(super) struct TrialView<'v> {
 impl<'v> TrialView<'v> {
     pub(super) fn new(line: TrialLine, axes: &'v Axes, snapshot: &Snapshot) -> Self {
         let axes = axes.values_of(line.cell);
-        let running = running(snapshot, line.id);
+        let running = snapshot.running.iter().find(|running| running.trial == line.id);
         let (done, steps) = (line.outcome.is_some(), line.spec.steps());
         Self {
             id: line.id.to_string(),
@@ -238,10 +238,6 @@ impl<'v> TrialView<'v> {
 
 fn by_axis<S: Serializer>(spec: &TrialSpec, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(Axis::columns_of(spec))
-}
-
-fn running(snapshot: &Snapshot, id: TrialId) -> Option<&Running> {
-    snapshot.running.iter().find(|running| running.trial == id)
 }
 
 /// `/api/v1/trials/{id}`

@@ -26,7 +26,7 @@ pub mod turn;
 pub use command::{Command, FailureKind, Fence, Predecessor, Rejection};
 pub use fencing::Admission;
 pub use pauses::Pauses;
-pub use state::{Earlier, Lease, Limits, Scheduler, TrialState};
+pub use state::{EarlierOutcome, Lease, Limits, Scheduler, TrialState};
 /// The most requests that wait for the engine. Flow control holds up further ones.
 pub const REQUESTS: usize = 1024;
 

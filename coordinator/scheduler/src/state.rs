@@ -187,7 +187,7 @@ impl From<RunSettings> for Limits {
 
 /// The outcome of a trial in an earlier sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Earlier {
+pub struct EarlierOutcome {
     pub attempts: Attempt,
     /// The worker whose result counts there.
     pub worker: WorkerId,
@@ -219,10 +219,13 @@ impl Scheduler {
 
     /// A sweep that repeats trials of an earlier one, at other places if there are any. Attempts go
     /// on from the earlier ones, which fences those off.
-    pub fn repeat(limits: Limits, trials: impl IntoIterator<Item = (TrialSpec, Earlier)>) -> Self {
+    pub fn repeat(
+        limits: Limits,
+        trials: impl IntoIterator<Item = (TrialSpec, EarlierOutcome)>,
+    ) -> Self {
         let (specs, earlier): (Vec<_>, Vec<_>) = trials.into_iter().unzip();
         let mut trials = Self::new(limits, specs).trials;
-        for (trial, Earlier { attempts, worker }) in trials.iter_mut().zip(earlier) {
+        for (trial, EarlierOutcome { attempts, worker }) in trials.iter_mut().zip(earlier) {
             trial.attempts = attempts;
             trial.failed_at.push(WorkerDevice::from(&worker));
         }

@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-use swfn_scheduler::{Earlier, Scheduler, TrialState, turn::TurnContext};
+use swfn_scheduler::{EarlierOutcome, Scheduler, TrialState, turn::TurnContext};
 use swfn_shared::{
     artifacts::Artifacts,
     ids::{TrialId, WorkerId},
@@ -127,12 +127,16 @@ impl Engine {
 }
 
 /// Draws trials that have succeeded: those that were drawn before, and then others, by the randomness of the system.
-fn draw(trials: usize, rows: Vec<TrialRow>, before: &[TrialRow]) -> HashMap<TrialId, Earlier> {
+fn draw(
+    trials: usize,
+    rows: Vec<TrialRow>,
+    before: &[TrialRow],
+) -> HashMap<TrialId, EarlierOutcome> {
     let before: HashSet<_> = before.iter().map(|row| row.id).collect();
     let random = RandomState::new();
     let succeeded = rows.into_iter().filter_map(|row| {
         let worker = row.worker.filter(|_| row.outcome.is_some())?.id;
-        Some((row.id, Earlier { attempts: row.attempts, worker }))
+        Some((row.id, EarlierOutcome { attempts: row.attempts, worker }))
     });
     let mut succeeded: Vec<_> = succeeded.collect();
     succeeded.sort_by_cached_key(|(id, _)| (!before.contains(id), random.hash_one(id)));

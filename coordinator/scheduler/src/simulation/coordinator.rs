@@ -114,33 +114,33 @@ impl Coordinator {
         plan: &Plan,
         disk: &Disk,
         dead: impl Fn(&WorkerId) -> bool,
-        mut around: Observer<'_>,
+        mut observer: Observer<'_>,
     ) -> Result<Self, Broken> {
         let scheduler = replayed(plan, &disk.journal)?;
-        around.oracle.restarted();
-        let mut at = TurnContext { now: Duration::ZERO, rules: &mut around };
+        observer.oracle.restarted();
+        let mut at = TurnContext { now: Duration::ZERO, rules: &mut observer };
         let turn = Turn::resume(&mut at, scheduler, Artifacts::default(), Holders::default(), dead);
         let mut coordinator =
-            Self { turn, started: around.now, leapt: 0, batch: Batch::default(), commit: None };
+            Self { turn, started: observer.now, leapt: 0, batch: Batch::default(), commit: None };
         coordinator.end_turn();
-        around.broken.map(|()| coordinator)
+        observer.broken.map(|()| coordinator)
     }
 
     /// Puts quarantined trials back, those that a person wants, before anybody can connect.
-    pub(super) fn retry(&mut self, mut around: Observer<'_>, which: Retry) -> Result<(), Broken> {
-        let now = self.clock(around.now);
-        self.retry_trials(now, &mut around, which);
+    pub(super) fn retry(&mut self, mut observer: Observer<'_>, which: Retry) -> Result<(), Broken> {
+        let now = self.clock(observer.now);
+        self.retry_trials(now, &mut observer, which);
         self.end_turn();
-        around.broken
+        observer.broken
     }
 
-    fn retry_trials(&mut self, now: Duration, around: &mut Observer<'_>, which: Retry) -> usize {
-        let Some(retry) = around.oracle.retry_command(which) else { return 0 };
+    fn retry_trials(&mut self, now: Duration, observer: &mut Observer<'_>, which: Retry) -> usize {
+        let Some(retry) = observer.oracle.retry_command(which) else { return 0 };
         let command = PersonCommand::Retry(retry);
         let done =
-            self.turn.command(&mut TurnContext { now, rules: around }, &command, Holder::Anyone);
+            self.turn.command(&mut TurnContext { now, rules: observer }, &command, Holder::Anyone);
         let count = if let Ok(Commanded::Retried { trials, .. }) = done { trials } else { 0 };
-        around.check(|oracle| oracle.retried(&done));
+        observer.check(|oracle| oracle.retried(&done));
         count
     }
 
@@ -151,33 +151,36 @@ impl Coordinator {
     /// One turn of the loop, up to the commit.
     pub(super) fn work(
         &mut self,
-        mut around: Observer<'_>,
+        mut observer: Observer<'_>,
         requests: Vec<Request>,
     ) -> Result<(), Broken> {
-        let now = self.clock(around.now);
+        let now = self.clock(observer.now);
         let mut tick = false;
         for request in requests {
             match request {
                 Request::Tick => tick = true,
-                other => self.take(now, &mut around, other),
+                other => self.take(now, &mut observer, other),
             }
         }
-        let mut at = TurnContext { now, rules: &mut around };
+        let mut at = TurnContext { now, rules: &mut observer };
         self.turn.end(&mut at, tick, true);
         self.end_turn();
-        around.broken
+        observer.broken
     }
 
-    fn take(&mut self, now: Duration, around: &mut Observer<'_>, request: Request) {
+    fn take(&mut self, now: Duration, observer: &mut Observer<'_>, request: Request) {
         match request {
             Request::Tick => {}
             Request::Join { session, hello: Hello { worker, predecessor, held } } => {
-                around.check(|oracle| oracle.named(&worker, &held));
+                observer.check(|oracle| oracle.named(&worker, &held));
                 let predecessor = predecessor.map(dead);
                 let hello = turn::Hello { worker, holder: Holder::Anyone, predecessor, held };
-                let joined =
-                    self.turn.join(&mut TurnContext { now, rules: around }, session as u64, hello);
-                around.check(|_| joined.map_err(Broken));
+                let joined = self.turn.join(
+                    &mut TurnContext { now, rules: observer },
+                    session as u64,
+                    hello,
+                );
+                observer.check(|_| joined.map_err(Broken));
                 self.batch.joined = true;
             }
             Request::Message { session, worker, message } => {
@@ -187,12 +190,12 @@ impl Coordinator {
                         self.batch.heard.push((worker.clone(), sequence));
                     }
                     if let Some(Kind::Ask(_)) = message.kind {
-                        around.oracle.asked(&worker);
+                        observer.oracle.asked(&worker);
                     }
                 }
                 let stream = (&worker, session as u64);
                 self.turn.hear(
-                    &mut TurnContext { now, rules: around },
+                    &mut TurnContext { now, rules: observer },
                     stream,
                     sequence,
                     wire::from_worker(*message),
@@ -204,18 +207,18 @@ impl Coordinator {
             Request::Drain(which) => {
                 let command = PersonCommand::Drain(which.clone());
                 let done = self.turn.command(
-                    &mut TurnContext { now, rules: around },
+                    &mut TurnContext { now, rules: observer },
                     &command,
                     Holder::Anyone,
                 );
                 let there = self.turn.connected();
-                around.check(|oracle| oracle.drained(&which, &there, &done));
+                observer.check(|oracle| oracle.drained(&which, &there, &done));
             }
             // When all is over, so is the coordinator.
             Request::Retry(_) if self.turn.scheduler.counts().finished() => {}
             Request::Retry(which) => {
-                if self.retry_trials(now, around, which) > 0 {
-                    around.oracle.tally.fault("trial put back while the coordinator runs");
+                if self.retry_trials(now, observer, which) > 0 {
+                    observer.oracle.tally.fault("trial put back while the coordinator runs");
                 }
             }
         }
@@ -242,15 +245,15 @@ impl Coordinator {
     /// Answers with the streams that they go to.
     pub(super) fn addressed(
         &self,
-        around: &mut Observer<'_>,
+        observer: &mut Observer<'_>,
         answers: Vec<(WorkerId, Reply)>,
     ) -> Vec<(StreamId, Downward)> {
         for (worker, reply) in &answers {
             if let Reply::Confirm { leases } = reply {
-                around.check(|oracle| oracle.confirmed(worker, leases));
+                observer.check(|oracle| oracle.confirmed(worker, leases));
             }
         }
-        around.check(|oracle| oracle.all_confirmed());
+        observer.check(|oracle| oracle.all_confirmed());
         let to = |worker: &WorkerId| self.turn.session(worker).map(|session| session as StreamId);
         answers
             .into_iter()

@@ -43,11 +43,11 @@ impl World {
             return Ok(());
         }
         self.say(|| "coordinator starts".to_owned());
-        let around = Observer::new(self.now, &mut self.oracle, &mut self.trace);
-        let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, around)?;
+        let observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
+        let mut coordinator = Coordinator::start(&self.plan, &self.disk, is_local, observer)?;
         if let Some(which) = self.retry.take() {
-            let around = Observer::new(self.now, &mut self.oracle, &mut self.trace);
-            coordinator.retry(around, which)?;
+            let observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
+            coordinator.retry(observer, which)?;
         }
         check_durable_state(&self.replica, &self.oracle.durable, None)?;
         let lost = self.oracle.live.leases().find(|(_, holding)| is_local(&holding.worker));
@@ -111,8 +111,8 @@ impl World {
         // minutes.
         let most = if self.plan.commit > self.plan.lease() { crate::REQUESTS } else { REQUESTS };
         let requests = self.inbox.drain(..self.inbox.len().min(most)).collect();
-        let around = Observer::new(self.now, &mut self.oracle, &mut self.trace);
-        coordinator.work(around, requests)?;
+        let observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
+        coordinator.work(observer, requests)?;
         let writes = !coordinator.batch.is_empty();
         for stream in coordinator.closed() {
             self.close(stream, Way::Up, 0);
@@ -198,9 +198,9 @@ impl World {
         let NextStep::Answer(answers) = coordinator.after(WriteOutcome::All, false) else {
             return Err(Broken("all is on the disk, and nobody is answered".to_owned()));
         };
-        let mut around = Observer::new(self.now, &mut self.oracle, &mut self.trace);
-        let mut answers = coordinator.addressed(&mut around, answers);
-        around.broken?;
+        let mut observer = Observer::new(self.now, &mut self.oracle, &mut self.trace);
+        let mut answers = coordinator.addressed(&mut observer, answers);
+        observer.broken?;
         let dies = answers.len() > 1
             && self.doom.is_some_and(|(point, _)| point == CrashPoint::AmidAnswers);
         if dies {

@@ -69,14 +69,14 @@ pub(super) struct Oracle {
 
 impl Oracle {
     pub(super) fn new(plan: &Plan) -> Self {
-        let book = TrialRecords::new(plan.limits, plan.subjects.keys().copied());
+        let records = TrialRecords::new(plan.limits, plan.subjects.keys().copied());
         Self {
             lease: plan.limits.lease,
             stall: plan.limits.stall,
             limits: plan.limits,
             shapes: plan.subjects.iter().map(|(trial, subject)| (*trial, subject.shape)).collect(),
-            live: book.clone(),
-            durable: book,
+            live: records.clone(),
+            durable: records,
             heard: BTreeMap::new(),
             dead: BTreeSet::new(),
             asleep: BTreeSet::new(),

@@ -80,7 +80,7 @@ pub(super) enum Retry {
     Failed,
     /// All.
     Diverged,
-    /// One of them, counted around.
+    /// One of them: its number modulo their count.
     One(usize),
 }
 

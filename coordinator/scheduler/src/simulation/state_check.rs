@@ -12,18 +12,18 @@ use super::{
 /// and indices.
 pub(super) fn check_durable_state(
     scheduler: &Scheduler,
-    book: &TrialRecords,
+    records: &TrialRecords,
     of: Option<&[TrialId]>,
 ) -> Result<(), Broken> {
     if let Some(trials) = of {
         return trials.iter().try_for_each(|trial| {
             let found = &scheduler.trials[scheduler.by_id[trial]];
-            same_trial(found, &book.entries[trial])
+            same_trial(found, &records.entries[trial])
         });
     }
     let mut seen = [0; 4];
     for trial in &scheduler.trials {
-        same_trial(trial, &book.entries[&trial.id])?;
+        same_trial(trial, &records.entries[&trial.id])?;
         let state = match &trial.state {
             TrialState::Pending => 0,
             TrialState::Leased(_) => 1,
@@ -40,8 +40,8 @@ pub(super) fn check_durable_state(
     for (id, worker) in &scheduler.workers {
         let held: Vec<_> = worker.leases.iter().map(|index| scheduler.trials[*index].id).collect();
         hold!(
-            held.len() == book.held_by(id).count()
-                && book.held_by(id).all(|lease| held.contains(&lease.trial)),
+            held.len() == records.held_by(id).count()
+                && records.held_by(id).all(|lease| held.contains(&lease.trial)),
             "{id} is listed with {held:?}"
         );
     }
