@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
-use swfn_shared::person::{Commanded, PersonCommand, Refusal};
+use swfn_shared::person::{CommandOutcome, PersonCommand, Refusal};
 
 use super::problem::Problem;
 
@@ -11,7 +11,7 @@ pub(crate) const PATH: &str = "/api/v1/commands";
 
 pub(crate) const MAX_BYTES: usize = 64 << 10;
 
-type Done = Pin<Box<dyn Future<Output = Option<Result<Commanded, Refusal>>> + Send>>;
+type Done = Pin<Box<dyn Future<Output = Option<Result<CommandOutcome, Refusal>>> + Send>>;
 
 /// Brings a command to the engine, and its result back; `None` if the engine is gone.
 pub struct Commander(Box<dyn Fn(PersonCommand) -> Done + Send + Sync>);
@@ -19,7 +19,7 @@ pub struct Commander(Box<dyn Fn(PersonCommand) -> Done + Send + Sync>);
 impl Commander {
     pub fn new<F>(way: impl Fn(PersonCommand) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Option<Result<Commanded, Refusal>>> + Send + 'static,
+        F: Future<Output = Option<Result<CommandOutcome, Refusal>>> + Send + 'static,
     {
         Self(Box::new(move |command| Box::pin(way(command))))
     }
@@ -29,7 +29,7 @@ impl Commander {
 pub(crate) async fn bring(
     commander: Option<&Commander>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Commanded, Problem> {
+) -> Result<CommandOutcome, Problem> {
     let Some(Commander(bring)) = commander else {
         let problem = Problem::new(StatusCode::FORBIDDEN, "nothing can be commanded here");
         return Err(problem.hint(
