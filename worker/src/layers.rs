@@ -1,21 +1,21 @@
-//! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors with their
-//! initialisation. Each is K layers of the same shape, one for each lane.
+//! The layers that all models share: convolution, fully connected layer and batch norm, as plain tensors
+//! with their initialisation. Each is K layers of the same shape, one for each lane.
 
 use swfn_shared::{image::ImageShape, trial::BatchNormScale};
 use tch::{Device, Tensor};
 
 use crate::rng::Stream;
 
-/// What a model must know of its images.
+/// The shape of a model's input, and its number of classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputShape {
-    /// Of an image.
+    /// Shape of an image.
     pub image: ImageShape,
     /// Number of classes.
     pub classes: i64,
 }
 
-/// Weight and bias of a convolution or of a fully connected layer, K of them.
+/// Weights and biases of K convolutions or fully connected layers.
 #[derive(Debug)]
 pub struct Layer {
     /// `[K, outputs, inputs]` or, channels last, `[K, outputs, height, width, inputs]`.
@@ -25,8 +25,8 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Weight and bias uniform in +-1/sqrt(fan_in), the default of PyTorch. `shape`: that of one lane's weight; a lane for
-    /// each stream.
+    /// Weight and bias uniform in ±1/sqrt(fan_in), the default of PyTorch. `shape`: that of one lane's
+    /// weight. There is a lane for each stream.
     pub fn uniform(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
         let bound = 1.0 / (fan_in(shape) as f32).sqrt();
         Self::draw(streams, shape, device, |stream| {
@@ -42,7 +42,7 @@ impl Layer {
         })
     }
 
-    /// The same one, not a copy.
+    /// A layer that shares these tensors.
     pub fn shallow_clone(&self) -> Self {
         Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
     }
@@ -67,27 +67,27 @@ pub fn he(stream: &mut Stream, count: usize, fan_in: i64) -> Vec<f32> {
     stream.normal(count).into_iter().map(|x| x * deviation).collect()
 }
 
-/// Which statistics batch norm normalises with.
+/// The statistics with which batch norm normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormMode {
-    /// Those of the input; they move the running statistics.
+    /// Those of the input, which also move the running statistics.
     Train,
-    /// Those of the input; the running statistics stay as they are.
+    /// Those of the input; the running statistics do not change.
     TrainNoUpdate,
     /// The running statistics.
     Eval,
 }
 
-/// Batch norm (Ioffe, Szegedy 2015) with PyTorch's defaults, K of them.
+/// K batch norms (Ioffe, Szegedy 2015) with PyTorch's defaults.
 #[derive(Debug)]
 pub struct BatchNorm {
     /// Gamma, `[K, channels]`.
     pub scale: Tensor,
     /// Beta, `[K, channels]`.
     pub shift: Tensor,
-    /// Mean of each channel that tests use, `[K, channels]`.
+    /// Mean of each channel for evaluation, `[K, channels]`.
     pub running_mean: Tensor,
-    /// Unbiased variance of each channel that tests use, `[K, channels]`.
+    /// Unbiased variance of each channel for evaluation, `[K, channels]`.
     pub running_var: Tensor,
 }
 
@@ -115,7 +115,7 @@ impl BatchNorm {
         Self { scale, shift, running_mean, running_var }
     }
 
-    /// The same one, not a copy.
+    /// A batch norm that shares these tensors.
     pub fn shallow_clone(&self) -> Self {
         let [scale, shift, running_mean, running_var] =
             [&self.scale, &self.shift, &self.running_mean, &self.running_var]
@@ -123,8 +123,8 @@ impl BatchNorm {
         Self { scale, shift, running_mean, running_var }
     }
 
-    /// Moves the running statistics towards those of `rows` values of each channel. `mean`, `variance`: `[K, channels]`,
-    /// the variance divided by the number of rows.
+    /// Moves the running statistics towards those of `rows` values of each channel. `mean`, `variance`:
+    /// `[K, channels]`; the variance is divided by the number of rows.
     pub fn move_running(&self, mean: &Tensor, variance: &Tensor, rows: i64) {
         let unbiased = variance * (rows as f64 / (rows - 1) as f64);
         for (running, new) in [(&self.running_mean, mean), (&self.running_var, &unbiased)] {
@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn initial_weights_have_the_published_distributions() {
         let stream = &mut [Stream::new(0, Purpose::ClassifierInit)];
-        // 10,000 weights each: the standard errors are below 1 % of the deviation and 1.5 % of the variance.
+        // With 10,000 weights the standard errors are below 1 % of the deviation and 1.5 % of the
+        // variance.
         let layer = Layer::uniform(stream, &[100, 5, 5, 4], Device::Cpu);
         let ((mean, square), bound) = (moments(&layer.weight), 0.1);
         assert!(

@@ -1,21 +1,21 @@
-//! Where all randomness of a trial comes from.
+//! The random streams of a trial.
 //!
-//! Each use of randomness has a stream of its own, which is a function of (seed, purpose) and of nothing else. So
-//! trials of one seed are paired: they share subset, initial weights and batches whatever their lambda or weight decay.
-//! And a trial draws the same numbers on a CPU, on a GPU, alone, and beside others. Torch's global generator is never
-//! used: numbers are drawn on the host and copied to the device.
+//! Each use of randomness has its own stream, a function of (seed, purpose) alone. So trials of one seed
+//! are paired: they share subset, initial weights and batches whatever their lambda or weight decay.
+//! And a trial draws the same numbers on a CPU, on a GPU, alone and beside others. Torch's global
+//! generator is never used: numbers are drawn on the host and copied to the device.
 
 use rand::{Rng, RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
 use sha2::{Digest as _, Sha256};
 
-/// What a stream is for.
+/// The purpose of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Which training images make up the subset.
+    /// Choice of the subset.
     Subset,
-    /// Which of the other training images validate.
+    /// Choice of the validation images.
     Validation,
     /// Initial weights of the VAE.
     VaeInit,
@@ -25,20 +25,20 @@ pub enum Purpose {
     VaeNoise,
     /// Initial weights and biases of the classifier.
     ClassifierInit,
-    /// Initial scales of batch norm: apart from the weights, so that those are the same with and without batch norm.
+    /// Initial scales of batch norm. Initial weights are thus equal with and without batch norm.
     BatchNormInit,
     /// Order of the classifier's training images.
     ClassifierBatches,
     /// Dropout masks.
     Dropout,
-    /// Latent codes of the samples on which the function norm is estimated.
+    /// Latent codes of the penalty samples.
     PenaltyNoise,
-    /// Latent codes of the samples that people look at.
+    /// Latent codes of the sample sheet.
     SampleSheet,
 }
 
 impl Purpose {
-    /// Part of the key of the stream: another name is another stream.
+    /// The purpose in the key of a stream: another name is another stream.
     fn name(self) -> &'static str {
         match self {
             Self::Subset => "subset",
@@ -68,7 +68,8 @@ pub(crate) fn key(prefix: &str, seed: u64, purpose: Purpose) -> [u8; 32] {
     digest.into()
 }
 
-/// A stream of random numbers: ChaCha8 under the key SHA-256("swfn stream", length of the purpose's name, name, seed).
+/// A stream of random numbers: ChaCha8 under the key SHA-256("swfn stream", length of the purpose's
+/// name, name, seed).
 #[derive(Debug, Clone)]
 pub struct Stream(ChaCha8Rng);
 
@@ -93,7 +94,8 @@ impl Stream {
         (0..count).map(|_| StandardNormal.sample(&mut self.0)).collect()
     }
 
-    /// Appends `count` factors of dropout: 0 with that probability, else 1 / (1 - probability), so that the mean is 1.
+    /// Appends `count` factors of dropout: 0 with that probability, else 1 / (1 - probability), so that
+    /// the mean is 1.
     pub fn dropout(&mut self, probability: f64, count: usize, factors: &mut Vec<f32>) {
         let (threshold, keep) = (probability as f32, (1.0 / (1.0 - probability)) as f32);
         factors.extend(
@@ -111,7 +113,7 @@ impl Stream {
         items.shuffle(&mut self.0);
     }
 
-    /// How many words of 32 bits were drawn.
+    /// Number of 32-bit words that were drawn.
     ///
     /// # Panics
     /// Past 2^64 of them, which take centuries.
@@ -119,12 +121,12 @@ impl Stream {
         u64::try_from(self.0.get_word_pos()).expect("no trial draws 2^64 words")
     }
 
-    /// Goes on as if so many words of 32 bits were drawn.
+    /// Continues after that many 32-bit words.
     pub fn go_to(&mut self, position: u64) {
         self.0.set_word_pos(position.into());
     }
 
-    /// The generator itself, for code that draws by its own rules.
+    /// The generator, for code that draws by its own rules.
     pub fn generator(&mut self) -> &mut impl Rng {
         &mut self.0
     }
@@ -142,8 +144,8 @@ mod tests {
         assert_ne!(draw(1, Purpose::Subset), draw(1, Purpose::Dropout));
     }
 
-    /// Results stay comparable over years only if these numbers never change. If a library's update changes them, raise
-    /// `TRAINER_REVISION`.
+    /// Results stay comparable over years only if these numbers never change. If an update of a library
+    /// changes them, raise `TRAINER_REVISION`.
     #[test]
     fn streams_are_pinned() {
         let mut stream = Stream::new(7, Purpose::ClassifierInit);

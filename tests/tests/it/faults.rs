@@ -285,7 +285,7 @@ fn a_worker_that_a_person_drains_finishes_what_it_holds() {
     let holder = journal.iter().find_map(|line| line.worker.clone()).unwrap();
     assert_eq!(
         told,
-        format!("asked {holder} to leave; it finishes the trials that it holds first\n")
+        format!("asked {holder} to leave; it finishes its trials first\n")
     );
     let done = journal.iter().filter(|line| line.kind == "succeeded").count();
     assert!(

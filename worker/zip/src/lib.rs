@@ -1,7 +1,8 @@
-//! The names of the crate `zip` 0.6 that tch and torch-sys compile against.
+//! The names of the crate `zip` 0.6 that tch and torch-sys compile against. Each function returns an
+//! error.
 //!
-//! tch opens archives in `read_npz` and `write_npz`, torch-sys in a download of its own; swfn calls none of them. The real crate
-//! would bring C code for bzip2 and zstd, and ciphers, into every build. Each function here returns an error.
+//! tch opens archives in `read_npz` and `write_npz`, torch-sys in a download of its own; swfn calls none
+//! of them. The real crate would bring C code for bzip2 and zstd, and ciphers, into every build.
 #![allow(missing_docs, reason = "the names and their meaning are those of the crate zip")]
 
 use std::{
@@ -10,20 +11,18 @@ use std::{
     path::PathBuf,
 };
 
-/// The error of each function: this build has no archives.
-fn unsupported() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "swfn is built without zip archives")
-}
+use result::{ZipError, ZipResult};
 
 pub mod result {
-    use std::{error::Error, fmt, io};
+    use std::{error::Error, fmt};
 
+    /// The error of each function.
     #[derive(Debug)]
-    pub struct ZipError(pub(crate) io::Error);
+    pub struct ZipError;
 
     impl fmt::Display for ZipError {
         fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.fmt(out)
+            out.write_str("swfn is built without zip archives")
         }
     }
 
@@ -50,8 +49,6 @@ pub mod write {
     }
 }
 
-use result::{ZipError, ZipResult};
-
 #[derive(Debug, Clone, Copy)]
 pub enum CompressionMethod {
     Stored,
@@ -62,7 +59,7 @@ pub struct ZipArchive<R>(PhantomData<R>);
 
 impl<R> ZipArchive<R> {
     pub fn new(_: R) -> ZipResult<Self> {
-        Err(ZipError(unsupported()))
+        Err(ZipError)
     }
 
     #[allow(clippy::len_without_is_empty, reason = "tch asks for the length alone")]
@@ -71,7 +68,7 @@ impl<R> ZipArchive<R> {
     }
 
     pub fn by_index(&mut self, _: usize) -> ZipResult<read::ZipFile> {
-        Err(ZipError(unsupported()))
+        Err(ZipError)
     }
 }
 
@@ -104,13 +101,13 @@ impl<W> ZipWriter<W> {
     }
 
     pub fn start_file(&mut self, _: impl Into<String>, _: write::FileOptions) -> ZipResult<()> {
-        Err(ZipError(unsupported()))
+        Err(ZipError)
     }
 }
 
 impl<W> Write for ZipWriter<W> {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(unsupported())
+        Err(io::Error::other(ZipError))
     }
 
     fn flush(&mut self) -> io::Result<()> {
