@@ -22,15 +22,15 @@ fn main() {
 
     // An unpacked release has bin/ and lib/ side by side. Its own libtorch precedes the one of the
     // build.
-    link_arg("-Wl,-rpath,$ORIGIN/../lib");
-    link_arg(&format!("-Wl,-rpath,{}", lib.display()));
+    println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
 
     // Loading libtorch_cuda registers the CUDA kernels. Nothing calls into it, so the linker would drop
     // it (--as-needed), and the program would find no GPU. The state is restored for other libraries.
     if lib.join("libtorch_cuda.so").exists() {
-        link_arg("-Wl,--push-state,--no-as-needed");
-        link_arg("-ltorch_cuda");
-        link_arg("-Wl,--pop-state");
+        for argument in ["-Wl,--push-state,--no-as-needed", "-ltorch_cuda", "-Wl,--pop-state"] {
+            println!("cargo::rustc-link-arg={argument}");
+        }
     }
 }
 
@@ -85,9 +85,4 @@ fn version() -> String {
     let changes = git(&["status", "--porcelain", "--untracked-files=no"]);
     let dirty = if changes.is_some_and(|changes| changes.is_empty()) { "" } else { ".dirty" };
     format!("{version}+{revision}{dirty}")
-}
-
-/// Passes `arg` to the linker for each binary, test, bench and example of this crate.
-fn link_arg(arg: &str) {
-    println!("cargo::rustc-link-arg={arg}");
 }

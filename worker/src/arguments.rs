@@ -33,7 +33,7 @@ pub(crate) struct SharedArguments {
     #[command(flatten)]
     pub(crate) access: AccessArguments,
     #[command(flatten)]
-    pub(crate) data: DataArguments,
+    pub(crate) data: LoadOptions,
     #[command(flatten)]
     pub(crate) folders: FolderArguments,
     /// Exit after so many seconds without a coordinator; 0: never
@@ -113,30 +113,6 @@ impl AccessArguments {
             files.map(|(certificate, key)| Identity::read(certificate, key)).transpose()?;
         let token = Token::find(self.token_file.as_deref())?;
         Address::new(&self.coordinator, Access { authorities, identity, token })
-    }
-}
-
-#[derive(Debug, Args, Serialize, Deserialize)]
-#[command(next_help_heading = "Data")]
-pub(crate) struct DataArguments {
-    /// Folder with the data set's files [default: downloads in the cache folder]
-    ///
-    /// The files lie in DIR/NAME or DIR. Nothing is downloaded then. Your own data (idx) needs this
-    /// option.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Never download
-    #[arg(long)]
-    offline: bool,
-    /// Cache folder for downloads, VAEs and checkpoints [default: $SWFN_CACHE, or swfn in your cache folder]
-    #[arg(long, value_name = "DIR")]
-    cache_dir: Option<PathBuf>,
-}
-
-impl DataArguments {
-    pub(crate) fn options(self) -> LoadOptions {
-        let Self { data_dir, cache_dir, offline } = self;
-        LoadOptions { data_dir, cache_dir, offline, mirrors: Vec::new(), progress: true }
     }
 }
 

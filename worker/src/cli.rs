@@ -4,8 +4,6 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    str::FromStr,
-    time::Duration,
 };
 
 use anyhow::ensure;
@@ -21,12 +19,12 @@ use swfn_shared::{
 };
 
 use crate::{
-    arguments::{AccessArguments, DataArguments, SharedArguments},
-    data, devices, process,
+    arguments::{AccessArguments, SharedArguments},
+    data::{self, LoadOptions},
+    devices, process,
     setup::Setup,
     single,
     supervisor::{self, INTERRUPTED, Supervisor},
-    trial::checkpoint::DEFAULT_SECONDS,
 };
 
 /// Train the trials of a coordinator, one process per device
@@ -121,29 +119,29 @@ struct DrainArguments {
 }
 
 #[derive(Debug, Args)]
-struct TrainArguments {
+pub(crate) struct TrainArguments {
     /// Grid file with the trial
     #[arg(long, value_name = "FILE", help_heading = "Trial")]
-    spec: PathBuf,
+    pub(crate) spec: PathBuf,
     /// Id of the trial, or its beginning [default: the grid's only trial]
     ///
     /// The ids stand in trials.csv of the run directory.
     #[arg(long, value_name = "ID", help_heading = "Trial")]
-    trial: Option<String>,
+    pub(crate) trial: Option<String>,
     /// Device: cpu, or a GPU such as cuda:0
     #[arg(long, value_name = "NAME", default_value = "cpu", help_heading = "Trial")]
-    device: String,
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) data: LoadOptions,
     /// Folder for weights, samples of the VAE and the confusion matrix [default: none]
     #[arg(long, value_name = "DIR", help_heading = "Folders")]
-    artifacts: Option<PathBuf>,
+    pub(crate) artifacts: Option<PathBuf>,
     /// Folder of checkpoints, from which the trial resumes [default: none]
     #[arg(long, value_name = "DIR", help_heading = "Folders")]
-    checkpoint_dir: Option<PathBuf>,
+    pub(crate) checkpoint_dir: Option<PathBuf>,
     /// Shortest time between two checkpoints; 0: at each report [default: 30]
     #[arg(long, value_name = "SECONDS", requires = "checkpoint_dir", help_heading = "Folders")]
-    checkpoint_seconds: Option<u64>,
-    #[command(flatten)]
-    data: DataArguments,
+    pub(crate) checkpoint_seconds: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -157,34 +155,17 @@ struct InspectArguments {
     folder: PathBuf,
 }
 
-/// A data set that needs no grid: a named one, or the files in the user's folder.
-#[derive(Debug, Clone)]
-enum Sampled {
-    Named(Dataset),
-    Own,
-}
+/// A named data set; `None`: the files in the user's folder.
+type Sampled = Option<Dataset>;
 
-impl Sampled {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Named(dataset) => dataset.name(),
-            Self::Own => IDX,
-        }
-    }
-}
-
-impl FromStr for Sampled {
-    type Err = UnknownDataset;
-
-    fn from_str(name: &str) -> Result<Self, UnknownDataset> {
-        if name == IDX { Ok(Self::Own) } else { name.parse().map(Self::Named) }
-    }
+fn sampled(name: &str) -> Result<Sampled, UnknownDataset> {
+    if name == IDX { Ok(None) } else { name.parse().map(Some) }
 }
 
 #[derive(Debug, Args)]
 struct SamplesArguments {
     /// Data set: synthetic, mnist, fashion-mnist, kmnist, or idx (your own, in --data-dir)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = sampled)]
     dataset: Sampled,
     /// PNG file to write
     #[arg(long, value_name = "FILE")]
@@ -199,7 +180,7 @@ struct SamplesArguments {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
-    data: DataArguments,
+    data: LoadOptions,
 }
 
 /// Parses the command line and runs the command; returns the exit code.
@@ -215,7 +196,7 @@ pub fn main() -> ExitCode {
         Some(CommandLine::Inspect(arguments)) => inspect(&arguments.folder),
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
         Some(CommandLine::Drain(arguments)) => drain(arguments),
-        Some(CommandLine::Train(arguments)) => train_one(arguments),
+        Some(CommandLine::Train(arguments)) => train_one(&arguments),
         Some(CommandLine::Device(device)) => device_process(&device),
         None => supervise(arguments.supervisor),
     };
@@ -262,21 +243,15 @@ fn drain(arguments: DrainArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
-    let TrainArguments { spec, trial, device, artifacts, checkpoint_dir, checkpoint_seconds, data } =
-        arguments;
+fn train_one(arguments: &TrainArguments) -> anyhow::Result<ExitCode> {
     telemetry::init(LogFormat::Text, "info");
-    let spec = single::choose(&spec, trial.as_deref())?;
-    let every = Duration::from_secs(checkpoint_seconds.unwrap_or(DEFAULT_SECONDS));
-    let checkpoints = checkpoint_dir.map(|folder| (folder, every));
-    let hint = match checkpoints {
+    if single::train(arguments)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let hint = match arguments.checkpoint_dir {
         Some(_) => "run the same command again to resume",
         None => "set --checkpoint-dir to be able to resume",
     };
-    let options = single::Options { device, data: data.options(), artifacts, checkpoints };
-    if single::train(&spec, &options)? {
-        return Ok(ExitCode::SUCCESS);
-    }
     output::say(&format!("interrupted\nhint: {hint}"));
     Ok(ExitCode::from(INTERRUPTED))
 }
@@ -285,9 +260,9 @@ fn train_one(arguments: TrainArguments) -> anyhow::Result<ExitCode> {
 fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
     let data::Inspection { description, train_counts, test_counts, .. } = data::inspect(folder)?;
     output::print(&description.to_toml())?;
-    let present: Vec<_> = train_counts.iter().filter(|count| **count > 0).collect();
-    let (least, most) = (present.iter().min(), present.iter().max());
-    let range = match (least, most) {
+    let mut present: Vec<_> = train_counts.iter().filter(|count| **count > 0).collect();
+    present.sort();
+    let range = match (present.first(), present.last()) {
         (Some(least), Some(most)) if least != most => format!("{least} to {most}"),
         (least, _) => least.map_or_else(String::new, ToString::to_string),
     };
@@ -310,15 +285,13 @@ fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
 
 fn samples_sheet(arguments: SamplesArguments) -> anyhow::Result<ExitCode> {
     let SamplesArguments { dataset, out, count, columns, seed, data } = arguments;
-    let (name, options) = (dataset.name(), data.options());
+    let name = dataset.as_ref().map_or(IDX, Dataset::name);
     let images = match dataset {
-        Sampled::Own => data::inspect(&options.data_dir.ok_or_else(data::no_folder)?)?.data,
-        Sampled::Named(Dataset::Named { entry, .. })
-            if matches!(entry.origin, Origin::Generated { .. }) =>
-        {
-            data::load(&Dataset::Named { entry, seed }, &options)?
+        None => data::inspect(&data.data_dir.ok_or_else(data::no_folder)?)?.data,
+        Some(Dataset::Named { entry, .. }) if matches!(entry.origin, Origin::Generated { .. }) => {
+            data::load(&Dataset::Named { entry, seed }, &data)?
         }
-        Sampled::Named(named) => data::load(&named, &options)?,
+        Some(named) => data::load(&named, &data)?,
     };
     let len = images.train.len();
     let count = count.unwrap_or(len.min(200));

@@ -2,8 +2,8 @@
 //! waits for both.
 
 use std::{
-    io::BufRead as _,
-    path::Path,
+    io::{self, BufRead as _},
+    path::PathBuf,
     process::ExitCode,
     sync::mpsc as std_mpsc,
     thread,
@@ -20,7 +20,6 @@ use swfn_shared::{
     output, signals,
     wire::{PROTOCOL, STOP_LINE},
 };
-use tch::Device;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
@@ -73,7 +72,14 @@ pub(crate) fn run(setup: Setup<SharedArguments>) -> anyhow::Result<ExitCode> {
     let Setup { arguments, device, worker, predecessor } = setup;
     let address = arguments.access.address()?;
     let (stop, stopping) = watch::channel(false);
-    obey_supervisor(stop.clone())?;
+    let asked = stop.clone();
+    let ask = move || {
+        asked.send_replace(true);
+    };
+    // The supervisor sends lines, since Slurm and systemd signal all processes themselves, and a second
+    // signal would end this one at once. When the supervisor is gone, the process ends; its leases go
+    // to others.
+    read_stdin(ask, kill_self).context("cannot start a thread")?;
     // A GPU that is there and does not compute would fail one trial after the other.
     let opened = device::open(&device).and_then(|device| device::try_out(device).map(|()| device));
     let device = match opened {
@@ -101,10 +107,11 @@ pub(crate) fn run(setup: Setup<SharedArguments>) -> anyhow::Result<ExitCode> {
         trainer_revision: TRAINER_REVISION,
     };
     let (patience, limits) = (arguments.patience(), arguments.stay_limits());
-    let data = arguments.data.options();
+    let data = arguments.data;
     let checkpoints = arguments.folders.checkpoints(&data);
-    let checkpoints =
-        checkpoints.and_then(|(folder, every)| open_checkpoints(&folder, device, every));
+    let checkpoints = checkpoints.and_then(|(folder, every)| {
+        or_warn(Checkpoints::open(&folder, device, every), "checkpoints")
+    });
     let saved = checkpoints.clone();
     let hooks = Hooks {
         welcomed: || tell_supervisor(WELCOMED),
@@ -136,7 +143,8 @@ pub(crate) fn run(setup: Setup<SharedArguments>) -> anyhow::Result<ExitCode> {
         .spawn(move || run_session(session, &stop))?;
     let vaes = arguments.folders.vae_cache(&data);
     let trainer = thread::Builder::new().name("trainer".to_owned()).spawn(move || {
-        let vaes = vaes.and_then(|folder| open_vae_cache(&folder, device));
+        let open = |folder: PathBuf| DiskCache::open(&folder, device, DEFAULT_LIMIT);
+        let vaes = vaes.and_then(|folder| or_warn(open(folder), "trained VAEs"));
         let loader = move |dataset| data::load(&dataset, &data).map_err(|error| error.to_string());
         let mut trainer = Trainer::new(device)
             .with_vae_cache(vaes)
@@ -182,29 +190,18 @@ fn tell_supervisor(line: &str) {
     output::print(&format!("{line}\n")).ok();
 }
 
-/// Calls `stop` at each stop line on standard input; returns when that closes.
-pub(crate) fn read_stop_lines(stop: impl Fn()) {
-    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-        if line == STOP_LINE {
-            stop();
-        }
-    }
-}
-
-/// Reads the supervisor's stop lines in a thread.
-///
-/// The supervisor sends no signal, since Slurm and systemd signal all processes themselves, and a
-/// second signal would end this one at once. When standard input closes, the supervisor is gone and the
-/// process ends at once; its leases go to others.
-fn obey_supervisor(stop: watch::Sender<bool>) -> anyhow::Result<()> {
-    let obey = move || {
-        read_stop_lines(|| {
-            stop.send_replace(true);
-        });
-        kill_self();
+/// Starts a thread that calls `stop` at each stop line on standard input, and `closed` when that closes.
+/// It is no thread of tokio's, which would keep a runtime from ending.
+pub(crate) fn read_stdin(
+    stop: impl Fn() + Send + 'static,
+    closed: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let read = move || {
+        let lines = io::stdin().lock().lines().map_while(Result::ok);
+        lines.filter(|line| line == STOP_LINE).for_each(|_| stop());
+        closed();
     };
-    thread::Builder::new().name("stdin".to_owned()).spawn(obey).context("cannot start a thread")?;
-    Ok(())
+    thread::Builder::new().name("stdin".to_owned()).spawn(read).map(drop)
 }
 
 fn run_session(session: Session, stop: &watch::Sender<bool>) -> anyhow::Result<Exit> {
@@ -231,15 +228,7 @@ fn run_session(session: Session, stop: &watch::Sender<bool>) -> anyhow::Result<E
     })
 }
 
-/// Without this folder every VAE is trained again, to the same results.
-fn open_vae_cache(folder: &Path, device: Device) -> Option<DiskCache> {
-    let warn =
-        |error| warn!(folder = %folder.display(), "trained VAEs are not kept on disk: {error}");
-    DiskCache::open(folder, device, DEFAULT_LIMIT).map_err(warn).ok()
-}
-
-/// Without this folder interrupted trials begin anew, to the same results.
-fn open_checkpoints(folder: &Path, device: Device, every: Duration) -> Option<Checkpoints> {
-    let warn = |error| warn!(folder = %folder.display(), "there are no checkpoints: {error}");
-    Checkpoints::open(folder, device, every).map_err(warn).ok()
+/// Without its folder a process trains VAEs and interrupted trials from their start, to the same results.
+fn or_warn<T>(opened: io::Result<T>, kept: &str) -> Option<T> {
+    opened.map_err(|error| warn!("{kept} are not kept on disk: {error}")).ok()
 }

@@ -94,15 +94,6 @@ impl Stream {
         (0..count).map(|_| StandardNormal.sample(&mut self.0)).collect()
     }
 
-    /// Appends `count` factors of dropout: 0 with that probability, else 1 / (1 - probability), so that
-    /// the mean is 1.
-    pub fn dropout(&mut self, probability: f64, count: usize, factors: &mut Vec<f32>) {
-        let (threshold, keep) = (probability as f32, (1.0 / (1.0 - probability)) as f32);
-        factors.extend(
-            (0..count).map(|_| if self.0.random::<f32>() < threshold { 0.0 } else { keep }),
-        );
-    }
-
     /// `count` whole numbers, uniform in 0..bound.
     pub fn below(&mut self, bound: i64, count: usize) -> Vec<i64> {
         (0..count).map(|_| self.0.random_range(0..bound)).collect()
@@ -168,15 +159,5 @@ mod tests {
             other.go_to(stream.position());
             assert_eq!(other.normal(70), stream.clone().normal(70), "{draws}");
         }
-    }
-
-    #[test]
-    fn dropout_keeps_the_mean() {
-        let mut factors = Vec::new();
-        Stream::new(0, Purpose::Dropout).dropout(0.25, 40_000, &mut factors);
-        let mean = factors.iter().sum::<f32>() / factors.len() as f32;
-        // The standard error is 0.003.
-        assert!((mean - 1.0).abs() < 0.012, "{mean}");
-        assert!(factors.iter().all(|&f| f == 0.0 || (f - 4.0 / 3.0).abs() < 1e-6));
     }
 }

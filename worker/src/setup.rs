@@ -19,7 +19,7 @@ pub(crate) struct Setup<A> {
     pub(crate) predecessor: Option<Predecessor>,
 }
 
-impl<A: Serialize> Setup<A> {
+impl<A: Serialize + DeserializeOwned> Setup<A> {
     /// Writes the file, which is removed with the returned value.
     pub(crate) fn write(&self) -> anyhow::Result<NamedTempFile> {
         let write = || {
@@ -34,9 +34,7 @@ impl<A: Serialize> Setup<A> {
             ))
         })
     }
-}
 
-impl<A: DeserializeOwned> Setup<A> {
     /// Reads the file and removes it.
     pub(crate) fn take(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;

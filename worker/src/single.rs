@@ -20,24 +20,24 @@ use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid, MAX_FILE_BYTES},
     metrics::MetricPoint,
     output, problem,
-    problem::Problem,
+    problem::{OrProblem as _, Problem},
     signals,
     trial::TrialSpec,
 };
 
 use crate::{
-    data::{self, LoadOptions},
-    device, store_file,
+    cli::TrainArguments,
+    data, device, store_file,
     supervisor::INTERRUPTED,
     train::trainer::Trainer,
     trial::{
-        checkpoint::Checkpoints,
+        checkpoint::{Checkpoints, DEFAULT_SECONDS},
         report::{Observer, Stop, TrainError},
     },
 };
 
 /// The only trial of a grid file, or the one whose id begins with `id`.
-pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec> {
+fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec> {
     let shown = file.display();
     let unreadable = |error| problem!("cannot read `{shown}`: {error}"; "name a grid file");
     let size = fs::metadata(file).map_err(unreadable)?.len();
@@ -65,28 +65,20 @@ pub(crate) fn choose(file: &Path, id: Option<&str>) -> anyhow::Result<TrialSpec>
     }
 }
 
-/// The device, the data and the folders of a trial.
-pub(crate) struct Options {
-    pub(crate) device: String,
-    pub(crate) data: LoadOptions,
-    /// Folder for the files that the trial leaves behind.
-    pub(crate) artifacts: Option<PathBuf>,
-    /// Folder of checkpoints, and the shortest time between two.
-    pub(crate) checkpoints: Option<(PathBuf, Duration)>,
-}
-
 /// Trains the trial and prints its points, its outcome and at last how the result was made. Returns
 /// false if a signal interrupted it; it resumes from its checkpoint, if it has one.
-pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<bool> {
-    let device = device::open(&options.device)?;
+pub(crate) fn train(arguments: &TrainArguments) -> anyhow::Result<bool> {
+    let spec = &choose(&arguments.spec, arguments.trial.as_deref())?;
+    let device = device::open(&arguments.device)?;
     device::use_one_thread();
-    let open = |(folder, every): &(PathBuf, Duration)| {
-        let cannot =
-            |error| unwritable("make", folder, &error, "choose another with --checkpoint-dir");
-        Checkpoints::open(folder, device, *every).map_err(cannot)
+    let every = arguments.checkpoint_seconds.unwrap_or(DEFAULT_SECONDS);
+    let open = |folder: &PathBuf| {
+        let hint = "choose another with --checkpoint-dir";
+        Checkpoints::open(folder, device, Duration::from_secs(every))
+            .map_err(|error| unwritable("make", folder, &error, hint))
     };
-    let checkpoints = options.checkpoints.as_ref().map(open).transpose()?;
-    if let Some(folder) = &options.artifacts {
+    let checkpoints = arguments.checkpoint_dir.as_ref().map(open).transpose()?;
+    if let Some(folder) = &arguments.artifacts {
         // Checked before the training, not after it.
         let cannot =
             |error| unwritable("write into", folder, &error, "choose another with --artifacts");
@@ -94,9 +86,9 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<bool>
     }
     let mut trainer =
         Trainer::new(device).with_lanes(Some(1)).with_checkpoints(checkpoints.clone());
-    trainer.load(spec.dataset, data::load(&spec.dataset, &options.data)?)?;
+    trainer.load(spec.dataset, data::load(&spec.dataset, &arguments.data)?)?;
     print(&json!({ "trial": spec.id().to_string(), "steps": spec.steps() }))?;
-    let wanted = if options.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
+    let wanted = if arguments.artifacts.is_some() { Artifacts::ALL } else { Artifacts::default() };
     let mut printer = Printer { stop: stop_on_signal()?, failed: None };
     let result = trainer.run_for(spec, wanted, &mut printer);
     if let Some(error) = printer.failed {
@@ -118,12 +110,11 @@ pub(crate) fn train(spec: &TrialSpec, options: &Options) -> anyhow::Result<bool>
         "dataset_digest": spec.dataset.digest().to_string(),
         "settings": spec,
     }))?;
-    if let Some(folder) = &options.artifacts {
+    if let Some(folder) = &arguments.artifacts {
         for Artifact { name, content } in artifacts {
-            let cannot = |error| {
-                unwritable("write into", folder, &error, "check disk space and permissions")
-            };
-            store_file::write(folder, name, &folder.join(name), &content).map_err(cannot)?;
+            let path = folder.join(name);
+            store_file::write(folder, name, &path, &content)
+                .or_problem(|| Problem::unwritable(&path))?;
         }
     }
     if let Some(checkpoints) = checkpoints {

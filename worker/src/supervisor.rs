@@ -5,6 +5,7 @@
 //! expire.
 
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher as _, RandomState},
     path::PathBuf,
     pin::pin,
@@ -43,11 +44,11 @@ pub(crate) use self::machine::machine;
 use self::{
     notes::{Notes, read_notes},
     shortage::Shared,
-    stop::{DeviceEnd, StopRequest},
+    stop::StopRequest,
 };
 use crate::{
     cgroup::Memory,
-    process::{HOPELESS, OUT_OF_TIME, UNREACHABLE, read_stop_lines},
+    process::{HOPELESS, OUT_OF_TIME, UNREACHABLE, read_stdin},
     setup::Setup,
 };
 
@@ -62,6 +63,12 @@ const MAX_CRASHES: u32 = 5;
 
 /// Exit code of a process that was asked to stop twice.
 pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Exit codes of devices, from good to bad. A supervisor ends with the worst.
+const EXIT_CODES: [u8; 5] = [0, OUT_OF_TIME, UNREACHABLE, INTERRUPTED, FAILED];
+
+/// Exit code when a device has failed for good.
+const FAILED: u8 = 1;
 
 /// The settings of a supervisor.
 #[derive(Debug, Clone)]
@@ -109,7 +116,7 @@ impl Supervisor {
         let mut coordinator = self.local_to.is_some().then(read_coordinator).transpose()?;
         let mut stops = signals::stops(true)?;
         let mut signalled = false;
-        let mut worst = DeviceEnd::InOrder;
+        let mut codes = BTreeSet::new();
         let mut patience = pin!(sleep(PATIENCE));
         // A local coordinator is there.
         let mut waits = self.local_to.is_none();
@@ -122,11 +129,14 @@ impl Supervisor {
                     }
                 }
                 ended = slots.join_next() => match ended {
-                    None => return Ok(worst.code()),
-                    Some(Ok(Ok(ended))) => worst = worst.max(ended),
+                    None => {
+                        let worst = EXIT_CODES.into_iter().rfind(|code| codes.contains(code));
+                        return Ok(worst.unwrap_or(0).into());
+                    }
+                    Some(Ok(Ok(code))) => drop(codes.insert(code)),
                     Some(Ok(Err(problem))) => {
                         error!("{problem:#}");
-                        worst = worst.max(DeviceEnd::Failed);
+                        codes.insert(FAILED);
                     }
                     Some(Err(panic)) => bail!("a supervising task ended: {panic}"),
                 },
@@ -157,14 +167,10 @@ fn missing_coordinator(address: &str) -> Problem {
 /// when that is gone.
 fn read_coordinator() -> anyhow::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(1);
-    let read = move || {
-        read_stop_lines(|| {
-            sender.blocking_send(()).ok();
-        });
+    let stop = move || {
+        sender.blocking_send(()).ok();
     };
-    // A thread of tokio's would keep the runtime from ending.
-    let thread = std::thread::Builder::new().name("stdin".to_owned());
-    thread.spawn(read).context("cannot start a thread")?;
+    read_stdin(stop, || {}).context("cannot start a thread")?;
     Ok(receiver)
 }
 
@@ -184,7 +190,8 @@ struct Slot {
 }
 
 impl Slot {
-    async fn keep_running(mut self) -> anyhow::Result<DeviceEnd> {
+    /// Runs processes until one ends in order; returns its exit code.
+    async fn keep_running(mut self) -> anyhow::Result<u8> {
         let mut predecessor = None;
         let mut crashes = 0;
         loop {
@@ -196,12 +203,11 @@ impl Slot {
             // A process that was asked to stop gets no successor.
             let stop = *self.stop.borrow();
             let stopped_itself = stop == StopRequest::None && notes.stopping.load(Relaxed);
-            match status.code() {
-                Some(0) => return Ok(DeviceEnd::InOrder),
-                Some(code) if code == i32::from(OUT_OF_TIME) => return Ok(DeviceEnd::OutOfTime),
-                Some(code) if code == i32::from(UNREACHABLE) => return Ok(DeviceEnd::Unreachable),
-                _ if stop == StopRequest::AtOnce || stopped_itself => return Ok(DeviceEnd::AtOnce),
-                _ if stop == StopRequest::InOrder => return Ok(DeviceEnd::InOrder),
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            match code {
+                Some(code @ (0 | OUT_OF_TIME | UNREACHABLE)) => return Ok(code),
+                _ if stop == StopRequest::AtOnce || stopped_itself => return Ok(INTERRUPTED),
+                _ if stop == StopRequest::InOrder => return Ok(0),
                 _ => {}
             }
             let mut end = describe(status);
@@ -221,7 +227,7 @@ impl Slot {
                 );
             }
             ensure!(
-                status.code() != Some(HOPELESS.into()),
+                code != Some(HOPELESS),
                 "worker on {} gave up; see its messages above",
                 self.device
             );
@@ -241,7 +247,7 @@ impl Slot {
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = self.stop.wait_for(|stop| *stop != StopRequest::None) => {
-                    return Ok(DeviceEnd::InOrder);
+                    return Ok(0);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Error;
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, coordinator_message};
 use swfn_shared::wire::MAX_MESSAGE_BYTES;
 use tokio::sync::mpsc;
@@ -75,7 +76,7 @@ impl Link {
     }
 
     async fn try_open(address: &Address, hello: v1::Hello) -> Result<Self, LinkError> {
-        let failed = |error: tonic::transport::Error| LinkError::Lost(root_cause(&error));
+        let failed = |error| LinkError::Lost(Error::from(error).root_cause().to_string());
         let channel = address.endpoint.connect().await.map_err(failed)?;
         let (outgoing, stream) = mpsc::channel(OUTGOING);
         let hello =
@@ -121,12 +122,4 @@ impl Link {
         let drained = async { while let Ok(Some(_)) = incoming.message().await {} };
         tokio::time::timeout(Duration::from_secs(2), drained).await.ok();
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

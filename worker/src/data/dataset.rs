@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+use serde::{Deserialize, Serialize};
 use swfn_digits::{IMAGE_SIDE, Part, TEST_LEN, TRAIN_LEN};
 use swfn_shared::{
     catalogue::Origin,
@@ -123,20 +125,26 @@ pub struct Splits {
 }
 
 /// Where data sets are, and whether they may be downloaded.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Data")]
 pub struct LoadOptions {
-    /// The user's folder with the files, in `DIR/NAME/` or `DIR/`, plain or `.gz`. Fashion-MNIST and
-    /// KMNIST need the published `.gz` files, since only their checksums are known. With a folder
-    /// nothing is downloaded. The user's own images are nowhere else.
+    /// Folder with the data set's files [default: downloads in the cache folder]
+    ///
+    /// The files lie in DIR/NAME or DIR, plain or with .gz; Fashion-MNIST and KMNIST need the published
+    /// .gz files. Nothing is downloaded then. Your own data (idx) needs this option.
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Folder for downloads, in `DIR/data/NAME/`. The default is the environment variable
-    /// `SWFN_CACHE`, else `swfn` in the user's cache folder (XDG).
+    /// Never download
+    #[arg(long)]
+    pub offline: bool,
+    /// Folder for downloads, VAEs and checkpoints [default: $SWFN_CACHE, or swfn in your cache folder]
+    #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Addresses of folders to download from in turn, in place of the built-in ones.
+    #[arg(skip)]
     pub mirrors: Vec<String>,
-    /// Whether missing files are an error instead of a download.
-    pub offline: bool,
     /// Whether downloads are reported on stderr.
+    #[arg(skip = true)]
     pub progress: bool,
 }
 

@@ -45,17 +45,8 @@ pub(super) struct Download<'a> {
     pub(super) progress: bool,
 }
 
-/// Why a mirror failed, or why no mirror can help.
-enum Failure {
-    Mirror(String),
-    Local(Problem),
-}
-
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Failure {
-        Failure::Local(problem)
-    }
-}
+/// The outer error is a problem of this machine, the inner one the reason why a mirror failed.
+type Transfer = Result<Result<(), String>, Problem>;
 
 impl Download<'_> {
     /// Downloads the file unless it is there already. `verify` checks the content before it gets its
@@ -74,14 +65,11 @@ impl Download<'_> {
         for mirror in self.mirrors {
             let url = self.url(mirror);
             let part = self.part(&url);
-            match self.fetch_from(&url, &part, &verify) {
-                Ok(()) => return self.put_into_place(&part, folder),
-                Err(Failure::Mirror(why)) => {
-                    self.log(&format!("{url}: {why}"));
-                    failures.push_str(&format!("\n  - {url}: {why}"));
-                }
-                Err(Failure::Local(problem)) => return Err(problem),
-            }
+            let Err(why) = self.fetch_from(&url, &part, &verify)? else {
+                return self.put_into_place(&part, folder);
+            };
+            self.log(&format!("{url}: {why}"));
+            failures.push_str(&format!("\n  - {url}: {why}"));
         }
         Err(problem!(
             "could not download `{}`:{failures}", self.file;
@@ -130,7 +118,7 @@ impl Download<'_> {
         url: &str,
         part: &Path,
         verify: impl Fn(&Path) -> Result<(), Problem>,
-    ) -> Result<(), Failure> {
+    ) -> Transfer {
         // On a terminal there is a progress bar instead.
         if !output::on_terminal() {
             self.log(&format!("downloading {url}"));
@@ -138,51 +126,49 @@ impl Download<'_> {
         let mut cuts = 0;
         loop {
             let before = size(part);
-            match self.transfer(url, part, before) {
-                Ok(()) => {
-                    let Err(problem) = verify(part) else { return Ok(()) };
-                    remove(part)?;
-                    // The file on the mirror may have changed since its first half came: tries once
-                    // more from the start.
-                    if before == 0 {
-                        return Err(Failure::Mirror(problem.what));
-                    }
+            if let Err(why) = self.transfer(url, part, before)? {
+                cuts += 1;
+                if size(part) <= before || cuts > MAX_CUTS {
+                    return Ok(Err(why));
                 }
-                Err(Failure::Mirror(why)) => {
-                    cuts += 1;
-                    if size(part) <= before || cuts > MAX_CUTS {
-                        return Err(Failure::Mirror(why));
-                    }
-                }
-                Err(local) => return Err(local),
+                continue;
+            }
+            let Err(problem) = verify(part) else { return Ok(Ok(())) };
+            remove(part)?;
+            // The file on the mirror may have changed since its first half came: tries once more from
+            // the start.
+            if before == 0 {
+                return Ok(Err(problem.what));
             }
         }
     }
 
     /// Sends one request. Appends to `part`, which has `have` bytes, or writes it anew if the server
     /// sends the whole file.
-    fn transfer(&self, url: &str, part: &Path, have: u64) -> Result<(), Failure> {
+    fn transfer(&self, url: &str, part: &Path, have: u64) -> Transfer {
         let range = (have > 0).then(|| (header::RANGE, format!("bytes={have}-")));
         let range: Vec<_> = range.into_iter().collect();
         let answer = swfn_web::get(url, Certificates::default(), limits, &environment, &range);
-        let (web, response) = answer.map_err(|swfn_web::Failure { problem, hint, .. }| {
+        let (web, response) = match answer {
+            Ok(answer) => answer,
             // A list of failures has a line for each.
-            Failure::Mirror(hint.map_or(problem.clone(), |hint| format!("{problem}; {hint}")))
-        })?;
+            Err(swfn_web::Failure { problem, hint, .. }) => {
+                let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+                return Ok(Err(format!("{problem}{hint}")));
+            }
+        };
         let start = match response.status() {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if continues_at(&response, have) => have,
             // There is no more: `part` is whole or wrong, which the caller checks.
-            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
+            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(Ok(())),
             status => {
-                let why = format!("unexpected HTTP status `{status}`{}", web.by());
-                return Err(Failure::Mirror(why));
+                return Ok(Err(format!("unexpected HTTP status `{status}`{}", web.by())));
             }
         };
         let total = response.body().content_length().map(|length| start.saturating_add(length));
         if let Some(total) = total.filter(|&total| total > MAX_BYTES) {
-            let why = format!("the file has `{total}` bytes, more than {MAX_BYTES}");
-            return Err(Failure::Mirror(why));
+            return Ok(Err(format!("the file has `{total}` bytes, more than {MAX_BYTES}")));
         }
         let mut file = File::options()
             .create(true)
@@ -200,9 +186,7 @@ impl Download<'_> {
                 Ok(0) => break Ok(()),
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    break Err(Failure::Mirror(format!("cut after `{written}` bytes: {error}")));
-                }
+                Err(error) => break Err(format!("cut after `{written}` bytes: {error}")),
             };
             file.write_all(&buffer[..n]).map_err(problems::io("write", part, DISK_HINT))?;
             written += n as u64;
@@ -210,18 +194,15 @@ impl Download<'_> {
             if written > MAX_BYTES {
                 drop(file);
                 remove(part)?;
-                return Err(Failure::Mirror(format!("more than `{MAX_BYTES}` bytes")));
+                return Ok(Err(format!("more than `{MAX_BYTES}` bytes")));
             }
         };
         output::draw(move || bar.finish_and_clear());
         file.sync_all().map_err(problems::io("write", part, DISK_HINT))?;
-        outcome?;
-        match total {
-            Some(total) if written != total => {
-                Err(Failure::Mirror(format!("cut after `{written}` of {total} bytes")))
-            }
-            _ => Ok(()),
-        }
+        let missing = total.filter(|total| written != *total);
+        Ok(outcome.and(
+            missing.map_or(Ok(()), |total| Err(format!("cut after `{written}` of {total} bytes"))),
+        ))
     }
 
     fn put_into_place(&self, part: &Path, folder: &Path) -> Result<(), Problem> {

@@ -58,12 +58,11 @@ pub(crate) fn parse_idx(
     read.map_err(problems::io("read", file, "check the disk"))?;
     let compressed = magic == [0x1f, 0x8b];
     let whole = Cursor::new(magic).chain(input);
-    let size = Size { len, compressed, most };
-    if compressed {
-        Content::new(file, Members(Some(GzDecoder::new(whole)))).parse(size)
-    } else {
-        Content::new(file, whole).parse(size)
-    }
+    let reader: &mut dyn Read = match compressed {
+        true => &mut Members(Some(GzDecoder::new(whole))),
+        false => &mut { whole },
+    };
+    Content { file, reader, offset: 0, hasher: Sha256::new() }.parse(len, compressed, most)
 }
 
 /// The content of a gzip file: all members, with zeros between and behind them, as tape blocks have.
@@ -95,28 +94,16 @@ fn skip_zeros(input: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// The size of a file on disk, and the most elements that it may have.
-#[derive(Clone, Copy)]
-struct Size {
-    len: u64,
-    compressed: bool,
-    most: u64,
-}
-
 /// The uncompressed content with the number of bytes read from it and their hash.
-struct Content<'a, R> {
+struct Content<'a> {
     file: &'a Path,
-    reader: R,
+    reader: &'a mut dyn Read,
     offset: u64,
     hasher: Sha256,
 }
 
-impl<'a, R: Read> Content<'a, R> {
-    fn new(file: &'a Path, reader: R) -> Self {
-        Content { file, reader, offset: 0, hasher: Sha256::new() }
-    }
-
-    fn parse(mut self, Size { len, compressed, most }: Size) -> Result<Idx, Problem> {
+impl Content<'_> {
+    fn parse(mut self, len: u64, compressed: bool, most: u64) -> Result<Idx, Problem> {
         if len > 2 * MAX_ELEMENTS {
             return Err(malformed(self.file, 0, format!("the file has `{len}` bytes")));
         }
@@ -182,7 +169,7 @@ impl<'a, R: Read> Content<'a, R> {
     /// Reads up to `most` bytes, fewer only at the end. Memory grows with what arrives.
     fn read(&mut self, most: u64) -> Result<Vec<u8>, Problem> {
         let mut bytes = Vec::new();
-        let result = self.reader.by_ref().take(most).read_to_end(&mut bytes);
+        let result = (&mut self.reader).take(most).read_to_end(&mut bytes);
         self.offset += bytes.len() as u64;
         self.hasher.update(&bytes);
         match result {

@@ -1,11 +1,6 @@
-//! Stop requests to a supervisor, and its exit code.
-
-use std::process::ExitCode;
+//! Stop requests to a supervisor.
 
 use tokio::sync::watch;
-
-use super::INTERRUPTED;
-use crate::process::{OUT_OF_TIME, UNREACHABLE};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum StopRequest {
@@ -30,29 +25,5 @@ impl StopRequest {
         let request = if *signalled { Self::AtOnce } else { Self::InOrder };
         *signalled = true;
         request.send(stop);
-    }
-}
-
-/// How a device ended, from good to bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum DeviceEnd {
-    InOrder,
-    OutOfTime,
-    /// There was no coordinator for too long.
-    Unreachable,
-    /// It was asked to stop twice.
-    AtOnce,
-    Failed,
-}
-
-impl DeviceEnd {
-    pub(super) fn code(self) -> ExitCode {
-        match self {
-            Self::InOrder => ExitCode::SUCCESS,
-            Self::OutOfTime => ExitCode::from(OUT_OF_TIME),
-            Self::Unreachable => ExitCode::from(UNREACHABLE),
-            Self::AtOnce => ExitCode::from(INTERRUPTED),
-            Self::Failed => ExitCode::FAILURE,
-        }
     }
 }

@@ -1,8 +1,7 @@
-//! The names of the crate `zip` 0.6 that tch and torch-sys compile against. Each function returns an
-//! error.
+//! The names of the crate `zip` 0.6 that tch and torch-sys compile against.
 //!
-//! tch opens archives in `read_npz` and `write_npz`, torch-sys in a download of its own; swfn calls none
-//! of them. The real crate would bring C code for bzip2 and zstd, and ciphers, into every build.
+//! tch opens archives in `read_npz` and `write_npz`, torch-sys in a download of its own; swfn calls none of them. The real crate
+//! would bring C code for bzip2 and zstd, and ciphers, into every build. Each function here returns an error.
 #![allow(missing_docs, reason = "the names and their meaning are those of the crate zip")]
 
 use std::{
@@ -11,18 +10,20 @@ use std::{
     path::PathBuf,
 };
 
-use result::{ZipError, ZipResult};
+/// The error of each function: this build has no archives.
+fn unsupported() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "swfn is built without zip archives")
+}
 
 pub mod result {
-    use std::{error::Error, fmt};
+    use std::{error::Error, fmt, io};
 
-    /// The error of each function.
     #[derive(Debug)]
-    pub struct ZipError;
+    pub struct ZipError(pub(crate) io::Error);
 
     impl fmt::Display for ZipError {
         fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            out.write_str("swfn is built without zip archives")
+            self.0.fmt(out)
         }
     }
 
@@ -49,6 +50,8 @@ pub mod write {
     }
 }
 
+use result::{ZipError, ZipResult};
+
 #[derive(Debug, Clone, Copy)]
 pub enum CompressionMethod {
     Stored,
@@ -59,7 +62,7 @@ pub struct ZipArchive<R>(PhantomData<R>);
 
 impl<R> ZipArchive<R> {
     pub fn new(_: R) -> ZipResult<Self> {
-        Err(ZipError)
+        Err(ZipError(unsupported()))
     }
 
     #[allow(clippy::len_without_is_empty, reason = "tch asks for the length alone")]
@@ -68,7 +71,7 @@ impl<R> ZipArchive<R> {
     }
 
     pub fn by_index(&mut self, _: usize) -> ZipResult<read::ZipFile> {
-        Err(ZipError)
+        Err(ZipError(unsupported()))
     }
 }
 
@@ -101,13 +104,13 @@ impl<W> ZipWriter<W> {
     }
 
     pub fn start_file(&mut self, _: impl Into<String>, _: write::FileOptions) -> ZipResult<()> {
-        Err(ZipError)
+        Err(ZipError(unsupported()))
     }
 }
 
 impl<W> Write for ZipWriter<W> {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::Error::other(ZipError))
+        Err(unsupported())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -251,8 +251,10 @@ impl Process {
     pub(super) fn break_down(&mut self, now: Instant) {
         self.is_to_leave();
         self.broken = true;
-        self.protocol
-            .handle_report(now, Report::Broken { error: "a test breaks it".to_owned(), retry: true });
+        self.protocol.handle_report(
+            now,
+            Report::Broken { error: "a test breaks it".to_owned(), retry: true },
+        );
     }
 }
 
