@@ -78,11 +78,11 @@ impl SharedArguments {
 
 /// The token's file or variable is read by each device process.
 #[derive(Debug, Args, Serialize, Deserialize)]
-#[command(next_help_heading = "Connection")]
 pub(crate) struct AccessArguments {
     /// Address of the coordinator, such as host:7077 or https://host:7077
     #[arg(
         long,
+        help_heading = "Connection",
         value_name = "URL",
         env = "SWFN_COORDINATOR",
         hide_env_values = true,
@@ -90,16 +90,16 @@ pub(crate) struct AccessArguments {
     )]
     coordinator: String,
     /// File with the coordinator's token [default: the environment variable SWFN_TOKEN]
-    #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TOKEN_FILE", help_heading = "Security")]
     token_file: Option<PathBuf>,
     /// CA certificates (PEM) that sign the coordinator's certificate; https:// needs them
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CA")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CA", help_heading = "Security")]
     tls_ca: Option<PathBuf>,
     /// Certificate (PEM) of this worker, if the coordinator requires one
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_CERT", help_heading = "Security")]
     tls_cert: Option<PathBuf>,
     /// Private key (PEM) of the certificate
-    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY")]
+    #[arg(long, value_name = "FILE", env = "SWFN_TLS_KEY", help_heading = "Security")]
     tls_key: Option<PathBuf>,
 }
 

@@ -39,7 +39,7 @@ use crate::{
     after_help = "\
 Examples:
   swfn-worker --coordinator head:7077
-  swfn-worker --coordinator https://head:7077 --tls-ca ca.pem --token-file token
+  swfn-worker --coordinator https://head:7077 --tls-ca ca.pem
   swfn-worker --devices cuda:0,cuda:1 --lanes 32 --exit-when-idle 600"
 )]
 struct Arguments {
@@ -56,7 +56,15 @@ enum CommandLine {
 Examples:
   swfn-worker inspect digits/
   swfn-worker inspect digits/ >> grid.toml")]
-    Inspect(InspectArguments),
+    Inspect {
+        /// Folder with the four IDX files
+        ///
+        /// They are train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+        /// t10k-labels-idx1-ubyte, each plain or with .gz. The names that Kaggle, torchvision and EMNIST
+        /// use are found, too.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Draw a contact sheet of a data set's training images
     #[command(after_help = "\
 Examples:
@@ -76,11 +84,15 @@ Examples:
 Examples:
   swfn-worker train --spec one.toml
   swfn-worker train --spec grid.toml --trial 3f9a --artifacts out/
-  swfn-worker train --spec one.toml --device cuda:0 --checkpoint-dir checkpoints/")]
+  swfn-worker train --spec one.toml --device cuda:0 --checkpoint-dir saved/")]
     Train(TrainArguments),
     /// Run one device process; started by the supervisor
     #[command(hide = true)]
-    Device(DeviceArguments),
+    Device {
+        /// File with the setup, which the supervisor has written; it is removed
+        #[arg(long, value_name = "FILE")]
+        setup: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -97,13 +109,6 @@ struct SupervisorArguments {
     /// Set by the coordinator that starts this worker
     #[arg(long, hide = true)]
     local_to: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct DeviceArguments {
-    /// File with the setup, which the supervisor has written; it is removed
-    #[arg(long, value_name = "FILE")]
-    setup: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -144,17 +149,6 @@ pub(crate) struct TrainArguments {
     pub(crate) checkpoint_seconds: Option<u64>,
 }
 
-#[derive(Debug, Args)]
-struct InspectArguments {
-    /// Folder with the four IDX files
-    ///
-    /// They are train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
-    /// t10k-labels-idx1-ubyte, each plain or with .gz. The names that Kaggle, torchvision and EMNIST
-    /// use are found, too.
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
-}
-
 /// A named data set; `None`: the files in the user's folder.
 type Sampled = Option<Dataset>;
 
@@ -189,15 +183,15 @@ pub fn main() -> ExitCode {
     faults::start();
     // A supervisor always reads the errors of a device process, whose last lines must not wait in a
     // queue.
-    if !matches!(arguments.command, Some(CommandLine::Device(_))) {
+    if !matches!(arguments.command, Some(CommandLine::Device { .. })) {
         output::start_plain();
     }
     let result = match arguments.command {
-        Some(CommandLine::Inspect(arguments)) => inspect(&arguments.folder),
+        Some(CommandLine::Inspect { folder }) => inspect(&folder),
         Some(CommandLine::Samples(samples)) => samples_sheet(samples),
         Some(CommandLine::Drain(arguments)) => drain(arguments),
         Some(CommandLine::Train(arguments)) => train_one(&arguments),
-        Some(CommandLine::Device(device)) => device_process(&device),
+        Some(CommandLine::Device { setup }) => device_process(&setup),
         None => supervise(arguments.supervisor),
     };
     let code = result.unwrap_or_else(|error| {
@@ -224,8 +218,8 @@ fn supervise(arguments: SupervisorArguments) -> anyhow::Result<ExitCode> {
     Supervisor { devices, arguments, local_to, coordinator }.run()
 }
 
-fn device_process(arguments: &DeviceArguments) -> anyhow::Result<ExitCode> {
-    let setup = Setup::<SharedArguments>::take(&arguments.setup)?;
+fn device_process(setup: &Path) -> anyhow::Result<ExitCode> {
+    let setup = Setup::<SharedArguments>::take(setup)?;
     telemetry::init(setup.arguments.log_format, "info");
     process::run(setup)
 }
@@ -313,5 +307,25 @@ mod tests {
     #[test]
     fn the_reference_of_options_is_current() {
         check_page("swfn-worker.md", None, &options(Arguments::command()));
+    }
+
+    #[test]
+    fn tmp_looks() {
+        let mut out = String::new();
+        for width in [80, 120] {
+            let mut command = Arguments::command().term_width(width);
+            command.build();
+            out += &format!("=== {width} short\n{}", command.render_help());
+            out += &format!("=== {width} long\n{}", command.render_long_help());
+            for sub in ["inspect", "samples", "drain", "train"] {
+                let sub = command.find_subcommand_mut(sub).unwrap();
+                *sub = sub.clone().term_width(width);
+                out += &format!("=== {width} short\n{}", sub.render_help());
+                if width == 80 {
+                    out += &format!("=== {width} long\n{}", sub.render_long_help());
+                }
+            }
+        }
+        std::fs::write("/tmp/hF-looks.txt", out).unwrap();
     }
 }

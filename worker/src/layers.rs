@@ -27,7 +27,7 @@ pub struct Layer {
 impl Layer {
     /// Weight and bias uniform in ±1/sqrt(fan_in), the default of PyTorch. `shape`: that of one lane's
     /// weight. There is a lane for each stream.
-    pub fn uniform(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
+    pub(crate) fn uniform(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
         let bound = 1.0 / (fan_in(shape) as f32).sqrt();
         Self::draw(streams, shape, device, |stream| {
             let weight = stream.uniform(-bound, bound, count(shape));
@@ -36,14 +36,14 @@ impl Layer {
     }
 
     /// Weight ~ N(0, 2 / fan_in) (He et al. 2015), bias 0.
-    pub fn he(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
+    pub(crate) fn he(streams: &mut [Stream], shape: &[i64], device: Device) -> Self {
         Self::draw(streams, shape, device, |stream| {
             (he(stream, count(shape), fan_in(shape)), vec![0.0; count(&shape[..1])])
         })
     }
 
     /// A layer that shares these tensors.
-    pub fn shallow_clone(&self) -> Self {
+    pub(crate) fn shallow_clone(&self) -> Self {
         Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
     }
 
@@ -62,7 +62,7 @@ impl Layer {
 }
 
 /// `count` weights ~ N(0, 2 / fan_in) (He et al. 2015).
-pub fn he(stream: &mut Stream, count: usize, fan_in: i64) -> Vec<f32> {
+pub(crate) fn he(stream: &mut Stream, count: usize, fan_in: i64) -> Vec<f32> {
     let deviation = (2.0 / fan_in as f32).sqrt();
     stream.normal(count).into_iter().map(|x| x * deviation).collect()
 }
@@ -98,7 +98,7 @@ impl BatchNorm {
     pub const EPSILON: f64 = 1e-5;
 
     /// Shift 0, running mean 0, running variance 1; a lane for each stream.
-    pub fn new(
+    pub(crate) fn new(
         scale: BatchNormScale,
         streams: &mut [Stream],
         channels: i64,
@@ -116,7 +116,7 @@ impl BatchNorm {
     }
 
     /// A batch norm that shares these tensors.
-    pub fn shallow_clone(&self) -> Self {
+    pub(crate) fn shallow_clone(&self) -> Self {
         let [scale, shift, running_mean, running_var] =
             [&self.scale, &self.shift, &self.running_mean, &self.running_var]
                 .map(Tensor::shallow_clone);
@@ -125,7 +125,7 @@ impl BatchNorm {
 
     /// Moves the running statistics towards those of `rows` values of each channel. `mean`, `variance`:
     /// `[K, channels]`; the variance is divided by the number of rows.
-    pub fn move_running(&self, mean: &Tensor, variance: &Tensor, rows: i64) {
+    pub(crate) fn move_running(&self, mean: &Tensor, variance: &Tensor, rows: i64) {
         let unbiased = variance * (rows as f64 / (rows - 1) as f64);
         for (running, new) in [(&self.running_mean, mean), (&self.running_var, &unbiased)] {
             let _ = running.shallow_clone().lerp_(new, Self::MOMENTUM);
@@ -134,7 +134,7 @@ impl BatchNorm {
 }
 
 /// Values of each lane as one tensor, `[K, shape]`.
-pub fn stacked(values: &[Vec<f32>], shape: &[i64], device: Device) -> Tensor {
+pub(crate) fn stacked(values: &[Vec<f32>], shape: &[i64], device: Device) -> Tensor {
     let mut size = vec![-1];
     size.extend(shape);
     Tensor::from_slice(&values.concat()).view(&size[..]).to_device(device)

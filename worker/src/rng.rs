@@ -71,54 +71,51 @@ pub(crate) fn key(prefix: &str, seed: u64, purpose: Purpose) -> [u8; 32] {
 /// A stream of random numbers: ChaCha8 under the key SHA-256("swfn stream", length of the purpose's
 /// name, name, seed).
 #[derive(Debug, Clone)]
-pub struct Stream(ChaCha8Rng);
+pub(crate) struct Stream(ChaCha8Rng);
 
 impl Stream {
     /// The stream of that seed and purpose, from its start.
-    pub fn new(seed: u64, purpose: Purpose) -> Self {
+    pub(crate) fn new(seed: u64, purpose: Purpose) -> Self {
         Self(ChaCha8Rng::from_seed(key("swfn stream", seed, purpose)))
     }
 
     /// The streams of these seeds and that purpose.
-    pub fn each(seeds: &[u64], purpose: Purpose) -> Vec<Self> {
+    pub(crate) fn each(seeds: &[u64], purpose: Purpose) -> Vec<Self> {
         seeds.iter().map(|seed| Self::new(*seed, purpose)).collect()
     }
 
     /// `count` numbers, uniform in [low, high).
-    pub fn uniform(&mut self, low: f32, high: f32, count: usize) -> Vec<f32> {
+    pub(crate) fn uniform(&mut self, low: f32, high: f32, count: usize) -> Vec<f32> {
         (0..count).map(|_| low + (high - low) * self.0.random::<f32>()).collect()
     }
 
     /// `count` numbers from the normal distribution of mean 0 and variance 1.
-    pub fn normal(&mut self, count: usize) -> Vec<f32> {
+    pub(crate) fn normal(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| StandardNormal.sample(&mut self.0)).collect()
     }
 
     /// `count` whole numbers, uniform in 0..bound.
-    pub fn below(&mut self, bound: i64, count: usize) -> Vec<i64> {
+    pub(crate) fn below(&mut self, bound: i64, count: usize) -> Vec<i64> {
         (0..count).map(|_| self.0.random_range(0..bound)).collect()
     }
 
     /// Puts the items into a uniformly random order.
-    pub fn shuffle(&mut self, items: &mut [i64]) {
+    pub(crate) fn shuffle(&mut self, items: &mut [i64]) {
         items.shuffle(&mut self.0);
     }
 
     /// Number of 32-bit words that were drawn.
-    ///
-    /// # Panics
-    /// Past 2^64 of them, which take centuries.
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         u64::try_from(self.0.get_word_pos()).expect("no trial draws 2^64 words")
     }
 
     /// Continues after that many 32-bit words.
-    pub fn go_to(&mut self, position: u64) {
+    pub(crate) fn go_to(&mut self, position: u64) {
         self.0.set_word_pos(position.into());
     }
 
     /// The generator, for code that draws by its own rules.
-    pub fn generator(&mut self) -> &mut impl Rng {
+    pub(crate) fn generator(&mut self) -> &mut impl Rng {
         &mut self.0
     }
 }

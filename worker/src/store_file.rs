@@ -72,9 +72,6 @@ pub(crate) enum FileError {
 pub(crate) type Contents = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 /// The file of these tensors with that description; equal contents have equal bytes.
-///
-/// # Errors
-/// Names and shapes have more than 100 MB.
 pub(crate) fn encode(contents: &Contents, description: String) -> Result<Vec<u8>, FileError> {
     let views = contents.iter().map(|(name, (dtype, shape, bytes))| {
         TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
@@ -158,9 +155,6 @@ pub(crate) fn bytes(tensor: &Tensor) -> Vec<u8> {
 }
 
 /// Opens a file; returns it with its length in bytes.
-///
-/// # Errors
-/// It does not exist, cannot be read, or is no regular file.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     // Checked first, since opening a pipe would wait for ever.
     if !fs::metadata(path)?.is_file() {
@@ -189,10 +183,7 @@ pub(crate) fn description_alone<T: DeserializeOwned>(mut file: &File) -> Option<
 }
 
 /// Writes a file that gets its name when it is whole and on the disk. Until then its name begins with
-/// `owner`.
-///
-/// # Errors
-/// The folder is missing, full or read-only; the file of that name has not changed then.
+/// `owner`. After an error, a file of the final name has not changed.
 pub(crate) fn write(folder: &Path, owner: &str, name: &Path, content: &[u8]) -> io::Result<()> {
     if faults::bug("files-are-not-written-as-a-whole") {
         let mut file = File::create(name)?;

@@ -44,7 +44,6 @@ pub(crate) use self::machine::machine;
 use self::{
     notes::{Notes, read_notes},
     shortage::Shared,
-    stop::StopRequest,
 };
 use crate::{
     cgroup::Memory,
@@ -172,6 +171,32 @@ fn read_coordinator() -> anyhow::Result<mpsc::Receiver<()>> {
     };
     read_stdin(stop, || {}).context("cannot start a thread")?;
     Ok(receiver)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum StopRequest {
+    None,
+    InOrder,
+    AtOnce,
+}
+
+impl StopRequest {
+    /// Sends the request, unless it is no stronger than an earlier one.
+    fn send(self, stop: &watch::Sender<Self>) {
+        stop.send_if_modified(|current| {
+            let is_stronger = *current < self;
+            *current = self.max(*current);
+            is_stronger
+        });
+    }
+
+    /// Sends the request of a signal. The second signal means at once. Other requests do not count,
+    /// since a first signal may come after them.
+    fn send_signal(stop: &watch::Sender<Self>, signalled: &mut bool) {
+        let request = if *signalled { Self::AtOnce } else { Self::InOrder };
+        *signalled = true;
+        request.send(stop);
+    }
 }
 
 /// One device and the processes that follow each other on it.
@@ -367,7 +392,6 @@ fn describe(status: ExitStatus) -> String {
 mod machine;
 mod notes;
 mod shortage;
-mod stop;
 
 #[cfg(test)]
 mod tests;

@@ -26,21 +26,11 @@ pub struct Split {
 }
 
 impl Split {
-    /// Number of images.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The bytes of image `index`.
-    ///
-    /// # Panics
-    /// If `index` is not below [`len`](Self::len).
-    pub fn image(&self, index: usize) -> &[u8] {
+    pub(crate) fn image(&self, index: usize) -> &[u8] {
         let values = self.shape.values();
         &self.images[index * values..(index + 1) * values]
     }
@@ -48,7 +38,7 @@ impl Split {
     /// The images at `indices`, in that order.
     ///
     /// # Panics
-    /// If an index is not below [`len`](Self::len).
+    /// If an index is not below the number of images.
     pub fn gather(&self, indices: &[usize]) -> Split {
         let images = indices.iter().flat_map(|&index| self.image(index)).copied().collect();
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
@@ -75,21 +65,15 @@ impl From<Split> for Train {
 }
 
 impl Train {
-    /// Number of images.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Memory(split) => split.len(),
             Self::Synthetic { .. } => TRAIN_LEN,
         }
     }
 
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The class of each image.
-    pub fn labels(&self) -> Vec<u8> {
+    pub(crate) fn labels(&self) -> Vec<u8> {
         match self {
             Self::Memory(split) => split.labels.clone(),
             Self::Synthetic { seed } => draw(*seed, Part::Train, 0..TRAIN_LEN).labels,
@@ -97,10 +81,7 @@ impl Train {
     }
 
     /// The images at `indices`, in that order.
-    ///
-    /// # Panics
-    /// If an index is not below [`len`](Self::len).
-    pub fn gather(&self, indices: &[usize]) -> Split {
+    pub(crate) fn gather(&self, indices: &[usize]) -> Split {
         match self {
             Self::Memory(split) => split.gather(indices),
             Self::Synthetic { seed } => {

@@ -51,9 +51,6 @@ type Transfer = Result<Result<(), String>, Problem>;
 impl Download<'_> {
     /// Downloads the file unless it is there already. `verify` checks the content before it gets its
     /// final name.
-    ///
-    /// # Errors
-    /// All mirrors failed, or the file cannot be written here.
     pub(super) fn run(&self, verify: impl Fn(&Path) -> Result<(), Problem>) -> Result<(), Problem> {
         let folder = self.target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(problems::io("create", folder, DISK_HINT))?;

@@ -25,8 +25,8 @@ pub use dataset::{LoadOptions, Split, Splits, Train, load};
 pub(crate) use idx::hex;
 #[cfg(any(test, fuzzing))]
 pub(crate) use idx::{Idx, MAX_ELEMENTS, parse_idx};
-pub use own::{Inspection, inspect};
+pub(crate) use own::{Inspection, inspect};
 pub(crate) use problems::no_folder;
 pub(crate) use published::cache_dir;
-pub use sheet::sheet;
-pub use subset::{balanced_subset, subset};
+pub(crate) use sheet::sheet;
+pub(crate) use subset::{balanced_subset, subset};

@@ -27,23 +27,20 @@ const OTHER_FOLDERS: [&str; 2] = ["MNIST/raw", "EMNIST/raw"];
 
 /// The data set in a folder, and how it is described.
 #[derive(Debug, Clone)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     /// The data set's description in grid files.
-    pub description: IdxDataset,
+    pub(crate) description: IdxDataset,
     /// The images and labels.
-    pub data: Splits,
+    pub(crate) data: Splits,
     /// Training images of each class.
-    pub train_counts: Vec<usize>,
+    pub(crate) train_counts: Vec<usize>,
     /// Test images of each class.
-    pub test_counts: Vec<usize>,
+    pub(crate) test_counts: Vec<usize>,
 }
 
 /// Reads the user's own data set in `dir/idx/` or `dir/`, plain or `.gz`, and checks that networks can
 /// be trained on it.
-///
-/// # Errors
-/// A file is missing, unreadable or wrong, or nothing can be learnt from the images.
-pub fn inspect(dir: &Path) -> Result<Inspection, Problem> {
+pub(crate) fn inspect(dir: &Path) -> Result<Inspection, Problem> {
     let files = Files::read(dir)?;
     let (digest, paths) = (files.digest(), files.paths.clone());
     let (train, test) = files.splits()?;

@@ -75,9 +75,6 @@ fn in_cache(
 }
 
 /// The folder for files that can be made again: downloads, trained VAEs and checkpoints.
-///
-/// # Errors
-/// None is named, and the user has no cache folder.
 pub(crate) fn cache_dir(options: &LoadOptions) -> Result<PathBuf, Problem> {
     let unknown = || {
         let what = "no folder for downloads is known: neither a home nor a cache folder is set";

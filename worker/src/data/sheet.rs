@@ -13,11 +13,7 @@ const PAPER: u8 = 0xff;
 /// Draws `tiles`, bytes of shape [n, height, width, channels], as an 8-bit PNG with `columns` tiles in
 /// a row, from left to right and top to bottom. Returns the PNG file. Grey tiles are inverted, so that
 /// handwriting is black on white; coloured ones are not.
-///
-/// # Errors
-/// There is no tile, a tile is incomplete or has neither one nor three channels, or the sheet would be
-/// too large.
-pub fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>, Problem> {
+pub(crate) fn sheet(tiles: &[u8], shape: ImageShape, columns: usize) -> Result<Vec<u8>, Problem> {
     let fail = |why: String| problem!("cannot draw a contact sheet: {why}"; "give at least one tile, all of one size");
     let color = match shape.channels {
         1 => png::ColorType::Grayscale,

@@ -7,10 +7,7 @@ use swfn_shared::{problem, problem::Problem};
 /// Draws `n` different indices of 0..`len`, uniformly and in random order: the first `n` steps of a
 /// Fisher-Yates shuffle (Durstenfeld 1964). Uses 64-bit words of `rng` only, one for each index and
 /// rarely more.
-///
-/// # Errors
-/// `n` is larger than `len`.
-pub fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Problem> {
+pub(crate) fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Problem> {
     if n > len {
         return Err(problem!(
             "a subset of `{n}` images was asked for, but there are `{len}`"; "choose at most {len}"
@@ -28,10 +25,7 @@ pub fn subset(len: usize, n: usize, rng: &mut impl Rng) -> Result<Vec<usize>, Pr
 /// Draws `n` different indices in random order, equally many of each class: `n / classes`, and one more
 /// of `n % classes` random classes. Classes without any image do not count. `labels`: the class of each
 /// image.
-///
-/// # Errors
-/// There are fewer than `n` images, or too few of a class.
-pub fn balanced_subset(
+pub(crate) fn balanced_subset(
     labels: &[u8],
     classes: usize,
     n: usize,
