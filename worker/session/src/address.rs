@@ -57,7 +57,7 @@ impl Address {
             Some(scheme) => scheme == Scheme::Https,
             None => access.authorities.is_some(),
         };
-        let host = match address.host() {
+        let host = match &address.host {
             Host::Any => "localhost".to_owned(),
             host => host.to_string(),
         };
@@ -82,7 +82,7 @@ impl Address {
                 ));
             };
             let mut config = ClientTlsConfig::new()
-                .ca_certificate(Certificate::from_pem(authorities.pem()))
+                .ca_certificate(Certificate::from_pem(&authorities.pem))
                 .timeout(CONNECT);
             if let Some(identity) = identity {
                 let identity =

@@ -48,7 +48,7 @@ impl Probe {
     pub(crate) fn tls(access: &Access) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         if let Some(authorities) = &access.authorities {
-            certificates(authorities.pem())?.into_iter().try_for_each(|root| roots.add(root))?;
+            certificates(&authorities.pem)?.into_iter().try_for_each(|root| roots.add(root))?;
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots);
