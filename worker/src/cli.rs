@@ -69,7 +69,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   swfn-worker samples --dataset mnist --out mnist.png
-  swfn-worker samples --dataset idx --data-dir digits/ --out digits.png --count 60
+  swfn-worker samples --dataset idx --data-dir digits/ --out digits.png
   swfn-worker samples --dataset synthetic --seed 3 --out synthetic.png")]
     Samples(SamplesArguments),
     /// Ask workers to finish their trials and exit
@@ -307,25 +307,5 @@ mod tests {
     #[test]
     fn the_reference_of_options_is_current() {
         check_page("swfn-worker.md", None, &options(Arguments::command()));
-    }
-
-    #[test]
-    fn tmp_looks() {
-        let mut out = String::new();
-        for width in [80, 120] {
-            let mut command = Arguments::command().term_width(width);
-            command.build();
-            out += &format!("=== {width} short\n{}", command.render_help());
-            out += &format!("=== {width} long\n{}", command.render_long_help());
-            for sub in ["inspect", "samples", "drain", "train"] {
-                let sub = command.find_subcommand_mut(sub).unwrap();
-                *sub = sub.clone().term_width(width);
-                out += &format!("=== {width} short\n{}", sub.render_help());
-                if width == 80 {
-                    out += &format!("=== {width} long\n{}", sub.render_long_help());
-                }
-            }
-        }
-        std::fs::write("/tmp/hF-looks.txt", out).unwrap();
     }
 }

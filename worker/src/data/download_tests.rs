@@ -95,7 +95,7 @@ fn fetch(folder: &Path, mirrors: &[&str], content: &[u8]) -> Result<(), Problem>
         Download { file: "file.gz", target: &target, mirrors: &mirrors, progress: false };
     let outcome = download.run(|path| match fs::read(path).unwrap() == content {
         true => Ok(()),
-        false => Err(Problem::new("expected `good`", "")),
+        false => Err(Problem::new("it has the SHA-256 `bad`, expected `good`", "")),
     });
     if outcome.is_ok() {
         assert_eq!(fs::read(&target).unwrap(), content);
