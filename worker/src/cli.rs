@@ -195,7 +195,7 @@ pub fn main() -> ExitCode {
         None => supervise(arguments.supervisor),
     };
     let code = result.unwrap_or_else(|error| {
-        output::say(&format!("error: {}", output::describe_error(error.as_ref())));
+        output::print_message(&format!("error: {}", output::describe_error(error.as_ref())));
         ExitCode::FAILURE
     });
     output::settle();
@@ -246,7 +246,7 @@ fn train_one(arguments: &TrainArguments) -> anyhow::Result<ExitCode> {
         Some(_) => "run the same command again to resume",
         None => "set --checkpoint-dir to be able to resume",
     };
-    output::say(&format!("interrupted\nhint: {hint}"));
+    output::print_message(&format!("interrupted\nhint: {hint}"));
     Ok(ExitCode::from(INTERRUPTED))
 }
 
@@ -260,7 +260,10 @@ fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
         (Some(least), Some(most)) if least != most => format!("{least} to {most}"),
         (least, _) => least.map_or_else(String::new, ToString::to_string),
     };
-    output::say(&format!("note: {} classes have {range} training images each", present.len()));
+    output::print_message(&format!(
+        "note: {} classes have {range} training images each",
+        present.len()
+    ));
     for (counts, part) in [(&train_counts, "training"), (&test_counts, "test")] {
         let missing: Vec<_> =
             (0..counts.len()).filter(|class| counts[*class] == 0).map(|c| c.to_string()).collect();
@@ -272,7 +275,9 @@ fn inspect(folder: &Path) -> anyhow::Result<ExitCode> {
             false => "",
         };
         let missing = missing.join(", ");
-        output::say(&format!("note: these classes have no {part} images: {missing}{hint}"));
+        output::print_message(&format!(
+            "note: these classes have no {part} images: {missing}{hint}"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

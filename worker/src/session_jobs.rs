@@ -91,7 +91,7 @@ impl Jobs<'static> for SessionJobs {
         self.collect();
         let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
         room.lanes = room.lanes.saturating_sub(waiting);
-        if self.reported.as_ref().is_some_and(|reported| reported.says_the_same(&room)) {
+        if self.reported.as_ref().is_some_and(|reported| reported.is_equivalent_to(&room)) {
             return;
         }
         self.reported = Some(room.clone());

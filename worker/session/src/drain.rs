@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Error, anyhow, bail};
 use swfn_proto::v1::{CommandRequest, coordinator_client::CoordinatorClient};
-use swfn_shared::person::{Commanded, Drain, PersonCommand};
+use swfn_shared::person::{CommandOutcome, Drain, PersonCommand};
 use tonic::{Code, Request, Status};
 
 use crate::address::Address;
@@ -29,12 +29,12 @@ pub fn drain_workers(
         }
     })?;
     match done {
-        Commanded::Drained { workers } => Ok(workers),
-        Commanded::Retried { .. } => bail!("the coordinator answers another command: {done}"),
+        CommandOutcome::Drained { workers } => Ok(workers),
+        CommandOutcome::Retried { .. } => bail!("the coordinator answers another command: {done}"),
     }
 }
 
-async fn send(address: &Address, command: &PersonCommand) -> anyhow::Result<Commanded> {
+async fn send(address: &Address, command: &PersonCommand) -> anyhow::Result<CommandOutcome> {
     let endpoint = &address.endpoint;
     let channel =
         endpoint.connect().await.with_context(|| format!("cannot reach `{}`", endpoint.uri()))?;
@@ -47,5 +47,6 @@ async fn send(address: &Address, command: &PersonCommand) -> anyhow::Result<Comm
         _ => anyhow!("the coordinator refuses: {}", status.message()),
     };
     let reply = call.map_err(refused)?.into_inner();
-    Commanded::parse(&reply.done).context("the coordinator's answer is unknown to this program")
+    CommandOutcome::parse(&reply.done)
+        .context("the coordinator's answer is unknown to this program")
 }

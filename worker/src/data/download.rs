@@ -238,7 +238,7 @@ impl Download<'_> {
 
     fn log(&self, line: &str) {
         if self.progress {
-            output::say(line);
+            output::print_message(line);
         }
     }
 }
