@@ -19,7 +19,7 @@ JOBS ?=
 SEEDS ?= $(if $(SEED),1,100000)
 FLAVOUR := $(if $(CUDA),--cuda,)
 
-# The set-up prints the folder that it made; a LIBTORCH of the user's own wins.
+# The set-up prints the folder that it made. A LIBTORCH of the user's own wins.
 WITH_LIBTORCH = LIBTORCH="$$(deploy/libtorch.sh $(FLAVOUR))" && export LIBTORCH &&
 
 .PHONY: help
@@ -60,7 +60,8 @@ FUZZ_CORE = grid specification hello worker-message conversation http session
 FUZZ_WORKER = idx gzip checkpoint vae lanes devices
 TARGET ?= core worker
 FUZZED = $(patsubst core,$(FUZZ_CORE),$(patsubst worker,$(FUZZ_WORKER),$(TARGET)))
-# When each target ends, a minute after its start if nothing is said; with SEED, the same inputs come each time.
+# A target ends after SECONDS, or after a minute by default. With SEED the inputs are the same each
+# time.
 FUZZ_OPTIONS = $(addprefix -runs=,$(RUNS)) $(addprefix -max_total_time=,$(or $(SECONDS),$(if $(RUNS),,60))) $(addprefix -seed=,$(SEED))
 
 .PHONY: fuzz
@@ -76,7 +77,7 @@ fuzz-keep: ## add what `make fuzz` found interesting to the corpus (TARGET=name)
 DENY_VERSION = 0.20.2
 DENY = target/tools/bin/cargo-deny
 
-# A debug build: it is used for seconds, and takes minutes less to make.
+# A debug build is enough: it runs for seconds, and a release build takes minutes longer.
 $(DENY): | cargo-there
 	$(CARGO) install --locked --debug --root target/tools --version $(DENY_VERSION) cargo-deny
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 GOAL_RATIO, GOAL_SECONDS, STRETCH_SECONDS = 25, 120, 60
 TRIALS_OF_CASE, ITERATIONS, VAES = 20, 10_000, 10  # of paper.toml
-# Student's t, 97.5 %, by degrees of freedom.
+# Quantiles of Student's t at 97.5 %, by degrees of freedom.
 T = [math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228]
 
 

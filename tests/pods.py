@@ -25,7 +25,7 @@ def pods(controller):
             full = f"{volume}-{name}-{number}"
             yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": full}, "spec": claim["spec"]}
             pod["spec"]["volumes"].append({"name": volume, "persistentVolumeClaim": {"claimName": full}})
-        # Else a worker that has been drained would start again.
+        # Otherwise a drained worker would start again.
         pod["spec"] |= {"hostNetwork": True, "restartPolicy": "OnFailure"}
         for volume in pod["spec"]["volumes"]:
             if "secret" in volume:
@@ -46,7 +46,7 @@ def main():
             made.append(document)
         elif document["kind"] in ("StatefulSet", "Deployment"):
             made.extend(pods(document))
-    # What others mount comes first.
+    # Documents that others mount come first.
     made.sort(key=lambda document: document["kind"] == "Pod")
     yaml.safe_dump_all(made, sys.stdout)
 

@@ -21,17 +21,17 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# What the quick tier takes of the end-to-end tests.
+# End-to-end tests of the quick tier.
 ONE_SWEEP_AND_ONE_KILL = [
-    "end_to_end::two_workers_finish_a_sweep_and_a_second_run_has_nothing_to_do",
+    "end_to_end::two_workers_finish_a_sweep_exactly_once",
     "faults::a_worker_killed_in_the_middle_changes_nothing",
 ]
-# What no tier runs: it needs PyTorch, a GPU or a quiet machine, and has targets of its own.
+# No tier runs these: they need PyTorch, a GPU or a quiet machine, and have targets of their own.
 ELSEWHERE = ["pytorch::", "gpu::", "timings"]
 # Test programs at a time. The end-to-end tests count little: most of them wait, and those that
 # compute take permits.
 AT_A_TIME = 1 + (os.cpu_count() or 2)
-# The longest first.
+# The programs that take longest start first.
 FIRST = ["tests test", "worker test", "worker lib", "coordinator/scheduler lib"]
 
 
@@ -97,11 +97,11 @@ def main():
         sys.exit(__doc__)
     tier = sys.argv[1]
     programs = build()
-    # Beside the folder of the test programs, wherever cargo puts that.
+    # The file lies beside the folder of the test programs, wherever cargo puts that.
     memory = Path(programs[0].path).parents[1] / "tests-passed.json"
     passed = json.loads(memory.read_text()) if memory.exists() else {}
     waiting = tasks(tier, programs, passed)
-    # In the end-to-end tests most threads wait; see src/permit.rs.
+    # Most threads of the end-to-end tests wait; see src/permit.rs.
     threads = str(max(8, 4 * (os.cpu_count() or 2)))
     failed, lock, todo = [], threading.Lock(), queue.SimpleQueue()
     for task in waiting:
@@ -113,7 +113,7 @@ def main():
                 program, arguments = todo.get_nowait()
             except queue.Empty:
                 return
-            # The end-to-end tests take longest: the others get what these leave of the processor.
+            # The end-to-end tests take longest, so the others run at a lower priority.
             end_to_end = program.name == "tests test"
             more = {"RUST_TEST_THREADS": threads} if end_to_end else {}
             code, output, seconds = program.run(arguments, more, 0 if end_to_end else 10)

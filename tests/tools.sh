@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what some scenarios need besides the programs: libfaketime for jumps of the clock, `ip` and `nft` for cut networks.
-# Where it cannot, it says which scenarios are skipped, before they start.
+# Installs what some scenarios need besides the programs: libfaketime for jumps of the clock, `ip`
+# and `nft` for cut networks. If that fails, it lists the skipped scenarios before they start.
 
 set -euo pipefail
 

@@ -29,7 +29,7 @@ def crates(metadata, program, checksums):
         sys.exit(f"sbom.py: error: no package of the workspace is called `{program}`")
 
     def is_linked(id):
-        # Macros run in the compiler, and so does all that they alone depend on.
+        # Macros run in the compiler, and so do the packages that only macros need.
         return not any("proc-macro" in target["kind"] for target in packages[id]["targets"])
 
     def linked(id):
@@ -58,7 +58,7 @@ def crates(metadata, program, checksums):
             "purl": reference(id),
         }
         if package.get("license"):
-            # The slash is how crates of old said it.
+            # Older crates separate alternatives with a slash.
             entry["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
         checksum = checksums.get((package["name"], package["version"]))
         if checksum:

@@ -18,7 +18,8 @@ for table in ["trials", "points", "events", "workers"]:
         if "settings" in row:
             row["settings"] = json.loads(row["settings"])
     assert rows == lines, table
-    # Numbers come back from text as they were, whatever pandas guesses of columns: all as text, compared one by one.
+    # All columns are read as text and compared one by one, so that pandas' guesses cannot change a
+    # number.
     csv = pandas.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False).to_dict("records")
     assert len(csv) == len(rows), table
     for texts, row in zip(csv, rows):

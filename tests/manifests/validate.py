@@ -9,7 +9,7 @@ from kubernetes_validate import SchemaNotFoundError, ValidationError
 
 def problem_of(document: dict, version: str) -> str | None:
     try:
-        # Of versions that it does not know it takes an older one, without a word.
+        # The validator silently takes an older schema for an unknown version.
         used = kubernetes_validate.validate(document, version, strict=True)
         return None if used == version else f"compared with {used}"
     except SchemaNotFoundError as error:

@@ -71,7 +71,7 @@ def rate(steps, seconds, device):
     for _ in range(20):
         next(steps)
     wait()
-    # Of the processor where it computes; with a GPU, the processor only waits.
+    # On a CPU the processor time counts; with a GPU the processor only waits.
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     done, start = 0, clock()
     while clock() - start < seconds:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-# Double precision, written in single precision: other processors change the last digit at most.
+# Double precision, written in single precision. Other processors change the last digit at most.
 TOLERANCE = 1e-6
 
 

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 
 SIDE = 5
-# Inputs, outputs, side of the image, whether somebody wants the gradient of the input.
+# Inputs, outputs, side of the image, whether the gradient of the input is needed.
 LAYERS = {"conv1": (1, 20, 28, False), "conv2": (20, 50, 12, True)}
 
 
@@ -107,7 +107,8 @@ def milliseconds(work, device):
 
 
 def close(one, other):
-    # cuDNN may convolve by way of a transform, which rounds more coarsely: 1e-4 is too little on an H100.
+    # cuDNN may convolve through a transform, which rounds more coarsely: 1e-4 is too strict on an
+    # H100.
     return (one - other).abs().max() <= 1e-3 * other.abs().max()
 
 

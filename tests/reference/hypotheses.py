@@ -27,7 +27,7 @@ def made_up_cases():
     draw = lambda n, mean, spread: [int(count) for count in np.rint(random.normal(mean, spread, n))]
     for n in [2, 3, 4, 5, 8, 10, 13, 17, 20, 25]:
         reference = draw(n, 8800, 90)
-        # No two of a size and none zero.
+        # No two gains have the same size, and none is zero.
         gains = list({abs(gain): gain for gain in draw(4 * n, 40, 60) if gain != 0}.values())[:n]
         yield f"{n} seeds", [a + d for a, d in zip(reference, gains)], reference
     reference = draw(10, 8800, 90)
@@ -71,7 +71,7 @@ def wilcoxon(differences):
 def expected(cell, reference):
     pairs = [(a, b) for a, b in zip(cell, reference) if a is not None and b is not None]
     missing = [seed for seed, (a, b) in enumerate(zip(cell, reference)) if a is None or b is None]
-    # What is left after float subtraction would break ties.
+    # Rounding removes the rest of float subtraction, which would break ties.
     differences = np.round([a - b for a, b in pairs], 12)
     n = len(differences)
     spread = n > 1 and len(set(differences)) > 1
@@ -95,7 +95,7 @@ def expected(cell, reference):
     values["cohens_d"] = d
     factor = math.exp(special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)) / math.sqrt(freedom / 2) if freedom > 1 else None
     values["hedges_g"] = d * factor if spread and factor is not None else None
-    # Against bounds as claims have them.
+    # The bounds are like those of claims.
     bounds = [-0.005, 0.001, 0.02]
     values["bounds"] = [[bound, known(stats.ttest_1samp(differences, bound).pvalue) if spread else None] for bound in bounds]
     return values

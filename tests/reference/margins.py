@@ -11,7 +11,8 @@ import copy
 import torch
 import torch.nn as nn
 
-# Relative to the deviation of a layer's inputs. After 20 steps single precision is off by some 1e-6.
+# Relative to the deviation of a layer's inputs. After 20 steps single precision is off by some
+# 1e-6.
 CLEAR = 1e-5
 
 

@@ -17,7 +17,7 @@ from models import ConvVae, Vae, classifier
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 
-# Height, width, classes: the published ones, and others, not square.
+# Height, width, classes: the published ones, and others that are not square.
 PUBLISHED, OTHER = (28, 28, 10), (16, 20, 7)
 
 

@@ -8,14 +8,15 @@ use std::{
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-/// A mounted tmpfs of its own. Dropping it unmounts it.
+/// A mounted tmpfs. Dropping it unmounts it.
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one on that folder, which is made. `None`, with a message, where this user may not mount.
+    /// Makes the folder and mounts a tmpfs on it. Returns `None`, with a message, if this user may
+    /// not mount.
     ///
     /// # Panics
     /// If the folder cannot be made.
@@ -31,7 +32,7 @@ impl SmallDisk {
         }
     }
 
-    /// Makes it larger.
+    /// Makes the disk larger.
     ///
     /// # Panics
     /// If that fails.
@@ -42,7 +43,7 @@ impl SmallDisk {
             .expect("what was mounted can grow");
     }
 
-    /// Takes all the space that is left; dropping what this returns gives it back.
+    /// Fills the disk. Dropping the result frees the space again.
     ///
     /// # Panics
     /// If the disk does not become full.
@@ -62,7 +63,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// What fills a disk.
+/// The file that fills a disk.
 #[derive(Debug)]
 pub struct Filling(PathBuf);
 

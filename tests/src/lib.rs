@@ -1,5 +1,6 @@
-//! The harness of the end-to-end tests: real coordinators and workers as processes of this machine, and a look into what they leave
-//! behind. The tests themselves stand in `tests/tests`, the benchmark of all of it in `tests/benches`.
+//! The harness of the end-to-end tests: it starts real coordinators and workers as processes and
+//! reads what they leave behind. The tests themselves live in `tests/tests`, the benchmark in
+//! `tests/benches`.
 
 #![allow(
     clippy::print_stdout,

@@ -1,4 +1,4 @@
-//! The session of a worker that is none: what it says is the test's to choose.
+//! The session of a fake worker, whose messages the test chooses.
 
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::{ids::TRAINER_REVISION, wire::PROTOCOL};
@@ -8,23 +8,23 @@ use tonic::{Request, Status, Streaming, transport::Channel};
 
 use crate::process::limit;
 
-/// A worker's stream, spoken by the test.
+/// A worker's stream, written and read by the test.
 #[derive(Debug)]
 pub struct Talk {
-    /// To the coordinator.
+    /// Messages to the coordinator.
     pub say: mpsc::Sender<v1::WorkerMessage>,
-    /// From it.
+    /// Messages from the coordinator.
     pub hear: Streaming<v1::CoordinatorMessage>,
 }
 
 impl Talk {
-    /// Opens a session and hears the welcome.
+    /// Opens a session and reads the welcome.
     ///
     /// # Errors
-    /// With the status with which the coordinator refuses it.
+    /// With the status of the coordinator's refusal.
     ///
     /// # Panics
-    /// If the coordinator's first word is not a welcome.
+    /// If the coordinator's first message is not a welcome.
     pub async fn open(channel: Channel, token: &str, hello: v1::Hello) -> Result<Self, Status> {
         let (say, messages) = mpsc::channel(64);
         let first = v1::WorkerMessage { sequence: 0, kind: Some(Kind::Hello(hello)) };
@@ -39,7 +39,7 @@ impl Talk {
         Ok(Self { say, hear })
     }
 
-    /// Says something with a sequence number, or 0.
+    /// Sends a message with a sequence number, or 0.
     ///
     /// # Panics
     /// If the stream has ended.
@@ -50,10 +50,10 @@ impl Talk {
             .expect("the stream is open");
     }
 
-    /// The next message.
+    /// Waits for the next message.
     ///
     /// # Errors
-    /// With how the stream ended.
+    /// With the status that ended the stream.
     ///
     /// # Panics
     /// If neither comes within the time limit of tests.
@@ -68,7 +68,7 @@ impl Talk {
     }
 }
 
-/// An introduction of that worker, with nothing in it that need not be.
+/// Makes a minimal `hello` for that worker.
 pub fn hello(worker: &str) -> v1::Hello {
     v1::Hello {
         protocol: PROTOCOL,

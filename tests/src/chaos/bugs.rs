@@ -1,13 +1,15 @@
-//! Bugs that are planted in the programs under test, which scenarios must notice them, and what those must say.
+//! Bugs planted in the programs under test, the scenarios that must notice each, and the expected
+//! messages.
 
-/// A bug.
+/// A planted bug.
 #[derive(Debug)]
 pub struct Bug {
-    /// What `SWFN_BUG` calls it.
+    /// The bug's name in `SWFN_BUG`.
     pub name: &'static str,
-    /// The scenario that must notice it.
+    /// The scenarios that must notice the bug.
     pub by: &'static str,
-    /// The forms in which the bug shows: a part of each message. A failure with other words has stumbled over something else.
+    /// Parts of the messages by which the bug shows. A failure without any of them has another
+    /// cause.
     pub says: &'static [&'static str],
 }
 
@@ -15,7 +17,7 @@ const fn bug(name: &'static str, by: &'static str, says: &'static [&'static str]
     Bug { name, by, says }
 }
 
-/// All of them. `FAULTS.md` has the same table.
+/// All planted bugs. `FAULTS.md` has the same table.
 pub const ALL: &[Bug] = &[
     bug("acknowledged-before-the-commit", "coordinator-failpoints", &["acknowledged and lost"]),
     bug("no-fsync", "power-cuts", &["acknowledged and lost: all"]),
@@ -37,7 +39,7 @@ pub const ALL: &[Bug] = &[
     bug(
         "stop-is-ignored",
         "stops",
-        // A worker that does not hear a signal keeps its trial to the end, is killed with it, or holds it on.
+        // A worker that ignores a signal finishes its trial, is killed with it, or holds it on.
         &["who leaves gives back what it holds", "gave it back", "what is given back is no loss"],
     ),
     bug("what-is-given-back-is-a-loss", "stops", &["what is given back is no loss"]),
@@ -52,7 +54,7 @@ pub const ALL: &[Bug] = &[
     bug("nobody-gives-up", "gone-coordinators", &["still waits for its coordinator"]),
 ];
 
-/// The one of that name.
+/// Finds the bug of that name.
 pub fn named(name: &str) -> Option<&'static Bug> {
     ALL.iter().find(|bug| bug.name == name)
 }

@@ -1,4 +1,5 @@
-//! A proxy for messages: to workers it is the coordinator, and to the coordinator it is the workers.
+//! A proxy for messages: workers take it for the coordinator, and the coordinator takes it for the
+//! workers.
 
 use std::{
     collections::HashMap,
@@ -33,16 +34,16 @@ use super::{
     record::Record,
 };
 
-/// So long a coordinator that is being started again is waited for: a worker waits longer each time that it finds nobody.
+/// Time for which a restarting coordinator is retried. It saves the worker its growing pauses.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A stream that loses messages is cut when none has come for so long.
+/// Silence after which a stream that loses messages is cut.
 const LOSING: Duration = Duration::from_millis(300);
 
-/// Tasks of a proxy, on threads of their own.
+/// Starts a runtime with its own threads for a proxy.
 ///
 /// # Panics
-/// If there are no threads.
+/// If threads cannot be started.
 pub(super) fn runtime() -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(1)
@@ -51,14 +52,14 @@ pub(super) fn runtime() -> Runtime {
         .expect("threads can be started")
 }
 
-/// All that the streams share.
+/// The state that all streams share.
 struct State {
     upstream: String,
     mischief: Mischief,
     random: ChaCha8Rng,
     faults: Faults,
     record: Record,
-    /// All that a worker has said and was answered, over all its streams.
+    /// All messages from and to each worker, over all its streams.
     said: HashMap<String, Vec<v1::WorkerMessage>>,
     answered: HashMap<String, Vec<v1::CoordinatorMessage>>,
 }
@@ -74,7 +75,7 @@ impl MessageProxy {
     /// Listens on a free port; `upstream` is the coordinator's URL.
     ///
     /// # Panics
-    /// If there is no port.
+    /// If no port is free.
     pub fn start(upstream: &str, seed: u64, mischief: Mischief) -> Self {
         let runtime = runtime();
         let listener =
@@ -96,28 +97,28 @@ impl MessageProxy {
         Self { address, state, _runtime: runtime }
     }
 
-    /// Where it listens, as a URL.
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where the coordinator is from now on.
+    /// Sets the coordinator's URL for new streams.
     pub fn lead_to(&self, upstream: &str) {
         upstream.clone_into(&mut lock(&self.state).upstream);
     }
 
-    /// What has happened so far.
+    /// Returns the faults so far.
     pub fn faults(&self) -> Faults {
         lock(&self.state).faults
     }
 
-    /// Looks at what has passed so far.
+    /// Reads the record of the messages so far.
     pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
         look(&lock(&self.state).record)
     }
 }
 
-/// A test that has panicked elsewhere has said so there.
+/// Ignores poisoning: a test that has panicked elsewhere has reported so there.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -148,7 +149,7 @@ impl Coordinator for Service {
             tokio::pin!(down);
             tokio::select! {
                 cut = up(&state, &worker, from_worker, to_coordinator) => {
-                    // A coordinator that has ended has yet said something: that still arrives.
+                    // The last messages of an ended coordinator still arrive.
                     if !cut {
                         timeout(PATIENCE, down).await.ok();
                     }
@@ -171,7 +172,7 @@ impl Coordinator for Service {
 async fn connect(state: &Mutex<State>) -> Result<Channel, Status> {
     let start = Instant::now();
     loop {
-        // Named anew when it was started again.
+        // A restarted coordinator has another URL.
         let upstream = lock(state).upstream.clone();
         let endpoint =
             Endpoint::from_shared(upstream).map_err(|error| Status::internal(error.to_string()))?;
@@ -185,12 +186,13 @@ async fn connect(state: &Mutex<State>) -> Result<Channel, Status> {
     }
 }
 
-/// Whether a message may come again. A new `hello` begins a stream, and after a goodbye nobody listens.
+/// Whether a message may come again. A new `hello` begins a stream, and nothing is read after a
+/// goodbye.
 fn repeatable(message: &v1::WorkerMessage) -> bool {
     !matches!(message.kind, None | Some(Kind::Hello(_) | Kind::Goodbye(_)))
 }
 
-/// What comes again after the newest message of that history.
+/// Chooses the messages to repeat after the newest one of a history.
 fn repeats<T: Clone>(
     random: &mut ChaCha8Rng,
     mischief: &Mischief,
@@ -204,9 +206,9 @@ fn repeats<T: Clone>(
     places.into_iter().map(|place| history[place].clone()).collect()
 }
 
-/// What a message of a worker comes to.
+/// The fate of a worker's message.
 enum Fate {
-    /// After that time it passes, and these after it.
+    /// It passes after that time, followed by these repeats.
     Pass(Duration, Vec<v1::WorkerMessage>),
     Lost,
 }
@@ -230,7 +232,7 @@ impl State {
     }
 }
 
-/// True if the stream was cut.
+/// Passes messages of a worker on. Returns true if the stream was cut.
 async fn up(
     state: &Mutex<State>,
     worker: &str,
@@ -240,7 +242,7 @@ async fn up(
     let lose = lock(state).mischief.lose;
     let (mut reports, mut losing) = (0, false);
     let mut resent = lock(state).record.opened(worker);
-    // Of a stream that has lost something nobody may expect that it goes on.
+    // A stream that has lost a message need not go on, so its silence is limited.
     let limit = |losing| if losing { LOSING } else { Duration::MAX };
     while let Ok(Ok(Some(message))) = timeout(limit(losing), messages.message()).await {
         reports += u32::from(message.sequence > 0);

@@ -1,4 +1,5 @@
-//! What came out, as tables on standard output; each part when it is done, on standard error.
+//! Prints the outcomes as tables on standard output, and each part on standard error when it is
+//! done.
 
 use std::{
     process::ExitCode,
@@ -23,7 +24,7 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// Runs jobs, and tells of each.
+/// Runs jobs and reports each.
 fn run(
     jobs: Vec<Job>,
     at_a_time: usize,
@@ -55,7 +56,7 @@ fn run(
     (ended, surroundings)
 }
 
-/// A row for each scenario, in which its parts are added up.
+/// Prints a row for each scenario, with the sum of its parts.
 pub(crate) fn scenarios(
     scenarios: &[&'static Scenario],
     jobs: Vec<Job>,
@@ -106,7 +107,7 @@ pub(crate) fn scenarios(
     ExitCode::FAILURE
 }
 
-/// A row for each bug and each scenario that must notice it.
+/// Prints a row for each bug and each scenario that must notice it.
 pub(crate) fn mutants(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode {
     let (mut ended, _) = run(jobs, at_a_time, limit);
     ended.sort_by_key(|(job, _, _)| (job.bug, job.scenario.name));
@@ -124,7 +125,7 @@ pub(crate) fn mutants(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode 
                 let says = bugs::named(name).expect("jobs have known bugs").says;
                 match says.iter().find(|form| words.contains(**form)) {
                     Some(form) => (true, format!("caught: {form}")),
-                    // It could not say what is wrong, or something else is.
+                    // The scenario failed for another reason, or without naming the bug.
                     None => (false, format!("NOT NAMED: {}", short(&words))),
                 }
             }

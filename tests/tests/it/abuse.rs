@@ -1,5 +1,5 @@
-//! Workers that were let in and abuse it, by malice or by mistake, each beside an honest one: that one goes on as fast as before, and
-//! neither memory nor disk fills up.
+//! Admitted workers misbehave, by malice or by mistake, beside an honest one. The honest one must
+//! stay as fast as before, and neither memory nor disk may fill up.
 
 mod scene;
 
@@ -27,7 +27,7 @@ use scene::{
     scene_with_files, succeeded,
 };
 
-/// Kilobytes on the disk: of the run directory, and of the coordinator's log.
+/// Returns the kilobytes of the run directory and of the coordinator's log.
 fn disk(scene: &Scene) -> u64 {
     fn size(path: &std::path::Path) -> u64 {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
@@ -45,7 +45,7 @@ fn disk(scene: &Scene) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leases_that_nobody_granted_hold_nobody_up() {
+async fn invented_leases_slow_no_worker() {
     let _permit = permit::to_compute();
     let scene = scene();
     assert_well("alone", &look(&scene, 2).await);
@@ -77,7 +77,7 @@ async fn leases_that_nobody_granted_hold_nobody_up() {
         let held: Vec<_> = (0..8192).map(foreign).collect();
         for number in 0.. {
             let hello = v1::Hello { held: held.clone(), ..hello(&format!("eve:{number}")) };
-            // Refused when it is too much.
+            // Too much is refused.
             drop(Talk::open(channel.clone(), "none", hello).await);
         }
     });
@@ -86,7 +86,8 @@ async fn leases_that_nobody_granted_hold_nobody_up() {
     assert!((1..1_000).contains(&lines), "{lines} lines");
 }
 
-/// Calls a method, says that so many bytes will come, and leaves out the last one. Holds on until the other side ends it.
+/// Calls a method, announces so many bytes, and leaves out the last one. Then waits until the other
+/// side ends the connection.
 async fn unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u32) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::new(ELSEWHERE.into(), 0)).expect("all of 127.0.0.0/8 is this machine");
@@ -115,7 +116,7 @@ async fn unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_do_not_end_take_up_no_memory() {
+async fn unfinished_messages_take_up_no_memory() {
     let _permit = permit::to_compute();
     let scene = scene();
     let to = scene.address.trim_start_matches("http://").parse().unwrap();
@@ -141,7 +142,7 @@ async fn messages_that_do_not_end_take_up_no_memory() {
     }
 }
 
-/// Says as many points as it can.
+/// Sends as many points as it can.
 async fn noise(address: String, name: String, sent: Arc<AtomicUsize>) {
     let mut talk = open(&address, hello(&name)).await;
     talk.tell(0, ask(1)).await;
@@ -163,11 +164,11 @@ async fn noise(address: String, name: String, sent: Arc<AtomicUsize>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_noisy_worker_slows_the_others_by_less_than_half() {
+async fn a_noisy_worker_hardly_slows_the_others() {
     let _permit = permit::to_compute();
     let scene = scene();
     let sent = Arc::new(AtomicUsize::new(0));
-    // Other tests come and go: what counts is one quiet moment.
+    // Other tests come and go, so one quiet moment counts.
     let mut shares = Vec::new();
     for round in 0..4 {
         let alone = look(&scene, 3).await;
@@ -188,7 +189,7 @@ async fn a_noisy_worker_slows_the_others_by_less_than_half() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
+async fn silent_and_waiting_workers_take_up_no_memory() {
     let _permit = permit::to_compute();
     let scene = scene();
     let mut attack = JoinSet::new();
@@ -200,7 +201,8 @@ async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
                 talk.tell(0, ask(2_000)).await;
                 let leases = granted(&mut talk).await;
                 for sequence in 1.. {
-                    // It gives back what it got at first, though that is over, and asks again; nobody reads what comes of it.
+                    // It returns its first leases again, although they are over, and asks for more.
+                    // It never reads the answers.
                     let released = v1::Released {
                         lease: leases.get(sequence as usize % leases.len()).cloned(),
                     };
@@ -228,7 +230,7 @@ async fn workers_that_do_not_read_and_workers_that_wait_take_up_no_memory() {
             std::future::pending::<()>().await;
         });
     }
-    // They come all at once.
+    // All of them come at once.
     sleep(Duration::from_secs(3)).await;
     assert_well("four hundred that wait with VAEs", &look(&scene, 6).await);
 }
@@ -239,7 +241,7 @@ async fn nobody_fills_the_disk_in_minutes() {
     let scene = scene_with_files();
     let mut attack = JoinSet::new();
     let address = scene.address.clone();
-    // New ids with the largest texts.
+    // New ids come with the largest texts.
     attack.spawn(async move {
         let channel = connect(&address).await;
         for number in 0.. {
@@ -287,7 +289,8 @@ async fn nobody_fills_the_disk_in_minutes() {
                         talk.tell(sequence, Kind::Points(points)).await;
                         sequence += 1;
                     }
-                    // Who fails everything gets no more after a while; what is given back costs nothing.
+                    // After a while a worker that fails everything gets no more trials. Returning
+                    // leases costs nothing.
                     talk.tell(sequence, Kind::Released(v1::Released { lease: Some(lease) })).await;
                 }
             }
@@ -299,7 +302,7 @@ async fn nobody_fills_the_disk_in_minutes() {
     println!("{rate} KiB a second");
     assert_well("joins, artifacts, logs and give-backs", &seen);
     assert!((100..24 << 10).contains(&rate), "{rate} KiB a second");
-    // What is there of a file goes with its attempt.
+    // An unfinished file is removed with its attempt.
     let files =
         std::fs::read_dir(scene.sweep.run_dir().join("artifacts")).into_iter().flatten().flatten();
     let files =
@@ -313,7 +316,7 @@ async fn nobody_fills_the_disk_in_minutes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_workers_say_begins_no_line_of_the_log() {
+async fn texts_of_workers_begin_no_log_line() {
     let scene = scene();
     let forged = "2026-11-29T00:00:00.000000Z  INFO worker joined worker=forged";
     let liar = v1::Hello {
@@ -347,7 +350,7 @@ async fn what_workers_say_begins_no_line_of_the_log() {
     assert!(!log.contains('\u{202e}') && !log.contains('\r'), "{log}");
 }
 
-/// Fails whatever it gets, as fast as it can.
+/// Fails every trial that it gets, as fast as it can.
 async fn fails(address: String, lanes: u32, kind: v1::FailureKind) {
     let mut talk = open(&address, hello("broken:cuda0-0:1")).await;
     talk.tell(0, ask(lanes)).await;
@@ -379,7 +382,7 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
         talk.tell(0, ask(1)).await;
         let mut leases = granted(&mut talk).await;
         let broken = tokio::spawn(fails(address, lanes, kind));
-        // So that it has begun.
+        // Waits until the trial has begun.
         let begun = || {
             (sweep.query("SELECT count(*) FROM event WHERE kind = 'failed'") > Some(2))
                 .then_some(())
@@ -415,7 +418,7 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_only_holds_trials_holds_few_and_can_be_put_out() {
+async fn a_hoarding_worker_holds_few_trials_until_drained() {
     let _permit = permit::to_compute();
     let scene = scene();
     let mut hog = open(&scene.address, hello("hog:cpu-0:1")).await;

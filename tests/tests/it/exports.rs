@@ -1,4 +1,4 @@
-//! What other programs make of a sweep: TensorBoard, pandas, DuckDB, MLflow; and what trials said.
+//! Exports of a sweep, read by TensorBoard, pandas, DuckDB and MLflow, and the logs of its trials.
 
 mod logs;
 mod mlflow;
@@ -11,7 +11,7 @@ use swfn_tests::{
     sweep::{Sweep, grid},
 };
 
-/// Exports from a sweep's run directory, and returns what was printed.
+/// Exports from a sweep's run directory and returns the output.
 fn export(sweep: &Sweep, name: &str, arguments: &[&str]) -> String {
     let mut program = start_export(sweep, name, arguments);
     program.succeed();
@@ -21,7 +21,7 @@ fn export(sweep: &Sweep, name: &str, arguments: &[&str]) -> String {
 fn start_export(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     let mut command = sweep.command("swfn-coordinator");
     command.arg("export").arg(sweep.run_dir()).args(arguments);
-    // Nothing of whoever runs the tests goes to a server, nor through somebody else's.
+    // Exports must use neither the user's own servers nor their proxies.
     for variable in
         ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
     {
@@ -30,7 +30,7 @@ fn start_export(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     sweep.start(&mut command, name)
 }
 
-/// A sweep with two learning rates, the second of which is no rate at which anything is learnt.
+/// Makes a sweep with two learning rates, the second of which makes trials diverge.
 fn that_diverges(seeds: u32, iterations: u32) -> Sweep {
     let axes = format!(
         "seed = {{ count = {seeds} }}\nsubset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]\n\

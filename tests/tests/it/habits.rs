@@ -1,5 +1,5 @@
-//! What people do with programs every day: pipe them into `tee` and `head`, close the terminal, stop it, fill the disk behind it, leave
-//! variables empty, send this or that signal.
+//! Everyday uses of programs: people pipe them into `tee` and `head`, close the terminal, stop
+//! them, fill the disk, leave variables empty, and send any signal.
 
 use std::{
     fs::{self, OpenOptions},
@@ -17,14 +17,14 @@ use swfn_tests::{
 
 const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 
-/// A pipe that nobody reads any more.
+/// Makes a pipe without a reader.
 fn closed() -> Stdio {
     let (reader, writer) = io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
 
-/// A disk without room.
+/// Opens a disk without room.
 fn full() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").expect("/dev/full is there").into()
 }
@@ -35,7 +35,7 @@ fn finished() -> Sweep {
     sweep
 }
 
-/// The command of a program in the sweep's folder.
+/// Makes a command for a program in the sweep's folder.
 fn command(sweep: &Sweep, program: &str, arguments: &[&str]) -> Command {
     let mut command = sweep.command(program);
     command.args(arguments).current_dir(sweep.folder());
@@ -43,7 +43,7 @@ fn command(sweep: &Sweep, program: &str, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn a_reader_that_is_gone_changes_no_exit_code() {
+fn a_closed_pipe_changes_no_exit_code() {
     let sweep = finished();
     let (grid, run_dir) =
         (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
@@ -90,7 +90,7 @@ fn a_reader_that_is_gone_changes_no_exit_code() {
 }
 
 #[test]
-fn a_full_disk_behind_results_is_an_error_and_behind_the_log_it_is_none() {
+fn a_full_disk_fails_results_but_not_logs() {
     let sweep = finished();
     let (grid, run_dir) =
         (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
@@ -120,18 +120,18 @@ fn a_full_disk_behind_results_is_an_error_and_behind_the_log_it_is_none() {
     }
 }
 
-/// A pipe that is full, and whose reader reads no more: what Ctrl-S makes of a terminal.
+/// Makes a full pipe whose reader reads no more, like a terminal after Ctrl-S.
 fn blocked() -> (io::PipeReader, Stdio) {
     let (reader, writer) = io::pipe().expect("a pipe");
     let mut filler = writer.try_clone().expect("a pipe");
-    // Until nobody can read it any more.
+    // Writes until the reader is gone.
     thread::spawn(move || while filler.write_all(&[b'\n'; 4096]).is_ok() {});
     (reader, writer.into())
 }
 
 #[test]
-fn a_standard_error_that_takes_nothing_holds_nothing_up() {
-    // Of the engine, the supervisor and everything that they start.
+fn a_blocked_standard_error_blocks_nothing() {
+    // The logs of the engine, the supervisor and all their children are long.
     let sweep = Sweep::new(AXES, 10).with("RUST_LOG", "debug");
     let (_reader, stderr) = blocked();
     let mut coordinator = sweep.coordinator_command(&["--listen", "127.0.0.1:0", "--http", "off"]);
@@ -140,7 +140,7 @@ fn a_standard_error_that_takes_nothing_holds_nothing_up() {
         fs::read_to_string(sweep.run_dir().join("lock")).ok().filter(|holder| !holder.is_empty())
     };
     wait_until("the run directory", holder);
-    // Nobody can be told where it listens, but the system knows.
+    // Its log is blocked, but the system knows its port.
     let port = wait_until("the port", || listens(coordinator.id()));
     let (_other, stderr) = blocked();
     let mut worker = sweep.worker_command(&format!("http://127.0.0.1:{port}"), &[]);
@@ -151,7 +151,7 @@ fn a_standard_error_that_takes_nothing_holds_nothing_up() {
     worker.succeed();
 }
 
-/// The port of the first socket on which a process listens.
+/// Returns the port of the first socket on which a process listens.
 fn listens(process: u32) -> Option<u16> {
     let inode = |entry: fs::DirEntry| {
         let target = fs::read_link(entry.path()).ok()?.display().to_string();
@@ -168,7 +168,7 @@ fn listens(process: u32) -> Option<u16> {
 }
 
 #[test]
-fn variables_that_are_empty_count_as_unset() {
+fn empty_variables_count_as_unset() {
     let sweep = finished();
     let (grid, run_dir) =
         (sweep.grid().display().to_string(), sweep.run_dir().display().to_string());
@@ -208,7 +208,7 @@ fn variables_that_are_empty_count_as_unset() {
     }
     let (_, said) = run("swfn-worker", &["--devices", "cpu", "--give-up-after", "1"], &empty);
     assert!(said.contains("http://127.0.0.1:7077"), "{said}");
-    // What a sweep needs breaks no other command, and is refused where it is needed.
+    // Settings of a sweep break no other command; the sweep refuses them.
     let half = [("SWFN_TLS_CERT", "missing.pem"), ("SWFN_TOKEN", "short")];
     assert_eq!(run("swfn-coordinator", &["report", &run_dir], &half).0, Some(0));
     assert_eq!(run("swfn-coordinator", &["--grid", &grid, "--dry-run"], &half).0, Some(0));
@@ -223,7 +223,8 @@ fn variables_that_are_empty_count_as_unset() {
     assert!(said.contains("RUST_LOG is `=,=a`, which is no filter"), "{said}");
 }
 
-/// Those of schedulers, service managers and shells, but what whoever runs these tests has ignored: so it stays in what they start.
+/// Signals of schedulers, service managers and shells. Signals that this process ignores are left
+/// out, since its children ignore them, too.
 fn signals() -> impl Iterator<Item = Signal> {
     let status = fs::read_to_string("/proc/self/status").expect("/proc is there");
     let mask = status
@@ -237,7 +238,7 @@ fn signals() -> impl Iterator<Item = Signal> {
 }
 
 #[test]
-fn any_signal_that_asks_to_stop_is_taken_as_such() {
+fn every_signal_to_stop_returns_leases() {
     let sweep = Sweep::new(AXES, 200).evaluated_every(20).slowed(200);
     for signal in signals() {
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
@@ -265,7 +266,7 @@ fn any_signal_that_asks_to_stop_is_taken_as_such() {
 }
 
 #[test]
-fn a_run_directory_that_is_taken_away_ends_the_sweep_and_its_results_are_kept() {
+fn results_survive_a_removed_run_directory() {
     type Taking = fn(&Sweep);
     let ways: [(Taking, &str, &str); 3] = [
         (
@@ -313,7 +314,7 @@ fn a_run_directory_that_is_taken_away_ends_the_sweep_and_its_results_are_kept() 
 }
 
 #[test]
-fn results_that_a_grid_sets_aside_are_told_of_and_another_study_is_refused() {
+fn results_set_aside_are_reported() {
     let sweep = finished();
     let grid = fs::read_to_string(sweep.grid()).unwrap();
     let run = |text: &str| {
@@ -381,7 +382,7 @@ fn what_was_set_aside_stays_readable(sweep: &Sweep) {
 }
 
 #[test]
-fn what_people_type_first_is_understood() {
+fn first_commands_are_understood() {
     let sweep = finished();
     let grid = sweep.grid().display().to_string();
     let told = |name: &str, arguments: &[&str]| {
@@ -406,7 +407,7 @@ fn what_people_type_first_is_understood() {
 }
 
 #[test]
-fn local_workers_that_leave_are_missed() {
+fn a_sweep_misses_departed_local_workers() {
     let sweep = Sweep::new(AXES, 400).evaluated_every(20).slowed(300);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     wait_until("a lease", || {
@@ -424,7 +425,7 @@ fn local_workers_that_leave_are_missed() {
 }
 
 #[test]
-fn a_sweep_with_local_workers_lets_in_nobody_else_who_does_not_know_its_token() {
+fn local_sweeps_refuse_workers_without_the_token() {
     let sweep = Sweep::new(AXES, 400).evaluated_every(20).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     let address = sweep.address(&coordinator);

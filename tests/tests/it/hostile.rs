@@ -1,5 +1,5 @@
-//! Files that lie, that are damaged, or that are made to fill the memory, given to the real programs: each is refused soon, within
-//! 512 MiB, with an error that names the place and says what to do.
+//! Files that lie, are damaged, or expand enormously, given to the real programs. Each is refused
+//! soon, within 512 MiB, with an error that names the place and a hint.
 
 use std::{
     fs::{self, File},
@@ -16,13 +16,14 @@ use tempfile::TempDir;
 const BASE: &str = "version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\nseed = { count = 2 }\nsubset_size = [100, 300]\n\
                     architecture = \"net\"\nlambda = [0, 0.1]\n";
 
-/// All that a program may allocate, in KiB. Not what it maps: that is mostly libtorch.
+/// The most that a program may allocate, in KiB. Mapped memory does not count: that is mostly
+/// libtorch.
 const MEMORY: u32 = 512 << 10;
 
-/// Many times what any of them takes.
+/// Many times the usual duration.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Runs a program to its end, which must come soon and be a refusal with that message.
+/// Runs a program, which must soon refuse with that message.
 fn refused(program: &str, arguments: &[&str], message: &str) {
     let folder = TempDir::new().expect("a temporary folder can be made");
     let mut command = Command::new("sh");
@@ -85,7 +86,7 @@ fn grid_files() {
         fs::write(&file, content).unwrap();
         refused("swfn-coordinator", &["--dry-run", "--grid", &name], message);
     }
-    // A gigabyte of nothing, and what has no end.
+    // One file is a gigabyte of zeros, the other has no end.
     File::create(&file).unwrap().set_len(1 << 30).unwrap();
     refused("swfn-coordinator", &["--dry-run", "--grid", &name], "is larger than 4 MiB");
     refused(
@@ -113,7 +114,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     file.finish().expect("memory can be written")
 }
 
-/// That content and so many mebibytes of zeros after it. What is compressed piece by piece is one file when the pieces are joined.
+/// Writes that content and so many mebibytes of zeros, compressed in pieces, which readers join.
 fn bomb(path: &Path, content: &[u8], mebibytes: usize) {
     let zeros = gzip(&vec![0; 1 << 20]).repeat(mebibytes);
     fs::write(path, [gzip(content), zeros].concat()).expect("the folder can be written");
@@ -147,7 +148,7 @@ fn images() {
         write(train, &content);
         refused("swfn-worker", &["inspect", &path], &[train, message].concat());
     }
-    // A gigabyte of nothing, without a block on the disk.
+    // The file has a gigabyte of zeros, without a block on the disk.
     File::create(folder.path().join(train)).unwrap().set_len(1 << 30).unwrap();
     refused("swfn-worker", &["inspect", &path], "byte 0: the magic number is `00000000`");
     fs::remove_file(folder.path().join(train)).unwrap();
@@ -174,7 +175,8 @@ fn images() {
     fs::write(&packed, &whole[..5]).unwrap();
     refused("swfn-worker", &["inspect", &path], ".gz`, byte 0: damaged gzip data");
 
-    // Where the size is known, a bomb cannot even promise more: a gigabyte that is all there, in place of MNIST's 47 MB.
+    // Where the size is known, a bomb cannot even announce more. This one has its gigabyte in place
+    // of MNIST's 47 MB.
     fs::remove_file(&packed).unwrap();
     for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
         write(name, b"not looked at");

@@ -1,4 +1,4 @@
-//! Memory that does not suffice is no fault of a trial: fewer workers are tried.
+//! Scarce memory is not a trial's fault: fewer workers run instead.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use swfn_tests::{
 
 const AXES: &str = "seed = [1]\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nweight_decay = [0, 1e-4, 5e-4]\nlambda = 0";
 
-/// What the local workers said.
+/// Reads the log of the local workers.
 fn said(sweep: &Sweep) -> String {
     fs::read_to_string(sweep.run_dir().join("logs/local-workers.log")).unwrap_or_default()
 }
@@ -25,7 +25,7 @@ fn of_kind<'j>(journal: &'j [JournalLine], kind: &str) -> Vec<&'j JournalLine> {
 }
 
 #[test]
-fn two_processes_that_are_killed_with_trials_of_their_own_make_room() {
+fn two_killed_processes_reduce_the_workers() {
     let sweep = Sweep::new(AXES, 100).evaluated_every(25).slowed(500);
     let mut coordinator = sweep.coordinator("run", &["--local-workers", "3"]);
     let holders = || sweep.query("SELECT count(DISTINCT worker) FROM event WHERE kind = 'leased'");
@@ -48,7 +48,7 @@ fn two_processes_that_are_killed_with_trials_of_their_own_make_room() {
         ),
         "{said}"
     );
-    // The first one may have been a trial's fault; the second one is nobody's.
+    // The first end may have been a trial's fault; the second one is not.
     let journal = sweep.journal();
     let holders: BTreeSet<_> =
         of_kind(&journal, "lost").iter().map(|lost| holder(&journal, lost)).collect();
@@ -56,7 +56,7 @@ fn two_processes_that_are_killed_with_trials_of_their_own_make_room() {
     assert!(!of_kind(&journal, "released").is_empty(), "{journal:?}");
 }
 
-/// Who had the lease that ended like that.
+/// Finds the worker whose lease ended like that.
 fn holder(journal: &[JournalLine], end: &JournalLine) -> String {
     let leased = |line: &&JournalLine| {
         line.kind == "leased" && (&line.trial, line.attempt) == (&end.trial, end.attempt)
@@ -65,7 +65,7 @@ fn holder(journal: &[JournalLine], end: &JournalLine) -> String {
 }
 
 #[test]
-fn a_trial_that_aborts_whoever_has_it_is_given_up_and_costs_no_worker() {
+fn an_aborting_trial_costs_no_worker() {
     let axes = AXES
         .replace("seed = [1]", "seed = [0, 1, 2]")
         .replace("[0, 1e-4, 5e-4]", "0")
@@ -81,11 +81,11 @@ fn a_trial_that_aborts_whoever_has_it_is_given_up_and_costs_no_worker() {
     assert!(!said(&sweep).contains("memory"), "{}", said(&sweep));
 }
 
-/// A control group of this test's own, if this machine lets it make one.
+/// A control group of this test, if this machine allows one.
 struct Group(PathBuf);
 
 impl Group {
-    /// With that limit, in bytes.
+    /// Makes a group with that limit, in bytes.
     fn new(limit: u64) -> Result<Self, String> {
         let groups = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         let path_of = |line: &str| {
@@ -111,7 +111,7 @@ impl Group {
         Ok(group)
     }
 
-    /// That command within the group.
+    /// Makes that command run within the group.
     fn run(&self, command: &Command) -> Command {
         let mut within = Command::new("sh");
         within.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(self.0.join("cgroup.procs"));
@@ -127,8 +127,8 @@ impl Drop for Group {
 }
 
 #[test]
-fn a_control_group_that_is_too_small_for_all_workers_has_fewer_and_blames_no_trial() {
-    // There would be room for four, but each trial swells by 400 MiB.
+fn a_small_control_group_blames_no_trial() {
+    // The group has room for four workers, but each trial needs 400 MiB more.
     let group = match Group::new(1100 << 20) {
         Ok(group) => group,
         Err(reason) => return println!("skipped: no control group can be made here: {reason}"),

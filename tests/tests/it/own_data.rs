@@ -1,4 +1,4 @@
-//! Images of one's own, from the files to the results.
+//! A user's own images, from the files to the results.
 
 use std::fs;
 
@@ -35,7 +35,8 @@ fn images_of_ones_own_are_inspected_and_swept() {
         assert!(trial["state"] == "succeeded" && accuracy > 0.7, "0.33 by chance: {trial:?}");
     }
 
-    // Other images under the same names: the worker will not pass them off as these, and the sweep says why it ends.
+    // Other images get the same names. The worker will not pass them off as these, and the sweep
+    // ends with the reason.
     write_images(folder.path(), "t10k", 61);
     let other = Sweep::of_grid(&grid("other"));
     let mut coordinator = other.coordinator("coordinator", &arguments);
@@ -54,7 +55,7 @@ fn images_of_ones_own_are_inspected_and_swept() {
 }
 
 #[test]
-fn a_worker_without_a_folder_for_ones_own_images_says_so() {
+fn a_worker_without_the_images_says_so() {
     let digest = "0".repeat(64);
     let grid = format!(
         "version = 1\nname = \"own\"\n[data]\ndataset = \"idx\"\ndigest = \"{digest}\"\nheight = 32\nwidth = 32\nclasses = 3\n\

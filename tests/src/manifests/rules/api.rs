@@ -8,7 +8,7 @@ use crate::manifests::{
     node::{at, place, text},
 };
 
-/// The version that each kind is expected in, and whether it belongs to a namespace.
+/// The expected version of each kind, and whether the kind belongs to a namespace.
 const KINDS: [(&str, &str, bool); 19] = [
     ("Namespace", "v1", false),
     ("ServiceAccount", "v1", true),

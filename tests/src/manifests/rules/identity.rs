@@ -6,7 +6,8 @@ use crate::manifests::{
     node::{at, place, text},
 };
 
-/// Below it the cluster autoscaler adds no nodes for pods, and takes theirs without asking.
+/// Below this priority the cluster autoscaler adds no nodes for pods, and removes theirs without
+/// asking.
 const EXPENDABLE: i64 = -10;
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {

@@ -1,4 +1,4 @@
-//! Selectors and ports: who is meant, and where.
+//! Links between documents: selectors and ports.
 
 use crate::manifests::{
     Rendering,

@@ -1,4 +1,4 @@
-//! Who scrapes, alerts, draws and scales: the metrics that are asked for have to be there.
+//! Scraping, alerts, dashboards and scaling: the metrics that they use have to exist.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The `restricted` level of Kubernetes' pod security standards, and a root file system that cannot be written.
+//! The `restricted` level of Kubernetes' pod security standards, and read-only root file systems.
 
 use crate::manifests::{
     Rendering,

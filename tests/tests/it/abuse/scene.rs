@@ -1,4 +1,4 @@
-//! A coordinator, what is said to it, and the honest worker beside all that.
+//! A coordinator, its misbehaving workers, and the honest worker beside them.
 
 use std::{
     sync::{
@@ -18,10 +18,11 @@ use swfn_tests::{
 use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
 
-/// What the coordinator may take up, in KiB, whatever is sent.
+/// The most memory of the coordinator in KiB, whatever it receives.
 pub(super) const MEMORY: u64 = 200 << 10;
 
-/// What an honest trial may take at worst, on a machine with much else to do. Before there were bounds, it was minutes.
+/// The longest that an honest trial may take on a busy machine. Before there were limits, it took
+/// minutes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Scene {
@@ -36,7 +37,7 @@ pub(super) fn scene() -> Scene {
     of_trials(false)
 }
 
-/// The same, where trials have to leave a file.
+/// Makes a scene in which trials have to leave a file.
 pub(super) fn scene_with_files() -> Scene {
     of_trials(true)
 }
@@ -52,7 +53,7 @@ fn of_trials(files: bool) -> Scene {
     Scene { sweep, coordinator, address, files }
 }
 
-/// From where the others come: what they do is held against their address.
+/// The address of the others, which the coordinator counts against.
 pub(super) const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
 pub(super) async fn connect(address: &str) -> Channel {
@@ -68,7 +69,7 @@ pub(super) fn ask(lanes: u32) -> Kind {
     Kind::Ask(v1::Ask { lanes, ..v1::Ask::default() })
 }
 
-/// The next grant's leases.
+/// Waits for the next grant and returns its leases.
 pub(super) async fn granted(talk: &mut Talk) -> Vec<v1::LeaseId> {
     loop {
         if let Told::Grant(grant) = talk.next().await.expect("the stream is open") {
@@ -86,12 +87,12 @@ pub(super) fn failed(lease: v1::LeaseId, bytes: usize) -> Kind {
     })
 }
 
-/// A lease that nobody granted.
+/// Makes a lease that was never granted.
 pub(super) fn foreign(number: usize) -> v1::LeaseId {
     v1::LeaseId { trial: format!("{number:032x}"), attempt: 1 }
 }
 
-/// A file of one byte, for a trial that has to leave one.
+/// Makes a file of one byte for a trial that has to leave one.
 fn weights(lease: v1::LeaseId) -> Kind {
     let (name, content) = ("weights.safetensors".to_owned(), vec![1]);
     Kind::Artifact(v1::ArtifactPart { lease: Some(lease), name, offset: 0, content, size: 1 })
@@ -107,7 +108,8 @@ pub(super) fn succeeded(lease: v1::LeaseId) -> Kind {
     })
 }
 
-/// One that works, trial by trial, until it is over: how long each took, from the question for it to the acknowledged report.
+/// Works trial by trial until `over`. Returns the time of each, from its request to its
+/// acknowledged report.
 pub(super) async fn honest(address: String, files: bool, over: Arc<AtomicBool>) -> Vec<Duration> {
     let channel = Endpoint::from_shared(address)
         .expect("a URL")
@@ -116,7 +118,7 @@ pub(super) async fn honest(address: String, files: bool, over: Arc<AtomicBool>) 
         .expect("the coordinator listens");
     let mut talk = Talk::open(channel, "none", hello("honest")).await.expect("a session");
     let (mut waits, mut sequence) = (Vec::new(), 0);
-    // One at least.
+    // One trial is trained in any case.
     while waits.is_empty() || !over.load(Ordering::Relaxed) {
         let began = Instant::now();
         talk.tell(0, ask(1)).await;
@@ -135,7 +137,7 @@ pub(super) async fn honest(address: String, files: bool, over: Arc<AtomicBool>) 
     waits
 }
 
-/// What became of the honest one, and the most memory that the coordinator took up meanwhile.
+/// The honest worker's times, and the coordinator's highest memory meanwhile.
 pub(super) struct Seen {
     pub(super) waits: Vec<Duration>,
     pub(super) memory: u64,
@@ -153,7 +155,7 @@ impl Seen {
     }
 }
 
-/// An honest worker for so long, beside what else goes on.
+/// Runs an honest worker for so many seconds, beside the others.
 pub(super) async fn look(scene: &Scene, seconds: u64) -> Seen {
     let over = Arc::new(AtomicBool::new(false));
     let worker = tokio::spawn(honest(scene.address.clone(), scene.files, Arc::clone(&over)));

@@ -43,8 +43,8 @@ fn points(lease: &v1::LeaseId, step: u64) -> Kind {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_certificate_takes_neither_the_id_nor_the_leases() {
-    // Long leases: none may expire while this machine is busy with other tests.
+async fn another_certificate_takes_neither_id_nor_leases() {
+    // Leases are long, so that none expires while this machine is busy with other tests.
     let cluster = Cluster::new(Sweep::with_leases(600, &axes(2), 60));
     let mut coordinator =
         cluster.coordinator("coordinator", &format!("--listen 127.0.0.1:0 {ALL}"));
@@ -55,7 +55,7 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     let Told::Grant(grant) = ann.next().await.unwrap() else { panic!("no grant") };
     let lease = grant.leases[0].id.clone().unwrap();
 
-    // Under her name. The welcome is the coordinator's, the refusal the actor's, which comes next.
+    // Bob uses Ann's name. The server welcomes him, and the engine refuses him right after.
     let bob_there = cluster.connect(&address, "bob").await;
     let mut thief = Talk::open(bob_there.clone(), &token, hello("ann:1")).await.unwrap();
     let refused = thief.next().await.unwrap_err();
@@ -65,7 +65,7 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
         "{refused}"
     );
 
-    // As her successor, and as the holder of her lease.
+    // Bob poses as Ann's successor, and as the holder of her lease.
     let successor = v1::Hello {
         predecessor: Some("ann:1".into()),
         held: vec![lease.clone()],
@@ -74,7 +74,7 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     let mut bob = Talk::open(bob_there, &token, successor).await.unwrap();
     assert!(revoked(&bob.next().await.unwrap(), &lease).contains("it belongs to worker `ann:1`"));
     assert_eq!(confirmed(&bob.next().await.unwrap()), []);
-    // In the middle of it.
+    // Bob reports on a stream in progress.
     for (sequence, kind) in [
         points(&lease, 1),
         outcome(&lease),
@@ -92,7 +92,7 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
         };
     }
 
-    // She noticed nothing, and may come again on another connection.
+    // Ann has noticed nothing, and may use another connection.
     ann.tell(1, points(&lease, 5)).await;
     assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(_)));
     let again = v1::Hello { held: vec![lease.clone()], ..hello("ann:1") };
@@ -100,7 +100,7 @@ async fn another_certificate_takes_neither_the_id_nor_the_leases() {
     assert_eq!(confirmed(&ann.next().await.unwrap()), std::slice::from_ref(&lease));
     ann.tell(2, outcome(&lease)).await;
     assert!(matches!(ann.next().await.unwrap(), Told::Acknowledge(v1::Acknowledge { through: 2 })));
-    // After it.
+    // Bob reports after her trial.
     bob.tell(4, points(&lease, 9)).await;
     assert!(revoked(&bob.next().await.unwrap(), &lease).contains("the trial has its result"));
 

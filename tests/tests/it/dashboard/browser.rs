@@ -1,5 +1,4 @@
-//! The page itself, in a browser: it shows what the sweep came to, and what a worker says stays
-//! text.
+//! The page in a browser: it shows the sweep's results, and a worker's texts stay text.
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -18,7 +17,7 @@ use super::{DOORS, below::below_a_path};
 /// Three seeds, so that there are intervals.
 const AXES: &str = "seed = { count = 3 }\nsubset_size = 40\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]";
 
-/// The texts of all elements that a selector finds.
+/// Returns the texts of all elements that a selector finds.
 fn texts(browser: &mut Browser, selector: &str) -> Vec<String> {
     let all = format!(
         "[...document.querySelectorAll({selector:?})].map((node) => node.textContent.trim())"
@@ -34,8 +33,7 @@ fn percent(share: &Value) -> String {
 #[test]
 fn it_shows_a_finished_sweep() {
     let Some(mut browser) = Browser::start(1280) else { return };
-    // On digits: with few images, seeds may have equal accuracies, and then there is no interval to
-    // show.
+    // Digits are used, because with few images seeds may have equal accuracies, and no interval.
     let sweep = Sweep::of_digits(AXES, 60);
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
@@ -79,7 +77,7 @@ fn it_shows_a_finished_sweep() {
         texts(&mut browser, "#synthesis")
     );
 
-    // A click draws a cell's curve, another one takes it away.
+    // A click draws a cell's curve, another one removes it.
     browser.wait("curves", "document.querySelectorAll('.overlay .band').length === 2");
     browser.evaluate("document.querySelector('.panel:last-child .entry').click()");
     browser.wait("one curve more", "document.querySelectorAll('.overlay .band').length === 3");
@@ -92,7 +90,7 @@ fn it_shows_a_finished_sweep() {
         "document.querySelectorAll('.panel:last-child [aria-pressed=true]').length === 2",
     );
 
-    // Filters for all axes that vary, and lists that are sorted by them.
+    // There are filters for all axes that vary, and lists that they sort.
     let filters = texts(&mut browser, "#filters label")
         .iter()
         .map(|text| text.split(' ').next().unwrap().to_owned())
@@ -184,7 +182,7 @@ fn it_works_below_a_path() {
     let links =
         "[...document.querySelectorAll('[href], [src]')].map((node) => node.href ?? node.src)";
     assert!(inside(&mut browser, links) >= 20);
-    // All of them are there: the report, the log, the file, what is for programs.
+    // All links work: the report, the log, the file, the pages for programs.
     let fetched = "Promise.all([...document.querySelectorAll('a[href]')].map(async ({ href }) => (await fetch(href)).status))";
     let Value::Array(statuses) = browser.evaluate(fetched) else { panic!("no statuses") };
     assert!(statuses.len() >= 5 && statuses.iter().all(|status| *status == 200), "{statuses:?}");
@@ -195,7 +193,7 @@ const HOSTILE: &str =
     "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
 
 #[tokio::test]
-async fn what_a_worker_says_stays_text() {
+async fn texts_of_workers_stay_text() {
     let Some(mut browser) = Browser::start(1280) else { return };
     let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = [0, 1]\nsubset_size = 40\n\
                 architecture = \"net\"\nlambda = 0\n[run]\nmax_failures = 1\n";
@@ -232,13 +230,13 @@ async fn what_a_worker_says_stays_text() {
     .await
     .expect("a page");
     assert!(!dom.contains("owned</title>") && !dom.contains("<img"), "{dom}");
-    // As a device, a model and a host; as the error in two places; as a log.
+    // The text occurs as a device, a model and a host, twice as an error, and in a log.
     assert!(dom.matches("&lt;img src=x onerror").count() >= 6, "{dom}");
     assert_eq!(dom.matches("<script").count(), 1, "its own");
     assert_eq!(console, [""; 0]);
 }
 
-/// Everything has a result but a hundred trials, of which some run.
+/// All trials have a result except a hundred, some of which run.
 const FILLED: &str = r#"
     INSERT INTO worker VALUES ('w', 'h', 'cpu', 'm', '0', '2', 1, 1, '', NULL);
     UPDATE trial SET state = CASE WHEN number % 200 > 0 THEN 'succeeded' ELSE 'leased' END, attempt = 1;
@@ -285,7 +283,7 @@ fn twenty_thousand_trials_are_shown_at_once() {
     let drawn = browser.evaluate(measure).as_f64().unwrap();
     let sent = browser
         .evaluate("performance.getEntriesByType('resource').reduce((sum, { transferSize }) => sum + transferSize, 0)");
-    // What it costs to draw all cells and other curves anew.
+    // Measures the time to redraw all cells and other curves.
     browser.evaluate("performance.clearMeasures()");
     browser.evaluate("document.querySelector('.panel:last-child .column').click()");
     browser.wait(

@@ -1,4 +1,4 @@
-//! `swfn-coordinator view`: the page of a run that is over, and of one that another process runs.
+//! `swfn-coordinator view`: the page of a finished run, and of one that another process runs.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -19,7 +19,7 @@ pub(super) fn view(sweep: &Sweep, name: &str, options: &[&str]) -> Process {
     )
 }
 
-/// Where it says that the page is.
+/// Waits for the page's address.
 pub(super) fn shown(view: &Process) -> String {
     wait_until("the page's address", || {
         let said = view.stderr();
@@ -34,7 +34,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
+fn view_follows_running_sweeps_and_keeps_finished_ones() {
     let sweep = Sweep::new(AXES, 60).slowed(50);
     let mut coordinator =
         sweep.coordinator("coordinator", &["--local-workers", "1", "--http", "off"]);
@@ -54,7 +54,7 @@ fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
         !names(&sweep.run_dir()).contains("sweep.sqlite-wal"),
         "who looked on did not keep it from tidying up"
     );
-    // Seeds that are added while it is shown are shown, too.
+    // The page also shows seeds that are added while it is open.
     let grid = fs::read_to_string(sweep.grid()).unwrap().replace("count = 2", "count = 3");
     fs::write(sweep.grid(), grid).unwrap();
     sweep.coordinator("more", &["--local-workers", "1", "--http", "off"]).succeed();
@@ -84,7 +84,7 @@ fn a_run_that_goes_on_is_followed_and_one_that_is_over_stays_as_it_is() {
 }
 
 #[test]
-fn who_may_look_is_as_of_a_sweep() {
+fn view_admits_the_same_people() {
     let sweep = Sweep::new(AXES, 60);
     let mut nothing = view(&sweep, "nothing", &[]);
     assert_eq!(nothing.wait(), Some(1));

@@ -1,4 +1,4 @@
-//! What trials said stands in the run directory, of workers anywhere, and is shown by the id of a trial.
+//! The run directory has the logs of trials from workers anywhere, and a trial's id finds them.
 
 use std::fs;
 
@@ -17,10 +17,10 @@ fn logs(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
 }
 
 #[test]
-fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
+fn logs_have_failed_lost_and_succeeded_attempts() {
     let sweep = that_diverges(1, 100).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
-    // A worker that is none of the coordinator's own, as on another machine.
+    // The worker is not local, as on another machine.
     let worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);
     let sql = "SELECT id FROM trial WHERE state = 'leased' AND learning_rate < 1 AND EXISTS
                (SELECT 1 FROM point WHERE point.trial = number AND point.attempt = trial.attempt)";
@@ -33,7 +33,7 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
     });
     children(worker.id()).into_iter().for_each(|process| send(process, Signal::SIGKILL));
     assert_eq!(coordinator.wait(), Some(3));
-    // It ends by itself, when the trial does.
+    // Following the log ends when the trial does.
     followed.succeed();
     let story = followed.stdout();
     let place =

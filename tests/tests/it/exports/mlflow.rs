@@ -22,7 +22,7 @@ use swfn_tests::{
 
 use super::{export, start_export, that_diverges};
 
-/// A server with its children; dropping it ends them all.
+/// A server with its children. Dropping it ends them all.
 struct Server {
     process: Process,
     url: String,
@@ -56,7 +56,7 @@ impl Server {
                 ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
             ])
             .current_dir(folder)
-            // Its workers are processes of their own, and end with the group.
+            // Its workers are separate processes, and end with the group.
             .process_group(0);
         let server = Self {
             process: Process::start(&mut command, folder, "mlflow"),
@@ -83,7 +83,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
+fn repeated_uploads_make_one_run_per_trial() {
     let Some(python) = python() else { return };
     let sweep = that_diverges(1, 100);
     assert_eq!(sweep.coordinator("first", &["--local-workers", "2"]).wait(), Some(3));
@@ -100,7 +100,7 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
     assert!(said.ends_with("0 new runs, 0 brought up to date, 3 there already\n"), "{said}");
     assert_eq!(runs(), first, "nothing has changed");
 
-    // The study grows, and what was given up is tried again.
+    // The study grows, and the failed trials are retried.
     let more = std::fs::read_to_string(sweep.grid()).unwrap().replace("count = 1", "count = 2");
     std::fs::write(sweep.grid(), more).unwrap();
     let mut command = sweep.command("swfn-coordinator");
@@ -153,7 +153,7 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
             assert_eq!(run["curves"][metric], serde_json::json!(points), "{metric}");
         }
     }
-    // What is no MLflow server is told from one.
+    // The upload recognises a server that is not MLflow.
     let mut wrong =
         start_export(&sweep, "wrong", &["--mlflow", &format!("{}/nowhere", server.url)]);
     assert_eq!(wrong.wait(), Some(1));

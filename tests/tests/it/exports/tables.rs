@@ -1,4 +1,5 @@
-//! Files of an export, read by pandas, pyarrow and DuckDB, and the examples of the document about the database.
+//! Files of an export, read by pandas, pyarrow and DuckDB, and the examples of the document about
+//! the database.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use swfn_tests::{
 use super::{export, that_diverges};
 
 #[test]
-fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
+fn all_formats_agree_and_schema_examples_work() {
     let sweep = that_diverges(2, 100);
     assert_eq!(sweep.coordinator("coordinator", &["--local-workers", "2"]).wait(), Some(3));
     let said =
@@ -83,7 +84,8 @@ fn all_forms_say_the_same_and_the_examples_of_the_document_work() {
     assert!((hours * 3600.0 - expected).abs() < 0.001, "{hours} h are not {expected} s");
 }
 
-/// The time for which workers held trials, as the report counts it: a worker that holds two at a time works once.
+/// Adds up the time for which workers held trials, as the report counts it: two trials held at a
+/// time count once.
 fn device_seconds(sweep: &Sweep) -> f64 {
     let sql = "SELECT begun.worker, begun.at, ended.at FROM event AS begun
                JOIN event AS ended ON ended.trial = begun.trial AND ended.attempt = begun.attempt AND ended.sequence > begun.sequence

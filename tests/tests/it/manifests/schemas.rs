@@ -1,5 +1,6 @@
-//! Documents compared with what others publish: schemas of Kubernetes, types of custom kinds, Prometheus' own tool for alerts. What is
-//! needed is fetched once, in pinned versions, into `target/`; where it cannot be, the test says so and is skipped.
+//! Documents, compared with published schemas of Kubernetes, types of custom kinds and Prometheus'
+//! own tool for alerts. The tools are fetched once, in pinned versions, into `target/`. If that
+//! fails, the test says so and is skipped.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +18,13 @@ use super::{
 /// Versions of Kubernetes, oldest first.
 const VERSIONS: [&str; 8] = ["1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37"];
 
-/// The first of them with dynamic resource allocation in the form that is used.
+/// The first version with the used form of dynamic resource allocation.
 const FIRST_WITH_CLAIMS: &str = "1.34";
 
 /// Groups of custom kinds, which Kubernetes does not know.
 const CUSTOM: [&str; 3] = ["keda.sh/", "monitoring.coreos.com/", "kueue.x-k8s.io/"];
 
-/// Those among them whose types are published in a package.
+/// Those groups whose types are published in a package.
 const TYPED: [&str; 2] = ["keda.sh/", "monitoring.coreos.com/"];
 
 fn is_of(document: &Value, groups: &[&str]) -> bool {
@@ -37,7 +38,7 @@ fn has_claims(rendered: &Rendered) -> bool {
 }
 
 #[test]
-fn documents_are_what_each_version_of_kubernetes_takes() {
+fn each_version_of_kubernetes_accepts_the_documents() {
     let _permit = permit::to_compute();
     let Some(renderings) = all() else { return };
     let python = match tools::python("manifests-python", &folder().join("requirements.txt")) {
@@ -53,7 +54,7 @@ fn documents_are_what_each_version_of_kubernetes_takes() {
             documents.into_iter().filter(|document| !is_of(document, &CUSTOM)).collect(),
         );
     }
-    // What is there to be found is found: an unknown kind, an unknown field.
+    // The check works: it finds an unknown kind and an unknown field.
     let (widget, field) =
         (json!({ "apiVersion": "v1", "kind": "Widget", "metadata": { "name": "w" } }), {
             let mut service = wanted["1.37"]
@@ -90,7 +91,7 @@ fn documents_are_what_each_version_of_kubernetes_takes() {
 }
 
 #[test]
-fn custom_kinds_are_of_their_published_types() {
+fn custom_kinds_match_their_published_types() {
     let _permit = permit::to_compute();
     let Some(renderings) = all() else { return };
     let checker = match tools::node(
@@ -113,7 +114,7 @@ fn custom_kinds_are_of_their_published_types() {
         .collect();
     let of =
         |kind: &str| (*documents.iter().find(|document| document["kind"] == kind).unwrap()).clone();
-    // What is there to be found is found: an unknown field, a wrong value.
+    // The check works: it finds an unknown field and a wrong value.
     let (mut monitor, mut scaled) = (of("ServiceMonitor"), of("ScaledObject"));
     monitor["spec"]["endpoints"][0]["ports"] = json!("http");
     scaled["spec"]["maxReplicaCount"] = json!("eight");
@@ -131,7 +132,7 @@ fn custom_kinds_are_of_their_published_types() {
 }
 
 #[test]
-fn prometheus_takes_the_alerts() {
+fn prometheus_accepts_the_alerts() {
     let Some(renderings) = all() else { return };
     let promtool = match tools::promtool() {
         Ok(promtool) => promtool,
@@ -159,7 +160,7 @@ fn prometheus_takes_the_alerts() {
         let last = said.lines().last().unwrap_or("").trim();
         println!("promtool check rules: {last}");
         assert!(right, "{said}");
-        // What is there to be found is found.
+        // The check works: it finds a broken rule.
         let mut broken = rule["spec"].clone();
         broken["groups"][0]["rules"][0]["expr"] = json!("sum by (");
         assert!(!check(&broken).0);
