@@ -3,7 +3,7 @@
 # Tests and measures the trainer on a GPU, and writes a folder with the report.
 #
 # usage: deploy/gpu-check.sh [OPTIONS]        build against CUDA (2.5 GB to fetch), then run
-#        deploy/gpu-check.sh pack DIR         build, and copy all files for `run` into DIR; needs no GPU
+#        deploy/gpu-check.sh pack DIR         build and copy all files for `run` into DIR; needs no GPU
 #        DIR/gpu-check.sh run [OPTIONS]       run on a machine with a GPU, without this repository
 #
 #   --quick           run a subset, which takes about five minutes
@@ -59,7 +59,7 @@ build() {
     coordinator=$PWD/target/release/swfn-coordinator
     worker=$PWD/target/release/swfn-worker
     cd - >/dev/null
-    [[ -x $tests ]] || die "cargo named no test program"
+    [[ -x $tests ]] || die "cargo has built no test program"
 }
 
 # pack DIR
@@ -73,7 +73,7 @@ pack() {
         strip --strip-debug "$program"
         # Without this the loader drops the library as unused, and torch finds no GPUs.
         if [[ $program != */swfn-coordinator ]] && ! readelf -d "$program" | grep -q 'NEEDED.*libtorch_cuda\.so'; then
-            die "\`$program\` does not need libtorch_cuda.so" "LIBTORCH must be of the CUDA flavour"
+            die "\`$program\` does not need libtorch_cuda.so" "set LIBTORCH to the CUDA flavour"
         fi
     done
     cp "$here/../coordinator/grids/paper.toml" "$to/grids/"
@@ -93,11 +93,13 @@ lib = os.path.join(os.path.dirname(torch.__file__), "lib")
 wheels = os.path.join(os.path.dirname(os.path.dirname(torch.__file__)), "nvidia")
 folders = [lib] + sorted(glob.glob(os.path.join(wheels, "*", "lib")))
 print(torch.__version__.split("+")[0], torch.version.cuda, ":".join(folders))') ||
-        die "\`$python\` has no PyTorch" "pip install torch==$TORCH_VERSION" "or name another with --python"
+        die "\`$python\` has no PyTorch" "run \`pip install torch==$TORCH_VERSION\`" \
+            "or name another Python with --python"
     read -r version cuda folders <<<"$found"
     if [[ $version != "$TORCH_VERSION" || $cuda != "$CUDA_VERSION" ]]; then
         die "\`$python\` has PyTorch $version with CUDA $cuda; $TORCH_VERSION with CUDA $CUDA_VERSION is needed" \
-            "pip install torch==$TORCH_VERSION" "or name another with --python"
+            "run \`pip install torch==$TORCH_VERSION\`" \
+            "or name another Python with --python"
     fi
     export LD_LIBRARY_PATH=$folders${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
@@ -112,12 +114,12 @@ check() {
     fi
     if [[ $device != cpu ]]; then
         command -v nvidia-smi >/dev/null || die "nvidia-smi is missing" "install NVIDIA's driver"
-        nvidia-smi >&2 || die "nvidia-smi fails; its words are above"
+        nvidia-smi >&2 || die "nvidia-smi fails; see its output above"
     fi
     # Without a GPU, sweeps would run on the CPU for hours.
     if ! words=$("$tests" --ignored --exact gpu::random_numbers_are_those_of_the_cpu 2>&1); then
         printf '%s\n' "$words" >&2
-        die "device \`$device\` does not compute; what was tried is above"
+        die "device \`$device\` does not compute; see the attempt above"
     fi
 }
 
@@ -130,7 +132,7 @@ step() {
     if timeout "$limit" "$@" >"$report/$name.txt" 2>&1; then
         say "$name: $((SECONDS - start)) s"
     else
-        say "error: $name failed; its last words:"
+        say "error: $name failed; its log ends with:"
         tail -n 8 "$report/$name.txt" >&2
         failed+=("$name")
     fi
@@ -188,7 +190,7 @@ run() {
     local lanes seconds seeds kind
     failed=()
     if [[ -d $report && ! -f $report/machine.json && -n $(ls "$report") ]]; then
-        die "\`$report\` holds something else than a report" "give another folder with --report"
+        die "\`$report\` has files that are no report" "name another folder with --report"
     fi
     mkdir -p "$report"
     report=$(cd "$report" && pwd)
@@ -232,12 +234,12 @@ run() {
         step formulations 1800 "$python" -B "$reference/formulations.py" --device "$device" --lanes "$lanes" \
             --json "$report/formulations.json"
     else
-        say "\`$python\` has no PyTorch: no comparisons with it"
+        say "\`$python\` has no PyTorch: comparisons are skipped"
     fi
 
     "$python" -B "$here/gpu_report.py" "$report"
     if ((${#failed[@]} > 0)); then
-        die "failed: ${failed[*]}" "their logs are in \`$report\`"
+        die "failed: ${failed[*]}" "read their logs in \`$report\`"
     fi
     say "all passed; the report is in \`$report\`"
 }
@@ -283,7 +285,7 @@ main() {
     case $command in
         pack) pack "$target" ;;
         run)
-            [[ -x $here/bin/gpu-tests ]] || die "\`run\` is for a packed folder; \`$here\` is none" \
+            [[ -x $here/bin/gpu-tests ]] || die "\`$here\` is not a packed folder, which \`run\` needs" \
                 "make one with \`deploy/gpu-check.sh pack DIR\`, or leave \`run\` out to build here"
             coordinator=$here/bin/swfn-coordinator worker=$here/bin/swfn-worker tests=$here/bin/gpu-tests
             grids=$here/grids reference=$here/reference

@@ -1,8 +1,8 @@
-"""Puts together what deploy/gpu-check.sh has measured: FOLDER/report.json and FOLDER/report.txt.
+"""Writes FOLDER/report.json and FOLDER/report.txt from the measurements of deploy/gpu-check.sh.
 
 usage: gpu_report.py FOLDER
 
-What is missing in the folder is missing in the report, which says so. Nothing but Python's own library is needed.
+The report says so if a measurement is missing. Only Python's own library is needed.
 """
 
 import csv
@@ -49,7 +49,7 @@ def lanes(rows, say):
 
 
 def pytorch(rates, say):
-    """The time of paper.toml, one trial after the other, each VAE trained once."""
+    """Returns the time of paper.toml, one trial after the other, each VAE trained once."""
     cases = [case for case in rates if case != "vae"]
     if "vae" not in rates or len(cases) != 8:
         say("PyTorch, one trial after the other: not all cases were timed")

@@ -104,7 +104,7 @@ use_libtorch_of_the_user() {
         fi
     fi
     if [[ $flavour == cuda && ! -e $LIBTORCH/lib/libtorch_cuda.so ]]; then
-        say "warning: --cuda was asked for, but LIBTORCH \`$LIBTORCH\` has no lib/libtorch_cuda.so"
+        say "warning: --cuda is given, but LIBTORCH \`$LIBTORCH\` has no lib/libtorch_cuda.so"
     fi
     printf '%s\n' "$LIBTORCH"
     exit 0
@@ -146,14 +146,14 @@ check_compiler() {
             return
         fi
     done
-    die "no C++ compiler: neither c++ nor g++ is there${CXX:+, nor CXX=\`$CXX\`}" \
+    die "no C++ compiler: neither c++ nor g++ is installed${CXX:+, nor CXX=\`$CXX\`}" \
         "tch compiles C++: install one, e.g. \`apt-get install g++\` or \`dnf install gcc-c++\`"
 }
 
 check_python() {
     local version
     if ! command -v python3 >/dev/null; then
-        die "no python3" "install it, e.g. \`apt-get install python3 python3-pip\`; 3.8 or newer will do"
+        die "python3 is missing" "install it, e.g. \`apt-get install python3 python3-pip\`; 3.8 or newer will do"
     fi
     # The syntax is also valid for Python 2, so that any Python can print its version.
     if ! version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
@@ -255,8 +255,8 @@ fetch() {
             --disable-pip-version-check --dest fetched -r requirement.txt >&2 2>pip.log
     ); then
         tail -n 15 "$work/pip.log" >&2
-        die "pip could not fetch \`$name\` $version; its last words are above" \
-            "check the network and run this again: what has arrived is kept" \
+        die "pip could not fetch \`$name\` $version; see its output above" \
+            "check the network and run this again: fetched wheels are kept" \
             "behind a proxy or with a mirror of the package index, set PIP_INDEX_URL (and PIP_CERT)" \
             "or install libtorch $TORCH_VERSION yourself and set LIBTORCH to its folder"
     fi
@@ -309,7 +309,7 @@ unpack() {
     while read -r _ _ wheel libraries; do
         printf '%s %s\n' "$wheel" "$libraries"
     done <<<"$rows" | python3 -I -c "$UNPACK" "$wheels" "$1" ||
-        die "the wheels in \`$wheels\` could not be unpacked; Python's last words are above" \
+        die "the wheels in \`$wheels\` could not be unpacked; see Python's output above" \
             "delete that folder and run this again"
     if [[ $flavour == cpu ]]; then
         # The wheel's own libtorch.so is empty and loads the CUDA libraries.

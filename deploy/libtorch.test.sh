@@ -387,7 +387,7 @@ check "a damaged wheel in the cache is fetched again" made
 
 fresh
 libtorch FAKE_PIP=fail
-check "pip fails: its own words, and what to do" refused "pip could not fetch \`torch\` 2.11.0" "run this again"
+check "pip fails: its own output, and a hint" refused "pip could not fetch \`torch\` 2.11.0" "run this again"
 check "... of which the first is pip's" eval '[[ $err == *"the tubes are clogged"*"error:"* ]]'
 libtorch FAKE_PIP=none
 check "no pip" refused "python3 has no pip" "apt-get install python3-pip"
@@ -397,7 +397,7 @@ libtorch FAKE_PYTHON=broken
 check "a Python that does not run" refused "does not run" "python3 --version"
 mv "$room/bin/python3" "$room/python3"
 libtorch
-check "no Python" refused "no python3" "apt-get install python3"
+check "no Python" refused "python3 is missing" "apt-get install python3"
 mv "$room/python3" "$room/bin/python3"
 mv "$room/bin/c++" "$room/bin/my-c++"
 libtorch

@@ -31,7 +31,7 @@ within() {
     local end=$((SECONDS + $1)) words=$2
     shift 2
     until "$@"; do
-        ((SECONDS < end)) || fail "in vain: $words"
+        ((SECONDS < end)) || fail "not in time: $words"
         sleep 0.5
     done
 }

@@ -28,8 +28,10 @@ readonly NET=10.214.0
 # make_hosts: makes hosts on an isolated bridge, where they only reach each other.
 make_hosts() {
     local index host
-    ip netns add "$switch" 2>"$logs/ip.log" || skip "no network name spaces here: $(<"$logs/ip.log")"
-    ip -n "$switch" link add bridge type bridge 2>"$logs/ip.log" || skip "no bridges here: $(<"$logs/ip.log")"
+    ip netns add "$switch" 2>"$logs/ip.log" ||
+        skip "network namespaces do not work: $(<"$logs/ip.log")"
+    ip -n "$switch" link add bridge type bridge 2>"$logs/ip.log" ||
+        skip "bridges do not work: $(<"$logs/ip.log")"
     ip -n "$switch" link set bridge up
     for index in "${!hosts[@]}"; do
         host=${hosts[index]}
@@ -83,7 +85,7 @@ cd "$work/\$1" && exec ip netns exec "\$1" env HOME="$work/\$1" SWFN_CACHE="$wor
 SCRIPT
     chmod +x "$work/ssh"
     ssh=$work/ssh
-    say "without ssh, which is not here: with a stand-in"
+    say "ssh is missing; a stand-in replaces it"
 }
 
 clean() {
@@ -161,7 +163,7 @@ sweep() {
     recipe stop >"$logs/stop.log" 2>&1
     check "both are stopped" [ "$(recipe status | grep -c ': does not run$')" = 2 ]
     # One trial may have just ended, or the next ones may have been granted already.
-    say "leases: $(ended released) given back, $(ended lost) lost"
+    say "leases: $(ended released) returned, $(ended lost) lost"
     check "trials were given back" [ "$(ended released)" -ge 1 ]
     check "no lease was lost" [ "$(ended lost)" = 0 ]
     recipe start >"$logs/start.log" 2>&1
@@ -182,7 +184,8 @@ main() {
     [[ $(uname -s) == Linux && $(id -u) == 0 ]] || skip "root on Linux is needed"
     command -v ip >/dev/null || skip "\`ip\` is missing (package iproute2)"
     PATH=$PATH:/usr/sbin
-    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] || fail "there are no programs in $bin: make build, or set SWFN_BIN"
+    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] ||
+        fail "$bin has no programs: run make build, or set SWFN_BIN"
     work=$(mktemp --directory)
     # sshd requires these rights.
     chmod 755 "$work"

@@ -72,8 +72,8 @@ CONF
 
 tools() {
     local missing=() program
-    [[ $(uname -s) == Linux ]] || skip "this is no Linux"
-    [[ $(id -u) == 0 ]] || skip "root is needed, for chroots and name spaces"
+    [[ $(uname -s) == Linux ]] || skip "the system is not Linux"
+    [[ $(id -u) == 0 ]] || skip "root is needed, for chroots and namespaces"
     for program in buildah podman runc debootstrap; do
         command -v "$program" >/dev/null || missing+=("$program")
     done
@@ -179,7 +179,8 @@ make_python() {
     say "installing ${PACKAGES[*]}"
     rm -rf "$work/venv"
     if ! { python3 -m venv "$work/venv" && "$python" -m pip install --quiet "${PACKAGES[@]}"; } >"$work/pip.log" 2>&1; then
-        say "note: bills of materials are not validated, and no overlay runs, as pip cannot install ${PACKAGES[*]} (see $work/pip.log)"
+        say "note: pip cannot install ${PACKAGES[*]} (see $work/pip.log)"
+        say "note: bills of materials are not validated, and no overlay runs"
         python=
     fi
 }
@@ -359,7 +360,7 @@ run_overlay() {
     local tree=$work/k8s pods=$work/pods.yaml render=(kustomize build) command=() table trials
     kustomize version >/dev/null 2>&1 || render=(kubectl kustomize)
     if [[ -z $python ]] || ! "${render[@]}" --help >/dev/null 2>&1; then
-        say "note: the local overlay is not run: neither kustomize nor a kubectl that has it is here, or no PyYAML"
+        say "note: the local overlay is not run: it needs kustomize (or kubectl) and PyYAML"
         return
     fi
     rm -rf "$tree"
@@ -373,13 +374,14 @@ run_overlay() {
 
     unshare --mount --net --propagation private sleep infinity &
     holder=$!
-    inside true || fail "no name spaces"
+    inside true || fail "namespaces do not work"
     inside ip link set lo up
     # podman makes a control group for each pod.
     inside mount -o remount,rw /sys/fs/cgroup 2>/dev/null || true
     printf '127.0.0.1 localhost swfn-coordinator\n' >"$work/hosts"
     inside mount --bind "$work/hosts" /etc/hosts
-    inside podman play kube --quiet "$pods" >"$work/pods.log" || fail "podman does not take the pods of the local overlay"
+    inside podman play kube --quiet "$pods" >"$work/pods.log" ||
+        fail "podman refuses the pods of the local overlay"
     data=$(podman volume inspect --format '{{.Mountpoint}}' run-swfn-coordinator-0)
     within 60 "a trial is leased to a pod" some_leased
     check "the coordinator's pod answers probes" \

@@ -1,11 +1,12 @@
-"""Pods of a rendered overlay, as podman's `play kube` takes them.
+"""Turns a rendered overlay into pods for podman's `play kube`.
 
 usage: kubectl kustomize OVERLAY | pods.py >MANIFEST
 
-Templates of StatefulSets and Deployments become pods, with the names that Kubernetes gives those of a StatefulSet, and claims. Commands,
-arguments, environment, users, rights, limits and mounts stay as they are. Three things are not podman's (4.3), and change here: Secrets,
-which it does not decode, become ConfigMaps; it has no probes of kind gRPC; and pods share the network and the names of the machine that
-they run on, where nothing is to be published.
+Templates of StatefulSets and Deployments become pods, with the names of a StatefulSet's pods, and
+claims. Commands, arguments, environment, users, rights, limits and mounts stay as they are. podman
+(4.3) lacks three features, which change here: it does not decode Secrets, so they become
+ConfigMaps; it has no gRPC probes; and pods share the machine's network and names, so they publish
+no ports.
 """
 
 import base64
@@ -15,7 +16,7 @@ import yaml
 
 
 def pods(controller):
-    """A pod and its claims, as often as the controller has replicas."""
+    """Yields a pod and its claims for each replica of the controller."""
     name, spec = controller["metadata"]["name"], controller["spec"]
     for number in range(spec["replicas"]):
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-{number}"}}

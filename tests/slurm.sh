@@ -27,9 +27,10 @@ bin=$(realpath "${SWFN_BIN:-target/release}")
 
 tools() {
     local missing=() program
-    [[ $(uname -s) == Linux ]] || skip "this is no Linux"
+    [[ $(uname -s) == Linux ]] || skip "the system is not Linux"
     [[ $(id -u) == 0 ]] || skip "root is needed, for slurmd"
-    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] || fail "there are no programs in $bin: make build, or set SWFN_BIN"
+    [[ -x $bin/swfn-coordinator && -x $bin/swfn-worker ]] ||
+        fail "$bin has no programs: run make build, or set SWFN_BIN"
     PATH=$PATH:/usr/sbin
     for program in slurmctld slurmd munged sbatch scontrol; do
         command -v "$program" >/dev/null || missing+=("$program")
@@ -234,7 +235,7 @@ the_array() {
     check "the coordinator's job is completed" [ "$(job "$coordinator" JobState)" = COMPLETED ]
     check "each of 32 trials has one result" [ "$(sql "$run" "SELECT count(*), count(DISTINCT trial),
         (SELECT count(*) FROM trial WHERE state = 'succeeded') FROM result")" = "32 32 32" ]
-    say "leases: $(events "$run" released) given back, $(events "$run" lost) lost, of $(events "$run" leased)"
+    say "leases: $(events "$run" released) returned, $(events "$run" lost) lost, of $(events "$run" leased)"
     check "something was interrupted" [ "$(events "$run" released)" -gt 0 ]
     check "no lease was lost" [ "$(events "$run" lost)" = 0 ]
     for trial in $(sql "$run" "SELECT DISTINCT id FROM event JOIN trial ON trial.number = event.trial WHERE kind = 'released' LIMIT 2"); do

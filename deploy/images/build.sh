@@ -52,7 +52,7 @@ build() {
         # time of the commit.
         buildah) buildah bud --format docker --layers --timestamp "$epoch" "${options[@]}" "${extra[@]}" . >&2 ;;
         podman) podman build --format docker --layers --timestamp "$epoch" "${options[@]}" "${extra[@]}" . >&2 ;;
-        *) die "engine \`$engine\` is unknown" "docker, buildah or podman" ;;
+        *) die "engine \`$engine\` is unknown" "use docker, buildah or podman" ;;
     esac
     printf '%s\n' "$name"
 }
@@ -100,7 +100,7 @@ main() {
     while read -r line; do
         arguments+=("$line")
         if [[ $line == *_DIGEST= ]]; then
-            printf 'build.sh: note: %s names no digest: the tag is taken as it is today\n' "${line%=}" >&2
+            printf 'build.sh: note: %s has no digest: it is not pinned\n' "${line%=}" >&2
         fi
     done < <(grep -v '^#' deploy/images/pins)
 

@@ -1,11 +1,13 @@
 """Writes the bill of materials of an image as CycloneDX 1.6: crates, wheels, Debian packages.
 
 usage: cargo metadata --locked --format-version 1 --filter-platform TARGET |
-       python3 -I deploy/images/sbom.py --program NAME --lock Cargo.lock --debian FILE [--wheels libtorch.sh --flavour cpu|cuda]
+       python3 -I deploy/images/sbom.py --program NAME --lock Cargo.lock --debian FILE
+                                        [--wheels libtorch.sh --flavour cpu|cuda]
 
-What a program is made of comes from three places, each of which pins it by hash or version: Cargo.lock, the table in deploy/libtorch.sh,
-and the base image (FILE has lines `name version architecture`). No one tool reads all three, and each would be one more program to pin; so
-this puts them side by side. Its output is a function of its input: no random number, and the time of SOURCE_DATE_EPOCH.
+The parts of a program come from three places, each of which pins them by hash or version:
+Cargo.lock, the table in deploy/libtorch.sh, and the base image (FILE has lines `name version
+architecture`). No other tool reads all three. The output only depends on the input: it has no
+random number, and its time is SOURCE_DATE_EPOCH.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from urllib.parse import quote
 
 
 def crates(metadata, program, checksums):
-    """The program and the crates that it links, each with those that it depends on."""
+    """Returns the program and the crates that it links, each with its dependencies."""
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     roots = [id for id in metadata["workspace_members"] if packages[id]["name"] == program]
@@ -71,7 +73,7 @@ def crates(metadata, program, checksums):
 
 
 def wheels(script, flavour):
-    """The rows `FLAVOUR SHA256 BYTES WHEEL LIBRARY...` of deploy/libtorch.sh."""
+    """Returns the rows `FLAVOUR SHA256 BYTES WHEEL LIBRARY...` of deploy/libtorch.sh."""
     row = re.compile(r"^(cpu|cuda|all) ([0-9a-f]{64}) [0-9]+ (\S+\.whl) (.+)$")
     found = [match.groups() for match in map(row.match, script.splitlines()) if match]
     components = []
@@ -94,7 +96,7 @@ def wheels(script, flavour):
 
 
 def debian(lines):
-    """The packages of the base."""
+    """Returns the packages of the base."""
     components = []
     for line in lines.splitlines():
         name, version, architecture = line.split()

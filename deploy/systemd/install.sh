@@ -27,7 +27,7 @@ elif (($# > 0)); then
     exit 2
 fi
 if [[ ! -x $bin/swfn-worker || ! -e $libtorch/lib/libtorch_cpu.so ]]; then
-    printf 'error: there is nothing to install\nhint: make build, or make build CUDA=1\n' >&2
+    printf 'error: the programs are missing\nhint: run `make build`, or `make build CUDA=1`\n' >&2
     exit 1
 fi
 

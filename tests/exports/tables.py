@@ -1,4 +1,6 @@
-"""Compares the CSV, JSON lines and Parquet of an export with each other, value by value and type by type, and prints what there is."""
+"""Compares the CSV, JSON lines and Parquet of an export by value and type, and prints their
+contents.
+"""
 
 import json
 import sys

@@ -1,4 +1,6 @@
-"""Reads event files as TensorBoard does and prints, of each run, its curves and what the HPARAMS tab gets: JSON on standard output."""
+"""Reads event files as TensorBoard does. For each run it prints the curves and the data of the
+HPARAMS tab, as JSON.
+"""
 
 import json
 import sys

@@ -28,7 +28,7 @@ program_of() {
     idx | gzip | checkpoint | vae | lanes | devices) echo worker ;;
     *)
         echo "error: target \`$1\` is unknown" >&2
-        echo "hint: one of $(ls $corpus | tr '\n' ' ')" >&2
+        echo "hint: use one of $(ls $corpus | tr '\n' ' ')" >&2
         exit 1
         ;;
     esac
@@ -69,7 +69,7 @@ fuzz | keep)
     if ((status != 0 && status != 72)); then
         tail -n 60 "$log" >&2
         echo "error: target \`$target\` breaks a promise" >&2
-        echo "hint: the input lies in $found; all that was said, in $log" >&2
+        echo "hint: see the input in $found and the output in $log" >&2
         exit 1
     fi
     grep -E '^(Done|stat::(average|peak|slowest))' "$log"

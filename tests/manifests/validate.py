@@ -1,4 +1,7 @@
-"""Compares documents with the strict schemas of Kubernetes: {VERSION: [DOCUMENT]} as JSON from standard input, {VERSION: [PROBLEM]} as JSON."""
+"""Compares documents with the strict schemas of Kubernetes.
+
+Standard input is JSON, {VERSION: [DOCUMENT]}; standard output is {VERSION: [PROBLEM]}.
+"""
 
 import json
 import sys

@@ -1,8 +1,10 @@
-"""Iterations per second of the method as a user of PyTorch would write it: nn.Module, torch.optim, single precision, one thread.
-Seconds are those of the processor, so that what else runs on the machine does not count.
+"""Measures iterations per second of the method in PyTorch, as a user would write it.
 
-`python bench.py [--device cuda] [--json FILE] [SECONDS] [CASE...]`: a case is an architecture, with `fn` for the function norm
-("lenet+bn fn"), or `vae`. On a GPU it is one trial alone, too.
+It uses nn.Module, torch.optim, single precision and one thread. Seconds are those of the processor,
+so that other work on the machine does not count.
+
+`python bench.py [--device cuda] [--json FILE] [SECONDS] [CASE...]`: a case is an architecture, with
+`fn` for the function norm ("lenet+bn fn"), or `vae`. On a GPU, too, it is one trial alone.
 """
 
 import argparse

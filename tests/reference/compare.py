@@ -1,4 +1,4 @@
-"""Compares two folders of numbers from `reference.py`: inputs must be equal, what was computed nearly so."""
+"""Compares two folders of numbers from `reference.py`: inputs must be equal, results nearly so."""
 
 import sys
 from pathlib import Path
@@ -11,10 +11,10 @@ TOLERANCE = 1e-6
 
 
 def group_of(key):
-    """What a tensor is compared beside: a gradient beside all gradients of its case, all else beside itself.
+    """Names the group that sets a tensor's scale: a case's gradients share one, others stand alone.
 
-    Some gradients are sums that cancel, such as that of a shift that the next batch norm takes away again. What is left of
-    them is rounding, so their own size says nothing.
+    Some gradients are sums that cancel, such as that of a shift which the next batch norm removes.
+    Only rounding is left of them, so their own size means nothing.
     """
     folder = key.rpartition("/")[0]
     return folder if folder.endswith("gradient") else key

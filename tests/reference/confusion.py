@@ -1,7 +1,7 @@
-"""The confusion matrix of a trial's weights, computed by PyTorch: they load into its modules and classify as they did there.
+"""Computes the confusion matrix of a trial's weights in PyTorch's modules.
 
-Arguments: the weights (safetensors), then images and labels of the test set (IDX files, plain or gzip). The output has the
-rows and columns of the trial's own confusion.csv.
+Arguments: the weights (safetensors), then images and labels of the test set (IDX files, plain or
+gzip). The output has the rows and columns of the trial's own confusion.csv.
 """
 
 import gzip

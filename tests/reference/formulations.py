@@ -1,15 +1,18 @@
-"""Which way of convolving many lanes at once is fastest: forward and backward of lenet's two convolutions, each lane with filters of its own.
+"""Times ways of convolving many lanes at once, each lane with its own filters.
+
+The passes are forward and backward, through lenet's two convolutions.
 
     fold      as unfold, with the gradient of the input by torch's fold
     grouped   one convolution with a group for each lane, gradients by autograd
-    unfold    inputs laid out, a row for each pixel of the output, and one batched product; gradients written out, the input's by the way back
-              from windows, as the trainer does it
+    unfold    inputs laid out with a row for each pixel of the output, and one batched product;
+              explicit gradients, the input's by adding the windows back, as the trainer does it
     sum       as unfold, with the gradient of the input as a sum over the pixels of the filter
     vmap      torch.func.vmap of the convolution, gradients by autograd
     loop      one convolution after the other, for comparison
 
-`python formulations.py [--device cuda] [--json FILE] [--lanes 1,2,4] [--images 30]`. Milliseconds of a pass forward and backward, the
-median; all ways must agree on the gradients. Single precision without TF32.
+`python formulations.py [--device cuda] [--json FILE] [--lanes 1,2,4] [--images 30]` prints the
+median milliseconds of a pass forward and backward. All ways must agree on the gradients. Precision
+is single, without TF32.
 """
 
 import argparse
@@ -26,7 +29,7 @@ LAYERS = {"conv1": (1, 20, 28, False), "conv2": (20, 50, 12, True)}
 
 
 def grouped(x, weight, of_output, of_input):
-    """x: [K, N, C, H, W], weight: [K, O, C, 5, 5], of_output: [K, N, O, h, w]."""
+    """Shapes: x [K, N, C, H, W], weight [K, O, C, 5, 5], of_output [K, N, O, h, w]."""
     k, n, c, height, width = x.shape
     images = x.transpose(0, 1).reshape(n, k * c, height, width).requires_grad_(of_input)
     filters = weight.flatten(0, 1).requires_grad_(True)
@@ -37,7 +40,8 @@ def grouped(x, weight, of_output, of_input):
 
 
 def unfold(x, weight, of_output, of_input, way="windows"):
-    """The same, channels last: x: [K, N, H, W, C], weight: [K, O, 5, 5, C], of_output: [K, N, h, w, O]."""
+    """Shapes, channels last: x [K, N, H, W, C], weight [K, O, 5, 5, C], of_output [K, N, h, w, O].
+    """
     k, n, height, width, c = x.shape
     h, w = height - SIDE + 1, width - SIDE + 1
     windows = x.unfold(2, SIDE, 1).unfold(3, SIDE, 1)  # [K, N, h, w, C, 5, 5]

@@ -1,7 +1,9 @@
-"""Paired tests, intervals, effect sizes and corrected p-values by scipy and statsmodels, for the tests of the coordinator's report.
+"""Computes paired tests, intervals, effect sizes and corrected p-values by scipy and statsmodels.
 
-    python hypotheses.py > statistics.json            # make the cases and their numbers
-    python hypotheses.py --check statistics.json      # compare with numbers that are there
+The tests of the coordinator's report compare with them.
+
+python hypotheses.py > statistics.json            # make the cases and their numbers
+python hypotheses.py --check statistics.json      # compare with existing numbers
 """
 
 import argparse
@@ -22,7 +24,7 @@ def shares(counts):
 
 
 def made_up_cases():
-    """Accuracies of two cells by seed; None: no result."""
+    """Makes up accuracies of two cells by seed; None means no result."""
     random = np.random.default_rng(20261126)
     draw = lambda n, mean, spread: [int(count) for count in np.rint(random.normal(mean, spread, n))]
     for n in [2, 3, 4, 5, 8, 10, 13, 17, 20, 25]:
@@ -57,7 +59,9 @@ def known(value):
 
 
 def wilcoxon(differences):
-    """As scipy chooses; but with ties or zeros all assignments of signs beyond 13 differences, too."""
+    """Tests as scipy chooses. With ties or zeros, it also tries all assignments of signs beyond 13
+    differences.
+    """
     nonzero = differences[differences != 0]
     if len(differences) < 2 or len(nonzero) == 0:
         return None, None

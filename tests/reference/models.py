@@ -1,18 +1,19 @@
-"""The networks as their papers describe them. Names of modules are those of the trainer's parameters."""
+"""Defines the networks of the papers. Names of modules are those of the trainer's parameters."""
 
 import torch.nn as nn
 import torch.nn.functional as F
 
 
 def after_two_convolutions(side):
-    """Pixels of a side after `conv 5x5, max-pool 2`, twice."""
+    """Returns the pixels of a side after `conv 5x5, max-pool 2`, twice."""
     return ((side - 4) // 2 - 4) // 2
 
 
 class Net(nn.Module):
     """conv 10, pool, relu, conv 20, [channel dropout], pool, relu, fc 50, relu, [dropout], fc.
 
-    `masks`: dropout's factors for channels, [N, 20], and hidden units, [N, 50]; none in tests and for the function norm.
+    `masks` has dropout's factors for channels, [N, 20], and hidden units, [N, 50]. Tests and the
+    function norm use none.
     """
 
     def __init__(self, height, width, classes):
@@ -36,7 +37,10 @@ class Net(nn.Module):
 
 
 class Lenet(nn.Module):
-    """conv 20, pool, [bn], conv 50, pool, [bn], conv 500, [bn], fc. The third convolution covers its whole input. No dropout."""
+    """conv 20, pool, [bn], conv 50, pool, [bn], conv 500, [bn], fc.
+
+    The third convolution covers its whole input. There is no dropout.
+    """
 
     def __init__(self, height, width, classes, batch_norm):
         super().__init__()
@@ -57,7 +61,7 @@ class Lenet(nn.Module):
 
 
 def classifier(architecture, size):
-    """`size`: height, width, classes. Dropout is a matter of masks."""
+    """Makes a classifier. `size` is height, width, classes; dropout depends on masks."""
     if architecture.startswith("net"):
         return Net(*size)
     return Lenet(*size, batch_norm=architecture == "lenet+bn")
@@ -81,9 +85,11 @@ class Vae(nn.Module):
 
 
 class ConvVae(nn.Module):
-    """x -> (conv 4x4 stride 2, bn, elu) three times -> mu, logvar; z -> fc -> (bn, elu, transposed conv) three times.
+    """x -> (conv 4x4 stride 2, bn, elu) three times -> mu, logvar; z -> fc -> (bn, elu, transposed
+    conv) three times.
 
-    Each transposed convolution gives back the side that its mirror image took in, so odd sides need output padding.
+    Each transposed convolution restores the side of its mirror image's input, so odd sides need
+    output padding.
     """
 
     def __init__(self, height, width, hidden, latent):

@@ -1,7 +1,8 @@
-"""Expected numbers for the trainer's tests, computed by PyTorch, and the inputs that they are computed from.
+"""Computes the expected numbers of the trainer's tests in PyTorch, with their inputs.
 
-This is the method as a user of PyTorch would write it from the papers, in double precision: nn.Module, autograd,
-torch.optim.SGD. It shares no code with the trainer. The one argument is the folder to write to.
+This is the method as a user of PyTorch would write it from the papers, in double precision:
+nn.Module, autograd, torch.optim.SGD. It shares no code with the trainer. The one argument is the
+output folder.
 """
 
 import sys

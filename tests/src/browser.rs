@@ -120,8 +120,8 @@ impl Browser {
                 return message["result"].take();
             }
             // Breaches of the content security policy are logged here, too.
-            let said = ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"];
-            if message["method"].as_str().is_some_and(|method| said.contains(&method)) {
+            let logged = ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"];
+            if message["method"].as_str().is_some_and(|method| logged.contains(&method)) {
                 self.console.push(message["params"].to_string());
             }
         }

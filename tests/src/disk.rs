@@ -47,13 +47,13 @@ impl SmallDisk {
     ///
     /// # Panics
     /// If the disk does not become full.
-    pub fn fill(&self) -> Filling {
+    pub fn fill(&self) -> FillingFile {
         let path = self.folder.join("filling");
         let mut file = File::create(&path).expect("a file can be made");
         let block = [0; 4096];
         while file.write_all(&block).is_ok() {}
         while file.write_all(&block[..1]).is_ok() {}
-        Filling(path)
+        FillingFile(path)
     }
 }
 
@@ -65,9 +65,9 @@ impl Drop for SmallDisk {
 
 /// The file that fills a disk.
 #[derive(Debug)]
-pub struct Filling(PathBuf);
+pub struct FillingFile(PathBuf);
 
-impl Drop for Filling {
+impl Drop for FillingFile {
     fn drop(&mut self) {
         fs::remove_file(&self.0).ok();
     }

@@ -12,6 +12,7 @@
 pub mod browser;
 pub mod chaos;
 pub mod disk;
+pub mod fake_worker;
 pub mod images;
 pub mod manifests;
 pub mod page;
@@ -23,6 +24,5 @@ pub mod programs;
 pub mod proxy;
 pub mod python;
 pub mod sweep;
-pub mod talk;
 pub mod timeline;
 pub mod tools;

@@ -21,14 +21,15 @@ pub const LIMIT: &str = "SWFN_TEST_LIMIT";
 
 /// Returns the time that no wait of these tests reaches on two cores unless something hangs.
 pub fn limit() -> Duration {
-    static SAID: OnceLock<Duration> = OnceLock::new();
-    *SAID.get_or_init(|| {
+    static CHOSEN: OnceLock<Duration> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
         let seconds = std::env::var(LIMIT).ok().and_then(|text| text.parse().ok());
         Duration::from_secs(seconds.unwrap_or(180))
     })
 }
 
-const POLL: Duration = Duration::from_millis(20);
+/// Pause between two looks. Each look may open a database or read a log, on cores that tests share.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Waits until `ready` returns a value.
 ///
@@ -146,7 +147,11 @@ impl Process {
         let ended = poll(limit(), || self.child.try_wait().expect("a child can be waited for"));
         ended
             .unwrap_or_else(|| {
-                panic!("still running after {:?}; it last said:\n{}", limit(), tail(&self.stderr()))
+                panic!(
+                    "still running after {:?}; its log ends with:\n{}",
+                    limit(),
+                    tail(&self.stderr())
+                )
             })
             .code()
     }
@@ -157,7 +162,7 @@ impl Process {
     /// If it ends otherwise.
     pub fn succeed(&mut self) {
         let code = self.wait();
-        assert_eq!(code, Some(0), "it said:\n{}", tail(&self.stderr()));
+        assert_eq!(code, Some(0), "its log ends with:\n{}", tail(&self.stderr()));
     }
 
     /// Waits for the end of a worker whose sweep is over. A worker without a connection has not

@@ -75,7 +75,7 @@ impl Sweep {
     /// # Panics
     /// If the folder cannot be written.
     pub fn with_leases(seconds: u32, axes: &str, iterations: u32) -> Self {
-        Self::of_grid(&grid(axes, iterations, &format!("lease_seconds = {seconds}")))
+        Self::with_grid(&grid(axes, iterations, &format!("lease_seconds = {seconds}")))
             .on(images::few())
     }
 
@@ -83,16 +83,16 @@ impl Sweep {
     ///
     /// # Panics
     /// If the folder cannot be written.
-    pub fn of_digits(axes: &str, iterations: u32) -> Self {
+    pub fn with_digits(axes: &str, iterations: u32) -> Self {
         let digits = "[data]\ndataset = \"synthetic\"\n";
-        Self::of_grid(&grid(axes, iterations, "lease_seconds = 60").replace(FEW, digits))
+        Self::with_grid(&grid(axes, iterations, "lease_seconds = 60").replace(FEW, digits))
     }
 
     /// Makes a sweep of any grid file.
     ///
     /// # Panics
     /// If the folder cannot be written.
-    pub fn of_grid(text: &str) -> Self {
+    pub fn with_grid(text: &str) -> Self {
         Self::in_folder(&std::env::temp_dir(), text)
     }
 
@@ -102,13 +102,13 @@ impl Sweep {
     /// If the folder cannot be written.
     pub fn in_folder(parent: &Path, text: &str) -> Self {
         let folder = TempDir::new_in(parent).expect("a temporary folder can be made");
-        let sweep = Self::in_place(folder.path());
+        let sweep = Self::existing(folder.path());
         fs::write(sweep.grid(), text).expect("the folder can be written");
         Self { _temporary: Some(folder), ..sweep }
     }
 
     /// Opens the sweep that has that folder already.
-    pub fn in_place(folder: &Path) -> Self {
+    pub fn existing(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), _temporary: None, environment: Vec::new(), data: None }
     }
 
@@ -229,17 +229,17 @@ impl Sweep {
 
     /// Whether a coordinator is at work: it has logged the address for workers.
     pub fn is_at_work(coordinator: &Process) -> bool {
-        told_address(coordinator).is_some()
+        logged_address(coordinator).is_some()
     }
 
     /// Waits for the address for workers in the coordinator's log.
     pub fn address(&self, coordinator: &Process) -> String {
-        wait_until("the coordinator's address", || told_address(coordinator))
+        wait_until("the coordinator's address", || logged_address(coordinator))
     }
 
     /// Does the same as [`Self::address`], but returns `None` if the coordinator ends first.
     pub fn address_or_end(&self, coordinator: &mut Process) -> Option<String> {
-        wait_until("the coordinator's address or end", || match told_address(coordinator) {
+        wait_until("the coordinator's address or end", || match logged_address(coordinator) {
             Some(address) => Some(Some(address)),
             None => coordinator.ended().map(|_| None),
         })
@@ -247,12 +247,12 @@ impl Sweep {
 
     /// Waits for the dashboard's host and port in the coordinator's log.
     pub fn dashboard(&self, coordinator: &Process) -> String {
-        told(coordinator, "dashboard: http://")
+        logged_after(coordinator, "dashboard: http://")
     }
 
     /// Waits for the health service's host and port in the coordinator's log.
     pub fn health(&self, coordinator: &Process) -> String {
-        told(coordinator, "health: ")
+        logged_after(coordinator, "health: ")
     }
 
     /// Opens its database, while the sweep runs or after it.
@@ -331,13 +331,13 @@ impl Sweep {
 ///
 /// # Panics
 /// If the address has no port.
-pub fn from_here(told: &str) -> String {
-    assert!(!told.starts_with("0.0.0.0"), "nobody can go to `{told}`");
-    let (_, port) = told.rsplit_once(':').expect("an address has a port");
+pub fn from_here(address: &str) -> String {
+    assert!(!address.starts_with("0.0.0.0"), "nobody can go to `{address}`");
+    let (_, port) = address.rsplit_once(':').expect("an address has a port");
     format!("127.0.0.1:{port}")
 }
 
-fn told(coordinator: &Process, words: &str) -> String {
+fn logged_after(coordinator: &Process, words: &str) -> String {
     wait_until(words, || {
         let log = coordinator.stderr();
         let (_, address) = log.split_once(words)?;
@@ -346,7 +346,7 @@ fn told(coordinator: &Process, words: &str) -> String {
     })
 }
 
-fn told_address(coordinator: &Process) -> Option<String> {
+fn logged_address(coordinator: &Process) -> Option<String> {
     let log = coordinator.stderr();
     let start = log.find("--coordinator http")? + "--coordinator ".len();
     let end = log[start..].find(['`', ' ', '"', '\n'])?;

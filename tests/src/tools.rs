@@ -18,7 +18,7 @@ use serde_json::Value;
 /// # Panics
 /// If `SWFN_NEEDS_TOOLS` is set.
 pub fn skip(what: &str, problem: &str) {
-    let text = format!("what is not tested: {what}; {problem}");
+    let text = format!("not tested: {what}; {problem}");
     assert!(env::var_os("SWFN_NEEDS_TOOLS").is_none(), "{text}");
     io::stderr().write_all(format!("\nSKIPPED: {text}\n").as_bytes()).ok();
 }
@@ -123,12 +123,12 @@ fn run(command: &mut Command) -> Result<(), String> {
         Err(error) => Err(format!("`{name}` cannot be started: {error}")),
         Ok(Output { status, .. }) if status.success() => Ok(()),
         Ok(Output { stderr, .. }) => {
-            let said = String::from_utf8_lossy(&stderr);
-            let last = said
+            let printed = String::from_utf8_lossy(&stderr);
+            let last = printed
                 .lines()
                 .rev()
                 .find(|line| !line.trim().is_empty())
-                .unwrap_or("it did not say why");
+                .unwrap_or("it printed no reason");
             let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
             Err(format!("`{name} {}` failed: {last}", arguments.join(" ")))
         }
@@ -147,8 +147,8 @@ pub fn ask(program: &Path, arguments: &[&OsStr], question: &Value) -> Value {
     input.write_all(question.to_string().as_bytes()).expect("it reads the question first");
     drop(input);
     let output = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", program.display());
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {printed}", program.display());
     serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{}: {error}: {said}", program.display()))
+        .unwrap_or_else(|error| panic!("{}: {error}: {printed}", program.display()))
 }

@@ -9,8 +9,8 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let shown = format!("{command:?}");
     let output = command.output().with_context(|| format!("cannot start `{shown}`"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let lines = Vec::from_iter(said.lines());
+        let text = String::from_utf8_lossy(&output.stderr);
+        let lines = Vec::from_iter(text.lines());
         let last = lines[lines.len().saturating_sub(20)..].join("\n");
         bail!("`{shown}` failed ({}); its last words:\n{last}", output.status);
     }

@@ -7,14 +7,18 @@ pub struct Bug {
     /// The bug's name in `SWFN_BUG`.
     pub name: &'static str,
     /// The scenarios that must notice the bug.
-    pub by: &'static str,
+    pub noticed_by: &'static str,
     /// Parts of the messages by which the bug shows. A failure without any of them has another
     /// cause.
-    pub says: &'static [&'static str],
+    pub messages: &'static [&'static str],
 }
 
-const fn bug(name: &'static str, by: &'static str, says: &'static [&'static str]) -> Bug {
-    Bug { name, by, says }
+const fn bug(
+    name: &'static str,
+    noticed_by: &'static str,
+    messages: &'static [&'static str],
+) -> Bug {
+    Bug { name, noticed_by, messages }
 }
 
 /// All planted bugs. `FAULTS.md` has the same table.
@@ -68,10 +72,11 @@ mod tests {
         let (_, table) = include_str!("../../FAULTS.md")
             .split_once("| bug | noticed by | by what |\n|---|---|---|\n")
             .unwrap();
-        let row =
-            |Bug { name, by, says }: &Bug| format!("| {name} | {by} | {} |", says.join(" / "));
+        let row = |Bug { name, noticed_by, messages }: &Bug| {
+            format!("| {name} | {noticed_by} | {} |", messages.join(" / "))
+        };
         let rows: Vec<_> = ALL.iter().map(row).collect();
         assert_eq!(table.lines().collect::<Vec<_>>(), rows);
-        assert!(ALL.iter().all(|bug| scenario::named(bug.by).is_some()));
+        assert!(ALL.iter().all(|bug| scenario::named(bug.noticed_by).is_some()));
     }
 }

@@ -44,7 +44,7 @@ const POINTS: [(&str, u32); 12] = [
 const KILLS: u32 = 4;
 
 /// A sweep whose coordinator is killed and restarted behind a recording proxy. Its worker stays.
-struct Killed {
+struct KilledSweep {
     // Declared before `sweep`, so that it ends before the sweep's folder is removed.
     worker: Process,
     proxy: MessageProxy,
@@ -54,7 +54,7 @@ struct Killed {
     sweep: Sweep,
 }
 
-impl Killed {
+impl KilledSweep {
     fn new(seed: u32, before: u64) -> Self {
         let more = "lease_seconds = 20\nmax_losses = 1000\n[artifacts]\nweights = true";
         let sweep = slow(&grid(EIGHT, 30, more), 200);
@@ -114,7 +114,7 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
     let mut due: VecDeque<_> = (0..part.count).flat_map(|_| POINTS).collect();
     let mut early = 0;
     while !due.is_empty() {
-        let mut killed = Killed::new(part.seed, tally.faults);
+        let mut killed = KilledSweep::new(part.seed, tally.faults);
         let mut here = 0;
         while here < KILLS
             && let Some((point, passes)) = due.pop_front()
@@ -139,7 +139,7 @@ pub fn at_failpoints(part: Part) -> Result<Tally, Skipped> {
 }
 
 /// Kills the coordinator at a failpoint. Returns false if the sweep ends first.
-fn kill_at(killed: &mut Killed, point: &str, passes: u32, random: &mut ChaCha8Rng) -> bool {
+fn kill_at(killed: &mut KilledSweep, point: &str, passes: u32, random: &mut ChaCha8Rng) -> bool {
     let pass = random.random_range(0..passes);
     // Each transaction is slowed, so that an acknowledgement sent too early gets away.
     let slow = "store/begin=sleep(5)";
@@ -175,7 +175,7 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {
-        let mut killed = Killed::new(part.seed, tally.faults);
+        let mut killed = KilledSweep::new(part.seed, tally.faults);
         let mut here = 0;
         while here < u64::from(KILLS).min(part.left(&tally)) {
             let mut coordinator = killed.start("");

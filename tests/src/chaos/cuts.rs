@@ -34,7 +34,7 @@ pub(super) fn assert_nothing_twice(sweep: &Sweep) {
 ///
 /// # Errors
 /// Never.
-pub fn of_connections(part: Part) -> Result<Tally, Skipped> {
+pub fn cut_connections(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {

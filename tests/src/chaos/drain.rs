@@ -33,7 +33,7 @@ fn sweep() -> Sweep {
 ///
 /// # Errors
 /// Never.
-pub fn asked_to_stop(part: Part) -> Result<Tally, Skipped> {
+pub fn ask_to_stop(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {

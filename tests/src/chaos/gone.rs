@@ -34,7 +34,7 @@ fn sweep() -> Sweep {
 ///
 /// # Errors
 /// Never.
-pub fn for_good(part: Part) -> Result<Tally, Skipped> {
+pub fn lose_coordinators(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     for number in part.seed..part.seed + part.count {
         let (results, acknowledged) =
@@ -74,9 +74,8 @@ fn killed(seed: u32) -> (u64, u64) {
 }
 
 fn gives_up(worker: &mut Process) {
-    let broken = format!(
-        "a worker that was told to wait for {PATIENCE} seconds still waits for its coordinator"
-    );
+    let broken =
+        format!("a worker with --give-up-after {PATIENCE} still waits for its coordinator");
     let status = within(LATE, &broken, || worker.ended());
     let log = worker.stderr();
     assert_eq!(status.code(), Some(UNREACHABLE), "{log}");

@@ -19,7 +19,7 @@ use crate::{images, sweep::Sweep};
 /// # Panics
 /// If its folder cannot be written.
 pub fn sweep(grid: &str) -> Sweep {
-    Sweep::of_grid(grid).on(images::few())
+    Sweep::with_grid(grid).on(images::few())
 }
 
 /// Makes a sweep whose trials take their time: [`Sweep::slowed`].
@@ -134,7 +134,7 @@ fn shared(grid: &str, folder: &Path) -> Undisturbed {
     let lock = File::create(folder.join("lock")).expect("the shared folder can be written");
     lock.lock().expect("a file can be locked");
     let (sweep, over) =
-        (Sweep::in_place(&folder).on(images::few()).with("SWFN_BUG", ""), folder.join("over"));
+        (Sweep::existing(&folder).on(images::few()).with("SWFN_BUG", ""), folder.join("over"));
     if over.exists() {
         return left(&sweep);
     }

@@ -48,13 +48,13 @@ pub fn races(part: Part) -> Result<Tally, Skipped> {
         let holder = format!("is in use by process {} on ", winner.id());
         for rival in &mut rivals {
             assert_eq!(rival.wait(), Some(1));
-            let said = rival.stderr();
+            let output = rival.stderr();
             // On a busy machine the winner may not have logged its address yet.
             let right =
-                said.contains(&holder) || said.contains("is in use by another coordinator\n");
+                output.contains(&holder) || output.contains("is in use by another coordinator\n");
             assert!(
                 right,
-                "who comes too late does not say that {} holds the directory, but: {said}",
+                "a late coordinator does not name {} as the holder: {output}",
                 winner.id()
             );
         }

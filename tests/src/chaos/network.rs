@@ -105,7 +105,7 @@ fn connections(worker: &Process) -> usize {
 ///
 /// # Errors
 /// If network namespaces or `nft` are missing.
-pub fn of_networks(part: Part) -> Result<Tally, Skipped> {
+pub fn cut_networks(part: Part) -> Result<Tally, Skipped> {
     let mut tally = Tally::default();
     let mut random = part.random();
     while part.left(&tally) > 0 {

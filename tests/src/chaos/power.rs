@@ -37,14 +37,14 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
         .args(arguments)
         .output()
         .map_err(|error| format!("`{program}`: {error}"))?;
-    let said = || {
+    let printed = || {
         format!(
             "`{program} {}`: {}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stderr).trim()
         )
     };
-    output.status.success().then_some(()).ok_or_else(said)
+    output.status.success().then_some(()).ok_or_else(printed)
 }
 
 impl Disk {
@@ -119,7 +119,7 @@ pub fn cuts(part: Part) -> Result<Tally, Skipped> {
         let place = after.root().join(sweep.folder().file_name().expect("it has a name"));
         let acknowledged = proxy.record(|record| record.check(&place.join("run")));
         assert!(acknowledged > 0, "nothing was acknowledged before the cut");
-        let resumed = Sweep::in_place(&place).on(images::few());
+        let resumed = Sweep::existing(&place).on(images::few());
         resumed.coordinator("resumed", &["--local-workers", "2"]).succeed();
         tally.add(Tally { faults: 1, results: judge(&resumed), acknowledged });
     }

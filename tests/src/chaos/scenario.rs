@@ -125,13 +125,13 @@ pub const ALL: &[Scenario] = &[
     scenario("hanging-trials", "P5", [1, 20, 1], poison::hanging),
     scenario("failing-trials", "P5", [2, 20, 2], poison::failing),
     scenario("diverging-trials", "P5", [1, 10, 1], poison::diverging),
-    scenario("cut-connections", "P9", [6, 50, 8], cuts::of_connections),
-    scenario("cut-networks", "P9", [2, 50, 5], network::of_networks),
+    scenario("cut-connections", "P9", [6, 50, 8], cuts::cut_connections),
+    scenario("cut-networks", "P9", [2, 50, 5], network::cut_networks),
     scenario("clock-jumps", "P10", [2, 20, 4], clock::jumps),
     scenario("lock-races", "P11", [5, 100, 10], locks::races),
-    scenario("stops", "P12", [4, 50, 6], drain::asked_to_stop),
-    scenario("second-signals", "P12", [3, 30, 3], twice::asked),
-    scenario("gone-coordinators", "P12", [1, 10, 1], gone::for_good),
+    scenario("stops", "P12", [4, 50, 6], drain::ask_to_stop),
+    scenario("second-signals", "P12", [3, 30, 3], twice::ask_twice),
+    scenario("gone-coordinators", "P12", [1, 10, 1], gone::lose_coordinators),
 ];
 
 /// Finds the scenario of that name.

@@ -22,7 +22,7 @@ const AT_ONCE: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// Never.
-pub fn asked(part: Part) -> Result<Tally, Skipped> {
+pub fn ask_twice(part: Part) -> Result<Tally, Skipped> {
     for number in part.seed..part.seed + part.count {
         match number % 3 {
             0 => coordinator(),

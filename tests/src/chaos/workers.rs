@@ -80,7 +80,7 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
         let judged = finish(&sweep, coordinator, &mut worker, kills);
         // Between two trials a killed process has no lease to lose, and otherwise it may have
         // several.
-        let losers = who_lost(&sweep);
+        let losers = count_losers(&sweep);
         assert!(losers > 0 && losers <= kills, "{losers} processes lost attempts by {kills} kills");
         tally.add(Tally { faults: losers, ..judged });
     }
@@ -88,7 +88,7 @@ pub fn at_random(part: Part) -> Result<Tally, Skipped> {
 }
 
 /// Counts the processes that have lost attempts.
-fn who_lost(sweep: &Sweep) -> u64 {
+fn count_losers(sweep: &Sweep) -> u64 {
     let journal = sweep.journal();
     let holders: HashMap<_, _> = journal
         .iter()

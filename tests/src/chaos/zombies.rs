@@ -29,7 +29,7 @@ const HEARD: Duration = Duration::from_secs(90);
 
 /// A lease that its holder slept through.
 #[derive(Debug)]
-struct Slept {
+struct SleptLease {
     trial: String,
     attempt: u32,
     /// The index of the worker, 0 or 1.
@@ -56,7 +56,7 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
             let Some(slept) = stop(&sweep, &mut coordinator, &workers[worker], worker) else {
                 break;
             };
-            let Slept { trial, attempt, .. } = &slept;
+            let SleptLease { trial, attempt, .. } = &slept;
             // The worker wakes up before its successor begins, while it runs, or when it is done.
             let of_next =
                 format!("FROM trial WHERE id = '{trial}' AND (attempt > {attempt} AND state");
@@ -70,8 +70,9 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
             // Before the worker is stopped again, it learns that its lease is over.
             let revoked = revocation(&slept);
             within(HEARD, "a lease was not revoked whose holder has slept past its end", || {
-                (is_told(&workers[worker].stderr(), &revoked) || coordinator.ended().is_some())
-                    .then_some(())
+                (has_revocation(&workers[worker].stderr(), &revoked)
+                    || coordinator.ended().is_some())
+                .then_some(())
             });
             all.push(slept);
         }
@@ -79,12 +80,13 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
         let heard = workers.each_mut().map(Process::leave);
         // A worker that was cut off when the sweep ended has received no revocation.
         all.retain(|slept| {
-            heard[slept.worker] || is_told(&workers[slept.worker].stderr(), &revocation(slept))
+            heard[slept.worker]
+                || has_revocation(&workers[slept.worker].stderr(), &revocation(slept))
         });
         for slept in &all {
             let log = workers[slept.worker].stderr();
             let lease = revocation(slept);
-            assert!(is_told(&log, &lease), "{slept:?} was not revoked:\n{log}");
+            assert!(has_revocation(&log, &lease), "{slept:?} was not revoked:\n{log}");
             let after = log.lines().skip_while(|line| !is_revocation(line, &lease));
             let done =
                 after.filter(|line| line.contains("trial done") && line.contains(&lease)).count();
@@ -98,7 +100,7 @@ pub fn stopped(part: Part) -> Result<Tally, Skipped> {
 }
 
 /// Returns the lease as the worker's log names it.
-fn revocation(slept: &Slept) -> String {
+fn revocation(slept: &SleptLease) -> String {
     format!("lease={}/{}", &slept.trial[..8], slept.attempt)
 }
 
@@ -106,13 +108,18 @@ fn is_revocation(line: &str, lease: &str) -> bool {
     line.contains("lease revoked") && line.split_whitespace().any(|word| word == lease)
 }
 
-fn is_told(log: &str, lease: &str) -> bool {
+fn has_revocation(log: &str, lease: &str) -> bool {
     log.lines().any(|line| is_revocation(line, lease))
 }
 
 /// Stops a worker in the middle of a trial and waits until its lease is over. Returns `None` if the
 /// sweep ends first.
-fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize) -> Option<Slept> {
+fn stop(
+    sweep: &Sweep,
+    coordinator: &mut Process,
+    worker: &Process,
+    index: usize,
+) -> Option<SleptLease> {
     loop {
         let process =
             wait_until("a device process or the end", || match children(worker.id()).first() {
@@ -150,7 +157,7 @@ fn stop(sweep: &Sweep, coordinator: &mut Process, worker: &Process, index: usize
             _ => None,
         });
         if lost {
-            return Some(Slept { trial, attempt, worker: index });
+            return Some(SleptLease { trial, attempt, worker: index });
         }
         // The trial had just ended.
         send(process, Signal::SIGCONT);

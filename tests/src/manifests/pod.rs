@@ -17,7 +17,7 @@ pub(super) struct Pod<'a> {
 }
 
 impl<'a> Pod<'a> {
-    pub(super) fn of(owner: &'a Value) -> Self {
+    pub(super) fn new(owner: &'a Value) -> Self {
         Self { owner }
     }
 

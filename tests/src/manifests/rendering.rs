@@ -42,11 +42,11 @@ impl Rendering {
 
     /// Finds the document of that kind and name.
     pub fn get(&self, kind: &str, name: &str) -> Option<&Value> {
-        self.of(kind).find(|document| text(document, "/metadata/name") == name)
+        self.by_kind(kind).find(|document| text(document, "/metadata/name") == name)
     }
 
     /// Finds the documents of a kind.
-    pub fn of(&self, kind: &str) -> impl Iterator<Item = &Value> {
+    pub fn by_kind(&self, kind: &str) -> impl Iterator<Item = &Value> {
         self.documents.iter().filter(move |document| text(document, "/kind") == kind)
     }
 
@@ -56,7 +56,7 @@ impl Rendering {
 
     /// Finds the pod templates of all workloads.
     pub(super) fn pods(&self) -> Vec<Pod<'_>> {
-        WORKLOADS.iter().flat_map(|kind| self.of(kind)).map(Pod::of).collect()
+        WORKLOADS.iter().flat_map(|kind| self.by_kind(kind)).map(Pod::new).collect()
     }
 
     /// Finds the pods that a selector's `matchLabels` chooses.
@@ -66,14 +66,14 @@ impl Rendering {
 
     /// Finds the services that a selector's `matchLabels` chooses.
     pub(super) fn services(&self, match_labels: &Value) -> Vec<&Value> {
-        self.of("Service")
+        self.by_kind("Service")
             .filter(|service| matches(at(service, "/metadata/labels"), match_labels))
             .collect()
     }
 
     /// Returns the namespace of all documents.
     pub(super) fn namespace(&self) -> &str {
-        self.of("Namespace").next().map_or("", |namespace| text(namespace, "/metadata/name"))
+        self.by_kind("Namespace").next().map_or("", |namespace| text(namespace, "/metadata/name"))
     }
 
     /// Whether a Secret or ConfigMap has a key.

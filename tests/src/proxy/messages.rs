@@ -30,7 +30,7 @@ use tonic::{
 };
 
 use super::{
-    mischief::{Faults, Mischief, again, random, up_to},
+    mischief::{Faults, Mischief, random, repeat_positions, up_to},
     record::Record,
 };
 
@@ -60,8 +60,8 @@ struct State {
     faults: Faults,
     record: Record,
     /// All messages from and to each worker, over all its streams.
-    said: HashMap<String, Vec<v1::WorkerMessage>>,
-    answered: HashMap<String, Vec<v1::CoordinatorMessage>>,
+    sent: HashMap<String, Vec<v1::WorkerMessage>>,
+    answers: HashMap<String, Vec<v1::CoordinatorMessage>>,
 }
 
 /// A running proxy.
@@ -87,8 +87,8 @@ impl MessageProxy {
             random: random(seed),
             faults: Faults::default(),
             record: Record::default(),
-            said: HashMap::new(),
-            answered: HashMap::new(),
+            sent: HashMap::new(),
+            answers: HashMap::new(),
         };
         let state = Arc::new(Mutex::new(state));
         let service = CoordinatorServer::new(Service(Arc::clone(&state)));
@@ -199,7 +199,7 @@ fn repeats<T: Clone>(
     faults: &mut Faults,
     history: &[T],
 ) -> Vec<T> {
-    let places = again(random, mischief, history.len());
+    let places = repeat_positions(random, mischief, history.len());
     let newest = places.iter().filter(|place| **place + 1 == history.len()).count() as u64;
     faults.duplicates += newest;
     faults.replays += places.len() as u64 - newest;
@@ -215,20 +215,20 @@ enum Fate {
 
 impl State {
     fn fate(&mut self, worker: &str, message: &v1::WorkerMessage, reports: u32) -> Fate {
-        let Self { mischief, random, faults, record, said, .. } = self;
+        let Self { mischief, random, faults, record, sent, .. } = self;
         if mischief.lose.is_some_and(|(keep, _)| message.sequence > 0 && reports > keep) {
             faults.lost += 1;
             return Fate::Lost;
         }
-        record.said(worker, message);
-        let said = said.entry(worker.to_owned()).or_default();
+        record.note_report(worker, message);
+        let sent = sent.entry(worker.to_owned()).or_default();
         let delay = up_to(random, mischief.delay);
         faults.delays += u64::from(!delay.is_zero());
         if !repeatable(message) {
             return Fate::Pass(delay, Vec::new());
         }
-        said.push(message.clone());
-        Fate::Pass(delay, repeats(random, mischief, faults, said))
+        sent.push(message.clone());
+        Fate::Pass(delay, repeats(random, mischief, faults, sent))
     }
 }
 
@@ -241,12 +241,12 @@ async fn up(
 ) -> bool {
     let lose = lock(state).mischief.lose;
     let (mut reports, mut losing) = (0, false);
-    let mut resent = lock(state).record.opened(worker);
+    let mut resent = lock(state).record.begin_stream(worker);
     // A stream that has lost a message need not go on, so its silence is limited.
     let limit = |losing| if losing { LOSING } else { Duration::MAX };
     while let Ok(Ok(Some(message))) = timeout(limit(losing), messages.message()).await {
         reports += u32::from(message.sequence > 0);
-        lock(state).record.heard(worker, &message, &mut resent);
+        lock(state).record.check_resent(worker, &message, &mut resent);
         let fate = lock(state).fate(worker, &message, reports);
         match fate {
             Fate::Lost => {
@@ -286,8 +286,8 @@ async fn down(
         };
         let (delay, repeats) = {
             let mut guard = lock(state);
-            let State { mischief, random, faults, record, answered, .. } = &mut *guard;
-            record.answered(worker, &answer);
+            let State { mischief, random, faults, record, answers, .. } = &mut *guard;
+            record.note_answer(worker, &answer);
             use coordinator_message::Kind;
             let says_the_end =
                 matches!(answer.kind, Some(Kind::Drain(_))) || record.ends_a_trial(worker, &answer);
@@ -295,14 +295,14 @@ async fn down(
                 faults.cuts += 1;
                 return;
             }
-            let answered = answered.entry(worker.to_owned()).or_default();
+            let answers = answers.entry(worker.to_owned()).or_default();
             let delay = up_to(random, mischief.delay);
             faults.delays += u64::from(!delay.is_zero());
             if matches!(answer.kind, None | Some(Kind::Welcome(_) | Kind::Drain(_))) {
                 (delay, Vec::new())
             } else {
-                answered.push(answer.clone());
-                (delay, repeats(random, mischief, faults, answered))
+                answers.push(answer.clone());
+                (delay, repeats(random, mischief, faults, answers))
             }
         };
         sleep(delay).await;

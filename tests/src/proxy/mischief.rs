@@ -54,7 +54,7 @@ pub fn up_to(random: &mut impl Rng, most: Duration) -> Duration {
 }
 
 /// Chooses the positions in `history` of the messages to repeat; its last message is the newest.
-pub fn again(random: &mut impl Rng, mischief: &Mischief, history: usize) -> Vec<usize> {
+pub fn repeat_positions(random: &mut impl Rng, mischief: &Mischief, history: usize) -> Vec<usize> {
     if mischief.repeats == 0 || history == 0 {
         return Vec::new();
     }

@@ -31,26 +31,31 @@ pub struct Record {
 
 /// The debt of a stream: all unacknowledged reports of earlier streams, before anything else.
 #[derive(Debug, Clone, Copy)]
-pub struct Resent {
+pub struct ResentDebt {
     through: u64,
     newest_before: u64,
 }
 
 impl Record {
     /// Records a message of a worker.
-    pub fn said(&mut self, worker: &str, message: &v1::WorkerMessage) {
+    pub fn note_report(&mut self, worker: &str, message: &v1::WorkerMessage) {
         if let (1.., Some(kind)) = (message.sequence, &message.kind) {
             self.reports.insert((worker.to_owned(), message.sequence), kind.clone());
         }
     }
 
     /// Begins another stream of a worker.
-    pub fn opened(&self, worker: &str) -> Resent {
-        Resent { through: 0, newest_before: self.newest.get(worker).copied().unwrap_or(0) }
+    pub fn begin_stream(&self, worker: &str) -> ResentDebt {
+        ResentDebt { through: 0, newest_before: self.newest.get(worker).copied().unwrap_or(0) }
     }
 
     /// Checks a message of a worker that reached the proxy, whether or not it gets through.
-    pub fn heard(&mut self, worker: &str, message: &v1::WorkerMessage, resent: &mut Resent) {
+    pub fn check_resent(
+        &mut self,
+        worker: &str,
+        message: &v1::WorkerMessage,
+        resent: &mut ResentDebt,
+    ) {
         let acknowledged = self.through.get(worker).copied().unwrap_or(0);
         let due = resent.through.max(acknowledged) + 1;
         let missing = match message.sequence {
@@ -82,7 +87,7 @@ impl Record {
     }
 
     /// Records an answer to a worker.
-    pub fn answered(&mut self, worker: &str, answer: &v1::CoordinatorMessage) {
+    pub fn note_answer(&mut self, worker: &str, answer: &v1::CoordinatorMessage) {
         match &answer.kind {
             Some(coordinator_message::Kind::Revoke(revoke)) => {
                 self.revocations += 1;

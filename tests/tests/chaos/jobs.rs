@@ -79,12 +79,12 @@ impl Surroundings {
         command.env(UNDISTURBED, self.undisturbed.path());
         command.envs(bug.map(|bug| ("SWFN_BUG", bug)));
         let output = command.output().expect("a program can start itself");
-        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         match output.status.code() {
             Some(0) => {
-                Verdict::Kept(said.parse().expect("a scenario that succeeds says its numbers"))
+                Verdict::Kept(text.parse().expect("a scenario that succeeds says its numbers"))
             }
-            Some(code) if code == i32::from(SKIPPED) => Verdict::Skipped(said),
+            Some(code) if code == i32::from(SKIPPED) => Verdict::Skipped(text),
             _ => {
                 let log = String::from_utf8_lossy(&output.stderr).into_owned();
                 let name =
@@ -98,8 +98,8 @@ impl Surroundings {
 
 /// Returns the message of the first panic; empty if the process was killed.
 fn last_words(log: &str) -> &str {
-    let said = log.split_once("panicked at").and_then(|(_, said)| said.split_once('\n'));
-    said.map_or("", |(_, said)| said)
+    let text = log.split_once("panicked at").and_then(|(_, text)| text.split_once('\n'));
+    text.map_or("", |(_, text)| text)
 }
 
 /// Shortens a message.

@@ -125,12 +125,13 @@ fn mutants(names: &[String], at_a_time: Option<usize>) -> ExitCode {
     let bugs: Vec<_> = bugs::ALL.iter().filter(|bug| wanted(bug.name)).collect();
     let job = |scenario: &'static Scenario, bug| Job { scenario, part: Part::few(scenario), bug };
     // The scenarios also run without any bug: one that always fails notices nothing.
-    let needed =
-        scenario::ALL.iter().filter(|scenario| bugs.iter().any(|bug| bug.by == scenario.name));
-    let sound = needed.map(|scenario| job(scenario, None));
-    let planted = bugs
+    let needed = scenario::ALL
         .iter()
-        .map(|bug| job(scenario::named(bug.by).expect("bugs name scenarios"), Some(bug.name)));
+        .filter(|scenario| bugs.iter().any(|bug| bug.noticed_by == scenario.name));
+    let sound = needed.map(|scenario| job(scenario, None));
+    let planted = bugs.iter().map(|bug| {
+        job(scenario::named(bug.noticed_by).expect("bugs name scenarios"), Some(bug.name))
+    });
     tables::mutants(
         sound.chain(planted).collect(),
         at_a_time.unwrap_or_else(usual_number),

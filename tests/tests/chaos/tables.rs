@@ -36,7 +36,7 @@ fn run(
     let tell = |job: &Job, verdict: &Verdict, time: Duration| {
         let done = ended.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let Part { seed, count: faults } = job.part;
-        let said = match (verdict, job.bug) {
+        let output = match (verdict, job.bug) {
             (Verdict::Kept(tally), _) => format!("kept ({} faults)", tally.faults),
             (Verdict::Skipped(reason), _) => format!("skipped: {reason}"),
             (Verdict::Broken(words), None) => {
@@ -47,7 +47,7 @@ fn run(
         let bug = job.bug.map(|bug| format!(" with {bug}")).unwrap_or_default();
         let name = job.scenario.name;
         eprintln!(
-            "{done}/{count} after {:.0?}: {name} {faults} from {seed}{bug}, {time:.0?}: {said}",
+            "{done}/{count} after {:.0?}: {name} {faults} from {seed}{bug}, {time:.0?}: {output}",
             start.elapsed()
         );
     };
@@ -122,8 +122,8 @@ pub(crate) fn mutants(jobs: Vec<Job>, at_a_time: usize, limit: u32) -> ExitCode 
             }
             (Verdict::Kept(_), Some(_)) => (false, "SURVIVES".to_owned()),
             (Verdict::Broken(words), Some(name)) => {
-                let says = bugs::named(name).expect("jobs have known bugs").says;
-                match says.iter().find(|form| words.contains(**form)) {
+                let messages = bugs::named(name).expect("jobs have known bugs").messages;
+                match messages.iter().find(|form| words.contains(**form)) {
                     Some(form) => (true, format!("caught: {form}")),
                     // The scenario failed for another reason, or without naming the bug.
                     None => (false, format!("NOT NAMED: {}", short(&words))),

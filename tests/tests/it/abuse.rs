@@ -13,17 +13,17 @@ use std::{
 };
 
 use h2::client;
-use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_proto::v1::{self, coordinator_message::Kind as Answer, worker_message::Kind};
 use swfn_tests::{
+    fake_worker::{FakeWorker, hello},
     permit,
     process::wait_until,
     sweep::Sweep,
-    talk::{Talk, hello},
 };
 use tokio::{net::TcpSocket, task::JoinSet, time::sleep};
 
 use scene::{
-    ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, granted, look, open, scene,
+    ELSEWHERE, Scene, ask, assert_well, connect, failed, foreign, next_grant, observe, open, scene,
     scene_with_files, succeeded,
 };
 
@@ -48,11 +48,11 @@ fn disk(scene: &Scene) -> u64 {
 async fn invented_leases_slow_no_worker() {
     let _permit = permit::to_compute();
     let scene = scene();
-    assert_well("alone", &look(&scene, 2).await);
+    assert_well("alone", &observe(&scene, 2).await);
     let mut attack = JoinSet::new();
     let address = scene.address.clone();
     attack.spawn(async move {
-        let mut talk = open(&address, hello("beats")).await;
+        let mut fake = open(&address, hello("beats")).await;
         let progress = (0..8192).map(|number| v1::Progress {
             lease: Some(foreign(number)),
             step: 1,
@@ -64,12 +64,12 @@ async fn invented_leases_slow_no_worker() {
         };
         loop {
             tokio::select! {
-                sent = talk.say.send(beat.clone()) => if sent.is_err() { return },
-                heard = talk.hear.message() => if !matches!(heard, Ok(Some(_))) { return },
+                sent = fake.outgoing.send(beat.clone()) => if sent.is_err() { return },
+                heard = fake.incoming.message() => if !matches!(heard, Ok(Some(_))) { return },
             }
         }
     });
-    assert_well("heartbeats of 8192 foreign leases", &look(&scene, 6).await);
+    assert_well("heartbeats of 8192 foreign leases", &observe(&scene, 6).await);
     attack.abort_all();
     let address = scene.address.clone();
     attack.spawn(async move {
@@ -78,10 +78,10 @@ async fn invented_leases_slow_no_worker() {
         for number in 0.. {
             let hello = v1::Hello { held: held.clone(), ..hello(&format!("eve:{number}")) };
             // Too much is refused.
-            drop(Talk::open(channel.clone(), "none", hello).await);
+            drop(FakeWorker::open(channel.clone(), "none", hello).await);
         }
     });
-    assert_well("hellos of 8192 foreign leases", &look(&scene, 6).await);
+    assert_well("hellos of 8192 foreign leases", &observe(&scene, 6).await);
     let lines = scene.coordinator.stderr().lines().filter(|line| line.contains("revoked")).count();
     assert!((1..1_000).contains(&lines), "{lines} lines");
 }
@@ -137,29 +137,29 @@ async fn unfinished_messages_take_up_no_memory() {
         }
         assert_well(
             &format!("{method}, {connections} x {calls} x {bytes} bytes"),
-            &look(&scene, 4).await,
+            &observe(&scene, 4).await,
         );
     }
 }
 
 /// Sends as many points as it can.
 async fn noise(address: String, name: String, sent: Arc<AtomicUsize>) {
-    let mut talk = open(&address, hello(&name)).await;
-    talk.tell(0, ask(1)).await;
-    let lease = granted(&mut talk).await.remove(0);
+    let mut fake = open(&address, hello(&name)).await;
+    fake.send(0, ask(1)).await;
+    let lease = next_grant(&mut fake).await.remove(0);
     for sequence in 1_u64.. {
         let point = |step| v1::MetricPoint { metric: "train/loss".into(), step, value: 0.5 };
         let points = ((sequence - 1) * 2_000..sequence * 2_000)
             .map(|step| point(step % 1_000_000))
             .collect();
         let kind = Kind::Points(v1::Points { lease: Some(lease.clone()), points, log: None });
-        if talk.say.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_err() {
+        if fake.outgoing.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_err() {
             return;
         }
         sent.fetch_add(2_000, Ordering::Relaxed);
-        while let Ok(Ok(Some(_))) = tokio::time::timeout(Duration::ZERO, talk.hear.message()).await
-        {
-        }
+        while let Ok(Ok(Some(_))) =
+            tokio::time::timeout(Duration::ZERO, fake.incoming.message()).await
+        {}
     }
 }
 
@@ -171,11 +171,11 @@ async fn a_noisy_worker_hardly_slows_the_others() {
     // Other tests come and go, so one quiet moment counts.
     let mut shares = Vec::new();
     for round in 0..4 {
-        let alone = look(&scene, 3).await;
-        alone.tell("alone");
+        let alone = observe(&scene, 3).await;
+        alone.print("alone");
         let (before, mut attack) = (sent.load(Ordering::Relaxed), JoinSet::new());
         attack.spawn(noise(scene.address.clone(), format!("noise:{round}"), Arc::clone(&sent)));
-        let beside = look(&scene, 3).await;
+        let beside = observe(&scene, 3).await;
         let points = sent.load(Ordering::Relaxed) - before;
         assert_well(&format!("beside {points} points"), &beside);
         assert!(points > 30_000, "nobody made noise");
@@ -197,19 +197,19 @@ async fn silent_and_waiting_workers_take_up_no_memory() {
         let address = scene.address.clone();
         attack.spawn(async move {
             loop {
-                let mut talk = open(&address, hello(&format!("deaf:{number}"))).await;
-                talk.tell(0, ask(2_000)).await;
-                let leases = granted(&mut talk).await;
+                let mut fake = open(&address, hello(&format!("deaf:{number}"))).await;
+                fake.send(0, ask(2_000)).await;
+                let leases = next_grant(&mut fake).await;
                 for sequence in 1.. {
                     // It returns its first leases again, although they are over, and asks for more.
                     // It never reads the answers.
                     let released = v1::Released {
                         lease: leases.get(sequence as usize % leases.len()).cloned(),
                     };
-                    let said = [Kind::Released(released), ask(2_000)]
+                    let output = [Kind::Released(released), ask(2_000)]
                         .map(|kind| v1::WorkerMessage { sequence, kind: Some(kind) });
-                    for message in said {
-                        if talk.say.send(message).await.is_err() {
+                    for message in output {
+                        if fake.outgoing.send(message).await.is_err() {
                             return;
                         }
                     }
@@ -217,22 +217,24 @@ async fn silent_and_waiting_workers_take_up_no_memory() {
             }
         });
     }
-    assert_well("eight that do not read", &look(&scene, 6).await);
+    assert_well("eight that do not read", &observe(&scene, 6).await);
     attack.shutdown().await;
     for number in 0..400 {
         let address = scene.address.clone();
         attack.spawn(async move {
             // Some of them come too soon after the others.
             let hello = hello(&format!("waits:{number}"));
-            let Ok(talk) = Talk::open(connect(&address).await, "none", hello).await else { return };
+            let Ok(fake) = FakeWorker::open(connect(&address).await, "none", hello).await else {
+                return;
+            };
             let vaes = (0..8192).map(|vae| format!("{vae:032x}")).collect();
-            talk.tell(0, Kind::Ask(v1::Ask { lanes: 1, vaes, shape: Some("0".repeat(32)) })).await;
+            fake.send(0, Kind::Ask(v1::Ask { lanes: 1, vaes, shape: Some("0".repeat(32)) })).await;
             std::future::pending::<()>().await;
         });
     }
     // All of them come at once.
     sleep(Duration::from_secs(3)).await;
-    assert_well("four hundred that wait with VAEs", &look(&scene, 6).await);
+    assert_well("four hundred that wait with VAEs", &observe(&scene, 6).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,17 +258,17 @@ async fn nobody_fills_the_disk_in_minutes() {
                 libtorch_version,
                 ..hello(&format!("new:{number}"))
             };
-            drop(Talk::open(channel.clone(), "none", hello).await);
+            drop(FakeWorker::open(channel.clone(), "none", hello).await);
         }
     });
     for way in 0..2 {
         let address = scene.address.clone();
         attack.spawn(async move {
-            let mut talk = open(&address, hello(&format!("fills:{way}"))).await;
+            let mut fake = open(&address, hello(&format!("fills:{way}"))).await;
             let mut sequence = 0;
             loop {
-                talk.tell(0, ask(64)).await;
-                for lease in granted(&mut talk).await {
+                fake.send(0, ask(64)).await;
+                for lease in next_grant(&mut fake).await {
                     for part in 0..if way == 0 { 1024 } else { 0 } {
                         sequence += 1;
                         let (name, content) =
@@ -279,25 +281,25 @@ async fn nobody_fills_the_disk_in_minutes() {
                             content,
                             size,
                         };
-                        talk.tell(sequence, Kind::Artifact(part)).await;
+                        fake.send(sequence, Kind::Artifact(part)).await;
                     }
                     sequence += 1;
                     if way == 1 {
                         let log = Some(v1::LogPart { offset: 0, text: "w".repeat(32 << 10) });
                         let points =
                             v1::Points { lease: Some(lease.clone()), points: Vec::new(), log };
-                        talk.tell(sequence, Kind::Points(points)).await;
+                        fake.send(sequence, Kind::Points(points)).await;
                         sequence += 1;
                     }
                     // After a while a worker that fails everything gets no more trials. Returning
                     // leases costs nothing.
-                    talk.tell(sequence, Kind::Released(v1::Released { lease: Some(lease) })).await;
+                    fake.send(sequence, Kind::Released(v1::Released { lease: Some(lease) })).await;
                 }
             }
         });
     }
     let (seconds, before) = (8, disk(&scene));
-    let seen = look(&scene, seconds).await;
+    let seen = observe(&scene, seconds).await;
     let rate = (disk(&scene) - before) / seconds;
     println!("{rate} KiB a second");
     assert_well("joins, artifacts, logs and give-backs", &seen);
@@ -311,8 +313,8 @@ async fn nobody_fills_the_disk_in_minutes() {
         files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".")).count();
     assert!(partial <= 3, "{partial} files of attempts that are over");
     let log = scene.coordinator.stderr();
-    assert!(log.contains("it says so much that it is held up"), "nobody is told");
-    assert!(log.contains("[of 4000 bytes]"), "what is cut off is said");
+    assert!(log.contains("it says so much that it is held up"), "the log does not mention it");
+    assert!(log.contains("[of 4000 bytes]"), "the log does not mark the cut");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -324,26 +326,26 @@ async fn texts_of_workers_begin_no_log_line() {
         predecessor_end: format!("gone\n{forged}"),
         ..hello("liar")
     };
-    let mut talk = open(&scene.address, liar).await;
-    talk.tell(0, ask(1)).await;
-    let lease = granted(&mut talk).await.remove(0);
+    let mut fake = open(&scene.address, liar).await;
+    fake.send(0, ask(1)).await;
+    let lease = next_grant(&mut fake).await.remove(0);
     let failed = v1::Failed {
         lease: Some(lease),
         message: format!("boom\n{forged}\r\u{202e}x"),
         ..v1::Failed::default()
     };
-    talk.tell(1, Kind::Failed(failed)).await;
-    while !matches!(talk.next().await.unwrap(), Told::Acknowledge(_)) {}
+    fake.send(1, Kind::Failed(failed)).await;
+    while !matches!(fake.next().await.unwrap(), Answer::Acknowledge(_)) {}
     let heir = v1::Hello {
         predecessor: Some("liar".into()),
         predecessor_end: format!("x\n{forged}"),
         ..hello("heir")
     };
-    talk.tell(0, ask(1)).await;
-    granted(&mut talk).await;
-    let mut talk = open(&scene.address, heir).await;
-    talk.tell(0, ask(1)).await;
-    granted(&mut talk).await;
+    fake.send(0, ask(1)).await;
+    next_grant(&mut fake).await;
+    let mut fake = open(&scene.address, heir).await;
+    fake.send(0, ask(1)).await;
+    next_grant(&mut fake).await;
     let log = scene.coordinator.stderr();
     assert_eq!(log.matches("worker=forged").count(), 3, "{log}");
     assert!(!log.lines().any(|line| line.starts_with(forged)), "{log}");
@@ -351,18 +353,18 @@ async fn texts_of_workers_begin_no_log_line() {
 }
 
 /// Fails every trial that it gets, as fast as it can.
-async fn fails(address: String, lanes: u32, kind: v1::FailureKind) {
-    let mut talk = open(&address, hello("broken:cuda0-0:1")).await;
-    talk.tell(0, ask(lanes)).await;
+async fn fail_everything(address: String, lanes: u32, kind: v1::FailureKind) {
+    let mut fake = open(&address, hello("broken:cuda0-0:1")).await;
+    fake.send(0, ask(lanes)).await;
     let mut sequence = 0;
-    while let Ok(told) = talk.next().await {
-        if let Told::Grant(grant) = told {
+    while let Ok(answer) = fake.next().await {
+        if let Answer::Grant(grant) = answer {
             for lease in grant.leases.into_iter().filter_map(|lease| lease.id) {
                 sequence += 1;
                 let Kind::Failed(failed) = failed(lease, 1) else { unreachable!() };
-                talk.tell(sequence, Kind::Failed(v1::Failed { kind: kind.into(), ..failed })).await;
+                fake.send(sequence, Kind::Failed(v1::Failed { kind: kind.into(), ..failed })).await;
             }
-            talk.tell(0, ask(lanes)).await;
+            fake.send(0, ask(lanes)).await;
         }
     }
 }
@@ -372,16 +374,16 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
     for (lanes, kind) in
         [(1, v1::FailureKind::Error), (64, v1::FailureKind::Error), (1, v1::FailureKind::Diverged)]
     {
-        let sweep = Sweep::of_grid(
+        let sweep = Sweep::with_grid(
             "version = 1\nname = \"broken\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = { count = 200 }\n\
              subset_size = 40\narchitecture = \"net\"\nlambda = 0\n",
         );
         let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
         let address = sweep.address(&coordinator);
-        let mut talk = open(&address, hello("honest:cpu-0:1")).await;
-        talk.tell(0, ask(1)).await;
-        let mut leases = granted(&mut talk).await;
-        let broken = tokio::spawn(fails(address, lanes, kind));
+        let mut fake = open(&address, hello("honest:cpu-0:1")).await;
+        fake.send(0, ask(1)).await;
+        let mut leases = next_grant(&mut fake).await;
+        let broken = tokio::spawn(fail_everything(address, lanes, kind));
         // Waits until the trial has begun.
         let begun = || {
             (sweep.query("SELECT count(*) FROM event WHERE kind = 'failed'") > Some(2))
@@ -392,19 +394,19 @@ async fn a_worker_that_fails_everything_costs_no_trial() {
         loop {
             for lease in leases.drain(..) {
                 sequence += 1;
-                talk.tell(sequence, succeeded(lease)).await;
+                fake.send(sequence, succeeded(lease)).await;
             }
-            talk.tell(0, ask(1)).await;
-            match talk.next().await {
-                Ok(Told::Grant(grant)) => {
+            fake.send(0, ask(1)).await;
+            match fake.next().await {
+                Ok(Answer::Grant(grant)) => {
                     leases.extend(grant.leases.into_iter().filter_map(|lease| lease.id))
                 }
-                Ok(Told::Drain(_)) => break,
+                Ok(Answer::Drain(_)) => break,
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        drop(talk);
+        drop(fake);
         broken.abort();
         assert_eq!(
             coordinator.wait(),
@@ -422,25 +424,25 @@ async fn a_hoarding_worker_holds_few_trials_until_drained() {
     let _permit = permit::to_compute();
     let scene = scene();
     let mut hog = open(&scene.address, hello("hog:cpu-0:1")).await;
-    hog.tell(0, ask(4_096)).await;
-    let held = granted(&mut hog).await;
+    hog.send(0, ask(4_096)).await;
+    let held = next_grant(&mut hog).await;
     assert_eq!(held.len(), 64);
     let progress =
         held.iter().map(|lease| v1::Progress { lease: Some(lease.clone()), step: 0, waits: true });
-    hog.tell(0, Kind::Heartbeat(v1::Heartbeat { progress: progress.collect() })).await;
-    hog.tell(0, ask(4_096)).await;
+    hog.send(0, Kind::Heartbeat(v1::Heartbeat { progress: progress.collect() })).await;
+    hog.send(0, ask(4_096)).await;
     let put_out = ["drain", "hog:", "--now", "--coordinator", &scene.address];
     tokio::task::block_in_place(|| scene.sweep.program("drain", &put_out).succeed());
     let mut revoked = 0;
     loop {
         match hog.next().await.expect("the stream is open") {
-            Told::Revoke(_) => revoked += 1,
-            Told::Drain(_) => break,
-            Told::Grant(grant) => panic!("{} more", grant.leases.len()),
+            Answer::Revoke(_) => revoked += 1,
+            Answer::Drain(_) => break,
+            Answer::Grant(grant) => panic!("{} more", grant.leases.len()),
             _ => {}
         }
     }
     assert_eq!(revoked, held.len());
     assert_eq!(scene.sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'"), Some(0));
-    assert_well("beside a hog", &look(&scene, 1).await);
+    assert_well("beside a hog", &observe(&scene, 1).await);
 }

@@ -20,7 +20,7 @@ fn sweep(axes: &str, iterations: u32) -> Sweep {
     let more = "[artifacts]\nweights = true\nvae_sheet = true\nconfusion = true";
     let grid =
         grid(axes, iterations, more).replace("[vae]\niterations = 60", "[vae]\niterations = 200");
-    Sweep::of_grid(&grid).on(images::few())
+    Sweep::with_grid(&grid).on(images::few())
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -73,8 +73,8 @@ fn trials_leave_the_same_files_alone() {
             let swept = fs::read(sweep.run_dir().join("artifacts").join(id).join(name)).unwrap();
             assert!(swept == fs::read(alone.join(name)).unwrap(), "{name} differs");
         }
-        let said = program.stdout();
-        let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        let output = program.stdout();
+        let last: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
         assert_eq!(last["dataset_digest"], trial["dataset_digest"].as_str());
         assert_eq!(last["settings"]["penalty"]["lambda"], 0.1);
     }

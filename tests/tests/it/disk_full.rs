@@ -142,6 +142,6 @@ fn a_worker_trains_without_room_for_its_cache() {
     coordinator.succeed();
     worker.succeed();
     let log = worker.stderr();
-    assert!(log.contains("No space left on device"), "what is not kept is told: {log}");
+    assert!(log.contains("No space left on device"), "the log names the loss: {log}");
     judge(&sweep);
 }

@@ -18,7 +18,7 @@ const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = [\"ne
 #[test]
 fn two_workers_finish_a_sweep_exactly_once() {
     let _permit = permit::to_compute();
-    let sweep = Sweep::of_digits(AXES, 60).slowed(300);
+    let sweep = Sweep::with_digits(AXES, 60).slowed(300);
     let mut coordinator = sweep.coordinator("first", &["--local-workers", "2"]);
     coordinator.succeed();
 
@@ -275,7 +275,7 @@ fn an_interrupt_leaves_no_process_behind() {
     assert_eq!(journal.iter().filter(|line| line.kind == "released").count(), 2, "{journal:?}");
     assert!(
         coordinator.stdout().contains("0 of 2"),
-        "what there is, is told: {}",
+        "the report names its contents: {}",
         coordinator.stdout()
     );
 }
@@ -325,7 +325,7 @@ fn a_backup_of_a_running_sweep_resumes() {
     let sweep = Sweep::new(&AXES.replace("lenet+bn", "net+dropout"), 60).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--local-workers", "1"]);
     wait_until("two results", || (sweep.succeeded() >= 2).then_some(()));
-    let elsewhere = Sweep::in_place(&sweep.folder().join("elsewhere")).on(images::few());
+    let elsewhere = Sweep::existing(&sweep.folder().join("elsewhere")).on(images::few());
     fs::create_dir(elsewhere.folder()).unwrap();
     fs::copy(sweep.grid(), elsewhere.grid()).unwrap();
     let backup = |name: &str, to: &Path| {
@@ -431,7 +431,7 @@ fn the_extent_of_the_report_is_an_option() {
 fn a_sweep_of_an_earlier_version_resumes() {
     let _permit = permit::to_compute();
     let grid = include_str!("../../../coordinator/store/src/fixtures/version-4.toml");
-    let sweep = Sweep::of_grid(&format!("{grid}[run]\nlease_seconds = 4\n"));
+    let sweep = Sweep::with_grid(&format!("{grid}[run]\nlease_seconds = 4\n"));
     fs::create_dir_all(sweep.run_dir()).unwrap();
     fs::write(sweep.run_dir().join("grid.toml"), grid).unwrap();
     let dump = include_str!("../../../coordinator/store/src/fixtures/version-4.sql");

@@ -38,5 +38,5 @@ fn that_diverges(seeds: u32, iterations: u32) -> Sweep {
     );
     let grid = grid(&axes, iterations, "lease_seconds = 60")
         .replace("name = \"test\"", "name = \"exported\"");
-    Sweep::of_grid(&grid).on(images::few()).evaluated_every(iterations / 5)
+    Sweep::with_grid(&grid).on(images::few()).evaluated_every(iterations / 5)
 }

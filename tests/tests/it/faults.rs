@@ -223,9 +223,9 @@ fn a_worker_killing_trial_fails_until_retried() {
     assert_eq!(states, ["quarantined", "succeeded", "succeeded"]);
     let table = coordinator.stdout();
     assert!(table.contains("its worker process ended (signal 9, SIGKILL)"), "{table}");
-    let mut told = table.lines().skip_while(|line| !line.contains("its worker process ended"));
+    let mut output = table.lines().skip_while(|line| !line.contains("its worker process ended"));
     assert!(
-        told.any(|line| line.starts_with("    ") && line.contains("connected")),
+        output.any(|line| line.starts_with("    ") && line.contains("connected")),
         "its last words: {table}"
     );
 
@@ -282,11 +282,11 @@ fn a_drained_worker_finishes_its_trials() {
     let mut drain = sweep.program("drain", &["drain", "--coordinator", &address]);
     drain.succeed();
     first.succeed();
-    let told = drain.stdout();
+    let output = drain.stdout();
     let journal = sweep.journal();
     let holder = journal.iter().find_map(|line| line.worker.clone()).unwrap();
     assert_eq!(
-        told,
+        output,
         format!("asked {holder} to leave; it finishes the trials that it holds first\n")
     );
     let done = journal.iter().filter(|line| line.kind == "succeeded").count();
@@ -301,23 +301,23 @@ fn a_drained_worker_finishes_its_trials() {
 
 #[test]
 fn a_stopped_worker_saves_its_trial() {
-    asked_to_stop(|_, _, worker| worker.signal(Signal::SIGTERM));
+    assert_saved_when_stopped(|_, _, worker| worker.signal(Signal::SIGTERM));
 }
 
 #[test]
 fn so_does_one_whose_processes_are_all_stopped() {
-    asked_to_stop(|_, _, worker| send_to_all(worker.id(), Signal::SIGTERM));
+    assert_saved_when_stopped(|_, _, worker| send_to_all(worker.id(), Signal::SIGTERM));
 }
 
 #[test]
 fn so_does_a_drained_one() {
-    asked_to_stop(|sweep, address, worker| {
+    assert_saved_when_stopped(|sweep, address, worker| {
         sweep.program("drain", &["drain", "--coordinator", address]).succeed();
         worker.signal(Signal::SIGTERM);
     });
 }
 
-fn asked_to_stop(ask: fn(&Sweep, &str, &Process)) {
+fn assert_saved_when_stopped(ask: fn(&Sweep, &str, &Process)) {
     let axes = "seed = [0]\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0.1";
     let sweep = Sweep::new(axes, 300).evaluated_every(20).slowed(200);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);

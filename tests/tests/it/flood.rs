@@ -50,14 +50,14 @@ fn sweep() -> Sweep {
          subset_size = 40\narchitecture = \"net\"\nlambda = 0\n[classifier]\niterations = {}\n[run]\nlease_seconds = 60\n",
         points() / TRIALS
     );
-    Sweep::of_grid(&grid)
+    Sweep::with_grid(&grid)
 }
 
 /// Runs a worker that trains nothing and reports much, until the sweep ends.
 async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU64>) {
     let mut client = CoordinatorClient::connect(address).await.expect("the coordinator listens");
     let (outgoing, stream) = mpsc::channel(16);
-    let say = |sequence, kind| {
+    let send = |sequence, kind| {
         let outgoing = outgoing.clone();
         async move { outgoing.send(v1::WorkerMessage { sequence, kind: Some(kind) }).await.is_ok() }
     };
@@ -75,11 +75,11 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
         trainer_revision: TRAINER_REVISION,
         ..v1::Hello::default()
     };
-    say(0, Kind::Hello(hello)).await;
+    send(0, Kind::Hello(hello)).await;
     let mut incoming =
         client.session(ReceiverStream::new(stream)).await.expect("a stream").into_inner();
     let mut next = 1;
-    say(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
+    send(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
     while let Ok(Some(message)) = incoming.message().await {
         match message.kind {
             Some(coordinator_message::Kind::Grant(grant)) => {
@@ -93,7 +93,7 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                         };
                         let points =
                             (first..per_trial.min(first + POINTS_PER_MESSAGE)).map(point).collect();
-                        say(
+                        send(
                             next,
                             Kind::Points(v1::Points { lease: lease.clone(), points, log: None }),
                         )
@@ -109,13 +109,13 @@ async fn worker(address: String, number: u64, per_trial: u64, sent: Arc<AtomicU6
                     let dataset_digest = Dataset::synthetic(0).digest().to_string();
                     let succeeded =
                         v1::Succeeded { lease, outcome: outcome_values(&outcome), dataset_digest };
-                    say(next, Kind::Succeeded(succeeded)).await;
+                    send(next, Kind::Succeeded(succeeded)).await;
                     next += 1;
                 }
-                say(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
+                send(0, Kind::Ask(v1::Ask { lanes: 1, ..v1::Ask::default() })).await;
             }
             Some(coordinator_message::Kind::Drain(_)) => {
-                say(0, Kind::Goodbye(v1::Goodbye {})).await;
+                send(0, Kind::Goodbye(v1::Goodbye {})).await;
                 return;
             }
             _ => {}

@@ -113,9 +113,12 @@ fn a_full_disk_fails_results_but_not_logs() {
             );
             (process.wait(), process.stderr())
         };
-        let (code, said) = run(Some(full()), None);
-        assert_eq!(code, Some(1), "{program} {arguments:?}: {said}");
-        assert!(said.contains("error: cannot write to standard output: No space left"), "{said}");
+        let (code, printed) = run(Some(full()), None);
+        assert_eq!(code, Some(1), "{program} {arguments:?}: {printed}");
+        assert!(
+            printed.contains("error: cannot write to standard output: No space left"),
+            "{printed}"
+        );
         assert_eq!(run(None, Some(full())).0, Some(0), "{program} {arguments:?}");
     }
 }
@@ -200,27 +203,30 @@ fn empty_variables_count_as_unset() {
         ("swfn-coordinator", &["--run-dir", &run_dir, "--local-workers", "1"]),
         ("swfn-worker", &["samples", "--dataset", "synthetic", "--out", "x.png"]),
     ] {
-        let (code, said) = run(program, arguments, &empty);
-        assert_eq!(code, Some(0), "{program} {arguments:?}: {said}");
+        let (code, printed) = run(program, arguments, &empty);
+        assert_eq!(code, Some(0), "{program} {arguments:?}: {printed}");
         if arguments[0] == "--run-dir" {
-            assert!(said.contains("workers join with"), "the log is as without RUST_LOG: {said}");
+            assert!(
+                printed.contains("workers join with"),
+                "the log is as without RUST_LOG: {printed}"
+            );
         }
     }
-    let (_, said) = run("swfn-worker", &["--devices", "cpu", "--give-up-after", "1"], &empty);
-    assert!(said.contains("http://127.0.0.1:7077"), "{said}");
+    let (_, printed) = run("swfn-worker", &["--devices", "cpu", "--give-up-after", "1"], &empty);
+    assert!(printed.contains("http://127.0.0.1:7077"), "{printed}");
     // Settings of a sweep break no other command; the sweep refuses them.
     let half = [("SWFN_TLS_CERT", "missing.pem"), ("SWFN_TOKEN", "short")];
     assert_eq!(run("swfn-coordinator", &["report", &run_dir], &half).0, Some(0));
     assert_eq!(run("swfn-coordinator", &["--grid", &grid, "--dry-run"], &half).0, Some(0));
-    let (code, said) = run("swfn-coordinator", &["--run-dir", &run_dir], &half);
+    let (code, printed) = run("swfn-coordinator", &["--run-dir", &run_dir], &half);
     assert_eq!(code, Some(1));
-    assert!(said.contains("--tls-cert is given, and --tls-key is not"), "{said}");
-    let (_, said) = run(
+    assert!(printed.contains("--tls-cert is given, and --tls-key is not"), "{printed}");
+    let (_, printed) = run(
         "swfn-coordinator",
         &["--run-dir", &run_dir, "--local-workers", "1"],
         &[("RUST_LOG", "=,=a")],
     );
-    assert!(said.contains("RUST_LOG is `=,=a`, which is no filter"), "{said}");
+    assert!(printed.contains("RUST_LOG is `=,=a`, which is no filter"), "{printed}");
 }
 
 /// Signals of schedulers, service managers and shells. Signals that this process ignores are left
@@ -258,8 +264,8 @@ fn every_signal_to_stop_returns_leases() {
         );
         coordinator.signal(signal);
         coordinator.succeed();
-        let said = coordinator.stderr();
-        assert!(said.contains("stopped; run the same command again"), "{signal}: {said}");
+        let printed = coordinator.stderr();
+        assert!(printed.contains("stopped; run the same command again"), "{signal}: {printed}");
     }
     let kinds = sweep.journal().into_iter().map(|line| line.kind).filter(|kind| kind != "leased");
     assert!(kinds.clone().all(|kind| kind == "released") && kinds.count() >= 4);
@@ -301,10 +307,10 @@ fn results_survive_a_removed_run_directory() {
         wait_until("a result", || (sweep.succeeded() > 0).then_some(()));
         take(&sweep);
         assert_eq!(coordinator.wait(), Some(1));
-        let said = coordinator.stderr();
-        assert!(said.contains(what) && said.contains("while the sweep ran"), "{said}");
+        let printed = coordinator.stderr();
+        assert!(printed.contains(what) && printed.contains("while the sweep ran"), "{printed}");
         let kept = sweep.folder().join(kept);
-        assert!(said.contains(&format!("go on with --run-dir {}", kept.display())), "{said}");
+        assert!(printed.contains(&format!("go on with --run-dir {}", kept.display())), "{printed}");
         let database = swfn_tests::sweep::database(&kept).unwrap();
         let count = "SELECT count(*) FROM trial WHERE state = 'succeeded'";
         let count: i64 = database.query_row(count, [], |row| row.get(0)).unwrap();
@@ -323,38 +329,42 @@ fn results_set_aside_are_reported() {
         (coordinator.wait(), coordinator.stderr())
     };
     let trials = fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap();
-    let (code, said) = run(&grid.replace("\"net\"", "\"lenet\""));
-    assert_eq!(code, Some(1), "{said}");
+    let (code, printed) = run(&grid.replace("\"net\"", "\"lenet\""));
+    assert_eq!(code, Some(1), "{printed}");
     assert!(
-        said.contains("has the results of another grid, and none of its trials is in this one:\n"),
-        "{said}"
+        printed
+            .contains("has the results of another grid, and none of its trials is in this one:\n"),
+        "{printed}"
     );
     assert!(
-        said.contains("architecture: net -> lenet")
-            && said.contains("hint: --replace sets them aside"),
-        "{said}"
+        printed.contains("architecture: net -> lenet")
+            && printed.contains("hint: --replace sets them aside"),
+        "{printed}"
     );
     assert_eq!(
         fs::read_to_string(sweep.run_dir().join("trials.csv")).unwrap(),
         trials,
         "nothing was replaced"
     );
-    let (code, said) = run(&grid.replace("seed = { count = 2 }", "seed = [1]"));
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = run(&grid.replace("seed = { count = 2 }", "seed = [1]"));
+    assert_eq!(code, Some(0), "{printed}");
     assert!(
-        said.contains("this grid sets 1 result of ") && said.contains("seed: 0, 1 -> 1\n"),
-        "{said}"
+        printed.contains("this grid sets 1 result of ") && printed.contains("seed: 0, 1 -> 1\n"),
+        "{printed}"
     );
     assert_eq!(fs::read_to_string(sweep.run_dir().join("grids/1.toml")).unwrap(), grid);
     what_was_set_aside_stays_readable(&sweep);
-    let (code, said) = run(&grid.replace("[grid]", "[artifacts]\nconfusion = true\n[grid]"));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("2 trials had succeeded before [artifacts] asked for files"), "{said}");
+    let (code, printed) = run(&grid.replace("[grid]", "[artifacts]\nconfusion = true\n[grid]"));
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(
+        printed.contains("2 trials had succeeded before [artifacts] asked for files"),
+        "{printed}"
+    );
 }
 
 fn what_was_set_aside_stays_readable(sweep: &Sweep) {
     let run_dir = sweep.run_dir().display().to_string();
-    let told = |name: &str, arguments: &[&str]| {
+    let run_named = |name: &str, arguments: &[&str]| {
         let mut program = sweep.bare_coordinator(name, arguments);
         (program.wait(), program.stdout() + &program.stderr())
     };
@@ -365,32 +375,36 @@ fn what_was_set_aside_stays_readable(sweep: &Sweep) {
         (&["--grid", "1"], "grids/1", 2),
         (&["--grid", "all"], "grids/all", 2),
     ] {
-        assert_eq!(told("export", &[&["export", &run_dir], grid].concat()).0, Some(0));
+        assert_eq!(run_named("export", &[&["export", &run_dir], grid].concat()).0, Some(0));
         assert_eq!(rows(&format!("{folder}/trials.csv")), trials, "{folder}");
     }
-    let (code, said) = told("report", &["report", &run_dir, "--grid", "1"]);
-    assert_eq!((code, rows("grids/1/trials.csv"), rows("trials.csv")), (Some(0), 2, 1), "{said}");
-    let (code, said) = told("wrong", &["export", &run_dir, "--grid", "7"]);
-    assert!(
-        code == Some(1) && said.contains("has no earlier grid `7`\nhint: it has 1, or `all`"),
-        "{said}"
+    let (code, printed) = run_named("report", &["report", &run_dir, "--grid", "1"]);
+    assert_eq!(
+        (code, rows("grids/1/trials.csv"), rows("trials.csv")),
+        (Some(0), 2, 1),
+        "{printed}"
     );
-    let (code, said) = told("logs", &["logs", &run_dir, "--grid", "1", "zz"]);
-    assert!(code == Some(1) && said.matches(", seed ").count() == 2, "{said}");
-    let (_, said) = told("logs", &["logs", &run_dir, "zz"]);
-    assert!(said.matches(", seed ").count() == 1, "{said}");
+    let (code, printed) = run_named("wrong", &["export", &run_dir, "--grid", "7"]);
+    assert!(
+        code == Some(1) && printed.contains("has no earlier grid `7`\nhint: it has 1, or `all`"),
+        "{printed}"
+    );
+    let (code, printed) = run_named("logs", &["logs", &run_dir, "--grid", "1", "zz"]);
+    assert!(code == Some(1) && printed.matches(", seed ").count() == 2, "{printed}");
+    let (_, printed) = run_named("logs", &["logs", &run_dir, "zz"]);
+    assert!(printed.matches(", seed ").count() == 1, "{printed}");
 }
 
 #[test]
 fn first_commands_are_understood() {
     let sweep = finished();
     let grid = sweep.grid().display().to_string();
-    let told = |name: &str, arguments: &[&str]| {
+    let run_named = |name: &str, arguments: &[&str]| {
         let mut program = sweep.bare_coordinator(name, arguments);
         (program.wait(), program.stdout() + &program.stderr())
     };
-    let (code, said) = told("positional", &[&grid, "--dry-run"]);
-    assert!(code == Some(0) && said.starts_with("sweep "), "{said}");
+    let (code, printed) = run_named("positional", &[&grid, "--dry-run"]);
+    assert!(code == Some(0) && printed.starts_with("sweep "), "{printed}");
     let cases = [
         (&[&grid, "--workers", "2"][..], "did you mean `--local-workers 2`?"),
         (&[&grid, "--gpus", "1"], "did you mean `--local-workers 1`? It takes GPUs first"),
@@ -399,11 +413,11 @@ fn first_commands_are_understood() {
         (&["retry", "--failed"], "name a grid file"),
     ];
     for (arguments, message) in cases {
-        let (code, said) = told("wrong", arguments);
-        assert!(code == Some(2) && said.contains(message), "{arguments:?}: {said}");
+        let (code, printed) = run_named("wrong", arguments);
+        assert!(code == Some(2) && printed.contains(message), "{arguments:?}: {printed}");
     }
-    let (code, said) = told("help", &["help", "--help"]);
-    assert!(code == Some(0) && said.contains("Usage: "), "{said}");
+    let (code, printed) = run_named("help", &["help", "--help"]);
+    assert!(code == Some(0) && printed.contains("Usage: "), "{printed}");
 }
 
 #[test]
@@ -415,9 +429,9 @@ fn a_sweep_misses_departed_local_workers() {
     });
     swfn_tests::process::send(swfn_tests::process::children(coordinator.id())[0], Signal::SIGTERM);
     wait_until("a warning", || {
-        let said = coordinator.stderr();
-        (said.contains("the local workers have left, and 2 trials of this sweep are left")
-            && said.contains("start workers with `swfn-worker"))
+        let printed = coordinator.stderr();
+        (printed.contains("the local workers have left, and 2 trials of this sweep are left")
+            && printed.contains("start workers with `swfn-worker"))
         .then_some(())
     });
     coordinator.signal(Signal::SIGTERM);

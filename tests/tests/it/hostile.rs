@@ -32,11 +32,11 @@ fn refused(program: &str, arguments: &[&str], message: &str) {
     command.current_dir(folder.path()).env("SWFN_CACHE", folder.path());
     let start = Instant::now();
     let mut process = Process::start(&mut command, folder.path(), "program");
-    let (code, took, said) = (process.wait(), start.elapsed(), process.stderr());
-    println!("{took:.2?}: {said}");
-    assert_eq!(code, Some(1), "{program} {arguments:?}: {said}");
-    assert!(said.contains(message), "{program} {arguments:?}: not `{message}`, but {said}");
-    assert!(said.contains("hint: ") && said.len() < 4_000, "{program} {arguments:?}: {said}");
+    let (code, took, output) = (process.wait(), start.elapsed(), process.stderr());
+    println!("{took:.2?}: {output}");
+    assert_eq!(code, Some(1), "{program} {arguments:?}: {output}");
+    assert!(output.contains(message), "{program} {arguments:?}: not `{message}`, but {output}");
+    assert!(output.contains("hint: ") && output.len() < 4_000, "{program} {arguments:?}: {output}");
     assert!(took < SOON, "{program} {arguments:?} took {took:?}");
 }
 

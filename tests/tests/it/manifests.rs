@@ -28,7 +28,7 @@ fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/k8s")
 }
 
-fn told(findings: &[Finding]) -> String {
+fn describe(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("\n  {finding}")).collect()
 }
 
@@ -54,7 +54,7 @@ fn no_rendering_has_a_finding() {
             "rendered {name}: {} documents, {} findings{}",
             rendering.documents().len(),
             findings.len(),
-            told(&findings)
+            describe(&findings)
         );
     }
     let documents: usize =
@@ -88,9 +88,12 @@ fn every_rule_notices_its_seeded_faults() {
             let at = fault.at.rsplit('/').next().unwrap_or("").replace("~1", "/");
             match findings.iter().find(|finding| finding.rule == fault.rule) {
                 Some(finding) => println!("noticed: {at} becomes {}: {finding}", fault.to),
-                None => {
-                    missed.push(format!("{} of {}: {}", fault.at, fault.document, told(&findings)))
-                }
+                None => missed.push(format!(
+                    "{} of {}: {}",
+                    fault.at,
+                    fault.document,
+                    describe(&findings)
+                )),
             }
         }
         faults.len() + before - missed.len()
@@ -173,16 +176,16 @@ fn the_job_has_the_deployments_pods() {
 #[test]
 fn the_programs_accept_the_pods_command_lines() {
     let Some(renderings) = all() else { return };
-    let mut told = BTreeMap::new();
+    let mut accepted = BTreeMap::new();
     for Rendered { name, rendering, .. } in renderings {
-        told.extend(
+        accepted.extend(
             programs::commands(rendering).into_iter().map(|command| (command, name.clone())),
         );
     }
-    for (command, name) in &told {
+    for (command, name) in &accepted {
         programs::try_out(command, name);
     }
-    println!("commands of pods: {} different ones, taken by the programs", told.len());
+    println!("commands of pods: {} different ones, taken by the programs", accepted.len());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use swfn_tests::{
 const AXES: &str = "seed = [1]\nsubset_size = 40\narchitecture = [\"net\", \"net+dropout\"]\nweight_decay = [0, 1e-4, 5e-4]\nlambda = 0";
 
 /// Reads the log of the local workers.
-fn said(sweep: &Sweep) -> String {
+fn worker_log(sweep: &Sweep) -> String {
     fs::read_to_string(sweep.run_dir().join("logs/local-workers.log")).unwrap_or_default()
 }
 
@@ -36,17 +36,17 @@ fn two_killed_processes_reduce_the_workers() {
     assert_eq!(devices.len(), 3);
     devices[..2].iter().for_each(|device| send(*device, Signal::SIGKILL));
     coordinator.succeed();
-    let said = said(&sweep);
+    let log = worker_log(&sweep);
     assert_eq!(
-        said.matches("leaves, since memory does not suffice for all workers").count(),
+        log.matches("leaves, since memory does not suffice for all workers").count(),
         1,
-        "{said}"
+        "{log}"
     );
     assert!(
-        said.contains(
+        log.contains(
             "signal 9, SIGKILL, as with another trial just before: memory is the likely reason"
         ),
-        "{said}"
+        "{log}"
     );
     // The first end may have been a trial's fault; the second one is not.
     let journal = sweep.journal();
@@ -70,7 +70,7 @@ fn an_aborting_trial_costs_no_worker() {
         .replace("seed = [1]", "seed = [0, 1, 2]")
         .replace("[0, 1e-4, 5e-4]", "0")
         .replace(", \"net+dropout\"", "");
-    let sweep = Sweep::of_grid(&grid(&axes, 100, "lease_seconds = 60\nmax_losses = 2"))
+    let sweep = Sweep::with_grid(&grid(&axes, 100, "lease_seconds = 60\nmax_losses = 2"))
         .on(swfn_tests::images::few());
     let sweep = sweep.with("SWFN_POISON", "seed=1,step=50,kind=abort");
     let mut coordinator = sweep.coordinator("run", &["--local-workers", "2"]);
@@ -78,7 +78,7 @@ fn an_aborting_trial_costs_no_worker() {
     let states: Vec<_> =
         sweep.csv("trials.csv").iter().map(|trial| trial["state"].clone()).collect();
     assert_eq!(states, ["succeeded", "quarantined", "succeeded"]);
-    assert!(!said(&sweep).contains("memory"), "{}", said(&sweep));
+    assert!(!worker_log(&sweep).contains("memory"), "{}", worker_log(&sweep));
 }
 
 /// A control group of this test, if this machine allows one.
@@ -140,11 +140,11 @@ fn a_small_control_group_blames_no_trial() {
     let command = sweep.coordinator_command(&["--local-workers", "4"]);
     let mut coordinator = sweep.start(&mut group.run(&command), "run");
     coordinator.succeed();
-    let said = said(&sweep);
-    assert!(said.contains("killed for want of memory, which is limited to 1153 MB"), "{said}");
+    let log = worker_log(&sweep);
+    assert!(log.contains("killed for want of memory, which is limited to 1153 MB"), "{log}");
     assert!(
-        (1..=3).contains(&said.matches("leaves, since memory does not suffice").count()),
-        "{said}"
+        (1..=3).contains(&log.matches("leaves, since memory does not suffice").count()),
+        "{log}"
     );
     assert!(sweep.csv("trials.csv").iter().all(|trial| trial["state"] == "succeeded"));
 }

@@ -24,10 +24,10 @@ fn pytorch_classifies_with_a_trials_weights() {
     write_images(folder.path(), "train", 150);
     write_images(folder.path(), "t10k", 999);
     let data = folder.path().display().to_string();
-    let desk = Sweep::of_grid("");
+    let desk = Sweep::with_grid("");
     let mut inspect = desk.program("inspect", &["inspect", &data]);
     inspect.succeed();
-    let sweep = Sweep::of_grid(&format!(
+    let sweep = Sweep::with_grid(&format!(
         "version = 1\nname = \"pytorch\"\n{}[grid]\nseed = [0]\nsubset_size = 90\nlambda = 0.01\n\
          [[zip]]\narchitecture = [\"net\", \"net+dropout\", \"lenet\", \"lenet+bn\"]\n\
          learning_rate = [0.01, 0.01, 0.001, 1e-5]\n\

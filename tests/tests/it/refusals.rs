@@ -151,21 +151,21 @@ fn run_directories_and_ports_have_one_owner() {
 #[test]
 fn local_workers_without_data_end_the_sweep() {
     let grid = format!("version = 1\nname = \"t\"\n[data]\ndataset = \"mnist\"\n[grid]\n{AXES}\n");
-    let sweep = Sweep::of_grid(&grid);
+    let sweep = Sweep::with_grid(&grid);
     let empty = tempfile::tempdir().unwrap();
     let folder = empty.path().display().to_string();
     let mut coordinator =
         sweep.coordinator("coordinator", &["--local-workers", "1", "--data-dir", &folder]);
     assert_eq!(coordinator.wait(), Some(1));
-    let told = coordinator.stderr();
-    assert!(told.contains("train-images-idx3-ubyte") && told.contains(&folder), "{told}");
+    let output = coordinator.stderr();
+    assert!(output.contains("train-images-idx3-ubyte") && output.contains(&folder), "{output}");
     let journal = sweep.journal();
     let kinds: Vec<_> = journal.iter().map(|line| line.kind.as_str()).collect();
     assert_eq!(kinds, ["leased", "released"], "a worker's lack of data is no fault of the trial");
 }
 
 /// Opens a session with these messages and returns the status with which the coordinator ends it.
-async fn talk(address: &str, messages: Vec<Kind>) -> Status {
+async fn session_end(address: &str, messages: Vec<Kind>) -> Status {
     let messages =
         messages.into_iter().map(|kind| v1::WorkerMessage { sequence: 0, kind: Some(kind) });
     let mut client =
@@ -242,7 +242,7 @@ async fn invalid_messages_only_end_their_stream() {
         ),
     ];
     for (messages, code, reason) in cases {
-        let status = talk(&address, messages).await;
+        let status = session_end(&address, messages).await;
         assert_eq!(status.code(), code, "{status}");
         assert!(status.message().contains(reason), "{status}");
     }

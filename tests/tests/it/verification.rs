@@ -15,7 +15,7 @@ const AXES: &str =
 
 /// Makes a sweep of six trials, with that line in `[run]`.
 fn sweep(more: &str) -> Sweep {
-    Sweep::of_grid(&sweep::grid(AXES, 20, more)).on(swfn_tests::images::few())
+    Sweep::with_grid(&sweep::grid(AXES, 20, more)).on(swfn_tests::images::few())
 }
 
 fn summary(sweep: &Sweep) -> Value {
@@ -29,10 +29,10 @@ fn a_verified_trial_is_trained_exactly_twice() {
     let sweep = sweep("verify = 2");
     let mut first = sweep.coordinator("first", &["--local-workers", "2"]);
     first.succeed();
-    let said = first.stderr();
+    let output = first.stderr();
     assert!(
-        said.contains("2 trials were trained a second time, and 2 came to the same."),
-        "{said}"
+        output.contains("2 trials were trained a second time, and 2 came to the same."),
+        "{output}"
     );
     let verification = &summary(&sweep)["verification"];
     assert_eq!(
@@ -65,7 +65,7 @@ fn differing_devices_are_both_named() {
     let disagreements =
         summary(&sweep)["verification"]["disagreements"].as_array().unwrap().clone();
     assert!(!disagreements.is_empty());
-    let said = coordinator.stderr();
+    let output = coordinator.stderr();
     for disagreement in &disagreements {
         let workers: Vec<_> =
             disagreement["workers"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -74,7 +74,7 @@ fn differing_devices_are_both_named() {
             1,
             "{workers:?}"
         );
-        assert!(workers.iter().all(|worker| said.contains(worker)), "{said}");
+        assert!(workers.iter().all(|worker| output.contains(worker)), "{output}");
     }
     let run_dir = sweep.run_dir().display().to_string();
     sweep.bare_coordinator("report", &["report", &run_dir]).succeed();

@@ -34,7 +34,7 @@ const KINDS: [(&str, &str, bool); 19] = [
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     let namespace = rendering.namespace();
     findings.ensure(
-        rendering.of("Namespace").count() == 1,
+        rendering.by_kind("Namespace").count() == 1,
         "names",
         "all",
         "there must be one Namespace",

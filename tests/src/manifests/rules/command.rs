@@ -32,7 +32,7 @@ pub(super) fn check(rendering: &Rendering, facts: &Facts, findings: &mut Finding
     let encrypted = containers.iter().filter(|container| container.speaks_tls()).count();
     let agreed = encrypted == 0 || encrypted == containers.len();
     findings.ensure(agreed, "tls", "all pods", "one side speaks TLS, and the other does not");
-    for secret in rendering.of("Secret") {
+    for secret in rendering.by_kind("Secret") {
         let encoded = text(secret, "/data/token");
         // In base64, four characters stand for three bytes.
         let long = encoded.is_empty() || encoded.trim_end_matches('=').len() * 3 / 4 >= TOKEN;

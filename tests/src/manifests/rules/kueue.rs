@@ -74,16 +74,16 @@ struct ResourceFlavor {
 }
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
-    for flavor in rendering.of("ResourceFlavor") {
+    for flavor in rendering.by_kind("ResourceFlavor") {
         read::<ResourceFlavor>(flavor, findings);
     }
-    for queue in rendering.of("ClusterQueue") {
+    for queue in rendering.by_kind("ClusterQueue") {
         let Some(spec) = read::<ClusterQueue>(queue, findings) else { continue };
         for group in &spec.resource_groups {
             check_group(rendering, group, &place(queue), findings);
         }
     }
-    for queue in rendering.of("LocalQueue") {
+    for queue in rendering.by_kind("LocalQueue") {
         let spec = read::<LocalQueue>(queue, findings);
         let there = spec.is_none_or(|spec| rendering.has("ClusterQueue", &spec.cluster_queue));
         findings.ensure(there, "kueue", &place(queue), "there is no such ClusterQueue");

@@ -25,7 +25,7 @@ struct Holes {
 
 pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
     let mut holes = Holes::default();
-    for policy in rendering.of("NetworkPolicy") {
+    for policy in rendering.by_kind("NetworkPolicy") {
         let pods = rendering.selected(at(policy, "/spec/podSelector/matchLabels"));
         findings.ensure(!pods.is_empty(), "network", &place(policy), "it selects no pod");
         for (direction, rules, peers) in

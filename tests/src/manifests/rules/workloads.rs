@@ -25,7 +25,7 @@ pub(super) fn check(rendering: &Rendering, findings: &mut Findings) {
             _ => {}
         }
     }
-    for scaled in rendering.of("ScaledObject") {
+    for scaled in rendering.by_kind("ScaledObject") {
         scaled_object(rendering, scaled, findings);
     }
 }

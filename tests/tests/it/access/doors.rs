@@ -169,8 +169,8 @@ fn an_untrusted_worker_stops_with_the_reason() {
         .collect();
     for (mut worker, (_, options, message)) in started.into_iter().zip(&cases) {
         assert_eq!(worker.wait(), Some(1), "{options}: {}", worker.stderr());
-        let told = worker.stderr();
-        assert!(told.contains(message) && told.contains("hint: "), "{options}: {told}");
+        let output = worker.stderr();
+        assert!(output.contains(message) && output.contains("hint: "), "{options}: {output}");
     }
     wait_for(&coordinator, "request refused: a token is needed here");
     assert_eq!(
@@ -228,10 +228,10 @@ fn an_unsafe_coordinator_does_not_start() {
     for (number, (options, code, message)) in cases.iter().enumerate() {
         let mut coordinator = cluster.coordinator(&format!("coordinator-{number}"), options);
         assert_eq!(coordinator.wait(), Some(*code), "{options}: {}", coordinator.stderr());
-        let told = coordinator.stderr();
+        let output = coordinator.stderr();
         assert!(
-            told.contains(message) && (*code == 2 || told.contains("hint: ")),
-            "{options}: {told}"
+            output.contains(message) && (*code == 2 || output.contains("hint: ")),
+            "{options}: {output}"
         );
     }
 
@@ -239,9 +239,12 @@ fn an_unsafe_coordinator_does_not_start() {
         .unwrap();
     let careless = cluster.coordinator("careless", &format!("--listen 0.0.0.0:0 --insecure {tls}"));
     cluster.sweep.address(&careless);
-    let told = careless.stderr();
-    assert!(told.contains("can read the private key") && told.contains("(mode 644)"), "{told}");
-    assert!(told.contains("not authenticated by a token"), "{told}");
+    let output = careless.stderr();
+    assert!(
+        output.contains("can read the private key") && output.contains("(mode 644)"),
+        "{output}"
+    );
+    assert!(output.contains("not authenticated by a token"), "{output}");
 
     let before = cluster.token();
     let mut again = cluster.certs("pki", &["--hosts", "127.0.0.1"]);

@@ -3,10 +3,10 @@
 use swfn_proto::v1::{self, coordinator_client::CoordinatorClient, worker_message::Kind};
 use swfn_shared::wire::MAX_REPORT_BYTES;
 use swfn_tests::{
+    fake_worker::{FakeWorker, hello},
     probe::serves,
     process::wait_until,
     sweep::{Sweep, from_here},
-    talk::{Talk, hello},
 };
 use tonic::{
     Code, Request,
@@ -30,16 +30,16 @@ async fn oversized_messages_are_refused_without_harm() {
         cluster.coordinator("coordinator", "--listen 127.0.0.1:0 --token-file @pki/token");
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
 
-    let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let mut worker = FakeWorker::open(connect(&address).await, &token, hello("eve")).await.unwrap();
     let error = "x".repeat(MAX_REPORT_BYTES + 1);
-    talk.tell(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
-    let ended = talk.next().await.unwrap_err();
+    worker.send(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
+    let ended = worker.next().await.unwrap_err();
     assert_eq!(ended.code(), Code::InvalidArgument, "{ended}");
     assert!(ended.message().contains("message length too large"), "{ended}");
-    let mut talk = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let mut worker = FakeWorker::open(connect(&address).await, &token, hello("eve")).await.unwrap();
     let error = "x".repeat(MAX_REPORT_BYTES / 2);
-    talk.tell(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
-    let ended = talk.next().await.unwrap_err();
+    worker.send(1, Kind::Failed(v1::Failed { message: error, ..v1::Failed::default() })).await;
+    let ended = worker.next().await.unwrap_err();
     assert!(ended.message().contains("`lease` is missing"), "half of that is read: {ended}");
 
     for (bytes, passes) in [(1 << 10, true), (64 << 10, false)] {
@@ -65,8 +65,12 @@ fn the_health_port_serves_only_health_checks() {
     assert_eq!((serves(&address, ""), serves(&address, "other")), (Ok(true), Err(Code::NotFound)));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let refused = runtime.block_on(async {
-        Talk::open(connect(&format!("http://{address}")).await, &cluster.token(), hello("eve"))
-            .await
+        FakeWorker::open(
+            connect(&format!("http://{address}")).await,
+            &cluster.token(),
+            hello("eve"),
+        )
+        .await
     });
     assert_eq!(refused.expect_err("there is no such service").code(), Code::Unimplemented);
 }
@@ -77,9 +81,10 @@ async fn an_excess_connection_is_refused_until_one_ends() {
     let options = "--listen 127.0.0.1:0 --token-file @pki/token --max-connections 1";
     let mut coordinator = cluster.coordinator("coordinator", options);
     let (address, token) = (cluster.sweep.address(&coordinator), cluster.token());
-    let first = Talk::open(connect(&address).await, &token, hello("eve")).await.unwrap();
-    let refused =
-        Talk::open(connect(&address).await, &token, hello("ivy")).await.expect_err("one too many");
+    let first = FakeWorker::open(connect(&address).await, &token, hello("eve")).await.unwrap();
+    let refused = FakeWorker::open(connect(&address).await, &token, hello("ivy"))
+        .await
+        .expect_err("one too many");
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
     assert!(refused.message().contains("hint: raise --max-connections"), "{refused}");
     let mut worker = cluster.worker("worker", &address, "--token-file @pki/token");

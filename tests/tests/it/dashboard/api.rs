@@ -115,13 +115,13 @@ fn the_api_agrees_with_the_files() {
     let summary: Value =
         serde_json::from_str(&fs::read_to_string(sweep.run_dir().join("summary.json")).unwrap())
             .unwrap();
-    let mut told = cells["items"].clone();
-    for cell in told.as_array_mut().expect("a list") {
+    let mut printed = cells["items"].clone();
+    for cell in printed.as_array_mut().expect("a list") {
         let cell = cell.as_object_mut().expect("a cell");
         // Other requests use these names of the cell.
         assert!(cell.remove("id").is_some() && cell.remove("axes").is_some());
     }
-    assert_eq!(summary["cells"], told);
+    assert_eq!(summary["cells"], printed);
     // The test has closed the database before the coordinator did, which then removed the log.
     assert!(!sweep.run_dir().join("sweep.sqlite-wal").exists());
 }
@@ -149,12 +149,12 @@ fn only_a_named_port_must_be_free() {
     let mut refused =
         third.coordinator("coordinator", &["--listen", "127.0.0.1:0", "--http", &pages[0]]);
     assert_eq!(refused.wait(), Some(1));
-    let said = refused.stderr();
+    let output = refused.stderr();
     assert!(
-        said.contains(&format!("cannot listen on `{}`", pages[0]))
-            && said.contains("hint: ")
-            && said.contains("--http"),
-        "{said}"
+        output.contains(&format!("cannot listen on `{}`", pages[0]))
+            && output.contains("hint: ")
+            && output.contains("--http"),
+        "{output}"
     );
     let off = third.coordinator("off", &["--listen", "127.0.0.1:0", "--http", "off"]);
     third.address(&off);

@@ -2,13 +2,13 @@
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use swfn_proto::v1::{self, coordinator_message::Kind as Told, worker_message::Kind};
+use swfn_proto::v1::{self, coordinator_message::Kind as Answer, worker_message::Kind};
 use swfn_tests::{
     browser::Browser,
+    fake_worker::{FakeWorker, hello},
     page::{ask, json},
     process::wait_until,
     sweep::Sweep,
-    talk::{Talk, hello},
 };
 use tonic::transport::Endpoint;
 
@@ -34,7 +34,7 @@ fn percent(share: &Value) -> String {
 fn it_shows_a_finished_sweep() {
     let Some(mut browser) = Browser::start(1280) else { return };
     // Digits are used, because with few images seeds may have equal accuracies, and no interval.
-    let sweep = Sweep::of_digits(AXES, 60);
+    let sweep = Sweep::with_digits(AXES, 60);
     let mut coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
     browser.go(&format!("http://{page}/"));
@@ -152,7 +152,7 @@ fn it_works_below_a_path() {
     let Some(mut browser) = Browser::start(1280) else { return };
     let grid =
         swfn_tests::sweep::grid(AXES, 60, "lease_seconds = 60") + "[artifacts]\nconfusion = true\n";
-    let sweep = Sweep::of_grid(&grid).on(swfn_tests::images::few());
+    let sweep = Sweep::with_grid(&grid).on(swfn_tests::images::few());
     let coordinator =
         sweep.coordinator("coordinator", &[&DOORS[..], &["--local-workers", "1"]].concat());
     let page = sweep.dashboard(&coordinator);
@@ -197,7 +197,7 @@ async fn texts_of_workers_stay_text() {
     let Some(mut browser) = Browser::start(1280) else { return };
     let grid = "version = 1\nname = \"test\"\n[data]\ndataset = \"synthetic\"\n[grid]\nseed = [0, 1]\nsubset_size = 40\n\
                 architecture = \"net\"\nlambda = 0\n[run]\nmax_failures = 1\n";
-    let sweep = Sweep::of_grid(grid);
+    let sweep = Sweep::with_grid(grid);
     let coordinator = sweep.coordinator("coordinator", &DOORS);
     let page = sweep.dashboard(&coordinator);
     let endpoint = Endpoint::from_shared(sweep.address(&coordinator)).expect("a URL");
@@ -205,10 +205,10 @@ async fn texts_of_workers_stay_text() {
     let device =
         v1::Device { name: HOSTILE.into(), model: HOSTILE.into(), ..v1::Device::default() };
     let introduction = v1::Hello { host: HOSTILE.into(), device: Some(device), ..hello("mallory") };
-    let mut talk = Talk::open(channel, "none", introduction).await.expect("it is let in");
-    talk.tell(0, Kind::Ask(v1::Ask { lanes: 2, ..v1::Ask::default() })).await;
+    let mut worker = FakeWorker::open(channel, "none", introduction).await.expect("it is let in");
+    worker.send(0, Kind::Ask(v1::Ask { lanes: 2, ..v1::Ask::default() })).await;
     let lease = loop {
-        if let Told::Grant(grant) = talk.next().await.expect("a grant") {
+        if let Answer::Grant(grant) = worker.next().await.expect("a grant") {
             break grant.leases[0].id.clone();
         }
     };
@@ -219,7 +219,7 @@ async fn texts_of_workers_stay_text() {
         log: format!("{HOSTILE}\n"),
         ..v1::Failed::default()
     };
-    talk.tell(1, Kind::Failed(failed)).await;
+    worker.send(1, Kind::Failed(failed)).await;
     let (dom, console) = tokio::task::spawn_blocking(move || {
         wait_until("the failure", || (json(&page, "/api/v1/sweep")["trials"]["quarantined"] == 1).then_some(()));
         assert_eq!(json(&page, &format!("/api/v1/trials/{id}"))["error"], HOSTILE);

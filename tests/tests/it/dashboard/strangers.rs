@@ -111,12 +111,12 @@ fn a_remote_dashboard_needs_tls_and_a_token() {
     let everywhere = ["--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"];
     let mut refused = sweep.coordinator("refused", &everywhere);
     assert_eq!(refused.wait(), Some(1));
-    let said = refused.stderr();
+    let output = refused.stderr();
     assert!(
-        said.contains("the dashboard") && said.contains("neither encrypted nor authenticated"),
-        "{said}"
+        output.contains("the dashboard") && output.contains("neither encrypted nor authenticated"),
+        "{output}"
     );
-    assert!(said.contains("--token-file"), "{said}");
+    assert!(output.contains("--token-file"), "{output}");
     let insecure = sweep.coordinator("insecure", &[&everywhere[..], &["--insecure"]].concat());
     let page = from_here(&sweep.dashboard(&insecure));
     assert!(

@@ -22,8 +22,8 @@ pub(super) fn view(sweep: &Sweep, name: &str, options: &[&str]) -> Process {
 /// Waits for the page's address.
 pub(super) fn shown(view: &Process) -> String {
     wait_until("the page's address", || {
-        let said = view.stderr();
-        let (_, address) = said.split_once("http://")?;
+        let output = view.stderr();
+        let (_, address) = output.split_once("http://")?;
         address.split_once([' ', '\n']).map(|(address, _)| address.to_owned())
     })
 }

@@ -66,12 +66,12 @@ fn logs_have_failed_lost_and_succeeded_attempts() {
     let mut retry =
         sweep.bare_coordinator("retry", &["retry", &run_dir, "--failed", "--report", "none"]);
     assert_eq!(retry.wait(), Some(3), "nothing was tried again");
-    let said = retry.stderr();
+    let output = retry.stderr();
     assert!(
-        said.contains(
+        output.contains(
             "trying again 0 trials that failed; 1 diverged and would diverge again: left out"
         ),
-        "{said}"
+        "{output}"
     );
 
     let trials = sweep.csv("trials.csv");
@@ -88,10 +88,10 @@ fn logs_have_failed_lost_and_succeeded_attempts() {
     assert!(story.contains("== what its process said last:"), "{story}");
     let mut unknown = logs(&sweep, "unknown", &["0123456789abcdef"]);
     assert_eq!(unknown.wait(), Some(1));
-    let said = unknown.stderr();
+    let output = unknown.stderr();
     assert!(
-        said.contains("no trial has an id that begins with `0123456789abcdef`")
-            && said.contains(&failed["trial"]),
-        "{said}"
+        output.contains("no trial has an id that begins with `0123456789abcdef`")
+            && output.contains(&failed["trial"]),
+        "{output}"
     );
 }

@@ -92,12 +92,12 @@ fn repeated_uploads_make_one_run_per_trial() {
         script(python, "mlflow_runs.py", &[&server.url, "exported"]).as_array().unwrap().clone()
     };
     let arguments = ["--mlflow", server.url.as_str()];
-    let said = export(&sweep, "once", &arguments);
-    assert!(said.ends_with("3 new runs, 0 brought up to date, 0 there already\n"), "{said}");
+    let output = export(&sweep, "once", &arguments);
+    assert!(output.ends_with("3 new runs, 0 brought up to date, 0 there already\n"), "{output}");
     let first = runs();
     assert_eq!(first.len(), 3);
-    let said = export(&sweep, "twice", &arguments);
-    assert!(said.ends_with("0 new runs, 0 brought up to date, 3 there already\n"), "{said}");
+    let output = export(&sweep, "twice", &arguments);
+    assert!(output.ends_with("0 new runs, 0 brought up to date, 3 there already\n"), "{output}");
     assert_eq!(runs(), first, "nothing has changed");
 
     // The study grows, and the failed trials are retried.
@@ -109,8 +109,8 @@ fn repeated_uploads_make_one_run_per_trial() {
         .arg(sweep.grid());
     command.arg("--run-dir").arg(sweep.run_dir()).arg("--data-dir").arg(images::few());
     assert_eq!(sweep.start(&mut command, "more").wait(), Some(3));
-    let said = export(&sweep, "more-exported", &arguments);
-    assert!(said.ends_with("4 new runs, 0 brought up to date, 2 there already\n"), "{said}");
+    let output = export(&sweep, "more-exported", &arguments);
+    assert!(output.ends_with("4 new runs, 0 brought up to date, 2 there already\n"), "{output}");
     let all = runs();
     let (live, deleted): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["stage"] == "active");
     assert_eq!(

@@ -37,10 +37,10 @@ pub(crate) fn facts() -> Facts {
 /// Returns program and arguments of each container, without the shell around them, and the grid.
 pub(crate) fn commands(rendering: &Rendering) -> Vec<(Vec<String>, String)> {
     let grids =
-        rendering.of("ConfigMap").filter_map(|map| map.pointer("/data/grid.toml")?.as_str());
+        rendering.by_kind("ConfigMap").filter_map(|map| map.pointer("/data/grid.toml")?.as_str());
     let grid: String = grids.collect();
     let workloads =
-        ["StatefulSet", "Deployment", "Job"].into_iter().flat_map(|kind| rendering.of(kind));
+        ["StatefulSet", "Deployment", "Job"].into_iter().flat_map(|kind| rendering.by_kind(kind));
     let containers = workloads
         .flat_map(|owner| owner["spec"]["template"]["spec"]["containers"].as_array().unwrap());
     let words = |container: &serde_json::Value| {
@@ -76,9 +76,9 @@ pub(crate) fn try_out((words, grid): &(Vec<String>, String), name: &str) {
         1
     };
     let output = command.args(&arguments).current_dir(folder.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(expected), "{name}: {words:?}: {said}");
-    assert!(expected == 0 || said.contains("nowhere"), "{name}: {words:?}: {said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(expected), "{name}: {words:?}: {text}");
+    assert!(expected == 0 || text.contains("nowhere"), "{name}: {words:?}: {text}");
 }
 
 /// Returns the exit codes of the Job's script in three cases: its worker is done, has no

@@ -110,9 +110,9 @@ fn render(kustomize: &[&str], overlay: &Path) -> Rendered {
     let name = overlay.file_name().unwrap().to_string_lossy().into_owned();
     let Output { status, stdout, stderr } =
         Command::new(kustomize[0]).args(&kustomize[1..]).arg(overlay).output().unwrap();
-    let said = String::from_utf8_lossy(&stderr);
+    let text = String::from_utf8_lossy(&stderr);
     // Warnings name fields that the next version may not have.
-    assert!(status.success() && said.is_empty(), "{name}: {said}");
+    assert!(status.success() && text.is_empty(), "{name}: {text}");
     let rendering = Rendering::parse(&String::from_utf8(stdout).unwrap())
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     let file = fs::read_to_string(overlay.join("kustomization.yaml")).unwrap();

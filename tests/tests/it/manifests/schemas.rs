@@ -43,7 +43,7 @@ fn each_version_of_kubernetes_accepts_the_documents() {
     let Some(renderings) = all() else { return };
     let python = match tools::python("manifests-python", &folder().join("requirements.txt")) {
         Ok(python) => python,
-        Err(problem) => return skip("what Kubernetes' schemas say of the manifests", &problem),
+        Err(problem) => return skip("Kubernetes' schemas of the manifests", &problem),
     };
     let mut wanted: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for version in VERSIONS {
@@ -101,7 +101,7 @@ fn custom_kinds_match_their_published_types() {
     ) {
         Ok(folder) => folder.join("check.mjs"),
         Err(problem) => {
-            return skip("what the types of custom kinds say of the manifests", &problem);
+            return skip("types of custom kinds in the manifests", &problem);
         }
     };
     let problems = |documents: &[&Value]| -> Vec<String> {
@@ -147,8 +147,8 @@ fn prometheus_accepts_the_alerts() {
             .arg(&file)
             .output()
             .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&said).trim().to_owned())
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).trim().to_owned())
     };
     let rules: Vec<_> = different(renderings, |_| true)
         .into_iter()
@@ -156,10 +156,10 @@ fn prometheus_accepts_the_alerts() {
         .collect();
     assert!(!rules.is_empty());
     for rule in rules {
-        let (right, said) = check(&rule["spec"]);
-        let last = said.lines().last().unwrap_or("").trim();
+        let (right, text) = check(&rule["spec"]);
+        let last = text.lines().last().unwrap_or("").trim();
         println!("promtool check rules: {last}");
-        assert!(right, "{said}");
+        assert!(right, "{text}");
         // The check works: it finds a broken rule.
         let mut broken = rule["spec"].clone();
         broken["groups"][0]["rules"][0]["expr"] = json!("sum by (");

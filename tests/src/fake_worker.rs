@@ -10,14 +10,14 @@ use crate::process::limit;
 
 /// A worker's stream, written and read by the test.
 #[derive(Debug)]
-pub struct Talk {
+pub struct FakeWorker {
     /// Messages to the coordinator.
-    pub say: mpsc::Sender<v1::WorkerMessage>,
+    pub outgoing: mpsc::Sender<v1::WorkerMessage>,
     /// Messages from the coordinator.
-    pub hear: Streaming<v1::CoordinatorMessage>,
+    pub incoming: Streaming<v1::CoordinatorMessage>,
 }
 
-impl Talk {
+impl FakeWorker {
     /// Opens a session and reads the welcome.
     ///
     /// # Errors
@@ -26,25 +26,25 @@ impl Talk {
     /// # Panics
     /// If the coordinator's first message is not a welcome.
     pub async fn open(channel: Channel, token: &str, hello: v1::Hello) -> Result<Self, Status> {
-        let (say, messages) = mpsc::channel(64);
+        let (outgoing, messages) = mpsc::channel(64);
         let first = v1::WorkerMessage { sequence: 0, kind: Some(Kind::Hello(hello)) };
-        say.send(first).await.expect("a new channel has room");
+        outgoing.send(first).await.expect("a new channel has room");
         let mut request = Request::new(ReceiverStream::new(messages));
         request
             .metadata_mut()
             .insert("authorization", format!("Bearer {token}").parse().expect("visible ASCII"));
-        let mut hear = CoordinatorClient::new(channel).session(request).await?.into_inner();
-        let welcome = hear.message().await?.and_then(|message| message.kind);
+        let mut incoming = CoordinatorClient::new(channel).session(request).await?.into_inner();
+        let welcome = incoming.message().await?.and_then(|message| message.kind);
         assert!(matches!(welcome, Some(v1::coordinator_message::Kind::Welcome(_))), "{welcome:?}");
-        Ok(Self { say, hear })
+        Ok(Self { outgoing, incoming })
     }
 
     /// Sends a message with a sequence number, or 0.
     ///
     /// # Panics
     /// If the stream has ended.
-    pub async fn tell(&self, sequence: u64, kind: Kind) {
-        self.say
+    pub async fn send(&self, sequence: u64, kind: Kind) {
+        self.outgoing
             .send(v1::WorkerMessage { sequence, kind: Some(kind) })
             .await
             .expect("the stream is open");
@@ -58,7 +58,7 @@ impl Talk {
     /// # Panics
     /// If neither comes within the time limit of tests.
     pub async fn next(&mut self) -> Result<v1::coordinator_message::Kind, Status> {
-        match timeout(limit(), self.hear.message())
+        match timeout(limit(), self.incoming.message())
             .await
             .expect("a message, or the end of the stream")?
         {
