@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
-use swfn_access::{AccessArguments, place::discreet};
+use swfn_access::{AccessArguments, listen::discreet};
 use swfn_dashboard::HttpArguments;
 use swfn_report::Extent;
 use swfn_shared::{address::Address, command_line, grid::DEFAULT_MAX_TRIALS, telemetry::LogFormat};

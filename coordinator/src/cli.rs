@@ -118,7 +118,7 @@ fn printed(result: anyhow::Result<String>) -> ExitCode {
 }
 
 fn complain(error: anyhow::Error) -> ExitCode {
-    output::say(&format!("error: {}", output::told(error.as_ref())));
+    output::say(&format!("error: {}", output::describe_error(error.as_ref())));
     ExitCode::FAILURE
 }
 

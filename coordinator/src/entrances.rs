@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use swfn_access::{Access, place};
+use swfn_access::{Access, listen};
 use swfn_shared::address::Address;
 use swfn_store::run_dir::RunDir;
 
@@ -38,16 +38,16 @@ impl Entrances {
             .listen
             .clone()
             .unwrap_or(Address::new(Ipv4Addr::LOCALHOST.into(), default_port));
-        let address = place::resolve(&said, "--listen")?;
+        let address = listen::resolve(&said, "--listen")?;
         let mut access = arguments.access.read()?;
         arguments.access.door.check(address, &access)?;
         let max_connections = grpc::make_room(arguments.access.max_connections)?;
         let listener = Listener::bind(address, "--listen").await?;
-        let url = access.url(listener.address, said.host());
+        let url = access.url(listener.address, &said.host);
         let mut health = None;
         if let Some(said) = &arguments.health {
-            let door = Listener::bind(place::resolve(said, "--health")?, "--health").await?;
-            let told = Access::default().url(door.address, said.host());
+            let door = Listener::bind(listen::resolve(said, "--health")?, "--health").await?;
+            let told = Access::default().url(door.address, &said.host);
             health = Some((door, told.trim_start_matches("http://").to_owned()));
         }
         let mut lookers = access.clone();

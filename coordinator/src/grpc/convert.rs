@@ -7,7 +7,7 @@ use swfn_scheduler::{
 };
 use swfn_shared::{
     capacity::Capacity,
-    ids::{DataDigestError, IdError, LeaseId, TRAINER_REVISION},
+    ids::{IdError, LeaseId, TRAINER_REVISION},
     quote::harmless,
     text,
     trial::TrialSpec,
@@ -85,9 +85,7 @@ pub(crate) fn hello(
         )));
     }
     let id = |text: &str| {
-        text.parse().map_err(|error: swfn_shared::ids::WorkerIdError| {
-            Status::invalid_argument(error.to_string())
-        })
+        text.parse().map_err(|error: IdError| Status::invalid_argument(error.to_string()))
     };
     at_most(MAX_NAMED, hello.held.len(), "hello.held")?;
     let device = hello.device.ok_or_else(|| missing("hello.device"))?;
@@ -142,15 +140,10 @@ fn points(lease: LeaseId, report: v1::Points) -> Result<FromWorker, WireError> {
 
 fn succeeded(lease: LeaseId, report: v1::Succeeded) -> Result<FromWorker, WireError> {
     let outcome = wire::outcome(&report.outcome)?;
-    let wrong = |error: DataDigestError| WireError::Wrong {
-        field: "dataset_digest",
-        problem: error.to_string(),
-    };
-    Ok(FromWorker::Succeeded {
-        lease,
-        outcome,
-        dataset_digest: report.dataset_digest.parse().map_err(wrong)?,
-    })
+    let wrong =
+        |error: IdError| WireError::Wrong { field: "dataset_digest", problem: error.to_string() };
+    let dataset_digest = report.dataset_digest.parse().map_err(wrong)?;
+    Ok(FromWorker::Succeeded { lease, outcome, dataset_digest })
 }
 
 /// Every later message: its sequence number and what it says.

@@ -226,7 +226,7 @@ fn empty_variables_count_as_unset() {
         &["--run-dir", &run_dir, "--local-workers", "1"],
         &[("RUST_LOG", "=,=a")],
     );
-    assert!(printed.contains("RUST_LOG is `=,=a`, which is no filter"), "{printed}");
+    assert!(printed.contains("RUST_LOG is `=,=a`, which is not a filter"), "{printed}");
 }
 
 /// Signals of schedulers, service managers and shells. Signals that this process ignores are left

@@ -69,7 +69,7 @@ fn logs_have_failed_lost_and_succeeded_attempts() {
     let output = retry.stderr();
     assert!(
         output.contains(
-            "trying again 0 trials that failed; 1 diverged and would diverge again: left out"
+            "trying 0 failed trials again; left out 1 that diverged and would diverge again"
         ),
         "{output}"
     );
