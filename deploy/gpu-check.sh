@@ -3,7 +3,7 @@
 # Tests and measures the trainer on a GPU, and writes a folder with the report.
 #
 # usage: deploy/gpu-check.sh [OPTIONS]        build against CUDA (2.5 GB to fetch), then run
-#        deploy/gpu-check.sh pack DIR         build and copy all files for `run` into DIR; needs no GPU
+#        deploy/gpu-check.sh pack DIR         build, and collect all files for `run`; no GPU needed
 #        DIR/gpu-check.sh run [OPTIONS]       run on a machine with a GPU, without this repository
 #
 #   --quick           run a subset, which takes about five minutes

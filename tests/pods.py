@@ -24,8 +24,15 @@ def pods(controller):
         for claim in spec.get("volumeClaimTemplates", []):
             volume = claim["metadata"]["name"]
             full = f"{volume}-{name}-{number}"
-            yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": full}, "spec": claim["spec"]}
-            pod["spec"]["volumes"].append({"name": volume, "persistentVolumeClaim": {"claimName": full}})
+            yield {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": full},
+                "spec": claim["spec"],
+            }
+            pod["spec"]["volumes"].append(
+                {"name": volume, "persistentVolumeClaim": {"claimName": full}}
+            )
         # Otherwise a drained worker would start again.
         pod["spec"] |= {"hostNetwork": True, "restartPolicy": "OnFailure"}
         for volume in pod["spec"]["volumes"]:
@@ -41,8 +48,17 @@ def main():
     made = []
     for document in yaml.safe_load_all(sys.stdin):
         if document["kind"] == "Secret":
-            data = {key: base64.b64decode(value).decode() for key, value in document["data"].items()}
-            made.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": document["metadata"], "data": data})
+            data = {
+                key: base64.b64decode(value).decode() for key, value in document["data"].items()
+            }
+            made.append(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": document["metadata"],
+                    "data": data,
+                }
+            )
         elif document["kind"] == "ConfigMap":
             made.append(document)
         elif document["kind"] in ("StatefulSet", "Deployment"):

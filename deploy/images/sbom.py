@@ -36,7 +36,11 @@ def crates(metadata, program, checksums):
 
     def linked(id):
         # A kind of null is a usual dependency; the others are for build scripts and tests.
-        normal = (dep["pkg"] for dep in nodes[id]["deps"] if any(kind["kind"] is None for kind in dep["dep_kinds"]))
+        normal = (
+            dep["pkg"]
+            for dep in nodes[id]["deps"]
+            if any(kind["kind"] is None for kind in dep["dep_kinds"])
+        )
         return sorted(set(filter(is_linked, normal)))
 
     found, todo = {}, [roots[0]]
@@ -67,7 +71,10 @@ def crates(metadata, program, checksums):
             entry["hashes"] = [{"alg": "SHA-256", "content": checksum}]
         return entry
 
-    dependencies = [{"ref": reference(id), "dependsOn": sorted(map(reference, deps))} for id, deps in found.items()]
+    dependencies = [
+        {"ref": reference(id), "dependsOn": sorted(map(reference, deps))}
+        for id, deps in found.items()
+    ]
     rest = [component(id) for id in found if id != roots[0]]
     return component(roots[0]), rest, dependencies
 
@@ -81,15 +88,17 @@ def wheels(script, flavour):
         if kind in ("all", flavour):
             name, version = wheel.split("-")[:2]
             purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}"
-            components.append({
-                "type": "library",
-                "bom-ref": purl,
-                "name": name,
-                "version": version,
-                "purl": purl,
-                "hashes": [{"alg": "SHA-256", "content": sha256}],
-                "properties": [{"name": "swfn:libraries", "value": libraries}],
-            })
+            components.append(
+                {
+                    "type": "library",
+                    "bom-ref": purl,
+                    "name": name,
+                    "version": version,
+                    "purl": purl,
+                    "hashes": [{"alg": "SHA-256", "content": sha256}],
+                    "properties": [{"name": "swfn:libraries", "value": libraries}],
+                }
+            )
     if not components:
         sys.exit(f"sbom.py: error: no wheels of flavour `{flavour}` are named")
     return components
@@ -101,7 +110,9 @@ def debian(lines):
     for line in lines.splitlines():
         name, version, architecture = line.split()
         purl = f"pkg:deb/debian/{quote(name)}@{quote(version, safe='')}?arch={architecture}"
-        components.append({"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl})
+        components.append(
+            {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+        )
     return components
 
 
@@ -115,7 +126,9 @@ def main():
 
     with open(arguments.lock, "rb") as file:
         locked = tomllib.load(file)["package"]
-    checksums = {(package["name"], package["version"]): package.get("checksum") for package in locked}
+    checksums = {
+        (package["name"], package["version"]): package.get("checksum") for package in locked
+    }
     program, components, dependencies = crates(json.load(sys.stdin), arguments.program, checksums)
     if arguments.wheels:
         with open(arguments.wheels, encoding="utf-8") as file:

@@ -17,7 +17,9 @@ os.chdir(folder)
 names, told = {}, []
 connection = duckdb.connect()
 hours = None
-for language, code in re.findall(r"^```(python|sql)\n(.*?)^```", document, re.MULTILINE | re.DOTALL):
+for language, code in re.findall(
+    r"^```(python|sql)\n(.*?)^```", document, re.MULTILINE | re.DOTALL
+):
     if language == "sql":
         found = connection.sql(code)
         table, columns = found.fetchall(), found.columns

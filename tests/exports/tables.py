@@ -22,7 +22,9 @@ for table in ["trials", "points", "events", "workers"]:
     assert rows == lines, table
     # All columns are read as text and compared one by one, so that pandas' guesses cannot change a
     # number.
-    csv = pandas.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False).to_dict("records")
+    csv = pandas.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False).to_dict(
+        "records"
+    )
     assert len(csv) == len(rows), table
     for texts, row in zip(csv, rows):
         assert list(texts) == list(row), table
@@ -40,6 +42,11 @@ for table in ["trials", "points", "events", "workers"]:
                 assert text == value, (table, name, text)
     types = {field.name: str(field.type) for field in parquet.schema}
     metadata = pyarrow.parquet.read_metadata(folder / f"{table}.parquet")
-    found[table] = {"rows": rows, "types": types, "groups": metadata.num_row_groups, "by": metadata.created_by}
+    found[table] = {
+        "rows": rows,
+        "types": types,
+        "groups": metadata.num_row_groups,
+        "by": metadata.created_by,
+    }
 
 json.dump(found, sys.stdout)

@@ -23,8 +23,14 @@ def problem_of(document: dict, version: str) -> str | None:
 
 def problems_of(documents: list[dict], version: str) -> list[str]:
     found = ((document, problem_of(document, version)) for document in documents)
-    return [f"{document['kind']} {document['metadata']['name']}: {problem}" for document, problem in found if problem]
+    return [
+        f"{document['kind']} {document['metadata']['name']}: {problem}"
+        for document, problem in found
+        if problem
+    ]
 
 
 wanted = json.load(sys.stdin)
-json.dump({version: problems_of(documents, version) for version, documents in wanted.items()}, sys.stdout)
+json.dump(
+    {version: problems_of(documents, version) for version, documents in wanted.items()}, sys.stdout
+)

@@ -8,7 +8,19 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from dumps import BATCH, DECODED, DROPOUT, IMAGES, SAMPLES, STEPS, gradients, load, normalised, summary, trained
+from dumps import (
+    BATCH,
+    DECODED,
+    DROPOUT,
+    IMAGES,
+    SAMPLES,
+    STEPS,
+    gradients,
+    load,
+    normalised,
+    summary,
+    trained,
+)
 from margins import draw_clear
 from models import classifier
 
@@ -42,7 +54,9 @@ def smoothed_cases():
     """
     for architecture in ["net", "net+dropout"]:
         for function_norm in [0, LAMBDA]:
-            yield case(architecture, function_norm, WEIGHT_DECAY) | {"label_smoothing": LABEL_SMOOTHING}
+            yield case(architecture, function_norm, WEIGHT_DECAY) | {
+                "label_smoothing": LABEL_SMOOTHING
+            }
 
 
 def in_units(decoded, units):
@@ -74,19 +88,26 @@ def forward(model, settings, inputs, step, images, samples):
     """
     masks = None
     if settings["architecture"] == "net+dropout":
-        masks = [inputs[name][step].double() / (1 - DROPOUT) for name in ["kept_channels", "kept_hidden"]]
+        masks = [
+            inputs[name][step].double() / (1 - DROPOUT) for name in ["kept_channels", "kept_hidden"]
+        ]
     logits = model(normalised(inputs["images"][images.long()]), masks)
     if settings["lambda"] == 0:
         return logits, torch.zeros(())
     decoded = inputs["decoded"][samples.long()].double()[:, None]
-    return logits, function_norm(model, in_units(decoded, settings["units"]), settings["batch_norm"])
+    return logits, function_norm(
+        model, in_units(decoded, settings["units"]), settings["batch_norm"]
+    )
 
 
 def train(settings, size, weights, inputs, random):
     model = classifier(settings["architecture"], size)
     load(model, weights)
     optimiser = torch.optim.SGD(
-        model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=settings["weight_decay"]
+        model.parameters(),
+        lr=LEARNING_RATE,
+        momentum=MOMENTUM,
+        weight_decay=settings["weight_decay"],
     )
     expected, batches, nlls, norms = {}, [], [], []
     model.train()
@@ -94,7 +115,9 @@ def train(settings, size, weights, inputs, random):
         images, samples = draw_clear(
             model,
             draw=lambda: (random.numbers(IMAGES, BATCH), random.numbers(DECODED, SAMPLES)),
-            forward=lambda model, images, samples: forward(model, settings, inputs, step, images, samples),
+            forward=lambda model, images, samples: forward(
+                model, settings, inputs, step, images, samples
+            ),
         )
         batches.append((images, samples))
         logits, norm = forward(model, settings, inputs, step, images, samples)

@@ -32,10 +32,14 @@ def main(ours, theirs):
             scales[group_of(key)] = max(scales.get(group_of(key), 1e-30), value.abs().max().item())
         for key, value in left.items():
             other = right[key]
-            assert (value.shape, value.dtype) == (other.shape, other.dtype), f"{name}: {key} has another shape or type"
+            assert (value.shape, value.dtype) == (other.shape, other.dtype), (
+                f"{name}: {key} has another shape or type"
+            )
             if value.dtype == torch.float32:
                 off = (value - other).abs().max().item() / scales[group_of(key)]
-                assert off <= TOLERANCE, f"{name}: {key} differs by {off:.1e} of the largest value of {group_of(key)}"
+                assert off <= TOLERANCE, (
+                    f"{name}: {key} differs by {off:.1e} of the largest value of {group_of(key)}"
+                )
             else:
                 assert torch.equal(value, other), f"{name}: {key} differs"
             numbers += value.numel()

@@ -28,7 +28,9 @@ class Random:
         return torch.from_numpy(self.generator.uniform(low, high, shape).astype(np.float16))
 
     def normal(self, deviation, shape):
-        return torch.from_numpy((deviation * self.generator.standard_normal(shape)).astype(np.float16))
+        return torch.from_numpy(
+            (deviation * self.generator.standard_normal(shape)).astype(np.float16)
+        )
 
     def bytes(self, bound, shape):
         return torch.from_numpy(self.generator.integers(0, bound, shape, dtype=np.uint8))
@@ -46,7 +48,9 @@ def draw_inputs(random, height, width, classes):
         "images": random.bytes(256, (IMAGES, height, width)),
         "labels": random.bytes(classes, (IMAGES,)),
         "test_images": random.bytes(256, (TEST_IMAGES, height, width)),
-        "decoded": random.normal(1, (DECODED, height, width)),  # in normalised units, as before a decoder's sigmoid
+        "decoded": random.normal(
+            1, (DECODED, height, width)
+        ),  # in normalised units, as before a decoder's sigmoid
         "kept_channels": random.bytes(2, (STEPS, BATCH, 20)),  # by dropout
         "kept_hidden": random.bytes(2, (STEPS, BATCH, 50)),
     }
@@ -105,21 +109,34 @@ def summary(tensor):
 
 
 def gradients(module):
-    return {f"gradient/{name}": summary(parameter.grad) for name, parameter in module.named_parameters()}
+    return {
+        f"gradient/{name}": summary(parameter.grad) for name, parameter in module.named_parameters()
+    }
 
 
 def trained(module):
     """Returns weights and running statistics."""
-    named = [*module.named_parameters(), *(item for item in module.named_buffers() if "running" in item[0])]
+    named = [
+        *module.named_parameters(),
+        *(item for item in module.named_buffers() if "running" in item[0]),
+    ]
     return {f"trained/{name}": summary(tensor) for name, tensor in named}
 
 
 def save(path, tensors, settings):
     """Saves tensors with a single key of metadata: safetensors writes several in random order."""
     command = " ".join(["python", *sys.argv])
-    settings = {"command": command, "torch": torch.__version__.split("+")[0], "steps": STEPS} | settings
+    settings = {
+        "command": command,
+        "torch": torch.__version__.split("+")[0],
+        "steps": STEPS,
+    } | settings
     single = {name: t.float() if t.dtype == torch.float64 else t for name, t in tensors.items()}
-    save_file({name: t.contiguous() for name, t in single.items()}, path, {"settings": json.dumps(settings)})
+    save_file(
+        {name: t.contiguous() for name, t in single.items()},
+        path,
+        {"settings": json.dumps(settings)},
+    )
 
 
 def under(prefix, tensors):

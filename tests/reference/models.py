@@ -20,7 +20,9 @@ class Net(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 10, 5)
         self.conv2 = nn.Conv2d(10, 20, 5)
-        self.fc1 = nn.Linear(20 * after_two_convolutions(height) * after_two_convolutions(width), 50)
+        self.fc1 = nn.Linear(
+            20 * after_two_convolutions(height) * after_two_convolutions(width), 50
+        )
         self.fc2 = nn.Linear(50, classes)
         self.pool, self.relu = nn.MaxPool2d(2), nn.ReLU()
 
@@ -46,7 +48,9 @@ class Lenet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 20, 5)
         self.conv2 = nn.Conv2d(20, 50, 5)
-        self.conv3 = nn.Conv2d(50, 500, (after_two_convolutions(height), after_two_convolutions(width)))
+        self.conv3 = nn.Conv2d(
+            50, 500, (after_two_convolutions(height), after_two_convolutions(width))
+        )
         self.fc = nn.Linear(500, classes)
         self.pool = nn.MaxPool2d(2)
         self.bn1 = nn.BatchNorm2d(20) if batch_norm else nn.Identity()
@@ -74,11 +78,17 @@ class Vae(nn.Module):
         super().__init__()
         pixels = height * width
         self.image, self.relu = (1, height, width), nn.ReLU()
-        self.encoder = nn.ModuleDict({"hidden": nn.Linear(pixels, hidden), "heads": nn.Linear(hidden, 2 * latent)})
-        self.decoder = nn.ModuleDict({"hidden": nn.Linear(latent, hidden), "output": nn.Linear(hidden, pixels)})
+        self.encoder = nn.ModuleDict(
+            {"hidden": nn.Linear(pixels, hidden), "heads": nn.Linear(hidden, 2 * latent)}
+        )
+        self.decoder = nn.ModuleDict(
+            {"hidden": nn.Linear(latent, hidden), "output": nn.Linear(hidden, pixels)}
+        )
 
     def encode(self, x):
-        return self.encoder["heads"](self.relu(self.encoder["hidden"](x.flatten(1)))).chunk(2, dim=1)
+        return self.encoder["heads"](self.relu(self.encoder["hidden"](x.flatten(1)))).chunk(
+            2, dim=1
+        )
 
     def decode(self, z):
         return self.decoder["output"](self.relu(self.decoder["hidden"](z))).unflatten(1, self.image)
@@ -104,7 +114,9 @@ class ConvVae(nn.Module):
 
         def up(inputs, outputs, side, bias=False):
             odd = (side[0] % 2, side[1] % 2)
-            return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, output_padding=odd, bias=bias)
+            return nn.ConvTranspose2d(
+                inputs, outputs, 4, stride=2, padding=1, output_padding=odd, bias=bias
+            )
 
         self.encoder = nn.ModuleDict(
             {

@@ -1,5 +1,4 @@
-"""Trains VAEs by the Adam of that time, and draws samples of the function norm from their decoders.
-"""
+"""Trains VAEs by the Adam of that time, and draws samples for the function norm from them."""
 
 import math
 
@@ -79,7 +78,9 @@ def samples(vae, mu, logvar, noise, net):
     expected = {}
     for units in ["vae", "normalised"]:
         x = in_units(decoded, units)
-        expected |= under(units, {"samples": summary(x), "function_norm": function_norm(net, x, "train")[None]})
+        expected |= under(
+            units, {"samples": summary(x), "function_norm": function_norm(net, x, "train")[None]}
+        )
     return expected
 
 
