@@ -44,9 +44,13 @@ pub const ALL: &[Bug] = &[
         "stop-is-ignored",
         "stops",
         // A worker that ignores a signal finishes its trial, is killed with it, or holds it on.
-        &["who leaves gives back what it holds", "gave it back", "what is given back is no loss"],
+        &[
+            "a stopping process returns its leases",
+            "stopped in a trial returned it",
+            "a returned lease is not lost",
+        ],
     ),
-    bug("what-is-given-back-is-a-loss", "stops", &["what is given back is no loss"]),
+    bug("what-is-given-back-is-a-loss", "stops", &["a returned lease is not lost"]),
     bug("mates-are-to-blame", "aborting-trials", &["an innocent trial is quarantined"]),
     bug(
         "losses-are-not-limited",

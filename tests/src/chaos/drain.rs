@@ -56,12 +56,12 @@ pub fn ask_to_stop(part: Part) -> Result<Tally, Skipped> {
             // A worker between two trials has no lease to return.
             stops += u64::from(given_back > before);
             let held = sweep.query("SELECT count(*) FROM trial WHERE state = 'leased'");
-            assert_eq!(held, Some(0), "who leaves gives back what it holds");
+            assert_eq!(held, Some(0), "a stopping process returns its leases");
             assert_nothing_lost(&sweep);
         }
         sweep.coordinator("last", &["--local-workers", "2"]).succeed();
         assert_nothing_lost(&sweep);
-        assert!(stops > 0, "nobody who was stopped in the middle of a trial gave it back");
+        assert!(stops > 0, "no process that was stopped in a trial returned it");
         tally.add(Tally { faults: stops, results: judge(&sweep), acknowledged: 0 });
     }
     Ok(tally)
@@ -69,7 +69,7 @@ pub fn ask_to_stop(part: Part) -> Result<Tally, Skipped> {
 
 fn assert_nothing_lost(sweep: &Sweep) {
     let lost: Vec<_> = sweep.journal().into_iter().filter(|line| line.kind == "lost").collect();
-    assert!(lost.is_empty(), "what is given back is no loss: {lost:?}");
+    assert!(lost.is_empty(), "a returned lease is not lost: {lost:?}");
 }
 
 fn released(sweep: &Sweep) -> i64 {

@@ -111,5 +111,5 @@ fn device() {
     let log = worker.stderr();
     assert_eq!(status.code(), Some(130), "{log}");
     assert!(log.contains("asked to stop twice"), "{log}");
-    assert_eq!(log.matches("worker started").count(), 1, "nobody comes in its place:\n{log}");
+    assert_eq!(log.matches("worker started").count(), 1, "a new process took its place:\n{log}");
 }
