@@ -113,7 +113,7 @@ fn folder() -> anyhow::Result<PathBuf> {
 }
 
 /// Makes a new, empty folder in place of an old one.
-fn emptied(folder: &Path) -> anyhow::Result<()> {
+fn recreate(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)
             .with_context(|| format!("cannot empty the folder `{}`", folder.display()))?;

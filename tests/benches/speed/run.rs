@@ -72,8 +72,8 @@ pub(crate) fn sweep(
             for process in devices.chain([coordinator.id()]) {
                 memory
                     .entry(process)
-                    .and_modify(|most| *most = peak(process).max(*most))
-                    .or_insert_with(|| peak(process));
+                    .and_modify(|most| *most = peak_memory(process).max(*most))
+                    .or_insert_with(|| peak_memory(process));
             }
         }
         if began.elapsed() > LIMIT {
@@ -97,7 +97,7 @@ pub(crate) fn sweep(
 }
 
 /// Returns the peak resident memory of a process so far, in bytes; zero once it has ended.
-fn peak(process: u32) -> u64 {
+fn peak_memory(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())

@@ -25,7 +25,7 @@ const MILESTONES: [(&str, &str, Option<&str>); 4] = [
 
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<Value> {
     let folder = folder.join("start");
-    emptied(&folder)?;
+    recreate(&folder)?;
     let grid = folder.join("grid.toml");
     fs::write(&grid, GRID).with_context(|| format!("cannot write `{}`", grid.display()))?;
     let mut times = MILESTONES.map(|_| Vec::new());

@@ -43,7 +43,7 @@ impl Times {
 
 pub(crate) fn measure(folder: &Path, rounds: u32, python: Option<&Path>) -> anyhow::Result<Value> {
     let criterion = folder.join("criterion");
-    emptied(&criterion)?;
+    recreate(&criterion)?;
     let program = build()?;
     let pytorch = PyTorch::find(python);
     if let Err(reason) = &pytorch {

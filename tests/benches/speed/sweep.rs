@@ -16,7 +16,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 pub(crate) fn measure(folder: &Path, cores: usize) -> anyhow::Result<Value> {
     let folder = folder.join("sweep");
-    emptied(&folder)?;
+    recreate(&folder)?;
     let grid = command::repository().join("coordinator/grids/bench.toml");
     let workers = cores.min(MOST_WORKERS);
     eprintln!("sweep: `{}` with {workers} workers", grid.display());

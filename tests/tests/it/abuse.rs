@@ -28,7 +28,7 @@ use scene::{
 };
 
 /// Returns the kilobytes of the run directory and of the coordinator's log.
-fn disk(scene: &Scene) -> u64 {
+fn disk_usage(scene: &Scene) -> u64 {
     fn size(path: &std::path::Path) -> u64 {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         entries
@@ -88,7 +88,7 @@ async fn invented_leases_slow_no_worker() {
 
 /// Calls a method, announces so many bytes, and leaves out the last one. Then waits until the other
 /// side ends the connection.
-async fn unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u32) {
+async fn send_unfinished(to: SocketAddr, method: &'static str, calls: usize, bytes: u32) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::new(ELSEWHERE.into(), 0)).expect("all of 127.0.0.0/8 is this machine");
     let Ok(stream) = socket.connect(to).await else { return };
@@ -130,7 +130,7 @@ async fn unfinished_messages_take_up_no_memory() {
         for _ in 0..connections {
             attack.spawn(async move {
                 loop {
-                    unfinished(to, method, calls, bytes).await;
+                    send_unfinished(to, method, calls, bytes).await;
                     sleep(Duration::from_millis(50)).await;
                 }
             });
@@ -143,7 +143,7 @@ async fn unfinished_messages_take_up_no_memory() {
 }
 
 /// Sends as many points as it can.
-async fn noise(address: String, name: String, sent: Arc<AtomicUsize>) {
+async fn send_noise(address: String, name: String, sent: Arc<AtomicUsize>) {
     let mut fake = open(&address, hello(&name)).await;
     fake.send(0, ask(1)).await;
     let lease = next_grant(&mut fake).await.remove(0);
@@ -174,7 +174,11 @@ async fn a_noisy_worker_hardly_slows_the_others() {
         let alone = observe(&scene, 3).await;
         alone.print("alone");
         let (before, mut attack) = (sent.load(Ordering::Relaxed), JoinSet::new());
-        attack.spawn(noise(scene.address.clone(), format!("noise:{round}"), Arc::clone(&sent)));
+        attack.spawn(send_noise(
+            scene.address.clone(),
+            format!("noise:{round}"),
+            Arc::clone(&sent),
+        ));
         let beside = observe(&scene, 3).await;
         let points = sent.load(Ordering::Relaxed) - before;
         assert_well(&format!("beside {points} points"), &beside);
@@ -298,9 +302,9 @@ async fn nobody_fills_the_disk_in_minutes() {
             }
         });
     }
-    let (seconds, before) = (8, disk(&scene));
+    let (seconds, before) = (8, disk_usage(&scene));
     let seen = observe(&scene, seconds).await;
-    let rate = (disk(&scene) - before) / seconds;
+    let rate = (disk_usage(&scene) - before) / seconds;
     println!("{rate} KiB a second");
     assert_well("joins, artifacts, logs and give-backs", &seen);
     assert!((100..24 << 10).contains(&rate), "{rate} KiB a second");

@@ -164,7 +164,10 @@ fn options() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// Says what is wrong with a command line of a page, if anything is.
-fn wrong(command: &str, options: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
+fn problem_of_command(
+    command: &str,
+    options: &BTreeMap<String, BTreeSet<String>>,
+) -> Option<String> {
     let words: Vec<&str> = command.split_whitespace().collect();
     let (&first, rest) = words.split_first()?;
     let name = first.strip_prefix("target/release/").unwrap_or(first);
@@ -216,7 +219,7 @@ fn commands_of_pages_exist() {
             commands.extend(shown.map(|span| (number, span.to_owned())));
         }
         for (line, command) in commands {
-            let problem = wrong(&command, &options);
+            let problem = problem_of_command(&command, &options);
             problems.extend(
                 problem
                     .map(|problem| format!("{}: `{}`: {problem}", page.at(line), command.trim())),
@@ -226,9 +229,10 @@ fn commands_of_pages_exist() {
     }
     assert_none(&problems);
     assert!(count >= 40, "{count} commands were found");
-    assert!(wrong("swfn-coordinator retry --tensorboards", &options).is_some());
+    assert!(problem_of_command("swfn-coordinator retry --tensorboards", &options).is_some());
     assert!(
-        wrong("make nonsense", &options).is_some() && wrong("deploy/none.sh", &options).is_some()
+        problem_of_command("make nonsense", &options).is_some()
+            && problem_of_command("deploy/none.sh", &options).is_some()
     );
 }
 

@@ -31,7 +31,7 @@ fn start_export(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
 }
 
 /// Makes a sweep with two learning rates, the second of which makes trials diverge.
-fn that_diverges(seeds: u32, iterations: u32) -> Sweep {
+fn diverging_sweep(seeds: u32, iterations: u32) -> Sweep {
     let axes = format!(
         "seed = {{ count = {seeds} }}\nsubset_size = 60\narchitecture = \"net\"\nlambda = [0, 0.1]\n\
          learning_rate = [0.01, 1000.0]\n[[exclude]]\nlambda = 0.1\nlearning_rate = 1000.0"

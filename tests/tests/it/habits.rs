@@ -18,14 +18,14 @@ use swfn_tests::{
 const AXES: &str = "seed = { count = 2 }\nsubset_size = 40\narchitecture = \"net\"\nlambda = 0";
 
 /// Makes a pipe without a reader.
-fn closed() -> Stdio {
+fn closed_pipe() -> Stdio {
     let (reader, writer) = io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
 
 /// Opens a disk without room.
-fn full() -> Stdio {
+fn full_disk() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").expect("/dev/full is there").into()
 }
 
@@ -80,8 +80,8 @@ fn a_closed_pipe_changes_no_exit_code() {
     for (program, arguments, code) in cases {
         let mut process = Process::start_with(
             &mut command(&sweep, program, arguments),
-            Some(closed()),
-            Some(closed()),
+            Some(closed_pipe()),
+            Some(closed_pipe()),
             sweep.folder(),
         );
         assert_eq!(process.wait(), Some(*code), "{program} {arguments:?}");
@@ -113,18 +113,18 @@ fn a_full_disk_fails_results_but_not_logs() {
             );
             (process.wait(), process.stderr())
         };
-        let (code, printed) = run(Some(full()), None);
+        let (code, printed) = run(Some(full_disk()), None);
         assert_eq!(code, Some(1), "{program} {arguments:?}: {printed}");
         assert!(
             printed.contains("error: cannot write to standard output: No space left"),
             "{printed}"
         );
-        assert_eq!(run(None, Some(full())).0, Some(0), "{program} {arguments:?}");
+        assert_eq!(run(None, Some(full_disk())).0, Some(0), "{program} {arguments:?}");
     }
 }
 
 /// Makes a full pipe whose reader reads no more, like a terminal after Ctrl-S.
-fn blocked() -> (io::PipeReader, Stdio) {
+fn blocked_pipe() -> (io::PipeReader, Stdio) {
     let (reader, writer) = io::pipe().expect("a pipe");
     let mut filler = writer.try_clone().expect("a pipe");
     // Writes until the reader is gone.
@@ -136,7 +136,7 @@ fn blocked() -> (io::PipeReader, Stdio) {
 fn a_blocked_standard_error_blocks_nothing() {
     // The logs of the engine, the supervisor and all their children are long.
     let sweep = Sweep::new(AXES, 10).with("RUST_LOG", "debug");
-    let (_reader, stderr) = blocked();
+    let (_reader, stderr) = blocked_pipe();
     let mut coordinator = sweep.coordinator_command(&["--listen", "127.0.0.1:0", "--http", "off"]);
     let mut coordinator = Process::start_with(&mut coordinator, None, Some(stderr), sweep.folder());
     let holder = || {
@@ -145,7 +145,7 @@ fn a_blocked_standard_error_blocks_nothing() {
     wait_until("the run directory", holder);
     // Its log is blocked, but the system knows its port.
     let port = wait_until("the port", || listens(coordinator.id()));
-    let (_other, stderr) = blocked();
+    let (_other, stderr) = blocked_pipe();
     let mut worker = sweep.worker_command(&format!("http://127.0.0.1:{port}"), &[]);
     let mut worker = Process::start_with(&mut worker, None, Some(stderr), sweep.folder());
     coordinator.succeed();

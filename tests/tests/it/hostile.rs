@@ -24,7 +24,7 @@ const MEMORY: u32 = 512 << 10;
 const SOON: Duration = Duration::from_secs(60);
 
 /// Runs a program, which must soon refuse with that message.
-fn refused(program: &str, arguments: &[&str], message: &str) {
+fn assert_refused(program: &str, arguments: &[&str], message: &str) {
     let folder = TempDir::new().expect("a temporary folder can be made");
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -d {MEMORY} && exec \"$@\""), "sh"]);
@@ -84,17 +84,17 @@ fn grid_files() {
     let name = file.display().to_string();
     for (content, message) in cases {
         fs::write(&file, content).unwrap();
-        refused("swfn-coordinator", &["--dry-run", "--grid", &name], message);
+        assert_refused("swfn-coordinator", &["--dry-run", "--grid", &name], message);
     }
     // One file is a gigabyte of zeros, the other has no end.
     File::create(&file).unwrap().set_len(1 << 30).unwrap();
-    refused("swfn-coordinator", &["--dry-run", "--grid", &name], "is larger than 4 MiB");
-    refused(
+    assert_refused("swfn-coordinator", &["--dry-run", "--grid", &name], "is larger than 4 MiB");
+    assert_refused(
         "swfn-coordinator",
         &["--dry-run", "--grid", "/dev/zero"],
         "`/dev/zero` is larger than 4 MiB",
     );
-    refused(
+    assert_refused(
         "swfn-coordinator",
         &["--dry-run", "--grid", &folder.path().display().to_string()],
         "cannot read",
@@ -115,7 +115,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 }
 
 /// Writes that content and so many mebibytes of zeros, compressed in pieces, which readers join.
-fn bomb(path: &Path, content: &[u8], mebibytes: usize) {
+fn write_bomb(path: &Path, content: &[u8], mebibytes: usize) {
     let zeros = gzip(&vec![0; 1 << 20]).repeat(mebibytes);
     fs::write(path, [gzip(content), zeros].concat()).expect("the folder can be written");
 }
@@ -146,34 +146,38 @@ fn images() {
     ];
     for (content, message) in cases {
         write(train, &content);
-        refused("swfn-worker", &["inspect", &path], &[train, message].concat());
+        assert_refused("swfn-worker", &["inspect", &path], &[train, message].concat());
     }
     // The file has a gigabyte of zeros, without a block on the disk.
     File::create(folder.path().join(train)).unwrap().set_len(1 << 30).unwrap();
-    refused("swfn-worker", &["inspect", &path], "byte 0: the magic number is `00000000`");
+    assert_refused("swfn-worker", &["inspect", &path], "byte 0: the magic number is `00000000`");
     fs::remove_file(folder.path().join(train)).unwrap();
 
     let packed = folder.path().join(format!("{train}.gz"));
-    bomb(&packed, &[], 1 << 10);
-    refused("swfn-worker", &["inspect", &path], ".gz`, byte 0: the magic number is `00000000`");
-    bomb(&packed, &idx(&[3, 16, 16], &[]), 1 << 10);
-    refused(
+    write_bomb(&packed, &[], 1 << 10);
+    assert_refused(
+        "swfn-worker",
+        &["inspect", &path],
+        ".gz`, byte 0: the magic number is `00000000`",
+    );
+    write_bomb(&packed, &idx(&[3, 16, 16], &[]), 1 << 10);
+    assert_refused(
         "swfn-worker",
         &["inspect", &path],
         ".gz`, byte 784: bytes follow after the last of 768 elements",
     );
-    bomb(&packed, &idx(&[1 << 30, 1, 1], &[]), 1);
-    refused(
+    write_bomb(&packed, &idx(&[1 << 30, 1, 1], &[]), 1);
+    assert_refused(
         "swfn-worker",
         &["inspect", &path],
         ".gz`, byte 16: the header promises `1073741840` bytes",
     );
     let whole = fs::read(&packed).unwrap();
-    bomb(&packed, &idx(&[1 << 20, 1, 1], &[]), 1);
+    write_bomb(&packed, &idx(&[1 << 20, 1, 1], &[]), 1);
     fs::write(&packed, &fs::read(&packed).unwrap()[..1 << 10]).unwrap();
-    refused("swfn-worker", &["inspect", &path], "damaged gzip data");
+    assert_refused("swfn-worker", &["inspect", &path], "damaged gzip data");
     fs::write(&packed, &whole[..5]).unwrap();
-    refused("swfn-worker", &["inspect", &path], ".gz`, byte 0: damaged gzip data");
+    assert_refused("swfn-worker", &["inspect", &path], ".gz`, byte 0: damaged gzip data");
 
     // Where the size is known, a bomb cannot even announce more. This one has its gigabyte in place
     // of MNIST's 47 MB.
@@ -181,9 +185,9 @@ fn images() {
     for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
         write(name, b"not looked at");
     }
-    bomb(&packed, &idx(&[1 << 18, 64, 64], &[]), 1 << 10);
+    write_bomb(&packed, &idx(&[1 << 18, 64, 64], &[]), 1 << 10);
     let samples = ["samples", "--dataset", "mnist", "--data-dir", &path, "--out", "x.png"];
-    refused(
+    assert_refused(
         "swfn-worker",
         &samples,
         ".gz`, byte 12: the sizes promise `1073741824` bytes, more than 47040000",

@@ -33,7 +33,7 @@ fn describe(findings: &[Finding]) -> String {
 }
 
 /// Removes duplicates: several renderings share many documents.
-fn different(renderings: &[Rendered], admits: impl Fn(&Rendered) -> bool) -> Vec<&Value> {
+fn without_duplicates(renderings: &[Rendered], admits: impl Fn(&Rendered) -> bool) -> Vec<&Value> {
     let mut seen = BTreeSet::new();
     let documents = renderings
         .iter()
@@ -59,7 +59,7 @@ fn no_rendering_has_a_finding() {
     }
     let documents: usize =
         renderings.iter().map(|rendered| rendered.rendering.documents().len()).sum();
-    let distinct = different(renderings, |_| true).len();
+    let distinct = without_duplicates(renderings, |_| true).len();
     println!(
         "{} renderings: {documents} documents, {distinct} of them different, {total} findings",
         renderings.len()

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Serves the page of `page` below `path`, which it strips. Returns the address of the page there.
-pub(super) fn below_a_path(page: &str, path: &str) -> String {
+pub(super) fn serve_below_path(page: &str, path: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (page, path) = (page.to_owned(), path.to_owned());

@@ -12,7 +12,7 @@ use swfn_tests::{
 };
 use tonic::transport::Endpoint;
 
-use super::{DOORS, below::below_a_path};
+use super::{DOORS, below::serve_below_path};
 
 /// Three seeds, so that there are intervals.
 const AXES: &str = "seed = { count = 3 }\nsubset_size = 40\narchitecture = [\"net\", \"lenet\"]\nlambda = [0, 0.1]";
@@ -160,7 +160,7 @@ fn it_works_below_a_path() {
         (json(&page, "/api/v1/sweep")["finished"] == true).then_some(())
     });
     std::fs::write(sweep.run_dir().join("report.html"), "<p>the report").unwrap();
-    let place = below_a_path(&page, "/user/me/proxy/7078");
+    let place = serve_below_path(&page, "/user/me/proxy/7078");
     browser.go(&place);
     browser.wait(
         "the page",

@@ -20,7 +20,7 @@ pub(super) fn view(sweep: &Sweep, name: &str, options: &[&str]) -> Process {
 }
 
 /// Waits for the page's address.
-pub(super) fn shown(view: &Process) -> String {
+pub(super) fn page_address(view: &Process) -> String {
     wait_until("the page's address", || {
         let output = view.stderr();
         let (_, address) = output.split_once("http://")?;
@@ -40,7 +40,7 @@ fn view_follows_running_sweeps_and_keeps_finished_ones() {
         sweep.coordinator("coordinator", &["--local-workers", "1", "--http", "off"]);
     wait_until("a running sweep", || (sweep.succeeded() > 0).then_some(()));
     let mut beside = view(&sweep, "beside", &[]);
-    let page = shown(&beside);
+    let page = page_address(&beside);
     let state = json(&page, "/api/v1/sweep");
     assert_eq!(
         (&state["live"], &state["connected_workers"], &state["remaining_seconds"]),
@@ -66,7 +66,7 @@ fn view_follows_running_sweeps_and_keeps_finished_ones() {
 
     let before = names(&sweep.run_dir());
     let mut after = view(&sweep, "after", &[]);
-    let page = shown(&after);
+    let page = page_address(&after);
     wait_until("all results", || (json(&page, "/api/v1/sweep")["finished"] == true).then_some(()));
     let answer = json(&page, "/api/v1/answer");
     assert_eq!(answer["pivot"]["rows"][0]["cells"][0]["seeds"], 3);
@@ -110,7 +110,7 @@ fn view_admits_the_same_people() {
         "with",
         &["--token-file", &token.display().to_string(), "--http-frame", "https://hub.example"],
     );
-    let page = shown(&with);
+    let page = page_address(&with);
     assert_eq!(ask(&page, "/api/v1/sweep", &[]).status, 401);
     let known = "authorization: Bearer 0123456789abcdef0123456789abcdef";
     let answer = ask(&page, "/", &[known]);

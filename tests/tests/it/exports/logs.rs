@@ -8,7 +8,7 @@ use swfn_tests::{
     sweep::Sweep,
 };
 
-use super::that_diverges;
+use super::diverging_sweep;
 
 fn logs(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
     let mut command = sweep.command("swfn-coordinator");
@@ -18,7 +18,7 @@ fn logs(sweep: &Sweep, name: &str, arguments: &[&str]) -> Process {
 
 #[test]
 fn logs_have_failed_lost_and_succeeded_attempts() {
-    let sweep = that_diverges(1, 100).slowed(500);
+    let sweep = diverging_sweep(1, 100).slowed(500);
     let mut coordinator = sweep.coordinator("coordinator", &["--listen", "127.0.0.1:0"]);
     // The worker is not local, as on another machine.
     let worker = sweep.worker("worker", &sweep.address(&coordinator), &[]);

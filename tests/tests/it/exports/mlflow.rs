@@ -20,7 +20,7 @@ use swfn_tests::{
     python::{python, script},
 };
 
-use super::{export, start_export, that_diverges};
+use super::{diverging_sweep, export, start_export};
 
 /// A server with its children. Dropping it ends them all.
 struct Server {
@@ -85,7 +85,7 @@ impl Drop for Server {
 #[test]
 fn repeated_uploads_make_one_run_per_trial() {
     let Some(python) = python() else { return };
-    let sweep = that_diverges(1, 100);
+    let sweep = diverging_sweep(1, 100);
     assert_eq!(sweep.coordinator("first", &["--local-workers", "2"]).wait(), Some(3));
     let server = Server::start(python, sweep.folder());
     let runs = || -> Vec<Value> {

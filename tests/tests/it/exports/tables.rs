@@ -8,11 +8,11 @@ use swfn_tests::{
     sweep::Sweep,
 };
 
-use super::{export, that_diverges};
+use super::{diverging_sweep, export};
 
 #[test]
 fn all_formats_agree_and_schema_examples_work() {
-    let sweep = that_diverges(2, 100);
+    let sweep = diverging_sweep(2, 100);
     assert_eq!(sweep.coordinator("coordinator", &["--local-workers", "2"]).wait(), Some(3));
     let output =
         export(&sweep, "export", &["--format", "csv", "--format", "jsonl", "--format", "parquet"]);

@@ -11,8 +11,9 @@ use swfn_tests::{
 };
 
 use super::{
-    different, folder,
+    folder,
     rendered::{Rendered, all},
+    without_duplicates,
 };
 
 /// Versions of Kubernetes, oldest first.
@@ -47,8 +48,9 @@ fn each_version_of_kubernetes_accepts_the_documents() {
     };
     let mut wanted: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for version in VERSIONS {
-        let documents =
-            different(renderings, |rendered| version >= FIRST_WITH_CLAIMS || !has_claims(rendered));
+        let documents = without_duplicates(renderings, |rendered| {
+            version >= FIRST_WITH_CLAIMS || !has_claims(rendered)
+        });
         wanted.insert(
             version,
             documents.into_iter().filter(|document| !is_of(document, &CUSTOM)).collect(),
@@ -108,7 +110,7 @@ fn custom_kinds_match_their_published_types() {
         let answer = tools::ask("node".as_ref(), &[checker.as_os_str()], &json!(documents));
         serde_json::from_value(answer).unwrap()
     };
-    let documents: Vec<_> = different(renderings, |_| true)
+    let documents: Vec<_> = without_duplicates(renderings, |_| true)
         .into_iter()
         .filter(|document| is_of(document, &TYPED))
         .collect();
@@ -150,7 +152,7 @@ fn prometheus_accepts_the_alerts() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).trim().to_owned())
     };
-    let rules: Vec<_> = different(renderings, |_| true)
+    let rules: Vec<_> = without_duplicates(renderings, |_| true)
         .into_iter()
         .filter(|it| it["kind"] == "PrometheusRule")
         .collect();
