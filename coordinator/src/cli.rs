@@ -93,7 +93,7 @@ fn run() -> ExitCode {
         }
     };
     if arguments.grid.is_none() && arguments.run_dir.is_none() {
-        output::say(&format!("error: {NO_GRID}\n\nFor more information, try '--help'."));
+        output::print_message(&format!("error: {NO_GRID}\n\nFor more information, try '--help'."));
         return ExitCode::from(2);
     }
     let terminal = Terminal::new();
@@ -118,7 +118,7 @@ fn printed(result: anyhow::Result<String>) -> ExitCode {
 }
 
 fn complain(error: anyhow::Error) -> ExitCode {
-    output::say(&format!("error: {}", output::describe_error(error.as_ref())));
+    output::print_message(&format!("error: {}", output::describe_error(error.as_ref())));
     ExitCode::FAILURE
 }
 
@@ -136,7 +136,7 @@ mod tests {
     /// The rows of a table of settings.
     fn settings(axes: impl Iterator<Item = Axis>) -> String {
         let default = |axis: &Axis| {
-            axis.default.map_or("–".to_owned(), |value: Value| format!("`{value}`"))
+            axis.default().map_or("–".to_owned(), |value: Value| format!("`{value}`"))
         };
         let row = |axis: Axis| {
             format!(
@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn the_reference_of_settings_is_current() {
-        check_page("grid.md", Some("axes"), &settings(Axis::of_grid().iter().copied()));
+        check_page("grid.md", Some("axes"), &settings(Axis::in_grid().iter().copied()));
         for section in [Section::Data, Section::Classifier, Section::Vae, Section::Penalty] {
-            check_page("grid.md", Some(section.name()), &settings(Axis::of_section(section)));
+            check_page("grid.md", Some(section.name()), &settings(Axis::in_section(section)));
         }
     }
 

@@ -111,10 +111,10 @@ pub(crate) fn take_stock(
     }
     let kept = if stock.aside > 0 { keep_grid(run_dir)? } else { None };
     for told in stock.told(run, grid) {
-        output::say(&format!("note: {told}"));
+        output::print_message(&format!("note: {told}"));
     }
     if let Some(number) = kept {
-        output::say(&format!(
+        output::print_message(&format!(
             "note: they are kept: `swfn-coordinator report {0} --grid {number}` shows them, and {0}/grids/{number}.toml brings them back",
             run.display()
         ));
@@ -191,7 +191,7 @@ fn too_late(run_dir: &RunDir, done: &HashSet<TrialId>, wanted: Artifacts) {
     let folder = run_dir.artifacts();
     let missing = done.iter().filter(|id| !folder.join(id.to_string()).exists()).count();
     if missing > 0 {
-        output::say(&format!(
+        output::print_message(&format!(
             "note: {} had succeeded before [artifacts] asked for files, and leave none\nhint: another --run-dir trains all anew",
             trials(missing)
         ));

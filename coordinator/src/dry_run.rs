@@ -320,7 +320,7 @@ mod tests {
     /// A row of the table of axes is enough: nothing here knows its name.
     #[test]
     fn every_axis_of_a_grid_is_in_the_matrix() {
-        for axis in Axis::of_grid() {
+        for axis in Axis::in_grid() {
             let (text, values) = varied(*axis);
             let grid = Grid::parse("t", &text, DEFAULT_MAX_TRIALS).unwrap();
             let text = describe(&grid, &Outlook::default());
@@ -329,7 +329,7 @@ mod tests {
                 .map(|spec| (row(&spec), spec.subset_size, spec.label()))
                 .collect::<BTreeSet<_>>();
             assert_eq!(rows.len(), if axis.role == Role::Seed { 1 } else { 2 }, "{axis:?}");
-            for value in values.iter().filter(|value| Some(**value) != axis.default) {
+            for value in values.iter().filter(|value| Some(**value) != axis.default()) {
                 let part = axis.labelled(&value.exact());
                 let named = matches!(axis.role, Role::Regulariser { .. } | Role::Setting);
                 assert!(!named || text.contains(&part), "{part} in {text}");

@@ -13,7 +13,7 @@ use clap::Args;
 use swfn_shared::{
     output, problem,
     problem::OrProblem as _,
-    quote::{harmless, quote},
+    quote::{for_terminal, quote},
     state::TrialState,
     trial_log::MAX_BYTES,
 };
@@ -104,7 +104,7 @@ fn find_below(
             Ok(reader) => reader,
             // Nobody named it: another sweep, of an earlier program or broken, is in nobody's way.
             Err(error) if run_dir.is_none() => {
-                output::say(&format!("`{}` is left out: {error}", folder.display()));
+                output::print_message(&format!("`{}` is left out: {error}", folder.display()));
                 unread = Some(error);
                 continue;
             }
@@ -161,7 +161,7 @@ fn list(candidates: &[Found], with_folder: bool) -> String {
     let line = |found: &Found| {
         let place =
             if with_folder { format!(" in {}", found.run_dir.display()) } else { String::new() };
-        format!("\n  {} ({}){place}", found.id, harmless(&found.label))
+        format!("\n  {} ({}){place}", found.id, for_terminal(&found.label))
     };
     let more = if candidates.len() > CANDIDATES { "\n  and others" } else { "" };
     candidates.iter().take(CANDIDATES).map(line).collect::<String>() + more
@@ -206,7 +206,7 @@ fn show(
         out,
         "trial {} ({}) in {}",
         found.id,
-        harmless(&found.label),
+        for_terminal(&found.label),
         found.run_dir.display()
     )?;
     let mut position = 0;
@@ -268,7 +268,7 @@ fn begin_or_end(event: &Event, out: &mut impl Write) -> anyhow::Result<()> {
     let at = date(*at);
     if kind == "leased" {
         let worker = worker.as_deref().unwrap_or("a worker that is not known");
-        writeln!(out, "\n== attempt {attempt}, {at}, worker {}", harmless(worker))?;
+        writeln!(out, "\n== attempt {attempt}, {at}, worker {}", for_terminal(worker))?;
         return Ok(());
     }
     let what = match (kind.as_str(), *quarantine) {
@@ -279,12 +279,12 @@ fn begin_or_end(event: &Event, out: &mut impl Write) -> anyhow::Result<()> {
     };
     write!(out, "== {what}, {at}")?;
     match error {
-        Some(error) => writeln!(out, ": {}", harmless(error))?,
+        Some(error) => writeln!(out, ": {}", for_terminal(error))?,
         None => writeln!(out)?,
     }
     if let Some(log) = log {
         writeln!(out, "== what its process said last:")?;
-        for line in harmless(log).lines() {
+        for line in for_terminal(log).lines() {
             writeln!(out, "   {line}")?;
         }
     }
@@ -299,7 +299,7 @@ fn log(found: &Found, attempt: u32, from: u64, out: &mut impl Write) -> anyhow::
     file.seek(SeekFrom::Start(from))
         .with_context(|| format!("cannot read `{}`", path.display()))?;
     file.take(2 * MAX_BYTES as u64).read_to_end(&mut bytes)?;
-    out.write_all(harmless(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+    out.write_all(for_terminal(&String::from_utf8_lossy(&bytes)).as_bytes())?;
     Ok(from + bytes.len() as u64)
 }
 

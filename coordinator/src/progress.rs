@@ -102,7 +102,7 @@ impl Terminal {
     /// What a user has to know: above the bars, or as a line of the log.
     pub(crate) fn say(&self, text: &str) {
         if self.is_live() {
-            output::say(text);
+            output::print_message(text);
         } else {
             info!("{text}");
         }

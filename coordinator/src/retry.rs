@@ -60,7 +60,7 @@ pub(crate) fn apply(retry: Retry, engine: &mut Engine) -> anyhow::Result<()> {
     let named = !retry.trials.is_empty();
     let done = engine.command(&PersonCommand::Retry(retry))??;
     if !named {
-        output::say(&done.to_string());
+        output::print_message(&done.to_string());
     }
     Ok(())
 }

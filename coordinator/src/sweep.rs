@@ -100,7 +100,7 @@ pub(crate) fn run(
     custody::take_stock(&run_dir, &store, &grid, &specs, &text, arguments.replace)?;
     let work = Work::of(specs.iter(), rates::here(&rates::load()));
     for note in notes(&grid, &specs, &work).into_iter().chain(costly_evaluations(&specs, &work)) {
-        output::say(&format!("note: {note}"));
+        output::print_message(&format!("note: {note}"));
     }
     let place = run_dir.place().with_context(|| format!("cannot look at `{}`", path.display()))?;
     let folder = ArtifactFolder::open(run_dir.artifacts(), grid.artifacts)?;
@@ -140,7 +140,7 @@ pub(crate) fn run(
     let sources = Sources::new(vec![run])?;
     let mut extent = arguments.report;
     if matches!(ending, Ending::Interrupted | Ending::Terminated) {
-        output::say("stopped; run the same command again to go on");
+        output::print_message("stopped; run the same command again to go on");
         // A user who stops a sweep does not want to wait for charts; `swfn-coordinator report` draws them at any time.
         if extent == Extent::Full {
             extent = Extent::Tables;
@@ -158,7 +158,9 @@ pub(crate) fn run(
     };
     output::print(&(swfn_report::terminal(&summary, progress::width()) + &end))?;
     let verification = summary.verification.unwrap_or_default();
-    swfn_report::verification(&verification).iter().for_each(|sentence| output::say(sentence));
+    swfn_report::verification(&verification)
+        .iter()
+        .for_each(|sentence| output::print_message(sentence));
     match ending {
         Ending::AllSucceeded | Ending::SomeFailed if verification.disagrees() => {
             Ok(Ending::Disagreement)

@@ -122,7 +122,7 @@ async fn show(arguments: &ViewArguments, sweep: Sweep) -> anyhow::Result<()> {
     } else {
         ""
     };
-    output::say(&format!(
+    output::print_message(&format!(
         "`{}` is shown at\n  {}{all}\nCtrl-C ends this",
         run.display(),
         opened.url

@@ -1,5 +1,5 @@
-//! Escapes foreign text for each kind of output. The result can neither control a terminal nor begin
-//! a line, a cell, a tag or a command of its own.
+//! Escapes foreign text for each kind of output. The result can neither control a terminal nor
+//! begin a line, a cell, a tag or a command of its own.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ pub fn cell(text: &str) -> Cow<'_, str> {
 
 /// Lines for a terminal, with `?` for each byte of a control character. The number of bytes stays,
 /// since logs are put together from parts by their offsets.
-pub fn harmless(text: &str) -> String {
+pub fn for_terminal(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c.is_control() && c != '\n' && c != '\t' {
@@ -50,7 +50,7 @@ pub fn harmless(text: &str) -> String {
 }
 
 /// A whole text for a sentence or a row, with a blank for each control character.
-pub fn flat(text: &str) -> String {
+pub fn for_sentence(text: &str) -> String {
     text.chars().map(blank_if_control).collect()
 }
 
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_stays_a_line_and_a_text_no_formula() {
+    fn lines_stay_lines_and_texts_no_formulas() {
         assert_eq!(one_line("a \"b\" ä\n2026 INFO\u{202e}"), "a \"b\" ä\\n2026 INFO\\u{202e}");
         for formula in ["=cmd|'/C calc'!A0", "@SUM(A1)", "+1", "-1", "\t=1"] {
             assert_eq!(cell(formula), format!("'{formula}"));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_is_short_and_printable() {
+    fn quoted_text_is_short_and_printable() {
         assert_eq!(quote("a b"), "`a b`");
         assert_eq!(quote("\u{1b}[2J\n"), "`\\u{1b}[2J\\n`");
         assert_eq!(quote(&"x".repeat(1 << 20)).chars().count(), 63);
@@ -174,8 +174,8 @@ mod tests {
         assert_eq!(markdown(address), "!\\[b\\](http:\\//a.b) www\\.a.b Www\\.c: https:\\//d");
         assert_eq!(latex("[1] *a* α ≤ β"), "{[}1{]} *a* $\\alpha$ $\\leq$ $\\beta$");
         assert_eq!(latex("*a\\input{x} 5 %"), "{*}a\\textbackslash{}input\\{x\\} 5 \\%");
-        assert_eq!(harmless("é\u{1b}[2J\u{9b}m\n\t."), "é?[2J??m\n\t.");
-        assert_eq!(flat("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(for_terminal("é\u{1b}[2J\u{9b}m\n\t."), "é?[2J??m\n\t.");
+        assert_eq!(for_sentence("a\nb\u{1b}[31m"), "a b [31m");
         assert_eq!(file_name("net, n = 300, dropout + fn 0.1/.."), "net_n=300_dropout+fn_0.1_..");
         assert_eq!((shell_word("a/b"), shell_word("it's")), ("a/b".into(), "'it'\\''s'".into()));
     }

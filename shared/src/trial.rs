@@ -26,7 +26,7 @@ choice! {
     Precision {
         /// As float32, the numbers that all tensors hold.
         Float32 = "float32",
-        /// With factors of 10 bits of mantissa (NVIDIA's TF32) and float32 sums: faster, less exact.
+        /// NVIDIA's TF32, factors of 10 bits of mantissa and float32 sums: faster, less exact.
         Tf32 = "tf32",
     }
 }
@@ -308,6 +308,10 @@ impl TrialSpec {
         open: OpenValues::NONE,
     };
 
+    /// The same with a function norm.
+    pub(crate) const PUBLISHED_WITH_NORM: Self =
+        Self { penalty: Some(Penalty::PUBLISHED), ..Self::PUBLISHED };
+
     /// The trial's identity.
     pub fn id(&self) -> TrialId {
         TrialId::of(&self.to_json())
@@ -405,7 +409,7 @@ impl TrialSpec {
         let alone = self.classifier.batch_size == 1 || self.penalty_samples() == 1;
         if self.architecture.has_batch_norm() && alone {
             let problem = "batch norm has no variance of `1` image";
-            return Err(SpecError::wrong(axes::ARCHITECTURE.place, problem));
+            return Err(SpecError::wrong(axes::ARCHITECTURE.path, problem));
         }
         Ok(())
     }

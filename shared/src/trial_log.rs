@@ -1,7 +1,7 @@
 //! The log of an attempt: the lines of its span, bounded, on their way to the run directory.
 //!
-//! The first `HEAD_BYTES` are sent as they come. After them only the newest lines are kept, and sent
-//! when the attempt ends. A line between tells how many were left out.
+//! The first `HEAD_BYTES` are sent as they come. After them only the newest lines are kept, and
+//! sent when the attempt ends. A line between tells how many were left out.
 
 use std::{
     collections::VecDeque,
@@ -26,7 +26,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{quote::harmless, text};
+use crate::{quote::for_terminal, text};
 
 /// Name of the spans whose lines are kept: one for each attempt of a trial.
 pub const SPAN: &str = "trial";
@@ -83,7 +83,7 @@ impl TrialLog {
     /// Adds a line.
     pub fn push(&self, line: &str) {
         let mut line =
-            harmless(text::beginning(line.trim_end(), LINE_BYTES)).replace('\n', "\n    ");
+            for_terminal(text::beginning(line.trim_end(), LINE_BYTES)).replace('\n', "\n    ");
         line.push('\n');
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.tail.is_empty() && lines.head + line.len() <= HEAD_BYTES {
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_go_to_the_attempt_that_they_are_about() {
+    fn lines_go_to_their_attempt() {
         tracing::subscriber::with_default(
             tracing_subscriber::registry().with(TrialLogs.with_filter(filter())),
             || {

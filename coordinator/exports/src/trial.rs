@@ -43,7 +43,7 @@ fn axes(spec: &TrialSpec, regulariser: String) -> Vec<(&'static str, Value)> {
         ("network", json!(spec.network().name())),
         ("regulariser", json!(regulariser)),
     ];
-    axes.extend(Axis::columns_of(spec).map(|(name, of)| (name, value(of))));
+    axes.extend(Axis::cell_columns(spec).map(|(name, of)| (name, value(of))));
     axes
 }
 
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn every_axis_of_a_grid_is_exported() {
         let [trials, ..] = tables();
-        for axis in Axis::of_grid() {
+        for axis in Axis::in_grid() {
             let (grid, values) = varied(*axis);
             let specs: Vec<_> =
                 Grid::parse("t", &grid, DEFAULT_MAX_TRIALS).unwrap().trials().collect();

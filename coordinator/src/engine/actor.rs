@@ -18,7 +18,7 @@ use swfn_shared::{
     artifacts::{ArtifactPart, Artifacts},
     grid::Selection,
     ids::{LeaseId, WorkerId},
-    person::{Commanded, PersonCommand, Refusal},
+    person::{CommandOutcome, PersonCommand, Refusal},
     problem,
     problem::Problem,
     snapshot::Snapshot,
@@ -161,7 +161,7 @@ impl Engine {
     pub(crate) fn command(
         &mut self,
         command: &PersonCommand,
-    ) -> Result<Result<Commanded, Refusal>, EngineError> {
+    ) -> Result<Result<CommandOutcome, Refusal>, EngineError> {
         let at = &mut At { now: self.now(), rules: &mut Counted };
         let done = self.turn.command(at, command, Holder::Anyone);
         self.carry_out();

@@ -69,7 +69,7 @@ impl Engine {
             Self::resume(store, scheduler, specs, self.selection, nothing, files, self.dead)?;
         second.logs = Some(LogFolder::new(folder.join("logs")));
         if !second.turn.scheduler.counts().finished() {
-            output::say(&format!(
+            output::print_message(&format!(
                 "verifying: {} to train a second time",
                 custody::trials(drawn.len())
             ));

@@ -12,7 +12,7 @@ use swfn_shared::{
     grid::{DEFAULT_MAX_TRIALS, Grid, Selection},
     ids::{LeaseId, ShapeId},
     metrics::{MetricPoint, Outcome, TEST_ACCURACY, TRAIN_LOSS},
-    person::{Commanded, Drain, PersonCommand, Refusal, Retry},
+    person::{CommandOutcome, Drain, PersonCommand, Refusal, Retry},
     trial::{Architecture, TrialSpec},
     trial_log::LogPart,
 };
@@ -220,7 +220,7 @@ async fn a_worker_that_was_told_to_leave_gets_nothing_more_and_is_told_again() {
     };
     let reason = reason.to_string();
     assert!(reason.ends_with("begins with `bob`\nhint: those that are connected: ann"), "{reason}");
-    let told = Commanded::Drained { workers: vec!["ann".to_owned()] };
+    let told = CommandOutcome::Drained { workers: vec!["ann".to_owned()] };
     assert_eq!(command(&requests, drain(), Holder::Anyone).await, Ok(told));
     assert!(matches!(ann.reply().await, Reply::Drain { .. }));
     // This was on its way.
@@ -247,7 +247,7 @@ async fn command(
     requests: &Sender<Request>,
     command: PersonCommand,
     holder: Holder,
-) -> Result<Commanded, Refusal> {
+) -> Result<CommandOutcome, Refusal> {
     let (answer, answered) = oneshot::channel();
     requests.send(Request::Command { command, holder, answer }).await.unwrap();
     answered.await.unwrap()
@@ -280,12 +280,12 @@ async fn what_was_given_up_is_tried_again_while_the_sweep_runs_and_after_it_has_
     assert!(finished);
     let retry = |retry| command(&requests, PersonCommand::Retry(retry), Holder::Anyone);
     let failed = Retry { failed: true, ..Retry::default() };
-    assert_eq!(retry(failed).await, Ok(Commanded::Retried { trials: 0, left_out: 6 }));
+    assert_eq!(retry(failed).await, Ok(CommandOutcome::Retried { trials: 0, left_out: 6 }));
     let unknown = Retry { trials: vec!["x".to_owned()], ..Retry::default() };
     assert!(matches!(retry(unknown).await, Err(Refusal::Missing(_))));
     let trial = specs()[4].id();
     let one = Retry { trials: vec![trial.to_string()], ..Retry::default() };
-    assert_eq!(retry(one).await, Ok(Commanded::Retried { trials: 1, left_out: 0 }));
+    assert_eq!(retry(one).await, Ok(CommandOutcome::Retried { trials: 1, left_out: 0 }));
     // What a person was told is on the disk, and the ask of the worker still stands.
     let journal = Store::open(&dir.path().join("sweep.sqlite")).unwrap().journal().unwrap();
     let lease = LeaseId { trial, attempt: 1 };

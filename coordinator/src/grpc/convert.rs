@@ -8,7 +8,7 @@ use swfn_scheduler::{
 use swfn_shared::{
     capacity::Capacity,
     ids::{IdError, LeaseId, TRAINER_REVISION},
-    quote::harmless,
+    quote::for_terminal,
     text,
     trial::TrialSpec,
     wire::{self, MAX_LANES, MAX_LOG_BYTES, MAX_NAMED, MAX_POINTS, PROTOCOL, WireError},
@@ -32,7 +32,7 @@ fn label(text: String) -> String {
 
 /// The beginning of a text, made printable; how much is cut off stands at its end.
 fn cut(text: &str, most: usize) -> String {
-    let shown = harmless(text::beginning(text, most));
+    let shown = for_terminal(text::beginning(text, most));
     if text.len() <= most {
         return shown;
     }
@@ -42,7 +42,7 @@ fn cut(text: &str, most: usize) -> String {
 
 /// The end of a log matters, not its beginning.
 fn log(log: String) -> String {
-    harmless(text::end(&log, MAX_LOG_BYTES))
+    for_terminal(text::end(&log, MAX_LOG_BYTES))
 }
 
 /// Refuses lists that would keep the actor busy for long, or fill the memory while they wait for it.

@@ -3,7 +3,7 @@
 //! One trial has one text: settings in the order of [`AXES`], the shortest form of each number,
 //! nothing between them. A text that differs from the one that this program would write is refused.
 
-use std::{ops::Range, sync::LazyLock};
+use std::{fmt, ops::Range, sync::LazyLock};
 
 use serde_json::{Map, Value as Json};
 
@@ -12,32 +12,13 @@ use crate::{dataset::Dataset, quote::quote, trial::TrialSpec};
 
 /// Why a text is not a trial.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SpecError {
-    /// The text is not a JSON object.
-    #[error("a trial is not JSON: {0}")]
-    Json(String),
-    /// A setting is missing.
-    #[error("setting `{0}` is missing")]
-    Missing(&'static str),
-    /// A setting that [`AXES`] does not have.
-    #[error("setting {0} is unknown to this program")]
-    Unknown(String),
-    /// A setting is wrong.
-    #[error("setting `{place}`: {problem}")]
-    Wrong {
-        /// Path of the setting.
-        place: String,
-        /// What is wrong with its value.
-        problem: String,
-    },
-    /// The settings are right, but not their text.
-    #[error("a trial is not in its canonical form, which is {0}")]
-    Form(String),
-}
+#[error("{0}")]
+pub struct SpecError(String);
 
 impl SpecError {
-    pub(crate) fn wrong(place: impl Into<String>, problem: impl ToString) -> Self {
-        Self::Wrong { place: place.into(), problem: problem.to_string() }
+    /// A setting has a wrong value.
+    pub(crate) fn wrong(path: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self(format!("setting `{path}`: {problem}"))
     }
 }
 
@@ -54,15 +35,17 @@ impl TrialSpec {
     /// # Errors
     /// The text is not the canonical JSON of a trial that can be trained.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let json: Map<String, Json> =
-            serde_json::from_str(text).map_err(|error| SpecError::Json(error.to_string()))?;
+        let json: Map<String, Json> = serde_json::from_str(text)
+            .map_err(|error| SpecError(format!("a trial is not JSON: {error}")))?;
         let mut spec = Self::PUBLISHED;
         for axis in Axis::all() {
-            match (find(&json, axis.place), axis.written, axis.raw(&spec)) {
+            match (find(&json, axis.path), axis.written, axis.raw(&spec)) {
                 (Some(value), ..) => read(axis, value, &mut spec)?,
                 (None, Written::Unless(value), _) => axis.set(&mut spec, value),
                 (None, Written::If { absent, .. }, _) => absent(&mut spec),
-                (None, Written::Always, Some(_)) => return Err(SpecError::Missing(axis.place)),
+                (None, Written::Always, Some(_)) => {
+                    return Err(SpecError(format!("setting `{}` is missing", axis.path)));
+                }
                 (None, Written::Always, None) => {}
             }
         }
@@ -70,7 +53,9 @@ impl TrialSpec {
         spec.fits_together()?;
         match spec.to_json() {
             form if form == text => Ok(spec),
-            form => Err(SpecError::Form(form)),
+            form => {
+                Err(SpecError(format!("a trial is not in its canonical form, which is {form}")))
+            }
         }
     }
 }
@@ -91,19 +76,17 @@ fn form(range: Range<usize>, depth: usize) -> Vec<Node> {
     let mut next = range.start;
     while next < range.end {
         let row = &AXES[next];
-        let place = &row.place[depth..];
-        let Some(dot) = place.find('.') else {
-            nodes.push(Node::Setting { key: place, axis: Axis(next as u8) });
+        let path = &row.path[depth..];
+        let Some(dot) = path.find('.') else {
+            nodes.push(Node::Setting { key: path, axis: Axis(next as u8) });
             next += 1;
             continue;
         };
-        let group = &row.place[..depth + dot + 1];
+        let group = &row.path[..depth + dot + 1];
         let length =
-            AXES[next..range.end].iter().take_while(|row| row.place.starts_with(group)).count();
-        nodes.push(Node::Group {
-            key: &place[..dot],
-            nodes: form(next..next + length, group.len()),
-        });
+            AXES[next..range.end].iter().take_while(|row| row.path.starts_with(group)).count();
+        nodes
+            .push(Node::Group { key: &path[..dot], nodes: form(next..next + length, group.len()) });
         next += length;
     }
     nodes
@@ -161,9 +144,9 @@ fn write_key(text: &mut Vec<u8>, key: &str, start: usize) {
 }
 
 /// The value at a path; `None` if a group on the way is `null` or missing.
-fn find<'j>(json: &'j Map<String, Json>, place: &str) -> Option<&'j Json> {
-    match place.split_once('.') {
-        None => json.get(place),
+fn find<'j>(json: &'j Map<String, Json>, path: &str) -> Option<&'j Json> {
+    match path.split_once('.') {
+        None => json.get(path),
         Some((group, rest)) => json.get(group)?.as_object().and_then(|json| find(json, rest)),
     }
 }
@@ -186,7 +169,7 @@ fn read(axis: Axis, json: &Json, spec: &mut TrialSpec) -> Result<(), SpecError> 
     let value = value
         .ok_or_else(refused)
         .and_then(|value| axis.check(value))
-        .map_err(|problem| SpecError::wrong(axis.place, problem))?;
+        .map_err(|problem| SpecError::wrong(axis.path, problem))?;
     axis.set(spec, value);
     Ok(())
 }
@@ -194,12 +177,15 @@ fn read(axis: Axis, json: &Json, spec: &mut TrialSpec) -> Result<(), SpecError> 
 /// Refuses keys that the table does not have.
 fn refuse_unknown(json: &Map<String, Json>, group: &str) -> Result<(), SpecError> {
     for (key, value) in json {
-        let place = format!("{group}{key}");
-        let inside = format!("{place}.");
-        let row = AXES.iter().find(|row| row.place == place || row.place.starts_with(&inside));
+        let path = format!("{group}{key}");
+        let inside = format!("{path}.");
+        let row = AXES.iter().find(|row| row.path == path || row.path.starts_with(&inside));
         match (row, value) {
-            (None, _) => return Err(SpecError::Unknown(quote(&place))),
-            (Some(row), Json::Object(json)) if row.place != place => refuse_unknown(json, &inside)?,
+            (None, _) => {
+                let setting = quote(&path);
+                return Err(SpecError(format!("setting {setting} is unknown to this program")));
+            }
+            (Some(row), Json::Object(json)) if row.path != path => refuse_unknown(json, &inside)?,
             _ => {}
         }
     }

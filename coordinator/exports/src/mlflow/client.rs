@@ -6,7 +6,7 @@ use anyhow::{anyhow, ensure};
 use backon::{BlockingRetryable as _, ExponentialBuilder};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
-use swfn_shared::{problem, problem::Problem, quote::flat, text};
+use swfn_shared::{problem, problem::Problem, quote::for_sentence, text};
 use swfn_web::{
     Certificates, Failure, Web,
     ureq::{self, config::ConfigBuilder, typestate::AgentScope},
@@ -213,7 +213,7 @@ impl Client {
                 .unwrap_or_default()
         };
         let message = if json.is_some() { field("message") } else { &text };
-        let message = flat(text::beginning(message.trim(), 500));
+        let message = for_sentence(text::beginning(message.trim(), 500));
         // A page instead of an answer is an answer of something else.
         let status = if (200..=299).contains(&status) { 404 } else { status };
         Ok(Answer::Refused { status, code: field("error_code").to_owned(), message })
