@@ -266,7 +266,7 @@ fn twenty_thousand_trials_are_shown_at_once() {
     let database = rusqlite::Connection::open(sweep.run_dir().join("sweep.sqlite")).unwrap();
     database.execute_batch(FILLED).unwrap();
     let view = super::view::view(&sweep, "view", &[]);
-    let page = super::view::shown(&view);
+    let page = super::view::page_address(&view);
     wait_until("the answer", || (ask(&page, "/api/v1/answer", &[]).status == 200).then_some(()));
     assert_eq!(json(&page, "/api/v1/answer")["cells"].as_array().map(Vec::len), Some(200));
     let measure =
