@@ -285,10 +285,7 @@ fn a_drained_worker_finishes_its_trials() {
     let output = drain.stdout();
     let journal = sweep.journal();
     let holder = journal.iter().find_map(|line| line.worker.clone()).unwrap();
-    assert_eq!(
-        output,
-        format!("asked {holder} to leave; it finishes the trials that it holds first\n")
-    );
+    assert_eq!(output, format!("asked {holder} to leave; it finishes its trials first\n"));
     let done = journal.iter().filter(|line| line.kind == "succeeded").count();
     assert!(
         (1..6).contains(&done) && journal.len() == 2 * done,

@@ -66,7 +66,7 @@ fn a_worker_without_the_images_says_so() {
     assert_eq!(coordinator.wait(), Some(1));
     let output = coordinator.stderr();
     assert!(
-        output.contains("no folder with them is named") && output.contains("--data-dir DIR"),
+        output.contains("no folder with its files is named") && output.contains("--data-dir DIR"),
         "{output}"
     );
 }
