@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use swfn_tests::timeline::{first, seconds, time};
 
-use crate::{emptied, median, rounded, run, table};
+use crate::{median, recreate, rounded, run, table};
 
 /// Runs of the sweep. The first one fills the caches and does not count.
 const RUNS: usize = 6;

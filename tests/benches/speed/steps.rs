@@ -16,7 +16,7 @@ use swfn_shared::{
 };
 use swfn_tests::timeline;
 
-use crate::{command, emptied, median, pytorch::PyTorch, rounded, table};
+use crate::{command, median, pytorch::PyTorch, recreate, rounded, table};
 
 /// Names of cases, as in the worker's benchmark of steps and bench.py.
 const CASES: [&str; 7] = ["net", "net fn", "lenet", "lenet fn", "lenet+bn", "lenet+bn fn", "vae"];

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use swfn_tests::timeline::{Shares, seconds, shares, trials};
 
-use crate::{command, emptied, rounded, run, table};
+use crate::{command, recreate, rounded, run, table};
 
 /// The most workers. The grid has a few dozen trials, and more workers would mostly wait for the
 /// last ones.

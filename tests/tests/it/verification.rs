@@ -31,7 +31,7 @@ fn a_verified_trial_is_trained_exactly_twice() {
     first.succeed();
     let output = first.stderr();
     assert!(
-        output.contains("2 trials were trained a second time, and 2 came to the same."),
+        output.contains("2 trials were trained a second time, and 2 had the same result."),
         "{output}"
     );
     let verification = &summary(&sweep)["verification"];
