@@ -93,11 +93,11 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
     };
     let arguments = ["--mlflow", server.url.as_str()];
     let said = export(&sweep, "once", &arguments);
-    assert!(said.ends_with("3 new runs, 0 brought up to date, 0 there already\n"), "{said}");
+    assert!(said.ends_with("3 new runs, 0 updated, 0 unchanged\n"), "{said}");
     let first = runs();
     assert_eq!(first.len(), 3);
     let said = export(&sweep, "twice", &arguments);
-    assert!(said.ends_with("0 new runs, 0 brought up to date, 3 there already\n"), "{said}");
+    assert!(said.ends_with("0 new runs, 0 updated, 3 unchanged\n"), "{said}");
     assert_eq!(runs(), first, "nothing has changed");
 
     // The study grows, and what was given up is tried again.
@@ -110,7 +110,7 @@ fn an_experiment_has_one_run_a_trial_however_often_it_is_sent() {
     command.arg("--run-dir").arg(sweep.run_dir()).arg("--data-dir").arg(images::few());
     assert_eq!(sweep.start(&mut command, "more").wait(), Some(3));
     let said = export(&sweep, "more-exported", &arguments);
-    assert!(said.ends_with("4 new runs, 0 brought up to date, 2 there already\n"), "{said}");
+    assert!(said.ends_with("4 new runs, 0 updated, 2 unchanged\n"), "{said}");
     let all = runs();
     let (live, deleted): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["stage"] == "active");
     assert_eq!(
