@@ -44,7 +44,11 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     drop(filling);
     coordinator.succeed();
     worker.succeed();
-    assert!(coordinator.stderr().contains("it can be written again"), "{}", coordinator.stderr());
+    assert!(
+        coordinator.stderr().contains("the disk takes writes again"),
+        "{}",
+        coordinator.stderr()
+    );
     assert!(sweep.journal().iter().all(|line| line.kind != "lost"), "{:?}", sweep.journal());
     judge(&sweep);
 }
