@@ -66,6 +66,11 @@ fn section(page: &mut String, title: &str, command: &Command, parent: Option<&Co
     let usage =
         usage.trim_start_matches("Usage: ").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     write(&format!("```text\n{usage}\n```\n"));
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    if let Some(examples) = examples.strip_prefix("Examples:\n") {
+        let lines = examples.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        write(&format!("\n```sh\n{lines}\n```\n"));
+    }
 
     let shown =
         |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
