@@ -28,13 +28,13 @@ pub struct ExportArguments {
     /// Folder for the files [default: RUN_DIR/export; with --grid RUN_DIR/grids/N]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
-    /// Export an earlier grid of the run directory, by its number, or `all` trials
+    /// Export an earlier grid of the run directory, by its number, or `all` trials.
     ///
     /// Results of an earlier grid that the present one lacks were set aside
     /// [default: the trials of the present grid]
     #[arg(long, value_name = "N|all", help_heading = "Output")]
     grid: Option<Earlier>,
-    /// Create or update a run for each trial on the MLflow server at this URL
+    /// Create or update a run for each trial on the MLflow server at this URL.
     ///
     /// Credentials are read from the environment variables MLFLOW_TRACKING_TOKEN, or
     /// MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD

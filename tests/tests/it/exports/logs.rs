@@ -85,7 +85,7 @@ fn attempts_that_failed_were_lost_and_succeeded_tell_their_story() {
             && story.contains("ERROR diverged: "),
         "{story}"
     );
-    assert!(story.contains("== what its process said last:"), "{story}");
+    assert!(story.contains("== last lines of its process:"), "{story}");
     let mut unknown = logs(&sweep, "unknown", &["0123456789abcdef"]);
     assert_eq!(unknown.wait(), Some(1));
     let said = unknown.stderr();
